@@ -1,0 +1,136 @@
+"""Compile native/ with the pinned ziglang wheel. The same sources give the same bytes in any directory.
+
+Reproducibility comes from three habits: the compiler runs inside ``native/`` and sees relative paths only, debug
+information is left out, and the compiler's version is pinned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+ZIG_VERSION = "0.17.1"
+NATIVE = Path(__file__).resolve().parent
+OUTPUT = NATIVE.parent / "enclavize" / "_native"
+
+WARNINGS = ("-std=c17", "-Wall", "-Wextra", "-Werror", "-Wvla", "-Wshadow", "-Wpointer-arith")
+COMMON = (*WARNINGS, "-Iinclude", "-g0", "-fno-sanitize=undefined", "-ffile-prefix-map=.=native")
+"""UBSan is on in test builds only: zig cc turns it on by default, with a runtime that an enclave cannot carry."""
+
+HOST_TARGET = "x86_64-linux-musl"
+SHARED_TARGET = "x86_64-linux-gnu.2.17"
+ENCLAVE_TARGET = "x86_64-linux-none"
+ENCLAVE_FLAGS = (
+    "-O2", "-fPIC", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fvisibility=hidden", "-mcpu=x86_64",
+    "-fno-asynchronous-unwind-tables", "-fno-omit-frame-pointer", "-mno-red-zone", "-fno-stack-check",
+    "-ffunction-sections",
+)  # fmt: skip
+HOST_FLAGS = ("-O2", "-fPIC", "-fno-stack-protector", "-fvisibility=hidden")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One output file, its sources (glob patterns relative to native/) and its flags."""
+
+    output: str
+    target: str
+    sources: tuple[str, ...]
+    flags: tuple[str, ...]
+    zig_objects: tuple[str, ...] = ()
+
+
+UNITS = (
+    Unit(
+        output="libos.so",
+        target=ENCLAVE_TARGET,
+        sources=("libos/*.S", "libos/*.c", "libos/fs/*.c"),
+        flags=(
+            *ENCLAVE_FLAGS, "-nostdlib", "-shared", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
+            "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,-T,libos/libos.lds",
+        ),
+        zig_objects=("crypto/enclave.zig",),
+    ),
+    Unit(
+        output="runelet",
+        target=HOST_TARGET,
+        sources=("pal/*.S", "pal/*.c", "runelet/*.c"),
+        flags=(*HOST_FLAGS, "-static-pie", "-s"),
+        zig_objects=("crypto/host.zig",),
+    ),
+    Unit(
+        output="liberpal-builtin.so",
+        target=SHARED_TARGET,
+        sources=("pal/*.S", "pal/*.c"),
+        flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
+        zig_objects=("crypto/host.zig",),
+    ),
+    Unit(
+        output="rune",
+        target=HOST_TARGET,
+        sources=("rune/*.c",),
+        flags=(*HOST_FLAGS, "-static-pie", "-s"),
+    ),
+)  # fmt: skip
+
+
+def zig(*args: str, cache: Path) -> None:
+    """Run the compiler inside native/, with caches of its own so that parallel builds do not meet."""
+    environment = {
+        **os.environ,
+        "ZIG_LOCAL_CACHE_DIR": str(cache / "local"),
+        "ZIG_GLOBAL_CACHE_DIR": str(cache / "global"),
+        "SOURCE_DATE_EPOCH": "0",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "ziglang", *args],
+        cwd=NATIVE, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        sys.exit(f"zig {' '.join(args)}\n{done.stdout}{done.stderr}")
+
+
+def build_unit(unit: Unit, output_dir: Path, cache: Path) -> None:
+    """Compile one unit and put it in place in one step, so that a reader never sees half a file."""
+    sources = [str(path.relative_to(NATIVE)) for pattern in unit.sources for path in sorted(NATIVE.glob(pattern))]
+    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as scratch:
+        objects = []
+        for source in unit.zig_objects:
+            objects.append(f"{scratch}/{Path(source).stem}.o")
+            zig(
+                "build-obj", source, f"-femit-bin={objects[-1]}", "-target", unit.target, "-mcpu=x86_64",
+                "-O", "ReleaseFast", "-fPIC", "-fstrip", "-fno-stack-check", "-fno-stack-protector", "-fsingle-threaded",
+                cache=cache,
+            )  # fmt: skip
+        result = Path(scratch) / unit.output
+        zig("cc", "-target", unit.target, *COMMON, *unit.flags, *sources, *objects, "-o", str(result), cache=cache)
+        result.chmod(0o755)
+        result.replace(output_dir / unit.output)
+
+
+def build(output_dir: Path = OUTPUT, only: tuple[str, ...] = ()) -> None:
+    """Compile all units, or those named, into ``output_dir``."""
+    found = version("ziglang")
+    if found != ZIG_VERSION:
+        sys.exit(f"ziglang {ZIG_VERSION} is needed for reproducible builds, this is {found}")
+    output_dir.mkdir(parents=True, exist_ok=True)
+    cache = NATIVE / ".cache"
+    units = [unit for unit in UNITS if not only or unit.output in only]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        list(pool.map(lambda unit: build_unit(unit, output_dir, cache), units))
+    shutil.rmtree(cache / "local", ignore_errors=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("unit", nargs="*", help="names of the outputs to build (default: all)")
+    arguments = parser.parse_args()
+    build(arguments.output.resolve(), tuple(arguments.unit))

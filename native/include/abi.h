@@ -1,0 +1,178 @@
+/*
+ * The boundary between the enclave (libos.so) and the PAL: address layout, ECALLs, OCALLs.
+ *
+ * Everything the PAL passes in is untrusted. The enclave never follows a pointer from outside except the exchange area,
+ * whose address is checked once per thread to lie outside ELRANGE; every field of it is read at most once per OCALL.
+ */
+#ifndef ENCLAVIZE_ABI_H
+#define ENCLAVIZE_ABI_H
+
+#include <stdint.h>
+
+/* Address layout. ELRANGE starts at 0 so that fixed-address executables fit; nothing is mapped below the usual
+ * vm.mmap_min_addr of 64 KiB. */
+#define ELRANGE_START 0x0ULL
+#define ELRANGE_SIZE 0x1000000000ULL
+#define APPLICATION_START 0x10000ULL
+#define APPLICATION_END 0xE00000000ULL
+#define LIBOS_DYNAMIC_START 0xE00000000ULL /* the LibOS's own dynamic memory: heap, stacks, tmpfs data */
+#define LIBOS_DYNAMIC_END 0xF00000000ULL
+#define ENCLAVE_IMAGE_ADDRESS 0xF00000000ULL /* EnclaveImageAddress: libos.so, then the Intel SDK layout (heap, threads) */
+
+#define PAGE_SIZE 0x1000ULL
+
+/* RDI at EENTER with CSSA 0. RSI is the address of this host thread's struct exchange. */
+enum ecall {
+    ECALL_START = 0,  /* first entry on the first thread: struct boot lies in exchange.data */
+    ECALL_THREAD = 1, /* first entry of a further thread, made by OCALL_THREAD_CREATE */
+    ECALL_RETURN = 2, /* back from an OCALL */
+};
+/* With CSSA 1 every entry is an exception entry, whatever RDI says. What happened is read from the SSA alone. If
+ * EXITINFO is not valid the AEX was an interrupt, and exchange.signals is looked at. */
+
+#define EXCHANGE_DATA_SIZE 0x40000U
+
+/* One per host thread, outside ELRANGE, written by both sides. */
+struct exchange {
+    uint32_t ocall;       /* enclave -> PAL: enum ocall */
+    uint32_t thread_index; /* PAL -> enclave, at ECALL_START and ECALL_THREAD: index for OCALL_WAKE; a hint, not trusted */
+    uint64_t arguments[6]; /* enclave -> PAL */
+    int64_t result;       /* PAL -> enclave: >= 0, or a negative Linux errno */
+    uint64_t signals;     /* PAL -> enclave: host signals waiting, bit (n - 1); cleared by the enclave by atomic exchange */
+    uint8_t data[EXCHANGE_DATA_SIZE] __attribute__((aligned(64)));
+};
+
+/* exchange.data at ECALL_START; strings follow it: arguments, then environment ("NAME=value"), each NUL-terminated. */
+struct boot {
+    uint32_t argument_count;
+    uint32_t environment_count;
+    uint32_t strings_size; /* bytes */
+    uint32_t log_level;    /* enum log_level; the enclave caps it at LOG_ERROR unless it is a debug enclave */
+    uint32_t cpu_features; /* hints, enum cpu_feature: a false hint can only fault */
+    uint32_t reserved;
+};
+
+enum cpu_feature { CPU_FEATURE_SHA = 1, CPU_FEATURE_AVX = 2, CPU_FEATURE_AVX512 = 4, CPU_FEATURE_AES = 8 };
+
+enum log_level { LOG_ERROR = 0, LOG_WARNING = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_TRACE = 4 };
+
+/* Host file kinds of OCALL_IMAGE_READ. */
+enum image_file { IMAGE_ROOTFS = 0, IMAGE_VERITY = 1 };
+
+/*
+ * OCALLs: number, then what arguments[] and data[] hold. All lengths are at most EXCHANGE_DATA_SIZE. Paths lie in data, without NUL,
+ * length in the argument; they are canonical, relative to the container's root, without leading slash, "." or "..".
+ */
+enum ocall {
+    OCALL_EXIT = 0,          /* status 0..255, signal or 0. Does not return: the whole process ends */
+    OCALL_THREAD_CREATE = 1, /* -> 0, -EAGAIN when no TCS is free; the new thread enters with ECALL_THREAD */
+    OCALL_THREAD_EXIT = 2,   /* does not return; the TCS is free again */
+    OCALL_WAIT = 3,          /* timeout in ns or UINT64_MAX. Sleeps until OCALL_WAKE for this thread (wakes are not lost: a wake
+                                before the wait makes it return at once) -> 0, -ETIMEDOUT, -EINTR (host signal waiting) */
+    OCALL_WAKE = 4,          /* thread_index */
+    OCALL_YIELD = 5,
+    OCALL_CLOCK = 6,         /* clock id: CLOCK_REALTIME 0, CLOCK_MONOTONIC 1, PROCESS_CPUTIME 2, THREAD_CPUTIME 3, BOOTTIME 7 -> ns */
+    OCALL_LOG = 7,           /* enum log_level, length: one line for standard error */
+
+    OCALL_MEMORY_ADD = 8,      /* address, length: EAUG, then readable and writable in the page tables */
+    OCALL_MEMORY_PROTECT = 9,  /* address, length, PROT_*: page tables; for fewer rights also EMODPR (the enclave then EACCEPTs) */
+    OCALL_MEMORY_TRIM = 10,    /* address, length: EMODT to PT_TRIM (the enclave then EACCEPTs) */
+    OCALL_MEMORY_REMOVE = 11,  /* address, length: EREMOVE of accepted trimmed pages */
+
+    OCALL_READ = 12,   /* host fd, length -> bytes in data */
+    OCALL_WRITE = 13,  /* host fd, length of data */
+    OCALL_PREAD = 14,  /* host fd, length, offset */
+    OCALL_PWRITE = 15, /* host fd, length, offset */
+    OCALL_CLOSE = 16,  /* host fd got by OCALL_VOLUME_OPEN */
+    OCALL_POLL = 17,   /* count, timeout ns or UINT64_MAX; data: struct host_poll[count], revents filled in. Also woken by OCALL_WAKE */
+    OCALL_STAT = 18,   /* host fd -> struct host_stat in data */
+    OCALL_IOCTL = 19,  /* host fd, request (terminal requests only), length in, length out; data */
+    OCALL_SYNC = 20,   /* host fd */
+    OCALL_TRUNCATE = 21, /* host fd, length */
+
+    OCALL_IMAGE_READ = 22, /* enum image_file, offset, length -> bytes in data */
+    OCALL_DATA_OPEN = 23,  /* path length -> handle. A regular file of the container's root; read-only */
+    OCALL_DATA_READ = 24,  /* handle, offset, length -> bytes in data */
+    OCALL_DATA_CLOSE = 25, /* handle */
+
+    /* Volumes: files below a path that the measured configuration names; opened beneath it, symbolic links not followed out. */
+    OCALL_VOLUME_OPEN = 26,    /* path length, open flags, mode -> host fd */
+    OCALL_VOLUME_STAT = 27,    /* path length -> struct host_stat (links not followed) */
+    OCALL_VOLUME_READLINK = 28, /* path length -> bytes in data */
+    OCALL_VOLUME_LIST = 29,    /* host fd of a directory, length -> linux_dirent64 records in data; 0 at the end */
+    OCALL_VOLUME_MKDIR = 30,   /* path length, mode */
+    OCALL_VOLUME_UNLINK = 31,  /* path length, AT_REMOVEDIR or 0 */
+    OCALL_VOLUME_RENAME = 32,  /* old path length, new path length; both in data, one after the other */
+    OCALL_VOLUME_SYMLINK = 33, /* target length, path length; both in data */
+    OCALL_VOLUME_CHMOD = 34,   /* path length, mode */
+    OCALL_VOLUME_UTIME = 35,   /* path length, atime ns, mtime ns */
+
+    OCALL_HOST_FILE = 36, /* 0 /etc/hosts, 1 /etc/resolv.conf, 2 /etc/hostname of the container -> bytes in data (at most 64 KiB) */
+    OCALL_COUNT
+};
+
+struct host_poll {
+    int32_t fd;
+    uint16_t events;
+    uint16_t revents;
+};
+
+struct host_stat {
+    uint32_t mode;
+    uint32_t links;
+    uint32_t uid;
+    uint32_t gid;
+    uint64_t size;
+    uint64_t rdev;
+    uint64_t inode;
+    uint64_t blocks;
+    int64_t atime_ns;
+    int64_t mtime_ns;
+    int64_t ctime_ns;
+};
+
+/* The measured configuration: 64 KiB at symbol `measured_configuration` in libos.so; format in docs/tee-image.md. */
+#define CONFIGURATION_SIZE 0x10000U
+#define CONFIGURATION_MAGIC "ENCLVCFG"
+#define CONFIGURATION_VERSION 1U
+
+enum configuration_record {
+    CONFIGURATION_ENTRYPOINT = 1,         /* one per argument */
+    CONFIGURATION_COMMAND = 2,            /* one per argument; replaced by the host's arguments where ALLOW_ARGUMENTS is set */
+    CONFIGURATION_ENVIRONMENT = 3,        /* one per variable, "NAME=value" */
+    CONFIGURATION_WORKING_DIRECTORY = 4,  /* absolute path */
+    CONFIGURATION_USER = 5,               /* u32 uid, u32 gid, then u32 per supplementary group */
+    CONFIGURATION_STOP_SIGNAL = 6,        /* u32 */
+    CONFIGURATION_POLICY = 7,             /* u64 of enum policy_flag */
+    CONFIGURATION_ALLOWED_ENVIRONMENT = 8, /* a name; record flag 1: loader-like name allowed as unsafe */
+    CONFIGURATION_ALLOWED_EXEC = 9,       /* arguments, each NUL-terminated */
+    CONFIGURATION_HEALTHCHECK = 10,       /* arguments, each NUL-terminated */
+    CONFIGURATION_VOLUME = 11,            /* absolute path; record flags: VOLUME_* */
+    CONFIGURATION_ROOTFS = 12,            /* u64 size of rootfs.erofs, 32 bytes fs-verity digest, u64 size of rootfs.verity */
+    CONFIGURATION_MEMORY = 13,            /* u64 bytes of dynamic memory that may be committed */
+    CONFIGURATION_THREADS = 14,           /* u32 */
+    CONFIGURATION_HOST_SIGNALS = 15,      /* u64 mask of host signals that are let in, bit (n - 1) */
+    CONFIGURATION_HOSTNAME = 16,          /* text */
+};
+
+enum policy_flag {
+    POLICY_ALLOW_ARGUMENTS = 1,
+    POLICY_ALLOW_ANY_EXEC = 2,
+    POLICY_ALLOW_HOST_NETWORK_FILES = 4,
+};
+
+enum volume_flag { VOLUME_READ_ONLY = 1, VOLUME_EXECUTABLE = 2 };
+
+struct configuration_header {
+    char magic[8];
+    uint32_t version;
+    uint32_t size; /* bytes used, header included */
+};
+
+struct configuration_entry { /* followed by `size` bytes, then zeros to a multiple of 8 */
+    uint16_t type;
+    uint16_t flags;
+    uint32_t size;
+};
+
+#endif

@@ -1,0 +1,161 @@
+"""Enclave signing keys: RSA-3072 with exponent 3, in PEM files.
+
+A private key is PKCS#8 or PKCS#1, plain or encrypted; a public key SubjectPublicKeyInfo or PKCS#1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from typing import TYPE_CHECKING
+
+from enclavize.errors import SigningRefusedError, UsageError
+from enclavize.sgx.atomic_file import write_file
+from enclavize.sgx.structures import RSA_EXPONENT, RSA_KEY_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+RSA_KEY_BITS = 8 * RSA_KEY_BYTES
+_MAX_PEM_SIZE = 64 * 1024
+_HOW_TO_MAKE_A_KEY = "Make a key with: enclavize keygen KEY.pem"
+
+# MRSIGNER of private keys that anybody can download.
+_PUBLISHED_KEYS = {
+    "83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e": "the Intel SGX SDK's sample key",
+}
+
+
+def generate_key(path: Path) -> Path:
+    """Writes a new private key to ``path`` (PKCS#8, mode 0600) and its public key beside it.
+
+    Returns the public key's path. Raises ``UsageError`` if one of the two files exists: a lost key is a lost
+    signer.
+    """
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    public_path = public_key_path(path)
+    for existing in (path, public_path):
+        if existing.exists() or existing.is_symlink():
+            raise UsageError(f"{existing} exists; a key is never overwritten", hint="Choose another name.")
+    key = rsa.generate_private_key(public_exponent=RSA_EXPONENT, key_size=RSA_KEY_BITS)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        write_file(path, [pem], mode=0o600, replace=False)
+        write_file(public_path, [public_key_pem(key.public_key())], mode=0o644, replace=False)
+    except OSError as error:
+        raise UsageError(f"Cannot write the key {error.filename or path}: {error.strerror}") from error
+    return public_path
+
+
+def public_key_path(path: Path) -> Path:
+    """enclave-key.pem -> enclave-key.pub.pem."""
+    return path.with_name(f"{path.stem}.pub.pem" if path.suffix == ".pem" else f"{path.name}.pub.pem")
+
+
+def public_key_pem(key: RSAPublicKey) -> bytes:
+    """SubjectPublicKeyInfo in PEM."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def load_private_key(
+    path: Path, passphrase: Callable[[], bytes] | None = None, *, accept_doubtful: bool = False
+) -> RSAPrivateKey:
+    """Reads the key with which enclaves are signed.
+
+    ``passphrase`` is asked only for an encrypted key. ``accept_doubtful`` lets pass what ``doubts`` finds,
+    for tools that warn instead. Raises ``UsageError`` for a file that is no private key,
+    ``SigningRefusedError`` for a key that SGX does not take or that is doubtful.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    pem = _read_pem(path)
+    if b"PUBLIC KEY-----" in pem:
+        raise UsageError(f"{path} is a public key; signing needs the private key")
+    encrypted = b"ENCRYPTED" in pem
+    if encrypted and passphrase is None:
+        raise UsageError(f"The key {path} is encrypted, and no passphrase was given")
+    secret = passphrase() if encrypted and passphrase else None
+    try:
+        key = load_pem_private_key(pem, secret)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if encrypted:
+            raise SigningRefusedError(f"The passphrase does not open the key {path}") from error
+        raise UsageError(f"{path} is no private key in PEM format", hint=_HOW_TO_MAKE_A_KEY) from error
+    if not isinstance(key, RSAPrivateKey):
+        raise SigningRefusedError(
+            f"The key {path} is not an RSA key: SGX takes RSA-{RSA_KEY_BITS} only", hint=_HOW_TO_MAKE_A_KEY
+        )
+    check_sgx_key(key.public_key(), str(path))
+    if not accept_doubtful:
+        for doubt in doubts(path, key.public_key()):
+            raise doubt
+    return key
+
+
+def load_public_key(path: Path) -> RSAPublicKey:
+    """Reads a signer's public key. Raises as ``load_private_key`` does."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    pem = _read_pem(path)
+    if b"PRIVATE KEY-----" in pem:
+        raise UsageError(f"{path} is a private key; here the public key is wanted")
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"{path} is no public key in PEM format") from error
+    if not isinstance(key, RSAPublicKey):
+        raise SigningRefusedError(f"The key {path} is not an RSA key: SGX takes RSA-{RSA_KEY_BITS} only")
+    check_sgx_key(key, str(path))
+    return key
+
+
+def check_sgx_key(key: RSAPublicKey, name: str) -> None:
+    """Raises ``SigningRefusedError`` unless the key is RSA-3072 with exponent 3."""
+    if key.key_size != RSA_KEY_BITS:
+        raise SigningRefusedError(
+            f"The key {name} has {key.key_size} bits: SGX takes {RSA_KEY_BITS} only", hint=_HOW_TO_MAKE_A_KEY
+        )
+    if (exponent := key.public_numbers().e) != RSA_EXPONENT:
+        raise SigningRefusedError(
+            f"The key {name} has the exponent {exponent}: SGX takes {RSA_EXPONENT} only",
+            hint=_HOW_TO_MAKE_A_KEY,
+        )
+
+
+def doubts(path: Path, key: RSAPublicKey) -> Iterator[SigningRefusedError]:
+    """Reasons not to trust a private key that SGX itself would take."""
+    if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        yield SigningRefusedError(
+            f"Every user of this machine can read the private key {path}", hint=f"chmod 600 {path}"
+        )
+    if published := _PUBLISHED_KEYS.get(mrsigner(key).hex()):
+        yield SigningRefusedError(
+            f"The key {path} is {published}, which everybody has", hint=_HOW_TO_MAKE_A_KEY
+        )
+
+
+def mrsigner(key: RSAPublicKey) -> bytes:
+    """SHA-256 of the modulus, 384 bytes little-endian (SDM 3D, EINIT)."""
+    return hashlib.sha256(key.public_numbers().n.to_bytes(RSA_KEY_BYTES, "little")).digest()
+
+
+def _read_pem(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            pem = file.read(_MAX_PEM_SIZE + 1)
+    except OSError as error:
+        raise UsageError(f"Cannot read the key {path}: {error.strerror}") from error
+    if len(pem) > _MAX_PEM_SIZE:
+        raise UsageError(f"{path} is no key in PEM format: it is larger than {_MAX_PEM_SIZE} bytes")
+    return pem

@@ -1,0 +1,8 @@
+"""Heavy counts (storms, soaks, fuzzing) scale by ENCLAVIZE_TEST_SCALE: 0.05 by default, 1.0 for ``make test-long``."""
+
+import os
+
+
+def scaled(count: int, *, least: int = 1) -> int:
+    """Return ``count`` scaled, but at least ``least``."""
+    return max(least, int(count * float(os.environ.get("ENCLAVIZE_TEST_SCALE", "0.05"))))

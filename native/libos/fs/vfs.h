@@ -7,9 +7,7 @@
 #ifndef ENCLAVIZE_FS_VFS_H
 #define ENCLAVIZE_FS_VFS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "libos.h"
 
 struct configuration;
 
@@ -38,10 +36,6 @@ void fs_stop(void);
 
 /* At execve: closes the descriptors that are marked FD_CLOEXEC. */
 void fs_close_on_exec(void);
-
-/* Whose rights count from now on; the groups are copied (at most FS_GROUPS_MAX). fs_start takes the measured user. uid 0 may do everything. */
-#define FS_GROUPS_MAX 64
-int64_t fs_set_credentials(uint32_t uid, uint32_t gid, const uint32_t *groups, size_t count);
 
 /* Open a program to run it: `path` is resolved like execve does, from the current directory, symbolic links followed, inside the enclave.
  * 0 and *file, or -ENOENT, -EACCES (no execute permission, not a regular file, volume without `exec`), -ELOOP, -ENOTDIR, -EIO, ... */

@@ -1,9 +1,9 @@
 /*
  * The system call table: one row a call. Rows stand in core_calls.def and fs/file_calls.def:
  *
- *     CALL(number, name, handler, flags, argument 1 .. argument 6)
+ *     CALL(number, name, flags, argument 1 .. argument 6)
  *
- * A handler gets the six registers. The row declares it. Argument descriptors say what each register holds; the dispatcher refuses pointers outside
+ * The handler of NAME is sys_NAME; a row declares it. Argument descriptors say what each register holds; the dispatcher refuses pointers outside
  * the application's range with EFAULT before the handler runs, and names are used in traces. A handler must still use the copy functions.
  */
 #ifndef ENCLAVIZE_SYSCALLS_H
@@ -11,7 +11,10 @@
 
 #include "libos.h"
 
-typedef int64_t (*syscall_handler)(const uint64_t arguments[6]);
+struct arguments {
+    uint64_t at[6];
+};
+typedef int64_t (*syscall_handler)(const struct arguments *arguments);
 
 enum syscall_flag {
     NORMAL = 0,
@@ -64,12 +67,12 @@ struct syscall_row {
 extern const struct syscall_row syscall_table[SYSCALL_COUNT];
 
 /* Handlers declared from the rows. Weak: a row may stand before its handler is written; such a call returns ENOSYS. */
-#define CALL(number, name, handler, ...) __attribute__((weak)) int64_t handler(const uint64_t arguments[6]);
+#define CALL(number, name, ...) __attribute__((weak)) int64_t sys_##name(const struct arguments *arguments);
 #include "core_calls.def"
 #include "fs/file_calls.def"
 #undef CALL
 
 /* Checks descriptors, runs the handler, traces. Knows nothing of registers. */
-int64_t syscall_dispatch(uint64_t number, const uint64_t arguments[6]);
+int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments);
 
 #endif

@@ -22,7 +22,7 @@ test-long: packages-test $(VENV)/.installed native
 	@ENCLAVIZE_TEST_SCALE=1.0 $(BIN)/python -m pytest --timeout 3600
 
 bench: packages-test $(VENV)/.installed native
-	@$(BIN)/python -m tests.bench --output build/bench.json
+	@PYTHONPATH=tests $(BIN)/python -m bench --output build/bench.json
 
 check: $(VENV)/.installed
 	@$(BIN)/ruff check .

@@ -62,7 +62,7 @@ def static_pie_musl(source: Path, output: Path, *options: str) -> Path:
 
 
 def dynamic_musl(rootfs: Path, source: Path, libraries: dict[str, Path], name: str) -> Path:
-    """Compile a dynamic musl program and its shared libraries into ``rootfs``, with musl's own loader beside them."""
+    """Compile a dynamic musl program and its libraries into ``rootfs``, with musl's own loader."""
     need("musl-gcc")
     folder = rootfs / "usr" / "lib"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""One image with many programs, converted once, run natively (a chroot of what umoci unpacks) and in its enclave."""
+"""One image with many programs, converted once; run in a chroot of what umoci unpacks, and in its enclave."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
 from support.programs import (
     SAMPLES,
     busybox,
@@ -21,6 +22,9 @@ from support.programs import (
     static_musl,
     static_pie_musl,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SORTED_FILE_SIZE = 50_000_000
 

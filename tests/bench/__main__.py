@@ -1,0 +1,51 @@
+"""``make bench``: targets, our figures and the best peer's, measured in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.build import build_rows
+from bench.runs import run_rows
+
+if TYPE_CHECKING:
+    from bench.harness import Row
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("build/bench.json"))
+    arguments = parser.parse_args()
+    missing = [name for name in ("docker-registry", "skopeo", "umoci", "runc") if shutil.which(name) is None]
+    if missing or os.geteuid() != 0:
+        sys.exit(f"the benchmark needs root and: {', '.join(missing) or 'nothing else'}")
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="enclavize-bench-") as scratch:
+        base = Path(scratch)
+        rows += build_rows(base)
+        rows += run_rows(base)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    table = Table(title="enclavize benchmark")
+    for column in ("what", "target", "ours", "peer", "met"):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(
+            row.name, row.target, row.ours, row.peer, {True: "yes", False: "NO", None: "-"}[row.met]
+        )
+    Console(width=140).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -108,6 +108,8 @@ enum ocall {
     OCALL_VOLUME_UTIME = 35,   /* path length, atime ns, mtime ns */
 
     OCALL_HOST_FILE = 36, /* 0 /etc/hosts, 1 /etc/resolv.conf, 2 /etc/hostname of the container -> bytes in data (at most 64 KiB) */
+
+    OCALL_INTERRUPT = 37, /* thread_index: end that thread's blocking OCALL with -EINTR, or make it take an AEX and an exception entry */
     OCALL_COUNT
 };
 

@@ -1,0 +1,72 @@
+/*
+ * What the LibOS keeps for each thread of the enclave, at the start of its TD page: GS base points here from the first instruction on
+ * (TCS.OGSBASE). The page is measured as zeros.
+ */
+#ifndef ENCLAVIZE_THREAD_H
+#define ENCLAVIZE_THREAD_H
+
+/* Offsets for assembly; boundary.c checks them. */
+#define THREAD_SELF 0
+#define THREAD_TCS 8
+#define THREAD_STATE 16
+#define THREAD_ATTENTION 20
+#define THREAD_LIBOS_STACK 24
+#define THREAD_EXCHANGE 32
+#define THREAD_EXIT_ADDRESS 40
+#define THREAD_HOST_RSP 48
+#define THREAD_HOST_RBP 56
+#define THREAD_OCALL_RSP 64
+#define THREAD_RESUME_CONTEXT 72
+#define THREAD_SCRATCH_RSP 80
+#define THREAD_SCRATCH_RIP 88
+#define THREAD_TASK 96
+
+/* thread.state: which ECALL is legal. */
+#define THREAD_UNUSED 0  /* ECALL_START or ECALL_THREAD */
+#define THREAD_INSIDE 1  /* exception entries only */
+#define THREAD_OUTSIDE 2 /* in an OCALL: ECALL_RETURN */
+
+#ifndef __ASSEMBLER__
+
+#include "abi.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct task;
+
+struct thread {
+    struct thread *self;
+    uint64_t tcs;
+    uint32_t state;
+    uint32_t attention;   /* set it (and host_interrupt() the thread) to make it call libos_attention() soon */
+    uint64_t libos_stack; /* top; kept when the thread ends, for the next one on this TCS */
+    struct exchange *exchange; /* outside; checked */
+    uint64_t exit_address;     /* where EEXIT goes; untrusted, used for nothing else */
+    uint64_t host_rsp;
+    uint64_t host_rbp;
+    uint64_t ocall_rsp;              /* the LibOS stack while outside */
+    struct context *resume_context;  /* what context_resume() is about to load */
+    uint64_t scratch_rsp;
+    uint64_t scratch_rip;
+    struct task *task;     /* the core's; cleared when a thread enters for the first time */
+    uint64_t index;        /* 0, 1, .. in order of first entry; trusted, fixed for a TCS */
+    uint32_t host_index;   /* what OCALL_WAKE and OCALL_INTERRUPT want; from the host */
+};
+
+static inline struct thread *current_thread(void)
+{
+    struct thread *thread;
+    __asm__("mov %%gs:0, %0" : "=r"(thread));
+    return thread;
+}
+
+/* Committed for each thread before its first line of C; see LIBOS_STACKS_START. Nested exceptions use the same stack. */
+#define LIBOS_STACK_SIZE 0x10000ULL
+#define LIBOS_STACK_STRIDE 0x20000ULL /* the rest is never committed: a guard */
+#define LIBOS_THREADS_MAX 4096ULL
+#define LIBOS_STACKS_START LIBOS_DYNAMIC_START
+#define LIBOS_STACKS_END (LIBOS_STACKS_START + LIBOS_THREADS_MAX * LIBOS_STACK_STRIDE) /* the core's own memory starts here */
+
+#endif
+#endif

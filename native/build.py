@@ -62,7 +62,7 @@ UNITS = (
         output="runelet",
         target=HOST_TARGET,
         sources=("pal/*.S", "pal/*.c", "runelet/*.c"),
-        flags=(*HOST_FLAGS, "-static-pie", "-s"),
+        flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
         zig_objects=("crypto/host.zig",),
     ),
     Unit(
@@ -76,7 +76,7 @@ UNITS = (
         output="rune",
         target=HOST_TARGET,
         sources=("rune/*.c",),
-        flags=(*HOST_FLAGS, "-static-pie", "-s"),
+        flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
     ),
 )  # fmt: skip
 

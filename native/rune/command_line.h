@@ -1,0 +1,19 @@
+/* runc's command line, as far as rune has to understand it. */
+#ifndef RUNE_COMMAND_LINE_H
+#define RUNE_COMMAND_LINE_H
+
+#include <stdbool.h>
+
+struct command_line {
+    const char *command;    /* NULL if there is none */
+    const char *id;         /* first argument of the command that is not an option, or NULL */
+    const char *bundle;     /* --bundle, or "." */
+    const char *root;       /* --root, or NULL */
+    const char *log;        /* --log, or NULL */
+    bool log_json;          /* --log-format json */
+    bool version;           /* --version or -v before any command */
+};
+
+struct command_line parse_command_line(int argc, char **argv);
+
+#endif

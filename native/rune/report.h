@@ -1,0 +1,9 @@
+/* How an error reaches the engine: standard error, and the log that containerd and dockerd read for the cause. */
+#ifndef RUNE_REPORT_H
+#define RUNE_REPORT_H
+
+#include "command_line.h"
+
+void report_error(const struct command_line *line, const char *message);
+
+#endif

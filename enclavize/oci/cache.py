@@ -1,0 +1,197 @@
+"""The blob cache: files named by their digest, below the user's cache folder.
+
+    <root>/sha256/<hex>     a blob; it got its name by rename, after its bytes were verified
+    <root>/tmp/<random>     a blob that is being written; its writer holds a lock on it
+
+Builds may share a cache and be killed at any moment: two that fetch the same blob both write a file of their
+own, and the second rename changes nothing. A temporary file that nobody has locked was left by a killed build
+and is removed by the next one. Blobs are verified again whenever they are read, so a damaged disk is noticed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from enclavize.errors import IntegrityError
+from enclavize.oci.digest import HEX_LENGTHS, Digest, algorithm_of, hex_of, new_hash
+from enclavize.oci.storage import storage_errors
+from enclavize.oci.stream import verified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from enclavize.oci.descriptor import Descriptor
+
+_EMPTY_FILE_AGE = 3600
+"""Seconds after which an empty temporary file counts as abandoned."""
+
+_ANY_SHA256 = Digest("sha256:")
+
+
+def default_cache_root() -> Path:
+    """Return ``enclavize/blobs`` below the user's cache folder (XDG_CACHE_HOME)."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("enclavize") / "blobs"
+
+
+class TemporaryBlob:
+    """A blob without a name. Whoever commits it vouches for the digest."""
+
+    def __init__(self, cache: BlobCache) -> None:
+        self._cache = cache
+        self._descriptor, name = tempfile.mkstemp(dir=cache.temporary_folder)
+        self._path = Path(name)
+        self._open = True
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+        with storage_errors("write", self._path):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+
+    def commit(self, digest: Digest) -> None:
+        """Give the blob its name."""
+        path = self._cache.path(digest)
+        with storage_errors("write", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.fchmod(self._descriptor, 0o444)
+            self._path.rename(path)
+        self._release()
+
+    def abort(self) -> None:
+        """Throw the blob away, unless it was committed."""
+        if self._open:
+            self._path.unlink(missing_ok=True)
+            self._release()
+
+    def _release(self) -> None:
+        self._open = False
+        os.close(self._descriptor)
+
+
+class BlobWriter:
+    """Writes one blob. Leaving the ``with`` block in peace commits it, an exception throws it away."""
+
+    def __init__(self, blob: TemporaryBlob, expected: Digest | None) -> None:
+        self._blob = blob
+        self._expected = expected
+        self._hash = new_hash(expected or _ANY_SHA256)
+        self.size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                if self._expected not in (None, self.digest):
+                    raise IntegrityError(f"the data for blob {self._expected} has digest {self.digest}")
+                self._blob.commit(self.digest)
+        finally:
+            self._blob.abort()
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of what was written so far."""
+        return Digest(f"{self._hash.name}:{self._hash.hexdigest()}")
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+        self._hash.update(data)
+        self.size += len(data)
+        self._blob.write(data)
+
+
+class BlobCache:
+    """A folder of verified blobs; see the head of this module."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or default_cache_root()
+        self.temporary_folder = self.root / "tmp"
+        self._swept = False
+
+    def path(self, digest: Digest) -> Path:
+        """Return where a blob is, or would be."""
+        return self.root / algorithm_of(digest) / hex_of(digest)
+
+    def has(self, digest: Digest) -> bool:
+        """Tell whether the blob is here."""
+        return self.path(digest).is_file()
+
+    def open(self, descriptor: Descriptor, *, advance: Callable[[int], None] | None = None) -> BinaryIO:
+        """Open a blob. It is verified while it is read; a damaged one is removed. Raises IntegrityError."""
+        path = self.path(descriptor.digest)
+        with storage_errors("read", path):
+            stream = path.open("rb", buffering=0)
+            os.utime(stream.fileno())  # for gc: the least recently used blob goes first
+        return verified(
+            stream,
+            descriptor,
+            f"the cached copy of blob {descriptor.digest} was damaged and is now removed (try again): it",
+            advance=advance,
+            on_mismatch=lambda: path.unlink(missing_ok=True),
+        )
+
+    def writer(self, digest: Digest | None = None) -> BlobWriter:
+        """Start a blob; ``digest`` is what it must have, if known."""
+        return BlobWriter(self.temporary_blob(), digest)
+
+    def temporary_blob(self) -> TemporaryBlob:
+        """Start a blob that the caller verifies."""
+        with storage_errors("write", self.root):
+            self.temporary_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not self._swept:
+                self._swept = True
+                self._remove_abandoned()
+            return TemporaryBlob(self)
+
+    def spool(self) -> BinaryIO:
+        """Return a nameless file on the cache's disk, for data that must be seekable for a while."""
+        with storage_errors("write", self.root):
+            self.temporary_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return tempfile.TemporaryFile(dir=self.temporary_folder, buffering=0)
+
+    def gc(self, maximum_size: int = 0) -> int:
+        """Remove abandoned files, then the least recently used blobs until ``maximum_size`` bytes are left.
+
+        Returns the bytes freed. A blob that is being read stays readable until its reader closes it.
+        """
+        freed = self._remove_abandoned()
+        blobs = []
+        for folder in (self.root / algorithm for algorithm in HEX_LENGTHS):
+            if folder.is_dir():
+                blobs += [(path.stat().st_mtime_ns, path.stat().st_size, path) for path in folder.iterdir()]
+        total = sum(size for _, size, _ in blobs)
+        for _, size, path in sorted(blobs):
+            if total <= maximum_size:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+            freed += size
+        return freed
+
+    def _remove_abandoned(self) -> int:
+        freed = 0
+        if not self.temporary_folder.is_dir():
+            return 0
+        for path in self.temporary_folder.iterdir():
+            with suppress(OSError), path.open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                status = os.fstat(stream.fileno())
+                # Between mkstemp and flock a living writer holds no lock, but its file is new and empty.
+                if status.st_size or time.time() - status.st_mtime > _EMPTY_FILE_AGE:
+                    path.unlink()
+                    freed += status.st_size
+        return freed

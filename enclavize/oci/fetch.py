@@ -1,0 +1,30 @@
+"""Reading a layer once: the consumer gets the bytes while they land in the cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.descriptor import Descriptor
+    from enclavize.oci.image import Image
+    from enclavize.progress import Task
+
+
+def fetch_blob(image: Image, descriptor: Descriptor, cache: BlobCache, task: Task | None = None) -> BinaryIO:
+    """Open a blob of an image, from the cache if it is there.
+
+    A blob of a remote source is written to the cache while it is read; it is kept if it was read to its end
+    and was what the descriptor says. Blobs of local files are read where they are. The stream raises
+    IntegrityError, at the latest with its last bytes.
+    """
+    advance = task.advance if task else None
+    if cache.has(descriptor.digest):
+        return cache.open(descriptor, advance=advance)
+    sink = cache.temporary_blob() if image.source.remote else None
+    try:
+        return image.source.open_blob(descriptor, advance=advance, sink=sink)
+    except BaseException:
+        if sink:
+            sink.abort()
+        raise

@@ -1,0 +1,101 @@
+"""An image as the pipeline sees it: exact manifest and configuration bytes, and layers that can be opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import InvalidImageError
+from enclavize.oci.digest import parse_digest
+from enclavize.oci.document import Document, parse_document
+from enclavize.oci.limits import MAX_CONFIG_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enclavize.oci.descriptor import Descriptor
+    from enclavize.oci.digest import Digest
+    from enclavize.oci.source import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig:
+    """The image configuration (image-spec, config.md). Absent members are empty, as docker treats them.
+
+    ``env`` holds ``NAME=value`` items; ``created`` is RFC 3339 text; ``raw`` is the whole JSON object.
+    """
+
+    architecture: str
+    os: str
+    created: str
+    entrypoint: tuple[str, ...]
+    cmd: tuple[str, ...]
+    env: tuple[str, ...]
+    working_dir: str
+    user: str
+    stop_signal: str
+    healthcheck: Mapping[str, Any] | None
+    labels: Mapping[str, str]
+    volumes: tuple[str, ...]
+    exposed_ports: tuple[str, ...]
+    diff_ids: tuple[Digest, ...]
+    history: tuple[Mapping[str, Any], ...]
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image for one platform. Its layers are opened with ``source.open_blob``."""
+
+    name: str
+    manifest: Descriptor
+    manifest_bytes: bytes
+    config_bytes: bytes
+    layers: tuple[Descriptor, ...]
+    source: Source
+
+    @cached_property
+    def config(self) -> ImageConfig:
+        """The parsed configuration. Raises InvalidImageError."""
+        return parse_config(self.config_bytes, f"the configuration of {self.name}")
+
+
+def parse_config(data: bytes, what: str) -> ImageConfig:
+    """Parse an image configuration. Raises InvalidImageError."""
+    if len(data) > MAX_CONFIG_SIZE:
+        raise InvalidImageError(f"{what} is larger than {MAX_CONFIG_SIZE} bytes")
+    document = parse_document(data, what)
+    execution = document.document("config") or Document({}, what)
+    rootfs = document.document("rootfs") or Document({}, what)
+    if rootfs.text("type") not in ("", "layers"):
+        raise rootfs.wrong("type", "'layers'")
+    healthcheck = execution.document("Healthcheck")
+    config = ImageConfig(
+        architecture=document.text("architecture"),
+        os=document.text("os"),
+        created=document.text("created"),
+        entrypoint=execution.texts("Entrypoint"),
+        cmd=execution.texts("Cmd"),
+        env=execution.texts("Env"),
+        working_dir=execution.text("WorkingDir"),
+        user=execution.text("User"),
+        stop_signal=execution.text("StopSignal"),
+        healthcheck=healthcheck.members if healthcheck else None,
+        labels=execution.text_map("Labels"),
+        volumes=execution.keys("Volumes"),
+        exposed_ports=execution.keys("ExposedPorts"),
+        diff_ids=tuple(map(parse_digest, rootfs.texts("diff_ids"))),
+        history=tuple(entry.members for entry in document.documents("history")),
+        raw=document.members,
+    )
+    for key, values in {
+        "Entrypoint": config.entrypoint,
+        "Cmd": config.cmd,
+        "Env": config.env,
+        "WorkingDir": (config.working_dir,),
+        "User": (config.user,),
+    }.items():
+        if any("\0" in value for value in values):
+            raise execution.wrong(key, "free of NUL")  # execve(2) could not pass it on
+    return config

@@ -1,0 +1,275 @@
+"""The OCI image layout, in a folder or in a tar archive (image-spec, image-layout.md)."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from enclavize.errors import EnclavizeError, InvalidImageError, UsageError
+from enclavize.oci.descriptor import Descriptor
+from enclavize.oci.digest import algorithm_of, hex_of
+from enclavize.oci.document import canonical_json, parse_document
+from enclavize.oci.limits import MAX_MANIFEST_SIZE
+from enclavize.oci.manifest import Index, parse_manifest
+from enclavize.oci.media_types import OCI_INDEX
+from enclavize.oci.reference import parse_reference
+from enclavize.oci.select import choose, select_image
+from enclavize.oci.storage import atomic_file, storage_errors
+from enclavize.oci.stream import CHUNK_SIZE, blob_name, read_verified, verified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from enclavize.oci.digest import Digest
+    from enclavize.oci.image import Image
+    from enclavize.oci.platform import Platform
+    from enclavize.oci.stream import Sink
+    from enclavize.oci.target import ImageToWrite
+    from enclavize.progress import Reporter
+
+LAYOUT_FILE = "oci-layout"
+INDEX_FILE = "index.json"
+LAYOUT_BYTES = b'{"imageLayoutVersion":"1.0.0"}'
+
+REF_NAME = "org.opencontainers.image.ref.name"
+"""The annotation of an index entry that holds its tag (image-spec, annotations.md)."""
+
+CONTAINERD_NAME = "io.containerd.image.name"
+"""The annotation from which ``ctr images import`` and docker take the whole name."""
+
+
+class Files(Protocol):
+    """The files of a layout, wherever they are."""
+
+    name: str
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a file. Raises FileNotFoundError."""
+        ...
+
+    def close(self) -> None:
+        """Release what is open."""
+        ...
+
+
+class FolderFiles:
+    """A layout in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.name = str(root)
+        self._root = root
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a regular file. Raises FileNotFoundError."""
+        full = self._root / path
+        with storage_errors("read", full):
+            try:
+                if not stat.S_ISREG(full.stat().st_mode):
+                    raise InvalidImageError(f"{full} is not a regular file")
+                return full.open("rb", buffering=0)
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+        raise FileNotFoundError(path)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class LayoutSource:
+    """The blobs of a layout."""
+
+    origin = None
+    remote = False
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def open_blob(
+        self,
+        descriptor: Descriptor,
+        *,
+        advance: Callable[[int], None] | None = None,
+        sink: Sink | None = None,
+    ) -> BinaryIO:
+        """Open a blob. Raises InvalidImageError if there is none."""
+        try:
+            stream = self._files.open(blob_path(descriptor.digest))
+        except FileNotFoundError as error:
+            raise InvalidImageError(f"{self._files.name} has no blob {descriptor.digest}") from error
+        what = f"{self._files.name}, {blob_name(descriptor.digest)}"
+        return verified(stream, descriptor, what, advance=advance, sink=sink)
+
+    def read_manifest(self, descriptor: Descriptor) -> bytes:
+        """Read a manifest."""
+        return read_verified(self.open_blob(descriptor), descriptor, f"{self._files.name}, manifest")
+
+    def close(self) -> None:
+        """Close an archive."""
+        self._files.close()
+
+
+def blob_path(digest: Digest) -> str:
+    """Return the path of a blob in a layout."""
+    return f"blobs/{algorithm_of(digest)}/{hex_of(digest)}"
+
+
+def read_small(files: Files, path: str, limit: int) -> bytes:
+    """Read a file of at most ``limit`` bytes. Raises InvalidImageError."""
+    try:
+        with files.open(path) as stream:
+            data = stream.read(limit + 1)
+    except FileNotFoundError as error:
+        raise InvalidImageError(f"{files.name} has no {path}") from error
+    if len(data) > limit:
+        raise InvalidImageError(f"{files.name}: {path} is larger than {limit} bytes")
+    return data
+
+
+def image_from_layout(name: str, files: Files, tag: str | None, platform: Platform) -> Image:
+    """Find an image in a layout. Raises InvalidImageError, IntegrityError."""
+    version = parse_document(read_small(files, LAYOUT_FILE, 4096), f"{files.name}: {LAYOUT_FILE}")
+    if not version.text("imageLayoutVersion").startswith("1."):
+        raise InvalidImageError(f"{files.name} is an OCI layout of an unknown version")
+    index = parse_manifest(read_small(files, INDEX_FILE, MAX_MANIFEST_SIZE), f"{files.name}: {INDEX_FILE}")
+    if not isinstance(index, Index):
+        raise InvalidImageError(f"{files.name}: {INDEX_FILE} is not an image index")
+    descriptor = _choose_entry(index, tag, platform, files.name)
+    source = LayoutSource(files)
+    if descriptor.size > MAX_MANIFEST_SIZE:
+        raise InvalidImageError(f"{name}: a manifest of {descriptor.size} bytes is too large")
+    return select_image(name, descriptor, source.read_manifest(descriptor), source, platform)
+
+
+def _choose_entry(index: Index, tag: str | None, platform: Platform, name: str) -> Descriptor:
+    """Return the entry with the tag; without a tag there must be one image, for one or more platforms."""
+    entries = [entry for entry in index.manifests if tag is None or tag in _names(entry)]
+    if len({entry.digest for entry in entries}) == 1:
+        return entries[0]
+    if entries and all(entry.platform and not _names(entry) for entry in entries):
+        return choose(Index(media_type=OCI_INDEX, manifests=tuple(entries)), platform, name)
+    tags = sorted({entry.annotations[REF_NAME] for entry in index.manifests if REF_NAME in entry.annotations})
+    hint = f"it has the tags: {', '.join(tags)}" if tags else "it has no tags"
+    if tag is not None and not entries:
+        raise InvalidImageError(f"{name} has no image with the tag {tag}", hint=hint)
+    raise InvalidImageError(f"{name} has {len(entries)} images to choose from", hint=hint)
+
+
+def _names(entry: Descriptor) -> set[str]:
+    return {entry.annotations[key] for key in (REF_NAME, CONTAINERD_NAME) if key in entry.annotations}
+
+
+def named_entries(image: ImageToWrite, tag: str | None = None) -> list[dict[str, Any]]:
+    """Return the index entries for an image: one for ``tag``, or else one for each of its references."""
+    names: list[Mapping[str, str]] = [
+        {CONTAINERD_NAME: str(reference), REF_NAME: reference.tag or ""}
+        for reference in map(parse_reference, image.references)
+    ]
+    if tag:
+        names = [{REF_NAME: tag}]
+    manifest = image.manifest
+    return [
+        Descriptor(
+            media_type=manifest.media_type,
+            digest=manifest.digest,
+            size=manifest.size,
+            annotations=annotations,
+        ).to_json()
+        for annotations in names or [{}]
+    ]
+
+
+def index_bytes(entries: list[dict[str, Any]]) -> bytes:
+    """Return index.json."""
+    return canonical_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
+
+
+def blobs_of(image: ImageToWrite) -> Iterator[tuple[Descriptor, Callable[[], BinaryIO]]]:
+    """Yield every blob of an image once, layers first, with what opens it."""
+    import io
+
+    for layer in image.distinct_layers:
+        yield layer.descriptor, layer.open
+    yield image.config, lambda: io.BytesIO(image.config_bytes)
+    yield image.manifest, lambda: io.BytesIO(image.manifest_bytes)
+
+
+class LayoutTarget:
+    """Writes an image into a layout folder, new or old. ``tag`` goes before the image's references."""
+
+    def __init__(self, path: Path, tag: str | None = None) -> None:
+        self._path = path
+        self._tag = tag
+
+    def deliver(self, image: ImageToWrite, reporter: Reporter) -> Descriptor:
+        """Write blobs, then the index. A new folder appears whole; an old one keeps its other images."""
+        path = self._path
+        with reporter.task(f"write {path}") as task, storage_errors("write", path):
+            if path.exists():
+                if not (path / LAYOUT_FILE).is_file() and any(path.iterdir()):
+                    raise UsageError(f"{path} exists and is not an OCI layout", hint="name another folder")
+                self._write(path, image, task.advance)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:200]}."))
+                try:
+                    self._write(temporary, image, task.advance)
+                    temporary.chmod(0o755)
+                    temporary.rename(path)
+                except BaseException:
+                    shutil.rmtree(temporary, ignore_errors=True)
+                    raise
+        return image.manifest
+
+    def _write(self, root: Path, image: ImageToWrite, advance: Callable[[int], None]) -> None:
+        added: list[Path] = []
+        try:
+            for descriptor, open_blob in blobs_of(image):
+                path = root / blob_path(descriptor.digest)
+                if path.is_file() and path.stat().st_size == descriptor.size:
+                    advance(descriptor.size)
+                    continue
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stream = verified(open_blob(), descriptor, blob_name(descriptor.digest), advance=advance)
+                with stream, atomic_file(path) as output:
+                    shutil.copyfileobj(stream, output, CHUNK_SIZE)
+                added.append(path)
+            if not (root / LAYOUT_FILE).exists():
+                with atomic_file(root / LAYOUT_FILE) as output:
+                    output.write(LAYOUT_BYTES)
+            _update_index(root, named_entries(image, self._tag))
+        except BaseException:
+            for path in added:
+                path.unlink(missing_ok=True)
+            raise
+
+
+def _update_index(root: Path, entries: list[dict[str, Any]]) -> None:
+    """Add entries to index.json, in place of those with the same tag or the same digest without one."""
+    with (root / LAYOUT_FILE).open("rb") as lock:
+        fcntl.flock(
+            lock, fcntl.LOCK_EX
+        )  # writers of the same layout wait for each other; readers see a rename
+        path = root / INDEX_FILE
+        old: list[dict[str, Any]] = []
+        whole: dict[str, Any] = {}
+        if path.exists():
+            data = read_small(FolderFiles(root), INDEX_FILE, MAX_MANIFEST_SIZE)
+            parse_manifest(data, str(path))
+            whole = json.loads(data)
+            old = whole["manifests"]
+        new_keys = {_entry_key(entry) for entry in entries}
+        kept = [entry for entry in old if _entry_key(entry) not in new_keys]
+        data = canonical_json({**json.loads(index_bytes([])), **whole, "manifests": kept + entries})
+        if len(data) > MAX_MANIFEST_SIZE:
+            raise EnclavizeError(f"{path} would become larger than {MAX_MANIFEST_SIZE} bytes")
+        with atomic_file(path) as output:
+            output.write(data)
+
+
+def _entry_key(entry: dict[str, Any]) -> str:
+    return (entry.get("annotations") or {}).get(REF_NAME) or entry["digest"]  # type: ignore[no-any-return]

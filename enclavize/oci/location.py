@@ -1,0 +1,122 @@
+"""Where an image comes from: the words before the colon are those of skopeo (containers-transports(5))."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enclavize.errors import UsageError
+from enclavize.oci.reference import parse_reference
+
+if TYPE_CHECKING:
+    from enclavize.oci.reference import ImageReference
+
+
+@dataclass(frozen=True)
+class RegistryLocation:
+    """``[docker://]NAME``: an image in a registry."""
+
+    reference: ImageReference
+
+    def __str__(self) -> str:
+        return str(self.reference)
+
+
+@dataclass(frozen=True)
+class LayoutLocation:
+    """``oci:DIR[:TAG]``: a folder in the OCI image layout."""
+
+    path: Path
+    tag: str | None = None
+
+    def __str__(self) -> str:
+        return _join("oci", self.path, self.tag)
+
+
+@dataclass(frozen=True)
+class OciArchiveLocation:
+    """``oci-archive:FILE[:TAG]``: a tar file of an OCI image layout."""
+
+    path: Path
+    tag: str | None = None
+
+    def __str__(self) -> str:
+        return _join("oci-archive", self.path, self.tag)
+
+
+@dataclass(frozen=True)
+class DockerArchiveLocation:
+    """``docker-archive:FILE[:NAME]``: what ``docker save`` writes."""
+
+    path: Path
+    reference: ImageReference | None = None
+
+    def __str__(self) -> str:
+        return _join("docker-archive", self.path, self.reference.familiar if self.reference else None)
+
+
+@dataclass(frozen=True)
+class DaemonLocation:
+    """``docker-daemon:NAME``: an image in the docker daemon."""
+
+    reference: ImageReference
+
+    def __str__(self) -> str:
+        return f"docker-daemon:{self.reference.familiar}"
+
+
+@dataclass(frozen=True)
+class DirectoryLocation:
+    """``dir:PATH``: a folder that holds a root file system."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"dir:{self.path}"
+
+
+Location = (
+    RegistryLocation
+    | LayoutLocation
+    | OciArchiveLocation
+    | DockerArchiveLocation
+    | DaemonLocation
+    | DirectoryLocation
+)
+
+
+def parse_location(text: str) -> Location:
+    """Parse an image location. Raises UsageError."""
+    scheme, _, rest = text.partition(":")
+    match scheme:
+        case "oci":
+            return LayoutLocation(*_path_and_tag(text, rest))
+        case "oci-archive":
+            return OciArchiveLocation(*_path_and_tag(text, rest))
+        case "docker-archive":
+            path, name = _path_and_tag(text, rest)
+            return DockerArchiveLocation(path, parse_reference(name) if name else None)
+        case "docker-daemon":
+            return DaemonLocation(parse_reference(rest))
+        case "dir":
+            return DirectoryLocation(_path(text, rest))
+        case "docker" if rest.startswith("//"):
+            return RegistryLocation(parse_reference(rest.removeprefix("//")))
+        case _:
+            return RegistryLocation(parse_reference(text))
+
+
+def _path_and_tag(text: str, rest: str) -> tuple[Path, str | None]:
+    path, _, tag = rest.partition(":")
+    return _path(text, path), tag or None
+
+
+def _path(text: str, path: str) -> Path:
+    if not path or "\0" in path:
+        raise UsageError(f"{text!r} names no file or folder")
+    return Path(path)
+
+
+def _join(scheme: str, path: Path, tag: str | None) -> str:
+    return f"{scheme}:{path}" + (f":{tag}" if tag else "")

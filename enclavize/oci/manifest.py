@@ -1,0 +1,93 @@
+"""Image manifests and image indexes, OCI and Docker schema 2 (image-spec, manifest.md and image-index.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enclavize.errors import InvalidImageError
+from enclavize.oci.descriptor import Descriptor
+from enclavize.oci.document import canonical_json, parse_document
+from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_INDEX_ENTRIES, MAX_LAYERS, MAX_MANIFEST_SIZE
+from enclavize.oci.media_types import INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """An image manifest. ``media_type`` is never empty: a manifest that states none is an OCI one."""
+
+    media_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str]
+    artifact_type: str
+    subject: Descriptor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """An image index (Docker: manifest list)."""
+
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+
+
+def parse_manifest(data: bytes, what: str) -> Manifest | Index:
+    """Parse a manifest or an index, whichever it is. Raises InvalidImageError.
+
+    What a document is follows from its members. One that could be read both ways is refused, as is one that
+    its own media type contradicts (CVE-2021-41190).
+    """
+    if len(data) > MAX_MANIFEST_SIZE:
+        raise InvalidImageError(f"{what} is larger than {MAX_MANIFEST_SIZE} bytes")
+    document = parse_document(data, what)
+    if document.members.get("schemaVersion") == 1 or "fsLayers" in document.members:
+        raise InvalidImageError(
+            f"{what} is a Docker schema 1 manifest, which cannot be verified",
+            hint="push the image again with a current docker",
+        )
+    document.number("schemaVersion", maximum=2)
+    media_type = document.text("mediaType")
+    is_index = "manifests" in document.members
+    if is_index == ("config" in document.members or "layers" in document.members):
+        raise InvalidImageError(f"{what} is neither an image manifest nor an image index")
+    if media_type and media_type not in (INDEX_TYPES if is_index else MANIFEST_TYPES):
+        raise InvalidImageError(f"{what} says that it is of type {media_type[:200]!r}")
+    if is_index:
+        entries = document.documents("manifests")
+        if len(entries) > MAX_INDEX_ENTRIES:
+            raise InvalidImageError(f"{what} has {len(entries)} entries, more than {MAX_INDEX_ENTRIES}")
+        return Index(media_type=media_type or OCI_INDEX, manifests=tuple(map(Descriptor.from_json, entries)))
+    config, subject, layers = (
+        document.document("config"),
+        document.document("subject"),
+        document.documents("layers"),
+    )
+    if config is None:
+        raise document.wrong("config", "a descriptor")
+    config.number("size", maximum=MAX_CONFIG_SIZE)
+    if len(layers) > MAX_LAYERS:
+        raise InvalidImageError(f"{what} has {len(layers)} layers, more than {MAX_LAYERS}")
+    return Manifest(
+        media_type=media_type or OCI_MANIFEST,
+        config=Descriptor.from_json(config),
+        layers=tuple(map(Descriptor.from_json, layers)),
+        annotations=document.text_map("annotations"),
+        artifact_type=document.text("artifactType"),
+        subject=Descriptor.from_json(subject) if subject else None,
+    )
+
+
+def image_manifest(config: Descriptor, layers: tuple[Descriptor, ...]) -> bytes:
+    """Return an OCI manifest for an image that came without one."""
+    return canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": config.to_json(),
+            "layers": [layer.to_json() for layer in layers],
+        }
+    )

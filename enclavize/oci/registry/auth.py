@@ -1,0 +1,196 @@
+"""Authentication as a conversation: a generator yields requests and is sent the answers.
+
+Basic is RFC 7617, Bearer is RFC 6750 with the token service of the distribution project ("Docker Registry v2
+authentication"). Tokens are kept by what they are good for, since one for one repository is refused by the
+next, and are asked for again when they are old or refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from enclavize.errors import AuthenticationError
+from enclavize.oci.registry.errors import error_of_response, printable
+from enclavize.oci.registry.transport import Request, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from urllib3 import BaseHTTPResponse
+
+    from enclavize.oci.registry.credentials import Credential
+
+CLIENT_ID = "enclavize"
+DEFAULT_LIFETIME = 60.0
+"""Seconds a token lives whose service does not say."""
+
+SAFETY_MARGIN = 5.0
+"""Seconds before its end at which a token counts as old; less for tokens that live shortly."""
+
+MAX_TOKEN_BODY = 1 << 20
+
+_CHALLENGE = re.compile(r"\s*([A-Za-z]+)\s+")
+_PARAMETER = re.compile(r'\s*([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(,|$)')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Challenge:
+    """What WWW-Authenticate asks for."""
+
+    scheme: str
+    realm: str
+    service: str
+    scope: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Token:
+    value: str
+    expires: float
+
+
+class Authenticator:
+    """Credentials and tokens for one registry. Used by several threads at once."""
+
+    def __init__(
+        self,
+        registry: str,
+        base_url: str,
+        credential: Callable[[], Credential],
+        check_url: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._origin = origin_of(base_url)
+        self._credential = credential
+        self._check_url = check_url
+        self._clock = clock
+        self._challenge: Challenge | None = None
+        self._tokens: dict[tuple[str, str, str], _Token] = {}
+        self._lock = threading.RLock()
+
+    def flow(self, request: Request) -> Generator[Request, BaseHTTPResponse, None]:
+        """Yield the requests that it takes; the answer to the last one is the answer to ``request``.
+
+        Raises AuthenticationError where credentials are missing or refused.
+        """
+        if origin_of(request.url) != self._origin:  # a storage service, which has no business with them
+            yield request
+            return
+        challenge, used = self._challenge, None
+        if challenge:
+            used = yield from self._authorization(challenge, request.scope, refused=None)
+        response = yield request.with_header("Authorization", used) if used else request
+        if response.status != 401:
+            return
+        challenge = self._challenge = parse_challenge(response.headers.getlist("WWW-Authenticate"))
+        if challenge is None:
+            return
+        again = yield from self._authorization(challenge, request.scope or challenge.scope, refused=used)
+        if again and again != used:
+            yield request.with_header("Authorization", again)
+
+    def _authorization(
+        self, challenge: Challenge, scope: str, *, refused: str | None
+    ) -> Generator[Request, BaseHTTPResponse, str | None]:
+        """Return the value of the Authorization header, or None if there is nothing to offer."""
+        if challenge.scheme == "basic":
+            credential = self._credential()
+            return _basic(credential) if credential.username else None
+        key = (challenge.realm, challenge.service, scope)
+        with self._lock:
+            token = self._tokens.get(key)
+        if token is None or token.expires <= self._clock() or f"Bearer {token.value}" == refused:
+            token = yield from self._fetch_token(challenge, scope)
+            with self._lock:
+                self._tokens[key] = token
+        return f"Bearer {token.value}"
+
+    def _fetch_token(self, challenge: Challenge, scope: str) -> Generator[Request, BaseHTTPResponse, _Token]:
+        self._check_url(challenge.realm)
+        started = self._clock()
+        response = yield _token_request(challenge, scope, self._credential())
+        if response.status != 200:
+            raise _token_refused(error_of_response(response, self._registry, "give a token"), self._registry)
+        try:
+            body = response.read(MAX_TOKEN_BODY)
+            answer = json.loads(body)
+            value = (answer.get("token") or answer["access_token"]).encode("ascii").decode()
+            lifetime = float(answer.get("expires_in") or DEFAULT_LIFETIME)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise AuthenticationError(
+                f"the token service of {self._registry} gives an answer that is no token"
+            ) from error
+        return _Token(value=value, expires=started + lifetime - min(SAFETY_MARGIN, lifetime / 4))
+
+
+def parse_challenge(headers: list[str]) -> Challenge | None:
+    """Return the challenge to answer, Bearer rather than Basic, or None (RFC 9110, 11.6.1)."""
+    found: dict[str, Challenge] = {}
+    for header in headers:
+        if start := _CHALLENGE.match(header):
+            parameters = {}
+            position = start.end()
+            while match := _PARAMETER.match(header, position):
+                quoted, plain = match[2], match[3]
+                parameters[match[1].lower()] = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+                position = match.end()
+            scheme = start[1].lower()
+            found[scheme] = Challenge(
+                scheme=scheme,
+                realm=parameters.get("realm", ""),
+                service=parameters.get("service", ""),
+                scope=parameters.get("scope", ""),
+            )
+    bearer = found.get("bearer")
+    return bearer if bearer and bearer.realm else found.get("basic")
+
+
+def _token_request(challenge: Challenge, scope: str, credential: Credential) -> Request:
+    """Return the request for a token: OAuth2 for identity tokens, else the GET that all services know."""
+    if credential.identity_token:
+        form = urlencode(
+            {
+                "grant_type": "refresh_token",
+                "service": challenge.service,
+                "client_id": CLIENT_ID,
+                "scope": scope,
+                "refresh_token": credential.identity_token,
+            }
+        ).encode()
+        return Request(
+            method="POST",
+            url=challenge.realm,
+            headers={"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(form))},
+            body=lambda: iter([form]),
+        )
+    parts = urlsplit(challenge.realm)
+    query = [("service", challenge.service)] if challenge.service else []
+    query += [("scope", item) for item in scope.split(" ") if item]
+    if credential.username:
+        query.append(("account", credential.username))
+    joined = "&".join(part for part in (parts.query, urlencode(query)) if part)
+    request = Request(method="GET", url=urlunsplit(parts._replace(query=joined)))
+    return request.with_header("Authorization", _basic(credential)) if credential.username else request
+
+
+def _token_refused(error: Exception, registry: str) -> Exception:
+    """Say of a refused log-in that it is one, whatever the service called it."""
+    if isinstance(error, AuthenticationError):
+        return AuthenticationError(
+            f"{registry} does not accept these credentials ({printable(str(error))})",
+            hint=f"log in with: docker login {registry}",
+        )
+    return error
+
+
+def _basic(credential: Credential) -> str:
+    text = f"{credential.username}:{credential.password}"
+    return f"Basic {base64.b64encode(text.encode()).decode()}"

@@ -1,0 +1,282 @@
+"""The operations of the distribution API that images need, on one registry."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import urljoin
+
+from urllib3 import exceptions as http_errors
+
+from enclavize.errors import IntegrityError, InvalidImageError, RegistryError
+from enclavize.oci.descriptor import Descriptor
+from enclavize.oci.digest import hex_of, new_hash, parse_digest, sha256_digest
+from enclavize.oci.limits import MAX_MANIFEST_SIZE
+from enclavize.oci.manifest import parse_manifest
+from enclavize.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from enclavize.oci.registry.auth import Authenticator
+from enclavize.oci.registry.credentials import Credentials
+from enclavize.oci.registry.errors import NotFoundError, TransientError, error_of_response
+from enclavize.oci.registry.transport import Request, Transport, repeated
+from enclavize.oci.stream import blob_name, verified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urllib3 import BaseHTTPResponse
+
+    from enclavize.oci.digest import Digest
+    from enclavize.oci.registry.credentials import Credential
+    from enclavize.oci.stream import Sink
+
+ACCEPTED_MANIFESTS = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_INDEX}, {DOCKER_MANIFEST}"
+
+MAX_BREAKS = 50
+"""Broken connections that one download survives."""
+
+
+def pull_scope(repository: str) -> str:
+    """Return the access that reading takes."""
+    return f"repository:{repository}:pull"
+
+
+def push_scope(repository: str, mount_from: str | None = None) -> str:
+    """Return the access that writing takes, and reading where blobs are mounted from."""
+    scope = f"repository:{repository}:pull,push"
+    return f"{scope} {pull_scope(mount_from)}" if mount_from else scope
+
+
+class RegistryClient:
+    """A registry. Methods raise RegistryError, and AuthenticationError where access is refused."""
+
+    def __init__(
+        self,
+        registry: str,
+        *,
+        auth: Credentials | None = None,
+        insecure: bool = False,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.registry = registry
+        self._auth = auth
+        self._transport = Transport(insecure=insecure, warn=warn)
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close connections."""
+        self._transport.close()
+
+    # Manifests
+
+    def get_manifest(self, repository: str, version: str) -> tuple[Descriptor, bytes]:
+        """Fetch a manifest or index by tag or digest. Raises IntegrityError, InvalidImageError."""
+        name = f"{self.registry}/{repository}:{version}"
+
+        def fetch() -> bytes:
+            request = self._request(
+                "GET", f"{repository}/manifests/{version}", pull_scope(repository), accept=ACCEPTED_MANIFESTS
+            )
+            with self._exchange(request, f"give the manifest of {name}") as response:
+                return self._read_small(response, MAX_MANIFEST_SIZE, name)
+
+        data = repeated(fetch)
+        if ":" in version:
+            expected = parse_digest(version)
+            hasher = new_hash(expected)
+            hasher.update(data)
+            if hasher.hexdigest() != hex_of(expected):
+                raise IntegrityError(f"the manifest that {self.registry} gives for {name} has another digest")
+            digest = expected
+        else:
+            digest = sha256_digest(data)
+        media_type = parse_manifest(data, name).media_type
+        return Descriptor(media_type=media_type, digest=digest, size=len(data)), data
+
+    def put_manifest(self, repository: str, version: str, media_type: str, data: bytes) -> bool:
+        """Store a manifest under a tag or digest. Tells whether the registry has indexed its subject."""
+        request = self._request("PUT", f"{repository}/manifests/{version}", push_scope(repository))
+        request = request.with_header("Content-Type", media_type)
+        request = request.with_header("Content-Length", str(len(data)))
+        request = Request(
+            method="PUT",
+            url=request.url,
+            headers=request.headers,
+            body=lambda: iter([data]),
+            scope=request.scope,
+        )
+
+        def store() -> bool:
+            action = f"store the manifest {self.registry}/{repository}:{version}"
+            with self._exchange(request, action) as response:
+                return "OCI-Subject" in response.headers
+
+        return repeated(store)
+
+    def has_manifest(self, repository: str, version: str) -> bool:
+        """Tell whether a manifest is there."""
+        request = self._request(
+            "HEAD", f"{repository}/manifests/{version}", pull_scope(repository), accept=ACCEPTED_MANIFESTS
+        )
+        return self._exists(request)
+
+    # Blobs
+
+    def has_blob(self, repository: str, digest: Digest) -> bool:
+        """Tell whether a repository has a blob."""
+        return self._exists(self._request("HEAD", f"{repository}/blobs/{digest}", push_scope(repository)))
+
+    def open_blob(
+        self,
+        repository: str,
+        descriptor: Descriptor,
+        *,
+        advance: Callable[[int], None] | None = None,
+        sink: Sink | None = None,
+    ) -> BinaryIO:
+        """Open a blob as a stream that survives broken connections and verifies what it delivers."""
+        stream = _ResumingStream(self, repository, descriptor)
+        return verified(stream, descriptor, blob_name(descriptor.digest), advance=advance, sink=sink)
+
+    def get_blob_from(self, repository: str, digest: Digest, start: int) -> BaseHTTPResponse:
+        """Start a download at byte ``start``. The answer is not read yet."""
+        request = self._request("GET", f"{repository}/blobs/{digest}", pull_scope(repository))
+        if start:
+            request = request.with_header("Range", f"bytes={start}-")
+        response = self._exchange(request, f"give blob {digest} of {repository}")
+        if start and (response.status != 206 or not _starts_at(response, start)):
+            response.close()
+            raise RegistryError(f"{self.registry} cannot resume the broken download of blob {digest}")
+        return response
+
+    # HTTP
+
+    def post(self, path: str, scope: str) -> BaseHTTPResponse:
+        """Send a POST without a body; the answer may have any status that is no error."""
+        request = self._request("POST", path, scope).with_header("Content-Length", "0")
+        with self._exchange(request, f"take an upload to {path.partition('/blobs/')[0]}") as response:
+            return response
+
+    def send(self, request: Request, action: str) -> BaseHTTPResponse:
+        """Send any request to this registry, or to where it pointed; the answer is read and closed."""
+        self._transport.check_url(request.url)
+        with self._exchange(request, action) as response:
+            return response
+
+    def get_document(self, path: str, repository: str, accept: str, limit: int) -> tuple[bytes, str]:
+        """Fetch a small JSON document; returns it with the Link header (RFC 8288)."""
+        request = self._request("GET", path, pull_scope(repository), accept=accept)
+        with self._exchange(request, f"answer for {path}") as response:
+            return self._read_small(response, limit, path), response.headers.get("Link", "")
+
+    def absolute(self, location: str) -> str:
+        """Return the URL for a Location header, which may be relative."""
+        return urljoin(self._base_url, location)
+
+    @cached_property
+    def _base_url(self) -> str:
+        return self._transport.base_url(self.registry)
+
+    @cached_property
+    def _authenticator(self) -> Authenticator:
+        return Authenticator(
+            self.registry, self._base_url, lambda: self._credential, self._transport.check_url
+        )
+
+    @cached_property
+    def _credential(self) -> Credential:
+        return (self._auth or Credentials.load()).for_registry(self.registry)
+
+    def _request(self, method: str, path: str, scope: str, accept: str | None = None) -> Request:
+        with self._lock:
+            url = f"{self._base_url}/v2/{path}"
+        headers = {"Accept": accept} if accept else {}
+        return Request(method=method, url=url, headers=headers, scope=scope)  # type: ignore[arg-type]
+
+    def _exists(self, request: Request) -> bool:
+        def ask() -> bool:
+            try:
+                self._exchange(request, f"tell of {request.url.partition('/v2/')[2]}").close()
+            except NotFoundError:
+                return False
+            return True
+
+        return repeated(ask)
+
+    def _exchange(self, request: Request, action: str) -> BaseHTTPResponse:
+        """Send a request with what authentication it takes; raises for every bad status."""
+        flow = self._authenticator.flow(request)
+        outgoing = next(flow)
+        while True:
+            response = self._transport.send(outgoing)
+            try:
+                outgoing = flow.send(response)
+            except StopIteration:
+                break
+            except BaseException:
+                response.close()
+                raise
+            with suppress(http_errors.HTTPError):
+                response.drain_conn()
+        if response.status >= 400:
+            raise error_of_response(response, self.registry, action)
+        return response
+
+    def _read_small(self, response: BaseHTTPResponse, limit: int, what: str) -> bytes:
+        try:
+            data = response.read(limit + 1)
+        except http_errors.HTTPError as error:
+            raise TransientError(
+                f"the connection to {self.registry} broke: {type(error).__name__}"
+            ) from error
+        if len(data) > limit:
+            raise InvalidImageError(f"{what}: {self.registry} sends more than {limit} bytes")
+        return data
+
+
+def _starts_at(response: BaseHTTPResponse, start: int) -> bool:
+    return response.headers.get("Content-Range", "").strip().startswith(f"bytes {start}-")
+
+
+class _ResumingStream:
+    """A download that goes on where it broke."""
+
+    def __init__(self, client: RegistryClient, repository: str, descriptor: Descriptor) -> None:
+        self._client = client
+        self._repository = repository
+        self._descriptor = descriptor
+        self._count = 0
+        self._breaks = 0
+        self._response: BaseHTTPResponse | None = repeated(self._connect)
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes."""
+        data = repeated(lambda: self._read_once(size))
+        self._count += len(data)
+        return data
+
+    def close(self) -> None:
+        """Close the connection if bytes are left in it, else give it back."""
+        if self._response and self._count == self._descriptor.size:
+            self._response.release_conn()
+        elif self._response:
+            self._response.close()
+
+    def _connect(self) -> BaseHTTPResponse:
+        return self._client.get_blob_from(self._repository, self._descriptor.digest, self._count)
+
+    def _read_once(self, size: int) -> bytes:
+        if self._response is None:
+            self._response = self._connect()
+        try:
+            return self._response.read(size)
+        except (http_errors.HTTPError, OSError) as error:
+            self._response.close()
+            self._response = None
+            self._breaks += 1
+            kind = TransientError if self._breaks <= MAX_BREAKS else RegistryError
+            raise kind(
+                f"the connection to {self._client.registry} broke after {self._count} of "
+                f"{self._descriptor.size} bytes of blob {self._descriptor.digest}"
+            ) from error

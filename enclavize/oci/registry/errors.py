@@ -1,0 +1,78 @@
+"""Error answers of registries (distribution-spec, "Error Codes"), in words and with a way out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from enclavize.errors import AuthenticationError, RegistryError
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+MAX_ERROR_BODY = 64 << 10
+MAX_MESSAGE_LENGTH = 500
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class TransientError(RegistryError):
+    """A failure that may be gone in a moment. ``retry_after`` is what the registry asks for, in seconds."""
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class NotFoundError(RegistryError):
+    """The registry does not have this repository, manifest or blob."""
+
+
+def printable(text: str) -> str:
+    """Return text of a stranger so that it cannot steer a terminal or flood it."""
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return shown[:MAX_MESSAGE_LENGTH]
+
+
+def error_of_response(response: BaseHTTPResponse, registry: str, action: str) -> RegistryError:
+    """Return the error for an answer with a bad status; reads and closes the response."""
+    try:
+        body = response.read(MAX_ERROR_BODY)
+    except Exception:  # noqa: BLE001 - the status alone says what happened
+        body = b""
+    finally:
+        response.close()
+    message = f"{registry} refused to {action}: {_describe(response.status, body)}"
+    match response.status:
+        case 401:
+            return AuthenticationError(message, hint=f"log in with: docker login {registry}")
+        case 403:
+            return AuthenticationError(
+                message, hint=f"check your rights there, or log in as another user: docker login {registry}"
+            )
+        case 404:
+            return NotFoundError(message, hint="check the name and the tag")
+        case status if status in TRANSIENT_STATUSES:
+            return TransientError(message, retry_after=_retry_after(response))
+        case _:
+            return RegistryError(message)
+
+
+def _describe(status: int, body: bytes) -> str:
+    """Return ``CODE: message`` of the first error in the body, or the status where there is none."""
+    try:
+        first = json.loads(body)["errors"][0]
+        code, message = str(first["code"]), str(first.get("message") or "")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return f"HTTP status {status}"
+    return printable(f"{code}: {message}" if message else code) + f" (HTTP status {status})"
+
+
+def _retry_after(response: BaseHTTPResponse) -> float | None:
+    """Parse Retry-After, seconds or a date (RFC 9110, 10.2.3)."""
+    from urllib3 import Retry
+
+    value = response.headers.get("Retry-After")
+    try:
+        return Retry().parse_retry_after(value) if value else None
+    except Exception:  # noqa: BLE001 - a header that nobody can read asks for nothing
+        return None

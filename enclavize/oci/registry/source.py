@@ -1,0 +1,65 @@
+"""A registry as a source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from enclavize.oci.registry.client import RegistryClient
+from enclavize.oci.select import select_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from enclavize.oci.descriptor import Descriptor
+    from enclavize.oci.image import Image
+    from enclavize.oci.platform import Platform
+    from enclavize.oci.reference import ImageReference
+    from enclavize.oci.registry.credentials import Credentials
+    from enclavize.oci.stream import Sink
+
+
+class RegistrySource:
+    """The blobs of one repository."""
+
+    remote = True
+
+    def __init__(self, client: RegistryClient, reference: ImageReference) -> None:
+        self._client = client
+        self.origin = reference
+
+    def open_blob(
+        self,
+        descriptor: Descriptor,
+        *,
+        advance: Callable[[int], None] | None = None,
+        sink: Sink | None = None,
+    ) -> BinaryIO:
+        """Open a blob."""
+        return self._client.open_blob(self.origin.repository, descriptor, advance=advance, sink=sink)
+
+    def read_manifest(self, descriptor: Descriptor) -> bytes:
+        """Fetch a manifest by digest."""
+        return self._client.get_manifest(self.origin.repository, descriptor.digest)[1]
+
+    def close(self) -> None:
+        """Close connections."""
+        self._client.close()
+
+
+def image_from_registry(
+    reference: ImageReference,
+    platform: Platform,
+    *,
+    auth: Credentials | None,
+    insecure: bool,
+    warn: Callable[[str], None],
+) -> Image:
+    """Find an image in a registry. Raises RegistryError, InvalidImageError, IntegrityError."""
+    client = RegistryClient(reference.registry, auth=auth, insecure=insecure, warn=warn)
+    try:
+        descriptor, data = client.get_manifest(reference.repository, reference.version)
+        source = RegistrySource(client, reference)
+        return select_image(str(reference), descriptor, data, source, platform)
+    except BaseException:
+        client.close()
+        raise

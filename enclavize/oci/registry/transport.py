@@ -1,0 +1,230 @@
+"""HTTP below the client: connections, proxies, redirects, time limits, repetition."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3 import exceptions as http_errors
+
+from enclavize import __version__
+from enclavize.errors import RegistryError
+from enclavize.oci.registry.errors import TransientError, printable
+from enclavize.oci.stream import CHUNK_SIZE
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 120.0
+"""Seconds without a byte. Registries may be silent for long while they verify an uploaded blob."""
+
+ATTEMPTS = 5
+FIRST_DELAY = 0.25
+MAX_DELAY = 60.0
+"""Seconds between attempts; also a bound on what a Retry-After header can ask for."""
+
+MAX_REDIRECTS = 5
+CONNECTIONS = 8
+MAX_WARNINGS = 100
+
+DOCKER_HUB_HOST = "registry-1.docker.io"
+
+Body = Callable[[], Iterator[bytes]]
+"""Starts the body anew each time it is called, so that a request can be sent again."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One HTTP request. ``scope`` is the access that it takes, for example ``repository:a/b:pull``."""
+
+    method: Literal["GET", "HEAD", "POST", "PUT", "DELETE"]
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: Body | None = None
+    scope: str = ""
+
+    def with_header(self, name: str, value: str) -> Request:
+        """Return the request with one more header."""
+        return replace(self, headers={**self.headers, name: value})
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port: what credentials are bound to."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+class Transport:
+    """Sends requests. Answers are not read, so that bodies can be streamed. Safe to share by threads."""
+
+    def __init__(self, *, insecure: bool = False, warn: Callable[[str], None] | None = None) -> None:
+        self._insecure = insecure
+        self._warn = warn or (lambda _text: None)
+        self._warned: set[str] = set()
+        self._proxies = urllib.request.getproxies()
+        self._pools: dict[str, urllib3.PoolManager] = {}
+
+    def close(self) -> None:
+        """Close idle connections."""
+        for pool in self._pools.values():
+            pool.clear()
+
+    def base_url(self, registry: str) -> str:
+        """Return ``https://host`` or ``http://host``.
+
+        Only this machine, or any registry with ``insecure``, may speak plain HTTP. Those are asked for TLS
+        first, because both kinds exist.
+        """
+        host = DOCKER_HUB_HOST if registry == "docker.io" else registry
+        url = f"https://{host}"
+        name = urlsplit(url).hostname or ""
+        if not (self._insecure or is_loopback(name)):
+            return url
+        try:
+            self.send(Request(method="GET", url=f"{url}/v2/")).close()
+        except _PlainHttpError:
+            return f"http://{host}"
+        return url
+
+    def send(self, request: Request) -> BaseHTTPResponse:
+        """Send a request and follow redirects. Raises RegistryError where there is no answer at all."""
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._send_once(request)
+            target = response.get_redirect_location()
+            if not target or (request.method not in ("GET", "HEAD") and response.status not in (307, 308)):
+                return response
+            response.close()
+            request = self._redirected(request, urljoin(request.url, target))
+        raise RegistryError(f"{_site(request.url)} redirects more than {MAX_REDIRECTS} times")
+
+    def check_url(self, url: str) -> None:
+        """Refuse URLs that a registry may not send us to: plain HTTP over the network, or no HTTP at all."""
+        scheme, host, _ = origin_of(url)
+        if scheme == "https" or (scheme == "http" and (self._insecure or is_loopback(host))):
+            return
+        raise RegistryError(
+            f"the registry points to {printable(url)}, which is not encrypted",
+            hint="--insecure allows plain HTTP",
+        )
+
+    def _redirected(self, request: Request, url: str) -> Request:
+        self.check_url(url)
+        headers = request.headers
+        if origin_of(url) != origin_of(request.url):  # credentials are for the registry alone
+            headers = {name: value for name, value in headers.items() if name != "Authorization"}
+        return replace(request, url=url, headers=headers)
+
+    def _send_once(self, request: Request) -> BaseHTTPResponse:
+        site = _site(request.url)
+        try:
+            response = self._pool(request.url).request(
+                request.method,
+                request.url,
+                headers={"User-Agent": f"enclavize/{__version__}", **request.headers},
+                body=request.body() if request.body else None,
+                preload_content=False,
+                decode_content=False,
+                redirect=False,
+                retries=False,
+            )
+        except http_errors.SSLError as error:
+            raise _tls_error(site, error) from error
+        except (http_errors.NameResolutionError, http_errors.LocationValueError) as error:
+            raise RegistryError(f"cannot find {site}: {_reason(error)}", hint="check the name") from error
+        except http_errors.NewConnectionError as error:
+            hint = "is the registry running, and the name right?"
+            raise RegistryError(f"cannot connect to {site}: {_reason(error)}", hint=hint) from error
+        except http_errors.HTTPError as error:
+            raise TransientError(f"no answer from {site}: {_reason(error)}") from error
+        self._show_warnings(response)
+        return response
+
+    def _show_warnings(self, response: BaseHTTPResponse) -> None:
+        """Show ``Warning: 299 - "text"`` headers once each (distribution-spec, "Warnings")."""
+        for value in response.headers.getlist("Warning"):
+            text = printable(value.removeprefix("299 - ").strip('"'))
+            if value.startswith("299 - ") and text not in self._warned and len(self._warned) < MAX_WARNINGS:
+                self._warned.add(text)
+                self._warn(text)
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        scheme, host, _ = origin_of(url)
+        proxy = self._proxies.get(scheme, "")
+        if is_loopback(host) or urllib.request.proxy_bypass(host):
+            proxy = ""
+        if proxy not in self._pools:
+            self._pools[proxy] = self._new_pool(proxy)
+        return self._pools[proxy]
+
+    def _new_pool(self, proxy: str) -> urllib3.PoolManager:
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+        cert_reqs = "CERT_NONE" if self._insecure else "CERT_REQUIRED"
+        if proxy:
+            return urllib3.ProxyManager(
+                proxy, maxsize=CONNECTIONS, timeout=timeout, cert_reqs=cert_reqs, blocksize=CHUNK_SIZE
+            )
+        return urllib3.PoolManager(
+            maxsize=CONNECTIONS, timeout=timeout, cert_reqs=cert_reqs, blocksize=CHUNK_SIZE
+        )
+
+
+class _PlainHttpError(RegistryError):
+    """The other side does not speak TLS."""
+
+
+def _tls_error(site: str, error: http_errors.SSLError) -> RegistryError:
+    text = _reason(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return RegistryError(
+            f"the certificate of {site} is not trusted: {text}",
+            hint="add its authority to SSL_CERT_FILE, or use --insecure",
+        )
+    return _PlainHttpError(
+        f"{site} does not speak TLS: {text}", hint="--insecure allows plain HTTP for this registry"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return the innermost reason, without object addresses."""
+    while (inner := getattr(error, "reason", None)) and isinstance(inner, Exception):
+        error = inner
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return printable(str(error).rpartition(">: ")[2] or type(error).__name__)
+
+
+def _site(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.hostname + (f":{parts.port}" if parts.port else "") if parts.hostname else printable(url)
+
+
+def repeated(action: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:
+    """Do something that may be done twice; do it again after transient errors, ever later."""
+    for attempt in range(ATTEMPTS - 1):
+        try:
+            return action()
+        except TransientError as error:
+            delay = FIRST_DELAY * 3**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
+            sleep(min(max(delay, error.retry_after or 0.0), MAX_DELAY))
+    return action()

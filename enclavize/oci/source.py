@@ -1,0 +1,117 @@
+"""Sources: where the pipeline's first stage finds an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Protocol, assert_never
+
+from enclavize.oci.location import (
+    DaemonLocation,
+    DirectoryLocation,
+    DockerArchiveLocation,
+    LayoutLocation,
+    OciArchiveLocation,
+    RegistryLocation,
+)
+from enclavize.oci.platform import LINUX_AMD64
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.descriptor import Descriptor
+    from enclavize.oci.image import Image
+    from enclavize.oci.location import (
+        Location,
+    )
+    from enclavize.oci.platform import Platform
+    from enclavize.oci.reference import ImageReference
+    from enclavize.oci.registry.credentials import Credentials
+    from enclavize.oci.stream import Sink
+    from enclavize.progress import Reporter, Task
+
+
+class Source(Protocol):
+    """Something that blobs of an image can be read from, by several threads at once."""
+
+    @property
+    def origin(self) -> ImageReference | None:
+        """The registry reference, where blobs can be mounted from instead of being uploaded."""
+        ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether blobs are worth keeping in the cache once they were read."""
+        ...
+
+    def open_blob(
+        self,
+        descriptor: Descriptor,
+        *,
+        advance: Callable[[int], None] | None = None,
+        sink: Sink | None = None,
+    ) -> BinaryIO:
+        """Open a blob as a stream that raises IntegrityError if it is not what the descriptor says.
+
+        ``advance`` is told the bytes read; ``sink`` gets a copy (see ``stream.verified``).
+        """
+        ...
+
+    def close(self) -> None:
+        """Release connections and files. Blobs cannot be opened any more."""
+        ...
+
+
+def resolve(
+    location: Location,
+    platform: Platform = LINUX_AMD64,
+    *,
+    cache: BlobCache,
+    auth: Credentials | None = None,
+    insecure: bool = False,
+    reporter: Reporter,
+) -> Image:
+    """Find an image and read its manifest and configuration, not its layers (``dir:`` is read whole).
+
+    ``auth`` is docker's configuration where it is not given. ``insecure`` allows plain HTTP and unknown
+    certificates. Close ``image.source`` when done. Raises EnclavizeError.
+    """
+    with reporter.task(f"resolve {location}") as task:
+        return _resolve(location, platform, task, cache=cache, auth=auth, insecure=insecure)
+
+
+def _resolve(
+    location: Location,
+    platform: Platform,
+    task: Task,
+    *,
+    cache: BlobCache,
+    auth: Credentials | None,
+    insecure: bool,
+) -> Image:
+    match location:
+        case RegistryLocation(reference):
+            from enclavize.oci.registry.source import image_from_registry
+
+            return image_from_registry(reference, platform, auth=auth, insecure=insecure, warn=task.warn)
+        case LayoutLocation(path, tag):
+            from enclavize.oci.layout import FolderFiles, image_from_layout
+
+            return image_from_layout(str(location), FolderFiles(path), tag, platform)
+        case OciArchiveLocation(path, tag):
+            from enclavize.oci.archive import image_from_oci_archive
+
+            return image_from_oci_archive(str(location), path, tag, platform, cache)
+        case DockerArchiveLocation(path, wanted):
+            from enclavize.oci.archive import image_from_docker_archive
+
+            return image_from_docker_archive(str(location), path, wanted, platform, cache)
+        case DaemonLocation(reference):
+            from enclavize.oci.daemon import image_from_daemon
+
+            return image_from_daemon(reference, platform, cache, task)
+        case DirectoryLocation(path):
+            from enclavize.oci.directory import image_from_directory
+
+            return image_from_directory(path, platform, cache, task)
+        case _:
+            assert_never(location)

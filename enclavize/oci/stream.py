@@ -1,0 +1,153 @@
+"""Streams of blobs that verify size and digest while they are read, and never hold more than a chunk."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from enclavize.errors import IntegrityError
+from enclavize.oci.digest import new_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from _typeshed import WriteableBuffer
+
+    from enclavize.oci.descriptor import Descriptor
+    from enclavize.oci.digest import Digest
+
+CHUNK_SIZE = 1 << 20
+"""Bytes moved at a time."""
+
+
+class Readable(Protocol):
+    """The part of a binary file that is needed to read it once."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to ``size`` bytes; b"" only at the end."""
+        ...
+
+    def close(self) -> None:
+        """Give up the stream; may be called twice."""
+        ...
+
+
+class Sink(Protocol):
+    """Where a copy of what is read goes: kept once everything was verified, thrown away otherwise."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes."""
+        ...
+
+    def commit(self, digest: Digest, /) -> object:
+        """Keep the copy, which has this digest."""
+        ...
+
+    def abort(self) -> None:
+        """Throw the copy away; nothing happens after ``commit``."""
+        ...
+
+
+class _VerifyingReader(io.RawIOBase):
+    def __init__(
+        self,
+        stream: Readable,
+        descriptor: Descriptor,
+        what: str,
+        *,
+        advance: Callable[[int], None] | None,
+        sink: Sink | None,
+        on_mismatch: Callable[[], None] | None,
+    ) -> None:
+        self._stream = stream
+        self._descriptor = descriptor
+        self._what = what
+        self._advance = advance
+        self._sink = sink
+        self._on_mismatch = on_mismatch
+        self._hash = new_hash(descriptor.digest)
+        self._count = 0
+        self._verified = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        if self._verified:
+            return 0
+        view = memoryview(buffer).cast("B")
+        remaining = self._descriptor.size - self._count
+        data = self._stream.read(min(len(view), remaining)) if remaining else b""
+        self._count += len(data)
+        self._hash.update(data)
+        if self._sink:
+            self._sink.write(data)
+        # The last bytes are handed out only after the check: whoever sees them all has seen verified bytes.
+        if not data or self._count == self._descriptor.size:
+            self._verify()
+        if self._advance:
+            self._advance(len(data))
+        view[: len(data)] = data
+        return len(data)
+
+    def _verify(self) -> None:
+        descriptor = self._descriptor
+        if self._count < descriptor.size:
+            self._mismatch(f"ends after {self._count} of {descriptor.size} bytes")
+        if self._stream.read(1):
+            self._mismatch(f"is longer than {descriptor.size} bytes")
+        found = f"{self._hash.name}:{self._hash.hexdigest()}"
+        if found != descriptor.digest:
+            self._mismatch(f"has digest {found} instead of {descriptor.digest}")
+        self._verified = True
+        if self._sink:
+            self._sink.commit(descriptor.digest)
+
+    def _mismatch(self, problem: str) -> None:
+        if self._on_mismatch:
+            self._on_mismatch()
+        raise IntegrityError(f"{self._what} {problem}")
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+            if self._sink:
+                self._sink.abort()
+        super().close()
+
+
+def verified(
+    stream: Readable,
+    descriptor: Descriptor,
+    what: str,
+    *,
+    advance: Callable[[int], None] | None = None,
+    sink: Sink | None = None,
+    on_mismatch: Callable[[], None] | None = None,
+) -> BinaryIO:
+    """Return ``stream`` as a file that raises IntegrityError unless it is what ``descriptor`` says.
+
+    The check is made before the last bytes are handed out. A copy goes to ``sink``. ``what`` names the blob
+    in errors; ``on_mismatch`` is called before an error is raised.
+    """
+    return io.BufferedReader(
+        _VerifyingReader(stream, descriptor, what, advance=advance, sink=sink, on_mismatch=on_mismatch),
+        buffer_size=CHUNK_SIZE,
+    )
+
+
+def read_verified(stream: BinaryIO, descriptor: Descriptor, what: str) -> bytes:
+    """Read a small blob whole; the caller has bounded ``descriptor.size``."""
+    with verified(stream, descriptor, what) as reader:
+        return reader.read()
+
+
+def chunks(stream: Readable) -> Iterator[bytes]:
+    """Yield what is left in ``stream``."""
+    while data := stream.read(CHUNK_SIZE):
+        yield data
+
+
+def blob_name(digest: Digest) -> str:
+    """Return how errors call a blob."""
+    return f"blob {digest}"

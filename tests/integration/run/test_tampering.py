@@ -85,7 +85,7 @@ def test_any_flipped_bit_of_the_enclave_is_refused(tree: TeeTree) -> None:
     generator = random.Random(2)
     ranges = list(loaded_ranges(enclave))
     for _ in range(scaled(400, least=20)):
-        # The file header lies in the first segment; where it breaks the ELF structure the refusal is another one.
+        # The file header lies in the first segment: there the refusal may be about the ELF structure.
         chosen = generator.choice(ranges)
         position, bit = generator.choice(chosen), generator.randrange(8)
         flip(enclave, position, bit)

@@ -1,0 +1,39 @@
+"""The ``enclavize`` command line: global options, and one module for each command."""
+
+from typing import Annotated
+
+import typer
+
+from enclavize.cli.build import build
+from enclavize.cli.check import check
+from enclavize.cli.inspect import inspect
+from enclavize.cli.keygen import keygen
+from enclavize.cli.state import state
+from enclavize.cli.verify import verify
+from enclavize.cli.version import show_version, version
+
+app = typer.Typer(
+    help="Turn OCI images into TEE images and run them inside Intel SGX enclaves.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+@app.callback()
+def options(
+    *,
+    traceback: Annotated[bool, typer.Option("-D", "--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=show_version, help="Show the version.")
+    ] = False,
+) -> None:
+    """Turn OCI images into TEE images and run them inside Intel SGX enclaves."""
+    del version
+    state.show_traceback = traceback
+
+
+for command in (keygen, build, check, inspect, verify, version):
+    app.command()(command)

@@ -1,0 +1,196 @@
+"""``enclavize build``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from enclavize.cli.choices import LibOS
+from enclavize.progress.mode import ProgressMode
+
+
+def build(
+    *,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="An image: NAME[:TAG][@DIGEST] in a registry, oci:DIR[:TAG], oci-archive:FILE, "
+            "docker-archive:FILE, docker-daemon:NAME, dir:PATH.",
+        ),
+    ],
+    tag: Annotated[
+        list[str] | None, typer.Option("-t", "--tag", metavar="NAME", help="Name of the TEE image.")
+    ] = None,
+    push: Annotated[
+        bool, typer.Option("--push", help="Push to the registry: --output type=registry.")
+    ] = False,
+    load: Annotated[
+        bool, typer.Option("--load", help="Load into the docker daemon: --output type=docker.")
+    ] = False,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DEST",
+            help="type=oci|docker|registry|local|tar[,dest=PATH][,name=NAME][,tar=false]; a path alone is "
+            "type=local, - is a tar file to standard output.",
+        ),
+    ] = None,
+    platform: Annotated[
+        str, typer.Option(metavar="OS/ARCH", help="Only linux/amd64 has SGX.")
+    ] = "linux/amd64",
+    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Label of the image.")] = None,
+    annotation: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[LEVEL:]KEY=VALUE", help="Annotation; LEVEL is manifest or manifest-descriptor."
+        ),
+    ] = None,
+    progress: Annotated[
+        ProgressMode,
+        typer.Option(envvar="ENCLAVIZE_PROGRESS", show_envvar=False, help="How progress is shown."),
+    ] = ProgressMode.AUTO,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the image ID only.")] = False,
+    metadata_file: Annotated[Path | None, typer.Option(help="Write what was built as JSON.")] = None,
+    iidfile: Annotated[Path | None, typer.Option(help="Write the image ID.")] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Do not use results of earlier builds.")
+    ] = False,
+    libos: Annotated[LibOS, typer.Option(help="The library operating system.")] = LibOS.BUILTIN,
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY.pem", help="Private key; without it a debug image is made."),
+    ] = None,
+    passphrase_file: Annotated[Path | None, typer.Option(help="File with the key's passphrase.")] = None,
+    passphrase_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Variable with the passphrase.")
+    ] = None,
+    passphrase_fd: Annotated[
+        int | None, typer.Option(min=0, metavar="FD", help="File descriptor to read the passphrase from.")
+    ] = None,
+    isvprodid: Annotated[
+        int, typer.Option(min=0, max=0xFFFF, help="Product id, measured into the signature.")
+    ] = 0,
+    isvsvn: Annotated[int, typer.Option(min=0, max=0xFFFF, help="Security version number.")] = 0,
+    date: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YYYY-MM-DD", help="Date of the signature; by default SOURCE_DATE_EPOCH or the image's."
+        ),
+    ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Make a debug image: the host can read the enclave.")
+    ] = False,
+    production: Annotated[
+        bool, typer.Option("--production", help="Refuse what is debuggable or doubtful.")
+    ] = False,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="memory=SIZE, threads=COUNT.")
+    ] = None,
+    allow_args: Annotated[bool, typer.Option("--allow-args", help="The host may give arguments.")] = False,
+    allow_env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:unsafe]", help="The host may set this variable."),
+    ] = None,
+    allow_exec: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[COMMAND]", help="The host may start this command in the enclave; alone: any command."
+        ),
+    ] = None,
+    volume: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH[:ro][:exec]", help="Files below PATH are the host's, and unprotected."),
+    ] = None,
+    allow_host_network_files: Annotated[
+        bool,
+        typer.Option(
+            "--allow-host-network-files", help="The host gives /etc/hosts, resolv.conf and hostname."
+        ),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only tell whether the LibOS can run the image.")
+    ] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
+    ] = False,
+) -> None:
+    """Convert an image into a signed TEE image."""
+    import os
+
+    from enclavize.cli.grammar.annotation import parse_annotations, parse_labels
+    from enclavize.cli.grammar.date import parse_date, parse_epoch
+    from enclavize.cli.grammar.optional import ANY_COMMAND
+    from enclavize.cli.grammar.output import combine_outputs
+    from enclavize.cli.grammar.policy import parse_allowed_variables, parse_exec, parse_volumes
+    from enclavize.cli.grammar.setting import parse_settings
+    from enclavize.cli.passphrase import passphrase_reader
+    from enclavize.errors import UsageError
+    from enclavize.libos.base import Policy
+    from enclavize.oci.location import parse_location
+    from enclavize.oci.platform import LINUX_AMD64, parse_platform
+    from enclavize.pipeline.options import BuildOptions, SigningOptions
+    from enclavize.progress.renderer import reporting
+
+    if parse_platform(platform) != LINUX_AMD64:
+        raise UsageError(f"--platform {platform}: SGX exists on {LINUX_AMD64} only")
+    if check:
+        from enclavize.cli.check import check as check_command
+
+        check_command(image=source, libos=libos, insecure=insecure)
+        return
+    if libos is not LibOS.BUILTIN:
+        raise UsageError(
+            f"--libos {libos}: building for {libos} is not available in this version",
+            hint="leave --libos out for the builtin LibOS, or add --check",
+        )
+    if debug and production:
+        raise UsageError("--debug and --production contradict each other")
+    if production and key is None:
+        raise UsageError("--production needs a key to sign with", hint="add --key KEY.pem")
+    if quiet and progress not in (ProgressMode.AUTO, ProgressMode.QUIET):
+        raise UsageError(f"--quiet and --progress {progress} contradict each other")
+    mode = ProgressMode.QUIET if quiet else progress
+    commands = allow_exec or []
+    options = BuildOptions(
+        source=parse_location(source),
+        outputs=combine_outputs(output or [], push=push, load=load, tags=tag or []),
+        libos=libos.value,
+        policy=Policy(
+            allow_arguments=allow_args,
+            allowed_environment=parse_allowed_variables(allow_env or []),
+            allow_any_exec=ANY_COMMAND in commands,
+            allowed_exec=tuple(sorted({parse_exec(text) for text in commands if text != ANY_COMMAND})),
+            volumes=parse_volumes(volume or []),
+            allow_host_network_files=allow_host_network_files,
+        ),
+        resources=parse_settings(setting or []),
+        signing=SigningOptions(
+            key=key,
+            passphrase=passphrase_reader(passphrase_file, passphrase_env, passphrase_fd, key),
+            isv_prod_id=isvprodid,
+            isv_svn=isvsvn,
+            debug=debug or key is None,
+            date=parse_date(date) if date else None,
+        ),
+        labels=parse_labels(label or []),
+        annotations=parse_annotations(annotation or []),
+        use_cache=not no_cache,
+        insecure=insecure,
+        strict=production,
+        metadata_file=metadata_file,
+        image_id_file=iidfile,
+        source_date_epoch=parse_epoch(os.environ.get("SOURCE_DATE_EPOCH")),
+    )
+    from enclavize.pipeline.build import build as run_pipeline
+    from enclavize.pipeline.summary import summary
+
+    with reporting(mode) as reporter:
+        result = run_pipeline(options, reporter)
+    if mode is ProgressMode.QUIET:
+        sys.stdout.write(f"{result.image_id}\n")
+    elif mode not in (ProgressMode.NONE, ProgressMode.RAWJSON):
+        sys.stderr.write(summary(result))

@@ -1,0 +1,1 @@
+"""Parsers of option values: text in, value objects out, UsageError for anything else."""

@@ -1,0 +1,45 @@
+"""``--set memory=SIZE`` and ``--set threads=COUNT``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enclavize.cli.grammar.fields import parse_pair
+from enclavize.cli.grammar.size import parse_size
+from enclavize.errors import UsageError
+from enclavize.libos.base import MAX_MEMORY, MAX_THREADS, MIN_MEMORY, Resources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def parse_settings(texts: Iterable[str]) -> Resources:
+    """Parse all values of ``--set``. Raises UsageError for unknown keys and values out of range."""
+    settings: dict[str, str] = {}
+    for text in texts:
+        key, value = parse_pair(text, "--set")
+        if key in settings:
+            raise UsageError(f"--set {key} is given twice")
+        if key not in ("memory", "threads"):
+            raise UsageError(f"--set {key}: there is no such setting", hint="settings: memory, threads")
+        settings[key] = value
+    defaults = Resources()
+    return Resources(
+        memory=_memory(settings["memory"]) if "memory" in settings else defaults.memory,
+        threads=_threads(settings["threads"]) if "threads" in settings else defaults.threads,
+    )
+
+
+def _memory(text: str) -> int:
+    size = parse_size(text)
+    if not MIN_MEMORY <= size <= MAX_MEMORY:
+        raise UsageError(
+            f"--set memory={text}: an enclave has from {MIN_MEMORY >> 20}M to {MAX_MEMORY >> 30}G of memory"
+        )
+    return -(-size // 4096) * 4096
+
+
+def _threads(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_THREADS or len(text) > 9:
+        raise UsageError(f"--set threads={text}: a number from 1 to {MAX_THREADS} is wanted")
+    return int(text)

@@ -1,0 +1,60 @@
+"""``enclavize verify``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def verify(
+    *,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A TEE image.")],
+    signer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PUB.pem|MRSIGNER", help="A signer that is trusted."),
+    ] = None,
+    mrenclave: Annotated[
+        list[str] | None, typer.Option(metavar="HEX", help="A measurement that is trusted.")
+    ] = None,
+    isvprodid: Annotated[
+        int | None, typer.Option(min=0, max=0xFFFF, help="The product id that is wanted.")
+    ] = None,
+    min_svn: Annotated[
+        int | None, typer.Option(min=0, max=0xFFFF, help="The lowest security version number.")
+    ] = None,
+    allow_debug: Annotated[bool, typer.Option("--allow-debug", help="Accept a debug image.")] = False,
+    allow_any_signer: Annotated[
+        bool, typer.Option("--allow-any-signer", help="Only look whether the image is consistent.")
+    ] = False,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A TOML file with these expectations.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="table|json|FIELD", help="Form of the result.")
+    ] = "table",
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
+    ] = False,
+) -> None:
+    """Verify a TEE image: every digest, the signature, a new measurement, the signer."""
+    from enclavize.cli.grammar.expectations import parse_expectations
+    from enclavize.cli.present import present
+    from enclavize.oci.location import parse_location
+    from enclavize.pipeline.verify import verify_image
+    from enclavize.progress.mode import ProgressMode
+    from enclavize.progress.renderer import reporting
+
+    expectations = parse_expectations(
+        signers=signer or [],
+        measurements=mrenclave or [],
+        isv_prod_id=isvprodid,
+        min_svn=min_svn,
+        allow_debug=allow_debug,
+        allow_any_signer=allow_any_signer,
+        policy=policy,
+    )
+    with reporting(ProgressMode.AUTO) as reporter:
+        verdict = verify_image(parse_location(image), expectations, insecure=insecure, reporter=reporter)
+    sys.stdout.write(present(verdict.to_json(), form))
+    verdict.raise_unless_trusted()

@@ -1,0 +1,98 @@
+"""What a build is asked to do: parsed, checked, immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from enclavize.libos.base import Policy, Resources
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from enclavize.oci.location import Location
+
+
+class OutputKind(StrEnum):
+    """Where a TEE image can go."""
+
+    IMAGE = "image"
+    """buildx's ``type=image`` without push: nothing, until ``--push`` turns it into REGISTRY."""
+    REGISTRY = "registry"
+    DAEMON = "docker daemon"
+    DOCKER_ARCHIVE = "docker archive"
+    OCI_ARCHIVE = "OCI archive"
+    OCI_LAYOUT = "OCI layout"
+    LOCAL = "folder"
+    TAR = "tar file"
+
+    @property
+    def writes_files(self) -> bool:
+        """Whether the output is at a path, or on standard output if no path is given."""
+        return self not in (OutputKind.IMAGE, OutputKind.REGISTRY, OutputKind.DAEMON)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether what comes out is an image, with a digest; not only files."""
+        return self not in (OutputKind.LOCAL, OutputKind.TAR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One place to deliver to. Without ``destination``, file outputs go to standard output."""
+
+    kind: OutputKind
+    destination: Path | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def to_standard_output(self) -> bool:
+        """Whether the bytes go to standard output."""
+        return self.kind.writes_files and self.destination is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotations:
+    """Annotations by the level they are put at."""
+
+    manifest: Mapping[str, str] = field(default_factory=dict)
+    manifest_descriptor: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigningOptions:
+    """Who signs, and what SIGSTRUCT says besides the measurement.
+
+    Without ``key`` the user's own debug key signs, and the image is a debug image.
+    """
+
+    key: Path | None = None
+    passphrase: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
+    isv_prod_id: int = 0
+    isv_svn: int = 0
+    debug: bool = True
+    date: dt.date | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """A whole build."""
+
+    source: Location
+    outputs: tuple[Output, ...]
+    libos: str = "builtin"
+    policy: Policy = field(default_factory=Policy)
+    resources: Resources = field(default_factory=Resources)
+    signing: SigningOptions = field(default_factory=SigningOptions)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Annotations = field(default_factory=Annotations)
+    use_cache: bool = True
+    insecure: bool = False
+    strict: bool = False
+    """``--production``: a warning stops the build."""
+    metadata_file: Path | None = None
+    image_id_file: Path | None = None
+    source_date_epoch: int | None = None

@@ -1,0 +1,74 @@
+/*
+ * runelet: the entrypoint of TEE images, PID 1 of a TEE container. It loads the enclave through the PAL linked into it, hands over
+ * arguments, environment and standard streams (the enclave applies its measured policy), passes signals on, and ends with the
+ * application's exit code.
+ *
+ * Exit codes are those of `docker run`: 125 if the enclave does not start, 126 if a command may not run, 128 + n after signal n.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "mounts.h"
+#include "options.h"
+#include "pal.h"
+#include "signals.h"
+
+#define EXIT_NOT_STARTED 125
+#define EXIT_NOT_ALLOWED 126
+
+/* `runelet exec --health` is the image's health check, `runelet exec -- ARGV` a command in the running enclave. */
+static bool is_exec(int argc, char **argv)
+{
+    return argc >= 3 && strcmp(argv[1], "exec") == 0 && ((strcmp(argv[2], "--health") == 0 && argc == 3) || strcmp(argv[2], "--") == 0);
+}
+
+static int pal_failure(const char *step, int error)
+{
+    const char *reason = pal_builtin_error();
+    if (reason && *reason)
+        error_message("%s", reason);
+    else
+        error_message("%s: %s", step, strerror(error < 0 ? -error : error));
+    return EXIT_NOT_STARTED;
+}
+
+static int run(const struct options *options, char **argv, char **environment)
+{
+    int pid, exit_value = EXIT_NOT_STARTED;
+    const struct pal_attr_t attributes = {
+        .args = options->pal_arguments,
+        .log_level = options->log_level,
+        .fd = -1,
+    };
+    struct pal_create_process_args process = {.path = argv[0], .argv = argv, .env = environment, .pid = &pid};
+    int error = pal_init(&attributes);
+    if (error)
+        return pal_failure("the enclave cannot be loaded", error);
+    error = pal_create_process(&process);
+    if (error)
+        return pal_failure("the enclave takes no process", error);
+    forward_signals();
+    struct pal_exec_args execution = {.pid = pid, .exit_value = &exit_value};
+    error = pal_exec(&execution);
+    if (error)
+        return pal_failure("the enclave cannot be run", error);
+    return exit_value;
+}
+
+int main(int argc, char **argv)
+{
+    static struct options options;
+    if (is_exec(argc, argv)) {
+        error_message("a command cannot be run in an enclave that runs already, in this version");
+        return EXIT_NOT_ALLOWED;
+    }
+    if (!take_options(environ, &options) || !start_signal_thread())
+        return EXIT_NOT_STARTED;
+    warn_of_ignored_mounts(options.root, options.instance);
+    return run(&options, argv, environ);
+}

@@ -1,0 +1,85 @@
+#define _GNU_SOURCE
+#include "options.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "message.h"
+
+#define PREFIX "ENCLAVIZE_"
+#define DEFAULT_INSTANCE "/.enclave/instance"
+#define DEFAULT_ROOT "/"
+#define DEFAULT_LOG_LEVEL "warning"
+
+enum name { SIMULATE, LOG_LEVEL, ENCLU, SYSCALL_TRAP, INSTANCE, ROOT, NAME_COUNT };
+
+static const struct {
+    const char *name;
+    const char *choices[6]; /* empty: a path */
+} names[NAME_COUNT] = {
+    [SIMULATE] = {"SIMULATE", {"0", "1"}},
+    [LOG_LEVEL] = {"LOG_LEVEL", {"error", "warning", "info", "debug", "trace"}},
+    [ENCLU] = {"ENCLU", {"gate", "trap"}},
+    [SYSCALL_TRAP] = {"SYSCALL_TRAP", {"sud", "seccomp"}},
+    [INSTANCE] = {"INSTANCE", {NULL}},
+    [ROOT] = {"ROOT", {NULL}},
+};
+
+/* Take all ENCLAVIZE_* out, also those without a meaning here: none is the application's. */
+static void take(char **environment, const char *values[NAME_COUNT])
+{
+    char **kept = environment;
+    for (char **variable = environment; *variable; variable++) {
+        if (strncmp(*variable, PREFIX, strlen(PREFIX)) != 0) {
+            *kept++ = *variable;
+            continue;
+        }
+        const char *name = *variable + strlen(PREFIX);
+        for (int i = 0; i < NAME_COUNT; i++) {
+            size_t length = strlen(names[i].name);
+            if (strncmp(name, names[i].name, length) == 0 && name[length] == '=' && name[length + 1] != 0)
+                values[i] = name + length + 1;
+        }
+    }
+    *kept = NULL;
+}
+
+static bool valid(enum name name, const char *value)
+{
+    const char *const *choices = names[name].choices;
+    if (!choices[0]) {
+        if (value[0] == '/' && strlen(value) < PATH_MAX && !strpbrk(value, " \t\n"))
+            return true;
+        error_message(PREFIX "%s: not an absolute path without blanks", names[name].name);
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(names[name].choices) / sizeof(*choices) && choices[i]; i++) {
+        if (strcmp(value, choices[i]) == 0)
+            return true;
+    }
+    char list[64] = "";
+    for (size_t i = 0; i < sizeof(names[name].choices) / sizeof(*choices) && choices[i]; i++)
+        snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "", choices[i]);
+    error_message(PREFIX "%s: unknown value; it must be one of %s", names[name].name, list);
+    return false;
+}
+
+bool take_options(char **environment, struct options *options)
+{
+    const char *values[NAME_COUNT] = {NULL};
+    take(environment, values);
+    for (int i = 0; i < NAME_COUNT; i++) {
+        if (values[i] && !valid((enum name)i, values[i]))
+            return false;
+    }
+    options->simulate = values[SIMULATE] && strcmp(values[SIMULATE], "1") == 0;
+    options->log_level = values[LOG_LEVEL] ? values[LOG_LEVEL] : DEFAULT_LOG_LEVEL;
+    options->instance = values[INSTANCE] ? values[INSTANCE] : DEFAULT_INSTANCE;
+    options->root = values[ROOT] ? values[ROOT] : DEFAULT_ROOT;
+    snprintf(options->pal_arguments, sizeof(options->pal_arguments), "instance=%s root=%s%s%s%s%s%s", options->instance,
+             options->root, options->simulate ? " mode=sim" : "", values[ENCLU] ? " enclu=" : "",
+             values[ENCLU] ? values[ENCLU] : "", values[SYSCALL_TRAP] ? " syscall-trap=" : "",
+             values[SYSCALL_TRAP] ? values[SYSCALL_TRAP] : "");
+    return true;
+}

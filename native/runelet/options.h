@@ -1,0 +1,19 @@
+/* The runelet's own options. They come from ENCLAVIZE_* alone, which never reaches the application; argv is the application's. */
+#ifndef RUNELET_OPTIONS_H
+#define RUNELET_OPTIONS_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+struct options {
+    bool simulate;          /* ENCLAVIZE_SIMULATE=1 */
+    const char *log_level;  /* ENCLAVIZE_LOG_LEVEL */
+    const char *instance;   /* ENCLAVIZE_INSTANCE */
+    const char *root;       /* ENCLAVIZE_ROOT */
+    char pal_arguments[2 * PATH_MAX + 128]; /* the same for pal_init() */
+};
+
+/* Read the options and take them out of `environment`. False after an error message. */
+bool take_options(char **environment, struct options *options);
+
+#endif

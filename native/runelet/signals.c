@@ -1,0 +1,70 @@
+#define _GNU_SOURCE
+#include "signals.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "pal.h"
+
+static atomic_bool forwarding;
+static sigset_t asynchronous;
+
+/* Faults belong to the thread that made them; SIGSYS is the PAL's way to see system calls; real-time signals are for its own use. */
+static void choose_signals(void)
+{
+    static const int excepted[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGKILL, SIGSTOP, SIGPIPE};
+    sigemptyset(&asynchronous);
+    for (int number = 1; number < 32; number++)
+        sigaddset(&asynchronous, number);
+    for (size_t i = 0; i < sizeof(excepted) / sizeof(*excepted); i++)
+        sigdelset(&asynchronous, excepted[i]);
+}
+
+static bool ignored_by_default(int number)
+{
+    return number == SIGCHLD || number == SIGCONT || number == SIGURG || number == SIGWINCH || number == SIGTSTP ||
+           number == SIGTTIN || number == SIGTTOU;
+}
+
+static void *receive(void *unused)
+{
+    (void)unused;
+    for (;;) {
+        int number = sigwaitinfo(&asynchronous, NULL);
+        if (number < 0)
+            continue;
+        if (number == SIGCHLD) {
+            while (waitpid(-1, NULL, WNOHANG) > 0) /* orphans that the kernel gives to PID 1 */
+                ;
+        } else if (atomic_load(&forwarding)) {
+            pal_kill(-1, number);
+        } else if (!ignored_by_default(number)) {
+            _exit(128 + number);
+        }
+    }
+    return NULL;
+}
+
+bool start_signal_thread(void)
+{
+    pthread_t thread;
+    choose_signals();
+    signal(SIGPIPE, SIG_IGN); /* a write to a closed pipe is EPIPE; the LibOS decides what that means inside */
+    int error = pthread_sigmask(SIG_BLOCK, &asynchronous, NULL);
+    if (!error)
+        error = pthread_create(&thread, NULL, receive, NULL);
+    if (error)
+        error_message("cannot start the signal thread: %s", strerror(error));
+    return !error;
+}
+
+void forward_signals(void)
+{
+    atomic_store(&forwarding, true);
+}

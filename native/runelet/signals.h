@@ -1,0 +1,13 @@
+/* What PID 1 does with signals: what `docker run --init` would do with them. */
+#ifndef RUNELET_SIGNALS_H
+#define RUNELET_SIGNALS_H
+
+#include <stdbool.h>
+
+/* Begin to receive signals, in a thread of their own. Call before any other thread exists. False after an error message. */
+bool start_signal_thread(void);
+
+/* From now on signals go to the application. Before, one that ends a program ends the runelet with 128 + its number. */
+void forward_signals(void);
+
+#endif

@@ -1,0 +1,74 @@
+#define _GNU_SOURCE
+#include "volumes.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "abi.h"
+
+#define ENCLAVE_FILE_PAGES 0x4000U /* 64 MiB: a search has to end somewhere */
+
+/* The configuration lies in a segment of its own, thus at the start of a page of the file. */
+static bool read_configuration(int file, struct volumes *volumes)
+{
+    struct configuration_header header;
+    for (unsigned page = 0; page < ENCLAVE_FILE_PAGES; page++) {
+        off_t offset = (off_t)(page * PAGE_SIZE);
+        if (pread(file, &header, sizeof(header), offset) != (ssize_t)sizeof(header))
+            return false;
+        if (memcmp(header.magic, CONFIGURATION_MAGIC, sizeof(header.magic)) != 0 || header.version != CONFIGURATION_VERSION ||
+            header.size < sizeof(header) || header.size > CONFIGURATION_SIZE)
+            continue;
+        volumes->size = header.size - sizeof(header);
+        volumes->configuration = malloc(volumes->size + 1);
+        return volumes->configuration && pread(file, volumes->configuration, volumes->size, offset + (off_t)sizeof(header)) ==
+                                             (ssize_t)volumes->size;
+    }
+    return false;
+}
+
+struct volumes read_volumes(const char *instance)
+{
+    struct volumes volumes = {NULL, 0};
+    char *path;
+    if (asprintf(&path, "%s/enclave.signed.so", instance) < 0)
+        return volumes;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
+    if (file < 0)
+        return volumes;
+    if (!read_configuration(file, &volumes))
+        free_volumes(&volumes);
+    close(file);
+    return volumes;
+}
+
+bool is_volume(const struct volumes *volumes, const char *path)
+{
+    struct configuration_entry entry;
+    size_t at = 0;
+    while (volumes->size - at >= sizeof(entry)) {
+        memcpy(&entry, volumes->configuration + at, sizeof(entry));
+        at += sizeof(entry);
+        if (entry.size > volumes->size - at)
+            break;
+        const char *volume = volumes->configuration + at;
+        if (entry.type == CONFIGURATION_VOLUME && strncmp(path, volume, entry.size) == 0 && strlen(path) >= entry.size &&
+            (path[entry.size] == 0 || path[entry.size] == '/'))
+            return true;
+        size_t padded = ((size_t)entry.size + 7) & ~(size_t)7;
+        if (padded > volumes->size - at)
+            break;
+        at += padded;
+    }
+    return false;
+}
+
+void free_volumes(struct volumes *volumes)
+{
+    free(volumes->configuration);
+    *volumes = (struct volumes){NULL, 0};
+}

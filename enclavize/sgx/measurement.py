@@ -30,6 +30,7 @@ _CHUNK_STRIDE = RECORD_SIZE + EEXTEND_CHUNK
 _PAGE_STRIDE = RECORD_SIZE + CHUNKS_PER_PAGE * _CHUNK_STRIDE  # an EADD and its 16 EEXTENDs: 5184 bytes
 _OFFSET = 8  # of the page or chunk offset inside a record
 _ADDED_PER_BLOCK = 4096  # records of EADD alone: bytes 0..2 of the offset follow from the place in the block
+_BLOCKS_KEPT = 8
 _EXTENDED_PER_BLOCK = 16  # pages with their chunks: bytes 0..1 do
 
 
@@ -59,6 +60,7 @@ class MrenclaveHasher:
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
+        self._blocks: dict[tuple[int, bytes | None], _OffsetBlock] = {}
 
     def digest(self) -> bytes:
         return self._sha256.digest()
@@ -79,23 +81,31 @@ class MrenclaveHasher:
 
     def add_pages(self, offset: int, count: int, flags: int) -> None:
         """EADD of ``count`` pages, none of them extended."""
-        record = struct.pack("<8sQQ40x", b"EADD", 0, flags)
-        _OffsetBlock(record, _ADDED_PER_BLOCK, (0,)).hash_run(self._sha256, offset, count)
+        self._block(flags, None).hash_run(self._sha256, offset, count)
 
     def add_equal_pages(self, offset: int, count: int, flags: int, page: bytes) -> None:
         """EADD and EEXTEND of ``count`` pages with the same content."""
-        records = _extended_page_records(flags, page)
-        _OffsetBlock(records, _EXTENDED_PER_BLOCK, _RECORDS_OF_PAGE).hash_run(self._sha256, offset, count)
+        self._block(flags, page).hash_run(self._sha256, offset, count)
 
     def add_data(self, offset: int, data: bytes | memoryview, flags: int) -> None:
         """EADD and EEXTEND of pages with the content ``data``, a multiple of the page size."""
         if len(data) % PAGE_SIZE:
             raise ValueError("pages are measured whole")
-        content = memoryview(data)
-        block = _OffsetBlock(
-            _extended_page_records(flags, bytes(PAGE_SIZE)), _EXTENDED_PER_BLOCK, _RECORDS_OF_PAGE
-        )
-        block.hash_run(self._sha256, offset, len(data) // PAGE_SIZE, content)
+        self._block(flags, b"").hash_run(self._sha256, offset, len(data) // PAGE_SIZE, memoryview(data))
+
+    def _block(self, flags: int, page: bytes | None) -> _OffsetBlock:
+        """Records for pages that are not extended (None), all equal, or filled in as they come (b"")."""
+        key = flags, page
+        if key not in self._blocks:
+            if len(self._blocks) == _BLOCKS_KEPT:
+                self._blocks.clear()
+            if page is None:
+                record = struct.pack("<8sQQ40x", b"EADD", 0, flags)
+                self._blocks[key] = _OffsetBlock(record, _ADDED_PER_BLOCK, (0,))
+            else:
+                records = _extended_page_records(flags, page or bytes(PAGE_SIZE))
+                self._blocks[key] = _OffsetBlock(records, _EXTENDED_PER_BLOCK, _RECORDS_OF_PAGE)
+        return self._blocks[key]
 
 
 # Where the records lie whose offsets count up inside one page, and by how much each is ahead of the page.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from enclavize.sgx.enclave_file.metadata import Metadata
 
 _ZERO_PAGE = bytes(PAGE_SIZE)
+_WINDOW = 256 * PAGE_SIZE
 _TCS_RELATIVE = tuple(field for field in TCS_FIELDS if field.name in {"OSSA", "OFSBASE", "OGSBASE"})
 _REG = int(SecinfoFlags.REG)
 _PERMISSIONS = int(SecinfoFlags.R | SecinfoFlags.W | SecinfoFlags.X)
@@ -62,6 +63,8 @@ def measure(elf: EnclaveElf, metadata: Metadata) -> bytes:
     for region in regions:
         if not region.extended:
             hasher.add_pages(base + region.rva, region.pages, region.secinfo_flags)
+        elif region.secinfo_flags == SecinfoFlags.TCS and region.page:
+            hasher.add_data(base + region.rva, region.page, region.secinfo_flags)
         else:
             page = region.page or _ZERO_PAGE
             hasher.add_equal_pages(base + region.rva, region.pages, region.secinfo_flags, page)
@@ -167,33 +170,38 @@ def _measure_segment(
     hasher: MrenclaveHasher, image: memoryview, segment: Segment, base: int, writable: frozenset[int]
 ) -> None:
     """Every page the segment touches; bytes before its start and after its content are zero."""
-    head = segment.address - segment.first_page
-    content = bytes(head) + image[segment.offset : segment.offset + segment.file_size]
-    content += bytes(-len(content) % PAGE_SIZE)
-    start = segment.first_page
+    file_end = segment.first_page
     if segment.file_size:
-        for run_start, run_end, flags in _permission_runs(segment, len(content) // PAGE_SIZE, writable):
-            data = memoryview(content)[run_start * PAGE_SIZE : run_end * PAGE_SIZE]
-            hasher.add_data(base + start + run_start * PAGE_SIZE, data, flags)
-        start += len(content)
-    zero_pages = max(segment.end_page - start, 0) // PAGE_SIZE
-    hasher.add_equal_pages(base + start, zero_pages, segment.secinfo_flags, _ZERO_PAGE)
+        file_end = -(-(segment.address + segment.file_size) // PAGE_SIZE) * PAGE_SIZE
+    for run_start, run_end, flags in _permission_runs(segment, file_end, writable):
+        for start in range(run_start, run_end, _WINDOW):
+            end = min(start + _WINDOW, run_end)
+            hasher.add_data(base + start, _content(image, segment, start, end), flags)
+    zero_pages = (segment.end_page - file_end) // PAGE_SIZE
+    hasher.add_equal_pages(base + file_end, zero_pages, segment.secinfo_flags, _ZERO_PAGE)
+
+
+def _content(image: memoryview, segment: Segment, start: int, end: int) -> bytes:
+    """The bytes at the addresses [start, end)."""
+    low = max(start, segment.address)
+    high = min(end, segment.address + segment.file_size)
+    shift = segment.offset - segment.address
+    return bytes(low - start) + image[low + shift : high + shift] + bytes(end - high)
 
 
 def _permission_runs(
-    segment: Segment, pages: int, writable: frozenset[int]
+    segment: Segment, file_end: int, writable: frozenset[int]
 ) -> Iterator[tuple[int, int, int]]:
-    """Runs of pages with equal SECINFO flags: initialised pages with a relocation are writable."""
-    first = segment.first_page // PAGE_SIZE
-    changed = sorted(page - first for page in writable if first <= page < first + pages)
-    start = 0
-    for page in changed:
+    """Runs of addresses with equal SECINFO flags: pages with content and a relocation are writable."""
+    start = segment.first_page
+    pages = (page * PAGE_SIZE for page in writable)
+    for page in sorted(page for page in pages if start <= page < file_end):
         if start < page:
             yield start, page, segment.secinfo_flags
-        yield page, page + 1, segment.secinfo_flags | SecinfoFlags.W
-        start = page + 1
-    if start < pages:
-        yield start, pages, segment.secinfo_flags
+        yield page, page + PAGE_SIZE, segment.secinfo_flags | SecinfoFlags.W
+        start = page + PAGE_SIZE
+    if start < file_end:
+        yield start, file_end, segment.secinfo_flags
 
 
 def _check_cost(elf: EnclaveElf, regions: list[Region]) -> None:

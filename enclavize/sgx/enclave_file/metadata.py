@@ -41,6 +41,7 @@ _ELRANGE = struct.Struct("<QQQ")
 _PATCH_TABLE = 0
 _LAYOUT_TABLE = 1
 _ELRANGE_TABLE = 2
+_MIN_SIZE = DIRECTORIES_OFFSET + 3 * _DIRECTORY.size
 _MAX_SSA_FRAME_SIZE = 4
 
 
@@ -122,7 +123,7 @@ def _blocks(data: bytes) -> Iterator[Metadata]:
         start + DIRECTORIES_OFFSET <= len(data) and int.from_bytes(data[start : start + 8], "little") == MAGIC
     ):
         size = int.from_bytes(data[start + 16 : start + 20], "little")
-        if size < DIRECTORIES_OFFSET or start + size > len(data):
+        if size < _MIN_SIZE or start + size > len(data):
             raise InvalidEnclaveError(f"A metadata block of {size} bytes does not fit .note.sgxmeta")
         yield parse_block(data[start : start + size])
         start += size
@@ -191,6 +192,6 @@ def _elrange(data: bytes) -> ElRange:
 
 def _table(data: bytes, index: int, record_size: int) -> bytes:
     offset, size = _DIRECTORY.unpack_from(data, DIRECTORIES_OFFSET + index * _DIRECTORY.size)
-    if (offset and offset < DIRECTORIES_OFFSET) or offset + size > len(data) or size % record_size:
+    if size and (offset < DIRECTORIES_OFFSET or offset + size > len(data) or size % record_size):
         raise InvalidEnclaveError(f"Metadata: directory {index} points outside the block")
     return data[offset : offset + size]

@@ -1,0 +1,404 @@
+/*
+ * Every way into and out of the enclave.
+ *
+ * EENTER gives (SDM volume 3, EENTER): RAX = CSSA, RBX = TCS, RCX = address after EENTER, GS base = our TD page. All other registers are
+ * the host's. Stacks: the SDK layout puts the thread's stack below a guard of 16 pages below the TCS. CSSA 0 uses its upper half until the LibOS's own
+ * stack is there, exceptions (CSSA 1) its lower half.
+ */
+#include "context.h"
+#include "thread.h"
+
+#define ENCLU_EEXIT 4
+#define STACK_BELOW_TCS 0x10000
+#define EXCEPTION_STACK_BELOW_TCS 0x12000
+#define SANE_RFLAGS 2
+#define RFLAGS_DF_AC 0x40400
+#define RFLAGS_APPLICATION 0x240CD5 /* CF PF AF ZF SF DF OF AC ID */
+#define EXCHANGE_SIGNALS 64
+#define ENCLAVE_IMAGE_ADDRESS 0xF00000000
+#define ECALL_RETURN 2
+#define XSAVE_SIZE 2688
+#define XSAVE_HEADER 512
+
+    .text
+
+/* The one ENCLU. Simulation replaces these 16 bytes after measuring them, so nothing may rely on what they are. */
+    .balign 16
+    .globl enclu_stub
+    .type enclu_stub, @function
+enclu_stub:
+    .byte 0x0F, 0x01, 0xD7
+    ret
+    .fill 12, 1, 0xCC
+    .size enclu_stub, 16
+
+    .globl enclave_entry
+    .type enclave_entry, @function
+    .balign 16
+enclave_entry:
+    mov %rsp, %r8
+    mov %rbp, %r9
+    test %rax, %rax
+    jnz .Lexception
+    lea -STACK_BELOW_TCS(%rbx), %rsp
+    pushq $SANE_RFLAGS
+    popfq
+    cmp $ECALL_RETURN, %rdi
+    je .Lreturn
+
+    cmpl $THREAD_UNUSED, %gs:THREAD_STATE
+    jne .Lrefuse
+    rdgsbase %rax
+    mov %rax, %gs:THREAD_SELF
+    mov %rbx, %gs:THREAD_TCS
+    mov %rcx, %gs:THREAD_EXIT_ADDRESS
+    mov %r8, %gs:THREAD_HOST_RSP
+    mov %r9, %gs:THREAD_HOST_RBP
+    movl $THREAD_INSIDE, %gs:THREAD_STATE
+    xor %ebp, %ebp
+    call enclave_first_entry /* (ecall, exchange): returns only to refuse */
+    movl $THREAD_UNUSED, %gs:THREAD_STATE
+    mov %gs:THREAD_EXIT_ADDRESS, %rcx
+    mov %gs:THREAD_HOST_RSP, %r8
+    mov %gs:THREAD_HOST_RBP, %r9
+.Lrefuse:
+    mov $1, %edi
+    jmp .Lexit
+
+.Lreturn:
+    cmpl $THREAD_OUTSIDE, %gs:THREAD_STATE
+    jne .Lrefuse
+    movl $THREAD_INSIDE, %gs:THREAD_STATE
+    mov %rcx, %gs:THREAD_EXIT_ADDRESS
+    mov %r8, %gs:THREAD_HOST_RSP
+    mov %r9, %gs:THREAD_HOST_RBP
+    mov %gs:THREAD_OCALL_RSP, %rsp
+    mov vector_components(%rip), %eax
+    xor %edx, %edx
+    xrstor64 (%rsp)
+    mov XSAVE_SIZE(%rsp), %rax
+    wrfsbase %rax
+    mov XSAVE_SIZE + 8(%rsp), %rsp
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbx
+    pop %rbp
+    ret
+
+/* CSSA 1: the thread was interrupted, its state is in SSA[0]. With NSSA 2 there is no deeper entry. */
+.Lexception:
+    lea -EXCEPTION_STACK_BELOW_TCS(%rbx), %rsp
+    pushq $SANE_RFLAGS
+    popfq
+    push %rcx
+    push %r8
+    push %r9
+    push %rcx /* alignment */
+    mov %rbx, %rdi
+    xor %ebp, %ebp
+    call exception_phase_1
+    add $8, %rsp
+    pop %r9
+    pop %r8
+    pop %rcx
+    xor %edi, %edi
+
+/* EEXIT to RCX with the host's stack (R8, R9) and RDI = 0, or 1 when the ECALL was refused. All else is cleared; vector registers hold what the
+ * host put there or are in their initial state. */
+.Lexit:
+    mov %r8, %rsp
+    mov %r9, %rbp
+    mov %rcx, %rbx
+    xor %ecx, %ecx
+    xor %edx, %edx
+    xor %esi, %esi
+    xor %r8d, %r8d
+    xor %r9d, %r9d
+    xor %r10d, %r10d
+    xor %r11d, %r11d
+    xor %r12d, %r12d
+    xor %r13d, %r13d
+    xor %r14d, %r14d
+    xor %r15d, %r15d
+    mov $ENCLU_EEXIT, %eax
+    jmp enclu_stub
+    .size enclave_entry, . - enclave_entry
+
+/* void ocall(void): leave for an OCALL that is described in the exchange area; back here by ECALL_RETURN. Keeps what the ABI wants kept, and the
+ * vector state and FS base. */
+    .globl ocall
+    .type ocall, @function
+    .balign 16
+ocall:
+    push %rbp
+    push %rbx
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    mov %rsp, %rcx
+    sub $XSAVE_SIZE + 64, %rsp
+    and $-64, %rsp
+    mov %rcx, XSAVE_SIZE + 8(%rsp)
+    rdfsbase %rax
+    mov %rax, XSAVE_SIZE(%rsp)
+    call .Lvector_save_at_8
+    mov %rsp, %gs:THREAD_OCALL_RSP
+    call vector_clear
+    mov %gs:THREAD_EXIT_ADDRESS, %rcx
+    mov %gs:THREAD_HOST_RSP, %r8
+    mov %gs:THREAD_HOST_RBP, %r9
+    xor %edi, %edi
+    movl $THREAD_OUTSIDE, %gs:THREAD_STATE
+    jmp .Lexit
+    .size ocall, . - ocall
+
+/* void leave(void): the last OCALL of a thread. Its TCS may be entered anew afterwards. */
+    .globl leave_for_good
+    .type leave_for_good, @function
+leave_for_good:
+    call vector_clear
+    mov %gs:THREAD_EXIT_ADDRESS, %rcx
+    mov %gs:THREAD_HOST_RSP, %r8
+    mov %gs:THREAD_HOST_RBP, %r9
+    xor %edi, %edi
+    movl $THREAD_UNUSED, %gs:THREAD_STATE
+    jmp .Lexit
+    .size leave_for_good, . - leave_for_good
+
+/* XSAVE to 8(%rsp): does not write the reserved bytes of the header, which XRSTOR wants to be zero. */
+.Lvector_save_at_8:
+    lea 8(%rsp), %rdi
+/* void vector_save(void *image) */
+    .globl vector_save
+    .type vector_save, @function
+vector_save:
+    xor %eax, %eax
+    mov %rax, XSAVE_HEADER(%rdi)
+    mov %rax, XSAVE_HEADER + 8(%rdi)
+    mov %rax, XSAVE_HEADER + 16(%rdi)
+    mov %rax, XSAVE_HEADER + 24(%rdi)
+    mov %rax, XSAVE_HEADER + 32(%rdi)
+    mov %rax, XSAVE_HEADER + 40(%rdi)
+    mov %rax, XSAVE_HEADER + 48(%rdi)
+    mov %rax, XSAVE_HEADER + 56(%rdi)
+    mov vector_components(%rip), %eax
+    xor %edx, %edx
+    xsave64 (%rdi)
+    ret
+    .size vector_save, . - vector_save
+
+/* void vector_load(const void *image): a sane image */
+    .globl vector_load
+    .type vector_load, @function
+vector_load:
+    mov vector_components(%rip), %eax
+    xor %edx, %edx
+    xrstor64 (%rdi)
+    ret
+    .size vector_load, . - vector_load
+
+/* void vector_clear(void): the initial state */
+    .globl vector_clear
+    .type vector_clear, @function
+vector_clear:
+    lea initial_vector_state(%rip), %rdi
+    jmp vector_load
+    .size vector_clear, . - vector_clear
+
+/* Bring the legacy part to the state that C code expects and keep the rest: void *sse_begin(image of 16 * 16 bytes), sse_end. SHA-256 uses XMM registers only. */
+    .globl sse_save
+    .type sse_save, @function
+sse_save:
+    movups %xmm0, 0(%rdi)
+    movups %xmm1, 16(%rdi)
+    movups %xmm2, 32(%rdi)
+    movups %xmm3, 48(%rdi)
+    movups %xmm4, 64(%rdi)
+    movups %xmm5, 80(%rdi)
+    movups %xmm6, 96(%rdi)
+    movups %xmm7, 112(%rdi)
+    movups %xmm8, 128(%rdi)
+    movups %xmm9, 144(%rdi)
+    movups %xmm10, 160(%rdi)
+    movups %xmm11, 176(%rdi)
+    movups %xmm12, 192(%rdi)
+    movups %xmm13, 208(%rdi)
+    movups %xmm14, 224(%rdi)
+    movups %xmm15, 240(%rdi)
+    ret
+    .size sse_save, . - sse_save
+
+    .globl sse_load
+    .type sse_load, @function
+sse_load:
+    movups 0(%rdi), %xmm0
+    movups 16(%rdi), %xmm1
+    movups 32(%rdi), %xmm2
+    movups 48(%rdi), %xmm3
+    movups 64(%rdi), %xmm4
+    movups 80(%rdi), %xmm5
+    movups 96(%rdi), %xmm6
+    movups 112(%rdi), %xmm7
+    movups 128(%rdi), %xmm8
+    movups 144(%rdi), %xmm9
+    movups 160(%rdi), %xmm10
+    movups 176(%rdi), %xmm11
+    movups 192(%rdi), %xmm12
+    movups 208(%rdi), %xmm13
+    movups 224(%rdi), %xmm14
+    movups 240(%rdi), %xmm15
+    ret
+    .size sse_load, . - sse_load
+
+/* uint64_t enclu(leaf, rbx, rcx, rdx) -> RAX */
+    .globl enclu
+    .type enclu, @function
+    .balign 16
+enclu:
+    push %rbx
+    mov %rdi, %rax
+    mov %rsi, %rbx
+    xchg %rdx, %rcx
+    call enclu_stub
+    pop %rbx
+    ret
+    .size enclu, . - enclu
+
+/* _Noreturn void switch_stack(top, function, argument 1, argument 2) */
+    .globl switch_stack
+    .type switch_stack, @function
+switch_stack:
+    mov %rdi, %rsp
+    mov %rsi, %rax
+    mov %rdx, %rdi
+    mov %rcx, %rsi
+    xor %ebp, %ebp
+    call *%rax
+    ud2
+    .size switch_stack, . - switch_stack
+
+/* A patched `syscall`: RCX = where to go on, the rest as at the instruction. Nothing here can fault, and an interrupt here is attended to in context_resume. */
+    .globl syscall_entry
+    .type syscall_entry, @function
+    .balign 16
+syscall_entry:
+    mov %rsp, %gs:THREAD_SCRATCH_RSP
+    mov %gs:THREAD_LIBOS_STACK, %rsp
+    pushfq
+    pop %r11
+    lea -CONTEXT_SIZE(%rsp), %rsp
+    mov %rax, CONTEXT_RAX(%rsp)
+    mov %rdi, CONTEXT_RDI(%rsp)
+    mov %rsi, CONTEXT_RSI(%rsp)
+    mov %rdx, CONTEXT_RDX(%rsp)
+    mov %r10, CONTEXT_R10(%rsp)
+    mov %r8, CONTEXT_R8(%rsp)
+    mov %r9, CONTEXT_R9(%rsp)
+    mov %rbx, CONTEXT_RBX(%rsp)
+    mov %rbp, CONTEXT_RBP(%rsp)
+    mov %r12, CONTEXT_R12(%rsp)
+    mov %r13, CONTEXT_R13(%rsp)
+    mov %r14, CONTEXT_R14(%rsp)
+    mov %r15, CONTEXT_R15(%rsp)
+    mov %rcx, CONTEXT_RCX(%rsp)
+    mov %r11, CONTEXT_R11(%rsp)
+    mov %rcx, CONTEXT_RIP(%rsp)
+    mov %r11, CONTEXT_RFLAGS(%rsp)
+    mov %gs:THREAD_SCRATCH_RSP, %rax
+    mov %rax, CONTEXT_RSP(%rsp)
+    test $RFLAGS_DF_AC, %r11d
+    jz 1f
+    pushq $SANE_RFLAGS
+    popfq
+1:  mov %rsp, %rbx
+    mov %rsp, %rdi
+    xor %ebp, %ebp
+    call libos_syscall
+    mov %rbx, %rdi
+    jmp context_resume
+    .size syscall_entry, . - syscall_entry
+
+/* Where phase 1 sends the thread: RDI = the frame, RSP just below it. */
+    .globl exception_phase_2_entry
+    .type exception_phase_2_entry, @function
+exception_phase_2_entry:
+    xor %ebp, %ebp
+    call exception_phase_2
+    ud2
+    .size exception_phase_2_entry, . - exception_phase_2_entry
+
+/*
+ * _Noreturn void context_resume(struct context *)
+ *
+ * IRET is illegal in an enclave, so RIP goes through GS. From resume_window on registers are no longer the LibOS's; an interrupt between the look at the
+ * attention word and the last jump must not be forgotten: phase 1 starts all over again with thread->resume_context.
+ */
+    .globl context_resume, resume_window, resume_window_end
+    .type context_resume, @function
+    .balign 16
+context_resume:
+    mov %rdi, %rsp
+    and $-64, %rsp
+    mov %rdi, %gs:THREAD_RESUME_CONTEXT
+resume_window:
+    mov CONTEXT_RIP(%rdi), %rcx
+    mov $ENCLAVE_IMAGE_ADDRESS, %rax
+    cmp %rax, %rcx
+    jae 1f
+    cmpl $0, %gs:THREAD_ATTENTION
+    jne .Lattention
+    mov %gs:THREAD_EXCHANGE, %rax
+    cmpq $0, EXCHANGE_SIGNALS(%rax)
+    jne .Lattention
+1:  mov %rcx, %gs:THREAD_SCRATCH_RIP
+    mov CONTEXT_RSP(%rdi), %rax
+    mov %rax, %gs:THREAD_SCRATCH_RSP
+    mov CONTEXT_RFLAGS(%rdi), %rax
+    and $RFLAGS_APPLICATION, %eax
+    push %rax
+    mov CONTEXT_RAX(%rdi), %rax
+    mov CONTEXT_RSI(%rdi), %rsi
+    mov CONTEXT_RDX(%rdi), %rdx
+    mov CONTEXT_R10(%rdi), %r10
+    mov CONTEXT_R8(%rdi), %r8
+    mov CONTEXT_R9(%rdi), %r9
+    mov CONTEXT_RBX(%rdi), %rbx
+    mov CONTEXT_RBP(%rdi), %rbp
+    mov CONTEXT_R12(%rdi), %r12
+    mov CONTEXT_R13(%rdi), %r13
+    mov CONTEXT_R14(%rdi), %r14
+    mov CONTEXT_R15(%rdi), %r15
+    mov CONTEXT_RCX(%rdi), %rcx
+    mov CONTEXT_R11(%rdi), %r11
+    mov CONTEXT_RDI(%rdi), %rdi
+    popfq
+    mov %gs:THREAD_SCRATCH_RSP, %rsp
+    jmp *%gs:THREAD_SCRATCH_RIP
+resume_window_end:
+.Lattention:
+    mov %rdi, %rbx
+    call resume_attention
+    mov %rbx, %rdi
+    jmp context_resume
+    .size context_resume, . - context_resume
+
+    .data
+    .balign 4
+    .globl vector_components
+    .type vector_components, @object
+vector_components:
+    .long 3 /* x87 and SSE, until the enclave knows its XFRM */
+    .size vector_components, 4
+
+    .section .rodata.initial_vector_state, "a", @progbits
+    .balign 64
+initial_vector_state:
+    .word 0x37F /* FCW */
+    .fill 22, 1, 0
+    .long 0x1F80 /* MXCSR */
+    .fill XSAVE_SIZE - 28, 1, 0
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,27 @@
+/* Between the files of the boundary only. */
+#ifndef ENCLAVIZE_BOUNDARY_PRIVATE_H
+#define ENCLAVIZE_BOUNDARY_PRIVATE_H
+
+#include "context.h"
+#include "sgx.h"
+#include "thread.h"
+
+/* Its content comes from the signer; volatile, lest the compiler believe the zeros of the unsigned file. */
+extern const volatile uint8_t g_global_data[];
+#define GLOBAL_DATA ((const volatile struct global_data *)g_global_data)
+
+/* entry.S */
+void ocall(void);
+_Noreturn void leave_for_good(void);
+uint64_t enclu(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx);
+_Noreturn void switch_stack(uint64_t top, void (*function)(uint64_t, uint64_t), uint64_t argument1, uint64_t argument2);
+void vector_clear(void);
+void vector_load(const void *image);
+extern uint32_t vector_components;
+
+/* Called by entry.S. */
+void enclave_first_entry(uint64_t ecall, struct exchange *exchange);
+void exception_phase_1(uint64_t tcs);
+void resume_attention(struct context *context);
+
+#endif

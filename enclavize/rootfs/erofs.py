@@ -1,7 +1,7 @@
 """Write the measured tree: a metadata-only EROFS image (``rootfs.erofs``) and Merkle trees (``rootfs.verity``).
 
-The format, and why it is so, is in docs/rootfs.md; structures are those of fs/erofs/erofs_fs.h in Linux. Names
-below are the kernel's without their ``EROFS_`` prefix.
+The format, and why it is so, is in docs/rootfs.md; structures are those of fs/erofs/erofs_fs.h in Linux.
+Names below are the kernel's without their ``EROFS_`` prefix.
 """
 
 from __future__ import annotations

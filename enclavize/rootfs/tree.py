@@ -23,8 +23,8 @@ def sort_key(path: str) -> bytes:
 class Rootfs:
     """The files of an image after all layers are applied.
 
-    ``entries`` holds every path once, sorted by bytes, the root first; every parent is there. ``merkle_reader``
-    finds the Merkle tree of a file.
+    ``entries`` holds every path once, sorted by bytes, the root first; every parent is there.
+    ``merkle_reader`` finds the Merkle tree of a file.
     """
 
     def __init__(self, entries: Iterable[Entry], *, merkle_reader: Callable[[Entry], bytes]) -> None:

@@ -1,7 +1,8 @@
 """fs-verity: SHA-256, blocks of 4096 bytes, no salt.
 
-Source: Linux, Documentation/filesystems/fsverity.rst ("Merkle tree", "fs-verity descriptor"). A stored tree is its
-levels, top first, without the zeros that fill up the last block of a level; docs/rootfs.md says why.
+Source: Linux, Documentation/filesystems/fsverity.rst ("Merkle tree", "fs-verity descriptor"). A stored
+tree is its levels, top first, without the zeros that fill up the last block of a level; docs/rootfs.md
+says why.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ def verity_of(data: bytes | memoryview) -> tuple[bytes, bytes]:
 class VerityStream:
     """Digest and tree of content that comes in pieces; memory does not grow with the content.
 
-    ``write(offset, hashes)`` receives parts of the tree, each at its offset from the start of the tree. The size
-    has to be known before, since level 0 stands last in the tree.
+    ``write(offset, hashes)`` receives parts of the tree, each at its offset from the start of the tree.
+    The size has to be known before, since level 0 stands last in the tree.
     """
 
     def __init__(self, size: int, write: Callable[[int, bytes], object]) -> None:

@@ -1,0 +1,113 @@
+"""Inflate a layer as it comes, a bounded piece at a time.
+
+Which compression it is, is read from the first bytes, as containerd and docker do: media types are often
+wrong.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Protocol
+
+from enclavize.errors import InvalidImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INPUT_SIZE = 256 << 10
+OUTPUT_SIZE = 1 << 20
+"""Most bytes of one piece."""
+
+MAX_ZSTD_WINDOW = 1 << 27
+"""Largest window that is accepted, in bytes: the default limit of the zstd library."""
+
+_GZIP_WINDOW_BITS = 31
+"""zlib.h, inflateInit2: 15 for the window, 16 for the gzip format."""
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+
+
+class Stream(Protocol):
+    """The part of a binary file that is needed here."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return ``size`` bytes, fewer only at the end."""
+        ...
+
+
+def decompressed(stream: Stream, what: str) -> Iterator[bytes]:
+    """Yield the content of a layer in pieces of at most 1 MiB. Raises InvalidImageError, naming ``what``."""
+    head = stream.read(INPUT_SIZE)
+    if head.startswith(_GZIP):
+        yield from _inflated(head, stream, what)
+    elif head.startswith(_ZSTD) or _is_skippable_frame(head):
+        yield from _zstd_decompressed(head, stream, what)
+    else:
+        for magic, name in _REFUSED.items():
+            if head.startswith(magic):
+                raise InvalidImageError(f"{what} is compressed with {name}; OCI knows gzip and zstd")
+        while head:
+            yield head
+            head = stream.read(OUTPUT_SIZE)
+
+
+def _inflated(data: bytes, stream: Stream, what: str) -> Iterator[bytes]:
+    """Yield the content of one or more gzip members (RFC 1952)."""
+    try:
+        # Twice as fast, same results.
+        from isal import isal_zlib as codec
+    except ImportError:
+        codec = zlib
+    while data:
+        if not data.startswith(_GZIP[: len(data)]):
+            raise InvalidImageError(f"{what} has bytes after its gzip data")
+        member = codec.decompressobj(_GZIP_WINDOW_BITS)
+        while not member.eof:
+            try:
+                piece = member.decompress(data, OUTPUT_SIZE)
+            except (zlib.error, codec.error) as error:
+                raise InvalidImageError(f"{what} is damaged gzip data: {error}") from error
+            if piece:
+                yield piece
+            data = member.unconsumed_tail
+            # A full piece may have left more inside, which comes without new input.
+            if not data and len(piece) < OUTPUT_SIZE and not member.eof:
+                data = stream.read(INPUT_SIZE)
+                if not data:
+                    raise InvalidImageError(f"{what} is truncated gzip data")
+        data = member.unused_data or stream.read(INPUT_SIZE)
+        if len(data) == 1:
+            data += stream.read(INPUT_SIZE)
+
+
+def _is_skippable_frame(head: bytes) -> bool:
+    """Tell whether zstd data starts with a skippable frame (RFC 8878, section 3.1.2)."""
+    return len(head) >= 4 and 0x50 <= head[0] <= 0x5F and head[1:4] == b"\x2a\x4d\x18"
+
+
+def _zstd_decompressed(head: bytes, stream: Stream, what: str) -> Iterator[bytes]:
+    import zstandard
+
+    decoder = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)
+    try:
+        with decoder.stream_reader(
+            _Prepended(head, stream), read_size=INPUT_SIZE, read_across_frames=True, closefd=False
+        ) as reader:
+            while piece := reader.read(OUTPUT_SIZE):
+                yield piece
+    except zstandard.ZstdError as error:
+        raise InvalidImageError(f"{what} is damaged zstd data: {error}") from error
+
+
+class _Prepended:
+    """A stream after some of its bytes were put back."""
+
+    def __init__(self, head: bytes, stream: Stream) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        head, self._head = self._head, b""
+        return head or self._stream.read(size)

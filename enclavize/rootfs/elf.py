@@ -1,0 +1,216 @@
+"""Read ELF facts from a file that passes by once, in pieces, and may be damaged or hostile.
+
+Sources: System V gABI, chapters 4 and 5; include/uapi/linux/elf.h.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enclavize.rootfs.entry import ElfFacts, path_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAGIC = b"\x7fELF"
+
+MAX_PROGRAM_HEADERS = 1024
+MAX_DYNAMIC_SIZE = 256 << 10
+"""Bytes of a dynamic section that are looked at."""
+MAX_STRINGS_SIZE = 8 << 20
+"""Bytes kept from the start of a file, and of a string table: the table mostly stands before what points to it."""
+MAX_DYNAMIC_ENTRIES = 4096
+MAX_STRING = 4096
+MAX_STRINGS_KEPT = 64 << 10
+"""Bytes of all strings taken from one file."""
+
+_LITTLE_ENDIAN = 1
+_ET_EXEC, _ET_DYN = 2, 3
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 0, 1, 5, 10, 14, 15, 29
+_DT_FLAGS_1 = 0x6FFFFFFB
+_DF_1_PIE = 0x08000000
+
+
+@dataclass(frozen=True)
+class _Class:
+    """Layouts that differ between 32 and 64 bits."""
+
+    bits: int
+    header: struct.Struct
+    """From e_type on: type, machine, version, entry, phoff, shoff, flags, ehsize, phentsize, phnum."""
+    program_header: struct.Struct
+    dynamic: struct.Struct
+
+
+_CLASSES = {
+    1: _Class(32, struct.Struct("<HHIIIIIHHH"), struct.Struct("<8I"), struct.Struct("<iI")),
+    2: _Class(64, struct.Struct("<HHIQQQIHHH"), struct.Struct("<IIQQQQQQ"), struct.Struct("<qQ")),
+}
+_IDENT_SIZE = 16
+
+
+@dataclass(frozen=True)
+class _Segment:
+    type: int
+    offset: int
+    address: int
+    size: int
+
+
+class _Window:
+    """A range of the file that is wanted; it collects what passes by."""
+
+    def __init__(self, start: int, size: int) -> None:
+        self.start = start
+        self.end = start + size
+        self._parts: list[bytes | memoryview] = []
+        self._size = 0
+
+    def feed(self, offset: int, piece: bytes | memoryview) -> None:
+        """Take the piece at ``offset`` of the file. Pieces come in order; what passed before is lost."""
+        here = self.start + self._size
+        if offset <= here < min(self.end, offset + len(piece)):
+            part = piece[here - offset : self.end - offset]
+            self._parts.append(part)
+            self._size += len(part)
+
+    def data(self) -> bytes:
+        """Return what was collected: a prefix of the range."""
+        return b"".join(self._parts)
+
+
+class ElfScanner:
+    """Feed it a file from the first byte on; ``facts`` may be asked at the end. Nothing in a file raises."""
+
+    def __init__(self) -> None:
+        self._offset = 0
+        self._class: _Class | None = None
+        self._type = self._machine = 0
+        self._segments: Sequence[_Segment] = ()
+        self._dynamic: _Window | None = None
+        self._interpreter: _Window | None = None
+        self._start = _Window(0, MAX_STRINGS_SIZE)
+        self._strings: _Window | None = None
+        self._complete = True
+        self._entries: list[tuple[int, int]] | None = None
+
+    def feed(self, piece: bytes | memoryview) -> None:
+        """Take the next piece; the first one has the ELF header and the program headers, if it can be."""
+        if not self._offset:
+            self._read_headers(bytes(piece[: 64 << 10]))
+        if self._dynamic is not None:
+            self._start.feed(self._offset, piece)
+        for window in (self._interpreter, self._dynamic):
+            if window is not None:
+                window.feed(self._offset, piece)
+        if (
+            self._dynamic is not None
+            and self._entries is None
+            and self._offset + len(piece) >= self._dynamic.end
+        ):
+            self._read_dynamic(self._dynamic.data())
+        if self._strings is not None:
+            self._strings.feed(self._offset, piece)
+        self._offset += len(piece)
+
+    def facts(self) -> ElfFacts | None:
+        """Return what was found; None if this is no ELF file of a known class and byte order."""
+        if self._class is None:
+            return None
+        interpreter = ""
+        if self._interpreter is not None:
+            interpreter = path_text(self._interpreter.data().partition(b"\0")[0])
+        if self._dynamic is not None and self._entries is None:
+            self._complete = False
+        entries = self._entries or []
+        strings = self._strings.data() if self._strings is not None else b""
+        single: dict[int, str] = {}
+        needed: list[str] = []
+        kept = 0
+        for tag, value in entries:
+            if tag not in {_DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH}:
+                continue
+            end = strings.find(b"\0", value, value + MAX_STRING)
+            kept += max(end - value, 0)
+            if end < 0 or kept > MAX_STRINGS_KEPT:
+                self._complete = False
+            elif tag == _DT_NEEDED:
+                needed.append(path_text(strings[value:end]))
+            else:
+                single[tag] = path_text(strings[value:end])
+        flags = next((value for tag, value in entries if tag == _DT_FLAGS_1), 0)
+        pie = self._type == _ET_DYN and bool(interpreter or flags & _DF_1_PIE)
+        return ElfFacts(
+            bits=self._class.bits,
+            machine=self._machine,
+            type=self._type,
+            interpreter=interpreter,
+            soname=single.get(_DT_SONAME, ""),
+            needed=tuple(needed),
+            rpath=single.get(_DT_RPATH, ""),
+            runpath=single.get(_DT_RUNPATH, ""),
+            pie=pie,
+            static=not interpreter and not needed and (pie or self._type == _ET_EXEC),
+            complete=self._complete,
+        )
+
+    def _read_headers(self, head: bytes) -> None:
+        layout = _CLASSES.get(head[4]) if len(head) >= 52 and head[5] == _LITTLE_ENDIAN else None
+        if layout is None or len(head) < _IDENT_SIZE + layout.header.size:
+            return
+        self._class = layout
+        header = layout.header.unpack_from(head, _IDENT_SIZE)
+        self._type, self._machine, table, entry_size, count = (
+            header[0],
+            header[1],
+            header[4],
+            header[8],
+            header[9],
+        )
+        if not count:
+            return
+        if entry_size != layout.program_header.size or count > MAX_PROGRAM_HEADERS:
+            self._complete = False
+            return
+        table_data = head[table : table + count * entry_size]
+        self._complete = len(table_data) == count * entry_size
+        segments = []
+        for at in range(0, len(table_data) - entry_size + 1, entry_size):
+            values = layout.program_header.unpack_from(table_data, at)
+            kind, offset, address, size = (
+                (values[0], values[2], values[3], values[5])
+                if layout.bits == 64
+                else (values[0], values[1], values[2], values[4])
+            )
+            segments.append(_Segment(kind, offset, address, size))
+        self._segments = segments
+        for segment in segments:
+            match segment.type:
+                case 2 if self._dynamic is None:
+                    self._dynamic = _Window(segment.offset, min(segment.size, MAX_DYNAMIC_SIZE))
+                case 3 if self._interpreter is None:
+                    self._interpreter = _Window(segment.offset, min(segment.size, MAX_STRING))
+
+    def _read_dynamic(self, data: bytes) -> None:
+        """Read the dynamic section, and look for its string table before or behind it in the file."""
+        assert self._class is not None
+        whole = len(data) - len(data) % self._class.dynamic.size
+        self._entries = []
+        for tag, value in self._class.dynamic.iter_unpack(data[:whole]):
+            if tag == _DT_NULL or len(self._entries) >= MAX_DYNAMIC_ENTRIES:
+                break
+            self._entries.append((tag, value))
+        first = dict(reversed(self._entries))
+        address = first.get(_DT_STRTAB)
+        if address is None:
+            return
+        table_size = min(first.get(_DT_STRSZ, 0), MAX_STRINGS_SIZE)
+        for segment in self._segments:
+            if segment.type == _PT_LOAD and segment.address <= address < segment.address + segment.size:
+                offset = address - segment.address + segment.offset
+                self._strings = _Window(offset, table_size)
+                self._strings.feed(0, self._start.data())
+                return

@@ -1,0 +1,197 @@
+"""Second stage of a build: from an image to its merged tree. Every layer is read at most once, ever.
+
+What was found in a layer is kept below the blob cache, in ``index/<hex of the layer's digest>-<format version>``.
+Builds that need the same layer at the same time wait for the one that reads it. One that is killed loses its lock,
+and leaves a file with another name, which the next one removes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from enclavize.errors import IntegrityError, InvalidImageError
+from enclavize.oci.digest import hex_of, short
+from enclavize.oci.fetch import fetch_blob
+from enclavize.oci.storage import storage_errors
+from enclavize.rootfs.indexfile import (
+    FORMAT_VERSION,
+    DamagedIndexError,
+    LayerIndex,
+    finish_index,
+    read_index,
+    start_index,
+)
+from enclavize.rootfs.layer import scan_layer, size_limit
+from enclavize.rootfs.merge import merge_layers
+from enclavize.rootfs.tree import Rootfs
+from enclavize.rootfs.verity import tree_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.descriptor import Descriptor
+    from enclavize.oci.image import Image
+    from enclavize.progress import Reporter, Task
+    from enclavize.rootfs.entry import Entry
+
+MAX_PARALLEL_LAYERS = 4
+"""Each takes about 16 MiB of memory and two threads."""
+
+
+class _CancelledError(Exception):
+    """Another layer failed, or the user gave up."""
+
+
+def index_image(image: Image, *, cache: BlobCache, reporter: Reporter, refresh: bool = False) -> Rootfs:
+    """Return the merged tree of an image. Layers are read, verified and indexed where they are not known yet.
+
+    ``refresh`` reads them in any case. Raises IntegrityError, InvalidImageError, RegistryError.
+    """
+    diff_ids = image.config.diff_ids
+    if len(diff_ids) != len(image.layers):
+        raise InvalidImageError(
+            f"{image.name} has {len(image.layers)} layers, but its configuration lists {len(diff_ids)}"
+        )
+    cancelled = threading.Event()
+
+    def index(number: int) -> LayerIndex:
+        if cancelled.is_set():
+            raise _CancelledError
+        try:
+            return _LayerIndexer(image, number, cache, cancelled).index(reporter, refresh=refresh)
+        except BaseException:
+            cancelled.set()
+            raise
+
+    workers = max(1, min(len(diff_ids), os.cpu_count() or 1, MAX_PARALLEL_LAYERS))
+    largest_first = sorted(range(len(diff_ids)), key=lambda number: -image.layers[number].size)
+    with ThreadPoolExecutor(workers, thread_name_prefix="index") as pool:
+        futures = {number: pool.submit(index, number) for number in largest_first}
+        try:
+            errors = [
+                error for number in sorted(futures) if (error := futures[number].exception()) is not None
+            ]
+        except BaseException:
+            cancelled.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    for error in errors:
+        if error is not None and not isinstance(error, _CancelledError):
+            raise error
+    indexes = [futures[number].result() for number in range(len(diff_ids))]
+    with reporter.task("merge layers"):
+        entries = merge_layers([layer.records for layer in indexes], [_name(layer) for layer in image.layers])
+        return Rootfs(entries, merkle_reader=lambda entry: _merkle(indexes[entry.layer], entry))
+
+
+def _name(layer: Descriptor) -> str:
+    return f"layer {short(layer.digest)}"
+
+
+def _merkle(index: LayerIndex, entry: Entry) -> bytes:
+    try:
+        return index.merkle(entry.merkle_offset, tree_size(entry.size))
+    except (DamagedIndexError, OSError) as error:
+        raise IntegrityError(
+            f"the index {index.path} vanished or was damaged", hint="run the same command again"
+        ) from error
+
+
+class _LayerIndexer:
+    """Finds the index of one layer, or makes it."""
+
+    def __init__(self, image: Image, number: int, cache: BlobCache, cancelled: threading.Event) -> None:
+        self._image = image
+        self._number = number
+        self._cache = cache
+        self._cancelled = cancelled
+        self._layer = image.layers[number]
+        self._diff_id = image.config.diff_ids[number]
+        self._hex = hex_of(self._layer.digest)
+        self._folder = cache.root / "index"
+        self._path = self._folder / f"{self._hex}-{FORMAT_VERSION}"
+
+    def index(self, reporter: Reporter, *, refresh: bool) -> LayerIndex:
+        with reporter.task(f"index {_name(self._layer)}", total=self._layer.size) as task:
+            if not refresh and (known := self._known()) is not None:
+                task.mark_cached()
+                return known
+            with storage_errors("write", self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._locked():
+                if not refresh and (known := self._known()) is not None:
+                    task.mark_cached()
+                    return known
+                return self._make(task)
+
+    def _known(self) -> LayerIndex | None:
+        """Return the stored index; None if there is none that is whole and belongs to the diff id."""
+        with suppress(FileNotFoundError, DamagedIndexError), storage_errors("read", self._path):
+            index = read_index(self._path, self._number)
+            if index.diff_id == self._diff_id:
+                return index
+        return None
+
+    def _make(self, task: Task) -> LayerIndex:
+        for stale in self._folder.glob(f".{self._hex}-*"):
+            stale.unlink(missing_ok=True)
+        with (
+            fetch_blob(self._image, self._layer, self._cache, task) as blob,
+            storage_errors("write", self._path),
+            self._replaced_file() as file,
+        ):
+            start_index(file)
+            records, merkle_size = scan_layer(
+                _Cancellable(blob, self._cancelled),
+                what=_name(self._layer),
+                number=self._number,
+                diff_id=self._diff_id,
+                limit=size_limit(self._layer.size),
+                merkle=file,
+            )
+            finish_index(file, merkle_size, self._diff_id, records)
+        return LayerIndex(diff_id=self._diff_id, records=records, path=self._path)
+
+    @contextmanager
+    def _replaced_file(self) -> Iterator[BinaryIO]:
+        """Open a file for reading and writing that becomes the index if the block ends well."""
+        descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=f".{self._hex}-")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "w+b") as file:
+                yield file
+            temporary.replace(self._path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of this layer's index; it ends with the process too."""
+        lock = os.open(self._folder / f"{self._hex}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+
+class _Cancellable:
+    """A stream that ends with an error when nobody wants its bytes any more."""
+
+    def __init__(self, stream: BinaryIO, cancelled: threading.Event) -> None:
+        self._stream = stream
+        self._cancelled = cancelled
+
+    def read(self, size: int, /) -> bytes:
+        if self._cancelled.is_set():
+            raise _CancelledError
+        return self._stream.read(size)

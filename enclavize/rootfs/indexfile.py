@@ -1,0 +1,180 @@
+"""The file that keeps what was found in a layer, so that the layer is never read again.
+
+    64 bytes    magic and format version, size of the Merkle part, size of the records part, SHA-256 of both
+    Merkle part: the trees of the layer's files, one after the other
+    records part: zstd, JSON: [diff_id, [record, ...]]; a record is a list whose first item tells its kind
+
+The header is written last and the file gets its name after that: a file with a name is whole. The hash is there
+for damaged disks, not against enemies, who cannot write to the user's cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from enclavize.rootfs.entry import ElfFacts, Entry, FileType
+from enclavize.rootfs.layer import HardLink, OpaqueWhiteout, Whiteout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from enclavize.rootfs.layer import Record
+
+FORMAT_VERSION = 1
+"""Part of the file's name: whoever changes what is found in a layer, or how it is written, counts up."""
+
+MAX_RECORDS_SIZE = 2 << 30
+"""Bytes of the records part before compression."""
+
+_HEADER = struct.Struct("<16sQQ32s")
+_MAGIC = b"enclavize index" + bytes([FORMAT_VERSION])
+_COMPRESSION_LEVEL = 1
+_CHUNK_SIZE = 1 << 20
+
+_KINDS = {
+    FileType.REGULAR: "f",
+    FileType.DIRECTORY: "d",
+    FileType.SYMLINK: "l",
+    FileType.CHARACTER_DEVICE: "c",
+    FileType.BLOCK_DEVICE: "b",
+    FileType.FIFO: "p",
+}
+_TYPES = {kind: file_type for file_type, kind in _KINDS.items()}
+
+
+class DamagedIndexError(Exception):
+    """The file is not what was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerIndex:
+    """What a layer does to the tree, and where the Merkle trees of its files are."""
+
+    diff_id: str
+    records: Sequence[Record]
+    path: Path
+
+    def merkle(self, offset: int, size: int) -> bytes:
+        """Return ``size`` bytes of the Merkle part. Raises DamagedIndexError, OSError."""
+        with self.path.open("rb") as file:
+            data = os.pread(file.fileno(), size, _HEADER.size + offset)
+        if len(data) != size:
+            raise DamagedIndexError(str(self.path))
+        return data
+
+
+def start_index(file: BinaryIO) -> None:
+    """Leave room for the header; Merkle trees come next."""
+    file.write(bytes(_HEADER.size))
+
+
+def finish_index(file: BinaryIO, merkle_size: int, diff_id: str, records: Sequence[Record]) -> None:
+    """Write the records after the Merkle trees, and the header. ``file`` is open for reading too."""
+    import zstandard
+
+    text = json.dumps([diff_id, [_to_json(record) for record in records]], separators=(",", ":"))
+    packed = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL).compress(text.encode("ascii"))
+    file.seek(_HEADER.size + merkle_size)
+    file.write(packed)
+    file.flush()
+    digest = _digest(file)
+    file.seek(0)
+    file.write(_HEADER.pack(_MAGIC, merkle_size, len(packed), digest))
+
+
+def read_index(path: Path, number: int) -> LayerIndex:
+    """Read the index of the layer that is number ``number`` of an image. Raises DamagedIndexError, OSError."""
+    import zstandard
+
+    with path.open("rb") as file:
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            raise DamagedIndexError(str(path))
+        magic, merkle_size, packed_size, digest = _HEADER.unpack(header)
+        total = os.fstat(file.fileno()).st_size
+        if magic != _MAGIC or total != _HEADER.size + merkle_size + packed_size or digest != _digest(file):
+            raise DamagedIndexError(str(path))
+        packed = os.pread(file.fileno(), packed_size, _HEADER.size + merkle_size)
+    if not 0 <= zstandard.frame_content_size(packed) <= MAX_RECORDS_SIZE:
+        raise DamagedIndexError(str(path))
+    diff_id, records = json.loads(zstandard.ZstdDecompressor().decompress(packed))
+    return LayerIndex(diff_id=diff_id, records=[_from_json(record, number) for record in records], path=path)
+
+
+def _digest(file: BinaryIO) -> bytes:
+    """Return the SHA-256 of everything after the header."""
+    content = hashlib.sha256()
+    file.seek(_HEADER.size)
+    while chunk := file.read(_CHUNK_SIZE):
+        content.update(chunk)
+    return content.digest()
+
+
+def _to_json(record: Record) -> list[Any]:
+    match record:
+        case HardLink(path=path, target=target):
+            return ["h", path, target]
+        case Whiteout(path=path):
+            return ["w", path]
+        case OpaqueWhiteout(path=path):
+            return ["o", path]
+        case Entry() as entry:
+            kind = _KINDS[entry.type]
+            xattrs = {name: value.hex() for name, value in entry.xattrs.items()}
+            common = [kind, entry.path, entry.mode, entry.uid, entry.gid, entry.mtime, xattrs]
+            if entry.type is FileType.SYMLINK:
+                return [*common, entry.link_target, entry.size]
+            if entry.type is not FileType.REGULAR:
+                return [*common, *entry.rdev]
+            return [
+                *common,
+                entry.size,
+                entry.sha256.hex(),
+                entry.verity.hex(),
+                entry.merkle_offset,
+                astuple(entry.elf) if entry.elf else None,
+                entry.interpreter_line,
+                None if entry.content is None else entry.content.hex(),
+            ]
+
+
+_ELF_FIELDS = tuple(ElfFacts.__dataclass_fields__)
+
+
+def _elf_from_json(values: list[Any]) -> ElfFacts:
+    facts = dict(zip(_ELF_FIELDS, values, strict=True))
+    return ElfFacts(**{**facts, "needed": tuple(facts["needed"])})
+
+
+def _from_json(values: list[Any], number: int) -> Record:
+    match values:
+        case ["h", path, target]:
+            return HardLink(path=path, target=target)
+        case ["w", path]:
+            return Whiteout(path=path)
+        case ["o", path]:
+            return OpaqueWhiteout(path=path)
+        case ["f", path, mode, uid, gid, mtime, xattrs, size, digest, verity, offset, facts, line, content]:
+            return Entry(
+                path=path, type=FileType.REGULAR, mode=mode, uid=uid, gid=gid, mtime=mtime, size=size,
+                xattrs={name: bytes.fromhex(value) for name, value in xattrs.items()},
+                sha256=bytes.fromhex(digest), verity=bytes.fromhex(verity), layer=number, data_path=path,
+                merkle_offset=offset, elf=_elf_from_json(facts) if facts else None, interpreter_line=line,
+                content=None if content is None else bytes.fromhex(content),
+            )  # fmt: skip
+        case [kind, path, mode, uid, gid, mtime, xattrs, *rest]:
+            link = kind == "l"
+            return Entry(
+                path=path, type=_TYPES[kind], mode=mode, uid=uid, gid=gid, mtime=mtime,
+                xattrs={name: bytes.fromhex(value) for name, value in xattrs.items()}, layer=number,
+                data_path=path, link_target=rest[0] if link else "", size=rest[1] if link else 0,
+                rdev=(0, 0) if link else (rest[0], rest[1]),
+            )  # fmt: skip
+        case _:
+            raise DamagedIndexError("unknown record")

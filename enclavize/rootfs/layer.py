@@ -1,0 +1,321 @@
+"""Read one layer once: verify it, hash every file, look at ELF headers and first lines.
+
+The result is a list of *records* in the order of the archive, because what a layer does to the tree
+below it can depend on that order. Nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, BinaryIO
+
+from enclavize.errors import IntegrityError, InvalidImageError, UsageError
+from enclavize.oci.digest import new_hash
+from enclavize.rootfs import elf, tar
+from enclavize.rootfs.decompress import decompressed
+from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, Entry, FileType, path_text, printable
+from enclavize.rootfs.readahead import read_ahead
+from enclavize.rootfs.verity import VerityStream, tree_size, verity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from enclavize.oci.digest import Digest
+    from enclavize.rootfs.decompress import Stream
+
+WHITEOUT_PREFIX = ".wh."
+"""image-spec, layer.md, "Whiteouts"."""
+OPAQUE_WHITEOUT = ".wh..wh..opq"
+AUFS_PREFIX = ".wh..wh."
+"""Other names with it are the bookkeeping of the AUFS driver, no files of the image."""
+
+MAX_ENTRIES = 1_000_000
+"""Members of one layer."""
+
+MAX_LAYER_SIZE = 64 << 30
+"""Bytes of one layer after decompression."""
+MAX_RATIO = 200
+"""Bytes that one compressed byte may become, in layers beyond ``RATIO_FREE_SIZE``."""
+RATIO_FREE_SIZE = 1 << 30
+MAX_LAYER_SIZE_VARIABLE = "ENCLAVIZE_MAX_LAYER_SIZE"
+"""Environment variable: bytes, takes the place of all three."""
+
+MAX_ID = 0xFFFF_FFFE
+"""Largest user or group id; the next one means "no id" to the kernel."""
+MAX_MAJOR, MAX_MINOR = (1 << 12) - 1, (1 << 20) - 1
+"""Largest device numbers (include/linux/kdev_t.h)."""
+MAX_TIME = 1 << 62
+MAX_XATTR_NAME = 255
+"""limits.h in Linux."""
+
+KEEP_ALWAYS_SIZE = 64
+"""Files of up to this many bytes are kept whole."""
+KEEP_NAMED_SIZE = 64 << 10
+KEPT_FILES = frozenset(
+    {
+        "etc/group", "etc/hostname", "etc/hosts", "etc/ld-musl-x86_64.path", "etc/nsswitch.conf", "etc/os-release",
+        "etc/passwd", "etc/resolv.conf", "usr/lib/os-release",
+    }
+)  # fmt: skip
+"""Files that later stages read; kept if they have at most ``KEEP_NAMED_SIZE`` bytes."""
+
+_MAX_INTERPRETER_LINE = 256
+"""BINPRM_BUF_SIZE in include/uapi/linux/binfmts.h."""
+_READ_AHEAD = 4
+
+_TYPES = {
+    tar.REGULAR: FileType.REGULAR,
+    tar.SYMLINK: FileType.SYMLINK,
+    tar.CHARACTER_DEVICE: FileType.CHARACTER_DEVICE,
+    tar.BLOCK_DEVICE: FileType.BLOCK_DEVICE,
+    tar.DIRECTORY: FileType.DIRECTORY,
+    tar.FIFO: FileType.FIFO,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HardLink:
+    """``path`` becomes another name of the file at ``target``, in this layer or below."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Whiteout:
+    """``path`` of the layers below vanishes."""
+
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpaqueWhiteout:
+    """What the layers below have inside directory ``path`` vanishes."""
+
+    path: str
+
+
+Record = Entry | HardLink | Whiteout | OpaqueWhiteout
+
+
+def size_limit(compressed_size: int) -> int:
+    """Return the most bytes that a layer of ``compressed_size`` may become."""
+    text = os.environ.get(MAX_LAYER_SIZE_VARIABLE)
+    if text is None:
+        return min(MAX_LAYER_SIZE, max(RATIO_FREE_SIZE, compressed_size * MAX_RATIO))
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"{MAX_LAYER_SIZE_VARIABLE} is {text!r}", hint="give a number of bytes")
+    return int(text)
+
+
+def scan_layer(
+    stream: Stream, *, what: str, number: int, diff_id: Digest, limit: int, merkle: BinaryIO
+) -> tuple[list[Record], int]:
+    """Read a layer to its end.
+
+    Merkle trees go to ``merkle``, from where it stands. Returns the records and the size after
+    decompression. Raises InvalidImageError, or IntegrityError if the layer is not what ``diff_id`` says;
+    an error of ``stream`` has precedence over what the bad bytes look like.
+    """
+    try:
+        with closing(_verified_chunks(stream, what, diff_id, limit)) as source:
+            chunks = read_ahead(source, _READ_AHEAD)
+            with closing(chunks):
+                scanner = _Scanner(what, number, limit, merkle)
+                records = scanner.scan(tar.TarReader(chunks, what))
+                for _ in chunks:
+                    pass
+    except InvalidImageError:
+        while stream.read(1 << 20):
+            pass
+        raise
+    return records, scanner.merkle_size
+
+
+def _verified_chunks(stream: Stream, what: str, diff_id: Digest, limit: int) -> Generator[bytes, None, None]:
+    """Yield the decompressed layer; raise at its end if it is not the one that ``diff_id`` names."""
+    content = new_hash(diff_id)
+    size = 0
+    for chunk in decompressed(stream, what):
+        size += len(chunk)
+        if size > limit:
+            raise InvalidImageError(
+                f"{what} has more than {limit} bytes after decompression",
+                hint=f"if that is no mistake, set {MAX_LAYER_SIZE_VARIABLE} to the number of bytes to allow",
+            )
+        content.update(chunk)
+        yield chunk
+    found = f"{content.name}:{content.hexdigest()}"
+    if found != diff_id:
+        raise IntegrityError(f"{what} has the content {found}, but the image's configuration says {diff_id}")
+
+
+def canonical_path(name: bytes, what: str) -> str:
+    """Return the canonical form of a member's name, "" for the root. Raises InvalidImageError."""
+    parts = [part for part in name.split(b"/") if part not in {b"", b"."}]
+    path = b"/".join(parts)
+    problem = ""
+    if not name:
+        problem = "no name"
+    elif b"\0" in name:
+        problem = "a NUL in its name"
+    elif b".." in parts:
+        problem = "'..' in its path"
+    elif len(path) > PATH_MAX:
+        problem = f"a path of more than {PATH_MAX} bytes"
+    elif len(path) > NAME_MAX and max(map(len, parts)) > NAME_MAX:
+        problem = f"a name of more than {NAME_MAX} bytes"
+    if problem:
+        raise InvalidImageError(f"{what} has a member with {problem}: {printable(path_text(name))}")
+    return path_text(path)
+
+
+class _Scanner:
+    """Turns the members of one layer into records."""
+
+    def __init__(self, what: str, number: int, limit: int, merkle: BinaryIO) -> None:
+        self._what = what
+        self._number = number
+        self._limit = limit
+        self._merkle = merkle
+        self._merkle_start = merkle.tell()
+        self.merkle_size = 0
+
+    def scan(self, reader: tar.TarReader) -> list[Record]:
+        """Read all members."""
+        records: list[Record] = []
+        for member in reader:
+            record = self._record(member, reader)
+            if record is not None:
+                records.append(record)
+                if len(records) > MAX_ENTRIES:
+                    raise InvalidImageError(f"{self._what} has more than {MAX_ENTRIES} members")
+        return records
+
+    def _record(self, member: tar.Member, reader: tar.TarReader) -> Record | None:
+        path = canonical_path(member.name, self._what)
+        folder, _, name = path.rpartition("/")
+        if name.startswith(WHITEOUT_PREFIX):
+            if name == OPAQUE_WHITEOUT:
+                return OpaqueWhiteout(path=folder)
+            if name.startswith(AUFS_PREFIX):
+                return None
+            hidden = name[len(WHITEOUT_PREFIX) :]
+            if hidden in {"", ".", ".."}:
+                raise self._error(path, "is a whiteout of nothing")
+            return Whiteout(path=f"{folder}/{hidden}" if folder else hidden)
+        if path.startswith(AUFS_PREFIX):
+            return None
+        if member.type == tar.HARD_LINK:
+            # Absolute names are names below the root of the image, like all others.
+            return HardLink(path=path, target=canonical_path(member.link, f"{self._what}, hard link"))
+        self._check(member, path)
+        if member.type == tar.REGULAR:
+            return self._regular(member, path, reader)
+        link = path_text(member.link) if member.type == tar.SYMLINK else ""
+        return Entry(
+            path=path,
+            type=_TYPES[member.type],
+            mode=member.mode,
+            uid=member.uid,
+            gid=member.gid,
+            mtime=member.mtime,
+            size=len(member.link) if link else 0,
+            link_target=link,
+            rdev=member.rdev,
+            xattrs=self._xattrs(member.xattrs, path),
+            layer=self._number,
+            data_path=path,
+        )
+
+    def _check(self, member: tar.Member, path: str) -> None:
+        if not path and member.type != tar.DIRECTORY:
+            raise self._error("", "is no directory")
+        if member.type == tar.SYMLINK and (not 0 < len(member.link) <= PATH_MAX or b"\0" in member.link):
+            raise self._error(path, "is a symbolic link with an impossible target")
+        if member.uid > MAX_ID or member.gid > MAX_ID:
+            raise self._error(path, "has an impossible owner")
+        if abs(member.mtime) > MAX_TIME:
+            raise self._error(path, "has an impossible time")
+        if not (0 <= member.rdev[0] <= MAX_MAJOR and 0 <= member.rdev[1] <= MAX_MINOR):
+            raise self._error(path, "has impossible device numbers")
+        if member.size > self._limit:
+            raise self._error(path, f"has {member.size} bytes, the layer may have {self._limit}")
+
+    def _regular(self, member: tar.Member, path: str, reader: tar.TarReader) -> Entry:
+        size = member.size
+        pieces = reader.pieces()
+        first = next(pieces, memoryview(b""))
+        scanner = elf.ElfScanner() if first[:4] == elf.MAGIC else None
+        if scanner is not None:
+            scanner.feed(first)
+        offset = self.merkle_size
+        if len(first) == size:
+            digest = sha256(first).digest()
+            verity, tree = verity_of(first)
+            self._merkle.write(tree)
+        else:
+            digest, verity = self._stream(first, pieces, size, scanner)
+        self.merkle_size += tree_size(size)
+        keep = size <= KEEP_ALWAYS_SIZE or (size <= KEEP_NAMED_SIZE and path in KEPT_FILES)
+        return Entry(
+            path=path,
+            type=FileType.REGULAR,
+            mode=member.mode,
+            uid=member.uid,
+            gid=member.gid,
+            mtime=member.mtime,
+            size=size,
+            xattrs=self._xattrs(member.xattrs, path),
+            sha256=digest,
+            verity=verity,
+            layer=self._number,
+            data_path=path,
+            merkle_offset=offset,
+            elf=scanner.facts() if scanner is not None else None,
+            interpreter_line=_interpreter_line(first),
+            content=bytes(first) if keep else None,
+        )
+
+    def _stream(
+        self, first: memoryview, pieces: Iterator[memoryview], size: int, scanner: elf.ElfScanner | None
+    ) -> tuple[bytes, bytes]:
+        """Hash content that comes in several pieces; return its SHA-256 and its fs-verity digest."""
+        start = self._merkle_start + self.merkle_size
+
+        def write(offset: int, hashes: bytes) -> None:
+            if self._merkle.tell() != start + offset:
+                self._merkle.seek(start + offset)
+            self._merkle.write(hashes)
+
+        content = sha256(first)
+        verity = VerityStream(size, write)
+        verity.update(first)
+        for piece in pieces:
+            content.update(piece)
+            verity.update(piece)
+            if scanner is not None:
+                scanner.feed(piece)
+        digest = verity.finish()
+        self._merkle.seek(start + tree_size(size))
+        return content.digest(), digest
+
+    def _xattrs(self, xattrs: Mapping[str, bytes], path: str) -> Mapping[str, bytes]:
+        for name in xattrs:
+            if not 0 < len(name.encode("utf-8", "surrogateescape")) <= MAX_XATTR_NAME or "\0" in name:
+                raise self._error(path, "has an xattr with an impossible name")
+        return xattrs
+
+    def _error(self, path: str, problem: str) -> InvalidImageError:
+        return InvalidImageError(f"{self._what}: /{printable(path)} {problem}")
+
+
+def _interpreter_line(head: memoryview) -> str:
+    """Return the line after ``#!`` as the kernel reads it."""
+    if head[:2] != b"#!":
+        return ""
+    line = bytes(head[2:_MAX_INTERPRETER_LINE]).partition(b"\n")[0].partition(b"\0")[0]
+    return path_text(line.strip(b" \t"))

@@ -1,0 +1,194 @@
+"""Apply layers to a tree, as container engines unpack them one over the other.
+
+Rules, where the image specification leaves room, are those of containerd and umoci: a path goes through
+symbolic links that stand in place of its directories, but stays inside the root; missing directories are
+made; a whiteout never touches what its own layer brought.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from enclavize.errors import InvalidImageError
+from enclavize.rootfs.entry import PATH_MAX, Entry, FileType, path_bytes, printable
+from enclavize.rootfs.layer import HardLink, OpaqueWhiteout, Whiteout
+from enclavize.rootfs.tree import MAX_SYMLINKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from enclavize.rootfs.layer import Record
+
+IMPLIED_MODE = 0o755
+"""Permissions of directories that no layer lists."""
+
+
+class _Node:
+    """A place in the tree. Hard links share the entry object, whose path is that of the archive member."""
+
+    __slots__ = ("children", "entry", "layer", "parent")
+
+    def __init__(self, entry: Entry, parent: _Node | None, layer: int) -> None:
+        self.entry = entry
+        self.parent = parent or self
+        self.children: dict[str, _Node] = {}
+        self.layer = layer
+        """The last layer that brought this node or something below it."""
+
+
+def _implied(parent: _Node | None, layer: int) -> _Node:
+    return _Node(Entry(path="", type=FileType.DIRECTORY, mode=IMPLIED_MODE), parent, layer)
+
+
+def merge_layers(layers: Iterable[Sequence[Record]], names: Sequence[str]) -> list[Entry]:
+    """Return the entries of the merged tree, in no order. ``names`` call the layers in errors.
+
+    Raises InvalidImageError for what no engine could unpack.
+    """
+    root = _implied(None, -1)
+    for number, (records, name) in enumerate(zip(layers, names, strict=True)):
+        _Merge(root, number, name).apply(records)
+    return _flatten(root)
+
+
+class _Merge:
+    """One layer on its way into the tree."""
+
+    def __init__(self, root: _Node, number: int, name: str) -> None:
+        self._root = root
+        self._number = number
+        self._name = name
+
+    def apply(self, records: Sequence[Record]) -> None:
+        """Apply all records in order."""
+        for record in records:
+            match record:
+                case Entry(path=""):
+                    self._root.entry = record
+                case Entry():
+                    self._put(record)
+                case HardLink():
+                    self._link(record)
+                case Whiteout(path=path):
+                    folder, _, base = path.rpartition("/")
+                    where = self._directory(folder, make=False)
+                    node = where.children.get(base) if where is not None else None
+                    if node is not None:
+                        self._remove_lower(node, base)
+                case OpaqueWhiteout(path=path):
+                    where = self._directory(path, make=False)
+                    for base, node in list(where.children.items()) if where is not None else ():
+                        self._remove_lower(node, base)
+
+    def _put(self, entry: Entry) -> None:
+        folder, _, base = entry.path.rpartition("/")
+        where = self._made_directory(folder, entry.path)
+        old = where.children.get(base)
+        if old is not None and entry.type is FileType.DIRECTORY is old.entry.type:
+            old.entry = entry
+            self._touch(old)
+        else:
+            self._replace(where, base, _Node(entry, where, -1))
+
+    def _link(self, link: HardLink) -> None:
+        folder, _, base = link.path.rpartition("/")
+        where = self._made_directory(folder, link.path)
+        target_folder, _, target_base = link.target.rpartition("/")
+        target_where = self._directory(target_folder, make=False)
+        target = target_where.children.get(target_base) if target_where is not None else None
+        if not base or target is None or target is where.children.get(base):
+            raise self._error(link.path, f"is a hard link to /{printable(link.target)}, which does not exist")
+        if target.entry.type is FileType.DIRECTORY:
+            raise self._error(link.path, f"is a hard link to the directory /{printable(link.target)}")
+        self._replace(where, base, _Node(target.entry, where, -1))
+
+    def _replace(self, where: _Node, base: str, node: _Node) -> None:
+        where.children[base] = node
+        self._touch(node)
+
+    def _touch(self, node: _Node) -> None:
+        """Mark a node and what is above it as belonging to this layer."""
+        while node.layer != self._number:
+            node.layer = self._number
+            node = node.parent
+
+    def _remove_lower(self, node: _Node, base: str) -> None:
+        """Remove what lower layers brought; directories stay where this layer has something in them."""
+        if node.layer != self._number:
+            del node.parent.children[base]
+            return
+        for name, child in list(node.children.items()):
+            self._remove_lower(child, name)
+
+    def _made_directory(self, path: str, wanted: str) -> _Node:
+        where = self._directory(path, make=True)
+        if where is None:
+            raise self._error(wanted, "has a parent that is no directory")
+        return where
+
+    def _directory(self, path: str, *, make: bool) -> _Node | None:
+        """Find a directory through symbolic links; None if there is none. With ``make``, missing ones are made."""
+        where = self._root
+        pending = path.split("/")[::-1] if path else []
+        links = 0
+        while pending:
+            name = pending.pop()
+            if name in {"", "."}:
+                continue
+            if name == "..":
+                where = where.parent
+                continue
+            node = where.children.get(name)
+            if node is None:
+                if not make:
+                    return None
+                node = where.children[name] = _implied(where, -1)
+                self._touch(node)
+            match node.entry.type:
+                case FileType.DIRECTORY:
+                    where = node
+                case FileType.SYMLINK:
+                    links += 1
+                    if links > MAX_SYMLINKS:
+                        return None
+                    target = node.entry.link_target
+                    if target.startswith("/"):
+                        where = self._root
+                    pending.extend(target.split("/")[::-1])
+                case _:
+                    return None
+        return where
+
+    def _error(self, path: str, problem: str) -> InvalidImageError:
+        return InvalidImageError(f"{self._name}: /{printable(path)} {problem}")
+
+
+def _walk(root: _Node) -> Iterator[tuple[str, Entry]]:
+    """Yield all paths with their entries."""
+    pending = [("", root)]
+    while pending:
+        path, node = pending.pop()
+        yield path, node.entry
+        prefix = f"{path}/" if path else ""
+        pending.extend((prefix + name, child) for name, child in node.children.items())
+
+
+def _flatten(root: _Node) -> list[Entry]:
+    """Give every entry its path, and hard links their common data path."""
+    found = list(_walk(root))
+    first: dict[int, str] = {}
+    for path, entry in found:
+        if len(path_bytes(path)) > PATH_MAX:
+            raise InvalidImageError(f"a path of more than {PATH_MAX} bytes: /{printable(path)}")
+        if entry.type is not FileType.DIRECTORY:
+            known = first.setdefault(id(entry), path)
+            if known != path and path_bytes(path) < path_bytes(known):
+                first[id(entry)] = path
+    return [
+        entry
+        if entry.path == path == entry.data_path == data_path
+        else replace(entry, path=path, data_path=data_path)
+        for path, entry in found
+        for data_path in (first.get(id(entry), path),)
+    ]

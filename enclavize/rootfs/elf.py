@@ -20,7 +20,7 @@ MAX_PROGRAM_HEADERS = 1024
 MAX_DYNAMIC_SIZE = 256 << 10
 """Bytes of a dynamic section that are looked at."""
 MAX_STRINGS_SIZE = 8 << 20
-"""Bytes kept from the start of a file, and of a string table: the table mostly stands before what points to it."""
+"""Bytes kept of a string table, and of the start of a file: the table mostly stands there."""
 MAX_DYNAMIC_ENTRIES = 4096
 MAX_STRING = 4096
 MAX_STRINGS_KEPT = 64 << 10
@@ -106,15 +106,12 @@ class ElfScanner:
         for window in (self._interpreter, self._dynamic):
             if window is not None:
                 window.feed(self._offset, piece)
-        if (
-            self._dynamic is not None
-            and self._entries is None
-            and self._offset + len(piece) >= self._dynamic.end
-        ):
+        end = self._offset + len(piece)
+        if self._dynamic is not None and self._entries is None and end >= self._dynamic.end:
             self._read_dynamic(self._dynamic.data())
         if self._strings is not None:
             self._strings.feed(self._offset, piece)
-        self._offset += len(piece)
+        self._offset = end
 
     def facts(self) -> ElfFacts | None:
         """Return what was found; None if this is no ELF file of a known class and byte order."""
@@ -163,13 +160,7 @@ class ElfScanner:
             return
         self._class = layout
         header = layout.header.unpack_from(head, _IDENT_SIZE)
-        self._type, self._machine, table, entry_size, count = (
-            header[0],
-            header[1],
-            header[4],
-            header[8],
-            header[9],
-        )
+        self._type, self._machine, _, _, table, _, _, _, entry_size, count = header
         if not count:
             return
         if entry_size != layout.program_header.size or count > MAX_PROGRAM_HEADERS:

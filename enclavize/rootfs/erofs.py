@@ -1,4 +1,4 @@
-"""Write the measured tree: a metadata-only EROFS image (``rootfs.erofs``) and Merkle trees (``rootfs.verity``).
+"""Write the measured tree: a metadata-only EROFS image and Merkle trees (rootfs.erofs, rootfs.verity).
 
 The format, and why it is so, is in docs/rootfs.md; structures are those of fs/erofs/erofs_fs.h in Linux.
 Names below are the kernel's without their ``EROFS_`` prefix.

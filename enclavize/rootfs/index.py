@@ -1,8 +1,8 @@
 """Second stage of a build: from an image to its merged tree. Every layer is read at most once, ever.
 
-What was found in a layer is kept below the blob cache, in ``index/<hex of the layer's digest>-<format version>``.
-Builds that need the same layer at the same time wait for the one that reads it. One that is killed loses its lock,
-and leaves a file with another name, which the next one removes.
+What was found in a layer is kept below the blob cache, in ``index/<hex of its digest>-<format version>``.
+Builds that need the same layer at the same time wait for the one that reads it. One that is killed loses its
+lock, and leaves a file with another name, which the next one removes.
 """
 
 from __future__ import annotations
@@ -76,9 +76,7 @@ def index_image(image: Image, *, cache: BlobCache, reporter: Reporter, refresh: 
     with ThreadPoolExecutor(workers, thread_name_prefix="index") as pool:
         futures = {number: pool.submit(index, number) for number in largest_first}
         try:
-            errors = [
-                error for number in sorted(futures) if (error := futures[number].exception()) is not None
-            ]
+            errors = [futures[number].exception() for number in range(len(diff_ids))]
         except BaseException:
             cancelled.set()
             pool.shutdown(cancel_futures=True)

@@ -4,8 +4,8 @@
     Merkle part: the trees of the layer's files, one after the other
     records part: zstd, JSON: [diff_id, [record, ...]]; a record is a list whose first item tells its kind
 
-The header is written last and the file gets its name after that: a file with a name is whole. The hash is there
-for damaged disks, not against enemies, who cannot write to the user's cache.
+The header is written last and the file gets its name after that: a file with a name is whole. The hash is
+there for damaged disks, not against enemies, who cannot write to the user's cache.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def finish_index(file: BinaryIO, merkle_size: int, diff_id: str, records: Sequen
 
 
 def read_index(path: Path, number: int) -> LayerIndex:
-    """Read the index of the layer that is number ``number`` of an image. Raises DamagedIndexError, OSError."""
+    """Read the index of layer ``number`` of an image. Raises DamagedIndexError, OSError."""
     import zstandard
 
     with path.open("rb") as file:

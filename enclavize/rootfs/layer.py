@@ -56,8 +56,8 @@ KEEP_ALWAYS_SIZE = 64
 KEEP_NAMED_SIZE = 64 << 10
 KEPT_FILES = frozenset(
     {
-        "etc/group", "etc/hostname", "etc/hosts", "etc/ld-musl-x86_64.path", "etc/nsswitch.conf", "etc/os-release",
-        "etc/passwd", "etc/resolv.conf", "usr/lib/os-release",
+        "etc/group", "etc/hostname", "etc/hosts", "etc/ld-musl-x86_64.path", "etc/nsswitch.conf",
+        "etc/os-release", "etc/passwd", "etc/resolv.conf", "usr/lib/os-release",
     }
 )  # fmt: skip
 """Files that later stages read; kept if they have at most ``KEEP_NAMED_SIZE`` bytes."""
@@ -315,7 +315,8 @@ class _Scanner:
 
 def _interpreter_line(head: memoryview) -> str:
     """Return the line after ``#!`` as the kernel reads it."""
-    if head[:2] != b"#!":
+    start = bytes(head[:_MAX_INTERPRETER_LINE])
+    if not start.startswith(b"#!"):
         return ""
-    line = bytes(head[2:_MAX_INTERPRETER_LINE]).partition(b"\n")[0].partition(b"\0")[0]
+    line = start[2:].partition(b"\n")[0].partition(b"\0")[0]
     return path_text(line.strip(b" \t"))

@@ -128,7 +128,7 @@ class _Merge:
         return where
 
     def _directory(self, path: str, *, make: bool) -> _Node | None:
-        """Find a directory through symbolic links; None if there is none. With ``make``, missing ones are made."""
+        """Find a directory through symbolic links, or None; with ``make``, missing ones are made."""
         where = self._root
         pending = path.split("/")[::-1] if path else []
         links = 0
@@ -180,15 +180,15 @@ def _flatten(root: _Node) -> list[Entry]:
     first: dict[int, str] = {}
     for path, entry in found:
         if len(path_bytes(path)) > PATH_MAX:
-            raise InvalidImageError(f"a path of more than {PATH_MAX} bytes: /{printable(path)}")
+            raise InvalidImageError(f"a path has more than {PATH_MAX} bytes: /{printable(path)}")
         if entry.type is not FileType.DIRECTORY:
             known = first.setdefault(id(entry), path)
-            if known != path and path_bytes(path) < path_bytes(known):
+            if path_bytes(path) < path_bytes(known):
                 first[id(entry)] = path
-    return [
-        entry
-        if entry.path == path == entry.data_path == data_path
-        else replace(entry, path=path, data_path=data_path)
-        for path, entry in found
-        for data_path in (first.get(id(entry), path),)
-    ]
+    return [_placed(entry, path, first.get(id(entry), path)) for path, entry in found]
+
+
+def _placed(entry: Entry, path: str, data_path: str) -> Entry:
+    if entry.path == path and entry.data_path == data_path:
+        return entry
+    return replace(entry, path=path, data_path=data_path)

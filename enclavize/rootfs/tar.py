@@ -180,12 +180,9 @@ class TarReader:
         digits = field.strip(b" \0").partition(b"\0")[0]
         if not digits:
             return 0
-        try:
-            if not digits.isdigit():
-                raise ValueError(digits)
-            return int(digits, 8)
-        except ValueError as error:
-            raise self._error(f"has a damaged header ({what} is {digits!r})") from error
+        if digits.strip(b"01234567"):
+            raise self._error(f"has a damaged header ({what} is {digits!r})")
+        return int(digits, 8)
 
     def _decimal(self, value: bytes, what: str) -> int:
         if not value.isdigit() or len(value) > 20:

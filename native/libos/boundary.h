@@ -115,7 +115,7 @@ int64_t host_file(enum host_file file, void *to, size_t length); /* whole file; 
  * Does not touch the application's stack. */
 void syscall_entry(void);
 
-/* exception.c, the enclave's 64 KiB of measured configuration: zero in the unsigned file. */
+/* The enclave's 64 KiB of measured configuration (sgx_metadata.S): zero in the unsigned file. */
 extern const uint8_t measured_configuration[CONFIGURATION_SIZE];
 
 #endif

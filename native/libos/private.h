@@ -19,6 +19,9 @@ void vector_clear(void);
 void vector_load(const void *image);
 extern uint32_t vector_components;
 
+/* boundary.c */
+uint64_t vector_mask_of(uint64_t xfrm);
+
 /* Called by entry.S. */
 void enclave_first_entry(uint64_t ecall, struct exchange *exchange);
 void exception_phase_1(uint64_t tcs);

@@ -1,0 +1,532 @@
+/*
+ * OCALLs, and what the host may say in answer. See boundary.h.
+ */
+#include "boundary.h"
+
+#include "libos.h"
+#include "private.h"
+
+#define ERRNO_MAX 133 /* EHWPOISON, the last one of Linux */
+
+_Static_assert(offsetof(struct exchange, signals) == 64, "entry.S");
+_Static_assert(offsetof(struct thread, attention) == THREAD_ATTENTION, "entry.S");
+_Static_assert(offsetof(struct thread, libos_stack) == THREAD_LIBOS_STACK, "entry.S");
+_Static_assert(offsetof(struct thread, exchange) == THREAD_EXCHANGE, "entry.S");
+_Static_assert(offsetof(struct thread, ocall_rsp) == THREAD_OCALL_RSP, "entry.S");
+_Static_assert(offsetof(struct thread, resume_context) == THREAD_RESUME_CONTEXT, "entry.S");
+_Static_assert(offsetof(struct thread, scratch_rip) == THREAD_SCRATCH_RIP, "entry.S");
+_Static_assert(offsetof(struct thread, task) == THREAD_TASK, "thread.h");
+_Static_assert(offsetof(struct context, rcx) == CONTEXT_RCX, "entry.S");
+_Static_assert(offsetof(struct context, rflags) == CONTEXT_RFLAGS, "entry.S");
+_Static_assert(sizeof(struct context) == CONTEXT_SIZE, "entry.S");
+
+/* One OCALL. The result is read once; a negative one is a Linux errno. */
+static int64_t call(enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    volatile struct exchange *exchange = current_thread()->exchange;
+    exchange->ocall = number;
+    exchange->arguments[0] = a;
+    exchange->arguments[1] = b;
+    exchange->arguments[2] = c;
+    exchange->arguments[3] = d;
+    ocall();
+    int64_t result = exchange->result;
+    return result < -ERRNO_MAX ? -EPERM : result;
+}
+
+/* The same for a result that must not be greater than `most`. */
+static int64_t call_at_most(int64_t most, enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    int64_t result = call(number, a, b, c, d);
+    if (result > most) {
+        log_line(LOG_ERROR, "the host answered OCALL %u with %lld, more than %lld", number, (long long)result, (long long)most);
+        return -EPERM;
+    }
+    return result;
+}
+
+/* The same for calls that may block: an interruption that turns out to be for nothing is not shown to the caller. */
+static int64_t call_blocking(int64_t most, enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    int64_t result;
+    do {
+        result = call_at_most(most, number, a, b, c, d);
+    } while (result == -EINTR && !attention_is_pending());
+    return result;
+}
+
+void *host_data(void)
+{
+    return current_thread()->exchange->data;
+}
+
+/* Host signals. */
+
+#define SIGNAL_BIT(number) (1ULL << ((number)-1))
+#define SYNCHRONOUS_SIGNALS                                                                                                \
+    (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP))
+
+static uint64_t allowed_signals;
+
+void boundary_allow_signals(uint64_t mask)
+{
+    allowed_signals = mask & ~SYNCHRONOUS_SIGNALS;
+}
+
+bool attention_is_pending(void)
+{
+    const struct thread *thread = current_thread();
+    return __atomic_load_n(&thread->attention, __ATOMIC_ACQUIRE) != 0 ||
+           (__atomic_load_n(&thread->exchange->signals, __ATOMIC_ACQUIRE) & allowed_signals) != 0;
+}
+
+void resume_attention(struct context *context)
+{
+    struct thread *thread = current_thread();
+    uint32_t attention = __atomic_exchange_n(&thread->attention, 0, __ATOMIC_ACQ_REL);
+    uint64_t signals = __atomic_exchange_n(&thread->exchange->signals, 0, __ATOMIC_ACQ_REL) & allowed_signals;
+    if (attention != 0 || signals != 0) {
+        libos_attention(context, signals);
+    }
+}
+
+/* Vector state. */
+
+#define XSAVE_MXCSR 24
+#define XSAVE_HEADER 512
+#define XSAVE_HEADER_SIZE 64
+#define MXCSR_VALID 0xFFFFU
+#define COMPONENTS_KNOWN 0xE7ULL /* x87, SSE, AVX, the three of AVX-512 */
+
+uint64_t vector_mask_of(uint64_t xfrm)
+{
+    return xfrm & COMPONENTS_KNOWN;
+}
+
+uint64_t vector_mask(void)
+{
+    return vector_components;
+}
+
+void vector_restore(void *image)
+{
+    uint8_t *bytes = image;
+    uint64_t present;
+    uint32_t mxcsr;
+    memcpy(&present, bytes + XSAVE_HEADER, sizeof(present));
+    memcpy(&mxcsr, bytes + XSAVE_MXCSR, sizeof(mxcsr));
+    present &= vector_components;
+    mxcsr &= MXCSR_VALID;
+    memset(bytes + XSAVE_HEADER, 0, XSAVE_HEADER_SIZE);
+    memcpy(bytes + XSAVE_HEADER, &present, sizeof(present));
+    memcpy(bytes + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
+    vector_load(image);
+}
+
+bool rdrand64(uint64_t *value)
+{
+    for (int attempt = 0; attempt < 10; attempt++) {
+        bool valid;
+        __asm__ volatile("rdrand %0" : "=r"(*value), "=@ccc"(valid));
+        if (valid) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Dynamic memory. */
+
+int host_memory_add(uint64_t address, uint64_t length)
+{
+    return (int)call_at_most(0, OCALL_MEMORY_ADD, address, length, 0, 0);
+}
+
+int host_memory_protect(uint64_t address, uint64_t length, uint32_t protection)
+{
+    return (int)call_at_most(0, OCALL_MEMORY_PROTECT, address, length, protection, 0);
+}
+
+int host_memory_trim(uint64_t address, uint64_t length)
+{
+    return (int)call_at_most(0, OCALL_MEMORY_TRIM, address, length, 0, 0);
+}
+
+int host_memory_remove(uint64_t address, uint64_t length)
+{
+    return (int)call_at_most(0, OCALL_MEMORY_REMOVE, address, length, 0, 0);
+}
+
+static int accept_pages(uint64_t address, uint64_t length, uint64_t flags)
+{
+    const struct secinfo secinfo = {.flags = flags};
+    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
+        if (enclu(ENCLU_EACCEPT, (uint64_t)&secinfo, page, 0) != 0) {
+            log_line(LOG_ERROR, "the host did not change the page at 0x%llx as asked", (unsigned long long)page);
+            return -EPERM;
+        }
+    }
+    return 0;
+}
+
+int enclave_accept(uint64_t address, uint64_t length)
+{
+    return accept_pages(address, length, PAGE_READ | PAGE_WRITE | SECINFO_TYPE_REG | SECINFO_PENDING);
+}
+
+int enclave_accept_restricted(uint64_t address, uint64_t length, uint32_t protection)
+{
+    return accept_pages(address, length, protection | SECINFO_TYPE_REG | SECINFO_PR);
+}
+
+int enclave_accept_trimmed(uint64_t address, uint64_t length)
+{
+    return accept_pages(address, length, SECINFO_TYPE_TRIM | SECINFO_MODIFIED);
+}
+
+void enclave_extend(uint64_t address, uint64_t length, uint32_t protection)
+{
+    const struct secinfo secinfo = {.flags = protection};
+    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
+        enclu(ENCLU_EMODPE, (uint64_t)&secinfo, page, 0);
+    }
+}
+
+/* Threads and time. */
+
+_Noreturn static void leave(enum ocall number, uint64_t a, uint64_t b)
+{
+    volatile struct exchange *exchange = current_thread()->exchange;
+    exchange->ocall = number;
+    exchange->arguments[0] = a;
+    exchange->arguments[1] = b;
+    leave_for_good();
+}
+
+_Noreturn void host_exit(uint32_t status, uint32_t signal)
+{
+    leave(OCALL_EXIT, status, signal);
+}
+
+_Noreturn void host_thread_exit(void)
+{
+    leave(OCALL_THREAD_EXIT, 0, 0);
+}
+
+int host_thread_create(void)
+{
+    return (int)call_at_most(0, OCALL_THREAD_CREATE, 0, 0, 0, 0);
+}
+
+int host_wait(uint64_t timeout_ns)
+{
+    int result = (int)call_at_most(0, OCALL_WAIT, timeout_ns, 0, 0, 0);
+    return result == -ETIMEDOUT || (result == -EINTR && attention_is_pending()) ? result : 0;
+}
+
+void host_wake(uint32_t host_index)
+{
+    call(OCALL_WAKE, host_index, 0, 0, 0);
+}
+
+void host_interrupt(uint32_t host_index)
+{
+    call(OCALL_INTERRUPT, host_index, 0, 0, 0);
+}
+
+void host_yield(void)
+{
+    call(OCALL_YIELD, 0, 0, 0, 0);
+}
+
+uint64_t host_clock(uint32_t clock)
+{
+    int64_t now = call(OCALL_CLOCK, clock, 0, 0, 0);
+    return now < 0 ? 0 : (uint64_t)now;
+}
+
+void host_log(enum log_level level, const char *text, size_t length)
+{
+    size_t size = length < EXCHANGE_DATA_SIZE ? length : EXCHANGE_DATA_SIZE;
+    memcpy(host_data(), text, size);
+    call(OCALL_LOG, level, size, 0, 0);
+}
+
+/* Files. */
+
+int64_t host_read_data(int fd, size_t length)
+{
+    return call_blocking((int64_t)length, OCALL_READ, (uint64_t)fd, length, 0, 0);
+}
+
+int64_t host_write_data(int fd, size_t length)
+{
+    return call_blocking((int64_t)length, OCALL_WRITE, (uint64_t)fd, length, 0, 0);
+}
+
+int64_t host_pread_data(int fd, size_t length, uint64_t offset)
+{
+    return call_blocking((int64_t)length, OCALL_PREAD, (uint64_t)fd, length, offset, 0);
+}
+
+int64_t host_pwrite_data(int fd, size_t length, uint64_t offset)
+{
+    return call_blocking((int64_t)length, OCALL_PWRITE, (uint64_t)fd, length, offset, 0);
+}
+
+/* How a transfer of any length is cut into pieces: argument `a` names the object, position counts the bytes that are done. */
+typedef int64_t (*transfer_piece)(uint64_t a, size_t length, uint64_t offset);
+
+static int64_t transfer(transfer_piece piece, uint64_t a, uint8_t *to, const uint8_t *from, size_t length, uint64_t offset)
+{
+    size_t done = 0;
+    do {
+        size_t size = length - done < EXCHANGE_DATA_SIZE ? length - done : EXCHANGE_DATA_SIZE;
+        if (from) {
+            memcpy(host_data(), from + done, size);
+        }
+        int64_t result = piece(a, size, offset + done);
+        if (result < 0) {
+            return done > 0 ? (int64_t)done : result;
+        }
+        if (to) {
+            memcpy(to + done, host_data(), (size_t)result);
+        }
+        done += (size_t)result;
+        if ((size_t)result < size) {
+            break;
+        }
+    } while (done < length);
+    return (int64_t)done;
+}
+
+static int64_t write_piece(uint64_t fd, size_t length, uint64_t offset)
+{
+    (void)offset;
+    return host_write_data((int)fd, length);
+}
+
+static int64_t pread_piece(uint64_t fd, size_t length, uint64_t offset)
+{
+    return host_pread_data((int)fd, length, offset);
+}
+
+static int64_t pwrite_piece(uint64_t fd, size_t length, uint64_t offset)
+{
+    return host_pwrite_data((int)fd, length, offset);
+}
+
+static int64_t image_piece(uint64_t file, size_t length, uint64_t offset)
+{
+    return call_at_most((int64_t)length, OCALL_IMAGE_READ, file, offset, length, 0);
+}
+
+static int64_t data_piece(uint64_t handle, size_t length, uint64_t offset)
+{
+    return call_at_most((int64_t)length, OCALL_DATA_READ, handle, offset, length, 0);
+}
+
+int64_t host_read(int fd, void *to, size_t length)
+{
+    int64_t result = host_read_data(fd, length < EXCHANGE_DATA_SIZE ? length : EXCHANGE_DATA_SIZE);
+    if (result > 0) {
+        memcpy(to, host_data(), (size_t)result);
+    }
+    return result;
+}
+
+int64_t host_write(int fd, const void *from, size_t length)
+{
+    return transfer(write_piece, (uint64_t)fd, NULL, from, length, 0);
+}
+
+int64_t host_pread(int fd, void *to, size_t length, uint64_t offset)
+{
+    return transfer(pread_piece, (uint64_t)fd, to, NULL, length, offset);
+}
+
+int64_t host_pwrite(int fd, const void *from, size_t length, uint64_t offset)
+{
+    return transfer(pwrite_piece, (uint64_t)fd, NULL, from, length, offset);
+}
+
+int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length)
+{
+    return transfer(image_piece, file, to, NULL, length, offset);
+}
+
+int64_t host_data_read(int handle, uint64_t offset, void *to, size_t length)
+{
+    return transfer(data_piece, (uint64_t)handle, to, NULL, length, offset);
+}
+
+void host_close(int fd)
+{
+    call(OCALL_CLOSE, (uint64_t)fd, 0, 0, 0);
+}
+
+int host_poll(struct host_poll *entries, size_t count, uint64_t timeout_ns)
+{
+    if (count > EXCHANGE_DATA_SIZE / sizeof(*entries)) {
+        return -EINVAL;
+    }
+    enum { ALWAYS_REPORTED = 0x08 | 0x10 | 0x20 }; /* POLLERR, POLLHUP, POLLNVAL */
+    memcpy(host_data(), entries, count * sizeof(*entries));
+    int result = (int)call_at_most((int64_t)count, OCALL_POLL, count, timeout_ns, 0, 0);
+    if (result < 0) {
+        return result == -EINTR && !attention_is_pending() ? 0 : result;
+    }
+    const volatile struct host_poll *answers = host_data();
+    int ready = 0;
+    for (size_t index = 0; index < count; index++) {
+        entries[index].revents = answers[index].revents & (entries[index].events | ALWAYS_REPORTED);
+        ready += entries[index].revents != 0;
+    }
+    return ready;
+}
+
+static int read_stat(int result, struct host_stat *stat)
+{
+    if (result == 0) {
+        memcpy(stat, host_data(), sizeof(*stat));
+    }
+    return result;
+}
+
+int host_stat(int fd, struct host_stat *stat)
+{
+    return read_stat((int)call_at_most(0, OCALL_STAT, (uint64_t)fd, 0, 0, 0), stat);
+}
+
+int64_t host_ioctl(int fd, uint32_t request, void *data, size_t in, size_t out)
+{
+    if (in > EXCHANGE_DATA_SIZE || out > EXCHANGE_DATA_SIZE) {
+        return -EINVAL;
+    }
+    memcpy(host_data(), data, in);
+    int64_t result = call_blocking(INT32_MAX, OCALL_IOCTL, (uint64_t)fd, request, in, out);
+    if (result >= 0) {
+        memcpy(data, host_data(), out);
+    }
+    return result;
+}
+
+int host_sync(int fd)
+{
+    return (int)call_blocking(0, OCALL_SYNC, (uint64_t)fd, 0, 0, 0);
+}
+
+int host_truncate(int fd, uint64_t length)
+{
+    return (int)call_blocking(0, OCALL_TRUNCATE, (uint64_t)fd, length, 0, 0);
+}
+
+/* Paths, one or two, into the exchange area. */
+
+static bool put_paths(const char *first, size_t first_length, const char *second, size_t second_length)
+{
+    if (first_length > EXCHANGE_DATA_SIZE || second_length > EXCHANGE_DATA_SIZE - first_length) {
+        return false;
+    }
+    memcpy(host_data(), first, first_length);
+    memcpy((uint8_t *)host_data() + first_length, second, second_length);
+    return true;
+}
+
+static int64_t call_path(int64_t most, enum ocall number, const char *path, size_t path_length, uint64_t b, uint64_t c)
+{
+    return put_paths(path, path_length, "", 0) ? call_blocking(most, number, path_length, b, c, 0) : -ENAMETOOLONG;
+}
+
+int host_data_open(const char *path, size_t path_length)
+{
+    return (int)call_path(INT32_MAX, OCALL_DATA_OPEN, path, path_length, 0, 0);
+}
+
+void host_data_close(int handle)
+{
+    call(OCALL_DATA_CLOSE, (uint64_t)handle, 0, 0, 0);
+}
+
+int host_volume_open(const char *path, size_t path_length, uint32_t flags, uint32_t mode)
+{
+    int fd = (int)call_path(INT32_MAX, OCALL_VOLUME_OPEN, path, path_length, flags, mode);
+    return fd >= 0 && fd <= 2 ? -EPERM : fd; /* never one of the three that mean the standard streams */
+}
+
+int host_volume_stat(const char *path, size_t path_length, struct host_stat *stat)
+{
+    return read_stat((int)call_path(0, OCALL_VOLUME_STAT, path, path_length, 0, 0), stat);
+}
+
+int64_t host_volume_readlink(const char *path, size_t path_length, char *to, size_t length)
+{
+    int64_t result = call_path(EXCHANGE_DATA_SIZE, OCALL_VOLUME_READLINK, path, path_length, 0, 0);
+    if (result > (int64_t)length) {
+        result = (int64_t)length;
+    }
+    if (result > 0) {
+        memcpy(to, host_data(), (size_t)result);
+    }
+    return result;
+}
+
+int64_t host_volume_list(int fd, void *records, size_t length)
+{
+    size_t size = length < EXCHANGE_DATA_SIZE ? length : EXCHANGE_DATA_SIZE;
+    int64_t result = call_at_most((int64_t)size, OCALL_VOLUME_LIST, (uint64_t)fd, size, 0, 0);
+    if (result > 0) {
+        memcpy(records, host_data(), (size_t)result);
+    }
+    return result;
+}
+
+int host_volume_mkdir(const char *path, size_t path_length, uint32_t mode)
+{
+    return (int)call_path(0, OCALL_VOLUME_MKDIR, path, path_length, mode, 0);
+}
+
+int host_volume_unlink(const char *path, size_t path_length, uint32_t flags)
+{
+    return (int)call_path(0, OCALL_VOLUME_UNLINK, path, path_length, flags, 0);
+}
+
+int host_volume_chmod(const char *path, size_t path_length, uint32_t mode)
+{
+    return (int)call_path(0, OCALL_VOLUME_CHMOD, path, path_length, mode, 0);
+}
+
+int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, int64_t mtime_ns)
+{
+    return (int)call_path(0, OCALL_VOLUME_UTIME, path, path_length, (uint64_t)atime_ns, (uint64_t)mtime_ns);
+}
+
+static int call_two_paths(enum ocall number, const char *first, size_t first_length, const char *second, size_t second_length)
+{
+    if (!put_paths(first, first_length, second, second_length)) {
+        return -ENAMETOOLONG;
+    }
+    return (int)call_at_most(0, number, first_length, second_length, 0, 0);
+}
+
+int host_volume_rename(const char *old_path, size_t old_length, const char *new_path, size_t new_length)
+{
+    return call_two_paths(OCALL_VOLUME_RENAME, old_path, old_length, new_path, new_length);
+}
+
+int host_volume_symlink(const char *target, size_t target_length, const char *path, size_t path_length)
+{
+    return call_two_paths(OCALL_VOLUME_SYMLINK, target, target_length, path, path_length);
+}
+
+int64_t host_file(enum host_file file, void *to, size_t length)
+{
+    int64_t result = call_at_most(HOST_FILE_MAX, OCALL_HOST_FILE, file, 0, 0, 0);
+    if (result > (int64_t)length) {
+        return -EFBIG;
+    }
+    if (result > 0) {
+        memcpy(to, host_data(), (size_t)result);
+    }
+    return result;
+}

@@ -1,0 +1,71 @@
+"""``rune create`` and ``rune run`` of a TEE bundle: check it, change its config.json, become runc.
+
+config.json is changed in place, as nvidia-container-runtime does: state then shows the bundle that the engine
+made, hooks find it where they look, and nothing has to be cleaned up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import InvalidImageError
+from enclavize.resources import native_file
+from enclavize.rune.enclave import admit, read_enclave
+from enclavize.rune.mode import SGX_DEVICE, choose_mode
+from enclavize.rune.spec import SGX_DEVICES, tee_spec
+
+if TYPE_CHECKING:
+    from enclavize.rune.settings import Settings
+
+CONFIG = "config.json"
+_CONFIG_LIMIT = 16 << 20
+
+
+def prepare_bundle(bundle: Path, settings: Settings, *, simulation_asked: bool) -> None:
+    """Make a TEE bundle ready for runc. Raises EnclavizeError if it must not run."""
+    spec = _read_config(bundle / CONFIG)
+    root = spec.get("root")
+    path = root.get("path") if isinstance(root, dict) else None
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InvalidImageError(f"{bundle / CONFIG}: root.path is missing")
+    rootfs = bundle / path
+    enclave = read_enclave(rootfs)
+    admit(enclave, settings)
+    mode = choose_mode(
+        settings, asked=simulation_asked, device_present=Path(SGX_DEVICE).exists(), debug=enclave.debug
+    )
+    changed = tee_spec(
+        spec, rootfs=rootfs, runelet=native_file("runelet"), mode=mode, settings=settings, devices=SGX_DEVICES
+    )
+    _replace(bundle / CONFIG, json.dumps(changed, ensure_ascii=True).encode())
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_CONFIG_LIMIT + 1)
+        value = json.loads(text) if len(text) <= _CONFIG_LIMIT else None
+    except OSError as error:
+        raise InvalidImageError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidImageError(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidImageError(f"{path} is not a JSON object of at most {_CONFIG_LIMIT} bytes")
+    return value
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file in one step, with the mode of the old one."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".config-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

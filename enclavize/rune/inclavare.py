@@ -1,0 +1,78 @@
+"""Inclavare Containers' settings of rune: ``enclave.*`` annotations, and variables, which go before them.
+
+Kept: type, log level and the words for the PAL. Not kept: that an image's environment chooses which library
+of the host runs as PID 1. The path of a PAL may only name the builtin one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from enclavize.errors import EnclavizeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VARIABLES = {
+    "ENCLAVE_TYPE": "enclave.type",
+    "ENCLAVE_RUNTIME_PATH": "enclave.runtime.path",
+    "ENCLAVE_RUNTIME_ARGS": "enclave.runtime.args",
+    "ENCLAVE_RUNTIME_LOGLEVEL": "enclave.runtime.loglevel",
+    "ENCLAVE_RA_TYPE": "enclave.attestation.ra_type",
+    "ENCLAVE_RA_EPID_SPID": "enclave.attestation.ra_epid_spid",
+    "ENCLAVE_RA_EPID_SUB_KEY": "enclave.attestation.ra_epid_subscription_key",
+}
+"""Variables that rune consumes: the application never sees them."""
+
+_BUILTIN_PAL = "liberpal-builtin.so"
+_LOG_LEVELS = {level: level for level in ("trace", "debug", "info", "warning", "error")} | dict.fromkeys(
+    ("fatal", "panic", "off"), "error"
+)
+_WORDS = {
+    "enclu": ("ENCLAVIZE_ENCLU", ("gate", "trap")),
+    "syscall-trap": ("ENCLAVIZE_SYSCALL_TRAP", ("sud", "seccomp")),
+}
+_IGNORED_WORDS = frozenset({"debug", "no-epm"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What annotations and variables ask of the runelet; an empty ``log_level`` asks for nothing."""
+
+    log_level: str = ""
+    runelet_environment: tuple[tuple[str, str], ...] = ()
+
+
+def read_wishes(annotations: Mapping[str, str], environment: Mapping[str, str]) -> Wishes:
+    """Read the settings; a variable goes before its annotation. Raises EnclavizeError for what is refused."""
+    asked = {
+        annotation: environment.get(variable) or annotations.get(annotation, "")
+        for variable, annotation in VARIABLES.items()
+    }
+    kind, path = asked["enclave.type"], asked["enclave.runtime.path"]
+    if kind not in ("", "intelSgx"):
+        raise EnclavizeError(f"enclave.type {kind!r} is not supported; only intelSgx is")
+    if path and PurePosixPath(path).name != _BUILTIN_PAL:
+        raise EnclavizeError(
+            f"enclave.runtime.path {path!r}: only the builtin PAL can be used in this version"
+        )
+    level = asked["enclave.runtime.loglevel"]
+    return Wishes(
+        log_level=_LOG_LEVELS.get(level, "info") if level else "",
+        runelet_environment=tuple(_read_words(asked["enclave.runtime.args"])),
+    )
+
+
+def _read_words(text: str) -> list[tuple[str, str]]:
+    """Words are separated by commas or blanks, as in Inclavare."""
+    found = []
+    for word in text.replace(",", " ").split():
+        name, _, value = word.partition("=")
+        if word in _IGNORED_WORDS:
+            continue
+        if name not in _WORDS or value not in _WORDS[name][1]:
+            raise EnclavizeError(f"enclave.runtime.args: the builtin PAL knows no {word!r}")
+        found.append((_WORDS[name][0], value))
+    return found

@@ -1,0 +1,39 @@
+"""Whether an enclave runs on SGX hardware or in simulation. Simulation is chosen, never fallen into."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from enclavize.errors import EnclavizeError
+
+if TYPE_CHECKING:
+    from enclavize.rune.settings import Settings
+
+SGX_DEVICE = "/dev/sgx_enclave"
+
+
+class Mode(StrEnum):
+    """Simulation protects nothing."""
+
+    HARDWARE = "hardware"
+    SIMULATION = "simulation"
+
+
+def choose_mode(settings: Settings, *, asked: bool, device_present: bool, debug: bool) -> Mode:
+    """Decide. ``asked``: ENCLAVIZE_SIMULATE=1 in the environment of rune, which is not the container's.
+
+    A debug enclave falls back to simulation unless the administrator forbids it. Raises EnclavizeError.
+    """
+    if asked and settings.allow_simulation is False:
+        raise EnclavizeError("simulation was asked for, but the administrator of this node does not allow it")
+    if asked:
+        return Mode.SIMULATION
+    if device_present:
+        return Mode.HARDWARE
+    if settings.allow_simulation or (debug and settings.allow_simulation is None):
+        return Mode.SIMULATION
+    raise EnclavizeError(
+        f"there is no {SGX_DEVICE} on this machine, and simulation was not asked for",
+        hint="an administrator can allow simulation, which protects nothing, in /etc/rune/config.toml",
+    )

@@ -1,0 +1,21 @@
+"""Find runc: the administrator's choice, or the one in the system's folders. PATH does not count."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from enclavize.errors import EnclavizeError
+
+SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def find_runc() -> str:
+    """Return the path of runc. Raises EnclavizeError if it is not installed."""
+    chosen = os.environ.get("ENCLAVIZE_RUNC")
+    found = chosen or shutil.which("runc", path=SAFE_PATH)
+    if not found:
+        raise EnclavizeError(
+            f"runc is not installed (looked in {SAFE_PATH})", hint="install it: apt-get install runc"
+        )
+    return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,9 +30,22 @@ ENCLAVE_TARGET = "x86_64-linux-none"
 ENCLAVE_FLAGS = (
     "-O2", "-fPIC", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fvisibility=hidden", "-mcpu=x86_64",
     "-fno-asynchronous-unwind-tables", "-fno-omit-frame-pointer", "-mno-red-zone", "-fno-stack-check",
-    "-ffunction-sections",
+    "-ffunction-sections", "-mgeneral-regs-only",
 )  # fmt: skip
+SHA_EXTENSIONS = "x86_64+sha+ssse3+sse4_1"
 HOST_FLAGS = ("-O2", "-fPIC", "-fno-stack-protector", "-fvisibility=hidden")
+
+
+@dataclass(frozen=True)
+class ZigObject:
+    """One Zig source compiled for one CPU: the same source may be built for several."""
+
+    source: str
+    cpu: str = "x86_64"
+
+    @property
+    def name(self) -> str:
+        return f"{Path(self.source).stem}-{self.cpu.replace('+', '-')}.o"
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Unit:
     target: str
     sources: tuple[str, ...]
     flags: tuple[str, ...]
-    zig_objects: tuple[str, ...] = ()
+    zig_objects: tuple[ZigObject, ...] = ()
 
 
 UNITS = (
@@ -54,23 +66,23 @@ UNITS = (
         sources=("libos/*.S", "libos/*.c", "libos/fs/*.c"),
         flags=(
             *ENCLAVE_FLAGS, "-nostdlib", "-shared", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
-            "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,-T,libos/libos.lds",
+            "-Wl,--gc-sections", "-Wl,--hash-style=sysv", "-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,-T,libos/libos.lds",
         ),
-        zig_objects=("crypto/enclave.zig",),
+        zig_objects=(ZigObject("crypto/enclave.zig"), ZigObject("crypto/enclave.zig", SHA_EXTENSIONS)),
     ),
     Unit(
         output="runelet",
         target=HOST_TARGET,
         sources=("pal/*.S", "pal/*.c", "runelet/*.c"),
         flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
-        zig_objects=("crypto/host.zig",),
+        zig_objects=(ZigObject("crypto/host.zig"),),
     ),
     Unit(
         output="liberpal-builtin.so",
         target=SHARED_TARGET,
         sources=("pal/*.S", "pal/*.c"),
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
-        zig_objects=("crypto/host.zig",),
+        zig_objects=(ZigObject("crypto/host.zig"),),
     ),
     Unit(
         output="rune",
@@ -101,11 +113,10 @@ def build_unit(unit: Unit, output_dir: Path, cache: Path) -> None:
     """Compile one unit and put it in place in one step, so that a reader never sees half a file."""
     sources = [str(path.relative_to(NATIVE)) for pattern in unit.sources for path in sorted(NATIVE.glob(pattern))]
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as scratch:
-        objects = []
-        for source in unit.zig_objects:
-            objects.append(f"{scratch}/{Path(source).stem}.o")
+        objects = [f"{scratch}/{zig_object.name}" for zig_object in unit.zig_objects]
+        for zig_object, path in zip(unit.zig_objects, objects, strict=True):
             zig(
-                "build-obj", source, f"-femit-bin={objects[-1]}", "-target", unit.target, "-mcpu=x86_64",
+                "build-obj", zig_object.source, f"-femit-bin={path}", "-target", unit.target, f"-mcpu={zig_object.cpu}",
                 "-O", "ReleaseFast", "-fPIC", "-fstrip", "-fno-stack-check", "-fno-stack-protector", "-fsingle-threaded",
                 cache=cache,
             )  # fmt: skip
@@ -125,7 +136,6 @@ def build(output_dir: Path = OUTPUT, only: tuple[str, ...] = ()) -> None:
     units = [unit for unit in UNITS if not only or unit.output in only]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         list(pool.map(lambda unit: build_unit(unit, output_dir, cache), units))
-    shutil.rmtree(cache / "local", ignore_errors=True)
 
 
 if __name__ == "__main__":

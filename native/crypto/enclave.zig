@@ -13,9 +13,9 @@ const Room = [128]u8;
 comptime {
     std.debug.assert(@sizeOf(Sha256) <= @sizeOf(Room));
     std.debug.assert(@alignOf(Sha256) <= 16);
-    @export(&start, .{ .name = "sha256_start" ++ variant });
-    @export(&update, .{ .name = "sha256_update" ++ variant });
-    @export(&finish, .{ .name = "sha256_finish" ++ variant });
+    @export(&start, .{ .name = "sha256_start" ++ variant, .visibility = .hidden });
+    @export(&update, .{ .name = "sha256_update" ++ variant, .visibility = .hidden });
+    @export(&finish, .{ .name = "sha256_finish" ++ variant, .visibility = .hidden });
 }
 
 fn start(hash: *align(16) Room) callconv(.c) void {

@@ -129,6 +129,7 @@ enclave_entry:
 /* void ocall(void): leave for an OCALL that is described in the exchange area; back here by ECALL_RETURN. Keeps what the ABI wants kept, and the
  * vector state and FS base. */
     .globl ocall
+    .hidden ocall
     .type ocall, @function
     .balign 16
 ocall:
@@ -157,6 +158,7 @@ ocall:
 
 /* void leave(void): the last OCALL of a thread. Its TCS may be entered anew afterwards. */
     .globl leave_for_good
+    .hidden leave_for_good
     .type leave_for_good, @function
 leave_for_good:
     call vector_clear
@@ -173,6 +175,7 @@ leave_for_good:
     lea 8(%rsp), %rdi
 /* void vector_save(void *image) */
     .globl vector_save
+    .hidden vector_save
     .type vector_save, @function
 vector_save:
     xor %eax, %eax
@@ -192,6 +195,7 @@ vector_save:
 
 /* void vector_load(const void *image): a sane image */
     .globl vector_load
+    .hidden vector_load
     .type vector_load, @function
 vector_load:
     mov vector_components(%rip), %eax
@@ -202,14 +206,17 @@ vector_load:
 
 /* void vector_clear(void): the initial state */
     .globl vector_clear
+    .hidden vector_clear
     .type vector_clear, @function
 vector_clear:
     lea initial_vector_state(%rip), %rdi
     jmp vector_load
     .size vector_clear, . - vector_clear
 
-/* Bring the legacy part to the state that C code expects and keep the rest: void *sse_begin(image of 16 * 16 bytes), sse_end. SHA-256 uses XMM registers only. */
+/* void sse_save(struct xmm_registers *), void sse_load(const struct xmm_registers *). Instructions in the legacy encoding, as SHA-256 uses them, leave the
+ * upper halves alone. */
     .globl sse_save
+    .hidden sse_save
     .type sse_save, @function
 sse_save:
     movups %xmm0, 0(%rdi)
@@ -232,6 +239,7 @@ sse_save:
     .size sse_save, . - sse_save
 
     .globl sse_load
+    .hidden sse_load
     .type sse_load, @function
 sse_load:
     movups 0(%rdi), %xmm0
@@ -255,6 +263,7 @@ sse_load:
 
 /* uint64_t enclu(leaf, rbx, rcx, rdx) -> RAX */
     .globl enclu
+    .hidden enclu
     .type enclu, @function
     .balign 16
 enclu:
@@ -269,6 +278,7 @@ enclu:
 
 /* _Noreturn void switch_stack(top, function, argument 1, argument 2) */
     .globl switch_stack
+    .hidden switch_stack
     .type switch_stack, @function
 switch_stack:
     mov %rdi, %rsp
@@ -282,6 +292,7 @@ switch_stack:
 
 /* A patched `syscall`: RCX = where to go on, the rest as at the instruction. Nothing here can fault, and an interrupt here is attended to in context_resume. */
     .globl syscall_entry
+    .hidden syscall_entry
     .type syscall_entry, @function
     .balign 16
 syscall_entry:
@@ -323,6 +334,7 @@ syscall_entry:
 
 /* Where phase 1 sends the thread: RDI = the frame, RSP just below it. */
     .globl exception_phase_2_entry
+    .hidden exception_phase_2_entry
     .type exception_phase_2_entry, @function
 exception_phase_2_entry:
     xor %ebp, %ebp
@@ -337,6 +349,7 @@ exception_phase_2_entry:
  * attention word and the last jump must not be forgotten: phase 1 starts all over again with thread->resume_context.
  */
     .globl context_resume, resume_window, resume_window_end
+    .hidden context_resume, resume_window, resume_window_end
     .type context_resume, @function
     .balign 16
 context_resume:
@@ -388,6 +401,7 @@ resume_window_end:
     .data
     .balign 4
     .globl vector_components
+    .hidden vector_components
     .type vector_components, @object
 vector_components:
     .long 3 /* x87 and SSE, until the enclave knows its XFRM */

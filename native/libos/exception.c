@@ -18,9 +18,8 @@ struct exception_frame {
     bool is_interrupt;
 } __attribute__((aligned(64)));
 
-void exception_phase_2_entry(struct exception_frame *frame);
-extern const char resume_window[];
-extern const char resume_window_end[];
+void exception_phase_2_entry(struct exception_frame *frame) HIDDEN;
+extern const char resume_window[] HIDDEN, resume_window_end[] HIDDEN;
 
 static void save_context(struct context *context, const struct ssa_gpr *gpr)
 {

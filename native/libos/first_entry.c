@@ -29,8 +29,9 @@ struct relocation { /* Elf64_Rela */
 };
 #define R_X86_64_RELATIVE 8U
 
-extern const struct relocation relocations_start[], relocations_end[];
-extern const char __ehdr_start[];
+/* Hidden, so that their addresses do not come from the GOT, which is not relocated yet. */
+extern const struct relocation relocations_start[] HIDDEN, relocations_end[] HIDDEN;
+extern const char __ehdr_start[] HIDDEN;
 
 /* libos.so is linked for address 0 and measured so. Nothing before this may use a pointer from `data`. */
 static bool relocate(void)

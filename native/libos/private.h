@@ -6,6 +6,8 @@
 #include "sgx.h"
 #include "thread.h"
 
+#define HIDDEN __attribute__((visibility("hidden")))
+
 /* Its content comes from the signer; volatile, lest the compiler believe the zeros of the unsigned file. */
 extern const volatile uint8_t g_global_data[];
 #define GLOBAL_DATA ((const volatile struct global_data *)g_global_data)

@@ -171,6 +171,7 @@ class BuiltIndex:
     index_bytes: bytes
     media_type: str
     blobs: dict[Digest, bytes]
+    attestations: tuple[BuiltImage, ...]
 
     @property
     def descriptor(self) -> Descriptor:
@@ -241,6 +242,7 @@ def build_index(
     media_type = media_types.DOCKER_INDEX if docker else media_types.OCI_INDEX
     blobs: dict[Digest, bytes] = {}
     manifests: list[dict[str, Any]] = []
+    made: list[BuiltImage] = []
     for entry in entries:
         blobs |= entry.blobs
         if isinstance(entry, BuiltImage):
@@ -248,6 +250,7 @@ def build_index(
             if attestations:
                 attestation = build_image([[]], platform=("unknown", "unknown"))
                 blobs |= attestation.blobs
+                made.append(attestation)
                 manifests.append(_with_platform(attestation, "unknown", "unknown"))
             manifests.append(_with_platform(entry, os_name, architecture))
         else:
@@ -256,7 +259,8 @@ def build_index(
     if not with_media_type:
         del document["mediaType"]
     data = to_json(document)
-    return BuiltIndex(index_bytes=data, media_type=media_type, blobs={**blobs, sha256_digest(data): data})
+    blobs[sha256_digest(data)] = data
+    return BuiltIndex(index_bytes=data, media_type=media_type, blobs=blobs, attestations=tuple(made))
 
 
 def _with_platform(image: BuiltImage, os_name: str, architecture: str) -> dict[str, Any]:

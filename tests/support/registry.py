@@ -160,8 +160,11 @@ class FrontHandler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         self.front.requests.append((f"{self.command} {self.path}", dict(self.headers.items())))
-        if not self.front.intercept(self):
-            self.forward()
+        try:
+            if not self.front.intercept(self):
+                self.forward()
+        except (OSError, http.client.HTTPException):  # one of the two sides has gone away
+            self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the names of http.server
 

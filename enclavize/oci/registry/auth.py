@@ -65,13 +65,11 @@ class Authenticator:
         base_url: str,
         credential: Callable[[], Credential],
         check_url: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
         self._origin = origin_of(base_url)
         self._credential = credential
         self._check_url = check_url
-        self._clock = clock
         self._challenge: Challenge | None = None
         self._tokens: dict[tuple[str, str, str], _Token] = {}
         self._lock = threading.RLock()
@@ -107,7 +105,7 @@ class Authenticator:
         key = (challenge.realm, challenge.service, scope)
         with self._lock:
             token = self._tokens.get(key)
-        if token is None or token.expires <= self._clock() or f"Bearer {token.value}" == refused:
+        if token is None or token.expires <= time.monotonic() or f"Bearer {token.value}" == refused:
             token = yield from self._fetch_token(challenge, scope)
             with self._lock:
                 self._tokens[key] = token
@@ -115,7 +113,7 @@ class Authenticator:
 
     def _fetch_token(self, challenge: Challenge, scope: str) -> Generator[Request, BaseHTTPResponse, _Token]:
         self._check_url(challenge.realm)
-        started = self._clock()
+        started = time.monotonic()
         response = yield _token_request(challenge, scope, self._credential())
         if response.status != 200:
             raise _token_refused(error_of_response(response, self._registry, "give a token"), self._registry)

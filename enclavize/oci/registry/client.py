@@ -197,7 +197,7 @@ class RegistryClient:
     def _exists(self, request: Request) -> bool:
         def ask() -> bool:
             try:
-                self._exchange(request, f"tell of {request.url.partition('/v2/')[2]}").close()
+                self._exchange(request, f"show what it has in {request.url.partition('/v2/')[2]}").close()
             except NotFoundError:
                 return False
             return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,14 +111,19 @@ def _parse_entry(entry: Document) -> Credential:
 def _ask_helper(helper: str, key: str) -> Credential | None:
     from docker.credentials import CredentialsNotFound, Store, StoreError
 
+    program = f"docker-credential-{helper}"
+    if not shutil.which(program):
+        raise AuthenticationError(
+            f"docker's configuration wants the credential helper {program}, which is not on the PATH",
+            hint="install it, or correct docker's config.json",
+        )
     try:
         answer: dict[str, object] = Store(helper).get(key)  # type: ignore[no-untyped-call]
     except CredentialsNotFound:
         return None
     except (StoreError, ValueError) as error:
         raise AuthenticationError(
-            f"the credential helper docker-credential-{helper} failed for {key}",
-            hint=f"is it installed and on the PATH? Try: echo {key} | docker-credential-{helper} get",
+            f"the credential helper {program} failed for {key}", hint=f"try: echo {key} | {program} get"
         ) from error
     username, secret = str(answer.get("Username", "")), str(answer.get("Secret", ""))
     if username == TOKEN_USER:

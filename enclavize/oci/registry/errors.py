@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def _describe(status: int, body: bytes) -> str:
         first = json.loads(body)["errors"][0]
         code, message = str(first["code"]), str(first.get("message") or "")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return f"HTTP status {status}"
+        return f"HTTP status {status} {http.client.responses.get(status, '')}".rstrip()
     return printable(f"{code}: {message}" if message else code) + f" (HTTP status {status})"
 
 

@@ -52,10 +52,12 @@ def push_blob(
         location = _start_session(client, repository, descriptor, mount_from)
         if location is None:
             return Transfer.MOUNTED
+        progress = _Progress(advance)
         try:
-            body = partial(_body, descriptor, open_blob, advance)
+            body = partial(_body, descriptor, open_blob, progress)
             _send(client, repository, location, descriptor, body)
         except BaseException:
+            progress.undo()
             _cancel(client, repository, location)
             raise
         return Transfer.UPLOADED
@@ -99,26 +101,31 @@ def _send(
     client.send(request, f"take blob {descriptor.digest} into {repository}")
 
 
-def _body(
-    descriptor: Descriptor, open_blob: Callable[[], BinaryIO], advance: Callable[[int], None] | None
-) -> Iterator[bytes]:
+def _body(descriptor: Descriptor, open_blob: Callable[[], BinaryIO], progress: _Progress) -> Iterator[bytes]:
     """Yield the verified blob; an error of ours must not look like one of the connection."""
-    count = 0
+    progress.undo()  # a request that is sent again, with a new token, starts anew
     try:
-        with verified(open_blob(), descriptor, blob_name(descriptor.digest)) as stream:
-            for data in chunks(stream):
-                yield data
-                count += len(data)
-                if advance:
-                    advance(len(data))
-    except BaseException as error:
-        if advance:
-            advance(-count)
-        if isinstance(error, OSError):
-            raise EnclavizeError(
-                f"cannot read blob {descriptor.digest}: {error.strerror or error}"
-            ) from error
-        raise
+        with verified(open_blob(), descriptor, blob_name(descriptor.digest), advance=progress.add) as stream:
+            yield from chunks(stream)
+    except OSError as error:
+        reason = error.strerror or error
+        raise EnclavizeError(f"cannot read blob {descriptor.digest}: {reason}") from error
+
+
+class _Progress:
+    """Counts the bytes of one attempt, to take them back if it fails."""
+
+    def __init__(self, advance: Callable[[int], None] | None) -> None:
+        self._advance = advance
+        self._count = 0
+
+    def add(self, count: int) -> None:
+        self._count += count
+        if self._advance:
+            self._advance(count)
+
+    def undo(self) -> None:
+        self.add(-self._count)
 
 
 def _cancel(client: RegistryClient, repository: str, location: str) -> None:

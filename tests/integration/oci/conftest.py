@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.images import build_image, directory, file, symlink
-from support.registry import running_registry
 
 from enclavize.oci.cache import BlobCache
 from enclavize.progress import Reporter
+from support.images import build_image, directory, file, symlink
+from support.registry import running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

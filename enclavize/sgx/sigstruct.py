@@ -178,6 +178,8 @@ class Sigstruct:
         if len(signature) != RSA_KEY_BYTES:
             raise IntegrityError(f"An RSA-3072 signature has {RSA_KEY_BYTES} bytes, not {len(signature)}")
         number = int.from_bytes(signature, "big")
+        if number >= numbers.n:
+            raise IntegrityError("The signature was made with another key")
         q1, q2 = _quotients(number, numbers.n)
         signed = replace(
             self,

@@ -170,6 +170,8 @@ def _measure_segment(
     hasher: MrenclaveHasher, image: memoryview, segment: Segment, base: int, writable: frozenset[int]
 ) -> None:
     """Every page the segment touches; bytes before its start and after its content are zero."""
+    if not segment.memory_size:
+        return
     file_end = segment.first_page
     if segment.file_size:
         file_end = -(-(segment.address + segment.file_size) // PAGE_SIZE) * PAGE_SIZE

@@ -45,9 +45,7 @@ def build(
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Label of the image.")] = None,
     annotation: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="[LEVEL:]KEY=VALUE", help="Annotation; LEVEL is manifest or manifest-descriptor."
-        ),
+        typer.Option(metavar="[LEVEL:]KEY=VALUE", help="Annotation; LEVEL is manifest."),
     ] = None,
     progress: Annotated[
         ProgressMode,

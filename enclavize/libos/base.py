@@ -23,7 +23,7 @@ MAX_THREADS = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class AllowedVariable:
-    """An environment variable that the host may set; ``unsafe`` if its name can make a program run other code."""
+    """A variable that the host may set; ``unsafe`` if its name can make a program run other code."""
 
     name: str
     unsafe: bool = False
@@ -83,8 +83,8 @@ class InstanceFile:
 class Instance:
     """What makes an image run in a LibOS: files, and the enclave to be signed.
 
-    ``shared_files`` are the same for every image of this LibOS version and get a layer of their own. The signed
-    enclave itself is not among ``files``.
+    ``shared_files`` are the same for every image of this LibOS version and get a layer of their own. The
+    signed enclave itself is not among ``files``.
     """
 
     libos: str

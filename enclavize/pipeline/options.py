@@ -55,14 +55,6 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Annotations:
-    """Annotations by the level they are put at."""
-
-    manifest: Mapping[str, str] = field(default_factory=dict)
-    manifest_descriptor: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
 class SigningOptions:
     """Who signs, and what SIGSTRUCT says besides the measurement.
 
@@ -88,7 +80,7 @@ class BuildOptions:
     resources: Resources = field(default_factory=Resources)
     signing: SigningOptions = field(default_factory=SigningOptions)
     labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Annotations = field(default_factory=Annotations)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     use_cache: bool = True
     insecure: bool = False
     strict: bool = False

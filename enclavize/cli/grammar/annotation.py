@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from enclavize.cli.grammar.fields import parse_pair
 from enclavize.errors import UsageError
-from enclavize.pipeline.options import Annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,27 +16,22 @@ _PREFIX = re.compile(rf"({_LEVEL}(?:,{_LEVEL})*):(.*)", re.ASCII | re.DOTALL)
 _OWN_PREFIX = "org.enclavize."
 
 
-def parse_annotations(texts: Iterable[str]) -> Annotations:
+def parse_annotations(texts: Iterable[str]) -> dict[str, str]:
     """Parse all values of the option; the last one of a key wins, as in buildx. Raises UsageError."""
-    manifest: dict[str, str] = {}
-    descriptor: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     for text in texts:
         match = _PREFIX.fullmatch(text)
         levels, rest = (match[1].split(","), match[2]) if match else (["manifest"], text)
+        for level in levels:
+            if level.partition("[")[0] != "manifest":
+                raise UsageError(
+                    f"--annotation {text!r}: the result is one manifest, without an image index",
+                    hint="the only level is manifest",
+                )
         key, value = parse_pair(rest, "--annotation")
         refuse_own_names(key, "--annotation")
-        for level in levels:
-            match level.partition("[")[0]:
-                case "manifest":
-                    manifest[key] = value
-                case "manifest-descriptor":
-                    descriptor[key] = value
-                case _:
-                    raise UsageError(
-                        f"--annotation {text!r}: the result has no image index",
-                        hint="use the level manifest or manifest-descriptor",
-                    )
-    return Annotations(manifest=manifest, manifest_descriptor=descriptor)
+        annotations[key] = value
+    return annotations
 
 
 def parse_labels(texts: Iterable[str]) -> dict[str, str]:

@@ -1,0 +1,211 @@
+"""The rules: each looks at the program of an image and yields findings. Codes are stable."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enclavize.compat.profile import Support
+from enclavize.compat.program import find_program, libc_family
+from enclavize.compat.report import Finding, Report, Severity
+from enclavize.rootfs.entry import FileType, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from enclavize.compat.profile import Profile
+    from enclavize.compat.program import Program
+    from enclavize.oci.image import Image
+    from enclavize.rootfs.entry import Entry
+    from enclavize.rootfs.tree import Rootfs
+
+_EM_X86_64 = 62
+_SETUID = 0o6000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What the rules look at. ``environment`` has PATH; the user is who the image runs as."""
+
+    rootfs: Rootfs
+    arguments: tuple[str, ...]
+    working_directory: str
+    environment: Mapping[str, str]
+    uid: int
+    gids: frozenset[int]
+
+
+def check(subject: Subject, image: Image, profile: Profile) -> Report:
+    """Apply all rules. Errors first, then warnings, then notes."""
+    findings = sorted(_findings(subject, profile), key=lambda finding: list(Severity).index(finding.severity))
+    return Report(
+        image=image.name,
+        libos=profile.libos,
+        libos_version=profile.version,
+        title=profile.title,
+        findings=tuple(findings),
+    )
+
+
+def _findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
+    if not subject.arguments or not subject.arguments[0]:
+        yield _error(
+            "OCC001",
+            "",
+            "the image names no program: no entrypoint, no command",
+            "set ENTRYPOINT in the image",
+        )
+        return
+    program = find_program(
+        subject.rootfs, subject.arguments[0], subject.working_directory, subject.environment
+    )
+    yield from _program_is_there(program, profile)
+    yield from _executable_form(program, profile)
+    yield from _loader(program, profile)
+    yield from _permissions(program, subject)
+    yield from _working_directory(subject)
+
+
+def _program_is_there(program: Program, profile: Profile) -> Iterator[Finding]:
+    if missing := program.missing_executable:
+        yield _error(
+            "OCC002", "", f"{missing.wanted_by} runs {missing.wanted!r}, which is not a file of the image",
+            "correct ENTRYPOINT, PATH or the #! line",
+        )  # fmt: skip
+    if len(program.scripts) > profile.elf.script_depth:
+        script = program.scripts[profile.elf.script_depth]
+        yield _error(
+            "OCC010", script.path,
+            f"{_name(script)} is a script that interprets a script; {profile.title} follows "
+            f"{profile.elf.script_depth}",
+            "make an ELF program the interpreter",
+        )  # fmt: skip
+    for entry in (*program.scripts[:1], program.executable):
+        if entry and not entry.mode & 0o111:
+            yield _error("OCC003", entry.path, f"{_name(entry)} is not executable", "chmod +x in the image")
+
+
+def _executable_form(program: Program, profile: Profile) -> Iterator[Finding]:
+    executable = program.executable
+    if executable is None:
+        return
+    elf = executable.elf
+    if elf is None:
+        yield _error(
+            "OCC014", executable.path, f"{_name(executable)} is neither an ELF file nor a script with #!"
+        )
+        return
+    if (elf.bits, elf.machine) != (64, _EM_X86_64):
+        yield _error(
+            "OCC004", executable.path, f"{_name(executable)} is not a program for 64-bit x86",
+            "use the image for linux/amd64",
+        )  # fmt: skip
+        return
+    if elf.static:
+        kind = "a static position-independent program" if elf.pie else "a static program"
+        support = profile.elf.static_pie if elf.pie else profile.elf.static
+        yield from _supported(
+            support,
+            "OCC008",
+            executable,
+            kind,
+            profile,
+            remedy="link it dynamically, as a PIE, with the C library",
+        )
+    elif not elf.pie:
+        yield from _supported(
+            profile.elf.fixed_address, "OCC009", executable, "linked for a fixed address", profile,
+            remedy="build it with -fPIE -pie",
+        )  # fmt: skip
+
+
+def _loader(program: Program, profile: Profile) -> Iterator[Finding]:
+    executable = program.executable
+    if executable is None or executable.elf is None or not executable.elf.interpreter:
+        return
+    interpreter = executable.elf.interpreter
+    family = libc_family(interpreter)
+    kind = f"a {family} program (its interpreter is {printable(interpreter)})"
+    if family == "other":
+        kind = f"a program for the interpreter {printable(interpreter)}"
+    yield from _supported(
+        profile.libc.of(family), "OCC006", executable, kind, profile,
+        remedy="use an image that is built on musl, such as Alpine's",
+    )  # fmt: skip
+    if missing := program.missing_interpreter:
+        yield _error(
+            "OCC005", executable.path,
+            f"{_name(executable)} needs the interpreter {missing.wanted}, which is not in the image",
+        )  # fmt: skip
+    for library in program.missing_libraries:
+        # Where glibc looks also depends on /etc/ld.so.cache, which is not read here.
+        severity = Severity.ERROR if family == "musl" else Severity.WARNING
+        yield Finding(
+            code="OCC007",
+            severity=severity,
+            path=library.wanted_by.removeprefix("/"),
+            message=f"{printable(library.wanted_by)} needs the library {printable(library.wanted)}, "
+            "which was not found in the image",
+        )
+
+
+def _permissions(program: Program, subject: Subject) -> Iterator[Finding]:
+    for entry in program.files:
+        if entry.mode & _SETUID and entry in (program.executable, *program.scripts):
+            yield Finding(
+                code="OCC011",
+                severity=Severity.WARNING,
+                path=entry.path,
+                message=f"{_name(entry)} has the setuid or setgid bit, which has no effect in an enclave",
+            )
+        if not _readable(entry, subject):
+            yield Finding(
+                code="OCC012",
+                severity=Severity.WARNING,
+                path=entry.path,
+                message=f"{_name(entry)} cannot be read by user {subject.uid}, who runs the image: "
+                "opening it fails with EACCES",
+                remedy="chmod a+r in the image",
+            )
+
+
+def _working_directory(subject: Subject) -> Iterator[Finding]:
+    entry = subject.rootfs.find(subject.working_directory)
+    if entry is None or entry.type is not FileType.DIRECTORY:
+        path = posixpath.normpath(subject.working_directory)
+        yield _error(
+            "OCC013", path.lstrip("/"), f"the working directory {printable(path)} is not in the image",
+            "create it in the image: nobody makes it inside the enclave",
+        )  # fmt: skip
+
+
+def _readable(entry: Entry, subject: Subject) -> bool:
+    if subject.uid == 0:
+        return True
+    if entry.uid == subject.uid:
+        return bool(entry.mode & 0o400)
+    return bool(entry.mode & (0o040 if entry.gid in subject.gids else 0o004))
+
+
+def _supported(
+    support: Support, code: str, entry: Entry, kind: str, profile: Profile, *, remedy: str
+) -> Iterator[Finding]:
+    if support is Support.NO:
+        yield _error(code, entry.path, f"{_name(entry)} is {kind}; {profile.title} cannot run such", remedy)
+    elif support is Support.UNTESTED:
+        yield Finding(
+            code=code,
+            severity=Severity.WARNING,
+            path=entry.path,
+            message=f"{_name(entry)} is {kind}; {profile.title} was not tested with such",
+            remedy=remedy,
+        )
+
+
+def _error(code: str, path: str, message: str, remedy: str = "") -> Finding:
+    return Finding(code=code, severity=Severity.ERROR, path=path, message=message, remedy=remedy)
+
+
+def _name(entry: Entry) -> str:
+    return f"/{printable(entry.path)}"

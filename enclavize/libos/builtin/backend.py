@@ -1,0 +1,131 @@
+"""The builtin LibOS: from an image to its instance."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from enclavize import __version__
+from enclavize.errors import IncompatibleImageError
+from enclavize.libos.base import Instance, InstanceFile
+from enclavize.libos.builtin.config import MeasuredConfiguration, RootfsBinding
+from enclavize.libos.builtin.enclave import enclave_config, with_configuration
+from enclavize.libos.builtin.process import environment, health_command, host_signals, parse_signal
+from enclavize.libos.builtin.users import find_account
+from enclavize.resources import native_file
+from enclavize.rootfs.entry import FileType
+from enclavize.rootfs.erofs import write_erofs
+from enclavize.tee import layout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enclavize.libos.base import InstanceOptions
+    from enclavize.libos.builtin.users import Account
+    from enclavize.oci.image import Image, ImageConfig
+    from enclavize.progress import Reporter
+    from enclavize.rootfs.tree import Rootfs
+
+INLINE_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
+"""Files that are inside the metadata image: engines mount their own over those of the layers."""
+
+DEFAULT_HOSTNAME = "localhost"
+DEFAULT_STOP_SIGNAL = "SIGTERM"
+_HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?", re.ASCII)  # HOST_NAME_MAX is 64
+
+
+class BuiltinBackend:
+    """Makes instances for the LibOS of this package."""
+
+    name = "builtin"
+    version = __version__
+
+    def fingerprint(self) -> str:
+        """Return a digest of the LibOS's own files."""
+        digest = hashlib.sha256()
+        for file in ("libos.so", "runelet"):
+            digest.update(hashlib.sha256(native_file(file).read_bytes()).digest())
+        return digest.hexdigest()
+
+    def instance(
+        self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
+    ) -> Instance:
+        """Make the instance. Raises EnclavizeError for what the image or the options cannot have."""
+        erofs, verity = workdir / "rootfs.erofs", workdir / "rootfs.verity"
+        with reporter.task(f"write the metadata of {len(rootfs)} files"):
+            metadata = write_erofs(rootfs, erofs, verity, inline=INLINE_FILES)
+        binding = RootfsBinding(
+            size=metadata.size, verity_digest=metadata.digest, merkle_size=metadata.verity_size
+        )
+        configuration = configure(rootfs, image.config, options, binding)
+        return Instance(
+            libos=self.name,
+            libos_version=self.version,
+            shared_files=(_file(layout.RUNELET, native_file("runelet"), 0o555),),
+            files=(_file(layout.ROOTFS_IMAGE, erofs, 0o444), _file(layout.ROOTFS_VERITY, verity, 0o444)),
+            unsigned_enclave=with_configuration(
+                native_file("libos.so").read_bytes(), configuration.to_bytes()
+            ),
+            enclave_config=enclave_config(
+                threads=options.resources.threads,
+                isv_prod_id=options.isv_prod_id,
+                isv_svn=options.isv_svn,
+                debuggable=options.debuggable,
+            ),
+            policy=options.policy,
+        )
+
+
+def configure(
+    rootfs: Rootfs, config: ImageConfig, options: InstanceOptions, binding: RootfsBinding
+) -> MeasuredConfiguration:
+    """Return the measured configuration of an image. Raises EnclavizeError."""
+    if not (config.entrypoint or config.cmd):
+        raise IncompatibleImageError(
+            "the image names no program to run: it has neither an entrypoint nor a command",
+            hint="set ENTRYPOINT in the image",
+        )
+    account = account_of(rootfs, config)
+    stop_signal = parse_signal(config.stop_signal or DEFAULT_STOP_SIGNAL)
+    return MeasuredConfiguration(
+        entrypoint=config.entrypoint,
+        command=config.cmd,
+        environment=environment(config, account.home),
+        working_directory=posixpath.normpath(posixpath.join("/", config.working_dir)).replace("//", "/"),
+        user=account.user,
+        stop_signal=stop_signal,
+        policy=options.policy,
+        healthcheck=health_command(config),
+        rootfs=binding,
+        memory=options.resources.memory,
+        threads=options.resources.threads,
+        host_signals=host_signals(stop_signal),
+        hostname=hostname_of(rootfs),
+    )
+
+
+def account_of(rootfs: Rootfs, config: ImageConfig) -> Account:
+    """Return who the image runs as, by its own user database. Raises InvalidImageError."""
+    return find_account(config.user, _content(rootfs, "etc/passwd"), _content(rootfs, "etc/group"))
+
+
+def hostname_of(rootfs: Rootfs) -> str:
+    """Return the host name in the image's /etc/hostname if it is one."""
+    text = _content(rootfs, "etc/hostname").decode("ascii", "replace").strip()
+    return text if _HOSTNAME.fullmatch(text) else DEFAULT_HOSTNAME
+
+
+def _content(rootfs: Rootfs, path: str) -> bytes:
+    """Return a well-known small file, b"" if it is not there."""
+    entry = rootfs.find(path)
+    if entry is None or entry.type is not FileType.REGULAR or not entry.size:
+        return b""
+    if entry.content is None:
+        raise IncompatibleImageError(f"/{path} of the image is too large ({entry.size} bytes)")
+    return entry.content
+
+
+def _file(path: str, source: Path, mode: int) -> InstanceFile:
+    return InstanceFile(path=path, mode=mode, size=source.stat().st_size, open=lambda: source.open("rb"))

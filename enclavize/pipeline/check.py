@@ -1,0 +1,48 @@
+"""The check stage: can a LibOS run this image?"""
+
+from __future__ import annotations
+
+import posixpath
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from enclavize.compat.profile import profile_for
+from enclavize.compat.rules import Subject, check
+from enclavize.libos.builtin.backend import account_of
+from enclavize.libos.builtin.process import environment
+from enclavize.oci.cache import BlobCache
+from enclavize.oci.source import resolve
+from enclavize.rootfs.index import index_image
+
+if TYPE_CHECKING:
+    from enclavize.compat.profile import Profile
+    from enclavize.compat.report import Report
+    from enclavize.oci.image import Image
+    from enclavize.oci.location import Location
+    from enclavize.progress import Reporter
+    from enclavize.rootfs.tree import Rootfs
+
+
+def check_image(location: Location, libos: str, *, insecure: bool, reporter: Reporter) -> Report:
+    """Resolve, index and check an image. Raises EnclavizeError, but not for what the check finds."""
+    profile = profile_for(libos)
+    cache = BlobCache()
+    image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
+    with closing(image.source):
+        return report_on(index_image(image, cache=cache, reporter=reporter), image, profile)
+
+
+def report_on(rootfs: Rootfs, image: Image, profile: Profile) -> Report:
+    """Apply a profile's rules to an image. Raises EnclavizeError for a malformed configuration."""
+    config = image.config
+    account = account_of(rootfs, config)
+    variables = dict(item.split("=", 1) for item in environment(config, account.home))
+    subject = Subject(
+        rootfs=rootfs,
+        arguments=(*config.entrypoint, *config.cmd),
+        working_directory=posixpath.join("/", config.working_dir),
+        environment=variables,
+        uid=account.user.uid,
+        gids=frozenset((account.user.gid, *account.user.groups)),
+    )
+    return check(subject, image, profile)

@@ -1,0 +1,185 @@
+"""``/.enclave/enclave.json``: what a TEE image says about itself, for tools. Nothing in it is trusted.
+
+{
+  "version": 1,
+  "generator": "enclavize/0.1.0",
+  "libos": {"name": "builtin", "version": "0.1.0"},
+  "mrenclave": HEX, "mrsigner": HEX, "isvprodid": 0, "isvsvn": 0, "debug": false,
+  "files": {PATH: {"size": BYTES, "sha256": HEX}, ...},        below /.enclave/, without this one
+  "policy": {"args": false, "env": [{"name": .., "unsafe": ..}], "exec": true | [[ARG, ..], ..],
+             "volumes": [{"path": .., "readonly": .., "exec": ..}], "host_network_files": false}
+}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import InvalidImageError
+from enclavize.libos.base import AllowedVariable, Policy, Volume
+from enclavize.oci.document import Document, parse_document
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DESCRIPTION_VERSION = 1
+MAX_DESCRIPTION_SIZE = 1 << 20
+"""Bytes; a larger file is refused before it is read."""
+
+_MAX_FILES = 1024
+_MAX_FILE_SIZE = 1 << 40
+_HASH = re.compile(r"[0-9a-f]{64}")
+_WHAT = "/.enclave/enclave.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribedFile:
+    """Size in bytes and SHA-256 in hex."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeeDescription:
+    """The content of ``enclave.json``. ``mrenclave`` and ``mrsigner`` are in hex."""
+
+    generator: str
+    libos: str
+    libos_version: str
+    mrenclave: str
+    mrsigner: str
+    isv_prod_id: int
+    isv_svn: int
+    debug: bool
+    files: Mapping[str, DescribedFile]
+    policy: Policy
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "version": DESCRIPTION_VERSION,
+            "generator": self.generator,
+            "libos": {"name": self.libos, "version": self.libos_version},
+            "mrenclave": self.mrenclave,
+            "mrsigner": self.mrsigner,
+            "isvprodid": self.isv_prod_id,
+            "isvsvn": self.isv_svn,
+            "debug": self.debug,
+            "files": {
+                path: {"size": file.size, "sha256": file.sha256} for path, file in sorted(self.files.items())
+            },
+            "policy": policy_to_json(self.policy),
+        }
+
+    def to_bytes(self) -> bytes:
+        """Return the file."""
+        return json.dumps(self.to_json(), indent=2).encode() + b"\n"
+
+
+def parse_description(data: bytes) -> TeeDescription:
+    """Parse ``enclave.json``; unknown members are refused. Raises InvalidImageError."""
+    if len(data) > MAX_DESCRIPTION_SIZE:
+        raise InvalidImageError(f"{_WHAT} is larger than {MAX_DESCRIPTION_SIZE} bytes")
+    document = parse_document(data, _WHAT)
+    version = document.members.get("version")
+    if version != DESCRIPTION_VERSION:
+        raise InvalidImageError(
+            f"{_WHAT} has version {version!r}; this version of enclavize knows {DESCRIPTION_VERSION}"
+        )
+    _only(
+        document,
+        "version generator libos mrenclave mrsigner isvprodid isvsvn debug files policy",
+    )
+    libos, files = _object(document, "libos"), _object(document, "files")
+    _only(libos, "name version")
+    if len(files.members) > _MAX_FILES:
+        raise files.wrong("files", f"of at most {_MAX_FILES} members")
+    return TeeDescription(
+        generator=document.text("generator"),
+        libos=libos.text("name"),
+        libos_version=libos.text("version"),
+        mrenclave=_hash(document, "mrenclave"),
+        mrsigner=_hash(document, "mrsigner"),
+        isv_prod_id=document.number("isvprodid", maximum=0xFFFF),
+        isv_svn=document.number("isvsvn", maximum=0xFFFF),
+        debug=_switch(document, "debug"),
+        files={path: _file(_object(files, path)) for path in files.members},
+        policy=_policy(_object(document, "policy")),
+    )
+
+
+def policy_to_json(policy: Policy) -> dict[str, Any]:
+    """Return the JSON form of a policy."""
+    return {
+        "args": policy.allow_arguments,
+        "env": [{"name": item.name, "unsafe": item.unsafe} for item in policy.allowed_environment],
+        "exec": True if policy.allow_any_exec else [list(arguments) for arguments in policy.allowed_exec],
+        "volumes": [
+            {"path": volume.path, "readonly": volume.read_only, "exec": volume.executable}
+            for volume in policy.volumes
+        ],
+        "host_network_files": policy.allow_host_network_files,
+    }
+
+
+def _policy(document: Document) -> Policy:
+    _only(document, "args env exec volumes host_network_files")
+    any_exec = document.members.get("exec") is True
+    commands = [] if any_exec else document.members.get("exec")
+    if not isinstance(commands, list):
+        raise document.wrong("exec", "true or a list")
+    return Policy(
+        allow_arguments=_switch(document, "args"),
+        allowed_environment=tuple(
+            AllowedVariable(name=item.text("name"), unsafe=_switch(item, "unsafe"))
+            for item in document.documents("env")
+        ),
+        allow_any_exec=any_exec,
+        allowed_exec=tuple(
+            Document({"command": command}, f"{_WHAT}, exec").texts("command") for command in commands
+        ),
+        volumes=tuple(
+            Volume(
+                path=item.text("path"), read_only=_switch(item, "readonly"), executable=_switch(item, "exec")
+            )
+            for item in document.documents("volumes")
+        ),
+        allow_host_network_files=_switch(document, "host_network_files"),
+    )
+
+
+def _file(document: Document) -> DescribedFile:
+    _only(document, "size sha256")
+    return DescribedFile(
+        size=document.number("size", maximum=_MAX_FILE_SIZE), sha256=_hash(document, "sha256")
+    )
+
+
+def _object(document: Document, key: str) -> Document:
+    found = document.document(key)
+    if found is None:
+        raise document.wrong(key, "an object")
+    return found
+
+
+def _hash(document: Document, key: str) -> str:
+    text = document.text(key)
+    if not _HASH.fullmatch(text):
+        raise document.wrong(key, "a SHA-256 in hex")
+    return text
+
+
+def _switch(document: Document, key: str) -> bool:
+    value = document.members.get(key)
+    if not isinstance(value, bool):
+        raise document.wrong(key, "true or false")
+    return value
+
+
+def _only(document: Document, keys: str) -> None:
+    for key in document.members.keys() - set(keys.split()):
+        raise InvalidImageError(f"{document.what}: {key[:100]!r} is unknown")

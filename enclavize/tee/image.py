@@ -1,0 +1,234 @@
+"""Assemble the TEE image: the source's layers, at most two of ours, a new configuration and manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enclavize import __version__
+from enclavize.errors import IncompatibleImageError, UsageError
+from enclavize.oci.descriptor import Descriptor
+from enclavize.oci.digest import sha256_digest
+from enclavize.oci.document import canonical_json
+from enclavize.oci.image import parse_config
+from enclavize.oci.limits import MAX_LAYERS
+from enclavize.oci.manifest import Manifest, parse_manifest
+from enclavize.oci.media_types import (
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
+    layer_compression,
+)
+from enclavize.oci.stream import chunks
+from enclavize.tee import layout
+from enclavize.tee.annotations import FORMAT, describe
+from enclavize.tee.description import DescribedFile, TeeDescription
+from enclavize.tee.tar import TarFile, write_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from enclavize.libos.base import Instance, InstanceFile
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.digest import Digest
+    from enclavize.oci.image import Image
+    from enclavize.rootfs.tree import Rootfs
+    from enclavize.sgx.sigstruct import Sigstruct
+
+_OCI_LAYERS = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
+_CREATED_BY = "enclavize build"
+_ADDED_LAYERS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeeImage:
+    """A TEE image. The layers that the source does not have, and both documents, are in the blob cache."""
+
+    manifest: Descriptor
+    manifest_bytes: bytes
+    config_bytes: bytes
+    description: TeeDescription
+
+    @property
+    def config(self) -> Descriptor:
+        """The descriptor of the configuration."""
+        return self._parsed.config
+
+    @property
+    def layers(self) -> tuple[Descriptor, ...]:
+        """All layers, base first."""
+        return self._parsed.layers
+
+    @property
+    def diff_ids(self) -> tuple[Digest, ...]:
+        """The digests of the layers before compression."""
+        return parse_config(self.config_bytes, "the configuration of the TEE image").diff_ids
+
+    @property
+    def _parsed(self) -> Manifest:
+        manifest = parse_manifest(self.manifest_bytes, "the manifest of the TEE image")
+        assert isinstance(manifest, Manifest)
+        return manifest
+
+
+def check_convertible(image: Image) -> None:
+    """Refuse an image that is a TEE image or has too many layers to become one; no layer is read."""
+    if FORMAT in image.config.labels:
+        raise UsageError(
+            f"{image.name} is a TEE image already", hint="convert the image that it was made from"
+        )
+    if len(image.layers) + _ADDED_LAYERS > MAX_LAYERS:
+        raise IncompatibleImageError(
+            f"{image.name} has {len(image.layers)} layers: with {_ADDED_LAYERS} more it has more than the "
+            f"{MAX_LAYERS} that container engines can mount",
+            hint="rebuild the image with fewer layers",
+        )
+
+
+def check_free(rootfs: Rootfs, name: str) -> None:
+    """Refuse an image that has something where our files go. Raises UsageError."""
+    if rootfs.get(layout.ROOT) is not None:
+        raise UsageError(
+            f"{name} has /{layout.ROOT}, where the files of the enclave go",
+            hint="it may be a TEE image already: convert the image that it was made from",
+        )
+
+
+def assemble(
+    image: Image,
+    instance: Instance,
+    sigstruct: Sigstruct,
+    signed_enclave: bytes,
+    *,
+    debug: bool,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    created: str,
+    cache: BlobCache,
+) -> TeeImage:
+    """Write our layers, the configuration and the manifest into the cache.
+
+    ``created`` is RFC 3339 text, or "" for the source's. Ours win over ``labels`` and ``annotations``.
+    """
+    enclave = TarFile(
+        path=layout.SIGNED_ENCLAVE,
+        mode=0o444,
+        size=len(signed_enclave),
+        open=lambda: io.BytesIO(signed_enclave),
+    )
+    shared, own = _files(instance.shared_files), [*_files(instance.files), enclave]
+    description = TeeDescription(
+        generator=f"enclavize/{__version__}",
+        libos=instance.libos,
+        libos_version=instance.libos_version,
+        mrenclave=sigstruct.mrenclave.hex(),
+        mrsigner=sigstruct.mrsigner.hex(),
+        isv_prod_id=sigstruct.measurement.isv_prod_id,
+        isv_svn=sigstruct.measurement.isv_svn,
+        debug=debug,
+        files={file.path: _describe(file) for file in (*shared, *own)},
+        policy=instance.policy,
+    )
+    text = description.to_bytes()
+    own.append(TarFile(path=layout.DESCRIPTION, mode=0o444, size=len(text), open=lambda: io.BytesIO(text)))
+    added = [_write(files, cache) for files in (shared, own) if files]
+    facts = describe(description)
+    config_bytes = canonical_json(
+        _config(image, [layer.digest for layer in added], {**labels, **facts}, created)
+    )
+    layers = [*(_as_oci(layer) for layer in image.layers), *added]
+    manifest_bytes = canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": _descriptor(config_bytes, OCI_CONFIG).to_json(),
+            "layers": [layer.to_json() for layer in layers],
+            "annotations": {**annotations, **facts},
+        }
+    )
+    for document in (config_bytes, manifest_bytes):
+        with cache.writer(sha256_digest(document)) as output:
+            output.write(document)
+    return TeeImage(
+        manifest=_descriptor(manifest_bytes, OCI_MANIFEST),
+        manifest_bytes=manifest_bytes,
+        config_bytes=config_bytes,
+        description=description,
+    )
+
+
+def _files(files: Iterable[InstanceFile]) -> list[TarFile]:
+    return [TarFile(path=file.path, mode=file.mode, size=file.size, open=file.open) for file in files]
+
+
+def _describe(file: TarFile) -> DescribedFile:
+    with file.open() as stream:
+        digest = hashlib.sha256()
+        for data in chunks(stream):
+            digest.update(data)
+    return DescribedFile(size=file.size, sha256=digest.hexdigest())
+
+
+def _write(files: Iterable[TarFile], cache: BlobCache) -> Descriptor:
+    with cache.writer() as output:
+        write_layer(
+            (
+                TarFile(path=f"{layout.ROOT}/{file.path}", mode=file.mode, size=file.size, open=file.open)
+                for file in files
+            ),
+            output,
+        )
+    return Descriptor(media_type=OCI_LAYER, digest=output.digest, size=output.size)
+
+
+def _as_oci(layer: Descriptor) -> Descriptor:
+    """Give a layer its OCI media type: an OCI manifest with docker's would be neither fish nor fowl."""
+    return Descriptor(
+        media_type=_OCI_LAYERS[layer_compression(layer.media_type)],
+        digest=layer.digest,
+        size=layer.size,
+        annotations=layer.annotations,
+    )
+
+
+def _descriptor(data: bytes, media_type: str) -> Descriptor:
+    return Descriptor(media_type=media_type, digest=sha256_digest(data), size=len(data))
+
+
+def _config(image: Image, diff_ids: list[Digest], labels: Mapping[str, str], created: str) -> dict[str, Any]:
+    """Return the source's configuration, changed as docs/tee-image.md, section 2, says."""
+    source = image.config
+    document = deepcopy(dict(source.raw))
+    if created:
+        document["created"] = created
+    execution = document.get("config") or {}
+    healthcheck = execution.pop("Healthcheck", None)
+    for key in ("ArgsEscaped", "OnBuild", "Shell"):
+        execution.pop(key, None)
+    execution |= {
+        "Entrypoint": [layout.ENTRYPOINT],
+        "Cmd": None,
+        "Env": None,
+        "WorkingDir": "/",
+        "Labels": {**source.labels, **labels},
+    }
+    if healthcheck:
+        has_test = (healthcheck.get("Test") or ["NONE"])[0] != "NONE"
+        execution["Healthcheck"] = {
+            **healthcheck,
+            "Test": list(layout.HEALTH_COMMAND) if has_test else ["NONE"],
+        }
+    document["config"] = execution
+    document["rootfs"] = {"type": "layers", "diff_ids": [*source.diff_ids, *diff_ids]}
+    if source.history:
+        # Engines match history and layers one to one; times would differ between builds.
+        entry = {"created_by": _CREATED_BY, "comment": "enclave"}
+        if stamp := document.get("created"):
+            entry["created"] = stamp
+        document["history"] = [*document["history"], *(entry for _ in diff_ids)]
+    return document

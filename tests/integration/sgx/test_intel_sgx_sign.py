@@ -1,0 +1,153 @@
+"""Side by side with Intel's own tool: ENCLAVIZE_SGX_SIGN=PATH names an sgx_sign of SDK 2.26."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from enclavize.errors import EnclavizeError
+from enclavize.sgx.enclave_file import EnclaveConfig, measure_enclave, parse_config, read_signed, remeasure
+from enclavize.sgx.sigstruct import Sigstruct
+from enclavize.signing.local import sign_sigstruct
+from support.enclave_builder import Enclave, Extra
+from support.scale import scaled
+from support.vectors import KEY, signer
+
+SGX_SIGN = os.environ.get("ENCLAVIZE_SGX_SIGN", "")
+LIBOS = Path(__file__).parents[3] / "enclavize/_native/libos.so"
+PAGE = 4096
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not SGX_SIGN, reason="ENCLAVIZE_SGX_SIGN does not name Intel's sgx_sign (SDK 2.26)"),
+]
+
+
+def as_xml(config: dict[str, int]) -> str:
+    elements = "".join(f"<{name}>{value:#x}</{name}>" for name, value in config.items())
+    return f"<EnclaveConfiguration>{elements}</EnclaveConfiguration>"
+
+
+def run_tool(image: bytes, xml: str, folder: Path) -> bytes | None:
+    """The file that sgx_sign writes, or None where it refuses."""
+    source, config, output = folder / "enclave.so", folder / "config.xml", folder / "signed.so"
+    source.write_bytes(image)
+    config.write_text(xml)
+    output.unlink(missing_ok=True)
+    command = [SGX_SIGN, "sign", "-enclave", str(source), "-config", str(config)]
+    command += ["-key", str(KEY), "-out", str(output)]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=300)
+    return output.read_bytes() if done.returncode == 0 else None
+
+
+def compare(image: bytes, xml: str, folder: Path) -> bool:
+    """Both sign with the same bytes (True), or both refuse."""
+    expected = run_tool(image, xml, folder)
+    if expected is None:
+        with pytest.raises(EnclavizeError):
+            measure_enclave(image, parse_config(xml.encode()))
+        return False
+    unsigned = measure_enclave(image, parse_config(xml.encode()))
+    date = read_signed(expected).sigstruct.date
+    signed = sign_sigstruct(Sigstruct(measurement=unsigned.measurement, date=date), signer())
+    assert b"".join(unsigned.signed_image(signed)) == expected, xml
+    assert remeasure(expected) == signed.mrenclave
+    return True
+
+
+def random_enclave(rng: random.Random) -> bytes:
+    relocations = [
+        (0x2000 + 8 * index, rng.choice((0, 1, 6, 7, 8, 16, 17, 18))) for index in range(rng.randrange(4))
+    ]
+    return Enclave(
+        code=rng.randbytes(rng.choice((2, 100, 4096, 5000))),
+        bss=rng.choice((0, 1, 5000, 20000)),
+        tls_size=rng.choice((0, 0, 1, 37, 4096, 5000)),
+        tls_align=rng.choice((0, 1, 8, 64, 4096)),
+        symbols=[(b"weak", 0x20)] * rng.randrange(2) + [(b"undefined", 0x10)] * (rng.random() < 0.03),
+        relocations=relocations
+        + [(0x1000, 8)] * (rng.random() < 0.03)
+        + [(0x2000, 37)] * (rng.random() < 0.03),
+        sections=[(b".init", 4)] * (rng.random() < 0.03),
+        extras=[
+            Extra(
+                content=rng.randbytes(rng.choice((0, 1, 100, 4095, 4096, 9000))),
+                bss=rng.choice((0, 1, 4096, 9000)),
+                flags=rng.randrange(rng.random() > 0.03, 8),
+                skew=rng.choice((0, 0, 16, 4095)),
+                gap=rng.randrange(3),
+            )
+            for _ in range(rng.randrange(3))
+        ],
+    ).build()
+
+
+def random_config(rng: random.Random) -> dict[str, int]:
+    """Mostly sensible values; one time in ten the order of minima and maxima is left to chance."""
+
+    def pages(limit: int) -> int:
+        return PAGE * rng.randrange(limit)
+
+    choices = {
+        "TCSNum": rng.randrange(1, 9), "TCSMaxNum": rng.randrange(1, 12), "TCSPolicy": rng.randrange(2),
+        "TCSMinPool": rng.randrange(10),
+        "StackMinSize": 0x2000 + pages(8), "StackMaxSize": 0x2000 + pages(60),
+        "HeapMinSize": pages(40), "HeapInitSize": pages(80), "HeapMaxSize": pages(4000),
+        "ReservedMemMinSize": pages(40), "ReservedMemInitSize": pages(80), "ReservedMemMaxSize": pages(400),
+        "ReservedMemExecutable": rng.randrange(2), "UserRegionSize": pages(1 << rng.randrange(1, 20)),
+        "MiscSelect": rng.choice((0, 1, 3, 2**32 - 1)), "MiscMask": rng.choice((0, 1, 2**32 - 2, 2**32 - 1)),
+        "PKRU": rng.randrange(3), "AMX": rng.randrange(3), "EnableAEXNotify": 1, "EnableKSS": 1,
+        "ISVFAMILYID_L": rng.getrandbits(64), "ISVEXTPRODID_H": rng.getrandbits(64),
+        "ProdID": rng.getrandbits(16), "ISVSVN": rng.getrandbits(16), "DisableDebug": 1, "ReleaseType": 1,
+        "IntelSigned": 1, "ProvisionKey": 1, "HW": rng.randrange(17), "LaunchKey": 1,
+    }  # fmt: skip
+    config = {name: value for name, value in choices.items() if rng.random() < 0.3}
+    if rng.random() < 0.25:
+        size = 1 << rng.randrange(20, 40)
+        start = size * rng.randrange(4)
+        image = start + PAGE * rng.randrange(1, max(2, size // PAGE // 2))
+        config |= {"ELRangeSize": size, "ELRangeStartAddress": start, "EnclaveImageAddress": image}
+    return config if rng.random() < 0.1 else sensible(config)
+
+
+def sensible(config: dict[str, int]) -> dict[str, int]:
+    for ordered in (
+        ("HeapMinSize", "HeapInitSize", "HeapMaxSize"),
+        ("ReservedMemMinSize", "ReservedMemInitSize", "ReservedMemMaxSize"),
+        ("StackMinSize", "StackMaxSize"),
+        ("TCSNum", "TCSMaxNum"),
+    ):
+        present = [name for name in ordered if name in config]
+        config |= dict(zip(present, sorted(config[name] for name in present), strict=True))
+    if {"ReservedMemMinSize", "ReservedMemInitSize"} & config.keys():
+        config.setdefault("ReservedMemMaxSize", 0x200000)
+    if "UserRegionSize" in config:
+        config |= {"MiscSelect": 1, "MiscMask": 2**32 - 1}
+    if {"ISVFAMILYID_L", "ISVEXTPRODID_H"} & config.keys():
+        config["EnableKSS"] = 1
+    threads = config.get("TCSMaxNum", config.get("TCSNum", 1))
+    config["TCSMinPool"] = min(config.get("TCSMinPool", 0), threads)
+    return {name: value for name, value in config.items() if name not in {"HW", "LaunchKey"}}
+
+
+def test_random_enclaves_are_signed_alike(tmp_path: Path) -> None:
+    rng = random.Random(226)
+    signed = [compare(random_enclave(rng), as_xml(random_config(rng)), tmp_path) for _ in range(scaled(2000))]
+    assert sum(signed) > len(signed) // 4
+
+
+@pytest.mark.skipif(not LIBOS.exists(), reason="the builtin LibOS is not compiled")
+def test_the_builtin_libos_is_signed_alike(tmp_path: Path) -> None:
+    config = EnclaveConfig(
+        heap_min_size=0, heap_max_size=0, stack_min_size=0x10000, stack_max_size=0x10000,
+        tcs_num=16, tcs_min_pool=15, misc_select=1, disable_debug=1,
+        elrange_start_address=0, elrange_size=2**36, enclave_image_address=0xF00000000,
+    )  # fmt: skip
+    elements = {field.metadata["element"]: getattr(config, field.name) for field in fields(config)}
+    xml = as_xml({name: value for name, value in elements.items() if value is not None})
+    assert compare(LIBOS.read_bytes(), xml, tmp_path)

@@ -1,7 +1,7 @@
 """The change that rune makes to config.json (OCI runtime specification) of a TEE container.
 
-The runelet of the host takes the place of the image's, its options are set, SGX devices are added. Everything
-else is the engine's: hooks, namespaces, seccomp, cgroups. To change a configuration twice is to change it once.
+The runelet of the host takes the place of the image's, its options are set, SGX devices are added. All else
+is the engine's: hooks, namespaces, seccomp, cgroups. To change a configuration twice is to change it once.
 """
 
 from __future__ import annotations

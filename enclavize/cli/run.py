@@ -1,0 +1,128 @@
+"""``enclavize run``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXIT_NOT_STARTED = 125
+"""As ``docker run``: the error is not the program's."""
+
+CONTEXT = {"allow_interspersed_args": False}
+"""Settings of the command: what follows the image is the program's, options too."""
+
+
+class LogLevel(StrEnum):
+    """What the runelet and the LibOS say on standard error."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    DEBUG = "debug"
+    TRACE = "trace"
+
+
+class Network(StrEnum):
+    """A network namespace of its own, or the host's."""
+
+    NONE = "none"
+    HOST = "host"
+
+
+def run(
+    *,
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A TEE image, named as for build.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ARGUMENT]...", help="For the program, if the image allows arguments."),
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Run in simulation, without SGX. It protects nothing.")
+    ] = False,
+    interactive: Annotated[
+        bool, typer.Option("-i", "--interactive", help="Keep standard input open.")
+    ] = False,
+    terminal: Annotated[bool, typer.Option("-t", "--tty", help="Give the program a terminal.")] = False,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("-e", "--env", metavar="NAME[=VALUE]", help="Set a variable, if the image allows it."),
+    ] = None,
+    volume: Annotated[
+        list[str] | None,
+        typer.Option("-v", "--volume", metavar="HOST:PATH[:ro]", help="Give a path, if the image opens it."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the container.")] = None,
+    remove: Annotated[
+        bool, typer.Option("--rm", help="Remove the container at its end. This is always done.")
+    ] = True,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(help="What to say; above 'error' the enclave needs a debug image.")
+    ] = None,
+    signer: Annotated[
+        str | None,
+        typer.Option(metavar="KEY.pub.pem|MRSIGNER", help="Refuse an enclave that another key signed."),
+    ] = None,
+    network: Annotated[Network, typer.Option(help="Network of the container.")] = Network.NONE,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
+    ] = False,
+) -> None:
+    """Run a TEE image in its enclave. Needs runc, and no daemon."""
+    from enclavize.errors import EnclavizeError
+    from enclavize.oci.location import parse_location
+    from enclavize.progress.mode import ProgressMode
+    from enclavize.progress.renderer import reporting
+    from enclavize.rune.run import RunOptions, unpack
+    from enclavize.rune.run import run as run_image
+
+    del remove
+    try:
+        options = RunOptions(
+            image=parse_location(image),
+            arguments=tuple(arguments or ()),
+            environment=tuple(map(_variable, env or ())),
+            volumes=tuple(map(_volume, volume or ())),
+            name=name,
+            simulate=simulate,
+            log_level=log_level.value if log_level else "",
+            mrsigner=_mrsigner(signer) if signer else None,
+            stdin=interactive,
+            terminal=terminal,
+            host_network=network is Network.HOST,
+            insecure=insecure,
+        )
+        with reporting(ProgressMode.AUTO) as reporter:
+            tree = unpack(options, reporter)
+        raise typer.Exit(run_image(options, tree))
+    except EnclavizeError as error:
+        error.exit_code = EXIT_NOT_STARTED
+        raise
+
+
+def _variable(text: str) -> str:
+    """Parse ``NAME=VALUE``, or ``NAME`` with the caller's value, as docker does."""
+    import os
+
+    from enclavize.errors import UsageError
+
+    name, equals, _ = text.partition("=")
+    if not name or "\0" in text:
+        raise UsageError(f"--env {text!r} is not of the form NAME=VALUE")
+    if name.startswith("ENCLAVIZE_"):
+        raise UsageError(f"--env {name}: this name is the runelet's own", hint="see the options of run")
+    return text if equals else f"{name}={os.environ.get(name, '')}"
+
+
+def _volume(text: str) -> tuple[Path, str, bool]:
+    from enclavize.errors import UsageError
+
+    source, _, rest = text.partition(":")
+    path, colon, mode = rest.partition(":")
+    if not source or not path or (colon and mode not in ("ro", "rw")):
+        raise UsageError(f"--volume {text!r} is not of the form HOST:PATH[:ro]")
+    return Path(source), path, mode == "ro"
+
+
+def _mrsigner(text: str) -> bytes:
+    raise NotImplementedError

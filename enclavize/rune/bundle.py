@@ -1,0 +1,103 @@
+"""Bundles of ``enclavize run``: each lives as long as its run.
+
+    <runtime>/bundles/<name>/config.json
+    <runtime>/bundles/<name>/lock       held by the run
+    <runtime>/lock                      held while bundles are made and removed
+    <runtime>/runc/                     runc's state
+
+A run that is killed leaves its bundle without a lock; the next run deletes what is left of that container.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+import subprocess
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import EnclavizeError, UsageError
+from enclavize.oci.storage import storage_errors
+from enclavize.rune.lock import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+_LOCK = "lock"
+STATE = "runc"
+"""Folder of runc's state below the runtime folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A bundle, and the name of its container."""
+
+    path: Path
+    name: str
+
+    def write(self, spec: dict[str, Any]) -> None:
+        """Write config.json."""
+        path = self.path / "config.json"
+        with storage_errors("write", path):
+            path.write_text(json.dumps(spec))
+
+
+def runtime_folder() -> Path:
+    """Return the folder, this user's alone, for what need not outlive a reboot. Raises EnclavizeError."""
+    uid = os.geteuid()
+    chosen = os.environ.get("XDG_RUNTIME_DIR")
+    if uid == 0:
+        folder = Path("/run/enclavize")
+    elif chosen:
+        folder = Path(chosen) / "enclavize"
+    else:
+        folder = Path(tempfile.gettempdir()) / f"enclavize-{uid}"
+    with storage_errors("make", folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or status.st_mode & 0o022:
+        raise EnclavizeError(
+            f"{folder} is not a folder of this user alone", hint="set XDG_RUNTIME_DIR to one"
+        )
+    return folder
+
+
+@contextmanager
+def temporary_bundle(runtime: Path, runc: str, name: str | None) -> Iterator[Bundle]:
+    """Make an empty bundle for a container ``name`` (or one that is made up); remove it when the block ends.
+
+    Raises UsageError if the name is malformed or in use.
+    """
+    if name is not None and not _NAME.fullmatch(name):
+        raise UsageError(f"--name {name!r}: letters, digits, '.', '_' and '-' are allowed, 63 at most")
+    name = name or f"enclavize-{secrets.token_hex(6)}"
+    path = runtime / "bundles" / name
+    with ExitStack() as stack:
+        with storage_errors("make", path), locked(runtime / "lock"):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            _remove_abandoned(runtime, runc)
+            if path.exists():
+                raise UsageError(f"a container named {name} runs already", hint="choose another --name")
+            path.mkdir(mode=0o700)
+            stack.callback(shutil.rmtree, path, ignore_errors=True)
+            stack.enter_context(locked(path / _LOCK))
+        yield Bundle(path=path, name=name)
+
+
+def _remove_abandoned(runtime: Path, runc: str) -> None:
+    """Delete containers and bundles of runs that were killed."""
+    for path in (runtime / "bundles").iterdir():
+        with suppress(BlockingIOError), locked(path / _LOCK, wait=False):
+            subprocess.run(
+                [runc, "--root", runtime / STATE, "delete", "--force", path.name],
+                stdin=subprocess.DEVNULL, capture_output=True, check=False,
+            )  # fmt: skip
+            shutil.rmtree(path)

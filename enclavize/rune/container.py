@@ -1,0 +1,116 @@
+"""The container that ``enclavize run`` makes around a TEE image: config.json of the OCI runtime spec.
+
+It is docker's default container with less in it: the enclave brings its own /proc, /sys, /dev and /tmp, so
+the runelet gets no capabilities, a read-only root, and no network of the host unless it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enclavize.rune.seccomp import SECCOMP_PROFILE
+from enclavize.tee.layout import ENTRYPOINT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
+_NO_SUID_EXEC_DEV = ["nosuid", "noexec", "nodev"]
+_MASKED_PATHS = (
+    "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/scsi",
+    "/proc/sched_debug", "/proc/timer_list", "/proc/timer_stats",
+)  # fmt: skip
+_READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BindMount:
+    """A file or folder of the host, seen at ``destination`` in the container."""
+
+    source: Path
+    destination: str
+    read_only: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """What the caller chooses. ``rootless``: the uid and gid that become root in a user namespace."""
+
+    name: str
+    rootfs: Path
+    arguments: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    volumes: tuple[BindMount, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    terminal: bool = False
+    host_network: bool = False
+    rootless: tuple[int, int] | None = None
+
+
+def container_spec(container: Container) -> dict[str, Any]:
+    """Return the configuration, as rune expects it from an engine."""
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": container.terminal,
+            "user": {"uid": 0, "gid": 0},
+            "args": [ENTRYPOINT, *container.arguments],
+            "env": list(container.environment),
+            "cwd": "/",
+            "capabilities": {name: [] for name in _CAPABILITY_SETS},
+            "noNewPrivileges": True,
+        },
+        "root": {"path": str(container.rootfs), "readonly": True},
+        "hostname": container.name[:64],
+        "mounts": [*_system_mounts(), *map(_bind_mount, container.volumes)],
+        "annotations": dict(container.annotations),
+        "linux": _linux(container),
+    }
+
+
+def _system_mounts() -> list[dict[str, Any]]:
+    return [
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": _NO_SUID_EXEC_DEV},
+        {
+            "destination": "/dev",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+        },
+        {
+            "destination": "/dev/pts",
+            "type": "devpts",
+            "source": "devpts",
+            "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+        },
+    ]
+
+
+def _bind_mount(volume: BindMount) -> dict[str, Any]:
+    return {
+        "destination": volume.destination,
+        "type": "bind",
+        "source": str(volume.source),
+        "options": ["rbind", "rprivate", "nosuid", "nodev", "ro" if volume.read_only else "rw"],
+    }
+
+
+def _linux(container: Container) -> dict[str, Any]:
+    namespaces = ["pid", "mount", "ipc", "uts"]
+    if not container.host_network:
+        namespaces.append("network")
+    linux: dict[str, Any] = {
+        "maskedPaths": list(_MASKED_PATHS),
+        "readonlyPaths": list(_READ_ONLY_PATHS),
+        "seccomp": SECCOMP_PROFILE,
+    }
+    if container.rootless is None:
+        linux["cgroupsPath"] = f"/enclavize/{container.name}"
+        linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+    else:
+        uid, gid = container.rootless
+        namespaces.append("user")
+        linux["uidMappings"] = [{"containerID": 0, "hostID": uid, "size": 1}]
+        linux["gidMappings"] = [{"containerID": 0, "hostID": gid, "size": 1}]
+    return {**linux, "namespaces": [{"type": kind} for kind in namespaces]}

@@ -1,0 +1,118 @@
+"""``enclavize run``: from a reference to a running container, without any daemon."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enclavize.errors import EnclavizeError, UsageError
+from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
+from enclavize.rune.container import BindMount, Container, container_spec
+from enclavize.rune.create import prepare_bundle
+from enclavize.rune.runc import find_runc
+from enclavize.rune.settings import load_settings
+from enclavize.rune.store import unpacked_image
+from enclavize.rune.supervise import run_container
+from enclavize.tee.description import parse_description
+from enclavize.tee.layout import DESCRIPTION, ROOT
+
+if TYPE_CHECKING:
+    from enclavize.libos.base import Policy
+    from enclavize.oci.location import Location
+    from enclavize.progress import Reporter
+
+_USER_NAMESPACE_SWITCHES = (
+    "/proc/sys/kernel/unprivileged_userns_clone",
+    "/proc/sys/user/max_user_namespaces",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What the user asks for. ``volumes`` are (host path, container path, read-only)."""
+
+    image: Location
+    arguments: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    volumes: tuple[tuple[Path, str, bool], ...] = ()
+    name: str | None = None
+    simulate: bool = False
+    log_level: str = ""
+    mrsigner: bytes | None = None
+    stdin: bool = False
+    terminal: bool = False
+    host_network: bool = False
+    insecure: bool = False
+
+
+def unpack(options: RunOptions, reporter: Reporter) -> Path:
+    """Make the image's tree ready, once for each image. Raises EnclavizeError."""
+    from enclavize.oci.cache import BlobCache, default_cache_root
+
+    cache = BlobCache(default_cache_root())
+    return unpacked_image(options.image, cache=cache, insecure=options.insecure, reporter=reporter)
+
+
+def run(options: RunOptions, tree: Path) -> int:
+    """Run the image unpacked at ``tree`` to its end; return its exit code. Raises EnclavizeError."""
+    runc = find_runc()
+    policy = parse_description((tree / ROOT / DESCRIPTION).read_bytes()).policy
+    settings = load_settings()
+    if options.mrsigner:
+        settings = replace(settings, mrsigners=(options.mrsigner,))
+    runtime = runtime_folder()
+    with temporary_bundle(runtime, runc, options.name) as bundle:
+        container = Container(
+            name=bundle.name,
+            rootfs=tree,
+            arguments=options.arguments,
+            environment=options.environment,
+            volumes=bind_mounts(options, policy),
+            annotations=(("enclave.runtime.loglevel", options.log_level),) if options.log_level else (),
+            terminal=options.terminal,
+            host_network=options.host_network,
+            rootless=_rootless(),
+        )
+        bundle.write(container_spec(container))
+        prepare_bundle(bundle.path, settings, simulation_asked=options.simulate)
+        return run_container(
+            runc, runtime / STATE, bundle.path, bundle.name, stdin=options.stdin, terminal=options.terminal
+        )
+
+
+def bind_mounts(options: RunOptions, policy: Policy) -> tuple[BindMount, ...]:
+    """Compare the volumes with those that the image opens. Raises UsageError."""
+    return tuple(_bind_mount(*volume, policy) for volume in options.volumes)
+
+
+def _bind_mount(source: Path, destination: str, read_only: bool, policy: Policy) -> BindMount:
+    path = posixpath.normpath(destination)
+    if not path.startswith("/"):
+        raise UsageError(f"--volume {destination}: the path in the container must be absolute")
+    if not source.exists():
+        raise UsageError(f"--volume {source}: there is no such file or folder")
+    for volume in policy.volumes:
+        if path == volume.path or path.startswith(f"{volume.path}/"):
+            return BindMount(
+                source=source.absolute(), destination=path, read_only=read_only or volume.read_only
+            )
+    opened = ", ".join(volume.path for volume in policy.volumes) or "none"
+    raise UsageError(
+        f"--volume {destination}: the image does not open this path to the host (it opens: {opened})",
+        hint=f"build it with --volume {destination}",
+    )
+
+
+def _rootless() -> tuple[int, int] | None:
+    if os.geteuid() == 0:
+        return None
+    for switch in _USER_NAMESPACE_SWITCHES:
+        path = Path(switch)
+        if path.exists() and path.read_text().strip() == "0":
+            raise EnclavizeError(
+                f"this kernel gives users no user namespaces ({switch} is 0)", hint="run as root"
+            )
+    return os.geteuid(), os.getegid()

@@ -11,7 +11,7 @@
 
 struct host_data {
     struct verity_file verity;
-    int64_t handle;
+    int handle;
     uint32_t readers; /* of the handle, now */
     bool reported;
     uint64_t next_block; /* where a sequential reader goes on; a hint */
@@ -94,7 +94,7 @@ static int64_t hold(struct host_data *data) {
         }
         result = host_data_open(data->path, data->path_length);
         if (result >= 0) {
-            data->handle = result;
+            data->handle = (int)result;
             handles.count++;
             link_handle(data);
         }
@@ -132,26 +132,6 @@ int64_t data_open(struct host_data *data) {
     return result;
 }
 
-/* As many bytes as asked for, or fewer where the host's file ends. */
-static int64_t fetch(struct host_data *data, uint64_t offset, uint8_t *to, size_t length) {
-    size_t done = 0;
-    while (done < length) {
-        size_t part = length - done < EXCHANGE_DATA_SIZE ? length - done : EXCHANGE_DATA_SIZE;
-        int64_t got = host_data_read(data->handle, offset + done, to + done, part);
-        if (got == -EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return got;
-        }
-        if (got == 0) {
-            break;
-        }
-        done += (size_t)got;
-    }
-    return (int64_t)done;
-}
-
 /* Fetches and verifies whole blocks. Where they reach the end of the file, `to` must have room for one byte more: it
  * catches a file that has grown. */
 static int64_t load(struct host_data *data, uint64_t block, uint8_t *to, size_t length) {
@@ -160,7 +140,7 @@ static int64_t load(struct host_data *data, uint64_t block, uint8_t *to, size_t 
     if (result < 0) {
         return result;
     }
-    result = fetch(data, block * BLOCK_SIZE, to, length + (at_end ? 1 : 0));
+    result = host_data_read(data->handle, block * BLOCK_SIZE, to, length + (at_end ? 1 : 0));
     let_go(data);
     if (result < 0) {
         return refuse(data, -EIO, "the host cannot read the file");

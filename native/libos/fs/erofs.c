@@ -1,6 +1,7 @@
 #include "erofs.h"
 
 #include "../boundary.h"
+#include "inode.h"
 
 #define SUPERBLOCK_OFFSET 1024U
 #define SUPERBLOCK_MAGIC 0xE0F5E1E2U
@@ -13,9 +14,6 @@
 #define CHUNKED_SIZE_MAX (1ULL << 43)
 #define INDEX_BITS 16U
 
-#define S_IFMT 0170000U
-#define S_IFDIR 0040000U
-#define S_IFREG 0100000U
 
 static struct verity_file image;
 static bool reported;

@@ -1,0 +1,152 @@
+#include "call_support.h"
+
+int64_t path_from_user(user_address from, char **path) {
+    *path = buffer_take(&path_buffers);
+    if (*path == NULL) {
+        return -ENOMEM;
+    }
+    int64_t result = strncpy_from_user(*path, from, PATH_BUFFER_SIZE);
+    if (result < 0) {
+        buffer_give(&path_buffers, *path);
+        *path = NULL;
+        return result;
+    }
+    return 0;
+}
+
+int64_t at_begin(int64_t descriptor, user_address from, uint32_t flags, struct place *place) {
+    char *path;
+    struct inode *start;
+    int64_t result = path_from_user(from, &path);
+    if (result < 0) {
+        return result;
+    }
+    result = start_of(descriptor, path, &start);
+    if (result == 0) {
+        namespace_lock();
+        result = path_walk(start, path, flags, place);
+        if (result < 0) {
+            namespace_unlock();
+        }
+        inode_put(start);
+    }
+    buffer_give(&path_buffers, path);
+    return result;
+}
+
+void at_end(struct place *place) {
+    place_release(place);
+    namespace_unlock();
+}
+
+int64_t install(struct file *file, bool close_on_exec) {
+    int64_t result = descriptor_add(file, 0, close_on_exec);
+    if (result < 0) {
+        file_put(file);
+    }
+    return result;
+}
+
+/* Small transfers need no large buffer. */
+static struct buffer_pool *pool_for(uint64_t length) {
+    return length <= PATH_BUFFER_SIZE ? &path_buffers : &data_buffers;
+}
+
+static size_t piece_of(uint64_t length) {
+    return length < EXCHANGE_DATA_SIZE ? (size_t)length : EXCHANGE_DATA_SIZE;
+}
+
+#define TRANSFER_MAX 0x7FFFF000ULL /* MAX_RW_COUNT of Linux */
+
+static int64_t read_pieces(struct file *file, user_address to, uint64_t length, uint64_t *offset) {
+    struct buffer_pool *pool = pool_for(length);
+    void *buffer = buffer_take(pool);
+    if (buffer == NULL) {
+        return -ENOMEM;
+    }
+    uint64_t done = 0;
+    int64_t result;
+    do {
+        size_t part = piece_of(length - done);
+        uint64_t before = *offset;
+        result = file->operations->read(file, buffer, part, offset);
+        if (result <= 0) {
+            break;
+        }
+        if (copy_to_user(to + done, buffer, (size_t)result) < 0) {
+            *offset = before;
+            result = -EFAULT;
+            break;
+        }
+        done += (uint64_t)result;
+        if ((size_t)result < part) {
+            break;
+        }
+    } while (done < length && !file->operations->stream);
+    buffer_give(pool, buffer);
+    return done > 0 ? (int64_t)done : result;
+}
+
+static int64_t write_pieces(struct file *file, user_address from, uint64_t length, uint64_t *offset) {
+    struct buffer_pool *pool = pool_for(length);
+    void *buffer = buffer_take(pool);
+    if (buffer == NULL) {
+        return -ENOMEM;
+    }
+    uint64_t done = 0;
+    int64_t result;
+    do {
+        size_t part = piece_of(length - done);
+        result = copy_from_user(buffer, from + done, part);
+        if (result == 0) {
+            result = file->operations->write(file, buffer, part, offset);
+        }
+        if (result <= 0) {
+            break;
+        }
+        done += (uint64_t)result;
+        if ((size_t)result < part) {
+            break;
+        }
+    } while (done < length);
+    buffer_give(pool, buffer);
+    return done > 0 ? (int64_t)done : result;
+}
+
+typedef int64_t transfer(struct file *file, user_address address, uint64_t length, uint64_t *offset);
+
+/* With the file's own position, calls on one open file take turns; streams have none. */
+static int64_t with_position(struct file *file, transfer *pieces, user_address address, uint64_t length, uint64_t *offset) {
+    length = length < TRANSFER_MAX ? length : TRANSFER_MAX;
+    if (offset != NULL) {
+        return pieces(file, address, length, offset);
+    }
+    if (file->operations->stream) {
+        uint64_t none = 0;
+        return pieces(file, address, length, &none);
+    }
+    mutex_lock(&file->position_lock);
+    int64_t result = pieces(file, address, length, &file->position);
+    mutex_unlock(&file->position_lock);
+    return result;
+}
+
+int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64_t *offset) {
+    if (!is_readable(file)) {
+        return -EBADF;
+    }
+    if (file->operations->read == NULL) {
+        return is_directory(file->inode) ? -EISDIR : -EINVAL;
+    }
+    return with_position(file, read_pieces, to, length, offset);
+}
+
+int64_t write_from_user(struct file *file, user_address from, uint64_t length, uint64_t *offset) {
+    if (!is_writable(file)) {
+        return -EBADF;
+    }
+    if (file->operations->write == NULL) {
+        return -EINVAL;
+    }
+    return with_position(file, write_pieces, from, length, offset);
+}

@@ -1,0 +1,41 @@
+/* What the handlers of the file system's calls share. */
+#ifndef ENCLAVIZE_FS_CALL_SUPPORT_H
+#define ENCLAVIZE_FS_CALL_SUPPORT_H
+
+#include "../syscalls.h"
+#include "buffer.h"
+#include "open.h"
+
+#define AT_SYMLINK_NOFOLLOW 0x100U
+#define AT_EACCESS 0x200U
+#define AT_REMOVEDIR 0x200U
+#define AT_SYMLINK_FOLLOW 0x400U
+#define AT_NO_AUTOMOUNT 0x800U
+#define AT_EMPTY_PATH 0x1000U
+#define AT_STATX_SYNC_TYPE 0x6000U
+
+/* A path from the application; give it back with buffer_give(&path_buffers, path). -EFAULT, -ENAMETOOLONG, -ENOMEM. */
+int64_t path_from_user(user_address from, char **path);
+
+/* Walks a path of the application. 0: the namespace lock is held and `place` is filled, until at_end(). */
+int64_t at_begin(int64_t descriptor, user_address path, uint32_t walk_flags, struct place *place);
+void at_end(struct place *place);
+
+/* Flags of the *at calls to flags of a walk. */
+static inline uint32_t walk_flags(uint64_t flags) {
+    return ((flags & AT_SYMLINK_NOFOLLOW) ? 0 : WALK_FOLLOW) | ((flags & AT_EMPTY_PATH) ? WALK_EMPTY : 0);
+}
+
+/* The file behind a descriptor, with a count; NULL: EBADF. */
+static inline struct file *file_at(const struct arguments *arguments, uint32_t index) {
+    return file_of_descriptor((int)arguments->at[index]);
+}
+
+/* Makes a descriptor of a fresh file; on failure the file is put. */
+int64_t install(struct file *file, bool close_on_exec);
+
+/* One piece of a read or write between a file and the application. `offset` NULL: the file's own position. */
+int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64_t *offset);
+int64_t write_from_user(struct file *file, user_address from, uint64_t length, uint64_t *offset);
+
+#endif

@@ -1,0 +1,156 @@
+#include "file.h"
+
+#include "path.h"
+
+static const struct file_operations directory_operations = {0};
+static const struct file_operations path_operations = {0}; /* O_PATH: nothing but the inode */
+
+static struct file *allocate_file(struct inode *inode, uint32_t flags) {
+    struct file *file = allocate(sizeof(struct file));
+    if (file != NULL) {
+        file->inode = inode_get(inode);
+        file->flags = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_CLOEXEC);
+        file->references = 1;
+    }
+    return file;
+}
+
+static void free_file(struct file *file) {
+    inode_put(file->inode);
+    inode_put(file->directory);
+    release(file->name, file->name_length);
+    release(file, sizeof(struct file));
+}
+
+int64_t file_create(struct inode *inode, uint32_t flags, struct file **created) {
+    struct file *file = allocate_file(inode, flags);
+    if (file == NULL) {
+        return -ENOMEM;
+    }
+    file->operations = (flags & O_PATH) ? &path_operations : &directory_operations;
+    int64_t result = 0;
+    if ((flags & O_PATH) == 0) {
+        result = inode->operations->open != NULL ? inode->operations->open(inode, file) : -ENXIO;
+    }
+    if (result < 0) {
+        free_file(file);
+        return result;
+    }
+    file->flags &= ~O_TRUNC;
+    *created = file;
+    return 0;
+}
+
+static void anonymous_unused(struct inode *inode) {
+    release(inode->name, inode->name_length + 1);
+    release(inode, sizeof(struct inode));
+}
+
+static const struct inode_operations anonymous_operations = {.unused = anonymous_unused};
+static const struct file_system anonymous_file_system = {.type = "anon_inodefs", .magic = 0x09041934, .device = 0x0E};
+
+int64_t file_create_anonymous(
+    const struct file_operations *operations, const char *kind, uint32_t mode, uint32_t flags, void *state, struct file **created) {
+    struct inode *inode = allocate(sizeof(struct inode));
+    if (inode == NULL) {
+        return -ENOMEM;
+    }
+    inode->operations = &anonymous_operations;
+    inode->file_system = &anonymous_file_system;
+    inode->references = 1;
+    inode->mode = mode;
+    inode->uid = process.uid;
+    inode->gid = process.gid;
+    inode->links = 1;
+    inode->number = new_inode_number();
+    inode->atime = inode->mtime = inode->ctime = time_now();
+    char text[64];
+    size_t length = format_text(text, sizeof(text), "%s:[%llu]", kind, (unsigned long long)inode->number);
+    inode->name = allocate(length + 1);
+    struct file *file = NULL;
+    if (inode->name != NULL) {
+        memcpy(inode->name, text, length);
+        inode->name_length = length;
+        file = allocate_file(inode, flags);
+    }
+    inode_put(inode);
+    if (file == NULL) {
+        return -ENOMEM;
+    }
+    file->operations = operations;
+    file->state = state;
+    *created = file;
+    return 0;
+}
+
+void file_get(struct file *file) {
+    __atomic_fetch_add(&file->references, 1, __ATOMIC_RELAXED);
+}
+
+void file_put(struct file *file) {
+    if (file == NULL || __atomic_sub_fetch(&file->references, 1, __ATOMIC_ACQ_REL) != 0) {
+        return;
+    }
+    if (file->operations->release != NULL) {
+        file->operations->release(file);
+    }
+    free_file(file);
+}
+
+void file_describe(struct file *file, struct file_facts *facts) {
+    const struct inode *inode = file->inode;
+    *facts = (struct file_facts){
+        .device = inode->file_system->device,
+        .inode = inode->number,
+        .size = __atomic_load_n(&inode->size, __ATOMIC_ACQUIRE),
+        .mode = inode->mode,
+        .uid = inode->uid,
+        .gid = inode->gid,
+        .zeros = (inode->mode & S_IFMT) == S_IFCHR && inode->rdev == ((1U << 8) | 5U),
+        .forbids_exec = inode->file_system->forbids_exec,
+    };
+}
+
+int64_t file_path(struct file *file, char *buffer, size_t size) {
+    namespace_lock();
+    const struct inode *inode = file->inode;
+    struct inode *directory = file->directory;
+    struct name name = {.bytes = file->name, .length = file->name_length};
+    int64_t result;
+    size_t start = 0;
+    if (is_directory(inode)) {
+        directory = file->inode;
+        name = (struct name){0};
+    }
+    if (directory != NULL) {
+        result = path_of(directory, name, buffer, size, &start);
+        if (result > 0) {
+            memmove(buffer, buffer + start, (size_t)result + 1);
+        }
+    } else if (inode->name_length + 1 <= size) {
+        memcpy(buffer, inode->name, inode->name_length);
+        buffer[inode->name_length] = '\0';
+        result = (int64_t)inode->name_length;
+    } else {
+        result = -ENAMETOOLONG;
+    }
+    namespace_unlock();
+    return result;
+}
+
+enum { PROT_WRITE_BIT = 2, PROT_EXEC_BIT = 4, MAP_SHARED_BIT = 1 };
+
+int64_t file_check_mapping(struct file *file, int protection, int flags) {
+    if (file->flags & O_PATH) {
+        return -EBADF;
+    }
+    if (!is_readable(file) || ((flags & MAP_SHARED_BIT) && (protection & PROT_WRITE_BIT) && !is_writable(file))) {
+        return -EACCES;
+    }
+    struct file_facts facts;
+    file_describe(file, &facts);
+    if (!is_regular(file->inode) && !facts.zeros) {
+        return -ENODEV;
+    }
+    return (protection & PROT_EXEC_BIT) && facts.forbids_exec ? -EPERM : 0;
+}

@@ -1,0 +1,91 @@
+/*
+ * Open files and descriptors.
+ */
+#ifndef ENCLAVIZE_FS_FILE_H
+#define ENCLAVIZE_FS_FILE_H
+
+#include "inode.h"
+#include "vfs.h"
+
+/* open flags (Linux, include/uapi/asm-generic/fcntl.h, x86-64). */
+#define O_RDONLY 0U
+#define O_WRONLY 01U
+#define O_RDWR 02U
+#define O_ACCMODE 03U
+#define O_CREAT 0100U
+#define O_EXCL 0200U
+#define O_NOCTTY 0400U
+#define O_TRUNC 01000U
+#define O_APPEND 02000U
+#define O_NONBLOCK 04000U
+#define O_DIRECT 040000U
+#define O_LARGEFILE 0100000U
+#define O_DIRECTORY 0200000U
+#define O_NOFOLLOW 0400000U
+#define O_NOATIME 01000000U
+#define O_CLOEXEC 02000000U
+#define O_PATH 010000000U
+#define O_TMPFILE 020200000U
+
+#define AT_FDCWD (-100)
+
+struct poller;
+
+/* A NULL entry means: this kind of file cannot do it. Buffers are LibOS memory. read and write move *offset on. */
+struct file_operations {
+    int64_t (*read)(struct file *file, void *to, size_t length, uint64_t *offset);
+    int64_t (*write)(struct file *file, const void *from, size_t length, uint64_t *offset);
+    uint32_t (*poll)(struct file *file, struct poller *poller); /* events that hold now; NULL: always readable and writable */
+    int64_t (*ioctl)(struct file *file, uint32_t request, user_address argument);
+    int64_t (*allocate)(struct file *file, uint32_t mode, uint64_t offset, uint64_t length);
+    int64_t (*sync)(struct file *file);
+    void (*release)(struct file *file);
+    bool stream; /* no offsets: lseek and pread give ESPIPE */
+};
+
+struct file {
+    const struct file_operations *operations;
+    struct inode *inode;
+    uint32_t references;
+    uint32_t flags; /* access mode and status flags */
+    struct mutex position_lock;
+    uint64_t position;
+    void *state;             /* of the kind of file */
+    struct inode *directory; /* where it was opened; NULL: no name, or a directory, which knows its place by itself */
+    char *name;
+    size_t name_length;
+};
+
+static inline bool is_readable(const struct file *file) {
+    return (file->flags & O_PATH) == 0 && (file->flags & O_ACCMODE) != O_WRONLY;
+}
+static inline bool is_writable(const struct file *file) {
+    return (file->flags & O_PATH) == 0 && (file->flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* An open file of `inode`, which calls the inode's open operation unless O_PATH is set. The namespace lock is held. */
+int64_t file_create(struct inode *inode, uint32_t flags, struct file **file);
+
+/* A file that has no name: pipes, events, epoll. Takes no lock. */
+int64_t file_create_anonymous(
+    const struct file_operations *operations, const char *kind, uint32_t mode, uint32_t flags, void *state, struct file **file);
+
+/* Descriptors. */
+#define DESCRIPTORS_MAX 65536U
+
+/* The lowest free descriptor from `lowest` on; takes the caller's count over. -EMFILE, -ENOMEM: the count is still the caller's. */
+int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec);
+/* At exactly this number; what was there is closed. */
+int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec);
+int64_t descriptor_close(int64_t descriptor);
+/* -EBADF, or whether FD_CLOEXEC is set. */
+int64_t descriptor_flags(int64_t descriptor);
+int64_t descriptor_set_flags(int64_t descriptor, bool close_on_exec);
+/* The first descriptor in use from `from` on, or -1. */
+int64_t descriptor_next(int64_t from);
+
+/* RLIMIT_NOFILE. */
+void descriptors_set_limit(uint64_t limit);
+uint64_t descriptors_limit(void);
+
+#endif

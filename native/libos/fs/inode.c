@@ -1,0 +1,75 @@
+#include "inode.h"
+
+static struct mutex lock;
+
+void namespace_lock(void) {
+    mutex_lock(&lock);
+}
+
+void namespace_unlock(void) {
+    mutex_unlock(&lock);
+}
+
+struct inode *inode_get(struct inode *inode) {
+    __atomic_fetch_add(&inode->references, 1, __ATOMIC_RELAXED);
+    return inode;
+}
+
+void inode_put(struct inode *inode) {
+    if (inode != NULL && __atomic_sub_fetch(&inode->references, 1, __ATOMIC_ACQ_REL) == 0) {
+        inode->operations->unused(inode);
+    }
+}
+
+int64_t inode_place(struct inode *directory, struct inode *parent, struct name name) {
+    char *copy = NULL;
+    if (parent != NULL) {
+        copy = allocate(name.length + 1);
+        if (copy == NULL) {
+            return -ENOMEM;
+        }
+        memcpy(copy, name.bytes, name.length);
+        inode_get(parent);
+    }
+    release(directory->name, directory->name_length + 1);
+    inode_put(directory->parent);
+    directory->parent = parent;
+    directory->name = copy;
+    directory->name_length = parent != NULL ? name.length : 0;
+    return 0;
+}
+
+struct timespec time_now(void) {
+    uint64_t now = clock_now_ns(CLOCK_REALTIME);
+    return (struct timespec){.seconds = (int64_t)(now / NS_PER_SECOND), .nanoseconds = (int64_t)(now % NS_PER_SECOND)};
+}
+
+uint64_t new_inode_number(void) {
+    static uint64_t last = 1ULL << 40; /* above every nid of the image */
+    return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+}
+
+static bool in_group(uint32_t gid) {
+    bool member = gid == process.gid;
+    for (uint32_t at = 0; at < process.group_count && !member; at++) {
+        member = process.groups[at] == gid;
+    }
+    return member;
+}
+
+/* generic_permission() of Linux: uid 0 may do all, but execute a file only if somebody may. */
+int64_t inode_access(const struct inode *inode, uint32_t wanted) {
+    if ((wanted & MAY_WRITE) != 0 && inode->file_system->read_only && (is_regular(inode) || is_directory(inode) || is_link(inode))) {
+        return -EROFS;
+    }
+    if (process.uid == 0) {
+        bool allowed = (wanted & MAY_EXECUTE) == 0 || is_directory(inode) || (inode->mode & 0111) != 0;
+        return allowed ? 0 : -EACCES;
+    }
+    uint32_t shift = inode->uid == process.uid ? 6 : in_group(inode->gid) ? 3 : 0;
+    return (wanted & ~(inode->mode >> shift) & 7) == 0 ? 0 : -EACCES;
+}
+
+bool is_owner(const struct inode *inode) {
+    return process.uid == 0 || process.uid == inode->uid;
+}

@@ -1,0 +1,134 @@
+/*
+ * Inodes: what a name leads to. Four kinds of file system provide them: the tree (measured image and memory), synthetic files, devices
+ * and streams that have no name, and volumes.
+ *
+ * One lock, the namespace lock, guards names, the parents of directories, and attributes. Functions below want it held unless they say
+ * otherwise. It may be held during OCALLs but never while application memory is touched.
+ */
+#ifndef ENCLAVIZE_FS_INODE_H
+#define ENCLAVIZE_FS_INODE_H
+
+#include "../libos.h"
+#include "erofs.h"
+
+/* File types and permissions (Linux, include/uapi/linux/stat.h). */
+#define S_IFMT 0170000U
+#define S_IFSOCK 0140000U
+#define S_IFLNK 0120000U
+#define S_IFREG 0100000U
+#define S_IFBLK 0060000U
+#define S_IFDIR 0040000U
+#define S_IFCHR 0020000U
+#define S_IFIFO 0010000U
+#define S_ISUID 04000U
+#define S_ISGID 02000U
+#define S_ISVTX 01000U
+#define PERMISSION_BITS 07777U
+
+struct inode;
+struct file;
+
+struct name {
+    const char *bytes;
+    size_t length;
+};
+
+struct file_system {
+    const char *type;   /* as in /proc/filesystems */
+    uint32_t magic;     /* statfs f_type */
+    uint32_t device;    /* st_dev */
+    bool read_only;
+    bool forbids_exec;
+};
+
+/* Takes one directory entry; false: no room, stop. `cookie` leads to the entry after it. */
+typedef bool entry_sink(void *context, struct name name, uint64_t number, uint32_t mode, uint64_t cookie);
+
+/* Which attributes to change. */
+enum attribute { ATTRIBUTE_MODE = 1, ATTRIBUTE_UID = 2, ATTRIBUTE_GID = 4, ATTRIBUTE_ATIME = 8, ATTRIBUTE_MTIME = 16 };
+
+struct attributes {
+    uint32_t which;
+    uint32_t mode;
+    uint32_t uid;
+    uint32_t gid;
+    struct timespec atime;
+    struct timespec mtime;
+};
+
+/* What to create. */
+struct creation {
+    uint32_t mode; /* with type */
+    uint64_t rdev;
+    const char *target; /* symbolic links */
+};
+
+/* A NULL entry means: this kind of file cannot do it. Permissions, types and names are checked before. */
+struct inode_operations {
+    int64_t (*lookup)(struct inode *directory, struct name name, struct inode **found);
+    int64_t (*list)(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context); /* no `.` and `..`; cookies from 0 */
+    int64_t (*create)(struct inode *directory, struct name name, const struct creation *creation, struct inode **created);
+    int64_t (*link)(struct inode *directory, struct name name, struct inode *inode);
+    int64_t (*unlink)(struct inode *directory, struct name name, struct inode *inode); /* directories too: -ENOTEMPTY */
+    int64_t (*rename)(struct inode *from, struct name from_name, struct inode *inode, struct inode *to, struct name to_name);
+    int64_t (*read_link)(struct inode *link, char *to, size_t size); /* length; not NUL-terminated */
+    int64_t (*jump)(struct inode *link, struct inode **target);      /* magic links of /proc: straight to an inode */
+    int64_t (*open)(struct inode *inode, struct file *file);         /* sets file->operations */
+    int64_t (*refresh)(struct inode *inode);                         /* bring attributes up to date */
+    int64_t (*change)(struct inode *inode, const struct attributes *attributes);
+    int64_t (*truncate)(struct inode *inode, uint64_t size);
+    int64_t (*next_xattr)(struct inode *inode, uint64_t *position, struct erofs_xattr *xattr);
+    void (*unused)(struct inode *inode); /* the last count is gone; any lock state */
+};
+
+struct inode {
+    const struct inode_operations *operations;
+    const struct file_system *file_system;
+    uint32_t references;
+    uint32_t mode;
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t links;
+    bool covered; /* something is mounted on one of its names */
+    uint64_t number;
+    uint64_t size;
+    uint64_t rdev;
+    struct timespec atime, mtime, ctime;
+    /* Directories: where they are now. NULL for the root, and for directories that were removed. */
+    struct inode *parent;
+    char *name;
+    size_t name_length;
+};
+
+void namespace_lock(void);
+void namespace_unlock(void);
+
+struct inode *inode_get(struct inode *inode); /* needs no lock */
+void inode_put(struct inode *inode);          /* needs no lock; NULL is fine */
+
+/* Sets where a directory is. -ENOMEM. NULL parent: nowhere. */
+int64_t inode_place(struct inode *directory, struct inode *parent, struct name name);
+
+static inline bool is_directory(const struct inode *inode) {
+    return (inode->mode & S_IFMT) == S_IFDIR;
+}
+static inline bool is_regular(const struct inode *inode) {
+    return (inode->mode & S_IFMT) == S_IFREG;
+}
+static inline bool is_link(const struct inode *inode) {
+    return (inode->mode & S_IFMT) == S_IFLNK;
+}
+
+static inline bool name_equals(struct name one, struct name other) {
+    return one.length == other.length && memcmp(one.bytes, other.bytes, one.length) == 0;
+}
+
+struct timespec time_now(void);
+uint64_t new_inode_number(void);
+
+/* Permission to read, write, execute or search for the measured user: 0 or -EACCES, -EROFS. */
+enum access { MAY_EXECUTE = 1, MAY_WRITE = 2, MAY_READ = 4 };
+int64_t inode_access(const struct inode *inode, uint32_t wanted);
+bool is_owner(const struct inode *inode);
+
+#endif

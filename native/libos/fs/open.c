@@ -1,0 +1,119 @@
+#include "open.h"
+
+uint32_t file_mode_mask = 022;
+
+int64_t start_of(int64_t descriptor, const char *path, struct inode **start) {
+    *start = NULL;
+    if (path[0] == '/' || (int32_t)descriptor == AT_FDCWD) {
+        return 0;
+    }
+    struct file *file = file_of_descriptor((int32_t)descriptor);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    *start = inode_get(file->inode);
+    file_put(file);
+    return 0;
+}
+
+int64_t may_create(const struct place *place) {
+    const struct inode *parent = place->parent;
+    if (parent->operations->create == NULL) {
+        return parent->file_system->read_only ? -EROFS : -EACCES;
+    }
+    if (parent->links == 0) {
+        return -ENOENT; /* the directory was removed */
+    }
+    return inode_access(parent, MAY_WRITE | MAY_EXECUTE);
+}
+
+static int64_t create_regular(struct place *place, uint32_t mode) {
+    if (place->wants_directory) {
+        return -EISDIR;
+    }
+    int64_t result = may_create(place);
+    if (result < 0) {
+        return result;
+    }
+    struct creation creation = {.mode = S_IFREG | (mode & PERMISSION_BITS & ~file_mode_mask)};
+    return place->parent->operations->create(place->parent, place_name(place), &creation, &place->inode);
+}
+
+/* open(2) asks for these rights on a file that exists. */
+static int64_t check_existing(const struct inode *inode, uint32_t flags) {
+    static const uint32_t wanted[4] = {MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE, MAY_READ | MAY_WRITE};
+    bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+    if ((flags & O_CREAT) && (flags & O_EXCL)) {
+        return -EEXIST;
+    }
+    if (is_link(inode) && (flags & O_PATH) == 0) {
+        return -ELOOP;
+    }
+    if ((flags & O_DIRECTORY) && !is_directory(inode)) {
+        return -ENOTDIR;
+    }
+    if (flags & O_PATH) {
+        return 0;
+    }
+    if (is_directory(inode) && (writes || (flags & O_CREAT))) {
+        return -EISDIR;
+    }
+    return inode_access(inode, wanted[flags & O_ACCMODE] | ((flags & O_TRUNC) ? MAY_WRITE : 0));
+}
+
+static int64_t remember_name(struct file *file, const struct place *place) {
+    if (place->parent == NULL || place->is_dot || is_directory(file->inode)) {
+        return 0;
+    }
+    file->name = allocate(place->name_length);
+    if (file->name == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(file->name, place->name, place->name_length);
+    file->name_length = place->name_length;
+    file->directory = inode_get(place->parent);
+    return 0;
+}
+
+static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, struct file **file) {
+    bool created = place->inode == NULL;
+    int64_t result = created ? create_regular(place, mode) : check_existing(place->inode, flags);
+    if (result < 0) {
+        return result;
+    }
+    struct inode *inode = place->inode;
+    result = file_create(inode, flags, file);
+    if (result == 0) {
+        result = remember_name(*file, place);
+        if (result == 0 && (flags & O_TRUNC) && (flags & O_PATH) == 0 && is_regular(inode) && inode->operations->truncate != NULL) {
+            result = inode->operations->truncate(inode, 0);
+        }
+        if (result < 0) {
+            file_put(*file);
+        }
+    }
+    return result;
+}
+
+int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t mode, struct file **file) {
+    struct inode *start;
+    struct place place;
+    if ((flags & O_TMPFILE) == O_TMPFILE) {
+        return -EOPNOTSUPP;
+    }
+    int64_t result = start_of(descriptor, path, &start);
+    if (result < 0) {
+        return result;
+    }
+    bool exclusive = (flags & O_CREAT) && (flags & O_EXCL);
+    uint32_t walk = (flags & O_NOFOLLOW) || exclusive ? 0 : WALK_FOLLOW;
+    namespace_lock();
+    result = path_walk(start, path, walk | ((flags & O_CREAT) ? WALK_MAY_MISS : 0), &place);
+    if (result == 0) {
+        result = open_place(&place, flags, mode, file);
+        place_release(&place);
+    }
+    namespace_unlock();
+    inode_put(start);
+    return result;
+}

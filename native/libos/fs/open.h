@@ -1,0 +1,19 @@
+/* Opening by path. These take the namespace lock themselves. */
+#ifndef ENCLAVIZE_FS_OPEN_H
+#define ENCLAVIZE_FS_OPEN_H
+
+#include "file.h"
+#include "path.h"
+
+/* The inode that relative paths start from, with a count; NULL for AT_FDCWD and for absolute paths. -EBADF. Any inode with `empty` (AT_EMPTY_PATH). */
+int64_t start_of(int64_t descriptor, const char *path, struct inode **start);
+
+/* openat(2), without a descriptor. */
+int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t mode, struct file **file);
+
+/* Parent and name are there, the place is free: may something be made here? */
+int64_t may_create(const struct place *place);
+
+extern uint32_t file_mode_mask; /* umask */
+
+#endif

@@ -1,0 +1,278 @@
+#include "path.h"
+
+#include "buffer.h"
+
+#define LINKS_MAX 40U /* MAXSYMLINKS of Linux */
+#define MOUNTS_MAX 64U
+
+struct inode *root_directory;
+struct inode *working_directory;
+
+static struct {
+    struct inode *directory;
+    char name[NAME_LENGTH_MAX];
+    size_t length;
+    struct inode *root;
+} mounts[MOUNTS_MAX];
+static size_t mount_count;
+
+static struct inode *find_mount(const struct inode *directory, struct name name) {
+    for (size_t at = mount_count; directory->covered && at-- > 0;) {
+        if (mounts[at].directory == directory && name_equals((struct name){mounts[at].name, mounts[at].length}, name)) {
+            return mounts[at].root;
+        }
+    }
+    return NULL;
+}
+
+bool is_mount_point(const struct inode *directory, struct name name) {
+    return find_mount(directory, name) != NULL;
+}
+
+int64_t mount_add(struct inode *directory, struct name name, struct inode *root) {
+    if (mount_count == MOUNTS_MAX) {
+        return -ENOSPC;
+    }
+    if (is_directory(root)) {
+        int64_t result = inode_place(root, directory, name);
+        if (result < 0) {
+            return result;
+        }
+    }
+    mounts[mount_count].directory = inode_get(directory);
+    mounts[mount_count].length = name.length;
+    memcpy(mounts[mount_count].name, name.bytes, name.length);
+    mounts[mount_count].root = inode_get(root);
+    mount_count++;
+    directory->covered = true;
+    return 0;
+}
+
+struct inode *mount_at(size_t index) {
+    return index < mount_count ? mounts[index].root : NULL;
+}
+
+void place_release(struct place *place) {
+    inode_put(place->parent);
+    inode_put(place->inode);
+    place->parent = NULL;
+    place->inode = NULL;
+}
+
+/* The state of a walk: the directory reached, and what is still to go in `rest`. */
+struct walk {
+    struct inode *current;
+    char *buffer; /* PATH_BUFFER_SIZE, holds rest */
+    char *rest;
+    uint32_t links;
+};
+
+static void step_to(struct walk *walk, struct inode *inode) {
+    inode_put(walk->current);
+    walk->current = inode;
+}
+
+static int64_t find(struct inode *directory, struct name name, struct inode **found) {
+    struct inode *mounted = find_mount(directory, name);
+    if (mounted != NULL) {
+        *found = inode_get(mounted);
+        return 0;
+    }
+    return directory->operations->lookup != NULL ? directory->operations->lookup(directory, name, found) : -ENOENT;
+}
+
+static struct inode *parent_of(struct inode *directory) {
+    return directory->parent != NULL ? directory->parent : directory;
+}
+
+/* Puts the link's target before what is still to go. */
+static int64_t expand(struct walk *walk, struct inode *link, const char *after, bool slash) {
+    if (++walk->links > LINKS_MAX) {
+        return -ELOOP;
+    }
+    char *expanded = buffer_take(&path_buffers);
+    if (expanded == NULL) {
+        return -ENOMEM;
+    }
+    int64_t length = link->operations->read_link(link, expanded, PATH_BUFFER_SIZE - 1);
+    size_t rest = strlen(after);
+    if (length == 0) {
+        length = -ENOENT;
+    } else if (length > 0 && (uint64_t)length + slash + rest >= PATH_BUFFER_SIZE) {
+        length = -ENAMETOOLONG;
+    }
+    if (length < 0) {
+        buffer_give(&path_buffers, expanded);
+        return length;
+    }
+    if (slash) {
+        expanded[length++] = '/';
+    }
+    memcpy(expanded + length, after, rest + 1);
+    buffer_give(&path_buffers, walk->buffer);
+    walk->buffer = walk->rest = expanded;
+    if (expanded[0] == '/') {
+        step_to(walk, inode_get(root_directory));
+    }
+    return 0;
+}
+
+static void finish(struct walk *walk, struct inode *inode, struct place *place) {
+    place->parent = walk->current;
+    walk->current = NULL;
+    place->inode = inode;
+}
+
+/* One component. 1: arrived. */
+static int64_t step(struct walk *walk, uint32_t flags, struct place *place) {
+    struct name name = {.bytes = walk->rest};
+    while (walk->rest[name.length] != '\0' && walk->rest[name.length] != '/') {
+        name.length++;
+    }
+    char *after = walk->rest + name.length;
+    bool slash = *after == '/';
+    while (*after == '/') {
+        after++;
+    }
+    bool last = *after == '\0';
+    if (name.length > NAME_LENGTH_MAX) {
+        return -ENAMETOOLONG;
+    }
+    if (!is_directory(walk->current)) {
+        return -ENOTDIR;
+    }
+    int64_t result = inode_access(walk->current, MAY_EXECUTE);
+    if (result < 0) {
+        return result;
+    }
+    struct inode *child = NULL;
+    bool dot = name.bytes[0] == '.' && (name.length == 1 || (name.length == 2 && name.bytes[1] == '.'));
+    if (dot) {
+        child = inode_get(name.length == 1 ? walk->current : parent_of(walk->current));
+    } else {
+        result = find(walk->current, name, &child);
+    }
+    if (result == 0 && is_link(child) && (!last || slash || place->wants_directory || (flags & WALK_FOLLOW))) {
+        struct inode *link = child;
+        child = NULL;
+        if (link->operations->jump == NULL || (result = link->operations->jump(link, &child)) == -ENOENT) {
+            result = expand(walk, link, after, slash && !last);
+            if (result == 0 && last && slash) {
+                place->wants_directory = true;
+            }
+            inode_put(link);
+            return result;
+        }
+        inode_put(link);
+        if (result == 0 && ++walk->links > LINKS_MAX) {
+            result = -ELOOP;
+            inode_put(child);
+        }
+    }
+    if (!last) {
+        if (result == 0) {
+            step_to(walk, child);
+            walk->rest = after;
+        }
+        return result;
+    }
+    if (result == -ENOENT && (flags & WALK_MAY_MISS)) {
+        result = 0;
+        child = NULL;
+    }
+    if (result < 0) {
+        return result;
+    }
+    place->is_dot = dot;
+    place->wants_directory |= slash;
+    place->name_length = name.length;
+    memcpy(place->name, name.bytes, name.length);
+    place->name[name.length] = '\0';
+    if (child != NULL && place->wants_directory && !is_directory(child)) {
+        inode_put(child);
+        return -ENOTDIR;
+    }
+    finish(walk, child, place);
+    return 1;
+}
+
+static int64_t refresh(struct place *place) {
+    struct inode *inode = place->inode;
+    return inode != NULL && inode->operations->refresh != NULL ? inode->operations->refresh(inode) : 0;
+}
+
+int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct place *place) {
+    *place = (struct place){0};
+    struct inode *from = path[0] == '/' ? root_directory : start != NULL ? start : working_directory;
+    if (path[0] == '\0') {
+        if ((flags & WALK_EMPTY) == 0) {
+            return -ENOENT;
+        }
+        place->inode = inode_get(from);
+        place->is_dot = true;
+        return refresh(place);
+    }
+    struct walk walk = {.buffer = buffer_take(&path_buffers)};
+    if (walk.buffer == NULL) {
+        return -ENOMEM;
+    }
+    size_t length = strnlen(path, PATH_BUFFER_SIZE);
+    int64_t result = length < PATH_BUFFER_SIZE ? 0 : -ENAMETOOLONG;
+    if (result == 0) {
+        memcpy(walk.buffer, path, length + 1);
+        walk.current = inode_get(from);
+        walk.rest = walk.buffer;
+    }
+    while (result == 0) {
+        while (*walk.rest == '/') {
+            walk.rest++;
+        }
+        if (*walk.rest == '\0') { /* nothing but slashes */
+            place->is_dot = true;
+            finish(&walk, inode_get(walk.current), place);
+            result = 1;
+        } else {
+            result = step(&walk, flags, place);
+        }
+    }
+    inode_put(walk.current);
+    buffer_give(&path_buffers, walk.buffer);
+    if (result == 1) {
+        result = refresh(place);
+        if (result < 0) {
+            place_release(place);
+        }
+    }
+    return result;
+}
+
+static bool prepend(char *buffer, size_t *at, const char *bytes, size_t length) {
+    if (length + 1 > *at) {
+        return false;
+    }
+    *at -= length;
+    memcpy(buffer + *at, bytes, length);
+    buffer[--*at] = '/';
+    return true;
+}
+
+int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start) {
+    size_t at = size - 1;
+    buffer[at] = '\0';
+    if (name.length > 0 && !prepend(buffer, &at, name.bytes, name.length)) {
+        return -ENAMETOOLONG;
+    }
+    for (struct inode *step = directory; step != root_directory; step = step->parent) {
+        if (step->parent == NULL) {
+            return -ENOENT;
+        }
+        if (!prepend(buffer, &at, step->name, step->name_length)) {
+            return -ENAMETOOLONG;
+        }
+    }
+    if (at == size - 1) {
+        buffer[--at] = '/';
+    }
+    *start = at;
+    return (int64_t)(size - 1 - at);
+}

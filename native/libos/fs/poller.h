@@ -1,0 +1,43 @@
+/*
+ * Waiting for several files at once: poll, select, epoll, and single files on the host.
+ */
+#ifndef ENCLAVIZE_FS_POLLER_H
+#define ENCLAVIZE_FS_POLLER_H
+
+#include "../boundary.h"
+#include "../libos.h"
+
+/* Events (Linux, include/uapi/asm-generic/poll.h and eventpoll.h: the same numbers). */
+#define POLLIN 0x001U
+#define POLLPRI 0x002U
+#define POLLOUT 0x004U
+#define POLLERR 0x008U
+#define POLLHUP 0x010U
+#define POLLNVAL 0x020U
+#define POLLRDNORM 0x040U
+#define POLLWRNORM 0x100U
+#define POLLRDHUP 0x2000U
+
+struct file;
+
+/* Something inside the enclave that changes: each change counts one up and wakes who waits. */
+struct event_source {
+    struct wait_queue queue;
+    uint32_t changes;
+};
+void event_source_changed(struct event_source *source);
+
+struct poller;
+
+/* For a file's poll operation: what to wait for. Nothing happens when `poller` is NULL. */
+void poller_watch(struct poller *poller, struct event_source *source);
+/* A host fd: returns the events that hold as far as the host has said in this round. */
+uint32_t poller_watch_host(struct poller *poller, int host_fd);
+
+/* Events of one file; registers with the poller. `wanted` is only for host fds. */
+uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller);
+
+/* Calls `scan` until it returns non-zero (its result), the time is over (0), or a signal waits (-EINTR). scan() asks file_poll() of every file. */
+int64_t poll_until(int64_t (*scan)(void *context, struct poller *poller), void *context, uint64_t timeout_ns);
+
+#endif

@@ -1,0 +1,278 @@
+#include "tree_file.h"
+
+#include "buffer.h"
+
+/* The data path: names of the image from the root down. */
+static int64_t data_path(const struct node *node, char *path, size_t *start) {
+    size_t at = PATH_BUFFER_SIZE - 1;
+    path[at] = '\0';
+    for (const struct node *step = node; step->lower_parent != NULL; step = step->lower_parent) {
+        size_t slash = step == node ? 0 : 1;
+        if (step->lower_name_length + slash > at) {
+            return -ENAMETOOLONG;
+        }
+        if (slash) {
+            path[--at] = '/';
+        }
+        at -= step->lower_name_length;
+        memcpy(path + at, step->lower_name, step->lower_name_length);
+    }
+    *start = at;
+    return 0;
+}
+
+static int64_t create_host_data(struct node *node) {
+    struct verity_file verity;
+    char *path = buffer_take(&path_buffers);
+    if (path == NULL) {
+        return -ENOMEM;
+    }
+    size_t start = 0;
+    int64_t result = erofs_host_data(&node->lower, &verity, path);
+    if (result == 0 && path[0] == '\0') {
+        result = data_path(node, path, &start);
+    }
+    if (result == 0) {
+        node->data = data_create(&verity, path + start, strlen(path + start));
+        result = node->data == NULL ? -ENOMEM : 0;
+    }
+    buffer_give(&path_buffers, path);
+    return result;
+}
+
+static bool is_on_host(const struct node *node) {
+    return node->has_lower && node->lower.layout == EROFS_CHUNK_BASED;
+}
+
+static int64_t lower_read(struct node *node, uint64_t offset, void *to, size_t length) {
+    return is_on_host(node) ? data_read(node->data, offset, to, length) : erofs_read(&node->lower, offset, to, length);
+}
+
+static uint64_t size_of(const struct node *node) {
+    return __atomic_load_n(&node->inode.size, __ATOMIC_ACQUIRE);
+}
+
+/* What shows at `offset` of a page that was not written: the image's content, then zeros. */
+static int64_t read_below(struct node *node, uint64_t offset, uint8_t *to, size_t length) {
+    size_t from_image = 0;
+    if (offset < node->lower_size) {
+        from_image = node->lower_size - offset < length ? (size_t)(node->lower_size - offset) : length;
+        int64_t result = lower_read(node, offset, to, from_image);
+        if (result < 0) {
+            return result;
+        }
+        if ((size_t)result != from_image) {
+            return -EIO;
+        }
+    }
+    memset(to + from_image, 0, length - from_image);
+    return 0;
+}
+
+static int64_t read_written(struct node *node, uint64_t offset, uint8_t *to, size_t length) {
+    uint64_t size = size_of(node);
+    if (offset >= size) {
+        return 0;
+    }
+    if (length > size - offset) {
+        length = (size_t)(size - offset);
+    }
+    for (size_t done = 0; done < length;) {
+        size_t start = (offset + done) % PAGE_SIZE;
+        size_t part = PAGE_SIZE - start < length - done ? PAGE_SIZE - start : length - done;
+        const uint8_t *page = page_table_find(&node->pages, (offset + done) / PAGE_SIZE);
+        if (page != NULL) {
+            memcpy(to + done, page + start, part);
+        } else {
+            int64_t result = read_below(node, offset + done, to + done, part);
+            if (result < 0) {
+                return result;
+            }
+        }
+        done += part;
+    }
+    return (int64_t)length;
+}
+
+/* Files that nobody has written are read without a lock, by any number of threads. */
+static int64_t tree_file_read(struct file *file, void *to, size_t length, uint64_t *offset) {
+    struct node *node = node_of(file->inode);
+    int64_t result;
+    if (!__atomic_load_n(&node->written, __ATOMIC_ACQUIRE)) {
+        result = node->has_lower ? lower_read(node, *offset, to, length) : 0;
+    } else {
+        mutex_lock(&node->lock);
+        result = read_written(node, *offset, to, length);
+        mutex_unlock(&node->lock);
+    }
+    *offset += result > 0 ? (uint64_t)result : 0;
+    return result;
+}
+
+/* The page to write to, filled with what shows there unless all of it is overwritten. */
+static int64_t page_for_writing(struct node *node, uint64_t index, bool whole, uint8_t **found) {
+    *found = page_table_find(&node->pages, index);
+    if (*found != NULL) {
+        return 0;
+    }
+    if (!whole && index * PAGE_SIZE < node->lower_size) {
+        uint8_t *content = buffer_take(&path_buffers);
+        if (content == NULL) {
+            return -ENOSPC;
+        }
+        int64_t result = read_below(node, index * PAGE_SIZE, content, PAGE_SIZE);
+        if (result == 0 && (*found = page_table_create(&node->pages, index)) != NULL) {
+            memcpy(*found, content, PAGE_SIZE);
+        }
+        buffer_give(&path_buffers, content);
+        if (result < 0) {
+            return result;
+        }
+    } else {
+        *found = page_table_create(&node->pages, index);
+    }
+    return *found == NULL ? -ENOSPC : 0;
+}
+
+static void mark_written(struct node *node) {
+    node->changed = true;
+    __atomic_store_n(&node->written, true, __ATOMIC_RELEASE);
+}
+
+static int64_t write_locked(struct node *node, const uint8_t *from, size_t length, uint64_t offset) {
+    if (offset > PAGES_SIZE_MAX || length > PAGES_SIZE_MAX - offset) {
+        return -EFBIG;
+    }
+    size_t done = 0;
+    int64_t result = 0;
+    while (done < length) {
+        size_t start = (offset + done) % PAGE_SIZE;
+        size_t part = PAGE_SIZE - start < length - done ? PAGE_SIZE - start : length - done;
+        uint8_t *page;
+        result = page_for_writing(node, (offset + done) / PAGE_SIZE, part == PAGE_SIZE, &page);
+        if (result < 0) {
+            break;
+        }
+        memcpy(page + start, from + done, part);
+        done += part;
+    }
+    if (offset + done > node->inode.size) {
+        __atomic_store_n(&node->inode.size, offset + done, __ATOMIC_RELEASE);
+    }
+    return done > 0 ? (int64_t)done : result;
+}
+
+static int64_t tree_file_write(struct file *file, const void *from, size_t length, uint64_t *offset) {
+    struct node *node = node_of(file->inode);
+    if (length == 0) {
+        return 0;
+    }
+    struct timespec now = time_now();
+    mutex_lock(&node->lock);
+    mark_written(node);
+    if (file->flags & O_APPEND) {
+        *offset = node->inode.size;
+    }
+    int64_t result = write_locked(node, from, length, *offset);
+    node->inode.mtime = node->inode.ctime = now;
+    mutex_unlock(&node->lock);
+    *offset += result > 0 ? (uint64_t)result : 0;
+    return result;
+}
+
+static int64_t set_size(struct node *node, uint64_t size) {
+    if (size > PAGES_SIZE_MAX) {
+        return -EFBIG;
+    }
+    if (size < node->inode.size) {
+        page_table_drop(&node->pages, (size + PAGE_SIZE - 1) / PAGE_SIZE);
+        uint8_t *last = size % PAGE_SIZE != 0 ? page_table_find(&node->pages, size / PAGE_SIZE) : NULL;
+        if (last != NULL) {
+            memset(last + size % PAGE_SIZE, 0, PAGE_SIZE - size % PAGE_SIZE);
+        }
+        node->lower_size = size < node->lower_size ? size : node->lower_size;
+    }
+    __atomic_store_n(&node->inode.size, size, __ATOMIC_RELEASE);
+    return 0;
+}
+
+int64_t tree_file_truncate(struct node *node, uint64_t size) {
+    struct timespec now = time_now();
+    mutex_lock(&node->lock);
+    mark_written(node);
+    int64_t result = set_size(node, size);
+    if (result == 0) {
+        node->inode.mtime = node->inode.ctime = now;
+    }
+    mutex_unlock(&node->lock);
+    return result;
+}
+
+static int64_t zero_range(struct node *node, uint64_t offset, uint64_t length) {
+    uint64_t end = length < node->inode.size - offset ? offset + length : node->inode.size;
+    while (offset < end) {
+        size_t start = offset % PAGE_SIZE;
+        size_t part = PAGE_SIZE - start < end - offset ? PAGE_SIZE - start : (size_t)(end - offset);
+        uint64_t index = offset / PAGE_SIZE;
+        if (page_table_find(&node->pages, index) != NULL || index * PAGE_SIZE < node->lower_size) {
+            uint8_t *page;
+            int64_t result = page_for_writing(node, index, part == PAGE_SIZE, &page);
+            if (result < 0) {
+                return result;
+            }
+            memset(page + start, 0, part);
+        }
+        offset += part;
+    }
+    return 0;
+}
+
+#define FALLOC_FL_KEEP_SIZE 1U
+#define FALLOC_FL_PUNCH_HOLE 2U
+#define FALLOC_FL_ZERO_RANGE 16U
+
+static int64_t tree_file_allocate(struct file *file, uint32_t mode, uint64_t offset, uint64_t length) {
+    struct node *node = node_of(file->inode);
+    uint32_t what = mode & ~FALLOC_FL_KEEP_SIZE;
+    bool keep = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+    if ((what != 0 && what != FALLOC_FL_PUNCH_HOLE && what != FALLOC_FL_ZERO_RANGE) || (what == FALLOC_FL_PUNCH_HOLE && !keep)) {
+        return -EOPNOTSUPP;
+    }
+    if (offset > PAGES_SIZE_MAX || length > PAGES_SIZE_MAX - offset) {
+        return -EFBIG;
+    }
+    int64_t result = 0;
+    mutex_lock(&node->lock);
+    mark_written(node);
+    if (what != 0 && offset < node->inode.size) {
+        result = zero_range(node, offset, length);
+    }
+    if (result == 0 && !keep && offset + length > node->inode.size) {
+        result = set_size(node, offset + length);
+    }
+    mutex_unlock(&node->lock);
+    return result;
+}
+
+static const struct file_operations operations = {
+    .read = tree_file_read,
+    .write = tree_file_write,
+    .allocate = tree_file_allocate,
+};
+
+int64_t tree_file_open(struct node *node, struct file *file) {
+    file->operations = &operations;
+    if (!is_on_host(node) || node->lower_size == 0) {
+        return 0;
+    }
+    int64_t result = node->data == NULL ? create_host_data(node) : 0;
+    /* A file that is opened to be replaced needs no data. */
+    return result < 0 || (file->flags & O_TRUNC) ? result : data_open(node->data);
+}
+
+void tree_file_destroy(struct node *node) {
+    page_table_drop(&node->pages, 0);
+    if (node->data != NULL) {
+        data_destroy(node->data);
+    }
+}

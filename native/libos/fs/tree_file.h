@@ -1,0 +1,13 @@
+/* Content of the regular files of a tree: verified data of the image, under pages of memory where it was written. */
+#ifndef ENCLAVIZE_FS_TREE_FILE_H
+#define ENCLAVIZE_FS_TREE_FILE_H
+
+#include "file.h"
+#include "tree_node.h"
+
+/* The namespace lock is held. */
+int64_t tree_file_open(struct node *node, struct file *file);
+int64_t tree_file_truncate(struct node *node, uint64_t size);
+void tree_file_destroy(struct node *node);
+
+#endif

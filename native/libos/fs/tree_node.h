@@ -1,0 +1,60 @@
+/* The node of a tree, shared by tree.c (names) and tree_file.c (content). */
+#ifndef ENCLAVIZE_FS_TREE_NODE_H
+#define ENCLAVIZE_FS_TREE_NODE_H
+
+#include "data.h"
+#include "inode.h"
+#include "page_table.h"
+
+struct node;
+struct pipe;
+
+/* A name in a directory's table. Without a node it hides the image's name (a whiteout). */
+struct child {
+    struct child *next_in_bucket;
+    struct child *earlier, *later;
+    struct node *node;
+    uint64_t cookie;
+    uint16_t length;
+    char name[];
+};
+
+struct node {
+    struct inode inode;
+    bool has_lower; /* it comes from the image */
+    bool changed;   /* it differs from the image: must stay */
+
+    /* From the image. Parent and name are those of the image, whatever was renamed since: they make the data path. */
+    struct erofs_inode lower;
+    struct node *next_known;
+    struct node *lower_parent;
+    char *lower_name;
+    size_t lower_name_length;
+
+    /* Directories. */
+    struct child **buckets;
+    size_t bucket_count; /* a power of two, or 0 */
+    size_t child_count;
+    struct child *first_child, *last_child;
+    uint64_t last_cookie;
+
+    /* Symbolic links that were made here. */
+    char *target;
+    size_t target_length;
+
+    /* Regular files. */
+    struct mutex lock; /* guards pages, lower_size and size, once `written` is set */
+    struct host_data *data;
+    struct page_table pages;
+    uint64_t lower_size; /* up to here the image's content shows through where there is no page */
+    bool written;
+
+    /* FIFOs. */
+    struct pipe *pipe;
+};
+
+static inline struct node *node_of(struct inode *inode) {
+    return CONTAINER_OF(inode, struct node, inode);
+}
+
+#endif

@@ -1,0 +1,194 @@
+#include "vfs.h"
+
+#include "../configuration.h"
+#include "buffer.h"
+#include "device.h"
+#include "host_file.h"
+#include "open.h"
+#include "proc.h"
+#include "stream.h"
+#include "tree.h"
+#include "volume.h"
+
+struct file *executable_file;
+
+/* Walks like mkdir -p and lays `root` over the last name. */
+static int64_t mount_on(struct inode *start, const char *path, struct inode *root) {
+    struct place place = {.parent = NULL, .inode = inode_get(start)};
+    int64_t result = 0;
+    while (result == 0) {
+        path += *path == '/';
+        struct name name = {.bytes = path};
+        while (name.bytes[name.length] != '\0' && name.bytes[name.length] != '/') {
+            name.length++;
+        }
+        path += name.length;
+        if (*path == '\0') {
+            result = mount_add(place.inode, name, root);
+            break;
+        }
+        struct inode *next;
+        result = place.inode->operations->lookup(place.inode, name, &next);
+        if (result == -ENOENT && place.inode->operations->create != NULL) {
+            struct creation directory = {.mode = S_IFDIR | 0755};
+            result = place.inode->operations->create(place.inode, name, &directory, &next);
+        }
+        if (result == 0) {
+            inode_put(place.inode);
+            place.inode = next;
+            result = is_directory(next) ? 0 : -ENOTDIR;
+        }
+    }
+    inode_put(place.inode);
+    return result;
+}
+
+/* A synthetic file system looks from outside like the directory it covers: listings of the root stay those of the image. */
+static int64_t mount_synthetic(const char *name, struct inode *root) {
+    struct inode *covered;
+    struct name text = {.bytes = name, .length = strlen(name)};
+    if (root_directory->operations->lookup(root_directory, text, &covered) == 0) {
+        if (is_directory(covered)) {
+            root->mode = covered->mode;
+            root->uid = covered->uid;
+            root->gid = covered->gid;
+            root->links = covered->links;
+            root->size = covered->size;
+            root->mtime = root->ctime = root->atime = covered->mtime;
+        }
+        inode_put(covered);
+    }
+    return mount_add(root_directory, text, root);
+}
+
+static int64_t mount_all(const struct configuration *configuration) {
+    struct inode *proc, *sys, *dev, *shm;
+    int64_t result;
+    if ((result = proc_create(&proc)) < 0 || (result = mount_synthetic("proc", proc)) < 0 || (result = sys_create(&sys)) < 0 ||
+        (result = mount_synthetic("sys", sys)) < 0 || (result = device_create_directory(&dev)) < 0 ||
+        (result = mount_synthetic("dev", dev)) < 0 || (result = tree_create(&memory_file_system, S_ISVTX | 0777, &shm)) < 0 ||
+        (result = mount_on(dev, "shm", shm)) < 0) {
+        return result;
+    }
+    if (configuration->policy & POLICY_ALLOW_HOST_NETWORK_FILES) {
+        host_files_mount(mount_on);
+    }
+    for (struct span span = span_first(&configuration->volumes); span.start != NULL; span = span_next(&configuration->volumes, span)) {
+        char path[PATH_LENGTH_MAX];
+        struct inode *volume;
+        if (span.size < 2 || span.size >= sizeof(path) || span.start[0] != '/') {
+            return -EINVAL;
+        }
+        memcpy(path, span.start, span.size);
+        path[span.size] = '\0';
+        if ((result = volume_create(path + 1, span.flags, &volume)) < 0 || (result = mount_on(root_directory, path, volume)) < 0) {
+            return result;
+        }
+    }
+    return 0;
+}
+
+int64_t fs_start(const struct configuration *configuration) {
+    if (!configuration->has_rootfs) {
+        return -EINVAL;
+    }
+    int64_t result = erofs_start(configuration->rootfs_size, configuration->rootfs_digest);
+    if (result < 0) {
+        return result;
+    }
+    verity_set_limit(configuration->verity_size);
+    namespace_lock();
+    result = tree_open_image(&root_directory);
+    if (result == 0) {
+        working_directory = inode_get(root_directory);
+        result = mount_all(configuration);
+    }
+    namespace_unlock();
+    return result < 0 ? result : stream_open_standard();
+}
+
+void fs_stop(void) {
+    for (int64_t at = descriptor_next(0); at >= 0; at = descriptor_next(at + 1)) {
+        descriptor_close(at);
+    }
+}
+
+int64_t file_open_executable(const char *path, struct file **file) {
+    int64_t result = open_at(AT_FDCWD, path, O_RDONLY, 0, file);
+    if (result == -EACCES) {
+        /* A program may be executable and yet not readable; the LibOS reads it, not the application. */
+        result = open_at(AT_FDCWD, path, O_PATH, 0, file);
+        if (result == 0) {
+            result = (*file)->inode->operations->open == NULL ? -EACCES : 0;
+            namespace_lock();
+            (*file)->flags = O_RDONLY;
+            result = result == 0 ? (*file)->inode->operations->open((*file)->inode, *file) : result;
+            namespace_unlock();
+            if (result < 0) {
+                file_put(*file);
+            }
+        }
+    }
+    if (result < 0) {
+        return result == -EISDIR ? -EACCES : result;
+    }
+    struct inode *inode = (*file)->inode;
+    bool runs = is_regular(inode) && inode_access(inode, MAY_EXECUTE) == 0 && !inode->file_system->forbids_exec;
+    if (!runs) {
+        file_put(*file);
+        return -EACCES;
+    }
+    return 0;
+}
+
+int64_t file_read_at(struct file *file, void *buffer, size_t length, uint64_t offset) {
+    if (file->operations->read == NULL) {
+        return -EINVAL;
+    }
+    uint8_t *bounce = buffer_take(&data_buffers);
+    if (bounce == NULL) {
+        return -ENOMEM;
+    }
+    size_t done = 0;
+    int64_t result = 0;
+    while (done < length) {
+        size_t part = length - done < EXCHANGE_DATA_SIZE ? length - done : EXCHANGE_DATA_SIZE;
+        result = file->operations->read(file, bounce, part, &offset);
+        if (result <= 0) {
+            break;
+        }
+        memcpy((uint8_t *)buffer + done, bounce, (size_t)result);
+        done += (size_t)result;
+    }
+    buffer_give(&data_buffers, bounce);
+    return result < 0 ? result : (int64_t)done;
+}
+
+int64_t file_write_at(struct file *file, const void *buffer, size_t length, uint64_t offset) {
+    return file->operations->write != NULL ? file->operations->write(file, buffer, length, &offset) : -EINVAL;
+}
+
+void fs_set_executable(struct file *file) {
+    file_get(file);
+    namespace_lock();
+    struct file *old = executable_file;
+    executable_file = file;
+    namespace_unlock();
+    file_put(old);
+}
+
+int64_t fs_change_directory(const char *path) {
+    struct place place;
+    namespace_lock();
+    int64_t result = path_walk(NULL, path, WALK_FOLLOW, &place);
+    if (result == 0) {
+        result = is_directory(place.inode) ? inode_access(place.inode, MAY_EXECUTE) : -ENOTDIR;
+        if (result == 0) {
+            inode_put(working_directory);
+            working_directory = inode_get(place.inode);
+        }
+        place_release(&place);
+    }
+    namespace_unlock();
+    return result;
+}

@@ -18,6 +18,7 @@ struct span {
 /* Repeated records of one type stand one after the other. */
 struct span_list {
     const struct configuration_entry *first;
+    const struct configuration_entry *end; /* behind the last record */
     uint32_t count;
 };
 

@@ -70,8 +70,11 @@ void spin_unlock(struct spinlock *lock);
 struct task;
 struct wait_queue;
 
-/* One task's place in one wait queue. It lives on the task's stack. A wake sets the task running, `notify` (may be NULL) is called first,
- * under the queue's lock. */
+/*
+ * One place in one wait queue; usually on a task's stack. Without `notify`, a wake takes it out of the queue and wakes the task: add it again before
+ * the next sleep (adding one that is still in does nothing). With `notify`, it stays in the queue, every wake calls notify under the queue's lock,
+ * then wakes the task (if not NULL); it does not count as the one of wake_one().
+ */
 struct waiter {
     struct waiter *next;
     struct waiter *previous;
@@ -109,7 +112,7 @@ void wake_all(struct wait_queue *queue);
  *     task_sleep(timeout)   sleeps by OCALL_WAIT
  *     task_sleep_begin() + host_poll(...) + task_sleep_end()   sleeps in any OCALL that OCALL_WAKE ends
  * task_sleep_begin() returns false when a wake or a signal has come since the last sleep: then do not sleep, but still call task_sleep_end().
- * task_sleep_end() returns -EINTR when a signal is pending, else 0.
+ * mutex_lock() between adding and sleeping is fine. task_sleep_end() returns -EINTR when a signal is pending, else 0.
  */
 void wait_queue_add(struct wait_queue *queue, struct waiter *waiter);
 void wait_queue_remove(struct waiter *waiter);

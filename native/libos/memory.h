@@ -54,5 +54,6 @@ void memory_count(struct memory_counts *counts);
 /* Pages of the LibOS's own dynamic range, for libos.h's allocator and thread stacks. */
 bool memory_charge(uint64_t pages); /* false: the limit is reached */
 void memory_uncharge(uint64_t pages);
+void memory_charged(uint64_t *committed, uint64_t *limit);
 
 #endif

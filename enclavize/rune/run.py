@@ -78,9 +78,7 @@ def run(options: RunOptions, tree: Path) -> int:
         )
         bundle.write(container_spec(container))
         prepare_bundle(bundle.path, settings, simulation_asked=options.simulate)
-        return run_container(
-            runc, runtime / STATE, bundle.path, bundle.name, stdin=options.stdin, terminal=options.terminal
-        )
+        return run_container(runc, runtime / STATE, bundle.path, bundle.name, stdin=options.stdin)
 
 
 def bind_mounts(options: RunOptions, policy: Policy) -> tuple[BindMount, ...]:

@@ -13,17 +13,17 @@ from enclavize.errors import EnclavizeError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import FrameType
 
 FORWARDED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
     signal.SIGALRM, signal.SIGCONT, signal.SIGWINCH,
 )  # fmt: skip
 _PR_SET_PDEATHSIG = 1
+_SI_KERNEL = 0x80
 _LOG_LIMIT = 1 << 20
 
 
-def run_container(runc: str, state: Path, bundle: Path, name: str, *, stdin: bool, terminal: bool) -> int:
+def run_container(runc: str, state: Path, bundle: Path, name: str, *, stdin: bool) -> int:
     """Run the bundle to its end and return its exit code, 128 + n if signal n ended it.
 
     Raises EnclavizeError if runc could not start it.
@@ -33,39 +33,40 @@ def run_container(runc: str, state: Path, bundle: Path, name: str, *, stdin: boo
         runc, "--root", str(state), "--log", str(log), "--log-format", "json",
         "run", "--bundle", str(bundle), name,
     ]  # fmt: skip
-    # Without a terminal of its own, the container must get ^C once: from us. So runc is kept out of the
-    # foreground group. With one, runc sets the terminal to raw mode, for which it has to be in that group; then
-    # ^C makes no signal at all.
-    child = subprocess.Popen(
-        command,
-        stdin=None if stdin else subprocess.DEVNULL,
-        process_group=None if terminal else 0,
-        preexec_fn=_end_with_parent,  # noqa: PLW1509 - no other thread is left
-    )
+    waited = {*FORWARDED, signal.SIGCHLD}
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
     try:
-        _forward_signals(child, also_to_group=terminal)
-        status = child.wait()
-    except BaseException:
-        child.terminate()
-        child.wait()
-        raise
+        child = subprocess.Popen(
+            command,
+            stdin=None if stdin else subprocess.DEVNULL,
+            preexec_fn=lambda: _prepare_child(previous),  # noqa: PLW1509 - no other thread is left
+        )
+        try:
+            status = _wait(child, waited)
+        except BaseException:
+            child.terminate()
+            child.wait()
+            raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
     if status == 1 and (message := last_error(log)):
         raise EnclavizeError(f"runc: {message}")
     return status if status >= 0 else 128 - status
 
 
-def _forward_signals(child: subprocess.Popen[bytes], *, also_to_group: bool) -> None:
-    def forward(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
+def _wait(child: subprocess.Popen[bytes], waited: set[signal.Signals]) -> int:
+    """Pass signals on to runc until it ends. What a terminal sends (^C), its whole group gets, runc too."""
+    while (status := child.poll()) is None:
+        received = signal.sigwaitinfo(waited)
+        if received.si_signo != signal.SIGCHLD and received.si_code != _SI_KERNEL:
+            child.send_signal(received.si_signo)
+    return status
 
-    for number in FORWARDED:
-        if not (also_to_group and number == signal.SIGWINCH):  # the terminal sends it to the whole group
-            signal.signal(number, forward)
 
-
-def _end_with_parent() -> None:
-    """Ask the kernel for SIGTERM when ``enclavize run`` is killed; runc passes it on to the container."""
+def _prepare_child(mask: set[int | signal.Signals]) -> None:
+    """Runs between fork and exec. The kernel sends runc SIGTERM when ``enclavize run`` itself is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def last_error(log: Path) -> str:

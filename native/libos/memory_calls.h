@@ -4,9 +4,12 @@
 
 #include "memory.h"
 
-/* Mappings without an address are placed from the top down between these; the rest is for programs and their heap. */
+/* The first stack stands at the top of the range; below its guard, mappings without an address are placed from the top down. */
+#define STACK_TOP (APPLICATION_END - PAGE_SIZE)
+#define STACK_SIZE 0x800000ULL
+#define STACK_GUARD 0x100000ULL
 #define MMAP_LOW 0x10000000ULL
-#define MMAP_HIGH (APPLICATION_END - PAGE_SIZE)
+#define MMAP_HIGH (STACK_TOP - STACK_SIZE - STACK_GUARD)
 
 enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2 };
 

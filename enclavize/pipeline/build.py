@@ -19,7 +19,7 @@ from enclavize.pipeline.dates import created_text, signing_date
 from enclavize.pipeline.deliver import check_outputs, deliver
 from enclavize.pipeline.metadata import forget_image_id, write_image_id, write_metadata
 from enclavize.pipeline.results import Results, result_key
-from enclavize.pipeline.signing import signer_of
+from enclavize.pipeline.signing import signing_identity
 from enclavize.pipeline.workspace import workspace
 from enclavize.rootfs.index import index_image
 from enclavize.sgx.enclave_file import measure_enclave
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
     from enclavize.pipeline.options import BuildOptions
+    from enclavize.pipeline.signing import SigningIdentity
     from enclavize.progress import Reporter
-    from enclavize.signing.local import Signer
     from enclavize.tee.image import TeeImage
 
 DEBUG_WARNING = (
@@ -63,13 +63,13 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     """Run a whole build. Raises EnclavizeError."""
     forget_image_id(options.image_id_file)
     check_outputs(options)
-    signer = signer_of(options.signing)
+    identity = signing_identity(options.signing)
     backend = BuiltinBackend()
     cache = BlobCache()
     image = resolve(options.source, cache=cache, insecure=options.insecure, reporter=reporter)
     with closing(image.source):
         check_convertible(image)
-        tee = _convert(image, options, backend, signer, cache=cache, reporter=reporter)
+        tee = _convert(image, options, backend, identity, cache=cache, reporter=reporter)
         delivered = deliver(tee, image, options, cache, reporter)
     write_metadata(options.metadata_file, tee)
     write_image_id(options.image_id_file, tee)
@@ -80,7 +80,7 @@ def _convert(
     image: Image,
     options: BuildOptions,
     backend: Backend,
-    signer: Signer,
+    identity: SigningIdentity,
     *,
     cache: BlobCache,
     reporter: Reporter,
@@ -88,7 +88,7 @@ def _convert(
     """Make the TEE image, or find that it was made before."""
     date = signing_date(options.signing.date, options.source_date_epoch, image.config.created)
     results = Results(cache)
-    key = result_key(_ingredients(image, options, backend, signer, date))
+    key = result_key(_ingredients(image, options, backend, identity, date))
     layers = frozenset(layer.digest for layer in image.layers)
     with reporter.task("look for an earlier result") as task:
         if options.signing.debug:
@@ -115,7 +115,7 @@ def _convert(
 
         with reporter.task("sign the enclave"):
             sigstruct = Sigstruct(measurement=unsigned.measurement, date=bcd_date(date))
-            signed = sign_sigstruct(sigstruct, signer, image.name)
+            signed = sign_sigstruct(sigstruct, identity.load(), image.name)
 
         with reporter.task("assemble the TEE image"):
             tee = assemble(
@@ -147,7 +147,7 @@ def _instance_options(options: BuildOptions) -> InstanceOptions:
 
 
 def _ingredients(
-    image: Image, options: BuildOptions, backend: Backend, signer: Signer, date: dt.date
+    image: Image, options: BuildOptions, backend: Backend, identity: SigningIdentity, date: dt.date
 ) -> list[object]:
     """Return everything that the TEE image depends on, as a JSON value."""
     instance_options = _instance_options(options)
@@ -164,7 +164,7 @@ def _ingredients(
         options.source_date_epoch,
         dict(options.labels),
         dict(options.annotations),
-        f"{signer.public_key.public_numbers().n:x}",
+        identity.fingerprint,
     ]
 
 

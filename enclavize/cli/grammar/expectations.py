@@ -1,0 +1,117 @@
+"""The expectations of ``verify``: options, and a policy file.
+
+# policy.toml; every key may be left out
+signers = ["enclave-key.pub.pem", "83d719e7..."]    # files are relative to this one
+mrenclave = ["..."]
+isvprodid = 1
+min_svn = 2
+allow_debug = false
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import UsageError
+from enclavize.tee.expectations import Expectations
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_MAX_POLICY_SIZE = 1 << 20
+_KEYS = frozenset({"signers", "mrenclave", "isvprodid", "min_svn", "allow_debug"})
+
+
+def parse_expectations(
+    *,
+    signers: Sequence[str],
+    measurements: Sequence[str],
+    isv_prod_id: int | None,
+    min_svn: int | None,
+    allow_debug: bool,
+    allow_any_signer: bool,
+    policy: Path | None,
+) -> Expectations:
+    """Combine options and policy file; an option takes the place of the file's key. Raises UsageError."""
+    document = _read_policy(policy) if policy else {}
+    folder = policy.parent if policy else Path()
+    signers = signers or [_beside(folder, text) for text in _texts(document, "signers", policy)]
+    wanted = Expectations(
+        signers=frozenset(map(_signer, signers)),
+        measurements=frozenset(
+            _hash(text, "--mrenclave") for text in measurements or _texts(document, "mrenclave", policy)
+        ),
+        isv_prod_id=_number(document, "isvprodid", policy) if isv_prod_id is None else isv_prod_id,
+        min_svn=_number(document, "min_svn", policy) if min_svn is None else min_svn,
+        allow_debug=allow_debug or _switch(document, "allow_debug", policy),
+        allow_any_signer=allow_any_signer,
+    )
+    if allow_any_signer and wanted.signers:
+        raise UsageError("--allow-any-signer and trusted signers contradict each other")
+    return wanted
+
+
+def _signer(text: str) -> str:
+    """Return the MRSIGNER of a public key file, or of itself."""
+    if _HASH.fullmatch(text):
+        return text.lower()
+    if not Path(text).exists():
+        raise UsageError(f"--signer {text!r} is neither an MRSIGNER in hex nor a file with a public key")
+    from enclavize.signing.keys import load_public_key, mrsigner
+
+    return mrsigner(load_public_key(Path(text))).hex()
+
+
+def _hash(text: str, option: str) -> str:
+    if not _HASH.fullmatch(text):
+        raise UsageError(f"{option} {text!r} is not a SHA-256 in hex")
+    return text.lower()
+
+
+def _beside(folder: Path, text: str) -> str:
+    return text if _HASH.fullmatch(text) else str(folder / text)
+
+
+def _read_policy(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_POLICY_SIZE + 1)
+        if len(data) > _MAX_POLICY_SIZE:
+            raise UsageError(f"{path}: a policy has at most {_MAX_POLICY_SIZE} bytes")
+        document = tomllib.loads(data.decode())
+    except OSError as error:
+        raise UsageError(f"cannot read the policy {path}: {error.strerror}") from error
+    except ValueError as error:  # also what tomllib and the decoder raise
+        raise UsageError(f"{path}: {error}") from error
+    for key in document.keys() - _KEYS:
+        raise UsageError(f"{path}: {key!r} is unknown", hint=f"keys: {', '.join(sorted(_KEYS))}")
+    return document
+
+
+def _texts(document: dict[str, Any], key: str, path: Path | None) -> list[str]:
+    value = document.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"{path}: {key} is not a list of strings")
+    if key in document and not value:
+        raise UsageError(f"{path}: {key} is empty, so nothing could be trusted")
+    return value
+
+
+def _number(document: dict[str, Any], key: str, path: Path | None) -> int | None:
+    value = document.get(key)
+    if value is not None and (
+        not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 0xFFFF
+    ):
+        raise UsageError(f"{path}: {key} is not a number from 0 to 65535")
+    return value
+
+
+def _switch(document: dict[str, Any], key: str, path: Path | None) -> bool:
+    value = document.get(key, False)
+    if not isinstance(value, bool):
+        raise UsageError(f"{path}: {key} is neither true nor false")
+    return value

@@ -1,0 +1,89 @@
+"""``enclavize verify``: a TEE image, from wherever it is."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import SigningRefusedError
+from enclavize.oci.cache import BlobCache
+from enclavize.oci.manifest import Manifest, parse_manifest
+from enclavize.oci.source import resolve
+from enclavize.pipeline.workspace import workspace
+from enclavize.rootfs.index import index_image
+from enclavize.tee.contents import read_contents, require_tee_image
+from enclavize.tee.verify import verify_enclave, verify_labels, verify_rootfs
+
+if TYPE_CHECKING:
+    from enclavize.oci.digest import Digest
+    from enclavize.oci.image import Image
+    from enclavize.oci.location import Location
+    from enclavize.progress import Reporter
+    from enclavize.tee.expectations import Expectations
+    from enclavize.tee.verify import Identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The image is consistent; ``objections`` say why it is not to be trusted nevertheless."""
+
+    image: str
+    digest: Digest
+    identity: Identity
+    signer_checked: bool
+    objections: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        identity = self.identity
+        return {
+            "image": self.image,
+            "digest": self.digest,
+            "mrenclave": identity.mrenclave,
+            "mrsigner": identity.mrsigner,
+            "isvprodid": identity.isv_prod_id,
+            "isvsvn": identity.isv_svn,
+            "debug": identity.debug,
+            "consistent": True,
+            "signer": "checked" if self.signer_checked else "NOT checked",
+            "trusted": not self.objections,
+        }
+
+    def raise_unless_trusted(self) -> None:
+        """Raise SigningRefusedError with all objections."""
+        if self.objections:
+            hint = None if self.signer_checked else "say whom to trust: --signer PUB.pem, or --mrenclave HEX"
+            raise SigningRefusedError(
+                f"{self.image} is not trusted: " + "; ".join(self.objections), hint=hint
+            )
+
+
+def verify_image(
+    location: Location, expectations: Expectations, *, insecure: bool, reporter: Reporter
+) -> Verdict:
+    """Verify everything. Raises EnclavizeError for an image that contradicts itself."""
+    cache = BlobCache()
+    image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
+    with closing(image.source), workspace(cache) as workdir:
+        require_tee_image(image)
+        rootfs = index_image(image, cache=cache, reporter=reporter)
+        with reporter.task("verify the signature and measure the enclave again"):
+            contents = read_contents(image, workdir, cache)
+            identity, configuration = verify_enclave(contents)
+            verify_labels(image, annotations_of(image), contents.description)
+        with reporter.task("compare the layers with what the enclave is bound to"):
+            verify_rootfs(rootfs, image, contents, configuration.rootfs, workdir)
+    return Verdict(
+        image=image.name,
+        digest=image.manifest.digest,
+        identity=identity,
+        signer_checked=expectations.name_somebody,
+        objections=tuple(expectations.objections(identity)),
+    )
+
+
+def annotations_of(image: Image) -> dict[str, str]:
+    """Return the annotations of the manifest."""
+    manifest = parse_manifest(image.manifest_bytes, image.name)
+    return dict(manifest.annotations) if isinstance(manifest, Manifest) else {}

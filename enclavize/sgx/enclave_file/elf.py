@@ -120,8 +120,55 @@ class EnclaveElf:
         raise InvalidEnclaveError(f"The address {address:#x} is not backed by the enclave file")
 
 
+def parse_segments(image: bytes) -> tuple[int, tuple[Segment, ...]]:
+    """Entry point and PT_LOAD segments of any x86-64 shared object. Raises ``InvalidEnclaveError``."""
+    header = _read_header(image)
+    segments, _, _ = _read_program_headers(image, header.program_headers)
+    return header.entry, segments
+
+
 def parse_elf(image: bytes) -> EnclaveElf:
     """Parses an enclave file. Raises ``InvalidEnclaveError`` with what is wrong with it."""
+    header = _read_header(image)
+    segments, dynamic, tls_size = _read_program_headers(image, header.program_headers)
+    if not dynamic:
+        raise InvalidEnclaveError("There is no dynamic segment")
+    if not header.section_headers or not header.section_count:
+        raise InvalidEnclaveError("The section headers are missing; strip -s keeps them")
+    if header.section_size != _SHDR.size:
+        raise InvalidEnclaveError(f"Section headers of {header.section_size} bytes, not {_SHDR.size}")
+    table = _window(image, header.section_headers, header.section_count * _SHDR.size, "section headers")
+    sections = tuple(_read_sections(image, table, header.names_index))
+    metadata_offset, metadata_size = _find_metadata(image, sections)
+    for segment in segments:
+        end = segment.offset + segment.file_size
+        if segment.offset < metadata_offset + metadata_size and metadata_offset < end:
+            raise InvalidEnclaveError(
+                ".note.sgxmeta is part of a loaded segment: the enclave would measure itself"
+            )
+    return EnclaveElf(
+        image=image,
+        entry=header.entry,
+        segments=segments,
+        sections=sections,
+        dynamic=dynamic,
+        tls_size=tls_size,
+        metadata_offset=metadata_offset,
+        metadata_size=metadata_size,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    entry: int
+    program_headers: memoryview
+    section_headers: int
+    section_size: int
+    section_count: int
+    names_index: int
+
+
+def _read_header(image: bytes) -> _Header:
     header = _window(image, 0, EHDR_SIZE, "ELF header")
     if bytes(header[:4]) != b"\x7fELF":
         raise InvalidEnclaveError("Not an ELF file")
@@ -135,32 +182,13 @@ def parse_elf(image: bytes) -> EnclaveElf:
         raise InvalidEnclaveError("An enclave is built for x86-64; this ELF file is not")
     if header_size != _PHDR.size:
         raise InvalidEnclaveError(f"Program headers of {header_size} bytes, not {_PHDR.size}")
-    table = _window(image, program_headers, header_count * _PHDR.size, "program headers")
-    segments, dynamic, tls_size = _read_program_headers(image, table)
-    if not section_headers or not section_count:
-        raise InvalidEnclaveError("The section headers are missing; strip -s keeps them")
-    if section_size != _SHDR.size:
-        raise InvalidEnclaveError(f"Section headers of {section_size} bytes, not {_SHDR.size}")
-    table = _window(image, section_headers, section_count * _SHDR.size, "section headers")
-    sections = tuple(_read_sections(image, table, names_index))
-    metadata_offset, metadata_size = _find_metadata(image, sections)
-    for segment in segments:
-        if (
-            segment.offset < metadata_offset + metadata_size
-            and metadata_offset < segment.offset + segment.file_size
-        ):
-            raise InvalidEnclaveError(
-                ".note.sgxmeta is part of a loaded segment: the enclave would measure itself"
-            )
-    return EnclaveElf(
-        image=image,
+    return _Header(
         entry=entry,
-        segments=segments,
-        sections=sections,
-        dynamic=dynamic,
-        tls_size=tls_size,
-        metadata_offset=metadata_offset,
-        metadata_size=metadata_size,
+        program_headers=_window(image, program_headers, header_count * _PHDR.size, "program headers"),
+        section_headers=section_headers,
+        section_size=section_size,
+        section_count=section_count,
+        names_index=names_index,
     )
 
 
@@ -199,8 +227,6 @@ def _read_program_headers(image: bytes, table: memoryview) -> tuple[tuple[Segmen
             tls_size = -(-memory_size // step) * step
     if not segments:
         raise InvalidEnclaveError("There is no PT_LOAD segment")
-    if not dynamic:
-        raise InvalidEnclaveError("There is no dynamic segment")
     spans.sort()
     for (start, end), (next_start, _) in pairwise(spans):
         if next_start < end:

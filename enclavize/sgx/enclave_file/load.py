@@ -29,9 +29,9 @@ _PERMISSIONS = int(SecinfoFlags.R | SecinfoFlags.W | SecinfoFlags.X)
 
 # Bounds for files from outside: 2**20 regions are 100,000 threads, 32 GiB of records a heap of 2 TiB.
 _MAX_REGIONS = 2**20
-_MAX_MEASURED = 2**35
-_ADDED_COST = 64
-_EXTENDED_COST = 5184
+MAX_MEASURED = 2**35
+ADDED_COST = 64
+EXTENDED_COST = 5184
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def measure(elf: EnclaveElf, metadata: Metadata) -> bytes:
     hasher = MrenclaveHasher()
     hasher.ecreate(metadata.ssa_frame_size, metadata.secs_size)
     for segment in elf.segments:
-        _measure_segment(hasher, image, segment, base, writable)
+        measure_segment(hasher, image, segment, base, writable)
     for region in regions:
         if not region.extended:
             hasher.add_pages(base + region.rva, region.pages, region.secinfo_flags)
@@ -166,10 +166,17 @@ def _tcs_region(entry: LayoutEntry, metadata: Metadata) -> Region:
     )
 
 
-def _measure_segment(
-    hasher: MrenclaveHasher, image: memoryview, segment: Segment, base: int, writable: frozenset[int]
+def measure_segment(
+    hasher: MrenclaveHasher,
+    image: memoryview,
+    segment: Segment,
+    base: int,
+    writable: frozenset[int] = frozenset(),
 ) -> None:
-    """Every page the segment touches; bytes before its start and after its content are zero."""
+    """Every page the segment touches; bytes before its start and after its content are zero.
+
+    ``writable`` are page numbers (address / 4096) that get W beside the segment's permissions.
+    """
     if not segment.memory_size:
         return
     file_end = segment.first_page
@@ -208,7 +215,7 @@ def _permission_runs(
 
 def _check_cost(elf: EnclaveElf, regions: list[Region]) -> None:
     pages = sum((segment.end_page - segment.first_page) // PAGE_SIZE for segment in elf.segments)
-    cost = pages * _EXTENDED_COST
-    cost += sum(region.pages * (_EXTENDED_COST if region.extended else _ADDED_COST) for region in regions)
-    if cost > _MAX_MEASURED:
+    cost = pages * EXTENDED_COST
+    cost += sum(region.pages * (EXTENDED_COST if region.extended else ADDED_COST) for region in regions)
+    if cost > MAX_MEASURED:
         raise InvalidEnclaveError(f"The enclave is too large to be measured: {cost:#x} bytes of records")

@@ -36,7 +36,7 @@ def _connection() -> Iterator[docker.DockerClient]:
             yield client
         finally:
             client.close()
-    except docker.errors.ImageNotFound as error:
+    except docker.errors.NotFound as error:
         raise EnclavizeError(
             f"the docker daemon has no such image: {error.explanation}", hint="see: docker image ls"
         ) from error
@@ -53,9 +53,10 @@ def image_from_daemon(reference: ImageReference, platform: Platform, cache: Blob
     spool = cache.spool()
     try:
         name = f"docker-daemon:{reference.familiar}"
-        with _connection() as client, storage_errors("write", cache.root):
+        with _connection() as client:
             for data in client.api.get_image(reference.familiar):
-                spool.write(data)
+                with storage_errors("write", cache.root):
+                    spool.write(data)
                 task.advance(len(data))
         spool.seek(0)
         return image_from_docker_files(name, TarFiles(spool, name), None, platform)

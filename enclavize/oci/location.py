@@ -88,8 +88,8 @@ Location = (
 
 def parse_location(text: str) -> Location:
     """Parse an image location. Raises UsageError."""
-    scheme, _, rest = text.partition(":")
-    match scheme:
+    scheme, colon, rest = text.partition(":")
+    match scheme if colon else "":
         case "oci":
             return LayoutLocation(*_path_and_tag(text, rest))
         case "oci-archive":

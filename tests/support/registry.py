@@ -54,11 +54,12 @@ class Registry:
 
 @contextmanager
 def running_registry(
-    folder: Path, *, htpasswd: bool = False, relative_urls: bool = False
+    folder: Path, *, htpasswd: bool = False, relative_urls: bool = False, tls: tuple[Path, Path] | None = None
 ) -> Iterator[Registry]:
     """Run Debian's docker-registry on a free port of 127.0.0.1, with its store in ``folder``.
 
-    With ``htpasswd`` it wants USERNAME and PASSWORD. Skips the test where docker-registry is not installed.
+    With ``htpasswd`` it wants USERNAME and PASSWORD; ``tls`` is a certificate and its key. Skips the test
+    where docker-registry is not installed.
     """
     program = shutil.which("docker-registry")
     if not program:
@@ -75,6 +76,8 @@ def running_registry(
     if htpasswd:
         (folder / "htpasswd").write_text(HTPASSWD)
         config["auth"] = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+    if tls:
+        config["http"]["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
     with (folder / "registry.log").open("wb") as log:
         process = subprocess.Popen([program, "serve", str(folder / "config.yml")], stdout=log, stderr=log)

@@ -206,7 +206,8 @@ class RegistryClient:
 
     def _exchange(self, request: Request, action: str) -> BaseHTTPResponse:
         """Send a request with what authentication it takes; raises for every bad status."""
-        flow = self._authenticator.flow(request)
+        with self._lock:  # or threads that start together would each make one, and lose its tokens
+            flow = self._authenticator.flow(request)
         outgoing = next(flow)
         while True:
             response = self._transport.send(outgoing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from enclavize.errors import UsageError
 from enclavize.oci.digest import short
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.registry.client import RegistryClient
-from enclavize.oci.registry.upload import Transfer, push_blob
+from enclavize.oci.registry.upload import Transfer, push_blob, push_bytes
 
 if TYPE_CHECKING:
     from enclavize.oci.descriptor import Descriptor
@@ -55,8 +54,7 @@ class RegistryTarget:
                 ]
                 for job in jobs:
                     job.result()
-                config = image.config
-                push_blob(client, repository, config, lambda: io.BytesIO(image.config_bytes))
+                push_bytes(client, repository, image.config, image.config_bytes)
                 for reference in references:
                     media_type = image.manifest_media_type
                     client.put_manifest(repository, reference.version, media_type, image.manifest_bytes)

@@ -178,7 +178,10 @@ class Transport:
 
     def _new_pool(self, proxy: str) -> urllib3.PoolManager:
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
-        cert_reqs = "CERT_NONE" if self._insecure else "CERT_REQUIRED"
+        cert_reqs = "CERT_REQUIRED"
+        if self._insecure:
+            cert_reqs = "CERT_NONE"
+            urllib3.disable_warnings(http_errors.InsecureRequestWarning)  # the user has asked for it
         if proxy:
             return urllib3.ProxyManager(
                 proxy, maxsize=CONNECTIONS, timeout=timeout, cert_reqs=cert_reqs, blocksize=CHUNK_SIZE

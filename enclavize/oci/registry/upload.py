@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import suppress
 from enum import StrEnum
 from functools import partial
@@ -28,6 +29,11 @@ class Transfer(StrEnum):
     PRESENT = "present"
     MOUNTED = "mounted"
     UPLOADED = "uploaded"
+
+
+def push_bytes(client: RegistryClient, repository: str, descriptor: Descriptor, data: bytes) -> Transfer:
+    """Make sure that a repository has a small blob."""
+    return push_blob(client, repository, descriptor, lambda: io.BytesIO(data))
 
 
 def push_blob(

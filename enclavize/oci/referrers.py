@@ -1,0 +1,148 @@
+"""Artifacts that refer to an image, such as bills of materials (distribution-spec, "Listing Referrers").
+
+A registry without that API, such as docker-registry 2.8, keeps the list as an image index under the tag
+``sha256-<hex>`` of the subject; it is the client's duty to maintain it ("Pushing Manifests with Subject").
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from enclavize.errors import RegistryError
+from enclavize.oci.descriptor import Descriptor
+from enclavize.oci.digest import algorithm_of, hex_of, sha256_digest
+from enclavize.oci.document import canonical_json
+from enclavize.oci.limits import MAX_MANIFEST_SIZE
+from enclavize.oci.manifest import Index, parse_manifest
+from enclavize.oci.media_types import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
+from enclavize.oci.registry.errors import NotFoundError
+from enclavize.oci.registry.upload import push_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enclavize.oci.digest import Digest
+    from enclavize.oci.registry.client import RegistryClient
+
+EMPTY_BLOB = b"{}"
+"""The configuration of an artifact that has none (image-spec, manifest.md, "empty descriptor")."""
+
+TITLE = "org.opencontainers.image.title"
+"""The annotation that holds the file name of an artifact's blob; oras writes files under it."""
+
+MAX_PAGES = 100
+
+_NEXT_PAGE = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactBlob:
+    """One file of an artifact."""
+
+    title: str
+    media_type: str
+    data: bytes
+
+
+def artifact_manifest(
+    subject: Descriptor,
+    artifact_type: str,
+    blobs: tuple[ArtifactBlob, ...],
+    annotations: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return the manifest of an artifact: the same bytes for the same content."""
+    return canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": artifact_type,
+            "config": _descriptor(OCI_EMPTY, EMPTY_BLOB).to_json(),
+            "layers": [
+                replace(_descriptor(blob.media_type, blob.data), annotations={TITLE: blob.title}).to_json()
+                for blob in blobs
+            ],
+            "subject": replace(subject, annotations={}, platform=None).to_json(),
+            **({"annotations": dict(annotations)} if annotations else {}),
+        }
+    )
+
+
+def push_referrer(
+    client: RegistryClient,
+    repository: str,
+    subject: Descriptor,
+    *,
+    artifact_type: str,
+    blobs: tuple[ArtifactBlob, ...],
+    annotations: Mapping[str, str] | None = None,
+) -> Descriptor:
+    """Store an artifact that refers to ``subject``; returns the descriptor of its manifest."""
+    push_bytes(client, repository, _descriptor(OCI_EMPTY, EMPTY_BLOB), EMPTY_BLOB)
+    for blob in blobs:
+        push_bytes(client, repository, _descriptor(blob.media_type, blob.data), blob.data)
+    data = artifact_manifest(subject, artifact_type, blobs, annotations)
+    manifest = _descriptor(OCI_MANIFEST, data)
+    if not client.put_manifest(repository, manifest.digest, OCI_MANIFEST, data):
+        entry = replace(manifest, artifact_type=artifact_type, annotations=annotations or {})
+        _add_to_tag(client, repository, subject.digest, entry)
+    return manifest
+
+
+def list_referrers(
+    client: RegistryClient, repository: str, subject: Digest, artifact_type: str | None = None
+) -> tuple[Descriptor, ...]:
+    """Return the artifacts that refer to a manifest, those of one type if it is given."""
+    try:
+        found = _ask_registry(client, repository, subject)
+    except NotFoundError:
+        found = _read_tag(client, repository, subject)
+    # A registry need not filter, and an old one cannot: it is done here.
+    return tuple(entry for entry in found if artifact_type in (None, entry.artifact_type))
+
+
+def referrers_tag(subject: Digest) -> str:
+    """Return the tag of the list where there is no API."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", f"{algorithm_of(subject)[:32]}-{hex_of(subject)[:64]}")
+
+
+def _ask_registry(client: RegistryClient, repository: str, subject: Digest) -> list[Descriptor]:
+    found: list[Descriptor] = []
+    path = f"{repository}/referrers/{subject}"
+    for _ in range(MAX_PAGES):
+        data, link = client.get_document(path, repository, OCI_INDEX, MAX_MANIFEST_SIZE)
+        found += _entries(data, f"the referrers of {subject}")
+        following = _NEXT_PAGE.search(link)
+        if not following:
+            return found
+        path = following[1].partition("/v2/")[2]
+        if not path.startswith(f"{repository}/referrers/"):
+            break
+    raise RegistryError(f"{client.registry} does not end the list of referrers of {subject}")
+
+
+def _read_tag(client: RegistryClient, repository: str, subject: Digest) -> list[Descriptor]:
+    try:
+        _, data = client.get_manifest(repository, referrers_tag(subject))
+    except NotFoundError:
+        return []
+    return _entries(data, f"the referrers of {subject}")
+
+
+def _entries(data: bytes, what: str) -> list[Descriptor]:
+    index = parse_manifest(data, what)
+    if not isinstance(index, Index):
+        raise RegistryError(f"{what}: the registry gives an image and not a list")
+    return list(index.manifests)
+
+
+def _add_to_tag(client: RegistryClient, repository: str, subject: Digest, entry: Descriptor) -> None:
+    entries = [old for old in _read_tag(client, repository, subject) if old.digest != entry.digest]
+    manifests = [descriptor.to_json() for descriptor in [*entries, entry]]
+    data = canonical_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
+    client.put_manifest(repository, referrers_tag(subject), OCI_INDEX, data)
+
+
+def _descriptor(media_type: str, data: bytes) -> Descriptor:
+    return Descriptor(media_type=media_type, digest=sha256_digest(data), size=len(data))

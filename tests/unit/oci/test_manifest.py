@@ -1,0 +1,245 @@
+"""Manifests, indexes, configurations and descriptors of strangers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enclavize.errors import EnclavizeError, InvalidImageError
+from enclavize.oci import media_types
+from enclavize.oci.descriptor import Descriptor
+from enclavize.oci.digest import hex_of, parse_digest, sha256_digest
+from enclavize.oci.document import parse_document
+from enclavize.oci.image import parse_config
+from enclavize.oci.limits import MAX_INDEX_ENTRIES, MAX_LAYERS
+from enclavize.oci.manifest import Index, Manifest, parse_manifest
+from enclavize.oci.media_types import layer_compression
+from enclavize.oci.platform import LINUX_AMD64, Platform, parse_platform
+from enclavize.oci.select import choose
+from support.images import build_image, build_index, file
+
+IMAGE = build_image([[file("a")]])
+LAYER = IMAGE.layers[0].descriptor.to_json()
+CONFIG = json.loads(IMAGE.manifest_bytes)["config"]
+
+
+def manifest(**changes: Any) -> bytes:
+    """Return a manifest with members changed, or removed where the value is None."""
+    document = {**json.loads(IMAGE.manifest_bytes), **changes}
+    return json.dumps({key: value for key, value in document.items() if value is not None}).encode()
+
+
+@pytest.mark.parametrize("docker", [False, True])
+@pytest.mark.parametrize("with_media_type", [False, True])
+def test_a_manifest_is_known_by_its_members(docker: bool, with_media_type: bool) -> None:
+    image = build_image([[file("a")]], docker=docker, with_media_type=with_media_type)
+    parsed = parse_manifest(image.manifest_bytes, "m")
+    assert isinstance(parsed, Manifest)
+    assert parsed.media_type == (image.media_type if with_media_type else media_types.OCI_MANIFEST)
+    assert parsed.layers == tuple(layer.descriptor for layer in image.layers)
+
+
+def test_an_index_is_known_by_its_members() -> None:
+    index = build_index([IMAGE], with_media_type=False)
+    parsed = parse_manifest(index.index_bytes, "m")
+    assert isinstance(parsed, Index)
+    assert parsed.manifests[0].platform == LINUX_AMD64
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"schemaVersion": 1' + b"0" * 5000 + b"}",
+        b'{"schemaVersion": 1, "fsLayers": [], "history": []}',
+        b'{"schemaVersion": 2, "fsLayers": [], "layers": [], "config": {}}',
+        manifest(schemaVersion="2"),
+        manifest(schemaVersion=None),
+        manifest(manifests=[]),
+        manifest(mediaType=media_types.OCI_INDEX),
+        manifest(mediaType="text/plain"),
+        manifest(mediaType=7),
+        manifest(config=None),
+        manifest(config=[]),
+        manifest(config={**CONFIG, "size": 9 << 20}),
+        manifest(config={**CONFIG, "size": -1}),
+        manifest(config={**CONFIG, "size": 1.5}),
+        manifest(config={**CONFIG, "size": True}),
+        manifest(config={**CONFIG, "digest": "sha256:short"}),
+        manifest(config={**CONFIG, "digest": "../../etc/passwd"}),
+        manifest(layers={}),
+        manifest(layers=[LAYER] * (MAX_LAYERS + 1)),
+        manifest(layers=[{**LAYER, "size": 1 << 60}]),
+        manifest(layers=[{**LAYER, "annotations": {"a": 1}}]),
+        manifest(layers=[{**LAYER, "mediaType": "\ud800"}]),
+        manifest(layers=["layer"]),
+        manifest(annotations=[]),
+        manifest(annotations={"a": "x" * (5 << 20)}),
+        json.dumps({"schemaVersion": 2, "manifests": [LAYER] * (MAX_INDEX_ENTRIES + 1)}).encode(),
+    ],
+)
+def test_a_manifest_that_breaks_its_specification_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidImageError):
+        parse_manifest(data, "the manifest")
+
+
+@given(st.binary(max_size=200) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["schemaVersion", "config", "layers", "manifests", "digest", "size", "mediaType"]),
+        inner, max_size=4),
+    max_leaves=20,
+).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_no_manifest_and_no_configuration_gives_anything_but_our_errors(data: bytes) -> None:
+    for parse in (parse_manifest, parse_config):
+        with contextlib.suppress(EnclavizeError):
+            parse(data, "x")
+
+
+def test_an_absent_configuration_is_empty_as_under_docker() -> None:
+    config = parse_config(b'{"config": null, "history": null}', "c")
+    assert (config.entrypoint, config.cmd, config.env, config.user) == ((), (), (), "")
+    assert config.healthcheck is None
+    assert config.labels == {}
+
+
+def test_a_configuration_is_read_whole() -> None:
+    image = build_image(
+        [[file("a")]],
+        config={
+            "Entrypoint": ["/e"], "Cmd": ["c", ""], "Env": ["A=1", "B="], "WorkingDir": "/w", "User": "1:2",
+            "StopSignal": "SIGINT", "Healthcheck": {"Test": ["NONE"]}, "Labels": {"l": "v"},
+            "Volumes": {"/v2": {}, "/v1": {}}, "ExposedPorts": {"80/tcp": {}}, "Unknown": 1,
+        },
+        change_config={"created": "2024-01-01T00:00:00Z"},
+    )  # fmt: skip
+    config = parse_config(image.config_bytes, "c")
+    assert config.entrypoint == ("/e",)
+    assert config.cmd == ("c", "")
+    assert config.env == ("A=1", "B=")
+    assert (config.working_dir, config.user, config.stop_signal) == ("/w", "1:2", "SIGINT")
+    assert config.healthcheck == {"Test": ["NONE"]}
+    assert config.labels == {"l": "v"}
+    assert config.volumes == ("/v1", "/v2")
+    assert config.exposed_ports == ("80/tcp",)
+    assert config.created == "2024-01-01T00:00:00Z"
+    assert (config.os, config.architecture) == ("linux", "amd64")
+    assert config.diff_ids == (image.layers[0].diff_id,)
+    assert config.history[0]["created_by"] == "layer 0"
+    assert config.raw["config"]["Unknown"] == 1
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"config": {"Cmd": "text"}},
+        {"config": {"Cmd": ["a\0b"]}},
+        {"config": {"Env": [1]}},
+        {"config": {"Labels": {"a": None}}},
+        {"config": {"User": "\ud800"}},
+        {"config": []},
+        {"rootfs": {"type": "other"}},
+        {"rootfs": {"diff_ids": ["sha256:x"]}},
+        {"architecture": 1},
+        {"history": [1]},
+    ],
+)
+def test_a_configuration_that_breaks_its_specification_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(InvalidImageError):
+        parse_config(json.dumps(config).encode(), "c")
+
+
+def test_a_descriptor_survives_the_way_to_json_and_back() -> None:
+    descriptor = Descriptor(
+        media_type="a/b",
+        digest=sha256_digest(b""),
+        size=0,
+        annotations={"k": "v"},
+        platform=Platform(os="linux", architecture="arm64", variant="v8"),
+        artifact_type="c/d",
+    )
+    assert Descriptor.from_json(descriptor.to_json()) == descriptor
+    assert len({descriptor, descriptor}) == 1
+
+
+@pytest.mark.parametrize(
+    ("media_type", "compression"),
+    [
+        (media_types.OCI_LAYER, "none"),
+        (media_types.OCI_LAYER_GZIP, "gzip"),
+        (media_types.OCI_LAYER_ZSTD, "zstd"),
+        (media_types.DOCKER_LAYER_GZIP, "gzip"),
+    ],
+)
+def test_the_media_type_tells_the_compression(media_type: str, compression: str) -> None:
+    assert layer_compression(media_type) == compression
+
+
+@pytest.mark.parametrize(
+    ("media_type", "message"),
+    [
+        ("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", "encrypted"),
+        ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "registries do not carry"),
+        ("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", "registries do not carry"),
+        ("application/octet-stream", "unknown type"),
+    ],
+)
+def test_layers_that_cannot_be_read_are_refused(media_type: str, message: str) -> None:
+    with pytest.raises(InvalidImageError, match=message):
+        layer_compression(media_type)
+
+
+def entry(platform: str | None, media_type: str = media_types.OCI_MANIFEST) -> Descriptor:
+    """Return an index entry that is told apart by its digest."""
+    digest = sha256_digest(f"{platform} {media_type}".encode())
+    parsed = parse_platform(platform) if platform else None
+    return Descriptor(media_type=media_type, digest=digest, size=1, platform=parsed)
+
+
+def index_of(*entries: Descriptor) -> Index:
+    """Return an index."""
+    return Index(media_type=media_types.OCI_INDEX, manifests=entries)
+
+
+def test_the_first_fitting_entry_is_chosen() -> None:
+    wanted = entry("linux/amd64")
+    others = (entry("unknown/unknown"), entry("linux/arm64"), entry("windows/amd64"))
+    assert choose(index_of(*others, wanted, entry("linux/amd64/v3")), LINUX_AMD64, "x") == wanted
+
+
+def test_an_image_without_platform_is_chosen_if_it_is_the_only_one() -> None:
+    assert choose(index_of(entry(None)), LINUX_AMD64, "x") == entry(None)
+    with pytest.raises(InvalidImageError):
+        choose(index_of(entry(None), entry("linux/arm64")), LINUX_AMD64, "x")
+
+
+def test_a_nested_index_is_followed() -> None:
+    nested = entry(None, media_types.OCI_INDEX)
+    assert choose(index_of(entry("linux/arm64"), nested), LINUX_AMD64, "x") == nested
+
+
+def test_digests_are_checked() -> None:
+    digest = parse_digest("sha256:" + "a" * 64)
+    assert hex_of(digest) == "a" * 64
+    for text in ("", "sha256", "sha256:", "sha256:" + "A" * 64, "sha256:" + "a" * 63, "md5:" + "a" * 32):
+        with pytest.raises(InvalidImageError):
+            parse_digest(text)
+
+
+def test_numbers_are_bounded_before_they_are_used() -> None:
+    document = parse_document(b'{"a": 11, "b": "1"}', "d")
+    assert document.number("a", maximum=11) == 11
+    with pytest.raises(InvalidImageError, match="whole number from 0 to 10"):
+        document.number("a", maximum=10)
+    with pytest.raises(InvalidImageError):
+        document.number("b", maximum=10)

@@ -8,6 +8,7 @@ from enclavize.cli.build import build
 from enclavize.cli.check import check
 from enclavize.cli.inspect import inspect
 from enclavize.cli.keygen import keygen
+from enclavize.cli.run import CONTEXT, run
 from enclavize.cli.state import state
 from enclavize.cli.verify import verify
 from enclavize.cli.version import show_version, version
@@ -35,5 +36,7 @@ def options(
     state.show_traceback = traceback
 
 
-for command in (keygen, build, check, inspect, verify, version):
+for command in (keygen, build, check, inspect, verify):
     app.command()(command)
+app.command(context_settings=CONTEXT)(run)
+app.command()(version)

@@ -13,7 +13,7 @@ from enclavize.oci.source import resolve
 from enclavize.pipeline.workspace import workspace
 from enclavize.rootfs.index import index_image
 from enclavize.tee.contents import read_contents, require_tee_image
-from enclavize.tee.verify import verify_enclave, verify_labels, verify_rootfs
+from enclavize.tee.verify import verify_enclave, verify_labels, verify_layers, verify_rootfs
 
 if TYPE_CHECKING:
     from enclavize.oci.digest import Digest
@@ -68,6 +68,7 @@ def verify_image(
     with closing(image.source), workspace(cache) as workdir:
         require_tee_image(image)
         rootfs = index_image(image, cache=cache, reporter=reporter)
+        verify_layers(rootfs, image)
         with reporter.task("verify the signature and measure the enclave again"):
             contents = read_contents(image, workdir, cache)
             identity, configuration = verify_enclave(contents)

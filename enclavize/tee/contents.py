@@ -80,7 +80,7 @@ def read_contents(image: Image, folder: Path, cache: BlobCache, task: Task | Non
     layer = image.layers[-1]
     what = f"the last layer of {image.name}"
     if layer_compression(layer.media_type) != "none":
-        raise InvalidImageError(f"{what} is compressed; that of a TEE image never is")
+        raise InvalidImageError(f"{what} is not that of an enclave: it may have been put on top later")
     with fetch_blob(image, layer, cache, task) as stream:
         hashes = _extract(stream, folder, what)
         for _ in chunks(stream):  # what follows the archive belongs to the digest too

@@ -160,7 +160,7 @@ def _check_own_files(rootfs: Rootfs, image: Image, description: TeeDescription) 
             raise IntegrityError(f"/{printable(entry.path)} does not belong to the enclave")
         if not is_own and entry.layer in own_layers:
             raise IntegrityError(
-                f"/{printable(entry.path)} was put into the enclave's layer {image.layers[entry.layer].digest}"
+                f"/{printable(entry.path)} is in layer {image.layers[entry.layer].digest}, the enclave's"
             )
 
 

@@ -93,6 +93,7 @@ def _is_skippable_frame(head: bytes) -> bool:
 
 
 def _zstd_decompressed(head: bytes, stream: Stream, what: str) -> Iterator[bytes]:
+    """Yield the content of zstd frames. It is the tar reader who notices a last frame that is cut short."""
     import zstandard
 
     decoder = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW)

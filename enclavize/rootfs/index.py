@@ -132,7 +132,7 @@ class _LayerIndexer:
 
     def _known(self) -> LayerIndex | None:
         """Return the stored index; None if there is none that is whole and belongs to the diff id."""
-        with suppress(FileNotFoundError, DamagedIndexError), storage_errors("read", self._path):
+        with storage_errors("read", self._path), suppress(FileNotFoundError, DamagedIndexError):
             index = read_index(self._path, self._number)
             if index.diff_id == self._diff_id:
                 return index

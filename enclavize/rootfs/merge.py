@@ -94,10 +94,11 @@ class _Merge:
     def _link(self, link: HardLink) -> None:
         folder, _, base = link.path.rpartition("/")
         where = self._made_directory(folder, link.path)
+        where.children.pop(base, None)  # goes first, and may take the target with it
         target_folder, _, target_base = link.target.rpartition("/")
         target_where = self._directory(target_folder, make=False)
         target = target_where.children.get(target_base) if target_where is not None else None
-        if not base or target is None or target is where.children.get(base):
+        if not base or target is None:
             raise self._error(link.path, f"is a hard link to /{printable(link.target)}, which does not exist")
         if target.entry.type is FileType.DIRECTORY:
             raise self._error(link.path, f"is a hard link to the directory /{printable(link.target)}")
@@ -128,36 +129,41 @@ class _Merge:
         return where
 
     def _directory(self, path: str, *, make: bool) -> _Node | None:
-        """Find a directory through symbolic links, or None; with ``make``, missing ones are made."""
+        """Find a directory through symbolic links, or None; with ``make``, missing ones are made.
+
+        What follows a name that is no directory is taken by its letters: ``missing/..`` leads back.
+        """
         where = self._root
+        missing: list[str] = []
         pending = path.split("/")[::-1] if path else []
         links = 0
         while pending:
             name = pending.pop()
+            node = None if missing else where.children.get(name)
             if name in {"", "."}:
                 continue
             if name == "..":
-                where = where.parent
-                continue
-            node = where.children.get(name)
-            if node is None:
-                if not make:
-                    return None
-                node = where.children[name] = _implied(where, -1)
-                self._touch(node)
-            match node.entry.type:
-                case FileType.DIRECTORY:
-                    where = node
-                case FileType.SYMLINK:
-                    links += 1
-                    if links > MAX_SYMLINKS:
-                        return None
-                    target = node.entry.link_target
-                    if target.startswith("/"):
-                        where = self._root
-                    pending.extend(target.split("/")[::-1])
-                case _:
-                    return None
+                if missing:
+                    missing.pop()
+                else:
+                    where = where.parent
+            elif node is not None and node.entry.type is FileType.DIRECTORY:
+                where = node
+            elif node is not None and node.entry.type is FileType.SYMLINK:
+                links += 1
+                if links > MAX_SYMLINKS:
+                    raise self._error(path, "goes through too many symbolic links")
+                target = node.entry.link_target
+                if target.startswith("/"):
+                    where = self._root
+                pending.extend(target.split("/")[::-1])
+            else:
+                missing.append(name)
+        if missing and (not make or missing[0] in where.children):
+            return None
+        for name in missing:
+            where.children[name] = where = _implied(where, -1)
+            self._touch(where)
         return where
 
     def _error(self, path: str, problem: str) -> InvalidImageError:

@@ -1,0 +1,218 @@
+"""The merged tree is what umoci unpacks, for generated images full of conflicts between and inside layers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import stat
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from enclavize.rootfs.entry import STAT_TYPE, FileType
+from support.images import Member, directory, file, hard_link, opaque, symlink, whiteout
+from support.indexing import index_layers
+from support.scale import scaled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enclavize.rootfs.tree import Rootfs
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("umoci") is None, reason="umoci is not installed"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can unpack owners"),
+]
+
+IMPLIED = "implied"
+MTIME = 3
+NAMES = ("a", "b", "c", "lib", "z\u00e9")
+
+
+def umoci_unpack(folder: Path) -> Path:
+    """Unpack the image of a layout as it is."""
+    target = folder / "unpacked"
+    subprocess.run(
+        ["umoci", "raw", "unpack", "--image", f"{folder / 'layout'}:1", str(target)],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    return target
+
+
+def tree_on_disk(root: Path) -> dict[str, tuple[object, ...]]:
+    """Describe every path below ``root``; hard links by the first of their paths."""
+    found: dict[str, tuple[object, ...]] = {}
+    first: dict[int, str] = {}
+    for path in sorted([root, *root.rglob("*")], key=os.fsencode):
+        status = path.lstat()
+        name = "" if path == root else str(path.relative_to(root))
+        regular, link = stat.S_ISREG(status.st_mode), stat.S_ISLNK(status.st_mode)
+        device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+        is_directory = stat.S_ISDIR(status.st_mode)
+        names = [] if link else os.listxattr(path)
+        found[name] = (
+            oct(status.st_mode), status.st_uid, status.st_gid,
+            int(status.st_mtime_ns // 10**9),
+            status.st_size if regular else 0,
+            str(path.readlink()) if link else "",
+            hashlib.sha256(path.read_bytes()).hexdigest() if regular else "",
+            (os.major(status.st_rdev), os.minor(status.st_rdev)) if device else (0, 0),
+            "" if is_directory else first.setdefault(status.st_ino, name),
+            {key: os.getxattr(path, key) for key in names},
+        )  # fmt: skip
+    return found
+
+
+def tree_of(rootfs: Rootfs) -> dict[str, tuple[object, ...]]:
+    """Describe the merged tree in the same words."""
+    return {
+        entry.path: (
+            oct(STAT_TYPE[entry.type] | entry.mode), entry.uid, entry.gid,
+            IMPLIED if entry.layer < 0 else entry.mtime,
+            entry.size if entry.type is FileType.REGULAR else 0,
+            entry.link_target, entry.sha256.hex(), entry.rdev,
+            "" if entry.type is FileType.DIRECTORY else entry.data_path,
+            dict(entry.xattrs),
+        )
+        for entry in rootfs.entries
+    }  # fmt: skip
+
+
+def assert_same_tree(folder: Path, layers: list[list[Member]]) -> None:
+    """Index and unpack the same image, and compare."""
+    started = int(time.time()) - 1
+    ours = tree_of(index_layers(folder, layers))
+    theirs = tree_on_disk(umoci_unpack(folder))
+    same_time = {
+        path: value for path, value in theirs.items() if value[MTIME] in range(started, started + 600)
+    }
+    # Directories that no layer lists, and some that umoci removes things from, get the current time.
+    for path in [*same_time, *(path for path, value in ours.items() if value[MTIME] == IMPLIED)]:
+        for tree in (ours, theirs):
+            if path in tree:
+                tree[path] = (*tree[path][:MTIME], IMPLIED, *tree[path][MTIME + 1 :])
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "layers",
+    {
+        "a whiteout hides a file of a lower layer": [[file("a/x"), file("a/y")], [whiteout("a/x")]],
+        "a whiteout spares its own layer": [[file("x", "1")], [file("x", "2"), whiteout("x")]],
+        "a whiteout before its own file": [[file("x", "1")], [whiteout("x"), file("x", "2")]],
+        "a whiteout spares a directory with news": [[file("d/x"), file("d/y")], [file("d/z"), whiteout("d")]],
+        "an opaque directory hides": [[file("d/x"), file("d/e/y")], [directory("d", 0o700), opaque("d")]],
+        "opaque after news": [[file("d/x"), file("d/e/y")], [file("d/e/z"), file("d/x", "2"), opaque("d")]],
+        "opaque on a symlink": [[file("d/x"), symlink("l", "d")], [opaque("l")]],
+        "whiteout through a symlink": [[file("d/x"), symlink("l", "d")], [whiteout("l/x")]],
+        "whiteout of a symlink": [[file("d/x"), symlink("l", "d")], [whiteout("l")]],
+        "a directory becomes a file": [[file("d/x")], [file("d", "now a file")]],
+        "a file becomes a directory": [[file("d")], [directory("d"), file("d/x")]],
+        "a symlink becomes a directory": [[directory("t"), symlink("d", "t")], [directory("d"), file("d/x")]],
+        "through an absolute symlink": [[directory("t"), symlink("d", "/t")], [file("d/x")]],
+        "through a symlink that points out": [[symlink("d", "../../t")], [file("d/x")]],
+        "through a dangling symlink": [[symlink("d", "t/u")], [file("d/x")]],
+        "twice in a layer": [[file("x", "1"), file("x", "2", mode=0o600)]],
+        "a directory twice": [[directory("d", 0o700), file("d/x"), directory("d", 0o711)]],
+        "no parents": [[file("a/b/c/d")]],
+        "odd paths": [[file("./a/./x"), file("/b//y"), directory("./")]],
+        "a hard link": [[file("x", "1"), hard_link("y", "x")]],
+        "a hard link to a lower layer": [[file("x", "1")], [hard_link("d/y", "x")]],
+        "a hard link that outlives": [[file("x", "1"), hard_link("y", "x")], [whiteout("x")]],
+        "a hard link to what is replaced": [[file("x", "1"), hard_link("y", "x"), file("x", "2")]],
+        "a hard link to a replaced lower file": [[file("x", "1"), hard_link("y", "x")], [file("x", "2")]],
+        "a hard link through a symlink": [[file("d/x", "1"), symlink("l", "d"), hard_link("y", "l/x")]],
+        "a hard link to a symlink": [[symlink("l", "nowhere"), hard_link("y", "l")]],
+        "an absolute hard link": [[file("x", "1"), hard_link("y", "/x")]],
+        "a hard link over a file": [[file("x", "1"), file("y", "2"), hard_link("y", "x")]],
+        "devices": [
+            [
+                Member(path="null", type=b"3", device=(1, 3), mode=0o666),
+                Member(path="disk", type=b"4", device=(8, 1)),
+                Member(path="pipe", type=b"6", mode=0o622),
+            ]
+        ],
+        "xattrs": [
+            [file("x", pax={"SCHILY.xattr.user.note": "v"})],
+            [directory("x"), file("y", mode=0o6755)],
+        ],
+    }.items(),
+    ids=lambda item: item[0].replace(" ", "-"),
+)
+def test_one_rule(tmp_path: Path, layers: tuple[str, list[list[Member]]]) -> None:
+    assert_same_tree(tmp_path, layers[1])
+
+
+def random_layer(random_: random.Random, below: dict[str, str]) -> list[Member]:
+    """Return members that often meet each other and what is ``below``: types ("d", "f", "l") by path.
+
+    Something is seldom put below a file, which nobody can unpack.
+    """
+
+    def known(kinds: str) -> str:
+        return random_.choice([path for path, kind in below.items() if kind in kinds] or ["a"])
+
+    def path() -> str:
+        if random_.random() < 0.3:
+            return known("dfl")
+        folder = random_.choice(("", "a", "b/c", known("d"), known("dl")))
+        return f"{folder}/{random_.choice(NAMES)}".lstrip("/")
+
+    members: list[Member] = []
+    owners = {
+        "uid": random_.randint(0, 70_000), "gid": random_.randint(0, 9),
+        "mtime": random_.randint(0, 1_700_000_000),
+    }  # fmt: skip
+    for _ in range(random_.randint(1, 12)):
+        where = path()
+        kind = ""
+        match random_.randint(0, 11):
+            case 0 | 1 | 2:
+                data = random_.randbytes(random_.choice((0, 1, 64, 65, 5000)))
+                members.append(file(where, data, mode=random_.choice((0o644, 0o4755, 0o600)), **owners))
+                kind = "f"
+            case 3 | 4 | 5 | 6:
+                members.append(directory(where, mode=random_.choice((0o755, 0o1777, 0o700)), **owners))
+                kind = "d"
+            case 7:
+                target = random_.choice(
+                    [*NAMES, "/a/b", "../c", "a/../b", "/", "..", known("d"), known("dl")]
+                )
+                members.append(symlink(where, target, **owners))
+                kind = "l"
+            case 8:
+                members.append(hard_link(where, known("f")))
+                kind = "f"
+            case 9 | 10:
+                members.append(whiteout(known("dfl")))
+            case _:
+                members.append(opaque(known("dl")))
+        if kind:
+            below[where] = kind
+    return members
+
+
+def test_generated_images(tmp_path: Path) -> None:
+    from enclavize.errors import InvalidImageError
+
+    compared = refused = 0
+    for seed in range(scaled(2000, least=60)):
+        random_ = random.Random(seed)
+        below: dict[str, str] = {}
+        layers = [random_layer(random_, below) for _ in range(random_.randint(1, 4))]
+        folder = tmp_path / str(seed)
+        try:
+            assert_same_tree(folder, layers)
+            compared += 1
+        except InvalidImageError:
+            # What we refuse (a parent that is a file, a link to nothing), umoci must refuse too.
+            with pytest.raises(subprocess.CalledProcessError):
+                umoci_unpack(folder)
+            refused += 1
+        shutil.rmtree(folder)
+    assert compared >= refused // 4

@@ -1,5 +1,5 @@
 /*
- * The system call table: one row a call. Rows stand in core_calls.def and fs/file_calls.def:
+ * The system call table: one row a call. Rows stand in core_calls.def, fs/file_calls.def and missing_calls.def:
  *
  *     CALL(number, name, flags, argument 1 .. argument 6)
  *
@@ -70,6 +70,7 @@ extern const struct syscall_row syscall_table[SYSCALL_COUNT];
 #define CALL(number, name, ...) __attribute__((weak)) int64_t sys_##name(const struct arguments *arguments);
 #include "core_calls.def"
 #include "fs/file_calls.def"
+#include "missing_calls.def"
 #undef CALL
 
 /* Checks descriptors, runs the handler, traces. Knows nothing of registers. */

@@ -19,7 +19,8 @@ _SOURCE = r"""
 
 #define EXPORTED __attribute__((visibility("default"), used))
 
-EXPORTED const uint8_t measured_configuration[0x10000] __attribute__((section(".configuration"), aligned(4096))) = {0};
+EXPORTED const uint8_t measured_configuration[0x10000]
+    __attribute__((section(".configuration"), aligned(4096))) = {0};
 
 EXPORTED struct {
     uint64_t sdk_version;

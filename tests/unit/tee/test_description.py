@@ -1,0 +1,68 @@
+"""``enclave.json`` is written, parsed, and refused when malformed."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from enclavize.errors import InvalidImageError
+from enclavize.libos.base import AllowedVariable, Policy, Volume
+from enclavize.tee.description import (
+    MAX_DESCRIPTION_SIZE,
+    DescribedFile,
+    TeeDescription,
+    parse_description,
+)
+
+DESCRIPTION = TeeDescription(
+    generator="enclavize/0.1.0",
+    libos="builtin",
+    libos_version="0.1.0",
+    mrenclave="ab" * 32,
+    mrsigner="cd" * 32,
+    isv_prod_id=1,
+    isv_svn=2,
+    debug=False,
+    files={"bin/runelet": DescribedFile(size=5, sha256="ef" * 32)},
+    policy=Policy(
+        allow_arguments=True,
+        allowed_environment=(AllowedVariable(name="A", unsafe=True),),
+        allowed_exec=(("ls", "-l"),),
+        volumes=(Volume(path="/data", read_only=True),),
+    ),
+)
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert parse_description(DESCRIPTION.to_bytes()) == DESCRIPTION
+    anything = replace(DESCRIPTION, policy=Policy(allow_any_exec=True))
+    assert parse_description(anything.to_bytes()) == anything
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("version",), 2), (("version",), None), (("mrenclave",), "ab"), (("mrenclave",), "AB" * 32),
+        (("isvsvn",), -1),
+        (("isvsvn",), 65536), (("isvsvn",), True), (("debug",), "no"), (("libos",), None),
+        (("libos", "url"), "x"),
+        (("extra",), 1), (("files",), []), (("files", "x"), 1), (("files", "x"), {"size": 1, "sha256": ""}),
+        (("policy", "exec"), False), (("policy", "exec"), [[1]]), (("policy", "args"), None),
+        (("policy", "volumes"), [{"path": "/x"}]), (("policy", "network"), True),
+    ],
+)  # fmt: skip
+def test_malformed_descriptions_are_refused(path: tuple[str, ...], value: object) -> None:
+    document: Any = DESCRIPTION.to_json()
+    place = document
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(InvalidImageError, match=r"enclave\.json"):
+        parse_description(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b" " * (MAX_DESCRIPTION_SIZE + 1)])
+def test_what_is_no_description_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidImageError):
+        parse_description(data)

@@ -87,6 +87,7 @@ enum json_result json_member(struct json object, const char *name, struct json *
         struct json key = object;
         if (!skip_string(&object) || !take(&object, ':'))
             return JSON_INVALID;
+        skip_space(&object);
         struct json start = object;
         if (!skip_value(&object))
             return JSON_INVALID;
@@ -110,6 +111,7 @@ enum json_result json_element(struct json *array, struct json *element)
         return JSON_INVALID;
     if (take(array, ']'))
         return JSON_ABSENT;
+    skip_space(array);
     element->at = array->at;
     if (!skip_value(array))
         return JSON_INVALID;

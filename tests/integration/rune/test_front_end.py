@@ -1,0 +1,235 @@
+"""The front end: rune is runc for ordinary bundles, the Python part for TEE bundles, and refuses in doubt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+import enclavize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.rune import RuneInstallation
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def recorders(tmp_path: Path, installation: RuneInstallation) -> Callable[..., str]:
+    """Run a copy of rune whose runc and Python part only print their name and arguments."""
+    folder = tmp_path / "recorders"
+    folder.mkdir()
+    shutil.copy(installation.rune, folder / "rune")
+    for name in ("runc", "enclavize-rune"):
+        (folder / name).write_text(f'#!/bin/sh\necho "{name} $*"\n')
+        (folder / name).chmod(0o755)
+
+    def run(*arguments: str | Path, cwd: Path | None = None) -> str:
+        done = subprocess.run(
+            [folder / "rune", *arguments],
+            env={"ENCLAVIZE_RUNC": str(folder / "runc"), "PATH": "/usr/bin:/bin"},
+            cwd=cwd or tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.stdout.partition(" ")[0] if done.returncode == 0 else "refused"
+
+    return run
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    folder = tmp_path / "bundle"
+    (folder / "rootfs" / ".enclave").mkdir(parents=True)
+    (folder / "rootfs" / ".enclave" / "enclave.json").write_text("{}")
+    _configure(folder, '{"root": {"path": "rootfs"}}')
+    return folder
+
+
+def _configure(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "create --bundle B ID",
+        "--root R --log L --log-format json create --bundle B --pid-file P ID",
+        "--root R create --bundle B --pid-file P --console-socket S ID",
+        "--log=L run --bundle=B ID",
+        "-root R run -b B -d ID",
+        "run ID -bundle B",
+        "--systemd-cgroup --rootless auto create --no-pivot --bundle B ID",
+        "create --pid-file --bundle --bundle B ID",
+    ],
+)
+def test_creating_a_tee_container_goes_to_the_python_part(
+    recorders: Callable[..., str], bundle: Path, arguments: str
+) -> None:
+    words = [str(bundle) if word == "B" else word for word in arguments.replace("=B", f"={bundle}").split()]
+    assert recorders(*words) == "enclavize-rune"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "start ID", "state ID", "kill ID 15", "kill --all ID 9", "delete --force ID", "list", "features", "",
+        "ps --format json ID", "pause ID", "resume ID", "update --resources - ID", "events --stats ID", "spec",
+        "exec --process P --detach ID", "exec ID run", "checkpoint ID", "--help",
+    ],
+)  # fmt: skip
+def test_all_else_goes_to_runc(recorders: Callable[..., str], bundle: Path, arguments: str) -> None:
+    assert recorders(*arguments.split(), cwd=bundle) == "runc"
+
+
+def test_the_bundle_is_the_working_directory_by_default(recorders: Callable[..., str], bundle: Path) -> None:
+    assert recorders("create", "ID", cwd=bundle) == "enclavize-rune"
+    assert recorders("create", "ID", cwd=bundle.parent) == "runc"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"root":{"path":"root\\u0066s"}}', "enclavize-rune"),
+        ('{"a":[{"b":"}\\"]"},1e5,null,true],"ROOT" : {"x":{},"Path":"./rootfs/"}}', "enclavize-rune"),
+        ('\ufeff{"root":{"path":"rootfs"}}', "refused"),
+        ('{"root":{"path":"other"}}', "runc"),
+        ('{"process":{"root":{"path":"rootfs"}}}', "runc"),
+        ('{"root":{}}', "runc"),
+        ("{}", "runc"),
+        ("", "runc"),
+        ('{"root":{"path":7}}', "refused"),
+        ('{"root":{"path":"rootfs\\u0000x"}}', "refused"),
+        ('{"root":{"path":"other"},"root":{"path":"rootfs"}}', "refused"),
+        ('{"root":{"path":"other","PATH":"rootfs"}}', "refused"),
+        ('{"root":{"path":"rootfs"}', "refused"),
+        ('{"root":{"path":"rootfs', "refused"),
+        ("[" * 100_000, "refused"),
+        ("nonsense", "refused"),
+    ],
+)
+def test_the_root_is_found_in_any_form_of_json(
+    recorders: Callable[..., str], bundle: Path, text: str, expected: str
+) -> None:
+    _configure(bundle, text)
+    assert recorders("create", "--bundle", bundle, "ID") == expected
+
+
+def test_an_absolute_root_and_one_behind_a_link(recorders: Callable[..., str], bundle: Path) -> None:
+    (bundle / "link").symlink_to("rootfs")
+    for path in (bundle / "rootfs", "link"):
+        _configure(bundle, json.dumps({"root": {"path": str(path)}}))
+        assert recorders("create", "--bundle", bundle, "ID") == "enclavize-rune"
+
+
+def test_only_a_regular_file_without_links_makes_a_tee_bundle(
+    recorders: Callable[..., str], bundle: Path
+) -> None:
+    description = bundle / "rootfs" / ".enclave" / "enclave.json"
+    description.rename(bundle / "rootfs" / "elsewhere")
+    description.symlink_to("/elsewhere")
+    assert recorders("create", "--bundle", bundle, "ID") == "runc"
+    description.unlink()
+    description.mkdir()
+    assert recorders("create", "--bundle", bundle, "ID") == "runc"
+    shutil.rmtree(bundle / "rootfs" / ".enclave")
+    (bundle / "rootfs" / ".enclave").symlink_to(bundle)
+    assert recorders("create", "--bundle", bundle, "ID") == "runc"
+
+
+def test_exec_and_checkpoint_know_a_tee_container_by_the_state_of_runc(
+    recorders: Callable[..., str], tmp_path: Path, installation: RuneInstallation
+) -> None:
+    state = tmp_path / "state" / "ID"
+    state.mkdir(parents=True)
+    labels = ["bundle=/x", "org.enclavize.tee=1"]
+    (state / "state.json").write_text(json.dumps({"id": "ID", "config": {"labels": labels}}))
+    for command in (
+        ["exec", "--process", "P", "ID"],
+        ["exec", "-e", "A=B", "ID", "sh"],
+        ["checkpoint", "ID"],
+    ):
+        assert recorders("--root", tmp_path / "state", *command) == "refused"
+    done = installation.run("--root", tmp_path / "state", "exec", "ID", "sh")
+    assert done.returncode == 255
+    assert "not available in this version" in done.stderr
+    (state / "state.json").write_text(json.dumps({"config": {"labels": labels[:1]}}))
+    assert recorders("--root", tmp_path / "state", "exec", "ID", "sh") == "runc"
+    (state / "state.json").write_text('{"config": {"labels": [')
+    assert recorders("--root", tmp_path / "state", "exec", "ID", "sh") == "refused"
+
+
+def test_a_refusal_stands_in_the_log(bundle: Path, tmp_path: Path, installation: RuneInstallation) -> None:
+    _configure(bundle, '{"root": {"path": 7}}')
+    for form in ("json", "text"):
+        log = tmp_path / f"log.{form}"
+        done = installation.run("--log", log, "--log-format", form, "create", "--bundle", bundle, "ID")
+        assert done.returncode == 1
+        assert "root.path" in done.stderr
+        assert "root.path" in (json.loads(log.read_text())["msg"] if form == "json" else log.read_text())
+
+
+def test_the_version_is_that_of_runc_and_a_line_of_rune(installation: RuneInstallation) -> None:
+    runc = subprocess.run(["runc", "--version"], capture_output=True, text=True, check=True).stdout
+    assert installation.run("--version").stdout == f"{runc}rune: {enclavize.__version__}\n"
+
+
+def test_rune_installed_as_runc_finds_the_real_one(
+    bundle: Path, tmp_path: Path, installation: RuneInstallation
+) -> None:
+    disguised = tmp_path / "runc"
+    shutil.copy(installation.rune, disguised)
+    done = subprocess.run([disguised, "features"], capture_output=True, check=False)
+    assert done.returncode == 0
+
+
+def test_a_missing_runc_is_named(tmp_path: Path, installation: RuneInstallation) -> None:
+    done = installation.run("list", env={"ENCLAVIZE_RUNC": str(tmp_path / "absent")})
+    assert done.returncode == 1
+    assert "absent" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["echo out; echo err >&2; exit 7", "kill -TERM $$", "cat /absent"])
+def test_an_ordinary_bundle_runs_as_under_runc(
+    ordinary: Callable[..., Path], installation: RuneInstallation, name: str, command: str
+) -> None:
+    folder = ordinary(command)
+    before = (folder / "config.json").read_bytes()
+    rune = installation.run("run", "--bundle", folder, name)
+    runc = subprocess.run(
+        ["runc", "run", "--bundle", folder, name], capture_output=True, text=True, check=False
+    )
+    assert (rune.stdout, rune.stderr, rune.returncode) == (runc.stdout, runc.stderr, runc.returncode)
+    assert (folder / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("state", "absent"),
+        ("delete", "absent"),
+        ("kill", "absent", "15"),
+        ("exec", "absent", "sh"),
+        ("create", "--bundle", "/absent", "x"),
+    ],
+)
+def test_errors_and_log_records_are_those_of_runc(
+    installation: RuneInstallation, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    def record(log: Path) -> list[tuple[str, str]]:
+        return [(item["level"], item["msg"]) for item in map(json.loads, log.read_text().splitlines())]
+
+    common = ["--log-format", "json", "--root", str(tmp_path / "state")]
+    rune = installation.run(*common, "--log", tmp_path / "rune.json", *arguments)
+    runc = subprocess.run(
+        ["runc", *common, "--log", tmp_path / "runc.json", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (rune.returncode, rune.stderr) == (runc.returncode, runc.stderr)
+    assert record(tmp_path / "rune.json") == record(tmp_path / "runc.json")

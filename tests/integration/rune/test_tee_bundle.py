@@ -1,0 +1,129 @@
+"""TEE bundles under rune and real runc: life cycle, refusals, what the runelet gets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.rune import read_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.rune import RuneInstallation
+
+pytestmark = pytest.mark.integration
+
+SIMULATE = {"ENCLAVIZE_SIMULATE": "1"}
+
+
+def test_run_gives_the_exit_code(tee: Callable[..., Path], installation: RuneInstallation, name: str) -> None:
+    done = installation.run("run", "--bundle", tee("exit", "7"), name, env=SIMULATE)
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+def test_the_runelet_is_the_hosts_and_the_options_are_runes(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str
+) -> None:
+    folder = tee("show", "a b", environment=("A=1", "ENCLAVIZE_ROOT=/evil"))
+    (folder / "rootfs" / ".enclave" / "bin" / "runelet").write_text("#!/evil\n")
+    done = installation.run("run", "--bundle", folder, name, env=SIMULATE)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "words instance=/.enclave/instance root=/ mode=sim" in lines
+    assert [line for line in lines if line.startswith("argument")][1:] == ["argument show", "argument a b"]
+    assert "environment A=1" in lines
+    assert "ENCLAVIZE" not in done.stdout
+
+
+def test_life_cycle(tee: Callable[..., Path], installation: RuneInstallation, name: str) -> None:
+    folder = tee("wait")
+    created = subprocess.run(
+        [installation.rune, "create", "--bundle", folder, name],
+        env={"PATH": "/usr/bin:/bin", **SIMULATE}, check=False, timeout=30,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert created.returncode == 0
+    try:
+        state = json.loads(installation.run("state", name).stdout)
+        assert (state["status"], state["bundle"]) == ("created", str(folder))
+        assert installation.run("exec", name, "sh").returncode == 255
+        assert installation.run("start", name).returncode == 0
+        time.sleep(0.3)
+        assert installation.run("kill", name, "TERM").returncode == 0
+        for _ in range(100):
+            if json.loads(installation.run("state", name).stdout)["status"] == "stopped":
+                break
+            time.sleep(0.05)
+        assert installation.run("delete", name).returncode == 0
+    finally:
+        installation.run("delete", "--force", name)
+    assert installation.run("state", name).returncode == 1
+
+
+def test_a_second_run_of_a_bundle_changes_nothing(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str
+) -> None:
+    folder = tee("exit", "0")
+    specs = []
+    for _ in range(2):
+        assert installation.run("run", "--bundle", folder, name, env=SIMULATE).returncode == 0
+        specs.append(read_spec(folder))
+    assert specs[0] == specs[1]
+    assert not list(folder.glob(".config-*"))
+
+
+def _refusal(installation: RuneInstallation, folder: Path, name: str, **environment: str) -> str:
+    before = (folder / "config.json").read_bytes()
+    log = folder / "log.json"
+    done = installation.run(
+        "--log", log, "--log-format", "json", "create", "--bundle", folder, name, env=environment
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert json.loads(log.read_text())["msg"] == line.removeprefix("rune: error: ")
+    assert (folder / "config.json").read_bytes() == before
+    assert installation.run("state", name).returncode == 1
+    return line
+
+
+def test_a_production_enclave_without_sgx_is_refused_at_create(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str
+) -> None:
+    assert "/dev/sgx_enclave" in _refusal(installation, tee("exit", "0"), name)
+
+
+def test_the_container_cannot_ask_for_simulation(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str
+) -> None:
+    folder = tee("exit", "0", environment=("ENCLAVIZE_SIMULATE=1",))
+    assert "/dev/sgx_enclave" in _refusal(installation, folder, name)
+
+
+def test_another_entrypoint_is_refused(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str
+) -> None:
+    assert "entrypoint" in _refusal(installation, tee(entrypoint="/bin/sh"), name, **SIMULATE)
+
+
+def test_a_malformed_description_is_refused(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str
+) -> None:
+    folder = tee("exit", "0")
+    (folder / "rootfs" / ".enclave" / "enclave.json").write_text("{")
+    assert "enclave.json" in _refusal(installation, folder, name, **SIMULATE)
+
+
+def test_a_mount_over_the_enclave_is_refused(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str, tmp_path: Path
+) -> None:
+    folder = tee("exit", "0")
+    spec = read_spec(folder)
+    spec["mounts"].append({"destination": "/.enclave/instance", "type": "bind", "source": str(tmp_path)})
+    (folder / "config.json").write_text(json.dumps(spec))
+    assert "/.enclave/instance" in _refusal(installation, folder, name, **SIMULATE)

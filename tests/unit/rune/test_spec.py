@@ -1,0 +1,161 @@
+"""What rune changes in the configuration of a TEE container, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from enclavize.errors import EnclavizeError
+from enclavize.rune.mode import Mode
+from enclavize.rune.settings import Settings
+from enclavize.rune.spec import MARK, resolve_in_root, tee_spec
+
+ENTRYPOINT = "/.enclave/bin/runelet"
+RUNELET = Path("/opt/enclavize/runelet")
+
+
+def _spec(**process: Any) -> dict[str, Any]:
+    return {
+        "ociVersion": "1.0.2",
+        "process": {"args": [ENTRYPOINT, "a"], "env": ["PATH=/bin", "EMPTY="], "cwd": "/", **process},
+        "root": {"path": "rootfs"},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "hooks": {"prestart": [{"path": "/bin/true"}]},
+        "linux": {"resources": {"devices": [{"allow": False, "access": "rwm"}]}},
+    }
+
+
+def _change(
+    spec: dict[str, Any],
+    rootfs: Path = Path("/nonexistent"),
+    mode: Mode = Mode.SIMULATION,
+    settings: Settings | None = None,
+    devices: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    return tee_spec(
+        spec, rootfs=rootfs, runelet=RUNELET, mode=mode, settings=settings or Settings(), devices=devices
+    )
+
+
+def test_the_runelet_of_the_host_covers_that_of_the_image() -> None:
+    mount = _change(_spec())["mounts"][-1]
+    assert (mount["source"], mount["destination"]) == (str(RUNELET), ENTRYPOINT)
+    assert "ro" in mount["options"]
+
+
+def test_the_rest_is_kept() -> None:
+    before = _spec()
+    after = _change(copy.deepcopy(before))
+    for name in ("ociVersion", "root", "hooks", "linux"):
+        assert after[name] == before[name]
+    assert after["process"]["args"] == before["process"]["args"]
+    assert after["process"]["cwd"] == "/"
+
+
+def test_options_come_from_rune_and_never_from_the_container() -> None:
+    spec = _spec(
+        env=["A=b=c", "ENCLAVIZE_SIMULATE=1", "ENCLAVIZE_ROOT=/evil", "ENCLAVE_TYPE=intelSgx", "X=1", "X=2"]
+    )
+    assert _change(spec, mode=Mode.HARDWARE)["process"]["env"] == [
+        "A=b=c",
+        "X=2",
+        "ENCLAVIZE_LOG_LEVEL=warning",
+    ]
+    assert _change(spec)["process"]["env"] == [
+        "A=b=c", "X=2", "ENCLAVIZE_LOG_LEVEL=warning", "ENCLAVIZE_SIMULATE=1",
+    ]  # fmt: skip
+
+
+def test_an_annotation_chooses_the_log_level() -> None:
+    spec = {**_spec(), "annotations": {"enclave.runtime.loglevel": "trace", "kept": "yes"}}
+    changed = _change(spec, settings=Settings(log_level="error"))
+    assert "ENCLAVIZE_LOG_LEVEL=trace" in changed["process"]["env"]
+    assert changed["annotations"] == {**spec["annotations"], MARK: "1"}
+
+
+def test_twice_is_once() -> None:
+    once = _change(_spec())
+    assert _change(copy.deepcopy(once)) == once
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sh"], [], None, ["/sbin/docker-init", "--", ENTRYPOINT], [f"/.{ENTRYPOINT}"], ENTRYPOINT]
+)
+def test_another_entrypoint_is_refused(arguments: object) -> None:
+    with pytest.raises(EnclavizeError, match="entrypoint"):
+        _change(_spec(args=arguments))
+
+
+@pytest.mark.parametrize(
+    "destination",
+    [
+        "/",
+        "/.enclave",
+        "/.enclave/",
+        "//.enclave/instance",
+        "/.enclave/bin/runelet",
+        "/x/../.enclave",
+        "/link/bin",
+        "/up",
+    ],
+)
+def test_a_mount_over_the_enclave_is_refused(tmp_path: Path, destination: str) -> None:
+    (tmp_path / ".enclave").mkdir()
+    (tmp_path / "link").symlink_to("/.enclave")
+    (tmp_path / "up").symlink_to("../../..")
+    spec = _spec()
+    spec["mounts"].append({"destination": destination, "type": "bind", "source": "/tmp"})
+    with pytest.raises(EnclavizeError, match="cover"):
+        _change(spec, rootfs=tmp_path)
+
+
+def test_other_mounts_are_kept(tmp_path: Path) -> None:
+    spec = _spec()
+    spec["mounts"].append({"destination": "/.enclave-data", "type": "bind", "source": "/tmp"})
+    assert _change(spec, rootfs=tmp_path)["mounts"][:2] == spec["mounts"]
+
+
+def test_links_are_followed_inside_the_root(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b").symlink_to("../c/d")
+    (tmp_path / "c").symlink_to("/e/../f")
+    (tmp_path / "loop").symlink_to("loop")
+    assert resolve_in_root(tmp_path, "/a/b/new") == PurePosixPath("/f/d/new")
+    with pytest.raises(EnclavizeError, match="symbolic links"):
+        resolve_in_root(tmp_path, "/loop")
+
+
+def test_devices_of_the_host_are_added_once() -> None:
+    devices = ("/dev/null", "/dev/zero", "/nonexistent", "/etc")
+    spec = _spec()
+    spec["linux"]["devices"] = [{"path": "/dev/zero", "type": "c", "major": 1, "minor": 5}]
+    linux = _change(spec, mode=Mode.HARDWARE, devices=devices)["linux"]
+    assert [(device["path"], device["major"], device["minor"]) for device in linux["devices"]] == [
+        ("/dev/zero", 1, 5),
+        ("/dev/null", 1, 3),
+    ]
+    assert linux["resources"]["devices"] == [
+        {"allow": False, "access": "rwm"},
+        {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rw"},
+        {"allow": True, "type": "c", "major": 1, "minor": 5, "access": "rw"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("process", 7),
+        ("process", {"args": [ENTRYPOINT], "env": [7]}),
+        ("mounts", {"a": 1}),
+        ("mounts", [7]),
+        ("mounts", [{"type": "bind"}]),
+        ("mounts", [{"destination": "/a\0b"}]),
+        ("annotations", "x"),
+    ],
+)
+def test_a_malformed_configuration_is_one_error(name: str, value: object) -> None:
+    with pytest.raises(EnclavizeError):
+        _change({**_spec(), name: value})

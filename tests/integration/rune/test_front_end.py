@@ -78,7 +78,7 @@ def test_creating_a_tee_container_goes_to_the_python_part(
     "arguments",
     [
         "start ID", "state ID", "kill ID 15", "kill --all ID 9", "delete --force ID", "list", "features", "",
-        "ps --format json ID", "pause ID", "resume ID", "update --resources - ID", "events --stats ID", "spec",
+        "ps --format json ID", "pause ID", "resume ID", "update --resources - ID", "events ID", "spec",
         "exec --process P --detach ID", "exec ID run", "checkpoint ID", "--help",
     ],
 )  # fmt: skip

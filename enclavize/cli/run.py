@@ -60,8 +60,8 @@ def run(
         LogLevel | None, typer.Option(help="What to say; above 'error' the enclave needs a debug image.")
     ] = None,
     signer: Annotated[
-        str | None,
-        typer.Option(metavar="KEY.pub.pem|MRSIGNER", help="Refuse an enclave that another key signed."),
+        list[str] | None,
+        typer.Option(metavar="PUB.pem|MRSIGNER", help="A signer that is trusted; without it, all are."),
     ] = None,
     network: Annotated[Network, typer.Option(help="Network of the container.")] = Network.NONE,
     insecure: Annotated[
@@ -86,7 +86,7 @@ def run(
             name=name,
             simulate=simulate,
             log_level=log_level.value if log_level else "",
-            mrsigner=_mrsigner(signer) if signer else None,
+            mrsigners=_mrsigners(signer or []),
             stdin=interactive,
             terminal=terminal,
             host_network=network is Network.HOST,
@@ -124,5 +124,12 @@ def _volume(text: str) -> tuple[Path, str, bool]:
     return Path(source), path, mode == "ro"
 
 
-def _mrsigner(text: str) -> bytes:
-    raise NotImplementedError
+def _mrsigners(texts: list[str]) -> tuple[bytes, ...]:
+    """Read keys and hashes as ``verify`` does."""
+    from enclavize.cli.grammar.expectations import parse_expectations
+
+    wanted = parse_expectations(
+        signers=texts, measurements=[], isv_prod_id=None, min_svn=None, allow_debug=True, allow_any_signer=False,
+        policy=None,
+    )  # fmt: skip
+    return tuple(map(bytes.fromhex, sorted(wanted.signers)))

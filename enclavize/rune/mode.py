@@ -35,5 +35,6 @@ def choose_mode(settings: Settings, *, asked: bool, device_present: bool, debug:
         return Mode.SIMULATION
     raise EnclavizeError(
         f"there is no {SGX_DEVICE} on this machine, and simulation was not asked for",
-        hint="an administrator can allow simulation, which protects nothing, in /etc/rune/config.toml",
+        hint="simulation, which protects nothing, is chosen by 'enclavize run --simulate' "
+        "or in /etc/rune/config.toml",
     )

@@ -41,7 +41,7 @@ class RunOptions:
     name: str | None = None
     simulate: bool = False
     log_level: str = ""
-    mrsigner: bytes | None = None
+    mrsigners: tuple[bytes, ...] = ()
     stdin: bool = False
     terminal: bool = False
     host_network: bool = False
@@ -61,8 +61,8 @@ def run(options: RunOptions, tree: Path) -> int:
     runc = find_runc()
     policy = parse_description((tree / ROOT / DESCRIPTION).read_bytes()).policy
     settings = load_settings()
-    if options.mrsigner:
-        settings = replace(settings, mrsigners=(options.mrsigner,))
+    if options.mrsigners:
+        settings = replace(settings, mrsigners=options.mrsigners)
     runtime = runtime_folder()
     with temporary_bundle(runtime, runc, options.name) as bundle:
         container = Container(

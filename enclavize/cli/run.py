@@ -35,7 +35,7 @@ def run(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="A TEE image, named as for build.")],
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ARGUMENT]...", help="For the program, if the image allows arguments."),
+        typer.Argument(metavar="ARGUMENT", help="For the program, if the image allows arguments."),
     ] = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Run in simulation, without SGX. It protects nothing.")
@@ -129,7 +129,7 @@ def _mrsigners(texts: list[str]) -> tuple[bytes, ...]:
     from enclavize.cli.grammar.expectations import parse_expectations
 
     wanted = parse_expectations(
-        signers=texts, measurements=[], isv_prod_id=None, min_svn=None, allow_debug=True, allow_any_signer=False,
-        policy=None,
+        signers=texts, measurements=[], isv_prod_id=None, min_svn=None, allow_debug=True,
+        allow_any_signer=False, policy=None,
     )  # fmt: skip
     return tuple(map(bytes.fromhex, sorted(wanted.signers)))

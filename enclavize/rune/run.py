@@ -62,7 +62,10 @@ def run(options: RunOptions, tree: Path) -> int:
     policy = parse_description((tree / ROOT / DESCRIPTION).read_bytes()).policy
     settings = load_settings()
     if options.mrsigners:
-        settings = replace(settings, mrsigners=options.mrsigners)
+        admitted = [item for item in options.mrsigners if item in (settings.mrsigners or options.mrsigners)]
+        if not admitted:
+            raise UsageError("--signer: the administrator of this machine admits none of these signers")
+        settings = replace(settings, mrsigners=tuple(admitted))
     runtime = runtime_folder()
     with temporary_bundle(runtime, runc, options.name) as bundle:
         container = Container(

@@ -96,6 +96,8 @@ class Entry:
     """fs-verity digest of the content, regular files only."""
     layer: int = -1
     """Index of the layer that holds the file; -1: a directory that no layer lists."""
+    member: int = -1
+    """Which member of the layer's archive it is, counted from 0."""
     data_path: str = ""
     """The first of all paths of this file in the merged tree: equal for hard links, and for them only."""
     merkle_offset: int = 0

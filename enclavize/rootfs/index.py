@@ -7,7 +7,6 @@ lock, and leaves a file with another name, which the next one removes.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 import threading
@@ -29,6 +28,7 @@ from enclavize.rootfs.indexfile import (
     start_index,
 )
 from enclavize.rootfs.layer import scan_layer, size_limit
+from enclavize.rootfs.lock import locked
 from enclavize.rootfs.merge import merge_layers
 from enclavize.rootfs.tree import Rootfs
 from enclavize.rootfs.verity import tree_size
@@ -124,7 +124,7 @@ class _LayerIndexer:
                 return known
             with storage_errors("write", self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._locked():
+            with locked(self._folder / f"{self._hex}.lock"):
                 if not refresh and (known := self._known()) is not None:
                     task.mark_cached()
                     return known
@@ -170,16 +170,6 @@ class _LayerIndexer:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock of this layer's index; it ends with the process too."""
-        lock = os.open(self._folder / f"{self._hex}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
 
 
 class _Cancellable:

@@ -127,7 +127,7 @@ def _to_json(record: Record) -> list[Any]:
         case Entry() as entry:
             kind = _KINDS[entry.type]
             xattrs = {name: value.hex() for name, value in entry.xattrs.items()}
-            common = [kind, entry.path, entry.mode, entry.uid, entry.gid, entry.mtime, xattrs]
+            common = [kind, entry.member, entry.path, entry.mode, entry.uid, entry.gid, entry.mtime, xattrs]
             if entry.type is FileType.SYMLINK:
                 return [*common, entry.link_target, entry.size]
             if entry.type is not FileType.REGULAR:
@@ -160,20 +160,21 @@ def _from_json(values: list[Any], number: int) -> Record:
             return Whiteout(path=path)
         case ["o", path]:
             return OpaqueWhiteout(path=path)
-        case ["f", path, mode, uid, gid, mtime, xattrs, size, digest, verity, offset, facts, line, content]:
+        case ["f", member, path, mode, uid, gid, mtime, xattrs, *rest]:
+            size, digest, verity, offset, facts, line, content = rest
             return Entry(
                 path=path, type=FileType.REGULAR, mode=mode, uid=uid, gid=gid, mtime=mtime, size=size,
                 xattrs={name: bytes.fromhex(value) for name, value in xattrs.items()},
-                sha256=bytes.fromhex(digest), verity=bytes.fromhex(verity), layer=number, data_path=path,
-                merkle_offset=offset, elf=_elf_from_json(facts) if facts else None, interpreter_line=line,
-                content=None if content is None else bytes.fromhex(content),
+                sha256=bytes.fromhex(digest), verity=bytes.fromhex(verity), layer=number, member=member,
+                data_path=path, merkle_offset=offset, elf=_elf_from_json(facts) if facts else None,
+                interpreter_line=line, content=None if content is None else bytes.fromhex(content),
             )  # fmt: skip
-        case [kind, path, mode, uid, gid, mtime, xattrs, *rest]:
-            link = kind == "l"
+        case [str(kind), member, path, mode, uid, gid, mtime, xattrs, *rest]:
+            link, size = rest if kind == "l" else ("", 0)
             return Entry(
                 path=path, type=_TYPES[kind], mode=mode, uid=uid, gid=gid, mtime=mtime,
                 xattrs={name: bytes.fromhex(value) for name, value in xattrs.items()}, layer=number,
-                data_path=path, link_target=rest[0] if link else "", size=rest[1] if link else 0,
+                member=member, data_path=path, link_target=link, size=size,
                 rdev=(0, 0) if link else (rest[0], rest[1]),
             )  # fmt: skip
         case _:

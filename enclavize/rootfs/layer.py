@@ -182,17 +182,19 @@ class _Scanner:
         self._limit = limit
         self._merkle = merkle
         self._merkle_start = merkle.tell()
+        self._member = -1
         self.merkle_size = 0
 
     def scan(self, reader: tar.TarReader) -> list[Record]:
         """Read all members."""
         records: list[Record] = []
-        for member in reader:
+        for number, member in enumerate(reader):
+            if number == MAX_ENTRIES:
+                raise InvalidImageError(f"{self._what} has more than {MAX_ENTRIES} members")
+            self._member = number
             record = self._record(member, reader)
             if record is not None:
                 records.append(record)
-                if len(records) > MAX_ENTRIES:
-                    raise InvalidImageError(f"{self._what} has more than {MAX_ENTRIES} members")
         return records
 
     def _record(self, member: tar.Member, reader: tar.TarReader) -> Record | None:
@@ -228,6 +230,7 @@ class _Scanner:
             rdev=member.rdev,
             xattrs=self._xattrs(member.xattrs, path),
             layer=self._number,
+            member=self._member,
             data_path=path,
         )
 
@@ -273,6 +276,7 @@ class _Scanner:
             sha256=digest,
             verity=verity,
             layer=self._number,
+            member=self._member,
             data_path=path,
             merkle_offset=offset,
             elf=scanner.facts() if scanner is not None else None,

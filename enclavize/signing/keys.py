@@ -25,13 +25,13 @@ _HOW_TO_MAKE_A_KEY = "Make a key with: enclavize keygen KEY.pem"
 
 # MRSIGNER of private keys that anybody can download: the SGX SDK's samples; Occlum's template is one of them.
 _PUBLISHED_KEYS = {
-    "3f9c8961f7043bb2c0f0ea848da8c47c43f0c811631f43b59e9ceb84fb31d128": "a sample key of the Intel SGX SDK",
-    "5e70caf3b3bb3b5dfaacfeaea8c2170d94e2f8c347b896f38640692b770e223f": "a template key of the Intel SGX SDK",
-    "60277ad2fdfc57e980e876e7f878ac1909880ea5380795a7e8ea98b157841f85": "a sample key of the Intel SGX SDK",
-    "83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e": "the template key of Occlum and the SDK",
-    "9664d90755bd901069d4725cdd428038473d726f1cec0edf0d78e18a596b1d4e": "a test key of the Intel SGX SDK",
-    "c30446b4be9baf0f69728423ea613ef81a63e72acf7439fa0549001fd5482835": "a sample key of the Intel SGX SDK",
-    "fbbf17d6b0700e63ad55520f17ed6d2e06c2832217cd992bad243b5022ee83bc": "a test key of the Intel SGX SDK",
+    "3f9c8961f7043bb2c0f0ea848da8c47c43f0c811631f43b59e9ceb84fb31d128": "a sample key of the SGX SDK",
+    "5e70caf3b3bb3b5dfaacfeaea8c2170d94e2f8c347b896f38640692b770e223f": "a template key of the SGX SDK",
+    "60277ad2fdfc57e980e876e7f878ac1909880ea5380795a7e8ea98b157841f85": "a sample key of the SGX SDK",
+    "83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e": "Occlum's and the SDK's template key",
+    "9664d90755bd901069d4725cdd428038473d726f1cec0edf0d78e18a596b1d4e": "a test key of the SGX SDK",
+    "c30446b4be9baf0f69728423ea613ef81a63e72acf7439fa0549001fd5482835": "a sample key of the SGX SDK",
+    "fbbf17d6b0700e63ad55520f17ed6d2e06c2832217cd992bad243b5022ee83bc": "a test key of the SGX SDK",
 }
 
 

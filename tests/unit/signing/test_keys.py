@@ -134,6 +134,7 @@ def test_files_that_are_no_key_are_refused(tmp_path: Path) -> None:
         load_private_key(private_copy(PUBLIC_KEY, tmp_path))
     with pytest.raises(UsageError, match="No such file"):
         load_private_key(tmp_path / "missing.pem")
+    path = tmp_path / "bad.pem"
     for content in (
         b"",
         b"text",

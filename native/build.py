@@ -30,7 +30,7 @@ ENCLAVE_TARGET = "x86_64-linux-none"
 ENCLAVE_FLAGS = (
     "-O2", "-fPIC", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fvisibility=hidden", "-mcpu=x86_64",
     "-fno-asynchronous-unwind-tables", "-fno-omit-frame-pointer", "-mno-red-zone", "-fno-stack-check",
-    "-ffunction-sections", "-mgeneral-regs-only",
+    "-ffunction-sections", "-mgeneral-regs-only", "-Ilibos",
 )  # fmt: skip
 SHA_EXTENSIONS = "x86_64+sha+ssse3+sse4_1"
 HOST_FLAGS = ("-O2", "-fPIC", "-fno-stack-protector", "-fvisibility=hidden")

@@ -1,0 +1,107 @@
+"""Private instances of dockerd and containerd: own state, own sockets, stopped by their pid."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.programs import need, need_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+START_TIMEOUT = 30
+TAG = "tee:1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A running engine: ``command`` is how to talk to it."""
+
+    command: tuple[str, ...]
+    folder: Path
+
+    def run(
+        self, *arguments: str | Path, stdin: str = "", check: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of the engine's client."""
+        done = subprocess.run(
+            [*self.command, *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=120
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"{' '.join(map(str, arguments))}: {done.stderr}")
+        return done
+
+
+@contextmanager
+def _daemon(
+    folder: Path, command: Sequence[str | Path], client: tuple[str, ...], environment: Mapping[str, str]
+) -> Iterator[Engine]:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        end = time.monotonic() + START_TIMEOUT
+        while subprocess.run([*client, "version"], capture_output=True, check=False).returncode != 0:
+            if process.poll() is not None or time.monotonic() > end:
+                last = (folder / "log").read_text().splitlines()[-1:]
+                pytest.skip(f"{command[0]} does not start here: {last}")
+            time.sleep(0.1)
+        yield Engine(command=client, folder=folder)
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_folder() -> Path:
+    """Names of sockets have at most 107 bytes, too few for pytest's folders."""
+    return Path(tempfile.mkdtemp(prefix="eng-"))
+
+
+@contextmanager
+def running_dockerd(rune: Path, environment: Mapping[str, str]) -> Iterator[Engine]:
+    """Run dockerd without networks, with the runtimes runc and ``rune``."""
+    need("dockerd", "docker", "containerd", "runc")
+    need_root()
+    folder = _short_folder()
+    host = f"unix://{folder}/docker.sock"
+    options = [
+        f"--host={host}", f"--data-root={folder}/data", f"--exec-root={folder}/exec",
+        f"--pidfile={folder}/pid", "--bridge=none", "--iptables=false", "--ip6tables=false", f"--add-runtime=rune={rune}",
+    ]  # fmt: skip
+    with _daemon(folder, ["dockerd", *options], ("docker", "-H", host), environment) as engine:
+        yield engine
+
+
+@contextmanager
+def running_containerd(environment: Mapping[str, str]) -> Iterator[Engine]:
+    """Run containerd."""
+    need("containerd", "ctr", "runc")
+    need_root()
+    folder = _short_folder()
+    config = folder / "config.toml"
+    config.write_text(
+        f'version = 2\nroot = "{folder}/root"\nstate = "{folder}/state"\n'
+        f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "{folder}/sock"\n'
+        f'[ttrpc]\naddress = "{folder}/ttrpc"\n'
+    )
+    client = ("ctr", "--address", f"{folder}/sock")
+    with _daemon(folder, ["containerd", "--config", config], client, environment) as engine:
+        yield engine
+
+
+def archives(layout: Path, folder: Path) -> tuple[Path, Path]:
+    """Write the image of an OCI layout as a docker archive and as an OCI archive."""
+    need("skopeo")
+    docker, oci = folder / "docker.tar", folder / "oci.tar"
+    for target in (f"docker-archive:{docker}:{TAG}", f"oci-archive:{oci}:{TAG}"):
+        subprocess.run(["skopeo", "copy", "-q", f"oci:{layout}:1", target], check=True, capture_output=True)
+    return docker, oci

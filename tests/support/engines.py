@@ -75,7 +75,8 @@ def running_dockerd(rune: Path, environment: Mapping[str, str]) -> Iterator[Engi
     host = f"unix://{folder}/docker.sock"
     options = [
         f"--host={host}", f"--data-root={folder}/data", f"--exec-root={folder}/exec",
-        f"--pidfile={folder}/pid", "--bridge=none", "--iptables=false", "--ip6tables=false", f"--add-runtime=rune={rune}",
+        f"--pidfile={folder}/pid", "--bridge=none", "--iptables=false", "--ip6tables=false",
+        f"--add-runtime=rune={rune}",
     ]  # fmt: skip
     with _daemon(folder, ["dockerd", *options], ("docker", "-H", host), environment) as engine:
         yield engine

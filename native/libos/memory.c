@@ -136,6 +136,38 @@ static void unmap_locked(user_address start, user_address end)
     }
 }
 
+#define JUMP_REACH 0x70000000ULL /* of a jump with a 32-bit distance, with room for the text itself */
+
+/* Make the `syscall` sites of freshly loaded code jump into the LibOS; without room for trampolines nearby they go on trapping. */
+static void patch_text(user_address text, uint64_t size)
+{
+    size_t sites = patch_count((const uint8_t *)text, size);
+    if (!sites || size > JUMP_REACH) {
+        return;
+    }
+    uint64_t length = patch_trampoline_pages(sites) * PAGE_SIZE;
+    user_address low = text > JUMP_REACH + APPLICATION_START ? text - JUMP_REACH : APPLICATION_START;
+    user_address start = area_find_gap(&tree, length, low, PAGE_DOWN(text));
+    if (!start) {
+        return;
+    }
+    if (commit_add(start, start + length)) {
+        commit_remove(start, start + length);
+        return;
+    }
+    struct area_node *node = take_node();
+    node->area = (struct area){
+        .start = start,
+        .end = start + length,
+        .protection = PROT_READ | PROT_EXEC,
+        .flags = MAP_PRIVATE | MAP_ANONYMOUS,
+    };
+    area_insert(&tree, node);
+    mapped_pages += length / PAGE_SIZE;
+    patch_apply((uint8_t *)text, size, (uint8_t *)start, sites);
+    commit_protect(start, start + length, PROT_READ | PROT_WRITE, node->area.protection);
+}
+
 /*
  * Pages of a file are read when it is mapped: a page that another thread could see between EACCEPT and the end of the read would show zeros. Pages
  * behind the end of the file are left out (SIGBUS).
@@ -158,7 +190,7 @@ static int64_t fill_from_file(const struct area *area)
         return got;
     }
     if (area->protection & PROT_EXEC) {
-        patch_system_calls(area->start, bytes);
+        patch_text(area->start, bytes);
     }
     commit_protect(area->start, end, PROT_READ | PROT_WRITE, area->protection);
     return 0;

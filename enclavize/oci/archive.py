@@ -160,12 +160,17 @@ def _choose_image(images: tuple[Document, ...], wanted: ImageReference | None, n
     tags = sorted(tag for image in images for tag in image.texts("RepoTags"))
     hint = f"it has: {', '.join(tags)}" if tags else None
     if wanted:
-        images = tuple(image for image in images if wanted.familiar in image.texts("RepoTags"))
+        images = tuple(image for image in images if _has_name(image, wanted))
         if not images:
             raise InvalidImageError(f"{name} has no image {wanted.familiar}", hint=hint)
     if len(images) != 1:
         raise InvalidImageError(f"{name} has {len(images)} images to choose from", hint=hint)
     return images[0]
+
+
+def _has_name(image: Document, wanted: ImageReference) -> bool:
+    """Tell whether an image has a name, which docker writes in the short form and podman in the long."""
+    return not {str(wanted), wanted.familiar}.isdisjoint(image.texts("RepoTags"))
 
 
 def _describe_layer(files: TarFiles, path: str, diff_id: Digest) -> Descriptor:

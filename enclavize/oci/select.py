@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from enclavize.errors import InvalidImageError
 from enclavize.oci.image import Image, parse_config
 from enclavize.oci.limits import MAX_INDEX_DEPTH, MAX_MANIFEST_SIZE
-from enclavize.oci.manifest import Manifest, parse_manifest
+from enclavize.oci.manifest import Index, Manifest, parse_manifest
 from enclavize.oci.media_types import INDEX_TYPES, MANIFEST_TYPES, layer_compression
 from enclavize.oci.platform import Platform
 from enclavize.oci.source import Source
@@ -15,7 +15,6 @@ from enclavize.oci.stream import blob_name, read_verified
 
 if TYPE_CHECKING:
     from enclavize.oci.descriptor import Descriptor
-    from enclavize.oci.manifest import Index
 
 
 class ManifestSource(Source, Protocol):
@@ -39,10 +38,10 @@ def select_image(
             raise InvalidImageError(f"{name}: a manifest of {descriptor.size} bytes is too large")
         data = source.read_manifest(descriptor)
         manifest = parse_manifest(data, f"{name}, manifest {descriptor.digest}")
-        if manifest.media_type != descriptor.media_type:
+        if isinstance(manifest, Index) != (descriptor.media_type in INDEX_TYPES):
             raise InvalidImageError(
-                f"{name}: manifest {descriptor.digest} is of type {manifest.media_type}, "
-                f"but the index says {descriptor.media_type[:200]!r}"
+                f"{name}: manifest {descriptor.digest} is not what its index says, "
+                f"which is {descriptor.media_type[:200]!r}"
             )
     raise InvalidImageError(f"{name}: image indexes are nested more than {MAX_INDEX_DEPTH - 1} deep")
 

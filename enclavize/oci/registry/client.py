@@ -167,8 +167,12 @@ class RegistryClient:
     def get_document(self, path: str, repository: str, accept: str, limit: int) -> tuple[bytes, str]:
         """Fetch a small JSON document; returns it with the Link header (RFC 8288)."""
         request = self._request("GET", path, pull_scope(repository), accept=accept)
-        with self._exchange(request, f"answer for {path}") as response:
-            return self._read_small(response, limit, path), response.headers.get("Link", "")
+
+        def fetch() -> tuple[bytes, str]:
+            with self._exchange(request, f"answer for {path}") as response:
+                return self._read_small(response, limit, path), response.headers.get("Link", "")
+
+        return repeated(fetch)
 
     def absolute(self, location: str) -> str:
         """Return the URL for a Location header, which may be relative."""

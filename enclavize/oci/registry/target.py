@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from enclavize.errors import UsageError
+from enclavize.errors import EnclavizeError, UsageError
 from enclavize.oci.digest import short
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.registry.client import RegistryClient
@@ -47,9 +48,10 @@ class RegistryTarget:
         with reporter.task(f"push {references[0].name}") as task:
             client = RegistryClient(registry, auth=self._auth, insecure=self._insecure, warn=task.warn)
             pool = ThreadPoolExecutor(CONCURRENT_UPLOADS, thread_name_prefix="push")
+            stop = threading.Event()
             try:
                 jobs = [
-                    pool.submit(_push_layer, client, repository, layer, reporter)
+                    pool.submit(_push_layer, client, repository, layer, reporter, stop)
                     for layer in image.distinct_layers
                 ]
                 for job in jobs:
@@ -60,16 +62,30 @@ class RegistryTarget:
                     client.put_manifest(repository, reference.version, media_type, image.manifest_bytes)
                     task.log(f"{reference} is {image.manifest.digest}")
             finally:
+                stop.set()
                 pool.shutdown(cancel_futures=True)
                 client.close()
 
 
-def _push_layer(client: RegistryClient, repository: str, layer: LayerToWrite, reporter: Reporter) -> None:
+def _push_layer(
+    client: RegistryClient,
+    repository: str,
+    layer: LayerToWrite,
+    reporter: Reporter,
+    stop: threading.Event,
+) -> None:
+    """Push one layer, but not to the end when another has failed or the user has had enough."""
     descriptor, origin = layer.descriptor, layer.origin
     mount_from = origin.repository if origin and origin.registry == client.registry else None
     with reporter.task(f"push layer {short(descriptor.digest)}", descriptor.size) as task:
+
+        def advance(count: int) -> None:
+            if stop.is_set() and count > 0:
+                raise EnclavizeError("stopped")
+            task.advance(count)
+
         transfer = push_blob(
-            client, repository, descriptor, layer.open, mount_from=mount_from, advance=task.advance
+            client, repository, descriptor, layer.open, mount_from=mount_from, advance=advance
         )
         if transfer is not Transfer.UPLOADED:
             task.log(f"{transfer} in {repository}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 120.0
+READ_TIMEOUT = 60.0
 """Seconds without a byte. Registries may be silent for long while they verify an uploaded blob."""
 
 ATTEMPTS = 5
@@ -102,7 +102,9 @@ class Transport:
             return url
         try:
             self.send(Request(method="GET", url=f"{url}/v2/")).close()
-        except _PlainHttpError:
+        except _CertificateError:
+            raise
+        except RegistryError:  # what there is to say about the other side will be said over HTTP
             return f"http://{host}"
         return url
 
@@ -191,18 +193,18 @@ class Transport:
         )
 
 
-class _PlainHttpError(RegistryError):
-    """The other side does not speak TLS."""
+class _CertificateError(RegistryError):
+    """The other side speaks TLS, but nobody vouches for it."""
 
 
 def _tls_error(site: str, error: http_errors.SSLError) -> RegistryError:
     text = _reason(error)
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return RegistryError(
+        return _CertificateError(
             f"the certificate of {site} is not trusted: {text}",
             hint="add its authority to SSL_CERT_FILE, or use --insecure",
         )
-    return _PlainHttpError(
+    return RegistryError(
         f"{site} does not speak TLS: {text}", hint="--insecure allows plain HTTP for this registry"
     )
 

@@ -47,7 +47,8 @@ def push_blob(
 ) -> Transfer:
     """Make sure that a repository has a blob. Raises RegistryError, IntegrityError.
 
-    Blobs have the name of their content, so the whole session can be repeated after a transient error.
+    Blobs have the name of their content, so the whole session can be repeated after a transient error. What
+    ``advance`` raises ends the upload.
     """
     if client.has_blob(repository, descriptor.digest):
         return Transfer.PRESENT

@@ -5,23 +5,34 @@ from __future__ import annotations
 import io
 import os
 import random
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from enclavize.errors import EnclavizeError, IntegrityError, RegistryError
+from enclavize.oci.archive import ArchiveStyle, ArchiveTarget
+from enclavize.oci.cache import BlobCache
 from enclavize.oci.fetch import fetch_blob
+from enclavize.oci.layout import LayoutTarget
 from enclavize.oci.location import parse_location
 from enclavize.oci.registry import transport
 from enclavize.oci.registry.client import RegistryClient
 from enclavize.oci.registry.target import RegistryTarget
 from enclavize.oci.source import resolve
 from enclavize.progress import EventKind, Reporter
-from support.images import build_image, file, to_write
+from support.images import build_image, build_layer, file, to_write
 from support.registry import Front
 
 if TYPE_CHECKING:
-    from enclavize.oci.cache import BlobCache
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from enclavize.oci.image import Image
     from enclavize.progress import Event
     from support.images import BuiltImage
@@ -253,24 +264,32 @@ def test_a_manifest_without_end_is_refused(registry: Registry, cache: BlobCache,
         pull(front.host, cache, reporter)
 
 
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
 def test_a_full_disk_is_told_with_a_hint(
-    registry: Registry,
-    cache: BlobCache,
-    reporter: Reporter,
-    large: BuiltImage,
-    monkeypatch: pytest.MonkeyPatch,
+    registry: Registry, reporter: Reporter, large: BuiltImage, tiny_disk: Path
 ) -> None:
+    cache = BlobCache(tiny_disk / "cache")
     image = pull(registry.host, cache, reporter)
-
-    def full(_descriptor: int, _data: object) -> int:
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr("enclavize.oci.cache.os.write", full)
-    with pytest.raises(EnclavizeError, match="No space left on device") as caught:
-        read_layer(image, cache)
-    assert caught.value.hint
-    assert list(cache.temporary_folder.iterdir()) == []
+    targets = (LayoutTarget(tiny_disk / "layout"), ArchiveTarget(tiny_disk / "a.tar", ArchiveStyle.OCI))
+    attempts: list[Callable[[], object]] = [partial(read_layer, image, cache)]
+    attempts += [partial(target.deliver, to_write(large, "a:1"), reporter) for target in targets]
+    for attempt in attempts:
+        with pytest.raises(EnclavizeError, match="No space left on device") as caught:
+            attempt()
+        assert caught.value.hint
     image.source.close()
+    assert [path for path in tiny_disk.rglob("*") if path.is_file()] == []
 
 
 def test_a_source_that_cannot_be_read_is_not_called_a_network_error(
@@ -281,9 +300,64 @@ def test_a_source_that_cannot_be_read_is_not_called_a_network_error(
             raise OSError(5, os.strerror(5))
 
     image = to_write(large, f"{registry.host}/copy:1")
-    layer = image.layers[0]
-    failing = type(layer)(descriptor=layer.descriptor, diff_id=layer.diff_id, open=Failing)
-    image = type(image)(**{**vars(image), "layers": (failing,)})
+    failing = replace(image.layers[0], open=Failing)
     with pytest.raises(EnclavizeError, match="cannot read blob") as caught:
-        RegistryTarget().deliver(image, reporter)
+        RegistryTarget().deliver(replace(image, layers=(failing,)), reporter)
     assert not isinstance(caught.value, RegistryError)
+
+
+def test_an_upload_that_is_cut_off_is_started_again(
+    registry: Registry, cache: BlobCache, reporter: Reporter, large: BuiltImage
+) -> None:
+    cuts: list[str] = []
+
+    def cut(handler: FrontHandler) -> bool:
+        if handler.command == "PUT" and "/blobs/uploads/" in handler.path and len(cuts) < 2:
+            cuts.append(handler.path)
+            handler.rfile.read(1_000_000)
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            handler.close_connection = True
+            return True
+        return False
+
+    with Front(registry.port, cut) as front:
+        RegistryTarget().deliver(to_write(large, f"{front.host}/copy:1"), reporter)
+    assert len(cuts) == 2
+    assert registry.has_stored(large.layers[0].descriptor.digest)
+
+
+def test_a_registry_that_dies_while_it_is_pushed_to_is_told(
+    registry: Registry, reporter: Reporter, large: BuiltImage
+) -> None:
+    def die(handler: FrontHandler) -> bool:
+        if handler.command == "PUT":
+            registry.process.terminate()
+            registry.process.wait()
+        return False
+
+    with Front(registry.port, die) as front, pytest.raises(RegistryError, match="no answer from"):
+        RegistryTarget().deliver(to_write(large, f"{front.host}/copy:1"), reporter)
+
+
+def test_when_one_layer_fails_the_others_stop(registry: Registry, reporter: Reporter) -> None:
+    layers = [
+        build_layer([file(f"{number}", random.Random(number).randbytes(1 << 20))]) for number in range(3)
+    ]
+    image = to_write(build_image(layers), f"{registry.host}/app:1")
+    failed = threading.Event()
+
+    class Failing(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            failed.set()
+            raise OSError(5, os.strerror(5))
+
+    class Endless(io.BytesIO):
+        def read(self, _size: int | None = -1) -> bytes:
+            failed.wait()
+            time.sleep(0.01)
+            return b"x"
+
+    streams = (Endless, Failing, Endless)
+    changed = tuple(replace(layer, open=stream) for layer, stream in zip(image.layers, streams, strict=True))
+    with pytest.raises(EnclavizeError):
+        RegistryTarget().deliver(replace(image, layers=changed), reporter)

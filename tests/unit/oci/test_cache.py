@@ -157,9 +157,9 @@ def test_a_verified_stream_gives_the_bytes(size: int, step: int) -> None:
 )
 def test_a_verified_stream_refuses_other_bytes_before_it_gives_the_last(changed: bytes, message: str) -> None:
     given = bytearray()
-    with verified(io.BytesIO(changed), describe(DATA), "blob") as stream:
-        with pytest.raises(IntegrityError, match=message):
-            given.extend(byte for part in chunks(stream) for byte in part)
+    stream = verified(io.BytesIO(changed), describe(DATA), "blob")
+    with stream, pytest.raises(IntegrityError, match=message):
+        given.extend(byte for part in chunks(stream) for byte in part)
     assert len(given) < len(DATA)
 
 

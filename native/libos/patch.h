@@ -5,7 +5,7 @@
  * trampoline and replaced by a jump there. The `syscall` itself stays, so code that jumps to it directly still works by trapping; nothing can jump
  * into the middle of a single instruction. Patching happens before any thread can run the bytes, never later.
  *
- * Bytes that only look like such a pair are left alone: decoding must reach the `syscall` and the instruction before it from each of several starting
+ * Bytes that only look like such a pair are left alone: decoding must reach the `syscall` and the instruction before it from most of many starting
  * points in front of them. x86 decoding falls into step with the true instruction stream within a few instructions, so where the points do not
  * agree, there is data or the middle of an instruction. In data, a match would further need one of few encodings with a small constant.
  */

@@ -7,7 +7,7 @@ write what that release's loader and runtime expect.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from enclavize.sgx.errors import InvalidEnclaveError
 
@@ -47,10 +47,10 @@ SDK_2_26 = Generation(
     always_has_sgx1=False,
 )
 
-# Release 2.20 as Occlum's fork has it. Intel's own omits the SGX1 metadata of SGX2-only enclaves; MRENCLAVE
-# is the same.
-SDK_2_20 = Generation(
-    release=(2, 20),
+# As Occlum's fork has them: MPX is not checked, and SGX1 metadata is never left out. Intel's own tools check
+# MPX and leave the SGX1 metadata out where only SGX2 platforms can run the enclave; MRENCLAVE is the same.
+SDK_2_21 = Generation(
+    release=(2, 21),
     sgx2_version=(3, 0),
     sgx1_version=(1, 4),
     metadata_size=0x5000,
@@ -61,8 +61,9 @@ SDK_2_20 = Generation(
     masks_misc_select=False,
     always_has_sgx1=True,
 )
+SDK_2_20 = replace(SDK_2_21, release=(2, 20))
 
-GENERATIONS = (SDK_2_26, SDK_2_20)
+GENERATIONS = (SDK_2_20, SDK_2_21, SDK_2_26)
 
 
 def generation_of(sdk_version: int) -> Generation:
@@ -71,8 +72,8 @@ def generation_of(sdk_version: int) -> Generation:
         if generation.sdk_version == sdk_version:
             return generation
     release = f"{sdk_version >> 32}.{sdk_version >> 16 & 0xFFFF}.{sdk_version & 0xFFFF}"
-    known = " and ".join(f"{major}.{minor}" for major, minor in (g.release for g in GENERATIONS))
+    known = ", ".join(f"{major}.{minor}" for major, minor in (each.release for each in GENERATIONS))
     raise InvalidEnclaveError(
-        f"The enclave was built with SGX SDK {release}; enclaves of SDK {known} can be signed",
+        f"The enclave was built with SGX SDK {release}; those of SDK {known} can be signed",
         hint="Sign it with the sgx_sign of the SDK that built it.",
     )

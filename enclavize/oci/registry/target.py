@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
@@ -54,7 +54,7 @@ class RegistryTarget:
                     pool.submit(_push_layer, client, repository, layer, reporter, stop)
                     for layer in image.distinct_layers
                 ]
-                for job in jobs:
+                for job in as_completed(jobs):
                     job.result()
                 push_bytes(client, repository, image.config, image.config_bytes)
                 for reference in references:

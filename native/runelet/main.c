@@ -30,14 +30,17 @@ static bool is_exec(int argc, char **argv)
 static int pal_failure(const char *step, int error)
 {
     const char *reason = pal_builtin_error();
-    if (reason && *reason)
-        error_message("%s", reason);
-    else
+    if (!reason || !*reason)
         error_message("%s: %s", step, strerror(error < 0 ? -error : error));
+    else if (error == -ENODEV)
+        error_message("%s; the runelet is asked by ENCLAVIZE_SIMULATE=1", reason);
+    else
+        error_message("%s", reason);
     return EXIT_NOT_STARTED;
 }
 
-static int run(const struct options *options, char **argv, char **environment)
+/* `arguments` are the application's: what it is called by is measured, not chosen by the host. */
+static int run(const struct options *options, char **arguments, char **environment)
 {
     int pid, exit_value = EXIT_NOT_STARTED;
     const struct pal_attr_t attributes = {
@@ -45,7 +48,7 @@ static int run(const struct options *options, char **argv, char **environment)
         .log_level = options->log_level,
         .fd = -1,
     };
-    struct pal_create_process_args process = {.path = argv[0], .argv = argv, .env = environment, .pid = &pid};
+    struct pal_create_process_args process = {.path = "runelet", .argv = arguments, .env = environment, .pid = &pid};
     int error = pal_init(&attributes);
     if (error)
         return pal_failure("the enclave cannot be loaded", error);
@@ -70,5 +73,5 @@ int main(int argc, char **argv)
     if (!take_options(environ, &options) || !start_signal_thread())
         return EXIT_NOT_STARTED;
     warn_of_ignored_mounts(options.root, options.instance);
-    return run(&options, argv, environ);
+    return run(&options, argc > 0 ? argv + 1 : argv, environ);
 }

@@ -36,7 +36,7 @@ def test_the_runelet_is_the_hosts_and_the_options_are_runes(
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "words instance=/.enclave/instance root=/ mode=sim" in lines
-    assert [line for line in lines if line.startswith("argument")][1:] == ["argument show", "argument a b"]
+    assert [line for line in lines if line.startswith("argument")] == ["argument show", "argument a b"]
     assert "environment A=1" in lines
     assert "ENCLAVIZE" not in done.stdout
 

@@ -77,7 +77,7 @@ static int wait_for_signals(void)
 
 int pal_exec(struct pal_exec_args *args)
 {
-    const char *action = arguments[0] && arguments[1] ? arguments[1] : "";
+    const char *action = arguments[0] ? arguments[0] : "";
     *args->exit_value = 0;
     if (args->pid != 2)
         return -ESRCH;
@@ -89,7 +89,7 @@ int pal_exec(struct pal_exec_args *args)
             printf("environment %s\n", *variable);
         fflush(stdout);
     } else if (strcmp(action, "exit") == 0) {
-        *args->exit_value = atoi(arguments[2]);
+        *args->exit_value = atoi(arguments[1]);
     } else if (strcmp(action, "wait") == 0) {
         *args->exit_value = wait_for_signals();
     }

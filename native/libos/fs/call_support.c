@@ -117,6 +117,9 @@ typedef int64_t transfer(struct file *file, user_address address, uint64_t lengt
 
 /* With the file's own position, calls on one open file take turns; streams have none. */
 static int64_t with_position(struct file *file, transfer *pieces, user_address address, uint64_t length, uint64_t *offset) {
+    if (length == 0) {
+        return 0;
+    }
     length = length < TRANSFER_MAX ? length : TRANSFER_MAX;
     if (offset != NULL) {
         return pieces(file, address, length, offset);

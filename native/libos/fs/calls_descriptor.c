@@ -95,7 +95,7 @@ static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t comman
     switch (command) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC: {
-        if ((int32_t)argument < 0 || argument >= descriptors_limit()) {
+        if ((int32_t)argument < 0 || argument >= DESCRIPTORS_MAX) {
             return -EINVAL;
         }
         file_get(file);

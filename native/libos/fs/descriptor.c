@@ -11,8 +11,7 @@ static struct {
     struct spinlock lock;
     struct descriptor *at;
     uint64_t capacity;
-    uint64_t limit;
-} table = {.limit = DESCRIPTORS_MAX};
+} table;
 
 static struct descriptor *find(int64_t descriptor) {
     if (descriptor < 0 || (uint64_t)descriptor >= table.capacity || table.at[descriptor].file == NULL) {
@@ -55,7 +54,7 @@ int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec) {
         while (index < table.capacity && table.at[index].file != NULL) {
             index++;
         }
-        bool allowed = index < table.limit;
+        bool allowed = index < DESCRIPTORS_MAX;
         bool fits = index < table.capacity;
         if (allowed && fits) {
             table.at[index] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
@@ -74,7 +73,7 @@ int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec) {
 }
 
 int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec) {
-    if (descriptor < 0 || (uint64_t)descriptor >= table.limit) {
+    if (descriptor < 0 || (uint64_t)descriptor >= DESCRIPTORS_MAX) {
         return -EBADF;
     }
     if ((uint64_t)descriptor >= __atomic_load_n(&table.capacity, __ATOMIC_RELAXED) && !make_room((uint64_t)descriptor)) {
@@ -150,12 +149,4 @@ void fs_close_on_exec(void) {
             descriptor_close(at);
         }
     }
-}
-
-void descriptors_set_limit(uint64_t limit) {
-    table.limit = limit < DESCRIPTORS_MAX ? limit : DESCRIPTORS_MAX;
-}
-
-uint64_t descriptors_limit(void) {
-    return table.limit;
 }

@@ -1,5 +1,6 @@
 #include "file.h"
 
+#include "epoll.h"
 #include "path.h"
 
 static const struct file_operations directory_operations = {0};
@@ -91,6 +92,9 @@ void file_put(struct file *file) {
     if (file == NULL || __atomic_sub_fetch(&file->references, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
     }
+    if (__atomic_load_n(&file->watched, __ATOMIC_ACQUIRE)) {
+        epoll_forget(file);
+    }
     if (file->operations->release != NULL) {
         file->operations->release(file);
     }
@@ -111,8 +115,7 @@ void file_describe(struct file *file, struct file_facts *facts) {
     };
 }
 
-int64_t file_path(struct file *file, char *buffer, size_t size) {
-    namespace_lock();
+int64_t file_path_locked(struct file *file, char *buffer, size_t size) {
     const struct inode *inode = file->inode;
     struct inode *directory = file->directory;
     struct name name = {.bytes = file->name, .length = file->name_length};
@@ -134,6 +137,12 @@ int64_t file_path(struct file *file, char *buffer, size_t size) {
     } else {
         result = -ENAMETOOLONG;
     }
+    return result;
+}
+
+int64_t file_path(struct file *file, char *buffer, size_t size) {
+    namespace_lock();
+    int64_t result = file_path_locked(file, buffer, size);
     namespace_unlock();
     return result;
 }
@@ -149,7 +158,7 @@ int64_t file_check_mapping(struct file *file, int protection, int flags) {
     }
     struct file_facts facts;
     file_describe(file, &facts);
-    if (!is_regular(file->inode) && !facts.zeros) {
+    if ((!is_regular(file->inode) || file->operations->stream) && !facts.zeros) {
         return -ENODEV;
     }
     return (protection & PROT_EXEC_BIT) && facts.forbids_exec ? -EPERM : 0;

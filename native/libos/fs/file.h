@@ -48,6 +48,7 @@ struct file {
     struct inode *inode;
     uint32_t references;
     uint32_t flags; /* access mode and status flags */
+    bool watched;   /* some epoll may know it */
     struct mutex position_lock;
     uint64_t position;
     void *state;             /* of the kind of file */
@@ -70,8 +71,11 @@ int64_t file_create(struct inode *inode, uint32_t flags, struct file **file);
 int64_t file_create_anonymous(
     const struct file_operations *operations, const char *kind, uint32_t mode, uint32_t flags, void *state, struct file **file);
 
+/* file_path() for those who hold the namespace lock. */
+int64_t file_path_locked(struct file *file, char *buffer, size_t size);
+
 /* Descriptors. */
-#define DESCRIPTORS_MAX 65536U
+#define DESCRIPTORS_MAX 4096U
 
 /* The lowest free descriptor from `lowest` on; takes the caller's count over. -EMFILE, -ENOMEM: the count is still the caller's. */
 int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec);
@@ -83,9 +87,5 @@ int64_t descriptor_flags(int64_t descriptor);
 int64_t descriptor_set_flags(int64_t descriptor, bool close_on_exec);
 /* The first descriptor in use from `from` on, or -1. */
 int64_t descriptor_next(int64_t from);
-
-/* RLIMIT_NOFILE. */
-void descriptors_set_limit(uint64_t limit);
-uint64_t descriptors_limit(void);
 
 #endif

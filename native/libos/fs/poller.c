@@ -2,20 +2,27 @@
 
 #include "file.h"
 
-#define WAITERS_IN_BLOCK 32U
+#define WATCHES_IN_BLOCK 32U
 #define HOST_ENTRIES_MAX 64U
 
-struct waiter_block {
-    struct waiter_block *next;
+struct watch {
+    struct waiter waiter;
+    struct event_source *source;
+};
+
+struct watch_block {
+    struct watch_block *next;
     uint32_t used;
-    struct waiter waiters[WAITERS_IN_BLOCK];
+    struct watch watches[WATCHES_IN_BLOCK];
 };
 
 /* One call's wait. A round is one scan: it adds waiters before it looks, so that no change is lost. */
 struct poller {
-    struct waiter_block *blocks;
+    struct watch_block *blocks;
     int64_t error;
-    uint32_t wanted; /* of the file that is being asked */
+    uint32_t wanted;  /* of the file that is being asked */
+    uint32_t changes; /* same */
+    uint64_t wake_at;
     uint32_t host_count, answer_count;
     struct host_poll hosts[HOST_ENTRIES_MAX];   /* what this round waits for */
     struct host_poll answers[HOST_ENTRIES_MAX]; /* what the host said after the last round */
@@ -26,12 +33,18 @@ void event_source_changed(struct event_source *source) {
     wake_all(&source->queue);
 }
 
+void event_source_put(struct event_source *source) {
+    if (__atomic_sub_fetch(&source->references, 1, __ATOMIC_ACQ_REL) == 0) {
+        source->unused(source);
+    }
+}
+
 void poller_watch(struct poller *poller, struct event_source *source) {
     if (poller == NULL) {
         return;
     }
-    if (poller->blocks == NULL || poller->blocks->used == WAITERS_IN_BLOCK) {
-        struct waiter_block *block = allocate(sizeof(struct waiter_block));
+    if (poller->blocks == NULL || poller->blocks->used == WATCHES_IN_BLOCK) {
+        struct watch_block *block = allocate(sizeof(struct watch_block));
         if (block == NULL) {
             poller->error = -ENOMEM;
             return;
@@ -39,33 +52,52 @@ void poller_watch(struct poller *poller, struct event_source *source) {
         block->next = poller->blocks;
         poller->blocks = block;
     }
-    struct waiter *waiter = &poller->blocks->waiters[poller->blocks->used++];
-    waiter->task = current_task();
-    wait_queue_add(&source->queue, waiter);
+    struct watch *watch = &poller->blocks->watches[poller->blocks->used++];
+    __atomic_fetch_add(&source->references, 1, __ATOMIC_RELAXED);
+    watch->source = source;
+    watch->waiter.task = current_task();
+    wait_queue_add(&source->queue, &watch->waiter);
+    poller->changes += __atomic_load_n(&source->changes, __ATOMIC_ACQUIRE);
 }
 
-uint32_t poller_watch_host(struct poller *poller, int host_fd) {
+void poller_wake_at(struct poller *poller, uint64_t time_ns) {
+    if (poller != NULL && time_ns < poller->wake_at) {
+        poller->wake_at = time_ns;
+    }
+}
+
+uint32_t poller_changes(const struct poller *poller) {
+    return poller->changes;
+}
+
+static bool is_listed(const struct host_poll *entries, uint32_t count, int host_fd, uint16_t events, uint32_t *revents) {
+    for (uint32_t at = 0; at < count; at++) {
+        if (entries[at].fd == host_fd && entries[at].events == events) {
+            *revents = entries[at].revents;
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t poller_watch_host_events(struct poller *poller, int host_fd, uint32_t wanted) {
+    uint32_t revents = 0;
+    uint16_t events = (uint16_t)(wanted & ~(POLLERR | POLLHUP | POLLNVAL));
     if (poller == NULL) {
         return 0;
     }
-    uint32_t events = poller->wanted & ~(POLLERR | POLLHUP | POLLNVAL);
-    for (uint32_t at = 0; at < poller->host_count; at++) {
-        if (poller->hosts[at].fd == host_fd && poller->hosts[at].events == events) {
-            goto known;
+    if (!is_listed(poller->hosts, poller->host_count, host_fd, events, &revents)) {
+        if (poller->host_count == HOST_ENTRIES_MAX) {
+            poller->error = -ENOMEM;
+            return 0;
         }
+        poller->hosts[poller->host_count++] = (struct host_poll){.fd = host_fd, .events = events};
     }
-    if (poller->host_count == HOST_ENTRIES_MAX) {
-        poller->error = -ENOMEM;
-        return 0;
-    }
-    poller->hosts[poller->host_count++] = (struct host_poll){.fd = host_fd, .events = (uint16_t)events};
-known:
-    for (uint32_t at = 0; at < poller->answer_count; at++) {
-        if (poller->answers[at].fd == host_fd && poller->answers[at].events == events) {
-            return poller->answers[at].revents;
-        }
-    }
-    return 0;
+    return is_listed(poller->answers, poller->answer_count, host_fd, events, &revents) ? revents : 0;
+}
+
+uint32_t poller_watch_host(struct poller *poller, int host_fd) {
+    return poller == NULL ? 0 : poller_watch_host_events(poller, host_fd, poller->wanted);
 }
 
 uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller) {
@@ -74,18 +106,20 @@ uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller) {
     }
     if (poller != NULL) {
         poller->wanted = wanted;
+        poller->changes = 0;
     }
     return file->operations->poll(file, poller);
 }
 
 static void forget_waiters(struct poller *poller) {
     while (poller->blocks != NULL) {
-        struct waiter_block *block = poller->blocks;
+        struct watch_block *block = poller->blocks;
         poller->blocks = block->next;
         for (uint32_t at = 0; at < block->used; at++) {
-            wait_queue_remove(&block->waiters[at]);
+            wait_queue_remove(&block->watches[at].waiter);
+            event_source_put(block->watches[at].source);
         }
-        release(block, sizeof(struct waiter_block));
+        release(block, sizeof(struct watch_block));
     }
 }
 
@@ -110,9 +144,9 @@ static uint64_t time_left(uint64_t start, uint64_t timeout_ns) {
 
 /* A wake takes the waiter out of its queue. Asked because a lock taken during the scan may have used up the task's wake. */
 static bool was_woken(const struct poller *poller) {
-    for (const struct waiter_block *block = poller->blocks; block != NULL; block = block->next) {
+    for (const struct watch_block *block = poller->blocks; block != NULL; block = block->next) {
         for (uint32_t at = 0; at < block->used; at++) {
-            if (__atomic_load_n(&block->waiters[at].queue, __ATOMIC_ACQUIRE) == NULL) {
+            if (__atomic_load_n(&block->watches[at].waiter.queue, __ATOMIC_ACQUIRE) == NULL) {
                 return true;
             }
         }
@@ -122,6 +156,11 @@ static bool was_woken(const struct poller *poller) {
 
 static int64_t sleep_round(struct poller *poller, uint64_t timeout_ns) {
     poller->answer_count = 0;
+    if (poller->wake_at != UINT64_MAX) {
+        uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+        uint64_t until = poller->wake_at > now ? poller->wake_at - now : 0;
+        timeout_ns = until < timeout_ns ? until : timeout_ns;
+    }
     if (was_woken(poller)) {
         return 0;
     }
@@ -139,6 +178,7 @@ static int64_t run(struct poller *poller, int64_t (*scan)(void *, struct poller 
     for (;;) {
         forget_waiters(poller);
         poller->host_count = 0;
+        poller->wake_at = UINT64_MAX;
         int64_t result = scan(context, poller);
         if (poller->error < 0) {
             return poller->error;

@@ -20,24 +20,35 @@
 
 struct file;
 
-/* Something inside the enclave that changes: each change counts one up and wakes who waits. */
+/* Something inside the enclave that changes: each change counts one up and wakes who waits. Counted, since those who wait must not lose it
+ * when the file is closed meanwhile. */
 struct event_source {
     struct wait_queue queue;
     uint32_t changes;
+    uint32_t references;
+    void (*unused)(struct event_source *source);
 };
 void event_source_changed(struct event_source *source);
+void event_source_put(struct event_source *source);
 
 struct poller;
 
 /* For a file's poll operation: what to wait for. Nothing happens when `poller` is NULL. */
 void poller_watch(struct poller *poller, struct event_source *source);
+/* Something that becomes ready by itself, at this time of CLOCK_MONOTONIC. */
+void poller_wake_at(struct poller *poller, uint64_t time_ns);
 /* A host fd: returns the events that hold as far as the host has said in this round. */
 uint32_t poller_watch_host(struct poller *poller, int host_fd);
+uint32_t poller_watch_host_events(struct poller *poller, int host_fd, uint32_t events);
 
 /* Events of one file; registers with the poller. `wanted` is only for host fds. */
 uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller);
 
-/* Calls `scan` until it returns non-zero (its result), the time is over (0), or a signal waits (-EINTR). scan() asks file_poll() of every file. */
+/* How often the sources of the file that was asked last have changed. */
+uint32_t poller_changes(const struct poller *poller);
+
+/* Calls `scan` until it returns non-zero (its result), the time is over (0), or a signal waits (-EINTR). scan() asks file_poll()
+ * of every file; it may run several times before its result counts. */
 int64_t poll_until(int64_t (*scan)(void *context, struct poller *poller), void *context, uint64_t timeout_ns);
 
 #endif

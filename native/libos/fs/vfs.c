@@ -61,7 +61,7 @@ static int64_t mount_synthetic(const char *name, struct inode *root) {
     return mount_add(root_directory, text, root);
 }
 
-static int64_t mount_all(const struct configuration *configuration) {
+static int64_t mount_all(const struct configuration *measured) {
     struct inode *proc, *sys, *dev, *shm;
     int64_t result;
     if ((result = proc_create(&proc)) < 0 || (result = mount_synthetic("proc", proc)) < 0 || (result = sys_create(&sys)) < 0 ||
@@ -70,10 +70,10 @@ static int64_t mount_all(const struct configuration *configuration) {
         (result = mount_on(dev, "shm", shm)) < 0) {
         return result;
     }
-    if (configuration->policy & POLICY_ALLOW_HOST_NETWORK_FILES) {
+    if (measured->policy & POLICY_ALLOW_HOST_NETWORK_FILES) {
         host_files_mount(mount_on);
     }
-    for (struct span span = span_first(&configuration->volumes); span.start != NULL; span = span_next(&configuration->volumes, span)) {
+    for (struct span span = span_first(&measured->volumes); span.start != NULL; span = span_next(&measured->volumes, span)) {
         char path[PATH_LENGTH_MAX];
         struct inode *volume;
         if (span.size < 2 || span.size >= sizeof(path) || span.start[0] != '/') {
@@ -88,15 +88,15 @@ static int64_t mount_all(const struct configuration *configuration) {
     return 0;
 }
 
-int64_t fs_start(const struct configuration *configuration) {
-    if (!configuration->has_rootfs) {
+int64_t fs_start(const struct configuration *measured) {
+    if (!measured->has_rootfs) {
         return -EINVAL;
     }
-    int64_t result = erofs_start(configuration->rootfs_size, configuration->rootfs_digest);
+    int64_t result = erofs_start(measured->rootfs_size, measured->rootfs_digest);
     if (result < 0) {
         return result;
     }
-    verity_set_limit(configuration->verity_size);
+    verity_set_limit(measured->verity_size);
     namespace_lock();
     result = tree_open_image(&root_directory);
     if (result == 0) {

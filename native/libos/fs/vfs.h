@@ -7,7 +7,7 @@
 #ifndef ENCLAVIZE_FS_VFS_H
 #define ENCLAVIZE_FS_VFS_H
 
-#include "libos.h"
+#include "../libos.h"
 
 struct configuration;
 

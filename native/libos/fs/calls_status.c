@@ -1,0 +1,462 @@
+#include "call_support.h"
+
+/* struct stat of x86-64 (Linux, arch/x86/include/uapi/asm/stat.h). */
+struct user_stat {
+    uint64_t device;
+    uint64_t inode;
+    uint64_t links;
+    uint32_t mode;
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t padding;
+    uint64_t rdev;
+    int64_t size;
+    int64_t block_size;
+    int64_t blocks;
+    struct timespec atime, mtime, ctime;
+    int64_t unused[3];
+};
+_Static_assert(sizeof(struct user_stat) == 144, "struct stat of x86-64");
+
+/* Blocks of 512 bytes as ext4 counts them; a short symbolic link lies in its inode. */
+static uint64_t blocks_of(const struct inode *inode) {
+    bool fast_link = is_link(inode) && inode->size < 60;
+    bool has_blocks = is_regular(inode) || is_directory(inode) || (is_link(inode) && !fast_link);
+    return has_blocks ? (inode->size + BLOCK_SIZE - 1) / BLOCK_SIZE * (BLOCK_SIZE / 512) : 0;
+}
+
+static void fill_stat(const struct inode *inode, struct user_stat *stat) {
+    *stat = (struct user_stat){
+        .device = inode->file_system->device,
+        .inode = inode->number,
+        .links = inode->links,
+        .mode = inode->mode,
+        .uid = inode->uid,
+        .gid = inode->gid,
+        .rdev = inode->rdev,
+        .size = (int64_t)inode->size,
+        .block_size = BLOCK_SIZE,
+        .blocks = (int64_t)blocks_of(inode),
+        .atime = inode->atime,
+        .mtime = inode->mtime,
+        .ctime = inode->ctime,
+    };
+}
+
+static int64_t refresh(struct inode *inode) {
+    return inode->operations->refresh != NULL ? inode->operations->refresh(inode) : 0;
+}
+
+/* Copies the status while the lock is held; gives it to the application afterwards. */
+static int64_t stat_path(int64_t descriptor, user_address path, uint32_t walk, user_address to) {
+    struct place place;
+    struct user_stat stat;
+    int64_t result = at_begin(descriptor, path, walk, &place);
+    if (result < 0) {
+        return result;
+    }
+    fill_stat(place.inode, &stat);
+    at_end(&place);
+    return copy_to_user(to, &stat, sizeof(stat));
+}
+
+int64_t sys_stat(const struct arguments *arguments) {
+    return stat_path(AT_FDCWD, arguments->at[0], WALK_FOLLOW, arguments->at[1]);
+}
+
+int64_t sys_lstat(const struct arguments *arguments) {
+    return stat_path(AT_FDCWD, arguments->at[0], 0, arguments->at[1]);
+}
+
+int64_t sys_newfstatat(const struct arguments *arguments) {
+    uint64_t flags = (uint32_t)arguments->at[3];
+    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)) != 0) {
+        return -EINVAL;
+    }
+    return stat_path((int64_t)arguments->at[0], arguments->at[1], walk_flags(flags), arguments->at[2]);
+}
+
+int64_t sys_fstat(const struct arguments *arguments) {
+    struct user_stat stat;
+    struct file *file = file_at(arguments, 0);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    namespace_lock();
+    int64_t result = refresh(file->inode);
+    fill_stat(file->inode, &stat);
+    namespace_unlock();
+    file_put(file);
+    return result < 0 ? result : copy_to_user(arguments->at[1], &stat, sizeof(stat));
+}
+
+struct statx_timestamp {
+    int64_t seconds;
+    uint32_t nanoseconds;
+    int32_t reserved;
+};
+
+/* struct statx (Linux, include/uapi/linux/stat.h). */
+struct user_statx {
+    uint32_t mask;
+    uint32_t block_size;
+    uint64_t attributes;
+    uint32_t links;
+    uint32_t uid;
+    uint32_t gid;
+    uint16_t mode;
+    uint16_t padding;
+    uint64_t inode;
+    uint64_t size;
+    uint64_t blocks;
+    uint64_t attributes_mask;
+    struct statx_timestamp atime, btime, ctime, mtime;
+    uint32_t rdev_major, rdev_minor;
+    uint32_t device_major, device_minor;
+    uint64_t unused[14];
+};
+_Static_assert(sizeof(struct user_statx) == 256, "struct statx");
+
+#define STATX_BASIC_STATS 0x7FFU
+#define STATX_RESERVED 0x80000000U
+
+static struct statx_timestamp timestamp(struct timespec time) {
+    return (struct statx_timestamp){.seconds = time.seconds, .nanoseconds = (uint32_t)time.nanoseconds};
+}
+
+/* new_decode_dev() of Linux. */
+static uint32_t major_of(uint64_t device) {
+    return (uint32_t)((device >> 8) & 0xFFF);
+}
+
+static uint32_t minor_of(uint64_t device) {
+    return (uint32_t)((device & 0xFF) | ((device >> 12) & 0xFFF00));
+}
+
+int64_t sys_statx(const struct arguments *arguments) {
+    struct place place;
+    uint64_t flags = (uint32_t)arguments->at[2];
+    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) != 0 ||
+        (arguments->at[3] & STATX_RESERVED) != 0) {
+        return -EINVAL;
+    }
+    int64_t result = at_begin((int64_t)arguments->at[0], arguments->at[1], walk_flags(flags), &place);
+    if (result < 0) {
+        return result;
+    }
+    const struct inode *inode = place.inode;
+    struct user_statx statx = {
+        .mask = STATX_BASIC_STATS,
+        .block_size = BLOCK_SIZE,
+        .links = inode->links,
+        .uid = inode->uid,
+        .gid = inode->gid,
+        .mode = (uint16_t)inode->mode,
+        .inode = inode->number,
+        .size = inode->size,
+        .blocks = blocks_of(inode),
+        .atime = timestamp(inode->atime),
+        .ctime = timestamp(inode->ctime),
+        .mtime = timestamp(inode->mtime),
+        .rdev_major = major_of(inode->rdev),
+        .rdev_minor = minor_of(inode->rdev),
+        .device_major = major_of(inode->file_system->device),
+        .device_minor = minor_of(inode->file_system->device),
+    };
+    at_end(&place);
+    return copy_to_user(arguments->at[4], &statx, sizeof(statx));
+}
+
+struct user_statfs {
+    int64_t type;
+    int64_t block_size;
+    uint64_t blocks, blocks_free, blocks_available;
+    uint64_t files, files_free;
+    int32_t id[2];
+    int64_t name_length;
+    int64_t fragment_size;
+    int64_t flags;
+    int64_t spare[4];
+};
+_Static_assert(sizeof(struct user_statfs) == 120, "struct statfs of x86-64");
+
+#define ST_RDONLY 1
+#define ST_NOEXEC 8
+
+/* How much memory is left is nobody's business here: a fixed size, as a disk would have. */
+#define STATFS_BLOCKS (1U << 20)
+
+static int64_t statfs_of(const struct inode *inode, user_address to) {
+    const struct file_system *file_system = inode->file_system;
+    struct user_statfs statfs = {
+        .type = file_system->magic,
+        .block_size = BLOCK_SIZE,
+        .blocks = STATFS_BLOCKS,
+        .blocks_free = STATFS_BLOCKS / 2,
+        .blocks_available = STATFS_BLOCKS / 2,
+        .files = STATFS_BLOCKS,
+        .files_free = STATFS_BLOCKS / 2,
+        .id = {(int32_t)file_system->device, 0},
+        .name_length = NAME_LENGTH_MAX,
+        .fragment_size = BLOCK_SIZE,
+        .flags = (file_system->read_only ? ST_RDONLY : 0) | (file_system->forbids_exec ? ST_NOEXEC : 0),
+    };
+    return copy_to_user(to, &statfs, sizeof(statfs));
+}
+
+int64_t sys_statfs(const struct arguments *arguments) {
+    struct place place;
+    int64_t result = at_begin(AT_FDCWD, arguments->at[0], WALK_FOLLOW, &place);
+    if (result < 0) {
+        return result;
+    }
+    struct inode *inode = inode_get(place.inode);
+    at_end(&place);
+    result = statfs_of(inode, arguments->at[1]);
+    inode_put(inode);
+    return result;
+}
+
+int64_t sys_fstatfs(const struct arguments *arguments) {
+    struct file *file = file_at(arguments, 0);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    int64_t result = statfs_of(file->inode, arguments->at[1]);
+    file_put(file);
+    return result;
+}
+
+static int64_t access_path(int64_t descriptor, user_address path, uint32_t wanted, uint64_t flags) {
+    struct place place;
+    if ((wanted & ~7U) != 0 || (flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EACCESS | AT_EMPTY_PATH)) != 0) {
+        return -EINVAL;
+    }
+    int64_t result = at_begin(descriptor, path, walk_flags(flags), &place);
+    if (result < 0) {
+        return result;
+    }
+    result = wanted == 0 ? 0 : inode_access(place.inode, wanted); /* R_OK, W_OK, X_OK are 4, 2, 1, like MAY_* */
+    at_end(&place);
+    return result;
+}
+
+int64_t sys_access(const struct arguments *arguments) {
+    return access_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], 0);
+}
+
+int64_t sys_faccessat(const struct arguments *arguments) {
+    return access_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], 0);
+}
+
+int64_t sys_faccessat2(const struct arguments *arguments) {
+    return access_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], (uint32_t)arguments->at[3]);
+}
+
+static int64_t change(struct inode *inode, const struct attributes *attributes) {
+    if (inode->operations->change == NULL) {
+        return inode->file_system->read_only ? -EROFS : -EPERM;
+    }
+    return inode->file_system->read_only ? -EROFS : inode->operations->change(inode, attributes);
+}
+
+static int64_t change_mode(struct inode *inode, uint32_t mode) {
+    if (!is_owner(inode)) {
+        return -EPERM;
+    }
+    struct attributes attributes = {.which = ATTRIBUTE_MODE, .mode = mode & PERMISSION_BITS};
+    return change(inode, &attributes);
+}
+
+static int64_t change_mode_path(int64_t descriptor, user_address path, uint32_t mode) {
+    struct place place;
+    int64_t result = at_begin(descriptor, path, WALK_FOLLOW, &place);
+    if (result == 0) {
+        result = change_mode(place.inode, mode);
+        at_end(&place);
+    }
+    return result;
+}
+
+int64_t sys_chmod(const struct arguments *arguments) {
+    return change_mode_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1]);
+}
+
+int64_t sys_fchmodat(const struct arguments *arguments) {
+    return change_mode_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2]);
+}
+
+int64_t sys_fchmod(const struct arguments *arguments) {
+    struct file *file = file_at(arguments, 0);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    namespace_lock();
+    int64_t result = (file->flags & O_PATH) ? -EBADF : change_mode(file->inode, (uint32_t)arguments->at[1]);
+    namespace_unlock();
+    file_put(file);
+    return result;
+}
+
+#define UNCHANGED UINT32_MAX
+
+/* Only uid 0 gives files away; the owner may set the group he has. Set-id bits go, as in Linux. */
+static int64_t change_owner(struct inode *inode, uint32_t uid, uint32_t gid) {
+    bool allowed = process.uid == 0 || (is_owner(inode) && (uid == UNCHANGED || uid == inode->uid) &&
+                                        (gid == UNCHANGED || gid == inode->gid || gid == process.gid));
+    if (!allowed) {
+        return -EPERM;
+    }
+    struct attributes attributes = {.uid = uid, .gid = gid, .mode = inode->mode & PERMISSION_BITS};
+    attributes.which |= uid != UNCHANGED ? ATTRIBUTE_UID : 0;
+    attributes.which |= gid != UNCHANGED ? ATTRIBUTE_GID : 0;
+    if (is_regular(inode) && (inode->mode & (S_ISUID | S_ISGID)) != 0) {
+        attributes.which |= ATTRIBUTE_MODE;
+        attributes.mode &= ~(S_ISUID | ((inode->mode & 010) ? S_ISGID : 0));
+    }
+    return change(inode, &attributes);
+}
+
+static int64_t change_owner_path(int64_t descriptor, user_address path, uint32_t uid, uint32_t gid, uint32_t walk) {
+    struct place place;
+    int64_t result = at_begin(descriptor, path, walk, &place);
+    if (result == 0) {
+        result = change_owner(place.inode, uid, gid);
+        at_end(&place);
+    }
+    return result;
+}
+
+int64_t sys_chown(const struct arguments *arguments) {
+    return change_owner_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2], WALK_FOLLOW);
+}
+
+int64_t sys_lchown(const struct arguments *arguments) {
+    return change_owner_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2], 0);
+}
+
+int64_t sys_fchownat(const struct arguments *arguments) {
+    uint64_t flags = (uint32_t)arguments->at[4];
+    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
+        return -EINVAL;
+    }
+    return change_owner_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], (uint32_t)arguments->at[3],
+        walk_flags(flags));
+}
+
+int64_t sys_fchown(const struct arguments *arguments) {
+    struct file *file = file_at(arguments, 0);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    namespace_lock();
+    int64_t result = (file->flags & O_PATH) ? -EBADF
+                                            : change_owner(file->inode, (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
+    namespace_unlock();
+    file_put(file);
+    return result;
+}
+
+#define UTIME_NOW 0x3FFFFFFF
+#define UTIME_OMIT 0x3FFFFFFE
+
+/* times: access, modification; NULL: now for both. */
+static int64_t change_times(struct inode *inode, const struct timespec *times) {
+    struct timespec now = time_now();
+    struct attributes attributes = {.which = ATTRIBUTE_ATIME | ATTRIBUTE_MTIME, .atime = now, .mtime = now};
+    bool only_now = times == NULL || (times[0].nanoseconds == UTIME_NOW && times[1].nanoseconds == UTIME_NOW);
+    if (!is_owner(inode) && (!only_now || inode_access(inode, MAY_WRITE) < 0)) {
+        return only_now ? -EACCES : -EPERM;
+    }
+    for (uint32_t at = 0; times != NULL && at < 2; at++) {
+        if (times[at].nanoseconds == UTIME_OMIT) {
+            attributes.which &= at == 0 ? ~(uint32_t)ATTRIBUTE_ATIME : ~(uint32_t)ATTRIBUTE_MTIME;
+        } else if (times[at].nanoseconds != UTIME_NOW) {
+            *(at == 0 ? &attributes.atime : &attributes.mtime) = times[at];
+        }
+    }
+    return attributes.which == 0 ? 0 : change(inode, &attributes);
+}
+
+static bool time_is_valid(const struct timespec *time) {
+    return time->nanoseconds == UTIME_NOW || time->nanoseconds == UTIME_OMIT ||
+           (time->nanoseconds >= 0 && time->nanoseconds < (int64_t)NS_PER_SECOND);
+}
+
+static int64_t change_times_path(int64_t descriptor, user_address path, const struct timespec *times, uint32_t walk) {
+    struct place place;
+    if (times != NULL && (!time_is_valid(&times[0]) || !time_is_valid(&times[1]))) {
+        return -EINVAL;
+    }
+    if (path == 0) { /* the descriptor itself: futimens */
+        struct file *file = file_of_descriptor((int32_t)descriptor);
+        if (file == NULL) {
+            return -EBADF;
+        }
+        namespace_lock();
+        int64_t result = change_times(file->inode, times);
+        namespace_unlock();
+        file_put(file);
+        return result;
+    }
+    int64_t result = at_begin(descriptor, path, walk, &place);
+    if (result == 0) {
+        result = change_times(place.inode, times);
+        at_end(&place);
+    }
+    return result;
+}
+
+int64_t sys_utimensat(const struct arguments *arguments) {
+    struct timespec times[2];
+    uint64_t flags = (uint32_t)arguments->at[3];
+    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
+        return -EINVAL;
+    }
+    if (arguments->at[2] != 0 && copy_from_user(times, arguments->at[2], sizeof(times)) < 0) {
+        return -EFAULT;
+    }
+    return change_times_path((int64_t)arguments->at[0], arguments->at[1], arguments->at[2] != 0 ? times : NULL, walk_flags(flags));
+}
+
+static int64_t change_times_micro(int64_t descriptor, user_address path, user_address from) {
+    struct timeval values[2];
+    struct timespec times[2];
+    if (from == 0) {
+        return change_times_path(descriptor, path, NULL, WALK_FOLLOW);
+    }
+    if (copy_from_user(values, from, sizeof(values)) < 0) {
+        return -EFAULT;
+    }
+    for (uint32_t at = 0; at < 2; at++) {
+        if (values[at].microseconds < 0 || values[at].microseconds >= 1000000) {
+            return -EINVAL;
+        }
+        times[at] = (struct timespec){.seconds = values[at].seconds, .nanoseconds = values[at].microseconds * 1000};
+    }
+    return change_times_path(descriptor, path, times, WALK_FOLLOW);
+}
+
+int64_t sys_utimes(const struct arguments *arguments) {
+    return change_times_micro(AT_FDCWD, arguments->at[0], arguments->at[1]);
+}
+
+int64_t sys_futimesat(const struct arguments *arguments) {
+    return change_times_micro((int64_t)arguments->at[0], arguments->at[1], arguments->at[2]);
+}
+
+int64_t sys_utime(const struct arguments *arguments) {
+    int64_t seconds[2];
+    if (arguments->at[1] == 0) {
+        return change_times_path(AT_FDCWD, arguments->at[0], NULL, WALK_FOLLOW);
+    }
+    if (copy_from_user(seconds, arguments->at[1], sizeof(seconds)) < 0) {
+        return -EFAULT;
+    }
+    struct timespec times[2] = {{.seconds = seconds[0]}, {.seconds = seconds[1]}};
+    return change_times_path(AT_FDCWD, arguments->at[0], times, WALK_FOLLOW);
+}
+
+int64_t sys_umask(const struct arguments *arguments) {
+    return __atomic_exchange_n(&file_mode_mask, (uint32_t)arguments->at[0] & 0777, __ATOMIC_RELAXED);
+}

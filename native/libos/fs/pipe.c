@@ -1,0 +1,205 @@
+#include "pipe.h"
+
+#include "poller.h"
+
+#define CAPACITY 65536U
+#define ATOMIC_SIZE 4096U /* PIPE_BUF */
+#define FIONREAD 0x541BU
+
+struct pipe {
+    struct event_source source;
+    struct mutex lock;
+    uint8_t *bytes;
+    size_t start, used;
+    uint32_t readers, writers;
+    bool had_reader, had_writer; /* a FIFO waits for its first other end */
+};
+
+static void pipe_unused(struct event_source *source) {
+    struct pipe *pipe = CONTAINER_OF(source, struct pipe, source);
+    pages_release(pipe->bytes, CAPACITY / PAGE_SIZE);
+    release(pipe, sizeof(struct pipe));
+}
+
+static struct pipe *create(void) {
+    struct pipe *pipe = allocate(sizeof(struct pipe));
+    if (pipe == NULL) {
+        return NULL;
+    }
+    pipe->bytes = pages_allocate(CAPACITY / PAGE_SIZE);
+    if (pipe->bytes == NULL) {
+        release(pipe, sizeof(struct pipe));
+        return NULL;
+    }
+    pipe->source.references = 1;
+    pipe->source.unused = pipe_unused;
+    return pipe;
+}
+
+/* Sleeps until the pipe changes; the lock is held before and after. */
+static int64_t wait_for_change(struct pipe *pipe, const struct file *file) {
+    return (file->flags & O_NONBLOCK) ? -EAGAIN : wait_queue_sleep(&pipe->source.queue, &pipe->lock, NO_TIMEOUT);
+}
+
+static void copy_out(struct pipe *pipe, uint8_t *to, size_t length) {
+    size_t first = CAPACITY - pipe->start < length ? CAPACITY - pipe->start : length;
+    memcpy(to, pipe->bytes + pipe->start, first);
+    memcpy(to + first, pipe->bytes, length - first);
+    pipe->start = (pipe->start + length) % CAPACITY;
+    pipe->used -= length;
+}
+
+static void copy_in(struct pipe *pipe, const uint8_t *from, size_t length) {
+    size_t end = (pipe->start + pipe->used) % CAPACITY;
+    size_t first = CAPACITY - end < length ? CAPACITY - end : length;
+    memcpy(pipe->bytes + end, from, first);
+    memcpy(pipe->bytes, from + first, length - first);
+    pipe->used += length;
+}
+
+static int64_t pipe_read(struct file *file, void *to, size_t length, uint64_t *offset) {
+    struct pipe *pipe = file->state;
+    int64_t result = 0;
+    (void)offset;
+    mutex_lock(&pipe->lock);
+    while (pipe->used == 0 && (pipe->writers > 0 || !pipe->had_writer) && result == 0) {
+        result = wait_for_change(pipe, file);
+    }
+    if (pipe->used > 0) {
+        size_t part = pipe->used < length ? pipe->used : length;
+        copy_out(pipe, to, part);
+        result = (int64_t)part;
+    }
+    mutex_unlock(&pipe->lock);
+    if (result > 0) {
+        event_source_changed(&pipe->source);
+    }
+    return result;
+}
+
+/* Up to ATOMIC_SIZE bytes go in at once or not at all (pipe(7)). */
+static int64_t pipe_write(struct file *file, const void *from, size_t length, uint64_t *offset) {
+    struct pipe *pipe = file->state;
+    size_t done = 0;
+    int64_t result = 0;
+    (void)offset;
+    mutex_lock(&pipe->lock);
+    while (done < length && result == 0) {
+        size_t room = CAPACITY - pipe->used;
+        size_t needed = length <= ATOMIC_SIZE ? length : 1;
+        if (pipe->readers == 0 && pipe->had_reader) {
+            result = -EPIPE;
+        } else if (room < needed || pipe->readers == 0) {
+            result = wait_for_change(pipe, file);
+        } else {
+            size_t part = room < length - done ? room : length - done;
+            copy_in(pipe, (const uint8_t *)from + done, part);
+            done += part;
+            event_source_changed(&pipe->source);
+        }
+    }
+    mutex_unlock(&pipe->lock);
+    if (result == -EPIPE) {
+        signal_send_current(SIGPIPE);
+    }
+    return done > 0 ? (int64_t)done : result;
+}
+
+static uint32_t pipe_poll(struct file *file, struct poller *poller) {
+    struct pipe *pipe = file->state;
+    uint32_t events = 0;
+    poller_watch(poller, &pipe->source);
+    mutex_lock(&pipe->lock);
+    if (is_readable(file)) {
+        events |= pipe->used > 0 ? POLLIN | POLLRDNORM : 0;
+        events |= pipe->writers == 0 && pipe->had_writer ? POLLHUP : 0;
+    }
+    if (is_writable(file)) {
+        events |= CAPACITY - pipe->used >= ATOMIC_SIZE ? POLLOUT | POLLWRNORM : 0;
+        events |= pipe->readers == 0 && pipe->had_reader ? POLLERR : 0;
+    }
+    mutex_unlock(&pipe->lock);
+    return events;
+}
+
+static int64_t pipe_ioctl(struct file *file, uint32_t request, user_address argument) {
+    struct pipe *pipe = file->state;
+    if (request != FIONREAD) {
+        return -ENOTTY;
+    }
+    int32_t used = (int32_t)__atomic_load_n(&pipe->used, __ATOMIC_RELAXED);
+    return copy_to_user(argument, &used, sizeof(used));
+}
+
+static void pipe_release(struct file *file) {
+    struct pipe *pipe = file->state;
+    mutex_lock(&pipe->lock);
+    pipe->readers -= is_readable(file) ? 1 : 0;
+    pipe->writers -= is_writable(file) ? 1 : 0;
+    mutex_unlock(&pipe->lock);
+    event_source_changed(&pipe->source);
+    event_source_put(&pipe->source);
+}
+
+static const struct file_operations operations = {
+    .read = pipe_read,
+    .write = pipe_write,
+    .poll = pipe_poll,
+    .ioctl = pipe_ioctl,
+    .release = pipe_release,
+    .stream = true,
+};
+
+/* The file becomes an end of the pipe, which gets one more count. */
+static void attach(struct pipe *pipe, struct file *file) {
+    __atomic_fetch_add(&pipe->source.references, 1, __ATOMIC_RELAXED);
+    file->operations = &operations;
+    file->state = pipe;
+    mutex_lock(&pipe->lock);
+    if (is_readable(file)) {
+        pipe->readers++;
+        pipe->had_reader = true;
+    }
+    if (is_writable(file)) {
+        pipe->writers++;
+        pipe->had_writer = true;
+    }
+    mutex_unlock(&pipe->lock);
+    event_source_changed(&pipe->source);
+}
+
+int64_t pipe_create(uint32_t flags, struct file *ends[2]) {
+    static const struct file_operations unattached = {.stream = true};
+    static const uint32_t modes[2] = {O_RDONLY, O_WRONLY};
+    struct pipe *pipe = create();
+    if (pipe == NULL) {
+        return -ENOMEM;
+    }
+    int64_t result = 0;
+    for (uint32_t at = 0; at < 2 && result == 0; at++) {
+        result = file_create_anonymous(&unattached, "pipe", S_IFIFO | 0600, modes[at] | flags, NULL, &ends[at]);
+        if (result == 0) {
+            attach(pipe, ends[at]);
+        } else if (at == 1) {
+            file_put(ends[0]);
+        }
+    }
+    event_source_put(&pipe->source);
+    return result;
+}
+
+int64_t pipe_open_fifo(struct pipe **slot, struct file *file) {
+    if (*slot == NULL && (*slot = create()) == NULL) {
+        return -ENOMEM;
+    }
+    bool alone = (file->flags & O_ACCMODE) == O_WRONLY && (*slot)->readers == 0;
+    if (alone && (file->flags & O_NONBLOCK)) {
+        return -ENXIO;
+    }
+    attach(*slot, file);
+    return 0;
+}
+
+void pipe_forget(struct pipe *pipe) {
+    event_source_put(&pipe->source);
+}

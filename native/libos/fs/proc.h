@@ -1,0 +1,13 @@
+/* /proc and /sys, as far as programs need them. */
+#ifndef ENCLAVIZE_FS_PROC_H
+#define ENCLAVIZE_FS_PROC_H
+
+#include "file.h"
+
+int64_t proc_create(struct inode **root);
+int64_t sys_create(struct inode **root);
+
+/* The program that runs (vfs.c). */
+extern struct file *executable_file;
+
+#endif

@@ -1,0 +1,213 @@
+#include "stream.h"
+
+#include "../boundary.h"
+#include "poller.h"
+
+#define STREAM_COUNT 3
+
+struct stream {
+    struct inode inode;
+    int host_fd;
+};
+
+static struct stream streams[STREAM_COUNT];
+
+static int host_fd_of(const struct file *file) {
+    return ((const struct stream *)file->state)->host_fd;
+}
+
+/* After an OCALL that was interrupted: is there a signal for this thread, or was it for nothing? */
+static bool interrupted(void) {
+    return task_sleep_end() == -EINTR;
+}
+
+static int64_t scan(void *context, struct poller *poller) {
+    const struct host_poll *wanted = context;
+    return poller_watch_host_events(poller, wanted->fd, wanted->events);
+}
+
+/* Waits until the host fd is ready; with O_NONBLOCK only looks. */
+static int64_t wait_ready(const struct file *file, uint16_t events) {
+    struct host_poll wanted = {.fd = host_fd_of(file), .events = events};
+    bool block = (file->flags & O_NONBLOCK) == 0;
+    int64_t result = poll_until(scan, &wanted, block ? NO_TIMEOUT : 0);
+    return result == 0 ? -EAGAIN : result < 0 ? result : 0;
+}
+
+static int64_t stream_read(struct file *file, void *to, size_t length, uint64_t *offset) {
+    (void)offset;
+    for (;;) {
+        int64_t result = (file->flags & O_NONBLOCK) ? wait_ready(file, POLLIN) : 0;
+        if (result == 0) {
+            result = host_read(host_fd_of(file), to, length);
+        }
+        if (result == -EAGAIN && (file->flags & O_NONBLOCK) == 0) { /* the host's descriptor is non-blocking, ours is not */
+            result = wait_ready(file, POLLIN);
+            if (result == 0) {
+                continue;
+            }
+        }
+        if (result != -EINTR || interrupted()) {
+            return result;
+        }
+    }
+}
+
+static int64_t stream_write(struct file *file, const void *from, size_t length, uint64_t *offset) {
+    (void)offset;
+    for (;;) {
+        int64_t result = (file->flags & O_NONBLOCK) ? wait_ready(file, POLLOUT) : 0;
+        if (result == 0) {
+            result = host_write(host_fd_of(file), from, length);
+        }
+        if (result == -EAGAIN && (file->flags & O_NONBLOCK) == 0) {
+            result = wait_ready(file, POLLOUT);
+            if (result == 0) {
+                continue;
+            }
+        }
+        if (result == -EPIPE) {
+            signal_send_current(SIGPIPE);
+        }
+        if (result != -EINTR || interrupted()) {
+            return result;
+        }
+    }
+}
+
+static uint32_t stream_poll(struct file *file, struct poller *poller) {
+    return poller_watch_host(poller, host_fd_of(file));
+}
+
+/* Requests that go to the host's terminal, and the size of their argument (Linux, include/uapi/asm-generic/ioctls.h, termios.h). */
+static const struct {
+    uint32_t request;
+    uint16_t in, out;
+} requests[] = {
+    {0x5401, 0, 36},     /* TCGETS */
+    {0x5402, 36, 0},     /* TCSETS */
+    {0x5403, 36, 0},     /* TCSETSW */
+    {0x5404, 36, 0},     /* TCSETSF */
+    {0x5413, 0, 8},      /* TIOCGWINSZ */
+    {0x5414, 8, 0},      /* TIOCSWINSZ */
+    {0x541B, 0, 4},      /* FIONREAD */
+    {0x802C542A, 0, 44}, /* TCGETS2 */
+    {0x402C542B, 44, 0}, /* TCSETS2 */
+    {0x402C542C, 44, 0}, /* TCSETSW2 */
+    {0x402C542D, 44, 0}, /* TCSETSF2 */
+};
+
+#define TIOCGPGRP 0x540FU
+#define TIOCSPGRP 0x5410U
+
+static int64_t stream_ioctl(struct file *file, uint32_t request, user_address argument) {
+    uint8_t data[64] = {0};
+    if (request == TIOCGPGRP || request == TIOCSPGRP) { /* process groups of the host mean nothing inside */
+        int32_t group = PROCESS_ID;
+        if (host_ioctl(host_fd_of(file), 0x5401, data, 0, 36) < 0) {
+            return -ENOTTY;
+        }
+        return request == TIOCGPGRP ? copy_to_user(argument, &group, sizeof(group)) : 0;
+    }
+    for (size_t at = 0; at < ARRAY_LENGTH(requests); at++) {
+        if (requests[at].request != request) {
+            continue;
+        }
+        if (requests[at].in > 0 && copy_from_user(data, argument, requests[at].in) < 0) {
+            return -EFAULT;
+        }
+        int64_t result = host_ioctl(host_fd_of(file), request, data, requests[at].in, requests[at].out);
+        if (result >= 0 && requests[at].out > 0 && copy_to_user(argument, data, requests[at].out) < 0) {
+            return -EFAULT;
+        }
+        return result < 0 ? result : 0;
+    }
+    return -ENOTTY;
+}
+
+static const struct file_operations file_operations = {
+    .read = stream_read,
+    .write = stream_write,
+    .poll = stream_poll,
+    .ioctl = stream_ioctl,
+    .stream = true,
+};
+
+static int64_t stream_open(struct inode *inode, struct file *file) {
+    file->operations = &file_operations;
+    file->state = CONTAINER_OF(inode, struct stream, inode);
+    return 0;
+}
+
+/* Type, permissions, times and the device number are the host's word; owner and numbers are ours. */
+static int64_t stream_refresh(struct inode *inode) {
+    struct host_stat stat;
+    const struct stream *stream = CONTAINER_OF(inode, struct stream, inode);
+    int result = host_stat(stream->host_fd, &stat);
+    if (result < 0) {
+        return result == -EBADF ? -EBADF : -EIO;
+    }
+    uint32_t type = stat.mode & S_IFMT;
+    bool known = type == S_IFREG || type == S_IFCHR || type == S_IFIFO || type == S_IFSOCK;
+    inode->mode = (known ? type : S_IFIFO) | (stat.mode & 0777);
+    inode->rdev = type == S_IFCHR ? stat.rdev : 0;
+    inode->size = type == S_IFREG && (int64_t)stat.size >= 0 ? stat.size : 0;
+    inode->mtime = (struct timespec){.seconds = stat.mtime_ns / (int64_t)NS_PER_SECOND};
+    inode->atime = inode->ctime = inode->mtime;
+    return 0;
+}
+
+static void stream_unused(struct inode *inode) {
+    (void)inode; /* static */
+}
+
+static const struct inode_operations inode_operations = {.open = stream_open, .refresh = stream_refresh, .unused = stream_unused};
+static const struct file_system file_system = {.type = "devpts", .magic = 0x1CD1, .device = 0x32};
+
+static bool is_terminal(const struct stream *stream) {
+    uint8_t termios[64];
+    return stream->inode.references > 0 && (stream->inode.mode & S_IFMT) == S_IFCHR &&
+           host_ioctl(stream->host_fd, 0x5401, termios, 0, 36) >= 0;
+}
+
+static const char *const names[STREAM_COUNT] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
+
+int64_t stream_open_standard(void) {
+    for (int fd = 0; fd < STREAM_COUNT; fd++) {
+        struct inode *inode = &streams[fd].inode;
+        streams[fd].host_fd = fd;
+        inode->operations = &inode_operations;
+        inode->file_system = &file_system;
+        inode->links = 1;
+        inode->uid = process.uid;
+        inode->gid = process.gid;
+        inode->number = new_inode_number();
+        inode->name = (char *)(uintptr_t)names[fd];
+        inode->name_length = strlen(names[fd]);
+        if (stream_refresh(inode) < 0) {
+            continue; /* closed outside, closed inside */
+        }
+        inode_get(inode); /* for good */
+        struct file *file;
+        uint32_t flags = is_terminal(&streams[fd]) ? O_RDWR : fd == 0 ? O_RDONLY : O_WRONLY;
+        namespace_lock();
+        int64_t result = file_create(inode, flags, &file);
+        namespace_unlock();
+        if (result == 0) {
+            result = descriptor_set(fd, file, false);
+        }
+        if (result < 0) {
+            return result;
+        }
+    }
+    return 0;
+}
+
+int64_t stream_open_terminal(struct file *file) {
+    for (int fd = 0; fd < STREAM_COUNT; fd++) {
+        if (is_terminal(&streams[fd])) {
+            return stream_open(&streams[fd].inode, file);
+        }
+    }
+    return -ENXIO;
+}

@@ -59,6 +59,8 @@ class Unit:
     zig_objects: tuple[ZigObject, ...] = ()
 
 
+SHA256 = (ZigObject("crypto/sha256.zig"), ZigObject("crypto/sha256.zig", SHA_EXTENSIONS))
+
 UNITS = (
     Unit(
         output="libos.so",
@@ -68,21 +70,21 @@ UNITS = (
             *ENCLAVE_FLAGS, "-nostdlib", "-shared", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
             "-Wl,--gc-sections", "-Wl,--hash-style=sysv", "-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,-T,libos/libos.lds",
         ),
-        zig_objects=(ZigObject("crypto/enclave.zig"), ZigObject("crypto/enclave.zig", SHA_EXTENSIONS)),
+        zig_objects=SHA256,
     ),
     Unit(
         output="runelet",
         target=HOST_TARGET,
         sources=("pal/*.S", "pal/*.c", "runelet/*.c"),
         flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
-        zig_objects=(ZigObject("crypto/host.zig"),),
+        zig_objects=(*SHA256, ZigObject("crypto/rsa.zig")),
     ),
     Unit(
         output="liberpal-builtin.so",
         target=SHARED_TARGET,
         sources=("pal/*.S", "pal/*.c"),
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
-        zig_objects=(ZigObject("crypto/host.zig"),),
+        zig_objects=(*SHA256, ZigObject("crypto/rsa.zig")),
     ),
     Unit(
         output="rune",

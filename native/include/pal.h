@@ -2,7 +2,7 @@
  * The PAL API, version 3: what an enclave runtime offers to the OCI runtime (rune, runelet). The names, types and
  * natural alignment are those of Inclavare's PAL API v3; liberpal-builtin.so exports them, runelet links them statically.
  *
- * Every function returns 0 or a negative errno, and says why on the log (standard error) and in pal_builtin_error().
+ * Every function returns 0 or a negative errno; pal_builtin_error() says why (and the log, from level info on).
  *
  * Threads: pal_exec() blocks its caller. pal_kill() may be called from any thread, at any time. The PAL blocks all
  * asynchronous signals in the threads that run the enclave; whoever wants host signals to reach the application must receive them

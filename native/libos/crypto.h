@@ -1,5 +1,5 @@
 /*
- * SHA-256 inside the enclave. The implementation is Zig's std.crypto behind crypto/enclave.zig; these functions save the
+ * SHA-256 inside the enclave. The implementation is Zig's std.crypto behind crypto/sha256.zig; these functions save the
  * application's vector registers around it, so they may be called anywhere in the LibOS.
  */
 #ifndef ENCLAVIZE_CRYPTO_H
@@ -10,7 +10,7 @@
 
 #define SHA256_SIZE 32
 
-/* A running hash. The content is private to crypto/enclave.zig, which checks the size at compile time. */
+/* A running hash. The content is private to crypto/sha256.zig, which checks the size at compile time. */
 struct sha256 {
     uint8_t state[128] __attribute__((aligned(16)));
 };

@@ -1,4 +1,4 @@
-//! SHA-256 for the enclave: std.crypto, exported to C (libos/sha256.c keeps the vector registers around it).
+//! SHA-256 for the enclave and the PAL: std.crypto, exported to C (libos/sha256.c, pal/sha256.c).
 //! Built twice: for the baseline CPU, and with the SHA extensions; the names differ by `variant`.
 
 const std = @import("std");
@@ -7,7 +7,7 @@ const Sha256 = std.crypto.hash.sha2.Sha256;
 
 const variant = if (builtin.cpu.has(.x86, .sha)) "_ni" else "_baseline";
 
-/// Room that `struct sha256` of libos/crypto.h gives.
+/// Room that `struct sha256` gives in C.
 const Room = [128]u8;
 
 comptime {

@@ -1,0 +1,74 @@
+/*
+ * One host thread that can be inside the enclave. Records lie in blocks of a fixed size and alignment, together with the thread's alternate
+ * signal stack: a signal handler, which runs on the enclave's FS base and may use no thread-local storage, finds its record by masking RSP.
+ */
+#ifndef ENCLAVIZE_PAL_HOST_THREAD_H
+#define ENCLAVIZE_PAL_HOST_THREAD_H
+
+/* Offsets for assembly; sim.c checks them. */
+#define HOST_THREAD_TCS 0
+#define HOST_THREAD_RSP 8
+#define HOST_THREAD_FS 16
+#define HOST_THREAD_GS 24
+#define HOST_THREAD_ENTRY_FS 32
+#define HOST_THREAD_ENTRY_GS 40
+#define HOST_THREAD_OENTRY 48
+#define HOST_THREAD_CSSA 56
+#define HOST_THREAD_SSA 64
+#define HOST_THREAD_SSA_GPR 72
+#define TCS_STATE 0
+#define TCS_HIDDEN_THREAD 72
+
+#ifndef __ASSEMBLER__
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "abi.h"
+#include "sgx.h"
+
+/* host_thread.events */
+#define EVENT_INTERRUPT 1U
+#define EVENT_WAKE 2U
+
+struct host_thread {
+    struct tcs *tcs;
+    uint64_t host_rsp, host_fs, host_gs; /* while inside */
+    uint64_t entry_fs, entry_gs, oentry, cssa; /* for the EENTER that is about to happen */
+    uint64_t ssa;                        /* for the ERESUME that is about to happen */
+    struct ssa_gpr *ssa_gpr;
+    uint32_t events;      /* futex word; set by others and by the signal handler */
+    uint32_t events_that_interrupt; /* directly after it: read by interruptible_syscall */
+    uint32_t polling;     /* inside a system call that a wake must end by a signal */
+    uint32_t index;
+    uint32_t in_use;
+    pid_t tid;
+    struct exchange *exchange;
+};
+
+#define BLOCK_SIZE 0x80000UL
+#define BLOCK_EXCHANGE 0x1000UL
+#define BLOCK_ALTERNATE_STACK 0x60000UL
+#define ALTERNATE_STACK_SIZE (BLOCK_SIZE - BLOCK_ALTERNATE_STACK)
+_Static_assert(BLOCK_EXCHANGE + sizeof(struct exchange) <= BLOCK_ALTERNATE_STACK, "thread block");
+
+/* Room for one record per TCS. 0 or -ENOMEM. */
+int host_threads_allocate(const uint64_t *tcs_addresses, uint32_t count);
+void host_threads_release(void);
+
+/* The record at an index; NULL if there is none. */
+struct host_thread *host_thread_at(uint64_t index);
+/* The record whose alternate stack holds this address; NULL if none does. For signal handlers. */
+struct host_thread *host_thread_of_stack(uint64_t stack_pointer);
+/* Marks a record as used; NULL when all are. */
+struct host_thread *host_thread_claim(void);
+/* The first record in use (the main thread's while it lives); NULL: none. */
+struct host_thread *host_thread_first(void);
+void host_thread_free(struct host_thread *thread);
+
+/* Sends the directed internal signal, so that it leaves the enclave or a blocking system call. */
+void host_thread_interrupt(struct host_thread *thread);
+
+#endif
+#endif

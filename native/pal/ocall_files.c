@@ -1,0 +1,262 @@
+#define _GNU_SOURCE
+#include "ocall_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "process.h"
+
+#define HANDLES_MAX 65536U
+#define FIRST_HANDLE 3U
+
+/* What the enclave calls a descriptor is an index here, so that it can name nothing else of this process. 0: free. */
+static int handles[HANDLES_MAX];
+static uint32_t handle_hint;
+static pthread_mutex_t handles_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+int host_descriptor(int64_t fd)
+{
+    if (fd >= 0 && fd < FIRST_HANDLE) {
+        return process.stdio[fd];
+    }
+    if (fd < 0 || fd >= HANDLES_MAX) {
+        return -1;
+    }
+    return __atomic_load_n(&handles[fd], __ATOMIC_ACQUIRE) - 1;
+}
+
+int64_t host_descriptor_add(int descriptor)
+{
+    int64_t found = -EMFILE;
+    pthread_mutex_lock(&handles_mutex);
+    for (uint32_t step = 0; step < HANDLES_MAX - FIRST_HANDLE; step++) {
+        uint32_t index = FIRST_HANDLE + (handle_hint + step) % (HANDLES_MAX - FIRST_HANDLE);
+        if (handles[index] == 0) {
+            __atomic_store_n(&handles[index], descriptor + 1, __ATOMIC_RELEASE);
+            handle_hint = index - FIRST_HANDLE + 1;
+            found = index;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&handles_mutex);
+    if (found < 0) {
+        close(descriptor);
+    }
+    return found;
+}
+
+static int64_t close_handle(int64_t handle)
+{
+    if (handle < FIRST_HANDLE || handle >= HANDLES_MAX) {
+        return -EBADF;
+    }
+    pthread_mutex_lock(&handles_mutex);
+    int descriptor = handles[handle] - 1;
+    handles[handle] = 0;
+    handle_hint = (uint32_t)handle - FIRST_HANDLE;
+    pthread_mutex_unlock(&handles_mutex);
+    return descriptor < 0 ? -EBADF : close(descriptor) == 0 ? 0 : -errno;
+}
+
+int take_path(const struct request *call, uint64_t offset, uint64_t length, char *path)
+{
+    if (offset > EXCHANGE_DATA_SIZE || length > EXCHANGE_DATA_SIZE - offset) {
+        return -EINVAL;
+    }
+    if (length >= PATH_MAX) {
+        return -ENAMETOOLONG;
+    }
+    memcpy(path, call->data + offset, length);
+    path[length] = '\0';
+    return strlen(path) == length ? 0 : -EINVAL;
+}
+
+static int64_t result_of(long result)
+{
+    return result < 0 ? -errno : result;
+}
+
+/* arguments: fd, length, (offset) */
+static int64_t transfer(struct request *call, long number)
+{
+    int descriptor = host_descriptor((int64_t)call->arguments[0]);
+    if (call->arguments[1] > EXCHANGE_DATA_SIZE) {
+        return -EINVAL;
+    }
+    return blocking_syscall(call->thread, number, descriptor, (long)call->data, (long)call->arguments[1], (long)call->arguments[2]);
+}
+
+int64_t ocall_read(struct request *call)
+{
+    return transfer(call, SYS_read);
+}
+
+int64_t ocall_write(struct request *call)
+{
+    return transfer(call, SYS_write);
+}
+
+int64_t ocall_pread(struct request *call)
+{
+    return transfer(call, SYS_pread64);
+}
+
+int64_t ocall_pwrite(struct request *call)
+{
+    return transfer(call, SYS_pwrite64);
+}
+
+int64_t ocall_close(struct request *call)
+{
+    return close_handle((int64_t)call->arguments[0]);
+}
+
+static int64_t nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+int64_t ocall_stat(struct request *call)
+{
+    struct stat status;
+    if (fstat(host_descriptor((int64_t)call->arguments[0]), &status) != 0) {
+        return -errno;
+    }
+    const struct host_stat answer = {
+        .mode = status.st_mode, .links = (uint32_t)status.st_nlink, .uid = status.st_uid, .gid = status.st_gid,
+        .size = (uint64_t)status.st_size, .rdev = status.st_rdev, .inode = status.st_ino, .blocks = (uint64_t)status.st_blocks,
+        .atime_ns = nanoseconds(status.st_atim), .mtime_ns = nanoseconds(status.st_mtim), .ctime_ns = nanoseconds(status.st_ctim),
+    };
+    memcpy(call->data, &answer, sizeof(answer));
+    return 0;
+}
+
+/* Requests for terminals (and FIONREAD), with the size of what they read and write. struct termios is the kernel's, 36 bytes. */
+#define KERNEL_TERMIOS_SIZE 36
+static const struct {
+    uint32_t request;
+    uint16_t in;
+    uint16_t out;
+    bool by_value;
+} TERMINAL_REQUESTS[] = {
+    {TCGETS, 0, KERNEL_TERMIOS_SIZE, false}, {TCSETS, KERNEL_TERMIOS_SIZE, 0, false}, {TCSETSW, KERNEL_TERMIOS_SIZE, 0, false},
+    {TCSETSF, KERNEL_TERMIOS_SIZE, 0, false}, {TIOCGWINSZ, 0, sizeof(struct winsize), false},
+    {TIOCSWINSZ, sizeof(struct winsize), 0, false}, {TIOCGPGRP, 0, sizeof(pid_t), false}, {TIOCGSID, 0, sizeof(pid_t), false},
+    {FIONREAD, 0, sizeof(int), false}, {TIOCOUTQ, 0, sizeof(int), false}, {TCSBRK, sizeof(int), 0, true}, {TCFLSH, sizeof(int), 0, true},
+    {TCXONC, sizeof(int), 0, true},
+};
+
+int64_t ocall_ioctl(struct request *call)
+{
+    int descriptor = host_descriptor((int64_t)call->arguments[0]);
+    for (size_t index = 0; index < sizeof(TERMINAL_REQUESTS) / sizeof(TERMINAL_REQUESTS[0]); index++) {
+        if (TERMINAL_REQUESTS[index].request != call->arguments[1]) {
+            continue;
+        }
+        int value = 0;
+        if (call->arguments[2] < TERMINAL_REQUESTS[index].in || call->arguments[3] < TERMINAL_REQUESTS[index].out) {
+            return -EINVAL;
+        }
+        memcpy(&value, call->data, sizeof(value));
+        long argument = TERMINAL_REQUESTS[index].by_value ? value : (long)call->data;
+        return blocking_syscall(call->thread, SYS_ioctl, descriptor, (long)call->arguments[1], argument, 0);
+    }
+    return -ENOTTY;
+}
+
+int64_t ocall_sync(struct request *call)
+{
+    return result_of(fsync(host_descriptor((int64_t)call->arguments[0])));
+}
+
+int64_t ocall_truncate(struct request *call)
+{
+    return result_of(ftruncate(host_descriptor((int64_t)call->arguments[0]), (off_t)call->arguments[1]));
+}
+
+/* A whole piece of a regular file, or up to its end. */
+static int64_t read_fully(int descriptor, uint64_t offset, uint64_t length, uint8_t *to)
+{
+    uint64_t done = 0;
+    if (length > EXCHANGE_DATA_SIZE || offset > INT64_MAX - length) {
+        return -EINVAL;
+    }
+    while (done < length) {
+        ssize_t result = pread(descriptor, to + done, length - done, (off_t)(offset + done));
+        if (result < 0 && errno == EINTR) {
+            continue;
+        }
+        if (result < 0) {
+            return -errno;
+        }
+        if (result == 0) {
+            break;
+        }
+        done += (uint64_t)result;
+    }
+    return (int64_t)done;
+}
+
+int64_t ocall_image_read(struct request *call)
+{
+    if (call->arguments[0] > IMAGE_VERITY) {
+        return -EINVAL;
+    }
+    return read_fully(process.image_files[call->arguments[0]], call->arguments[1], call->arguments[2], call->data);
+}
+
+/* A regular file's data, whatever else the host may have put there: opening a FIFO or a device must neither block nor do anything. */
+int64_t ocall_data_open(struct request *call)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    int error = take_path(call, 0, call->arguments[0], path);
+    if (error) {
+        return error;
+    }
+    int descriptor = open_below_root(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
+    if (descriptor < 0) {
+        return descriptor;
+    }
+    if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+        close(descriptor);
+        return -EINVAL;
+    }
+    return host_descriptor_add(descriptor);
+}
+
+int64_t ocall_data_read(struct request *call)
+{
+    int64_t handle = (int64_t)call->arguments[0];
+    return handle < FIRST_HANDLE ? -EBADF : read_fully(host_descriptor(handle), call->arguments[1], call->arguments[2], call->data);
+}
+
+int64_t ocall_data_close(struct request *call)
+{
+    return close_handle((int64_t)call->arguments[0]);
+}
+
+int64_t ocall_host_file(struct request *call)
+{
+    static const char *const paths[] = {"etc/hosts", "etc/resolv.conf", "etc/hostname"};
+    enum { HOST_FILE_MAX = 65536 };
+    if (call->arguments[0] >= sizeof(paths) / sizeof(paths[0])) {
+        return -EINVAL;
+    }
+    int descriptor = open_in_root(paths[call->arguments[0]], O_RDONLY | O_NONBLOCK);
+    if (descriptor < 0) {
+        return descriptor;
+    }
+    int64_t size = read_fully(descriptor, 0, HOST_FILE_MAX + 1, call->data);
+    close(descriptor);
+    return size > HOST_FILE_MAX ? -EFBIG : size;
+}

@@ -1,0 +1,189 @@
+/*
+ * Volumes: files of the host, unprotected. The enclave has checked the path against its measured configuration; here it is only made sure that it stays
+ * below the container's root, and never leads through a symbolic link.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "ocall.h"
+#include "ocall_files.h"
+#include "process.h"
+
+#define OPEN_FLAGS_ALLOWED                                                                                                 \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_NOFOLLOW | O_SYNC | O_DSYNC)
+#define MODE_ALLOWED 0777U
+#define NS_PER_SECOND 1000000000
+
+/* A path's parent directory, opened, and its last component. */
+struct place {
+    int parent;
+    char path[PATH_MAX];
+    const char *name;
+};
+
+static int64_t find_place(const struct request *call, uint64_t offset, uint64_t length, struct place *place)
+{
+    int error = take_path(call, offset, length, place->path);
+    if (error) {
+        return error;
+    }
+    char *slash = strrchr(place->path, '/');
+    place->name = slash ? slash + 1 : place->path;
+    if (place->name[0] == '\0' || strcmp(place->name, ".") == 0 || strcmp(place->name, "..") == 0) {
+        return -EINVAL;
+    }
+    if (slash) {
+        *slash = '\0';
+    }
+    place->parent = open_below_root(slash ? place->path : "", O_PATH | O_DIRECTORY, 0);
+    return place->parent < 0 ? place->parent : 0;
+}
+
+static int64_t finish(int result, const struct place *place)
+{
+    int64_t answer = result < 0 ? -errno : result;
+    close(place->parent);
+    return answer;
+}
+
+int64_t ocall_volume_open(struct request *call)
+{
+    char path[PATH_MAX];
+    int error = take_path(call, 0, call->arguments[0], path);
+    if (error) {
+        return error;
+    }
+    int flags = (int)call->arguments[1];
+    if (flags & ~OPEN_FLAGS_ALLOWED & ~(O_CLOEXEC | O_LARGEFILE | O_NOCTTY)) {
+        return -EINVAL;
+    }
+    int descriptor = open_below_root(path, (flags & OPEN_FLAGS_ALLOWED) | O_NOFOLLOW, (unsigned)call->arguments[2] & MODE_ALLOWED);
+    return descriptor < 0 ? descriptor : host_descriptor_add(descriptor);
+}
+
+static int64_t nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * NS_PER_SECOND + time.tv_nsec;
+}
+
+int64_t ocall_volume_stat(struct request *call)
+{
+    struct place place;
+    struct stat status;
+    int64_t error = find_place(call, 0, call->arguments[0], &place);
+    if (error) {
+        return error;
+    }
+    error = finish(fstatat(place.parent, place.name, &status, AT_SYMLINK_NOFOLLOW), &place);
+    if (error) {
+        return error;
+    }
+    const struct host_stat answer = {
+        .mode = status.st_mode, .links = (uint32_t)status.st_nlink, .uid = status.st_uid, .gid = status.st_gid,
+        .size = (uint64_t)status.st_size, .rdev = status.st_rdev, .inode = status.st_ino, .blocks = (uint64_t)status.st_blocks,
+        .atime_ns = nanoseconds(status.st_atim), .mtime_ns = nanoseconds(status.st_mtim), .ctime_ns = nanoseconds(status.st_ctim),
+    };
+    memcpy(call->data, &answer, sizeof(answer));
+    return 0;
+}
+
+int64_t ocall_volume_readlink(struct request *call)
+{
+    struct place place;
+    int64_t error = find_place(call, 0, call->arguments[0], &place);
+    return error ? error : finish((int)readlinkat(place.parent, place.name, (char *)call->data, PATH_MAX), &place);
+}
+
+int64_t ocall_volume_list(struct request *call)
+{
+    int64_t handle = (int64_t)call->arguments[0];
+    if (handle <= STDERR_FILENO || call->arguments[1] > EXCHANGE_DATA_SIZE) {
+        return -EINVAL;
+    }
+    long result = syscall(SYS_getdents64, host_descriptor(handle), call->data, call->arguments[1]);
+    return result < 0 ? -errno : result;
+}
+
+int64_t ocall_volume_mkdir(struct request *call)
+{
+    struct place place;
+    int64_t error = find_place(call, 0, call->arguments[0], &place);
+    return error ? error : finish(mkdirat(place.parent, place.name, (mode_t)call->arguments[1] & MODE_ALLOWED), &place);
+}
+
+int64_t ocall_volume_unlink(struct request *call)
+{
+    struct place place;
+    int64_t error = find_place(call, 0, call->arguments[0], &place);
+    return error ? error : finish(unlinkat(place.parent, place.name, (int)call->arguments[1] & AT_REMOVEDIR), &place);
+}
+
+int64_t ocall_volume_rename(struct request *call)
+{
+    struct place from, to;
+    int64_t error = find_place(call, 0, call->arguments[0], &from);
+    if (error) {
+        return error;
+    }
+    error = find_place(call, call->arguments[0], call->arguments[1], &to);
+    if (error) {
+        close(from.parent);
+        return error;
+    }
+    error = finish(renameat(from.parent, from.name, to.parent, to.name), &to);
+    close(from.parent);
+    return error;
+}
+
+int64_t ocall_volume_symlink(struct request *call)
+{
+    char target[PATH_MAX];
+    struct place place;
+    int64_t error = take_path(call, 0, call->arguments[0], target);
+    if (!error) {
+        error = find_place(call, call->arguments[0], call->arguments[1], &place);
+    }
+    return error ? error : finish(symlinkat(target, place.parent, place.name), &place);
+}
+
+/* fchmodat follows links: so the file is opened first, and changed through its descriptor. */
+int64_t ocall_volume_chmod(struct request *call)
+{
+    char path[PATH_MAX], link[32];
+    struct stat status;
+    int error = take_path(call, 0, call->arguments[0], path);
+    if (error) {
+        return error;
+    }
+    struct place place = {.parent = open_below_root(path, O_PATH | O_NOFOLLOW, 0)};
+    if (place.parent < 0) {
+        return place.parent;
+    }
+    if (fstat(place.parent, &status) != 0 || S_ISLNK(status.st_mode)) {
+        close(place.parent);
+        return -EOPNOTSUPP;
+    }
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", place.parent);
+    return finish(chmod(link, (mode_t)call->arguments[1] & MODE_ALLOWED), &place);
+}
+
+static struct timespec time_of(int64_t ns)
+{
+    int64_t seconds = ns / NS_PER_SECOND - (ns % NS_PER_SECOND < 0);
+    return (struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = (long)(ns - seconds * NS_PER_SECOND)};
+}
+
+int64_t ocall_volume_utime(struct request *call)
+{
+    struct place place;
+    const struct timespec times[2] = {time_of((int64_t)call->arguments[1]), time_of((int64_t)call->arguments[2])};
+    int64_t error = find_place(call, 0, call->arguments[0], &place);
+    return error ? error : finish(utimensat(place.parent, place.name, times, AT_SYMLINK_NOFOLLOW), &place);
+}

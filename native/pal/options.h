@@ -1,0 +1,22 @@
+/* pal_attr_t.args, parsed. See pal.h for the words. */
+#ifndef ENCLAVIZE_PAL_OPTIONS_H
+#define ENCLAVIZE_PAL_OPTIONS_H
+
+#include <linux/limits.h>
+#include <stdbool.h>
+
+enum run_mode { MODE_AUTOMATIC, MODE_SIMULATION, MODE_HARDWARE };
+enum syscall_trap { SYSCALL_TRAP_AUTOMATIC, SYSCALL_TRAP_SUD, SYSCALL_TRAP_SECCOMP };
+
+struct options {
+    char instance[PATH_MAX];
+    char root[PATH_MAX];
+    enum run_mode mode;
+    bool trap_enclu;
+    enum syscall_trap syscall_trap;
+};
+
+/* 0, or -EINVAL with the reason told to fail(). */
+int options_parse(struct options *options, const char *words);
+
+#endif

@@ -1,0 +1,214 @@
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+#include "sim.h"
+
+#define THREAD_STACK_SIZE (256UL << 10)
+#define EXIT_NOT_STARTED 125
+#define RETRY_NS 1000000L
+
+struct process process = {.root = -1, .image_files = {-1, -1}};
+
+static uint64_t signals_before_start;
+static struct host_thread *main_thread;
+static uint32_t thread_count; /* without the main thread */
+static uint32_t exiting;
+
+uint32_t cpu_features_found(void)
+{
+    uint32_t a, b, c, d, found = 0;
+    if (__get_cpuid(1, &a, &b, &c, &d)) {
+        found |= (c & bit_AES) ? CPU_FEATURE_AES : 0;
+        found |= (c & bit_AVX) ? CPU_FEATURE_AVX : 0;
+    }
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        found |= (b & bit_SHA) ? CPU_FEATURE_SHA : 0;
+        found |= (b & bit_AVX512F) ? CPU_FEATURE_AVX512 : 0;
+    }
+    return found;
+}
+
+static int append_strings(char **strings, uint32_t *count)
+{
+    for (*count = 0; strings && strings[*count]; ++*count) {
+        size_t size = strlen(strings[*count]) + 1;
+        if (size > sizeof(process.boot) - process.boot_size) {
+            return fail(-E2BIG, "arguments and environment are longer than %zu bytes", sizeof(process.boot));
+        }
+        memcpy(process.boot + process.boot_size, strings[*count], size);
+        process.boot_size += (uint32_t)size;
+    }
+    return 0;
+}
+
+int process_set_arguments(char **arguments, char **environment)
+{
+    struct boot boot = {.log_level = log_level(), .cpu_features = cpu_features_found()};
+    process.boot_size = sizeof(boot);
+    int error = append_strings(arguments, &boot.argument_count);
+    if (!error) {
+        error = append_strings(environment, &boot.environment_count);
+    }
+    boot.strings_size = process.boot_size - (uint32_t)sizeof(boot);
+    memcpy(process.boot, &boot, sizeof(boot));
+    return error;
+}
+
+/* Only faults and our own signal may reach a thread that runs the enclave: other handlers would run on the application's stack. */
+static void block_signals(sigset_t *before)
+{
+    sigset_t blocked;
+    static const int needed[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigfillset(&blocked);
+    for (size_t index = 0; index < sizeof(needed) / sizeof(needed[0]); index++) {
+        sigdelset(&blocked, needed[index]);
+    }
+    sigdelset(&blocked, sim_interrupt_signal());
+    pthread_sigmask(SIG_SETMASK, &blocked, before);
+}
+
+static bool is_exiting(void)
+{
+    return __atomic_load_n(&exiting, __ATOMIC_ACQUIRE);
+}
+
+void process_set_exit(uint64_t status, uint64_t signal)
+{
+    uint32_t expected = 0;
+    int value = signal ? 128 + (int)(signal & 0x7F) : (int)(status & 0xFF);
+    if (__atomic_compare_exchange_n(&exiting, &expected, 2, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        process.exit_value = value;
+        sim_abandon_all();
+    }
+}
+
+static void enclave_loop(struct host_thread *thread, uint64_t ecall)
+{
+    while (!is_exiting()) {
+        uint64_t left = sim_enter(thread, ecall);
+        if (left == SIM_ABANDONED) {
+            return;
+        }
+        if (left == SIM_REFUSED) {
+            sim_die("the enclave refused ECALL ", ecall);
+        }
+        switch (ocall_serve(thread)) {
+        case STEP_RETURN:
+            ecall = ECALL_RETURN;
+            break;
+        case STEP_THREAD_EXIT:
+        case STEP_PROCESS_EXIT:
+            return;
+        }
+    }
+}
+
+static void run_thread(struct host_thread *thread, uint64_t ecall)
+{
+    sigset_t before;
+    block_signals(&before);
+    int error = sim_thread_begin(thread);
+    if (error) {
+        log_message(LOG_ERROR, "a thread cannot run the enclave: %s", strerror(-error));
+        process_set_exit(EXIT_NOT_STARTED, 0);
+    } else {
+        thread->exchange->thread_index = thread->index;
+        enclave_loop(thread, ecall);
+    }
+    sim_thread_end(thread);
+    host_thread_free(thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Threads may be anywhere; a signal that finds one between two looks is not noticed, so it is sent until it is gone. */
+static void drive_out(struct host_thread *thread)
+{
+    while (thread && is_exiting() && __atomic_load_n(&thread->in_use, __ATOMIC_ACQUIRE)) {
+        host_thread_interrupt(thread);
+        nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
+    }
+}
+
+static void *thread_main(void *argument)
+{
+    run_thread(argument, ECALL_THREAD);
+    drive_out(main_thread);
+    __atomic_fetch_sub(&thread_count, 1, __ATOMIC_ACQ_REL);
+    return NULL;
+}
+
+int process_create_thread(void)
+{
+    pthread_t handle;
+    pthread_attr_t attributes;
+    struct host_thread *thread = is_exiting() ? NULL : host_thread_claim();
+    if (!thread) {
+        return -EAGAIN;
+    }
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, THREAD_STACK_SIZE);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    __atomic_fetch_add(&thread_count, 1, __ATOMIC_ACQ_REL);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&handle, &attributes, thread_main, thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (error) {
+        __atomic_fetch_sub(&thread_count, 1, __ATOMIC_ACQ_REL);
+        host_thread_free(thread);
+        return -EAGAIN;
+    }
+    return 0;
+}
+
+/* Without an end of the process this waits for the threads' own ends. */
+static void wait_for_threads(void)
+{
+    while (__atomic_load_n(&thread_count, __ATOMIC_ACQUIRE) > 0) {
+        for (uint32_t index = 0; host_thread_at(index); index++) {
+            drive_out(host_thread_at(index));
+        }
+        nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
+    }
+}
+
+int process_run(void)
+{
+    struct host_thread *thread = host_thread_claim();
+    if (!thread) {
+        return fail(-EBUSY, "the enclave is running already");
+    }
+    main_thread = thread;
+    memcpy(thread->exchange->data, process.boot, process.boot_size);
+    __atomic_fetch_or(&thread->exchange->signals, __atomic_exchange_n(&signals_before_start, 0, __ATOMIC_ACQ_REL), __ATOMIC_ACQ_REL);
+    run_thread(thread, ECALL_START);
+    wait_for_threads();
+    return 0;
+}
+
+void process_signal(int signal)
+{
+    uint64_t bit = 1ULL << (signal - 1);
+    if (signal == SIGKILL) {
+        process_set_exit(0, SIGKILL);
+        drive_out(main_thread);
+        return;
+    }
+    struct host_thread *thread = host_thread_first();
+    if (!thread) {
+        __atomic_fetch_or(&signals_before_start, bit, __ATOMIC_ACQ_REL);
+        return;
+    }
+    __atomic_fetch_or(&thread->exchange->signals, bit, __ATOMIC_SEQ_CST);
+    host_thread_interrupt(thread);
+}

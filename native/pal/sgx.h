@@ -1,0 +1,134 @@
+/*
+ * SGX structures as the hardware sees them. Source: Intel SDM volume 3D, chapters 38 to 40.
+ */
+#ifndef ENCLAVIZE_PAL_SGX_H
+#define ENCLAVIZE_PAL_SGX_H
+
+#include <stdint.h>
+
+enum enclu_leaf {
+    ENCLU_EREPORT = 0, ENCLU_EGETKEY = 1, ENCLU_EENTER = 2, ENCLU_ERESUME = 3, ENCLU_EEXIT = 4, ENCLU_EACCEPT = 5, ENCLU_EMODPE = 6,
+};
+
+/* SECINFO.FLAGS */
+#define SECINFO_R 0x1U
+#define SECINFO_W 0x2U
+#define SECINFO_X 0x4U
+#define SECINFO_RIGHTS 0x7U
+#define SECINFO_PENDING 0x8U
+#define SECINFO_MODIFIED 0x10U
+#define SECINFO_PR 0x20U
+#define SECINFO_TYPE 0xFF00U
+#define SECINFO_TCS 0x100U
+#define SECINFO_REG 0x200U
+#define SECINFO_TRIM 0x400U
+
+/* What EACCEPT leaves in RAX when the EPCM is not as SECINFO says. */
+#define SGX_PAGE_ATTRIBUTES_MISMATCH 19U
+
+#define ATTRIBUTE_INIT 0x1ULL
+#define ATTRIBUTE_DEBUG 0x2ULL
+#define ATTRIBUTE_MODE64 0x4ULL
+#define ATTRIBUTE_PROVISION_KEY 0x10ULL
+#define ATTRIBUTE_EINITTOKEN_KEY 0x20ULL
+#define ATTRIBUTE_KSS 0x80ULL
+#define MISC_EXINFO 0x1U
+#define XFRM_LEGACY 0x3ULL
+
+struct attributes {
+    uint64_t flags;
+    uint64_t xfrm;
+};
+
+/* TCS. The CPU keeps its state in the reserved part, where software cannot look: the simulator does, too. */
+struct tcs {
+    uint64_t state; /* 1: busy */
+    uint64_t flags;
+    uint64_t ossa;
+    uint32_t cssa;
+    uint32_t nssa;
+    uint64_t oentry;
+    uint64_t aep;
+    uint64_t ofsbase;
+    uint64_t ogsbase;
+    uint32_t fslimit;
+    uint32_t gslimit;
+    uint64_t hidden_thread; /* struct host_thread that is inside */
+    uint8_t reserved[4016];
+};
+_Static_assert(sizeof(struct tcs) == 4096, "TCS");
+
+struct ssa_gpr {
+    uint64_t rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t rflags, rip;
+    uint64_t ursp, urbp;
+    uint32_t exit_info;
+    uint32_t reserved;
+    uint64_t fs_base, gs_base;
+};
+_Static_assert(sizeof(struct ssa_gpr) == 184, "GPRSGX");
+
+struct ssa_exinfo {
+    uint64_t address;
+    uint32_t error_code;
+    uint32_t reserved;
+};
+
+#define EXIT_INFO_VALID 0x80000000U
+#define EXIT_TYPE_HARDWARE (3U << 8)
+#define EXIT_TYPE_SOFTWARE (6U << 8)
+
+struct sigstruct {
+    uint8_t header[12];
+    uint32_t type;
+    uint32_t vendor;
+    uint32_t date;
+    uint8_t header2[16];
+    uint32_t sw_defined;
+    uint8_t reserved1[84];
+    uint8_t modulus[384];
+    uint32_t exponent;
+    uint8_t signature[384];
+    uint32_t misc_select;
+    uint32_t misc_mask;
+    uint8_t reserved2[4];
+    uint8_t isv_family_id[16];
+    struct attributes attributes;
+    struct attributes attributes_mask;
+    uint8_t enclave_hash[32];
+    uint8_t reserved3[16];
+    uint8_t isvext_prod_id[16];
+    uint16_t isv_prod_id;
+    uint16_t isv_svn;
+    uint8_t reserved4[12];
+    uint8_t q1[384];
+    uint8_t q2[384];
+} __attribute__((packed));
+_Static_assert(sizeof(struct sigstruct) == 1808, "SIGSTRUCT");
+
+#define TARGETINFO_SIZE 512
+#define REPORT_SIZE 432
+
+struct report {
+    uint8_t cpu_svn[16];
+    uint32_t misc_select;
+    uint8_t reserved1[12];
+    uint8_t isvext_prod_id[16];
+    struct attributes attributes;
+    uint8_t mrenclave[32];
+    uint8_t reserved2[32];
+    uint8_t mrsigner[32];
+    uint8_t reserved3[32];
+    uint8_t config_id[64];
+    uint16_t isv_prod_id;
+    uint16_t isv_svn;
+    uint16_t config_svn;
+    uint8_t reserved4[42];
+    uint8_t isv_family_id[16];
+    uint8_t report_data[64];
+    uint8_t key_id[32];
+    uint8_t mac[16];
+};
+_Static_assert(sizeof(struct report) == REPORT_SIZE, "REPORT");
+
+#endif

@@ -1,0 +1,223 @@
+#define _GNU_SOURCE
+#include "sim.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "raw_syscall.h"
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#define PR_SYS_DISPATCH_OFF 0
+#define PR_SYS_DISPATCH_ON 1
+#endif
+#ifndef HWCAP2_FSGSBASE
+#define HWCAP2_FSGSBASE 2
+#endif
+
+#define USER_ADDRESS_END 0x7FFFFFFFF000UL
+#define EXIT_FAULT 139 /* as after SIGSEGV */
+
+_Static_assert(offsetof(struct host_thread, host_rsp) == HOST_THREAD_RSP, "sim_entry.S");
+_Static_assert(offsetof(struct host_thread, host_gs) == HOST_THREAD_GS, "sim_entry.S");
+_Static_assert(offsetof(struct host_thread, entry_gs) == HOST_THREAD_ENTRY_GS, "sim_entry.S");
+_Static_assert(offsetof(struct host_thread, cssa) == HOST_THREAD_CSSA, "sim_entry.S");
+_Static_assert(offsetof(struct host_thread, ssa_gpr) == HOST_THREAD_SSA_GPR, "sim_entry.S");
+_Static_assert(offsetof(struct host_thread, events_that_interrupt) == offsetof(struct host_thread, events) + 4, "sim_entry.S");
+_Static_assert(offsetof(struct tcs, hidden_thread) == TCS_HIDDEN_THREAD, "sim_entry.S");
+
+const struct enclave *sim_enclave;
+uint8_t sim_traps_enclu;
+uint64_t sim_td_offset;
+uint32_t sim_xfrm;
+bool sim_abandoning;
+static enum syscall_trap trap;
+
+void sim_gate(void);
+
+_Noreturn void sim_die(const char *reason, uint64_t value)
+{
+    log_raw("enclavize: ");
+    log_raw_hex(reason, value);
+    log_raw("\n");
+    for (;;) {
+        raw_syscall(SYS_exit_group, EXIT_FAULT, 0, 0, 0);
+    }
+}
+
+/* `syscall` inside ELRANGE must trap. Outside everything is allowed: the PAL, libc, sigreturn. */
+
+static int dispatch_user_syscalls(unsigned long mode)
+{
+    unsigned long start = mode == PR_SYS_DISPATCH_ON ? ELRANGE_START + ELRANGE_SIZE : 0;
+    unsigned long length = mode == PR_SYS_DISPATCH_ON ? USER_ADDRESS_END - start : 0;
+    return prctl(PR_SET_SYSCALL_USER_DISPATCH, mode, start, length, 0) == 0 ? 0 : -errno;
+}
+
+/* Inherited by threads and irrevocable, and harmless to code outside ELRANGE. */
+static int filter_syscalls(void)
+{
+    struct sock_filter instructions[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, instruction_pointer) + 4),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, ELRANGE_SIZE >> 32, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+    };
+    const struct sock_fprog program = {.len = sizeof(instructions) / sizeof(instructions[0]), .filter = instructions};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+static int choose_syscall_trap(enum syscall_trap wanted)
+{
+    trap = wanted;
+    if (wanted == SYSCALL_TRAP_SECCOMP) {
+        return 0;
+    }
+    int error = dispatch_user_syscalls(PR_SYS_DISPATCH_ON);
+    if (!error) {
+        trap = SYSCALL_TRAP_SUD;
+        return dispatch_user_syscalls(PR_SYS_DISPATCH_OFF);
+    }
+    if (wanted == SYSCALL_TRAP_SUD) {
+        return fail(error, "the kernel has no Syscall User Dispatch (Linux 5.11): %s", strerror(-error));
+    }
+    log_message(LOG_INFO, "the kernel has no Syscall User Dispatch; system calls are trapped by seccomp");
+    trap = SYSCALL_TRAP_SECCOMP;
+    return 0;
+}
+
+/* Overwrites the one ENCLU with a jump out of the enclave. The page has been measured before. */
+static int open_gate(void)
+{
+    static const uint8_t enclu_and_return[] = {0x0F, 0x01, 0xD7, 0xC3};
+    static const uint8_t jump[] = {0xFF, 0x25, 0, 0, 0, 0}; /* jmp *0(%rip) */
+    uint64_t address = sim_enclave->stub_address;
+    uint64_t page = address & ~(PAGE_SIZE - 1);
+    uint64_t target = (uint64_t)sim_gate;
+    if (address == 0 || address % 16 != 0 || !(*epcm_entry(page) & EPCM_VALID) || !(*epcm_entry(page) & SECINFO_X) ||
+        memcmp((const void *)address, enclu_and_return, sizeof(enclu_and_return)) != 0) {
+        return fail(-ENOEXEC, "the enclave has no gate for simulation (symbol enclu_stub); use enclu=trap");
+    }
+    if (mprotect((void *)page, PAGE_SIZE, PROT_READ | PROT_WRITE) != 0) {
+        return fail(-errno, "the enclave's gate cannot be opened: %s", strerror(errno));
+    }
+    memcpy((void *)address, jump, sizeof(jump));
+    memcpy((uint8_t *)address + sizeof(jump), &target, sizeof(target));
+    return enclave_apply_rights(page, PAGE_SIZE);
+}
+
+int sim_start(const struct enclave *enclave, const struct options *options)
+{
+    sim_enclave = enclave;
+    sim_traps_enclu = options->trap_enclu;
+    sim_td_offset = enclave->td_offset;
+    sim_xfrm = (uint32_t)enclave->attributes.xfrm;
+    sim_abandoning = false;
+    epcm_hidden_states = options->trap_enclu ? EPCM_PENDING : 0;
+    if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
+        return fail(-ENOSYS, "simulation needs the FSGSBASE instructions (Linux 5.9 and a CPU of 2013 or later)");
+    }
+    int error = choose_syscall_trap(options->syscall_trap);
+    if (!error && !options->trap_enclu) {
+        error = open_gate();
+    }
+    if (!error && !sim_install_handlers()) {
+        error = fail(-errno, "signal handlers cannot be installed: %s", strerror(errno));
+    }
+    return error;
+}
+
+void sim_stop(void)
+{
+    sim_remove_handlers();
+}
+
+int sim_thread_begin(struct host_thread *thread)
+{
+    const stack_t stack = {.ss_sp = (char *)thread + BLOCK_ALTERNATE_STACK, .ss_size = ALTERNATE_STACK_SIZE};
+    thread->tcs->hidden_thread = (uint64_t)thread;
+    thread->tid = (pid_t)syscall(SYS_gettid);
+    if (sigaltstack(&stack, NULL) != 0) {
+        return -errno;
+    }
+    return trap == SYSCALL_TRAP_SUD ? dispatch_user_syscalls(PR_SYS_DISPATCH_ON) : filter_syscalls();
+}
+
+void sim_thread_end(struct host_thread *thread)
+{
+    const stack_t none = {.ss_flags = SS_DISABLE};
+    if (trap == SYSCALL_TRAP_SUD) {
+        dispatch_user_syscalls(PR_SYS_DISPATCH_OFF);
+    }
+    thread->tcs->hidden_thread = 0;
+    sigaltstack(&none, NULL);
+}
+
+static struct ssa_gpr *gpr_of_frame(const struct tcs *tcs, uint64_t frame)
+{
+    uint64_t end = tcs->ossa + (frame + 1) * sim_enclave->ssa_frame_size;
+    return (struct ssa_gpr *)(end - sizeof(struct ssa_gpr));
+}
+
+bool sim_prepare_entry(struct host_thread *thread)
+{
+    struct tcs *tcs = thread->tcs;
+    uint64_t free_state = 0;
+    if (tcs->cssa >= tcs->nssa ||
+        !__atomic_compare_exchange_n(&tcs->state, &free_state, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    struct ssa_gpr *gpr = gpr_of_frame(tcs, tcs->cssa);
+    gpr->ursp = thread->host_rsp;
+    gpr->urbp = 0;
+    thread->entry_fs = tcs->ofsbase;
+    thread->entry_gs = tcs->ogsbase;
+    thread->oentry = tcs->oentry;
+    thread->cssa = tcs->cssa;
+    return true;
+}
+
+uint64_t sim_enter(struct host_thread *thread, uint64_t ecall)
+{
+    if (thread->tcs->cssa != 0 || (!sim_traps_enclu && !sim_prepare_entry(thread))) {
+        return SIM_REFUSED;
+    }
+    return sim_eenter(thread, ecall, thread->exchange);
+}
+
+/* ERESUME up to loading the registers. */
+void sim_begin_eresume(struct host_thread *thread)
+{
+    struct tcs *tcs = thread->tcs;
+    uint64_t free_state = 0;
+    if (tcs->cssa == 0 || !__atomic_compare_exchange_n(&tcs->state, &free_state, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        sim_die("ERESUME of a thread that was not interrupted, TCS ", (uint64_t)tcs);
+    }
+    tcs->cssa--;
+    thread->ssa = tcs->ossa + tcs->cssa * sim_enclave->ssa_frame_size;
+    thread->ssa_gpr = gpr_of_frame(tcs, tcs->cssa);
+}
+
+void sim_abandon_all(void)
+{
+    __atomic_store_n(&sim_abandoning, true, __ATOMIC_RELEASE);
+}
+
+int sim_interrupt_signal(void)
+{
+    return SIGRTMAX - 2;
+}

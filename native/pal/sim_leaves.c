@@ -1,0 +1,131 @@
+/*
+ * ENCLU leaves other than the transitions. This code runs on the enclave's stack with the application's FS base and live vector registers, so
+ * it uses neither.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+
+#include "raw_syscall.h"
+#include "sim.h"
+
+#define NO_VECTORS __attribute__((target("general-regs-only"), noinline))
+
+static const char FAKE_MAC[16] __attribute__((nonstring)) = "SIMULATED REPORT";
+static const char FAKE_KEY[16] __attribute__((nonstring)) = "SIMULATION KEY!!";
+
+NO_VECTORS static void copy(void *to, const void *from, size_t size)
+{
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+}
+
+NO_VECTORS static void zero(void *to, size_t size)
+{
+    __asm__ volatile("rep stosb" : "+D"(to), "+c"(size) : "a"(0) : "memory");
+}
+
+/* Operands of leaves must be naturally aligned and in pages of the enclave with these rights; anything else is #GP or #PF on a CPU. */
+NO_VECTORS static void check_operand(uint64_t address, uint64_t alignment, uint32_t rights)
+{
+    if (address % alignment != 0 || address >= ELRANGE_SIZE) {
+        sim_die("ENCLU with a bad operand at ", address);
+    }
+    uint16_t entry = *epcm_entry(address);
+    if (!(entry & EPCM_VALID) || (entry & (EPCM_PENDING | EPCM_MODIFIED | EPCM_TCS | EPCM_TRIM)) || (entry & rights) != rights) {
+        sim_die("ENCLU with an operand that the page's rights forbid at ", address);
+    }
+}
+
+NO_VECTORS static uint32_t epcm_as_secinfo(uint16_t entry)
+{
+    uint32_t type = (entry & EPCM_TRIM) ? SECINFO_TRIM : (entry & EPCM_TCS) ? SECINFO_TCS : SECINFO_REG;
+    return type | (entry & (EPCM_RIGHTS | EPCM_PENDING | EPCM_MODIFIED | EPCM_PR));
+}
+
+NO_VECTORS static void set_rights(uint64_t page, uint32_t before)
+{
+    uint32_t rights = epcm_effective_rights(*epcm_entry(page));
+    if (rights != before && raw_syscall(SYS_mprotect, (long)page, PAGE_SIZE, host_protection(rights), 0) != 0) {
+        sim_die("the rights cannot be set of the page at ", page);
+    }
+}
+
+NO_VECTORS static uint64_t eaccept(uint64_t secinfo_address, uint64_t page)
+{
+    check_operand(secinfo_address, 64, SECINFO_R);
+    uint64_t flags = *(const uint64_t *)secinfo_address;
+    if (page % PAGE_SIZE != 0 || page >= ELRANGE_SIZE) {
+        sim_die("EACCEPT of ", page);
+    }
+    uint16_t *entry = epcm_entry(page);
+    if (!(*entry & EPCM_VALID) || epcm_as_secinfo(*entry) != flags || !(*entry & (EPCM_PENDING | EPCM_MODIFIED | EPCM_PR))) {
+        return SGX_PAGE_ATTRIBUTES_MISMATCH;
+    }
+    uint32_t before = epcm_effective_rights(*entry);
+    *entry &= (uint16_t) ~(EPCM_PENDING | EPCM_MODIFIED | EPCM_PR);
+    set_rights(page, before);
+    return 0;
+}
+
+NO_VECTORS static uint64_t emodpe(uint64_t secinfo_address, uint64_t page)
+{
+    check_operand(secinfo_address, 64, SECINFO_R);
+    uint32_t rights = *(const uint64_t *)secinfo_address & SECINFO_RIGHTS;
+    check_operand(page, PAGE_SIZE, 0);
+    uint16_t *entry = epcm_entry(page);
+    if (((*entry | rights) & (SECINFO_R | SECINFO_W)) == SECINFO_W) {
+        sim_die("EMODPE to writable but not readable of ", page);
+    }
+    uint32_t before = epcm_effective_rights(*entry);
+    *entry |= (uint16_t)rights;
+    set_rights(page, before);
+    return 0;
+}
+
+NO_VECTORS void sim_report(const void *target, const uint8_t data[64], struct report *report)
+{
+    const struct enclave *enclave = sim_enclave;
+    (void)target; /* the report key of the target is what makes a real MAC */
+    zero(report, sizeof(*report));
+    report->misc_select = enclave->misc_select;
+    report->attributes = enclave->attributes;
+    copy(report->mrenclave, enclave->mrenclave, sizeof(report->mrenclave));
+    copy(report->mrsigner, enclave->mrsigner, sizeof(report->mrsigner));
+    report->isv_prod_id = enclave->isv_prod_id;
+    report->isv_svn = enclave->isv_svn;
+    copy(report->report_data, data, sizeof(report->report_data));
+    copy(report->mac, FAKE_MAC, sizeof(report->mac));
+}
+
+NO_VECTORS static uint64_t ereport(uint64_t target, uint64_t data, uint64_t report)
+{
+    check_operand(target, 512, SECINFO_R);
+    check_operand(data, 128, SECINFO_R);
+    check_operand(report, 512, SECINFO_R | SECINFO_W);
+    sim_report((const void *)target, (const uint8_t *)data, (struct report *)report);
+    return 0;
+}
+
+NO_VECTORS static uint64_t egetkey(uint64_t request, uint64_t key)
+{
+    check_operand(request, 512, SECINFO_R);
+    check_operand(key, 16, SECINFO_R | SECINFO_W);
+    copy((void *)key, FAKE_KEY, sizeof(FAKE_KEY));
+    return 0;
+}
+
+NO_VECTORS uint64_t sim_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx)
+{
+    switch (leaf) {
+    case ENCLU_EACCEPT:
+        return eaccept(rbx, rcx);
+    case ENCLU_EMODPE:
+        return emodpe(rbx, rcx);
+    case ENCLU_EREPORT:
+        return ereport(rbx, rcx, rdx);
+    case ENCLU_EGETKEY:
+        return egetkey(rbx, rcx);
+    default:
+        sim_die("an ENCLU leaf that is not simulated: ", leaf);
+    }
+}

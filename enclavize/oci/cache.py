@@ -131,10 +131,13 @@ class BlobCache:
         return self.path(digest).is_file()
 
     def open(self, descriptor: Descriptor, *, advance: Callable[[int], None] | None = None) -> BinaryIO:
-        """Open a blob. It is verified while it is read; a damaged one is removed. Raises IntegrityError."""
+        """Open a blob. It is verified while it is read; a damaged one is removed.
+
+        Raises FileNotFoundError if it is not here; the stream raises IntegrityError.
+        """
         path = self.path(descriptor.digest)
-        with storage_errors("read", path):
-            stream = path.open("rb", buffering=0)
+        stream = path.open("rb", buffering=0)
+        with suppress(OSError):  # the cache may belong to somebody else
             os.utime(stream.fileno())  # for gc: the least recently used blob goes first
         return verified(
             stream,
@@ -161,7 +164,7 @@ class BlobCache:
         """Return a nameless file on the cache's disk, for data that must be seekable for a while."""
         with storage_errors("write", self.root):
             self.temporary_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return tempfile.TemporaryFile(dir=self.temporary_folder, buffering=0)
+            return tempfile.TemporaryFile(dir=self.temporary_folder)
 
     def gc(self, maximum_size: int = 0) -> int:
         """Remove abandoned files, then the least recently used blobs until ``maximum_size`` bytes are left.
@@ -170,9 +173,10 @@ class BlobCache:
         """
         freed = self._remove_abandoned()
         blobs = []
-        for folder in (self.root / algorithm for algorithm in HEX_LENGTHS):
-            if folder.is_dir():
-                blobs += [(path.stat().st_mtime_ns, path.stat().st_size, path) for path in folder.iterdir()]
+        for path in (found for algorithm in HEX_LENGTHS for found in (self.root / algorithm).glob("*")):
+            with suppress(FileNotFoundError):  # another build was quicker
+                status = path.stat()
+                blobs.append((status.st_mtime_ns, status.st_size, path))
         total = sum(size for _, size, _ in blobs)
         for _, size, path in sorted(blobs):
             if total <= maximum_size:

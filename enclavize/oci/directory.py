@@ -65,7 +65,12 @@ class CacheSource:
         sink: Sink | None = None,  # noqa: ARG002 - it would write the same file again
     ) -> BinaryIO:
         """Open a blob."""
-        return self._cache.open(descriptor, advance=advance)
+        try:
+            return self._cache.open(descriptor, advance=advance)
+        except FileNotFoundError as error:
+            raise EnclavizeError(
+                f"blob {descriptor.digest} has left the cache", hint="another build has emptied it; try again"
+            ) from error
 
     def close(self) -> None:
         """Nothing is open."""

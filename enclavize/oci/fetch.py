@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def fetch_blob(image: Image, descriptor: Descriptor, cache: BlobCache, task: Tas
     IntegrityError, at the latest with its last bytes.
     """
     advance = task.advance if task else None
-    if cache.has(descriptor.digest):
+    with suppress(FileNotFoundError):
         return cache.open(descriptor, advance=advance)
     sink = cache.temporary_blob() if image.source.remote else None
     try:

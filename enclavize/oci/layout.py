@@ -71,7 +71,7 @@ class FolderFiles:
             try:
                 if not stat.S_ISREG(full.stat().st_mode):
                     raise InvalidImageError(f"{full} is not a regular file")
-                return full.open("rb", buffering=0)
+                return full.open("rb")
             except (FileNotFoundError, NotADirectoryError):
                 pass
         raise FileNotFoundError(path)

@@ -16,6 +16,7 @@ from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
 from enclavize.oci.archive import ArchiveStyle, ArchiveTarget
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.layout import LayoutTarget
+from enclavize.oci.limits import MAX_INDEX_DEPTH
 from enclavize.oci.location import parse_location
 from enclavize.oci.source import resolve
 from support.images import (
@@ -106,6 +107,45 @@ def test_a_layout_with_an_index_gives_the_image_for_amd64(
     index = build_index([build_index([arm64, image], attestations=True)])
     layout = write_layout(tmp_path / "layout", {"1": index})
     check(f"oci:{layout}", image, cache, reporter)
+
+
+def test_indexes_that_are_nested_too_deep_are_refused(
+    tmp_path: Path, image: BuiltImage, cache: BlobCache, reporter: Reporter
+) -> None:
+    index = build_index([image])
+    for _ in range(MAX_INDEX_DEPTH):
+        index = build_index([index])
+    layout = write_layout(tmp_path / "layout", {"1": index})
+    with pytest.raises(InvalidImageError, match="nested more than"):
+        read_all(f"oci:{layout}", cache, reporter)
+
+
+def test_an_index_that_lies_about_what_it_lists_is_refused(
+    tmp_path: Path, image: BuiltImage, cache: BlobCache, reporter: Reporter
+) -> None:
+    inner = build_index([image])
+    lying = replace(image, manifest_bytes=inner.index_bytes)
+    index = build_index([lying])
+    layout = write_layout(tmp_path / "layout", {"1": replace(index, blobs={**index.blobs, **inner.blobs})})
+    with pytest.raises(InvalidImageError, match="is not what its index says"):
+        read_all(f"oci:{layout}", cache, reporter)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "arm64"}, "has no image for linux/amd64"),
+        ({"os": "windows"}, "has no image for linux/amd64"),
+        ({"rootfs": {"type": "layers", "diff_ids": []}}, "lists 0"),
+        ({"config": {"Env": "text"}}, "'Env' is not"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused(
+    tmp_path: Path, cache: BlobCache, reporter: Reporter, change: dict[str, object], message: str
+) -> None:
+    layout = write_layout(tmp_path / "layout", {"1": build_image([[file("a")]], change_config=change)})
+    with pytest.raises(InvalidImageError, match=message):
+        read_all(f"oci:{layout}", cache, reporter)
 
 
 def test_a_layout_that_we_write_is_read_by_skopeo_and_back(

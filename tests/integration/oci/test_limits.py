@@ -109,8 +109,9 @@ with fetch_blob(found, found.layers[0], cache) as stream:
 """
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_fetch_that_is_killed_leaves_what_the_next_one_removes(
-    registry: Registry, tmp_path: Path, reporter: Reporter
+    registry: Registry, tmp_path: Path, reporter: Reporter, number: signal.Signals
 ) -> None:
     image = build_image([[file("noise", os.urandom(4 << 20))]], compression="none")
     name = f"{registry.host}/app:1"
@@ -132,15 +133,16 @@ def test_a_fetch_that_is_killed_leaves_what_the_next_one_removes(
 
     with Front(registry.port, stall) as front:
         command = [sys.executable, "-c", FETCH, f"{front.host}/app:1", str(cache.root)]
-        process = subprocess.Popen(command, cwd=ROOT)
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
         while not (files := list(cache.temporary_folder.glob("*"))) or files[0].stat().st_size < 1 << 20:
             assert process.poll() is None
             time.sleep(0.01)
         living = BlobCache(cache.root)
         living.writer().__enter__().__exit__(None, None, None)
         assert files[0].exists(), "a file that is being written is not removed"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.send_signal(number)
+        process.wait(timeout=20)
+        assert len(list(cache.temporary_folder.iterdir())) == (1 if number is signal.SIGKILL else 0)
     assert not cache.has(layer.digest)
     found = resolve(parse_location(name), cache=cache, reporter=reporter)
     with fetch_blob(found, layer, cache) as stream:

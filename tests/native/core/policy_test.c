@@ -1,0 +1,93 @@
+/* What the host may choose. */
+#include "policy.h"
+
+#include "check.h"
+
+static uint8_t bytes[CONFIGURATION_SIZE] __attribute__((aligned(8)));
+static uint32_t used;
+static struct configuration measured;
+
+static void add(uint16_t type, uint16_t flags, const void *value, uint32_t size)
+{
+    struct configuration_entry entry = {.type = type, .flags = flags, .size = size};
+    memcpy(bytes + used, &entry, sizeof entry);
+    memcpy(bytes + used + sizeof entry, value, size);
+    used += (uint32_t)sizeof entry + ((size + 7) & ~7U);
+}
+
+static void configure(uint64_t policy)
+{
+    memset(bytes, 0, sizeof bytes);
+    used = sizeof(struct configuration_header);
+    add(CONFIGURATION_ENTRYPOINT, 0, "app", 3);
+    add(CONFIGURATION_COMMAND, 0, "x", 1);
+    add(CONFIGURATION_ENVIRONMENT, 0, "PATH=/bin", 9);
+    add(CONFIGURATION_ENVIRONMENT, 0, "MODE=safe", 9);
+    add(CONFIGURATION_POLICY, 0, &policy, 8);
+    add(CONFIGURATION_ALLOWED_ENVIRONMENT, 0, "MODE", 4);
+    add(CONFIGURATION_ALLOWED_ENVIRONMENT, 0, "NEW", 3);
+    add(CONFIGURATION_ALLOWED_ENVIRONMENT, 0, "LD_PRELOAD", 10);
+    add(CONFIGURATION_ALLOWED_ENVIRONMENT, 1, "PYTHONPATH", 10);
+    add(CONFIGURATION_ROOTFS, 0, (uint64_t[]){1, 1, 1, 1, 1, 1}, 48);
+    add(CONFIGURATION_MEMORY, 0, &(uint64_t){1}, 8);
+    struct configuration_header header = {.magic = CONFIGURATION_MAGIC, .version = CONFIGURATION_VERSION, .size = used};
+    memcpy(bytes, &header, sizeof header);
+    CHECK(!configuration_parse(&measured, bytes));
+}
+
+static struct strings list(const char *const *texts)
+{
+    struct strings strings = {0};
+    for (; *texts; texts++) {
+        CHECK(strings_add(&strings, *texts, strlen(*texts)));
+    }
+    return strings;
+}
+
+static void expect(struct strings got, const char *const *wanted)
+{
+    const char *text = strings_first(&got);
+    for (; *wanted; wanted++) {
+        CHECK(text && strcmp(text, *wanted) == 0);
+        text = strings_next(&got, text);
+    }
+    CHECK(!text);
+    strings_free(&got);
+}
+
+static const char *apply(const char *const *arguments, const char *const *environment, struct strings *to, struct strings *to_environment)
+{
+    struct strings given = list(arguments), variables = list(environment);
+    *to = *to_environment = (struct strings){0};
+    const char *error = policy_apply(&measured, &given, &variables, to, to_environment);
+    strings_free(&given);
+    strings_free(&variables);
+    return error;
+}
+
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define EMPTY ((const char *const[]){NULL})
+
+int main(void)
+{
+    struct strings arguments, environment;
+    configure(0);
+    CHECK(!apply(EMPTY, LIST("MODE=fast", "HOME=/root", "NEW=1", "NEW=2", "LD_PRELOAD=/x", "PYTHONPATH=/p", "PATH=/evil"), &arguments,
+                 &environment));
+    expect(arguments, LIST("app", "x"));
+    expect(environment, LIST("PATH=/bin", "MODE=fast", "NEW=2", "PYTHONPATH=/p"));
+    CHECK(apply(LIST("y"), EMPTY, &arguments, &environment));
+    strings_free(&arguments);
+    CHECK(!apply(LIST("x"), LIST("=", "novalue", "=x"), &arguments, &environment));
+    expect(arguments, LIST("app", "x"));
+    expect(environment, LIST("PATH=/bin", "MODE=safe"));
+
+    configure(POLICY_ALLOW_ARGUMENTS);
+    CHECK(!apply(LIST("y", "", "z"), EMPTY, &arguments, &environment));
+    expect(arguments, LIST("app", "y", "", "z"));
+    strings_free(&environment);
+
+    CHECK(policy_is_loader_name("LD_LIBRARY_PATH", 15) && policy_is_loader_name("GCONV_PATH", 10) && policy_is_loader_name("PERL5LIB", 8));
+    CHECK(!policy_is_loader_name("HOME", 4) && !policy_is_loader_name("LD", 2));
+    return 0;
+}

@@ -1,0 +1,72 @@
+"""The LibOS's pure parts, compiled as ordinary programs under the address and undefined behaviour sanitizers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+NATIVE = HERE.parents[2] / "native"
+SCALE = float(os.environ.get("ENCLAVIZE_TEST_SCALE", "0.05"))
+FLAGS = (
+    "-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-builtin",
+)  # fmt: skip
+
+PARTS = {
+    "area": ("area.c",),
+    "configuration": ("configuration.c",),
+    "elf": ("elf_file.c",),
+    "patch": ("patch.c", "instruction.c"),
+    "policy": ("policy.c", "strings.c", "configuration.c"),
+    "text": ("format.c",),
+}
+
+
+def build(name: str, target: Path) -> Path:
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("gcc, whose sanitizers are used here, is not installed")
+    sources = [
+        HERE / f"{name}_test.c",
+        HERE / "stand_ins.c",
+        *(NATIVE / "libos" / part for part in PARTS[name]),
+    ]
+    program = target / name
+    subprocess.run(
+        [compiler, *FLAGS, f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}", *map(str, sources), "-o", str(program)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return program
+
+
+def run(*arguments: object) -> None:
+    done = subprocess.run(
+        [str(argument) for argument in arguments], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["patch", "policy", "text"])
+def test_part_does_what_it_says(name: str, tmp_path: Path) -> None:
+    run(build(name, tmp_path))
+
+
+@pytest.mark.parametrize(("name", "rounds"), [("area", 400_000), ("configuration", 100_000)])
+def test_part_withstands_random_input(name: str, rounds: int, tmp_path: Path) -> None:
+    program = build(name, tmp_path)
+    for seed in range(1, 4):
+        run(program, seed, int(rounds * SCALE))
+
+
+def test_elf_parser_takes_real_programs_and_withstands_changed_ones(tmp_path: Path) -> None:
+    files = [
+        path
+        for path in (sys.executable, "/bin/sh", "/bin/busybox", "/lib64/ld-linux-x86-64.so.2")
+        if Path(path).exists()
+    ]
+    run(build("elf", tmp_path), 1, int(400_000 * SCALE), *files)

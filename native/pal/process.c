@@ -17,6 +17,9 @@
 
 struct process process = {.root = -1, .image_files = {-1, -1}};
 
+static uint8_t boot_bytes[EXCHANGE_DATA_SIZE]; /* struct boot and its strings */
+static uint32_t boot_size;
+
 static uint64_t signals_before_start;
 static struct host_thread *main_thread;
 static uint32_t thread_count; /* without the main thread */
@@ -40,11 +43,11 @@ static int append_strings(char **strings, uint32_t *count)
 {
     for (*count = 0; strings && strings[*count]; ++*count) {
         size_t size = strlen(strings[*count]) + 1;
-        if (size > sizeof(process.boot) - process.boot_size) {
-            return fail(-E2BIG, "arguments and environment are longer than %zu bytes", sizeof(process.boot));
+        if (size > sizeof(boot_bytes) - boot_size) {
+            return fail(-E2BIG, "arguments and environment are longer than %zu bytes", sizeof(boot_bytes));
         }
-        memcpy(process.boot + process.boot_size, strings[*count], size);
-        process.boot_size += (uint32_t)size;
+        memcpy(boot_bytes + boot_size, strings[*count], size);
+        boot_size += (uint32_t)size;
     }
     return 0;
 }
@@ -52,13 +55,13 @@ static int append_strings(char **strings, uint32_t *count)
 int process_set_arguments(char **arguments, char **environment)
 {
     struct boot boot = {.log_level = log_level(), .cpu_features = cpu_features_found()};
-    process.boot_size = sizeof(boot);
+    boot_size = sizeof(boot);
     int error = append_strings(arguments, &boot.argument_count);
     if (!error) {
         error = append_strings(environment, &boot.environment_count);
     }
-    boot.strings_size = process.boot_size - (uint32_t)sizeof(boot);
-    memcpy(process.boot, &boot, sizeof(boot));
+    boot.strings_size = boot_size - (uint32_t)sizeof(boot);
+    memcpy(boot_bytes, &boot, sizeof(boot));
     return error;
 }
 
@@ -189,7 +192,7 @@ int process_run(void)
         return fail(-EBUSY, "the enclave is running already");
     }
     main_thread = thread;
-    memcpy(thread->exchange->data, process.boot, process.boot_size);
+    memcpy(thread->exchange->data, boot_bytes, boot_size);
     __atomic_fetch_or(&thread->exchange->signals, __atomic_exchange_n(&signals_before_start, 0, __ATOMIC_ACQ_REL), __ATOMIC_ACQ_REL);
     run_thread(thread, ECALL_START);
     wait_for_threads();

@@ -15,15 +15,13 @@ struct process {
     int image_files[2];  /* enum image_file */
     int stdio[3];
     int exit_value;
-    uint32_t boot_size;  /* struct boot and its strings */
-    uint8_t boot[EXCHANGE_DATA_SIZE];
 };
 extern struct process process;
 
 /* The CPU's features, enum cpu_feature. */
 uint32_t cpu_features_found(void);
 
-/* Fills process.boot. -E2BIG. */
+/* Copies them. -E2BIG. */
 int process_set_arguments(char **arguments, char **environment);
 
 /* Runs it in the calling thread to its end. 0, or a negative errno told to fail(). */

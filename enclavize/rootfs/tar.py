@@ -122,7 +122,7 @@ class TarReader:
         others = record[: _CHECKSUM.start] + record[_CHECKSUM.stop :]
         unsigned = sum(others) + 8 * ord(" ")
         # Old tar programs added signed bytes.
-        if stored not in {unsigned, unsigned - 256 * sum(byte > 127 for byte in others)}:
+        if stored != unsigned and stored != unsigned - 256 * sum(byte > 127 for byte in others):
             raise self._error("is not a tar archive, or has a damaged header (wrong checksum)")
         return record
 

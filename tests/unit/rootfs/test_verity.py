@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enclavize.rootfs import accelerator, verity
 from enclavize.rootfs.verity import (
     BLOCK_SIZE,
     VerityStream,
@@ -58,3 +59,25 @@ def test_a_stream_gives_what_memory_gives(size: int, cuts: list[int]) -> None:
         start += cut
     stream.update(memoryview(content)[start:])
     assert (stream.finish(), bytes(tree)) == verity_of(content)
+
+
+@pytest.mark.parametrize("size", [65_536, 65_537, 100_000, 4096 * 33 + 1])
+@pytest.mark.parametrize("start", [0, 1, 100])
+def test_native_code_gives_what_python_gives(size: int, start: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    native = accelerator.native_hash_blocks()
+    if native is None:
+        pytest.skip(f"{accelerator.LIBRARY} was not built, or not for this CPU")
+    data = memoryview(pattern(200_000))[start : start + size]
+    monkeypatch.setattr(verity, "native_hash_blocks", lambda: None)
+    assert native(data) == hash_blocks(data)
+    assert native(bytes(data)) == hash_blocks(data)
+
+
+def test_missing_native_code_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "LIBRARY", "nothing.so")
+    accelerator.native_hash_blocks.cache_clear()
+    try:
+        assert accelerator.native_hash_blocks() is None
+        assert len(hash_blocks(pattern(100_000))) == 25 * 32
+    finally:
+        accelerator.native_hash_blocks.cache_clear()

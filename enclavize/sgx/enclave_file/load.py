@@ -85,13 +85,13 @@ def patched_image(image: bytes, metadata: Metadata) -> memoryview:
 
 def check_loadable(elf: EnclaveElf, metadata: Metadata) -> None:
     """Raises ``InvalidEnclaveError`` unless the parts of the enclave lie inside it and do not overlap."""
-    spans = [(segment.first_page, segment.end_page) for segment in elf.segments]
+    spans = [(segment.first_page, segment.end_page) for segment in elf.segments if segment.memory_size]
     spans += [(record.rva, record.rva + record.size) for record in expand(metadata) if record.page_count]
     spans.sort()
     for (start, end), (next_start, _) in pairwise(spans):
         if next_start < end:
             raise InvalidEnclaveError(f"Metadata: the regions at {start:#x} and {next_start:#x} overlap")
-    if spans[-1][1] > metadata.enclave_size or any(start % PAGE_SIZE for start, _ in spans):
+    if any(start % PAGE_SIZE or end > metadata.enclave_size for start, end in spans):
         raise InvalidEnclaveError("Metadata: a region lies outside the enclave, or is not page-aligned")
     if (elrange := metadata.elrange) is None:
         return

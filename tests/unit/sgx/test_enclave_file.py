@@ -284,3 +284,10 @@ def test_a_measurement_says_what_the_configuration_says() -> None:
     assert isinstance(measurement, Measurement)
     assert (measurement.isv_prod_id, measurement.isv_svn) == (7, 3)
     assert measurement.isv_family_id == struct.pack("<QQ", 1, 2)
+
+
+def test_regions_never_lie_over_a_segment() -> None:
+    """sgx_sign takes the end of the first of two segments with one address, here an empty one."""
+    image = Enclave(extras=[Extra(content=b""), Extra(content=b"x" * 5000)]).build()
+    with pytest.raises(InvalidEnclaveError, match="overlap"):
+        measure_enclave(image, EnclaveConfig())

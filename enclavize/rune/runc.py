@@ -13,6 +13,8 @@ SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def find_runc() -> str:
     """Return the path of runc. Raises EnclavizeError if it is not installed."""
     chosen = os.environ.get("ENCLAVIZE_RUNC")
+    if chosen and not shutil.which(chosen):
+        raise EnclavizeError(f"ENCLAVIZE_RUNC={chosen}: there is no such program")
     found = chosen or shutil.which("runc", path=SAFE_PATH)
     if not found:
         raise EnclavizeError(

@@ -1,0 +1,313 @@
+"""``enclavize run``: volumes, signals, terminals, registries, what killed runs leave. Its PAL is a stub."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from enclavize.libos.base import Policy, Volume
+from support.programs import need
+from support.registry import running_registry
+from support.rune import ENTRYPOINT, SIGNED_ENCLAVE, tee_tree
+from support.tee import ordinary_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.rune import RuneInstallation
+
+pytestmark = pytest.mark.integration
+
+BUNDLES = Path("/run/enclavize/bundles")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runner:
+    """Runs ``enclavize run`` from a package whose runelet has the stub PAL."""
+
+    package: Path
+    image: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def command(
+        self, *arguments: str, image: str = "", options: tuple[str, ...] = ("--simulate",)
+    ) -> list[str]:
+        """Return the command line."""
+        code = (
+            f"import sys; sys.path.insert(0, {str(self.package)!r}); import enclavize.__main__ as m; m.main()"
+        )
+        return [sys.executable, "-c", code, "run", *options, image or self.image, *arguments]
+
+    def run(
+        self, *arguments: str, image: str = "", options: tuple[str, ...] = ("--simulate",)
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end."""
+        return subprocess.run(
+            self.command(*arguments, image=image, options=options), env=self.environment,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def layout(installation: RuneInstallation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need("umoci")
+    base = tmp_path_factory.mktemp("image")
+    policy = Policy(volumes=(Volume(path="/data"), Volume(path="/fixed", read_only=True)))
+    rootfs = tee_tree(base / "rootfs", installation.runelet, policy)
+    (rootfs / "tmp").mkdir()
+    ordinary_image(base / "layout", rootfs, config=("--config.entrypoint", ENTRYPOINT))
+    return base / "layout"
+
+
+@pytest.fixture(scope="module")
+def runner(installation: RuneInstallation, layout: Path, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    home = tmp_path_factory.mktemp("home")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    return Runner(package=installation.package, image=f"oci:{layout}:1", environment=environment)
+
+
+@pytest.fixture
+def running(runner: Runner) -> Iterator[subprocess.Popen[str]]:
+    """Start a program that waits, in a process group of its own."""
+    with subprocess.Popen(
+        runner.command("wait"), env=runner.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def _bundles() -> set[Path]:
+    return set(BUNDLES.iterdir()) if BUNDLES.is_dir() else set()
+
+
+def test_arguments_output_and_exit_code(runner: Runner) -> None:
+    before = _bundles()
+    done = runner.run("show", "-t", "--simulate")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("argument")] == [
+        "argument show", "argument -t", "argument --simulate",
+    ]  # fmt: skip
+    assert runner.run("exit", "7").returncode == 7
+    assert _bundles() == before
+
+
+def test_the_environment_is_what_was_asked_for(runner: Runner) -> None:
+    done = runner.run("show", options=("--simulate", "-e", "A=b=c", "-e", "PATH", "--log-level", "trace"))
+    assert "environment A=b=c" in done.stdout.splitlines()
+    assert f"environment PATH={os.environ['PATH']}" in done.stdout.splitlines()
+    assert "level trace" in done.stdout.splitlines()
+    refused = runner.run("show", options=("--simulate", "-e", "ENCLAVIZE_ROOT=/"))
+    assert refused.returncode == 125
+    assert "ENCLAVIZE_ROOT" in refused.stderr
+
+
+def test_a_production_image_does_not_start_in_simulation_unless_asked(runner: Runner) -> None:
+    done = runner.run("exit", "0", options=())
+    assert done.returncode == 125
+    assert "/dev/sgx_enclave" in done.stderr
+    assert "--simulate" in done.stderr
+
+
+def test_only_volumes_that_the_image_opens(runner: Runner, tmp_path: Path) -> None:
+    for path in ("/data", "/data/below", "/fixed"):
+        done = runner.run("show", options=("--simulate", "-v", f"{tmp_path}:{path}"))
+        assert done.returncode == 0, done.stderr
+    for volume in (
+        f"{tmp_path}:/etc",
+        f"{tmp_path}:/database",
+        f"{tmp_path}/absent:/data",
+        "/data",
+        f"{tmp_path}:/data:x",
+    ):
+        done = runner.run("show", options=("--simulate", "-v", volume))
+        assert done.returncode == 125
+        assert "--volume" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_signer_that_is_not_trusted_is_refused(runner: Runner) -> None:
+    from enclavize.sgx.enclave_file.signed import read_signed
+
+    signer = read_signed(SIGNED_ENCLAVE).sigstruct.mrsigner.hex()
+    assert runner.run("exit", "3", options=("--simulate", "--signer", signer)).returncode == 3
+    done = runner.run("exit", "3", options=("--simulate", "--signer", "00" * 32))
+    assert done.returncode == 125
+    assert signer in done.stderr
+
+
+def test_an_ordinary_image_is_refused_with_a_hint(runner: Runner, tmp_path: Path) -> None:
+    (tmp_path / "rootfs" / "bin").mkdir(parents=True)
+    source = ordinary_image(
+        tmp_path / "layout", tmp_path / "rootfs", config=("--config.entrypoint", "/bin/sh")
+    )
+    done = runner.run(image=source)
+    assert done.returncode == 125
+    assert "not a TEE image" in done.stderr
+    assert "enclavize build" in done.stderr
+
+
+def test_a_second_run_needs_no_layers_and_a_digest_needs_no_registry(
+    runner: Runner, layout: Path, tmp_path: Path
+) -> None:
+    need("skopeo")
+    environment = {**runner.environment, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    fresh = Runner(package=runner.package, image="", environment=environment)
+    with running_registry(tmp_path / "registry") as registry:
+        name = f"{registry.host}/demo/tee"
+        digest_file = tmp_path / "digest"
+        subprocess.run(
+            ["skopeo", "copy", "-q", "--dest-tls-verify=false", "--digestfile", digest_file,
+             f"oci:{layout}:1", f"docker://{name}:1"], check=True,
+        )  # fmt: skip
+        digest = digest_file.read_text()
+        assert fresh.run("exit", "4", image=f"{name}:1").returncode == 4
+        for blob in registry.store.rglob("data"):
+            if blob.stat().st_size > 4096:
+                blob.unlink()
+        assert fresh.run("exit", "5", image=f"{name}:1").returncode == 5
+    assert fresh.run("exit", "6", image=f"{name}@{digest}").returncode == 6
+    assert fresh.run("exit", "7", image=f"{name}:1").returncode == 125
+
+
+def test_runs_of_one_image_at_the_same_time(runner: Runner, tmp_path: Path) -> None:
+    environment = {**runner.environment, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    processes = [subprocess.Popen(runner.command("exit", "9"), env=environment) for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [9] * 4
+
+
+def test_a_name_is_used_once(runner: Runner) -> None:
+    options = ("--simulate", "--name", f"twice-{os.getpid()}")
+    with subprocess.Popen(
+        runner.command("wait", options=options), env=runner.environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        done = runner.run("exit", "0", options=options)
+        assert done.returncode == 125
+        assert "runs already" in done.stderr
+        process.terminate()
+        assert process.wait(20) == 143
+    assert runner.run("exit", "0", options=options).returncode == 0
+    assert runner.run("exit", "0", options=("--simulate", "--name", "../x")).returncode == 125
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_ends_the_program(running: subprocess.Popen[str], number: signal.Signals) -> None:
+    running.send_signal(number)
+    assert running.wait(20) == 128 + number
+
+
+def test_a_killed_program_gives_137(running: subprocess.Popen[str]) -> None:
+    (runc,) = _children(running.pid)
+    (init,) = [pid for pid in _children(runc) if _name(pid) == "runelet"]
+    os.kill(init, signal.SIGKILL)
+    assert running.wait(20) == 137
+
+
+def test_a_killed_run_takes_its_container_along_and_the_next_one_cleans_up(
+    running: subprocess.Popen[str], runner: Runner
+) -> None:
+    (runc,) = _children(running.pid)
+    left = [path for path in _bundles() if (path / "config.json").is_file()]
+    running.kill()
+    running.wait()
+    for _ in range(200):
+        if not Path(f"/proc/{runc}").exists():
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("runc outlived the run")
+    assert runner.run("exit", "0").returncode == 0
+    assert not [path for path in left if path.exists()]
+
+
+@pytest.mark.parametrize("options", [(), ("-i",), ("-t",), ("-i", "-t")], ids=" ".join)
+def test_interrupt_from_the_keyboard_ends_the_program(runner: Runner, options: tuple[str, ...]) -> None:
+    if options == ("-t",):
+        pytest.skip("as under docker, without -i nothing typed gets there")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(
+            sys.executable, runner.command("wait", options=("--simulate", *options)), runner.environment
+        )
+    output = b""
+    while b"ready" not in output:
+        output += os.read(terminal, 1000)
+    os.write(terminal, b"\x03")
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGINT
+
+
+def test_a_missing_runc_is_one_error_with_a_hint(runner: Runner, tmp_path: Path) -> None:
+    environment = {**runner.environment, "ENCLAVIZE_RUNC": str(tmp_path / "absent")}
+    done = Runner(package=runner.package, image=runner.image, environment=environment).run("exit", "0")
+    assert done.returncode == 125
+    assert "runc" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_as_another_user_in_a_user_namespace(runner: Runner, layout: Path) -> None:
+    need("setpriv")
+    nobody = 65534
+    site_packages = sysconfig.get_path("purelib")
+    python = next(
+        (path for path in (sys.executable, "/usr/bin/python3") if _open_to_others(Path(path))), None
+    )
+    if python is None or not _open_to_others(Path(site_packages)):
+        pytest.skip("Python or its packages are closed to other users")
+    with tempfile.TemporaryDirectory() as scratch:
+        base = Path(scratch)
+        base.chmod(0o755)
+        shutil.copytree(layout, base / "layout")
+        shutil.copytree(runner.package, base / "package")
+        (base / "home").mkdir()
+        for path in (base / "home", base / "layout", *(base / "layout").rglob("*")):
+            os.chown(path, nobody, nobody)
+        other = Runner(package=base / "package", image=f"oci:{base / 'layout'}:1")
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": site_packages,
+            "HOME": str(base / "home"),
+            "XDG_RUNTIME_DIR": str(base / "home"),
+        }
+        done = subprocess.run(
+            ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups", python,
+             *other.command("exit", "7")[1:]],
+            env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 7, done.stderr
+
+
+def _open_to_others(path: Path) -> bool:
+    real = path.resolve()
+    return path.exists() and all(folder.stat().st_mode & stat.S_IXOTH for folder in (real, *real.parents))
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()

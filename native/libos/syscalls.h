@@ -67,7 +67,7 @@ struct syscall_row {
 extern const struct syscall_row syscall_table[SYSCALL_COUNT];
 
 /* Handlers declared from the rows. Weak: a row may stand before its handler is written; such a call returns ENOSYS. */
-#define CALL(number, name, ...) __attribute__((weak)) int64_t sys_##name(const struct arguments *arguments);
+#define CALL(number, name, ...) __attribute__((weak, visibility("hidden"))) int64_t sys_##name(const struct arguments *arguments);
 #include "core_calls.def"
 #include "fs/file_calls.def"
 #include "missing_calls.def"

@@ -92,8 +92,7 @@ def run(
             host_network=network is Network.HOST,
             insecure=insecure,
         )
-        with reporting(ProgressMode.AUTO) as reporter:
-            tree = unpack(options, reporter)
+        tree = unpack(options, lambda: reporting(ProgressMode.AUTO))
         raise typer.Exit(run_image(options, tree))
     except EnclavizeError as error:
         error.exit_code = EXIT_NOT_STARTED

@@ -20,6 +20,9 @@ from enclavize.tee.description import parse_description
 from enclavize.tee.layout import DESCRIPTION, ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from enclavize.libos.base import Policy
     from enclavize.oci.location import Location
     from enclavize.progress import Reporter
@@ -48,12 +51,12 @@ class RunOptions:
     insecure: bool = False
 
 
-def unpack(options: RunOptions, reporter: Reporter) -> Path:
+def unpack(options: RunOptions, progress: Callable[[], AbstractContextManager[Reporter]]) -> Path:
     """Make the image's tree ready, once for each image. Raises EnclavizeError."""
     from enclavize.oci.cache import BlobCache, default_cache_root
 
     cache = BlobCache(default_cache_root())
-    return unpacked_image(options.image, cache=cache, insecure=options.insecure, reporter=reporter)
+    return unpacked_image(options.image, cache=cache, insecure=options.insecure, progress=progress)
 
 
 def run(options: RunOptions, tree: Path) -> int:

@@ -13,20 +13,29 @@ from typing import TYPE_CHECKING
 from enclavize.errors import InvalidImageError
 from enclavize.oci.digest import hex_of
 from enclavize.oci.location import RegistryLocation
+from enclavize.progress import Reporter
 from enclavize.tee.layout import ENTRYPOINT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.location import Location
-    from enclavize.progress import Reporter
 
 
-def unpacked_image(location: Location, *, cache: BlobCache, insecure: bool, reporter: Reporter) -> Path:
+def unpacked_image(
+    location: Location,
+    *,
+    cache: BlobCache,
+    insecure: bool,
+    progress: Callable[[], AbstractContextManager[Reporter]],
+) -> Path:
     """Return the root of the unpacked TEE image. Raises EnclavizeError.
 
-    A digest that was unpacked before needs no registry; a tag is looked up there.
+    A digest that was unpacked before needs no registry; a tag is looked up there. ``progress`` is entered if
+    there is something to unpack, only then: a program's standard error should not begin with our lines.
     """
     from enclavize.oci.source import resolve
     from enclavize.rootfs.unpack import unpack_layers
@@ -36,7 +45,7 @@ def unpacked_image(location: Location, *, cache: BlobCache, insecure: bool, repo
         tree = store / hex_of(digest)
         if tree.is_dir():
             return tree
-    image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
+    image = resolve(location, cache=cache, insecure=insecure, reporter=Reporter())
     try:
         if image.config.entrypoint != (ENTRYPOINT,):
             raise InvalidImageError(
@@ -44,7 +53,9 @@ def unpacked_image(location: Location, *, cache: BlobCache, insecure: bool, repo
                 hint=f"make one of it: enclavize build {image.name} -t NAME",
             )
         tree = store / hex_of(image.manifest.digest)
-        unpack_layers(image, tree, cache=cache, reporter=reporter)
+        if not tree.is_dir():
+            with progress() as reporter:
+                unpack_layers(image, tree, cache=cache, reporter=reporter)
         return tree
     finally:
         image.source.close()

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.build import build_rows
+from bench.rune_bench import rune_rows
 from bench.runs import run_rows
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def main() -> None:
         base = Path(scratch)
         rows += build_rows(base)
         rows += run_rows(base)
+        rows += rune_rows(base)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     table = Table(title="enclavize benchmark")

@@ -2,8 +2,8 @@
 
 python tests/bench/index_bench.py [LAYER.tar.gz ...]
 
-Without arguments a layer is made of this machine's /usr/lib. Prints MB/s of the uncompressed bytes, wall clock
-and CPU.
+Without arguments a layer is made of this machine's /usr/lib. Prints MB/s of the uncompressed bytes, wall
+clock and CPU.
 """
 
 from __future__ import annotations
@@ -125,9 +125,7 @@ def main() -> None:
         reporter = Reporter()
         cache = BlobCache(folder / "cache")
         image = resolve(parse_location(f"oci:{layout}"), cache=cache, reporter=reporter)
-        print(
-            f"{len(layers)} layers, {size / 1e6:.0f} MB; native hashing: {'yes' if native_hash_blocks() else 'no'}"
-        )
+        print(f"{size / 1e6:.0f} MB; native hashing: {'yes' if native_hash_blocks() else 'no'}")
         for name, command in {
             "gzip -dc": f"cat {names} | gzip -dc > /dev/null",
             "gzip -dc | openssl dgst -sha256": f"cat {names} | gzip -dc | openssl dgst -sha256 > /dev/null",

@@ -101,7 +101,7 @@ int64_t fs_start(const struct configuration *measured) {
     result = tree_open_image(&root_directory);
     if (result == 0) {
         working_directory = inode_get(root_directory);
-        result = mount_all(configuration);
+        result = mount_all(measured);
     }
     namespace_unlock();
     return result < 0 ? result : stream_open_standard();

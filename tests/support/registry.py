@@ -129,6 +129,7 @@ class Front:
     upstream: int
     intercept: Callable[[FrontHandler], bool] = lambda _handler: False
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    connections: int = 0
 
     def __enter__(self) -> Self:
         front = self
@@ -160,6 +161,11 @@ class FrontHandler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     front: Front
+
+    def setup(self) -> None:
+        """Count connections."""
+        self.front.connections += 1
+        super().setup()
 
     def _handle(self) -> None:
         self.front.requests.append((f"{self.command} {self.path}", dict(self.headers.items())))

@@ -8,7 +8,6 @@ next, and are asked for again when they are old or refused.
 from __future__ import annotations
 
 import base64
-import json
 import re
 import threading
 import time
@@ -16,8 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from enclavize.errors import AuthenticationError
-from enclavize.oci.registry.errors import error_of_response, printable
+from urllib3 import exceptions as http_errors
+
+from enclavize.errors import AuthenticationError, InvalidImageError
+from enclavize.oci.document import parse_document
+from enclavize.oci.registry.errors import TransientError, error_of_response, printable
 from enclavize.oci.registry.transport import Request, origin_of
 
 if TYPE_CHECKING:
@@ -34,8 +36,10 @@ DEFAULT_LIFETIME = 60.0
 SAFETY_MARGIN = 5.0
 """Seconds before its end at which a token counts as old; less for tokens that live shortly."""
 
+MAX_LIFETIME = 10 * 365 * 24 * 3600
 MAX_TOKEN_BODY = 1 << 20
 
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _CHALLENGE = re.compile(r"\s*([A-Za-z]+)\s+")
 _PARAMETER = re.compile(r'\s*([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(,|$)')
 
@@ -72,7 +76,7 @@ class Authenticator:
         self._check_url = check_url
         self._challenge: Challenge | None = None
         self._tokens: dict[tuple[str, str, str], _Token] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def flow(self, request: Request) -> Generator[Request, BaseHTTPResponse, None]:
         """Yield the requests that it takes; the answer to the last one is the answer to ``request``.
@@ -118,15 +122,25 @@ class Authenticator:
         if response.status != 200:
             raise _token_refused(error_of_response(response, self._registry, "give a token"), self._registry)
         try:
-            body = response.read(MAX_TOKEN_BODY)
-            answer = json.loads(body)
-            value = (answer.get("token") or answer["access_token"]).encode("ascii").decode()
-            lifetime = float(answer.get("expires_in") or DEFAULT_LIFETIME)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            value, lifetime = _parse_token(response.read(MAX_TOKEN_BODY))
+        except http_errors.HTTPError as error:
+            raise TransientError(f"the token service of {self._registry} breaks off") from error
+        except InvalidImageError as error:
             raise AuthenticationError(
-                f"the token service of {self._registry} gives an answer that is no token"
+                f"the token service of {self._registry} gives no token: {error}"
             ) from error
         return _Token(value=value, expires=started + lifetime - min(SAFETY_MARGIN, lifetime / 4))
+
+
+def _parse_token(body: bytes) -> tuple[str, float]:
+    """Return the token and its lifetime in seconds. Raises InvalidImageError."""
+    answer = parse_document(body, "the answer")
+    value = answer.text("token") or answer.text("access_token")
+    if not _TOKEN.fullmatch(value):  # it becomes part of a header
+        raise answer.wrong("token", "a token")
+    if "expires_in" not in answer.members:
+        return value, DEFAULT_LIFETIME
+    return value, float(answer.number("expires_in", maximum=MAX_LIFETIME))
 
 
 def parse_challenge(headers: list[str]) -> Challenge | None:

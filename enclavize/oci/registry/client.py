@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import urljoin
 
 from urllib3 import exceptions as http_errors
 
@@ -18,8 +18,8 @@ from enclavize.oci.manifest import parse_manifest
 from enclavize.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from enclavize.oci.registry.auth import Authenticator
 from enclavize.oci.registry.credentials import Credentials
-from enclavize.oci.registry.errors import NotFoundError, TransientError, error_of_response
-from enclavize.oci.registry.transport import Request, Transport, repeated
+from enclavize.oci.registry.errors import MAX_ERROR_BODY, NotFoundError, TransientError, error_of_response
+from enclavize.oci.registry.transport import Request, Transport, join_url, repeated
 from enclavize.oci.stream import blob_name, verified
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from enclavize.oci.digest import Digest
     from enclavize.oci.registry.credentials import Credential
+    from enclavize.oci.registry.transport import Method
     from enclavize.oci.stream import Sink
 
 ACCEPTED_MANIFESTS = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_INDEX}, {DOCKER_MANIFEST}"
@@ -97,20 +98,15 @@ class RegistryClient:
     def put_manifest(self, repository: str, version: str, media_type: str, data: bytes) -> bool:
         """Store a manifest under a tag or digest. Tells whether the registry has indexed its subject."""
         request = self._request("PUT", f"{repository}/manifests/{version}", push_scope(repository))
-        request = request.with_header("Content-Type", media_type)
-        request = request.with_header("Content-Length", str(len(data)))
-        request = Request(
-            method="PUT",
-            url=request.url,
-            headers=request.headers,
+        request = replace(
+            request,
+            headers={"Content-Type": media_type, "Content-Length": str(len(data))},
             body=lambda: iter([data]),
-            scope=request.scope,
         )
 
         def store() -> bool:
             action = f"store the manifest {self.registry}/{repository}:{version}"
-            with self._exchange(request, action) as response:
-                return "OCI-Subject" in response.headers
+            return "OCI-Subject" in _finish(self._exchange(request, action)).headers
 
         return repeated(store)
 
@@ -155,14 +151,12 @@ class RegistryClient:
     def post(self, path: str, scope: str) -> BaseHTTPResponse:
         """Send a POST without a body; the answer may have any status that is no error."""
         request = self._request("POST", path, scope).with_header("Content-Length", "0")
-        with self._exchange(request, f"take an upload to {path.partition('/blobs/')[0]}") as response:
-            return response
+        return _finish(self._exchange(request, f"take an upload to {path.partition('/blobs/')[0]}"))
 
     def send(self, request: Request, action: str) -> BaseHTTPResponse:
         """Send any request to this registry, or to where it pointed; the answer is read and closed."""
         self._transport.check_url(request.url)
-        with self._exchange(request, action) as response:
-            return response
+        return _finish(self._exchange(request, action))
 
     def get_document(self, path: str, repository: str, accept: str, limit: int) -> tuple[bytes, str]:
         """Fetch a small JSON document; returns it with the Link header (RFC 8288)."""
@@ -176,7 +170,7 @@ class RegistryClient:
 
     def absolute(self, location: str) -> str:
         """Return the URL for a Location header, which may be relative."""
-        return urljoin(self._base_url, location)
+        return join_url(self._base_url, location)
 
     @cached_property
     def _base_url(self) -> str:
@@ -192,16 +186,16 @@ class RegistryClient:
     def _credential(self) -> Credential:
         return (self._auth or Credentials.load()).for_registry(self.registry)
 
-    def _request(self, method: str, path: str, scope: str, accept: str | None = None) -> Request:
+    def _request(self, method: Method, path: str, scope: str, accept: str | None = None) -> Request:
         with self._lock:
             url = f"{self._base_url}/v2/{path}"
         headers = {"Accept": accept} if accept else {}
-        return Request(method=method, url=url, headers=headers, scope=scope)  # type: ignore[arg-type]
+        return Request(method=method, url=url, headers=headers, scope=scope)
 
     def _exists(self, request: Request) -> bool:
         def ask() -> bool:
             try:
-                self._exchange(request, f"show what it has in {request.url.partition('/v2/')[2]}").close()
+                _finish(self._exchange(request, f"show {request.url.partition('/v2/')[2]}"))
             except NotFoundError:
                 return False
             return True
@@ -222,9 +216,8 @@ class RegistryClient:
             except BaseException:
                 response.close()
                 raise
-            with suppress(http_errors.HTTPError):
-                response.drain_conn()
-        if response.status >= 400:
+            _finish(response)
+        if not 200 <= response.status < 300:
             raise error_of_response(response, self.registry, action)
         return response
 
@@ -238,6 +231,14 @@ class RegistryClient:
         if len(data) > limit:
             raise InvalidImageError(f"{what}: {self.registry} sends more than {limit} bytes")
         return data
+
+
+def _finish(response: BaseHTTPResponse) -> BaseHTTPResponse:
+    """Read what is left, if it is little, so that the connection can be used again."""
+    with suppress(http_errors.HTTPError):
+        response.read(MAX_ERROR_BODY)
+    response.close()
+    return response
 
 
 def _starts_at(response: BaseHTTPResponse, start: int) -> bool:

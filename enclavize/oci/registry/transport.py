@@ -40,6 +40,8 @@ DOCKER_HUB_HOST = "registry-1.docker.io"
 Body = Callable[[], Iterator[bytes]]
 """Starts the body anew each time it is called, so that a request can be sent again."""
 
+Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE"]
+
 Result = TypeVar("Result")
 
 
@@ -47,7 +49,7 @@ Result = TypeVar("Result")
 class Request:
     """One HTTP request. ``scope`` is the access that it takes, for example ``repository:a/b:pull``."""
 
-    method: Literal["GET", "HEAD", "POST", "PUT", "DELETE"]
+    method: Method
     url: str
     headers: dict[str, str] = field(default_factory=dict)
     body: Body | None = None
@@ -69,9 +71,21 @@ def is_loopback(host: str) -> bool:
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port: what credentials are bound to."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    """Return scheme, host and port: what credentials are bound to. Raises RegistryError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError as error:
+        raise RegistryError(f"{printable(url)} is not a valid address: {error}") from error
+    return parts.scheme, parts.hostname or "", port
+
+
+def join_url(base: str, location: str) -> str:
+    """Return the URL that a Location header means, relative or not. Raises RegistryError if it is none."""
+    try:
+        return urljoin(base, location)
+    except ValueError as error:
+        raise RegistryError(f"{printable(location)} is not a valid address: {error}") from error
 
 
 class Transport:
@@ -116,7 +130,7 @@ class Transport:
             if not target or (request.method not in ("GET", "HEAD") and response.status not in (307, 308)):
                 return response
             response.close()
-            request = self._redirected(request, urljoin(request.url, target))
+            request = self._redirected(request, join_url(request.url, target))
         raise RegistryError(f"{_site(request.url)} redirects more than {MAX_REDIRECTS} times")
 
     def check_url(self, url: str) -> None:
@@ -133,6 +147,8 @@ class Transport:
         self.check_url(url)
         headers = request.headers
         if origin_of(url) != origin_of(request.url):  # credentials are for the registry alone
+            if request.body:  # and it may hold one
+                raise RegistryError(f"{_site(request.url)} wants what is sent to it to go to {_site(url)}")
             headers = {name: value for name, value in headers.items() if name != "Authorization"}
         return replace(request, url=url, headers=headers)
 
@@ -220,8 +236,8 @@ def _reason(error: Exception) -> str:
 
 
 def _site(url: str) -> str:
-    parts = urlsplit(url)
-    return parts.hostname + (f":{parts.port}" if parts.port else "") if parts.hostname else printable(url)
+    _, host, _ = origin_of(url)
+    return printable(urlsplit(url).netloc.rpartition("@")[2] if host else url)
 
 
 def repeated(action: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.errors import AuthenticationError
+from enclavize.errors import AuthenticationError, RegistryError
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.location import parse_location
 from enclavize.oci.reference import parse_reference
@@ -238,5 +238,65 @@ def test_a_password_is_not_sent_to_a_token_service_in_the_clear(
     challenge = {"WWW-Authenticate": 'Bearer realm="http://tokens.invalid/",service="x"'}
     with Front(registry.port, lambda handler: handler.answer(401, headers=challenge)) as asking:
         write_docker_config(docker_config, {"auths": {asking.host: auth_entry()}})
-        with pytest.raises(Exception, match="not encrypted"):
+        with pytest.raises(RegistryError, match="not encrypted"):
             RegistryTarget().deliver(to_write(image, f"{asking.host}/app:1"), reporter)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"token": 7}',
+        b'{"token": "a\\r\\nX-Injected: 1"}',
+        b'{"token": "\\u00e9"}',
+        b'{"token": "a", "expires_in": "NaN"}',
+        b'{"token": "a", "expires_in": -1}',
+    ],
+)
+def test_an_answer_that_is_no_token_is_told(registry: Registry, answer: bytes) -> None:
+    def ask(handler: FrontHandler) -> bool:
+        if handler.path.startswith("/token"):
+            return handler.answer(200, answer)
+        realm = f'Bearer realm="http://{handler.headers["Host"]}/token"'
+        return handler.answer(401, headers={"WWW-Authenticate": realm})
+
+    with Front(registry.port, ask) as asking:
+        client = RegistryClient(asking.host)
+        with pytest.raises(AuthenticationError, match="gives no token"):
+            client.has_manifest("app", "1")
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "realm", ["http://[::1", "http://localhost:99999/", "//", "ftp://localhost/", "\\x00"]
+)
+def test_a_token_service_without_a_valid_address_is_told(registry: Registry, realm: str) -> None:
+    challenge = {"WWW-Authenticate": f'Bearer realm="{realm}"'}
+    with Front(registry.port, lambda handler: handler.answer(401, headers=challenge)) as asking:
+        client = RegistryClient(asking.host)
+        with pytest.raises(RegistryError):
+            client.has_manifest("app", "1")
+        client.close()
+
+
+def test_an_identity_token_does_not_follow_a_redirect_to_another_host(
+    registry: Registry, docker_config: Path
+) -> None:
+    with Front(registry.port) as elsewhere:
+
+        def redirect(handler: FrontHandler) -> bool:
+            if handler.path.startswith("/token"):
+                return handler.answer(307, headers={"Location": f"http://{elsewhere.host}/token"})
+            realm = f'Bearer realm="http://{handler.headers["Host"]}/token"'
+            return handler.answer(401, headers={"WWW-Authenticate": realm})
+
+        with Front(registry.port, redirect) as asking:
+            entry = {**auth_entry("<token>", ""), "identitytoken": "precious"}
+            write_docker_config(docker_config, {"auths": {asking.host: entry}})
+            client = RegistryClient(asking.host)
+            with pytest.raises(RegistryError, match="wants what is sent to it to go to"):
+                client.has_manifest("app", "1")
+            client.close()
+        assert elsewhere.requests == []

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -361,3 +362,33 @@ def test_when_one_layer_fails_the_others_stop(registry: Registry, reporter: Repo
     changed = tuple(replace(layer, open=stream) for layer, stream in zip(image.layers, streams, strict=True))
     with pytest.raises(EnclavizeError):
         RegistryTarget().deliver(replace(image, layers=changed), reporter)
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[::1", "http://localhost:99999/", "/\\x00", "file:///etc/passwd"]
+)
+def test_an_upload_location_that_is_no_address_is_told(
+    registry: Registry, reporter: Reporter, large: BuiltImage, location: str
+) -> None:
+    def mislead(handler: FrontHandler) -> bool:
+        return handler.command == "POST" and handler.answer(202, headers={"Location": location})
+
+    with Front(registry.port, mislead) as front, pytest.raises(RegistryError):
+        RegistryTarget().deliver(to_write(large, f"{front.host}/copy:1"), reporter)
+
+
+def test_an_answer_without_end_to_a_refusal_is_not_read(
+    registry: Registry, cache: BlobCache, reporter: Reporter
+) -> None:
+    def babble(handler: FrontHandler) -> bool:
+        handler.send_response(401)
+        handler.send_header("WWW-Authenticate", 'Bearer realm="http://localhost:1/"')
+        handler.end_headers()
+        with suppress(OSError):
+            while True:
+                handler.wfile.write(bytes(1 << 16))
+        handler.close_connection = True
+        return True
+
+    with Front(registry.port, babble) as front, pytest.raises(RegistryError):
+        pull(front.host, cache, reporter)

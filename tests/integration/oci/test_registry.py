@@ -155,6 +155,17 @@ def test_layers_of_the_same_registry_are_mounted_and_present_ones_skipped(
         assert front.count("PUT /v2/derived/manifests/2") == 1
 
 
+def test_connections_are_used_again(registry: Registry, cache: BlobCache, reporter: Reporter) -> None:
+    image = build_image([[file("a", bytes(100_000))]])
+    with Front(registry.port) as front:
+        RegistryTarget().deliver(to_write(image, f"{front.host}/app:1"), reporter)
+        assert front.count("") == 7  # HEAD, POST, PUT for two blobs; the manifest; TLS was no request
+        assert front.connections <= 3  # one is the attempt at TLS
+        front.connections = 0
+        check_layers(pull(f"{front.host}/app:1", cache, reporter), image, cache)
+        assert front.connections <= 3
+
+
 def test_a_mount_that_the_registry_does_not_do_becomes_an_upload(
     registry: Registry, cache: BlobCache, reporter: Reporter, image: BuiltImage
 ) -> None:

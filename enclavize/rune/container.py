@@ -106,7 +106,7 @@ def _linux(container: Container) -> dict[str, Any]:
         "seccomp": SECCOMP_PROFILE,
     }
     if container.rootless is None:
-        linux["cgroupsPath"] = f"/enclavize/{container.name}"
+        linux["cgroupsPath"] = f"/enclavize.{container.name}"
         linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
     else:
         uid, gid = container.rootless

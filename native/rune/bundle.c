@@ -3,18 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "json.h"
 
-#define DESCRIPTION ".enclave/enclave.json"
+#define DESCRIPTION_FOLDER ".enclave"
+#define DESCRIPTION_FILE "enclave.json"
 #define MARK "org.enclavize.tee=1" /* enclavize/rune/spec.py writes this annotation */
 #define JSON_LIMIT (16 << 20)
 
@@ -54,20 +53,20 @@ static bool map_file(int directory, const char *path, struct json *text)
     return true;
 }
 
+/* Two steps that follow no link are what openat2() with RESOLVE_IN_ROOT and RESOLVE_NO_SYMLINKS would do, on any kernel. */
 static struct verdict rootfs_kind(int rootfs)
 {
-    struct open_how how = {
-        .flags = O_PATH | O_CLOEXEC,
-        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
     struct stat status;
-    int file = (int)syscall(SYS_openat2, rootfs, DESCRIPTION, &how, sizeof(how));
-    if (file < 0)
-        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? ordinary_verdict : unknown(DESCRIPTION " in the rootfs", errno);
-    if (fstat(file, &status) != 0)
-        return unknown(DESCRIPTION " in the rootfs", errno);
-    close(file);
-    return S_ISREG(status.st_mode) ? tee_verdict : ordinary_verdict;
+    int folder = openat(rootfs, DESCRIPTION_FOLDER, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int found = folder < 0 ? -1 : fstatat(folder, DESCRIPTION_FILE, &status, AT_SYMLINK_NOFOLLOW);
+    int error = errno;
+    if (folder >= 0)
+        close(folder);
+    if (found == 0)
+        return S_ISREG(status.st_mode) ? tee_verdict : ordinary_verdict;
+    if (error == ENOENT || error == ENOTDIR || error == ELOOP)
+        return ordinary_verdict;
+    return unknown(DESCRIPTION_FOLDER "/" DESCRIPTION_FILE " in the rootfs", error);
 }
 
 struct verdict bundle_kind(const char *bundle)

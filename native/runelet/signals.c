@@ -15,12 +15,17 @@
 static atomic_bool forwarding;
 static sigset_t asynchronous;
 
-/* Faults belong to the thread that made them; SIGSYS is the PAL's way to see system calls; real-time signals are for its own use. */
+/* The last real-time signals are the PAL's, to interrupt the enclave. */
+#define PAL_SIGNALS 3
+
+/* Faults belong to the thread that made them; SIGSYS is the PAL's way to see system calls. */
 static void choose_signals(void)
 {
     static const int excepted[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGKILL, SIGSTOP, SIGPIPE};
     sigemptyset(&asynchronous);
     for (int number = 1; number < 32; number++)
+        sigaddset(&asynchronous, number);
+    for (int number = SIGRTMIN; number <= SIGRTMAX - PAL_SIGNALS; number++)
         sigaddset(&asynchronous, number);
     for (size_t i = 0; i < sizeof(excepted) / sizeof(*excepted); i++)
         sigdelset(&asynchronous, excepted[i]);

@@ -33,6 +33,7 @@ _ENTRY = struct.Struct("<HHIQIIQ")
 _GROUP = struct.Struct("<HHIQ16x")
 _GROUP_FLAG = 0x1000
 _U32 = 2**32 - 1
+_MAX_ENCLAVE = 2**62
 
 _READ_WRITE = int(SecinfoFlags.REG | SecinfoFlags.R | SecinfoFlags.W)
 _READ_WRITE_EXECUTE = int(SecinfoFlags.REG | SecinfoFlags.R | SecinfoFlags.W | SecinfoFlags.X)
@@ -192,6 +193,8 @@ def build_layout(
         size = config.user_region_size + emm_overhead + 2 * _EMM_GUARD
         records.append(_region(LayoutId.USER_REGION, size, _POST_ADD, _READ_WRITE))
     placed, end = _place(records, image_end)
+    if end > _MAX_ENCLAVE:
+        raise UsageError(f"An enclave of {end:#x} bytes is too large")
     enclave_size = 1 << (end - 1).bit_length()
     if enclave_size > end:
         guard = _region(LayoutId.GUARD, enclave_size - end, 0, 0)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError, UsageError
 from enclavize.sgx.atomic_file import write_file
-from enclavize.sgx.enclave_file.build import build_blocks, measurement_of
+from enclavize.sgx.enclave_file.attributes import measurement_of
+from enclavize.sgx.enclave_file.build import build_blocks
 from enclavize.sgx.enclave_file.elf import parse_elf
 from enclavize.sgx.enclave_file.generation import generation_of
 from enclavize.sgx.enclave_file.linking import (
@@ -85,6 +86,8 @@ def measure_enclave(
         raise InvalidEnclaveError(f"The enclave has a relocation in its code, at {relocations[0]:#x}")
     if not (entry := symbols[ENTRY_SYMBOL]):
         raise InvalidEnclaveError("The enclave has no entry point: neither enclave_entry nor e_entry")
+    if not any(segment.first_page <= entry < segment.end_page for segment in elf.segments):
+        raise InvalidEnclaveError(f"The entry point {entry:#x} lies outside the enclave's segments")
     if GLOBAL_DATA_SYMBOL not in symbols:
         raise InvalidEnclaveError("The enclave has no symbol g_global_data: it is not linked with an SGX SDK")
     global_data_offset, generation = _global_data(elf, symbols[GLOBAL_DATA_SYMBOL])

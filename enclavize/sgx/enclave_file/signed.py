@@ -40,8 +40,13 @@ class SignedEnclave:
         return measured.pop()
 
     def verify(self) -> None:
-        """Checks signature and measurement, as EINIT would. Raises ``IntegrityError``."""
+        """Checks signature, attributes and measurement, as EINIT would. Raises ``IntegrityError``."""
         self.sigstruct.verify()
+        wanted, mask = self.sigstruct.measurement.attributes, self.sigstruct.measurement.attributes_mask
+        for block in self.blocks:
+            asked = block.attributes
+            if (asked.flags ^ wanted.flags) & mask.flags or (asked.xfrm ^ wanted.xfrm) & mask.xfrm:
+                raise IntegrityError("The enclave asks for attributes that its SIGSTRUCT does not allow")
         measured = self.remeasure()
         if measured != self.sigstruct.mrenclave:
             raise IntegrityError(

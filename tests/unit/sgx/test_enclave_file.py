@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import struct
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,6 +114,13 @@ def test_a_changed_enclave_does_not_verify(where: str) -> None:
     else:
         data[enclave.elf.metadata_offset + 1904 + 72 + 8] ^= 1  # the enclave's size in its global data
     with pytest.raises(IntegrityError, match=r"measures|different enclaves"):
+        read_signed(bytes(data)).verify()
+
+
+def test_attributes_must_be_those_of_the_sigstruct() -> None:
+    data = bytearray(SIGNED.read_bytes())
+    data[read_signed(bytes(data)).elf.metadata_offset + 48] |= 0x80  # KSS
+    with pytest.raises(IntegrityError, match="attributes"):
         read_signed(bytes(data)).verify()
 
 
@@ -259,6 +267,23 @@ def test_fuzzed_configurations_give_typed_errors_only() -> None:
             data[offset : offset + rng.randrange(3)] = os.urandom(rng.randrange(3))
         with contextlib.suppress(UsageError):
             parse_config(bytes(data))
+
+
+def test_extreme_configurations_give_typed_errors_only() -> None:
+    rng = random.Random(22)
+    elements = fields(EnclaveConfig)
+    for _ in range(scaled(4000)):
+        chosen = rng.sample(elements, rng.randrange(1, 12))
+        values = {}
+        for element in chosen:
+            low, high = element.metadata["range"]
+            values[element.name] = rng.choice(
+                (low, high, high // 2 + 1, high & -4096, min(high, 2 ** rng.randrange(64)))
+            )
+        with contextlib.suppress(EnclavizeError):
+            config = EnclaveConfig(**values)
+            if config.heap_init + config.reserved_mem_init < 2**36:
+                measure_enclave(ENCLAVE, config)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NO_DATE = "0000-00-00"
-_EARLIEST = dt.date(1980, 1, 1)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -44,14 +43,3 @@ def tool_date(option: str | None, environ: Mapping[str, str]) -> int:
     if option is not None and option.lower() != "today":
         return parse_date(option)
     return bcd_date(source_date(environ) or dt.datetime.now(dt.UTC).date())
-
-
-def build_date(option: str | None, environ: Mapping[str, str], created: dt.datetime | None) -> int:
-    """For builds: the option, else SOURCE_DATE_EPOCH, else the source image's creation date, at least
-    1980-01-01.
-    """
-    if option is not None:
-        return parse_date(option)
-    if (date := source_date(environ)) is None and created is not None:
-        date = created.astimezone(dt.UTC).date()
-    return bcd_date(max(date or _EARLIEST, _EARLIEST))

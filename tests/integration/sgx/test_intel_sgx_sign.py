@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from enclavize.errors import EnclavizeError
-from enclavize.sgx.enclave_file import EnclaveConfig, measure_enclave, parse_config, read_signed, remeasure
+from enclavize.libos.builtin.config import CONFIGURATION_SIZE
+from enclavize.libos.builtin.enclave import enclave_config, with_configuration
+from enclavize.sgx.enclave_file import measure_enclave, parse_config, read_signed, remeasure
 from enclavize.sgx.sigstruct import Sigstruct
 from enclavize.signing.local import sign_sigstruct
 from support.enclave_builder import Enclave, Extra
@@ -146,11 +148,9 @@ def test_random_enclaves_are_signed_alike(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not LIBOS.exists(), reason="the builtin LibOS is not compiled")
 def test_the_builtin_libos_is_signed_alike(tmp_path: Path) -> None:
-    config = EnclaveConfig(
-        heap_min_size=0, heap_max_size=0, stack_min_size=0x10000, stack_max_size=0x10000,
-        tcs_num=16, tcs_min_pool=15, misc_select=1, disable_debug=1,
-        elrange_start_address=0, elrange_size=2**36, enclave_image_address=0xF00000000,
-    )  # fmt: skip
-    elements = {field.metadata["element"]: getattr(config, field.name) for field in fields(config)}
-    xml = as_xml({name: value for name, value in elements.items() if value is not None})
-    assert compare(LIBOS.read_bytes(), xml, tmp_path)
+    image = with_configuration(LIBOS.read_bytes(), random.Random(1).randbytes(CONFIGURATION_SIZE))
+    for threads, debuggable in ((1, False), (16, True), (300, False)):
+        config = enclave_config(threads=threads, isv_prod_id=1, isv_svn=2, debuggable=debuggable)
+        elements = {field.metadata["element"]: getattr(config, field.name) for field in fields(config)}
+        xml = as_xml({name: value for name, value in elements.items() if value is not None})
+        assert compare(image, xml, tmp_path)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import pytest
 
 from enclavize.errors import UsageError
-from enclavize.signing.dates import build_date, parse_date, tool_date
-
-CREATED = dt.datetime(2025, 3, 4, 23, 30, tzinfo=dt.timezone(dt.timedelta(hours=-2)))
+from enclavize.signing.dates import parse_date, tool_date
 
 
 def test_dates_are_parsed() -> None:
@@ -26,16 +22,6 @@ def test_what_is_no_date_is_refused(text: str) -> None:
         parse_date(text)
 
 
-def test_a_build_is_dated_by_option_environment_and_image() -> None:
-    environ = {"SOURCE_DATE_EPOCH": "1795392000"}
-    assert build_date("2026-01-02", environ, CREATED) == 0x20260102
-    assert build_date(None, environ, CREATED) == 0x20261123
-    assert build_date(None, {}, CREATED) == 0x20250305
-    assert build_date(None, {}, None) == 0x19800101
-    assert build_date(None, {}, dt.datetime(1, 1, 2, tzinfo=dt.UTC)) == 0x19800101
-    assert build_date(None, {"SOURCE_DATE_EPOCH": "0"}, CREATED) == 0x19800101
-
-
 def test_tools_take_the_epoch_as_it_is() -> None:
     assert tool_date(None, {"SOURCE_DATE_EPOCH": "0"}) == 0x19700101
     assert tool_date("Today", {"SOURCE_DATE_EPOCH": "0"}) == 0x19700101
@@ -45,4 +31,4 @@ def test_tools_take_the_epoch_as_it_is() -> None:
 @pytest.mark.parametrize("text", ["now", "1e9", "9" * 30])
 def test_a_bad_epoch_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
-        build_date(None, {"SOURCE_DATE_EPOCH": text}, None)
+        tool_date(None, {"SOURCE_DATE_EPOCH": text})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
 from enclavize.oci.archive import ArchiveStyle, archive_chunks, image_from_docker_files
+from enclavize.oci.media_types import layer_compression
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.tar_files import TarFiles
 
@@ -74,7 +75,9 @@ class DaemonTarget:
             # load_image reports the daemon's progress; only the last word tells whether it has worked.
             data = archive_chunks(image, ArchiveStyle.DOCKER, task.advance)
             answers = client.api.load_image(data)  # type: ignore[no-untyped-call]
+            compressions = {layer_compression(layer.descriptor.media_type) for layer in image.layers}
+            hint = "docker before 23.0 does not read zstd layers" if "zstd" in compressions else None
             for answer in answers:
                 if "error" in answer:
-                    raise EnclavizeError(f"docker cannot load the image: {answer['error']}")
+                    raise EnclavizeError(f"docker cannot load the image: {answer['error']}", hint=hint)
         return image.manifest

@@ -155,6 +155,15 @@ def test_layers_of_the_same_registry_are_mounted_and_present_ones_skipped(
         assert front.count("PUT /v2/derived/manifests/2") == 1
 
 
+def test_layers_of_another_registry_are_not_asked_for_by_name(
+    registry: Registry, reporter: Reporter, image: BuiltImage
+) -> None:
+    origin = parse_reference("registry.example.com/private/base:1")
+    with Front(registry.port) as front:
+        RegistryTarget().deliver(to_write(image, f"{front.host}/app:1", origin=origin), reporter)
+        assert not any("mount" in line or "private" in line for line, _ in front.requests)
+
+
 def test_connections_are_used_again(registry: Registry, cache: BlobCache, reporter: Reporter) -> None:
     image = build_image([[file("a", bytes(100_000))]])
     with Front(registry.port) as front:

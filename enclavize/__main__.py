@@ -4,6 +4,8 @@ import errno
 import os
 import signal
 import sys
+import threading
+from types import FrameType
 
 from enclavize.errors import EnclavizeError
 
@@ -14,6 +16,8 @@ _HINTS = {
     errno.EPERM: "check the permissions",
 }
 _EXIT_INTERRUPTED = 130
+_GRACE = 2.0
+"""Seconds from ^C to the end, at most."""
 
 
 def main() -> None:
@@ -22,7 +26,8 @@ def main() -> None:
     from enclavize.cli.grammar.optional import complete_optional_values
     from enclavize.cli.state import state
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after ^C
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app(complete_optional_values(sys.argv[1:]), prog_name="enclavize")
     except KeyboardInterrupt:
@@ -37,6 +42,19 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         hint = _HINTS.get(error.errno or 0)
         fail(f"{where}{error.strerror or error}", hint, EnclavizeError.exit_code)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Stop in good order; if that takes too long, as while a registry does not answer, stop at once.
+
+    What is left then has no lock any more, and the next build removes it.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: os._exit(_EXIT_INTERRUPTED))
+    timer = threading.Timer(_GRACE, os._exit, (_EXIT_INTERRUPTED,))
+    timer.daemon = True
+    timer.start()
+    raise KeyboardInterrupt
 
 
 def fail(message: str, hint: str | None, exit_code: int) -> None:

@@ -88,11 +88,9 @@ class Command:
         return self.base / "cache" / "enclavize" / "blobs"
 
     def leftovers(self) -> list[Path]:
-        """Return temporary files that are still in the cache."""
-        folders = (self.blobs / "tmp", self.blobs / "work")
-        found = [
-            path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.name != "lock"
-        ]
+        """Return temporary files that are still in the cache; empty ones may belong to a living build."""
+        found = [path for path in (self.blobs / "tmp").glob("*") if path.stat().st_size]
+        found += [path for path in (self.blobs / "work").glob("*") if path.name != "lock"]
         return found + list((self.blobs / "index").glob(".*"))
 
 
@@ -116,7 +114,7 @@ def _inside(native: Path, *arguments: str) -> Done:
     from enclavize import __main__
 
     streams = [io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2)]
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     code = 0
     with (
         mock.patch("enclavize.resources.native_file", native.joinpath),
@@ -130,7 +128,8 @@ def _inside(native: Path, *arguments: str) -> Done:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(bool(end.code))
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     texts = []
     for stream in streams:
         stream.seek(0)
@@ -145,7 +144,6 @@ def _main() -> None:
 
     native = Path(sys.argv.pop(1))
     vars(resources)["native_file"] = native.joinpath
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     __main__.main()
 
 

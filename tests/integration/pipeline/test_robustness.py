@@ -64,28 +64,27 @@ def check_clean(command: Command, source: str) -> None:
     assert sorted(path.name for path in command.base.iterdir()) == ["build.json", "cache", "data", "x.tar"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
-def test_an_interrupted_build_cleans_up_itself(
-    command: Command,
-    registry: Registry,
-    large: BuiltImage,
-    push: Callable[..., str],
-    *,
-    number: int,
-    code: int,
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_ends_at_once_even_when_the_registry_hangs(
+    command: Command, registry: Registry, large: BuiltImage, push: Callable[..., str], number: int
 ) -> None:
     name = push(large, "robust/slow:1").partition("/")[2]
-    with slow_front(registry, large.layers[0].descriptor.digest) as front:
-        process = command.start("build", f"{front.host}/{name}", "-o", "type=oci,dest=x.tar")
-        while not front.count("GET /v2/robust/slow/blobs/" + large.layers[0].descriptor.digest):
+    digest = large.layers[0].descriptor.digest
+    with (
+        slow_front(registry, digest) as front,
+        command.start("build", f"{front.host}/{name}", "-o", "type=oci,dest=x.tar") as process,
+    ):
+        while not front.count(f"GET /v2/robust/slow/blobs/{digest}"):
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=30)
-    assert process.returncode == code
+        try:
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 130
     assert b"Traceback" not in errors
-    assert not command.leftovers()
-    assert not (command.base / "x.tar").exists()
+    check_clean(command, f"{registry.host}/{name}")
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def generate_key(path: Path) -> Path:
         write_file(path, [pem], mode=0o600, replace=False)
         write_file(public_path, [public_key_pem(key.public_key())], mode=0o644, replace=False)
     except OSError as error:
-        raise UsageError(f"Cannot write the key {error.filename or path}: {error.strerror}") from error
+        raise UsageError(f"Cannot write the key {path}: {error.strerror}") from error
     return public_path
 
 

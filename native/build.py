@@ -1,7 +1,7 @@
 """Compile native/ with the pinned ziglang wheel. The same sources give the same bytes in any directory.
 
-Reproducibility comes from three habits: the compiler runs inside ``native/`` and sees relative paths only, debug
-information is left out, and the compiler's version is pinned.
+Reproducibility comes from three habits: the compiler runs inside ``native/`` and sees relative paths only,
+debug information is left out, and the compiler's version is pinned.
 """
 
 from __future__ import annotations
@@ -22,17 +22,23 @@ OUTPUT = NATIVE.parent / "enclavize" / "_native"
 
 WARNINGS = ("-std=c17", "-Wall", "-Wextra", "-Werror", "-Wvla", "-Wshadow", "-Wpointer-arith")
 COMMON = (*WARNINGS, "-Iinclude", "-g0", "-fno-sanitize=undefined", "-ffile-prefix-map=.=native")
-"""UBSan is on in test builds only: zig cc turns it on by default, with a runtime that an enclave cannot carry."""
+"""UBSan is on in test builds only: zig cc turns it on by default, with a runtime that no enclave can carry."""
 
 HOST_TARGET = "x86_64-linux-musl"
 SHARED_TARGET = "x86_64-linux-gnu.2.17"
 ENCLAVE_TARGET = "x86_64-linux-none"
+NO_VECTORS = "x86_64-sse-sse2-mmx-x87+soft_float"
+"""The LibOS leaves the application's vector registers alone. zig cc overrides -mgeneral-regs-only silently."""
+
 ENCLAVE_FLAGS = (
-    "-O2", "-fPIC", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fvisibility=hidden", "-mcpu=x86_64",
-    "-fno-asynchronous-unwind-tables", "-fno-omit-frame-pointer", "-mno-red-zone", "-fno-stack-check",
-    "-ffunction-sections", "-mgeneral-regs-only", "-Ilibos",
+    "-O2", "-fPIC", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fvisibility=hidden",
+    f"-mcpu={NO_VECTORS}", "-fno-asynchronous-unwind-tables", "-fno-omit-frame-pointer", "-mno-red-zone",
+    "-fno-stack-check", "-ffunction-sections", "-Ilibos",
 )  # fmt: skip
 SHA_EXTENSIONS = "x86_64+sha+ssse3+sse4_1"
+ZIG_FLAGS = (
+    "-O", "ReleaseFast", "-fPIC", "-fstrip", "-fno-stack-check", "-fno-stack-protector", "-fsingle-threaded",
+)  # fmt: skip
 HOST_FLAGS = ("-O2", "-fPIC", "-fno-stack-protector", "-fvisibility=hidden")
 
 
@@ -68,7 +74,8 @@ UNITS = (
         sources=("libos/*.S", "libos/*.c", "libos/fs/*.c"),
         flags=(
             *ENCLAVE_FLAGS, "-nostdlib", "-shared", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
-            "-Wl,--gc-sections", "-Wl,--hash-style=sysv", "-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,-T,libos/libos.lds",
+            "-Wl,--gc-sections", "-Wl,--hash-style=sysv", "-Wl,--build-id=none", "-Wl,--no-undefined",
+            "-Wl,-T,libos/libos.lds",
         ),
         zig_objects=SHA256,
     ),
@@ -113,17 +120,19 @@ def zig(*args: str, cache: Path) -> None:
 
 def build_unit(unit: Unit, output_dir: Path, cache: Path) -> None:
     """Compile one unit and put it in place in one step, so that a reader never sees half a file."""
-    sources = [str(path.relative_to(NATIVE)) for pattern in unit.sources for path in sorted(NATIVE.glob(pattern))]
+    sources = [
+        str(path.relative_to(NATIVE)) for pattern in unit.sources for path in sorted(NATIVE.glob(pattern))
+    ]
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as scratch:
         objects = [f"{scratch}/{zig_object.name}" for zig_object in unit.zig_objects]
         for zig_object, path in zip(unit.zig_objects, objects, strict=True):
             zig(
-                "build-obj", zig_object.source, f"-femit-bin={path}", "-target", unit.target, f"-mcpu={zig_object.cpu}",
-                "-O", "ReleaseFast", "-fPIC", "-fstrip", "-fno-stack-check", "-fno-stack-protector", "-fsingle-threaded",
-                cache=cache,
+                "build-obj", zig_object.source, f"-femit-bin={path}", "-target", unit.target,
+                f"-mcpu={zig_object.cpu}", *ZIG_FLAGS, cache=cache,
             )  # fmt: skip
         result = Path(scratch) / unit.output
-        zig("cc", "-target", unit.target, *COMMON, *unit.flags, *sources, *objects, "-o", str(result), cache=cache)
+        flags = ("-target", unit.target, *COMMON, *unit.flags)
+        zig("cc", *flags, *sources, *objects, "-o", str(result), cache=cache)
         result.chmod(0o755)
         result.replace(output_dir / unit.output)
 

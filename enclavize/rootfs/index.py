@@ -124,7 +124,7 @@ class _LayerIndexer:
                 return known
             with storage_errors("write", self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with locked(self._folder / f"{self._hex}.lock"):
+            with locked(self._folder / f"{self._hex}.lock", while_waiting=self._check_cancelled):
                 if not refresh and (known := self._known()) is not None:
                     task.mark_cached()
                     return known
@@ -137,6 +137,10 @@ class _LayerIndexer:
             if index.diff_id == self._diff_id:
                 return index
         return None
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise _CancelledError
 
     def _make(self, task: Task) -> LayerIndex:
         for stale in self._folder.glob(f".{self._hex}-*"):

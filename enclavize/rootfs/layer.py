@@ -35,6 +35,9 @@ AUFS_PREFIX = ".wh..wh."
 MAX_ENTRIES = 1_000_000
 """Members of one layer."""
 
+MAX_METADATA_SIZE = 256 << 20
+"""Bytes of the names, link targets, xattrs and kept content of one layer."""
+
 MAX_LAYER_SIZE = 64 << 30
 """Bytes of one layer after decompression."""
 MAX_RATIO = 200
@@ -188,6 +191,7 @@ class _Scanner:
     def scan(self, reader: tar.TarReader) -> list[Record]:
         """Read all members."""
         records: list[Record] = []
+        metadata = 0
         for number, member in enumerate(reader):
             if number == MAX_ENTRIES:
                 raise InvalidImageError(f"{self._what} has more than {MAX_ENTRIES} members")
@@ -195,6 +199,11 @@ class _Scanner:
             record = self._record(member, reader)
             if record is not None:
                 records.append(record)
+                metadata += len(member.name) + len(member.link) + _kept_size(record)
+                if metadata > MAX_METADATA_SIZE:
+                    raise InvalidImageError(
+                        f"{self._what} has more than {MAX_METADATA_SIZE} bytes of metadata"
+                    )
         return records
 
     def _record(self, member: tar.Member, reader: tar.TarReader) -> Record | None:
@@ -315,6 +324,15 @@ class _Scanner:
 
     def _error(self, path: str, problem: str) -> InvalidImageError:
         return InvalidImageError(f"{self._what}: /{printable(path)} {problem}")
+
+
+def _kept_size(record: Record) -> int:
+    """Return about how many bytes of a file's content and xattrs a record keeps."""
+    if not isinstance(record, Entry):
+        return 0
+    xattrs = sum(len(name) + len(value) for name, value in record.xattrs.items()) if record.xattrs else 0
+    strings = sum(map(len, record.elf.needed)) if record.elf is not None else 0
+    return xattrs + strings + len(record.content or b"")
 
 
 def _interpreter_line(head: memoryview) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
-from enclavize.rootfs.entry import PATH_MAX, Entry, FileType, path_bytes, printable
+from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, Entry, FileType, path_bytes, printable
 from enclavize.rootfs.layer import HardLink, OpaqueWhiteout, Whiteout
 from enclavize.rootfs.tree import MAX_SYMLINKS
 
@@ -162,6 +162,8 @@ class _Merge:
         if missing and (not make or missing[0] in where.children):
             return None
         for name in missing:
+            if len(path_bytes(name)) > NAME_MAX:
+                raise self._error(path, f"goes through a name of more than {NAME_MAX} bytes")
             where.children[name] = where = _implied(where, -1)
             self._touch(where)
         return where
@@ -175,6 +177,10 @@ def _walk(root: _Node) -> Iterator[tuple[str, Entry]]:
     pending = [("", root)]
     while pending:
         path, node = pending.pop()
+        if len(path) > PATH_MAX or len(path_bytes(path)) > PATH_MAX:
+            raise InvalidImageError(
+                f"the layers together make a path of more than {PATH_MAX} bytes: /{printable(path)}"
+            )
         yield path, node.entry
         prefix = f"{path}/" if path else ""
         pending.extend((prefix + name, child) for name, child in node.children.items())
@@ -185,8 +191,6 @@ def _flatten(root: _Node) -> list[Entry]:
     found = list(_walk(root))
     first: dict[int, str] = {}
     for path, entry in found:
-        if len(path_bytes(path)) > PATH_MAX:
-            raise InvalidImageError(f"a path has more than {PATH_MAX} bytes: /{printable(path)}")
         if entry.type is not FileType.DIRECTORY:
             known = first.setdefault(id(entry), path)
             if path_bytes(path) < path_bytes(known):

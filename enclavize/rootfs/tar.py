@@ -22,7 +22,7 @@ HEAD_SIZE = 64 << 10
 """The first piece of a member's data has this many bytes, or all."""
 
 MAX_EXTENSION_SIZE = 1 << 20
-"""Most bytes of one pax header or GNU long name."""
+"""Most bytes of the pax headers and GNU long names of one member."""
 
 MAX_XATTR_SIZE = 64 << 10
 """Most bytes of all xattr names and values of one member."""
@@ -70,14 +70,16 @@ class TarReader:
 
     def __iter__(self) -> Iterator[Member]:
         extensions: dict[str, bytes] = {}
+        extension_size = 0
         while (record := self._next_record()) is not None:
             fields = _HEADER.unpack(record)
             kind = fields[7]
             match kind:
                 case b"x" | b"g" | b"L" | b"K":
                     size = self._number(fields[4], "size")
-                    if size > MAX_EXTENSION_SIZE:
-                        raise self._error(f"has an extended header of {size} bytes")
+                    extension_size += max(size, 0)
+                    if not 0 <= size <= extension_size <= MAX_EXTENSION_SIZE:
+                        raise self._error(f"has an extended header of {extension_size} bytes")
                     data = self._read(size + -size % RECORD_SIZE)[:size]
                     if kind == _PAX_HEADER:
                         extensions |= self._pax_records(data)
@@ -88,6 +90,7 @@ class TarReader:
                 case _:
                     yield self._member(fields, extensions)
                     extensions = {}
+                    extension_size = 0
         if extensions:
             raise self._error("ends after an extended header")
 

@@ -14,6 +14,7 @@ from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError, 
 from enclavize.progress import EventKind, Reporter
 from enclavize.rootfs import layer as layer_module
 from enclavize.rootfs.index import index_image
+from enclavize.rootfs.lock import locked
 from enclavize.rootfs.verity import verity_of
 from support.images import (
     Layer,
@@ -182,6 +183,11 @@ HOSTILE: dict[str, tuple[list[Member], str]] = {
     "a long symlink": ([symlink("y", "t" * 5000)], "/y .*impossible target"),
     "a file as parent": ([file("x"), file("x/y")], "/x/y has a parent that is no directory"),
     "a loop as parent": ([symlink("x", "x"), file("x/y")], "too many symbolic links"),
+    "a long name through a link": ([symlink("l", "n" * 300), file("l/x")], "name of more than 255"),
+    "a long path through links": (
+        [symlink("l", "/".join(["n" * 200] * 15)), symlink("l/m", "/".join(["o" * 200] * 15)), file("l/m/x")],
+        "the layers together make a path of more than 4095",
+    ),
     "a root file": ([file("/")], "/ is no directory"),
     "a whiteout of nothing": ([file("a/.wh.")], "is a whiteout of nothing"),
     "a whiteout of the parent": ([file("a/.wh...")], "is a whiteout of nothing"),
@@ -198,7 +204,7 @@ def test_hostile_members_give_one_clear_error(tmp_path: Path, name: str) -> None
     members, message = HOSTILE[name]
     with pytest.raises(InvalidImageError, match=message) as caught:
         index_layers(tmp_path, [BASE, members])
-    assert "layer " in str(caught.value)
+    assert "layer" in str(caught.value)
     assert all(not path.name.startswith(".") for path in index_files(tmp_path))
 
 
@@ -283,6 +289,23 @@ def test_the_number_of_members_is_bounded(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(layer_module, "MAX_ENTRIES", 5)
     with pytest.raises(InvalidImageError, match="more than 5 members"):
         index_layers(tmp_path, [[file(str(number)) for number in range(6)]])
+
+
+def test_metadata_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer_module, "MAX_METADATA_SIZE", 5000)
+    with pytest.raises(InvalidImageError, match="more than 5000 bytes of metadata"):
+        index_layers(tmp_path, [[file("x", pax={"SCHILY.xattr.user.a": "v" * 5000})]])
+
+
+def test_a_build_that_waits_for_another_can_be_stopped(tmp_path: Path) -> None:
+    image = image_of(tmp_path, [BASE, [file("../x")]])
+    folder = tmp_path / "cache" / "index"
+    folder.mkdir(parents=True)
+    with (
+        locked(folder / f"{image.layers[0].digest[7:]}.lock"),
+        pytest.raises(InvalidImageError, match="path"),
+    ):
+        index_image(image, cache=cache_of(tmp_path), reporter=Reporter())
 
 
 def test_one_bad_layer_stops_the_others(tmp_path: Path) -> None:

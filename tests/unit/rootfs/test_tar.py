@@ -128,6 +128,13 @@ def test_hostile_archives_are_refused(data: bytes, message: str) -> None:
         read(data)
 
 
+def test_many_extended_headers_are_too_many() -> None:
+    header = one_header(lambda record: (put(156, b"x")(record), put(124, b"%011o\0" % 500_000)(record))[0])
+    records = b"500000 comment=".ljust(499_999, b"c") + b"\n"
+    with pytest.raises(InvalidImageError, match="extended header of 1500000 bytes"):
+        read((header + records.ljust(500_224, b"\0")) * 3)
+
+
 @pytest.mark.parametrize(
     "records", [b"999 path=x\n", b"0 path=x\n", b"x path=x\n", b"9 path=xx", b"5 =x\n", b"3\n=", b"-3 a=b\n"]
 )

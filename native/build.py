@@ -22,13 +22,13 @@ OUTPUT = NATIVE.parent / "enclavize" / "_native"
 
 WARNINGS = ("-std=c17", "-Wall", "-Wextra", "-Werror", "-Wvla", "-Wshadow", "-Wpointer-arith")
 COMMON = (*WARNINGS, "-Iinclude", "-g0", "-fno-sanitize=undefined", "-ffile-prefix-map=.=native")
-"""UBSan is on in test builds only: zig cc turns it on by default, with a runtime that no enclave can carry."""
+"""UBSan is on in test builds only: zig cc turns it on by default, with a runtime no enclave can carry."""
 
 HOST_TARGET = "x86_64-linux-musl"
 SHARED_TARGET = "x86_64-linux-gnu.2.17"
 ENCLAVE_TARGET = "x86_64-linux-none"
 NO_VECTORS = "x86_64-sse-sse2-mmx-x87+soft_float"
-"""The LibOS leaves the application's vector registers alone. zig cc overrides -mgeneral-regs-only silently."""
+"""The LibOS leaves the application's vector registers alone. zig cc drops -mgeneral-regs-only silently."""
 
 ENCLAVE_FLAGS = (
     "-O2", "-fPIC", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fvisibility=hidden",

@@ -175,7 +175,7 @@ class FrontHandler(BaseHTTPRequestHandler):
         except (OSError, http.client.HTTPException):  # one of the two sides has gone away
             self.close_connection = True
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the names of http.server
+    do_CONNECT = do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the names of http.server
 
     def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> bool:
         """Answer without the registry; the request's body is thrown away."""

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import urllib3
 from urllib3 import exceptions as http_errors
@@ -139,7 +139,7 @@ class Transport:
         if scheme == "https" or (scheme == "http" and (self._insecure or is_loopback(host))):
             return
         raise RegistryError(
-            f"the registry points to {printable(url)}, which is not encrypted",
+            f"the registry points to {printable(scheme)}://{_site(url)}, which is not encrypted",
             hint="--insecure allows plain HTTP",
         )
 
@@ -201,8 +201,15 @@ class Transport:
             cert_reqs = "CERT_NONE"
             urllib3.disable_warnings(http_errors.InsecureRequestWarning)  # the user has asked for it
         if proxy:
+            address = proxy if "://" in proxy else f"http://{proxy}"
+            login = urllib3.util.parse_url(address).auth
             return urllib3.ProxyManager(
-                proxy, maxsize=CONNECTIONS, timeout=timeout, cert_reqs=cert_reqs, blocksize=CHUNK_SIZE
+                address,
+                proxy_headers=urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None,
+                maxsize=CONNECTIONS,
+                timeout=timeout,
+                cert_reqs=cert_reqs,
+                blocksize=CHUNK_SIZE,
             )
         return urllib3.PoolManager(
             maxsize=CONNECTIONS, timeout=timeout, cert_reqs=cert_reqs, blocksize=CHUNK_SIZE

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from enclavize.errors import EnclavizeError, RegistryError
 from enclavize.oci.registry.client import push_scope
+from enclavize.oci.registry.errors import TransientError
 from enclavize.oci.registry.transport import Request, repeated
 from enclavize.oci.stream import blob_name, chunks, verified
 
@@ -79,7 +80,14 @@ def _start_session(
     path = f"{repository}/blobs/uploads/"
     if mount_from:
         path += "?" + urlencode({"mount": descriptor.digest, "from": mount_from})
-    response = client.post(path, push_scope(repository, mount_from))
+    try:
+        response = client.post(path, push_scope(repository, mount_from))
+    except TransientError:
+        raise
+    except RegistryError:
+        if mount_from:  # it may be that we must not read there
+            return _start_session(client, repository, descriptor, None)
+        raise
     if mount_from and response.status == 201:
         return None
     location = response.headers.get("Location")

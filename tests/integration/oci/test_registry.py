@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import subprocess
@@ -14,6 +15,7 @@ from enclavize.errors import IntegrityError, InvalidImageError, RegistryError
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.location import parse_location
 from enclavize.oci.reference import parse_reference
+from enclavize.oci.registry import transport
 from enclavize.oci.registry.client import RegistryClient
 from enclavize.oci.registry.target import RegistryTarget
 from enclavize.oci.source import resolve
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from enclavize.oci.media_types import Compression
     from enclavize.progress import Reporter
     from support.images import BuiltImage, BuiltIndex
-    from support.registry import Registry
+    from support.registry import FrontHandler, Registry
 
 pytestmark = pytest.mark.integration
 
@@ -182,6 +184,36 @@ def test_a_mount_that_the_registry_does_not_do_becomes_an_upload(
     name = f"{registry.host}/derived:1"
     RegistryTarget().deliver(to_write(image, name, origin=origin), reporter)
     check_layers(pull(name, cache, reporter), image, cache)
+
+
+def test_a_mount_that_is_forbidden_becomes_an_upload(
+    registry: Registry, cache: BlobCache, reporter: Reporter, image: BuiltImage
+) -> None:
+    def forbid(handler: FrontHandler) -> bool:
+        return "mount=" in handler.path and handler.answer(403)
+
+    with Front(registry.port, forbid) as front:
+        name = f"{front.host}/derived:1"
+        origin = parse_reference(f"{front.host}/base:1")
+        RegistryTarget().deliver(to_write(image, name, origin=origin), reporter)
+        check_layers(pull(name, cache, reporter), image, cache)
+
+
+def test_a_proxy_is_used_but_not_for_this_machine(
+    registry: Registry, cache: BlobCache, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "FIRST_DELAY", 0.001)
+    with Front(registry.port, lambda handler: handler.answer(418)) as proxy:
+        monkeypatch.setenv("https_proxy", f"user:pass%20word@{proxy.host}")
+        monkeypatch.setenv("http_proxy", proxy.host)
+        with pytest.raises(RegistryError, match="MANIFEST_UNKNOWN"):
+            pull(f"{registry.host}/app:1", cache, reporter)
+        assert proxy.requests == []
+        with pytest.raises(RegistryError):
+            pull("registry.invalid/app:1", cache, reporter)
+        line, headers = proxy.requests[0]
+    assert line == "CONNECT registry.invalid:443"
+    assert headers["proxy-authorization"] == "Basic " + base64.b64encode(b"user:pass word").decode()
 
 
 def test_one_delivery_gives_several_names(

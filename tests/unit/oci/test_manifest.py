@@ -66,6 +66,8 @@ def test_an_index_is_known_by_its_members() -> None:
         manifest(schemaVersion="2"),
         manifest(schemaVersion=None),
         manifest(manifests=[]),
+        manifest(manifests=[], mediaType=None),
+        b'{"schemaVersion": 2}',
         manifest(mediaType=media_types.OCI_INDEX),
         manifest(mediaType="text/plain"),
         manifest(mediaType=7),
@@ -215,6 +217,12 @@ def test_the_first_fitting_entry_is_chosen() -> None:
     wanted = entry("linux/amd64")
     others = (entry("unknown/unknown"), entry("linux/arm64"), entry("windows/amd64"))
     assert choose(index_of(*others, wanted, entry("linux/amd64/v3")), LINUX_AMD64, "x") == wanted
+
+
+def test_attestations_are_not_offered_as_images() -> None:
+    with pytest.raises(InvalidImageError) as caught:
+        choose(index_of(entry("unknown/unknown"), entry("linux/arm64")), LINUX_AMD64, "x")
+    assert caught.value.hint == "it has: linux/arm64"
 
 
 def test_an_image_without_platform_is_chosen_if_it_is_the_only_one() -> None:

@@ -14,6 +14,7 @@ import pytest
 from enclavize.errors import IntegrityError, InvalidImageError, RegistryError
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.location import parse_location
+from enclavize.oci.media_types import DOCKER_MANIFEST
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.registry import transport
 from enclavize.oci.registry.client import RegistryClient
@@ -137,6 +138,17 @@ def test_skopeo_reads_what_we_push_and_we_read_what_skopeo_pushes(
     skopeo_copy(f"oci:{tmp_path / 'out'}:1", f"docker://{theirs}", "--dest-tls-verify=false")
     found = pull(theirs, cache, reporter)
     assert found.manifest.digest == image.descriptor.digest
+    check_layers(found, image, cache)
+
+
+def test_docker_manifests_that_skopeo_makes_are_read(
+    registry: Registry, cache: BlobCache, reporter: Reporter, tmp_path: Path, image: BuiltImage
+) -> None:
+    layout = write_layout(tmp_path / "layout", {"1": image})
+    name = f"{registry.host}/docker:1"
+    skopeo_copy(f"oci:{layout}:1", f"docker://{name}", "--dest-tls-verify=false", "--format=v2s2")
+    found = pull(name, cache, reporter)
+    assert found.manifest.media_type == DOCKER_MANIFEST
     check_layers(found, image, cache)
 
 

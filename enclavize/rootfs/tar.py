@@ -112,8 +112,7 @@ class TarReader:
         """Return the next header, or None at the end of the archive."""
         for _ in self.pieces():
             pass
-        self._read(self._padding)
-        self._padding = 0
+        self._skip_padding()
         if self._at == len(self._chunk) and not self._fill():
             return None
         record = self._read(RECORD_SIZE)
@@ -241,6 +240,14 @@ class TarReader:
             self._at = len(parts[-1])
             missing -= self._at
         return b"".join(parts)
+
+    def _skip_padding(self) -> None:
+        """Skip what fills the last record. It may be missing at the end: umoci 0.4 writes such layers."""
+        while self._padding and (self._at < len(self._chunk) or self._fill()):
+            skipped = min(self._padding, len(self._chunk) - self._at)
+            self._at += skipped
+            self._padding -= skipped
+        self._padding = 0
 
     def _fill(self) -> bool:
         self._chunk = next(self._chunks, b"")

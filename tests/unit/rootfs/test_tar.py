@@ -55,6 +55,13 @@ def test_every_field_is_read_whatever_the_chunks(tar_format: int, size: int) -> 
         assert content == wanted.data
 
 
+def test_the_padding_of_the_last_member_may_be_missing() -> None:
+    data = tar_of([file("first", b"1"), file("last", b"22")])
+    end = data.rindex(b"22") + 2
+    for size in (100, 512, 1 << 20):
+        assert [content for _, content in read(data[:end], size)] == [b"1", b"22"]
+
+
 def test_the_first_piece_is_the_head() -> None:
     reader = tar.TarReader(chunked(tar_of(MEMBERS), 1000), "layer x")
     for member in reader:

@@ -21,6 +21,12 @@ struct exception_frame {
 void exception_phase_2_entry(struct exception_frame *frame) HIDDEN;
 extern const char resume_window[] HIDDEN, resume_window_end[] HIDDEN;
 
+/* Everything else is the application's doing, a jump to nowhere too. */
+static bool is_libos_code(uint64_t rip)
+{
+    return rip >= ENCLAVE_IMAGE_ADDRESS && rip < ELRANGE_START + ELRANGE_SIZE;
+}
+
 static void save_context(struct context *context, const struct ssa_gpr *gpr)
 {
     *context = (struct context){
@@ -56,7 +62,7 @@ void exception_phase_1(uint64_t tcs)
     gpr->exit_info = 0; /* the host may enter here again for the same AEX: then it is an interrupt */
 
     bool is_interrupt = !(exit_info & EXIT_INFO_VALID);
-    bool in_libos = gpr->rip >= ENCLAVE_IMAGE_ADDRESS;
+    bool in_libos = is_libos_code(gpr->rip);
     if (is_interrupt && in_libos) {
         interrupt_libos(thread, gpr);
         return;
@@ -108,5 +114,5 @@ _Noreturn void exception_phase_2(struct exception_frame *frame)
 
 bool context_is_application(const struct context *context)
 {
-    return context->rip < APPLICATION_END;
+    return !is_libos_code(context->rip);
 }

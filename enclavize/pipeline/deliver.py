@@ -11,14 +11,15 @@ from enclavize.errors import UsageError
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.target import ImageToWrite, LayerToWrite
-from enclavize.pipeline.options import OutputKind
+from enclavize.pipeline.options import Output, OutputKind
+from enclavize.pipeline.root_output import as_image, write_folder, write_tar
 
 if TYPE_CHECKING:
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.image import Image
     from enclavize.oci.target import Target
-    from enclavize.pipeline.options import BuildOptions, Output
+    from enclavize.pipeline.options import BuildOptions
     from enclavize.progress import Reporter
     from enclavize.tee.image import TeeImage
 
@@ -51,8 +52,13 @@ def deliver(
     """Write all outputs, one after the other; return a line about each."""
     lines: list[str] = []
     for output in options.outputs:
-        target = _target(output, options)
-        target.deliver(_image_to_write(tee, image, output, cache), reporter)
+        match output:
+            case Output(kind=OutputKind.LOCAL, destination=destination) if destination:
+                write_folder(as_image(tee, image), destination, cache, reporter)
+            case Output(kind=OutputKind.TAR):
+                write_tar(as_image(tee, image), output.destination, cache, reporter)
+            case _:
+                _target(output, options).deliver(_image_to_write(tee, image, output, cache), reporter)
         lines += _lines(output, tee)
     return tuple(lines)
 
@@ -78,7 +84,7 @@ def _target(output: Output, options: BuildOptions) -> Target:
             assert output.destination is not None
             return LayoutTarget(output.destination)
         case OutputKind.LOCAL | OutputKind.TAR | OutputKind.IMAGE:
-            raise UsageError(f"an output to a {output.kind} is not available in this version")
+            raise AssertionError(f"{output.kind} is no target for images")
 
 
 def _image_to_write(tee: TeeImage, image: Image, output: Output, cache: BlobCache) -> ImageToWrite:

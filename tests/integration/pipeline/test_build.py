@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import tarfile
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +21,6 @@ from support.registry import Front
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from enclavize.oci.image import Image
     from support.command import Command
@@ -248,3 +251,29 @@ def test_an_image_for_another_platform_in_an_index_is_passed_over(
     assert (
         "linux/arm64" in command.run("build", f"oci:{only_arm}", "-o", "type=oci,dest=y.tar", code=1).stderr
     )
+
+
+def test_the_root_file_system_comes_out_as_a_folder_or_a_tar_file(
+    command: Command, tmp_path: Path, image: BuiltImage
+) -> None:
+    source = f"oci:{write_layout(tmp_path / 'layout', {'1': image})}"
+    command.run("build", source, "-o", "folder", "-o", "type=tar,dest=root.tar")
+    folder = command.base / "folder"
+    assert sorted(path.name for path in command.base.iterdir()) == ["cache", "data", "folder", "root.tar"]
+    assert (folder / "etc" / "hostname").read_text() == "box\n"
+    assert (folder / "bin" / "ls").readlink() == Path("busybox")
+    assert (folder / ".enclave" / "instance" / "rootfs.erofs").is_file()
+    with tarfile.open(command.base / "root.tar") as archive:
+        found = {member.name: member for member in archive}
+        data = archive.extractfile("data")
+        assert data is not None
+        assert data.read() == b"0123456789abcdef" * 50_000
+    assert found["bin/busybox"].mode == 0o755
+    assert found["bin/ls"].linkname == "busybox"
+    assert found[".enclave/instance/enclave.signed.so"].mode == 0o444
+    again = replace(command, separate=True)
+    piped = subprocess.run(
+        again.arguments("build", source, "-o", "-"), env=again.variables(), cwd=again.base, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert piped.stdout == (command.base / "root.tar").read_bytes()

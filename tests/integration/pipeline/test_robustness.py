@@ -179,8 +179,10 @@ def test_a_full_disk_for_the_cache_gives_one_error(command: Command, source: str
 
 def test_folders_that_cannot_be_written_are_named(command: Command, source: str) -> None:
     (command.base / "folder").mkdir()
-    message = command.run("build", source, "-o", "type=oci,dest=folder", code=2).stderr
-    assert "folder" in message
+    (command.base / "folder" / "file").touch()
+    for kind in ("oci", "local", "oci,tar=false"):
+        message = command.run("build", source, "-o", f"type={kind},dest=folder", code=2).stderr
+        assert "folder" in message
     blocked = replace(command, environment={"XDG_CACHE_HOME": "/proc/nowhere"})
     assert "/proc/nowhere" in blocked.run("build", source, "-o", "type=oci,dest=x.tar", code=1).stderr
 

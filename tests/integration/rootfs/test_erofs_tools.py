@@ -190,3 +190,26 @@ def test_fsverity_agrees_on_indexed_files(tmp_path: Path) -> None:
         entry = rootfs.resolve(name)
         assert entry.verity.hex() == fsverity_digest(tmp_path / name)
         assert entry.sha256 == hashlib.sha256(data).digest()
+
+
+def test_overlayfs_finds_the_data_as_in_composefs(tmp_path: Path) -> None:
+    tree = sample()
+    write_sample(tmp_path)
+    with mounted(tmp_path / "rootfs.erofs", tmp_path / "mnt") as metadata:
+        merged = tmp_path / "merged"
+        merged.mkdir()
+        options = f"ro,lowerdir={metadata}:{tmp_path / 'root'},metacopy=on,redirect_dir=follow"
+        done = subprocess.run(
+            ["mount", "-t", "overlay", "overlay", "-o", options, merged],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            pytest.skip(f"cannot mount overlayfs here: {done.stderr.strip()}")
+        try:
+            for path, content in tree.content.items():
+                found = Path(os.fsdecode(os.fsencode(merged) + b"/" + path_bytes(path)))
+                assert found.read_bytes() == content
+        finally:
+            subprocess.run(["umount", merged], check=True)

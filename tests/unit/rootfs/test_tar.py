@@ -80,6 +80,17 @@ def test_pax_values_win() -> None:
     assert (member.name, member.mtime, member.uid, member.xattrs) == (b"other", -2, 5, {"user.a": b"b"})
 
 
+def test_a_wrong_checksum_is_damage_and_a_signed_one_is_not() -> None:
+    record = bytearray(tar_of([file("x\u00e9")], tarfile.USTAR_FORMAT)[:512])
+    record[100] ^= 1
+    with pytest.raises(InvalidImageError, match="wrong checksum"):
+        read(bytes(record))
+    blank = bytes(record[:148]) + b" " * 8 + bytes(record[156:])
+    record[148:156] = b"%06o\0 " % sum(byte - 256 * (byte > 127) for byte in blank)
+    [(member, _)] = read(bytes(record))
+    assert member.name.decode() == "x\u00e9"
+
+
 def test_old_tar_directories_end_with_a_slash() -> None:
     record = bytearray(tar_of([directory("old")], tarfile.USTAR_FORMAT)[:512])
     record[156] = 0

@@ -1,0 +1,71 @@
+"""Layers over layers. Many more cases are compared with umoci in tests/integration/rootfs/test_umoci.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from enclavize.rootfs.entry import FileType
+from support.images import directory, file, hard_link, opaque, symlink, whiteout
+from support.indexing import index_layers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.images import Member
+
+CASES: dict[str, tuple[list[list[Member]], dict[str, str]]] = {
+    "a whiteout hides what is below": (
+        [[file("a/x", "1"), file("a/y", "2")], [whiteout("a/x")]],
+        {"a/y": "2"},
+    ),
+    "a whiteout hides a directory": (
+        [[file("a/b/x", "1"), file("a/y", "2")], [whiteout("a/b")]],
+        {"a/y": "2"},
+    ),
+    "a whiteout before its own file": ([[file("x", "1")], [whiteout("x"), file("x", "2")]], {"x": "2"}),
+    "a whiteout after its own file": ([[file("x", "1")], [file("x", "2"), whiteout("x")]], {"x": "2"}),
+    "opaque before its own files": ([[file("d/x", "1")], [opaque("d"), file("d/y", "2")]], {"d/y": "2"}),
+    "opaque after its own files": ([[file("d/x", "1")], [file("d/y", "2"), opaque("d")]], {"d/y": "2"}),
+    "opaque goes deep": ([[file("d/e/x", "1")], [file("d/e/y", "2"), opaque("d")]], {"d/e/y": "2"}),
+    "the last of two wins": ([[file("x", "1"), file("x", "2")]], {"x": "2"}),
+    "a file in place of a directory": ([[file("d/x", "1")], [file("d", "2")]], {"d": "2"}),
+    "a directory in place of a file": ([[file("d", "1")], [directory("d"), file("d/x", "2")]], {"d/x": "2"}),
+    "through a symbolic link": ([[directory("t"), symlink("l", "/t")], [file("l/x", "1")]], {"t/x": "1"}),
+    "through one that points out": ([[symlink("l", "../../t")], [file("l/x", "1")]], {"t/x": "1"}),
+    "a link keeps what is replaced": (
+        [[file("x", "1"), hard_link("y", "x")], [file("x", "2")]],
+        {"x": "2", "y": "1"},
+    ),
+    "a link to a lower layer": ([[file("x", "1")], [hard_link("y", "x"), whiteout("x")]], {"y": "1"}),
+}
+
+
+@pytest.mark.parametrize("name", CASES, ids=lambda name: name.replace(" ", "-"))
+def test_regular_files(tmp_path: Path, name: str) -> None:
+    layers, expected = CASES[name]
+    found = index_layers(tmp_path, layers).entries
+    assert {
+        entry.path: (entry.content or b"").decode() for entry in found if entry.type is FileType.REGULAR
+    } == expected
+
+
+def test_a_directory_takes_its_last_metadata_and_keeps_its_files(tmp_path: Path) -> None:
+    layers = [[directory("d", 0o700, uid=1), file("d/x")], [directory("d", 0o711, uid=2)], [file("d/y")]]
+    rootfs = index_layers(tmp_path, layers)
+    found = rootfs.resolve("d")
+    assert (found.mode, found.uid, found.layer) == (0o711, 2, 1)
+    assert [child.path for child in rootfs.children("d")] == ["d/x", "d/y"]
+
+
+def test_missing_directories_are_plain(tmp_path: Path) -> None:
+    found = index_layers(tmp_path, [[file("a/b/x", uid=5, mtime=7)]]).resolve("a/b")
+    assert (found.mode, found.uid, found.gid, found.mtime, found.layer) == (0o755, 0, 0, 0, -1)
+
+
+def test_hard_links_share_one_data_path_that_exists(tmp_path: Path) -> None:
+    layers = [[file("b", "1"), hard_link("a", "b"), hard_link("c", "b")], [whiteout("a")]]
+    rootfs = index_layers(tmp_path, layers)
+    assert rootfs.hard_links() == {"b": ("b", "c")}
+    assert [entry.data_path for entry in rootfs.entries[1:]] == ["b", "b"]

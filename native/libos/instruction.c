@@ -178,6 +178,11 @@ static bool is_small_constant(const uint8_t *at)
     return (at[2] == 0 && at[3] == 0) || (at[2] == 0xFF && at[3] == 0xFF);
 }
 
+static bool operands_are_registers(uint8_t modrm)
+{
+    return modrm >> 6 == 3;
+}
+
 bool instruction_is_movable(const uint8_t *code, size_t length)
 {
     size_t at = one_byte[code[0]] == 'r';
@@ -186,13 +191,25 @@ bool instruction_is_movable(const uint8_t *code, size_t length)
     if (opcode >= 0xB8 && opcode <= 0xBF && !wide) { /* mov $imm32, %reg */
         return length == at + 5 && is_small_constant(code + at + 1);
     }
-    if (opcode == 0xC7) { /* mov $imm32, %reg, sign-extended */
-        return length == at + 6 && code[at + 1] >> 3 == 0x18 && is_small_constant(code + at + 2);
+    if (length < at + 2) {
+        return false;
     }
-    if ((opcode == 0x8B || opcode == 0x8D) && wide) { /* mov, lea disp(%rsp), %reg */
-        uint8_t modrm = code[at + 1];
-        unsigned mode = modrm >> 6;
-        return (mode == 1 || mode == 2) && (modrm & 7) == 4 && code[at + 2] == 0x24 && !(code[0] & 3);
+    uint8_t modrm = code[at + 1];
+    unsigned mode = modrm >> 6, memory = modrm & 7;
+    switch (opcode) {
+    case 0xC7: /* mov $imm32, %reg, sign-extended */
+        return length == at + 6 && modrm >> 3 == 0x18 && is_small_constant(code + at + 2);
+    case 0x31: /* xor */
+    case 0x33:
+    case 0x63: /* movslq */
+    case 0x89: /* mov */
+        return operands_are_registers(modrm);
+    case 0x8B: /* mov, from a register or from the stack */
+        return operands_are_registers(modrm) ||
+               ((mode == 1 || mode == 2) && memory == 4 && code[at + 2] == 0x24 && !(at && (code[0] & 3)));
+    case 0x8D: /* lea, but not from RIP */
+        return mode != 3 && !(mode == 0 && memory == 5);
+    default:
+        return false;
     }
-    return false;
 }

@@ -12,8 +12,8 @@
 size_t instruction_length(const uint8_t *code, size_t size);
 
 /*
- * May this whole instruction be moved? Only kinds that compilers put right before `syscall`: a small constant into a register, and a load or an
- * address relative to RSP. None depends on its own address, changes the flow or writes memory.
+ * May this whole instruction be moved? Only kinds that compilers use to set up a `syscall`: constants and registers into
+ * registers, an address, a load from the stack. None depends on its own address, changes the flow or writes memory.
  */
 bool instruction_is_movable(const uint8_t *code, size_t length);
 

@@ -139,15 +139,12 @@ static void unmap_locked(user_address start, user_address end)
 #define JUMP_REACH 0x70000000ULL /* of a jump with a 32-bit distance, with room for the text itself */
 
 /* Make the `syscall` sites of freshly loaded code jump into the LibOS; without room for trampolines nearby they go on trapping. */
-static void patch_text(user_address text, uint64_t size)
+static void patch_with(user_address text, uint64_t size, struct patch_site *sites)
 {
-    size_t sites = patch_count((const uint8_t *)text, size);
-    if (!sites || size > JUMP_REACH) {
-        return;
-    }
-    uint64_t length = patch_trampoline_pages(sites) * PAGE_SIZE;
+    size_t count = patch_find((const uint8_t *)text, size, sites);
+    uint64_t length = patch_trampoline_pages(count) * PAGE_SIZE;
     user_address low = text > JUMP_REACH + APPLICATION_START ? text - JUMP_REACH : APPLICATION_START;
-    user_address start = area_find_gap(&tree, length, low, PAGE_DOWN(text));
+    user_address start = count ? area_find_gap(&tree, length, low, PAGE_DOWN(text)) : 0;
     if (!start) {
         return;
     }
@@ -164,8 +161,18 @@ static void patch_text(user_address text, uint64_t size)
     };
     area_insert(&tree, node);
     mapped_pages += length / PAGE_SIZE;
-    patch_apply((uint8_t *)text, size, (uint8_t *)start, sites);
+    patch_apply((uint8_t *)text, sites, count, (uint8_t *)start);
     commit_protect(start, start + length, PROT_READ | PROT_WRITE, node->area.protection);
+}
+
+static void patch_text(user_address text, uint64_t size)
+{
+    size_t candidates = size < JUMP_REACH ? patch_candidates((const uint8_t *)text, size) : 0;
+    struct patch_site *sites = candidates ? allocate(candidates * sizeof *sites) : NULL;
+    if (sites) {
+        patch_with(text, size, sites);
+        release(sites, candidates * sizeof *sites);
+    }
 }
 
 /*

@@ -30,7 +30,9 @@ static const struct sample samples[] = {
     SAMPLE("\x48\xC7\xC0\x27\x00\x00\x00\x0F\x05\xC3", 1, 1039),         /* mov $39, %rax */
     SAMPLE("\xB8\x01\x00\x00\x00\x41\xBA\x08\x00\x00\x00\x0F\x05\xC3", 1, 1001), /* mov $1, %eax; mov $8, %r10d */
     SAMPLE("\xB8\x05\x00\x00\x00\x0F\x05\xB8\x06\x00\x00\x00\x0F\x05\xC3", 2, 1006),
-    SAMPLE("\xB8\x27\x00\x00\x00\x90\x0F\x05\xC3", 0, 0),                 /* a short instruction between */
+    SAMPLE("\xB8\x27\x00\x00\x00\x48\x89\xFE\x0F\x05\xC3", 1, 1039), /* a short instruction between */
+    SAMPLE("\x83\xFF\x05\xB8\x27\x00\x00\x00\x72\x05\xB8\x28\x00\x00\x00\x48\x89\xFE\x0F\x05\xC3", 0, 0), /* a branch to between */
+    SAMPLE("\xB8\x27\x00\x00\x00\x90\x0F\x05\xC3", 0, 0),                 /* nop: not movable */
     SAMPLE("\x49\x8B\xB8\x88\x00\x00\x00\x0F\x05\xC3", 0, 0),             /* mov 0x88(%r8), %rdi: B8 is ModRM */
     SAMPLE("\x48\xB8\x27\x00\x00\x00\x0F\x05\x00\x00\xC3", 0, 0),         /* movabs: 0F 05 in its constant */
     SAMPLE("\x48\x8D\x05\x00\x00\x00\x00\x0F\x05\xC3", 0, 0),             /* lea 0(%rip): depends on its address */
@@ -51,13 +53,15 @@ int main(void)
         memcpy(text + PADDING_SIZE, sample->code, sample->size);
         memcpy(before, sample->code, sample->size);
         size_t size = PADDING_SIZE + sample->size;
-        size_t sites = patch_count(text, size);
-        if (sites != sample->sites) {
-            printf("sample %zu: %zu sites\n", i, sites);
+        struct patch_site sites[8];
+        CHECK(patch_candidates(text, size) <= ARRAY_LENGTH(sites));
+        size_t count = patch_find(text, size, sites);
+        if (count != sample->sites) {
+            printf("sample %zu: %zu sites\n", i, count);
             return 1;
         }
-        patch_apply(text, size, trampolines, sites);
-        CHECK(sites || memcmp(text + PADDING_SIZE, before, sample->size) == 0);
+        patch_apply(text, sites, count, trampolines);
+        CHECK(count || memcmp(text + PADDING_SIZE, before, sample->size) == 0);
         if (sample->result) {
             uint64_t (*function)(uint64_t) = (uint64_t(*)(uint64_t))(text + PADDING_SIZE);
             CHECK(function(1000) == sample->result);
@@ -65,6 +69,6 @@ int main(void)
     }
     patch_disable();
     memcpy(text + PADDING_SIZE, samples[0].code, samples[0].size);
-    CHECK(patch_count(text, PADDING_SIZE + samples[0].size) == 0);
+    CHECK(patch_candidates(text, PADDING_SIZE + samples[0].size) == 0);
     return 0;
 }

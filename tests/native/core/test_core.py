@@ -1,4 +1,4 @@
-"""The LibOS's pure parts, compiled as ordinary programs under the address and undefined behaviour sanitizers."""
+"""The LibOS's pure parts as ordinary programs, under the address and undefined behaviour sanitizers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parents[2] / "native"
 SCALE = float(os.environ.get("ENCLAVIZE_TEST_SCALE", "0.05"))
 FLAGS = (
-    "-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-builtin",
+    "-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+    "-fno-builtin",
 )  # fmt: skip
 
 PARTS = {
@@ -38,7 +39,9 @@ def build(name: str, target: Path) -> Path:
     ]
     program = target / name
     subprocess.run(
-        [compiler, *FLAGS, f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}", *map(str, sources), "-o", str(program)],
+        [
+            compiler, *FLAGS, f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}", *map(str, sources), "-o", str(program),
+        ],
         check=True, capture_output=True,
     )  # fmt: skip
     return program

@@ -50,7 +50,14 @@ static int64_t get_locked(struct inode *inode, const char *name, void **value, u
             return -ERANGE;
         }
         *value = allocate(xattr.value_size);
-        result = *value == NULL ? -ENOMEM : erofs_xattr_value(&xattr, *value, xattr.value_size);
+        if (*value == NULL) {
+            return -ENOMEM;
+        }
+        result = erofs_xattr_value(&xattr, *value, xattr.value_size);
+        if (result < 0) {
+            release(*value, xattr.value_size);
+            *value = NULL;
+        }
         return result < 0 ? result : xattr.value_size;
     }
 }
@@ -123,7 +130,7 @@ static int64_t get_call(const struct arguments *arguments, bool by_descriptor, u
     namespace_unlock();
     inode_put(inode);
     size_t size = result > 0 ? (size_t)result : 0;
-    if (value != NULL && result > 0 && copy_to_user(arguments->at[2], value, size) < 0) {
+    if (value != NULL && copy_to_user(arguments->at[2], value, size) < 0) {
         result = -EFAULT;
     }
     release(value, size);

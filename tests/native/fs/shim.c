@@ -57,6 +57,7 @@ void release(void *object, size_t size) {
     if (object != NULL) {
         if (*header_of(object) != size) {
             printf("release(): %zu bytes of %zu\n", size, *header_of(object));
+            fflush(NULL);
             __builtin_trap();
         }
         free(header_of(object));

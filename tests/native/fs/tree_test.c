@@ -84,6 +84,27 @@ static void add_content(const char *path) {
     }
 }
 
+/* name=SHA-256 of the value, each. */
+static void add_xattrs(const char *path) {
+    static char names[65536], value[65536];
+    uint8_t digest[32] __attribute__((aligned(8)));
+    int64_t size = CALL_LIBOS(llistxattr, USER(path), USER(names), sizeof(names));
+    for (const char *name = names; name < names + size; name += strlen(name) + 1) {
+        int64_t length = CALL_LIBOS(lgetxattr, USER(path), USER(name), USER(value), sizeof(value));
+        add(" ", 1);
+        if (length < 0) {
+            add_format("E%llu", (unsigned long long)-length);
+            return;
+        }
+        add_escaped(name, strlen(name));
+        sha256(value, (size_t)length, digest);
+        add_format("=%016llx", __builtin_bswap64(*(uint64_t *)(void *)digest));
+    }
+    if (size < 0) {
+        add_format(" E%llu", (unsigned long long)-size);
+    }
+}
+
 struct stat_words {
     uint64_t device, inode, links;
     uint32_t mode, uid, gid, padding;
@@ -145,6 +166,7 @@ static void list(const char *path) {
     uint32_t type = stat.mode & 0170000;
     if (type == 0100000) {
         add_content(path);
+        add_xattrs(path);
     } else if (type == 0120000) {
         char target[4096];
         result = CALL_LIBOS(readlink, USER(path), USER(target), sizeof(target));

@@ -1,0 +1,186 @@
+"""The LibOS's file system, compiled as ordinary programs under the address and undefined behaviour sanitizers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from enclavize.rootfs.entry import STAT_TYPE, FileType, path_bytes
+from support.sample_tree import sample, write_sample
+
+HERE = Path(__file__).resolve().parent
+NATIVE = HERE.parents[2] / "native"
+FILE_SYSTEM = NATIVE / "libos" / "fs"
+SCALE = float(os.environ.get("ENCLAVIZE_TEST_SCALE", "0.05"))
+FLAGS = (
+    "-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-builtin",
+    "-Wno-builtin-declaration-mismatch",
+)  # fmt: skip
+HOST_SERVED = 64
+"""Larger files than this have their data on the host (docs/rootfs.md)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The sample tree as the enclave gets it."""
+
+    folder: Path
+    digest: str
+
+    def arguments(self) -> list[str]:
+        """Return what the test programs want to know first."""
+        return [str(self.folder / name) for name in ("rootfs.erofs", "rootfs.verity", "root")] + [self.digest]
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("gcc, whose sanitizers are used here, is not installed")
+    folder = tmp_path_factory.mktemp("fs")
+    core = [NATIVE / "libos" / name for name in ("wait.c", "format.c")]
+    whole = [HERE / "shim.c", *sorted(FILE_SYSTEM.glob("*.c")), *core]
+    includes = [f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}"]
+    objects = []
+    for source in whole:
+        objects.append(folder / f"{source.stem}.o")
+        command = [compiler, *FLAGS, *includes, "-c", str(source), "-o", str(objects[-1])]
+        subprocess.run(command, check=True, timeout=120)
+    parts = {"tree": objects, "calls": objects, "fuzz": [folder / "erofs.o"]}
+    for name, needed in parts.items():
+        subprocess.run(
+            [
+                compiler, *FLAGS, *includes, str(HERE / f"{name}_test.c"), *map(str, needed),
+                "-l:libcrypto.so.3", "-lpthread", "-o", str(folder / name),
+            ],
+            check=True, timeout=120,
+        )  # fmt: skip
+    return {name: folder / name for name in parts}
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    folder = tmp_path_factory.mktemp("sample")
+    return Sample(folder=folder, digest=write_sample(folder).digest.hex())
+
+
+def run(*arguments: object) -> str:
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run(
+        [os.fsencode(str(argument)) for argument in arguments],
+        capture_output=True, text=True, check=False, timeout=300, env=environment, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def escaped(name: bytes) -> str:
+    return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != ord("%") else f"%{byte:02x}" for byte in name)
+
+
+def expected_lines() -> set[str]:
+    """The tree as ext4 would show it after unpacking."""
+    tree = sample()
+    rootfs = tree.rootfs()
+    links = {path: len(paths) for paths in rootfs.hard_links().values() for path in paths}
+    lines = set()
+    for entry in rootfs.entries:
+        if entry.path.startswith("dev/"):
+            continue  # the LibOS's own
+        mode = STAT_TYPE[entry.type] | entry.mode
+        size, content = entry.size, ""
+        blocks = -(-entry.size // 4096) * 8
+        count = links.get(entry.path, 1)
+        match entry.type:
+            case FileType.DIRECTORY:
+                folders = sum(child.type is FileType.DIRECTORY for child in rootfs.children(entry.path))
+                size, blocks, count = 4096, 8, 2 + folders
+            case FileType.SYMLINK:
+                content = escaped(path_bytes(entry.link_target))
+                blocks = 0 if entry.size < 60 else 8
+            case FileType.REGULAR:
+                content = hashlib.sha256(tree.content[entry.path]).hexdigest()
+                content += "".join(
+                    f" {name}={hashlib.sha256(value).hexdigest()[:16]}" for name, value in sorted(
+                        entry.xattrs.items(), key=lambda item: (not item[0].startswith("user."), item[0])
+                    ) if not name.startswith("trusted.")
+                )  # fmt: skip
+        fields = [
+            "/" + escaped(path_bytes(entry.path)), f"{mode:o}", count, entry.uid, entry.gid, size, blocks, entry.mtime, 0, content,
+        ]  # fmt: skip
+        lines.add(" ".join(map(str, fields)))
+    return lines
+
+
+def test_the_tree_looks_as_if_it_were_unpacked(programs: dict[str, Path], image: Sample) -> None:
+    lines = run(programs["tree"], *image.arguments(), "list").splitlines()
+    assert len(lines) == len(set(lines))
+    assert set(lines) == expected_lines()
+
+
+def test_calls_do_what_linux_promises(programs: dict[str, Path], image: Sample, tmp_path: Path) -> None:
+    volume = tmp_path / "mnt" / "volume"
+    volume.mkdir(parents=True)
+    (volume / "given").write_text("from the host")
+    run(programs["calls"], *image.arguments(), tmp_path)
+    assert stat.S_IMODE((volume / "directory").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("target", ["image", "verity", "sizes/3145733", "sizes/65", "bin/busybox"])
+def test_every_flipped_bit_is_refused(programs: dict[str, Path], image: Sample, target: str) -> None:
+    run(programs["tree"], *image.arguments(), "tamper", target, 1, max(10, int(400 * SCALE)))
+
+
+def with_data(image: Sample, folder: Path) -> Sample:
+    """A copy whose data may be changed."""
+    shutil.copytree(image.folder, folder / "copy", symlinks=True)
+    return Sample(folder=folder / "copy", digest=image.digest)
+
+
+@pytest.mark.parametrize("path", ["sizes/65", "sizes/4096", "sizes/4097", "sizes/524288", "sizes/3145733"])
+@pytest.mark.parametrize("how", ["missing", "truncated", "longer", "empty", "replaced", "link", "directory"])
+def test_changed_data_is_an_error_and_one_line(
+    programs: dict[str, Path], image: Sample, tmp_path: Path, path: str, how: str
+) -> None:
+    copy = with_data(image, tmp_path)
+    file = copy.folder / "root" / path
+    content = file.read_bytes()
+    file.unlink()
+    match how:
+        case "truncated":
+            file.write_bytes(content[:-1])
+        case "longer":
+            file.write_bytes(content + b"\0")
+        case "empty":
+            file.write_bytes(b"")
+        case "replaced":
+            file.write_bytes(content[::-1])
+        case "link":
+            (copy.folder / "root" / "other").write_bytes(content)
+            file.symlink_to("../other")
+        case "directory":
+            file.mkdir()
+    errno, lines, message = run(programs["tree"], *copy.arguments(), "read", f"/{path}").split(" ", 2)
+    assert (errno, lines) == ("E5", "1")
+    assert message.startswith(f"/{path}: ")
+
+
+def test_what_the_host_adds_is_invisible(programs: dict[str, Path], image: Sample, tmp_path: Path) -> None:
+    copy = with_data(image, tmp_path)
+    (copy.folder / "root" / "etc" / "added").write_text("x")
+    (copy.folder / "root" / "bin" / "twin").chmod(0o600)
+    lines = run(programs["tree"], *copy.arguments(), "list").splitlines()
+    assert set(lines) == expected_lines()
+    assert run(programs["tree"], *copy.arguments(), "read", "/etc/added").startswith("E2 0")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_parser_withstands_wrong_images(programs: dict[str, Path], image: Sample, seed: int) -> None:
+    run(programs["fuzz"], image.folder / "rootfs.erofs", seed, int(20_000 * SCALE))

@@ -12,7 +12,6 @@ from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.target import ImageToWrite, LayerToWrite
 from enclavize.pipeline.options import Output, OutputKind
-from enclavize.pipeline.root_output import as_image, write_folder, write_tar
 
 if TYPE_CHECKING:
     from enclavize.oci.cache import BlobCache
@@ -54,8 +53,12 @@ def deliver(
     for output in options.outputs:
         match output:
             case Output(kind=OutputKind.LOCAL, destination=destination) if destination:
+                from enclavize.pipeline.root_output import as_image, write_folder
+
                 write_folder(as_image(tee, image), destination, cache, reporter)
             case Output(kind=OutputKind.TAR):
+                from enclavize.pipeline.root_output import as_image, write_tar
+
                 write_tar(as_image(tee, image), output.destination, cache, reporter)
             case _:
                 _target(output, options).deliver(_image_to_write(tee, image, output, cache), reporter)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from enclavize.libos.base import Policy, Resources
+from enclavize.libos.base import InstanceOptions, Policy, Resources
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -88,3 +88,15 @@ class BuildOptions:
     metadata_file: Path | None = None
     image_id_file: Path | None = None
     source_date_epoch: int | None = None
+
+    @property
+    def instance(self) -> InstanceOptions:
+        """What the LibOS backend is told. A debug image allows any exec, so that one can look into it."""
+        policy = replace(self.policy, allow_any_exec=True) if self.signing.debug else self.policy
+        return InstanceOptions(
+            policy=policy,
+            resources=self.resources,
+            isv_prod_id=self.signing.isv_prod_id,
+            isv_svn=self.signing.isv_svn,
+            debuggable=self.signing.debug,
+        )

@@ -16,7 +16,6 @@ from enclavize.libos.builtin.process import environment, health_command, host_si
 from enclavize.libos.builtin.users import find_account
 from enclavize.resources import native_file
 from enclavize.rootfs.entry import FileType
-from enclavize.rootfs.erofs import write_erofs
 from enclavize.tee import layout
 
 if TYPE_CHECKING:
@@ -53,6 +52,8 @@ class BuiltinBackend:
         self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
     ) -> Instance:
         """Make the instance. Raises EnclavizeError for what the image or the options cannot have."""
+        from enclavize.rootfs.erofs import write_erofs
+
         erofs, verity = workdir / "rootfs.erofs", workdir / "rootfs.verity"
         with reporter.task(f"write the metadata of {len(rootfs)} files"):
             metadata = write_erofs(rootfs, erofs, verity, inline=INLINE_FILES)

@@ -17,7 +17,7 @@ ELRANGE_SIZE = 0x10_0000_0000
 ENCLAVE_IMAGE_ADDRESS = 0xF_0000_0000
 
 STACK_SIZE = 0x4000
-"""Bytes of the SDK's stack of a thread: entry runs on its upper half, the first phase of exceptions on the lower."""
+"""Bytes of the SDK's stack of a thread: its upper half serves entry, the lower phase 1 of exceptions."""
 
 HEAP_SIZE = 0x1000
 """Bytes of the SDK's heap, which the LibOS does not use: its memory is dynamic."""

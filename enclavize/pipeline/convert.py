@@ -1,0 +1,73 @@
+"""The middle of a build: index, check, instance, measure, sign, assemble."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enclavize.compat.profile import profile_for
+from enclavize.pipeline.check import report_on
+from enclavize.pipeline.dates import created_text
+from enclavize.pipeline.doubt import doubt
+from enclavize.pipeline.workspace import workspace
+from enclavize.rootfs.index import index_image
+from enclavize.sgx.enclave_file import measure_enclave
+from enclavize.sgx.sigstruct import Sigstruct, bcd_date
+from enclavize.signing.local import sign_sigstruct
+from enclavize.tee.annotations import base_annotations
+from enclavize.tee.image import assemble, check_free
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from enclavize.libos.base import Backend
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.image import Image
+    from enclavize.pipeline.options import BuildOptions
+    from enclavize.pipeline.signing import SigningIdentity
+    from enclavize.progress import Reporter
+    from enclavize.tee.image import TeeImage
+
+
+def convert(
+    image: Image,
+    options: BuildOptions,
+    *,
+    backend: Backend,
+    identity: SigningIdentity,
+    date: dt.date,
+    cache: BlobCache,
+    reporter: Reporter,
+) -> TeeImage:
+    """Make the TEE image; its new blobs are in the cache. Raises EnclavizeError."""
+    rootfs = index_image(image, cache=cache, reporter=reporter, refresh=not options.use_cache)
+    check_free(rootfs, image.name)
+
+    with reporter.task(f"check that {backend.name} can run it") as task:
+        report = report_on(rootfs, image, profile_for(backend.name))
+        report.raise_errors()
+        for finding in report.warnings:
+            doubt(f"{finding.code}: {finding.message}", options, task)
+
+    with workspace(cache) as workdir:
+        instance = backend.instance(rootfs, image, options.instance, workdir, reporter)
+
+        with reporter.task("measure the enclave") as task:
+            unsigned = measure_enclave(instance.unsigned_enclave, instance.enclave_config)
+            task.log(f"MRENCLAVE {unsigned.measurement.mrenclave.hex()}")
+
+        with reporter.task("sign the enclave"):
+            sigstruct = Sigstruct(measurement=unsigned.measurement, date=bcd_date(date))
+            signed = sign_sigstruct(sigstruct, identity.load(), image.name)
+
+        with reporter.task("assemble the TEE image"):
+            return assemble(
+                image,
+                instance,
+                signed,
+                b"".join(unsigned.signed_image(signed)),
+                debug=options.signing.debug,
+                labels=options.labels,
+                annotations={**base_annotations(options.source, image.manifest), **options.annotations},
+                created=created_text(options.source_date_epoch),
+                cache=cache,
+            )

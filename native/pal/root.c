@@ -80,7 +80,7 @@ static bool is_plain(const char *path)
 
 int open_below_root(const char *path, int flags, unsigned mode)
 {
-    flags |= O_CLOEXEC | O_NOCTTY;
+    flags |= O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY); /* openat2 refuses flags that O_PATH would ignore */
     if (!is_plain(path)) {
         return -EINVAL;
     }

@@ -43,12 +43,11 @@ class _Buffer(ctypes.Structure):
 def native_hash_blocks() -> Callable[[bytes | memoryview], bytes] | None:
     """Return the native function; None if it was not built, or not for this CPU."""
     try:
-        library = ctypes.CDLL(str(native_file(LIBRARY)))
-    except (EnclavizeError, OSError):
+        call = ctypes.CDLL(str(native_file(LIBRARY))).enclavize_hash_blocks
+    except (EnclavizeError, OSError, AttributeError):
         return None
     if not _cpu_flags() >= CPU_FLAGS:
         return None
-    call = library.enclavize_hash_blocks
     call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
     call.restype = None
 

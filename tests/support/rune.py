@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.libos.base import Policy
+from enclavize.resources import native_file
 from enclavize.sgx.enclave_file.signed import read_signed
 from enclavize.tee.description import TeeDescription
 from support.programs import REPOSITORY, zig_cc
@@ -84,30 +85,39 @@ def read_spec(folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class RuneInstallation:
-    """``rune`` beside ``enclavize-rune``, as a wheel installs them; the host's runelet is the stub."""
+    """``rune`` beside ``enclavize-rune``, as a wheel installs them; ``package`` holds ``enclavize``."""
 
     rune: Path
     package: Path
 
     @staticmethod
     def create(base: Path) -> RuneInstallation:
-        """Compile, copy the package."""
+        """Install what was built."""
+        (base / "bin").mkdir()
+        shutil.copy(native_file("rune"), base / "bin" / "rune")
+        return RuneInstallation._finish(base, REPOSITORY)
+
+    @staticmethod
+    def with_stub(base: Path) -> RuneInstallation:
+        """Install a copy whose runelet has the stub PAL."""
         package = base / "package"
-        shutil.copytree(
-            REPOSITORY / "enclavize",
-            package / "enclavize",
-            ignore=shutil.ignore_patterns("_native", "__pycache__"),
-        )
+        ignored = shutil.ignore_patterns("_native", "__pycache__")
+        shutil.copytree(REPOSITORY / "enclavize", package / "enclavize", ignore=ignored)
         (package / "enclavize" / "_native").mkdir()
         stub_runelet(package / "enclavize" / "_native" / "runelet")
         (base / "bin").mkdir()
+        front_end(base / "bin" / "rune")
+        return RuneInstallation._finish(base, package)
+
+    @staticmethod
+    def _finish(base: Path, package: Path) -> RuneInstallation:
         script = base / "bin" / "enclavize-rune"
         script.write_text(
             f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(package)!r})\n"
             "from enclavize.rune.__main__ import main\nmain()\n"
         )
         script.chmod(0o755)
-        return RuneInstallation(rune=front_end(base / "bin" / "rune"), package=package)
+        return RuneInstallation(rune=base / "bin" / "rune", package=package)
 
     @property
     def runelet(self) -> Path:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> RuneInstallation:
     need("runc")
     need_root()
-    return RuneInstallation.create(tmp_path_factory.mktemp("rune"))
+    return RuneInstallation.with_stub(tmp_path_factory.mktemp("rune"))
 
 
 @pytest.fixture

@@ -19,16 +19,20 @@ static struct {
     uint32_t newest, oldest;
 } cache;
 
-static uint32_t bucket_of(const struct block_key *key) {
-    uint64_t mixed = (key->object * 2 + (uint64_t)key->kind) * 0x9E3779B97F4A7C15ULL + key->index * 0xC2B2AE3D27D4EB4FULL;
+static uint32_t bucket_of(const struct block_key *key)
+{
+    uint64_t mixed =
+        (key->object * 2 + (uint64_t)key->kind) * 0x9E3779B97F4A7C15ULL + key->index * 0xC2B2AE3D27D4EB4FULL;
     return (uint32_t)(mixed >> 40) % BUCKET_COUNT;
 }
 
-static bool same_key(const struct block_key *one, const struct block_key *other) {
+static bool same_key(const struct block_key *one, const struct block_key *other)
+{
     return one->object == other->object && one->index == other->index && one->kind == other->kind;
 }
 
-static uint32_t find(const struct block_key *key) {
+static uint32_t find(const struct block_key *key)
+{
     if (cache.slots == NULL) {
         return NO_SLOT;
     }
@@ -39,7 +43,8 @@ static uint32_t find(const struct block_key *key) {
     return at;
 }
 
-static void unlink_from_order(uint32_t at) {
+static void unlink_from_order(uint32_t at)
+{
     struct slot *slot = &cache.slots[at];
     if (slot->newer != NO_SLOT) {
         cache.slots[slot->newer].older = slot->older;
@@ -53,7 +58,8 @@ static void unlink_from_order(uint32_t at) {
     }
 }
 
-static void make_newest(uint32_t at) {
+static void make_newest(uint32_t at)
+{
     struct slot *slot = &cache.slots[at];
     slot->newer = NO_SLOT;
     slot->older = cache.newest;
@@ -65,7 +71,8 @@ static void make_newest(uint32_t at) {
     cache.newest = at;
 }
 
-static void unlink_from_bucket(uint32_t at) {
+static void unlink_from_bucket(uint32_t at)
+{
     uint32_t *link = &cache.buckets[bucket_of(&cache.slots[at].key)];
     while (*link != at) {
         link = &cache.slots[*link].next_in_bucket;
@@ -73,7 +80,8 @@ static void unlink_from_bucket(uint32_t at) {
     *link = cache.slots[at].next_in_bucket;
 }
 
-bool block_cache_copy(const struct block_key *key, size_t offset, size_t length, void *to) {
+bool block_cache_copy(const struct block_key *key, size_t offset, size_t length, void *to)
+{
     spin_lock(&cache.lock);
     uint32_t at = find(key);
     if (at != NO_SLOT) {
@@ -86,7 +94,8 @@ bool block_cache_copy(const struct block_key *key, size_t offset, size_t length,
 }
 
 /* Memory is taken outside the spin lock; the loser of a race gives its memory back. */
-static bool prepare(void) {
+static bool prepare(void)
+{
     if (__atomic_load_n(&cache.slots, __ATOMIC_ACQUIRE) != NULL) {
         return true;
     }
@@ -113,7 +122,8 @@ static bool prepare(void) {
     return true;
 }
 
-void block_cache_insert(const struct block_key *key, const void *block) {
+void block_cache_insert(const struct block_key *key, const void *block)
+{
     if (!prepare()) {
         return;
     }
@@ -149,7 +159,8 @@ void block_cache_insert(const struct block_key *key, const void *block) {
     }
 }
 
-void block_cache_clear(void) {
+void block_cache_clear(void)
+{
     spin_lock(&cache.lock);
     struct slot *slots = cache.slots;
     uint32_t *buckets = cache.buckets;

@@ -10,7 +10,8 @@
 
 #define BLOCK_SIZE 4096U
 
-/* What a block belongs to. `object` is an EROFS nid, or 0 for the metadata image itself (the superblock lies at nids 32..35, no inode there). */
+/* What a block belongs to. `object` is an EROFS nid, or 0 for the metadata image itself (the superblock lies
+ * at nids 32..35, no inode there). */
 enum block_kind { BLOCK_DATA, BLOCK_HASHES };
 
 struct block_key {

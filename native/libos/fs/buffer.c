@@ -3,7 +3,8 @@
 struct buffer_pool path_buffers = {.pages = PATH_BUFFER_SIZE / PAGE_SIZE};
 struct buffer_pool data_buffers = {.pages = DATA_BUFFER_SIZE / PAGE_SIZE};
 
-void *buffer_take(struct buffer_pool *pool) {
+void *buffer_take(struct buffer_pool *pool)
+{
     void *buffer = NULL;
     spin_lock(&pool->lock);
     if (pool->count > 0) {
@@ -13,7 +14,8 @@ void *buffer_take(struct buffer_pool *pool) {
     return buffer != NULL ? buffer : pages_allocate(pool->pages);
 }
 
-void buffer_give(struct buffer_pool *pool, void *buffer) {
+void buffer_give(struct buffer_pool *pool, void *buffer)
+{
     if (buffer == NULL) {
         return;
     }

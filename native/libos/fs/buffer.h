@@ -1,4 +1,5 @@
-/* Buffers that calls need for their own time: paths and blocks of data. A few are kept ready, so that no call allocates in the usual case. */
+/* Buffers that calls need for their own time: paths and blocks of data. A few are kept ready, so that no call
+ * allocates in the usual case. */
 #ifndef ENCLAVIZE_FS_BUFFER_H
 #define ENCLAVIZE_FS_BUFFER_H
 

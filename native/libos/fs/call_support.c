@@ -1,6 +1,7 @@
 #include "call_support.h"
 
-int64_t path_from_user(user_address from, char **path) {
+int64_t path_from_user(user_address from, char **path)
+{
     *path = buffer_take(&path_buffers);
     if (*path == NULL) {
         return -ENOMEM;
@@ -14,7 +15,8 @@ int64_t path_from_user(user_address from, char **path) {
     return 0;
 }
 
-int64_t at_begin(int64_t descriptor, user_address from, uint32_t flags, struct place *place) {
+int64_t at_begin(int64_t descriptor, user_address from, uint32_t flags, struct place *place)
+{
     char *path;
     struct inode *start;
     int64_t result = path_from_user(from, &path);
@@ -34,12 +36,14 @@ int64_t at_begin(int64_t descriptor, user_address from, uint32_t flags, struct p
     return result;
 }
 
-void at_end(struct place *place) {
+void at_end(struct place *place)
+{
     place_release(place);
     namespace_unlock();
 }
 
-int64_t install(struct file *file, bool close_on_exec) {
+int64_t install(struct file *file, bool close_on_exec)
+{
     int64_t result = descriptor_add(file, 0, close_on_exec);
     if (result < 0) {
         file_put(file);
@@ -48,17 +52,20 @@ int64_t install(struct file *file, bool close_on_exec) {
 }
 
 /* Small transfers need no large buffer. */
-static struct buffer_pool *pool_for(uint64_t length) {
+static struct buffer_pool *pool_for(uint64_t length)
+{
     return length <= PATH_BUFFER_SIZE ? &path_buffers : &data_buffers;
 }
 
-static size_t piece_of(uint64_t length) {
+static size_t piece_of(uint64_t length)
+{
     return length < EXCHANGE_DATA_SIZE ? (size_t)length : EXCHANGE_DATA_SIZE;
 }
 
 #define TRANSFER_MAX 0x7FFFF000ULL /* MAX_RW_COUNT of Linux */
 
-static int64_t read_pieces(struct file *file, user_address to, uint64_t length, uint64_t *offset) {
+static int64_t read_pieces(struct file *file, user_address to, uint64_t length, uint64_t *offset)
+{
     struct buffer_pool *pool = pool_for(length);
     void *buffer = buffer_take(pool);
     if (buffer == NULL) {
@@ -87,7 +94,8 @@ static int64_t read_pieces(struct file *file, user_address to, uint64_t length, 
     return done > 0 ? (int64_t)done : result;
 }
 
-static int64_t write_pieces(struct file *file, user_address from, uint64_t length, uint64_t *offset) {
+static int64_t write_pieces(struct file *file, user_address from, uint64_t length, uint64_t *offset)
+{
     struct buffer_pool *pool = pool_for(length);
     void *buffer = buffer_take(pool);
     if (buffer == NULL) {
@@ -116,7 +124,9 @@ static int64_t write_pieces(struct file *file, user_address from, uint64_t lengt
 typedef int64_t transfer(struct file *file, user_address address, uint64_t length, uint64_t *offset);
 
 /* With the file's own position, calls on one open file take turns; streams have none. */
-static int64_t with_position(struct file *file, transfer *pieces, user_address address, uint64_t length, uint64_t *offset) {
+static int64_t with_position(
+    struct file *file, transfer *pieces, user_address address, uint64_t length, uint64_t *offset)
+{
     if (length == 0) {
         return 0;
     }
@@ -134,7 +144,8 @@ static int64_t with_position(struct file *file, transfer *pieces, user_address a
     return result;
 }
 
-int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64_t *offset) {
+int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64_t *offset)
+{
     if (!is_readable(file)) {
         return -EBADF;
     }
@@ -144,7 +155,8 @@ int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64
     return with_position(file, read_pieces, to, length, offset);
 }
 
-int64_t write_from_user(struct file *file, user_address from, uint64_t length, uint64_t *offset) {
+int64_t write_from_user(struct file *file, user_address from, uint64_t length, uint64_t *offset)
+{
     if (!is_writable(file)) {
         return -EBADF;
     }

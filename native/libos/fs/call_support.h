@@ -14,7 +14,8 @@
 #define AT_EMPTY_PATH 0x1000U
 #define AT_STATX_SYNC_TYPE 0x6000U
 
-/* A path from the application; give it back with buffer_give(&path_buffers, path). -EFAULT, -ENAMETOOLONG, -ENOMEM. */
+/* A path from the application; give it back with buffer_give(&path_buffers, path). -EFAULT, -ENAMETOOLONG,
+ * -ENOMEM. */
 int64_t path_from_user(user_address from, char **path);
 
 /* Walks a path of the application. 0: the namespace lock is held and `place` is filled, until at_end(). */
@@ -22,12 +23,14 @@ int64_t at_begin(int64_t descriptor, user_address path, uint32_t walk_flags, str
 void at_end(struct place *place);
 
 /* Flags of the *at calls to flags of a walk. */
-static inline uint32_t walk_flags(uint64_t flags) {
+static inline uint32_t walk_flags(uint64_t flags)
+{
     return ((flags & AT_SYMLINK_NOFOLLOW) ? 0 : WALK_FOLLOW) | ((flags & AT_EMPTY_PATH) ? WALK_EMPTY : 0);
 }
 
 /* The file behind a descriptor, with a count; NULL: EBADF. */
-static inline struct file *file_at(const struct arguments *arguments, uint32_t index) {
+static inline struct file *file_at(const struct arguments *arguments, uint32_t index)
+{
     return file_of_descriptor((int)arguments->at[index]);
 }
 

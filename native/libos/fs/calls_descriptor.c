@@ -1,7 +1,8 @@
 #include "call_support.h"
 #include "tree.h"
 
-static int64_t open_user(int64_t descriptor, user_address from, uint32_t flags, uint32_t mode) {
+static int64_t open_user(int64_t descriptor, user_address from, uint32_t flags, uint32_t mode)
+{
     char *path;
     struct file *file;
     int64_t result = path_from_user(from, &path);
@@ -13,26 +14,32 @@ static int64_t open_user(int64_t descriptor, user_address from, uint32_t flags, 
     return result < 0 ? result : install(file, (flags & O_CLOEXEC) != 0);
 }
 
-int64_t sys_open(const struct arguments *arguments) {
+int64_t sys_open(const struct arguments *arguments)
+{
     return open_user(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
 }
 
-int64_t sys_creat(const struct arguments *arguments) {
+int64_t sys_creat(const struct arguments *arguments)
+{
     return open_user(AT_FDCWD, arguments->at[0], O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)arguments->at[1]);
 }
 
-int64_t sys_openat(const struct arguments *arguments) {
-    return open_user((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], (uint32_t)arguments->at[3]);
+int64_t sys_openat(const struct arguments *arguments)
+{
+    return open_user(
+        (int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], (uint32_t)arguments->at[3]);
 }
 
-int64_t sys_close(const struct arguments *arguments) {
+int64_t sys_close(const struct arguments *arguments)
+{
     return descriptor_close((int32_t)arguments->at[0]);
 }
 
 #define CLOSE_RANGE_UNSHARE 2U
 #define CLOSE_RANGE_CLOEXEC 4U
 
-int64_t sys_close_range(const struct arguments *arguments) {
+int64_t sys_close_range(const struct arguments *arguments)
+{
     uint32_t first = (uint32_t)arguments->at[0], last = (uint32_t)arguments->at[1];
     uint32_t flags = (uint32_t)arguments->at[2];
     if (first > last || (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) != 0) {
@@ -48,12 +55,14 @@ int64_t sys_close_range(const struct arguments *arguments) {
     return 0;
 }
 
-int64_t sys_dup(const struct arguments *arguments) {
+int64_t sys_dup(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     return file == NULL ? -EBADF : install(file, false);
 }
 
-static int64_t duplicate_to(const struct arguments *arguments, bool close_on_exec) {
+static int64_t duplicate_to(const struct arguments *arguments, bool close_on_exec)
+{
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
@@ -65,14 +74,16 @@ static int64_t duplicate_to(const struct arguments *arguments, bool close_on_exe
     return result;
 }
 
-int64_t sys_dup2(const struct arguments *arguments) {
+int64_t sys_dup2(const struct arguments *arguments)
+{
     if ((int32_t)arguments->at[0] == (int32_t)arguments->at[1]) {
         return descriptor_flags((int32_t)arguments->at[0]) < 0 ? -EBADF : (int32_t)arguments->at[1];
     }
     return duplicate_to(arguments, false);
 }
 
-int64_t sys_dup3(const struct arguments *arguments) {
+int64_t sys_dup3(const struct arguments *arguments)
+{
     uint32_t flags = (uint32_t)arguments->at[2];
     if ((int32_t)arguments->at[0] == (int32_t)arguments->at[1] || (flags & ~O_CLOEXEC) != 0) {
         return -EINVAL;
@@ -81,9 +92,24 @@ int64_t sys_dup3(const struct arguments *arguments) {
 }
 
 enum fcntl_command {
-    F_DUPFD = 0, F_GETFD = 1, F_SETFD = 2, F_GETFL = 3, F_SETFL = 4, F_GETLK = 5, F_SETLK = 6, F_SETLKW = 7, F_SETOWN = 8, F_GETOWN = 9,
-    F_OFD_GETLK = 36, F_OFD_SETLK = 37, F_OFD_SETLKW = 38, F_DUPFD_CLOEXEC = 1030, F_SETPIPE_SZ = 1031, F_GETPIPE_SZ = 1032,
-    F_ADD_SEALS = 1033, F_GET_SEALS = 1034,
+    F_DUPFD = 0,
+    F_GETFD = 1,
+    F_SETFD = 2,
+    F_GETFL = 3,
+    F_SETFL = 4,
+    F_GETLK = 5,
+    F_SETLK = 6,
+    F_SETLKW = 7,
+    F_SETOWN = 8,
+    F_GETOWN = 9,
+    F_OFD_GETLK = 36,
+    F_OFD_SETLK = 37,
+    F_OFD_SETLKW = 38,
+    F_DUPFD_CLOEXEC = 1030,
+    F_SETPIPE_SZ = 1031,
+    F_GETPIPE_SZ = 1032,
+    F_ADD_SEALS = 1033,
+    F_GET_SEALS = 1034,
 };
 
 #define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
@@ -91,7 +117,8 @@ enum fcntl_command {
 #define F_UNLCK 2
 #define F_SEAL_SEAL 1
 
-static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t command, uint64_t argument) {
+static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t command, uint64_t argument)
+{
     switch (command) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC: {
@@ -137,17 +164,20 @@ static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t comman
     }
 }
 
-int64_t sys_fcntl(const struct arguments *arguments) {
+int64_t sys_fcntl(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
     }
-    int64_t result = fcntl_file(file, (int32_t)arguments->at[0], (uint32_t)arguments->at[1], arguments->at[2]);
+    int64_t result =
+        fcntl_file(file, (int32_t)arguments->at[0], (uint32_t)arguments->at[1], arguments->at[2]);
     file_put(file);
     return result;
 }
 
-int64_t sys_flock(const struct arguments *arguments) {
+int64_t sys_flock(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
@@ -158,7 +188,8 @@ int64_t sys_flock(const struct arguments *arguments) {
 
 #define MFD_CLOEXEC 1U
 
-int64_t sys_memfd_create(const struct arguments *arguments) {
+int64_t sys_memfd_create(const struct arguments *arguments)
+{
     struct inode *inode;
     struct file *file;
     char name[NAME_LENGTH_MAX + 1];

@@ -3,24 +3,30 @@
 #define RWF_FLAGS 0x1FU
 #define RWF_APPEND 0x10U
 
-static int64_t on_file(struct file *file, int64_t result) {
+static int64_t on_file(struct file *file, int64_t result)
+{
     file_put(file);
     return result;
 }
 
-int64_t sys_read(const struct arguments *arguments) {
+int64_t sys_read(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
-    return file == NULL ? -EBADF : on_file(file, read_to_user(file, arguments->at[1], arguments->at[2], NULL));
+    return file == NULL ? -EBADF
+                        : on_file(file, read_to_user(file, arguments->at[1], arguments->at[2], NULL));
 }
 
-int64_t sys_write(const struct arguments *arguments) {
+int64_t sys_write(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
-    return file == NULL ? -EBADF : on_file(file, write_from_user(file, arguments->at[1], arguments->at[2], NULL));
+    return file == NULL ? -EBADF
+                        : on_file(file, write_from_user(file, arguments->at[1], arguments->at[2], NULL));
 }
 
 typedef int64_t transfer(struct file *file, user_address address, uint64_t length, uint64_t *offset);
 
-static int64_t at_offset(const struct arguments *arguments, transfer *piece) {
+static int64_t at_offset(const struct arguments *arguments, transfer *piece)
+{
     uint64_t offset = arguments->at[3];
     if ((int64_t)offset < 0) {
         return -EINVAL;
@@ -29,19 +35,24 @@ static int64_t at_offset(const struct arguments *arguments, transfer *piece) {
     if (file == NULL) {
         return -EBADF;
     }
-    return on_file(file, file->operations->stream ? -ESPIPE : piece(file, arguments->at[1], arguments->at[2], &offset));
+    return on_file(
+        file, file->operations->stream ? -ESPIPE : piece(file, arguments->at[1], arguments->at[2], &offset));
 }
 
-int64_t sys_pread64(const struct arguments *arguments) {
+int64_t sys_pread64(const struct arguments *arguments)
+{
     return at_offset(arguments, read_to_user);
 }
 
-int64_t sys_pwrite64(const struct arguments *arguments) {
+int64_t sys_pwrite64(const struct arguments *arguments)
+{
     return at_offset(arguments, write_from_user);
 }
 
 /* Piece by piece; stops at a short one. A pipe's writes are atomic up to 4 KiB: those are gathered first. */
-static int64_t transfer_vector(struct file *file, transfer *piece, const struct iovec *vector, size_t count, uint64_t *offset) {
+static int64_t transfer_vector(
+    struct file *file, transfer *piece, const struct iovec *vector, size_t count, uint64_t *offset)
+{
     int64_t done = 0;
     for (size_t at = 0; at < count; at++) {
         if (vector[at].length == 0) {
@@ -59,7 +70,8 @@ static int64_t transfer_vector(struct file *file, transfer *piece, const struct 
     return done;
 }
 
-static int64_t write_gathered(struct file *file, const struct iovec *vector, size_t count) {
+static int64_t write_gathered(struct file *file, const struct iovec *vector, size_t count)
+{
     uint8_t *buffer = buffer_take(&path_buffers);
     size_t length = 0;
     uint64_t none = 0;
@@ -75,7 +87,9 @@ static int64_t write_gathered(struct file *file, const struct iovec *vector, siz
     return result;
 }
 
-static int64_t vector_call(int64_t descriptor, user_address from, uint64_t count, transfer *piece, uint64_t *offset) {
+static int64_t vector_call(
+    int64_t descriptor, user_address from, uint64_t count, transfer *piece, uint64_t *offset)
+{
     struct iovec few[8];
     struct iovec *vector = few;
     if (count > IOV_MAX) {
@@ -90,9 +104,11 @@ static int64_t vector_call(int64_t descriptor, user_address from, uint64_t count
         result = -ESPIPE;
     }
     if (result >= 0) {
-        bool gather = piece == write_from_user && file->operations->stream && result <= (int64_t)PATH_BUFFER_SIZE && count > 1 &&
-                      is_writable(file) && file->operations->write != NULL;
-        result = gather ? write_gathered(file, vector, count) : transfer_vector(file, piece, vector, count, offset);
+        bool gather = piece == write_from_user && file->operations->stream &&
+                      result <= (int64_t)PATH_BUFFER_SIZE && count > 1 && is_writable(file) &&
+                      file->operations->write != NULL;
+        result = gather ? write_gathered(file, vector, count)
+                        : transfer_vector(file, piece, vector, count, offset);
     }
     file_put(file);
     if (vector != few) {
@@ -101,15 +117,18 @@ static int64_t vector_call(int64_t descriptor, user_address from, uint64_t count
     return result;
 }
 
-int64_t sys_readv(const struct arguments *arguments) {
+int64_t sys_readv(const struct arguments *arguments)
+{
     return vector_call((int64_t)arguments->at[0], arguments->at[1], arguments->at[2], read_to_user, NULL);
 }
 
-int64_t sys_writev(const struct arguments *arguments) {
+int64_t sys_writev(const struct arguments *arguments)
+{
     return vector_call((int64_t)arguments->at[0], arguments->at[1], arguments->at[2], write_from_user, NULL);
 }
 
-static int64_t vector_at(const struct arguments *arguments, transfer *piece) {
+static int64_t vector_at(const struct arguments *arguments, transfer *piece)
+{
     uint64_t offset = arguments->at[3];
     if ((int64_t)offset < 0) {
         return -EINVAL;
@@ -117,16 +136,19 @@ static int64_t vector_at(const struct arguments *arguments, transfer *piece) {
     return vector_call((int64_t)arguments->at[0], arguments->at[1], arguments->at[2], piece, &offset);
 }
 
-int64_t sys_preadv(const struct arguments *arguments) {
+int64_t sys_preadv(const struct arguments *arguments)
+{
     return vector_at(arguments, read_to_user);
 }
 
-int64_t sys_pwritev(const struct arguments *arguments) {
+int64_t sys_pwritev(const struct arguments *arguments)
+{
     return vector_at(arguments, write_from_user);
 }
 
 /* Offset -1: the file's own position. */
-static int64_t vector_flags(const struct arguments *arguments, transfer *piece) {
+static int64_t vector_flags(const struct arguments *arguments, transfer *piece)
+{
     uint64_t flags = arguments->at[5];
     if ((flags & ~(uint64_t)RWF_FLAGS) != 0 || (flags & RWF_APPEND) != 0) {
         return -EOPNOTSUPP;
@@ -137,18 +159,22 @@ static int64_t vector_flags(const struct arguments *arguments, transfer *piece) 
     return vector_at(arguments, piece);
 }
 
-int64_t sys_preadv2(const struct arguments *arguments) {
+int64_t sys_preadv2(const struct arguments *arguments)
+{
     return vector_flags(arguments, read_to_user);
 }
 
-int64_t sys_pwritev2(const struct arguments *arguments) {
+int64_t sys_pwritev2(const struct arguments *arguments)
+{
     return vector_flags(arguments, write_from_user);
 }
 
 enum whence { SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2, SEEK_DATA = 3, SEEK_HOLE = 4 };
 
-static int64_t seek_to(const struct file *file, int64_t offset, uint32_t whence) {
-    int64_t size = is_regular(file->inode) ? (int64_t)__atomic_load_n(&file->inode->size, __ATOMIC_ACQUIRE) : 0;
+static int64_t seek_to(const struct file *file, int64_t offset, uint32_t whence)
+{
+    int64_t size =
+        is_regular(file->inode) ? (int64_t)__atomic_load_n(&file->inode->size, __ATOMIC_ACQUIRE) : 0;
     int64_t position;
     switch (whence) {
     case SEEK_SET:
@@ -170,7 +196,8 @@ static int64_t seek_to(const struct file *file, int64_t offset, uint32_t whence)
     return position < 0 ? -EINVAL : position;
 }
 
-int64_t sys_lseek(const struct arguments *arguments) {
+int64_t sys_lseek(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
@@ -193,7 +220,8 @@ int64_t sys_lseek(const struct arguments *arguments) {
 
 enum ioctl_request { FIONREAD = 0x541B, FIONBIO = 0x5421, FIONCLEX = 0x5450, FIOCLEX = 0x5451 };
 
-static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t request, user_address argument) {
+static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t request, user_address argument)
+{
     int32_t value = 0;
     switch (request) {
     case FIONCLEX:
@@ -217,7 +245,8 @@ static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t reques
     return file->operations->ioctl != NULL ? file->operations->ioctl(file, request, argument) : -ENOTTY;
 }
 
-int64_t sys_ioctl(const struct arguments *arguments) {
+int64_t sys_ioctl(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
@@ -225,11 +254,14 @@ int64_t sys_ioctl(const struct arguments *arguments) {
     if (file->flags & O_PATH) {
         return on_file(file, -EBADF);
     }
-    return on_file(file, ioctl_file(file, (int32_t)arguments->at[0], (uint32_t)arguments->at[1], arguments->at[2]));
+    return on_file(
+        file, ioctl_file(file, (int32_t)arguments->at[0], (uint32_t)arguments->at[1], arguments->at[2]));
 }
 
 /* Copies between two files inside the enclave. NULL offset: the file's own position. */
-static int64_t copy_between(struct file *from, uint64_t *from_offset, struct file *to, uint64_t *to_offset, uint64_t length) {
+static int64_t copy_between(
+    struct file *from, uint64_t *from_offset, struct file *to, uint64_t *to_offset, uint64_t length)
+{
     uint8_t *buffer = buffer_take(&data_buffers);
     if (buffer == NULL) {
         return -ENOMEM;
@@ -259,7 +291,8 @@ static int64_t copy_between(struct file *from, uint64_t *from_offset, struct fil
     return done > 0 ? (int64_t)done : result;
 }
 
-static int64_t offset_from_user(user_address from, uint64_t *own, uint64_t *offset) {
+static int64_t offset_from_user(user_address from, uint64_t *own, uint64_t *offset)
+{
     if (from == 0) {
         *offset = *own;
         return 0;
@@ -270,7 +303,8 @@ static int64_t offset_from_user(user_address from, uint64_t *own, uint64_t *offs
     return (int64_t)*offset < 0 ? -EINVAL : 0;
 }
 
-static int64_t offset_to_user(user_address to, uint64_t *own, uint64_t offset) {
+static int64_t offset_to_user(user_address to, uint64_t *own, uint64_t offset)
+{
     if (to == 0) {
         *own = offset;
         return 0;
@@ -279,8 +313,9 @@ static int64_t offset_to_user(user_address to, uint64_t *own, uint64_t offset) {
 }
 
 /* sendfile and copy_file_range. */
-static int64_t copy_call(
-    int64_t from_descriptor, user_address from_user, int64_t to_descriptor, user_address to_user, uint64_t length) {
+static int64_t copy_call(int64_t from_descriptor, user_address from_user, int64_t to_descriptor,
+    user_address to_user, uint64_t length)
+{
     struct file *from = file_of_descriptor((int32_t)from_descriptor);
     struct file *to = file_of_descriptor((int32_t)to_descriptor);
     uint64_t from_offset, to_offset;
@@ -296,7 +331,8 @@ static int64_t copy_call(
         result = copy_between(from, &from_offset, to, &to_offset, length);
     }
     if (result > 0) {
-        if (offset_to_user(from_user, &from->position, from_offset) < 0 || offset_to_user(to_user, &to->position, to_offset) < 0) {
+        if (offset_to_user(from_user, &from->position, from_offset) < 0 ||
+            offset_to_user(to_user, &to->position, to_offset) < 0) {
             result = -EFAULT;
         }
     }
@@ -305,18 +341,23 @@ static int64_t copy_call(
     return result;
 }
 
-int64_t sys_sendfile(const struct arguments *arguments) {
-    return copy_call((int64_t)arguments->at[1], arguments->at[2], (int64_t)arguments->at[0], 0, arguments->at[3]);
+int64_t sys_sendfile(const struct arguments *arguments)
+{
+    return copy_call(
+        (int64_t)arguments->at[1], arguments->at[2], (int64_t)arguments->at[0], 0, arguments->at[3]);
 }
 
-int64_t sys_copy_file_range(const struct arguments *arguments) {
+int64_t sys_copy_file_range(const struct arguments *arguments)
+{
     if (arguments->at[5] != 0) {
         return -EINVAL;
     }
-    return copy_call((int64_t)arguments->at[0], arguments->at[1], (int64_t)arguments->at[2], arguments->at[3], arguments->at[4]);
+    return copy_call((int64_t)arguments->at[0], arguments->at[1], (int64_t)arguments->at[2], arguments->at[3],
+        arguments->at[4]);
 }
 
-int64_t sys_truncate(const struct arguments *arguments) {
+int64_t sys_truncate(const struct arguments *arguments)
+{
     struct place place;
     if ((int64_t)arguments->at[1] < 0) {
         return -EINVAL;
@@ -337,7 +378,8 @@ int64_t sys_truncate(const struct arguments *arguments) {
     return result;
 }
 
-int64_t sys_ftruncate(const struct arguments *arguments) {
+int64_t sys_ftruncate(const struct arguments *arguments)
+{
     if ((int64_t)arguments->at[1] < 0) {
         return -EINVAL;
     }
@@ -354,7 +396,8 @@ int64_t sys_ftruncate(const struct arguments *arguments) {
     return on_file(file, result);
 }
 
-int64_t sys_fallocate(const struct arguments *arguments) {
+int64_t sys_fallocate(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
@@ -368,12 +411,14 @@ int64_t sys_fallocate(const struct arguments *arguments) {
     } else if (file->operations->allocate == NULL) {
         result = file->operations->stream ? -ESPIPE : -ENODEV;
     } else {
-        result = file->operations->allocate(file, (uint32_t)arguments->at[1], (uint64_t)offset, (uint64_t)length);
+        result =
+            file->operations->allocate(file, (uint32_t)arguments->at[1], (uint64_t)offset, (uint64_t)length);
     }
     return on_file(file, result);
 }
 
-int64_t sys_fsync(const struct arguments *arguments) {
+int64_t sys_fsync(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
@@ -385,21 +430,25 @@ int64_t sys_fsync(const struct arguments *arguments) {
     return on_file(file, result);
 }
 
-int64_t sys_fdatasync(const struct arguments *arguments) {
+int64_t sys_fdatasync(const struct arguments *arguments)
+{
     return sys_fsync(arguments);
 }
 
-int64_t sys_sync(const struct arguments *arguments) {
+int64_t sys_sync(const struct arguments *arguments)
+{
     (void)arguments;
     return 0;
 }
 
-int64_t sys_syncfs(const struct arguments *arguments) {
+int64_t sys_syncfs(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     return file == NULL ? -EBADF : on_file(file, 0);
 }
 
-int64_t sys_fadvise64(const struct arguments *arguments) {
+int64_t sys_fadvise64(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     return file == NULL ? -EBADF : on_file(file, file->operations->stream ? -ESPIPE : 0);
 }

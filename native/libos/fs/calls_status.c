@@ -19,13 +19,15 @@ struct user_stat {
 _Static_assert(sizeof(struct user_stat) == 144, "struct stat of x86-64");
 
 /* Blocks of 512 bytes as ext4 counts them; a short symbolic link lies in its inode. */
-static uint64_t blocks_of(const struct inode *inode) {
+static uint64_t blocks_of(const struct inode *inode)
+{
     bool fast_link = is_link(inode) && inode->size < 60;
     bool has_blocks = is_regular(inode) || is_directory(inode) || (is_link(inode) && !fast_link);
     return has_blocks ? (inode->size + BLOCK_SIZE - 1) / BLOCK_SIZE * (BLOCK_SIZE / 512) : 0;
 }
 
-static void fill_stat(const struct inode *inode, struct user_stat *stat) {
+static void fill_stat(const struct inode *inode, struct user_stat *stat)
+{
     *stat = (struct user_stat){
         .device = inode->file_system->device,
         .inode = inode->number,
@@ -43,12 +45,14 @@ static void fill_stat(const struct inode *inode, struct user_stat *stat) {
     };
 }
 
-static int64_t refresh(struct inode *inode) {
+static int64_t refresh(struct inode *inode)
+{
     return inode->operations->refresh != NULL ? inode->operations->refresh(inode) : 0;
 }
 
 /* Copies the status while the lock is held; gives it to the application afterwards. */
-static int64_t stat_path(int64_t descriptor, user_address path, uint32_t walk, user_address to) {
+static int64_t stat_path(int64_t descriptor, user_address path, uint32_t walk, user_address to)
+{
     struct place place;
     struct user_stat stat;
     int64_t result = at_begin(descriptor, path, walk, &place);
@@ -60,15 +64,18 @@ static int64_t stat_path(int64_t descriptor, user_address path, uint32_t walk, u
     return copy_to_user(to, &stat, sizeof(stat));
 }
 
-int64_t sys_stat(const struct arguments *arguments) {
+int64_t sys_stat(const struct arguments *arguments)
+{
     return stat_path(AT_FDCWD, arguments->at[0], WALK_FOLLOW, arguments->at[1]);
 }
 
-int64_t sys_lstat(const struct arguments *arguments) {
+int64_t sys_lstat(const struct arguments *arguments)
+{
     return stat_path(AT_FDCWD, arguments->at[0], 0, arguments->at[1]);
 }
 
-int64_t sys_newfstatat(const struct arguments *arguments) {
+int64_t sys_newfstatat(const struct arguments *arguments)
+{
     uint64_t flags = (uint32_t)arguments->at[3];
     if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)) != 0) {
         return -EINVAL;
@@ -76,7 +83,8 @@ int64_t sys_newfstatat(const struct arguments *arguments) {
     return stat_path((int64_t)arguments->at[0], arguments->at[1], walk_flags(flags), arguments->at[2]);
 }
 
-int64_t sys_fstat(const struct arguments *arguments) {
+int64_t sys_fstat(const struct arguments *arguments)
+{
     struct user_stat stat;
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
@@ -120,23 +128,28 @@ _Static_assert(sizeof(struct user_statx) == 256, "struct statx");
 #define STATX_BASIC_STATS 0x7FFU
 #define STATX_RESERVED 0x80000000U
 
-static struct statx_timestamp timestamp(struct timespec time) {
+static struct statx_timestamp timestamp(struct timespec time)
+{
     return (struct statx_timestamp){.seconds = time.seconds, .nanoseconds = (uint32_t)time.nanoseconds};
 }
 
 /* new_decode_dev() of Linux. */
-static uint32_t major_of(uint64_t device) {
+static uint32_t major_of(uint64_t device)
+{
     return (uint32_t)((device >> 8) & 0xFFF);
 }
 
-static uint32_t minor_of(uint64_t device) {
+static uint32_t minor_of(uint64_t device)
+{
     return (uint32_t)((device & 0xFF) | ((device >> 12) & 0xFFF00));
 }
 
-int64_t sys_statx(const struct arguments *arguments) {
+int64_t sys_statx(const struct arguments *arguments)
+{
     struct place place;
     uint64_t flags = (uint32_t)arguments->at[2];
-    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) != 0 ||
+    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) !=
+            0 ||
         (arguments->at[3] & STATX_RESERVED) != 0) {
         return -EINVAL;
     }
@@ -186,7 +199,8 @@ _Static_assert(sizeof(struct user_statfs) == 120, "struct statfs of x86-64");
 /* How much memory is left is nobody's business here: a fixed size, as a disk would have. */
 #define STATFS_BLOCKS (1U << 20)
 
-static int64_t statfs_of(const struct inode *inode, user_address to) {
+static int64_t statfs_of(const struct inode *inode, user_address to)
+{
     const struct file_system *file_system = inode->file_system;
     struct user_statfs statfs = {
         .type = file_system->magic,
@@ -204,7 +218,8 @@ static int64_t statfs_of(const struct inode *inode, user_address to) {
     return copy_to_user(to, &statfs, sizeof(statfs));
 }
 
-int64_t sys_statfs(const struct arguments *arguments) {
+int64_t sys_statfs(const struct arguments *arguments)
+{
     struct place place;
     int64_t result = at_begin(AT_FDCWD, arguments->at[0], WALK_FOLLOW, &place);
     if (result < 0) {
@@ -217,7 +232,8 @@ int64_t sys_statfs(const struct arguments *arguments) {
     return result;
 }
 
-int64_t sys_fstatfs(const struct arguments *arguments) {
+int64_t sys_fstatfs(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
@@ -227,7 +243,8 @@ int64_t sys_fstatfs(const struct arguments *arguments) {
     return result;
 }
 
-static int64_t access_path(int64_t descriptor, user_address path, uint32_t wanted, uint64_t flags) {
+static int64_t access_path(int64_t descriptor, user_address path, uint32_t wanted, uint64_t flags)
+{
     struct place place;
     if ((wanted & ~7U) != 0 || (flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EACCESS | AT_EMPTY_PATH)) != 0) {
         return -EINVAL;
@@ -236,31 +253,38 @@ static int64_t access_path(int64_t descriptor, user_address path, uint32_t wante
     if (result < 0) {
         return result;
     }
-    result = wanted == 0 ? 0 : inode_access(place.inode, wanted); /* R_OK, W_OK, X_OK are 4, 2, 1, like MAY_* */
+    /* R_OK, W_OK, X_OK are 4, 2, 1, like MAY_* */
+    result = wanted == 0 ? 0 : inode_access(place.inode, wanted);
     at_end(&place);
     return result;
 }
 
-int64_t sys_access(const struct arguments *arguments) {
+int64_t sys_access(const struct arguments *arguments)
+{
     return access_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], 0);
 }
 
-int64_t sys_faccessat(const struct arguments *arguments) {
+int64_t sys_faccessat(const struct arguments *arguments)
+{
     return access_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], 0);
 }
 
-int64_t sys_faccessat2(const struct arguments *arguments) {
-    return access_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], (uint32_t)arguments->at[3]);
+int64_t sys_faccessat2(const struct arguments *arguments)
+{
+    return access_path(
+        (int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], (uint32_t)arguments->at[3]);
 }
 
-static int64_t change(struct inode *inode, const struct attributes *attributes) {
+static int64_t change(struct inode *inode, const struct attributes *attributes)
+{
     if (inode->operations->change == NULL) {
         return inode->file_system->read_only ? -EROFS : -EPERM;
     }
     return inode->file_system->read_only ? -EROFS : inode->operations->change(inode, attributes);
 }
 
-static int64_t change_mode(struct inode *inode, uint32_t mode) {
+static int64_t change_mode(struct inode *inode, uint32_t mode)
+{
     if (!is_owner(inode)) {
         return -EPERM;
     }
@@ -268,7 +292,8 @@ static int64_t change_mode(struct inode *inode, uint32_t mode) {
     return change(inode, &attributes);
 }
 
-static int64_t change_mode_path(int64_t descriptor, user_address path, uint32_t mode) {
+static int64_t change_mode_path(int64_t descriptor, user_address path, uint32_t mode)
+{
     struct place place;
     int64_t result = at_begin(descriptor, path, WALK_FOLLOW, &place);
     if (result == 0) {
@@ -278,15 +303,18 @@ static int64_t change_mode_path(int64_t descriptor, user_address path, uint32_t 
     return result;
 }
 
-int64_t sys_chmod(const struct arguments *arguments) {
+int64_t sys_chmod(const struct arguments *arguments)
+{
     return change_mode_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1]);
 }
 
-int64_t sys_fchmodat(const struct arguments *arguments) {
+int64_t sys_fchmodat(const struct arguments *arguments)
+{
     return change_mode_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2]);
 }
 
-int64_t sys_fchmod(const struct arguments *arguments) {
+int64_t sys_fchmod(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
@@ -301,9 +329,10 @@ int64_t sys_fchmod(const struct arguments *arguments) {
 #define UNCHANGED UINT32_MAX
 
 /* Only uid 0 gives files away; the owner may set the group he has. Set-id bits go, as in Linux. */
-static int64_t change_owner(struct inode *inode, uint32_t uid, uint32_t gid) {
+static int64_t change_owner(struct inode *inode, uint32_t uid, uint32_t gid)
+{
     bool allowed = process.uid == 0 || (is_owner(inode) && (uid == UNCHANGED || uid == inode->uid) &&
-                                        (gid == UNCHANGED || gid == inode->gid || gid == process.gid));
+                                           (gid == UNCHANGED || gid == inode->gid || gid == process.gid));
     if (!allowed) {
         return -EPERM;
     }
@@ -317,7 +346,9 @@ static int64_t change_owner(struct inode *inode, uint32_t uid, uint32_t gid) {
     return change(inode, &attributes);
 }
 
-static int64_t change_owner_path(int64_t descriptor, user_address path, uint32_t uid, uint32_t gid, uint32_t walk) {
+static int64_t change_owner_path(
+    int64_t descriptor, user_address path, uint32_t uid, uint32_t gid, uint32_t walk)
+{
     struct place place;
     int64_t result = at_begin(descriptor, path, walk, &place);
     if (result == 0) {
@@ -327,31 +358,38 @@ static int64_t change_owner_path(int64_t descriptor, user_address path, uint32_t
     return result;
 }
 
-int64_t sys_chown(const struct arguments *arguments) {
-    return change_owner_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2], WALK_FOLLOW);
+int64_t sys_chown(const struct arguments *arguments)
+{
+    return change_owner_path(
+        AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2], WALK_FOLLOW);
 }
 
-int64_t sys_lchown(const struct arguments *arguments) {
-    return change_owner_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2], 0);
+int64_t sys_lchown(const struct arguments *arguments)
+{
+    return change_owner_path(
+        AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2], 0);
 }
 
-int64_t sys_fchownat(const struct arguments *arguments) {
+int64_t sys_fchownat(const struct arguments *arguments)
+{
     uint64_t flags = (uint32_t)arguments->at[4];
     if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
         return -EINVAL;
     }
-    return change_owner_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], (uint32_t)arguments->at[3],
-        walk_flags(flags));
+    return change_owner_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2],
+        (uint32_t)arguments->at[3], walk_flags(flags));
 }
 
-int64_t sys_fchown(const struct arguments *arguments) {
+int64_t sys_fchown(const struct arguments *arguments)
+{
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
     }
     namespace_lock();
-    int64_t result = (file->flags & O_PATH) ? -EBADF
-                                            : change_owner(file->inode, (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
+    int64_t result = (file->flags & O_PATH)
+                         ? -EBADF
+                         : change_owner(file->inode, (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
     namespace_unlock();
     file_put(file);
     return result;
@@ -361,7 +399,8 @@ int64_t sys_fchown(const struct arguments *arguments) {
 #define UTIME_OMIT 0x3FFFFFFE
 
 /* times: access, modification; NULL: now for both. */
-static int64_t change_times(struct inode *inode, const struct timespec *times) {
+static int64_t change_times(struct inode *inode, const struct timespec *times)
+{
     struct timespec now = time_now();
     struct attributes attributes = {.which = ATTRIBUTE_ATIME | ATTRIBUTE_MTIME, .atime = now, .mtime = now};
     bool only_now = times == NULL || (times[0].nanoseconds == UTIME_NOW && times[1].nanoseconds == UTIME_NOW);
@@ -378,12 +417,15 @@ static int64_t change_times(struct inode *inode, const struct timespec *times) {
     return attributes.which == 0 ? 0 : change(inode, &attributes);
 }
 
-static bool time_is_valid(const struct timespec *time) {
+static bool time_is_valid(const struct timespec *time)
+{
     return time->nanoseconds == UTIME_NOW || time->nanoseconds == UTIME_OMIT ||
            (time->nanoseconds >= 0 && time->nanoseconds < (int64_t)NS_PER_SECOND);
 }
 
-static int64_t change_times_path(int64_t descriptor, user_address path, const struct timespec *times, uint32_t walk) {
+static int64_t change_times_path(
+    int64_t descriptor, user_address path, const struct timespec *times, uint32_t walk)
+{
     struct place place;
     if (times != NULL && (!time_is_valid(&times[0]) || !time_is_valid(&times[1]))) {
         return -EINVAL;
@@ -407,7 +449,8 @@ static int64_t change_times_path(int64_t descriptor, user_address path, const st
     return result;
 }
 
-int64_t sys_utimensat(const struct arguments *arguments) {
+int64_t sys_utimensat(const struct arguments *arguments)
+{
     struct timespec times[2];
     uint64_t flags = (uint32_t)arguments->at[3];
     if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
@@ -416,10 +459,12 @@ int64_t sys_utimensat(const struct arguments *arguments) {
     if (arguments->at[2] != 0 && copy_from_user(times, arguments->at[2], sizeof(times)) < 0) {
         return -EFAULT;
     }
-    return change_times_path((int64_t)arguments->at[0], arguments->at[1], arguments->at[2] != 0 ? times : NULL, walk_flags(flags));
+    return change_times_path(
+        (int64_t)arguments->at[0], arguments->at[1], arguments->at[2] != 0 ? times : NULL, walk_flags(flags));
 }
 
-static int64_t change_times_micro(int64_t descriptor, user_address path, user_address from) {
+static int64_t change_times_micro(int64_t descriptor, user_address path, user_address from)
+{
     struct timeval values[2];
     struct timespec times[2];
     if (from == 0) {
@@ -432,20 +477,24 @@ static int64_t change_times_micro(int64_t descriptor, user_address path, user_ad
         if (values[at].microseconds < 0 || values[at].microseconds >= 1000000) {
             return -EINVAL;
         }
-        times[at] = (struct timespec){.seconds = values[at].seconds, .nanoseconds = values[at].microseconds * 1000};
+        times[at] =
+            (struct timespec){.seconds = values[at].seconds, .nanoseconds = values[at].microseconds * 1000};
     }
     return change_times_path(descriptor, path, times, WALK_FOLLOW);
 }
 
-int64_t sys_utimes(const struct arguments *arguments) {
+int64_t sys_utimes(const struct arguments *arguments)
+{
     return change_times_micro(AT_FDCWD, arguments->at[0], arguments->at[1]);
 }
 
-int64_t sys_futimesat(const struct arguments *arguments) {
+int64_t sys_futimesat(const struct arguments *arguments)
+{
     return change_times_micro((int64_t)arguments->at[0], arguments->at[1], arguments->at[2]);
 }
 
-int64_t sys_utime(const struct arguments *arguments) {
+int64_t sys_utime(const struct arguments *arguments)
+{
     int64_t seconds[2];
     if (arguments->at[1] == 0) {
         return change_times_path(AT_FDCWD, arguments->at[0], NULL, WALK_FOLLOW);
@@ -457,6 +506,7 @@ int64_t sys_utime(const struct arguments *arguments) {
     return change_times_path(AT_FDCWD, arguments->at[0], times, WALK_FOLLOW);
 }
 
-int64_t sys_umask(const struct arguments *arguments) {
+int64_t sys_umask(const struct arguments *arguments)
+{
     return __atomic_exchange_n(&file_mode_mask, (uint32_t)arguments->at[0] & 0777, __ATOMIC_RELAXED);
 }

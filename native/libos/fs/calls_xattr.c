@@ -12,7 +12,8 @@ static const struct {
 };
 
 /* The text of a prefix; NULL: the application must not see such xattrs. */
-static const char *prefix_text(uint32_t prefix) {
+static const char *prefix_text(uint32_t prefix)
+{
     for (size_t at = 0; at < ARRAY_LENGTH(prefixes); at++) {
         if (prefixes[at].prefix == prefix) {
             return prefixes[at].text;
@@ -21,15 +22,18 @@ static const char *prefix_text(uint32_t prefix) {
     return NULL;
 }
 
-static bool has_name(const struct erofs_xattr *xattr, const char *name) {
+static bool has_name(const struct erofs_xattr *xattr, const char *name)
+{
     const char *prefix = prefix_text(xattr->prefix);
     size_t length = prefix != NULL ? strlen(prefix) : 0;
-    return prefix != NULL && strncmp(name, prefix, length) == 0 && strlen(name + length) == xattr->name_length &&
+    return prefix != NULL && strncmp(name, prefix, length) == 0 &&
+           strlen(name + length) == xattr->name_length &&
            memcmp(name + length, xattr->name, xattr->name_length) == 0;
 }
 
 /* Copies the value to a buffer of the LibOS: the application's memory must wait until the lock is free. */
-static int64_t get_locked(struct inode *inode, const char *name, void **value, uint64_t size) {
+static int64_t get_locked(struct inode *inode, const char *name, void **value, uint64_t size)
+{
     struct erofs_xattr xattr;
     uint64_t position = 0;
     if (inode->operations->next_xattr == NULL) {
@@ -62,7 +66,8 @@ static int64_t get_locked(struct inode *inode, const char *name, void **value, u
     }
 }
 
-static int64_t list_locked(struct inode *inode, char **names, uint64_t size) {
+static int64_t list_locked(struct inode *inode, char **names, uint64_t size)
+{
     struct erofs_xattr xattr;
     size_t total = 0, room = size < 65536 ? (size_t)size : 65536;
     if (inode->operations->next_xattr == NULL) {
@@ -94,7 +99,9 @@ static int64_t list_locked(struct inode *inode, char **names, uint64_t size) {
 }
 
 /* Either by path or by descriptor: the inode, with a count. */
-static int64_t find_inode(const struct arguments *arguments, bool by_descriptor, uint32_t walk, struct inode **inode) {
+static int64_t find_inode(
+    const struct arguments *arguments, bool by_descriptor, uint32_t walk, struct inode **inode)
+{
     if (by_descriptor) {
         struct file *file = file_at(arguments, 0);
         if (file == NULL) {
@@ -113,7 +120,8 @@ static int64_t find_inode(const struct arguments *arguments, bool by_descriptor,
     return result;
 }
 
-static int64_t get_call(const struct arguments *arguments, bool by_descriptor, uint32_t walk) {
+static int64_t get_call(const struct arguments *arguments, bool by_descriptor, uint32_t walk)
+{
     struct inode *inode = NULL;
     char name[NAME_LENGTH_MAX + 1];
     void *value = NULL;
@@ -137,7 +145,8 @@ static int64_t get_call(const struct arguments *arguments, bool by_descriptor, u
     return result;
 }
 
-static int64_t list_call(const struct arguments *arguments, bool by_descriptor, uint32_t walk) {
+static int64_t list_call(const struct arguments *arguments, bool by_descriptor, uint32_t walk)
+{
     struct inode *inode = NULL;
     char *names = NULL;
     uint64_t size = arguments->at[2] < 65536 ? arguments->at[2] : 65536;
@@ -156,26 +165,32 @@ static int64_t list_call(const struct arguments *arguments, bool by_descriptor, 
     return result;
 }
 
-int64_t sys_getxattr(const struct arguments *arguments) {
+int64_t sys_getxattr(const struct arguments *arguments)
+{
     return get_call(arguments, false, WALK_FOLLOW);
 }
 
-int64_t sys_lgetxattr(const struct arguments *arguments) {
+int64_t sys_lgetxattr(const struct arguments *arguments)
+{
     return get_call(arguments, false, 0);
 }
 
-int64_t sys_fgetxattr(const struct arguments *arguments) {
+int64_t sys_fgetxattr(const struct arguments *arguments)
+{
     return get_call(arguments, true, 0);
 }
 
-int64_t sys_listxattr(const struct arguments *arguments) {
+int64_t sys_listxattr(const struct arguments *arguments)
+{
     return list_call(arguments, false, WALK_FOLLOW);
 }
 
-int64_t sys_llistxattr(const struct arguments *arguments) {
+int64_t sys_llistxattr(const struct arguments *arguments)
+{
     return list_call(arguments, false, 0);
 }
 
-int64_t sys_flistxattr(const struct arguments *arguments) {
+int64_t sys_flistxattr(const struct arguments *arguments)
+{
     return list_call(arguments, true, 0);
 }

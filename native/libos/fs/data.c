@@ -14,7 +14,7 @@ struct host_data {
     int handle;
     uint32_t readers; /* of the handle, now */
     bool reported;
-    uint64_t next_block; /* where a sequential reader goes on; a hint */
+    uint64_t next_block;             /* where a sequential reader goes on; a hint */
     struct host_data *newer, *older; /* among those with a handle */
     size_t path_length;
     char path[];
@@ -26,7 +26,8 @@ static struct {
     uint32_t count;
 } handles;
 
-struct host_data *data_create(const struct verity_file *verity, const char *path, size_t length) {
+struct host_data *data_create(const struct verity_file *verity, const char *path, size_t length)
+{
     struct host_data *data = allocate(sizeof(struct host_data) + length + 1);
     if (data == NULL) {
         return NULL;
@@ -38,26 +39,30 @@ struct host_data *data_create(const struct verity_file *verity, const char *path
     return data;
 }
 
-static void unlink_handle(struct host_data *data) {
+static void unlink_handle(struct host_data *data)
+{
     *(data->newer != NULL ? &data->newer->older : &handles.newest) = data->older;
     *(data->older != NULL ? &data->older->newer : &handles.oldest) = data->newer;
 }
 
-static void link_handle(struct host_data *data) {
+static void link_handle(struct host_data *data)
+{
     data->newer = NULL;
     data->older = handles.newest;
     *(handles.newest != NULL ? &handles.newest->newer : &handles.oldest) = data;
     handles.newest = data;
 }
 
-static void close_handle(struct host_data *data) {
+static void close_handle(struct host_data *data)
+{
     unlink_handle(data);
     host_data_close(data->handle);
     data->handle = NO_HANDLE;
     handles.count--;
 }
 
-void data_destroy(struct host_data *data) {
+void data_destroy(struct host_data *data)
+{
     mutex_lock(&handles.lock);
     if (data->handle != NO_HANDLE) {
         close_handle(data);
@@ -67,14 +72,16 @@ void data_destroy(struct host_data *data) {
 }
 
 /* One line for each open file, however often it is read. */
-static int64_t refuse(struct host_data *data, int64_t error, const char *why) {
+static int64_t refuse(struct host_data *data, int64_t error, const char *why)
+{
     if (!__atomic_exchange_n(&data->reported, true, __ATOMIC_RELAXED)) {
         log_line(LOG_ERROR, "/%s: %s", data->path, why);
     }
     return error;
 }
 
-static void make_room(void) {
+static void make_room(void)
+{
     struct host_data *oldest = handles.oldest;
     while (oldest != NULL && oldest->readers > 0) {
         oldest = oldest->newer;
@@ -85,7 +92,8 @@ static void make_room(void) {
 }
 
 /* Opens the file on the host if it is not open, and keeps the handle from being closed until let_go(). */
-static int64_t hold(struct host_data *data) {
+static int64_t hold(struct host_data *data)
+{
     mutex_lock(&handles.lock);
     int64_t result = 0;
     if (data->handle == NO_HANDLE) {
@@ -118,13 +126,15 @@ static int64_t hold(struct host_data *data) {
     }
 }
 
-static void let_go(struct host_data *data) {
+static void let_go(struct host_data *data)
+{
     mutex_lock(&handles.lock);
     data->readers--;
     mutex_unlock(&handles.lock);
 }
 
-int64_t data_open(struct host_data *data) {
+int64_t data_open(struct host_data *data)
+{
     int64_t result = hold(data);
     if (result == 0) {
         let_go(data);
@@ -132,9 +142,10 @@ int64_t data_open(struct host_data *data) {
     return result;
 }
 
-/* Fetches and verifies whole blocks. Where they reach the end of the file, `to` must have room for one byte more: it
- * catches a file that has grown. */
-static int64_t load(struct host_data *data, uint64_t block, uint8_t *to, size_t length) {
+/* Fetches and verifies whole blocks. Where they reach the end of the file, `to` must have room for one byte
+ * more: it catches a file that has grown. */
+static int64_t load(struct host_data *data, uint64_t block, uint8_t *to, size_t length)
+{
     bool at_end = block * BLOCK_SIZE + length == data->verity.size;
     int64_t result = hold(data);
     if (result < 0) {
@@ -155,13 +166,15 @@ static int64_t load(struct host_data *data, uint64_t block, uint8_t *to, size_t 
     return verdict == VERITY_GOOD ? 0 : refuse(data, -EIO, verity_text(verdict));
 }
 
-static size_t clip(const struct host_data *data, uint64_t block, size_t blocks) {
+static size_t clip(const struct host_data *data, uint64_t block, size_t blocks)
+{
     uint64_t left = data->verity.size - block * BLOCK_SIZE;
     return left < blocks * BLOCK_SIZE ? (size_t)left : blocks * BLOCK_SIZE;
 }
 
 /* Part of one block, by way of the cache. A sequential reader gets the next blocks into the cache as well. */
-static int64_t read_cached(struct host_data *data, uint64_t block, size_t start, size_t length, void *to) {
+static int64_t read_cached(struct host_data *data, uint64_t block, size_t start, size_t length, void *to)
+{
     struct block_key key = {.object = data->verity.object, .index = block, .kind = BLOCK_DATA};
     if (block_cache_copy(&key, start, length, to)) {
         return 0;
@@ -186,7 +199,8 @@ static int64_t read_cached(struct host_data *data, uint64_t block, size_t start,
     return result;
 }
 
-int64_t data_read(struct host_data *data, uint64_t offset, void *to, size_t length) {
+int64_t data_read(struct host_data *data, uint64_t offset, void *to, size_t length)
+{
     if (offset >= data->verity.size) {
         return 0;
     }

@@ -13,7 +13,8 @@ static struct {
     uint64_t capacity;
 } table;
 
-static struct descriptor *find(int64_t descriptor) {
+static struct descriptor *find(int64_t descriptor)
+{
     if (descriptor < 0 || (uint64_t)descriptor >= table.capacity || table.at[descriptor].file == NULL) {
         return NULL;
     }
@@ -21,7 +22,8 @@ static struct descriptor *find(int64_t descriptor) {
 }
 
 /* Makes room for `index`; called without the lock, since it allocates. */
-static bool make_room(uint64_t index) {
+static bool make_room(uint64_t index)
+{
     uint64_t capacity = INITIAL_CAPACITY;
     while (capacity <= index) {
         capacity *= 2;
@@ -47,7 +49,8 @@ static bool make_room(uint64_t index) {
     return true;
 }
 
-int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec) {
+int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
+{
     for (;;) {
         spin_lock(&table.lock);
         uint64_t index = (uint64_t)lowest;
@@ -72,11 +75,13 @@ int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec) {
     }
 }
 
-int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec) {
+int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec)
+{
     if (descriptor < 0 || (uint64_t)descriptor >= DESCRIPTORS_MAX) {
         return -EBADF;
     }
-    if ((uint64_t)descriptor >= __atomic_load_n(&table.capacity, __ATOMIC_RELAXED) && !make_room((uint64_t)descriptor)) {
+    if ((uint64_t)descriptor >= __atomic_load_n(&table.capacity, __ATOMIC_RELAXED) &&
+        !make_room((uint64_t)descriptor)) {
         return -ENOMEM;
     }
     spin_lock(&table.lock);
@@ -87,7 +92,8 @@ int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec
     return descriptor;
 }
 
-int64_t descriptor_close(int64_t descriptor) {
+int64_t descriptor_close(int64_t descriptor)
+{
     spin_lock(&table.lock);
     struct descriptor *entry = find(descriptor);
     struct file *file = entry != NULL ? entry->file : NULL;
@@ -102,7 +108,8 @@ int64_t descriptor_close(int64_t descriptor) {
     return 0;
 }
 
-struct file *file_of_descriptor(int descriptor) {
+struct file *file_of_descriptor(int descriptor)
+{
     spin_lock(&table.lock);
     struct descriptor *entry = find(descriptor);
     struct file *file = entry != NULL ? entry->file : NULL;
@@ -113,7 +120,8 @@ struct file *file_of_descriptor(int descriptor) {
     return file;
 }
 
-int64_t descriptor_flags(int64_t descriptor) {
+int64_t descriptor_flags(int64_t descriptor)
+{
     spin_lock(&table.lock);
     struct descriptor *entry = find(descriptor);
     int64_t result = entry != NULL ? entry->close_on_exec : -EBADF;
@@ -121,7 +129,8 @@ int64_t descriptor_flags(int64_t descriptor) {
     return result;
 }
 
-int64_t descriptor_set_flags(int64_t descriptor, bool close_on_exec) {
+int64_t descriptor_set_flags(int64_t descriptor, bool close_on_exec)
+{
     spin_lock(&table.lock);
     struct descriptor *entry = find(descriptor);
     if (entry != NULL) {
@@ -131,7 +140,8 @@ int64_t descriptor_set_flags(int64_t descriptor, bool close_on_exec) {
     return entry != NULL ? 0 : -EBADF;
 }
 
-int64_t descriptor_next(int64_t from) {
+int64_t descriptor_next(int64_t from)
+{
     int64_t result = -1;
     spin_lock(&table.lock);
     for (uint64_t index = (uint64_t)from; index < table.capacity && result < 0; index++) {
@@ -143,7 +153,8 @@ int64_t descriptor_next(int64_t from) {
     return result;
 }
 
-void fs_close_on_exec(void) {
+void fs_close_on_exec(void)
+{
     for (int64_t at = descriptor_next(0); at >= 0; at = descriptor_next(at + 1)) {
         if (descriptor_flags(at) == 1) {
             descriptor_close(at);

@@ -3,29 +3,34 @@
 #include "stream.h"
 #include "tree.h"
 
-static int64_t read_nothing(struct file *file, void *to, size_t length, uint64_t *offset) {
+static int64_t read_nothing(struct file *file, void *to, size_t length, uint64_t *offset)
+{
     (void)file, (void)to, (void)length, (void)offset;
     return 0;
 }
 
-static int64_t read_zeros(struct file *file, void *to, size_t length, uint64_t *offset) {
+static int64_t read_zeros(struct file *file, void *to, size_t length, uint64_t *offset)
+{
     (void)file, (void)offset;
     memset(to, 0, length);
     return (int64_t)length;
 }
 
-static int64_t read_random(struct file *file, void *to, size_t length, uint64_t *offset) {
+static int64_t read_random(struct file *file, void *to, size_t length, uint64_t *offset)
+{
     (void)file, (void)offset;
     random_bytes(to, length);
     return (int64_t)length;
 }
 
-static int64_t write_away(struct file *file, const void *from, size_t length, uint64_t *offset) {
+static int64_t write_away(struct file *file, const void *from, size_t length, uint64_t *offset)
+{
     (void)file, (void)from, (void)offset;
     return (int64_t)length;
 }
 
-static int64_t write_full(struct file *file, const void *from, size_t length, uint64_t *offset) {
+static int64_t write_full(struct file *file, const void *from, size_t length, uint64_t *offset)
+{
     (void)file, (void)from, (void)length, (void)offset;
     return -ENOSPC;
 }
@@ -60,11 +65,13 @@ static const struct {
     {"stderr", "/proc/self/fd/2"},
 };
 
-static uint64_t number_of(uint32_t major, uint32_t minor) {
+static uint64_t number_of(uint32_t major, uint32_t minor)
+{
     return (uint64_t)major << 8 | minor;
 }
 
-int64_t device_open(struct inode *inode, struct file *file) {
+int64_t device_open(struct inode *inode, struct file *file)
+{
     for (size_t at = 0; at < ARRAY_LENGTH(devices); at++) {
         if (inode->rdev == number_of(devices[at].major, devices[at].minor)) {
             if (devices[at].operations == NULL) {
@@ -77,7 +84,8 @@ int64_t device_open(struct inode *inode, struct file *file) {
     return -ENXIO;
 }
 
-static int64_t create(struct inode *root, const char *text, const struct creation *creation) {
+static int64_t create(struct inode *root, const char *text, const struct creation *creation)
+{
     struct inode *inode;
     struct name name = {.bytes = text, .length = strlen(text)};
     int64_t result = root->operations->create(root, name, creation, &inode);
@@ -89,7 +97,8 @@ static int64_t create(struct inode *root, const char *text, const struct creatio
     return result;
 }
 
-int64_t device_create_directory(struct inode **created) {
+int64_t device_create_directory(struct inode **created)
+{
     struct inode *root;
     int64_t result = tree_create(&memory_file_system, 0755, &root);
     if (result < 0) {
@@ -98,7 +107,8 @@ int64_t device_create_directory(struct inode **created) {
     root->uid = 0;
     root->gid = 0;
     for (size_t at = 0; at < ARRAY_LENGTH(devices) && result == 0; at++) {
-        struct creation device = {.mode = S_IFCHR | 0666, .rdev = number_of(devices[at].major, devices[at].minor)};
+        struct creation device = {
+            .mode = S_IFCHR | 0666, .rdev = number_of(devices[at].major, devices[at].minor)};
         result = create(root, devices[at].name, &device);
     }
     for (size_t at = 0; at < ARRAY_LENGTH(links) && result == 0; at++) {

@@ -15,10 +15,10 @@ struct item {
     int descriptor;
     uint32_t events; /* wanted, with control bits; no event bits: disabled by EPOLLONESHOT */
     uint64_t data;
-    bool reported;     /* by the scan whose result counts */
-    bool seen_valid;   /* edge-triggered: `seen` holds */
-    uint32_t changes;  /* of the file's sources, when it was scanned */
-    uint32_t seen;     /* of the file's sources, when it was reported last */
+    bool reported;    /* by the scan whose result counts */
+    bool seen_valid;  /* edge-triggered: `seen` holds */
+    uint32_t changes; /* of the file's sources, when it was scanned */
+    uint32_t seen;    /* of the file's sources, when it was reported last */
 };
 
 struct epoll {
@@ -33,32 +33,39 @@ static struct epoll *all;
 
 static const struct file_operations operations;
 
-static void epoll_unused(struct event_source *source) {
+static void epoll_unused(struct event_source *source)
+{
     release(CONTAINER_OF(source, struct epoll, source), sizeof(struct epoll));
 }
 
-static void append(struct epoll *epoll, struct item *item) {
+static void append(struct epoll *epoll, struct item *item)
+{
     item->next = NULL;
     item->previous = epoll->last;
     *(epoll->last != NULL ? &epoll->last->next : &epoll->first) = item;
     epoll->last = item;
 }
 
-static void take_out(struct epoll *epoll, struct item *item) {
+static void take_out(struct epoll *epoll, struct item *item)
+{
     *(item->previous != NULL ? &item->previous->next : &epoll->first) = item->next;
     *(item->next != NULL ? &item->next->previous : &epoll->last) = item->previous;
 }
 
-static uint32_t poll_items(struct epoll *epoll, struct poller *poller, struct epoll_event *events, size_t room, uint32_t depth);
+static uint32_t poll_items(
+    struct epoll *epoll, struct poller *poller, struct epoll_event *events, size_t room, uint32_t depth);
 
 /* The events of one item that are to be reported now. */
-static uint32_t poll_item(struct item *item, struct poller *poller, uint32_t depth) {
+static uint32_t poll_item(struct item *item, struct poller *poller, uint32_t depth)
+{
     if ((item->events & ~CONTROL_BITS) == 0) {
         return 0;
     }
     uint32_t events;
     if (item->file->operations == &operations) {
-        events = depth < NESTING_MAX && poll_items(item->file->state, poller, NULL, 1, depth + 1) > 0 ? POLLIN | POLLRDNORM : 0;
+        events = depth < NESTING_MAX && poll_items(item->file->state, poller, NULL, 1, depth + 1) > 0
+                     ? POLLIN | POLLRDNORM
+                     : 0;
         item->changes = item->seen + 1;
     } else {
         events = file_poll(item->file, item->events & ~CONTROL_BITS & 0xFFFF, poller);
@@ -70,7 +77,9 @@ static uint32_t poll_item(struct item *item, struct poller *poller, uint32_t dep
 }
 
 /* Number of items with events; with `events`, they are listed and marked. */
-static uint32_t poll_items(struct epoll *epoll, struct poller *poller, struct epoll_event *events, size_t room, uint32_t depth) {
+static uint32_t poll_items(
+    struct epoll *epoll, struct poller *poller, struct epoll_event *events, size_t room, uint32_t depth)
+{
     uint32_t count = 0;
     poller_watch(poller, &epoll->source);
     for (struct item *item = epoll->first; item != NULL; item = item->next) {
@@ -94,7 +103,8 @@ struct request {
     size_t room;
 };
 
-static int64_t scan(void *context, struct poller *poller) {
+static int64_t scan(void *context, struct poller *poller)
+{
     const struct request *request = context;
     mutex_lock(&lock);
     uint32_t count = poll_items(request->epoll, poller, request->events, request->room, 0);
@@ -102,8 +112,10 @@ static int64_t scan(void *context, struct poller *poller) {
     return count;
 }
 
-/* The scan's result counts: edges are used up, one-shot items go to sleep, and who was served goes to the end of the line. */
-static void settle(struct epoll *epoll) {
+/* The scan's result counts: edges are used up, one-shot items go to sleep, and who was served goes to the end
+ * of the line. */
+static void settle(struct epoll *epoll)
+{
     struct item *last = epoll->last;
     for (struct item *item = epoll->first, *next; item != NULL; item = next) {
         next = item == last ? NULL : item->next;
@@ -121,7 +133,8 @@ static void settle(struct epoll *epoll) {
     }
 }
 
-int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t count, uint64_t timeout_ns) {
+int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t count, uint64_t timeout_ns)
+{
     if (file->operations != &operations) {
         return -EINVAL;
     }
@@ -135,19 +148,22 @@ int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t 
     return result;
 }
 
-static uint32_t epoll_poll(struct file *file, struct poller *poller) {
+static uint32_t epoll_poll(struct file *file, struct poller *poller)
+{
     mutex_lock(&lock);
     uint32_t count = poll_items(file->state, poller, NULL, 1, 1);
     mutex_unlock(&lock);
     return count > 0 ? POLLIN | POLLRDNORM : 0;
 }
 
-static void remove_item(struct epoll *epoll, struct item *item) {
+static void remove_item(struct epoll *epoll, struct item *item)
+{
     take_out(epoll, item);
     release(item, sizeof(struct item));
 }
 
-static void epoll_release(struct file *file) {
+static void epoll_release(struct file *file)
+{
     struct epoll *epoll = file->state;
     mutex_lock(&lock);
     while (epoll->first != NULL) {
@@ -161,16 +177,19 @@ static void epoll_release(struct file *file) {
     event_source_put(&epoll->source);
 }
 
-static const struct file_operations operations = {.poll = epoll_poll, .release = epoll_release, .stream = true};
+static const struct file_operations operations = {
+    .poll = epoll_poll, .release = epoll_release, .stream = true};
 
-int64_t epoll_create_file(uint32_t flags, struct file **file) {
+int64_t epoll_create_file(uint32_t flags, struct file **file)
+{
     struct epoll *epoll = allocate(sizeof(struct epoll));
     if (epoll == NULL) {
         return -ENOMEM;
     }
     epoll->source.references = 1;
     epoll->source.unused = epoll_unused;
-    int64_t result = file_create_anonymous(&operations, "anon_inode:[eventpoll]", 0600, O_RDWR | flags, epoll, file);
+    int64_t result =
+        file_create_anonymous(&operations, "anon_inode:[eventpoll]", 0600, O_RDWR | flags, epoll, file);
     if (result < 0) {
         epoll_unused(&epoll->source);
         return result;
@@ -185,7 +204,8 @@ int64_t epoll_create_file(uint32_t flags, struct file **file) {
     return 0;
 }
 
-static struct item *find(struct epoll *epoll, int descriptor, const struct file *file) {
+static struct item *find(struct epoll *epoll, int descriptor, const struct file *file)
+{
     struct item *item = epoll->first;
     while (item != NULL && (item->descriptor != descriptor || item->file != file)) {
         item = item->next;
@@ -194,7 +214,8 @@ static struct item *find(struct epoll *epoll, int descriptor, const struct file 
 }
 
 /* Would watching `inner` let an epoll watch itself, or nest too deep? */
-static bool makes_loop(const struct epoll *outer, const struct epoll *inner, uint32_t depth) {
+static bool makes_loop(const struct epoll *outer, const struct epoll *inner, uint32_t depth)
+{
     if (outer == inner || depth >= NESTING_MAX) {
         return true;
     }
@@ -206,14 +227,16 @@ static bool makes_loop(const struct epoll *outer, const struct epoll *inner, uin
     return false;
 }
 
-static void set_item(struct item *item, const struct epoll_event *event) {
+static void set_item(struct item *item, const struct epoll_event *event)
+{
     item->events = event->events;
     item->data = event->data;
     item->seen_valid = false;
 }
 
-static int64_t change_locked(
-    struct epoll *epoll, enum epoll_operation operation, int descriptor, struct file *file, const struct epoll_event *event) {
+static int64_t change_locked(struct epoll *epoll, enum epoll_operation operation, int descriptor,
+    struct file *file, const struct epoll_event *event)
+{
     struct item *item = find(epoll, descriptor, file);
     switch (operation) {
     case EPOLL_CTL_ADD:
@@ -250,8 +273,9 @@ static int64_t change_locked(
     }
 }
 
-int64_t epoll_change(
-    struct file *epoll_file, enum epoll_operation operation, int descriptor, struct file *file, const struct epoll_event *event) {
+int64_t epoll_change(struct file *epoll_file, enum epoll_operation operation, int descriptor,
+    struct file *file, const struct epoll_event *event)
+{
     if (epoll_file->operations != &operations || epoll_file == file) {
         return -EINVAL;
     }
@@ -268,7 +292,8 @@ int64_t epoll_change(
     return result;
 }
 
-void epoll_forget(struct file *file) {
+void epoll_forget(struct file *file)
+{
     mutex_lock(&lock);
     for (struct epoll *epoll = all; epoll != NULL; epoll = epoll->next) {
         for (struct item *item = epoll->first, *next; item != NULL; item = next) {

@@ -13,7 +13,8 @@ int64_t epoll_create_file(uint32_t flags, struct file **file);
 
 enum epoll_operation { EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3 };
 
-int64_t epoll_change(struct file *epoll, enum epoll_operation operation, int descriptor, struct file *file, const struct epoll_event *event);
+int64_t epoll_change(struct file *epoll, enum epoll_operation operation, int descriptor, struct file *file,
+    const struct epoll_event *event);
 
 /* Fills `events` (LibOS memory): the number of events, 0 when the time is over, -EINTR, -EINVAL. */
 int64_t epoll_wait_events(struct file *epoll, struct epoll_event *events, size_t count, uint64_t timeout_ns);

@@ -14,24 +14,27 @@
 #define CHUNKED_SIZE_MAX (1ULL << 43)
 #define INDEX_BITS 16U
 
-
 static struct verity_file image;
 static bool reported;
 
 /* One line for the whole image: whoever changes one block of it gets no flood of lines. */
-static int64_t refuse(uint64_t block, const char *why) {
+static int64_t refuse(uint64_t block, const char *why)
+{
     if (!__atomic_exchange_n(&reported, true, __ATOMIC_RELAXED)) {
         log_line(LOG_ERROR, "rootfs.erofs: block %llu: %s", (unsigned long long)block, why);
     }
     return -EIO;
 }
 
-static int64_t malformed(uint64_t offset) {
+static int64_t malformed(uint64_t offset)
+{
     return refuse(offset / BLOCK_SIZE, "malformed metadata");
 }
 
 /* The bytes of a block go into enclave memory first; they are hashed there and used from there. */
-static __attribute__((noinline)) int64_t load_block(const struct block_key *key, size_t offset, size_t length, void *to) {
+static __attribute__((noinline)) int64_t load_block(
+    const struct block_key *key, size_t offset, size_t length, void *to)
+{
     uint8_t block[BLOCK_SIZE];
     if (host_image_read(IMAGE_ROOTFS, key->index * BLOCK_SIZE, block, BLOCK_SIZE) != BLOCK_SIZE) {
         return refuse(key->index, "cannot be read");
@@ -45,7 +48,8 @@ static __attribute__((noinline)) int64_t load_block(const struct block_key *key,
     return 0;
 }
 
-static int64_t image_read(uint64_t offset, void *to, size_t length) {
+static int64_t image_read(uint64_t offset, void *to, size_t length)
+{
     if (offset > image.size || length > image.size - offset) {
         return malformed(image.size);
     }
@@ -66,25 +70,29 @@ static int64_t image_read(uint64_t offset, void *to, size_t length) {
     return 0;
 }
 
-static uint16_t u16_at(const uint8_t *bytes) {
+static uint16_t u16_at(const uint8_t *bytes)
+{
     uint16_t value;
     memcpy(&value, bytes, sizeof(value));
     return value;
 }
 
-static uint32_t u32_at(const uint8_t *bytes) {
+static uint32_t u32_at(const uint8_t *bytes)
+{
     uint32_t value;
     memcpy(&value, bytes, sizeof(value));
     return value;
 }
 
-static uint64_t u64_at(const uint8_t *bytes) {
+static uint64_t u64_at(const uint8_t *bytes)
+{
     uint64_t value;
     memcpy(&value, bytes, sizeof(value));
     return value;
 }
 
-int64_t erofs_start(uint64_t size, const uint8_t digest[VERITY_DIGEST_SIZE]) {
+int64_t erofs_start(uint64_t size, const uint8_t digest[VERITY_DIGEST_SIZE])
+{
     if (size == 0 || size % BLOCK_SIZE != 0 || size > CHUNKED_SIZE_MAX) {
         return -EINVAL;
     }
@@ -94,7 +102,8 @@ int64_t erofs_start(uint64_t size, const uint8_t digest[VERITY_DIGEST_SIZE]) {
     return 0;
 }
 
-int64_t erofs_root(uint64_t *nid) {
+int64_t erofs_root(uint64_t *nid)
+{
     uint8_t superblock[128];
     int64_t result = image_read(SUPERBLOCK_OFFSET, superblock, sizeof(superblock));
     if (result < 0) {
@@ -110,12 +119,14 @@ int64_t erofs_root(uint64_t *nid) {
     return 0;
 }
 
-static uint64_t xattr_offset(const struct erofs_inode *inode) {
+static uint64_t xattr_offset(const struct erofs_inode *inode)
+{
     return inode->nid * NID_SIZE + INODE_SIZE;
 }
 
 /* Every byte of the content lies inside the image: then no later arithmetic can overflow. */
-static bool content_fits(const struct erofs_inode *inode) {
+static bool content_fits(const struct erofs_inode *inode)
+{
     if (inode->layout == EROFS_CHUNK_BASED) {
         return inode->size <= CHUNKED_SIZE_MAX && (inode->mode & S_IFMT) == S_IFREG;
     }
@@ -125,10 +136,12 @@ static bool content_fits(const struct erofs_inode *inode) {
     uint64_t tail = inode->layout == EROFS_FLAT_INLINE ? inode->size % BLOCK_SIZE : 0;
     uint64_t blocks = (inode->size - tail + BLOCK_SIZE - 1) / BLOCK_SIZE;
     uint64_t end_of_body = xattr_offset(inode) + inode->xattr_size + tail;
-    return end_of_body <= image.size && (blocks == 0 || inode->union_field + blocks <= image.size / BLOCK_SIZE);
+    return end_of_body <= image.size &&
+           (blocks == 0 || inode->union_field + blocks <= image.size / BLOCK_SIZE);
 }
 
-int64_t erofs_inode(uint64_t nid, struct erofs_inode *inode) {
+int64_t erofs_inode(uint64_t nid, struct erofs_inode *inode)
+{
     uint8_t bytes[INODE_SIZE];
     if (nid > image.size / NID_SIZE) {
         return malformed(image.size);
@@ -153,12 +166,14 @@ int64_t erofs_inode(uint64_t nid, struct erofs_inode *inode) {
         .mtime = (int64_t)u64_at(bytes + 32),
         .links = u32_at(bytes + 44),
     };
-    bool known = (format & 1) == 1 && (inode->layout == EROFS_FLAT_PLAIN || inode->layout == EROFS_FLAT_INLINE ||
-                                       inode->layout == EROFS_CHUNK_BASED);
+    bool known =
+        (format & 1) == 1 && (inode->layout == EROFS_FLAT_PLAIN || inode->layout == EROFS_FLAT_INLINE ||
+                                 inode->layout == EROFS_CHUNK_BASED);
     return known && content_fits(inode) ? 0 : malformed(offset);
 }
 
-int64_t erofs_read(const struct erofs_inode *inode, uint64_t offset, void *to, size_t length) {
+int64_t erofs_read(const struct erofs_inode *inode, uint64_t offset, void *to, size_t length)
+{
     if (inode->layout == EROFS_CHUNK_BASED) {
         return malformed(inode->nid * NID_SIZE);
     }
@@ -168,7 +183,8 @@ int64_t erofs_read(const struct erofs_inode *inode, uint64_t offset, void *to, s
     if (length > inode->size - offset) {
         length = (size_t)(inode->size - offset);
     }
-    uint64_t in_blocks = inode->layout == EROFS_FLAT_INLINE ? inode->size - inode->size % BLOCK_SIZE : inode->size;
+    uint64_t in_blocks =
+        inode->layout == EROFS_FLAT_INLINE ? inode->size - inode->size % BLOCK_SIZE : inode->size;
     size_t done = 0;
     if (offset < in_blocks) {
         done = in_blocks - offset < length ? (size_t)(in_blocks - offset) : length;
@@ -194,11 +210,13 @@ struct directory_block {
     uint32_t entries;
 };
 
-static uint64_t directory_blocks(const struct erofs_inode *directory) {
+static uint64_t directory_blocks(const struct erofs_inode *directory)
+{
     return (directory->size + BLOCK_SIZE - 1) / BLOCK_SIZE;
 }
 
-static int64_t read_exactly(const struct erofs_inode *inode, uint64_t offset, void *to, size_t length) {
+static int64_t read_exactly(const struct erofs_inode *inode, uint64_t offset, void *to, size_t length)
+{
     int64_t result = erofs_read(inode, offset, to, length);
     if (result < 0) {
         return result;
@@ -206,7 +224,8 @@ static int64_t read_exactly(const struct erofs_inode *inode, uint64_t offset, vo
     return (size_t)result == length ? 0 : malformed(inode->nid * NID_SIZE);
 }
 
-static int64_t open_block(const struct erofs_inode *directory, uint64_t number, struct directory_block *block) {
+static int64_t open_block(const struct erofs_inode *directory, uint64_t number, struct directory_block *block)
+{
     uint8_t first[DIRENT_SIZE];
     block->start = number * BLOCK_SIZE;
     uint64_t left = directory->size - block->start;
@@ -221,11 +240,13 @@ static int64_t open_block(const struct erofs_inode *directory, uint64_t number, 
     return sound ? 0 : malformed(directory->nid * NID_SIZE);
 }
 
-static int64_t read_entry(
-    const struct erofs_inode *directory, const struct directory_block *block, uint32_t index, struct erofs_entry *entry) {
+static int64_t read_entry(const struct erofs_inode *directory, const struct directory_block *block,
+    uint32_t index, struct erofs_entry *entry)
+{
     uint8_t bytes[2 * DIRENT_SIZE];
     bool last = index + 1 == block->entries;
-    int64_t result = read_exactly(directory, block->start + index * DIRENT_SIZE, bytes, last ? DIRENT_SIZE : sizeof(bytes));
+    int64_t result = read_exactly(
+        directory, block->start + index * DIRENT_SIZE, bytes, last ? DIRENT_SIZE : sizeof(bytes));
     if (result < 0) {
         return result;
     }
@@ -234,7 +255,8 @@ static int64_t read_entry(
     if (last && start < end && end - start > NAME_LENGTH_MAX) {
         end = start + NAME_LENGTH_MAX;
     }
-    if (start < block->entries * DIRENT_SIZE || start >= end || end > block->length || end - start > NAME_LENGTH_MAX) {
+    if (start < block->entries * DIRENT_SIZE || start >= end || end > block->length ||
+        end - start > NAME_LENGTH_MAX) {
         return malformed(directory->nid * NID_SIZE);
     }
     result = read_exactly(directory, block->start + start, entry->name, end - start);
@@ -250,7 +272,8 @@ static int64_t read_entry(
     return sound ? 0 : malformed(directory->nid * NID_SIZE);
 }
 
-static int compare_names(const char *one, size_t one_length, const char *other, size_t other_length) {
+static int compare_names(const char *one, size_t one_length, const char *other, size_t other_length)
+{
     int order = memcmp(one, other, one_length < other_length ? one_length : other_length);
     if (order != 0) {
         return order;
@@ -258,11 +281,13 @@ static int compare_names(const char *one, size_t one_length, const char *other, 
     return one_length < other_length ? -1 : one_length > other_length;
 }
 
-static int compare_entry(const struct erofs_entry *entry, const char *name, size_t length) {
+static int compare_entry(const struct erofs_entry *entry, const char *name, size_t length)
+{
     return compare_names(entry->name, entry->name_length, name, length);
 }
 
-int64_t erofs_lookup(const struct erofs_inode *directory, const char *name, size_t length, uint64_t *nid) {
+int64_t erofs_lookup(const struct erofs_inode *directory, const char *name, size_t length, uint64_t *nid)
+{
     struct directory_block block;
     struct erofs_entry entry;
     /* The block that can hold the name is the last one whose first name is not greater. */
@@ -309,7 +334,8 @@ int64_t erofs_lookup(const struct erofs_inode *directory, const char *name, size
     return -ENOENT;
 }
 
-int64_t erofs_next(const struct erofs_inode *directory, uint64_t *position, struct erofs_entry *entry) {
+int64_t erofs_next(const struct erofs_inode *directory, uint64_t *position, struct erofs_entry *entry)
+{
     struct directory_block block;
     uint64_t number = *position >> INDEX_BITS;
     uint32_t index = *position & ((1U << INDEX_BITS) - 1);
@@ -327,7 +353,8 @@ int64_t erofs_next(const struct erofs_inode *directory, uint64_t *position, stru
     return 0;
 }
 
-int64_t erofs_next_xattr(const struct erofs_inode *inode, uint64_t *position, struct erofs_xattr *xattr) {
+int64_t erofs_next_xattr(const struct erofs_inode *inode, uint64_t *position, struct erofs_xattr *xattr)
+{
     uint8_t header[XATTR_ENTRY_SIZE];
     uint64_t at = *position == 0 ? XATTR_HEADER_SIZE : *position;
     if (at + XATTR_ENTRY_SIZE > inode->xattr_size) {
@@ -355,25 +382,30 @@ int64_t erofs_next_xattr(const struct erofs_inode *inode, uint64_t *position, st
     return 1;
 }
 
-int64_t erofs_find_xattr(const struct erofs_inode *inode, uint32_t prefix, const char *name, size_t length, struct erofs_xattr *xattr) {
+int64_t erofs_find_xattr(const struct erofs_inode *inode, uint32_t prefix, const char *name, size_t length,
+    struct erofs_xattr *xattr)
+{
     uint64_t position = 0;
     for (;;) {
         int64_t result = erofs_next_xattr(inode, &position, xattr);
         if (result <= 0) {
             return result < 0 ? result : -ENODATA;
         }
-        if (xattr->prefix == prefix && xattr->name_length == length && memcmp(xattr->name, name, length) == 0) {
+        if (xattr->prefix == prefix && xattr->name_length == length &&
+            memcmp(xattr->name, name, length) == 0) {
             return 0;
         }
     }
 }
 
-int64_t erofs_xattr_value(const struct erofs_xattr *xattr, void *to, size_t size) {
+int64_t erofs_xattr_value(const struct erofs_xattr *xattr, void *to, size_t size)
+{
     return image_read(xattr->value_offset, to, size < xattr->value_size ? size : xattr->value_size);
 }
 
 /* A private xattr of a fixed size. -EIO: it must be there, and is not. */
-static int64_t private_xattr(const struct erofs_inode *inode, const char *name, void *to, size_t size) {
+static int64_t private_xattr(const struct erofs_inode *inode, const char *name, void *to, size_t size)
+{
     struct erofs_xattr xattr;
     int64_t result = erofs_find_xattr(inode, EROFS_PREFIX_TRUSTED, name, strlen(name), &xattr);
     if (result == -ENODATA || (result == 0 && xattr.value_size != size)) {
@@ -382,8 +414,10 @@ static int64_t private_xattr(const struct erofs_inode *inode, const char *name, 
     return result < 0 ? result : erofs_xattr_value(&xattr, to, size);
 }
 
-int64_t erofs_host_data(const struct erofs_inode *inode, struct verity_file *file, char *path) {
-    static const uint8_t ovl_metacopy[4] = {0, 36, 0, 1}; /* version, length, flags, SHA-256 (Linux, fs/overlayfs/overlayfs.h) */
+int64_t erofs_host_data(const struct erofs_inode *inode, struct verity_file *file, char *path)
+{
+    /* version, length, flags, SHA-256 (Linux, fs/overlayfs/overlayfs.h) */
+    static const uint8_t ovl_metacopy[4] = {0, 36, 0, 1};
     uint8_t metacopy[36];
     struct erofs_xattr redirect;
     *file = (struct verity_file){.object = inode->nid, .size = inode->size};

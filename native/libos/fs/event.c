@@ -11,11 +11,13 @@ struct counter {
     bool semaphore;
 };
 
-static void counter_unused(struct event_source *source) {
+static void counter_unused(struct event_source *source)
+{
     release(CONTAINER_OF(source, struct counter, source), sizeof(struct counter));
 }
 
-static int64_t counter_read(struct file *file, void *to, size_t length, uint64_t *offset) {
+static int64_t counter_read(struct file *file, void *to, size_t length, uint64_t *offset)
+{
     struct counter *counter = file->state;
     int64_t result = 0;
     (void)offset;
@@ -24,7 +26,9 @@ static int64_t counter_read(struct file *file, void *to, size_t length, uint64_t
     }
     mutex_lock(&counter->lock);
     while (counter->value == 0 && result == 0) {
-        result = (file->flags & O_NONBLOCK) ? -EAGAIN : wait_queue_sleep(&counter->source.queue, &counter->lock, NO_TIMEOUT);
+        result = (file->flags & O_NONBLOCK)
+                     ? -EAGAIN
+                     : wait_queue_sleep(&counter->source.queue, &counter->lock, NO_TIMEOUT);
     }
     if (counter->value > 0) {
         uint64_t taken = counter->semaphore ? 1 : counter->value;
@@ -39,7 +43,8 @@ static int64_t counter_read(struct file *file, void *to, size_t length, uint64_t
     return result;
 }
 
-static int64_t counter_write(struct file *file, const void *from, size_t length, uint64_t *offset) {
+static int64_t counter_write(struct file *file, const void *from, size_t length, uint64_t *offset)
+{
     struct counter *counter = file->state;
     uint64_t added;
     int64_t result = 0;
@@ -53,7 +58,9 @@ static int64_t counter_write(struct file *file, const void *from, size_t length,
     }
     mutex_lock(&counter->lock);
     while (added > COUNTER_MAX - counter->value && result == 0) {
-        result = (file->flags & O_NONBLOCK) ? -EAGAIN : wait_queue_sleep(&counter->source.queue, &counter->lock, NO_TIMEOUT);
+        result = (file->flags & O_NONBLOCK)
+                     ? -EAGAIN
+                     : wait_queue_sleep(&counter->source.queue, &counter->lock, NO_TIMEOUT);
     }
     if (added <= COUNTER_MAX - counter->value) {
         counter->value += added;
@@ -66,7 +73,8 @@ static int64_t counter_write(struct file *file, const void *from, size_t length,
     return result;
 }
 
-static uint32_t counter_poll(struct file *file, struct poller *poller) {
+static uint32_t counter_poll(struct file *file, struct poller *poller)
+{
     struct counter *counter = file->state;
     poller_watch(poller, &counter->source);
     mutex_lock(&counter->lock);
@@ -76,7 +84,8 @@ static uint32_t counter_poll(struct file *file, struct poller *poller) {
     return events;
 }
 
-static void counter_release(struct file *file) {
+static void counter_release(struct file *file)
+{
     struct counter *counter = file->state;
     event_source_put(&counter->source);
 }
@@ -89,7 +98,8 @@ static const struct file_operations counter_operations = {
     .stream = true,
 };
 
-int64_t event_create(uint64_t initial, bool semaphore, uint32_t flags, struct file **file) {
+int64_t event_create(uint64_t initial, bool semaphore, uint32_t flags, struct file **file)
+{
     struct counter *counter = allocate(sizeof(struct counter));
     if (counter == NULL) {
         return -ENOMEM;
@@ -98,7 +108,8 @@ int64_t event_create(uint64_t initial, bool semaphore, uint32_t flags, struct fi
     counter->source.unused = counter_unused;
     counter->value = initial;
     counter->semaphore = semaphore;
-    int64_t result = file_create_anonymous(&counter_operations, "anon_inode:[eventfd]", 0600, O_RDWR | flags, counter, file);
+    int64_t result = file_create_anonymous(
+        &counter_operations, "anon_inode:[eventfd]", 0600, O_RDWR | flags, counter, file);
     if (result < 0) {
         counter_unused(&counter->source);
     }
@@ -113,12 +124,14 @@ struct timer {
     uint64_t interval;
 };
 
-static void timer_unused(struct event_source *source) {
+static void timer_unused(struct event_source *source)
+{
     release(CONTAINER_OF(source, struct timer, source), sizeof(struct timer));
 }
 
 /* Expirations up to now; `take` arms the timer for the first one after now. The lock is held. */
-static uint64_t expirations(struct timer *timer, bool take) {
+static uint64_t expirations(struct timer *timer, bool take)
+{
     uint64_t now = clock_now_ns(timer->clock);
     if (timer->next == 0 || now < timer->next) {
         return 0;
@@ -130,12 +143,14 @@ static uint64_t expirations(struct timer *timer, bool take) {
     return count;
 }
 
-static uint64_t until_next(const struct timer *timer) {
+static uint64_t until_next(const struct timer *timer)
+{
     uint64_t now = clock_now_ns(timer->clock);
     return timer->next == 0 ? NO_TIMEOUT : timer->next > now ? timer->next - now : 0;
 }
 
-static int64_t timer_read(struct file *file, void *to, size_t length, uint64_t *offset) {
+static int64_t timer_read(struct file *file, void *to, size_t length, uint64_t *offset)
+{
     struct timer *timer = file->state;
     int64_t result = 0;
     (void)offset;
@@ -159,7 +174,8 @@ static int64_t timer_read(struct file *file, void *to, size_t length, uint64_t *
     return result;
 }
 
-static uint32_t timer_poll(struct file *file, struct poller *poller) {
+static uint32_t timer_poll(struct file *file, struct poller *poller)
+{
     struct timer *timer = file->state;
     poller_watch(poller, &timer->source);
     mutex_lock(&timer->lock);
@@ -172,7 +188,8 @@ static uint32_t timer_poll(struct file *file, struct poller *poller) {
     return events;
 }
 
-static void timer_release(struct file *file) {
+static void timer_release(struct file *file)
+{
     struct timer *timer = file->state;
     event_source_put(&timer->source);
 }
@@ -184,7 +201,8 @@ static const struct file_operations timer_operations = {
     .stream = true,
 };
 
-int64_t timer_create(uint32_t clock, uint32_t flags, struct file **file) {
+int64_t timer_create(uint32_t clock, uint32_t flags, struct file **file)
+{
     if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME) {
         return -EINVAL;
     }
@@ -195,18 +213,22 @@ int64_t timer_create(uint32_t clock, uint32_t flags, struct file **file) {
     timer->source.references = 1;
     timer->source.unused = timer_unused;
     timer->clock = (enum clock_id)clock;
-    int64_t result = file_create_anonymous(&timer_operations, "anon_inode:[timerfd]", 0600, O_RDWR | flags, timer, file);
+    int64_t result =
+        file_create_anonymous(&timer_operations, "anon_inode:[timerfd]", 0600, O_RDWR | flags, timer, file);
     if (result < 0) {
         timer_unused(&timer->source);
     }
     return result;
 }
 
-static struct timespec to_timespec(uint64_t ns) {
-    return (struct timespec){.seconds = (int64_t)(ns / NS_PER_SECOND), .nanoseconds = (int64_t)(ns % NS_PER_SECOND)};
+static struct timespec to_timespec(uint64_t ns)
+{
+    return (struct timespec){
+        .seconds = (int64_t)(ns / NS_PER_SECOND), .nanoseconds = (int64_t)(ns % NS_PER_SECOND)};
 }
 
-static bool from_timespec(const struct timespec *time, uint64_t *ns) {
+static bool from_timespec(const struct timespec *time, uint64_t *ns)
+{
     if (time->seconds < 0 || time->nanoseconds < 0 || time->nanoseconds >= (int64_t)NS_PER_SECOND) {
         return false;
     }
@@ -215,13 +237,15 @@ static bool from_timespec(const struct timespec *time, uint64_t *ns) {
     return true;
 }
 
-static void describe(const struct timer *timer, struct itimerspec *now) {
+static void describe(const struct timer *timer, struct itimerspec *now)
+{
     uint64_t left = until_next(timer);
     now->interval = to_timespec(timer->interval);
     now->value = to_timespec(left == NO_TIMEOUT ? 0 : left == 0 ? 1 : left);
 }
 
-int64_t timer_get(struct file *file, struct itimerspec *now) {
+int64_t timer_get(struct file *file, struct itimerspec *now)
+{
     if (file->operations != &timer_operations) {
         return -EINVAL;
     }
@@ -232,9 +256,11 @@ int64_t timer_get(struct file *file, struct itimerspec *now) {
     return 0;
 }
 
-int64_t timer_set(struct file *file, bool absolute, const struct itimerspec *new, struct itimerspec *old) {
+int64_t timer_set(struct file *file, bool absolute, const struct itimerspec *new, struct itimerspec *old)
+{
     uint64_t value, interval;
-    if (file->operations != &timer_operations || !from_timespec(&new->value, &value) || !from_timespec(&new->interval, &interval)) {
+    if (file->operations != &timer_operations || !from_timespec(&new->value, &value) ||
+        !from_timespec(&new->interval, &interval)) {
         return -EINVAL;
     }
     struct timer *timer = file->state;

@@ -6,7 +6,8 @@
 static const struct file_operations directory_operations = {0};
 static const struct file_operations path_operations = {0}; /* O_PATH: nothing but the inode */
 
-static struct file *allocate_file(struct inode *inode, uint32_t flags) {
+static struct file *allocate_file(struct inode *inode, uint32_t flags)
+{
     struct file *file = allocate(sizeof(struct file));
     if (file != NULL) {
         file->inode = inode_get(inode);
@@ -16,14 +17,16 @@ static struct file *allocate_file(struct inode *inode, uint32_t flags) {
     return file;
 }
 
-static void free_file(struct file *file) {
+static void free_file(struct file *file)
+{
     inode_put(file->inode);
     inode_put(file->directory);
     release(file->name, file->name_length);
     release(file, sizeof(struct file));
 }
 
-int64_t file_create(struct inode *inode, uint32_t flags, struct file **created) {
+int64_t file_create(struct inode *inode, uint32_t flags, struct file **created)
+{
     struct file *file = allocate_file(inode, flags);
     if (file == NULL) {
         return -ENOMEM;
@@ -42,16 +45,19 @@ int64_t file_create(struct inode *inode, uint32_t flags, struct file **created) 
     return 0;
 }
 
-static void anonymous_unused(struct inode *inode) {
+static void anonymous_unused(struct inode *inode)
+{
     release(inode->name, inode->name_length + 1);
     release(inode, sizeof(struct inode));
 }
 
 static const struct inode_operations anonymous_operations = {.unused = anonymous_unused};
-static const struct file_system anonymous_file_system = {.type = "anon_inodefs", .magic = 0x09041934, .device = 0x0E};
+static const struct file_system anonymous_file_system = {
+    .type = "anon_inodefs", .magic = 0x09041934, .device = 0x0E};
 
-int64_t file_create_anonymous(
-    const struct file_operations *operations, const char *kind, uint32_t mode, uint32_t flags, void *state, struct file **created) {
+int64_t file_create_anonymous(const struct file_operations *operations, const char *kind, uint32_t mode,
+    uint32_t flags, void *state, struct file **created)
+{
     struct inode *inode = allocate(sizeof(struct inode));
     if (inode == NULL) {
         return -ENOMEM;
@@ -84,11 +90,13 @@ int64_t file_create_anonymous(
     return 0;
 }
 
-void file_get(struct file *file) {
+void file_get(struct file *file)
+{
     __atomic_fetch_add(&file->references, 1, __ATOMIC_RELAXED);
 }
 
-void file_put(struct file *file) {
+void file_put(struct file *file)
+{
     if (file == NULL || __atomic_sub_fetch(&file->references, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
     }
@@ -101,7 +109,8 @@ void file_put(struct file *file) {
     free_file(file);
 }
 
-void file_describe(struct file *file, struct file_facts *facts) {
+void file_describe(struct file *file, struct file_facts *facts)
+{
     const struct inode *inode = file->inode;
     *facts = (struct file_facts){
         .device = inode->file_system->device,
@@ -115,7 +124,8 @@ void file_describe(struct file *file, struct file_facts *facts) {
     };
 }
 
-int64_t file_path_locked(struct file *file, char *buffer, size_t size) {
+int64_t file_path_locked(struct file *file, char *buffer, size_t size)
+{
     const struct inode *inode = file->inode;
     struct inode *directory = file->directory;
     struct name name = {.bytes = file->name, .length = file->name_length};
@@ -140,7 +150,8 @@ int64_t file_path_locked(struct file *file, char *buffer, size_t size) {
     return result;
 }
 
-int64_t file_path(struct file *file, char *buffer, size_t size) {
+int64_t file_path(struct file *file, char *buffer, size_t size)
+{
     namespace_lock();
     int64_t result = file_path_locked(file, buffer, size);
     namespace_unlock();
@@ -149,11 +160,13 @@ int64_t file_path(struct file *file, char *buffer, size_t size) {
 
 enum { PROT_WRITE_BIT = 2, PROT_EXEC_BIT = 4, MAP_SHARED_BIT = 1 };
 
-int64_t file_check_mapping(struct file *file, int protection, int flags) {
+int64_t file_check_mapping(struct file *file, int protection, int flags)
+{
     if (file->flags & O_PATH) {
         return -EBADF;
     }
-    if (!is_readable(file) || ((flags & MAP_SHARED_BIT) && (protection & PROT_WRITE_BIT) && !is_writable(file))) {
+    if (!is_readable(file) ||
+        ((flags & MAP_SHARED_BIT) && (protection & PROT_WRITE_BIT) && !is_writable(file))) {
         return -EACCES;
     }
     struct file_facts facts;

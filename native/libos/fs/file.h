@@ -31,11 +31,13 @@
 
 struct poller;
 
-/* A NULL entry means: this kind of file cannot do it. Buffers are LibOS memory. read and write move *offset on. */
+/* A NULL entry means: this kind of file cannot do it. Buffers are LibOS memory. read and write move *offset
+ * on. */
 struct file_operations {
     int64_t (*read)(struct file *file, void *to, size_t length, uint64_t *offset);
     int64_t (*write)(struct file *file, const void *from, size_t length, uint64_t *offset);
-    uint32_t (*poll)(struct file *file, struct poller *poller); /* events that hold now; NULL: always readable and writable */
+    /* events that hold now; NULL: always readable and writable */
+    uint32_t (*poll)(struct file *file, struct poller *poller);
     int64_t (*ioctl)(struct file *file, uint32_t request, user_address argument);
     int64_t (*allocate)(struct file *file, uint32_t mode, uint64_t offset, uint64_t length);
     int64_t (*sync)(struct file *file);
@@ -51,25 +53,29 @@ struct file {
     bool watched;   /* some epoll may know it */
     struct mutex position_lock;
     uint64_t position;
-    void *state;             /* of the kind of file */
-    struct inode *directory; /* where it was opened; NULL: no name, or a directory, which knows its place by itself */
+    void *state; /* of the kind of file */
+    /* where it was opened; NULL: no name, or a directory, which knows its place by itself */
+    struct inode *directory;
     char *name;
     size_t name_length;
 };
 
-static inline bool is_readable(const struct file *file) {
+static inline bool is_readable(const struct file *file)
+{
     return (file->flags & O_PATH) == 0 && (file->flags & O_ACCMODE) != O_WRONLY;
 }
-static inline bool is_writable(const struct file *file) {
+static inline bool is_writable(const struct file *file)
+{
     return (file->flags & O_PATH) == 0 && (file->flags & O_ACCMODE) != O_RDONLY;
 }
 
-/* An open file of `inode`, which calls the inode's open operation unless O_PATH is set. The namespace lock is held. */
+/* An open file of `inode`, which calls the inode's open operation unless O_PATH is set. The namespace lock is
+ * held. */
 int64_t file_create(struct inode *inode, uint32_t flags, struct file **file);
 
 /* A file that has no name: pipes, events, epoll. Takes no lock. */
-int64_t file_create_anonymous(
-    const struct file_operations *operations, const char *kind, uint32_t mode, uint32_t flags, void *state, struct file **file);
+int64_t file_create_anonymous(const struct file_operations *operations, const char *kind, uint32_t mode,
+    uint32_t flags, void *state, struct file **file);
 
 /* file_path() for those who hold the namespace lock. */
 int64_t file_path_locked(struct file *file, char *buffer, size_t size);
@@ -77,7 +83,8 @@ int64_t file_path_locked(struct file *file, char *buffer, size_t size);
 /* Descriptors. */
 #define DESCRIPTORS_MAX 4096U
 
-/* The lowest free descriptor from `lowest` on; takes the caller's count over. -EMFILE, -ENOMEM: the count is still the caller's. */
+/* The lowest free descriptor from `lowest` on; takes the caller's count over. -EMFILE, -ENOMEM: the count is
+ * still the caller's. */
 int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec);
 /* At exactly this number; what was there is closed. */
 int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec);

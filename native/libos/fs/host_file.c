@@ -5,12 +5,15 @@
 #include "synthetic.h"
 #include "tree.h"
 
-static bool is_blank(char byte) {
+static bool is_blank(char byte)
+{
     return byte == ' ' || byte == '\t';
 }
 
-/* hosts(5): an address and names. The address is checked for its characters only: resolvers check the rest. */
-static bool is_hosts_line(const char *line, size_t length) {
+/* hosts(5): an address and names. The address is checked for its characters only: resolvers check the rest.
+ */
+static bool is_hosts_line(const char *line, size_t length)
+{
     size_t address = 0;
     while (address < length && memchr("0123456789abcdefABCDEF:.%", line[address], 25) != NULL) {
         address++;
@@ -19,7 +22,8 @@ static bool is_hosts_line(const char *line, size_t length) {
 }
 
 /* resolv.conf(5): keywords. */
-static bool is_resolver_line(const char *line, size_t length) {
+static bool is_resolver_line(const char *line, size_t length)
+{
     static const char *const keywords[] = {"nameserver", "search", "domain", "options", "sortlist"};
     for (size_t at = 0; at < ARRAY_LENGTH(keywords); at++) {
         size_t size = strlen(keywords[at]);
@@ -30,10 +34,11 @@ static bool is_resolver_line(const char *line, size_t length) {
     return false;
 }
 
-static bool is_host_name(const char *line, size_t length) {
+static bool is_host_name(const char *line, size_t length)
+{
     for (size_t at = 0; at < length; at++) {
-        bool sound = (line[at] >= 'a' && line[at] <= 'z') || (line[at] >= 'A' && line[at] <= 'Z') || (line[at] >= '0' && line[at] <= '9') ||
-                     line[at] == '-' || line[at] == '.';
+        bool sound = (line[at] >= 'a' && line[at] <= 'z') || (line[at] >= 'A' && line[at] <= 'Z') ||
+                     (line[at] >= '0' && line[at] <= '9') || line[at] == '-' || line[at] == '.';
         if (!sound) {
             return false;
         }
@@ -52,7 +57,8 @@ static const struct {
 };
 
 /* Printable text, whose lines are empty, comments, or as the file's manual says. */
-static bool is_well_formed(const char *text, size_t length, bool (*is_line)(const char *, size_t)) {
+static bool is_well_formed(const char *text, size_t length, bool (*is_line)(const char *, size_t))
+{
     for (size_t start = 0; start < length;) {
         size_t end = start;
         while (end < length && text[end] != '\n') {
@@ -75,7 +81,8 @@ static bool is_well_formed(const char *text, size_t length, bool (*is_line)(cons
     return true;
 }
 
-static int64_t mount_text(mount_function *mount, const char *path, const char *text, size_t length) {
+static int64_t mount_text(mount_function *mount, const char *path, const char *text, size_t length)
+{
     struct inode *inode;
     struct file *file;
     uint64_t offset = 0;
@@ -95,7 +102,8 @@ static int64_t mount_text(mount_function *mount, const char *path, const char *t
     return result;
 }
 
-void host_files_mount(mount_function *mount) {
+void host_files_mount(mount_function *mount)
+{
     char *text = allocate(HOST_FILE_MAX);
     for (size_t at = 0; text != NULL && at < ARRAY_LENGTH(files); at++) {
         int64_t length = host_file(files[at].file, text, HOST_FILE_MAX);

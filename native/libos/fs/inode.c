@@ -2,26 +2,31 @@
 
 static struct mutex lock;
 
-void namespace_lock(void) {
+void namespace_lock(void)
+{
     mutex_lock(&lock);
 }
 
-void namespace_unlock(void) {
+void namespace_unlock(void)
+{
     mutex_unlock(&lock);
 }
 
-struct inode *inode_get(struct inode *inode) {
+struct inode *inode_get(struct inode *inode)
+{
     __atomic_fetch_add(&inode->references, 1, __ATOMIC_RELAXED);
     return inode;
 }
 
-void inode_put(struct inode *inode) {
+void inode_put(struct inode *inode)
+{
     if (inode != NULL && __atomic_sub_fetch(&inode->references, 1, __ATOMIC_ACQ_REL) == 0) {
         inode->operations->unused(inode);
     }
 }
 
-int64_t inode_place(struct inode *directory, struct inode *parent, struct name name) {
+int64_t inode_place(struct inode *directory, struct inode *parent, struct name name)
+{
     char *copy = NULL;
     if (parent != NULL) {
         copy = allocate(name.length + 1);
@@ -39,17 +44,21 @@ int64_t inode_place(struct inode *directory, struct inode *parent, struct name n
     return 0;
 }
 
-struct timespec time_now(void) {
+struct timespec time_now(void)
+{
     uint64_t now = clock_now_ns(CLOCK_REALTIME);
-    return (struct timespec){.seconds = (int64_t)(now / NS_PER_SECOND), .nanoseconds = (int64_t)(now % NS_PER_SECOND)};
+    return (struct timespec){
+        .seconds = (int64_t)(now / NS_PER_SECOND), .nanoseconds = (int64_t)(now % NS_PER_SECOND)};
 }
 
-uint64_t new_inode_number(void) {
+uint64_t new_inode_number(void)
+{
     static uint64_t last = 1ULL << 40; /* above every nid of the image */
     return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
 }
 
-static bool in_group(uint32_t gid) {
+static bool in_group(uint32_t gid)
+{
     bool member = gid == process.gid;
     for (uint32_t at = 0; at < process.group_count && !member; at++) {
         member = process.groups[at] == gid;
@@ -58,8 +67,10 @@ static bool in_group(uint32_t gid) {
 }
 
 /* generic_permission() of Linux: uid 0 may do all, but execute a file only if somebody may. */
-int64_t inode_access(const struct inode *inode, uint32_t wanted) {
-    if ((wanted & MAY_WRITE) != 0 && inode->file_system->read_only && (is_regular(inode) || is_directory(inode) || is_link(inode))) {
+int64_t inode_access(const struct inode *inode, uint32_t wanted)
+{
+    if ((wanted & MAY_WRITE) != 0 && inode->file_system->read_only &&
+        (is_regular(inode) || is_directory(inode) || is_link(inode))) {
         return -EROFS;
     }
     if (process.uid == 0) {
@@ -70,6 +81,7 @@ int64_t inode_access(const struct inode *inode, uint32_t wanted) {
     return (wanted & ~(inode->mode >> shift) & 7) == 0 ? 0 : -EACCES;
 }
 
-bool is_owner(const struct inode *inode) {
+bool is_owner(const struct inode *inode)
+{
     return process.uid == 0 || process.uid == inode->uid;
 }

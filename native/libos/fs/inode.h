@@ -1,9 +1,10 @@
 /*
- * Inodes: what a name leads to. Four kinds of file system provide them: the tree (measured image and memory), synthetic files, devices
- * and streams that have no name, and volumes.
+ * Inodes: what a name leads to. Four kinds of file system provide them: the tree (measured image and memory),
+ * synthetic files, devices and streams that have no name, and volumes.
  *
- * One lock, the namespace lock, guards names, the parents of directories, and attributes. Functions below want it held unless they say
- * otherwise. It may be held during OCALLs but never while application memory is touched.
+ * One lock, the namespace lock, guards names, the parents of directories, and attributes. Functions below
+ * want it held unless they say otherwise. It may be held during OCALLs but never while application memory is
+ * touched.
  */
 #ifndef ENCLAVIZE_FS_INODE_H
 #define ENCLAVIZE_FS_INODE_H
@@ -34,9 +35,9 @@ struct name {
 };
 
 struct file_system {
-    const char *type;   /* as in /proc/filesystems */
-    uint32_t magic;     /* statfs f_type */
-    uint32_t device;    /* st_dev */
+    const char *type; /* as in /proc/filesystems */
+    uint32_t magic;   /* statfs f_type */
+    uint32_t device;  /* st_dev */
     bool read_only;
     bool forbids_exec;
 };
@@ -45,7 +46,13 @@ struct file_system {
 typedef bool entry_sink(void *context, struct name name, uint64_t number, uint32_t mode, uint64_t cookie);
 
 /* Which attributes to change. */
-enum attribute { ATTRIBUTE_MODE = 1, ATTRIBUTE_UID = 2, ATTRIBUTE_GID = 4, ATTRIBUTE_ATIME = 8, ATTRIBUTE_MTIME = 16 };
+enum attribute {
+    ATTRIBUTE_MODE = 1,
+    ATTRIBUTE_UID = 2,
+    ATTRIBUTE_GID = 4,
+    ATTRIBUTE_ATIME = 8,
+    ATTRIBUTE_MTIME = 16
+};
 
 struct attributes {
     uint32_t which;
@@ -66,15 +73,20 @@ struct creation {
 /* A NULL entry means: this kind of file cannot do it. Permissions, types and names are checked before. */
 struct inode_operations {
     int64_t (*lookup)(struct inode *directory, struct name name, struct inode **found);
-    int64_t (*list)(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context); /* no `.` and `..`; cookies from 0 */
-    int64_t (*create)(struct inode *directory, struct name name, const struct creation *creation, struct inode **created);
+    /* no `.` and `..`; cookies from 0 */
+    int64_t (*list)(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context);
+    int64_t (*create)(
+        struct inode *directory, struct name name, const struct creation *creation, struct inode **created);
     int64_t (*link)(struct inode *directory, struct name name, struct inode *inode);
-    int64_t (*unlink)(struct inode *directory, struct name name, struct inode *inode); /* directories too: -ENOTEMPTY */
-    int64_t (*rename)(struct inode *from, struct name from_name, struct inode *inode, struct inode *to, struct name to_name);
+    /* directories too: -ENOTEMPTY */
+    int64_t (*unlink)(struct inode *directory, struct name name, struct inode *inode);
+    int64_t (*rename)(struct inode *from, struct name from_name, struct inode *inode, struct inode *to,
+        struct name to_name);
     int64_t (*read_link)(struct inode *link, char *to, size_t size); /* length; not NUL-terminated */
-    int64_t (*jump)(struct inode *link, struct inode **target);      /* magic links of /proc: straight to an inode */
-    int64_t (*open)(struct inode *inode, struct file *file);         /* sets file->operations */
-    int64_t (*refresh)(struct inode *inode);                         /* bring attributes up to date */
+    /* magic links of /proc: straight to an inode */
+    int64_t (*jump)(struct inode *link, struct inode **target);
+    int64_t (*open)(struct inode *inode, struct file *file); /* sets file->operations */
+    int64_t (*refresh)(struct inode *inode);                 /* bring attributes up to date */
     int64_t (*change)(struct inode *inode, const struct attributes *attributes);
     int64_t (*truncate)(struct inode *inode, uint64_t size);
     int64_t (*next_xattr)(struct inode *inode, uint64_t *position, struct erofs_xattr *xattr);
@@ -109,17 +121,21 @@ void inode_put(struct inode *inode);          /* needs no lock; NULL is fine */
 /* Sets where a directory is. -ENOMEM. NULL parent: nowhere. */
 int64_t inode_place(struct inode *directory, struct inode *parent, struct name name);
 
-static inline bool is_directory(const struct inode *inode) {
+static inline bool is_directory(const struct inode *inode)
+{
     return (inode->mode & S_IFMT) == S_IFDIR;
 }
-static inline bool is_regular(const struct inode *inode) {
+static inline bool is_regular(const struct inode *inode)
+{
     return (inode->mode & S_IFMT) == S_IFREG;
 }
-static inline bool is_link(const struct inode *inode) {
+static inline bool is_link(const struct inode *inode)
+{
     return (inode->mode & S_IFMT) == S_IFLNK;
 }
 
-static inline bool name_equals(struct name one, struct name other) {
+static inline bool name_equals(struct name one, struct name other)
+{
     return one.length == other.length && memcmp(one.bytes, other.bytes, one.length) == 0;
 }
 

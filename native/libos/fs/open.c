@@ -2,7 +2,8 @@
 
 uint32_t file_mode_mask = 022;
 
-int64_t start_of(int64_t descriptor, const char *path, struct inode **start) {
+int64_t start_of(int64_t descriptor, const char *path, struct inode **start)
+{
     *start = NULL;
     if (path[0] == '/' || (int32_t)descriptor == AT_FDCWD) {
         return 0;
@@ -16,7 +17,8 @@ int64_t start_of(int64_t descriptor, const char *path, struct inode **start) {
     return 0;
 }
 
-int64_t may_create(const struct place *place) {
+int64_t may_create(const struct place *place)
+{
     const struct inode *parent = place->parent;
     if (parent->operations->create == NULL) {
         return parent->file_system->read_only ? -EROFS : -EACCES;
@@ -27,7 +29,8 @@ int64_t may_create(const struct place *place) {
     return inode_access(parent, MAY_WRITE | MAY_EXECUTE);
 }
 
-static int64_t create_regular(struct place *place, uint32_t mode) {
+static int64_t create_regular(struct place *place, uint32_t mode)
+{
     if (place->wants_directory) {
         return -EISDIR;
     }
@@ -40,7 +43,8 @@ static int64_t create_regular(struct place *place, uint32_t mode) {
 }
 
 /* open(2) asks for these rights on a file that exists. */
-static int64_t check_existing(const struct inode *inode, uint32_t flags) {
+static int64_t check_existing(const struct inode *inode, uint32_t flags)
+{
     static const uint32_t wanted[4] = {MAY_READ, MAY_WRITE, MAY_READ | MAY_WRITE, MAY_READ | MAY_WRITE};
     bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
     if ((flags & O_CREAT) && (flags & O_EXCL)) {
@@ -61,7 +65,8 @@ static int64_t check_existing(const struct inode *inode, uint32_t flags) {
     return inode_access(inode, wanted[flags & O_ACCMODE] | ((flags & O_TRUNC) ? MAY_WRITE : 0));
 }
 
-static int64_t remember_name(struct file *file, const struct place *place) {
+static int64_t remember_name(struct file *file, const struct place *place)
+{
     if (place->parent == NULL || place->is_dot || is_directory(file->inode)) {
         return 0;
     }
@@ -75,7 +80,8 @@ static int64_t remember_name(struct file *file, const struct place *place) {
     return 0;
 }
 
-static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, struct file **file) {
+static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, struct file **file)
+{
     bool created = place->inode == NULL;
     int64_t result = created ? create_regular(place, mode) : check_existing(place->inode, flags);
     if (result < 0) {
@@ -85,7 +91,8 @@ static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, st
     result = file_create(inode, flags, file);
     if (result == 0) {
         result = remember_name(*file, place);
-        if (result == 0 && (flags & O_TRUNC) && (flags & O_PATH) == 0 && is_regular(inode) && inode->operations->truncate != NULL) {
+        if (result == 0 && (flags & O_TRUNC) && (flags & O_PATH) == 0 && is_regular(inode) &&
+            inode->operations->truncate != NULL) {
             result = inode->operations->truncate(inode, 0);
         }
         if (result < 0) {
@@ -95,7 +102,8 @@ static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, st
     return result;
 }
 
-int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t mode, struct file **file) {
+int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t mode, struct file **file)
+{
     struct inode *start;
     struct place place;
     if ((flags & O_TMPFILE) == O_TMPFILE) {

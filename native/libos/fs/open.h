@@ -5,7 +5,8 @@
 #include "file.h"
 #include "path.h"
 
-/* The inode that relative paths start from, with a count; NULL for AT_FDCWD and for absolute paths. -EBADF. Any inode with `empty` (AT_EMPTY_PATH). */
+/* The inode that relative paths start from, with a count; NULL for AT_FDCWD and for absolute paths. -EBADF.
+ * Any inode with `empty` (AT_EMPTY_PATH). */
 int64_t start_of(int64_t descriptor, const char *path, struct inode **start);
 
 /* openat(2), without a descriptor. */

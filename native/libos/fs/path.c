@@ -16,20 +16,24 @@ static struct {
 } mounts[MOUNTS_MAX];
 static size_t mount_count;
 
-static struct inode *find_mount(const struct inode *directory, struct name name) {
+static struct inode *find_mount(const struct inode *directory, struct name name)
+{
     for (size_t at = mount_count; directory->covered && at-- > 0;) {
-        if (mounts[at].directory == directory && name_equals((struct name){mounts[at].name, mounts[at].length}, name)) {
+        if (mounts[at].directory == directory &&
+            name_equals((struct name){mounts[at].name, mounts[at].length}, name)) {
             return mounts[at].root;
         }
     }
     return NULL;
 }
 
-bool is_mount_point(const struct inode *directory, struct name name) {
+bool is_mount_point(const struct inode *directory, struct name name)
+{
     return find_mount(directory, name) != NULL;
 }
 
-int64_t mount_add(struct inode *directory, struct name name, struct inode *root) {
+int64_t mount_add(struct inode *directory, struct name name, struct inode *root)
+{
     if (mount_count == MOUNTS_MAX) {
         return -ENOSPC;
     }
@@ -48,11 +52,13 @@ int64_t mount_add(struct inode *directory, struct name name, struct inode *root)
     return 0;
 }
 
-struct inode *mount_at(size_t index) {
+struct inode *mount_at(size_t index)
+{
     return index < mount_count ? mounts[index].root : NULL;
 }
 
-void place_release(struct place *place) {
+void place_release(struct place *place)
+{
     inode_put(place->parent);
     inode_put(place->inode);
     place->parent = NULL;
@@ -67,26 +73,31 @@ struct walk {
     uint32_t links;
 };
 
-static void step_to(struct walk *walk, struct inode *inode) {
+static void step_to(struct walk *walk, struct inode *inode)
+{
     inode_put(walk->current);
     walk->current = inode;
 }
 
-static int64_t find(struct inode *directory, struct name name, struct inode **found) {
+static int64_t find(struct inode *directory, struct name name, struct inode **found)
+{
     struct inode *mounted = find_mount(directory, name);
     if (mounted != NULL) {
         *found = inode_get(mounted);
         return 0;
     }
-    return directory->operations->lookup != NULL ? directory->operations->lookup(directory, name, found) : -ENOENT;
+    return directory->operations->lookup != NULL ? directory->operations->lookup(directory, name, found)
+                                                 : -ENOENT;
 }
 
-static struct inode *parent_of(struct inode *directory) {
+static struct inode *parent_of(struct inode *directory)
+{
     return directory->parent != NULL ? directory->parent : directory;
 }
 
 /* Puts the link's target before what is still to go. */
-static int64_t expand(struct walk *walk, struct inode *link, const char *after, bool slash) {
+static int64_t expand(struct walk *walk, struct inode *link, const char *after, bool slash)
+{
     if (++walk->links > LINKS_MAX) {
         return -ELOOP;
     }
@@ -117,14 +128,16 @@ static int64_t expand(struct walk *walk, struct inode *link, const char *after, 
     return 0;
 }
 
-static void finish(struct walk *walk, struct inode *inode, struct place *place) {
+static void finish(struct walk *walk, struct inode *inode, struct place *place)
+{
     place->parent = walk->current;
     walk->current = NULL;
     place->inode = inode;
 }
 
 /* One component. 1: arrived. */
-static int64_t step(struct walk *walk, uint32_t flags, struct place *place) {
+static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
+{
     struct name name = {.bytes = walk->rest};
     while (walk->rest[name.length] != '\0' && walk->rest[name.length] != '/') {
         name.length++;
@@ -152,7 +165,8 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place) {
     } else {
         result = find(walk->current, name, &child);
     }
-    if (result == 0 && is_link(child) && (!last || slash || place->wants_directory || (flags & WALK_FOLLOW))) {
+    if (result == 0 && is_link(child) &&
+        (!last || slash || place->wants_directory || (flags & WALK_FOLLOW))) {
         struct inode *link = child;
         child = NULL;
         if (link->operations->jump == NULL || (result = link->operations->jump(link, &child)) == -ENOENT) {
@@ -196,12 +210,14 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place) {
     return 1;
 }
 
-static int64_t refresh(struct place *place) {
+static int64_t refresh(struct place *place)
+{
     struct inode *inode = place->inode;
     return inode != NULL && inode->operations->refresh != NULL ? inode->operations->refresh(inode) : 0;
 }
 
-int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct place *place) {
+int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct place *place)
+{
     *place = (struct place){0};
     struct inode *from = path[0] == '/' ? root_directory : start != NULL ? start : working_directory;
     if (path[0] == '\0') {
@@ -246,7 +262,8 @@ int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct 
     return result;
 }
 
-static bool prepend(char *buffer, size_t *at, const char *bytes, size_t length) {
+static bool prepend(char *buffer, size_t *at, const char *bytes, size_t length)
+{
     if (length + 1 > *at) {
         return false;
     }
@@ -256,7 +273,8 @@ static bool prepend(char *buffer, size_t *at, const char *bytes, size_t length) 
     return true;
 }
 
-int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start) {
+int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start)
+{
     size_t at = size - 1;
     buffer[at] = '\0';
     if (name.length > 0 && !prepend(buffer, &at, name.bytes, name.length)) {

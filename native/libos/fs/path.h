@@ -7,16 +7,17 @@
 #include "inode.h"
 
 enum walk_flag {
-    WALK_FOLLOW = 1,     /* follow a symbolic link at the end */
-    WALK_MAY_MISS = 2,   /* the last name need not exist: place.inode is NULL then */
-    WALK_EMPTY = 4,      /* an empty path is the start itself (AT_EMPTY_PATH) */
+    WALK_FOLLOW = 1,   /* follow a symbolic link at the end */
+    WALK_MAY_MISS = 2, /* the last name need not exist: place.inode is NULL then */
+    WALK_EMPTY = 4,    /* an empty path is the start itself (AT_EMPTY_PATH) */
 };
 
 /* Where a path leads. Release it with place_release(). */
 struct place {
     struct inode *parent; /* NULL with WALK_EMPTY and for jumps */
     struct inode *inode;
-    bool is_dot;          /* the last component is `.`, `..` or there is none: it cannot be made or removed */
+    /* the last component is `.`, `..` or there is none: it cannot be made or removed */
+    bool is_dot;
     bool wants_directory; /* a slash at the end */
     size_t name_length;
     char name[NAME_LENGTH_MAX + 1];
@@ -26,18 +27,21 @@ struct place {
 int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct place *place);
 void place_release(struct place *place);
 
-static inline struct name place_name(const struct place *place) {
+static inline struct name place_name(const struct place *place)
+{
     return (struct name){.bytes = place->name, .length = place->name_length};
 }
 
-/* The absolute path of a directory, or of `name` in it: written to the end of `buffer`; *start says where. Length, or -ENAMETOOLONG, -ENOENT (removed). */
+/* The absolute path of a directory, or of `name` in it: written to the end of `buffer`; *start says where.
+ * Length, or -ENAMETOOLONG, -ENOENT (removed). */
 int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start);
 
 /* The one root, and where relative paths start. */
 extern struct inode *root_directory;
 extern struct inode *working_directory;
 
-/* Lay a file system over a name. The directory need not have that name; then it is found, but not listed. Takes a count of `root`. */
+/* Lay a file system over a name. The directory need not have that name; then it is found, but not listed.
+ * Takes a count of `root`. */
 int64_t mount_add(struct inode *directory, struct name name, struct inode *root);
 
 /* The mounts in order, for /proc/self/mounts; NULL behind the last one. */

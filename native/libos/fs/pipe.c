@@ -15,13 +15,15 @@ struct pipe {
     bool had_reader, had_writer; /* a FIFO waits for its first other end */
 };
 
-static void pipe_unused(struct event_source *source) {
+static void pipe_unused(struct event_source *source)
+{
     struct pipe *pipe = CONTAINER_OF(source, struct pipe, source);
     pages_release(pipe->bytes, CAPACITY / PAGE_SIZE);
     release(pipe, sizeof(struct pipe));
 }
 
-static struct pipe *create(void) {
+static struct pipe *create(void)
+{
     struct pipe *pipe = allocate(sizeof(struct pipe));
     if (pipe == NULL) {
         return NULL;
@@ -37,11 +39,14 @@ static struct pipe *create(void) {
 }
 
 /* Sleeps until the pipe changes; the lock is held before and after. */
-static int64_t wait_for_change(struct pipe *pipe, const struct file *file) {
-    return (file->flags & O_NONBLOCK) ? -EAGAIN : wait_queue_sleep(&pipe->source.queue, &pipe->lock, NO_TIMEOUT);
+static int64_t wait_for_change(struct pipe *pipe, const struct file *file)
+{
+    return (file->flags & O_NONBLOCK) ? -EAGAIN
+                                      : wait_queue_sleep(&pipe->source.queue, &pipe->lock, NO_TIMEOUT);
 }
 
-static void copy_out(struct pipe *pipe, uint8_t *to, size_t length) {
+static void copy_out(struct pipe *pipe, uint8_t *to, size_t length)
+{
     size_t first = CAPACITY - pipe->start < length ? CAPACITY - pipe->start : length;
     memcpy(to, pipe->bytes + pipe->start, first);
     memcpy(to + first, pipe->bytes, length - first);
@@ -49,7 +54,8 @@ static void copy_out(struct pipe *pipe, uint8_t *to, size_t length) {
     pipe->used -= length;
 }
 
-static void copy_in(struct pipe *pipe, const uint8_t *from, size_t length) {
+static void copy_in(struct pipe *pipe, const uint8_t *from, size_t length)
+{
     size_t end = (pipe->start + pipe->used) % CAPACITY;
     size_t first = CAPACITY - end < length ? CAPACITY - end : length;
     memcpy(pipe->bytes + end, from, first);
@@ -57,7 +63,8 @@ static void copy_in(struct pipe *pipe, const uint8_t *from, size_t length) {
     pipe->used += length;
 }
 
-static int64_t pipe_read(struct file *file, void *to, size_t length, uint64_t *offset) {
+static int64_t pipe_read(struct file *file, void *to, size_t length, uint64_t *offset)
+{
     struct pipe *pipe = file->state;
     int64_t result = 0;
     (void)offset;
@@ -78,7 +85,8 @@ static int64_t pipe_read(struct file *file, void *to, size_t length, uint64_t *o
 }
 
 /* Up to ATOMIC_SIZE bytes go in at once or not at all (pipe(7)). */
-static int64_t pipe_write(struct file *file, const void *from, size_t length, uint64_t *offset) {
+static int64_t pipe_write(struct file *file, const void *from, size_t length, uint64_t *offset)
+{
     struct pipe *pipe = file->state;
     size_t done = 0;
     int64_t result = 0;
@@ -105,7 +113,8 @@ static int64_t pipe_write(struct file *file, const void *from, size_t length, ui
     return done > 0 ? (int64_t)done : result;
 }
 
-static uint32_t pipe_poll(struct file *file, struct poller *poller) {
+static uint32_t pipe_poll(struct file *file, struct poller *poller)
+{
     struct pipe *pipe = file->state;
     uint32_t events = 0;
     poller_watch(poller, &pipe->source);
@@ -122,7 +131,8 @@ static uint32_t pipe_poll(struct file *file, struct poller *poller) {
     return events;
 }
 
-static int64_t pipe_ioctl(struct file *file, uint32_t request, user_address argument) {
+static int64_t pipe_ioctl(struct file *file, uint32_t request, user_address argument)
+{
     struct pipe *pipe = file->state;
     if (request != FIONREAD) {
         return -ENOTTY;
@@ -131,7 +141,8 @@ static int64_t pipe_ioctl(struct file *file, uint32_t request, user_address argu
     return copy_to_user(argument, &used, sizeof(used));
 }
 
-static void pipe_release(struct file *file) {
+static void pipe_release(struct file *file)
+{
     struct pipe *pipe = file->state;
     mutex_lock(&pipe->lock);
     pipe->readers -= is_readable(file) ? 1 : 0;
@@ -151,7 +162,8 @@ static const struct file_operations operations = {
 };
 
 /* The file becomes an end of the pipe, which gets one more count. */
-static void attach(struct pipe *pipe, struct file *file) {
+static void attach(struct pipe *pipe, struct file *file)
+{
     __atomic_fetch_add(&pipe->source.references, 1, __ATOMIC_RELAXED);
     file->operations = &operations;
     file->state = pipe;
@@ -168,7 +180,8 @@ static void attach(struct pipe *pipe, struct file *file) {
     event_source_changed(&pipe->source);
 }
 
-int64_t pipe_create(uint32_t flags, struct file *ends[2]) {
+int64_t pipe_create(uint32_t flags, struct file *ends[2])
+{
     static const struct file_operations unattached = {.stream = true};
     static const uint32_t modes[2] = {O_RDONLY, O_WRONLY};
     struct pipe *pipe = create();
@@ -177,7 +190,8 @@ int64_t pipe_create(uint32_t flags, struct file *ends[2]) {
     }
     int64_t result = 0;
     for (uint32_t at = 0; at < 2 && result == 0; at++) {
-        result = file_create_anonymous(&unattached, "pipe", S_IFIFO | 0600, modes[at] | flags, NULL, &ends[at]);
+        result =
+            file_create_anonymous(&unattached, "pipe", S_IFIFO | 0600, modes[at] | flags, NULL, &ends[at]);
         if (result == 0) {
             attach(pipe, ends[at]);
         } else if (at == 1) {
@@ -188,7 +202,8 @@ int64_t pipe_create(uint32_t flags, struct file *ends[2]) {
     return result;
 }
 
-int64_t pipe_open_fifo(struct pipe **slot, struct file *file) {
+int64_t pipe_open_fifo(struct pipe **slot, struct file *file)
+{
     if (*slot == NULL && (*slot = create()) == NULL) {
         return -ENOMEM;
     }
@@ -200,6 +215,7 @@ int64_t pipe_open_fifo(struct pipe **slot, struct file *file) {
     return 0;
 }
 
-void pipe_forget(struct pipe *pipe) {
+void pipe_forget(struct pipe *pipe)
+{
     event_source_put(&pipe->source);
 }

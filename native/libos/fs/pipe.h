@@ -8,7 +8,8 @@ struct pipe;
 
 int64_t pipe_create(uint32_t flags, struct file *ends[2]);
 
-/* A FIFO's pipe is made when the FIFO is opened first; *slot keeps it. Opening does not wait for the other end: the first read or write does. */
+/* A FIFO's pipe is made when the FIFO is opened first; *slot keeps it. Opening does not wait for the other
+ * end: the first read or write does. */
 int64_t pipe_open_fifo(struct pipe **slot, struct file *file);
 void pipe_forget(struct pipe *pipe);
 

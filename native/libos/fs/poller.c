@@ -28,18 +28,21 @@ struct poller {
     struct host_poll answers[HOST_ENTRIES_MAX]; /* what the host said after the last round */
 };
 
-void event_source_changed(struct event_source *source) {
+void event_source_changed(struct event_source *source)
+{
     __atomic_fetch_add(&source->changes, 1, __ATOMIC_RELEASE);
     wake_all(&source->queue);
 }
 
-void event_source_put(struct event_source *source) {
+void event_source_put(struct event_source *source)
+{
     if (__atomic_sub_fetch(&source->references, 1, __ATOMIC_ACQ_REL) == 0) {
         source->unused(source);
     }
 }
 
-void poller_watch(struct poller *poller, struct event_source *source) {
+void poller_watch(struct poller *poller, struct event_source *source)
+{
     if (poller == NULL) {
         return;
     }
@@ -60,17 +63,21 @@ void poller_watch(struct poller *poller, struct event_source *source) {
     poller->changes += __atomic_load_n(&source->changes, __ATOMIC_ACQUIRE);
 }
 
-void poller_wake_at(struct poller *poller, uint64_t time_ns) {
+void poller_wake_at(struct poller *poller, uint64_t time_ns)
+{
     if (poller != NULL && time_ns < poller->wake_at) {
         poller->wake_at = time_ns;
     }
 }
 
-uint32_t poller_changes(const struct poller *poller) {
+uint32_t poller_changes(const struct poller *poller)
+{
     return poller->changes;
 }
 
-static bool is_listed(const struct host_poll *entries, uint32_t count, int host_fd, uint16_t events, uint32_t *revents) {
+static bool is_listed(
+    const struct host_poll *entries, uint32_t count, int host_fd, uint16_t events, uint32_t *revents)
+{
     for (uint32_t at = 0; at < count; at++) {
         if (entries[at].fd == host_fd && entries[at].events == events) {
             *revents = entries[at].revents;
@@ -80,7 +87,8 @@ static bool is_listed(const struct host_poll *entries, uint32_t count, int host_
     return false;
 }
 
-uint32_t poller_watch_host_events(struct poller *poller, int host_fd, uint32_t wanted) {
+uint32_t poller_watch_host_events(struct poller *poller, int host_fd, uint32_t wanted)
+{
     uint32_t revents = 0;
     uint16_t events = (uint16_t)(wanted & ~(POLLERR | POLLHUP | POLLNVAL));
     if (poller == NULL) {
@@ -96,11 +104,13 @@ uint32_t poller_watch_host_events(struct poller *poller, int host_fd, uint32_t w
     return is_listed(poller->answers, poller->answer_count, host_fd, events, &revents) ? revents : 0;
 }
 
-uint32_t poller_watch_host(struct poller *poller, int host_fd) {
+uint32_t poller_watch_host(struct poller *poller, int host_fd)
+{
     return poller == NULL ? 0 : poller_watch_host_events(poller, host_fd, poller->wanted);
 }
 
-uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller) {
+uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller)
+{
     if (file->operations->poll == NULL) {
         return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
     }
@@ -111,7 +121,8 @@ uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller) {
     return file->operations->poll(file, poller);
 }
 
-static void forget_waiters(struct poller *poller) {
+static void forget_waiters(struct poller *poller)
+{
     while (poller->blocks != NULL) {
         struct watch_block *block = poller->blocks;
         poller->blocks = block->next;
@@ -124,7 +135,8 @@ static void forget_waiters(struct poller *poller) {
 }
 
 /* Have the host look at its fds. Its answers count for the next round only. */
-static int ask_host(struct poller *poller, uint64_t timeout_ns) {
+static int ask_host(struct poller *poller, uint64_t timeout_ns)
+{
     memcpy(poller->answers, poller->hosts, poller->host_count * sizeof(struct host_poll));
     poller->answer_count = poller->host_count;
     int count = host_poll(poller->answers, poller->answer_count, timeout_ns);
@@ -134,7 +146,8 @@ static int ask_host(struct poller *poller, uint64_t timeout_ns) {
     return count;
 }
 
-static uint64_t time_left(uint64_t start, uint64_t timeout_ns) {
+static uint64_t time_left(uint64_t start, uint64_t timeout_ns)
+{
     if (timeout_ns == NO_TIMEOUT || timeout_ns == 0) {
         return timeout_ns;
     }
@@ -142,8 +155,10 @@ static uint64_t time_left(uint64_t start, uint64_t timeout_ns) {
     return passed < timeout_ns ? timeout_ns - passed : 0;
 }
 
-/* A wake takes the waiter out of its queue. Asked because a lock taken during the scan may have used up the task's wake. */
-static bool was_woken(const struct poller *poller) {
+/* A wake takes the waiter out of its queue. Asked because a lock taken during the scan may have used up the
+ * task's wake. */
+static bool was_woken(const struct poller *poller)
+{
     for (const struct watch_block *block = poller->blocks; block != NULL; block = block->next) {
         for (uint32_t at = 0; at < block->used; at++) {
             if (__atomic_load_n(&block->watches[at].waiter.queue, __ATOMIC_ACQUIRE) == NULL) {
@@ -154,7 +169,8 @@ static bool was_woken(const struct poller *poller) {
     return false;
 }
 
-static int64_t sleep_round(struct poller *poller, uint64_t timeout_ns) {
+static int64_t sleep_round(struct poller *poller, uint64_t timeout_ns)
+{
     poller->answer_count = 0;
     if (poller->wake_at != UINT64_MAX) {
         uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
@@ -172,7 +188,9 @@ static int64_t sleep_round(struct poller *poller, uint64_t timeout_ns) {
     return count > 0 ? 0 : result;
 }
 
-static int64_t run(struct poller *poller, int64_t (*scan)(void *, struct poller *), void *context, uint64_t timeout_ns) {
+static int64_t run(
+    struct poller *poller, int64_t (*scan)(void *, struct poller *), void *context, uint64_t timeout_ns)
+{
     uint64_t start = timeout_ns == NO_TIMEOUT || timeout_ns == 0 ? 0 : clock_now_ns(CLOCK_MONOTONIC);
     int64_t interrupted = 0;
     for (;;) {
@@ -199,7 +217,8 @@ static int64_t run(struct poller *poller, int64_t (*scan)(void *, struct poller 
     }
 }
 
-int64_t poll_until(int64_t (*scan)(void *context, struct poller *poller), void *context, uint64_t timeout_ns) {
+int64_t poll_until(int64_t (*scan)(void *context, struct poller *poller), void *context, uint64_t timeout_ns)
+{
     struct poller poller = {0};
     int64_t result = run(&poller, scan, context, timeout_ns);
     forget_waiters(&poller);

@@ -20,8 +20,8 @@
 
 struct file;
 
-/* Something inside the enclave that changes: each change counts one up and wakes who waits. Counted, since those who wait must not lose it
- * when the file is closed meanwhile. */
+/* Something inside the enclave that changes: each change counts one up and wakes who waits. Counted, since
+ * those who wait must not lose it when the file is closed meanwhile. */
 struct event_source {
     struct wait_queue queue;
     uint32_t changes;
@@ -47,8 +47,8 @@ uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller);
 /* How often the sources of the file that was asked last have changed. */
 uint32_t poller_changes(const struct poller *poller);
 
-/* Calls `scan` until it returns non-zero (its result), the time is over (0), or a signal waits (-EINTR). scan() asks file_poll()
- * of every file; it may run several times before its result counts. */
+/* Calls `scan` until it returns non-zero (its result), the time is over (0), or a signal waits (-EINTR).
+ * scan() asks file_poll() of every file; it may run several times before its result counts. */
 int64_t poll_until(int64_t (*scan)(void *context, struct poller *poller), void *context, uint64_t timeout_ns);
 
 #endif

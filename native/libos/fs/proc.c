@@ -7,8 +7,10 @@
 #include "synthetic.h"
 #include "tree.h"
 
-static const struct file_system proc_file_system = {.type = "proc", .magic = 0x9FA0, .device = 0x33, .read_only = true, .forbids_exec = true};
-static const struct file_system sys_file_system = {.type = "sysfs", .magic = 0x62656572, .device = 0x34, .read_only = true, .forbids_exec = true};
+static const struct file_system proc_file_system = {
+    .type = "proc", .magic = 0x9FA0, .device = 0x33, .read_only = true, .forbids_exec = true};
+static const struct file_system sys_file_system = {
+    .type = "sysfs", .magic = 0x62656572, .device = 0x34, .read_only = true, .forbids_exec = true};
 
 /* As in process_calls.c. */
 #define KERNEL_RELEASE "6.1.0-enclavize"
@@ -18,7 +20,8 @@ static const struct file_system sys_file_system = {.type = "sysfs", .magic = 0x6
 #define KIB_PER_PAGE (PAGE_SIZE / 1024)
 
 /* /proc/meminfo and the like speak of the enclave's measured memory, never of the host. */
-static void meminfo(struct text *text) {
+static void meminfo(struct text *text)
+{
     struct memory_counts counts;
     memory_count(&counts);
     uint64_t total = counts.limit * KIB_PER_PAGE;
@@ -27,53 +30,79 @@ static void meminfo(struct text *text) {
         const char *name;
         uint64_t kib;
     } lines[] = {
-        {"MemTotal:", total}, {"MemFree:", free}, {"MemAvailable:", free}, {"Buffers:", 0}, {"Cached:", 0}, {"SwapCached:", 0},
-        {"Active:", total - free}, {"Inactive:", 0}, {"SwapTotal:", 0}, {"SwapFree:", 0}, {"Dirty:", 0}, {"Shmem:", 0}, {"Slab:", 0},
-        {"CommitLimit:", total}, {"Committed_AS:", total - free},
+        {"MemTotal:", total},
+        {"MemFree:", free},
+        {"MemAvailable:", free},
+        {"Buffers:", 0},
+        {"Cached:", 0},
+        {"SwapCached:", 0},
+        {"Active:", total - free},
+        {"Inactive:", 0},
+        {"SwapTotal:", 0},
+        {"SwapFree:", 0},
+        {"Dirty:", 0},
+        {"Shmem:", 0},
+        {"Slab:", 0},
+        {"CommitLimit:", total},
+        {"Committed_AS:", total - free},
     };
     for (size_t at = 0; at < ARRAY_LENGTH(lines); at++) {
         size_t length = strlen(lines[at].name);
-        text_add(text, "%s%.*s %8llu kB\n", lines[at].name, (int)(length < 16 ? 16 - length : 0), "                ",
-            (unsigned long long)lines[at].kib);
+        text_add(text, "%s%.*s %8llu kB\n", lines[at].name, (int)(length < 16 ? 16 - length : 0),
+            "                ", (unsigned long long)lines[at].kib);
     }
 }
 
-static uint32_t processor_count(void) {
-    return configuration.threads == 0 ? 1 : configuration.threads < PROCESSORS_MAX ? configuration.threads : PROCESSORS_MAX;
+static uint32_t processor_count(void)
+{
+    return configuration.threads == 0               ? 1
+           : configuration.threads < PROCESSORS_MAX ? configuration.threads
+                                                    : PROCESSORS_MAX;
 }
 
-static void cpuinfo(struct text *text) {
+static void cpuinfo(struct text *text)
+{
     for (uint32_t at = 0; at < processor_count(); at++) {
-        text_add(text, "processor\t: %u\nvendor_id\t: GenuineIntel\nmodel name\t: SGX enclave\ncpu MHz\t\t: 0.000\n", at);
-        text_add(text, "siblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n", processor_count(), at, processor_count());
+        text_add(text,
+            "processor\t: %u\nvendor_id\t: GenuineIntel\nmodel name\t: SGX enclave\ncpu MHz\t\t: 0.000\n",
+            at);
+        text_add(text, "siblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n", processor_count(), at,
+            processor_count());
         text_add(text, "flags\t\t: fpu tsc cx8 cmov fxsr sse sse2 syscall nx lm\n\n");
     }
 }
 
-static uint64_t ticks(uint64_t ns) {
+static uint64_t ticks(uint64_t ns)
+{
     return ns / 10000000; /* USER_HZ is 100 */
 }
 
-static void stat(struct text *text) {
+static void stat(struct text *text)
+{
     uint64_t used = ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID));
     uint64_t booted = (clock_now_ns(CLOCK_REALTIME) - clock_now_ns(CLOCK_BOOTTIME)) / NS_PER_SECOND;
     text_add(text, "cpu  %llu 0 0 0 0 0 0 0 0 0\n", (unsigned long long)used);
     for (uint32_t at = 0; at < processor_count(); at++) {
         text_add(text, "cpu%u %llu 0 0 0 0 0 0 0 0 0\n", at, (unsigned long long)(at == 0 ? used : 0));
     }
-    text_add(text, "intr 0\nctxt 0\nbtime %llu\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n", (unsigned long long)booted);
+    text_add(text, "intr 0\nctxt 0\nbtime %llu\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n",
+        (unsigned long long)booted);
 }
 
-static void uptime(struct text *text) {
+static void uptime(struct text *text)
+{
     uint64_t hundredths = ticks(clock_now_ns(CLOCK_BOOTTIME));
-    text_add(text, "%llu.%02llu 0.00\n", (unsigned long long)(hundredths / 100), (unsigned long long)(hundredths % 100));
+    text_add(text, "%llu.%02llu 0.00\n", (unsigned long long)(hundredths / 100),
+        (unsigned long long)(hundredths % 100));
 }
 
-static void version(struct text *text) {
+static void version(struct text *text)
+{
     text_add(text, "Linux version %s (enclavize) %s\n", KERNEL_RELEASE, KERNEL_VERSION);
 }
 
-static void mounts(struct text *text) {
+static void mounts(struct text *text)
+{
     text_add(text, "overlay / overlay rw 0 0\n");
     for (size_t at = 0; mount_at(at) != NULL; at++) {
         const struct inode *root = mount_at(at);
@@ -84,7 +113,8 @@ static void mounts(struct text *text) {
             return;
         }
         namespace_lock();
-        bool known = is_directory(root) && path_of((struct inode *)(uintptr_t)root, (struct name){0}, path, PATH_BUFFER_SIZE, &start) > 0;
+        bool known = is_directory(root) && path_of((struct inode *)(uintptr_t)root, (struct name){0}, path,
+                                               PATH_BUFFER_SIZE, &start) > 0;
         namespace_unlock();
         if (known) {
             const struct file_system *file_system = root->file_system;
@@ -95,7 +125,8 @@ static void mounts(struct text *text) {
     }
 }
 
-static void mountinfo(struct text *text) {
+static void mountinfo(struct text *text)
+{
     text_add(text, "1 0 0:48 / / rw - overlay overlay rw\n");
     for (uint32_t at = 0; mount_at(at) != NULL; at++) {
         const struct inode *root = mount_at(at);
@@ -106,19 +137,21 @@ static void mountinfo(struct text *text) {
             return;
         }
         namespace_lock();
-        bool known = is_directory(root) && path_of((struct inode *)(uintptr_t)root, (struct name){0}, path, PATH_BUFFER_SIZE, &start) > 0;
+        bool known = is_directory(root) && path_of((struct inode *)(uintptr_t)root, (struct name){0}, path,
+                                               PATH_BUFFER_SIZE, &start) > 0;
         namespace_unlock();
         if (known) {
             const char *rights = root->file_system->read_only ? "ro" : "rw";
-            text_add(text, "%u 1 0:%u / %s %s - %s %s %s\n", at + 2, root->file_system->device, path + start, rights,
-                root->file_system->type, root->file_system->type, rights);
+            text_add(text, "%u 1 0:%u / %s %s - %s %s %s\n", at + 2, root->file_system->device, path + start,
+                rights, root->file_system->type, root->file_system->type, rights);
         }
         buffer_give(&path_buffers, path);
     }
 }
 
 /* A range of application memory, as far as it can be read. */
-static void add_user_memory(struct text *text, user_address start, user_address end) {
+static void add_user_memory(struct text *text, user_address start, user_address end)
+{
     size_t length = end > start && end - start < (1U << 22) ? (size_t)(end - start) : 0;
     char *to = length > 0 ? text_reserve(text, length) : NULL;
     if (to != NULL && copy_from_user(to, start, length) == 0) {
@@ -126,19 +159,23 @@ static void add_user_memory(struct text *text, user_address start, user_address 
     }
 }
 
-static void cmdline(struct text *text) {
+static void cmdline(struct text *text)
+{
     add_user_memory(text, process.arguments_start, process.arguments_end);
 }
 
-static void environ(struct text *text) {
+static void environ(struct text *text)
+{
     add_user_memory(text, process.environment_start, process.environment_end);
 }
 
-static void comm(struct text *text) {
+static void comm(struct text *text)
+{
     text_add(text, "%s\n", process.name);
 }
 
-static bool add_area(const struct area *area, void *context) {
+static bool add_area(const struct area *area, void *context)
+{
     struct text *text = context;
     struct file_facts facts = {0};
     char *path = buffer_take(&path_buffers);
@@ -152,9 +189,10 @@ static bool add_area(const struct area *area, void *context) {
             path[0] = '\0';
         }
     }
-    text_add(text, "%08llx-%08llx %c%c%c%c %08llx 00:%02llx %llu", (unsigned long long)area->start, (unsigned long long)area->end,
-        (area->protection & PROT_READ) ? 'r' : '-', (area->protection & PROT_WRITE) ? 'w' : '-',
-        (area->protection & PROT_EXEC) ? 'x' : '-', (area->flags & MAP_TYPE) == MAP_SHARED ? 's' : 'p', (unsigned long long)area->offset,
+    text_add(text, "%08llx-%08llx %c%c%c%c %08llx 00:%02llx %llu", (unsigned long long)area->start,
+        (unsigned long long)area->end, (area->protection & PROT_READ) ? 'r' : '-',
+        (area->protection & PROT_WRITE) ? 'w' : '-', (area->protection & PROT_EXEC) ? 'x' : '-',
+        (area->flags & MAP_TYPE) == MAP_SHARED ? 's' : 'p', (unsigned long long)area->offset,
         (unsigned long long)facts.device, (unsigned long long)facts.inode);
     if (path[0] != '\0') {
         text_add(text, "%s", "          ");
@@ -165,76 +203,93 @@ static bool add_area(const struct area *area, void *context) {
     return !text->failed;
 }
 
-static void maps(struct text *text) {
+static void maps(struct text *text)
+{
     memory_each(add_area, text);
 }
 
-static size_t thread_count(void) {
+static size_t thread_count(void)
+{
     int32_t none;
     return task_ids(&none, 0);
 }
 
-static void status(struct text *text) {
+static void status(struct text *text)
+{
     struct memory_counts counts;
     memory_count(&counts);
-    text_add(text, "Name:\t%s\nUmask:\t0022\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n", process.name);
+    text_add(text,
+        "Name:\t%s\nUmask:\t0022\nState:\tR "
+        "(running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n",
+        process.name);
     text_add(text, "Uid:\t%u\t%u\t%u\t%u\n", process.uid, process.uid, process.uid, process.uid);
-    text_add(text, "Gid:\t%u\t%u\t%u\t%u\nFDSize:\t64\nGroups:\t", process.gid, process.gid, process.gid, process.gid);
+    text_add(text, "Gid:\t%u\t%u\t%u\t%u\nFDSize:\t64\nGroups:\t", process.gid, process.gid, process.gid,
+        process.gid);
     for (uint32_t at = 0; at < process.group_count; at++) {
         text_add(text, "%u ", process.groups[at]);
     }
-    text_add(text, "\nVmSize:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n", (unsigned long long)(counts.mapped * KIB_PER_PAGE),
+    text_add(text, "\nVmSize:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n",
+        (unsigned long long)(counts.mapped * KIB_PER_PAGE),
         (unsigned long long)(counts.committed * KIB_PER_PAGE), (unsigned)thread_count());
-    text_add(text, "CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nNoNewPrivs:\t1\nSeccomp:\t0\n", 0, 0, 0, 0);
+    text_add(text,
+        "CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nNoNewPrivs:\t1\nSeccomp:\t0\n", 0, 0,
+        0, 0);
     text_add(text, "Cpus_allowed_list:\t0-%u\n", processor_count() - 1);
 }
 
 /* proc(5): 52 fields; those that mean nothing here are 0. */
-static void process_stat(struct text *text) {
+static void process_stat(struct text *text)
+{
     struct memory_counts counts;
     memory_count(&counts);
-    text_add(text, "1 (%s) R 0 1 1 0 -1 0 0 0 0 0 %llu 0 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615", process.name,
-        (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)), (unsigned)thread_count(),
-        (unsigned long long)ticks(process.start_time_ns), (unsigned long long)(counts.mapped * PAGE_SIZE),
-        (unsigned long long)counts.committed);
-    text_add(text, " 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 %llu %llu %llu %llu 0\n", (unsigned long long)process.arguments_start,
-        (unsigned long long)process.arguments_end, (unsigned long long)process.environment_start,
-        (unsigned long long)process.environment_end);
+    text_add(text, "1 (%s) R 0 1 1 0 -1 0 0 0 0 0 %llu 0 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
+        process.name, (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)),
+        (unsigned)thread_count(), (unsigned long long)ticks(process.start_time_ns),
+        (unsigned long long)(counts.mapped * PAGE_SIZE), (unsigned long long)counts.committed);
+    text_add(text, " 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 %llu %llu %llu %llu 0\n",
+        (unsigned long long)process.arguments_start, (unsigned long long)process.arguments_end,
+        (unsigned long long)process.environment_start, (unsigned long long)process.environment_end);
 }
 
-static void statm(struct text *text) {
+static void statm(struct text *text)
+{
     struct memory_counts counts;
     memory_count(&counts);
-    text_add(text, "%llu %llu 0 0 0 %llu 0\n", (unsigned long long)counts.mapped, (unsigned long long)counts.committed,
-        (unsigned long long)counts.mapped);
+    text_add(text, "%llu %llu 0 0 0 %llu 0\n", (unsigned long long)counts.mapped,
+        (unsigned long long)counts.committed, (unsigned long long)counts.mapped);
 }
 
-static void limits(struct text *text) {
+static void limits(struct text *text)
+{
     text_add(text, "Limit                     Soft Limit           Hard Limit           Units     \n");
     text_add(text, "Max open files            %llu %llu files\n", (unsigned long long)DESCRIPTORS_MAX,
         (unsigned long long)DESCRIPTORS_MAX);
 }
 
-static void add_uuid(struct text *text, const uint8_t bytes[16]) {
+static void add_uuid(struct text *text, const uint8_t bytes[16])
+{
     for (uint32_t at = 0; at < 16; at++) {
         text_add(text, "%s%02x", at == 4 || at == 6 || at == 8 || at == 10 ? "-" : "", bytes[at]);
     }
     text_add(text, "\n");
 }
 
-static void make_uuid(uint8_t bytes[16]) {
+static void make_uuid(uint8_t bytes[16])
+{
     random_bytes(bytes, 16);
     bytes[6] = (bytes[6] & 0x0F) | 0x40; /* RFC 4122: version 4 */
     bytes[8] = (bytes[8] & 0x3F) | 0x80;
 }
 
-static void uuid(struct text *text) {
+static void uuid(struct text *text)
+{
     uint8_t bytes[16];
     make_uuid(bytes);
     add_uuid(text, bytes);
 }
 
-static void boot_id(struct text *text) {
+static void boot_id(struct text *text)
+{
     static uint8_t bytes[16];
     namespace_lock();
     if (bytes[6] == 0) {
@@ -244,7 +299,8 @@ static void boot_id(struct text *text) {
     add_uuid(text, bytes);
 }
 
-static void hostname(struct text *text) {
+static void hostname(struct text *text)
+{
     if (configuration.hostname.size > 0) {
         text_add(text, "%.*s\n", (int)configuration.hostname.size, configuration.hostname.start);
     } else {
@@ -252,15 +308,18 @@ static void hostname(struct text *text) {
     }
 }
 
-static void threads_max(struct text *text) {
+static void threads_max(struct text *text)
+{
     text_add(text, "%u\n", configuration.threads);
 }
 
-static int64_t executable_target(char *to, size_t size) {
+static int64_t executable_target(char *to, size_t size)
+{
     return executable_file != NULL ? file_path_locked(executable_file, to, size) : -ENOENT;
 }
 
-static int64_t executable_jump(struct inode **target) {
+static int64_t executable_jump(struct inode **target)
+{
     if (executable_file == NULL) {
         return -ENOENT;
     }
@@ -268,7 +327,8 @@ static int64_t executable_jump(struct inode **target) {
     return 0;
 }
 
-static int64_t directory_target(struct inode *directory, char *to, size_t size) {
+static int64_t directory_target(struct inode *directory, char *to, size_t size)
+{
     size_t start = 0;
     int64_t length = path_of(directory, (struct name){0}, to, size, &start);
     if (length > 0) {
@@ -277,24 +337,29 @@ static int64_t directory_target(struct inode *directory, char *to, size_t size) 
     return length;
 }
 
-static int64_t working_directory_target(char *to, size_t size) {
+static int64_t working_directory_target(char *to, size_t size)
+{
     return directory_target(working_directory, to, size);
 }
 
-static int64_t working_directory_jump(struct inode **target) {
+static int64_t working_directory_jump(struct inode **target)
+{
     *target = inode_get(working_directory);
     return 0;
 }
 
-static int64_t thread_self(char *to, size_t size) {
+static int64_t thread_self(char *to, size_t size)
+{
     return (int64_t)format_text(to, size, "1/task/%d", task_id(current_task()));
 }
 
 /* A decimal number without leading zeros, or -1. */
-static int64_t number_of(struct name name) {
+static int64_t number_of(struct name name)
+{
     int64_t number = 0;
     for (size_t at = 0; at < name.length; at++) {
-        if (name.bytes[at] < '0' || name.bytes[at] > '9' || name.length > 9 || (at == 0 && name.bytes[0] == '0' && name.length > 1)) {
+        if (name.bytes[at] < '0' || name.bytes[at] > '9' || name.length > 9 ||
+            (at == 0 && name.bytes[0] == '0' && name.length > 1)) {
             return -1;
         }
         number = number * 10 + (name.bytes[at] - '0');
@@ -302,7 +367,8 @@ static int64_t number_of(struct name name) {
     return name.length > 0 ? number : -1;
 }
 
-static struct name name_of_number(char buffer[16], int64_t number) {
+static struct name name_of_number(char buffer[16], int64_t number)
+{
     size_t length = format_text(buffer, 16, "%d", (int)number);
     return (struct name){.bytes = buffer, .length = length};
 }
@@ -313,11 +379,13 @@ struct descriptor_link {
     int descriptor;
 };
 
-static int descriptor_of(struct inode *link) {
+static int descriptor_of(struct inode *link)
+{
     return CONTAINER_OF(link, struct descriptor_link, inode)->descriptor;
 }
 
-static int64_t descriptor_target(struct inode *link, char *to, size_t size) {
+static int64_t descriptor_target(struct inode *link, char *to, size_t size)
+{
     struct file *file = file_of_descriptor(descriptor_of(link));
     if (file == NULL) {
         return -ENOENT;
@@ -327,7 +395,8 @@ static int64_t descriptor_target(struct inode *link, char *to, size_t size) {
     return result;
 }
 
-static int64_t descriptor_jump(struct inode *link, struct inode **target) {
+static int64_t descriptor_jump(struct inode *link, struct inode **target)
+{
     struct file *file = file_of_descriptor(descriptor_of(link));
     if (file == NULL) {
         return -ENOENT;
@@ -337,7 +406,8 @@ static int64_t descriptor_jump(struct inode *link, struct inode **target) {
     return 0;
 }
 
-static void descriptor_link_unused(struct inode *inode) {
+static void descriptor_link_unused(struct inode *inode)
+{
     release(CONTAINER_OF(inode, struct descriptor_link, inode), sizeof(struct descriptor_link));
 }
 
@@ -347,12 +417,14 @@ static const struct inode_operations descriptor_operations = {
     .unused = descriptor_link_unused,
 };
 
-static int64_t descriptor_lookup(struct name name, struct inode **found) {
+static int64_t descriptor_lookup(struct name name, struct inode **found)
+{
     int64_t descriptor = number_of(name);
     if (descriptor < 0 || descriptor_flags(descriptor) < 0) {
         return -ENOENT;
     }
-    int64_t result = synthetic_create_inode(&proc_file_system, &descriptor_operations, S_IFLNK | 0700, sizeof(struct descriptor_link), found);
+    int64_t result = synthetic_create_inode(
+        &proc_file_system, &descriptor_operations, S_IFLNK | 0700, sizeof(struct descriptor_link), found);
     if (result == 0) {
         CONTAINER_OF(*found, struct descriptor_link, inode)->descriptor = (int)descriptor;
         (*found)->size = 64;
@@ -360,11 +432,13 @@ static int64_t descriptor_lookup(struct name name, struct inode **found) {
     return result;
 }
 
-static int64_t descriptor_list(uint64_t cookie, entry_sink *sink, void *context) {
+static int64_t descriptor_list(uint64_t cookie, entry_sink *sink, void *context)
+{
     uint64_t base = cookie & ~0xFFFFFFFFULL;
     char text[16];
     for (int64_t at = descriptor_next((int64_t)(cookie - base)); at >= 0; at = descriptor_next(at + 1)) {
-        if (!sink(context, name_of_number(text, at), base + (uint64_t)at + 1, S_IFLNK, base + (uint64_t)at + 1)) {
+        if (!sink(context, name_of_number(text, at), base + (uint64_t)at + 1, S_IFLNK,
+                base + (uint64_t)at + 1)) {
             break;
         }
     }
@@ -374,7 +448,8 @@ static int64_t descriptor_list(uint64_t cookie, entry_sink *sink, void *context)
 /* /proc/self/task/TID: all threads look alike. */
 static struct inode *task_directory;
 
-static int64_t task_lookup(struct name name, struct inode **found) {
+static int64_t task_lookup(struct name name, struct inode **found)
+{
     int32_t ids[256];
     size_t count = task_ids(ids, ARRAY_LENGTH(ids));
     int64_t wanted = number_of(name);
@@ -387,7 +462,8 @@ static int64_t task_lookup(struct name name, struct inode **found) {
     return -ENOENT;
 }
 
-static int64_t task_list(uint64_t cookie, entry_sink *sink, void *context) {
+static int64_t task_list(uint64_t cookie, entry_sink *sink, void *context)
+{
     int32_t ids[256];
     uint64_t base = cookie & ~0xFFFFFFFFULL;
     size_t count = task_ids(ids, ARRAY_LENGTH(ids));
@@ -464,12 +540,15 @@ static const struct synthetic_row task_rows[] = {
     {"maps", FILE_0444, .content = maps, .has_owner = true},
 };
 
-int64_t proc_create(struct inode **root) {
+int64_t proc_create(struct inode **root)
+{
     int64_t result = synthetic_create(&proc_file_system, task_rows, ARRAY_LENGTH(task_rows), &task_directory);
-    return result < 0 ? result : synthetic_create(&proc_file_system, proc_rows, ARRAY_LENGTH(proc_rows), root);
+    return result < 0 ? result
+                      : synthetic_create(&proc_file_system, proc_rows, ARRAY_LENGTH(proc_rows), root);
 }
 
-static void processor_list(struct text *text) {
+static void processor_list(struct text *text)
+{
     if (processor_count() > 1) {
         text_add(text, "0-%u\n", processor_count() - 1);
     } else {
@@ -490,6 +569,7 @@ static const struct synthetic_row sys_rows[] = {
     DIRECTORY_AT("kernel"),
 };
 
-int64_t sys_create(struct inode **root) {
+int64_t sys_create(struct inode **root)
+{
     return synthetic_create(&sys_file_system, sys_rows, ARRAY_LENGTH(sys_rows), root);
 }

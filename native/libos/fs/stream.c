@@ -12,36 +12,42 @@ struct stream {
 
 static struct stream streams[STREAM_COUNT];
 
-static int host_fd_of(const struct file *file) {
+static int host_fd_of(const struct file *file)
+{
     return ((const struct stream *)file->state)->host_fd;
 }
 
 /* After an OCALL that was interrupted: is there a signal for this thread, or was it for nothing? */
-static bool interrupted(void) {
+static bool interrupted(void)
+{
     return task_sleep_end() == -EINTR;
 }
 
-static int64_t scan(void *context, struct poller *poller) {
+static int64_t scan(void *context, struct poller *poller)
+{
     const struct host_poll *wanted = context;
     return poller_watch_host_events(poller, wanted->fd, wanted->events);
 }
 
 /* Waits until the host fd is ready; with O_NONBLOCK only looks. */
-static int64_t wait_ready(const struct file *file, uint16_t events) {
+static int64_t wait_ready(const struct file *file, uint16_t events)
+{
     struct host_poll wanted = {.fd = host_fd_of(file), .events = events};
     bool block = (file->flags & O_NONBLOCK) == 0;
     int64_t result = poll_until(scan, &wanted, block ? NO_TIMEOUT : 0);
     return result == 0 ? -EAGAIN : result < 0 ? result : 0;
 }
 
-static int64_t stream_read(struct file *file, void *to, size_t length, uint64_t *offset) {
+static int64_t stream_read(struct file *file, void *to, size_t length, uint64_t *offset)
+{
     (void)offset;
     for (;;) {
         int64_t result = (file->flags & O_NONBLOCK) ? wait_ready(file, POLLIN) : 0;
         if (result == 0) {
             result = host_read(host_fd_of(file), to, length);
         }
-        if (result == -EAGAIN && (file->flags & O_NONBLOCK) == 0) { /* the host's descriptor is non-blocking, ours is not */
+        /* the host's descriptor is non-blocking, ours is not */
+        if (result == -EAGAIN && (file->flags & O_NONBLOCK) == 0) {
             result = wait_ready(file, POLLIN);
             if (result == 0) {
                 continue;
@@ -53,7 +59,8 @@ static int64_t stream_read(struct file *file, void *to, size_t length, uint64_t 
     }
 }
 
-static int64_t stream_write(struct file *file, const void *from, size_t length, uint64_t *offset) {
+static int64_t stream_write(struct file *file, const void *from, size_t length, uint64_t *offset)
+{
     (void)offset;
     for (;;) {
         int64_t result = (file->flags & O_NONBLOCK) ? wait_ready(file, POLLOUT) : 0;
@@ -75,11 +82,13 @@ static int64_t stream_write(struct file *file, const void *from, size_t length, 
     }
 }
 
-static uint32_t stream_poll(struct file *file, struct poller *poller) {
+static uint32_t stream_poll(struct file *file, struct poller *poller)
+{
     return poller_watch_host(poller, host_fd_of(file));
 }
 
-/* Requests that go to the host's terminal, and the size of their argument (Linux, include/uapi/asm-generic/ioctls.h, termios.h). */
+/* Requests that go to the host's terminal, and the size of their argument (Linux,
+ * include/uapi/asm-generic/ioctls.h, termios.h). */
 static const struct {
     uint32_t request;
     uint16_t in, out;
@@ -100,7 +109,8 @@ static const struct {
 #define TIOCGPGRP 0x540FU
 #define TIOCSPGRP 0x5410U
 
-static int64_t stream_ioctl(struct file *file, uint32_t request, user_address argument) {
+static int64_t stream_ioctl(struct file *file, uint32_t request, user_address argument)
+{
     uint8_t data[64] = {0};
     if (request == TIOCGPGRP || request == TIOCSPGRP) { /* process groups of the host mean nothing inside */
         int32_t group = PROCESS_ID;
@@ -133,14 +143,16 @@ static const struct file_operations file_operations = {
     .stream = true,
 };
 
-static int64_t stream_open(struct inode *inode, struct file *file) {
+static int64_t stream_open(struct inode *inode, struct file *file)
+{
     file->operations = &file_operations;
     file->state = CONTAINER_OF(inode, struct stream, inode);
     return 0;
 }
 
 /* Type, permissions, times and the device number are the host's word; owner and numbers are ours. */
-static int64_t stream_refresh(struct inode *inode) {
+static int64_t stream_refresh(struct inode *inode)
+{
     struct host_stat stat;
     const struct stream *stream = CONTAINER_OF(inode, struct stream, inode);
     int result = host_stat(stream->host_fd, &stat);
@@ -157,14 +169,17 @@ static int64_t stream_refresh(struct inode *inode) {
     return 0;
 }
 
-static void stream_unused(struct inode *inode) {
+static void stream_unused(struct inode *inode)
+{
     (void)inode; /* static */
 }
 
-static const struct inode_operations inode_operations = {.open = stream_open, .refresh = stream_refresh, .unused = stream_unused};
+static const struct inode_operations inode_operations = {
+    .open = stream_open, .refresh = stream_refresh, .unused = stream_unused};
 static const struct file_system file_system = {.type = "devpts", .magic = 0x1CD1, .device = 0x32};
 
-static bool is_terminal(const struct stream *stream) {
+static bool is_terminal(const struct stream *stream)
+{
     uint8_t termios[64];
     return stream->inode.references > 0 && (stream->inode.mode & S_IFMT) == S_IFCHR &&
            host_ioctl(stream->host_fd, 0x5401, termios, 0, 36) >= 0;
@@ -172,7 +187,8 @@ static bool is_terminal(const struct stream *stream) {
 
 static const char *const names[STREAM_COUNT] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
 
-int64_t stream_open_standard(void) {
+int64_t stream_open_standard(void)
+{
     for (int fd = 0; fd < STREAM_COUNT; fd++) {
         struct inode *inode = &streams[fd].inode;
         streams[fd].host_fd = fd;
@@ -203,7 +219,8 @@ int64_t stream_open_standard(void) {
     return 0;
 }
 
-int64_t stream_open_terminal(struct file *file) {
+int64_t stream_open_terminal(struct file *file)
+{
     for (int fd = 0; fd < STREAM_COUNT; fd++) {
         if (is_terminal(&streams[fd])) {
             return stream_open(&streams[fd].inode, file);

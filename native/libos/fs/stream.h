@@ -1,4 +1,5 @@
-/* Standard input, output and error: descriptors of the host. What comes from there is the user's; nothing about it is verified. */
+/* Standard input, output and error: descriptors of the host. What comes from there is the user's; nothing
+ * about it is verified. */
 #ifndef ENCLAVIZE_FS_STREAM_H
 #define ENCLAVIZE_FS_STREAM_H
 

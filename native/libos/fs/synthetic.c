@@ -12,11 +12,13 @@ struct entry {
 
 static const struct inode_operations operations;
 
-static struct entry *entry_of(struct inode *inode) {
+static struct entry *entry_of(struct inode *inode)
+{
     return CONTAINER_OF(inode, struct entry, inode);
 }
 
-char *text_reserve(struct text *text, size_t length) {
+char *text_reserve(struct text *text, size_t length)
+{
     if (length > text->size - text->used) {
         size_t size = text->size == 0 ? PAGE_SIZE : text->size;
         while (size - text->used < length) {
@@ -33,7 +35,8 @@ char *text_reserve(struct text *text, size_t length) {
     return text->bytes + text->used;
 }
 
-void text_add_bytes(struct text *text, const void *bytes, size_t length) {
+void text_add_bytes(struct text *text, const void *bytes, size_t length)
+{
     char *to = text_reserve(text, length);
     if (to != NULL) {
         memcpy(to, bytes, length);
@@ -41,7 +44,8 @@ void text_add_bytes(struct text *text, const void *bytes, size_t length) {
     }
 }
 
-void text_add(struct text *text, const char *format, ...) {
+void text_add(struct text *text, const char *format, ...)
+{
     char line[512];
     va_list arguments;
     va_start(arguments, format);
@@ -57,7 +61,8 @@ struct snapshot {
     struct text text;
 };
 
-static int64_t snapshot_read(struct file *file, void *to, size_t length, uint64_t *offset) {
+static int64_t snapshot_read(struct file *file, void *to, size_t length, uint64_t *offset)
+{
     struct snapshot *snapshot = file->state;
     const struct synthetic_row *row = entry_of(file->inode)->row;
     int64_t result = 0;
@@ -84,13 +89,15 @@ static int64_t snapshot_read(struct file *file, void *to, size_t length, uint64_
 }
 
 /* Where a row allows writing, what is written has no effect (oom_score_adj, comm). */
-static int64_t snapshot_write(struct file *file, const void *from, size_t length, uint64_t *offset) {
+static int64_t snapshot_write(struct file *file, const void *from, size_t length, uint64_t *offset)
+{
     (void)file, (void)from;
     *offset += length;
     return (int64_t)length;
 }
 
-static void snapshot_release(struct file *file) {
+static void snapshot_release(struct file *file)
+{
     struct snapshot *snapshot = file->state;
     release(snapshot->text.bytes, snapshot->text.size);
     release(snapshot, sizeof(struct snapshot));
@@ -102,7 +109,8 @@ static const struct file_operations snapshot_operations = {
     .release = snapshot_release,
 };
 
-static int64_t synthetic_open(struct inode *inode, struct file *file) {
+static int64_t synthetic_open(struct inode *inode, struct file *file)
+{
     if (is_directory(inode)) {
         return 0;
     }
@@ -114,7 +122,8 @@ static int64_t synthetic_open(struct inode *inode, struct file *file) {
     return 0;
 }
 
-static int64_t synthetic_lookup(struct inode *directory, struct name name, struct inode **found) {
+static int64_t synthetic_lookup(struct inode *directory, struct name name, struct inode **found)
+{
     const struct entry *parent = entry_of(directory);
     for (struct entry *child = parent->children; child != NULL; child = child->sibling) {
         if (name_equals(child->name, name)) {
@@ -125,9 +134,11 @@ static int64_t synthetic_lookup(struct inode *directory, struct name name, struc
     return parent->row->lookup != NULL ? parent->row->lookup(name, found) : -ENOENT;
 }
 
-static int64_t synthetic_list(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context) {
+static int64_t synthetic_list(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context)
+{
     const struct entry *parent = entry_of(directory);
-    for (struct entry *child = parent->children; child != NULL && cookie < TABLE_COOKIE_END; child = child->sibling) {
+    for (struct entry *child = parent->children; child != NULL && cookie < TABLE_COOKIE_END;
+        child = child->sibling) {
         if (child->cookie > cookie &&
             !sink(context, child->name, child->inode.number, child->inode.mode & S_IFMT, child->cookie)) {
             return 0;
@@ -139,7 +150,8 @@ static int64_t synthetic_list(struct inode *directory, uint64_t cookie, entry_si
     return parent->row->list(cookie < TABLE_COOKIE_END ? TABLE_COOKIE_END : cookie, sink, context);
 }
 
-static int64_t synthetic_read_link(struct inode *link, char *to, size_t size) {
+static int64_t synthetic_read_link(struct inode *link, char *to, size_t size)
+{
     const struct synthetic_row *row = entry_of(link)->row;
     if (row->target != NULL) {
         return row->target(to, size);
@@ -149,17 +161,20 @@ static int64_t synthetic_read_link(struct inode *link, char *to, size_t size) {
     return (int64_t)length;
 }
 
-static int64_t synthetic_jump(struct inode *link, struct inode **target) {
+static int64_t synthetic_jump(struct inode *link, struct inode **target)
+{
     const struct synthetic_row *row = entry_of(link)->row;
     return row->jump != NULL ? row->jump(target) : -ENOENT;
 }
 
-static int64_t synthetic_truncate(struct inode *inode, uint64_t size) {
+static int64_t synthetic_truncate(struct inode *inode, uint64_t size)
+{
     (void)inode, (void)size;
     return 0;
 }
 
-static void synthetic_unused(struct inode *inode) {
+static void synthetic_unused(struct inode *inode)
+{
     (void)inode; /* the tables' inodes stay */
 }
 
@@ -173,7 +188,8 @@ static const struct inode_operations operations = {
     .unused = synthetic_unused,
 };
 
-static void fill_inode(struct inode *inode, const struct file_system *file_system, uint32_t mode) {
+static void fill_inode(struct inode *inode, const struct file_system *file_system, uint32_t mode)
+{
     inode->file_system = file_system;
     inode->references = 1;
     inode->mode = mode;
@@ -182,8 +198,9 @@ static void fill_inode(struct inode *inode, const struct file_system *file_syste
     inode->atime = inode->mtime = inode->ctime = time_now();
 }
 
-int64_t synthetic_create_inode(const struct file_system *file_system, const struct inode_operations *inode_operations,
-    uint32_t mode, size_t size, struct inode **created) {
+int64_t synthetic_create_inode(const struct file_system *file_system,
+    const struct inode_operations *inode_operations, uint32_t mode, size_t size, struct inode **created)
+{
     struct inode *inode = allocate(size);
     if (inode == NULL) {
         return -ENOMEM;
@@ -196,7 +213,8 @@ int64_t synthetic_create_inode(const struct file_system *file_system, const stru
     return 0;
 }
 
-static struct entry *find_parent(struct entry *entries, size_t count, struct name path) {
+static struct entry *find_parent(struct entry *entries, size_t count, struct name path)
+{
     for (size_t at = 0; at < count; at++) {
         struct name candidate = {.bytes = entries[at].row->path, .length = strlen(entries[at].row->path)};
         if (name_equals(candidate, path)) {
@@ -206,8 +224,9 @@ static struct entry *find_parent(struct entry *entries, size_t count, struct nam
     return NULL;
 }
 
-int64_t synthetic_create(
-    const struct file_system *file_system, const struct synthetic_row *rows, size_t count, struct inode **root) {
+int64_t synthetic_create(const struct file_system *file_system, const struct synthetic_row *rows,
+    size_t count, struct inode **root)
+{
     struct entry *entries = allocate(count * sizeof(struct entry));
     if (entries == NULL) {
         return -ENOMEM;
@@ -228,7 +247,8 @@ int64_t synthetic_create(
         while (slash > 0 && rows[at].path[slash - 1] != '/') {
             slash--;
         }
-        struct entry *parent = find_parent(entries, at, (struct name){rows[at].path, slash > 0 ? slash - 1 : 0});
+        struct entry *parent =
+            find_parent(entries, at, (struct name){rows[at].path, slash > 0 ? slash - 1 : 0});
         if (parent == NULL) {
             return -EINVAL;
         }

@@ -1,5 +1,6 @@
 /*
- * Read-only file systems whose files are made from tables: /proc and /sys. A row is a path and what is behind it.
+ * Read-only file systems whose files are made from tables: /proc and /sys. A row is a path and what is behind
+ * it.
  */
 #ifndef ENCLAVIZE_FS_SYNTHETIC_H
 #define ENCLAVIZE_FS_SYNTHETIC_H
@@ -20,22 +21,26 @@ char *text_reserve(struct text *text, size_t length);
 
 struct synthetic_row {
     const char *path;
-    uint32_t mode;                                       /* with type */
-    void (*content)(struct text *text);                  /* regular files: no lock is held */
-    const char *fixed;                                   /* the same for a fixed text; symbolic links: a fixed target */
-    int64_t (*target)(char *to, size_t size);            /* symbolic links: the target; the namespace lock is held */
-    int64_t (*jump)(struct inode **target);              /* magic links */
-    int64_t (*lookup)(struct name name, struct inode **found); /* directories: names that are not in the table */
+    uint32_t mode;                      /* with type */
+    void (*content)(struct text *text); /* regular files: no lock is held */
+    /* the same for a fixed text; symbolic links: a fixed target */
+    const char *fixed;
+    /* symbolic links: the target; the namespace lock is held */
+    int64_t (*target)(char *to, size_t size);
+    int64_t (*jump)(struct inode **target); /* magic links */
+    /* directories: names that are not in the table */
+    int64_t (*lookup)(struct name name, struct inode **found);
     int64_t (*list)(uint64_t cookie, entry_sink *sink, void *context);
-    bool has_owner;                                      /* belongs to the measured user, not to root */
+    bool has_owner; /* belongs to the measured user, not to root */
 };
 
-/* Rows come in an order in which a directory stands before what is in it; the first one, path "", is the root. */
-int64_t synthetic_create(
-    const struct file_system *file_system, const struct synthetic_row *rows, size_t count, struct inode **root);
+/* Rows come in an order in which a directory stands before what is in it; the first one, path "", is the
+ * root. */
+int64_t synthetic_create(const struct file_system *file_system, const struct synthetic_row *rows,
+    size_t count, struct inode **root);
 
 /* One inode outside any table's tree, for lookup(); counted for the caller. */
-int64_t synthetic_create_inode(const struct file_system *file_system, const struct inode_operations *operations, uint32_t mode,
-    size_t size, struct inode **inode);
+int64_t synthetic_create_inode(const struct file_system *file_system,
+    const struct inode_operations *operations, uint32_t mode, size_t size, struct inode **inode);
 
 #endif

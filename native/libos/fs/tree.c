@@ -9,7 +9,8 @@
 const struct file_system root_file_system = {.type = "overlay", .magic = 0x794C7630, .device = 0x30};
 const struct file_system memory_file_system = {.type = "tmpfs", .magic = 0x01021994, .device = 0x31};
 
-/* Cookies of list(): positions in the image first, then the names of the table in the order of their creation. */
+/* Cookies of list(): positions in the image first, then the names of the table in the order of their
+ * creation. */
 #define TABLE_COOKIE (1ULL << 62)
 
 /* Nodes of the image by nid. */
@@ -21,7 +22,8 @@ static struct {
 
 static const struct inode_operations operations;
 
-static struct node *node_create(const struct file_system *file_system) {
+static struct node *node_create(const struct file_system *file_system)
+{
     struct node *node = allocate(sizeof(struct node));
     if (node != NULL) {
         node->inode.operations = &operations;
@@ -31,7 +33,8 @@ static struct node *node_create(const struct file_system *file_system) {
     return node;
 }
 
-static void table_destroy(struct node *directory) {
+static void table_destroy(struct node *directory)
+{
     for (struct child *child = directory->first_child; child != NULL;) {
         struct child *next = child->later;
         if (child->node != NULL) {
@@ -43,7 +46,8 @@ static void table_destroy(struct node *directory) {
     release(directory->buckets, directory->bucket_count * sizeof(struct child *));
 }
 
-static void node_destroy(struct node *node) {
+static void node_destroy(struct node *node)
+{
     table_destroy(node);
     tree_file_destroy(node);
     if (node->pipe != NULL) {
@@ -58,19 +62,23 @@ static void node_destroy(struct node *node) {
     release(node, sizeof(struct node));
 }
 
-/* The image's nodes wait for the next sweep: only there, under the namespace lock, nobody can find them any more. */
-static void node_unused(struct inode *inode) {
+/* The image's nodes wait for the next sweep: only there, under the namespace lock, nobody can find them any
+ * more. */
+static void node_unused(struct inode *inode)
+{
     struct node *node = node_of(inode);
     if (!node->has_lower) {
         node_destroy(node);
     }
 }
 
-static struct node **bucket_of(uint64_t nid) {
+static struct node **bucket_of(uint64_t nid)
+{
     return &known.buckets[(nid * 0x9E3779B97F4A7C15ULL) >> 52];
 }
 
-static void sweep(void) {
+static void sweep(void)
+{
     for (size_t at = 0; at < ARRAY_LENGTH(known.buckets); at++) {
         struct node **link = &known.buckets[at];
         while (*link != NULL) {
@@ -88,8 +96,10 @@ static void sweep(void) {
     known.sweep_at = known.count < 4096 ? 8192 : known.count * 2;
 }
 
-/* A node of the image, with one more count. `parent` and `name` say by which way it was found first; they make its data path. */
-static int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, struct node **found) {
+/* A node of the image, with one more count. `parent` and `name` say by which way it was found first; they
+ * make its data path. */
+static int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, struct node **found)
+{
     for (struct node *node = *bucket_of(nid); node != NULL; node = node->next_known) {
         if (node->lower.nid == nid) {
             inode_get(&node->inode);
@@ -146,7 +156,8 @@ static int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, 
     return 0;
 }
 
-static uint32_t hash_of(struct name name) {
+static uint32_t hash_of(struct name name)
+{
     uint32_t hash = 2166136261U; /* FNV-1a */
     for (size_t at = 0; at < name.length; at++) {
         hash = (hash ^ (uint8_t)name.bytes[at]) * 16777619U;
@@ -154,11 +165,13 @@ static uint32_t hash_of(struct name name) {
     return hash;
 }
 
-static struct name name_of(const struct child *child) {
+static struct name name_of(const struct child *child)
+{
     return (struct name){.bytes = child->name, .length = child->length};
 }
 
-static struct child *table_find(const struct node *directory, struct name name) {
+static struct child *table_find(const struct node *directory, struct name name)
+{
     if (directory->bucket_count == 0) {
         return NULL;
     }
@@ -169,13 +182,15 @@ static struct child *table_find(const struct node *directory, struct name name) 
     return child;
 }
 
-static void table_link(struct node *directory, struct child *child) {
+static void table_link(struct node *directory, struct child *child)
+{
     struct child **bucket = &directory->buckets[hash_of(name_of(child)) & (directory->bucket_count - 1)];
     child->next_in_bucket = *bucket;
     *bucket = child;
 }
 
-static bool table_grow(struct node *directory) {
+static bool table_grow(struct node *directory)
+{
     size_t count = directory->bucket_count == 0 ? 8 : directory->bucket_count * 2;
     struct child **buckets = allocate(count * sizeof(struct child *));
     if (buckets == NULL) {
@@ -191,7 +206,8 @@ static bool table_grow(struct node *directory) {
 }
 
 /* The table's entry of a name, made if there is none: the only step of a change that can fail. */
-static struct child *table_reserve(struct node *directory, struct name name) {
+static struct child *table_reserve(struct node *directory, struct name name)
+{
     struct child *child = table_find(directory, name);
     if (child != NULL) {
         return child;
@@ -214,7 +230,8 @@ static struct child *table_reserve(struct node *directory, struct name name) {
     return child;
 }
 
-static void table_remove(struct node *directory, struct child *child) {
+static void table_remove(struct node *directory, struct child *child)
+{
     struct child **link = &directory->buckets[hash_of(name_of(child)) & (directory->bucket_count - 1)];
     while (*link != child) {
         link = &(*link)->next_in_bucket;
@@ -226,11 +243,13 @@ static void table_remove(struct node *directory, struct child *child) {
     release(child, sizeof(struct child) + child->length);
 }
 
-static int64_t lower_nid(const struct node *directory, struct name name, uint64_t *nid) {
+static int64_t lower_nid(const struct node *directory, struct name name, uint64_t *nid)
+{
     return directory->has_lower ? erofs_lookup(&directory->lower, name.bytes, name.length, nid) : -ENOENT;
 }
 
-static int64_t tree_lookup(struct inode *directory, struct name name, struct inode **found) {
+static int64_t tree_lookup(struct inode *directory, struct name name, struct inode **found)
+{
     struct node *parent = node_of(directory);
     struct child *child = table_find(parent, name);
     if (child != NULL) {
@@ -253,17 +272,20 @@ static int64_t tree_lookup(struct inode *directory, struct name name, struct ino
 }
 
 /* EROFS file types to modes (Linux, include/linux/fs_types.h). */
-static uint32_t mode_of_type(uint32_t type) {
+static uint32_t mode_of_type(uint32_t type)
+{
     static const uint32_t modes[] = {0, S_IFREG, S_IFDIR, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK, S_IFLNK};
     return type < ARRAY_LENGTH(modes) ? modes[type] : 0;
 }
 
-static bool is_dot(struct name name) {
+static bool is_dot(struct name name)
+{
     return name.bytes[0] == '.' && (name.length == 1 || (name.length == 2 && name.bytes[1] == '.'));
 }
 
 /* 1: the sink is full. */
-static int64_t list_lower(struct node *directory, uint64_t cookie, entry_sink *sink, void *context) {
+static int64_t list_lower(struct node *directory, uint64_t cookie, entry_sink *sink, void *context)
+{
     struct erofs_entry entry;
     for (;;) {
         int64_t result = erofs_next(&directory->lower, &cookie, &entry);
@@ -280,7 +302,8 @@ static int64_t list_lower(struct node *directory, uint64_t cookie, entry_sink *s
     }
 }
 
-static int64_t tree_list(struct inode *inode, uint64_t cookie, entry_sink *sink, void *context) {
+static int64_t tree_list(struct inode *inode, uint64_t cookie, entry_sink *sink, void *context)
+{
     struct node *directory = node_of(inode);
     if (cookie < TABLE_COOKIE && directory->has_lower) {
         int64_t result = list_lower(directory, cookie, sink, context);
@@ -294,33 +317,38 @@ static int64_t tree_list(struct inode *inode, uint64_t cookie, entry_sink *sink,
             continue;
         }
         struct inode *found = &child->node->inode;
-        if (!sink(context, name_of(child), found->number, found->mode & S_IFMT, TABLE_COOKIE + child->cookie)) {
+        if (!sink(
+                context, name_of(child), found->number, found->mode & S_IFMT, TABLE_COOKIE + child->cookie)) {
             break;
         }
     }
     return 0;
 }
 
-static bool count_entry(void *context, struct name name, uint64_t number, uint32_t mode, uint64_t cookie) {
+static bool count_entry(void *context, struct name name, uint64_t number, uint32_t mode, uint64_t cookie)
+{
     (void)name, (void)number, (void)mode, (void)cookie;
     *(bool *)context = true;
     return false;
 }
 
-static void touch(struct node *directory) {
+static void touch(struct node *directory)
+{
     directory->inode.mtime = directory->inode.ctime = time_now();
     directory->changed = true;
 }
 
 /* Give a name to a node; the table takes its own count. */
-static void enter(struct node *directory, struct child *child, struct node *node) {
+static void enter(struct node *directory, struct child *child, struct node *node)
+{
     inode_get(&node->inode);
     child->node = node;
     touch(directory);
 }
 
 /* Takes a name away; what the image has under it must stay hidden. -ENOMEM changes nothing. */
-static int64_t remove_name(struct node *directory, struct name name) {
+static int64_t remove_name(struct node *directory, struct name name)
+{
     uint64_t nid;
     int64_t lower = lower_nid(directory, name, &nid);
     if (lower < 0 && lower != -ENOENT) {
@@ -343,7 +371,9 @@ static int64_t remove_name(struct node *directory, struct name name) {
     return 0;
 }
 
-static int64_t tree_create_inode(struct inode *directory, struct name name, const struct creation *creation, struct inode **created) {
+static int64_t tree_create_inode(
+    struct inode *directory, struct name name, const struct creation *creation, struct inode **created)
+{
     struct node *parent = node_of(directory);
     struct node *node = node_create(directory->file_system);
     if (node == NULL) {
@@ -384,7 +414,8 @@ static int64_t tree_create_inode(struct inode *directory, struct name name, cons
     return 0;
 }
 
-static int64_t tree_link(struct inode *directory, struct name name, struct inode *inode) {
+static int64_t tree_link(struct inode *directory, struct name name, struct inode *inode)
+{
     struct child *child = table_reserve(node_of(directory), name);
     if (child == NULL) {
         return -ENOMEM;
@@ -396,7 +427,8 @@ static int64_t tree_link(struct inode *directory, struct name name, struct inode
     return 0;
 }
 
-static int64_t tree_unlink(struct inode *directory, struct name name, struct inode *inode) {
+static int64_t tree_unlink(struct inode *directory, struct name name, struct inode *inode)
+{
     bool has_entries = false;
     if (is_directory(inode)) {
         int64_t result = tree_list(inode, 0, count_entry, &has_entries);
@@ -421,7 +453,9 @@ static int64_t tree_unlink(struct inode *directory, struct name name, struct ino
 }
 
 /* The target name is free: the caller has unlinked what was there. */
-static int64_t tree_rename(struct inode *from, struct name from_name, struct inode *inode, struct inode *to, struct name to_name) {
+static int64_t tree_rename(
+    struct inode *from, struct name from_name, struct inode *inode, struct inode *to, struct name to_name)
+{
     struct child *child = table_reserve(node_of(to), to_name);
     if (child == NULL) {
         return -ENOMEM;
@@ -443,7 +477,8 @@ static int64_t tree_rename(struct inode *from, struct name from_name, struct ino
     return 0;
 }
 
-static int64_t tree_read_link(struct inode *link, char *to, size_t size) {
+static int64_t tree_read_link(struct inode *link, char *to, size_t size)
+{
     struct node *node = node_of(link);
     if (node->has_lower) {
         return erofs_read(&node->lower, 0, to, size);
@@ -453,7 +488,8 @@ static int64_t tree_read_link(struct inode *link, char *to, size_t size) {
     return (int64_t)length;
 }
 
-static int64_t tree_open(struct inode *inode, struct file *file) {
+static int64_t tree_open(struct inode *inode, struct file *file)
+{
     switch (inode->mode & S_IFMT) {
     case S_IFREG:
         return tree_file_open(node_of(inode), file);
@@ -468,7 +504,8 @@ static int64_t tree_open(struct inode *inode, struct file *file) {
     }
 }
 
-static int64_t tree_change(struct inode *inode, const struct attributes *attributes) {
+static int64_t tree_change(struct inode *inode, const struct attributes *attributes)
+{
     uint32_t which = attributes->which;
     if (which & ATTRIBUTE_MODE) {
         inode->mode = (inode->mode & S_IFMT) | (attributes->mode & PERMISSION_BITS);
@@ -490,11 +527,13 @@ static int64_t tree_change(struct inode *inode, const struct attributes *attribu
     return 0;
 }
 
-static int64_t tree_truncate(struct inode *inode, uint64_t size) {
+static int64_t tree_truncate(struct inode *inode, uint64_t size)
+{
     return tree_file_truncate(node_of(inode), size);
 }
 
-static int64_t tree_next_xattr(struct inode *inode, uint64_t *position, struct erofs_xattr *xattr) {
+static int64_t tree_next_xattr(struct inode *inode, uint64_t *position, struct erofs_xattr *xattr)
+{
     struct node *node = node_of(inode);
     return node->has_lower ? erofs_next_xattr(&node->lower, position, xattr) : 0;
 }
@@ -514,7 +553,8 @@ static const struct inode_operations operations = {
     .unused = node_unused,
 };
 
-int64_t tree_open_image(struct inode **root) {
+int64_t tree_open_image(struct inode **root)
+{
     uint64_t nid;
     struct node *node;
     int64_t result = erofs_root(&nid);
@@ -530,7 +570,9 @@ int64_t tree_open_image(struct inode **root) {
     return result;
 }
 
-static int64_t create_unnamed(const struct file_system *file_system, uint32_t mode, uint32_t links, struct inode **created) {
+static int64_t create_unnamed(
+    const struct file_system *file_system, uint32_t mode, uint32_t links, struct inode **created)
+{
     struct node *node = node_create(file_system);
     if (node == NULL) {
         return -ENOMEM;
@@ -547,10 +589,12 @@ static int64_t create_unnamed(const struct file_system *file_system, uint32_t mo
     return 0;
 }
 
-int64_t tree_create(const struct file_system *file_system, uint32_t mode, struct inode **root) {
+int64_t tree_create(const struct file_system *file_system, uint32_t mode, struct inode **root)
+{
     return create_unnamed(file_system, S_IFDIR | mode, 2, root);
 }
 
-int64_t tree_create_file(const struct file_system *file_system, uint32_t mode, struct inode **inode) {
+int64_t tree_create_file(const struct file_system *file_system, uint32_t mode, struct inode **inode)
+{
     return create_unnamed(file_system, S_IFREG | mode, 0, inode);
 }

@@ -1,9 +1,10 @@
 /*
- * A tree of inodes in enclave memory: alone it is a tmpfs; over the measured image it is the container's root.
+ * A tree of inodes in enclave memory: alone it is a tmpfs; over the measured image it is the container's
+ * root.
  *
- * Nodes of the image come into being when a name leads to them, one node for each nid, and go again when nobody uses them. A node
- * that was changed stays. Nothing is ever copied up: a changed directory is a table of names over the measured names, a
- * changed file is a table of pages over the measured data.
+ * Nodes of the image come into being when a name leads to them, one node for each nid, and go again when
+ * nobody uses them. A node that was changed stays. Nothing is ever copied up: a changed directory is a table
+ * of names over the measured names, a changed file is a table of pages over the measured data.
  */
 #ifndef ENCLAVIZE_FS_TREE_H
 #define ENCLAVIZE_FS_TREE_H

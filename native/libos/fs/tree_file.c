@@ -3,7 +3,8 @@
 #include "buffer.h"
 
 /* The data path: names of the image from the root down. */
-static int64_t data_path(const struct node *node, char *path, size_t *start) {
+static int64_t data_path(const struct node *node, char *path, size_t *start)
+{
     size_t at = PATH_BUFFER_SIZE - 1;
     path[at] = '\0';
     for (const struct node *step = node; step->lower_parent != NULL; step = step->lower_parent) {
@@ -21,7 +22,8 @@ static int64_t data_path(const struct node *node, char *path, size_t *start) {
     return 0;
 }
 
-static int64_t create_host_data(struct node *node) {
+static int64_t create_host_data(struct node *node)
+{
     struct verity_file verity;
     char *path = buffer_take(&path_buffers);
     if (path == NULL) {
@@ -40,20 +42,25 @@ static int64_t create_host_data(struct node *node) {
     return result;
 }
 
-static bool is_on_host(const struct node *node) {
+static bool is_on_host(const struct node *node)
+{
     return node->has_lower && node->lower.layout == EROFS_CHUNK_BASED;
 }
 
-static int64_t lower_read(struct node *node, uint64_t offset, void *to, size_t length) {
-    return is_on_host(node) ? data_read(node->data, offset, to, length) : erofs_read(&node->lower, offset, to, length);
+static int64_t lower_read(struct node *node, uint64_t offset, void *to, size_t length)
+{
+    return is_on_host(node) ? data_read(node->data, offset, to, length)
+                            : erofs_read(&node->lower, offset, to, length);
 }
 
-static uint64_t size_of(const struct node *node) {
+static uint64_t size_of(const struct node *node)
+{
     return __atomic_load_n(&node->inode.size, __ATOMIC_ACQUIRE);
 }
 
 /* What shows at `offset` of a page that was not written: the image's content, then zeros. */
-static int64_t read_below(struct node *node, uint64_t offset, uint8_t *to, size_t length) {
+static int64_t read_below(struct node *node, uint64_t offset, uint8_t *to, size_t length)
+{
     size_t from_image = 0;
     if (offset < node->lower_size) {
         from_image = node->lower_size - offset < length ? (size_t)(node->lower_size - offset) : length;
@@ -69,7 +76,8 @@ static int64_t read_below(struct node *node, uint64_t offset, uint8_t *to, size_
     return 0;
 }
 
-static int64_t read_written(struct node *node, uint64_t offset, uint8_t *to, size_t length) {
+static int64_t read_written(struct node *node, uint64_t offset, uint8_t *to, size_t length)
+{
     uint64_t size = size_of(node);
     if (offset >= size) {
         return 0;
@@ -95,7 +103,8 @@ static int64_t read_written(struct node *node, uint64_t offset, uint8_t *to, siz
 }
 
 /* Files that nobody has written are read without a lock, by any number of threads. */
-static int64_t tree_file_read(struct file *file, void *to, size_t length, uint64_t *offset) {
+static int64_t tree_file_read(struct file *file, void *to, size_t length, uint64_t *offset)
+{
     struct node *node = node_of(file->inode);
     int64_t result;
     if (!__atomic_load_n(&node->written, __ATOMIC_ACQUIRE)) {
@@ -110,7 +119,8 @@ static int64_t tree_file_read(struct file *file, void *to, size_t length, uint64
 }
 
 /* The page to write to, filled with what shows there unless all of it is overwritten. */
-static int64_t page_for_writing(struct node *node, uint64_t index, bool whole, uint8_t **found) {
+static int64_t page_for_writing(struct node *node, uint64_t index, bool whole, uint8_t **found)
+{
     *found = page_table_find(&node->pages, index);
     if (*found != NULL) {
         return 0;
@@ -134,12 +144,14 @@ static int64_t page_for_writing(struct node *node, uint64_t index, bool whole, u
     return *found == NULL ? -ENOSPC : 0;
 }
 
-static void mark_written(struct node *node) {
+static void mark_written(struct node *node)
+{
     node->changed = true;
     __atomic_store_n(&node->written, true, __ATOMIC_RELEASE);
 }
 
-static int64_t write_locked(struct node *node, const uint8_t *from, size_t length, uint64_t offset) {
+static int64_t write_locked(struct node *node, const uint8_t *from, size_t length, uint64_t offset)
+{
     if (offset > PAGES_SIZE_MAX || length > PAGES_SIZE_MAX - offset) {
         return -EFBIG;
     }
@@ -162,7 +174,8 @@ static int64_t write_locked(struct node *node, const uint8_t *from, size_t lengt
     return done > 0 ? (int64_t)done : result;
 }
 
-static int64_t tree_file_write(struct file *file, const void *from, size_t length, uint64_t *offset) {
+static int64_t tree_file_write(struct file *file, const void *from, size_t length, uint64_t *offset)
+{
     struct node *node = node_of(file->inode);
     if (length == 0) {
         return 0;
@@ -180,7 +193,8 @@ static int64_t tree_file_write(struct file *file, const void *from, size_t lengt
     return result;
 }
 
-static int64_t set_size(struct node *node, uint64_t size) {
+static int64_t set_size(struct node *node, uint64_t size)
+{
     if (size > PAGES_SIZE_MAX) {
         return -EFBIG;
     }
@@ -196,7 +210,8 @@ static int64_t set_size(struct node *node, uint64_t size) {
     return 0;
 }
 
-int64_t tree_file_truncate(struct node *node, uint64_t size) {
+int64_t tree_file_truncate(struct node *node, uint64_t size)
+{
     struct timespec now = time_now();
     mutex_lock(&node->lock);
     mark_written(node);
@@ -208,7 +223,8 @@ int64_t tree_file_truncate(struct node *node, uint64_t size) {
     return result;
 }
 
-static int64_t zero_range(struct node *node, uint64_t offset, uint64_t length) {
+static int64_t zero_range(struct node *node, uint64_t offset, uint64_t length)
+{
     uint64_t end = length < node->inode.size - offset ? offset + length : node->inode.size;
     while (offset < end) {
         size_t start = offset % PAGE_SIZE;
@@ -231,11 +247,13 @@ static int64_t zero_range(struct node *node, uint64_t offset, uint64_t length) {
 #define FALLOC_FL_PUNCH_HOLE 2U
 #define FALLOC_FL_ZERO_RANGE 16U
 
-static int64_t tree_file_allocate(struct file *file, uint32_t mode, uint64_t offset, uint64_t length) {
+static int64_t tree_file_allocate(struct file *file, uint32_t mode, uint64_t offset, uint64_t length)
+{
     struct node *node = node_of(file->inode);
     uint32_t what = mode & ~FALLOC_FL_KEEP_SIZE;
     bool keep = (mode & FALLOC_FL_KEEP_SIZE) != 0;
-    if ((what != 0 && what != FALLOC_FL_PUNCH_HOLE && what != FALLOC_FL_ZERO_RANGE) || (what == FALLOC_FL_PUNCH_HOLE && !keep)) {
+    if ((what != 0 && what != FALLOC_FL_PUNCH_HOLE && what != FALLOC_FL_ZERO_RANGE) ||
+        (what == FALLOC_FL_PUNCH_HOLE && !keep)) {
         return -EOPNOTSUPP;
     }
     if (offset > PAGES_SIZE_MAX || length > PAGES_SIZE_MAX - offset) {
@@ -260,7 +278,8 @@ static const struct file_operations operations = {
     .allocate = tree_file_allocate,
 };
 
-int64_t tree_file_open(struct node *node, struct file *file) {
+int64_t tree_file_open(struct node *node, struct file *file)
+{
     file->operations = &operations;
     if (!is_on_host(node) || node->lower_size == 0) {
         return 0;
@@ -270,7 +289,8 @@ int64_t tree_file_open(struct node *node, struct file *file) {
     return result < 0 || (file->flags & O_TRUNC) ? result : data_open(node->data);
 }
 
-void tree_file_destroy(struct node *node) {
+void tree_file_destroy(struct node *node)
+{
     page_table_drop(&node->pages, 0);
     if (node->data != NULL) {
         data_destroy(node->data);

@@ -1,4 +1,5 @@
-/* Content of the regular files of a tree: verified data of the image, under pages of memory where it was written. */
+/* Content of the regular files of a tree: verified data of the image, under pages of memory where it was
+ * written. */
 #ifndef ENCLAVIZE_FS_TREE_FILE_H
 #define ENCLAVIZE_FS_TREE_FILE_H
 

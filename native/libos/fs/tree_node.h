@@ -24,7 +24,8 @@ struct node {
     bool has_lower; /* it comes from the image */
     bool changed;   /* it differs from the image: must stay */
 
-    /* From the image. Parent and name are those of the image, whatever was renamed since: they make the data path. */
+    /* From the image. Parent and name are those of the image, whatever was renamed since: they make the data
+     * path. */
     struct erofs_inode lower;
     struct node *next_known;
     struct node *lower_parent;
@@ -53,7 +54,8 @@ struct node {
     struct pipe *pipe;
 };
 
-static inline struct node *node_of(struct inode *inode) {
+static inline struct node *node_of(struct inode *inode)
+{
     return CONTAINER_OF(inode, struct node, inode);
 }
 

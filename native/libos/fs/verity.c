@@ -18,11 +18,13 @@ struct layout {
 
 static uint64_t limit;
 
-void verity_set_limit(uint64_t size) {
+void verity_set_limit(uint64_t size)
+{
     limit = size;
 }
 
-static struct layout layout_of(uint64_t size) {
+static struct layout layout_of(uint64_t size)
+{
     struct layout layout = {0};
     if (size <= BLOCK_SIZE) {
         return layout;
@@ -42,11 +44,13 @@ static struct layout layout_of(uint64_t size) {
     return layout;
 }
 
-uint64_t verity_tree_size(uint64_t size) {
+uint64_t verity_tree_size(uint64_t size)
+{
     return layout_of(size).size;
 }
 
-static void hash_padded(const uint8_t *data, size_t length, uint8_t hash[HASH_SIZE]) {
+static void hash_padded(const uint8_t *data, size_t length, uint8_t hash[HASH_SIZE])
+{
     if (length == BLOCK_SIZE) {
         sha256(data, BLOCK_SIZE, hash);
         return;
@@ -57,8 +61,10 @@ static void hash_padded(const uint8_t *data, size_t length, uint8_t hash[HASH_SI
     sha256(block, BLOCK_SIZE, hash);
 }
 
-/* struct fsverity_descriptor (Linux, include/uapi/linux/fsverity.h): version 1, SHA-256, 2^12 bytes a block. */
-static bool root_is_measured(const struct verity_file *file, const uint8_t root_hash[HASH_SIZE]) {
+/* struct fsverity_descriptor (Linux, include/uapi/linux/fsverity.h): version 1, SHA-256, 2^12 bytes a block.
+ */
+static bool root_is_measured(const struct verity_file *file, const uint8_t root_hash[HASH_SIZE])
+{
     uint8_t descriptor[DESCRIPTOR_SIZE] = {1, 1, 12, 0};
     uint8_t digest[HASH_SIZE];
     memcpy(descriptor + 8, &file->size, sizeof(file->size));
@@ -68,7 +74,9 @@ static bool root_is_measured(const struct verity_file *file, const uint8_t root_
 }
 
 /* Number of the hash block in its tree: the cache's key. */
-static struct block_key key_of(const struct verity_file *file, const struct layout *layout, uint32_t level, uint64_t block) {
+static struct block_key key_of(
+    const struct verity_file *file, const struct layout *layout, uint32_t level, uint64_t block)
+{
     uint64_t before = 0;
     for (uint32_t above = level + 1; above < layout->levels; above++) {
         before += (layout->hashes[above] - 1) / HASHES_PER_BLOCK + 1;
@@ -76,11 +84,13 @@ static struct block_key key_of(const struct verity_file *file, const struct layo
     return (struct block_key){.object = file->object, .index = before + block, .kind = BLOCK_HASHES};
 }
 
-/* Reads the block that holds hash `first`, compares it with its hash one level up, or with the measured digest at the top, and gives
- * out `count` hashes. Not inlined: the recursion in get_hashes() must not carry a block on the stack for each level. */
-static __attribute__((noinline)) enum verity_verdict load_hashes(
-    const struct verity_file *file, const struct layout *layout, uint32_t level, uint64_t first, size_t count,
-    const uint8_t expected[HASH_SIZE], uint8_t *hashes) {
+/* Reads the block that holds hash `first`, compares it with its hash one level up, or with the measured
+ * digest at the top, and gives out `count` hashes. Not inlined: the recursion in get_hashes() must not carry
+ * a block on the stack for each level. */
+static __attribute__((noinline)) enum verity_verdict load_hashes(const struct verity_file *file,
+    const struct layout *layout, uint32_t level, uint64_t first, size_t count,
+    const uint8_t expected[HASH_SIZE], uint8_t *hashes)
+{
     uint8_t bytes[BLOCK_SIZE] = {0};
     uint8_t hash[HASH_SIZE];
     uint64_t block = first / HASHES_PER_BLOCK;
@@ -103,8 +113,9 @@ static __attribute__((noinline)) enum verity_verdict load_hashes(
 }
 
 /* `count` hashes of one level, all from one block of hashes. */
-static enum verity_verdict get_hashes(
-    const struct verity_file *file, const struct layout *layout, uint32_t level, uint64_t first, size_t count, uint8_t *hashes) {
+static enum verity_verdict get_hashes(const struct verity_file *file, const struct layout *layout,
+    uint32_t level, uint64_t first, size_t count, uint8_t *hashes)
+{
     uint64_t block = first / HASHES_PER_BLOCK;
     struct block_key key = key_of(file, layout, level, block);
     if (block_cache_copy(&key, (first % HASHES_PER_BLOCK) * HASH_SIZE, count * HASH_SIZE, hashes)) {
@@ -120,7 +131,9 @@ static enum verity_verdict get_hashes(
     return load_hashes(file, layout, level, first, count, expected, hashes);
 }
 
-enum verity_verdict verity_check(const struct verity_file *file, uint64_t first, const uint8_t *data, size_t length) {
+enum verity_verdict verity_check(
+    const struct verity_file *file, uint64_t first, const uint8_t *data, size_t length)
+{
     struct layout layout = layout_of(file->size);
     uint8_t hashes[HASHES_PER_BLOCK * HASH_SIZE];
     uint8_t hash[HASH_SIZE];
@@ -154,7 +167,8 @@ enum verity_verdict verity_check(const struct verity_file *file, uint64_t first,
     return VERITY_GOOD;
 }
 
-const char *verity_text(enum verity_verdict verdict) {
+const char *verity_text(enum verity_verdict verdict)
+{
     switch (verdict) {
     case VERITY_GOOD:
         return "good";

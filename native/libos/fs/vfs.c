@@ -13,7 +13,8 @@
 struct file *executable_file;
 
 /* Walks like mkdir -p and lays `root` over the last name. */
-static int64_t mount_on(struct inode *start, const char *path, struct inode *root) {
+static int64_t mount_on(struct inode *start, const char *path, struct inode *root)
+{
     struct place place = {.parent = NULL, .inode = inode_get(start)};
     int64_t result = 0;
     while (result == 0) {
@@ -43,8 +44,10 @@ static int64_t mount_on(struct inode *start, const char *path, struct inode *roo
     return result;
 }
 
-/* A synthetic file system looks from outside like the directory it covers: listings of the root stay those of the image. */
-static int64_t mount_synthetic(const char *name, struct inode *root) {
+/* A synthetic file system looks from outside like the directory it covers: listings of the root stay those of
+ * the image. */
+static int64_t mount_synthetic(const char *name, struct inode *root)
+{
     struct inode *covered;
     struct name text = {.bytes = name, .length = strlen(name)};
     if (root_directory->operations->lookup(root_directory, text, &covered) == 0) {
@@ -61,19 +64,22 @@ static int64_t mount_synthetic(const char *name, struct inode *root) {
     return mount_add(root_directory, text, root);
 }
 
-static int64_t mount_all(const struct configuration *measured) {
+static int64_t mount_all(const struct configuration *measured)
+{
     struct inode *proc, *sys, *dev, *shm;
     int64_t result;
-    if ((result = proc_create(&proc)) < 0 || (result = mount_synthetic("proc", proc)) < 0 || (result = sys_create(&sys)) < 0 ||
-        (result = mount_synthetic("sys", sys)) < 0 || (result = device_create_directory(&dev)) < 0 ||
-        (result = mount_synthetic("dev", dev)) < 0 || (result = tree_create(&memory_file_system, S_ISVTX | 0777, &shm)) < 0 ||
+    if ((result = proc_create(&proc)) < 0 || (result = mount_synthetic("proc", proc)) < 0 ||
+        (result = sys_create(&sys)) < 0 || (result = mount_synthetic("sys", sys)) < 0 ||
+        (result = device_create_directory(&dev)) < 0 || (result = mount_synthetic("dev", dev)) < 0 ||
+        (result = tree_create(&memory_file_system, S_ISVTX | 0777, &shm)) < 0 ||
         (result = mount_on(dev, "shm", shm)) < 0) {
         return result;
     }
     if (measured->policy & POLICY_ALLOW_HOST_NETWORK_FILES) {
         host_files_mount(mount_on);
     }
-    for (struct span span = span_first(&measured->volumes); span.start != NULL; span = span_next(&measured->volumes, span)) {
+    for (struct span span = span_first(&measured->volumes); span.start != NULL;
+        span = span_next(&measured->volumes, span)) {
         char path[PATH_LENGTH_MAX];
         struct inode *volume;
         if (span.size < 2 || span.size >= sizeof(path) || span.start[0] != '/') {
@@ -81,14 +87,16 @@ static int64_t mount_all(const struct configuration *measured) {
         }
         memcpy(path, span.start, span.size);
         path[span.size] = '\0';
-        if ((result = volume_create(path + 1, span.flags, &volume)) < 0 || (result = mount_on(root_directory, path, volume)) < 0) {
+        if ((result = volume_create(path + 1, span.flags, &volume)) < 0 ||
+            (result = mount_on(root_directory, path, volume)) < 0) {
             return result;
         }
     }
     return 0;
 }
 
-int64_t fs_start(const struct configuration *measured) {
+int64_t fs_start(const struct configuration *measured)
+{
     if (!measured->has_rootfs) {
         return -EINVAL;
     }
@@ -107,13 +115,15 @@ int64_t fs_start(const struct configuration *measured) {
     return result < 0 ? result : stream_open_standard();
 }
 
-void fs_stop(void) {
+void fs_stop(void)
+{
     for (int64_t at = descriptor_next(0); at >= 0; at = descriptor_next(at + 1)) {
         descriptor_close(at);
     }
 }
 
-int64_t file_open_executable(const char *path, struct file **file) {
+int64_t file_open_executable(const char *path, struct file **file)
+{
     int64_t result = open_at(AT_FDCWD, path, O_RDONLY, 0, file);
     if (result == -EACCES) {
         /* A program may be executable and yet not readable; the LibOS reads it, not the application. */
@@ -133,7 +143,8 @@ int64_t file_open_executable(const char *path, struct file **file) {
         return result == -EISDIR ? -EACCES : result;
     }
     struct inode *inode = (*file)->inode;
-    bool runs = is_regular(inode) && inode_access(inode, MAY_EXECUTE) == 0 && !inode->file_system->forbids_exec;
+    bool runs =
+        is_regular(inode) && inode_access(inode, MAY_EXECUTE) == 0 && !inode->file_system->forbids_exec;
     if (!runs) {
         file_put(*file);
         return -EACCES;
@@ -141,7 +152,8 @@ int64_t file_open_executable(const char *path, struct file **file) {
     return 0;
 }
 
-int64_t file_read_at(struct file *file, void *buffer, size_t length, uint64_t offset) {
+int64_t file_read_at(struct file *file, void *buffer, size_t length, uint64_t offset)
+{
     if (file->operations->read == NULL) {
         return -EINVAL;
     }
@@ -164,11 +176,13 @@ int64_t file_read_at(struct file *file, void *buffer, size_t length, uint64_t of
     return result < 0 ? result : (int64_t)done;
 }
 
-int64_t file_write_at(struct file *file, const void *buffer, size_t length, uint64_t offset) {
+int64_t file_write_at(struct file *file, const void *buffer, size_t length, uint64_t offset)
+{
     return file->operations->write != NULL ? file->operations->write(file, buffer, length, &offset) : -EINVAL;
 }
 
-void fs_set_executable(struct file *file) {
+void fs_set_executable(struct file *file)
+{
     file_get(file);
     namespace_lock();
     struct file *old = executable_file;
@@ -177,7 +191,8 @@ void fs_set_executable(struct file *file) {
     file_put(old);
 }
 
-int64_t fs_change_directory(const char *path) {
+int64_t fs_change_directory(const char *path)
+{
     struct place place;
     namespace_lock();
     int64_t result = path_walk(NULL, path, WALK_FOLLOW, &place);

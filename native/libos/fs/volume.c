@@ -15,22 +15,28 @@ struct volume_inode {
 
 static const struct inode_operations operations;
 
-static struct volume_inode *volume_of(struct inode *inode) {
+static struct volume_inode *volume_of(struct inode *inode)
+{
     return CONTAINER_OF(inode, struct volume_inode, inode);
 }
 
-static void volume_unused(struct inode *inode) {
+static void volume_unused(struct inode *inode)
+{
     size_t length = volume_of(inode)->length;
     inode_place(inode, NULL, (struct name){0});
     release(volume_of(inode), sizeof(struct volume_inode) + length + 1);
 }
 
-static struct timespec from_ns(int64_t ns) {
+static struct timespec from_ns(int64_t ns)
+{
     int64_t seconds = ns / (int64_t)NS_PER_SECOND;
-    return ns < 0 ? (struct timespec){0} : (struct timespec){.seconds = seconds, .nanoseconds = ns - seconds * (int64_t)NS_PER_SECOND};
+    return ns < 0
+               ? (struct timespec){0}
+               : (struct timespec){.seconds = seconds, .nanoseconds = ns - seconds * (int64_t)NS_PER_SECOND};
 }
 
-static int64_t take_stat(struct inode *inode, const struct host_stat *stat) {
+static int64_t take_stat(struct inode *inode, const struct host_stat *stat)
+{
     uint32_t type = stat->mode & S_IFMT;
     if (type != S_IFREG && type != S_IFDIR && type != S_IFLNK) {
         return -EACCES; /* devices, FIFOs and sockets of the host stay outside */
@@ -50,14 +56,17 @@ static int64_t take_stat(struct inode *inode, const struct host_stat *stat) {
     return 0;
 }
 
-static int64_t volume_refresh(struct inode *inode) {
+static int64_t volume_refresh(struct inode *inode)
+{
     struct host_stat stat;
     struct volume_inode *volume = volume_of(inode);
     int result = host_volume_stat(volume->path, volume->length, &stat);
     return result < 0 ? 0 : take_stat(inode, &stat); /* removed meanwhile: the last known state */
 }
 
-static int64_t create_inode(const struct file_system *file_system, const char *path, size_t length, struct inode **created) {
+static int64_t create_inode(
+    const struct file_system *file_system, const char *path, size_t length, struct inode **created)
+{
     struct host_stat stat;
     int64_t result = host_volume_stat(path, length, &stat);
     if (result < 0) {
@@ -82,7 +91,8 @@ static int64_t create_inode(const struct file_system *file_system, const char *p
 }
 
 /* The host's path of a name in a directory, in a path buffer. */
-static int64_t join(struct inode *directory, struct name name, char **path, size_t *length) {
+static int64_t join(struct inode *directory, struct name name, char **path, size_t *length)
+{
     const struct volume_inode *parent = volume_of(directory);
     *length = parent->length + 1 + name.length;
     if (*length >= PATH_BUFFER_SIZE) {
@@ -99,7 +109,8 @@ static int64_t join(struct inode *directory, struct name name, char **path, size
     return 0;
 }
 
-static int64_t volume_lookup(struct inode *directory, struct name name, struct inode **found) {
+static int64_t volume_lookup(struct inode *directory, struct name name, struct inode **found)
+{
     char *path;
     size_t length;
     int64_t result = join(directory, name, &path, &length);
@@ -124,8 +135,11 @@ struct host_record {
     uint8_t type;
 } __attribute__((packed));
 
-/* One block of linux_dirent64 records from the host. Every length is checked against the block. 1: the sink is full. */
-static int64_t give_records(const uint8_t *block, size_t size, uint64_t *index, uint64_t cookie, entry_sink *sink, void *context) {
+/* One block of linux_dirent64 records from the host. Every length is checked against the block. 1: the sink
+ * is full. */
+static int64_t give_records(
+    const uint8_t *block, size_t size, uint64_t *index, uint64_t cookie, entry_sink *sink, void *context)
+{
     for (size_t at = 0; at < size;) {
         struct host_record record;
         if (size - at < sizeof(record)) {
@@ -137,7 +151,8 @@ static int64_t give_records(const uint8_t *block, size_t size, uint64_t *index, 
         }
         struct name name = {.bytes = (const char *)block + at + sizeof(record)};
         name.length = strnlen(name.bytes, record.length - sizeof(record));
-        bool sound = name.length > 0 && name.length <= NAME_LENGTH_MAX && memchr(name.bytes, '/', name.length) == NULL;
+        bool sound =
+            name.length > 0 && name.length <= NAME_LENGTH_MAX && memchr(name.bytes, '/', name.length) == NULL;
         if (!sound) {
             return -EIO;
         }
@@ -154,7 +169,8 @@ static int64_t give_records(const uint8_t *block, size_t size, uint64_t *index, 
 }
 
 /* Cookies count entries: what the host says of offsets is not relied on. */
-static int64_t volume_list(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context) {
+static int64_t volume_list(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context)
+{
     const struct volume_inode *volume = volume_of(directory);
     int fd = host_volume_open(volume->path, volume->length, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0) {
@@ -176,7 +192,8 @@ static int64_t volume_list(struct inode *directory, uint64_t cookie, entry_sink 
     return result < 0 ? result : 0;
 }
 
-static int64_t create_on_host(const char *path, size_t length, const struct creation *creation) {
+static int64_t create_on_host(const char *path, size_t length, const struct creation *creation)
+{
     switch (creation->mode & S_IFMT) {
     case S_IFREG: {
         int fd = host_volume_open(path, length, O_RDWR | O_CREAT | O_EXCL, creation->mode & PERMISSION_BITS);
@@ -194,7 +211,9 @@ static int64_t create_on_host(const char *path, size_t length, const struct crea
     }
 }
 
-static int64_t volume_create_inode(struct inode *directory, struct name name, const struct creation *creation, struct inode **created) {
+static int64_t volume_create_inode(
+    struct inode *directory, struct name name, const struct creation *creation, struct inode **created)
+{
     char *path;
     size_t length;
     int64_t result = join(directory, name, &path, &length);
@@ -206,13 +225,16 @@ static int64_t volume_create_inode(struct inode *directory, struct name name, co
     return result < 0 ? result : volume_lookup(directory, name, created);
 }
 
-static int64_t volume_unlink(struct inode *directory, struct name name, struct inode *inode) {
+static int64_t volume_unlink(struct inode *directory, struct name name, struct inode *inode)
+{
     const struct volume_inode *volume = volume_of(inode);
     (void)directory, (void)name;
     return host_volume_unlink(volume->path, volume->length, is_directory(inode) ? AT_REMOVEDIR : 0);
 }
 
-static int64_t volume_rename(struct inode *from, struct name from_name, struct inode *inode, struct inode *to, struct name to_name) {
+static int64_t volume_rename(
+    struct inode *from, struct name from_name, struct inode *inode, struct inode *to, struct name to_name)
+{
     const struct volume_inode *volume = volume_of(inode);
     char *path;
     size_t length;
@@ -226,13 +248,15 @@ static int64_t volume_rename(struct inode *from, struct name from_name, struct i
     return result;
 }
 
-static int64_t volume_read_link(struct inode *link, char *to, size_t size) {
+static int64_t volume_read_link(struct inode *link, char *to, size_t size)
+{
     const struct volume_inode *volume = volume_of(link);
     int64_t length = host_volume_readlink(volume->path, volume->length, to, size);
     return length > 0 && memchr(to, '\0', (size_t)length) != NULL ? -EIO : length;
 }
 
-static int64_t volume_change(struct inode *inode, const struct attributes *attributes) {
+static int64_t volume_change(struct inode *inode, const struct attributes *attributes)
+{
     const struct volume_inode *volume = volume_of(inode);
     int64_t result = 0;
     if (attributes->which & (ATTRIBUTE_UID | ATTRIBUTE_GID)) {
@@ -244,13 +268,15 @@ static int64_t volume_change(struct inode *inode, const struct attributes *attri
     if (result == 0 && (attributes->which & (ATTRIBUTE_ATIME | ATTRIBUTE_MTIME))) {
         struct timespec atime = (attributes->which & ATTRIBUTE_ATIME) ? attributes->atime : inode->atime;
         struct timespec mtime = (attributes->which & ATTRIBUTE_MTIME) ? attributes->mtime : inode->mtime;
-        result = host_volume_utime(volume->path, volume->length, atime.seconds * (int64_t)NS_PER_SECOND + atime.nanoseconds,
+        result = host_volume_utime(volume->path, volume->length,
+            atime.seconds * (int64_t)NS_PER_SECOND + atime.nanoseconds,
             mtime.seconds * (int64_t)NS_PER_SECOND + mtime.nanoseconds);
     }
     return result;
 }
 
-static int64_t volume_truncate(struct inode *inode, uint64_t size) {
+static int64_t volume_truncate(struct inode *inode, uint64_t size)
+{
     const struct volume_inode *volume = volume_of(inode);
     int fd = host_volume_open(volume->path, volume->length, O_WRONLY, 0);
     if (fd < 0) {
@@ -261,17 +287,20 @@ static int64_t volume_truncate(struct inode *inode, uint64_t size) {
     return result < 0 ? result : volume_refresh(inode);
 }
 
-static int fd_of(const struct file *file) {
+static int fd_of(const struct file *file)
+{
     return (int)(intptr_t)file->state;
 }
 
-static int64_t volume_read(struct file *file, void *to, size_t length, uint64_t *offset) {
+static int64_t volume_read(struct file *file, void *to, size_t length, uint64_t *offset)
+{
     int64_t result = host_pread(fd_of(file), to, length, *offset);
     *offset += result > 0 ? (uint64_t)result : 0;
     return result;
 }
 
-static int64_t volume_write(struct file *file, const void *from, size_t length, uint64_t *offset) {
+static int64_t volume_write(struct file *file, const void *from, size_t length, uint64_t *offset)
+{
     if (file->flags & O_APPEND) {
         struct host_stat stat;
         int result = host_stat(fd_of(file), &stat);
@@ -288,11 +317,13 @@ static int64_t volume_write(struct file *file, const void *from, size_t length, 
     return result;
 }
 
-static int64_t volume_sync(struct file *file) {
+static int64_t volume_sync(struct file *file)
+{
     return host_sync(fd_of(file));
 }
 
-static void volume_release(struct file *file) {
+static void volume_release(struct file *file)
+{
     host_close(fd_of(file));
 }
 
@@ -303,7 +334,8 @@ static const struct file_operations file_operations = {
     .release = volume_release,
 };
 
-static int64_t volume_open(struct inode *inode, struct file *file) {
+static int64_t volume_open(struct inode *inode, struct file *file)
+{
     const struct volume_inode *volume = volume_of(inode);
     if (is_directory(inode)) {
         return 0;
@@ -334,7 +366,8 @@ static const struct inode_operations operations = {
     .unused = volume_unused,
 };
 
-int64_t volume_create(const char *path, uint32_t flags, struct inode **root) {
+int64_t volume_create(const char *path, uint32_t flags, struct inode **root)
+{
     static uint32_t device = 0x40;
     struct file_system *file_system = allocate(sizeof(struct file_system));
     if (file_system == NULL) {

@@ -1,6 +1,7 @@
 /*
- * Volumes of the measured configuration: directories or files of the host, passed through. Unprotected: the host can read and change
- * everything in them, and answers as it likes. What it answers is checked to be well-formed.
+ * Volumes of the measured configuration: directories or files of the host, passed through. Unprotected: the
+ * host can read and change everything in them, and answers as it likes. What it answers is checked to be
+ * well-formed.
  */
 #ifndef ENCLAVIZE_FS_VOLUME_H
 #define ENCLAVIZE_FS_VOLUME_H

@@ -1,5 +1,6 @@
 /*
- * The file system's calls against the sample tree: what POSIX and Linux promise, over a root that is measured below and writable above.
+ * The file system's calls against the sample tree: what POSIX and Linux promise, over a root that is measured
+ * below and writable above.
  *
  * calls_test IMAGE VERITY DATA DIGEST VOLUME-ROOT
  */
@@ -16,7 +17,8 @@ static int failures;
 
 #define CHECK(actual, expected) check(__LINE__, #actual, (int64_t)(actual), (int64_t)(expected))
 
-static void check(int line, const char *text, int64_t actual, int64_t expected) {
+static void check(int line, const char *text, int64_t actual, int64_t expected)
+{
     if (actual != expected) {
         printf("line %d: %s is %lld, not %lld\n", line, text, (long long)actual, (long long)expected);
         failures++;
@@ -24,21 +26,36 @@ static void check(int line, const char *text, int64_t actual, int64_t expected) 
 }
 
 enum {
-    O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0100, O_EXCL = 0200, O_TRUNC = 01000, O_APPEND = 02000, O_NONBLOCK = 04000,
-    O_DIRECTORY = 0200000, O_NOFOLLOW = 0400000, O_CLOEXEC = 02000000, O_PATH = 010000000, AT_FDCWD = -100, AT_REMOVEDIR = 0x200,
+    O_RDONLY = 0,
+    O_WRONLY = 1,
+    O_RDWR = 2,
+    O_CREAT = 0100,
+    O_EXCL = 0200,
+    O_TRUNC = 01000,
+    O_APPEND = 02000,
+    O_NONBLOCK = 04000,
+    O_DIRECTORY = 0200000,
+    O_NOFOLLOW = 0400000,
+    O_CLOEXEC = 02000000,
+    O_PATH = 010000000,
+    AT_FDCWD = -100,
+    AT_REMOVEDIR = 0x200,
 };
 
 #define AT ((uint64_t)AT_FDCWD)
 
-static int64_t open_file(const char *path, uint64_t flags, uint64_t mode) {
+static int64_t open_file(const char *path, uint64_t flags, uint64_t mode)
+{
     return CALL_LIBOS(openat, AT, USER(path), flags, mode);
 }
 
-static int64_t close_file(int64_t descriptor) {
+static int64_t close_file(int64_t descriptor)
+{
     return CALL_LIBOS(close, (uint64_t)descriptor);
 }
 
-static int64_t write_file(int64_t descriptor, const char *text) {
+static int64_t write_file(int64_t descriptor, const char *text)
+{
     return CALL_LIBOS(write, (uint64_t)descriptor, USER(text), strlen(text));
 }
 
@@ -51,19 +68,24 @@ struct stat_words {
 
 static struct stat_words status;
 
-static int64_t stat_file(const char *path) {
+static int64_t stat_file(const char *path)
+{
     return CALL_LIBOS(lstat, USER(path), USER(&status));
 }
 
-static bool content_is(const char *path, const char *expected) {
+static bool content_is(const char *path, const char *expected)
+{
     char content[4096] = {0};
     int64_t descriptor = open_file(path, O_RDONLY, 0);
-    int64_t size = descriptor < 0 ? descriptor : CALL_LIBOS(read, (uint64_t)descriptor, USER(content), sizeof(content) - 1);
+    int64_t size = descriptor < 0
+                       ? descriptor
+                       : CALL_LIBOS(read, (uint64_t)descriptor, USER(content), sizeof(content) - 1);
     close_file(descriptor);
     return size == (int64_t)strlen(expected) && strcmp(content, expected) == 0;
 }
 
-static int64_t make_file(const char *path, const char *content) {
+static int64_t make_file(const char *path, const char *content)
+{
     int64_t descriptor = open_file(path, O_CREAT | O_WRONLY | O_TRUNC, 0644);
     int64_t result = descriptor < 0 ? descriptor : write_file(descriptor, content);
     close_file(descriptor);
@@ -71,7 +93,8 @@ static int64_t make_file(const char *path, const char *content) {
 }
 
 /* Names in a directory, `.` and `..` among them. */
-static int64_t count_names(const char *path, const char *wanted, bool *found) {
+static int64_t count_names(const char *path, const char *wanted, bool *found)
+{
     char records[600];
     int64_t descriptor = open_file(path, O_DIRECTORY, 0), count = 0, size;
     *found = false;
@@ -87,7 +110,8 @@ static int64_t count_names(const char *path, const char *wanted, bool *found) {
     return size < 0 ? size : count;
 }
 
-static void test_paths(void) {
+static void test_paths(void)
+{
     static char long_name[300], long_path[5000];
     memset(long_name, 'a', 256);
     CHECK(stat_file("/etc/hosts"), 0);
@@ -133,7 +157,8 @@ static void test_paths(void) {
     CHECK(close_file(directory), 0);
 }
 
-static void test_reading(void) {
+static void test_reading(void)
+{
     static uint8_t whole[4 << 20], part[1 << 20];
     int64_t descriptor = open_file("/sizes/3145733", O_RDONLY, 0);
     CHECK(CALL_LIBOS(read, (uint64_t)descriptor, USER(whole), sizeof(whole)), 3145733);
@@ -161,7 +186,8 @@ static void test_reading(void) {
 }
 
 /* The image's files can be written: what was written shows, the rest stays what was measured. */
-static void test_writing_over_the_image(void) {
+static void test_writing_over_the_image(void)
+{
     static uint8_t before[600000], after[600000];
     int64_t descriptor = open_file("/sizes/524289", O_RDWR, 0);
     CHECK(CALL_LIBOS(read, (uint64_t)descriptor, USER(before), sizeof(before)), 524289);
@@ -201,7 +227,8 @@ static void test_writing_over_the_image(void) {
     CHECK(status.size, 4096);
 }
 
-static void test_links_and_names(void) {
+static void test_links_and_names(void)
+{
     bool found;
     uint64_t inode;
     /* Hard links of the image stay one file, whichever name is used. */
@@ -289,7 +316,8 @@ static void test_links_and_names(void) {
     close_file(descriptor);
 }
 
-static void test_permissions(void) {
+static void test_permissions(void)
+{
     process.uid = 1000;
     process.gid = 1000;
     process.groups[0] = 50;
@@ -334,7 +362,8 @@ static void test_permissions(void) {
     CHECK(file_open_executable("/nothing", &file), -ENOENT);
 }
 
-static void test_attributes(void) {
+static void test_attributes(void)
+{
     struct timespec times[2] = {{.seconds = 11}, {.seconds = 22, .nanoseconds = 5}};
     CHECK(CALL_LIBOS(utimensat, AT, USER("/etc/hosts"), USER(times), 0), 0);
     CHECK(stat_file("/etc/hosts"), 0);
@@ -350,8 +379,11 @@ static void test_attributes(void) {
     CHECK(strcmp(value, "hello"), 0);
     CHECK(CALL_LIBOS(getxattr, USER("/etc/capable"), USER("user.note"), USER(value), 4), -ERANGE);
     CHECK(CALL_LIBOS(getxattr, USER("/etc/capable"), USER("user.note"), 0, 0), 5);
-    CHECK(CALL_LIBOS(getxattr, USER("/etc/capable"), USER("security.capability"), USER(value), sizeof(value)), 20);
-    CHECK(CALL_LIBOS(getxattr, USER("/etc/capable"), USER("trusted.overlay.metacopy"), USER(value), sizeof(value)), -ENODATA);
+    CHECK(CALL_LIBOS(getxattr, USER("/etc/capable"), USER("security.capability"), USER(value), sizeof(value)),
+        20);
+    CHECK(CALL_LIBOS(
+              getxattr, USER("/etc/capable"), USER("trusted.overlay.metacopy"), USER(value), sizeof(value)),
+        -ENODATA);
     CHECK(CALL_LIBOS(listxattr, USER("/etc/capable"), USER(value), sizeof(value)), 10 + 20);
     uint32_t words[64] = {0};
     CHECK(CALL_LIBOS(statx, AT, USER("/dev/disk"), 0, 0x7FF, USER(words)), -ENOENT);
@@ -367,7 +399,8 @@ static void test_attributes(void) {
     CHECK(statfs[1], 4096);
 }
 
-static void test_descriptors(void) {
+static void test_descriptors(void)
+{
     int64_t one = open_file("/etc/hosts", O_CLOEXEC, 0);
     CHECK(CALL_LIBOS(fcntl, (uint64_t)one, 1), 1);
     int64_t two = CALL_LIBOS(dup, (uint64_t)one);
@@ -409,7 +442,8 @@ static void test_descriptors(void) {
     CHECK(CALL_LIBOS(socket, 2, 1, 0), -EAFNOSUPPORT);
 }
 
-static void test_synthetic_files(void) {
+static void test_synthetic_files(void)
+{
     char text[4096];
     bool found;
     CHECK(count_names("/proc/self/fd", "0", &found) >= 5, 1);
@@ -427,10 +461,28 @@ static void test_synthetic_files(void) {
     close_file(descriptor);
     CHECK(stat_file(path), -ENOENT);
     static const char *const readable[] = {
-        "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/uptime", "/proc/version", "/proc/loadavg", "/proc/filesystems",
-        "/proc/mounts", "/proc/self/status", "/proc/self/stat", "/proc/self/statm", "/proc/self/maps", "/proc/self/mountinfo",
-        "/proc/self/limits", "/proc/self/comm", "/proc/self/cgroup", "/proc/self/oom_score_adj", "/proc/thread-self/comm",
-        "/proc/self/task/1/status", "/proc/sys/kernel/random/uuid", "/proc/sys/kernel/hostname", "/sys/devices/system/cpu/online",
+        "/proc/cpuinfo",
+        "/proc/meminfo",
+        "/proc/stat",
+        "/proc/uptime",
+        "/proc/version",
+        "/proc/loadavg",
+        "/proc/filesystems",
+        "/proc/mounts",
+        "/proc/self/status",
+        "/proc/self/stat",
+        "/proc/self/statm",
+        "/proc/self/maps",
+        "/proc/self/mountinfo",
+        "/proc/self/limits",
+        "/proc/self/comm",
+        "/proc/self/cgroup",
+        "/proc/self/oom_score_adj",
+        "/proc/thread-self/comm",
+        "/proc/self/task/1/status",
+        "/proc/sys/kernel/random/uuid",
+        "/proc/sys/kernel/hostname",
+        "/sys/devices/system/cpu/online",
     };
     for (size_t at = 0; at < ARRAY_LENGTH(readable); at++) {
         descriptor = open_file(readable[at], O_RDONLY, 0);
@@ -465,32 +517,37 @@ static void test_synthetic_files(void) {
 
 static int64_t pipe_ends[2];
 
-static void write_later(void *context) {
+static void write_later(void *context)
+{
     (void)context;
     shim_sleep_ms(30);
     write_file(pipe_ends[1], "late");
 }
 
-static void close_later(void *context) {
+static void close_later(void *context)
+{
     shim_sleep_ms(30);
     close_file(*(int64_t *)context);
 }
 
-static void make_pipe(uint64_t flags) {
+static void make_pipe(uint64_t flags)
+{
     int32_t ends[2] = {-1, -1};
     CHECK(CALL_LIBOS(pipe2, USER(ends), flags), 0);
     pipe_ends[0] = ends[0];
     pipe_ends[1] = ends[1];
 }
 
-static void test_pipes(void) {
+static void test_pipes(void)
+{
     static char bytes[70000];
     make_pipe(O_NONBLOCK);
     CHECK(CALL_LIBOS(read, (uint64_t)pipe_ends[0], USER(bytes), 10), -EAGAIN);
     CHECK(CALL_LIBOS(write, (uint64_t)pipe_ends[1], USER(bytes), sizeof(bytes)), 65536);
     CHECK(write_file(pipe_ends[1], "x"), -EAGAIN);
     CHECK(CALL_LIBOS(read, (uint64_t)pipe_ends[0], USER(bytes), 100), 100);
-    CHECK(CALL_LIBOS(write, (uint64_t)pipe_ends[1], USER(bytes), 101), -EAGAIN); /* up to PIPE_BUF all or nothing */
+    /* up to PIPE_BUF all or nothing */
+    CHECK(CALL_LIBOS(write, (uint64_t)pipe_ends[1], USER(bytes), 101), -EAGAIN);
     CHECK(CALL_LIBOS(lseek, (uint64_t)pipe_ends[0], 0, 0), -ESPIPE);
     close_file(pipe_ends[0]);
     CHECK(write_file(pipe_ends[1], "x"), -EPIPE);
@@ -525,7 +582,8 @@ struct event {
     uint64_t data;
 } __attribute__((packed));
 
-static void test_waiting(void) {
+static void test_waiting(void)
+{
     struct {
         int32_t descriptor;
         uint16_t events, revents;
@@ -612,7 +670,8 @@ static void test_waiting(void) {
 }
 
 /* A pipe from outside at descriptor 0, waited for together with one inside. */
-static void test_standard_input(int host_writer) {
+static void test_standard_input(int host_writer)
+{
     long write(int fd, const void *from, size_t size);
     struct {
         int32_t descriptor;
@@ -643,7 +702,8 @@ static void test_standard_input(int host_writer) {
     close_file(pipe_ends[1]);
 }
 
-static void test_volume(void) {
+static void test_volume(void)
+{
     bool found;
     CHECK(count_names("/mnt/volume", "given", &found), 3);
     CHECK(found, 1);
@@ -677,14 +737,16 @@ static void test_volume(void) {
     CHECK(open_file("/mnt/volume/link", 0, 0), -ENOENT);
 }
 
-static void read_much(void *context) {
+static void read_much(void *context)
+{
     static const char *const paths[] = {"/bin/twin", "/sizes/3145733", "/sizes/524288"};
     uint8_t *expected = context;
     uint8_t *bytes = calloc(1, 70000);
     for (uint32_t round = 0; round < 300; round++) {
         int64_t descriptor = open_file(paths[round % 3], O_RDONLY, 0);
         uint64_t offset = round * 7919ULL % 200000;
-        int64_t got = CALL_LIBOS(pread64, (uint64_t)descriptor, USER(bytes), 1 + round * 331ULL % 70000, offset);
+        int64_t got =
+            CALL_LIBOS(pread64, (uint64_t)descriptor, USER(bytes), 1 + round * 331ULL % 70000, offset);
         bool good = got > 0 && (round % 3 != 0 || memcmp(bytes, expected + offset, (size_t)got) == 0);
         if (!good) {
             __atomic_fetch_add(&failures, 1, __ATOMIC_RELAXED);
@@ -696,7 +758,8 @@ static void read_much(void *context) {
     free(bytes);
 }
 
-static void test_threads(void) {
+static void test_threads(void)
+{
     static uint8_t twin[300000];
     struct shim_thread *threads[4];
     CHECK(CALL_LIBOS(read, (uint64_t)open_file("/bin/twin", 0, 0), USER(twin), sizeof(twin)), 300000);
@@ -708,11 +771,13 @@ static void test_threads(void) {
     }
 }
 
-static uint64_t size_of(const char *path) {
+static uint64_t size_of(const char *path)
+{
     return (uint64_t)lseek(open(path, 0), 0, 2);
 }
 
-int main(int count, char **arguments) {
+int main(int count, char **arguments)
+{
     int pipe(int descriptors[2]);
     int dup2(int old, int new);
     int close(int fd);

@@ -1,6 +1,6 @@
 /*
- * The parser of the metadata image against images that were written wrongly: verification is switched off, so that every changed byte
- * reaches it. The sanitizers judge.
+ * The parser of the metadata image against images that were written wrongly: verification is switched off, so
+ * that every changed byte reaches it. The sanitizers judge.
  *
  * fuzz_test IMAGE SEED COUNT
  */
@@ -18,43 +18,52 @@ static uint64_t size;
 static uint64_t state;
 
 /* In the place of verity.c and block_cache.c. */
-enum verity_verdict verity_check(const struct verity_file *file, uint64_t first, const uint8_t *data, size_t length) {
+enum verity_verdict verity_check(
+    const struct verity_file *file, uint64_t first, const uint8_t *data, size_t length)
+{
     (void)file, (void)first, (void)data, (void)length;
     return VERITY_GOOD;
 }
 
-const char *verity_text(enum verity_verdict verdict) {
+const char *verity_text(enum verity_verdict verdict)
+{
     (void)verdict;
     return "";
 }
 
-bool block_cache_copy(const struct block_key *key, size_t offset, size_t length, void *to) {
+bool block_cache_copy(const struct block_key *key, size_t offset, size_t length, void *to)
+{
     (void)key, (void)offset, (void)length, (void)to;
     return false;
 }
 
-void block_cache_insert(const struct block_key *key, const void *block) {
+void block_cache_insert(const struct block_key *key, const void *block)
+{
     (void)key, (void)block;
 }
 
-int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length) {
+int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length)
+{
     (void)file;
     memcpy(to, changed + offset, length);
     return (int64_t)length;
 }
 
-void log_line(enum log_level level, const char *format, ...) {
+void log_line(enum log_level level, const char *format, ...)
+{
     (void)level, (void)format;
 }
 
-static uint64_t next_random(void) {
+static uint64_t next_random(void)
+{
     state ^= state << 13; /* xorshift64 */
     state ^= state >> 7;
     state ^= state << 17;
     return state;
 }
 
-static void visit(uint64_t nid, uint32_t depth, uint32_t *budget) {
+static void visit(uint64_t nid, uint32_t depth, uint32_t *budget)
+{
     static char path[PATH_LENGTH_MAX];
     struct erofs_inode inode;
     struct erofs_entry entry;
@@ -88,9 +97,11 @@ static void visit(uint64_t nid, uint32_t depth, uint32_t *budget) {
     }
 }
 
-int main(int count, char **arguments) {
+int main(int count, char **arguments)
+{
     static const uint8_t digest[32];
-    static const uint64_t interesting[] = {0, 1, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, UINT64_MAX, 4095, 4096, 4097};
+    static const uint64_t interesting[] = {
+        0, 1, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, UINT64_MAX, 4095, 4096, 4097};
     if (count != 4) {
         return 2;
     }
@@ -103,7 +114,8 @@ int main(int count, char **arguments) {
     for (int round = 0; round < atoi(arguments[3]); round++) {
         memcpy(changed, original, size);
         for (uint64_t at = 0; at < 1 + next_random() % 40; at++) {
-            uint64_t value = next_random() % 2 ? next_random() : interesting[next_random() % ARRAY_LENGTH(interesting)];
+            uint64_t value =
+                next_random() % 2 ? next_random() : interesting[next_random() % ARRAY_LENGTH(interesting)];
             uint64_t length = 1ULL << next_random() % 4;
             uint64_t offset = next_random() % 2 ? next_random() % size : 1024 + next_random() % 8192;
             memcpy(changed + offset, &value, offset + length <= size ? length : 1);

@@ -38,22 +38,26 @@ int signal_sent;
 struct process process = {.name = "test", .executable = "/bin/busybox"};
 struct configuration configuration = {.threads = 4};
 
-static int64_t from_errno(long result) {
+static int64_t from_errno(long result)
+{
     return result < 0 ? -*__errno_location() : result;
 }
 
 /* Memory. Freed blocks must have the size they were allocated with. */
-static size_t *header_of(void *object) {
+static size_t *header_of(void *object)
+{
     return (size_t *)object - 2;
 }
 
-void *allocate(size_t size) {
+void *allocate(size_t size)
+{
     char *block = calloc(1, size + 16);
     *(size_t *)(void *)block = size;
     return block + 16;
 }
 
-void release(void *object, size_t size) {
+void release(void *object, size_t size)
+{
     if (object != NULL) {
         if (*header_of(object) != size) {
             printf("release(): %zu bytes of %zu\n", size, *header_of(object));
@@ -64,14 +68,16 @@ void release(void *object, size_t size) {
     }
 }
 
-void *reallocate(void *object, size_t old_size, size_t new_size) {
+void *reallocate(void *object, size_t old_size, size_t new_size)
+{
     void *fresh = allocate(new_size);
     memcpy(fresh, object, old_size < new_size ? old_size : new_size);
     release(object, old_size);
     return fresh;
 }
 
-void *pages_allocate(size_t count) {
+void *pages_allocate(size_t count)
+{
     void *pages = NULL;
     if (posix_memalign(&pages, PAGE_SIZE, count * PAGE_SIZE) != 0) {
         return NULL;
@@ -79,16 +85,19 @@ void *pages_allocate(size_t count) {
     return memset(pages, 0, count * PAGE_SIZE);
 }
 
-void pages_release(void *first, size_t count) {
+void pages_release(void *first, size_t count)
+{
     (void)count;
     free(first);
 }
 
-bool log_enabled(enum log_level level) {
+bool log_enabled(enum log_level level)
+{
     return level == LOG_ERROR;
 }
 
-void log_line(enum log_level level, const char *format, ...) {
+void log_line(enum log_level level, const char *format, ...)
+{
     va_list arguments;
     if (level == LOG_ERROR) {
         va_start(arguments, format);
@@ -98,7 +107,8 @@ void log_line(enum log_level level, const char *format, ...) {
     }
 }
 
-_Noreturn void fatal(const char *format, ...) {
+_Noreturn void fatal(const char *format, ...)
+{
     printf("fatal: %s\n", format);
     exit(1);
 }
@@ -118,16 +128,19 @@ static __thread struct shim_thread *self = &first_thread;
 static struct shim_thread *threads[64] = {&first_thread};
 static uint32_t thread_total = 1;
 
-struct task *current_task(void) {
+struct task *current_task(void)
+{
     self->task.thread = &self->thread;
     return &self->task;
 }
 
-int32_t task_id(const struct task *task) {
+int32_t task_id(const struct task *task)
+{
     return CONTAINER_OF(task, struct shim_thread, task)->thread.host_index + 1;
 }
 
-size_t task_ids(int32_t *ids, size_t count) {
+size_t task_ids(int32_t *ids, size_t count)
+{
     for (uint32_t at = 0; at < thread_total && at < count; at++) {
         ids[at] = (int32_t)at + 1;
     }
@@ -138,8 +151,10 @@ size_t task_ids(int32_t *ids, size_t count) {
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
 
-static bool sleep_on(uint32_t *word, uint64_t timeout_ns) {
-    struct timespec limit = {.seconds = (int64_t)(timeout_ns / NS_PER_SECOND), .nanoseconds = (int64_t)(timeout_ns % NS_PER_SECOND)};
+static bool sleep_on(uint32_t *word, uint64_t timeout_ns)
+{
+    struct timespec limit = {.seconds = (int64_t)(timeout_ns / NS_PER_SECOND),
+        .nanoseconds = (int64_t)(timeout_ns % NS_PER_SECOND)};
     while (__atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) == 0) {
         long result = syscall(SYS_FUTEX, word, FUTEX_WAIT, 0, timeout_ns == NO_TIMEOUT ? NULL : &limit);
         if (result < 0 && *__errno_location() == ETIMEDOUT) {
@@ -149,42 +164,51 @@ static bool sleep_on(uint32_t *word, uint64_t timeout_ns) {
     return true;
 }
 
-int host_wait(uint64_t timeout_ns) {
+int host_wait(uint64_t timeout_ns)
+{
     return sleep_on(&self->wakes, timeout_ns) ? 0 : -ETIMEDOUT;
 }
 
-void host_wake(uint32_t host_index) {
+void host_wake(uint32_t host_index)
+{
     __atomic_store_n(&threads[host_index]->wakes, 1, __ATOMIC_SEQ_CST);
     syscall(SYS_FUTEX, &threads[host_index]->wakes, FUTEX_WAKE, 1, NULL);
 }
 
-void host_yield(void) {
+void host_yield(void)
+{
     sched_yield();
 }
 
-bool signal_is_pending(void) {
+bool signal_is_pending(void)
+{
     return signal_waits;
 }
 
-bool signal_collect(void) {
+bool signal_collect(void)
+{
     return signal_waits;
 }
 
-void signal_send_current(int signal) {
+void signal_send_current(int signal)
+{
     signal_sent = signal;
 }
 
-int signal_set_temporary_mask(user_address mask, uint64_t size) {
+int signal_set_temporary_mask(user_address mask, uint64_t size)
+{
     return mask != 0 && size != 8 ? -EINVAL : 0;
 }
 
-static void *run_thread(void *context) {
+static void *run_thread(void *context)
+{
     self = context;
     self->run(self->context);
     return NULL;
 }
 
-struct shim_thread *shim_thread_start(void (*run)(void *context), void *context) {
+struct shim_thread *shim_thread_start(void (*run)(void *context), void *context)
+{
     struct shim_thread *thread = calloc(1, sizeof(*thread));
     thread->run = run;
     thread->context = context;
@@ -194,21 +218,25 @@ struct shim_thread *shim_thread_start(void (*run)(void *context), void *context)
     return thread;
 }
 
-void shim_thread_join(struct shim_thread *thread) {
+void shim_thread_join(struct shim_thread *thread)
+{
     pthread_join(thread->handle, NULL);
 }
 
-void shim_sleep_ms(uint32_t milliseconds) {
+void shim_sleep_ms(uint32_t milliseconds)
+{
     struct timespec time = {.seconds = milliseconds / 1000, .nanoseconds = milliseconds % 1000 * 1000000};
     nanosleep(&time, NULL);
 }
 
 /* User copies: any address is the application's, but the first page. */
-static bool is_user(user_address address, size_t size) {
+static bool is_user(user_address address, size_t size)
+{
     return size == 0 || address >= PAGE_SIZE;
 }
 
-int copy_from_user(void *to, user_address from, size_t size) {
+int copy_from_user(void *to, user_address from, size_t size)
+{
     if (!is_user(from, size)) {
         return -EFAULT;
     }
@@ -216,7 +244,8 @@ int copy_from_user(void *to, user_address from, size_t size) {
     return 0;
 }
 
-int copy_to_user(user_address to, const void *from, size_t size) {
+int copy_to_user(user_address to, const void *from, size_t size)
+{
     if (!is_user(to, size)) {
         return -EFAULT;
     }
@@ -224,7 +253,8 @@ int copy_to_user(user_address to, const void *from, size_t size) {
     return 0;
 }
 
-int64_t strncpy_from_user(char *to, user_address from, size_t size) {
+int64_t strncpy_from_user(char *to, user_address from, size_t size)
+{
     if (!is_user(from, 1)) {
         return -EFAULT;
     }
@@ -236,7 +266,8 @@ int64_t strncpy_from_user(char *to, user_address from, size_t size) {
     return (int64_t)length;
 }
 
-int64_t iovec_import(struct iovec *to, user_address from, uint64_t count) {
+int64_t iovec_import(struct iovec *to, user_address from, uint64_t count)
+{
     int64_t sum = 0;
     if (copy_from_user(to, from, count * sizeof(*to)) < 0) {
         return -EFAULT;
@@ -247,13 +278,15 @@ int64_t iovec_import(struct iovec *to, user_address from, uint64_t count) {
     return sum;
 }
 
-uint64_t clock_now_ns(enum clock_id clock) {
+uint64_t clock_now_ns(enum clock_id clock)
+{
     struct timespec time;
     clock_gettime((int)clock, &time);
     return (uint64_t)time.seconds * NS_PER_SECOND + (uint64_t)time.nanoseconds;
 }
 
-int timeout_from_user(uint64_t *timeout_ns, user_address from) {
+int timeout_from_user(uint64_t *timeout_ns, user_address from)
+{
     struct timespec time;
     if (copy_from_user(&time, from, sizeof(time)) < 0) {
         return -EFAULT;
@@ -262,22 +295,27 @@ int timeout_from_user(uint64_t *timeout_ns, user_address from) {
     return 0;
 }
 
-void random_bytes(void *to, size_t size) {
+void random_bytes(void *to, size_t size)
+{
     int fd = open("/dev/urandom", 0);
     read(fd, to, size);
     close(fd);
 }
 
-void memory_each(bool (*each)(const struct area *area, void *context), void *context) {
-    struct area area = {.start = 0x400000, .end = 0x500000, .protection = PROT_READ | PROT_EXEC, .flags = MAP_PRIVATE};
+void memory_each(bool (*each)(const struct area *area, void *context), void *context)
+{
+    struct area area = {
+        .start = 0x400000, .end = 0x500000, .protection = PROT_READ | PROT_EXEC, .flags = MAP_PRIVATE};
     each(&area, context);
 }
 
-void memory_count(struct memory_counts *counts) {
+void memory_count(struct memory_counts *counts)
+{
     *counts = (struct memory_counts){.limit = 65536, .committed = 1000, .mapped = 2000};
 }
 
-struct span span_first(const struct span_list *list) {
+struct span span_first(const struct span_list *list)
+{
     static const char volume[] = "/mnt/volume";
     struct span none = {0};
     struct span one = {.start = volume, .size = sizeof(volume) - 1};
@@ -285,19 +323,22 @@ struct span span_first(const struct span_list *list) {
     return volume_root != NULL ? one : none;
 }
 
-struct span span_next(const struct span_list *list, struct span span) {
+struct span span_next(const struct span_list *list, struct span span)
+{
     (void)list, (void)span;
     return (struct span){0};
 }
 
-void sha256(const void *data, size_t size, uint8_t digest[SHA256_SIZE]) {
+void sha256(const void *data, size_t size, uint8_t digest[SHA256_SIZE])
+{
     SHA256(data, size, digest);
 }
 
 /* The host's files. */
 static int image_fd = -1, verity_fd = -1;
 
-void shim_start(const char *image, const char *verity, const char *data, const char *volumes) {
+void shim_start(const char *image, const char *verity, const char *data, const char *volumes)
+{
     image_path = image;
     verity_path = verity;
     data_root = data;
@@ -306,7 +347,8 @@ void shim_start(const char *image, const char *verity, const char *data, const c
     verity_fd = open(verity, 0);
 }
 
-static void apply_fault(enum fault_target target, uint64_t offset, uint8_t *bytes, int64_t size) {
+static void apply_fault(enum fault_target target, uint64_t offset, uint8_t *bytes, int64_t size)
+{
     static uint32_t reads;
     if (fault.target != target || fault.offset < offset || fault.offset >= offset + (uint64_t)size) {
         return;
@@ -316,7 +358,8 @@ static void apply_fault(enum fault_target target, uint64_t offset, uint8_t *byte
     }
 }
 
-int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length) {
+int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length)
+{
     int64_t result = from_errno(pread(file == IMAGE_ROOTFS ? image_fd : verity_fd, to, length, (long)offset));
     apply_fault(file == IMAGE_ROOTFS ? FAULT_IMAGE : FAULT_VERITY, offset, to, result);
     return result;
@@ -324,11 +367,13 @@ int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t 
 
 static char *handle_paths[65536];
 
-static void join_path(char to[8192], const char *root, const char *path, size_t length) {
+static void join_path(char to[8192], const char *root, const char *path, size_t length)
+{
     snprintf(to, 8192, "%s/%.*s", root, (int)length, path);
 }
 
-int host_data_open(const char *path, size_t path_length) {
+int host_data_open(const char *path, size_t path_length)
+{
     char full[8192];
     join_path(full, data_root, path, path_length);
     int fd = (int)from_errno(open(full, 0400000)); /* O_NOFOLLOW */
@@ -339,7 +384,8 @@ int host_data_open(const char *path, size_t path_length) {
     return fd;
 }
 
-int64_t host_data_read(int handle, uint64_t offset, void *to, size_t length) {
+int64_t host_data_read(int handle, uint64_t offset, void *to, size_t length)
+{
     int64_t result = from_errno(pread(handle, to, length, (long)offset));
     __atomic_fetch_add(&host_data_reads, 1, __ATOMIC_RELAXED);
     if (fault.target == FAULT_DATA && strcmp(handle_paths[handle], fault.path) == 0) {
@@ -348,34 +394,42 @@ int64_t host_data_read(int handle, uint64_t offset, void *to, size_t length) {
     return result;
 }
 
-void host_data_close(int handle) {
+void host_data_close(int handle)
+{
     free(handle_paths[handle]);
     handle_paths[handle] = NULL;
     close(handle);
 }
 
-int64_t host_read(int fd, void *to, size_t length) {
+int64_t host_read(int fd, void *to, size_t length)
+{
     return from_errno(read(fd, to, length));
 }
 
-int64_t host_write(int fd, const void *from, size_t length) {
+int64_t host_write(int fd, const void *from, size_t length)
+{
     return from_errno(write(fd, from, length));
 }
 
-int64_t host_pread(int fd, void *to, size_t length, uint64_t offset) {
+int64_t host_pread(int fd, void *to, size_t length, uint64_t offset)
+{
     return from_errno(pread(fd, to, length, (long)offset));
 }
 
-int64_t host_pwrite(int fd, const void *from, size_t length, uint64_t offset) {
+int64_t host_pwrite(int fd, const void *from, size_t length, uint64_t offset)
+{
     return from_errno(pwrite(fd, from, length, (long)offset));
 }
 
-void host_close(int fd) {
+void host_close(int fd)
+{
     close(fd);
 }
 
-int host_poll(struct host_poll *entries, size_t count, uint64_t timeout_ns) {
-    uint64_t limit = timeout_ns == NO_TIMEOUT || timeout_ns > 50000000 ? 50 : timeout_ns / 1000000; /* a wake ends it soon enough */
+int host_poll(struct host_poll *entries, size_t count, uint64_t timeout_ns)
+{
+    /* a wake ends it soon enough */
+    uint64_t limit = timeout_ns == NO_TIMEOUT || timeout_ns > 50000000 ? 50 : timeout_ns / 1000000;
     return (int)from_errno(poll(entries, count, (int)limit));
 }
 
@@ -383,105 +437,129 @@ int host_poll(struct host_poll *entries, size_t count, uint64_t timeout_ns) {
 #define AT_EMPTY_PATH 0x1000
 #define AT_SYMLINK_NOFOLLOW 0x100
 
-static int stat_at(int fd, const char *path, struct host_stat *to, int flags) {
+static int stat_at(int fd, const char *path, struct host_stat *to, int flags)
+{
     uint64_t words[18];
     int64_t result = from_errno(syscall(SYS_NEWFSTATAT, fd, path, words, flags));
     if (result < 0) {
         return (int)result;
     }
     *to = (struct host_stat){
-        .inode = words[1], .links = (uint32_t)words[2], .mode = (uint32_t)words[3], .uid = (uint32_t)(words[3] >> 32),
-        .gid = (uint32_t)words[4], .rdev = words[5], .size = words[6], .blocks = words[8],
+        .inode = words[1],
+        .links = (uint32_t)words[2],
+        .mode = (uint32_t)words[3],
+        .uid = (uint32_t)(words[3] >> 32),
+        .gid = (uint32_t)words[4],
+        .rdev = words[5],
+        .size = words[6],
+        .blocks = words[8],
         .mtime_ns = (int64_t)(words[11] * NS_PER_SECOND + words[12]),
     };
     return 0;
 }
 
-int host_stat(int fd, struct host_stat *stat) {
+int host_stat(int fd, struct host_stat *stat)
+{
     return stat_at(fd, "", stat, AT_EMPTY_PATH);
 }
 
-int64_t host_ioctl(int fd, uint32_t request, void *data, size_t in, size_t out) {
+int64_t host_ioctl(int fd, uint32_t request, void *data, size_t in, size_t out)
+{
     (void)fd, (void)request, (void)data, (void)in, (void)out;
     return -ENOTTY;
 }
 
-int host_sync(int fd) {
+int host_sync(int fd)
+{
     (void)fd;
     return 0;
 }
 
-int host_truncate(int fd, uint64_t length) {
+int host_truncate(int fd, uint64_t length)
+{
     return (int)from_errno(ftruncate(fd, (long)length));
 }
 
-int64_t host_file(enum host_file file, void *to, size_t length) {
-    static const char *const texts[] = {"127.0.0.1 localhost\n10.0.0.7 db # comment\n", "nameserver 10.0.0.1\nexec /bin/sh\n", "guest\n"};
+int64_t host_file(enum host_file file, void *to, size_t length)
+{
+    static const char *const texts[] = {
+        "127.0.0.1 localhost\n10.0.0.7 db # comment\n", "nameserver 10.0.0.1\nexec /bin/sh\n", "guest\n"};
     size_t size = strlen(texts[file]);
     memcpy(to, texts[file], size < length ? size : length);
     return (int64_t)size;
 }
 
 /* Volumes: paths below volume_root, by plain system calls. */
-static void volume_path(char to[8192], const char *path, size_t length) {
+static void volume_path(char to[8192], const char *path, size_t length)
+{
     join_path(to, volume_root, path, length);
 }
 
-int host_volume_open(const char *path, size_t path_length, uint32_t flags, uint32_t mode) {
+int host_volume_open(const char *path, size_t path_length, uint32_t flags, uint32_t mode)
+{
     char full[8192];
     volume_path(full, path, path_length);
     return (int)from_errno(open(full, (int)flags, mode));
 }
 
-int host_volume_stat(const char *path, size_t path_length, struct host_stat *stat) {
+int host_volume_stat(const char *path, size_t path_length, struct host_stat *stat)
+{
     char full[8192];
     volume_path(full, path, path_length);
     return stat_at(-100, full, stat, AT_SYMLINK_NOFOLLOW);
 }
 
-int64_t host_volume_readlink(const char *path, size_t path_length, char *to, size_t length) {
+int64_t host_volume_readlink(const char *path, size_t path_length, char *to, size_t length)
+{
     char full[8192];
     volume_path(full, path, path_length);
     return from_errno(syscall(89, full, to, length));
 }
 
-int64_t host_volume_list(int fd, void *records, size_t length) {
+int64_t host_volume_list(int fd, void *records, size_t length)
+{
     return from_errno(syscall(217, fd, records, length));
 }
 
-int host_volume_mkdir(const char *path, size_t path_length, uint32_t mode) {
+int host_volume_mkdir(const char *path, size_t path_length, uint32_t mode)
+{
     char full[8192];
     volume_path(full, path, path_length);
     return (int)from_errno(syscall(83, full, mode));
 }
 
-int host_volume_unlink(const char *path, size_t path_length, uint32_t flags) {
+int host_volume_unlink(const char *path, size_t path_length, uint32_t flags)
+{
     char full[8192];
     volume_path(full, path, path_length);
     return (int)from_errno(syscall(263, -100, full, flags));
 }
 
-int host_volume_rename(const char *old_path, size_t old_length, const char *new_path, size_t new_length) {
+int host_volume_rename(const char *old_path, size_t old_length, const char *new_path, size_t new_length)
+{
     char old_full[8192], new_full[8192];
     volume_path(old_full, old_path, old_length);
     volume_path(new_full, new_path, new_length);
     return (int)from_errno(syscall(82, old_full, new_full));
 }
 
-int host_volume_symlink(const char *target, size_t target_length, const char *path, size_t path_length) {
+int host_volume_symlink(const char *target, size_t target_length, const char *path, size_t path_length)
+{
     char full[8192], text[8192];
     volume_path(full, path, path_length);
     snprintf(text, sizeof(text), "%.*s", (int)target_length, target);
     return (int)from_errno(syscall(88, text, full));
 }
 
-int host_volume_chmod(const char *path, size_t path_length, uint32_t mode) {
+int host_volume_chmod(const char *path, size_t path_length, uint32_t mode)
+{
     char full[8192];
     volume_path(full, path, path_length);
     return (int)from_errno(syscall(90, full, mode));
 }
 
-int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, int64_t mtime_ns) {
+int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, int64_t mtime_ns)
+{
     (void)path, (void)path_length, (void)atime_ns, (void)mtime_ns;
     return 0;
 }

@@ -3,8 +3,8 @@
  *
  * tree_test IMAGE VERITY DATA DIGEST COMMAND ..., all sizes from the files:
  *     list                                 one line a path
- *     tamper image|verity|FILE SEED COUNT  COUNT times: flip one bit of the host's file, list everything, and compare with the honest listing
- *     read PATH                            the content, or the errno
+ *     tamper image|verity|FILE SEED COUNT  COUNT times: flip one bit of the host's file, list everything, and
+ * compare with the honest listing read PATH                            the content, or the errno
  */
 #include "shim.h"
 
@@ -22,7 +22,8 @@ void *realloc(void *object, size_t size);
 
 static struct configuration measured;
 
-static uint64_t size_of(const char *path) {
+static uint64_t size_of(const char *path)
+{
     int fd = open(path, 0);
     return (uint64_t)lseek(fd, 0, 2);
 }
@@ -32,7 +33,8 @@ static struct {
     size_t size, used;
 } listing;
 
-static void add(const char *bytes, size_t length) {
+static void add(const char *bytes, size_t length)
+{
     if (length > listing.size - listing.used) {
         listing.size = (listing.size + length) * 2;
         listing.bytes = realloc(listing.bytes, listing.size);
@@ -41,7 +43,8 @@ static void add(const char *bytes, size_t length) {
     listing.used += length;
 }
 
-static void add_escaped(const char *bytes, size_t length) {
+static void add_escaped(const char *bytes, size_t length)
+{
     for (size_t at = 0; at < length; at++) {
         char text[8];
         uint8_t byte = (uint8_t)bytes[at];
@@ -50,12 +53,14 @@ static void add_escaped(const char *bytes, size_t length) {
     }
 }
 
-static void add_format(const char *format, unsigned long long value) {
+static void add_format(const char *format, unsigned long long value)
+{
     char text[64];
     add(text, (size_t)snprintf(text, sizeof(text), format, value));
 }
 
-static void add_content(const char *path) {
+static void add_content(const char *path)
+{
     static uint8_t content[8 << 20];
     uint8_t digest[32];
     int64_t descriptor = CALL_LIBOS(open, USER(path), 0);
@@ -85,7 +90,8 @@ static void add_content(const char *path) {
 }
 
 /* name=SHA-256 of the value, each. */
-static void add_xattrs(const char *path) {
+static void add_xattrs(const char *path)
+{
     static char names[65536], value[65536];
     uint8_t digest[32] __attribute__((aligned(8)));
     int64_t size = CALL_LIBOS(llistxattr, USER(path), USER(names), sizeof(names));
@@ -114,7 +120,8 @@ struct stat_words {
 
 static void list(const char *path);
 
-static void list_directory(const char *path) {
+static void list_directory(const char *path)
+{
     static char block[64][32768];
     static uint32_t depth;
     int64_t descriptor = CALL_LIBOS(open, USER(path), 0200000);
@@ -147,7 +154,8 @@ static void list_directory(const char *path) {
 }
 
 /* path mode links uid gid size blocks mtime rdev content-or-target */
-static void list(const char *path) {
+static void list(const char *path)
+{
     struct stat_words stat;
     add_escaped(path, strlen(path));
     int64_t result = CALL_LIBOS(lstat, USER(path), USER(&stat));
@@ -183,7 +191,8 @@ static void list(const char *path) {
 }
 
 /* A tree that cannot be opened is one line as well. */
-static void list_all(void) {
+static void list_all(void)
+{
     listing.used = 0;
     int64_t result = fs_start(&measured);
     if (result < 0) {
@@ -194,17 +203,19 @@ static void list_all(void) {
     add("", 1);
 }
 
-static bool is_error_line(const char *line, size_t length) {
+static bool is_error_line(const char *line, size_t length)
+{
     const char *end = line + length;
     while (end > line && end[-1] >= '0' && end[-1] <= '9') {
         end--;
     }
-    return end > line && end[-1] == 'E' && end < line + length && end - line >= 2 && end[-2] == ' ' && strncmp(end, "5", 1) == 0 &&
-           end + 1 == line + length;
+    return end > line && end[-1] == 'E' && end < line + length && end - line >= 2 && end[-2] == ' ' &&
+           strncmp(end, "5", 1) == 0 && end + 1 == line + length;
 }
 
 /* Every line is either an honest one or says EIO, and at least one says it. */
-static int compare(const char *honest) {
+static int compare(const char *honest)
+{
     uint32_t errors = 0;
     for (char *line = listing.bytes; *line != '\0';) {
         char *end = strchr(line, '\n');
@@ -236,14 +247,16 @@ static int compare(const char *honest) {
 
 static uint64_t state;
 
-static uint64_t next_random(void) {
+static uint64_t next_random(void)
+{
     state ^= state << 13; /* xorshift64 */
     state ^= state >> 7;
     state ^= state << 17;
     return state;
 }
 
-static int tamper(const char *target, uint64_t seed, uint32_t count) {
+static int tamper(const char *target, uint64_t seed, uint32_t count)
+{
     uint64_t size = size_of(verity_path);
     char path[4096];
     if (strcmp(target, "image") == 0) {
@@ -299,7 +312,8 @@ static int tamper(const char *target, uint64_t seed, uint32_t count) {
     return failed != 0;
 }
 
-static int read_path(const char *path) {
+static int read_path(const char *path)
+{
     int64_t result = fs_start(&measured);
     if (result == 0) {
         add_content(path);
@@ -309,7 +323,8 @@ static int read_path(const char *path) {
     return result < 0;
 }
 
-int main(int count, char **arguments) {
+int main(int count, char **arguments)
+{
     shim_start(arguments[1], arguments[2], arguments[3], NULL);
     measured.has_rootfs = true;
     measured.rootfs_size = size_of(arguments[1]);

@@ -22,6 +22,7 @@ from enclavize.sgx.enclave_file.linking import (
 from enclavize.sgx.enclave_file.load import measure
 from enclavize.sgx.enclave_file.metadata import parse_blocks
 from enclavize.sgx.errors import InvalidEnclaveError
+from enclavize.sgx.sigstruct import Sigstruct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from enclavize.sgx.enclave_file.generation import Generation
     from enclavize.sgx.enclave_file.metadata import Metadata
     from enclavize.sgx.measurement import Measurement
-    from enclavize.sgx.sigstruct import Sigstruct
 
 MAX_FILE_SIZE = 1 << 30
 _DEFAULT_MODE = 0o644
@@ -54,6 +54,16 @@ class UnsignedEnclave:
         if sigstruct.measurement != self.measurement:
             raise IntegrityError("The SIGSTRUCT is not that of this enclave and configuration")
         sigstruct.verify()
+        return self._with_metadata(sigstruct)
+
+    def prepared_image(self, date: int) -> Iterator[bytes | memoryview]:
+        """The file with its metadata and an unsigned SIGSTRUCT: ready to be signed elsewhere.
+
+        Whoever has it can measure it again without the configuration.
+        """
+        return self._with_metadata(Sigstruct(measurement=self.measurement, date=date))
+
+    def _with_metadata(self, sigstruct: Sigstruct) -> Iterator[bytes | memoryview]:
         blocks = b"".join(block.with_sigstruct(sigstruct.to_bytes()).data for block in self.blocks)
         image = memoryview(self.image)
         yield image[: self.metadata_offset]

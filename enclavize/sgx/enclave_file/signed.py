@@ -42,6 +42,10 @@ class SignedEnclave:
     def verify(self) -> None:
         """Checks signature, attributes and measurement, as EINIT would. Raises ``IntegrityError``."""
         self.sigstruct.verify()
+        self.check_measurement()
+
+    def check_measurement(self) -> None:
+        """Checks that the SIGSTRUCT, signed or not, is that of this enclave. Raises ``IntegrityError``."""
         wanted, mask = self.sigstruct.measurement.attributes, self.sigstruct.measurement.attributes_mask
         for block in self.blocks:
             asked = block.attributes

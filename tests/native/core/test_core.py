@@ -14,8 +14,8 @@ HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parents[2] / "native"
 SCALE = float(os.environ.get("ENCLAVIZE_TEST_SCALE", "0.05"))
 FLAGS = (
-    "-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
-    "-fno-builtin",
+    "-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-fno-builtin",
+    "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
 )  # fmt: skip
 
 PARTS = {
@@ -40,7 +40,8 @@ def build(name: str, target: Path) -> Path:
     program = target / name
     subprocess.run(
         [
-            compiler, *FLAGS, f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}", *map(str, sources), "-o", str(program),
+            compiler, *FLAGS, f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}",
+            *map(str, sources), "-o", str(program),
         ],
         check=True, capture_output=True,
     )  # fmt: skip

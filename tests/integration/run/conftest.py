@@ -50,7 +50,11 @@ class Corpus:
     def native(self, *argv: str, stdin: bytes = b"") -> Result:
         """Run in a chroot of the unpacked image."""
         done = subprocess.run(
-            ["chroot", self.unpacked, *argv], env={"TZ": "UTC"}, input=stdin, capture_output=True, check=False
+            [shutil.which("chroot") or "chroot", self.unpacked, *argv],
+            env={"TZ": "UTC"},
+            input=stdin,
+            capture_output=True,
+            check=False,
         )
         return Result(stdout=done.stdout, stderr=done.stderr, status=done.returncode)
 

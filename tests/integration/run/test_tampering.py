@@ -168,9 +168,7 @@ def test_changed_file_data_is_an_io_error_that_names_the_path(tree: TeeTree, nam
     if done.returncode != 0:
         assert b"I/O error" in done.stderr or b"Input/output error" in done.stderr
         lines = [
-            line
-            for line in done.stderr.splitlines()
-            if b"enclavize" in line and f"/data/{name}".encode() in line
+            line for line in done.stderr.splitlines() if line.startswith(f"enclave: /data/{name}:".encode())
         ]
         assert len(lines) == 1, done.stderr
 

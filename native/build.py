@@ -118,19 +118,25 @@ def zig(*args: str, cache: Path) -> None:
         sys.exit(f"zig {' '.join(args)}\n{done.stdout}{done.stderr}")
 
 
+def build_zig_object(zig_object: ZigObject, target: str, folder: Path, cache: Path) -> Path:
+    """Compile one Zig source into ``folder``."""
+    path = folder / zig_object.name
+    zig(
+        "build-obj", zig_object.source, f"-femit-bin={path}", "-target", target, f"-mcpu={zig_object.cpu}",
+        *ZIG_FLAGS, cache=cache,
+    )  # fmt: skip
+    return path
+
+
 def build_unit(unit: Unit, output_dir: Path, cache: Path) -> None:
     """Compile one unit and put it in place in one step, so that a reader never sees half a file."""
     sources = [
         str(path.relative_to(NATIVE)) for pattern in unit.sources for path in sorted(NATIVE.glob(pattern))
     ]
-    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as scratch:
-        objects = [f"{scratch}/{zig_object.name}" for zig_object in unit.zig_objects]
-        for zig_object, path in zip(unit.zig_objects, objects, strict=True):
-            zig(
-                "build-obj", zig_object.source, f"-femit-bin={path}", "-target", unit.target,
-                f"-mcpu={zig_object.cpu}", *ZIG_FLAGS, cache=cache,
-            )  # fmt: skip
-        result = Path(scratch) / unit.output
+    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".build-") as name:
+        scratch = Path(name)
+        objects = [str(build_zig_object(item, unit.target, scratch, cache)) for item in unit.zig_objects]
+        result = scratch / unit.output
         flags = ("-target", unit.target, *COMMON, *unit.flags)
         zig("cc", *flags, *sources, *objects, "-o", str(result), cache=cache)
         result.chmod(0o755)

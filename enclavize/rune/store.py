@@ -38,7 +38,6 @@ def unpacked_image(
     there is something to unpack, only then: a program's standard error should not begin with our lines.
     """
     from enclavize.oci.source import resolve
-    from enclavize.rootfs.unpack import unpack_layers
 
     store = cache.root.parent / "unpacked"
     if isinstance(location, RegistryLocation) and (digest := location.reference.digest):
@@ -54,6 +53,8 @@ def unpacked_image(
             )
         tree = store / hex_of(image.manifest.digest)
         if not tree.is_dir():
+            from enclavize.rootfs.unpack import unpack_layers
+
             with progress() as reporter:
                 unpack_layers(image, tree, cache=cache, reporter=reporter)
         return tree

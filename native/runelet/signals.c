@@ -18,10 +18,11 @@ static sigset_t asynchronous;
 /* The last real-time signals are the PAL's, to interrupt the enclave. */
 #define PAL_SIGNALS 3
 
-/* Faults belong to the thread that made them; SIGSYS is the PAL's way to see system calls. */
+/* Faults belong to the thread that made them; SIGSYS is the PAL's way to see system calls. SIGURG comes many times a second from
+ * runc in the foreground: it is a Go program, whose scheduler sends it to itself, and it passes on what it gets. */
 static void choose_signals(void)
 {
-    static const int excepted[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGKILL, SIGSTOP, SIGPIPE};
+    static const int excepted[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGKILL, SIGSTOP, SIGPIPE, SIGURG};
     sigemptyset(&asynchronous);
     for (int number = 1; number < 32; number++)
         sigaddset(&asynchronous, number);
@@ -33,8 +34,8 @@ static void choose_signals(void)
 
 static bool ignored_by_default(int number)
 {
-    return number == SIGCHLD || number == SIGCONT || number == SIGURG || number == SIGWINCH || number == SIGTSTP ||
-           number == SIGTTIN || number == SIGTTOU;
+    return number == SIGCHLD || number == SIGCONT || number == SIGWINCH || number == SIGTSTP || number == SIGTTIN ||
+           number == SIGTTOU;
 }
 
 static void *receive(void *unused)

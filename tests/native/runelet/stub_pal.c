@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ static char **arguments, **environment;
 static char words[16384], level[32];
 static const char *reason = "";
 static sem_t offered;
-static volatile int signal_number;
+static _Atomic unsigned long pending; /* bit (n - 1) for signal n, as in struct exchange */
 
 int pal_get_version(void)
 {
@@ -57,7 +58,7 @@ int pal_kill(int pid, int sig)
 {
     if (pid != -1)
         return -EINVAL;
-    signal_number = sig;
+    atomic_fetch_or(&pending, 1UL << (sig - 1));
     return sem_post(&offered);
 }
 
@@ -68,12 +69,15 @@ static int wait_for_signals(void)
     for (;;) {
         while (sem_wait(&offered) != 0)
             ;
-        if (signal_number == SIGURG) /* runc is a Go program: its scheduler makes them, and runc passes them on */
-            continue;
-        if (signal_number != SIGWINCH && signal_number != SIGCONT)
-            return 128 + signal_number;
-        printf("signal %d\n", signal_number);
-        fflush(stdout);
+        unsigned long arrived = atomic_exchange(&pending, 0);
+        for (int number = 1; arrived; number++, arrived >>= 1) {
+            if (!(arrived & 1))
+                continue;
+            if (number != SIGWINCH && number != SIGCONT)
+                return 128 + number;
+            printf("signal %d\n", number);
+            fflush(stdout);
+        }
     }
 }
 

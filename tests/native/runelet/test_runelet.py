@@ -134,6 +134,7 @@ def test_other_signals_do_not_end_the_runelet(waiting: subprocess.Popen[str]) ->
     waiting.send_signal(signal.SIGWINCH)
     assert waiting.stdout.readline() == f"signal {signal.SIGWINCH.value}\n"
     waiting.send_signal(signal.SIGPIPE)
+    waiting.send_signal(signal.SIGURG)
     waiting.send_signal(signal.SIGCHLD)
     waiting.send_signal(signal.SIGCONT)
     assert waiting.stdout.readline() == f"signal {signal.SIGCONT.value}\n"

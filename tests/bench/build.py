@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from support.registry import Registry
+from support.registry import running_registry
 
 from bench.harness import Row, megabytes, run, seconds
 from bench.images import large_image
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROUNDS = 3
-
-
-def _store_size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("data") if path.is_file())
 
 
 def build_rows(base: Path) -> list[Row]:
@@ -36,7 +32,7 @@ def build_rows(base: Path) -> list[Row]:
     subprocess.run([*enclavize, "keygen", key], env=environment, check=True, capture_output=True)
     ours, peer = [], []
     rebuild, pushed, rootfs = 0.0, 0, 0
-    with Registry(base / "source") as source:
+    with running_registry(base / "source") as source:
         subprocess.run(
             [
                 "skopeo",
@@ -50,7 +46,7 @@ def build_rows(base: Path) -> list[Row]:
         )
         rootfs = sum(path.stat().st_size for path in (layout / "blobs" / "sha256").iterdir())
         for number in range(ROUNDS):
-            with Registry(base / f"peer{number}") as target:
+            with running_registry(base / f"peer{number}") as target:
                 peer.append(
                     run(
                         [
@@ -64,7 +60,7 @@ def build_rows(base: Path) -> list[Row]:
                         ]
                     )
                 )
-            with Registry(base / f"ours{number}") as target:
+            with running_registry(base / f"ours{number}") as target:
                 cached = {**environment, "XDG_CACHE_HOME": str(base / f"cache{number}")}
                 command = [
                     *enclavize,
@@ -79,7 +75,7 @@ def build_rows(base: Path) -> list[Row]:
                 ]
                 ours.append(run(command, cached))
                 rebuild = run(command, cached).seconds
-        before = _store_size(source.storage)
+        before = source.stored_bytes()
         run(
             [
                 *enclavize,
@@ -94,7 +90,7 @@ def build_rows(base: Path) -> list[Row]:
             ],
             {**environment, "XDG_CACHE_HOME": str(base / "cache0")},
         )
-        pushed = _store_size(source.storage) - before
+        pushed = source.stored_bytes() - before
     best_ours, best_peer = min(s.seconds for s in ours), min(s.seconds for s in peer)
     peak, peer_peak = max(s.peak for s in ours), max(s.peak for s in peer)
     limit = rootfs * 0.02 + 1e6

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Corpus
+    from integration.run.conftest import Corpus
 
 pytestmark = pytest.mark.integration
 

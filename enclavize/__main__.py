@@ -1,6 +1,7 @@
 """The ``enclavize`` command."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ def main() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         app(complete_optional_values(sys.argv[1:]), prog_name="enclavize")
     except KeyboardInterrupt:
@@ -42,6 +45,8 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         hint = _HINTS.get(error.errno or 0)
         fail(f"{where}{error.strerror or error}", hint, EnclavizeError.exit_code)
+    finally:
+        _flush_results()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -55,6 +60,14 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     timer.daemon = True
     timer.start()
     raise KeyboardInterrupt
+
+
+def _flush_results() -> None:
+    """Write what is left of the results. Whoever closed the pipe does not want them: no error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(message: str, hint: str | None, exit_code: int) -> None:

@@ -12,6 +12,9 @@ EXIT_NOT_STARTED = 125
 CONTEXT = {"allow_interspersed_args": False}
 """Settings of the command: what follows the image is the program's, options too."""
 
+AFTER_IMAGE = "--simulate"
+"""The one option that may also stand directly after the image."""
+
 
 class LogLevel(StrEnum):
     """What the runelet and the LibOS say on standard error."""
@@ -77,10 +80,14 @@ def run(
     from enclavize.rune.run import run as run_image
 
     del remove
+    program_arguments = list(arguments or ())
+    if program_arguments[:1] == [AFTER_IMAGE]:
+        simulate = True
+        del program_arguments[0]
     try:
         options = RunOptions(
             image=parse_location(image),
-            arguments=tuple(arguments or ()),
+            arguments=tuple(program_arguments),
             environment=tuple(map(_variable, env or ())),
             volumes=tuple(map(_volume, volume or ())),
             name=name,

@@ -59,7 +59,7 @@ $(VENV)/.installed: pyproject.toml native/hatch_build.py | $(VENV)/bin/python
 
 enclavize/_native/.built: $(NATIVE_SOURCES) | $(VENV)/.installed
 	@echo "==> native build"
-	@$(BIN)/python native/build.py
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
 clean:

@@ -1,6 +1,6 @@
 /*
- * Small objects: one free list for each size class, filled page by page. Callers say the size when they release, so objects have no headers
- * and a page never goes back to pages.c.
+ * Small objects: one free list for each size class, filled page by page. Callers say the size when they
+ * release, so objects have no headers and a page never goes back to pages.c.
  */
 #include "libos.h"
 

@@ -46,7 +46,8 @@ struct area_node *area_before(const struct area_tree *tree, user_address address
 }
 
 /* Cut a subtree into the nodes below `address` and the rest. */
-static void split(struct area_node *root, user_address address, struct area_node **low, struct area_node **high)
+static void split(struct area_node *root, user_address address, struct area_node **low,
+                  struct area_node **high)
 {
     while (root) {
         if (root->area.start < address) {
@@ -131,6 +132,7 @@ void area_split(struct area_tree *tree, struct area_node *node, user_address add
 
 bool area_joins(const struct area *lower, const struct area *upper)
 {
-    return lower->end == upper->start && lower->protection == upper->protection && lower->flags == upper->flags &&
-           lower->file == upper->file && (!lower->file || lower->offset + (lower->end - lower->start) == upper->offset);
+    return lower->end == upper->start && lower->protection == upper->protection &&
+           lower->flags == upper->flags && lower->file == upper->file &&
+           (!lower->file || lower->offset + (lower->end - lower->start) == upper->offset);
 }

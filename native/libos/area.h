@@ -1,4 +1,5 @@
-/* Areas ordered by address: a treap (Seidel and Aragon, 1996), so that its shape does not depend on what the application maps. */
+/* Areas ordered by address: a treap (Seidel and Aragon, 1996), so that its shape does not depend on what the
+ * application maps. */
 #ifndef ENCLAVIZE_AREA_H
 #define ENCLAVIZE_AREA_H
 
@@ -28,11 +29,14 @@ void area_insert(struct area_tree *tree, struct area_node *node);
 void area_remove(struct area_tree *tree, struct area_node *node);
 
 /* The start of the highest gap of `length` bytes that lies in [low, high), or 0. */
-user_address area_find_gap(const struct area_tree *tree, uint64_t length, user_address low, user_address high);
+user_address area_find_gap(const struct area_tree *tree, uint64_t length, user_address low,
+                           user_address high);
 bool area_is_free(const struct area_tree *tree, user_address start, user_address end);
 
-/* Cut `node` at `address`, strictly inside it: it keeps the lower part, `upper` becomes the rest and is inserted. */
-void area_split(struct area_tree *tree, struct area_node *node, user_address address, struct area_node *upper);
+/* Cut `node` at `address`, strictly inside it: it keeps the lower part, `upper` becomes the rest and is
+ * inserted. */
+void area_split(struct area_tree *tree, struct area_node *node, user_address address,
+                struct area_node *upper);
 /* Whether `upper` goes on where `lower` ends in every respect. */
 bool area_joins(const struct area *lower, const struct area *upper);
 

@@ -21,7 +21,8 @@ static uint64_t latest[CLOCK_COUNT]; /* of the monotonic clocks */
 static uint64_t clamp(uint64_t *newest, uint64_t now)
 {
     uint64_t seen = __atomic_load_n(newest, __ATOMIC_RELAXED);
-    while (seen < now && !__atomic_compare_exchange_n(newest, &seen, now, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    while (seen < now &&
+           !__atomic_compare_exchange_n(newest, &seen, now, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
     return seen < now ? now : seen;
 }

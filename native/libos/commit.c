@@ -1,6 +1,6 @@
 /*
- * Dynamic enclave memory of the application, with the order of steps that boundary.h asks for. One bit for each page; the bitmaps are themselves
- * pages of the LibOS, made when their part of the range is first used.
+ * Dynamic enclave memory of the application, with the order of steps that boundary.h asks for. One bit for
+ * each page; the bitmaps are themselves pages of the LibOS, made when their part of the range is first used.
  */
 #include "commit.h"
 
@@ -136,7 +136,8 @@ void commit_remove(user_address start, user_address end)
         if (!committed) {
             continue;
         }
-        if (host_memory_trim(start, length) || enclave_accept_trimmed(start, length) || host_memory_remove(start, length)) {
+        if (host_memory_trim(start, length) || enclave_accept_trimmed(start, length) ||
+            host_memory_remove(start, length)) {
             fatal("the host did not remove memory at 0x%lx", start);
         }
         mark(start, next, false);
@@ -165,7 +166,8 @@ void commit_protect(user_address start, user_address end, uint32_t before, uint3
         if (new & ~old) {
             enclave_extend(start, length, new);
         }
-        if (host_memory_protect(start, length, new) || ((old & ~new) && enclave_accept_restricted(start, length, new))) {
+        if (host_memory_protect(start, length, new) ||
+            ((old & ~new) && enclave_accept_restricted(start, length, new))) {
             fatal("the host did not change the protection of memory at 0x%lx", start);
         }
     }

@@ -1,4 +1,5 @@
-/* Which pages of the application's range exist, and how they come and go. The caller holds the memory lock. */
+/* Which pages of the application's range exist, and how they come and go. The caller holds the memory
+ * lock. */
 #ifndef ENCLAVIZE_COMMIT_H
 #define ENCLAVIZE_COMMIT_H
 
@@ -8,7 +9,8 @@
 user_address commit_run(user_address start, user_address end, bool *committed);
 bool commit_test(user_address address);
 
-/* Make the missing pages of the range: zero, readable and writable. 0 or -ENOMEM; on failure some may have been made. */
+/* Make the missing pages of the range: zero, readable and writable. 0 or -ENOMEM; on failure some may have
+ * been made. */
 int commit_add(user_address start, user_address end);
 /* Take away those that are there. */
 void commit_remove(user_address start, user_address end);

@@ -1,4 +1,5 @@
-/* The parser of the measured configuration. Strict: what it does not know, it refuses (docs/tee-image.md, section 4). */
+/* The parser of the measured configuration. Strict: what it does not know, it refuses (docs/tee-image.md,
+ * section 4). */
 #include "libos.h"
 
 #include "configuration.h"
@@ -31,15 +32,18 @@ struct record_rule {
 static const struct record_rule rules[] = {
     [CONFIGURATION_ENTRYPOINT] = {"bad entrypoint", VALUE_TEXT, 0, CONFIGURATION_SIZE, 0, true},
     [CONFIGURATION_COMMAND] = {"bad command", VALUE_TEXT, 0, CONFIGURATION_SIZE, 0, true},
-    [CONFIGURATION_ENVIRONMENT] = {"bad environment variable", VALUE_VARIABLE, 2, CONFIGURATION_SIZE, 0, true},
+    [CONFIGURATION_ENVIRONMENT] = {"bad environment variable", VALUE_VARIABLE, 2, CONFIGURATION_SIZE, 0,
+                                   true},
     [CONFIGURATION_WORKING_DIRECTORY] = {"bad working directory", VALUE_PATH, 1, PATH_LIMIT, 0, false},
     [CONFIGURATION_USER] = {"bad user", VALUE_NUMBERS, 8, 8 + 4 * GROUPS_MAX, 0, false},
     [CONFIGURATION_STOP_SIGNAL] = {"bad stop signal", VALUE_NUMBERS, 4, 4, 0, false},
     [CONFIGURATION_POLICY] = {"bad policy", VALUE_NUMBERS, 8, 8, 0, false},
-    [CONFIGURATION_ALLOWED_ENVIRONMENT] = {"bad allowed environment", VALUE_TEXT, 1, CONFIGURATION_SIZE, 1, true},
+    [CONFIGURATION_ALLOWED_ENVIRONMENT] = {"bad allowed environment", VALUE_TEXT, 1, CONFIGURATION_SIZE, 1,
+                                           true},
     [CONFIGURATION_ALLOWED_EXEC] = {"bad allowed exec", VALUE_STRINGS, 1, CONFIGURATION_SIZE, 0, true},
     [CONFIGURATION_HEALTHCHECK] = {"bad health check", VALUE_STRINGS, 1, CONFIGURATION_SIZE, 0, false},
-    [CONFIGURATION_VOLUME] = {"bad volume", VALUE_PATH, 2, PATH_LIMIT, VOLUME_READ_ONLY | VOLUME_EXECUTABLE, true},
+    [CONFIGURATION_VOLUME] = {"bad volume", VALUE_PATH, 2, PATH_LIMIT, VOLUME_READ_ONLY | VOLUME_EXECUTABLE,
+                              true},
     [CONFIGURATION_ROOTFS] = {"bad root file system", VALUE_NUMBERS, ROOTFS_SIZE, ROOTFS_SIZE, 0, false},
     [CONFIGURATION_MEMORY] = {"bad memory size", VALUE_NUMBERS, 8, 8, 0, false},
     [CONFIGURATION_THREADS] = {"bad number of threads", VALUE_NUMBERS, 4, 4, 0, false},

@@ -32,14 +32,17 @@ struct elf_program_header {
     uint64_t offset, virtual_address, physical_address, file_size, memory_size, alignment;
 };
 
-_Static_assert(sizeof(struct elf_header) == 64 && sizeof(struct elf_program_header) == ELF_PROGRAM_HEADER_SIZE, "ELF-64");
+_Static_assert(sizeof(struct elf_header) == 64 &&
+                   sizeof(struct elf_program_header) == ELF_PROGRAM_HEADER_SIZE,
+               "ELF-64");
 
 static uint32_t protection_of(uint32_t flags)
 {
     return (flags & PF_R ? 1U : 0) | (flags & PF_W ? 2U : 0) | (flags & PF_X ? 4U : 0);
 }
 
-static const char *add_segment(struct elf_file *file, const struct elf_program_header *header, uint64_t file_size)
+static const char *add_segment(struct elf_file *file, const struct elf_program_header *header,
+                               uint64_t file_size)
 {
     if (header->memory_size == 0) {
         return NULL;
@@ -47,10 +50,12 @@ static const char *add_segment(struct elf_file *file, const struct elf_program_h
     if (file->segment_count == ELF_SEGMENTS_MAX) {
         return "too many segments";
     }
-    if (header->file_size > header->memory_size || header->offset > file_size || header->file_size > file_size - header->offset) {
+    if (header->file_size > header->memory_size || header->offset > file_size ||
+        header->file_size > file_size - header->offset) {
         return "a segment lies outside the file";
     }
-    if (header->virtual_address > APPLICATION_END || header->memory_size > APPLICATION_END - header->virtual_address) {
+    if (header->virtual_address > APPLICATION_END ||
+        header->memory_size > APPLICATION_END - header->virtual_address) {
         return "a segment lies outside the enclave's application range";
     }
     if ((header->virtual_address - header->offset) % PAGE_SIZE) {
@@ -99,7 +104,8 @@ const char *elf_parse(struct elf_file *file, const void *head, size_t head_size,
     if (memcmp(header.identification, "\177ELF", 4) != 0) {
         return "no ELF file";
     }
-    if (header.identification[4] != EI_CLASS_64 || header.identification[5] != EI_DATA_LITTLE || header.machine != EM_X86_64) {
+    if (header.identification[4] != EI_CLASS_64 || header.identification[5] != EI_DATA_LITTLE ||
+        header.machine != EM_X86_64) {
         return "not for x86-64";
     }
     if (header.type != ET_EXEC && header.type != ET_DYN) {
@@ -123,8 +129,8 @@ const char *elf_parse(struct elf_file *file, const void *head, size_t head_size,
             break;
         }
         case PT_INTERP:
-            if (file->interpreter_size || entry.file_size < 2 || entry.file_size > INTERPRETER_PATH_MAX || entry.offset > file_size ||
-                entry.file_size > file_size - entry.offset) {
+            if (file->interpreter_size || entry.file_size < 2 || entry.file_size > INTERPRETER_PATH_MAX ||
+                entry.offset > file_size || entry.file_size > file_size - entry.offset) {
                 return "bad interpreter";
             }
             file->interpreter_offset = entry.offset;

@@ -9,7 +9,8 @@
 #define ELF_SEGMENTS_MAX 32U
 #define ELF_PROGRAM_HEADERS_MAX 64U
 #define ELF_PROGRAM_HEADER_SIZE 56U
-#define ELF_HEAD_SIZE 4096U /* bytes of the file's start that must hold the ELF header and the program headers */
+/* bytes of the file's start that must hold the ELF header and the program headers */
+#define ELF_HEAD_SIZE 4096U
 
 struct elf_segment {
     uint64_t address; /* of the first byte, before the load bias */

@@ -1,18 +1,21 @@
-/* Exceptions that are no system calls: page faults are served, faults in user copies cut the copy short, the others become signals. */
+/* Exceptions that are no system calls: page faults are served, faults in user copies cut the copy short, the
+ * others become signals. */
 #include "memory.h"
 #include "task.h"
 #include "user_copy.h"
 
 /* si_code (sigaction(2)) */
 enum {
-    SI_KERNEL = 0x80, ILL_ILLOPN = 2, FPE_INTDIV = 1, FPE_FLTINV = 7, SEGV_MAPERR = 1, SEGV_ACCERR = 2, BUS_ADRALN = 1, BUS_ADRERR = 2,
-    TRAP_BRKPT = 1, TRAP_TRACE = 2,
+    SI_KERNEL = 0x80, ILL_ILLOPN = 2, FPE_INTDIV = 1, FPE_FLTINV = 7, SEGV_MAPERR = 1, SEGV_ACCERR = 2,
+    BUS_ADRALN = 1, BUS_ADRERR = 2, TRAP_BRKPT = 1, TRAP_TRACE = 2,
 };
 
 
 static enum fault_access access_of(uint32_t error_code)
 {
-    return error_code & FAULT_CODE_WRITE ? FAULT_WRITE : error_code & FAULT_CODE_FETCH ? FAULT_EXECUTE : FAULT_READ;
+    return error_code & FAULT_CODE_WRITE   ? FAULT_WRITE
+           : error_code & FAULT_CODE_FETCH ? FAULT_EXECUTE
+                                           : FAULT_READ;
 }
 
 static struct signal_info page_fault_signal(int64_t error, uint64_t address)
@@ -60,7 +63,8 @@ bool libos_exception(struct context *context, const struct exception_info *info)
     if (!context_is_application(context)) {
         return user_copy_fix_up(context);
     }
-    struct signal_info signal = error == -EINVAL ? signal_of(context, info->vector) : page_fault_signal(error, info->address);
+    struct signal_info signal = error == -EINVAL ? signal_of(context, info->vector)
+                                                 : page_fault_signal(error, info->address);
     signal_force(context, &signal);
     return true;
 }

@@ -25,7 +25,8 @@ static void put_text(struct output *output, const char *text, size_t length, siz
     }
 }
 
-static void put_number(struct output *output, uint64_t value, bool negative, unsigned base, size_t width, char padding)
+static void put_number(struct output *output, uint64_t value, bool negative, unsigned base, size_t width,
+                       char padding)
 {
     char digits[24];
     size_t first = sizeof digits;
@@ -73,17 +74,21 @@ size_t format_text_list(char *to, size_t size, const char *format, va_list argum
         switch (*at) {
         case 'd': {
             int64_t value = wide ? va_arg(arguments, int64_t) : va_arg(arguments, int);
-            put_number(&output, value < 0 ? -(uint64_t)value : (uint64_t)value, value < 0, 10, width, padding);
+            put_number(&output, value < 0 ? -(uint64_t)value : (uint64_t)value, value < 0, 10, width,
+                       padding);
             break;
         }
         case 'u':
-            put_number(&output, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), false, 10, width, padding);
+            put_number(&output, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), false, 10,
+                       width, padding);
             break;
         case 'x':
-            put_number(&output, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), false, 16, width, padding);
+            put_number(&output, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), false, 16,
+                       width, padding);
             break;
         case 'o':
-            put_number(&output, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), false, 8, width, padding);
+            put_number(&output, wide ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), false, 8,
+                       width, padding);
             break;
         case 'p':
             put_text(&output, "0x", 2, 0, ' ');

@@ -1,6 +1,6 @@
 /*
- * Futexes. A waiter queues first and looks at the word second: a wake between the two finds it. So the word is never read under a lock.
- * Private and shared futexes are the same: there is one process.
+ * Futexes. A waiter queues first and looks at the word second: a wake between the two finds it. So the word
+ * is never read under a lock. Private and shared futexes are the same: there is one process.
  */
 #include "syscalls.h"
 #include "task.h"
@@ -10,8 +10,8 @@
 
 /* include/uapi/linux/futex.h */
 enum futex_operation {
-    FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_REQUEUE = 3, FUTEX_CMP_REQUEUE = 4, FUTEX_WAKE_OP = 5, FUTEX_WAIT_BITSET = 9,
-    FUTEX_WAKE_BITSET = 10,
+    FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_REQUEUE = 3, FUTEX_CMP_REQUEUE = 4, FUTEX_WAKE_OP = 5,
+    FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10,
 };
 #define FUTEX_COMMAND_MASK 0x7FU
 #define FUTEX_CLOCK_REALTIME 256U
@@ -86,7 +86,8 @@ static int64_t read_word(user_address address, uint32_t *value)
 }
 
 /* deadline: ns of `clock`, or NO_TIMEOUT. */
-static int64_t futex_wait(user_address address, uint32_t expected, uint32_t bits, uint64_t deadline, enum clock_id clock)
+static int64_t futex_wait(user_address address, uint32_t expected, uint32_t bits, uint64_t deadline,
+                          enum clock_id clock)
 {
     uint32_t value;
     if (!bits) {
@@ -163,7 +164,8 @@ static int64_t requeue(user_address from, user_address to, uint32_t wake, uint32
     lock_two(source, target);
     struct sleeper *last = source->last;
     for (struct sleeper *sleeper = source->first, *next; sleeper; sleeper = next) {
-        next = sleeper == last ? NULL : sleeper->next; /* those that are moved to the same bucket come behind `last` */
+        /* those that are moved to the same bucket come behind `last` */
+        next = sleeper == last ? NULL : sleeper->next;
         if (sleeper->address != from) {
             continue;
         }
@@ -209,7 +211,10 @@ static int64_t apply_operation(user_address address, uint32_t encoded, bool *con
         error = 0;
     }
     int32_t value = (int32_t)old;
-    const bool conditions[] = {value == compared, value != compared, value < compared, value <= compared, value > compared, value >= compared};
+    const bool conditions[] = {
+        value == compared, value != compared, value < compared,
+        value <= compared, value > compared,  value >= compared,
+    };
     if (comparison >= ARRAY_LENGTH(conditions)) {
         return -ENOSYS;
     }
@@ -217,7 +222,8 @@ static int64_t apply_operation(user_address address, uint32_t encoded, bool *con
     return error;
 }
 
-static int64_t wake_operation(user_address one, user_address other, uint32_t count, uint32_t other_count, uint32_t encoded)
+static int64_t wake_operation(user_address one, user_address other, uint32_t count, uint32_t other_count,
+                              uint32_t encoded)
 {
     bool condition;
     int64_t error = apply_operation(other, encoded, &condition);

@@ -1,5 +1,6 @@
 /*
- * What every part of the LibOS needs: errno numbers, the allocator, locks and wait queues, user copies, logging, time, randomness.
+ * What every part of the LibOS needs: errno numbers, the allocator, locks and wait queues, user copies,
+ * logging, time, randomness.
  */
 #ifndef ENCLAVIZE_LIBOS_H
 #define ENCLAVIZE_LIBOS_H
@@ -18,14 +19,15 @@
 
 /* Linux errno numbers (include/uapi/asm-generic/errno*.h). Functions of the LibOS return them negative. */
 enum errno_number {
-    EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EIO = 5, ENXIO = 6, E2BIG = 7, ENOEXEC = 8, EBADF = 9, ECHILD = 10,
-    EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14, ENOTBLK = 15, EBUSY = 16, EEXIST = 17, EXDEV = 18, ENODEV = 19,
-    ENOTDIR = 20, EISDIR = 21, EINVAL = 22, ENFILE = 23, EMFILE = 24, ENOTTY = 25, ETXTBSY = 26, EFBIG = 27, ENOSPC = 28,
-    ESPIPE = 29, EROFS = 30, EMLINK = 31, EPIPE = 32, EDOM = 33, ERANGE = 34, EDEADLK = 35, ENAMETOOLONG = 36, ENOLCK = 37,
-    ENOSYS = 38, ENOTEMPTY = 39, ELOOP = 40, ENODATA = 61, ETIME = 62, EPROTO = 71, EBADMSG = 74, EOVERFLOW = 75, EILSEQ = 84,
-    EUSERS = 87, ENOTSOCK = 88, EDESTADDRREQ = 89, EMSGSIZE = 90, EPROTOTYPE = 91, ENOPROTOOPT = 92, EPROTONOSUPPORT = 93,
-    EOPNOTSUPP = 95, EAFNOSUPPORT = 97, EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENOBUFS = 105, EISCONN = 106, ENOTCONN = 107,
-    ETIMEDOUT = 110, ECONNREFUSED = 111, EALREADY = 114, EINPROGRESS = 115,
+    EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EIO = 5, ENXIO = 6, E2BIG = 7, ENOEXEC = 8, EBADF = 9,
+    ECHILD = 10, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14, ENOTBLK = 15, EBUSY = 16, EEXIST = 17,
+    EXDEV = 18, ENODEV = 19, ENOTDIR = 20, EISDIR = 21, EINVAL = 22, ENFILE = 23, EMFILE = 24, ENOTTY = 25,
+    ETXTBSY = 26, EFBIG = 27, ENOSPC = 28, ESPIPE = 29, EROFS = 30, EMLINK = 31, EPIPE = 32, EDOM = 33,
+    ERANGE = 34, EDEADLK = 35, ENAMETOOLONG = 36, ENOLCK = 37, ENOSYS = 38, ENOTEMPTY = 39, ELOOP = 40,
+    ENODATA = 61, ETIME = 62, EPROTO = 71, EBADMSG = 74, EOVERFLOW = 75, EILSEQ = 84, EUSERS = 87,
+    ENOTSOCK = 88, EDESTADDRREQ = 89, EMSGSIZE = 90, EPROTOTYPE = 91, ENOPROTOOPT = 92, EPROTONOSUPPORT = 93,
+    EOPNOTSUPP = 95, EAFNOSUPPORT = 97, EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENOBUFS = 105, EISCONN = 106,
+    ENOTCONN = 107, ETIMEDOUT = 110, ECONNREFUSED = 111, EALREADY = 114, EINPROGRESS = 115,
 };
 
 /* Strings (memcpy.c holds the four mem* functions that the compiler may call). */
@@ -39,22 +41,25 @@ size_t strnlen(const char *text, size_t size);
 int strcmp(const char *one, const char *other);
 int strncmp(const char *one, const char *other, size_t size);
 
-/* One line on the host's standard error; dropped when the measured or host-chosen level is lower. Formats: %s %.*s %c %d %u %x %p
- * with l, ll, z, a width and zero padding. Never give it application data above LOG_ERROR's reach: the host reads it. */
+/* One line on the host's standard error, or nothing when the level is above what this enclave may say.
+ * Formats: %s %.*s %c %d %u %x %o %p, with l or z, a width, zero padding. The host reads it: never log data. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool log_enabled(enum log_level level);
-/* The same formats into a buffer; always NUL-terminated; returns the length that the whole text would have. */
+/* The same formats into a buffer; always NUL-terminated; returns the length that the whole text would
+ * have. */
 size_t format_text(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t format_text_list(char *to, size_t size, const char *format, va_list arguments);
-/* One error line, then the whole process ends with status 127. For states in which going on would be unsafe. */
+/* One error line, then the whole process ends with status 127. For states in which going on would be
+ * unsafe. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Memory of the LibOS: dynamic enclave memory in [LIBOS_DYNAMIC_START, LIBOS_DYNAMIC_END). Committed pages count against the measured
- * memory limit together with the application's. Memory is zeroed. NULL means: out of memory (ENOMEM). */
+/* Memory of the LibOS: dynamic enclave memory in [LIBOS_DYNAMIC_START, LIBOS_DYNAMIC_END). Committed pages
+ * count against the measured memory limit together with the application's. Memory is zeroed. NULL means: out
+ * of memory (ENOMEM). */
 void *pages_allocate(size_t count);
 void pages_release(void *first, size_t count);
-/* 16-byte aligned, zeroed. release() takes the size given to allocate(); release(NULL, size) does nothing. Sizes above 2 KiB are
- * rounded up to pages. */
+/* 16-byte aligned, zeroed. release() takes the size given to allocate(); release(NULL, size) does nothing.
+ * Sizes above 2 KiB are rounded up to pages. */
 void *allocate(size_t size);
 void release(void *object, size_t size);
 /* A zeroed copy of another size; NULL leaves the old object alone. */
@@ -71,9 +76,10 @@ struct task;
 struct wait_queue;
 
 /*
- * One place in one wait queue; usually on a task's stack. Without `notify`, a wake takes it out of the queue and wakes the task: add it again before
- * the next sleep (adding one that is still in does nothing). With `notify`, it stays in the queue, every wake calls notify under the queue's lock,
- * then wakes the task (if not NULL); it does not count as the one of wake_one().
+ * One place in one wait queue; usually on a task's stack. Without `notify`, a wake takes it out of the queue
+ * and wakes the task: add it again before the next sleep (adding one that is still in does nothing). With
+ * `notify`, it stays in the queue, every wake calls notify under the queue's lock, then wakes the task (if
+ * not NULL); it does not count as the one of wake_one().
  */
 struct waiter {
     struct waiter *next;
@@ -100,19 +106,22 @@ void mutex_unlock(struct mutex *mutex);
 #define NO_TIMEOUT UINT64_MAX
 
 /*
- * Sleep on one queue, as on a condition variable: `lock` (may be NULL) is released while asleep and held again on return. Spurious wakes happen:
- * test the condition in a loop. timeout in ns or NO_TIMEOUT -> 0, -ETIMEDOUT, or -EINTR when a signal is pending.
+ * Sleep on one queue, as on a condition variable: `lock` (may be NULL) is released while asleep and held
+ * again on return. Spurious wakes happen: test the condition in a loop. timeout in ns or NO_TIMEOUT -> 0,
+ * -ETIMEDOUT, or -EINTR when a signal is pending.
  */
 int wait_queue_sleep(struct wait_queue *queue, struct mutex *lock, uint64_t timeout_ns);
 void wake_one(struct wait_queue *queue);
 void wake_all(struct wait_queue *queue);
 
 /*
- * To wait on several queues, or for the host too: add a waiter to each, test the conditions, then sleep, then remove the waiters.
+ * To wait on several queues, or for the host too: add a waiter to each, test the conditions, then sleep, then
+ * remove the waiters.
  *     task_sleep(timeout)   sleeps by OCALL_WAIT
  *     task_sleep_begin() + host_poll(...) + task_sleep_end()   sleeps in any OCALL that OCALL_WAKE ends
- * task_sleep_begin() returns false when a wake or a signal has come since the last sleep: then do not sleep, but still call task_sleep_end().
- * mutex_lock() between adding and sleeping is fine. task_sleep_end() returns -EINTR when a signal is pending, else 0.
+ * task_sleep_begin() returns false when a wake or a signal has come since the last sleep: then do not sleep,
+ * but still call task_sleep_end(). mutex_lock() between adding and sleeping is fine. task_sleep_end() returns
+ * -EINTR when a signal is pending, else 0.
  */
 void wait_queue_add(struct wait_queue *queue, struct waiter *waiter);
 void wait_queue_remove(struct waiter *waiter);
@@ -139,7 +148,8 @@ struct iovec {
     user_address base;
     uint64_t length;
 };
-/* Copies and checks an array of at most IOV_MAX iovecs -> the sum of lengths (at most INT64_MAX), -EINVAL, -EFAULT. */
+/* Copies and checks an array of at most IOV_MAX iovecs -> the sum of lengths (at most INT64_MAX), -EINVAL,
+ * -EFAULT. */
 int64_t iovec_import(struct iovec *to, user_address from, uint64_t count);
 
 struct timespec {
@@ -154,12 +164,13 @@ struct timeval {
 #define NS_PER_SECOND 1000000000ULL
 
 enum clock_id {
-    CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME_ID = 2, CLOCK_THREAD_CPUTIME_ID = 3, CLOCK_MONOTONIC_RAW = 4,
-    CLOCK_REALTIME_COARSE = 5, CLOCK_MONOTONIC_COARSE = 6, CLOCK_BOOTTIME = 7,
+    CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME_ID = 2, CLOCK_THREAD_CPUTIME_ID = 3,
+    CLOCK_MONOTONIC_RAW = 4, CLOCK_REALTIME_COARSE = 5, CLOCK_MONOTONIC_COARSE = 6, CLOCK_BOOTTIME = 7,
 };
 /* The host's clock; MONOTONIC and BOOTTIME never go back, whatever the host says. ns. */
 uint64_t clock_now_ns(enum clock_id clock);
-/* Reads a user timespec as a relative time. -EFAULT; -EINVAL when negative or not normalised; saturates below NO_TIMEOUT. */
+/* Reads a user timespec as a relative time. -EFAULT; -EINVAL when negative or not normalised; saturates below
+ * NO_TIMEOUT. */
 int timeout_from_user(uint64_t *timeout_ns, user_address timespec);
 
 /* RDRAND with retries; ends the process when the CPU has none to give. */
@@ -167,17 +178,18 @@ void random_bytes(void *to, size_t size);
 
 /* Signals, as far as other parts need them. */
 enum signal_number {
-    SIGHUP = 1, SIGINT = 2, SIGQUIT = 3, SIGILL = 4, SIGTRAP = 5, SIGABRT = 6, SIGBUS = 7, SIGFPE = 8, SIGKILL = 9, SIGUSR1 = 10,
-    SIGSEGV = 11, SIGUSR2 = 12, SIGPIPE = 13, SIGALRM = 14, SIGTERM = 15, SIGSTKFLT = 16, SIGCHLD = 17, SIGCONT = 18,
-    SIGSTOP = 19, SIGTSTP = 20, SIGTTIN = 21, SIGTTOU = 22, SIGURG = 23, SIGXCPU = 24, SIGXFSZ = 25, SIGVTALRM = 26,
-    SIGPROF = 27, SIGWINCH = 28, SIGIO = 29, SIGPWR = 30, SIGSYS = 31, SIGNAL_COUNT = 64,
+    SIGHUP = 1, SIGINT = 2, SIGQUIT = 3, SIGILL = 4, SIGTRAP = 5, SIGABRT = 6, SIGBUS = 7, SIGFPE = 8,
+    SIGKILL = 9, SIGUSR1 = 10, SIGSEGV = 11, SIGUSR2 = 12, SIGPIPE = 13, SIGALRM = 14, SIGTERM = 15,
+    SIGSTKFLT = 16, SIGCHLD = 17, SIGCONT = 18, SIGSTOP = 19, SIGTSTP = 20, SIGTTIN = 21, SIGTTOU = 22,
+    SIGURG = 23, SIGXCPU = 24, SIGXFSZ = 25, SIGVTALRM = 26, SIGPROF = 27, SIGWINCH = 28, SIGIO = 29,
+    SIGPWR = 30, SIGSYS = 31, SIGNAL_COUNT = 64,
 };
 /* An unblocked signal waits for the calling task. */
 bool signal_is_pending(void);
 /* To the calling task, as the kernel does for SIGPIPE. */
 void signal_send_current(int signal);
-/* For ppoll, pselect6, epoll_pwait: the mask holds until this system call returns; a handler that runs at its end returns to the old one.
- * mask 0: nothing happens. -EINVAL (size is not 8), -EFAULT. */
+/* For ppoll, pselect6, epoll_pwait: the mask holds until this system call returns; a handler that runs at its
+ * end returns to the old one. mask 0: nothing happens. -EINVAL (size is not 8), -EFAULT. */
 int signal_set_temporary_mask(user_address mask, uint64_t size);
 
 /* The one process. Identity comes from the measured configuration and never changes. */

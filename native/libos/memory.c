@@ -1,6 +1,7 @@
 /*
- * The application's address space. One lock guards areas and pages. While it is held, application memory is touched only where it is known to be
- * committed and writable, so a fault never needs the lock that its own thread holds.
+ * The application's address space. One lock guards areas and pages. While it is held, application memory is
+ * touched only where it is known to be committed and writable, so a fault never needs the lock that its own
+ * thread holds.
  */
 #include "area.h"
 #include "boundary.h"
@@ -96,7 +97,8 @@ static void join_around(user_address start, user_address end)
     }
 }
 
-/* A shared mapping of a file reaches the file when it is synchronised or unmapped; there is no page cache to share. */
+/* A shared mapping of a file reaches the file when it is synchronised or unmapped; there is no page cache to
+ * share. */
 static int64_t write_back(const struct area *area, user_address start, user_address end)
 {
     if (!area->file || !(area->flags & MAP_SHARED) || !(area->protection & PROT_WRITE)) {
@@ -138,7 +140,8 @@ static void unmap_locked(user_address start, user_address end)
 
 #define JUMP_REACH 0x70000000ULL /* of a jump with a 32-bit distance, with room for the text itself */
 
-/* Make the `syscall` sites of freshly loaded code jump into the LibOS; without room for trampolines nearby they go on trapping. */
+/* Make the `syscall` sites of freshly loaded code jump into the LibOS; without room for trampolines nearby
+ * they go on trapping. */
 static void patch_with(user_address text, uint64_t size, struct patch_site *sites)
 {
     size_t count = patch_find((const uint8_t *)text, size, sites);
@@ -176,8 +179,8 @@ static void patch_text(user_address text, uint64_t size)
 }
 
 /*
- * Pages of a file are read when it is mapped: a page that another thread could see between EACCEPT and the end of the read would show zeros. Pages
- * behind the end of the file are left out (SIGBUS).
+ * Pages of a file are read when it is mapped: a page that another thread could see between EACCEPT and the
+ * end of the read would show zeros. Pages behind the end of the file are left out (SIGBUS).
  */
 static int64_t fill_from_file(const struct area *area)
 {
@@ -260,7 +263,8 @@ static int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
     }
     area_insert(&tree, node);
     mapped_pages += length / PAGE_SIZE;
-    bool eager = (flags & MAP_POPULATE) || (length <= EAGER_MAX && !(flags & (MAP_NORESERVE | MAP_STACK | MAP_GROWSDOWN)));
+    bool eager = (flags & MAP_POPULATE) ||
+                 (length <= EAGER_MAX && !(flags & (MAP_NORESERVE | MAP_STACK | MAP_GROWSDOWN)));
     int64_t error = populate(&area, eager);
     if (error) {
         node->area.flags &= ~(uint32_t)MAP_SHARED; /* nothing of it goes back to the file */
@@ -271,7 +275,8 @@ static int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
     return (int64_t)area.start;
 }
 
-int64_t memory_map(user_address address, uint64_t length, uint32_t protection, uint32_t flags, struct file *file, uint64_t offset)
+int64_t memory_map(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
+                   struct file *file, uint64_t offset)
 {
     if (length == 0 || length > APPLICATION_END) {
         return length ? -ENOMEM : -EINVAL;
@@ -360,7 +365,8 @@ int64_t memory_protect(user_address address, uint64_t length, uint32_t protectio
     }
     length = PAGE_UP(length);
     mutex_lock(&lock);
-    int64_t result = reserve_nodes() ? protect_locked(address, address + length, protection & ACCESS_MASK) : -ENOMEM;
+    int64_t result = reserve_nodes() ? protect_locked(address, address + length, protection & ACCESS_MASK)
+                                     : -ENOMEM;
     join_around(address, address + length);
     mutex_unlock(&lock);
     return result;
@@ -502,7 +508,8 @@ bool memory_is_mapped(user_address start, user_address end, uint8_t *resident)
 /* Copy what is there to a new place, which is then given the old protection. */
 static int64_t move_locked(struct area old, user_address target, uint64_t new_length, uint32_t flags)
 {
-    struct area area = {.start = target, .protection = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE | MAP_ANONYMOUS};
+    struct area area = {
+        .start = target, .protection = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE | MAP_ANONYMOUS};
     int64_t to = map_locked(area, new_length, flags | MAP_NORESERVE);
     if (to < 0) {
         return to;
@@ -545,15 +552,16 @@ static bool can_grow(const struct area_node *node, user_address start, user_addr
            area_is_free(&tree, end, start + new_length);
 }
 
-static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags, user_address target)
+static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
+                            user_address target)
 {
     struct area_node *node = area_find(&tree, address);
     user_address end = address + old_length;
     if (!node || node->area.end < end) {
         return -EFAULT;
     }
-    /* musl's pthread_getattr_np() measures the main stack by asking page after page to grow, until the answer is not ENOMEM. On Linux the
-     * stack ends where it has been used: so it does here. */
+    /* musl's pthread_getattr_np() measures the main stack by asking page after page to grow, until the answer
+     * is not ENOMEM. On Linux the stack ends where it has been used: so it does here. */
     if ((node->area.flags & MAP_GROWSDOWN) && !commit_test(address)) {
         return -EFAULT;
     }
@@ -579,7 +587,8 @@ static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t 
     return move_locked(old, target, new_length, flags & MREMAP_FIXED ? MAP_FIXED : 0);
 }
 
-int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags, user_address target)
+int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
+                     user_address target)
 {
     if (old_length > APPLICATION_END || new_length > APPLICATION_END || new_length == 0 || old_length == 0) {
         return -EINVAL;

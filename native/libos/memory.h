@@ -8,11 +8,15 @@
 
 struct file;
 
-enum protection { PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4, PROT_GROWSDOWN = 0x01000000, PROT_GROWSUP = 0x02000000 };
+enum protection {
+    PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4, PROT_GROWSDOWN = 0x01000000,
+    PROT_GROWSUP = 0x02000000,
+};
 
 enum map_flag {
-    MAP_SHARED = 0x01, MAP_PRIVATE = 0x02, MAP_SHARED_VALIDATE = 0x03, MAP_TYPE = 0x0F, MAP_FIXED = 0x10, MAP_ANONYMOUS = 0x20,
-    MAP_GROWSDOWN = 0x0100, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000, MAP_STACK = 0x20000, MAP_FIXED_NOREPLACE = 0x100000,
+    MAP_SHARED = 0x01, MAP_PRIVATE = 0x02, MAP_SHARED_VALIDATE = 0x03, MAP_TYPE = 0x0F, MAP_FIXED = 0x10,
+    MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x0100, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000,
+    MAP_STACK = 0x20000, MAP_FIXED_NOREPLACE = 0x100000,
 };
 
 /* One contiguous range with one protection and one origin. */
@@ -29,19 +33,23 @@ struct area {
 void memory_start(uint64_t limit_bytes);
 
 /* The mmap family for the LibOS itself: an address or a negative errno. */
-int64_t memory_map(user_address address, uint64_t length, uint32_t protection, uint32_t flags, struct file *file, uint64_t offset);
+int64_t memory_map(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
+                   struct file *file, uint64_t offset);
 int64_t memory_unmap(user_address address, uint64_t length);
 int64_t memory_protect(user_address address, uint64_t length, uint32_t protection);
 
 enum fault_access { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_EXECUTE = 4 };
 
-/* Serve a page fault: 0 when the page is there now; -EFAULT: no area (SEGV_MAPERR); -EACCES: SEGV_ACCERR; -ENOMEM, -EIO: SIGBUS. */
+/* Serve a page fault: 0 when the page is there now; -EFAULT: no area (SEGV_MAPERR); -EACCES: SEGV_ACCERR;
+ * -ENOMEM, -EIO: SIGBUS. */
 int64_t memory_fault(user_address address, enum fault_access access);
 
-/* Commit a whole range, so that functions which take "application memory that the caller has committed" can be used. 0 or -EFAULT. */
+/* Commit a whole range, so that functions which take "application memory that the caller has committed" can
+ * be used. 0 or -EFAULT. */
 int64_t memory_commit(user_address address, uint64_t length, enum fault_access access);
 
-/* Calls `each` for every area in order, on copies (files counted for the call's time), for /proc/self/maps. Stops when it returns false. */
+/* Calls `each` for every area in order, on copies (files counted for the call's time), for /proc/self/maps.
+ * Stops when it returns false. */
 void memory_each(bool (*each)(const struct area *area, void *context), void *context);
 
 struct memory_counts {

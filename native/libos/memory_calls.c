@@ -4,7 +4,10 @@
 #include "fs/vfs.h"
 #include "syscalls.h"
 
-enum { MADV_DONTNEED = 4, MADV_REMOVE = 9, MADV_DONTNEED_LOCKED = 24, MADV_GUARD_INSTALL = 102, MADV_GUARD_REMOVE = 103 };
+enum madvise_advice {
+    MADV_DONTNEED = 4, MADV_REMOVE = 9, MADV_DONTNEED_LOCKED = 24, MADV_GUARD_INSTALL = 102,
+    MADV_GUARD_REMOVE = 103,
+};
 
 static struct {
     struct mutex lock;
@@ -23,7 +26,8 @@ int64_t sys_brk(const struct arguments *arguments)
     user_address old = PAGE_UP(heap.end), new = PAGE_UP(wanted);
     bool done = wanted >= heap.start && wanted < APPLICATION_END;
     if (done && new > old) {
-        int64_t result = memory_map(old, new - old, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, NULL, 0);
+        int64_t result = memory_map(old, new - old, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, NULL, 0);
         done = result >= 0;
     } else if (done && new < old) {
         done = memory_unmap(new, old - new) == 0;
@@ -53,7 +57,8 @@ static int64_t map_file(const struct arguments *arguments, uint32_t protection, 
         struct file_facts facts;
         file_describe(file, &facts);
         struct file *source = facts.zeros ? NULL : file;
-        result = memory_map(arguments->at[0], length, protection, facts.zeros ? flags | MAP_ANONYMOUS : flags, source, offset);
+        result = memory_map(arguments->at[0], length, protection, facts.zeros ? flags | MAP_ANONYMOUS : flags,
+                            source, offset);
     }
     file_put(file);
     return result;
@@ -97,7 +102,8 @@ int64_t sys_mremap(const struct arguments *arguments)
     if (flags & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED)) {
         return -EINVAL;
     }
-    return memory_remap(arguments->at[0], arguments->at[1], arguments->at[2], (uint32_t)flags, arguments->at[4]);
+    return memory_remap(arguments->at[0], arguments->at[1], arguments->at[2], (uint32_t)flags,
+                        arguments->at[4]);
 }
 
 /* 0 and the page-aligned range, or -EINVAL, -ENOMEM. */

@@ -4,7 +4,8 @@
 
 #include "memory.h"
 
-/* The first stack stands at the top of the range; below its guard, mappings without an address are placed from the top down. */
+/* The first stack stands at the top of the range; below its guard, mappings without an address are placed
+ * from the top down. */
 #define STACK_TOP (APPLICATION_END - PAGE_SIZE)
 #define STACK_SIZE 0x800000ULL
 #define STACK_GUARD 0x100000ULL
@@ -13,7 +14,8 @@
 
 enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2 };
 
-int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags, user_address target);
+int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
+                     user_address target);
 int64_t memory_discard(user_address start, user_address end);
 int64_t memory_synchronise(user_address start, user_address end);
 bool memory_is_mapped(user_address start, user_address end, uint8_t *resident);

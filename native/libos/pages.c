@@ -1,6 +1,7 @@
 /*
- * The LibOS's own memory in whole pages. The range is cut into regions; the first page of each region is the bitmap of its pages,
- * so that bookkeeping costs memory only where there is memory to keep book of. Single pages, the common case, come from a cache of committed ones.
+ * The LibOS's own memory in whole pages. The range is cut into regions; the first page of each region is the
+ * bitmap of its pages, so that bookkeeping costs memory only where there is memory to keep book of. Single
+ * pages, the common case, come from a cache of committed ones.
  */
 #include "boundary.h"
 #include "memory.h"
@@ -10,7 +11,8 @@
 #define REGION_COUNT ((LIBOS_DYNAMIC_END - LIBOS_STACKS_END) / REGION_SIZE)
 #define WORDS (REGION_PAGES / 64)
 
-_Static_assert(LIBOS_STACKS_END % REGION_SIZE == 0 && LIBOS_DYNAMIC_END % REGION_SIZE == 0, "regions fill the range");
+_Static_assert(LIBOS_STACKS_END % REGION_SIZE == 0 && LIBOS_DYNAMIC_END % REGION_SIZE == 0,
+               "regions fill the range");
 
 #define CACHE_REFILL 16U
 #define CACHE_MAX 256U
@@ -50,7 +52,8 @@ static bool commit(uint64_t address, uint64_t pages)
 static void decommit(uint64_t address, uint64_t pages)
 {
     uint64_t length = pages * PAGE_SIZE;
-    if (host_memory_trim(address, length) || enclave_accept_trimmed(address, length) || host_memory_remove(address, length)) {
+    if (host_memory_trim(address, length) || enclave_accept_trimmed(address, length) ||
+        host_memory_remove(address, length)) {
         fatal("the host did not remove memory at 0x%lx", address);
     }
     memory_uncharge(pages);

@@ -8,15 +8,17 @@
 #define BLOCK_MAX (JUMP_SIZE - 1 + INSTRUCTION_MAX)
 #define BREAKPOINT 0xCC
 
-/* A trampoline: the block, LEA (7 bytes), JMP (6 bytes). The first slot of a page holds the address of syscall_entry. */
+/* A trampoline: the block, LEA (7 bytes), JMP (6 bytes). The first slot of a page holds the address of
+ * syscall_entry. */
 #define TRAMPOLINE_SIZE 32U
 #define TRAMPOLINES_PER_PAGE (PAGE_SIZE / TRAMPOLINE_SIZE - 1)
 
 _Static_assert(BLOCK_MAX + 7 + 6 <= TRAMPOLINE_SIZE, "the longest block fits");
 
-/* Decoding starts at every distance from NEAREST to FARTHEST before a `syscall`, and each start votes. The winner must lead
- * all other votes together by MAJORITY. Tried on every position of musl's text, one in 300,000 was taken for the end of an
- * instruction that is none, and 498 of 499 `syscall` instructions were recognised. */
+/* Decoding starts at every distance from NEAREST to FARTHEST before a `syscall`, and each start votes. The
+ * winner must lead all other votes together by MAJORITY. Tried on every position of musl's text, one in
+ * 300,000 was taken for the end of an instruction that is none, and 498 of 499 `syscall` instructions were
+ * recognised. */
 #define NEAREST 64U
 #define FARTHEST 95U
 #define STARTS (FARTHEST - NEAREST + 1)
@@ -43,7 +45,8 @@ size_t patch_candidates(const uint8_t *text, size_t size)
     return count;
 }
 
-/* Bit n - 1: an instruction starts n bytes before `end`, when decoding from `start`. 0: decoding does not fall on `end`. */
+/* Bit n - 1: an instruction starts n bytes before `end`, when decoding from `start`. 0: decoding does not
+ * fall on `end`. */
 static uint32_t instruction_starts(const uint8_t *start, const uint8_t *end)
 {
     uint32_t starts = 0;
@@ -137,7 +140,8 @@ static void reject_branch_targets(const uint8_t *text, size_t size, struct patch
         int32_t distance;
         if (is_short) {
             reject(text, sites, count, (int64_t)at + 2 + (int8_t)text[at + 1]);
-        } else if ((opcode == 0xE8 || opcode == 0xE9 || is_conditional) && operand + sizeof distance <= size) {
+        } else if ((opcode == 0xE8 || opcode == 0xE9 || is_conditional) &&
+                   operand + sizeof distance <= size) {
             memcpy(&distance, text + operand, sizeof distance);
             reject(text, sites, count, (int64_t)(operand + sizeof distance) + distance);
         }
@@ -176,7 +180,8 @@ static uint8_t *put_distance(uint8_t *at, const uint8_t *target)
     return at + 4;
 }
 
-static void write_trampoline(uint8_t *at, const uint8_t *block, size_t size, const uint8_t *back, const uint8_t *entry_slot)
+static void write_trampoline(uint8_t *at, const uint8_t *block, size_t size, const uint8_t *back,
+                             const uint8_t *entry_slot)
 {
     memcpy(at, block, size);
     at += size;

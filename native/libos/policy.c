@@ -8,12 +8,31 @@ static const char out_of_memory[] = "out of memory";
 
 bool policy_is_loader_name(const char *name, size_t length)
 {
-    static const char *const prefixes[] = {"LD_", "MALLOC_", "GLIBC_", "DYLD_", "PYTHON", "PERL5", "RUBY", "NODE_"};
-    static const char *const names[] = {"GCONV_PATH", "BASH_ENV",    "ENV",        "IFS",     "PERLLIB",           "CLASSPATH",
-                                        "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "GODEBUG", "GOTRACEBACK",
-                                        "OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES", "LOCPATH", "NLSPATH", "TMPDIR_LIBC",
-                                        "HOSTALIASES", "RES_OPTIONS", "LOCALDOMAIN", "GETCONF_DIR", "LUA_PATH", "LUA_CPATH", "PHPRC",
-                                        "PHP_INI_SCAN_DIR"};
+    static const char *const prefixes[] = {
+        "LD_", "MALLOC_", "GLIBC_", "PYTHON", "PERL5", "RUBY", "NODE_", "LUA_",
+    };
+    static const char *const names[] = {
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+        "GCONV_PATH",
+        "LOCPATH",
+        "NLSPATH",
+        "HOSTALIASES",
+        "RES_OPTIONS",
+        "LOCALDOMAIN",
+        "PERLLIB",
+        "CLASSPATH",
+        "JAVA_TOOL_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "_JAVA_OPTIONS",
+        "GODEBUG",
+        "PHPRC",
+        "PHP_INI_SCAN_DIR",
+        "OPENSSL_CONF",
+        "OPENSSL_MODULES",
+        "OPENSSL_ENGINES",
+    };
     for (size_t i = 0; i < ARRAY_LENGTH(prefixes); i++) {
         size_t size = strlen(prefixes[i]);
         if (length >= size && memcmp(name, prefixes[i], size) == 0) {
@@ -44,7 +63,8 @@ static bool equals_command(const struct configuration *measured, const struct st
         return false;
     }
     const char *given = strings_first(arguments);
-    for (struct span span = span_first(&measured->command); span.start; span = span_next(&measured->command, span)) {
+    for (struct span span = span_first(&measured->command); span.start;
+         span = span_next(&measured->command, span)) {
         if (!span_equals(span, given, strlen(given))) {
             return false;
         }
@@ -53,7 +73,8 @@ static bool equals_command(const struct configuration *measured, const struct st
     return true;
 }
 
-static const char *apply_arguments(const struct configuration *measured, const struct strings *arguments, struct strings *to)
+static const char *apply_arguments(const struct configuration *measured, const struct strings *arguments,
+                                   struct strings *to)
 {
     bool replaces = arguments->count && !equals_command(measured, arguments);
     if (replaces && !(measured->policy & POLICY_ALLOW_ARGUMENTS)) {
@@ -87,7 +108,8 @@ static bool host_may_set(const struct configuration *measured, const char *name,
 static const char *host_value(const struct strings *environment, const char *name, size_t length)
 {
     const char *found = NULL;
-    for (const char *variable = strings_first(environment); variable; variable = strings_next(environment, variable)) {
+    for (const char *variable = strings_first(environment); variable;
+         variable = strings_next(environment, variable)) {
         if (name_length(variable, strlen(variable)) == length && memcmp(variable, name, length) == 0) {
             found = variable;
         }
@@ -97,7 +119,8 @@ static const char *host_value(const struct strings *environment, const char *nam
 
 static bool is_measured(const struct configuration *measured, const char *name, size_t length)
 {
-    for (struct span span = span_first(&measured->environment); span.start; span = span_next(&measured->environment, span)) {
+    for (struct span span = span_first(&measured->environment); span.start;
+         span = span_next(&measured->environment, span)) {
         if (name_length(span.start, span.size) == length && memcmp(span.start, name, length) == 0) {
             return true;
         }
@@ -105,32 +128,40 @@ static bool is_measured(const struct configuration *measured, const char *name, 
     return false;
 }
 
-static const char *apply_environment(const struct configuration *measured, const struct strings *environment, struct strings *to)
+static const char *apply_environment(const struct configuration *measured, const struct strings *environment,
+                                     struct strings *to)
 {
-    for (struct span span = span_first(&measured->environment); span.start; span = span_next(&measured->environment, span)) {
+    for (struct span span = span_first(&measured->environment); span.start;
+         span = span_next(&measured->environment, span)) {
         size_t length = name_length(span.start, span.size);
-        const char *other = host_may_set(measured, span.start, length) ? host_value(environment, span.start, length) : NULL;
+        const char *other = host_may_set(measured, span.start, length)
+                                ? host_value(environment, span.start, length)
+                                : NULL;
         bool done = other ? strings_add(to, other, strlen(other)) : strings_add(to, span.start, span.size);
         if (!done) {
             return out_of_memory;
         }
     }
-    for (const char *variable = strings_first(environment); variable; variable = strings_next(environment, variable)) {
+    for (const char *variable = strings_first(environment); variable;
+         variable = strings_next(environment, variable)) {
         size_t length = name_length(variable, strlen(variable));
         if (length && host_may_set(measured, variable, length)) {
             bool is_last = host_value(environment, variable, length) == variable;
-            if (is_last && !is_measured(measured, variable, length) && !strings_add(to, variable, strlen(variable))) {
+            if (is_last && !is_measured(measured, variable, length) &&
+                !strings_add(to, variable, strlen(variable))) {
                 return out_of_memory;
             }
         } else if (log_enabled(LOG_DEBUG)) {
-            log_line(LOG_DEBUG, "environment variable %.*s is not allowed by the measured policy: dropped", (int)length, variable);
+            log_line(LOG_DEBUG, "environment variable %.*s is not allowed by the measured policy: dropped",
+                     (int)length, variable);
         }
     }
     return NULL;
 }
 
-const char *policy_apply(const struct configuration *measured, const struct strings *arguments, const struct strings *environment,
-                         struct strings *to_arguments, struct strings *to_environment)
+const char *policy_apply(const struct configuration *measured, const struct strings *arguments,
+                         const struct strings *environment, struct strings *to_arguments,
+                         struct strings *to_environment)
 {
     const char *error = apply_arguments(measured, arguments, to_arguments);
     return error ? error : apply_environment(measured, environment, to_environment);

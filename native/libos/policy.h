@@ -5,9 +5,11 @@
 #include "configuration.h"
 #include "strings.h"
 
-/* The arguments and the environment of the program. `arguments` and `environment` are the host's. NULL, or what is refused. */
-const char *policy_apply(const struct configuration *measured, const struct strings *arguments, const struct strings *environment,
-                         struct strings *to_arguments, struct strings *to_environment);
+/* The arguments and the environment of the program. `arguments` and `environment` are the host's. NULL, or
+ * what is refused. */
+const char *policy_apply(const struct configuration *measured, const struct strings *arguments,
+                         const struct strings *environment, struct strings *to_arguments,
+                         struct strings *to_environment);
 
 /* Could this variable make a common loader or interpreter run other code? */
 bool policy_is_loader_name(const char *name, size_t length);

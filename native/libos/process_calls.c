@@ -1,4 +1,5 @@
-/* System calls about the process and the system: identity, limits, scheduling. Most answers are fixed by the measured configuration. */
+/* System calls about the process and the system: identity, limits, scheduling. Most answers are fixed by the
+ * measured configuration. */
 #include "configuration.h"
 #include "memory_calls.h"
 #include "syscalls.h"
@@ -65,7 +66,8 @@ int64_t sys_setfsuid(const struct arguments *arguments) __attribute__((alias("sy
 int64_t sys_getegid(const struct arguments *arguments) __attribute__((alias("sys_getgid")));
 int64_t sys_setfsgid(const struct arguments *arguments) __attribute__((alias("sys_getgid")));
 
-/* The identity is measured: setting it to what it is succeeds, anything else is refused. UINT32_MAX means: leave alone. */
+/* The identity is measured: setting it to what it is succeeds, anything else is refused. UINT32_MAX means:
+ * leave alone. */
 static int64_t keep_identity(const struct arguments *arguments, size_t count, uint32_t own)
 {
     for (size_t i = 0; i < count; i++) {
@@ -133,7 +135,8 @@ int64_t sys_getgroups(const struct arguments *arguments)
     if (room < 0 || (room && (uint32_t)room < process.group_count)) {
         return -EINVAL;
     }
-    if (room && copy_to_user(arguments->at[1], process.groups, process.group_count * sizeof process.groups[0])) {
+    if (room &&
+        copy_to_user(arguments->at[1], process.groups, process.group_count * sizeof process.groups[0])) {
         return -EFAULT;
     }
     return process.group_count;
@@ -160,7 +163,9 @@ int64_t sys_capget(const struct arguments *arguments)
     }
     if (header[0] != CAPABILITY_VERSION_3) {
         header[0] = CAPABILITY_VERSION_3;
-        return copy_to_user(arguments->at[0], header, sizeof header) ? -EFAULT : arguments->at[1] ? -EINVAL : 0;
+        return copy_to_user(arguments->at[0], header, sizeof header) ? -EFAULT
+               : arguments->at[1]                                    ? -EINVAL
+                                                                     : 0;
     }
     uint32_t none[6] = {0};
     return arguments->at[1] ? copy_to_user(arguments->at[1], none, sizeof none) : 0;
@@ -184,7 +189,8 @@ int64_t sys_uname(const struct arguments *arguments)
 {
     char fields[6][UTS_LENGTH] = {"Linux", "localhost", KERNEL_RELEASE, "#1 SMP", "x86_64", "(none)"};
     if (configuration.hostname.size) {
-        format_text(fields[1], UTS_LENGTH, "%.*s", (int)configuration.hostname.size, configuration.hostname.start);
+        format_text(fields[1], UTS_LENGTH, "%.*s", (int)configuration.hostname.size,
+                    configuration.hostname.start);
     }
     return copy_to_user(arguments->at[0], fields, sizeof fields);
 }
@@ -215,7 +221,7 @@ int64_t sys_sysinfo(const struct arguments *arguments)
     return copy_to_user(arguments->at[0], &info, sizeof info);
 }
 
-enum { RLIMIT_DATA = 2, RLIMIT_STACK = 3, RLIMIT_CORE = 4, RLIMIT_NPROC = 6, RLIMIT_NOFILE = 7, RLIMIT_COUNT = 16 };
+enum resource { RLIMIT_STACK = 3, RLIMIT_CORE = 4, RLIMIT_NPROC = 6, RLIMIT_NOFILE = 7, RLIMIT_COUNT = 16 };
 #define UNLIMITED UINT64_MAX
 #define DESCRIPTORS_SOFT 1024U
 #define DESCRIPTORS_HARD 4096U
@@ -271,7 +277,9 @@ int64_t sys_setrlimit(const struct arguments *arguments)
 
 int64_t sys_prlimit64(const struct arguments *arguments)
 {
-    return is_own_id((uint32_t)arguments->at[0]) ? limits(arguments->at[1], arguments->at[2], arguments->at[3]) : -ESRCH;
+    return is_own_id((uint32_t)arguments->at[0])
+               ? limits(arguments->at[1], arguments->at[2], arguments->at[3])
+               : -ESRCH;
 }
 
 /* As many processors as there may be threads, at most what fits the word; the host may run them on fewer. */
@@ -291,7 +299,8 @@ int64_t sys_sched_getaffinity(const struct arguments *arguments)
 }
 
 int64_t sys_sched_setaffinity(const struct arguments *arguments) __attribute__((alias("zero")));
-int64_t sys_sched_getscheduler(const struct arguments *arguments) __attribute__((alias("zero"))); /* SCHED_OTHER */
+/* SCHED_OTHER */
+int64_t sys_sched_getscheduler(const struct arguments *arguments) __attribute__((alias("zero")));
 int64_t sys_getpriority(const struct arguments *arguments)
 {
     (void)arguments;
@@ -340,8 +349,8 @@ int64_t sys_getcpu(const struct arguments *arguments)
 int64_t sys_personality(const struct arguments *arguments) __attribute__((alias("zero")));
 
 enum {
-    PR_SET_PDEATHSIG = 1, PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_SET_NAME = 15, PR_GET_NAME = 16, PR_CAPBSET_READ = 23,
-    PR_SET_TIMERSLACK = 29, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
+    PR_SET_PDEATHSIG = 1, PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_SET_NAME = 15, PR_GET_NAME = 16,
+    PR_CAPBSET_READ = 23, PR_SET_TIMERSLACK = 29, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
 };
 
 int64_t sys_prctl(const struct arguments *arguments)
@@ -395,8 +404,8 @@ int64_t sys_getrandom(const struct arguments *arguments)
     return (int64_t)done;
 }
 
-/* x86 keeps stores in order and every system call of another thread enters and leaves the LibOS by locked operations; but a thread that runs
- * on without any is not forced to see: so only the query is served. */
+/* x86 keeps stores in order and every system call of another thread enters and leaves the LibOS by locked
+ * operations; but a thread that runs on without any is not forced to see: so only the query is served. */
 int64_t sys_membarrier(const struct arguments *arguments)
 {
     return arguments->at[0] == 0 ? 0 : -EINVAL;

@@ -16,9 +16,9 @@
 
 /* include/uapi/linux/auxvec.h */
 enum auxiliary_type {
-    AT_NULL = 0, AT_PHDR = 3, AT_PHENT = 4, AT_PHNUM = 5, AT_PAGESZ = 6, AT_BASE = 7, AT_FLAGS = 8, AT_ENTRY = 9, AT_UID = 11,
-    AT_EUID = 12, AT_GID = 13, AT_EGID = 14, AT_PLATFORM = 15, AT_HWCAP = 16, AT_CLKTCK = 17, AT_SECURE = 23, AT_RANDOM = 25,
-    AT_EXECFN = 31,
+    AT_NULL = 0, AT_PHDR = 3, AT_PHENT = 4, AT_PHNUM = 5, AT_PAGESZ = 6, AT_BASE = 7, AT_FLAGS = 8,
+    AT_ENTRY = 9, AT_UID = 11, AT_EUID = 12, AT_GID = 13, AT_EGID = 14, AT_PLATFORM = 15, AT_HWCAP = 16,
+    AT_CLKTCK = 17, AT_SECURE = 23, AT_RANDOM = 25, AT_EXECFN = 31,
 };
 
 struct loaded {
@@ -39,7 +39,8 @@ static int64_t map_segment(struct file *file, const struct elf_segment *segment,
     user_address end = PAGE_UP(bias + segment->address + segment->memory_size);
     if (segment->file_size) {
         uint64_t before = segment->address % PAGE_SIZE;
-        int64_t result = memory_map(start, file_end - start, segment->protection, MAP_PRIVATE | MAP_FIXED, file, segment->offset - before);
+        int64_t result = memory_map(start, file_end - start, segment->protection, MAP_PRIVATE | MAP_FIXED,
+                                    file, segment->offset - before);
         if (result < 0) {
             return result;
         }
@@ -50,7 +51,8 @@ static int64_t map_segment(struct file *file, const struct elf_segment *segment,
         start = PAGE_UP(file_end);
     }
     if (start < end) {
-        int64_t result = memory_map(start, end - start, segment->protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, NULL, 0);
+        int64_t result = memory_map(start, end - start, segment->protection,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, NULL, 0);
         return result < 0 ? result : 0;
     }
     return 0;
@@ -62,7 +64,8 @@ static int64_t map_image(struct file *file, struct loaded *image, user_address h
     const struct elf_file *elf = &image->elf;
     uint32_t fixed = elf->is_position_independent ? 0 : MAP_FIXED_NOREPLACE;
     user_address wanted = elf->is_position_independent ? hint : elf->low;
-    int64_t start = memory_map(wanted, elf->high - elf->low, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, NULL, 0);
+    int64_t start = memory_map(wanted, elf->high - elf->low, PROT_NONE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, NULL, 0);
     if (start < 0) {
         return start;
     }
@@ -92,7 +95,8 @@ static int64_t parse_file(struct file *file, struct elf_file *elf, const char **
     return got < 0 ? got : *problem ? -ENOEXEC : 0;
 }
 
-static int64_t load_interpreter(struct file *program, const struct elf_file *elf, struct loaded *interpreter, const char **problem)
+static int64_t load_interpreter(struct file *program, const struct elf_file *elf, struct loaded *interpreter,
+                                const char **problem)
 {
     char *path = pages_allocate(1);
     if (!path) {
@@ -142,7 +146,8 @@ static void write_word(struct stack *stack, user_address *at, uint64_t value)
     *at += sizeof value;
 }
 
-static void write_pointers(struct stack *stack, user_address *at, const struct strings *strings, user_address base)
+static void write_pointers(struct stack *stack, user_address *at, const struct strings *strings,
+                           user_address base)
 {
     for (const char *text = strings_first(strings); text; text = strings_next(strings, text)) {
         write_word(stack, at, base + (uint64_t)(text - strings->bytes));
@@ -157,12 +162,14 @@ static uint32_t hardware_capabilities(void)
 }
 
 /* System V ABI for x86-64, 3.4.1: argc, argv, envp, auxv from RSP up; the strings above them. */
-static int64_t build_stack(const struct loaded *program, const struct loaded *interpreter, const struct strings *arguments,
-                           const struct strings *environment, user_address *rsp)
+static int64_t build_stack(const struct loaded *program, const struct loaded *interpreter,
+                           const struct strings *arguments, const struct strings *environment,
+                           user_address *rsp)
 {
     uint32_t protection = PROT_READ | PROT_WRITE | (program->elf.wants_executable_stack ? PROT_EXEC : 0);
-    int64_t mapped = memory_map(STACK_TOP - STACK_SIZE, STACK_SIZE, protection,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN | MAP_FIXED_NOREPLACE, NULL, 0);
+    int64_t mapped = memory_map(
+        STACK_TOP - STACK_SIZE, STACK_SIZE, protection,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN | MAP_FIXED_NOREPLACE, NULL, 0);
     if (mapped < 0) {
         return mapped;
     }
@@ -204,7 +211,8 @@ static int64_t build_stack(const struct loaded *program, const struct loaded *in
         {AT_EXECFN, file_name},
         {AT_NULL, 0},
     };
-    uint64_t count = 1 + (arguments->count + 1ULL) + (environment->count + 1ULL) + 2 * ARRAY_LENGTH(auxiliary);
+    uint64_t count = 1 + (arguments->count + 1ULL) + (environment->count + 1ULL) +
+                     2 * ARRAY_LENGTH(auxiliary);
     user_address at = (stack.top - count * sizeof(uint64_t)) & ~15ULL;
     *rsp = at;
     write_word(&stack, &at, arguments->count);
@@ -226,10 +234,11 @@ static void set_name(const char *path)
     format_text(process.name, sizeof process.name, "%s", base);
 }
 
-static int64_t load_elf(struct file *file, const struct strings *arguments, const struct strings *environment, struct context *context,
-                        const char **problem)
+static int64_t load_elf(struct file *file, const struct strings *arguments, const struct strings *environment,
+                        struct context *context, const char **problem)
 {
-    static struct loaded program, interpreter; /* one program is loaded in an enclave's life; they are large for a stack */
+    /* one program is loaded in an enclave's life; they are large for a stack */
+    static struct loaded program, interpreter;
     int64_t error = parse_file(file, &program.elf, problem);
     if (!error) {
         error = map_image(file, &program, PROGRAM_BASE);
@@ -290,7 +299,8 @@ static int64_t expand_script(const char *line, size_t size, const char *script, 
 
 static const char *search_path(const struct strings *environment)
 {
-    for (const char *variable = strings_first(environment); variable; variable = strings_next(environment, variable)) {
+    for (const char *variable = strings_first(environment); variable;
+         variable = strings_next(environment, variable)) {
         if (strncmp(variable, "PATH=", 5) == 0) {
             return variable + 5;
         }
@@ -299,7 +309,8 @@ static const char *search_path(const struct strings *environment)
 }
 
 /* Opens `name` as execvp(3) would; the path that worked is left in `path`. */
-static int64_t open_program(const char *name, const struct strings *environment, char path[PATH_SIZE], struct file **file)
+static int64_t open_program(const char *name, const struct strings *environment, char path[PATH_SIZE],
+                            struct file **file)
 {
     if (!name[0] || strlen(name) >= PATH_SIZE) {
         return name[0] ? -ENAMETOOLONG : -ENOENT;
@@ -326,8 +337,9 @@ static int64_t open_program(const char *name, const struct strings *environment,
     }
 }
 
-static int64_t load_or_expand(struct strings *arguments, const struct strings *environment, struct context *context,
-                              const char **problem, char path[PATH_SIZE], bool *again)
+static int64_t load_or_expand(struct strings *arguments, const struct strings *environment,
+                              struct context *context, const char **problem, char path[PATH_SIZE],
+                              bool *again)
 {
     struct file *file;
     int64_t error = open_program(strings_first(arguments), environment, path, &file);
@@ -348,7 +360,8 @@ static int64_t load_or_expand(struct strings *arguments, const struct strings *e
     return error;
 }
 
-int64_t program_load(struct strings *arguments, const struct strings *environment, struct context *context, const char **problem)
+int64_t program_load(struct strings *arguments, const struct strings *environment, struct context *context,
+                     const char **problem)
 {
     char *path = pages_allocate(1);
     if (!path) {

@@ -5,8 +5,9 @@
 #include "context.h"
 #include "strings.h"
 
-/* Loads what arguments[0] names (searched in PATH as execvp(3) does) and sets the context to its first instruction.
- * 0 or a negative errno; then `problem` says more if there is more to say. */
-int64_t program_load(struct strings *arguments, const struct strings *environment, struct context *context, const char **problem);
+/* Loads what arguments[0] names (searched in PATH as execvp(3) does) and sets the context to its first
+ * instruction. 0 or a negative errno; then `problem` says more if there is more to say. */
+int64_t program_load(struct strings *arguments, const struct strings *environment, struct context *context,
+                     const char **problem);
 
 #endif

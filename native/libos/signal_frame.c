@@ -70,24 +70,26 @@ static int push_vector_state(user_address at)
 static void save_registers(struct signal_context *to, const struct context *from)
 {
     *to = (struct signal_context){
-        .r8 = from->r8, .r9 = from->r9, .r10 = from->r10, .r11 = from->r11, .r12 = from->r12, .r13 = from->r13, .r14 = from->r14,
-        .r15 = from->r15, .rdi = from->rdi, .rsi = from->rsi, .rbp = from->rbp, .rbx = from->rbx, .rdx = from->rdx,
-        .rax = from->rax, .rcx = from->rcx, .rsp = from->rsp, .rip = from->rip, .rflags = from->rflags,
-        .cs = USER_CODE_SEGMENT, .ss = USER_STACK_SEGMENT,
+        .r8 = from->r8, .r9 = from->r9, .r10 = from->r10, .r11 = from->r11, .r12 = from->r12,
+        .r13 = from->r13, .r14 = from->r14, .r15 = from->r15, .rdi = from->rdi, .rsi = from->rsi,
+        .rbp = from->rbp, .rbx = from->rbx, .rdx = from->rdx, .rax = from->rax, .rcx = from->rcx,
+        .rsp = from->rsp, .rip = from->rip, .rflags = from->rflags, .cs = USER_CODE_SEGMENT,
+        .ss = USER_STACK_SEGMENT,
     };
 }
 
 static void load_registers(struct context *to, const struct signal_context *from)
 {
     *to = (struct context){
-        .r8 = from->r8, .r9 = from->r9, .r10 = from->r10, .r11 = from->r11, .r12 = from->r12, .r13 = from->r13, .r14 = from->r14,
-        .r15 = from->r15, .rdi = from->rdi, .rsi = from->rsi, .rbp = from->rbp, .rbx = from->rbx, .rdx = from->rdx,
-        .rax = from->rax, .rcx = from->rcx, .rsp = from->rsp, .rip = from->rip, .rflags = from->rflags,
+        .r8 = from->r8, .r9 = from->r9, .r10 = from->r10, .r11 = from->r11, .r12 = from->r12,
+        .r13 = from->r13, .r14 = from->r14, .r15 = from->r15, .rdi = from->rdi, .rsi = from->rsi,
+        .rbp = from->rbp, .rbx = from->rbx, .rdx = from->rdx, .rax = from->rax, .rcx = from->rcx,
+        .rsp = from->rsp, .rip = from->rip, .rflags = from->rflags,
     };
 }
 
-int signal_frame_push(struct task *task, struct context *context, const struct signal_action *action, const struct signal_info *info,
-                      uint64_t old_mask)
+int signal_frame_push(struct task *task, struct context *context, const struct signal_action *action,
+                      const struct signal_info *info, uint64_t old_mask)
 {
     bool on_stack = signal_stack_is_used(task, context->rsp);
     user_address top = context->rsp - RED_ZONE;
@@ -95,7 +97,9 @@ int signal_frame_push(struct task *task, struct context *context, const struct s
     if ((action->flags & SA_ONSTACK) && old_stack.size && !on_stack) {
         top = old_stack.start + old_stack.size;
     }
-    old_stack.flags = old_stack.size ? (old_stack.flags & (int32_t)SS_AUTODISARM) | (on_stack ? SS_ONSTACK : 0) : SS_DISABLE;
+    old_stack.flags = old_stack.size
+                          ? (old_stack.flags & (int32_t)SS_AUTODISARM) | (on_stack ? SS_ONSTACK : 0)
+                          : SS_DISABLE;
     user_address vector_state = (top - VECTOR_STATE_SIZE - sizeof(uint32_t)) & ~63ULL;
     user_address at = ((vector_state - sizeof(struct signal_frame)) & ~15ULL) - 8; /* as after a call */
     struct signal_frame frame = {
@@ -108,7 +112,8 @@ int signal_frame_push(struct task *task, struct context *context, const struct s
     save_registers(&frame.registers, context);
     frame.registers.vector_state = vector_state;
     frame.registers.fault_address = info->code > 0 ? info->first : 0;
-    if (!(action->flags & SA_RESTORER) || push_vector_state(vector_state) || copy_to_user(at, &frame, sizeof frame)) {
+    if (!(action->flags & SA_RESTORER) || push_vector_state(vector_state) ||
+        copy_to_user(at, &frame, sizeof frame)) {
         return -EFAULT;
     }
     if (task->signal_stack.flags & (int32_t)SS_AUTODISARM) {

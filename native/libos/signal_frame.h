@@ -1,4 +1,5 @@
-/* The stack frame of a signal handler as Linux lays it out (arch/x86/include/uapi/asm/sigcontext.h, ucontext.h). */
+/* The stack frame of a signal handler as Linux lays it out (arch/x86/include/uapi/asm/sigcontext.h,
+ * ucontext.h). */
 #ifndef ENCLAVIZE_SIGNAL_FRAME_H
 #define ENCLAVIZE_SIGNAL_FRAME_H
 
@@ -12,7 +13,8 @@ struct signal_action {
 };
 
 enum signal_action_flag {
-    SA_SIGINFO = 4, SA_RESTORER = 0x04000000, SA_ONSTACK = 0x08000000, SA_RESTART = 0x10000000, SA_NODEFER = 0x40000000,
+    SA_SIGINFO = 4, SA_RESTORER = 0x04000000, SA_ONSTACK = 0x08000000, SA_RESTART = 0x10000000,
+    SA_NODEFER = 0x40000000,
 };
 #define SA_RESETHAND 0x80000000U
 
@@ -21,8 +23,8 @@ enum { SS_ONSTACK = 1, SS_DISABLE = 2 };
 #define SIGNAL_STACK_MINIMUM 2048U
 
 /* Pushes the frame and points the context at the handler. 0 or -EFAULT: the stack cannot take it. */
-int signal_frame_push(struct task *task, struct context *context, const struct signal_action *action, const struct signal_info *info,
-                      uint64_t old_mask);
+int signal_frame_push(struct task *task, struct context *context, const struct signal_action *action,
+                      const struct signal_info *info, uint64_t old_mask);
 /* Undoes it: registers, mask, signal stack. -EFAULT: no good frame. */
 int signal_frame_pop(struct task *task, struct context *context);
 

@@ -1,6 +1,6 @@
 /*
- * Signals: who has one waiting, what it does, and delivery on the way back to the application. A signal is marked pending before the target is
- * woken, so a target that is about to sleep sees it.
+ * Signals: who has one waiting, what it does, and delivery on the way back to the application. A signal is
+ * marked pending before the target is woken, so a target that is about to sleep sees it.
  */
 #include "signal_frame.h"
 #include "syscalls.h"
@@ -11,12 +11,14 @@
 #define SI_TKILL (-6)
 #define SI_KERNEL 0x80
 #define UNBLOCKABLE (SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP))
-#define SYNCHRONOUS                                                                                                              \
-    (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGSYS))
-/* Default actions other than the end of the process (signal(7)). There is nobody to stop a process for: stopping is left out. */
-#define IGNORED_BY_DEFAULT                                                                                                       \
-    (SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH) | SIGNAL_BIT(SIGCONT) | SIGNAL_BIT(SIGSTOP) |               \
-     SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU))
+#define SYNCHRONOUS                                                                                          \
+    (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) |                   \
+     SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGSYS))
+/* Default actions other than the end of the process (signal(7)). There is nobody to stop a process for:
+ * stopping is left out. */
+#define IGNORED_BY_DEFAULT                                                                                   \
+    (SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH) | SIGNAL_BIT(SIGCONT) |                 \
+     SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU))
 
 static struct spinlock signal_lock; /* actions and information */
 static struct signal_action actions[SIGNAL_COUNT + 1];
@@ -43,7 +45,8 @@ static bool is_ignored(int signal)
 
 static uint64_t waiting(const struct task *task)
 {
-    uint64_t all = __atomic_load_n(&task->pending, __ATOMIC_SEQ_CST) | __atomic_load_n(&process_pending, __ATOMIC_SEQ_CST);
+    uint64_t all = __atomic_load_n(&task->pending, __ATOMIC_SEQ_CST) |
+                   __atomic_load_n(&process_pending, __ATOMIC_SEQ_CST);
     return all & ~task->blocked;
 }
 
@@ -112,7 +115,8 @@ void signal_send_process(const struct signal_info *info)
 
 void signal_send_current(int signal)
 {
-    signal_send(current_task(), &(struct signal_info){.signal = signal, .code = SI_USER, .first = PROCESS_ID});
+    signal_send(current_task(),
+                &(struct signal_info){.signal = signal, .code = SI_USER, .first = PROCESS_ID});
 }
 
 static void take_host_signals(uint64_t mask)
@@ -137,7 +141,8 @@ bool signal_is_pending(void)
     return signal_collect();
 }
 
-static bool take(struct task *task, uint64_t *pending, struct signal_info *information, uint64_t wanted, struct signal_info *info)
+static bool take(uint64_t *pending, struct signal_info *information, uint64_t wanted,
+                 struct signal_info *info)
 {
     spin_lock(&signal_lock);
     uint64_t ready = *pending & wanted;
@@ -148,13 +153,13 @@ static bool take(struct task *task, uint64_t *pending, struct signal_info *infor
         __atomic_and_fetch(pending, ~SIGNAL_BIT(signal), __ATOMIC_SEQ_CST);
     }
     spin_unlock(&signal_lock);
-    (void)task;
     return ready != 0;
 }
 
 static bool take_next(struct task *task, uint64_t wanted, struct signal_info *info)
 {
-    return take(task, &task->pending, task->information, wanted, info) || take(task, &process_pending, process_information, wanted, info);
+    return take(&task->pending, task->information, wanted, info) ||
+           take(&process_pending, process_information, wanted, info);
 }
 
 static void restart_call(struct task *task, struct context *context)
@@ -163,10 +168,12 @@ static void restart_call(struct task *task, struct context *context)
     context->rip -= 2; /* the `syscall` instruction itself, patched site or not */
 }
 
-static void run_handler(struct task *task, struct context *context, const struct signal_action *action, const struct signal_info *info)
+static void run_handler(struct task *task, struct context *context, const struct signal_action *action,
+                        const struct signal_info *info)
 {
     if (task->interrupted_call) {
-        bool restarts = (action->flags & SA_RESTART) && (syscall_table[task->interrupted_call - 1].flags & RESTARTS);
+        bool restarts = (action->flags & SA_RESTART) &&
+                        (syscall_table[task->interrupted_call - 1].flags & RESTARTS);
         if (restarts) {
             restart_call(task, context);
         }
@@ -264,7 +271,8 @@ int64_t sys_rt_sigaction(const struct arguments *arguments)
         return -EINVAL;
     }
     bool changes = arguments->at[1] != 0;
-    if (changes && ((UNBLOCKABLE & SIGNAL_BIT(signal)) || copy_from_user(&new, arguments->at[1], sizeof new))) {
+    if (changes &&
+        ((UNBLOCKABLE & SIGNAL_BIT(signal)) || copy_from_user(&new, arguments->at[1], sizeof new))) {
         return (UNBLOCKABLE & SIGNAL_BIT(signal)) ? -EINVAL : -EFAULT;
     }
     spin_lock(&signal_lock);
@@ -355,7 +363,8 @@ int64_t sys_sigaltstack(const struct arguments *arguments)
 
 static struct signal_info info_of_sender(uint64_t signal, int32_t code)
 {
-    return (struct signal_info){.signal = (int32_t)signal, .code = code, .first = PROCESS_ID | (uint64_t)process.uid << 32};
+    return (struct signal_info){
+        .signal = (int32_t)signal, .code = code, .first = PROCESS_ID | (uint64_t)process.uid << 32};
 }
 
 int64_t sys_kill(const struct arguments *arguments)
@@ -407,7 +416,8 @@ static int64_t kill_thread(int32_t id, uint64_t signal)
     }
     if (signal) {
         struct signal_info info = info_of_sender(signal, SI_TKILL);
-        signal_send(target.task, &info); /* tasks are recycled, so at worst a thread that is just ending gets it */
+        /* tasks are recycled, so at worst a thread that is just ending gets it */
+        signal_send(target.task, &info);
     }
     return 0;
 }
@@ -420,7 +430,9 @@ int64_t sys_tkill(const struct arguments *arguments)
 int64_t sys_tgkill(const struct arguments *arguments)
 {
     int32_t group = (int32_t)arguments->at[0];
-    return group == PROCESS_ID ? kill_thread((int32_t)arguments->at[1], (uint32_t)arguments->at[2]) : group <= 0 ? -EINVAL : -ESRCH;
+    return group == PROCESS_ID ? kill_thread((int32_t)arguments->at[1], (uint32_t)arguments->at[2])
+           : group <= 0        ? -EINVAL
+                               : -ESRCH;
 }
 
 int64_t sys_rt_sigpending(const struct arguments *arguments)

@@ -41,7 +41,8 @@ static bool take_strings(struct strings *to, uint32_t count, const char **at, co
     return true;
 }
 
-static void choose_arguments(const struct boot *boot, const char *strings, struct strings *arguments, struct strings *environment)
+static void choose_arguments(const struct boot *boot, const char *strings, struct strings *arguments,
+                             struct strings *environment)
 {
     struct strings host_arguments = {0}, host_environment = {0};
     const char *at = strings, *end = strings + boot->strings_size;
@@ -49,7 +50,8 @@ static void choose_arguments(const struct boot *boot, const char *strings, struc
         !take_strings(&host_environment, boot->environment_count, &at, end)) {
         refuse(FATAL_STATUS, "start", "the host's arguments and environment are malformed");
     }
-    const char *error = policy_apply(&configuration, &host_arguments, &host_environment, arguments, environment);
+    const char *error = policy_apply(&configuration, &host_arguments, &host_environment, arguments,
+                                     environment);
     if (error) {
         refuse(STATUS_CANNOT_EXECUTE, "start", error);
     }
@@ -61,11 +63,13 @@ static void start_file_system(void)
 {
     int64_t error = fs_start(&configuration);
     if (error) {
-        refuse(FATAL_STATUS, "root file system", error == -EIO ? "it is not the measured one" : "it cannot be used");
+        refuse(FATAL_STATUS, "root file system",
+               error == -EIO ? "it is not the measured one" : "it cannot be used");
     }
     char path[4096] = "/";
     if (configuration.working_directory.size) {
-        format_text(path, sizeof path, "%.*s", (int)configuration.working_directory.size, configuration.working_directory.start);
+        format_text(path, sizeof path, "%.*s", (int)configuration.working_directory.size,
+                    configuration.working_directory.start);
     }
     if (fs_change_directory(path)) {
         refuse(STATUS_CANNOT_EXECUTE, "working directory", path);

@@ -50,7 +50,8 @@ static void trace(const struct syscall_row *row, const struct arguments *argumen
     char text[256];
     size_t length = 0;
     for (size_t i = 0; i < ARRAY_LENGTH(row->arguments) && row->arguments[i].kind != ARGUMENT_UNUSED; i++) {
-        length += format_text(text + length, sizeof text - length, "%s0x%lx", i ? ", " : "", arguments->at[i]);
+        length += format_text(text + length, sizeof text - length, "%s0x%lx", i ? ", " : "",
+                              arguments->at[i]);
     }
     text[length < sizeof text ? length : sizeof text - 1] = 0;
     log_line(LOG_TRACE, "[%d] %s(%s) = %ld", task_id(current_task()), row->name, text, result);
@@ -73,7 +74,8 @@ int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments)
 void libos_syscall(struct context *context)
 {
     struct task *task = current_task();
-    const struct arguments arguments = {{context->rdi, context->rsi, context->rdx, context->r10, context->r8, context->r9}};
+    const struct arguments arguments = {
+        {context->rdi, context->rsi, context->rdx, context->r10, context->r8, context->r9}};
     uint64_t number = context->rax;
     task->context = context;
     int64_t result = syscall_dispatch(number, &arguments);

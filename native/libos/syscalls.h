@@ -1,10 +1,12 @@
 /*
- * The system call table: one row a call. Rows stand in core_calls.def, fs/file_calls.def and missing_calls.def:
+ * The system call table: one row a call. Rows stand in core_calls.def, fs/file_calls.def and
+ * missing_calls.def:
  *
  *     CALL(number, name, flags, argument 1 .. argument 6)
  *
- * The handler of NAME is sys_NAME; a row declares it. Argument descriptors say what each register holds; the dispatcher refuses pointers outside
- * the application's range with EFAULT before the handler runs, and names are used in traces. A handler must still use the copy functions.
+ * The handler of NAME is sys_NAME; a row declares it. Argument descriptors say what each register holds; the
+ * dispatcher refuses pointers outside the application's range with EFAULT before the handler runs, and names
+ * are used in traces. A handler must still use the copy functions.
  */
 #ifndef ENCLAVIZE_SYSCALLS_H
 #define ENCLAVIZE_SYSCALLS_H
@@ -66,8 +68,10 @@ struct syscall_row {
 
 extern const struct syscall_row syscall_table[SYSCALL_COUNT];
 
-/* Handlers declared from the rows. Weak: a row may stand before its handler is written; such a call returns ENOSYS. */
-#define CALL(number, name, ...) __attribute__((weak, visibility("hidden"))) int64_t sys_##name(const struct arguments *arguments);
+/* Handlers declared from the rows. Weak: a row may stand before its handler is written; such a call returns
+ * ENOSYS. */
+#define CALL(number, name, ...)                                                                              \
+    __attribute__((weak, visibility("hidden"))) int64_t sys_##name(const struct arguments *arguments);
 #include "core_calls.def"
 #include "fs/file_calls.def"
 #include "missing_calls.def"

@@ -6,8 +6,9 @@
 
 /* include/uapi/linux/sched.h */
 enum clone_flag {
-    CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_THREAD = 0x10000, CLONE_SETTLS = 0x80000,
-    CLONE_PARENT_SETTID = 0x100000, CLONE_CHILD_CLEARTID = 0x200000, CLONE_CHILD_SETTID = 0x1000000,
+    CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_THREAD = 0x10000,
+    CLONE_SETTLS = 0x80000, CLONE_PARENT_SETTID = 0x100000, CLONE_CHILD_CLEARTID = 0x200000,
+    CLONE_CHILD_SETTID = 0x1000000,
 };
 #define CLONE_OF_A_THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 
@@ -19,7 +20,8 @@ enum clone_flag {
 static struct spinlock list_lock;
 static struct task *living;
 static struct task *dead;
-static struct task *starting_first, *starting_last; /* made by clone(), waiting for a host thread; linked by `next` */
+/* made by clone(), waiting for a host thread; linked by `next` */
+static struct task *starting_first, *starting_last;
 static size_t living_count;
 static int32_t last_id = PROCESS_ID - 1;
 static uint32_t exiting;

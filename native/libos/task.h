@@ -1,4 +1,5 @@
-/* A thread of the application, as the core keeps it. thread.h is the boundary's half: this half lives in LibOS memory. */
+/* A thread of the application, as the core keeps it. thread.h is the boundary's half: this half lives in
+ * LibOS memory. */
 #ifndef ENCLAVIZE_TASK_H
 #define ENCLAVIZE_TASK_H
 

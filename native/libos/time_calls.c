@@ -5,7 +5,8 @@
 #define CLOCK_TICKS 100 /* of times(2), a second */
 #define TIMER_ABSTIME 1
 
-/* Linux encodes CPU clocks of a process or thread in negative ids (posix-timers_types.h): bit 2 says thread. */
+/* Linux encodes CPU clocks of a process or thread in negative ids (posix-timers_types.h): bit 2 says
+ * thread. */
 static bool clock_is_valid(int32_t id, enum clock_id *clock)
 {
     if (id < 0) {
@@ -18,12 +19,14 @@ static bool clock_is_valid(int32_t id, enum clock_id *clock)
 
 static struct timespec timespec_of(uint64_t ns)
 {
-    return (struct timespec){.seconds = (int64_t)(ns / NS_PER_SECOND), .nanoseconds = (int64_t)(ns % NS_PER_SECOND)};
+    return (struct timespec){.seconds = (int64_t)(ns / NS_PER_SECOND),
+                             .nanoseconds = (int64_t)(ns % NS_PER_SECOND)};
 }
 
 static struct timeval timeval_of(uint64_t ns)
 {
-    return (struct timeval){.seconds = (int64_t)(ns / NS_PER_SECOND), .microseconds = (int64_t)(ns % NS_PER_SECOND / 1000)};
+    return (struct timeval){.seconds = (int64_t)(ns / NS_PER_SECOND),
+                            .microseconds = (int64_t)(ns % NS_PER_SECOND / 1000)};
 }
 
 int64_t sys_clock_gettime(const struct arguments *arguments)
@@ -63,7 +66,8 @@ int64_t sys_time(const struct arguments *arguments)
     return arguments->at[0] && copy_to_user(arguments->at[0], &now, sizeof now) ? -EFAULT : now;
 }
 
-/* Sleep until `deadline` of `clock`; what was left when a signal came goes to `remaining` (0: nobody wants it). */
+/* Sleep until `deadline` of `clock`; what was left when a signal came goes to `remaining` (0: nobody wants
+ * it). */
 static int64_t sleep_until(enum clock_id clock, uint64_t deadline, user_address remaining)
 {
     for (;;) {
@@ -83,7 +87,8 @@ int64_t sys_nanosleep(const struct arguments *arguments)
 {
     uint64_t length;
     int error = timeout_from_user(&length, arguments->at[0]);
-    return error ? error : sleep_until(CLOCK_MONOTONIC, clock_now_ns(CLOCK_MONOTONIC) + length, arguments->at[1]);
+    return error ? error
+                 : sleep_until(CLOCK_MONOTONIC, clock_now_ns(CLOCK_MONOTONIC) + length, arguments->at[1]);
 }
 
 int64_t sys_clock_nanosleep(const struct arguments *arguments)

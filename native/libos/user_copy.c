@@ -1,10 +1,11 @@
 /*
- * Copies between the LibOS and the application. Each touches application memory in one instruction, whose faults libos_exception() turns into a
- * short copy by the fix-up table below.
+ * Copies between the LibOS and the application. Each touches application memory in one instruction, whose
+ * faults libos_exception() turns into a short copy by the fix-up table below.
  */
 #include "user_copy.h"
 
-/* size_t copy_bytes(void *to, const void *from, size_t size): bytes NOT copied. `rep movsb` is restartable: after a fault RCX says what is left. */
+/* size_t copy_bytes(void *to, const void *from, size_t size): bytes NOT copied. `rep movsb` is restartable:
+ * after a fault RCX says what is left. */
 __asm__(".text\n"
         ".type copy_bytes, @function\n"
         "copy_bytes:\n"
@@ -26,7 +27,8 @@ __asm__(".text\n"
         "    mov %rcx, %rax\n"
         "    ret\n"
         ".size clear_bytes, . - clear_bytes\n"
-        /* uint32_t exchange_word(uint32_t *word, uint32_t expected, uint32_t desired, uint32_t *found): 0, or 1 after a fault. */
+        /* uint32_t exchange_word(uint32_t *word, uint32_t expected, uint32_t desired, uint32_t *found): 0, or
+         * 1 after a fault. */
         ".type exchange_word, @function\n"
         "exchange_word:\n"
         "    mov %esi, %eax\n"

@@ -1,4 +1,5 @@
-/* Locks and wait queues over OCALL_WAIT and OCALL_WAKE. The host can wake too often or never; it cannot make a lock be held twice. */
+/* Locks and wait queues over OCALL_WAIT and OCALL_WAKE. The host can wake too often or never; it cannot make
+ * a lock be held twice. */
 #include "task.h"
 
 #define SPINS_BEFORE_YIELD 200
@@ -29,7 +30,8 @@ void task_wake(struct task *task)
 static bool begin_sleep(struct task *task)
 {
     uint32_t expected = TASK_AWAKE;
-    return __atomic_compare_exchange_n(&task->sleep_state, &expected, TASK_SLEEPING, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    return __atomic_compare_exchange_n(&task->sleep_state, &expected, TASK_SLEEPING, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
 }
 
 static void end_sleep(struct task *task)
@@ -160,14 +162,16 @@ void mutex_lock(struct mutex *mutex)
             break;
         }
         if (begin_sleep(task) && host_wait(NO_TIMEOUT) == -EINTR) {
-            host_yield(); /* a signal is no reason to give up a lock, but host_wait() will not sleep until it is taken */
+            /* a signal is no reason to give up a lock, but host_wait() will not sleep until it is taken */
+            host_yield();
         }
         end_sleep(task);
     }
     if (!leave_queue(&mutex->waiters, &waiter)) {
         wake_one(&mutex->waiters); /* we took the lock by ourselves: the wake belongs to another */
     }
-    __atomic_store_n(&task->sleep_state, TASK_WOKEN, __ATOMIC_SEQ_CST); /* a wake meant for our next sleep may have been swallowed here */
+    /* a wake meant for our next sleep may have been swallowed here */
+    __atomic_store_n(&task->sleep_state, TASK_WOKEN, __ATOMIC_SEQ_CST);
 }
 
 void mutex_unlock(struct mutex *mutex)

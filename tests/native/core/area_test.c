@@ -20,7 +20,8 @@ static uint64_t page_of(user_address address)
 
 static void unmap(uint64_t first, uint64_t last)
 {
-    for (struct area_node *node; (node = area_from(&tree, address_of(first))) && node->area.start < address_of(last);) {
+    for (struct area_node *node;
+         (node = area_from(&tree, address_of(first))) && node->area.start < address_of(last);) {
         if (node->area.start < address_of(first)) {
             area_split(&tree, node, address_of(first), calloc(1, sizeof *node));
         } else if (node->area.end > address_of(last)) {

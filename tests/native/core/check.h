@@ -1,4 +1,5 @@
-/* For tests of the LibOS's pure parts as ordinary programs: libos.h stands where a C library's headers would. */
+/* For tests of the LibOS's pure parts as ordinary programs: libos.h stands where a C library's headers
+ * would. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -11,12 +12,12 @@ void free(void *pointer);
 void exit(int status);
 long atol(const char *text);
 
-#define CHECK(condition)                                                                                                         \
-    do {                                                                                                                         \
-        if (!(condition)) {                                                                                                      \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                               \
-            exit(1);                                                                                                             \
-        }                                                                                                                        \
+#define CHECK(condition)                                                                                     \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                           \
+            exit(1);                                                                                         \
+        }                                                                                                    \
     } while (0)
 
 static uint64_t random_state = 1;

@@ -1,4 +1,5 @@
-/* The parser of the measured configuration: a good one, each kind of bad one, then random changes. argv: seed, rounds. */
+/* The parser of the measured configuration: a good one, each kind of bad one, then random changes. argv:
+ * seed, rounds. */
 #include "configuration.h"
 
 #include "check.h"
@@ -23,7 +24,8 @@ static void add(uint16_t type, uint16_t flags, const void *value, uint32_t size)
 
 static const char *parse(struct configuration *to)
 {
-    struct configuration_header header = {.magic = CONFIGURATION_MAGIC, .version = CONFIGURATION_VERSION, .size = used};
+    struct configuration_header header = {
+        .magic = CONFIGURATION_MAGIC, .version = CONFIGURATION_VERSION, .size = used};
     memcpy(bytes, &header, sizeof header);
     return configuration_parse(to, bytes);
 }
@@ -55,7 +57,8 @@ static void test_good(void)
     CHECK(!span_next(&to.command, second).start && !span_first(&to.allowed_exec).start);
     CHECK(to.uid == 1 && to.gid == 2 && to.groups.size == 4 && to.memory == 1 << 20);
     CHECK(to.rootfs_size == 4096 && to.verity_size == 8192 && to.rootfs_digest[0] == 1);
-    CHECK(span_first(&to.allowed_environment).flags == 1 && span_first(&to.volumes).flags == VOLUME_READ_ONLY);
+    CHECK(span_first(&to.allowed_environment).flags == 1 &&
+          span_first(&to.volumes).flags == VOLUME_READ_ONLY);
 }
 
 /* One more record behind the good ones, or a change of them. */
@@ -131,7 +134,8 @@ static void test_random_changes(long rounds)
         }
         if (!configuration_parse(&to, bytes)) {
             uint32_t total = 0;
-            for (struct span span = span_first(&to.command); span.start; span = span_next(&to.command, span)) {
+            for (struct span span = span_first(&to.command); span.start;
+                 span = span_next(&to.command, span)) {
                 CHECK((const uint8_t *)span.start + span.size <= bytes + sizeof bytes);
                 total++;
             }

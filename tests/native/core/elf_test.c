@@ -1,4 +1,5 @@
-/* The ELF parser on real files (argv[3..]) and on random changes of their heads. argv: seed, rounds, files. */
+/* The ELF parser on real files (argv[3..]) and on random changes of their heads. argv: seed, rounds,
+ * files. */
 #include "elf_file.h"
 
 #include "check.h"
@@ -22,7 +23,8 @@ static void check_result(const struct elf_file *file, uint64_t size)
         CHECK(segment->address >= file->low && last <= file->high && last <= APPLICATION_END);
     }
     CHECK(file->entry >= file->low && file->entry < file->high);
-    CHECK(file->interpreter_size <= 4096 && file->interpreter_offset <= size && file->interpreter_size <= size - file->interpreter_offset);
+    CHECK(file->interpreter_size <= 4096 && file->interpreter_offset <= size &&
+          file->interpreter_size <= size - file->interpreter_offset);
 }
 
 int main(int count, char **values)

@@ -6,13 +6,18 @@
 
 void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset);
 
-/* Stands for the LibOS: the "system call" returns its number plus its first argument. RCX holds the return address. */
+/* Stands for the LibOS: the "system call" returns its number plus its first argument. RCX holds the return
+ * address. */
 __asm__(".globl syscall_entry\n"
         "syscall_entry:\n"
         "    lea (%rax,%rdi), %rax\n"
         "    jmp *%rcx\n");
 
-#define NOPS "\x0F\x1F\x84\x00\x00\x00\x00\x00" "\x0F\x1F\x84\x00\x00\x00\x00\x00" "\x0F\x1F\x84\x00\x00\x00\x00\x00" "\x0F\x1F\x84\x00\x00\x00\x00\x00"
+#define NOPS                                                                                                 \
+    "\x0F\x1F\x84\x00\x00\x00\x00\x00"                                                                       \
+    "\x0F\x1F\x84\x00\x00\x00\x00\x00"                                                                       \
+    "\x0F\x1F\x84\x00\x00\x00\x00\x00"                                                                       \
+    "\x0F\x1F\x84\x00\x00\x00\x00\x00"
 #define PADDING NOPS NOPS NOPS NOPS
 #define PADDING_SIZE 128U
 
@@ -28,17 +33,22 @@ struct sample {
 static const struct sample samples[] = {
     SAMPLE("\xB8\x27\x00\x00\x00\x0F\x05\xC3", 1, 1039),                 /* mov $39, %eax */
     SAMPLE("\x48\xC7\xC0\x27\x00\x00\x00\x0F\x05\xC3", 1, 1039),         /* mov $39, %rax */
-    SAMPLE("\xB8\x01\x00\x00\x00\x41\xBA\x08\x00\x00\x00\x0F\x05\xC3", 1, 1001), /* mov $1, %eax; mov $8, %r10d */
+    /* mov $1, %eax; mov $8, %r10d */
+    SAMPLE("\xB8\x01\x00\x00\x00\x41\xBA\x08\x00\x00\x00\x0F\x05\xC3", 1, 1001),
     SAMPLE("\xB8\x05\x00\x00\x00\x0F\x05\xB8\x06\x00\x00\x00\x0F\x05\xC3", 2, 1006),
     SAMPLE("\xB8\x27\x00\x00\x00\x48\x89\xFE\x0F\x05\xC3", 1, 1039), /* a short instruction between */
-    SAMPLE("\x83\xFF\x05\xB8\x27\x00\x00\x00\x72\x05\xB8\x28\x00\x00\x00\x48\x89\xFE\x0F\x05\xC3", 0, 0), /* a branch to between */
+    /* a branch to between */
+    SAMPLE("\x83\xFF\x05\xB8\x27\x00\x00\x00\x72\x05\xB8\x28\x00\x00\x00\x48\x89\xFE\x0F\x05\xC3", 0, 0),
     SAMPLE("\xB8\x27\x00\x00\x00\x90\x0F\x05\xC3", 0, 0),                 /* nop: not movable */
-    SAMPLE("\x49\x8B\xB8\x88\x00\x00\x00\x0F\x05\xC3", 0, 0),             /* mov 0x88(%r8), %rdi: B8 is ModRM */
+    /* mov 0x88(%r8), %rdi: B8 is ModRM */
+    SAMPLE("\x49\x8B\xB8\x88\x00\x00\x00\x0F\x05\xC3", 0, 0),
     SAMPLE("\x48\xB8\x27\x00\x00\x00\x0F\x05\x00\x00\xC3", 0, 0),         /* movabs: 0F 05 in its constant */
-    SAMPLE("\x48\x8D\x05\x00\x00\x00\x00\x0F\x05\xC3", 0, 0),             /* lea 0(%rip): depends on its address */
+    /* lea 0(%rip): depends on its address */
+    SAMPLE("\x48\x8D\x05\x00\x00\x00\x00\x0F\x05\xC3", 0, 0),
     SAMPLE("\xE8\x00\x00\x00\x00\x0F\x05\xC3", 0, 0),                     /* call */
     SAMPLE("\xC7\x04\x24\x01\x00\x00\x00\x0F\x05\xC3", 0, 0),             /* mov to memory */
-    SAMPLE("\xB8\x78\x56\x34\x12\x0F\x05\xC3", 0, 0),                     /* no call has this number: more likely data */
+    /* no call has this number: more likely data */
+    SAMPLE("\xB8\x78\x56\x34\x12\x0F\x05\xC3", 0, 0),
 };
 
 int main(void)

@@ -30,7 +30,8 @@ static void configure(uint64_t policy)
     add(CONFIGURATION_ALLOWED_ENVIRONMENT, 1, "PYTHONPATH", 10);
     add(CONFIGURATION_ROOTFS, 0, (uint64_t[]){1, 1, 1, 1, 1, 1}, 48);
     add(CONFIGURATION_MEMORY, 0, &(uint64_t){1}, 8);
-    struct configuration_header header = {.magic = CONFIGURATION_MAGIC, .version = CONFIGURATION_VERSION, .size = used};
+    struct configuration_header header = {
+        .magic = CONFIGURATION_MAGIC, .version = CONFIGURATION_VERSION, .size = used};
     memcpy(bytes, &header, sizeof header);
     CHECK(!configuration_parse(&measured, bytes));
 }
@@ -55,7 +56,8 @@ static void expect(struct strings got, const char *const *wanted)
     strings_free(&got);
 }
 
-static const char *apply(const char *const *arguments, const char *const *environment, struct strings *to, struct strings *to_environment)
+static const char *apply(const char *const *arguments, const char *const *environment, struct strings *to,
+                         struct strings *to_environment)
 {
     struct strings given = list(arguments), variables = list(environment);
     *to = *to_environment = (struct strings){0};
@@ -72,8 +74,10 @@ int main(void)
 {
     struct strings arguments, environment;
     configure(0);
-    CHECK(!apply(EMPTY, LIST("MODE=fast", "HOME=/root", "NEW=1", "NEW=2", "LD_PRELOAD=/x", "PYTHONPATH=/p", "PATH=/evil"), &arguments,
-                 &environment));
+    CHECK(!apply(
+        EMPTY,
+        LIST("MODE=fast", "HOME=/root", "NEW=1", "NEW=2", "LD_PRELOAD=/x", "PYTHONPATH=/p", "PATH=/evil"),
+        &arguments, &environment));
     expect(arguments, LIST("app", "x"));
     expect(environment, LIST("PATH=/bin", "MODE=fast", "NEW=2", "PYTHONPATH=/p"));
     CHECK(apply(LIST("y"), EMPTY, &arguments, &environment));
@@ -87,7 +91,8 @@ int main(void)
     expect(arguments, LIST("app", "y", "", "z"));
     strings_free(&environment);
 
-    CHECK(policy_is_loader_name("LD_LIBRARY_PATH", 15) && policy_is_loader_name("GCONV_PATH", 10) && policy_is_loader_name("PERL5LIB", 8));
+    CHECK(policy_is_loader_name("LD_LIBRARY_PATH", 15) && policy_is_loader_name("GCONV_PATH", 10) &&
+          policy_is_loader_name("PERL5LIB", 8));
     CHECK(!policy_is_loader_name("HOME", 4) && !policy_is_loader_name("LD", 2));
     return 0;
 }

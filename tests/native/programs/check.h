@@ -1,4 +1,5 @@
-/* For programs that run inside the enclave and natively alike: the first failed check ends them with status 1. */
+/* For programs that run inside the enclave and natively alike: the first failed check ends them with status
+ * 1. */
 #ifndef CHECK_H
 #define CHECK_H
 

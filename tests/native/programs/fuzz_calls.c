@@ -1,4 +1,5 @@
-/* Random system calls with random arguments: the LibOS must survive them. argv: seed, rounds. A second thread interrupts what blocks. */
+/* Random system calls with random arguments: the LibOS must survive them. argv: seed, rounds. A second thread
+ * interrupts what blocks. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -26,13 +27,15 @@ static uint64_t random_number(void)
     return state * 2685821657736338717ULL >> 11;
 }
 
-/* Calls that end the process or the thread, take away the ground under it, or wait for ever with all signals blocked. */
+/* Calls that end the process or the thread, take away the ground under it, or wait for ever with all signals
+ * blocked. */
 static int is_left_out(long number)
 {
     static const short numbers[] = {
-        SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_clone, SYS_clone3, SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigprocmask,
-        SYS_rt_sigsuspend, SYS_rt_sigaction, SYS_arch_prctl, SYS_set_tid_address, SYS_sigaltstack, SYS_rt_sigtimedwait, SYS_brk,
-        SYS_ppoll, SYS_pselect6, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_alarm, SYS_setitimer, SYS_close_range, SYS_set_robust_list,
+        SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_clone, SYS_clone3, SYS_kill, SYS_tkill, SYS_tgkill,
+        SYS_rt_sigprocmask, SYS_rt_sigsuspend, SYS_rt_sigaction, SYS_arch_prctl, SYS_set_tid_address,
+        SYS_sigaltstack, SYS_rt_sigtimedwait, SYS_brk, SYS_ppoll, SYS_pselect6, SYS_epoll_pwait,
+        SYS_epoll_pwait2, SYS_alarm, SYS_setitimer, SYS_close_range, SYS_set_robust_list,
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (numbers[i] == number) {
@@ -45,8 +48,32 @@ static int is_left_out(long number)
 static uint64_t random_argument(void)
 {
     static const uint64_t values[] = {
-        0, 1, 2, 3, 4, 7, 8, 100, 4095, 4096, 4097, 65536, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000,
-        (uint64_t)-1, (uint64_t)-100, (uint64_t)-4096, 0xE00000000, 0xDFFFFFFF8, 0xF00000000, 0xF00001000, 0x10000, 0x8,
+        0,
+        1,
+        2,
+        3,
+        4,
+        7,
+        8,
+        100,
+        4095,
+        4096,
+        4097,
+        65536,
+        0x7FFFFFFF,
+        0x80000000,
+        0xFFFFFFFF,
+        0x7FFFFFFFFFFFFFFF,
+        0x8000000000000000,
+        (uint64_t)-1,
+        (uint64_t)-100,
+        (uint64_t)-4096,
+        0xE00000000,
+        0xDFFFFFFF8,
+        0xF00000000,
+        0xF00001000,
+        0x10000,
+        0x8,
     };
     switch (random_number() % 4) {
     case 0:
@@ -62,12 +89,15 @@ static uint64_t random_argument(void)
 
 static int changes_memory(long number)
 {
-    return number == SYS_mmap || number == SYS_munmap || number == SYS_mprotect || number == SYS_mremap || number == SYS_madvise;
+    return number == SYS_mmap || number == SYS_munmap || number == SYS_mprotect || number == SYS_mremap ||
+           number == SYS_madvise;
 }
 
 static void fill_scratch(void)
 {
-    static const char *const names[] = {"/", "/tmp", "/tmp/a", "/dev/null", "/dev/zero", "/proc/self/maps", "..", "", "/tmp/a/../b", "/nowhere/x"};
+    static const char *const names[] = {
+        "/",  "/tmp", "/tmp/a",      "/dev/null", "/dev/zero", "/proc/self/maps",
+        "..", "",     "/tmp/a/../b", "/nowhere/x"};
     mmap(scratch, SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     for (size_t i = 0; i < SCRATCH; i += 256) {
         uint64_t value = random_argument();

@@ -75,11 +75,14 @@ static void test_fixed(void)
 {
     char *at = map(16 * PAGE, PROT_READ | PROT_WRITE, 0);
     memset(at, 1, 16 * PAGE);
-    CHECK(mmap(at + 4 * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at + 4 * PAGE);
+    CHECK(mmap(at + 4 * PAGE, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+               0) == at + 4 * PAGE);
     CHECK(at[4 * PAGE - 1] == 1 && at[4 * PAGE] == 0 && at[8 * PAGE - 1] == 0 && at[8 * PAGE] == 1);
-    CHECK(mmap(at, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED && errno == EEXIST);
+    CHECK(mmap(at, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED &&
+          errno == EEXIST);
     CHECK(mmap(at, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
-    CHECK(mmap(at + 1, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED && errno == EINVAL);
+    CHECK(mmap(at + 1, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED &&
+          errno == EINVAL);
     CHECK(munmap(at, 16 * PAGE) == 0);
 }
 
@@ -104,13 +107,15 @@ static void test_mremap(void)
     char *at = map(4 * PAGE, PROT_READ | PROT_WRITE, 0);
     memset(at, 5, 4 * PAGE);
     char *moved = mremap(at, 4 * PAGE, 1000 * PAGE, MREMAP_MAYMOVE);
-    CHECK(moved != MAP_FAILED && moved[0] == 5 && moved[4 * PAGE - 1] == 5 && moved[4 * PAGE] == 0 && moved[1000 * PAGE - 1] == 0);
+    CHECK(moved != MAP_FAILED && moved[0] == 5 && moved[4 * PAGE - 1] == 5 && moved[4 * PAGE] == 0 &&
+          moved[1000 * PAGE - 1] == 0);
     memset(moved, 6, 1000 * PAGE);
     CHECK(mremap(moved, 1000 * PAGE, 2 * PAGE, 0) == moved && moved[2 * PAGE - 1] == 6);
     CHECK(faults_on_read(moved + 2 * PAGE));
     char *target = map(8 * PAGE, PROT_READ, 0);
     CHECK(mremap(moved, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, target + PAGE) == target + PAGE);
-    CHECK(target[PAGE] == 6 && faults_on_read(moved) && !faults_on_write(target + PAGE) && faults_on_write(target));
+    CHECK(target[PAGE] == 6 && faults_on_read(moved) && !faults_on_write(target + PAGE) &&
+          faults_on_write(target));
     CHECK(mremap(moved, PAGE, 2 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED && errno == EFAULT);
     munmap(target, 8 * PAGE);
 }

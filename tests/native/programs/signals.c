@@ -139,7 +139,10 @@ static void spoil_vectors(int signal, siginfo_t *info, void *context)
     (void)signal;
     (void)info;
     (void)context;
-    __asm__ volatile("pcmpeqd %%xmm0, %%xmm0; movdqa %%xmm0, %%xmm7; movdqa %%xmm0, %%xmm15" : : : "xmm0", "xmm7", "xmm15");
+    __asm__ volatile("pcmpeqd %%xmm0, %%xmm0; movdqa %%xmm0, %%xmm7; movdqa %%xmm0, %%xmm15"
+                     :
+                     :
+                     : "xmm0", "xmm7", "xmm15");
     seen++;
 }
 
@@ -206,7 +209,8 @@ static void test_waiting(void)
     siginfo_t info;
     CHECK(sigtimedwait(&set, &info, &(struct timespec){0, 1000000}) == -1 && errno == EAGAIN);
     CHECK(pthread_create(&sender, NULL, send_later, NULL) == 0);
-    CHECK(sigtimedwait(&set, &info, &(struct timespec){10, 0}) == SIGUSR1 && info.si_signo == SIGUSR1 && seen == 1);
+    CHECK(sigtimedwait(&set, &info, &(struct timespec){10, 0}) == SIGUSR1 && info.si_signo == SIGUSR1 &&
+          seen == 1);
     pthread_join(sender, NULL);
     CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && seen == 1);
 }

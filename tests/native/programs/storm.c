@@ -35,7 +35,8 @@ static void *work(void *argument)
 {
     uint64_t state = (uint64_t)argument;
     uint8_t expected[PAGES] = {0};
-    char *memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(memory != MAP_FAILED);
     for (long i = 0; i < rounds; i++) {
         uint64_t first = next(&state) % PAGES, count = 1 + next(&state) % (PAGES - first);
@@ -43,7 +44,8 @@ static void *work(void *argument)
         count = count > 20 ? 20 : count;
         switch (next(&state) % 6) {
         case 0:
-            CHECK(mmap(at, count * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+            CHECK(mmap(at, count * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                       0) == at);
             memset(expected + first, 0, count);
             break;
         case 1:
@@ -51,7 +53,8 @@ static void *work(void *argument)
             memset(expected + first, 0, count);
             break;
         case 2:
-            CHECK(mprotect(at, count * PAGE, PROT_READ) == 0 && mprotect(at, count * PAGE, PROT_READ | PROT_WRITE) == 0);
+            CHECK(mprotect(at, count * PAGE, PROT_READ) == 0 &&
+                  mprotect(at, count * PAGE, PROT_READ | PROT_WRITE) == 0);
             break;
         default:
             for (uint64_t page = first; page < first + count; page++) {

@@ -1,0 +1,296 @@
+"""Keys in a PKCS#11 token: the key never leaves it, the token signs.
+
+A key is named by an RFC 7512 URI, ``pkcs11:token=TOKEN;object=LABEL``. The extra ``pkcs11`` is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from enclavize.errors import SigningRefusedError, UsageError
+from enclavize.sgx.structures import RSA_EXPONENT
+from enclavize.signing.keys import RSA_KEY_BITS, check_sgx_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from pkcs11 import Session, Token
+
+    from enclavize.signing.material import SigningMaterial
+
+SCHEME = "pkcs11:"
+MODULE_VARIABLE = "ENCLAVIZE_PKCS11_MODULE"
+
+_MAX_URI = 4096
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_TOKEN_ATTRIBUTES = ("token", "manufacturer", "serial", "model")
+_ATTRIBUTES = (*_TOKEN_ATTRIBUTES, "object", "id", "type")
+# python-pkcs11 does not ask the module to lock (CKF_OS_LOCKING_OK), so calls must not overlap in a process.
+_ONE_CALL = threading.Lock()
+_HINT = 'A key is named as in "pkcs11:token=TOKEN;object=LABEL" (RFC 7512).'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pkcs11Uri:
+    """What of RFC 7512 names a private key. Empty is anything; ``id`` is CKA_ID."""
+
+    token: str = ""
+    manufacturer: str = ""
+    serial: str = ""
+    model: str = ""
+    object: str = ""
+    id: bytes = b""
+    module_path: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Pkcs11Uri:
+        """Raises ``UsageError``; also for a PIN in the URI, which others could read."""
+        if len(text) > _MAX_URI or not text.startswith(SCHEME) or _BAD_ESCAPE.search(text):
+            raise UsageError("This is no PKCS#11 URI", hint=_HINT)
+        path, _, query = text.removeprefix(SCHEME).partition("?")
+        attributes = _pairs(path, ";")
+        for name in attributes.keys() - set(_ATTRIBUTES):
+            raise UsageError(f"PKCS#11 URI: the attribute {name[:40]!r} is not supported", hint=_HINT)
+        options = _pairs(query, "&")
+        if "pin-value" in options or "pin-source" in options:
+            raise UsageError(
+                "PKCS#11 URI: a PIN does not belong into it", hint="Use --passphrase-file, -env or -fd."
+            )
+        for name in options.keys() - {"module-path"}:
+            raise UsageError(f"PKCS#11 URI: the option {name[:40]!r} is not supported", hint=_HINT)
+        if attributes.pop("type", b"private") != b"private":
+            raise UsageError("PKCS#11 URI: the type must be private", hint=_HINT)
+        if not attributes.keys() & {"object", "id"}:
+            raise UsageError("PKCS#11 URI: it names no key, neither by object nor by id", hint=_HINT)
+        key_id = attributes.pop("id", b"")
+        try:
+            texts = {name: value.decode() for name, value in attributes.items()}
+            module_path = options.get("module-path", b"").decode()
+        except UnicodeDecodeError as error:
+            raise UsageError("PKCS#11 URI: a value is not UTF-8", hint=_HINT) from error
+        return cls(**texts, id=key_id, module_path=module_path)
+
+    def __str__(self) -> str:
+        """For people."""
+        names = [f"token {self.token!r}"] if self.token else []
+        names += [f"object {self.object!r}"] if self.object else []
+        names += [f"id {self.id.hex()}"] if self.id else []
+        return f"PKCS#11 key ({', '.join(names)})"
+
+
+def _pairs(text: str, separator: str) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for pair in filter(None, text.split(separator)):
+        name, equals, value = pair.partition("=")
+        if not equals or name in found:
+            raise UsageError(f"PKCS#11 URI: {name[:40]!r} has no value, or two", hint=_HINT)
+        found[name] = unquote_to_bytes(value)
+    return found
+
+
+class Pkcs11Signer:
+    """Signs with CKM_SHA256_RSA_PKCS. Threads take turns; a session that broke is opened anew once."""
+
+    def __init__(
+        self,
+        uri: Pkcs11Uri,
+        pin: Callable[[], bytes] | None = None,
+        *,
+        module: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """``pin`` is asked once, and only if the token wants a login. ``module`` is the path of the PKCS#11
+        library; else it is in the URI or in ENCLAVIZE_PKCS11_MODULE.
+
+        Raises ``UsageError`` if module, token or key are not there, ``SigningRefusedError`` for a wrong PIN
+        and for a key that SGX does not take.
+        """
+        self._uri = uri
+        self._pin = pin
+        self._known_pin: bytes | None = None
+        self._module = module or uri.module_path or environ.get(MODULE_VARIABLE, "")
+        with _ONE_CALL, _token_errors(uri):
+            self._session, self._key = self._open()
+            self._public_key = _public_key(self._session, self._key, uri)
+        check_sgx_key(self._public_key, str(uri))
+
+    @property
+    def public_key(self) -> RSAPublicKey:
+        return self._public_key
+
+    def sign(self, material: SigningMaterial) -> bytes:
+        """Raises ``SigningRefusedError`` if the token does not sign."""
+        from pkcs11 import Mechanism, PKCS11Error
+
+        def sign() -> bytes:
+            return bytes(self._key.sign(material.header_and_body, mechanism=Mechanism.SHA256_RSA_PKCS))
+
+        with _ONE_CALL, _token_errors(self._uri):
+            try:
+                return sign()
+            except PKCS11Error:
+                self._session, self._key = self._open()
+                return sign()
+
+    def close(self) -> None:
+        """Log out."""
+        with _ONE_CALL, _token_errors(self._uri):
+            self._session.close()
+
+    def _open(self) -> tuple[Session, Any]:
+        from pkcs11 import Attribute, KeyType, ObjectClass
+
+        token = _find_token(self._module, self._uri)
+        session = _login(token, self._pin_for(token))
+        wanted: dict[Attribute, Any] = {
+            Attribute.CLASS: ObjectClass.PRIVATE_KEY,
+            Attribute.KEY_TYPE: KeyType.RSA,
+        }
+        if self._uri.object:
+            wanted[Attribute.LABEL] = self._uri.object
+        if self._uri.id:
+            wanted[Attribute.ID] = self._uri.id
+        keys = list(session.get_objects(wanted))
+        if len(keys) != 1:
+            found = "several private RSA keys" if keys else "no private RSA key"
+            raise UsageError(f"{self._uri}: the token has {found} of this name", hint=_HINT)
+        return session, keys[0]
+
+    def _pin_for(self, token: Token) -> bytes | None:
+        from pkcs11 import TokenFlag
+
+        if self._known_pin is None and TokenFlag.LOGIN_REQUIRED in token.flags:
+            if self._pin is None:
+                raise UsageError(f"{self._uri}: the token wants a PIN, and none was given")
+            self._known_pin = self._pin()
+        return self._known_pin
+
+
+def _login(token: Token, pin: bytes | None, *, rw: bool = False) -> Session:
+    """Logins are the process's, not the session's: another signer may have logged in to this token."""
+    from pkcs11 import UserAlreadyLoggedIn
+
+    try:
+        return token.open(rw=rw, user_pin=pin.decode() if pin is not None else None)
+    except UnicodeDecodeError as error:
+        raise SigningRefusedError("The PIN is wrong: it is not UTF-8") from error
+    except UserAlreadyLoggedIn:
+        return token.open(rw=rw)
+
+
+def generate_pkcs11_key(
+    uri: Pkcs11Uri,
+    pin: Callable[[], bytes],
+    *,
+    module: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> RSAPublicKey:
+    """Makes a key in a token, RSA-3072 with exponent 3, which the usual tools for tokens do not offer.
+
+    It is sensitive and cannot be extracted. Raises ``UsageError`` if there is one of this name.
+    """
+    from pkcs11 import Attribute, KeyType, ObjectClass
+
+    if not uri.object:
+        raise UsageError("PKCS#11 URI: a new key needs a name, object=LABEL", hint=_HINT)
+    key_id = uri.id or os.urandom(8)
+    with _ONE_CALL, _token_errors(uri):
+        token = _find_token(module or uri.module_path or environ.get(MODULE_VARIABLE, ""), uri)
+        with _login(token, pin(), rw=True) as session:
+            existing = session.get_objects(
+                {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.LABEL: uri.object}
+            )
+            if list(existing):
+                raise UsageError(f"{uri} exists; a key is never overwritten")
+            _, key = session.generate_keypair(
+                KeyType.RSA,
+                RSA_KEY_BITS,
+                id=key_id,
+                label=uri.object,
+                store=True,
+                public_template={Attribute.PUBLIC_EXPONENT: bytes([RSA_EXPONENT])},
+                private_template={Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False},
+            )
+            return _public_key(session, key, uri)
+
+
+def _find_token(module: str, uri: Pkcs11Uri) -> Token:
+    if not module:
+        raise UsageError(
+            f"{uri}: no PKCS#11 module is named",
+            hint=f"Set {MODULE_VARIABLE}, or write ?module-path=/path/of/module.so behind the URI.",
+        )
+    try:
+        import pkcs11
+    except ImportError as error:
+        raise UsageError(
+            "Keys in PKCS#11 tokens need python-pkcs11", hint='pip install "enclavize[pkcs11]"'
+        ) from error
+    try:
+        library = pkcs11.lib(module)
+    except (RuntimeError, pkcs11.PKCS11Error) as error:
+        raise UsageError(f"{module} cannot be loaded as a PKCS#11 module: {error}") from error
+    tokens = [slot.get_token() for slot in library.get_slots(token_present=True)]
+    tokens = [token for token in tokens if pkcs11.TokenFlag.TOKEN_INITIALIZED in token.flags]
+    found = [token for token in tokens if _is_wanted(token, uri)]
+    if len(found) != 1:
+        labels = ", ".join(repr(token.label) for token in tokens) or "none"
+        count = "several tokens have" if found else "no token has"
+        raise UsageError(f"{uri}: {count} this name", hint=f"There are: {labels}.")
+    return found[0]
+
+
+def _is_wanted(token: Token, uri: Pkcs11Uri) -> bool:
+    has = {
+        "token": token.label,
+        "manufacturer": token.manufacturer_id,
+        "serial": token.serial.decode(errors="replace").strip(),
+        "model": token.model,
+    }
+    return all(getattr(uri, name) in ("", has[name]) for name in _TOKEN_ATTRIBUTES)
+
+
+def _public_key(session: Session, key: Any, uri: Pkcs11Uri) -> RSAPublicKey:
+    """From the private key's own attributes, or where a token does not show them, from its public half."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+    from pkcs11 import Attribute, ObjectClass, PKCS11Error
+
+    halves: list[Any] = [key]
+    halves += session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: key[Attribute.ID]})
+    for half in halves:
+        try:
+            modulus, exponent = half[Attribute.MODULUS], half[Attribute.PUBLIC_EXPONENT]
+            return RSAPublicNumbers(
+                int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big")
+            ).public_key()
+        except (PKCS11Error, ValueError):
+            continue
+    raise SigningRefusedError(f"{uri}: the token does not tell its public key")
+
+
+@contextmanager
+def _token_errors(uri: Pkcs11Uri) -> Iterator[None]:
+    try:
+        import pkcs11
+    except ImportError as error:
+        raise UsageError(
+            "Keys in PKCS#11 tokens need python-pkcs11", hint='pip install "enclavize[pkcs11]"'
+        ) from error
+    try:
+        yield
+    except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange) as error:
+        raise SigningRefusedError(
+            f"{uri}: the PIN is wrong", hint="Tokens lock themselves after a few wrong PINs."
+        ) from error
+    except pkcs11.PinLocked as error:
+        raise SigningRefusedError(f"{uri}: the PIN is locked") from error
+    except pkcs11.PKCS11Error as error:
+        reason = str(error) or type(error).__name__
+        raise SigningRefusedError(f"{uri}: the token refuses: {reason}") from error

@@ -1,0 +1,57 @@
+"""Finds the signer that a key's name means: a PEM file, a PKCS#11 URI, or a plug-in's own scheme.
+
+A plug-in is an entry point in the group ``enclavize.signers``. Its name is the scheme, and it is called with
+the whole reference and a function that asks for the passphrase; it returns a ``Signer`` or raises an
+``EnclavizeError``. What a signer returns is verified, whoever made it.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enclavize.errors import EnclavizeError, UsageError
+from enclavize.signing.local import LocalSigner
+from enclavize.signing.pkcs11 import SCHEME, Pkcs11Signer, Pkcs11Uri
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from enclavize.signing.local import Signer
+
+ENTRY_POINT_GROUP = "enclavize.signers"
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):")
+
+
+def open_signer(reference: str, passphrase: Callable[[], bytes] | None = None) -> Signer:
+    """Raises ``UsageError`` and ``SigningRefusedError``; a plug-in that fails is a ``UsageError``."""
+    if reference.startswith(SCHEME):
+        return Pkcs11Signer(Pkcs11Uri.parse(reference), passphrase)
+    scheme = _SCHEME.match(reference)
+    if scheme and not Path(reference).exists():
+        return _plug_in(scheme[1], reference, passphrase)
+    return LocalSigner.from_file(Path(reference), passphrase)
+
+
+def is_file(reference: str) -> bool:
+    """Whether the reference names a file, and not a token or a plug-in."""
+    return not reference.startswith(SCHEME) and (not _SCHEME.match(reference) or Path(reference).exists())
+
+
+def _plug_in(scheme: str, reference: str, passphrase: Callable[[], bytes] | None) -> Signer:
+    found = tuple(entry_points(group=ENTRY_POINT_GROUP, name=scheme))
+    if len(found) != 1:
+        raise UsageError(
+            f"{'Several signers are' if found else 'No signer is'} installed for keys named {scheme}:...",
+            hint=f"If it is a file, write ./{reference}.",
+        )
+    try:
+        signer: Signer = found[0].load()(reference, passphrase)
+    except EnclavizeError:
+        raise
+    except Exception as error:
+        raise UsageError(f"The signer {found[0].value} failed: {type(error).__name__}: {error}") from error
+    return signer

@@ -1,0 +1,104 @@
+"""What a key's name means, and PKCS#11 URIs."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, EntryPoints
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enclavize.errors import SigningRefusedError, UsageError
+from enclavize.signing import signers
+from enclavize.signing.local import LocalSigner
+from enclavize.signing.pkcs11 import Pkcs11Uri
+from enclavize.signing.signers import is_file, open_signer
+from support.vectors import KEY, signer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def test_uris_are_read() -> None:
+    uri = Pkcs11Uri.parse("pkcs11:token=my%20token;object=k%3B1;id=%01%ff;type=private?module-path=/m.so")
+    assert uri == Pkcs11Uri(token="my token", object="k;1", id=b"\x01\xff", module_path="/m.so")
+    assert str(uri) == "PKCS#11 key (token 'my token', object 'k;1', id 01ff)"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pkcs11:", "names no key"),
+        ("pkcs11:token=a", "names no key"),
+        ("pkcs11:object=a;object=b", "or two"),
+        ("pkcs11:object", "no value"),
+        ("pkcs11:object=%zz", "no PKCS#11 URI"),
+        ("pkcs11:object=%ff", "not UTF-8"),
+        ("pkcs11:object=a;type=public", "type must be private"),
+        ("pkcs11:object=a;slot-id=1", "'slot-id' is not supported"),
+        ("pkcs11:object=a?pin-value=1234", "a PIN does not belong"),
+        ("pkcs11:object=a?pin-source=file:/p", "a PIN does not belong"),
+        ("pkcs11:object=a?x=1", "'x' is not supported"),
+        ("pkcs11:object=" + "a" * 5000, "no PKCS#11 URI"),
+    ],
+)
+def test_bad_uris_are_refused_and_no_pin_is_repeated(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        Pkcs11Uri.parse(text)
+    assert "1234" not in f"{caught.value}{caught.value.hint}"
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_uri_or_a_usage_error(text: str) -> None:
+    try:
+        uri = Pkcs11Uri.parse(f"pkcs11:{text}")
+    except UsageError:
+        return
+    assert uri.object or uri.id
+
+
+def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = tmp_path / "vault:key.pem"
+    key.write_bytes(KEY.read_bytes())
+    key.chmod(0o600)
+    assert is_file("vault:key.pem")
+    assert isinstance(open_signer("vault:key.pem"), LocalSigner)
+    assert not is_file("vault:other")
+    assert not is_file("pkcs11:object=a")
+
+
+def install(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    found = EntryPoints(EntryPoint(name, f"{__name__}:plug_in", signers.ENTRY_POINT_GROUP) for name in names)
+    monkeypatch.setattr(signers, "entry_points", found.select)
+    monkeypatch.setattr(EntryPoint, "load", lambda _self: plug_in)
+
+
+def plug_in(reference: str, passphrase: Callable[[], bytes] | None) -> LocalSigner:
+    match reference:
+        case "vault:refuse":
+            raise SigningRefusedError("the vault is closed")
+        case "vault:crash":
+            raise KeyError("x")
+    assert passphrase is not None
+    assert passphrase() == b"secret"
+    return signer()
+
+
+def test_a_plug_in_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, "vault", "other")
+    assert open_signer("vault:key", lambda: b"secret") is signer()
+    with pytest.raises(SigningRefusedError, match="closed"):
+        open_signer("vault:refuse")
+    with pytest.raises(UsageError, match="failed: KeyError"):
+        open_signer("vault:crash")
+
+
+def test_without_one_plug_in_the_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="No signer is installed"):
+        open_signer("vault:key")
+    install(monkeypatch, "vault", "vault")
+    with pytest.raises(UsageError, match="Several signers"):
+        open_signer("vault:key")

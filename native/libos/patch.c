@@ -21,8 +21,7 @@ _Static_assert(BLOCK_MAX + 7 + 6 <= TRAMPOLINE_SIZE, "the longest block fits");
  * recognised. */
 #define NEAREST 64U
 #define FARTHEST 95U
-#define STARTS (FARTHEST - NEAREST + 1)
-#define MAJORITY (STARTS / 2)
+#define MAJORITY ((FARTHEST - NEAREST + 1) / 2)
 
 static bool is_disabled;
 
@@ -45,42 +44,28 @@ size_t patch_candidates(const uint8_t *text, size_t size)
     return count;
 }
 
-/* Bit n - 1: an instruction starts n bytes before `end`, when decoding from `start`. 0: decoding does not
- * fall on `end`. */
-static uint32_t instruction_starts(const uint8_t *start, const uint8_t *end)
-{
-    uint32_t starts = 0;
-    while (start < end) {
-        size_t left = (size_t)(end - start);
-        size_t length = instruction_length(start, left);
-        if (!length) {
-            return 0;
-        }
-        starts |= left <= 32 ? 1U << (left - 1) : 0;
-        start += length;
-    }
-    return starts;
-}
-
-/* What most starting points see (Boyer and Moore's majority vote, then a count), or 0. */
+/* What most starting points see (Boyer and Moore's majority vote, then a count), or 0. Bit n - 1: an instruction
+ * starts n bytes before the site. */
 static uint32_t agreed_starts(const uint8_t *site)
 {
-    uint32_t seen[STARTS], winner = 0;
-    unsigned lead = 0;
-    for (unsigned i = 0; i < STARTS; i++) {
-        seen[i] = instruction_starts(site - NEAREST - i, site) & ((1U << BLOCK_MAX) - 1);
-        if (seen[i] == 0) {
-            continue;
-        }
-        if (lead == 0) {
-            winner = seen[i];
-        }
-        lead = seen[i] == winner ? lead + 1 : lead - 1;
+    uint32_t seen[FARTHEST + 1] = {0}; /* by distance of the starting point; 0: decoding does not fall on the site */
+    for (size_t distance = 1; distance <= FARTHEST; distance++) {
+        size_t length = instruction_length(site - distance, distance);
+        uint32_t bit = distance <= BLOCK_MAX ? 1U << (distance - 1) : 0;
+        uint32_t rest = length ? seen[distance - length] : 0; /* decoding goes on where a nearer point started */
+        seen[distance] = length == distance ? bit : rest ? rest | bit : 0;
     }
-    unsigned with = 0, against = 0;
-    for (unsigned i = 0; i < STARTS; i++) {
-        with += seen[i] && seen[i] == winner;
-        against += seen[i] && seen[i] != winner;
+    uint32_t winner = 0;
+    unsigned lead = 0, with = 0, against = 0;
+    for (size_t distance = NEAREST; distance <= FARTHEST; distance++) {
+        if (seen[distance]) {
+            winner = lead ? winner : seen[distance];
+            lead = seen[distance] == winner ? lead + 1 : lead - 1;
+        }
+    }
+    for (size_t distance = NEAREST; distance <= FARTHEST; distance++) {
+        with += seen[distance] && seen[distance] == winner;
+        against += seen[distance] && seen[distance] != winner;
     }
     return with >= against + MAJORITY ? winner : 0;
 }

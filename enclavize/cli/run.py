@@ -6,9 +6,6 @@ from typing import Annotated
 
 import typer
 
-EXIT_NOT_STARTED = 125
-"""As ``docker run``: the error is not the program's."""
-
 CONTEXT = {"allow_interspersed_args": False}
 """Settings of the command: what follows the image is the program's, options too."""
 
@@ -78,6 +75,7 @@ def run(
     from enclavize.progress.renderer import reporting
     from enclavize.rune.run import RunOptions, unpack
     from enclavize.rune.run import run as run_image
+    from enclavize.rune.supervise import EXIT_NOT_STARTED
 
     del remove
     program_arguments = list(arguments or ())

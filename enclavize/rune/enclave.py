@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.rune.settings import Settings
+    from enclavize.tee.description import TeeDescription
 
 LIBOS = "builtin"
 _ENCLAVE_LIMIT = 64 << 20
@@ -37,9 +38,8 @@ class Enclave:
 def read_enclave(rootfs: Path) -> Enclave:
     """Read the description and the SIGSTRUCT below ``rootfs``. Raises EnclavizeError."""
     from enclavize.sgx.enclave_file.signed import read_signed
-    from enclavize.tee.description import MAX_DESCRIPTION_SIZE, parse_description
 
-    description = parse_description(_read(rootfs, DESCRIPTION, MAX_DESCRIPTION_SIZE))
+    description = read_description(rootfs)
     if description.libos != LIBOS:
         raise EnclavizeError(f"rune cannot run the LibOS {description.libos} in this version, only {LIBOS}")
     sigstruct = read_signed(_read(rootfs, SIGNED_ENCLAVE, _ENCLAVE_LIMIT)).sigstruct
@@ -51,6 +51,13 @@ def read_enclave(rootfs: Path) -> Enclave:
         isv_svn=measurement.isv_svn,
         debug=measurement.attributes.debug,
     )
+
+
+def read_description(rootfs: Path) -> TeeDescription:
+    """Read ``enclave.json`` below ``rootfs``. Raises InvalidImageError."""
+    from enclavize.tee.description import MAX_DESCRIPTION_SIZE, parse_description
+
+    return parse_description(_read(rootfs, DESCRIPTION, MAX_DESCRIPTION_SIZE))
 
 
 def admit(enclave: Enclave, settings: Settings) -> None:

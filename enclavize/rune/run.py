@@ -12,12 +12,11 @@ from enclavize.errors import EnclavizeError, UsageError
 from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
 from enclavize.rune.container import BindMount, Container, container_spec
 from enclavize.rune.create import prepare_bundle
+from enclavize.rune.enclave import read_description
 from enclavize.rune.runc import find_runc
 from enclavize.rune.settings import load_settings
 from enclavize.rune.store import unpacked_image
 from enclavize.rune.supervise import run_container
-from enclavize.tee.description import parse_description
-from enclavize.tee.layout import DESCRIPTION, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +60,10 @@ def unpack(options: RunOptions, progress: Callable[[], AbstractContextManager[Re
 
 def run(options: RunOptions, tree: Path) -> int:
     """Run the image unpacked at ``tree`` to its end; return its exit code. Raises EnclavizeError."""
+    if options.terminal and not _has_terminal():
+        raise UsageError("--tty: there is no terminal to connect to")
     runc = find_runc()
-    policy = parse_description((tree / ROOT / DESCRIPTION).read_bytes()).policy
+    policy = read_description(tree).policy
     settings = load_settings()
     if options.mrsigners:
         admitted = [item for item in options.mrsigners if item in (settings.mrsigners or options.mrsigners)]
@@ -108,6 +109,14 @@ def _bind_mount(source: Path, destination: str, read_only: bool, policy: Policy)
         f"--volume {destination}: the image does not open this path to the host (it opens: {opened})",
         hint=f"build it with --volume {destination}",
     )
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _rootless() -> tuple[int, int] | None:

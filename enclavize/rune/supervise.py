@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from enclavize.errors import EnclavizeError
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 FORWARDED = (
@@ -22,12 +18,12 @@ _PR_SET_PDEATHSIG = 1
 _SI_KERNEL = 0x80
 _LOG_LIMIT = 1 << 20
 
+EXIT_NOT_STARTED = 125
+"""As ``docker run``: the error is not the program's."""
+
 
 def run_container(runc: str, state: Path, bundle: Path, name: str, *, stdin: bool) -> int:
-    """Run the bundle to its end and return its exit code, 128 + n if signal n ended it.
-
-    Raises EnclavizeError if runc could not start it.
-    """
+    """Run the bundle to its end; return its exit code: 128 + n after signal n, 125 if it did not start."""
     log = bundle / "log.json"
     command = [
         runc, "--root", str(state), "--log", str(log), "--log-format", "json",
@@ -49,8 +45,8 @@ def run_container(runc: str, state: Path, bundle: Path, name: str, *, stdin: boo
             raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-    if status == 1 and (message := last_error(log)):
-        raise EnclavizeError(f"runc: {message}")
+    if status == 1 and _has_error(log):
+        return EXIT_NOT_STARTED  # runc has said why on standard error
     return status if status >= 0 else 128 - status
 
 
@@ -69,25 +65,11 @@ def _prepare_child(mask: set[int | signal.Signals]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def last_error(log: Path) -> str:
-    """Return the last error in runc's log; empty if there is none."""
-    found = ""
-    for record in _records(log):
-        if record.get("level") == "error":
-            found = str(record.get("msg", ""))
-    return found
-
-
-def _records(log: Path) -> Iterator[dict[str, object]]:
+def _has_error(log: Path) -> bool:
+    """Tell an error of runc from a program's exit code 1, by runc's log."""
     try:
-        with log.open(encoding="utf-8", errors="replace") as file:
-            text = file.read(_LOG_LIMIT)
+        with log.open("rb") as file:
+            lines = file.read(_LOG_LIMIT).splitlines()
     except OSError:
-        return
-    for line in text.splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
-            yield record
+        return False
+    return any(b'"level":"error"' in line for line in lines)

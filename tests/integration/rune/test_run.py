@@ -65,9 +65,9 @@ class Runner:
 def layout(installation: RuneInstallation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     need("umoci")
     base = tmp_path_factory.mktemp("image")
-    policy = Policy(volumes=(Volume(path="/data"), Volume(path="/fixed", read_only=True)))
-    rootfs = tee_tree(base / "rootfs", installation.runelet, policy)
-    (rootfs / "tmp").mkdir()
+    volumes = (Volume(path="/data"), Volume(path="/fixed", read_only=True), Volume(path="/folder"))
+    rootfs = tee_tree(base / "rootfs", installation.runelet, Policy(volumes=volumes))
+    (rootfs / "folder").mkdir()
     ordinary_image(base / "layout", rootfs, config=("--config.entrypoint", ENTRYPOINT))
     return base / "layout"
 
@@ -238,10 +238,8 @@ def test_a_killed_run_takes_its_container_along_and_the_next_one_cleans_up(
     assert not [path for path in left if path.exists()]
 
 
-@pytest.mark.parametrize("options", [(), ("-i",), ("-t",), ("-i", "-t")], ids=" ".join)
+@pytest.mark.parametrize("options", [(), ("-i",), ("-i", "-t")], ids=" ".join)
 def test_interrupt_from_the_keyboard_ends_the_program(runner: Runner, options: tuple[str, ...]) -> None:
-    if options == ("-t",):
-        pytest.skip("as under docker, without -i nothing typed gets there")
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(
@@ -262,6 +260,21 @@ def test_a_missing_runc_is_one_error_with_a_hint(runner: Runner, tmp_path: Path)
     assert done.returncode == 125
     assert "runc" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_needs_one(runner: Runner) -> None:
+    command = ["setsid", "--wait", *runner.command("exit", "0", options=("--simulate", "-t"))]
+    done = subprocess.run(command, env=runner.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 125
+    assert "--tty" in done.stderr
+
+
+def test_an_error_of_runc_is_not_the_programs(runner: Runner, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = runner.run("exit", "1", options=("--simulate", "-v", f"{tmp_path / 'file'}:/folder"))
+    assert done.returncode == 125
+    assert "not a directory" in done.stderr
+    assert runner.run("exit", "1").returncode == 1
 
 
 def test_as_another_user_in_a_user_namespace(runner: Runner, layout: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.programs import need
 from support.rune import read_spec
 
 if TYPE_CHECKING:
@@ -127,3 +128,36 @@ def test_a_mount_over_the_enclave_is_refused(
     spec["mounts"].append({"destination": "/.enclave/instance", "type": "bind", "source": str(tmp_path)})
     (folder / "config.json").write_text(json.dumps(spec))
     assert "/.enclave/instance" in _refusal(installation, folder, name, **SIMULATE)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("allow_simulation = false", "does not allow it"),
+        (f'mrsigners = ["{"00" * 32}"]', "signer"),
+        ("min_isvsvn = 65535", "security version"),
+        ("allow_simulaton = true", "unknown key"),
+        ("allow_simulation = true", ""),
+    ],
+)
+def test_the_administrator_decides(
+    tee: Callable[..., Path],
+    installation: RuneInstallation,
+    name: str,
+    tmp_path: Path,
+    case: tuple[str, str],
+) -> None:
+    """With an /etc of its own, in a mount namespace."""
+    settings, word = case
+    need("unshare")
+    (tmp_path / "etc" / "rune").mkdir(parents=True)
+    (tmp_path / "etc" / "rune" / "config.toml").write_text(settings)
+    script = f'mount --bind {tmp_path / "etc"} /etc && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh",
+         installation.rune, "run", "--bundle", tee("exit", "7"), name],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **({} if "= true" in settings else SIMULATE)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == (1 if word else 7), done.stderr
+    assert word in done.stderr

@@ -7,6 +7,7 @@ debug information is left out, and the compiler's version is pinned.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import subprocess
 import sys
@@ -64,6 +65,8 @@ class Unit:
     flags: tuple[str, ...]
     zig_objects: tuple[ZigObject, ...] = ()
 
+
+_SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".def", ".lds", ".py", ".zig"})
 
 SHA256 = (ZigObject("crypto/sha256.zig"), ZigObject("crypto/sha256.zig", SHA_EXTENSIONS))
 
@@ -128,8 +131,22 @@ def build_zig_object(zig_object: ZigObject, target: str, folder: Path, cache: Pa
     return path
 
 
+def fingerprint(unit: Unit) -> str:
+    """Hash everything that the unit's bytes depend on: all of native/, since includes are not listed."""
+    digest = hashlib.sha256(f"{ZIG_VERSION}\n{unit}\n".encode())
+    for path in sorted(NATIVE.rglob("*.*")):
+        if path.suffix in _SOURCE_SUFFIXES:
+            digest.update(f"{path.relative_to(NATIVE)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def build_unit(unit: Unit, output_dir: Path, cache: Path) -> None:
     """Compile one unit and put it in place in one step, so that a reader never sees half a file."""
+    target = output_dir / unit.output
+    stamp = cache / "stamps" / f"{unit.output}-{hashlib.sha256(os.fsencode(target)).hexdigest()[:16]}"
+    inputs = fingerprint(unit)
+    if target.exists() and stamp.exists() and stamp.read_text() == inputs + sha256_of(target):
+        return
     sources = [
         str(path.relative_to(NATIVE)) for pattern in unit.sources for path in sorted(NATIVE.glob(pattern))
     ]
@@ -140,7 +157,14 @@ def build_unit(unit: Unit, output_dir: Path, cache: Path) -> None:
         flags = ("-target", unit.target, *COMMON, *unit.flags)
         zig("cc", *flags, *sources, *objects, "-o", str(result), cache=cache)
         result.chmod(0o755)
-        result.replace(output_dir / unit.output)
+        result.replace(target)
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(inputs + sha256_of(target))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def build(output_dir: Path = OUTPUT, only: tuple[str, ...] = ()) -> None:

@@ -10,7 +10,7 @@ CONTEXT = {"allow_interspersed_args": False}
 """Settings of the command: what follows the image is the program's, options too."""
 
 AFTER_IMAGE = "--simulate"
-"""The one option that may also stand directly after the image."""
+"""The one option that may also stand directly after the image; given before it, it is the program's there."""
 
 
 class LogLevel(StrEnum):
@@ -79,7 +79,7 @@ def run(
 
     del remove
     program_arguments = list(arguments or ())
-    if program_arguments[:1] == [AFTER_IMAGE]:
+    if not simulate and program_arguments[:1] == [AFTER_IMAGE]:
         simulate = True
         del program_arguments[0]
     try:

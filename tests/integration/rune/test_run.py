@@ -108,6 +108,12 @@ def test_arguments_output_and_exit_code(runner: Runner) -> None:
     assert _bundles() == before
 
 
+def test_simulate_may_follow_the_image(runner: Runner) -> None:
+    assert runner.run("--simulate", "exit", "7", options=()).returncode == 7
+    assert "argument --simulate" not in runner.run("--simulate", "show", options=()).stdout
+    assert runner.run("--simulate", "show").stdout == ""  # the stub does not know an action of this name
+
+
 def test_the_environment_is_what_was_asked_for(runner: Runner) -> None:
     done = runner.run("show", options=("--simulate", "-e", "A=b=c", "-e", "PATH", "--log-level", "trace"))
     assert "environment A=b=c" in done.stdout.splitlines()

@@ -66,7 +66,7 @@ class Unit:
     zig_objects: tuple[ZigObject, ...] = ()
 
 
-_SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".def", ".lds", ".py", ".zig"})
+_SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".def", ".lds", ".zig"})
 
 SHA256 = (ZigObject("crypto/sha256.zig"), ZigObject("crypto/sha256.zig", SHA_EXTENSIONS))
 
@@ -134,7 +134,7 @@ def build_zig_object(zig_object: ZigObject, target: str, folder: Path, cache: Pa
 def fingerprint(unit: Unit) -> str:
     """Hash everything that the unit's bytes depend on: all of native/, since includes are not listed."""
     digest = hashlib.sha256(f"{ZIG_VERSION}\n{unit}\n".encode())
-    for path in sorted(NATIVE.rglob("*.*")):
+    for path in sorted(NATIVE.glob("[!.]*/**/*")):
         if path.suffix in _SOURCE_SUFFIXES:
             digest.update(f"{path.relative_to(NATIVE)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()

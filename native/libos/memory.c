@@ -466,7 +466,7 @@ int64_t memory_discard(user_address start, user_address end)
             at = node->area.start;
         }
         user_address last = node->area.end < end ? node->area.end : end;
-        if (!node->area.file) {
+        if (!node->area.file && !(node->area.flags & MAP_SHARED)) {
             commit_remove(at, last);
         }
         at = last;

@@ -90,15 +90,13 @@ static size_t block_size(const uint8_t *site)
     return 0;
 }
 
-/* Blocks of one instruction need no check: nothing leads into its middle. */
-static bool is_single(const uint8_t *text, const struct patch_site *site)
+static bool is_middle(const struct patch_site *site, int64_t target)
 {
-    size_t size = site->end - site->start;
-    return instruction_length(text + site->start, size) == size;
+    return target > site->start && target < site->end;
 }
 
-/* Empty the site whose block has `target` in its middle. */
-static void reject(const uint8_t *text, struct patch_site *sites, size_t count, int64_t target)
+/* The site whose block has `target` in its middle, or NULL. */
+static struct patch_site *site_at(struct patch_site *sites, size_t count, int64_t target)
 {
     size_t low = 0, high = count; /* the first site that ends behind the target is in [low, high] */
     while (low < high) {
@@ -109,26 +107,58 @@ static void reject(const uint8_t *text, struct patch_site *sites, size_t count, 
             low = middle + 1;
         }
     }
-    if (low < count && target > sites[low].start && !is_single(text, &sites[low])) {
-        sites[low].start = sites[low].end;
-    }
+    return low < count && is_middle(&sites[low], target) ? &sites[low] : NULL;
 }
 
-/* Whatever may be a direct branch, at whatever offset: too many are found rather than too few. */
-static void reject_branch_targets(const uint8_t *text, size_t size, struct patch_site *sites, size_t count)
+/* Whatever may be a branch, at whatever offset, counts: too many are found rather than too few. */
+static bool is_short_branch(uint8_t opcode)
 {
-    for (size_t at = 0; at + 2 <= size; at++) {
-        uint8_t opcode = text[at];
-        bool is_short = (opcode & 0xF0) == 0x70 || opcode == 0xEB || (opcode & 0xFC) == 0xE0;
-        bool is_conditional = opcode == 0x0F && (text[at + 1] & 0xF0) == 0x80;
-        size_t operand = at + (is_conditional ? 2 : 1);
+    return (opcode & 0xF0) == 0x70 || opcode == 0xEB || (opcode & 0xFC) == 0xE0;
+}
+
+/* Does a branch with an 8-bit distance lead into the block? */
+static bool is_near_target(const uint8_t *text, size_t size, const struct patch_site *site)
+{
+    size_t at = site->start > 128 ? site->start - 128 : 0;
+    size_t end = size - site->end > 128 ? site->end + 128 : size - 1;
+    for (; at < end; at++) {
+        if (is_short_branch(text[at]) && is_middle(site, (int64_t)at + 2 + (int8_t)text[at + 1])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drop(struct patch_site *site)
+{
+    site->start = site->end;
+}
+
+/* Blocks of one instruction need no check: nothing leads into its middle. */
+static bool is_single(const uint8_t *text, const struct patch_site *site)
+{
+    size_t size = site->end - site->start;
+    return instruction_length(text + site->start, size) == size;
+}
+
+static void drop_branch_targets(const uint8_t *text, size_t size, struct patch_site *sites, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!is_single(text, &sites[i]) && is_near_target(text, size, &sites[i])) {
+            drop(&sites[i]);
+        }
+    }
+    for (size_t at = 0; at + 5 <= size; at++) { /* branches with a 32-bit distance */
+        bool is_conditional = text[at] == 0x0F && (text[at + 1] & 0xF0) == 0x80;
+        size_t end = at + (is_conditional ? 6 : 5);
+        if ((!is_conditional && text[at] != 0xE8 && text[at] != 0xE9) || end > size) {
+            continue;
+        }
         int32_t distance;
-        if (is_short) {
-            reject(text, sites, count, (int64_t)at + 2 + (int8_t)text[at + 1]);
-        } else if ((opcode == 0xE8 || opcode == 0xE9 || is_conditional) &&
-                   operand + sizeof distance <= size) {
-            memcpy(&distance, text + operand, sizeof distance);
-            reject(text, sites, count, (int64_t)(operand + sizeof distance) + distance);
+        memcpy(&distance, text + end - sizeof distance, sizeof distance);
+        struct patch_site *site = site_at(sites, count, (int64_t)end + distance);
+        if (site && !is_single(text, site)) {
+            drop(site);
         }
     }
 }
@@ -143,7 +173,7 @@ size_t patch_find(const uint8_t *text, size_t size, struct patch_site *sites)
         }
     }
     if (found) {
-        reject_branch_targets(text, size, sites, found);
+        drop_branch_targets(text, size, sites, found);
     }
     for (size_t i = 0; i < found; i++) {
         if (sites[i].start != sites[i].end) {

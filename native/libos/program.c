@@ -4,6 +4,7 @@
 #include "elf_file.h"
 #include "fs/vfs.h"
 #include "memory_calls.h"
+#include "signal_frame.h"
 
 #include <cpuid.h>
 
@@ -18,7 +19,7 @@
 enum auxiliary_type {
     AT_NULL = 0, AT_PHDR = 3, AT_PHENT = 4, AT_PHNUM = 5, AT_PAGESZ = 6, AT_BASE = 7, AT_FLAGS = 8,
     AT_ENTRY = 9, AT_UID = 11, AT_EUID = 12, AT_GID = 13, AT_EGID = 14, AT_PLATFORM = 15, AT_HWCAP = 16,
-    AT_CLKTCK = 17, AT_SECURE = 23, AT_RANDOM = 25, AT_EXECFN = 31,
+    AT_CLKTCK = 17, AT_SECURE = 23, AT_RANDOM = 25, AT_EXECFN = 31, AT_MINSIGSTKSZ = 51,
 };
 
 struct loaded {
@@ -209,6 +210,7 @@ static int64_t build_stack(const struct loaded *program, const struct loaded *in
         {AT_CLKTCK, 100},
         {AT_PLATFORM, platform},
         {AT_EXECFN, file_name},
+        {AT_MINSIGSTKSZ, SIGNAL_FRAME_MAX},
         {AT_NULL, 0},
     };
     uint64_t count = 1 + (arguments->count + 1ULL) + (environment->count + 1ULL) +

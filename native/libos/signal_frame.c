@@ -94,7 +94,8 @@ int signal_frame_push(struct task *task, struct context *context, const struct s
     bool on_stack = signal_stack_is_used(task, context->rsp);
     user_address top = context->rsp - RED_ZONE;
     struct signal_stack old_stack = task->signal_stack;
-    if ((action->flags & SA_ONSTACK) && old_stack.size && !on_stack) {
+    bool switches = (action->flags & SA_ONSTACK) && old_stack.size && !on_stack;
+    if (switches) {
         top = old_stack.start + old_stack.size;
     }
     old_stack.flags = old_stack.size
@@ -102,6 +103,9 @@ int signal_frame_push(struct task *task, struct context *context, const struct s
                           : SS_DISABLE;
     user_address vector_state = (top - VECTOR_STATE_SIZE - sizeof(uint32_t)) & ~63ULL;
     user_address at = ((vector_state - sizeof(struct signal_frame)) & ~15ULL) - 8; /* as after a call */
+    if ((switches || on_stack) && at < old_stack.start) {
+        return -EFAULT; /* too small: what lies below it is not ours to overwrite */
+    }
     struct signal_frame frame = {
         .return_address = action->restorer,
         .flags = UC_FLAGS,

@@ -113,6 +113,26 @@ void signal_send_process(const struct signal_info *info)
     }
 }
 
+static bool offer(struct task *task, void *context)
+{
+    (void)context;
+    bool takes = (__atomic_load_n(&process_pending, __ATOMIC_SEQ_CST) & ~task->blocked) != 0;
+    struct thread *thread = __atomic_load_n(&task->thread, __ATOMIC_SEQ_CST);
+    if (takes && thread) {
+        __atomic_store_n(&thread->attention, 1, __ATOMIC_SEQ_CST);
+        task_wake(task);
+        host_interrupt(thread->host_index);
+    }
+    return !takes;
+}
+
+void signal_pass_on(void)
+{
+    if (__atomic_load_n(&process_pending, __ATOMIC_SEQ_CST)) {
+        task_each(offer, NULL);
+    }
+}
+
 void signal_send_current(int signal)
 {
     signal_send(current_task(),
@@ -314,6 +334,9 @@ int64_t sys_rt_sigprocmask(const struct arguments *arguments)
             break;
         default:
             return -EINVAL;
+        }
+        if (task->blocked & ~old) {
+            signal_pass_on();
         }
     }
     return arguments->at[2] ? copy_to_user(arguments->at[2], &old, sizeof old) : 0;

@@ -210,6 +210,9 @@ int64_t sys_clone(const struct arguments *arguments)
     if ((flags & CLONE_OF_A_THREAD) != CLONE_OF_A_THREAD) {
         return refuse_process("clone");
     }
+    if ((flags & CLONE_SETTLS) && arguments->at[4] >= APPLICATION_END) {
+        return -EPERM;
+    }
     struct task *parent = current_task();
     struct task *task = make_task();
     if (!task) {
@@ -338,6 +341,7 @@ _Noreturn void task_exit(int status)
     }
     current_thread()->task = NULL;
     task->thread = NULL;
+    signal_pass_on();
     bury(task);
     host_thread_exit();
 }

@@ -73,6 +73,8 @@ void signal_deliver(struct context *context);
 void signal_send(struct task *task, const struct signal_info *info);
 /* To whichever thread does not block it. */
 void signal_send_process(const struct signal_info *info);
+/* A thread that was told of a signal to the process ends or blocks it: tell another. */
+void signal_pass_on(void);
 /* A synchronous exception: ends the process when the signal is blocked or ignored, as the kernel does. */
 void signal_force(struct context *context, const struct signal_info *info);
 void signal_start(uint64_t host_signals);

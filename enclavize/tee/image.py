@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
-from enclavize.errors import IncompatibleImageError, UsageError
+from enclavize.errors import IncompatibleImageError, InvalidImageError, UsageError
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.document import canonical_json
@@ -138,9 +138,7 @@ def assemble(
     own.append(TarFile(path=layout.DESCRIPTION, mode=0o444, size=len(text), open=lambda: io.BytesIO(text)))
     added = [_write(files, cache) for files in (shared, own) if files]
     facts = describe(description)
-    config_bytes = canonical_json(
-        _config(image, [layer.digest for layer in added], {**labels, **facts}, created)
-    )
+    config_bytes = _config_bytes(image, [layer.digest for layer in added], {**labels, **facts}, created)
     layers = [*(_as_oci(layer) for layer in image.layers), *added]
     manifest_bytes = canonical_json(
         {
@@ -198,6 +196,15 @@ def _as_oci(layer: Descriptor) -> Descriptor:
 
 def _descriptor(data: bytes, media_type: str) -> Descriptor:
     return Descriptor(media_type=media_type, digest=sha256_digest(data), size=len(data))
+
+
+def _config_bytes(image: Image, diff_ids: list[Digest], labels: Mapping[str, str], created: str) -> bytes:
+    try:
+        return canonical_json(_config(image, diff_ids, labels, created))
+    except (UnicodeEncodeError, RecursionError) as error:  # in members that nobody but us has to write
+        raise InvalidImageError(
+            f"the configuration of {image.name} has members that are no text, or too deep"
+        ) from error
 
 
 def _config(image: Image, diff_ids: list[Digest], labels: Mapping[str, str], created: str) -> dict[str, Any]:

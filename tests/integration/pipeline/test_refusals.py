@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from enclavize.oci.digest import sha256_digest
 from support.images import (
     Layer,
     build_image,
@@ -187,6 +191,64 @@ def error_of_build(command: Command, source: str) -> str:
     assert done.returncode in (1, 2, 3, 4)
     assert "Traceback" not in done.stderr
     return done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"author": "\\ud800", %s}',
+        '{"x": ' + "[" * 900 + "]" * 900 + ", %s}",
+        '{"x": 1e999, %s}',
+        '{"x": ' + "9" * 5000 + ", %s}",
+        '{"history": [1], %s}',
+        '{"created": 5, %s}',
+        '{"created": "\\ud800", %s}',
+    ],
+)
+def test_odd_configurations_give_one_error_or_an_image(command: Command, tmp_path: Path, text: str) -> None:
+    program = build_layer([directory("bin"), file("bin/app", Path("/bin/busybox").read_bytes(), 0o755)])
+    rest = f'"config": {{"Cmd": ["/bin/app"]}}, "rootfs": {{"diff_ids": ["{program.diff_id}"]}}'
+    made = replace(build_image([program]), config_bytes=(text % rest).encode())
+    config = {
+        "mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": sha256_digest(made.config_bytes),
+        "size": len(made.config_bytes),
+    }
+    manifest = {**json.loads(made.manifest_bytes), "config": config}
+    made = replace(made, manifest_bytes=json.dumps(manifest).encode())
+    source = f"oci:{write_layout(tmp_path / 'layout', {'1': made})}"
+    done = command.finish("build", source, *OUTPUT, "--progress", "none")
+    assert done.returncode in (0, 1)
+    assert done.returncode == 0 or done.stderr.startswith("ERROR: ")
+
+
+@pytest.mark.parametrize("source_of_passphrase", ["file", "env", "fd"])
+def test_an_encrypted_key_is_opened_by_its_passphrase(
+    command: Command, source: str, key: Path, source_of_passphrase: str
+) -> None:
+    secret = "correct horse"
+    subprocess.run(
+        ["openssl", "pkcs8", "-topk8", "-v2", "aes-256-cbc", "-in", key, "-out", command.base / "locked.pem",
+         "-passout", "stdin"],
+        input=secret, text=True, check=True,
+    )  # fmt: skip
+    (command.base / "locked.pem").chmod(0o600)
+    (command.base / "secret").write_text(f"{secret}\n")
+    descriptor = os.open(command.base / "secret", os.O_RDONLY)
+    options = {
+        "file": ("--passphrase-file", "secret"),
+        "env": ("--passphrase-env", "SECRET"),
+        "fd": ("--passphrase-fd", str(descriptor)),
+    }[source_of_passphrase]
+    known = replace(command, environment={"SECRET": secret})
+    known.run("build", source, "--key", "locked.pem", *options, *OUTPUT)
+    command.run("verify", "oci-archive:x.tar", "--signer", key.with_name("key.pub.pem"))
+    if source_of_passphrase != "fd":
+        os.close(descriptor)
+    (command.base / "secret").write_text("wrong\n")
+    wrong = ("--passphrase-file", "secret", "--no-cache")
+    message = command.run("build", source, "--key", "locked.pem", *wrong, *OUTPUT, code=4).stderr
+    assert secret not in message
 
 
 def test_damaged_layers_leave_nothing(command: Command, tmp_path: Path) -> None:

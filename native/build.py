@@ -36,7 +36,9 @@ ENCLAVE_FLAGS = (
     f"-mcpu={NO_VECTORS}", "-fno-asynchronous-unwind-tables", "-fno-omit-frame-pointer", "-mno-red-zone",
     "-fno-stack-check", "-ffunction-sections", "-Ilibos",
 )  # fmt: skip
-SHA_EXTENSIONS = "x86_64+sha+ssse3+sse4_1"
+SHA_EXTENSIONS = "x86_64+sha+ssse3+sse4_1+avx+avx2"
+"""std.crypto takes its path for the SHA extensions only where AVX2 is there as well."""
+
 ZIG_FLAGS = (
     "-O", "ReleaseFast", "-fPIC", "-fstrip", "-fno-stack-check", "-fno-stack-protector", "-fsingle-threaded",
 )  # fmt: skip

@@ -52,7 +52,7 @@ struct boot {
     uint32_t reserved;
 };
 
-enum cpu_feature { CPU_FEATURE_SHA = 1, CPU_FEATURE_AVX = 2, CPU_FEATURE_AVX512 = 4, CPU_FEATURE_AES = 8 };
+enum cpu_feature { CPU_FEATURE_SHA = 1, CPU_FEATURE_AVX = 2, CPU_FEATURE_AVX512 = 4, CPU_FEATURE_AES = 8, CPU_FEATURE_AVX2 = 16 };
 
 enum log_level { LOG_ERROR = 0, LOG_WARNING = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_TRACE = 4 };
 

@@ -213,54 +213,6 @@ vector_clear:
     jmp vector_load
     .size vector_clear, . - vector_clear
 
-/* void sse_save(struct xmm_registers *), void sse_load(const struct xmm_registers *). Instructions in the legacy encoding, as SHA-256 uses them, leave the
- * upper halves alone. */
-    .globl sse_save
-    .hidden sse_save
-    .type sse_save, @function
-sse_save:
-    movups %xmm0, 0(%rdi)
-    movups %xmm1, 16(%rdi)
-    movups %xmm2, 32(%rdi)
-    movups %xmm3, 48(%rdi)
-    movups %xmm4, 64(%rdi)
-    movups %xmm5, 80(%rdi)
-    movups %xmm6, 96(%rdi)
-    movups %xmm7, 112(%rdi)
-    movups %xmm8, 128(%rdi)
-    movups %xmm9, 144(%rdi)
-    movups %xmm10, 160(%rdi)
-    movups %xmm11, 176(%rdi)
-    movups %xmm12, 192(%rdi)
-    movups %xmm13, 208(%rdi)
-    movups %xmm14, 224(%rdi)
-    movups %xmm15, 240(%rdi)
-    ret
-    .size sse_save, . - sse_save
-
-    .globl sse_load
-    .hidden sse_load
-    .type sse_load, @function
-sse_load:
-    movups 0(%rdi), %xmm0
-    movups 16(%rdi), %xmm1
-    movups 32(%rdi), %xmm2
-    movups 48(%rdi), %xmm3
-    movups 64(%rdi), %xmm4
-    movups 80(%rdi), %xmm5
-    movups 96(%rdi), %xmm6
-    movups 112(%rdi), %xmm7
-    movups 128(%rdi), %xmm8
-    movups 144(%rdi), %xmm9
-    movups 160(%rdi), %xmm10
-    movups 176(%rdi), %xmm11
-    movups 192(%rdi), %xmm12
-    movups 208(%rdi), %xmm13
-    movups 224(%rdi), %xmm14
-    movups 240(%rdi), %xmm15
-    ret
-    .size sse_load, . - sse_load
-
 /* uint64_t enclu(leaf, rbx, rcx, rdx) -> RAX */
     .globl enclu
     .hidden enclu

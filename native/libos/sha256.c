@@ -1,7 +1,9 @@
-/* SHA-256 by Zig's std.crypto, with the application's XMM registers kept. */
+/* SHA-256 by Zig's std.crypto, with the application's vector registers kept: all of each, since the variant for the SHA extensions is made of
+ * AVX instructions, which clear the upper halves of what they write. */
 #include "crypto.h"
 
 #include "boundary.h"
+#include "private.h"
 
 #define VARIANT(name)                                                                                                      \
     void sha256_start_##name(struct sha256 *hash);                                                                         \
@@ -10,17 +12,18 @@
 VARIANT(baseline)
 VARIANT(ni)
 
-struct xmm_registers {
-    uint8_t bytes[16 * 16];
-};
-void sse_save(struct xmm_registers *registers);
-void sse_load(const struct xmm_registers *registers);
+#define XFRM_AVX 4U
 
-/* The hint comes from the host. If it lies, the instruction is missing and the enclave ends with #UD. */
+/* The hints come from the host. If one lies, the instruction is missing and the enclave ends with #UD. XFRM is measured. */
 static bool has_sha_extensions(void)
 {
-    return (cpu_features & CPU_FEATURE_SHA) != 0;
+    const uint32_t wanted = CPU_FEATURE_SHA | CPU_FEATURE_AVX2;
+    return (cpu_features & wanted) == wanted && (vector_mask() & XFRM_AVX) != 0;
 }
+
+struct vector_state {
+    uint8_t bytes[VECTOR_STATE_SIZE] __attribute__((aligned(64)));
+};
 
 static void start(struct sha256 *hash)
 {
@@ -51,35 +54,35 @@ static void finish(struct sha256 *hash, uint8_t digest[SHA256_SIZE])
 
 void sha256_start(struct sha256 *hash)
 {
-    struct xmm_registers application;
-    sse_save(&application);
+    struct vector_state application;
+    vector_save(&application);
     start(hash);
-    sse_load(&application);
+    vector_load(&application);
 }
 
 void sha256_update(struct sha256 *hash, const void *data, size_t size)
 {
-    struct xmm_registers application;
-    sse_save(&application);
+    struct vector_state application;
+    vector_save(&application);
     update(hash, data, size);
-    sse_load(&application);
+    vector_load(&application);
 }
 
 void sha256_finish(struct sha256 *hash, uint8_t digest[SHA256_SIZE])
 {
-    struct xmm_registers application;
-    sse_save(&application);
+    struct vector_state application;
+    vector_save(&application);
     finish(hash, digest);
-    sse_load(&application);
+    vector_load(&application);
 }
 
 void sha256(const void *data, size_t size, uint8_t digest[SHA256_SIZE])
 {
-    struct xmm_registers application;
+    struct vector_state application;
     struct sha256 hash;
-    sse_save(&application);
+    vector_save(&application);
     start(&hash);
     update(&hash, data, size);
     finish(&hash, digest);
-    sse_load(&application);
+    vector_load(&application);
 }

@@ -205,7 +205,8 @@ static int initialise(const struct pal_attr_t *attr)
     if (error) {
         return error;
     }
-    sha256_choose(cpu_features_found() & CPU_FEATURE_SHA);
+    const uint32_t sha = CPU_FEATURE_SHA | CPU_FEATURE_AVX2;
+    sha256_choose((cpu_features_found() & sha) == sha);
     int directory = open_instance(options.instance);
     if (directory < 0) {
         return directory;

@@ -26,8 +26,10 @@ _NATIVE = REPOSITORY / "native"
 
 
 def _compile(output: Path, *sources: Path) -> Path:
+    """Compile with undefined behaviour trapped."""
     zig_cc(
         "-target", "x86_64-linux-musl", "-std=c17", "-Wall", "-Wextra", "-Werror", "-O1", "-g0", "-static",
+        "-fsanitize=undefined", "-fsanitize-trap=undefined",
         f"-I{_NATIVE / 'include'}", *sources, "-o", output,
     )  # fmt: skip
     return output

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
 import enclavize
+from support.scale import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +38,9 @@ def recorders(tmp_path: Path, installation: RuneInstallation) -> Callable[..., s
             env={"ENCLAVIZE_RUNC": str(folder / "runc"), "PATH": "/usr/bin:/bin"},
             cwd=cwd or tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        return done.stdout.partition(" ")[0] if done.returncode == 0 else "refused"
+        if done.returncode == 0:
+            return done.stdout.partition(" ")[0]
+        return "refused" if done.returncode in (1, 255) else f"exit code {done.returncode}"
 
     return run
 
@@ -117,6 +121,51 @@ def test_the_root_is_found_in_any_form_of_json(
 ) -> None:
     _configure(bundle, text)
     assert recorders("create", "--bundle", bundle, "ID") == expected
+
+
+def test_random_configurations(recorders: Callable[..., str], bundle: Path) -> None:
+    """A well-formed one is understood however it is written; a damaged one never makes rune crash."""
+    random = Random(5)
+    for _ in range(scaled(2000)):
+        members = [(_text(random), _value(random, 3)) for _ in range(random.randrange(4))]
+        members = [(name, value) for name, value in members if name.lower() != "root"]
+        members.insert(
+            random.randrange(len(members) + 1), ("root", {_text(random) + "x": 1, "path": "rootfs"})
+        )
+        text = json.dumps(
+            dict(members),
+            ensure_ascii=random.random() < 0.5,
+            indent=random.choice([None, 0, 3]),
+            separators=random.choice([(",", ":"), (" , ", " :\t")]),
+        )
+        _configure(bundle, text)
+        assert recorders("create", "--bundle", bundle, "ID") == "enclavize-rune", text
+        damaged = bytearray(text.encode())
+        for _ in range(random.randrange(1, 4)):
+            at = random.randrange(len(damaged))
+            damaged[at : at + random.randrange(3)] = random.randbytes(random.randrange(3))
+        (bundle / "config.json").write_bytes(damaged)
+        assert recorders("create", "--bundle", bundle, "ID") in ("enclavize-rune", "runc", "refused")
+
+
+def _text(random: Random) -> str:
+    return "".join(random.choice('ab{}[]",:\\/ \té€😀\x01') for _ in range(random.randrange(6)))
+
+
+def _value(random: Random, depth: int) -> object:
+    match random.randrange(6 if depth else 4):
+        case 0:
+            return _text(random)
+        case 1:
+            return random.choice([True, False, None])
+        case 2:
+            return random.randrange(-(10**20), 10**20)
+        case 3:
+            return random.random() * 1e10
+        case 4:
+            return [_value(random, depth - 1) for _ in range(random.randrange(4))]
+        case _:
+            return {_text(random): _value(random, depth - 1) for _ in range(random.randrange(4))}
 
 
 def test_an_absolute_root_and_one_behind_a_link(recorders: Callable[..., str], bundle: Path) -> None:

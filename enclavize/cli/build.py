@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import LibOS
+from enclavize.cli.choices import LibOS, Progress
 from enclavize.progress.mode import ProgressMode
 
 
@@ -47,10 +47,7 @@ def build(
         list[str] | None,
         typer.Option(metavar="[LEVEL:]KEY=VALUE", help="Annotation; LEVEL is manifest."),
     ] = None,
-    progress: Annotated[
-        ProgressMode,
-        typer.Option(envvar="ENCLAVIZE_PROGRESS", show_envvar=False, help="How progress is shown."),
-    ] = ProgressMode.AUTO,
+    progress: Progress = ProgressMode.AUTO,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the image ID only.")] = False,
     metadata_file: Annotated[Path | None, typer.Option(help="Write what was built as JSON.")] = None,
     iidfile: Annotated[Path | None, typer.Option(help="Write the image ID.")] = None,
@@ -138,7 +135,7 @@ def build(
     if check:
         from enclavize.cli.check import check as check_command
 
-        check_command(image=source, libos=libos, insecure=insecure)
+        check_command(image=source, libos=libos, progress=progress, insecure=insecure)
         return
     if libos is not LibOS.BUILTIN:
         raise UsageError(

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import LibOS, ReportFormat
+from enclavize.cli.choices import LibOS, Progress, ReportFormat
+from enclavize.progress.mode import ProgressMode
 
 
 def check(
@@ -15,6 +16,7 @@ def check(
     report_format: Annotated[
         ReportFormat, typer.Option("--format", help="Form of the report.")
     ] = ReportFormat.TABLE,
+    progress: Progress = ProgressMode.AUTO,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
     ] = False,
@@ -23,10 +25,9 @@ def check(
     from enclavize.errors import IncompatibleImageError
     from enclavize.oci.location import parse_location
     from enclavize.pipeline.check import check_image
-    from enclavize.progress.mode import ProgressMode
     from enclavize.progress.renderer import reporting
 
-    with reporting(ProgressMode.AUTO) as reporter:
+    with reporting(progress) as reporter:
         report = check_image(parse_location(image), libos.value, insecure=insecure, reporter=reporter)
     sys.stdout.write(report.to_json() if report_format is ReportFormat.JSON else report.to_text())
     if report.errors:

@@ -1,6 +1,16 @@
 """Values that options choose from."""
 
 from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from enclavize.progress.mode import ProgressMode
+
+Progress = Annotated[
+    ProgressMode, typer.Option(envvar="ENCLAVIZE_PROGRESS", show_envvar=False, help="How progress is shown.")
+]
+"""``--progress``."""
 
 
 class LibOS(StrEnum):

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from enclavize.cli.choices import Progress
+from enclavize.progress.mode import ProgressMode
+
 
 def verify(
     *,
@@ -33,6 +36,7 @@ def verify(
     form: Annotated[
         str, typer.Option("--format", metavar="table|json|FIELD", help="Form of the result.")
     ] = "table",
+    progress: Progress = ProgressMode.AUTO,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
     ] = False,
@@ -42,7 +46,6 @@ def verify(
     from enclavize.cli.present import present
     from enclavize.oci.location import parse_location
     from enclavize.pipeline.verify import verify_image
-    from enclavize.progress.mode import ProgressMode
     from enclavize.progress.renderer import reporting
 
     expectations = parse_expectations(
@@ -54,7 +57,7 @@ def verify(
         allow_any_signer=allow_any_signer,
         policy=policy,
     )
-    with reporting(ProgressMode.AUTO) as reporter:
+    with reporting(progress) as reporter:
         verdict = verify_image(parse_location(image), expectations, insecure=insecure, reporter=reporter)
     sys.stdout.write(present(verdict.to_json(), form))
     verdict.raise_unless_trusted()

@@ -14,6 +14,8 @@ from enclavize.oci.target import ImageToWrite, LayerToWrite
 from enclavize.pipeline.options import Output, OutputKind
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.image import Image
@@ -34,6 +36,9 @@ def check_outputs(options: BuildOptions) -> None:
         )
     if options.image_id_file and not all(output.kind.is_image for output in options.outputs):
         raise UsageError("--iidfile: outputs of type local and tar are no images, and have no ID")
+    for output in options.outputs:
+        if output.destination is not None:
+            _check_destination(output.kind, output.destination)
     paths = [output.destination for output in options.outputs if output.kind.writes_files]
     for path in (*paths, options.metadata_file, options.image_id_file):
         if path is None:
@@ -43,6 +48,17 @@ def check_outputs(options: BuildOptions) -> None:
             raise UsageError(f"cannot write {path}: there is no folder {parent}")
         if not os.access(parent, os.W_OK):
             raise UsageError(f"cannot write {path}: the folder {parent} is not writable")
+
+
+def _check_destination(kind: OutputKind, path: Path) -> None:
+    """Refuse to write a file over a folder, or a folder over a file. Raises UsageError."""
+    is_folder = kind in (OutputKind.LOCAL, OutputKind.OCI_LAYOUT)
+    if path.is_dir() and not is_folder:
+        raise UsageError(f"{path} is a folder", hint="name a file")
+    if path.exists() and not path.is_dir() and is_folder:
+        raise UsageError(f"{path} is not a folder", hint="name a folder")
+    if kind is OutputKind.LOCAL and path.is_dir() and any(path.iterdir()):
+        raise UsageError(f"{path} exists and is not empty", hint="name a folder that is not there yet")
 
 
 def deliver(

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from enclavize.errors import UsageError
 from enclavize.oci.directory import XATTR_PREFIX
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.storage import atomic_file, storage_errors
@@ -52,17 +51,13 @@ def as_image(tee: TeeImage, source: Image) -> Image:
 
 def write_folder(image: Image, destination: Path, cache: BlobCache, reporter: Reporter) -> None:
     """Unpack into a new folder. Owners, devices and special bits are left out, as in docker buildx."""
-    if destination.exists():
-        if not destination.is_dir() or any(destination.iterdir()):
-            raise UsageError(f"{destination} exists", hint="name a folder that is not there yet")
-        destination.rmdir()
     with (
         storage_errors("write", destination),
         tempfile.TemporaryDirectory(dir=destination.parent, prefix=f".{destination.name}.") as scratch,
     ):
         root = Path(scratch) / "root"
         unpack_layers(image, root, cache=cache, reporter=reporter)
-        root.rename(destination)
+        root.rename(destination)  # over nothing, or over an empty folder
 
 
 def write_tar(image: Image, destination: Path | None, cache: BlobCache, reporter: Reporter) -> None:

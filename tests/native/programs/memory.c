@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -120,6 +121,18 @@ static void test_mremap(void)
     munmap(target, 8 * PAGE);
 }
 
+/* musl finds the main stack's size by asking mremap() page after page. */
+static void test_main_stack(void)
+{
+    pthread_attr_t attributes;
+    void *start;
+    size_t size;
+    char local;
+    CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0);
+    CHECK(pthread_attr_getstack(&attributes, &start, &size) == 0);
+    CHECK(&local >= (char *)start && &local < (char *)start + size && size < 64UL << 20);
+}
+
 static void test_brk(void)
 {
     char *start = (char *)syscall(SYS_brk, 0);
@@ -193,6 +206,7 @@ int main(void)
     test_fixed();
     test_large_and_lazy();
     test_mremap();
+    test_main_stack();
     test_brk();
     test_generated_code();
     test_many_areas();

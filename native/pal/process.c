@@ -33,7 +33,7 @@ uint32_t cpu_features_found(void)
         found |= (c & bit_AVX) ? CPU_FEATURE_AVX : 0;
     }
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
-        found |= (b & bit_SHA) && (b & bit_AVX2) && (found & CPU_FEATURE_AVX) ? CPU_FEATURE_SHA : 0;
+        found |= (b & bit_SHA) ? CPU_FEATURE_SHA : 0;
         found |= (b & bit_AVX2) ? CPU_FEATURE_AVX2 : 0;
         found |= (b & bit_AVX512F) ? CPU_FEATURE_AVX512 : 0;
     }

@@ -130,18 +130,13 @@ def build(
     from enclavize.pipeline.options import BuildOptions, SigningOptions
     from enclavize.progress.renderer import reporting
 
-    if parse_platform(platform) != LINUX_AMD64:
+    if not LINUX_AMD64.runs(parse_platform(platform)):
         raise UsageError(f"--platform {platform}: SGX exists on {LINUX_AMD64} only")
     if check:
         from enclavize.cli.check import check as check_command
 
         check_command(image=source, libos=libos, progress=progress, insecure=insecure)
         return
-    if libos is not LibOS.BUILTIN:
-        raise UsageError(
-            f"--libos {libos}: building for {libos} is not available in this version",
-            hint="leave --libos out for the builtin LibOS, or add --check",
-        )
     if debug and production:
         raise UsageError("--debug and --production contradict each other")
     if production and key is None:

@@ -86,7 +86,7 @@ def run(
         options = RunOptions(
             image=parse_location(image),
             arguments=tuple(program_arguments),
-            environment=tuple(map(_variable, env or ())),
+            environment=tuple(filter(None, map(_variable, env or ()))),
             volumes=tuple(map(_volume, volume or ())),
             name=name,
             simulate=simulate,
@@ -105,7 +105,7 @@ def run(
 
 
 def _variable(text: str) -> str:
-    """Parse ``NAME=VALUE``, or ``NAME`` with the caller's value, as docker does."""
+    """Parse ``NAME=VALUE``, or ``NAME`` with the caller's value, as docker does; empty if there is none."""
     import os
 
     from enclavize.errors import UsageError
@@ -115,7 +115,9 @@ def _variable(text: str) -> str:
         raise UsageError(f"--env {text!r} is not of the form NAME=VALUE")
     if name.startswith("ENCLAVIZE_"):
         raise UsageError(f"--env {name}: this name is the runelet's own", hint="see the options of run")
-    return text if equals else f"{name}={os.environ.get(name, '')}"
+    if not equals and name not in os.environ:
+        return ""
+    return text if equals else f"{name}={os.environ[name]}"
 
 
 def _volume(text: str) -> tuple[Path, str, bool]:

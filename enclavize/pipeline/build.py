@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
-from enclavize.libos.builtin.backend import BuiltinBackend
+from enclavize.libos.backends import backend_for
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.source import resolve
@@ -53,13 +53,14 @@ class BuildResult:
 def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     """Run a whole build. Raises EnclavizeError."""
     forget_image_id(options.image_id_file)
+    backend = backend_for(options.libos)
     check_outputs(options)
     identity = signing_identity(options.signing)
     cache = BlobCache()
     image = resolve(options.source, cache=cache, insecure=options.insecure, reporter=reporter)
     with closing(image.source):
         check_convertible(image)
-        tee = _converted(image, options, identity, cache, reporter)
+        tee = _converted(image, options, backend, identity, cache=cache, reporter=reporter)
         delivered = deliver(tee, image, options, cache, reporter)
     write_metadata(options.metadata_file, tee)
     write_image_id(options.image_id_file, tee)
@@ -67,10 +68,15 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
 
 
 def _converted(
-    image: Image, options: BuildOptions, identity: SigningIdentity, cache: BlobCache, reporter: Reporter
+    image: Image,
+    options: BuildOptions,
+    backend: Backend,
+    identity: SigningIdentity,
+    *,
+    cache: BlobCache,
+    reporter: Reporter,
 ) -> TeeImage:
     """Find that the TEE image was made before, or make it."""
-    backend = BuiltinBackend()
     date = signing_date(options.signing.date, options.source_date_epoch, image.config.created)
     results = Results(cache)
     key = result_key(_ingredients(image, options, backend, identity, date))

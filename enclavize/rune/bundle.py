@@ -56,7 +56,7 @@ def runtime_folder() -> Path:
     chosen = os.environ.get("XDG_RUNTIME_DIR")
     if uid == 0:
         folder = Path("/run/enclavize")
-    elif chosen:
+    elif chosen and Path(chosen).is_dir():
         folder = Path(chosen) / "enclavize"
     else:
         folder = Path(tempfile.gettempdir()) / f"enclavize-{uid}"
@@ -87,17 +87,18 @@ def temporary_bundle(runtime: Path, runc: str, name: str | None) -> Iterator[Bun
             if path.exists():
                 raise UsageError(f"a container named {name} runs already", hint="choose another --name")
             path.mkdir(mode=0o700)
-            stack.callback(shutil.rmtree, path, ignore_errors=True)
             stack.enter_context(locked(path / _LOCK))
+            stack.callback(shutil.rmtree, path, ignore_errors=True)
         yield Bundle(path=path, name=name)
 
 
 def _remove_abandoned(runtime: Path, runc: str) -> None:
     """Delete containers and bundles of runs that were killed."""
     for path in (runtime / "bundles").iterdir():
-        with suppress(BlockingIOError), locked(path / _LOCK, wait=False):
+        # One that just ended may vanish under our hands.
+        with suppress(BlockingIOError, FileNotFoundError), locked(path / _LOCK, wait=False):
             subprocess.run(
                 [runc, "--root", runtime / STATE, "delete", "--force", path.name],
                 stdin=subprocess.DEVNULL, capture_output=True, check=False,
             )  # fmt: skip
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)

@@ -14,6 +14,7 @@ FORWARDED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
     signal.SIGALRM, signal.SIGCONT, signal.SIGWINCH,
 )  # fmt: skip
+_libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _SI_KERNEL = 0x80
 _LOG_LIMIT = 1 << 20
@@ -61,7 +62,7 @@ def _wait(child: subprocess.Popen[bytes], waited: set[signal.Signals]) -> int:
 
 def _prepare_child(mask: set[int | signal.Signals]) -> None:
     """Runs between fork and exec. The kernel sends runc SIGTERM when ``enclavize run`` itself is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 

@@ -115,10 +115,13 @@ def test_simulate_may_follow_the_image(runner: Runner) -> None:
 
 
 def test_the_environment_is_what_was_asked_for(runner: Runner) -> None:
-    done = runner.run("show", options=("--simulate", "-e", "A=b=c", "-e", "PATH", "--log-level", "trace"))
+    done = runner.run(
+        "show", options=("--simulate", "-e", "A=b=c", "-e", "PATH", "-e", "UNSET", "--log-level", "trace")
+    )
     assert "environment A=b=c" in done.stdout.splitlines()
     assert f"environment PATH={os.environ['PATH']}" in done.stdout.splitlines()
     assert "level trace" in done.stdout.splitlines()
+    assert "UNSET" not in done.stdout
     refused = runner.run("show", options=("--simulate", "-e", "ENCLAVIZE_ROOT=/"))
     assert refused.returncode == 125
     assert "ENCLAVIZE_ROOT" in refused.stderr

@@ -13,9 +13,12 @@ const struct file_system memory_file_system = {.type = "tmpfs", .magic = 0x01021
  * creation. */
 #define TABLE_COOKIE (1ULL << 62)
 
-/* Nodes of the image by nid. */
+/* Nodes of the image: by nid, and by the name in the image that they were found under first. */
+#define KNOWN_BUCKETS 4096U
+
 static struct {
-    struct node *buckets[4096];
+    struct node *by_nid[KNOWN_BUCKETS];
+    struct node *by_name[KNOWN_BUCKETS];
     size_t count;
     size_t sweep_at;
 } known = {.sweep_at = 8192};
@@ -72,24 +75,80 @@ static void node_unused(struct inode *inode)
     }
 }
 
-static struct node **bucket_of(uint64_t nid)
+static uint32_t hash_of(struct name name)
 {
-    return &known.buckets[(nid * 0x9E3779B97F4A7C15ULL) >> 52];
+    uint32_t hash = 2166136261U; /* FNV-1a */
+    for (size_t at = 0; at < name.length; at++) {
+        hash = (hash ^ (uint8_t)name.bytes[at]) * 16777619U;
+    }
+    return hash;
+}
+
+static struct node **nid_bucket(uint64_t nid)
+{
+    return &known.by_nid[(nid * 0x9E3779B97F4A7C15ULL) >> 52];
+}
+
+static struct node **name_bucket(const struct node *parent, struct name name)
+{
+    uint64_t mixed = (hash_of(name) ^ parent->lower.nid) * 0x9E3779B97F4A7C15ULL;
+    return &known.by_name[mixed >> 52];
+}
+
+static struct name lower_name_of(const struct node *node)
+{
+    return (struct name){.bytes = node->lower_name, .length = node->lower_name_length};
+}
+
+static struct node *known_by_name(const struct node *parent, struct name name)
+{
+    struct node *node = *name_bucket(parent, name);
+    while (node != NULL && (node->lower_parent != parent || !name_equals(lower_name_of(node), name))) {
+        node = node->next_by_name;
+    }
+    return node;
+}
+
+static void make_known(struct node *node)
+{
+    struct node **bucket = nid_bucket(node->lower.nid);
+    node->next_by_nid = *bucket;
+    *bucket = node;
+    if (node->lower_parent != NULL) {
+        bucket = name_bucket(node->lower_parent, lower_name_of(node));
+        node->next_by_name = *bucket;
+        *bucket = node;
+    }
+    known.count++;
+}
+
+/* Takes it out of the list of names; that of nids is what sweep() walks along. */
+static void forget_name(struct node *node)
+{
+    if (node->lower_parent == NULL) {
+        return;
+    }
+    struct node **link = name_bucket(node->lower_parent, lower_name_of(node));
+    while (*link != node) {
+        link = &(*link)->next_by_name;
+    }
+    *link = node->next_by_name;
 }
 
 static void sweep(void)
 {
-    for (size_t at = 0; at < ARRAY_LENGTH(known.buckets); at++) {
-        struct node **link = &known.buckets[at];
+    for (size_t at = 0; at < KNOWN_BUCKETS; at++) {
+        struct node **link = &known.by_nid[at];
         while (*link != NULL) {
             struct node *node = *link;
             bool unused = __atomic_load_n(&node->inode.references, __ATOMIC_ACQUIRE) == 0;
             if (unused && (!node->changed || node->inode.links == 0)) {
-                *link = node->next_known;
+                *link = node->next_by_nid;
+                forget_name(node);
                 known.count--;
                 node_destroy(node);
             } else {
-                link = &node->next_known;
+                link = &node->next_by_nid;
             }
         }
     }
@@ -100,7 +159,7 @@ static void sweep(void)
  * make its data path. */
 static int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, struct node **found)
 {
-    for (struct node *node = *bucket_of(nid); node != NULL; node = node->next_known) {
+    for (struct node *node = *nid_bucket(nid); node != NULL; node = node->next_by_nid) {
         if (node->lower.nid == nid) {
             inode_get(&node->inode);
             *found = node;
@@ -135,6 +194,7 @@ static int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, 
     }
     if (parent != NULL) {
         node->lower_name = allocate(name.length);
+        node->lower_name_length = name.length;
         result = node->lower_name == NULL ? -ENOMEM : 0;
         if (result == 0 && type == S_IFDIR) {
             result = inode_place(inode, &parent->inode, name);
@@ -144,25 +204,13 @@ static int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, 
             return result;
         }
         memcpy(node->lower_name, name.bytes, name.length);
-        node->lower_name_length = name.length;
         inode_get(&parent->inode);
         node->lower_parent = parent;
     }
     node->has_lower = true;
-    node->next_known = *bucket_of(nid);
-    *bucket_of(nid) = node;
-    known.count++;
+    make_known(node);
     *found = node;
     return 0;
-}
-
-static uint32_t hash_of(struct name name)
-{
-    uint32_t hash = 2166136261U; /* FNV-1a */
-    for (size_t at = 0; at < name.length; at++) {
-        hash = (hash ^ (uint8_t)name.bytes[at]) * 16777619U;
-    }
-    return hash;
 }
 
 static struct name name_of(const struct child *child)
@@ -260,7 +308,11 @@ static int64_t tree_lookup(struct inode *directory, struct name name, struct ino
         return 0;
     }
     uint64_t nid;
-    struct node *node;
+    struct node *node = parent->has_lower ? known_by_name(parent, name) : NULL;
+    if (node != NULL) {
+        *found = inode_get(&node->inode);
+        return 0;
+    }
     int64_t result = lower_nid(parent, name, &nid);
     if (result == 0) {
         result = node_of_nid(nid, parent, name, &node);

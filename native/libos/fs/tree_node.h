@@ -27,7 +27,7 @@ struct node {
     /* From the image. Parent and name are those of the image, whatever was renamed since: they make the data
      * path. */
     struct erofs_inode lower;
-    struct node *next_known;
+    struct node *next_by_nid, *next_by_name;
     struct node *lower_parent;
     char *lower_name;
     size_t lower_name_length;

@@ -71,11 +71,11 @@ struct host_thread *host_thread_claim(void)
     return NULL;
 }
 
-struct host_thread *host_thread_first(void)
+struct host_thread *host_thread_for_signals(void)
 {
     for (uint32_t index = 0; index < block_count; index++) {
         struct host_thread *thread = host_thread_at(index);
-        if (__atomic_load_n(&thread->in_use, __ATOMIC_ACQUIRE)) {
+        if (thread->takes_signals) {
             return thread;
         }
     }

@@ -43,6 +43,7 @@ struct host_thread {
     uint32_t polling;     /* inside a system call that a wake must end by a signal */
     uint32_t index;
     uint32_t in_use;
+    bool takes_signals;   /* host signals may be given to it */
     pid_t tid;
     struct exchange *exchange;
 };
@@ -63,8 +64,8 @@ struct host_thread *host_thread_at(uint64_t index);
 struct host_thread *host_thread_of_stack(uint64_t stack_pointer);
 /* Marks a record as used; NULL when all are. */
 struct host_thread *host_thread_claim(void);
-/* The first record in use (the main thread's while it lives); NULL: none. */
-struct host_thread *host_thread_first(void);
+/* The first thread that takes host signals (the main thread while it lives); NULL: none. */
+struct host_thread *host_thread_for_signals(void);
 void host_thread_free(struct host_thread *thread);
 
 /* Sends the directed internal signal, so that it leaves the enclave or a blocking system call. */

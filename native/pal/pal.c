@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -192,6 +193,16 @@ static void close_image(void)
     }
 }
 
+/* Every file that the application has open is a descriptor of ours. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static int initialise(const struct pal_attr_t *attr)
 {
     struct options options;
@@ -220,6 +231,7 @@ static int initialise(const struct pal_attr_t *attr)
         close_image();
         return error;
     }
+    raise_descriptor_limit();
     show_banner();
     return 0;
 }

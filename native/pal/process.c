@@ -3,10 +3,13 @@
 
 #include <cpuid.h>
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "sim.h"
@@ -20,9 +23,12 @@ struct process process = {.root = -1, .image_files = {-1, -1}};
 static uint8_t boot_bytes[EXCHANGE_DATA_SIZE]; /* struct boot and its strings */
 static uint32_t boot_size;
 
-static uint64_t signals_before_start;
+/* Host signals go to one thread that runs. Without one they wait here: before the start, and while the last thread that could take them ends. */
+static pthread_mutex_t signals_mutex = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t signals_waiting;
+
 static struct host_thread *main_thread;
-static uint32_t thread_count; /* without the main thread */
+static uint32_t thread_count; /* without the main thread; futex word */
 static uint32_t exiting;
 
 uint32_t cpu_features_found(void)
@@ -115,6 +121,37 @@ static void enclave_loop(struct host_thread *thread, uint64_t ecall)
     }
 }
 
+/* With the mutex held. */
+static void deliver_waiting_signals(void)
+{
+    struct host_thread *thread = host_thread_for_signals();
+    if (thread && signals_waiting) {
+        __atomic_fetch_or(&thread->exchange->signals, signals_waiting, __ATOMIC_SEQ_CST);
+        signals_waiting = 0;
+        host_thread_interrupt(thread);
+    }
+}
+
+static void post_signals(uint64_t signals)
+{
+    pthread_mutex_lock(&signals_mutex);
+    signals_waiting |= signals;
+    deliver_waiting_signals();
+    pthread_mutex_unlock(&signals_mutex);
+}
+
+/* What a thread leaves behind when it ends goes to another one. */
+static void take_signals(struct host_thread *thread, bool takes)
+{
+    pthread_mutex_lock(&signals_mutex);
+    thread->takes_signals = takes;
+    if (!takes) {
+        signals_waiting |= __atomic_exchange_n(&thread->exchange->signals, 0, __ATOMIC_SEQ_CST);
+    }
+    deliver_waiting_signals();
+    pthread_mutex_unlock(&signals_mutex);
+}
+
 static void run_thread(struct host_thread *thread, uint64_t ecall)
 {
     sigset_t before;
@@ -125,7 +162,9 @@ static void run_thread(struct host_thread *thread, uint64_t ecall)
         process_set_exit(EXIT_NOT_STARTED, 0);
     } else {
         thread->exchange->thread_index = thread->index;
+        take_signals(thread, true);
         enclave_loop(thread, ecall);
+        take_signals(thread, false);
     }
     sim_thread_end(thread);
     host_thread_free(thread);
@@ -146,6 +185,7 @@ static void *thread_main(void *argument)
     run_thread(argument, ECALL_THREAD);
     drive_out(main_thread);
     __atomic_fetch_sub(&thread_count, 1, __ATOMIC_ACQ_REL);
+    syscall(SYS_futex, &thread_count, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
     return NULL;
 }
 
@@ -178,11 +218,12 @@ int process_create_thread(void)
 /* Without an end of the process this waits for the threads' own ends. */
 static void wait_for_threads(void)
 {
-    while (__atomic_load_n(&thread_count, __ATOMIC_ACQUIRE) > 0) {
+    uint32_t count;
+    while ((count = __atomic_load_n(&thread_count, __ATOMIC_ACQUIRE)) > 0) {
         for (uint32_t index = 0; host_thread_at(index); index++) {
             drive_out(host_thread_at(index));
         }
-        nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
+        syscall(SYS_futex, &thread_count, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
     }
 }
 
@@ -194,7 +235,6 @@ int process_run(void)
     }
     main_thread = thread;
     memcpy(thread->exchange->data, boot_bytes, boot_size);
-    __atomic_fetch_or(&thread->exchange->signals, __atomic_exchange_n(&signals_before_start, 0, __ATOMIC_ACQ_REL), __ATOMIC_ACQ_REL);
     run_thread(thread, ECALL_START);
     wait_for_threads();
     return 0;
@@ -208,11 +248,5 @@ void process_signal(int signal)
         drive_out(main_thread);
         return;
     }
-    struct host_thread *thread = host_thread_first();
-    if (!thread) {
-        __atomic_fetch_or(&signals_before_start, bit, __ATOMIC_ACQ_REL);
-        return;
-    }
-    __atomic_fetch_or(&thread->exchange->signals, bit, __ATOMIC_SEQ_CST);
-    host_thread_interrupt(thread);
+    post_signals(bit);
 }

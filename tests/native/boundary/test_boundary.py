@@ -46,6 +46,11 @@ def test_signals_are_not_lost_between_looking_and_sleeping(host: Host) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_signals_go_to_another_thread_when_the_first_has_ended(host: Host) -> None:
+    done = host.run("orphan", str(scaled(10_000)), storm=5)
+    assert done.returncode == 0, done.stderr
+
+
 def test_shared_library_runs_in_a_program_with_another_libc(shared_host: Host) -> None:
     done = shared_host.run("torture", "4", str(scaled(100_000)), storm=50)
     assert done.returncode == 0, done.stderr

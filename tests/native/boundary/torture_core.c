@@ -4,6 +4,7 @@
  *     exit STATUS               end at once
  *     torture THREADS ROUNDS    self-checking code on several threads; 0 if all was well
  *     signals COUNT             wait for that many host signals, in the enclave and outside in turn
+ *     orphan COUNT              the same on a second thread, after the first has ended
  *     hostile                   call everything, and see that no answer does harm
  *     abuse WHAT                do what must end the process with a message
  */
@@ -18,7 +19,7 @@ extern const uint8_t __start_torture_code[] HIDDEN, __stop_torture_code[] HIDDEN
 #define STORM_SIGNALS ((1ULL << 9) | (1ULL << 11)) /* USR1, USR2 */
 
 static uint32_t running, next_index, failures;
-static uint64_t rounds, signals_seen, faults;
+static uint64_t rounds, signals_seen, faults, orphan_signals;
 static struct torture threads[64];
 
 static const char *argument_at(const char *strings, unsigned index)
@@ -190,6 +191,11 @@ void libos_start(const struct boot *boot, const char *strings)
     if (strcmp(strings, "signals") == 0) {
         wait_for_signals(number_at(strings, 1));
     }
+    if (strcmp(strings, "orphan") == 0) {
+        orphan_signals = number_at(strings, 1);
+        need(host_thread_create() == 0, "no thread");
+        host_thread_exit();
+    }
     if (strcmp(strings, "hostile") == 0) {
         hostile();
     }
@@ -215,6 +221,9 @@ void libos_start(const struct boot *boot, const char *strings)
 
 void libos_thread_start(void)
 {
+    if (orphan_signals > 0) {
+        wait_for_signals(orphan_signals);
+    }
     if (running == 0) {
         host_thread_exit(); /* nobody asked for it, but the hostile host */
     }

@@ -48,7 +48,10 @@ class TeeContents:
         return self.folder / name.rpartition("/")[2]
 
     def check_files(self) -> None:
-        """Compare the files with what ``enclave.json`` says about them. Raises IntegrityError."""
+        """Compare the files with what ``enclave.json`` says about them. Raises IntegrityError.
+
+        So is the layer's index: two tar readers cannot be told different things.
+        """
         for name, digest in self.hashes.items():
             described = self.description.files.get(name)
             if described is None or described.sha256 != digest:

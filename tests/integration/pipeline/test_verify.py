@@ -245,6 +245,14 @@ def test_a_file_smuggled_into_our_layer_is_refused(built: Built, layout: Layout)
     refused(built, layout.save(), "bin/evil")
 
 
+def test_a_file_smuggled_into_the_libos_layer_is_refused(built: Built, layout: Layout) -> None:
+    members = layout.members(-2)
+    layout.replace_layer(-2, tar_of([*members, file("bin/evil", "x", 0o755)], tarfile.USTAR_FORMAT))
+    refused(built, layout.save(), "/bin/evil", "the enclave's")
+    layout.replace_layer(-2, tar_of([*members, whiteout("data")], tarfile.USTAR_FORMAT))
+    refused(built, layout.save(), "layers", "rootfs.erofs")
+
+
 def test_a_changed_runelet_is_refused(built: Built, layout: Layout) -> None:
     layout.change_file(".enclave/bin/runelet", flip(100), number=-2)
     refused(built, layout.save(), "/.enclave/bin/runelet")

@@ -3,6 +3,7 @@
 #include "task.h"
 
 #define SPINS_BEFORE_YIELD 200
+#define SPINS_BEFORE_SLEEP 100
 
 void spin_lock(struct spinlock *lock)
 {
@@ -148,11 +149,19 @@ int wait_queue_sleep(struct wait_queue *queue, struct mutex *lock, uint64_t time
     return woken ? 0 : result; /* a wake that reached this task must not be lost with its EINTR */
 }
 
-void mutex_lock(struct mutex *mutex)
+static bool try_lock(struct mutex *mutex)
 {
     uint32_t free = 0;
-    if (__atomic_compare_exchange_n(&mutex->state, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-        return;
+    return __atomic_compare_exchange_n(&mutex->state, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+void mutex_lock(struct mutex *mutex)
+{
+    for (unsigned spins = 0; spins < SPINS_BEFORE_SLEEP; spins++) { /* most sections are shorter than an OCALL */
+        if (__atomic_load_n(&mutex->state, __ATOMIC_RELAXED) == 0 && try_lock(mutex)) {
+            return;
+        }
+        __builtin_ia32_pause();
     }
     struct task *task = current_task();
     struct waiter waiter = {.task = task};

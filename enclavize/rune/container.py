@@ -42,6 +42,7 @@ class Container:
     arguments: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     volumes: tuple[BindMount, ...] = ()
+    empty_volumes: tuple[str, ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
     terminal: bool = False
     host_network: bool = False
@@ -63,7 +64,11 @@ def container_spec(container: Container) -> dict[str, Any]:
         },
         "root": {"path": str(container.rootfs), "readonly": True},
         "hostname": container.name[:64],
-        "mounts": [*_system_mounts(), *map(_bind_mount, container.volumes)],
+        "mounts": [
+            *_system_mounts(),
+            *map(_empty_volume, container.empty_volumes),
+            *map(_bind_mount, container.volumes),
+        ],
         "annotations": dict(container.annotations),
         "linux": _linux(container),
     }
@@ -85,6 +90,15 @@ def _system_mounts() -> list[dict[str, Any]]:
             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
         },
     ]
+
+
+def _empty_volume(path: str) -> dict[str, Any]:
+    return {
+        "destination": path,
+        "type": "tmpfs",
+        "source": "tmpfs",
+        "options": ["nosuid", "nodev", "mode=755"],
+    }
 
 
 def _bind_mount(volume: BindMount) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from enclavize.rune.create import prepare_bundle
 from enclavize.rune.enclave import read_description
 from enclavize.rune.runc import find_runc
 from enclavize.rune.settings import load_settings
+from enclavize.rune.spec import resolve_in_root
 from enclavize.rune.store import unpacked_image
 from enclavize.rune.supervise import run_container
 
@@ -78,6 +79,7 @@ def run(options: RunOptions, tree: Path) -> int:
             arguments=options.arguments,
             environment=options.environment,
             volumes=bind_mounts(options, policy),
+            empty_volumes=empty_volumes(options, policy, tree),
             annotations=(("enclave.runtime.loglevel", options.log_level),) if options.log_level else (),
             terminal=options.terminal,
             host_network=options.host_network,
@@ -91,6 +93,24 @@ def run(options: RunOptions, tree: Path) -> int:
 def bind_mounts(options: RunOptions, policy: Policy) -> tuple[BindMount, ...]:
     """Compare the volumes with those that the image opens. Raises UsageError."""
     return tuple(_bind_mount(*volume, policy) for volume in options.volumes)
+
+
+def empty_volumes(options: RunOptions, policy: Policy, tree: Path) -> tuple[str, ...]:
+    """Volumes that nobody gives, and for which the image has no files: they last as long as the container.
+
+    docker does the same for VOLUME. Without them the enclave would look for folders that are not there.
+    """
+    given = {posixpath.normpath(destination) for _, destination, _ in options.volumes}
+    return tuple(
+        volume.path
+        for volume in policy.volumes
+        if volume.path not in given
+        and not _has_files(tree / resolve_in_root(tree, volume.path).relative_to("/"))
+    )
+
+
+def _has_files(path: Path) -> bool:
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
 
 
 def _bind_mount(source: Path, destination: str, read_only: bool, policy: Policy) -> BindMount:

@@ -167,6 +167,10 @@ def test_under_enclavize_run(image: TeeImage, tmp_path: Path) -> None:
     assert run(source, "absent").returncode == 127
     (tmp_path / "file").write_text("of the host\n")
     assert run("-v", f"{tmp_path}:/data", source, "cat", "/data/file").stdout == "of the host\n"
+    assert (
+        run(source, "sh", "-c", "echo new > /data/file && read line < /data/file && echo $line").stdout
+        == "new\n"
+    )
 
 
 def _wait_for(condition: object) -> None:

@@ -151,6 +151,13 @@ def test_only_volumes_that_the_image_opens(runner: Runner, tmp_path: Path) -> No
         assert "Traceback" not in done.stderr
 
 
+def test_volumes_that_are_not_given_are_empty_ones(runner: Runner, tmp_path: Path) -> None:
+    """The enclave file of this image names no volumes, so the runelet names all mounts in its warning."""
+    assert "see: /data, /fixed, /folder;" in runner.run("show").stderr
+    done = runner.run("show", options=("--simulate", "-v", f"{tmp_path}:/fixed"))
+    assert "see: /data, /folder, /fixed;" in done.stderr
+
+
 def test_a_signer_that_is_not_trusted_is_refused(runner: Runner) -> None:
     from enclavize.sgx.enclave_file.signed import read_signed
 

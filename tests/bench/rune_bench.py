@@ -26,7 +26,16 @@ def rune_rows(base: Path) -> list[Row]:
     subprocess.run(["runc", "spec"], cwd=bundle, check=True)
     environment = {**os.environ, "ENCLAVIZE_RUNC": PROGRAM}
     rune = native_file("rune")
-    arguments = ["--root", base / "state", "--log", base / "log", "create", "--bundle", bundle, "bench"]
+    arguments: list[str | Path] = [
+        "--root",
+        base / "state",
+        "--log",
+        base / "log",
+        "create",
+        "--bundle",
+        bundle,
+        "bench",
+    ]
     direct = median(ROUNDS, lambda: run([PROGRAM, *arguments], environment)).seconds
     through = median(ROUNDS, lambda: run([rune, *arguments], environment)).seconds
     return [

@@ -171,7 +171,8 @@ int64_t file_check_mapping(struct file *file, int protection, int flags)
     }
     struct file_facts facts;
     file_describe(file, &facts);
-    if ((!is_regular(file->inode) || file->operations->stream) && !facts.zeros) {
+    bool has_pages = is_regular(file->inode) && !file->operations->stream && !file->operations->generated;
+    if (!has_pages && !facts.zeros) {
         return -ENODEV;
     }
     return (protection & PROT_EXEC_BIT) && facts.forbids_exec ? -EPERM : 0;

@@ -42,7 +42,8 @@ struct file_operations {
     int64_t (*allocate)(struct file *file, uint32_t mode, uint64_t offset, uint64_t length);
     int64_t (*sync)(struct file *file);
     void (*release)(struct file *file);
-    bool stream; /* no offsets: lseek and pread give ESPIPE */
+    bool stream;    /* no offsets: lseek and pread give ESPIPE */
+    bool generated; /* made when it is read: cannot be mapped */
 };
 
 struct file {

@@ -107,6 +107,7 @@ static const struct file_operations snapshot_operations = {
     .read = snapshot_read,
     .write = snapshot_write,
     .release = snapshot_release,
+    .generated = true,
 };
 
 static int64_t synthetic_open(struct inode *inode, struct file *file)

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +50,14 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     core = [NATIVE / "libos" / name for name in ("wait.c", "format.c")]
     whole = [HERE / "shim.c", *sorted(FILE_SYSTEM.glob("*.c")), *core]
     includes = [f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}"]
-    objects = []
-    for source in whole:
-        objects.append(folder / f"{source.stem}.o")
-        command = [compiler, *FLAGS, *includes, "-c", str(source), "-o", str(objects[-1])]
+    objects = [folder / f"{source.stem}.o" for source in whole]
+
+    def compile_one(source: Path, target: Path) -> None:
+        command = [compiler, *FLAGS, *includes, "-c", str(source), "-o", str(target)]
         subprocess.run(command, check=True, timeout=120)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        list(pool.map(compile_one, whole, objects))
     parts = {"tree": objects, "calls": objects, "fuzz": [folder / "erofs.o"]}
     for name, needed in parts.items():
         subprocess.run(

@@ -22,6 +22,8 @@ static struct area_node *spares; /* linked by `left` */
 static uint32_t spare_count;
 static uint32_t area_count;
 static uint64_t mapped_pages;
+/* no free page in [full_from, MMAP_HIGH): where the search for gaps begins */
+static user_address full_from = MMAP_HIGH;
 
 /* So that no operation has to stop half-way for want of a node. */
 static bool reserve_nodes(void)
@@ -122,6 +124,22 @@ static int64_t write_back(const struct area *area, user_address start, user_addr
     return 0;
 }
 
+static void note_gap(user_address end)
+{
+    if (end > full_from) {
+        full_from = end < MMAP_HIGH ? end : MMAP_HIGH;
+    }
+}
+
+static user_address find_gap(uint64_t length)
+{
+    const struct area_node *below;
+    while ((below = area_before(&tree, full_from)) && below->area.end >= full_from) {
+        full_from = below->area.start;
+    }
+    return area_find_gap(&tree, length, MMAP_LOW, full_from);
+}
+
 static void unmap_locked(user_address start, user_address end)
 {
     split_at(start);
@@ -132,6 +150,7 @@ static void unmap_locked(user_address start, user_address end)
             log_line(LOG_WARNING, "a shared mapping was not written back: errno %d", (int)-error);
         }
         area_remove(&tree, node);
+        note_gap(node->area.end);
         commit_remove(node->area.start, node->area.end);
         mapped_pages -= (node->area.end - node->area.start) / PAGE_SIZE;
         drop_node(node);
@@ -234,7 +253,7 @@ static user_address place(user_address hint, uint64_t length)
     if (hint && range_is_good(hint, length) && area_is_free(&tree, hint, hint + length)) {
         return hint;
     }
-    return area_find_gap(&tree, length, MMAP_LOW, MMAP_HIGH);
+    return find_gap(length);
 }
 
 static int64_t map_locked(struct area area, uint64_t length, uint32_t flags)

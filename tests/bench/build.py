@@ -7,10 +7,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from support.registry import running_registry
-
 from bench.harness import Row, megabytes, run, seconds
 from bench.images import large_image
+from support.registry import running_registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +19,7 @@ ROUNDS = 3
 
 def build_rows(base: Path) -> list[Row]:
     """Measure first build, rebuild, memory and bytes pushed."""
-    layout = large_image(base)
+    layout, rootfs = large_image(base)
     environment = {
         **os.environ,
         "XDG_DATA_HOME": str(base / "data"),
@@ -31,7 +30,7 @@ def build_rows(base: Path) -> list[Row]:
     enclavize = [sys.executable, "-m", "enclavize"]
     subprocess.run([*enclavize, "keygen", key], env=environment, check=True, capture_output=True)
     ours, peer = [], []
-    rebuild, pushed, rootfs = 0.0, 0, 0
+    rebuild, pushed = 0.0, 0
     with running_registry(base / "source") as source:
         subprocess.run(
             [
@@ -44,7 +43,6 @@ def build_rows(base: Path) -> list[Row]:
             ],
             check=True,
         )
-        rootfs = sum(path.stat().st_size for path in (layout / "blobs" / "sha256").iterdir())
         for number in range(ROUNDS):
             with running_registry(base / f"peer{number}") as target:
                 peer.append(

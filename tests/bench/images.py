@@ -26,30 +26,30 @@ def _pick(top: Path, limit: int) -> list[str]:
     return picked
 
 
-def large_image(base: Path) -> Path:
-    """Make the layout ``base/layout`` with image ``1``; return its path."""
-    layout = base / "layout"
+def large_image(base: Path) -> tuple[Path, int]:
+    """Make the layout ``base/layout`` with image ``1``; return its path and the bytes of its files."""
+    layout, size = base / "layout", 0
     subprocess.run(["umoci", "init", "--layout", layout], check=True)
     subprocess.run(["umoci", "new", "--image", f"{layout}:1"], check=True)
     for index, (top, limit) in enumerate(LAYERS):
         root = base / f"layer{index}"
         root.mkdir()
         names = "\0".join(_pick(Path("/", top), limit))
-        archive = subprocess.run(
-            ["tar", "-C", "/", "--null", "-T", "-", "-cf", "-"],
-            input=names.encode(),
-            check=True,
-            capture_output=True,
-        ).stdout
-        subprocess.run(["tar", "-C", root, "-xf", "-"], input=archive, check=True)
+        # Piped, not held: a child's peak memory begins with its parent's.
+        (base / "names").write_text(names)
+        with subprocess.Popen(
+            ["tar", "-C", "/", "--null", "-T", base / "names", "-cf", "-"], stdout=subprocess.PIPE
+        ) as archive:
+            subprocess.run(["tar", "-C", root, "-xf", "-"], stdin=archive.stdout, check=True)
         subprocess.run(
             ["umoci", "insert", "--image", f"{layout}:1", root / "usr", "/usr"],
             check=True,
             stdout=subprocess.DEVNULL,
         )
+        size += sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
         subprocess.run(["rm", "-rf", root], check=True)
     subprocess.run(
         ["umoci", "config", "--image", f"{layout}:1", "--architecture", "amd64", "--os", "linux",
          "--config.cmd", "/usr/bin/busybox", "--config.cmd", "true"], check=True,
     )  # fmt: skip
-    return layout
+    return layout, size

@@ -104,6 +104,13 @@ UNITS = (
         sources=("rune/*.c",),
         flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
     ),
+    Unit(
+        output="libenclavize-hash.so",
+        target=SHARED_TARGET,
+        sources=(),
+        flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
+        zig_objects=(ZigObject("host/hashes.zig", SHA_EXTENSIONS),),
+    ),
 )  # fmt: skip
 
 

@@ -191,11 +191,32 @@ _Noreturn void libos_thread_start(void)
     if (!task) {
         host_thread_exit(); /* the host sent a thread that nobody asked for */
     }
+    if (task->service) {
+        run_as(task);
+        task->service();
+        host_thread_exit();
+    }
     add_living(task);
     run_as(task);
     set_fs_base(task->start_fs_base);
     struct context context = task->start_context;
     context_resume(&context);
+}
+
+struct task *task_start_service(void (*service)(void))
+{
+    struct task *task = make_task();
+    if (!task) {
+        return NULL;
+    }
+    task->service = service;
+    task->blocked = UINT64_MAX;
+    append_starting(task);
+    if (host_thread_create() && withdraw_starting(task)) {
+        bury(task);
+        return NULL;
+    }
+    return task;
 }
 
 static int64_t refuse_process(const char *call)
@@ -301,6 +322,16 @@ static void release_robust_list(const struct task *task)
     }
 }
 
+/* A thread of the application is on its way. */
+static bool somebody_starts(void)
+{
+    const struct task *task = starting_first;
+    while (task && task->service) {
+        task = task->next;
+    }
+    return task != NULL;
+}
+
 static bool remove_living(struct task *task)
 {
     spin_lock(&list_lock);
@@ -310,7 +341,7 @@ static bool remove_living(struct task *task)
     }
     *link = task->next;
     task->alive = false;
-    bool is_last = --living_count == 0 && !starting_first;
+    bool is_last = --living_count == 0 && !somebody_starts();
     spin_unlock(&list_lock);
     return is_last;
 }

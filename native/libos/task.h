@@ -44,6 +44,7 @@ struct task {
     user_address robust_list;
     struct context start_context; /* where a new thread begins */
     uint64_t start_fs_base;
+    void (*service)(void); /* instead: a thread of the LibOS's own */
 
     uint64_t blocked; /* signals; the owner writes it */
     uint64_t pending; /* atomic */
@@ -62,6 +63,8 @@ size_t task_count(void);
 
 /* The task of the first thread; makes the calling thread run as it. */
 struct task *task_start_first(void);
+/* A thread that runs `service`, is not counted and gets no signals; NULL: no TCS or no memory. */
+struct task *task_start_service(void (*service)(void));
 /* The calling thread ends, the last one with the process. */
 _Noreturn void task_exit(int status);
 _Noreturn void process_exit(int status, int signal);

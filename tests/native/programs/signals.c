@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -215,6 +216,21 @@ static void test_waiting(void)
     CHECK(sigprocmask(SIG_SETMASK, &old, NULL) == 0 && seen == 1);
 }
 
+static void test_timers(void)
+{
+    struct itimerval timer = {.it_value = {.tv_usec = 20000}, .it_interval = {.tv_usec = 10000}}, old;
+    seen = 0;
+    install(SIGALRM, count, 0);
+    CHECK(setitimer(ITIMER_REAL, &timer, NULL) == 0);
+    while (seen < 3) {
+        pause();
+    }
+    timer = (struct itimerval){{0, 0}, {0, 0}};
+    CHECK(setitimer(ITIMER_REAL, &timer, &old) == 0 && old.it_interval.tv_usec == 10000);
+    CHECK(getitimer(ITIMER_REAL, &old) == 0 && old.it_value.tv_sec == 0 && old.it_value.tv_usec == 0);
+    CHECK(alarm(100) == 0 && alarm(0) == 100);
+}
+
 static volatile int spinning, stop;
 
 static void *spin(void *argument)
@@ -269,6 +285,7 @@ int main(void)
     test_vector_state();
     test_interrupted_calls();
     test_waiting();
+    test_timers();
     test_running_thread();
     puts("signals ok");
     return 0;

@@ -1,0 +1,184 @@
+"""The client of a signing service: HTTPS, a token or a client certificate, and no trust in the answer."""
+
+from __future__ import annotations
+
+import stat
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
+
+from enclavize import __version__
+from enclavize.errors import EnclavizeError, SigningRefusedError, UsageError
+from enclavize.signing.keys import check_sgx_key
+from enclavize.signing.service.protocol import (
+    MAX_ANSWER_SIZE,
+    PUBLIC_KEY_PATH,
+    SIGN_PATH,
+    parse_answer,
+    parse_error,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    from enclavize.signing.material import SigningMaterial
+
+SCHEME = "https://"
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0  # seconds; a token may be slow
+ATTEMPTS = 4
+FIRST_DELAY = 0.5
+MAX_DELAY = 30.0  # seconds between attempts, whatever Retry-After asks for
+
+_MAX_TOKEN = 4096
+_TRY_LATER = (429, 503)
+
+
+class RemoteSigner:
+    """Signs at a service. Repeated is only what the service has certainly not served: a connection that was
+    not made, and the answers "too many requests" and "unavailable". A redirect is an error: the token is for
+    this host.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token_file: Path | None = None,
+        ca: Path | None = None,
+        certificate: Path | None = None,
+    ) -> None:
+        """``url`` is https://HOST[:PORT][/PREFIX]. ``ca`` replaces the system's certificate authorities;
+        ``certificate`` is a client certificate with its key, in one PEM file.
+
+        Raises ``UsageError``.
+        """
+        self._url = _checked_url(url)
+        self._headers = {"User-Agent": f"enclavize/{__version__}", "Content-Type": "text/plain"}
+        if token_file:
+            self._headers["Authorization"] = f"Bearer {read_token(token_file)}"
+        for path in filter(None, (ca, certificate)):
+            if not path.is_file():
+                raise UsageError(f"There is no file {path}")
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=str(ca) if ca else None,
+            cert_file=str(certificate) if certificate else None,
+        )
+
+    @cached_property
+    def public_key(self) -> RSAPublicKey:
+        """The key that the service signs with for us. Raises ``SigningRefusedError``."""
+        return self._parse_key(self._request("GET", PUBLIC_KEY_PATH))
+
+    def sign(self, material: SigningMaterial) -> bytes:
+        """Raises ``SigningRefusedError`` with the service's reason, or if its answer does not verify."""
+        signature, pem = parse_answer(self._request("POST", SIGN_PATH, material.header_and_body))
+        if self._parse_key(pem) != self.public_key:
+            raise SigningRefusedError(f"{self._url} signed with another key than the one it shows")
+        try:
+            material.sigstruct.with_signature(signature, self.public_key)
+        except EnclavizeError as error:
+            raise SigningRefusedError(f"The answer of {self._url} is no signature: {error}") from error
+        return signature
+
+    def _parse_key(self, pem: bytes) -> RSAPublicKey:
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+        try:
+            key = load_pem_public_key(pem)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise SigningRefusedError(f"{self._url} does not show a public key in PEM format") from error
+        if not isinstance(key, RSAPublicKey):
+            raise SigningRefusedError(f"{self._url} does not sign with RSA, which SGX wants")
+        check_sgx_key(key, f"of {self._url}")
+        return key
+
+    def _request(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        delay = FIRST_DELAY
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                status, data, wait = self._once(method, path, body)
+            except SSLError as error:
+                raise SigningRefusedError(
+                    f"{self._url}: the TLS connection fails: {error}",
+                    hint="Name the certificate authority with --signer-ca.",
+                ) from error
+            except (NewConnectionError, ConnectTimeoutError) as error:
+                if attempt == ATTEMPTS:
+                    raise SigningRefusedError(f"{self._url} cannot be reached: {error}") from error
+                wait = delay
+            except HTTPError as error:
+                raise SigningRefusedError(f"{self._url}: the connection broke: {error}") from error
+            else:
+                if status == 200:
+                    return data
+                if status not in _TRY_LATER or attempt == ATTEMPTS:
+                    raise self._refusal(status, data)
+            time.sleep(min(max(wait, delay), MAX_DELAY))
+            delay *= 2
+        raise AssertionError("unreachable")
+
+    def _once(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes, float]:
+        """Status, body, and the seconds that Retry-After asks for."""
+        response = self._pool.request(
+            method,
+            self._url + path,
+            body=body,
+            headers=self._headers,
+            redirect=False,
+            retries=False,
+            preload_content=False,
+        )
+        try:
+            data = response.read(MAX_ANSWER_SIZE + 1)
+        finally:
+            response.release_conn()
+        if len(data) > MAX_ANSWER_SIZE:
+            response.close()
+            raise SigningRefusedError(f"{self._url} answers with more than {MAX_ANSWER_SIZE} bytes")
+        wait = response.headers.get("Retry-After", "")
+        return response.status, data, float(wait) if wait.isascii() and wait.isdigit() else 0.0
+
+    def _refusal(self, status: int, data: bytes) -> SigningRefusedError:
+        reason = parse_error(data) or "no reason given"
+        hint = "Give --signer-token-file, or a client certificate." if status == 401 else None
+        return SigningRefusedError(f"{self._url} refuses with status {status}: {reason}", hint=hint)
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise UsageError(f"The signing service {url[:200]!r} is no address: {error}") from error
+    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError(f"The signing service {url[:200]!r} must be https://HOST[:PORT]")
+    if parts.username is not None:
+        raise UsageError("A secret does not belong into the address of the signing service")
+    return url.rstrip("/")
+
+
+def read_token(path: Path) -> str:
+    """The first line of a file that not every user can read. Raises ``UsageError``."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_TOKEN + 1)
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise UsageError(f"Cannot read the token {path}: {error.strerror}") from error
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise UsageError(f"Every user of this machine can read the token {path}", hint=f"chmod 600 {path}")
+    token = data.partition(b"\n")[0].strip()
+    if not token or len(data) > _MAX_TOKEN or not all(0x21 <= byte <= 0x7E for byte in token):
+        raise UsageError(f"{path} has no token in its first line")
+    return token.decode()

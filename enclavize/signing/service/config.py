@@ -1,0 +1,243 @@
+"""``signer.toml``: where to listen, keys, clients and their policies. Unknown names are errors."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import UsageError
+from enclavize.sgx.structures import AttributeFlags
+from enclavize.signing.service.policy import SigningPolicy
+from enclavize.signing.signers import is_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_CONFIG_SIZE = 4 << 20
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9A-Za-z.-]+)):(?P<port>\d{1,5})")
+_GRANTABLE = ("DEBUG", "PROVISIONKEY", "EINITTOKENKEY")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyConfig:
+    """``reference`` as ``signers.open_signer`` takes it. ``secret_file`` has its passphrase or PIN."""
+
+    name: str
+    reference: str
+    secret_file: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """Who may sign, with which one key. Hashes are SHA-256 in hex: of bearer tokens, of DER certificates.
+
+    Of each kind that is there, one must be presented.
+    """
+
+    name: str
+    key: str
+    token_hashes: frozenset[str]
+    certificate_hashes: frozenset[str]
+    policy: SigningPolicy
+    requests_per_minute: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceConfig:
+    host: str
+    port: int
+    certificate: Path
+    private_key: Path
+    client_ca: Path | None
+    max_connections: int
+    request_timeout: int  # seconds for a whole request to arrive
+    audit_log: Path
+    keys: dict[str, KeyConfig]
+    clients: tuple[Client, ...]
+
+
+def load_config(path: Path) -> ServiceConfig:
+    """Raises ``UsageError`` naming what is wrong and where. Paths are relative to the file's folder."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_SIZE + 1)
+        if len(data) > MAX_CONFIG_SIZE:
+            raise UsageError(f"{path} is larger than {MAX_CONFIG_SIZE} bytes")
+        document = tomllib.loads(data.decode())
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+    return _parse(_Table(str(path), document), path.resolve().parent)
+
+
+class _Table:
+    """One table; what was not asked for in the end is unknown."""
+
+    def __init__(self, where: str, values: dict[str, Any]) -> None:
+        self.where = where
+        self._left = dict(values)
+
+    def take(self, name: str, kind: type, what: str, default: Any = ...) -> Any:
+        value = self._left.pop(name, default)
+        if value is ...:
+            raise UsageError(f"{self.where}: {name} is missing")
+        if value is not default and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise self.wrong(name, what)
+        return value
+
+    def text(self, name: str, default: Any = ...) -> Any:
+        return self.take(name, str, "a text", default)
+
+    def number(self, name: str, maximum: int, default: Any = ..., minimum: int = 0) -> Any:
+        value = self.take(name, int, "a number", default)
+        if not minimum <= value <= maximum:
+            raise self.wrong(name, f"from {minimum} to {maximum}")
+        return value
+
+    def texts(self, name: str, pattern: re.Pattern[str], what: str, default: Any = ...) -> frozenset[str]:
+        values = self.take(name, list, f"a list of {what}", default)
+        if not all(isinstance(value, str) and pattern.fullmatch(value) for value in values):
+            raise self.wrong(name, f"a list of {what}")
+        return frozenset(values)
+
+    def numbers(self, name: str, maximum: int, default: Any = ...) -> frozenset[int]:
+        values = self.take(name, list, "a list of numbers", default)
+        if not all(type(value) is int and 0 <= value <= maximum for value in values):
+            raise self.wrong(name, f"a list of numbers up to {maximum}")
+        return frozenset(values)
+
+    def is_any(self, name: str) -> bool:
+        """Takes the word "any", if it is there instead of a list."""
+        found = self._left.get(name) == "any"
+        if found:
+            del self._left[name]
+        return found
+
+    def table(self, name: str) -> _Table:
+        return _Table(f"{self.where}: {name}", self.take(name, dict, "a table"))
+
+    def tables(self) -> list[tuple[str, _Table]]:
+        """All that is left, as named tables."""
+        found = []
+        for name in list(self._left):
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"{self.where}: {name[:80]!r} is no name")
+            found.append((name, self.table(name)))
+        return found
+
+    def wrong(self, name: str, what: str) -> UsageError:
+        return UsageError(f"{self.where}: {name} must be {what}")
+
+    def finish(self) -> None:
+        for name in self._left:
+            raise UsageError(f"{self.where}: {name[:80]!r} is unknown")
+
+
+def _parse(root: _Table, folder: Path) -> ServiceConfig:
+    server, audit, keys, clients = (root.table(name) for name in ("server", "audit", "keys", "clients"))
+    root.finish()
+    listen = _LISTEN.fullmatch(server.text("listen"))
+    if not listen or int(listen["port"]) > 0xFFFF:
+        raise server.wrong("listen", "an address and a port: 127.0.0.1:9443, [::]:9443")
+    client_ca = server.text("client_ca", None)
+    config = ServiceConfig(
+        host=listen["v6"] or listen["v4"],
+        port=int(listen["port"]),
+        certificate=folder / server.text("certificate"),
+        private_key=folder / server.text("private_key"),
+        client_ca=folder / client_ca if client_ca is not None else None,
+        max_connections=server.number("max_connections", 10_000, 256, minimum=1),
+        request_timeout=server.number("request_timeout", 600, 10, minimum=1),
+        audit_log=folder / audit.text("path"),
+        keys={name: _key(name, table, folder) for name, table in keys.tables()},
+        clients=tuple(_client(name, table) for name, table in clients.tables()),
+    )
+    server.finish()
+    audit.finish()
+    _check_clients(config, clients.where)
+    return config
+
+
+def _key(name: str, table: _Table, folder: Path) -> KeyConfig:
+    reference = table.text("key")
+    secret = table.text("passphrase_file", None)
+    table.finish()
+    return KeyConfig(
+        name=name,
+        reference=str(folder / reference) if is_file(reference) else reference,
+        secret_file=folder / secret if secret is not None else None,
+    )
+
+
+def _client(name: str, table: _Table) -> Client:
+    attributes = table.texts("attributes", re.compile("|".join(_GRANTABLE)), " or ".join(_GRANTABLE), [])
+    any_measurement, any_product = table.is_any("measurements"), table.is_any("product_ids")
+    hashes = "SHA-256 hashes in hex"
+    client = Client(
+        name=name,
+        key=table.text("key"),
+        token_hashes=table.texts("token_sha256", _HASH, hashes, []),
+        certificate_hashes=table.texts("certificate_sha256", _HASH, hashes, []),
+        policy=SigningPolicy(
+            measurements=None
+            if any_measurement
+            else frozenset(map(bytes.fromhex, table.texts("measurements", _HASH, f'{hashes}, or "any"'))),
+            product_ids=None if any_product else table.numbers("product_ids", 0xFFFF),
+            min_svn=table.number("min_svn", 0xFFFF, 0),
+            attributes=sum(AttributeFlags[name] for name in attributes),
+            vendors=table.numbers("vendors", 0xFFFFFFFF, [0]),
+            hw_versions=table.numbers("hw_versions", 0xFFFFFFFF, [0]),
+        ),
+        requests_per_minute=table.number("requests_per_minute", 1_000_000, 60, minimum=1),
+    )
+    table.finish()
+    return client
+
+
+def _check_clients(config: ServiceConfig, where: str) -> None:
+    tokens: dict[str, str] = {}
+    for client in config.clients:
+        if client.key not in config.keys:
+            raise UsageError(f"{where}: {client.name}: there is no key {client.key!r}")
+        if not client.token_hashes and not client.certificate_hashes:
+            raise UsageError(
+                f"{where}: {client.name} needs token_sha256 or certificate_sha256, or both",
+                hint="Make a token with: enclavize signer token",
+            )
+        if client.certificate_hashes and config.client_ca is None:
+            raise UsageError(f"{where}: {client.name} has certificates, and server: client_ca is missing")
+        credentials = [*client.token_hashes]
+        if not client.token_hashes:
+            credentials += client.certificate_hashes
+        for credential in credentials:
+            if other := tokens.get(credential):
+                raise UsageError(f"{where}: {client.name} and {other} have the same token or certificate")
+            tokens[credential] = client.name
+        _check_isolation(client, config, where)
+
+
+def _check_isolation(client: Client, config: ServiceConfig, where: str) -> None:
+    """Who may sign any measurement could else sign as another client: with its key and its product id."""
+    if client.policy.measurements is not None:
+        return
+    others = [other for other in config.clients if other is not client and other.key == client.key]
+    if not others:
+        return
+    own = client.policy.product_ids
+    if own is None or len(own) != 1:
+        raise UsageError(
+            f"{where}: {client.name} may sign any measurement and shares the key {client.key!r}: "
+            "it needs a key of its own, or exactly one product id"
+        )
+    for other in others:
+        if other.policy.product_ids is None or own & other.policy.product_ids:
+            raise UsageError(
+                f"{where}: {client.name} may sign any measurement: {other.name}, who shares its key, "
+                f"must not have its product id {min(own)}"
+            )

@@ -159,6 +159,13 @@ def test_every_flipped_bit_is_refused(programs: dict[str, Path], image: Sample, 
     run(programs["tree"], *image.arguments(), "tamper", target, 1, max(10, int(400 * SCALE)))
 
 
+@pytest.mark.parametrize("target", ["image", "sizes/524289"])
+def test_data_swapped_between_two_reads_never_shows(
+    programs: dict[str, Path], image: Sample, target: str
+) -> None:
+    run(programs["tree"], *image.arguments(), "swap", target, 2, max(5, int(200 * SCALE)))
+
+
 def with_data(image: Sample, folder: Path) -> Sample:
     """A copy whose data may be changed."""
     shutil.copytree(image.folder, folder / "copy", symlinks=True)

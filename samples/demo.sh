@@ -8,7 +8,10 @@ export SOURCE_DATE_EPOCH=1767225600 XDG_CACHE_HOME XDG_DATA_HOME
 work=$(mktemp -d)
 registry_pid=
 finish() {
-    [ -n "$registry_pid" ] && kill "$registry_pid" 2>/dev/null && wait "$registry_pid" 2>/dev/null
+    if [ -n "$registry_pid" ]; then
+        kill "$registry_pid" 2>/dev/null || true
+        wait "$registry_pid" 2>/dev/null || true
+    fi
     rm -rf "$work"
 }
 trap finish EXIT

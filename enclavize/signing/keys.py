@@ -91,7 +91,8 @@ def load_private_key(
         raise UsageError(f"The key {path} is encrypted, and no passphrase was given")
     secret = passphrase() if encrypted and passphrase else None
     try:
-        key = load_pem_private_key(pem, secret)
+        # The numbers are not tested for primality (half a second): a signature is verified before it is used.
+        key = load_pem_private_key(pem, secret, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         if encrypted:
             raise SigningRefusedError(f"The passphrase does not open the key {path}") from error

@@ -49,7 +49,7 @@ struct boot {
     uint32_t strings_size; /* bytes */
     uint32_t log_level;    /* enum log_level; the enclave caps it at LOG_ERROR unless it is a debug enclave */
     uint32_t cpu_features; /* hints, enum cpu_feature: a false hint can only fault */
-    uint32_t reserved;
+    uint32_t reserved;     /* bit 0: no load-time patching of `syscall` sites; for tests, in debug enclaves only */
 };
 
 enum cpu_feature { CPU_FEATURE_SHA = 1, CPU_FEATURE_AVX = 2, CPU_FEATURE_AVX512 = 4, CPU_FEATURE_AES = 8, CPU_FEATURE_AVX2 = 16 };

@@ -420,7 +420,7 @@ static int64_t fault_in(const struct area *area, user_address page)
         start = page;
         end = page + PAGE_SIZE;
         if (commit_add(start, end)) {
-            log_line(LOG_ERROR, "out of enclave memory: the program needs more than the measured limit");
+            log_line(LOG_ERROR, "out of enclave memory: the image is built for less (see --set memory)");
             return -ENOMEM;
         }
     }

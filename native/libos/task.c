@@ -225,6 +225,15 @@ static int64_t refuse_process(const char *call)
     return -ENOSYS;
 }
 
+/* Said once: programs try again. */
+static void report_no_thread(void)
+{
+    static uint32_t reported;
+    if (!__atomic_exchange_n(&reported, 1, __ATOMIC_RELAXED)) {
+        log_line(LOG_ERROR, "no thread is free: the image is built for fewer (see --set threads)");
+    }
+}
+
 int64_t sys_clone(const struct arguments *arguments)
 {
     uint64_t flags = arguments->at[0];
@@ -259,7 +268,7 @@ int64_t sys_clone(const struct arguments *arguments)
     append_starting(task);
     int error = host_thread_create();
     if (error && withdraw_starting(task)) {
-        log_line(LOG_WARNING, "no thread is free: the image is built for fewer (see --set threads)");
+        report_no_thread();
         bury(task);
         return -EAGAIN;
     }

@@ -158,20 +158,3 @@ void block_cache_insert(const struct block_key *key, const void *block)
         pages_release(fresh, 1);
     }
 }
-
-void block_cache_clear(void)
-{
-    spin_lock(&cache.lock);
-    struct slot *slots = cache.slots;
-    uint32_t *buckets = cache.buckets;
-    uint32_t used = cache.used;
-    cache.slots = NULL;
-    cache.buckets = NULL;
-    cache.used = 0;
-    spin_unlock(&cache.lock);
-    for (uint32_t at = 0; at < used; at++) {
-        pages_release(slots[at].block, 1);
-    }
-    release(slots, SLOT_COUNT * sizeof(struct slot));
-    release(buckets, BUCKET_COUNT * sizeof(uint32_t));
-}

@@ -26,7 +26,4 @@ bool block_cache_copy(const struct block_key *key, size_t offset, size_t length,
 /* Remember a verified block. Out of memory is no error: the block is verified again next time. */
 void block_cache_insert(const struct block_key *key, const void *block);
 
-/* Forget everything (tests). */
-void block_cache_clear(void);
-
 #endif

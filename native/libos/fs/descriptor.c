@@ -152,12 +152,3 @@ int64_t descriptor_next(int64_t from)
     spin_unlock(&table.lock);
     return result;
 }
-
-void fs_close_on_exec(void)
-{
-    for (int64_t at = descriptor_next(0); at >= 0; at = descriptor_next(at + 1)) {
-        if (descriptor_flags(at) == 1) {
-            descriptor_close(at);
-        }
-    }
-}

@@ -73,7 +73,7 @@ static uint32_t poll_item(struct item *item, struct poller *poller, uint32_t dep
     }
     events &= item->events | POLLERR | POLLHUP;
     bool old_news = (item->events & EPOLLET) && item->seen_valid && item->changes == item->seen;
-    return old_news && item->changes != 0 ? 0 : events;
+    return old_news && item->changes != 0 ? 0 : events; /* 0: the host's, which count no changes */
 }
 
 /* Number of items with events; with `events`, they are listed and marked. */

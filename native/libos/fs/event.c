@@ -105,6 +105,7 @@ int64_t event_create(uint64_t initial, bool semaphore, uint32_t flags, struct fi
         return -ENOMEM;
     }
     counter->source.references = 1;
+    counter->source.changes = 1;
     counter->source.unused = counter_unused;
     counter->value = initial;
     counter->semaphore = semaphore;
@@ -171,6 +172,9 @@ static int64_t timer_read(struct file *file, void *to, size_t length, uint64_t *
         }
     }
     mutex_unlock(&timer->lock);
+    if (result > 0) {
+        event_source_changed(&timer->source);
+    }
     return result;
 }
 
@@ -211,6 +215,7 @@ int64_t timer_create(uint32_t clock, uint32_t flags, struct file **file)
         return -ENOMEM;
     }
     timer->source.references = 1;
+    timer->source.changes = 1;
     timer->source.unused = timer_unused;
     timer->clock = (enum clock_id)clock;
     int64_t result =

@@ -23,21 +23,16 @@ struct file_facts {
     uint32_t mode; /* type and permissions, as in stat */
     uint32_t uid;
     uint32_t gid;
-    bool verified;     /* every byte read is checked against the measured digest */
     bool zeros;        /* /dev/zero: map anonymous memory instead */
     bool forbids_exec; /* mmap and mprotect must refuse PROT_EXEC: a volume without the flag `exec` */
 };
 
 /* Call once, on the first thread, when memory and locks work. 0, or a negative errno when the measured
- * configuration does not name a usable root file system. Nothing is read from the host before the first
- * look-up. */
+ * configuration does not name a usable root file system. Of the image, the root directory's block is read. */
 int64_t fs_start(const struct configuration *configuration);
 
 /* Flush what must reach the host (volumes). Call once, before OCALL_EXIT. */
 void fs_stop(void);
-
-/* At execve: closes the descriptors that are marked FD_CLOEXEC. */
-void fs_close_on_exec(void);
 
 /* Open a program to run it: `path` is resolved like execve does, from the current directory, symbolic links
  * followed, inside the enclave. 0 and *file, or -ENOENT, -EACCES (no execute permission, not a regular file,

@@ -125,18 +125,24 @@ static int64_t nanoseconds(struct timespec time)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+void put_stat(struct request *call, const struct stat *status)
+{
+    const struct host_stat answer = {
+        .mode = status->st_mode, .links = (uint32_t)status->st_nlink, .uid = status->st_uid, .gid = status->st_gid,
+        .size = (uint64_t)status->st_size, .rdev = status->st_rdev, .inode = status->st_ino,
+        .blocks = (uint64_t)status->st_blocks, .atime_ns = nanoseconds(status->st_atim),
+        .mtime_ns = nanoseconds(status->st_mtim), .ctime_ns = nanoseconds(status->st_ctim),
+    };
+    memcpy(call->data, &answer, sizeof(answer));
+}
+
 int64_t ocall_stat(struct request *call)
 {
     struct stat status;
     if (fstat(host_descriptor((int64_t)call->arguments[0]), &status) != 0) {
         return -errno;
     }
-    const struct host_stat answer = {
-        .mode = status.st_mode, .links = (uint32_t)status.st_nlink, .uid = status.st_uid, .gid = status.st_gid,
-        .size = (uint64_t)status.st_size, .rdev = status.st_rdev, .inode = status.st_ino, .blocks = (uint64_t)status.st_blocks,
-        .atime_ns = nanoseconds(status.st_atim), .mtime_ns = nanoseconds(status.st_mtim), .ctime_ns = nanoseconds(status.st_ctim),
-    };
-    memcpy(call->data, &answer, sizeof(answer));
+    put_stat(call, &status);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #define ENCLAVIZE_PAL_OCALL_FILES_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "ocall.h"
 
@@ -12,6 +13,9 @@
 int host_descriptor(int64_t fd);
 /* Gives a descriptor a number (>= 3), or closes it and returns -EMFILE. */
 int64_t host_descriptor_add(int descriptor);
+
+/* struct host_stat into the data area. */
+void put_stat(struct request *call, const struct stat *status);
 
 /* The path at `offset` of the data area, NUL-terminated into `path` (PATH_MAX). 0; -EINVAL; -ENAMETOOLONG. */
 int take_path(const struct request *call, uint64_t offset, uint64_t length, char *path);

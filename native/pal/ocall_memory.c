@@ -39,7 +39,14 @@ int64_t ocall_memory_add(struct request *call)
     for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
         *epcm_entry(page) = added;
     }
-    return enclave_apply_rights(address, length) == 0 ? 0 : -ENOMEM;
+    if (enclave_apply_rights(address, length) == 0) {
+        return 0;
+    }
+    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
+        *epcm_entry(page) = 0;
+    }
+    enclave_apply_rights(address, length);
+    return -ENOMEM;
 }
 
 /* The page tables get the new rights. Where the EPCM has more, EMODPR takes them away. */

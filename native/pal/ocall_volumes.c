@@ -68,11 +68,6 @@ int64_t ocall_volume_open(struct request *call)
     return descriptor < 0 ? descriptor : host_descriptor_add(descriptor);
 }
 
-static int64_t nanoseconds(struct timespec time)
-{
-    return (int64_t)time.tv_sec * NS_PER_SECOND + time.tv_nsec;
-}
-
 int64_t ocall_volume_stat(struct request *call)
 {
     struct place place;
@@ -85,12 +80,7 @@ int64_t ocall_volume_stat(struct request *call)
     if (error) {
         return error;
     }
-    const struct host_stat answer = {
-        .mode = status.st_mode, .links = (uint32_t)status.st_nlink, .uid = status.st_uid, .gid = status.st_gid,
-        .size = (uint64_t)status.st_size, .rdev = status.st_rdev, .inode = status.st_ino, .blocks = (uint64_t)status.st_blocks,
-        .atime_ns = nanoseconds(status.st_atim), .mtime_ns = nanoseconds(status.st_mtim), .ctime_ns = nanoseconds(status.st_ctim),
-    };
-    memcpy(call->data, &answer, sizeof(answer));
+    put_stat(call, &status);
     return 0;
 }
 

@@ -108,12 +108,12 @@ static void wake(struct wait_queue *queue, bool all)
     for (struct waiter *waiter = queue->first, *next; waiter; waiter = next) {
         next = waiter->next;
         struct task *task = waiter->task;
-        if (waiter->notify) {
-            waiter->notify(waiter);
-        } else {
-            unlink_waiter(queue, waiter);
-        }
         bool exclusive = !waiter->notify;
+        if (exclusive) {
+            unlink_waiter(queue, waiter); /* from here on its owner may reuse the memory */
+        } else {
+            waiter->notify(waiter);
+        }
         if (task) {
             task_wake(task);
         }

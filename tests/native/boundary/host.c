@@ -3,7 +3,8 @@
  *
  *     host PAL-ARGUMENTS LOG-LEVEL STORM ARGUMENT...
  *
- * STORM: how the process is bombarded with signals while it runs: 0 not at all, n: pause n microseconds between two. With -DDLOPEN the PAL is the
+ * STORM: how the process is bombarded with signals while it runs: 0 not at all; n: pause n microseconds between two; -1: the next one as soon as the
+ * enclave has seen the last one, which this program, under simulation, can read in the enclave's memory. With -DDLOPEN the PAL is the
  * shared library named by PAL_LIBRARY.
  */
 #define _GNU_SOURCE
@@ -12,9 +13,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "pal.h"
+#include "torture.h"
 
 #ifdef DLOPEN
 #include <dlfcn.h>
@@ -36,6 +39,34 @@ static void *storm(void *pause)
         usleep((useconds_t)(long)pause);
     }
     return NULL;
+}
+
+/* The number at an address that may not be mapped yet. */
+static unsigned long long read_number(unsigned long long address)
+{
+    unsigned long long value = 0;
+    struct iovec to = {&value, sizeof(value)}, from = {(void *)address, sizeof(value)};
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == sizeof(value) ? value : 0;
+}
+
+#define PATIENCE 5000000L
+
+static void *handshake(void *unused)
+{
+    while (!over) {
+        unsigned long long before = read_number(TORTURE_PAGES);
+        if (PAL(pal_kill)(1, SIGUSR1) != 0) {
+            continue;
+        }
+        sent++;
+        for (long looks = 0; !over && read_number(TORTURE_PAGES) == before; looks++) {
+            if (looks == PATIENCE) {
+                fprintf(stderr, "signal %ld was lost\n", sent);
+                _exit(98);
+            }
+        }
+    }
+    return unused;
 }
 
 int main(int argc, char **argv)
@@ -65,7 +96,7 @@ int main(int argc, char **argv)
     long pause = atol(argv[3]);
     struct pal_exec_args execution = {.pid = pid, .exit_value = &status};
     if (pause) {
-        pthread_create(&thread, NULL, storm, (void *)pause);
+        pthread_create(&thread, NULL, pause < 0 ? handshake : storm, (void *)pause);
     }
     error = PAL(pal_exec)(&execution);
     over = 1;

@@ -46,6 +46,12 @@ def test_signals_are_not_lost_between_looking_and_sleeping(host: Host) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_signals_are_not_lost_on_the_way_back_to_the_application(host: Host) -> None:
+    """A program that makes no system call sees a signal that came at the very end of its last one."""
+    done = host.run("window", str(scaled(400_000)), storm=-1)
+    assert done.returncode == 0, done.stderr
+
+
 def test_signals_go_to_another_thread_when_the_first_has_ended(host: Host) -> None:
     done = host.run("orphan", str(scaled(10_000)), storm=5)
     assert done.returncode == 0, done.stderr

@@ -22,6 +22,9 @@ struct torture {
     uint64_t fs_base;
 };
 
+/* Rounds of system calls as at patched sites, then nothing but waiting for *TORTURE_PAGES, the number of signals seen, to change. */
+void window_main(const struct torture *torture);
+
 /* Ends with CALL_END and the number of the first failed check, 0 if none did. */
 void torture_main(const struct torture *torture);
 

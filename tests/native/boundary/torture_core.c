@@ -3,6 +3,7 @@
  *
  *     exit STATUS               end at once
  *     torture THREADS ROUNDS    self-checking code on several threads; 0 if all was well
+ *     window ROUNDS             system calls, then waiting without any for a signal to be seen
  *     signals COUNT             wait for that many host signals, in the enclave and outside in turn
  *     orphan COUNT              the same on a second thread, after the first has ended
  *     hostile                   call everything, and see that no answer does harm
@@ -19,6 +20,7 @@ extern const uint8_t __start_torture_code[] HIDDEN, __stop_torture_code[] HIDDEN
 #define STORM_SIGNALS ((1ULL << 9) | (1ULL << 11)) /* USR1, USR2 */
 
 static uint32_t running, next_index, failures;
+static void (*torture_function)(const struct torture *torture) = torture_main;
 static uint64_t rounds, signals_seen, faults, orphan_signals;
 static struct torture threads[64];
 
@@ -73,7 +75,7 @@ _Noreturn static void run_torture(uint32_t index)
     };
     static struct context contexts[64];
     contexts[index] = (struct context){
-        .rip = TORTURE_CODE + ((uint64_t)torture_main - (uint64_t)__start_torture_code), .rdi = (uint64_t)torture,
+        .rip = TORTURE_CODE + ((uint64_t)torture_function - (uint64_t)__start_torture_code), .rdi = (uint64_t)torture,
         .rsp = stack + TORTURE_STACK_SIZE - 8,
     };
     context_resume(&contexts[index]);
@@ -188,6 +190,12 @@ void libos_start(const struct boot *boot, const char *strings)
         rounds = number_at(strings, 2);
         torture((uint32_t)number_at(strings, 1));
     }
+    if (strcmp(strings, "window") == 0) {
+        rounds = number_at(strings, 1);
+        torture_function = window_main;
+        commit(TORTURE_PAGES, PAGE_SIZE);
+        torture(1);
+    }
     if (strcmp(strings, "signals") == 0) {
         wait_for_signals(number_at(strings, 1));
     }
@@ -276,6 +284,9 @@ void libos_attention(struct context *context, uint64_t host_signals)
     need(context_is_application(context), "attention for the LibOS");
     need((host_signals & ~STORM_SIGNALS) == 0, "a host signal that is not allowed");
     __atomic_fetch_add(&signals_seen, 1, __ATOMIC_RELAXED);
+    if (torture_function == window_main) {
+        *(volatile uint64_t *)TORTURE_PAGES = signals_seen;
+    }
 }
 
 void log_line(enum log_level level, const char *format, ...)

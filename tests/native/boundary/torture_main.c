@@ -49,3 +49,26 @@ IN_APPLICATION void torture_main(const struct torture *torture)
     for (;;) {
     }
 }
+
+IN_APPLICATION static inline void patched_call(uint64_t entry)
+{
+    uint64_t result = CALL_NOTHING;
+    __asm__ volatile("lea 1f(%%rip), %%rcx\n jmp *%1\n 1:" : "+a"(result) : "r"(entry) : "rcx", "r11", "memory");
+}
+
+IN_APPLICATION void window_main(const struct torture *torture)
+{
+    const volatile uint64_t *seen = (const volatile uint64_t *)TORTURE_PAGES;
+    uint64_t entry = torture->syscall_entry;
+    for (uint64_t round = 0; round < torture->rounds; round++) {
+        uint64_t before = *seen;
+        for (uint64_t calls = round * 7919 % 512; calls > 0; calls--) {
+            patched_call(entry);
+        }
+        while (*seen == before) {
+        }
+    }
+    system_call(CALL_END, 0);
+    for (;;) {
+    }
+}

@@ -135,7 +135,8 @@ void block_cache_insert(const struct block_key *key, const void *block)
     if (find(key) == NO_SLOT) {
         uint32_t at = NO_SLOT;
         if (fresh != NULL && cache.used < SLOT_COUNT) {
-            at = cache.used++;
+            at = cache.used;
+            __atomic_store_n(&cache.used, at + 1, __ATOMIC_RELAXED);
             cache.slots[at].block = fresh;
             fresh = NULL;
         } else if (cache.oldest != NO_SLOT) {

@@ -123,14 +123,13 @@ struct shim_thread {
     void *context;
 };
 
-static struct shim_thread first_thread;
+static struct shim_thread first_thread = {.task = {.thread = &first_thread.thread}};
 static __thread struct shim_thread *self = &first_thread;
 static struct shim_thread *threads[64] = {&first_thread};
 static uint32_t thread_total = 1;
 
 struct task *current_task(void)
 {
-    self->task.thread = &self->thread;
     return &self->task;
 }
 
@@ -210,6 +209,7 @@ static void *run_thread(void *context)
 struct shim_thread *shim_thread_start(void (*run)(void *context), void *context)
 {
     struct shim_thread *thread = calloc(1, sizeof(*thread));
+    thread->task.thread = &thread->thread;
     thread->run = run;
     thread->context = context;
     thread->thread.host_index = thread_total;

@@ -21,10 +21,9 @@ HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parents[2] / "native"
 FILE_SYSTEM = NATIVE / "libos" / "fs"
 SCALE = float(os.environ.get("ENCLAVIZE_TEST_SCALE", "0.05"))
-FLAGS = (
-    "-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-fsanitize=address,undefined",
-    "-fno-sanitize-recover=all", "-fno-builtin", "-Wno-builtin-declaration-mismatch",
-)  # fmt: skip
+FLAGS = ("-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-fno-builtin", "-Wno-builtin-declaration-mismatch")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+THREAD_SANITIZER = ("-fsanitize=thread",)
 HOST_SERVED = 64
 """Larger files than this have their data on the host (docs/rootfs.md)."""
 
@@ -41,33 +40,38 @@ class Sample:
         return [str(self.folder / name) for name in ("rootfs.erofs", "rootfs.verity", "root")] + [self.digest]
 
 
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def build(folder: Path, sanitizers: tuple[str, ...], *names: str) -> dict[str, Path]:
+    """Compile the file system and the test programs named."""
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.skip("gcc, whose sanitizers are used here, is not installed")
-    folder = tmp_path_factory.mktemp("fs")
+    command = [
+        compiler, *FLAGS, *sanitizers, f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}",
+    ]  # fmt: skip
     core = [NATIVE / "libos" / name for name in ("wait.c", "format.c")]
-    whole = [HERE / "shim.c", *sorted(FILE_SYSTEM.glob("*.c")), *core]
-    includes = [f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}"]
-    objects = [folder / f"{source.stem}.o" for source in whole]
+    sources = [HERE / "shim.c", *sorted(FILE_SYSTEM.glob("*.c")), *core]
+    objects = [folder / f"{source.stem}.o" for source in sources]
 
     def compile_one(source: Path, target: Path) -> None:
-        command = [compiler, *FLAGS, *includes, "-c", str(source), "-o", str(target)]
-        subprocess.run(command, check=True, timeout=120)
+        subprocess.run([*command, "-c", str(source), "-o", str(target)], check=True, timeout=120)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        list(pool.map(compile_one, whole, objects))
-    parts = {"tree": objects, "calls": objects, "fuzz": [folder / "erofs.o"]}
-    for name, needed in parts.items():
+        list(pool.map(compile_one, sources, objects))
+    for name in names:
+        parts = [folder / "erofs.o"] if name == "fuzz" else objects
         subprocess.run(
             [
-                compiler, *FLAGS, *includes, str(HERE / f"{name}_test.c"), *map(str, needed),
+                *command, str(HERE / f"{name}_test.c"), *map(str, parts),
                 "-l:libcrypto.so.3", "-lpthread", "-o", str(folder / name),
             ],
             check=True, timeout=120,
         )  # fmt: skip
-    return {name: folder / name for name in parts}
+    return {name: folder / name for name in names}
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return build(tmp_path_factory.mktemp("fs"), SANITIZERS, "tree", "calls", "fuzz")
 
 
 @pytest.fixture(scope="session")
@@ -146,12 +150,22 @@ def test_inodes_of_a_large_tree_come_and_go(programs: dict[str, Path], tmp_path:
     assert not any("E5" in line for line in lines)
 
 
-def test_calls_do_what_linux_promises(programs: dict[str, Path], image: Sample, tmp_path: Path) -> None:
-    volume = tmp_path / "mnt" / "volume"
+def volume_root(folder: Path) -> Path:
+    """A host folder with what calls_test.c expects in the volume."""
+    volume = folder / "mnt" / "volume"
     volume.mkdir(parents=True)
     (volume / "given").write_text("from the host")
-    run(programs["calls"], *image.arguments(), tmp_path)
-    assert stat.S_IMODE((volume / "directory").stat().st_mode) == 0o755
+    return folder
+
+
+def test_calls_do_what_linux_promises(programs: dict[str, Path], image: Sample, tmp_path: Path) -> None:
+    run(programs["calls"], *image.arguments(), volume_root(tmp_path))
+    assert stat.S_IMODE((tmp_path / "mnt" / "volume" / "directory").stat().st_mode) == 0o755
+
+
+def test_calls_of_many_threads_do_not_race(image: Sample, tmp_path: Path) -> None:
+    program = build(tmp_path, THREAD_SANITIZER, "calls")["calls"]
+    run(program, *image.arguments(), volume_root(tmp_path / "host"))
 
 
 @pytest.mark.parametrize("target", ["image", "verity", "sizes/3145733", "sizes/65", "bin/busybox"])

@@ -202,14 +202,15 @@ _Static_assert(sizeof(struct user_statfs) == 120, "struct statfs of x86-64");
 static int64_t statfs_of(const struct inode *inode, user_address to)
 {
     const struct file_system *file_system = inode->file_system;
+    uint64_t blocks = file_system->has_no_blocks ? 0 : STATFS_BLOCKS;
     struct user_statfs statfs = {
         .type = file_system->magic,
         .block_size = BLOCK_SIZE,
-        .blocks = STATFS_BLOCKS,
-        .blocks_free = STATFS_BLOCKS / 2,
-        .blocks_available = STATFS_BLOCKS / 2,
-        .files = STATFS_BLOCKS,
-        .files_free = STATFS_BLOCKS / 2,
+        .blocks = blocks,
+        .blocks_free = blocks / 2,
+        .blocks_available = blocks / 2,
+        .files = blocks,
+        .files_free = blocks / 2,
         .id = {(int32_t)file_system->device, 0},
         .name_length = NAME_LENGTH_MAX,
         .fragment_size = BLOCK_SIZE,

@@ -40,6 +40,7 @@ struct file_system {
     uint32_t device;  /* st_dev */
     bool read_only;
     bool forbids_exec;
+    bool has_no_blocks; /* statfs: nothing is stored there */
 };
 
 /* Takes one directory entry; false: no room, stop. `cookie` leads to the entry after it. */

@@ -7,10 +7,18 @@
 #include "synthetic.h"
 #include "tree.h"
 
-static const struct file_system proc_file_system = {
-    .type = "proc", .magic = 0x9FA0, .device = 0x33, .read_only = true, .forbids_exec = true};
-static const struct file_system sys_file_system = {
-    .type = "sysfs", .magic = 0x62656572, .device = 0x34, .read_only = true, .forbids_exec = true};
+static const struct file_system proc_file_system = {.type = "proc",
+    .magic = 0x9FA0,
+    .device = 0x33,
+    .read_only = true,
+    .forbids_exec = true,
+    .has_no_blocks = true};
+static const struct file_system sys_file_system = {.type = "sysfs",
+    .magic = 0x62656572,
+    .device = 0x34,
+    .read_only = true,
+    .forbids_exec = true,
+    .has_no_blocks = true};
 
 /* As in process_calls.c. */
 #define KERNEL_RELEASE "6.1.0-enclavize"

@@ -1,0 +1,1 @@
+"""Occlum instances, made without Occlum's programs."""

@@ -8,6 +8,7 @@ from enclavize.cli.build import build
 from enclavize.cli.check import check
 from enclavize.cli.inspect import inspect
 from enclavize.cli.keygen import keygen
+from enclavize.cli.occlum import occlum
 from enclavize.cli.run import CONTEXT, run
 from enclavize.cli.state import state
 from enclavize.cli.verify import verify
@@ -40,3 +41,4 @@ for command in (keygen, build, check, inspect, verify):
     app.command()(command)
 app.command(context_settings=CONTEXT)(run)
 app.command()(version)
+app.add_typer(occlum, name="occlum")

@@ -1,8 +1,8 @@
 """The records of SEFS: superblock, inodes, directory entries, and the map of free blocks.
 
 Source: rcore-fs-sefs/src/structs.rs and lib.rs of occlum/sefs; docs/sefs.md. The file ``metadata`` consists
-of blocks of 128 bytes in groups of 1024: block 0 is the superblock, block 1 of each group its free map, block n
-inode n.
+of blocks of 128 bytes in groups of 1024: block 0 is the superblock, block 1 of each group its free map, block
+n inode n.
 """
 
 from __future__ import annotations

@@ -9,6 +9,14 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from enclavize.rootfs.elf_code import CodeScan
+from enclavize.rootfs.elf_symbols import (
+    MAX_SYMBOLS,
+    MAX_VERSIONS_SIZE,
+    SYMBOL_SIZE,
+    needed_versions,
+    watched_imports,
+)
 from enclavize.rootfs.entry import ElfFacts, path_text
 
 if TYPE_CHECKING:
@@ -17,6 +25,8 @@ if TYPE_CHECKING:
 MAGIC = b"\x7fELF"
 
 MAX_PROGRAM_HEADERS = 1024
+MAX_CODE_SEGMENTS = 32
+"""Program headers among which segments with code are looked for."""
 MAX_DYNAMIC_SIZE = 256 << 10
 """Bytes of a dynamic section that are looked at."""
 MAX_STRINGS_SIZE = 8 << 20
@@ -29,7 +39,14 @@ MAX_STRINGS_KEPT = 64 << 10
 _LITTLE_ENDIAN = 1
 _ET_EXEC, _ET_DYN = 2, 3
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_PT_GNU_STACK = 0x6474E551
+_PF_X = 1
 _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 0, 1, 5, 10, 14, 15, 29
+_DT_SYMTAB, _DT_TEXTREL, _DT_FLAGS, _DT_VERNEED = 6, 22, 30, 0x6FFFFFFE
+_DF_TEXTREL = 4
+_TABLE_TAGS = (4, 5, 7, 12, 13, 17, 23, 25, 26, 32, 36, 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFE)
+"""Tags with an address that may come next behind .dynsym: HASH, STRTAB, RELA, INIT, FINI, REL, JMPREL, the
+arrays, RELR, GNU_HASH, VERSYM, VERDEF, VERNEED."""
 _DT_FLAGS_1 = 0x6FFFFFFB
 _DF_1_PIE = 0x08000000
 
@@ -58,6 +75,7 @@ class _Segment:
     offset: int
     address: int
     size: int
+    flags: int
 
 
 class _Window:
@@ -94,6 +112,9 @@ class ElfScanner:
         self._interpreter: _Window | None = None
         self._start = _Window(0, MAX_STRINGS_SIZE)
         self._strings: _Window | None = None
+        self._symbols: _Window | None = None
+        self._versions: _Window | None = None
+        self._code: CodeScan | None = None
         self._complete = True
         self._entries: list[tuple[int, int]] | None = None
 
@@ -109,8 +130,11 @@ class ElfScanner:
         end = self._offset + len(piece)
         if self._dynamic is not None and self._entries is None and end >= self._dynamic.end:
             self._read_dynamic(self._dynamic.data())
-        if self._strings is not None:
-            self._strings.feed(self._offset, piece)
+        for window in (self._strings, self._symbols, self._versions):
+            if window is not None:
+                window.feed(self._offset, piece)
+        if self._code is not None:
+            self._code.feed(self._offset, piece)
         self._offset = end
 
     def facts(self) -> ElfFacts | None:
@@ -152,6 +176,17 @@ class ElfScanner:
             pie=pie,
             static=not interpreter and not needed and (pie or self._type == _ET_EXEC),
             complete=self._complete,
+            imports=watched_imports(self._symbols.data(), strings) if self._symbols else (),
+            versions=needed_versions(self._versions.data(), strings) if self._versions else (),
+            syscalls=self._code.syscalls if self._code else (),
+            instructions=self._code.instructions if self._code else (),
+            toolchain=self._code.toolchain if self._code else "",
+            executable_stack=any(
+                segment.type == _PT_GNU_STACK and segment.flags & _PF_X for segment in self._segments
+            ),
+            text_relocations=any(
+                tag == _DT_TEXTREL or (tag == _DT_FLAGS and value & _DF_TEXTREL) for tag, value in entries
+            ),
         )
 
     def _read_headers(self, head: bytes) -> None:
@@ -171,13 +206,20 @@ class ElfScanner:
         segments = []
         for at in range(0, len(table_data) - entry_size + 1, entry_size):
             values = layout.program_header.unpack_from(table_data, at)
-            kind, offset, address, size = (
-                (values[0], values[2], values[3], values[5])
+            kind, offset, address, size, flags = (
+                (values[0], values[2], values[3], values[5], values[1])
                 if layout.bits == 64
-                else (values[0], values[1], values[2], values[4])
+                else (values[0], values[1], values[2], values[4], values[6])
             )
-            segments.append(_Segment(kind, offset, address, size))
+            segments.append(_Segment(kind, offset, address, size, flags))
         self._segments = segments
+        if layout.bits == 64:
+            code = [
+                (segment.offset, segment.offset + segment.size)
+                for segment in segments[:MAX_CODE_SEGMENTS]
+                if segment.type == _PT_LOAD and segment.flags & _PF_X
+            ]
+            self._code = CodeScan(code)
         for segment in segments:
             match segment.type:
                 case 2 if self._dynamic is None:
@@ -199,9 +241,21 @@ class ElfScanner:
         if address is None:
             return
         table_size = min(first.get(_DT_STRSZ, 0), MAX_STRINGS_SIZE)
+        passed = self._start.data()
+        self._strings = self._window_at(address, table_size, passed)
+        if self._class.bits != 64:
+            return
+        if (symbols := first.get(_DT_SYMTAB)) is not None:
+            ends = [first[tag] - symbols for tag in _TABLE_TAGS if first.get(tag, 0) > symbols]
+            self._symbols = self._window_at(symbols, min([*ends, MAX_SYMBOLS * SYMBOL_SIZE]), passed)
+        if (versions := first.get(_DT_VERNEED)) is not None:
+            self._versions = self._window_at(versions, MAX_VERSIONS_SIZE, passed)
+
+    def _window_at(self, address: int, size: int, passed: bytes) -> _Window | None:
+        """Return a window on what is loaded at ``address``, fed with the part of the file that has passed."""
         for segment in self._segments:
             if segment.type == _PT_LOAD and segment.address <= address < segment.address + segment.size:
-                offset = address - segment.address + segment.offset
-                self._strings = _Window(offset, table_size)
-                self._strings.feed(0, self._start.data())
-                return
+                window = _Window(address - segment.address + segment.offset, size)
+                window.feed(0, passed)
+                return window
+        return None

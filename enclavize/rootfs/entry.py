@@ -44,7 +44,7 @@ STAT_TYPE = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ElfFacts:
-    """What the ELF header, the program headers and the dynamic section say.
+    """What the ELF header, the program headers, the dynamic section and the code say.
 
     Fields of a damaged file that could not be read are empty; ``complete`` is False then.
     """
@@ -66,6 +66,18 @@ class ElfFacts:
     static: bool = False
     """An executable that asks for no interpreter."""
     complete: bool = True
+    imports: tuple[str, ...] = ()
+    """Undefined dynamic symbols, as far as ``elf_symbols.py`` watches them."""
+    versions: tuple[str, ...] = ()
+    """The highest symbol version needed of each family: ``GLIBC_2.34``, ``GLIBCXX_3.4.29``."""
+    syscalls: tuple[int, ...] = ()
+    """Numbers of system calls that its code makes itself, as far as they can be told."""
+    instructions: tuple[str, ...] = ()
+    """Instructions that are special in enclaves, see ``elf_code.py``."""
+    toolchain: str = ""
+    """``go1.22.1``, ``rustc 1.80.0``, or nothing."""
+    executable_stack: bool = False
+    text_relocations: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from enclavize.rootfs.layer import Record
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of the file's name: whoever changes what is found in a layer, or how it is written, counts up."""
 
 MAX_RECORDS_SIZE = 2 << 30
@@ -148,8 +148,8 @@ _ELF_FIELDS = tuple(ElfFacts.__dataclass_fields__)
 
 
 def _elf_from_json(values: list[Any]) -> ElfFacts:
-    facts = dict(zip(_ELF_FIELDS, values, strict=True))
-    return ElfFacts(**{**facts, "needed": tuple(facts["needed"])})
+    plain: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values]
+    return ElfFacts(**dict(zip(_ELF_FIELDS, plain, strict=True)))
 
 
 def _from_json(values: list[Any], number: int) -> Record:

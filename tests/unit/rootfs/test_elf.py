@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import struct
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +14,8 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
 from enclavize.rootfs.elf import ElfScanner
+from enclavize.rootfs.elf_code import MAX_CODE_SIZE, CodeScan
+from enclavize.rootfs.elf_symbols import WATCHED, needed_versions, watched_imports
 from support.scale import scaled
 
 if TYPE_CHECKING:
@@ -61,7 +65,84 @@ def test_real_files(path: Path) -> None:
         assert facts.needed == tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED")
         assert facts.soname == next((tag.soname for tag in tags if tag.entry.d_tag == "DT_SONAME"), "")
         assert facts.runpath == next((tag.runpath for tag in tags if tag.entry.d_tag == "DT_RUNPATH"), "")
+        assert facts.imports == _imports(file)
+        assert facts.versions == _versions(file)
         assert facts.static == (not interpreter and not facts.needed and (facts.pie or facts.type == 2))
+
+
+def _imports(file: ELFFile) -> tuple[str, ...]:
+    table: Any = file.get_section_by_name(".dynsym")
+    symbols = table.iter_symbols() if table else ()
+    return tuple(
+        sorted(
+            symbol.name
+            for symbol in symbols
+            if symbol.entry.st_shndx == "SHN_UNDEF" and symbol.entry.st_info.bind != "STB_WEAK"
+            if symbol.name.encode() in WATCHED
+        )
+    )
+
+
+def _versions(file: ELFFile) -> tuple[str, ...]:
+    section: Any = file.get_section_by_name(".gnu.version_r")
+    highest: dict[str, tuple[int, ...]] = {}
+    for _, auxiliaries in section.iter_versions() if section else ():
+        for auxiliary in auxiliaries:
+            family, _, version = auxiliary.name.replace("GLIBC_ABI_DT_RELR", "GLIBC_2.36").partition("_")
+            if family in ("GLIBC", "GLIBCXX", "CXXABI", "GCC") and version[0].isdigit():
+                number = tuple(map(int, version.split(".")))
+                highest[family] = max(number, highest.get(family, ()))
+    return tuple(f"{family}_{'.'.join(map(str, highest[family]))}" for family in sorted(highest))
+
+
+def test_go_programs_name_their_toolchain() -> None:
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("not installed here: go")
+    facts = scan(Path(go).resolve().read_bytes())
+    assert facts is not None
+    version = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True)
+    assert facts.toolchain == version.stdout.strip()
+
+
+CODE = [(0, 1 << 40)]
+
+
+@pytest.mark.parametrize("cut", [*range(1, 30)])
+def test_system_calls_are_told_by_the_number_loaded_before(cut: int) -> None:
+    code = b"\x90\x90\xb8\x29\0\0\0\x31\xff\x0f\x05\x90\xb8\x01\0\0\0\xcd\x80\x0f\x01\xf9\x90\x0f\x05\x90"
+    found = CodeScan(CODE)
+    found.feed(0, code[:cut])
+    found.feed(cut, code[cut:])
+    assert found.syscalls == (41,)
+    assert found.instructions == ("int80", "rdtscp")
+
+
+def test_of_two_numbers_the_last_counts_and_data_is_no_code() -> None:
+    code = b"\xb8\x01\0\0\0\xb8\x02\0\0\0\x0f\x05"
+    found = CodeScan(CODE)
+    found.feed(0, code)
+    assert found.syscalls == (2,)
+    data = CodeScan([(len(code), 1 << 40)])
+    data.feed(0, code + bytes(100))
+    assert data.syscalls == ()
+
+
+def test_what_is_looked_at_is_bounded() -> None:
+    found = CodeScan(CODE)
+    found.feed(0, bytes(MAX_CODE_SIZE))
+    found.feed(MAX_CODE_SIZE, b"\xb8\x02\0\0\0\x0f\x05" * 10)
+    assert found.syscalls == ()
+
+
+def test_hostile_tables_give_nothing() -> None:
+    random_ = random.Random(2)
+    for _ in range(scaled(2000)):
+        table, strings = random_.randbytes(random_.randrange(400)), random_.randbytes(100)
+        assert watched_imports(table, strings) == ()
+        needed_versions(table, strings)
+    endless = struct.pack("<HHIII", 1, 0xFFFF, 0, 0, 0) + bytes(100)
+    assert needed_versions(endless, b"\0GLIBC_2.1\0") == ()
 
 
 def test_damaged_files_raise_nothing() -> None:

@@ -1,0 +1,107 @@
+"""Look for instructions and marks of toolchains in an ELF file that passes by in pieces.
+
+There is no disassembler here: bytes that look like an instruction may be data. So ``syscall`` counts only
+with a number loaded into EAX just before, ``int 0x80`` only directly behind that, and both are hints.
+
+Sources: Intel SDM volume 2 (0F 05, CD 80, 0F 01 F9; B8 id); Go's src/debug/buildinfo/buildinfo.go.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_CODE_SIZE = 16 << 20
+"""Bytes of code that are looked at in one file."""
+MAX_SITES = 16384
+"""Places that are kept of one file: all of an honest one's."""
+
+RDTSCP = "rdtscp"
+INT80 = "int80"
+
+_OVERLAP = 128
+"""Bytes of the last piece that are looked at again with the next one."""
+_MOV_AND_CALL = re.compile(rb"\xb8(?=(.[\0-\3])\0\0(?:(\xcd\x80)|(.{0,11}?)\x0f\x05))", re.DOTALL)
+"""``mov eax, NUMBER``, and then ``syscall`` after at most 11 bytes, or ``int 0x80``."""
+_RDTSCP = b"\x0f\x01\xf9"
+_GO_MAGIC = b"\xff Go buildinf:"
+_GO_ALIGNMENT = 16
+_GO_HEADER_SIZE = 32
+_GO_INLINE = 2
+_GO_VERSION = re.compile(rb"(go\d+(?:\.\d+){0,2}|devel)")
+_RUST_MARK = b"rustc version "
+_RUST_VERSION = re.compile(rb"\d+\.\d+\.\d+")
+
+
+class CodeScan:
+    """Feed it a file in order. ``ranges`` are the parts with code: pairs of start and end."""
+
+    def __init__(self, ranges: Sequence[tuple[int, int]]) -> None:
+        self._ranges = ranges
+        self._tail = b""
+        self._left = MAX_CODE_SIZE
+        self._sites = MAX_SITES
+        self._go = self._rust = ""
+        self._syscalls: set[int] = set()
+        self._instructions: set[str] = set()
+
+    @property
+    def syscalls(self) -> tuple[int, ...]:
+        """Numbers of system calls that the file makes itself, as far as they can be told."""
+        return tuple(sorted(self._syscalls))
+
+    @property
+    def instructions(self) -> tuple[str, ...]:
+        """Instructions that enclaves have no use for."""
+        return tuple(sorted(self._instructions))
+
+    @property
+    def toolchain(self) -> str:
+        """``go1.22.1``, ``rustc 1.80.0`` or nothing. Go's mark has precedence: the other is a mere string."""
+        return self._go or self._rust
+
+    def feed(self, offset: int, piece: bytes | memoryview) -> None:
+        """Take the piece at ``offset`` of the file."""
+        data = b"".join((self._tail, piece))
+        base = offset - len(self._tail)
+        for start, end in self._ranges:
+            first, last = max(start - base, 0), min(end - base, len(data))
+            if first < last:
+                self._look_at_code(data, first, last)
+        if not self._go:
+            self._look_for_go(data, base)
+        if not self._rust and (at := data.find(_RUST_MARK)) >= 0:
+            version = _RUST_VERSION.match(data, at + len(_RUST_MARK))
+            self._rust = f"rustc {version[0].decode()}" if version else ""
+        self._tail = data[-_OVERLAP:]
+
+    def _look_at_code(self, data: bytes, first: int, last: int) -> None:
+        last = min(last, first + self._left)
+        self._left -= last - first
+        numbers: dict[int, int] = {}
+        for match in islice(_MOV_AND_CALL.finditer(data, first, last), self._sites):
+            self._sites -= 1
+            if match[2]:
+                self._instructions.add(INT80)
+            else:
+                # Of two numbers before one instruction, the last one is in EAX.
+                numbers[match.end(3)] = int.from_bytes(match[1], "little")
+        self._syscalls.update(numbers.values())
+        if RDTSCP not in self._instructions and data.find(_RDTSCP, first, last) >= 0:
+            self._instructions.add(RDTSCP)
+
+    def _look_for_go(self, data: bytes, base: int) -> None:
+        at = data.find(_GO_MAGIC)
+        if at < 0 or (base + at) % _GO_ALIGNMENT:
+            return
+        flags = data[at + 15 : at + 16]
+        if flags and flags[0] & _GO_INLINE:
+            # One byte is the length of the string, which is short.
+            version = _GO_VERSION.match(data, at + _GO_HEADER_SIZE + 1)
+            self._go = version[0].decode() if version else ""
+        elif flags:
+            self._go = "go"

@@ -1,36 +1,94 @@
 """Profiles are data, and checked."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from enclavize.compat.profile import Support, builtin_profiles, load_profile, profile_for
+from enclavize.compat.syscalls import NUMBERS
 from enclavize.errors import UsageError
 from enclavize.resources import data_dir
+from support.programs import REPOSITORY
 
+LINUX_NUMBERS = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 GOOD = (data_dir("libos_profiles") / "occlum-0.18.1.toml").read_text()
 
 
 def test_the_profiles_of_the_package_are_well_formed() -> None:
-    assert {(profile.libos, profile.version) for profile in builtin_profiles()} >= {
-        ("builtin", "0.1.0"), ("occlum", "0.18.1"),
-    }  # fmt: skip
-    assert profile_for("occlum").libc.glibc is Support.NO
-    with pytest.raises(UsageError, match="no profile"):
-        profile_for("gramine")
+    assert [f"{profile.libos} {profile.version}" for profile in builtin_profiles()] == [
+        "builtin 0.1.0", "gramine 1.8", "gramine 1.9", "occlum 0.18.1", "occlum 0.21.0", "occlum 0.24.0",
+        "occlum 0.29.7", "occlum 0.30.1", "occlum 0.31.0",
+    ]  # fmt: skip
+    for profile in builtin_profiles():
+        calls = profile.syscalls
+        assert calls.implemented
+        assert not calls.implemented & calls.partial
+        assert not calls.refused & (calls.implemented | calls.partial)
+        assert all(profile.sources.values())
+
+
+def test_a_name_alone_means_the_newest_version() -> None:
+    assert profile_for("occlum").version == "0.31.0"
+    assert profile_for("occlum@0.18.1").libc.glibc is Support.NO
+    for unknown in ("scone", "occlum@9"):
+        with pytest.raises(UsageError, match="no profile"):
+            profile_for(unknown)
+
+
+def test_a_users_profile_comes_first() -> None:
+    mine = replace(profile_for("occlum@0.18.1"), version="0.18.1-mine")
+    assert profile_for("occlum", [mine]) is mine
+    assert profile_for("occlum@0.18.1", [mine]).version == "0.18.1"
+
+
+def test_absent_calls_give_what_the_libos_gives() -> None:
+    calls = profile_for("occlum").syscalls
+    assert not calls.serves("fork")
+    assert calls.errno_of("fork") == "ENOSYS"
+    assert calls.errno_of("clone3") == "EINVAL"
+    assert profile_for("builtin").syscalls.errno_of("clone3") == "ENOSYS"
+
+
+def test_the_builtin_profile_has_the_rows_of_the_libos_table() -> None:
+    calls = profile_for("builtin").syscalls
+    rows = [_rows(table) for table in ("core_calls.def", "fs/file_calls.def")]
+    assert calls.implemented | calls.partial | calls.refused == rows[0] | rows[1]
+    assert not (rows[0] | rows[1]) & _rows("missing_calls.def")
+
+
+def test_numbers_of_calls_are_those_of_linux() -> None:
+    if not LINUX_NUMBERS.is_file():
+        pytest.skip("the kernel's headers (linux-libc-dev) are not installed")
+    found = re.findall(r"#define __NR_(\w+) (\d+)", LINUX_NUMBERS.read_text())
+    linux = {name: int(number) for name, number in found}
+    assert {name: linux.get(name, number) for name, number in NUMBERS.items()} == NUMBERS
+
+
+def _rows(table: str) -> set[str]:
+    """Return the names of the calls in a part of the LibOS's table."""
+    text = (REPOSITORY / "native" / "libos" / table).read_text()
+    return set(re.findall(r"^CALL\(\d+, (\w+),", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('glibc = "no"', 'glibc = "never"', "line 20: libc.glibc is none of yes, untested, no"),
-        ('glibc = "no"', "glibc = 1", "line 20: libc.glibc"),
-        ('glibc = "no"\n', "", "line 17: libc.glibc is missing"),
+        ('glibc = "no"', 'glibc = "never"', "line 22: libc.glibc is none of yes, partial, untested, no"),
+        ('glibc = "no"', "glibc = 1", "line 22: libc.glibc"),
+        ('glibc = "no"\n', "", "line 18: libc.glibc is missing"),
+        ("own = true", 'own = "true"', "line 24: libc.own is neither true nor false"),
+        ('"1.1.24"', '"new"', "line 25: libc.musl_version is no version"),
         ("script_depth = 1", "script_depth = 99", "line 15: elf.script_depth"),
         ('version = "0.18.1"', 'version = ""', "line 5: profile.version is not text"),
-        ("[elf]", "[elves]", "line 9: elves is unknown"),
+        ("[elf]", "[elves]", "line 8: elves is unknown"),
         ('static = "no"', 'statik = "no"', "line 12: elf.statik is unknown"),
-        ("[elf]", "[elf", "line 9"),
+        ('"clone",', '"clown",', "line 61: syscalls.partial has 'clown', which is no system call of x86-64"),
+        ("refused = []", "refused = [[]]", "line 65: syscalls.refused has []"),
+        ("refused = []", "refused = 3", "line 65: syscalls.refused is not a list"),
+        ("[elf]\nsource", "[elf]\nsauce", "line 9: elf.sauce is unknown"),
+        ("[elf]", "[elf", "line 8"),
     ],
 )
 def test_errors_name_file_line_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -370,7 +370,7 @@ _Noreturn void task_exit(int status)
 {
     struct task *task = current_task();
     release_robust_list(task);
-    if (task->clear_child_tid && task_count() > 1) {
+    if (task->clear_child_tid) {
         uint32_t zero = 0;
         if (!copy_to_user(task->clear_child_tid, &zero, sizeof zero)) {
             futex_wake(task->clear_child_tid, 1, UINT32_MAX);

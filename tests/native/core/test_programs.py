@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 NATIVE = REPOSITORY / "enclavize" / "_native"
 COUNTS = {
+    "last_thread": (),
     "memory": (),
     "signals": (),
     "threads": (scaled(20_000),),

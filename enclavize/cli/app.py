@@ -6,6 +6,7 @@ import typer
 
 from enclavize.cli.build import build
 from enclavize.cli.check import check
+from enclavize.cli.explain import explain
 from enclavize.cli.inspect import inspect
 from enclavize.cli.keygen import keygen
 from enclavize.cli.occlum import occlum
@@ -37,7 +38,7 @@ def options(
     state.show_traceback = traceback
 
 
-for command in (keygen, build, check, inspect, verify):
+for command in (keygen, build, check, explain, inspect, verify):
     app.command()(command)
 app.command(context_settings=CONTEXT)(run)
 app.command()(version)

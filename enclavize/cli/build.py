@@ -54,7 +54,9 @@ def build(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Do not use results of earlier builds.")
     ] = False,
-    libos: Annotated[LibOS, typer.Option(help="The library operating system.")] = LibOS.BUILTIN,
+    libos: Annotated[
+        LibOS, typer.Option(help="The library operating system; auto: what suits the image best.")
+    ] = LibOS.BUILTIN,
     key: Annotated[
         Path | None,
         typer.Option(metavar="KEY.pem", help="Private key; without it a debug image is made."),
@@ -109,6 +111,10 @@ def build(
     check: Annotated[
         bool, typer.Option("--check", help="Only tell whether the LibOS can run the image.")
     ] = False,
+    force: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Build although the check finds this; see explain."),
+    ] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
     ] = False,
@@ -122,6 +128,7 @@ def build(
     from enclavize.cli.grammar.output import combine_outputs
     from enclavize.cli.grammar.policy import parse_allowed_variables, parse_exec, parse_volumes
     from enclavize.cli.grammar.setting import parse_settings
+    from enclavize.cli.grammar.silence import parse_forced
     from enclavize.cli.passphrase import passphrase_reader
     from enclavize.errors import UsageError
     from enclavize.libos.base import Policy
@@ -135,7 +142,8 @@ def build(
     if check:
         from enclavize.cli.check import check as check_command
 
-        check_command(image=source, libos=libos, progress=progress, insecure=insecure)
+        checked = None if libos is LibOS.AUTO else libos.value
+        check_command(image=source, libos=checked, ignore=force, progress=progress, insecure=insecure)
         return
     if debug and production:
         raise UsageError("--debug and --production contradict each other")
@@ -170,6 +178,7 @@ def build(
         annotations=parse_annotations(annotation or []),
         use_cache=not no_cache,
         insecure=insecure,
+        forced=parse_forced(force or []),
         strict=production,
         metadata_file=metadata_file,
         image_id_file=iidfile,

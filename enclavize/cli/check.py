@@ -1,34 +1,70 @@
 """``enclavize check``."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import LibOS, Progress, ReportFormat
+from enclavize.cli.choices import Progress, ReportFormat
 from enclavize.progress.mode import ProgressMode
 
 
 def check(
     *,
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="An image, as for build.")],
-    libos: Annotated[LibOS, typer.Option(help="The library operating system.")] = LibOS.BUILTIN,
+    libos: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[@VERSION]",
+            help="The library operating system: builtin, gramine, occlum. Without it, all are compared.",
+        ),
+    ] = None,
+    profile: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A profile of a LibOS; see docs/check.md.")
+    ] = None,
     report_format: Annotated[
         ReportFormat, typer.Option("--format", help="Form of the report.")
     ] = ReportFormat.TABLE,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE[:PATTERN]", help="Leave out findings, of files that match PATTERN."),
+    ] = None,
     progress: Progress = ProgressMode.AUTO,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
     ] = False,
 ) -> None:
-    """Tell whether a LibOS can run an image. Exit code 3 if it cannot."""
+    """Tell whether a LibOS can run an image. Exit code 3 if it cannot, or if none can."""
+    from enclavize.cli.grammar.silence import parse_silences
+    from enclavize.compat import formats
+    from enclavize.compat.profile import builtin_profiles, load_profile, profile_for
+    from enclavize.compat.report import Verdict
     from enclavize.errors import IncompatibleImageError
     from enclavize.oci.location import parse_location
     from enclavize.pipeline.check import check_image
     from enclavize.progress.renderer import reporting
 
+    silences = parse_silences(ignore or [])
+    given = [load_profile(path) for path in profile or []]
+    if libos is not None:
+        profiles = [profile_for(libos, given)]
+        if "@" not in libos:
+            sys.stderr.write(f"{libos} means {profiles[0].title}, the newest profile\n")
+    else:
+        profiles = given or list(builtin_profiles())
     with reporting(progress) as reporter:
-        report = check_image(parse_location(image), libos.value, insecure=insecure, reporter=reporter)
-    sys.stdout.write(report.to_json() if report_format is ReportFormat.JSON else report.to_text())
-    if report.errors:
+        found = check_image(parse_location(image), profiles, insecure=insecure, reporter=reporter)
+    reports = tuple(report.without(silences) for report in found)
+    table = formats.to_table if len(reports) > 1 else formats.to_text
+    form = {
+        ReportFormat.TABLE: table,
+        ReportFormat.JSON: formats.to_json,
+        ReportFormat.SARIF: formats.to_sarif,
+        ReportFormat.GITHUB: formats.to_github,
+    }[report_format]
+    sys.stdout.write(form(reports))
+    accepted = {Verdict.RUNS} if strict else {Verdict.RUNS, Verdict.DOUBTFUL}
+    if not any(report.verdict in accepted for report in reports):
         raise typer.Exit(IncompatibleImageError.exit_code)

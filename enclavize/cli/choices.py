@@ -16,6 +16,7 @@ Progress = Annotated[
 class LibOS(StrEnum):
     """Values of ``--libos``."""
 
+    AUTO = "auto"
     BUILTIN = "builtin"
     GRAMINE = "gramine"
     GRAPHENE = "graphene"
@@ -27,3 +28,5 @@ class ReportFormat(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    SARIF = "sarif"
+    GITHUB = "github"

@@ -6,10 +6,11 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from enclavize.compat.library_path import LibraryPath, libc_family
 from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
@@ -18,11 +19,6 @@ MAX_SCRIPTS = 5
 """Interpreters of scripts that the kernel follows (BINPRM_MAX_RECURSION in fs/exec.c of Linux)."""
 
 _MAX_LIBRARIES = 4096
-_MUSL_PATH_FILE = "etc/ld-musl-x86_64.path"
-_MUSL_PATH = ("/lib", "/usr/local/lib", "/usr/lib")  # ldso/dynlink.c in musl
-_GLIBC_PATH = (
-    "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib",
-)  # fmt: skip
 _MUSL_OWN_NAMES = ("libc.so", "libc.musl-x86_64.so.1", "ld-musl-x86_64.so.1")
 
 
@@ -51,14 +47,6 @@ class Program:
         """All files that are there."""
         single = [entry for entry in (self.executable, self.interpreter) if entry]
         return [*self.scripts, *single, *self.libraries]
-
-
-def libc_family(interpreter: str) -> str:
-    """Tell whose loader a PT_INTERP names: musl, glibc or other."""
-    name = posixpath.basename(interpreter)
-    if name.startswith("ld-musl-"):
-        return "musl"
-    return "glibc" if name.startswith(("ld-linux", "ld64.so", "ld.so")) else "other"
 
 
 def find_program(
@@ -104,8 +92,8 @@ def _add_libraries(
     known = set(_MUSL_OWN_NAMES) if family == "musl" else set()
     if program.interpreter and program.interpreter.elf:
         known |= {program.interpreter.elf.soname, posixpath.basename(program.interpreter.path)}
-    preset = [folder for folder in environment.get("LD_LIBRARY_PATH", "").split(":") if folder]
-    defaults = _default_path(rootfs, family)
+    path = LibraryPath.of(rootfs, family, environment)
+    loaders: dict[str, Entry] = {}
     pending = [executable]
     while pending and len(known) < _MAX_LIBRARIES:
         user = pending.pop(0)
@@ -115,37 +103,18 @@ def _add_libraries(
             if name in known:
                 continue
             known.add(name)
-            folders = [*_run_path(user, executable), *preset, *defaults]
-            library = _find_library(rootfs, name, folders)
+            library = path.find(rootfs, name, _chain(user, loaders))
             if library is None:
                 program.missing_libraries.append(Missing(wanted=name, wanted_by=f"/{user.path}"))
-            else:
+            elif library.path not in loaders:
+                loaders[library.path] = user
                 program.libraries.append(library)
                 pending.append(library)
 
 
-def _find_library(rootfs: Rootfs, name: str, folders: list[str]) -> Entry | None:
-    candidates = [name] if "/" in name else [posixpath.join(folder, name) for folder in folders]
-    for path in candidates:
-        entry = rootfs.find(path)
-        if entry and entry.type is FileType.REGULAR:
-            return entry
-    return None
-
-
-def _run_path(*users: Entry) -> Iterator[str]:
-    for user in users:
-        if user.elf:
-            origin = posixpath.dirname(f"/{user.path}")
-            for folder in (user.elf.runpath or user.elf.rpath).split(":"):
-                if folder:
-                    yield folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
-
-
-def _default_path(rootfs: Rootfs, family: str) -> tuple[str, ...]:
-    if family != "musl":
-        return _GLIBC_PATH
-    listed = rootfs.find(_MUSL_PATH_FILE)
-    if listed is None or listed.content is None:
-        return _MUSL_PATH
-    return tuple(listed.content.decode("utf-8", "surrogateescape").replace(":", "\n").split())
+def _chain(user: Entry, loaders: Mapping[str, Entry]) -> list[Entry]:
+    """Return a file, the one that made the loader load it, and so on up to the executable."""
+    chain = [user]
+    while (loader := loaders.get(chain[-1].path)) and len(chain) < _MAX_LIBRARIES:
+        chain.append(loader)
+    return chain

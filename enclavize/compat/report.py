@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from enclavize.errors import IncompatibleImageError
 
-REPORT_VERSION = 1
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from enclavize.compat.sizes import Advice
 
 
 class Severity(StrEnum):
@@ -17,6 +21,14 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
+
+
+class Verdict(StrEnum):
+    """What a report comes to."""
+
+    RUNS = "runs"
+    DOUBTFUL = "runs, with warnings"
+    FAILS = "does not run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +43,18 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Silence:
+    """Findings with ``code`` about files that match the shell pattern ``paths`` are not reported."""
+
+    code: str
+    paths: str = "*"
+
+    def covers(self, finding: Finding) -> bool:
+        """Tell whether the finding is silenced."""
+        return finding.code == self.code and fnmatchcase(f"/{finding.path}", self.paths)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """All findings about one image and one LibOS."""
 
@@ -39,45 +63,46 @@ class Report:
     libos_version: str
     title: str
     findings: tuple[Finding, ...]
+    advice: Advice
+    silenced: int = 0
+    """How many findings are left out because the user said so."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
         """Findings that stop a build."""
-        return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+        return self._of(Severity.ERROR)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
         """Findings that are shown."""
-        return tuple(finding for finding in self.findings if finding.severity is Severity.WARNING)
+        return self._of(Severity.WARNING)
 
-    def raise_errors(self) -> None:
-        """Raise IncompatibleImageError naming all errors."""
-        if not self.errors:
+    @property
+    def verdict(self) -> Verdict:
+        """What the findings come to."""
+        if self.errors:
+            return Verdict.FAILS
+        return Verdict.DOUBTFUL if self.warnings else Verdict.RUNS
+
+    def without(self, silences: Iterable[Silence]) -> Report:
+        """Return the report without what is silenced."""
+        silences = tuple(silences)
+        kept = tuple(
+            finding for finding in self.findings if not any(silence.covers(finding) for silence in silences)
+        )
+        return replace(self, findings=kept, silenced=self.silenced + len(self.findings) - len(kept))
+
+    def raise_errors(self, overridden: Iterable[str] = ()) -> None:
+        """Raise IncompatibleImageError naming all errors whose codes are not overridden."""
+        overridden = frozenset(overridden)
+        errors = [finding for finding in self.errors if finding.code not in overridden]
+        if not errors:
             return
-        lines = [f"{finding.code}: {finding.message}" for finding in self.errors]
-        remedies = dict.fromkeys(finding.remedy for finding in self.errors if finding.remedy)
+        lines = [f"{finding.code}: {finding.message}" for finding in errors]
+        remedies = dict.fromkeys(finding.remedy for finding in errors if finding.remedy)
         raise IncompatibleImageError(
             f"{self.title} cannot run {self.image}\n  " + "\n  ".join(lines), hint="; ".join(remedies) or None
         )
 
-    def to_text(self) -> str:
-        """Return the report for people."""
-        verdict = "cannot run" if self.errors else "can run"
-        lines = []
-        for finding in self.findings:
-            lines.append(f"{finding.severity.value:<7}  {finding.code}  {finding.message}")
-            if finding.remedy:
-                lines.append(f"{'':17}{finding.remedy}")
-        lines.append(f"{self.title} {verdict} {self.image}")
-        return "\n".join(lines) + "\n"
-
-    def to_json(self) -> str:
-        """Return the report for programs."""
-        document = {
-            "version": REPORT_VERSION,
-            "image": self.image,
-            "libos": {"name": self.libos, "version": self.libos_version},
-            "runs": not self.errors,
-            "findings": [asdict(finding) for finding in self.findings],
-        }
-        return json.dumps(document, indent=2) + "\n"
+    def _of(self, severity: Severity) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity is severity)

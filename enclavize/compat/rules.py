@@ -6,16 +6,19 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from enclavize.compat.code_rules import OWN_LIBRARIES, closure_findings, other_files
+from enclavize.compat.library_path import libc_family
 from enclavize.compat.profile import Support
-from enclavize.compat.program import find_program, libc_family
+from enclavize.compat.program import Program, find_program
 from enclavize.compat.report import Finding, Report, Severity
+from enclavize.compat.runtimes import find_runtimes
+from enclavize.compat.sizes import advise
 from enclavize.rootfs.entry import FileType, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from enclavize.compat.profile import Profile
-    from enclavize.compat.program import Program
     from enclavize.oci.image import Image
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
@@ -38,17 +41,24 @@ class Subject:
 
 def check(subject: Subject, image: Image, profile: Profile) -> Report:
     """Apply all rules. Errors first, then warnings, then notes."""
-    findings = sorted(_findings(subject, profile), key=lambda finding: list(Severity).index(finding.severity))
+    program = Program()
+    if subject.arguments and subject.arguments[0]:
+        program = find_program(
+            subject.rootfs, subject.arguments[0], subject.working_directory, subject.environment
+        )
+    found = _findings(subject, program, profile)
+    runtimes = [runtime.name for runtime in find_runtimes(program)]
     return Report(
         image=image.name,
         libos=profile.libos,
         libos_version=profile.version,
         title=profile.title,
-        findings=tuple(findings),
+        findings=tuple(sorted(found, key=lambda finding: list(Severity).index(finding.severity))),
+        advice=advise(program, runtimes, profile),
     )
 
 
-def _findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
+def _findings(subject: Subject, program: Program, profile: Profile) -> Iterator[Finding]:
     if not subject.arguments or not subject.arguments[0]:
         yield _error(
             "OCC001",
@@ -57,14 +67,13 @@ def _findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
             "set ENTRYPOINT in the image",
         )
         return
-    program = find_program(
-        subject.rootfs, subject.arguments[0], subject.working_directory, subject.environment
-    )
     yield from _program_is_there(program, profile)
     yield from _executable_form(program, profile)
     yield from _loader(program, profile)
     yield from _permissions(program, subject)
     yield from _working_directory(subject)
+    yield from closure_findings(program, profile)
+    yield from other_files(subject.rootfs, program, profile)
 
 
 def _program_is_there(program: Program, profile: Profile) -> Iterator[Finding]:
@@ -81,6 +90,15 @@ def _program_is_there(program: Program, profile: Profile) -> Iterator[Finding]:
             f"{profile.elf.script_depth}",
             "make an ELF program the interpreter",
         )  # fmt: skip
+    for script in program.scripts:
+        interpreter, *arguments = script.interpreter_line.split(maxsplit=1)
+        if arguments and profile.elf.script_arguments is Support.NO:
+            yield _error(
+                "OCC015", script.path,
+                f"{_name(script)} begins with #!{printable(script.interpreter_line)}; {profile.title} takes "
+                "all of it as the name of the interpreter",
+                f"make {printable(interpreter)} the entrypoint, with the argument and the script behind it",
+            )  # fmt: skip
     for entry in (*program.scripts[:1], program.executable):
         if entry and not entry.mode & 0o111:
             yield _error("OCC003", entry.path, f"{_name(entry)} is not executable", "chmod +x in the image")
@@ -105,13 +123,16 @@ def _executable_form(program: Program, profile: Profile) -> Iterator[Finding]:
     if elf.static:
         kind = "a static position-independent program" if elf.pie else "a static program"
         support = profile.elf.static_pie if elf.pie else profile.elf.static
+        remedy = "link it dynamically, as a PIE, with the C library"
+        if elf.toolchain.startswith("go"):
+            kind, remedy = f"{kind} of Go ({elf.toolchain})", profile.runtimes["go"]
         yield from _supported(
             support,
             "OCC008",
             executable,
             kind,
             profile,
-            remedy="link it dynamically, as a PIE, with the C library",
+            remedy=remedy,
         )
     elif not elf.pie:
         yield from _supported(
@@ -133,21 +154,19 @@ def _loader(program: Program, profile: Profile) -> Iterator[Finding]:
         profile.libc.of(family), "OCC006", executable, kind, profile,
         remedy="use an image that is built on musl, such as Alpine's",
     )  # fmt: skip
-    if missing := program.missing_interpreter:
+    if (missing := program.missing_interpreter) and not profile.libc.own:
         yield _error(
             "OCC005", executable.path,
             f"{_name(executable)} needs the interpreter {missing.wanted}, which is not in the image",
         )  # fmt: skip
     for library in program.missing_libraries:
-        # Where glibc looks also depends on /etc/ld.so.cache, which is not read here.
-        severity = Severity.ERROR if family == "musl" else Severity.WARNING
-        yield Finding(
-            code="OCC007",
-            severity=severity,
-            path=library.wanted_by.removeprefix("/"),
-            message=f"{printable(library.wanted_by)} needs the library {printable(library.wanted)}, "
-            "which was not found in the image",
-        )
+        if not (profile.libc.own and library.wanted in OWN_LIBRARIES):
+            yield _error(
+                "OCC007", library.wanted_by.removeprefix("/"),
+                f"{printable(library.wanted_by)} needs the library {printable(library.wanted)}, "
+                "which was not found in the image",
+                "install the library in the image, or set LD_LIBRARY_PATH",
+            )  # fmt: skip
 
 
 def _permissions(program: Program, subject: Subject) -> Iterator[Finding]:

@@ -11,10 +11,12 @@ from enclavize.libos.backends import backend_for
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.source import resolve
+from enclavize.pipeline.choose import choose_libos
 from enclavize.pipeline.dates import signing_date
 from enclavize.pipeline.deliver import check_outputs, deliver
 from enclavize.pipeline.doubt import doubt
 from enclavize.pipeline.metadata import forget_image_id, write_image_id, write_metadata
+from enclavize.pipeline.options import AUTO
 from enclavize.pipeline.results import Results, result_key
 from enclavize.pipeline.signing import signing_identity
 from enclavize.tee.annotations import base_annotations
@@ -53,13 +55,15 @@ class BuildResult:
 def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     """Run a whole build. Raises EnclavizeError."""
     forget_image_id(options.image_id_file)
-    backend = backend_for(options.libos)
+    backend = None if options.libos == AUTO else backend_for(options.libos)
     check_outputs(options)
     identity = signing_identity(options.signing)
     cache = BlobCache()
     image = resolve(options.source, cache=cache, insecure=options.insecure, reporter=reporter)
     with closing(image.source):
         check_convertible(image)
+        if backend is None:
+            backend = backend_for(choose_libos(image, cache, reporter))
         tee = _converted(image, options, backend, identity, cache=cache, reporter=reporter)
         delivered = deliver(tee, image, options, cache, reporter)
     write_metadata(options.metadata_file, tee)
@@ -111,6 +115,7 @@ def _ingredients(
         base_annotations(options.source, image.manifest),
         asdict(options.instance),
         options.strict,
+        options.forced,
         date.isoformat(),
         options.source_date_epoch,
         dict(options.labels),

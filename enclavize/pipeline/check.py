@@ -6,7 +6,6 @@ import posixpath
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from enclavize.compat.profile import profile_for
 from enclavize.compat.rules import Subject, check
 from enclavize.libos.builtin.backend import account_of
 from enclavize.libos.builtin.process import environment
@@ -15,6 +14,8 @@ from enclavize.oci.source import resolve
 from enclavize.rootfs.index import index_image
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from enclavize.compat.profile import Profile
     from enclavize.compat.report import Report
     from enclavize.oci.image import Image
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from enclavize.rootfs.tree import Rootfs
 
 
-def check_image(location: Location, libos: str, *, insecure: bool, reporter: Reporter) -> Report:
-    """Resolve, index and check an image. Raises EnclavizeError, but not for what the check finds."""
-    profile = profile_for(libos)
+def check_image(
+    location: Location, profiles: Sequence[Profile], *, insecure: bool, reporter: Reporter
+) -> tuple[Report, ...]:
+    """Resolve and index an image, and check it. Raises EnclavizeError, but not for what the checks find."""
     cache = BlobCache()
     image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
     with closing(image.source):
-        return report_on(index_image(image, cache=cache, reporter=reporter), image, profile)
+        rootfs = index_image(image, cache=cache, reporter=reporter)
+        return tuple(report_on(rootfs, image, profile) for profile in profiles)
 
 
 def report_on(rootfs: Rootfs, image: Image, profile: Profile) -> Report:

@@ -44,8 +44,12 @@ def convert(
 
     with reporter.task(f"check that {backend.name} can run it") as task:
         report = report_on(rootfs, image, profile_for(backend.name))
-        report.raise_errors()
+        report.raise_errors(options.forced)
+        for finding in report.errors:
+            task.warn(f"{finding.code} (forced): {finding.message}")
         for finding in report.warnings:
+            if finding.code in options.forced:
+                continue
             doubt(f"{finding.code}: {finding.message}", options, task)
 
     with workspace(cache) as workdir:

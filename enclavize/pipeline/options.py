@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from enclavize.oci.location import Location
 
 
+AUTO = "auto"
+"""Name of no LibOS: the one that suits the image best is taken."""
+
+
 class OutputKind(StrEnum):
     """Where a TEE image can go."""
 
@@ -76,6 +80,7 @@ class BuildOptions:
     source: Location
     outputs: tuple[Output, ...]
     libos: str = "builtin"
+    """Name of a backend, or AUTO."""
     policy: Policy = field(default_factory=Policy)
     resources: Resources = field(default_factory=Resources)
     signing: SigningOptions = field(default_factory=SigningOptions)
@@ -83,6 +88,8 @@ class BuildOptions:
     annotations: Mapping[str, str] = field(default_factory=dict)
     use_cache: bool = True
     insecure: bool = False
+    forced: tuple[str, ...] = ()
+    """Codes of findings that do not stop the build."""
     strict: bool = False
     """``--production``: a warning stops the build."""
     metadata_file: Path | None = None

@@ -59,11 +59,14 @@ KEEP_ALWAYS_SIZE = 64
 KEEP_NAMED_SIZE = 64 << 10
 KEPT_FILES = frozenset(
     {
-        "etc/group", "etc/hostname", "etc/hosts", "etc/ld-musl-x86_64.path", "etc/nsswitch.conf",
+        "etc/group", "etc/hostname", "etc/hosts", "etc/ld-musl-x86_64.path", "etc/ld.so.conf",
+        "etc/nsswitch.conf",
         "etc/os-release", "etc/passwd", "etc/resolv.conf", "usr/lib/os-release",
     }
 )  # fmt: skip
 """Files that later stages read; kept if they have at most ``KEEP_NAMED_SIZE`` bytes."""
+KEPT_FOLDERS = ("etc/ld.so.conf.d/",)
+"""The same for all files below."""
 
 _MAX_INTERPRETER_LINE = 256
 """BINPRM_BUF_SIZE in include/uapi/linux/binfmts.h."""
@@ -272,7 +275,9 @@ class _Scanner:
         else:
             digest, verity = self._stream(first, pieces, size, scanner)
         self.merkle_size += tree_size(size)
-        keep = size <= KEEP_ALWAYS_SIZE or (size <= KEEP_NAMED_SIZE and path in KEPT_FILES)
+        keep = size <= KEEP_ALWAYS_SIZE or (
+            size <= KEEP_NAMED_SIZE and (path in KEPT_FILES or path.startswith(KEPT_FOLDERS))
+        )
         return Entry(
             path=path,
             type=FileType.REGULAR,

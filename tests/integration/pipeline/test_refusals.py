@@ -23,6 +23,7 @@ from support.images import (
     tar_of,
     write_layout,
 )
+from support.programs import SAMPLES, static_musl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,22 +145,54 @@ def test_what_the_libos_cannot_run_is_refused_with_exit_code_3(command: Command,
         assert command.run("check", source, code=3).stdout.count("error") >= 1
 
 
-def test_a_glibc_image_is_refused_for_occlum_naming_interpreter_and_file(
-    command: Command, tmp_path: Path
-) -> None:
+def test_a_glibc_image_is_judged_by_the_version_of_occlum(command: Command, tmp_path: Path) -> None:
     program = Path("/bin/ls").resolve().read_bytes()
     source = layout(tmp_path, build_layer([directory("bin"), file("bin/app", program, 0o755)]))
+    done = command.run("check", source, "--libos", "occlum@0.18.1", code=3)
+    assert "OCC006  /bin/app is a glibc program" in done.stdout
+    assert "ld-linux-x86-64.so.2" in done.stdout
     for arguments in (
         ("build", source, "--libos", "occlum", "--check"),
         ("check", source, "--libos", "occlum"),
     ):
         done = command.run(*arguments, code=3)
-        assert "/bin/app" in done.stdout
-        assert "ld-linux-x86-64.so.2" in done.stdout
+        assert "OCC006" not in done.stdout
+        assert "libselinux.so.1" in done.stdout
+        assert "occlum means Occlum 0.31.0" in done.stderr
+    text = command.run("check", source, "--libos", "occlum", "--format", "json", code=3).stdout
+    assert json.loads(text)["reports"][0]["runs"] is False
+
+
+def test_all_profiles_are_compared_and_the_best_is_built(command: Command, tmp_path: Path) -> None:
+    program = static_musl(SAMPLES / "hello" / "hello.c", tmp_path / "hello").read_bytes()
+    source = layout(tmp_path, build_layer([directory("bin"), file("bin/app", program, 0o755)]))
+    text = command.run("check", source).stdout
+    assert "Occlum 0.31.0  does not run" in text
+    assert "best: builtin" in text
     assert (
-        '"runs": false'
-        in command.run("check", source, "--libos", "occlum", "--format", "json", code=3).stdout
+        "builtin: " in command.run("build", source, "--libos", "auto", *OUTPUT, "--progress", "plain").stderr
     )
+    command.run("check", source, "--libos", "builtin", "--strict")
+    command.run("check", source, "--libos", "occlum", "--ignore", "OCC008:/bin/*")
+    assert command.run("explain", "OCC008").stdout.startswith("OCC008: static program")
+    command.run("explain", "OCC999", code=2)
+    for form in ("sarif", "github"):
+        assert "OCC008" in command.run("check", source, "--format", form).stdout
+
+
+def test_a_build_goes_on_over_findings_that_are_forced(command: Command, tmp_path: Path) -> None:
+    members = [
+        directory("bin"),
+        file("bin/app", static_musl(SAMPLES / "hello" / "hello.c", tmp_path / "hello").read_bytes(), 0o755),
+    ]
+    source = layout(tmp_path, build_layer(members), WorkingDir="/srv")
+    assert "OCC013" in command.run("build", source, *OUTPUT, code=3).stderr
+    assert (
+        "OCC013 (forced)"
+        in command.run("build", source, *OUTPUT, "--force", "OCC013", "--progress", "plain").stderr
+    )
+    assert "OCC013" in command.run("build", source, *OUTPUT, code=3).stderr
+    command.run("build", source, *OUTPUT, "--force", "OCC999", code=2)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +305,7 @@ def test_a_registry_that_says_no_gives_exit_code_5(command: Command, registry: R
 
 def test_help_and_version_name_every_command(command: Command) -> None:
     text = command.run("--help").stdout
-    for name in ("keygen", "build", "check", "inspect", "verify", "run", "version"):
+    for name in ("keygen", "build", "check", "explain", "inspect", "verify", "run", "version"):
         assert name in text
         command.run(name, "--help")
     assert command.run("version").stdout == command.run("--version").stdout

@@ -1,5 +1,6 @@
 """Each rule finds what it is for."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -7,15 +8,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from enclavize.compat.codes import CODES, explain
 from enclavize.compat.profile import profile_for
-from enclavize.compat.report import Report, Severity
+from enclavize.compat.report import Report, Silence
 from enclavize.compat.rules import Subject, check
-from enclavize.errors import IncompatibleImageError
+from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.rootfs.entry import ElfFacts, Entry, FileType
 from enclavize.rootfs.tree import Rootfs
+from support.programs import REPOSITORY
 
 if TYPE_CHECKING:
     from enclavize.oci.image import Image
+
+RULES = [REPOSITORY / "enclavize" / "compat" / name for name in ("rules.py", "code_rules.py")]
 
 MUSL = "/lib/ld-musl-x86_64.so.1"
 GLIBC = "/lib64/ld-linux-x86-64.so.2"
@@ -130,7 +135,7 @@ def test_a_fixed_address_is_no_problem_for_builtin() -> None:
 
 
 def test_scripts_lead_to_their_interpreters() -> None:
-    script = program("bin/start", interpreter_line="/bin/app -x")
+    script = program("bin/start", interpreter_line="/bin/app")
     outer = program("bin/outer", interpreter_line="/bin/start")
     assert codes(report(script, STATIC, command=("start",))) == []
     assert codes(report(script, command=("start",))) == [("OCC002", "error")]
@@ -155,8 +160,184 @@ def test_the_working_directory_must_be_there() -> None:
     assert codes(report(STATIC, cwd="/bin")) == []
 
 
-def test_reports_have_a_text_and_a_json_form() -> None:
-    found = report(APP, FOO)
-    assert found.to_text().splitlines()[-1] == "builtin cannot run image"
-    assert '"runs": false' in found.to_json()
-    assert found.findings[0].severity is Severity.ERROR
+def test_arguments_in_the_first_line_of_a_script_are_not_for_occlum() -> None:
+    script = program("bin/start", interpreter_line="/bin/app -x")
+    entries = (script, APP, LOADER, FOO)
+    assert codes(report(*entries, command=("start",), libos="occlum")) == [("OCC015", "error")]
+    assert codes(report(*entries, command=("start",), libos="gramine")) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "libos", "expected"),
+    [
+        ("GLIBC_2.27", "occlum@0.21.0", []),
+        ("GLIBC_2.31", "occlum@0.21.0", [("OCC016", "error")]),
+        ("GLIBC_2.31", "occlum", []),
+        ("GLIBC_2.34", "occlum", [("OCC016", "error")]),
+        ("GLIBC_2.4", "occlum", []),
+        ("GLIBC_2.34", "builtin", []),
+        ("GLIBC_2.34", "gramine", []),
+        ("GLIBC_2.2.5", "occlum@0.18.1", [("OCC006", "error")]),
+    ],
+)
+def test_the_glibc_of_the_libos_must_be_new_enough(
+    version: str, libos: str, expected: list[tuple[str, str]]
+) -> None:
+    glibc = program("bin/app", elf=elf(interpreter=GLIBC, needed=("libc.so.6",), versions=(version,)))
+    loader = program("lib64/ld-linux-x86-64.so.2", elf=elf())
+    libc = program("lib64/libc.so.6", elf=elf(versions=("GLIBC_2.36",)))
+    assert codes(report(glibc, loader, libc, libos=libos)) == expected
+
+
+def test_the_musl_of_the_libos_must_be_new_enough() -> None:
+    app = replace(APP, elf=elf(interpreter=MUSL, imports=("gettid",)))
+    assert codes(report(app, LOADER, libos="occlum")) == [("OCC017", "error")]
+    assert codes(report(app, LOADER)) == []
+
+
+def test_what_the_libos_has_itself_need_not_be_in_the_image() -> None:
+    glibc = program("bin/app", elf=elf(interpreter=GLIBC, needed=("libc.so.6", "libm.so.6")))
+    assert codes(report(glibc, libos="occlum")) == []
+    assert [code for code, _ in codes(report(glibc))] == ["OCC005", "OCC007", "OCC007"]
+
+
+def test_two_c_libraries_in_one_program_are_told() -> None:
+    foreign = replace(FOO, elf=elf(needed=("libc.so.6",), versions=("GLIBC_2.2.5",)))
+    app = replace(APP, elf=elf(interpreter=MUSL, needed=("libfoo.so.1",)))
+    found = report(app, LOADER, foreign)
+    assert codes(found) == [("OCC007", "error"), ("OCC018", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("imported", "libos", "expected"),
+    [
+        ("fork", "builtin", [("OCC019", "warning")]),
+        ("fork", "occlum", [("OCC019", "warning")]),
+        ("fork", "gramine", []),
+        ("posix_spawn", "builtin", [("OCC020", "warning")]),
+        ("posix_spawn", "occlum@0.18.1", []),
+        ("execve", "occlum@0.21.0", [("OCC020", "warning")]),
+        ("execve", "occlum@0.24.0", []),
+        ("vfork", "builtin", [("OCC020", "warning")]),
+        ("socket", "builtin", [("OCC021", "warning")]),
+        ("socket", "occlum", []),
+        ("inotify_init1", "builtin", [("OCC022", "warning")]),
+        ("timerfd_create", "occlum@0.21.0", [("OCC022", "warning")]),
+        ("timerfd_create", "occlum", []),
+        ("timerfd_create", "gramine", [("OCC022", "warning")]),
+        ("alarm", "builtin", []),
+        ("mremap", "gramine", [("OCC022", "warning")]),
+    ],
+)
+def test_imports_tell_what_a_program_may_do(
+    imported: str, libos: str, expected: list[tuple[str, str]]
+) -> None:
+    app = replace(APP, elf=elf(interpreter=MUSL, imports=(imported,)))
+    found = report(app, LOADER, libos=libos)
+    assert codes(found) == expected
+    assert all(imported in finding.message for finding in found.findings)
+
+
+def test_instructions_and_system_calls_of_ones_own_are_told() -> None:
+    app = replace(APP, elf=elf(interpreter=MUSL, syscalls=(1, 41, 9999), instructions=("int80", "rdtscp")))
+    assert codes(report(app, LOADER)) == [("OCC024", "warning"), ("OCC023", "note")]
+    assert "socket" in report(app, LOADER).findings[1].message
+    assert codes(report(app, LOADER, libos="occlum")) == [
+        ("OCC024", "warning"), ("OCC024", "warning"), ("OCC023", "note"),
+    ]  # fmt: skip
+
+
+def test_damage_and_writable_code_are_told() -> None:
+    app = replace(APP, elf=elf(interpreter=MUSL, complete=False, executable_stack=True))
+    assert codes(report(app, LOADER)) == [("OCC025", "warning"), ("OCC026", "warning")]
+
+
+def test_go_is_recognised_and_the_remedy_names_its_fork() -> None:
+    go = replace(STATIC, elf=elf(type=2, pie=False, static=True, toolchain="go1.22.1"))
+    assert codes(report(go)) == [("OCC030", "note")]
+    refused = report(go, libos="occlum")
+    assert codes(refused) == [("OCC008", "error"), ("OCC030", "note")]
+    assert "go1.22.1" in refused.errors[0].message
+    assert "occlum-go" in refused.errors[0].remedy
+    assert report(go).advice.memory >= 512 << 20
+
+
+@pytest.mark.parametrize(
+    ("name", "toolchain", "runtime"),
+    [
+        ("java", "", "jvm"),
+        ("python3.11", "", "cpython"),
+        ("node", "", "node"),
+        ("dotnet", "", "dotnet"),
+        ("app", "rustc 1.80.0", "rust"),
+    ],
+)
+def test_runtimes_are_recognised(name: str, toolchain: str, runtime: str) -> None:
+    app = program(f"bin/{name}", elf=elf(interpreter=MUSL, toolchain=toolchain))
+    found = report(app, LOADER, command=(name,))
+    assert codes(found) == [("OCC030", "note")]
+    assert runtime in found.findings[0].message
+    assert found.advice.reasons
+
+
+def test_other_programs_are_told_in_one_note() -> None:
+    others = [program(f"usr/lib/old{number}", elf=elf(bits=32, machine=3)) for number in range(20)]
+    found = report(APP, LOADER, FOO, *others)
+    assert codes(found) == [("OCC031", "note")]
+    assert "20 other" in found.findings[0].message
+    assert "12 more" in found.findings[0].message
+
+
+def test_libraries_are_found_through_the_configuration_of_the_loader() -> None:
+    app = program("bin/app", elf=elf(interpreter=GLIBC, needed=("libfoo.so.1",)))
+    loader = program("lib64/ld-linux-x86-64.so.2", elf=elf())
+    library = replace(FOO, path="srv/lib/libfoo.so.1", elf=elf(soname="libfoo.so.1"))
+    conf = program("etc/ld.so.conf", content=b"include /etc/ld.so.conf.d/*.conf\n")
+    part = program("etc/ld.so.conf.d/x.conf", content=b"# a comment\n/srv/lib\n")
+    folders = tuple(map(folder, ("etc", "etc/ld.so.conf.d", "srv", "srv/lib")))
+    assert codes(report(app, loader, library, conf, part, *folders)) == []
+    assert codes(report(app, loader, library, conf, *folders)) == [("OCC007", "error")]
+    endless = replace(conf, content=b"include /etc/ld.so.conf\n")
+    assert codes(report(app, loader, library, endless, *folders)) == [("OCC007", "error")]
+
+
+def test_only_rpath_is_inherited_in_glibc_and_both_in_musl() -> None:
+    middle = program("opt/libmid.so", elf=elf(soname="libmid.so", needed=("libfoo.so.1",)))
+    foo = replace(FOO, path="opt/libfoo.so.1", elf=elf(soname="libfoo.so.1"))
+    glibc_loader = program("lib64/ld-linux-x86-64.so.2", elf=elf())
+    for interpreter, loader, paths, expected in (
+        (GLIBC, glibc_loader, {"runpath": "/opt"}, [("OCC007", "error")]),
+        (GLIBC, glibc_loader, {"rpath": "/opt"}, []),
+        (MUSL, LOADER, {"runpath": "/opt"}, []),
+    ):
+        app = program("bin/app", elf=elf(interpreter=interpreter, needed=("libmid.so",), **paths))
+        assert codes(report(app, loader, middle, foo, folder("opt"))) == expected
+
+
+def test_libraries_of_another_class_are_passed_over() -> None:
+    other = replace(FOO, path="lib/libfoo.so.1", elf=elf(bits=32, machine=3))
+    assert codes(report(APP, LOADER, other, FOO)) == [("OCC031", "note")]
+    assert ("OCC007", "error") in codes(report(APP, LOADER, other))
+
+
+def test_findings_can_be_silenced_by_code_and_path() -> None:
+    found = report(replace(APP, elf=elf(interpreter=MUSL, imports=("fork",))), LOADER)
+    assert found.without([Silence(code="OCC019")]).findings == ()
+    assert found.without([Silence(code="OCC019", paths="/bin/*")]).silenced == 1
+    assert found.without([Silence(code="OCC019", paths="/usr/*")]).findings == found.findings
+    assert found.without([Silence(code="OCC020")]).findings == found.findings
+
+
+def test_forced_codes_do_not_stop_a_build() -> None:
+    found = report(STATIC, libos="occlum")
+    found.raise_errors(["OCC008"])
+    with pytest.raises(IncompatibleImageError):
+        found.raise_errors(["OCC009"])
+
+
+def test_every_code_that_a_rule_gives_is_explained() -> None:
+    source = "".join(path.read_text() for path in RULES)
+    assert set(re.findall(r'"(OCC\d{3})"', source)) == set(CODES)
+    assert "PIE" in explain("occ009")
+    with pytest.raises(UsageError, match="no code"):
+        explain("OCC999")

@@ -1,0 +1,229 @@
+"""Rules about what the ELF files of a program import, need and contain."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from enclavize.compat.library_path import libc_family
+from enclavize.compat.profile import Support, version_key
+from enclavize.compat.report import Finding, Severity
+from enclavize.compat.runtimes import find_runtimes
+from enclavize.compat.symbols import CALLS, EXECS, FORKS, MUSL_SINCE, SOCKETS, SPAWNS, VFORKS
+from enclavize.compat.syscalls import NAMES
+from enclavize.rootfs.entry import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from enclavize.compat.profile import Profile
+    from enclavize.compat.program import Program
+    from enclavize.rootfs.entry import ElfFacts, Entry
+    from enclavize.rootfs.tree import Rootfs
+
+OWN_LIBRARIES = frozenset(
+    {
+        "libc.so", "libc.musl-x86_64.so.1", "ld-musl-x86_64.so.1", "ld-linux-x86-64.so.2", "libc.so.6",
+        "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libresolv.so.2", "libutil.so.1",
+        "libnss_files.so.2", "libnss_dns.so.2", "libanl.so.1", "libstdc++.so.6", "libgcc_s.so.1",
+    }
+)  # fmt: skip
+"""What a LibOS with its own C library has its own copies of."""
+
+_EM_X86_64 = 62
+_MAX_NAMED = 8
+_PROCESS_REMEDY = "let one process do all the work, or choose a LibOS with processes"
+
+
+def closure_findings(program: Program, profile: Profile) -> Iterator[Finding]:
+    """Apply the rules to each ELF file of the program but the C library."""
+    for entry in _own_files(program):
+        if entry.elf is None:
+            continue
+        if not entry.elf.complete:
+            yield _finding(
+                "OCC025", Severity.WARNING, entry, "is damaged: not all of its headers could be read"
+            )
+        yield from _versions(entry, entry.elf, program, profile)
+        yield from _processes(entry, entry.elf, profile)
+        yield from _calls(entry, entry.elf, profile, first=entry is program.executable)
+        yield from _instructions(entry, entry.elf, profile)
+        yield from _memory(entry, entry.elf)
+    yield from _mixed(program)
+    for runtime in find_runtimes(program):
+        yield _finding(
+            "OCC030", Severity.NOTE, runtime.entry,
+            f"is {runtime.name} {runtime.version}".rstrip() + f"; on {profile.title}: "
+            f"{profile.runtimes[runtime.name]}",
+        )  # fmt: skip
+
+
+def other_files(rootfs: Rootfs, program: Program, profile: Profile) -> Iterator[Finding]:
+    """Say in one note which programs, that the entrypoint does not lead to, could not run."""
+    known = {entry.path for entry in program.files}
+    failing = [
+        entry
+        for entry in rootfs.entries
+        if entry.elf is not None and entry.path not in known and _cannot_run(entry.elf, profile)
+    ]
+    if failing:
+        yield Finding(
+            code="OCC031",
+            severity=Severity.NOTE,
+            path=failing[0].path,
+            message=f"{len(failing)} other ELF files could not run on {profile.title}: "
+            + _listed(f"/{printable(entry.path)}" for entry in failing),
+        )
+
+
+def _own_files(program: Program) -> list[Entry]:
+    """Return the files that are not the C library's; a static program includes it."""
+    files = [program.executable] if program.executable else []
+    return files + [
+        entry for entry in program.libraries if posixpath.basename(entry.path) not in OWN_LIBRARIES
+    ]
+
+
+def _versions(entry: Entry, elf: ElfFacts, program: Program, profile: Profile) -> Iterator[Finding]:
+    if not profile.libc.own or program.executable is None or program.executable.elf is None:
+        return
+    family = libc_family(program.executable.elf.interpreter)
+    limit = profile.libc.glibc_version
+    needed = [version for version in elf.versions if version.startswith("GLIBC_")]
+    if family == "glibc" and any(limit) and needed and version_key(needed[0]) > limit:
+        yield _finding(
+            "OCC016", Severity.ERROR, entry,
+            f"needs {needed[0]}; {profile.title} has glibc {'.'.join(map(str, limit))}",
+            "build it on an older distribution: Ubuntu 20.04 has glibc 2.31, 18.04 has 2.27",
+        )  # fmt: skip
+    limit = profile.libc.musl_version
+    newer = [name for name in elf.imports if MUSL_SINCE.get(name, (0,)) > limit]
+    if family == "musl" and any(limit) and newer:
+        yield _finding(
+            "OCC017", Severity.ERROR, entry,
+            f"imports {_listed(newer)}, which musl {'.'.join(map(str, limit))} of {profile.title} lacks",
+            "build it on Alpine 3.11, which has musl 1.1.24",
+        )  # fmt: skip
+
+
+def _processes(entry: Entry, elf: ElfFacts, profile: Profile) -> Iterator[Finding]:
+    process = profile.process
+    imports = frozenset(elf.imports)
+    kinds = (
+        ("OCC019", FORKS, process.fork),
+        ("OCC020", SPAWNS, process.spawn),
+        ("OCC020", VFORKS, process.vfork),
+        ("OCC020", EXECS, process.exec),
+    )
+    texts: dict[str, list[str]] = {}
+    for code, names, support in kinds:
+        if support is Support.NO and imports & names:
+            texts.setdefault(code, []).extend(sorted(imports & names))
+    for code, found in texts.items():
+        yield _finding(
+            code, Severity.WARNING, entry,
+            f"imports {_listed(found)}, which fail on {profile.title}", _PROCESS_REMEDY,
+        )  # fmt: skip
+
+
+def _calls(entry: Entry, elf: ElfFacts, profile: Profile, *, first: bool) -> Iterator[Finding]:
+    calls = profile.syscalls
+    sockets = sorted(SOCKETS.intersection(elf.imports))
+    if sockets and not calls.serves("socket"):
+        yield _finding(
+            "OCC021", Severity.WARNING, entry,
+            f"imports {_listed(sockets)}; {profile.title} has no sockets",
+        )  # fmt: skip
+    absent = [name for name in elf.imports if name in CALLS and not any(map(calls.serves, CALLS[name]))]
+    if absent:
+        errnos = sorted({calls.errno_of(CALLS[name][0]) for name in absent})
+        yield _finding(
+            "OCC022", Severity.WARNING if first else Severity.NOTE, entry,
+            f"imports {_listed(absent)}, which fail on {profile.title} with {' or '.join(errnos)}",
+        )  # fmt: skip
+
+
+def _instructions(entry: Entry, elf: ElfFacts, profile: Profile) -> Iterator[Finding]:
+    names = [NAMES[number] for number in elf.syscalls if number in NAMES]
+    absent = [name for name in names if not profile.syscalls.serves(name)]
+    if names and profile.instructions.syscall is not Support.YES:
+        yield _finding(
+            "OCC023", Severity.NOTE, entry,
+            f"makes {len(names)} system calls itself, such as {names[0]}: each is an exception on "
+            f"{profile.title}",
+        )  # fmt: skip
+    if absent:
+        yield _finding(
+            "OCC023", Severity.NOTE, entry,
+            f"makes system calls itself that {profile.title} does not serve: {_listed(absent)}",
+        )  # fmt: skip
+    supports = {"int80": profile.instructions.int80, "rdtscp": profile.instructions.rdtscp}
+    for name in elf.instructions:
+        if supports.get(name, Support.YES) is Support.NO:
+            yield _finding(
+                "OCC024", Severity.WARNING, entry, f"seems to have {name}, which fails on {profile.title}"
+            )
+
+
+def _memory(entry: Entry, elf: ElfFacts) -> Iterator[Finding]:
+    asked = [
+        text
+        for wanted, text in (
+            (elf.executable_stack, "an executable stack"),
+            (elf.text_relocations, "relocations in its code"),
+        )
+        if wanted
+    ]
+    if asked:
+        yield _finding("OCC026", Severity.WARNING, entry, f"asks for {' and '.join(asked)}")
+
+
+def _mixed(program: Program) -> Iterator[Finding]:
+    executable = program.executable
+    if executable is None or executable.elf is None:
+        return
+    family = libc_family(executable.elf.interpreter)
+    for entry in program.libraries:
+        if entry.elf is None:
+            continue
+        other = {"musl": "glibc", "glibc": "musl"}.get(family, "")
+        if other and _family(entry.elf) == other:
+            yield _finding(
+                "OCC018", Severity.WARNING, entry,
+                f"is made for {other}, in a program of {family}",
+                "install one that is made for the same C library",
+            )  # fmt: skip
+
+
+def _family(elf: ElfFacts) -> str:
+    """Tell what C library a library is made for, by what it needs; "" if nothing tells."""
+    if any(version.startswith("GLIBC_") for version in elf.versions) or "libc.so.6" in elf.needed:
+        return "glibc"
+    return "musl" if "libc.musl-x86_64.so.1" in elf.needed else ""
+
+
+def _cannot_run(elf: ElfFacts, profile: Profile) -> bool:
+    if elf.bits != 64 or elf.machine != _EM_X86_64:
+        return True
+    if elf.interpreter:
+        fixed = profile.elf.fixed_address is Support.NO and not elf.pie
+        return fixed or profile.libc.of(libc_family(elf.interpreter)) is Support.NO
+    if elf.static:
+        return (profile.elf.static_pie if elf.pie else profile.elf.static) is Support.NO
+    return False
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
+
+
+def _finding(code: str, severity: Severity, entry: Entry, text: str, remedy: str = "") -> Finding:
+    return Finding(
+        code=code,
+        severity=severity,
+        path=entry.path,
+        message=f"/{printable(entry.path)} {text}",
+        remedy=remedy,
+    )

@@ -1,0 +1,157 @@
+"""The codes of findings: stable names, and what ``enclavize explain`` says about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from enclavize.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Code:
+    """One rule: a short title, and the text that explains it."""
+
+    title: str
+    text: str
+
+
+CODES = {
+    "OCC001": Code(
+        "no program",
+        "The image has neither ENTRYPOINT nor CMD. What runs in an enclave is measured, so it must be known "
+        "when the image is built.",
+    ),
+    "OCC002": Code(
+        "program not found",
+        "The program is looked for as execvp(3) does: in the folders of PATH if the name has no slash, "
+        "through symbolic links, and from a script to the interpreter in its first line. Somewhere on that "
+        "way a file is missing in the image, or is no regular file.",
+    ),
+    "OCC003": Code(
+        "not executable",
+        "The program has no execute permission for anybody. LibOSes refuse it with EACCES, as Linux does.",
+    ),
+    "OCC004": Code(
+        "program for another machine",
+        "SGX exists on 64-bit x86 only. 32-bit code cannot run in an enclave, and there is no emulation.",
+    ),
+    "OCC005": Code(
+        "loader missing",
+        "A dynamic program names its loader (PT_INTERP), such as /lib/ld-musl-x86_64.so.1, and that file is "
+        "not in the image. Typical: a program built on Debian, copied into Alpine.",
+    ),
+    "OCC006": Code(
+        "unknown C library",
+        "The LibOS has no support for the C library of the program, which its loader tells.",
+    ),
+    "OCC007": Code(
+        "library missing",
+        "A library in DT_NEEDED was not found where the loader looks: RPATH and RUNPATH with $ORIGIN, "
+        "LD_LIBRARY_PATH, /etc/ld.so.conf or /etc/ld-musl-x86_64.path, and the default folders.",
+    ),
+    "OCC008": Code(
+        "static program",
+        "Some LibOSes put their own C library in the place of the image's, to catch system calls. A static "
+        "program has none to replace, and no loader that the LibOS could start.",
+    ),
+    "OCC009": Code(
+        "fixed address",
+        "The program is linked for one address (ET_EXEC). Where enclave memory is not at that address, it "
+        "cannot run; a position independent executable (PIE) can.",
+    ),
+    "OCC010": Code(
+        "script of a script",
+        "The interpreter of a script is itself a script, to a depth that the LibOS does not follow.",
+    ),
+    "OCC011": Code(
+        "setuid has no effect",
+        "There is one user in an enclave, and no privilege to gain: setuid and setgid bits are ignored.",
+    ),
+    "OCC012": Code(
+        "file not readable",
+        "The user that the image runs as has no permission to read the file, so that opening it will fail.",
+    ),
+    "OCC013": Code(
+        "working directory missing",
+        "Engines create the working directory of a container when it starts; nobody does so in an enclave.",
+    ),
+    "OCC014": Code(
+        "unknown format",
+        "The program is neither an ELF file nor a script that begins with #!. Shells run such files by "
+        "themselves; a LibOS gives ENOEXEC.",
+    ),
+    "OCC015": Code(
+        "script with arguments",
+        "Linux splits the first line of a script into an interpreter and one argument. Some LibOSes take the "
+        "whole line as the name of the interpreter, and do not find it: #!/usr/bin/env python3.",
+    ),
+    "OCC016": Code(
+        "glibc too old in the LibOS",
+        "The LibOS brings its own glibc, and a file needs symbols of a newer one (.gnu.version_r). The "
+        "loader will say: version `GLIBC_2.34' not found.",
+    ),
+    "OCC017": Code(
+        "musl too old in the LibOS",
+        "The LibOS brings its own musl, and a file imports a function that came later. The loader will say: "
+        "symbol not found.",
+    ),
+    "OCC018": Code(
+        "two C libraries",
+        "Files made for musl and for glibc meet in one program. Two C libraries in one process have two "
+        "heaps and two ideas of a thread.",
+    ),
+    "OCC019": Code(
+        "fork",
+        "The file imports fork, or something that is built on it. Whether it is ever called cannot be told. "
+        "Where there is no fork it fails with ENOSYS.",
+    ),
+    "OCC020": Code(
+        "new processes",
+        "The file imports posix_spawn, vfork, system, popen or execve. Whether they are ever called cannot "
+        "be told.",
+    ),
+    "OCC021": Code(
+        "network",
+        "The file imports functions of sockets, and the LibOS has none.",
+    ),
+    "OCC022": Code(
+        "system call not served",
+        "The file imports a function whose system call the LibOS does not serve. Many programs and libraries "
+        "ask for a feature and do without it where it is missing.",
+    ),
+    "OCC023": Code(
+        "system calls of its own",
+        "The file has syscall instructions outside the C library. In some LibOSes each is an exception, "
+        "which is slow, or is not possible. The numbers are a hint: there is no disassembler behind them.",
+    ),
+    "OCC024": Code(
+        "instruction without meaning in an enclave",
+        "int 0x80, sysenter and on some CPUs rdtscp raise an exception in an enclave.",
+    ),
+    "OCC025": Code(
+        "damaged ELF file",
+        "The headers or tables of the file contradict each other or lie outside it. What could be read was "
+        "checked; the rest is unknown.",
+    ),
+    "OCC026": Code(
+        "executable stack or relocated code",
+        "The file asks for an executable stack, or has relocations in its code, so that pages must be "
+        "writable and executable.",
+    ),
+    "OCC030": Code(
+        "language runtime",
+        "The program was recognised as that of a language runtime, for which the LibOS has advice.",
+    ),
+    "OCC031": Code(
+        "other programs in the image",
+        "Files that the entrypoint does not lead to, but that it may start or load, could not run.",
+    ),
+}  # fmt: skip
+
+
+def explain(code: str) -> str:
+    """Return the text about a code. Raises UsageError."""
+    found = CODES.get(code.upper())
+    if found is None:
+        raise UsageError(f"there is no code {code}", hint=f"codes: {', '.join(CODES)}")
+    return f"{code.upper()}: {found.title}\n\n{found.text}\n"

@@ -1,0 +1,82 @@
+"""Advice on sizes: memory, threads and kernel heap, with the reasoning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from enclavize.compat.profile import Profile
+    from enclavize.compat.program import Program
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """Bytes and counts; ``kernel_heap`` is 0 where the LibOS has none of its own."""
+
+    memory: int
+    threads: int
+    kernel_heap: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What a runtime wants beside its own files, as its demos in LibOSes are sized."""
+
+    memory: int
+    threads: int
+    kernel_heap: int
+    why: str
+
+
+NEEDS = {
+    "go": Need(
+        memory=512 * _MIB, threads=32, kernel_heap=32 * _MIB,
+        why="Go reserves arenas and starts a thread for each CPU and each blocking call",
+    ),
+    "jvm": Need(
+        memory=1536 * _MIB, threads=64, kernel_heap=64 * _MIB,
+        why="a JVM has heap, metaspace and code cache, and threads for compiling and collecting",
+    ),
+    "cpython": Need(memory=512 * _MIB, threads=32, kernel_heap=256 * _MIB, why="CPython with its modules"),
+    "node": Need(
+        memory=2048 * _MIB, threads=32, kernel_heap=64 * _MIB,
+        why="V8 reserves its heap; libuv and V8 have a pool of threads each",
+    ),
+    "dotnet": Need(
+        memory=2048 * _MIB, threads=64, kernel_heap=64 * _MIB,
+        why=".NET reserves its heap, and a thread for each CPU",
+    ),
+}  # fmt: skip
+"""Sizes of the demos of Occlum and Gramine, rounded."""
+
+
+def advise(program: Program, runtimes: Iterable[str], profile: Profile) -> Advice:
+    """Return sizes for a program: never less than the defaults of the LibOS."""
+    files = sum(entry.size for entry in program.files if entry.elf is not None)
+    sizes = profile.sizes
+    memory = max(sizes.minimum_memory, 2 * files + 64 * _MIB)
+    threads, kernel_heap = 8, sizes.kernel_heap
+    reasons = [
+        f"the program and its libraries: {-(-files // _MIB)} MiB, twice; 64 MiB for heap and stacks",
+    ]
+    for runtime in sorted(runtimes):
+        if need := NEEDS.get(runtime):
+            memory, threads = max(memory, files + need.memory), max(threads, need.threads)
+            kernel_heap = max(kernel_heap, need.kernel_heap) if kernel_heap else 0
+            reasons.append(f"{need.why}: {need.memory // _MIB} MiB and {need.threads} threads")
+    if memory < sizes.memory or threads < sizes.threads:
+        reasons.append(
+            f"the default of {profile.title} is {sizes.memory // _MIB} MiB and {sizes.threads} threads"
+        )
+    return Advice(
+        memory=max(-(-memory // (16 * _MIB)) * 16 * _MIB, sizes.memory),
+        threads=max(threads, sizes.threads),
+        kernel_heap=kernel_heap,
+        reasons=tuple(reasons),
+    )

@@ -1,0 +1,41 @@
+"""``--libos auto``: take the LibOS that suits the image best, of those that images can be built for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enclavize.compat.choice import best, reason
+from enclavize.compat.profile import builtin_profiles
+from enclavize.errors import IncompatibleImageError, UsageError
+from enclavize.libos.backends import backend_for
+from enclavize.pipeline.check import report_on
+from enclavize.rootfs.index import index_image
+
+if TYPE_CHECKING:
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.image import Image
+    from enclavize.progress import Reporter
+
+
+def choose_libos(image: Image, cache: BlobCache, reporter: Reporter) -> str:
+    """Return the name of the LibOS, and say why. Raises IncompatibleImageError if none runs the image."""
+    rootfs = index_image(image, cache=cache, reporter=reporter)
+    with reporter.task("choose a LibOS") as task:
+        profiles = [profile for profile in builtin_profiles() if _can_build(profile.libos)]
+        reports = [report_on(rootfs, image, profile) for profile in profiles]
+        chosen = best(reports)
+        if chosen is None:
+            raise IncompatibleImageError(
+                f"no LibOS that can be built for runs {image.name}",
+                hint="see enclavize check for what each of them lacks",
+            )
+        task.log(f"{chosen.title}: {reason(chosen, reports)}")
+    return chosen.libos
+
+
+def _can_build(libos: str) -> bool:
+    try:
+        backend_for(libos)
+    except UsageError:
+        return False
+    return True

@@ -6,9 +6,10 @@ import os
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from typing import TYPE_CHECKING
 
-from enclavize.errors import IntegrityError, UsageError
+from enclavize.errors import EnclavizeError, IntegrityError, UsageError
 from enclavize.libos.occlum.sefs.keys import notation
 from enclavize.libos.occlum.sefs.protection import protection_for
 from enclavize.libos.occlum.sefs.reader import ProtectedFile
@@ -114,17 +115,20 @@ class SefsImage:
         path = self._folder / name
         with storage_errors("read", path):
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb", 0) as stream:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise IntegrityError(f"{path} is no regular file")
+            stream = FileIO(descriptor, closefd=False)
             with _about(name):
                 file = ProtectedFile(stream, name.encode(), self._protection)
             yield file
+        finally:
+            os.close(descriptor)
 
     def _read_maps(self) -> int:
         """Check superblock and free maps; return how many inodes there are."""
         with _about(METADATA):
-            if len(self._metadata) < (ROOT + 1) * BLOCK_SIZE - (BLOCK_SIZE - INODE.size):
+            if len(self._metadata) < ROOT * BLOCK_SIZE + INODE.size:
                 raise IntegrityError("it is too short")
             magic, blocks, unused, groups = SUPERBLOCK.unpack_from(self._metadata)
             if magic != MAGIC:
@@ -215,5 +219,7 @@ def _about(what: str) -> Iterator[None]:
     """Say in errors what they are about."""
     try:
         yield
+    except OSError as error:
+        raise EnclavizeError(f"cannot read {what}: {error.strerror}") from error
     except IntegrityError as error:
         raise IntegrityError(f"{what}: {error}", hint=error.hint) from error

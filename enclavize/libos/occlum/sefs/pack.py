@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from enclavize.libos.occlum.sefs.tree import Node
+    from enclavize.libos.occlum.sefs.tree import TreeNode
     from enclavize.libos.occlum.sefs.writer import Readable
 
 
@@ -53,11 +53,15 @@ class _Numbered:
     number: int
     parent: int
     path: bytes
-    node: Node
+    node: TreeNode
 
 
 def pack(
-    root: Node, destination: Path, *, key: bytes | None = None, advance: Callable[[int], None] | None = None
+    root: TreeNode,
+    destination: Path,
+    *,
+    key: bytes | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> Packed:
     """Write the image of a tree into a new folder; with a key, encrypted. ``advance`` hears of bytes done.
 
@@ -80,7 +84,7 @@ def pack(
     return Packed(root_mac=mac, inodes=len(numbered), size=sum(item.node.size for item in numbered))
 
 
-def _number(root: Node) -> list[_Numbered]:
+def _number(root: TreeNode) -> list[_Numbered]:
     """Give all nodes numbers, in the order in which Occlum's tool makes inodes."""
     numbered = [_Numbered(number=ROOT, parent=ROOT, path=b"", node=root)]
     folders = {b"": ROOT}

@@ -39,7 +39,7 @@ def _no_content() -> Readable:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Node:
+class TreeNode:
     """A file (``size``, ``open``), a directory (``children``) or a symbolic link (``target``, its ``size``).
 
     ``open`` may raise OSError.
@@ -51,20 +51,20 @@ class Node:
     size: int = 0
     open: Callable[[], Readable] = _no_content
     target: bytes = b""
-    children: list[Node] = field(default_factory=list)
+    children: list[TreeNode] = field(default_factory=list)
 
 
-def symlink(name: bytes, target: bytes) -> Node:
+def symlink(name: bytes, target: bytes) -> TreeNode:
     """Return a symbolic link, which always has all permissions."""
-    return Node(name=name, type=InodeType.SYMLINK, mode=PERMISSIONS, size=len(target), target=target)
+    return TreeNode(name=name, type=InodeType.SYMLINK, mode=PERMISSIONS, size=len(target), target=target)
 
 
-def root_node() -> Node:
+def root_node() -> TreeNode:
     """Return an empty root directory."""
-    return Node(name=b"", type=InodeType.DIRECTORY, mode=ROOT_MODE)
+    return TreeNode(name=b"", type=InodeType.DIRECTORY, mode=ROOT_MODE)
 
 
-def scan(folder: Path, *, skip: Callable[[str], None] | None = None) -> Node:
+def scan(folder: Path, *, skip: Callable[[str], None] | None = None) -> TreeNode:
     """Return the tree of a folder. Links are kept, owners, times and extended attributes are not.
 
     ``skip`` hears of devices, FIFOs and sockets that are left out; without it they are refused. Raises
@@ -88,15 +88,15 @@ def scan(folder: Path, *, skip: Callable[[str], None] | None = None) -> Node:
     return root
 
 
-def _node(entry: os.DirEntry[bytes], skip: Callable[[str], None] | None) -> Node | None:
+def _node(entry: os.DirEntry[bytes], skip: Callable[[str], None] | None) -> TreeNode | None:
     status = entry.stat(follow_symlinks=False)
     mode = stat.S_IMODE(status.st_mode)
     match stat.S_IFMT(status.st_mode):
         case stat.S_IFREG:
             opener = partial(_open, entry.path)
-            return Node(name=entry.name, type=InodeType.FILE, mode=mode, size=status.st_size, open=opener)
+            return TreeNode(name=entry.name, type=InodeType.FILE, mode=mode, size=status.st_size, open=opener)
         case stat.S_IFDIR:
-            return Node(name=entry.name, type=InodeType.DIRECTORY, mode=mode)
+            return TreeNode(name=entry.name, type=InodeType.DIRECTORY, mode=mode)
         case stat.S_IFLNK:
             return symlink(entry.name, os.readlink(entry.path))  # noqa: PTH115 - of bytes
         case kind:
@@ -117,7 +117,7 @@ def show(path: bytes) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-def walk(root: Node) -> Iterator[tuple[bytes, Node]]:
+def walk(root: TreeNode) -> Iterator[tuple[bytes, TreeNode]]:
     """Yield all nodes below ``root`` with their paths, in the order of their inodes: depth first, sorted.
 
     Sorts the children of each directory in place. Raises IncompatibleImageError for what SEFS cannot hold.
@@ -134,7 +134,7 @@ def walk(root: Node) -> Iterator[tuple[bytes, Node]]:
         node.children.reverse()
 
 
-def _check_children(folder: bytes, node: Node) -> None:
+def _check_children(folder: bytes, node: TreeNode) -> None:
     """Refuse what the image cannot hold, before any of it is written."""
     names = set()
     for child in node.children:
@@ -151,7 +151,7 @@ def _check_children(folder: bytes, node: Node) -> None:
         )
 
 
-def _problems(path: bytes, node: Node) -> Iterator[str]:
+def _problems(path: bytes, node: TreeNode) -> Iterator[str]:
     if not is_name(node.name):
         yield "this is no name of a file"
     if not is_utf8(node.name):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import stat
 import struct
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 ROOT, FOLDER, INNER, LARGE, LINK = range(2, 7)
 """Inode numbers of the image below."""
 
-LINKS, ENTRIES, FILE_ID, MAC = 14, 16, 80, 96
+MODE, LINKS, ENTRIES, FILE_ID, MAC = 12, 14, 16, 80, 96
 """Offsets in an inode."""
 
 
@@ -135,6 +136,7 @@ def check_refused(image: Path, message: str = "") -> None:
         (None, inode_field(LARGE, MAC, "<Q", 0), "the MAC is"),
         (None, inode_field(LARGE, FILE_ID, "<Q", INNER), "two inodes have the file"),
         (None, inode_field(LARGE, FILE_ID, "<Q", 99), "cannot read .*63000000000000000000000000000000"),
+        (None, put(BLOCK_SIZE, b"\x10"), "inode 4 is not in use"),
         (None, put(0, b"SEFS"), "does not begin as SEFS metadata does"),
         (None, put(12, struct.pack("<I", 0xFFFFFFFF)), "cannot be 4294967295 groups"),
         (None, put(12, struct.pack("<I", 0)), "cannot be 0 groups"),
@@ -189,18 +191,29 @@ def _lengthen(directory: bytearray) -> None:
     directory[2 * ENTRY.size :] = ENTRY.pack(number, b"d" * 250, kind)
 
 
+def test_an_unpacked_file_is_never_setuid(image: Path) -> None:
+    reseal(image, None, inode_field(LARGE, MODE, "<H", 0o7755))
+    reseal(image, None, inode_field(FOLDER, MODE, "<H", 0o7777))
+    unpack(image, image.parent / "copy")
+    assert stat.S_IMODE((image.parent / "copy/large").stat().st_mode) == 0o755
+    assert stat.S_IMODE((image.parent / "copy/a").stat().st_mode) == 0o777
+
+
 def test_files_that_do_not_belong_there_are_refused(image: Path) -> None:
     (image / "stranger").touch()
     check_refused(image, "stranger belongs to no inode")
 
 
-def test_links_and_fifos_in_place_of_files_are_refused(image: Path) -> None:
+def test_links_fifos_and_folders_in_place_of_files_are_refused(image: Path) -> None:
     path = image / name_of(LARGE)
     moved = path.rename(image.parent / "moved")
     path.symlink_to(moved)
     check_refused(image, "cannot read")
     path.unlink()
     os.mkfifo(path)
+    check_refused(image, "is no regular file")
+    path.unlink()
+    path.mkdir()
     check_refused(image, "is no regular file")
 
 

@@ -14,7 +14,7 @@ from enclavize.errors import EnclavizeError, IncompatibleImageError, SigningRefu
 from enclavize.libos.occlum.sefs.keys import parse_mac, read_image_key
 from enclavize.libos.occlum.sefs.pack import pack
 from enclavize.libos.occlum.sefs.structures import InodeType
-from enclavize.libos.occlum.sefs.tree import Node, root_node, scan, symlink
+from enclavize.libos.occlum.sefs.tree import TreeNode, root_node, scan, symlink
 from enclavize.libos.occlum.sefs.unpack import unpack, verify
 
 if TYPE_CHECKING:
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 KEY_TEXT = "00-11-22-33-44-55-66-77-88-99-aa-bb-cc-dd-ee-FF"
 
 
-def file(name: bytes, data: bytes = b"") -> Node:
-    return Node(name=name, type=InodeType.FILE, mode=0o644, size=len(data), open=partial(io.BytesIO, data))
+def file(name: bytes, data: bytes = b"") -> TreeNode:
+    return TreeNode(
+        name=name, type=InodeType.FILE, mode=0o644, size=len(data), open=partial(io.BytesIO, data)
+    )
 
 
-def folder(name: bytes, *children: Node) -> Node:
-    return Node(name=name, type=InodeType.DIRECTORY, mode=0o755, children=list(children))
+def folder(name: bytes, *children: TreeNode) -> TreeNode:
+    return TreeNode(name=name, type=InodeType.DIRECTORY, mode=0o755, children=list(children))
 
 
-def deep(levels: int) -> Node:
+def deep(levels: int) -> TreeNode:
     node = file(b"x" * 200)
     for _ in range(levels):
         node = folder(b"d" * 200, node)
@@ -56,7 +58,7 @@ def deep(levels: int) -> Node:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_an_image_cannot_hold_has_its_own_message(node: Node, message: str, tmp_path: Path) -> None:
+def test_what_an_image_cannot_hold_has_its_own_message(node: TreeNode, message: str, tmp_path: Path) -> None:
     root = root_node()
     root.children.append(node)
     with pytest.raises(EnclavizeError, match=message):
@@ -96,7 +98,7 @@ def test_a_file_that_changes_meanwhile_is_an_error_and_nothing_stays(
 ) -> None:
     root = root_node()
     content = partial(io.BytesIO, b"123")
-    root.children.append(Node(name=b"big", type=InodeType.FILE, mode=0o644, size=promised, open=content))
+    root.children.append(TreeNode(name=b"big", type=InodeType.FILE, mode=0o644, size=promised, open=content))
     with pytest.raises(EnclavizeError, match=message):
         pack(root, tmp_path / "image")
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from enclavize.libos.occlum.sefs.node import GROUP_DATA, INLINE_SIZE, NODE_SIZE
 from enclavize.libos.occlum.sefs.pack import pack
 from enclavize.libos.occlum.sefs.structures import NAME_MAX, PERMISSIONS, InodeType
-from enclavize.libos.occlum.sefs.tree import Node, root_node, scan
+from enclavize.libos.occlum.sefs.tree import TreeNode, root_node, scan
 from enclavize.libos.occlum.sefs.unpack import unpack, verify
 from support.scale import scaled
 
@@ -118,9 +118,9 @@ def test_a_file_with_a_tree_of_three_levels_comes_back(key: bytes | None, tmp_pa
 
 
 def test_directories_without_permissions_come_back(tmp_path: Path) -> None:
-    root, locked = root_node(), Node(name=b"locked", type=InodeType.DIRECTORY, mode=0o500)
+    root, locked = root_node(), TreeNode(name=b"locked", type=InodeType.DIRECTORY, mode=0o500)
     data = partial(io.BytesIO, b"x")
-    locked.children.append(Node(name=b"file", type=InodeType.FILE, mode=0o400, size=1, open=data))
+    locked.children.append(TreeNode(name=b"file", type=InodeType.FILE, mode=0o400, size=1, open=data))
     root.children.append(locked)
     pack(root, tmp_path / "image")
     unpack(tmp_path / "image", tmp_path / "copy")
@@ -131,7 +131,7 @@ def test_directories_without_permissions_come_back(tmp_path: Path) -> None:
 def test_very_deep_folders_come_back(tmp_path: Path) -> None:
     node = root = root_node()
     for _ in range(1500):
-        node.children.append(Node(name=b"d", type=InodeType.DIRECTORY, mode=0o755))
+        node.children.append(TreeNode(name=b"d", type=InodeType.DIRECTORY, mode=0o755))
         node = node.children[0]
     pack(root, tmp_path / "image")
     assert unpack(tmp_path / "image", tmp_path / "copy").inodes == 1501
@@ -142,7 +142,7 @@ def test_any_number_of_inodes_fits(count: int, tmp_path: Path) -> None:
     """The last inode is before, at and after the block of a free map."""
     root = root_node()
     root.children.extend(
-        Node(name=b"%d" % number, type=InodeType.FILE, mode=0o644) for number in range(count)
+        TreeNode(name=b"%d" % number, type=InodeType.FILE, mode=0o644) for number in range(count)
     )
     pack(root, tmp_path / "image")
     assert verify(tmp_path / "image").inodes == count + 1

@@ -17,7 +17,7 @@ from enclavize.libos.occlum.sefs.pack import pack
 from enclavize.libos.occlum.sefs.protection import Encrypted, IntegrityOnly
 from enclavize.libos.occlum.sefs.reader import ProtectedFile
 from enclavize.libos.occlum.sefs.structures import InodeType
-from enclavize.libos.occlum.sefs.tree import Node, root_node, scan, symlink
+from enclavize.libos.occlum.sefs.tree import TreeNode, root_node, scan, symlink
 from enclavize.libos.occlum.sefs.unpack import verify
 from enclavize.libos.occlum.sefs.writer import ProtectedFileWriter
 from support.vectors import VECTORS
@@ -44,7 +44,7 @@ def maketree() -> ModuleType:
     return module
 
 
-def tree_of(spec: dict[str, Any]) -> Node:
+def tree_of(spec: dict[str, Any]) -> TreeNode:
     """Return a specification's tree; what is on no disk needs no privileges."""
     root = root_node()
     folders = {"": root}
@@ -53,7 +53,7 @@ def tree_of(spec: dict[str, Any]) -> Node:
         match entry["type"]:
             case "file":
                 data = entry["data"]
-                node = Node(
+                node = TreeNode(
                     name=name.encode(),
                     type=InodeType.FILE,
                     mode=entry["mode"],
@@ -61,7 +61,7 @@ def tree_of(spec: dict[str, Any]) -> Node:
                     open=partial(io.BytesIO, data),
                 )
             case "dir":
-                node = Node(name=name.encode(), type=InodeType.DIRECTORY, mode=entry["mode"])
+                node = TreeNode(name=name.encode(), type=InodeType.DIRECTORY, mode=entry["mode"])
                 folders[entry["path"]] = node
             case "symlink":
                 node = symlink(name.encode(), entry["target"].encode())

@@ -140,6 +140,8 @@ def check_refused(image: Path, message: str = "") -> None:
         (None, put(0, b"SEFS"), "does not begin as SEFS metadata does"),
         (None, put(12, struct.pack("<I", 0xFFFFFFFF)), "cannot be 4294967295 groups"),
         (None, put(12, struct.pack("<I", 0)), "cannot be 0 groups"),
+        (None, put(4, struct.pack("<III", 2048, 1018, 2)), "cannot be 2 groups of 2048 blocks"),
+        (None, put(4, struct.pack("<III", 0xFFFFFC00, 1018, 0x3FFFFF)), "cannot be 4194303 groups"),
         (None, put(8, struct.pack("<I", 5)), "blocks are free, not 5"),
         (None, cut(100), "it is too short"),
         (None, cut(BLOCK_SIZE * 5), "there is no inode"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
@@ -48,12 +48,13 @@ class Packed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Numbered:
-    """A node with its inode number and that of its directory."""
+    """A node with its inode number and that of its directory; ``children`` of a directory, sorted."""
 
     number: int
     parent: int
     path: bytes
     node: TreeNode
+    children: list[_Numbered] = field(default_factory=list)
 
 
 def pack(
@@ -72,9 +73,8 @@ def pack(
     writer = ProtectedFileWriter(protection_for(key))
     metadata = bytearray(_metadata_size(numbered[-1].number))
     with atomic_folder(destination) as folder:
-        numbers = {id(item.node): item.number for item in numbered}
         for item in numbered:
-            inode = _write_inode(writer, folder, item, numbers)
+            inode = _write_inode(writer, folder, item)
             offset = item.number * BLOCK_SIZE
             metadata[offset : offset + INODE.size] = pack_inode(inode)
             if advance:
@@ -87,26 +87,25 @@ def pack(
 def _number(root: TreeNode) -> list[_Numbered]:
     """Give all nodes numbers, in the order in which Occlum's tool makes inodes."""
     numbered = [_Numbered(number=ROOT, parent=ROOT, path=b"", node=root)]
-    folders = {b"": ROOT}
-    number = ROOT
+    folders = {b"": numbered[0]}
     for path, node in walk(root):
-        number = next_inode(number)
         parent = folders[path.rpartition(b"/")[0]]
-        numbered.append(_Numbered(number=number, parent=parent, path=path, node=node))
+        number = next_inode(numbered[-1].number)
+        item = _Numbered(number=number, parent=parent.number, path=path, node=node)
+        numbered.append(item)
+        parent.children.append(item)
         if node.type is InodeType.DIRECTORY:
-            folders[path] = number
+            folders[path] = item
     return numbered
 
 
-def _write_inode(
-    writer: ProtectedFileWriter, folder: Path, item: _Numbered, numbers: dict[int, int]
-) -> Inode:
+def _write_inode(writer: ProtectedFileWriter, folder: Path, item: _Numbered) -> Inode:
     node = item.node
     file_id = image_file_id(item.number)
     is_folder = node.type is InodeType.DIRECTORY
     links = 2 + sum(child.type is InodeType.DIRECTORY for child in node.children) if is_folder else 1
     entries = 2 + len(node.children) if is_folder else 0
-    with _open(item, numbers) as content:
+    with _open(item) as content:
         try:
             mac = _write_file(writer, folder / file_id.hex(), content, node.size or entries * ENTRY.size)
         except ContentChangedError as error:
@@ -123,7 +122,7 @@ def _write_inode(
     )
 
 
-def _open(item: _Numbered, numbers: dict[int, int]) -> Readable:
+def _open(item: _Numbered) -> Readable:
     """Open what the file of an inode holds."""
     match item.node.type:
         case InodeType.FILE:
@@ -134,16 +133,16 @@ def _open(item: _Numbered, numbers: dict[int, int]) -> Readable:
         case InodeType.SYMLINK:
             return io.BytesIO(item.node.target)
         case InodeType.DIRECTORY:
-            return io.BytesIO(_directory(item, numbers))
+            return io.BytesIO(_directory(item))
 
 
-def _directory(item: _Numbered, numbers: dict[int, int]) -> bytes:
+def _directory(item: _Numbered) -> bytes:
     """Return the content of a directory."""
     own = (
         ENTRY.pack(item.number, b".", InodeType.DIRECTORY),
         ENTRY.pack(item.parent, b"..", InodeType.DIRECTORY),
     )
-    children = (ENTRY.pack(numbers[id(child)], child.name, child.type) for child in item.node.children)
+    children = (ENTRY.pack(child.number, child.node.name, child.node.type) for child in item.children)
     return b"".join((*own, *children))
 
 

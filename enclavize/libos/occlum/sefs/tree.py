@@ -118,7 +118,7 @@ def show(path: bytes) -> str:
 
 
 def walk(root: TreeNode) -> Iterator[tuple[bytes, TreeNode]]:
-    """Yield all nodes below ``root`` with their paths, in the order of their inodes: depth first, sorted.
+    """Yield all nodes below ``root`` with their absolute paths, in the order of inodes: depth first, sorted.
 
     Sorts the children of each directory in place. Raises IncompatibleImageError for what SEFS cannot hold.
     """
@@ -129,8 +129,7 @@ def walk(root: TreeNode) -> Iterator[tuple[bytes, TreeNode]]:
             yield path, node
         _check_children(path, node)
         node.children.sort(key=lambda child: child.name, reverse=True)
-        prefix = path + b"/" if path else b""
-        waiting.extend((prefix + child.name, child) for child in node.children)
+        waiting.extend((path + b"/" + child.name, child) for child in node.children)
         node.children.reverse()
 
 
@@ -147,7 +146,7 @@ def _check_children(folder: bytes, node: TreeNode) -> None:
     folders = sum(child.type is InodeType.DIRECTORY for child in node.children)
     if folders > LINKS_MAX - 2:
         raise IncompatibleImageError(
-            f"/{show(folder)} has {folders} folders in it: an Occlum image holds at most {LINKS_MAX - 2}"
+            f"{show(folder) or '/'} has {folders} folders in it: Occlum images hold at most {LINKS_MAX - 2}"
         )
 
 

@@ -53,7 +53,7 @@ def deep(levels: int) -> TreeNode:
         (symlink(b"l", b"\xff"), "/l: the target of the link is not UTF-8"),
         (symlink(b"l", b""), "the link has no target"),
         (symlink(b"l", b"t" * 4096), "the target of the link has more than 4095 bytes"),
-        (folder(b"d", file(b"same"), file(b"same")), "/d|same is there twice"),
+        (folder(b"d", file(b"same"), file(b"same")), "/d/same is there twice"),
         (folder(b"d", *(folder(b"%d" % number) for number in range(65534))), "/d has 65534 folders in it"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -92,7 +92,7 @@ def test_devices_are_refused(tmp_path: Path) -> None:
         scan(tmp_path)
 
 
-@pytest.mark.parametrize(("promised", "message"), [(2, "/?big grew"), (4, "big became shorter")])
+@pytest.mark.parametrize(("promised", "message"), [(2, "^/big grew"), (4, "^/big became shorter")])
 def test_a_file_that_changes_meanwhile_is_an_error_and_nothing_stays(
     promised: int, message: str, tmp_path: Path
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "tree/file").touch()
     root = scan(tmp_path / "tree")
     (tmp_path / "tree/file").unlink()
-    with pytest.raises(EnclavizeError, match="cannot read file: No such file"):
+    with pytest.raises(EnclavizeError, match="cannot read /file: No such file"):
         pack(root, tmp_path / "image")
 
 

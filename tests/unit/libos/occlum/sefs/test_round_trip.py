@@ -128,6 +128,18 @@ def test_directories_without_permissions_come_back(tmp_path: Path) -> None:
     assert (tmp_path / "copy/locked/file").read_bytes() == b"x"
 
 
+def test_one_node_may_stand_in_two_places(tmp_path: Path) -> None:
+    data = partial(io.BytesIO, b"x")
+    shared = TreeNode(name=b"file", type=InodeType.FILE, mode=0o644, size=1, open=data)
+    root = root_node()
+    root.children.append(shared)
+    for name in (b"a", b"b"):
+        root.children.append(TreeNode(name=name, type=InodeType.DIRECTORY, mode=0o755, children=[shared]))
+    pack(root, tmp_path / "image")
+    assert unpack(tmp_path / "image", tmp_path / "copy").size == 3
+    assert [path.name for path in sorted((tmp_path / "copy").rglob("file"))] == ["file"] * 3
+
+
 def test_very_deep_folders_come_back(tmp_path: Path) -> None:
     node = root = root_node()
     for _ in range(1500):

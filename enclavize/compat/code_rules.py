@@ -40,7 +40,7 @@ def closure_findings(program: Program, profile: Profile) -> Iterator[Finding]:
     for entry in _own_files(program):
         if entry.elf is None:
             continue
-        if not entry.elf.complete:
+        if not entry.elf.complete and entry is not program.executable:
             yield _finding(
                 "OCC025", Severity.WARNING, entry, "is damaged: not all of its headers could be read"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def find_program(
         if not entry.interpreter_line:
             break
         program.scripts.append(entry)
-        wanted, wanted_by = entry.interpreter_line.split(maxsplit=1)[0], f"/{entry.path}"
+        wanted, wanted_by = split_line(entry.interpreter_line)[0], f"/{entry.path}"
         entry = rootfs.find(wanted)
     program.executable = entry
     if entry and entry.elf and entry.elf.interpreter:
@@ -72,6 +73,12 @@ def find_program(
             program.missing_interpreter = Missing(wanted=entry.elf.interpreter, wanted_by=f"/{entry.path}")
         _add_libraries(rootfs, program, entry, environment)
     return program
+
+
+def split_line(line: str) -> tuple[str, str]:
+    """Return the interpreter and its argument in the line after ``#!``: blanks and tabs alone separate."""
+    interpreter, *argument = re.split(r"[ \t]+", line, maxsplit=1)
+    return interpreter, "".join(argument)
 
 
 def _search(rootfs: Rootfs, command: str, working_directory: str, path: str) -> Entry | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from enclavize.compat.code_rules import OWN_LIBRARIES, closure_findings, other_files
 from enclavize.compat.library_path import libc_family
 from enclavize.compat.profile import Support
-from enclavize.compat.program import Program, find_program
+from enclavize.compat.program import Program, find_program, split_line
 from enclavize.compat.report import Finding, Report, Severity
 from enclavize.compat.runtimes import find_runtimes
 from enclavize.compat.sizes import advise
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from enclavize.rootfs.tree import Rootfs
 
 _EM_X86_64 = 62
+_ET_EXEC, _ET_DYN = 2, 3
 _SETUID = 0o6000
 
 
@@ -91,8 +92,8 @@ def _program_is_there(program: Program, profile: Profile) -> Iterator[Finding]:
             "make an ELF program the interpreter",
         )  # fmt: skip
     for script in program.scripts:
-        interpreter, *arguments = script.interpreter_line.split(maxsplit=1)
-        if arguments and profile.elf.script_arguments is Support.NO:
+        interpreter, argument = split_line(script.interpreter_line)
+        if argument and profile.elf.script_arguments is Support.NO:
             yield _error(
                 "OCC015", script.path,
                 f"{_name(script)} begins with #!{printable(script.interpreter_line)}; {profile.title} takes "
@@ -120,6 +121,16 @@ def _executable_form(program: Program, profile: Profile) -> Iterator[Finding]:
             "use the image for linux/amd64",
         )  # fmt: skip
         return
+    if elf.type not in (_ET_EXEC, _ET_DYN):
+        yield _error(
+            "OCC014", executable.path, f"{_name(executable)} is an ELF file, but no program",
+            "link it: this may be an object file",
+        )  # fmt: skip
+    if not elf.complete:
+        yield _error(
+            "OCC025", executable.path, f"{_name(executable)} is damaged: parts of it are not in the file",
+            "copy it into the image again",
+        )  # fmt: skip
     if elf.static:
         kind = "a static position-independent program" if elf.pie else "a static program"
         support = profile.elf.static_pie if elf.pie else profile.elf.static

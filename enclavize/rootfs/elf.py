@@ -146,6 +146,11 @@ class ElfScanner:
             interpreter = path_text(self._interpreter.data().partition(b"\0")[0])
         if self._dynamic is not None and self._entries is None:
             self._complete = False
+        if any(
+            segment.type == _PT_LOAD and segment.offset + segment.size > self._offset
+            for segment in self._segments
+        ):
+            self._complete = False
         entries = self._entries or []
         strings = self._strings.data() if self._strings is not None else b""
         single: dict[int, str] = {}

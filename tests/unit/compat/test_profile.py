@@ -58,6 +58,13 @@ def test_the_builtin_profile_has_the_rows_of_the_libos_table() -> None:
     assert not (rows[0] | rows[1]) & _rows("missing_calls.def")
 
 
+def test_the_builtin_profile_follows_as_many_scripts_as_the_libos() -> None:
+    text = (REPOSITORY / "native" / "libos" / "program.c").read_text()
+    depth = re.search(r"#define SCRIPT_DEPTH_MAX (\d+)", text)
+    assert depth is not None
+    assert profile_for("builtin").elf.script_depth == int(depth[1])
+
+
 def test_numbers_of_calls_are_those_of_linux() -> None:
     if not LINUX_NUMBERS.is_file():
         pytest.skip("the kernel's headers (linux-libc-dev) are not installed")

@@ -143,6 +143,8 @@ def test_scripts_lead_to_their_interpreters() -> None:
     assert ("OCC010", "error") in codes(
         report(outer, script, APP, LOADER, FOO, command=("outer",), libos="occlum")
     )
+    windows = program("bin/start", interpreter_line="/bin/app\r")
+    assert codes(report(windows, STATIC, command=("start",))) == [("OCC002", "error")]
     loop = program("bin/loop", interpreter_line="/bin/loop")
     assert ("OCC010", "error") in codes(report(loop, command=("loop",)))
 
@@ -249,7 +251,10 @@ def test_instructions_and_system_calls_of_ones_own_are_told() -> None:
 
 def test_damage_and_writable_code_are_told() -> None:
     app = replace(APP, elf=elf(interpreter=MUSL, complete=False, executable_stack=True))
-    assert codes(report(app, LOADER)) == [("OCC025", "warning"), ("OCC026", "warning")]
+    assert codes(report(app, LOADER)) == [("OCC025", "error"), ("OCC026", "warning")]
+    damaged = replace(FOO, elf=elf(soname="libfoo.so.1", complete=False))
+    assert codes(report(APP, LOADER, damaged)) == [("OCC025", "warning")]
+    assert codes(report(replace(STATIC, elf=elf(type=1)))) == [("OCC014", "error")]
 
 
 def test_go_is_recognised_and_the_remedy_names_its_fork() -> None:

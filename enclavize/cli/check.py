@@ -50,7 +50,7 @@ def check(
     given = [load_profile(path) for path in profile or []]
     if libos is not None:
         profiles = [profile_for(libos, given)]
-        if "@" not in libos:
+        if "@" not in libos and profiles[0].title != libos:
             sys.stderr.write(f"{libos} means {profiles[0].title}, the newest profile\n")
     else:
         profiles = given or list(builtin_profiles())

@@ -23,7 +23,7 @@ from support.images import (
     tar_of,
     write_layout,
 )
-from support.programs import SAMPLES, static_musl
+from support.programs import REPOSITORY, SAMPLES, static_musl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,6 +176,16 @@ def test_all_profiles_are_compared_and_the_best_is_built(command: Command, tmp_p
     command.run("check", source, "--libos", "occlum", "--ignore", "OCC008:/bin/*")
     assert command.run("explain", "OCC008").stdout.startswith("OCC008: static program")
     command.run("explain", "OCC999", code=2)
+    mine = tmp_path / "mine.toml"
+    text = (REPOSITORY / "libos_profiles" / "occlum-0.31.0.toml").read_text()
+    mine.write_text(text.replace('static = "no"', 'static = "yes"').replace("0.31.0", "0.31.0-mine"))
+    assert "best: Occlum" not in command.run("check", source).stdout
+    done = command.run("check", source, "--profile", str(mine), "--libos", "occlum")
+    assert "Occlum 0.31.0-mine: runs" in done.stdout
+    mine.write_text(text.replace('static = "no"', "static = 7"))
+    assert (
+        f"{mine}, line 12: elf.static" in command.run("check", source, "--profile", str(mine), code=2).stderr
+    )
     for form in ("sarif", "github"):
         assert "OCC008" in command.run("check", source, "--format", form).stdout
 

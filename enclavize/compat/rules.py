@@ -145,7 +145,16 @@ def _executable_form(program: Program, profile: Profile) -> Iterator[Finding]:
             profile,
             remedy=remedy,
         )
-    elif not elf.pie:
+    elif elf.type == _ET_DYN and not elf.interpreter and elf.needed:
+        yield _error(
+            "OCC014", executable.path, f"{_name(executable)} is a shared library, no program",
+            "make the program that uses it the entrypoint",
+        )  # fmt: skip
+    elif elf.type == _ET_DYN and not elf.interpreter:
+        kind = "without an interpreter, as loaders are"
+        remedy = "start the program itself, not its loader"
+        yield from _supported(profile.elf.static_pie, "OCC008", executable, kind, profile, remedy=remedy)
+    elif elf.type == _ET_EXEC:
         yield from _supported(
             profile.elf.fixed_address, "OCC009", executable, "linked for a fixed address", profile,
             remedy="build it with -fPIE -pie",

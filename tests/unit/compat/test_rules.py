@@ -257,6 +257,14 @@ def test_damage_and_writable_code_are_told() -> None:
     assert codes(report(replace(STATIC, elf=elf(type=1)))) == [("OCC014", "error")]
 
 
+def test_a_library_is_no_program_but_a_loader_is() -> None:
+    library = replace(STATIC, elf=elf(pie=False, needed=("libc.so",)))
+    assert codes(report(library)) == [("OCC014", "error")]
+    loader = replace(STATIC, elf=elf(pie=False))
+    assert codes(report(loader)) == []
+    assert codes(report(loader, libos="occlum")) == [("OCC008", "error")]
+
+
 def test_go_is_recognised_and_the_remedy_names_its_fork() -> None:
     go = replace(STATIC, elf=elf(type=2, pie=False, static=True, toolchain="go1.22.1"))
     assert codes(report(go)) == [("OCC030", "note")]

@@ -8,13 +8,13 @@ _PACKAGE = Path(__file__).parent
 
 
 def data_dir(name: str) -> Path:
-    """Return the folder ``templates`` or ``libos_profiles``: packaged, or beside the package in a checkout."""
+    """Return the folder ``templates`` or ``libos_profiles``: packaged, or a checkout's."""
     packaged = _PACKAGE / "_data" / name
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
 
 
 def native_file(name: str) -> Path:
-    """Return the path of a file built from ``native/`` (``libos.so``, ``runelet``, ``liberpal-builtin.so``)."""
+    """Return the path of a file built from ``native/``. Raises EnclavizeError where it is missing."""
     path = _PACKAGE / "_native" / name
     if not path.is_file():
         raise EnclavizeError(

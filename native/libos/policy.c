@@ -78,7 +78,7 @@ static const char *apply_arguments(const struct configuration *measured, const s
 {
     bool replaces = arguments->count && !equals_command(measured, arguments);
     if (replaces && !(measured->policy & POLICY_ALLOW_ARGUMENTS)) {
-        return "arguments are not allowed by the measured policy";
+        return "arguments are not allowed by the measured policy (build with --allow-args)";
     }
     bool done = add_spans(to, &measured->entrypoint) &&
                 (replaces ? strings_add_all(to, arguments, 0) : add_spans(to, &measured->command));

@@ -1,4 +1,4 @@
-"""Heavy counts (storms, soaks, fuzzing) scale by ENCLAVIZE_TEST_SCALE: 0.05 by default, 1.0 for ``make test-long``."""
+"""Heavy counts (storms, soaks, fuzzing) scale by ENCLAVIZE_TEST_SCALE: 0.05, or 1.0 in ``make test-long``."""
 
 import os
 

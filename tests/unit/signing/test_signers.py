@@ -82,6 +82,8 @@ def plug_in(reference: str, passphrase: Callable[[], bytes] | None) -> LocalSign
             raise SigningRefusedError("the vault is closed")
         case "vault:crash":
             raise KeyError("x")
+        case _:
+            pass
     assert passphrase is not None
     assert passphrase() == b"secret"
     return signer()

@@ -23,6 +23,13 @@ _GRACE = 2.0
 
 def main() -> None:
     """Run one command and end the process with its exit code; see ``enclavize.errors``."""
+    try:
+        _main()
+    except KeyboardInterrupt:
+        sys.exit(_EXIT_INTERRUPTED)
+
+
+def _main() -> None:
     from enclavize.cli.app import app
     from enclavize.cli.grammar.optional import complete_optional_values
     from enclavize.cli.state import state
@@ -33,8 +40,6 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         app(complete_optional_values(sys.argv[1:]), prog_name="enclavize")
-    except KeyboardInterrupt:
-        sys.exit(_EXIT_INTERRUPTED)
     except EnclavizeError as error:
         if state.show_traceback:
             raise

@@ -1,0 +1,173 @@
+"""signer.toml: what is accepted, and what is refused with its place."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enclavize.errors import EnclavizeError, UsageError
+from enclavize.signing.service.clients import Authenticator, RateLimiter, hash_token
+from enclavize.signing.service.config import load_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+A, B, C = hash_token("a"), hash_token("b"), hash_token("c")
+SERVER = """
+[server]
+listen = "127.0.0.1:9443"
+certificate = "server.pem"
+private_key = "server.key"
+client_ca = "ca.pem"
+[audit]
+path = "audit.jsonl"
+[keys.release]
+key = "release.pem"
+passphrase_file = "secret"
+[keys.hsm]
+key = "pkcs11:token=t;object=k"
+"""
+LISTED = (
+    f'[clients.one]\nkey = "release"\ntoken_sha256 = ["{A}"]\nmeasurements = ["{B}"]\nproduct_ids = [1]\n'
+)
+ANY = f'[clients.two]\nkey = "release"\ntoken_sha256 = ["{B}"]\nmeasurements = "any"\nproduct_ids = [2]\n'
+
+
+def test_a_configuration_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "signer.toml"
+    more = (
+        'attributes = ["DEBUG", "PROVISIONKEY"]\nmin_svn = 3\nvendors = [0, 32902]\nrequests_per_minute = 5\n'
+    )
+    path.write_text(SERVER + LISTED + more + ANY)
+    config = load_config(path)
+    assert (config.host, config.port, config.request_timeout) == ("127.0.0.1", 9443, 10)
+    assert config.keys["release"].reference == str(tmp_path / "release.pem")
+    assert config.keys["release"].secret_file == tmp_path / "secret"
+    assert config.keys["hsm"].reference == "pkcs11:token=t;object=k"
+    one, two = config.clients
+    assert one.policy.measurements == {bytes.fromhex(B)}
+    assert one.policy.attributes == 0x12
+    assert (one.policy.min_svn, one.policy.vendors, one.requests_per_minute) == (3, {0, 0x8086}, 5)
+    assert (two.policy.measurements, two.policy.product_ids) == (None, {2})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "server is missing"),
+        ("x", "is not TOML"),
+        (SERVER, "clients is missing"),
+        (SERVER + LISTED + "[extra]\n", "'extra' is unknown"),
+        (SERVER + LISTED + "colour = 1\n", "one: 'colour' is unknown"),
+        (SERVER.replace("9443", "70000") + LISTED, "listen must be"),
+        (SERVER.replace("127.0.0.1:9443", "9443") + LISTED, "listen must be"),
+        (SERVER + LISTED.replace('"release"', '"other"'), "there is no key 'other'"),
+        (SERVER + LISTED.replace(f'["{A}"]', "[]"), "needs token_sha256"),
+        (SERVER + LISTED.replace(A, A.upper()), "token_sha256 must be"),
+        (SERVER + LISTED.replace("[1]", "[65536]"), "product_ids must be"),
+        (SERVER + LISTED.replace("[1]", "[true]"), "product_ids must be"),
+        (SERVER + LISTED.replace("product_ids = [1]", ""), "product_ids is missing"),
+        (SERVER + LISTED.replace(f'["{B}"]', '"all"'), "measurements must be"),
+        (SERVER + LISTED + "min_svn = true\n", "min_svn must be"),
+        (SERVER + LISTED + "min_svn = -1\n", "min_svn must be"),
+        (SERVER + LISTED + "requests_per_minute = 0\n", "requests_per_minute must be"),
+        (SERVER + LISTED + 'attributes = ["INIT"]\n', "attributes must be"),
+        (SERVER + LISTED + ANY.replace(B, A), "have the same token"),
+        (SERVER + LISTED.replace(".one", '."o ne"'), "is no name"),
+        (SERVER + LISTED.replace("token_sha", "certificate_sha"), ""),
+        (
+            SERVER.replace('client_ca = "ca.pem"', "") + LISTED.replace("token_sha", "certificate_sha"),
+            "client_ca is missing",
+        ),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "signer.toml"
+    path.write_text(text)
+    if not message:
+        load_config(path)
+        return
+    with pytest.raises(UsageError, match=message) as caught:
+        load_config(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "message"),
+    [
+        ("[1]", "[1]", "must not have its product id 1"),
+        ('"any"', "[2]", "must not have its product id 2"),
+        ("[1]", "[2, 3]", "exactly one product id"),
+        ("[1]", '"any"', "exactly one product id"),
+        ("[1]", "[2]", ""),
+    ],
+)
+def test_who_may_sign_anything_has_a_key_or_a_product_of_its_own(
+    tmp_path: Path, one: str, two: str, message: str
+) -> None:
+    path = tmp_path / "signer.toml"
+    listed = LISTED.replace("[1]", one)
+    path.write_text(SERVER + listed + ANY.replace("[2]", two))
+    if message:
+        with pytest.raises(UsageError, match=message):
+            load_config(path)
+    else:
+        load_config(path)
+    path.write_text(SERVER + listed + ANY.replace("[2]", two).replace('"release"', '"hsm"'))
+    load_config(path)
+
+
+@settings(max_examples=60)
+@given(st.text(max_size=80), st.integers(min_value=0, max_value=600))
+def test_any_text_is_a_configuration_or_a_typed_error(
+    tmp_path_factory: pytest.TempPathFactory, inserted: str, position: int
+) -> None:
+    path = tmp_path_factory.mktemp("config") / "signer.toml"
+    whole = SERVER + LISTED
+    path.write_text(whole[:position] + inserted + whole[position:], errors="replace")
+    with suppress(EnclavizeError):
+        load_config(path)
+
+
+def test_tokens_and_certificates_that_belong_together(tmp_path: Path) -> None:
+    path = tmp_path / "signer.toml"
+    path.write_text(SERVER + LISTED)
+    client = load_config(path).clients[0]
+    certificate = hash_token("certificate")
+    both = replace(
+        client, name="both", token_hashes=frozenset({B}), certificate_hashes=frozenset({certificate})
+    )
+    only = replace(client, name="only", token_hashes=frozenset(), certificate_hashes=frozenset({A}))
+    find = Authenticator([client, both, only]).identify
+    assert find("Bearer a", None) is client
+    assert find("bearer  a", b"unknown") is client
+    assert find("Bearer b", b"certificate") is both
+    assert find("Bearer b", None) is None
+    assert find("Bearer b", b"a") is None
+    assert find(None, b"certificate") is None
+    assert find(None, b"a") is only
+    assert find("Bearer x", b"a") is None
+    assert find(None, None) is None
+    assert find("Basic a", None) is None
+
+
+def test_a_rate_is_a_burst_and_then_even(tmp_path: Path) -> None:
+    path = tmp_path / "signer.toml"
+    path.write_text(SERVER + LISTED + "requests_per_minute = 6\n")
+    client = load_config(path).clients[0]
+    now = [100.0]
+    delay = RateLimiter(lambda: now[0]).delay
+    assert [delay(client) for _ in range(6)] == [0] * 6
+    assert delay(client) == pytest.approx(10)
+    now[0] += 4
+    assert delay(client) == pytest.approx(6)
+    now[0] += 6.01
+    assert delay(client) == 0
+    assert delay(client) > 0
+    now[0] += 1e6
+    assert [delay(client) for _ in range(7)][5:] == [0, pytest.approx(10)]

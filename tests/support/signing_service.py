@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_SERVE = """
-import pathlib, sys
-from enclavize.signing.service.server import serve
-serve(pathlib.Path(sys.argv[1]))
-"""
-
 
 @dataclass(kw_only=True)
 class Service:
@@ -104,8 +98,8 @@ class Service:
         config = self.write_config()
         self.log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE, str(config)], cwd=REPOSITORY, stderr=subprocess.PIPE,
-            env={**os.environ, **self.environment},
+            [sys.executable, "-m", "enclavize", "signer", "serve", "--config", str(config)],
+            cwd=REPOSITORY, stderr=subprocess.PIPE, env={**os.environ, **self.environment},
         )  # fmt: skip
         assert self.process.stderr is not None
         for line in self.process.stderr:

@@ -61,7 +61,7 @@ class Service:
         for name, values in self.keys.items():
             lines += [f"[keys.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         for name, client in self.clients.items():
-            values = {
+            settings: dict[str, object] = {
                 "key": "main",
                 "token_sha256": [hash_token(self.token(name))],
                 "product_ids": "any",
@@ -69,7 +69,10 @@ class Service:
                 "requests_per_minute": 1_000_000,
                 **client,
             }
-            lines += [f"[clients.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+            lines += [
+                f"[clients.{name}]",
+                *(f"{key} = {json.dumps(value)}" for key, value in settings.items()),
+            ]
         path = self.folder / "signer.toml"
         path.write_text("\n".join(lines) + "\n")
         return path

@@ -50,10 +50,10 @@ def test_a_configuration_is_read(tmp_path: Path) -> None:
     assert config.keys["release"].secret_file == tmp_path / "secret"
     assert config.keys["hsm"].reference == "pkcs11:token=t;object=k"
     one, two = config.clients
-    assert one.policy.measurements == {bytes.fromhex(B)}
+    assert one.policy.measurements == frozenset({bytes.fromhex(B)})
     assert one.policy.attributes == 0x12
-    assert (one.policy.min_svn, one.policy.vendors, one.requests_per_minute) == (3, {0, 0x8086}, 5)
-    assert (two.policy.measurements, two.policy.product_ids) == (None, {2})
+    assert (one.policy.min_svn, one.policy.vendors, one.requests_per_minute) == (3, frozenset({0, 0x8086}), 5)
+    assert (two.policy.measurements, two.policy.product_ids) == (None, frozenset({2}))
 
 
 @pytest.mark.parametrize(

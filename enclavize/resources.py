@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).parent
 
 
 def data_dir(name: str) -> Path:
-    """Return the folder ``templates`` or ``libos_profiles``: packaged, or a checkout's."""
+    """Return a folder such as ``libos_profiles``: packaged, or the checkout's."""
     packaged = _PACKAGE / "_data" / name
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
 

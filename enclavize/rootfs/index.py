@@ -119,16 +119,22 @@ class _LayerIndexer:
 
     def index(self, reporter: Reporter, *, refresh: bool) -> LayerIndex:
         with reporter.task(f"index {_name(self._layer)}", total=self._layer.size) as task:
-            if not refresh and (known := self._known()) is not None:
+            if not refresh and not self._abandoned() and (known := self._known()) is not None:
                 task.mark_cached()
                 return known
             with storage_errors("write", self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with locked(self._folder / f"{self._hex}.lock", while_waiting=self._check_cancelled):
+                for stale in self._abandoned():
+                    stale.unlink(missing_ok=True)
                 if not refresh and (known := self._known()) is not None:
                     task.mark_cached()
                     return known
                 return self._make(task)
+
+    def _abandoned(self) -> list[Path]:
+        """Return the temporary files of this layer: under the lock, nobody writes them any more."""
+        return list(self._folder.glob(f".{self._hex}-*"))
 
     def _known(self) -> LayerIndex | None:
         """Return the stored index; None if there is none that is whole and belongs to the diff id."""
@@ -143,8 +149,6 @@ class _LayerIndexer:
             raise _CancelledError
 
     def _make(self, task: Task) -> LayerIndex:
-        for stale in self._folder.glob(f".{self._hex}-*"):
-            stale.unlink(missing_ok=True)
         with (
             fetch_blob(self._image, self._layer, self._cache, task) as blob,
             storage_errors("write", self._path),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from enclavize.tee import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from enclavize.oci.image import Image
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
-    from enclavize.sgx.enclave_file.config import EnclaveConfig
+    from enclavize.sgx.measurement import Measurement
+    from enclavize.sgx.sigstruct import Sigstruct
+    from enclavize.tee.contents import TeeContents
 
 MIN_MEMORY = 1 << 20
 MAX_MEMORY = 56 << 30
@@ -60,13 +64,17 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class InstanceOptions:
-    """What a backend is told beside the image. ``debuggable`` leaves the DEBUG attribute to the launcher."""
+    """What a backend is told beside the image. ``debuggable`` leaves the DEBUG attribute to the launcher.
+
+    ``table`` is the LibOS's own part of the configuration file, which the backend validates.
+    """
 
     policy: Policy
     resources: Resources
     isv_prod_id: int
     isv_svn: int
     debuggable: bool
+    table: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,21 +87,61 @@ class InstanceFile:
     open: Callable[[], BinaryIO] = field(repr=False)
 
 
+class MeasuredEnclave(Protocol):
+    """An enclave whose MRENCLAVE is known, and that can be given a signature."""
+
+    @property
+    def measurement(self) -> Measurement:
+        """What SIGSTRUCT will say."""
+        ...
+
+    def signed(self, sigstruct: Sigstruct) -> InstanceFile:
+        """Return the file that carries the signature. Raises IntegrityError if it is of another enclave."""
+        ...
+
+    def prepared(self, date: int) -> InstanceFile:
+        """Return the same file with an unsigned SIGSTRUCT: to be signed elsewhere."""
+        ...
+
+
+class Enclave(Protocol):
+    """An enclave that is complete, but was not measured yet."""
+
+    def measure(self) -> MeasuredEnclave:
+        """Measure it. Raises EnclavizeError if it cannot be loaded as it is."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a container engine starts, and with which environment and working directory."""
+
+    entrypoint: tuple[str, ...] = (layout.ENTRYPOINT,)
+    command: tuple[str, ...] | None = None
+    environment: tuple[str, ...] | None = None
+    working_directory: str = "/"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Instance:
     """What makes an image run in a LibOS: files, and the enclave to be signed.
 
-    ``shared_files`` are the same for every image of this LibOS version and get a layer of their own. The
-    signed enclave itself is not among ``files``.
+    ``shared_files`` are the same for every image of this LibOS version and get a layer of their own. The file
+    that carries the signature is not among ``files``. ``writable_directories`` are below ``/.enclave``;
+    ``links`` are symbolic ones, by path from the root of the image. Without ``keeps_layers`` the root file
+    system is among ``files``, and the layers of the source are left out.
     """
 
     libos: str
     libos_version: str
     shared_files: tuple[InstanceFile, ...]
     files: tuple[InstanceFile, ...]
-    unsigned_enclave: bytes
-    enclave_config: EnclaveConfig
+    enclave: Enclave
     policy: Policy
+    writable_directories: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    keeps_layers: bool = True
+    start: Start = field(default_factory=Start)
 
 
 class Backend(Protocol):
@@ -117,4 +165,47 @@ class Backend(Protocol):
         self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
     ) -> Instance:
         """Make the instance; large files are written below ``workdir``, which lives until delivery."""
+        ...
+
+
+class InstanceFormat(Protocol):
+    """How the instance of one LibOS lies in a TEE image: the way back from the image."""
+
+    @property
+    def signature_path(self) -> str:
+        """The file below ``/.enclave`` that carries SIGSTRUCT."""
+        ...
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Files below ``/.enclave`` without which this is no such instance."""
+        ...
+
+    @property
+    def layers(self) -> int:
+        """How many of the image's last layers hold the files that ``limit`` knows."""
+        ...
+
+    def limit(self, path: str) -> int | None:
+        """Return the largest size in bytes of a file below ``/.enclave``; None: it does not belong there."""
+        ...
+
+    def sigstruct(self, signature_file: bytes) -> Sigstruct:
+        """Return SIGSTRUCT as it stands in the file, not verified. Raises EnclavizeError."""
+        ...
+
+    def enclave(self, contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
+        """Measure the enclave again; return it with the SIGSTRUCT that it has. Raises EnclavizeError."""
+        ...
+
+    def policy(self, contents: TeeContents) -> Policy:
+        """Return the policy as it is measured. Raises EnclavizeError."""
+        ...
+
+    def measured(self, contents: TeeContents) -> dict[str, Any]:
+        """Return the measured configuration for people, as a JSON value. Raises EnclavizeError."""
+        ...
+
+    def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
+        """Check that the layers are what the enclave is bound to, and nothing else. Raises IntegrityError."""
         ...

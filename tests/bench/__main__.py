@@ -18,6 +18,8 @@ from rich.table import Table
 from bench.build import build_rows
 from bench.rune_bench import rune_rows
 from bench.runs import run_rows
+from bench.sefs_bench import sefs_rows
+from bench.signing import signing_rows
 
 if TYPE_CHECKING:
     from bench.harness import Row
@@ -37,6 +39,8 @@ def main() -> None:
         rows += build_rows(base)
         rows += run_rows(base)
         rows += rune_rows(base)
+        rows += sefs_rows(base)
+        rows += signing_rows(base)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     table = Table(title="enclavize benchmark")

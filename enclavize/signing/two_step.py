@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError, UsageError
 from enclavize.sgx.enclave_file import measure_enclave, read_signed
-from enclavize.sgx.enclave_file.sign import UnsignedEnclave, read_enclave
+from enclavize.sgx.enclave_file.sign import read_enclave
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.sigstruct import Sigstruct
 from enclavize.sgx.structures import RSA_KEY_BYTES
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-    from enclavize.sgx.enclave_file import EnclaveConfig
+    from enclavize.sgx.enclave_file import EnclaveConfig, UnsignedEnclave
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +55,7 @@ def open_enclave(source: Path | bytes, config: EnclaveConfig | None = None) -> S
         raise UsageError(
             f"The enclave has no configuration in it: {error}", hint="Give its Enclave.config.xml."
         ) from error
-    prepared.check_measurement()
-    enclave = UnsignedEnclave(
-        image=image,
-        mode=mode,
-        measurement=prepared.sigstruct.measurement,
-        blocks=prepared.blocks,
-        metadata_offset=prepared.elf.metadata_offset,
-        metadata_size=sum(len(block.data) for block in prepared.blocks),
-    )
-    return Signable(enclave=enclave, date=prepared.sigstruct.date)
+    return Signable(enclave=prepared.unsigned(mode), date=prepared.sigstruct.date)
 
 
 def parse_material(data: bytes) -> SigningMaterial:

@@ -9,7 +9,7 @@ from enclavize.errors import IntegrityError
 from enclavize.sgx.enclave_file.elf import parse_elf
 from enclavize.sgx.enclave_file.load import measure
 from enclavize.sgx.enclave_file.metadata import parse_blocks
-from enclavize.sgx.enclave_file.sign import read_enclave
+from enclavize.sgx.enclave_file.sign import UnsignedEnclave, read_enclave
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.sigstruct import Sigstruct
 
@@ -38,6 +38,20 @@ class SignedEnclave:
         if len(measured) > 1:
             raise IntegrityError("The metadata blocks of the enclave describe different enclaves")
         return measured.pop()
+
+    def unsigned(self, mode: int) -> UnsignedEnclave:
+        """The same enclave, to be given a SIGSTRUCT; its metadata is the configuration. Raises
+        ``IntegrityError`` if the SIGSTRUCT that it has, signed or not, is not that of the file.
+        """
+        self.check_measurement()
+        return UnsignedEnclave(
+            image=self.elf.image,
+            mode=mode,
+            measurement=self.sigstruct.measurement,
+            blocks=self.blocks,
+            metadata_offset=self.elf.metadata_offset,
+            metadata_size=sum(len(block.data) for block in self.blocks),
+        )
 
     def verify(self) -> None:
         """Checks signature, attributes and measurement, as EINIT would. Raises ``IntegrityError``."""

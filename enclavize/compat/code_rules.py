@@ -6,11 +6,12 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from enclavize.compat.library_path import libc_family
-from enclavize.compat.profile import Support, version_key
+from enclavize.compat.profile import Support
 from enclavize.compat.report import Finding, Severity
 from enclavize.compat.runtimes import find_runtimes
-from enclavize.compat.symbols import CALLS, EXECS, FORKS, MUSL_SINCE, SOCKETS, SPAWNS, VFORKS
+from enclavize.compat.symbols import CALLS, EXECS, FORKS, SOCKETS, SPAWNS, VFORKS
 from enclavize.compat.syscalls import NAMES
+from enclavize.compat.version_rules import version_findings
 from enclavize.rootfs.entry import printable
 
 if TYPE_CHECKING:
@@ -37,24 +38,24 @@ _PROCESS_REMEDY = "let one process do all the work, or choose a LibOS with proce
 
 def closure_findings(program: Program, profile: Profile) -> Iterator[Finding]:
     """Apply the rules to each ELF file of the program but the C library."""
-    for entry in _own_files(program):
+    for entry in own_files(program):
         if entry.elf is None:
             continue
         if not entry.elf.complete and entry is not program.executable:
             yield _finding(
                 "OCC025", Severity.WARNING, entry, "is damaged: not all of its headers could be read"
             )
-        yield from _versions(entry, entry.elf, program, profile)
         yield from _processes(entry, entry.elf, profile)
         yield from _calls(entry, entry.elf, profile, first=entry is program.executable)
         yield from _instructions(entry, entry.elf, profile)
         yield from _memory(entry, entry.elf)
+    yield from version_findings(own_files(program), program, profile)
     yield from _mixed(program)
     for runtime in find_runtimes(program):
         yield _finding(
             "OCC030", Severity.NOTE, runtime.entry,
             f"is {runtime.name} {runtime.version}".rstrip() + f"; on {profile.title}: "
-            f"{profile.runtimes[runtime.name]}",
+            f"{profile.runtimes.of(runtime.name)}",
         )  # fmt: skip
 
 
@@ -76,34 +77,12 @@ def other_files(rootfs: Rootfs, program: Program, profile: Profile) -> Iterator[
         )
 
 
-def _own_files(program: Program) -> list[Entry]:
+def own_files(program: Program) -> list[Entry]:
     """Return the files that are not the C library's; a static program includes it."""
     files = [program.executable] if program.executable else []
     return files + [
         entry for entry in program.libraries if posixpath.basename(entry.path) not in OWN_LIBRARIES
     ]
-
-
-def _versions(entry: Entry, elf: ElfFacts, program: Program, profile: Profile) -> Iterator[Finding]:
-    if not profile.libc.own or program.executable is None or program.executable.elf is None:
-        return
-    family = libc_family(program.executable.elf.interpreter)
-    limit = profile.libc.glibc_version
-    needed = [version for version in elf.versions if version.startswith("GLIBC_")]
-    if family == "glibc" and any(limit) and needed and version_key(needed[0]) > limit:
-        yield _finding(
-            "OCC016", Severity.ERROR, entry,
-            f"needs {needed[0]}; {profile.title} has glibc {'.'.join(map(str, limit))}",
-            "build it on an older distribution: Ubuntu 20.04 has glibc 2.31, 18.04 has 2.27",
-        )  # fmt: skip
-    limit = profile.libc.musl_version
-    newer = [name for name in elf.imports if MUSL_SINCE.get(name, (0,)) > limit]
-    if family == "musl" and any(limit) and newer:
-        yield _finding(
-            "OCC017", Severity.ERROR, entry,
-            f"imports {_listed(newer)}, which musl {'.'.join(map(str, limit))} of {profile.title} lacks",
-            "build it on Alpine 3.11, which has musl 1.1.24",
-        )  # fmt: skip
 
 
 def _processes(entry: Entry, elf: ElfFacts, profile: Profile) -> Iterator[Finding]:
@@ -157,7 +136,10 @@ def _instructions(entry: Entry, elf: ElfFacts, profile: Profile) -> Iterator[Fin
             "OCC023", Severity.NOTE, entry,
             f"makes system calls itself that {profile.title} does not serve: {_listed(absent)}",
         )  # fmt: skip
-    supports = {"int80": profile.instructions.int80, "rdtscp": profile.instructions.rdtscp}
+    instructions = profile.instructions
+    supports = {
+        "int80": instructions.int80, "sysenter": instructions.sysenter, "rdtscp": instructions.rdtscp,
+    }  # fmt: skip
     for name in elf.instructions:
         if supports.get(name, Support.YES) is Support.NO:
             yield _finding(

@@ -138,6 +138,17 @@ CODES = {
         "The file asks for an executable stack, or has relocations in its code, so that pages must be "
         "writable and executable.",
     ),
+    "OCC027": Code(
+        "C++ library too old in the LibOS",
+        "The LibOS brings its own libstdc++ and libgcc_s, which come first where libraries are looked for, "
+        "and a file needs newer symbols (.gnu.version_r).",
+    ),
+    "OCC028": Code(
+        "library too old in the image",
+        "A file needs versions of symbols (.gnu.version_r) that no library of the program defines "
+        "(.gnu.version_d). Typical: a program built on one distribution, copied into an older one. The "
+        "loader will say: version `GLIBCXX_3.4.30' not found.",
+    ),
     "OCC030": Code(
         "language runtime",
         "The program was recognised as that of a language runtime, for which the LibOS has advice.",

@@ -1,40 +1,31 @@
 """Profiles: what one version of one LibOS can run, as data (``libos_profiles/NAME.toml``)."""
 
-from __future__ import annotations
-
 import re
-import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
 
+from enclavize.compat.profile_schema import (
+    Calls,
+    Document,
+    Flag,
+    Paths,
+    SymbolVersions,
+    Text,
+    Version,
+    one_of,
+    up_to,
+)
 from enclavize.compat.syscalls import NUMBERS
 from enclavize.errors import UsageError
 from enclavize.resources import data_dir
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-MAX_PROFILE_SIZE = 1 << 20
-"""Bytes."""
 
 _MAX_SCRIPT_DEPTH = 5
 _MAX_TABLE_SIZE = 1024
 _MAX_SIZE = 1 << 40
 _MAX_THREADS = 1 << 16
-_RUNTIMES = "go jvm cpython node dotnet rust"
-_TABLES = {
-    "profile": "libos version title",
-    "elf": "fixed_address static static_pie script_depth script_arguments",
-    "libc": "musl glibc other own musl_version glibc_version",
-    "process": "fork vfork spawn exec",
-    "instructions": "syscall int80 rdtscp",
-    "syscalls": "implemented partial refused absent_errno table_size beyond_errno",
-    "sizes": "memory minimum_memory kernel_heap threads",
-    "runtimes": _RUNTIMES,
-}
-"""Tables and their keys, all of which must be there; every table but the first names its ``source``."""
 
 
 class Support(StrEnum):
@@ -46,32 +37,45 @@ class Support(StrEnum):
     NO = "no"
 
 
+Answer = Annotated[Support, one_of(Support)]
+Bytes = Annotated[int, up_to(_MAX_SIZE)]
+
+
 @dataclass(frozen=True, kw_only=True)
-class ElfSupport:
+class Section:
+    """One table of a profile; ``source`` tells where its facts come from."""
+
+    source: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElfSupport(Section):
     """Kinds of executables; ``script_depth`` counts the interpreters of scripts that are followed."""
 
-    fixed_address: Support
-    static: Support
-    static_pie: Support
-    script_depth: int
-    script_arguments: Support
+    fixed_address: Answer
+    static: Answer
+    static_pie: Answer
+    script_depth: Annotated[int, up_to(_MAX_SCRIPT_DEPTH)]
+    script_arguments: Answer
     """Whether ``#!/bin/sh -e`` is split into an interpreter and its argument."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LibcSupport:
+class LibcSupport(Section):
     """Whose loaders there are, and whose C library runs.
 
-    ``own`` tells whether the LibOS puts its C library in the place of the image's; ``musl_version`` and
-    ``glibc_version`` are its versions then, (0, 0) otherwise.
+    ``own`` tells whether the LibOS puts its C library in the place of the image's. ``musl_version`` is its
+    version then, ``musl_symbols`` and ``glibc_symbols`` the highest symbol versions that its libraries for
+    programs of musl and of glibc define; (0, 0) and nothing otherwise.
     """
 
-    musl: Support
-    glibc: Support
-    other: Support
-    own: bool
-    musl_version: tuple[int, ...]
-    glibc_version: tuple[int, ...]
+    musl: Answer
+    glibc: Answer
+    other: Answer
+    own: Flag
+    musl_version: Version
+    musl_symbols: SymbolVersions
+    glibc_symbols: SymbolVersions
 
     def of(self, family: str) -> Support:
         """Return the support for a family of C libraries: musl, glibc or other."""
@@ -83,38 +87,63 @@ class LibcSupport:
             case _:
                 return self.other
 
+    def symbols_of(self, family: str) -> dict[str, tuple[int, ...]]:
+        """Return what the LibOS's own libraries define for programs of this family."""
+        return {"musl": self.musl_symbols, "glibc": self.glibc_symbols}.get(family, {})
+
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessSupport:
+class ProcessSupport(Section):
     """How new processes come to be. ``spawn`` is posix_spawn, on which libraries build system and popen."""
 
-    fork: Support
-    vfork: Support
-    spawn: Support
-    exec: Support
+    fork: Answer
+    vfork: Answer
+    spawn: Answer
+    exec: Answer
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstructionSupport:
+class InstructionSupport(Section):
     """Instructions that an enclave cannot execute itself: what becomes of them outside the C library."""
 
-    syscall: Support
-    int80: Support
-    rdtscp: Support
+    syscall: Answer
+    int80: Answer
+    sysenter: Answer
+    rdtscp: Answer
 
 
 @dataclass(frozen=True, kw_only=True)
-class SyscallSupport:
+class FileSupport(Section):
+    """What the LibOS makes of the image's files."""
+
+    own: Paths
+    """Files that the LibOS puts in the place of the image's."""
+    hidden: Paths
+    """Folders over which the LibOS mounts file systems of its own: what the image has there is not seen."""
+    rewritten: Paths
+    """Files that are written when the enclave starts, with what the host says."""
+    left_out: Paths
+    """Files and folders of the image that the LibOS's own tools do not let the enclave open."""
+    users: Answer
+    """Whether the program runs as the image's user, and owners and modes of files count."""
+    special: Answer
+    """FIFOs, sockets and devices that the image has outside ``hidden``."""
+    shared_memory: Answer
+    """Memory shared with other processes: shm_open, and MAP_SHARED mappings that are written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyscallSupport(Section):
     """The system call table. What is in none of the sets is absent."""
 
-    implemented: frozenset[str]
-    partial: frozenset[str]
-    refused: frozenset[str]
+    implemented: Calls
+    partial: Calls
+    refused: Calls
     """In the table, but every call of it fails."""
-    absent_errno: str
-    table_size: int
+    absent_errno: Text
+    table_size: Annotated[int, up_to(_MAX_TABLE_SIZE)]
     """Numbers from here on give ``beyond_errno``."""
-    beyond_errno: str
+    beyond_errno: Text
 
     def serves(self, name: str) -> bool:
         """Tell whether a call can succeed."""
@@ -126,32 +155,62 @@ class SyscallSupport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class Sizes(Section):
     """Bytes of memory and of the LibOS's own heap (0: it is part of the memory), and threads, by default."""
 
-    memory: int
-    minimum_memory: int
-    kernel_heap: int
-    threads: int
+    memory: Bytes
+    minimum_memory: Bytes
+    kernel_heap: Bytes
+    threads: Annotated[int, up_to(_MAX_THREADS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeAdvice(Section):
+    """What to do, or to expect, with each language runtime."""
+
+    go: Text
+    jvm: Text
+    cpython: Text
+    node: Text
+    dotnet: Text
+    rust: Text
+
+    def of(self, runtime: str) -> str:
+        """Return the advice for a runtime that ``runtimes.py`` recognises."""
+        advice: str = getattr(self, runtime)
+        return advice
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One LibOS in one version. ``title`` is how messages call it, ``sources`` where its facts come from."""
+    """One LibOS in one version. ``title`` is how messages call it."""
 
-    libos: str
-    version: str
-    title: str
+    libos: Text
+    version: Text
+    title: Text
     elf: ElfSupport
     libc: LibcSupport
     process: ProcessSupport
     instructions: InstructionSupport
+    files: FileSupport
     syscalls: SyscallSupport
     sizes: Sizes
-    runtimes: Mapping[str, str]
-    """Advice by language runtime: go, jvm, cpython, node, dotnet, rust."""
-    sources: Mapping[str, str]
-    """Where the facts come from, by table."""
+    runtimes: RuntimeAdvice
+
+
+def load_profile(path: Path) -> Profile:
+    """Read a profile and check it. Raises UsageError naming the file, the line and the key."""
+    document = Document(path)
+    schemas = {
+        name: hint
+        for name, hint in get_type_hints(Profile).items()
+        if isinstance(hint, type) and issubclass(hint, Section)
+    }
+    document.only(("profile", *schemas))
+    values: dict[str, Any] = document.read("profile", Profile, without=schemas)
+    for name, schema in schemas.items():
+        values[name] = schema(**document.read(name, schema))
+    return Profile(**values)
 
 
 def builtin_profiles() -> tuple[Profile, ...]:
@@ -160,172 +219,29 @@ def builtin_profiles() -> tuple[Profile, ...]:
     return tuple(sorted(profiles, key=lambda profile: (profile.libos, version_key(profile.version))))
 
 
-def profile_for(libos: str, extra: Iterable[Profile] = ()) -> Profile:
+def profile_for(libos: str, extra: Iterable[Profile] = (), *, version: str | None = None) -> Profile:
     """Return the profile that ``NAME`` or ``NAME@VERSION`` means; the newest for a name alone.
 
-    Profiles in ``extra`` come before those of the package. Raises UsageError.
+    ``version`` is the version of an installed LibOS: the newest profile is taken that is not newer than it;
+    the profile's ``title`` says which. Profiles in ``extra`` come before those of the package. Raises
+    UsageError.
     """
-    name, _, version = libos.partition("@")
+    name, _, exact = libos.partition("@")
     extra = tuple(extra)
-    known = (*(profile for profile in builtin_profiles()), *extra)
-    given = [profile for profile in extra if profile.libos == name and version in ("", profile.version)]
-    found = given or [
-        profile for profile in known if profile.libos == name and version in ("", profile.version)
-    ]
-    if not found:
-        names = ", ".join(f"{profile.libos}@{profile.version}" for profile in known)
-        raise UsageError(f"there is no profile for the LibOS {libos} in this version", hint=f"known: {names}")
-    return max(found, key=lambda profile: version_key(profile.version))
+    known = (*builtin_profiles(), *extra)
+    for profiles in (extra, known):
+        found = [profile for profile in profiles if profile.libos == name and exact in ("", profile.version)]
+        if version is not None and not exact:
+            found = [profile for profile in found if version_key(profile.version) <= version_key(version)]
+        if found:
+            return max(found, key=lambda profile: version_key(profile.version))
+    wanted = f"{libos} {version}" if version is not None and not exact else libos
+    raise UsageError(
+        f"there is no profile for the LibOS {wanted} in this version",
+        hint="known: " + ", ".join(f"{profile.libos}@{profile.version}" for profile in known),
+    )
 
 
 def version_key(version: str) -> tuple[int, ...]:
     """Return what versions are compared by."""
     return tuple(int(part) for part in re.findall(r"\d+", version))
-
-
-def load_profile(path: Path) -> Profile:
-    """Read a profile and check it. Raises UsageError naming the file, the line and the key."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_PROFILE_SIZE + 1)
-        if len(data) > MAX_PROFILE_SIZE:
-            raise UsageError(f"{path}: a profile has at most {MAX_PROFILE_SIZE} bytes")
-        text = data.decode()
-        document = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"cannot read the profile {path}: {error.strerror}") from error
-    except ValueError as error:  # also what tomllib and the decoder raise
-        raise UsageError(f"{path}: {error}") from error
-    reader = _Reader(path, text, document)
-    reader.only("", " ".join(_TABLES))
-    for table, keys in _TABLES.items():
-        reader.only(table, f"{keys} source" if table != "profile" else keys)
-    return Profile(
-        libos=reader.text("profile", "libos"),
-        version=reader.text("profile", "version"),
-        title=reader.text("profile", "title"),
-        elf=ElfSupport(
-            fixed_address=reader.support("elf", "fixed_address"),
-            static=reader.support("elf", "static"),
-            static_pie=reader.support("elf", "static_pie"),
-            script_depth=reader.number("elf", "script_depth", _MAX_SCRIPT_DEPTH),
-            script_arguments=reader.support("elf", "script_arguments"),
-        ),
-        libc=LibcSupport(
-            musl=reader.support("libc", "musl"),
-            glibc=reader.support("libc", "glibc"),
-            other=reader.support("libc", "other"),
-            own=reader.flag("libc", "own"),
-            musl_version=reader.version("libc", "musl_version"),
-            glibc_version=reader.version("libc", "glibc_version"),
-        ),
-        process=ProcessSupport(
-            fork=reader.support("process", "fork"),
-            vfork=reader.support("process", "vfork"),
-            spawn=reader.support("process", "spawn"),
-            exec=reader.support("process", "exec"),
-        ),
-        instructions=InstructionSupport(
-            syscall=reader.support("instructions", "syscall"),
-            int80=reader.support("instructions", "int80"),
-            rdtscp=reader.support("instructions", "rdtscp"),
-        ),
-        syscalls=SyscallSupport(
-            implemented=reader.calls("syscalls", "implemented"),
-            partial=reader.calls("syscalls", "partial"),
-            refused=reader.calls("syscalls", "refused"),
-            absent_errno=reader.text("syscalls", "absent_errno"),
-            table_size=reader.number("syscalls", "table_size", _MAX_TABLE_SIZE),
-            beyond_errno=reader.text("syscalls", "beyond_errno"),
-        ),
-        sizes=Sizes(
-            memory=reader.number("sizes", "memory", _MAX_SIZE),
-            minimum_memory=reader.number("sizes", "minimum_memory", _MAX_SIZE),
-            kernel_heap=reader.number("sizes", "kernel_heap", _MAX_SIZE),
-            threads=reader.number("sizes", "threads", _MAX_THREADS),
-        ),
-        runtimes={runtime: reader.text("runtimes", runtime) for runtime in _RUNTIMES.split()},
-        sources={table: reader.text(table, "source") for table in _TABLES if table != "profile"},
-    )
-
-
-class _Reader:
-    """Typed access to the document; errors name the place in the file."""
-
-    def __init__(self, path: Path, text: str, document: dict[str, Any]) -> None:
-        self._path = path
-        self._lines = text.splitlines()
-        self._document = document
-
-    def only(self, table: str, keys: str) -> None:
-        content = self._table(table) if table else self._document
-        for key in content:
-            if key not in keys.split():
-                raise self._wrong(table, key, "is unknown")
-
-    def text(self, table: str, key: str) -> str:
-        value = self._value(table, key)
-        if not isinstance(value, str) or not value:
-            raise self._wrong(table, key, "is not text")
-        return value
-
-    def number(self, table: str, key: str, maximum: int) -> int:
-        value = self._value(table, key)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= maximum:
-            raise self._wrong(table, key, f"is not a number from 0 to {maximum}")
-        return value
-
-    def flag(self, table: str, key: str) -> bool:
-        value = self._value(table, key)
-        if not isinstance(value, bool):
-            raise self._wrong(table, key, "is neither true nor false")
-        return value
-
-    def version(self, table: str, key: str) -> tuple[int, ...]:
-        value = self._value(table, key)
-        if not isinstance(value, str) or not re.fullmatch(r"(\d{1,4}(\.\d{1,4}){1,3})?", value, re.ASCII):
-            raise self._wrong(table, key, 'is no version, such as "2.31", nor ""')
-        return version_key(value) or (0, 0)
-
-    def calls(self, table: str, key: str) -> frozenset[str]:
-        value = self._value(table, key)
-        if not isinstance(value, list):
-            raise self._wrong(table, key, "is not a list of names of system calls")
-        for name in value:
-            if not isinstance(name, str) or name not in NUMBERS:
-                raise self._wrong(table, key, f"has {name!r}, which is no system call of x86-64")
-        return frozenset(value)
-
-    def support(self, table: str, key: str) -> Support:
-        value = self._value(table, key)
-        if not isinstance(value, str) or value not in list(Support):
-            raise self._wrong(table, key, f"is none of {', '.join(Support)}")
-        return Support(value)
-
-    def _table(self, table: str) -> dict[str, Any]:
-        value = self._document.get(table)
-        if not isinstance(value, dict):
-            raise self._wrong("", table, "is missing or not a table")
-        return value
-
-    def _value(self, table: str, key: str) -> object:
-        content = self._table(table)
-        if key not in content:
-            raise self._wrong(table, key, "is missing")
-        return content[key]
-
-    def _wrong(self, table: str, key: str, problem: str) -> UsageError:
-        name = f"{table}.{key}" if table else key
-        return UsageError(f"{self._path}, line {self._line(table, key)}: {name} {problem}")
-
-    def _line(self, table: str, key: str) -> int:
-        """Return the line of the key, or else of its table, or 1."""
-        inside, found = not table, 1
-        for number, line in enumerate(self._lines, 1):
-            if match := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-                inside = match[1] == table
-                if inside or (not table and match[1] == key):
-                    found = number
-            elif inside and re.match(rf"\s*{re.escape(key)}\s*=", line):
-                return number
-        return found

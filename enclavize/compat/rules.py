@@ -136,7 +136,7 @@ def _executable_form(program: Program, profile: Profile) -> Iterator[Finding]:
         support = profile.elf.static_pie if elf.pie else profile.elf.static
         remedy = "link it dynamically, as a PIE, with the C library"
         if elf.toolchain.startswith("go"):
-            kind, remedy = f"{kind} of Go ({elf.toolchain})", profile.runtimes["go"]
+            kind, remedy = f"{kind} of Go ({elf.toolchain})", profile.runtimes.of("go")
         yield from _supported(
             support,
             "OCC008",

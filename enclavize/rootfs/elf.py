@@ -14,6 +14,7 @@ from enclavize.rootfs.elf_symbols import (
     MAX_SYMBOLS,
     MAX_VERSIONS_SIZE,
     SYMBOL_SIZE,
+    defined_versions,
     needed_versions,
     watched_imports,
 )
@@ -42,7 +43,8 @@ _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _PT_GNU_STACK = 0x6474E551
 _PF_X = 1
 _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 0, 1, 5, 10, 14, 15, 29
-_DT_SYMTAB, _DT_TEXTREL, _DT_FLAGS, _DT_VERNEED = 6, 22, 30, 0x6FFFFFFE
+_DT_SYMTAB, _DT_TEXTREL, _DT_FLAGS = 6, 22, 30
+_DT_VERDEF, _DT_VERNEED = 0x6FFFFFFC, 0x6FFFFFFE
 _DF_TEXTREL = 4
 _TABLE_TAGS = (4, 5, 7, 12, 13, 17, 23, 25, 26, 32, 36, 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFE)
 """Tags with an address that may come next behind .dynsym: HASH, STRTAB, RELA, INIT, FINI, REL, JMPREL, the
@@ -113,7 +115,8 @@ class ElfScanner:
         self._start = _Window(0, MAX_STRINGS_SIZE)
         self._strings: _Window | None = None
         self._symbols: _Window | None = None
-        self._versions: _Window | None = None
+        self._needed_versions: _Window | None = None
+        self._defined_versions: _Window | None = None
         self._code: CodeScan | None = None
         self._complete = True
         self._entries: list[tuple[int, int]] | None = None
@@ -130,7 +133,7 @@ class ElfScanner:
         end = self._offset + len(piece)
         if self._dynamic is not None and self._entries is None and end >= self._dynamic.end:
             self._read_dynamic(self._dynamic.data())
-        for window in (self._strings, self._symbols, self._versions):
+        for window in (self._strings, self._symbols, self._needed_versions, self._defined_versions):
             if window is not None:
                 window.feed(self._offset, piece)
         if self._code is not None:
@@ -182,7 +185,12 @@ class ElfScanner:
             static=not interpreter and not needed and (pie or self._type == _ET_EXEC),
             complete=self._complete,
             imports=watched_imports(self._symbols.data(), strings) if self._symbols else (),
-            versions=needed_versions(self._versions.data(), strings) if self._versions else (),
+            versions=(
+                needed_versions(self._needed_versions.data(), strings) if self._needed_versions else ()
+            ),
+            defines=(
+                defined_versions(self._defined_versions.data(), strings) if self._defined_versions else ()
+            ),
             syscalls=self._code.syscalls if self._code else (),
             instructions=self._code.instructions if self._code else (),
             toolchain=self._code.toolchain if self._code else "",
@@ -254,7 +262,9 @@ class ElfScanner:
             ends = [first[tag] - symbols for tag in _TABLE_TAGS if first.get(tag, 0) > symbols]
             self._symbols = self._window_at(symbols, min([*ends, MAX_SYMBOLS * SYMBOL_SIZE]), passed)
         if (versions := first.get(_DT_VERNEED)) is not None:
-            self._versions = self._window_at(versions, MAX_VERSIONS_SIZE, passed)
+            self._needed_versions = self._window_at(versions, MAX_VERSIONS_SIZE, passed)
+        if (versions := first.get(_DT_VERDEF)) is not None:
+            self._defined_versions = self._window_at(versions, MAX_VERSIONS_SIZE, passed)
 
     def _window_at(self, address: int, size: int, passed: bytes) -> _Window | None:
         """Return a window on what is loaded at ``address``, fed with the part of the file that has passed."""

@@ -1,9 +1,11 @@
 """Look for instructions and marks of toolchains in an ELF file that passes by in pieces.
 
 There is no disassembler here: bytes that look like an instruction may be data. So ``syscall`` counts only
-with a number loaded into EAX just before, ``int 0x80`` only directly behind that, and both are hints.
+with a number loaded into EAX just before, ``int 0x80`` only directly behind that, and ``sysenter`` only
+behind ``mov ebp, esp``, with which the kernel wants it. All are hints.
 
-Sources: Intel SDM volume 2 (0F 05, CD 80, 0F 01 F9; B8 id); Go's src/debug/buildinfo/buildinfo.go.
+Sources: Intel SDM volume 2 (0F 05, CD 80, 0F 34, 0F 01 F9; B8 id; 89 E5 or 8B EC);
+arch/x86/entry/entry_64_compat.S of Linux (the ABI of sysenter); Go's src/debug/buildinfo/buildinfo.go.
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ MAX_SITES = 16384
 
 RDTSCP = "rdtscp"
 INT80 = "int80"
+SYSENTER = "sysenter"
 
 _OVERLAP = 128
 """Bytes of the last piece that are looked at again with the next one."""
 _MOV_AND_CALL = re.compile(rb"\xb8(?=(.[\0-\3])\0\0(?:(\xcd\x80)|(.{0,11}?)\x0f\x05))", re.DOTALL)
 """``mov eax, NUMBER``, and then ``syscall`` after at most 11 bytes, or ``int 0x80``."""
-_RDTSCP = b"\x0f\x01\xf9"
+_PLAIN = {RDTSCP: (b"\x0f\x01\xf9",), SYSENTER: (b"\x89\xe5\x0f\x34", b"\x8b\xec\x0f\x34")}
+"""What is looked for as it stands."""
 _GO_MAGIC = b"\xff Go buildinf:"
 _GO_ALIGNMENT = 16
 _GO_HEADER_SIZE = 32
@@ -91,8 +95,9 @@ class CodeScan:
                 # Of two numbers before one instruction, the last one is in EAX.
                 numbers[match.end(3)] = int.from_bytes(match[1], "little")
         self._syscalls.update(numbers.values())
-        if RDTSCP not in self._instructions and data.find(_RDTSCP, first, last) >= 0:
-            self._instructions.add(RDTSCP)
+        for name, forms in _PLAIN.items():
+            if name not in self._instructions and any(data.find(form, first, last) >= 0 for form in forms):
+                self._instructions.add(name)
 
     def _look_for_go(self, data: bytes, base: int) -> None:
         at = data.find(_GO_MAGIC)

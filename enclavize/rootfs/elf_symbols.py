@@ -1,4 +1,4 @@
-"""Read the dynamic symbols that a 64-bit ELF file imports, and the versions it needs. Nothing raises.
+"""Read what a 64-bit ELF file imports, and the versions that it needs and defines. Nothing raises.
 
 Sources: System V gABI, chapter 4, "Symbol Table"; Linux Standard Base Core, "Symbol Versioning".
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_SYMBOLS = 65536
 SYMBOL_SIZE = 24
 MAX_VERSIONS_SIZE = 64 << 10
-"""Bytes of .gnu.version_r that are looked at."""
+"""Bytes of .gnu.version_r and of .gnu.version_d that are looked at."""
 MAX_VERSIONS = 1024
 MAX_NAME = 64
 
@@ -39,6 +39,8 @@ WATCHED = frozenset(
 _SYMBOL = struct.Struct("<IBBHQQ")
 _VERNEED = struct.Struct("<HHIII")
 _VERNAUX = struct.Struct("<IHHII")
+_VERDEF = struct.Struct("<HHHHIII")
+_VERDAUX = struct.Struct("<II")
 _SHN_UNDEF = 0
 _STB_WEAK = 2
 _VERSION = re.compile(rb"(GLIBC|GLIBCXX|CXXABI|GCC)_(\d+(?:\.\d+){0,3})")
@@ -58,9 +60,18 @@ def watched_imports(symbols: bytes, strings: bytes) -> tuple[str, ...]:
 
 
 def needed_versions(table: bytes, strings: bytes) -> tuple[str, ...]:
-    """Return the highest version needed of each family, as ``GLIBC_2.34``; sorted."""
+    """Return the highest version of each family in .gnu.version_r, as ``GLIBC_2.34``; sorted."""
+    return _highest(_needed_names(table), strings)
+
+
+def defined_versions(table: bytes, strings: bytes) -> tuple[str, ...]:
+    """Return the highest version of each family in .gnu.version_d; sorted."""
+    return _highest(_defined_names(table), strings)
+
+
+def _highest(names: Iterator[int], strings: bytes) -> tuple[str, ...]:
     highest: dict[bytes, tuple[int, ...]] = {}
-    for offset in _version_names(table):
+    for offset in names:
         end = strings.find(b"\0", offset, offset + MAX_NAME)
         if end <= 0:
             continue
@@ -71,7 +82,21 @@ def needed_versions(table: bytes, strings: bytes) -> tuple[str, ...]:
     return tuple(f"{family.decode()}_{'.'.join(map(str, highest[family]))}" for family in sorted(highest))
 
 
-def _version_names(table: bytes) -> Iterator[int]:
+def _defined_names(table: bytes) -> Iterator[int]:
+    """Yield the string offsets of the names of all definitions."""
+    at = 0
+    for _ in range(MAX_VERSIONS):
+        if at + _VERDEF.size > len(table):
+            return
+        *_, auxiliary, following = _VERDEF.unpack_from(table, at)
+        if at + auxiliary + _VERDAUX.size <= len(table):
+            yield _VERDAUX.unpack_from(table, at + auxiliary)[0]
+        if not following:
+            return
+        at += following
+
+
+def _needed_names(table: bytes) -> Iterator[int]:
     """Yield the string offsets of all versions. What is looked at only moves on: there is no endless loop."""
     at, left = 0, MAX_VERSIONS
     while left and at + _VERNEED.size <= len(table):

@@ -70,6 +70,8 @@ class ElfFacts:
     """Undefined dynamic symbols, as far as ``elf_symbols.py`` watches them."""
     versions: tuple[str, ...] = ()
     """The highest symbol version needed of each family: ``GLIBC_2.34``, ``GLIBCXX_3.4.29``."""
+    defines: tuple[str, ...] = ()
+    """The highest symbol version defined of each family."""
     syscalls: tuple[int, ...] = ()
     """Numbers of system calls that its code makes itself, as far as they can be told."""
     instructions: tuple[str, ...] = ()

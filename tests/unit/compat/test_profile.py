@@ -26,7 +26,8 @@ def test_the_profiles_of_the_package_are_well_formed() -> None:
         assert calls.implemented
         assert not calls.implemented & calls.partial
         assert not calls.refused & (calls.implemented | calls.partial)
-        assert all(profile.sources.values())
+        assert profile.libc.own == bool(profile.files.own)
+        assert profile.libc.own == any(profile.libc.musl_version)
 
 
 def test_a_name_alone_means_the_newest_version() -> None:
@@ -35,6 +36,16 @@ def test_a_name_alone_means_the_newest_version() -> None:
     for unknown in ("scone", "occlum@9"):
         with pytest.raises(UsageError, match="no profile"):
             profile_for(unknown)
+
+
+def test_an_installed_version_means_the_newest_profile_that_is_not_newer() -> None:
+    assert profile_for("occlum", version="0.31.0").version == "0.31.0"
+    assert profile_for("occlum", version="0.30.0").version == "0.29.7"
+    assert profile_for("occlum", version="0.26.4-rt").title == "Occlum 0.24.0"
+    assert profile_for("occlum", version="1.0").version == "0.31.0"
+    assert profile_for("occlum@0.21.0", version="0.31.0").version == "0.21.0"
+    with pytest.raises(UsageError, match=r"no profile for the LibOS occlum 0\.9"):
+        profile_for("occlum", version="0.9")
 
 
 def test_a_users_profile_comes_first() -> None:
@@ -91,11 +102,17 @@ def _rows(table: str) -> set[str]:
         ('version = "0.18.1"', 'version = ""', "line 5: profile.version is not text"),
         ("[elf]", "[elves]", "line 8: elves is unknown"),
         ('static = "no"', 'statik = "no"', "line 12: elf.statik is unknown"),
-        ('"clone",', '"clown",', "line 61: syscalls.partial has 'clown', which is no system call of x86-64"),
-        ("refused = []", "refused = [[]]", "line 65: syscalls.refused has []"),
-        ("refused = []", "refused = 3", "line 65: syscalls.refused is not a list"),
+        ('"clone",', '"clown",', "line 80: syscalls.partial has 'clown', which is no system call of x86-64"),
+        ("refused = []", "refused = [[]]", "line 84: syscalls.refused has []"),
+        ("refused = []", "refused = 3", "line 84: syscalls.refused is not a list"),
         ("[elf]\nsource", "[elf]\nsauce", "line 9: elf.sauce is unknown"),
         ("[elf]", "[elf", "line 8"),
+        ('"host", "tmp"', '"/host"', "line 52: files.hidden has '/host', which is no path"),
+        ('"host", "tmp"', '"a/../b"', "line 52: files.hidden has 'a/../b', which is no path"),
+        ('"CXXABI_1.3.11"', '"CXXABI_new"', "line 27: libc.musl_symbols has 'CXXABI_new', which is no"),
+        ('"CXXABI_1.3.11"', "1", "line 27: libc.musl_symbols has 1, which is no symbol version"),
+        ("own = true", "own = 1", "line 24: libc.own is neither"),
+        ("# Occlum 0.18.1", "elves = 1\n# ", "line 1: elves is unknown"),
     ],
 )
 def test_errors_name_file_line_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -111,6 +128,10 @@ def test_errors_name_file_line_and_key(tmp_path: Path, old: str, new: str, messa
 def test_a_profile_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read"):
         load_profile(tmp_path / "missing.toml")
+    deep = tmp_path / "deep.toml"
+    deep.write_text("a = " + "[" * 100_000)
+    with pytest.raises(UsageError, match=r"deep\.toml"):
+        load_profile(deep)
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="binary"):

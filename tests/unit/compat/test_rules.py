@@ -20,7 +20,8 @@ from support.programs import REPOSITORY
 if TYPE_CHECKING:
     from enclavize.oci.image import Image
 
-RULES = [REPOSITORY / "enclavize" / "compat" / name for name in ("rules.py", "code_rules.py")]
+RULE_FILES = ("rules.py", "code_rules.py", "version_rules.py")
+RULES = [REPOSITORY / "enclavize" / "compat" / name for name in RULE_FILES]
 
 MUSL = "/lib/ld-musl-x86_64.so.1"
 GLIBC = "/lib64/ld-linux-x86-64.so.2"
@@ -197,6 +198,41 @@ def test_the_musl_of_the_libos_must_be_new_enough() -> None:
     assert codes(report(app, LOADER)) == []
 
 
+@pytest.mark.parametrize(
+    ("needed", "libos", "expected"),
+    [
+        ("GLIBCXX_3.4.25", "occlum@0.21.0", []),
+        ("GLIBCXX_3.4.26", "occlum@0.21.0", [("OCC027", "error")]),
+        ("GLIBCXX_3.4.28", "occlum", []),
+        ("CXXABI_1.3.13", "occlum", [("OCC027", "error")]),
+        ("GCC_12.0.0", "occlum", [("OCC027", "error")]),
+        ("GLIBCXX_3.4.30", "builtin", []),
+        ("GLIBCXX_3.4.31", "builtin", [("OCC028", "error")]),
+        ("GLIBC_2.34", "builtin", []),
+        ("GLIBC_2.38", "gramine", [("OCC028", "error")]),
+        ("GLIBC_2.38", "occlum", [("OCC016", "error")]),
+        ("CXXABI_1.3.99", "builtin", []),
+    ],
+)
+def test_versions_are_compared_with_the_libraries_that_are_used(
+    needed: str, libos: str, expected: list[tuple[str, str]]
+) -> None:
+    libraries = ("libstdc++.so.6", "libc.so.6")
+    app = program("bin/app", elf=elf(interpreter=GLIBC, needed=libraries, versions=(needed,)))
+    loader = program("lib64/ld-linux-x86-64.so.2", elf=elf())
+    standard = program("lib64/libstdc++.so.6", elf=elf(defines=("GLIBCXX_3.4.30",)))
+    libc = program("lib64/libc.so.6", elf=elf(defines=("GLIBC_2.36",)))
+    found = report(app, loader, standard, libc, libos=libos)
+    assert codes(found) == expected
+    assert all(needed in finding.message for finding in found.findings)
+
+
+def test_occlum_has_a_cpp_library_for_musl_programs_too() -> None:
+    app = replace(APP, elf=elf(interpreter=MUSL, versions=("GLIBCXX_3.4.26",)))
+    assert codes(report(app, LOADER, libos="occlum")) == [("OCC027", "error")]
+    assert codes(report(app, LOADER)) == []
+
+
 def test_what_the_libos_has_itself_need_not_be_in_the_image() -> None:
     glibc = program("bin/app", elf=elf(interpreter=GLIBC, needed=("libc.so.6", "libm.so.6")))
     assert codes(report(glibc, libos="occlum")) == []
@@ -241,11 +277,13 @@ def test_imports_tell_what_a_program_may_do(
 
 
 def test_instructions_and_system_calls_of_ones_own_are_told() -> None:
-    app = replace(APP, elf=elf(interpreter=MUSL, syscalls=(1, 41, 9999), instructions=("int80", "rdtscp")))
-    assert codes(report(app, LOADER)) == [("OCC024", "warning"), ("OCC023", "note")]
-    assert "socket" in report(app, LOADER).findings[1].message
+    app = replace(
+        APP, elf=elf(interpreter=MUSL, syscalls=(1, 41, 9999), instructions=("int80", "rdtscp", "sysenter"))
+    )
+    assert codes(report(app, LOADER)) == [("OCC024", "warning"), ("OCC024", "warning"), ("OCC023", "note")]
+    assert "socket" in report(app, LOADER).findings[2].message
     assert codes(report(app, LOADER, libos="occlum")) == [
-        ("OCC024", "warning"), ("OCC024", "warning"), ("OCC023", "note"),
+        ("OCC024", "warning"), ("OCC024", "warning"), ("OCC024", "warning"), ("OCC023", "note"),
     ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from elftools.elf.elffile import ELFFile
 
 from enclavize.rootfs.elf import ElfScanner
 from enclavize.rootfs.elf_code import MAX_CODE_SIZE, CodeScan
-from enclavize.rootfs.elf_symbols import WATCHED, needed_versions, watched_imports
+from enclavize.rootfs.elf_symbols import WATCHED, defined_versions, needed_versions, watched_imports
 from support.scale import scaled
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def test_real_files(path: Path) -> None:
         assert facts.soname == next((tag.soname for tag in tags if tag.entry.d_tag == "DT_SONAME"), "")
         assert facts.runpath == next((tag.runpath for tag in tags if tag.entry.d_tag == "DT_RUNPATH"), "")
         assert facts.imports == _imports(file)
-        assert facts.versions == _versions(file)
+        assert facts.versions == _versions(file, ".gnu.version_r")
+        assert facts.defines == _versions(file, ".gnu.version_d")
         assert facts.static == (not interpreter and not facts.needed and (facts.pie or facts.type == 2))
 
 
@@ -83,8 +84,8 @@ def _imports(file: ELFFile) -> tuple[str, ...]:
     )
 
 
-def _versions(file: ELFFile) -> tuple[str, ...]:
-    section: Any = file.get_section_by_name(".gnu.version_r")
+def _versions(file: ELFFile, name: str) -> tuple[str, ...]:
+    section: Any = file.get_section_by_name(name)
     highest: dict[str, tuple[int, ...]] = {}
     for _, auxiliaries in section.iter_versions() if section else ():
         for auxiliary in auxiliaries:
@@ -108,14 +109,15 @@ def test_go_programs_name_their_toolchain() -> None:
 CODE = [(0, 1 << 40)]
 
 
-@pytest.mark.parametrize("cut", [*range(1, 30)])
+@pytest.mark.parametrize("cut", [*range(1, 31)])
 def test_system_calls_are_told_by_the_number_loaded_before(cut: int) -> None:
     code = b"\x90\x90\xb8\x29\0\0\0\x31\xff\x0f\x05\x90\xb8\x01\0\0\0\xcd\x80\x0f\x01\xf9\x90\x0f\x05\x90"
+    code += b"\x89\xe5\x0f\x34\x90"
     found = CodeScan(CODE)
     found.feed(0, code[:cut])
     found.feed(cut, code[cut:])
     assert found.syscalls == (41,)
-    assert found.instructions == ("int80", "rdtscp")
+    assert found.instructions == ("int80", "rdtscp", "sysenter")
 
 
 def test_of_two_numbers_the_last_counts_and_data_is_no_code() -> None:
@@ -141,8 +143,11 @@ def test_hostile_tables_give_nothing() -> None:
         table, strings = random_.randbytes(random_.randrange(400)), random_.randbytes(100)
         assert watched_imports(table, strings) == ()
         needed_versions(table, strings)
+        defined_versions(table, strings)
     endless = struct.pack("<HHIII", 1, 0xFFFF, 0, 0, 0) + bytes(100)
     assert needed_versions(endless, b"\0GLIBC_2.1\0") == ()
+    long = struct.pack("<HHHHIII", 1, 0, 1, 1, 0, 20, 28) + struct.pack("<II", 1, 0)
+    assert defined_versions(long * 5000, b"\0GLIBC_2.1\0") == ("GLIBC_2.1",)
 
 
 def test_damaged_files_raise_nothing() -> None:

@@ -1,0 +1,91 @@
+"""Rules about versions: what files need of their C and C++ libraries, and what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enclavize.compat.library_path import libc_family
+from enclavize.compat.report import Finding, Severity
+from enclavize.compat.symbols import MUSL_SINCE
+from enclavize.rootfs.entry import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from enclavize.compat.profile import Profile
+    from enclavize.compat.program import Program
+    from enclavize.rootfs.entry import Entry
+
+_REMEDIES = {
+    "GLIBC": "build it on an older distribution: Ubuntu 20.04 has glibc 2.31, 18.04 has 2.27",
+    "GLIBCXX": "build it with an older compiler: GCC 10 has GLIBCXX_3.4.28, GCC 8 has GLIBCXX_3.4.25",
+}
+_MAX_NAMED = 8
+
+
+def version_findings(users: Iterable[Entry], program: Program, profile: Profile) -> Iterator[Finding]:
+    """Compare what ``users`` need with the LibOS's own libraries, or else with those of the image."""
+    if program.executable is None or program.executable.elf is None:
+        return
+    family = libc_family(program.executable.elf.interpreter)
+    own = profile.libc.symbols_of(family)
+    image = _defined(program)
+    for entry in users:
+        if entry.elf is None:
+            continue
+        for text in entry.elf.versions:
+            name, needed = _parsed(text)
+            if name in own:
+                if needed > own[name]:
+                    yield _error(
+                        "OCC016" if name == "GLIBC" else "OCC027", entry,
+                        f"needs {text}; {profile.title} has {_text(name, own[name])}",
+                        _REMEDIES.get(name, _REMEDIES["GLIBCXX"]),
+                    )  # fmt: skip
+            elif name in image and needed > image[name][0]:
+                version, library = image[name]
+                yield _error(
+                    "OCC028", entry,
+                    f"needs {text}; /{printable(library.path)} has {_text(name, version)}",
+                    "build the program and its libraries on one distribution",
+                )  # fmt: skip
+        limit = profile.libc.musl_version
+        newer = [symbol for symbol in entry.elf.imports if MUSL_SINCE.get(symbol, (0,)) > limit]
+        if family == "musl" and any(limit) and newer:
+            more = f" and {len(newer) - _MAX_NAMED} more" if len(newer) > _MAX_NAMED else ""
+            yield _error(
+                "OCC017", entry,
+                f"imports {', '.join(newer[:_MAX_NAMED])}{more}, which musl {'.'.join(map(str, limit))} of "
+                f"{profile.title} lacks",
+                "build it on Alpine 3.11, which has musl 1.1.24",
+            )  # fmt: skip
+
+
+def _defined(program: Program) -> dict[str, tuple[tuple[int, ...], Entry]]:
+    """Return the highest version of each family that the program's libraries define, and which does."""
+    found: dict[str, tuple[tuple[int, ...], Entry]] = {}
+    for entry in (program.interpreter, *program.libraries):
+        for text in entry.elf.defines if entry and entry.elf else ():
+            name, version = _parsed(text)
+            if entry and (name not in found or version > found[name][0]):
+                found[name] = version, entry
+    return found
+
+
+def _parsed(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, version = text.rpartition("_")
+    return name, tuple(map(int, version.split(".")))
+
+
+def _text(name: str, version: tuple[int, ...]) -> str:
+    return f"{name}_{'.'.join(map(str, version))}"
+
+
+def _error(code: str, entry: Entry, text: str, remedy: str) -> Finding:
+    return Finding(
+        code=code,
+        severity=Severity.ERROR,
+        path=entry.path,
+        message=f"/{printable(entry.path)} {text}",
+        remedy=remedy,
+    )

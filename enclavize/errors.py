@@ -6,6 +6,7 @@
     ├── UsageError                  2   contradictory or malformed options
     ├── IncompatibleImageError      3   the LibOS cannot run this image
     ├── SigningRefusedError         4   a key, signer or policy says no
+    ├── SigningServiceError         5   a signing service cannot be reached, or does not know us
     └── RegistryError               5   a registry cannot be reached, or answers with an error
         └── AuthenticationError     5   ... because of missing or wrong credentials
 
@@ -47,6 +48,12 @@ class SigningRefusedError(EnclavizeError):
     """A key, a signer or a policy refuses to sign or to trust."""
 
     exit_code = 4
+
+
+class SigningServiceError(EnclavizeError):
+    """A signing service cannot be reached, answers with an error, or does not know the client."""
+
+    exit_code = 5
 
 
 class RegistryError(EnclavizeError):

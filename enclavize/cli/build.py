@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from enclavize.cli.choices import LibOS, Progress
+from enclavize.cli.passphrase import PassphraseEnv, PassphraseFd, PassphraseFile
 from enclavize.progress.mode import ProgressMode
 
 
@@ -58,16 +59,31 @@ def build(
         LibOS, typer.Option(help="The library operating system; auto: what suits the image best.")
     ] = LibOS.BUILTIN,
     key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY.pem|pkcs11:URI", help="Private key; without any signer a debug image is made."
+        ),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    passphrase_env: PassphraseEnv = None,
+    passphrase_fd: PassphraseFd = None,
+    signer: Annotated[
+        str | None,
+        typer.Option(metavar="https://HOST", help="A signing service that signs in place of a key."),
+    ] = None,
+    signer_token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with our token at the signing service.")
+    ] = None,
+    signer_certificate: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Our certificate at the signing service, with its key.")
+    ] = None,
+    signer_ca: Annotated[
         Path | None,
-        typer.Option(metavar="KEY.pem", help="Private key; without it a debug image is made."),
+        typer.Option(metavar="PEM", help="Who certifies the signing service, in place of the system's."),
     ] = None,
-    passphrase_file: Annotated[Path | None, typer.Option(help="File with the key's passphrase.")] = None,
-    passphrase_env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Variable with the passphrase.")
-    ] = None,
-    passphrase_fd: Annotated[
-        int | None, typer.Option(min=0, metavar="FD", help="File descriptor to read the passphrase from.")
-    ] = None,
+    unsigned: Annotated[
+        bool, typer.Option("--unsigned", help="Leave the image unsigned, for 'sign material' and 'attach'.")
+    ] = False,
     isvprodid: Annotated[
         int, typer.Option(min=0, max=0xFFFF, help="Product id, measured into the signature.")
     ] = 0,
@@ -128,8 +144,8 @@ def build(
     from enclavize.cli.grammar.output import combine_outputs
     from enclavize.cli.grammar.policy import parse_allowed_variables, parse_exec, parse_volumes
     from enclavize.cli.grammar.setting import parse_settings
+    from enclavize.cli.grammar.signer import parse_signer
     from enclavize.cli.grammar.silence import parse_forced
-    from enclavize.cli.passphrase import passphrase_reader
     from enclavize.errors import UsageError
     from enclavize.libos.base import Policy
     from enclavize.oci.location import parse_location
@@ -147,8 +163,21 @@ def build(
         return
     if debug and production:
         raise UsageError("--debug and --production contradict each other")
-    if production and key is None:
-        raise UsageError("--production needs a key to sign with", hint="add --key KEY.pem")
+    who = parse_signer(
+        key=key,
+        passphrase_file=passphrase_file,
+        passphrase_env=passphrase_env,
+        passphrase_fd=passphrase_fd,
+        service=signer,
+        token_file=signer_token_file,
+        ca=signer_ca,
+        certificate=signer_certificate,
+        unsigned=unsigned,
+    )
+    if production and who is None:
+        raise UsageError(
+            "--production needs a key to sign with", hint="add --key KEY.pem, --signer or --unsigned"
+        )
     if quiet and progress not in (ProgressMode.AUTO, ProgressMode.QUIET):
         raise UsageError(f"--quiet and --progress {progress} contradict each other")
     mode = ProgressMode.QUIET if quiet else progress
@@ -167,11 +196,10 @@ def build(
         ),
         resources=parse_settings(setting or []),
         signing=SigningOptions(
-            key=key,
-            passphrase=passphrase_reader(passphrase_file, passphrase_env, passphrase_fd, key),
+            signer=who,
             isv_prod_id=isvprodid,
             isv_svn=isvsvn,
-            debug=debug or key is None,
+            debug=debug or who is None,
             date=parse_date(date) if date else None,
         ),
         labels=parse_labels(label or []),

@@ -59,14 +59,36 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeySigner:
+    """A private key, as ``signing.signers.open_signer`` names it; ``passphrase`` also gives a token's PIN."""
+
+    reference: str
+    passphrase: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSigner:
+    """A signing service, and how it knows us; see ``signing.remote.RemoteSigner``."""
+
+    url: str
+    token_file: Path | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+
+
+@dataclass(frozen=True)
+class NoSigner:
+    """Nobody signs now: the image is to be signed elsewhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SigningOptions:
     """Who signs, and what SIGSTRUCT says besides the measurement.
 
-    Without ``key`` the user's own debug key signs, and the image is a debug image.
+    Without ``signer`` the user's own debug key signs, and the image is a debug image.
     """
 
-    key: Path | None = None
-    passphrase: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
+    signer: KeySigner | ServiceSigner | NoSigner | None = None
     isv_prod_id: int = 0
     isv_svn: int = 0
     debug: bool = True

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.oci.storage import storage_errors
+from enclavize.pipeline.options import KeySigner, NoSigner, ServiceSigner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from enclavize.pipeline.options import SigningOptions
     from enclavize.signing.local import Signer
@@ -24,18 +25,54 @@ _HINT = "make a key with: enclavize keygen KEY.pem"
 
 @dataclass(frozen=True, kw_only=True)
 class SigningIdentity:
-    """A key that is loaded when it is needed: a build whose result is known already does not sign.
+    """Who will sign, if the result of the build is not known already; without ``load`` nobody does.
 
-    ``fingerprint`` changes with the key file and with who may read it.
+    ``fingerprint`` changes with the signer, and with who may read a key file.
     """
 
     fingerprint: str
-    load: Callable[[], Signer]
+    load: Callable[[], Signer] | None
 
 
 def signing_identity(options: SigningOptions) -> SigningIdentity:
-    """Find the key. Without one, the user's debug key is taken, and made when it is first needed."""
-    path = options.key or debug_key()
+    """Find the signer. Without one, the user's debug key is taken, and made when it is first needed.
+
+    A key file is only opened when it is to sign. A token, a plug-in or a service must tell its public key.
+    """
+    match options.signer:
+        case None:
+            return _key_file(KeySigner(reference=str(debug_key())))
+        case NoSigner():
+            return SigningIdentity(fingerprint="unsigned", load=None)
+        case ServiceSigner() as service:
+            from enclavize.signing.remote import RemoteSigner
+
+            return _known(
+                RemoteSigner(
+                    service.url,
+                    token_file=service.token_file,
+                    ca=service.ca,
+                    certificate=service.certificate,
+                )
+            )
+        case KeySigner() as key:
+            from enclavize.signing.signers import is_file, open_signer
+
+            return (
+                _key_file(key)
+                if is_file(key.reference)
+                else _known(open_signer(key.reference, key.passphrase))
+            )
+
+
+def _known(signer: Signer) -> SigningIdentity:
+    from enclavize.signing.keys import mrsigner
+
+    return SigningIdentity(fingerprint=mrsigner(signer.public_key).hex(), load=lambda: signer)
+
+
+def _key_file(key: KeySigner) -> SigningIdentity:
+    path = Path(key.reference)
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_KEY_SIZE)
@@ -44,7 +81,7 @@ def signing_identity(options: SigningOptions) -> SigningIdentity:
         raise UsageError(f"cannot read the key {path}: {error.strerror}", hint=_HINT) from error
     return SigningIdentity(
         fingerprint=f"{permissions:o}:{hashlib.sha256(content).hexdigest()}",
-        load=lambda: _load(path, options.passphrase),
+        load=lambda: _load(path, key.passphrase),
     )
 
 

@@ -10,12 +10,14 @@ import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from enclavize.errors import SigningRefusedError, UsageError
 from enclavize.sgx.structures import RSA_EXPONENT
 from enclavize.signing.keys import RSA_KEY_BITS, check_sgx_key
+from enclavize.signing.secret_file import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,10 +50,12 @@ class Pkcs11Uri:
     object: str = ""
     id: bytes = b""
     module_path: str = ""
+    pin_source: Path | None = None
+    """A file with the PIN in its first line."""
 
     @classmethod
     def parse(cls, text: str) -> Pkcs11Uri:
-        """Raises ``UsageError``; also for a PIN in the URI, which others could read."""
+        """Raises ``UsageError``; also for a PIN in the URI, which others could read, and for a command."""
         if len(text) > _MAX_URI or not text.startswith(SCHEME) or _BAD_ESCAPE.search(text):
             raise UsageError("This is no PKCS#11 URI", hint=_HINT)
         path, _, query = text.removeprefix(SCHEME).partition("?")
@@ -59,11 +63,12 @@ class Pkcs11Uri:
         for name in attributes.keys() - set(_ATTRIBUTES):
             raise UsageError(f"PKCS#11 URI: the attribute {name[:40]!r} is not supported", hint=_HINT)
         options = _pairs(query, "&")
-        if "pin-value" in options or "pin-source" in options:
+        if "pin-value" in options:
             raise UsageError(
-                "PKCS#11 URI: a PIN does not belong into it", hint="Use --passphrase-file, -env or -fd."
+                "PKCS#11 URI: a PIN does not belong into it",
+                hint="Write pin-source=file:/PATH, or use --passphrase-file, -env or -fd.",
             )
-        for name in options.keys() - {"module-path"}:
+        for name in options.keys() - {"module-path", "pin-source"}:
             raise UsageError(f"PKCS#11 URI: the option {name[:40]!r} is not supported", hint=_HINT)
         if attributes.pop("type", b"private") != b"private":
             raise UsageError("PKCS#11 URI: the type must be private", hint=_HINT)
@@ -73,9 +78,10 @@ class Pkcs11Uri:
         try:
             texts = {name: value.decode() for name, value in attributes.items()}
             module_path = options.get("module-path", b"").decode()
+            pin_source = options["pin-source"].decode() if "pin-source" in options else None
         except UnicodeDecodeError as error:
             raise UsageError("PKCS#11 URI: a value is not UTF-8", hint=_HINT) from error
-        return cls(**texts, id=key_id, module_path=module_path)
+        return cls(**texts, id=key_id, module_path=module_path, pin_source=_pin_source(pin_source))
 
     def __str__(self) -> str:
         """For people."""
@@ -83,6 +89,16 @@ class Pkcs11Uri:
         names += [f"object {self.object!r}"] if self.object else []
         names += [f"id {self.id.hex()}"] if self.id else []
         return f"PKCS#11 key ({', '.join(names)})"
+
+
+def _pin_source(text: str | None) -> Path | None:
+    """RFC 7512, section 2.4: a file, as path or as file: URI. Its commands and other URIs are refused."""
+    if text is None:
+        return None
+    path = Path(text.removeprefix("file://").removeprefix("file:"))
+    if not path.is_absolute() or "\0" in text:
+        raise UsageError("PKCS#11 URI: pin-source must be file:/PATH", hint=_HINT)
+    return path
 
 
 def _pairs(text: str, separator: str) -> dict[str, bytes]:
@@ -106,14 +122,14 @@ class Pkcs11Signer:
         module: str | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """``pin`` is asked once, and only if the token wants a login. ``module`` is the path of the PKCS#11
-        library; else it is in the URI or in ENCLAVIZE_PKCS11_MODULE.
+        """``pin`` is asked once, and only if the token wants a login and the URI names no source of it.
+        ``module`` is the path of the PKCS#11 library; else it is in the URI or in ENCLAVIZE_PKCS11_MODULE.
 
         Raises ``UsageError`` if module, token or key are not there, ``SigningRefusedError`` for a wrong PIN
         and for a key that SGX does not take.
         """
         self._uri = uri
-        self._pin = pin
+        self._pin = _pin_reader(uri, pin)
         self._known_pin: bytes | None = None
         self._module = module or uri.module_path or environ.get(MODULE_VARIABLE, "")
         with _ONE_CALL, _token_errors(uri):
@@ -173,6 +189,11 @@ class Pkcs11Signer:
         return self._known_pin
 
 
+def _pin_reader(uri: Pkcs11Uri, pin: Callable[[], bytes] | None) -> Callable[[], bytes] | None:
+    source = uri.pin_source
+    return (lambda: read_secret(source, "PIN")) if source else pin
+
+
 def _login(token: Token, pin: bytes | None, *, rw: bool = False) -> Session:
     """Logins are the process's, not the session's: another signer may have logged in to this token."""
     from pkcs11 import UserAlreadyLoggedIn
@@ -187,7 +208,7 @@ def _login(token: Token, pin: bytes | None, *, rw: bool = False) -> Session:
 
 def generate_pkcs11_key(
     uri: Pkcs11Uri,
-    pin: Callable[[], bytes],
+    pin: Callable[[], bytes] | None = None,
     *,
     module: str | None = None,
     environ: Mapping[str, str] = os.environ,
@@ -200,6 +221,9 @@ def generate_pkcs11_key(
 
     if not uri.object:
         raise UsageError("PKCS#11 URI: a new key needs a name, object=LABEL", hint=_HINT)
+    pin = _pin_reader(uri, pin)
+    if pin is None:
+        raise UsageError(f"{uri}: the token wants a PIN, and none was given")
     key_id = uri.id or os.urandom(8)
     with _ONE_CALL, _token_errors(uri):
         token = _find_token(module or uri.module_path or environ.get(MODULE_VARIABLE, ""), uri)

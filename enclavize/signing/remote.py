@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,8 +11,9 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from enclavize import __version__
-from enclavize.errors import EnclavizeError, SigningRefusedError, UsageError
+from enclavize.errors import EnclavizeError, SigningRefusedError, SigningServiceError, UsageError
 from enclavize.signing.keys import check_sgx_key
+from enclavize.signing.secret_file import read_secret
 from enclavize.signing.service.protocol import (
     MAX_ANSWER_SIZE,
     PUBLIC_KEY_PATH,
@@ -36,8 +36,10 @@ ATTEMPTS = 4
 FIRST_DELAY = 0.5
 MAX_DELAY = 30.0  # seconds between attempts, whatever Retry-After asks for
 
-_MAX_TOKEN = 4096
 _TRY_LATER = (429, 503)
+_UNAUTHORIZED = 401
+_REFUSALS = (400, 403, 413, 429)
+"""What the service says of a request of a client that it knows."""
 
 
 class RemoteSigner:
@@ -75,11 +77,16 @@ class RemoteSigner:
 
     @cached_property
     def public_key(self) -> RSAPublicKey:
-        """The key that the service signs with for us. Raises ``SigningRefusedError``."""
+        """The key that the service signs with for us, asked once.
+
+        Raises ``SigningServiceError``, and ``SigningRefusedError`` for one that SGX does not take.
+        """
         return self._parse_key(self._request("GET", PUBLIC_KEY_PATH))
 
     def sign(self, material: SigningMaterial) -> bytes:
-        """Raises ``SigningRefusedError`` with the service's reason, or if its answer does not verify."""
+        """Raises ``SigningRefusedError`` with the service's reason, or if its answer does not verify, and
+        ``SigningServiceError`` if it cannot be reached or does not know us.
+        """
         signature, pem = parse_answer(self._request("POST", SIGN_PATH, material.header_and_body))
         if self._parse_key(pem) != self.public_key:
             raise SigningRefusedError(f"{self._url} signed with another key than the one it shows")
@@ -109,16 +116,16 @@ class RemoteSigner:
             try:
                 status, data, wait = self._once(method, path, body)
             except SSLError as error:
-                raise SigningRefusedError(
+                raise SigningServiceError(
                     f"{self._url}: the TLS connection fails: {error}",
                     hint="Name the certificate authority with --signer-ca.",
                 ) from error
             except (NewConnectionError, ConnectTimeoutError) as error:
                 if attempt == ATTEMPTS:
-                    raise SigningRefusedError(f"{self._url} cannot be reached: {error}") from error
+                    raise SigningServiceError(f"{self._url} cannot be reached: {error}") from error
                 wait = delay
             except HTTPError as error:
-                raise SigningRefusedError(f"{self._url}: the connection broke: {error}") from error
+                raise SigningServiceError(f"{self._url}: the connection broke: {error}") from error
             else:
                 if status == 200:
                     return data
@@ -149,10 +156,12 @@ class RemoteSigner:
         wait = response.headers.get("Retry-After", "")
         return response.status, data, float(wait) if wait.isascii() and wait.isdigit() else 0.0
 
-    def _refusal(self, status: int, data: bytes) -> SigningRefusedError:
+    def _refusal(self, status: int, data: bytes) -> EnclavizeError:
         reason = parse_error(data) or "no reason given"
-        hint = "Give --signer-token-file, or a client certificate." if status == 401 else None
-        return SigningRefusedError(f"{self._url} refuses with status {status}: {reason}", hint=hint)
+        if status in _REFUSALS:
+            return SigningRefusedError(f"{self._url} refuses with status {status}: {reason}")
+        hint = "Give --signer-token-file, or --signer-certificate." if status == _UNAUTHORIZED else None
+        return SigningServiceError(f"{self._url} answers with status {status}: {reason}", hint=hint)
 
 
 def _checked_url(url: str) -> str:
@@ -169,16 +178,8 @@ def _checked_url(url: str) -> str:
 
 
 def read_token(path: Path) -> str:
-    """The first line of a file that not every user can read. Raises ``UsageError``."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_TOKEN + 1)
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise UsageError(f"Cannot read the token {path}: {error.strerror}") from error
-    if mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise UsageError(f"Every user of this machine can read the token {path}", hint=f"chmod 600 {path}")
-    token = data.partition(b"\n")[0].strip()
-    if not token or len(data) > _MAX_TOKEN or not all(0x21 <= byte <= 0x7E for byte in token):
+    """The token in the first line of ``path``. Raises ``UsageError``."""
+    token = read_secret(path, "token").strip()
+    if not token or not all(0x21 <= byte <= 0x7E for byte in token):
         raise UsageError(f"{path} has no token in its first line")
     return token.decode()

@@ -14,10 +14,12 @@ from enclavize.cli.grammar.expectations import parse_expectations
 from enclavize.cli.grammar.optional import complete_optional_values
 from enclavize.cli.grammar.policy import is_loader_like, parse_allowed_variables, parse_exec, parse_volumes
 from enclavize.cli.grammar.setting import parse_settings
+from enclavize.cli.grammar.signer import parse_signer
 from enclavize.cli.grammar.size import parse_size
 from enclavize.cli.passphrase import passphrase_reader
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.libos.base import AllowedVariable, Resources, Volume
+from enclavize.pipeline.options import KeySigner, NoSigner, ServiceSigner
 from enclavize.tee.expectations import Expectations
 
 SIGNER = "ab" * 32
@@ -241,7 +243,7 @@ def test_contradictory_and_unreadable_expectations_are_refused(tmp_path: Path) -
 def test_a_passphrase_comes_from_one_place_and_never_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key, file = tmp_path / "k.pem", tmp_path / "passphrase"
+    key, file = "k.pem", tmp_path / "passphrase"
     file.write_bytes(b"open sesame\r\nsecond line")
     assert passphrase_reader(file, None, None, key)() == b"open sesame"
     monkeypatch.setenv("SECRET", "from the environment")
@@ -252,6 +254,10 @@ def test_a_passphrase_comes_from_one_place_and_never_the_command_line(
         passphrase_reader(file, "SECRET", None, key)
     with pytest.raises(UsageError, match="no key"):
         passphrase_reader(file, None, None, None)
+    with pytest.raises(UsageError, match="given twice"):
+        passphrase_reader(file, None, None, "pkcs11:object=k?pin-source=file:/run/pin")
+    with pytest.raises(UsageError, match="no terminal"):
+        passphrase_reader(None, None, None, "pkcs11:object=k")()
 
 
 @given(st.text(max_size=40))
@@ -263,3 +269,44 @@ def test_no_text_makes_a_parser_fail_in_another_way(text: str) -> None:
     ):  # fmt: skip
         with suppress(EnclavizeError):
             parse(text)
+
+
+def who(**options: object) -> object:
+    defaults: dict[str, object] = {
+        "key": None, "passphrase_file": None, "passphrase_env": None, "passphrase_fd": None, "service": None,
+        "token_file": None, "ca": None, "certificate": None, "unsigned": False,
+    }  # fmt: skip
+    return parse_signer(**{**defaults, **options})  # type: ignore[arg-type] # one helper for all options
+
+
+def test_one_signs_or_nobody() -> None:
+    token = Path("token")
+    assert who() is None
+    assert who(unsigned=True) == NoSigner()
+    assert who(key="pkcs11:object=k") == KeySigner(reference="pkcs11:object=k")
+    assert who(service="https://host", token_file=token) == ServiceSigner(
+        url="https://host", token_file=token
+    )
+    assert who(service="https://host", certificate=token) == ServiceSigner(
+        url="https://host", certificate=token
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"key": "k.pem", "service": "https://host"}, "--key and --signer contradict"),
+        ({"key": "k.pem", "unsigned": True}, "--key and --unsigned contradict"),
+        ({"service": "https://host", "unsigned": True}, "--signer and --unsigned contradict"),
+        ({"key": ""}, "names no key"),
+        ({"service": "https://host"}, "who asks"),
+        ({"service": "https://host", "ca": Path("ca.pem")}, "who asks"),
+        ({"token_file": Path("token")}, "for a signing service"),
+        ({"key": "k.pem", "ca": Path("ca.pem")}, "for a signing service"),
+        ({"service": "https://host", "token_file": Path("t"), "passphrase_env": "X"}, "no key"),
+        ({"unsigned": True, "passphrase_fd": 0}, "no key"),
+    ],
+)
+def test_contradictory_signers_are_refused(options: dict[str, object], word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        who(**options)

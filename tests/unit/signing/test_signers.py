@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from support.vectors import KEY, signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def test_uris_are_read() -> None:
@@ -39,7 +39,10 @@ def test_uris_are_read() -> None:
         ("pkcs11:object=a;type=public", "type must be private"),
         ("pkcs11:object=a;slot-id=1", "'slot-id' is not supported"),
         ("pkcs11:object=a?pin-value=1234", "a PIN does not belong"),
-        ("pkcs11:object=a?pin-source=file:/p", "a PIN does not belong"),
+        ("pkcs11:object=a?pin-source=|cat 1234", "pin-source must be file:/PATH"),
+        ("pkcs11:object=a?pin-source=1234", "pin-source must be file:/PATH"),
+        ("pkcs11:object=a?pin-source=https://host/1234", "pin-source must be file:/PATH"),
+        ("pkcs11:object=a?pin-source=%ff", "not UTF-8"),
         ("pkcs11:object=a?x=1", "'x' is not supported"),
         ("pkcs11:object=" + "a" * 5000, "no PKCS#11 URI"),
     ],
@@ -48,6 +51,11 @@ def test_bad_uris_are_refused_and_no_pin_is_repeated(text: str, message: str) ->
     with pytest.raises(UsageError, match=message) as caught:
         Pkcs11Uri.parse(text)
     assert "1234" not in f"{caught.value}{caught.value.hint}"
+
+
+@pytest.mark.parametrize("text", ["file:/run/pin", "/run/pin", "file:///run/pin", "%2Frun%2Fpin"])
+def test_a_uri_may_name_the_file_with_the_pin(text: str) -> None:
+    assert Pkcs11Uri.parse(f"pkcs11:object=a?pin-source={text}").pin_source == Path("/run/pin")
 
 
 @given(st.text(max_size=60))

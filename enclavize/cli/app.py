@@ -11,6 +11,7 @@ from enclavize.cli.inspect import inspect
 from enclavize.cli.keygen import keygen
 from enclavize.cli.occlum import occlum
 from enclavize.cli.run import CONTEXT, run
+from enclavize.cli.sign import sign
 from enclavize.cli.signer import signer
 from enclavize.cli.state import state
 from enclavize.cli.verify import verify
@@ -44,4 +45,5 @@ for command in (keygen, build, check, explain, inspect, verify):
 app.command(context_settings=CONTEXT)(run)
 app.command()(version)
 app.add_typer(occlum, name="occlum")
+app.add_typer(sign, name="sign")
 app.add_typer(signer, name="signer")

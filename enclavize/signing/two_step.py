@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from enclavize.errors import IntegrityError, UsageError
 from enclavize.sgx.enclave_file import measure_enclave, read_signed
@@ -25,6 +25,17 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
     from enclavize.sgx.enclave_file import EnclaveConfig, UnsignedEnclave
+    from enclavize.sgx.measurement import Measurement
+
+_MAX_FILE = 4096
+"""Bytes: neither material nor a signature is longer."""
+
+
+class Measured(Protocol):
+    """An enclave that was measured, in whatever form it is."""
+
+    @property
+    def measurement(self) -> Measurement: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +45,13 @@ class Signable:
     enclave: UnsignedEnclave
     date: int | None
 
+    @property
+    def measurement(self) -> Measurement:
+        return self.enclave.measurement
+
     def sigstruct(self, date: int) -> Sigstruct:
         """The SIGSTRUCT to be signed."""
-        return Sigstruct(measurement=self.enclave.measurement, date=date)
+        return Sigstruct(measurement=self.measurement, date=date)
 
 
 def open_enclave(source: Path | bytes, config: EnclaveConfig | None = None) -> Signable:
@@ -58,6 +73,24 @@ def open_enclave(source: Path | bytes, config: EnclaveConfig | None = None) -> S
     return Signable(enclave=prepared.unsigned(mode), date=prepared.sigstruct.date)
 
 
+def read_material(path: Path) -> SigningMaterial:
+    """Raises ``UsageError`` if there is no such file, ``IntegrityError`` as ``parse_material``."""
+    return parse_material(_read(path, "signing material"))
+
+
+def read_signature(path: Path) -> bytes:
+    """What is in a file; ``attach`` says whether it is a signature. Raises ``UsageError``."""
+    return _read(path, "signature")
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_FILE)
+    except OSError as error:
+        raise UsageError(f"Cannot read the {what} {path}: {error.strerror}") from error
+
+
 def parse_material(data: bytes) -> SigningMaterial:
     """Raises ``IntegrityError`` unless ``data`` are 256 bytes that a SIGSTRUCT can have."""
     material = SigningMaterial(header_and_body=data)
@@ -69,7 +102,7 @@ def parse_material(data: bytes) -> SigningMaterial:
 
 
 def attach(
-    enclave: Signable, material: SigningMaterial, signature: bytes, public_key: RSAPublicKey
+    enclave: Measured, material: SigningMaterial, signature: bytes, public_key: RSAPublicKey
 ) -> Sigstruct:
     """The SIGSTRUCT of ``enclave`` with a signature over ``material``; the date is the material's.
 
@@ -78,7 +111,7 @@ def attach(
     ``SigningRefusedError`` for a key that SGX does not take.
     """
     check_sgx_key(public_key, "that signed")
-    expected = enclave.sigstruct(material.sigstruct.date)
+    expected = Sigstruct(measurement=enclave.measurement, date=material.sigstruct.date)
     material.check_describes(expected)
     _check_signature(material, signature, public_key)
     return expected.with_signature(signature, public_key)

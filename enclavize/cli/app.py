@@ -14,6 +14,7 @@ from enclavize.cli.run import CONTEXT, run
 from enclavize.cli.sign import sign
 from enclavize.cli.signer import signer
 from enclavize.cli.state import state
+from enclavize.cli.toolchain import toolchain
 from enclavize.cli.verify import verify
 from enclavize.cli.version import show_version, version
 
@@ -47,3 +48,4 @@ app.command()(version)
 app.add_typer(occlum, name="occlum")
 app.add_typer(sign, name="sign")
 app.add_typer(signer, name="signer")
+app.add_typer(toolchain, name="toolchain")

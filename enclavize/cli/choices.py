@@ -13,6 +13,12 @@ Progress = Annotated[
 """``--progress``."""
 
 
+def canonical_libos(name: str) -> str:
+    """Return the LibOS that a value of ``--libos`` means, ``NAME`` or ``NAME@VERSION``."""
+    base, at, version = name.partition("@")
+    return f"{'gramine' if base == 'graphene' else base}{at}{version}"
+
+
 class LibOS(StrEnum):
     """Values of ``--libos``."""
 
@@ -21,6 +27,26 @@ class LibOS(StrEnum):
     GRAMINE = "gramine"
     GRAPHENE = "graphene"
     OCCLUM = "occlum"
+
+
+class ToolchainLibOS(StrEnum):
+    """LibOSes that come as toolchains."""
+
+    GRAMINE = "gramine"
+    GRAPHENE = "graphene"
+    OCCLUM = "occlum"
+
+    @property
+    def canonical(self) -> str:
+        """The name of today: Graphene became Gramine."""
+        return canonical_libos(self.value)
+
+
+class ListFormat(StrEnum):
+    """Values of ``toolchain --format``."""
+
+    TABLE = "table"
+    JSON = "json"
 
 
 class ReportFormat(StrEnum):

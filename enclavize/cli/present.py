@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 def present(facts: Mapping[str, Any], form: str) -> str:
@@ -28,6 +28,19 @@ def present(facts: Mapping[str, Any], form: str) -> str:
             raise UsageError(f"--format {form!r}: there is no such field", hint=f"fields: {', '.join(rows)}")
         value = value[part]
     return (json.dumps(value) if isinstance(value, dict) else _line(value)) + "\n"
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows of facts in columns, with the names of the columns above; absent facts are empty."""
+    lines = [
+        [column.upper() for column in columns],
+        *([_line(row.get(column, "")) for column in columns] for row in rows),
+    ]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n"
+        for line in lines
+    )
 
 
 def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -74,19 +74,25 @@ def find(name: str) -> Toolchain | None:
     )
 
 
-def keep(toolchain: Toolchain, name: str, task: Task) -> None:
-    """Keep a toolchain under a name. Raises UsageError if the name is taken or impossible."""
+def check_name(name: str) -> None:
+    """Raise UsageError if a toolchain cannot have this name, or if another one has it."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"--name {name!r}: a name has up to 100 letters, digits, '.', '_' and '-', and does not begin "
             "with the latter three"
         )
+    if (folder() / f"{name}.json").exists():
+        raise UsageError(
+            f"there is a toolchain {name} already",
+            hint=f"take another name, or remove it: enclavize toolchain rm {name}",
+        )
+
+
+def keep(toolchain: Toolchain, name: str, task: Task) -> None:
+    """Keep a toolchain under a name. Raises UsageError if the name is taken or impossible."""
+    check_name(name)
     with _locked() as root:
-        if (root / f"{name}.json").exists():
-            raise UsageError(
-                f"there is a toolchain {name} already",
-                hint=f"take another name, or remove it: enclavize toolchain rm {name}",
-            )
+        check_name(name)  # again: now nobody else can take it
         store = _store()
         for file in toolchain.files.values():
             digest = parse_digest(f"sha256:{file.sha256}")

@@ -82,6 +82,11 @@ class Toolchain:
         ]
         return hashlib.sha256(canonical_json([self.libos, self.version, files])).hexdigest()
 
+    @property
+    def size(self) -> int:
+        """Bytes of all files; links count nothing."""
+        return sum(file.size for file in self.files.values() if not file.link_target)
+
     def below(self, folder: str) -> tuple[ToolchainFile, ...]:
         """Return the files of one folder, sorted by path."""
         prefix = f"{folder}/"

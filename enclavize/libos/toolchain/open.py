@@ -59,6 +59,14 @@ def open_toolchain(
     return _from_image(parse_location(text), libos, cache=cache, insecure=insecure, reporter=reporter)
 
 
+def locate_in(root: Path, libos: str, reporter: Reporter) -> tuple[Toolchain | None, list[str]]:
+    """Look for an installed LibOS below ``root``; return it, and where it was looked for."""
+    tree = FolderTree(root)
+    module = _LIBOSES[libos]
+    located = module.locate([tree])
+    return (_read(located, str(root), reporter) if located else None), module.places(tree)
+
+
 def _is_folder(text: str) -> bool:
     if text.startswith(("/", "./", "../")) or text in (".", ".."):
         if not Path(text).is_dir():

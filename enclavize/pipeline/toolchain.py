@@ -1,0 +1,93 @@
+"""Toolchains for builds and checks, and for people who look at them or keep them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import UsageError
+from enclavize.libos.toolchain import kept, open_toolchain
+from enclavize.libos.toolchain.model import TITLES
+from enclavize.libos.toolchain.open import MACHINE, locate_in
+from enclavize.oci.cache import BlobCache
+
+if TYPE_CHECKING:
+    from enclavize.libos.toolchain import Toolchain
+    from enclavize.progress import Reporter
+
+
+def toolchain_for(
+    libos: str, text: str | None, *, cache: BlobCache, insecure: bool, reporter: Reporter
+) -> Toolchain | None:
+    """Return the toolchain that ``--toolchain`` names, or else one that is installed here.
+
+    None for a LibOS that brings its own files. Raises UsageError if there is none, or a wrong one.
+    """
+    if libos not in TITLES:
+        if text is not None:
+            raise UsageError(f"the LibOS {libos} needs no toolchain", hint="leave --toolchain out")
+        return None
+    if text is not None:
+        return open_toolchain(text, libos=libos, cache=cache, insecure=insecure, reporter=reporter)
+    installed, places = locate_in(MACHINE, libos, reporter)
+    if installed is None:
+        raise UsageError(
+            f"--libos {libos} needs an installation of {TITLES[libos]}, and this machine has none; "
+            f"looked for {', '.join(places)}",
+            hint="add --toolchain with an install prefix, an image that has one, or a kept toolchain",
+        )
+    return installed
+
+
+def inspect_toolchain(text: str, libos: str | None, *, insecure: bool, reporter: Reporter) -> dict[str, Any]:
+    """Return what a toolchain holds, as a JSON value. Raises EnclavizeError."""
+    toolchain = open_toolchain(text, libos=libos, cache=BlobCache(), insecure=insecure, reporter=reporter)
+    return facts_of(toolchain)
+
+
+def import_toolchain(
+    text: str, name: str, libos: str | None, *, insecure: bool, reporter: Reporter
+) -> Toolchain:
+    """Keep a toolchain. Raises EnclavizeError."""
+    kept.check_name(name)
+    toolchain = open_toolchain(text, libos=libos, cache=BlobCache(), insecure=insecure, reporter=reporter)
+    with reporter.task(f"keep {name}", total=toolchain.size) as task:
+        kept.keep(toolchain, name, task)
+    return toolchain
+
+
+def kept_toolchains() -> list[dict[str, Any]]:
+    """Return what is kept, by name. Raises EnclavizeError if some of it is damaged."""
+    found = []
+    for name in kept.names():
+        toolchain = kept.find(name)
+        if toolchain is not None:
+            found.append({"name": name, **_summary(toolchain)})
+    return found
+
+
+def facts_of(toolchain: Toolchain) -> dict[str, Any]:
+    """Return a toolchain as a JSON value."""
+    return {
+        **_summary(toolchain),
+        "missing": list(toolchain.missing),
+        "files": [
+            {
+                "path": file.path,
+                "mode": f"{file.mode:04o}",
+                "size": file.size,
+                "digest": f"sha256:{file.sha256}",
+                **({"link": file.link_target} if file.link_target else {}),
+            }
+            for _, file in sorted(toolchain.files.items())
+        ],
+    }
+
+
+def _summary(toolchain: Toolchain) -> dict[str, Any]:
+    return {
+        "libos": toolchain.libos,
+        "version": toolchain.version,
+        "origin": toolchain.origin,
+        "digest": f"sha256:{toolchain.digest}",
+        "size": toolchain.size,
+    }

@@ -157,6 +157,58 @@ CODES = {
         "other programs in the image",
         "Files that the entrypoint does not lead to, but that it may start or load, could not run.",
     ),
+    "OCC032": Code(
+        "file hidden by a mount",
+        "The LibOS mounts file systems of its own over some folders, such as /dev and /proc, so that a "
+        "program does not see what the image has there.",
+    ),
+    "OCC033": Code(
+        "file left out by the LibOS's tools",
+        "The tools that come with the LibOS take no files from some folders. Gramine's gsc does not hash "
+        "those below /var, where web servers keep their pages: opening them fails with EACCES until the "
+        "manifest names them in sgx.trusted_files.",
+    ),
+    "OCC034": Code(
+        "file of the host in the place of the image's",
+        "/etc/hosts, /etc/hostname and /etc/resolv.conf are the host's at run time. Occlum writes them when "
+        "the enclave starts: the host decides where names lead to, so peers must be authenticated. Under "
+        "Gramine they are what the container engine mounts, which has another hash than the image's: allow "
+        "them, or set sys.enable_extra_runtime_domain_names_conf.",
+    ),
+    "OCC035": Code(
+        "file of the LibOS in the place of the image's",
+        "The LibOS brings these files itself. Updates of those in the image, security fixes too, have no "
+        "effect.",
+    ),
+    "OCC036": Code(
+        "FIFOs and devices",
+        "The LibOS keeps no special files of the image: SEFS drops them, Gramine takes regular files only.",
+    ),
+    "OCC037": Code(
+        "users without meaning",
+        "The LibOS keeps no owners of files and runs everything as root. Programs that refuse to run as "
+        "root, or count on being refused, behave in another way.",
+    ),
+    "OCC038": Code(
+        "libraries opened by name",
+        "dlopen is imported. What is opened is known at run time only: name service switch, plug-ins, "
+        "codecs, modules of languages. OCC031 tells of those in the image that could not run.",
+    ),
+    "OCC039": Code(
+        "shared memory",
+        "shm_open or sem_open is imported. Memory shared by processes of one enclave, or of several, is "
+        "missing or partial in LibOSes; under Gramine it lies outside the enclave, unprotected.",
+    ),
+    "OCC040": Code(
+        "no resolv.conf",
+        "Container engines put an /etc/resolv.conf into a container when it starts, so images have none. "
+        "Where the LibOS sees the image only, names of hosts cannot be resolved.",
+    ),
+    "OCC041": Code(
+        "env needs execve",
+        "The first line of a script names env, which looks for the interpreter and replaces itself by it "
+        "(execve). Where there is no execve, env fails. The full name of the interpreter needs none.",
+    ),
 }  # fmt: skip
 
 

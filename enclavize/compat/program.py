@@ -33,9 +33,13 @@ class Missing:
 
 @dataclass(kw_only=True)
 class Program:
-    """The files that make up the program. ``scripts`` come first in the chain, ``executable`` last."""
+    """The files that make up the program. ``scripts`` come first in the chain, ``executable`` last.
+
+    ``launchers`` are the env programs that replace themselves by the next one of the chain.
+    """
 
     scripts: list[Entry] = field(default_factory=list)
+    launchers: list[Entry] = field(default_factory=list)
     executable: Entry | None = None
     interpreter: Entry | None = None
     libraries: list[Entry] = field(default_factory=list)
@@ -47,7 +51,7 @@ class Program:
     def files(self) -> list[Entry]:
         """All files that are there."""
         single = [entry for entry in (self.executable, self.interpreter) if entry]
-        return [*self.scripts, *single, *self.libraries]
+        return [*self.scripts, *self.launchers, *single, *self.libraries]
 
 
 def find_program(
@@ -55,8 +59,9 @@ def find_program(
 ) -> Program:
     """Follow ``command`` as execvp would inside the image. Nothing is executed."""
     program = Program()
+    path = environment.get("PATH", "")
     wanted, wanted_by = command, "the image"
-    entry = _search(rootfs, command, working_directory, environment.get("PATH", ""))
+    entry = _search(rootfs, command, working_directory, path)
     for _ in range(MAX_SCRIPTS + 1):
         if entry is None or entry.type is not FileType.REGULAR:
             program.missing_executable = Missing(wanted=wanted, wanted_by=wanted_by)
@@ -64,8 +69,13 @@ def find_program(
         if not entry.interpreter_line:
             break
         program.scripts.append(entry)
-        wanted, wanted_by = split_line(entry.interpreter_line)[0], f"/{entry.path}"
+        wanted, argument = split_line(entry.interpreter_line)
+        wanted_by = f"/{entry.path}"
         entry = rootfs.find(wanted)
+        if entry is not None and entry.elf is not None and (name := env_command(wanted, argument)):
+            program.launchers.append(entry)
+            wanted, wanted_by = name, wanted
+            entry = _search(rootfs, name, working_directory, path)
     program.executable = entry
     if entry and entry.elf and entry.elf.interpreter:
         program.interpreter = rootfs.find(entry.elf.interpreter)
@@ -79,6 +89,18 @@ def split_line(line: str) -> tuple[str, str]:
     """Return the interpreter and its argument in the line after ``#!``: blanks and tabs alone separate."""
     interpreter, *argument = re.split(r"[ \t]+", line, maxsplit=1)
     return interpreter, "".join(argument)
+
+
+def env_command(interpreter: str, argument: str) -> str:
+    """Return the command that ``env`` with this argument of a first line starts, "" for other interpreters.
+
+    Linux makes one argument of all words, which ``env -S`` splits again. Variables may come first.
+    """
+    if posixpath.basename(interpreter) != "env":
+        return ""
+    split = re.match(r"(?:-S|--split-string[= ])\s*", argument)
+    words = argument[split.end() :].split() if split else [argument]
+    return next((word for word in words if "=" not in word and not word.startswith("-")), "")
 
 
 def _search(rootfs: Rootfs, command: str, working_directory: str, path: str) -> Entry | None:

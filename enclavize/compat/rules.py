@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.compat.code_rules import OWN_LIBRARIES, closure_findings, other_files
+from enclavize.compat.file_rules import file_findings
 from enclavize.compat.library_path import libc_family
 from enclavize.compat.profile import Support
 from enclavize.compat.program import Program, find_program, split_line
@@ -38,6 +39,13 @@ class Subject:
     environment: Mapping[str, str]
     uid: int
     gids: frozenset[int]
+
+    def may(self, entry: Entry, wanted: int) -> bool:
+        """Tell whether the user has the right ``wanted``: 4 to read, 1 to search a folder (access(2))."""
+        if self.uid == 0:
+            return True
+        shift = 6 if entry.uid == self.uid else 3 if entry.gid in self.gids else 0
+        return bool(entry.mode >> shift & wanted)
 
 
 def check(subject: Subject, image: Image, profile: Profile) -> Report:
@@ -71,9 +79,10 @@ def _findings(subject: Subject, program: Program, profile: Profile) -> Iterator[
     yield from _program_is_there(program, profile)
     yield from _executable_form(program, profile)
     yield from _loader(program, profile)
-    yield from _permissions(program, subject)
+    yield from _setuid(program)
     yield from _working_directory(subject)
     yield from closure_findings(program, profile)
+    yield from file_findings(program, subject, profile)
     yield from other_files(subject.rootfs, program, profile)
 
 
@@ -99,6 +108,14 @@ def _program_is_there(program: Program, profile: Profile) -> Iterator[Finding]:
                 f"{_name(script)} begins with #!{printable(script.interpreter_line)}; {profile.title} takes "
                 "all of it as the name of the interpreter",
                 f"make {printable(interpreter)} the entrypoint, with the argument and the script behind it",
+            )  # fmt: skip
+    for launcher in program.launchers:
+        if profile.process.exec is Support.NO:
+            yield _error(
+                "OCC041", program.scripts[0].path,
+                f"{_name(program.scripts[0])} is started by {_name(launcher)}, which replaces itself by its "
+                f"interpreter; {profile.title} has no execve",
+                "give the full name of the interpreter in the first line: #!/usr/bin/python3",
             )  # fmt: skip
     for entry in (*program.scripts[:1], program.executable):
         if entry and not entry.mode & 0o111:
@@ -189,23 +206,14 @@ def _loader(program: Program, profile: Profile) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _permissions(program: Program, subject: Subject) -> Iterator[Finding]:
-    for entry in program.files:
-        if entry.mode & _SETUID and entry in (program.executable, *program.scripts):
+def _setuid(program: Program) -> Iterator[Finding]:
+    for entry in (*program.scripts, program.executable):
+        if entry and entry.mode & _SETUID:
             yield Finding(
                 code="OCC011",
                 severity=Severity.WARNING,
                 path=entry.path,
                 message=f"{_name(entry)} has the setuid or setgid bit, which has no effect in an enclave",
-            )
-        if not _readable(entry, subject):
-            yield Finding(
-                code="OCC012",
-                severity=Severity.WARNING,
-                path=entry.path,
-                message=f"{_name(entry)} cannot be read by user {subject.uid}, who runs the image: "
-                "opening it fails with EACCES",
-                remedy="chmod a+r in the image",
             )
 
 
@@ -217,14 +225,6 @@ def _working_directory(subject: Subject) -> Iterator[Finding]:
             "OCC013", path.lstrip("/"), f"the working directory {printable(path)} is not in the image",
             "create it in the image: nobody makes it inside the enclave",
         )  # fmt: skip
-
-
-def _readable(entry: Entry, subject: Subject) -> bool:
-    if subject.uid == 0:
-        return True
-    if entry.uid == subject.uid:
-        return bool(entry.mode & 0o400)
-    return bool(entry.mode & (0o040 if entry.gid in subject.gids else 0o004))
 
 
 def _supported(

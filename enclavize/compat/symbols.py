@@ -24,6 +24,10 @@ SOCKETS = frozenset(
     }
 )  # fmt: skip
 
+RESOLVERS = frozenset({"getaddrinfo"})
+SHARED_MEMORY = frozenset({"shm_open", "sem_open"})
+"""What libraries build on /dev/shm; System V's functions are system calls."""
+
 CALLS = {
     name: (name,)
     for name in (

@@ -20,7 +20,7 @@ from support.programs import REPOSITORY
 if TYPE_CHECKING:
     from enclavize.oci.image import Image
 
-RULE_FILES = ("rules.py", "code_rules.py", "version_rules.py")
+RULE_FILES = ("rules.py", "code_rules.py", "file_rules.py", "version_rules.py")
 RULES = [REPOSITORY / "enclavize" / "compat" / name for name in RULE_FILES]
 
 MUSL = "/lib/ld-musl-x86_64.so.1"
@@ -64,8 +64,13 @@ def report(
     return check(subject, cast("Image", SimpleNamespace(name="image")), profile_for(libos))
 
 
+REPLACED = Silence(code="OCC035")
+"""Files that the LibOS replaces: loaders and C libraries always are."""
+
+
 def codes(found: Report) -> list[tuple[str, str]]:
-    return [(finding.code, finding.severity.value) for finding in found.findings]
+    findings = found.without([REPLACED]).findings
+    return [(finding.code, finding.severity.value) for finding in findings]
 
 
 def test_a_dynamic_musl_program_runs_everywhere() -> None:
@@ -158,6 +163,84 @@ def test_permissions_are_looked_at() -> None:
     assert codes(report(hidden, uid=7)) == [("OCC012", "warning")]
 
 
+def test_folders_are_looked_at_for_permissions_too() -> None:
+    secret = replace(folder("bin"), mode=0o700)
+    other = program("bin/other")
+    assert codes(report(secret, STATIC, other, uid=7)) == [("OCC012", "warning"), ("OCC012", "note")]
+    assert codes(report(replace(secret, uid=7), STATIC, other, uid=7)) == []
+    assert codes(report(replace(secret, mode=0o710, gid=7), STATIC, other, uid=7)) == []
+    shadow = replace(program("lib/shadow"), mode=0o640)
+    found = report(STATIC, shadow, uid=7)
+    assert codes(found) == [("OCC012", "note")]
+    assert "/lib/shadow" in found.findings[0].message
+    assert codes(report(STATIC, shadow)) == []
+
+
+def test_where_everybody_is_root_all_files_can_be_read() -> None:
+    found = report(APP, LOADER, FOO, replace(program("lib/shadow"), mode=0o600), libos="occlum", uid=7)
+    assert codes(found) == [("OCC037", "note")]
+    assert "1 files" in found.findings[0].message
+
+
+def test_files_behind_mounts_and_left_out_by_tools_are_told() -> None:
+    moved = replace(STATIC, path="dev/app")
+    assert codes(report(folder("dev"), moved, command=("/dev/app",))) == [("OCC032", "error")]
+    hidden = report(STATIC, folder("proc"), program("proc/config"), folder("var"), program("var/page"))
+    assert codes(hidden) == [("OCC032", "note")]
+    gramine = report(STATIC, folder("var"), program("var/page"), libos="gramine")
+    assert codes(gramine) == [("OCC033", "note")]
+    assert "/var/page" in gramine.findings[0].message
+    inside = report(folder("var"), replace(STATIC, path="var/app"), command=("/var/app",), libos="gramine")
+    assert codes(inside) == [("OCC033", "warning")]
+    temporary = report(APP, LOADER, FOO, folder("tmp"), program("tmp/data"), libos="occlum@0.21.0")
+    assert codes(temporary) == [("OCC032", "note")]
+    assert codes(report(APP, LOADER, FOO, folder("tmp"), program("tmp/data"), libos="occlum")) == []
+
+
+def test_files_that_are_not_the_images_at_run_time_are_told() -> None:
+    files = (folder("etc"), program("etc/hosts"), replace(program("etc/resolv.conf"), size=0))
+    assert codes(report(STATIC, *files)) == []
+    found = report(APP, LOADER, FOO, *files, libos="occlum")
+    assert [finding.code for finding in found.findings] == ["OCC035", "OCC034"]
+    assert "1 files give way" in found.findings[0].message
+    assert found.findings[1].message.startswith("/etc/hosts: ")
+
+
+def test_special_files_that_get_lost_are_told() -> None:
+    fifo = Entry(path="srv", type=FileType.FIFO, mode=0o600)
+    device = Entry(path="disk", type=FileType.BLOCK_DEVICE, mode=0o600)
+    null = Entry(path="dev/null", type=FileType.CHARACTER_DEVICE, mode=0o666)
+    assert codes(report(STATIC, folder("dev"), fifo, null)) == []
+    assert codes(report(STATIC, fifo, device)) == [("OCC036", "warning")]
+    assert "2 FIFOs" in report(STATIC, fifo, device, libos="gramine").findings[0].message
+
+
+def test_names_need_a_resolver_file_where_the_libos_makes_none() -> None:
+    app = replace(APP, elf=elf(interpreter=MUSL, imports=("getaddrinfo",)))
+    empty = (folder("etc"), replace(program("etc/resolv.conf"), size=0))
+    assert codes(report(app, LOADER, *empty, libos="occlum@0.21.0")) == [("OCC040", "warning")]
+    assert codes(report(app, LOADER, folder("etc"), program("etc/resolv.conf"), libos="occlum@0.21.0")) == []
+    assert codes(report(app, LOADER, *empty, libos="occlum")) == []
+
+
+def test_env_in_a_first_line_leads_to_the_program_and_needs_execve() -> None:
+    env = program("bin/env", elf=elf(type=2, pie=False, static=True))
+    python = program("bin/python3", elf=elf(interpreter=MUSL, type=2, pie=False))
+    for line in ("/bin/env python3", "/bin/env -S A=1 python3 -u", "/bin/env --split-string=python3"):
+        script = program("bin/start", interpreter_line=line)
+        found = report(script, env, python, LOADER, command=("start",), libos="gramine")
+        assert codes(found) == [("OCC030", "note")]
+        assert "/bin/python3 is cpython" in found.findings[0].message
+        found = report(script, env, python, LOADER, command=("start",))
+        assert codes(found) == [("OCC041", "error"), ("OCC030", "note")]
+    script = program("bin/start", interpreter_line="/bin/env python3")
+    assert codes(report(script, env, command=("start",), libos="gramine")) == [("OCC002", "error")]
+    bare = program("bin/start", interpreter_line="/bin/env")
+    assert codes(report(bare, env, command=("start",))) == []
+    loop = program("bin/start", interpreter_line="/bin/env start")
+    assert ("OCC010", "error") in codes(report(loop, env, command=("start",)))
+
+
 def test_the_working_directory_must_be_there() -> None:
     assert codes(report(STATIC, cwd="/srv")) == [("OCC013", "error")]
     assert codes(report(STATIC, cwd="/bin")) == []
@@ -224,7 +307,7 @@ def test_versions_are_compared_with_the_libraries_that_are_used(
     libc = program("lib64/libc.so.6", elf=elf(defines=("GLIBC_2.36",)))
     found = report(app, loader, standard, libc, libos=libos)
     assert codes(found) == expected
-    assert all(needed in finding.message for finding in found.findings)
+    assert all(needed in finding.message for finding in found.without([REPLACED]).findings)
 
 
 def test_occlum_has_a_cpp_library_for_musl_programs_too() -> None:
@@ -265,6 +348,15 @@ def test_two_c_libraries_in_one_program_are_told() -> None:
         ("timerfd_create", "gramine", [("OCC022", "warning")]),
         ("alarm", "builtin", []),
         ("mremap", "gramine", [("OCC022", "warning")]),
+        ("io_uring_setup", "builtin", [("OCC022", "warning")]),
+        ("io_uring_queue_init", "occlum", [("OCC022", "warning")]),
+        ("shmget", "builtin", [("OCC022", "warning")]),
+        ("shmget", "occlum@0.29.7", []),
+        ("shm_open", "builtin", []),
+        ("shm_open", "occlum@0.24.0", [("OCC039", "warning")]),
+        ("shm_open", "occlum", [("OCC039", "note")]),
+        ("sem_open", "gramine", [("OCC039", "note")]),
+        ("dlopen", "builtin", [("OCC038", "note")]),
     ],
 )
 def test_imports_tell_what_a_program_may_do(
@@ -273,7 +365,7 @@ def test_imports_tell_what_a_program_may_do(
     app = replace(APP, elf=elf(interpreter=MUSL, imports=(imported,)))
     found = report(app, LOADER, libos=libos)
     assert codes(found) == expected
-    assert all(imported in finding.message for finding in found.findings)
+    assert all(imported in finding.message for finding in found.without([REPLACED]).findings)
 
 
 def test_instructions_and_system_calls_of_ones_own_are_told() -> None:

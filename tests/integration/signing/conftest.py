@@ -1,4 +1,4 @@
-"""A token with keys."""
+"""A token with keys, and an image to build from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enclavize.signing.pkcs11 import Pkcs11Uri, generate_pkcs11_key
+from support.command import REPOSITORY, Command
+from support.images import build_image, directory, file, write_layout
+from support.programs import busybox
 from support.softhsm import PIN, make_softhsm
+from support.stand_in import stand_in_enclave
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from support.softhsm import SoftHsm
 
@@ -34,3 +39,37 @@ def hsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
         del os.environ["SOFTHSM2_CONF"]
     else:
         os.environ["SOFTHSM2_CONF"] = before
+
+
+@pytest.fixture(scope="session")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the native files: the real ones where they are built, stand-ins otherwise."""
+    real = REPOSITORY / "enclavize" / "_native"
+    if all((real / name).is_file() for name in ("libos.so", "runelet")):
+        return real
+    folder = tmp_path_factory.mktemp("native")
+    stand_in_enclave(folder / "libos.so")
+    (folder / "runelet").write_bytes(b"a stand-in")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the name of an ordinary image."""
+    image = build_image(
+        [
+            [directory("bin"), file("bin/busybox", busybox().read_bytes(), 0o755)],
+            [file("data", "0123" * 5000)],
+        ],
+        config={"Entrypoint": ["/bin/busybox"], "Cmd": ["true"], "Labels": {"who": "me"}},
+        change_config={"created": "2026-05-06T07:08:09Z"},
+    )
+    return f"oci:{write_layout(tmp_path_factory.mktemp('source') / 'layout', {'1': image})}"
+
+
+@pytest.fixture
+def command(tmp_path: Path, native: Path) -> Command:
+    """Return the command with an empty home."""
+    base = tmp_path / "home"
+    base.mkdir()
+    return Command(base=base, native=native)

@@ -1,0 +1,161 @@
+"""Builds that are signed by a token, by a service, or by nobody yet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from enclavize.signing.keys import public_key_pem
+from support.signing_service import running_service
+from support.softhsm import PIN, make_softhsm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.command import Command
+    from support.signing_service import Service
+    from support.softhsm import SoftHsm
+
+pytestmark = pytest.mark.integration
+
+
+def output(name: str) -> tuple[str, str]:
+    return "-o", f"type=oci,tar=false,dest={name}"
+
+
+def manifest_of(folder: Path) -> str:
+    digest: str = json.loads((folder / "index.json").read_text())["manifests"][0]["digest"]
+    return digest
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> SoftHsm:
+    """Return a token that this process never opens: its library keeps the first configuration it sees."""
+    (tmp_path / "hsm").mkdir()
+    return make_softhsm(tmp_path / "hsm")
+
+
+@pytest.fixture
+def with_token(command: Command, token: SoftHsm) -> Command:
+    """Return the command where the token is, and a file with its PIN."""
+    pin = command.base / "pin"
+    pin.write_text(f"{PIN}\n")
+    pin.chmod(0o600)
+    return replace(command, environment=token.environment, separate=True)
+
+
+def test_a_token_makes_a_key_signs_builds_and_is_trusted(
+    with_token: Command, token: SoftHsm, source: str
+) -> None:
+    uri, pin = token.uri("release"), ("--passphrase-file", "pin")
+    made = with_token.run("keygen", uri, "--public-key", "release.pub.pem", *pin)
+    build = ("build", source, "--key", uri, "--production")
+    with_token.run(*build, *pin, *output("tee"))
+    verdict = with_token.run("verify", "oci:tee", "--signer", "release.pub.pem", "--format", "json").stdout
+    assert json.loads(verdict)["mrsigner"] in made.stdout
+    with_pin_source = f"{uri}?pin-source=file:{with_token.base / 'pin'}"
+    again = with_token.run("build", source, "--key", with_pin_source, "--production", *output("again"))
+    assert "sign the enclave" not in again.stderr
+    assert manifest_of(with_token.base / "again") == manifest_of(with_token.base / "tee")
+    for path in (with_token.base / "cache").rglob("*"):
+        assert not path.is_file() or PIN.encode() not in path.read_bytes()
+
+
+def test_a_token_that_refuses_leaves_nothing(with_token: Command, token: SoftHsm, source: str) -> None:
+    uri, pin = token.uri("release"), ("--passphrase-file", "pin")
+    build = ("build", source, *output("tee"), "--key")
+    assert "no private RSA key of this name" in with_token.run(*build, uri, *pin, code=2).stderr
+    (with_token.base / "wrong").write_text("0000\n")
+    wrong = with_token.run(*build, uri, "--passphrase-file", "wrong", code=4).stderr
+    assert "the PIN is wrong" in wrong
+    assert "0000" not in wrong
+    assert "no terminal" in with_token.run(*build, uri, code=2).stderr
+    in_the_uri = with_token.run(*build, f"{uri}?pin-value={PIN}", code=2).stderr
+    assert "a PIN does not belong" in in_the_uri
+    assert PIN not in in_the_uri
+    (with_token.base / "pin").chmod(0o644)
+    readable = f"{uri}?pin-source={with_token.base / 'pin'}"
+    assert "Every user" in with_token.run(*build, readable, code=2).stderr
+    assert "No signer is installed" in with_token.run(*build, "vault:key", code=2).stderr
+    assert not (with_token.base / "tee").exists()
+
+
+def test_keys_in_tokens_are_never_overwritten(with_token: Command, token: SoftHsm) -> None:
+    keygen = ("keygen", token.uri("release"), "--passphrase-file", "pin")
+    (with_token.base / "pub.pem").write_text("somebody's")
+    assert "never overwritten" in with_token.run(*keygen, "--public-key", "pub.pem", code=2).stderr
+    with_token.run(*keygen)
+    assert "never overwritten" in with_token.run(*keygen, code=2).stderr
+    assert (with_token.base / "pub.pem").read_text() == "somebody's"
+    assert "for keys in tokens" in with_token.run("keygen", "k.pem", "--public-key", "p.pem", code=2).stderr
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Run a service that signs product 3 only."""
+    folder = tmp_path_factory.mktemp("service")
+    with running_service(folder, {"ci": {"product_ids": [3]}}) as running:
+        yield running
+
+
+def asks(service: Service, **changed: object) -> tuple[str, ...]:
+    given = {
+        "signer": service.url,
+        "signer-token-file": service.folder / "ci.token",
+        "signer-ca": service.ca,
+        **changed,
+    }
+    return tuple(str(word) for name, value in given.items() if value for word in (f"--{name}", value))
+
+
+def test_a_service_signs_what_a_key_file_would(command: Command, service: Service, source: str) -> None:
+    (command.base / "pub.pem").write_bytes(public_key_pem(service.client("ci").public_key))
+    build = ("build", source, "--isvprodid", "3", "--production")
+    command.run(*build, *asks(service), *output("tee"))
+    entry = service.audit()[-1]
+    command.run("verify", "oci:tee", "--signer", "pub.pem", "--mrenclave", entry["mrenclave"])
+    command.run(*build, "--key", str(service.folder / "main.pem"), "--no-cache", *output("by-key"))
+    assert manifest_of(command.base / "tee") == manifest_of(command.base / "by-key")
+    signed = len(service.audit())
+    command.run(*build, *asks(service), *output("again"))
+    assert manifest_of(command.base / "again") == manifest_of(command.base / "tee")
+    assert len(service.audit()) == signed
+
+
+def test_what_a_service_refuses_is_not_delivered(command: Command, service: Service, source: str) -> None:
+    build = ("build", source, *output("tee"))
+    refused = command.run(*build, *asks(service), code=4).stderr
+    assert "status 403" in refused
+    assert "product" in refused
+    stranger = command.base / "stranger"
+    stranger.write_text("somebody\n")
+    stranger.chmod(0o600)
+    unknown = command.run(*build, *asks(service, **{"signer-token-file": stranger}), code=5).stderr
+    assert "status 401" in unknown
+    assert "somebody" not in unknown
+    assert "TLS" in command.run(*build, *asks(service, **{"signer-ca": ""}), code=5).stderr
+    assert "must be https" in command.run(*build, *asks(service, signer="http://127.0.0.1"), code=2).stderr
+    stranger.chmod(0o644)
+    readable = asks(service, **{"signer-token-file": stranger})
+    assert "Every user" in command.run(*build, *readable, code=2).stderr
+    assert not (command.base / "tee").exists()
+
+
+def test_a_service_that_is_not_there_is_an_error_of_the_network(
+    command: Command, service: Service, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enclavize.signing.remote.FIRST_DELAY", 0.0)
+    nobody = asks(service, signer="https://127.0.0.1:1")
+    assert "cannot be reached" in command.run("build", source, *output("tee"), *nobody, code=5).stderr
+
+
+def test_production_wants_a_signer(command: Command, source: str) -> None:
+    assert "--signer" in command.run("build", source, *output("tee"), "--production", code=2).stderr
+    assert (
+        "contradict"
+        in command.run("build", source, *output("tee"), "--key", "k.pem", "--unsigned", code=2).stderr
+    )

@@ -131,13 +131,20 @@ static void note_gap(user_address end)
     }
 }
 
+/*
+ * Large reservations never come to lie below 8 GiB, as on Linux, where only MAP_32BIT leads there. GHC's run-time
+ * system counts on it: it gives back what lies lower and tries again, for ever (rts/posix/OSMem.c).
+ */
+#define LARGE_LENGTH 0x200000000ULL
+#define LARGE_LOW 0x200000000ULL
+
 static user_address find_gap(uint64_t length)
 {
     const struct area_node *below;
     while ((below = area_before(&tree, full_from)) && below->area.end >= full_from) {
         full_from = below->area.start;
     }
-    return area_find_gap(&tree, length, MMAP_LOW, full_from);
+    return area_find_gap(&tree, length, length < LARGE_LENGTH ? MMAP_LOW : LARGE_LOW, full_from);
 }
 
 static void unmap_locked(user_address start, user_address end)

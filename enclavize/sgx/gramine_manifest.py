@@ -120,12 +120,19 @@ def complete_manifest(
     With ``chroot`` the URIs of trusted files are paths in that folder, and links are followed inside it.
     ``libos`` is the LibOS of manifests that name none. Raises ``UsageError``.
     """
-    import tomli_w
-
     try:
         manifest = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"The manifest is no valid TOML: {error}") from error
+    return complete(manifest, chroot=chroot, libos=libos)
+
+
+def complete(
+    manifest: dict[str, Any], *, chroot: Path | None = None, libos: Path | None = None
+) -> GramineManifest:
+    """Do the same with a manifest that was parsed already, which is changed. Raises ``UsageError``."""
+    import tomli_w
+
     sgx = _table(manifest, "sgx")
     for key, value in _SGX_DEFAULTS.items():
         sgx.setdefault(key, list(value) if isinstance(value, list) else value)

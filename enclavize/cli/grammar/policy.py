@@ -9,29 +9,12 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.libos.base import AllowedVariable, Volume
+from enclavize.libos.loader_names import is_loader_like
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-
-_LOADER_PREFIXES = (
-    "LD_", "GLIBC_", "MALLOC_", "BASH_FUNC_", "DYLD_", "PYTHON", "PERL5", "RUBY", "DOTNET_", "COMPlus_",
-)  # fmt: skip
-_LOADER_NAMES = frozenset(
-    {
-        "BASH_ENV", "ENV", "IFS", "SHELLOPTS", "PATH", "GCONV_PATH", "LOCPATH", "NLSPATH", "NODE_OPTIONS",
-        "NODE_PATH", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH", "OPENSSL_CONF",
-        "OPENSSL_MODULES", "SSL_CERT_FILE", "SSL_CERT_DIR", "PHPRC", "PHP_INI_SCAN_DIR", "LUA_PATH",
-        "LUA_CPATH", "LUA_INIT", "TCLLIBPATH", "GEM_PATH", "GEM_HOME", "GODEBUG", "HOSTALIASES",
-        "RESOLV_HOST_CONF", "TZDIR",
-    }
-)  # fmt: skip
-
-
-def is_loader_like(name: str) -> bool:
-    """Tell names that make a loader, a language runtime or a library take code or trust from elsewhere."""
-    return name.startswith(_LOADER_PREFIXES) or name in _LOADER_NAMES
 
 
 def parse_allowed_variables(texts: Iterable[str]) -> tuple[AllowedVariable, ...]:

@@ -1,0 +1,244 @@
+"""Gramine: from an image to its instance."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+import re
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from enclavize.errors import IncompatibleImageError, UsageError
+from enclavize.libos.base import Instance, InstanceFile
+from enclavize.libos.builtin.backend import DEFAULT_STOP_SIGNAL, account_of
+from enclavize.libos.builtin.process import environment as image_environment
+from enclavize.libos.builtin.process import parse_signal
+from enclavize.libos.gramine import layout
+from enclavize.libos.gramine.defaults import Defaults
+from enclavize.libos.gramine.enclave import GramineEnclave
+from enclavize.libos.gramine.files import RUNELET_FILE, glibc_version, read, runtime_files, shared_files
+from enclavize.libos.gramine.format import LINK
+from enclavize.libos.gramine.manifest import (
+    HELPER_THREADS,
+    LibosFile,
+    ManifestValues,
+    enclave_size,
+    make_manifest,
+)
+from enclavize.libos.gramine.mounts import allowed_files, memory_mounts, network_files, network_mounts
+from enclavize.libos.gramine.program import Libc, find_entry_point, library_path
+from enclavize.libos.gramine.trusted_files import trusted_files
+from enclavize.resources import native_file
+from enclavize.rootfs.entry import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from enclavize.libos.base import InstanceOptions, Policy
+    from enclavize.libos.gramine.program import EntryPoint
+    from enclavize.libos.toolchain.model import Toolchain
+    from enclavize.oci.image import Image, ImageConfig
+    from enclavize.progress import Reporter, Task
+    from enclavize.rootfs.tree import Rootfs
+
+LIBRARY_PATH = "LD_LIBRARY_PATH"
+_KNOWN_VERSION = re.compile(r"1\.9(\.\d+)?", re.ASCII)
+_SHOWN = 3
+
+
+class GramineBackend:
+    """Makes instances for the Gramine of a toolchain."""
+
+    name = "gramine"
+
+    def __init__(self, toolchain: Toolchain) -> None:
+        """Take the toolchain. Raises UsageError for a version whose enclaves are not known."""
+        if not _KNOWN_VERSION.fullmatch(toolchain.version):
+            raise UsageError(
+                f"the toolchain {toolchain.origin} has Gramine {toolchain.version}; "
+                "how the enclaves of that version are built is not known here, only that of 1.9",
+                hint="give --toolchain a Gramine 1.9",
+            )
+        self._toolchain = toolchain
+        self.version = toolchain.version
+
+    def fingerprint(self) -> str:
+        """Return a digest of the toolchain and of the runelet."""
+        runelet = hashlib.sha256(native_file(RUNELET_FILE).read_bytes()).hexdigest()
+        return hashlib.sha256(f"{self._toolchain.digest} {runelet}".encode()).hexdigest()
+
+    def instance(
+        self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
+    ) -> Instance:
+        """Make the instance. Raises EnclavizeError for what the image or the options cannot have."""
+        del workdir
+        policy = expressible_policy(options.policy, debuggable=options.debuggable)
+        with reporter.task(f"write the manifest of {len(rootfs)} files") as task:
+            for warning in _doubts(image.config, options):
+                task.warn(warning)
+            parts = _Parts(rootfs, image.config, replace(options, policy=policy), self._toolchain, task)
+            manifest = make_manifest(parts.values(), options.table)
+            task.log(f"the manifest has {len(manifest.files)} trusted files and {len(manifest.text)} bytes")
+        files = {layout.MANIFEST: manifest.text, **parts.files()}
+        return Instance(
+            libos=self.name,
+            libos_version=self.version,
+            shared_files=shared_files(self._toolchain),
+            files=tuple(_file(path, content) for path, content in sorted(files.items())),
+            enclave=GramineEnclave(libpal=read(self._toolchain, layout.SGX_LIBPAL), manifest=manifest),
+            policy=policy,
+            links=dict([LINK]),
+        )
+
+
+def expressible_policy(policy: Policy, *, debuggable: bool) -> Policy:
+    """Return the policy as a manifest can hold it. Raises UsageError for what Gramine does not have.
+
+    The program may write to volumes and run what is there, always; no command can be run beside it.
+    """
+    if not debuggable and (policy.allow_any_exec or policy.allowed_exec):
+        raise UsageError(
+            "--allow-exec: Gramine cannot run a second command in an enclave", hint="leave it out"
+        )
+    for variable in policy.allowed_environment:
+        if variable.name.startswith("LD_"):
+            raise UsageError(
+                f"--allow-env {variable.name}: with Gramine this variable decides which C library runs",
+                hint="set it in the image",
+            )
+    return replace(
+        policy,
+        allow_any_exec=False,
+        allowed_exec=(),
+        volumes=tuple(replace(item, read_only=False, executable=True) for item in policy.volumes),
+    )
+
+
+class _Parts:
+    """The parts of one image's manifest, and the small files beside it."""
+
+    def __init__(
+        self, rootfs: Rootfs, config: ImageConfig, options: InstanceOptions, toolchain: Toolchain, task: Task
+    ) -> None:
+        self._rootfs, self._config, self._options = rootfs, config, options
+        self._toolchain, self._task = toolchain, task
+        self._network = {} if options.policy.allow_host_network_files else network_files(rootfs)
+        self._account = account_of(rootfs, config)
+        variables = image_environment(config, self._account.home)
+        self._environment = dict(variable.partition("=")[::2] for variable in variables)
+
+    def values(self) -> ManifestValues:
+        """Return what the template is filled with. Raises EnclavizeError."""
+        options, policy = self._options, self._options.policy
+        working_directory = posixpath.normpath(posixpath.join("/", self._config.working_dir)).replace(
+            "//", "/"
+        )
+        arguments = self._arguments()
+        entry_point = find_entry_point(self._rootfs, arguments[0], working_directory, self._environment)
+        own_libc = self._takes_own_libc(entry_point)
+        host = tuple(variable.name for variable in policy.allowed_environment)
+        environment = {name: value for name, value in self._environment.items() if name not in host}
+        if libraries := library_path(entry_point, environment.get(LIBRARY_PATH, ""), own_libc=own_libc):
+            environment[LIBRARY_PATH] = libraries
+        return ManifestValues(
+            entrypoint=entry_point.path,
+            arguments=None if policy.allow_arguments else arguments,
+            uid=self._account.user.uid,
+            gid=self._account.user.gid,
+            libos=LibosFile(
+                uri=layout.uri(layout.absolute(layout.LIBOS)),
+                sha256=self._toolchain.require("libsysdb.so").sha256,
+            ),
+            environment=environment,
+            host_environment=host,
+            working_directory=working_directory,
+            mounts=(
+                *memory_mounts(self._rootfs, working_directory, policy.volumes, options.table),
+                *network_mounts(self._network),
+            ),
+            debug=options.debuggable,
+            enclave_size=enclave_size(options.resources.memory),
+            max_threads=options.resources.threads + HELPER_THREADS,
+            isv_prod_id=options.isv_prod_id,
+            isv_svn=options.isv_svn,
+            allowed_files=allowed_files(
+                self._rootfs, policy.volumes, network=policy.allow_host_network_files
+            ),
+            trusted_files=self._trusted_files(
+                {} if own_libc else runtime_files(self._toolchain, entry_point.libc)
+            ),
+        )
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files beside the manifest, by path below /.enclave."""
+        files = {f"{layout.NETWORK_FILES}/{name}": content for name, content in self._network.items()}
+        defaults = Defaults.of(self._config, self._options.policy, self._environment)
+        if defaults is not None:
+            files[layout.DEFAULTS] = defaults.to_bytes()
+        return files
+
+    def _arguments(self) -> tuple[str, ...]:
+        arguments = (*self._config.entrypoint, *self._config.cmd)
+        if not arguments:
+            raise IncompatibleImageError(
+                "the image names no program to run: it has neither an entrypoint nor a command",
+                hint="set ENTRYPOINT in the image",
+            )
+        if self._options.policy.allow_arguments and not self._config.entrypoint:
+            raise UsageError(
+                "--allow-args: the image has a CMD alone, of which the program is the first word; "
+                "with Gramine the host can choose the arguments, but not the program",
+                hint="set ENTRYPOINT in the image",
+            )
+        return arguments
+
+    def _takes_own_libc(self, entry_point: EntryPoint) -> bool:
+        """Whether the image's C library is used: where Gramine's is older, or not there."""
+        libc = entry_point.libc
+        if libc is Libc.NONE or not self._toolchain.below(f"runtime/{libc}"):
+            if libc is not Libc.NONE:
+                self._task.warn(f"the toolchain has no {libc}: the image's own is used, which is slower")
+            return True
+        if libc is Libc.GLIBC and entry_point.glibc > (ours := glibc_version(self._toolchain)):
+            self._task.warn(
+                f"the image needs glibc {_dotted(entry_point.glibc)}, Gramine has {_dotted(ours)}: "
+                "the image's own is used, which is slower"
+            )
+            return True
+        return False
+
+    def _trusted_files(self, runtime: dict[str, str]) -> dict[str, str]:
+        hidden = [volume.path for volume in self._options.policy.volumes]
+        hidden += [f"/etc/{name}" for name in layout.NETWORK_FILE_NAMES]
+        found = trusted_files(self._rootfs, hidden)
+        for path, reason in list(found.left_out.items())[:_SHOWN]:
+            self._task.warn(f"the program cannot open {printable(path)}: {reason}")
+        if len(found.left_out) > _SHOWN:
+            self._task.warn(f"nor {len(found.left_out) - _SHOWN} other files, for such reasons")
+        network = {
+            layout.absolute(f"{layout.NETWORK_FILES}/{name}"): hashlib.sha256(content).hexdigest()
+            for name, content in self._network.items()
+        }
+        return dict(sorted({**found.hashes, **runtime, **network}.items()))
+
+
+def _doubts(config: ImageConfig, options: InstanceOptions) -> Iterator[str]:
+    """Yield what the image or the options want and Gramine does otherwise."""
+    if (number := parse_signal(config.stop_signal or DEFAULT_STOP_SIGNAL)) != signal.SIGTERM:
+        yield f"the image is stopped by signal {number}; Gramine lets SIGTERM in alone, which is sent instead"
+    for volume in options.policy.volumes:
+        if volume.read_only:
+            yield f"--volume {volume.path}:ro: Gramine does not keep the program from writing there"
+        if not volume.executable:
+            yield f"--volume {volume.path}: Gramine does not keep the program from running what is there"
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _file(path: str, content: bytes) -> InstanceFile:
+    return InstanceFile(path=path, mode=0o444, size=len(content), open=lambda: io.BytesIO(content))

@@ -1,0 +1,88 @@
+"""Gramine's own files in a TEE image: those that any program may need, in one layer that all images share."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from enclavize.libos.base import InstanceFile
+from enclavize.libos.gramine import layout
+from enclavize.libos.gramine.loader import interpreter_of, with_interpreter
+from enclavize.resources import native_file
+from enclavize.tee.layout import RUNELET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from enclavize.libos.gramine.program import Libc
+    from enclavize.libos.toolchain.model import Toolchain, ToolchainFile
+
+RUNELET_FILE = "runelet-gramine"
+"""The runelet with the PAL for Gramine, among the native components."""
+
+_LINKER_NAMES = frozenset({"ld.so"})
+"""Second names of files that programs never ask for."""
+
+_INTERPRETERS = ("ld-", "ld.")
+_GLIBC_VERSION = re.compile(rb"\0GLIBC_2\.(\d{1,3})\0")
+
+
+def shared_files(toolchain: Toolchain) -> tuple[InstanceFile, ...]:
+    """Return the runelet and the files of the toolchain. Raises UsageError for what is missing."""
+    return tuple(sorted(_shared_files(toolchain), key=lambda file: file.path))
+
+
+def read(toolchain: Toolchain, path: str) -> bytes:
+    """Return the content of a file; ``path`` is that in an image. Raises UsageError, IntegrityError."""
+    with toolchain.require(path.removeprefix(f"{layout.GRAMINE}/")).open() as stream:
+        return stream.read()
+
+
+def runtime_files(toolchain: Toolchain, libc: Libc) -> dict[str, str]:
+    """Return the files of Gramine's C library: SHA-256 by absolute path in the container."""
+    return {
+        layout.absolute(f"{layout.GRAMINE}/{file.path}"): file.sha256
+        for file in toolchain.below(f"runtime/{libc}")
+        if posixpath.basename(file.path) not in _LINKER_NAMES
+    }
+
+
+def glibc_version(toolchain: Toolchain) -> tuple[int, int]:
+    """Return the newest version that Gramine's glibc defines; (0, 0) if the toolchain has none."""
+    path = f"{layout.RUNTIME}/glibc/libc.so.6"
+    if path.removeprefix(f"{layout.GRAMINE}/") not in toolchain.files:
+        return (0, 0)
+    minors = [int(minor) for minor in _GLIBC_VERSION.findall(read(toolchain, path).replace(b"\0", b"\0\0"))]
+    return (2, max(minors)) if minors else (0, 0)
+
+
+def _shared_files(toolchain: Toolchain) -> Iterator[InstanceFile]:
+    runelet = native_file(RUNELET_FILE)
+    yield InstanceFile(path=RUNELET, mode=0o555, size=runelet.stat().st_size, open=lambda: runelet.open("rb"))
+    for path in (layout.LIBOS, layout.DIRECT_LIBPAL, layout.DIRECT_LOADER, layout.SGX_LIBPAL):
+        yield _file(toolchain.require(path.removeprefix(f"{layout.GRAMINE}/")))
+    yield _sgx_loader(toolchain)
+    for folder in ("runtime/glibc", "runtime/musl", "host"):
+        for file in toolchain.below(folder):
+            if posixpath.basename(file.path) not in _LINKER_NAMES:
+                yield _file(file)
+
+
+def _sgx_loader(toolchain: Toolchain) -> InstanceFile:
+    """Return the loader for SGX, made independent of the image's libraries."""
+    program = read(toolchain, layout.SGX_LOADER)
+    interpreter = f"{layout.HOST}/{posixpath.basename(interpreter_of(program))}"
+    toolchain.require(interpreter.removeprefix(f"{layout.GRAMINE}/"))
+    changed = with_interpreter(program, layout.absolute(interpreter), layout.absolute(layout.HOST))
+    return InstanceFile(
+        path=layout.SGX_LOADER, mode=0o555, size=len(changed), open=lambda: io.BytesIO(changed)
+    )
+
+
+def _file(file: ToolchainFile) -> InstanceFile:
+    runs = file.path.startswith("direct/") or posixpath.basename(file.path).startswith(_INTERPRETERS)
+    return InstanceFile(
+        path=f"{layout.GRAMINE}/{file.path}", mode=0o555 if runs else 0o444, size=file.size, open=file.open
+    )

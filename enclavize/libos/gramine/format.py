@@ -1,0 +1,180 @@
+"""Instances of Gramine, read back from a TEE image."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import IntegrityError, InvalidImageError, UsageError
+from enclavize.libos.base import AllowedVariable, Policy, Start, Volume
+from enclavize.libos.gramine import layout
+from enclavize.libos.gramine.enclave import MeasuredGramineEnclave
+from enclavize.libos.gramine.schema import check
+from enclavize.libos.loader_names import is_loader_like
+from enclavize.rootfs.entry import FileType, printable
+from enclavize.sgx.sigstruct import Sigstruct
+from enclavize.sgx.structures import SIGSTRUCT_SIZE
+from enclavize.tee.layout import ROOT, RUNELET
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from enclavize.libos.base import MeasuredEnclave
+    from enclavize.oci.image import Image
+    from enclavize.rootfs.tree import Rootfs
+    from enclavize.tee.contents import TeeContents
+
+MAX_MANIFEST_SIZE = 256 << 20
+_MAX_FILE_SIZE = 64 << 20
+_MAX_NETWORK_FILE_SIZE = 1 << 20
+_MAX_DEFAULTS_SIZE = 1 << 20
+
+_LIMITS = {
+    layout.MANIFEST: MAX_MANIFEST_SIZE,
+    layout.SIGNATURE: SIGSTRUCT_SIZE,
+    layout.DEFAULTS: _MAX_DEFAULTS_SIZE,
+    RUNELET: _MAX_FILE_SIZE,
+    layout.LIBOS: _MAX_FILE_SIZE,
+    layout.SGX_LIBPAL: _MAX_FILE_SIZE,
+    layout.SGX_LOADER: _MAX_FILE_SIZE,
+    layout.DIRECT_LIBPAL: _MAX_FILE_SIZE,
+    layout.DIRECT_LOADER: _MAX_FILE_SIZE,
+    **{f"{layout.NETWORK_FILES}/{name}": _MAX_NETWORK_FILE_SIZE for name in layout.NETWORK_FILE_NAMES},
+}
+_LIBRARY = re.compile(
+    rf"({layout.RUNTIME}/(glibc|musl)|{layout.HOST})/{layout.RUNTIME_LIBRARY.pattern}", re.ASCII
+)
+_OPTIONAL = {layout.DEFAULTS, *(f"{layout.NETWORK_FILES}/{name}" for name in layout.NETWORK_FILE_NAMES)}
+_OWN_FILES = f"file:/{ROOT}/"
+
+
+class GramineFormat:
+    """A manifest and its signature in the last layer; the PAL and the LibOS in the one below."""
+
+    signature_path = layout.SIGNATURE
+    required = frozenset(_LIMITS) - _OPTIONAL
+    layers = 2
+    writable_directories: frozenset[str] = frozenset()
+
+    def limit(self, path: str) -> int | None:
+        """Return the largest size of a file of the instance."""
+        return _MAX_FILE_SIZE if _LIBRARY.fullmatch(path) else _LIMITS.get(path)
+
+    def describes(self, path: str) -> bool:
+        """Say that all files are listed."""
+        return True
+
+    def owns_link(self, path: str, target: str) -> bool:
+        """Tell the link by which direct mode finds the manifest."""
+        return (path, target) == LINK
+
+    def sigstruct(self, signature_file: bytes) -> Sigstruct:
+        """Return SIGSTRUCT, which the file is. Raises IntegrityError."""
+        return Sigstruct.parse(signature_file)
+
+    def enclave(self, contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
+        """Measure libpal.so and the manifest again. Raises EnclavizeError."""
+        from enclavize.sgx.gramine_manifest import complete_manifest
+
+        text = contents.read(layout.MANIFEST)
+        manifest = complete_manifest(text)
+        if manifest.text != text:
+            raise IntegrityError(f"/{ROOT}/{layout.MANIFEST} is not as Gramine's tools write it")
+        measurement = manifest.measure(contents.read(layout.SGX_LIBPAL))
+        sigstruct = Sigstruct.parse(contents.read(layout.SIGNATURE))
+        if sigstruct.measurement != measurement:
+            raise IntegrityError("SIGSTRUCT is not that of this manifest and libpal.so")
+        return MeasuredGramineEnclave(measurement=measurement), sigstruct
+
+    def policy(self, contents: TeeContents) -> Policy:
+        """Return what the manifest leaves to the host. Raises InvalidImageError."""
+        return policy_of(_manifest(contents))
+
+    def start(self, contents: TeeContents) -> Start:
+        """Return the runelet, whatever is in the image."""
+        return Start()
+
+    def measured(self, contents: TeeContents) -> dict[str, Any]:
+        """Return the manifest, with the number of trusted files for their list. Raises InvalidImageError."""
+        manifest = _manifest(contents)
+        trusted = len(manifest["sgx"]["trusted_files"])
+        return {**manifest, "sgx": {**manifest["sgx"], "trusted_files": trusted}}
+
+    def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
+        """Compare every trusted file with that of the layers. Raises IntegrityError.
+
+        Files that are not in the list cannot be opened in the enclave, thus do not matter.
+        """
+        manifest = _manifest(contents)
+        _check_libos(manifest, contents.hashes)
+        for file in manifest["sgx"]["trusted_files"]:
+            uri = file["uri"]
+            if uri.startswith(_OWN_FILES):
+                found = contents.hashes.get(uri.removeprefix(_OWN_FILES), "")
+            else:
+                entry = rootfs.find(uri.removeprefix("file:"))
+                regular = entry is not None and entry.type is FileType.REGULAR
+                found = entry.sha256.hex() if entry is not None and regular else ""
+            if found != file["sha256"]:
+                what = "is not in the layers" if not found else "is another file than the one"
+                raise IntegrityError(
+                    f"{printable(uri.removeprefix('file:'))} {what} of {image.name}, "
+                    "which the enclave is bound to"
+                )
+
+
+_OPEN_TO_THE_HOST = (
+    ("loader", "insecure__use_host_env"),
+    ("loader", "env_src_file"),
+    ("loader", "argv_src_file"),
+)
+
+LINK = (layout.absolute(layout.DIRECT_MANIFEST)[1:], layout.MANIFEST.rpartition("/")[2])
+"""Path from the root of the image, and target."""
+
+
+def policy_of(manifest: Mapping[str, Any]) -> Policy:
+    """Return what a manifest leaves to the host. Raises InvalidImageError for what no policy can say."""
+    loader, allowed = manifest["loader"], list(manifest["sgx"].get("allowed_files", []))
+    network = [layout.uri(f"/etc/{name}") for name in layout.NETWORK_FILE_NAMES]
+    has_network = allowed[-len(network) :] == network
+    volumes = allowed[: -len(network)] if has_network else allowed
+    for table, key in _OPEN_TO_THE_HOST:
+        if manifest[table].get(key):
+            raise InvalidImageError(
+                f"the manifest has {table}.{key}, which leaves more to the host than a policy"
+            )
+    names = sorted(
+        name
+        for name, value in loader.get("env", {}).items()
+        if isinstance(value, dict) and value.get("passthrough")
+    )
+    return Policy(
+        allow_arguments=loader.get("insecure__use_cmdline_argv", False),
+        allowed_environment=tuple(AllowedVariable(name=name, unsafe=is_loader_like(name)) for name in names),
+        volumes=tuple(Volume(path=uri.removeprefix("file:").rstrip("/"), executable=True) for uri in volumes),
+        allow_host_network_files=has_network,
+    )
+
+
+def _manifest(contents: TeeContents) -> dict[str, Any]:
+    """Parse the manifest and compare it with Gramine's schema. Raises InvalidImageError."""
+    try:
+        manifest = tomllib.loads(contents.read(layout.MANIFEST).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST} is no valid TOML: {error}") from error
+    try:
+        check(manifest)
+    except UsageError as error:
+        raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST}: {error}") from error
+    if not {"loader", "libos", "sgx"} <= manifest.keys():
+        raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST} is not complete")
+    return manifest
+
+
+def _check_libos(manifest: Mapping[str, Any], hashes: Mapping[str, str]) -> None:
+    wanted = {"uri": layout.uri(layout.absolute(layout.LIBOS)), "sha256": hashes.get(layout.LIBOS)}
+    if manifest["loader"].get("entrypoint") != wanted:
+        raise IntegrityError(f"/{ROOT}/{layout.LIBOS} is not the LibOS that the enclave loads")

@@ -1,0 +1,39 @@
+"""Where the files of a Gramine instance are. Paths are below ``/.enclave``; docs/gramine.md, section 3."""
+
+from __future__ import annotations
+
+import re
+
+from enclavize.tee.layout import ROOT
+
+GRAMINE = "gramine"
+LIBOS = f"{GRAMINE}/libsysdb.so"
+SGX_LIBPAL = f"{GRAMINE}/sgx/libpal.so"
+SGX_LOADER = f"{GRAMINE}/sgx/loader"
+DIRECT_LIBPAL = f"{GRAMINE}/direct/libpal.so"
+DIRECT_LOADER = f"{GRAMINE}/direct/loader"
+RUNTIME = f"{GRAMINE}/runtime"
+HOST = f"{GRAMINE}/host"
+HOST_INTERPRETER = f"{HOST}/ld-linux-x86-64.so.2"
+
+MANIFEST = "instance/app.manifest.sgx"
+SIGNATURE = "instance/app.sig"
+DIRECT_MANIFEST = "instance/app.manifest"
+"""A link to the signed manifest: the loader of direct mode looks for this name."""
+NETWORK_FILES = "instance/network"
+DEFAULTS = "instance/defaults"
+
+NETWORK_FILE_NAMES = ("hosts", "hostname", "resolv.conf")
+"""Files of ``/etc`` that engines mount their own over."""
+
+RUNTIME_LIBRARY = re.compile(r"[A-Za-z0-9_+-]+(?:-[0-9.]+)?\.so(?:\.[0-9]+)*")
+
+
+def absolute(path: str) -> str:
+    """Return where a file below ``/.enclave`` is in the container."""
+    return f"/{ROOT}/{path}"
+
+
+def uri(path: str) -> str:
+    """Return the URI by which Gramine opens a file; ``path`` is absolute."""
+    return f"file:{path}"

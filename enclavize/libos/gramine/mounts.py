@@ -1,0 +1,95 @@
+"""What the program sees besides the image's files: folders in memory, volumes, what engines replace."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import IncompatibleImageError
+from enclavize.libos.gramine.layout import NETWORK_FILE_NAMES, NETWORK_FILES, absolute, uri
+from enclavize.libos.gramine.manifest import Mount
+from enclavize.rootfs.entry import FileType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from enclavize.libos.base import Volume
+    from enclavize.rootfs.entry import Entry
+    from enclavize.rootfs.tree import Rootfs
+
+MEMORY_FOLDERS = ("/tmp", "/run", "/dev/shm")  # noqa: S108 - paths inside the enclave
+"""Where programs expect to write, and where nothing lasts in a container either."""
+
+
+def network_files(rootfs: Rootfs) -> dict[str, bytes]:
+    """Return the image's own /etc/hosts and its like, by name. Raises IncompatibleImageError.
+
+    Engines mount the host's over them. The enclave gets a copy from beside its manifest.
+    """
+    found: dict[str, bytes] = {}
+    for name in NETWORK_FILE_NAMES:
+        entry = rootfs.find(f"etc/{name}")
+        if entry is not None and entry.type is FileType.REGULAR:
+            if entry.content is None and entry.size:
+                raise IncompatibleImageError(f"/etc/{name} of the image is too large ({entry.size} bytes)")
+            found[name] = entry.content or b""
+    return found
+
+
+def network_mounts(names: Iterable[str]) -> tuple[Mount, ...]:
+    """Return the mounts of the copies."""
+    return tuple(
+        Mount(type="chroot", path=f"/etc/{name}", uri=uri(absolute(f"{NETWORK_FILES}/{name}")))
+        for name in names
+    )
+
+
+def memory_mounts(
+    rootfs: Rootfs, working_directory: str, volumes: Iterable[Volume], table: Mapping[str, Any]
+) -> tuple[Mount, ...]:
+    """Return the folders in memory: where the image has no files, nobody a volume, and the user no mount.
+
+    A working directory that the image does not have is one of them: engines would make an empty one.
+    """
+    taken = [volume.path for volume in volumes] + [
+        posixpath.normpath(mount["path"]) for mount in table.get("fs", {}).get("mounts", [])
+    ]
+    wanted = [*MEMORY_FOLDERS]
+    if rootfs.find(working_directory) is None:
+        wanted.append(working_directory)
+    return tuple(
+        Mount(type="tmpfs", path=path)
+        for path in wanted
+        if not _has_files(rootfs, path) and not any(_overlap(path, other) for other in taken)
+    )
+
+
+def allowed_files(rootfs: Rootfs, volumes: Iterable[Volume], *, network: bool) -> tuple[str, ...]:
+    """Return the URIs of what is the host's; those of folders end with a slash."""
+    found = [uri(f"{volume.path}{'' if _is_file(rootfs, volume.path) else '/'}") for volume in volumes]
+    if network:
+        found += [uri(f"/etc/{name}") for name in NETWORK_FILE_NAMES]
+    return tuple(found)
+
+
+def _is_file(rootfs: Rootfs, path: str) -> bool:
+    entry = rootfs.find(path)
+    return entry is not None and entry.type is FileType.REGULAR
+
+
+def _has_files(rootfs: Rootfs, path: str) -> bool:
+    """Whether there is anything but folders below ``path``."""
+    entry = rootfs.find(path)
+    return entry is not None and any(_files_below(rootfs, entry))
+
+
+def _files_below(rootfs: Rootfs, entry: Entry) -> Iterator[Entry]:
+    for child in rootfs.children(entry.path):
+        if child.type is FileType.DIRECTORY:
+            yield from _files_below(rootfs, child)
+        else:
+            yield child
+
+
+def _overlap(path: str, other: str) -> bool:
+    return path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")

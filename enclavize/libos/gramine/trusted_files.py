@@ -1,0 +1,108 @@
+"""Trusted files: every path by which the program can open a file of the image, with the file's SHA-256.
+
+Gramine compares the path as it is opened, and does not know the image's symbolic links: the host follows
+them. So a file has to be listed under each of its names: ``/lib/x.so`` and ``/usr/lib/x.so`` on a merged
+``/usr``. The index of the image has all hashes already; nothing is read here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enclavize.errors import IncompatibleImageError
+from enclavize.rootfs.entry import FileType, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from enclavize.rootfs.entry import Entry
+    from enclavize.rootfs.tree import Rootfs
+
+MAX_TRUSTED_FILES = 500_000
+"""Gramine searches the list from its start for every file that is opened."""
+
+LIBOS_FOLDERS = frozenset({"/proc", "/sys", "/dev"})
+"""What Gramine has of its own; the image's are never seen."""
+
+_READABLE = 0o444
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustedFiles:
+    """SHA-256 in hexadecimal by absolute path, sorted; and why others can never be opened."""
+
+    hashes: dict[str, str]
+    left_out: dict[str, str]
+
+
+def trusted_files(rootfs: Rootfs, hidden: Collection[str] = ()) -> TrustedFiles:
+    """List the files of an image but for those at and below ``hidden``. Raises IncompatibleImageError."""
+    hidden_paths = LIBOS_FOLDERS | set(hidden)
+    hashes: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for path, entry in _walk(rootfs, hidden_paths):
+        match entry.type:
+            case FileType.REGULAR:
+                if reason := _reason(path, entry):
+                    left_out[path] = reason
+                    continue
+                hashes[path] = entry.sha256.hex()
+                if len(hashes) > MAX_TRUSTED_FILES:
+                    raise IncompatibleImageError(
+                        f"the image has more than {MAX_TRUSTED_FILES} paths to files, "
+                        "which is more than Gramine can search",
+                        hint="remove folders that the program does not need, or links between folders",
+                    )
+            case FileType.CHARACTER_DEVICE | FileType.BLOCK_DEVICE:
+                major, minor = entry.rdev
+                raise IncompatibleImageError(
+                    f"the image has the {entry.type} {printable(path)} ({major}:{minor}), "
+                    "which Gramine cannot protect",
+                    hint="remove it from the image",
+                )
+            case _:
+                pass
+    return TrustedFiles(hashes=dict(sorted(hashes.items())), left_out=left_out)
+
+
+def _reason(path: str, entry: Entry) -> str:
+    """Tell why a file cannot be listed; "" if it can."""
+    if not entry.mode & _READABLE:
+        return "nobody may read it"
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8, which a manifest cannot hold"
+    return ""
+
+
+def _walk(rootfs: Rootfs, hidden: Collection[str]) -> Iterator[tuple[str, Entry]]:
+    """Yield every path and what it leads to; links to folders are followed, but never around in a circle.
+
+    A circle is a link to a folder on the way to the link, by its own name or by another one.
+    """
+    root = rootfs.get("")
+    assert root is not None
+    pending: list[tuple[str, Entry, frozenset[str]]] = [("", root, frozenset({""}))]
+    while pending:
+        folder, real, above = pending.pop()
+        for child in rootfs.children(real.path):
+            path = f"{folder}/{child.path.rpartition('/')[2]}"
+            entry = rootfs.find(child.path) if child.type is FileType.SYMLINK else child
+            if entry is None or path in hidden or _is_hidden(f"/{entry.path}", hidden):
+                continue
+            if entry.type is not FileType.DIRECTORY:
+                yield path, entry
+            elif entry.path not in above:
+                own = above | {entry.path}
+                pending.append((path, entry, own if entry is child else own | _parents(entry.path)))
+
+
+def _is_hidden(path: str, hidden: Collection[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in hidden)
+
+
+def _parents(path: str) -> frozenset[str]:
+    parts = path.split("/")
+    return frozenset("/".join(parts[:count]) for count in range(len(parts)))

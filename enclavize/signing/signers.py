@@ -8,18 +8,23 @@ the whole reference and a function that asks for the passphrase; it returns a ``
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
+from enclavize.signing.keys import check_sgx_key
 from enclavize.signing.local import LocalSigner
 from enclavize.signing.pkcs11 import SCHEME, Pkcs11Signer, Pkcs11Uri
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
     from enclavize.signing.local import Signer
+    from enclavize.signing.material import SigningMaterial
 
 ENTRY_POINT_GROUP = "enclavize.signers"
 
@@ -41,6 +46,35 @@ def is_file(reference: str) -> bool:
     return not reference.startswith(SCHEME) and (not _SCHEME.match(reference) or Path(reference).exists())
 
 
+class PlugInSigner:
+    """A plug-in's signer: what it raises beside ``EnclavizeError`` becomes one that names the plug-in."""
+
+    def __init__(self, name: str, make: Callable[[], Signer]) -> None:
+        self._name = name
+        with self._errors():
+            self._signer = make()
+            self._public_key = self._signer.public_key
+            check_sgx_key(self._public_key, f"of {name}")
+
+    @property
+    def public_key(self) -> RSAPublicKey:
+        return self._public_key
+
+    def sign(self, material: SigningMaterial) -> bytes:
+        with self._errors():
+            return bytes(self._signer.sign(material))
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except EnclavizeError:
+            raise
+        except Exception as error:
+            raise UsageError(f"The signer {self._name} failed: {type(error).__name__}: {error}") from error
+
+
 def _plug_in(scheme: str, reference: str, passphrase: Callable[[], bytes] | None) -> Signer:
     found = tuple(entry_points(group=ENTRY_POINT_GROUP, name=scheme))
     if len(found) != 1:
@@ -48,10 +82,4 @@ def _plug_in(scheme: str, reference: str, passphrase: Callable[[], bytes] | None
             f"{'Several signers are' if found else 'No signer is'} installed for keys named {scheme}:...",
             hint=f"If it is a file, write ./{reference}.",
         )
-    try:
-        signer: Signer = found[0].load()(reference, passphrase)
-    except EnclavizeError:
-        raise
-    except Exception as error:
-        raise UsageError(f"The signer {found[0].value} failed: {type(error).__name__}: {error}") from error
-    return signer
+    return PlugInSigner(found[0].value, lambda: found[0].load()(reference, passphrase))

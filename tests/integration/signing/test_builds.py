@@ -94,6 +94,32 @@ def test_keys_in_tokens_are_never_overwritten(with_token: Command, token: SoftHs
     assert "for keys in tokens" in with_token.run("keygen", "k.pem", "--public-key", "p.pem", code=2).stderr
 
 
+PLUG_IN = """
+from pathlib import Path
+from enclavize.signing.local import LocalSigner
+
+def open_key(reference, passphrase):
+    assert passphrase() == b"open sesame"
+    return LocalSigner.from_file(Path(reference.removeprefix("vault:")))
+"""
+
+
+def test_an_installed_plug_in_signs(command: Command, source: str) -> None:
+    command.run("keygen", "key.pem")
+    package = command.base / "site"
+    (package / "vault-1.dist-info").mkdir(parents=True)
+    (package / "vault.py").write_text(PLUG_IN)
+    (package / "vault-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: vault\nVersion: 1\n")
+    (package / "vault-1.dist-info/entry_points.txt").write_text(
+        "[enclavize.signers]\nvault = vault:open_key\n"
+    )
+    environment = {"PYTHONPATH": str(package), "SECRET": "open sesame"}
+    with_plug_in = replace(command, environment=environment, separate=True)
+    key = ("--key", "vault:key.pem", "--passphrase-env", "SECRET")
+    with_plug_in.run("build", source, *key, *output("tee"))
+    command.run("verify", "oci:tee", "--signer", "key.pub.pem")
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Run a service that signs product 3 only."""

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from enclavize.errors import SigningRefusedError, UsageError
 from enclavize.signing import signers
 from enclavize.signing.local import LocalSigner
+from enclavize.signing.material import SigningMaterial
 from enclavize.signing.pkcs11 import Pkcs11Uri
 from enclavize.signing.signers import is_file, open_signer
 from support.vectors import KEY, signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from enclavize.signing.local import Signer
 
 
 def test_uris_are_read() -> None:
@@ -84,8 +87,19 @@ def install(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(EntryPoint, "load", lambda _self: plug_in)
 
 
-def plug_in(reference: str, passphrase: Callable[[], bytes] | None) -> LocalSigner:
+class Crashing:
+    public_key = signer().public_key
+
+    def sign(self, material: SigningMaterial) -> bytes:
+        return bytes([1 // len(material.description)])
+
+
+def plug_in(reference: str, passphrase: Callable[[], bytes] | None) -> Signer | None:
     match reference:
+        case "vault:nothing":
+            return None
+        case "vault:crash when it signs":
+            return Crashing()
         case "vault:refuse":
             raise SigningRefusedError("the vault is closed")
         case "vault:crash":
@@ -99,11 +113,19 @@ def plug_in(reference: str, passphrase: Callable[[], bytes] | None) -> LocalSign
 
 def test_a_plug_in_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "vault", "other")
-    assert open_signer("vault:key", lambda: b"secret") is signer()
+    material = SigningMaterial(header_and_body=bytes(256))
+    found = open_signer("vault:key", lambda: b"secret")
+    assert found.public_key == signer().public_key
+    assert found.sign(material) == signer().sign(material)
     with pytest.raises(SigningRefusedError, match="closed"):
         open_signer("vault:refuse")
     with pytest.raises(UsageError, match="failed: KeyError"):
         open_signer("vault:crash")
+    with pytest.raises(UsageError, match="failed: AttributeError"):
+        open_signer("vault:nothing")
+    crashing = open_signer("vault:crash when it signs")
+    with pytest.raises(UsageError, match="test_signers:plug_in failed: ZeroDivisionError"):
+        crashing.sign(material)
 
 
 def test_without_one_plug_in_the_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from enclavize.signing.local import LocalSigner
 VECTORS = Path(__file__).parents[1] / "vectors"
 INTEL = VECTORS / "intel"
 OCCLUM = VECTORS / "intel-2.20"
+OLDER = VECTORS / "intel-2.19"
 GRAMINE = VECTORS / "gramine"
 KEY = INTEL / "keys/TEST-ONLY-rsa3072-e3.pem"
 PUBLIC_KEY = INTEL / "keys/TEST-ONLY-rsa3072-e3.pub.pem"

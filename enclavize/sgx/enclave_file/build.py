@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from enclavize.errors import UsageError
 from enclavize.sgx.enclave_file.attributes import loader_attributes, ssa_frame_pages, xsave_area_size
 from enclavize.sgx.enclave_file.elf import E_SHNUM, E_SHOFF, E_SHSTRNDX
+from enclavize.sgx.enclave_file.emm import UserRegion, user_region
 from enclavize.sgx.enclave_file.global_data import global_data, tcs_template
-from enclavize.sgx.enclave_file.layout import RECORD_SIZE, build_layout, emm_bookkeeping, sgx1_layout
+from enclavize.sgx.enclave_file.layout import RECORD_SIZE, build_layout, sgx1_layout
 from enclavize.sgx.enclave_file.metadata import (
     DIRECTORIES_OFFSET,
     ELRANGE_MAJOR,
@@ -68,24 +69,35 @@ def build_blocks(
     ``entry`` is the address of the entry point, ``global_data_offset`` where the file has ``g_global_data``.
     Raises ``UsageError`` for a configuration that does not fit the enclave.
     """
+    if config.enable_aex_notify and not generation.has_aex_notify:
+        raise UsageError(f"SGX SDK {generation.name}, of this enclave, has no EnableAEXNotify")
     has_sgx1, has_sgx2 = _platforms(config, generation)
     elrange = _elrange(config)
     offsets = _Offsets(generation, has_elrange=elrange is not None)
     attributes = loader_attributes(config, generation)
     xsave_size = xsave_area_size(attributes.xfrm)
     ssa_frame_size = ssa_frame_pages(xsave_size)
-    emm_overhead = None
+    region = UserRegion()
     if has_sgx2:
-        segment_sizes = [segment.memory_size for segment in elf.segments]
-        emm_overhead = emm_bookkeeping(config, segment_sizes, ssa_frame_size, elf.tls_size)
+        region = user_region(
+            generation.emm,
+            config,
+            segment_sizes=[segment.memory_size for segment in elf.segments],
+            ssa_frame_size=ssa_frame_size,
+            tls_size=elf.tls_size,
+        )
     layout, enclave_size = build_layout(
         config,
         image_end=elf.image_end,
         ssa_frame_size=ssa_frame_size,
         tls_size=elf.tls_size,
         tcs_offset=offsets.tcs,
-        emm_overhead=emm_overhead,
+        user_region_size=region.size,
     )
+    if len(layout) > generation.max_layout:
+        raise UsageError(
+            f"The enclave's {len(layout)} regions are more than SDK {generation.name} can describe"
+        )
     if elrange and config.image_offset + enclave_size > elrange.size:
         raise UsageError(f"ELRangeSize is too small for the enclave of {enclave_size:#x} bytes")
 
@@ -96,16 +108,17 @@ def build_blocks(
     runtime_data = global_data(
         config,
         layout,
+        generation,
         elrange=known_range,
         tcs=tcs,
         enclave_size=enclave_size,
         ssa_frame_size=ssa_frame_size,
         xsave_size=xsave_size,
         tls_size=elf.tls_size,
-        emm_overhead=emm_overhead or 0,
+        bookkeeping=region.bookkeeping,
     )
     patches = _patches(offsets, global_data_offset, generation.global_data_size)
-    data = tcs + runtime_data.ljust(generation.global_data_size, b"\0") + _ZEROS + patches
+    data = tcs + runtime_data + _ZEROS + patches
     if elrange:
         data = elrange.to_bytes() + data
 

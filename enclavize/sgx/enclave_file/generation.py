@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from enclavize.sgx.enclave_file.emm import EmmModel
 from enclavize.sgx.errors import InvalidEnclaveError
 
 
@@ -17,21 +18,25 @@ class Generation:
     """One format. Offsets of ``metadata`` are counted from its first byte."""
 
     release: tuple[int, int]
+    revisions: tuple[int, ...] = (100,)
     sgx2_version: tuple[int, int]
     sgx1_version: tuple[int, int]
     metadata_size: int
     data_offset: int  # after the directories
     global_data_size: int
+    max_layout: int  # records of the layout table for which the global data has room
+    emm: EmmModel
+    has_aex_notify: bool  # and fields for it in the thread data
     default_elrange: bool  # without an ELRange, the global data names the enclave's own range
     unchecked_xfrm: int  # bits of XFRM that the loader may choose
     masks_misc_select: bool  # SIGSTRUCT's MISCSELECT is MiscSelect & MiscMask, the metadata holds MiscSelect
     always_has_sgx1: bool  # SGX1 metadata is appended even where only SGX2 platforms can run the enclave
 
     @property
-    def sdk_version(self) -> int:
-        """The first field of ``g_global_data``."""
+    def name(self) -> str:
+        """As Intel writes it."""
         major, minor = self.release
-        return major << 32 | minor << 16 | 100
+        return f"{major}.{minor}"
 
 
 SDK_2_26 = Generation(
@@ -41,6 +46,9 @@ SDK_2_26 = Generation(
     metadata_size=0x6000,
     data_offset=1904,
     global_data_size=1768,
+    max_layout=43,
+    emm=EmmModel.SINGLE_RESERVE,
+    has_aex_notify=True,
     default_elrange=False,
     unchecked_xfrm=0xE4,
     masks_misc_select=True,
@@ -56,6 +64,9 @@ SDK_2_21 = Generation(
     metadata_size=0x5000,
     data_offset=1888,
     global_data_size=1760,
+    max_layout=43,
+    emm=EmmModel.SINGLE_RESERVE,
+    has_aex_notify=True,
     default_elrange=True,
     unchecked_xfrm=0xFC,
     masks_misc_select=False,
@@ -63,17 +74,39 @@ SDK_2_21 = Generation(
 )
 SDK_2_20 = replace(SDK_2_21, release=(2, 20))
 
-GENERATIONS = (SDK_2_20, SDK_2_21, SDK_2_26)
+# Intel's tools and those of Occlum's fork, but that the former check MPX here too.
+SDK_2_19 = replace(
+    SDK_2_20,
+    release=(2, 19),
+    global_data_size=1720,
+    emm=EmmModel.RESERVATIONS,
+    has_aex_notify=False,
+    always_has_sgx1=False,
+)
+SDK_2_18 = replace(
+    SDK_2_19,
+    release=(2, 18),
+    revisions=(100, 101),  # 2.18.101 is SDK 2.18.1, whose tool differs in its number only
+    global_data_size=1688,
+    max_layout=42,
+    emm=EmmModel.UNROUNDED,
+)
+
+GENERATIONS = (SDK_2_18, SDK_2_19, SDK_2_20, SDK_2_21, SDK_2_26)
 
 
 def generation_of(sdk_version: int) -> Generation:
-    """The format of an unsigned enclave. Raises ``InvalidEnclaveError``."""
+    """The format of an unsigned enclave, from the first field of its ``g_global_data``.
+
+    Raises ``InvalidEnclaveError``.
+    """
+    release, revision = (sdk_version >> 32, sdk_version >> 16 & 0xFFFF), sdk_version & 0xFFFF
     for generation in GENERATIONS:
-        if generation.sdk_version == sdk_version:
+        if generation.release == release and revision in generation.revisions:
             return generation
-    release = f"{sdk_version >> 32}.{sdk_version >> 16 & 0xFFFF}.{sdk_version & 0xFFFF}"
-    known = ", ".join(f"{major}.{minor}" for major, minor in (each.release for each in GENERATIONS))
+    known = ", ".join(generation.name for generation in GENERATIONS)
     raise InvalidEnclaveError(
-        f"The enclave was built with SGX SDK {release}; those of SDK {known} can be signed",
+        f"The enclave was built with SGX SDK {'.'.join(map(str, (*release, revision)))}; "
+        f"those of SDK {known} can be signed",
         hint="Sign it with the sgx_sign of the SDK that built it.",
     )

@@ -14,13 +14,17 @@ from enclavize.sgx.structures import PAGE_SIZE, TcsFlags, pack_tcs
 
 if TYPE_CHECKING:
     from enclavize.sgx.enclave_file.config import EnclaveConfig
+    from enclavize.sgx.enclave_file.generation import Generation
     from enclavize.sgx.enclave_file.layout import Layout
     from enclavize.sgx.enclave_file.metadata import ElRange
 
-_MAX_LAYOUT = 43
 _HEAD = struct.Struct("<10Q")
-_THREAD_DATA = struct.Struct("<5Q16xQ24xQ8xQQ72x")  # addresses relative to the TCS
-_TLS_ADDRESS_OFFSET = 104  # in the thread data
+# Addresses relative to the TCS. With AEXNOTIFY there came the first SSA frame's XSAVE area and other fields.
+_THREAD_DATA = struct.Struct("<5Q16xQ16xQQ64x")
+_THREAD_DATA_AEX_NOTIFY = struct.Struct("<5Q16xQ24xQ8xQQ72x")
+_TLS_ADDRESS_OFFSET, _TLS_ADDRESS_OFFSET_AEX_NOTIFY = 80, 104
+_TAIL = struct.Struct("<8xQQ64x")
+_AEX_NOTIFY_ENTROPY = bytes(8)
 _TAIL = struct.Struct("<4Q")
 
 
@@ -43,6 +47,7 @@ def tcs_template(layout: Layout, config: EnclaveConfig, entry: int) -> bytes:
 def global_data(
     config: EnclaveConfig,
     layout: Layout,
+    generation: Generation,
     *,
     elrange: ElRange | None,
     tcs: bytes,
@@ -50,7 +55,7 @@ def global_data(
     ssa_frame_size: int,
     xsave_size: int,
     tls_size: int,
-    emm_overhead: int,
+    bookkeeping: int,
 ) -> bytes:
     """The content of ``g_global_data``: what the runtime in the enclave knows of its surroundings."""
     heap, stack, ssa, td, tcs_entry = (
@@ -73,22 +78,24 @@ def global_data(
     stack_base = stack.rva + stack.size - tcs_entry.rva
     self_address = td.rva + td.size - PAGE_SIZE - tcs_entry.rva
     ssa_base = ssa.rva - tcs_entry.rva
-    thread_data = _THREAD_DATA.pack(
-        self_address,
-        stack_base % 2**64,
-        stack_base % 2**64,
-        (stack_base - config.stack_max_size) % 2**64,
-        ssa_base + ssa_frame_size * PAGE_SIZE - SSA_GPR_SIZE,
-        xsave_size,
-        ssa_base,
-        self_address - tls_size,
-        self_address + _TLS_ADDRESS_OFFSET,
-    )
-    table = b"".join(record.to_bytes() for record in layout).ljust(_MAX_LAYOUT * RECORD_SIZE, b"\0")
+    stacks = (stack_base % 2**64, stack_base % 2**64, (stack_base - config.stack_max_size) % 2**64)
+    first_gpr = ssa_base + ssa_frame_size * PAGE_SIZE - SSA_GPR_SIZE
+    tls = self_address - tls_size
+    if generation.has_aex_notify:
+        tls_array = self_address + _TLS_ADDRESS_OFFSET_AEX_NOTIFY
+        thread_data = _THREAD_DATA_AEX_NOTIFY.pack(
+            self_address, *stacks, first_gpr, xsave_size, ssa_base, tls, tls_array
+        )
+    else:
+        tls_array = self_address + _TLS_ADDRESS_OFFSET
+        thread_data = _THREAD_DATA.pack(self_address, *stacks, first_gpr, xsave_size, tls, tls_array)
+    table = b"".join(record.to_bytes() for record in layout).ljust(generation.max_layout * RECORD_SIZE, b"\0")
     tail = _TAIL.pack(
         elrange.image_address if elrange else 0,
         elrange.start if elrange else 0,
         elrange.size if elrange else 0,
-        emm_overhead,
+        bookkeeping,
     )
-    return head + thread_data + tcs + struct.pack("<Q", len(layout)) + table + tail
+    data = head + thread_data + tcs + struct.pack("<Q", len(layout)) + table + tail
+    # Before SDK 2.20 the last number does not exist; since 2.26 a FIPS mode, 0 here, follows it.
+    return data[: generation.global_data_size].ljust(generation.global_data_size, b"\0")

@@ -20,7 +20,7 @@ from enclavize.errors import UsageError
 from enclavize.sgx.structures import PAGE_SIZE, TCS_SIZE, SecinfoFlags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from enclavize.sgx.enclave_file.config import EnclaveConfig
 
@@ -38,13 +38,6 @@ _MAX_ENCLAVE = 2**62
 _READ_WRITE = int(SecinfoFlags.REG | SecinfoFlags.R | SecinfoFlags.W)
 _READ_WRITE_EXECUTE = int(SecinfoFlags.REG | SecinfoFlags.R | SecinfoFlags.W | SecinfoFlags.X)
 _TCS = int(SecinfoFlags.TCS)
-
-# Bookkeeping of the SDK's dynamic memory manager (sgx-emm), which lives in the user region.
-_EMM_NODE_SIZE = 72  # of an ema_t
-_EMM_BITMAP_SIZE = 24  # of a bit_array
-_EMM_RESERVE = 0x10000
-_EMM_RESERVE_HEADER = 32
-_EMM_GUARD = 0x8000
 
 
 class LayoutId(IntEnum):
@@ -179,19 +172,17 @@ def build_layout(
     ssa_frame_size: int,
     tls_size: int,
     tcs_offset: int,
-    emm_overhead: int | None,
+    user_region_size: int,
 ) -> tuple[Layout, int]:
     """The table as SGX2 loaders read it, and the size of the enclave.
 
-    ``ssa_frame_size`` is in pages, ``tcs_offset`` is where the metadata has the TCS template,
-    ``emm_overhead`` the size of the memory manager's bookkeeping, or None where the enclave has no user
-    region. Raises ``UsageError`` for regions that the format cannot describe.
+    ``ssa_frame_size`` is in pages, ``tcs_offset`` is where the metadata has the TCS template. Raises
+    ``UsageError`` for regions that the format cannot describe.
     """
     thread = tuple(_thread(config, ssa_frame_size, tls_size, tcs_offset))
     records = [*_heap(config), *_threads(config, thread), *_reserved(config)]
-    if emm_overhead is not None:
-        size = config.user_region_size + emm_overhead + 2 * _EMM_GUARD
-        records.append(_region(LayoutId.USER_REGION, size, _POST_ADD, _READ_WRITE))
+    if user_region_size:
+        records.append(_region(LayoutId.USER_REGION, user_region_size, _POST_ADD, _READ_WRITE))
     placed, end = _place(records, image_end)
     if end > _MAX_ENCLAVE:
         raise UsageError(f"An enclave of {end:#x} bytes is too large")
@@ -200,16 +191,6 @@ def build_layout(
         guard = _region(LayoutId.GUARD, enclave_size - end, 0, 0)
         placed.append(replace(guard, rva=end))
     return tuple(placed), enclave_size
-
-
-def emm_bookkeeping(
-    config: EnclaveConfig, segment_sizes: Sequence[int], ssa_frame_size: int, tls_size: int
-) -> int:
-    """Bytes of the user region that the dynamic memory manager needs for itself."""
-    overhead = _runtime_bookkeeping(config, segment_sizes, ssa_frame_size, tls_size)
-    if config.user_region_size:
-        overhead += max(_round_up(config.user_region_size >> 15, PAGE_SIZE), PAGE_SIZE)
-    return _round_up(overhead + _EMM_RESERVE_HEADER, _EMM_RESERVE)
 
 
 def sgx1_layout(layout: Layout, config: EnclaveConfig) -> Layout:
@@ -342,48 +323,6 @@ def _place(
             placed.append(replace(record, rva=start))
         start += placed[-1].size
     return placed, start
-
-
-def _runtime_bookkeeping(
-    config: EnclaveConfig, segment_sizes: Sequence[int], ssa_frame_size: int, tls_size: int
-) -> int:
-    """One node for each region that the runtime registers, and a bitmap for each region whose pages come and
-    go.
-    """
-    node = _emm_block(_EMM_NODE_SIZE)
-    steps = (
-        (config.heap_min_size, config.heap_init, config.heap_max_size),
-        (config.reserved_mem_min_size, config.reserved_mem_init, config.reserved_mem_max_size),
-    )
-    memory = 0
-    for low, init, high in steps:
-        sizes = [low, *(size for size in (init - low, high - init) if size)]
-        memory += sum(node + _emm_bitmap(size) for size in sizes)
-    thread_sizes = [
-        config.stack_min_size,
-        PAGE_SIZE,
-        ssa_frame_size * SSA_FRAMES * PAGE_SIZE,
-        PAGE_SIZE + _round_up(tls_size, PAGE_SIZE),
-    ]
-    if config.stack_max_size > config.stack_min_size:
-        thread_sizes.append(config.stack_max_size - config.stack_min_size)
-    removed_thread = (3 + len(thread_sizes)) * node  # three guards
-    thread = removed_thread + sum(_emm_bitmap(size) for size in thread_sizes)
-    static = config.static_threads
-    threads = 1 + static
-    if config.threads_max > static + 1:
-        threads += config.threads_max - static
-    removed_threads = 1 + config.tcs_num - 1 - static
-    segments = sum(node + _emm_bitmap(_round_up(size, PAGE_SIZE)) for size in segment_sizes)
-    return memory + threads * thread + removed_threads * removed_thread + segments + node
-
-
-def _emm_bitmap(size: int) -> int:
-    return _emm_block(_EMM_BITMAP_SIZE) + _emm_block(_round_up(size // PAGE_SIZE, 8) // 8)
-
-
-def _emm_block(size: int) -> int:
-    return max(_round_up(size + 8, 8), 16)  # header, alignment and smallest block of emalloc
 
 
 def _round_up(size: int, step: int) -> int:

@@ -80,9 +80,13 @@ def other_files(rootfs: Rootfs, program: Program, profile: Profile) -> Iterator[
 def own_files(program: Program) -> list[Entry]:
     """Return the files that are not the C library's; a static program includes it."""
     files = [program.executable] if program.executable else []
-    return files + [
-        entry for entry in program.libraries if posixpath.basename(entry.path) not in OWN_LIBRARIES
-    ]
+    return files + [entry for entry in program.libraries if _library_name(entry) not in OWN_LIBRARIES]
+
+
+def _library_name(entry: Entry) -> str:
+    """Return what programs call a library: libstdc++.so.6, whose file is libstdc++.so.6.0.30."""
+    soname = entry.elf.soname if entry.elf else ""
+    return soname or posixpath.basename(entry.path)
 
 
 def _processes(entry: Entry, elf: ElfFacts, profile: Profile) -> Iterator[Finding]:

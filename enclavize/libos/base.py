@@ -190,16 +190,36 @@ class InstanceFormat(Protocol):
         """Return the largest size in bytes of a file below ``/.enclave``; None: it does not belong there."""
         ...
 
+    def describes(self, path: str) -> bool:
+        """Whether ``enclave.json`` lists a file below ``/.enclave``; others are bound by what is measured."""
+        ...
+
+    def owns_link(self, path: str, target: str) -> bool:
+        """Whether a symbolic link belongs to the instance; ``path`` is from the root of the image."""
+        ...
+
+    @property
+    def writable_directories(self) -> frozenset[str]:
+        """Directories below ``/.enclave`` that are there although nothing is in them."""
+        ...
+
     def sigstruct(self, signature_file: bytes) -> Sigstruct:
         """Return SIGSTRUCT as it stands in the file, not verified. Raises EnclavizeError."""
         ...
 
     def enclave(self, contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
-        """Measure the enclave again; return it with the SIGSTRUCT that it has. Raises EnclavizeError."""
+        """Measure the enclave again; return it with the SIGSTRUCT that it has, signed or not.
+
+        Raises IntegrityError if the SIGSTRUCT is of another enclave.
+        """
         ...
 
     def policy(self, contents: TeeContents) -> Policy:
         """Return the policy as it is measured. Raises EnclavizeError."""
+        ...
+
+    def start(self, contents: TeeContents) -> Start:
+        """Return what engines must start. Raises EnclavizeError."""
         ...
 
     def measured(self, contents: TeeContents) -> dict[str, Any]:
@@ -207,5 +227,8 @@ class InstanceFormat(Protocol):
         ...
 
     def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
-        """Check that the layers are what the enclave is bound to, and nothing else. Raises IntegrityError."""
+        """Check that the enclave is bound to the files of ``rootfs`` and nothing else.
+
+        ``rootfs`` is without the enclave's own files. Raises IntegrityError.
+        """
         ...

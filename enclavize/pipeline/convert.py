@@ -10,7 +10,6 @@ from enclavize.pipeline.dates import created_text
 from enclavize.pipeline.doubt import doubt
 from enclavize.pipeline.workspace import workspace
 from enclavize.rootfs.index import index_image
-from enclavize.sgx.enclave_file import measure_enclave
 from enclavize.sgx.sigstruct import Sigstruct, bcd_date
 from enclavize.signing.local import sign_sigstruct
 from enclavize.tee.annotations import base_annotations
@@ -56,11 +55,11 @@ def convert(
         instance = backend.instance(rootfs, image, options.instance, workdir, reporter)
 
         with reporter.task("measure the enclave") as task:
-            unsigned = measure_enclave(instance.unsigned_enclave, instance.enclave_config)
-            task.log(f"MRENCLAVE {unsigned.measurement.mrenclave.hex()}")
+            enclave = instance.enclave.measure()
+            task.log(f"MRENCLAVE {enclave.measurement.mrenclave.hex()}")
 
         with reporter.task("sign the enclave"):
-            sigstruct = Sigstruct(measurement=unsigned.measurement, date=bcd_date(date))
+            sigstruct = Sigstruct(measurement=enclave.measurement, date=bcd_date(date))
             signed = sign_sigstruct(sigstruct, identity.load(), image.name)
 
         with reporter.task("assemble the TEE image"):
@@ -68,7 +67,7 @@ def convert(
                 image,
                 instance,
                 signed,
-                b"".join(unsigned.signed_image(signed)),
+                enclave.signed(signed),
                 debug=options.signing.debug,
                 labels=options.labels,
                 annotations={**base_annotations(options.source, image.manifest), **options.annotations},

@@ -71,10 +71,10 @@ def verify_image(
         verify_layers(rootfs, image)
         with reporter.task("verify the signature and measure the enclave again"):
             contents = read_contents(image, workdir, cache)
-            identity, configuration = verify_enclave(contents)
-            verify_labels(image, annotations_of(image), contents.description)
+            identity = verify_enclave(contents)
+            verify_labels(image, annotations_of(image), contents)
         with reporter.task("compare the layers with what the enclave is bound to"):
-            verify_rootfs(rootfs, image, contents, configuration.rootfs, workdir)
+            verify_rootfs(rootfs, image, contents, workdir)
     return Verdict(
         image=image.name,
         digest=image.manifest.digest,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, InvalidImageError
-from enclavize.tee.layout import DESCRIPTION, ROOT, SIGNED_ENCLAVE
+from enclavize.tee.layout import DESCRIPTION, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,12 +37,13 @@ class Enclave:
 
 def read_enclave(rootfs: Path) -> Enclave:
     """Read the description and the SIGSTRUCT below ``rootfs``. Raises EnclavizeError."""
-    from enclavize.sgx.enclave_file.signed import read_signed
+    from enclavize.libos.formats import format_for
 
     description = read_description(rootfs)
     if description.libos != LIBOS:
         raise EnclavizeError(f"rune cannot run the LibOS {description.libos} in this version, only {LIBOS}")
-    sigstruct = read_signed(_read(rootfs, SIGNED_ENCLAVE, _ENCLAVE_LIMIT)).sigstruct
+    form = format_for(description.libos)
+    sigstruct = form.sigstruct(_read(rootfs, form.signature_path, _ENCLAVE_LIMIT))
     measurement = sigstruct.measurement
     return Enclave(
         mrenclave=sigstruct.mrenclave,

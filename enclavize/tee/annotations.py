@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FORMAT = "org.enclavize.format"
 FORMAT_VERSION = "1"
+LIBOS = "org.enclavize.libos"
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 
@@ -21,7 +22,7 @@ def describe(description: TeeDescription) -> dict[str, str]:
     """Return what both the annotations and the labels of a TEE image repeat."""
     return {
         FORMAT: FORMAT_VERSION,
-        "org.enclavize.libos": description.libos,
+        LIBOS: description.libos,
         "org.enclavize.libos.version": description.libos_version,
         "org.enclavize.mrenclave": description.mrenclave,
         "org.enclavize.mrsigner": description.mrsigner,

@@ -4,7 +4,7 @@
   "version": 1,
   "generator": "enclavize/0.1.0",
   "libos": {"name": "builtin", "version": "0.1.0"},
-  "mrenclave": HEX, "mrsigner": HEX, "isvprodid": 0, "isvsvn": 0, "debug": false,
+  "mrenclave": HEX, "mrsigner": HEX or null, "isvprodid": 0, "isvsvn": 0, "debug": false,
   "files": {PATH: {"size": BYTES, "sha256": HEX}, ...},        below /.enclave/, without this one
   "policy": {"args": false, "env": [{"name": .., "unsafe": ..}], "exec": true | [[ARG, ..], ..],
              "volumes": [{"path": .., "readonly": .., "exec": ..}], "host_network_files": false}
@@ -45,13 +45,13 @@ class DescribedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TeeDescription:
-    """The content of ``enclave.json``. ``mrenclave`` and ``mrsigner`` are in hex."""
+    """The content of ``enclave.json``. ``mrenclave`` and ``mrsigner`` are in hex; who is unsigned has no signer."""
 
     generator: str
     libos: str
     libos_version: str
     mrenclave: str
-    mrsigner: str
+    mrsigner: str | None
     isv_prod_id: int
     isv_svn: int
     debug: bool
@@ -103,7 +103,7 @@ def parse_description(data: bytes) -> TeeDescription:
         libos=libos.text("name"),
         libos_version=libos.text("version"),
         mrenclave=_hash(document, "mrenclave"),
-        mrsigner=_hash(document, "mrsigner"),
+        mrsigner=_hash(document, "mrsigner") if document.members.get("mrsigner") is not None else None,
         isv_prod_id=document.number("isvprodid", maximum=0xFFFF),
         isv_svn=document.number("isvsvn", maximum=0xFFFF),
         debug=_switch(document, "debug"),

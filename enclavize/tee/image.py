@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import IncompatibleImageError, InvalidImageError, UsageError
+from enclavize.libos.formats import format_for
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.document import canonical_json
@@ -28,7 +29,7 @@ from enclavize.oci.stream import chunks
 from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT, describe
 from enclavize.tee.description import DescribedFile, TeeDescription
-from enclavize.tee.tar import TarFile, write_layer
+from enclavize.tee.tar import TarDirectory, TarFile, TarLink, write_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from enclavize.oci.image import Image
     from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.sigstruct import Sigstruct
+    from enclavize.tee.tar import TarMember
 
 _OCI_LAYERS = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 _CREATED_BY = "enclavize build"
@@ -103,7 +105,7 @@ def assemble(
     image: Image,
     instance: Instance,
     sigstruct: Sigstruct,
-    signed_enclave: bytes,
+    signature_file: InstanceFile,
     *,
     debug: bool,
     labels: Mapping[str, str],
@@ -115,13 +117,7 @@ def assemble(
 
     ``created`` is RFC 3339 text, or "" for the source's. Ours win over ``labels`` and ``annotations``.
     """
-    enclave = TarFile(
-        path=layout.SIGNED_ENCLAVE,
-        mode=0o444,
-        size=len(signed_enclave),
-        open=lambda: io.BytesIO(signed_enclave),
-    )
-    shared, own = _files(instance.shared_files), [*_files(instance.files), enclave]
+    form = format_for(instance.libos)
     description = TeeDescription(
         generator=f"enclavize/{__version__}",
         libos=instance.libos,
@@ -131,15 +127,29 @@ def assemble(
         isv_prod_id=sigstruct.measurement.isv_prod_id,
         isv_svn=sigstruct.measurement.isv_svn,
         debug=debug,
-        files={file.path: _describe(file) for file in (*shared, *own)},
+        files={
+            file.path: _describe(file)
+            for file in (*instance.shared_files, *instance.files, signature_file)
+            if form.describes(file.path)
+        },
         policy=instance.policy,
     )
     text = description.to_bytes()
-    own.append(TarFile(path=layout.DESCRIPTION, mode=0o444, size=len(text), open=lambda: io.BytesIO(text)))
-    added = [_write(files, cache) for files in (shared, own) if files]
+    own = [
+        *_files((*instance.files, signature_file)),
+        TarFile(
+            path=_below_root(layout.DESCRIPTION), mode=0o444, size=len(text), open=lambda: io.BytesIO(text)
+        ),
+        *(TarDirectory(path=_below_root(path), mode=0o755) for path in instance.writable_directories),
+        *(TarLink(path=path, target=target) for path, target in instance.links.items()),
+    ]
+    added = [_write(members, cache) for members in (_files(instance.shared_files), own) if members]
+    kept = image.layers if instance.keeps_layers else ()
     facts = describe(description)
-    config_bytes = _config_bytes(image, [layer.digest for layer in added], {**labels, **facts}, created)
-    layers = [*(_as_oci(layer) for layer in image.layers), *added]
+    config_bytes = _config_bytes(
+        image, instance, [layer.digest for layer in added], {**labels, **facts}, created
+    )
+    layers = [*(_as_oci(layer) for layer in kept), *added]
     manifest_bytes = canonical_json(
         {
             "schemaVersion": 2,
@@ -160,11 +170,17 @@ def assemble(
     )
 
 
-def _files(files: Iterable[InstanceFile]) -> list[TarFile]:
-    return [TarFile(path=file.path, mode=file.mode, size=file.size, open=file.open) for file in files]
+def _below_root(path: str) -> str:
+    return f"{layout.ROOT}/{path}"
 
 
-def _describe(file: TarFile) -> DescribedFile:
+def _files(files: Iterable[InstanceFile]) -> list[TarMember]:
+    return [
+        TarFile(path=_below_root(file.path), mode=file.mode, size=file.size, open=file.open) for file in files
+    ]
+
+
+def _describe(file: InstanceFile) -> DescribedFile:
     with file.open() as stream:
         digest = hashlib.sha256()
         for data in chunks(stream):
@@ -172,15 +188,9 @@ def _describe(file: TarFile) -> DescribedFile:
     return DescribedFile(size=file.size, sha256=digest.hexdigest())
 
 
-def _write(files: Iterable[TarFile], cache: BlobCache) -> Descriptor:
+def _write(members: Iterable[TarMember], cache: BlobCache) -> Descriptor:
     with cache.writer() as output:
-        write_layer(
-            (
-                TarFile(path=f"{layout.ROOT}/{file.path}", mode=file.mode, size=file.size, open=file.open)
-                for file in files
-            ),
-            output,
-        )
+        write_layer(members, output)
     return Descriptor(media_type=OCI_LAYER, digest=output.digest, size=output.size)
 
 
@@ -198,18 +208,22 @@ def _descriptor(data: bytes, media_type: str) -> Descriptor:
     return Descriptor(media_type=media_type, digest=sha256_digest(data), size=len(data))
 
 
-def _config_bytes(image: Image, diff_ids: list[Digest], labels: Mapping[str, str], created: str) -> bytes:
+def _config_bytes(
+    image: Image, instance: Instance, diff_ids: list[Digest], labels: Mapping[str, str], created: str
+) -> bytes:
     try:
-        return canonical_json(_config(image, diff_ids, labels, created))
+        return canonical_json(_config(image, instance, diff_ids, labels, created))
     except (UnicodeEncodeError, RecursionError) as error:  # in members that nobody but us has to write
         raise InvalidImageError(
             f"the configuration of {image.name} has members that are no text, or too deep"
         ) from error
 
 
-def _config(image: Image, diff_ids: list[Digest], labels: Mapping[str, str], created: str) -> dict[str, Any]:
+def _config(
+    image: Image, instance: Instance, diff_ids: list[Digest], labels: Mapping[str, str], created: str
+) -> dict[str, Any]:
     """Return the source's configuration, changed as docs/tee-image.md, section 2, says."""
-    source = image.config
+    source, start = image.config, instance.start
     document = deepcopy(dict(source.raw))
     if created:
         document["created"] = created
@@ -218,10 +232,10 @@ def _config(image: Image, diff_ids: list[Digest], labels: Mapping[str, str], cre
     for key in ("ArgsEscaped", "OnBuild", "Shell"):
         execution.pop(key, None)
     execution |= {
-        "Entrypoint": [layout.ENTRYPOINT],
-        "Cmd": None,
-        "Env": None,
-        "WorkingDir": "/",
+        "Entrypoint": list(start.entrypoint),
+        "Cmd": None if start.command is None else list(start.command),
+        "Env": None if start.environment is None else list(start.environment),
+        "WorkingDir": start.working_directory,
         "Labels": {**source.labels, **labels},
     }
     if healthcheck:
@@ -231,11 +245,13 @@ def _config(image: Image, diff_ids: list[Digest], labels: Mapping[str, str], cre
             "Test": list(layout.HEALTH_COMMAND) if has_test else ["NONE"],
         }
     document["config"] = execution
-    document["rootfs"] = {"type": "layers", "diff_ids": [*source.diff_ids, *diff_ids]}
-    if source.history:
+    kept = source.diff_ids if instance.keeps_layers else ()
+    document["rootfs"] = {"type": "layers", "diff_ids": [*kept, *diff_ids]}
+    if source.history or not instance.keeps_layers:
         # Engines match history and layers one to one; times would differ between builds.
         entry = {"created_by": _CREATED_BY, "comment": "enclave"}
         if stamp := document.get("created"):
             entry["created"] = stamp
-        document["history"] = [*document["history"], *(entry for _ in diff_ids)]
+        history = document.get("history") or [] if instance.keeps_layers else []
+        document["history"] = [*history, *(entry for _ in diff_ids)]
     return document

@@ -6,30 +6,25 @@ the measurement were checked; what its root file system is, from the layers, who
 
 from __future__ import annotations
 
-import filecmp
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
-from enclavize.libos.builtin.backend import INLINE_FILES, BuiltinBackend
-from enclavize.libos.builtin.config import parse_configuration
-from enclavize.libos.builtin.enclave import read_configuration
-from enclavize.oci.stream import chunks
+from enclavize.errors import EnclavizeError, IntegrityError
 from enclavize.rootfs.entry import FileType, printable
-from enclavize.rootfs.erofs import write_erofs
 from enclavize.rootfs.tree import Rootfs
-from enclavize.rootfs.verity import VerityStream
-from enclavize.sgx.enclave_file import read_signed
 from enclavize.sgx.structures import AttributeFlags
 from enclavize.tee import layout
 from enclavize.tee.annotations import describe
+from enclavize.tee.tar import parents
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from enclavize.libos.builtin.config import MeasuredConfiguration, RootfsBinding
+    from enclavize.libos.base import InstanceFormat, Policy
     from enclavize.oci.image import Image
+    from enclavize.rootfs.entry import Entry
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents
     from enclavize.tee.description import TeeDescription
@@ -59,28 +54,22 @@ def identity_of(sigstruct: Sigstruct) -> Identity:
     )
 
 
-def verify_enclave(contents: TeeContents) -> tuple[Identity, MeasuredConfiguration]:
+def verify_enclave(contents: TeeContents) -> Identity:
     """Check signature and measurement of the enclave, and the description. Raises IntegrityError."""
     contents.check_files()
-    description = contents.description
-    if description.libos != BuiltinBackend.name:
-        raise InvalidImageError(f"images for the LibOS {description.libos[:40]!r} cannot be verified yet")
-    path = f"/{layout.ROOT}/{layout.SIGNED_ENCLAVE}"
-    image = contents.path(layout.SIGNED_ENCLAVE).read_bytes()
+    form = contents.format
     try:
-        signed = read_signed(image)
-        signed.verify()
-        configuration = parse_configuration(read_configuration(image))
+        _, sigstruct = form.enclave(contents)
+        sigstruct.verify()
+        policy = form.policy(contents)
     except EnclavizeError as error:
-        raise IntegrityError(f"{path}: {error}") from error
-    identity = identity_of(signed.sigstruct)
-    _check_description(description, identity, configuration)
-    return identity, configuration
+        raise IntegrityError(f"/{layout.ROOT}/{form.signature_path}: {error}") from error
+    identity = identity_of(sigstruct)
+    _check_description(contents.description, identity, policy)
+    return identity
 
 
-def _check_description(
-    description: TeeDescription, identity: Identity, configuration: MeasuredConfiguration
-) -> None:
+def _check_description(description: TeeDescription, identity: Identity, policy: Policy) -> None:
     """Compare enclave.json with what is measured: tools and people read the former."""
     for name, said, found in (
         ("mrenclave", description.mrenclave, identity.mrenclave),
@@ -88,22 +77,24 @@ def _check_description(
         ("isvprodid", description.isv_prod_id, identity.isv_prod_id),
         ("isvsvn", description.isv_svn, identity.isv_svn),
         ("debug", description.debug, identity.debug),
-        ("policy", description.policy, configuration.policy),
+        ("policy", description.policy, policy),
     ):
         if said != found:
             shown = "" if name == "policy" else f" {said}, the enclave {found}"
             raise IntegrityError(f"enclave.json and the enclave contradict each other: {name}{shown}")
 
 
-def verify_labels(image: Image, annotations: Mapping[str, str], description: TeeDescription) -> None:
+def verify_labels(image: Image, annotations: Mapping[str, str], contents: TeeContents) -> None:
     """Compare annotations, labels and entrypoint with the enclave. Raises IntegrityError."""
-    for key, value in describe(description).items():
+    for key, value in describe(contents.description).items():
         for kind, found in (("label", image.config.labels), ("annotation", annotations)):
             if key in found and found[key] != value:
                 raise IntegrityError(f"the {kind} {key} is {found[key][:100]!r}, the enclave says {value!r}")
-    start = (*image.config.entrypoint, *image.config.cmd)
-    if start != (layout.ENTRYPOINT,):
-        raise IntegrityError(f"the image starts {list(start)!r}"[:300] + f", and not {layout.ENTRYPOINT}")
+    start = contents.format.start(contents)
+    wanted = (*start.entrypoint, *(start.command or ()))
+    started = (*image.config.entrypoint, *image.config.cmd)
+    if started != wanted:
+        raise IntegrityError(f"the image starts {list(started)!r}"[:300] + f", and not {shlex.join(wanted)}")
 
 
 def verify_layers(rootfs: Rootfs, image: Image) -> None:
@@ -120,67 +111,50 @@ def verify_layers(rootfs: Rootfs, image: Image) -> None:
         )
 
 
-def verify_rootfs(
-    rootfs: Rootfs, image: Image, contents: TeeContents, binding: RootfsBinding, workdir: Path
-) -> None:
+def verify_rootfs(rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
     """Check that the enclave is bound to the files of the layers and nothing else. Raises IntegrityError."""
-    erofs, verity = contents.path(layout.ROOTFS_IMAGE), contents.path(layout.ROOTFS_VERITY)
-    name = f"/{layout.ROOT}/{layout.ROOTFS_IMAGE}"
-    if (erofs.stat().st_size, _verity_digest(erofs)) != (binding.size, binding.verity_digest):
-        raise IntegrityError(f"{name} is not the one that the enclave is bound to")
-    if verity.stat().st_size != binding.merkle_size:
-        raise IntegrityError(f"/{layout.ROOT}/{layout.ROOTFS_VERITY} is not of the size that is measured")
-    _check_own_files(rootfs, image, contents.description)
-    original = _without_ours(rootfs)
-    again = workdir / "again.erofs"
-    verity_again = workdir / "again.verity"
-    write_erofs(original, again, verity_again, inline=INLINE_FILES)
-    if not filecmp.cmp(erofs, again, shallow=False):
-        raise IntegrityError(
-            f"the files in the layers of {image.name} are not those that {name} binds the enclave to"
-        )
-    if not filecmp.cmp(verity, verity_again, shallow=False):
-        raise IntegrityError(
-            f"/{layout.ROOT}/{layout.ROOTFS_VERITY} does not hold the hashes of the layers' files"
-        )
+    owned = frozenset(_own_entries(rootfs, image, contents))
+    others = (entry for entry in rootfs.entries if entry.path not in owned)
+    contents.format.verify_rootfs(Rootfs(others, merkle_reader=rootfs.merkle), image, contents, workdir)
 
 
-def _check_own_files(rootfs: Rootfs, image: Image, description: TeeDescription) -> None:
-    """Look at everything below /.enclave, and at what else came with its layers."""
-    own = {f"{layout.ROOT}/{path}": file.sha256 for path, file in description.files.items()}
-    own_layers: set[int] = {len(image.layers) - 1}
-    for path, sha256 in own.items():
+def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterator[str]:
+    """Yield the paths of the enclave's own entries. Raises IntegrityError for what hides among them."""
+    form = contents.format
+    described = {f"{layout.ROOT}/{path}": file for path, file in contents.description.files.items()}
+    own_layers = {len(image.layers) - 1}
+    for path, file in described.items():
         entry = rootfs.get(path)
-        if entry is None or entry.type is not FileType.REGULAR or entry.sha256.hex() != sha256:
+        if entry is None or entry.type is not FileType.REGULAR or entry.sha256.hex() != file.sha256:
             raise IntegrityError(f"/{printable(path)} is not the file that enclave.json describes")
         own_layers.add(entry.layer)
+    links = {
+        entry.path
+        for entry in rootfs.entries
+        if entry.type is FileType.SYMLINK and form.owns_link(entry.path, entry.link_target)
+    }
+    above_links = {directory for path in links for directory in parents(path)}
     for entry in rootfs.entries:
-        is_own = entry.path == layout.ROOT or entry.path.startswith(f"{layout.ROOT}/")
-        if is_own and entry.type is not FileType.DIRECTORY and entry.path not in own.keys() | {_DESCRIPTION}:
+        is_below = entry.path == layout.ROOT or entry.path.startswith(f"{layout.ROOT}/")
+        is_directory = entry.type is FileType.DIRECTORY
+        if entry.path in links or (is_below and (is_directory or _belongs(entry, described, form))):
+            yield entry.path
+        elif is_below:
             raise IntegrityError(f"/{printable(entry.path)} does not belong to the enclave")
-        if not is_own and entry.layer in own_layers:
-            raise IntegrityError(
-                f"/{printable(entry.path)} is in layer {image.layers[entry.layer].digest}, the enclave's"
-            )
+        elif entry.layer in own_layers:
+            if not (is_directory and entry.path in above_links):
+                raise IntegrityError(
+                    f"/{printable(entry.path)} is in layer {image.layers[entry.layer].digest}, the enclave's"
+                )
+            yield entry.path
+
+
+def _belongs(entry: Entry, described: Collection[str], form: InstanceFormat) -> bool:
+    """Whether a file below /.enclave is listed in enclave.json, or bound by what is measured."""
+    if entry.path in described or entry.path == _DESCRIPTION:
+        return True
+    name = entry.path.removeprefix(f"{layout.ROOT}/")
+    return entry.type is FileType.REGULAR and form.limit(name) is not None and not form.describes(name)
 
 
 _DESCRIPTION = f"{layout.ROOT}/{layout.DESCRIPTION}"
-
-
-def _without_ours(rootfs: Rootfs) -> Rootfs:
-    return Rootfs(
-        (
-            entry
-            for entry in rootfs.entries
-            if entry.path != layout.ROOT and not entry.path.startswith(f"{layout.ROOT}/")
-        ),
-        merkle_reader=rootfs.merkle,
-    )
-
-
-def _verity_digest(path: Path) -> bytes:
-    tree = VerityStream(path.stat().st_size, lambda _offset, _hashes: None)
-    with path.open("rb") as stream:
-        for data in chunks(stream):
-            tree.update(data)
-    return tree.finish()

@@ -14,6 +14,7 @@ from enclavize.libos.builtin.config import MeasuredConfiguration, RootfsBinding
 from enclavize.libos.builtin.enclave import enclave_config, with_configuration
 from enclavize.libos.builtin.process import environment, health_command, host_signals, parse_signal
 from enclavize.libos.builtin.users import find_account
+from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.resources import native_file
 from enclavize.rootfs.entry import FileType
 from enclavize.tee import layout
@@ -66,14 +67,15 @@ class BuiltinBackend:
             libos_version=self.version,
             shared_files=(_file(layout.RUNELET, native_file("runelet"), 0o555),),
             files=(_file(layout.ROOTFS_IMAGE, erofs, 0o444), _file(layout.ROOTFS_VERITY, verity, 0o444)),
-            unsigned_enclave=with_configuration(
-                native_file("libos.so").read_bytes(), configuration.to_bytes()
-            ),
-            enclave_config=enclave_config(
-                threads=options.resources.threads,
-                isv_prod_id=options.isv_prod_id,
-                isv_svn=options.isv_svn,
-                debuggable=options.debuggable,
+            enclave=SdkEnclave(
+                path=layout.SIGNED_ENCLAVE,
+                image=with_configuration(native_file("libos.so").read_bytes(), configuration.to_bytes()),
+                config=enclave_config(
+                    threads=options.resources.threads,
+                    isv_prod_id=options.isv_prod_id,
+                    isv_svn=options.isv_svn,
+                    debuggable=options.debuggable,
+                ),
             ),
             policy=options.policy,
         )

@@ -24,7 +24,7 @@ from support.images import (
     write_layout,
 )
 
-LABELS = {"org.enclavize.format": "1"}
+LABELS = {"org.enclavize.format": "1", "org.enclavize.libos": "builtin"}
 GOOD = [
     directory(".enclave"),
     file(".enclave/enclave.json", "{}"),
@@ -48,8 +48,8 @@ def read(tmp_path: Path, content: list[Member] | bytes, labels: dict[str, str] |
         read_contents(image, folder, cache)
     finally:
         image.source.close()
-        names = {path.name for path in folder.iterdir()}
-        assert names <= {"enclave.json", "enclave.signed.so", "rootfs.erofs", "rootfs.verity"}
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+        assert names <= {member.path.removeprefix(".enclave/") for member in GOOD}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""Instances of the builtin LibOS, read back from a TEE image."""
+
+from __future__ import annotations
+
+import filecmp
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import IntegrityError
+from enclavize.libos.base import Start
+from enclavize.libos.builtin.config import parse_configuration
+from enclavize.libos.builtin.enclave import read_configuration
+from enclavize.libos.sdk_enclave import read_sdk_enclave
+from enclavize.oci.stream import chunks
+from enclavize.tee import layout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enclavize.libos.base import MeasuredEnclave, Policy
+    from enclavize.libos.builtin.config import MeasuredConfiguration
+    from enclavize.oci.image import Image
+    from enclavize.rootfs.tree import Rootfs
+    from enclavize.sgx.sigstruct import Sigstruct
+    from enclavize.tee.contents import TeeContents
+
+MAX_ENCLAVE_SIZE = 256 << 20
+"""Bytes of a signed enclave."""
+
+_LIMITS = {
+    layout.SIGNED_ENCLAVE: MAX_ENCLAVE_SIZE,
+    layout.ROOTFS_IMAGE: 64 << 30,
+    layout.ROOTFS_VERITY: 1 << 40,
+}
+
+
+class BuiltinFormat:
+    """One enclave file, which holds the measured configuration, and the metadata image it is bound to."""
+
+    signature_path = layout.SIGNED_ENCLAVE
+    required = frozenset(_LIMITS)
+    layers = 1
+    writable_directories: frozenset[str] = frozenset()
+
+    def limit(self, path: str) -> int | None:
+        """Return the largest size of a file of the instance's layer."""
+        return _LIMITS.get(path)
+
+    def describes(self, path: str) -> bool:
+        """Say that all files are listed."""
+        return True
+
+    def owns_link(self, path: str, target: str) -> bool:
+        """Say that there are no links."""
+        return False
+
+    def sigstruct(self, signature_file: bytes) -> Sigstruct:
+        """Return SIGSTRUCT as it stands in the enclave file. Raises EnclavizeError."""
+        from enclavize.sgx.enclave_file import read_signed
+
+        return read_signed(signature_file).sigstruct
+
+    def enclave(self, contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
+        """Measure the enclave again. Raises EnclavizeError."""
+        return read_sdk_enclave(layout.SIGNED_ENCLAVE, contents.read(layout.SIGNED_ENCLAVE))
+
+    def policy(self, contents: TeeContents) -> Policy:
+        """Return the measured policy. Raises EnclavizeError."""
+        return _configuration(contents).policy
+
+    def start(self, contents: TeeContents) -> Start:
+        """Return the runelet, whatever is in the image."""
+        return Start()
+
+    def measured(self, contents: TeeContents) -> dict[str, Any]:
+        """Return the measured configuration. Raises EnclavizeError."""
+        configuration = _configuration(contents)
+        user, rootfs = configuration.user, configuration.rootfs
+        return {
+            "entrypoint": list(configuration.entrypoint),
+            "command": list(configuration.command),
+            "environment": list(configuration.environment),
+            "working_directory": configuration.working_directory,
+            "user": [user.uid, user.gid, *user.groups],
+            "stop_signal": configuration.stop_signal,
+            "healthcheck": list(configuration.healthcheck),
+            "memory": configuration.memory,
+            "threads": configuration.threads,
+            "hostname": configuration.hostname,
+            "rootfs": {"size": rootfs.size, "verity": f"sha256:{rootfs.verity_digest.hex()}"},
+        }
+
+    def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
+        """Write the metadata of ``rootfs`` again, and compare. Raises IntegrityError."""
+        from enclavize.libos.builtin.backend import INLINE_FILES
+        from enclavize.rootfs.erofs import write_erofs
+
+        binding = _configuration(contents).rootfs
+        erofs, verity = contents.path(layout.ROOTFS_IMAGE), contents.path(layout.ROOTFS_VERITY)
+        name = f"/{layout.ROOT}/{layout.ROOTFS_IMAGE}"
+        if (erofs.stat().st_size, _verity_digest(erofs)) != (binding.size, binding.verity_digest):
+            raise IntegrityError(f"{name} is not the one that the enclave is bound to")
+        if verity.stat().st_size != binding.merkle_size:
+            raise IntegrityError(f"/{layout.ROOT}/{layout.ROOTFS_VERITY} is not of the size that is measured")
+        again, verity_again = workdir / "again.erofs", workdir / "again.verity"
+        write_erofs(rootfs, again, verity_again, inline=INLINE_FILES)
+        if not filecmp.cmp(erofs, again, shallow=False):
+            raise IntegrityError(
+                f"the files in the layers of {image.name} are not those that {name} binds the enclave to"
+            )
+        if not filecmp.cmp(verity, verity_again, shallow=False):
+            raise IntegrityError(
+                f"/{layout.ROOT}/{layout.ROOTFS_VERITY} does not hold the hashes of the layers' files"
+            )
+
+
+def _configuration(contents: TeeContents) -> MeasuredConfiguration:
+    return parse_configuration(read_configuration(contents.read(layout.SIGNED_ENCLAVE)))
+
+
+def _verity_digest(path: Path) -> bytes:
+    from enclavize.rootfs.verity import VerityStream
+
+    tree = VerityStream(path.stat().st_size, lambda _offset, _hashes: None)
+    with path.open("rb") as stream:
+        for data in chunks(stream):
+            tree.update(data)
+    return tree.finish()

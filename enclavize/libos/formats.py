@@ -1,0 +1,21 @@
+"""How instances are read back from TEE images, by the name of the LibOS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enclavize.errors import InvalidImageError
+
+if TYPE_CHECKING:
+    from enclavize.libos.base import InstanceFormat
+
+
+def format_for(libos: str) -> InstanceFormat:
+    """Return the format of a LibOS's instances. Raises InvalidImageError."""
+    if libos == "builtin":
+        from enclavize.libos.builtin.format import BuiltinFormat
+
+        return BuiltinFormat()
+    raise InvalidImageError(
+        f"instances of the LibOS {libos[:40]!r} are not known to this version of enclavize"
+    )

@@ -30,10 +30,12 @@ LIBRARY_FOLDERS = (
 """Where Debian's, Fedora's and Alpine's loaders look, relative to the root."""
 
 
-def add_closure(located: Located, folder: str, program: str, trees: Sequence[Tree]) -> None:
+def add_closure(
+    located: Located, folder: str, program: str, trees: Sequence[Tree], own: Sequence[str]
+) -> None:
     """Add the interpreter and all libraries of the file ``program`` as ``folder/NAME``.
 
-    ``trees`` are searched in order. What is not found is missing.
+    ``trees`` are searched in order, the first one also in the folders ``own``. What is not found is missing.
     """
     tree, found = located.files[program]
     facts = tree.elf(found)
@@ -41,6 +43,7 @@ def add_closure(located: Located, folder: str, program: str, trees: Sequence[Tre
         return
     located.searched[folder] = [
         *(tree.name + place for place in _run_path(facts, found)),
+        *(trees[0].name + place for place in own),
         *(tree.name + place for tree in trees for place in LIBRARY_FOLDERS),
     ]
     if facts.interpreter:
@@ -54,9 +57,11 @@ def add_closure(located: Located, folder: str, program: str, trees: Sequence[Tre
         if path in seen:
             continue
         seen.add(path)
-        own = [posixpath.join(place, name) for place in _run_path(facts, user)]
-        taken = _take(located, path, [tree], own, needed=False) or _take(
-            located, path, trees, [f"{place}/{name}" for place in LIBRARY_FOLDERS]
+        run_path = [posixpath.join(place, name) for place in _run_path(facts, user)]
+        taken = (
+            _take(located, path, [tree], run_path, needed=False)
+            or _take(located, path, trees[:1], [f"{place}/{name}" for place in own], needed=False)
+            or _take(located, path, trees, [f"{place}/{name}" for place in LIBRARY_FOLDERS])
         )
         if taken is not None:
             tree, found = taken

@@ -67,7 +67,7 @@ def _located(trees: Sequence[Tree], prefix: str, package: str) -> Located:
     if not any(path.startswith("runtime/") for path in located.files):
         located.missing.append("runtime/glibc/libc.so.6")
     if "sgx/loader" in located.files:
-        add_closure(located, "host", "sgx/loader", trees)
+        add_closure(located, "host", "sgx/loader", trees, [f"{prefix}{folder}" for folder in LIBRARY_FOLDERS])
     candidates = list(_version_places(tree, prefix))
     located.version_places = tuple(tree.name + place for place in candidates)
     located.version_files = [(tree, found) for place in candidates if (found := tree.find(place))]

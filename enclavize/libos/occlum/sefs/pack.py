@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
 from enclavize.libos.occlum.sefs.output import atomic_folder
 from enclavize.libos.occlum.sefs.protection import protection_for
+from enclavize.libos.occlum.sefs.reader import ProtectedFile
 from enclavize.libos.occlum.sefs.structures import (
     BLOCK_SIZE,
     ENTRY,
@@ -27,12 +29,13 @@ from enclavize.libos.occlum.sefs.structures import (
     pack_superblock,
 )
 from enclavize.libos.occlum.sefs.tree import show, walk
-from enclavize.libos.occlum.sefs.writer import ContentChangedError, ProtectedFileWriter
+from enclavize.libos.occlum.sefs.writer import ContentChangedError, PieceReader, ProtectedFileWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from enclavize.libos.occlum.sefs.protection import Protection
     from enclavize.libos.occlum.sefs.tree import TreeNode
     from enclavize.libos.occlum.sefs.writer import Readable
 
@@ -62,26 +65,73 @@ def pack(
     destination: Path,
     *,
     key: bytes | None = None,
+    stream: Iterable[tuple[bytes, Readable]] = (),
     advance: Callable[[int], None] | None = None,
 ) -> Packed:
     """Write the image of a tree into a new folder; with a key, encrypted. ``advance`` hears of bytes done.
 
-    Two images without a key are identical if their trees are; with one, no two are. Raises EnclavizeError;
-    for what the image cannot hold before anything is written.
+    ``stream`` gives contents of files, by path, in an order of its own; those that it does not give are
+    opened. Two images without a key are identical if their trees are; with one, no two are. Raises
+    EnclavizeError; for what the image cannot hold before anything is written.
     """
-    numbered = _number(root)
-    writer = ProtectedFileWriter(protection_for(key))
-    metadata = bytearray(_metadata_size(numbered[-1].number))
+    packing = _Packing(root, protection_for(key))
     with atomic_folder(destination) as folder:
-        for item in numbered:
-            inode = _write_inode(writer, folder, item)
-            offset = item.number * BLOCK_SIZE
-            metadata[offset : offset + INODE.size] = pack_inode(inode)
-            if advance:
-                advance(inode.size)
-        _write_maps(metadata, numbered[-1].number, len(numbered))
-        mac = _write_file(writer, folder / METADATA, io.BytesIO(metadata), len(metadata))
-    return Packed(root_mac=mac, inodes=len(numbered), size=sum(item.node.size for item in numbered))
+        for path, content in stream:
+            packing.write(folder, packing.at(path), content, advance)
+        for item in packing.left():
+            with packing.open(folder, item) as content:
+                packing.write(folder, item, content, advance)
+        mac = packing.finish(folder)
+    return Packed(root_mac=mac, inodes=len(packing.items), size=sum(item.node.size for item in packing.items))
+
+
+class _Packing:
+    """Writes the file of each inode once, in any order, then the metadata."""
+
+    def __init__(self, root: TreeNode, protection: Protection) -> None:
+        self.items = _number(root)
+        self._by_path = {item.path: item for item in self.items}
+        self._protection = protection
+        self._writer = ProtectedFileWriter(protection)
+        self._metadata = bytearray(_metadata_size(self.items[-1].number))
+        self._done: set[int] = set()
+
+    def at(self, path: bytes) -> _Numbered:
+        """Return a file of the tree."""
+        return self._by_path[path]
+
+    def left(self) -> Iterator[_Numbered]:
+        """Yield what was not written yet; what is read from the image comes last."""
+        for item in sorted(self.items, key=lambda item: item.node.same_as is not None):
+            if item.number not in self._done:
+                yield item
+
+    @contextmanager
+    def open(self, folder: Path, item: _Numbered) -> Iterator[Readable]:
+        """Give what the file of an inode holds."""
+        if item.node.same_as is None:
+            with _open(item) as content:
+                yield content
+            return
+        name = image_file_id(self._by_path[item.node.same_as].number).hex()
+        with (folder / name).open("rb", buffering=0) as file:
+            yield PieceReader(ProtectedFile(file, name.encode(), self._protection).pieces())
+
+    def write(
+        self, folder: Path, item: _Numbered, content: Readable, advance: Callable[[int], None] | None
+    ) -> None:
+        """Write the file of an inode, and its block of the metadata."""
+        inode = _write_inode(self._writer, folder, item, content)
+        offset = item.number * BLOCK_SIZE
+        self._metadata[offset : offset + INODE.size] = pack_inode(inode)
+        self._done.add(item.number)
+        if advance:
+            advance(inode.size)
+
+    def finish(self, folder: Path) -> bytes:
+        """Write the metadata; return its MAC."""
+        _write_maps(self._metadata, self.items[-1].number, len(self.items))
+        return _write_file(self._writer, folder / METADATA, io.BytesIO(self._metadata), len(self._metadata))
 
 
 def _number(root: TreeNode) -> list[_Numbered]:
@@ -99,17 +149,16 @@ def _number(root: TreeNode) -> list[_Numbered]:
     return numbered
 
 
-def _write_inode(writer: ProtectedFileWriter, folder: Path, item: _Numbered) -> Inode:
+def _write_inode(writer: ProtectedFileWriter, folder: Path, item: _Numbered, content: Readable) -> Inode:
     node = item.node
     file_id = image_file_id(item.number)
     is_folder = node.type is InodeType.DIRECTORY
     links = 2 + sum(child.type is InodeType.DIRECTORY for child in node.children) if is_folder else 1
     entries = 2 + len(node.children) if is_folder else 0
-    with _open(item) as content:
-        try:
-            mac = _write_file(writer, folder / file_id.hex(), content, node.size or entries * ENTRY.size)
-        except ContentChangedError as error:
-            raise EnclavizeError(f"{show(item.path)} {error}", hint="try again") from error
+    try:
+        mac = _write_file(writer, folder / file_id.hex(), content, node.size or entries * ENTRY.size)
+    except ContentChangedError as error:
+        raise EnclavizeError(f"{show(item.path)} {error}", hint="try again") from error
     return Inode(
         number=item.number,
         type=node.type,

@@ -42,7 +42,8 @@ def _no_content() -> Readable:
 class TreeNode:
     """A file (``size``, ``open``), a directory (``children``) or a symbolic link (``target``, its ``size``).
 
-    ``open`` may raise OSError.
+    ``open`` may raise OSError. ``same_as`` is the path of another file of the tree with the same content: it
+    is read instead of this one.
     """
 
     name: bytes
@@ -52,6 +53,7 @@ class TreeNode:
     open: Callable[[], Readable] = _no_content
     target: bytes = b""
     children: list[TreeNode] = field(default_factory=list)
+    same_as: bytes | None = None
 
 
 def symlink(name: bytes, target: bytes) -> TreeNode:

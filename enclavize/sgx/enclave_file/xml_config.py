@@ -49,7 +49,7 @@ def parse_config(data: bytes) -> EnclaveConfig:
     parser.CharacterDataHandler = reader.text
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two: unusable encodings
         raise UsageError(f"not well-formed XML: {error}") from error
     return EnclaveConfig(**reader.values)
 

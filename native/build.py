@@ -72,6 +72,10 @@ _SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".def", ".lds", ".zig"})
 
 SHA256 = (ZigObject("crypto/sha256.zig"), ZigObject("crypto/sha256.zig", SHA_EXTENSIONS))
 
+GRAMINE_PAL = ("pal_gramine/*.c", "pal/options.c", "pal/log.c")
+RUNELET_COMMON = tuple(f"runelet/{name}.c" for name in ("main", "message", "mounts", "options", "signals"))
+"""The runelet but for volumes.c, which reads the builtin LibOS's measured configuration."""
+
 UNITS = (
     Unit(
         output="libos.so",
@@ -97,6 +101,18 @@ UNITS = (
         sources=("pal/*.S", "pal/*.c"),
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
         zig_objects=(*SHA256, ZigObject("crypto/rsa.zig")),
+    ),
+    Unit(
+        output="runelet-gramine",
+        target=HOST_TARGET,
+        sources=(*GRAMINE_PAL, *RUNELET_COMMON, "runelet_gramine/*.c"),
+        flags=(*HOST_FLAGS, "-Ipal", "-Irunelet", "-static", "-pie", "-s"),
+    ),
+    Unit(
+        output="liberpal-gramine.so",
+        target=SHARED_TARGET,
+        sources=GRAMINE_PAL,
+        flags=(*HOST_FLAGS, "-Ipal", "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
     ),
     Unit(
         output="rune",

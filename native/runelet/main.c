@@ -55,7 +55,7 @@ static int run(const struct options *options, char **arguments, char **environme
     error = pal_create_process(&process);
     if (error)
         return pal_failure("the enclave takes no process", error);
-    forward_signals();
+    forward_signals(pid);
     struct pal_exec_args execution = {.pid = pid, .exit_value = &exit_value};
     error = pal_exec(&execution);
     if (error)

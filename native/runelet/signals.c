@@ -13,6 +13,7 @@
 #include "pal.h"
 
 static atomic_bool forwarding;
+static atomic_int awaited; /* the process that the PAL waits for, if it is a child of this one */
 static sigset_t asynchronous;
 
 /* The last real-time signals are the PAL's, to interrupt the enclave. */
@@ -38,6 +39,17 @@ static bool ignored_by_default(int number)
            number == SIGTTOU;
 }
 
+/* Orphans that the kernel gives to PID 1. The PAL's own child stays: with its end everything ends. */
+static void reap_orphans(void)
+{
+    siginfo_t child = {0};
+    while (waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) == 0 && child.si_pid > 0 &&
+           child.si_pid != atomic_load(&awaited)) {
+        waitpid(child.si_pid, NULL, WNOHANG);
+        child.si_pid = 0;
+    }
+}
+
 static void *receive(void *unused)
 {
     (void)unused;
@@ -46,8 +58,7 @@ static void *receive(void *unused)
         if (number < 0)
             continue;
         if (number == SIGCHLD) {
-            while (waitpid(-1, NULL, WNOHANG) > 0) /* orphans that the kernel gives to PID 1 */
-                ;
+            reap_orphans();
         } else if (atomic_load(&forwarding)) {
             pal_kill(-1, number);
         } else if (!ignored_by_default(number)) {
@@ -70,7 +81,8 @@ bool start_signal_thread(void)
     return !error;
 }
 
-void forward_signals(void)
+void forward_signals(int pid)
 {
+    atomic_store(&awaited, pid);
     atomic_store(&forwarding, true);
 }

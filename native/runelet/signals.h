@@ -7,7 +7,8 @@
 /* Begin to receive signals, in a thread of their own. Call before any other thread exists. False after an error message. */
 bool start_signal_thread(void);
 
-/* From now on signals go to the application. Before, one that ends a program ends the runelet with 128 + its number. */
-void forward_signals(void);
+/* From now on signals go to the application. Before, one that ends a program ends the runelet with 128 + its number. `pid` is the
+ * application's process as the PAL calls it: a child of that number is the PAL's to wait for. */
+void forward_signals(int pid);
 
 #endif

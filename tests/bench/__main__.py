@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.build import build_rows
+from bench.check_bench import check_rows
 from bench.rune_bench import rune_rows
 from bench.runs import run_rows
 from bench.sefs_bench import sefs_rows
@@ -37,6 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="enclavize-bench-") as scratch:
         base = Path(scratch)
         rows += build_rows(base)
+        rows += check_rows(base)
         rows += run_rows(base)
         rows += rune_rows(base)
         rows += sefs_rows(base)

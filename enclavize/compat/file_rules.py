@@ -39,7 +39,8 @@ def _hidden(program: Program, subject: Subject, profile: Profile) -> Iterator[Fi
             f"{_name(entry)} is in a folder over which {profile.title} mounts a file system of its own",
             "put it elsewhere in the image",
         )  # fmt: skip
-    hidden = [entry for entry in _contents(subject, profile.files.hidden) if entry not in program.files]
+    known = {entry.path for entry in program.files}
+    hidden = [entry for entry in _contents(subject, profile.files.hidden) if entry.path not in known]
     if hidden:
         yield _finding(
             "OCC032", Severity.NOTE, hidden,
@@ -55,7 +56,8 @@ def _left_out(program: Program, subject: Subject, profile: Profile) -> Iterator[
             "name it in the LibOS's configuration, or put it elsewhere in the image",
         )  # fmt: skip
     outside = tuple(path for path in profile.files.left_out if path not in profile.files.hidden)
-    others = [entry for entry in _contents(subject, outside) if entry not in program.files]
+    known = {entry.path for entry in program.files}
+    others = [entry for entry in _contents(subject, outside) if entry.path not in known]
     if others:
         yield _finding(
             "OCC033", Severity.NOTE, others,
@@ -82,11 +84,9 @@ def _replaced(subject: Subject, profile: Profile) -> Iterator[Finding]:
 
 def _special(subject: Subject, profile: Profile) -> Iterator[Finding]:
     lost = {Support.NO: (FileType.FIFO, *_DEVICES), Support.PARTIAL: _DEVICES}.get(profile.files.special, ())
-    found = [
-        entry
-        for entry in subject.rootfs.entries
-        if entry.type in lost and not _is_below(entry, profile.files.hidden)
-    ]
+    special = [entry for entry in subject.rootfs.entries if entry.type in lost]
+    hidden = {entry.path for entry in _below(special, profile.files.hidden)}
+    found = [entry for entry in special if entry.path not in hidden]
     if found:
         yield _finding(
             "OCC036", Severity.WARNING, found,
@@ -105,14 +105,15 @@ def _users(program: Program, subject: Subject, profile: Profile) -> Iterator[Fin
             f"the image runs as user {subject.uid}, but on {profile.title} the program is root{opened}",
         )  # fmt: skip
         return
-    for entry in [entry for entry in program.files if entry in closed]:
+    known = {entry.path for entry in program.files}
+    for entry in [entry for entry in closed if entry.path in known]:
         yield _finding(
             "OCC012", Severity.WARNING, [entry],
             f"{_name(entry)} cannot be read by user {subject.uid}, who runs the image: opening it fails with "
             "EACCES",
             "chmod a+r in the image, and a+x its folders",
         )  # fmt: skip
-    others = [entry for entry in closed if entry not in program.files]
+    others = [entry for entry in closed if entry.path not in known]
     if others:
         yield _finding(
             "OCC012", Severity.NOTE, others,
@@ -177,17 +178,18 @@ def _importers(program: Program, names: frozenset[str]) -> tuple[list[Entry], st
 
 
 def _below(entries: Iterable[Entry], folders: Sequence[str]) -> list[Entry]:
-    return [entry for entry in entries if _is_below(entry, folders)]
-
-
-def _is_below(entry: Entry, folders: Sequence[str]) -> bool:
-    return any(entry.path == folder or entry.path.startswith(f"{folder}/") for folder in folders)
+    """Return the entries at or below one of the folders."""
+    prefixes = tuple(f"{folder}/" for folder in folders)
+    return [entry for entry in entries if f"{entry.path}/".startswith(prefixes)]
 
 
 def _contents(subject: Subject, folders: Sequence[str]) -> list[Entry]:
     """Return the files with content at or below the folders."""
-    regular = (entry for entry in subject.rootfs.entries if entry.type is FileType.REGULAR and entry.size)
-    return _below(regular, folders) if folders else []
+    return [
+        entry
+        for entry in _below(subject.rootfs.entries, folders)
+        if entry.type is FileType.REGULAR and entry.size
+    ]
 
 
 def _named(entries: Sequence[Entry]) -> str:

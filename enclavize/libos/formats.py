@@ -16,6 +16,10 @@ def format_for(libos: str) -> InstanceFormat:
         from enclavize.libos.builtin.format import BuiltinFormat
 
         return BuiltinFormat()
+    if libos == "gramine":
+        from enclavize.libos.gramine.format import GramineFormat
+
+        return GramineFormat()
     raise InvalidImageError(
         f"instances of the LibOS {libos[:40]!r} are not known to this version of enclavize"
     )

@@ -50,7 +50,7 @@ int pal_create_process(struct pal_create_process_args *args)
 {
     arguments = args->argv;
     environment = args->env;
-    *args->pid = 2;
+    *args->pid = 1; /* that of no child */
     return 0;
 }
 
@@ -85,7 +85,7 @@ int pal_exec(struct pal_exec_args *args)
 {
     const char *action = arguments[0] ? arguments[0] : "";
     *args->exit_value = 0;
-    if (args->pid != 2)
+    if (args->pid != 1)
         return -ESRCH;
     if (strcmp(action, "show") == 0) {
         printf("words %s\nlevel %s\n", words, level);

@@ -32,10 +32,6 @@ class TreeBuilder:
         """Return the node of a path, following no link."""
         return self._nodes.get(path)
 
-    def paths(self) -> Iterator[bytes]:
-        """Yield all paths."""
-        yield from self._nodes
-
     def directory(self, path: bytes) -> bytes:
         """Make a directory and those above it unless they are there; return where it is, links followed.
 
@@ -95,6 +91,10 @@ class TreeBuilder:
             )
         self._nodes[full] = replace(node, name=name)
         return full
+
+    def remove(self, path: bytes) -> None:
+        """Remove a file, if it is there."""
+        self._nodes.pop(path, None)
 
     def root(self) -> TreeNode:
         """Return the tree."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _NOTATION = re.compile(r"[0-9a-fA-F]{2}(-[0-9a-fA-F]{2}){15}")
 _LONGEST = 64
+_SIZE = 16
 
 
 def notation(value: bytes) -> str:
@@ -32,6 +34,18 @@ def parse_mac(text: str) -> bytes:
     if mac is None:
         raise UsageError(f"{text!r} is no root MAC", hint="it is 16 bytes written as 00-11-22-...-ff")
     return mac
+
+
+def write_image_key(path: Path) -> None:
+    """Write a new image key that only its owner can read. Raises UsageError if the file exists."""
+    from enclavize.sgx.atomic_file import write_file
+
+    try:
+        write_file(path, [notation(os.urandom(_SIZE)).encode() + b"\n"], mode=0o600, replace=False)
+    except FileExistsError as error:
+        raise UsageError(f"{path} exists; a key is never overwritten", hint="choose another name") from error
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def read_image_key(path: Path) -> bytes:

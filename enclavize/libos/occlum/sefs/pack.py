@@ -70,7 +70,7 @@ def pack(
 ) -> Packed:
     """Write the image of a tree into a new folder; with a key, encrypted. ``advance`` hears of bytes done.
 
-    ``stream`` gives contents of files, by path, in an order of its own; those that it does not give are
+    ``stream`` gives contents of files, by path without the first slash, in an order of its own; those that it does not give are
     opened. Two images without a key are identical if their trees are; with one, no two are. Raises
     EnclavizeError; for what the image cannot hold before anything is written.
     """
@@ -90,7 +90,7 @@ class _Packing:
 
     def __init__(self, root: TreeNode, protection: Protection) -> None:
         self.items = _number(root)
-        self._by_path = {item.path: item for item in self.items}
+        self._by_path = {item.path[1:]: item for item in self.items}
         self._protection = protection
         self._writer = ProtectedFileWriter(protection)
         self._metadata = bytearray(_metadata_size(self.items[-1].number))

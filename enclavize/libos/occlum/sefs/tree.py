@@ -42,8 +42,8 @@ def _no_content() -> Readable:
 class TreeNode:
     """A file (``size``, ``open``), a directory (``children``) or a symbolic link (``target``, its ``size``).
 
-    ``open`` may raise OSError. ``same_as`` is the path of another file of the tree with the same content: it
-    is read instead of this one.
+    ``open`` may raise OSError. ``same_as`` is the path, without the first slash, of another file of
+    the tree with the same content: it is read instead of this one.
     """
 
     name: bytes

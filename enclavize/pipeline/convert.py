@@ -58,16 +58,20 @@ def convert(
             enclave = instance.enclave.measure()
             task.log(f"MRENCLAVE {enclave.measurement.mrenclave.hex()}")
 
-        with reporter.task("sign the enclave"):
-            sigstruct = Sigstruct(measurement=enclave.measurement, date=bcd_date(date))
-            signed = sign_sigstruct(sigstruct, identity.load(), image.name)
+        sigstruct = Sigstruct(measurement=enclave.measurement, date=bcd_date(date))
+        if identity.load:
+            with reporter.task("sign the enclave"):
+                sigstruct = sign_sigstruct(sigstruct, identity.load(), image.name)
+                signature_file = enclave.signed(sigstruct)
+        else:
+            signature_file = enclave.prepared(sigstruct.date)
 
         with reporter.task("assemble the TEE image"):
             return assemble(
                 image,
                 instance,
-                signed,
-                enclave.signed(signed),
+                sigstruct,
+                signature_file,
                 debug=options.signing.debug,
                 labels=options.labels,
                 annotations={**base_annotations(options.source, image.manifest), **options.annotations},

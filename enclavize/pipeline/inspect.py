@@ -31,5 +31,6 @@ def inspect_image(location: Location, *, insecure: bool, reporter: Reporter) -> 
             "size": sum(layer.size for layer in image.layers),
         }
         facts |= {key: value for key, value in description.items() if key != "version"}
+        facts["signed"] = contents.description.mrsigner is not None
         facts["measured"] = contents.format.measured(contents)
     return facts

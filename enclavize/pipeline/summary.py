@@ -14,7 +14,7 @@ def summary(result: BuildResult) -> str:
     kind = "DEBUG: protects nothing" if description.debug else "production"
     lines = [
         f"MRENCLAVE  {description.mrenclave}",
-        f"MRSIGNER   {description.mrsigner}",
+        f"MRSIGNER   {description.mrsigner or 'UNSIGNED: cannot be started'}",
         f"product    {description.isv_prod_id}, security version {description.isv_svn}, {kind}",
         f"digest     {result.tee.manifest.digest}",
         *result.delivered,

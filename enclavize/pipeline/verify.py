@@ -13,7 +13,7 @@ from enclavize.oci.source import resolve
 from enclavize.pipeline.workspace import workspace
 from enclavize.rootfs.index import index_image
 from enclavize.tee.contents import read_contents, require_tee_image
-from enclavize.tee.verify import verify_enclave, verify_labels, verify_layers, verify_rootfs
+from enclavize.tee.verify import identity_of, verify_enclave, verify_labels, verify_layers, verify_rootfs
 
 if TYPE_CHECKING:
     from enclavize.oci.digest import Digest
@@ -26,13 +26,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The image is consistent; ``objections`` say why it is not to be trusted nevertheless."""
+    """The image is consistent; it may be not what was expected nevertheless."""
 
     image: str
     digest: Digest
     identity: Identity
-    signer_checked: bool
-    objections: tuple[str, ...]
+    expectations: Expectations
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """Why the image is not to be trusted."""
+        return tuple(self.expectations.objections(self.identity))
+
+    @property
+    def signer(self) -> str:
+        """What is known about the signer."""
+        if self.identity.mrsigner is None:
+            return "unsigned"
+        return "checked" if self.expectations.signers else "NOT checked"
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -46,14 +57,19 @@ class Verdict:
             "isvsvn": identity.isv_svn,
             "debug": identity.debug,
             "consistent": True,
-            "signer": "checked" if self.signer_checked else "NOT checked",
+            "signer": self.signer,
+            "measurement": "checked" if self.expectations.measurements else "NOT checked",
             "trusted": not self.objections,
         }
 
     def raise_unless_trusted(self) -> None:
         """Raise SigningRefusedError with all objections."""
         if self.objections:
-            hint = None if self.signer_checked else "say whom to trust: --signer PUB.pem, or --mrenclave HEX"
+            hint = None
+            if self.identity.mrsigner is None:
+                hint = "sign it: enclavize sign material, enclavize sign attach"
+            elif not self.expectations.name_somebody:
+                hint = "say whom to trust: --signer PUB.pem, or --mrenclave HEX"
             raise SigningRefusedError(
                 f"{self.image} is not trusted: " + "; ".join(self.objections), hint=hint
             )
@@ -71,16 +87,15 @@ def verify_image(
         verify_layers(rootfs, image)
         with reporter.task("verify the signature and measure the enclave again"):
             contents = read_contents(image, workdir, cache)
-            identity = verify_enclave(contents)
+            _, sigstruct = verify_enclave(contents)
             verify_labels(image, annotations_of(image), contents)
         with reporter.task("compare the layers with what the enclave is bound to"):
             verify_rootfs(rootfs, image, contents, workdir)
     return Verdict(
         image=image.name,
         digest=image.manifest.digest,
-        identity=identity,
-        signer_checked=expectations.name_somebody,
-        objections=tuple(expectations.objections(identity)),
+        identity=identity_of(sigstruct),
+        expectations=expectations,
     )
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from enclavize.rune.settings import Settings
     from enclavize.tee.description import TeeDescription
 
-LIBOS = "builtin"
+RUNELETS = {"builtin": "runelet", "gramine": "runelet-gramine"}
+"""The host's runelet for each LibOS, among the native components."""
+
 _ENCLAVE_LIMIT = 64 << 20
 
 
@@ -28,6 +30,7 @@ _ENCLAVE_LIMIT = 64 << 20
 class Enclave:
     """Who signed the enclave, as what; ``debug`` if its memory can be read from outside."""
 
+    libos: str
     mrenclave: bytes
     mrsigner: bytes
     isv_prod_id: int
@@ -40,12 +43,19 @@ def read_enclave(rootfs: Path) -> Enclave:
     from enclavize.libos.formats import format_for
 
     description = read_description(rootfs)
-    if description.libos != LIBOS:
-        raise EnclavizeError(f"rune cannot run the LibOS {description.libos} in this version, only {LIBOS}")
+    if description.libos not in RUNELETS:
+        known = " and ".join(RUNELETS)
+        raise EnclavizeError(f"rune cannot run the LibOS {description.libos} in this version, only {known}")
     form = format_for(description.libos)
     sigstruct = form.sigstruct(_read(rootfs, form.signature_path, _ENCLAVE_LIMIT))
+    if not sigstruct.is_signed:
+        raise EnclavizeError(
+            "the TEE image is unsigned: no enclave can be started from it",
+            hint="sign it: enclavize sign material, enclavize sign attach",
+        )
     measurement = sigstruct.measurement
     return Enclave(
+        libos=description.libos,
         mrenclave=sigstruct.mrenclave,
         mrsigner=sigstruct.mrsigner,
         isv_prod_id=measurement.isv_prod_id,

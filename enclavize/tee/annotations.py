@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 FORMAT = "org.enclavize.format"
 FORMAT_VERSION = "1"
 LIBOS = "org.enclavize.libos"
+MRSIGNER = "org.enclavize.mrsigner"
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 
 
 def describe(description: TeeDescription) -> dict[str, str]:
-    """Return what both the annotations and the labels of a TEE image repeat."""
-    return {
+    """Return what both the annotations and the labels of a TEE image repeat; unsigned, it has no signer."""
+    signer = {MRSIGNER: description.mrsigner} if description.mrsigner else {}
+    return signer | {
         FORMAT: FORMAT_VERSION,
         LIBOS: description.libos,
         "org.enclavize.libos.version": description.libos_version,
         "org.enclavize.mrenclave": description.mrenclave,
-        "org.enclavize.mrsigner": description.mrsigner,
         "org.enclavize.isvprodid": str(description.isv_prod_id),
         "org.enclavize.isvsvn": str(description.isv_svn),
         "org.enclavize.debug": "true" if description.debug else "false",

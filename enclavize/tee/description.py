@@ -45,7 +45,7 @@ class DescribedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TeeDescription:
-    """The content of ``enclave.json``. ``mrenclave`` and ``mrsigner`` are in hex; who is unsigned has no signer."""
+    """The content of ``enclave.json``. ``mrenclave`` and ``mrsigner`` are in hex; None: it is unsigned."""
 
     generator: str
     libos: str
@@ -103,7 +103,7 @@ def parse_description(data: bytes) -> TeeDescription:
         libos=libos.text("name"),
         libos_version=libos.text("version"),
         mrenclave=_hash(document, "mrenclave"),
-        mrsigner=_hash(document, "mrsigner") if document.members.get("mrsigner") is not None else None,
+        mrsigner=_hash_or_null(document, "mrsigner"),
         isv_prod_id=document.number("isvprodid", maximum=0xFFFF),
         isv_svn=document.number("isvsvn", maximum=0xFFFF),
         debug=_switch(document, "debug"),
@@ -171,6 +171,10 @@ def _hash(document: Document, key: str) -> str:
     if not _HASH.fullmatch(text):
         raise document.wrong(key, "a SHA-256 in hex")
     return text
+
+
+def _hash_or_null(document: Document, key: str) -> str | None:
+    return None if document.members.get(key, "") is None else _hash(document, key)
 
 
 def _switch(document: Document, key: str) -> bool:

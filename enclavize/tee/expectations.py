@@ -29,7 +29,9 @@ class Expectations:
 
     def objections(self, identity: Identity) -> Iterator[str]:
         """Yield the reasons not to trust an enclave."""
-        if self.signers and identity.mrsigner not in self.signers:
+        if identity.mrsigner is None:
+            yield "it is unsigned: no enclave can be started from it"
+        elif self.signers and identity.mrsigner not in self.signers:
             yield f"it is signed by {identity.mrsigner}, who is not a trusted signer"
         if self.measurements and identity.mrenclave not in self.measurements:
             yield f"its MRENCLAVE is {identity.mrenclave}, which is not a trusted one"
@@ -39,5 +41,5 @@ class Expectations:
             yield f"its security version is {identity.isv_svn}, lower than {self.min_svn}"
         if identity.debug and not self.allow_debug:
             yield "it is a debug image: whoever runs it can read and change the enclave"
-        if not self.name_somebody and not self.allow_any_signer:
+        if identity.mrsigner and not self.name_somebody and not self.allow_any_signer:
             yield "it is consistent, but the signer was NOT checked"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ from enclavize.tee.description import DescribedFile, TeeDescription
 from enclavize.tee.tar import TarDirectory, TarFile, TarLink, write_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from enclavize.libos.base import Instance, InstanceFile
     from enclavize.oci.cache import BlobCache
@@ -123,12 +124,12 @@ def assemble(
         libos=instance.libos,
         libos_version=instance.libos_version,
         mrenclave=sigstruct.mrenclave.hex(),
-        mrsigner=sigstruct.mrsigner.hex(),
+        mrsigner=sigstruct.mrsigner.hex() if sigstruct.is_signed else None,
         isv_prod_id=sigstruct.measurement.isv_prod_id,
         isv_svn=sigstruct.measurement.isv_svn,
         debug=debug,
         files={
-            file.path: _describe(file)
+            file.path: describe_file(file)
             for file in (*instance.shared_files, *instance.files, signature_file)
             if form.describes(file.path)
         },
@@ -146,17 +147,30 @@ def assemble(
     added = [_write(members, cache) for members in (_files(instance.shared_files), own) if members]
     kept = image.layers if instance.keeps_layers else ()
     facts = describe(description)
-    config_bytes = _config_bytes(
-        image, instance, [layer.digest for layer in added], {**labels, **facts}, created
+    config = _config(image, instance, [layer.digest for layer in added], {**labels, **facts}, created)
+    return write_documents(
+        config, (*kept, *added), {**annotations, **facts}, description, name=image.name, cache=cache
     )
-    layers = [*(_as_oci(layer) for layer in kept), *added]
+
+
+def write_documents(
+    config: Mapping[str, Any],
+    layers: Iterable[Descriptor],
+    annotations: Mapping[str, str],
+    description: TeeDescription,
+    *,
+    name: str,
+    cache: BlobCache,
+) -> TeeImage:
+    """Write the configuration and a manifest of ``layers`` into the cache; ``name`` is the source's."""
+    config_bytes = _config_bytes(config, name)
     manifest_bytes = canonical_json(
         {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "config": _descriptor(config_bytes, OCI_CONFIG).to_json(),
-            "layers": [layer.to_json() for layer in layers],
-            "annotations": {**annotations, **facts},
+            "layers": [_as_oci(layer).to_json() for layer in layers],
+            "annotations": dict(annotations),
         }
     )
     for document in (config_bytes, manifest_bytes):
@@ -180,7 +194,8 @@ def _files(files: Iterable[InstanceFile]) -> list[TarMember]:
     ]
 
 
-def _describe(file: InstanceFile) -> DescribedFile:
+def describe_file(file: InstanceFile) -> DescribedFile:
+    """Return what ``enclave.json`` says about a file."""
     with file.open() as stream:
         digest = hashlib.sha256()
         for data in chunks(stream):
@@ -208,14 +223,25 @@ def _descriptor(data: bytes, media_type: str) -> Descriptor:
     return Descriptor(media_type=media_type, digest=sha256_digest(data), size=len(data))
 
 
-def _config_bytes(
-    image: Image, instance: Instance, diff_ids: list[Digest], labels: Mapping[str, str], created: str
-) -> bytes:
+def copied_config(image: Image) -> dict[str, Any]:
+    """Return a copy of the whole configuration, to be changed. Raises InvalidImageError."""
+    with _strange_members(image.name):
+        return deepcopy(dict(image.config.raw))
+
+
+def _config_bytes(config: Mapping[str, Any], name: str) -> bytes:
+    with _strange_members(name):
+        return canonical_json(config)
+
+
+@contextmanager
+def _strange_members(name: str) -> Iterator[None]:
+    """Members that nobody but us has to read and write may be anything."""
     try:
-        return canonical_json(_config(image, instance, diff_ids, labels, created))
-    except (UnicodeEncodeError, RecursionError) as error:  # in members that nobody but us has to write
+        yield
+    except (UnicodeEncodeError, RecursionError) as error:
         raise InvalidImageError(
-            f"the configuration of {image.name} has members that are no text, or too deep"
+            f"the configuration of {name} has members that are no text, or too deep"
         ) from error
 
 
@@ -224,7 +250,7 @@ def _config(
 ) -> dict[str, Any]:
     """Return the source's configuration, changed as docs/tee-image.md, section 2, says."""
     source, start = image.config, instance.start
-    document = deepcopy(dict(source.raw))
+    document = copied_config(image)
     if created:
         document["created"] = created
     execution = document.get("config") or {}

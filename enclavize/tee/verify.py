@@ -15,14 +15,14 @@ from enclavize.rootfs.entry import FileType, printable
 from enclavize.rootfs.tree import Rootfs
 from enclavize.sgx.structures import AttributeFlags
 from enclavize.tee import layout
-from enclavize.tee.annotations import describe
+from enclavize.tee.annotations import MRSIGNER, describe
 from enclavize.tee.tar import parents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from enclavize.libos.base import InstanceFormat, Policy
+    from enclavize.libos.base import InstanceFormat, MeasuredEnclave, Policy
     from enclavize.oci.image import Image
     from enclavize.rootfs.entry import Entry
     from enclavize.sgx.sigstruct import Sigstruct
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Who the enclave is, as SGX will report it. MRENCLAVE and MRSIGNER are in hex."""
+    """Who the enclave is, as SGX will report it. MRENCLAVE and MRSIGNER are in hex; None: it is unsigned."""
 
     mrenclave: str
-    mrsigner: str
+    mrsigner: str | None
     isv_prod_id: int
     isv_svn: int
     debug: bool
@@ -47,26 +47,29 @@ def identity_of(sigstruct: Sigstruct) -> Identity:
     fixed = measurement.attributes_mask.flags & AttributeFlags.DEBUG
     return Identity(
         mrenclave=sigstruct.mrenclave.hex(),
-        mrsigner=sigstruct.mrsigner.hex(),
+        mrsigner=sigstruct.mrsigner.hex() if sigstruct.is_signed else None,
         isv_prod_id=measurement.isv_prod_id,
         isv_svn=measurement.isv_svn,
         debug=measurement.attributes.debug or not fixed,
     )
 
 
-def verify_enclave(contents: TeeContents) -> Identity:
-    """Check signature and measurement of the enclave, and the description. Raises IntegrityError."""
+def verify_enclave(contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
+    """Check measurement, signature if there is one, and the description. Raises IntegrityError.
+
+    Returns the enclave, measured again, and its SIGSTRUCT.
+    """
     contents.check_files()
     form = contents.format
     try:
-        _, sigstruct = form.enclave(contents)
-        sigstruct.verify()
+        enclave, sigstruct = form.enclave(contents)
+        if sigstruct.is_signed:
+            sigstruct.verify()
         policy = form.policy(contents)
     except EnclavizeError as error:
         raise IntegrityError(f"/{layout.ROOT}/{form.signature_path}: {error}") from error
-    identity = identity_of(sigstruct)
-    _check_description(contents.description, identity, policy)
-    return identity
+    _check_description(contents.description, identity_of(sigstruct), policy)
+    return enclave, sigstruct
 
 
 def _check_description(description: TeeDescription, identity: Identity, policy: Policy) -> None:
@@ -86,10 +89,12 @@ def _check_description(description: TeeDescription, identity: Identity, policy: 
 
 def verify_labels(image: Image, annotations: Mapping[str, str], contents: TeeContents) -> None:
     """Compare annotations, labels and entrypoint with the enclave. Raises IntegrityError."""
-    for key, value in describe(contents.description).items():
-        for kind, found in (("label", image.config.labels), ("annotation", annotations)):
+    for kind, found in (("label", image.config.labels), ("annotation", annotations)):
+        for key, value in describe(contents.description).items():
             if key in found and found[key] != value:
                 raise IntegrityError(f"the {kind} {key} is {found[key][:100]!r}, the enclave says {value!r}")
+        if MRSIGNER in found and contents.description.mrsigner is None:
+            raise IntegrityError(f"there is a {kind} {MRSIGNER}, but the enclave is unsigned")
     start = contents.format.start(contents)
     wanted = (*start.entrypoint, *(start.command or ()))
     started = (*image.config.entrypoint, *image.config.cmd)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -58,8 +60,25 @@ def test_an_enclave_file_is_signed_as_by_the_vendors_tool(desk: Desk) -> None:
     desk.command.run("sign", "material", ENCLAVE, "--config", config, *DATE, "-o", "m.bin")
     desk.openssl_signs()
     desk.attach(ENCLAVE, "--config", config, "-o", "signed.so")
-    sgx_sign = ["sign", "-enclave", ENCLAVE, "-config", config, "-key", KEY, "-out", "one-step.so"]
-    one_step = [sys.executable, "-m", "enclavize.signing.sgx_sign_cli", *sgx_sign, "-date", "2026-11-23"]
+    sgx_sign: list[str | Path] = [
+        "sign",
+        "-enclave",
+        ENCLAVE,
+        "-config",
+        config,
+        "-key",
+        KEY,
+        "-out",
+        "one-step.so",
+    ]
+    one_step: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "enclavize.signing.sgx_sign_cli",
+        *sgx_sign,
+        "-date",
+        "2026-11-23",
+    ]
     subprocess.run(one_step, check=True, cwd=desk.folder, capture_output=True)
     assert (desk.folder / "signed.so").read_bytes() == (desk.folder / "one-step.so").read_bytes()
 
@@ -109,10 +128,11 @@ def test_the_date_is_that_of_source_date_epoch(desk: Desk) -> None:
 )
 def test_what_does_not_fit_is_refused_with_its_reason(desk: Desk, case: str, reason: str) -> None:
     config, folder = desk.config(), desk.folder
-    enclave, output = folder / "enclave.so", ("-o", "signed.so")
+    enclave = folder / "enclave.so"
+    output: tuple[str, ...] = ("-o", "signed.so")
     enclave.write_bytes(ENCLAVE.read_bytes())
     (folder / "signed.so").write_bytes(b"what was there")
-    material = ["sign", "material", enclave, "--config", config, *DATE, "-o", "m.bin"]
+    material: list[str | Path] = ["sign", "material", enclave, "--config", config, *DATE, "-o", "m.bin"]
     desk.command.run(*material)
     desk.openssl_signs()
     signature, code = folder / "m.sig", 1
@@ -152,3 +172,173 @@ def test_an_enclave_without_a_configuration_asks_for_one(desk: Desk) -> None:
     message = desk.command.run("sign", "material", ENCLAVE, "-o", "m.bin", code=2).stderr
     assert "Enclave.config.xml" in message
     assert not (desk.folder / "m.bin").exists()
+
+
+def described(layout: Path) -> dict[str, Any]:
+    """Return the manifest, the configuration and the digests of an image in a layout."""
+
+    def blob(digest: str) -> bytes:
+        return (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes()
+
+    digest = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
+    manifest = json.loads(blob(digest))
+    return {**manifest, "digest": digest, "image": json.loads(blob(manifest["config"]["digest"]))}
+
+
+def layout(name: str) -> tuple[str, str]:
+    return "-o", f"type=oci,tar=false,dest={name}"
+
+
+@pytest.fixture(scope="module")
+def unsigned(tmp_path_factory: pytest.TempPathFactory, native: Path, source: str) -> Path:
+    """Build an unsigned production image, its material, and the image that a key file signs."""
+    command = Command(base=tmp_path_factory.mktemp("unsigned"), native=native)
+    built = command.run("build", source, *BUILD, "--unsigned", *layout("unsigned"))
+    assert "UNSIGNED" in built.stderr
+    command.run("keygen", "key.pem")
+    command.run("build", source, *BUILD, "--key", "key.pem", *layout("by-key"))
+    command.run("sign", "material", "oci:unsigned", "-o", "m.bin")
+    (command.base / "source").write_text(source)
+    return command.base
+
+
+@pytest.fixture
+def image(unsigned: Path, native: Path, tmp_path: Path) -> Desk:
+    """Return a desk with copies of all that, and the signature."""
+    shutil.copytree(unsigned, tmp_path, dirs_exist_ok=True)
+    desk = Desk(command=Command(base=tmp_path, native=native))
+    desk.openssl_signs(tmp_path / "key.pem")
+    return desk
+
+
+FILES = ("--material", "m.bin", "--signature", "m.sig", "--public-key", "key.pub.pem")
+BUILD = ("--isvprodid", "3", "--isvsvn", "4", "--label", "who=me", "--annotation", "a=b")
+
+
+def test_the_signed_image_is_the_one_that_a_key_file_makes(image: Desk) -> None:
+    image.command.run("sign", "attach", "oci:unsigned", *FILES, *layout("signed"))
+    one, other, before = (described(image.folder / name) for name in ("signed", "by-key", "unsigned"))
+    assert one == other
+    assert one["layers"][:-1] == before["layers"][:-1]
+    assert one["layers"][-1] != before["layers"][-1]
+    image.command.run("verify", "oci:signed", "--signer", "key.pub.pem", "--min-svn", "4")
+
+
+def test_it_goes_wherever_a_build_goes(image: Desk) -> None:
+    image.command.run(
+        "sign", "attach", "oci:unsigned", *FILES, "-t", "tee:1", "-o", "type=docker,dest=tee.tar",
+        "--metadata-file", "metadata.json", "--iidfile", "iid",
+    )  # fmt: skip
+    image.command.run("verify", "docker-archive:tee.tar", "--signer", "key.pub.pem")
+    assert json.loads((image.folder / "metadata.json").read_text())["enclavize.mrsigner"]
+    assert (image.folder / "iid").read_text().startswith("sha256:")
+
+
+def test_an_image_from_an_archive_of_docker_is_signed_too(image: Desk) -> None:
+    """docker knows no annotations: all that is signed and all that verifies is in the image itself."""
+    build = ("build", image.folder.joinpath("source").read_text(), *BUILD, "--unsigned")
+    image.command.run(*build, "-t", "tee:1", "-o", "type=docker,dest=unsigned.tar")
+    image.command.run("sign", "attach", "docker-archive:unsigned.tar", *FILES, *layout("signed"))
+    image.command.run("verify", "oci:signed", "--signer", "key.pub.pem")
+
+
+def test_an_unsigned_image_says_so_everywhere(image: Desk) -> None:
+    production = described(image.folder / "unsigned")
+    assert "org.enclavize.mrsigner" not in production["annotations"]
+    assert "org.enclavize.mrsigner" not in production["image"]["config"]["Labels"]
+    assert production["image"]["config"]["Labels"]["org.enclavize.debug"] == "false"
+    done = image.command.run("verify", "oci:unsigned", "--signer", "key.pub.pem", "--format", "json", code=4)
+    assert "it is unsigned" in done.stderr
+    assert "sign attach" in done.stderr
+    assert json.loads(done.stdout)["signer"] == "unsigned"
+    assert image.command.run("inspect", "oci:unsigned", "--format", "signed").stdout == "false\n"
+    for options in (("--allow-any-signer",), ("--mrenclave", json.loads(done.stdout)["mrenclave"])):
+        assert "it is unsigned" in image.command.run("verify", "oci:unsigned", *options, code=4).stderr
+    message = image.command.run("run", "oci:unsigned", "--simulate", code=125).stderr
+    assert "unsigned" in message
+
+
+def test_an_unsigned_image_may_be_a_debug_image(desk: Desk, native: Path, source: str) -> None:
+    command = replace(desk.command, native=native)
+    command.run("build", source, "--unsigned", "--debug", *layout("unsigned"))
+    assert command.run("inspect", "oci:unsigned", "--format", "debug").stdout == "true\n"
+
+
+def test_a_signed_image_can_be_signed_by_somebody_else(image: Desk) -> None:
+    image.command.run("keygen", "other.pem")
+    image.command.run(
+        "build", image.folder.joinpath("source").read_text(), *BUILD, "--key", "other.pem", *layout("other")
+    )
+    image.openssl_signs(image.folder / "other.pem")
+    files = (*FILES[:-1], "other.pub.pem")
+    image.command.run("sign", "attach", "oci:by-key", *files, *layout("signed"))
+    assert described(image.folder / "signed") == described(image.folder / "other")
+
+
+def test_the_material_may_have_another_date(image: Desk) -> None:
+    image.command.run("sign", "material", "oci:unsigned", "--date", "2030-01-02", "-o", "m.bin")
+    image.openssl_signs(image.folder / "key.pem")
+    image.command.run("sign", "attach", "oci:unsigned", *FILES, *layout("signed"))
+    build = ("build", image.folder.joinpath("source").read_text(), *BUILD, "--key", "key.pem")
+    image.command.run(*build, "--date", "2030-01-02", *layout("by-key-then"))
+    assert described(image.folder / "signed") == described(image.folder / "by-key-then")
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("other image", "for another enclave"),
+        ("other product", "for another configuration of this enclave: isv_prod_id"),
+        ("other key", "made with another key"),
+        ("other public key", "made with another key"),
+        ("corrupted material", "The signing material is corrupted"),
+        ("corrupted layer", "sha256:"),
+        ("ordinary image", "is not a TEE image"),
+        ("private key", "is a private key"),
+        ("no output", "no output is named"),
+        ("no name", "no name"),
+        ("options of files", "becomes no image"),
+    ],
+)
+def test_what_does_not_fit_the_image_is_refused_with_its_reason(image: Desk, case: str, reason: str) -> None:
+    folder, files, code = image.folder, FILES, 1
+    output: tuple[str, ...] = layout("signed")
+    source, reference = folder.joinpath("source").read_text(), "oci:unsigned"
+    material = ("sign", "material", "oci:another", "-o", "m.bin")
+    match case:
+        case "other image":
+            image.command.run("build", source, *BUILD, "--allow-args", "--unsigned", *layout("another"))
+            image.command.run(*material)
+            image.openssl_signs(folder / "key.pem")
+        case "other product":
+            image.command.run("build", source, *BUILD, "--isvprodid", "5", "--unsigned", *layout("another"))
+            image.command.run(*material)
+            image.openssl_signs(folder / "key.pem")
+        case "other key":
+            image.openssl_signs(OTHER_KEY)
+        case "other public key":
+            files = (*FILES[:-1], str(PUBLIC_KEY))
+        case "corrupted material":
+            (folder / "m.bin").write_bytes((folder / "m.bin").read_bytes() + b"\0")
+        case "corrupted layer":
+            digest = described(folder / "unsigned")["layers"][-1]["digest"].removeprefix("sha256:")
+            shutil.rmtree(folder / "cache")
+            layer = folder / "unsigned/blobs/sha256" / digest
+            data = bytearray(layer.read_bytes())
+            data[5000] ^= 1
+            layer.chmod(0o644)
+            layer.write_bytes(data)
+        case "ordinary image":
+            reference = source
+        case "private key":
+            files, code = (*FILES[:-1], "key.pem"), 2
+        case "no output":
+            output, code = (), 2
+        case "no name":
+            output, code = ("--push",), 2
+        case _:
+            (folder / "enclave.so").write_bytes(ENCLAVE.read_bytes())
+            reference, output, code = "enclave.so", ("-t", "tee:1", "-o", "signed"), 2
+    done = image.command.run("sign", "attach", reference, *files, *output, code=code)
+    assert reason in done.stderr
+    assert not (folder / "signed").exists()

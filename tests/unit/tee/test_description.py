@@ -40,6 +40,15 @@ def test_what_is_written_is_read_again() -> None:
     assert parse_description(anything.to_bytes()) == anything
 
 
+def test_an_unsigned_enclave_has_no_signer() -> None:
+    unsigned = replace(DESCRIPTION, mrsigner=None)
+    assert parse_description(unsigned.to_bytes()) == unsigned
+    document = unsigned.to_json()
+    del document["mrsigner"]
+    with pytest.raises(InvalidImageError, match="mrsigner"):
+        parse_description(json.dumps(document).encode())
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [

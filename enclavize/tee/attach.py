@@ -1,0 +1,85 @@
+"""Give a TEE image another signature: the instance's layer and what follows from it are new, nothing else."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from enclavize.libos.base import InstanceFile
+from enclavize.oci.descriptor import Descriptor
+from enclavize.oci.fetch import fetch_blob
+from enclavize.oci.media_types import OCI_LAYER
+from enclavize.oci.stream import chunks
+from enclavize.tee import layout
+from enclavize.tee.annotations import describe
+from enclavize.tee.image import copied_config, describe_file, write_documents
+from enclavize.tee.tar import END
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.image import Image
+    from enclavize.sgx.sigstruct import Sigstruct
+    from enclavize.tee.description import TeeDescription
+    from enclavize.tee.image import TeeImage
+
+
+def attach_signature(
+    image: Image,
+    description: TeeDescription,
+    annotations: Mapping[str, str],
+    sigstruct: Sigstruct,
+    signature_file: InstanceFile,
+    *,
+    cache: BlobCache,
+) -> TeeImage:
+    """Return ``image`` with the file that carries ``sigstruct``; what is new is in the cache.
+
+    ``description`` and the manifest's ``annotations`` are those of ``image``, which was verified. The result
+    is the image that a build with this signer would have made.
+    """
+    files = dict(description.files)
+    if signature_file.path in files:
+        files[signature_file.path] = describe_file(signature_file)
+    description = replace(description, mrsigner=sigstruct.mrsigner.hex(), files=files)
+    text = description.to_bytes()
+    described = InstanceFile(
+        path=layout.DESCRIPTION, mode=0o444, size=len(text), open=lambda: io.BytesIO(text)
+    )
+    layer = _with_files(image, (signature_file, described), cache)
+    facts = describe(description)
+    config = copied_config(image)
+    config["config"]["Labels"] = {**image.config.labels, **facts}
+    config["rootfs"]["diff_ids"] = [*image.config.diff_ids[:-1], layer.digest]
+    return write_documents(
+        config,
+        (*image.layers[:-1], layer),
+        {**annotations, **facts},
+        description,
+        name=image.name,
+        cache=cache,
+    )
+
+
+def _with_files(image: Image, replacements: Iterable[InstanceFile], cache: BlobCache) -> Descriptor:
+    """Copy the last layer, with ``replacements`` for the files of these names."""
+    files = {f"{layout.ROOT}/{file.path}": file for file in replacements}
+    with fetch_blob(image, image.layers[-1], cache) as stream, cache.writer() as output:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                source = archive.extractfile(member) if member.isreg() else None
+                if file := files.get(member.name):
+                    member.size, source = file.size, file.open()
+                output.write(member.tobuf(tarfile.USTAR_FORMAT))
+                if source:
+                    with source:
+                        shutil.copyfileobj(source, output, 1 << 20)
+                    output.write(bytes(-member.size % tarfile.BLOCKSIZE))
+        for _ in chunks(stream):  # the digest is verified with the last byte
+            pass
+        output.write(END)
+    return Descriptor(media_type=OCI_LAYER, digest=output.digest, size=output.size)

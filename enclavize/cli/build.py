@@ -56,8 +56,21 @@ def build(
         bool, typer.Option("--no-cache", help="Do not use results of earlier builds.")
     ] = False,
     libos: Annotated[
-        LibOS, typer.Option(help="The library operating system; auto: what suits the image best.")
-    ] = LibOS.BUILTIN,
+        LibOS | None,
+        typer.Option(
+            help="The library operating system; auto: what suits the image best, of builtin and the "
+            "toolchain's. By default builtin."
+        ),
+    ] = None,
+    toolchain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PREFIX|IMAGE|NAME", help="Files of Gramine or Occlum, where they are not installed here."
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Options in a file, such as enclavize.toml.")
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(
@@ -85,9 +98,9 @@ def build(
         bool, typer.Option("--unsigned", help="Leave the image unsigned, for 'sign material' and 'attach'.")
     ] = False,
     isvprodid: Annotated[
-        int, typer.Option(min=0, max=0xFFFF, help="Product id, measured into the signature.")
-    ] = 0,
-    isvsvn: Annotated[int, typer.Option(min=0, max=0xFFFF, help="Security version number.")] = 0,
+        int | None, typer.Option(min=0, max=0xFFFF, help="Product id, measured into the signature.")
+    ] = None,
+    isvsvn: Annotated[int | None, typer.Option(min=0, max=0xFFFF, help="Security version number.")] = None,
     date: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +114,8 @@ def build(
         bool, typer.Option("--production", help="Refuse what is debuggable or doubtful.")
     ] = False,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="memory=SIZE, threads=COUNT.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="memory=SIZE, threads=COUNT, kernel-heap=SIZE."),
     ] = None,
     allow_args: Annotated[bool, typer.Option("--allow-args", help="The host may give arguments.")] = False,
     allow_env: Annotated[
@@ -139,10 +153,10 @@ def build(
     import os
 
     from enclavize.cli.grammar.annotation import parse_annotations, parse_labels
+    from enclavize.cli.grammar.configured import Configured
     from enclavize.cli.grammar.date import parse_date, parse_epoch
-    from enclavize.cli.grammar.optional import ANY_COMMAND
     from enclavize.cli.grammar.output import combine_outputs
-    from enclavize.cli.grammar.policy import parse_allowed_variables, parse_exec, parse_volumes
+    from enclavize.cli.grammar.policy import parse_allowed_variables, parse_commands, parse_volumes
     from enclavize.cli.grammar.setting import parse_settings
     from enclavize.cli.grammar.signer import parse_signer
     from enclavize.cli.grammar.silence import parse_forced
@@ -155,12 +169,24 @@ def build(
 
     if not LINUX_AMD64.runs(parse_platform(platform)):
         raise UsageError(f"--platform {platform}: SGX exists on {LINUX_AMD64} only")
+    file = Configured.load(config)
+    libos = file.one("", "libos", libos, LibOS.parse) or LibOS.BUILTIN
+    toolchain = file.one("", "toolchain", toolchain, str)
+    forced = file.several("", "force", force, parse_forced)
     if check:
         from enclavize.cli.check import check as check_command
 
-        checked = None if libos is LibOS.AUTO else libos.value
-        check_command(image=source, libos=checked, ignore=force, progress=progress, insecure=insecure)
+        checked = None if libos is LibOS.AUTO else libos.canonical
+        check_command(
+            image=source,
+            libos=checked,
+            toolchain=toolchain,
+            ignore=list(forced),
+            progress=progress,
+            insecure=insecure,
+        )
         return
+    production = file.flag("", "production", production)
     if debug and production:
         raise UsageError("--debug and --production contradict each other")
     who = parse_signer(
@@ -181,32 +207,36 @@ def build(
     if quiet and progress not in (ProgressMode.AUTO, ProgressMode.QUIET):
         raise UsageError(f"--quiet and --progress {progress} contradict each other")
     mode = ProgressMode.QUIET if quiet else progress
-    commands = allow_exec or []
+    any_command, commands = file.several("policy", "allow-exec", allow_exec, parse_commands)
     options = BuildOptions(
         source=parse_location(source),
         outputs=combine_outputs(output or [], push=push, load=load, tags=tag or []),
-        libos=libos.value,
+        libos=libos.canonical,
+        toolchain=toolchain,
+        tables=file.tables,
         policy=Policy(
-            allow_arguments=allow_args,
-            allowed_environment=parse_allowed_variables(allow_env or []),
-            allow_any_exec=ANY_COMMAND in commands,
-            allowed_exec=tuple(sorted({parse_exec(text) for text in commands if text != ANY_COMMAND})),
-            volumes=parse_volumes(volume or []),
-            allow_host_network_files=allow_host_network_files,
+            allow_arguments=file.flag("policy", "allow-args", allow_args),
+            allowed_environment=file.several("policy", "allow-env", allow_env, parse_allowed_variables),
+            allow_any_exec=any_command,
+            allowed_exec=commands,
+            volumes=file.several("policy", "volume", volume, parse_volumes),
+            allow_host_network_files=file.flag(
+                "policy", "allow-host-network-files", allow_host_network_files
+            ),
         ),
-        resources=parse_settings(setting or []),
+        resources=file.settings("resources", setting or [], parse_settings),
         signing=SigningOptions(
             signer=who,
-            isv_prod_id=isvprodid,
-            isv_svn=isvsvn,
+            isv_prod_id=file.one("", "isvprodid", isvprodid, int) or 0,
+            isv_svn=file.one("", "isvsvn", isvsvn, int) or 0,
             debug=debug or who is None,
-            date=parse_date(date) if date else None,
+            date=file.one("", "date", parse_date(date) if date else None, parse_date),
         ),
-        labels=parse_labels(label or []),
-        annotations=parse_annotations(annotation or []),
+        labels=file.pairs("label", label or [], parse_labels),
+        annotations=file.pairs("annotation", annotation or [], parse_annotations),
         use_cache=not no_cache,
         insecure=insecure,
-        forced=parse_forced(force or []),
+        forced=forced,
         strict=production,
         metadata_file=metadata_file,
         image_id_file=iidfile,

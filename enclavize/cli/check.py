@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import Progress, ReportFormat
+from enclavize.cli.choices import Progress, ReportFormat, canonical_libos
 from enclavize.progress.mode import ProgressMode
 
 
@@ -18,6 +18,12 @@ def check(
         typer.Option(
             metavar="NAME[@VERSION]",
             help="The library operating system: builtin, gramine, occlum. Without it, all are compared.",
+        ),
+    ] = None,
+    toolchain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PREFIX|IMAGE|NAME", help="Check for the version of Gramine or Occlum that is there."
         ),
     ] = None,
     profile: Annotated[
@@ -44,11 +50,17 @@ def check(
     from enclavize.errors import IncompatibleImageError
     from enclavize.oci.location import parse_location
     from enclavize.pipeline.check import check_image
+    from enclavize.pipeline.toolchain import toolchain_profile
     from enclavize.progress.renderer import reporting
 
     silences = parse_silences(ignore or [])
     given = [load_profile(path) for path in profile or []]
-    if libos is not None:
+    libos = canonical_libos(libos) if libos is not None else None
+    if toolchain is not None:
+        with reporting(progress) as reporter:
+            profiles = [toolchain_profile(toolchain, libos, given, insecure=insecure, reporter=reporter)]
+        sys.stderr.write(f"{toolchain} is checked as {profiles[0].title}\n")
+    elif libos is not None:
         profiles = [profile_for(libos, given)]
         if "@" not in libos and profiles[0].title != libos:
             sys.stderr.write(f"{libos} means {profiles[0].title}, the newest profile\n")

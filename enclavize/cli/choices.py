@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from enclavize.errors import UsageError
 from enclavize.progress.mode import ProgressMode
 
 Progress = Annotated[
@@ -27,6 +28,18 @@ class LibOS(StrEnum):
     GRAMINE = "gramine"
     GRAPHENE = "graphene"
     OCCLUM = "occlum"
+
+    @classmethod
+    def parse(cls, text: str) -> "LibOS":
+        """Read a value that did not come from the command line. Raises UsageError."""
+        if text not in list(cls):
+            raise UsageError(f"{text!r} is no LibOS", hint=f"LibOSes: {', '.join(cls)}")
+        return cls(text)
+
+    @property
+    def canonical(self) -> str:
+        """The name of today: Graphene became Gramine."""
+        return canonical_libos(self.value)
 
 
 class ToolchainLibOS(StrEnum):

@@ -24,6 +24,9 @@ MAX_MEMORY = 56 << 30
 
 MAX_THREADS = 4096
 
+ANY_COMMAND = "*"
+"""Stands for every command in lists of those that the host may start."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AllowedVariable:
@@ -56,10 +59,14 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What the enclave may use: bytes of dynamic memory, and threads at one time."""
+    """What the enclave may use: bytes of dynamic memory, and threads at one time.
+
+    ``kernel_heap`` are the bytes that a LibOS with a heap of its own has for it; None: its default.
+    """
 
     memory: int = 1 << 30
     threads: int = 64
+    kernel_heap: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

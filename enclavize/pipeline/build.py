@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
+from enclavize.compat.profile import profile_for
+from enclavize.errors import UsageError
 from enclavize.libos.backends import backend_for
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
@@ -19,6 +21,7 @@ from enclavize.pipeline.metadata import forget_image_id, write_image_id, write_m
 from enclavize.pipeline.options import AUTO
 from enclavize.pipeline.results import Results, result_key
 from enclavize.pipeline.signing import signing_identity
+from enclavize.pipeline.toolchain import toolchain_of
 from enclavize.tee.annotations import base_annotations
 from enclavize.tee.image import check_convertible
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from enclavize.libos.base import Backend
+    from enclavize.libos.toolchain import Toolchain
     from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
     from enclavize.pipeline.options import BuildOptions
@@ -55,20 +59,33 @@ class BuildResult:
 def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     """Run a whole build. Raises EnclavizeError."""
     forget_image_id(options.image_id_file)
-    backend = None if options.libos == AUTO else backend_for(options.libos)
     check_outputs(options)
     identity = signing_identity(options.signing)
     cache = BlobCache()
+    toolchain = toolchain_of(options, cache, reporter)
+    backend = None if options.libos == AUTO else _backend(options.libos, toolchain, options)
     image = resolve(options.source, cache=cache, insecure=options.insecure, reporter=reporter)
     with closing(image.source):
         check_convertible(image)
         if backend is None:
-            backend = backend_for(choose_libos(image, cache, reporter))
+            libos = choose_libos(image, toolchain, cache, reporter)
+            backend = _backend(libos, toolchain if toolchain and toolchain.libos == libos else None, options)
         tee = _converted(image, options, backend, identity, cache=cache, reporter=reporter)
         delivered = deliver(tee, image, options, cache, reporter)
     write_metadata(options.metadata_file, tee)
     write_image_id(options.image_id_file, tee)
     return BuildResult(tee=tee, delivered=delivered)
+
+
+def _backend(libos: str, toolchain: Toolchain | None, options: BuildOptions) -> Backend:
+    """Return the backend. Raises UsageError if the LibOS does not have a setting that is asked for."""
+    backend = backend_for(libos, toolchain)
+    profile = profile_for(backend.name, version=backend.version)
+    if options.resources.kernel_heap is not None and not profile.sizes.kernel_heap:
+        raise UsageError(
+            f"--set kernel-heap: {profile.title} has no heap of its own", hint="leave it out, and set memory"
+        )
+    return backend
 
 
 def _converted(
@@ -113,7 +130,7 @@ def _ingredients(
         sha256_digest(image.config_bytes),
         [layer.to_json() for layer in image.layers],
         base_annotations(options.source, image.manifest),
-        asdict(options.instance),
+        asdict(options.instance(backend.name)),
         options.strict,
         options.forced,
         date.isoformat(),

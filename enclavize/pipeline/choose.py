@@ -1,27 +1,29 @@
-"""``--libos auto``: take the LibOS that suits the image best, of those that images can be built for."""
+"""``--libos auto``: take the LibOS that suits the image best: the builtin one, or that of ``--toolchain``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from enclavize.compat.choice import best, reason
-from enclavize.compat.profile import builtin_profiles
-from enclavize.errors import IncompatibleImageError, UsageError
-from enclavize.libos.backends import backend_for
+from enclavize.compat.profile import profile_for
+from enclavize.errors import IncompatibleImageError
 from enclavize.pipeline.check import report_on
 from enclavize.rootfs.index import index_image
 
 if TYPE_CHECKING:
+    from enclavize.libos.toolchain import Toolchain
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
     from enclavize.progress import Reporter
 
 
-def choose_libos(image: Image, cache: BlobCache, reporter: Reporter) -> str:
+def choose_libos(image: Image, toolchain: Toolchain | None, cache: BlobCache, reporter: Reporter) -> str:
     """Return the name of the LibOS, and say why. Raises IncompatibleImageError if none runs the image."""
     rootfs = index_image(image, cache=cache, reporter=reporter)
     with reporter.task("choose a LibOS") as task:
-        profiles = [profile for profile in builtin_profiles() if _can_build(profile.libos)]
+        profiles = [profile_for("builtin")]
+        if toolchain is not None:
+            profiles.append(profile_for(toolchain.libos, version=toolchain.version))
         reports = [report_on(rootfs, image, profile) for profile in profiles]
         chosen = best(reports)
         if chosen is None:
@@ -31,11 +33,3 @@ def choose_libos(image: Image, cache: BlobCache, reporter: Reporter) -> str:
             )
         task.log(f"{chosen.title}: {reason(chosen, reports)}")
     return chosen.libos
-
-
-def _can_build(libos: str) -> bool:
-    try:
-        backend_for(libos)
-    except UsageError:
-        return False
-    return True

@@ -41,8 +41,9 @@ def convert(
     rootfs = index_image(image, cache=cache, reporter=reporter, refresh=not options.use_cache)
     check_free(rootfs, image.name)
 
-    with reporter.task(f"check that {backend.name} can run it") as task:
-        report = report_on(rootfs, image, profile_for(backend.name))
+    profile = profile_for(backend.name, version=backend.version)
+    with reporter.task(f"check that {profile.title} can run it") as task:
+        report = report_on(rootfs, image, profile)
         report.raise_errors(options.forced)
         for finding in report.errors:
             task.warn(f"{finding.code} (forced): {finding.message}")
@@ -52,7 +53,7 @@ def convert(
             doubt(f"{finding.code}: {finding.message}", options, task)
 
     with workspace(cache) as workdir:
-        instance = backend.instance(rootfs, image, options.instance, workdir, reporter)
+        instance = backend.instance(rootfs, image, options.instance(backend.name), workdir, reporter)
 
         with reporter.task("measure the enclave") as task:
             enclave = instance.enclave.measure()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enclavize.libos.base import InstanceOptions, Policy, Resources
 
@@ -103,6 +103,10 @@ class BuildOptions:
     outputs: tuple[Output, ...]
     libos: str = "builtin"
     """Name of a backend, or AUTO."""
+    toolchain: str | None = None
+    """Where the LibOS's files are; see ``libos.toolchain``. None: where this machine has them installed."""
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Tables of the configuration file by LibOS."""
     policy: Policy = field(default_factory=Policy)
     resources: Resources = field(default_factory=Resources)
     signing: SigningOptions = field(default_factory=SigningOptions)
@@ -118,9 +122,8 @@ class BuildOptions:
     image_id_file: Path | None = None
     source_date_epoch: int | None = None
 
-    @property
-    def instance(self) -> InstanceOptions:
-        """What the LibOS backend is told. A debug image allows any exec, so that one can look into it."""
+    def instance(self, libos: str) -> InstanceOptions:
+        """Return what a LibOS is told. A debug image allows any exec, so that one can look into it."""
         policy = replace(self.policy, allow_any_exec=True) if self.signing.debug else self.policy
         return InstanceOptions(
             policy=policy,
@@ -128,4 +131,5 @@ class BuildOptions:
             isv_prod_id=self.signing.isv_prod_id,
             isv_svn=self.signing.isv_svn,
             debuggable=self.signing.debug,
+            table=self.tables.get(libos, {}),
         )

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from enclavize.compat.profile import profile_for
 from enclavize.errors import UsageError
 from enclavize.libos.toolchain import kept, open_toolchain
 from enclavize.libos.toolchain.model import TITLES
 from enclavize.libos.toolchain.open import MACHINE, locate_in
 from enclavize.oci.cache import BlobCache
+from enclavize.pipeline.options import AUTO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from enclavize.compat.profile import Profile
     from enclavize.libos.toolchain import Toolchain
+    from enclavize.pipeline.options import BuildOptions
     from enclavize.progress import Reporter
 
 
-def toolchain_for(
-    libos: str, text: str | None, *, cache: BlobCache, insecure: bool, reporter: Reporter
-) -> Toolchain | None:
+def toolchain_of(options: BuildOptions, cache: BlobCache, reporter: Reporter) -> Toolchain | None:
     """Return the toolchain that ``--toolchain`` names, or else one that is installed here.
 
     None for a LibOS that brings its own files. Raises UsageError if there is none, or a wrong one.
     """
-    if libos not in TITLES:
-        if text is not None:
-            raise UsageError(f"the LibOS {libos} needs no toolchain", hint="leave --toolchain out")
-        return None
+    libos, text = options.libos, options.toolchain
     if text is not None:
-        return open_toolchain(text, libos=libos, cache=cache, insecure=insecure, reporter=reporter)
+        wanted = None if libos == AUTO else libos
+        return open_toolchain(text, libos=wanted, cache=cache, insecure=options.insecure, reporter=reporter)
+    if libos not in TITLES:
+        return None
     installed, places = locate_in(MACHINE, libos, reporter)
     if installed is None:
         raise UsageError(
@@ -36,6 +40,19 @@ def toolchain_for(
             hint="add --toolchain with an install prefix, an image that has one, or a kept toolchain",
         )
     return installed
+
+
+def toolchain_profile(
+    text: str, libos: str | None, extra: Iterable[Profile], *, insecure: bool, reporter: Reporter
+) -> Profile:
+    """Return the profile for the version that a toolchain holds. Raises UsageError."""
+    name, at, version = (libos or "").partition("@")
+    toolchain = open_toolchain(
+        text, libos=name or None, cache=BlobCache(), insecure=insecure, reporter=reporter
+    )
+    if at and version != toolchain.version:
+        raise UsageError(f"the toolchain {toolchain.origin} holds {toolchain.title}, not {libos}")
+    return profile_for(toolchain.libos, extra, version=toolchain.version)
 
 
 def inspect_toolchain(text: str, libos: str | None, *, insecure: bool, reporter: Reporter) -> dict[str, Any]:

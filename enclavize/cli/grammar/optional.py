@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from enclavize.errors import UsageError
+from enclavize.libos.base import ANY_COMMAND
 
-ANY_COMMAND = "*"
 _OPTION = "--allow-exec"
 
 

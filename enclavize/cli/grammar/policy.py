@@ -8,7 +8,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
-from enclavize.libos.base import AllowedVariable, Volume
+from enclavize.libos.base import ANY_COMMAND, AllowedVariable, Volume
 from enclavize.libos.loader_names import is_loader_like
 
 if TYPE_CHECKING:
@@ -70,6 +70,13 @@ def parse_volumes(texts: Iterable[str]) -> tuple[Volume, ...]:
             if inner.startswith(f"{outer}/"):
                 raise UsageError(f"--volume {inner} lies inside --volume {outer}")
     return tuple(volumes[path] for path in paths)
+
+
+def parse_commands(texts: Iterable[str]) -> tuple[bool, tuple[tuple[str, ...], ...]]:
+    """Parse all values of ``--allow-exec``: whether any command is allowed, and which. Raises UsageError."""
+    commands = list(texts)
+    named = {parse_exec(text) for text in commands if text != ANY_COMMAND}
+    return ANY_COMMAND in commands, tuple(sorted(named))
 
 
 def parse_exec(text: str) -> tuple[str, ...]:

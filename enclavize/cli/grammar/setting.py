@@ -1,4 +1,4 @@
-"""``--set memory=SIZE`` and ``--set threads=COUNT``."""
+"""``--set memory=SIZE``, ``--set threads=COUNT`` and ``--set kernel-heap=SIZE``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+SETTINGS = ("memory", "threads", "kernel-heap")
+
+
 def parse_settings(texts: Iterable[str]) -> Resources:
     """Parse all values of ``--set``. Raises UsageError for unknown keys and values out of range."""
     settings: dict[str, str] = {}
@@ -20,21 +23,24 @@ def parse_settings(texts: Iterable[str]) -> Resources:
         key, value = parse_pair(text, "--set")
         if key in settings:
             raise UsageError(f"--set {key} is given twice")
-        if key not in ("memory", "threads"):
-            raise UsageError(f"--set {key}: there is no such setting", hint="settings: memory, threads")
+        if key not in SETTINGS:
+            raise UsageError(
+                f"--set {key}: there is no such setting", hint=f"settings: {', '.join(SETTINGS)}"
+            )
         settings[key] = value
     defaults = Resources()
     return Resources(
         memory=_memory(settings["memory"]) if "memory" in settings else defaults.memory,
         threads=_threads(settings["threads"]) if "threads" in settings else defaults.threads,
+        kernel_heap=_memory(settings["kernel-heap"], "kernel-heap") if "kernel-heap" in settings else None,
     )
 
 
-def _memory(text: str) -> int:
+def _memory(text: str, key: str = "memory") -> int:
     size = parse_size(text)
     if not MIN_MEMORY <= size <= MAX_MEMORY:
         raise UsageError(
-            f"--set memory={text}: an enclave has from {MIN_MEMORY >> 20}M to {MAX_MEMORY >> 30}G of memory"
+            f"--set {key}={text}: an enclave has from {MIN_MEMORY >> 20}M to {MAX_MEMORY >> 30}G of memory"
         )
     return -(-size // 4096) * 4096
 

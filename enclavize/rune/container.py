@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 _CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 _NO_SUID_EXEC_DEV = ["nosuid", "noexec", "nodev"]
+_SYSTEM_FILES = {
+    "destination": "/sys",
+    "type": "bind",
+    "source": "/sys",
+    "options": ["rbind", "rprivate", "ro", *_NO_SUID_EXEC_DEV],
+}
 _MASKED_PATHS = (
+    "/sys/firmware",
     "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/scsi",
     "/proc/sched_debug", "/proc/timer_list", "/proc/timer_stats",
 )  # fmt: skip
@@ -35,7 +42,10 @@ class BindMount:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """What the caller chooses. ``rootless``: the uid and gid that become root in a user namespace."""
+    """What the caller chooses. ``rootless``: the uid and gid that become root in a user namespace.
+
+    ``system_files``: the host's /sys is there to be read, for Gramine's direct mode.
+    """
 
     name: str
     rootfs: Path
@@ -47,6 +57,7 @@ class Container:
     terminal: bool = False
     host_network: bool = False
     rootless: tuple[int, int] | None = None
+    system_files: bool = False
 
 
 def container_spec(container: Container) -> dict[str, Any]:
@@ -66,6 +77,7 @@ def container_spec(container: Container) -> dict[str, Any]:
         "hostname": container.name[:64],
         "mounts": [
             *_system_mounts(),
+            *([_SYSTEM_FILES] if container.system_files else ()),
             *map(_empty_volume, container.empty_volumes),
             *map(_bind_mount, container.volumes),
         ],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
 from enclavize.resources import native_file
-from enclavize.rune.enclave import admit, read_enclave
+from enclavize.rune.enclave import RUNELETS, admit, read_enclave
 from enclavize.rune.mode import SGX_DEVICE, choose_mode
 from enclavize.rune.spec import SGX_DEVICES, tee_spec
 
@@ -39,7 +39,12 @@ def prepare_bundle(bundle: Path, settings: Settings, *, simulation_asked: bool) 
         settings, asked=simulation_asked, device_present=Path(SGX_DEVICE).exists(), debug=enclave.debug
     )
     changed = tee_spec(
-        spec, rootfs=rootfs, runelet=native_file("runelet"), mode=mode, settings=settings, devices=SGX_DEVICES
+        spec,
+        rootfs=rootfs,
+        runelet=native_file(RUNELETS[enclave.libos]),
+        mode=mode,
+        settings=settings,
+        devices=SGX_DEVICES,
     )
     _replace(bundle / CONFIG, json.dumps(changed, ensure_ascii=True).encode())
 

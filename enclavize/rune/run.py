@@ -64,7 +64,8 @@ def run(options: RunOptions, tree: Path) -> int:
     if options.terminal and not _has_terminal():
         raise UsageError("--tty: there is no terminal to connect to")
     runc = find_runc()
-    policy = read_description(tree).policy
+    description = read_description(tree)
+    policy = description.policy
     settings = load_settings()
     if options.mrsigners:
         admitted = [item for item in options.mrsigners if item in (settings.mrsigners or options.mrsigners)]
@@ -84,6 +85,7 @@ def run(options: RunOptions, tree: Path) -> int:
             terminal=options.terminal,
             host_network=options.host_network,
             rootless=_rootless(),
+            system_files=description.libos == "gramine",
         )
         bundle.write(container_spec(container))
         prepare_bundle(bundle.path, settings, simulation_asked=options.simulate)

@@ -16,7 +16,9 @@ from support.rune import SIGNED_ENCLAVE, tee_tree
 if TYPE_CHECKING:
     from pathlib import Path
 
-ENCLAVE = Enclave(mrenclave=bytes(32), mrsigner=b"s" * 32, isv_prod_id=7, isv_svn=3, debug=False)
+ENCLAVE = Enclave(
+    libos="builtin", mrenclave=bytes(32), mrsigner=b"s" * 32, isv_prod_id=7, isv_svn=3, debug=False
+)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import secrets
@@ -10,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -25,7 +27,7 @@ from enclavize.signing.service.protocol import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
 
@@ -41,15 +43,35 @@ _LOG = logging.getLogger("enclavize.signer")
 def make_app(config: ServiceConfig, service: SigningService) -> Starlette:
     """The ASGI application."""
     handlers = _Handlers(config, service)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(SIGN_PATH, handlers.endpoint(handlers.sign), methods=["POST"]),
             Route(PUBLIC_KEY_PATH, handlers.endpoint(handlers.public_key), methods=["GET"]),
             Route(HEALTH_PATH, handlers.health, methods=["GET"]),
             Route(PING_PATH, lambda _request: PlainTextResponse("ping"), methods=["GET"]),
             Route("/", lambda _request: Response(), methods=["HEAD"]),
-        ]
+        ],
+        exception_handlers={HTTPException: _no_endpoint, Exception: _defect},
     )
+    app.router.redirect_slashes = False
+    return app
+
+
+def error_response(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A refusal. The body may not have been read: the connection cannot go on."""
+    return Response(
+        build_error(reason), status, {**(headers or {}), "Connection": "close"}, media_type="application/json"
+    )
+
+
+def _no_endpoint(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return error_response(error.status_code, error.detail, error.headers)
+
+
+def _defect(_request: Request, _error: Exception) -> Response:
+    """Starlette lets the server log the exception."""
+    return error_response(HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error")
 
 
 class _Handlers:
@@ -72,11 +94,10 @@ class _Handlers:
                 response = await handler(request, client, request_id)
             except RefusedError as refusal:
                 reason = refusal.reason
-                # The body may not have been read: the connection cannot go on.
-                headers = {**refusal.headers, "Connection": "close"}
-                response = Response(
-                    build_error(reason), refusal.status, headers, media_type="application/json"
-                )
+                response = error_response(refusal.status, reason, refusal.headers)
+            except asyncio.CancelledError:  # only the end of the service cancels requests
+                reason = "the service ends"
+                response = error_response(HTTPStatus.SERVICE_UNAVAILABLE, reason)
             response.headers["X-Request-Id"] = request_id
             _LOG.info(
                 "request",
@@ -109,7 +130,7 @@ class _Handlers:
     def health(self, _request: Request) -> Response:
         if self._service.is_healthy:
             return PlainTextResponse("ok")
-        return PlainTextResponse("the audit log cannot be written", HTTPStatus.SERVICE_UNAVAILABLE)
+        return error_response(HTTPStatus.SERVICE_UNAVAILABLE, "the audit log cannot be written")
 
     def _identify(self, request: Request) -> Client:
         certificate = getattr(request.state, PEER_CERTIFICATE, None)

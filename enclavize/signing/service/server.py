@@ -12,6 +12,7 @@ import ssl
 import stat
 import sys
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -20,10 +21,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from enclavize import __version__
 from enclavize.errors import UsageError
-from enclavize.signing.service.app import PEER_CERTIFICATE, make_app
+from enclavize.signing.service.app import PEER_CERTIFICATE, error_response, make_app
 from enclavize.signing.service.audit import AuditLog
 from enclavize.signing.service.config import load_config
 from enclavize.signing.service.core import SigningService
+from enclavize.signing.service.protocol import build_error
 from enclavize.signing.signers import open_signer
 
 if TYPE_CHECKING:
@@ -126,6 +128,7 @@ def _listen(config: ServiceConfig) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((config.host, config.port))
+        listener.listen()  # who is told that the service listens can connect
     except OSError as error:
         listener.close()
         raise UsageError(f"Cannot listen on {config.host}:{config.port}: {error.strerror}") from error
@@ -137,6 +140,7 @@ def _run(
 ) -> None:
     class Protocol(_Protocol):
         request_timeout = config.request_timeout
+        max_connections = config.max_connections
 
     settings = uvicorn.Config(
         make_app(config, service),
@@ -147,7 +151,6 @@ def _run(
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=config.max_connections,
         timeout_graceful_shutdown=GRACE,
         h11_max_incomplete_event_size=_MAX_HEADERS,
         ssl_context_factory=lambda _config, _default: tls,
@@ -182,16 +185,37 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """One connection: shows the client's certificate, and ends it if a request takes too long to arrive."""
+    """One connection: shows the client's certificate, and ends it if a request takes too long to arrive.
+
+    What uvicorn says by itself, in plain text, is said as all other errors here.
+    """
 
     request_timeout: int
+    max_connections: int
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         self.app_state = {**self.app_state, PEER_CERTIFICATE: tls.getpeercert(binary_form=True)}
+        if len(self.connections) > self.max_connections:
+            self.app = error_response(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
         self._wait_for_request()
+
+    def send_400_response(self, _msg: str) -> None:
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer is on its way already
+            self.transport.close()
+            return
+        body = build_error("this is not valid HTTP")
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        head = h11.Response(status_code=HTTPStatus.BAD_REQUEST, headers=list(headers.items()))
+        for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline:

@@ -70,9 +70,9 @@ def pack(
 ) -> Packed:
     """Write the image of a tree into a new folder; with a key, encrypted. ``advance`` hears of bytes done.
 
-    ``stream`` gives contents of files, by path without the first slash, in an order of its own; those that it does not give are
-    opened. Two images without a key are identical if their trees are; with one, no two are. Raises
-    EnclavizeError; for what the image cannot hold before anything is written.
+    ``stream`` gives contents of files, by path without the first slash, in an order of its own; those that
+    it does not give are opened. Two images without a key are identical if their trees are; with one, no two
+    are. Raises EnclavizeError; for what the image cannot hold before anything is written.
     """
     packing = _Packing(root, protection_for(key))
     with atomic_folder(destination) as folder:

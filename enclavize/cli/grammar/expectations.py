@@ -85,7 +85,7 @@ def _read_policy(path: Path) -> dict[str, Any]:
         document = tomllib.loads(data.decode())
     except OSError as error:
         raise UsageError(f"cannot read the policy {path}: {error.strerror}") from error
-    except ValueError as error:  # also what tomllib and the decoder raise
+    except (ValueError, RecursionError) as error:  # also what tomllib and the decoder raise
         raise UsageError(f"{path}: {error}") from error
     for key in document.keys() - _KEYS:
         raise UsageError(f"{path}: {key!r} is unknown", hint=f"keys: {', '.join(sorted(_KEYS))}")

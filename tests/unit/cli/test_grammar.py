@@ -219,6 +219,7 @@ def test_expectations_come_from_options_and_file(tmp_path: Path) -> None:
         "allow_debug = 1",
         "x",
         'mrenclave = ["ab"]',
+        "x = " + "[" * 5000,
     ],
 )
 def test_a_malformed_policy_is_refused_naming_the_file(tmp_path: Path, text: str) -> None:

@@ -51,7 +51,7 @@ def check(
     from enclavize.oci.location import parse_location
     from enclavize.pipeline.check import check_image
     from enclavize.pipeline.toolchain import toolchain_profile
-    from enclavize.progress.renderer import reporting
+    from enclavize.progress.renderer import is_terminal, reporting
 
     silences = parse_silences(ignore or [])
     given = [load_profile(path) for path in profile or []]
@@ -69,14 +69,21 @@ def check(
     with reporting(progress) as reporter:
         found = check_image(parse_location(image), profiles, insecure=insecure, reporter=reporter)
     reports = tuple(report.without(silences) for report in found)
-    table = formats.to_table if len(reports) > 1 else formats.to_text
-    form = {
-        ReportFormat.TABLE: table,
-        ReportFormat.JSON: formats.to_json,
-        ReportFormat.SARIF: formats.to_sarif,
-        ReportFormat.GITHUB: formats.to_github,
-    }[report_format]
-    sys.stdout.write(form(reports))
+    if report_format is ReportFormat.TABLE and is_terminal(sys.stdout):
+        from rich.console import Console
+
+        from enclavize.compat.terminal import draw_findings, draw_table
+
+        draw = draw_table if len(reports) > 1 else draw_findings
+        draw(reports, Console(file=sys.stdout, highlight=False))
+    else:
+        form = {
+            ReportFormat.TABLE: formats.to_table if len(reports) > 1 else formats.to_text,
+            ReportFormat.JSON: formats.to_json,
+            ReportFormat.SARIF: formats.to_sarif,
+            ReportFormat.GITHUB: formats.to_github,
+        }[report_format]
+        sys.stdout.write(form(reports))
     accepted = {Verdict.RUNS} if strict else {Verdict.RUNS, Verdict.DOUBTFUL}
     if not any(report.verdict in accepted for report in reports):
         raise typer.Exit(IncompatibleImageError.exit_code)

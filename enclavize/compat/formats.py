@@ -29,15 +29,24 @@ def to_text(reports: Sequence[Report]) -> str:
 
 
 def _text(report: Report) -> str:
-    lines = list(_lines(report.findings))
-    advice = report.advice
-    heap = f", kernel heap {advice.kernel_heap // _MIB}M" if advice.kernel_heap else ""
-    lines.append(f"advice   memory {advice.memory // _MIB}M, threads {advice.threads}{heap}")
-    lines.extend(f"{'':9}{line}" for line in advice.reasons)
+    advice, *reasons = advice_lines(report)
+    lines = [*_lines(report.findings), f"advice   {advice}", *(f"{'':9}{line}" for line in reasons)]
     if report.silenced:
         lines.append(f"{report.silenced} findings silenced")
     lines.append(f"{report.title}: {report.verdict.value}: {report.image}")
     return "\n".join(lines) + "\n"
+
+
+def advice_lines(report: Report) -> list[str]:
+    """Return the advice on sizes, then its reasons."""
+    advice = report.advice
+    heap = f", kernel heap {advice.kernel_heap // _MIB}M" if advice.kernel_heap else ""
+    return [f"memory {advice.memory // _MIB}M, threads {advice.threads}{heap}", *advice.reasons]
+
+
+def decisive_codes(report: Report) -> str:
+    """Return the codes of the errors, or else those of the warnings: what the verdict comes from."""
+    return " ".join(dict.fromkeys(finding.code for finding in report.errors or report.warnings))
 
 
 def _lines(findings: Iterable[Finding]) -> Iterator[str]:
@@ -49,18 +58,19 @@ def _lines(findings: Iterable[Finding]) -> Iterator[str]:
 
 def to_table(reports: Sequence[Report]) -> str:
     """Return one line for each LibOS, and the choice."""
-    rows = [("LIBOS", "VERDICT", "ERRORS", "WARNINGS", "CODES")]
-    for report in reports:
-        codes = dict.fromkeys(finding.code for finding in (*report.errors, *report.warnings))
-        rows.append(
+    rows = [
+        ("LIBOS", "VERDICT", "ERRORS", "WARNINGS", "CODES"),
+        *(
             (
                 report.title,
                 report.verdict.value,
                 str(len(report.errors)),
                 str(len(report.warnings)),
-                " ".join(codes),
+                decisive_codes(report),
             )
-        )
+            for report in reports
+        ),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     chosen = best(reports)

@@ -49,19 +49,21 @@ def material(
     """
     from enclavize.errors import UsageError
     from enclavize.oci.location import parse_location
-    from enclavize.pipeline.sign import enclave_material, image_material
+    from enclavize.pipeline.sign import enclave_to_sign, image_to_sign
+    from enclavize.pipeline.summary import sigstruct_summary
     from enclavize.progress import Reporter
     from enclavize.sgx.atomic_file import write_file
 
     if file := _enclave_file(reference, config):
-        data = enclave_material(file, config, date)
+        unsigned = enclave_to_sign(file, config, date)
     else:
-        data = image_material(parse_location(reference), date, insecure=insecure, reporter=Reporter())
+        unsigned = image_to_sign(parse_location(reference), date, insecure=insecure, reporter=Reporter())
+    sys.stderr.write(sigstruct_summary(unsigned))
     if str(output) == "-":
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.write(unsigned.signed_bytes())
         return
     try:
-        write_file(output, [data], mode=0o644)
+        write_file(output, [unsigned.signed_bytes()], mode=0o644)
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from error
 
@@ -100,7 +102,7 @@ def attach(
     from enclavize.oci.location import parse_location
     from enclavize.pipeline.options import BuildOptions
     from enclavize.pipeline.sign import Signature, attach_to_enclave, attach_to_image
-    from enclavize.pipeline.summary import summary
+    from enclavize.pipeline.summary import sigstruct_summary, summary
     from enclavize.progress.renderer import reporting
 
     given = Signature(material=material, signature=signature, public_key=public_key)
@@ -110,7 +112,7 @@ def attach(
         if not output or len(output) != 1:
             raise UsageError("the signed enclave needs one place to go to", hint="add -o FILE")
         signed = attach_to_enclave(file, config, given, Path(output[0]))
-        sys.stderr.write(f"MRENCLAVE  {signed.mrenclave.hex()}\nMRSIGNER   {signed.mrsigner.hex()}\n")
+        sys.stderr.write(sigstruct_summary(signed))
         return
     options = BuildOptions(
         source=parse_location(reference),

@@ -55,15 +55,15 @@ class Signature:
         )
 
 
-def enclave_material(path: Path, config: Path | None, date: str | None) -> bytes:
-    """Return the 256 bytes to sign for an enclave file.
+def enclave_to_sign(path: Path, config: Path | None, date: str | None) -> Sigstruct:
+    """Return the unsigned SIGSTRUCT of an enclave file.
 
-    Their date is ``date``, else the one that the file has already, else SOURCE_DATE_EPOCH, else today (UTC).
+    Its date is ``date``, else the one that the file has already, else SOURCE_DATE_EPOCH, else today (UTC).
     """
     enclave = _open_file(path, config)
-    if date is not None or enclave.date is None:
-        return enclave.sigstruct(tool_date(date, os.environ)).signed_bytes()
-    return enclave.sigstruct(enclave.date).signed_bytes()
+    if date is None and enclave.date is not None:
+        return enclave.sigstruct(enclave.date)
+    return enclave.sigstruct(tool_date(date, os.environ))
 
 
 def attach_to_enclave(path: Path, config: Path | None, signature: Signature, output: Path) -> Sigstruct:
@@ -77,12 +77,12 @@ def attach_to_enclave(path: Path, config: Path | None, signature: Signature, out
     return signed
 
 
-def image_material(location: Location, date: str | None, *, insecure: bool, reporter: Reporter) -> bytes:
-    """Return the 256 bytes to sign for a TEE image; their date is ``date``, else that of the image."""
+def image_to_sign(location: Location, date: str | None, *, insecure: bool, reporter: Reporter) -> Sigstruct:
+    """Return the unsigned SIGSTRUCT of a TEE image; its date is ``date``, else the one that is there."""
     cache = BlobCache()
     with _opened_image(location, cache, insecure=insecure, reporter=reporter) as opened:
         chosen = parse_date(date) if date is not None else opened.date
-        return Sigstruct(measurement=opened.enclave.measurement, date=chosen).signed_bytes()
+        return Sigstruct(measurement=opened.enclave.measurement, date=chosen)
 
 
 def attach_to_image(options: BuildOptions, signature: Signature, reporter: Reporter) -> BuildResult:

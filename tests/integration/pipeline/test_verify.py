@@ -125,7 +125,9 @@ def test_what_was_built_is_accepted(built: Built) -> None:
     assert verdict["trusted"] is True
     assert verdict["signer"] == "checked"
     assert (verdict["isvprodid"], verdict["isvsvn"], verdict["debug"]) == (3, 4, False)
-    built.command.run("verify", built.name, "--mrenclave", verdict["mrenclave"])
+    by_measurement = ("verify", built.name, "--mrenclave", verdict["mrenclave"], "--format")
+    assert built.command.run(*by_measurement, "measurement").stdout == "checked\n"
+    assert built.command.run(*by_measurement, "signer").stdout == "NOT checked\n"
     built.command.run(
         "verify", built.name, "--signer", verdict["mrsigner"], "--min-svn", "4", "--isvprodid", "3"
     )

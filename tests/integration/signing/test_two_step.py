@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.command import Command
+from support.registry import running_registry
 from support.vectors import INTEL, KEY, PUBLIC_KEY
 
 if TYPE_CHECKING:
@@ -57,9 +59,11 @@ def desk(tmp_path: Path) -> Desk:
 
 def test_an_enclave_file_is_signed_as_by_the_vendors_tool(desk: Desk) -> None:
     config = desk.config()
-    desk.command.run("sign", "material", ENCLAVE, "--config", config, *DATE, "-o", "m.bin")
+    told = desk.command.run("sign", "material", ENCLAVE, "--config", config, *DATE, "-o", "m.bin").stderr
+    assert "to be signed" in told
+    assert "date       2026-11-23" in told
     desk.openssl_signs()
-    desk.attach(ENCLAVE, "--config", config, "-o", "signed.so")
+    assert "MRSIGNER" in desk.attach(ENCLAVE, "--config", config, "-o", "signed.so")
     sgx_sign: list[str | Path] = [
         "sign",
         "-enclave",
@@ -234,6 +238,19 @@ def test_it_goes_wherever_a_build_goes(image: Desk) -> None:
     assert (image.folder / "iid").read_text().startswith("sha256:")
 
 
+def test_from_registry_to_registry_only_the_last_layer_moves(image: Desk) -> None:
+    with running_registry(image.folder / "registry") as registry:
+        names = [f"{registry.host}/tee:{tag}" for tag in ("unsigned", "signed")]
+        build = ("build", image.folder.joinpath("source").read_text(), *BUILD)
+        image.command.run(*build, "--unsigned", "-t", names[0], "--push")
+        stored = registry.stored_bytes()
+        image.command.run("sign", "attach", names[0], *FILES, "-t", names[1], "--push")
+        digest = described(image.folder / "by-key")["layers"][-1]["digest"]
+        assert registry.has_stored(digest)
+        assert registry.stored_bytes() - stored < registry.blob_path(digest).stat().st_size + 100_000
+        image.command.run("verify", names[1], "--signer", "key.pub.pem")
+
+
 def test_an_image_from_an_archive_of_docker_is_signed_too(image: Desk) -> None:
     """docker knows no annotations: all that is signed and all that verifies is in the image itself."""
     build = ("build", image.folder.joinpath("source").read_text(), *BUILD, "--unsigned")
@@ -256,6 +273,24 @@ def test_an_unsigned_image_says_so_everywhere(image: Desk) -> None:
         assert "it is unsigned" in image.command.run("verify", "oci:unsigned", *options, code=4).stderr
     message = image.command.run("run", "oci:unsigned", "--simulate", code=125).stderr
     assert "unsigned" in message
+
+
+def test_a_label_with_a_signer_of_an_unsigned_image_is_a_lie(image: Desk) -> None:
+    folder = image.folder / "unsigned"
+    index = json.loads((folder / "index.json").read_text())
+    manifest = described(folder)
+    manifest["annotations"]["org.enclavize.mrsigner"] = "ab" * 32
+    del manifest["digest"], manifest["image"]
+    data = json.dumps(manifest).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    (folder / "blobs/sha256" / digest).write_bytes(data)
+    index["manifests"][0] |= {"digest": f"sha256:{digest}", "size": len(data)}
+    (folder / "index.json").write_text(json.dumps(index))
+    for arguments in (
+        ("verify", "oci:unsigned"),
+        ("sign", "attach", "oci:unsigned", *FILES, *layout("signed")),
+    ):
+        assert "but the enclave is unsigned" in image.command.run(*arguments, code=1).stderr
 
 
 def test_an_unsigned_image_may_be_a_debug_image(desk: Desk, native: Path, source: str) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from enclavize.cli.build import build
 from enclavize.cli.check import check
+from enclavize.cli.diff import diff
 from enclavize.cli.explain import explain
 from enclavize.cli.inspect import inspect
 from enclavize.cli.keygen import keygen
@@ -41,7 +42,7 @@ def options(
     state.show_traceback = traceback
 
 
-for command in (keygen, build, check, explain, inspect, verify):
+for command in (keygen, build, check, explain, inspect, verify, diff):
     app.command()(command)
 app.command(context_settings=CONTEXT)(run)
 app.command()(version)

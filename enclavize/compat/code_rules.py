@@ -49,6 +49,7 @@ def closure_findings(program: Program, profile: Profile) -> Iterator[Finding]:
         yield from _calls(entry, entry.elf, profile, first=entry is program.executable)
         yield from _instructions(entry, entry.elf, profile)
         yield from _memory(entry, entry.elf)
+    yield from _go(program, profile)
     yield from version_findings(own_files(program), program, profile)
     yield from _mixed(program)
     for runtime in find_runtimes(program):
@@ -162,6 +163,20 @@ def _memory(entry: Entry, elf: ElfFacts) -> Iterator[Finding]:
     ]
     if asked:
         yield _finding("OCC026", Severity.WARNING, entry, f"asks for {' and '.join(asked)}")
+
+
+def _go(program: Program, profile: Profile) -> Iterator[Finding]:
+    """A static program of Go is refused as such; with a loader, but no C library, it comes no further."""
+    entry = program.executable
+    if entry is None or entry.elf is None or not profile.libc.own:
+        return
+    if entry.elf.toolchain.startswith("go") and entry.elf.interpreter and not entry.elf.needed:
+        yield _finding(
+            "OCC052", Severity.ERROR, entry,
+            f"is a program of Go ({entry.elf.toolchain}) without a C library, in whose place {profile.title} "
+            "stands",
+            profile.runtimes.of("go"),
+        )  # fmt: skip
 
 
 def _mixed(program: Program) -> Iterator[Finding]:

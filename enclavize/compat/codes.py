@@ -209,6 +209,23 @@ CODES = {
         "The first line of a script names env, which looks for the interpreter and replaces itself by it "
         "(execve). Where there is no execve, env fails. The full name of the interpreter needs none.",
     ),
+    "OCC050": Code(
+        "needs a new process",
+        "The entrypoint is a shell or a launcher (tini, gosu, env ...) whose command or script cannot come "
+        "to its end without a new process: shells start each program that is not built in, each pipeline "
+        "and each command substitution in a child. What follows a condition is not counted. Shells whose "
+        "script cannot be read, or has words that only expand at run time, get no such finding.",
+    ),
+    "OCC051": Code(
+        "serves a port",
+        "The image exposes a port (EXPOSE), and the program is able to listen. Without sockets it cannot.",
+    ),
+    "OCC052": Code(
+        "system calls without the C library",
+        "Programs of the ordinary Go toolchain make system calls and threads themselves. A LibOS that "
+        "stands in the place of the C library does not see them there, and refuses threads made in Go's "
+        "way: clone without CLONE_SETTLS.",
+    ),
 }  # fmt: skip
 
 

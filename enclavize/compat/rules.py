@@ -14,6 +14,7 @@ from enclavize.compat.program import Program, find_program, split_line
 from enclavize.compat.report import Finding, Report, Severity
 from enclavize.compat.runtimes import find_runtimes
 from enclavize.compat.sizes import advise
+from enclavize.compat.start_rules import start_findings
 from enclavize.rootfs.entry import FileType, printable
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Subject:
     environment: Mapping[str, str]
     uid: int
     gids: frozenset[int]
+    ports: tuple[str, ...] = ()
+    """What the image exposes, such as ``80/tcp``."""
 
     def may(self, entry: Entry, wanted: int) -> bool:
         """Tell whether the user has the right ``wanted``: 4 to read, 1 to search a folder (access(2))."""
@@ -82,6 +85,7 @@ def _findings(subject: Subject, program: Program, profile: Profile) -> Iterator[
     yield from _setuid(program)
     yield from _working_directory(subject)
     yield from closure_findings(program, profile)
+    yield from start_findings(program, subject, profile)
     yield from file_findings(program, subject, profile)
     yield from other_files(subject.rootfs, program, profile)
 

@@ -32,11 +32,16 @@ def check_image(
     image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
     with closing(image.source):
         rootfs = index_image(image, cache=cache, reporter=reporter)
-        return tuple(report_on(rootfs, image, profile) for profile in profiles)
+        return reports_on(rootfs, image, profiles)
 
 
 def report_on(rootfs: Rootfs, image: Image, profile: Profile) -> Report:
     """Apply a profile's rules to an image. Raises EnclavizeError for a malformed configuration."""
+    return reports_on(rootfs, image, [profile])[0]
+
+
+def reports_on(rootfs: Rootfs, image: Image, profiles: Sequence[Profile]) -> tuple[Report, ...]:
+    """Do the same for some profiles."""
     config = image.config
     account = account_of(rootfs, config)
     variables = dict(item.split("=", 1) for item in environment(config, account.home))
@@ -47,5 +52,6 @@ def report_on(rootfs: Rootfs, image: Image, profile: Profile) -> Report:
         environment=variables,
         uid=account.user.uid,
         gids=frozenset((account.user.gid, *account.user.groups)),
+        ports=config.exposed_ports,
     )
-    return check(subject, image, profile)
+    return tuple(check(subject, image, profile) for profile in profiles)

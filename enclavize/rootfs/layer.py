@@ -7,6 +7,7 @@ below it can depend on that order. Nothing is unpacked.
 from __future__ import annotations
 
 import os
+import re
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
@@ -67,9 +68,12 @@ KEPT_FILES = frozenset(
 """Files that later stages read; kept if they have at most ``KEEP_NAMED_SIZE`` bytes."""
 KEPT_FOLDERS = ("etc/ld.so.conf.d/",)
 """The same for all files below."""
+KEEP_SCRIPT_SIZE = 16 << 10
+"""Scripts of shells are kept up to this many bytes: what they start tells where they can run."""
 
 _MAX_INTERPRETER_LINE = 256
 """BINPRM_BUF_SIZE in include/uapi/linux/binfmts.h."""
+_SHELL_LINE = re.compile(r"sh($|[ \t])")
 _READ_AHEAD = 4
 
 _TYPES = {
@@ -275,8 +279,11 @@ class _Scanner:
         else:
             digest, verity = self._stream(first, pieces, size, scanner)
         self.merkle_size += tree_size(size)
-        keep = size <= KEEP_ALWAYS_SIZE or (
-            size <= KEEP_NAMED_SIZE and (path in KEPT_FILES or path.startswith(KEPT_FOLDERS))
+        line = _interpreter_line(first)
+        keep = (
+            size <= KEEP_ALWAYS_SIZE
+            or (size <= KEEP_NAMED_SIZE and (path in KEPT_FILES or path.startswith(KEPT_FOLDERS)))
+            or (size <= KEEP_SCRIPT_SIZE and _SHELL_LINE.search(line) is not None)
         )
         return Entry(
             path=path,
@@ -294,7 +301,7 @@ class _Scanner:
             data_path=path,
             merkle_offset=offset,
             elf=scanner.facts() if scanner is not None else None,
-            interpreter_line=_interpreter_line(first),
+            interpreter_line=line,
             content=bytes(first) if keep else None,
         )
 

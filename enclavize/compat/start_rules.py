@@ -1,0 +1,218 @@
+"""Rules about what the image's command line makes the program do: start others, or serve a network."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enclavize.compat.profile import Support
+from enclavize.compat.report import Finding, Severity
+from enclavize.compat.shell import Kind, first_start
+from enclavize.rootfs.entry import FileType, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from enclavize.compat.profile import Profile
+    from enclavize.compat.program import Program
+    from enclavize.compat.rules import Subject
+    from enclavize.rootfs.entry import Entry
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A program whose work is to start another: in a child of its own, or in its own place.
+
+    The command stands behind options and ``operands``; ``valued`` are options with a value.
+    """
+
+    forks: bool
+    operands: int = 0
+    valued: tuple[str, ...] = ()
+
+
+LAUNCHERS = {
+    "tini": Launcher(forks=True, valued=("-e", "-p", "-w")),
+    "tini-static": Launcher(forks=True, valued=("-e", "-p")),
+    "docker-init": Launcher(forks=True, valued=("-e", "-p")),
+    "dumb-init": Launcher(forks=True, valued=("-r", "--rewrite")),
+    "catatonit": Launcher(forks=True),
+    "timeout": Launcher(forks=True, operands=1, valued=("-k", "-s", "--signal", "--kill-after")),
+    "gosu": Launcher(forks=False, operands=1),
+    "su-exec": Launcher(forks=False, operands=1),
+    "setpriv": Launcher(forks=False),
+    "chroot": Launcher(forks=False, operands=1),
+    "env": Launcher(forks=False, valued=("-u", "-C", "--unset", "--chdir")),
+    "nice": Launcher(forks=False, valued=("-n", "--adjustment")),
+    "nohup": Launcher(forks=False),
+    "stdbuf": Launcher(forks=False, valued=("-i", "-o", "-e")),
+}
+"""Sources: the manual page of each."""
+
+SHELLS = ("bash", "dash", "busybox")
+"""Whose way to start a command is known: dash takes vfork, the others fork."""
+
+_BUSYBOX_ITSELF = frozenset(
+    {
+        "adjtimex", "arch", "basename", "clear", "dirname", "echo", "false", "free", "fsync", "hostid",
+        "kill", "killall", "killall5", "link", "logname", "mesg", "mkdir", "nproc", "printenv", "printf",
+        "pwd", "pwdx", "readlink", "realpath", "rm", "rmdir", "sleep", "sync", "test", "touch", "true",
+        "truncate", "tty", "ttysize", "uname", "unlink", "usleep", "which", "whoami",
+    }
+)  # fmt: skip
+"""Applets that its shell may run without a new process (NOFORK in include/applets.src.h of busybox)."""
+
+_VARIABLE = re.compile(r"\w+=", re.ASCII)
+_SHELL_OPTION = re.compile(r"[-+]([A-Za-z]+)")
+_TCP, _UDP = "tcp", "udp"
+
+
+def start_findings(program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:
+    """Apply the rules."""
+    if program.executable is None or program.executable.elf is None:
+        return
+    yield from _launcher(program.executable, program, subject, profile)
+    yield from _shell(program.executable, program, subject, profile)
+    yield from _ports(program.executable, program, subject.ports, profile)
+
+
+def _launcher(executable: Entry, program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:
+    name = posixpath.basename(subject.arguments[0])
+    launcher = LAUNCHERS.get(name)
+    if launcher is None or program.scripts:
+        return
+    command = _command_of(launcher, subject.arguments[1:])
+    needed = (profile.process.fork, profile.process.vfork) if launcher.forks else (profile.process.exec,)
+    if command and all(support is Support.NO for support in needed):
+        call = "fork" if launcher.forks else "execve"
+        yield _error(
+            "OCC050", executable,
+            f"starts {printable(command)}, for which {profile.title} has no {call}",
+            f"make {printable(command)} the entrypoint, without {name}",
+        )  # fmt: skip
+
+
+def _command_of(launcher: Launcher, arguments: Sequence[str]) -> str:
+    """Return the name of the command that a launcher is told to start, or ""."""
+    rest, operands = list(arguments), launcher.operands
+    while rest:
+        word = rest.pop(0)
+        if word in launcher.valued:
+            del rest[:1]
+        elif word.startswith("-") or _VARIABLE.match(word):
+            continue
+        elif operands:
+            operands -= 1
+        else:
+            return word
+    return ""
+
+
+def _shell(executable: Entry, program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:
+    family = posixpath.basename(executable.path)
+    text, parameters = _script_of(program, subject) if family in SHELLS else (None, False)
+    if text is None:
+        return
+
+    def finds(name: str) -> bool:
+        found = _in_path(subject, name)
+        return found is not None and not (_same(found, executable) and name in _BUSYBOX_ITSELF)
+
+    start = first_start(text, finds, parameters=parameters)
+    if start is None:
+        return
+    # Of busybox, only static builds have a shell that does without links to itself (FEATURE_SH_STANDALONE).
+    alone = family == "busybox" and executable.elf is not None and executable.elf.static
+    applet = alone and _same(_in_path(subject, start.what), executable)
+    if start.kind is Kind.LAST and applet:
+        return  # which the shell may become without execve
+    process = profile.process
+    child = process.vfork if family == "dash" and start.kind is Kind.COMMAND else process.fork
+    needed = {
+        Kind.FORK: (process.fork,),
+        Kind.COMMAND: (child,),
+        Kind.LAST: (process.fork, process.vfork, process.exec),
+        Kind.EXEC: (process.exec,),
+    }[start.kind]
+    if all(support is Support.NO for support in needed):
+        call = "execve" if start.kind is Kind.EXEC else "fork"
+        yield _error(
+            "OCC050", program.scripts[0] if program.scripts else executable,
+            f"comes to {printable(start.what)}, for which {profile.title} has no {call}",
+            "make the program that does the work the entrypoint, without a shell",
+        )  # fmt: skip
+
+
+def _script_of(program: Program, subject: Subject) -> tuple[str | None, bool]:
+    """Return what the shell is to do, None if that is not known, and whether it gets parameters."""
+    if program.scripts:
+        text = _text(program.scripts[0]) if len(program.scripts) == 1 else None
+        return text, len(subject.arguments) > 1
+    name, *rest = subject.arguments
+    if posixpath.basename(name) == "busybox" and rest:
+        name, *rest = rest
+    if posixpath.basename(name) not in ("sh", "ash", "bash", "dash"):
+        return None, False
+    command = False
+    while rest and (match := _SHELL_OPTION.fullmatch(rest[0])):
+        if "s" in match[1] or "n" in match[1]:
+            return None, False
+        command |= "c" in match[1] and rest[0][0] == "-"
+        del rest[: 2 if "o" in match[1].lower() else 1]
+    if rest[:1] == ["--"]:
+        del rest[0]
+    if not rest or rest[0].startswith("-"):
+        return None, False
+    if command:
+        return rest[0], len(rest) > 2  # behind the text comes the name that the shell is to have
+    script = subject.rootfs.find(posixpath.join(subject.working_directory, rest[0]))
+    return _text(script) if script is not None else None, len(rest) > 1
+
+
+def _text(entry: Entry) -> str | None:
+    if entry.content is None or b"\0" in entry.content:
+        return None
+    return entry.content.decode("utf-8", "surrogateescape")
+
+
+def _in_path(subject: Subject, name: str) -> Entry | None:
+    for folder in subject.environment.get("PATH", "").split(":"):
+        entry = subject.rootfs.find(posixpath.join(subject.working_directory, folder, name))
+        if entry and entry.type is FileType.REGULAR and entry.mode & 0o111:
+            return entry
+    return None
+
+
+def _same(entry: Entry | None, other: Entry) -> bool:
+    """Tell whether two names are of one file."""
+    return entry is not None and entry.data_path == other.data_path
+
+
+def _ports(executable: Entry, program: Program, ports: Sequence[str], profile: Profile) -> Iterator[Finding]:
+    if profile.syscalls.serves("socket"):
+        return
+    imports = {name for entry in program.files if entry.elf for name in entry.elf.imports}
+    needs = {_TCP: "listen", _UDP: "bind"}
+    for port in ports:
+        need = needs.get(port.partition("/")[2] or _TCP)
+        # A static program imports nothing, whatever it does.
+        if need and executable.elf and (executable.elf.static or need in imports):
+            yield _error(
+                "OCC051", executable,
+                f"is to serve port {printable(port)}, which the image exposes; there are no sockets on "
+                f"{profile.title}",
+                "choose a LibOS with sockets",
+            )  # fmt: skip
+            return
+
+
+def _error(code: str, entry: Entry, text: str, remedy: str) -> Finding:
+    return Finding(
+        code=code,
+        severity=Severity.ERROR,
+        path=entry.path,
+        message=f"/{printable(entry.path)} {text}",
+        remedy=remedy,
+    )

@@ -1,0 +1,182 @@
+"""What a command line makes a program start, and what is not known of it."""
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from enclavize.compat.profile import profile_for
+from enclavize.compat.rules import Subject, check
+from enclavize.compat.shell import MAX_SCRIPT_SIZE, Kind, first_start
+from enclavize.rootfs.entry import ElfFacts, Entry, FileType
+from enclavize.rootfs.tree import Rootfs
+
+if TYPE_CHECKING:
+    from enclavize.oci.image import Image
+
+IN_PATH = frozenset({"ls", "cat", "id", "gosu", "nginx", "sleep"})
+
+STARTS = [
+    ("ls", Kind.LAST, "ls"),
+    ("ls; echo a", Kind.COMMAND, "ls"),
+    ("echo a; ls", Kind.LAST, "ls"),
+    ("A=1 B=2 ls -l 2>&1", Kind.LAST, "ls"),
+    ("2>/dev/null ls", Kind.LAST, "ls"),
+    ("/opt/app --serve; :", Kind.COMMAND, "/opt/app"),
+    ('nginx -g "daemon off;"', Kind.LAST, "nginx"),
+    ("exec ls", Kind.EXEC, "exec ls"),
+    ("exec $JAVA -jar a.jar", Kind.EXEC, "exec ..."),
+    ("cat a | echo", Kind.FORK, "a pipeline"),
+    ("x=$(id)", Kind.FORK, "a command substitution"),
+    ("x=`id`", Kind.FORK, "a command substitution"),
+    ('echo "a $(id) b"', Kind.FORK, "a command substitution"),
+    ("a=(1 $(id))", Kind.FORK, "a command substitution"),
+    ("echo a > $(id)", Kind.FORK, "a command substitution"),
+    ("for i in $(ls); do :; done", Kind.FORK, "a command substitution"),
+    ("case $(id) in a) ;; esac", Kind.FORK, "a command substitution"),
+    ("(echo a)", Kind.FORK, "a subshell"),
+    ("echo a & echo b", Kind.FORK, "a command in the background"),
+    ("if ls; then :; fi", Kind.COMMAND, "ls"),
+    ("while ls; do :; done", Kind.COMMAND, "ls"),
+    ("if true; then ls; else exec nginx; fi", Kind.COMMAND, "ls"),
+    ("if true; then ls; elif :; then cat; else nginx; fi", Kind.COMMAND, "ls"),
+    ("case $1 in a|b) ls;; *) cat;; esac", Kind.COMMAND, "ls"),
+    ("[ -f x ] || exit 1\nls", Kind.LAST, "ls"),
+    ("[[ $a == (x|y) && -n $b ]] && echo; ls", Kind.LAST, "ls"),
+    ("main() {\n  ls\n}\n\nmain", Kind.COMMAND, "ls"),
+    ("function main { ls; }; main", Kind.COMMAND, "ls"),
+    ("cat <<EOF\n$(id) | ls\nEOF\necho", Kind.COMMAND, "cat"),
+    ("# comment\n\nset -eu\n\nls # another\n", Kind.LAST, "ls"),
+    ("! ls", Kind.LAST, "ls"),
+]
+
+UNKNOWN = [
+    "", "echo a", "echo '$(id)'", "echo \\$\\(id\\)", "echo $((6 * 7)) ${x:-$(id)}", "x=1",
+    "a=(1 2); echo ${#a[@]}",
+    "if [ -f x ]; then ls; fi", "[ -f x ] && ls", "[ -f x ] || ls", "case $1 in a) ls;; b) cat;; esac",
+    "for i in 1 2; do ls; done", "while read line; do echo $line; done < /etc/passwd",
+    "[ -f x ] || exit 0\nls", "exit\nls", "if [ -f x ]; then exit 0; fi; ls",
+    '"$@"', "$COMMAND", 'exec "$@"', "exec $NOTHING", "exec 2>&1", "./a/$x; ls", "eval ls; ls",
+    ". /etc/profile; ls",
+    "f() { ls; }", "f() { return; }\nf\nls", "command -v ls", "command ls", "missing; echo a",
+    "echo <<EOF\nls | ls\nEOF\n", "((i++)); ls", "ls () { echo; }; ls",
+    'echo "open', "echo 'open", "echo $(open", "if true; then ls", "fi", "ls )", "cat <<EOF\nnever closed",
+    "{ ls",
+    "case a in", "for", "ls\n" * MAX_SCRIPT_SIZE, "{ " * 5000, "f() { f; }; f", "\0",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("script", "kind", "what"), STARTS)
+def test_what_a_script_cannot_do_without_is_told(script: str, kind: Kind, what: str) -> None:
+    start = first_start(script, IN_PATH.__contains__)
+    assert start
+    assert (start.kind, start.what) == (kind, what)
+
+
+@pytest.mark.parametrize("script", UNKNOWN, ids=range(len(UNKNOWN)))
+def test_what_depends_on_data_or_is_not_understood_is_not_told(script: str) -> None:
+    assert first_start(script, IN_PATH.__contains__) is None
+
+
+def test_parameters_make_exec_certain() -> None:
+    entrypoint = 'set -e\nif [ "${1#-}" != "$1" ]; then\n\tset -- nginx "$@"\nfi\nexec "$@"\n'
+    start = first_start(entrypoint, IN_PATH.__contains__, parameters=True)
+    assert start
+    assert start.kind is Kind.EXEC
+
+
+def program(path: str, **facts: Any) -> Entry:
+    elf = ElfFacts(**{"bits": 64, "machine": 62, "type": 2, "pie": False, "static": True, **facts})
+    return Entry(path=path, type=FileType.REGULAR, mode=0o755, size=1, elf=elf, data_path=path)
+
+
+def script(path: str, text: str) -> Entry:
+    line = text.partition("\n")[0].removeprefix("#!")
+    return Entry(
+        path=path, type=FileType.REGULAR, mode=0o755, interpreter_line=line, content=text.encode(),
+        data_path=path,
+    )  # fmt: skip
+
+
+def link(path: str, target: str) -> Entry:
+    return Entry(path=path, type=FileType.SYMLINK, mode=0o777, link_target=target)
+
+
+def codes(libos: str, *command: str, ports: tuple[str, ...] = ()) -> set[str]:
+    """Check the command in an image with three shells, launchers and servers."""
+    entries = (
+        Entry(path="bin", type=FileType.DIRECTORY, mode=0o755),
+        *(program(f"bin/{name}") for name in ("bash", "busybox", "dash", "ls")),
+        *(program(f"bin/{name}") for name in ("tini", "env", "gosu", "timeout")),
+        program("bin/server", static=False, imports=("bind", "listen")),
+        program("bin/client", static=False, imports=("connect", "socket")),
+        link("bin/sh", "busybox"), link("bin/cat", "busybox"), link("bin/echo", "busybox"),
+        script("bin/run", "#!/bin/bash\nls; echo a\n"),
+        script("bin/entry", '#!/bin/dash\nexec "$@"\n'),
+    )  # fmt: skip
+    subject = Subject(
+        rootfs=Rootfs(entries, merkle_reader=lambda _entry: b""),
+        arguments=command,
+        working_directory="/",
+        environment={"PATH": "/bin"},
+        uid=0,
+        gids=frozenset({0}),
+        ports=ports,
+    )
+    report = check(subject, cast("Image", SimpleNamespace(name="image")), profile_for(libos))
+    return {finding.code for finding in report.errors} & {"OCC050", "OCC051"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("bash", "-c", "ls"),
+        ("bash", "-c", "ls; echo a"),
+        ("bash", "-euo", "pipefail", "-c", "ls"),
+        ("bash", "--", "/bin/run"),
+        ("dash", "/bin/run"),
+        ("run",),
+        ("entry", "ls"),
+        ("sh", "-c", "/bin/ls"),
+        ("busybox", "sh", "-c", "cat; :"),
+        ("tini", "--", "ls"),
+        ("tini", "-p", "SIGTERM", "ls"),
+        ("env", "A=1", "-u", "B", "ls"),
+        ("gosu", "user", "ls"),
+        ("timeout", "-k", "1", "5", "ls"),
+    ],
+)
+def test_commands_that_need_a_process_are_errors_where_there_is_one_process(command: tuple[str, ...]) -> None:
+    assert codes("builtin", *command) == {"OCC050"}
+    assert codes("occlum@0.21.0", *command) == {"OCC050"}
+    assert codes("gramine", *command) == set()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("bash",), ("bash", "-c", "echo a"), ("bash", "-s"), ("bash", "-n", "-c", "ls"), ("bash", "-c"),
+        ("bash", "/bin/missing"), ("sh", "-c", "cat"), ("busybox", "ls"), ("sh", "-c", "echo a; echo b"),
+        ("entry",), ("tini", "--version"), ("env",), ("env", "A=1"), ("gosu", "user"), ("timeout", "5"),
+        ("ls",),
+    ],
+)  # fmt: skip
+def test_commands_that_may_do_with_one_process_are_none(command: tuple[str, ...]) -> None:
+    assert codes("builtin", *command) == set()
+
+
+def test_shells_differ_in_how_they_start_a_command() -> None:
+    assert codes("occlum@0.31.0", "dash", "-c", "ls; ls") == set()  # vfork, which there is since 0.24
+    assert codes("occlum@0.31.0", "dash", "-c", "(ls); ls") == {"OCC050"}
+    assert codes("occlum@0.31.0", "bash", "-c", "ls; ls") == {"OCC050"}
+    assert codes("occlum@0.31.0", "bash", "-c", "ls") == set()  # execve alone
+
+
+def test_a_port_is_an_error_for_what_can_listen_where_there_are_no_sockets() -> None:
+    assert codes("builtin", "server", ports=("80/tcp",)) == {"OCC051"}
+    assert codes("builtin", "server", ports=("53/udp",)) == {"OCC051"}
+    assert codes("builtin", "server", ports=("53",)) == {"OCC051"}
+    assert codes("builtin", "ls", ports=("80/tcp",)) == {"OCC051"}  # static: what it imports is not known
+    assert codes("builtin", "client", ports=("80/tcp",)) == set()
+    assert codes("builtin", "server") == set()
+    assert codes("gramine", "server", ports=("80/tcp",)) == set()

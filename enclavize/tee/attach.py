@@ -8,6 +8,7 @@ import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from enclavize.errors import InvalidImageError
 from enclavize.libos.base import InstanceFile
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.fetch import fetch_blob
@@ -16,7 +17,7 @@ from enclavize.oci.stream import chunks
 from enclavize.tee import layout
 from enclavize.tee.annotations import describe
 from enclavize.tee.image import copied_config, describe_file, write_documents
-from enclavize.tee.tar import END
+from enclavize.tee.tar import END, header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,7 +67,7 @@ def attach_signature(
 
 
 def _with_files(image: Image, replacements: Iterable[InstanceFile], cache: BlobCache) -> Descriptor:
-    """Copy the last layer, with ``replacements`` for the files of these names."""
+    """Copy the last layer, with ``replacements`` for the files of these names. Raises InvalidImageError."""
     files = {f"{layout.ROOT}/{file.path}": file for file in replacements}
     with fetch_blob(image, image.layers[-1], cache) as stream, cache.writer() as output:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
@@ -74,7 +75,7 @@ def _with_files(image: Image, replacements: Iterable[InstanceFile], cache: BlobC
                 source = archive.extractfile(member) if member.isreg() else None
                 if file := files.get(member.name):
                     member.size, source = file.size, file.open()
-                output.write(member.tobuf(tarfile.USTAR_FORMAT))
+                output.write(_header(member, image.name))
                 if source:
                     with source:
                         shutil.copyfileobj(source, output, 1 << 20)
@@ -83,3 +84,12 @@ def _with_files(image: Image, replacements: Iterable[InstanceFile], cache: BlobC
             pass
         output.write(END)
     return Descriptor(media_type=OCI_LAYER, digest=output.digest, size=output.size)
+
+
+def _header(member: tarfile.TarInfo, name: str) -> bytes:
+    """Return the header as a build writes it; somebody else may have given the member owners and times."""
+    kind = tarfile.REGTYPE if member.isreg() else member.type
+    try:
+        return header(member.name, kind, member.mode, size=member.size, target=member.linkname)
+    except (ValueError, UnicodeError) as error:
+        raise InvalidImageError(f"the last layer of {name} is not as a build writes it: {error}") from error

@@ -58,20 +58,20 @@ def write_layer(members: Iterable[TarMember], output: BlobWriter) -> None:
         for directory in parents(member.path):
             if directory not in seen:
                 seen.add(directory)
-                output.write(_header(directory, tarfile.DIRTYPE, DIRECTORY_MODE))
+                output.write(header(directory, tarfile.DIRTYPE, DIRECTORY_MODE))
         match member:
             case TarFile():
                 _write_file(member, output)
             case TarDirectory():
                 seen.add(member.path)
-                output.write(_header(member.path, tarfile.DIRTYPE, member.mode))
+                output.write(header(member.path, tarfile.DIRTYPE, member.mode))
             case TarLink():
-                output.write(_header(member.path, tarfile.SYMTYPE, LINK_MODE, target=member.target))
+                output.write(header(member.path, tarfile.SYMTYPE, LINK_MODE, target=member.target))
     output.write(END)
 
 
 def _write_file(file: TarFile, output: BlobWriter) -> None:
-    output.write(_header(file.path, tarfile.REGTYPE, file.mode, size=file.size))
+    output.write(header(file.path, tarfile.REGTYPE, file.mode, size=file.size))
     before = output.size
     with file.open() as stream:
         shutil.copyfileobj(stream, output, 1 << 20)
@@ -80,7 +80,7 @@ def _write_file(file: TarFile, output: BlobWriter) -> None:
     output.write(bytes(-file.size % tarfile.BLOCKSIZE))
 
 
-def _header(path: str, kind: bytes, mode: int, *, size: int = 0, target: str = "") -> bytes:
+def header(path: str, kind: bytes, mode: int, *, size: int = 0, target: str = "") -> bytes:
     """Return the 512 bytes before a member."""
     member = tarfile.TarInfo(path)
     member.type, member.mode, member.size, member.linkname = kind, mode, size, target

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from support.registry import running_registry
 from support.vectors import INTEL, KEY, PUBLIC_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.integration
@@ -275,22 +278,54 @@ def test_an_unsigned_image_says_so_everywhere(image: Desk) -> None:
     assert "unsigned" in message
 
 
-def test_a_label_with_a_signer_of_an_unsigned_image_is_a_lie(image: Desk) -> None:
-    folder = image.folder / "unsigned"
+def rewritten(folder: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+    """Change manifest and configuration of an image in a layout, as whoever owns the registry can."""
     index = json.loads((folder / "index.json").read_text())
     manifest = described(folder)
-    manifest["annotations"]["org.enclavize.mrsigner"] = "ab" * 32
-    del manifest["digest"], manifest["image"]
-    data = json.dumps(manifest).encode()
+    config = manifest.pop("image")
+    del manifest["digest"]
+    change(manifest, config)
+    manifest["config"] |= put(folder, json.dumps(config).encode())
+    index["manifests"][0] |= put(folder, json.dumps(manifest).encode())
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+def put(folder: Path, data: bytes) -> dict[str, Any]:
     digest = hashlib.sha256(data).hexdigest()
     (folder / "blobs/sha256" / digest).write_bytes(data)
-    index["manifests"][0] |= {"digest": f"sha256:{digest}", "size": len(data)}
-    (folder / "index.json").write_text(json.dumps(index))
-    for arguments in (
-        ("verify", "oci:unsigned"),
-        ("sign", "attach", "oci:unsigned", *FILES, *layout("signed")),
-    ):
+    return {"digest": f"sha256:{digest}", "size": len(data)}
+
+
+def test_a_signer_of_an_unsigned_image_is_a_lie(image: Desk) -> None:
+    def lie(manifest: dict[str, Any], _config: dict[str, Any]) -> None:
+        manifest["annotations"]["org.enclavize.mrsigner"] = "ab" * 32
+
+    rewritten(image.folder / "unsigned", lie)
+    attach = ("sign", "attach", "oci:unsigned", *FILES, *layout("signed"))
+    for arguments in (("verify", "oci:unsigned"), attach):
         assert "but the enclave is unsigned" in image.command.run(*arguments, code=1).stderr
+
+
+def test_a_layer_with_strange_owners_is_written_as_a_build_writes_it(image: Desk) -> None:
+    folder = image.folder / "unsigned"
+
+    def change_owners(manifest: dict[str, Any], config: dict[str, Any]) -> None:
+        before = folder / "blobs/sha256" / manifest["layers"][-1]["digest"].removeprefix("sha256:")
+        output = io.BytesIO()
+        with (
+            tarfile.open(before) as old,
+            tarfile.open(fileobj=output, mode="w", format=tarfile.GNU_FORMAT) as new,
+        ):
+            for member in old:
+                member.uid, member.mtime, member.uname = 1 << 40, 1 << 40, "somebody"
+                new.addfile(member, old.extractfile(member))
+        manifest["layers"][-1] |= put(folder, output.getvalue())
+        config["rootfs"]["diff_ids"][-1] = manifest["layers"][-1]["digest"]
+
+    rewritten(folder, change_owners)
+    image.command.run("sign", "attach", "oci:unsigned", *FILES, *layout("signed"))
+    signed, by_key = described(image.folder / "signed"), described(image.folder / "by-key")
+    assert signed["layers"] == by_key["layers"]
 
 
 def test_an_unsigned_image_may_be_a_debug_image(desk: Desk, native: Path, source: str) -> None:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 GRACE = 10
 """Seconds that requests under way have after SIGTERM."""
 
+_FAREWELL = 1
+"""Seconds in which a client has to agree to the end of a TLS connection; one that is idle never does."""
+
 _MAX_HEADERS = 16 * 1024
 _MAX_SECRET = 4096
 _LOG = logging.getLogger("enclavize.signer")
@@ -159,9 +162,9 @@ def _run(
 
     class Loop(asyncio.SelectorEventLoop):
         async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:
-            """uvicorn has no option for it; the default is a minute."""
+            """uvicorn has no options for these; the defaults are a minute, and half of one."""
             server: asyncio.Server = await super().create_server(
-                *args, **kwargs, ssl_handshake_timeout=handshake
+                *args, **kwargs, ssl_handshake_timeout=handshake, ssl_shutdown_timeout=_FAREWELL
             )
             return server
 

@@ -6,17 +6,20 @@ Sources: ld.so(8), ldconfig(8); ldso/dynlink.c of musl.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
+
+MAX_FOLDERS = 256
+"""Folders of one search: honest images have some ten."""
 
 _MUSL_PATH_FILE = "etc/ld-musl-x86_64.path"
 _MUSL_PATH = ("/lib", "/usr/local/lib", "/usr/lib")
@@ -36,59 +39,71 @@ def libc_family(interpreter: str) -> str:
     return "glibc" if name.startswith(("ld-linux", "ld64.so", "ld.so")) else "other"
 
 
-@dataclass(frozen=True, kw_only=True)
 class LibraryPath:
-    """The search of one program. ``preset`` is LD_LIBRARY_PATH, ``defaults`` what the image configures."""
+    """The search of one program's loader, in folders that the image has; each is looked up once."""
 
-    family: str
-    preset: tuple[str, ...]
-    defaults: tuple[str, ...]
-
-    @staticmethod
-    def of(rootfs: Rootfs, family: str, environment: Mapping[str, str]) -> LibraryPath:
-        """Read the image's configuration of the loader."""
-        preset = tuple(folder for folder in environment.get("LD_LIBRARY_PATH", "").split(":") if folder)
+    def __init__(self, rootfs: Rootfs, family: str, environment: Mapping[str, str]) -> None:
+        self._rootfs = rootfs
+        self._family = family
+        self._there: dict[str, str | None] = {}
+        self._preset = tuple(self._existing(environment.get("LD_LIBRARY_PATH", "").split(":")))
         defaults = _musl_defaults(rootfs) if family == "musl" else _glibc_defaults(rootfs)
-        return LibraryPath(family=family, preset=preset, defaults=defaults)
+        self._defaults = tuple(self._existing(defaults))
+        self._handed_on: dict[str, tuple[str, ...]] = {}
+        self._searched: dict[str, tuple[str, ...]] = {}
 
-    def find(self, rootfs: Rootfs, name: str, chain: Sequence[Entry]) -> Entry | None:
-        """Find the library ``name`` of ``chain[0]``, which ``chain[1]`` needs, and so on."""
-        candidates = (
-            [name] if "/" in name else [posixpath.join(folder, name) for folder in self._folders(chain)]
-        )
-        bits = chain[0].elf.bits if chain[0].elf else 0
-        for path in candidates:
-            entry = rootfs.find(path)
-            # Libraries for other machines are passed over.
-            if entry and entry.type is FileType.REGULAR and (entry.elf is None or entry.elf.bits == bits):
-                return entry
+    def add(self, user: Entry, loader: Entry | None) -> None:
+        """Take note of a file before what it needs is looked for; ``loader`` is the one that needs it."""
+        runpath, rpath = (user.elf.runpath, user.elf.rpath) if user.elf else ("", "")
+        own = tuple(self._existing(_folders(runpath or rpath, user)))
+        above = self._handed_on[loader.path] if loader else ()
+        # Libraries inherit both in musl, in glibc RPATH alone, and only where no RUNPATH is.
+        inherits = self._family == "musl" or not runpath
+        handed_on = _distinct((*own, *above) if inherits else above)
+        self._handed_on[user.path] = handed_on
+        if self._family == "musl":
+            order = (*self._preset, *handed_on, *self._defaults)
+        elif runpath:
+            order = (*self._preset, *own, *self._defaults)
+        else:
+            order = (*handed_on, *self._preset, *self._defaults)
+        self._searched[user.path] = _distinct(order)
+
+    def find(self, name: str, user: Entry) -> Entry | None:
+        """Find the library ``name`` that ``user`` needs."""
+        if "/" in name:
+            return self._usable(self._rootfs.find(name), user)
+        for folder in self._searched[user.path]:
+            path = f"{folder}/{name}" if folder else name
+            if self._rootfs.get(path) and (found := self._usable(self._rootfs.find(path), user)):
+                return found
         return None
 
-    def _folders(self, chain: Sequence[Entry]) -> Iterator[str]:
-        if self.family == "musl":
-            yield from self.preset
-            for user in chain:
-                yield from _run_path(user, inherited=True)
-        else:
-            if not (chain[0].elf and chain[0].elf.runpath):
-                for user in chain:
-                    yield from _run_path(user, inherited=True, only_rpath=True)
-            yield from self.preset
-            yield from _run_path(chain[0], inherited=False)
-        yield from self.defaults
+    def _existing(self, folders: Iterable[str]) -> Iterator[str]:
+        for folder in folders:
+            if folder and folder not in self._there:
+                entry = self._rootfs.find(folder)
+                is_folder = entry is not None and entry.type is FileType.DIRECTORY
+                self._there[folder] = entry.path if entry and is_folder else None
+            path = self._there.get(folder)
+            if path is not None:
+                yield path
+
+    def _usable(self, entry: Entry | None, user: Entry) -> Entry | None:
+        """Pass over what is no file, and libraries for other machines."""
+        if entry is None or entry.type is not FileType.REGULAR:
+            return None
+        return entry if entry.elf is None or user.elf is None or entry.elf.bits == user.elf.bits else None
 
 
-def _run_path(user: Entry, *, inherited: bool, only_rpath: bool = False) -> Iterator[str]:
-    """Yield the folders of RUNPATH or RPATH. glibc inherits RPATH alone, and only where no RUNPATH is."""
-    if user.elf is None:
-        return
-    text = user.elf.runpath or (user.elf.rpath if inherited else "")
-    if only_rpath and user.elf.runpath:
-        return
+def _distinct(folders: Iterable[str]) -> tuple[str, ...]:
+    return tuple(islice(dict.fromkeys(folders), MAX_FOLDERS))
+
+
+def _folders(run_path: str, user: Entry) -> Iterator[str]:
     origin = posixpath.dirname(f"/{user.path}")
-    for folder in text.split(":"):
-        if folder:
-            yield folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
+    for folder in run_path.split(":"):
+        yield folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
 
 
 def _musl_defaults(rootfs: Rootfs) -> tuple[str, ...]:

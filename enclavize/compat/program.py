@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -121,29 +122,23 @@ def _add_libraries(
     known = set(_MUSL_OWN_NAMES) if family == "musl" else set()
     if program.interpreter and program.interpreter.elf:
         known |= {program.interpreter.elf.soname, posixpath.basename(program.interpreter.path)}
-    path = LibraryPath.of(rootfs, family, environment)
-    loaders: dict[str, Entry] = {}
-    pending = [executable]
+    path = LibraryPath(rootfs, family, environment)
+    path.add(executable, None)
+    found: set[str] = set()
+    pending = deque([executable])
     while pending and len(known) < _MAX_LIBRARIES:
-        user = pending.pop(0)
+        user = pending.popleft()
         if user.elf is None:
             continue
         for name in user.elf.needed:
             if name in known:
                 continue
             known.add(name)
-            library = path.find(rootfs, name, _chain(user, loaders))
+            library = path.find(name, user)
             if library is None:
                 program.missing_libraries.append(Missing(wanted=name, wanted_by=f"/{user.path}"))
-            elif library.path not in loaders:
-                loaders[library.path] = user
+            elif library.path not in found:
+                found.add(library.path)
+                path.add(library, user)
                 program.libraries.append(library)
                 pending.append(library)
-
-
-def _chain(user: Entry, loaders: Mapping[str, Entry]) -> list[Entry]:
-    """Return a file, the one that made the loader load it, and so on up to the executable."""
-    chain = [user]
-    while (loader := loaders.get(chain[-1].path)) and len(chain) < _MAX_LIBRARIES:
-        chain.append(loader)
-    return chain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enclavize.compat.code_rules import OWN_LIBRARIES, closure_findings, other_files
@@ -43,6 +44,13 @@ class Subject:
     ports: tuple[str, ...] = ()
     """What the image exposes, such as ``80/tcp``."""
 
+    @cached_property
+    def program(self) -> Program:
+        """What the image starts: the same for all LibOSes."""
+        if not self.arguments or not self.arguments[0]:
+            return Program()
+        return find_program(self.rootfs, self.arguments[0], self.working_directory, self.environment)
+
     def may(self, entry: Entry, wanted: int) -> bool:
         """Tell whether the user has the right ``wanted``: 4 to read, 1 to search a folder (access(2))."""
         if self.uid == 0:
@@ -53,11 +61,7 @@ class Subject:
 
 def check(subject: Subject, image: Image, profile: Profile) -> Report:
     """Apply all rules. Errors first, then warnings, then notes."""
-    program = Program()
-    if subject.arguments and subject.arguments[0]:
-        program = find_program(
-            subject.rootfs, subject.arguments[0], subject.working_directory, subject.environment
-        )
+    program = subject.program
     found = _findings(subject, program, profile)
     runtimes = [runtime.name for runtime in find_runtimes(program)]
     return Report(

@@ -20,8 +20,7 @@ from support.programs import REPOSITORY
 if TYPE_CHECKING:
     from enclavize.oci.image import Image
 
-RULE_FILES = ("rules.py", "code_rules.py", "file_rules.py", "version_rules.py")
-RULES = [REPOSITORY / "enclavize" / "compat" / name for name in RULE_FILES]
+RULES = sorted((REPOSITORY / "enclavize" / "compat").glob("*rules.py"))
 
 MUSL = "/lib/ld-musl-x86_64.so.1"
 GLIBC = "/lib64/ld-linux-x86-64.so.2"
@@ -455,6 +454,17 @@ def test_only_rpath_is_inherited_in_glibc_and_both_in_musl() -> None:
     ):
         app = program("bin/app", elf=elf(interpreter=interpreter, needed=("libmid.so",), **paths))
         assert codes(report(app, loader, middle, foo, folder("opt"))) == expected
+
+
+def test_of_very_many_folders_the_first_are_searched() -> None:
+    names = [f"opt/{number}" for number in range(600)]
+    folders = (folder("opt"), *map(folder, names))
+    paths = ":".join(f"/{name}" for name in names)
+    app = program("bin/app", elf=elf(interpreter=MUSL, needed=("libfoo.so.1",), runpath=paths))
+    assert codes(report(app, LOADER, *folders, replace(FOO, path="opt/200/libfoo.so.1"))) == []
+    assert codes(report(app, LOADER, *folders, replace(FOO, path="opt/500/libfoo.so.1"))) == [
+        ("OCC007", "error")
+    ]
 
 
 def test_libraries_of_another_class_are_passed_over() -> None:

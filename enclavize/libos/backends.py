@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from enclavize.libos.base import Backend
     from enclavize.libos.toolchain.model import Toolchain
 
-BACKENDS = ("builtin", "gramine")
+BACKENDS = ("builtin", "gramine", "occlum")
 """LibOSes that images can be built for."""
 
 
@@ -36,6 +36,11 @@ def backend_for(name: str, toolchain: Toolchain | None = None) -> Backend:
         from enclavize.libos.builtin.backend import BuiltinBackend
 
         return BuiltinBackend()
-    from enclavize.libos.gramine.backend import GramineBackend
+    if name == "gramine":
+        from enclavize.libos.gramine.backend import GramineBackend
 
-    return GramineBackend(toolchain)
+        return GramineBackend(toolchain)
+    from enclavize.libos.occlum.backend import OcclumBackend
+    from enclavize.oci.cache import BlobCache
+
+    return OcclumBackend(toolchain, BlobCache())

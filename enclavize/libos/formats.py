@@ -20,6 +20,10 @@ def format_for(libos: str) -> InstanceFormat:
         from enclavize.libos.gramine.format import GramineFormat
 
         return GramineFormat()
+    if libos == "occlum":
+        from enclavize.libos.occlum.format import OcclumFormat
+
+        return OcclumFormat()
     raise InvalidImageError(
         f"instances of the LibOS {libos[:40]!r} are not known to this version of enclavize"
     )

@@ -7,10 +7,11 @@ import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, IntegrityError, UsageError
 from enclavize.libos.occlum.sefs.keys import notation
+from enclavize.libos.occlum.sefs.node import PLAIN
 from enclavize.libos.occlum.sefs.protection import protection_for
 from enclavize.libos.occlum.sefs.reader import ProtectedFile
 from enclavize.libos.occlum.sefs.structures import (
@@ -186,6 +187,26 @@ class SefsImage:
             if inode.links != 2 + folders:
                 raise IntegrityError(f"{inode.links} links do not fit {folders} folders in it")
             return found
+
+
+def stated_mac(folder: Path) -> bytes:
+    """Return the root MAC that an image says it has; nothing is verified. Raises IntegrityError."""
+    tag: bytes = _stated(folder)[8]
+    return tag
+
+
+def states_encryption(folder: Path) -> bool:
+    """Tell whether an image says that it is encrypted. Raises IntegrityError."""
+    return not _stated(folder)[10]
+
+
+def _stated(folder: Path) -> tuple[Any, ...]:
+    path = folder / METADATA
+    with storage_errors("read", path), path.open("rb") as file:
+        plain = file.read(PLAIN.size)
+    if len(plain) < PLAIN.size:
+        raise IntegrityError(f"{path.name}: it is too short")
+    return PLAIN.unpack(plain)
 
 
 def _check_file(inode: Inode, file: ProtectedFile) -> None:

@@ -1,0 +1,197 @@
+"""Occlum: from an image to its instance. The root file system is in that, so the layers are left out."""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO
+
+from enclavize.compat.program import find_program as find_files
+from enclavize.errors import UsageError
+from enclavize.libos.base import Instance, InstanceFile
+from enclavize.libos.occlum import layout
+from enclavize.libos.occlum.build import SgxMode, build
+from enclavize.libos.occlum.chain import START, policy_of, start_text
+from enclavize.libos.occlum.configuration import check_configuration
+from enclavize.libos.occlum.document import find_program, make_document, with_table
+from enclavize.libos.occlum.format import (
+    ENCLAVE_PATH,
+    INSTANCE,
+    LINK,
+    PAL_PATH,
+    WRITABLE_DIRECTORIES,
+    occlum_start,
+)
+from enclavize.libos.occlum.image_tree import ImageTree
+from enclavize.libos.occlum.initfs import init_tree
+from enclavize.libos.occlum.instance import run_directories
+from enclavize.libos.occlum.libraries import CLibrary, lay_over, provided_by, wanted_by
+from enclavize.libos.occlum.options import parse_table
+from enclavize.libos.occlum.tree_builder import data_file
+from enclavize.libos.occlum.versions import parse_release
+from enclavize.libos.sdk_enclave import SdkEnclave
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from enclavize.libos.base import InstanceOptions
+    from enclavize.libos.occlum.configuration import Configuration
+    from enclavize.libos.occlum.document import Program
+    from enclavize.libos.occlum.options import OcclumOptions
+    from enclavize.libos.occlum.versions import Release
+    from enclavize.libos.toolchain import Toolchain
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.image import Image
+    from enclavize.progress import Reporter
+    from enclavize.rootfs.tree import Rootfs
+
+INTEGRITY_ONLY_WARNING = (
+    "the root file system is not encrypted: corruption is detected, but whoever controls the host can change "
+    "files without being noticed. Give image-key in the table [occlum]"
+)
+BUILT_IN_KEY_WARNING = (
+    "the image key is built into the init file system, which is not encrypted: whoever has the image can "
+    "read and change its files"
+)
+NO_KEY_WARNING = (
+    "Occlum's own init cannot mount an encrypted root file system without builtin-image-key: the toolchain's "
+    "init must be one that gets the key by remote attestation"
+)
+ARGUMENTS_WARNING = (
+    "with Occlum the host chooses the arguments of the program, and gives resolv.conf, hosts and hostname"
+)
+
+_REQUIRED_DIRECTORIES = (b"dev", b"etc", b"proc", b"root", b"tmp")
+
+
+class OcclumBackend:
+    """Makes instances for the Occlum of a toolchain. Layers are read from ``cache``."""
+
+    name = "occlum"
+
+    def __init__(self, toolchain: Toolchain, cache: BlobCache) -> None:
+        """Take the toolchain. Raises UsageError for a version that instances cannot be made for."""
+        self._toolchain, self._cache = toolchain, cache
+        self._release = parse_release(toolchain.version)
+        self.version = str(self._release)
+
+    def fingerprint(self) -> str:
+        """Return a digest of the toolchain."""
+        return self._toolchain.digest
+
+    def instance(
+        self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
+    ) -> Instance:
+        """Make the instance. Raises EnclavizeError for what the image or the options cannot have."""
+        asked = parse_table(options.table)
+        program = find_program(rootfs, image.config)
+        libraries = self._libraries(rootfs, image, program)
+        configuration = self._configuration(image, program, options, asked, glibc=CLibrary.GLIBC in libraries)
+        init = init_tree(self._toolchain)
+        init.put(START, data_file(start_text(program.entrypoint, program.command)))
+        with reporter.task(f"plan the file system of {self._toolchain.title}") as task:
+            for warning in _warnings(image, asked, self._release):
+                task.warn(warning)
+            tree = ImageTree(rootfs, image, task.warn)
+            lay_over(tree.builder, self._toolchain, libraries)
+            targets = (mount["target"].encode() for mount in configuration.document["mount"])
+            for directory in (*_REQUIRED_DIRECTORIES, *targets):
+                tree.builder.directory(directory.strip(b"/"))
+            root = tree.root()
+        folder = workdir / layout.BUILD
+        folder.mkdir()
+        built = build(
+            folder,
+            configuration,
+            self._toolchain,
+            mode=SgxMode.HARDWARE,
+            root=root,
+            init=init,
+            stream=tree.contents(self._cache, reporter),
+            key=asked.image_key,
+        )
+        return Instance(
+            libos=self.name,
+            libos_version=self.version,
+            shared_files=(self._pal(),),
+            files=tuple(_files(folder, configuration)),
+            enclave=SdkEnclave(path=ENCLAVE_PATH, image=built.enclave, config=built.config),
+            policy=policy_of(configuration.document),
+            writable_directories=tuple(sorted(WRITABLE_DIRECTORIES)),
+            links=dict([LINK]),
+            keeps_layers=False,
+            start=occlum_start(program.entrypoint, program.command, debug=options.debuggable),
+        )
+
+    def _configuration(
+        self,
+        image: Image,
+        program: Program,
+        options: InstanceOptions,
+        asked: OcclumOptions,
+        *,
+        glibc: bool,
+    ) -> Configuration:
+        document = make_document(self._release, image.config, program, options, glibc=glibc)
+        configuration = check_configuration(
+            with_table(document, asked.changes), self._release, edmm=asked.edmm
+        )
+        wanted = {f"{INSTANCE}/{path}" for path in run_directories(configuration.document)}
+        if foreign := sorted(wanted - WRITABLE_DIRECTORIES):
+            raise UsageError(
+                f"[occlum] mount: a TEE image has no {foreign[0]} to write to",
+                hint="the root file system can be written to, or mount a ramfs",
+            )
+        return configuration
+
+    def _libraries(self, rootfs: Rootfs, image: Image, program: Program) -> tuple[CLibrary, ...]:
+        """Return the C libraries to lay over: the program's, and of the others those that there are."""
+        environment = dict(item.partition("=")[::2] for item in image.config.env)
+        found = find_files(rootfs, program.path, "/", environment).executable
+        own = wanted_by([found.elf.interpreter] if found is not None and found.elf is not None else [])
+        wanted = wanted_by(entry.elf.interpreter for entry in rootfs.entries if entry.elf is not None)
+        there = provided_by(self._toolchain)
+        return tuple(library for library in wanted if library in own or library in there)
+
+    def _pal(self) -> InstanceFile:
+        file = self._toolchain.require("lib/libocclum-pal.so")
+        return InstanceFile(path=PAL_PATH, mode=0o555, size=file.size, open=file.open)
+
+
+def _warnings(image: Image, asked: OcclumOptions, release: Release) -> Iterator[str]:
+    yield ARGUMENTS_WARNING
+    if asked.image_key is None:
+        yield INTEGRITY_ONLY_WARNING
+    elif asked.image_key.built_in:
+        yield BUILT_IN_KEY_WARNING
+    else:
+        yield NO_KEY_WARNING
+    config = image.config
+    if config.working_dir.strip("/"):
+        yield f"programs start in / with Occlum {release}, not in {config.working_dir}"
+    if config.user:
+        yield f"programs run as root inside the enclave, not as {config.user}"
+    if config.stop_signal not in {"", "SIGTERM", "TERM", "15", "SIGKILL", "KILL", "9"}:
+        yield f"Occlum takes SIGTERM and SIGKILL from the host, not the stop signal {config.stop_signal}"
+
+
+def _files(folder: Path, configuration: Configuration) -> Iterator[InstanceFile]:
+    """Yield what goes into the image, besides the enclave and the PAL."""
+    texts = {
+        layout.CONFIGURATION: json.dumps(configuration.document, indent=4).encode() + b"\n",
+        layout.SGX_MODE: f"{SgxMode.HARDWARE.value}\n".encode(),
+        layout.STATUS: b"built\n",
+    }
+    for name, text in texts.items():
+        yield _file(name, len(text), io.BytesIO, text)
+    for image in (layout.ROOT_IMAGE, layout.INIT_IMAGE):
+        for path in sorted((folder / image).iterdir()):
+            yield _file(f"{layout.BUILD}/{image}/{path.name}", path.stat().st_size, path.open, "rb")
+    for path in sorted(folder.glob(f"*{layout.PROTECTED}")):
+        yield _file(f"{layout.BUILD}/{path.name}", path.stat().st_size, path.open, "rb")
+
+
+def _file(name: str, size: int, opener: Callable[..., BinaryIO], *arguments: object) -> InstanceFile:
+    return InstanceFile(path=f"{INSTANCE}/{name}", mode=0o444, size=size, open=partial(opener, *arguments))

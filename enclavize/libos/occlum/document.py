@@ -1,0 +1,139 @@
+"""The Occlum.json of a converted image: of the image's configuration, the options and the user's table."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import IncompatibleImageError, UsageError
+from enclavize.libos.builtin.process import DEFAULT_PATH, environment
+from enclavize.libos.occlum.libraries import with_library_path
+from enclavize.libos.occlum.template import HOST_FOLDER, merged, size_text, template
+from enclavize.rootfs.entry import FileType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from enclavize.libos.base import InstanceOptions, Policy
+    from enclavize.libos.occlum.versions import Release
+    from enclavize.oci.image import ImageConfig
+    from enclavize.rootfs.tree import Rootfs
+
+HOME = "/root"
+"""Everything runs as uid 0."""
+
+_PAGE_SIZE = 4096
+_EXECUTABLE = 0o111
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What the engine starts: an absolute path inside the LibOS, and arguments."""
+
+    path: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+
+
+def find_program(rootfs: Rootfs, config: ImageConfig) -> Program:
+    """Find the program as an engine would, but keep the links in its path: its name may decide what it does.
+
+    Raises IncompatibleImageError.
+    """
+    words = config.entrypoint or config.cmd
+    if not words:
+        raise IncompatibleImageError(
+            "the image names no program to run: it has neither an entrypoint nor a command",
+            hint="set ENTRYPOINT in the image",
+        )
+    path = _located(rootfs, words[0], config)
+    if config.entrypoint:
+        return Program(path=path, entrypoint=(path, *config.entrypoint[1:]), command=config.cmd)
+    return Program(path=path, entrypoint=(path,), command=config.cmd[1:])
+
+
+def make_document(
+    release: Release, config: ImageConfig, program: Program, options: InstanceOptions, *, glibc: bool
+) -> dict[str, Any]:
+    """Return the document without the user's table. Raises UsageError for what Occlum cannot hold."""
+    policy, resources = options.policy, options.resources
+    document = template(release)
+    document["resource_limits"] |= {
+        "user_space_size": size_text(-(-resources.memory // _PAGE_SIZE) * _PAGE_SIZE),
+        "max_num_of_threads": resources.threads,
+    }
+    if resources.kernel_heap is not None:
+        heap = -(-resources.kernel_heap // _PAGE_SIZE) * _PAGE_SIZE
+        document["resource_limits"]["kernel_space_heap_size"] = size_text(heap)
+    variables = [*document["env"]["default"], *environment(config, HOME)]
+    document["entry_points"] = _entry_points(program, policy)
+    document["env"] = {
+        "default": with_library_path(variables) if glibc else variables,
+        "untrusted": [variable.name for variable in policy.allowed_environment],
+    }
+    document["metadata"] |= {
+        "product_id": options.isv_prod_id,
+        "version_number": options.isv_svn,
+        "debuggable": options.debuggable,
+    }
+    document["mount"].remove(HOST_FOLDER)
+    document["mount"] += _host_mounts(policy)
+    return document
+
+
+def with_table(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a user's table over a document: variables by name, mounts by target, all else by member."""
+    result = merged(document, changes)
+    env = changes.get("env")
+    variables = env.get("default") if isinstance(env, dict) else None
+    if isinstance(variables, list) and all(isinstance(item, str) for item in variables):
+        names = {item.partition("=")[0] for item in variables}
+        kept = [item for item in document["env"]["default"] if item.partition("=")[0] not in names]
+        result["env"]["default"] = [*kept, *variables]
+    mounts = changes.get("mount")
+    if isinstance(mounts, list) and all(isinstance(mount, dict) for mount in mounts):
+        targets = [mount.get("target") for mount in mounts]
+        result["mount"] = [mount for mount in document["mount"] if mount["target"] not in targets] + mounts
+    return result
+
+
+def _located(rootfs: Rootfs, name: str, config: ImageConfig) -> str:
+    variables = dict(item.partition("=")[::2] for item in config.env)
+    folders = [""] if "/" in name else (variables.get("PATH") or DEFAULT_PATH).split(":")
+    for folder in folders:
+        path = posixpath.normpath(posixpath.join("/", config.working_dir, folder, name)).replace("//", "/")
+        entry = rootfs.find(path)
+        if entry is not None and entry.type is FileType.REGULAR and entry.mode & _EXECUTABLE:
+            return path
+    raise IncompatibleImageError(
+        f"the program {name!r} is not in the image", hint="check ENTRYPOINT, CMD and PATH of the image"
+    )
+
+
+def _entry_points(program: Program, policy: Policy) -> list[str]:
+    if policy.allow_any_exec:
+        return ["/"]
+    others = [command[0] for command in policy.allowed_exec]
+    for path in others:
+        if not path.startswith("/"):
+            raise UsageError(
+                f"--allow-exec {path!r}: Occlum starts programs by absolute paths alone",
+                hint="write the whole path; its arguments will be the host's to choose",
+            )
+    return sorted({program.path, *others})
+
+
+def _host_mounts(policy: Policy) -> Iterable[dict[str, Any]]:
+    for volume in policy.volumes:
+        if volume.read_only:
+            raise UsageError(
+                f"--volume {volume.path}:ro: Occlum cannot mount a folder of the host read-only",
+                hint="leave :ro out, and make it read-only where the image is run",
+            )
+        if not volume.executable:
+            raise UsageError(
+                f"--volume {volume.path}: Occlum cannot keep a program from running files of the host",
+                hint=f"if that is what you want, write --volume {volume.path}:exec",
+            )
+        yield {"target": volume.path, "type": "hostfs", "source": volume.path}

@@ -1,0 +1,161 @@
+"""Occlum's instances in a TEE image: Inclavare's layout, and the way back from the image.
+
+    /run/rune/occlum_instance -> /.enclave/instance       ENCLAVE_RUNTIME_ARGS, from /run/rune
+
+The files of both SEFS images are not listed in enclave.json: there is one for each file of the root, and the
+MACs that the enclave is bound to stand for all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import IntegrityError
+from enclavize.libos.base import Start
+from enclavize.libos.occlum import layout
+from enclavize.libos.occlum.chain import MAX_CONFIGURATION, policy_of, read_chain
+from enclavize.libos.sdk_enclave import read_sdk_enclave
+from enclavize.rootfs.entry import printable
+from enclavize.tee.layout import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enclavize.libos.base import MeasuredEnclave, Policy
+    from enclavize.libos.occlum.chain import Chain
+    from enclavize.oci.image import Image
+    from enclavize.rootfs.tree import Rootfs
+    from enclavize.sgx.sigstruct import Sigstruct
+    from enclavize.tee.contents import TeeContents
+
+INSTANCE = "instance"
+BUILD = f"{INSTANCE}/{layout.BUILD}"
+ENCLAVE_PATH = f"{BUILD}/{layout.SIGNED_ENCLAVE}"
+PAL_PATH = f"{BUILD}/{layout.PAL}"
+
+WORKING_DIRECTORY = "/run/rune"
+LINK_NAME = "occlum_instance"
+LINK = (f"{WORKING_DIRECTORY[1:]}/{LINK_NAME}", f"/{ROOT}/{INSTANCE}")
+"""Path from the root of the image, and target."""
+
+WRITABLE_DIRECTORIES = frozenset(f"{INSTANCE}/{path}" for path in layout.RUN_DIRECTORIES)
+
+MAX_ENCLAVE_SIZE = 256 << 20
+_MAX_PAL_SIZE = 64 << 20
+_MAX_TEXT_SIZE = 1 << 20
+_MAX_NODES_SIZE = 1 << 40
+
+_LIMITS = {
+    ENCLAVE_PATH: MAX_ENCLAVE_SIZE,
+    PAL_PATH: _MAX_PAL_SIZE,
+    f"{BUILD}/{layout.SYSTEM_CONFIGURATION}{layout.PROTECTED}": MAX_CONFIGURATION,
+    f"{BUILD}/{layout.USER_CONFIGURATION}{layout.PROTECTED}": MAX_CONFIGURATION,
+    f"{INSTANCE}/{layout.CONFIGURATION}": _MAX_TEXT_SIZE,
+    f"{INSTANCE}/{layout.SGX_MODE}": _MAX_TEXT_SIZE,
+    f"{INSTANCE}/{layout.STATUS}": _MAX_TEXT_SIZE,
+}
+_BEFORE_0_29_6 = f"{BUILD}/{layout.USER_CONFIGURATION}{layout.PROTECTED}"
+_IMAGES = tuple(f"{BUILD}/{path}" for path in (layout.ROOT_IMAGE, layout.INIT_IMAGE))
+_IMAGE_FILE = re.compile(rf"({'|'.join(map(re.escape, _IMAGES))})/(metadata|[0-9a-f]{{32}})", re.ASCII)
+
+INTEGRITY_ONLY = "integrity only: detects corruption, is no protection against whoever controls the host"
+ENCRYPTED = "encrypted"
+
+
+def occlum_start(entrypoint: tuple[str, ...], command: tuple[str, ...], *, debug: bool) -> Start:
+    """Return what an engine with rune as its runtime starts: the program inside the LibOS."""
+    environment = [
+        "ENCLAVE_TYPE=intelSgx",
+        f"ENCLAVE_RUNTIME_PATH={WORKING_DIRECTORY}/{LINK_NAME}/{layout.BUILD}/{layout.PAL}",
+        f"ENCLAVE_RUNTIME_ARGS={LINK_NAME}",
+    ]
+    if not debug:
+        environment.append("OCCLUM_RELEASE_ENCLAVE=1")
+    return Start(
+        entrypoint=entrypoint,
+        command=command or None,
+        environment=tuple(environment),
+        working_directory=WORKING_DIRECTORY,
+    )
+
+
+class OcclumFormat:
+    """The instance in the last layer, the PAL in the one below; there are no other layers."""
+
+    signature_path = ENCLAVE_PATH
+    required = frozenset(_LIMITS) - {_BEFORE_0_29_6} | {f"{image}/metadata" for image in _IMAGES}
+    layers = 2
+    writable_directories = WRITABLE_DIRECTORIES
+
+    def limit(self, path: str) -> int | None:
+        """Return the largest size of a file of the instance."""
+        return _MAX_NODES_SIZE if _IMAGE_FILE.fullmatch(path) else _LIMITS.get(path)
+
+    def describes(self, path: str) -> bool:
+        """Say that the files of SEFS images are not listed."""
+        return not _IMAGE_FILE.fullmatch(path)
+
+    def owns_link(self, path: str, target: str) -> bool:
+        """Tell the link by which rune's users name the instance."""
+        return (path, target) == LINK
+
+    def sigstruct(self, signature_file: bytes) -> Sigstruct:
+        """Return SIGSTRUCT as it stands in the enclave file. Raises EnclavizeError."""
+        from enclavize.sgx.enclave_file import read_signed
+
+        return read_signed(signature_file).sigstruct
+
+    def enclave(self, contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
+        """Measure the enclave again. Raises EnclavizeError."""
+        return read_sdk_enclave(ENCLAVE_PATH, contents.read(ENCLAVE_PATH))
+
+    def policy(self, contents: TeeContents) -> Policy:
+        """Return what the measured configuration leaves to the host. Raises EnclavizeError."""
+        return policy_of(_chain(contents).app)
+
+    def start(self, contents: TeeContents) -> Start:
+        """Return the program that the init file system names. Raises EnclavizeError."""
+        start = _chain(contents).start
+        if start is None:
+            raise IntegrityError("the init file system does not say what the image was made to start")
+        return occlum_start(*start, debug=contents.description.debug)
+
+    def measured(self, contents: TeeContents) -> dict[str, Any]:
+        """Return the measured configuration of the app's stage. Raises EnclavizeError."""
+        chain = _chain(contents)
+        return {
+            "root_file_system": ENCRYPTED if chain.encrypted else INTEGRITY_ONLY,
+            "root_mac": chain.root_mac.hex("-"),
+            "init_mac": chain.init_mac.hex("-"),
+            "entrypoint": list(chain.start[0]) if chain.start else [],
+            "command": list(chain.start[1]) if chain.start else [],
+            "configuration": dict(chain.app),
+            "resource_limits": chain.system.get("resource_limits"),
+        }
+
+    def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
+        """Verify every node of both images, and that there is no other file. Raises IntegrityError.
+
+        Without its key, of an encrypted image nothing but the MAC in its metadata file can be compared.
+        """
+        from enclavize.libos.occlum.sefs.image import stated_mac
+        from enclavize.libos.occlum.sefs.unpack import verify
+
+        del workdir
+        for entry in rootfs.entries[1:]:
+            raise IntegrityError(f"{image.name} has /{printable(entry.path)}, which is not of the enclave")
+        chain = _chain(contents)
+        verify(contents.path(f"{BUILD}/{layout.INIT_IMAGE}"), root_mac=chain.init_mac)
+        root = contents.path(f"{BUILD}/{layout.ROOT_IMAGE}")
+        if chain.encrypted:
+            if stated_mac(root) != chain.root_mac:
+                raise IntegrityError("the root file system is another one than the enclave is bound to")
+        else:
+            verify(root, root_mac=chain.root_mac)
+
+
+def _chain(contents: TeeContents) -> Chain:
+    from enclavize.sgx.enclave_file.elf import parse_elf
+
+    return read_chain(parse_elf(contents.read(ENCLAVE_PATH)), contents.path(BUILD))

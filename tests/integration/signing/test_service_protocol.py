@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import ssl
+import statistics
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -135,6 +136,27 @@ def test_endless_heads_are_refused(service: Service) -> None:
         status, body = status_and_body(answer)
         assert status == 400
         assert json.loads(body)["error"]
+
+
+def test_answers_do_not_wait_for_acknowledgements(service: Service) -> None:
+    """An answer is two segments. Without TCP_NODELAY the second waits for a client that acknowledges late."""
+
+    def median_ping(*, acknowledge_at_once: bool) -> float:
+        times = []
+        with connect(service) as connection:
+            for _ in range(21):
+                start = time.perf_counter()
+                connection.sendall(f"GET {HEALTH_PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                received = b""
+                while not received.endswith(b"ok"):
+                    if acknowledge_at_once:
+                        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+                    received += connection.recv(4096)
+                times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    late = 0.04  # seconds, at least, on Linux
+    assert median_ping(acknowledge_at_once=False) < median_ping(acknowledge_at_once=True) + late / 2
 
 
 def test_more_connections_than_allowed_are_told_so(

@@ -202,7 +202,7 @@ class _Parts:
             if libc is not Libc.NONE:
                 self._task.warn(f"the toolchain has no {libc}: the image's own is used, which is slower")
             return True
-        if libc is Libc.GLIBC and entry_point.glibc > (ours := glibc_version(self._toolchain)):
+        if libc is Libc.GLIBC and (0, 0) < (ours := glibc_version(self._toolchain)) < entry_point.glibc:
             self._task.warn(
                 f"the image needs glibc {_dotted(entry_point.glibc)}, Gramine has {_dotted(ours)}: "
                 "the image's own is used, which is slower"

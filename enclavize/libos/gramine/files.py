@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 RUNELET_FILE = "runelet-gramine"
 """The runelet with the PAL for Gramine, among the native components."""
 
-_LINKER_NAMES = frozenset({"ld.so"})
-"""Second names of files that programs never ask for."""
+_UNNEEDED = re.compile(r"ld\.so|libthread_db\.so\.\d+|libmbed\w+_gramine\.so\.\d+", re.ASCII)
+"""A second name of the loader, what debuggers need, and libraries of Gramine's attestation examples."""
 
 _INTERPRETERS = ("ld-", "ld.")
 _GLIBC_VERSION = re.compile(rb"\0GLIBC_2\.(\d{1,3})\0")
@@ -45,7 +45,7 @@ def runtime_files(toolchain: Toolchain, libc: Libc) -> dict[str, str]:
     return {
         layout.absolute(f"{layout.GRAMINE}/{file.path}"): file.sha256
         for file in toolchain.below(f"runtime/{libc}")
-        if posixpath.basename(file.path) not in _LINKER_NAMES
+        if not _UNNEEDED.fullmatch(posixpath.basename(file.path))
     }
 
 
@@ -66,7 +66,7 @@ def _shared_files(toolchain: Toolchain) -> Iterator[InstanceFile]:
     yield _sgx_loader(toolchain)
     for folder in ("runtime/glibc", "runtime/musl", "host"):
         for file in toolchain.below(folder):
-            if posixpath.basename(file.path) not in _LINKER_NAMES:
+            if not _UNNEEDED.fullmatch(posixpath.basename(file.path)):
                 yield _file(file)
 
 

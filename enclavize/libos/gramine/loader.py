@@ -15,6 +15,8 @@ from typing import NamedTuple
 from enclavize.errors import InvalidImageError
 
 PAGE_SIZE = 0x1000
+MAX_SIZE = 64 << 20
+"""Bytes of a changed program, which is made in memory."""
 
 _HEADER_SIZE = 64
 _IDENT = b"\x7fELF\x02\x01"
@@ -62,6 +64,8 @@ def with_interpreter(program: bytes, interpreter: str, run_path: str) -> bytes:
     # Linux before 5.18 takes e_phoff for the address of the program headers: offset and address are one.
     start = max(len(program), *(segment.address + segment.memory_size for segment in loaded))
     start += -start % PAGE_SIZE
+    if start > MAX_SIZE:
+        raise _wrong(f"its segments need more than {MAX_SIZE} bytes")
 
     dynamic = _dynamic(program, old_dynamic)
     strings = _strings(program, loaded, dynamic)

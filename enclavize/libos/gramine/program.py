@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from enclavize.compat.library_path import LibraryPath, libc_family
+from enclavize.compat.library_path import default_folders, libc_family
 from enclavize.compat.program import find_program
 from enclavize.errors import IncompatibleImageError
 from enclavize.libos.gramine.layout import RUNTIME, absolute
@@ -66,7 +66,7 @@ def find_entry_point(
     return EntryPoint(
         path=_start_path(rootfs, command, working_directory, environment, program),
         libc=Libc(family),
-        libraries=tuple(_libraries(rootfs, family, program, environment)) if interpreter else (),
+        libraries=tuple(_libraries(rootfs, family, program)) if interpreter else (),
         glibc=max((_glibc_version(entry) for entry in program.files), default=(0, 0)),
     )
 
@@ -100,25 +100,24 @@ def _start_path(
     return posixpath.normpath(found)
 
 
-def _libraries(
-    rootfs: Rootfs, family: str, program: Program, environment: Mapping[str, str]
-) -> Iterator[str]:
-    """Yield the folders of RUNPATH before the defaults: in LD_LIBRARY_PATH, defaults come before RUNPATH."""
+def _libraries(rootfs: Rootfs, family: str, program: Program) -> Iterator[str]:
+    """Yield each folder that is there once: those of RUNPATH first, which LD_LIBRARY_PATH precedes."""
+    seen: set[str] = set()
+    for path in (*_run_paths(program), *default_folders(rootfs, family)):
+        folder = rootfs.find(path)
+        if folder is not None and folder.type is FileType.DIRECTORY and folder.path not in seen:
+            seen.add(folder.path)
+            yield posixpath.normpath(path)
+
+
+def _run_paths(program: Program) -> Iterator[str]:
     for entry in program.files:
+        origin = f"/{entry.path.rpartition('/')[0]}"
         for text in (entry.elf.rpath, entry.elf.runpath) if entry.elf else ():
             for folder in text.split(":"):
-                origin = f"/{entry.path.rpartition('/')[0]}"
                 path = folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
-                if path.startswith("/") and "$" not in path and _is_folder(rootfs, path):
-                    yield posixpath.normpath(path)
-    for path in LibraryPath.of(rootfs, family, environment).defaults:
-        if _is_folder(rootfs, path):
-            yield path
-
-
-def _is_folder(rootfs: Rootfs, path: str) -> bool:
-    entry = rootfs.find(path)
-    return entry is not None and entry.type is FileType.DIRECTORY
+                if path.startswith("/") and "$" not in path:
+                    yield path
 
 
 def _glibc_version(entry: Entry) -> tuple[int, int]:

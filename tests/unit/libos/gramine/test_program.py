@@ -1,0 +1,113 @@
+"""What Gramine starts is what the kernel would start, with the C library that it is made for."""
+
+from __future__ import annotations
+
+import pytest
+
+from enclavize.errors import IncompatibleImageError
+from enclavize.libos.gramine.program import Libc, find_entry_point, library_path
+from enclavize.rootfs.entry import ElfFacts, Entry, FileType
+from enclavize.rootfs.tree import Rootfs
+
+GLIBC = "/lib64/ld-linux-x86-64.so.2"
+MUSL = "/lib/ld-musl-x86_64.so.1"
+ENVIRONMENT = {"PATH": "/usr/local/bin:/bin"}
+
+
+def elf(interpreter: str = "", **facts: object) -> ElfFacts:
+    return ElfFacts(bits=64, machine=62, type=3, interpreter=interpreter, **facts)  # type: ignore[arg-type] - any field
+
+
+def program(path: str, facts: ElfFacts | None = None, line: str = "") -> Entry:
+    return Entry(path=path, type=FileType.REGULAR, mode=0o755, elf=facts, interpreter_line=line)
+
+
+def folder(path: str) -> Entry:
+    return Entry(path=path, type=FileType.DIRECTORY, mode=0o755)
+
+
+def link(path: str, target: str) -> Entry:
+    return Entry(path=path, type=FileType.SYMLINK, mode=0o777, link_target=target)
+
+
+ROOTFS = Rootfs(
+    (
+        *map(
+            folder,
+            ("app", "usr", "usr/bin", "usr/local", "usr/local/bin", "usr/lib", "lib64", "opt", "opt/lib"),
+        ),
+        link("bin", "usr/bin"),
+        link("lib", "usr/lib"),
+        program("lib64/ld-linux-x86-64.so.2", elf()),
+        program("usr/lib/ld-musl-x86_64.so.1", elf()),
+        program(
+            "usr/lib/libc.so.6",
+            elf(soname="libc.so.6", defines=("GLIBC_2.36",)),
+        ),
+        program(
+            "usr/bin/python3.11",
+            elf(GLIBC, needed=("libc.so.6",), versions=("GLIBC_2.34",), runpath="$ORIGIN/../../opt/lib"),
+        ),
+        link("usr/bin/python3", "python3.11"),
+        program("usr/bin/env", elf(GLIBC)),
+        program("app/musl", elf(MUSL)),
+        program("app/static", elf(static=True)),
+        program("app/odd", elf("/lib/ld-uClibc.so.0")),
+        program("usr/lib/ld-uClibc.so.0", elf()),
+        program("app/lost", elf("/lib/ld-lost.so")),
+        program("app/script", line="/usr/bin/python3 -u"),
+        program("usr/local/bin/tool", line="/bin/python3"),
+        program("app/text"),
+    ),
+    merkle_reader=lambda _entry: b"",
+)
+
+
+def test_a_program_is_started_by_its_own_path() -> None:
+    found = find_entry_point(ROOTFS, "python3", "/", ENVIRONMENT)
+    assert found.path == "/usr/bin/python3.11"
+    assert found.libc is Libc.GLIBC
+    assert found.glibc == (2, 36)
+
+
+@pytest.mark.parametrize(
+    ("command", "directory", "path"),
+    [
+        ("./script", "/app", "/app/script"),
+        ("/app/script", "/", "/app/script"),
+        ("tool", "/", "/usr/local/bin/tool"),
+    ],
+)
+def test_a_script_is_started_by_the_path_that_it_is_found_by(command: str, directory: str, path: str) -> None:
+    found = find_entry_point(ROOTFS, command, directory, ENVIRONMENT)
+    assert (found.path, found.libc) == (path, Libc.GLIBC)
+
+
+def test_gramines_library_comes_first_and_the_defaults_last() -> None:
+    found = find_entry_point(ROOTFS, "python3", "/", {**ENVIRONMENT, "LD_LIBRARY_PATH": "/x"})
+    assert library_path(found, "/x", own_libc=False) == (
+        "/.enclave/gramine/runtime/glibc:/x:/opt/lib:/lib64:/lib"
+    )
+    assert library_path(found, "", own_libc=True) == "/opt/lib:/lib64:/lib"
+
+
+def test_musl_programs_get_musl_and_static_ones_nothing() -> None:
+    musl = find_entry_point(ROOTFS, "/app/musl", "/", ENVIRONMENT)
+    assert musl.libc is Libc.MUSL
+    assert library_path(musl, "", own_libc=False).split(":")[0] == "/.enclave/gramine/runtime/musl"
+    static = find_entry_point(ROOTFS, "/app/static", "/", ENVIRONMENT)
+    assert (static.libc, library_path(static, "/mine", own_libc=True)) == (Libc.NONE, "/mine")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("nothing", "nothing, which the image starts, is not in the image"),
+        ("/app/lost", r"/lib/ld-lost\.so, which /app/lost starts"),
+        ("/app/odd", "neither glibc's loader nor musl's"),
+        ("/app/text", "neither an ELF program nor a script"),
+    ],
+)
+def test_what_cannot_be_started_is_refused(command: str, message: str) -> None:
+    with pytest.raises(IncompatibleImageError, match=message):
+        find_entry_point(ROOTFS, command, "/", ENVIRONMENT)

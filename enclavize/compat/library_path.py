@@ -47,8 +47,7 @@ class LibraryPath:
         self._family = family
         self._there: dict[str, str | None] = {}
         self._preset = tuple(self._existing(environment.get("LD_LIBRARY_PATH", "").split(":")))
-        defaults = _musl_defaults(rootfs) if family == "musl" else _glibc_defaults(rootfs)
-        self._defaults = tuple(self._existing(defaults))
+        self._defaults = tuple(self._existing(default_folders(rootfs, family)))
         self._handed_on: dict[str, tuple[str, ...]] = {}
         self._searched: dict[str, tuple[str, ...]] = {}
 
@@ -104,6 +103,11 @@ def _folders(run_path: str, user: Entry) -> Iterator[str]:
     origin = posixpath.dirname(f"/{user.path}")
     for folder in run_path.split(":"):
         yield folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
+
+
+def default_folders(rootfs: Rootfs, family: str) -> tuple[str, ...]:
+    """Return where a loader looks last, by the image's configuration; some may not be there."""
+    return _musl_defaults(rootfs) if family == "musl" else _glibc_defaults(rootfs)
 
 
 def _musl_defaults(rootfs: Rootfs) -> tuple[str, ...]:

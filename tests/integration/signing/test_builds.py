@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from enclavize.signing.keys import public_key_pem
-from support.signing_service import running_service
+from support.signing_service import Service, certificate_hash
 from support.softhsm import PIN, make_softhsm
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.command import Command
-    from support.signing_service import Service
     from support.softhsm import SoftHsm
 
 pytestmark = pytest.mark.integration
@@ -122,10 +121,18 @@ def test_an_installed_plug_in_signs(command: Command, source: str) -> None:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Run a service that signs product 3 only."""
+    """Run a service that signs product 3 only for one client, and anything for another."""
     folder = tmp_path_factory.mktemp("service")
-    with running_service(folder, {"ci": {"product_ids": [3]}}) as running:
-        yield running
+    clients: dict[str, dict[str, Any]] = {"ci": {"product_ids": [3]}, "certified": {}}
+    keys = {"main": {"key": "main.pem"}, "second": {"key": "second.pem"}}
+    running = Service(folder=folder, clients=clients, keys=keys, server={"client_ca": "ca.pem"})
+    running.prepare()
+    certificates = [certificate_hash(folder / "client.pem")]
+    clients["certified"] = {"key": "second", "token_sha256": [], "certificate_sha256": certificates}
+    running.start()
+    yield running
+    assert running.stop() == 0
+    assert "Traceback" not in (folder / "log").read_text()
 
 
 def asks(service: Service, **changed: object) -> tuple[str, ...]:
@@ -150,6 +157,13 @@ def test_a_service_signs_what_a_key_file_would(command: Command, service: Servic
     command.run(*build, *asks(service), *output("again"))
     assert manifest_of(command.base / "again") == manifest_of(command.base / "tee")
     assert len(service.audit()) == signed
+
+
+def test_a_service_knows_its_client_by_certificate(command: Command, service: Service, source: str) -> None:
+    certificate = {"signer-token-file": "", "signer-certificate": service.folder / "client.pem"}
+    command.run("build", source, *asks(service, **certificate), *output("tee"))
+    assert (service.audit()[-1]["event"], service.audit()[-1]["client"]) == ("signed", "certified")
+    command.run("verify", "oci:tee", "--signer", str(service.folder / "second.pub.pem"))
 
 
 def test_what_a_service_refuses_is_not_delivered(command: Command, service: Service, source: str) -> None:

@@ -71,6 +71,14 @@ def build(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Options in a file, such as enclavize.toml.")
     ] = None,
+    image_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Encrypt the root file system; Occlum only, see gen-image-key."),
+    ] = None,
+    builtin_image_key: Annotated[
+        bool,
+        typer.Option("--builtin-image-key", help="Give init the key; whoever has the image has it too."),
+    ] = False,
     key: Annotated[
         str | None,
         typer.Option(
@@ -155,6 +163,7 @@ def build(
     from enclavize.cli.grammar.annotation import parse_annotations, parse_labels
     from enclavize.cli.grammar.configured import Configured
     from enclavize.cli.grammar.date import parse_date, parse_epoch
+    from enclavize.cli.grammar.image_key import with_image_key
     from enclavize.cli.grammar.output import combine_outputs
     from enclavize.cli.grammar.policy import parse_allowed_variables, parse_commands, parse_volumes
     from enclavize.cli.grammar.setting import parse_settings
@@ -213,7 +222,7 @@ def build(
         outputs=combine_outputs(output or [], push=push, load=load, tags=tag or []),
         libos=libos.canonical,
         toolchain=toolchain,
-        tables=file.tables,
+        tables=with_image_key(file.tables, libos.canonical, image_key, built_in=builtin_image_key),
         policy=Policy(
             allow_arguments=file.flag("policy", "allow-args", allow_args),
             allowed_environment=file.several("policy", "allow-env", allow_env, parse_allowed_variables),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
 from enclavize.libos.toolchain.model import TITLES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from enclavize.libos.base import Backend
     from enclavize.libos.toolchain.model import Toolchain
 
@@ -15,8 +17,13 @@ BACKENDS = ("builtin", "gramine", "occlum")
 """LibOSes that images can be built for."""
 
 
-def backend_for(name: str, toolchain: Toolchain | None = None) -> Backend:
-    """Return the backend that ``--libos`` names, with its LibOS's files. Raises UsageError."""
+def backend_for(
+    name: str, toolchain: Toolchain | None = None, table: Mapping[str, Any] | None = None
+) -> Backend:
+    """Return the backend that ``--libos`` names, with its LibOS's files, and its table of the options.
+
+    Raises UsageError.
+    """
     if name not in BACKENDS:
         raise UsageError(
             f"--libos {name}: building for {name} is not available in this version",
@@ -43,4 +50,4 @@ def backend_for(name: str, toolchain: Toolchain | None = None) -> Backend:
     from enclavize.libos.occlum.backend import OcclumBackend
     from enclavize.oci.cache import BlobCache
 
-    return OcclumBackend(toolchain, BlobCache())
+    return OcclumBackend(toolchain, BlobCache(), table or {})

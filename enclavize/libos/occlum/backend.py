@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from enclavize.compat.program import find_program as find_files
 from enclavize.errors import UsageError
@@ -33,7 +34,7 @@ from enclavize.libos.occlum.versions import parse_release
 from enclavize.libos.sdk_enclave import SdkEnclave
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from enclavize.libos.base import InstanceOptions
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 INTEGRITY_ONLY_WARNING = (
     "the root file system is not encrypted: corruption is detected, but whoever controls the host can change "
-    "files without being noticed. Give image-key in the table [occlum]"
+    "files without being noticed. Give --image-key"
 )
 BUILT_IN_KEY_WARNING = (
     "the image key is built into the init file system, which is not encrypted: whoever has the image can "
@@ -71,28 +72,32 @@ class OcclumBackend:
 
     name = "occlum"
 
-    def __init__(self, toolchain: Toolchain, cache: BlobCache) -> None:
-        """Take the toolchain. Raises UsageError for a version that instances cannot be made for."""
+    def __init__(self, toolchain: Toolchain, cache: BlobCache, table: Mapping[str, Any]) -> None:
+        """Take the toolchain and the table ``[occlum]``, whose key is read.
+
+        Raises UsageError for a version that instances cannot be made for, and for what is not a table's.
+        """
         self._toolchain, self._cache = toolchain, cache
         self._release = parse_release(toolchain.version)
+        self._asked = parse_table(table)
         self.version = str(self._release)
 
     def fingerprint(self) -> str:
-        """Return a digest of the toolchain."""
-        return self._toolchain.digest
+        """Return a digest of the toolchain and of the image key."""
+        key = self._asked.image_key
+        return hashlib.sha256(self._toolchain.digest.encode() + (key.key if key else b"")).hexdigest()
 
     def instance(
         self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
     ) -> Instance:
         """Make the instance. Raises EnclavizeError for what the image or the options cannot have."""
-        asked = parse_table(options.table)
         program = find_program(rootfs, image.config)
         libraries = self._libraries(rootfs, image, program)
-        configuration = self._configuration(image, program, options, asked, glibc=CLibrary.GLIBC in libraries)
+        configuration = self._configuration(image, program, options, glibc=CLibrary.GLIBC in libraries)
         init = init_tree(self._toolchain)
         init.put(START, data_file(start_text(program.entrypoint, program.command)))
         with reporter.task(f"plan the file system of {self._toolchain.title}") as task:
-            for warning in _warnings(image, asked, self._release):
+            for warning in _warnings(image, self._asked, self._release):
                 task.warn(warning)
             tree = ImageTree(rootfs, image, task.warn)
             lay_over(tree.builder, self._toolchain, libraries)
@@ -110,7 +115,7 @@ class OcclumBackend:
             root=root,
             init=init,
             stream=tree.contents(self._cache, reporter),
-            key=asked.image_key,
+            key=self._asked.image_key,
         )
         return Instance(
             libos=self.name,
@@ -126,17 +131,11 @@ class OcclumBackend:
         )
 
     def _configuration(
-        self,
-        image: Image,
-        program: Program,
-        options: InstanceOptions,
-        asked: OcclumOptions,
-        *,
-        glibc: bool,
+        self, image: Image, program: Program, options: InstanceOptions, *, glibc: bool
     ) -> Configuration:
         document = make_document(self._release, image.config, program, options, glibc=glibc)
         configuration = check_configuration(
-            with_table(document, asked.changes), self._release, edmm=asked.edmm
+            with_table(document, self._asked.changes), self._release, edmm=self._asked.edmm
         )
         wanted = {f"{INSTANCE}/{path}" for path in run_directories(configuration.document)}
         if foreign := sorted(wanted - WRITABLE_DIRECTORIES):

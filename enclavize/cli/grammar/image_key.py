@@ -1,0 +1,29 @@
+"""``--image-key`` and ``--builtin-image-key``: entries of the table ``[occlum]``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def with_image_key(
+    tables: Mapping[str, Mapping[str, Any]], libos: str, key: Path | None, *, built_in: bool
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return the tables of LibOSes with the options in them. Raises UsageError for a LibOS without keys."""
+    if key is None and not built_in:
+        return tables
+    if libos != "occlum":
+        raise UsageError("--image-key is for --libos occlum", hint="the images of other LibOSes have no key")
+    from enclavize.libos.occlum.options import BUILT_IN_KEY, IMAGE_KEY
+
+    table = dict(tables.get("occlum", {}))
+    if key is not None:
+        table[IMAGE_KEY] = str(key)
+    if built_in:
+        table[BUILT_IN_KEY] = True
+    return {**tables, "occlum": table}

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,9 @@ def diff(
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
     form: Annotated[ListFormat, typer.Option("--format", help="Form of the output.")] = ListFormat.TABLE,
     ignore_times: Annotated[bool, typer.Option("--ignore-times", help="Times of files may differ.")] = False,
+    image_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key of Occlum images that are encrypted.")
+    ] = None,
     progress: Progress = ProgressMode.AUTO,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
@@ -39,7 +43,13 @@ def diff(
 
     locations = parse_location(first), parse_location(second)
     with reporting(progress) as reporter:
-        found = diff_images(*locations, ignore_times=ignore_times, insecure=insecure, reporter=reporter)
+        found = diff_images(
+            *locations,
+            image_key=image_key,
+            ignore_times=ignore_times,
+            insecure=insecure,
+            reporter=reporter,
+        )
     if form is ListFormat.JSON:
         sys.stdout.write(json.dumps(found.to_json(), indent=2) + "\n")
     else:

@@ -6,6 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from enclavize.libos.occlum.format import BUILD
+from enclavize.libos.occlum.layout import ROOT_IMAGE
+from enclavize.libos.occlum.rootfs import read_rootfs
+from enclavize.libos.occlum.sefs.image import states_encryption
+from enclavize.libos.occlum.sefs.keys import read_image_key
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.source import resolve
 from enclavize.pipeline.workspace import workspace
@@ -24,6 +29,10 @@ if TYPE_CHECKING:
     from enclavize.progress import Reporter
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
+
+
+_NOT_PACKED = frozenset({"owner", "time", "device", "xattrs", "hard_link"})
+"""What SEFS images do not keep of a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,44 +85,57 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class _Side:
+    """One image. Of files in an SEFS image not all attributes are known; None: none is, without the key."""
+
     name: str
     is_tee: bool
     facts: Mapping[str, Any]
-    rootfs: Rootfs
+    rootfs: Rootfs | None
+    packed: bool = False
 
 
 def diff_images(
-    first: Location, second: Location, *, ignore_times: bool, insecure: bool, reporter: Reporter
+    first: Location,
+    second: Location,
+    *,
+    image_key: Path | None,
+    ignore_times: bool,
+    insecure: bool,
+    reporter: Reporter,
 ) -> Difference:
     """Compare two images, of which none, one or both may be TEE images. Raises EnclavizeError.
 
     Facts are compared where both images have the same kind of them. The enclave's own files are compared by
-    the description, not as files.
+    the description, not as files. ``image_key`` is the file with the key of encrypted Occlum images.
     """
     cache = BlobCache()
+    key = read_image_key(image_key) if image_key is not None else None
     sides = []
     for location in (first, second):
         with workspace(cache) as workdir:
-            sides.append(_side(location, workdir, cache, insecure=insecure, reporter=reporter))
-    with reporter.task("compare"):
+            image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
+            with closing(image.source):
+                sides.append(_side(image, workdir, cache, key, reporter))
+    with reporter.task("compare") as task:
+        for side in sides:
+            if side.rootfs is None:
+                task.warn(f"{side.name}: its files are encrypted, and cannot be compared without --image-key")
         return _compared(*sides, ignore_times=ignore_times)
 
 
-def _side(
-    location: Location, workdir: Path, cache: BlobCache, *, insecure: bool, reporter: Reporter
-) -> _Side:
-    image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
-    with closing(image.source):
-        is_tee = FORMAT in image.config.labels
-        rootfs = index_image(image, cache=cache, reporter=reporter)
-        facts = _tee_facts(image, workdir, cache) if is_tee else _configuration(image.config)
-    return _Side(name=image.name, is_tee=is_tee, facts=facts, rootfs=rootfs)
-
-
-def _tee_facts(image: Image, workdir: Path, cache: BlobCache) -> dict[str, Any]:
+def _side(image: Image, workdir: Path, cache: BlobCache, key: bytes | None, reporter: Reporter) -> _Side:
+    rootfs = index_image(image, cache=cache, reporter=reporter)
+    if FORMAT not in image.config.labels:
+        return _Side(name=image.name, is_tee=False, facts=_configuration(image.config), rootfs=rootfs)
     contents = read_contents(image, workdir, cache)
-    description = contents.description.to_json()
-    return {**description, "measured": contents.format.measured(contents)}
+    facts = {**contents.description.to_json(), "measured": contents.format.measured(contents)}
+    packed = contents.path(f"{BUILD}/{ROOT_IMAGE}")
+    if contents.description.libos != "occlum":
+        return _Side(name=image.name, is_tee=True, facts=facts, rootfs=rootfs)
+    with reporter.task(f"read the files of {image.name}"):
+        readable = key is not None or not states_encryption(packed)
+        files = read_rootfs(packed, key if states_encryption(packed) else None) if readable else None
+    return _Side(name=image.name, is_tee=True, facts=facts, rootfs=files, packed=True)
 
 
 def _configuration(config: ImageConfig) -> dict[str, Any]:
@@ -131,12 +153,14 @@ def _configuration(config: ImageConfig) -> dict[str, Any]:
 
 
 def _compared(first: _Side, second: _Side, *, ignore_times: bool) -> Difference:
-    files = [_files(side.rootfs) for side in (first, second)]
+    comparable = first.rootfs is not None and second.rootfs is not None
+    files = [_files(side.rootfs) if comparable else {} for side in (first, second)]
     paths = [sorted(side) for side in files]
+    ignored = _NOT_PACKED if first.packed or second.packed else frozenset({"time"} if ignore_times else ())
     changed = []
     for path in paths[0]:
         if path in files[1]:
-            changes = _changes(files[0][path], files[1][path], ignore_times=ignore_times)
+            changes = _changes(files[0][path], files[1][path], ignored)
             if changes:
                 changed.append(ChangedFile(path=f"/{path}", changes=changes))
     return Difference(
@@ -148,21 +172,21 @@ def _compared(first: _Side, second: _Side, *, ignore_times: bool) -> Difference:
     )
 
 
-def _files(rootfs: Rootfs) -> dict[str, Entry]:
+def _files(rootfs: Rootfs | None) -> dict[str, Entry]:
     """Return the files that the enclave shows to programs, by path."""
     return {
         entry.path: entry
-        for entry in rootfs.entries
+        for entry in (rootfs.entries if rootfs else ())
         if entry.path != layout.ROOT and not entry.path.startswith(f"{layout.ROOT}/")
     }
 
 
-def _changes(one: Entry, other: Entry, *, ignore_times: bool) -> dict[str, tuple[Any, Any]]:
+def _changes(one: Entry, other: Entry, ignored: frozenset[str]) -> dict[str, tuple[Any, Any]]:
     before, after = _attributes(one), _attributes(other)
     return {
         name: (before[name], after[name])
         for name in before
-        if before[name] != after[name] and not (ignore_times and name == "time")
+        if before[name] != after[name] and name not in ignored
     }
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from enclavize.libos.occlum.sefs.keys import write_image_key
 from support.images import build_image, directory, file, symlink, write_layout
-from support.programs import busybox
-from support.stand_in_toolchain import gramine_toolchain
+from support.programs import MUSL_LOADER, REPOSITORY, busybox, dynamic_musl
+from support.stand_in_toolchain import gramine_toolchain, occlum_toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,8 @@ def tree(*more: Member, data: bytes = CONTENT) -> list[Member]:
     return [
         directory("bin"),
         file("bin/busybox", busybox().read_bytes(), 0o755),
+        directory("lib"),
+        file("lib/ld-musl-x86_64.so.1", MUSL_LOADER.read_bytes(), 0o755),
         directory("etc"),
         file("etc/data", data),
         *more,
@@ -42,9 +45,18 @@ def source(command: Command, name: str, members: Sequence[Member], **config: Any
 
 
 @pytest.fixture(scope="module")
-def gramine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a toolchain."""
-    return gramine_toolchain(tmp_path_factory.mktemp("gramine") / "prefix")
+def toolchains(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Give the toolchains by LibOS."""
+    folder = tmp_path_factory.mktemp("toolchains")
+    return {"gramine": gramine_toolchain(folder / "gramine"), "occlum": occlum_toolchain(folder / "occlum")}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Give a program that every LibOS can run: position independent, with musl as its interpreter."""
+    folder = tmp_path_factory.mktemp("program")
+    dynamic_musl(folder, REPOSITORY / "samples" / "hello" / "hello.c", {}, "hello")
+    return (folder / "bin" / "hello").read_bytes()
 
 
 def converted(command: Command, name: str, image: str, *options: str | Path) -> str:
@@ -66,13 +78,14 @@ def changed_byte() -> bytes:
     return CONTENT[:70_000] + b"!" + CONTENT[70_001:]
 
 
-@pytest.mark.parametrize("libos", ["builtin", "gramine"])
+@pytest.mark.parametrize("libos", ["builtin", "gramine", "occlum"])
 def test_one_changed_byte_changes_mrenclave_and_its_file_is_named(
-    command: Command, gramine: Path, libos: str
+    command: Command, toolchains: dict[str, Path], program: bytes, libos: str
 ) -> None:
-    options = ("--libos", libos, *(("--toolchain", gramine) if libos == "gramine" else ()))
-    before = source(command, "before", tree())
-    after = source(command, "after", tree(data=changed_byte()))
+    options = ("--libos", libos, *(("--toolchain", toolchains[libos]) if libos in toolchains else ()))
+    hello = file("bin/hello", program, 0o755)
+    before = source(command, "before", tree(hello), Entrypoint=["/bin/hello"])
+    after = source(command, "after", tree(hello, data=changed_byte()), Entrypoint=["/bin/hello"])
     one = converted(command, "one", before, *options)
     other = converted(command, "other", after, *options)
     found = facts(command, one, other)
@@ -86,6 +99,25 @@ def test_one_changed_byte_changes_mrenclave_and_its_file_is_named(
     assert command.run("diff", one, one).stdout == ""
     again = converted(command, "again", before, *options, "--no-cache")
     assert facts(command, one, again)["equal"]
+
+
+def test_encrypted_files_are_compared_with_their_key(
+    command: Command, toolchains: dict[str, Path], program: bytes
+) -> None:
+    write_image_key(command.base / "image.key")
+    (command.base / "enclavize.toml").write_text('[occlum]\nimage-key = "image.key"\n')
+    options = ("--libos", "occlum", "--toolchain", toolchains["occlum"], "--config", "enclavize.toml")
+    names = []
+    for name, data in (("one", CONTENT), ("other", changed_byte())):
+        members = tree(file("bin/hello", program, 0o755), data=data)
+        image = source(command, f"source-{name}", members, Entrypoint=["/bin/hello"])
+        names.append(converted(command, name, image, *options))
+    found = facts(command, *names, "--image-key", "image.key")
+    assert set(found["files"]["changed"]) == {"/etc/data"}
+    done = command.run("diff", *names, code=1)
+    assert "its files are encrypted" in done.stderr
+    assert "mrenclave" in done.stdout
+    assert "/etc/data" not in done.stdout
 
 
 def test_a_tee_image_is_compared_with_what_it_was_made_of(command: Command) -> None:

@@ -4,7 +4,8 @@
 #include "device.h"
 #include "pipe.h"
 #include "tree_file.h"
-#include "tree_node.h"
+#include "tree_image.h"
+#include "tree_table.h"
 
 const struct file_system root_file_system = {.type = "overlay", .magic = 0x794C7630, .device = 0x30};
 const struct file_system memory_file_system = {.type = "tmpfs", .magic = 0x01021994, .device = 0x31};
@@ -13,19 +14,9 @@ const struct file_system memory_file_system = {.type = "tmpfs", .magic = 0x01021
  * creation. */
 #define TABLE_COOKIE (1ULL << 62)
 
-/* Nodes of the image: by nid, and by the name in the image that they were found under first. */
-#define KNOWN_BUCKETS 4096U
-
-static struct {
-    struct node *by_nid[KNOWN_BUCKETS];
-    struct node *by_name[KNOWN_BUCKETS];
-    size_t count;
-    size_t sweep_at;
-} known = {.sweep_at = 8192};
-
 static const struct inode_operations operations;
 
-static struct node *node_create(const struct file_system *file_system)
+struct node *node_create(const struct file_system *file_system)
 {
     struct node *node = allocate(sizeof(struct node));
     if (node != NULL) {
@@ -36,20 +27,7 @@ static struct node *node_create(const struct file_system *file_system)
     return node;
 }
 
-static void table_destroy(struct node *directory)
-{
-    for (struct child *child = directory->first_child; child != NULL;) {
-        struct child *next = child->later;
-        if (child->node != NULL) {
-            inode_put(&child->node->inode);
-        }
-        release(child, sizeof(struct child) + child->length);
-        child = next;
-    }
-    release(directory->buckets, directory->bucket_count * sizeof(struct child *));
-}
-
-static void node_destroy(struct node *node)
+void node_destroy(struct node *node)
 {
     table_destroy(node);
     tree_file_destroy(node);
@@ -73,222 +51,6 @@ static void node_unused(struct inode *inode)
     if (!node->has_lower) {
         node_destroy(node);
     }
-}
-
-static uint32_t hash_of(struct name name)
-{
-    uint32_t hash = 2166136261U; /* FNV-1a */
-    for (size_t at = 0; at < name.length; at++) {
-        hash = (hash ^ (uint8_t)name.bytes[at]) * 16777619U;
-    }
-    return hash;
-}
-
-static struct node **nid_bucket(uint64_t nid)
-{
-    return &known.by_nid[(nid * 0x9E3779B97F4A7C15ULL) >> 52];
-}
-
-static struct node **name_bucket(const struct node *parent, struct name name)
-{
-    uint64_t mixed = (hash_of(name) ^ parent->lower.nid) * 0x9E3779B97F4A7C15ULL;
-    return &known.by_name[mixed >> 52];
-}
-
-static struct name lower_name_of(const struct node *node)
-{
-    return (struct name){.bytes = node->lower_name, .length = node->lower_name_length};
-}
-
-static struct node *known_by_name(const struct node *parent, struct name name)
-{
-    struct node *node = *name_bucket(parent, name);
-    while (node != NULL && (node->lower_parent != parent || !name_equals(lower_name_of(node), name))) {
-        node = node->next_by_name;
-    }
-    return node;
-}
-
-static void make_known(struct node *node)
-{
-    struct node **bucket = nid_bucket(node->lower.nid);
-    node->next_by_nid = *bucket;
-    *bucket = node;
-    if (node->lower_parent != NULL) {
-        bucket = name_bucket(node->lower_parent, lower_name_of(node));
-        node->next_by_name = *bucket;
-        *bucket = node;
-    }
-    known.count++;
-}
-
-/* Takes it out of the list of names; that of nids is what sweep() walks along. */
-static void forget_name(struct node *node)
-{
-    if (node->lower_parent == NULL) {
-        return;
-    }
-    struct node **link = name_bucket(node->lower_parent, lower_name_of(node));
-    while (*link != node) {
-        link = &(*link)->next_by_name;
-    }
-    *link = node->next_by_name;
-}
-
-static void sweep(void)
-{
-    for (size_t at = 0; at < KNOWN_BUCKETS; at++) {
-        struct node **link = &known.by_nid[at];
-        while (*link != NULL) {
-            struct node *node = *link;
-            bool unused = __atomic_load_n(&node->inode.references, __ATOMIC_ACQUIRE) == 0;
-            if (unused && (!node->changed || node->inode.links == 0)) {
-                *link = node->next_by_nid;
-                forget_name(node);
-                known.count--;
-                node_destroy(node);
-            } else {
-                link = &node->next_by_nid;
-            }
-        }
-    }
-    known.sweep_at = known.count < 4096 ? 8192 : known.count * 2;
-}
-
-/* A node of the image, with one more count. `parent` and `name` say by which way it was found first; they
- * make its data path. */
-static int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, struct node **found)
-{
-    for (struct node *node = *nid_bucket(nid); node != NULL; node = node->next_by_nid) {
-        if (node->lower.nid == nid) {
-            inode_get(&node->inode);
-            *found = node;
-            return 0;
-        }
-    }
-    if (known.count >= known.sweep_at) {
-        sweep();
-    }
-    struct erofs_inode lower;
-    int64_t result = erofs_inode(nid, &lower);
-    if (result < 0) {
-        return result;
-    }
-    struct node *node = node_create(&root_file_system);
-    if (node == NULL) {
-        return -ENOMEM;
-    }
-    struct inode *inode = &node->inode;
-    uint32_t type = lower.mode & S_IFMT;
-    node->lower = lower;
-    inode->mode = lower.mode;
-    inode->uid = lower.uid;
-    inode->gid = lower.gid;
-    inode->links = lower.links;
-    inode->number = nid;
-    inode->size = type == S_IFDIR ? BLOCK_SIZE : lower.size;
-    inode->rdev = type == S_IFCHR || type == S_IFBLK ? lower.union_field : 0;
-    inode->atime.seconds = inode->mtime.seconds = inode->ctime.seconds = lower.mtime;
-    if (type == S_IFREG) {
-        node->lower_size = lower.size;
-    }
-    if (parent != NULL) {
-        node->lower_name = allocate(name.length);
-        node->lower_name_length = name.length;
-        result = node->lower_name == NULL ? -ENOMEM : 0;
-        if (result == 0 && type == S_IFDIR) {
-            result = inode_place(inode, &parent->inode, name);
-        }
-        if (result < 0) {
-            node_destroy(node);
-            return result;
-        }
-        memcpy(node->lower_name, name.bytes, name.length);
-        inode_get(&parent->inode);
-        node->lower_parent = parent;
-    }
-    node->has_lower = true;
-    make_known(node);
-    *found = node;
-    return 0;
-}
-
-static struct name name_of(const struct child *child)
-{
-    return (struct name){.bytes = child->name, .length = child->length};
-}
-
-static struct child *table_find(const struct node *directory, struct name name)
-{
-    if (directory->bucket_count == 0) {
-        return NULL;
-    }
-    struct child *child = directory->buckets[hash_of(name) & (directory->bucket_count - 1)];
-    while (child != NULL && !name_equals(name_of(child), name)) {
-        child = child->next_in_bucket;
-    }
-    return child;
-}
-
-static void table_link(struct node *directory, struct child *child)
-{
-    struct child **bucket = &directory->buckets[hash_of(name_of(child)) & (directory->bucket_count - 1)];
-    child->next_in_bucket = *bucket;
-    *bucket = child;
-}
-
-static bool table_grow(struct node *directory)
-{
-    size_t count = directory->bucket_count == 0 ? 8 : directory->bucket_count * 2;
-    struct child **buckets = allocate(count * sizeof(struct child *));
-    if (buckets == NULL) {
-        return false;
-    }
-    release(directory->buckets, directory->bucket_count * sizeof(struct child *));
-    directory->buckets = buckets;
-    directory->bucket_count = count;
-    for (struct child *child = directory->first_child; child != NULL; child = child->later) {
-        table_link(directory, child);
-    }
-    return true;
-}
-
-/* The table's entry of a name, made if there is none: the only step of a change that can fail. */
-static struct child *table_reserve(struct node *directory, struct name name)
-{
-    struct child *child = table_find(directory, name);
-    if (child != NULL) {
-        return child;
-    }
-    if (directory->child_count >= directory->bucket_count && !table_grow(directory)) {
-        return NULL;
-    }
-    child = allocate(sizeof(struct child) + name.length);
-    if (child == NULL) {
-        return NULL;
-    }
-    child->length = (uint16_t)name.length;
-    memcpy(child->name, name.bytes, name.length);
-    child->cookie = ++directory->last_cookie;
-    child->earlier = directory->last_child;
-    *(directory->last_child != NULL ? &directory->last_child->later : &directory->first_child) = child;
-    directory->last_child = child;
-    directory->child_count++;
-    table_link(directory, child);
-    return child;
-}
-
-static void table_remove(struct node *directory, struct child *child)
-{
-    struct child **link = &directory->buckets[hash_of(name_of(child)) & (directory->bucket_count - 1)];
-    while (*link != child) {
-        link = &(*link)->next_in_bucket;
-    }
-    *link = child->next_in_bucket;
-    *(child->earlier != NULL ? &child->earlier->later : &directory->first_child) = child->later;
-    *(child->later != NULL ? &child->later->earlier : &directory->last_child) = child->earlier;
-    directory->child_count--;
-    release(child, sizeof(struct child) + child->length);
 }
 
 static int64_t lower_nid(const struct node *directory, struct name name, uint64_t *nid)
@@ -370,7 +132,8 @@ static int64_t tree_list(struct inode *inode, uint64_t cookie, entry_sink *sink,
         }
         struct inode *found = &child->node->inode;
         if (!sink(
-                context, name_of(child), found->number, found->mode & S_IFMT, TABLE_COOKIE + child->cookie)) {
+                context, child_name(child), found->number, found->mode & S_IFMT,
+                TABLE_COOKIE + child->cookie)) {
             break;
         }
     }

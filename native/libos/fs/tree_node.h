@@ -1,4 +1,4 @@
-/* The node of a tree, shared by tree.c (names) and tree_file.c (content). */
+/* The node of a tree, shared by tree.c (names), tree_table.c, tree_image.c and tree_file.c (content). */
 #ifndef ENCLAVIZE_FS_TREE_NODE_H
 #define ENCLAVIZE_FS_TREE_NODE_H
 
@@ -53,6 +53,11 @@ struct node {
     /* FIFOs. */
     struct pipe *pipe;
 };
+
+/* One count; NULL without memory. */
+struct node *node_create(const struct file_system *file_system);
+
+void node_destroy(struct node *node);
 
 static inline struct node *node_of(struct inode *inode)
 {

@@ -1,5 +1,6 @@
 """``enclavize keygen``."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,6 +61,8 @@ def _generate_in_token(uri: str, pin: "Callable[[], bytes]", public_path: Path |
 
     if public_path and (public_path.exists() or public_path.is_symlink()):
         raise UsageError(f"{public_path} exists; a key is never overwritten", hint="choose another name")
+    if public_path and not os.access(public_path.parent, os.W_OK):
+        raise UsageError(f"cannot write {public_path}: {public_path.parent} is no folder to write in")
     made = generate_pkcs11_key(Pkcs11Uri.parse(uri), pin)
     if public_path:
         write_file(public_path, [public_key_pem(made)], mode=0o644, replace=False)

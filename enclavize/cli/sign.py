@@ -49,15 +49,18 @@ def material(
     """
     from enclavize.errors import UsageError
     from enclavize.oci.location import parse_location
-    from enclavize.pipeline.sign import enclave_to_sign, image_to_sign
+    from enclavize.pipeline.sign import check_not_read, enclave_to_sign, image_to_sign
     from enclavize.pipeline.summary import sigstruct_summary
     from enclavize.progress import Reporter
     from enclavize.sgx.atomic_file import write_file
 
     if file := _enclave_file(reference, config):
+        check_not_read(output, (file, config))
         unsigned = enclave_to_sign(file, config, date)
     else:
-        unsigned = image_to_sign(parse_location(reference), date, insecure=insecure, reporter=Reporter())
+        location = parse_location(reference)
+        check_not_read(output, (getattr(location, "path", None),))
+        unsigned = image_to_sign(location, date, insecure=insecure, reporter=Reporter())
     sys.stderr.write(sigstruct_summary(unsigned))
     if str(output) == "-":
         sys.stdout.buffer.write(unsigned.signed_bytes())

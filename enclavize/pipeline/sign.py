@@ -25,7 +25,7 @@ from enclavize.tee.contents import read_contents
 from enclavize.tee.verify import verify_enclave, verify_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from enclavize.libos.base import MeasuredEnclave
@@ -68,13 +68,17 @@ def enclave_to_sign(path: Path, config: Path | None, date: str | None) -> Sigstr
 
 def attach_to_enclave(path: Path, config: Path | None, signature: Signature, output: Path) -> Sigstruct:
     """Write the signed enclave file; what is read is never overwritten. Raises EnclavizeError."""
-    for given in (path, config, signature.material, signature.signature, signature.public_key):
-        if given and given.resolve() == output.resolve():
-            raise UsageError(f"{output} would be overwritten", hint="choose another name with -o")
+    check_not_read(output, (path, config, signature.material, signature.signature, signature.public_key))
     enclave = _open_file(path, config)
     signed = signature.attach(enclave)
     write_signed(enclave.enclave, signed, output)
     return signed
+
+
+def check_not_read(output: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse to write over what is read. Raises UsageError."""
+    if any(path and path.resolve() == output.resolve() for path in inputs):
+        raise UsageError(f"{output} would be overwritten", hint="choose another name with -o")
 
 
 def image_to_sign(location: Location, date: str | None, *, insecure: bool, reporter: Reporter) -> Sigstruct:

@@ -87,6 +87,7 @@ def test_keys_in_tokens_are_never_overwritten(with_token: Command, token: SoftHs
     keygen = ("keygen", token.uri("release"), "--passphrase-file", "pin")
     (with_token.base / "pub.pem").write_text("somebody's")
     assert "never overwritten" in with_token.run(*keygen, "--public-key", "pub.pem", code=2).stderr
+    assert "no folder" in with_token.run(*keygen, "--public-key", "no/pub.pem", code=2).stderr
     with_token.run(*keygen)
     assert "never overwritten" in with_token.run(*keygen, code=2).stderr
     assert (with_token.base / "pub.pem").read_text() == "somebody's"

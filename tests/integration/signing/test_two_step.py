@@ -175,6 +175,17 @@ def test_what_does_not_fit_is_refused_with_its_reason(desk: Desk, case: str, rea
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
+def test_the_material_never_takes_the_place_of_what_is_signed(desk: Desk) -> None:
+    config, enclave = desk.config(), desk.folder / "enclave.so"
+    enclave.write_bytes(ENCLAVE.read_bytes())
+    for output in ("./enclave.so", config):
+        material = ("sign", "material", "enclave.so", "--config", config, "-o", output)
+        assert "would be overwritten" in desk.command.run(*material, code=2).stderr
+    image = ("sign", "material", "oci-archive:enclave.so", "-o", "enclave.so")
+    assert "would be overwritten" in desk.command.run(*image, code=2).stderr
+    assert enclave.read_bytes() == ENCLAVE.read_bytes()
+
+
 def test_an_enclave_without_a_configuration_asks_for_one(desk: Desk) -> None:
     message = desk.command.run("sign", "material", ENCLAVE, "-o", "m.bin", code=2).stderr
     assert "Enclave.config.xml" in message

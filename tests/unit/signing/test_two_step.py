@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from enclavize.errors import EnclavizeError, SigningRefusedError, UsageError
+from enclavize.errors import EnclavizeError, IntegrityError, SigningRefusedError, UsageError
 from enclavize.sgx.enclave_file import EnclaveConfig, measure_enclave, write_signed
 from enclavize.signing.keys import load_public_key
+from enclavize.signing.material import SigningMaterial
 from enclavize.signing.two_step import attach, open_enclave, parse_material
 from support.vectors import INTEL, KEY, PUBLIC_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from enclavize.signing.two_step import Signable
 
 ENCLAVE = INTEL / "enclaves/enclave_a.so"
 DATE = 0x20261123
@@ -110,6 +116,18 @@ def test_what_does_not_fit_is_refused_with_the_reason(case: str, message: str, t
             material = material[:188] + bytes([material[188] ^ 1]) + material[189:]
     with pytest.raises(EnclavizeError, match=message):
         attach(signable, parse_material(material), signature, load_public_key(PUBLIC_KEY))
+
+
+@given(st.binary(max_size=400) | st.binary(min_size=384, max_size=384))
+def test_no_bytes_are_a_signature_by_chance(signature: bytes) -> None:
+    material = SigningMaterial.of(opened().sigstruct(DATE))
+    with pytest.raises(IntegrityError):
+        attach(opened(), material, signature, load_public_key(PUBLIC_KEY))
+
+
+@functools.cache
+def opened() -> Signable:
+    return open_enclave(ENCLAVE, EnclaveConfig())
 
 
 def test_a_key_that_sgx_does_not_take_is_refused() -> None:

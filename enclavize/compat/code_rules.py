@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from enclavize.compat.library_path import libc_family
 from enclavize.compat.profile import Support
 from enclavize.compat.report import Finding, Severity
-from enclavize.compat.runtimes import find_runtimes
 from enclavize.compat.symbols import CALLS, EXECS, FORKS, SOCKETS, SPAWNS, VFORKS
 from enclavize.compat.syscalls import NAMES
 from enclavize.compat.version_rules import version_findings
@@ -52,7 +51,7 @@ def closure_findings(program: Program, profile: Profile) -> Iterator[Finding]:
     yield from _go(program, profile)
     yield from version_findings(own_files(program), program, profile)
     yield from _mixed(program)
-    for runtime in find_runtimes(program):
+    for runtime in program.runtimes:
         yield _finding(
             "OCC030", Severity.NOTE, runtime.entry,
             f"is {runtime.name} {runtime.version}".rstrip() + f"; on {profile.title}: "

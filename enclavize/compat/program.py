@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enclavize.compat.library_path import LibraryPath, libc_family
+from enclavize.compat.runtimes import find_runtimes
 from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from enclavize.compat.runtimes import Runtime
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
 
@@ -44,6 +46,7 @@ class Program:
     executable: Entry | None = None
     interpreter: Entry | None = None
     libraries: list[Entry] = field(default_factory=list)
+    runtimes: tuple[Runtime, ...] = ()
     missing_executable: Missing | None = None
     missing_interpreter: Missing | None = None
     missing_libraries: list[Missing] = field(default_factory=list)
@@ -83,6 +86,8 @@ def find_program(
         if program.interpreter is None:
             program.missing_interpreter = Missing(wanted=entry.elf.interpreter, wanted_by=f"/{entry.path}")
         _add_libraries(rootfs, program, entry, environment)
+    if entry:
+        program.runtimes = find_runtimes(entry, program.libraries, rootfs, environment)
     return program
 
 

@@ -13,7 +13,6 @@ from enclavize.compat.library_path import libc_family
 from enclavize.compat.profile import Support
 from enclavize.compat.program import Program, find_program, split_line
 from enclavize.compat.report import Finding, Report, Severity
-from enclavize.compat.runtimes import find_runtimes
 from enclavize.compat.sizes import advise
 from enclavize.compat.start_rules import start_findings
 from enclavize.rootfs.entry import FileType, printable
@@ -63,14 +62,13 @@ def check(subject: Subject, image: Image, profile: Profile) -> Report:
     """Apply all rules. Errors first, then warnings, then notes."""
     program = subject.program
     found = _findings(subject, program, profile)
-    runtimes = [runtime.name for runtime in find_runtimes(program)]
     return Report(
         image=image.name,
         libos=profile.libos,
         libos_version=profile.version,
         title=profile.title,
         findings=tuple(sorted(found, key=lambda finding: list(Severity).index(finding.severity))),
-        advice=advise(program, runtimes, profile),
+        advice=advise(program, profile, subject.arguments, subject.environment),
     )
 
 

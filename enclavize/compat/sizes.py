@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from enclavize.compat.stated import stated_heap, stated_threads
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
     from enclavize.compat.profile import Profile
     from enclavize.compat.program import Program
 
 _MIB = 1 << 20
+_BESIDE_HEAP = 512 * _MIB
+"""What runtimes have beside the heap that an option limits: metaspace, code cache, stacks."""
+_OWN_THREADS = 8
+"""Threads beside those that a variable sets: the first one, the runtime's, the LibOS's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +62,33 @@ NEEDS = {
 """Sizes of the demos of Occlum and Gramine, rounded."""
 
 
-def advise(program: Program, runtimes: Iterable[str], profile: Profile) -> Advice:
+def advise(
+    program: Program, profile: Profile, arguments: Sequence[str], environment: Mapping[str, str]
+) -> Advice:
     """Return sizes for a program: never less than the defaults of the LibOS."""
     files = sum(entry.size for entry in program.files if entry.elf is not None)
     sizes = profile.sizes
     memory = max(sizes.minimum_memory, 2 * files + 64 * _MIB)
-    threads, kernel_heap = 8, sizes.kernel_heap
+    threads, kernel_heap = _OWN_THREADS, sizes.kernel_heap
     reasons = [
         f"the program and its libraries: {-(-files // _MIB)} MiB, twice; 64 MiB for heap and stacks",
     ]
-    for runtime in sorted(runtimes):
-        if need := NEEDS.get(runtime):
-            memory, threads = max(memory, files + need.memory), max(threads, need.threads)
+    heap = stated_heap(arguments, environment)
+    if heap:
+        memory = max(memory, files + heap.value + _BESIDE_HEAP)
+        reasons.append(
+            f"{heap.text} in the image: {-(-heap.value // _MIB)} MiB, "
+            f"and {_BESIDE_HEAP // _MIB} MiB beside it"
+        )
+    for runtime in sorted(program.runtimes, key=lambda runtime: runtime.name):
+        if need := NEEDS.get(runtime.name):
+            memory, threads = memory if heap else max(memory, files + need.memory), max(threads, need.threads)
             kernel_heap = max(kernel_heap, need.kernel_heap) if kernel_heap else 0
-            reasons.append(f"{need.why}: {need.memory // _MIB} MiB and {need.threads} threads")
+            size = "" if heap else f"{need.memory // _MIB} MiB and "
+            reasons.append(f"{need.why}: {size}{need.threads} threads")
+    if stated := stated_threads(environment):
+        threads = max(threads, stated.value + _OWN_THREADS)
+        reasons.append(f"{stated.text} in the image: as many threads, and {_OWN_THREADS} more")
     if memory < sizes.memory or threads < sizes.threads:
         reasons.append(
             f"the default of {profile.title} is {sizes.memory // _MIB} MiB and {sizes.threads} threads"

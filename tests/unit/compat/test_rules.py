@@ -1,7 +1,7 @@
 """Each rule finds what it is for."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from enclavize.compat.codes import CODES, explain
-from enclavize.compat.profile import profile_for
+from enclavize.compat.profile import Profile, builtin_profiles, profile_for
 from enclavize.compat.report import Report, Silence
 from enclavize.compat.rules import Subject, check
+from enclavize.compat.sizes import NEEDS
 from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.rootfs.entry import ElfFacts, Entry, FileType
 from enclavize.rootfs.tree import Rootfs
@@ -50,17 +51,23 @@ FOLDERS = tuple(map(folder, ("bin", "lib", "lib64", "usr", "usr/lib")))
 
 
 def report(
-    *entries: Entry, libos: str = "builtin", command: Sequence[str] = ("app",), cwd: str = "/", uid: int = 0
+    *entries: Entry,
+    libos: str = "builtin",
+    profile: Profile | None = None,
+    command: Sequence[str] = ("app",),
+    cwd: str = "/",
+    uid: int = 0,
+    environment: Mapping[str, str] | None = None,
 ) -> Report:
     subject = Subject(
         rootfs=Rootfs((*FOLDERS, *entries), merkle_reader=lambda _entry: b""),
         arguments=tuple(command),
         working_directory=cwd,
-        environment={"PATH": "/usr/bin:/bin"},
+        environment={"PATH": "/usr/bin:/bin", **(environment or {})},
         uid=uid,
         gids=frozenset({uid}),
     )
-    return check(subject, cast("Image", SimpleNamespace(name="image")), profile_for(libos))
+    return check(subject, cast("Image", SimpleNamespace(name="image")), profile or profile_for(libos))
 
 
 REPLACED = Silence(code="OCC035")
@@ -404,22 +411,57 @@ def test_go_is_recognised_and_the_remedy_names_its_fork() -> None:
     assert report(go).advice.memory >= 512 << 20
 
 
-@pytest.mark.parametrize(
-    ("name", "toolchain", "runtime"),
-    [
-        ("java", "", "jvm"),
-        ("python3.11", "", "cpython"),
-        ("node", "", "node"),
-        ("dotnet", "", "dotnet"),
-        ("app", "rustc 1.80.0", "rust"),
-    ],
-)
-def test_runtimes_are_recognised(name: str, toolchain: str, runtime: str) -> None:
-    app = program(f"bin/{name}", elf=elf(interpreter=MUSL, toolchain=toolchain))
-    found = report(app, LOADER, command=(name,))
-    assert codes(found) == [("OCC030", "note")]
-    assert runtime in found.findings[0].message
-    assert found.advice.reasons
+RUNTIMES = {
+    "go": program("bin/server", elf=elf(type=2, pie=False, static=True, toolchain="go1.22.1")),
+    "jvm": program("opt/java/bin/java", elf=elf(interpreter=MUSL)),
+    "cpython": program("bin/python3.11", elf=elf(interpreter=MUSL)),
+    "node": program("bin/node", elf=elf(interpreter=MUSL)),
+    "dotnet": program("bin/dotnet", elf=elf(interpreter=MUSL)),
+    "rust": program("bin/tool", elf=elf(interpreter=MUSL, toolchain="rustc 1.80.0")),
+}
+
+
+@pytest.mark.parametrize("profile", builtin_profiles(), ids=lambda profile: profile.title)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_each_runtime_gets_the_advice_of_each_profile(runtime: str, profile: Profile) -> None:
+    entry = RUNTIMES[runtime]
+    found = report(entry, LOADER, *map(folder, ("opt", "opt/java", "opt/java/bin")), profile=profile,
+                   command=(f"/{entry.path}",))  # fmt: skip
+    (note,) = [finding for finding in found.findings if finding.code == "OCC030"]
+    assert note.path == entry.path
+    assert f" is {runtime}" in note.message
+    assert profile.runtimes.of(runtime) in note.message
+    need = NEEDS.get(runtime)
+    if need:
+        assert found.advice.memory >= need.memory
+        assert found.advice.threads >= need.threads
+        assert any(need.why in reason for reason in found.advice.reasons)
+
+
+def test_runtimes_are_known_by_their_libraries_too() -> None:
+    for name, runtime in (
+        ("libjvm.so", "jvm"), ("libpython3.11.so.1.0", "cpython"), ("libnode.so.108", "node"),
+        ("libhostfxr.so", "dotnet"),
+    ):  # fmt: skip
+        app = program("bin/app", elf=elf(interpreter=MUSL, needed=(name,)))
+        library = replace(FOO, path=f"usr/lib/{name}", elf=elf(soname=name))
+        found = report(app, LOADER, library)
+        assert codes(found) == [("OCC030", "note")]
+        assert f"/usr/lib/{name} is {runtime}" in found.findings[0].message
+
+
+def test_an_application_of_dotnet_is_known_by_what_is_beside_it() -> None:
+    app = program("bin/app", elf=elf(interpreter=MUSL))
+    assert codes(report(app, LOADER)) == []
+    for ending in (".dll", ".runtimeconfig.json"):
+        assert "dotnet" in report(app, LOADER, program(f"bin/app{ending}")).findings[0].message
+
+
+def test_base_images_tell_the_version_of_a_runtime() -> None:
+    found = report(RUNTIMES["node"], LOADER, command=("node",), environment={"NODE_VERSION": "20.11.1"})
+    assert "node 20.11.1" in found.findings[0].message
+    found = report(RUNTIMES["node"], LOADER, command=("node",), environment={"NODE_VERSION": "\n"})
+    assert "is node; on" in found.findings[0].message
 
 
 def test_other_programs_are_told_in_one_note() -> None:

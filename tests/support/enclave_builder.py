@@ -25,6 +25,7 @@ class Enclave:
     """``build`` gives the file: headers and symbols (R), code (RX), global and dynamic data (RW), extras."""
 
     sdk: tuple[int, int] = (2, 26)
+    sdk_revision: int = 100
     global_data_size: int = 1768
     description_size: int = 0x6000
     code: bytes = b"\x0f\x0b"
@@ -42,7 +43,7 @@ class Enclave:
         data_address = 2 * PAGE + -(-len(self.code) // PAGE) * PAGE
         names = b"\0enclave_entry\0g_global_data\0"
         symbols = bytes(24)
-        data = struct.pack("<Q", self.sdk[0] << 32 | self.sdk[1] << 16 | 100).ljust(
+        data = struct.pack("<Q", self.sdk[0] << 32 | self.sdk[1] << 16 | self.sdk_revision).ljust(
             self.global_data_size, b"\1"
         )
         if self.entry_symbol:

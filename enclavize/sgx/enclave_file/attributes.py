@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 SSA_GPR_SIZE = 184
 _ALL_BITS = 2**64 - 1
-_UNCHECKED_FLAGS = 0x00FF_0000_0000_0000  # bits 48..55
 
 # Size of the XSAVE area (not compacted) that holds the state of these XCR0 bits and of all before them.
 _XSAVE_SIZES = (
@@ -40,7 +39,7 @@ def sgx_attributes(config: EnclaveConfig, generation: Generation) -> tuple[Attri
     ):
         if wanted:
             flags |= flag
-    flags_mask = _ALL_BITS & ~_UNCHECKED_FLAGS
+    flags_mask = _ALL_BITS & ~generation.unchecked_flags
     if not config.disable_debug:
         flags_mask &= ~int(AttributeFlags.DEBUG)
     xfrm, xfrm_mask = Xfrm.LEGACY, _ALL_BITS & ~generation.unchecked_xfrm

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
@@ -69,8 +69,7 @@ def build_blocks(
     ``entry`` is the address of the entry point, ``global_data_offset`` where the file has ``g_global_data``.
     Raises ``UsageError`` for a configuration that does not fit the enclave.
     """
-    if config.enable_aex_notify and not generation.has_aex_notify:
-        raise UsageError(f"SGX SDK {generation.name}, of this enclave, has no EnableAEXNotify")
+    _check_elements(config, generation)
     has_sgx1, has_sgx2 = _platforms(config, generation)
     elrange = _elrange(config)
     offsets = _Offsets(generation, has_elrange=elrange is not None)
@@ -78,7 +77,7 @@ def build_blocks(
     xsave_size = xsave_area_size(attributes.xfrm)
     ssa_frame_size = ssa_frame_pages(xsave_size)
     region = UserRegion()
-    if has_sgx2:
+    if has_sgx2 and generation.emm:
         region = user_region(
             generation.emm,
             config,
@@ -130,7 +129,7 @@ def build_blocks(
             size=offsets.layout + len(records),
             tcs_policy=config.tcs_policy,
             ssa_frame_size=ssa_frame_size,
-            xsave_size=xsave_size,
+            xsave_size=generation.save_area_size or xsave_size,
             desired_misc_select=config.misc_select if generation.masks_misc_select else 0,
             tcs_min_pool=config.pool,
             enclave_size=enclave_size,
@@ -145,6 +144,8 @@ def build_blocks(
 
     primary = block(generation.sgx2_version, layout)
     written = [primary] if has_sgx2 else []
+    if generation.copy_version and not elrange:
+        written.append(block(generation.copy_version, layout))
     if has_sgx1:
         written.append(block(generation.sgx1_version, sgx1_layout(layout, config)))
     return Blocks(primary=primary, written=tuple(written))
@@ -159,6 +160,14 @@ def _patches(offsets: _Offsets, global_data_offset: int, global_data_size: int) 
     return b"".join(patch.to_bytes() for patch in patches)
 
 
+def _check_elements(config: EnclaveConfig, generation: Generation) -> None:
+    for element in fields(config):
+        if element.name in generation.unknown_elements and getattr(config, element.name):
+            raise UsageError(
+                f"SGX SDK {generation.name}, of this enclave, has no {element.metadata['element']}"
+            )
+
+
 def _platforms(config: EnclaveConfig, generation: Generation) -> tuple[bool, bool]:
     """Whether SGX1 and SGX2 loaders get metadata."""
     exinfo = MiscSelect.EXINFO
@@ -168,7 +177,7 @@ def _platforms(config: EnclaveConfig, generation: Generation) -> tuple[bool, boo
         has_sgx1, has_sgx2 = True, False
     else:
         has_sgx1, has_sgx2 = not config.misc_mask & exinfo, True
-    return has_sgx1 or generation.always_has_sgx1, has_sgx2
+    return has_sgx1 or generation.always_has_sgx1, has_sgx2 or generation.always_has_sgx2
 
 
 def _elrange(config: EnclaveConfig) -> ElRange | None:

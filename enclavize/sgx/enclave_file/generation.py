@@ -8,9 +8,17 @@ write what that release's loader and runtime expect.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from enclavize.sgx.enclave_file.emm import EmmModel
 from enclavize.sgx.errors import InvalidEnclaveError
+
+
+class ThreadData(Enum):
+    """The template of a thread's data in the global data."""
+
+    PLAIN = auto()  # 160 bytes
+    AEX_NOTIFY = auto()  # 192 bytes, with fields for AEXNOTIFY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +33,17 @@ class Generation:
     data_offset: int  # after the directories
     global_data_size: int
     max_layout: int  # records of the layout table for which the global data has room
-    emm: EmmModel
-    has_aex_notify: bool  # and fields for it in the thread data
+    thread_data: ThreadData
+    emm: EmmModel | None  # None: there is no user region
+    unknown_elements: tuple[str, ...] = ()  # of the configuration, as EnclaveConfig names them
     default_elrange: bool  # without an ELRange, the global data names the enclave's own range
+    unchecked_flags: int = 0x00FF << 48  # bits of ATTRIBUTES.FLAGS that are never checked
     unchecked_xfrm: int  # bits of XFRM that the loader may choose
     masks_misc_select: bool  # SIGSTRUCT's MISCSELECT is MiscSelect & MiscMask, the metadata holds MiscSelect
     always_has_sgx1: bool  # SGX1 metadata is appended even where only SGX2 platforms can run the enclave
+    always_has_sgx2: bool = False  # the reverse
+    copy_version: tuple[int, int] | None = None  # of a copy of the SGX2 metadata for loaders before 2.1
+    save_area_size: int | None = None  # what the metadata says of XSAVE, where it is not the real size
 
     @property
     def name(self) -> str:
@@ -48,7 +61,7 @@ SDK_2_26 = Generation(
     global_data_size=1768,
     max_layout=43,
     emm=EmmModel.SINGLE_RESERVE,
-    has_aex_notify=True,
+    thread_data=ThreadData.AEX_NOTIFY,
     default_elrange=False,
     unchecked_xfrm=0xE4,
     masks_misc_select=True,
@@ -66,7 +79,7 @@ SDK_2_21 = Generation(
     global_data_size=1760,
     max_layout=43,
     emm=EmmModel.SINGLE_RESERVE,
-    has_aex_notify=True,
+    thread_data=ThreadData.AEX_NOTIFY,
     default_elrange=True,
     unchecked_xfrm=0xFC,
     masks_misc_select=False,
@@ -80,7 +93,8 @@ SDK_2_19 = replace(
     release=(2, 19),
     global_data_size=1720,
     emm=EmmModel.RESERVATIONS,
-    has_aex_notify=False,
+    thread_data=ThreadData.PLAIN,
+    unknown_elements=("enable_aex_notify",),
     always_has_sgx1=False,
 )
 SDK_2_18 = replace(
@@ -91,8 +105,22 @@ SDK_2_18 = replace(
     max_layout=42,
     emm=EmmModel.UNROUNDED,
 )
+# Always SGX2 and SGX1 metadata, whatever can run the enclave, and no ELRange in the copy between them.
+SDK_2_17 = replace(
+    SDK_2_18,
+    release=(2, 17),
+    revisions=(100, 101),
+    sgx2_version=(2, 4),
+    copy_version=(2, 1),
+    emm=None,
+    unknown_elements=("enable_aex_notify", "amx", "user_region_size"),
+    unchecked_flags=0,
+    always_has_sgx1=True,
+    always_has_sgx2=True,
+    save_area_size=2632,
+)
 
-GENERATIONS = (SDK_2_18, SDK_2_19, SDK_2_20, SDK_2_21, SDK_2_26)
+GENERATIONS = (SDK_2_17, SDK_2_18, SDK_2_19, SDK_2_20, SDK_2_21, SDK_2_26)
 
 
 def generation_of(sdk_version: int) -> Generation:

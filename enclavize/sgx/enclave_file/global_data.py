@@ -9,6 +9,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from enclavize.sgx.enclave_file.attributes import SSA_GPR_SIZE
+from enclavize.sgx.enclave_file.generation import ThreadData
 from enclavize.sgx.enclave_file.layout import RECORD_SIZE, SSA_FRAMES, LayoutId, entry_of
 from enclavize.sgx.structures import PAGE_SIZE, TcsFlags, pack_tcs
 
@@ -81,7 +82,7 @@ def global_data(
     stacks = (stack_base % 2**64, stack_base % 2**64, (stack_base - config.stack_max_size) % 2**64)
     first_gpr = ssa_base + ssa_frame_size * PAGE_SIZE - SSA_GPR_SIZE
     tls = self_address - tls_size
-    if generation.has_aex_notify:
+    if generation.thread_data is ThreadData.AEX_NOTIFY:
         tls_array = self_address + _TLS_ADDRESS_OFFSET_AEX_NOTIFY
         thread_data = _THREAD_DATA_AEX_NOTIFY.pack(
             self_address, *stacks, first_gpr, xsave_size, ssa_base, tls, tls_array

@@ -44,7 +44,7 @@ VALUES = ManifestValues(
 )
 
 texts = st.lists(
-    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=5)
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
     | st.sampled_from(["\n", "\r", "\t", '"', "'", "\\", '"""', "{{ x }}", "{% %}", "{#", "\x7f", "é"]),
     max_size=5,
 ).map("".join)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from enclavize.errors import IncompatibleImageError
@@ -14,8 +16,8 @@ MUSL = "/lib/ld-musl-x86_64.so.1"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/bin"}
 
 
-def elf(interpreter: str = "", **facts: object) -> ElfFacts:
-    return ElfFacts(bits=64, machine=62, type=3, interpreter=interpreter, **facts)  # type: ignore[arg-type] - any field
+def elf(interpreter: str = "", **facts: Any) -> ElfFacts:
+    return ElfFacts(bits=64, machine=62, type=3, interpreter=interpreter, **facts)
 
 
 def program(path: str, facts: ElfFacts | None = None, line: str = "") -> Entry:

@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments == ["-version"]:
         from enclavize import __version__
 
-        print(f"enclavize-sgx-sign {__version__}, in place of sgx_sign 2.26 and of Occlum's 2.20")
+        print(f"enclavize-sgx-sign {__version__}, in place of sgx_sign 2.26 and of Occlum's 2.17 to 2.21")
         return 0
     try:
         _run(_parse(arguments))

@@ -85,7 +85,7 @@ SDK_2_21 = Generation(
     masks_misc_select=False,
     always_has_sgx1=True,
 )
-SDK_2_20 = replace(SDK_2_21, release=(2, 20))
+SDK_2_20 = replace(SDK_2_21, release=(2, 20))  # the tools of the two differ in their number only
 
 # Intel's tools and those of Occlum's fork, but that the former check MPX here too.
 SDK_2_19 = replace(

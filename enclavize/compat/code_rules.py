@@ -10,7 +10,7 @@ from enclavize.compat.profile import Support
 from enclavize.compat.report import Finding, Severity
 from enclavize.compat.symbols import CALLS, EXECS, FORKS, SOCKETS, SPAWNS, VFORKS
 from enclavize.compat.syscalls import NAMES
-from enclavize.compat.version_rules import version_findings
+from enclavize.compat.version_rules import is_newer, version_findings
 from enclavize.rootfs.entry import printable
 
 if TYPE_CHECKING:
@@ -205,9 +205,10 @@ def _family(elf: ElfFacts) -> str:
 def _cannot_run(elf: ElfFacts, profile: Profile) -> bool:
     if elf.bits != 64 or elf.machine != _EM_X86_64:
         return True
-    if elf.interpreter:
-        fixed = profile.elf.fixed_address is Support.NO and not elf.pie
-        return fixed or profile.libc.of(libc_family(elf.interpreter)) is Support.NO
+    if elf.interpreter and not elf.pie and profile.elf.fixed_address is Support.NO:
+        return True
+    if family := libc_family(elf.interpreter) if elf.interpreter else _family(elf):
+        return profile.libc.of(family) is Support.NO or is_newer(elf, family, profile)
     if elf.static:
         return (profile.elf.static_pie if elf.pie else profile.elf.static) is Support.NO
     return False

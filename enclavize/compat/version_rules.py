@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from enclavize.compat.profile import Profile
     from enclavize.compat.program import Program
-    from enclavize.rootfs.entry import Entry
+    from enclavize.rootfs.entry import ElfFacts, Entry
 
 _REMEDIES = {
     "GLIBC": "build it on an older distribution: Ubuntu 20.04 has glibc 2.31, 18.04 has 2.27",
@@ -49,16 +49,26 @@ def version_findings(users: Iterable[Entry], program: Program, profile: Profile)
                     f"needs {text}; /{printable(library.path)} has {_text(name, version)}",
                     "build the program and its libraries on one distribution",
                 )  # fmt: skip
-        limit = profile.libc.musl_version
-        newer = [symbol for symbol in entry.elf.imports if MUSL_SINCE.get(symbol, (0,)) > limit]
-        if family == "musl" and any(limit) and newer:
+        if newer := _newer_symbols(entry.elf, family, profile):
+            musl = ".".join(map(str, profile.libc.musl_version))
             more = f" and {len(newer) - _MAX_NAMED} more" if len(newer) > _MAX_NAMED else ""
             yield _error(
                 "OCC017", entry,
-                f"imports {', '.join(newer[:_MAX_NAMED])}{more}, which musl {'.'.join(map(str, limit))} of "
+                f"imports {', '.join(newer[:_MAX_NAMED])}{more}, which musl {musl} of "
                 f"{profile.title} lacks",
                 "build it on Alpine 3.11, which has musl 1.1.24",
             )  # fmt: skip
+
+
+def is_newer(elf: ElfFacts, family: str, profile: Profile) -> bool:
+    """Tell whether a file of this family needs more than the LibOS's own libraries have."""
+    own = profile.libc.symbols_of(family)
+    needed = map(_parsed, elf.versions)
+    limit = profile.libc.musl_version
+    newer = (
+        family == "musl" and any(limit) and any(MUSL_SINCE.get(name, (0,)) > limit for name in elf.imports)
+    )
+    return newer or any(name in own and version > own[name] for name, version in needed)
 
 
 def _defined(program: Program) -> dict[str, tuple[tuple[int, ...], Entry]]:

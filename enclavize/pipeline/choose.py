@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from enclavize.compat.choice import best, reason
 from enclavize.compat.profile import profile_for
 from enclavize.errors import IncompatibleImageError
-from enclavize.pipeline.check import report_on
+from enclavize.pipeline.check import reports_on
 from enclavize.rootfs.index import index_image
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def choose_libos(image: Image, toolchain: Toolchain | None, cache: BlobCache, re
         profiles = [profile_for("builtin")]
         if toolchain is not None:
             profiles.append(profile_for(toolchain.libos, version=toolchain.version))
-        reports = [report_on(rootfs, image, profile) for profile in profiles]
+        reports = reports_on(rootfs, image, profiles)
         chosen = best(reports)
         if chosen is None:
             raise IncompatibleImageError(

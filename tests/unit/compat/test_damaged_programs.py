@@ -1,9 +1,10 @@
-"""Damaged and hostile ELF files are judged without an error, from the scan to the report."""
+"""Damaged ELF files, programs and libraries, are judged without an error, from the scan to the report."""
 
 from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -13,7 +14,7 @@ import pytest
 from enclavize.compat.profile import builtin_profiles
 from enclavize.compat.rules import Subject, check
 from enclavize.rootfs.elf import ElfScanner
-from enclavize.rootfs.entry import Entry, FileType
+from enclavize.rootfs.entry import ElfFacts, Entry, FileType
 from enclavize.rootfs.tree import Rootfs
 from support.scale import scaled
 
@@ -24,23 +25,26 @@ BYTES = (0, 1, 0x7F, 0x80, 0xFF)
 SIZE = 200_000
 
 
-@pytest.mark.parametrize("name", ["bash", "ls", "busybox"])
-def test_damaged_programs_give_a_report(name: str) -> None:
-    found = shutil.which(name)
-    if found is None:
+LIBRARIES = Path("/lib/x86_64-linux-gnu")
+
+
+@pytest.mark.parametrize("name", ["bash", "ls", "busybox", "libc.so.6", "libstdc++.so.6"])
+def test_damaged_files_give_a_report(name: str) -> None:
+    found = LIBRARIES / name if ".so" in name else Path(shutil.which(name) or LIBRARIES / name)
+    if not found.exists():
         pytest.skip(f"not installed here: {name}")
-    data = Path(found).read_bytes()[:SIZE]
+    data = found.read_bytes()[:SIZE]
     profiles = builtin_profiles()
     random_ = random.Random(name)
-    for _ in range(scaled(4000)):
+    for _ in range(scaled(3000)):
         damaged = bytearray(data)
         for _ in range(random_.randint(1, 60)):
             at = random_.randrange(random_.choice((64, 600, 5000, len(damaged))))
             damaged[at] = random_.choice((*BYTES, random_.randrange(256)))
         if random_.random() < 0.2:
             del damaged[random_.randrange(len(damaged)) :]
+        subject = _subject(bytes(damaged))
         for profile in profiles:
-            subject = _subject(bytes(damaged))
             report = check(subject, cast("Image", SimpleNamespace(name="image")), profile)
             assert report.advice.reasons
 
@@ -48,12 +52,18 @@ def test_damaged_programs_give_a_report(name: str) -> None:
 def _subject(data: bytes) -> Subject:
     scanner = ElfScanner()
     scanner.feed(data)
-    program = Entry(path="program", type=FileType.REGULAR, mode=0o755, size=len(data), elf=scanner.facts())
+    elf = scanner.facts()
+    program = Entry(path="program", type=FileType.REGULAR, mode=0o755, size=len(data), elf=elf)
+    entries = [program]
+    if elf and not elf.interpreter:
+        user = ElfFacts(bits=64, machine=62, type=3, interpreter="/lib64/ld.so", needed=("lib",))
+        entries = [replace(program, path="lib/lib"), replace(program, elf=user)]
+    folders = [Entry(path=path, type=FileType.DIRECTORY, mode=0o755) for path in ("lib", "lib64")]
     return Subject(
-        rootfs=Rootfs([program], merkle_reader=lambda _: b""),
+        rootfs=Rootfs([*folders, *entries], merkle_reader=lambda _: b""),
         arguments=("/program",),
         working_directory="/",
         environment={"PATH": ""},
-        uid=0,
+        uid=1,
         gids=frozenset(),
     )

@@ -1,6 +1,7 @@
 """Reports have forms for people and for programs, and one LibOS is the best."""
 
 import json
+import re
 from dataclasses import replace
 
 from enclavize.compat import formats
@@ -71,6 +72,29 @@ def test_sarif_has_rules_levels_and_places() -> None:
     place = result["locations"][0]["physicalLocation"]["artifactLocation"]
     assert place == {"uri": "bin/a%20b"}
     assert "locations" not in document["runs"][0]["results"][1]
+
+
+def test_sarif_has_what_the_standard_requires() -> None:
+    """OASIS SARIF 2.1.0, sections 3.13, 3.14, 3.18, 3.19, 3.27; the schema of OASIS accepts it too."""
+    odd = replace(ERROR, path="usr/\udcff%#?:x")
+    document = json.loads(formats.to_sarif((report("occlum", "0.31.0", odd, NOTE), *ALL)))
+    assert document.keys() == {"$schema", "version", "runs"}
+    identities = [run["automationDetails"]["id"] for run in document["runs"]]
+    assert identities == ["enclavize/occlum/0.31.0", *identities[1:]]
+    for run in document["runs"]:
+        driver = run["tool"]["driver"]
+        assert driver["name"] == "enclavize"
+        assert driver["version"]
+        rules = [rule["id"] for rule in driver["rules"]]
+        assert len(set(rules)) == len(rules)
+        for result in run["results"]:
+            assert result["message"]["text"]
+            assert result["level"] in ("error", "warning", "note")
+            assert result["ruleId"] in rules
+            for location in result.get("locations", []):
+                uri = location["physicalLocation"]["artifactLocation"]["uri"]
+                assert re.fullmatch(r"[A-Za-z0-9._~/%-]+", uri)
+                assert not uri.startswith("/")
 
 
 def test_github_gets_workflow_commands_that_no_message_can_break() -> None:

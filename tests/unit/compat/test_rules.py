@@ -472,6 +472,28 @@ def test_other_programs_are_told_in_one_note() -> None:
     assert "12 more" in found.findings[0].message
 
 
+@pytest.mark.parametrize(
+    ("facts", "profiles"),
+    [
+        ({"interpreter": GLIBC, "versions": ("GLIBC_2.29",)}, ["occlum@0.18.1", "occlum@0.21.0"]),
+        ({"needed": ("libc.so.6",), "versions": ("GLIBC_2.2.5",)}, ["occlum@0.18.1"]),
+        ({"needed": ("libc.so.6",), "versions": ("GLIBCXX_3.4.29",)},
+         ["occlum@0.18.1", "occlum@0.21.0", "occlum"]),
+        ({"interpreter": MUSL, "imports": ("statx",)}, ["occlum@0.18.1", "occlum@0.21.0", "occlum"]),
+        ({"interpreter": MUSL, "type": 2, "pie": False}, ["occlum@0.18.1", "occlum@0.21.0", "occlum"]),
+        ({"interpreter": MUSL}, []),
+    ],
+)  # fmt: skip
+def test_other_files_are_judged_by_their_versions_too(facts: dict[str, Any], profiles: list[str]) -> None:
+    other = program("usr/lib/other", elf=elf(**facts))
+    failing = [
+        libos
+        for libos in ("occlum@0.18.1", "occlum@0.21.0", "occlum", "gramine", "builtin")
+        if ("OCC031", "note") in codes(report(APP, LOADER, FOO, other, libos=libos))
+    ]
+    assert failing == profiles
+
+
 def test_libraries_are_found_through_the_configuration_of_the_loader() -> None:
     app = program("bin/app", elf=elf(interpreter=GLIBC, needed=("libfoo.so.1",)))
     loader = program("lib64/ld-linux-x86-64.so.2", elf=elf())

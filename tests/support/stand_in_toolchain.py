@@ -160,8 +160,8 @@ def occlum_toolchain(folder: Path, version: str = OCCLUM_VERSION) -> Path:
     return Path(named) if named else stand_in_occlum(folder, version)
 
 
-def stand_in_gramine(folder: Path, *, musl: bool = True) -> Path:
-    """Make a stand-in for an install prefix of Gramine 1.9."""
+def stand_in_gramine(folder: Path, *, musl: bool = True, run_path: str = "") -> Path:
+    """Make a stand-in for an install prefix of Gramine 1.9. ``run_path`` is that of its SGX loader."""
     package = folder / PACKAGE
     sources = folder.parent / f"{folder.name}-sources"
     for path in (package / "direct", package / "sgx", package / "runtime" / "glibc", sources):
@@ -180,6 +180,7 @@ def stand_in_gramine(folder: Path, *, musl: bool = True) -> Path:
     _compile(
         sources, "loader", _LOADER, package / "sgx" / "loader", "-pie", "-Wl,-e,_start",
         "-Wl,--dynamic-linker=/lib64/ld-linux-x86-64.so.2", "-Wl,--no-as-needed", protobuf, libc,
+        *((f"-Wl,--enable-new-dtags,-rpath,{run_path}",) if run_path else ()),
     )  # fmt: skip
     for name in ("ld-linux-x86-64.so.2", "libc.so.6", "libm.so.6", "libpthread.so.0"):
         _library(sources, package / "runtime" / "glibc" / name)

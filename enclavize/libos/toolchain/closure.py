@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import posixpath
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from enclavize.errors import UsageError
+from enclavize.rootfs.entry import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,65 +36,62 @@ def add_closure(
 ) -> None:
     """Add the interpreter and all libraries of the file ``program`` as ``folder/NAME``.
 
-    ``trees`` are searched in order, the first one also in the folders ``own``. What is not found is missing.
+    ``trees`` are searched in order, the first one also in the folders ``own``; the last one is a root, to
+    which absolute paths belong. What is not found is missing.
     """
     tree, found = located.files[program]
     facts = tree.elf(found)
-    if facts is None or facts.bits != 64:
+    if not _is_x86_64(facts):
         return
-    located.searched[folder] = [
-        *(tree.name + place for place in _run_path(facts, found)),
-        *(trees[0].name + place for place in own),
-        *(tree.name + place for tree in trees for place in LIBRARY_FOLDERS),
+    common = [
+        *((trees[0], place) for place in own),
+        *((tree, place) for tree in trees for place in LIBRARY_FOLDERS),
     ]
+    places = [*_run_path(facts, tree, found, trees[-1]), *common]
+    located.searched[folder] = [printable(tree.name + place) for tree, place in places]
     if facts.interpreter:
-        name = posixpath.basename(facts.interpreter)
-        _take(located, f"{folder}/{name}", trees, [facts.interpreter.lstrip("/")])
-    pending = [(name, tree, found, facts) for name in facts.needed]
+        place, _, name = facts.interpreter.rpartition("/")
+        _take(located, folder, name, [(tree, place.lstrip("/")) for tree in trees])
+    pending = [(name, places) for name in facts.needed]
     seen: set[str] = set()
     while pending and len(seen) < MAX_LIBRARIES:
-        name, tree, user, facts = pending.pop()
-        path = f"{folder}/{posixpath.basename(name)}"
-        if path in seen:
+        name, places = pending.pop()
+        if name in seen:
             continue
-        seen.add(path)
-        run_path = [posixpath.join(place, name) for place in _run_path(facts, user)]
-        taken = (
-            _take(located, path, [tree], run_path, needed=False)
-            or _take(located, path, trees[:1], [f"{place}/{name}" for place in own], needed=False)
-            or _take(located, path, trees, [f"{place}/{name}" for place in LIBRARY_FOLDERS])
-        )
-        if taken is not None:
-            tree, found = taken
-            needs = tree.elf(found)
-            if needs is not None:
-                pending += [(needed, tree, found, needs) for needed in needs.needed]
+        seen.add(name)
+        if (taken := _take(located, folder, name, places)) is not None:
+            tree, found, needs = taken
+            places = [*_run_path(needs, tree, found, trees[-1]), *common]
+            pending += [(needed, places) for needed in needs.needed]
 
 
 def _take(
-    located: Located, path: str, trees: Sequence[Tree], places: Sequence[str], *, needed: bool = True
-) -> tuple[Tree, Found] | None:
-    """Take the first file for x86-64 among ``places``."""
-    for tree in trees:
-        for place in places:
-            with suppress(UsageError):  # one that is no regular file, or outside, is none for the loader
-                found = tree.find(place)
-                if found is not None and _is_x86_64(tree.elf(found)):
-                    located.files[path] = (tree, found)
-                    return tree, found
-    if needed and path not in located.files:
-        located.missing.append(path)
+    located: Located, folder: str, name: str, places: Sequence[tuple[Tree, str]]
+) -> tuple[Tree, Found, ElfFacts] | None:
+    """Take the first file of that name for x86-64."""
+    path = f"{folder}/{printable(posixpath.basename(name))}"
+    for tree, place in places:
+        with suppress(UsageError):  # one that is no regular file, or outside, is none for the loader
+            found = tree.find(posixpath.join(place, name))
+            facts = tree.elf(found) if found is not None else None
+            if found is not None and _is_x86_64(facts):
+                located.files[path] = (tree, found)
+                return tree, found, facts
+    located.missing.append(path)
     return None
 
 
-def _is_x86_64(facts: ElfFacts | None) -> bool:
+def _is_x86_64(facts: ElfFacts | None) -> TypeGuard[ElfFacts]:
     return facts is not None and facts.bits == 64 and facts.machine == EM_X86_64
 
 
-def _run_path(facts: ElfFacts, user: Found) -> Iterator[str]:
-    """Yield the folders that the file itself names, as far as they are inside the tree it is in."""
+def _run_path(facts: ElfFacts, tree: Tree, user: Found, root: Tree) -> Iterator[tuple[Tree, str]]:
+    """Yield the folders that a file names itself."""
     origin = posixpath.dirname(user.path)
     for folder in (facts.runpath or facts.rpath).split(":"):
-        if folder.startswith(("$ORIGIN", "${ORIGIN}")):
-            relative = folder.replace("${ORIGIN}", "$ORIGIN").removeprefix("$ORIGIN").lstrip("/")
-            yield posixpath.normpath(posixpath.join(origin, relative))
+        relative = folder.replace("${ORIGIN}", "$ORIGIN")
+        if relative.startswith("$ORIGIN"):
+            relative = relative.removeprefix("$ORIGIN").lstrip("/")
+            yield tree, posixpath.normpath(posixpath.join(origin, relative))
+        elif folder.startswith("/"):
+            yield root, posixpath.normpath(folder).lstrip("/")

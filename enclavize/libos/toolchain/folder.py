@@ -57,7 +57,7 @@ class FolderTree:
             names = [child.name for child in real.iterdir()]
         if len(names) > MAX_NAMES:
             raise UsageError(f"{real} has more than {MAX_NAMES} files")
-        return tuple(sorted(names))
+        return tuple(sorted(filter(str.isprintable, names)))
 
     def elf(self, found: Found) -> ElfFacts | None:
         """Read the file's headers, or all of it where they refer to its end."""

@@ -52,7 +52,8 @@ class ImageTree:
         entry = self._rootfs.find(folder)
         if entry is None:
             return ()
-        return tuple(child.path.rpartition("/")[2] for child in self._rootfs.children(entry.path))
+        names = (child.path.rpartition("/")[2] for child in self._rootfs.children(entry.path))
+        return tuple(filter(str.isprintable, names))
 
     def elf(self, found: Found) -> ElfFacts | None:
         """Return what the index knows."""

@@ -13,7 +13,7 @@ from enclavize.libos.toolchain.located import checked_version
 from enclavize.libos.toolchain.model import TITLES, Toolchain, ToolchainFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from enclavize.libos.toolchain.located import Located
     from enclavize.libos.toolchain.tree import Content, Tree
@@ -90,24 +90,26 @@ def _from_image(
 
 def _from_trees(trees: Sequence[Tree], origin: str, libos: str | None, reporter: Reporter) -> Toolchain:
     """Look in ``trees[0]``; the others may lend libraries of the distribution."""
-    found = {name: located for name, module in _LIBOSES.items() if (located := module.locate(trees))}
     wanted = [libos] if libos else list(_LIBOSES)
-    suitable = [name for name in wanted if name in found]
+    suitable = _located(trees, wanted)
     if len(suitable) > 1:
         raise UsageError(
-            f"{origin} holds {' and '.join(TITLES[name] for name in suitable)}", hint="add --libos"
+            f"{origin} holds {' and '.join(TITLES[other.libos] for other in suitable)}", hint="add --libos"
         )
     if not suitable:
-        if libos and found:
-            other = next(iter(found.values()))
-            raise _wrong_libos(origin, f"{TITLES[other.libos]} {other.version}".strip(), libos)
+        if libos and (others := _located(trees, _LIBOSES.keys() - {libos})):
+            raise _wrong_libos(origin, f"{TITLES[others[0].libos]} {others[0].version}".strip(), libos)
         places = [place for name in wanted for place in _LIBOSES[name].places(trees[0])]
         raise UsageError(
             f"{origin} holds no {' and no '.join(TITLES[name] for name in wanted)}; "
             f"looked for {', '.join(places)}",
             hint="give --toolchain an install prefix, an image with the LibOS, or a kept toolchain",
         )
-    return _read(found[suitable[0]], origin, reporter)
+    return _read(suitable[0], origin, reporter)
+
+
+def _located(trees: Sequence[Tree], liboses: Iterable[str]) -> list[Located]:
+    return [located for name in liboses if (located := _LIBOSES[name].locate(trees))]
 
 
 def _wrong_libos(origin: str, title: str, libos: str) -> UsageError:

@@ -51,7 +51,7 @@ class Tree(Protocol):
         ...
 
     def names(self, folder: str) -> tuple[str, ...]:
-        """Return the names in a folder, sorted; nothing if it is none."""
+        """Return the names in a folder, sorted, but for those that no LibOS has; nothing if it is none."""
         ...
 
     def elf(self, found: Found) -> ElfFacts | None:

@@ -13,7 +13,7 @@ from enclavize.libos.toolchain.tree import MAX_FILE_SIZE
 from enclavize.sgx.enclave_file import measure_enclave
 from enclavize.sgx.enclave_file.config import EnclaveConfig
 from enclavize.sgx.gramine_enclave import measure_gramine
-from support.stand_in_toolchain import PACKAGE
+from support.stand_in_toolchain import PACKAGE, stand_in_gramine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,6 +238,31 @@ def test_what_is_no_ordinary_file_is_refused(opened: Opened, gramine_copy: Path,
                 file.truncate(MAX_FILE_SIZE + 1)
     with pytest.raises(UsageError, match=r"sgx/libpal\.so (is no regular file|has \d+ bytes)"):
         opened(gramine_copy)
+
+
+@pytest.mark.parametrize("run_path", ["$ORIGIN/../private", "${ORIGIN}/../private", "{prefix}/elsewhere"])
+def test_libraries_are_found_by_run_path(opened: Opened, tmp_path: Path, run_path: str) -> None:
+    prefix = tmp_path / "prefix"
+    stand_in_gramine(prefix, run_path=run_path.replace("{prefix}", str(prefix)))
+    folder = prefix / PACKAGE / "private" if "ORIGIN" in run_path else prefix / "elsewhere"
+    folder.mkdir()
+    library = prefix / "lib" / "x86_64-linux-gnu" / "libprotobuf-c.so.1"
+    content = library.read_bytes()
+    library.rename(folder / library.name)
+    library.write_bytes(b"not ELF")
+    assert opened(prefix).require("host/libprotobuf-c.so.1").open().read() == content
+
+
+def test_hostile_names_of_libraries_are_harmless(opened: Opened, gramine_copy: Path) -> None:
+    loader = gramine_copy / PACKAGE / "sgx" / "loader"
+    content = loader.read_bytes()
+    for name in (b"\x1b[2Jotobuf-c.so.1", b"../../../etc/issue", b"/////////////////.", b"x" * 18):
+        loader.write_bytes(content.replace(b"libprotobuf-c.so.1", name.ljust(18, b"x")))
+        (missing,) = opened(gramine_copy).missing
+        assert missing.startswith("host/")
+        assert missing.isprintable()
+    loader.write_bytes(content.replace(b"/lib64/ld-linux-x86-64.so.2", b"/".ljust(27, b"\x1b")))
+    assert all(path.isprintable() for path in opened(gramine_copy).missing)
 
 
 def test_libraries_that_need_each_other_end(opened: Opened, gramine_copy: Path) -> None:

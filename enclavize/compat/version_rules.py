@@ -64,11 +64,17 @@ def is_newer(elf: ElfFacts, family: str, profile: Profile) -> bool:
     """Tell whether a file of this family needs more than the LibOS's own libraries have."""
     own = profile.libc.symbols_of(family)
     needed = map(_parsed, elf.versions)
-    limit = profile.libc.musl_version
-    newer = (
-        family == "musl" and any(limit) and any(MUSL_SINCE.get(name, (0,)) > limit for name in elf.imports)
+    return bool(_newer_symbols(elf, family, profile)) or any(
+        name in own and version > own[name] for name, version in needed
     )
-    return newer or any(name in own and version > own[name] for name, version in needed)
+
+
+def _newer_symbols(elf: ElfFacts, family: str, profile: Profile) -> list[str]:
+    """Return the imports that came into musl after the LibOS's own."""
+    limit = profile.libc.musl_version
+    if family != "musl" or not any(limit):
+        return []
+    return [name for name in elf.imports if MUSL_SINCE.get(name, (0,)) > limit]
 
 
 def _defined(program: Program) -> dict[str, tuple[tuple[int, ...], Entry]]:

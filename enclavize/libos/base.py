@@ -121,9 +121,13 @@ class Enclave(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What a container engine starts, and with which environment and working directory."""
+    """What a container engine starts, and with which environment and working directory.
+
+    ``health`` is what it runs to see whether the program is well, in images that have a health check.
+    """
 
     entrypoint: tuple[str, ...] = (layout.ENTRYPOINT,)
+    health: tuple[str, ...] = layout.HEALTH_COMMAND
     command: tuple[str, ...] | None = None
     environment: tuple[str, ...] | None = None
     working_directory: str = "/"

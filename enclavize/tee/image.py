@@ -268,7 +268,7 @@ def _config(
         has_test = (healthcheck.get("Test") or ["NONE"])[0] != "NONE"
         execution["Healthcheck"] = {
             **healthcheck,
-            "Test": list(layout.HEALTH_COMMAND) if has_test else ["NONE"],
+            "Test": list(start.health) if has_test else ["NONE"],
         }
     document["config"] = execution
     kept = source.diff_ids if instance.keeps_layers else ()

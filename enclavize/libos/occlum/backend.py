@@ -172,6 +172,8 @@ def _warnings(image: Image, asked: OcclumOptions, release: Release) -> Iterator[
         yield f"programs start in / with Occlum {release}, not in {config.working_dir}"
     if config.user:
         yield f"programs run as root inside the enclave, not as {config.user}"
+    if config.healthcheck:
+        yield "health checks are left out: rune starts nothing beside the program"
     if config.stop_signal not in {"", "SIGTERM", "TERM", "15", "SIGKILL", "KILL", "9"}:
         yield f"Occlum takes SIGTERM and SIGKILL from the host, not the stop signal {config.stop_signal}"
 

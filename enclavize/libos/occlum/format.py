@@ -59,6 +59,9 @@ _BEFORE_0_29_6 = f"{BUILD}/{layout.USER_CONFIGURATION}{layout.PROTECTED}"
 _IMAGES = tuple(f"{BUILD}/{path}" for path in (layout.ROOT_IMAGE, layout.INIT_IMAGE))
 _IMAGE_FILE = re.compile(rf"({'|'.join(map(re.escape, _IMAGES))})/(metadata|[0-9a-f]{{32}})", re.ASCII)
 
+NO_HEALTH_CHECK = ("NONE",)
+"""Inclavare's rune starts nothing beside the program."""
+
 INTEGRITY_ONLY = "integrity only: detects corruption, is no protection against whoever controls the host"
 ENCRYPTED = "encrypted"
 
@@ -74,6 +77,7 @@ def occlum_start(entrypoint: tuple[str, ...], command: tuple[str, ...], *, debug
         environment.append("OCCLUM_RELEASE_ENCLAVE=1")
     return Start(
         entrypoint=entrypoint,
+        health=NO_HEALTH_CHECK,
         command=command or None,
         environment=tuple(environment),
         working_directory=WORKING_DIRECTORY,

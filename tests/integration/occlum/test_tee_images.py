@@ -372,13 +372,21 @@ def test_an_image_that_occlum_cannot_hold_is_refused(
     assert not (converter.command.base / "tee").exists()
 
 
+LOST = {
+    "User": "1000",
+    "WorkingDir": "/data",
+    "StopSignal": "SIGUSR1",
+    "Healthcheck": {"Test": ["CMD", "app"]},
+}
+
+
 def test_what_is_lost_is_told(converter: Converter, make: Callable[..., str]) -> None:
     more = [
         Member(path="node", type=tarfile.CHRTYPE, device=(1, 3)),
         file("usr/bin/su", "x", 0o4755),
     ]
     done = converter.command.run(
-        "build", make(more, User="1000", WorkingDir="/data", StopSignal="SIGUSR1"), "--libos", "occlum",
+        "build", make(more, **LOST), "--libos", "occlum",
         "--toolchain", converter.toolchain, "--key", converter.key, "-o", "type=oci,dest=tee.tar",
     )  # fmt: skip
     for message in (
@@ -389,8 +397,16 @@ def test_what_is_lost_is_told(converter: Converter, make: Callable[..., str]) ->
         "not in /data",
         "not as 1000",
         "not the stop signal SIGUSR1",
+        "health checks are left out",
     ):
         assert message in done.stderr
+    found = json.loads(converter.command.run("inspect", "oci-archive:tee.tar", "--format", "json").stdout)
+    assert found["signed"] is True
+
+
+def test_a_health_check_is_not_left_to_the_runelet(converter: Converter, make: Callable[..., str]) -> None:
+    name = converter.build(make(**LOST), "tee")
+    assert config_of(name)["config"]["Healthcheck"]["Test"] == ["NONE"]
 
 
 @pytest.mark.parametrize("version", ["0.20.0", "0.32.0"])

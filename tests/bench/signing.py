@@ -40,7 +40,7 @@ RATIO = 1.5
 FLAT = 4_000_000
 """Bytes by which peak memory may differ between the two sizes: the allocator's."""
 
-ROUNDS = 3
+ROUNDS = 5
 REQUESTS = 4000
 CONNECTIONS = 8
 

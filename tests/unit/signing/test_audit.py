@@ -6,11 +6,12 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclavize.errors import IntegrityError, UsageError
 from enclavize.signing.service.audit import GENESIS, MAX_LINE, Anchor, AuditLog, Chain, verify_chain
+from support.scale import scaled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +81,7 @@ def test_lines_cut_off_at_the_end_are_found_by_what_was_noted(data: bytes) -> No
         check(data, Anchor(head=chain.head, count=2))
 
 
+@settings(max_examples=scaled(10_000, least=100), deadline=None)
 @given(st.integers(min_value=0, max_value=10_000), st.binary(max_size=40))
 def test_any_end_is_whole_torn_or_an_integrity_error(data: bytes, length: int, rest: bytes) -> None:
     try:

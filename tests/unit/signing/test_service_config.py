@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.signing.service.clients import Authenticator, RateLimiter, hash_token
 from enclavize.signing.service.config import load_config
+from support.scale import scaled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +123,7 @@ def test_who_may_sign_anything_has_a_key_or_a_product_of_its_own(
     load_config(path)
 
 
-@settings(max_examples=60)
+@settings(max_examples=scaled(2000, least=60), deadline=None)
 @given(st.text(max_size=80), st.integers(min_value=0, max_value=600))
 def test_any_text_is_a_configuration_or_a_typed_error(
     tmp_path_factory: pytest.TempPathFactory, inserted: str, position: int

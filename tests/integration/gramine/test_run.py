@@ -28,13 +28,16 @@ pytestmark = pytest.mark.integration
 SIMULATION = "SIMULATION: Gramine's direct mode protects NOTHING"
 
 
-def sample(lab: Lab, name: str) -> str:
-    """Return an image of a sample."""
+@pytest.fixture(scope="module")
+def python(real: Lab) -> str:
+    """Return an image of Debian's Python."""
     need("umoci")
-    layout = lab.base / f"sample-{name}"
-    done = subprocess.run([SAMPLES / "build.sh", name, layout], capture_output=True, text=True, check=False)
+    layout = real.base / "sample-python"
+    done = subprocess.run(
+        [SAMPLES / "build.sh", "python", layout], capture_output=True, text=True, check=False
+    )
     if done.returncode:
-        pytest.skip(f"samples/build.sh {name} failed: {done.stderr[-200:]}")
+        pytest.skip(f"samples/build.sh python failed: {done.stderr[-200:]}")
     return f"oci:{layout}:1"
 
 
@@ -124,16 +127,16 @@ def unpacked(lab: Lab, layout: Path) -> Path:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 3), (signal.SIGINT, 3)])
 def test_signals_that_ask_for_an_end_come_as_sigterm(real: Lab, opened: Path, number: int, code: int) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "enclavize", "run", "--simulate", f"oci:{opened}", "wait"],
         env=dict(real.converter.environment), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.1)
-    process.send_signal(number)
-    assert process.stdout.read() == f"signal {signal.SIGTERM}\n"
-    assert process.wait(30) == code
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        process.send_signal(number)
+        assert process.stdout.read() == f"signal {signal.SIGTERM}\n"
+        assert process.wait(30) == code
 
 
 def test_a_dynamic_musl_program_gets_gramines_musl(real: Lab) -> None:
@@ -178,9 +181,8 @@ def stable(text: str) -> str:
     return re.sub(r"\d+(\.\d+)?\s*(ms|s|µs|MB|MiB)", "N", text)
 
 
-def test_debians_python_runs_with_threads_and_children(real: Lab) -> None:
-    image = sample(real, "python")
-    layout = real.build(image, "python-tee")
+def test_debians_python_runs_with_threads(real: Lab, python: str) -> None:
+    layout = real.build(python, "python-tee")
     done = real.run(layout)
     native = subprocess.run(
         ["/usr/bin/python3", SAMPLES / "python" / "hello.py"], capture_output=True, text=True, check=False
@@ -190,12 +192,11 @@ def test_debians_python_runs_with_threads_and_children(real: Lab) -> None:
     assert "degrades performance" not in done.stderr
 
 
-def test_every_path_that_the_loader_and_python_open_is_listed(real: Lab) -> None:
+def test_every_path_that_the_loader_and_python_open_is_listed(real: Lab, python: str) -> None:
     """Gramine tells what it refuses at the log level "warning"; nothing but missing files may be there."""
-    image = sample(real, "python")
     path = real.base / "warnings.toml"
     path.write_text("[gramine.loader]\nlog_level = 'warning'\n")
-    done = real.run(real.build(image, "python-warnings", "--config", str(path), "--allow-args"))
+    done = real.run(real.build(python, "python-warnings", "--config", str(path), "--allow-args"))
     assert done.returncode == 0
     refused = re.findall(r"Disallowing access to file '([^']*)'", done.stderr)
     assert refused == []

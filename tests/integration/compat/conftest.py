@@ -114,6 +114,7 @@ def _good_programs(root: Path, base: Path) -> None:
     for depth in range(2, 6):
         _script(root / "bin" / f"script{depth}", f"/bin/script{depth - 1}")
     _script(root / "bin" / "with-argument", "/bin/busybox echo")
+    _script(root / "bin" / "with-env", "/bin/env true")
     _script(root / "bin" / "with-blanks", " \t/bin/busybox\techo ")
     (root / "bin" / "link").symlink_to("../bin/hello")
 

@@ -12,13 +12,14 @@ from enclavize.cli.grammar.annotation import parse_annotations, parse_labels
 from enclavize.cli.grammar.date import parse_date, parse_epoch
 from enclavize.cli.grammar.expectations import parse_expectations
 from enclavize.cli.grammar.optional import complete_optional_values
-from enclavize.cli.grammar.policy import is_loader_like, parse_allowed_variables, parse_exec, parse_volumes
+from enclavize.cli.grammar.policy import parse_allowed_variables, parse_exec, parse_volumes
 from enclavize.cli.grammar.setting import parse_settings
 from enclavize.cli.grammar.signer import parse_signer
 from enclavize.cli.grammar.size import parse_size
 from enclavize.cli.passphrase import passphrase_reader
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.libos.base import AllowedVariable, Resources, Volume
+from enclavize.libos.loader_names import is_loader_like
 from enclavize.pipeline.options import KeySigner, NoSigner, ServiceSigner
 from enclavize.tee.expectations import Expectations
 
@@ -50,6 +51,7 @@ def test_other_sizes_are_refused(text: str) -> None:
 def test_settings_have_defaults_and_are_rounded_to_pages() -> None:
     assert parse_settings([]) == Resources(memory=1 << 30, threads=64)
     assert parse_settings(["memory=1048577", "threads=8"]) == Resources(memory=(1 << 20) + 4096, threads=8)
+    assert parse_settings(["kernel-heap=32M"]) == Resources(kernel_heap=32 << 20)
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,33 @@
-"""Side by side with Intel's own tool: ENCLAVIZE_SGX_SIGN=PATH names an sgx_sign of SDK 2.26."""
+"""Side by side with the vendors' own tool: ENCLAVIZE_SGX_SIGN=PATH names an sgx_sign.
+
+It is Intel's of SDK 2.26, or one of an older SDK that Occlum's fork has.
+"""
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from enclavize.errors import EnclavizeError
 from enclavize.libos.builtin.config import CONFIGURATION_SIZE
 from enclavize.libos.builtin.enclave import enclave_config, with_configuration
-from enclavize.sgx.enclave_file import measure_enclave, parse_config, read_signed, remeasure
+from enclavize.sgx.enclave_file import EnclaveConfig, measure_enclave, parse_config, read_signed, remeasure
+from enclavize.sgx.enclave_file.generation import generation_of
 from enclavize.sgx.sigstruct import Sigstruct
 from enclavize.signing.local import sign_sigstruct
 from support.enclave_builder import Enclave, Extra
 from support.scale import scaled
 from support.vectors import KEY, signer
+
+if TYPE_CHECKING:
+    from enclavize.sgx.enclave_file.generation import Generation
 
 SGX_SIGN = os.environ.get("ENCLAVIZE_SGX_SIGN", "")
 LIBOS = Path(__file__).parents[3] / "enclavize/_native/libos.so"
@@ -26,8 +35,31 @@ PAGE = 4096
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(not SGX_SIGN, reason="ENCLAVIZE_SGX_SIGN does not name Intel's sgx_sign (SDK 2.26)"),
+    pytest.mark.skipif(not SGX_SIGN, reason="ENCLAVIZE_SGX_SIGN does not name an sgx_sign"),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sdk:
+    """The tool's: its number, its format, and the elements that it knows of those that not all know."""
+
+    version: tuple[int, int, int]
+    generation: Generation
+
+    @property
+    def unknown_elements(self) -> set[str]:
+        names = self.generation.unknown_elements
+        return {field.metadata["element"] for field in fields(EnclaveConfig) if field.name in names}
+
+
+@pytest.fixture(scope="module")
+def sdk() -> Sdk:
+    done = subprocess.run([SGX_SIGN, "-version"], capture_output=True, check=False, text=True)
+    match = re.search(r"version (\d+)\.(\d+)\.(\d+)", done.stdout + done.stderr)
+    assert match, "sgx_sign does not say its version"
+    major, minor, revision = map(int, match.groups())
+    generation = generation_of(major << 32 | minor << 16 | revision)
+    return Sdk(version=(major, minor, revision), generation=generation)
 
 
 def as_xml(config: dict[str, int]) -> str:
@@ -62,11 +94,15 @@ def compare(image: bytes, xml: str, folder: Path) -> bool:
     return True
 
 
-def random_enclave(rng: random.Random) -> bytes:
+def random_enclave(rng: random.Random, sdk: Sdk) -> bytes:
     relocations = [
         (0x2000 + 8 * index, rng.choice((0, 1, 6, 7, 8, 16, 17, 18))) for index in range(rng.randrange(4))
     ]
     return Enclave(
+        sdk=sdk.generation.release,
+        sdk_revision=sdk.version[2],
+        global_data_size=sdk.generation.global_data_size,
+        description_size=sdk.generation.metadata_size,
         code=rng.randbytes(rng.choice((2, 100, 4096, 5000))),
         bss=rng.choice((0, 1, 5000, 20000)),
         tls_size=rng.choice((0, 0, 1, 37, 4096, 5000)),
@@ -92,7 +128,7 @@ def random_segment(rng: random.Random) -> Extra:
     )
 
 
-def random_config(rng: random.Random) -> dict[str, int]:
+def random_config(rng: random.Random, sdk: Sdk) -> dict[str, int]:
     """Mostly sensible values; one time in ten the order of minima and maxima is left to chance."""
 
     def pages(limit: int) -> int:
@@ -117,7 +153,8 @@ def random_config(rng: random.Random) -> dict[str, int]:
         start = size * rng.randrange(4)
         image = start + PAGE * rng.randrange(1, max(2, size // PAGE // 2))
         config |= {"ELRangeSize": size, "ELRangeStartAddress": start, "EnclaveImageAddress": image}
-    return config if rng.random() < 0.1 else sensible(config)
+    config = config if rng.random() < 0.1 else sensible(config)
+    return {name: value for name, value in config.items() if name not in sdk.unknown_elements}
 
 
 def sensible(config: dict[str, int]) -> dict[str, int]:
@@ -140,14 +177,19 @@ def sensible(config: dict[str, int]) -> dict[str, int]:
     return {name: value for name, value in config.items() if name not in {"HW", "LaunchKey"}}
 
 
-def test_random_enclaves_are_signed_alike(tmp_path: Path) -> None:
+def test_random_enclaves_are_signed_alike(tmp_path: Path, sdk: Sdk) -> None:
     rng = random.Random(226)
-    signed = [compare(random_enclave(rng), as_xml(random_config(rng)), tmp_path) for _ in range(scaled(2000))]
+    signed = [
+        compare(random_enclave(rng, sdk), as_xml(random_config(rng, sdk)), tmp_path)
+        for _ in range(scaled(2000))
+    ]
     assert sum(signed) > len(signed) // 4
 
 
 @pytest.mark.skipif(not LIBOS.exists(), reason="the builtin LibOS is not compiled")
-def test_the_builtin_libos_is_signed_alike(tmp_path: Path) -> None:
+def test_the_builtin_libos_is_signed_alike(tmp_path: Path, sdk: Sdk) -> None:
+    if sdk.generation.release != (2, 26):
+        pytest.skip("the builtin LibOS has the format of SDK 2.26")
     image = with_configuration(LIBOS.read_bytes(), random.Random(1).randbytes(CONFIGURATION_SIZE))
     for threads, debuggable in ((1, False), (16, True), (300, False)):
         config = enclave_config(threads=threads, isv_prod_id=1, isv_svn=2, debuggable=debuggable)

@@ -229,6 +229,11 @@ CODES = {
 }  # fmt: skip
 
 
+def list_codes() -> str:
+    """Return all codes with their titles, one in a line."""
+    return "".join(f"{name}  {code.title}\n" for name, code in sorted(CODES.items()))
+
+
 def explain(code: str) -> str:
     """Return the text about a code. Raises UsageError."""
     found = CODES.get(code.upper())

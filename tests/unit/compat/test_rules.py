@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from enclavize.compat.codes import CODES, explain
+from enclavize.compat.codes import CODES, explain, list_codes
 from enclavize.compat.profile import Profile, builtin_profiles, profile_for
 from enclavize.compat.report import Report, Silence
 from enclavize.compat.rules import Subject, check
@@ -558,3 +558,4 @@ def test_every_code_that_a_rule_gives_is_explained() -> None:
     assert "PIE" in explain("occ009")
     with pytest.raises(UsageError, match="no code"):
         explain("OCC999")
+    assert [line.split("  ")[0] for line in list_codes().splitlines()] == sorted(CODES)

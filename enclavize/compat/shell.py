@@ -65,17 +65,20 @@ class Start:
     what: str
 
 
-def first_start(text: str, finds: Callable[[str], bool], *, parameters: bool = False) -> Start | None:
+def first_start(
+    text: str, finds: Callable[[str], bool], *, parameters: bool = False, replaces: bool = True
+) -> Start | None:
     """Return what a script cannot do without: every way to its end leads through it. None: cannot be told.
 
     ``finds`` tells whether a command without a slash is in PATH; one that is not makes no process.
     ``parameters`` tells whether the script is given any, so that ``exec "$@"`` is more than nothing.
+    ``replaces`` tells whether a shell may replace itself by the last command: it may behind ``-c`` only.
     """
     if len(text) > MAX_SCRIPT_SIZE:
         return None
     try:
         script = parse(text)
-        return _Walk(finds, parameters).run(script, last=True).start
+        return _Walk(finds, parameters).run(script, last=replaces).start
     except (NotUnderstoodError, RecursionError):
         return None
 

@@ -120,7 +120,7 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
         found = _in_path(subject, name)
         return found is not None and not (_same(found, executable) and name in _BUSYBOX_ITSELF)
 
-    start = first_start(text, finds, parameters=parameters)
+    start = first_start(text, finds, parameters=parameters, replaces=not program.scripts)
     if start is None:
         return
     # Of busybox, only static builds have a shell that does without links to itself (FEATURE_SH_STANDALONE).

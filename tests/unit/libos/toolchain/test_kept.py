@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from enclavize.errors import IntegrityError, UsageError
 from support.command import Command
+from support.scale import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +95,36 @@ def test_inspect_shows_files_and_what_is_missing(command: Command, gramine_copy:
     text = command.run("toolchain", "inspect", gramine_copy, "--libos", "graphene").stdout
     assert "version  1.9" in text
     assert "missing: sgx/loader" in text
+
+
+def test_of_imports_at_the_same_time_one_wins(
+    command: Command, kept_opened: Opened, gramine_stand_in: Path
+) -> None:
+    imports = [command.start("toolchain", "import", gramine_stand_in, "--name", "mine") for _ in range(4)]
+    for process in imports:
+        process.communicate()
+    assert sorted(process.returncode for process in imports) == [0, 2, 2, 2]
+    assert kept_opened("mine").digest == kept_opened(gramine_stand_in).digest
+
+
+def test_a_killed_import_leaves_no_toolchain(
+    command: Command, kept_opened: Opened, gramine_stand_in: Path
+) -> None:
+    chance = random.Random(5)
+    root = command.base / "data" / "enclavize" / "toolchains"
+    for number in range(scaled(100)):
+        process = command.start("toolchain", "import", gramine_stand_in, "--name", f"n{number}")
+        time.sleep(chance.uniform(0.2, 0.6))
+        process.kill()
+        process.communicate()
+    for path in root.glob("*.json"):
+        for file in kept_opened(path.stem).files.values():
+            with file.open() as stream:
+                stream.read()
+    command.run("toolchain", "import", gramine_stand_in, "--name", "last")
+    for row in json.loads(command.run("toolchain", "list", "--format", "json").stdout):
+        command.run("toolchain", "rm", row["name"])
+    assert [path.name for path in root.rglob("*") if path.is_file()] == ["lock"]
 
 
 def test_a_damaged_copy_is_noticed(command: Command, kept_opened: Opened, gramine_stand_in: Path) -> None:

@@ -45,6 +45,7 @@ def prepare_bundle(bundle: Path, settings: Settings, *, simulation_asked: bool) 
         mode=mode,
         settings=settings,
         devices=SGX_DEVICES,
+        direct_mode=enclave.libos == "gramine",
     )
     _replace(bundle / CONFIG, json.dumps(changed, ensure_ascii=True).encode())
 

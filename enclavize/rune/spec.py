@@ -1,7 +1,8 @@
 """The change that rune makes to config.json (OCI runtime specification) of a TEE container.
 
 The runelet of the host takes the place of the image's, its options are set, SGX devices are added. All else
-is the engine's: hooks, namespaces, seccomp, cgroups. To change a configuration twice is to change it once.
+is the engine's: hooks, namespaces, cgroups, and seccomp but for Gramine's direct mode. To change a
+configuration twice is to change it once.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import EnclavizeError, InvalidImageError
 from enclavize.rune.inclavare import VARIABLES, read_wishes
 from enclavize.rune.mode import SGX_DEVICE, Mode
+from enclavize.rune.seccomp import with_direct_mode
 from enclavize.tee.layout import ENTRYPOINT, ROOT
 
 if TYPE_CHECKING:
@@ -37,8 +39,12 @@ def tee_spec(
     mode: Mode,
     settings: Settings,
     devices: Iterable[str],
+    direct_mode: bool = False,
 ) -> dict[str, Any]:
-    """Return the changed configuration. Raises EnclavizeError for one that must not run."""
+    """Return the changed configuration. Raises EnclavizeError for one that must not run.
+
+    ``direct_mode``: simulation is that of Gramine, which an engine's seccomp profile may stop.
+    """
     process = _object(spec, "process")
     arguments = process.get("args")
     if not isinstance(arguments, list) or not arguments or arguments[0] != ENTRYPOINT:
@@ -64,6 +70,8 @@ def tee_spec(
     }
     if mode is Mode.HARDWARE:
         changed["linux"] = _with_devices(_object(spec, "linux"), devices)
+    elif direct_mode and (seccomp := _object(_object(spec, "linux"), "seccomp")):
+        changed["linux"] = {**_object(spec, "linux"), "seccomp": with_direct_mode(seccomp)}
     return changed
 
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 
 #define SGX_DEVICE "/dev/sgx_enclave"
 #define SIGSTRUCT_SIZE 1808
+#define PERSONALITY_QUERY 0xFFFFFFFFUL
 
 enum kind { PROGRAM, DATA, SIGNATURE };
 
@@ -80,17 +82,26 @@ static int check_file(const char *path, enum kind kind)
     return 0;
 }
 
+/* Children of Gramine have its memory at the same addresses. It would switch the randomisation off itself, and say less if it cannot. */
+static int prepare_direct(void)
+{
+    for (size_t i = 0; i < sizeof(DIRECT_NEEDS) / sizeof(*DIRECT_NEEDS); i++) {
+        if (access(DIRECT_NEEDS[i], R_OK) != 0)
+            return fail(-errno, "%s: %s; Gramine's direct mode needs it", DIRECT_NEEDS[i], strerror(errno));
+    }
+    int persona = personality(PERSONALITY_QUERY);
+    if (persona < 0 || personality((unsigned long)persona | ADDR_NO_RANDOMIZE) < 0)
+        return fail(-errno, "personality(ADDR_NO_RANDOMIZE): %s; the container's seccomp profile forbids what Gramine's direct mode "
+                            "needs. rune lets it pass; docker does with --security-opt seccomp=unconfined", strerror(errno));
+    return 0;
+}
+
 /* Direct mode is chosen, never fallen into. */
 static int choose_mode(struct instance *instance, enum run_mode mode)
 {
     instance->direct = mode == MODE_SIMULATION;
-    if (instance->direct) {
-        for (size_t i = 0; i < sizeof(DIRECT_NEEDS) / sizeof(*DIRECT_NEEDS); i++) {
-            if (access(DIRECT_NEEDS[i], R_OK) != 0)
-                return fail(-errno, "%s: %s; Gramine's direct mode needs it", DIRECT_NEEDS[i], strerror(errno));
-        }
-        return 0;
-    }
+    if (instance->direct)
+        return prepare_direct();
     if (access(SGX_DEVICE, R_OK | W_OK) == 0)
         return 0;
     if (errno == ENOENT)

@@ -10,6 +10,7 @@ import pytest
 
 from enclavize.errors import EnclavizeError
 from enclavize.rune.mode import Mode
+from enclavize.rune.seccomp import DIRECT_MODE_RULE
 from enclavize.rune.settings import Settings
 from enclavize.rune.spec import MARK, resolve_in_root, tee_spec
 
@@ -34,9 +35,16 @@ def _change(
     mode: Mode = Mode.SIMULATION,
     settings: Settings | None = None,
     devices: tuple[str, ...] = (),
+    direct_mode: bool = False,
 ) -> dict[str, Any]:
     return tee_spec(
-        spec, rootfs=rootfs, runelet=RUNELET, mode=mode, settings=settings or Settings(), devices=devices
+        spec,
+        rootfs=rootfs,
+        runelet=RUNELET,
+        mode=mode,
+        settings=settings or Settings(),
+        devices=devices,
+        direct_mode=direct_mode,
     )
 
 
@@ -74,6 +82,18 @@ def test_an_annotation_chooses_the_log_level() -> None:
     changed = _change(spec, settings=Settings(log_level="error"))
     assert "ENCLAVIZE_LOG_LEVEL=trace" in changed["process"]["env"]
     assert changed["annotations"] == {**spec["annotations"], MARK: "1"}
+
+
+def test_seccomp_lets_gramines_direct_mode_pass_and_nothing_else() -> None:
+    spec = _spec()
+    spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"]}]}
+    changed = _change(copy.deepcopy(spec), direct_mode=True)
+    assert changed["linux"]["seccomp"]["syscalls"] == [{"names": ["read"]}, DIRECT_MODE_RULE]
+    assert _change(copy.deepcopy(changed), direct_mode=True) == changed
+    assert _change(copy.deepcopy(spec))["linux"] == spec["linux"]
+    open_profile = {**spec, "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}
+    assert _change(copy.deepcopy(open_profile), direct_mode=True)["linux"] == open_profile["linux"]
+    assert "seccomp" not in _change(_spec(), direct_mode=True)["linux"]
 
 
 def test_twice_is_once() -> None:

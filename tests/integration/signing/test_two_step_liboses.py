@@ -1,4 +1,4 @@
-"""Two-step signing of instances of Gramine: the signature is a file of its own."""
+"""Two-step signing of instances of Gramine, whose signature is a file of its own, and of Occlum."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.stand_in_toolchain import gramine_toolchain
+from support.stand_in_toolchain import gramine_toolchain, occlum_toolchain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module")
-def gramine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return gramine_toolchain(tmp_path_factory.mktemp("gramine") / "prefix")
+@pytest.fixture(scope="module", params=["gramine", "occlum"])
+def libos(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Return the options for a LibOS and its toolchain."""
+    toolchain = {"gramine": gramine_toolchain, "occlum": occlum_toolchain}[request.param]
+    prefix = toolchain(tmp_path_factory.mktemp(request.param) / "prefix")
+    is_static = ("--force", "OCC008") if request.param == "occlum" else ()
+    return "--libos", request.param, "--toolchain", str(prefix), *is_static
 
 
 def digest_of(layout: Path) -> str:
@@ -28,10 +32,10 @@ def digest_of(layout: Path) -> str:
     return digest
 
 
-def test_an_image_of_gramine_is_signed_as_a_key_file_would(
-    command: Command, source: str, gramine: Path
+def test_the_image_is_the_one_that_a_key_file_makes(
+    command: Command, source: str, libos: tuple[str, ...]
 ) -> None:
-    build = ("build", source, "--libos", "gramine", "--toolchain", gramine, "--isvsvn", "2")
+    build = ("build", source, *libos, "--isvsvn", "2")
     command.run("keygen", "key.pem")
     command.run(*build, "--key", "key.pem", "-o", "type=oci,tar=false,dest=by-key")
     command.run(*build, "--unsigned", "-o", "type=oci,tar=false,dest=unsigned")

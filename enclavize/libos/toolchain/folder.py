@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import EnclavizeError, UsageError
-from enclavize.libos.toolchain.tree import MAX_NAMES, Content, Found, checked_size
+from enclavize.libos.toolchain.tree import FILE, MAX_NAMES, Content, Found, checked_size
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import Digest
 from enclavize.oci.storage import storage_errors
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from enclavize.progress import Reporter
     from enclavize.rootfs.entry import ElfFacts
-
-FILE = "application/octet-stream"
 
 
 class FolderTree:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from enclavize.libos.toolchain.closure import add_closure
-from enclavize.libos.toolchain.located import Located
+from enclavize.libos.toolchain.located import Located, expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,15 +50,6 @@ def places(tree: Tree) -> list[str]:
     return [
         f"{tree.name}{prefix + '/' if prefix else ''}{{{folders}}}/gramine/{_MARKER}" for prefix in PREFIXES
     ]
-
-
-def expanded(tree: Tree, prefixes: Sequence[str]) -> Iterator[str]:
-    """Yield prefixes with a slash behind; a ``*`` in the last place stands for every name there."""
-    for prefix in prefixes:
-        if prefix.endswith("/*"):
-            yield from (f"{prefix[:-1]}{name}/" for name in tree.names(prefix[:-2]))
-        else:
-            yield f"{prefix}/" if prefix else ""
 
 
 def _located(trees: Sequence[Tree], prefix: str, package: str) -> Located:

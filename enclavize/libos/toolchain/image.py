@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import EnclavizeError, IntegrityError, UsageError
-from enclavize.libos.toolchain.folder import FILE
-from enclavize.libos.toolchain.tree import Content, Found, checked_size
+from enclavize.libos.toolchain.tree import FILE, Content, Found, checked_size
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import Digest, short
 from enclavize.oci.fetch import fetch_blob

@@ -15,9 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import EnclavizeError, UsageError
-from enclavize.libos.toolchain.folder import FILE
 from enclavize.libos.toolchain.model import Toolchain, ToolchainFile
-from enclavize.libos.toolchain.tree import MAX_FILE_SIZE
+from enclavize.libos.toolchain.tree import FILE, MAX_FILE_SIZE
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import hex_of, parse_digest
 from enclavize.oci.document import Document, canonical_json, parse_document

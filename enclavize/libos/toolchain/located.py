@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from enclavize.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from enclavize.libos.toolchain.tree import Found, Tree
 
@@ -70,6 +70,15 @@ class Located:
                 target = own.get(self.files[path][1].path, name)
                 if target != name:
                     self.links[path] = target
+
+
+def expanded(tree: Tree, prefixes: Sequence[str]) -> Iterator[str]:
+    """Yield prefixes with a slash behind; a ``*`` in the last place stands for every name there."""
+    for prefix in prefixes:
+        if prefix.endswith("/*"):
+            yield from (f"{prefix[:-1]}{name}/" for name in tree.names(prefix[:-2]))
+        else:
+            yield f"{prefix}/" if prefix else ""
 
 
 def checked_version(text: str, where: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from enclavize.libos.toolchain.gramine import expanded
-from enclavize.libos.toolchain.located import Located
+from enclavize.libos.toolchain.located import Located, expanded
 from enclavize.rootfs.entry import printable
 
 if TYPE_CHECKING:

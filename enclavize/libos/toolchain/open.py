@@ -36,9 +36,9 @@ def open_toolchain(
 ) -> Toolchain:
     """Open the toolchain that ``text`` names: a kept one, a folder, or an image.
 
-    A word without ``/``, ``:`` and ``.`` is the name of a kept toolchain; what is there as a folder is an
-    install prefix, or a whole root file system; all else is an image, in any form that ``build`` knows.
-    Without ``libos`` it may hold any LibOS, but only one. Raises EnclavizeError.
+    A kept toolchain comes first; then a folder, which is an install prefix or a whole root file system; all
+    else is an image, in any form that ``build`` knows, unless it is one word: mistyped names are not looked
+    up in registries. Without ``libos`` it may hold any LibOS, but only one. Raises EnclavizeError.
     """
     if libos is not None and libos not in _LIBOSES:
         raise UsageError(f"the LibOS {libos} needs no toolchain", hint="leave --toolchain out")

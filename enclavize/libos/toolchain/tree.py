@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from enclavize.progress import Reporter
     from enclavize.rootfs.entry import ElfFacts
 
+FILE = "application/octet-stream"
+"""Media type of files that are stored by their digest."""
+
 MAX_FILE_SIZE = 1 << 29
 """Bytes. The largest known file is Occlum's LibOS with its debug information, about 100 MB."""
 

@@ -92,8 +92,8 @@ CODES = {
     ),
     "OCC017": Code(
         "musl too old in the LibOS",
-        "The LibOS brings its own musl, and a file imports a function that came later. The loader will say: "
-        "symbol not found.",
+        "The LibOS brings its own musl, and a file needs what came later: functions, of which the loader "
+        "says symbol not found, or relative relocations (DT_RELR), without which the program crashes.",
     ),
     "OCC018": Code(
         "two C libraries",

@@ -21,6 +21,8 @@ _REMEDIES = {
     "GLIBCXX": "build it with an older compiler: GCC 10 has GLIBCXX_3.4.28, GCC 8 has GLIBCXX_3.4.25",
 }
 _MAX_NAMED = 8
+_RELR, _RELR_SINCE = "relative relocations (DT_RELR)", (1, 2, 4)
+"""WHATSNEW of musl. Programs for glibc name a version of symbols for it."""
 
 
 def version_findings(users: Iterable[Entry], program: Program, profile: Profile) -> Iterator[Finding]:
@@ -28,8 +30,9 @@ def version_findings(users: Iterable[Entry], program: Program, profile: Profile)
     if program.executable is None or program.executable.elf is None:
         return
     family = libc_family(program.executable.elf.interpreter)
-    own = profile.libc.symbols_of(family)
-    image = _defined(program)
+    image = _defined(program.interpreter, *program.libraries)
+    bundled = _defined(*program.bundled).keys() - {"GLIBC"}
+    own = {name: version for name, version in profile.libc.symbols_of(family).items() if name not in bundled}
     for entry in users:
         if entry.elf is None:
             continue
@@ -54,7 +57,7 @@ def version_findings(users: Iterable[Entry], program: Program, profile: Profile)
             more = f" and {len(newer) - _MAX_NAMED} more" if len(newer) > _MAX_NAMED else ""
             yield _error(
                 "OCC017", entry,
-                f"imports {', '.join(newer[:_MAX_NAMED])}{more}, which musl {musl} of "
+                f"needs {', '.join(newer[:_MAX_NAMED])}{more}, which musl {musl} of "
                 f"{profile.title} lacks",
                 "build it on Alpine 3.11, which has musl 1.1.24",
             )  # fmt: skip
@@ -70,17 +73,18 @@ def is_newer(elf: ElfFacts, family: str, profile: Profile) -> bool:
 
 
 def _newer_symbols(elf: ElfFacts, family: str, profile: Profile) -> list[str]:
-    """Return the imports that came into musl after the LibOS's own."""
+    """Return what came into musl after the LibOS's own, and the file cannot do without."""
     limit = profile.libc.musl_version
     if family != "musl" or not any(limit):
         return []
-    return [name for name in elf.imports if MUSL_SINCE.get(name, (0,)) > limit]
+    relocations = [_RELR] if elf.relative_relocations and limit < _RELR_SINCE else []
+    return relocations + [name for name in elf.imports if MUSL_SINCE.get(name, (0,)) > limit]
 
 
-def _defined(program: Program) -> dict[str, tuple[tuple[int, ...], Entry]]:
-    """Return the highest version of each family that the program's libraries define, and which does."""
+def _defined(*libraries: Entry | None) -> dict[str, tuple[tuple[int, ...], Entry]]:
+    """Return the highest version of each family that libraries define, and which does."""
     found: dict[str, tuple[tuple[int, ...], Entry]] = {}
-    for entry in (program.interpreter, *program.libraries):
+    for entry in libraries:
         for text in entry.elf.defines if entry and entry.elf else ():
             name, version = _parsed(text)
             if entry and (name not in found or version > found[name][0]):

@@ -44,6 +44,7 @@ _PT_GNU_STACK = 0x6474E551
 _PF_X = 1
 _DT_NULL, _DT_NEEDED, _DT_STRTAB, _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_RUNPATH = 0, 1, 5, 10, 14, 15, 29
 _DT_SYMTAB, _DT_TEXTREL, _DT_FLAGS = 6, 22, 30
+_DT_RELR = 36
 _DT_VERDEF, _DT_VERNEED = 0x6FFFFFFC, 0x6FFFFFFE
 _DF_TEXTREL = 4
 _TABLE_TAGS = (4, 5, 7, 12, 13, 17, 23, 25, 26, 32, 36, 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFE)
@@ -200,6 +201,7 @@ class ElfScanner:
             text_relocations=any(
                 tag == _DT_TEXTREL or (tag == _DT_FLAGS and value & _DF_TEXTREL) for tag, value in entries
             ),
+            relative_relocations=any(tag == _DT_RELR for tag, _ in entries),
         )
 
     def _read_headers(self, head: bytes) -> None:

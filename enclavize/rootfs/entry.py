@@ -80,6 +80,8 @@ class ElfFacts:
     """``go1.22.1``, ``rustc 1.80.0``, or nothing."""
     executable_stack: bool = False
     text_relocations: bool = False
+    relative_relocations: bool = False
+    """Whether there is DT_RELR, which old loaders pass over: the program crashes then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from enclavize.rootfs.layer import Record
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Part of the file's name: whoever changes what is found in a layer, or how it is written, counts up."""
 
 MAX_RECORDS_SIZE = 2 << 30

@@ -316,6 +316,24 @@ def test_versions_are_compared_with_the_libraries_that_are_used(
     assert all(needed in finding.message for finding in found.without([REPLACED]).findings)
 
 
+@pytest.mark.parametrize(
+    ("interpreter", "paths", "expected"),
+    [
+        (GLIBC, {"rpath": "$ORIGIN/../opt"}, []),
+        (GLIBC, {"runpath": "$ORIGIN/../opt"}, [("OCC027", "error")]),
+        (MUSL, {"runpath": "$ORIGIN/../opt"}, []),
+        (MUSL, {}, [("OCC027", "error")]),
+    ],
+)
+def test_a_library_that_a_program_brings_comes_before_the_one_of_the_libos(
+    interpreter: str, paths: dict[str, str], expected: list[tuple[str, str]]
+) -> None:
+    facts = elf(interpreter=interpreter, needed=("libstdc++.so.6",), versions=("GLIBCXX_3.4.30",), **paths)
+    standard = program("opt/libstdc++.so.6", elf=elf(defines=("GLIBCXX_3.4.30",)))
+    found = report(program("bin/app", elf=facts), LOADER, folder("opt"), standard, libos="occlum")
+    assert codes(found) == expected
+
+
 def test_occlum_has_a_cpp_library_for_musl_programs_too() -> None:
     app = replace(APP, elf=elf(interpreter=MUSL, versions=("GLIBCXX_3.4.26",)))
     assert codes(report(app, LOADER, libos="occlum")) == [("OCC027", "error")]
@@ -480,6 +498,7 @@ def test_other_programs_are_told_in_one_note() -> None:
         ({"needed": ("libc.so.6",), "versions": ("GLIBCXX_3.4.29",)},
          ["occlum@0.18.1", "occlum@0.21.0", "occlum"]),
         ({"interpreter": MUSL, "imports": ("statx",)}, ["occlum@0.18.1", "occlum@0.21.0", "occlum"]),
+        ({"interpreter": MUSL, "relative_relocations": True}, ["occlum@0.18.1", "occlum@0.21.0", "occlum"]),
         ({"interpreter": MUSL, "type": 2, "pie": False}, ["occlum@0.18.1", "occlum@0.21.0", "occlum"]),
         ({"interpreter": MUSL}, []),
     ],

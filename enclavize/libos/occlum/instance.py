@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
-from enclavize.errors import SigningRefusedError, UsageError
+from enclavize.errors import UsageError
 from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.build import SgxMode, build
 from enclavize.libos.occlum.configuration import check_configuration, load_document
@@ -26,6 +26,7 @@ from enclavize.libos.occlum.sefs.tree import scan, walk
 from enclavize.libos.occlum.template import template
 from enclavize.libos.occlum.tree_builder import TreeBuilder, data_file
 from enclavize.libos.occlum.versions import parse_release
+from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.oci.storage import storage_errors
 from enclavize.sgx.sigstruct import Sigstruct, bcd_date
 
@@ -42,13 +43,11 @@ if TYPE_CHECKING:
     from enclavize.libos.toolchain import Toolchain, ToolchainFile
     from enclavize.progress import Task
 
-TEMPLATE_MRSIGNER = bytes.fromhex("83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e")
-"""Of etc/template/Enclave.pem, which comes with every Occlum: everybody has this private key."""
-
 _IMAGE_DIRECTORIES = (
     b"bin", b"dev", b"etc", b"ext2", b"host", b"lib", b"lib64", b"proc", b"root", b"sbin", b"tmp",
 )  # fmt: skip
 _COPY_SIZE = 1 << 20
+_LIBRARY_MODE = 0o644
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +119,7 @@ def build_instance(folder: Path, request: BuildRequest, task: Task) -> Sigstruct
             key=request.image_key,
             advance=task.advance,
         )
-        signed = _sign(built, request, debuggable=configuration.debuggable, output=output)
+        signed = _sign(built, request, output)
         _add_libraries(output, built, toolchain, mode, release)
     with storage_errors("write", folder):
         shutil.rmtree(folder / layout.RUN, ignore_errors=True)
@@ -129,15 +128,6 @@ def build_instance(folder: Path, request: BuildRequest, task: Task) -> Sigstruct
         (folder / layout.SGX_MODE).write_text(f"{mode.value}\n")
         (folder / layout.STATUS).write_text("built\n")
     return signed
-
-
-def check_signer(mrsigner: bytes, *, debuggable: bool) -> None:
-    """Refuse the key that everybody has, but for debugging. Raises SigningRefusedError."""
-    if mrsigner == TEMPLATE_MRSIGNER and not debuggable:
-        raise SigningRefusedError(
-            "Enclave.pem of Occlum's template is a key that everybody has: it signs debug enclaves alone",
-            hint="make a key of your own with: enclavize keygen KEY.pem",
-        )
 
 
 def run_directories(document: Mapping[str, Any]) -> list[str]:
@@ -151,15 +141,14 @@ def run_directories(document: Mapping[str, Any]) -> list[str]:
     return sorted(wanted)
 
 
-def _sign(built: Built, request: BuildRequest, *, debuggable: bool, output: Path) -> Sigstruct:
-    from enclavize.sgx.enclave_file import measure_enclave, write_signed
-
-    unsigned = measure_enclave(built.enclave, built.config)
-    signed = request.sign(Sigstruct(measurement=unsigned.measurement, date=bcd_date(request.date)))
-    check_signer(signed.mrsigner, debuggable=debuggable)
+def _sign(built: Built, request: BuildRequest, output: Path) -> Sigstruct:
     target = output / layout.SIGNED_ENCLAVE
+    measured = SdkEnclave(path=target.name, image=built.enclave, config=built.config).measure()
+    signed = request.sign(Sigstruct(measurement=measured.measurement, date=bcd_date(request.date)))
+    file = measured.signed(signed)
     target.parent.mkdir()
-    write_signed(unsigned, signed, target)
+    with file.open() as source:
+        _write(source, target, _LIBRARY_MODE)
     return signed
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from enclavize.libos.occlum.instance import TEMPLATE_MRSIGNER, check_signer
 from enclavize.libos.occlum.sefs.keys import parse_mac, read_image_key
 from enclavize.libos.occlum.sefs.unpack import unpack, verify
 from enclavize.sgx.enclave_file import load_config, measure_enclave, read_signed
@@ -204,14 +203,6 @@ def test_a_debuggable_instance_is_only_packed_if_that_is_asked_for(
         done = converter.command.run("occlum", "package", "-C", instance, code=4)
         assert "the instance is debuggable" in done.stderr
     converter.command.run("occlum", "package", "-C", instance, "--debug")
-
-
-def test_the_key_of_occlums_template_signs_for_debugging_alone() -> None:
-    from enclavize.errors import SigningRefusedError
-
-    check_signer(TEMPLATE_MRSIGNER, debuggable=True)
-    with pytest.raises(SigningRefusedError, match="a key that everybody has"):
-        check_signer(TEMPLATE_MRSIGNER, debuggable=False)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,11 @@ class LibraryPath:
                 return found
         return None
 
+    def is_bundled(self, library: Entry, user: Entry) -> bool:
+        """Tell whether a run path led from ``user`` to the library, before LD_LIBRARY_PATH in glibc."""
+        precedes = self._family == "musl" or not (user.elf and user.elf.runpath)
+        return precedes and library.path.rpartition("/")[0] in self._handed_on[user.path]
+
     def _existing(self, folders: Iterable[str]) -> Iterator[str]:
         for folder in folders:
             if folder and folder not in self._there:

@@ -46,6 +46,8 @@ class Program:
     executable: Entry | None = None
     interpreter: Entry | None = None
     libraries: list[Entry] = field(default_factory=list)
+    bundled: list[Entry] = field(default_factory=list)
+    """Those of the libraries that run paths lead to: a LibOS's own do not come before them."""
     runtimes: tuple[Runtime, ...] = ()
     missing_executable: Missing | None = None
     missing_interpreter: Missing | None = None
@@ -146,4 +148,6 @@ def _add_libraries(
                 found.add(library.path)
                 path.add(library, user)
                 program.libraries.append(library)
+                if path.is_bundled(library, user):
+                    program.bundled.append(library)
                 pending.append(library)

@@ -78,7 +78,10 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
 
 
 def _backend(libos: str, toolchain: Toolchain | None, options: BuildOptions) -> Backend:
-    """Return the backend. Raises UsageError if the LibOS does not have a setting that is asked for."""
+    """Return the backend. Raises UsageError for missing files, and for settings that the LibOS lacks."""
+    if toolchain is not None:
+        for path in toolchain.missing:
+            toolchain.require(path)
     backend = backend_for(libos, toolchain, options.tables.get(libos))
     profile = profile_for(backend.name, version=backend.version)
     if options.resources.kernel_heap is not None and not profile.sizes.kernel_heap:

@@ -20,10 +20,8 @@ LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "lib64", "lib")
 """Of Debian, of Fedora, of Alpine."""
 
 _MARKER = "libsysdb.so"
-_GLIBC = re.compile(
-    r"ld-linux-x86-64\.so\.2|ld\.so|lib\w+\.so\.\d+|lib(ra_tls|secret_prov)_attest\.so", re.ASCII
-)
-"""Names that programs ask for, and those that Gramine's users preload; the rest serves the linker."""
+_GLIBC = re.compile(r"ld-linux-x86-64\.so\.2|ld\.so|lib\w+\.so\.\d+", re.ASCII)
+"""Names that programs ask for; what is left out serves the linker, and Gramine's attestation examples."""
 _MUSL = re.compile(r"ld-musl-x86_64\.so\.1|libc\.so", re.ASCII)
 
 _PYTHON_FOLDERS = ("site-packages", "dist-packages")

@@ -57,8 +57,6 @@ def _located(trees: Sequence[Tree], prefix: str, names: Sequence[str]) -> Locate
         located.take(f"bin/{program}", tree, f"{prefix}build/bin/{program}", needed=False)
     located.take("initfs/bin/init", tree, f"{prefix}build/bin/init")
     located.take_all("template", tree, f"{prefix}etc/template", _TEMPLATE)
-    if "template/Occlum.json" not in located.files:
-        located.missing.append("template/Occlum.json")
     _take_c_libraries(located, trees, prefix)
     _find_version(located)
     return located

@@ -105,6 +105,22 @@ def test_another_toolchain_gives_another_result(command: Command, source: str, t
     assert before["mrenclave"] != after["mrenclave"]
 
 
+def test_a_build_stops_at_missing_files(command: Command, source: str, tmp_path: Path) -> None:
+    from support.stand_in_toolchain import PACKAGE, stand_in_gramine
+
+    prefix = stand_in_gramine(tmp_path / "prefix")
+    loader = prefix / PACKAGE / "sgx" / "loader"
+    loader.write_bytes(loader.read_bytes().replace(b"libprotobuf-c.so.1", b"libnowhere-x.so.99"))
+    arguments = ("build", source, "--libos", "gramine", "--toolchain", prefix, "-o", "type=oci,dest=x.tar")
+    done = command.run(*arguments, code=2)
+    assert "has no host/libnowhere-x.so.99; looked for it in" in done.stderr
+    assert "install the library here, or take an image that has it" in done.stderr
+    loader.unlink()
+    done = command.run(*arguments, code=2)
+    assert f"has no sgx/loader; looked for it in {prefix}" in done.stderr
+    assert not (command.base / "x.tar").exists()
+
+
 def test_a_configuration_file_gives_the_options(command: Command, source: str, gramine: Path) -> None:
     (command.base / "enclavize.toml").write_text(
         f"""

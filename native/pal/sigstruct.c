@@ -42,6 +42,9 @@ int sigstruct_verify(const struct sigstruct *sigstruct)
         !all_zero(sigstruct->reserved3, sizeof(sigstruct->reserved3)) || !all_zero(sigstruct->reserved4, sizeof(sigstruct->reserved4))) {
         return refuse("reserved bytes are not zero");
     }
+    if (all_zero(sigstruct->modulus, sizeof(sigstruct->modulus))) {
+        return refuse("it has no signature yet");
+    }
     if (sigstruct->exponent != EXPONENT) {
         return refuse("the key's exponent is not 3");
     }

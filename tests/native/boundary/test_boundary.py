@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.sgx.enclave_file import read_signed
+from enclavize.sgx.enclave_file import measure_enclave, read_signed
 from support.programs import REPOSITORY
 from support.scale import scaled
 from support.torture import CONFIG, HERE, NATIVE, sign
@@ -167,6 +167,13 @@ def test_signature_of_another_enclave_is_refused(
     image = signed.read_bytes()
     mixed = image[: window + 8] + signed_enclave.read_bytes()[window + 8 : window + 9] + image[window + 9 :]
     assert "differs from what was signed" in _refusal(host, tmp_path, mixed)
+
+
+def test_an_enclave_that_waits_for_its_signature_is_refused(
+    host: Host, unsigned_enclave: Path, tmp_path: Path
+) -> None:
+    prepared = measure_enclave(unsigned_enclave, CONFIG).prepared_image(0x20260102)
+    assert "it has no signature yet" in _refusal(host, tmp_path, b"".join(prepared))
 
 
 @pytest.mark.skipif(Path("/dev/sgx_enclave").exists(), reason="this machine has SGX")

@@ -160,6 +160,7 @@ class _Parts:
                 *network_mounts(self._network),
             ),
             debug=options.debuggable,
+            use_exinfo=entry_point.catches_faults,
             enclave_size=enclave_size(options.resources.memory),
             max_threads=options.resources.threads + HELPER_THREADS,
             isv_prod_id=options.isv_prod_id,

@@ -64,6 +64,7 @@ class ManifestValues:
     isv_svn: int
     allowed_files: tuple[str, ...]
     trusted_files: Mapping[str, str]
+    use_exinfo: bool = False
 
 
 def make_manifest(values: ManifestValues, table: Mapping[str, Any]) -> GramineManifest:

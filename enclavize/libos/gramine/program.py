@@ -35,12 +35,14 @@ class EntryPoint:
     """The program of an image. ``path`` is absolute; ``libraries`` are folders in the order of search.
 
     ``glibc`` is the newest version that its files ask for, or that the image has; (0, 0) if there is none.
+    ``catches_faults``: it makes exceptions of memory faults, by their address.
     """
 
     path: str
     libc: Libc
     libraries: tuple[str, ...]
     glibc: tuple[int, int]
+    catches_faults: bool = False
 
 
 def find_entry_point(
@@ -68,6 +70,7 @@ def find_entry_point(
         libc=Libc(family),
         libraries=tuple(_libraries(rootfs, family, program)) if interpreter else (),
         glibc=max((_glibc_version(entry) for entry in program.files), default=(0, 0)),
+        catches_faults=any(runtime.name == "jvm" for runtime in program.runtimes),
     )
 
 

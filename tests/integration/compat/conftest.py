@@ -117,6 +117,8 @@ def _good_programs(root: Path, base: Path) -> None:
     _script(root / "bin" / "with-env", "/bin/env true")
     _script(root / "bin" / "with-blanks", " \t/bin/busybox\techo ")
     (root / "bin" / "link").symlink_to("../bin/hello")
+    (root / "proc").mkdir()
+    shutil.copy(root / "bin" / "hello", root / "proc" / "hello")
 
 
 def _with_run_path(root: Path, base: Path) -> None:

@@ -94,6 +94,7 @@ IMPOSSIBLE = {
     "/broken/no-library": "OCC007",
     "/broken/no-glibc-library": "OCC007",
     "/bin/with-env": "OCC041",
+    "/proc/hello": "OCC032",
 }
 
 DOUBTFUL = {"/bin/uses-fork": "OCC019", "/bin/uses-socket": "OCC021", "/bin/uses-exec": "OCC020"}

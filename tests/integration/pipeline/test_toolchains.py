@@ -121,6 +121,28 @@ def test_a_build_stops_at_missing_files(command: Command, source: str, tmp_path:
     assert not (command.base / "x.tar").exists()
 
 
+def test_without_a_toolchain_the_machine_is_looked_at(
+    command: Command, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from support.stand_in_toolchain import stand_in_gramine
+
+    machine = tmp_path / "machine"
+    machine.mkdir()
+    monkeypatch.setattr("enclavize.pipeline.toolchain.MACHINE", machine)
+    arguments = ("build", source, "--libos", "gramine", "-o", "type=oci,dest=x.tar")
+    done = command.run(*arguments, code=2)
+    assert "needs an installation of Gramine, and this machine has none" in done.stderr
+    assert f"{machine}/usr/local/{{lib/x86_64-linux-gnu,lib64,lib}}/gramine/libsysdb.so" in done.stderr
+    assert "--toolchain" in done.stderr
+    stand_in_gramine(machine / "opt" / "gramine")
+    done = command.run(*arguments, code=2)
+    assert f"the toolchain {machine} (Gramine 1.9) has no host/ld-linux-x86-64.so.2" in done.stderr
+    for name in ("lib64/ld-linux-x86-64.so.2", "lib/x86_64-linux-gnu/libc.so.6"):
+        (machine / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine / name).write_bytes((Path("/") / name).read_bytes())
+    command.run(*arguments)
+
+
 def test_a_configuration_file_gives_the_options(command: Command, source: str, gramine: Path) -> None:
     (command.base / "enclavize.toml").write_text(
         f"""

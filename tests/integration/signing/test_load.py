@@ -39,7 +39,7 @@ pytestmark = pytest.mark.integration
 
 REQUESTS = scaled(10_000, least=400)
 CONNECTIONS = 8
-SLOW_CONNECTIONS = 50
+SLOW_CONNECTIONS = 25
 TORN = b'{"seq": 1000000, "prev": "0123'
 MAX_DOWNTIME = 120
 
@@ -178,16 +178,10 @@ class Client:
 
 
 def start_clients(
-    pool: ThreadPoolExecutor, service: Service, asked: list[Request], outcome: Outcome
+    pool: ThreadPoolExecutor, service: Service, asked: list[Request], outcome: Outcome, connections: int
 ) -> list[Future[None]]:
-    """Slow clients have connections of their own: the others shall not wait for them."""
-    slow = [request for request in asked if request.kind is Kind.SLOW]
-    others = [request for request in asked if request.kind is not Kind.SLOW]
-    clients = []
-    for group, connections in ((others, CONNECTIONS), (slow, SLOW_CONNECTIONS)):
-        waiting, lock = iter(group), threading.Lock()
-        clients += [pool.submit(Client(service, outcome).run, waiting, lock) for _ in range(connections)]
-    return clients
+    waiting, lock = iter(asked), threading.Lock()
+    return [pool.submit(Client(service, outcome).run, waiting, lock) for _ in range(connections)]
 
 
 def audit_verify(log: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -210,10 +204,14 @@ def test_nothing_wrong_and_nothing_unlogged_leaves_the_service(tmp_path: Path) -
     options = {"request_timeout": 2}
     with (
         running_service(tmp_path, {"free": {}}, server=options) as service,
-        ThreadPoolExecutor(CONNECTIONS + SLOW_CONNECTIONS) as pool,
+        ThreadPoolExecutor(CONNECTIONS + 2 * SLOW_CONNECTIONS) as pool,
     ):
         public_key = load_private_key(tmp_path / "main.pem").public_key()
-        clients = start_clients(pool, service, asked, outcome)
+        # Slow clients have connections of their own, or the others would wait for them.
+        slow = [request for request in asked if request.kind is Kind.SLOW]
+        others = [request for request in asked if request.kind is not Kind.SLOW]
+        clients = start_clients(pool, service, others, outcome, CONNECTIONS)
+        clients += start_clients(pool, service, slow[::2], outcome, SLOW_CONNECTIONS)
         while outcome.answers < REQUESTS // 2 and not all(client.done() for client in clients):
             time.sleep(0.01)
         assert service.process is not None
@@ -222,6 +220,7 @@ def test_nothing_wrong_and_nothing_unlogged_leaves_the_service(tmp_path: Path) -
         with (tmp_path / "audit.jsonl").open("ab") as log:
             log.write(TORN)  # as if the kill had come between two bytes of a line
         service.start()
+        clients += start_clients(pool, service, slow[1::2], outcome, SLOW_CONNECTIONS)
         for client in clients:
             client.result()
     duration = time.monotonic() - start

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import fill
 
 from enclavize.errors import UsageError
+
+_WIDTH = 80
+"""Columns of explanations."""
 
 
 @dataclass(frozen=True)
@@ -239,4 +243,5 @@ def explain(code: str) -> str:
     found = CODES.get(code.upper())
     if found is None:
         raise UsageError(f"there is no code {code}", hint=f"codes: {', '.join(CODES)}")
-    return f"{code.upper()}: {found.title}\n\n{found.text}\n"
+    text = fill(found.text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return f"{code.upper()}: {found.title}\n\n{text}\n"

@@ -146,21 +146,20 @@ def _sarif_run(report: Report) -> dict[str, Any]:
 
 def _sarif_result(finding: Finding, report: Report) -> dict[str, Any]:
     text = finding.message + (f". Remedy: {finding.remedy}" if finding.remedy else "")
-    result: dict[str, Any] = {
+    place = {"physicalLocation": {"artifactLocation": {"uri": _uri(finding.path)}}}
+    return {
         "ruleId": finding.code,
         "level": finding.severity.value,
         "message": {"text": f"{report.title}: {text}"},
+        "locations": [place],
     }
-    if finding.path:
-        uri = _uri(finding.path)
-        result["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": uri}}}]
-    return result
 
 
 def _uri(path: str) -> str:
+    """Return a reference relative to the image's root; GitHub refuses results without a location."""
     from urllib.parse import quote_from_bytes
 
-    return quote_from_bytes(path.encode("utf-8", "surrogateescape"))
+    return quote_from_bytes(path.encode("utf-8", "surrogateescape")) or "."
 
 
 def _escape_data(text: str) -> str:

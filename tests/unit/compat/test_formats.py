@@ -71,7 +71,8 @@ def test_sarif_has_rules_levels_and_places() -> None:
     assert result["level"] == "error"
     place = result["locations"][0]["physicalLocation"]["artifactLocation"]
     assert place == {"uri": "bin/a%20b"}
-    assert "locations" not in document["runs"][0]["results"][1]
+    note = document["runs"][0]["results"][1]
+    assert note["locations"][0]["physicalLocation"]["artifactLocation"] == {"uri": "."}
 
 
 def test_sarif_has_what_the_standard_requires() -> None:
@@ -91,7 +92,7 @@ def test_sarif_has_what_the_standard_requires() -> None:
             assert result["message"]["text"]
             assert result["level"] in ("error", "warning", "note")
             assert result["ruleId"] in rules
-            for location in result.get("locations", []):
+            for location in result["locations"]:
                 uri = location["physicalLocation"]["artifactLocation"]["uri"]
                 assert re.fullmatch(r"[A-Za-z0-9._~/%-]+", uri)
                 assert not uri.startswith("/")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from enclavize import __version__
 from enclavize.compat.profile import Support, builtin_profiles, load_profile, profile_for
 from enclavize.compat.syscalls import NUMBERS
 from enclavize.errors import UsageError
@@ -67,6 +68,11 @@ def test_the_builtin_profile_has_the_rows_of_the_libos_table() -> None:
     rows = [_rows(table) for table in ("core_calls.def", "fs/file_calls.def")]
     assert calls.implemented | calls.partial | calls.refused == rows[0] | rows[1]
     assert not (rows[0] | rows[1]) & _rows("missing_calls.def")
+
+
+def test_the_builtin_profile_is_that_of_this_version() -> None:
+    assert profile_for("builtin").version == __version__
+    assert profile_for("builtin", version=__version__) == profile_for("builtin")
 
 
 def test_the_builtin_profile_follows_as_many_scripts_as_the_libos() -> None:

@@ -575,6 +575,7 @@ def test_every_code_that_a_rule_gives_is_explained() -> None:
     source = "".join(path.read_text() for path in RULES)
     assert set(re.findall(r'"(OCC\d{3})"', source)) == set(CODES)
     assert "PIE" in explain("occ009")
+    assert max(len(line) for code in CODES for line in explain(code).splitlines()) <= 80
     with pytest.raises(UsageError, match="no code"):
         explain("OCC999")
     assert [line.split("  ")[0] for line in list_codes().splitlines()] == sorted(CODES)

@@ -243,5 +243,8 @@ def profile_for(libos: str, extra: Iterable[Profile] = (), *, version: str | Non
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Return what versions are compared by."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+    """Return what versions are compared by: 0.31 is 0.31.0."""
+    parts = [int(part) for part in re.findall(r"\d+", version)]
+    while parts and not parts[-1]:
+        parts.pop()
+    return tuple(parts)

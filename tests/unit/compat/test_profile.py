@@ -44,6 +44,7 @@ def test_an_installed_version_means_the_newest_profile_that_is_not_newer() -> No
     assert profile_for("occlum", version="0.30.0").version == "0.29.7"
     assert profile_for("occlum", version="0.26.4-rt").title == "Occlum 0.24.0"
     assert profile_for("occlum", version="1.0").version == "0.31.0"
+    assert profile_for("occlum", version="0.31").version == "0.31.0"
     assert profile_for("occlum@0.21.0", version="0.31.0").version == "0.21.0"
     with pytest.raises(UsageError, match=r"no profile for the LibOS occlum 0\.9"):
         profile_for("occlum", version="0.9")

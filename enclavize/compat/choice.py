@@ -19,7 +19,8 @@ _PREFERENCE = ("builtin", "gramine", "occlum")
 def best(reports: Sequence[Report]) -> Report | None:
     """Return the report of the LibOS to take; None if none runs the image."""
     running = [report for report in reports if report.verdict is not Verdict.FAILS]
-    return min(running, key=_rank, default=None)
+    newest_first = sorted(running, key=lambda report: version_key(report.libos_version), reverse=True)
+    return min(newest_first, key=_rank, default=None)
 
 
 def reason(chosen: Report, reports: Sequence[Report]) -> str:
@@ -31,7 +32,6 @@ def reason(chosen: Report, reports: Sequence[Report]) -> str:
     return f"{of_all}; {chosen.title} does with the fewest warnings ({len(chosen.warnings)})"
 
 
-def _rank(report: Report) -> tuple[int, int, tuple[int, ...]]:
+def _rank(report: Report) -> tuple[int, int]:
     preference = _PREFERENCE.index(report.libos) if report.libos in _PREFERENCE else len(_PREFERENCE)
-    newest_first = tuple(-part for part in version_key(report.libos_version))
-    return len(report.warnings), preference, newest_first
+    return len(report.warnings), preference

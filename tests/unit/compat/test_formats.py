@@ -35,7 +35,9 @@ def test_the_best_runs_with_the_fewest_warnings_and_is_the_newest() -> None:
     assert "fewest warnings (1)" in reason(DOUBTFUL, (DOUBTFUL, FAILING))
     assert best((FAILING,)) is None
     older = replace(RUNNING, libos_version="1.8")
+    newer = replace(RUNNING, libos_version="1.9.1")
     assert best((older, RUNNING)) is RUNNING
+    assert best((older, newer, RUNNING)) is newer
     assert best((RUNNING, report("builtin", "0.1.0"))) == report("builtin", "0.1.0")
 
 

@@ -157,8 +157,10 @@ def _image_mac(stage: Mapping[str, Any]) -> bytes:
 
 
 def _json(text: bytes, what: str) -> dict[str, Any]:
+    """Parse a JSON object of plain values: no lone surrogates, no infinities."""
     try:
         value = json.loads(text)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{what} is not JSON: {error}") from error
     if not isinstance(value, dict):

@@ -53,7 +53,7 @@ def test_what_the_template_of_a_release_has_is_taken(version: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "0.20.0", "0.18.1", "0.32.0", "1.0.0", "latest", "0.31"])
 def test_instances_are_made_for_known_releases_alone(text: str) -> None:
-    with pytest.raises(UsageError, match="version of Occlum|cannot be made"):
+    with pytest.raises(UsageError, match=r"version of Occlum|cannot be made"):
         parse_release(text)
 
 

@@ -1,4 +1,4 @@
-"""The samples: language runtimes as users have them, converted and run in the builtin enclave."""
+"""The samples: language runtimes as users have them, converted and run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ pytestmark = pytest.mark.integration
 BUILD = Path(__file__).parents[3] / "samples" / "build.sh"
 
 
+TOOLCHAINS = {"gramine": "ENCLAVIZE_GRAMINE_TOOLCHAIN"}
+
+
+def toolchain_of(libos: str) -> list[str]:
+    """Return the option that names a real toolchain, if the LibOS needs one."""
+    if libos not in TOOLCHAINS:
+        return []
+    path = os.environ.get(TOOLCHAINS[libos])
+    if not path:
+        pytest.skip(f"{TOOLCHAINS[libos]} does not name a real toolchain")
+    return ["--toolchain", path]
+
+
+@pytest.mark.parametrize("libos", ["builtin", "gramine"])
 @pytest.mark.parametrize(
     ("name", "tools", "line"),
     [
@@ -27,8 +41,9 @@ BUILD = Path(__file__).parents[3] / "samples" / "build.sh"
     ],
 )
 def test_a_sample_is_built_converted_and_run(
-    tmp_path: Path, name: str, tools: tuple[str, ...], line: str
+    tmp_path: Path, libos: str, name: str, tools: tuple[str, ...], line: str
 ) -> None:
+    toolchain = toolchain_of(libos)
     need("umoci", "runc", *tools)
     need_root()
     environment = {
@@ -42,7 +57,7 @@ def test_a_sample_is_built_converted_and_run(
     tee = tmp_path / "tee.tar"
     subprocess.run(
         [*enclavize, "build", f"oci:{tmp_path / 'layout'}:1", "-o", f"type=oci,dest={tee}",
-         "--set", "memory=4G"],
+         "--set", "memory=4G", "--libos", libos, *toolchain],
         env=environment, check=True, capture_output=True,
     )  # fmt: skip
     ran = subprocess.run(

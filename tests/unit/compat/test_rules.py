@@ -351,6 +351,10 @@ def test_two_c_libraries_in_one_program_are_told() -> None:
     app = replace(APP, elf=elf(interpreter=MUSL, needed=("libfoo.so.1",)))
     found = report(app, LOADER, foreign)
     assert codes(found) == [("OCC007", "error"), ("OCC018", "warning")]
+    glibc = program("bin/app", elf=elf(interpreter=GLIBC, needed=("libfoo.so.1",)))
+    loader = program("lib64/ld-linux-x86-64.so.2", elf=elf())
+    foreign = replace(FOO, elf=elf(needed=("libc.musl-x86_64.so.1",)))
+    assert ("OCC018", "warning") in codes(report(glibc, loader, foreign))
 
 
 @pytest.mark.parametrize(
@@ -406,6 +410,10 @@ def test_instructions_and_system_calls_of_ones_own_are_told() -> None:
 def test_damage_and_writable_code_are_told() -> None:
     app = replace(APP, elf=elf(interpreter=MUSL, complete=False, executable_stack=True))
     assert codes(report(app, LOADER)) == [("OCC025", "error"), ("OCC026", "warning")]
+    relocated = replace(FOO, elf=elf(soname="libfoo.so.1", text_relocations=True))
+    found = report(APP, LOADER, relocated)
+    assert codes(found) == [("OCC026", "warning")]
+    assert "relocations in its code" in found.warnings[0].message
     damaged = replace(FOO, elf=elf(soname="libfoo.so.1", complete=False))
     assert codes(report(APP, LOADER, damaged)) == [("OCC025", "warning")]
     assert codes(report(replace(STATIC, elf=elf(type=1)))) == [("OCC014", "error")]

@@ -44,7 +44,7 @@ class Measurement(StrEnum):
 
 
 Toolchain = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="TOOLCHAIN",
         help="Occlum's files: an install prefix, an image, or the name of a kept toolchain.",
@@ -142,7 +142,7 @@ def verify(
 def new(
     *,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder to make.")],
-    toolchain: Toolchain,
+    toolchain: Toolchain = None,
     progress: Progress = ProgressMode.AUTO,
     insecure: Insecure = False,
 ) -> None:
@@ -151,14 +151,11 @@ def new(
     Put the program and its files into PATH/image, change PATH/Occlum.json, and build.
     """
     from enclavize.libos.occlum.instance import new_instance
-    from enclavize.libos.toolchain import open_toolchain
-    from enclavize.oci.cache import BlobCache
+    from enclavize.pipeline.occlum import occlum_toolchain
     from enclavize.progress.renderer import reporting
 
     with reporting(progress) as reporter:
-        found = open_toolchain(
-            toolchain, libos="occlum", cache=BlobCache(), insecure=insecure, reporter=reporter
-        )
+        found = occlum_toolchain(toolchain, insecure=insecure, reporter=reporter)
         with reporter.task(f"make an instance for {found.title}"):
             new_instance(path, found)
 
@@ -166,8 +163,8 @@ def new(
 @occlum.command()
 def build(
     *,
-    toolchain: Toolchain,
     directory: Instance = Path(),
+    toolchain: Toolchain = None,
     sign_key: Annotated[
         str | None,
         typer.Option(

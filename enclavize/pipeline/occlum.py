@@ -13,6 +13,7 @@ from enclavize.oci.cache import BlobCache
 from enclavize.pipeline.dates import signing_date
 from enclavize.pipeline.options import SigningOptions
 from enclavize.pipeline.signing import signing_identity
+from enclavize.pipeline.toolchain import installed_toolchain
 from enclavize.signing.local import sign_sigstruct
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.libos.occlum.build import ImageKey, SgxMode
+    from enclavize.libos.toolchain import Toolchain
     from enclavize.pipeline.options import KeySigner
     from enclavize.progress import Reporter
     from enclavize.sgx.sigstruct import Sigstruct
@@ -39,7 +41,7 @@ class InstanceBuild:
     """What ``occlum build`` was asked to do; without ``signer`` the user's debug key signs."""
 
     directory: Path
-    toolchain: str
+    toolchain: str | None
     signer: KeySigner | None
     date: dt.date | None
     source_date_epoch: int | None
@@ -49,11 +51,16 @@ class InstanceBuild:
     insecure: bool
 
 
+def occlum_toolchain(text: str | None, *, insecure: bool, reporter: Reporter) -> Toolchain:
+    """Return the toolchain that is named, or the Occlum that is installed here. Raises EnclavizeError."""
+    if text is None:
+        return installed_toolchain("occlum", reporter)
+    return open_toolchain(text, libos="occlum", cache=BlobCache(), insecure=insecure, reporter=reporter)
+
+
 def build_in_directory(options: InstanceBuild, reporter: Reporter) -> Sigstruct:
     """Build and sign the instance. Raises EnclavizeError, before anything is written if that can be known."""
-    toolchain = open_toolchain(
-        options.toolchain, libos="occlum", cache=BlobCache(), insecure=options.insecure, reporter=reporter
-    )
+    toolchain = occlum_toolchain(options.toolchain, insecure=options.insecure, reporter=reporter)
     configuration = instance_configuration(
         options.directory, parse_release(toolchain.version), mode=options.mode, edmm=options.edmm
     )

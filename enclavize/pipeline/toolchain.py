@@ -30,8 +30,11 @@ def toolchain_of(options: BuildOptions, cache: BlobCache, reporter: Reporter) ->
     if text is not None:
         wanted = None if libos == AUTO else libos
         return open_toolchain(text, libos=wanted, cache=cache, insecure=options.insecure, reporter=reporter)
-    if libos not in TITLES:
-        return None
+    return installed_toolchain(libos, reporter) if libos in TITLES else None
+
+
+def installed_toolchain(libos: str, reporter: Reporter) -> Toolchain:
+    """Return the LibOS that is installed here. Raises UsageError if there is none."""
     installed, places = locate_in(MACHINE, libos, reporter)
     if installed is None:
         raise UsageError(

@@ -11,10 +11,10 @@ from enclavize.compat.report import Finding, Severity
 from enclavize.compat.symbols import CALLS, EXECS, FORKS, SOCKETS, SPAWNS, VFORKS
 from enclavize.compat.syscalls import NAMES
 from enclavize.compat.version_rules import is_newer, version_findings
-from enclavize.rootfs.entry import printable
+from enclavize.compat.wording import finding_about, listed, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from enclavize.compat.profile import Profile
     from enclavize.compat.program import Program
@@ -31,7 +31,6 @@ OWN_LIBRARIES = frozenset(
 """What a LibOS with its own C library has its own copies of."""
 
 _EM_X86_64 = 62
-_MAX_NAMED = 8
 _PROCESS_REMEDY = "let one process do all the work, or choose a LibOS with processes"
 
 
@@ -41,7 +40,7 @@ def closure_findings(program: Program, profile: Profile) -> Iterator[Finding]:
         if entry.elf is None:
             continue
         if not entry.elf.complete and entry is not program.executable:
-            yield _finding(
+            yield finding_about(
                 "OCC025", Severity.WARNING, entry, "is damaged: not all of its headers could be read"
             )
         yield from _processes(entry, entry.elf, profile)
@@ -52,7 +51,7 @@ def closure_findings(program: Program, profile: Profile) -> Iterator[Finding]:
     yield from version_findings(own_files(program), program, profile)
     yield from _mixed(program)
     for runtime in program.runtimes:
-        yield _finding(
+        yield finding_about(
             "OCC030", Severity.NOTE, runtime.entry,
             f"is {runtime.name} {runtime.version}".rstrip() + f"; on {profile.title}: "
             f"{profile.runtimes.of(runtime.name)}",
@@ -73,7 +72,7 @@ def other_files(rootfs: Rootfs, program: Program, profile: Profile) -> Iterator[
             severity=Severity.NOTE,
             path=failing[0].path,
             message=f"{len(failing)} other ELF files could not run on {profile.title}: "
-            + _listed(f"/{printable(entry.path)}" for entry in failing),
+            + listed(map(name_of, failing)),
         )
 
 
@@ -103,9 +102,9 @@ def _processes(entry: Entry, elf: ElfFacts, profile: Profile) -> Iterator[Findin
         if support is Support.NO and imports & names:
             texts.setdefault(code, []).extend(sorted(imports & names))
     for code, found in texts.items():
-        yield _finding(
+        yield finding_about(
             code, Severity.WARNING, entry,
-            f"imports {_listed(found)}, which fail on {profile.title}", _PROCESS_REMEDY,
+            f"imports {listed(found)}, which fail on {profile.title}", _PROCESS_REMEDY,
         )  # fmt: skip
 
 
@@ -113,16 +112,16 @@ def _calls(entry: Entry, elf: ElfFacts, profile: Profile, *, first: bool) -> Ite
     calls = profile.syscalls
     sockets = sorted(SOCKETS.intersection(elf.imports))
     if sockets and not calls.serves("socket"):
-        yield _finding(
+        yield finding_about(
             "OCC021", Severity.WARNING, entry,
-            f"imports {_listed(sockets)}; {profile.title} has no sockets",
+            f"imports {listed(sockets)}; {profile.title} has no sockets",
         )  # fmt: skip
     absent = [name for name in elf.imports if name in CALLS and not any(map(calls.serves, CALLS[name]))]
     if absent:
         errnos = sorted({calls.errno_of(CALLS[name][0]) for name in absent})
-        yield _finding(
+        yield finding_about(
             "OCC022", Severity.WARNING if first else Severity.NOTE, entry,
-            f"imports {_listed(absent)}, which fail on {profile.title} with {' or '.join(errnos)}",
+            f"imports {listed(absent)}, which fail on {profile.title} with {' or '.join(errnos)}",
         )  # fmt: skip
 
 
@@ -130,15 +129,15 @@ def _instructions(entry: Entry, elf: ElfFacts, profile: Profile) -> Iterator[Fin
     names = [NAMES[number] for number in elf.syscalls if number in NAMES]
     absent = [name for name in names if not profile.syscalls.serves(name)]
     if names and profile.instructions.syscall is not Support.YES:
-        yield _finding(
+        yield finding_about(
             "OCC023", Severity.NOTE, entry,
             f"makes {len(names)} system calls itself, such as {names[0]}: each is an exception on "
             f"{profile.title}",
         )  # fmt: skip
     if absent:
-        yield _finding(
+        yield finding_about(
             "OCC023", Severity.NOTE, entry,
-            f"makes system calls itself that {profile.title} does not serve: {_listed(absent)}",
+            f"makes system calls itself that {profile.title} does not serve: {listed(absent)}",
         )  # fmt: skip
     instructions = profile.instructions
     supports = {
@@ -146,7 +145,7 @@ def _instructions(entry: Entry, elf: ElfFacts, profile: Profile) -> Iterator[Fin
     }  # fmt: skip
     for name in elf.instructions:
         if supports.get(name, Support.YES) is Support.NO:
-            yield _finding(
+            yield finding_about(
                 "OCC024", Severity.WARNING, entry, f"seems to have {name}, which fails on {profile.title}"
             )
 
@@ -161,7 +160,7 @@ def _memory(entry: Entry, elf: ElfFacts) -> Iterator[Finding]:
         if wanted
     ]
     if asked:
-        yield _finding("OCC026", Severity.WARNING, entry, f"asks for {' and '.join(asked)}")
+        yield finding_about("OCC026", Severity.WARNING, entry, f"asks for {' and '.join(asked)}")
 
 
 def _go(program: Program, profile: Profile) -> Iterator[Finding]:
@@ -170,7 +169,7 @@ def _go(program: Program, profile: Profile) -> Iterator[Finding]:
     if entry is None or entry.elf is None or not profile.libc.own:
         return
     if entry.elf.toolchain.startswith("go") and entry.elf.interpreter and not entry.elf.needed:
-        yield _finding(
+        yield finding_about(
             "OCC052", Severity.ERROR, entry,
             f"is a program of Go ({entry.elf.toolchain}) without a C library, in whose place {profile.title} "
             "stands",
@@ -188,7 +187,7 @@ def _mixed(program: Program) -> Iterator[Finding]:
             continue
         other = {"musl": "glibc", "glibc": "musl"}.get(family, "")
         if other and _family(entry.elf) == other:
-            yield _finding(
+            yield finding_about(
                 "OCC018", Severity.WARNING, entry,
                 f"is made for {other}, in a program of {family}",
                 "install one that is made for the same C library",
@@ -212,19 +211,3 @@ def _cannot_run(elf: ElfFacts, profile: Profile) -> bool:
     if elf.static:
         return (profile.elf.static_pie if elf.pie else profile.elf.static) is Support.NO
     return False
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[:_MAX_NAMED]) + more
-
-
-def _finding(code: str, severity: Severity, entry: Entry, text: str, remedy: str = "") -> Finding:
-    return Finding(
-        code=code,
-        severity=severity,
-        path=entry.path,
-        message=f"/{printable(entry.path)} {text}",
-        remedy=remedy,
-    )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from enclavize.compat.profile import Support
 from enclavize.compat.report import Finding, Severity
 from enclavize.compat.symbols import RESOLVERS, SHARED_MEMORY
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.compat.wording import error_about, finding_about, listed, name_of
+from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _RESOLVER_FILE = "etc/resolv.conf"
 _DEVICES = (FileType.CHARACTER_DEVICE, FileType.BLOCK_DEVICE)
-_MAX_NAMED = 8
 
 
 def file_findings(program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:
@@ -34,9 +34,9 @@ def file_findings(program: Program, subject: Subject, profile: Profile) -> Itera
 
 def _hidden(program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:
     for entry in _below(program.files, profile.files.hidden):
-        yield _finding(
-            "OCC032", Severity.ERROR, [entry],
-            f"{_name(entry)} is in a folder over which {profile.title} mounts a file system of its own",
+        yield error_about(
+            "OCC032", entry,
+            f"is in a folder over which {profile.title} mounts a file system of its own",
             "put it elsewhere in the image",
         )  # fmt: skip
     known = {entry.path for entry in program.files}
@@ -50,9 +50,9 @@ def _hidden(program: Program, subject: Subject, profile: Profile) -> Iterator[Fi
 
 def _left_out(program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:
     for entry in _below(program.files, profile.files.left_out):
-        yield _finding(
-            "OCC033", Severity.WARNING, [entry],
-            f"{_name(entry)} is where the tools of {profile.title} look for no files",
+        yield finding_about(
+            "OCC033", Severity.WARNING, entry,
+            f"is where the tools of {profile.title} look for no files",
             "name it in the LibOS's configuration, or put it elsewhere in the image",
         )  # fmt: skip
     outside = tuple(path for path in profile.files.left_out if path not in profile.files.hidden)
@@ -107,10 +107,9 @@ def _users(program: Program, subject: Subject, profile: Profile) -> Iterator[Fin
         return
     known = {entry.path for entry in program.files}
     for entry in [entry for entry in closed if entry.path in known]:
-        yield _finding(
-            "OCC012", Severity.WARNING, [entry],
-            f"{_name(entry)} cannot be read by user {subject.uid}, who runs the image: opening it fails with "
-            "EACCES",
+        yield finding_about(
+            "OCC012", Severity.WARNING, entry,
+            f"cannot be read by user {subject.uid}, who runs the image: opening it fails with EACCES",
             "chmod a+r in the image, and a+x its folders",
         )  # fmt: skip
     others = [entry for entry in closed if entry.path not in known]
@@ -193,12 +192,7 @@ def _contents(subject: Subject, folders: Sequence[str]) -> list[Entry]:
 
 
 def _named(entries: Sequence[Entry]) -> str:
-    more = f" and {len(entries) - _MAX_NAMED} more" if len(entries) > _MAX_NAMED else ""
-    return ", ".join(_name(entry) for entry in entries[:_MAX_NAMED]) + more
-
-
-def _name(entry: Entry) -> str:
-    return f"/{printable(entry.path)}"
+    return listed(map(name_of, entries))
 
 
 def _finding(

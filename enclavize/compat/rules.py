@@ -15,6 +15,7 @@ from enclavize.compat.program import Program, find_program, split_line
 from enclavize.compat.report import Finding, Report, Severity
 from enclavize.compat.sizes import advise
 from enclavize.compat.start_rules import start_findings
+from enclavize.compat.wording import error_about, finding_about, name_of
 from enclavize.rootfs.entry import FileType, printable
 
 if TYPE_CHECKING:
@@ -95,37 +96,41 @@ def _findings(subject: Subject, program: Program, profile: Profile) -> Iterator[
 def _program_is_there(program: Program, profile: Profile) -> Iterator[Finding]:
     if missing := program.missing_executable:
         yield _error(
-            "OCC002", "", f"{missing.wanted_by} runs {missing.wanted!r}, which is not a file of the image",
+            "OCC002",
+            "",
+            f"{printable(missing.wanted_by)} runs {missing.wanted!r}, which is not a file of the image",
             "correct ENTRYPOINT, PATH or the #! line",
-        )  # fmt: skip
+        )
     if len(program.scripts) > profile.elf.script_depth:
         script = program.scripts[profile.elf.script_depth]
-        yield _error(
-            "OCC010", script.path,
-            f"{_name(script)} is a script that interprets a script; {profile.title} follows "
-            f"{profile.elf.script_depth}",
+        yield error_about(
+            "OCC010",
+            script,
+            f"is a script that interprets a script; {profile.title} follows {profile.elf.script_depth}",
             "make an ELF program the interpreter",
-        )  # fmt: skip
+        )
     for script in program.scripts:
         interpreter, argument = split_line(script.interpreter_line)
         if argument and profile.elf.script_arguments is Support.NO:
-            yield _error(
-                "OCC015", script.path,
-                f"{_name(script)} begins with #!{printable(script.interpreter_line)}; {profile.title} takes "
-                "all of it as the name of the interpreter",
+            yield error_about(
+                "OCC015",
+                script,
+                f"begins with #!{printable(script.interpreter_line)}; "
+                f"{profile.title} takes all of it as the name of the interpreter",
                 f"make {printable(interpreter)} the entrypoint, with the argument and the script behind it",
-            )  # fmt: skip
+            )
     for launcher in program.launchers:
         if profile.process.exec is Support.NO:
-            yield _error(
-                "OCC041", program.scripts[0].path,
-                f"{_name(program.scripts[0])} is started by {_name(launcher)}, which replaces itself by its "
-                f"interpreter; {profile.title} has no execve",
+            yield error_about(
+                "OCC041",
+                program.scripts[0],
+                f"is started by {name_of(launcher)}, which replaces itself by its interpreter; "
+                f"{profile.title} has no execve",
                 "give the full name of the interpreter in the first line: #!/usr/bin/python3",
-            )  # fmt: skip
+            )
     for entry in (*program.scripts[:1], program.executable):
         if entry and not entry.mode & 0o111:
-            yield _error("OCC003", entry.path, f"{_name(entry)} is not executable", "chmod +x in the image")
+            yield error_about("OCC003", entry, "is not executable", "chmod +x in the image")
 
 
 def _executable_form(program: Program, profile: Profile) -> Iterator[Finding]:
@@ -134,26 +139,30 @@ def _executable_form(program: Program, profile: Profile) -> Iterator[Finding]:
         return
     elf = executable.elf
     if elf is None:
-        yield _error(
-            "OCC014", executable.path, f"{_name(executable)} is neither an ELF file nor a script with #!"
-        )
+        yield error_about("OCC014", executable, "is neither an ELF file nor a script with #!")
         return
     if (elf.bits, elf.machine) != (64, _EM_X86_64):
-        yield _error(
-            "OCC004", executable.path, f"{_name(executable)} is not a program for 64-bit x86",
+        yield error_about(
+            "OCC004",
+            executable,
+            "is not a program for 64-bit x86",
             "use the image for linux/amd64",
-        )  # fmt: skip
+        )
         return
     if elf.type not in (_ET_EXEC, _ET_DYN):
-        yield _error(
-            "OCC014", executable.path, f"{_name(executable)} is an ELF file, but no program",
+        yield error_about(
+            "OCC014",
+            executable,
+            "is an ELF file, but no program",
             "link it: this may be an object file",
-        )  # fmt: skip
+        )
     if not elf.complete:
-        yield _error(
-            "OCC025", executable.path, f"{_name(executable)} is damaged: parts of it are not in the file",
+        yield error_about(
+            "OCC025",
+            executable,
+            "is damaged: parts of it are not in the file",
             "copy it into the image again",
-        )  # fmt: skip
+        )
     if elf.static:
         kind = "a static position-independent program" if elf.pie else "a static program"
         support = profile.elf.static_pie if elf.pie else profile.elf.static
@@ -169,19 +178,25 @@ def _executable_form(program: Program, profile: Profile) -> Iterator[Finding]:
             remedy=remedy,
         )
     elif elf.type == _ET_DYN and not elf.interpreter and elf.needed:
-        yield _error(
-            "OCC014", executable.path, f"{_name(executable)} is a shared library, no program",
+        yield error_about(
+            "OCC014",
+            executable,
+            "is a shared library, no program",
             "make the program that uses it the entrypoint",
-        )  # fmt: skip
+        )
     elif elf.type == _ET_DYN and not elf.interpreter:
         kind = "without an interpreter, as loaders are"
         remedy = "start the program itself, not its loader"
         yield from _supported(profile.elf.static_pie, "OCC008", executable, kind, profile, remedy=remedy)
     elif elf.type == _ET_EXEC:
         yield from _supported(
-            profile.elf.fixed_address, "OCC009", executable, "linked for a fixed address", profile,
+            profile.elf.fixed_address,
+            "OCC009",
+            executable,
+            "linked for a fixed address",
+            profile,
             remedy="build it with -fPIE -pie",
-        )  # fmt: skip
+        )
 
 
 def _loader(program: Program, profile: Profile) -> Iterator[Finding]:
@@ -194,33 +209,35 @@ def _loader(program: Program, profile: Profile) -> Iterator[Finding]:
     if family == "other":
         kind = f"a program for the interpreter {printable(interpreter)}"
     yield from _supported(
-        profile.libc.of(family), "OCC006", executable, kind, profile,
+        profile.libc.of(family),
+        "OCC006",
+        executable,
+        kind,
+        profile,
         remedy="use an image that is built on musl, such as Alpine's",
-    )  # fmt: skip
+    )
     if (missing := program.missing_interpreter) and not profile.libc.own:
-        yield _error(
-            "OCC005", executable.path,
-            f"{_name(executable)} needs the interpreter {missing.wanted}, which is not in the image",
-        )  # fmt: skip
+        yield error_about(
+            "OCC005",
+            executable,
+            f"needs the interpreter {printable(missing.wanted)}, which is not in the image",
+        )
     for library in program.missing_libraries:
         if not (profile.libc.own and library.wanted in OWN_LIBRARIES):
             yield _error(
-                "OCC007", library.wanted_by.removeprefix("/"),
+                "OCC007",
+                library.wanted_by.removeprefix("/"),
                 f"{printable(library.wanted_by)} needs the library {printable(library.wanted)}, "
                 "which was not found in the image",
                 "install the library in the image, or set LD_LIBRARY_PATH",
-            )  # fmt: skip
+            )
 
 
 def _setuid(program: Program) -> Iterator[Finding]:
     for entry in (*program.scripts, program.executable):
         if entry and entry.mode & _SETUID:
-            yield Finding(
-                code="OCC011",
-                severity=Severity.WARNING,
-                path=entry.path,
-                message=f"{_name(entry)} has the setuid or setgid bit, which has no effect in an enclave",
-            )
+            text = "has the setuid or setgid bit, which has no effect in an enclave"
+            yield finding_about("OCC011", Severity.WARNING, entry, text)
 
 
 def _working_directory(subject: Subject) -> Iterator[Finding]:
@@ -228,29 +245,23 @@ def _working_directory(subject: Subject) -> Iterator[Finding]:
     if entry is None or entry.type is not FileType.DIRECTORY:
         path = posixpath.normpath(subject.working_directory)
         yield _error(
-            "OCC013", path.lstrip("/"), f"the working directory {printable(path)} is not in the image",
+            "OCC013",
+            path.lstrip("/"),
+            f"the working directory {printable(path)} is not in the image",
             "create it in the image: nobody makes it inside the enclave",
-        )  # fmt: skip
+        )
 
 
 def _supported(
     support: Support, code: str, entry: Entry, kind: str, profile: Profile, *, remedy: str
 ) -> Iterator[Finding]:
     if support is Support.NO:
-        yield _error(code, entry.path, f"{_name(entry)} is {kind}; {profile.title} cannot run such", remedy)
+        yield error_about(code, entry, f"is {kind}; {profile.title} cannot run such", remedy)
     elif support is Support.UNTESTED:
-        yield Finding(
-            code=code,
-            severity=Severity.WARNING,
-            path=entry.path,
-            message=f"{_name(entry)} is {kind}; {profile.title} was not tested with such",
-            remedy=remedy,
+        yield finding_about(
+            code, Severity.WARNING, entry, f"is {kind}; {profile.title} was not tested with such", remedy
         )
 
 
 def _error(code: str, path: str, message: str, remedy: str = "") -> Finding:
     return Finding(code=code, severity=Severity.ERROR, path=path, message=message, remedy=remedy)
-
-
-def _name(entry: Entry) -> str:
-    return f"/{printable(entry.path)}"

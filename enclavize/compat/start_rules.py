@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.compat.profile import Support
-from enclavize.compat.report import Finding, Severity
 from enclavize.compat.shell import Kind, first_start
+from enclavize.compat.wording import error_about
 from enclavize.rootfs.entry import FileType, printable
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from enclavize.compat.profile import Profile
     from enclavize.compat.program import Program
+    from enclavize.compat.report import Finding
     from enclavize.compat.rules import Subject
     from enclavize.rootfs.entry import Entry
 
@@ -87,7 +88,7 @@ def _launcher(executable: Entry, program: Program, subject: Subject, profile: Pr
     needed = (profile.process.fork, profile.process.vfork) if launcher.forks else (profile.process.exec,)
     if command and all(support is Support.NO for support in needed):
         call = "fork" if launcher.forks else "execve"
-        yield _error(
+        yield error_about(
             "OCC050", executable,
             f"starts {printable(command)}, for which {profile.title} has no {call}",
             f"make {printable(command)} the entrypoint, without {name}",
@@ -138,7 +139,7 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
     }[start.kind]
     if all(support is Support.NO for support in needed):
         call = "execve" if start.kind is Kind.EXEC else "fork"
-        yield _error(
+        yield error_about(
             "OCC050", program.scripts[0] if program.scripts else executable,
             f"comes to {printable(start.what)}, for which {profile.title} has no {call}",
             "make the program that does the work the entrypoint, without a shell",
@@ -199,20 +200,10 @@ def _ports(executable: Entry, program: Program, ports: Sequence[str], profile: P
         need = needs.get(port.partition("/")[2] or _TCP)
         # A static program imports nothing, whatever it does.
         if need and executable.elf and (executable.elf.static or need in imports):
-            yield _error(
+            yield error_about(
                 "OCC051", executable,
                 f"is to serve port {printable(port)}, which the image exposes; there are no sockets on "
                 f"{profile.title}",
                 "choose a LibOS with sockets",
             )  # fmt: skip
             return
-
-
-def _error(code: str, entry: Entry, text: str, remedy: str) -> Finding:
-    return Finding(
-        code=code,
-        severity=Severity.ERROR,
-        path=entry.path,
-        message=f"/{printable(entry.path)} {text}",
-        remedy=remedy,
-    )

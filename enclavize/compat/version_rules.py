@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enclavize.compat.library_path import libc_family
-from enclavize.compat.report import Finding, Severity
 from enclavize.compat.symbols import MUSL_SINCE
-from enclavize.rootfs.entry import printable
+from enclavize.compat.wording import error_about, listed, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from enclavize.compat.profile import Profile
     from enclavize.compat.program import Program
+    from enclavize.compat.report import Finding
     from enclavize.rootfs.entry import ElfFacts, Entry
 
 _REMEDIES = {
     "GLIBC": "build it on an older distribution: Ubuntu 20.04 has glibc 2.31, 18.04 has 2.27",
     "GLIBCXX": "build it with an older compiler: GCC 10 has GLIBCXX_3.4.28, GCC 8 has GLIBCXX_3.4.25",
 }
-_MAX_NAMED = 8
 _RELR, _RELR_SINCE = "relative relocations (DT_RELR)", (1, 2, 4)
 """WHATSNEW of musl. Programs for glibc name a version of symbols for it."""
 
@@ -40,24 +39,23 @@ def version_findings(users: Iterable[Entry], program: Program, profile: Profile)
             name, needed = _parsed(text)
             if name in own:
                 if needed > own[name]:
-                    yield _error(
+                    yield error_about(
                         "OCC016" if name == "GLIBC" else "OCC027", entry,
                         f"needs {text}; {profile.title} has {_text(name, own[name])}",
                         _REMEDIES.get(name, _REMEDIES["GLIBCXX"]),
                     )  # fmt: skip
             elif name in image and needed > image[name][0]:
                 version, library = image[name]
-                yield _error(
+                yield error_about(
                     "OCC028", entry,
-                    f"needs {text}; /{printable(library.path)} has {_text(name, version)}",
+                    f"needs {text}; {name_of(library)} has {_text(name, version)}",
                     "build the program and its libraries on one distribution",
                 )  # fmt: skip
         if newer := _newer_symbols(entry.elf, family, profile):
             musl = ".".join(map(str, profile.libc.musl_version))
-            more = f" and {len(newer) - _MAX_NAMED} more" if len(newer) > _MAX_NAMED else ""
-            yield _error(
+            yield error_about(
                 "OCC017", entry,
-                f"needs {', '.join(newer[:_MAX_NAMED])}{more}, which musl {musl} of "
+                f"needs {listed(newer)}, which musl {musl} of "
                 f"{profile.title} lacks",
                 "build it on Alpine 3.11, which has musl 1.1.24",
             )  # fmt: skip
@@ -99,13 +97,3 @@ def _parsed(text: str) -> tuple[str, tuple[int, ...]]:
 
 def _text(name: str, version: tuple[int, ...]) -> str:
     return f"{name}_{'.'.join(map(str, version))}"
-
-
-def _error(code: str, entry: Entry, text: str, remedy: str) -> Finding:
-    return Finding(
-        code=code,
-        severity=Severity.ERROR,
-        path=entry.path,
-        message=f"/{printable(entry.path)} {text}",
-        remedy=remedy,
-    )

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from enclavize.sgx.measurement import Measurement
 from enclavize.sgx.structures import AttributeFlags, Attributes, MiscSelect, Xfrm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _ALL_BITS = 2**64 - 1
 _MAX_LINKS = 40
@@ -81,9 +81,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class GramineManifest:
-    """A completed manifest: ``text`` is what is written to .manifest.sgx and measured."""
+    """A completed manifest: ``text`` is what is written to .manifest.sgx and measured, ``sgx`` its table."""
 
-    text: bytes
+    text: bytes = field(repr=False)
+    sgx: Mapping[str, Any] = field(repr=False)
     enclave_size: int
     max_threads: int
     edmm: bool
@@ -91,7 +92,7 @@ class GramineManifest:
 
     def measure(self, libpal: bytes) -> Measurement:
         """What SIGSTRUCT says about this enclave."""
-        sgx = tomllib.loads(self.text.decode())["sgx"]
+        sgx = self.sgx
         mrenclave = measure_gramine(
             libpal,
             self.text,
@@ -147,6 +148,7 @@ def complete(
     sgx["trusted_files"] = [{"uri": uri, "sha256": digest} for uri, (digest, _) in trusted.items()]
     return GramineManifest(
         text=tomli_w.dumps(manifest).encode(),
+        sgx=sgx,
         enclave_size=_size(sgx["enclave_size"]),
         max_threads=sgx["max_threads"],
         edmm=sgx["edmm_enable"],

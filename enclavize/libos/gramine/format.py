@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from typing import TYPE_CHECKING, Any
@@ -76,10 +77,10 @@ class GramineFormat:
 
     def enclave(self, contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
         """Measure libpal.so and the manifest again. Raises EnclavizeError."""
-        from enclavize.sgx.gramine_manifest import complete_manifest
+        from enclavize.sgx.gramine_manifest import complete
 
         text = contents.read(layout.MANIFEST)
-        manifest = complete_manifest(text)
+        manifest = complete(_parse(text))
         if manifest.text != text:
             raise IntegrityError(f"/{ROOT}/{layout.MANIFEST} is not as Gramine's tools write it")
         measurement = manifest.measure(contents.read(layout.SGX_LIBPAL))
@@ -160,16 +161,28 @@ def policy_of(manifest: Mapping[str, Any]) -> Policy:
 
 
 def _manifest(contents: TeeContents) -> dict[str, Any]:
-    """Parse the manifest and compare it with Gramine's schema. Raises InvalidImageError."""
+    return _parse(contents.read(layout.MANIFEST))
+
+
+@functools.lru_cache(maxsize=1)
+def _parse(text: bytes) -> dict[str, Any]:
+    """Parse a manifest and compare it with Gramine's schema. Raises InvalidImageError.
+
+    A large one takes seconds, and several checks want it.
+    """
     try:
-        manifest = tomllib.loads(contents.read(layout.MANIFEST).decode())
+        manifest = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST} is no valid TOML: {error}") from error
     try:
         check(manifest)
     except UsageError as error:
         raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST}: {error}") from error
-    if not {"loader", "libos", "sgx"} <= manifest.keys():
+    sgx = manifest.get("sgx", {})
+    trusted = sgx.get("trusted_files", [None])
+    if not {"fs", "loader", "libos"} <= manifest.keys() or not all(
+        isinstance(file, dict) and len(file) == len(("uri", "sha256")) for file in trusted
+    ):
         raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST} is not complete")
     return manifest
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
+from enclavize.libos.gramine.layout import uri
 from enclavize.libos.gramine.table import merge
 from enclavize.resources import data_dir
 
@@ -74,12 +75,18 @@ def make_manifest(values: ManifestValues, table: Mapping[str, Any]) -> GramineMa
     """
     from enclavize.sgx.gramine_manifest import complete
 
-    manifest = tomllib.loads(render(values))
-    return complete(merge(manifest, table, debuggable=values.debug))
+    manifest = merge(tomllib.loads(render(values)), table, debuggable=values.debug)
+    manifest["sgx"]["trusted_files"] = [
+        {"uri": uri(path), "sha256": sha256} for path, sha256 in values.trusted_files.items()
+    ]
+    return complete(manifest)
 
 
 def render(values: ManifestValues) -> str:
-    """Return the manifest that the image gives. Raises InvalidImageError for values that are no text."""
+    """Return the manifest that the image gives, but for its trusted files, which may be many.
+
+    Raises InvalidImageError for values that are no text.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -28,7 +28,6 @@ _DECIDED = {
     "libos.entrypoint": "set ENTRYPOINT in the image",
     "fs.root": "the root is that of the image",
     "fs.start_dir": "set WORKDIR in the image",
-    "sgx.trusted_files": "all files of the image are trusted already",
     "sgx.allowed_files": "give --volume PATH",
     "sgx.enclave_size": "give --set memory=SIZE",
     "sgx.max_threads": "give --set threads=COUNT",
@@ -46,6 +45,8 @@ _MISSING = object()
 def merge(manifest: Mapping[str, Any], table: Mapping[str, Any], *, debuggable: bool) -> dict[str, Any]:
     """Return the manifest with the user's table. Raises UsageError for what contradicts the build."""
     check(dict(table))
+    if _get(table, "sgx.trusted_files") is not _MISSING:
+        raise UsageError("[gramine] sgx.trusted_files: all files of the image are trusted already")
     for key, hint in _DECIDED.items():
         wanted, made = _get(table, key), _get(manifest, key)
         if wanted is not _MISSING and wanted != made:

@@ -1,0 +1,255 @@
+"""The instance that a toolchain and an image give; nothing of the toolchain is run."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tomllib
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from enclavize.errors import EnclavizeError, UsageError
+from enclavize.libos.base import AllowedVariable, InstanceOptions, Policy, Resources, Volume
+from enclavize.libos.gramine import files
+from enclavize.libos.gramine.backend import GramineBackend, expressible_policy
+from enclavize.libos.gramine.mounts import memory_mounts
+from enclavize.libos.toolchain.model import Toolchain, ToolchainFile
+from enclavize.progress import Reporter
+from enclavize.progress.events import EventKind
+from enclavize.rootfs.index import index_image
+from support.images import build_image, directory, file, symlink, write_layout
+from support.indexing import cache_of
+from support.programs import zig_cc
+from support.vectors import GRAMINE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from enclavize.libos.base import Instance
+    from enclavize.oci.image import Image
+    from enclavize.progress.events import Event
+    from support.images import Member
+
+OPTIONS = InstanceOptions(
+    policy=Policy(), resources=Resources(), isv_prod_id=1, isv_svn=2, debuggable=False, table={}
+)
+LIBC = b"\0GLIBC_2.39\0GLIBC_2.40\0GLIBC_2.5\0"
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
+    """Compile a loader, and programs for an image."""
+    base = tmp_path_factory.mktemp("programs")
+    (base / "main.c").write_text("int main(void) { return 0; }\n")
+    for name, options in {
+        "glibc": ("-target", "x86_64-linux-gnu.2.17", "-pie"),
+        "newer": ("-target", "x86_64-linux-gnu.2.34", "-pie"),
+        "static": ("-target", "x86_64-linux-musl", "-static"),
+    }.items():
+        zig_cc(*options, "-s", base / "main.c", "-o", base / name)
+    return {path.name: path.read_bytes() for path in base.iterdir()}
+
+
+@pytest.fixture
+def backend(programs: Mapping[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GramineBackend:
+    """Return a backend with a toolchain in memory."""
+    runelet = tmp_path / "runelet-gramine"
+    runelet.write_bytes(b"a stand-in")
+    monkeypatch.setattr(files, "native_file", lambda _name: runelet)
+    return GramineBackend(toolchain(programs))
+
+
+def toolchain(
+    programs: Mapping[str, bytes], version: str = "1.9", more: Mapping[str, bytes] | None = None
+) -> Toolchain:
+    contents = {
+        "libsysdb.so": b"libos",
+        "direct/libpal.so": b"pal",
+        "direct/loader": b"pal",
+        "sgx/libpal.so": (GRAMINE / "libpal/standin_a.so").read_bytes(),
+        "sgx/loader": programs["glibc"],
+        "host/ld-linux-x86-64.so.2": b"ld",
+        "host/libc.so.6": b"libc",
+        "runtime/glibc/libc.so.6": LIBC,
+        "runtime/glibc/ld-linux-x86-64.so.2": b"ld",
+        "runtime/glibc/ld.so": b"ld",
+        "runtime/glibc/libthread_db.so.1": b"for debuggers",
+        **(more or {}),
+    }
+    return Toolchain(
+        libos="gramine",
+        version=version,
+        origin="a test",
+        files={
+            path: ToolchainFile(
+                path=path,
+                mode=0o755,
+                size=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+                open=partial(io.BytesIO, data),
+            )
+            for path, data in contents.items()
+        },
+    )
+
+
+class Bench:
+    """Makes instances and keeps what was warned of."""
+
+    def __init__(self, folder: Path, backend: GramineBackend) -> None:
+        self.folder, self.backend = folder, backend
+        self.warnings: list[str] = []
+
+    def note(self, event: Event) -> None:
+        if event.kind is EventKind.WARNING:
+            self.warnings.append(event.message)
+
+    def instance(
+        self, members: list[Member], config: Mapping[str, Any], options: InstanceOptions = OPTIONS
+    ) -> Instance:
+        image = self.image(members, config)
+        rootfs = index_image(image, cache=cache_of(self.folder), reporter=Reporter())
+        return self.backend.instance(rootfs, image, options, self.folder, Reporter(self.note))
+
+    def image(self, members: list[Member], config: Mapping[str, Any]) -> Image:
+        from enclavize.oci.location import parse_location
+        from enclavize.oci.source import resolve
+
+        number = len(list(self.folder.glob("image*")))
+        layout = write_layout(self.folder / f"image{number}", {"1": build_image([members], config=config)})
+        return resolve(parse_location(f"oci:{layout}:1"), cache=cache_of(self.folder), reporter=Reporter())
+
+
+@pytest.fixture
+def bench(tmp_path: Path, backend: GramineBackend) -> Bench:
+    return Bench(tmp_path, backend)
+
+
+def manifest_of(instance: Instance) -> dict[str, Any]:
+    found = next(item for item in instance.files if item.path == "instance/app.manifest.sgx")
+    return tomllib.loads(found.open().read().decode())
+
+
+@pytest.mark.parametrize("version", ["1.8", "1.10", "1.9post", "2.0", "1.9~rc1"])
+def test_other_versions_are_refused(programs: Mapping[str, bytes], version: str) -> None:
+    with pytest.raises(UsageError, match=f"has Gramine {version}"):
+        GramineBackend(toolchain(programs, version))
+
+
+def test_the_shared_layer_has_what_is_needed_and_no_more(bench: Bench, programs: Mapping[str, bytes]) -> None:
+    instance = bench.instance([file("app", programs["static"], 0o755)], {"Entrypoint": ["/app"]})
+    paths = [item.path for item in instance.shared_files]
+    assert paths == sorted(paths)
+    assert "gramine/runtime/glibc/libc.so.6" in paths
+    assert "gramine/runtime/glibc/ld.so" not in paths
+    assert "gramine/runtime/glibc/libthread_db.so.1" not in paths
+    loader = next(item for item in instance.shared_files if item.path == "gramine/sgx/loader")
+    content = loader.open().read()
+    assert len(content) == loader.size
+    assert b"/.enclave/gramine/host/ld-linux-x86-64.so.2\0" in content
+    assert all(item.size == len(item.open().read()) for item in (*instance.shared_files, *instance.files))
+
+
+def test_missing_files_of_the_toolchain_are_named(bench: Bench, programs: Mapping[str, bytes]) -> None:
+    whole = toolchain(programs)
+    for path in ("sgx/loader", "sgx/libpal.so", "libsysdb.so", "host/ld-linux-x86-64.so.2", "direct/loader"):
+        bench.backend = GramineBackend(
+            replace(whole, files={name: found for name, found in whole.files.items() if name != path})
+        )
+        with pytest.raises(UsageError, match=f"has no {path}"):
+            bench.instance([file("app", programs["static"], 0o755)], {"Entrypoint": ["/app"]})
+
+
+def glibc_image(programs: Mapping[str, bytes]) -> list[Member]:
+    return [
+        directory("lib64"),
+        file("lib64/ld-linux-x86-64.so.2", programs["static"], 0o755),
+        directory("usr/lib"),
+        file("app", programs["newer"], 0o755),
+    ]
+
+
+def test_gramines_libc_is_used_unless_the_image_needs_a_newer_one(
+    bench: Bench, programs: Mapping[str, bytes]
+) -> None:
+    manifest = manifest_of(bench.instance(glibc_image(programs), {"Entrypoint": ["/app"]}))
+    assert manifest["loader"]["env"]["LD_LIBRARY_PATH"].startswith("/.enclave/gramine/runtime/glibc:")
+    uris = [item["uri"] for item in manifest["sgx"]["trusted_files"]]
+    assert "file:/.enclave/gramine/runtime/glibc/libc.so.6" in uris
+    assert bench.warnings == []
+
+    old = toolchain(programs, more={"runtime/glibc/libc.so.6": b"\0GLIBC_2.2.5\0GLIBC_2.30\0"})
+    bench.backend = GramineBackend(old)
+    manifest = manifest_of(bench.instance(glibc_image(programs), {"Entrypoint": ["/app"]}))
+    assert "gramine" not in manifest["loader"]["env"]["LD_LIBRARY_PATH"]
+    assert not [item for item in manifest["sgx"]["trusted_files"] if ".enclave" in item["uri"]]
+    assert "the image needs glibc 2.34, Gramine has 2.30" in bench.warnings[0]
+
+
+def test_what_gramine_does_otherwise_is_told(bench: Bench, programs: Mapping[str, bytes]) -> None:
+    options = replace(
+        OPTIONS,
+        policy=Policy(volumes=(Volume(path="/data", read_only=True), Volume(path="/run", executable=True))),
+    )
+    members = [file("app", programs["static"], 0o755), file("secret", b"x", 0o000)]
+    instance = bench.instance(members, {"Entrypoint": ["/app"], "StopSignal": "SIGQUIT"}, options)
+    assert [text.split(";")[0].split(":")[0] for text in bench.warnings] == [
+        "the image is stopped by signal 3",
+        "--volume /data",
+        "--volume /data",
+        "the program cannot open /secret",
+    ]  # fmt: skip
+    assert instance.policy.volumes[0] == Volume(path="/data", executable=True)
+    assert {mount["path"] for mount in manifest_of(instance)["fs"]["mounts"]} == {"/tmp", "/dev/shm"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (Policy(allow_any_exec=True), "cannot run a second command"),
+        (Policy(allowed_exec=(("ls",),)), "cannot run a second command"),
+        (Policy(allowed_environment=(AllowedVariable(name="LD_AUDIT"),)), "which C library"),
+    ],
+)
+def test_policies_that_gramine_cannot_keep_are_refused(policy: Policy, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        expressible_policy(policy, debuggable=False)
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "message"),
+    [
+        ({"Env": []}, OPTIONS, "names no program"),
+        ({"Entrypoint": ["/app"], "User": "nobody"}, OPTIONS, "nobody"),
+        ({"Entrypoint": ["/app"], "StopSignal": "SIGNOT"}, OPTIONS, "no signal"),
+        ({"Entrypoint": ["/app"], "Env": ["A=\udc80"]}, OPTIONS, "not valid Unicode"),
+        ({"Cmd": ["/app"]}, replace(OPTIONS, policy=Policy(allow_arguments=True)), "CMD alone"),
+    ],
+)
+def test_images_that_cannot_be_converted_are_refused(
+    bench: Bench,
+    programs: Mapping[str, bytes],
+    config: dict[str, Any],
+    options: InstanceOptions,
+    message: str,
+) -> None:
+    with pytest.raises(EnclavizeError, match=message):
+        bench.instance([file("app", programs["static"], 0o755)], config, options)
+
+
+def test_folders_in_memory_give_way_to_files_volumes_and_mounts(bench: Bench) -> None:
+    image = bench.image([file("tmp/here", "x"), directory("run/lock"), symlink("srv", "run")], {})
+    rootfs = index_image(image, cache=cache_of(bench.folder), reporter=Reporter())
+
+    def paths(directory: str, *volumes: str, table: dict[str, Any] | None = None) -> list[str]:
+        found = memory_mounts(rootfs, directory, [Volume(path=path) for path in volumes], table or {})
+        return [mount.path for mount in found]
+
+    assert paths("/run") == ["/run", "/dev/shm"]
+    assert paths("/new/place") == ["/run", "/dev/shm", "/new/place"]
+    assert paths("/", "/run/secrets") == ["/dev/shm"]
+    assert paths("/", table={"fs": {"mounts": [{"path": "/dev/shm/"}]}}) == ["/run"]

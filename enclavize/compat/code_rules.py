@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 from enclavize.compat.library_path import libc_family
 from enclavize.compat.profile import Support
-from enclavize.compat.report import Finding, Severity
+from enclavize.compat.report import Severity
 from enclavize.compat.symbols import CALLS, EXECS, FORKS, SOCKETS, SPAWNS, VFORKS
 from enclavize.compat.syscalls import NAMES
 from enclavize.compat.version_rules import is_newer, version_findings
-from enclavize.compat.wording import finding_about, listed, name_of
+from enclavize.compat.wording import finding_about, finding_about_all, listed, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from enclavize.compat.profile import Profile
     from enclavize.compat.program import Program
+    from enclavize.compat.report import Finding
     from enclavize.rootfs.entry import ElfFacts, Entry
     from enclavize.rootfs.tree import Rootfs
 
@@ -67,13 +68,11 @@ def other_files(rootfs: Rootfs, program: Program, profile: Profile) -> Iterator[
         if entry.elf is not None and entry.path not in known and _cannot_run(entry.elf, profile)
     ]
     if failing:
-        yield Finding(
-            code="OCC031",
-            severity=Severity.NOTE,
-            path=failing[0].path,
-            message=f"{len(failing)} other ELF files could not run on {profile.title}: "
-            + listed(map(name_of, failing)),
-        )
+        yield finding_about_all(
+            "OCC031", Severity.NOTE, failing,
+            f"{len(failing)} other ELF files could not run on {profile.title}: "
+            f"{listed(map(name_of, failing))}",
+        )  # fmt: skip
 
 
 def own_files(program: Program) -> list[Entry]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enclavize.compat.profile import Support
-from enclavize.compat.report import Finding, Severity
+from enclavize.compat.report import Severity
 from enclavize.compat.symbols import RESOLVERS, SHARED_MEMORY
-from enclavize.compat.wording import error_about, finding_about, listed, name_of
+from enclavize.compat.wording import error_about, finding_about, finding_about_all, listed, name_of
 from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from enclavize.compat.profile import Profile
     from enclavize.compat.program import Program
+    from enclavize.compat.report import Finding
     from enclavize.compat.rules import Subject
     from enclavize.rootfs.entry import Entry
 
@@ -42,7 +43,7 @@ def _hidden(program: Program, subject: Subject, profile: Profile) -> Iterator[Fi
     known = {entry.path for entry in program.files}
     hidden = [entry for entry in _contents(subject, profile.files.hidden) if entry.path not in known]
     if hidden:
-        yield _finding(
+        yield finding_about_all(
             "OCC032", Severity.NOTE, hidden,
             f"{len(hidden)} files are hidden by file systems that {profile.title} mounts: {_named(hidden)}",
         )  # fmt: skip
@@ -59,7 +60,7 @@ def _left_out(program: Program, subject: Subject, profile: Profile) -> Iterator[
     known = {entry.path for entry in program.files}
     others = [entry for entry in _contents(subject, outside) if entry.path not in known]
     if others:
-        yield _finding(
+        yield finding_about_all(
             "OCC033", Severity.NOTE, others,
             f"{len(others)} files are where the tools of {profile.title} look for none: {_named(others)}",
         )  # fmt: skip
@@ -68,7 +69,7 @@ def _left_out(program: Program, subject: Subject, profile: Profile) -> Iterator[
 def _replaced(subject: Subject, profile: Profile) -> Iterator[Finding]:
     own = [entry for path in profile.files.own if (entry := subject.rootfs.find(path))]
     if own:
-        yield _finding(
+        yield finding_about_all(
             "OCC035", Severity.NOTE, own,
             f"{len(own)} files give way to those of {profile.title}: {_named(own)}",
         )  # fmt: skip
@@ -76,7 +77,7 @@ def _replaced(subject: Subject, profile: Profile) -> Iterator[Finding]:
         entry for path in profile.files.rewritten if (entry := subject.rootfs.find(path)) and entry.size
     ]
     if rewritten:
-        yield _finding(
+        yield finding_about_all(
             "OCC034", Severity.NOTE, rewritten,
             f"{_named(rewritten)}: on {profile.title} the host's content stands there, not the image's",
         )  # fmt: skip
@@ -88,7 +89,7 @@ def _special(subject: Subject, profile: Profile) -> Iterator[Finding]:
     hidden = {entry.path for entry in _below(special, profile.files.hidden)}
     found = [entry for entry in special if entry.path not in hidden]
     if found:
-        yield _finding(
+        yield finding_about_all(
             "OCC036", Severity.WARNING, found,
             f"{len(found)} FIFOs or devices do not work on {profile.title}: {_named(found)}",
         )  # fmt: skip
@@ -100,7 +101,7 @@ def _users(program: Program, subject: Subject, profile: Profile) -> Iterator[Fin
     closed = _closed(subject)
     if profile.files.users is Support.NO:
         opened = f", and can read {len(closed)} files that this user could not" if closed else ""
-        yield _finding(
+        yield finding_about_all(
             "OCC037", Severity.NOTE, closed,
             f"the image runs as user {subject.uid}, but on {profile.title} the program is root{opened}",
         )  # fmt: skip
@@ -114,7 +115,7 @@ def _users(program: Program, subject: Subject, profile: Profile) -> Iterator[Fin
         )  # fmt: skip
     others = [entry for entry in closed if entry.path not in known]
     if others:
-        yield _finding(
+        yield finding_about_all(
             "OCC012", Severity.NOTE, others,
             f"{len(others)} other files cannot be read by user {subject.uid}, who runs the image: "
             f"{_named(others)}",
@@ -137,14 +138,14 @@ def _closed(subject: Subject) -> list[Entry]:
 def _imports(program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:
     openers, text = _importers(program, frozenset({"dlopen"}))
     if openers:
-        yield _finding(
+        yield finding_about_all(
             "OCC038", Severity.NOTE, openers,
             f"{text}: libraries that are opened by name were not looked at",
         )  # fmt: skip
     sharers, text = _importers(program, SHARED_MEMORY)
     if sharers and profile.files.shared_memory in (Support.NO, Support.PARTIAL):
         missing = profile.files.shared_memory is Support.NO
-        yield _finding(
+        yield finding_about_all(
             "OCC039", Severity.WARNING if missing else Severity.NOTE, sharers,
             f"{text}: sharing memory with other processes {'does not work' if missing else 'works in part'} "
             f"on {profile.title}",
@@ -157,7 +158,7 @@ def _imports(program: Program, subject: Subject, profile: Profile) -> Iterator[F
         and _RESOLVER_FILE not in profile.files.rewritten
         and not (configured and configured.size)
     ):
-        yield _finding(
+        yield finding_about_all(
             "OCC040", Severity.WARNING, resolvers,
             f"{text}: the image has no /{_RESOLVER_FILE}, and {profile.title} makes none",
             f"put a /{_RESOLVER_FILE} into the image",
@@ -193,10 +194,3 @@ def _contents(subject: Subject, folders: Sequence[str]) -> list[Entry]:
 
 def _named(entries: Sequence[Entry]) -> str:
     return listed(map(name_of, entries))
-
-
-def _finding(
-    code: str, severity: Severity, entries: Sequence[Entry], message: str, remedy: str = ""
-) -> Finding:
-    path = entries[0].path if entries else ""
-    return Finding(code=code, severity=severity, path=path, message=message, remedy=remedy)

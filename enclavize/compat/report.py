@@ -33,25 +33,28 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One finding; ``path`` is the file of the image that it is about, or ""."""
+    """One finding; ``path`` is the file of the image that it is about, or ""; ``others`` are further ones."""
 
     code: str
     severity: Severity
     path: str
     message: str
     remedy: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """Findings with ``code`` about files that match the shell pattern ``paths`` are not reported."""
+    """Findings with ``code`` about files that all match the shell pattern ``paths`` are not reported."""
 
     code: str
     paths: str = "*"
 
     def covers(self, finding: Finding) -> bool:
         """Tell whether the finding is silenced."""
-        return finding.code == self.code and fnmatchcase(f"/{finding.path}", self.paths)
+        return finding.code == self.code and all(
+            fnmatchcase(f"/{path}", self.paths) for path in (finding.path, *finding.others)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

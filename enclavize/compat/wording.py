@@ -8,7 +8,7 @@ from enclavize.compat.report import Finding, Severity
 from enclavize.rootfs.entry import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from enclavize.rootfs.entry import Entry
 
@@ -37,3 +37,13 @@ def finding_about(code: str, severity: Severity, entry: Entry, text: str, remedy
 def error_about(code: str, entry: Entry, text: str, remedy: str = "") -> Finding:
     """Return such a finding, as an error."""
     return finding_about(code, Severity.ERROR, entry, text, remedy)
+
+
+def finding_about_all(
+    code: str, severity: Severity, entries: Sequence[Entry], message: str, remedy: str = ""
+) -> Finding:
+    """Return one finding about some files, or about none in particular."""
+    path, *others = [entry.path for entry in entries] or [""]
+    return Finding(
+        code=code, severity=severity, path=path, message=message, remedy=remedy, others=tuple(others)
+    )

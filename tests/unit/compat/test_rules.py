@@ -572,6 +572,14 @@ def test_findings_can_be_silenced_by_code_and_path() -> None:
     assert found.without([Silence(code="OCC020")]).findings == found.findings
 
 
+def test_a_finding_about_many_files_is_silenced_if_all_match() -> None:
+    files = (folder("var"), program("var/a"), folder("boot"), program("boot/b"))
+    found = report(STATIC, *files, libos="gramine")
+    assert (found.findings[0].path, found.findings[0].others) == ("boot/b", ("var/a",))
+    assert found.without([Silence(code="OCC033", paths="/boot/*")]).findings == found.findings
+    assert found.without([Silence(code="OCC033", paths="/*/*")]).findings == ()
+
+
 def test_forced_codes_do_not_stop_a_build() -> None:
     found = report(STATIC, libos="occlum")
     found.raise_errors(["OCC008"])

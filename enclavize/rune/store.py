@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enclavize.errors import InvalidImageError
+from enclavize.errors import EnclavizeError, InvalidImageError
 from enclavize.oci.digest import hex_of
 from enclavize.oci.location import RegistryLocation
 from enclavize.progress import Reporter
+from enclavize.rune.enclave import RUNELETS
+from enclavize.tee.annotations import FORMAT, LIBOS
 from enclavize.tee.layout import ENTRYPOINT
 
 if TYPE_CHECKING:
@@ -46,6 +48,13 @@ def unpacked_image(
             return tree
     image = resolve(location, cache=cache, insecure=insecure, reporter=Reporter())
     try:
+        labels = image.config.labels
+        libos = labels.get(LIBOS, "no LibOS")
+        if FORMAT in labels and libos not in RUNELETS:
+            raise EnclavizeError(
+                f"{image.name} is a TEE image with {libos[:40]}, which is not run here",
+                hint="images with Occlum are made for Inclavare's rune: docker run --runtime=rune IMAGE",
+            )
         if image.config.entrypoint != (ENTRYPOINT,):
             raise InvalidImageError(
                 f"{image.name} is not a TEE image",

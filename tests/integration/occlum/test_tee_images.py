@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -225,6 +226,32 @@ def test_a_debug_image_allows_any_program(converter: Converter, make: Callable[.
     found = facts(converter, name)
     assert found["debug"] is True
     assert found["measured"]["configuration"]["entry_points"] == ["/"]
+
+
+def test_the_image_is_not_run_by_our_own_rune(converter: Converter, make: Callable[..., str]) -> None:
+    name = converter.build(make(), "tee")
+    done = converter.command.run("run", name, code=125)
+    assert "is a TEE image with occlum, which is not run here" in done.stderr
+
+
+def test_an_image_can_be_signed_elsewhere(converter: Converter, make: Callable[..., str]) -> None:
+    source, command = make(), converter.command
+    wanted = facts(converter, converter.build(source, "tee"))
+    command.run(
+        "build", source, "--libos", "occlum", "--toolchain", converter.toolchain, "--unsigned", "-o",
+        "type=oci,tar=false,dest=unsigned",
+    )  # fmt: skip
+    assert "is unsigned" in verify(converter, f"oci:{command.base / 'unsigned'}", code=4)
+    command.run("sign", "material", "oci:unsigned", "-o", "material")
+    subprocess.run(
+        ["openssl", "dgst", "-sha256", "-sign", converter.key, "-out", "signature", "material"],
+        cwd=command.base, check=True,
+    )  # fmt: skip
+    command.run(
+        "sign", "attach", "oci:unsigned", "--material", "material", "--signature", "signature",
+        "--public-key", converter.key.with_name("key.pub.pem"), "-o", "type=oci,tar=false,dest=signed",
+    )  # fmt: skip
+    assert facts(converter, f"oci:{command.base / 'signed'}")["digest"] == wanted["digest"]
 
 
 def changed(name: str, path: str, change: Callable[[bytes], bytes] | None, more: list[Member]) -> None:

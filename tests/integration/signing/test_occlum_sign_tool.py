@@ -1,6 +1,6 @@
 """``enclavize-sgx-sign`` as Occlum's ``--sign-tool``: called as its makefile calls it, with all its elements.
 
-Source: Occlum 0.31.0, tools/occlum_build.mk and tools/gen_internal_conf. The enclave is a stand-in.
+Source: occlum_build.mk and gen_internal_conf of Occlum 0.29.7 and 0.31.0. The enclave is a stand-in.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,12 @@ COMMON: dict[str, object] = {
 }
 INSTANCES: dict[str, dict[str, object]] = {
     "static": COMMON,
+    "0.29": {
+        **{name: value for name, value in COMMON.items() if name != "AMX"},
+        "MiscSelect": "1",
+        "TCSMaxNum": 64,
+        "PKRU": 2,
+    },
     "EDMM": {
         **COMMON,
         "HeapMaxSize": 1 * GB,
@@ -81,7 +88,24 @@ INSTANCES: dict[str, dict[str, object]] = {
         "AMX": 2,
     },
 }
-SDKS = [(2, 20), (2, 21)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """A release of Occlum, as far as signing sees it."""
+
+    sdk: tuple[int, int]
+    sdk_revision: int = 100
+    global_data_size: int = 1760
+    instances: tuple[str, ...] = ("static", "EDMM", "release with KSS")
+
+
+RELEASES = {
+    "0.29": Release(sdk=(2, 17), sdk_revision=101, global_data_size=1688, instances=("0.29",)),
+    "0.30": Release(sdk=(2, 20)),
+    "0.31": Release(sdk=(2, 21)),
+}
+CASES = [(release, name) for release, facts in RELEASES.items() for name in facts.instances]
 
 
 def enclave_xml(values: Mapping[str, object]) -> str:
@@ -101,10 +125,11 @@ def instance(tmp_path: Path) -> Path:
     return tmp_path / "instance"
 
 
-def write_instance(instance: Path, sdk: tuple[int, int], values: Mapping[str, object]) -> bytes:
+def write_instance(instance: Path, release: Release, values: Mapping[str, object]) -> bytes:
     builtin_config = b"-".join([b"ab"] * 16) + b"\n"
     image = Enclave(
-        sdk=sdk, global_data_size=1760, description_size=0x5000, bss=0x8000, tls_size=4000, tls_align=64,
+        sdk=release.sdk, sdk_revision=release.sdk_revision, global_data_size=release.global_data_size,
+        description_size=0x5000, bss=0x8000, tls_size=4000, tls_align=64,
         extras=[Extra(content=builtin_config, flags=W | 4)],
     ).build()  # fmt: skip
     (instance / "build/lib/libocclum-libos.so.0.31.0").write_bytes(image)
@@ -130,12 +155,11 @@ def sign(instance: Path) -> bytes:
     return output.read_bytes()
 
 
-@pytest.mark.parametrize("sdk", SDKS, ids=lambda sdk: "{}.{}".format(*sdk))
-@pytest.mark.parametrize("name", INSTANCES)
+@pytest.mark.parametrize(("release", "name"), CASES)
 def test_one_step_and_two_steps_with_openssl_give_the_same_file(
-    instance: Path, name: str, sdk: tuple[int, int]
+    instance: Path, name: str, release: str
 ) -> None:
-    image = write_instance(instance, sdk, INSTANCES[name])
+    image = write_instance(instance, RELEASES[release], INSTANCES[name])
     signed = sign(instance)
     read_signed(signed).verify()
     library = instance / "build/lib"
@@ -155,9 +179,9 @@ def test_one_step_and_two_steps_with_openssl_give_the_same_file(
     assert (folder / "two-step.so").read_bytes() == signed
 
 
-@pytest.mark.parametrize("name", INSTANCES)
-def test_each_element_has_its_effect(instance: Path, name: str) -> None:
-    write_instance(instance, SDKS[0], INSTANCES[name])
+@pytest.mark.parametrize(("release", "name"), CASES)
+def test_each_element_has_its_effect(instance: Path, release: str, name: str) -> None:
+    write_instance(instance, RELEASES[release], INSTANCES[name])
     enclave = read_signed(sign(instance))
     values = INSTANCES[name]
     measurement = enclave.sigstruct.measurement
@@ -167,4 +191,7 @@ def test_each_element_has_its_effect(instance: Path, name: str) -> None:
     assert measurement.attributes_mask.debug == bool(values["DisableDebug"])
     assert bool(measurement.attributes.flags & 0x80) == bool(values["EnableKSS"])
     versions = [block.version for block in enclave.blocks]
-    assert versions == ([(3, 0), (1, 4)] if values["UserRegionSize"] else [(1, 4)])
+    if release == "0.29":
+        assert versions == [(2, 4), (2, 1), (1, 4)]
+    else:
+        assert versions == ([(3, 0), (1, 4)] if values["UserRegionSize"] else [(1, 4)])

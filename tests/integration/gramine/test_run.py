@@ -193,16 +193,6 @@ def test_debians_python_runs_with_threads(real: Lab, python: str) -> None:
     assert "degrades performance" not in done.stderr
 
 
-def test_every_path_that_the_loader_and_python_open_is_listed(real: Lab, python: str) -> None:
-    """Gramine tells what it refuses at the log level "warning"; nothing but missing files may be there."""
-    path = real.base / "warnings.toml"
-    path.write_text("[gramine.loader]\nlog_level = 'warning'\n")
-    done = real.run(real.build(python, "python-warnings", "--config", str(path), "--allow-args"))
-    assert done.returncode == 0
-    refused = re.findall(r"Disallowing access to file '([^']*)'", done.stderr)
-    assert refused == []
-
-
 def test_every_name_of_a_large_tree_can_be_opened(real: Lab, members: list[Member]) -> None:
     many = [
         file(f"usr/lib/tree/{number // 100}/file{number}", f"{number}\n")

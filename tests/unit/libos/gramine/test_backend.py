@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enclavize.libos.base import Instance
+    from enclavize.libos.base import Instance, InstanceFile
     from enclavize.oci.image import Image
     from enclavize.progress.events import Event
     from support.images import Member
@@ -131,7 +131,12 @@ def bench(tmp_path: Path, backend: GramineBackend) -> Bench:
 
 def manifest_of(instance: Instance) -> dict[str, Any]:
     found = next(item for item in instance.files if item.path == "instance/app.manifest.sgx")
-    return tomllib.loads(found.open().read().decode())
+    return tomllib.loads(content_of(found).decode())
+
+
+def content_of(item: InstanceFile) -> bytes:
+    with item.open() as stream:
+        return stream.read()
 
 
 @pytest.mark.parametrize("version", ["1.8", "1.10", "1.9post", "2.0", "1.9~rc1"])
@@ -148,10 +153,10 @@ def test_the_shared_layer_has_what_is_needed_and_no_more(bench: Bench, programs:
     assert "gramine/runtime/glibc/ld.so" not in paths
     assert "gramine/runtime/glibc/libthread_db.so.1" not in paths
     loader = next(item for item in instance.shared_files if item.path == "gramine/sgx/loader")
-    content = loader.open().read()
+    content = content_of(loader)
     assert len(content) == loader.size
     assert b"/.enclave/gramine/host/ld-linux-x86-64.so.2\0" in content
-    assert all(item.size == len(item.open().read()) for item in (*instance.shared_files, *instance.files))
+    assert all(item.size == len(content_of(item)) for item in (*instance.shared_files, *instance.files))
 
 
 def test_missing_files_of_the_toolchain_are_named(bench: Bench, programs: Mapping[str, bytes]) -> None:

@@ -1,0 +1,164 @@
+"""Packages of Debian, PyPI and npm for tests, by the registries' own clients.
+
+Everything is unpacked once into a folder that outlives the test run, ``ENCLAVIZE_TEST_DOWNLOADS`` or the
+user's cache. A test that needs what cannot be had is skipped, with the reason.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.programs import need
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MANYLINUX = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64")
+MANYLINUX_1 = ("manylinux_2_5_x86_64", "manylinux1_x86_64")
+MUSLLINUX = ("musllinux_1_2_x86_64", "musllinux_1_1_x86_64")
+TIMEOUT = 120
+"""Seconds for one call of a client."""
+
+_MIRROR = "http://deb.debian.org/debian"
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+_FOLDER = Path(os.environ.get("ENCLAVIZE_TEST_DOWNLOADS") or _CACHE / "enclavize-tests")
+"""Looked up before tests get homes of their own."""
+_NOT_NEEDED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/lib/x86_64-linux-gnu/gconv")
+
+
+def downloads() -> Path:
+    """Return the folder with everything that was downloaded by this test run and earlier ones."""
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    return _FOLDER
+
+
+def debian(release: str, *packages: str) -> Path:
+    """Return a root file system with the packages and all that they depend on, as dpkg unpacks them."""
+
+    def fill(folder: Path) -> None:
+        archives = folder / ".archives"
+        (archives / "partial").mkdir(parents=True)
+        wanted = ["install", "--download-only", "--no-install-recommends", "-qq", "-y", *packages]
+        _client(*_apt(release), "-o", f"Dir::Cache::archives={archives}", *wanted)
+        for package in sorted(archives.glob("*.deb")):
+            _client("dpkg-deb", "--extract", str(package), str(folder))
+        shutil.rmtree(archives)
+        for path in _NOT_NEEDED:
+            shutil.rmtree(folder / path, ignore_errors=True)
+
+    return _once(f"debian-{release}-{'-'.join(packages)}", fill)
+
+
+def musl_busybox(applets: Sequence[str]) -> Path:
+    """Return busybox, compiled from Debian's source with musl as Alpine does: dynamic, and a PIE."""
+    need("musl-gcc", "make", "dpkg-source")
+
+    def fill(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            _client(*_apt("bookworm"), "source", "-qq", "--download-only", "busybox", cwd=scratch)
+            (description,) = Path(scratch).glob("*.dsc")
+            source = Path(scratch) / "source"
+            _client("dpkg-source", "--no-check", "--extract", str(description), str(source))
+            _client("make", "allnoconfig", cwd=source)
+            configuration = (source / ".config").read_text()
+            for option in applets:
+                configuration = configuration.replace(f"# CONFIG_{option} is not set", f"CONFIG_{option}=y")
+            (source / ".config").write_text(configuration)
+            _client("sh", "-c", "yes '' | make oldconfig", cwd=source)
+            headers = "-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu"
+            _client("make", f"-j{os.cpu_count()}", f"CC=musl-gcc {headers}", "busybox", cwd=source)
+            shutil.copy(source / "busybox", folder / "busybox")
+
+    return _once("musl-busybox", fill) / "busybox"
+
+
+def wheel(name: str, version: str, platforms: Sequence[str]) -> Path:
+    """Return the content of a wheel."""
+
+    def fill(folder: Path) -> None:
+        choice = [argument for platform in platforms for argument in ("--platform", platform)]
+        command = (sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:")
+        with tempfile.TemporaryDirectory() as scratch:
+            _client(*command, *choice, "-d", scratch, f"{name}=={version}")
+            for archive in Path(scratch).glob("*.whl"):
+                with zipfile.ZipFile(archive) as content:
+                    for member in content.infolist():
+                        path = Path(content.extract(member, folder))
+                        if mode := member.external_attr >> 16 & 0o777:
+                            path.chmod(mode)
+
+    return _once(f"wheel-{name}-{version}-{platforms[0]}", fill)
+
+
+def npm(name: str, version: str) -> Path:
+    """Return the content of an npm package."""
+    need("npm")
+
+    def fill(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            _client("npm", "pack", "--silent", "--pack-destination", scratch, f"{name}@{version}")
+            for archive in Path(scratch).glob("*.tgz"):
+                shutil.unpack_archive(archive, folder, filter="data")
+
+    return _once(f"npm-{name.replace('/', '-').removeprefix('@')}-{version}", fill)
+
+
+@functools.cache
+def _apt(release: str) -> tuple[str, ...]:
+    """Return apt-get for one release of Debian, which knows nothing of what is installed here."""
+    need("apt-get", "dpkg-deb")
+
+    def fill(folder: Path) -> None:
+        for name in ("state/lists/partial", "cache/archives/partial", "state/status.d"):
+            (folder / name).mkdir(parents=True)
+        (folder / "sources.list").write_text(
+            f"deb {_MIRROR} {release} main\ndeb-src {_MIRROR} {release} main\n"
+        )
+        _client(*command(folder), "update", "-qq")
+
+    def command(folder: Path) -> tuple[str, ...]:
+        options = {
+            "Dir::Etc::sourcelist": folder / "sources.list",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::State": folder / "state",
+            "Dir::State::status": "/dev/null",
+            "Dir::Cache": folder / "cache",
+            "APT::Sandbox::User": "root",
+            "Acquire::Check-Valid-Until": "false",
+        }
+        return ("apt-get", *(word for key, value in options.items() for word in ("-o", f"{key}={value}")))
+
+    return command(_once(f"apt-{release}", fill))
+
+
+def _once(name: str, fill: Callable[[Path], None]) -> Path:
+    """Return the folder ``name``, made by ``fill`` if it is not there yet: whole, or not at all."""
+    folder = downloads() / name
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=downloads()) as scratch:
+            fresh = Path(scratch) / "fresh"
+            fresh.mkdir()
+            fill(fresh)
+            if not folder.exists():
+                fresh.rename(folder)
+    return folder
+
+
+def _client(*command: str, cwd: Path | str | None = None) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT, cwd=cwd)
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
+        pytest.skip(f"{command[0]} failed: {lines[-1]}")
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{command[0]} took more than {TIMEOUT} s")

@@ -31,7 +31,7 @@ MAX_MEMORY = 100 << 20
 """Bytes that one file may need more than the program itself."""
 PIECE = 1 << 20
 """Bytes that the tar reader hands out at a time."""
-BIG = 64 << 20
+BIG = 128 << 20
 
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _NEEDED, _STRTAB, _SYMTAB, _STRSZ, _RPATH = 1, 5, 6, 10, 15
@@ -87,6 +87,12 @@ def _long_strings() -> bytes:
     return _dynamic([(_NEEDED, number) for number in range(4000)], {}, b"x" * (8 << 20))
 
 
+def _endless_strings() -> bytes:
+    section = struct.pack("<6Q", _STRTAB, 0, _STRSZ, 1 << 40, _NEEDED, 1) + bytes(16)
+    segments = [(_PT_LOAD, 4, 0, BIG), (_PT_DYNAMIC, 4, 4096, len(section))]
+    return (_header(segments).ljust(4096, b"\0") + section).ljust(BIG, b"x")
+
+
 def _symbols() -> bytes:
     names = sorted(WATCHED)
     strings = b"\0" + b"\0".join(names) + b"\0" + b"y" * (8 << 20)
@@ -121,6 +127,7 @@ def _late_dynamic() -> bytes:
 FILES: dict[str, Callable[[], bytes]] = {
     "many libraries": _many_libraries,
     "long strings": _long_strings,
+    "strings without an end": _endless_strings,
     "many symbols": _symbols,
     "many versions needed": lambda: _versions(_VERNEED),
     "many versions defined": lambda: _versions(_VERDEF),
@@ -170,8 +177,8 @@ def judge(data: bytes) -> None:
 
 
 def _pieces(data: bytes) -> Iterator[memoryview]:
-    view = memoryview(data)
-    return (view[at : at + PIECE] for at in range(0, len(data), PIECE))
+    """Yield copies, as decompression makes them: what the scanner keeps of them is memory."""
+    return (memoryview(data[at : at + PIECE]) for at in range(0, len(data), PIECE))
 
 
 def main() -> None:

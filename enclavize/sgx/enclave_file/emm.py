@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
+from enclavize.sgx.enclave_file.layout import SSA_FRAMES
 from enclavize.sgx.structures import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _RESERVE = 0x10000  # the first reservation, doubled by each further one
 _RESERVE_HEADER = 32
 _GUARD = 0x8000  # before and after each reservation
 _MAX_RESERVATIONS = 29  # emalloc never reserves more than 2**28 bytes
-_SSA_FRAMES = 2
 
 
 class EmmModel(Enum):
@@ -102,7 +102,7 @@ def _runtime_bookkeeping(
     thread_sizes = [
         config.stack_min_size,
         PAGE_SIZE,
-        ssa_frame_size * _SSA_FRAMES * PAGE_SIZE,
+        ssa_frame_size * SSA_FRAMES * PAGE_SIZE,
         PAGE_SIZE + _round_up(tls_size, PAGE_SIZE),
     ]
     if config.stack_max_size > config.stack_min_size:
@@ -113,7 +113,7 @@ def _runtime_bookkeeping(
     threads = 1 + static
     if config.threads_max > static + 1:
         threads += config.threads_max - static
-    removed_threads = 1 + config.tcs_num - 1 - static
+    removed_threads = config.tcs_num - static  # one more than there are
     segments = sum(node + bitmap(_round_up(size, PAGE_SIZE)) for size in segment_sizes)
     last_guard = node if model is EmmModel.SINGLE_RESERVE else 0
     return memory + threads * thread + removed_threads * removed_thread + segments + last_guard

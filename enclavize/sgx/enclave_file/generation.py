@@ -105,7 +105,7 @@ SDK_2_18 = replace(
     max_layout=42,
     emm=EmmModel.UNROUNDED,
 )
-# Always SGX2 and SGX1 metadata, whatever can run the enclave, and no ELRange in the copy between them.
+# Always SGX2 and SGX1 metadata, whatever can run the enclave; between them the copy, but not with an ELRange.
 SDK_2_17 = replace(
     SDK_2_18,
     release=(2, 17),

@@ -62,17 +62,15 @@ def test_the_wheel_builds_the_same_image_as_the_checkout(installed: Path, tmp_pa
     assert built[0]["enclavize.mrenclave"] == built[1]["enclavize.mrenclave"]
 
 
-def test_the_wheel_brings_its_profiles(installed: Path, tmp_path: Path) -> None:
-    code = (
-        "import enclavize.resources as r; "
-        "print(r.__file__, len(list(r.data_dir('libos_profiles').iterdir())))"
-    )
+@pytest.mark.parametrize("folder", ["libos_profiles", "templates"])
+def test_the_wheel_brings_its_data(installed: Path, tmp_path: Path, folder: str) -> None:
+    code = f"import enclavize.resources as r; print(r.__file__, len(list(r.data_dir({folder!r}).iterdir())))"
     done = subprocess.run(
         [installed / "python", "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True
     )
-    file, profiles = done.stdout.split()
+    file, count = done.stdout.split()
     assert not file.startswith(str(REPOSITORY))
-    assert int(profiles) == len(list((REPOSITORY / "libos_profiles").iterdir()))
+    assert int(count) == len(list((REPOSITORY / folder).iterdir()))
 
 
 def test_the_wheel_brings_rune(installed: Path) -> None:

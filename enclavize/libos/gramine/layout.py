@@ -14,7 +14,6 @@ DIRECT_LIBPAL = f"{GRAMINE}/direct/libpal.so"
 DIRECT_LOADER = f"{GRAMINE}/direct/loader"
 RUNTIME = f"{GRAMINE}/runtime"
 HOST = f"{GRAMINE}/host"
-HOST_INTERPRETER = f"{HOST}/ld-linux-x86-64.so.2"
 
 MANIFEST = "instance/app.manifest.sgx"
 SIGNATURE = "instance/app.sig"

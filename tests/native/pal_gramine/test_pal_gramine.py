@@ -70,7 +70,7 @@ def instance(tmp_path: Path) -> Instance:
     made.write("gramine/sgx/libpal.so", "a stand-in")
     made.write("gramine/libsysdb.so", "a stand-in")
     made.write("instance/app.manifest.sgx", "[sgx]\nallowed_files = [\n]\n")
-    made.write("instance/app.sig", bytes(SIGSTRUCT_SIZE))
+    made.write("instance/app.sig", b"\1" * SIGSTRUCT_SIZE)
     (tmp_path / "instance" / "app.manifest").symlink_to("app.manifest.sgx")
     return made
 
@@ -159,6 +159,9 @@ def test_the_child_ends_with_the_runelet(instance: Instance) -> None:
         ("gramine/libsysdb.so", "", 0o444, "not a file with content"),
         ("gramine/direct/loader", LOADER, 0o444, "direct/loader: Permission denied"),
         ("gramine/direct/loader", "#!/nowhere\n", 0o555, "cannot be started: No such file"),
+        ("instance/app.sig", None, 0, "app.sig: No such file"),
+        ("instance/app.sig", b"\1" * (SIGSTRUCT_SIZE + 1), 0o444, "not a SIGSTRUCT of 1808 bytes"),
+        ("instance/app.sig", bytes(SIGSTRUCT_SIZE), 0o444, "is not signed"),
         ("instance/defaults", bytes((1 << 20) + 1), 0o444, "at most 1048576 bytes"),
     ],
 )

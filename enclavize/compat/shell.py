@@ -15,10 +15,10 @@ from enclavize.compat.shell_grammar import (
     CommandList,
     Forking,
     Function,
-    NotUnderstoodError,
     Simple,
     parse,
 )
+from enclavize.compat.shell_words import NotUnderstoodError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ MAX_SCRIPT_SIZE = 16 << 10
 """Characters; longer scripts are not looked at."""
 
 _MAX_DEPTH = 40
+_MAX_STEPS = 10_000
 
 BUILTINS = frozenset(
     {
@@ -101,10 +102,12 @@ class _Walk:
     parameters: bool
     functions: dict[str, Command] = field(default_factory=dict)
     depth: int = 0
+    steps: int = 0
 
     def run(self, command: Command, *, last: bool) -> _Outcome:
         self.depth += 1
-        if self.depth > _MAX_DEPTH:
+        self.steps += 1
+        if self.depth > _MAX_DEPTH or self.steps > _MAX_STEPS:
             raise NotUnderstoodError
         try:
             match command:

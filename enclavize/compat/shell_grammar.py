@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from enclavize.compat.shell_words import ASSIGNMENT, REDIRECTIONS, NotUnderstoodError, Word, tokens
 
-class NotUnderstoodError(Exception):
-    """The text is no script, or one in a dialect that is not known here."""
+if TYPE_CHECKING:
+    from enclavize.compat.shell_words import Token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,184 +54,18 @@ class Function:
 Command = Simple | Forking | CommandList | Branches | Function
 
 
-@dataclass(frozen=True, kw_only=True)
-class Word:
-    """``literal`` is the text without quotes, None if it has expansions; ``bare`` whether it was unquoted."""
-
-    literal: str | None
-    bare: bool
-    substitutes: bool
-
-
-_OPERATOR = re.compile(r"&&|\|\||;;&?|;&|<<<|<<-?|>>|<&|>&|<>|>\||&>>?|\|&|[;&|()<>\n]")
-_REDIRECTIONS = ("<", ">", ">>", "<&", ">&", "<>", ">|", "&>", "&>>", "<<", "<<-", "<<<")
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])?\+?=")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
 
 
 def parse(text: str) -> CommandList:
     """Return the commands of a script. Raises NotUnderstoodError, or RecursionError."""
-    return _Parser(_tokens(text)).script()
-
-
-_Token = str | Word
-"""An operator, or a word."""
-
-
-def _tokens(text: str) -> list[_Token]:
-    """Split a script into operators and words; here-documents and comments are left out."""
-    tokens: list[_Token] = []
-    documents: list[tuple[str, bool]] = []
-    at = 0
-    while at < len(text):
-        character = text[at]
-        if character in " \t\r":
-            at += 1
-        elif text.startswith("\\\n", at):
-            at += 2
-        elif character == "#":
-            end = text.find("\n", at)
-            at = len(text) if end < 0 else end
-        elif text.startswith(("<(", ">("), at):
-            at = _closing(text, at + 2)
-            tokens.append(Word(literal=None, bare=False, substitutes=True))
-        elif text.startswith("((", at):
-            raise NotUnderstoodError  # arithmetic, or a subshell in a subshell
-        elif match := _OPERATOR.match(text, at):
-            at = match.end()
-            tokens.append(match[0])
-            if match[0] == "\n":
-                for mark, dashed in documents:
-                    at = _after_document(text, at, mark, dashed=dashed)
-                documents.clear()
-        else:
-            word, at = _word(text, at)
-            if tokens and tokens[-1] in ("<<", "<<-"):
-                if word.literal is None:
-                    raise NotUnderstoodError
-                documents.append((word.literal, tokens[-1] == "<<-"))
-            tokens.append(word)
-    return tokens
-
-
-def _after_document(text: str, at: int, mark: str, *, dashed: bool) -> int:
-    """Return where the script goes on behind a here-document."""
-    while at < len(text):
-        end = text.find("\n", at)
-        end = len(text) if end < 0 else end
-        line = text[at:end]
-        at = end + 1
-        if (line.lstrip("\t") if dashed else line) == mark:
-            return at
-    raise NotUnderstoodError
-
-
-def _word(text: str, at: int) -> tuple[Word, int]:
-    start, literal = at, ""
-    expands = substitutes = quoted = False
-    while at < len(text):
-        character = text[at]
-        if character in " \t\r\n;&|()<>":
-            break
-        if character == "\\":
-            literal += text[at + 1 : at + 2]
-            quoted, at = True, at + 2
-        elif character == "'":
-            end = text.find("'", at + 1)
-            if end < 0:
-                raise NotUnderstoodError
-            literal += text[at + 1 : end]
-            quoted, at = True, end + 1
-        elif character == '"':
-            end, found_expansion, found_substitution = _double_quoted(text, at + 1)
-            literal += text[at + 1 : end - 1]
-            quoted, at = True, end
-            expands |= found_expansion
-            substitutes |= found_substitution
-        elif character in "$`":
-            at, found_substitution = _expansion(text, at)
-            expands, substitutes = True, substitutes | found_substitution
-        else:
-            expands |= character in "*?[{" and at > start and literal != "["
-            literal += character
-            at += 1
-    if at == start:
-        raise NotUnderstoodError
-    assignment = _ASSIGNMENT.match(text[start:at])
-    if assignment and text.startswith("(", at) and text[at - 1] == "=":  # an array
-        end = _closing(text, at + 1)
-        substitutes |= any(mark in text[at:end] for mark in ("$(", "`"))
-        at = end
-    word = Word(
-        literal=assignment[0] if assignment else None if expands else literal,
-        bare=not quoted,
-        substitutes=substitutes,
-    )
-    return word, at
-
-
-def _double_quoted(text: str, at: int) -> tuple[int, bool, bool]:
-    """Return where the text behind the closing quote begins, and whether it expands and substitutes."""
-    expands = substitutes = False
-    while at < len(text):
-        match text[at]:
-            case '"':
-                return at + 1, expands, substitutes
-            case "\\":
-                expands, at = True, at + 2
-            case "$" | "`":
-                at, found = _expansion(text, at)
-                expands, substitutes = True, substitutes | found
-            case _:
-                at += 1
-    raise NotUnderstoodError
-
-
-def _expansion(text: str, at: int) -> tuple[int, bool]:
-    """Return where the text behind ``$...`` or a backquoted command goes on, and whether it is a command."""
-    if text[at] == "`":
-        end = text.find("`", at + 1)
-        if end < 0:
-            raise NotUnderstoodError
-        return end + 1, True
-    if text.startswith(("$((", "$(<"), at):  # bash reads a file itself
-        return _closing(text, at + 2), False
-    if text.startswith("$(", at):
-        return _closing(text, at + 2), True
-    if text.startswith("${", at):
-        # What stands behind :- and the like may not be expanded at all.
-        return _closing(text, at + 2, "{", "}"), False
-    match = re.compile(r"\$(\w+|[@*#?$!-])?").match(text, at)
-    return (match.end() if match else at + 1), False
-
-
-def _closing(text: str, at: int, opening: str = "(", closing: str = ")") -> int:
-    """Return the place behind the bracket that closes what was opened before ``at``."""
-    depth = 1
-    while at < len(text):
-        character = text[at]
-        if character == "\\":
-            at += 2
-            continue
-        if character == "'":
-            at = text.find("'", at + 1) + 1
-            if at == 0:
-                break
-            continue
-        if character == '"':
-            at = _double_quoted(text, at + 1)[0]
-            continue
-        depth += (character == opening) - (character == closing)
-        at += 1
-        if depth == 0:
-            return at
-    raise NotUnderstoodError
+    return _Parser(tokens(text)).script()
 
 
 class _Parser:
     """Recursive descent; reserved words count only where a command may begin."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
         self._at = 0
 
@@ -239,7 +75,7 @@ class _Parser:
             raise NotUnderstoodError
         return found
 
-    def _peek(self) -> _Token | None:
+    def _peek(self) -> Token | None:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
     def _reserved(self) -> str:
@@ -294,7 +130,7 @@ class _Parser:
         command = self._compound()
         if command is None:
             return self._simple()
-        while self._peek() in _REDIRECTIONS or self._is_number_of_redirection():
+        while self._peek() in REDIRECTIONS or self._is_number_of_redirection():
             self._redirection()
         return command
 
@@ -313,10 +149,11 @@ class _Parser:
             case "if":
                 self._at += 1
                 return self._if()
-            case "while" | "until":
+            case "while" | "until" as word:
                 self._at += 1
+                always = word == "while" and self._always()
                 condition = self._list(("do",))
-                return Branches(condition=condition, branches=(self._do(),), complete=False)
+                return Branches(condition=condition, branches=(self._do(),), complete=always)
             case "for" | "select":
                 self._at += 1
                 return self._for()
@@ -350,6 +187,11 @@ class _Parser:
             complete = True
         self._take("fi")
         return Branches(condition=condition, branches=tuple(branches), complete=complete)
+
+    def _always(self) -> bool:
+        """Tell whether the condition that begins here is ``true`` or ``:`` alone."""
+        following = self._tokens[self._at + 1 : self._at + 2]
+        return self._reserved() in ("true", ":") and following[:1] in ([";"], ["\n"])
 
     def _do(self) -> CommandList:
         self._take("do")
@@ -417,12 +259,12 @@ class _Parser:
         start = self._at
         while True:
             token = self._peek()
-            if token in _REDIRECTIONS or self._is_number_of_redirection():
+            if token in REDIRECTIONS or self._is_number_of_redirection():
                 forks |= self._redirection()
             elif isinstance(token, Word):
                 self._at += 1
                 forks |= token.substitutes
-                if words or not _ASSIGNMENT.match(token.literal or ""):
+                if words or not ASSIGNMENT.match(token.literal or ""):
                     words.append(token)
                 if len(words) == 1 and token.literal == "[[":
                     forks |= self._condition()
@@ -448,7 +290,7 @@ class _Parser:
     def _is_number_of_redirection(self) -> bool:
         """Tell whether here is the 2 of ``2>&1``."""
         following = self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else None
-        return self._reserved().isdigit() and following in _REDIRECTIONS
+        return self._reserved().isdigit() and following in REDIRECTIONS
 
     def _redirection(self) -> bool:
         """Pass over a redirection; tell whether its target is a command substitution."""

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from enclavize.compat.profile import profile_for
 from enclavize.compat.rules import Subject, check
@@ -38,6 +40,7 @@ STARTS = [
     ("echo a & echo b", Kind.FORK, "a command in the background"),
     ("if ls; then :; fi", Kind.COMMAND, "ls"),
     ("while ls; do :; done", Kind.COMMAND, "ls"),
+    ("while true; do sleep 1; done", Kind.COMMAND, "sleep"),
     ("if true; then ls; else exec nginx; fi", Kind.COMMAND, "ls"),
     ("if true; then ls; elif :; then cat; else nginx; fi", Kind.COMMAND, "ls"),
     ("case $1 in a|b) ls;; *) cat;; esac", Kind.COMMAND, "ls"),
@@ -50,11 +53,16 @@ STARTS = [
     ("! ls", Kind.LAST, "ls"),
 ]
 
+DOUBLINGS = "".join(f"f{n}() {{ f{n - 1}; f{n - 1}; }}; " for n in range(1, 35))
+MANY_CALLS = f"f0() {{ :; }}; {DOUBLINGS} f34"
+
 UNKNOWN = [
     "", "echo a", "echo '$(id)'", "echo \\$\\(id\\)", "echo $((6 * 7)) ${x:-$(id)}", "x=1",
     "a=(1 2); echo ${#a[@]}",
     "if [ -f x ]; then ls; fi", "[ -f x ] && ls", "[ -f x ] || ls", "case $1 in a) ls;; b) cat;; esac",
     "for i in 1 2; do ls; done", "while read line; do echo $line; done < /etc/passwd",
+    "while :; do if read x; then break; fi; ls; done", "while true && read x; do ls; done",
+    "until true; do ls; done", MANY_CALLS,
     "[ -f x ] || exit 0\nls", "exit\nls", "if [ -f x ]; then exit 0; fi; ls",
     '"$@"', "$COMMAND", 'exec "$@"', "exec $NOTHING", "exec 2>&1", "./a/$x; ls", "eval ls; ls",
     ". /etc/profile; ls",
@@ -76,6 +84,11 @@ def test_what_a_script_cannot_do_without_is_told(script: str, kind: Kind, what: 
 @pytest.mark.parametrize("script", UNKNOWN, ids=range(len(UNKNOWN)))
 def test_what_depends_on_data_or_is_not_understood_is_not_told(script: str) -> None:
     assert first_start(script, IN_PATH.__contains__) is None
+
+
+@given(st.text(alphabet="ls; \n\"'`$(){}[]<>|&\\\\#=!*?ifthenfidoesac", max_size=300))
+def test_no_text_makes_the_reader_fail(script: str) -> None:
+    first_start(script, IN_PATH.__contains__)
 
 
 def test_parameters_make_exec_certain() -> None:

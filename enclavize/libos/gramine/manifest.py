@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
 from enclavize.libos.gramine.layout import uri
+from enclavize.libos.gramine.limits import check_limits
 from enclavize.libos.gramine.table import merge
 from enclavize.resources import data_dir
 
@@ -76,6 +77,7 @@ def make_manifest(values: ManifestValues, table: Mapping[str, Any]) -> GramineMa
     from enclavize.sgx.gramine_manifest import complete
 
     manifest = merge(tomllib.loads(render(values)), table, debuggable=values.debug)
+    check_limits(manifest)
     manifest["sgx"]["trusted_files"] = [
         {"uri": uri(path), "sha256": sha256} for path, sha256 in values.trusted_files.items()
     ]

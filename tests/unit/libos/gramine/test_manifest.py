@@ -179,11 +179,25 @@ def test_what_is_the_same_is_no_contradiction() -> None:
         ({"sgx": []}, "is a table"),
         ({"sgx": {"remote_attestation": "epid"}}, "one of dcap, none"),
         ({"Loader": {}}, "Loader is unknown"),
+        ({"sgx": {"insecure__rpc_thread_num": 257}}, "between 0 and 256"),
+        ({"sgx": {"insecure__rpc_thread_num": -1}}, "between 0 and 256"),
+        ({"sgx": {"preheat_enclave": True, "edmm_enable": True}}, "contradicts sgx.edmm_enable"),
+        ({"sys": {"fds": {"limit": 65537}}}, "between 0 and 65536"),
+        ({"sys": {"stack": {"size": "2MB"}}}, "no size"),
+        ({"sys": {"brk": {"max_size": "-1"}}}, "no size"),
     ],
 )
 def test_contradictions_and_unknown_keys_are_refused(table: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_manifest(VALUES, table)
+
+
+def test_more_threads_than_the_loader_takes_are_refused() -> None:
+    assert made(max_threads=4096)["sgx"]["max_threads"] == 4096
+    with pytest.raises(UsageError, match="at most 4096"):
+        made(max_threads=4097)
+    with pytest.raises(UsageError, match="share a queue"):
+        made({"sgx": {"insecure__rpc_thread_num": 1}}, max_threads=1025)
 
 
 def test_debug_images_may_switch_checks_off() -> None:

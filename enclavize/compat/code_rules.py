@@ -109,7 +109,7 @@ def _processes(entry: Entry, elf: ElfFacts, profile: Profile) -> Iterator[Findin
 
 def _calls(entry: Entry, elf: ElfFacts, profile: Profile, *, first: bool) -> Iterator[Finding]:
     calls = profile.syscalls
-    sockets = sorted(SOCKETS.intersection(elf.imports))
+    sockets = sorted(name for name in SOCKETS.intersection(elf.imports) if not calls.serves(name))
     if sockets and not calls.serves("socket"):
         yield finding_about(
             "OCC021", Severity.WARNING, entry,

@@ -51,6 +51,29 @@ int64_t install(struct file *file, bool close_on_exec)
     return result;
 }
 
+int64_t install_two(struct file *files[2], bool close_on_exec, user_address to)
+{
+    int32_t descriptors[2];
+    int64_t result = install(files[0], close_on_exec);
+    if (result < 0) {
+        file_put(files[1]);
+        return result;
+    }
+    descriptors[0] = (int32_t)result;
+    result = install(files[1], close_on_exec);
+    if (result >= 0) {
+        descriptors[1] = (int32_t)result;
+        result = copy_to_user(to, descriptors, sizeof(descriptors));
+        if (result < 0) {
+            descriptor_close(descriptors[1]);
+        }
+    }
+    if (result < 0) {
+        descriptor_close(descriptors[0]);
+    }
+    return result;
+}
+
 /* Small transfers need no large buffer. */
 static struct buffer_pool *pool_for(uint64_t length)
 {

@@ -37,6 +37,9 @@ static inline struct file *file_at(const struct arguments *arguments, uint32_t i
 /* Makes a descriptor of a fresh file; on failure the file is put. */
 int64_t install(struct file *file, bool close_on_exec);
 
+/* The same for two, whose descriptors are written to `to` as two ints. */
+int64_t install_two(struct file *files[2], bool close_on_exec, user_address to);
+
 /* One piece of a read or write between a file and the application. `offset` NULL: the file's own position. */
 int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64_t *offset);
 int64_t write_from_user(struct file *file, user_address from, uint64_t length, uint64_t *offset);

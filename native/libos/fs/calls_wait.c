@@ -7,32 +7,11 @@
 static int64_t pipe_call(user_address to, uint32_t flags)
 {
     struct file *ends[2];
-    int32_t descriptors[2];
     if ((flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT)) != 0) {
         return -EINVAL;
     }
     int64_t result = pipe_create(flags & O_NONBLOCK, ends);
-    if (result < 0) {
-        return result;
-    }
-    result = install(ends[0], (flags & O_CLOEXEC) != 0);
-    if (result < 0) {
-        file_put(ends[1]);
-        return result;
-    }
-    descriptors[0] = (int32_t)result;
-    result = install(ends[1], (flags & O_CLOEXEC) != 0);
-    if (result >= 0) {
-        descriptors[1] = (int32_t)result;
-        result = copy_to_user(to, descriptors, sizeof(descriptors));
-        if (result < 0) {
-            descriptor_close(descriptors[1]);
-        }
-    }
-    if (result < 0) {
-        descriptor_close(descriptors[0]);
-    }
-    return result;
+    return result < 0 ? result : install_two(ends, (flags & O_CLOEXEC) != 0, to);
 }
 
 int64_t sys_pipe(const struct arguments *arguments)

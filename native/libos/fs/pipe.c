@@ -22,7 +22,7 @@ static void pipe_unused(struct event_source *source)
     release(pipe, sizeof(struct pipe));
 }
 
-static struct pipe *create(void)
+struct pipe *pipe_make(void)
 {
     struct pipe *pipe = allocate(sizeof(struct pipe));
     if (pipe == NULL) {
@@ -39,19 +39,16 @@ static struct pipe *create(void)
 }
 
 /* Sleeps until the pipe changes; the lock is held before and after. */
-static int64_t wait_for_change(struct pipe *pipe, const struct file *file)
+static int64_t wait_for_change(struct pipe *pipe, bool nonblocking)
 {
-    return (file->flags & O_NONBLOCK) ? -EAGAIN
-                                      : wait_queue_sleep(&pipe->source.queue, &pipe->lock, NO_TIMEOUT);
+    return nonblocking ? -EAGAIN : wait_queue_sleep(&pipe->source.queue, &pipe->lock, NO_TIMEOUT);
 }
 
-static void copy_out(struct pipe *pipe, uint8_t *to, size_t length)
+static void copy_out(const struct pipe *pipe, uint8_t *to, size_t length)
 {
     size_t first = CAPACITY - pipe->start < length ? CAPACITY - pipe->start : length;
     memcpy(to, pipe->bytes + pipe->start, first);
     memcpy(to + first, pipe->bytes, length - first);
-    pipe->start = (pipe->start + length) % CAPACITY;
-    pipe->used -= length;
 }
 
 static void copy_in(struct pipe *pipe, const uint8_t *from, size_t length)
@@ -63,34 +60,34 @@ static void copy_in(struct pipe *pipe, const uint8_t *from, size_t length)
     pipe->used += length;
 }
 
-static int64_t pipe_read(struct file *file, void *to, size_t length, uint64_t *offset)
+int64_t pipe_take(struct pipe *pipe, bool nonblocking, bool peek, void *to, size_t length)
 {
-    struct pipe *pipe = file->state;
     int64_t result = 0;
-    (void)offset;
     mutex_lock(&pipe->lock);
     while (pipe->used == 0 && (pipe->writers > 0 || !pipe->had_writer) && result == 0) {
-        result = wait_for_change(pipe, file);
+        result = wait_for_change(pipe, nonblocking);
     }
     if (pipe->used > 0) {
         size_t part = pipe->used < length ? pipe->used : length;
         copy_out(pipe, to, part);
+        if (!peek) {
+            pipe->start = (pipe->start + part) % CAPACITY;
+            pipe->used -= part;
+        }
         result = (int64_t)part;
     }
     mutex_unlock(&pipe->lock);
-    if (result > 0) {
+    if (result > 0 && !peek) {
         event_source_changed(&pipe->source);
     }
     return result;
 }
 
 /* Up to ATOMIC_SIZE bytes go in at once or not at all (pipe(7)). */
-static int64_t pipe_write(struct file *file, const void *from, size_t length, uint64_t *offset)
+int64_t pipe_put(struct pipe *pipe, bool nonblocking, const void *from, size_t length)
 {
-    struct pipe *pipe = file->state;
     size_t done = 0;
     int64_t result = 0;
-    (void)offset;
     mutex_lock(&pipe->lock);
     while (done < length && result == 0) {
         size_t room = CAPACITY - pipe->used;
@@ -98,7 +95,7 @@ static int64_t pipe_write(struct file *file, const void *from, size_t length, ui
         if (pipe->readers == 0 && pipe->had_reader) {
             result = -EPIPE;
         } else if (room < needed || pipe->readers == 0) {
-            result = wait_for_change(pipe, file);
+            result = wait_for_change(pipe, nonblocking);
         } else {
             size_t part = room < length - done ? room : length - done;
             copy_in(pipe, (const uint8_t *)from + done, part);
@@ -107,33 +104,56 @@ static int64_t pipe_write(struct file *file, const void *from, size_t length, ui
         }
     }
     mutex_unlock(&pipe->lock);
+    return done > 0 ? (int64_t)done : result;
+}
+
+struct pipe_state pipe_watch(struct pipe *pipe, struct poller *poller)
+{
+    poller_watch(poller, &pipe->source);
+    mutex_lock(&pipe->lock);
+    const struct pipe_state state = {
+        .has_data = pipe->used > 0,
+        .has_room = CAPACITY - pipe->used >= ATOMIC_SIZE,
+        .readers_left = pipe->readers == 0 && pipe->had_reader,
+        .writers_left = pipe->writers == 0 && pipe->had_writer,
+    };
+    mutex_unlock(&pipe->lock);
+    return state;
+}
+
+static int64_t pipe_read(struct file *file, void *to, size_t length, uint64_t *offset)
+{
+    (void)offset;
+    return pipe_take(file->state, (file->flags & O_NONBLOCK) != 0, false, to, length);
+}
+
+static int64_t pipe_write(struct file *file, const void *from, size_t length, uint64_t *offset)
+{
+    (void)offset;
+    int64_t result = pipe_put(file->state, (file->flags & O_NONBLOCK) != 0, from, length);
     if (result == -EPIPE) {
         signal_send_current(SIGPIPE);
     }
-    return done > 0 ? (int64_t)done : result;
+    return result;
 }
 
 static uint32_t pipe_poll(struct file *file, struct poller *poller)
 {
-    struct pipe *pipe = file->state;
+    const struct pipe_state state = pipe_watch(file->state, poller);
     uint32_t events = 0;
-    poller_watch(poller, &pipe->source);
-    mutex_lock(&pipe->lock);
     if (is_readable(file)) {
-        events |= pipe->used > 0 ? POLLIN | POLLRDNORM : 0;
-        events |= pipe->writers == 0 && pipe->had_writer ? POLLHUP : 0;
+        events |= state.has_data ? POLLIN | POLLRDNORM : 0;
+        events |= state.writers_left ? POLLHUP : 0;
     }
     if (is_writable(file)) {
-        events |= CAPACITY - pipe->used >= ATOMIC_SIZE ? POLLOUT | POLLWRNORM : 0;
-        events |= pipe->readers == 0 && pipe->had_reader ? POLLERR : 0;
+        events |= state.has_room ? POLLOUT | POLLWRNORM : 0;
+        events |= state.readers_left ? POLLERR : 0;
     }
-    mutex_unlock(&pipe->lock);
     return events;
 }
 
-static int64_t pipe_ioctl(struct file *file, uint32_t request, user_address argument)
+int64_t pipe_ioctl(struct pipe *pipe, uint32_t request, user_address argument)
 {
-    struct pipe *pipe = file->state;
     if (request != FIONREAD) {
         return -ENOTTY;
     }
@@ -141,22 +161,43 @@ static int64_t pipe_ioctl(struct file *file, uint32_t request, user_address argu
     return copy_to_user(argument, &used, sizeof(used));
 }
 
-static void pipe_release(struct file *file)
+static int64_t file_ioctl(struct file *file, uint32_t request, user_address argument)
 {
-    struct pipe *pipe = file->state;
+    return pipe_ioctl(file->state, request, argument);
+}
+
+void pipe_join(struct pipe *pipe, bool reads, bool writes)
+{
+    __atomic_fetch_add(&pipe->source.references, 1, __ATOMIC_RELAXED);
     mutex_lock(&pipe->lock);
-    pipe->readers -= is_readable(file) ? 1 : 0;
-    pipe->writers -= is_writable(file) ? 1 : 0;
+    pipe->readers += reads;
+    pipe->writers += writes;
+    pipe->had_reader |= reads;
+    pipe->had_writer |= writes;
+    mutex_unlock(&pipe->lock);
+    event_source_changed(&pipe->source);
+}
+
+void pipe_leave(struct pipe *pipe, bool reads, bool writes)
+{
+    mutex_lock(&pipe->lock);
+    pipe->readers -= reads;
+    pipe->writers -= writes;
     mutex_unlock(&pipe->lock);
     event_source_changed(&pipe->source);
     event_source_put(&pipe->source);
+}
+
+static void pipe_release(struct file *file)
+{
+    pipe_leave(file->state, is_readable(file), is_writable(file));
 }
 
 static const struct file_operations operations = {
     .read = pipe_read,
     .write = pipe_write,
     .poll = pipe_poll,
-    .ioctl = pipe_ioctl,
+    .ioctl = file_ioctl,
     .release = pipe_release,
     .stream = true,
 };
@@ -164,27 +205,16 @@ static const struct file_operations operations = {
 /* The file becomes an end of the pipe, which gets one more count. */
 static void attach(struct pipe *pipe, struct file *file)
 {
-    __atomic_fetch_add(&pipe->source.references, 1, __ATOMIC_RELAXED);
     file->operations = &operations;
     file->state = pipe;
-    mutex_lock(&pipe->lock);
-    if (is_readable(file)) {
-        pipe->readers++;
-        pipe->had_reader = true;
-    }
-    if (is_writable(file)) {
-        pipe->writers++;
-        pipe->had_writer = true;
-    }
-    mutex_unlock(&pipe->lock);
-    event_source_changed(&pipe->source);
+    pipe_join(pipe, is_readable(file), is_writable(file));
 }
 
 int64_t pipe_create(uint32_t flags, struct file *ends[2])
 {
     static const struct file_operations unattached = {.stream = true};
     static const uint32_t modes[2] = {O_RDONLY, O_WRONLY};
-    struct pipe *pipe = create();
+    struct pipe *pipe = pipe_make();
     if (pipe == NULL) {
         return -ENOMEM;
     }
@@ -204,7 +234,7 @@ int64_t pipe_create(uint32_t flags, struct file *ends[2])
 
 int64_t pipe_open_fifo(struct pipe **slot, struct file *file)
 {
-    if (*slot == NULL && (*slot = create()) == NULL) {
+    if (*slot == NULL && (*slot = pipe_make()) == NULL) {
         return -ENOMEM;
     }
     bool alone = (file->flags & O_ACCMODE) == O_WRONLY && (*slot)->readers == 0;

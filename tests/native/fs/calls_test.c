@@ -576,6 +576,103 @@ static void test_pipes(void)
     CHECK(CALL_LIBOS(mknod, USER("/tmp/device"), 0020600, 0x103), -EPERM);
 }
 
+enum { UNIX = 1, INET = 2, STREAM = 1, DATAGRAM = 2, PEEK = 2, DONTWAIT = 0x40, NOSIGNAL = 0x4000 };
+
+static void make_socket_pair(uint64_t flags)
+{
+    int32_t ends[2] = {-1, -1};
+    CHECK(CALL_LIBOS(socketpair, UNIX, STREAM | flags, 0, USER(ends)), 0);
+    pipe_ends[0] = ends[0];
+    pipe_ends[1] = ends[1];
+}
+
+static uint16_t polled(int64_t descriptor)
+{
+    struct {
+        int32_t descriptor;
+        uint16_t events, revents;
+    } entry = {.descriptor = (int32_t)descriptor, .events = 0x2005};
+    CHECK(CALL_LIBOS(poll, USER(&entry), 1, 0) >= 0, 1);
+    return entry.revents;
+}
+
+static void test_socket_pairs(void)
+{
+    static char bytes[70000];
+    int32_t ends[2], value, size = 4;
+    uint64_t one, other;
+    CHECK(CALL_LIBOS(socketpair, INET, STREAM, 0, USER(ends)), -EAFNOSUPPORT);
+    CHECK(CALL_LIBOS(socketpair, UNIX, DATAGRAM, 0, USER(ends)), -ESOCKTNOSUPPORT);
+    CHECK(CALL_LIBOS(socketpair, UNIX, STREAM, 7, USER(ends)), -EPROTONOSUPPORT);
+    CHECK(CALL_LIBOS(socketpair, UNIX, STREAM, 0, 8), -EFAULT);
+    CHECK(CALL_LIBOS(socket, UNIX, STREAM, 0), -EAFNOSUPPORT);
+
+    make_socket_pair(O_NONBLOCK);
+    one = (uint64_t)pipe_ends[0], other = (uint64_t)pipe_ends[1];
+    CHECK(polled(pipe_ends[0]), 4);
+    CHECK(CALL_LIBOS(recvfrom, one, USER(bytes), 10, 0, 0, 0), -EAGAIN);
+    CHECK(CALL_LIBOS(sendto, one, USER("to the other"), 12, 0, 0, 0), 12);
+    CHECK(CALL_LIBOS(sendto, other, USER("back"), 4, NOSIGNAL, 0, 0), 4);
+    CHECK(polled(pipe_ends[0]), 5);
+    CHECK(CALL_LIBOS(recvfrom, one, USER(bytes), 10, PEEK, 0, 0), 4);
+    CHECK(CALL_LIBOS(read, one, USER(bytes), 10), 4);
+    CHECK(memcmp(bytes, "back", 4), 0);
+    CHECK(CALL_LIBOS(recvfrom, other, USER(bytes), sizeof(bytes), DONTWAIT, 0, 0), 12);
+    CHECK(memcmp(bytes, "to the other", 12), 0);
+    CHECK(CALL_LIBOS(sendto, one, USER(bytes), sizeof(bytes), 0, 0, 0), 65536);
+    CHECK(polled(pipe_ends[0]), 0);
+    CHECK(CALL_LIBOS(sendto, one, USER(bytes), 1, 0, 0, 0), -EAGAIN);
+    CHECK(CALL_LIBOS(sendto, one, USER(bytes), 1, 0, USER(bytes), 2), -EISCONN);
+    CHECK(CALL_LIBOS(sendto, one, USER(bytes), 1, 1, 0, 0), -EOPNOTSUPP);
+    CHECK(CALL_LIBOS(sendto, one, 8, 10, 0, 0, 0), -EFAULT);
+    CHECK(CALL_LIBOS(lseek, one, 0, 0), -ESPIPE);
+
+    CHECK(CALL_LIBOS(getsockopt, one, 1, 3, USER(&value), USER(&size)), 0);
+    CHECK(value, STREAM);
+    size = -1;
+    CHECK(CALL_LIBOS(getsockopt, one, 1, 3, USER(&value), USER(&size)), -EINVAL);
+    CHECK(CALL_LIBOS(getsockopt, one, 6, 1, USER(&value), USER(&size)), -EOPNOTSUPP);
+    CHECK(CALL_LIBOS(getsockopt, one, 1, 99, USER(&value), USER(&size)), -ENOPROTOOPT);
+    CHECK(CALL_LIBOS(setsockopt, one, 1, 7, USER(&value), 4), 0);
+    CHECK(CALL_LIBOS(setsockopt, one, 1, 99, USER(&value), 4), -ENOPROTOOPT);
+    size = 16;
+    CHECK(CALL_LIBOS(getpeername, one, USER(bytes), USER(&size)), 0);
+    CHECK(size, 2);
+    CHECK(bytes[0], UNIX);
+
+    /* what is on the way still arrives */
+    CHECK(CALL_LIBOS(shutdown, one, 3), -EINVAL);
+    CHECK(CALL_LIBOS(shutdown, one, 1), 0);
+    CHECK(CALL_LIBOS(shutdown, one, 1), 0);
+    signal_sent = 0;
+    CHECK(CALL_LIBOS(sendto, one, USER(bytes), 1, NOSIGNAL, 0, 0), -EPIPE);
+    CHECK(signal_sent, 0);
+    CHECK(CALL_LIBOS(recvfrom, other, USER(bytes), sizeof(bytes), 0, 0, 0) > 0, 1);
+    while (CALL_LIBOS(recvfrom, other, USER(bytes), sizeof(bytes), 0, 0, 0) > 0) {
+    }
+    CHECK(CALL_LIBOS(recvfrom, other, USER(bytes), 1, 0, 0, 0), 0);
+    CHECK(polled(pipe_ends[1]), 0x2005);
+    CHECK(CALL_LIBOS(sendto, other, USER("last"), 4, 0, 0, 0), 4);
+    close_file(pipe_ends[1]);
+    CHECK(CALL_LIBOS(recvfrom, one, USER(bytes), 10, 0, 0, 0), 4);
+    CHECK(CALL_LIBOS(recvfrom, one, USER(bytes), 10, 0, 0, 0), 0);
+    CHECK(polled(pipe_ends[0]), 0x2015);
+    CHECK(write_file(pipe_ends[0], "x"), -EPIPE);
+    CHECK(signal_sent, SIGPIPE);
+    close_file(pipe_ends[0]);
+
+    make_socket_pair(0);
+    struct shim_thread *thread = shim_thread_start(write_later, NULL);
+    CHECK(CALL_LIBOS(recvfrom, (uint64_t)pipe_ends[0], USER(bytes), 10, 0, 0, 0), 4);
+    shim_thread_join(thread);
+    thread = shim_thread_start(close_later, &pipe_ends[1]);
+    CHECK(CALL_LIBOS(read, (uint64_t)pipe_ends[0], USER(bytes), 10), 0);
+    shim_thread_join(thread);
+    CHECK(CALL_LIBOS(shutdown, (uint64_t)open_file("/dev/zero", O_RDWR, 0), 1), -ENOTSOCK);
+    CHECK(CALL_LIBOS(shutdown, 999, 1), -EBADF);
+    close_file(pipe_ends[0]);
+}
+
 struct event {
     uint32_t events;
     uint64_t data;
@@ -810,6 +907,7 @@ int main(int count, char **arguments)
     test_descriptors();
     test_synthetic_files();
     test_pipes();
+    test_socket_pairs();
     test_waiting();
     test_standard_input(ends[1]);
     test_volume();

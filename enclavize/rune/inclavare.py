@@ -26,7 +26,9 @@ VARIABLES = {
 }
 """Variables that rune consumes: the application never sees them."""
 
-_BUILTIN_PAL = "liberpal-builtin.so"
+_PALS = frozenset({"liberpal-builtin.so", "liberpal-gramine.so"})
+"""Those of the runelets; which one runs depends on the image."""
+
 _LOG_LEVELS = {level: level for level in ("trace", "debug", "info", "warning", "error")} | dict.fromkeys(
     ("fatal", "panic", "off"), "error"
 )
@@ -54,9 +56,9 @@ def read_wishes(annotations: Mapping[str, str], environment: Mapping[str, str]) 
     kind, path = asked["enclave.type"], asked["enclave.runtime.path"]
     if kind not in ("", "intelSgx"):
         raise EnclavizeError(f"enclave.type {kind!r} is not supported; only intelSgx is")
-    if path and PurePosixPath(path).name != _BUILTIN_PAL:
+    if path and PurePosixPath(path).name not in _PALS:
         raise EnclavizeError(
-            f"enclave.runtime.path {path!r}: only the builtin PAL can be used in this version"
+            f"enclave.runtime.path {path!r}: only {' and '.join(sorted(_PALS))} can be used in this version"
         )
     level = asked["enclave.runtime.loglevel"]
     return Wishes(

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,14 +62,14 @@ def debian(release: str, *packages: str) -> Path:
 
 def musl_busybox(applets: Sequence[str]) -> Path:
     """Return busybox, compiled from Debian's source with musl as Alpine does: dynamic, and a PIE."""
-    need("musl-gcc", "make", "dpkg-source")
+    need("musl-gcc", "make")
 
     def fill(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             _client(*_apt("bookworm"), "source", "-qq", "--download-only", "busybox", cwd=scratch)
-            (description,) = Path(scratch).glob("*.dsc")
-            source = Path(scratch) / "source"
-            _client("dpkg-source", "--no-check", "--extract", str(description), str(source))
+            (archive,) = Path(scratch).glob("*.orig.tar.bz2")
+            shutil.unpack_archive(archive, scratch, filter="data")
+            (source,) = Path(scratch).glob("busybox-*/")
             _client("make", "allnoconfig", cwd=source)
             configuration = (source / ".config").read_text()
             for option in applets:
@@ -124,7 +125,7 @@ def _apt(release: str) -> tuple[str, ...]:
         (folder / "sources.list").write_text(
             f"deb {_MIRROR} {release} main\ndeb-src {_MIRROR} {release} main\n"
         )
-        _client(*command(folder), "update", "-qq")
+        _client(*command(folder), "-o", "APT::Update::Error-Mode=any", "update", "-qq")
 
     def command(folder: Path) -> tuple[str, ...]:
         options = {
@@ -138,7 +139,7 @@ def _apt(release: str) -> tuple[str, ...]:
         }
         return ("apt-get", *(word for key, value in options.items() for word in ("-o", f"{key}={value}")))
 
-    return command(_once(f"apt-{release}", fill))
+    return command(_once(f"apt-{release}-{time.strftime('%Y-%m')}", fill))
 
 
 def _once(name: str, fill: Callable[[Path], None]) -> Path:

@@ -307,6 +307,11 @@ DEBIAN = (
         ExposedPorts={"6379/tcp": {}},
     ),
     image(
+        "python-server", "python3.11 -m http.server 8000", "Serving",
+        "006+009 009+016 009+016 009+016 009+016 009+016 .       .   051",
+        packages("bookworm", "python3.11"), ExposedPorts={"8000/tcp": {}},
+    ),
+    image(
         "nginx-debian-12", "/usr/sbin/nginx -g 'daemon off;'", "",
         "006     016     016     016     016     016     .       .   051",
         packages("bookworm", "nginx-light"), text("etc/passwd", NGINX_USER),
@@ -325,6 +330,11 @@ DEBIAN = (
     # dash takes vfork, which there is since 0.24.
     image(
         "dash-debian-11", "dash -c 'ls /; echo done'", "done",
+        "006+050 050     .       .       .       .       .       .   050",
+        packages("bullseye", "dash", "coreutils"),
+    ),
+    image(
+        "dash-waits", "dash -c 'while true; do sleep 1; done'", "",
         "006+050 050     .       .       .       .       .       .   050",
         packages("bullseye", "dash", "coreutils"),
     ),

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from enclavize.libos.occlum.versions import Change, parse_release
+from enclavize.libos.toolchain import open_toolchain
+from enclavize.oci.cache import BlobCache
+from enclavize.progress import Reporter
 from support.command import Command
 from support.images import build_image, directory, file, hard_link, symlink, write_layout
 from support.programs import need
@@ -50,6 +54,14 @@ class Converter:
 def toolchain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the installation that the environment names, or a stand-in."""
     return occlum_toolchain(tmp_path_factory.mktemp("toolchain") / "occlum", "0.31.0")
+
+
+@pytest.fixture
+def since_0_30(toolchain: Path) -> None:
+    """Skip the test where a real installation is too old for it."""
+    found = open_toolchain(str(toolchain), libos="occlum", cache=BlobCache(), reporter=Reporter())
+    if not parse_release(found.version).has(Change.EDMM):
+        pytest.skip(f"Occlum {found.version} has two configurations, and no EDMM")
 
 
 @pytest.fixture(scope="session")

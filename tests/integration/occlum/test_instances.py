@@ -88,6 +88,7 @@ def test_what_is_there_is_not_overwritten(converter: Converter, instance: Path) 
     assert "exists" in done.stderr
 
 
+@pytest.mark.usefixtures("since_0_30")
 def test_the_enclave_is_bound_to_both_images(
     instance: Path, build: Callable[..., str], converter: Converter
 ) -> None:
@@ -135,6 +136,7 @@ def test_two_builds_are_identical_and_one_byte_makes_another_enclave(
     assert build() not in {first, second}
 
 
+@pytest.mark.usefixtures("since_0_30")
 def test_an_encrypted_image_opens_with_its_key_alone(
     instance: Path, build: Callable[..., str], converter: Converter, tmp_path: Path
 ) -> None:
@@ -166,6 +168,7 @@ def test_a_simulation_is_built_of_other_libraries_and_not_packed(
     converter.command.run("occlum", "package", "-C", instance, "--debug")
 
 
+@pytest.mark.usefixtures("since_0_30")
 def test_edmm_makes_another_enclave(instance: Path, build: Callable[..., str]) -> None:
     without = build()
     assert build("--enable-edmm", "Y") != without

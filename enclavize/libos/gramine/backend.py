@@ -82,11 +82,13 @@ class GramineBackend:
             parts = _Parts(rootfs, image.config, replace(options, policy=policy), self._toolchain, task)
             manifest = make_manifest(parts.values(), options.table)
             task.log(f"the manifest has {len(manifest.files)} trusted files and {len(manifest.text)} bytes")
+            shared = shared_files(self._toolchain)
+            task.log(f"Gramine's files have {sum(file.size for file in shared) / (1 << 20):.1f} MiB")
         files = {layout.MANIFEST: manifest.text, **parts.files()}
         return Instance(
             libos=self.name,
             libos_version=self.version,
-            shared_files=shared_files(self._toolchain),
+            shared_files=shared,
             files=tuple(_file(path, content) for path, content in sorted(files.items())),
             enclave=GramineEnclave(libpal=read(self._toolchain, layout.SGX_LIBPAL), manifest=manifest),
             policy=policy,

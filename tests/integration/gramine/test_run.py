@@ -97,6 +97,7 @@ def test_folders_in_memory_and_volumes_can_be_written(real: Lab, opened: Path, t
     paths = ("/tmp/a", "/run/b", "/dev/shm/c", "/data/d")
     done = real.run(opened, "-v", f"{tmp_path}:/data", "--", "write", *paths)
     assert done.stdout == "written\n" * len(paths)
+    assert "does not see" not in done.stderr
     assert (tmp_path / "d").read_text() == "written\n"
     done = real.run(opened, "--", "write", "/srv/data")
     assert (done.returncode, "/srv/data: " in done.stdout) == (1, True)
@@ -191,6 +192,18 @@ def test_debians_python_runs_with_threads(real: Lab, python: str) -> None:
     assert done.returncode == native.returncode, done.stderr
     assert done.stdout.splitlines()[-1] == native.stdout.splitlines()[-1]
     assert "degrades performance" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["java", "node"])
+def test_language_runtimes_run(real: Lab, name: str) -> None:
+    need("umoci", {"java": "jlink"}.get(name, name))
+    layout = real.base / f"sample-{name}"
+    made = subprocess.run([SAMPLES / "build.sh", name, layout], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"samples/build.sh {name} failed: {made.stderr[-200:]}")
+    resources = ("--set", "memory=4G", "--set", "threads=64")
+    done = real.run(real.build(f"oci:{layout}:1", f"{name}-tee", *resources))
+    assert (done.returncode, done.stdout.startswith("Hello from ")) == (0, True), done.stderr
 
 
 def test_every_name_of_a_large_tree_can_be_opened(real: Lab, members: list[Member]) -> None:

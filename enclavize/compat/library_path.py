@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_FOLDERS = 256
 """Folders of one search: honest images have some ten."""
+_MAX_LOOKED_UP = 4096
+"""Folders of one list, most of which an image may not have."""
 
 _MUSL_PATH_FILE = "etc/ld-musl-x86_64.path"
 _MUSL_PATH = ("/lib", "/usr/local/lib", "/usr/lib")
@@ -84,7 +86,7 @@ class LibraryPath:
         return precedes and library.path.rpartition("/")[0] in self._handed_on[user.path]
 
     def _existing(self, folders: Iterable[str]) -> Iterator[str]:
-        for folder in folders:
+        for folder in islice(dict.fromkeys(folders), _MAX_LOOKED_UP):
             if folder and folder not in self._there:
                 entry = self._rootfs.find(folder)
                 is_folder = entry is not None and entry.type is FileType.DIRECTORY

@@ -23,6 +23,9 @@ MAX_SCRIPTS = 5
 """Interpreters of scripts that the kernel follows (BINPRM_MAX_RECURSION in fs/exec.c of Linux)."""
 
 _MAX_LIBRARIES = 4096
+_MAX_PRELOADED = 256
+_MAX_PATH = 1024
+"""Folders of PATH that are searched."""
 _MUSL_OWN_NAMES = ("libc.so", "libc.musl-x86_64.so.1", "ld-musl-x86_64.so.1")
 
 
@@ -114,7 +117,7 @@ def env_command(interpreter: str, argument: str) -> str:
 def _search(rootfs: Rootfs, command: str, working_directory: str, path: str) -> Entry | None:
     if "/" in command:
         return rootfs.find(posixpath.join(working_directory, command))
-    for folder in path.split(":"):
+    for folder in path.split(":")[:_MAX_PATH]:
         entry = rootfs.find(posixpath.join(working_directory, folder, command))
         if entry and entry.type is FileType.REGULAR and entry.mode & 0o111:
             return entry
@@ -124,7 +127,7 @@ def _search(rootfs: Rootfs, command: str, working_directory: str, path: str) -> 
 def _add_libraries(
     rootfs: Rootfs, program: Program, executable: Entry, environment: Mapping[str, str]
 ) -> None:
-    """Walk DT_NEEDED breadth-first, as the loader does."""
+    """Walk DT_NEEDED breadth-first, as the loader does, after LD_PRELOAD, of which some may be missing."""
     family = libc_family(executable.elf.interpreter) if executable.elf else "other"
     known = set(_MUSL_OWN_NAMES) if family == "musl" else set()
     if program.interpreter and program.interpreter.elf:
@@ -132,19 +135,20 @@ def _add_libraries(
     path = LibraryPath(rootfs, family, environment)
     path.add(executable, None)
     found: set[str] = set()
+    preloaded = set(re.split(r"[ :]+", environment.get("LD_PRELOAD", ""))[:_MAX_PRELOADED]) - {""}
     pending = deque([executable])
     while pending and len(known) < _MAX_LIBRARIES:
         user = pending.popleft()
         if user.elf is None:
             continue
-        for name in user.elf.needed:
+        for name in (*(sorted(preloaded) if user is executable else ()), *user.elf.needed):
             if name in known:
                 continue
             known.add(name)
             library = path.find(name, user)
-            if library is None:
+            if library is None and name not in preloaded:
                 program.missing_libraries.append(Missing(wanted=name, wanted_by=f"/{user.path}"))
-            elif library.path not in found:
+            elif library is not None and library.path not in found:
                 found.add(library.path)
                 path.add(library, user)
                 program.libraries.append(library)

@@ -534,6 +534,24 @@ def test_libraries_are_found_through_the_configuration_of_the_loader() -> None:
     assert codes(report(app, loader, library, endless, *folders)) == [("OCC007", "error")]
 
 
+def test_preloaded_libraries_belong_to_the_program_but_may_be_missing() -> None:
+    app = replace(APP, elf=elf(interpreter=MUSL))
+    preload = {"LD_PRELOAD": "/usr/lib/libfoo.so.1:libgone.so /usr/lib/libfoo.so.1"}
+    forking = replace(FOO, elf=elf(soname="libfoo.so.1", imports=("fork",)))
+    found = report(app, LOADER, forking, environment=preload)
+    assert codes(found) == [("OCC019", "warning")]
+    assert codes(report(app, LOADER, environment=preload)) == []
+    needs = replace(FOO, elf=elf(soname="libfoo.so.1", needed=("libgone2.so",)))
+    assert codes(report(app, LOADER, needs, environment=preload)) == [("OCC007", "error")]
+
+
+def test_endless_variables_are_cut_short() -> None:
+    many = ":".join(f"/{number}" for number in range(200_000))
+    app = replace(APP, elf=elf(interpreter=MUSL))
+    paths = {"PATH": f"/bin:{many}", "LD_LIBRARY_PATH": many, "LD_PRELOAD": many}
+    assert codes(report(app, LOADER, environment=paths)) == []
+
+
 def test_only_rpath_is_inherited_in_glibc_and_both_in_musl() -> None:
     middle = program("opt/libmid.so", elf=elf(soname="libmid.so", needed=("libfoo.so.1",)))
     foo = replace(FOO, path="opt/libfoo.so.1", elf=elf(soname="libfoo.so.1"))

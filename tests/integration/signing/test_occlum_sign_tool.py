@@ -6,6 +6,7 @@ Source: occlum_build.mk and gen_internal_conf of Occlum 0.29.7 and 0.31.0. The e
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -114,14 +115,21 @@ def enclave_xml(values: Mapping[str, object]) -> str:
     return f"{declaration}<EnclaveConfiguration>{''.join(elements)}</EnclaveConfiguration>"
 
 
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("key") / "key.pem"
+    generate_key(path)
+    return path
+
+
 @pytest.fixture
-def instance(tmp_path: Path) -> Path:
+def instance(tmp_path: Path, key: Path) -> Path:
     """Make the folder of an Occlum instance as it is before signing, and a key beside it."""
     library = tmp_path / "instance/build/lib"
     library.mkdir(parents=True)
     (library / "libocclum-libos.so.0").symlink_to("libocclum-libos.so.0.31.0")
     (library / "libocclum-libos.so").symlink_to("libocclum-libos.so.0")
-    generate_key(tmp_path / "key.pem")
+    shutil.copy2(key, tmp_path / "key.pem")
     return tmp_path / "instance"
 
 

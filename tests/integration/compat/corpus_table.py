@@ -87,6 +87,19 @@ sum=0
 for i in 1 2 3; do sum=$((sum + i)); done
 [ $sum -gt 5 ] && echo sum $sum
 """
+PYTHON_PROGRAM = """import asyncio, hashlib, json, sqlite3, ssl, threading
+results = []
+work = lambda: results.append(hashlib.sha256(bytes(1000000)).hexdigest())
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+database = sqlite3.connect("/tmp/database")
+database.execute("create table numbers (value)")
+database.executemany("insert into numbers values (?)", [(1,), (2,), (3,)])
+database.commit()
+asyncio.run(asyncio.sleep(0.01))
+print("threads", len(results), "rows", database.execute("select count(*) from numbers").fetchone()[0])
+"""
 NGINX_USER = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n"
 
 
@@ -305,6 +318,11 @@ DEBIAN = (
         "006     016     016     016     016     016     .       .   051",
         packages("bookworm", "redis-tools"), link("usr/bin/redis-server", "redis-check-rdb"),
         ExposedPorts={"6379/tcp": {}},
+    ),
+    image(
+        "python-program", "python3.11 /app.py", "threads 8 rows 3",
+        "006+009 009+016 009+016 009+016 009+016 009+016 .       .   .",
+        packages("bookworm", "python3.11", "base-files"), text("app.py", PYTHON_PROGRAM),
     ),
     image(
         "python-server", "python3.11 -m http.server 8000", "Serving",

@@ -176,6 +176,7 @@ def test_everything_that_the_host_is_told_is_measured(converter: Converter, make
     assert len(measured) == 9
 
 
+@pytest.mark.usefixtures("since_0_30")
 def test_an_encrypted_root_is_another_each_time_and_opens_with_the_key(
     converter: Converter, make: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -366,7 +367,6 @@ def test_a_file_that_was_added_is_found(
             'mount = [{target = "/w", type = "sefs", source = "./run/w"}]',
             "a TEE image has no instance/run/w to write to",
         ),
-        ((), 'mount = [{target = "/d", type = "ext2", source = "./d"}]', "ext2 needs options.disk_size"),
     ],
 )
 def test_what_occlum_would_refuse_is_refused_before_anything_is_written(

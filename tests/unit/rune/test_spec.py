@@ -35,6 +35,7 @@ def _change(
     mode: Mode = Mode.SIMULATION,
     settings: Settings | None = None,
     devices: tuple[str, ...] = (),
+    *,
     direct_mode: bool = False,
 ) -> dict[str, Any]:
     return tee_spec(

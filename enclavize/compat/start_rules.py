@@ -141,7 +141,7 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
         call = "execve" if start.kind is Kind.EXEC else "fork"
         yield error_about(
             "OCC050", program.scripts[0] if program.scripts else executable,
-            f"comes to {printable(start.what)}, for which {profile.title} has no {call}",
+            f"cannot do without {printable(start.what)}; {profile.title} has no {call}",
             "make the program that does the work the entrypoint, without a shell",
         )  # fmt: skip
 
@@ -204,6 +204,6 @@ def _ports(executable: Entry, program: Program, ports: Sequence[str], profile: P
                 "OCC051", executable,
                 f"is to serve port {printable(port)}, which the image exposes; there are no sockets on "
                 f"{profile.title}",
-                "choose a LibOS with sockets",
+                "choose a LibOS with sockets; for an image that does not serve, leave out EXPOSE",
             )  # fmt: skip
             return

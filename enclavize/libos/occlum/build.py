@@ -9,7 +9,7 @@ Before 0.29.6 the root's MAC is in a configuration of its own, whose MAC is in t
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,7 @@ class SgxMode(StrEnum):
 class ImageKey:
     """The key of the root image. ``built_in``: init has it, and so has whoever reads the instance."""
 
-    key: bytes
+    key: bytes = field(repr=False)
     built_in: bool = False
 
 

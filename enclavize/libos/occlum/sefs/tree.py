@@ -104,7 +104,9 @@ def _node(entry: os.DirEntry[bytes], skip: Callable[[str], None] | None) -> Tree
         case kind:
             what = f"{show(entry.path)} is {_SPECIAL.get(kind, 'no file')}, which an Occlum image cannot hold"
             if skip is None:
-                raise IncompatibleImageError(what, hint="remove it; sefs pack can leave such files out (--skip-special)")
+                raise IncompatibleImageError(
+                    what, hint="remove it; sefs pack can leave such files out (--skip-special)"
+                )
             skip(what)
             return None
 

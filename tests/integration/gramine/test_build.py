@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.images import file, symlink
+from support.programs import SAMPLES
 
 from .conftest import CONFIG, layers_of, manifest_of, member
 
@@ -181,6 +182,14 @@ def test_the_table_of_the_configuration_file_is_merged(lab: Lab, source: str) ->
     manifest = tomllib.loads(manifest_of(lab.build(source, "table", "--config", path)).decode())
     assert manifest["sys"]["stack"]["size"] == "2M"
     assert manifest["sgx"]["edmm_enable"] is True
+
+
+def test_the_sample_of_a_configuration_file_builds(lab: Lab, source: str) -> None:
+    layout = lab.build(source, "sample", "--config", str(SAMPLES / "gramine" / "enclavize.toml"))
+    manifest = tomllib.loads(manifest_of(layout).decode())
+    assert (manifest["sgx"]["enclave_size"], manifest["sgx"]["max_threads"]) == ("2G", 35)
+    assert manifest["fs"]["mounts"][-1]["key_name"] == "_sgx_mrsigner"
+    lab.converter.run("verify", f"oci:{layout}", "--signer", public_key(lab))
 
 
 @pytest.mark.parametrize(

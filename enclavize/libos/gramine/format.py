@@ -142,6 +142,10 @@ def policy_of(manifest: Mapping[str, Any]) -> Policy:
     network = [layout.uri(f"/etc/{name}") for name in layout.NETWORK_FILE_NAMES]
     has_network = allowed[-len(network) :] == network
     volumes = allowed[: -len(network)] if has_network else allowed
+    if not manifest["sgx"].get("debug") and manifest["sgx"].get("file_check_policy", "strict") != "strict":
+        raise InvalidImageError(
+            "the manifest has sgx.file_check_policy, by which the host can change all files"
+        )
     for table, key in _OPEN_TO_THE_HOST:
         if manifest[table].get(key):
             raise InvalidImageError(

@@ -98,6 +98,7 @@ def test_a_measured_enclave_is_that_of_the_signature(tmp_path: Path) -> None:
         b"[fs]\n[loader]\n[libos]\n[sgx]\ntrusted_files = [{uri = 'file:/x'}]\n",
         b"[fs]\n[loader]\nenv_src_file = 'file:/x'\n[libos]\n[sgx]\ntrusted_files = []\n",
         b"[fs]\n[loader]\ninsecure__use_host_env = true\n[libos]\n[sgx]\ntrusted_files = []\n",
+        b"[fs]\n[loader]\n[libos]\n[sgx]\ntrusted_files = []\nfile_check_policy = 'allow_all_but_log'\n",
         b"a = " + b"[" * 3000,
     ],
 )

@@ -47,6 +47,9 @@ _OCI_LAYERS = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD
 _CREATED_BY = "enclavize build"
 _ADDED_LAYERS = 2
 
+WRITABLE_MODE = 0o777
+"""Of directories that the LibOS writes to: the image's USER may be any."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TeeImage:
@@ -141,7 +144,7 @@ def assemble(
         TarFile(
             path=_below_root(layout.DESCRIPTION), mode=0o444, size=len(text), open=lambda: io.BytesIO(text)
         ),
-        *(TarDirectory(path=_below_root(path), mode=0o755) for path in instance.writable_directories),
+        *(TarDirectory(path=_below_root(path), mode=WRITABLE_MODE) for path in instance.writable_directories),
         *(TarLink(path=path, target=target) for path, target in instance.links.items()),
     ]
     added = [_write(members, cache) for members in (_files(instance.shared_files), own) if members]

@@ -122,6 +122,7 @@ def test_the_image_has_inclavares_layout_and_none_of_the_source(
     instance = tree / INSTANCE
     for path in ("run/mount/__ROOT", "run/initfs/__ROOT"):
         assert not list((instance / path).iterdir())
+        assert (instance / path).stat().st_mode & 0o777 == 0o777
     assert (instance / ".sgx_mode").read_text() == "HW\n"
     assert (instance / "build" / "lib" / "libocclum-pal.so").is_file()
     assert json.loads((instance / "Occlum.json").read_text())["metadata"]["debuggable"] is False

@@ -19,6 +19,7 @@ from enclavize.libos.occlum.sefs.keys import read_image_key
 from enclavize.libos.occlum.sefs.unpack import unpack
 from enclavize.oci.digest import sha256_digest
 from support.images import Member, directory, file, tar_of
+from support.registry import running_registry
 from support.stand_in_toolchain import stand_in_occlum
 
 if TYPE_CHECKING:
@@ -155,6 +156,32 @@ def test_two_builds_are_identical_and_one_byte_makes_another_enclave(
     other = converter.build(make([file("data/changed", "neW\n")]), "other")
     assert facts(converter, first)["digest"] == facts(converter, again)["digest"]
     assert facts(converter, first)["mrenclave"] != facts(converter, other)["mrenclave"]
+
+
+def test_the_image_goes_wherever_images_go(
+    converter: Converter, make: Callable[..., str], tmp_path: Path
+) -> None:
+    with running_registry(tmp_path / "registry") as registry:
+        name = f"{registry.host}/tee:1"
+        done = converter.command.run(
+            "build", make(), "--libos", "occlum", "--toolchain", converter.toolchain, "--key", converter.key,
+            "-t", name, "--push", "-o", "type=docker,dest=docker.tar", "-o", "type=oci,dest=oci.tar",
+            "-o", "tree",
+        )  # fmt: skip
+        assert "digest" in done.stderr
+        for place in (name, "docker-archive:docker.tar", "oci-archive:oci.tar"):
+            assert "trusted      true" in verify(converter, place)
+    tree = converter.command.base / "tree"
+    assert (tree / "run" / "rune" / "occlum_instance").is_symlink()
+    assert (tree / INSTANCE / "run" / "mount" / "__ROOT").is_dir()
+
+
+def test_the_file_that_differs_is_named(converter: Converter, make: Callable[..., str]) -> None:
+    first = converter.build(make(), "first")
+    other = converter.build(make([file("data/changed", "neW\n")]), "other")
+    done = converter.command.finish("diff", first, other)
+    assert "data/changed" in done.stdout
+    assert "data/large" not in done.stdout
 
 
 def test_everything_that_the_host_is_told_is_measured(converter: Converter, make: Callable[..., str]) -> None:

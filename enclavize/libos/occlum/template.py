@@ -1,7 +1,8 @@
 """The Occlum.json that a new instance begins with, and what is laid over it.
 
 The members and values are those of etc/template/Occlum.json of each release, but for ``metadata.debuggable``,
-which is false here until somebody asks.
+which is false here until somebody asks, and /tmp, which is a file system of its own up to 0.23: here, as
+later, it is a directory of the root.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def template(release: Release) -> dict[str, Any]:
         }
     if release.has(Change.PKRU) and not release.has(Change.FEATURE):
         document["metadata"]["pkru"] = 0
+        if release.has(Change.EDMM):
+            document["metadata"]["amx"] = 0
     if release.has(Change.FEATURE):
         document["feature"] = {"amx": 0, "pkru": 0, "enable_edmm": False, "enable_posix_shm": False}
     if release.has(Change.THREADS_UNBOUND):

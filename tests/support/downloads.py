@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,34 +83,27 @@ def musl_busybox(applets: Sequence[str]) -> Path:
 
 
 def wheel(name: str, version: str, platforms: Sequence[str]) -> Path:
-    """Return the content of a wheel."""
+    """Return a wheel."""
 
     def fill(folder: Path) -> None:
         choice = [argument for platform in platforms for argument in ("--platform", platform)]
         command = (sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:")
-        with tempfile.TemporaryDirectory() as scratch:
-            _client(*command, *choice, "-d", scratch, f"{name}=={version}")
-            for archive in Path(scratch).glob("*.whl"):
-                with zipfile.ZipFile(archive) as content:
-                    for member in content.infolist():
-                        path = Path(content.extract(member, folder))
-                        if mode := member.external_attr >> 16 & 0o777:
-                            path.chmod(mode)
+        _client(*command, *choice, "-d", str(folder), f"{name}=={version}")
 
-    return _once(f"wheel-{name}-{version}-{platforms[0]}", fill)
+    (archive,) = _once(f"wheel-{name}-{version}-{platforms[0]}", fill).glob("*.whl")
+    return archive
 
 
 def npm(name: str, version: str) -> Path:
-    """Return the content of an npm package."""
+    """Return the tar archive of an npm package."""
     need("npm")
 
     def fill(folder: Path) -> None:
-        with tempfile.TemporaryDirectory() as scratch:
-            _client("npm", "pack", "--silent", "--pack-destination", scratch, f"{name}@{version}")
-            for archive in Path(scratch).glob("*.tgz"):
-                shutil.unpack_archive(archive, folder, filter="data")
+        _client("npm", "pack", "--silent", "--pack-destination", str(folder), f"{name}@{version}")
 
-    return _once(f"npm-{name.replace('/', '-').removeprefix('@')}-{version}", fill)
+    folder = _once(f"npm-{name.replace('/', '-').removeprefix('@')}-{version}", fill)
+    (archive,) = folder.glob("*.tgz")
+    return archive
 
 
 @functools.cache

@@ -138,13 +138,15 @@ PYPI = (
     image(
         "clang-format-musl", "/opt/clang_format/data/bin/clang-format --version", "version 23",
         "017     017     017     017     017     017     .       .   .",
-        MUSL_125, link("lib", "usr/lib"), from_wheel("clang-format", "23.1.5", MUSLLINUX, "", "opt"),
+        MUSL_125, link("lib", "usr/lib"),
+        from_wheel("clang-format", "23.1.5", MUSLLINUX, "clang_format", "opt/clang_format"),
+        from_wheel("clang-format", "23.1.5", MUSLLINUX, "clang_format.libs", "opt/clang_format.libs"),
     ),
     # Not a PIE, and on an image of Debian 11.
     image(
         "clang-format-glibc", "/opt/clang_format/data/bin/clang-format --version", "version 23",
         "006+009 009     009     009     009     009     .       .   .",
-        GLIBC_231, from_wheel("clang-format", "23.1.5", MANYLINUX, "", "opt"),
+        GLIBC_231, from_wheel("clang-format", "23.1.5", MANYLINUX, "clang_format", "opt/clang_format"),
     ),
     image(
         "ruff-glibc", "ruff --version", "ruff 0.17.6",

@@ -8,6 +8,7 @@ import os
 import subprocess
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from support.images import build_layer, directory, file, plain_tar, symlink
 from support.programs import MUSL_LOADER, busybox, need, zig_cc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from support.images import Layer, Member
 
@@ -42,12 +43,34 @@ def musl() -> Layer:
 
 def from_wheel(name: str, version: str, platforms: Sequence[str], path: str, to: str) -> Callable[[], Layer]:
     """A file or a folder of a wheel of PyPI."""
-    return layer_of(lambda: _taken(wheel(name, version, platforms) / path, to))
+
+    def make() -> Iterator[Member]:
+        with zipfile.ZipFile(wheel(name, version, platforms)) as archive:
+            for member in archive.infolist():
+                if (target := _target(member.filename, path, to)) and not member.is_dir():
+                    yield file(target, archive.read(member), member.external_attr >> 16 & 0o777)
+
+    return layer_of(make)
 
 
 def from_npm(name: str, version: str, path: str, to: str) -> Callable[[], Layer]:
     """A file or a folder of an npm package."""
-    return layer_of(lambda: _taken(npm(name, version) / path, to))
+
+    def make() -> Iterator[Member]:
+        with tarfile.open(npm(name, version)) as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isreg() else None
+                if content and (target := _target(member.name, path, to)):
+                    yield file(target, content.read(), member.mode)
+
+    return layer_of(make)
+
+
+def _target(name: str, path: str, to: str) -> str:
+    """Return where a file of an archive goes if ``path`` goes to ``to``; "" if it is not there."""
+    if name == path or name.startswith(f"{path}/"):
+        return to + name.removeprefix(path)
+    return ""
 
 
 def text(path: str, content: str) -> Callable[[], Layer]:
@@ -162,9 +185,3 @@ def alpine() -> Layer:
         file("etc/group", "root:x:0:root\n"),
     ]
     return build_layer(members, "none")
-
-
-def _taken(source: Path, to: str) -> list[Member]:
-    if source.is_dir():
-        return list(members_of(source, f"{to}/"))
-    return [file(to, source.read_bytes(), 0o755)]

@@ -32,6 +32,7 @@ from enclavize.libos.occlum.options import parse_table
 from enclavize.libos.occlum.tree_builder import data_file
 from enclavize.libos.occlum.versions import parse_release
 from enclavize.libos.sdk_enclave import SdkEnclave
+from enclavize.rootfs.entry import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -169,13 +170,13 @@ def _warnings(image: Image, asked: OcclumOptions, release: Release) -> Iterator[
         yield NO_KEY_WARNING
     config = image.config
     if config.working_dir.strip("/"):
-        yield f"programs start in / with Occlum {release}, not in {config.working_dir}"
+        yield f"programs start in / with Occlum {release}, not in {printable(config.working_dir)}"
     if config.user:
-        yield f"programs run as root inside the enclave, not as {config.user}"
+        yield f"programs run as root inside the enclave, not as {printable(config.user)}"
     if config.healthcheck:
         yield "health checks are left out: rune starts nothing beside the program"
     if config.stop_signal not in {"", "SIGTERM", "TERM", "15", "SIGKILL", "KILL", "9"}:
-        yield f"Occlum takes SIGTERM and SIGKILL from the host, not the stop signal {config.stop_signal}"
+        yield f"Occlum takes SIGTERM and SIGKILL from the host, not {printable(config.stop_signal)}"
 
 
 def _files(folder: Path, configuration: Configuration) -> Iterator[InstanceFile]:

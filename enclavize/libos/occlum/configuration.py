@@ -95,6 +95,9 @@ def parse_document(text: bytes, what: str) -> dict[str, Any]:
         raise UsageError(f"{what} has more than {MAX_SIZE} bytes")
     try:
         document = json.loads(text, object_pairs_hook=unique)
+        json.dumps(
+            document, ensure_ascii=False, allow_nan=False
+        ).encode()  # no lone surrogates, no infinities
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{what} is not JSON: {error}") from error
     if not isinstance(document, dict):

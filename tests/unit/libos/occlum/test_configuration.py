@@ -152,7 +152,10 @@ def test_edmm_needs_a_release_that_knows_it() -> None:
         check_configuration(document("0.29.7"), parse_release("0.29.7"), edmm=True)
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"{", b'{"a": 1, "a": 2}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b"{", b'{"a": "\\ud800"}', b'{"a": NaN}', b'{"a": 1, "a": 2}', b"\xff", b"[" * 100_000],
+)
 def test_other_than_a_json_object_is_refused(text: bytes) -> None:
     with pytest.raises(UsageError, match="x is not"):
         parse_document(text, "x")

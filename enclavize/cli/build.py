@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from enclavize.cli.choices import LibOS, Progress
+from enclavize.cli.destination import ImageIdFile, Load, MetadataFile, Push, Tags
 from enclavize.cli.passphrase import PassphraseEnv, PassphraseFd, PassphraseFile
 from enclavize.progress.mode import ProgressMode
 
@@ -21,15 +22,9 @@ def build(
             "docker-archive:FILE, docker-daemon:NAME, dir:PATH.",
         ),
     ],
-    tag: Annotated[
-        list[str] | None, typer.Option("-t", "--tag", metavar="NAME", help="Name of the TEE image.")
-    ] = None,
-    push: Annotated[
-        bool, typer.Option("--push", help="Push to the registry: --output type=registry.")
-    ] = False,
-    load: Annotated[
-        bool, typer.Option("--load", help="Load into the docker daemon: --output type=docker.")
-    ] = False,
+    tag: Tags = None,
+    push: Push = False,
+    load: Load = False,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,8 +45,8 @@ def build(
     ] = None,
     progress: Progress = ProgressMode.AUTO,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print the image ID only.")] = False,
-    metadata_file: Annotated[Path | None, typer.Option(help="Write what was built as JSON.")] = None,
-    iidfile: Annotated[Path | None, typer.Option(help="Write the image ID.")] = None,
+    metadata_file: MetadataFile = None,
+    iidfile: ImageIdFile = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Do not use results of earlier builds.")
     ] = False,

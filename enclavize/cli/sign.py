@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from enclavize.cli.choices import Progress
+from enclavize.cli.destination import ImageIdFile, Load, MetadataFile, Push, Tags
 from enclavize.progress.mode import ProgressMode
 
 sign = typer.Typer(
@@ -47,12 +48,11 @@ def material(
 
     For example: openssl dgst -sha256 -sign key.pem -out m.sig m.bin
     """
-    from enclavize.errors import UsageError
     from enclavize.oci.location import parse_location
     from enclavize.pipeline.sign import check_not_read, enclave_to_sign, image_to_sign
     from enclavize.pipeline.summary import sigstruct_summary
     from enclavize.progress import Reporter
-    from enclavize.sgx.atomic_file import write_file
+    from enclavize.sgx.atomic_file import write_output
 
     if file := _enclave_file(reference, config):
         check_not_read(output, (file, config))
@@ -65,10 +65,7 @@ def material(
     if str(output) == "-":
         sys.stdout.buffer.write(unsigned.signed_bytes())
         return
-    try:
-        write_file(output, [unsigned.signed_bytes()], mode=0o644)
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from error
+    write_output(output, [unsigned.signed_bytes()])
 
 
 @sign.command()
@@ -78,15 +75,9 @@ def attach(
     material: Annotated[Path, typer.Option(metavar="FILE", help="What 'sign material' wrote.")],
     signature: Annotated[Path, typer.Option(metavar="FILE", help="Its signature: 384 bytes.")],
     public_key: Annotated[Path, typer.Option(metavar="PUB.pem", help="The key of the signer.")],
-    tag: Annotated[
-        list[str] | None, typer.Option("-t", "--tag", metavar="NAME", help="Name of the signed image.")
-    ] = None,
-    push: Annotated[
-        bool, typer.Option("--push", help="Push to the registry: --output type=registry.")
-    ] = False,
-    load: Annotated[
-        bool, typer.Option("--load", help="Load into the docker daemon: --output type=docker.")
-    ] = False,
+    tag: Tags = None,
+    push: Push = False,
+    load: Load = False,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,8 +85,8 @@ def attach(
         ),
     ] = None,
     config: Config = None,
-    metadata_file: Annotated[Path | None, typer.Option(help="Write what was signed as JSON.")] = None,
-    iidfile: Annotated[Path | None, typer.Option(help="Write the image ID.")] = None,
+    metadata_file: MetadataFile = None,
+    iidfile: ImageIdFile = None,
     progress: Progress = ProgressMode.AUTO,
     insecure: Insecure = False,
 ) -> None:

@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enclavize.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -31,3 +33,11 @@ def write_file(path: Path, chunks: Iterable[bytes | memoryview], *, mode: int, r
             os.link(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def write_output(path: Path, chunks: Iterable[bytes | memoryview], *, mode: int = 0o644) -> None:
+    """``write_file`` to where a user wants it. Raises ``UsageError`` if it cannot be written."""
+    try:
+        write_file(path, chunks, mode=mode)
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror}") from error

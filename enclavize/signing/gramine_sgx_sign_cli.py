@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, SigningRefusedError, UsageError
-from enclavize.sgx.atomic_file import write_file
+from enclavize.sgx.atomic_file import write_output
 from enclavize.sgx.gramine_manifest import complete_manifest
 from enclavize.sgx.sigstruct import Sigstruct
 from enclavize.signing.dates import tool_date
@@ -83,12 +83,12 @@ def _run(options: argparse.Namespace) -> None:
     manifest = complete_manifest(text, chroot=options.chroot, libos=_GRAMINE / "libsysdb.so")
     measurement = manifest.measure(_read(options.libpal))
     signed = sign_sigstruct(Sigstruct(measurement=measurement, date=date), signer, options.manifest)
-    _write(options.output, manifest.text)
-    _write(options.sigfile or _default_sigfile(options.manifest), signed.to_bytes())
+    write_output(options.output, [manifest.text])
+    write_output(options.sigfile or _default_sigfile(options.manifest), [signed.to_bytes()])
     if options.depfile:
         dependencies = [*manifest.files, options.libpal, options.key]
         lines = "".join(f" \\\n\t{path}" for path in dependencies)
-        _write(options.depfile, f"{options.output}:{lines}\n".encode(errors="surrogateescape"))
+        write_output(options.depfile, [f"{options.output}:{lines}\n".encode(errors="surrogateescape")])
     if options.verbose:
         _report(manifest, measurement)
 
@@ -133,13 +133,6 @@ def _read(path: Path) -> bytes:
     if len(data) > _MAX_INPUT:
         raise UsageError(f"{path} is too large")
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        write_file(path, [data], mode=0o644)
-    except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from enclavize.signing.secret_file import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from pkcs11 import Session, Token
@@ -251,17 +252,12 @@ def _find_token(module: str, uri: Pkcs11Uri) -> Token:
             f"{uri}: no PKCS#11 module is named",
             hint=f"Set {MODULE_VARIABLE}, or write ?module-path=/path/of/module.so behind the URI.",
         )
-    try:
-        import pkcs11
-    except ImportError as error:
-        raise UsageError(
-            "Keys in PKCS#11 tokens need python-pkcs11", hint='pip install "enclavize[pkcs11]"'
-        ) from error
+    pkcs11 = _pkcs11()
     try:
         library = pkcs11.lib(module)
     except (RuntimeError, pkcs11.PKCS11Error) as error:
         raise UsageError(f"{module} cannot be loaded as a PKCS#11 module: {error}") from error
-    tokens = [slot.get_token() for slot in library.get_slots(token_present=True)]
+    tokens: list[Token] = [slot.get_token() for slot in library.get_slots(token_present=True)]
     tokens = [token for token in tokens if pkcs11.TokenFlag.TOKEN_INITIALIZED in token.flags]
     found = [token for token in tokens if _is_wanted(token, uri)]
     if len(found) != 1:
@@ -269,6 +265,17 @@ def _find_token(module: str, uri: Pkcs11Uri) -> Token:
         count = "several tokens have" if found else "no token has"
         raise UsageError(f"{uri}: {count} this name", hint=f"There are: {labels}.")
     return found[0]
+
+
+def _pkcs11() -> ModuleType:
+    """Return python-pkcs11, which is an optional extra."""
+    try:
+        import pkcs11
+    except ImportError as error:
+        raise UsageError(
+            "Keys in PKCS#11 tokens need python-pkcs11", hint='pip install "enclavize[pkcs11]"'
+        ) from error
+    return pkcs11
 
 
 def _is_wanted(token: Token, uri: Pkcs11Uri) -> bool:
@@ -301,12 +308,7 @@ def _public_key(session: Session, key: Any, uri: Pkcs11Uri) -> RSAPublicKey:
 
 @contextmanager
 def _token_errors(uri: Pkcs11Uri) -> Iterator[None]:
-    try:
-        import pkcs11
-    except ImportError as error:
-        raise UsageError(
-            "Keys in PKCS#11 tokens need python-pkcs11", hint='pip install "enclavize[pkcs11]"'
-        ) from error
+    pkcs11 = _pkcs11()
     try:
         yield
     except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange) as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
-from enclavize.sgx.atomic_file import write_file
+from enclavize.sgx.atomic_file import write_output
 from enclavize.sgx.enclave_file import (
     EnclaveConfig,
     load_config,
@@ -188,7 +188,7 @@ def _sign(request: _Request) -> None:
 
 def _gendata(request: _Request) -> None:
     sigstruct = Sigstruct(measurement=request.measure().measurement, date=request.date())
-    _write(request.path("-out"), sigstruct.signed_bytes())
+    write_output(request.path("-out"), [sigstruct.signed_bytes()])
 
 
 def _catsig(request: _Request) -> None:
@@ -208,9 +208,9 @@ def _finish(request: _Request, unsigned: UnsignedEnclave, signed: Sigstruct) -> 
 
 def _describe(request: _Request, sigstruct: Sigstruct, enclave: Path) -> None:
     if "-dumpfile" in request.options:
-        _write(request.path("-dumpfile"), dump(read_signed(enclave)).encode())
+        write_output(request.path("-dumpfile"), [dump(read_signed(enclave)).encode()])
     if "-cssfile" in request.options:
-        _write(request.path("-cssfile"), sigstruct.to_bytes())
+        write_output(request.path("-cssfile"), [sigstruct.to_bytes()])
 
 
 def _digest(request: _Request) -> None:
@@ -238,13 +238,6 @@ def _read(path: Path) -> bytes:
             return file.read(_MATERIAL_LIMIT)
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        write_file(path, [data], mode=0o644)
-    except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

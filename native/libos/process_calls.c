@@ -1,13 +1,11 @@
 /* System calls about the process and the system: identity, limits, scheduling. Most answers are fixed by the
  * measured configuration. */
-#include "configuration.h"
+#include "machine.h"
 #include "memory_calls.h"
 #include "syscalls.h"
 #include "task.h"
 
 #define UTS_LENGTH 65
-#define KERNEL_RELEASE "6.1.0-enclavize"
-#define PROCESSORS_MAX 8U
 
 int64_t sys_getpid(const struct arguments *arguments)
 {
@@ -187,7 +185,7 @@ int64_t sys_capset(const struct arguments *arguments)
 
 int64_t sys_uname(const struct arguments *arguments)
 {
-    char fields[6][UTS_LENGTH] = {"Linux", "localhost", KERNEL_RELEASE, "#1 SMP", "x86_64", "(none)"};
+    char fields[6][UTS_LENGTH] = {"Linux", "localhost", KERNEL_RELEASE, KERNEL_VERSION, "x86_64", "(none)"};
     if (configuration.hostname.size) {
         format_text(fields[1], UTS_LENGTH, "%.*s", (int)configuration.hostname.size,
                     configuration.hostname.start);
@@ -282,11 +280,10 @@ int64_t sys_prlimit64(const struct arguments *arguments)
                : -ESRCH;
 }
 
-/* As many processors as there may be threads, at most what fits the word; the host may run them on fewer. */
+/* A word of the CPU set of sched_getaffinity(2). */
 static uint64_t processors(void)
 {
-    uint32_t count = configuration.threads < PROCESSORS_MAX ? configuration.threads : PROCESSORS_MAX;
-    return count ? (1ULL << count) - 1 : 1;
+    return (1ULL << processor_count()) - 1;
 }
 
 int64_t sys_sched_getaffinity(const struct arguments *arguments)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError, UsageError
-from enclavize.sgx.atomic_file import write_file
+from enclavize.sgx.atomic_file import write_output
 from enclavize.sgx.enclave_file.attributes import measurement_of
 from enclavize.sgx.enclave_file.build import build_blocks
 from enclavize.sgx.enclave_file.elf import parse_elf
@@ -129,10 +129,7 @@ def write_signed(unsigned: UnsignedEnclave, sigstruct: Sigstruct, output: Path) 
     Raises ``IntegrityError`` if ``sigstruct`` is not that of ``unsigned``, ``UsageError`` if it cannot be
     written.
     """
-    try:
-        write_file(output, unsigned.signed_image(sigstruct), mode=unsigned.mode)
-    except OSError as error:
-        raise UsageError(f"Cannot write {output}: {error.strerror}") from error
+    write_output(output, unsigned.signed_image(sigstruct), mode=unsigned.mode)
 
 
 def read_enclave(source: Path | bytes) -> tuple[bytes, int]:

@@ -1,6 +1,6 @@
 #include "proc.h"
 
-#include "../configuration.h"
+#include "../machine.h"
 #include "../memory.h"
 #include "buffer.h"
 #include "path.h"
@@ -19,11 +19,6 @@ static const struct file_system sys_file_system = {.type = "sysfs",
     .read_only = true,
     .forbids_exec = true,
     .has_no_blocks = true};
-
-/* As in process_calls.c. */
-#define KERNEL_RELEASE "6.1.0-enclavize"
-#define KERNEL_VERSION "#1 SMP"
-#define PROCESSORS_MAX 8U
 
 #define KIB_PER_PAGE (PAGE_SIZE / 1024)
 
@@ -59,13 +54,6 @@ static void meminfo(struct text *text)
         text_add(text, "%s%.*s %8llu kB\n", lines[at].name, (int)(length < 16 ? 16 - length : 0),
             "                ", (unsigned long long)lines[at].kib);
     }
-}
-
-static uint32_t processor_count(void)
-{
-    return configuration.threads == 0               ? 1
-           : configuration.threads < PROCESSORS_MAX ? configuration.threads
-                                                    : PROCESSORS_MAX;
 }
 
 static void cpuinfo(struct text *text)
@@ -109,33 +97,12 @@ static void version(struct text *text)
     text_add(text, "Linux version %s (enclavize) %s\n", KERNEL_RELEASE, KERNEL_VERSION);
 }
 
-static void mounts(struct text *text)
-{
-    text_add(text, "overlay / overlay rw 0 0\n");
-    for (size_t at = 0; mount_at(at) != NULL; at++) {
-        const struct inode *root = mount_at(at);
-        char *path = buffer_take(&path_buffers);
-        size_t start = 0;
-        if (path == NULL) {
-            text->failed = true;
-            return;
-        }
-        namespace_lock();
-        bool known = is_directory(root) && path_of((struct inode *)(uintptr_t)root, (struct name){0}, path,
-                                               PATH_BUFFER_SIZE, &start) > 0;
-        namespace_unlock();
-        if (known) {
-            const struct file_system *file_system = root->file_system;
-            text_add(text, "%s %s %s %s%s 0 0\n", file_system->type, path + start, file_system->type,
-                file_system->read_only ? "ro" : "rw", file_system->forbids_exec ? ",noexec" : "");
-        }
-        buffer_give(&path_buffers, path);
-    }
-}
+/* A line of /proc/mounts or mountinfo about the file system at `path`; `number` counts from 0. */
+typedef void mount_line(
+    struct text *text, uint32_t number, const char *path, const struct file_system *file_system);
 
-static void mountinfo(struct text *text)
+static void each_mount(struct text *text, mount_line *line)
 {
-    text_add(text, "1 0 0:48 / / rw - overlay overlay rw\n");
     for (uint32_t at = 0; mount_at(at) != NULL; at++) {
         const struct inode *root = mount_at(at);
         char *path = buffer_take(&path_buffers);
@@ -149,12 +116,38 @@ static void mountinfo(struct text *text)
                                                PATH_BUFFER_SIZE, &start) > 0;
         namespace_unlock();
         if (known) {
-            const char *rights = root->file_system->read_only ? "ro" : "rw";
-            text_add(text, "%u 1 0:%u / %s %s - %s %s %s\n", at + 2, root->file_system->device, path + start,
-                rights, root->file_system->type, root->file_system->type, rights);
+            line(text, at, path + start, root->file_system);
         }
         buffer_give(&path_buffers, path);
     }
+}
+
+static void mounts_line(
+    struct text *text, uint32_t number, const char *path, const struct file_system *file_system)
+{
+    (void)number;
+    text_add(text, "%s %s %s %s%s 0 0\n", file_system->type, path, file_system->type,
+        file_system->read_only ? "ro" : "rw", file_system->forbids_exec ? ",noexec" : "");
+}
+
+static void mounts(struct text *text)
+{
+    text_add(text, "overlay / overlay rw 0 0\n");
+    each_mount(text, mounts_line);
+}
+
+static void mountinfo_line(
+    struct text *text, uint32_t number, const char *path, const struct file_system *file_system)
+{
+    const char *rights = file_system->read_only ? "ro" : "rw";
+    text_add(text, "%u 1 0:%u / %s %s - %s %s %s\n", number + 2, file_system->device, path, rights,
+        file_system->type, file_system->type, rights);
+}
+
+static void mountinfo(struct text *text)
+{
+    text_add(text, "1 0 0:48 / / rw - overlay overlay rw\n");
+    each_mount(text, mountinfo_line);
 }
 
 /* A range of application memory, as far as it can be read. */

@@ -8,11 +8,11 @@ import pytest
 
 from enclavize.oci.registry.target import RegistryTarget
 from enclavize.progress import Reporter
-from support.command import REPOSITORY, Built, Command
+from support.command import Built, Command
 from support.images import build_image, directory, file, symlink, to_write
 from support.programs import busybox
 from support.registry import running_registry
-from support.stand_in import stand_in_enclave
+from support.stand_in import native_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,13 +35,7 @@ CONFIG = {
 @pytest.fixture(scope="session")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the native files: the real ones where they are built, stand-ins otherwise."""
-    real = REPOSITORY / "enclavize" / "_native"
-    if all((real / name).is_file() for name in ("libos.so", "runelet")):
-        return real
-    folder = tmp_path_factory.mktemp("native")
-    stand_in_enclave(folder / "libos.so")
-    (folder / "runelet").write_bytes(b"a stand-in")
-    return folder
+    return native_files(tmp_path_factory.mktemp("native"))
 
 
 @pytest.fixture(scope="session")

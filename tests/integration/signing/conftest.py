@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enclavize.signing.pkcs11 import Pkcs11Uri, generate_pkcs11_key
-from support.command import REPOSITORY, Command
+from support.command import Command
 from support.images import build_image, directory, file, write_layout
 from support.programs import busybox
 from support.softhsm import PIN, make_softhsm
-from support.stand_in import stand_in_enclave
+from support.stand_in import native_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,13 +44,7 @@ def hsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
 @pytest.fixture(scope="session")
 def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the native files: the real ones where they are built, stand-ins otherwise."""
-    real = REPOSITORY / "enclavize" / "_native"
-    if all((real / name).is_file() for name in ("libos.so", "runelet")):
-        return real
-    folder = tmp_path_factory.mktemp("native")
-    stand_in_enclave(folder / "libos.so")
-    (folder / "runelet").write_bytes(b"a stand-in")
-    return folder
+    return native_files(tmp_path_factory.mktemp("native"))
 
 
 @pytest.fixture(scope="session")

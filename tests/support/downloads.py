@@ -29,11 +29,16 @@ MUSLLINUX = ("musllinux_1_2_x86_64", "musllinux_1_1_x86_64")
 TIMEOUT = 120
 """Seconds for one call of a client."""
 
-_MIRROR = "http://deb.debian.org/debian"
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 _FOLDER = Path(os.environ.get("ENCLAVIZE_TEST_DOWNLOADS") or _CACHE / "enclavize-tests")
 """Looked up before tests get homes of their own."""
+_failures: dict[str, str] = {}
+"""Why something could not be had: nobody waits for it twice."""
 _NOT_NEEDED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/lib/x86_64-linux-gnu/gconv")
+
+
+class _UnavailableError(Exception):
+    """A client failed."""
 
 
 def downloads() -> Path:
@@ -87,7 +92,18 @@ def wheel(name: str, version: str, platforms: Sequence[str]) -> Path:
 
     def fill(folder: Path) -> None:
         choice = [argument for platform in platforms for argument in ("--platform", platform)]
-        command = (sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:")
+        command = (
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--retries",
+            "1",
+        )
         _client(*command, *choice, "-d", str(folder), f"{name}=={version}")
 
     (archive,) = _once(f"wheel-{name}-{version}-{platforms[0]}", fill).glob("*.whl")
@@ -99,7 +115,16 @@ def npm(name: str, version: str) -> Path:
     need("npm")
 
     def fill(folder: Path) -> None:
-        _client("npm", "pack", "--silent", "--pack-destination", str(folder), f"{name}@{version}")
+        _client(
+            "npm",
+            "pack",
+            "--silent",
+            "--fetch-retries",
+            "1",
+            "--pack-destination",
+            str(folder),
+            f"{name}@{version}",
+        )
 
     folder = _once(f"npm-{name.replace('/', '-').removeprefix('@')}-{version}", fill)
     (archive,) = folder.glob("*.tgz")
@@ -112,10 +137,11 @@ def _apt(release: str) -> tuple[str, ...]:
     need("apt-get", "dpkg-deb")
 
     def fill(folder: Path) -> None:
+        mirror = _mirror()
         for name in ("state/lists/partial", "cache/archives/partial", "state/status.d"):
             (folder / name).mkdir(parents=True)
         (folder / "sources.list").write_text(
-            f"deb {_MIRROR} {release} main\ndeb-src {_MIRROR} {release} main\n"
+            f"deb {mirror} {release} main\ndeb-src {mirror} {release} main\n"
         )
         _client(*command(folder), "-o", "APT::Update::Error-Mode=any", "update", "-qq")
 
@@ -127,23 +153,40 @@ def _apt(release: str) -> tuple[str, ...]:
             "Dir::State::status": "/dev/null",
             "Dir::Cache": folder / "cache",
             "APT::Sandbox::User": "root",
-            "Acquire::Check-Valid-Until": "false",
+            "Acquire::Retries": "1",
+            "Acquire::http::Timeout": "20",
         }
         return ("apt-get", *(word for key, value in options.items() for word in ("-o", f"{key}={value}")))
 
     return command(_once(f"apt-{release}-{time.strftime('%Y-%m')}", fill))
 
 
+def _mirror() -> str:
+    """Return the mirror of Debian that this machine is set up with."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
+    known = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    mirrors = [uri for uri in known if uri.rstrip("/").endswith("/debian")]
+    if not mirrors:
+        pytest.skip("apt-get has no mirror of Debian here")
+    return mirrors[0]
+
+
 def _once(name: str, fill: Callable[[Path], None]) -> Path:
     """Return the folder ``name``, made by ``fill`` if it is not there yet: whole, or not at all."""
     folder = downloads() / name
-    if not folder.exists():
+    if not folder.exists() and name not in _failures:
         with tempfile.TemporaryDirectory(dir=downloads()) as scratch:
             fresh = Path(scratch) / "fresh"
             fresh.mkdir()
-            fill(fresh)
-            if not folder.exists():
-                fresh.rename(folder)
+            try:
+                fill(fresh)
+            except _UnavailableError as error:
+                _failures[name] = f"{name} cannot be had here: {error}"
+            else:
+                if not folder.exists():
+                    fresh.rename(folder)
+    if reason := _failures.get(name):
+        pytest.skip(reason)
     return folder
 
 
@@ -152,6 +195,6 @@ def _client(*command: str, cwd: Path | str | None = None) -> None:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT, cwd=cwd)
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode}"]
-        pytest.skip(f"{command[0]} failed: {lines[-1]}")
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"{command[0]} took more than {TIMEOUT} s")
+        raise _UnavailableError(lines[-1]) from error
+    except subprocess.TimeoutExpired as error:
+        raise _UnavailableError(f"no answer within {TIMEOUT} s") from error

@@ -77,7 +77,8 @@ CODES = {
     ),
     "OCC013": Code(
         "working directory missing",
-        "Engines create the working directory of a container when it starts; nobody does so in an enclave.",
+        "Engines create the working directory of a container when it starts; nobody does so in an enclave. "
+        "Some LibOSes start all programs in the root.",
     ),
     "OCC014": Code(
         "unknown format",

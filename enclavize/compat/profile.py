@@ -100,6 +100,8 @@ class ProcessSupport(Section):
     vfork: Answer
     spawn: Answer
     exec: Answer
+    working_directory: Answer
+    """Yes: one that is not there is made. Partial: all programs start in the root. No: it must be there."""
 
 
 @dataclass(frozen=True, kw_only=True)

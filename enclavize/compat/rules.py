@@ -86,7 +86,7 @@ def _findings(subject: Subject, program: Program, profile: Profile) -> Iterator[
     yield from _executable_form(program, profile)
     yield from _loader(program, profile)
     yield from _setuid(program)
-    yield from _working_directory(subject)
+    yield from _working_directory(subject, profile)
     yield from closure_findings(program, profile)
     yield from start_findings(program, subject, profile)
     yield from file_findings(program, subject, profile)
@@ -240,10 +240,19 @@ def _setuid(program: Program) -> Iterator[Finding]:
             yield finding_about("OCC011", Severity.WARNING, entry, text)
 
 
-def _working_directory(subject: Subject) -> Iterator[Finding]:
+def _working_directory(subject: Subject, profile: Profile) -> Iterator[Finding]:
+    path = posixpath.normpath(subject.working_directory)
+    if profile.process.working_directory is Support.PARTIAL and path != "/":
+        yield Finding(
+            code="OCC013",
+            severity=Severity.WARNING,
+            path=path.lstrip("/"),
+            message=f"{profile.title} starts programs in /, not in the working directory {printable(path)}",
+            remedy="name files by full paths",
+        )
     entry = subject.rootfs.find(subject.working_directory)
-    if entry is None or entry.type is not FileType.DIRECTORY:
-        path = posixpath.normpath(subject.working_directory)
+    missing = entry is None or entry.type is not FileType.DIRECTORY
+    if missing and profile.process.working_directory is Support.NO:
         yield _error(
             "OCC013",
             path.lstrip("/"),

@@ -431,6 +431,17 @@ ALPINE = (
         "014     014     014     014     014     014     014     014 014",
         musl, alpine, text("run", "echo hello\n"),
     ),
+    # Occlum starts everything in the root, and Gramine makes the folder.
+    image(
+        "no-working-directory", "sh -c pwd", "/srv/data",
+        ".       .       .       .       .       .       .       .   013",
+        musl, alpine, WorkingDir="/srv/data",
+    ),
+    image(
+        "working-directory", "sh -c pwd", "/usr/bin",
+        ".       .       .       .       .       .       .       .   .",
+        musl, alpine, WorkingDir="/usr/bin",
+    ),
     image(
         "no-such-program", "server --port 80", "",
         "002     002     002     002     002     002     002     002 002",

@@ -249,6 +249,9 @@ def test_env_in_a_first_line_leads_to_the_program_and_needs_execve() -> None:
 
 def test_the_working_directory_must_be_there() -> None:
     assert codes(report(STATIC, cwd="/srv")) == [("OCC013", "error")]
+    assert codes(report(STATIC, cwd="/srv", libos="gramine")) == []
+    assert ("OCC013", "warning") in codes(report(APP, LOADER, FOO, cwd="/srv", libos="occlum"))
+    assert ("OCC013", "warning") in codes(report(APP, LOADER, FOO, folder("srv"), cwd="/srv", libos="occlum"))
     assert codes(report(STATIC, cwd="/bin")) == []
 
 

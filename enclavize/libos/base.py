@@ -139,8 +139,9 @@ class Instance:
 
     ``shared_files`` are the same for every image of this LibOS version and get a layer of their own. The file
     that carries the signature is not among ``files``. ``writable_directories`` are below ``/.enclave``;
-    ``links`` are symbolic ones, by path from the root of the image. Without ``keeps_layers`` the root file
-    system is among ``files``, and the layers of the source are left out.
+    ``links`` are symbolic ones, by path from the root of the image. ``doubts`` say where the LibOS protects
+    less than was asked for: warnings, or errors of a production build. Without ``keeps_layers`` the root
+    file system is among ``files``, and the layers of the source are left out.
     """
 
     libos: str
@@ -153,6 +154,7 @@ class Instance:
     links: Mapping[str, str] = field(default_factory=dict)
     keeps_layers: bool = True
     start: Start = field(default_factory=Start)
+    doubts: tuple[str, ...] = ()
 
 
 class Backend(Protocol):

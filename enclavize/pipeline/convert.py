@@ -56,6 +56,8 @@ def convert(
         instance = backend.instance(rootfs, image, options.instance(backend.name), workdir, reporter)
 
         with reporter.task("measure the enclave") as task:
+            for message in instance.doubts:
+                doubt(message, options, task)
             enclave = instance.enclave.measure()
             task.log(f"MRENCLAVE {enclave.measurement.mrenclave.hex()}")
 

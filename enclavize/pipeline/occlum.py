@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
+from enclavize.libos.occlum.build import key_doubts
 from enclavize.libos.occlum.instance import BuildRequest, build_instance, instance_configuration
 from enclavize.libos.occlum.versions import parse_release
 from enclavize.libos.toolchain import open_toolchain
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
     from enclavize.pipeline.options import KeySigner
     from enclavize.progress import Reporter
     from enclavize.sgx.sigstruct import Sigstruct
-
-INTEGRITY_ONLY_WARNING = (
-    "the image is not encrypted: corruption is detected, but whoever controls the host can change files "
-    "without being noticed. Give --image-key"
-)
-BUILT_IN_KEY_WARNING = (
-    "the image key is built into the init file system, which is not encrypted: whoever has the instance can "
-    "read and change its files"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +65,8 @@ def build_in_directory(options: InstanceBuild, reporter: Reporter) -> Sigstruct:
     assert identity.load is not None
     signer = identity.load()
     with reporter.task(f"build the instance for {toolchain.title}") as task:
-        if options.image_key is None:
-            task.warn(INTEGRITY_ONLY_WARNING)
-        elif options.image_key.built_in:
-            task.warn(BUILT_IN_KEY_WARNING)
+        for message in key_doubts(options.image_key):
+            task.warn(message)
         request = BuildRequest(
             toolchain=toolchain,
             sign=lambda sigstruct: sign_sigstruct(sigstruct, signer, str(options.directory)),

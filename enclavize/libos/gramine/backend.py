@@ -77,7 +77,7 @@ class GramineBackend:
         del workdir
         policy = expressible_policy(options.policy, debuggable=options.debuggable)
         with reporter.task(f"write the manifest of {len(rootfs)} files") as task:
-            for warning in _doubts(image.config, options):
+            if warning := _stop_signal_warning(image.config):
                 task.warn(warning)
             parts = _Parts(rootfs, image.config, replace(options, policy=policy), self._toolchain, task)
             manifest = make_manifest(parts.values(), options.table)
@@ -93,6 +93,7 @@ class GramineBackend:
             enclave=GramineEnclave(libpal=read(self._toolchain, layout.SGX_LIBPAL), manifest=manifest),
             policy=policy,
             links=dict([LINK]),
+            doubts=tuple(_doubts(options.policy)),
         )
 
 
@@ -228,11 +229,16 @@ class _Parts:
         return dict(sorted({**found.hashes, **runtime, **network}.items()))
 
 
-def _doubts(config: ImageConfig, options: InstanceOptions) -> Iterator[str]:
-    """Yield what the image or the options want and Gramine does otherwise."""
-    if (number := parse_signal(config.stop_signal or DEFAULT_STOP_SIGNAL)) != signal.SIGTERM:
-        yield f"the image is stopped by signal {number}; Gramine lets SIGTERM in alone, which is sent instead"
-    for volume in options.policy.volumes:
+def _stop_signal_warning(config: ImageConfig) -> str:
+    number = parse_signal(config.stop_signal or DEFAULT_STOP_SIGNAL)
+    if number == signal.SIGTERM:
+        return ""
+    return f"the image is stopped by signal {number}; Gramine lets SIGTERM in alone, which is sent instead"
+
+
+def _doubts(policy: Policy) -> Iterator[str]:
+    """Yield what of the policy Gramine cannot keep."""
+    for volume in policy.volumes:
         if volume.read_only:
             yield f"--volume {volume.path}:ro: Gramine does not keep the program from writing there"
         if not volume.executable:

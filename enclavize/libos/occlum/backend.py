@@ -12,7 +12,7 @@ from enclavize.compat.program import find_program as find_files
 from enclavize.errors import UsageError
 from enclavize.libos.base import Instance, InstanceFile
 from enclavize.libos.occlum import layout
-from enclavize.libos.occlum.build import SgxMode, build
+from enclavize.libos.occlum.build import SgxMode, build, key_doubts
 from enclavize.libos.occlum.chain import START, policy_of, start_text
 from enclavize.libos.occlum.configuration import check_configuration
 from enclavize.libos.occlum.document import find_program, make_document, with_table
@@ -49,14 +49,6 @@ if TYPE_CHECKING:
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
 
-INTEGRITY_ONLY_WARNING = (
-    "the root file system is not encrypted: corruption is detected, but whoever controls the host can change "
-    "files without being noticed. Give --image-key"
-)
-BUILT_IN_KEY_WARNING = (
-    "the image key is built into the init file system, which is not encrypted: whoever has the image can "
-    "read and change its files"
-)
 NO_KEY_WARNING = (
     "Occlum's own init cannot mount an encrypted root file system without builtin-image-key: the toolchain's "
     "init must be one that gets the key by remote attestation"
@@ -129,6 +121,7 @@ class OcclumBackend:
             links=dict([LINK]),
             keeps_layers=False,
             start=occlum_start(program.entrypoint, program.command, debug=options.debuggable),
+            doubts=key_doubts(self._asked.image_key),
         )
 
     def _configuration(
@@ -162,11 +155,7 @@ class OcclumBackend:
 
 def _warnings(image: Image, asked: OcclumOptions, release: Release) -> Iterator[str]:
     yield ARGUMENTS_WARNING
-    if asked.image_key is None:
-        yield INTEGRITY_ONLY_WARNING
-    elif asked.image_key.built_in:
-        yield BUILT_IN_KEY_WARNING
-    else:
+    if asked.image_key and not asked.image_key.built_in:
         yield NO_KEY_WARNING
     config = image.config
     if config.working_dir.strip("/"):

@@ -63,6 +63,21 @@ class ImageKey:
     built_in: bool = False
 
 
+def key_doubts(key: ImageKey | None) -> tuple[str, ...]:
+    """Return why the host could read or change the files of the root image."""
+    if key is None:
+        return (
+            "the root file system is not encrypted: corruption is detected, but whoever controls the host can "
+            "change files without being noticed. Give --image-key",
+        )
+    if key.built_in:
+        return (
+            "the image key is built into the init file system, which is not encrypted: whoever has the instance "
+            "can read and change its files",
+        )
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Built:
     """An instance without its signature. ``enclave`` is the unsigned file, bound to all the rest."""

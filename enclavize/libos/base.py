@@ -207,8 +207,9 @@ class InstanceFormat(Protocol):
         """Whether ``enclave.json`` lists a file below ``/.enclave``; others are bound by what is measured."""
         ...
 
-    def owns_link(self, path: str, target: str) -> bool:
-        """Whether a symbolic link belongs to the instance; ``path`` is from the root of the image."""
+    @property
+    def links(self) -> Mapping[str, str]:
+        """Targets of the instance's symbolic links, by path from the root of the image."""
         ...
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.media_types import OCI_LAYER
 from enclavize.oci.stream import chunks
+from enclavize.rootfs.entry import path_text
+from enclavize.rootfs.tar import RECORD_SIZE, TarReader
 from enclavize.tee import layout
 from enclavize.tee.annotations import describe
 from enclavize.tee.image import copied_config, describe_file, write_documents
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
+    from enclavize.rootfs.tar import Member
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.description import TeeDescription
     from enclavize.tee.image import TeeImage
@@ -70,26 +72,29 @@ def _with_files(image: Image, replacements: Iterable[InstanceFile], cache: BlobC
     """Copy the last layer, with ``replacements`` for the files of these names. Raises InvalidImageError."""
     files = {f"{layout.ROOT}/{file.path}": file for file in replacements}
     with fetch_blob(image, image.layers[-1], cache) as stream, cache.writer() as output:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                source = archive.extractfile(member) if member.isreg() else None
-                if file := files.get(member.name):
-                    member.size, source = file.size, file.open()
-                output.write(_header(member, image.name))
-                if source:
-                    with source:
-                        shutil.copyfileobj(source, output, 1 << 20)
-                    output.write(bytes(-member.size % tarfile.BLOCKSIZE))
+        archive = TarReader(chunks(stream), f"the last layer of {image.name}")
+        for member in archive:
+            file = files.get(path_text(member.name))
+            size = file.size if file else member.size
+            output.write(_header(member, size, image.name))
+            if file:
+                with file.open() as source:
+                    shutil.copyfileobj(source, output, 1 << 20)
+            else:
+                for data in archive.pieces():
+                    output.write(bytes(data))
+            output.write(bytes(-size % RECORD_SIZE))
         for _ in chunks(stream):  # the digest is verified with the last byte
             pass
         output.write(END)
     return Descriptor(media_type=OCI_LAYER, digest=output.digest, size=output.size)
 
 
-def _header(member: tarfile.TarInfo, name: str) -> bytes:
+def _header(member: Member, size: int, name: str) -> bytes:
     """Return the header as a build writes it; somebody else may have given the member owners and times."""
-    kind = tarfile.REGTYPE if member.isreg() else member.type
     try:
-        return header(member.name, kind, member.mode, size=member.size, target=member.linkname)
+        return header(
+            path_text(member.name), member.type, member.mode, size=size, target=path_text(member.link)
+        )
     except (ValueError, UnicodeError) as error:
         raise InvalidImageError(f"the last layer of {name} is not as a build writes it: {error}") from error

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import tarfile
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import IntegrityError, InvalidImageError
 from enclavize.libos.formats import format_for
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.media_types import layer_compression
 from enclavize.oci.stream import chunks
+from enclavize.rootfs import tar
+from enclavize.rootfs.entry import path_text
+from enclavize.rootfs.layer import MAX_ENTRIES
+from enclavize.rootfs.tar import TarReader
 from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT, FORMAT_VERSION, LIBOS
 from enclavize.tee.description import MAX_DESCRIPTION_SIZE, parse_description
 from enclavize.tee.tar import parents
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from enclavize.libos.base import InstanceFormat
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
     from enclavize.progress import Task
+    from enclavize.rootfs.tar import Member
     from enclavize.tee.description import TeeDescription
 
 _MAX_DIRECTORIES = 1024
@@ -85,18 +90,17 @@ def read_contents(image: Image, folder: Path, cache: BlobCache, task: Task | Non
     form = format_for(image.config.labels.get(LIBOS, ""))
     if len(image.layers) < form.layers:
         raise InvalidImageError(f"{image.name} has {len(image.layers)} layers, which is too few")
-    hashes: dict[str, str] = {}
+    extraction = _Extraction(form, folder)
     for layer in image.layers[-form.layers :]:
         what = f"layer {layer.digest} of {image.name}"
         if layer_compression(layer.media_type) != "none":
             raise InvalidImageError(f"{what} is not that of an enclave: it may have been put on top later")
         with fetch_blob(image, layer, cache, task) as stream:
-            _Extraction(form, folder, what, hashes).run(stream)
+            extraction.take_layer(stream, what)
             for _ in chunks(stream):  # what follows the archive belongs to the digest too
                 pass
-    for name in sorted(form.required | {layout.DESCRIPTION}):
-        if name not in hashes:
-            raise InvalidImageError(f"{image.name} has no {layout.ROOT}/{name} in the layer of its enclave")
+    extraction.check(image.name)
+    hashes = extraction.hashes
     description = parse_description((folder / layout.DESCRIPTION).read_bytes())
     if description.libos != image.config.labels[LIBOS]:
         raise IntegrityError(f"the label {LIBOS} and enclave.json contradict each other")
@@ -105,62 +109,72 @@ def read_contents(image: Image, folder: Path, cache: BlobCache, task: Task | Non
 
 
 class _Extraction:
-    """Takes files out of one layer; everything else that is in it must belong to the instance."""
+    """Takes files out of the layers; everything else that is in them must belong to the instance."""
 
-    def __init__(self, form: InstanceFormat, folder: Path, what: str, hashes: dict[str, str]) -> None:
-        self._format, self._folder, self._what, self._hashes = form, folder, what, hashes
-        self._directories: set[str] = set()
-        self._explained = {f"{layout.ROOT}/{name}" for name in form.writable_directories}
+    def __init__(self, form: InstanceFormat, folder: Path) -> None:
+        self._format, self._folder = form, folder
+        self._directories: dict[str, str] = {}
+        self._links: set[str] = set()
+        self.hashes: dict[str, str] = {}
 
-    def run(self, stream: BinaryIO) -> None:
-        """Read the whole archive. Raises InvalidImageError."""
-        try:
-            with tarfile.open(fileobj=stream, mode="r|", format=tarfile.USTAR_FORMAT) as archive:
-                for member in archive:
-                    self._take(archive, member)
-        except tarfile.TarError as error:
-            raise InvalidImageError(f"{self._what} is not a tar archive: {error}") from error
-        above = {directory for path in self._explained for directory in parents(path)}
-        for path in sorted(self._directories - self._explained - above):
-            raise self._foreign(path)
+    def take_layer(self, stream: BinaryIO, what: str) -> None:
+        """Read a whole archive, which ``what`` names. Raises InvalidImageError."""
+        archive = TarReader(chunks(stream), what)
+        for number, member in enumerate(archive):
+            if number >= MAX_ENTRIES:
+                raise InvalidImageError(f"{what} has more than {MAX_ENTRIES} members")
+            self._take(archive, member, what)
 
-    def _take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-        if member.isdir():
+    def check(self, image: str) -> None:
+        """Check that all is there, and no other directory. Raises InvalidImageError."""
+        form = self._format
+        writable = {f"{layout.ROOT}/{name}" for name in form.writable_directories}
+        own = {*(f"{layout.ROOT}/{name}" for name in self.hashes), *self._links, *writable}
+        above = {directory for path in own for directory in parents(path)}
+        for path in sorted(self._directories.keys() - writable - above):
+            raise _foreign(path, self._directories[path])
+        for name in sorted(form.required | {layout.DESCRIPTION}):
+            if name not in self.hashes:
+                raise InvalidImageError(f"{image} has no {layout.ROOT}/{name} in the layer of its enclave")
+        for path in sorted(form.links.keys() - self._links | writable - self._directories.keys()):
+            raise InvalidImageError(f"{image} has no {path} in the layer of its enclave")
+
+    def _take(self, archive: TarReader, member: Member, what: str) -> None:
+        path, link = path_text(member.name), path_text(member.link)
+        if member.type == tar.DIRECTORY:
             if len(self._directories) >= _MAX_DIRECTORIES:
-                raise self._foreign(member.name)
-            self._directories.add(member.name)
+                raise _foreign(path, what)
+            self._directories[path.removesuffix("/")] = what
             return
-        if member.issym() and self._format.owns_link(member.name, member.linkname):
-            self._explained.add(member.name)
+        if member.type == tar.SYMLINK and self._format.links.get(path) == link:
+            self._links.add(path)
             return
-        name = member.name.removeprefix(f"{layout.ROOT}/")
-        limit = self._limit(name) if member.name == f"{layout.ROOT}/{name}" else None
-        if limit is None or not member.isreg():
-            raise self._foreign(member.name)
-        if name in self._hashes:
-            raise InvalidImageError(f"{self._what} has {member.name} twice")
+        name = path.removeprefix(f"{layout.ROOT}/")
+        limit = self._limit(name) if path == f"{layout.ROOT}/{name}" else None
+        if limit is None or member.type != tar.REGULAR:
+            raise _foreign(path, what)
+        if name in self.hashes:
+            raise InvalidImageError(f"{what} has {path} twice")
         if member.size > limit:
-            raise InvalidImageError(f"{self._what}: {member.name} has {member.size} bytes, more than {limit}")
-        self._explained.add(member.name)
-        source = archive.extractfile(member)
-        assert source is not None
-        self._hashes[name] = _copy(source, self._folder / name)
+            raise InvalidImageError(f"{what}: {path} has {member.size} bytes, more than {limit}")
+        self.hashes[name] = _copy(archive.pieces(), self._folder / name)
 
     def _limit(self, name: str) -> int | None:
         if any(part in ("", ".", "..") for part in name.split("/")):
             return None
         return MAX_DESCRIPTION_SIZE if name == layout.DESCRIPTION else self._format.limit(name)
 
-    def _foreign(self, name: str) -> InvalidImageError:
-        return InvalidImageError(f"{self._what} has {name[:200]!r}, which is not of the enclave")
+
+def _foreign(path: str, what: str) -> InvalidImageError:
+    return InvalidImageError(f"{what} has {path[:200]!r}, which is not of the enclave")
 
 
-def _copy(source: IO[bytes], path: Path) -> str:
+def _copy(pieces: Iterator[memoryview], path: Path) -> str:
     """Write a new file, and return its SHA-256 in hex."""
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    with source, path.open("xb") as output:
-        for data in chunks(source):
+    with path.open("xb") as output:
+        for data in pieces:
             digest.update(data)
             output.write(data)
     return digest.hexdigest()

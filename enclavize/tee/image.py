@@ -30,7 +30,7 @@ from enclavize.oci.stream import chunks
 from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT, describe
 from enclavize.tee.description import DescribedFile, TeeDescription
-from enclavize.tee.tar import TarDirectory, TarFile, TarLink, write_layer
+from enclavize.tee.tar import WRITABLE_MODE, TarDirectory, TarFile, TarLink, write_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
 _OCI_LAYERS = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 _CREATED_BY = "enclavize build"
 _ADDED_LAYERS = 2
-
-WRITABLE_MODE = 0o777
-"""Of directories that the LibOS writes to: the image's USER may be any."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from enclavize.oci.cache import BlobWriter
 
 DIRECTORY_MODE = 0o555
+FILE_MODES = frozenset({0o444, 0o555})
 LINK_MODE = 0o777
+WRITABLE_MODE = 0o777
+"""Of directories that the LibOS writes to: the image's USER may be any."""
 END = bytes(2 * tarfile.BLOCKSIZE)
 """Two zero blocks end an archive (POSIX.1-2008, pax, "ustar Interchange Format"); nothing pads it."""
 

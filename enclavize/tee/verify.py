@@ -16,14 +16,14 @@ from enclavize.rootfs.tree import Rootfs
 from enclavize.sgx.structures import AttributeFlags
 from enclavize.tee import layout
 from enclavize.tee.annotations import MRSIGNER, describe
-from enclavize.tee.tar import parents
+from enclavize.tee.tar import DIRECTORY_MODE, FILE_MODES, WRITABLE_MODE, parents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from enclavize.libos.base import InstanceFormat, MeasuredEnclave, Policy
-    from enclavize.oci.image import Image
+    from enclavize.libos.base import InstanceFormat, MeasuredEnclave, Policy, Start
+    from enclavize.oci.image import Image, ImageConfig
     from enclavize.rootfs.entry import Entry
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents
@@ -91,15 +91,30 @@ def verify_labels(image: Image, annotations: Mapping[str, str], contents: TeeCon
     """Compare annotations, labels and entrypoint with the enclave. Raises IntegrityError."""
     for kind, found in (("label", image.config.labels), ("annotation", annotations)):
         for key, value in describe(contents.description).items():
-            if key in found and found[key] != value:
+            # Annotations get lost on the way through archives and daemons; labels belong to the image ID.
+            if key not in found and kind == "label":
+                raise IntegrityError(f"the label {key} is missing")
+            if found.get(key, value) != value:
                 raise IntegrityError(f"the {kind} {key} is {found[key][:100]!r}, the enclave says {value!r}")
         if MRSIGNER in found and contents.description.mrsigner is None:
             raise IntegrityError(f"there is a {kind} {MRSIGNER}, but the enclave is unsigned")
-    start = contents.format.start(contents)
+    _check_start(image.config, contents.format.start(contents))
+
+
+def _check_start(config: ImageConfig, start: Start) -> None:
+    """Compare what engines start with what they must start. Raises IntegrityError."""
     wanted = (*start.entrypoint, *(start.command or ()))
-    started = (*image.config.entrypoint, *image.config.cmd)
+    started = (*config.entrypoint, *config.cmd)
     if started != wanted:
         raise IntegrityError(f"the image starts {list(started)!r}"[:300] + f", and not {shlex.join(wanted)}")
+    health = (config.healthcheck or {}).get("Test")
+    for name, found, expected in (
+        ("environment", config.env, [start.environment or ()]),
+        ("working directory", config.working_dir, [start.working_directory]),
+        ("health check", health, [None, [], ["NONE"], list(start.health)]),
+    ):
+        if found not in expected:
+            raise IntegrityError(f"the image has the {name} {found!r}"[:300] + ", which is not the enclave's")
 
 
 def verify_layers(rootfs: Rootfs, image: Image) -> None:
@@ -133,16 +148,14 @@ def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterato
         if entry is None or entry.type is not FileType.REGULAR or entry.sha256.hex() != file.sha256:
             raise IntegrityError(f"/{printable(path)} is not the file that enclave.json describes")
         own_layers.add(entry.layer)
-    links = {
-        entry.path
-        for entry in rootfs.entries
-        if entry.type is FileType.SYMLINK and form.owns_link(entry.path, entry.link_target)
-    }
+    links = {path for path, target in form.links.items() if _is_link(rootfs.get(path), target)}
     above_links = {directory for path in links for directory in parents(path)}
+    writable = {f"{layout.ROOT}/{path}" for path in form.writable_directories}
     for entry in rootfs.entries:
         is_below = entry.path == layout.ROOT or entry.path.startswith(f"{layout.ROOT}/")
         is_directory = entry.type is FileType.DIRECTORY
         if entry.path in links or (is_below and (is_directory or _belongs(entry, described, form))):
+            _check_permissions(entry, writable)
             yield entry.path
         elif is_below:
             raise IntegrityError(f"/{printable(entry.path)} does not belong to the enclave")
@@ -151,7 +164,34 @@ def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterato
                 raise IntegrityError(
                     f"/{printable(entry.path)} is in layer {image.layers[entry.layer].digest}, the enclave's"
                 )
+            _check_permissions(entry, writable)
             yield entry.path
+
+
+def _is_link(entry: Entry | None, target: str) -> bool:
+    return entry is not None and entry.type is FileType.SYMLINK and entry.link_target == target
+
+
+def _check_permissions(entry: Entry, writable: Collection[str]) -> None:
+    """Compare owner and mode with those that a build gives: a setuid runelet would be root's.
+
+    Raises IntegrityError.
+    """
+    match entry.type:
+        case FileType.DIRECTORY if entry.path in writable:
+            modes = frozenset({WRITABLE_MODE})
+        case FileType.DIRECTORY:
+            modes = frozenset({DIRECTORY_MODE})
+        case FileType.SYMLINK:
+            modes = frozenset({entry.mode})
+        case _:
+            modes = FILE_MODES
+    if entry.mode not in modes or (entry.uid, entry.gid) != (0, 0) or entry.xattrs:
+        raise IntegrityError(
+            f"/{printable(entry.path)} has mode {entry.mode:04o}, owner {entry.uid}:{entry.gid}"
+            + (" and extended attributes" if entry.xattrs else "")
+            + ", not those that a build gives it"
+        )
 
 
 def _belongs(entry: Entry, described: Collection[str], form: InstanceFormat) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import IntegrityError
@@ -14,6 +15,7 @@ from enclavize.oci.stream import chunks
 from enclavize.tee import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from enclavize.libos.base import MeasuredEnclave, Policy
@@ -40,6 +42,7 @@ class BuiltinFormat:
     required = frozenset(_LIMITS)
     layers = 1
     writable_directories: frozenset[str] = frozenset()
+    links: Mapping[str, str] = MappingProxyType({})
 
     def limit(self, path: str) -> int | None:
         """Return the largest size of a file of the instance's layer."""
@@ -48,10 +51,6 @@ class BuiltinFormat:
     def describes(self, path: str) -> bool:
         """Say that all files are listed."""
         return True
-
-    def owns_link(self, path: str, target: str) -> bool:
-        """Say that there are no links."""
-        return False
 
     def sigstruct(self, signature_file: bytes) -> Sigstruct:
         """Return SIGSTRUCT as it stands in the enclave file. Raises EnclavizeError."""

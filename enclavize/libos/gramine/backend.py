@@ -19,7 +19,7 @@ from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.defaults import Defaults
 from enclavize.libos.gramine.enclave import GramineEnclave
 from enclavize.libos.gramine.files import RUNELET_FILE, glibc_version, read, runtime_files, shared_files
-from enclavize.libos.gramine.format import LINK
+from enclavize.libos.gramine.format import LINKS
 from enclavize.libos.gramine.manifest import (
     HELPER_THREADS,
     LibosFile,
@@ -92,7 +92,7 @@ class GramineBackend:
             files=tuple(_file(path, content) for path, content in sorted(files.items())),
             enclave=GramineEnclave(libpal=read(self._toolchain, layout.SGX_LIBPAL), manifest=manifest),
             policy=policy,
-            links=dict([LINK]),
+            links=LINKS,
             doubts=tuple(_doubts(options.policy)),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import IntegrityError, InvalidImageError, UsageError
@@ -50,6 +51,9 @@ _LIBRARY = re.compile(
 _OPTIONAL = {layout.DEFAULTS, *(f"{layout.NETWORK_FILES}/{name}" for name in layout.NETWORK_FILE_NAMES)}
 _OWN_FILES = f"file:/{ROOT}/"
 
+LINKS = MappingProxyType({layout.absolute(layout.DIRECT_MANIFEST)[1:]: layout.MANIFEST.rpartition("/")[2]})
+"""By which direct mode finds the manifest: path from the root of the image, and target."""
+
 
 class GramineFormat:
     """A manifest and its signature in the last layer; the PAL and the LibOS in the one below."""
@@ -58,6 +62,7 @@ class GramineFormat:
     required = frozenset(_LIMITS) - _OPTIONAL
     layers = 2
     writable_directories: frozenset[str] = frozenset()
+    links = LINKS
 
     def limit(self, path: str) -> int | None:
         """Return the largest size of a file of the instance."""
@@ -66,10 +71,6 @@ class GramineFormat:
     def describes(self, path: str) -> bool:
         """Say that all files are listed."""
         return True
-
-    def owns_link(self, path: str, target: str) -> bool:
-        """Tell the link by which direct mode finds the manifest."""
-        return (path, target) == LINK
 
     def sigstruct(self, signature_file: bytes) -> Sigstruct:
         """Return SIGSTRUCT, which the file is. Raises IntegrityError."""
@@ -131,9 +132,6 @@ _OPEN_TO_THE_HOST = (
     ("loader", "env_src_file"),
     ("loader", "argv_src_file"),
 )
-
-LINK = (layout.absolute(layout.DIRECT_MANIFEST)[1:], layout.MANIFEST.rpartition("/")[2])
-"""Path from the root of the image, and target."""
 
 
 def policy_of(manifest: Mapping[str, Any]) -> Policy:

@@ -19,7 +19,7 @@ from enclavize.libos.occlum.document import find_program, make_document, with_ta
 from enclavize.libos.occlum.format import (
     ENCLAVE_PATH,
     INSTANCE,
-    LINK,
+    LINKS,
     PAL_PATH,
     WRITABLE_DIRECTORIES,
     occlum_start,
@@ -118,7 +118,7 @@ class OcclumBackend:
             enclave=SdkEnclave(path=ENCLAVE_PATH, image=built.enclave, config=built.config),
             policy=policy_of(configuration.document),
             writable_directories=tuple(sorted(WRITABLE_DIRECTORIES)),
-            links=dict([LINK]),
+            links=LINKS,
             keeps_layers=False,
             start=occlum_start(program.entrypoint, program.command, debug=options.debuggable),
             doubts=key_doubts(self._asked.image_key),

@@ -9,6 +9,7 @@ MACs that the enclave is bound to stand for all of them.
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import IntegrityError
@@ -36,8 +37,8 @@ PAL_PATH = f"{BUILD}/{layout.PAL}"
 
 WORKING_DIRECTORY = "/run/rune"
 LINK_NAME = "occlum_instance"
-LINK = (f"{WORKING_DIRECTORY[1:]}/{LINK_NAME}", f"/{ROOT}/{INSTANCE}")
-"""Path from the root of the image, and target."""
+LINKS = MappingProxyType({f"{WORKING_DIRECTORY[1:]}/{LINK_NAME}": f"/{ROOT}/{INSTANCE}"})
+"""By which rune's users name the instance: path from the root of the image, and target."""
 
 WRITABLE_DIRECTORIES = frozenset(f"{INSTANCE}/{path}" for path in layout.RUN_DIRECTORIES)
 
@@ -91,6 +92,7 @@ class OcclumFormat:
     required = frozenset(_LIMITS) - {_BEFORE_0_29_6} | {f"{image}/metadata" for image in _IMAGES}
     layers = 2
     writable_directories = WRITABLE_DIRECTORIES
+    links = LINKS
 
     def limit(self, path: str) -> int | None:
         """Return the largest size of a file of the instance."""
@@ -99,10 +101,6 @@ class OcclumFormat:
     def describes(self, path: str) -> bool:
         """Say that the files of SEFS images are not listed."""
         return not _IMAGE_FILE.fullmatch(path)
-
-    def owns_link(self, path: str, target: str) -> bool:
-        """Tell the link by which rune's users name the instance."""
-        return (path, target) == LINK
 
     def sigstruct(self, signature_file: bytes) -> Sigstruct:
         """Return SIGSTRUCT as it stands in the enclave file. Raises EnclavizeError."""

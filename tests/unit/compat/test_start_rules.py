@@ -1,5 +1,6 @@
 """What a command line makes a program start, and what is not known of it."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +12,10 @@ from enclavize.compat.profile import profile_for
 from enclavize.compat.rules import Subject, check
 from enclavize.compat.shell import MAX_SCRIPT_SIZE, Kind, first_start
 from enclavize.rootfs.entry import ElfFacts, Entry, FileType
+from enclavize.rootfs.layer import KEEP_SCRIPT_SIZE
 from enclavize.rootfs.tree import Rootfs
+from support.images import file
+from support.indexing import index_layers
 
 if TYPE_CHECKING:
     from enclavize.oci.image import Image
@@ -193,3 +197,18 @@ def test_a_port_is_an_error_for_what_can_listen_where_there_are_no_sockets() -> 
     assert codes("builtin", "client", ports=("80/tcp",)) == set()
     assert codes("builtin", "server") == set()
     assert codes("gramine", "server", ports=("80/tcp",)) == set()
+
+
+def test_an_index_keeps_the_scripts_of_shells_and_no_others(tmp_path: Path) -> None:
+    long = "#!/bin/sh\n" + "# a comment\n" * (KEEP_SCRIPT_SIZE // 10)
+    text = "print('long enough not to be kept for its size')\n" * 2
+    members = [
+        file("sh", f"#!/bin/sh\n{text}"),
+        file("bash", f"#! /usr/bin/env bash\n{text}"),
+        file("ash", f"#!/bin/busybox ash\n{text}"),
+        file("python", f"#!/usr/bin/python3\n{text}"),
+        file("plain", text),
+        file("long", long),
+    ]
+    rootfs = index_layers(tmp_path, [members])
+    assert {entry.path for entry in rootfs.entries if entry.content is not None} == {"sh", "bash", "ash"}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.downloads import downloads
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -17,6 +19,9 @@ _KEPT = (
     "ENCLAVIZE_GRAMINE_TOOLCHAIN",
     "ENCLAVIZE_OCCLUM_TOOLCHAIN",
 )
+
+# Tests have homes of their own, but Go's standard library is not compiled anew in each.
+os.environ.setdefault("GOCACHE", str(downloads() / "go"))
 
 
 @pytest.fixture(autouse=True)

@@ -88,7 +88,6 @@ def go_program(folder: Path, output: Path) -> Path:
         "CGO_ENABLED": "0",
         "GOFLAGS": "-mod=mod",
         "GO111MODULE": "off",
-        "GOCACHE": str(output.parent / ".go-cache"),
         "HOME": str(output.parent),
     }
     subprocess.run(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.corpus import layer_of, members_of
-from support.downloads import debian, downloads, musl_busybox, npm, wheel
+from support.downloads import debian, musl_busybox, npm, wheel
 from support.images import build_layer, directory, file, plain_tar, symlink
 from support.programs import MUSL_LOADER, busybox, need, zig_cc
 
@@ -143,7 +143,6 @@ def compiled_go(source: str, path: str, *flags: str, cgo: bool = False) -> Calla
                 **os.environ,
                 "CGO_ENABLED": "1" if cgo else "0",
                 "GO111MODULE": "off",
-                "GOCACHE": str(downloads() / "go"),
                 "HOME": scratch,
             }
             subprocess.run(

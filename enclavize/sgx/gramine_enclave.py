@@ -33,6 +33,8 @@ SSA_FRAMES = 2
 STACK_SIZE = 64 * PAGE_SIZE
 SIGNAL_STACK_SIZE = 16 * PAGE_SIZE
 HEAP_MIN = 0x10000
+MAX_ENCLAVE_SIZE = 1 << 46
+"""Bytes: an enclave is aligned to its size, and programs have 47 bits of address space, 0 not included."""
 
 _GPR_SIZE = 184
 _TLS_LIMIT = 0xFFF
@@ -69,6 +71,11 @@ def measure_gramine(
     if enclave_size <= 0 or enclave_size & (enclave_size - 1):
         raise UsageError(
             f"The enclave size {enclave_size:#x} is no power of two, which Gramine's loader demands",
+            hint="Change sgx.enclave_size.",
+        )
+    if enclave_size > MAX_ENCLAVE_SIZE:
+        raise UsageError(
+            f"The enclave size {enclave_size:#x} does not fit the address space",
             hint="Change sgx.enclave_size.",
         )
     if max_threads < 1:

@@ -149,18 +149,19 @@ def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterato
             raise IntegrityError(f"/{printable(path)} is not the file that enclave.json describes")
         own_layers.add(entry.layer)
     links = {path for path, target in form.links.items() if _is_link(rootfs.get(path), target)}
-    above_links = {directory for path in links for directory in parents(path)}
     writable = {f"{layout.ROOT}/{path}" for path in form.writable_directories}
+    files = {*described, *(f"{layout.ROOT}/{path}" for path in contents.hashes), _DESCRIPTION}
+    directories = writable | {above for path in links | writable | files for above in parents(path)}
     for entry in rootfs.entries:
         is_below = entry.path == layout.ROOT or entry.path.startswith(f"{layout.ROOT}/")
-        is_directory = entry.type is FileType.DIRECTORY
+        is_directory = entry.type is FileType.DIRECTORY and entry.path in directories
         if entry.path in links or (is_below and (is_directory or _belongs(entry, described, form))):
             _check_permissions(entry, writable)
             yield entry.path
         elif is_below:
             raise IntegrityError(f"/{printable(entry.path)} does not belong to the enclave")
         elif entry.layer in own_layers:
-            if not (is_directory and entry.path in above_links):
+            if not is_directory:
                 raise IntegrityError(
                     f"/{printable(entry.path)} is in layer {image.layers[entry.layer].digest}, the enclave's"
                 )

@@ -327,6 +327,23 @@ def plain_tar(layer: Layer) -> bytes:
     return layer.blob
 
 
+def plain_tar_members(blob: bytes, media_type: str) -> list[Member]:
+    """Return the members of a layer."""
+    layer = Layer(blob=blob, media_type=media_type, diff_id=sha256_digest(blob))
+    found = []
+    with tarfile.open(fileobj=io.BytesIO(plain_tar(layer))) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isreg() else None
+            found.append(
+                Member(
+                    path=member.name, type=member.type, data=content.read() if content else b"",
+                    mode=member.mode, uid=member.uid, gid=member.gid, mtime=int(member.mtime),
+                    link=member.linkname,
+                )
+            )  # fmt: skip
+    return found
+
+
 def to_write(image: BuiltImage, *references: str, origin: ImageReference | None = None) -> ImageToWrite:
     """Return an image as the deliver stage wants it."""
     return ImageToWrite(

@@ -180,10 +180,11 @@ def _parse(text: bytes) -> dict[str, Any]:
         check(manifest)
     except UsageError as error:
         raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST}: {error}") from error
-    sgx = manifest.get("sgx", {})
-    trusted = sgx.get("trusted_files", [None])
-    if not {"fs", "loader", "libos"} <= manifest.keys() or not all(
-        isinstance(file, dict) and len(file) == len(("uri", "sha256")) for file in trusted
+    # What has no hash would be completed with files of this machine.
+    trusted = manifest.get("sgx", {}).get("trusted_files", [None])
+    entrypoint = manifest.get("loader", {}).get("entrypoint")
+    if not {"fs", "libos"} <= manifest.keys() or not all(
+        isinstance(file, dict) and len(file) == len(("uri", "sha256")) for file in (entrypoint, *trusted)
     ):
         raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST} is not complete")
     return manifest

@@ -132,7 +132,7 @@ Change = tuple[str, "Callable[[TamperedImage], object]"]
 
 def some_of(changes: list[Change]) -> list[Change]:
     """Return as many as the scale of the tests wants, others in each run."""
-    count = min(len(changes), scaled(20 * len(changes) // 4))
+    count = min(len(changes), scaled(3 * len(changes)))
     return random.SystemRandom().sample(changes, count)
 
 

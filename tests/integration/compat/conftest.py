@@ -20,6 +20,7 @@ from enclavize.oci.location import parse_location
 from enclavize.oci.source import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs.index import index_image
+from integration.compat.ingredients import ENDLESS, FREESTANDING
 from support.downloads import MANYLINUX_1, MUSLLINUX, wheel
 from support.programs import (
     MUSL_LOADER,
@@ -169,8 +170,10 @@ def _bad_programs(root: Path, base: Path) -> None:
     broken, main = root / "broken", base / "main.c"
     hello = (root / "bin" / "hello").read_bytes()
     dynamic = (root / "bin" / "pie").read_bytes()
-    zig_cc("-target", "x86-linux-musl", "-static", "-s", main, "-o", broken / "x86")
-    zig_cc("-target", "aarch64-linux-musl", "-static", "-s", main, "-o", broken / "aarch64")
+    endless = base / "endless.c"
+    endless.write_text(ENDLESS)
+    for machine in ("x86", "aarch64"):
+        zig_cc("-target", f"{machine}-linux-none", *FREESTANDING, "-s", endless, "-o", broken / machine)
     zig_cc("-target", "x86_64-linux-musl", "-c", main, "-o", broken / "object")
     loader = str(MUSL_LOADER).encode()
     files = {

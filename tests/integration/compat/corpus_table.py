@@ -15,6 +15,8 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from integration.compat.ingredients import (
+    ENDLESS,
+    FREESTANDING,
     GLIBC,
     GLIBC_231,
     MUSL_125,
@@ -498,12 +500,12 @@ COMPILED = (
     image(
         "aarch64", "app", "hello",
         "004     004     004     004     004     004     004     004 004",
-        compiled(HELLO, "bin/app", "-static", target="aarch64-linux-musl"),
+        compiled(ENDLESS, "bin/app", *FREESTANDING, target="aarch64-linux-none"),
     ),
     image(
         "i386", "app", "hello",
         "004     004     004     004     004     004     004     004 004",
-        compiled(HELLO, "bin/app", "-static", target="x86-linux-musl"),
+        compiled(ENDLESS, "bin/app", *FREESTANDING, target="x86-linux-none"),
     ),
     image(
         "object-file", "app", "hello",

@@ -85,6 +85,10 @@ def link(path: str, target: str) -> Callable[[], Layer]:
 
 PIE = ("-fPIE", "-pie")
 
+ENDLESS = "void _start(void) { for (;;) {} }"
+FREESTANDING = ("-static", "-nostdlib", "-ffreestanding")
+"""Without a C library: for another architecture zig would compile a whole one."""
+
 
 def compiled(source: str, path: str, *options: str, target: str = "x86_64-linux-musl") -> Callable[[], Layer]:
     """A program of C, compiled by zig for a target such as ``x86_64-linux-gnu.2.31``."""

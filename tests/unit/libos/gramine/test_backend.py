@@ -47,7 +47,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     (base / "main.c").write_text("int main(void) { return 0; }\n")
     for name, options in {
         "glibc": ("-target", "x86_64-linux-gnu.2.17", "-pie"),
-        "newer": ("-target", "x86_64-linux-gnu.2.34", "-pie"),
+        "newer": ("-target", "x86_64-linux-gnu.2.36", "-pie"),
         "static": ("-target", "x86_64-linux-musl", "-static"),
     }.items():
         zig_cc(*options, "-s", base / "main.c", "-o", base / name)

@@ -52,7 +52,8 @@ struct boot {
     uint32_t reserved;     /* bit 0: no load-time patching of `syscall` sites; for tests, in debug enclaves only */
 };
 
-enum cpu_feature { CPU_FEATURE_SHA = 1, CPU_FEATURE_AVX = 2, CPU_FEATURE_AVX512 = 4, CPU_FEATURE_AES = 8, CPU_FEATURE_AVX2 = 16 };
+/* XINUSE: XGETBV with ECX = 1 (CPUID.(0DH,1):EAX[2]). */
+enum cpu_feature { CPU_FEATURE_SHA = 1, CPU_FEATURE_AVX = 2, CPU_FEATURE_AVX512 = 4, CPU_FEATURE_AES = 8, CPU_FEATURE_AVX2 = 16, CPU_FEATURE_XINUSE = 32 };
 
 enum log_level { LOG_ERROR = 0, LOG_WARNING = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_TRACE = 4 };
 

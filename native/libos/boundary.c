@@ -92,7 +92,10 @@ void resume_attention(struct context *context)
 
 /* Vector state. */
 
+#define XSAVE_X87 1U
 #define XSAVE_MXCSR 24
+#define XSAVE_REGISTERS 32
+#define XSAVE_X87_SIZE 128
 #define XSAVE_HEADER 512
 #define XSAVE_HEADER_SIZE 64
 #define MXCSR_VALID 0xFFFFU
@@ -121,6 +124,16 @@ void vector_restore(void *image)
     memcpy(bytes + XSAVE_HEADER, &present, sizeof(present));
     memcpy(bytes + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
     vector_load(image);
+}
+
+/* XINUSE of x87 stays set when its state is the initial one again: Linux sets it in every signal frame. An image that says so makes the next OCALL a
+ * cheap one. */
+void vector_trim(uint8_t *image)
+{
+    if (memcmp(image, initial_vector_state, XSAVE_MXCSR) == 0 &&
+        memcmp(image + XSAVE_REGISTERS, initial_vector_state + XSAVE_REGISTERS, XSAVE_X87_SIZE) == 0) {
+        image[XSAVE_HEADER] &= (uint8_t)~XSAVE_X87;
+    }
 }
 
 bool rdrand64(uint64_t *value)

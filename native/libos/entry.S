@@ -17,8 +17,18 @@
 #define EXCHANGE_SIGNALS 64
 #define ENCLAVE_IMAGE_ADDRESS 0xF00000000
 #define ECALL_RETURN 2
+#define CPU_FEATURE_XINUSE 32
 #define XSAVE_SIZE 2688
 #define XSAVE_HEADER 512
+#define XSAVE_SSE 2
+#define INITIAL_MXCSR 24
+#define SSE_MXCSR 256
+
+/* The frame of ocall(): the vector state, then these. */
+#define OCALL_FS_BASE XSAVE_SIZE
+#define OCALL_CALLER_RSP (XSAVE_SIZE + 8)
+#define OCALL_SSE_ONLY (XSAVE_SIZE + 16) /* the vector state is sse_save()'s; otherwise an XSAVE image */
+#define OCALL_FRAME_SIZE (XSAVE_SIZE + 64)
 
     .text
 
@@ -73,12 +83,15 @@ enclave_entry:
     mov %r8, %gs:THREAD_HOST_RSP
     mov %r9, %gs:THREAD_HOST_RBP
     mov %gs:THREAD_OCALL_RSP, %rsp
+    cmpl $0, OCALL_SSE_ONLY(%rsp)
+    jne .Lreturn_sse_only
     mov vector_components(%rip), %eax
     xor %edx, %edx
     xrstor64 (%rsp)
-    mov XSAVE_SIZE(%rsp), %rax
+.Lreturned:
+    mov OCALL_FS_BASE(%rsp), %rax
     wrfsbase %rax
-    mov XSAVE_SIZE + 8(%rsp), %rsp
+    mov OCALL_CALLER_RSP(%rsp), %rsp
     pop %r15
     pop %r14
     pop %r13
@@ -86,6 +99,14 @@ enclave_entry:
     pop %rbx
     pop %rbp
     ret
+.Lreturn_sse_only:
+    call vector_in_use
+    test $~XSAVE_SSE, %eax
+    jz 1f
+    call vector_clear /* what the host has left */
+1:  mov %rsp, %rdi
+    call sse_load
+    jmp .Lreturned
 
 /* CSSA 1: the thread was interrupted, its state is in SSA[0]. With NSSA 2 there is no deeper entry. */
 .Lexception:
@@ -127,7 +148,7 @@ enclave_entry:
     .size enclave_entry, . - enclave_entry
 
 /* void ocall(void): leave for an OCALL that is described in the exchange area; back here by ECALL_RETURN. Keeps what the ABI wants kept, and the
- * vector state and FS base. */
+ * vector state and FS base. XSAVE and two XRSTOR cost more than all else in an OCALL, so a state of SSE alone is moved register by register. */
     .globl ocall
     .hidden ocall
     .type ocall, @function
@@ -140,21 +161,76 @@ ocall:
     push %r14
     push %r15
     mov %rsp, %rcx
-    sub $XSAVE_SIZE + 64, %rsp
+    sub $OCALL_FRAME_SIZE, %rsp
     and $-64, %rsp
-    mov %rcx, XSAVE_SIZE + 8(%rsp)
+    mov %rcx, OCALL_CALLER_RSP(%rsp)
     rdfsbase %rax
-    mov %rax, XSAVE_SIZE(%rsp)
-    call .Lvector_save_at_8
+    mov %rax, OCALL_FS_BASE(%rsp)
     mov %rsp, %gs:THREAD_OCALL_RSP
-    call vector_clear
+    call vector_in_use
+    test $~XSAVE_SSE, %eax
+    jnz .Locall_xsave
+    movl $1, OCALL_SSE_ONLY(%rsp)
+    mov %rsp, %rdi
+    call sse_save
+    call sse_clear
+.Locall_leave:
     mov %gs:THREAD_EXIT_ADDRESS, %rcx
     mov %gs:THREAD_HOST_RSP, %r8
     mov %gs:THREAD_HOST_RBP, %r9
     xor %edi, %edi
     movl $THREAD_OUTSIDE, %gs:THREAD_STATE
     jmp .Lexit
+.Locall_xsave:
+    movl $0, OCALL_SSE_ONLY(%rsp)
+    call .Lvector_save_at_8
+    mov %rsp, %rdi
+    call vector_trim
+    call vector_clear
+    jmp .Locall_leave
     .size ocall, . - ocall
+
+/* EAX = XINUSE of the components that the enclave has: those that are not in their initial state (SDM volume 1, "Processor tracking of XSAVE-managed
+ * state"). All of them where XGETBV does not tell. */
+    .type vector_in_use, @function
+vector_in_use:
+    mov $-1, %eax
+    testl $CPU_FEATURE_XINUSE, cpu_features(%rip)
+    jz 1f
+    mov $1, %ecx
+    xgetbv
+1:  and vector_components(%rip), %eax
+    ret
+    .size vector_in_use, . - vector_in_use
+
+/* XMM0 to XMM15 and MXCSR, at RDI. */
+    .type sse_save, @function
+sse_save:
+    .irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    movaps %xmm\number, 16 * \number(%rdi)
+    .endr
+    stmxcsr SSE_MXCSR(%rdi)
+    ret
+    .size sse_save, . - sse_save
+
+    .type sse_load, @function
+sse_load:
+    .irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    movaps 16 * \number(%rdi), %xmm\number
+    .endr
+    ldmxcsr SSE_MXCSR(%rdi)
+    ret
+    .size sse_load, . - sse_load
+
+/* The initial state. */
+    .type sse_clear, @function
+sse_clear:
+    .irp number, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    xorps %xmm\number, %xmm\number
+    .endr
+    ldmxcsr initial_vector_state + INITIAL_MXCSR(%rip)
+    ret
+    .size sse_clear, . - sse_clear
 
 /* void leave(void): the last OCALL of a thread. Its TCS may be entered anew afterwards. */
     .globl leave_for_good
@@ -361,6 +437,8 @@ vector_components:
 
     .section .rodata.initial_vector_state, "a", @progbits
     .balign 64
+    .globl initial_vector_state
+    .hidden initial_vector_state
 initial_vector_state:
     .word 0x37F /* FCW */
     .fill 22, 1, 0

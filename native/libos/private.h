@@ -20,6 +20,7 @@ _Noreturn void switch_stack(uint64_t top, void (*function)(uint64_t, uint64_t), 
 void vector_clear(void);
 void vector_load(const void *image);
 extern uint32_t vector_components;
+extern const uint8_t initial_vector_state[];
 
 /* boundary.c */
 uint64_t vector_mask_of(uint64_t xfrm);
@@ -27,6 +28,7 @@ uint64_t vector_mask_of(uint64_t xfrm);
 /* Called by entry.S. */
 void enclave_first_entry(uint64_t ecall, struct exchange *exchange);
 void exception_phase_1(uint64_t tcs);
+void vector_trim(uint8_t *image);
 void resume_attention(struct context *context);
 
 #endif

@@ -76,13 +76,20 @@ void sha256_finish(struct sha256 *hash, uint8_t digest[SHA256_SIZE])
     vector_load(&application);
 }
 
-void sha256(const void *data, size_t size, uint8_t digest[SHA256_SIZE])
+void sha256_each(const void *data, size_t size, size_t count, uint8_t *digests)
 {
     struct vector_state application;
     struct sha256 hash;
     vector_save(&application);
-    start(&hash);
-    update(&hash, data, size);
-    finish(&hash, digest);
+    for (size_t index = 0; index < count; index++) {
+        start(&hash);
+        update(&hash, (const uint8_t *)data + index * size, size);
+        finish(&hash, digests + index * SHA256_SIZE);
+    }
     vector_load(&application);
+}
+
+void sha256(const void *data, size_t size, uint8_t digest[SHA256_SIZE])
+{
+    sha256_each(data, size, 1, digest);
 }

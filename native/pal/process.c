@@ -18,6 +18,8 @@
 #define EXIT_NOT_STARTED 125
 #define RETRY_NS 1000000L
 
+#define XGETBV_OF_XINUSE 4U /* SDM volume 2, CPUID, leaf 0DH, subleaf 1, EAX */
+
 struct process process = {.root = -1, .image_files = {-1, -1}};
 
 static uint8_t boot_bytes[EXCHANGE_DATA_SIZE]; /* struct boot and its strings */
@@ -42,6 +44,9 @@ uint32_t cpu_features_found(void)
         found |= (b & bit_SHA) ? CPU_FEATURE_SHA : 0;
         found |= (b & bit_AVX2) ? CPU_FEATURE_AVX2 : 0;
         found |= (b & bit_AVX512F) ? CPU_FEATURE_AVX512 : 0;
+    }
+    if (__get_cpuid_count(0xD, 1, &a, &b, &c, &d)) {
+        found |= (a & XGETBV_OF_XINUSE) ? CPU_FEATURE_XINUSE : 0;
     }
     return found;
 }

@@ -74,8 +74,12 @@ sim_after_eenter:
     mov %edi, %eax
 .Lleave:
     ldmxcsr 8(%rsp)
-    fldcw 12(%rsp)
-    cld
+    fnstcw 16(%rsp)
+    movzwl 16(%rsp), %ecx
+    cmp 12(%rsp), %cx
+    je 1f
+    fldcw 12(%rsp) /* x87 counts as in use afterwards, which costs the enclave an XRSTOR */
+1:  cld
     add $24, %rsp
     pop %r15
     pop %r14

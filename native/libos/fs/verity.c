@@ -7,6 +7,7 @@
 #define HASHES_PER_BLOCK (BLOCK_SIZE / HASH_SIZE)
 #define LEVELS_MAX 8U
 #define DESCRIPTOR_SIZE 256U
+#define BLOCKS_AT_ONCE 16U
 
 /* Where the levels of a tree lie in rootfs.verity: the top one first. */
 struct layout {
@@ -131,6 +132,26 @@ static enum verity_verdict get_hashes(const struct verity_file *file, const stru
     return load_hashes(file, layout, level, first, count, expected, hashes);
 }
 
+/* Whether `count` blocks have these hashes; of the last one there may be less than a block in `length`. */
+static bool blocks_are(const uint8_t *data, size_t length, const uint8_t *hashes, size_t count)
+{
+    uint8_t found[BLOCKS_AT_ONCE * HASH_SIZE];
+    size_t whole = length / BLOCK_SIZE < count ? length / BLOCK_SIZE : count;
+    for (size_t done = 0; done < whole;) {
+        size_t some = whole - done < BLOCKS_AT_ONCE ? whole - done : BLOCKS_AT_ONCE;
+        sha256_each(data + done * BLOCK_SIZE, BLOCK_SIZE, some, found);
+        if (memcmp(found, hashes + done * HASH_SIZE, some * HASH_SIZE) != 0) {
+            return false;
+        }
+        done += some;
+    }
+    if (whole < count) {
+        hash_padded(data + whole * BLOCK_SIZE, length - whole * BLOCK_SIZE, found);
+        return memcmp(found, hashes + whole * HASH_SIZE, HASH_SIZE) == 0;
+    }
+    return true;
+}
+
 enum verity_verdict verity_check(
     const struct verity_file *file, uint64_t first, const uint8_t *data, size_t length)
 {
@@ -156,13 +177,10 @@ enum verity_verdict verity_check(
         if (verdict != VERITY_GOOD) {
             return verdict;
         }
-        for (size_t at = 0; at < count; at++, done++) {
-            size_t left = length - done * BLOCK_SIZE;
-            hash_padded(data + done * BLOCK_SIZE, left < BLOCK_SIZE ? left : BLOCK_SIZE, hash);
-            if (memcmp(hash, hashes + at * HASH_SIZE, HASH_SIZE) != 0) {
-                return VERITY_DATA_DIFFERS;
-            }
+        if (!blocks_are(data + done * BLOCK_SIZE, length - done * BLOCK_SIZE, hashes, count)) {
+            return VERITY_DATA_DIFFERS;
         }
+        done += count;
     }
     return VERITY_GOOD;
 }

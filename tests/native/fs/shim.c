@@ -334,6 +334,13 @@ void sha256(const void *data, size_t size, uint8_t digest[SHA256_SIZE])
     SHA256(data, size, digest);
 }
 
+void sha256_each(const void *data, size_t size, size_t count, uint8_t *digests)
+{
+    for (size_t index = 0; index < count; index++) {
+        SHA256((const uint8_t *)data + index * size, size, digests + index * SHA256_SIZE);
+    }
+}
+
 /* The host's files. */
 static int image_fd = -1, verity_fd = -1;
 

@@ -37,6 +37,9 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="enclavize-bench-") as scratch:
         base = Path(scratch)
+        # An installed package has its byte code; a checkout may have none.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(base / "byte-code")
         rows += build_rows(base)
         rows += check_rows(base)
         rows += run_rows(base)

@@ -123,7 +123,7 @@ def complete_manifest(
     """
     try:
         manifest = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # numbers that are too long, too
         raise UsageError(f"The manifest is no valid TOML: {error}") from error
     return complete(manifest, chroot=chroot, libos=libos)
 
@@ -146,8 +146,12 @@ def complete(
     _complete_entrypoint(_table(manifest, "loader"), libos)
     trusted = _expand(sgx["trusted_files"], chroot)
     sgx["trusted_files"] = [{"uri": uri, "sha256": digest} for uri, (digest, _) in trusted.items()]
+    try:
+        text = tomli_w.dumps(manifest).encode()
+    except RecursionError as error:
+        raise UsageError("The manifest is nested too deeply") from error
     return GramineManifest(
-        text=tomli_w.dumps(manifest).encode(),
+        text=text,
         sgx=sgx,
         enclave_size=_size(sgx["enclave_size"]),
         max_threads=sgx["max_threads"],

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import re
-import tomllib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from enclavize.errors import IntegrityError, InvalidImageError, UsageError
+from enclavize.errors import IntegrityError, InvalidImageError
 from enclavize.libos.base import AllowedVariable, Policy, Start, Volume
 from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.enclave import MeasuredGramineEnclave
-from enclavize.libos.gramine.schema import check
+from enclavize.libos.gramine.manifest_reader import MAX_MANIFEST_SIZE, read_manifest
 from enclavize.libos.loader_names import is_loader_like
 from enclavize.rootfs.entry import FileType, printable
 from enclavize.sgx.sigstruct import Sigstruct
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from enclavize.rootfs.tree import Rootfs
     from enclavize.tee.contents import TeeContents
 
-MAX_MANIFEST_SIZE = 256 << 20
 _MAX_FILE_SIZE = 64 << 20
 _MAX_NETWORK_FILE_SIZE = 1 << 20
 _MAX_DEFAULTS_SIZE = 1 << 20
@@ -81,7 +78,7 @@ class GramineFormat:
         from enclavize.sgx.gramine_manifest import complete
 
         text = contents.read(layout.MANIFEST)
-        manifest = complete(_parse(text))
+        manifest = complete(read_manifest(text))
         if manifest.text != text:
             raise IntegrityError(f"/{ROOT}/{layout.MANIFEST} is not as Gramine's tools write it")
         measurement = manifest.measure(contents.read(layout.SGX_LIBPAL))
@@ -163,31 +160,7 @@ def policy_of(manifest: Mapping[str, Any]) -> Policy:
 
 
 def _manifest(contents: TeeContents) -> dict[str, Any]:
-    return _parse(contents.read(layout.MANIFEST))
-
-
-@functools.lru_cache(maxsize=1)
-def _parse(text: bytes) -> dict[str, Any]:
-    """Parse a manifest and compare it with Gramine's schema. Raises InvalidImageError.
-
-    A large one takes seconds, and several checks want it.
-    """
-    try:
-        manifest = tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST} is no valid TOML: {error}") from error
-    try:
-        check(manifest)
-    except UsageError as error:
-        raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST}: {error}") from error
-    # What has no hash would be completed with files of this machine.
-    trusted = manifest.get("sgx", {}).get("trusted_files", [None])
-    entrypoint = manifest.get("loader", {}).get("entrypoint")
-    if not {"fs", "libos"} <= manifest.keys() or not all(
-        isinstance(file, dict) and len(file) == len(("uri", "sha256")) for file in (entrypoint, *trusted)
-    ):
-        raise InvalidImageError(f"/{ROOT}/{layout.MANIFEST} is not complete")
-    return manifest
+    return read_manifest(contents.read(layout.MANIFEST))
 
 
 def _check_libos(manifest: Mapping[str, Any], hashes: Mapping[str, str]) -> None:

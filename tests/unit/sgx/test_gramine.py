@@ -153,3 +153,11 @@ def test_a_bad_libpal_is_refused(libpal: bytes) -> None:
 def test_impossible_sizes_are_refused(size: int, threads: int) -> None:
     with pytest.raises(UsageError):
         measure_gramine(LIBPAL, b"", enclave_size=size, max_threads=threads, edmm=False)
+
+
+@pytest.mark.parametrize(
+    "text", [f"a = {'9' * 10_000}", f"a = {'[' * 400}1{']' * 400}", f"a = {'[' * 100_000}", "a = \udcff"]
+)
+def test_a_manifest_that_python_chokes_on_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        complete_manifest(f'[libos]\nentrypoint = "a"\n[x]\n{text}\n'.encode("utf-8", "surrogateescape"))

@@ -64,7 +64,8 @@ int64_t pipe_take(struct pipe *pipe, bool nonblocking, bool peek, void *to, size
 {
     int64_t result = 0;
     mutex_lock(&pipe->lock);
-    while (pipe->used == 0 && (pipe->writers > 0 || !pipe->had_writer) && result == 0) {
+    /* Who reads is counted, until an end of a socket pair is shut down while somebody waits in it. */
+    while (pipe->used == 0 && (pipe->writers > 0 || !pipe->had_writer) && pipe->readers > 0 && result == 0) {
         result = wait_for_change(pipe, nonblocking);
     }
     if (pipe->used > 0) {
@@ -92,7 +93,7 @@ int64_t pipe_put(struct pipe *pipe, bool nonblocking, const void *from, size_t l
     while (done < length && result == 0) {
         size_t room = CAPACITY - pipe->used;
         size_t needed = length <= ATOMIC_SIZE ? length : 1;
-        if (pipe->readers == 0 && pipe->had_reader) {
+        if ((pipe->readers == 0 && pipe->had_reader) || pipe->writers == 0) {
             result = -EPIPE;
         } else if (room < needed || pipe->readers == 0) {
             result = wait_for_change(pipe, nonblocking);

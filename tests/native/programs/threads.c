@@ -2,8 +2,10 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -123,6 +125,41 @@ static void test_timeouts(void)
     CHECK(passed >= 38);
 }
 
+static int ends[2];
+
+static void *receive_nothing(void *argument)
+{
+    char byte;
+    return recv(ends[0], &byte, 1, 0) == 0 ? argument : NULL;
+}
+
+static void *send_too_much(void *argument)
+{
+    static char bytes[1 << 20];
+    ssize_t sent;
+    do
+        sent = send(ends[0], bytes, sizeof(bytes), MSG_NOSIGNAL);
+    while (sent > 0);
+    return sent < 0 && errno == EPIPE ? argument : NULL;
+}
+
+/* Who waits in an end is woken when another thread shuts that end down (shutdown(2)). */
+static void test_shutdown_of_an_end_in_use(void)
+{
+    for (int i = 0; i < 20; i++) {
+        pthread_t receiver, sender;
+        void *received, *sent;
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+        CHECK(pthread_create(&receiver, NULL, receive_nothing, &rounds) == 0);
+        CHECK(pthread_create(&sender, NULL, send_too_much, &rounds) == 0);
+        usleep(i % 2 ? 2000 : 0);
+        CHECK(shutdown(ends[0], SHUT_RDWR) == 0);
+        CHECK(pthread_join(receiver, &received) == 0 && received == &rounds);
+        CHECK(pthread_join(sender, &sent) == 0 && sent == &rounds);
+        CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+    }
+}
+
 int main(int count, char **values)
 {
     rounds = count > 1 ? atol(values[1]) : rounds;
@@ -130,6 +167,7 @@ int main(int count, char **values)
     test_create_and_join();
     test_barrier_and_detached();
     test_timeouts();
+    test_shutdown_of_an_end_in_use();
     puts("threads ok");
     return 0;
 }

@@ -93,6 +93,7 @@ def test_a_blob_of_any_size_takes_little_memory(registry: Registry, tmp_path: Pa
 
 
 FETCH = """
+import signal
 import sys
 from pathlib import Path
 from enclavize.oci.cache import BlobCache
@@ -101,6 +102,7 @@ from enclavize.oci.location import parse_location
 from enclavize.oci.source import resolve
 from enclavize.progress import Reporter
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
 cache = BlobCache(Path(sys.argv[2]))
 found = resolve(parse_location(sys.argv[1]), cache=cache, reporter=Reporter())
 with fetch_blob(found, found.layers[0], cache) as stream:

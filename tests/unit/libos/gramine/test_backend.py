@@ -204,9 +204,10 @@ def test_what_gramine_does_otherwise_is_told(bench: Bench, programs: Mapping[str
     instance = bench.instance(members, {"Entrypoint": ["/app"], "StopSignal": "SIGQUIT"}, options)
     assert [text.split(";")[0].split(":")[0] for text in bench.warnings] == [
         "the image is stopped by signal 3",
-        "--volume /data",
-        "--volume /data",
         "the program cannot open /secret",
+    ]
+    assert [text.partition(" Gramine")[0] for text in instance.doubts] == [
+        "--volume /data:ro:", "--volume /data:",
     ]  # fmt: skip
     assert instance.policy.volumes[0] == Volume(path="/data", executable=True)
     assert {mount["path"] for mount in manifest_of(instance)["fs"]["mounts"]} == {"/tmp", "/dev/shm"}

@@ -125,7 +125,9 @@ UNITS = (
         target=SHARED_TARGET,
         sources=(),
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
-        zig_objects=(ZigObject("host/hashes.zig", SHA_EXTENSIONS),),
+        zig_objects=(
+            ZigObject("host/hashes.zig", SHA_EXTENSIONS), ZigObject("host/pairs.zig", SHA_EXTENSIONS),
+        ),
     ),
 )  # fmt: skip
 

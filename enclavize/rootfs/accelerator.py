@@ -1,6 +1,7 @@
-"""The optional native form of ``verity.hash_blocks``: same results, without the interpreter's lock.
+"""Optional native forms of what is done for every byte of a layer: same results, and no interpreter's lock.
 
-Threads that hash block by block in Python would pass the lock to and fro for every 4096 bytes.
+Threads that hash block by block in Python would pass the lock to and fro for every 4096 bytes; ``re`` keeps
+it while it looks for instructions.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError
 from enclavize.resources import native_file
@@ -39,14 +40,19 @@ class _Buffer(ctypes.Structure):
     )
 
 
-@cache
-def native_hash_blocks() -> Callable[[bytes | memoryview], bytes] | None:
-    """Return the native function; None if it was not built, or not for this CPU."""
+def _function(name: str) -> Any:
+    """Return a function of the library; None if it was not built, or not for this CPU."""
     try:
-        call = ctypes.CDLL(str(native_file(LIBRARY))).enclavize_hash_blocks
+        function = getattr(ctypes.CDLL(str(native_file(LIBRARY))), name)
     except (EnclavizeError, OSError, AttributeError):
         return None
-    if not _cpu_flags() >= CPU_FLAGS:
+    return function if _cpu_flags() >= CPU_FLAGS else None
+
+
+@cache
+def native_hash_blocks() -> Callable[[bytes | memoryview], bytes] | None:
+    """Return the native form of ``verity.hash_blocks``, or None."""
+    if (call := _function("enclavize_hash_blocks")) is None:
         return None
     call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
     call.restype = None
@@ -63,6 +69,24 @@ def native_hash_blocks() -> Callable[[bytes | memoryview], bytes] | None:
         return digests.raw
 
     return hash_blocks
+
+
+@cache
+def native_find_pairs() -> Callable[[bytes, int, int, bytes, int], list[int]] | None:
+    """Return the native form of ``elf_code.find_pairs``, or None."""
+    if (call := _function("enclavize_find_pairs")) is None:
+        return None
+    size, text = ctypes.c_size_t, ctypes.c_char_p
+    call.argtypes = (text, size, size, ctypes.c_uint8, text, ctypes.c_void_p, size)
+    call.restype = size
+
+    def find_pairs(data: bytes, start: int, end: int, pair: bytes, limit: int) -> list[int]:
+        offsets = (ctypes.c_uint32 * limit)()
+        # Three second bytes always; which of them are equal does not matter.
+        seconds = pair[1:].ljust(3, pair[-1:])
+        return offsets[: call(data, start, min(end, len(data)), pair[0], seconds, offsets, limit)]
+
+    return find_pairs
 
 
 def _cpu_flags() -> frozenset[str]:

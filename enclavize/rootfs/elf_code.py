@@ -14,6 +14,8 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from enclavize.rootfs.accelerator import native_find_pairs
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,9 +30,10 @@ SYSENTER = "sysenter"
 
 _OVERLAP = 128
 """Bytes of the last piece that are looked at again with the next one."""
-_SPECIAL = re.compile(rb"\x0f(?:\x05|\x34|\x01\xf9)")
-"""``syscall``, ``sysenter``, ``rdtscp``: one pass that begins with one byte, which ``re`` finds fastest."""
-_INT80 = re.compile(rb"\xcd\x80")
+_SPECIAL = b"\x0f\x05\x34\x01"
+"""A first byte and the second ones: ``syscall``, ``sysenter``, the beginning of ``rdtscp``."""
+_RDTSCP_END = b"\xf9"
+_INT80 = b"\xcd\x80"
 _NUMBER_BEFORE = re.compile(rb".*\xb8(.[\0-\3])\0\0((?:(?!\x0f\x05|\xcd\x80).){0,11})", re.DOTALL)
 """The last ``mov eax, NUMBER``, and at most 11 bytes behind it that make no system call with it."""
 _WINDOW = 16
@@ -43,6 +46,14 @@ _GO_INLINE = 2
 _GO_VERSION = re.compile(rb"(go\d+(?:\.\d+){0,2}|devel)")
 _RUST_MARK = b"rustc version "
 _RUST_VERSION = re.compile(rb"\d+\.\d+\.\d+")
+
+
+def find_pairs(data: bytes, start: int, end: int, pair: bytes, limit: int) -> Sequence[int]:
+    """Return at most ``limit`` places of the first byte of ``pair`` before one of the others, up to three."""
+    if (native := native_find_pairs()) is not None:
+        return native(data, start, end, pair, limit)
+    pattern = re.compile(re.escape(pair[:1]) + b"[" + re.escape(pair[1:]) + b"]", re.DOTALL)
+    return [match.start() for match in islice(pattern.finditer(data, start, end), limit)]
 
 
 class CodeScan:
@@ -89,21 +100,20 @@ class CodeScan:
     def _look_at_code(self, data: bytes, first: int, last: int) -> None:
         last = min(last, first + self._left)
         self._left -= last - first
-        for match in islice(_SPECIAL.finditer(data, first, last), self._sites):
+        for at in find_pairs(data, first, last, _SPECIAL, self._sites):
             self._sites -= 1
-            at = match.start()
-            match match[0][1]:
+            match data[at + 1]:
                 case 0x05 if number := _NUMBER_BEFORE.fullmatch(data, max(at - _WINDOW, first), at):
                     self._syscalls.add(int.from_bytes(number[1], "little"))
                 case 0x34 if data.endswith(_STACK_BEFORE, first, at):
                     self._instructions.add(SYSENTER)
-                case 0x01:
+                case 0x01 if data.startswith(_RDTSCP_END, at + 2, last):
                     self._instructions.add(RDTSCP)
                 case _:
                     pass
-        for match in islice(_INT80.finditer(data, first, last), self._sites):
+        for at in find_pairs(data, first, last, _INT80, self._sites):
             self._sites -= 1
-            number = _NUMBER_BEFORE.fullmatch(data, max(match.start() - _WINDOW, first), match.start())
+            number = _NUMBER_BEFORE.fullmatch(data, max(at - _WINDOW, first), at)
             if number and not number[2]:
                 self._instructions.add(INT80)
 

@@ -13,8 +13,9 @@ import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
+from enclavize.rootfs import accelerator, elf_code
 from enclavize.rootfs.elf import ElfScanner
-from enclavize.rootfs.elf_code import MAX_CODE_SIZE, CodeScan
+from enclavize.rootfs.elf_code import MAX_CODE_SIZE, CodeScan, find_pairs
 from enclavize.rootfs.elf_symbols import WATCHED, defined_versions, needed_versions, watched_imports
 from support.scale import scaled
 
@@ -166,3 +167,17 @@ def test_other_byte_orders_and_classes_are_no_error() -> None:
     assert scan(b"\x7fELF") is None
     assert scan(b"\x7fELF\x02\x02" + bytes(100)) is None
     assert scan(b"\x7fELF\x03\x01" + bytes(100)) is None
+
+
+@pytest.mark.parametrize("pair", [b"\x0f\x05\x34\x01", b"\xcd\x80", b"a^]"])
+def test_native_code_finds_the_pairs_that_python_finds(pair: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    native = accelerator.native_find_pairs()
+    if native is None:
+        pytest.skip(f"{accelerator.LIBRARY} was not built, or not for this CPU")
+    monkeypatch.setattr(elf_code, "native_find_pairs", lambda: None)
+    chance = random.Random(7)
+    for _ in range(200):
+        data = bytes(chance.choices(pair + b"xyz", k=chance.randrange(200)))
+        start, end = chance.randrange(100), chance.randrange(220)
+        limit = chance.choice([1, 5, 300])
+        assert native(data, start, end, pair, limit) == find_pairs(data, start, end, pair, limit)

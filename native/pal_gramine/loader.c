@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,8 +17,8 @@
 
 static pid_t child; /* 0: there is none */
 static pthread_mutex_t child_mutex = PTHREAD_MUTEX_INITIALIZER;
-static int start_pipe = -1;  /* a byte lets the child go */
-static int error_pipe = -1;  /* errno comes out of it if the loader cannot be started */
+static int start_socket = -1; /* a byte lets the child go; a socket, as writing to a pipe of a dead child raises SIGPIPE */
+static int error_pipe = -1;   /* errno comes out of it if the loader cannot be started */
 
 /* Between fork() and execve(), in a process with other threads: system calls alone. Standard descriptors that are given crosswise
  * are moved out of the way first. */
@@ -69,8 +70,8 @@ _Noreturn static void become_loader(const struct words *words, const struct pal_
 int loader_create(const struct words *words, const struct pal_stdio_fds *stdio)
 {
     int start[2], failure[2];
-    if (pipe2(start, O_CLOEXEC) != 0)
-        return fail(-errno, "cannot make a pipe: %s", strerror(errno));
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, start) != 0)
+        return fail(-errno, "cannot make a pair of sockets: %s", strerror(errno));
     if (pipe2(failure, O_CLOEXEC) != 0) {
         close(start[0]);
         close(start[1]);
@@ -90,12 +91,12 @@ int loader_create(const struct words *words, const struct pal_stdio_fds *stdio)
         return fail(-error, "cannot make a process: %s", strerror(error));
     }
     child = pid;
-    start_pipe = start[1];
+    start_socket = start[1];
     error_pipe = failure[0];
     return pid;
 }
 
-static void close_pipe(int *end)
+static void close_end(int *end)
 {
     if (*end >= 0)
         close(*end);
@@ -122,19 +123,19 @@ int loader_run(int *exit_value)
 {
     const char go = 1;
     int exec_error = 0, status = 0;
-    ssize_t written = write(start_pipe, &go, 1), got;
-    close_pipe(&start_pipe);
+    ssize_t sent = send(start_socket, &go, 1, MSG_NOSIGNAL), got;
+    close_end(&start_socket);
     do
         got = read(error_pipe, &exec_error, sizeof(exec_error));
     while (got < 0 && errno == EINTR);
-    close_pipe(&error_pipe);
+    close_end(&error_pipe);
     int error = wait_for_child(&status);
     if (error)
         return fail(error, "the end of Gramine's loader was lost: %s", strerror(-error));
     if (got == (ssize_t)sizeof(exec_error))
         return fail(-exec_error, "Gramine's loader cannot be started: %s", strerror(exec_error));
     *exit_value = WIFSIGNALED(status) ? SIGNAL_BASE + WTERMSIG(status) : WEXITSTATUS(status);
-    (void)written; /* a child that was killed before: its status says so */
+    (void)sent; /* a child that was killed before: its status says so */
     return 0;
 }
 
@@ -166,8 +167,8 @@ void loader_signal(int number)
 void loader_destroy(void)
 {
     int status;
-    close_pipe(&start_pipe);
-    close_pipe(&error_pipe);
+    close_end(&start_socket);
+    close_end(&error_pipe);
     if (child > 0) {
         kill(child, SIGKILL);
         wait_for_child(&status);

@@ -36,6 +36,25 @@ static bool change_state(int from, int to)
     return matches;
 }
 
+static int current_state(void)
+{
+    pthread_mutex_lock(&state_mutex);
+    int found = state;
+    pthread_mutex_unlock(&state_mutex);
+    return found;
+}
+
+/* Nobody can start or signal the child any more. False if it runs. */
+static bool end_unless_running(void)
+{
+    pthread_mutex_lock(&state_mutex);
+    bool running = state == STATE_RUNNING;
+    if (!running)
+        state = STATE_ENDED;
+    pthread_mutex_unlock(&state_mutex);
+    return !running;
+}
+
 static int initialise(const struct pal_attr_t *attr)
 {
     struct options options;
@@ -80,7 +99,7 @@ EXPORT int pal_create_process(struct pal_create_process_args *args)
     if (!args || !args->pid || !args->argv)
         return fail(-EINVAL, "pal_create_process: an argument is missing");
     if (!change_state(STATE_READY, STATE_CREATED))
-        return state == STATE_NEW ? fail(-ESRCH, "the PAL has not been initialised")
+        return current_state() == STATE_NEW ? fail(-ESRCH, "the PAL has not been initialised")
                                   : fail(-ENOSYS, "a second command in a Gramine enclave is not supported");
     int pid = words_make(&words, &instance, args->argv, args->env);
     if (!pid)
@@ -110,7 +129,8 @@ EXPORT int pal_kill(int pid, int sig)
 {
     if (sig < 1 || sig > 64)
         return fail(-EINVAL, "signal %d does not exist", sig);
-    if ((state != STATE_CREATED && state != STATE_RUNNING) || (pid != process_number && pid != 0 && pid != -1))
+    int now = current_state();
+    if ((now != STATE_CREATED && now != STATE_RUNNING) || (pid != process_number && pid != 0 && pid != -1))
         return fail(-ESRCH, "there is no process %d", pid);
     loader_signal(sig);
     return 0;
@@ -119,10 +139,10 @@ EXPORT int pal_kill(int pid, int sig)
 EXPORT int pal_destroy(void)
 {
     log_forget_failure();
-    if (state == STATE_RUNNING)
+    if (!end_unless_running())
         return fail(-EBUSY, "the enclave is running");
     loader_destroy();
-    state = STATE_NEW;
+    change_state(STATE_ENDED, STATE_NEW);
     return 0;
 }
 

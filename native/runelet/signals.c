@@ -72,6 +72,7 @@ bool start_signal_thread(void)
 {
     pthread_t thread;
     choose_signals();
+    signal(SIGCHLD, SIG_DFL); /* inherited SIG_IGN would reap the PAL's child before its end is known */
     signal(SIGPIPE, SIG_IGN); /* a write to a closed pipe is EPIPE; the LibOS decides what that means inside */
     int error = pthread_sigmask(SIG_BLOCK, &asynchronous, NULL);
     if (!error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,3 +204,54 @@ def test_the_library_exports_the_pal_api() -> None:
     assert library.pal_get_local_report(None, 0, None, None) == -38
     assert library.pal_kill(1, 15) == -3
     assert library.pal_create_process(None) == -22
+
+
+def test_an_ignored_sigchld_is_not_inherited(instance: Instance) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'trap "" CHLD; exec "$0"', native_file("runelet-gramine")],
+        env=instance.environment(PATH=os.defpath), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 42, done.stderr
+
+
+LIBRARY_USER = """
+import ctypes, os, signal, sys
+class Attributes(ctypes.Structure):
+    _fields_ = [("args", ctypes.c_char_p), ("log_level", ctypes.c_char_p), ("fd", ctypes.c_int),
+                ("addr", ctypes.c_uint64)]
+class Create(ctypes.Structure):
+    _fields_ = [("path", ctypes.c_char_p), ("argv", ctypes.c_void_p), ("env", ctypes.c_void_p),
+                ("stdio", ctypes.c_void_p), ("pid", ctypes.POINTER(ctypes.c_int))]
+class Exec(ctypes.Structure):
+    _fields_ = [("pid", ctypes.c_int), ("exit_value", ctypes.POINTER(ctypes.c_int))]
+library = ctypes.CDLL(sys.argv[1])
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+none = (ctypes.c_char_p * 1)()
+before = os.listdir("/proc/self/fd")
+for number, expected in ((signal.SIGKILL, 137), (signal.SIGINT, 143), (0, 42), (None, None)) * 3:
+    attributes = Attributes(b"instance=" + sys.argv[2].encode() + b" mode=sim", None, 0, 0)
+    assert library.pal_init(ctypes.byref(attributes)) == 0
+    pid, value = ctypes.c_int(0), ctypes.c_int(0)
+    create = Create(b"", ctypes.addressof(none), ctypes.addressof(none), None, ctypes.pointer(pid))
+    assert library.pal_create_process(ctypes.byref(create)) == 0
+    if number:
+        assert library.pal_kill(pid, number) == 0
+        os.waitid(os.P_PID, pid.value, os.WEXITED | os.WNOWAIT)
+    if expected:
+        assert library.pal_exec(ctypes.byref(Exec(pid.value, ctypes.pointer(value)))) == 0
+        assert value.value == expected, value
+        assert library.pal_kill(pid, 9) == -3
+    assert library.pal_destroy() == 0
+    assert library.pal_exec(ctypes.byref(Exec(pid.value, ctypes.pointer(value)))) == -3
+    assert not os.path.exists(f"/proc/{pid.value}")
+assert os.listdir("/proc/self/fd") == before
+"""
+
+
+def test_a_child_that_dies_before_it_runs_harms_nobody(instance: Instance) -> None:
+    library = native_file("liberpal-gramine.so")
+    done = subprocess.run(
+        [sys.executable, "-c", LIBRARY_USER, library, instance.root],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -99,3 +99,60 @@ def test_a_truncated_archive_is_refused(tmp_path: Path, cut: int) -> None:
 def test_noise_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EnclavizeError):
         read(tmp_path, io.BytesIO(b"no tar " * 1000).getvalue())
+
+
+GRAMINE_LABELS = LABELS | {"org.enclavize.libos": "gramine"}
+
+
+def raw_header(path: bytes, kind: bytes, size: bytes) -> bytes:
+    """Return a ustar header with these bytes."""
+    record = bytearray(512)
+    record[: len(path)] = path
+    record[100:108], record[124:136], record[156:157] = b"0000444\0", size, kind
+    record[257:265], record[148:156] = b"ustar\00000", b" " * 8
+    record[148:156] = b"%06o\0 " % sum(record)
+    return bytes(record)
+
+
+def octal(size: int) -> bytes:
+    return b"%011o\0" % size
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        raw_header(b".enclave/instance/rootfs.verity", b"S", octal(0)),
+        raw_header(b"x", b"x", octal(8 << 30)),
+        raw_header(b"x", b"L", octal(8 << 30)),
+        raw_header(b"x", b"x", octal(100)) + b"30 GNU.sparse.realsize=1099511627776\n".ljust(512, b"\0"),
+        raw_header(b".enclave/enclave.json", b"0", b"\xff" * 12),
+        raw_header(b".enclave/enclave.json", b"0", b"\x80" + b"\xff" * 11),
+        raw_header(b".enclave/instance/rootfs.verity", b"0", octal(8 << 30)),
+        raw_header(b".enclave/instance/rootfs.verity", b"7", octal(0)) * 2,
+        raw_header(b".enclave/\xff", b"0", octal(0)),
+        raw_header(b".enclave/instance/../../x", b"0", octal(0)),
+        raw_header(b"/etc/passwd", b"0", octal(0)),
+        raw_header(b".enclave/bin/runelet", b"3", octal(0)),
+        b"".join(raw_header(b".enclave/%d" % number, b"5", octal(0)) for number in range(2000)),
+    ],
+)
+def test_tricks_of_archives_are_refused_before_they_cost(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(EnclavizeError):
+        read(tmp_path, data + bytes(1024))
+
+
+def test_a_missing_link_is_named(tmp_path: Path) -> None:
+    from enclavize.libos.formats import format_for
+
+    needed = format_for("gramine").required
+    members = [file(f".enclave/{name}", "x") for name in sorted(needed | {"enclave.json"})]
+    made = build_image(
+        [build_layer([], "none"), build_layer(members, "none")], config={"Labels": GRAMINE_LABELS}
+    )
+    write_layout(tmp_path / "layout", {"1": made})
+    cache = BlobCache(tmp_path / "cache")
+    image = resolve(parse_location(f"oci:{tmp_path / 'layout'}"), cache=cache, reporter=Reporter())
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InvalidImageError, match=r"has no .enclave/instance/app.manifest "):
+        read_contents(image, tmp_path / "folder", cache)
+    image.source.close()

@@ -52,7 +52,7 @@ class TemporaryBlob:
         self._open = True
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Add bytes."""
         with storage_errors("write", self._path):
             view = memoryview(data)

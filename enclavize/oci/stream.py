@@ -35,7 +35,7 @@ class Readable(Protocol):
 class Sink(Protocol):
     """Where a copy of what is read goes: kept once everything was verified, thrown away otherwise."""
 
-    def write(self, data: bytes, /) -> object:
+    def write(self, data: bytes | memoryview, /) -> object:
         """Take the next bytes."""
         ...
 
@@ -77,7 +77,7 @@ class _VerifyingReader(io.RawIOBase):
             return 0
         view = memoryview(buffer).cast("B")
         remaining = self._descriptor.size - self._count
-        data = self._stream.read(min(len(view), remaining)) if remaining else b""
+        data = self._next(view[:remaining])
         self._count += len(data)
         self._hash.update(data)
         if self._sink:
@@ -87,8 +87,17 @@ class _VerifyingReader(io.RawIOBase):
             self._verify()
         if self._advance:
             self._advance(len(data))
-        view[: len(data)] = data
         return len(data)
+
+    def _next(self, room: memoryview) -> memoryview:
+        """Fill ``room`` from its start; return the part that was filled."""
+        if not room:
+            return room
+        if isinstance(self._stream, io.FileIO):
+            return room[: self._stream.readinto(room)]
+        data = self._stream.read(len(room))
+        room[: len(data)] = data
+        return room[: len(data)]
 
     def _verify(self) -> None:
         descriptor = self._descriptor
@@ -116,6 +125,14 @@ class _VerifyingReader(io.RawIOBase):
         super().close()
 
 
+class VerifiedStream(io.BufferedReader):
+    """What :func:`verified` returns; ``descriptor`` is what it was verified against."""
+
+    def __init__(self, reader: _VerifyingReader, descriptor: Descriptor) -> None:
+        super().__init__(reader, buffer_size=CHUNK_SIZE)
+        self.descriptor = descriptor
+
+
 def verified(
     stream: Readable,
     descriptor: Descriptor,
@@ -124,16 +141,23 @@ def verified(
     advance: Callable[[int], None] | None = None,
     sink: Sink | None = None,
     on_mismatch: Callable[[], None] | None = None,
-) -> BinaryIO:
+) -> VerifiedStream:
     """Return ``stream`` as a file that raises IntegrityError unless it is what ``descriptor`` says.
 
     The check is made before the last bytes are handed out. A copy goes to ``sink``. ``what`` names the blob
     in errors; ``on_mismatch`` is called before an error is raised.
     """
-    return io.BufferedReader(
+    return VerifiedStream(
         _VerifyingReader(stream, descriptor, what, advance=advance, sink=sink, on_mismatch=on_mismatch),
-        buffer_size=CHUNK_SIZE,
+        descriptor,
     )
+
+
+def ensure_verified(stream: BinaryIO, descriptor: Descriptor, what: str) -> VerifiedStream:
+    """Return ``stream`` itself if it verifies just that, or else :func:`verified` around it."""
+    if isinstance(stream, VerifiedStream) and stream.descriptor == descriptor:
+        return stream
+    return verified(stream, descriptor, what)
 
 
 def read_verified(stream: BinaryIO, descriptor: Descriptor, what: str) -> bytes:

@@ -13,7 +13,7 @@ from enclavize.errors import EnclavizeError, RegistryError
 from enclavize.oci.registry.client import push_scope
 from enclavize.oci.registry.errors import TransientError
 from enclavize.oci.registry.transport import Request, repeated
-from enclavize.oci.stream import blob_name, chunks, verified
+from enclavize.oci.stream import CHUNK_SIZE, blob_name, ensure_verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,8 +120,10 @@ def _body(descriptor: Descriptor, open_blob: Callable[[], BinaryIO], progress: _
     """Yield the verified blob; an error of ours must not look like one of the connection."""
     progress.undo()  # a request that is sent again, with a new token, starts anew
     try:
-        with verified(open_blob(), descriptor, blob_name(descriptor.digest), advance=progress.add) as stream:
-            yield from chunks(stream)
+        with ensure_verified(open_blob(), descriptor, blob_name(descriptor.digest)) as stream:
+            while chunk := stream.read1(CHUNK_SIZE):  # whatever comes: a slow source can be stopped, too
+                progress.add(len(chunk))
+                yield chunk
     except OSError as error:
         reason = error.strerror or error
         raise EnclavizeError(f"cannot read blob {descriptor.digest}: {reason}") from error

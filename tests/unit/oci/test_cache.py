@@ -14,7 +14,7 @@ from enclavize.oci.cache import BlobCache, default_cache_root
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.storage import atomic_file
-from enclavize.oci.stream import CHUNK_SIZE, chunks, verified
+from enclavize.oci.stream import CHUNK_SIZE, chunks, ensure_verified, verified
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,6 +163,15 @@ def test_a_verified_stream_refuses_other_bytes_before_it_gives_the_last(changed:
     assert len(given) < len(DATA)
 
 
+def test_only_a_stream_that_verifies_the_same_blob_is_not_verified_again(cache: BlobCache) -> None:
+    with cache.open(store(cache, DATA)) as stream:
+        assert ensure_verified(stream, describe(DATA), "blob") is stream
+    for other in (cache.open(describe(DATA)), io.BytesIO(DATA)):
+        with ensure_verified(other, describe(DATA[:-1] + b"!"), "blob") as stream:
+            with pytest.raises(IntegrityError, match="has digest"):
+                stream.read()
+
+
 class Sink:
     """Remembers what happened to it."""
 
@@ -170,7 +179,7 @@ class Sink:
         self.data = b""
         self.end: list[str] = []
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take bytes."""
         self.data += data
 

@@ -167,9 +167,9 @@ def test_only_a_stream_that_verifies_the_same_blob_is_not_verified_again(cache: 
     with cache.open(store(cache, DATA)) as stream:
         assert ensure_verified(stream, describe(DATA), "blob") is stream
     for other in (cache.open(describe(DATA)), io.BytesIO(DATA)):
-        with ensure_verified(other, describe(DATA[:-1] + b"!"), "blob") as stream:
-            with pytest.raises(IntegrityError, match="has digest"):
-                stream.read()
+        wrapped = ensure_verified(other, describe(DATA[:-1] + b"!"), "blob")
+        with wrapped, pytest.raises(IntegrityError, match="has digest"):
+            wrapped.read()
 
 
 class Sink:

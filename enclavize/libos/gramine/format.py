@@ -141,6 +141,10 @@ def policy_of(manifest: Mapping[str, Any]) -> Policy:
         raise InvalidImageError(
             "the manifest has sgx.file_check_policy, by which the host can change all files"
         )
+    if not manifest["sgx"].get("debug") and manifest["fs"].get("insecure__keys"):
+        raise InvalidImageError(
+            "the manifest has fs.insecure__keys: keys of encrypted files that everybody has"
+        )
     for table, key in _OPEN_TO_THE_HOST:
         if manifest[table].get(key):
             raise InvalidImageError(

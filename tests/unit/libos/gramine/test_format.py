@@ -144,3 +144,24 @@ def test_only_files_of_an_instance_are_known(path: str, known: bool) -> None:
 def test_a_signature_of_the_wrong_size_is_refused() -> None:
     with pytest.raises(EnclavizeError):
         GramineFormat().sigstruct(b"x" * 1807)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("loader", "insecure__use_host_env", True),
+        ("loader", "env_src_file", "file:/x"),
+        ("loader", "argv_src_file", "file:/x"),
+        ("sgx", "file_check_policy", "allow_all_but_log"),
+        ("fs", "insecure__keys", {"default": "00" * 16}),
+    ],
+)
+def test_what_no_policy_can_say_is_refused(table: str, key: str, value: object) -> None:
+    manifest: dict[str, dict[str, object]] = {"fs": {}, "loader": {}, "sgx": {}}
+    assert policy_of(manifest) == Policy()
+    manifest[table][key] = value
+    with pytest.raises(EnclavizeError, match=key):
+        policy_of(manifest)
+    manifest["sgx"]["debug"] = True
+    if table != "loader":
+        assert policy_of(manifest) == Policy()

@@ -24,7 +24,8 @@ IN_APPLICATION static uint64_t check_round(const struct torture *torture, uint64
     }
     uint64_t event = round % 4;
     uint64_t argument = event == 0 ? 1000 : event == 2 ? torture->syscall_entry : *page;
-    uint64_t failed = torture_round(pattern, vectors, event, argument, torture->flags);
+    uint64_t flags = round / 4 % 2 == 0 ? torture->flags : 2;
+    uint64_t failed = torture_round(pattern, vectors, event, argument, flags);
     *page += event == 3 ? 4096 : 0;
     for (unsigned index = 0; index < sizeof(pattern) && !failed; index++) {
         failed = pattern[index] == vectors[index] ? 0 : FAILED_VECTORS;

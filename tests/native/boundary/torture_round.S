@@ -4,7 +4,8 @@
  * uint64_t torture_round(const uint8_t *pattern, uint8_t *vectors, uint64_t event, uint64_t argument, uint64_t flags)
  *
  * Fills all registers, CF, DF and the red zone, lets the event happen, and looks whether all is as before. Returns 0, or a number that says what was
- * changed. The vector registers are stored to `vectors` for the caller to compare (flags bit 0: AVX).
+ * changed. The vector registers are stored to `vectors` for the caller to compare (flags bit 0: AVX;
+ * bit 1: the lower halves alone, and AVX is not in use).
  */
     .section torture_code, "ax", @progbits
     .globl torture_round
@@ -19,10 +20,16 @@ torture_round:
     push %r15
     push %rsi
     push %r8
+    test $2, %r8d
+    jnz 11f
     test $1, %r8d
     jz 1f
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
     vmovdqu \n * 32(%rdi), %ymm\n
+    .endr
+    jmp 1f
+11: .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    movdqu \n * 32(%rdi), %xmm\n
     .endr
 1:  .irp n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
     mov %rsp, -8 * \n(%rsp)
@@ -121,12 +128,18 @@ torture_round:
 9:  cld
     pop %r8
     pop %rsi
+    test $2, %r8d
+    jnz 12f
     test $1, %r8d
     jz 10f
     .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
     vmovdqu %ymm\n, \n * 32(%rsi)
     .endr
     vzeroupper
+    jmp 10f
+12: .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+    movdqu %xmm\n, \n * 32(%rsi)
+    .endr
 10: pop %r15
     pop %r14
     pop %r13

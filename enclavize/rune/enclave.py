@@ -60,7 +60,7 @@ def read_enclave(rootfs: Path) -> Enclave:
         mrsigner=sigstruct.mrsigner,
         isv_prod_id=measurement.isv_prod_id,
         isv_svn=measurement.isv_svn,
-        debug=measurement.attributes.debug,
+        debug=measurement.debuggable,
     )
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from enclavize.sgx.structures import EEXTEND_CHUNK, PAGE_SIZE
+from enclavize.sgx.structures import EEXTEND_CHUNK, PAGE_SIZE, AttributeFlags
 
 if TYPE_CHECKING:
     from enclavize.sgx.structures import Attributes
@@ -51,6 +51,12 @@ class Measurement:
     swdefined: int = 0
     vendor: int = 0
     header_type: int = 0
+
+    @property
+    def debuggable(self) -> bool:
+        """Whether the launcher may debug the enclave: DEBUG is set, or EINIT does not compare it."""
+        fixed = self.attributes_mask.flags & AttributeFlags.DEBUG
+        return self.attributes.debug or not fixed
 
 
 class MrenclaveHasher:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from enclavize.errors import EnclavizeError, IntegrityError
 from enclavize.rootfs.entry import FileType, printable
 from enclavize.rootfs.tree import Rootfs
-from enclavize.sgx.structures import AttributeFlags
 from enclavize.tee import layout
 from enclavize.tee.annotations import MRSIGNER, describe
 from enclavize.tee.tar import DIRECTORY_MODE, FILE_MODES, WRITABLE_MODE, parents
@@ -44,13 +43,12 @@ class Identity:
 def identity_of(sigstruct: Sigstruct) -> Identity:
     """Return the identity that a SIGSTRUCT gives; what may be launched for debugging is a debug enclave."""
     measurement = sigstruct.measurement
-    fixed = measurement.attributes_mask.flags & AttributeFlags.DEBUG
     return Identity(
         mrenclave=sigstruct.mrenclave.hex(),
         mrsigner=sigstruct.mrsigner.hex() if sigstruct.is_signed else None,
         isv_prod_id=measurement.isv_prod_id,
         isv_svn=measurement.isv_svn,
-        debug=measurement.attributes.debug or not fixed,
+        debug=measurement.debuggable,
     )
 
 

@@ -70,11 +70,8 @@ def _check(folder: Path, *, debug: bool) -> None:
 def _is_debug(folder: Path) -> bool:
     """Whether the enclave may be launched for debugging, whatever Occlum.json says by now."""
     from enclavize.sgx.enclave_file import read_signed
-    from enclavize.sgx.structures import AttributeFlags
 
-    measurement = read_signed(folder / layout.BUILD / layout.SIGNED_ENCLAVE).sigstruct.measurement
-    fixed = measurement.attributes_mask.flags & AttributeFlags.DEBUG
-    return measurement.attributes.debug or not fixed
+    return read_signed(folder / layout.BUILD / layout.SIGNED_ENCLAVE).sigstruct.measurement.debuggable
 
 
 def _write(stream: BinaryIO, folder: Path, stem: str) -> None:

@@ -40,6 +40,24 @@ def test_a_malformed_description_is_refused(tree: Path, content: bytes) -> None:
         read_enclave(tree)
 
 
+@pytest.mark.parametrize(
+    ("debug", "fixed", "expected"), [(0, 2, False), (2, 2, True), (0, 0, True), (2, 0, True)]
+)
+def test_an_enclave_that_may_be_debugged_is_a_debug_enclave(
+    tree: Path, debug: int, fixed: int, expected: bool
+) -> None:
+    """ATTRIBUTES.DEBUG is bit 1 (SDM volume 3D); what the mask leaves out, EINIT does not compare."""
+    path = tree / ".enclave" / "instance" / "enclave.signed.so"
+    data = bytearray(path.read_bytes())
+    sigstruct = read_signed(path).sigstruct
+    at = data.index(sigstruct.to_bytes())
+    data[at + 928] = data[at + 928] & ~2 | debug
+    data[at + 944] = data[at + 944] & ~2 | fixed
+    path.chmod(0o644)
+    path.write_bytes(data)
+    assert read_enclave(tree).debug is expected
+
+
 def test_another_libos_is_refused(tree: Path) -> None:
     path = tree / ".enclave" / "enclave.json"
     path.write_text(path.read_text().replace('"builtin"', '"occlum"'))

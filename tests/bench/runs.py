@@ -24,11 +24,14 @@ DATA_SIZE = 64 << 20
 """Bytes of the file that is read."""
 
 
-def _image(base: Path, program: Path, name: str, environment: dict[str, str], data: bytes = b"") -> str:
+def _image(
+    base: Path, program: Path, name: str, environment: dict[str, str], data: Path | None = None
+) -> str:
     rootfs = base / f"{name}-rootfs"
     (rootfs / "bin").mkdir(parents=True)
     shutil.copy(program, rootfs / "bin" / name)
-    (rootfs / "data").write_bytes(data)
+    if data is not None:
+        shutil.copy(data, rootfs / "data")
     layout = base / f"{name}-layout"
     for arguments in (
         ["init", "--layout", layout],
@@ -120,8 +123,10 @@ def run_rows(base: Path) -> list[Row]:
     runelet = median(ROUNDS, lambda: run([runelet_file], direct))
 
     file = base / "sequential"
-    file.write_bytes(os.urandom(1 << 20) * (DATA_SIZE >> 20))
-    cost_tee = _image(base, cost, "cost", environment, file.read_bytes())
+    with file.open("wb") as stream:  # not held: a child's peak memory begins with its parent's
+        for _ in range(DATA_SIZE >> 20):
+            stream.write(os.urandom(1 << 20))
+    cost_tee = _image(base, cost, "cost", environment, file)
     runelet_file, direct = _unpacked(base, "cost", cost_tee, environment)
     rounds = [
         (_figures(run([cost, file])), _figures(run([runelet_file], direct))) for _ in range(COST_ROUNDS)

@@ -1,6 +1,7 @@
 #include "torture.h"
 
 #define IN_APPLICATION __attribute__((section("torture_code")))
+#define EVENTS 5 /* of torture_round() */
 #define FAILED_VECTORS 100
 #define FAILED_TLS 101
 #define FAILED_RESULT 102
@@ -22,9 +23,9 @@ IN_APPLICATION static uint64_t check_round(const struct torture *torture, uint64
         vectors[index] = pattern[index];
         __asm__ volatile("" : : : "memory"); /* no memset, no memcpy: they are not in application memory */
     }
-    uint64_t event = round % 4;
-    uint64_t argument = event == 0 ? 1000 : event == 2 ? torture->syscall_entry : *page;
-    uint64_t flags = round / 4 % 2 == 0 ? torture->flags : 2;
+    uint64_t event = round % EVENTS;
+    uint64_t argument = event == 0 ? 1000 : event % 2 == 0 ? torture->syscall_entry : *page;
+    uint64_t flags = round / EVENTS % 2 == 0 ? torture->flags : 2;
     uint64_t failed = torture_round(pattern, vectors, event, argument, flags);
     *page += event == 3 ? 4096 : 0;
     for (unsigned index = 0; index < sizeof(pattern) && !failed; index++) {

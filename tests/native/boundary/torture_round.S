@@ -52,6 +52,8 @@ torture_round:
     je 4f
     cmp $3, %rsi
     je 5f
+    cmp $4, %rsi
+    je 7f
     /* 0: compute; DEC leaves CF alone */
     mov %rdi, %rcx
     stc
@@ -67,6 +69,12 @@ torture_round:
     jmp 6f
     /* 2: a system call through syscall_entry, as at a patched site; the argument is its address */
 4:  mov $1, %eax
+    lea 6f(%rip), %rcx
+    stc
+    std
+    jmp *%rdi
+    /* 4: the same with CALL_CLOCK, which leaves the enclave with these registers */
+7:  mov $2, %eax
     lea 6f(%rip), %rcx
     stc
     std

@@ -16,10 +16,10 @@ demo: packages-demo $(VENV)/.installed native
 	@bash samples/demo.sh
 
 test: packages-test $(VENV)/.installed native
-	@$(BIN)/python -m pytest
+	@tests/run.sh
 
 test-long: packages-test $(VENV)/.installed native
-	@ENCLAVIZE_TEST_SCALE=1.0 $(BIN)/python -m pytest --timeout 3600
+	@ENCLAVIZE_TEST_SCALE=1.0 tests/run.sh --timeout 3600
 
 bench: packages-test $(VENV)/.installed native
 	@PYTHONPATH=tests $(BIN)/python -m bench --output build/bench.json

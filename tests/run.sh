@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run.sh [PYTEST_OPTION...]: all tests, in two processes side by side. What the second one prints comes at the end.
 set -uo pipefail
+set -m # otherwise what runs in the background, and all that it starts, would ignore SIGINT
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
 scratch=$(mktemp -d)

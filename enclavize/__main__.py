@@ -1,11 +1,12 @@
 """The ``enclavize`` command."""
 
+import _thread
 import errno
 import io
 import os
 import signal
 import sys
-import threading
+import time
 from types import FrameType
 
 from enclavize.errors import EnclavizeError
@@ -61,10 +62,14 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: os._exit(_EXIT_INTERRUPTED))
-    timer = threading.Timer(_GRACE, os._exit, (_EXIT_INTERRUPTED,))
-    timer.daemon = True
-    timer.start()
+    # Not threading.Timer: the signal may have come while a thread was started, under the lock of that module.
+    _thread.start_new_thread(_end_late, ())
     raise KeyboardInterrupt
+
+
+def _end_late() -> None:
+    time.sleep(_GRACE)
+    os._exit(_EXIT_INTERRUPTED)
 
 
 def _flush_results() -> None:

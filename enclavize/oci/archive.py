@@ -15,10 +15,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import InvalidImageError, UsageError
-from enclavize.oci.descriptor import Descriptor
+from enclavize.oci.descriptor import DESCRIPTOR_SHAPE, Descriptor
 from enclavize.oci.digest import Digest, new_hash, sha256_digest
 from enclavize.oci.document import canonical_json, parse_documents
-from enclavize.oci.image import Image, parse_config
+from enclavize.oci.image import Image, parse_config, spelling
 from enclavize.oci.layout import (
     INDEX_FILE,
     LAYOUT_BYTES,
@@ -42,6 +42,7 @@ from enclavize.oci.media_types import (
 )
 from enclavize.oci.platform import Platform
 from enclavize.oci.reference import parse_reference
+from enclavize.oci.shape import Shape
 from enclavize.oci.storage import atomic_file, storage_errors
 from enclavize.oci.stream import blob_name, chunks, verified
 from enclavize.oci.tar_files import open_archive
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 
 DOCKER_MANIFEST_FILE = "manifest.json"
 
+_ENTRY_SHAPE = Shape(names="Config RepoTags Layers Parent", maps={"LayerSources": DESCRIPTOR_SHAPE})
 _LAYER_TYPES = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 _BLOB_PATH = re.compile(r"blobs/sha256/([0-9a-f]{64})")
 
@@ -123,7 +125,7 @@ def image_from_docker_files(
     """Find an image by manifest.json; its OCI manifest is made up, since the archive has none of its own."""
     what = f"{files.name}: {DOCKER_MANIFEST_FILE}"
     data = read_small(files, DOCKER_MANIFEST_FILE, MAX_MANIFEST_SIZE)
-    entry = _choose_image(parse_documents(data, what), wanted, files.name)
+    entry = _choose_image(parse_documents(data, what, _ENTRY_SHAPE), wanted, files.name)
     config_path = entry.text("Config")
     config_bytes = read_small(files, config_path, MAX_CONFIG_SIZE)
     config = parse_config(config_bytes, f"{files.name}: {config_path}")
@@ -153,6 +155,10 @@ def image_from_docker_files(
         config_bytes=config_bytes,
         layers=layers,
         source=DockerArchiveSource(files, {**paths, config_descriptor.digest: config_path}),
+        ambiguities=(
+            *spelling(entry.misspelled, DOCKER_MANIFEST_FILE),
+            *spelling(config.misspelled, "its configuration"),
+        ),
     )
 
 

@@ -9,11 +9,18 @@ from enclavize.oci.digest import parse_digest
 from enclavize.oci.document import Document
 from enclavize.oci.limits import MAX_BLOB_SIZE
 from enclavize.oci.platform import Platform
+from enclavize.oci.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enclavize.oci.digest import Digest
+
+DESCRIPTOR_SHAPE = Shape(
+    names="mediaType digest size urls annotations data artifactType",
+    below={"platform": Shape(names="architecture os os.version os.features variant features")},
+)
+"""image-spec, descriptor.md; ``features`` of the platform is docker's."""
 
 
 @dataclass(frozen=True, kw_only=True)

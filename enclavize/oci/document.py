@@ -1,26 +1,43 @@
-"""Typed access to JSON that others wrote: every value is checked for type and size where it is read."""
+"""JSON that others wrote, read as Go's encoding/json reads it, or refused.
+
+What two readers could read differently is an error: names that stand twice, text that is no Unicode, numbers
+beyond all bounds, other encodings than UTF-8 (RFC 8259, 4, 8.1, 8.2). Every value is checked for type and
+size where it is taken.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.limits import MAX_CONFIG_ITEMS
+from enclavize.oci.shape import TwiceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NoReturn
+
+    from enclavize.oci.shape import Shape
 
 _Sized = TypeVar("_Sized", list[Any], dict[str, Any])
+
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
 class Document:
-    """A JSON object; ``what`` names it in errors. An absent member and a ``null`` one are the same."""
+    """A JSON object; ``what`` names it in errors. An absent member and a ``null`` one are the same.
+
+    ``misspelled`` are names, here or below, that Go finds though the format spells them otherwise.
+    """
 
     members: Mapping[str, Any]
     what: str
+    misspelled: tuple[str, ...] = ()
 
     def text(self, key: str) -> str:
         """Return a string, or "" where there is none."""
@@ -87,27 +104,70 @@ class Document:
         return value
 
 
-def parse_document(data: bytes, what: str) -> Document:
-    """Parse a JSON object. Raises InvalidImageError."""
+def parse_document(data: bytes, what: str, shape: Shape | None = None) -> Document:
+    """Parse a JSON object; names are exact where there is no ``shape``. Raises InvalidImageError."""
     value = _parse(data, what)
     if not isinstance(value, dict):
         raise InvalidImageError(f"{what} is not a JSON object")
-    return Document(value, what)
+    return _document(value, what, shape)
 
 
-def parse_documents(data: bytes, what: str) -> tuple[Document, ...]:
+def parse_documents(data: bytes, what: str, shape: Shape | None = None) -> tuple[Document, ...]:
     """Parse a JSON list of objects. Raises InvalidImageError."""
-    return Document({"list": _parse(data, what)}, what).documents("list")
+    documents = Document({"list": _parse(data, what)}, what).documents("list")
+    return tuple(_document(dict(item.members), item.what, shape) for item in documents)
+
+
+def _document(members: dict[str, Any], what: str, shape: Shape | None) -> Document:
+    try:
+        return Document(members, what, tuple(shape.spell(members)) if shape else ())
+    except TwiceError as error:
+        raise _ambiguous(what, error) from error
 
 
 def _parse(data: bytes, what: str) -> object:
     try:
-        value: object = json.loads(data)
+        text = data.decode()
+        value: object = _DECODER.decode(text)
+        if _SURROGATE_ESCAPE.search(text):  # a pair is fine; one alone is no text, and others change it
+            canonical_json(value)
+    except TwiceError as error:
+        raise _ambiguous(what, error) from error
     except (ValueError, RecursionError) as error:
         raise InvalidImageError(f"{what} is not valid JSON: {error}") from error
     return value
 
 
+def _ambiguous(what: str, error: TwiceError) -> InvalidImageError:
+    return InvalidImageError(f"{what} can be read in two ways: {error}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise TwiceError(f"{name[:100]!r} stands twice")
+            seen.add(name)
+    return members
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:40]} is too large")
+    return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
+
+
 def canonical_json(value: object) -> bytes:
     """Return compact JSON with sorted keys: the same bytes for the same value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 import stat
 import tempfile
@@ -15,10 +14,11 @@ from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import algorithm_of, hex_of
 from enclavize.oci.document import canonical_json, parse_document
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
-from enclavize.oci.manifest import Index, parse_manifest
+from enclavize.oci.manifest import MANIFEST_SHAPE, Index, parse_manifest
 from enclavize.oci.media_types import OCI_INDEX
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.select import choose, select_image
+from enclavize.oci.shape import Shape
 from enclavize.oci.storage import atomic_file, storage_errors
 from enclavize.oci.stream import CHUNK_SIZE, blob_name, read_verified, verified
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 LAYOUT_FILE = "oci-layout"
 INDEX_FILE = "index.json"
+LAYOUT_SHAPE = Shape(names="imageLayoutVersion")
 LAYOUT_BYTES = b'{"imageLayoutVersion":"1.0.0"}'
 
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -132,7 +133,9 @@ def read_small(files: Files, path: str, limit: int) -> bytes:
 
 def image_from_layout(name: str, files: Files, tag: str | None, platform: Platform) -> Image:
     """Find an image in a layout. Raises InvalidImageError, IntegrityError."""
-    version = parse_document(read_small(files, LAYOUT_FILE, 4096), f"{files.name}: {LAYOUT_FILE}")
+    version = parse_document(
+        read_small(files, LAYOUT_FILE, 4096), f"{files.name}: {LAYOUT_FILE}", LAYOUT_SHAPE
+    )
     if not version.text("imageLayoutVersion").startswith("1."):
         raise InvalidImageError(f"{files.name} is an OCI layout of an unknown version")
     index = parse_manifest(read_small(files, INDEX_FILE, MAX_MANIFEST_SIZE), f"{files.name}: {INDEX_FILE}")
@@ -185,7 +188,11 @@ def named_entries(image: ImageToWrite, tag: str | None = None) -> list[dict[str,
 
 def index_bytes(entries: list[dict[str, Any]]) -> bytes:
     """Return index.json."""
-    return canonical_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
+    return canonical_json({**_empty_index(), "manifests": entries})
+
+
+def _empty_index() -> dict[str, Any]:
+    return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
 
 
 def blobs_of(image: ImageToWrite) -> Iterator[tuple[Descriptor, Callable[[], BinaryIO]]]:
@@ -260,11 +267,11 @@ def _update_index(root: Path, entries: list[dict[str, Any]]) -> None:
         if path.exists():
             data = read_small(FolderFiles(root), INDEX_FILE, MAX_MANIFEST_SIZE)
             parse_manifest(data, str(path))
-            whole = json.loads(data)
+            whole = dict(parse_document(data, str(path), MANIFEST_SHAPE).members)
             old = whole["manifests"]
         new_keys = {_entry_key(entry) for entry in entries}
         kept = [entry for entry in old if _entry_key(entry) not in new_keys]
-        data = canonical_json({**json.loads(index_bytes([])), **whole, "manifests": kept + entries})
+        data = canonical_json({**_empty_index(), **whole, "manifests": kept + entries})
         if len(data) > MAX_MANIFEST_SIZE:
             raise EnclavizeError(f"{path} would become larger than {MAX_MANIFEST_SIZE} bytes")
         with atomic_file(path) as output:

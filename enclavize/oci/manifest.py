@@ -6,18 +6,34 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
-from enclavize.oci.descriptor import Descriptor
+from enclavize.oci.descriptor import DESCRIPTOR_SHAPE, Descriptor
 from enclavize.oci.document import canonical_json, parse_document
 from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_INDEX_ENTRIES, MAX_LAYERS, MAX_MANIFEST_SIZE
 from enclavize.oci.media_types import INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
+from enclavize.oci.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MANIFEST_SHAPE = Shape(
+    names="schemaVersion mediaType artifactType annotations fsLayers history signatures name tag "
+    "architecture",
+    below={
+        "config": DESCRIPTOR_SHAPE,
+        "layers": DESCRIPTOR_SHAPE,
+        "manifests": DESCRIPTOR_SHAPE,
+        "subject": DESCRIPTOR_SHAPE,
+    },
+)
+"""image-spec, manifest.md and image-index.md; distribution, manifest v2 schema 1 and 2."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """An image manifest. ``media_type`` is never empty: a manifest that states none is an OCI one."""
+    """An image manifest. ``media_type`` is never empty: a manifest that states none is an OCI one.
+
+    ``misspelled`` are names that only some readers find (see ``Document``).
+    """
 
     media_type: str
     config: Descriptor
@@ -25,14 +41,16 @@ class Manifest:
     annotations: Mapping[str, str]
     artifact_type: str
     subject: Descriptor | None
+    misspelled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """An image index (Docker: manifest list)."""
+    """An image index (Docker: manifest list). ``misspelled``: as in ``Manifest``."""
 
     media_type: str
     manifests: tuple[Descriptor, ...]
+    misspelled: tuple[str, ...] = ()
 
 
 def parse_manifest(data: bytes, what: str) -> Manifest | Index:
@@ -43,7 +61,7 @@ def parse_manifest(data: bytes, what: str) -> Manifest | Index:
     """
     if len(data) > MAX_MANIFEST_SIZE:
         raise InvalidImageError(f"{what} is larger than {MAX_MANIFEST_SIZE} bytes")
-    document = parse_document(data, what)
+    document = parse_document(data, what, MANIFEST_SHAPE)
     if document.members.get("schemaVersion") == 1 or "fsLayers" in document.members:
         raise InvalidImageError(
             f"{what} is a Docker schema 1 manifest, which cannot be verified",
@@ -60,7 +78,11 @@ def parse_manifest(data: bytes, what: str) -> Manifest | Index:
         entries = document.documents("manifests")
         if len(entries) > MAX_INDEX_ENTRIES:
             raise InvalidImageError(f"{what} has {len(entries)} entries, more than {MAX_INDEX_ENTRIES}")
-        return Index(media_type=media_type or OCI_INDEX, manifests=tuple(map(Descriptor.from_json, entries)))
+        return Index(
+            media_type=media_type or OCI_INDEX,
+            manifests=tuple(map(Descriptor.from_json, entries)),
+            misspelled=document.misspelled,
+        )
     config, subject, layers = (
         document.document("config"),
         document.document("subject"),
@@ -78,6 +100,7 @@ def parse_manifest(data: bytes, what: str) -> Manifest | Index:
         annotations=document.text_map("annotations"),
         artifact_type=document.text("artifactType"),
         subject=Descriptor.from_json(subject) if subject else None,
+        misspelled=document.misspelled,
     )
 
 

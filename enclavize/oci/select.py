@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from enclavize.errors import InvalidImageError
-from enclavize.oci.image import Image, parse_config
+from enclavize.oci.image import Image, parse_config, spelling
 from enclavize.oci.limits import MAX_INDEX_DEPTH, MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import Index, Manifest, parse_manifest
 from enclavize.oci.media_types import INDEX_TYPES, MANIFEST_TYPES, layer_compression
@@ -30,9 +31,13 @@ def select_image(
 ) -> Image:
     """Walk from the manifest or index ``data`` to the image for ``platform``. Raises InvalidImageError."""
     manifest = parse_manifest(data, name)
+    ambiguities: tuple[str, ...] = ()
     for _ in range(MAX_INDEX_DEPTH):
+        what = f"manifest {descriptor.digest}"
+        ambiguities += spelling(manifest.misspelled, what)
         if isinstance(manifest, Manifest):
-            return _image_of_manifest(name, descriptor, data, manifest, source=source, platform=platform)
+            image = _image_of_manifest(name, descriptor, data, manifest, source=source, platform=platform)
+            return replace(image, ambiguities=ambiguities + image.ambiguities)
         descriptor = choose(manifest, platform, name)
         if descriptor.size > MAX_MANIFEST_SIZE:
             raise InvalidImageError(f"{name}: a manifest of {descriptor.size} bytes is too large")
@@ -96,4 +101,5 @@ def _image_of_manifest(
         config_bytes=config_bytes,
         layers=manifest.layers,
         source=source,
+        ambiguities=spelling(config.misspelled, "its configuration"),
     )

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
+from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
+from enclavize.rune.config_shape import CONFIG_SHAPE
 from enclavize.rune.enclave import RUNELETS, admit, read_enclave
 from enclavize.rune.mode import SGX_DEVICE, choose_mode
 from enclavize.rune.spec import SGX_DEVICES, tee_spec
@@ -54,14 +56,14 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             text = file.read(_CONFIG_LIMIT + 1)
-        value = json.loads(text) if len(text) <= _CONFIG_LIMIT else None
     except OSError as error:
         raise InvalidImageError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidImageError(f"{path} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InvalidImageError(f"{path} is not a JSON object of at most {_CONFIG_LIMIT} bytes")
-    return value
+    if len(text) > _CONFIG_LIMIT:
+        raise InvalidImageError(f"{path} is larger than {_CONFIG_LIMIT} bytes")
+    config = parse_document(text, str(path), CONFIG_SHAPE)
+    if config.misspelled:  # runc finds it, runtimes in other languages and hooks do not
+        raise InvalidImageError(f"{path} has {config.misspelled[0]!r}, which the format spells otherwise")
+    return dict(config.members)
 
 
 def _replace(path: Path, content: bytes) -> None:

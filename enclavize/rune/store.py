@@ -60,6 +60,7 @@ def unpacked_image(
                 f"{image.name} is not a TEE image",
                 hint=f"make one of it: enclavize build {image.name} -t NAME",
             )
+        image.require_one_reading()
         tree = store / hex_of(image.manifest.digest)
         if not tree.is_dir():
             from enclavize.rootfs.unpack import unpack_layers

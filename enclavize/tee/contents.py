@@ -68,7 +68,10 @@ class TeeContents:
 
 
 def require_tee_image(image: Image) -> None:
-    """Refuse an ordinary image, and a format that is not known. Raises InvalidImageError."""
+    """Refuse an ordinary image, an unknown format, and what others may read otherwise.
+
+    Raises InvalidImageError.
+    """
     version = image.config.labels.get(FORMAT)
     if version is None:
         raise InvalidImageError(
@@ -79,6 +82,7 @@ def require_tee_image(image: Image) -> None:
             f"{image.name} is a TEE image of format {version[:20]!r}; this version of enclavize knows "
             f"{FORMAT_VERSION}"
         )
+    image.require_one_reading()
 
 
 def read_contents(image: Image, folder: Path, cache: BlobCache, task: Task | None = None) -> TeeContents:

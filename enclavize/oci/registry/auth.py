@@ -21,6 +21,7 @@ from enclavize.errors import AuthenticationError, InvalidImageError
 from enclavize.oci.document import parse_document
 from enclavize.oci.registry.errors import TransientError, error_of_response, printable
 from enclavize.oci.registry.transport import Request, origin_of
+from enclavize.oci.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -39,6 +40,7 @@ SAFETY_MARGIN = 5.0
 MAX_LIFETIME = 10 * 365 * 24 * 3600
 MAX_TOKEN_BODY = 1 << 20
 
+_ANSWER_SHAPE = Shape(names="token access_token expires_in issued_at refresh_token")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _CHALLENGE = re.compile(r"\s*([A-Za-z]+)\s+")
 _PARAMETER = re.compile(r'\s*([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(,|$)')
@@ -134,7 +136,7 @@ class Authenticator:
 
 def _parse_token(body: bytes) -> tuple[str, float]:
     """Return the token and its lifetime in seconds. Raises InvalidImageError."""
-    answer = parse_document(body, "the answer")
+    answer = parse_document(body, "the answer", _ANSWER_SHAPE)
     value = answer.text("token") or answer.text("access_token")
     if not _TOKEN.fullmatch(value):  # it becomes part of a header
         raise answer.wrong("token", "a token")

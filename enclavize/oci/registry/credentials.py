@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import AuthenticationError, InvalidImageError
 from enclavize.oci.document import Document, parse_document
 from enclavize.oci.reference import DOCKER_HUB
+from enclavize.oci.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +30,12 @@ TOKEN_USER = "<token>"  # noqa: S105 - it marks secrets, and is none
 """The user name with which a helper says that its secret is an identity token."""
 
 MAX_FILE_SIZE = 4 << 20
+
+_FILE_SHAPE = Shape(
+    names="credsStore credHelpers",
+    maps={"auths": Shape(names="username password auth email serveraddress identitytoken registrytoken")},
+)
+"""docker/cli, cli/config/configfile/file.go and cli/config/types/authconfig.go."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +69,7 @@ class Credentials:
         except OSError as error:
             raise AuthenticationError(f"cannot read {path}: {error.strerror}") from error
         try:
-            return cls(parse_document(data, str(path)).members, str(path))
+            return cls(parse_document(data, str(path), _FILE_SHAPE).members, str(path))
         except InvalidImageError as error:
             raise AuthenticationError(str(error)) from error
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import http.client
-import json
 from typing import TYPE_CHECKING
 
-from enclavize.errors import AuthenticationError, RegistryError
+from enclavize.errors import AuthenticationError, InvalidImageError, RegistryError
+from enclavize.oci.document import parse_document
+from enclavize.oci.shape import Shape
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 MAX_ERROR_BODY = 64 << 10
 MAX_MESSAGE_LENGTH = 500
+
+_BODY_SHAPE = Shape(names="", below={"errors": Shape(names="code message detail")})
+
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -61,11 +65,13 @@ def error_of_response(response: BaseHTTPResponse, registry: str, action: str) ->
 def _describe(status: int, body: bytes) -> str:
     """Return ``CODE: message`` of the first error in the body, or the status where there is none."""
     try:
-        first = json.loads(body)["errors"][0]
-        code, message = str(first["code"]), str(first.get("message") or "")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        first, *_ = parse_document(body, "the answer", _BODY_SHAPE).documents("errors")
+        text = ": ".join(filter(None, (first.text("code"), first.text("message"))))
+    except (InvalidImageError, ValueError):  # ValueError: the list is empty
+        text = ""
+    if not text:
         return f"HTTP status {status} {http.client.responses.get(status, '')}".rstrip()
-    return printable(f"{code}: {message}" if message else code) + f" (HTTP status {status})"
+    return f"{printable(text)} (HTTP status {status})"
 
 
 def _retry_after(response: BaseHTTPResponse) -> float | None:

@@ -171,7 +171,7 @@ def build(
     from enclavize.pipeline.options import BuildOptions, SigningOptions
     from enclavize.progress.renderer import reporting
 
-    if not LINUX_AMD64.runs(parse_platform(platform)):
+    if parse_platform(platform).machine != LINUX_AMD64.machine:
         raise UsageError(f"--platform {platform}: SGX exists on {LINUX_AMD64} only")
     file = Configured.load(config)
     libos = file.one("", "libos", libos, LibOS.parse) or LibOS.BUILTIN

@@ -40,8 +40,8 @@ from enclavize.oci.media_types import (
     OCI_MANIFEST,
     sniff_compression,
 )
-from enclavize.oci.platform import Platform
 from enclavize.oci.reference import parse_reference
+from enclavize.oci.select import check_machine
 from enclavize.oci.shape import Shape
 from enclavize.oci.storage import atomic_file, storage_errors
 from enclavize.oci.stream import blob_name, chunks, verified
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.document import Document
+    from enclavize.oci.platform import Platform
     from enclavize.oci.reference import ImageReference
     from enclavize.oci.stream import Sink
     from enclavize.oci.tar_files import TarFiles
@@ -134,9 +135,7 @@ def image_from_docker_files(
         raise InvalidImageError(
             f"{files.name} lists {len(layer_paths)} layers, its configuration {len(config.diff_ids)}"
         )
-    is_for = Platform(os=config.os or platform.os, architecture=config.architecture or platform.architecture)
-    if not platform.runs(is_for):
-        raise InvalidImageError(f"{name} has no image for {platform}", hint=f"it has: {is_for}")
+    check_machine(name, config, platform)
     config_descriptor = Descriptor(
         media_type=OCI_CONFIG, digest=sha256_digest(config_bytes), size=len(config_bytes)
     )

@@ -19,8 +19,7 @@ from enclavize.oci.image import parse_config
 from enclavize.oci.limits import MAX_INDEX_ENTRIES, MAX_LAYERS
 from enclavize.oci.manifest import Index, Manifest, parse_manifest
 from enclavize.oci.media_types import layer_compression
-from enclavize.oci.platform import LINUX_AMD64, Platform, parse_platform
-from enclavize.oci.select import choose
+from enclavize.oci.platform import LINUX_AMD64, Platform
 from support.images import build_image, build_index, file
 
 IMAGE = build_image([[file("a")]])
@@ -199,41 +198,6 @@ def test_the_media_type_tells_the_compression(media_type: str, compression: str)
 def test_layers_that_cannot_be_read_are_refused(media_type: str, message: str) -> None:
     with pytest.raises(InvalidImageError, match=message):
         layer_compression(media_type)
-
-
-def entry(platform: str | None, media_type: str = media_types.OCI_MANIFEST) -> Descriptor:
-    """Return an index entry that is told apart by its digest."""
-    digest = sha256_digest(f"{platform} {media_type}".encode())
-    parsed = parse_platform(platform) if platform else None
-    return Descriptor(media_type=media_type, digest=digest, size=1, platform=parsed)
-
-
-def index_of(*entries: Descriptor) -> Index:
-    """Return an index."""
-    return Index(media_type=media_types.OCI_INDEX, manifests=entries)
-
-
-def test_the_first_fitting_entry_is_chosen() -> None:
-    wanted = entry("linux/amd64")
-    others = (entry("unknown/unknown"), entry("linux/arm64"), entry("windows/amd64"))
-    assert choose(index_of(*others, wanted, entry("linux/amd64/v3")), LINUX_AMD64, "x") == wanted
-
-
-def test_attestations_are_not_offered_as_images() -> None:
-    with pytest.raises(InvalidImageError) as caught:
-        choose(index_of(entry("unknown/unknown"), entry("linux/arm64")), LINUX_AMD64, "x")
-    assert caught.value.hint == "it has: linux/arm64"
-
-
-def test_an_image_without_platform_is_chosen_if_it_is_the_only_one() -> None:
-    assert choose(index_of(entry(None)), LINUX_AMD64, "x") == entry(None)
-    with pytest.raises(InvalidImageError):
-        choose(index_of(entry(None), entry("linux/arm64")), LINUX_AMD64, "x")
-
-
-def test_a_nested_index_is_followed() -> None:
-    nested = entry(None, media_types.OCI_INDEX)
-    assert choose(index_of(entry("linux/arm64"), nested), LINUX_AMD64, "x") == nested
 
 
 def test_digests_are_checked() -> None:

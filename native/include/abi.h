@@ -30,6 +30,14 @@ enum ecall {
 /* With CSSA 1 every entry is an exception entry, whatever RDI says. What happened is read from the SSA alone. If
  * EXITINFO is not valid the AEX was an interrupt, and exchange.signals is looked at. */
 
+/* RDI at EEXIT. */
+enum eexit {
+    EEXIT_DONE = 0,    /* CSSA 0: an OCALL waits in the exchange area. CSSA 1: ERESUME now */
+    EEXIT_REFUSED = 1, /* the ECALL is not legal now; nothing was changed */
+    EEXIT_ENDED = 2,   /* OCALL_EXIT has been or is being made: no thread runs any more. Also when ERESUME should follow */
+    EEXIT_BROKEN = 3,  /* the same without an OCALL_EXIT: the host did what no honest one does, or the LibOS has a fault */
+};
+
 #define EXCHANGE_DATA_SIZE 0x40000U
 
 /* One per host thread, outside ELRANGE, written by both sides. */
@@ -65,7 +73,8 @@ enum image_file { IMAGE_ROOTFS = 0, IMAGE_VERITY = 1 };
  * length in the argument; they are canonical, relative to the container's root, without leading slash, "." or "..".
  */
 enum ocall {
-    OCALL_EXIT = 0,          /* status 0..255, signal or 0. Does not return: the whole process ends */
+    OCALL_EXIT = 0,          /* status 0..255, signal or 0, length of a last line for standard error in data or 0. Does not return: the whole process
+                                ends. The enclave does not rely on it: it can never be entered again */
     OCALL_THREAD_CREATE = 1, /* -> 0, -EAGAIN when no TCS is free; the new thread enters with ECALL_THREAD */
     OCALL_THREAD_EXIT = 2,   /* does not return; the TCS is free again */
     OCALL_WAIT = 3,          /* timeout in ns or UINT64_MAX. Sleeps until OCALL_WAKE for this thread (wakes are not lost: a wake

@@ -207,23 +207,40 @@ void enclave_extend(uint64_t address, uint64_t length, uint32_t protection)
 
 /* Threads and time. */
 
-_Noreturn static void leave(enum ocall number, uint64_t a, uint64_t b)
+_Noreturn static void leave(enum ocall number, uint64_t a, uint64_t b, uint64_t c)
 {
     volatile struct exchange *exchange = current_thread()->exchange;
     exchange->ocall = number;
     exchange->arguments[0] = a;
     exchange->arguments[1] = b;
+    exchange->arguments[2] = c;
     leave_for_good();
+}
+
+bool enclave_set_end(enum eexit why)
+{
+    uint32_t living = 0;
+    return __atomic_compare_exchange_n(&enclave_end, &living, why, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+_Noreturn void host_exit_with_line(uint32_t status, uint32_t signal, const char *text, size_t length)
+{
+    if (!enclave_set_end(EEXIT_ENDED)) {
+        leave_ended();
+    }
+    size_t size = length < EXCHANGE_DATA_SIZE ? length : EXCHANGE_DATA_SIZE;
+    memcpy(host_data(), text, size);
+    leave(OCALL_EXIT, status, signal, size);
 }
 
 _Noreturn void host_exit(uint32_t status, uint32_t signal)
 {
-    leave(OCALL_EXIT, status, signal);
+    host_exit_with_line(status, signal, "", 0);
 }
 
 _Noreturn void host_thread_exit(void)
 {
-    leave(OCALL_THREAD_EXIT, 0, 0);
+    leave(OCALL_THREAD_EXIT, 0, 0, 0);
 }
 
 int host_thread_create(void)

@@ -54,7 +54,9 @@ int enclave_accept_trimmed(uint64_t address, uint64_t length);
 void enclave_extend(uint64_t address, uint64_t length, uint32_t protection);
 
 /* Threads and time. */
+/* The end of the process. The host may ignore it, so the enclave ends first: no entry, no thread's way back to the application. */
 _Noreturn void host_exit(uint32_t status, uint32_t signal);
+_Noreturn void host_exit_with_line(uint32_t status, uint32_t signal, const char *text, size_t length);
 int host_thread_create(void); /* 0, -EAGAIN */
 _Noreturn void host_thread_exit(void);
 int host_wait(uint64_t timeout_ns); /* 0 (also without reason), -ETIMEDOUT, -EINTR */

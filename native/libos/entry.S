@@ -4,6 +4,9 @@
  * EENTER gives (SDM volume 3, EENTER): RAX = CSSA, RBX = TCS, RCX = address after EENTER, GS base = our TD page. All other registers are
  * the host's. Stacks: the SDK layout puts the thread's stack below a guard of 16 pages below the TCS. CSSA 0 uses its upper half until the LibOS's own
  * stack is there, exceptions (CSSA 1) its lower half.
+ *
+ * thread.state is looked at before anything is written, and it says THREAD_INSIDE only while RSP is the enclave's own: phase 1 of exceptions relies
+ * on that ("SmashEx", Cui et al., CCS 2021). So RSP is set before the state on the way in, and the state before RSP on the way out.
  */
 #include "context.h"
 #include "thread.h"
@@ -17,6 +20,7 @@
 #define EXCHANGE_SIGNALS 64
 #define ENCLAVE_IMAGE_ADDRESS 0xF00000000
 #define ECALL_RETURN 2
+#define EEXIT_REFUSED 1
 #define CPU_FEATURE_XINUSE 32
 #define XSAVE_SIZE 2688
 #define XSAVE_HEADER 512
@@ -48,11 +52,11 @@ enclu_stub:
 enclave_entry:
     mov %rsp, %r8
     mov %rbp, %r9
+    cld
     test %rax, %rax
     jnz .Lexception
-    lea -STACK_BELOW_TCS(%rbx), %rsp
-    pushq $SANE_RFLAGS
-    popfq
+    cmpl $0, enclave_end(%rip)
+    jne .Lended
     cmp $ECALL_RETURN, %rdi
     je .Lreturn
 
@@ -64,7 +68,10 @@ enclave_entry:
     mov %rcx, %gs:THREAD_EXIT_ADDRESS
     mov %r8, %gs:THREAD_HOST_RSP
     mov %r9, %gs:THREAD_HOST_RBP
+    lea -STACK_BELOW_TCS(%rbx), %rsp
     movl $THREAD_INSIDE, %gs:THREAD_STATE
+    pushq $SANE_RFLAGS
+    popfq
     xor %ebp, %ebp
     call enclave_first_entry /* (ecall, exchange): returns only to refuse */
     movl $THREAD_UNUSED, %gs:THREAD_STATE
@@ -72,17 +79,22 @@ enclave_entry:
     mov %gs:THREAD_HOST_RSP, %r8
     mov %gs:THREAD_HOST_RBP, %r9
 .Lrefuse:
-    mov $1, %edi
+    mov $EEXIT_REFUSED, %edi
+    jmp .Lexit
+.Lended:
+    mov enclave_end(%rip), %edi
     jmp .Lexit
 
 .Lreturn:
     cmpl $THREAD_OUTSIDE, %gs:THREAD_STATE
     jne .Lrefuse
-    movl $THREAD_INSIDE, %gs:THREAD_STATE
     mov %rcx, %gs:THREAD_EXIT_ADDRESS
     mov %r8, %gs:THREAD_HOST_RSP
     mov %r9, %gs:THREAD_HOST_RBP
     mov %gs:THREAD_OCALL_RSP, %rsp
+    movl $THREAD_INSIDE, %gs:THREAD_STATE
+    pushq $SANE_RFLAGS
+    popfq
     cmpl $0, OCALL_SSE_ONLY(%rsp)
     jne .Lreturn_sse_only
     mov vector_components(%rip), %eax
@@ -108,8 +120,10 @@ enclave_entry:
     call sse_load
     jmp .Lreturned
 
-/* CSSA 1: the thread was interrupted, its state is in SSA[0]. With NSSA 2 there is no deeper entry. */
+/* CSSA 1: the thread was interrupted, its state is in SSA[0]. With NSSA 2 there is no deeper entry. This stack is used by nothing else. */
 .Lexception:
+    cmp $1, %rax
+    jne .Lrefuse
     lea -EXCEPTION_STACK_BELOW_TCS(%rbx), %rsp
     pushq $SANE_RFLAGS
     popfq
@@ -119,15 +133,15 @@ enclave_entry:
     push %rcx /* alignment */
     mov %rbx, %rdi
     xor %ebp, %ebp
-    call exception_phase_1
+    call exception_phase_1 /* -> what RDI is at EEXIT */
     add $8, %rsp
     pop %r9
     pop %r8
     pop %rcx
-    xor %edi, %edi
+    mov %eax, %edi
 
-/* EEXIT to RCX with the host's stack (R8, R9) and RDI = 0, or 1 when the ECALL was refused. All else is cleared; vector registers hold what the
- * host put there or are in their initial state. */
+/* EEXIT to RCX with the host's stack (R8, R9) and RDI = enum eexit. All else is cleared; vector registers hold what the host put there or are in their
+ * initial state. */
 .Lexit:
     mov %r8, %rsp
     mov %r9, %rbp
@@ -147,6 +161,22 @@ enclave_entry:
     jmp enclu_stub
     .size enclave_entry, . - enclave_entry
 
+/* The enclave has ended, and this thread is inside, with whatever stack. Needs none. */
+    .globl leave_ended
+    .hidden leave_ended
+    .type leave_ended, @function
+leave_ended:
+    cld
+    mov vector_components(%rip), %eax
+    xor %edx, %edx
+    xrstor64 initial_vector_state(%rip)
+    mov %gs:THREAD_EXIT_ADDRESS, %rcx
+    mov %gs:THREAD_HOST_RSP, %r8
+    mov %gs:THREAD_HOST_RBP, %r9
+    mov enclave_end(%rip), %edi
+    jmp .Lexit
+    .size leave_ended, . - leave_ended
+
 /* void ocall(void): leave for an OCALL that is described in the exchange area; back here by ECALL_RETURN. Keeps what the ABI wants kept, and the
  * vector state and FS base. XSAVE and two XRSTOR cost more than all else in an OCALL, so a state of SSE alone is moved register by register. */
     .globl ocall
@@ -154,6 +184,8 @@ enclave_entry:
     .type ocall, @function
     .balign 16
 ocall:
+    cmpl $0, enclave_end(%rip)
+    jne leave_ended
     push %rbp
     push %rbx
     push %r12
@@ -319,13 +351,14 @@ switch_stack:
     .size switch_stack, . - switch_stack
 
 /* A patched `syscall`: RCX = where to go on, the rest as at the instruction. Nothing here can fault, and an interrupt here is attended to in context_resume. */
-    .globl syscall_entry
-    .hidden syscall_entry
+    .globl syscall_entry, syscall_entry_on_stack
+    .hidden syscall_entry, syscall_entry_on_stack
     .type syscall_entry, @function
     .balign 16
 syscall_entry:
     mov %rsp, %gs:THREAD_SCRATCH_RSP
     mov %gs:THREAD_LIBOS_STACK, %rsp
+syscall_entry_on_stack:
     pushfq
     pop %r11
     lea -CONTEXT_SIZE(%rsp), %rsp
@@ -376,8 +409,8 @@ exception_phase_2_entry:
  * IRET is illegal in an enclave, so RIP goes through GS. From resume_window on registers are no longer the LibOS's; an interrupt between the look at the
  * attention word and the last jump must not be forgotten: phase 1 starts all over again with thread->resume_context.
  */
-    .globl context_resume, resume_window, resume_window_end
-    .hidden context_resume, resume_window, resume_window_end
+    .globl context_resume, resume_window, resume_off_stack, resume_window_end
+    .hidden context_resume, resume_window, resume_off_stack, resume_window_end
     .type context_resume, @function
     .balign 16
 context_resume:
@@ -385,6 +418,8 @@ context_resume:
     and $-64, %rsp
     mov %rdi, %gs:THREAD_RESUME_CONTEXT
 resume_window:
+    cmpl $0, enclave_end(%rip)
+    jne leave_ended
     mov CONTEXT_RIP(%rdi), %rcx
     mov $ENCLAVE_IMAGE_ADDRESS, %rax
     cmp %rax, %rcx
@@ -417,6 +452,7 @@ resume_window:
     mov CONTEXT_RDI(%rdi), %rdi
     popfq
     mov %gs:THREAD_SCRATCH_RSP, %rsp
+resume_off_stack:
     jmp *%gs:THREAD_SCRATCH_RIP
 resume_window_end:
 .Lattention:
@@ -434,6 +470,14 @@ resume_window_end:
 vector_components:
     .long 3 /* x87 and SSE, until the enclave knows its XFRM */
     .size vector_components, 4
+
+/* 0 while the enclave lives; then why it has ended: EEXIT_ENDED or EEXIT_BROKEN. Never 0 again. */
+    .globl enclave_end
+    .hidden enclave_end
+    .type enclave_end, @object
+enclave_end:
+    .long 0
+    .size enclave_end, 4
 
     .section .rodata.initial_vector_state, "a", @progbits
     .balign 64

@@ -19,7 +19,8 @@ struct exception_frame {
 } __attribute__((aligned(64)));
 
 void exception_phase_2_entry(struct exception_frame *frame) HIDDEN;
-extern const char resume_window[] HIDDEN, resume_window_end[] HIDDEN;
+extern const char resume_window[] HIDDEN, resume_off_stack[] HIDDEN, resume_window_end[] HIDDEN;
+extern const char syscall_entry_on_stack[] HIDDEN;
 
 /* Everything else is the application's doing, a jump to nowhere too. */
 static bool is_libos_code(uint64_t rip)
@@ -45,31 +46,69 @@ static void continue_at(struct ssa_gpr *gpr, const void *function, const void *a
     gpr->rflags = 2;
 }
 
+static bool is_between(uint64_t rip, const char *start, const char *end)
+{
+    return rip >= (uint64_t)start && rip < (uint64_t)end;
+}
+
 /* The LibOS was interrupted. Whatever is waiting will be seen in context_resume(), unless the look was just taken. */
 static void interrupt_libos(const struct thread *thread, struct ssa_gpr *gpr)
 {
-    if (gpr->rip >= (uint64_t)resume_window && gpr->rip < (uint64_t)resume_window_end) {
+    if (is_between(gpr->rip, resume_window, resume_window_end)) {
         continue_at(gpr, context_resume, thread->resume_context, (uint64_t)thread->resume_context & ~63ULL);
     }
 }
 
-void exception_phase_1(uint64_t tcs)
+/* LibOS code that runs on the application's stack: the first steps of a system call and the last one of the way back. */
+static bool is_off_stack(uint64_t rip)
+{
+    return is_between(rip, (const char *)syscall_entry, syscall_entry_on_stack) || is_between(rip, resume_off_stack, resume_window_end);
+}
+
+/*
+ * Where phase 2 can begin: the LibOS stack of this thread, below what is in use; 0: nowhere. The host can make any instruction fault, so RSP is believed
+ * only where the enclave itself has set it: while thread.state is THREAD_INSIDE. Everywhere else it may be the host's and point anywhere, and the
+ * LibOS stack may be full of frames that wait for an OCALL's end ("SmashEx", Cui et al., CCS 2021).
+ */
+static uint64_t free_stack(const struct thread *thread, const struct ssa_gpr *gpr)
+{
+    uint64_t top = thread->libos_stack;
+    if (thread->state != THREAD_INSIDE || top == 0) {
+        return 0;
+    }
+    if (!is_libos_code(gpr->rip)) {
+        return top;
+    }
+    bool has_room = gpr->rsp <= top && gpr->rsp >= top - LIBOS_STACK_SIZE + STACK_RESERVE;
+    return has_room && !is_off_stack(gpr->rip) ? gpr->rsp : 0;
+}
+
+/* ERESUME would only lead out again. */
+static uint64_t refuse_to_go_on(struct ssa_gpr *gpr)
+{
+    gpr->rip = (uint64_t)leave_ended;
+    return __atomic_load_n(&enclave_end, __ATOMIC_ACQUIRE);
+}
+
+uint64_t exception_phase_1(uint64_t tcs)
 {
     const struct thread *thread = current_thread();
     struct ssa_gpr *gpr = (struct ssa_gpr *)(tcs + GLOBAL_DATA->thread.first_ssa_gpr);
     const struct ssa_exinfo *exinfo = (const struct ssa_exinfo *)gpr - 1;
     uint32_t exit_info = gpr->exit_info;
     gpr->exit_info = 0; /* the host may enter here again for the same AEX: then it is an interrupt */
-
     bool is_interrupt = !(exit_info & EXIT_INFO_VALID);
-    bool in_libos = is_libos_code(gpr->rip);
-    if (is_interrupt && in_libos) {
+    if (is_interrupt && is_libos_code(gpr->rip)) {
         interrupt_libos(thread, gpr);
-        return;
+        return EEXIT_DONE; /* it looks at enclave_end itself, and one thread is on its way to OCALL_EXIT */
     }
-    uint64_t stack = in_libos ? gpr->rsp : thread->libos_stack;
-    if (stack > thread->libos_stack || stack < thread->libos_stack - LIBOS_STACK_SIZE + STACK_RESERVE || thread->libos_stack == 0) {
-        __builtin_trap(); /* an exception at CSSA 1 ends the enclave */
+    if (__atomic_load_n(&enclave_end, __ATOMIC_ACQUIRE)) {
+        return refuse_to_go_on(gpr);
+    }
+    uint64_t stack = free_stack(thread, gpr);
+    if (stack == 0) {
+        enclave_set_end(EEXIT_BROKEN);
+        return refuse_to_go_on(gpr);
     }
     struct exception_frame *frame = (struct exception_frame *)((stack - sizeof(*frame)) & ~63ULL);
     save_context(&frame->context, gpr);
@@ -78,6 +117,7 @@ void exception_phase_1(uint64_t tcs)
     };
     frame->is_interrupt = is_interrupt;
     continue_at(gpr, exception_phase_2_entry, frame, (uint64_t)frame);
+    return EEXIT_DONE;
 }
 
 /* #UD on 0F 05: `syscall`, which is illegal in an enclave. */

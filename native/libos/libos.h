@@ -49,8 +49,8 @@ bool log_enabled(enum log_level level);
  * have. */
 size_t format_text(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t format_text_list(char *to, size_t size, const char *format, va_list arguments);
-/* One error line, then the whole process ends with status 127. For states in which going on would be
- * unsafe. */
+/* The whole process ends with status 127 and one error line, and the enclave with it, whether the host wants
+ * it or not. For states in which going on would be unsafe. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Memory of the LibOS: dynamic enclave memory in [LIBOS_DYNAMIC_START, LIBOS_DYNAMIC_END). Committed pages

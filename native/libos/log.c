@@ -18,29 +18,25 @@ bool log_enabled(enum log_level level)
     return level <= maximum;
 }
 
-static void log_list(enum log_level level, const char *format, va_list arguments)
-{
-    char line[LINE_MAX];
-    size_t length = format_text_list(line, sizeof line, format, arguments);
-    host_log(level, line, length < sizeof line ? length : sizeof line - 1);
-}
-
 void log_line(enum log_level level, const char *format, ...)
 {
+    char line[LINE_MAX];
     if (!log_enabled(level)) {
         return;
     }
     va_list arguments;
     va_start(arguments, format);
-    log_list(level, format, arguments);
+    size_t length = format_text_list(line, sizeof line, format, arguments);
     va_end(arguments);
+    host_log(level, line, length < sizeof line ? length : sizeof line - 1);
 }
 
 _Noreturn void fatal(const char *format, ...)
 {
+    char line[LINE_MAX];
     va_list arguments;
     va_start(arguments, format);
-    log_list(LOG_ERROR, format, arguments);
+    size_t length = format_text_list(line, sizeof line, format, arguments);
     va_end(arguments);
-    host_exit(FATAL_STATUS, 0);
+    host_exit_with_line(FATAL_STATUS, 0, line, length < sizeof line ? length : sizeof line - 1);
 }

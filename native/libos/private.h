@@ -15,6 +15,8 @@ extern const volatile uint8_t g_global_data[];
 /* entry.S */
 void ocall(void);
 _Noreturn void leave_for_good(void);
+_Noreturn void leave_ended(void);
+extern uint32_t enclave_end;
 uint64_t enclu(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx);
 _Noreturn void switch_stack(uint64_t top, void (*function)(uint64_t, uint64_t), uint64_t argument1, uint64_t argument2);
 void vector_clear(void);
@@ -24,10 +26,12 @@ extern const uint8_t initial_vector_state[];
 
 /* boundary.c */
 uint64_t vector_mask_of(uint64_t xfrm);
+/* From now on every entry is refused and no thread goes back to the application. False: it had ended already. */
+bool enclave_set_end(enum eexit why);
 
 /* Called by entry.S. */
 void enclave_first_entry(uint64_t ecall, struct exchange *exchange);
-void exception_phase_1(uint64_t tcs);
+uint64_t exception_phase_1(uint64_t tcs);
 void vector_trim(uint8_t *image);
 void resume_attention(struct context *context);
 

@@ -90,6 +90,9 @@ enum next_step ocall_serve(struct host_thread *thread)
     memcpy(call.arguments, exchange->arguments, sizeof(call.arguments));
     switch (number) {
     case OCALL_EXIT:
+        if (call.arguments[2] > 0 && call.arguments[2] <= EXCHANGE_DATA_SIZE) {
+            log_enclave_line(LOG_ERROR, (const char *)call.data, call.arguments[2]);
+        }
         process_set_exit(call.arguments[0], call.arguments[1]);
         return STEP_PROCESS_EXIT;
     case OCALL_THREAD_EXIT:

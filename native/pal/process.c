@@ -108,11 +108,15 @@ void process_set_exit(uint64_t status, uint64_t signal)
 static void enclave_loop(struct host_thread *thread, uint64_t ecall)
 {
     while (!is_exiting()) {
-        uint64_t left = sim_enter(thread, ecall);
-        if (left == SIM_ABANDONED) {
+        switch (sim_enter(thread, ecall)) {
+        case EEXIT_DONE:
+            break;
+        case EEXIT_ENDED: /* another thread brings OCALL_EXIT */
+        case SIM_ABANDONED:
             return;
-        }
-        if (left == SIM_REFUSED) {
+        case EEXIT_BROKEN:
+            sim_die("the enclave has stopped itself: an exception came where it has no stack, after ECALL ", ecall);
+        default:
             sim_die("the enclave refused ECALL ", ecall);
         }
         switch (ocall_serve(thread)) {

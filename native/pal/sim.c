@@ -194,7 +194,7 @@ bool sim_prepare_entry(struct host_thread *thread)
 uint64_t sim_enter(struct host_thread *thread, uint64_t ecall)
 {
     if (thread->tcs->cssa != 0 || (!sim_traps_enclu && !sim_prepare_entry(thread))) {
-        return SIM_REFUSED;
+        return EEXIT_REFUSED;
     }
     return sim_eenter(thread, ecall, thread->exchange);
 }

@@ -19,9 +19,8 @@ void sim_stop(void);
 int sim_thread_begin(struct host_thread *thread);
 void sim_thread_end(struct host_thread *thread);
 
-/* EENTER, run to the EEXIT. 0: an OCALL waits in the exchange area; SIM_REFUSED: the enclave refused the ECALL; SIM_ABANDONED: sim_abandon_all(). */
-#define SIM_REFUSED 1U
-#define SIM_ABANDONED 2U
+/* EENTER, run to the EEXIT that ends it: enum eexit, or SIM_ABANDONED after sim_abandon_all(). */
+#define SIM_ABANDONED 256U
 uint64_t sim_enter(struct host_thread *thread, uint64_t ecall);
 
 /* From now on, threads that are interrupted inside come back with SIM_ABANDONED. */

@@ -7,6 +7,7 @@
 #define ENCLU_EENTER 2
 #define ENCLU_ERESUME 3
 #define ENCLU_EEXIT 4
+#define SIM_ABANDONED 256
 
     .hidden sim_traps_enclu, sim_td_offset, sim_xfrm, sim_begin_eresume, sim_leaf
 
@@ -90,16 +91,19 @@ sim_after_eenter:
     ret
 /* A signal handler took the thread out of the enclave for good: host FS, GS and RSP are back. */
 sim_abandoned:
-    mov $2, %eax
+    mov $SIM_ABANDONED, %eax
     jmp .Lleave
     .size sim_eenter, . - sim_eenter
 
-/* After the EEXIT of an exception entry: ERESUME. RSP is as in sim_eenter. */
+/* After the EEXIT of an exception entry: ERESUME, unless the enclave says that the thread will not go on. RSP is as in sim_eenter. */
     .globl sim_after_exception, sim_trap_eresume
     .hidden sim_after_exception, sim_trap_eresume
     .type sim_after_exception, @function
 sim_after_exception:
     cld
+    mov %edi, %eax
+    test %eax, %eax
+    jnz .Lleave
     cmpb $0, sim_traps_enclu(%rip)
     jne 2f
     mov (%rsp), %rdi

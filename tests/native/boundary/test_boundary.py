@@ -68,6 +68,17 @@ def test_wrong_answers_of_the_host_do_no_harm(hostile_host: Host, answers: str) 
     assert done.returncode == 0, done.stderr
 
 
+def test_first_entry_without_memory_is_refused(hostile_host: Host) -> None:
+    """The answer comes while frames of the first entry lie on the small stack."""
+    done = replace(hostile_host, environment={"HOSTILE_ANSWERS": "no-memory"}).run("exit", "0")
+    assert "the enclave refused ECALL" in done.stderr
+
+
+def test_enclave_whose_end_is_ignored_cannot_be_entered(hostile_host: Host) -> None:
+    done = replace(hostile_host, environment={"HOSTILE_ANSWERS": "immortal"}).run("exit", "0")
+    assert done.returncode == 42, done.stderr
+
+
 def test_dynamic_memory_keeps_to_the_rules_of_the_epcm(host: Host) -> None:
     done = host.run("abuse", "twice")
     assert done.returncode == 0, done.stderr

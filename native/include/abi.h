@@ -50,6 +50,18 @@ struct exchange {
     uint8_t data[EXCHANGE_DATA_SIZE] __attribute__((aligned(64)));
 };
 
+/* What of CPUID the host is asked for: leaf, register; with subleaf 0 unless named. */
+enum cpuid_word {
+    CPUID_1_EAX,
+    CPUID_1_ECX,
+    CPUID_7_EBX,
+    CPUID_7_ECX,
+    CPUID_7_EDX,
+    CPUID_D_1_EAX, /* subleaf 1 */
+    CPUID_80000001_ECX,
+    CPUID_WORD_COUNT
+};
+
 /* exchange.data at ECALL_START; strings follow it: arguments, then environment ("NAME=value"), each NUL-terminated. */
 struct boot {
     uint32_t argument_count;
@@ -58,6 +70,7 @@ struct boot {
     uint32_t log_level;    /* enum log_level; the enclave caps it at LOG_ERROR unless it is a debug enclave */
     uint32_t cpu_features; /* hints, enum cpu_feature: a false hint can only fault */
     uint32_t reserved;     /* bit 0: no load-time patching of `syscall` sites; for tests, in debug enclaves only */
+    uint32_t cpuid[CPUID_WORD_COUNT];    /* enum cpuid_word: hints as well; libos/cpuid.c says what of them counts */
 };
 
 /* XINUSE: XGETBV with ECX = 1 (CPUID.(0DH,1):EAX[2]). */

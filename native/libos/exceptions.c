@@ -1,5 +1,6 @@
 /* Exceptions that are no system calls: page faults are served, faults in user copies cut the copy short, the
  * others become signals. */
+#include "emulation.h"
 #include "memory.h"
 #include "task.h"
 #include "user_copy.h"
@@ -62,6 +63,9 @@ bool libos_exception(struct context *context, const struct exception_info *info)
     }
     if (!context_is_application(context)) {
         return user_copy_fix_up(context);
+    }
+    if (emulate_instruction(context, info->vector)) {
+        return true;
     }
     struct signal_info signal = error == -EINVAL ? signal_of(context, info->vector)
                                                  : page_fault_signal(error, info->address);

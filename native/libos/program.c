@@ -1,12 +1,12 @@
 #include "program.h"
 
 #include "boundary.h"
+#include "cpuid.h"
 #include "elf_file.h"
 #include "fs/vfs.h"
 #include "memory_calls.h"
 #include "signal_frame.h"
 
-#include <cpuid.h>
 
 #define PROGRAM_BASE 0x400000000ULL /* of position-independent programs: their heap grows up from there */
 #define SCRIPT_DEPTH_MAX 4
@@ -156,12 +156,6 @@ static void write_pointers(struct stack *stack, user_address *at, const struct s
     write_word(stack, at, 0);
 }
 
-static uint32_t hardware_capabilities(void)
-{
-    uint32_t a, b, c, d;
-    return __get_cpuid(1, &a, &b, &c, &d) ? d : 0; /* as Linux: CPUID leaf 1, EDX */
-}
-
 /* System V ABI for x86-64, 3.4.1: argc, argv, envp, auxv from RSP up; the strings above them. */
 static int64_t build_stack(const struct loaded *program, const struct loaded *interpreter,
                            const struct strings *arguments, const struct strings *environment,
@@ -206,7 +200,7 @@ static int64_t build_stack(const struct loaded *program, const struct loaded *in
         {AT_EGID, process.gid},
         {AT_SECURE, 0},
         {AT_RANDOM, random},
-        {AT_HWCAP, hardware_capabilities()},
+        {AT_HWCAP, CPUID_BASELINE_EDX},
         {AT_CLKTCK, 100},
         {AT_PLATFORM, platform},
         {AT_EXECFN, file_name},

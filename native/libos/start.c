@@ -1,5 +1,6 @@
 /* From the first instruction of C to the first instruction of the program. */
 #include "configuration.h"
+#include "cpuid.h"
 #include "fs/vfs.h"
 #include "log.h"
 #include "memory.h"
@@ -97,6 +98,7 @@ static const char *describe_error(int64_t error)
 _Noreturn void libos_start(const struct boot *boot, const char *strings)
 {
     log_set_level(boot->log_level);
+    cpuid_start(boot->cpuid);
     const char *error = configuration_parse(&configuration, measured_configuration);
     if (error) {
         refuse(FATAL_STATUS, "measured configuration", error);

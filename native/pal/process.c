@@ -51,6 +51,27 @@ uint32_t cpu_features_found(void)
     return found;
 }
 
+static void read_cpuid_words(uint32_t words[CPUID_WORD_COUNT])
+{
+    uint32_t a, b, c, d;
+    memset(words, 0, CPUID_WORD_COUNT * sizeof(*words));
+    if (__get_cpuid(1, &a, &b, &c, &d)) {
+        words[CPUID_1_EAX] = a;
+        words[CPUID_1_ECX] = c;
+    }
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        words[CPUID_7_EBX] = b;
+        words[CPUID_7_ECX] = c;
+        words[CPUID_7_EDX] = d;
+    }
+    if (__get_cpuid_count(0xD, 1, &a, &b, &c, &d)) {
+        words[CPUID_D_1_EAX] = a;
+    }
+    if (__get_cpuid(0x80000001, &a, &b, &c, &d)) {
+        words[CPUID_80000001_ECX] = c;
+    }
+}
+
 static int append_strings(char **strings, uint32_t *count)
 {
     for (*count = 0; strings && strings[*count]; ++*count) {
@@ -68,6 +89,7 @@ int process_set_arguments(char **arguments, char **environment)
 {
     struct boot boot = {.log_level = log_level(), .cpu_features = cpu_features_found()};
     boot_size = sizeof(boot);
+    read_cpuid_words(boot.cpuid);
     int error = append_strings(arguments, &boot.argument_count);
     if (!error) {
         error = append_strings(environment, &boot.environment_count);

@@ -22,6 +22,7 @@ PARTS = {
     "area": ("area.c",),
     "configuration": ("configuration.c",),
     "elf": ("elf_file.c",),
+    "emulation": ("emulation.c", "cpuid.c"),
     "patch": ("patch.c", "instruction.c"),
     "policy": ("policy.c", "strings.c", "configuration.c"),
     "text": ("format.c",),
@@ -55,7 +56,7 @@ def run(*arguments: object) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["patch", "policy", "text"])
+@pytest.mark.parametrize("name", ["emulation", "patch", "policy", "text"])
 def test_part_does_what_it_says(name: str, tmp_path: Path) -> None:
     run(build(name, tmp_path))
 

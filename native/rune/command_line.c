@@ -3,13 +3,24 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Options that take a value, of runc up to 1.3. All others are switches. */
+/* Options of runc up to 1.3. Which of them take a value decides where the next option begins, so an unknown one is unclear. */
 static const char *const global_values[] = {"log", "log-format", "root", "criu", "rootless", NULL};
+static const char *const global_switches[] = {"debug", "systemd-cgroup", "help", "h", "version", "v", NULL};
 static const char *const command_values[] = {
     /* create, run */ "b", "bundle", "console-socket", "pid-file", "pidfd-socket", "preserve-fds",
     /* exec */ "additional-gids", "apparmor", "c", "cap", "cgroup", "cwd", "e", "env", "g", "p", "process", "process-label", "u", "user",
     /* checkpoint, restore */ "empty-ns", "image-path", "lsm-mount-context", "lsm-profile", "manage-cgroups-mode", "page-server",
     "parent-path", "status-fd", "work-path", NULL};
+static const char *const command_switches[] = {
+    "help", "h", /* create, run */ "d", "detach", "keep", "no-new-keyring", "no-pivot", "no-subreaper",
+    /* exec */ "ignore-paused", "no-new-privs", "t", "tty",
+    /* checkpoint, restore */ "auto-dedup", "ext-unix-sk", "file-locks", "lazy-pages", "leave-running", "link-remap", "pre-dump",
+    "shell-job", "tcp-established", "tcp-skip-in-flight", NULL};
+
+struct option_names {
+    const char *const *values, *const *switches;
+    bool reordered; /* urfave/cli's reorderArgs() takes an argument that begins with a dash for an option, even where a value is due */
+};
 
 struct option {
     const char *name; /* without its one or two dashes */
@@ -17,28 +28,19 @@ struct option {
     const char *value; /* NULL for a switch */
 };
 
+bool is_judged(const char *command)
+{
+    static const char *const judged[] = {"create", "run", "exec", "checkpoint", "restore"};
+    for (size_t i = 0; i < sizeof(judged) / sizeof(*judged); i++) {
+        if (strcmp(command, judged[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool is_option(const char *argument)
 {
     return argument[0] == '-' && argument[1] != 0;
-}
-
-/* Read the option at argv[*index], and step over its value where that is an argument of its own. */
-static struct option take_option(char **argv, int argc, int *index, const char *const *with_value)
-{
-    const char *name = argv[*index] + 1;
-    name += *name == '-';
-    struct option option = {.name = name, .length = strcspn(name, "=")};
-    if (name[option.length] == '=') {
-        option.value = name + option.length + 1;
-        return option;
-    }
-    for (; *with_value; with_value++) {
-        if (strcmp(name, *with_value) == 0 && *index + 1 < argc) {
-            option.value = argv[++*index];
-            break;
-        }
-    }
-    return option;
 }
 
 static bool option_is(struct option option, const char *name)
@@ -46,7 +48,35 @@ static bool option_is(struct option option, const char *name)
     return option.length == strlen(name) && memcmp(option.name, name, option.length) == 0;
 }
 
-static void global_option(struct command_line *line, struct option option)
+static bool is_among(struct option option, const char *const *names)
+{
+    for (; *names; names++) {
+        if (option_is(option, *names))
+            return true;
+    }
+    return false;
+}
+
+/* Read the option at argv[*index], and step over its value where that is an argument of its own. */
+static struct option take_option(struct command_line *line, char **argv, int argc, int *index, struct option_names names)
+{
+    const char *argument = argv[*index], *name = argument + 1;
+    name += *name == '-';
+    struct option option = {.name = name, .length = strcspn(name, "=")};
+    if (name[option.length] == '=')
+        option.value = name + option.length + 1;
+    else if (!is_among(option, names.values))
+        line->unclear = is_among(option, names.switches) ? line->unclear : argument;
+    else if (*index + 1 < argc) {
+        option.value = argv[++*index];
+        if (names.reordered && option.value[0] == '-')
+            line->unclear = argument;
+    }
+    return option;
+}
+
+/* `argument` is the option as it was given. */
+static void global_option(struct command_line *line, struct option option, const char *argument)
 {
     if (option_is(option, "root"))
         line->root = option.value;
@@ -54,32 +84,49 @@ static void global_option(struct command_line *line, struct option option)
         line->log = option.value;
     else if (option_is(option, "log-format"))
         line->log_json = option.value && strcmp(option.value, "json") == 0;
-    else if (option_is(option, "version") || option_is(option, "v"))
+    else if (option_is(option, "version") || option_is(option, "v")) {
         line->version = true;
+        line->unclear = option.value ? argument : line->unclear; /* --version=false says nothing, and the command runs */
+    }
 }
 
 /* runc's parser (urfave/cli) takes the options of a command before and behind its arguments, exec's before them only. */
+static void parse_command(struct command_line *line, int argc, char **argv, int i)
+{
+    bool is_exec = strcmp(line->command, "exec") == 0;
+    struct option_names names = {command_values, command_switches, .reordered = !is_exec};
+    for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (is_option(argv[i])) {
+            struct option option = take_option(line, argv, argc, &i, names);
+            if (option_is(option, "bundle") || option_is(option, "b"))
+                line->bundle = option.value && *option.value ? option.value : ".";
+        } else if (!line->id) {
+            line->id = argv[i];
+            if (is_exec)
+                return;
+        }
+    }
+    if (!line->id && i + 1 < argc)
+        line->id = argv[i + 1];
+}
+
 struct command_line parse_command_line(int argc, char **argv)
 {
     struct command_line line = {.bundle = "."};
+    struct option_names names = {global_values, global_switches, .reordered = false};
     int i = 1;
-    for (; i < argc && is_option(argv[i]) && strcmp(argv[i], "--") != 0; i++)
-        global_option(&line, take_option(argv, argc, &i, global_values));
-    if (i == argc)
-        return line;
-    line.command = argv[i++];
-    for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (is_option(argv[i])) {
-            struct option option = take_option(argv, argc, &i, command_values);
-            if ((option_is(option, "bundle") || option_is(option, "b")) && option.value && *option.value)
-                line.bundle = option.value;
-        } else if (!line.id) {
-            line.id = argv[i];
-            if (strcmp(line.command, "exec") == 0)
-                break;
+    for (; i < argc && is_option(argv[i]); i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            i++;
+            break;
         }
+        const char *argument = argv[i];
+        global_option(&line, take_option(&line, argv, argc, &i, names), argument);
     }
-    if (!line.id && i + 1 < argc)
-        line.id = argv[i + 1];
+    if (i >= argc)
+        return line;
+    line.command = argv[i];
+    if (is_judged(line.command))
+        parse_command(&line, argc, argv, i + 1);
     return line;
 }

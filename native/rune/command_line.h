@@ -12,7 +12,11 @@ struct command_line {
     const char *log;        /* --log, or NULL */
     bool log_json;          /* --log-format json */
     bool version;           /* --version or -v before any command */
+    const char *unclear;    /* an option that runc may read in another way than rune, or NULL */
 };
+
+/* Whether rune decides about a command; all others are runc's affair, and their options are not looked at. */
+bool is_judged(const char *command);
 
 struct command_line parse_command_line(int argc, char **argv);
 

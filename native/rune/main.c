@@ -4,48 +4,23 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bundle.h"
 #include "command_line.h"
+#include "container.h"
+#include "program.h"
 #include "report.h"
 
 #define VERSION "0.1.0" /* enclavize/__init__.py */
-#define SAFE_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PYTHON_PART "enclavize-rune"
 
 #define EXIT_FAILED 1
 #define EXIT_EXEC_FAILED 255 /* runc exec, for its own errors: it must not look like the program's */
-
-/* Find `name` in a PATH-like list. This program itself does not count: rune may be installed under the name runc. */
-static bool find_program(const char *list, const char *name, char path[PATH_MAX])
-{
-    struct stat self, found;
-    if (stat("/proc/self/exe", &self) != 0)
-        memset(&self, 0, sizeof(self));
-    while (list && *list) {
-        size_t length = strcspn(list, ":");
-        if (length > 0 && snprintf(path, PATH_MAX, "%.*s/%s", (int)length, list, name) < PATH_MAX && access(path, X_OK) == 0 &&
-            stat(path, &found) == 0 && S_ISREG(found.st_mode) && !(found.st_dev == self.st_dev && found.st_ino == self.st_ino))
-            return true;
-        list += length + (list[length] == ':');
-    }
-    return false;
-}
-
-static bool find_runc(char path[PATH_MAX])
-{
-    const char *chosen = getenv("ENCLAVIZE_RUNC");
-    if (chosen && *chosen)
-        return snprintf(path, PATH_MAX, "%s", chosen) < PATH_MAX;
-    return find_program(SAFE_PATH, "runc", path);
-}
 
 static int become_runc(const struct command_line *line, char **argv)
 {
@@ -78,13 +53,28 @@ static int become_python_part(const struct command_line *line, char **argv)
     return EXIT_FAILED;
 }
 
+static int failure_of(const struct command_line *line)
+{
+    return line->command && strcmp(line->command, "exec") == 0 ? EXIT_EXEC_FAILED : EXIT_FAILED;
+}
+
 static int cannot_tell(const struct command_line *line, struct verdict verdict)
 {
     char message[512];
-    snprintf(message, sizeof(message), "cannot read %s: %s; whether this is a TEE container cannot be told, so it is refused",
-             verdict.reason, strerror(errno));
+    snprintf(message, sizeof(message), "cannot read %s%s%s; whether this is a TEE container cannot be told, so it is refused",
+             verdict.reason, verdict.error ? ": " : "", verdict.error ? strerror(verdict.error) : "");
     report_error(line, message);
-    return EXIT_FAILED;
+    return failure_of(line);
+}
+
+/* The line may mean another container or bundle to runc than to rune. */
+static int is_unclear(const struct command_line *line)
+{
+    char message[512];
+    snprintf(message, sizeof(message), "cannot tell how runc reads the option %.100s and what follows it; an option with a value can be "
+                                       "written as --NAME=VALUE", line->unclear);
+    report_error(line, message);
+    return failure_of(line);
 }
 
 static int create(const struct command_line *line, char **argv)
@@ -101,14 +91,14 @@ static int create(const struct command_line *line, char **argv)
     return cannot_tell(line, verdict);
 }
 
-static int refuse_if_tee(const struct command_line *line, char **argv, struct verdict verdict, const char *message, int status)
+static int refuse_if_tee(const struct command_line *line, char **argv, struct verdict verdict, const char *message)
 {
     switch (verdict.kind) {
     case KIND_ORDINARY:
         return become_runc(line, argv);
     case KIND_TEE:
         report_error(line, message);
-        return status;
+        return failure_of(line);
     case KIND_UNKNOWN:
         break;
     }
@@ -131,18 +121,17 @@ int main(int argc, char **argv)
 {
     const struct command_line line = parse_command_line(argc, argv);
     const char *command = line.command ? line.command : "";
+    if (line.unclear)
+        return is_unclear(&line);
     if (line.version)
         return version(&line, argv);
     if (strcmp(command, "create") == 0 || strcmp(command, "run") == 0)
         return create(&line, argv);
     if (strcmp(command, "exec") == 0)
-        return refuse_if_tee(&line, argv, container_kind(&line), "exec into a TEE container is not available in this version of rune",
-                             EXIT_EXEC_FAILED);
+        return refuse_if_tee(&line, argv, container_kind(&line), "exec into a TEE container is not available in this version of rune");
     if (strcmp(command, "checkpoint") == 0)
-        return refuse_if_tee(&line, argv, container_kind(&line), "a TEE container cannot be checkpointed: an enclave's memory stays inside",
-                             EXIT_FAILED);
+        return refuse_if_tee(&line, argv, container_kind(&line), "a TEE container cannot be checkpointed: an enclave's memory stays inside");
     if (strcmp(command, "restore") == 0)
-        return refuse_if_tee(&line, argv, bundle_kind(line.bundle), "a TEE container cannot be restored: an enclave's memory stays inside",
-                             EXIT_FAILED);
+        return refuse_if_tee(&line, argv, bundle_kind(line.bundle), "a TEE container cannot be restored: an enclave's memory stays inside");
     return become_runc(&line, argv);
 }

@@ -24,12 +24,19 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def recorders(tmp_path: Path, installation: RuneInstallation) -> Callable[..., str]:
-    """Run a copy of rune whose runc and Python part only print their name and arguments."""
+    """Run a copy of rune whose runc and Python part only print their name and arguments.
+
+    This runc knows no container, unless ``state`` of the folder has an answer.
+    """
     folder = tmp_path / "recorders"
     folder.mkdir()
     shutil.copy(installation.rune, folder / "rune")
-    for name in ("runc", "enclavize-rune"):
-        (folder / name).write_text(f'#!/bin/sh\necho "{name} $*"\n')
+    unknown = "container does not exist"
+    state = (
+        f'case " $* " in *" state -- "*) cat {folder}/state || {{ echo {unknown} >&2; exit 1; }}; exit;; esac'
+    )
+    for name, first in (("runc", state), ("enclavize-rune", ":")):
+        (folder / name).write_text(f'#!/bin/sh\n{first}\necho "{name} $*"\n')
         (folder / name).chmod(0o755)
 
     def run(*arguments: str | Path, cwd: Path | None = None) -> str:
@@ -68,7 +75,9 @@ def _configure(folder: Path, text: str) -> None:
         "-root R run -b B -d ID",
         "run ID -bundle B",
         "--systemd-cgroup --rootless auto create --no-pivot --bundle B ID",
-        "create --pid-file --bundle --bundle B ID",
+        "-- create --bundle B ID",
+        "--root R -- run --bundle B -- ID",
+        "create --bundle elsewhere --bundle B ID",
     ],
 )
 def test_creating_a_tee_container_goes_to_the_python_part(
@@ -90,8 +99,46 @@ def test_all_else_goes_to_runc(recorders: Callable[..., str], bundle: Path, argu
     assert recorders(*arguments.split(), cwd=bundle) == "runc"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--new V exec ID sh",  # of a future runc: the command is V, or exec
+        "--root R --new exec ID sh",
+        "--version=false exec ID sh",
+        "exec --new V ID sh",
+        "-new create --bundle B ID",
+        "create --new --bundle B ID",
+        "create --bundle - B ID",  # urfave/cli moves B behind --bundle
+        "create --pid-file --bundle --bundle B ID",
+        "checkpoint --new ID",
+        "restore --work-path - ID",
+    ],
+)
+def test_what_runc_may_read_in_another_way_is_refused(
+    recorders: Callable[..., str], bundle: Path, arguments: str
+) -> None:
+    words = [str(bundle) if word == "B" else word for word in arguments.split()]
+    assert recorders(*words) == "refused"
+
+
+def test_runc_reads_the_command_line_as_rune_does(
+    recorders: Callable[..., str], tmp_path: Path, bundle: Path
+) -> None:
+    """These are the forms that rune once read in another way than runc."""
+    (tmp_path / "state").mkdir()
+    for arguments in (("--", "list"), ("--version=false", "list")):
+        done = subprocess.run(["runc", *arguments], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("ID ")
+    recorders("--root", "state", "create", "--bundle", "elsewhere", "--bundle", "", "ID", cwd=bundle)
+    command: list[str | Path] = ["runc", "--root", tmp_path / "state", "create", "--bundle", "/absent"]
+    command += ["--bundle", "", "ID"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "JSON specification file config.json not found" in done.stderr  # looked for in tmp_path
+
+
 def test_the_bundle_is_the_working_directory_by_default(recorders: Callable[..., str], bundle: Path) -> None:
     assert recorders("create", "ID", cwd=bundle) == "enclavize-rune"
+    assert recorders("create", "--bundle", "elsewhere", "--bundle", "", "ID", cwd=bundle) == "enclavize-rune"
     assert recorders("create", "ID", cwd=bundle.parent) == "runc"
 
 
@@ -112,6 +159,7 @@ def test_the_bundle_is_the_working_directory_by_default(recorders: Callable[...,
         ('{"root":{"path":"other","PATH":"rootfs"}}', "refused"),
         ('{"root":{"path":"rootfs"}', "refused"),
         ('{"root":{"path":"rootfs', "refused"),
+        ('{"root":{"path":"link/../rootfs"}}', "refused"),
         ("[" * 100_000, "refused"),
         ("nonsense", "refused"),
     ],
@@ -175,6 +223,12 @@ def test_an_absolute_root_and_one_behind_a_link(recorders: Callable[..., str], b
         assert recorders("create", "--bundle", bundle, "ID") == "enclavize-rune"
 
 
+def test_the_bundle_itself_as_root(recorders: Callable[..., str], bundle: Path) -> None:
+    """runc joins an empty path to that of the bundle."""
+    _configure(bundle / "rootfs", '{"root": {"path": ""}}')
+    assert recorders("create", "--bundle", bundle / "rootfs", "ID") == "enclavize-rune"
+
+
 def test_only_a_regular_file_without_links_makes_a_tee_bundle(
     recorders: Callable[..., str], bundle: Path
 ) -> None:
@@ -188,28 +242,6 @@ def test_only_a_regular_file_without_links_makes_a_tee_bundle(
     shutil.rmtree(bundle / "rootfs" / ".enclave")
     (bundle / "rootfs" / ".enclave").symlink_to(bundle)
     assert recorders("create", "--bundle", bundle, "ID") == "runc"
-
-
-def test_exec_and_checkpoint_know_a_tee_container_by_the_state_of_runc(
-    recorders: Callable[..., str], tmp_path: Path, installation: RuneInstallation
-) -> None:
-    state = tmp_path / "state" / "ID"
-    state.mkdir(parents=True)
-    labels = ["bundle=/x", "org.enclavize.tee=1"]
-    (state / "state.json").write_text(json.dumps({"id": "ID", "config": {"labels": labels}}))
-    for command in (
-        ["exec", "--process", "P", "ID"],
-        ["exec", "-e", "A=B", "ID", "sh"],
-        ["checkpoint", "ID"],
-    ):
-        assert recorders("--root", tmp_path / "state", *command) == "refused"
-    done = installation.run("--root", tmp_path / "state", "exec", "ID", "sh")
-    assert done.returncode == 255
-    assert "not available in this version" in done.stderr
-    (state / "state.json").write_text(json.dumps({"config": {"labels": labels[:1]}}))
-    assert recorders("--root", tmp_path / "state", "exec", "ID", "sh") == "runc"
-    (state / "state.json").write_text('{"config": {"labels": [')
-    assert recorders("--root", tmp_path / "state", "exec", "ID", "sh") == "refused"
 
 
 def test_a_refusal_stands_in_the_log(bundle: Path, tmp_path: Path, installation: RuneInstallation) -> None:
@@ -263,6 +295,11 @@ def test_an_ordinary_bundle_runs_as_under_runc(
         ("delete", "absent"),
         ("kill", "absent", "15"),
         ("exec", "absent", "sh"),
+        ("exec", "a/b", "sh"),
+        ("exec", "a b", "sh"),
+        ("exec", "--", "-x", "sh"),
+        ("exec", "", "sh"),
+        ("checkpoint", "absent"),
         ("create", "--bundle", "/absent", "x"),
     ],
 )

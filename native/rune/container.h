@@ -1,0 +1,12 @@
+/* What a container is: ordinary, or made from a TEE image. */
+#ifndef RUNE_CONTAINER_H
+#define RUNE_CONTAINER_H
+
+#include "command_line.h"
+#include "verdict.h"
+
+/* A container is TEE if rune left its annotation when it was created, or if its root file system is that of a TEE image. runc keeps
+ * both in state.json. Where that file is not found, runc itself is asked: only a container that it does not know is ordinary then. */
+struct verdict container_kind(const struct command_line *line);
+
+#endif

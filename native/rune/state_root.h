@@ -1,0 +1,11 @@
+/* Where runc keeps the state of its containers. */
+#ifndef RUNE_STATE_ROOT_H
+#define RUNE_STATE_ROOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* runc's default for --root. False if it does not fit. */
+bool default_state_root(char *path, size_t size);
+
+#endif

@@ -29,8 +29,7 @@ PACKAGE = f"{GRAMINE_LIBRARIES}/gramine"
 
 _LIBRARY = "int stand_in_%(name)s(void);\nint stand_in_%(name)s(void) { return 0; }\n"
 
-# Prints argv[1...] with system calls of its own, and ends with 0.
-_LOADER = r"""
+LOADER = r"""
 static long call(long number, long one, const void *two, long three)
 {
     long result;
@@ -54,6 +53,7 @@ __attribute__((used)) void start(long *stack)
 
 __asm__(".globl _start\n_start:\n    mov %rsp, %rdi\n    and $-16, %rsp\n    call start\n    hlt\n");
 """
+"""Prints argv[1...] with system calls of its own, and ends with 0."""
 
 # Gramine links its PAL at 0 with two segments; the second one has data and bss.
 _TWO_SEGMENTS = """
@@ -167,18 +167,18 @@ def stand_in_gramine(folder: Path, *, musl: bool = True, run_path: str = "") -> 
     for path in (package / "direct", package / "sgx", package / "runtime" / "glibc", sources):
         path.mkdir(parents=True)
     _library(sources, package / "libsysdb.so")
-    _compile(sources, "direct", _LOADER, package / "direct" / "libpal.so", "-pie", "-Wl,-e,_start")
+    compile_stand_in(sources, "direct", LOADER, package / "direct" / "libpal.so", "-pie", "-Wl,-e,_start")
     (package / "direct" / "loader").symlink_to("libpal.so")
     script = sources / "two_segments.lds"
     script.write_text(_TWO_SEGMENTS)
-    _compile(
+    compile_stand_in(
         sources, "enclave", _ENCLAVE_PAL, package / "sgx" / "libpal.so", "-shared",
         "-Wl,-e,enclave_entry_point", f"-Wl,-T,{script}", "-Wl,-z,norelro",
     )  # fmt: skip
     libc = _library(sources, sources / "libc.so.6")
     protobuf = _library(sources, folder / GRAMINE_LIBRARIES / "libprotobuf-c.so.1", libc)
-    _compile(
-        sources, "loader", _LOADER, package / "sgx" / "loader", "-pie", "-Wl,-e,_start",
+    compile_stand_in(
+        sources, "loader", LOADER, package / "sgx" / "loader", "-pie", "-Wl,-e,_start",
         "-Wl,--dynamic-linker=/lib64/ld-linux-x86-64.so.2", "-Wl,--no-as-needed", protobuf, libc,
         *((f"-Wl,--enable-new-dtags,-rpath,{run_path}",) if run_path else ()),
     )  # fmt: skip
@@ -211,7 +211,7 @@ def stand_in_occlum(folder: Path, version: str = OCCLUM_VERSION) -> Path:
         path.mkdir(parents=True)
     libos = _OCCLUM_LIBOS.replace("%(minor)d", "21" if version.startswith("0.31.") else "20")
     for name in ("libocclum-libos", "libocclum-libos_sim"):
-        _compile(
+        compile_stand_in(
             sources, name, libos, libraries / f"{name}.so.{version}", "-shared", "-Wl,-e,enclave_entry",
             "-Wl,-z,norelro",
         )  # fmt: skip
@@ -221,7 +221,7 @@ def stand_in_occlum(folder: Path, version: str = OCCLUM_VERSION) -> Path:
         (libraries / f"{name}.so.{version.partition('.')[0]}").symlink_to(f"{name}.so.{version}")
         (libraries / f"{name}.so").symlink_to(f"{name}.so.{version.partition('.')[0]}")
     for name in ("occlum-run", "occlum_exec_client", "occlum_exec_server", "init"):
-        _compile(sources, name, _LOADER, programs / name, "-pie", "-Wl,-e,_start")
+        compile_stand_in(sources, name, LOADER, programs / name, "-pie", "-Wl,-e,_start")
     for name in ("libc.so", "libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1"):
         _library(sources, musl / name)
     for name in (
@@ -237,13 +237,14 @@ def stand_in_occlum(folder: Path, version: str = OCCLUM_VERSION) -> Path:
 
 def _library(sources: Path, output: Path, *needed: Path) -> Path:
     name = "".join(char if char.isalnum() else "_" for char in output.name)
-    return _compile(
+    return compile_stand_in(
         sources, name, _LIBRARY % {"name": name}, output, "-shared", f"-Wl,-soname,{output.name}",
         "-Wl,--no-as-needed", *needed,
     )  # fmt: skip
 
 
-def _compile(sources: Path, name: str, code: str, output: Path, *options: str | Path) -> Path:
+def compile_stand_in(sources: Path, name: str, code: str, output: Path, *options: str | Path) -> Path:
+    """Compile ``code``, which needs no library, in the folder ``sources``."""
     source = sources / f"{name}.c"
     source.write_text(code)
     flags: Sequence[str] = (

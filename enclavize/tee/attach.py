@@ -14,7 +14,8 @@ from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.media_types import OCI_LAYER
 from enclavize.oci.stream import chunks
 from enclavize.rootfs.entry import path_text
-from enclavize.rootfs.tar import RECORD_SIZE, TarReader
+from enclavize.rootfs.tar import TarReader
+from enclavize.rootfs.tar_header import RECORD_SIZE
 from enclavize.tee import layout
 from enclavize.tee.annotations import describe
 from enclavize.tee.image import copied_config, describe_file, write_documents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from enclavize.errors import InvalidImageError
 from enclavize.rootfs import tar
 from support.images import Member, directory, file, hard_link, symlink, tar_of
+from support.odd_tars import ODDITIES, extension, header, pax
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,11 +148,34 @@ def test_hostile_archives_are_refused(data: bytes, message: str) -> None:
         read(data)
 
 
-def test_many_extended_headers_are_too_many() -> None:
-    header = one_header(lambda record: (put(156, b"x")(record), put(124, b"%011o\0" % 500_000)(record))[0])
-    records = b"500000 comment=".ljust(499_999, b"c") + b"\n"
-    with pytest.raises(InvalidImageError, match="extended header of 1500000 bytes"):
-        read((header + records.ljust(500_224, b"\0")) * 3)
+@pytest.mark.parametrize("name", ODDITIES, ids=lambda name: name.replace(" ", "-"))
+def test_what_is_read_in_different_ways_is_refused(name: str) -> None:
+    data, message = ODDITIES[name]
+    if not message:
+        assert read(data)
+        return
+    with pytest.raises(InvalidImageError, match=f"^layer x .*{re.escape(message)}"):
+        read(data)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("-1.5", -2), ("-0.5", -1), ("-1.0000000001", -1), ("1.999999999999", 1), ("7.", 7), ("-0", 0)],
+)
+def test_pax_times_are_rounded_as_go_does(value: str, seconds: int) -> None:
+    [(member, _)] = read(tar_of([file("x", pax={"mtime": value})]))
+    assert member.mtime == seconds
+
+
+def test_a_size_beyond_octal_digits_is_that_of_the_pax_header() -> None:
+    data = pax((b"size", b"%d" % 8**11)) + header(b"x")
+    assert next(iter(tar.TarReader(iter([data]), "layer x"))).size == 8**11
+
+
+def test_long_extended_headers_are_too_long_together() -> None:
+    data = extension(b"L", b"n" * 600_000) + extension(b"K", b"l" * 600_000) + header(b"x")
+    with pytest.raises(InvalidImageError, match="extended header of 1200000 bytes"):
+        read(data)
 
 
 @pytest.mark.parametrize(

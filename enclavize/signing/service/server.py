@@ -24,6 +24,7 @@ from enclavize.errors import UsageError
 from enclavize.signing.service.app import PEER_CERTIFICATE, error_response, make_app
 from enclavize.signing.service.audit import AuditLog
 from enclavize.signing.service.config import load_config
+from enclavize.signing.service.connections import Connections, Listener, State, reserve_descriptors
 from enclavize.signing.service.core import SigningService
 from enclavize.signing.service.protocol import build_error
 from enclavize.signing.signers import open_signer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from enclavize.signing.local import Signer
     from enclavize.signing.service.config import KeyConfig, ServiceConfig
+    from enclavize.signing.service.connections import Connection
 
 GRACE = 10
 """Seconds that requests under way have after SIGTERM."""
@@ -52,6 +54,7 @@ def serve(config_path: Path) -> None:
     _set_up_logging()
     signers = {key.name: _open_key(key) for key in config.keys.values()}
     tls = _tls_context(config)
+    reserve_descriptors(config.max_connections)
     listener = _listen(config)
     log = AuditLog(config.audit_log)
     try:
@@ -124,10 +127,11 @@ def _tls_context(config: ServiceConfig) -> ssl.SSLContext:
     return context
 
 
-def _listen(config: ServiceConfig) -> socket.socket:
+def _listen(config: ServiceConfig) -> Listener:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     # asyncio sets TCP_NODELAY only on sockets that name their protocol; without it each answer waits 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.connections = Connections(config.max_connections)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((config.host, config.port))
@@ -138,12 +142,10 @@ def _listen(config: ServiceConfig) -> socket.socket:
     return listener
 
 
-def _run(
-    config: ServiceConfig, service: SigningService, tls: ssl.SSLContext, listener: socket.socket
-) -> None:
+def _run(config: ServiceConfig, service: SigningService, tls: ssl.SSLContext, listener: Listener) -> None:
     class Protocol(_Protocol):
         request_timeout = config.request_timeout
-        max_connections = config.max_connections
+        open_connections = listener.connections
 
     settings = uvicorn.Config(
         make_app(config, service),
@@ -194,16 +196,23 @@ class _Protocol(H11Protocol):
     """
 
     request_timeout: int
-    max_connections: int
+    open_connections: Connections
+    _connection: Connection
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
         self.app_state = {**self.app_state, PEER_CERTIFICATE: tls.getpeercert(binary_form=True)}
-        if len(self.connections) > self.max_connections:
+        self._connection = self.open_connections.of(transport.get_extra_info("socket").fileno())
+        self._connection.end = transport.abort
+        if self.open_connections.are_too_many:
             self.app = error_response(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
         self._wait_for_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._note_state()
 
     def send_400_response(self, _msg: str) -> None:
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer is on its way already
@@ -227,8 +236,13 @@ class _Protocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._note_state()
         if not self.transport.is_closing():
             self._wait_for_request()
+
+    def _note_state(self) -> None:
+        is_busy = self.conn.our_state in (h11.SEND_RESPONSE, h11.SEND_BODY)
+        self.open_connections.move(self._connection, State.BUSY if is_busy else State.WAITING)
 
     def _wait_for_request(self) -> None:
         if self._deadline:

@@ -17,7 +17,6 @@ import pytest
 
 from enclavize.sgx.enclave_file import EnclaveConfig, measure_enclave
 from enclavize.sgx.sigstruct import Sigstruct
-from enclavize.signing.local import sign_sigstruct
 from enclavize.signing.service.protocol import HEALTH_PATH, PUBLIC_KEY_PATH, SIGN_PATH
 from enclavize.signing.service.server import GRACE
 from support.scale import scaled
@@ -157,21 +156,6 @@ def test_answers_do_not_wait_for_acknowledgements(service: Service) -> None:
 
     late = 0.04  # seconds, at least, on Linux
     assert median_ping(acknowledge_at_once=False) < median_ping(acknowledge_at_once=True) + late / 2
-
-
-def test_more_connections_than_allowed_are_told_so(
-    tmp_path_factory: pytest.TempPathFactory, unsigned: Sigstruct
-) -> None:
-    folder = tmp_path_factory.mktemp("crowd")
-    options = {"max_connections": 4, "request_timeout": 20}
-    with running_service(folder, {"free": {}}, server=options) as service:
-        idle = [connect(service) for _ in range(4)]
-        status, body = ask(service, "GET", HEALTH_PATH)
-        assert status == 503
-        assert json.loads(body)["error"]
-        for connection in idle:
-            connection.close()
-        sign_sigstruct(unsigned, service.client("free"))
 
 
 def test_a_request_under_way_is_answered_before_the_end(

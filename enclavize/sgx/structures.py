@@ -57,6 +57,7 @@ class MiscSelect(IntFlag):
     """MISCSELECT: extended information in the SSA frame."""
 
     EXINFO = 0x1
+    CPINFO = 0x2
 
 
 class TcsFlags(IntFlag):

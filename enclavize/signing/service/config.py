@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
-from enclavize.sgx.structures import AttributeFlags
-from enclavize.signing.service.policy import SigningPolicy
+from enclavize.sgx.structures import AttributeFlags, MiscSelect, Xfrm
+from enclavize.signing.service.policy import DEFAULT_XFRM, MAX_SVN, NO_ID, SigningPolicy
 from enclavize.signing.signers import is_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from enum import IntFlag
     from pathlib import Path
 
 MAX_CONFIG_SIZE = 4 << 20
@@ -20,7 +22,12 @@ MAX_CONFIG_SIZE = 4 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9A-Za-z.-]+)):(?P<port>\d{1,5})")
-_GRANTABLE = ("DEBUG", "PROVISIONKEY", "EINITTOKENKEY")
+_ID = re.compile(r"[0-9a-f]{32}")
+_GRANTABLE_ATTRIBUTES = (
+    AttributeFlags.DEBUG, AttributeFlags.PROVISIONKEY, AttributeFlags.EINITTOKENKEY, AttributeFlags.KSS,
+)  # fmt: skip
+_GRANTABLE_XFRM = (Xfrm.AVX, Xfrm.MPX, Xfrm.AVX512, Xfrm.PKRU, Xfrm.AMX)
+_ANY_MISC_SELECT = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +119,20 @@ class _Table:
             raise self.wrong(name, f"a list of numbers up to {maximum}")
         return frozenset(values)
 
+    def ids(self, name: str) -> frozenset[bytes] | None:
+        """128-bit numbers in the order of their bytes, by default zero; None for any."""
+        if self.is_any(name):
+            return None
+        found = self.texts(name, _ID, 'numbers of 32 hex digits, or "any"', [NO_ID.hex()])
+        return frozenset(map(bytes.fromhex, found))
+
+    def bits(self, name: str, choices: Sequence[IntFlag], default: int) -> int:
+        """A list of names, as one number."""
+        by_name = {str(flag.name): int(flag) for flag in choices}
+        usual = [flag for flag, bit in by_name.items() if bit & default]
+        found = self.texts(name, re.compile("|".join(by_name)), " or ".join(by_name), usual)
+        return sum(by_name[flag] for flag in found)
+
     def is_any(self, name: str) -> bool:
         """Takes the word "any", if it is there instead of a list."""
         found = self._left.get(name) == "any"
@@ -176,8 +197,8 @@ def _key(name: str, table: _Table, folder: Path) -> KeyConfig:
 
 
 def _client(name: str, table: _Table) -> Client:
-    attributes = table.texts("attributes", re.compile("|".join(_GRANTABLE)), " or ".join(_GRANTABLE), [])
     any_measurement, any_product = table.is_any("measurements"), table.is_any("product_ids")
+    any_misc_select = table.is_any("misc_select")
     hashes = "SHA-256 hashes in hex"
     client = Client(
         name=name,
@@ -189,14 +210,23 @@ def _client(name: str, table: _Table) -> Client:
             if any_measurement
             else frozenset(map(bytes.fromhex, table.texts("measurements", _HASH, f'{hashes}, or "any"'))),
             product_ids=None if any_product else table.numbers("product_ids", 0xFFFF),
-            min_svn=table.number("min_svn", 0xFFFF, 0),
-            attributes=sum(AttributeFlags[name] for name in attributes),
+            family_ids=table.ids("family_ids"),
+            extended_product_ids=table.ids("extended_product_ids"),
+            min_svn=table.number("min_svn", MAX_SVN, 0),
+            max_svn=table.number("max_svn", MAX_SVN, MAX_SVN),
+            attributes=table.bits("attributes", _GRANTABLE_ATTRIBUTES, 0),
+            xfrm=table.bits("xfrm", _GRANTABLE_XFRM, DEFAULT_XFRM),
+            misc_select=_ANY_MISC_SELECT
+            if any_misc_select
+            else table.bits("misc_select", tuple(MiscSelect), MiscSelect.EXINFO),
             vendors=table.numbers("vendors", 0xFFFFFFFF, [0]),
             hw_versions=table.numbers("hw_versions", 0xFFFFFFFF, [0]),
         ),
         requests_per_minute=table.number("requests_per_minute", 1_000_000, 60, minimum=1),
     )
     table.finish()
+    if client.policy.min_svn > client.policy.max_svn:
+        raise table.wrong("max_svn", f"at least min_svn, which is {client.policy.min_svn}")
     return client
 
 
@@ -234,6 +264,12 @@ def _check_isolation(client: Client, config: ServiceConfig, where: str) -> None:
         raise UsageError(
             f"{where}: {client.name} may sign any measurement and shares the key {client.key!r}: "
             "it needs a key of its own, or exactly one product id"
+        )
+    if client.policy.attributes & AttributeFlags.KSS:
+        # KEYPOLICY.NOISVPRODID (SDM 3D, EGETKEY): keys that all enclaves of the signer share.
+        raise UsageError(
+            f"{where}: {client.name} may sign any measurement and shares the key {client.key!r}: "
+            "it must not have KSS, which derives keys without the product id"
         )
     for other in others:
         if other.policy.product_ids is None or own & other.policy.product_ids:

@@ -135,7 +135,11 @@ def _describe(body: bytes, sigstruct: Sigstruct) -> dict[str, Any]:
         "mrenclave": measurement.mrenclave.hex(),
         "isvprodid": measurement.isv_prod_id,
         "isvsvn": measurement.isv_svn,
+        "isvfamilyid": measurement.isv_family_id.hex(),
+        "isvextprodid": measurement.isvext_prod_id.hex(),
         "attributes": measurement.attributes.to_bytes().hex(),
         "attributes_mask": measurement.attributes_mask.to_bytes().hex(),
+        "misc_select": measurement.misc_select,
+        "misc_mask": measurement.misc_mask,
         "date": f"{sigstruct.date:08x}",
     }

@@ -52,7 +52,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, unsigned: Sigstruct) -> It
     listed = {"measurements": [unsigned.mrenclave.hex()]}
     clients: dict[str, dict[str, Any]] = {
         "free": {"key": "free"},
-        "listed": {**listed, "product_ids": [3], "min_svn": 4},
+        "listed": {**listed, "product_ids": [3], "min_svn": 4, "max_svn": 9},
         "slow": {**listed, "requests_per_minute": 2},
         "both": listed,
     }
@@ -158,6 +158,14 @@ ALL = Attributes(flags=_MASK, xfrm=_MASK)
         ({"mrenclave": bytes(32)}, "measurement is not allowed"),
         ({"isv_prod_id": 4}, "product id 4"),
         ({"isv_svn": 3}, "security version 3 is lower than 4"),
+        ({"isv_svn": 10}, "security version 10 is higher than 9"),
+        ({"isv_family_id": bytes(15) + b"\1"}, f"family id {'00' * 15}01"),
+        ({"isvext_prod_id": b"\x7f" + bytes(15)}, f"extended product id 7f{'00' * 15}"),
+        ({"attributes": Attributes(flags=0x84, xfrm=3)}, "asks for attributes.*KSS"),
+        ({"attributes": Attributes(flags=0x4, xfrm=0x203)}, "asks for features in XFRM.*PKRU"),
+        ({"attributes_mask": Attributes(flags=_MASK, xfrm=_MASK ^ 0x200)}, "choose features in XFRM.*PKRU"),
+        ({"misc_select": 2}, "asks for bits of MISCSELECT.*CPINFO"),
+        ({"misc_mask": 0}, "choose bits of MISCSELECT.*CPINFO, 0xfffffffc"),
         ({"attributes": Attributes(flags=0x6, xfrm=3)}, "asks for attributes.*DEBUG"),
         ({"attributes_mask": Attributes(flags=_MASK ^ 2, xfrm=_MASK)}, "lets the host choose.*DEBUG"),
         ({"attributes": Attributes(flags=0x14, xfrm=3)}, "PROVISIONKEY"),

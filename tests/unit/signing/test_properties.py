@@ -34,7 +34,10 @@ MATERIAL = (INTEL / "cases/kss/gendata.bin").read_bytes()
 TOKEN = "the token"
 CLIENT = Client(
     name="client", key="key", token_hashes=frozenset({hash_token(TOKEN)}), certificate_hashes=frozenset(),
-    policy=SigningPolicy(measurements=None, product_ids=None, attributes=2), requests_per_minute=1,
+    policy=SigningPolicy(
+        measurements=None, product_ids=None, family_ids=None, extended_product_ids=None, attributes=0x82
+    ),
+    requests_per_minute=1,
 )  # fmt: skip
 
 often = settings(max_examples=scaled(10_000, least=100), deadline=None)

@@ -53,6 +53,8 @@ def test_a_configuration_is_read(tmp_path: Path) -> None:
     one, two = config.clients
     assert one.policy.measurements == frozenset({bytes.fromhex(B)})
     assert one.policy.attributes == 0x12
+    assert (one.policy.xfrm, one.policy.misc_select, one.policy.max_svn) == (0x600FC, 1, 0xFFFF)
+    assert one.policy.family_ids == one.policy.extended_product_ids == frozenset({bytes(16)})
     assert (one.policy.min_svn, one.policy.vendors, one.requests_per_minute) == (3, frozenset({0, 0x8086}), 5)
     assert (two.policy.measurements, two.policy.product_ids) == (None, frozenset({2}))
 
@@ -78,6 +80,13 @@ def test_a_configuration_is_read(tmp_path: Path) -> None:
         (SERVER + LISTED + "min_svn = -1\n", "min_svn must be"),
         (SERVER + LISTED + "requests_per_minute = 0\n", "requests_per_minute must be"),
         (SERVER + LISTED + 'attributes = ["INIT"]\n', "attributes must be"),
+        (SERVER + LISTED + "min_svn = 3\nmax_svn = 2\n", "max_svn must be at least min_svn, which is 3"),
+        (SERVER + LISTED + "max_svn = 65536\n", "max_svn must be"),
+        (SERVER + LISTED + 'xfrm = ["LEGACY"]\n', "xfrm must be a list of AVX or MPX or"),
+        (SERVER + LISTED + 'xfrm = "any"\n', "xfrm must be"),
+        (SERVER + LISTED + 'misc_select = ["x"]\n', "misc_select must be a list of EXINFO or CPINFO"),
+        (SERVER + LISTED + 'family_ids = ["00"]\n', "family_ids must be a list of numbers of 32 hex"),
+        (SERVER + LISTED + "extended_product_ids = [1]\n", "extended_product_ids must be"),
         (SERVER + LISTED + ANY.replace(B, A), "have the same token"),
         (SERVER + LISTED.replace(".one", '."o ne"'), "is no name"),
         (SERVER + LISTED.replace("token_sha", "certificate_sha"), ""),
@@ -121,6 +130,36 @@ def test_who_may_sign_anything_has_a_key_or_a_product_of_its_own(
         load_config(path)
     path.write_text(SERVER + listed + ANY.replace("[2]", two).replace('"release"', '"hsm"'))
     load_config(path)
+
+
+def test_who_may_sign_anything_beside_others_has_no_kss(tmp_path: Path) -> None:
+    path = tmp_path / "signer.toml"
+    shared = SERVER + LISTED + ANY + 'attributes = ["KSS"]\n'
+    path.write_text(shared)
+    with pytest.raises(UsageError, match="must not have KSS, which derives keys without the product id"):
+        load_config(path)
+    path.write_text(
+        shared.replace('key = "release"\ntoken_sha256 = ["' + B, 'key = "hsm"\ntoken_sha256 = ["' + B)
+    )
+    assert load_config(path).clients[1].policy.attributes == 0x80
+
+
+def test_the_policy_of_kss_and_of_the_processor_state_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "signer.toml"
+    identity = "0123456789abcdef" * 2
+    path.write_text(
+        SERVER + LISTED + f'attributes = ["KSS"]\nfamily_ids = ["{identity}"]\nextended_product_ids = "any"\n'
+        'xfrm = ["AVX512", "PKRU"]\nmisc_select = "any"\nmax_svn = 7\n'
+    )
+    policy = load_config(path).clients[0].policy
+    assert policy.family_ids == frozenset({bytes.fromhex(identity)})
+    assert policy.extended_product_ids is None
+    assert (policy.attributes, policy.xfrm, policy.misc_select, policy.max_svn) == (
+        0x80,
+        0x2E0,
+        0xFFFFFFFF,
+        7,
+    )
 
 
 @settings(max_examples=scaled(2000, least=60), deadline=None)

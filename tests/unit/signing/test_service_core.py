@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 MATERIAL = (INTEL / "cases/kss/gendata.bin").read_bytes()
 CLIENT = Client(
     name="client", key="key", token_hashes=frozenset(), certificate_hashes=frozenset(),
-    policy=SigningPolicy(measurements=None, product_ids=None, attributes=2), requests_per_minute=1,
+    policy=SigningPolicy(
+        measurements=None, product_ids=None, family_ids=None, extended_product_ids=None, attributes=0x82
+    ),
+    requests_per_minute=1,
 )  # fmt: skip
 
 

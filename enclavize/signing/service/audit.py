@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 GENESIS = "0" * 64
 MAX_LINE = 64 * 1024
+"""Bytes of a line without its newline that are too many."""
+
+MAX_TORN = 1024
+"""Bytes of a torn line that the log keeps; each may take six in JSON."""
+
+
+class EntryTooLongError(ValueError):
+    """An entry that no line has room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +87,20 @@ def _check_line(line: bytes, where: str, number: int, previous: str) -> None:
         raise IntegrityError(f"{where}: the chain is broken; this line or the one before was changed")
 
 
+def _line(number: int, head: str, entry: Mapping[str, Any]) -> bytes:
+    """A line without its newline. Raises ``EntryTooLongError``."""
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
+    line = json.dumps({"seq": number, "prev": head, "time": now, **entry}).encode()
+    if len(line) >= MAX_LINE:
+        raise EntryTooLongError(f"an audit entry of {len(line)} bytes is too long")
+    return line
+
+
+def check_entry(entry: Mapping[str, Any]) -> None:
+    """Raises ``EntryTooLongError`` if there is no room for the entry, whichever line it becomes."""
+    _line(1 << 64, GENESIS, entry)
+
+
 def _hash(line: bytes) -> str:
     return hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
 
@@ -116,7 +138,7 @@ class AuditLog:
         try:
             if chain.torn:
                 os.ftruncate(self._descriptor, chain.size)
-                self.append([{"event": "recovered", "torn": chain.torn.decode(errors="backslashreplace")}])
+                self.append([_recovered(chain.torn)])
             os.fsync(self._descriptor)
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -127,17 +149,17 @@ class AuditLog:
             raise UsageError(f"Cannot write the audit log {self.path}: {error.strerror}") from error
 
     def append(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Writes the entries and waits until they are on disk. Raises ``OSError``."""
+        """Writes the entries and waits until they are on disk.
+
+        Raises ``OSError``, and ``EntryTooLongError`` before anything is written.
+        """
         if self.is_broken:
             raise OSError("an earlier write to the audit log failed")
         lines = []
         count, head = self.count, self.head
         for entry in entries:
             count += 1
-            now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
-            line = json.dumps({"seq": count, "prev": head, "time": now, **entry}).encode()
-            if len(line) >= MAX_LINE:
-                raise ValueError("an audit entry is too long")
+            line = _line(count, head, entry)
             lines.append(line + b"\n")
             head = _hash(line)
         try:
@@ -151,6 +173,16 @@ class AuditLog:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _recovered(torn: bytes) -> dict[str, Any]:
+    """The entry about a torn line, which can be anything: a crash may leave zeros in its place."""
+    return {
+        "event": "recovered",
+        "torn": torn[:MAX_TORN].decode(errors="backslashreplace"),
+        "torn_bytes": len(torn),
+        "torn_sha256": hashlib.sha256(torn).hexdigest(),
+    }
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

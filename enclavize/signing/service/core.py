@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.signing.keys import mrsigner, public_key_pem
+from enclavize.signing.service.audit import EntryTooLongError, check_entry
 from enclavize.signing.service.protocol import build_answer
 from enclavize.signing.two_step import parse_material
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from enclavize.signing.material import SigningMaterial
     from enclavize.signing.service.audit import AuditLog
     from enclavize.signing.service.config import Client
+
+
+_LOG = logging.getLogger("enclavize.signer")
 
 
 class RefusedError(Exception):
@@ -48,6 +53,12 @@ class AuditWriter:
 
     async def append(self, entry: Mapping[str, Any]) -> None:
         """Returns when the entry is on disk. Raises ``RefusedError`` if it cannot be written."""
+        try:
+            check_entry(entry)
+        except EntryTooLongError as error:
+            raise RefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "no room for it in the audit log"
+            ) from error
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, done))
         if self._task is None or self._task.done():
@@ -59,12 +70,13 @@ class AuditWriter:
             batch, self._waiting = self._waiting, []
             try:
                 await asyncio.to_thread(self._log.append, [entry for entry, _ in batch])
-            except OSError:
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+                if not isinstance(error, OSError):
+                    _LOG.error("internal error", exc_info=error)
+                reason = "the audit log cannot be written"
                 for _, done in batch:
                     if not done.cancelled():
-                        done.set_exception(
-                            RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the audit log cannot be written")
-                        )
+                        done.set_exception(RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, reason))
                 continue
             for _, done in batch:
                 if not done.cancelled():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclavize.errors import IntegrityError, UsageError
-from enclavize.signing.service.audit import GENESIS, MAX_LINE, Anchor, AuditLog, Chain, verify_chain
+from enclavize.signing.service.audit import (
+    GENESIS,
+    MAX_LINE,
+    Anchor,
+    AuditLog,
+    Chain,
+    EntryTooLongError,
+    check_entry,
+    verify_chain,
+)
 from support.scale import scaled
 
 if TYPE_CHECKING:
@@ -135,8 +146,29 @@ def test_lines_are_bounded(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError, match="longer than"):
         check(b"x" * (MAX_LINE + 5))
     log = AuditLog(tmp_path / "log")
-    with pytest.raises(ValueError, match="too long"):
-        log.append([{"event": "x" * MAX_LINE}])
-    log.append([{"event": "fine"}])
+    for length in (MAX_LINE, MAX_LINE - 100):  # the rest is number, hash and time
+        too_long = {"event": "x" * length}
+        with pytest.raises(EntryTooLongError):
+            check_entry(too_long)
+        with pytest.raises(EntryTooLongError):
+            log.append([{"event": "good"}, too_long])
+    longest = {"event": "x" * (MAX_LINE - 200)}
+    check_entry(longest)
+    log.append([longest])
     log.close()
     assert check((tmp_path / "log").read_bytes()).count == 1
+
+
+@pytest.mark.parametrize(
+    "torn", [bytes(MAX_LINE - 1), b"\xff" * 30_000, b"{" + b"\x1b" * 20_000, b"\\" * 60_000]
+)
+def test_a_service_starts_again_whatever_a_crash_left(tmp_path: Path, data: bytes, torn: bytes) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(data + torn)
+    log = AuditLog(path)
+    assert log.recovered == torn
+    log.close()
+    assert check(path.read_bytes()).count == 4
+    entry = json.loads(path.read_bytes().splitlines()[-1])
+    assert (entry["event"], entry["torn_bytes"]) == ("recovered", len(torn))
+    assert entry["torn_sha256"] == hashlib.sha256(torn).hexdigest()

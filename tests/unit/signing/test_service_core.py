@@ -6,15 +6,15 @@ import asyncio
 import os
 from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from enclavize.errors import SigningRefusedError, UsageError
 from enclavize.sgx.sigstruct import Sigstruct
-from enclavize.signing.service.audit import AuditLog, verify_chain
+from enclavize.signing.service.audit import MAX_LINE, AuditLog, verify_chain
 from enclavize.signing.service.config import Client
-from enclavize.signing.service.core import RefusedError, SigningService
+from enclavize.signing.service.core import AuditWriter, RefusedError, SigningService
 from enclavize.signing.service.policy import SigningPolicy
 from enclavize.signing.service.protocol import parse_answer
 from support.vectors import INTEL, signer
@@ -148,6 +148,38 @@ def test_a_request_that_is_given_up_disturbs_no_other(log: AuditLog) -> None:
 
     parse_answer(asyncio.run(ask()))
     assert events(log).count(b"signed") >= 5
+
+
+def test_a_request_that_no_line_has_room_for_is_refused_and_disturbs_no_other(log: AuditLog) -> None:
+    made = service(log)
+
+    async def ask() -> list[object]:
+        requests = [made.sign(CLIENT, MATERIAL, {"address": "x" * size}) for size in (1, MAX_LINE, 2)]
+        return list(await asyncio.wait_for(asyncio.gather(*requests, return_exceptions=True), 30))
+
+    first, too_long, last = asyncio.run(ask())
+    assert isinstance(too_long, RefusedError)
+    assert too_long.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    assert isinstance(first, bytes)
+    assert isinstance(last, bytes)
+    assert events(log) == [b"signed"] * 2
+    assert made.is_healthy
+
+
+def test_a_defect_leaves_no_request_waiting(log: AuditLog, caplog: pytest.LogCaptureFixture) -> None:
+    made = service(log)
+
+    async def ask() -> list[object]:
+        facts: list[dict[str, Any]] = [{"request": 1}, {"request": {2}}, {"request": 3}]  # a set is not JSON
+        requests = [AuditWriter(log).append(entry) for entry in facts] + [made.sign(CLIENT, MATERIAL, {})]
+        return list(await asyncio.wait_for(asyncio.gather(*requests, return_exceptions=True), 30))
+
+    assert [type(answer) for answer in asyncio.run(ask())] == [type(None), TypeError, type(None), bytes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "append", lambda _entries: 1 / 0)
+        with pytest.raises(RefusedError, match="cannot be written"):
+            asyncio.run(asyncio.wait_for(made.sign(CLIENT, MATERIAL, {}), 30))
+    assert "internal error" in caplog.text
 
 
 def test_one_key_cannot_have_two_names(log: AuditLog) -> None:

@@ -9,7 +9,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) erofs-utils fsverity golang-go musl-tools dock
 
 NATIVE_SOURCES := $(shell find native -name .cache -prune -o -type f -print)
 
-.PHONY: demo test test-long check format native bench wheel clean packages-demo packages-test
+.PHONY: demo test test-long check format native bench release-digests wheel clean packages-demo packages-test
 .DEFAULT_GOAL := test
 
 demo: packages-demo $(VENV)/.installed native
@@ -34,6 +34,10 @@ format: $(VENV)/.installed
 	@$(BIN)/ruff format .
 
 native: enclavize/_native/.built
+
+# A release step: `enclavize verify` knows released components by their digests. To be committed before the tag.
+release-digests: $(VENV)/.installed
+	@$(BIN)/python native/release.py
 
 wheel: $(VENV)/.installed
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -7,8 +7,9 @@
     ├── IncompatibleImageError      3   the LibOS cannot run this image
     ├── SigningRefusedError         4   a key, signer or policy says no
     ├── SigningServiceError         5   a signing service cannot be reached, or does not know us
-    └── RegistryError               5   a registry cannot be reached, or answers with an error
-        └── AuthenticationError     5   ... because of missing or wrong credentials
+    ├── RegistryError               5   a registry cannot be reached, or answers with an error
+    │   └── AuthenticationError     5   ... because of missing or wrong credentials
+    └── OutsideUncheckedError       6   an image is as expected, what runs outside of its enclave is unknown
 
 A message says what failed and on which object; ``hint`` says what to do about it.
 """
@@ -64,3 +65,9 @@ class RegistryError(EnclavizeError):
 
 class AuthenticationError(RegistryError):
     """A registry refuses the credentials, or wants some."""
+
+
+class OutsideUncheckedError(EnclavizeError):
+    """A TEE image is as expected, but nobody said what may run outside of its enclave, so that is unknown."""
+
+    exit_code = 6

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enclavize.compat.profile import version_key
 from enclavize.compat.report import Verdict
+from enclavize.libos.version import version_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

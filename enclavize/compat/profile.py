@@ -1,6 +1,5 @@
 """Profiles: what one version of one LibOS can run, as data (``libos_profiles/NAME.toml``)."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +19,8 @@ from enclavize.compat.profile_schema import (
 )
 from enclavize.compat.syscalls import NUMBERS
 from enclavize.errors import UsageError
+from enclavize.libos.known_flaws import KNOWN_FLAWS
+from enclavize.libos.version import version_key
 from enclavize.resources import data_dir
 
 _MAX_SCRIPT_DEPTH = 5
@@ -217,7 +218,8 @@ def load_profile(path: Path) -> Profile:
 
 def builtin_profiles() -> tuple[Profile, ...]:
     """Return the profiles that come with this package, by LibOS and then by version."""
-    profiles = [load_profile(path) for path in data_dir("libos_profiles").glob("*.toml")]
+    paths = (path for path in data_dir("libos_profiles").glob("*.toml") if path.name != KNOWN_FLAWS)
+    profiles = [load_profile(path) for path in paths]
     return tuple(sorted(profiles, key=lambda profile: (profile.libos, version_key(profile.version))))
 
 
@@ -242,11 +244,3 @@ def profile_for(libos: str, extra: Iterable[Profile] = (), *, version: str | Non
         f"there is no profile for the LibOS {wanted} in this version",
         hint="known: " + ", ".join(f"{profile.libos}@{profile.version}" for profile in known),
     )
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """Return what versions are compared by: 0.31 is 0.31.0."""
-    parts = [int(part) for part in re.findall(r"\d+", version)]
-    while parts and not parts[-1]:
-        parts.pop()
-    return tuple(parts)

@@ -16,7 +16,7 @@
 #include "program.h"
 #include "report.h"
 
-#define VERSION "0.1.0" /* enclavize/__init__.py */
+#define VERSION "0.2.0" /* enclavize/__init__.py */
 #define PYTHON_PART "enclavize-rune"
 
 #define EXIT_FAILED 1

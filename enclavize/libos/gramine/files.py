@@ -31,7 +31,14 @@ _GLIBC_VERSION = re.compile(rb"\0GLIBC_2\.(\d{1,3})\0")
 
 def shared_files(toolchain: Toolchain) -> tuple[InstanceFile, ...]:
     """Return the runelet and the files of the toolchain. Raises UsageError for what is missing."""
-    return tuple(sorted(_shared_files(toolchain), key=lambda file: file.path))
+    runelet = native_file(RUNELET_FILE)
+    own = InstanceFile(path=RUNELET, mode=0o555, size=runelet.stat().st_size, open=lambda: runelet.open("rb"))
+    return tuple(sorted((own, *toolchain_files(toolchain)), key=lambda file: file.path))
+
+
+def toolchain_files(toolchain: Toolchain) -> tuple[InstanceFile, ...]:
+    """Return what every image of a toolchain has of it. Raises UsageError for what is missing."""
+    return tuple(_toolchain_files(toolchain))
 
 
 def read(toolchain: Toolchain, path: str) -> bytes:
@@ -58,9 +65,7 @@ def glibc_version(toolchain: Toolchain) -> tuple[int, int]:
     return (2, max(minors)) if minors else (0, 0)
 
 
-def _shared_files(toolchain: Toolchain) -> Iterator[InstanceFile]:
-    runelet = native_file(RUNELET_FILE)
-    yield InstanceFile(path=RUNELET, mode=0o555, size=runelet.stat().st_size, open=lambda: runelet.open("rb"))
+def _toolchain_files(toolchain: Toolchain) -> Iterator[InstanceFile]:
     for path in (layout.LIBOS, layout.DIRECT_LIBPAL, layout.DIRECT_LOADER, layout.SGX_LIBPAL):
         yield _file(toolchain.require(path.removeprefix(f"{layout.GRAMINE}/")))
     yield _sgx_loader(toolchain)

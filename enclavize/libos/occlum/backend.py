@@ -16,11 +16,11 @@ from enclavize.libos.occlum.build import SgxMode, build, key_doubts
 from enclavize.libos.occlum.chain import START, policy_of, start_text
 from enclavize.libos.occlum.configuration import check_configuration
 from enclavize.libos.occlum.document import find_program, make_document, with_table
+from enclavize.libos.occlum.files import toolchain_files
 from enclavize.libos.occlum.format import (
     ENCLAVE_PATH,
     INSTANCE,
     LINKS,
-    PAL_PATH,
     WRITABLE_DIRECTORIES,
     occlum_start,
 )
@@ -113,7 +113,7 @@ class OcclumBackend:
         return Instance(
             libos=self.name,
             libos_version=self.version,
-            shared_files=(self._pal(),),
+            shared_files=toolchain_files(self._toolchain),
             files=tuple(_files(folder, configuration)),
             enclave=SdkEnclave(path=ENCLAVE_PATH, image=built.enclave, config=built.config),
             policy=policy_of(configuration.document),
@@ -147,10 +147,6 @@ class OcclumBackend:
         wanted = wanted_by(entry.elf.interpreter for entry in rootfs.entries if entry.elf is not None)
         there = provided_by(self._toolchain)
         return tuple(library for library in wanted if library in own or library in there)
-
-    def _pal(self) -> InstanceFile:
-        file = self._toolchain.require("lib/libocclum-pal.so")
-        return InstanceFile(path=PAL_PATH, mode=0o555, size=file.size, open=file.open)
 
 
 def _warnings(image: Image, asked: OcclumOptions, release: Release) -> Iterator[str]:

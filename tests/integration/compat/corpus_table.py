@@ -124,7 +124,7 @@ def image(
 # fmt: off
 # The columns of the verdicts:
 #        Occlum                                          Gramine     builtin
-#        0.18.1  0.21.0  0.24.0  0.29.7  0.30.1  0.31.0  1.8     1.9 0.1.0
+#        0.18.1  0.21.0  0.24.0  0.29.7  0.30.1  0.31.0  1.8     1.9 0.2.0
 PYPI = (
     image(
         "ninja-musl", "ninja --version", "1.13.2",

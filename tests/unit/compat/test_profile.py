@@ -19,7 +19,7 @@ GOOD = (data_dir("libos_profiles") / "occlum-0.18.1.toml").read_text()
 
 def test_the_profiles_of_the_package_are_well_formed() -> None:
     assert [f"{profile.libos} {profile.version}" for profile in builtin_profiles()] == [
-        "builtin 0.1.0", "gramine 1.8", "gramine 1.9", "occlum 0.18.1", "occlum 0.21.0", "occlum 0.24.0",
+        "builtin 0.2.0", "gramine 1.8", "gramine 1.9", "occlum 0.18.1", "occlum 0.21.0", "occlum 0.24.0",
         "occlum 0.29.7", "occlum 0.30.1", "occlum 0.31.0",
     ]  # fmt: skip
     for profile in builtin_profiles():

@@ -1,0 +1,17 @@
+"""Occlum's own files in a TEE image that are not in its file systems: in one layer that all images share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enclavize.libos.base import InstanceFile
+from enclavize.libos.occlum.format import PAL_PATH
+
+if TYPE_CHECKING:
+    from enclavize.libos.toolchain.model import Toolchain
+
+
+def toolchain_files(toolchain: Toolchain) -> tuple[InstanceFile, ...]:
+    """Return the PAL. Raises UsageError if the toolchain has none."""
+    file = toolchain.require("lib/libocclum-pal.so")
+    return (InstanceFile(path=PAL_PATH, mode=0o555, size=file.size, open=file.open),)

@@ -13,6 +13,7 @@ from enclavize.errors import EnclavizeError, InvalidImageError, UsageError
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import algorithm_of, hex_of
 from enclavize.oci.document import canonical_json, parse_document
+from enclavize.oci.image_signature import signature_tag
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import MANIFEST_SHAPE, Index, parse_manifest
 from enclavize.oci.media_types import OCI_INDEX
@@ -23,10 +24,11 @@ from enclavize.oci.storage import atomic_file, storage_errors
 from enclavize.oci.stream import CHUNK_SIZE, blob_name, read_verified, verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
+    from enclavize.oci.image_signature import ImageSignature
     from enclavize.oci.platform import Platform
     from enclavize.oci.stream import Sink
     from enclavize.oci.target import ImageToWrite
@@ -63,11 +65,11 @@ class FolderFiles:
 
     def __init__(self, root: Path) -> None:
         self.name = str(root)
-        self._root = root
+        self.root = root
 
     def open(self, path: str) -> BinaryIO:
         """Open a regular file. Raises FileNotFoundError."""
-        full = self._root / path
+        full = self.root / path
         with storage_errors("read", full):
             try:
                 if not stat.S_ISREG(full.stat().st_mode):
@@ -108,6 +110,24 @@ class LayoutSource:
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """Read a manifest."""
         return read_verified(self.open_blob(descriptor), descriptor, f"{self._files.name}, manifest")
+
+    def find_signatures(self, signed: Digest) -> Iterator[tuple[str, ImageSignature]]:
+        """Yield the signatures of a manifest."""
+        from enclavize.oci.layout_signatures import find_layout_signatures
+
+        return find_layout_signatures(self._files, signed)
+
+    def add_signatures(self, subject: Descriptor, signatures: Iterable[ImageSignature]) -> None:
+        """Add signatures of a manifest. Raises UsageError for an archive."""
+        from enclavize.oci.layout_signatures import add_layout_signatures
+
+        if not isinstance(self._files, FolderFiles):
+            raise UsageError(
+                f"{self._files.name} is an archive, which is not changed",
+                hint="sign the image in a registry, or in a folder: oci:DIR",
+            )
+        with storage_errors("write", self._files.root):
+            add_layout_signatures(self._files.root, subject.digest, signatures)
 
     def close(self) -> None:
         """Close an archive."""
@@ -150,7 +170,12 @@ def image_from_layout(name: str, files: Files, tag: str | None, platform: Platfo
 
 def _choose_entry(index: Index, tag: str | None, platform: Platform, name: str) -> Descriptor:
     """Return the entry with the tag; without a tag there must be one image, for one or more platforms."""
-    entries = [entry for entry in index.manifests if tag is None or tag in _names(entry)]
+    signatures = {signature_tag(entry.digest) for entry in index.manifests}
+    entries = [
+        entry
+        for entry in index.manifests
+        if (tag in _names(entry) if tag else entry.annotations.get(REF_NAME) not in signatures)
+    ]
     if len({entry.digest for entry in entries}) == 1:
         return entries[0]
     if entries and all(entry.platform and not _names(entry) for entry in entries):
@@ -240,23 +265,43 @@ class LayoutTarget:
                 if path.is_file() and path.stat().st_size == descriptor.size:
                     advance(descriptor.size)
                     continue
-                path.parent.mkdir(parents=True, exist_ok=True)
-                stream = verified(open_blob(), descriptor, blob_name(descriptor.digest), advance=advance)
-                with stream, atomic_file(path) as output:
-                    shutil.copyfileobj(stream, output, CHUNK_SIZE)
+                write_blob(
+                    root,
+                    descriptor,
+                    verified(open_blob(), descriptor, blob_name(descriptor.digest), advance=advance),
+                )
                 added.append(path)
             if not (root / LAYOUT_FILE).exists():
                 with atomic_file(root / LAYOUT_FILE) as output:
                     output.write(LAYOUT_BYTES)
-            _update_index(root, named_entries(image, self._tag))
+            update_index(root, lambda old: [*named_entries(image, self._tag), *_signatures(root, old, image)])
         except BaseException:
             for path in added:
                 path.unlink(missing_ok=True)
             raise
 
 
-def _update_index(root: Path, entries: list[dict[str, Any]]) -> None:
-    """Add entries to index.json, in place of those with the same tag or the same digest without one."""
+def write_blob(root: Path, descriptor: Descriptor, stream: BinaryIO) -> None:
+    """Write a blob from a stream, which is closed."""
+    path = root / blob_path(descriptor.digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with stream, atomic_file(path) as output:
+        shutil.copyfileobj(stream, output, CHUNK_SIZE)
+
+
+def _signatures(root: Path, entries: Sequence[Descriptor], image: ImageToWrite) -> list[dict[str, Any]]:
+    from enclavize.oci.layout_signatures import signature_entry
+
+    if not image.signatures:
+        return []
+    return [signature_entry(root, entries, image.manifest.digest, image.signatures.values())]
+
+
+def update_index(root: Path, make: Callable[[Sequence[Descriptor]], list[dict[str, Any]]]) -> None:
+    """Add entries to index.json, in place of those with the same tag or the same digest without one.
+
+    ``make`` is told the entries that are there, and returns the new ones.
+    """
     with (root / LAYOUT_FILE).open("rb") as lock:
         fcntl.flock(
             lock, fcntl.LOCK_EX
@@ -264,11 +309,16 @@ def _update_index(root: Path, entries: list[dict[str, Any]]) -> None:
         path = root / INDEX_FILE
         old: list[dict[str, Any]] = []
         whole: dict[str, Any] = {}
+        parsed: Sequence[Descriptor] = ()
         if path.exists():
             data = read_small(FolderFiles(root), INDEX_FILE, MAX_MANIFEST_SIZE)
-            parse_manifest(data, str(path))
+            index = parse_manifest(data, str(path))
+            if not isinstance(index, Index):
+                raise InvalidImageError(f"{path} is not an image index")
+            parsed = index.manifests
             whole = dict(parse_document(data, str(path), MANIFEST_SHAPE).members)
             old = whole["manifests"]
+        entries = make(parsed)
         new_keys = {_entry_key(entry) for entry in entries}
         kept = [entry for entry in old if _entry_key(entry) not in new_keys]
         data = canonical_json({**_empty_index(), **whole, "manifests": kept + entries})

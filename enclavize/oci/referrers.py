@@ -15,7 +15,7 @@ from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import algorithm_of, hex_of, sha256_digest
 from enclavize.oci.document import canonical_json
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
-from enclavize.oci.manifest import Index, parse_manifest
+from enclavize.oci.manifest import Index, Manifest, parse_manifest
 from enclavize.oci.media_types import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
 from enclavize.oci.registry.errors import NotFoundError
 from enclavize.oci.registry.upload import push_bytes
@@ -45,11 +45,15 @@ class ArtifactBlob:
     media_type: str
     data: bytes
 
+    def to_layer(self) -> Descriptor:
+        """Return the descriptor of the layer that is the file."""
+        return replace(_descriptor(self.media_type, self.data), annotations={TITLE: self.title})
+
 
 def artifact_manifest(
     subject: Descriptor,
     artifact_type: str,
-    blobs: tuple[ArtifactBlob, ...],
+    layers: tuple[Descriptor, ...],
     annotations: Mapping[str, str] | None = None,
 ) -> bytes:
     """Return the manifest of an artifact: the same bytes for the same content."""
@@ -59,10 +63,7 @@ def artifact_manifest(
             "mediaType": OCI_MANIFEST,
             "artifactType": artifact_type,
             "config": _descriptor(OCI_EMPTY, EMPTY_BLOB).to_json(),
-            "layers": [
-                replace(_descriptor(blob.media_type, blob.data), annotations={TITLE: blob.title}).to_json()
-                for blob in blobs
-            ],
+            "layers": [layer.to_json() for layer in layers],
             "subject": replace(subject, annotations={}, platform=None).to_json(),
             **({"annotations": dict(annotations)} if annotations else {}),
         }
@@ -79,14 +80,22 @@ def push_referrer(
     annotations: Mapping[str, str] | None = None,
 ) -> Descriptor:
     """Store an artifact that refers to ``subject``; returns the descriptor of its manifest."""
-    push_bytes(client, repository, _descriptor(OCI_EMPTY, EMPTY_BLOB), EMPTY_BLOB)
     for blob in blobs:
         push_bytes(client, repository, _descriptor(blob.media_type, blob.data), blob.data)
-    data = artifact_manifest(subject, artifact_type, blobs, annotations)
+    data = artifact_manifest(subject, artifact_type, tuple(blob.to_layer() for blob in blobs), annotations)
+    return put_referrer(client, repository, data)
+
+
+def put_referrer(client: RegistryClient, repository: str, data: bytes) -> Descriptor:
+    """Store the manifest of an artifact whose layers are there; returns its descriptor."""
+    artifact = parse_manifest(data, "the manifest of an artifact")
+    assert isinstance(artifact, Manifest)
+    assert artifact.subject is not None
+    push_bytes(client, repository, artifact.config, EMPTY_BLOB)
     manifest = _descriptor(OCI_MANIFEST, data)
     if not client.put_manifest(repository, manifest.digest, OCI_MANIFEST, data):
-        entry = replace(manifest, artifact_type=artifact_type, annotations=annotations or {})
-        _add_to_tag(client, repository, subject.digest, entry)
+        entry = replace(manifest, artifact_type=artifact.artifact_type, annotations=artifact.annotations)
+        _add_to_tag(client, repository, artifact.subject.digest, entry)
     return manifest
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Protocol, assert_never
+from typing import TYPE_CHECKING, BinaryIO, Protocol, assert_never, runtime_checkable
 
 from enclavize.oci.location import (
     DaemonLocation,
@@ -15,11 +15,13 @@ from enclavize.oci.location import (
 from enclavize.oci.platform import LINUX_AMD64
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.descriptor import Descriptor
+    from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
+    from enclavize.oci.image_signature import ImageSignature
     from enclavize.oci.location import (
         Location,
     )
@@ -58,6 +60,22 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release connections and files. Blobs cannot be opened any more."""
+        ...
+
+
+@runtime_checkable
+class SignatureStore(Protocol):
+    """A source that keeps signatures beside its images. ``signed`` is the SHA-256 of the manifest."""
+
+    def find_signatures(self, signed: Digest) -> Iterator[tuple[str, ImageSignature]]:
+        """Yield the signatures of a manifest, each with the place where it is. Nothing is verified.
+
+        Raises InvalidImageError, IntegrityError for one that cannot be read.
+        """
+        ...
+
+    def add_signatures(self, subject: Descriptor, signatures: Iterable[ImageSignature]) -> None:
+        """Add signatures of a manifest to those that are there. Raises EnclavizeError."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from enclavize.oci.descriptor import Descriptor
@@ -10,9 +10,10 @@ from enclavize.oci.digest import sha256_digest
 from enclavize.oci.manifest import Manifest, parse_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from enclavize.oci.digest import Digest
+    from enclavize.oci.image_signature import ImageSignature
     from enclavize.oci.reference import ImageReference
     from enclavize.progress import Reporter
 
@@ -33,13 +34,18 @@ class LayerToWrite:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageToWrite:
-    """An image to deliver. ``references`` are the names to give it, in the form that the user wrote."""
+    """An image to deliver. ``references`` are the names to give it, in the form that the user wrote.
+
+    ``signatures`` are those of the image, by the name that each signs: registry and repository. A target that
+    cannot hold signatures leaves them out.
+    """
 
     manifest_bytes: bytes
     manifest_media_type: str
     config_bytes: bytes
     layers: tuple[LayerToWrite, ...]
     references: tuple[str, ...]
+    signatures: Mapping[str, ImageSignature] = field(default_factory=dict)
 
     @property
     def manifest(self) -> Descriptor:

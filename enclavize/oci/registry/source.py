@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.oci.registry.client import RegistryClient
+from enclavize.oci.registry.signatures import find_signatures, push_signatures
 from enclavize.oci.select import select_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from enclavize.oci.descriptor import Descriptor
+    from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
+    from enclavize.oci.image_signature import ImageSignature
     from enclavize.oci.platform import Platform
     from enclavize.oci.reference import ImageReference
     from enclavize.oci.registry.credentials import Credentials
@@ -40,6 +43,14 @@ class RegistrySource:
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """Fetch a manifest by digest."""
         return self._client.get_manifest(self.origin.repository, descriptor.digest)[1]
+
+    def find_signatures(self, signed: Digest) -> Iterator[tuple[str, ImageSignature]]:
+        """Yield the signatures of a manifest."""
+        return find_signatures(self._client, self.origin.repository, signed)
+
+    def add_signatures(self, subject: Descriptor, signatures: Iterable[ImageSignature]) -> None:
+        """Add signatures of a manifest."""
+        push_signatures(self._client, self.origin.repository, subject, signatures)
 
     def close(self) -> None:
         """Close connections."""

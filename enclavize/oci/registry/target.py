@@ -10,6 +10,7 @@ from enclavize.errors import EnclavizeError, UsageError
 from enclavize.oci.digest import short
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.registry.client import RegistryClient
+from enclavize.oci.registry.signatures import push_signatures
 from enclavize.oci.registry.upload import Transfer, push_blob, push_bytes
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ class RegistryTarget:
         self._insecure = insecure
 
     def deliver(self, image: ImageToWrite, reporter: Reporter) -> Descriptor:
-        """Push blobs, then the configuration, then the manifest under each tag."""
+        """Push blobs, then the configuration and signatures, then the manifest under each tag.
+
+        So whoever finds the image finds its signature, too.
+        """
         repositories: dict[tuple[str, str], list[ImageReference]] = {}
         for text in image.references:
             reference = parse_reference(text)
@@ -57,6 +61,8 @@ class RegistryTarget:
                 for job in as_completed(jobs):
                     job.result()
                 push_bytes(client, repository, image.config, image.config_bytes)
+                if signature := image.signatures.get(references[0].name):
+                    push_signatures(client, repository, image.manifest, [signature])
                 for reference in references:
                     media_type = image.manifest_media_type
                     client.put_manifest(repository, reference.version, media_type, image.manifest_bytes)

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 RSA_KEY_BITS = 8 * RSA_KEY_BYTES
 _MAX_PEM_SIZE = 64 * 1024
+_COSIGN_LABELS = (b"SIGSTORE PRIVATE KEY-----", b"COSIGN PRIVATE KEY-----")
 _HOW_TO_MAKE_A_KEY = "Make a key with: enclavize keygen KEY.pem"
 
 # MRSIGNER of private keys that anybody can download: the SGX SDK's samples; Occlum's template is one of them.
@@ -79,24 +81,9 @@ def load_private_key(
     for tools that warn instead. Raises ``UsageError`` for a file that is no private key,
     ``SigningRefusedError`` for a key that SGX does not take or that is doubtful.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    pem = _read_pem(path)
-    if b"PUBLIC KEY-----" in pem:
-        raise UsageError(f"{path} is a public key; signing needs the private key")
-    encrypted = b"ENCRYPTED" in pem
-    if encrypted and passphrase is None:
-        raise UsageError(f"The key {path} is encrypted, and no passphrase was given")
-    secret = passphrase() if encrypted and passphrase else None
-    try:
-        # The numbers are not tested for primality (half a second): a signature is verified before it is used.
-        key = load_pem_private_key(pem, secret, unsafe_skip_rsa_key_validation=True)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        if encrypted:
-            raise SigningRefusedError(f"The passphrase does not open the key {path}") from error
-        raise UsageError(f"{path} is no private key in PEM format", hint=_HOW_TO_MAKE_A_KEY) from error
+    key = read_private_key(path, passphrase)
     if not isinstance(key, RSAPrivateKey):
         raise SigningRefusedError(
             f"The key {path} is not an RSA key: SGX takes RSA-{RSA_KEY_BITS} only", hint=_HOW_TO_MAKE_A_KEY
@@ -110,21 +97,55 @@ def load_private_key(
 
 def load_public_key(path: Path) -> RSAPublicKey:
     """Reads a signer's public key. Raises as ``load_private_key`` does."""
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+    key = read_public_key(path)
+    if not isinstance(key, RSAPublicKey):
+        raise SigningRefusedError(f"The key {path} is not an RSA key: SGX takes RSA-{RSA_KEY_BITS} only")
+    check_sgx_key(key, str(path))
+    return key
+
+
+def read_private_key(path: Path, passphrase: Callable[[], bytes] | None = None) -> PrivateKeyTypes:
+    """Reads a private key of whatever algorithm.
+
+    Raises ``UsageError`` for a file that is none, ``SigningRefusedError`` for a wrong passphrase.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    pem = _read_pem(path)
+    if b"PUBLIC KEY-----" in pem:
+        raise UsageError(f"{path} is a public key; signing needs the private key")
+    if any(label in pem for label in _COSIGN_LABELS):
+        raise UsageError(
+            f"{path} is a private key in a format of cosign's own", hint="cosign signs with it; others cannot"
+        )
+    encrypted = b"ENCRYPTED" in pem
+    if encrypted and passphrase is None:
+        raise UsageError(f"The key {path} is encrypted, and no passphrase was given")
+    secret = passphrase() if encrypted and passphrase else None
+    try:
+        # The numbers are not tested for primality (half a second): a signature is verified before it is used.
+        return load_pem_private_key(pem, secret, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if encrypted:
+            raise SigningRefusedError(f"The passphrase does not open the key {path}") from error
+        raise UsageError(f"{path} is no private key in PEM format", hint=_HOW_TO_MAKE_A_KEY) from error
+
+
+def read_public_key(path: Path) -> PublicKeyTypes:
+    """Reads a public key of whatever algorithm. Raises ``UsageError``."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     pem = _read_pem(path)
     if b"PRIVATE KEY-----" in pem:
         raise UsageError(f"{path} is a private key; here the public key is wanted")
     try:
-        key = load_pem_public_key(pem)
+        return load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UsageError(f"{path} is no public key in PEM format") from error
-    if not isinstance(key, RSAPublicKey):
-        raise SigningRefusedError(f"The key {path} is not an RSA key: SGX takes RSA-{RSA_KEY_BITS} only")
-    check_sgx_key(key, str(path))
-    return key
 
 
 def check_sgx_key(key: RSAPublicKey, name: str) -> None:
@@ -140,12 +161,16 @@ def check_sgx_key(key: RSAPublicKey, name: str) -> None:
         )
 
 
-def doubts(path: Path, key: RSAPublicKey) -> Iterator[SigningRefusedError]:
-    """Reasons not to trust a private key that SGX itself would take."""
+def doubts(path: Path, key: PublicKeyTypes) -> Iterator[SigningRefusedError]:
+    """Reasons not to trust a private key that could be used all the same."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
     if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         yield SigningRefusedError(
             f"Every user of this machine can read the private key {path}", hint=f"chmod 600 {path}"
         )
+    if not isinstance(key, RSAPublicKey) or key.key_size != RSA_KEY_BITS:
+        return
     if published := _PUBLISHED_KEYS.get(mrsigner(key).hex()):
         yield SigningRefusedError(
             f"The key {path} is {published}, which everybody has", hint=_HOW_TO_MAKE_A_KEY

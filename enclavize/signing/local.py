@@ -1,9 +1,14 @@
-"""Signers: who turns signing material into a signature."""
+"""Signers: who turns signing material into a signature.
+
+A signer has two operations and no third: SIGSTRUCTs, and images by name and digest. Nothing else is ever
+signed, no digest and no bytes of somebody's choice, since both are signed with one key and one algorithm.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from enclavize.signing.image_payload import build_payload
 from enclavize.signing.keys import load_private_key
 from enclavize.signing.material import SigningMaterial
 
@@ -26,6 +31,13 @@ class Signer(Protocol):
         """RSA PKCS#1 v1.5, SHA-256, of ``material.header_and_body``: 384 bytes, big-endian."""
         ...
 
+    def sign_image(self, name: str, digest: str) -> bytes:
+        """The same of ``image_payload.build_payload(name, digest)``, which the signer builds itself.
+
+        Raises ``UsageError`` for what is no name or no digest.
+        """
+        ...
+
 
 class LocalSigner:
     """Signs with a private key in this process."""
@@ -42,10 +54,16 @@ class LocalSigner:
         return self._key.public_key()
 
     def sign(self, material: SigningMaterial) -> bytes:
+        return self._sign(material.header_and_body)
+
+    def sign_image(self, name: str, digest: str) -> bytes:
+        return self._sign(build_payload(name, digest))
+
+    def _sign(self, data: bytes) -> bytes:
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
         from cryptography.hazmat.primitives.hashes import SHA256
 
-        return self._key.sign(material.header_and_body, PKCS1v15(), SHA256())
+        return self._key.sign(data, PKCS1v15(), SHA256())
 
 
 def sign_sigstruct(sigstruct: Sigstruct, signer: Signer, description: str = "") -> Sigstruct:

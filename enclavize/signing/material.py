@@ -15,11 +15,15 @@ class SigningMaterial:
     person.
 
     The bytes are those of ``sgx_sign gendata``, so any RSA tool can sign them: ``openssl dgst -sha256
-    -sign``.
+    -sign``. They are always those of a SIGSTRUCT, so that no signer can be given others, such as the payload
+    of an image signature; raises ``IntegrityError``.
     """
 
     header_and_body: bytes
     description: str = ""
+
+    def __post_init__(self) -> None:
+        _ = self.sigstruct
 
     @classmethod
     def of(cls, sigstruct: Sigstruct, description: str = "") -> SigningMaterial:
@@ -27,7 +31,7 @@ class SigningMaterial:
 
     @cached_property
     def sigstruct(self) -> Sigstruct:
-        """The unsigned SIGSTRUCT. Raises ``IntegrityError`` if the bytes are no valid material."""
+        """The unsigned SIGSTRUCT."""
         return Sigstruct.from_signed_bytes(self.header_and_body)
 
     def check_describes(self, expected: Sigstruct) -> None:

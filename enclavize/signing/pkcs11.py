@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from enclavize.errors import SigningRefusedError, UsageError
 from enclavize.sgx.structures import RSA_EXPONENT
+from enclavize.signing.image_payload import build_payload
 from enclavize.signing.keys import RSA_KEY_BITS, check_sgx_key
 from enclavize.signing.secret_file import read_secret
 
@@ -144,10 +145,17 @@ class Pkcs11Signer:
 
     def sign(self, material: SigningMaterial) -> bytes:
         """Raises ``SigningRefusedError`` if the token does not sign."""
+        return self._sign(material.header_and_body)
+
+    def sign_image(self, name: str, digest: str) -> bytes:
+        """Raises ``SigningRefusedError`` if the token does not sign, ``UsageError`` for no name or digest."""
+        return self._sign(build_payload(name, digest))
+
+    def _sign(self, data: bytes) -> bytes:
         from pkcs11 import Mechanism, PKCS11Error
 
         def sign() -> bytes:
-            return bytes(self._key.sign(material.header_and_body, mechanism=Mechanism.SHA256_RSA_PKCS))
+            return bytes(self._key.sign(data, mechanism=Mechanism.SHA256_RSA_PKCS))
 
         with _ONE_CALL, _token_errors(self._uri):
             try:

@@ -12,12 +12,16 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from enclavize import __version__
 from enclavize.errors import EnclavizeError, SigningRefusedError, SigningServiceError, UsageError
+from enclavize.signing.image_keys import is_signed_by
+from enclavize.signing.image_payload import build_payload
 from enclavize.signing.keys import check_sgx_key
 from enclavize.signing.secret_file import read_secret
 from enclavize.signing.service.protocol import (
     MAX_ANSWER_SIZE,
     PUBLIC_KEY_PATH,
+    SIGN_IMAGE_PATH,
     SIGN_PATH,
+    build_image_request,
     parse_answer,
     parse_error,
 )
@@ -38,6 +42,7 @@ MAX_DELAY = 30.0  # seconds between attempts, whatever Retry-After asks for
 
 _TRY_LATER = (429, 503)
 _UNAUTHORIZED = 401
+_NOT_FOUND = 404
 _REFUSALS = (400, 403, 413, 429)
 """What the service says of a request of a client that it knows."""
 
@@ -96,6 +101,18 @@ class RemoteSigner:
             raise SigningRefusedError(f"The answer of {self._url} is no signature: {error}") from error
         return signature
 
+    def sign_image(self, name: str, digest: str) -> bytes:
+        """The service builds what it signs. Raises as ``sign``, and ``UsageError`` for no name or digest."""
+        payload = build_payload(name, digest)
+        signature, pem = parse_answer(
+            self._request("POST", SIGN_IMAGE_PATH, build_image_request(name, digest))
+        )
+        if self._parse_key(pem) != self.public_key:
+            raise SigningRefusedError(f"{self._url} signed with another key than the one it shows")
+        if not is_signed_by(self.public_key, payload, signature):
+            raise SigningRefusedError(f"The answer of {self._url} is no signature of {name}@{digest}")
+        return signature
+
     def _parse_key(self, pem: bytes) -> RSAPublicKey:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -130,7 +147,7 @@ class RemoteSigner:
                 if status == 200:
                     return data
                 if status not in _TRY_LATER or attempt == ATTEMPTS:
-                    raise self._refusal(status, data)
+                    raise self._refusal(path, status, data)
             time.sleep(min(max(wait, delay), MAX_DELAY))
             delay *= 2
         raise AssertionError("unreachable")
@@ -156,10 +173,12 @@ class RemoteSigner:
         wait = response.headers.get("Retry-After", "")
         return response.status, data, float(wait) if wait.isascii() and wait.isdigit() else 0.0
 
-    def _refusal(self, status: int, data: bytes) -> EnclavizeError:
+    def _refusal(self, path: str, status: int, data: bytes) -> EnclavizeError:
         reason = parse_error(data) or "no reason given"
         if status in _REFUSALS:
             return SigningRefusedError(f"{self._url} refuses with status {status}: {reason}")
+        if status == _NOT_FOUND and path == SIGN_IMAGE_PATH:
+            return SigningRefusedError(f"{self._url} does not sign images: it has no {path}")
         hint = "Give --signer-token-file, or --signer-certificate." if status == _UNAUTHORIZED else None
         return SigningServiceError(f"{self._url} answers with status {status}: {reason}", hint=hint)
 

@@ -2,7 +2,8 @@
 
 A plug-in is an entry point in the group ``enclavize.signers``. Its name is the scheme, and it is called with
 the whole reference and a function that asks for the passphrase; it returns a ``Signer`` or raises an
-``EnclavizeError``. What a signer returns is verified, whoever made it.
+``EnclavizeError``; a ``Signer`` without ``sign_image`` signs no images. What a signer returns is verified,
+whoever made it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enclavize.errors import EnclavizeError, UsageError
+from enclavize.errors import EnclavizeError, SigningRefusedError, UsageError
+from enclavize.signing.image_keys import LocalImageSigner
 from enclavize.signing.keys import check_sgx_key
 from enclavize.signing.local import LocalSigner
 from enclavize.signing.pkcs11 import SCHEME, Pkcs11Signer, Pkcs11Uri
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+    from enclavize.signing.image_keys import ImageSigner
     from enclavize.signing.local import Signer
     from enclavize.signing.material import SigningMaterial
 
@@ -39,6 +42,13 @@ def open_signer(reference: str, passphrase: Callable[[], bytes] | None = None) -
     if scheme and not Path(reference).exists():
         return _plug_in(scheme[1], reference, passphrase)
     return LocalSigner.from_file(Path(reference), passphrase)
+
+
+def open_image_signer(reference: str, passphrase: Callable[[], bytes] | None = None) -> ImageSigner:
+    """As ``open_signer``, but a key file may have any key that signs images."""
+    if is_file(reference):
+        return LocalImageSigner.from_file(Path(reference), passphrase)
+    return open_signer(reference, passphrase)
 
 
 def is_file(reference: str) -> bool:
@@ -63,6 +73,17 @@ class PlugInSigner:
     def sign(self, material: SigningMaterial) -> bytes:
         with self._errors():
             return bytes(self._signer.sign(material))
+        raise AssertionError("unreachable")
+
+    def sign_image(self, name: str, digest: str) -> bytes:
+        """Raises ``SigningRefusedError`` if the plug-in has no such operation."""
+        if not hasattr(self._signer, "sign_image"):
+            raise SigningRefusedError(
+                f"The signer {self._name} does not sign images",
+                hint="Sign the image with another key, or in two steps: enclavize sign material --image.",
+            )
+        with self._errors():
+            return bytes(self._signer.sign_image(name, digest))
         raise AssertionError("unreachable")
 
     @contextmanager

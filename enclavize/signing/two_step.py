@@ -93,12 +93,10 @@ def _read(path: Path, what: str) -> bytes:
 
 def parse_material(data: bytes) -> SigningMaterial:
     """Raises ``IntegrityError`` unless ``data`` are 256 bytes that a SIGSTRUCT can have."""
-    material = SigningMaterial(header_and_body=data)
     try:
-        _ = material.sigstruct
+        return SigningMaterial(header_and_body=data)
     except IntegrityError as error:
         raise IntegrityError(f"The signing material is corrupted: {error}") from error
-    return material
 
 
 def attach(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from dataclasses import replace
 from http import HTTPStatus
@@ -53,6 +54,11 @@ class BadSigner:
             raise self._error
         signature = signer().sign(material)
         return bytes([signature[0] ^ 1]) + signature[1:]
+
+    def sign_image(self, name: str, digest: str) -> bytes:
+        if self._error:
+            raise self._error
+        return signer().sign_image(name, f"sha256:{hashlib.sha256(digest.encode()).hexdigest()}")
 
 
 @pytest.fixture

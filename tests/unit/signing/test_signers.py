@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
@@ -15,13 +15,17 @@ from enclavize.signing import signers
 from enclavize.signing.local import LocalSigner
 from enclavize.signing.material import SigningMaterial
 from enclavize.signing.pkcs11 import Pkcs11Uri
-from enclavize.signing.signers import is_file, open_signer
-from support.vectors import KEY, signer
+from enclavize.signing.signers import is_file, open_image_signer, open_signer
+from support.vectors import INTEL, KEY, signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from enclavize.signing.local import Signer
+
+
+MATERIAL = (INTEL / "cases/kss/gendata.bin").read_bytes()
+IMAGE = "registry.example/app", f"sha256:{'4' * 64}"
 
 
 def test_uris_are_read() -> None:
@@ -93,6 +97,18 @@ class Crashing:
     def sign(self, material: SigningMaterial) -> bytes:
         return bytes([1 // len(material.description)])
 
+    def sign_image(self, name: str, digest: str) -> bytes:
+        raise ZeroDivisionError(f"{name}@{digest}")
+
+
+class Older:
+    """A plug-in from before there were image signatures."""
+
+    public_key = signer().public_key
+
+    def sign(self, material: SigningMaterial) -> bytes:
+        return signer().sign(material)
+
 
 def plug_in(reference: str, passphrase: Callable[[], bytes] | None) -> Signer | None:
     match reference:
@@ -102,6 +118,8 @@ def plug_in(reference: str, passphrase: Callable[[], bytes] | None) -> Signer | 
             return Crashing()
         case "vault:refuse":
             raise SigningRefusedError("the vault is closed")
+        case "vault:older":
+            return cast("Signer", Older())
         case "vault:crash":
             raise KeyError("x")
         case _:
@@ -113,7 +131,7 @@ def plug_in(reference: str, passphrase: Callable[[], bytes] | None) -> Signer | 
 
 def test_a_plug_in_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "vault", "other")
-    material = SigningMaterial(header_and_body=bytes(256))
+    material = SigningMaterial(header_and_body=MATERIAL)
     found = open_signer("vault:key", lambda: b"secret")
     assert found.public_key == signer().public_key
     assert found.sign(material) == signer().sign(material)
@@ -126,6 +144,18 @@ def test_a_plug_in_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     crashing = open_signer("vault:crash when it signs")
     with pytest.raises(UsageError, match="test_signers:plug_in failed: ZeroDivisionError"):
         crashing.sign(material)
+    with pytest.raises(UsageError, match="test_signers:plug_in failed: ZeroDivisionError"):
+        crashing.sign_image(*IMAGE)
+
+
+def test_a_plug_in_signs_images_if_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, "vault")
+    found = open_image_signer("vault:key", lambda: b"secret")
+    assert found.sign_image(*IMAGE) == signer().sign_image(*IMAGE)
+    older = open_image_signer("vault:older")
+    with pytest.raises(SigningRefusedError, match="test_signers:plug_in does not sign images") as caught:
+        older.sign_image(*IMAGE)
+    assert "another key" in (caught.value.hint or "")
 
 
 def test_without_one_plug_in_the_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

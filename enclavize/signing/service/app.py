@@ -20,8 +20,10 @@ from enclavize.signing.service.clients import Authenticator, RateLimiter
 from enclavize.signing.service.core import RefusedError
 from enclavize.signing.service.protocol import (
     HEALTH_PATH,
+    MAX_IMAGE_REQUEST_SIZE,
     PING_PATH,
     PUBLIC_KEY_PATH,
+    SIGN_IMAGE_PATH,
     SIGN_PATH,
     build_error,
 )
@@ -46,6 +48,7 @@ def make_app(config: ServiceConfig, service: SigningService) -> Starlette:
     app = Starlette(
         routes=[
             Route(SIGN_PATH, handlers.endpoint(handlers.sign), methods=["POST"]),
+            Route(SIGN_IMAGE_PATH, handlers.endpoint(handlers.sign_image), methods=["POST"]),
             Route(PUBLIC_KEY_PATH, handlers.endpoint(handlers.public_key), methods=["GET"]),
             Route(HEALTH_PATH, handlers.health, methods=["GET"]),
             Route(PING_PATH, lambda _request: PlainTextResponse("ping"), methods=["GET"]),
@@ -119,9 +122,15 @@ class _Handlers:
         return handle
 
     async def sign(self, request: Request, client: Client, request_id: str) -> Response:
-        body = await _body(request)
+        body = await _body(request, SIGNED_SIZE, "signing material has")
         facts = {"request": request_id, "address": _address(request)}
         answer = await self._service.sign(client, body, facts)
+        return Response(answer, media_type="application/json")
+
+    async def sign_image(self, request: Request, client: Client, request_id: str) -> Response:
+        body = await _body(request, MAX_IMAGE_REQUEST_SIZE, "a request to sign an image has at most")
+        facts = {"request": request_id, "address": _address(request)}
+        answer = await self._service.sign_image(client, body, facts)
         return Response(answer, media_type="application/json")
 
     async def public_key(self, _request: Request, client: Client, _request_id: str) -> Response:
@@ -152,18 +161,16 @@ class _Handlers:
             )
 
 
-async def _body(request: Request) -> bytes:
-    """The body, as long as it can be material; the server limits how long it may take."""
+async def _body(request: Request, limit: int, what: str) -> bytes:
+    """The body, of at most ``limit`` bytes; the server limits how long it may take."""
     from starlette.requests import ClientDisconnect
 
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > SIGNED_SIZE:
-                raise RefusedError(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"signing material has {SIGNED_SIZE} bytes"
-                )
+            if len(body) > limit:
+                raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{what} {limit} bytes")
     except ClientDisconnect as error:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "the client went away") from error
     return bytes(body)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
 from enclavize.sgx.structures import AttributeFlags, MiscSelect, Xfrm
+from enclavize.signing.service.image_policy import ImagePolicy, is_pattern
 from enclavize.signing.service.policy import DEFAULT_XFRM, MAX_SVN, NO_ID, SigningPolicy
 from enclavize.signing.signers import is_file
 
@@ -21,6 +22,7 @@ MAX_CONFIG_SIZE = 4 << 20
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_ANY_TEXT = re.compile(r".*", re.DOTALL)
 _LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9A-Za-z.-]+)):(?P<port>\d{1,5})")
 _ID = re.compile(r"[0-9a-f]{32}")
 _GRANTABLE_ATTRIBUTES = (
@@ -52,6 +54,7 @@ class Client:
     certificate_hashes: frozenset[str]
     policy: SigningPolicy
     requests_per_minute: int
+    images: ImagePolicy = field(default_factory=ImagePolicy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +200,7 @@ def _key(name: str, table: _Table, folder: Path) -> KeyConfig:
 
 
 def _client(name: str, table: _Table) -> Client:
+    any_image = table.is_any("images")
     any_measurement, any_product = table.is_any("measurements"), table.is_any("product_ids")
     any_misc_select = table.is_any("misc_select")
     hashes = "SHA-256 hashes in hex"
@@ -223,11 +227,20 @@ def _client(name: str, table: _Table) -> Client:
             hw_versions=table.numbers("hw_versions", 0xFFFFFFFF, [0]),
         ),
         requests_per_minute=table.number("requests_per_minute", 1_000_000, 60, minimum=1),
+        images=ImagePolicy(names=None if any_image else _image_names(table)),
     )
     table.finish()
     if client.policy.min_svn > client.policy.max_svn:
         raise table.wrong("max_svn", f"at least min_svn, which is {client.policy.min_svn}")
     return client
+
+
+def _image_names(table: _Table) -> frozenset[str]:
+    what = 'image names, such as "registry.example/team/app" or "registry.example/team/*", or "any"'
+    names = table.texts("images", _ANY_TEXT, what, [])
+    if not all(map(is_pattern, names)):
+        raise table.wrong("images", f"a list of {what}")
+    return names
 
 
 def _check_clients(config: ServiceConfig, where: str) -> None:
@@ -253,11 +266,17 @@ def _check_clients(config: ServiceConfig, where: str) -> None:
 
 
 def _check_isolation(client: Client, config: ServiceConfig, where: str) -> None:
-    """Who may sign any measurement could else sign as another client: with its key and its product id."""
-    if client.policy.measurements is not None:
-        return
+    """Who may sign any measurement could else sign as another client: with its key and its product id.
+
+    And who may sign any image, with its key and the names of its images.
+    """
     others = [other for other in config.clients if other is not client and other.key == client.key]
-    if not others:
+    if client.images.names is None and any(other.images.allows_any for other in others):
+        raise UsageError(
+            f"{where}: {client.name} may sign images of any name and shares the key {client.key!r} "
+            "with others who sign images: it needs a key of its own, or names"
+        )
+    if client.policy.measurements is not None or not others:
         return
     own = client.policy.product_ids
     if own is None or len(own) != 1:

@@ -11,13 +11,15 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, UsageError
+from enclavize.signing.image_keys import sign_image
+from enclavize.signing.image_payload import build_payload
 from enclavize.signing.keys import mrsigner, public_key_pem
 from enclavize.signing.service.audit import EntryTooLongError, check_entry
-from enclavize.signing.service.protocol import build_answer
+from enclavize.signing.service.protocol import build_answer, parse_image_request
 from enclavize.signing.two_step import parse_material
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.signing.local import Signer
@@ -107,7 +109,7 @@ class SigningService:
 
     async def sign(self, client: Client, body: bytes, facts: Mapping[str, Any]) -> bytes:
         """The JSON answer. ``facts`` about the request go to the audit log. Raises ``RefusedError``."""
-        who = {"client": client.name, "key": client.key, **facts}
+        who = {"operation": "enclave", "client": client.name, "key": client.key, **facts}
         try:
             material = parse_material(body)
             sigstruct = material.sigstruct
@@ -118,16 +120,44 @@ class SigningService:
         if reasons := list(client.policy.objections(sigstruct)):
             await self._audit.append({"event": "refused", **what, "reasons": reasons})
             raise RefusedError(HTTPStatus.FORBIDDEN, "; ".join(reasons))
-        loop = asyncio.get_running_loop()
+        signature = await self._signed(what, lambda: self._sign(client.key, material))
+        await self._log_signature(what, signature)
+        return build_answer(signature, self.public_key(client))
+
+    async def sign_image(self, client: Client, body: bytes, facts: Mapping[str, Any]) -> bytes:
+        """The same for an image: ``body`` names it, and the service builds what is signed.
+
+        Its lines in the audit log have ``image`` and ``digest`` in place of what SIGSTRUCTs have.
+        """
+        who = {"operation": "image", "client": client.name, "key": client.key, **facts}
         try:
-            signature = await loop.run_in_executor(self._pool, self._sign, client.key, material)
+            name, digest = parse_image_request(body)
+            payload = build_payload(name, digest)
+        except EnclavizeError as error:
+            await self._audit.append({"event": "refused", **who, "reasons": [str(error)]})
+            raise RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from error
+        what = {**who, "image": name, "digest": digest}
+        if reasons := list(client.images.objections(name)):
+            await self._audit.append({"event": "refused", **what, "reasons": reasons})
+            raise RefusedError(HTTPStatus.FORBIDDEN, "; ".join(reasons))
+        signature = await self._signed(what, lambda: self._sign_image(client.key, name, digest))
+        await self._log_signature(what, signature)
+        return build_answer(signature, self.public_key(client), payload)
+
+    async def _signed(self, what: Mapping[str, Any], sign: Callable[[], bytes]) -> bytes:
+        """Let a thread sign. Raises ``RefusedError`` where the key fails, which is logged."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, sign)
         except EnclavizeError as error:
             await self._audit.append({"event": "failed", **what, "reasons": [str(error)]})
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the key cannot be used now") from error
-        await self._audit.append(
-            {"event": "signed", **what, "signature_sha256": hashlib.sha256(signature).hexdigest()}
-        )
-        return build_answer(signature, self.public_key(client))
+
+    async def _log_signature(self, what: Mapping[str, Any], signature: bytes) -> None:
+        digest = hashlib.sha256(signature).hexdigest()
+        await self._audit.append({"event": "signed", **what, "signature_sha256": digest})
+
+    def _sign_image(self, key: str, name: str, digest: str) -> bytes:
+        return sign_image(self._signers[key], name, digest).signature
 
     def _sign(self, key: str, material: SigningMaterial) -> bytes:
         """A faulty signature could reveal the key, so each is verified before it leaves."""

@@ -112,7 +112,9 @@ def parse_signature_image(data: bytes, what: str) -> SignatureImage:
     if not isinstance(manifest, Manifest):
         raise InvalidImageError(f"{what} is an image index, and not an image of signatures")
     if manifest.misspelled:
-        raise InvalidImageError(f"{what} has the member {manifest.misspelled[0][:100]!r}, which has no meaning")
+        raise InvalidImageError(
+            f"{what} has the member {manifest.misspelled[0][:100]!r}, which has no meaning"
+        )
     return SignatureImage(layers=manifest.layers)
 
 

@@ -6,6 +6,7 @@ import fcntl
 import shutil
 import stat
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -13,12 +14,13 @@ from enclavize.errors import EnclavizeError, InvalidImageError, UsageError
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import algorithm_of, hex_of
 from enclavize.oci.document import canonical_json, parse_document
+from enclavize.oci.image import spelling
 from enclavize.oci.image_signature import signature_tag
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import MANIFEST_SHAPE, Index, parse_manifest
 from enclavize.oci.media_types import OCI_INDEX
 from enclavize.oci.reference import parse_reference
-from enclavize.oci.select import choose, select_image
+from enclavize.oci.select import ambiguities_of, choose, image_at
 from enclavize.oci.shape import Shape
 from enclavize.oci.storage import atomic_file, storage_errors
 from enclavize.oci.stream import CHUNK_SIZE, blob_name, read_verified, verified
@@ -158,28 +160,43 @@ def image_from_layout(name: str, files: Files, tag: str | None, platform: Platfo
     )
     if not version.text("imageLayoutVersion").startswith("1."):
         raise InvalidImageError(f"{files.name} is an OCI layout of an unknown version")
+    index = read_index(files)
+    descriptor, ambiguities = _choose_entry(index, tag, platform, files.name)
+    image = image_at(name, descriptor, LayoutSource(files), platform)
+    misspelled = spelling((*version.misspelled, *index.misspelled), files.name)
+    return replace(image, ambiguities=(*misspelled, *ambiguities, *image.ambiguities))
+
+
+def read_index(files: Files) -> Index:
+    """Read index.json. Raises InvalidImageError."""
     index = parse_manifest(read_small(files, INDEX_FILE, MAX_MANIFEST_SIZE), f"{files.name}: {INDEX_FILE}")
     if not isinstance(index, Index):
         raise InvalidImageError(f"{files.name}: {INDEX_FILE} is not an image index")
-    descriptor = _choose_entry(index, tag, platform, files.name)
-    source = LayoutSource(files)
-    if descriptor.size > MAX_MANIFEST_SIZE:
-        raise InvalidImageError(f"{name}: a manifest of {descriptor.size} bytes is too large")
-    return select_image(name, descriptor, source.read_manifest(descriptor), source, platform)
+    return index
 
 
-def _choose_entry(index: Index, tag: str | None, platform: Platform, name: str) -> Descriptor:
-    """Return the entry with the tag; without a tag there must be one image, for one or more platforms."""
+def without_signatures(index: Index) -> tuple[Descriptor, ...]:
+    """Return the entries but for signatures of others, whose tag is made of the digest that they sign."""
     signatures = {signature_tag(entry.digest) for entry in index.manifests}
-    entries = [
-        entry
-        for entry in index.manifests
-        if (tag in _names(entry) if tag else entry.annotations.get(REF_NAME) not in signatures)
-    ]
+    return tuple(entry for entry in index.manifests if entry.annotations.get(REF_NAME) not in signatures)
+
+
+def _choose_entry(
+    index: Index, tag: str | None, platform: Platform, name: str
+) -> tuple[Descriptor, tuple[str, ...]]:
+    """Return the entry with the tag; without a tag there must be one image, for one or more platforms.
+
+    Returns ambiguities too, as in ``Image``.
+    """
+    entries = (
+        [entry for entry in index.manifests if tag in names_of(entry)] if tag else without_signatures(index)
+    )
     if len({entry.digest for entry in entries}) == 1:
-        return entries[0]
-    if entries and all(entry.platform and not _names(entry) for entry in entries):
-        return choose(Index(media_type=OCI_INDEX, manifests=tuple(entries)), platform, name)
+        return entries[0], ()
+    if entries and all(entry.platform and not names_of(entry) for entry in entries):
+        platforms = replace(index, manifests=tuple(entries))
+        chosen = choose(platforms, platform, name)
+        return chosen, tuple(ambiguities_of(platforms, chosen, INDEX_FILE))
     tags = sorted({entry.annotations[REF_NAME] for entry in index.manifests if REF_NAME in entry.annotations})
     hint = f"it has the tags: {', '.join(tags)}" if tags else "it has no tags"
     if tag is not None and not entries:
@@ -187,7 +204,8 @@ def _choose_entry(index: Index, tag: str | None, platform: Platform, name: str) 
     raise InvalidImageError(f"{name} has {len(entries)} images to choose from", hint=hint)
 
 
-def _names(entry: Descriptor) -> set[str]:
+def names_of(entry: Descriptor) -> set[str]:
+    """Return the names of an entry of index.json, as they stand there."""
     return {entry.annotations[key] for key in (REF_NAME, CONTAINERD_NAME) if key in entry.annotations}
 
 

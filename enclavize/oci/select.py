@@ -56,6 +56,13 @@ def select_image(
     raise InvalidImageError(f"{name}: image indexes are nested more than {MAX_INDEX_DEPTH - 1} deep")
 
 
+def image_at(name: str, descriptor: Descriptor, source: ManifestSource, platform: Platform) -> Image:
+    """Read the manifest or index that ``descriptor`` names, and go on. Raises InvalidImageError."""
+    if descriptor.size > MAX_MANIFEST_SIZE:
+        raise InvalidImageError(f"{name}: a manifest of {descriptor.size} bytes is too large")
+    return select_image(name, descriptor, source.read_manifest(descriptor), source, platform)
+
+
 def choose(index: Index, platform: Platform, name: str) -> Descriptor:
     """Return the entry of an index that docker takes on ``platform``. Raises InvalidImageError.
 

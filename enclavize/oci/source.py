@@ -120,7 +120,7 @@ def _resolve(
 
             return image_from_oci_archive(str(location), path, tag, platform, cache)
         case DockerArchiveLocation(path, wanted):
-            from enclavize.oci.archive import image_from_docker_archive
+            from enclavize.oci.docker_archive import image_from_docker_archive
 
             return image_from_docker_archive(str(location), path, wanted, platform, cache)
         case DaemonLocation(reference):

@@ -1,13 +1,18 @@
-"""The files of a tar archive, read where they are: an index of offsets, nothing is unpacked."""
+"""The files of a tar archive, read where they are: an index of offsets, nothing is unpacked.
+
+Engines differ in what they make of an odd archive: docker unpacks it, where the last of several members of
+one name counts, podman takes the first, containerd some of one and some of the other. So each name may stand
+once, and what is below a link is refused.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import posixpath
-import tarfile
+from bisect import bisect_left
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.compression import decompressed
@@ -15,91 +20,161 @@ from enclavize.oci.limits import MAX_ARCHIVE_MEMBERS, MAX_ARCHIVE_SIZE
 from enclavize.oci.media_types import sniff_compression
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.stream import chunks
+from enclavize.rootfs import tar
+from enclavize.rootfs.entry import path_text, printable
+from enclavize.rootfs.tar import TarReader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from _typeshed import WriteableBuffer
 
     from enclavize.oci.cache import BlobCache
 
-MAX_HEADER_SIZE = 1 << 20
-"""Bytes of one extended header: names and attributes, never data."""
-
 MAX_LINKS = 16
+MAX_NAME = 4096
+"""Bytes of a member's name; longer ones cannot be unpacked on Linux (PATH_MAX)."""
+
+_PIECE = 64 << 10
+"""Bytes read at once while headers are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Member:
+class _File:
     offset: int
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Device:
+    """Also a pipe."""
+
+
 class TarFiles:
-    """The regular files of an archive by name. Readable by several threads at once."""
+    """The members of an archive by name. Readable by several threads at once."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self.name = name
         self._stream = stream
-        self._members: dict[str, _Member | str] = {}
-        try:
-            self._read_index()
-        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidImageError(f"{name} is not a valid tar archive: {error}") from error
+        self._members: dict[str, _File | _Link | _Folder | _Device] = {}
+        self._read_index()
 
     def _read_index(self) -> None:
-        bounded = _BoundedReads(self._stream, self.name)
-        with tarfile.open(fileobj=cast("BinaryIO", bounded), mode="r:") as archive:
-            for count, member in enumerate(archive):
-                if count >= MAX_ARCHIVE_MEMBERS:
-                    raise InvalidImageError(f"{self.name} has more than {MAX_ARCHIVE_MEMBERS} members")
-                path = posixpath.normpath(member.name)
-                if member.issym():
-                    self._members[path] = posixpath.join(posixpath.dirname(path), member.linkname)
-                elif member.islnk():
-                    self._members[path] = member.linkname
-                elif member.isreg() and not member.issparse():
-                    self._members[path] = _Member(member.offset_data, member.size)
+        size = os.fstat(self._stream.fileno()).st_size
+        pieces = _Pieces(self._stream)
+        archive = TarReader(pieces, self.name, skip=pieces.skip)
+        for count, member in enumerate(archive):
+            if count >= MAX_ARCHIVE_MEMBERS:
+                raise InvalidImageError(f"{self.name} has more than {MAX_ARCHIVE_MEMBERS} members")
+            path = _normal(path_text(member.name))
+            if len(member.name) > MAX_NAME:
+                raise InvalidImageError(f"{self.name} has a name of {len(member.name)} bytes")
+            known = self._members.get(path)
+            found: _File | _Link | _Folder | _Device
+            match member.type:
+                case tar.REGULAR:
+                    if archive.offset + member.size > size:
+                        raise InvalidImageError(f"{self.name} ends inside {printable(path)}")
+                    found = _File(archive.offset, member.size)
+                case tar.HARD_LINK:
+                    found = _Link(path_text(member.link))
+                case tar.SYMLINK:
+                    found = _Link(posixpath.join(posixpath.dirname(path), path_text(member.link)))
+                case tar.DIRECTORY:
+                    found = _Folder()
+                case _:
+                    found = _Device()
+            if known and not known == found == _Folder():
+                raise InvalidImageError(f"{self.name} has {printable(path)} twice")
+            self._members[path] = found
+        self._check_folders()
+
+    def _check_folders(self) -> None:
+        paths = sorted(self._members)
+        for path, member in self._members.items():
+            if not isinstance(member, _Folder):
+                below = bisect_left(paths, f"{path}/")
+                if below < len(paths) and paths[below].startswith(f"{path}/"):
+                    raise InvalidImageError(
+                        f"{self.name} has {printable(paths[below])}, but {printable(path)} is no folder"
+                    )
+
+    def __contains__(self, path: str) -> bool:
+        return _normal(path) in self._members
 
     def open(self, path: str) -> BinaryIO:
-        """Open a file. Raises FileNotFoundError."""
-        member = self._find(path)
+        """Open a file. Raises FileNotFoundError, and InvalidImageError for what is no regular file."""
+        member = self._file(path)
         return io.BufferedReader(_MemberReader(self._stream, member.offset, member.size))
 
     def size(self, path: str) -> int:
-        """Return the bytes of a file. Raises FileNotFoundError."""
-        return self._find(path).size
+        """Return the bytes of a file. Raises as ``open`` does."""
+        return self._file(path).size
+
+    def follow(self, path: str) -> str:
+        """Return where the links at ``path`` lead, if there are any. Raises InvalidImageError."""
+        # docker save of old writes a layer that several images share as a link to the first one.
+        path = _normal(path)
+        for _ in range(MAX_LINKS):
+            match self._members.get(path):
+                case _Link(target) if not target.startswith("/"):  # readers differ on where that leads
+                    path = _normal(target)
+                case _Link():
+                    break
+                case _:
+                    return path
+        raise InvalidImageError(f"{self.name}: the link {printable(path)} leads nowhere")
 
     def close(self) -> None:
         """Close the archive."""
         self._stream.close()
 
-    def _find(self, path: str) -> _Member:
-        # docker save of old writes a layer that several images share as a link to the first one.
-        for _ in range(MAX_LINKS):
-            match self._members.get(posixpath.normpath(path)):
-                case _Member() as member:
-                    return member
-                case str(path):
-                    continue
-                case None:
-                    break
-        raise FileNotFoundError(path)
+    def _file(self, path: str) -> _File:
+        match self._members.get(_normal(path)):
+            case _File() as member:
+                return member
+            case None:
+                raise FileNotFoundError(path)
+            case _:
+                raise InvalidImageError(f"{self.name}: {printable(path)} is not a regular file")
 
 
-class _BoundedReads:
-    """Keeps the tar parser from reading a header of any length into memory."""
+def _normal(path: str) -> str:
+    """Return the path as it is below the folder that an archive is unpacked into."""
+    return posixpath.normpath(f"/{path}").lstrip("/")
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
-        self._stream = stream
-        self._name = name
-        self.seek = stream.seek
-        self.tell = stream.tell
 
-    def read(self, size: int) -> bytes:
-        if not 0 <= size <= MAX_HEADER_SIZE:
-            raise InvalidImageError(f"{self._name} has an extended header of {size} bytes")
-        return self._stream.read(size)
+class _Pieces:
+    """A file from its beginning, with gaps where nobody looks."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._descriptor = stream.fileno()
+        self._offset = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        data = os.pread(self._descriptor, _PIECE, self._offset)
+        if not data:
+            raise StopIteration
+        self._offset += len(data)
+        return data
+
+    def skip(self, size: int) -> None:
+        """Leave out some bytes."""
+        self._offset += size
 
 
 class _MemberReader(io.RawIOBase):

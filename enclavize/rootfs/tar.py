@@ -15,7 +15,7 @@ from enclavize.rootfs.pax import Extensions
 from enclavize.rootfs.tar_header import RECORD_SIZE, TarFormatError, parse_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from enclavize.rootfs.tar_header import Header
 
@@ -53,13 +53,20 @@ class Member(NamedTuple):
 
 
 class TarReader:
-    """Iterate over members; :meth:`pieces` gives the data of the latest one, what is not read is skipped."""
+    """Iterate over members; :meth:`pieces` gives the data of the latest one, what is not read is skipped.
 
-    def __init__(self, chunks: Iterator[bytes], what: str) -> None:
+    ``skip`` makes ``chunks`` leave out bytes, where that is cheaper than to read them.
+    """
+
+    def __init__(
+        self, chunks: Iterator[bytes], what: str, *, skip: Callable[[int], None] | None = None
+    ) -> None:
         self._chunks = chunks
         self._what = what
         self._chunk = b""
         self._at = 0
+        self._skip = skip
+        self._seen = 0
         self._data_left = 0
         self._padding = 0
         self._name = b""
@@ -89,6 +96,11 @@ class TarReader:
         if extensions:
             raise TarFormatError("ends after an extended header")
 
+    @property
+    def offset(self) -> int:
+        """The bytes of the archive before the data of the current member; until they are asked for."""
+        return self._seen - len(self._chunk) + self._at
+
     def pieces(self) -> Iterator[memoryview]:
         """Yield the data of the current member; the first piece has at least 64 KiB, or all of it."""
         first = min(self._data_left, HEAD_SIZE)
@@ -105,6 +117,11 @@ class TarReader:
 
     def _next_record(self) -> bytes | None:
         """Return the next header, or None at the end of the archive."""
+        beyond = self._data_left - (len(self._chunk) - self._at)
+        if self._skip and beyond > 0:
+            self._skip(beyond)
+            self._seen += beyond
+            self._at, self._data_left = len(self._chunk), 0
         for _ in self.pieces():
             pass
         self._skip_padding()
@@ -177,6 +194,7 @@ class TarReader:
 
     def _fill(self) -> bool:
         self._chunk = next(self._chunks, b"")
+        self._seen += len(self._chunk)
         self._at = 0
         return bool(self._chunk)
 

@@ -325,8 +325,9 @@ def test_a_damaged_layer_is_refused(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"this is no archive", "not a valid tar archive"),
-        (b"", "not a valid tar archive"),
+        (b"this is no archive", "ends inside its first header"),
+        (b"this is no archive" * 99, "has a damaged header"),
+        (b"", "has no oci-layout"),
         (b"\x1f\x8b\x08 damaged", "not valid gzip data"),
         (b"\x28\xb5\x2f\xfd damaged", "not valid zstd data"),
     ],
@@ -363,7 +364,7 @@ def test_links_in_an_archive_that_lead_nowhere_end(
             member = tarfile.TarInfo(name)
             member.type, member.linkname = tarfile.SYMTYPE, target
             archive.addfile(member)
-    with pytest.raises(InvalidImageError, match=r"has no manifest.json"):
+    with pytest.raises(InvalidImageError, match=r"manifest.json is not a regular file"):
         read_all(f"docker-archive:{path}", cache, reporter)
 
 

@@ -39,12 +39,13 @@ enum eexit {
 };
 
 #define EXCHANGE_DATA_SIZE 0x40000U
+#define OCALL_ARGUMENTS 4
 
 /* One per host thread, outside ELRANGE, written by both sides. */
 struct exchange {
     uint32_t ocall;       /* enclave -> PAL: enum ocall */
     uint32_t thread_index; /* PAL -> enclave, at ECALL_START and ECALL_THREAD: index for OCALL_WAKE; a hint, not trusted */
-    uint64_t arguments[6]; /* enclave -> PAL */
+    uint64_t arguments[OCALL_ARGUMENTS]; /* enclave -> PAL */
     int64_t result;       /* PAL -> enclave: >= 0, or a negative Linux errno */
     uint64_t signals;     /* PAL -> enclave: host signals waiting, bit (n - 1); cleared by the enclave by atomic exchange */
     uint8_t data[EXCHANGE_DATA_SIZE] __attribute__((aligned(64)));
@@ -81,58 +82,11 @@ enum log_level { LOG_ERROR = 0, LOG_WARNING = 1, LOG_INFO = 2, LOG_DEBUG = 3, LO
 /* Host file kinds of OCALL_IMAGE_READ. */
 enum image_file { IMAGE_ROOTFS = 0, IMAGE_VERITY = 1 };
 
-/*
- * OCALLs: number, then what arguments[] and data[] hold. All lengths are at most EXCHANGE_DATA_SIZE. Paths lie in data, without NUL,
- * length in the argument; they are canonical, relative to the container's root, without leading slash, "." or "..".
- */
+/* ocalls.def says what each of them takes and gives. */
 enum ocall {
-    OCALL_EXIT = 0,          /* status 0..255, signal or 0, length of a last line for standard error in data or 0. Does not return: the whole process
-                                ends. The enclave does not rely on it: it can never be entered again */
-    OCALL_THREAD_CREATE = 1, /* -> 0, -EAGAIN when no TCS is free; the new thread enters with ECALL_THREAD */
-    OCALL_THREAD_EXIT = 2,   /* does not return; the TCS is free again */
-    OCALL_WAIT = 3,          /* timeout in ns or UINT64_MAX. Sleeps until OCALL_WAKE for this thread (wakes are not lost: a wake
-                                before the wait makes it return at once) -> 0, -ETIMEDOUT, -EINTR (host signal waiting) */
-    OCALL_WAKE = 4,          /* thread_index */
-    OCALL_YIELD = 5,
-    OCALL_CLOCK = 6,         /* clock id: CLOCK_REALTIME 0, CLOCK_MONOTONIC 1, PROCESS_CPUTIME 2, THREAD_CPUTIME 3, BOOTTIME 7 -> ns */
-    OCALL_LOG = 7,           /* enum log_level, length: one line for standard error */
-
-    OCALL_MEMORY_ADD = 8,      /* address, length: EAUG, then readable and writable in the page tables */
-    OCALL_MEMORY_PROTECT = 9,  /* address, length, PROT_*: page tables; for fewer rights also EMODPR (the enclave then EACCEPTs) */
-    OCALL_MEMORY_TRIM = 10,    /* address, length: EMODT to PT_TRIM (the enclave then EACCEPTs) */
-    OCALL_MEMORY_REMOVE = 11,  /* address, length: EREMOVE of accepted trimmed pages */
-
-    OCALL_READ = 12,   /* host fd, length -> bytes in data */
-    OCALL_WRITE = 13,  /* host fd, length of data */
-    OCALL_PREAD = 14,  /* host fd, length, offset */
-    OCALL_PWRITE = 15, /* host fd, length, offset */
-    OCALL_CLOSE = 16,  /* host fd got by OCALL_VOLUME_OPEN */
-    OCALL_POLL = 17,   /* count, timeout ns or UINT64_MAX; data: struct host_poll[count], revents filled in. Also woken by OCALL_WAKE */
-    OCALL_STAT = 18,   /* host fd -> struct host_stat in data */
-    OCALL_IOCTL = 19,  /* host fd, request (terminal requests only), length in, length out; data */
-    OCALL_SYNC = 20,   /* host fd */
-    OCALL_TRUNCATE = 21, /* host fd, length */
-
-    OCALL_IMAGE_READ = 22, /* enum image_file, offset, length -> bytes in data */
-    OCALL_DATA_OPEN = 23,  /* path length -> handle. A regular file of the container's root; read-only */
-    OCALL_DATA_READ = 24,  /* handle, offset, length -> bytes in data */
-    OCALL_DATA_CLOSE = 25, /* handle */
-
-    /* Volumes: files below a path that the measured configuration names; opened beneath it, symbolic links not followed out. */
-    OCALL_VOLUME_OPEN = 26,    /* path length, open flags, mode -> host fd */
-    OCALL_VOLUME_STAT = 27,    /* path length -> struct host_stat (links not followed) */
-    OCALL_VOLUME_READLINK = 28, /* path length -> bytes in data */
-    OCALL_VOLUME_LIST = 29,    /* host fd of a directory, length -> linux_dirent64 records in data; 0 at the end */
-    OCALL_VOLUME_MKDIR = 30,   /* path length, mode */
-    OCALL_VOLUME_UNLINK = 31,  /* path length, AT_REMOVEDIR or 0 */
-    OCALL_VOLUME_RENAME = 32,  /* old path length, new path length; both in data, one after the other */
-    OCALL_VOLUME_SYMLINK = 33, /* target length, path length; both in data */
-    OCALL_VOLUME_CHMOD = 34,   /* path length, mode */
-    OCALL_VOLUME_UTIME = 35,   /* path length, atime ns, mtime ns */
-
-    OCALL_HOST_FILE = 36, /* 0 /etc/hosts, 1 /etc/resolv.conf, 2 /etc/hostname of the container -> bytes in data (at most 64 KiB) */
-
-    OCALL_INTERRUPT = 37, /* thread_index: end that thread's blocking OCALL with -EINTR, or make it take an AEX and an exception entry */
+#define OCALL(name, NAME, ...) OCALL_##NAME,
+#define OCALL_LAST OCALL
+#include "ocalls.def"
     OCALL_COUNT
 };
 

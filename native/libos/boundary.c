@@ -4,11 +4,12 @@
 #include "boundary.h"
 
 #include "libos.h"
+#include "ocalls.h"
 #include "private.h"
 
 #define ERRNO_MAX 133 /* EHWPOISON, the last one of Linux */
 
-_Static_assert(offsetof(struct exchange, signals) == 64, "entry.S");
+_Static_assert(offsetof(struct exchange, signals) == EXCHANGE_SIGNALS, "entry.S");
 _Static_assert(offsetof(struct thread, attention) == THREAD_ATTENTION, "entry.S");
 _Static_assert(offsetof(struct thread, libos_stack) == THREAD_LIBOS_STACK, "entry.S");
 _Static_assert(offsetof(struct thread, exchange) == THREAD_EXCHANGE, "entry.S");
@@ -20,44 +21,54 @@ _Static_assert(offsetof(struct context, rcx) == CONTEXT_RCX, "entry.S");
 _Static_assert(offsetof(struct context, rflags) == CONTEXT_RFLAGS, "entry.S");
 _Static_assert(sizeof(struct context) == CONTEXT_SIZE, "entry.S");
 
-/* One OCALL. The result is read once; a negative one is a Linux errno. */
-static int64_t call(enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+static void *host_data(void)
 {
-    volatile struct exchange *exchange = current_thread()->exchange;
-    exchange->ocall = number;
-    exchange->arguments[0] = a;
-    exchange->arguments[1] = b;
-    exchange->arguments[2] = c;
-    exchange->arguments[3] = d;
-    ocall();
-    int64_t result = exchange->result;
-    return result < -ERRNO_MAX ? -EPERM : result;
+    return current_thread()->exchange->data;
 }
 
-/* The same for a result that must not be greater than `most`. */
-static int64_t call_at_most(int64_t most, enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+/* Bytes for the host, from byte `at` of its data on. */
+static void put(size_t at, const void *from, size_t size)
 {
-    int64_t result = call(number, a, b, c, d);
-    if (result > most) {
-        log_line(LOG_ERROR, "the host answered OCALL %u with %lld, more than %lld", number, (long long)result, (long long)most);
+    memcpy((uint8_t *)host_data() + at, from, size);
+}
+
+/* A result that is neither a legal value nor an errno becomes -EPERM. */
+static int64_t check_result(const struct ocall_description *row, const uint64_t arguments[OCALL_ARGUMENTS], int64_t result)
+{
+    if (result < 0) {
+        return result < -ERRNO_MAX ? -EPERM : result;
+    }
+    int64_t least = ocall_result_min(row), most = ocall_result_max(row, arguments);
+    if (result < least || result > most) {
+        log_line(LOG_ERROR, "the host answered %s with %ld, which is not within %ld and %ld", row->name, result, least, most);
         return -EPERM;
     }
     return result;
 }
 
-/* The same for calls that may block: an interruption that turns out to be for nothing is not shown to the caller. */
-static int64_t call_blocking(int64_t most, enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+/* One OCALL as ocalls.def describes it; `out`, if there is any, gets what it gives, which may be no more than it was asked for. The result and each
+ * byte of data are read once. */
+static int64_t call(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
+    const struct ocall_description *row = &OCALLS[number];
+    const uint64_t arguments[OCALL_ARGUMENTS] = {a, b, c, d};
+    volatile struct exchange *exchange = current_thread()->exchange;
     int64_t result;
+    if (!ocall_fits(row, arguments)) {
+        return -EINVAL;
+    }
     do {
-        result = call_at_most(most, number, a, b, c, d);
-    } while (result == -EINTR && !attention_is_pending());
+        exchange->ocall = number;
+        for (size_t index = 0; index < OCALL_ARGUMENTS; index++) {
+            exchange->arguments[index] = arguments[index];
+        }
+        ocall();
+        result = check_result(row, arguments, exchange->result);
+    } while (result == -EINTR && row->again && !attention_is_pending());
+    if (out && result >= 0) {
+        memcpy(out, host_data(), ocall_area_size(&row->out, arguments, result));
+    }
     return result;
-}
-
-void *host_data(void)
-{
-    return current_thread()->exchange->data;
 }
 
 /* Host signals. */
@@ -152,22 +163,22 @@ bool rdrand64(uint64_t *value)
 
 int host_memory_add(uint64_t address, uint64_t length)
 {
-    return (int)call_at_most(0, OCALL_MEMORY_ADD, address, length, 0, 0);
+    return (int)call(NULL, OCALL_MEMORY_ADD, address, length, 0, 0);
 }
 
 int host_memory_protect(uint64_t address, uint64_t length, uint32_t protection)
 {
-    return (int)call_at_most(0, OCALL_MEMORY_PROTECT, address, length, protection, 0);
+    return (int)call(NULL, OCALL_MEMORY_PROTECT, address, length, protection, 0);
 }
 
 int host_memory_trim(uint64_t address, uint64_t length)
 {
-    return (int)call_at_most(0, OCALL_MEMORY_TRIM, address, length, 0, 0);
+    return (int)call(NULL, OCALL_MEMORY_TRIM, address, length, 0, 0);
 }
 
 int host_memory_remove(uint64_t address, uint64_t length)
 {
-    return (int)call_at_most(0, OCALL_MEMORY_REMOVE, address, length, 0, 0);
+    return (int)call(NULL, OCALL_MEMORY_REMOVE, address, length, 0, 0);
 }
 
 static int accept_pages(uint64_t address, uint64_t length, uint64_t flags)
@@ -229,7 +240,7 @@ _Noreturn void host_exit_with_line(uint32_t status, uint32_t signal, const char 
         leave_ended();
     }
     size_t size = length < EXCHANGE_DATA_SIZE ? length : EXCHANGE_DATA_SIZE;
-    memcpy(host_data(), text, size);
+    put(0, text, size);
     leave(OCALL_EXIT, status, signal, size);
 }
 
@@ -245,82 +256,62 @@ _Noreturn void host_thread_exit(void)
 
 int host_thread_create(void)
 {
-    return (int)call_at_most(0, OCALL_THREAD_CREATE, 0, 0, 0, 0);
+    return (int)call(NULL, OCALL_THREAD_CREATE, 0, 0, 0, 0);
 }
 
 int host_wait(uint64_t timeout_ns)
 {
-    int result = (int)call_at_most(0, OCALL_WAIT, timeout_ns, 0, 0, 0);
+    int result = (int)call(NULL, OCALL_WAIT, timeout_ns, 0, 0, 0);
     return result == -ETIMEDOUT || (result == -EINTR && attention_is_pending()) ? result : 0;
 }
 
 void host_wake(uint32_t host_index)
 {
-    call(OCALL_WAKE, host_index, 0, 0, 0);
+    call(NULL, OCALL_WAKE, host_index, 0, 0, 0);
 }
 
 void host_interrupt(uint32_t host_index)
 {
-    call(OCALL_INTERRUPT, host_index, 0, 0, 0);
+    call(NULL, OCALL_INTERRUPT, host_index, 0, 0, 0);
 }
 
 void host_yield(void)
 {
-    call(OCALL_YIELD, 0, 0, 0, 0);
+    call(NULL, OCALL_YIELD, 0, 0, 0, 0);
 }
 
 uint64_t host_clock(uint32_t clock)
 {
-    int64_t now = call(OCALL_CLOCK, clock, 0, 0, 0);
+    int64_t now = call(NULL, OCALL_CLOCK, clock, 0, 0, 0);
     return now < 0 ? 0 : (uint64_t)now;
+}
+
+static size_t at_most_data(size_t length)
+{
+    return length < EXCHANGE_DATA_SIZE ? length : EXCHANGE_DATA_SIZE;
 }
 
 void host_log(enum log_level level, const char *text, size_t length)
 {
-    size_t size = length < EXCHANGE_DATA_SIZE ? length : EXCHANGE_DATA_SIZE;
-    memcpy(host_data(), text, size);
-    call(OCALL_LOG, level, size, 0, 0);
+    size_t size = at_most_data(length);
+    put(0, text, size);
+    call(NULL, OCALL_LOG, level, size, 0, 0);
 }
 
 /* Files. */
 
-int64_t host_read_data(int fd, size_t length)
-{
-    return call_blocking((int64_t)length, OCALL_READ, (uint64_t)fd, length, 0, 0);
-}
-
-int64_t host_write_data(int fd, size_t length)
-{
-    return call_blocking((int64_t)length, OCALL_WRITE, (uint64_t)fd, length, 0, 0);
-}
-
-int64_t host_pread_data(int fd, size_t length, uint64_t offset)
-{
-    return call_blocking((int64_t)length, OCALL_PREAD, (uint64_t)fd, length, offset, 0);
-}
-
-int64_t host_pwrite_data(int fd, size_t length, uint64_t offset)
-{
-    return call_blocking((int64_t)length, OCALL_PWRITE, (uint64_t)fd, length, offset, 0);
-}
-
-/* How a transfer of any length is cut into pieces: argument `a` names the object, position counts the bytes that are done. */
-typedef int64_t (*transfer_piece)(uint64_t a, size_t length, uint64_t offset);
-
-static int64_t transfer(transfer_piece piece, uint64_t a, uint8_t *to, const uint8_t *from, size_t length, uint64_t offset)
+/* A transfer of any length, in pieces. `object` is a descriptor or whatever else the OCALL calls its first argument. */
+static int64_t transfer(enum ocall number, uint64_t object, void *to, const void *from, size_t length, uint64_t offset)
 {
     size_t done = 0;
     do {
-        size_t size = length - done < EXCHANGE_DATA_SIZE ? length - done : EXCHANGE_DATA_SIZE;
+        size_t size = at_most_data(length - done);
         if (from) {
-            memcpy(host_data(), from + done, size);
+            put(0, (const uint8_t *)from + done, size);
         }
-        int64_t result = piece(a, size, offset + done);
+        int64_t result = call(to ? (uint8_t *)to + done : NULL, number, object, size, offset + done, 0);
         if (result < 0) {
             return done > 0 ? (int64_t)done : result;
-        }
-        if (to) {
-            memcpy(to + done, host_data(), (size_t)result);
         }
         done += (size_t)result;
         if ((size_t)result < size) {
@@ -330,69 +321,39 @@ static int64_t transfer(transfer_piece piece, uint64_t a, uint8_t *to, const uin
     return (int64_t)done;
 }
 
-static int64_t write_piece(uint64_t fd, size_t length, uint64_t offset)
-{
-    (void)offset;
-    return host_write_data((int)fd, length);
-}
-
-static int64_t pread_piece(uint64_t fd, size_t length, uint64_t offset)
-{
-    return host_pread_data((int)fd, length, offset);
-}
-
-static int64_t pwrite_piece(uint64_t fd, size_t length, uint64_t offset)
-{
-    return host_pwrite_data((int)fd, length, offset);
-}
-
-static int64_t image_piece(uint64_t file, size_t length, uint64_t offset)
-{
-    return call_at_most((int64_t)length, OCALL_IMAGE_READ, file, offset, length, 0);
-}
-
-static int64_t data_piece(uint64_t handle, size_t length, uint64_t offset)
-{
-    return call_at_most((int64_t)length, OCALL_DATA_READ, handle, offset, length, 0);
-}
-
 int64_t host_read(int fd, void *to, size_t length)
 {
-    int64_t result = host_read_data(fd, length < EXCHANGE_DATA_SIZE ? length : EXCHANGE_DATA_SIZE);
-    if (result > 0) {
-        memcpy(to, host_data(), (size_t)result);
-    }
-    return result;
+    return call(to, OCALL_READ, (uint64_t)fd, at_most_data(length), 0, 0);
 }
 
 int64_t host_write(int fd, const void *from, size_t length)
 {
-    return transfer(write_piece, (uint64_t)fd, NULL, from, length, 0);
+    return transfer(OCALL_WRITE, (uint64_t)fd, NULL, from, length, 0);
 }
 
 int64_t host_pread(int fd, void *to, size_t length, uint64_t offset)
 {
-    return transfer(pread_piece, (uint64_t)fd, to, NULL, length, offset);
+    return transfer(OCALL_PREAD, (uint64_t)fd, to, NULL, length, offset);
 }
 
 int64_t host_pwrite(int fd, const void *from, size_t length, uint64_t offset)
 {
-    return transfer(pwrite_piece, (uint64_t)fd, NULL, from, length, offset);
+    return transfer(OCALL_PWRITE, (uint64_t)fd, NULL, from, length, offset);
 }
 
 int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length)
 {
-    return transfer(image_piece, file, to, NULL, length, offset);
+    return transfer(OCALL_IMAGE_READ, file, to, NULL, length, offset);
 }
 
 int64_t host_data_read(int handle, uint64_t offset, void *to, size_t length)
 {
-    return transfer(data_piece, (uint64_t)handle, to, NULL, length, offset);
+    return transfer(OCALL_DATA_READ, (uint64_t)handle, to, NULL, length, offset);
 }
 
 void host_close(int fd)
 {
-    call(OCALL_CLOSE, (uint64_t)fd, 0, 0, 0);
+    call(NULL, OCALL_CLOSE, (uint64_t)fd, 0, 0, 0);
 }
 
 int host_poll(struct host_poll *entries, size_t count, uint64_t timeout_ns)
@@ -401,8 +362,8 @@ int host_poll(struct host_poll *entries, size_t count, uint64_t timeout_ns)
         return -EINVAL;
     }
     enum { ALWAYS_REPORTED = 0x08 | 0x10 | 0x20 }; /* POLLERR, POLLHUP, POLLNVAL */
-    memcpy(host_data(), entries, count * sizeof(*entries));
-    int result = (int)call_at_most((int64_t)count, OCALL_POLL, count, timeout_ns, 0, 0);
+    put(0, entries, count * sizeof(*entries));
+    int result = (int)call(NULL, OCALL_POLL, count, timeout_ns, 0, 0);
     if (result < 0) {
         return result == -EINTR && !attention_is_pending() ? 0 : result;
     }
@@ -415,128 +376,97 @@ int host_poll(struct host_poll *entries, size_t count, uint64_t timeout_ns)
     return ready;
 }
 
-static int read_stat(int result, struct host_stat *stat)
-{
-    if (result == 0) {
-        memcpy(stat, host_data(), sizeof(*stat));
-    }
-    return result;
-}
-
 int host_stat(int fd, struct host_stat *stat)
 {
-    return read_stat((int)call_at_most(0, OCALL_STAT, (uint64_t)fd, 0, 0, 0), stat);
+    return (int)call(stat, OCALL_STAT, (uint64_t)fd, 0, 0, 0);
 }
 
 int64_t host_ioctl(int fd, uint32_t request, void *data, size_t in, size_t out)
 {
-    if (in > EXCHANGE_DATA_SIZE || out > EXCHANGE_DATA_SIZE) {
+    if (in > EXCHANGE_DATA_SIZE) {
         return -EINVAL;
     }
-    memcpy(host_data(), data, in);
-    int64_t result = call_blocking(INT32_MAX, OCALL_IOCTL, (uint64_t)fd, request, in, out);
-    if (result >= 0) {
-        memcpy(data, host_data(), out);
-    }
-    return result;
+    put(0, data, in);
+    return call(data, OCALL_IOCTL, (uint64_t)fd, request, in, out);
 }
 
 int host_sync(int fd)
 {
-    return (int)call_blocking(0, OCALL_SYNC, (uint64_t)fd, 0, 0, 0);
+    return (int)call(NULL, OCALL_SYNC, (uint64_t)fd, 0, 0, 0);
 }
 
 int host_truncate(int fd, uint64_t length)
 {
-    return (int)call_blocking(0, OCALL_TRUNCATE, (uint64_t)fd, length, 0, 0);
+    return (int)call(NULL, OCALL_TRUNCATE, (uint64_t)fd, length, 0, 0);
 }
 
-/* Paths, one or two, into the exchange area. */
-
-static bool put_paths(const char *first, size_t first_length, const char *second, size_t second_length)
+static int64_t call_path(void *out, enum ocall number, const char *path, size_t path_length, uint64_t b, uint64_t c)
 {
-    if (first_length > EXCHANGE_DATA_SIZE || second_length > EXCHANGE_DATA_SIZE - first_length) {
-        return false;
+    if (path_length > EXCHANGE_DATA_SIZE) {
+        return -ENAMETOOLONG;
     }
-    memcpy(host_data(), first, first_length);
-    memcpy((uint8_t *)host_data() + first_length, second, second_length);
-    return true;
-}
-
-static int64_t call_path(int64_t most, enum ocall number, const char *path, size_t path_length, uint64_t b, uint64_t c)
-{
-    return put_paths(path, path_length, "", 0) ? call_blocking(most, number, path_length, b, c, 0) : -ENAMETOOLONG;
+    put(0, path, path_length);
+    return call(out, number, path_length, b, c, 0);
 }
 
 int host_data_open(const char *path, size_t path_length)
 {
-    return (int)call_path(INT32_MAX, OCALL_DATA_OPEN, path, path_length, 0, 0);
+    return (int)call_path(NULL, OCALL_DATA_OPEN, path, path_length, 0, 0);
 }
 
 void host_data_close(int handle)
 {
-    call(OCALL_DATA_CLOSE, (uint64_t)handle, 0, 0, 0);
+    call(NULL, OCALL_DATA_CLOSE, (uint64_t)handle, 0, 0, 0);
 }
 
 int host_volume_open(const char *path, size_t path_length, uint32_t flags, uint32_t mode)
 {
-    int fd = (int)call_path(INT32_MAX, OCALL_VOLUME_OPEN, path, path_length, flags, mode);
-    return fd >= 0 && fd <= 2 ? -EPERM : fd; /* never one of the three that mean the standard streams */
+    return (int)call_path(NULL, OCALL_VOLUME_OPEN, path, path_length, flags, mode);
 }
 
 int host_volume_stat(const char *path, size_t path_length, struct host_stat *stat)
 {
-    return read_stat((int)call_path(0, OCALL_VOLUME_STAT, path, path_length, 0, 0), stat);
+    return (int)call_path(stat, OCALL_VOLUME_STAT, path, path_length, 0, 0);
 }
 
 int64_t host_volume_readlink(const char *path, size_t path_length, char *to, size_t length)
 {
-    int64_t result = call_path(EXCHANGE_DATA_SIZE, OCALL_VOLUME_READLINK, path, path_length, 0, 0);
-    if (result > (int64_t)length) {
-        result = (int64_t)length;
-    }
-    if (result > 0) {
-        memcpy(to, host_data(), (size_t)result);
-    }
-    return result;
+    return call_path(to, OCALL_VOLUME_READLINK, path, path_length, at_most_data(length), 0);
 }
 
 int64_t host_volume_list(int fd, void *records, size_t length)
 {
-    size_t size = length < EXCHANGE_DATA_SIZE ? length : EXCHANGE_DATA_SIZE;
-    int64_t result = call_at_most((int64_t)size, OCALL_VOLUME_LIST, (uint64_t)fd, size, 0, 0);
-    if (result > 0) {
-        memcpy(records, host_data(), (size_t)result);
-    }
-    return result;
+    return call(records, OCALL_VOLUME_LIST, (uint64_t)fd, at_most_data(length), 0, 0);
 }
 
 int host_volume_mkdir(const char *path, size_t path_length, uint32_t mode)
 {
-    return (int)call_path(0, OCALL_VOLUME_MKDIR, path, path_length, mode, 0);
+    return (int)call_path(NULL, OCALL_VOLUME_MKDIR, path, path_length, mode, 0);
 }
 
 int host_volume_unlink(const char *path, size_t path_length, uint32_t flags)
 {
-    return (int)call_path(0, OCALL_VOLUME_UNLINK, path, path_length, flags, 0);
+    return (int)call_path(NULL, OCALL_VOLUME_UNLINK, path, path_length, flags, 0);
 }
 
 int host_volume_chmod(const char *path, size_t path_length, uint32_t mode)
 {
-    return (int)call_path(0, OCALL_VOLUME_CHMOD, path, path_length, mode, 0);
+    return (int)call_path(NULL, OCALL_VOLUME_CHMOD, path, path_length, mode, 0);
 }
 
 int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, int64_t mtime_ns)
 {
-    return (int)call_path(0, OCALL_VOLUME_UTIME, path, path_length, (uint64_t)atime_ns, (uint64_t)mtime_ns);
+    return (int)call_path(NULL, OCALL_VOLUME_UTIME, path, path_length, (uint64_t)atime_ns, (uint64_t)mtime_ns);
 }
 
 static int call_two_paths(enum ocall number, const char *first, size_t first_length, const char *second, size_t second_length)
 {
-    if (!put_paths(first, first_length, second, second_length)) {
+    if (first_length > EXCHANGE_DATA_SIZE || second_length > EXCHANGE_DATA_SIZE - first_length) {
         return -ENAMETOOLONG;
     }
-    return (int)call_at_most(0, number, first_length, second_length, 0, 0);
+    put(0, first, first_length);
+    put(first_length, second, second_length);
+    return (int)call(NULL, number, first_length, second_length, 0, 0);
 }
 
 int host_volume_rename(const char *old_path, size_t old_length, const char *new_path, size_t new_length)
@@ -551,12 +481,5 @@ int host_volume_symlink(const char *target, size_t target_length, const char *pa
 
 int64_t host_file(enum host_file file, void *to, size_t length)
 {
-    int64_t result = call_at_most(HOST_FILE_MAX, OCALL_HOST_FILE, file, 0, 0, 0);
-    if (result > (int64_t)length) {
-        return -EFBIG;
-    }
-    if (result > 0) {
-        memcpy(to, host_data(), (size_t)result);
-    }
-    return result;
+    return call(to, OCALL_HOST_FILE, file, at_most_data(length), 0, 0);
 }

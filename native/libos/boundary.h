@@ -1,7 +1,7 @@
 /*
  * The way out of the enclave: ENCLU leaves and one function per OCALL.
  *
- * Every function checks what comes back: a length is at most what was asked for, a result that is neither a legal value nor an errno
+ * What comes back is checked by ocalls.def: a length is at most what was asked for, a result that is neither a legal value nor an errno
  * becomes -EPERM with a line on the log. Data is copied out of the exchange area once. `const void *` and `void *` are trusted LibOS addresses,
  * or application memory that the caller has committed (a fault there is an exception in memcpy: libos_exception() may fix it up).
  *
@@ -80,16 +80,6 @@ int host_stat(int fd, struct host_stat *stat);
 int64_t host_ioctl(int fd, uint32_t request, void *data, size_t in, size_t out);
 int host_sync(int fd);
 int host_truncate(int fd, uint64_t length);
-
-/*
- * The same without a copy inside: the bytes are in the exchange area of this thread, which anybody outside can change at any time. Copy them once,
- * straight to their place, before the next OCALL. length <= EXCHANGE_DATA_SIZE.
- */
-void *host_data(void);
-int64_t host_read_data(int fd, size_t length);
-int64_t host_write_data(int fd, size_t length);
-int64_t host_pread_data(int fd, size_t length, uint64_t offset);
-int64_t host_pwrite_data(int fd, size_t length, uint64_t offset);
 
 /* The image's files and the container's data. Fewer bytes than asked for means the end of the file. length <= EXCHANGE_DATA_SIZE is not needed. */
 int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length);

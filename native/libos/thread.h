@@ -21,6 +21,9 @@
 #define THREAD_SCRATCH_RIP 88
 #define THREAD_TASK 96
 
+/* struct exchange (abi.h) */
+#define EXCHANGE_SIGNALS 48
+
 /* thread.state: which ECALL is legal. */
 #define THREAD_UNUSED 0  /* ECALL_START or ECALL_THREAD */
 #define THREAD_INSIDE 1  /* exception entries only */

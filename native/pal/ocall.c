@@ -8,22 +8,23 @@
 #include <time.h>
 
 #include "log.h"
+#include "ocalls.h"
 #include "process.h"
 
-static int64_t thread_create(struct request *call)
+int64_t ocall_thread_create(struct request *call)
 {
     (void)call;
     return process_create_thread();
 }
 
-static int64_t yield(struct request *call)
+int64_t ocall_yield(struct request *call)
 {
     (void)call;
     sched_yield();
     return 0;
 }
 
-static int64_t read_clock(struct request *call)
+int64_t ocall_clock(struct request *call)
 {
     struct timespec now;
     uint64_t clock = call->arguments[0];
@@ -33,54 +34,28 @@ static int64_t read_clock(struct request *call)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static int64_t log_line(struct request *call)
+int64_t ocall_log(struct request *call)
 {
-    if (call->arguments[0] > LOG_TRACE || call->arguments[1] > EXCHANGE_DATA_SIZE) {
+    if (call->arguments[0] > LOG_TRACE) {
         return -EINVAL;
     }
     log_enclave_line((enum log_level)call->arguments[0], (const char *)call->data, call->arguments[1]);
     return 0;
 }
 
-/* OCALL_EXIT and OCALL_THREAD_EXIT do not return and are not here. */
 static const ocall_handler HANDLERS[OCALL_COUNT] = {
-    [OCALL_THREAD_CREATE] = thread_create,
-    [OCALL_WAIT] = ocall_wait,
-    [OCALL_WAKE] = ocall_wake,
-    [OCALL_YIELD] = yield,
-    [OCALL_CLOCK] = read_clock,
-    [OCALL_LOG] = log_line,
-    [OCALL_MEMORY_ADD] = ocall_memory_add,
-    [OCALL_MEMORY_PROTECT] = ocall_memory_protect,
-    [OCALL_MEMORY_TRIM] = ocall_memory_trim,
-    [OCALL_MEMORY_REMOVE] = ocall_memory_remove,
-    [OCALL_READ] = ocall_read,
-    [OCALL_WRITE] = ocall_write,
-    [OCALL_PREAD] = ocall_pread,
-    [OCALL_PWRITE] = ocall_pwrite,
-    [OCALL_CLOSE] = ocall_close,
-    [OCALL_POLL] = ocall_poll,
-    [OCALL_STAT] = ocall_stat,
-    [OCALL_IOCTL] = ocall_ioctl,
-    [OCALL_SYNC] = ocall_sync,
-    [OCALL_TRUNCATE] = ocall_truncate,
-    [OCALL_IMAGE_READ] = ocall_image_read,
-    [OCALL_DATA_OPEN] = ocall_data_open,
-    [OCALL_DATA_READ] = ocall_data_read,
-    [OCALL_DATA_CLOSE] = ocall_data_close,
-    [OCALL_VOLUME_OPEN] = ocall_volume_open,
-    [OCALL_VOLUME_STAT] = ocall_volume_stat,
-    [OCALL_VOLUME_READLINK] = ocall_volume_readlink,
-    [OCALL_VOLUME_LIST] = ocall_volume_list,
-    [OCALL_VOLUME_MKDIR] = ocall_volume_mkdir,
-    [OCALL_VOLUME_UNLINK] = ocall_volume_unlink,
-    [OCALL_VOLUME_RENAME] = ocall_volume_rename,
-    [OCALL_VOLUME_SYMLINK] = ocall_volume_symlink,
-    [OCALL_VOLUME_CHMOD] = ocall_volume_chmod,
-    [OCALL_VOLUME_UTIME] = ocall_volume_utime,
-    [OCALL_HOST_FILE] = ocall_host_file,
-    [OCALL_INTERRUPT] = ocall_interrupt,
+#define OCALL(name, NAME, ...) [OCALL_##NAME] = ocall_##name,
+#define OCALL_LAST(name, NAME, ...)
+#include "ocalls.def"
 };
+
+static int64_t serve(struct request *call, uint32_t number)
+{
+    if (number >= OCALL_COUNT || !HANDLERS[number]) {
+        return -ENOSYS;
+    }
+    return ocall_fits(&OCALLS[number], call->arguments) ? HANDLERS[number](call) : -EINVAL;
+}
 
 enum next_step ocall_serve(struct host_thread *thread)
 {
@@ -98,7 +73,7 @@ enum next_step ocall_serve(struct host_thread *thread)
     case OCALL_THREAD_EXIT:
         return STEP_THREAD_EXIT;
     default:
-        exchange->result = number < OCALL_COUNT && HANDLERS[number] ? HANDLERS[number](&call) : -ENOSYS;
+        exchange->result = serve(&call, number);
         return STEP_RETURN;
     }
 }

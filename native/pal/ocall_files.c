@@ -89,9 +89,6 @@ static int64_t result_of(long result)
 static int64_t transfer(struct request *call, long number)
 {
     int descriptor = host_descriptor((int64_t)call->arguments[0]);
-    if (call->arguments[1] > EXCHANGE_DATA_SIZE) {
-        return -EINVAL;
-    }
     return blocking_syscall(call->thread, number, descriptor, (long)call->data, (long)call->arguments[1], (long)call->arguments[2]);
 }
 
@@ -193,7 +190,7 @@ int64_t ocall_truncate(struct request *call)
 static int64_t read_fully(int descriptor, uint64_t offset, uint64_t length, uint8_t *to)
 {
     uint64_t done = 0;
-    if (length > EXCHANGE_DATA_SIZE || offset > INT64_MAX - length) {
+    if (offset > (uint64_t)INT64_MAX - length) {
         return -EINVAL;
     }
     while (done < length) {
@@ -217,7 +214,7 @@ int64_t ocall_image_read(struct request *call)
     if (call->arguments[0] > IMAGE_VERITY) {
         return -EINVAL;
     }
-    return read_fully(process.image_files[call->arguments[0]], call->arguments[1], call->arguments[2], call->data);
+    return read_fully(process.image_files[call->arguments[0]], call->arguments[2], call->arguments[1], call->data);
 }
 
 /* A regular file's data, whatever else the host may have put there: opening a FIFO or a device must neither block nor do anything. */
@@ -243,7 +240,7 @@ int64_t ocall_data_open(struct request *call)
 int64_t ocall_data_read(struct request *call)
 {
     int64_t handle = (int64_t)call->arguments[0];
-    return handle < FIRST_HANDLE ? -EBADF : read_fully(host_descriptor(handle), call->arguments[1], call->arguments[2], call->data);
+    return handle < FIRST_HANDLE ? -EBADF : read_fully(host_descriptor(handle), call->arguments[2], call->arguments[1], call->data);
 }
 
 int64_t ocall_data_close(struct request *call)
@@ -254,7 +251,7 @@ int64_t ocall_data_close(struct request *call)
 int64_t ocall_host_file(struct request *call)
 {
     static const char *const paths[] = {"etc/hosts", "etc/resolv.conf", "etc/hostname"};
-    enum { HOST_FILE_MAX = 65536 };
+    uint64_t room = call->arguments[1];
     if (call->arguments[0] >= sizeof(paths) / sizeof(paths[0])) {
         return -EINVAL;
     }
@@ -262,7 +259,9 @@ int64_t ocall_host_file(struct request *call)
     if (descriptor < 0) {
         return descriptor;
     }
-    int64_t size = read_fully(descriptor, 0, HOST_FILE_MAX + 1, call->data);
+    struct stat status;
+    bool fits = fstat(descriptor, &status) == 0 && status.st_size >= 0 && (uint64_t)status.st_size <= room;
+    int64_t size = fits ? read_fully(descriptor, 0, room, call->data) : -EFBIG;
     close(descriptor);
-    return size > HOST_FILE_MAX ? -EFBIG : size;
+    return size;
 }

@@ -88,13 +88,13 @@ int64_t ocall_volume_readlink(struct request *call)
 {
     struct place place;
     int64_t error = find_place(call, 0, call->arguments[0], &place);
-    return error ? error : finish((int)readlinkat(place.parent, place.name, (char *)call->data, PATH_MAX), &place);
+    return error ? error : finish((int)readlinkat(place.parent, place.name, (char *)call->data, call->arguments[1]), &place);
 }
 
 int64_t ocall_volume_list(struct request *call)
 {
     int64_t handle = (int64_t)call->arguments[0];
-    if (handle <= STDERR_FILENO || call->arguments[1] > EXCHANGE_DATA_SIZE) {
+    if (handle <= STDERR_FILENO) {
         return -EINVAL;
     }
     long result = syscall(SYS_getdents64, host_descriptor(handle), call->data, call->arguments[1]);

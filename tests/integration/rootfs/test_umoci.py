@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
-import stat
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.rootfs.entry import STAT_TYPE, FileType
 from support.images import Member, directory, file, hard_link, opaque, symlink, whiteout
 from support.indexing import index_layers
 from support.scale import scaled
+from support.trees import IMPLIED, tree_of, tree_on_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from enclavize.rootfs.tree import Rootfs
 
 pytestmark = [
     pytest.mark.integration,
@@ -29,8 +25,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can unpack owners"),
 ]
 
-IMPLIED = "implied"
-MTIME = 3
 NAMES = ("a", "b", "c", "lib", "z\u00e9")
 
 
@@ -44,58 +38,17 @@ def umoci_unpack(folder: Path) -> Path:
     return target
 
 
-def tree_on_disk(root: Path) -> dict[str, tuple[object, ...]]:
-    """Describe every path below ``root``; hard links by the first of their paths."""
-    found: dict[str, tuple[object, ...]] = {}
-    first: dict[int, str] = {}
-    for path in sorted([root, *root.rglob("*")], key=os.fsencode):
-        status = path.lstat()
-        name = "" if path == root else str(path.relative_to(root))
-        regular, link = stat.S_ISREG(status.st_mode), stat.S_ISLNK(status.st_mode)
-        device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
-        is_directory = stat.S_ISDIR(status.st_mode)
-        names = [] if link else os.listxattr(path)
-        found[name] = (
-            oct(status.st_mode), status.st_uid, status.st_gid,
-            int(status.st_mtime_ns // 10**9),
-            status.st_size if regular else 0,
-            str(path.readlink()) if link else "",
-            hashlib.sha256(path.read_bytes()).hexdigest() if regular else "",
-            (os.major(status.st_rdev), os.minor(status.st_rdev)) if device else (0, 0),
-            "" if is_directory else first.setdefault(status.st_ino, name),
-            {key: os.getxattr(path, key) for key in names},
-        )  # fmt: skip
-    return found
-
-
-def tree_of(rootfs: Rootfs) -> dict[str, tuple[object, ...]]:
-    """Describe the merged tree in the same words."""
-    return {
-        entry.path: (
-            oct(STAT_TYPE[entry.type] | entry.mode), entry.uid, entry.gid,
-            IMPLIED if entry.layer < 0 else entry.mtime,
-            entry.size if entry.type is FileType.REGULAR else 0,
-            entry.link_target, entry.sha256.hex(), entry.rdev,
-            "" if entry.type is FileType.DIRECTORY else entry.data_path,
-            dict(entry.xattrs),
-        )
-        for entry in rootfs.entries
-    }  # fmt: skip
-
-
 def assert_same_tree(folder: Path, layers: list[list[Member]]) -> None:
     """Index and unpack the same image, and compare."""
     started = int(time.time()) - 1
     ours = tree_of(index_layers(folder, layers))
     theirs = tree_on_disk(umoci_unpack(folder))
-    same_time = {
-        path: value for path, value in theirs.items() if value[MTIME] in range(started, started + 600)
-    }
+    same_time = {path for path, node in theirs.items() if node.mtime in range(started, started + 600)}
     # Directories that no layer lists, and some that umoci removes things from, get the current time.
-    for path in [*same_time, *(path for path, value in ours.items() if value[MTIME] == IMPLIED)]:
+    for path in [*same_time, *(path for path, node in ours.items() if node.mtime == IMPLIED)]:
         for tree in (ours, theirs):
             if path in tree:
-                tree[path] = (*tree[path][:MTIME], IMPLIED, *tree[path][MTIME + 1 :])
+                tree[path] = tree[path]._replace(mtime=IMPLIED)
     assert ours == theirs
 
 

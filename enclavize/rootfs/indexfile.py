@@ -21,12 +21,12 @@ from enclavize.rootfs.entry import ElfFacts, Entry, FileType
 from enclavize.rootfs.layer import HardLink, OpaqueWhiteout, Whiteout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from enclavize.rootfs.layer import Record
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Part of the file's name: whoever changes what is found in a layer, or how it is written, counts up."""
 
 MAX_RECORDS_SIZE = 2 << 30
@@ -118,16 +118,16 @@ def _digest(file: BinaryIO) -> bytes:
 
 def _to_json(record: Record) -> list[Any]:
     match record:
-        case HardLink(path=path, target=target):
-            return ["h", path, target]
+        case HardLink() as link:
+            return ["h", link.path, link.target, link.mode, link.uid, link.gid, _packed(link.xattrs)]
         case Whiteout(path=path):
             return ["w", path]
         case OpaqueWhiteout(path=path):
             return ["o", path]
         case Entry() as entry:
             kind = _KINDS[entry.type]
-            xattrs = {name: value.hex() for name, value in entry.xattrs.items()}
-            common = [kind, entry.member, entry.path, entry.mode, entry.uid, entry.gid, entry.mtime, xattrs]
+            owner = (entry.mode, entry.uid, entry.gid, entry.mtime)
+            common = [kind, entry.member, entry.path, *owner, _packed(entry.xattrs)]
             if entry.type is FileType.SYMLINK:
                 return [*common, entry.link_target, entry.size]
             if entry.type is not FileType.REGULAR:
@@ -144,6 +144,14 @@ def _to_json(record: Record) -> list[Any]:
             ]
 
 
+def _packed(xattrs: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: value.hex() for name, value in xattrs.items()}
+
+
+def _unpacked(xattrs: Mapping[str, str]) -> dict[str, bytes]:
+    return {name: bytes.fromhex(value) for name, value in xattrs.items()}
+
+
 _ELF_FIELDS = tuple(ElfFacts.__dataclass_fields__)
 
 
@@ -154,8 +162,8 @@ def _elf_from_json(values: list[Any]) -> ElfFacts:
 
 def _from_json(values: list[Any], number: int) -> Record:
     match values:
-        case ["h", path, target]:
-            return HardLink(path=path, target=target)
+        case ["h", path, target, mode, uid, gid, xattrs]:
+            return HardLink(path=path, target=target, mode=mode, uid=uid, gid=gid, xattrs=_unpacked(xattrs))
         case ["w", path]:
             return Whiteout(path=path)
         case ["o", path]:
@@ -164,7 +172,7 @@ def _from_json(values: list[Any], number: int) -> Record:
             size, digest, verity, offset, facts, line, content = rest
             return Entry(
                 path=path, type=FileType.REGULAR, mode=mode, uid=uid, gid=gid, mtime=mtime, size=size,
-                xattrs={name: bytes.fromhex(value) for name, value in xattrs.items()},
+                xattrs=_unpacked(xattrs),
                 sha256=bytes.fromhex(digest), verity=bytes.fromhex(verity), layer=number, member=member,
                 data_path=path, merkle_offset=offset, elf=_elf_from_json(facts) if facts else None,
                 interpreter_line=line, content=None if content is None else bytes.fromhex(content),
@@ -173,7 +181,7 @@ def _from_json(values: list[Any], number: int) -> Record:
             link, size = rest if kind == "l" else ("", 0)
             return Entry(
                 path=path, type=_TYPES[kind], mode=mode, uid=uid, gid=gid, mtime=mtime,
-                xattrs={name: bytes.fromhex(value) for name, value in xattrs.items()}, layer=number,
+                xattrs=_unpacked(xattrs), layer=number,
                 member=member, data_path=path, link_target=link, size=size,
                 rdev=(0, 0) if link else (rest[0], rest[1]),
             )  # fmt: skip

@@ -88,10 +88,17 @@ _TYPES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HardLink:
-    """``path`` becomes another name of the file at ``target``, in this layer or below."""
+    """``path`` becomes another name of the file at ``target``, in this layer or below.
+
+    The other fields are what the member says of that file.
+    """
 
     path: str
     target: str
+    mode: int
+    uid: int
+    gid: int
+    xattrs: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,16 +227,23 @@ class _Scanner:
             if name == OPAQUE_WHITEOUT:
                 return OpaqueWhiteout(path=folder)
             if name.startswith(AUFS_PREFIX):
-                return None
+                raise self._foreign(path)
             hidden = name[len(WHITEOUT_PREFIX) :]
             if hidden in {"", ".", ".."}:
                 raise self._error(path, "is a whiteout of nothing")
             return Whiteout(path=f"{folder}/{hidden}" if folder else hidden)
         if path.startswith(AUFS_PREFIX):
-            return None
+            raise self._foreign(path)
         if member.type == tar.HARD_LINK:
-            # Absolute names are names below the root of the image, like all others.
-            return HardLink(path=path, target=canonical_path(member.link, f"{self._what}, hard link"))
+            return HardLink(
+                path=path,
+                # Absolute names are names below the root of the image, like all others.
+                target=canonical_path(member.link, f"{self._what}, hard link"),
+                mode=member.mode,
+                uid=member.uid,
+                gid=member.gid,
+                xattrs=self._xattrs(member.xattrs, path),
+            )
         self._check(member, path)
         if member.type == tar.REGULAR:
             return self._regular(member, path, reader)
@@ -333,6 +347,9 @@ class _Scanner:
             if not 0 < len(name.encode("utf-8", "surrogateescape")) <= MAX_XATTR_NAME or "\0" in name:
                 raise self._error(path, "has an xattr with an impossible name")
         return xattrs
+
+    def _foreign(self, path: str) -> InvalidImageError:
+        return self._error(path, "is a file of AUFS, which some engines leave out and others keep")
 
     def _error(self, path: str, problem: str) -> InvalidImageError:
         return InvalidImageError(f"{self._what}: /{printable(path)} {problem}")

@@ -1,8 +1,8 @@
 """Apply layers to a tree, as container engines unpack them one over the other.
 
-Rules, where the image specification leaves room, are those of containerd and umoci: a path goes through
-symbolic links that stand in place of its directories, but stays inside the root; missing directories are
-made; a whiteout never touches what its own layer brought.
+Rules, where the image specification leaves room, are those of container engines: a path goes through symbolic
+links that stand in place of its directories, but stays inside the root; missing directories are made. Where
+docker, containerd, podman and umoci differ, a layer is refused: nobody could tell what is in its image.
 """
 
 from __future__ import annotations
@@ -72,14 +72,9 @@ class _Merge:
                     self._link(record)
                 case Whiteout(path=path):
                     folder, _, base = path.rpartition("/")
-                    where = self._directory(folder, make=False)
-                    node = where.children.get(base) if where is not None else None
-                    if node is not None:
-                        self._remove_lower(node, base)
+                    self._hide(folder, path, frozenset({base}))
                 case OpaqueWhiteout(path=path):
-                    where = self._directory(path, make=False)
-                    for base, node in list(where.children.items()) if where is not None else ():
-                        self._remove_lower(node, base)
+                    self._hide(path, path, None)
 
     def _put(self, entry: Entry) -> None:
         folder, _, base = entry.path.rpartition("/")
@@ -96,12 +91,18 @@ class _Merge:
         where = self._made_directory(folder, link.path)
         where.children.pop(base, None)  # goes first, and may take the target with it
         target_folder, _, target_base = link.target.rpartition("/")
-        target_where = self._directory(target_folder, make=False)
-        target = target_where.children.get(target_base) if target_where is not None else None
+        target_where, missing = self._find(target_folder)
+        target = None if missing else target_where.children.get(target_base)
         if not base or target is None:
             raise self._error(link.path, f"is a hard link to /{printable(link.target)}, which does not exist")
         if target.entry.type is FileType.DIRECTORY:
             raise self._error(link.path, f"is a hard link to the directory /{printable(link.target)}")
+        if not _says_the_same(link, target.entry):
+            raise self._error(
+                link.path,
+                f"is a hard link to /{printable(link.target)} with another mode, owner or xattrs: "
+                "engines differ on which count",
+            )
         self._replace(where, base, _Node(target.entry, where, -1))
 
     def _replace(self, where: _Node, base: str, node: _Node) -> None:
@@ -114,22 +115,41 @@ class _Merge:
             node.layer = self._number
             node = node.parent
 
-    def _remove_lower(self, node: _Node, base: str) -> None:
-        """Remove what lower layers brought; directories stay where this layer has something in them."""
-        if node.layer != self._number:
-            del node.parent.children[base]
-            return
-        for name, child in list(node.children.items()):
-            self._remove_lower(child, name)
+    def _hide(self, folder: str, whiteout: str, names: frozenset[str] | None) -> None:
+        """Remove what lower layers have in a directory: ``names``, or everything.
+
+        What its own layer brought before is removed by docker, containerd and podman, but not by umoci. They
+        also make a directory that is not there. Sources: moby and containers/storage, pkg/archive/diff.go,
+        UnpackLayer; containerd, archive/tar.go, applyNaive; umoci, oci/layer/tar_extract.go, UnpackEntry.
+        """
+        where, missing = self._find(folder)
+        if missing and missing[0] in where.children:
+            return  # umoci writes such whiteouts where a directory has become a file
+        if missing:
+            raise self._error(
+                whiteout, "is a whiteout in a directory that does not exist: engines differ on it"
+            )
+        for name in list(where.children) if names is None else names & where.children.keys():
+            if where.children[name].layer == self._number:
+                raise self._error(
+                    whiteout, "is brought and hidden by one layer: engines differ on what counts"
+                )
+            del where.children[name]
 
     def _made_directory(self, path: str, wanted: str) -> _Node:
-        where = self._directory(path, make=True)
-        if where is None:
+        """Find a directory, and make what is missing of it."""
+        where, missing = self._find(path)
+        if missing and missing[0] in where.children:
             raise self._error(wanted, "has a parent that is no directory")
+        for name in missing:
+            if len(path_bytes(name)) > NAME_MAX:
+                raise self._error(path, f"goes through a name of more than {NAME_MAX} bytes")
+            where.children[name] = where = _implied(where, -1)
+            self._touch(where)
         return where
 
-    def _directory(self, path: str, *, make: bool) -> _Node | None:
-        """Find a directory through symbolic links, or None; with ``make``, missing ones are made.
+    def _find(self, path: str) -> tuple[_Node, list[str]]:
+        """Follow a path through symbolic links as far as there are directories; return what is left of it.
 
         What follows a name that is no directory is taken by its letters: ``missing/..`` leads back.
         """
@@ -159,17 +179,19 @@ class _Merge:
                 pending.extend(target.split("/")[::-1])
             else:
                 missing.append(name)
-        if missing and (not make or missing[0] in where.children):
-            return None
-        for name in missing:
-            if len(path_bytes(name)) > NAME_MAX:
-                raise self._error(path, f"goes through a name of more than {NAME_MAX} bytes")
-            where.children[name] = where = _implied(where, -1)
-            self._touch(where)
-        return where
+        return where, missing
 
     def _error(self, path: str, problem: str) -> InvalidImageError:
         return InvalidImageError(f"{self._name}: /{printable(path)} {problem}")
+
+
+def _says_the_same(link: HardLink, entry: Entry) -> bool:
+    """Whether a hard link gives the file what it has; symbolic links have no mode of their own."""
+    if link.xattrs and link.xattrs != entry.xattrs:
+        return False
+    if entry.type is not FileType.SYMLINK and link.mode != entry.mode:
+        return False
+    return (link.uid, link.gid) == (entry.uid, entry.gid)
 
 
 def _walk(root: _Node) -> Iterator[tuple[str, Entry]]:

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import subprocess
+import tarfile
 import time
 from typing import TYPE_CHECKING
 
@@ -56,11 +57,10 @@ def assert_same_tree(folder: Path, layers: list[list[Member]]) -> None:
     "layers",
     {
         "a whiteout hides a file of a lower layer": [[file("a/x"), file("a/y")], [whiteout("a/x")]],
-        "a whiteout spares its own layer": [[file("x", "1")], [file("x", "2"), whiteout("x")]],
         "a whiteout before its own file": [[file("x", "1")], [whiteout("x"), file("x", "2")]],
-        "a whiteout spares a directory with news": [[file("d/x"), file("d/y")], [file("d/z"), whiteout("d")]],
+        "a whiteout below a new file": [[file("d/x")], [whiteout("d/x"), file("d")]],
         "an opaque directory hides": [[file("d/x"), file("d/e/y")], [directory("d", 0o700), opaque("d")]],
-        "opaque after news": [[file("d/x"), file("d/e/y")], [file("d/e/z"), file("d/x", "2"), opaque("d")]],
+        "opaque before news": [[file("d/x"), file("d/e/y")], [opaque("d"), file("d/e/z"), file("d/x", "2")]],
         "opaque on a symlink": [[file("d/x"), symlink("l", "d")], [opaque("l")]],
         "whiteout through a symlink": [[file("d/x"), symlink("l", "d")], [whiteout("l/x")]],
         "whiteout of a symlink": [[file("d/x"), symlink("l", "d")], [whiteout("l")]],
@@ -101,14 +101,14 @@ def test_one_rule(tmp_path: Path, layers: tuple[str, list[list[Member]]]) -> Non
     assert_same_tree(tmp_path, layers[1])
 
 
-def random_layer(random_: random.Random, below: dict[str, str]) -> list[Member]:
-    """Return members that often meet each other and what is ``below``: types ("d", "f", "l") by path.
+def random_layer(random_: random.Random, below: dict[str, Member]) -> list[Member]:
+    """Return members that often meet each other and what is ``below``, whiteouts first as engines write them.
 
     Something is seldom put below a file, which nobody can unpack.
     """
 
     def known(kinds: str) -> str:
-        return random_.choice([path for path, kind in below.items() if kind in kinds] or ["a"])
+        return random_.choice([path for path, old in below.items() if kind_of(old) in kinds] or ["a"])
 
     def path() -> str:
         if random_.random() < 0.3:
@@ -117,37 +117,36 @@ def random_layer(random_: random.Random, below: dict[str, str]) -> list[Member]:
         return f"{folder}/{random_.choice(NAMES)}".lstrip("/")
 
     members: list[Member] = []
+    hidden = [whiteout(known("dfl")) for _ in range(random_.choice((0, 0, 1, 2)))]
+    hidden += [opaque(known("dl")) for _ in range(random_.choice((0, 0, 1)))]
     owners = {
         "uid": random_.randint(0, 70_000), "gid": random_.randint(0, 9),
         "mtime": random_.randint(0, 1_700_000_000),
     }  # fmt: skip
     for _ in range(random_.randint(1, 12)):
         where = path()
-        kind = ""
-        match random_.randint(0, 11):
+        match random_.randint(0, 8):
             case 0 | 1 | 2:
                 data = random_.randbytes(random_.choice((0, 1, 64, 65, 5000)))
                 members.append(file(where, data, mode=random_.choice((0o644, 0o4755, 0o600)), **owners))
-                kind = "f"
             case 3 | 4 | 5 | 6:
                 members.append(directory(where, mode=random_.choice((0o755, 0o1777, 0o700)), **owners))
-                kind = "d"
             case 7:
                 target = random_.choice(
                     [*NAMES, "/a/b", "../c", "a/../b", "/", "..", known("d"), known("dl")]
                 )
                 members.append(symlink(where, target, **owners))
-                kind = "l"
-            case 8:
-                members.append(hard_link(where, known("f")))
-                kind = "f"
-            case 9 | 10:
-                members.append(whiteout(known("dfl")))
             case _:
-                members.append(opaque(known("dl")))
-        if kind:
-            below[where] = kind
-    return members
+                target = known("f")
+                old = below.get(target, file(target))
+                members.append(hard_link(where, target, mode=old.mode, uid=old.uid, gid=old.gid))
+        below[where] = members[-1]
+    return hidden + members
+
+
+def kind_of(member: Member) -> str:
+    """Return "d", "l", or "f" for files and their hard links."""
+    return {tarfile.DIRTYPE: "d", tarfile.SYMTYPE: "l"}.get(member.type, "f")
 
 
 def test_generated_images(tmp_path: Path) -> None:
@@ -156,16 +155,17 @@ def test_generated_images(tmp_path: Path) -> None:
     compared = refused = 0
     for seed in range(scaled(2000, least=60)):
         random_ = random.Random(seed)
-        below: dict[str, str] = {}
+        below: dict[str, Member] = {}
         layers = [random_layer(random_, below) for _ in range(random_.randint(1, 4))]
         folder = tmp_path / str(seed)
         try:
             assert_same_tree(folder, layers)
             compared += 1
-        except InvalidImageError:
+        except InvalidImageError as error:
             # What we refuse (a parent that is a file, a link to nothing), umoci must refuse too.
-            with pytest.raises(subprocess.CalledProcessError):
-                umoci_unpack(folder)
+            if "engines differ" not in str(error):
+                with pytest.raises(subprocess.CalledProcessError):
+                    umoci_unpack(folder)
             refused += 1
         shutil.rmtree(folder)
     assert compared >= refused // 4

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from enclavize.errors import InvalidImageError
 from enclavize.rootfs.entry import FileType
 from support.images import directory, file, hard_link, opaque, symlink, whiteout
 from support.indexing import index_layers
@@ -25,10 +27,9 @@ CASES: dict[str, tuple[list[list[Member]], dict[str, str]]] = {
         {"a/y": "2"},
     ),
     "a whiteout before its own file": ([[file("x", "1")], [whiteout("x"), file("x", "2")]], {"x": "2"}),
-    "a whiteout after its own file": ([[file("x", "1")], [file("x", "2"), whiteout("x")]], {"x": "2"}),
     "opaque before its own files": ([[file("d/x", "1")], [opaque("d"), file("d/y", "2")]], {"d/y": "2"}),
-    "opaque after its own files": ([[file("d/x", "1")], [file("d/y", "2"), opaque("d")]], {"d/y": "2"}),
-    "opaque goes deep": ([[file("d/e/x", "1")], [file("d/e/y", "2"), opaque("d")]], {"d/e/y": "2"}),
+    "opaque goes deep": ([[file("d/e/x", "1")], [opaque("d"), file("d/e/y", "2")]], {"d/e/y": "2"}),
+    "a whiteout below a new file": ([[file("d/x", "1")], [file("d", "2"), whiteout("d/x")]], {"d": "2"}),
     "the last of two wins": ([[file("x", "1"), file("x", "2")]], {"x": "2"}),
     "a file in place of a directory": ([[file("d/x", "1")], [file("d", "2")]], {"d": "2"}),
     "a directory in place of a file": ([[file("d", "1")], [directory("d"), file("d/x", "2")]], {"d/x": "2"}),
@@ -49,6 +50,43 @@ def test_regular_files(tmp_path: Path, name: str) -> None:
     assert {
         entry.path: (entry.content or b"").decode() for entry in found if entry.type is FileType.REGULAR
     } == expected
+
+
+REFUSED: dict[str, tuple[list[list[Member]], str]] = {
+    "a whiteout after its own file": (
+        [[file("x", "1")], [file("x", "2"), whiteout("x")]],
+        "/x is brought and hidden by one layer",
+    ),
+    "a whiteout after a file inside": (
+        [[file("d/x", "1")], [file("d/y", "2"), whiteout("d")]],
+        "/d is brought and hidden by one layer",
+    ),
+    "opaque after a file inside": (
+        [[file("d/x", "1")], [file("d/e/y", "2"), opaque("d")]],
+        "/d is brought and hidden by one layer",
+    ),
+    "opaque at the root after a file": ([[file("x")], [file("y"), opaque("")]], "brought and hidden"),
+    "a whiteout without a directory": ([[file("x")], [whiteout("d/y")]], "/d/y is a whiteout in a directory"),
+    "opaque without a directory": ([[file("x")], [opaque("d")]], "/d is a whiteout in a directory"),
+    "a whiteout behind a dangling link": ([[symlink("l", "t")], [whiteout("l/x")]], "/l/x is a whiteout in"),
+    "a file of AUFS": ([[file(".wh..wh.plnk/1.2")]], "/.wh..wh.plnk/1.2 is a file of AUFS"),
+    "a mode that a hard link changes": (
+        [[file("x", mode=0o755), hard_link("y", "x", mode=0o4755)]],
+        "/y is a hard link to /x with another mode",
+    ),
+    "an owner that a hard link changes": ([[file("x")], [hard_link("y", "x", uid=1)]], "another mode, owner"),
+    "an xattr that a hard link brings": (
+        [[file("x"), hard_link("y", "x", pax={"SCHILY.xattr.user.note": "v"})]],
+        "owner or xattrs",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED, ids=lambda name: name.replace(" ", "-"))
+def test_what_engines_unpack_differently_is_refused(tmp_path: Path, name: str) -> None:
+    layers, message = REFUSED[name]
+    with pytest.raises(InvalidImageError, match=re.escape(message)):
+        index_layers(tmp_path, layers)
 
 
 def test_a_directory_takes_its_last_metadata_and_keeps_its_files(tmp_path: Path) -> None:

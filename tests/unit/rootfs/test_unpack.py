@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 LAYERS = [
     [
-        directory("bin", 0o500), file("bin/sh", pattern(100_000), 0o6755), hard_link("bin/ash", "bin/sh"),
+        directory("bin", 0o500), file("bin/sh", pattern(100_000), 0o6755),
+        hard_link("bin/ash", "bin/sh", mode=0o6755),
         file("secret", "s", 0o000), file("gone", "g"), directory("o"), file("o/1", "1"),
         symlink("lib", "usr/lib"), symlink("escape", "/etc"),
         Member(path="null", type=b"3", device=(1, 3)), Member(path="pipe", type=b"6"),

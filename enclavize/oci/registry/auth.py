@@ -26,9 +26,8 @@ from enclavize.oci.shape import Shape
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from urllib3 import BaseHTTPResponse
-
     from enclavize.oci.registry.credentials import Credential
+    from enclavize.oci.registry.transport import Answer
 
 CLIENT_ID = "enclavize"
 DEFAULT_LIFETIME = 60.0
@@ -42,8 +41,8 @@ MAX_TOKEN_BODY = 1 << 20
 
 _ANSWER_SHAPE = Shape(names="token access_token expires_in issued_at refresh_token")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-_CHALLENGE = re.compile(r"\s*([A-Za-z]+)\s+")
-_PARAMETER = re.compile(r'\s*([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))\s*(,|$)')
+_SCHEME = re.compile(r"[\s,]*([A-Za-z][A-Za-z0-9-]*)(?=\s|,|$)")
+_PARAMETER = re.compile(r'[\s,]*([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,30 +79,33 @@ class Authenticator:
         self._tokens: dict[tuple[str, str, str], _Token] = {}
         self._lock = threading.Lock()
 
-    def flow(self, request: Request) -> Generator[Request, BaseHTTPResponse, None]:
+    def flow(self, request: Request) -> Generator[Request, Answer, None]:
         """Yield the requests that it takes; the answer to the last one is the answer to ``request``.
 
-        Raises AuthenticationError where credentials are missing or refused.
+        Only the registry itself decides who gets its credentials: a challenge of a storage service that it
+        redirects to is not answered (CVE-2020-15157). Raises AuthenticationError where credentials are
+        missing or refused.
         """
-        if origin_of(request.url) != self._origin:  # a storage service, which has no business with them
+        if request.anonymous or origin_of(request.url) != self._origin:
             yield request
             return
         challenge, used = self._challenge, None
         if challenge:
             used = yield from self._authorization(challenge, request.scope, refused=None)
-        response = yield request.with_header("Authorization", used) if used else request
-        if response.status != 401:
+        answer = yield request.with_header("Authorization", used) if used else request
+        if answer.response.status != 401 or answer.is_foreign:
             return
-        challenge = self._challenge = parse_challenge(response.headers.getlist("WWW-Authenticate"))
+        challenge = parse_challenge(answer.response.headers.getlist("WWW-Authenticate"))
         if challenge is None:
             return
+        self._challenge = challenge
         again = yield from self._authorization(challenge, request.scope or challenge.scope, refused=used)
         if again and again != used:
             yield request.with_header("Authorization", again)
 
     def _authorization(
         self, challenge: Challenge, scope: str, *, refused: str | None
-    ) -> Generator[Request, BaseHTTPResponse, str | None]:
+    ) -> Generator[Request, Answer, str | None]:
         """Return the value of the Authorization header, or None if there is nothing to offer."""
         if challenge.scheme == "basic":
             credential = self._credential()
@@ -117,10 +119,11 @@ class Authenticator:
                 self._tokens[key] = token
         return f"Bearer {token.value}"
 
-    def _fetch_token(self, challenge: Challenge, scope: str) -> Generator[Request, BaseHTTPResponse, _Token]:
+    def _fetch_token(self, challenge: Challenge, scope: str) -> Generator[Request, Answer, _Token]:
         self._check_url(challenge.realm)
         started = time.monotonic()
-        response = yield _token_request(challenge, scope, self._credential())
+        answer = yield _token_request(challenge, scope, self._credential())
+        response = answer.response
         if response.status != 200:
             raise _token_refused(error_of_response(response, self._registry, "give a token"), self._registry)
         try:
@@ -146,25 +149,31 @@ def _parse_token(body: bytes) -> tuple[str, float]:
 
 
 def parse_challenge(headers: list[str]) -> Challenge | None:
-    """Return the challenge to answer, Bearer rather than Basic, or None (RFC 9110, 11.6.1)."""
+    """Return the challenge to answer, Bearer rather than Basic, or None.
+
+    Each header may have several (RFC 9110, 11.6.1); of several of one scheme the first one counts.
+    """
     found: dict[str, Challenge] = {}
     for header in headers:
-        if start := _CHALLENGE.match(header):
-            parameters = {}
+        position = 0
+        while start := _SCHEME.match(header, position):
             position = start.end()
+            parameters: dict[str, str] = {}
             while match := _PARAMETER.match(header, position):
                 quoted, plain = match[2], match[3]
-                parameters[match[1].lower()] = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+                value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+                parameters.setdefault(match[1].lower(), value)
                 position = match.end()
             scheme = start[1].lower()
-            found[scheme] = Challenge(
+            challenge = Challenge(
                 scheme=scheme,
                 realm=parameters.get("realm", ""),
                 service=parameters.get("service", ""),
                 scope=parameters.get("scope", ""),
             )
-    bearer = found.get("bearer")
-    return bearer if bearer and bearer.realm else found.get("basic")
+            if challenge.realm or scheme != "bearer":
+                found.setdefault(scheme, challenge)
+    return found.get("bearer") or found.get("basic")
 
 
 def _token_request(challenge: Challenge, scope: str, credential: Credential) -> Request:

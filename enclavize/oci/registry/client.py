@@ -19,7 +19,7 @@ from enclavize.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, 
 from enclavize.oci.registry.auth import Authenticator
 from enclavize.oci.registry.credentials import Credentials
 from enclavize.oci.registry.errors import MAX_ERROR_BODY, NotFoundError, TransientError, error_of_response
-from enclavize.oci.registry.transport import Request, Transport, join_url, repeated
+from enclavize.oci.registry.transport import Request, Transport, join_url, repeated, site_of
 from enclavize.oci.stream import blob_name, verified
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from enclavize.oci.digest import Digest
     from enclavize.oci.registry.credentials import Credential
-    from enclavize.oci.registry.transport import Method
+    from enclavize.oci.registry.transport import Answer, Method
     from enclavize.oci.stream import Sink
 
 ACCEPTED_MANIFESTS = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_INDEX}, {DOCKER_MANIFEST}"
@@ -79,7 +79,7 @@ class RegistryClient:
             request = self._request(
                 "GET", f"{repository}/manifests/{version}", pull_scope(repository), accept=ACCEPTED_MANIFESTS
             )
-            with self._exchange(request, f"give the manifest of {name}") as response:
+            with self._exchange(request, f"give the manifest of {name}").response as response:
                 return self._read_small(response, MAX_MANIFEST_SIZE, name)
 
         data = repeated(fetch)
@@ -106,7 +106,7 @@ class RegistryClient:
 
         def store() -> bool:
             action = f"store the manifest {self.registry}/{repository}:{version}"
-            return "OCI-Subject" in _finish(self._exchange(request, action)).headers
+            return "OCI-Subject" in _finish(self._exchange(request, action).response).headers
 
         return repeated(store)
 
@@ -140,7 +140,7 @@ class RegistryClient:
         request = self._request("GET", f"{repository}/blobs/{digest}", pull_scope(repository))
         if start:
             request = request.with_header("Range", f"bytes={start}-")
-        response = self._exchange(request, f"give blob {digest} of {repository}")
+        response = self._exchange(request, f"give blob {digest} of {repository}").response
         if start and (response.status != 206 or not _starts_at(response, start)):
             response.close()
             raise RegistryError(f"{self.registry} cannot resume the broken download of blob {digest}")
@@ -148,29 +148,37 @@ class RegistryClient:
 
     # HTTP
 
-    def post(self, path: str, scope: str) -> BaseHTTPResponse:
-        """Send a POST without a body; the answer may have any status that is no error."""
-        request = self._request("POST", path, scope).with_header("Content-Length", "0")
-        return _finish(self._exchange(request, f"take an upload to {path.partition('/blobs/')[0]}"))
+    def open_session(self, path: str, scope: str, *, mounts: bool) -> Request | None:
+        """Send the POST that begins an upload; return a request to where it goes on.
 
-    def send(self, request: Request, action: str) -> BaseHTTPResponse:
-        """Send any request to this registry, or to where it pointed; the answer is read and closed."""
-        self._transport.check_url(request.url)
-        return _finish(self._exchange(request, action))
+        None if ``mounts`` and the blob is there now (201; 202 opens an ordinary session). Where another site
+        than the registry answers, that does not choose what our credentials are used for.
+        """
+        request = self._request("POST", path, scope).with_header("Content-Length", "0")
+        answer = self._exchange(request, f"take an upload to {path.partition('/blobs/')[0]}")
+        response = _finish(answer.response)
+        if mounts and response.status == 201:
+            return None
+        location = response.headers.get("Location")
+        if not location:
+            raise RegistryError(f"{self.registry} opens an upload without telling where")
+        url = join_url(answer.url, location)
+        self._transport.check_url(url, answer.url)
+        return Request(method="PUT", url=url, scope=scope, anonymous=answer.is_foreign)
+
+    def send(self, request: Request, action: str) -> None:
+        """Send any request to this registry, or to where it pointed."""
+        _finish(self._exchange(request, action).response)
 
     def get_document(self, path: str, repository: str, accept: str, limit: int) -> tuple[bytes, str]:
         """Fetch a small JSON document; returns it with the Link header (RFC 8288)."""
         request = self._request("GET", path, pull_scope(repository), accept=accept)
 
         def fetch() -> tuple[bytes, str]:
-            with self._exchange(request, f"answer for {path}") as response:
+            with self._exchange(request, f"answer for {path}").response as response:
                 return self._read_small(response, limit, path), response.headers.get("Link", "")
 
         return repeated(fetch)
-
-    def absolute(self, location: str) -> str:
-        """Return the URL for a Location header, which may be relative."""
-        return join_url(self._base_url, location)
 
     @cached_property
     def _base_url(self) -> str:
@@ -178,8 +186,9 @@ class RegistryClient:
 
     @cached_property
     def _authenticator(self) -> Authenticator:
+        base = self._base_url
         return Authenticator(
-            self.registry, self._base_url, lambda: self._credential, self._transport.check_url
+            self.registry, base, lambda: self._credential, lambda url: self._transport.check_url(url, base)
         )
 
     @cached_property
@@ -195,31 +204,32 @@ class RegistryClient:
     def _exists(self, request: Request) -> bool:
         def ask() -> bool:
             try:
-                _finish(self._exchange(request, f"show {request.url.partition('/v2/')[2]}"))
+                self.send(request, f"show {request.url.partition('/v2/')[2]}")
             except NotFoundError:
                 return False
             return True
 
         return repeated(ask)
 
-    def _exchange(self, request: Request, action: str) -> BaseHTTPResponse:
+    def _exchange(self, request: Request, action: str) -> Answer:
         """Send a request with what authentication it takes; raises for every bad status."""
         with self._lock:  # or threads that start together would each make one, and lose its tokens
             flow = self._authenticator.flow(request)
         outgoing = next(flow)
         while True:
-            response = self._transport.send(outgoing)
+            answer = self._transport.send(outgoing)
             try:
-                outgoing = flow.send(response)
+                outgoing = flow.send(answer)
             except StopIteration:
                 break
             except BaseException:
-                response.close()
+                answer.response.close()
                 raise
-            _finish(response)
-        if not 200 <= response.status < 300:
-            raise error_of_response(response, self.registry, action)
-        return response
+            _finish(answer.response)
+        if not 200 <= answer.response.status < 300:
+            elsewhere = site_of(answer.url) if answer.is_foreign else None
+            raise error_of_response(answer.response, self.registry, action, elsewhere)
+        return answer
 
     def _read_small(self, response: BaseHTTPResponse, limit: int, what: str) -> bytes:
         try:

@@ -38,8 +38,13 @@ def printable(text: str) -> str:
     return shown[:MAX_MESSAGE_LENGTH]
 
 
-def error_of_response(response: BaseHTTPResponse, registry: str, action: str) -> RegistryError:
-    """Return the error for an answer with a bad status; reads and closes the response."""
+def error_of_response(
+    response: BaseHTTPResponse, registry: str, action: str, elsewhere: str | None = None
+) -> RegistryError:
+    """Return the error for an answer with a bad status; reads and closes the response.
+
+    ``elsewhere`` is the site that gave it, where the registry redirected: to log in does not help there.
+    """
     try:
         body = response.read(MAX_ERROR_BODY)
     except Exception:  # noqa: BLE001 - the status alone says what happened
@@ -47,7 +52,12 @@ def error_of_response(response: BaseHTTPResponse, registry: str, action: str) ->
     finally:
         response.close()
     message = f"{registry} refused to {action}: {_describe(response.status, body)}"
+    if elsewhere:
+        reason = _describe(response.status, b"")
+        message = f"{elsewhere}, where {registry} redirects to, refused to {action}: {reason}"
     match response.status:
+        case 401 | 403 if elsewhere:
+            return RegistryError(message)
         case 401:
             return AuthenticationError(message, hint=f"log in with: docker login {registry}")
         case 403:

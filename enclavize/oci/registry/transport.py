@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin
 
 import urllib3
 from urllib3 import exceptions as http_errors
@@ -47,17 +47,34 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One HTTP request. ``scope`` is the access that it takes, for example ``repository:a/b:pull``."""
+    """One HTTP request. ``scope`` is the access that it takes, for example ``repository:a/b:pull``.
+
+    ``anonymous`` ones never get credentials: somebody else than the registry has chosen the address.
+    """
 
     method: Method
     url: str
     headers: dict[str, str] = field(default_factory=dict)
     body: Body | None = None
     scope: str = ""
+    anonymous: bool = False
 
     def with_header(self, name: str, value: str) -> Request:
         """Return the request with one more header."""
         return replace(self, headers={**self.headers, name: value})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a request led to. ``url`` is the last one that was asked, after redirects.
+
+    ``is_foreign`` tells that they led to another origin than the one that was asked first, be it on the way
+    only: what such an answer says is not the registry's word.
+    """
+
+    response: BaseHTTPResponse
+    url: str
+    is_foreign: bool
 
 
 def is_loopback(host: str) -> bool:
@@ -71,21 +88,30 @@ def is_loopback(host: str) -> bool:
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port: what credentials are bound to. Raises RegistryError."""
+    """Return scheme, host and port: what credentials are bound to. Raises RegistryError.
+
+    urllib3 reads the address, as it does when it connects: another parser may see another host
+    (``https://one\\@other/``). A password in an address is refused, nobody would know who is to have it.
+    """
     try:
-        parts = urlsplit(url)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+        parts = urllib3.util.parse_url(url)
     except ValueError as error:
-        raise RegistryError(f"{printable(url)} is not a valid address: {error}") from error
-    return parts.scheme, parts.hostname or "", port
+        raise RegistryError(f"{printable(url)} is not a valid address: {_reason(error)}") from error
+    if parts.auth is not None:
+        raise RegistryError(f"an address with a user name in it is refused: {printable(parts.host or '')}")
+    scheme = parts.scheme or ""
+    port = parts.port or {"https": 443, "http": 80}.get(scheme)
+    return scheme, (parts.host or "").removeprefix("[").removesuffix("]"), port
 
 
 def join_url(base: str, location: str) -> str:
     """Return the URL that a Location header means, relative or not. Raises RegistryError if it is none."""
     try:
-        return urljoin(base, location)
+        url = urljoin(base, location)
     except ValueError as error:
         raise RegistryError(f"{printable(location)} is not a valid address: {error}") from error
+    origin_of(url)
+    return url
 
 
 class Transport:
@@ -111,49 +137,56 @@ class Transport:
         """
         host = DOCKER_HUB_HOST if registry == "docker.io" else registry
         url = f"https://{host}"
-        name = urlsplit(url).hostname or ""
+        _, name, _ = origin_of(url)
         if not (self._insecure or is_loopback(name)):
             return url
         try:
-            self.send(Request(method="GET", url=f"{url}/v2/")).close()
+            self.send(Request(method="GET", url=f"{url}/v2/")).response.close()
         except _CertificateError:
             raise
         except RegistryError:  # what there is to say about the other side will be said over HTTP
             return f"http://{host}"
         return url
 
-    def send(self, request: Request) -> BaseHTTPResponse:
+    def send(self, request: Request) -> Answer:
         """Send a request and follow redirects. Raises RegistryError where there is no answer at all."""
+        first, is_foreign = origin_of(request.url), False
         for _ in range(MAX_REDIRECTS + 1):
             response = self._send_once(request)
             target = response.get_redirect_location()
             if not target or (request.method not in ("GET", "HEAD") and response.status not in (307, 308)):
-                return response
+                return Answer(response=response, url=request.url, is_foreign=is_foreign)
             response.close()
             request = self._redirected(request, join_url(request.url, target))
-        raise RegistryError(f"{_site(request.url)} redirects more than {MAX_REDIRECTS} times")
+            is_foreign = is_foreign or origin_of(request.url) != first
+        raise RegistryError(f"{site_of(request.url)} redirects more than {MAX_REDIRECTS} times")
 
-    def check_url(self, url: str) -> None:
-        """Refuse URLs that a registry may not send us to: plain HTTP over the network, or no HTTP at all."""
+    def check_url(self, url: str, source: str) -> None:
+        """Refuse an address that ``source`` may not send us to: no HTTP, plain HTTP over the network or from
+        a site with TLS.
+        """
         scheme, host, _ = origin_of(url)
-        if scheme == "https" or (scheme == "http" and (self._insecure or is_loopback(host))):
+        may_be_plain = self._insecure or (is_loopback(host) and origin_of(source)[0] == "http")
+        if scheme == "https" or (scheme == "http" and may_be_plain):
             return
         raise RegistryError(
-            f"the registry points to {printable(scheme)}://{_site(url)}, which is not encrypted",
+            f"the registry points to {printable(scheme)}://{site_of(url)}, which is not encrypted",
             hint="--insecure allows plain HTTP",
         )
 
     def _redirected(self, request: Request, url: str) -> Request:
-        self.check_url(url)
+        self.check_url(url, request.url)
         headers = request.headers
         if origin_of(url) != origin_of(request.url):  # credentials are for the registry alone
             if request.body:  # and it may hold one
-                raise RegistryError(f"{_site(request.url)} wants what is sent to it to go to {_site(url)}")
+                raise RegistryError(
+                    f"{site_of(request.url)} wants what is sent to it to go to {site_of(url)}"
+                )
             headers = {name: value for name, value in headers.items() if name != "Authorization"}
         return replace(request, url=url, headers=headers)
 
     def _send_once(self, request: Request) -> BaseHTTPResponse:
-        site = _site(request.url)
+        site = site_of(request.url)
         try:
             response = self._pool(request.url).request(
                 request.method,
@@ -242,9 +275,9 @@ def _reason(error: Exception) -> str:
     return printable(str(error).rpartition(">: ")[2] or type(error).__name__)
 
 
-def _site(url: str) -> str:
-    _, host, _ = origin_of(url)
-    return printable(urlsplit(url).netloc.rpartition("@")[2] if host else url)
+def site_of(url: str) -> str:
+    """Return the host and port of an address, for messages."""
+    return printable(urllib3.util.parse_url(url).netloc or url)
 
 
 def repeated(action: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:

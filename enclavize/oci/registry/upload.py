@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from urllib.parse import quote, urlencode
 from enclavize.errors import EnclavizeError, RegistryError
 from enclavize.oci.registry.client import push_scope
 from enclavize.oci.registry.errors import TransientError
-from enclavize.oci.registry.transport import Request, repeated
+from enclavize.oci.registry.transport import repeated
 from enclavize.oci.stream import CHUNK_SIZE, blob_name, ensure_verified
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.registry.client import RegistryClient
-    from enclavize.oci.registry.transport import Body
+    from enclavize.oci.registry.transport import Body, Request
 
 
 class Transfer(StrEnum):
@@ -57,16 +58,16 @@ def push_blob(
         mount_from = None
 
     def attempt() -> Transfer:
-        location = _start_session(client, repository, descriptor, mount_from)
-        if location is None:
+        session = _start_session(client, repository, descriptor, mount_from)
+        if session is None:
             return Transfer.MOUNTED
         progress = _Progress(advance)
         try:
             body = partial(_body, descriptor, open_blob, progress)
-            _send(client, repository, location, descriptor, body)
+            _send(client, repository, session, descriptor, body)
         except BaseException:
             progress.undo()
-            _cancel(client, repository, location)
+            _cancel(client, session)
             raise
         return Transfer.UPLOADED
 
@@ -75,43 +76,38 @@ def push_blob(
 
 def _start_session(
     client: RegistryClient, repository: str, descriptor: Descriptor, mount_from: str | None
-) -> str | None:
-    """Return where to upload to, or None if the blob was mounted (201; 202 opens an ordinary session)."""
+) -> Request | None:
+    """Return a request to upload with, or None if the blob was mounted."""
     path = f"{repository}/blobs/uploads/"
     if mount_from:
         path += "?" + urlencode({"mount": descriptor.digest, "from": mount_from})
     try:
-        response = client.post(path, push_scope(repository, mount_from))
+        session = client.open_session(path, push_scope(repository, mount_from), mounts=bool(mount_from))
     except TransientError:
         raise
     except RegistryError:
         if mount_from:  # it may be that we must not read there
             return _start_session(client, repository, descriptor, None)
         raise
-    if mount_from and response.status == 201:
-        return None
-    location = response.headers.get("Location")
-    if not location:
-        raise RegistryError(f"{client.registry} opens an upload without telling where")
-    return client.absolute(location)
+    return replace(session, scope=push_scope(repository)) if session else None
 
 
 def _send(
     client: RegistryClient,
     repository: str,
-    location: str,
+    session: Request,
     descriptor: Descriptor,
     body: Body,
 ) -> None:
     """PUT the whole blob. The location may carry a query of its own."""
-    separator = "&" if "?" in location else "?"
-    request = Request(
+    separator = "&" if "?" in session.url else "?"
+    request = replace(
+        session,
         method="PUT",
-        url=f"{location}{separator}digest={quote(descriptor.digest)}",
+        url=f"{session.url}{separator}digest={quote(descriptor.digest)}",
         # Not a form: the reference registry would parse one, and swallow the body.
         headers={"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size)},
         body=body,
-        scope=push_scope(repository),
     )
     client.send(request, f"take blob {descriptor.digest} into {repository}")
 
@@ -145,6 +141,6 @@ class _Progress:
         self.add(-self._count)
 
 
-def _cancel(client: RegistryClient, repository: str, location: str) -> None:
+def _cancel(client: RegistryClient, session: Request) -> None:
     with suppress(EnclavizeError):
-        client.send(Request(method="DELETE", url=location, scope=push_scope(repository)), "cancel an upload")
+        client.send(replace(session, method="DELETE"), "cancel an upload")

@@ -240,6 +240,13 @@ class InstanceFormat(Protocol):
         """Return the measured configuration for people, as a JSON value. Raises EnclavizeError."""
         ...
 
+    def verify_instance(self, contents: TeeContents) -> None:
+        """Compare the instance's own files with what is measured, as far as that takes no layer.
+
+        Raises IntegrityError.
+        """
+        ...
+
     def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
         """Check that the enclave is bound to the files of ``rootfs`` and nothing else.
 

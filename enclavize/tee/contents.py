@@ -15,6 +15,7 @@ from enclavize.rootfs import tar
 from enclavize.rootfs.entry import path_text
 from enclavize.rootfs.layer import MAX_ENTRIES
 from enclavize.rootfs.tar import TarReader
+from enclavize.rootfs.verity import VerityStream
 from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT, FORMAT_VERSION, LIBOS
 from enclavize.tee.description import MAX_DESCRIPTION_SIZE, parse_description
@@ -53,6 +54,25 @@ class TeeContents:
             return self.path(name).read_bytes()
         except OSError as error:
             raise InvalidImageError(f"the TEE image has no /{layout.ROOT}/{name}") from error
+
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes. Raises InvalidImageError if it is not there."""
+        try:
+            return self.path(name).stat().st_size
+        except OSError as error:
+            raise InvalidImageError(f"the TEE image has no /{layout.ROOT}/{name}") from error
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 of a file in hex, "" if it is not there."""
+        return self.hashes.get(name, "")
+
+    def fs_verity(self, name: str) -> bytes:
+        """Return the fs-verity digest of a file. Raises InvalidImageError if it is not there."""
+        stream = VerityStream(self.size(name), lambda _offset, _hashes: None)
+        with self.path(name).open("rb") as file:
+            for data in chunks(file):
+                stream.update(data)
+        return stream.finish()
 
     def check_files(self) -> None:
         """Compare the files with what ``enclave.json`` says about them. Raises IntegrityError.

@@ -58,6 +58,11 @@ def verify_enclave(contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
     Returns the enclave, measured again, and its SIGSTRUCT.
     """
     contents.check_files()
+    return measure_enclave(contents)
+
+
+def measure_enclave(contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
+    """Do the same but for the files: reads those alone that the enclave is made of. Raises IntegrityError."""
     form = contents.format
     try:
         enclave, sigstruct = form.enclave(contents)
@@ -133,6 +138,7 @@ def verify_rootfs(rootfs: Rootfs, image: Image, contents: TeeContents, workdir: 
     """Check that the enclave is bound to the files of the layers and nothing else. Raises IntegrityError."""
     owned = frozenset(_own_entries(rootfs, image, contents))
     others = (entry for entry in rootfs.entries if entry.path not in owned)
+    contents.format.verify_instance(contents)
     contents.format.verify_rootfs(Rootfs(others, merkle_reader=rootfs.merkle), image, contents, workdir)
 
 

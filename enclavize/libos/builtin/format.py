@@ -11,7 +11,6 @@ from enclavize.libos.base import Start
 from enclavize.libos.builtin.config import parse_configuration
 from enclavize.libos.builtin.enclave import read_configuration
 from enclavize.libos.sdk_enclave import read_sdk_enclave
-from enclavize.oci.stream import chunks
 from enclavize.tee import layout
 
 if TYPE_CHECKING:
@@ -88,18 +87,22 @@ class BuiltinFormat:
             "rootfs": {"size": rootfs.size, "verity": f"sha256:{rootfs.verity_digest.hex()}"},
         }
 
+    def verify_instance(self, contents: TeeContents) -> None:
+        """Compare sizes and the fs-verity digest of the root file system. Raises IntegrityError."""
+        binding = _configuration(contents).rootfs
+        if contents.size(layout.ROOTFS_VERITY) != binding.merkle_size:
+            raise IntegrityError(f"/{layout.ROOT}/{layout.ROOTFS_VERITY} is not of the size that is measured")
+        image = layout.ROOTFS_IMAGE
+        if contents.size(image) != binding.size or contents.fs_verity(image) != binding.verity_digest:
+            raise IntegrityError(f"/{layout.ROOT}/{image} is not the one that the enclave is bound to")
+
     def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
         """Write the metadata of ``rootfs`` again, and compare. Raises IntegrityError."""
         from enclavize.libos.builtin.backend import INLINE_FILES
         from enclavize.rootfs.erofs import write_erofs
 
-        binding = _configuration(contents).rootfs
         erofs, verity = contents.path(layout.ROOTFS_IMAGE), contents.path(layout.ROOTFS_VERITY)
         name = f"/{layout.ROOT}/{layout.ROOTFS_IMAGE}"
-        if (erofs.stat().st_size, _verity_digest(erofs)) != (binding.size, binding.verity_digest):
-            raise IntegrityError(f"{name} is not the one that the enclave is bound to")
-        if verity.stat().st_size != binding.merkle_size:
-            raise IntegrityError(f"/{layout.ROOT}/{layout.ROOTFS_VERITY} is not of the size that is measured")
         again, verity_again = workdir / "again.erofs", workdir / "again.verity"
         write_erofs(rootfs, again, verity_again, inline=INLINE_FILES)
         if not filecmp.cmp(erofs, again, shallow=False):
@@ -114,13 +117,3 @@ class BuiltinFormat:
 
 def _configuration(contents: TeeContents) -> MeasuredConfiguration:
     return parse_configuration(read_configuration(contents.read(layout.SIGNED_ENCLAVE)))
-
-
-def _verity_digest(path: Path) -> bytes:
-    from enclavize.rootfs.verity import VerityStream
-
-    tree = VerityStream(path.stat().st_size, lambda _offset, _hashes: None)
-    with path.open("rb") as stream:
-        for data in chunks(stream):
-            tree.update(data)
-    return tree.finish()

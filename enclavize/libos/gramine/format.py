@@ -101,21 +101,31 @@ class GramineFormat:
         trusted = len(manifest["sgx"]["trusted_files"])
         return {**manifest, "sgx": {**manifest["sgx"], "trusted_files": trusted}}
 
+    def verify_instance(self, contents: TeeContents) -> None:
+        """Compare the LibOS and our trusted files with the manifest. Raises IntegrityError."""
+        manifest = _manifest(contents)
+        wanted = {"uri": layout.uri(layout.absolute(layout.LIBOS)), "sha256": contents.digest(layout.LIBOS)}
+        if manifest["loader"].get("entrypoint") != wanted:
+            raise IntegrityError(f"/{ROOT}/{layout.LIBOS} is not the LibOS that the enclave loads")
+        for file in manifest["sgx"]["trusted_files"]:
+            name = file["uri"].removeprefix(_OWN_FILES)
+            if name != file["uri"] and contents.digest(name) != file["sha256"]:
+                raise IntegrityError(
+                    f"/{ROOT}/{printable(name)} is not the file that the enclave is bound to"
+                )
+
     def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
-        """Compare every trusted file with that of the layers. Raises IntegrityError.
+        """Compare every other trusted file with that of the layers. Raises IntegrityError.
 
         Files that are not in the list cannot be opened in the enclave, thus do not matter.
         """
-        manifest = _manifest(contents)
-        _check_libos(manifest, contents.hashes)
-        for file in manifest["sgx"]["trusted_files"]:
+        for file in _manifest(contents)["sgx"]["trusted_files"]:
             uri = file["uri"]
             if uri.startswith(_OWN_FILES):
-                found = contents.hashes.get(uri.removeprefix(_OWN_FILES), "")
-            else:
-                entry = rootfs.find(uri.removeprefix("file:"))
-                regular = entry is not None and entry.type is FileType.REGULAR
-                found = entry.sha256.hex() if entry is not None and regular else ""
+                continue
+            entry = rootfs.find(uri.removeprefix("file:"))
+            regular = entry is not None and entry.type is FileType.REGULAR
+            found = entry.sha256.hex() if entry is not None and regular else ""
             if found != file["sha256"]:
                 what = "is not in the layers" if not found else "is another file than the one"
                 raise IntegrityError(
@@ -165,9 +175,3 @@ def policy_of(manifest: Mapping[str, Any]) -> Policy:
 
 def _manifest(contents: TeeContents) -> dict[str, Any]:
     return read_manifest(contents.read(layout.MANIFEST))
-
-
-def _check_libos(manifest: Mapping[str, Any], hashes: Mapping[str, str]) -> None:
-    wanted = {"uri": layout.uri(layout.absolute(layout.LIBOS)), "sha256": hashes.get(layout.LIBOS)}
-    if manifest["loader"].get("entrypoint") != wanted:
-        raise IntegrityError(f"/{ROOT}/{layout.LIBOS} is not the LibOS that the enclave loads")

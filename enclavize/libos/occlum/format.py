@@ -136,17 +136,14 @@ class OcclumFormat:
             "resource_limits": chain.system.get("resource_limits"),
         }
 
-    def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
-        """Verify every node of both images, and that there is no other file. Raises IntegrityError.
+    def verify_instance(self, contents: TeeContents) -> None:
+        """Verify every node of both file system images. Raises IntegrityError.
 
         Without its key, of an encrypted image nothing but the MAC in its metadata file can be compared.
         """
         from enclavize.libos.occlum.sefs.image import stated_mac
         from enclavize.libos.occlum.sefs.unpack import verify
 
-        del workdir
-        for entry in rootfs.entries[1:]:
-            raise IntegrityError(f"{image.name} has /{printable(entry.path)}, which is not of the enclave")
         chain = _chain(contents)
         verify(contents.path(f"{BUILD}/{layout.INIT_IMAGE}"), root_mac=chain.init_mac)
         root = contents.path(f"{BUILD}/{layout.ROOT_IMAGE}")
@@ -155,6 +152,11 @@ class OcclumFormat:
                 raise IntegrityError("the root file system is another one than the enclave is bound to")
         else:
             verify(root, root_mac=chain.root_mac)
+
+    def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
+        """Check that there is no other file in the image. Raises IntegrityError."""
+        for entry in rootfs.entries[1:]:
+            raise IntegrityError(f"{image.name} has /{printable(entry.path)}, which is not of the enclave")
 
 
 def _chain(contents: TeeContents) -> Chain:

@@ -40,6 +40,9 @@ class Contents:
     def read(self, name: str) -> bytes:
         return self.files[name]
 
+    def digest(self, name: str) -> str:
+        return self.hashes.get(name, "")
+
     def as_contents(self) -> TeeContents:
         return cast("TeeContents", self)
 
@@ -50,6 +53,7 @@ def look(contents: Contents, tmp_path: Path) -> None:
     form.measured(found)
     form.policy(found)
     form.enclave(found)
+    form.verify_instance(found)
     form.verify_rootfs(Rootfs((), merkle_reader=lambda _entry: b""), cast("Image", found), found, tmp_path)
 
 

@@ -25,7 +25,7 @@ DOCKER_MANIFEST_FILE = "manifest.json"
 REPOSITORIES_FILE = "repositories"
 """What docker before 1.10 reads, and before 29 where there is no manifest.json."""
 
-_ENTRY_SHAPE = Shape(names="Config RepoTags Layers Parent", maps={"LayerSources": DESCRIPTOR_SHAPE})
+ENTRY_SHAPE = Shape(names="Config RepoTags Layers Parent", maps={"LayerSources": DESCRIPTOR_SHAPE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ def read_docker_manifest(files: Files) -> tuple[DockerEntry, ...]:
             tags=entry.texts("RepoTags"),
             ambiguities=spelling(entry.misspelled, DOCKER_MANIFEST_FILE),
         )
-        for entry in parse_documents(data, f"{files.name}: {DOCKER_MANIFEST_FILE}", _ENTRY_SHAPE)
+        for entry in parse_documents(data, f"{files.name}: {DOCKER_MANIFEST_FILE}", ENTRY_SHAPE)
     )
 
 

@@ -114,7 +114,10 @@ def parse_document(data: bytes, what: str, shape: Shape | None = None) -> Docume
 
 def parse_documents(data: bytes, what: str, shape: Shape | None = None) -> tuple[Document, ...]:
     """Parse a JSON list of objects. Raises InvalidImageError."""
-    documents = Document({"list": _parse(data, what)}, what).documents("list")
+    value = _parse(data, what)
+    if not isinstance(value, list):
+        raise InvalidImageError(f"{what} is not a JSON list")
+    documents = Document({"list": value}, what).documents("list")
     return tuple(_document(dict(item.members), item.what, shape) for item in documents)
 
 

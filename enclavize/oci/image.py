@@ -112,6 +112,8 @@ def parse_config(data: bytes, what: str) -> ImageConfig:
     if rootfs.text("type") not in ("", "layers"):
         raise rootfs.wrong("type", "'layers'")
     healthcheck = execution.document("Healthcheck")
+    if healthcheck:
+        healthcheck.texts("Test")
     config = ImageConfig(
         architecture=document.text("architecture"),
         os=document.text("os"),

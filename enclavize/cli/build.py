@@ -8,6 +8,7 @@ import typer
 
 from enclavize.cli.choices import LibOS, Progress
 from enclavize.cli.destination import ImageIdFile, Load, MetadataFile, Push, Tags
+from enclavize.cli.key_options import Ca, Certificate, Service, TokenFile
 from enclavize.cli.passphrase import PassphraseEnv, PassphraseFd, PassphraseFile
 from enclavize.progress.mode import ProgressMode
 
@@ -83,19 +84,16 @@ def build(
     passphrase_file: PassphraseFile = None,
     passphrase_env: PassphraseEnv = None,
     passphrase_fd: PassphraseFd = None,
-    signer: Annotated[
+    signer: Service = None,
+    signer_token_file: TokenFile = None,
+    signer_certificate: Certificate = None,
+    signer_ca: Ca = None,
+    image_signature: Annotated[
+        bool, typer.Option("--image-signature", help="Sign name and digest of the image too, as cosign does.")
+    ] = False,
+    image_signing_key: Annotated[
         str | None,
-        typer.Option(metavar="https://HOST", help="A signing service that signs in place of a key."),
-    ] = None,
-    signer_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with our token at the signing service.")
-    ] = None,
-    signer_certificate: Annotated[
-        Path | None, typer.Option(metavar="PEM", help="Our certificate at the signing service, with its key.")
-    ] = None,
-    signer_ca: Annotated[
-        Path | None,
-        typer.Option(metavar="PEM", help="Who certifies the signing service, in place of the system's."),
+        typer.Option(metavar="KEY.pem|pkcs11:URI", help="Key for it; by default who signs the enclave."),
     ] = None,
     unsigned: Annotated[
         bool, typer.Option("--unsigned", help="Leave the image unsigned, for 'sign material' and 'attach'.")
@@ -162,7 +160,7 @@ def build(
     from enclavize.cli.grammar.output import combine_outputs
     from enclavize.cli.grammar.policy import parse_allowed_variables, parse_commands, parse_volumes
     from enclavize.cli.grammar.setting import parse_settings
-    from enclavize.cli.grammar.signer import parse_signer
+    from enclavize.cli.grammar.signer import parse_image_signing, parse_signer
     from enclavize.cli.grammar.silence import parse_forced
     from enclavize.errors import UsageError
     from enclavize.libos.base import Policy
@@ -236,6 +234,7 @@ def build(
             debug=debug or who is None,
             date=file.one("", "date", parse_date(date) if date else None, parse_date),
         ),
+        image_signing=parse_image_signing(wanted=image_signature, key=image_signing_key),
         labels=file.pairs("label", label or [], parse_labels),
         annotations=file.pairs("annotation", annotation or [], parse_annotations),
         use_cache=not no_cache,

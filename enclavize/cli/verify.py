@@ -30,6 +30,17 @@ def verify(
     allow_any_signer: Annotated[
         bool, typer.Option("--allow-any-signer", help="Only look whether the image is consistent.")
     ] = False,
+    require_image_signature: Annotated[
+        bool, typer.Option("--require-image-signature", help="Refuse an image that is not signed as a whole.")
+    ] = False,
+    image_signer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PUB.pem", help="Who must have signed the image, if not the enclave's signer."),
+    ] = None,
+    image_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The name that must be signed, if not IMAGE's: it may be a copy."),
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A TOML file with these expectations.")
     ] = None,
@@ -56,6 +67,9 @@ def verify(
         allow_debug=allow_debug,
         allow_any_signer=allow_any_signer,
         policy=policy,
+        image_signers=image_signer or [],
+        image_name=image_name,
+        require_image_signature=require_image_signature,
     )
     with reporting(progress) as reporter:
         verdict = verify_image(parse_location(image), expectations, insecure=insecure, reporter=reporter)

@@ -17,6 +17,7 @@ from enclavize.pipeline.choose import choose_libos
 from enclavize.pipeline.dates import signing_date
 from enclavize.pipeline.deliver import check_outputs, deliver
 from enclavize.pipeline.doubt import doubt
+from enclavize.pipeline.image_signing import open_image_signer, sign_build
 from enclavize.pipeline.metadata import forget_image_id, write_image_id, write_metadata
 from enclavize.pipeline.options import AUTO
 from enclavize.pipeline.results import Results, result_key
@@ -60,6 +61,7 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     """Run a whole build. Raises EnclavizeError."""
     forget_image_id(options.image_id_file)
     check_outputs(options)
+    image_signer = open_image_signer(options)
     identity = signing_identity(options.signing)
     cache = BlobCache()
     toolchain = toolchain_of(options, cache, reporter)
@@ -71,8 +73,9 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
             libos = choose_libos(image, toolchain, cache, reporter)
             backend = _backend(libos, toolchain if toolchain and toolchain.libos == libos else None, options)
         tee = _converted(image, options, backend, identity, cache=cache, reporter=reporter)
-        delivered = deliver(tee, image, options, cache, reporter)
-    write_metadata(options.metadata_file, tee)
+        signed = sign_build(tee.manifest.digest, options, image_signer or identity.load, reporter)
+        delivered = deliver(tee, image, options, cache, reporter, signed=signed)
+    write_metadata(options.metadata_file, tee, signed)
     write_image_id(options.image_id_file, tee)
     return BuildResult(tee=tee, delivered=delivered)
 

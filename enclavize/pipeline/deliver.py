@@ -14,12 +14,15 @@ from enclavize.oci.target import ImageToWrite, LayerToWrite
 from enclavize.pipeline.options import Output, OutputKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.image import Image
+    from enclavize.oci.image_signature import ImageSignature
     from enclavize.oci.target import Target
+    from enclavize.pipeline.image_signing import SignedImage
     from enclavize.pipeline.options import BuildOptions
     from enclavize.progress import Reporter
     from enclavize.tee.image import TeeImage
@@ -62,9 +65,16 @@ def _check_destination(kind: OutputKind, path: Path) -> None:
 
 
 def deliver(
-    tee: TeeImage, image: Image, options: BuildOptions, cache: BlobCache, reporter: Reporter
+    tee: TeeImage,
+    image: Image,
+    options: BuildOptions,
+    cache: BlobCache,
+    reporter: Reporter,
+    *,
+    signed: SignedImage | None = None,
 ) -> tuple[str, ...]:
-    """Write all outputs, one after the other; return a line about each."""
+    """Write all outputs, one after the other; return a line about each, and about each image signature."""
+    signatures = signed.signatures if signed else {}
     lines: list[str] = []
     for output in options.outputs:
         match output:
@@ -77,9 +87,11 @@ def deliver(
 
                 write_tar(as_image(tee, image), output.destination, cache, reporter)
             case _:
-                _target(output, options).deliver(_image_to_write(tee, image, output, cache), reporter)
+                _target(output, options).deliver(
+                    _image_to_write(tee, image, output, cache, signatures), reporter
+                )
         lines += _lines(output, tee)
-    return tuple(lines)
+    return (*lines, *(signed.lines if signed else ()))
 
 
 def _target(output: Output, options: BuildOptions) -> Target:
@@ -106,7 +118,10 @@ def _target(output: Output, options: BuildOptions) -> Target:
             raise AssertionError(f"{output.kind} is no target for images")
 
 
-def _image_to_write(tee: TeeImage, image: Image, output: Output, cache: BlobCache) -> ImageToWrite:
+def _image_to_write(
+    tee: TeeImage, image: Image, output: Output, cache: BlobCache, signatures: Mapping[str, ImageSignature]
+) -> ImageToWrite:
+    names = {parse_reference(name).name for name in output.names}
     ours = {layer.digest for layer in tee.layers} - {layer.digest for layer in image.layers}
     return ImageToWrite(
         manifest_bytes=tee.manifest_bytes,
@@ -124,6 +139,7 @@ def _image_to_write(tee: TeeImage, image: Image, output: Output, cache: BlobCach
             for layer, diff_id in zip(tee.layers, tee.diff_ids, strict=True)
         ),
         references=output.names,
+        signatures={name: signature for name, signature in signatures.items() if name in names},
     )
 
 

@@ -6,21 +6,28 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from enclavize.oci.storage import atomic_file, storage_errors
+from enclavize.signing.image_keys import fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from enclavize.pipeline.image_signing import SignedImage
     from enclavize.tee.image import TeeImage
 
 
-def metadata(tee: TeeImage) -> dict[str, Any]:
+def metadata(tee: TeeImage, signed: SignedImage | None = None) -> dict[str, Any]:
     """Return what was built: the keys of docker buildx, then ours."""
     description = tee.description
+    image_signature = {}
+    if signed:
+        key, names = f"sha256:{fingerprint(signed.key)}", list(signed.signatures)
+        image_signature = {"enclavize.image-signature": {"key": key, "names": names}}
     return {
         "containerimage.config.digest": tee.config.digest,
         "containerimage.descriptor": tee.manifest.to_json(),
         "containerimage.digest": tee.manifest.digest,
         "enclavize.debug": description.debug,
+        **image_signature,
         "enclavize.isvprodid": description.isv_prod_id,
         "enclavize.isvsvn": description.isv_svn,
         "enclavize.libos": description.libos,
@@ -30,10 +37,10 @@ def metadata(tee: TeeImage) -> dict[str, Any]:
     }
 
 
-def write_metadata(path: Path | None, tee: TeeImage) -> None:
+def write_metadata(path: Path | None, tee: TeeImage, signed: SignedImage | None = None) -> None:
     """Write the metadata file, if one is wanted."""
     if path is not None:
-        _write(path, json.dumps(metadata(tee), indent=2) + "\n")
+        _write(path, json.dumps(metadata(tee, signed), indent=2) + "\n")
 
 
 def write_image_id(path: Path | None, tee: TeeImage) -> None:

@@ -96,6 +96,13 @@ class SigningOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageSigning:
+    """The image as a whole is signed: by ``key``, or by the enclave's signer if that is None."""
+
+    key: KeySigner | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class BuildOptions:
     """A whole build."""
 
@@ -110,6 +117,7 @@ class BuildOptions:
     policy: Policy = field(default_factory=Policy)
     resources: Resources = field(default_factory=Resources)
     signing: SigningOptions = field(default_factory=SigningOptions)
+    image_signing: ImageSigning | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     use_cache: bool = True

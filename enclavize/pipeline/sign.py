@@ -84,7 +84,7 @@ def check_not_read(output: Path, inputs: Iterable[Path | None]) -> None:
 def image_to_sign(location: Location, date: str | None, *, insecure: bool, reporter: Reporter) -> Sigstruct:
     """Return the unsigned SIGSTRUCT of a TEE image; its date is ``date``, else the one that is there."""
     cache = BlobCache()
-    with _opened_image(location, cache, insecure=insecure, reporter=reporter) as opened:
+    with opened_image(location, cache, insecure=insecure, reporter=reporter) as opened:
         chosen = parse_date(date) if date is not None else opened.date
         return Sigstruct(measurement=opened.enclave.measurement, date=chosen)
 
@@ -94,7 +94,7 @@ def attach_to_image(options: BuildOptions, signature: Signature, reporter: Repor
     forget_image_id(options.image_id_file)
     check_outputs(options)
     cache = BlobCache()
-    with _opened_image(options.source, cache, insecure=options.insecure, reporter=reporter) as opened:
+    with opened_image(options.source, cache, insecure=options.insecure, reporter=reporter) as opened:
         with reporter.task("attach the signature"):
             signed = signature.attach(opened.enclave)
             tee = attach_signature(
@@ -112,7 +112,7 @@ def attach_to_image(options: BuildOptions, signature: Signature, reporter: Repor
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OpenedImage:
+class OpenedImage:
     """A TEE image that does not contradict itself, and its enclave, measured again."""
 
     image: Image
@@ -122,18 +122,17 @@ class _OpenedImage:
 
 
 @contextmanager
-def _opened_image(
+def opened_image(
     location: Location, cache: BlobCache, *, insecure: bool, reporter: Reporter
-) -> Iterator[_OpenedImage]:
+) -> Iterator[OpenedImage]:
+    """Open and measure a TEE image. Raises EnclavizeError for one that contradicts itself."""
     image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
     with closing(image.source), workspace(cache) as workdir:
         with reporter.task("measure the enclave"):
             contents = read_contents(image, workdir, cache)
             enclave, sigstruct = verify_enclave(contents)
             verify_labels(image, annotations_of(image), contents)
-        yield _OpenedImage(
-            image=image, description=contents.description, enclave=enclave, date=sigstruct.date
-        )
+        yield OpenedImage(image=image, description=contents.description, enclave=enclave, date=sigstruct.date)
 
 
 def _open_file(path: Path, config: Path | None) -> Signable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,7 @@ def _key_file(key: KeySigner) -> SigningIdentity:
         raise UsageError(f"cannot read the key {path}: {error.strerror}", hint=_HINT) from error
     return SigningIdentity(
         fingerprint=f"{permissions:o}:{hashlib.sha256(content).hexdigest()}",
-        load=lambda: _load(path, key.passphrase),
+        load=functools.cache(lambda: _load(path, key.passphrase)),  # a passphrase is asked for once
     )
 
 

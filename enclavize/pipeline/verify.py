@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import SigningRefusedError
 from enclavize.oci.cache import BlobCache
+from enclavize.oci.location import RegistryLocation
 from enclavize.oci.manifest import Manifest, parse_manifest
 from enclavize.oci.source import resolve
 from enclavize.pipeline.workspace import workspace
 from enclavize.rootfs.index import index_image
 from enclavize.tee.contents import read_contents, require_tee_image
+from enclavize.tee.image_trust import judge_signatures
 from enclavize.tee.verify import identity_of, verify_enclave, verify_labels, verify_layers, verify_rootfs
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from enclavize.oci.location import Location
     from enclavize.progress import Reporter
     from enclavize.tee.expectations import Expectations
+    from enclavize.tee.image_trust import ImageTrust
     from enclavize.tee.verify import Identity
 
 
@@ -31,12 +34,13 @@ class Verdict:
     image: str
     digest: Digest
     identity: Identity
+    image_trust: ImageTrust
     expectations: Expectations
 
     @property
     def objections(self) -> tuple[str, ...]:
         """Why the image is not to be trusted."""
-        return tuple(self.expectations.objections(self.identity))
+        return (*self.expectations.objections(self.identity), *self.image_trust.objections)
 
     @property
     def signer(self) -> str:
@@ -59,6 +63,8 @@ class Verdict:
             "consistent": True,
             "signer": self.signer,
             "measurement": "checked" if self.expectations.measurements else "NOT checked",
+            "image_signature": self.image_trust.state,
+            "image_names": list(self.image_trust.names),
             "trusted": not self.objections,
         }
 
@@ -70,6 +76,8 @@ class Verdict:
                 hint = "sign it: enclavize sign material, enclavize sign attach"
             elif not self.expectations.name_somebody:
                 hint = "say whom to trust: --signer PUB.pem, or --mrenclave HEX"
+            elif self.image_trust.names:
+                hint = "of a copy elsewhere, say the name that was signed: --image-name NAME"
             raise SigningRefusedError(
                 f"{self.image} is not trusted: " + "; ".join(self.objections), hint=hint
             )
@@ -91,10 +99,19 @@ def verify_image(
             verify_labels(image, annotations_of(image), contents)
         with reporter.task("compare the layers with what the enclave is bound to"):
             verify_rootfs(rootfs, image, contents, workdir)
+        identity = identity_of(sigstruct)
+        with reporter.task("verify the image's signatures"):
+            trust = judge_signatures(
+                image,
+                expectations.image,
+                sigstruct.public_key() if identity.mrsigner in expectations.signers else None,
+                location.reference.name if isinstance(location, RegistryLocation) else None,
+            )
     return Verdict(
         image=image.name,
         digest=image.manifest.digest,
-        identity=identity_of(sigstruct),
+        identity=identity,
+        image_trust=trust,
         expectations=expectations,
     )
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ec import (
+        ECDSA,
+        EllipticCurvePrivateKey,
+        EllipticCurvePublicKey,
+    )
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -65,7 +69,7 @@ class LocalImageSigner:
         return self._key.public_key()
 
     def sign_image(self, name: str, digest: str) -> bytes:
-        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
         from cryptography.hazmat.primitives.hashes import SHA256
@@ -75,9 +79,21 @@ class LocalImageSigner:
             case RSAPrivateKey() as key:
                 return key.sign(payload, PKCS1v15(), SHA256())
             case EllipticCurvePrivateKey() as key:
-                return key.sign(payload, ECDSA(SHA256()))
+                return key.sign(payload, _ecdsa())
             case key:
                 return key.sign(payload)
+
+
+def _ecdsa() -> ECDSA:
+    """RFC 6979, so that the same image and key give the same signature; with a nonce for older OpenSSL."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    try:
+        return ECDSA(SHA256(), deterministic_signing=True)
+    except UnsupportedAlgorithm:
+        return ECDSA(SHA256())
 
 
 def sign_image(signer: ImageSigner, name: str, digest: str) -> ImageSignature:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from enclavize.tee.image_trust import ImageExpectations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +23,7 @@ class Expectations:
     min_svn: int | None = None
     allow_debug: bool = False
     allow_any_signer: bool = False
+    image: ImageExpectations = field(default_factory=ImageExpectations)
 
     @property
     def name_somebody(self) -> bool:

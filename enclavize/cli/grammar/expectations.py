@@ -6,6 +6,9 @@ mrenclave = ["..."]
 isvprodid = 1
 min_svn = 2
 allow_debug = false
+image_signers = ["release.pub.pem"]
+image_name = "registry.example/team/app"
+require_image_signature = false
 """
 
 from __future__ import annotations
@@ -16,14 +19,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
+from enclavize.oci.reference import parse_reference
 from enclavize.tee.expectations import Expectations
+from enclavize.tee.image_trust import ImageExpectations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from enclavize.signing.image_keys import ImagePublicKey
+
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _MAX_POLICY_SIZE = 1 << 20
-_KEYS = frozenset({"signers", "mrenclave", "isvprodid", "min_svn", "allow_debug"})
+_KEYS = frozenset(
+    {
+        "signers",
+        "mrenclave",
+        "isvprodid",
+        "min_svn",
+        "allow_debug",
+        "image_signers",
+        "image_name",
+        "require_image_signature",
+    }
+)
 
 
 def parse_expectations(
@@ -35,6 +53,9 @@ def parse_expectations(
     allow_debug: bool,
     allow_any_signer: bool,
     policy: Path | None,
+    image_signers: Sequence[str] = (),
+    image_name: str | None = None,
+    require_image_signature: bool = False,
 ) -> Expectations:
     """Combine options and policy file; an option takes the place of the file's key. Raises UsageError."""
     document = _read_policy(policy) if policy else {}
@@ -49,7 +70,23 @@ def parse_expectations(
         min_svn=_number(document, "min_svn", policy) if min_svn is None else min_svn,
         allow_debug=allow_debug or _switch(document, "allow_debug", policy),
         allow_any_signer=allow_any_signer,
+        image=ImageExpectations(
+            signers=tuple(
+                map(
+                    _image_signer,
+                    image_signers
+                    or [str(folder / text) for text in _texts(document, "image_signers", policy)],
+                )
+            ),
+            name=_image_name(image_name or _text(document, "image_name", policy)),
+            required=require_image_signature or _switch(document, "require_image_signature", policy),
+        ),
     )
+    if wanted.image.insist and not wanted.signers and not wanted.image.signers:
+        raise UsageError(
+            "nobody is trusted to sign the image as a whole",
+            hint="add --signer PUB.pem, or --image-signer PUB.pem",
+        )
     if allow_any_signer and wanted.signers:
         raise UsageError("--allow-any-signer and trusted signers contradict each other")
     return wanted
@@ -64,6 +101,17 @@ def _signer(text: str) -> str:
     from enclavize.signing.keys import load_public_key, mrsigner
 
     return mrsigner(load_public_key(Path(text))).hex()
+
+
+def _image_signer(text: str) -> ImagePublicKey:
+    from enclavize.signing.image_keys import load_image_public_key
+
+    return load_image_public_key(Path(text))
+
+
+def _image_name(text: str | None) -> str | None:
+    """Return registry and repository; a tag is not signed."""
+    return parse_reference(text).name if text is not None else None
 
 
 def _hash(text: str, option: str) -> str:
@@ -98,6 +146,13 @@ def _texts(document: dict[str, Any], key: str, path: Path | None) -> list[str]:
         raise UsageError(f"{path}: {key} is not a list of strings")
     if key in document and not value:
         raise UsageError(f"{path}: {key} is empty, so nothing could be trusted")
+    return value
+
+
+def _text(document: dict[str, Any], key: str, path: Path | None) -> str | None:
+    value = document.get(key)
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"{path}: {key} is not a string")
     return value
 
 

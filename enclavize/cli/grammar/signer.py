@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.cli.passphrase import passphrase_reader
 from enclavize.errors import UsageError
-from enclavize.pipeline.options import KeySigner, NoSigner, ServiceSigner
+from enclavize.pipeline.options import ImageSigning, KeySigner, NoSigner, ServiceSigner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,3 +50,15 @@ def parse_signer(
     if unsigned:
         return NoSigner()
     return KeySigner(reference=key, passphrase=passphrase) if key is not None else None
+
+
+def parse_image_signing(*, wanted: bool, key: str | None) -> ImageSigning | None:
+    """Return whether and with which key the image as a whole is signed. Raises UsageError."""
+    if not wanted and key is not None:
+        raise UsageError("--image-signing-key is for an image signature", hint="add --image-signature")
+    if not wanted or key is None:
+        return ImageSigning() if wanted else None
+    if key == "":
+        raise UsageError("--image-signing-key names no key", hint="write --image-signing-key KEY.pem")
+    passphrase = passphrase_reader(None, None, None, key)
+    return ImageSigning(key=KeySigner(reference=key, passphrase=passphrase))

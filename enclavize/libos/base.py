@@ -139,7 +139,8 @@ class Instance:
 
     ``shared_files`` are the same for every image of this LibOS version and get a layer of their own. The file
     that carries the signature is not among ``files``. ``writable_directories`` are below ``/.enclave``;
-    ``links`` are symbolic ones, by path from the root of the image. ``doubts`` say where the LibOS protects
+    ``argv`` is the program with its arguments, as far as they are measured. ``links`` are symbolic ones, by
+    path from the root of the image. ``doubts`` say where the LibOS protects
     less than was asked for: warnings, or errors of a production build. Without ``keeps_layers`` the root
     file system is among ``files``, and the layers of the source are left out.
     """
@@ -150,6 +151,7 @@ class Instance:
     files: tuple[InstanceFile, ...]
     enclave: Enclave
     policy: Policy
+    argv: tuple[str, ...]
     writable_directories: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     keeps_layers: bool = True
@@ -207,6 +209,14 @@ class InstanceFormat(Protocol):
         """Whether ``enclave.json`` lists a file below ``/.enclave``; others are bound by what is measured."""
         ...
 
+    def is_shared(self, path: str) -> bool:
+        """Whether a file is in the layer that all images of this LibOS version have in common."""
+        ...
+
+    def is_program(self, path: str) -> bool:
+        """Whether a file is executable; all others are readable only."""
+        ...
+
     @property
     def links(self) -> Mapping[str, str]:
         """Targets of the instance's symbolic links, by path from the root of the image."""
@@ -234,6 +244,10 @@ class InstanceFormat(Protocol):
 
     def start(self, contents: TeeContents) -> Start:
         """Return what engines must start. Raises EnclavizeError."""
+        ...
+
+    def argv(self, contents: TeeContents) -> tuple[str, ...]:
+        """Return the measured entrypoint and command, as in ``Instance``. Raises EnclavizeError."""
         ...
 
     def measured(self, contents: TeeContents) -> dict[str, Any]:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from enclavize.tee.description import TeeDescription
 
 FORMAT = "org.enclavize.format"
-FORMAT_VERSION = "1"
 LIBOS = "org.enclavize.libos"
 MRSIGNER = "org.enclavize.mrsigner"
 BASE_NAME = "org.opencontainers.image.base.name"
@@ -23,7 +22,7 @@ def describe(description: TeeDescription) -> dict[str, str]:
     """Return what both the annotations and the labels of a TEE image repeat; unsigned, it has no signer."""
     signer = {MRSIGNER: description.mrsigner} if description.mrsigner else {}
     return signer | {
-        FORMAT: FORMAT_VERSION,
+        FORMAT: str(description.version),
         LIBOS: description.libos,
         "org.enclavize.libos.version": description.libos_version,
         "org.enclavize.mrenclave": description.mrenclave,

@@ -7,29 +7,29 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from enclavize.errors import InvalidImageError
 from enclavize.libos.base import InstanceFile
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.media_types import OCI_LAYER
 from enclavize.oci.stream import chunks
+from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import path_text
 from enclavize.rootfs.tar import TarReader
 from enclavize.rootfs.tar_header import RECORD_SIZE
 from enclavize.tee import layout
 from enclavize.tee.annotations import describe
 from enclavize.tee.image import copied_config, describe_file, write_documents
-from enclavize.tee.tar import END, header
+from enclavize.tee.tar import LAYER_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
-    from enclavize.rootfs.tar import Member
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.description import TeeDescription
     from enclavize.tee.image import TeeImage
+    from enclavize.tee.tar import LayerFormat
 
 
 def attach_signature(
@@ -54,7 +54,7 @@ def attach_signature(
     described = InstanceFile(
         path=layout.DESCRIPTION, mode=0o444, size=len(text), open=lambda: io.BytesIO(text)
     )
-    layer = _with_files(image, (signature_file, described), cache)
+    layer = _with_files(image, (signature_file, described), LAYER_FORMATS[description.version], cache)
     facts = describe(description)
     config = copied_config(image)
     config["config"]["Labels"] = {**image.config.labels, **facts}
@@ -69,15 +69,22 @@ def attach_signature(
     )
 
 
-def _with_files(image: Image, replacements: Iterable[InstanceFile], cache: BlobCache) -> Descriptor:
-    """Copy the last layer, with ``replacements`` for the files of these names. Raises InvalidImageError."""
+def _with_files(
+    image: Image, replacements: Iterable[InstanceFile], form: LayerFormat, cache: BlobCache
+) -> Descriptor:
+    """Copy the last layer, with ``replacements`` for the files of these names. Raises InvalidImageError.
+
+    The layer was compared with what a build writes.
+    """
+    what = f"the last layer of {image.name}"
     files = {f"{layout.ROOT}/{file.path}": file for file in replacements}
     with fetch_blob(image, image.layers[-1], cache) as stream, cache.writer() as output:
-        archive = TarReader(chunks(stream), f"the last layer of {image.name}")
+        archive = TarReader(decompressed(stream, what), what)
         for member in archive:
             file = files.get(path_text(member.name))
             size = file.size if file else member.size
-            output.write(_header(member, size, image.name))
+            path, target = path_text(member.name).removesuffix("/"), path_text(member.link)
+            output.write(form.header(path, member.type, member.mode, size, target))
             if file:
                 with file.open() as source:
                     shutil.copyfileobj(source, output, 1 << 20)
@@ -87,15 +94,5 @@ def _with_files(image: Image, replacements: Iterable[InstanceFile], cache: BlobC
             output.write(bytes(-size % RECORD_SIZE))
         for _ in chunks(stream):  # the digest is verified with the last byte
             pass
-        output.write(END)
+        output.write(form.end)
     return Descriptor(media_type=OCI_LAYER, digest=output.digest, size=output.size)
-
-
-def _header(member: Member, size: int, name: str) -> bytes:
-    """Return the header as a build writes it; somebody else may have given the member owners and times."""
-    try:
-        return header(
-            path_text(member.name), member.type, member.mode, size=size, target=path_text(member.link)
-        )
-    except (ValueError, UnicodeError) as error:
-        raise InvalidImageError(f"the last layer of {name} is not as a build writes it: {error}") from error

@@ -8,25 +8,39 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import IntegrityError, InvalidImageError
 from enclavize.libos.formats import format_for
+from enclavize.oci.digest import new_hash
 from enclavize.oci.fetch import fetch_blob
-from enclavize.oci.media_types import layer_compression
 from enclavize.oci.stream import chunks
 from enclavize.rootfs import tar
+from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import path_text
-from enclavize.rootfs.layer import MAX_ENTRIES
+from enclavize.rootfs.layer import MAX_ENTRIES, size_limit
 from enclavize.rootfs.tar import TarReader
 from enclavize.rootfs.verity import VerityStream
 from enclavize.tee import layout
-from enclavize.tee.annotations import FORMAT, FORMAT_VERSION, LIBOS
+from enclavize.tee.annotations import FORMAT, LIBOS
+from enclavize.tee.comparison import LayerComparison, conversion_error, converted, is_of_a_conversion
 from enclavize.tee.description import MAX_DESCRIPTION_SIZE, parse_description
-from enclavize.tee.tar import parents
+from enclavize.tee.layout import FORMAT_VERSION
+from enclavize.tee.tar import (
+    DIRECTORY_MODE,
+    FILE_MODE,
+    LAYER_FORMATS,
+    LINK_MODE,
+    PROGRAM_MODE,
+    WRITABLE_MODE,
+    parents,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from enclavize.errors import EnclavizeError
     from enclavize.libos.base import InstanceFormat
     from enclavize.oci.cache import BlobCache
+    from enclavize.oci.descriptor import Descriptor
+    from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
     from enclavize.progress import Task
     from enclavize.rootfs.tar import Member
@@ -83,7 +97,8 @@ class TeeContents:
             described = self.description.files.get(name)
             if described is None and not self.format.describes(name):
                 continue
-            if described is None or described.sha256 != digest:
+            size = self.path(name).stat().st_size
+            if described is None or (described.sha256, described.size) != (digest, size):
                 raise IntegrityError(f"/{layout.ROOT}/{name} is not the file that enclave.json describes")
 
 
@@ -97,9 +112,9 @@ def require_tee_image(image: Image) -> None:
         raise InvalidImageError(
             f"{image.name} is not a TEE image", hint="make one of it with: enclavize build IMAGE -t TEE_IMAGE"
         )
-    if version != FORMAT_VERSION:
+    if version not in map(str, LAYER_FORMATS):
         raise InvalidImageError(
-            f"{image.name} is a TEE image of format {version[:20]!r}; this version of enclavize knows "
+            f"{image.name} is a TEE image of format {version[:20]!r}; this version of enclavize knows 1 to "
             f"{FORMAT_VERSION}"
         )
     image.require_one_reading()
@@ -108,28 +123,65 @@ def require_tee_image(image: Image) -> None:
 def read_contents(image: Image, folder: Path, cache: BlobCache, task: Task | None = None) -> TeeContents:
     """Read the last layers, which hold the instance, into ``folder``.
 
-    Their digests are verified to the last byte. Raises InvalidImageError, IntegrityError.
+    Their digests are verified to the last byte, and without compression they are what a build of their format
+    version writes. Raises InvalidImageError, IntegrityError.
     """
     require_tee_image(image)
     form = format_for(image.config.labels.get(LIBOS, ""))
-    if len(image.layers) < form.layers:
-        raise InvalidImageError(f"{image.name} has {len(image.layers)} layers, which is too few")
+    version = int(image.config.labels[FORMAT])
+    layers = own_layers(image, form)
     extraction = _Extraction(form, folder)
-    for layer in image.layers[-form.layers :]:
+    comparisons = []
+    for number, (layer, diff_id) in enumerate(layers):
         what = f"layer {layer.digest} of {image.name}"
-        if layer_compression(layer.media_type) != "none":
-            raise InvalidImageError(f"{what} is not that of an enclave: it may have been put on top later")
         with fetch_blob(image, layer, cache, task) as stream:
-            extraction.take_layer(stream, what)
-            for _ in chunks(stream):  # what follows the archive belongs to the digest too
+            source = _verified_content(stream, layer, diff_id, what)
+            comparison = LayerComparison(source, version, what, converted(layer))
+            extraction.take_layer(comparison, what, shared=number < len(layers) - 1)
+            comparison.finish()
+            for _ in chunks(stream):  # the digest is verified with the last byte
                 pass
+        comparisons.append(comparison)
     extraction.check(image.name)
+    for comparison in comparisons:
+        comparison.verify()
     hashes = extraction.hashes
-    description = parse_description((folder / layout.DESCRIPTION).read_bytes())
-    if description.libos != image.config.labels[LIBOS]:
-        raise IntegrityError(f"the label {LIBOS} and enclave.json contradict each other")
+    data = (folder / layout.DESCRIPTION).read_bytes()
+    description = parse_description(data)
+    for label, found in ((LIBOS, description.libos), (FORMAT, str(description.version))):
+        if found != image.config.labels[label]:
+            raise IntegrityError(f"the label {label} and enclave.json contradict each other")
+    if data != description.to_bytes():
+        raise IntegrityError(f"/{layout.ROOT}/{layout.DESCRIPTION} is not as a build writes it")
     del hashes[layout.DESCRIPTION]
     return TeeContents(description=description, format=form, folder=folder, hashes=hashes)
+
+
+def own_layers(image: Image, form: InstanceFormat) -> list[tuple[Descriptor, Digest]]:
+    """Return the layers that a build added, base first, with their diff ids. Raises InvalidImageError."""
+    diff_ids = image.config.diff_ids
+    if len(diff_ids) != len(image.layers) or len(image.layers) < form.layers:
+        raise InvalidImageError(
+            f"{image.name} has {len(image.layers)} layers and {len(diff_ids)} diff ids, which cannot be"
+        )
+    return list(zip(image.layers[-form.layers :], diff_ids[-form.layers :], strict=True))
+
+
+def _verified_content(stream: BinaryIO, layer: Descriptor, diff_id: Digest, what: str) -> Iterator[bytes]:
+    """Yield a layer without its compression; raise at its end if it is not the one that ``diff_id`` names."""
+    if diff_id == layer.digest:  # nothing is compressed, and the stream is verified
+        yield from chunks(stream)
+        return
+    content, size, limit = new_hash(diff_id), 0, size_limit(layer.size)
+    for chunk in decompressed(stream, what):
+        size += len(chunk)
+        if size > limit:
+            raise InvalidImageError(f"{what} has more than {limit} bytes after decompression")
+        content.update(chunk)
+        yield chunk
+    found = f"{content.name}:{content.hexdigest()}"
+    if found != diff_id:
+        raise IntegrityError(f"{what} has the content {found}, but the image's configuration says {diff_id}")
 
 
 class _Extraction:
@@ -141,13 +193,16 @@ class _Extraction:
         self._links: set[str] = set()
         self.hashes: dict[str, str] = {}
 
-    def take_layer(self, stream: BinaryIO, what: str) -> None:
-        """Read a whole archive, which ``what`` names. Raises InvalidImageError."""
-        archive = TarReader(chunks(stream), what)
+    def take_layer(self, comparison: LayerComparison, what: str, *, shared: bool) -> None:
+        """Read a whole archive, which ``what`` names. Raises InvalidImageError.
+
+        ``shared``: it is the one that images of one LibOS version have in common.
+        """
+        archive = TarReader(comparison.chunks(), what)
         for number, member in enumerate(archive):
             if number >= MAX_ENTRIES:
                 raise InvalidImageError(f"{what} has more than {MAX_ENTRIES} members")
-            self._take(archive, member, what)
+            self._take(archive, member, comparison, what, shared=shared)
 
     def check(self, image: str) -> None:
         """Check that all is there, and no other directory. Raises InvalidImageError."""
@@ -163,24 +218,33 @@ class _Extraction:
         for path in sorted(form.links.keys() - self._links | writable - self._directories.keys()):
             raise InvalidImageError(f"{image} has no {path} in the layer of its enclave")
 
-    def _take(self, archive: TarReader, member: Member, what: str) -> None:
+    def _take(
+        self, archive: TarReader, member: Member, comparison: LayerComparison, what: str, *, shared: bool
+    ) -> None:
         path, link = path_text(member.name), path_text(member.link)
+        name = path.removeprefix(f"{layout.ROOT}/")
         if member.type == tar.DIRECTORY:
+            path = path.removesuffix("/")
             if len(self._directories) >= _MAX_DIRECTORIES:
                 raise _foreign(path, what)
-            self._directories[path.removesuffix("/")] = what
+            self._directories[path] = what
+            writable = not shared and name.removesuffix("/") in self._format.writable_directories
+            mode = WRITABLE_MODE if writable else DIRECTORY_MODE
+            comparison.member(path, tar.DIRECTORY, mode, implied=not writable)
             return
-        if member.type == tar.SYMLINK and self._format.links.get(path) == link:
+        if member.type == tar.SYMLINK and self._format.links.get(path) == link and not shared:
             self._links.add(path)
+            comparison.member(path, tar.SYMLINK, LINK_MODE, target=link)
             return
-        name = path.removeprefix(f"{layout.ROOT}/")
         limit = self._limit(name) if path == f"{layout.ROOT}/{name}" else None
-        if limit is None or member.type != tar.REGULAR:
+        if limit is None or member.type != tar.REGULAR or self._format.is_shared(name) != shared:
             raise _foreign(path, what)
         if name in self.hashes:
             raise InvalidImageError(f"{what} has {path} twice")
         if member.size > limit:
             raise InvalidImageError(f"{what}: {path} has {member.size} bytes, more than {limit}")
+        mode = PROGRAM_MODE if self._format.is_program(name) else FILE_MODE
+        comparison.member(path, tar.REGULAR, mode, size=member.size)
         self.hashes[name] = _copy(archive.pieces(), self._folder / name)
 
     def _limit(self, name: str) -> int | None:
@@ -189,7 +253,9 @@ class _Extraction:
         return MAX_DESCRIPTION_SIZE if name == layout.DESCRIPTION else self._format.limit(name)
 
 
-def _foreign(path: str, what: str) -> InvalidImageError:
+def _foreign(path: str, what: str) -> EnclavizeError:
+    if is_of_a_conversion(path):
+        return conversion_error(what, "eStargz")
     return InvalidImageError(f"{what} has {path[:200]!r}, which is not of the enclave")
 
 

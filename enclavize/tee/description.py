@@ -1,10 +1,11 @@
 """``/.enclave/enclave.json``: what a TEE image says about itself, for tools. Nothing in it is trusted.
 
 {
-  "version": 1,
+  "version": 2,
   "generator": "enclavize/0.1.0",
   "libos": {"name": "builtin", "version": "0.1.0"},
   "mrenclave": HEX, "mrsigner": HEX or null, "isvprodid": 0, "isvsvn": 0, "debug": false,
+  "argv": [TEXT, ..],                                          not in version 1
   "files": {PATH: {"size": BYTES, "sha256": HEX}, ...},        below /.enclave/, without this one
   "policy": {"args": false, "env": [{"name": .., "unsafe": ..}], "exec": true | [[ARG, ..], ..],
              "volumes": [{"path": .., "readonly": .., "exec": ..}], "host_network_files": false}
@@ -21,14 +22,16 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import InvalidImageError
 from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.oci.document import Document, parse_document
+from enclavize.tee.layout import FORMAT_VERSION
+from enclavize.tee.tar import LAYER_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DESCRIPTION_VERSION = 1
 MAX_DESCRIPTION_SIZE = 1 << 20
 """Bytes; a larger file is refused before it is read."""
 
+_ARGV_SINCE = 2
 _MAX_FILES = 1024
 _MAX_FILE_SIZE = 1 << 40
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -45,8 +48,13 @@ class DescribedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TeeDescription:
-    """The content of ``enclave.json``. ``mrenclave`` and ``mrsigner`` are in hex; None: it is unsigned."""
+    """The content of ``enclave.json``. ``mrenclave`` and ``mrsigner`` are in hex; None: it is unsigned.
 
+    ``argv`` is the measured entrypoint and command, as far as the host does not give them; in version 1 it
+    is None.
+    """
+
+    version: int = FORMAT_VERSION
     generator: str
     libos: str
     libos_version: str
@@ -55,13 +63,14 @@ class TeeDescription:
     isv_prod_id: int
     isv_svn: int
     debug: bool
+    argv: tuple[str, ...] | None
     files: Mapping[str, DescribedFile]
     policy: Policy
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object."""
         return {
-            "version": DESCRIPTION_VERSION,
+            "version": self.version,
             "generator": self.generator,
             "libos": {"name": self.libos, "version": self.libos_version},
             "mrenclave": self.mrenclave,
@@ -69,6 +78,7 @@ class TeeDescription:
             "isvprodid": self.isv_prod_id,
             "isvsvn": self.isv_svn,
             "debug": self.debug,
+            **({} if self.argv is None else {"argv": list(self.argv)}),
             "files": {
                 path: {"size": file.size, "sha256": file.sha256} for path, file in sorted(self.files.items())
             },
@@ -86,19 +96,22 @@ def parse_description(data: bytes) -> TeeDescription:
         raise InvalidImageError(f"{_WHAT} is larger than {MAX_DESCRIPTION_SIZE} bytes")
     document = parse_document(data, _WHAT)
     version = document.members.get("version")
-    if version != DESCRIPTION_VERSION:
+    if not isinstance(version, int) or isinstance(version, bool) or version not in LAYER_FORMATS:
         raise InvalidImageError(
-            f"{_WHAT} has version {version!r}; this version of enclavize knows {DESCRIPTION_VERSION}"
+            f"{_WHAT} has version {version!r}; this version of enclavize knows 1 to {FORMAT_VERSION}"
         )
+    has_argv = version >= _ARGV_SINCE
     _only(
         document,
-        "version generator libos mrenclave mrsigner isvprodid isvsvn debug files policy",
+        "version generator libos mrenclave mrsigner isvprodid isvsvn debug files policy"
+        + (" argv" if has_argv else ""),
     )
     libos, files = _object(document, "libos"), _object(document, "files")
     _only(libos, "name version")
     if len(files.members) > _MAX_FILES:
         raise files.wrong("files", f"of at most {_MAX_FILES} members")
     return TeeDescription(
+        version=version,
         generator=document.text("generator"),
         libos=libos.text("name"),
         libos_version=libos.text("version"),
@@ -107,6 +120,7 @@ def parse_description(data: bytes) -> TeeDescription:
         isv_prod_id=document.number("isvprodid", maximum=0xFFFF),
         isv_svn=document.number("isvsvn", maximum=0xFFFF),
         debug=_switch(document, "debug"),
+        argv=_argv(document) if has_argv else None,
         files={path: _file(_object(files, path)) for path in files.members},
         policy=_policy(_object(document, "policy")),
     )
@@ -175,6 +189,12 @@ def _hash(document: Document, key: str) -> str:
 
 def _hash_or_null(document: Document, key: str) -> str | None:
     return None if document.members.get(key, "") is None else _hash(document, key)
+
+
+def _argv(document: Document) -> tuple[str, ...]:
+    if document.members.get("argv") is None:
+        raise document.wrong("argv", "a list of text")
+    return document.texts("argv")
 
 
 def _switch(document: Document, key: str) -> bool:

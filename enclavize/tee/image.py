@@ -128,6 +128,7 @@ def assemble(
         isv_prod_id=sigstruct.measurement.isv_prod_id,
         isv_svn=sigstruct.measurement.isv_svn,
         debug=debug,
+        argv=instance.argv,
         files={
             file.path: describe_file(file)
             for file in (*instance.shared_files, *instance.files, signature_file)

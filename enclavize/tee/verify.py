@@ -68,14 +68,16 @@ def measure_enclave(contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
         enclave, sigstruct = form.enclave(contents)
         if sigstruct.is_signed:
             sigstruct.verify()
-        policy = form.policy(contents)
+        policy, argv = form.policy(contents), form.argv(contents)
     except EnclavizeError as error:
         raise IntegrityError(f"/{layout.ROOT}/{form.signature_path}: {error}") from error
-    _check_description(contents.description, identity_of(sigstruct), policy)
+    _check_description(contents.description, identity_of(sigstruct), policy, argv)
     return enclave, sigstruct
 
 
-def _check_description(description: TeeDescription, identity: Identity, policy: Policy) -> None:
+def _check_description(
+    description: TeeDescription, identity: Identity, policy: Policy, argv: tuple[str, ...]
+) -> None:
     """Compare enclave.json with what is measured: tools and people read the former."""
     for name, said, found in (
         ("mrenclave", description.mrenclave, identity.mrenclave),
@@ -83,10 +85,11 @@ def _check_description(description: TeeDescription, identity: Identity, policy: 
         ("isvprodid", description.isv_prod_id, identity.isv_prod_id),
         ("isvsvn", description.isv_svn, identity.isv_svn),
         ("debug", description.debug, identity.debug),
+        ("argv", description.argv, None if description.argv is None else argv),
         ("policy", description.policy, policy),
     ):
         if said != found:
-            shown = "" if name == "policy" else f" {said}, the enclave {found}"
+            shown = "" if name in {"argv", "policy"} else f" {said}, the enclave {found}"
             raise IntegrityError(f"enclave.json and the enclave contradict each other: {name}{shown}")
 
 

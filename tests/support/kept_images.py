@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from enclavize.tee.description import DESCRIPTION_VERSION
+from enclavize.tee.layout import FORMAT_VERSION
 from support.images import build_image, directory, file, hard_link, symlink, write_layout
 from support.stand_in_toolchain import (
     LOADER,
@@ -63,9 +63,9 @@ def main(folder: Path) -> None:
                 "--key", str(converter.key), *options, "-o", f"type=oci,dest={archive}",
             )  # fmt: skip
             compressed = zstandard.ZstdCompressor(level=19).compress(archive.read_bytes())
-            (folder / f"v{DESCRIPTION_VERSION}-{libos}.tar.zst").write_bytes(compressed)
+            (folder / f"v{FORMAT_VERSION}-{libos}.tar.zst").write_bytes(compressed)
         public = converter.key.with_name("enclave-key.pub.pem").read_bytes()
-        (folder / f"v{DESCRIPTION_VERSION}.pub.pem").write_bytes(public)
+        (folder / f"v{FORMAT_VERSION}.pub.pem").write_bytes(public)
 
 
 def _gramine(scratch: Path) -> Path:

@@ -65,6 +65,7 @@ def tee_tree(root: Path, runelet: Path, policy: Policy | None = None) -> Path:
         isv_prod_id=sigstruct.measurement.isv_prod_id,
         isv_svn=sigstruct.measurement.isv_svn,
         debug=sigstruct.measurement.attributes.debug,
+        argv=("/bin/app",),
         files={},
         policy=policy or Policy(),
     )

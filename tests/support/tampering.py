@@ -65,7 +65,7 @@ class TamperedImage:
         def rewrite(data: bytes) -> bytes:
             document = json.loads(data)
             change(document)
-            return to_json(document)
+            return json.dumps(document, indent=2).encode() + b"\n"
 
         self.change_data(DESCRIPTION, rewrite)
 
@@ -86,7 +86,7 @@ class TamperedImage:
         """Write what was changed; return the image's name."""
         for number, (layer, before) in enumerate(zip(self.layers, self._original, strict=False)):
             if layer != before:
-                self._put_layer(number, tar_of(layer, tarfile.USTAR_FORMAT))
+                self._put_layer(number, written(layer))
         self.manifest["config"] |= self._put(to_json(self.config))
         self._index["manifests"][0] |= self._put(to_json(self.manifest))
         (self.root / "index.json").write_bytes(to_json(self._index))
@@ -119,6 +119,12 @@ class TamperedImage:
         digest = sha256_digest(data)
         (self.root / "blobs" / "sha256" / digest.removeprefix("sha256:")).write_bytes(data)
         return {"digest": digest, "size": len(data)}
+
+
+def written(members: list[Member]) -> bytes:
+    """Return a layer as builds write them, if the members are such."""
+    size = sum(512 + len(member.data) + -len(member.data) % 512 for member in members)
+    return tar_of(members, tarfile.USTAR_FORMAT)[: size + 1024]
 
 
 def flipped(data: bytes) -> bytes:

@@ -78,6 +78,7 @@ class BuiltinBackend:
                 ),
             ),
             policy=options.policy,
+            argv=configuration.argv,
         )
 
 

@@ -125,6 +125,11 @@ class MeasuredConfiguration:
     host_signals: int
     hostname: str
 
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The program and its arguments."""
+        return (*self.entrypoint, *self.command)
+
     def to_bytes(self) -> bytes:
         """Return the 65,536 bytes. Raises UsageError if they do not suffice."""
         records = b"".join(_record(kind, flags, value) for kind, flags, value in _records(self))

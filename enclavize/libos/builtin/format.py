@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 MAX_ENCLAVE_SIZE = 256 << 20
 """Bytes of a signed enclave."""
 
+MAX_RUNELET_SIZE = 64 << 20
+"""Bytes."""
+
 _LIMITS = {
+    layout.RUNELET: MAX_RUNELET_SIZE,
     layout.SIGNED_ENCLAVE: MAX_ENCLAVE_SIZE,
     layout.ROOTFS_IMAGE: 64 << 30,
     layout.ROOTFS_VERITY: 1 << 40,
@@ -35,21 +39,30 @@ _LIMITS = {
 
 
 class BuiltinFormat:
-    """One enclave file, which holds the measured configuration, and the metadata image it is bound to."""
+    """One enclave file, which holds the measured configuration, and the metadata image it is bound to.
+
+    The runelet is in the layer below.
+    """
 
     signature_path = layout.SIGNED_ENCLAVE
     required = frozenset(_LIMITS)
-    layers = 1
+    layers = 2
     writable_directories: frozenset[str] = frozenset()
     links: Mapping[str, str] = MappingProxyType({})
 
     def limit(self, path: str) -> int | None:
-        """Return the largest size of a file of the instance's layer."""
+        """Return the largest size of a file of the instance."""
         return _LIMITS.get(path)
 
     def describes(self, path: str) -> bool:
         """Say that all files are listed."""
         return True
+
+    def is_shared(self, path: str) -> bool:
+        """Say that of the runelet alone."""
+        return path == layout.RUNELET
+
+    is_program = is_shared
 
     def sigstruct(self, signature_file: bytes) -> Sigstruct:
         """Return SIGSTRUCT as it stands in the enclave file. Raises EnclavizeError."""
@@ -68,6 +81,10 @@ class BuiltinFormat:
     def start(self, contents: TeeContents) -> Start:
         """Return the runelet, whatever is in the image."""
         return Start()
+
+    def argv(self, contents: TeeContents) -> tuple[str, ...]:
+        """Return entrypoint and command. Raises EnclavizeError."""
+        return _configuration(contents).argv
 
     def measured(self, contents: TeeContents) -> dict[str, Any]:
         """Return the measured configuration. Raises EnclavizeError."""

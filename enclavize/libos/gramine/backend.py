@@ -80,7 +80,8 @@ class GramineBackend:
             if warning := _stop_signal_warning(image.config):
                 task.warn(warning)
             parts = _Parts(rootfs, image.config, replace(options, policy=policy), self._toolchain, task)
-            manifest = make_manifest(parts.values(), options.table)
+            values = parts.values()
+            manifest = make_manifest(values, options.table)
             task.log(f"the manifest has {len(manifest.files)} trusted files and {len(manifest.text)} bytes")
             shared = shared_files(self._toolchain)
             task.log(f"Gramine's files have {sum(file.size for file in shared) / (1 << 20):.1f} MiB")
@@ -92,6 +93,7 @@ class GramineBackend:
             files=tuple(_file(path, content) for path, content in sorted(files.items())),
             enclave=GramineEnclave(libpal=read(self._toolchain, layout.SGX_LIBPAL), manifest=manifest),
             policy=policy,
+            argv=values.arguments or (values.entrypoint,),
             links=LINKS,
             doubts=tuple(_doubts(options.policy)),
         )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import posixpath
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.libos.base import InstanceFile
 from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.loader import interpreter_of, with_interpreter
 from enclavize.resources import native_file
 from enclavize.tee.layout import RUNELET
+from enclavize.tee.tar import FILE_MODE, PROGRAM_MODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from enclavize.libos.gramine.program import Libc
     from enclavize.libos.toolchain.model import Toolchain, ToolchainFile
@@ -25,14 +26,13 @@ RUNELET_FILE = "runelet-gramine"
 _UNNEEDED = re.compile(r"ld\.so|libthread_db\.so\.\d+|libmbed\w+_gramine\.so\.\d+", re.ASCII)
 """A second name of the loader, what debuggers need, and libraries of Gramine's attestation examples."""
 
-_INTERPRETERS = ("ld-", "ld.")
 _GLIBC_VERSION = re.compile(rb"\0GLIBC_2\.(\d{1,3})\0")
 
 
 def shared_files(toolchain: Toolchain) -> tuple[InstanceFile, ...]:
     """Return the runelet and the files of the toolchain. Raises UsageError for what is missing."""
     runelet = native_file(RUNELET_FILE)
-    own = InstanceFile(path=RUNELET, mode=0o555, size=runelet.stat().st_size, open=lambda: runelet.open("rb"))
+    own = _instance_file(RUNELET, runelet.stat().st_size, lambda: runelet.open("rb"))
     return tuple(sorted((own, *toolchain_files(toolchain)), key=lambda file: file.path))
 
 
@@ -81,13 +81,13 @@ def _sgx_loader(toolchain: Toolchain) -> InstanceFile:
     interpreter = f"{layout.HOST}/{posixpath.basename(interpreter_of(program))}"
     toolchain.require(interpreter.removeprefix(f"{layout.GRAMINE}/"))
     changed = with_interpreter(program, layout.absolute(interpreter), layout.absolute(layout.HOST))
-    return InstanceFile(
-        path=layout.SGX_LOADER, mode=0o555, size=len(changed), open=lambda: io.BytesIO(changed)
-    )
+    return _instance_file(layout.SGX_LOADER, len(changed), lambda: io.BytesIO(changed))
 
 
 def _file(file: ToolchainFile) -> InstanceFile:
-    runs = file.path.startswith("direct/") or posixpath.basename(file.path).startswith(_INTERPRETERS)
-    return InstanceFile(
-        path=f"{layout.GRAMINE}/{file.path}", mode=0o555 if runs else 0o444, size=file.size, open=file.open
-    )
+    return _instance_file(f"{layout.GRAMINE}/{file.path}", file.size, file.open)
+
+
+def _instance_file(path: str, size: int, opener: Callable[[], BinaryIO]) -> InstanceFile:
+    mode = PROGRAM_MODE if layout.is_program(path) else FILE_MODE
+    return InstanceFile(path=path, mode=mode, size=size, open=opener)

@@ -69,6 +69,14 @@ class GramineFormat:
         """Say that all files are listed."""
         return True
 
+    def is_shared(self, path: str) -> bool:
+        """Say that of the runelet and of Gramine's own files."""
+        return path == RUNELET or path.startswith(f"{layout.GRAMINE}/")
+
+    def is_program(self, path: str) -> bool:
+        """Say that of the runelet and of loaders."""
+        return layout.is_program(path)
+
     def sigstruct(self, signature_file: bytes) -> Sigstruct:
         """Return SIGSTRUCT, which the file is. Raises IntegrityError."""
         return Sigstruct.parse(signature_file)
@@ -94,6 +102,12 @@ class GramineFormat:
     def start(self, contents: TeeContents) -> Start:
         """Return the runelet, whatever is in the image."""
         return Start()
+
+    def argv(self, contents: TeeContents) -> tuple[str, ...]:
+        """Return ``loader.argv``; the program alone if the host gives arguments. Raises InvalidImageError."""
+        manifest = _manifest(contents)
+        program = manifest["libos"].get("entrypoint", "")
+        return tuple(manifest["loader"].get("argv", [program]))
 
     def measured(self, contents: TeeContents) -> dict[str, Any]:
         """Return the manifest, with the number of trusted files for their list. Raises InvalidImageError."""

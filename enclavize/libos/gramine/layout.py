@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
-from enclavize.tee.layout import ROOT
+from enclavize.tee.layout import ROOT, RUNELET
 
 GRAMINE = "gramine"
 LIBOS = f"{GRAMINE}/libsysdb.so"
@@ -26,6 +27,16 @@ NETWORK_FILE_NAMES = ("hosts", "hostname", "resolv.conf")
 """Files of ``/etc`` that engines mount their own over."""
 
 RUNTIME_LIBRARY = re.compile(r"[A-Za-z0-9_+-]+(?:-[0-9.]+)?\.so(?:\.[0-9]+)*")
+
+
+_DIRECT, _INTERPRETERS = f"{GRAMINE}/direct/", ("ld-", "ld.")
+
+
+def is_program(path: str) -> bool:
+    """Whether a file is started: the runelet, loaders, and what is for direct mode."""
+    if path in (RUNELET, SGX_LOADER) or path.startswith(_DIRECT):
+        return True
+    return path.startswith(f"{GRAMINE}/") and posixpath.basename(path).startswith(_INTERPRETERS)
 
 
 def absolute(path: str) -> str:

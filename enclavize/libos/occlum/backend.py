@@ -117,6 +117,7 @@ class OcclumBackend:
             files=tuple(_files(folder, configuration)),
             enclave=SdkEnclave(path=ENCLAVE_PATH, image=built.enclave, config=built.config),
             policy=policy_of(configuration.document),
+            argv=(*program.entrypoint, *program.command),
             writable_directories=tuple(sorted(WRITABLE_DIRECTORIES)),
             links=LINKS,
             keeps_layers=False,

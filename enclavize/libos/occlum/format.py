@@ -102,6 +102,12 @@ class OcclumFormat:
         """Say that the files of SEFS images are not listed."""
         return not _IMAGE_FILE.fullmatch(path)
 
+    def is_shared(self, path: str) -> bool:
+        """Say that of the PAL alone."""
+        return path == PAL_PATH
+
+    is_program = is_shared
+
     def sigstruct(self, signature_file: bytes) -> Sigstruct:
         """Return SIGSTRUCT as it stands in the enclave file. Raises EnclavizeError."""
         from enclavize.sgx.enclave_file import read_signed
@@ -122,6 +128,11 @@ class OcclumFormat:
         if start is None:
             raise IntegrityError("the init file system does not say what the image was made to start")
         return occlum_start(*start, debug=contents.description.debug)
+
+    def argv(self, contents: TeeContents) -> tuple[str, ...]:
+        """Return the program and its arguments that the init file system names. Raises EnclavizeError."""
+        entrypoint, command = _chain(contents).start or ((), ())
+        return (*entrypoint, *command)
 
     def measured(self, contents: TeeContents) -> dict[str, Any]:
         """Return the measured configuration of the app's stage. Raises EnclavizeError."""

@@ -13,6 +13,7 @@ import pytest
 
 from enclavize.oci.digest import sha256_digest
 from support.images import Member, build_layer, file, tar_of, to_json, whiteout
+from support.tampering import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +77,7 @@ class Layout:
             replace(member, data=change(member.data)) if member.path == path else member
             for member in self.members(number)
         ]
-        self.replace_layer(number, tar_of(members, tarfile.USTAR_FORMAT))
+        self.replace_layer(number, written(members))
 
     def redescribe(self, path: str) -> None:
         """Make enclave.json fit a file that was changed."""
@@ -88,7 +89,7 @@ class Layout:
         def change(text: bytes) -> bytes:
             document = json.loads(text)
             document["files"][name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            return to_json(document)
+            return json.dumps(document, indent=2).encode() + b"\n"
 
         self.change_file(".enclave/enclave.json", change)
 

@@ -42,6 +42,7 @@ def tee_image(cache: BlobCache, *, layer: bytes = b"layer") -> TeeImage:
         isv_prod_id=1,
         isv_svn=2,
         debug=False,
+        argv=("/bin/app",),
         files={},
         policy=Policy(),
     )

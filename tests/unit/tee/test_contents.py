@@ -25,6 +25,7 @@ from support.images import (
 )
 
 LABELS = {"org.enclavize.format": "1", "org.enclavize.libos": "builtin"}
+SHARED = [directory(".enclave"), directory(".enclave/bin"), file(".enclave/bin/runelet", "x", 0o555)]
 GOOD = [
     directory(".enclave"),
     file(".enclave/enclave.json", "{}"),
@@ -37,7 +38,8 @@ GOOD = [
 
 def read(tmp_path: Path, content: list[Member] | bytes, labels: dict[str, str] | None = None) -> None:
     made = build_image(
-        [build_layer(content, "none")], config={"Labels": LABELS if labels is None else labels}
+        [build_layer(SHARED, "none"), build_layer(content, "none")],
+        config={"Labels": LABELS if labels is None else labels},
     )
     write_layout(tmp_path / "layout", {"1": made})
     cache = BlobCache(tmp_path / "cache")
@@ -49,7 +51,7 @@ def read(tmp_path: Path, content: list[Member] | bytes, labels: dict[str, str] |
     finally:
         image.source.close()
         names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-        assert names <= {member.path.removeprefix(".enclave/") for member in GOOD}
+        assert names <= {member.path.removeprefix(".enclave/") for member in (*SHARED, *GOOD)}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_a_large_description_is_refused_before_it_is_read(tmp_path: Path) -> Non
         read(tmp_path, members)
 
 
-@pytest.mark.parametrize("labels", [{}, {"org.enclavize.format": "2"}])
+@pytest.mark.parametrize("labels", [{}, {"org.enclavize.format": "3"}])
 def test_other_images_and_formats_are_refused(tmp_path: Path, labels: dict[str, str]) -> None:
     with pytest.raises(InvalidImageError, match="TEE image"):
         read(tmp_path, GOOD, labels)
@@ -144,11 +146,15 @@ def test_tricks_of_archives_are_refused_before_they_cost(tmp_path: Path, data: b
 def test_a_missing_link_is_named(tmp_path: Path) -> None:
     from enclavize.libos.formats import format_for
 
-    needed = format_for("gramine").required
-    members = [file(f".enclave/{name}", "x") for name in sorted(needed | {"enclave.json"})]
-    made = build_image(
-        [build_layer([], "none"), build_layer(members, "none")], config={"Labels": GRAMINE_LABELS}
-    )
+    form = format_for("gramine")
+    names = sorted(form.required | {"enclave.json"})
+    layers = [
+        build_layer(
+            [file(f".enclave/{name}", "x") for name in names if form.is_shared(name) == shared], "none"
+        )
+        for shared in (True, False)
+    ]
+    made = build_image(layers, config={"Labels": GRAMINE_LABELS})
     write_layout(tmp_path / "layout", {"1": made})
     cache = BlobCache(tmp_path / "cache")
     image = resolve(parse_location(f"oci:{tmp_path / 'layout'}"), cache=cache, reporter=Reporter())

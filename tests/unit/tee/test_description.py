@@ -24,6 +24,7 @@ DESCRIPTION = TeeDescription(
     isv_prod_id=1,
     isv_svn=2,
     debug=False,
+    argv=("/bin/app", "--serve"),
     files={"bin/runelet": DescribedFile(size=5, sha256="ef" * 32)},
     policy=Policy(
         allow_arguments=True,
@@ -52,7 +53,9 @@ def test_an_unsigned_enclave_has_no_signer() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("version",), 2), (("version",), None), (("mrenclave",), "ab"), (("mrenclave",), "AB" * 32),
+        (("version",), 3), (("version",), 0), (("version",), True), (("version",), 1),
+        (("version",), None), (("argv",), None), (("argv",), ["a", 1]), (("argv",), "a"),
+        (("mrenclave",), "ab"), (("mrenclave",), "AB" * 32),
         (("isvsvn",), -1),
         (("isvsvn",), 65536), (("isvsvn",), True), (("debug",), "no"), (("libos",), None),
         (("libos", "url"), "x"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -317,7 +318,7 @@ def test_a_signer_of_an_unsigned_image_is_a_lie(image: Desk) -> None:
         assert "but the enclave is unsigned" in image.command.run(*arguments, code=1).stderr
 
 
-def test_a_layer_with_strange_owners_is_written_as_a_build_writes_it(image: Desk) -> None:
+def test_a_layer_that_somebody_wrote_again_gets_no_signature(image: Desk) -> None:
     folder = image.folder / "unsigned"
 
     def change_owners(manifest: dict[str, Any], config: dict[str, Any]) -> None:
@@ -334,6 +335,20 @@ def test_a_layer_with_strange_owners_is_written_as_a_build_writes_it(image: Desk
         config["rootfs"]["diff_ids"][-1] = manifest["layers"][-1]["digest"]
 
     rewritten(folder, change_owners)
+    done = image.command.run("sign", "attach", "oci:unsigned", *FILES, *layout("signed"), code=1)
+    assert "is not what a build writes in format version" in done.stderr
+    assert not (image.folder / "signed").exists()
+
+
+def test_a_layer_that_was_compressed_on_the_way_is_written_as_a_build_writes_it(image: Desk) -> None:
+    folder = image.folder / "unsigned"
+
+    def compress(manifest: dict[str, Any], _config: dict[str, Any]) -> None:
+        layer = manifest["layers"][-1]
+        data = (folder / "blobs/sha256" / layer["digest"].removeprefix("sha256:")).read_bytes()
+        layer |= {"mediaType": f"{layer['mediaType']}+gzip", **put(folder, gzip.compress(data))}
+
+    rewritten(folder, compress)
     image.command.run("sign", "attach", "oci:unsigned", *FILES, *layout("signed"))
     signed, by_key = described(image.folder / "signed"), described(image.folder / "by-key")
     assert signed["layers"] == by_key["layers"]

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from enclavize.errors import EnclavizeError, IntegrityError
+from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
 from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.libos.loader_names import is_loader_like
 from enclavize.libos.occlum import layout
@@ -21,6 +21,7 @@ from enclavize.libos.occlum.sefs.image import SefsImage, states_encryption
 from enclavize.libos.occlum.sefs.keys import notation, parse_notation
 from enclavize.libos.occlum.sefs.protection import IntegrityOnly
 from enclavize.libos.occlum.sefs.reader import ProtectedFile
+from enclavize.oci.document import parse_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,15 +158,11 @@ def _image_mac(stage: Mapping[str, Any]) -> bytes:
 
 
 def _json(text: bytes, what: str) -> dict[str, Any]:
-    """Parse a JSON object of plain values: no lone surrogates, no infinities."""
+    """Parse a JSON object, of which Occlum reads the same."""
     try:
-        value = json.loads(text)
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{what} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise IntegrityError(f"{what} is not a JSON object")
-    return value
+        return dict(parse_document(text, what).members)
+    except InvalidImageError as error:
+        raise IntegrityError(str(error)) from error
 
 
 def _texts(value: object) -> list[str]:

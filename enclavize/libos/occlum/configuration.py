@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from enclavize.errors import UsageError
+from enclavize.errors import InvalidImageError, UsageError
 from enclavize.libos.occlum import schema
 from enclavize.libos.occlum.schema import bytes_of
 from enclavize.libos.occlum.versions import Change
+from enclavize.oci.document import parse_document as parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,25 +84,12 @@ def check_configuration(document: object, release: Release, *, edmm: bool = Fals
 
 def parse_document(text: bytes, what: str) -> dict[str, Any]:
     """Read the JSON of an Occlum.json. Raises UsageError."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        if len(set(names)) != len(names):
-            raise ValueError("a member stands twice")
-        return dict(pairs)
-
     if len(text) > MAX_SIZE:
         raise UsageError(f"{what} has more than {MAX_SIZE} bytes")
     try:
-        document = json.loads(text, object_pairs_hook=unique)
-        json.dumps(
-            document, ensure_ascii=False, allow_nan=False
-        ).encode()  # no lone surrogates, no infinities
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{what} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise UsageError(f"{what} is not a JSON object")
-    return document
+        return dict(parse_json(text, what).members)
+    except InvalidImageError as error:
+        raise UsageError(str(error)) from error
 
 
 def load_document(path: Path) -> dict[str, Any]:

@@ -12,7 +12,6 @@ Errors are a status and {"error": TEXT}.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 
 from enclavize.errors import InvalidImageError, SigningRefusedError
@@ -38,9 +37,10 @@ def build_answer(signature: bytes, public_key_pem: bytes, payload: bytes | None 
 def parse_answer(data: bytes) -> tuple[bytes, bytes]:
     """Signature, and public key in PEM; nothing of it is verified. Raises ``SigningRefusedError``."""
     try:
-        answer = json.loads(data)
-        return base64.b64decode(answer["signature"], validate=True), answer["publicKey"].encode()
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
+        answer = parse_document(data, "the answer")
+        signature, public_key = answer.text("signature"), answer.text("publicKey")
+        return base64.b64decode(signature, validate=True), public_key.encode()
+    except (InvalidImageError, ValueError) as error:
         raise SigningRefusedError("The signing service does not answer with a signature") from error
 
 
@@ -65,7 +65,7 @@ def build_error(message: str) -> bytes:
 def parse_error(data: bytes) -> str:
     """The text of a refusal, printable and short; "" if there is none."""
     try:
-        text = json.loads(data)["error"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        text = parse_document(data, "the answer").text("error")
+    except InvalidImageError:
         return ""
-    return "".join(char if char.isprintable() else " " for char in str(text)[:300])
+    return "".join(char if char.isprintable() else " " for char in text[:300])

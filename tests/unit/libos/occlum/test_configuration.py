@@ -157,7 +157,7 @@ def test_edmm_needs_a_release_that_knows_it() -> None:
     [b"", b"[]", b"{", b'{"a": "\\ud800"}', b'{"a": NaN}', b'{"a": 1, "a": 2}', b"\xff", b"[" * 100_000],
 )
 def test_other_than_a_json_object_is_refused(text: bytes) -> None:
-    with pytest.raises(UsageError, match="x is not"):
+    with pytest.raises(UsageError, match=r"^x "):
         parse_document(text, "x")
 
 

@@ -121,6 +121,12 @@ UNITS = (
         flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
     ),
     Unit(
+        output="rune-hook",
+        target=HOST_TARGET,
+        sources=("rune_hook/*.c",),
+        flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
+    ),
+    Unit(
         output="libenclavize-hash.so",
         target=SHARED_TARGET,
         sources=(),

@@ -18,7 +18,9 @@ from enclavize.resources import native_file
 from enclavize.rune.config_shape import CONFIG_SHAPE
 from enclavize.rune.enclave import RUNELETS, admit, read_enclave
 from enclavize.rune.mode import SGX_DEVICE, choose_mode
+from enclavize.rune.origin import origin_of
 from enclavize.rune.spec import SGX_DEVICES, tee_spec
+from enclavize.tee.layout import ROOT
 
 if TYPE_CHECKING:
     from enclavize.rune.settings import Settings
@@ -32,9 +34,11 @@ def prepare_bundle(bundle: Path, settings: Settings, *, simulation_asked: bool) 
     spec = _read_config(bundle / CONFIG)
     root = spec.get("root")
     path = root.get("path") if isinstance(root, dict) else None
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise InvalidImageError(f"{bundle / CONFIG}: root.path is missing")
-    rootfs = bundle / path
+    # runc takes ".." out of the text, the kernel goes up from where a link leads.
+    if not isinstance(path, str) or not path or "\0" in path or ".." in path.split("/"):
+        raise InvalidImageError(f"{bundle / CONFIG}: root.path is missing, or not of the usual form")
+    bundle = bundle.resolve()
+    rootfs = (bundle / path).resolve()
     enclave = read_enclave(rootfs)
     admit(enclave, settings)
     mode = choose_mode(
@@ -43,7 +47,10 @@ def prepare_bundle(bundle: Path, settings: Settings, *, simulation_asked: bool) 
     changed = tee_spec(
         spec,
         rootfs=rootfs,
+        bundle=bundle,
         runelet=native_file(RUNELETS[enclave.libos]),
+        hook=native_file("rune-hook"),
+        origin=origin_of(rootfs / ROOT),
         mode=mode,
         settings=settings,
         devices=SGX_DEVICES,

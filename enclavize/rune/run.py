@@ -13,9 +13,9 @@ from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
 from enclavize.rune.container import BindMount, Container, container_spec
 from enclavize.rune.create import prepare_bundle
 from enclavize.rune.enclave import read_description
+from enclavize.rune.mounts import resolve_in_root
 from enclavize.rune.runc import find_runc
 from enclavize.rune.settings import load_settings
-from enclavize.rune.spec import resolve_in_root
 from enclavize.rune.store import unpacked_image
 from enclavize.rune.supervise import run_container
 

@@ -1,7 +1,8 @@
 """The change that rune makes to config.json (OCI runtime specification) of a TEE container.
 
-The runelet of the host takes the place of the image's, its options are set, SGX devices are added. All else
-is the engine's: hooks, namespaces, cgroups, and seccomp but for Gramine's direct mode. To change a
+The enclave's folder is mounted again, from the image's own tree, and the runelet of the host takes the place
+of the image's; a hook looks whether both are there, options are set, SGX devices are added. All else is the
+engine's: other hooks, namespaces, cgroups, and seccomp but for Gramine's direct mode. To change a
 configuration twice is to change it once.
 """
 
@@ -9,18 +10,20 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, InvalidImageError
 from enclavize.rune.inclavare import VARIABLES, read_wishes
 from enclavize.rune.mode import SGX_DEVICE, Mode
+from enclavize.rune.mounts import check_mounts
 from enclavize.rune.seccomp import with_direct_mode
 from enclavize.tee.layout import ENTRYPOINT, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from enclavize.rune.origin import Origin
     from enclavize.rune.settings import Settings
 
 MARK = "org.enclavize.tee"
@@ -28,14 +31,16 @@ MARK = "org.enclavize.tee"
 
 SGX_DEVICES = (SGX_DEVICE, "/dev/sgx_provision")
 _OWN_PREFIX = "ENCLAVIZE_"
-_MAX_SYMLINKS = 40
 
 
 def tee_spec(
     spec: Mapping[str, Any],
     *,
     rootfs: Path,
+    bundle: Path,
     runelet: Path,
+    hook: Path,
+    origin: Origin,
     mode: Mode,
     settings: Settings,
     devices: Iterable[str],
@@ -43,7 +48,9 @@ def tee_spec(
 ) -> dict[str, Any]:
     """Return the changed configuration. Raises EnclavizeError for one that must not run.
 
-    ``direct_mode``: simulation is that of Gramine, which an engine's seccomp profile may stop.
+    ``rootfs`` and ``bundle`` are absolute. ``hook`` checks that ``/.enclave`` is that of ``origin`` when all
+    mounts are made. ``direct_mode``: simulation is that of Gramine, which an engine's
+    seccomp profile may stop.
     """
     process = _object(spec, "process")
     arguments = process.get("args")
@@ -65,8 +72,9 @@ def tee_spec(
     changed = {
         **spec,
         "process": {**process, "env": kept + [f"{name}={value}" for name, value in sorted(own.items())]},
-        "mounts": _mounts(spec, rootfs, runelet),
+        "mounts": _mounts(spec, rootfs, bundle, runelet),
         "annotations": {**_object(spec, "annotations"), MARK: "1"},
+        "hooks": _hooks(spec, hook, (str(rootfs), origin.device, origin.path, str(runelet))),
     }
     if mode is Mode.HARDWARE:
         changed["linux"] = _with_devices(_object(spec, "linux"), devices)
@@ -96,46 +104,28 @@ def _environment(process: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, equals, value in (item.partition("=") for item in variables) if equals}
 
 
-def _mounts(spec: Mapping[str, Any], rootfs: Path, runelet: Path) -> list[dict[str, Any]]:
-    own = {
-        "destination": ENTRYPOINT,
-        "type": "bind",
-        "source": str(runelet),
-        "options": ["bind", "ro", "nosuid", "nodev"],
-    }
-    mounts = [mount for mount in _objects(spec, "mounts") if mount != own]
-    for mount in mounts:
-        destination = mount.get("destination")
-        if not isinstance(destination, str) or "\0" in destination:
-            raise InvalidImageError("config.json: a mount has no destination")
-        where = resolve_in_root(rootfs, destination)
-        if where == PurePosixPath("/") or where.parts[:2] == ("/", ROOT):
-            raise EnclavizeError(f"a mount on {destination} would cover /.enclave of the TEE container")
-    return [*mounts, own]
+def _mounts(spec: Mapping[str, Any], rootfs: Path, bundle: Path, runelet: Path) -> list[dict[str, Any]]:
+    """Return the engine's mounts with our own behind them: whatever the others do, these are on top."""
+    own = [
+        _own_mount(f"/{ROOT}", rootfs / ROOT),
+        _own_mount(ENTRYPOINT, runelet),
+    ]
+    mounts = [mount for mount in _objects(spec, "mounts") if mount not in own]
+    check_mounts(mounts, rootfs, bundle)
+    return [*mounts, *own]
 
 
-def resolve_in_root(rootfs: Path, path: str) -> PurePosixPath:
-    """Return where ``path`` leads inside ``rootfs``, links followed; what does not exist stays as it is."""
-    pending = [part for part in path.split("/") if part not in ("", ".")][::-1]
-    resolved: list[str] = []
-    links = 0
-    while pending:
-        part = pending.pop()
-        if part == "..":
-            del resolved[-1:]
-            continue
-        try:
-            target = rootfs.joinpath(*resolved, part).readlink().as_posix()
-        except OSError:
-            resolved.append(part)
-            continue
-        links += 1
-        if links > _MAX_SYMLINKS:
-            raise EnclavizeError(f"too many symbolic links in the mount destination {path}")
-        if target.startswith("/"):
-            resolved = []
-        pending.extend([item for item in target.split("/") if item not in ("", ".")][::-1])
-    return PurePosixPath("/", *resolved)
+def _own_mount(destination: str, source: Path) -> dict[str, Any]:
+    options = ["bind", "ro", "nosuid", "nodev"]
+    return {"destination": destination, "type": "bind", "source": str(source), "options": options}
+
+
+def _hooks(spec: Mapping[str, Any], hook: Path, arguments: tuple[str, ...]) -> dict[str, Any]:
+    """Return the engine's hooks, and ours behind those that run between the mounts and the new root."""
+    hooks = _object(spec, "hooks")
+    own = {"path": str(hook), "args": [hook.name, *arguments]}
+    others = [item for item in _objects(hooks, "createContainer") if item != own]
+    return {**hooks, "createContainer": [*others, own]}
 
 
 def _with_devices(linux: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:

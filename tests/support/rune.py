@@ -116,6 +116,7 @@ class RuneInstallation:
         shutil.copytree(REPOSITORY / "enclavize", package / "enclavize", ignore=ignored)
         (package / "enclavize" / "_native").mkdir()
         stub_runelet(package / "enclavize" / "_native" / "runelet")
+        _compile(package / "enclavize" / "_native" / "rune-hook", _NATIVE / "rune_hook" / "main.c")
         (base / "bin").mkdir()
         front_end(base / "bin" / "rune")
         return RuneInstallation._finish(base, package)

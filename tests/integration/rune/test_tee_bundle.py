@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -128,6 +129,51 @@ def test_a_mount_over_the_enclave_is_refused(
     spec["mounts"].append({"destination": "/.enclave/instance", "type": "bind", "source": str(tmp_path)})
     (folder / "config.json").write_text(json.dumps(spec))
     assert "/.enclave/instance" in _refusal(installation, folder, name, **SIMULATE)
+
+
+def _bind(source: Path, destination: str) -> dict[str, object]:
+    return {"destination": destination, "type": "bind", "source": str(source), "options": ["rbind"]}
+
+
+def test_a_link_of_a_volume_to_the_enclave_is_not_mounted_on(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str, tmp_path: Path
+) -> None:
+    """runc follows the link through the first volume, and would put the second one over the enclave."""
+    folder = tee("exit", "0")
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "x").symlink_to("/.enclave")
+    (tmp_path / "second").mkdir()
+    spec = read_spec(folder)
+    spec["mounts"] += [_bind(tmp_path / "first", "/data"), _bind(tmp_path / "second", "/data/x")]
+    (folder / "config.json").write_text(json.dumps(spec))
+    assert "/data/x" in _refusal(installation, folder, name, **SIMULATE)
+
+
+@pytest.mark.parametrize("target", ["/.enclave", "../.enclave/instance", "/", "/.enclave/bin", None])
+def test_what_a_volume_becomes_cannot_cover_the_enclave(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str, tmp_path: Path, target: str | None
+) -> None:
+    """The link comes into the volume after rune has looked, before runc does: a hook sees it."""
+    folder = tee("exit", "7")
+    first, second = tmp_path / "first", tmp_path / "second"
+    (first / "x").mkdir(parents=True)
+    shutil.copytree(folder / "rootfs" / ".enclave", second)
+    shutil.copytree(second, second / ".enclave")
+    spec = read_spec(folder)
+    spec["mounts"] += [_bind(first, "/data"), _bind(second, "/data/x")]
+    (folder / "config.json").write_text(json.dumps(spec))
+    assert installation.run("run", "--bundle", folder, name, env=SIMULATE).returncode == 7
+    if target:
+        (first / "x").rmdir()
+        (first / "x").symlink_to(target)
+    done = subprocess.run(
+        ["runc", "run", "--bundle", folder, name], capture_output=True, text=True, check=False
+    )
+    if target in ("/", "/.enclave"):
+        assert (done.returncode, done.stdout) == (1, "")
+        assert target == "/" or "a mount covers /.enclave of the TEE container" in done.stderr
+    else:  # the folder is mounted from the image again, without what lies on it
+        assert (done.returncode, done.stdout) == (7, "")
 
 
 @pytest.mark.parametrize(

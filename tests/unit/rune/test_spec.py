@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from enclavize.errors import EnclavizeError
 from enclavize.rune.mode import Mode
+from enclavize.rune.origin import Origin
 from enclavize.rune.seccomp import DIRECT_MODE_RULE
 from enclavize.rune.settings import Settings
-from enclavize.rune.spec import MARK, resolve_in_root, tee_spec
+from enclavize.rune.spec import MARK, tee_spec
 
 ENTRYPOINT = "/.enclave/bin/runelet"
 RUNELET = Path("/opt/enclavize/runelet")
+HOOK = Path("/opt/enclavize/rune-hook")
 
 
 def _spec(**process: Any) -> dict[str, Any]:
@@ -41,7 +43,10 @@ def _change(
     return tee_spec(
         spec,
         rootfs=rootfs,
+        bundle=rootfs.parent,
         runelet=RUNELET,
+        hook=HOOK,
+        origin=Origin(device="8:1", path="/images/7/.enclave"),
         mode=mode,
         settings=settings or Settings(),
         devices=devices,
@@ -52,13 +57,24 @@ def _change(
 def test_the_runelet_of_the_host_covers_that_of_the_image() -> None:
     mount = _change(_spec())["mounts"][-1]
     assert (mount["source"], mount["destination"]) == (str(RUNELET), ENTRYPOINT)
-    assert "ro" in mount["options"]
+    assert {"ro", "nosuid", "nodev"} < set(mount["options"])
+
+
+def test_the_enclaves_folder_is_mounted_again_behind_all_mounts_of_the_engine(tmp_path: Path) -> None:
+    spec = _spec()
+    spec["mounts"].append({"destination": "/data", "type": "bind", "source": "/tmp"})
+    before = copy.deepcopy(spec["mounts"])
+    mounts = _change(spec, rootfs=tmp_path)["mounts"]
+    assert mounts[:-2] == before
+    assert (mounts[-2]["source"], mounts[-2]["destination"]) == (str(tmp_path / ".enclave"), "/.enclave")
+    assert {"ro", "nosuid", "nodev"} < set(mounts[-2]["options"])
 
 
 def test_the_rest_is_kept() -> None:
     before = _spec()
     after = _change(copy.deepcopy(before))
-    for name in ("ociVersion", "root", "hooks", "linux"):
+    assert after["hooks"]["prestart"] == before["hooks"]["prestart"]
+    for name in ("ociVersion", "root", "linux"):
         assert after[name] == before[name]
     assert after["process"]["args"] == before["process"]["args"]
     assert after["process"]["cwd"] == "/"
@@ -102,51 +118,21 @@ def test_twice_is_once() -> None:
     assert _change(copy.deepcopy(once)) == once
 
 
+def test_a_hook_looks_at_the_mounts_after_those_of_the_engine(tmp_path: Path) -> None:
+    spec = _spec()
+    other = {"path": "/bin/true"}
+    spec["hooks"]["createContainer"] = [other]
+    hooks = _change(spec, rootfs=tmp_path)["hooks"]["createContainer"]
+    arguments = ["rune-hook", str(tmp_path), "8:1", "/images/7/.enclave", str(RUNELET)]
+    assert hooks == [other, {"path": str(HOOK), "args": arguments}]
+
+
 @pytest.mark.parametrize(
     "arguments", [["sh"], [], None, ["/sbin/docker-init", "--", ENTRYPOINT], [f"/.{ENTRYPOINT}"], ENTRYPOINT]
 )
 def test_another_entrypoint_is_refused(arguments: object) -> None:
     with pytest.raises(EnclavizeError, match="entrypoint"):
         _change(_spec(args=arguments))
-
-
-@pytest.mark.parametrize(
-    "destination",
-    [
-        "/",
-        "/.enclave",
-        "/.enclave/",
-        "//.enclave/instance",
-        "/.enclave/bin/runelet",
-        "/x/../.enclave",
-        "/link/bin",
-        "/up",
-    ],
-)
-def test_a_mount_over_the_enclave_is_refused(tmp_path: Path, destination: str) -> None:
-    (tmp_path / ".enclave").mkdir()
-    (tmp_path / "link").symlink_to("/.enclave")
-    (tmp_path / "up").symlink_to("../../..")
-    spec = _spec()
-    spec["mounts"].append({"destination": destination, "type": "bind", "source": "/tmp"})
-    with pytest.raises(EnclavizeError, match="cover"):
-        _change(spec, rootfs=tmp_path)
-
-
-def test_other_mounts_are_kept(tmp_path: Path) -> None:
-    spec = _spec()
-    spec["mounts"].append({"destination": "/.enclave-data", "type": "bind", "source": "/tmp"})
-    assert _change(spec, rootfs=tmp_path)["mounts"][:2] == spec["mounts"]
-
-
-def test_links_are_followed_inside_the_root(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "b").symlink_to("../c/d")
-    (tmp_path / "c").symlink_to("/e/../f")
-    (tmp_path / "loop").symlink_to("loop")
-    assert resolve_in_root(tmp_path, "/a/b/new") == PurePosixPath("/f/d/new")
-    with pytest.raises(EnclavizeError, match="symbolic links"):
-        resolve_in_root(tmp_path, "/loop")
 
 
 def test_devices_of_the_host_are_added_once() -> None:
@@ -175,6 +161,8 @@ def test_devices_of_the_host_are_added_once() -> None:
         ("mounts", [{"type": "bind"}]),
         ("mounts", [{"destination": "/a\0b"}]),
         ("annotations", "x"),
+        ("hooks", [7]),
+        ("hooks", {"createContainer": {"path": "/x"}}),
     ],
 )
 def test_a_malformed_configuration_is_one_error(name: str, value: object) -> None:

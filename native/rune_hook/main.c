@@ -1,0 +1,98 @@
+/*
+ * A hook of the OCI runtime (createContainer): all mounts are made, the new root is not yet entered. What a volume holds may have changed
+ * since rune looked at it, so a mount may have been put over /.enclave after all; the mount that rune wanted there would then have come
+ * from what covers it. This is the look that counts: nobody but the runtime can mount anything below the root file system after it.
+ *
+ *     rune-hook ROOTFS DEVICE PATH RUNELET
+ *
+ * /.enclave below ROOTFS must be the folder PATH of the file system DEVICE (as in /proc/self/mountinfo), and its runelet the file RUNELET.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FOLDER ".enclave"
+#define RUNELET "bin/runelet"
+
+struct mount {
+    char *device, *path; /* as proc_pid_mountinfo(5) writes them */
+};
+
+/* Find the number of the mount on which an open file lies; -1 if the kernel does not tell. */
+static long mount_number(int file)
+{
+    char name[64], line[128];
+    long number = -1;
+    snprintf(name, sizeof(name), "/proc/self/fdinfo/%d", file);
+    FILE *info = fopen(name, "re");
+    while (info && number < 0 && fgets(line, sizeof(line), info)) {
+        if (strncmp(line, "mnt_id:", 7) == 0)
+            number = strtol(line + 7, NULL, 10);
+    }
+    if (info)
+        fclose(info);
+    return number;
+}
+
+/* Fields of a line: number, parent, device, path in the file system, ... */
+static bool split(char *line, long *number, struct mount *mount)
+{
+    char *fields[4];
+    for (int i = 0; i < 4; i++)
+        fields[i] = strsep(&line, " ");
+    if (!line)
+        return false;
+    *number = strtol(fields[0], NULL, 10);
+    *mount = (struct mount){fields[2], fields[3]};
+    return true;
+}
+
+/* The line that `mount` points into is the caller's for the rest of this program's life. */
+static bool find_mount(long wanted, struct mount *mount)
+{
+    char *line = NULL;
+    size_t room = 0;
+    long number;
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    bool found = false;
+    while (mounts && !found && getline(&line, &room, mounts) > 0)
+        found = split(line, &number, mount) && number == wanted;
+    if (mounts)
+        fclose(mounts);
+    return found;
+}
+
+/* Whether `folder` is where a mount begins, and that mount is of the wanted folder. */
+static bool is_genuine(int rootfs, int folder, const char *device, const char *path)
+{
+    struct mount mount;
+    long number = mount_number(folder);
+    return number >= 0 && number != mount_number(rootfs) && find_mount(number, &mount) && strcmp(mount.device, device) == 0 &&
+           strcmp(mount.path, path) == 0;
+}
+
+static bool is_same_file(int folder, const char *runelet)
+{
+    struct stat found, wanted;
+    return fstatat(folder, RUNELET, &found, AT_SYMLINK_NOFOLLOW) == 0 && stat(runelet, &wanted) == 0 &&
+           found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 5) {
+        fprintf(stderr, "rune: error: this hook is for configurations that rune has written\n");
+        return EXIT_FAILURE;
+    }
+    int rootfs = open(argv[1], O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int folder = rootfs < 0 ? -1 : openat(rootfs, FOLDER, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (folder >= 0 && is_genuine(rootfs, folder, argv[2], argv[3]) && is_same_file(folder, argv[4]))
+        return EXIT_SUCCESS;
+    fprintf(stderr, "rune: error: a mount covers /" FOLDER " of the TEE container, or its runelet\n");
+    return EXIT_FAILURE;
+}

@@ -13,19 +13,21 @@ if TYPE_CHECKING:
 
 
 def fetch_blob(image: Image, descriptor: Descriptor, cache: BlobCache, task: Task | None = None) -> BinaryIO:
-    """Open a blob of an image, from the cache if it is there.
+    """Open a blob of an image.
 
-    A blob of a remote source is written to the cache while it is read; it is kept if it was read to its end
-    and was what the descriptor says. Blobs of local files are read where they are. The stream raises
-    IntegrityError, at the latest with its last bytes.
+    That of a remote source comes from the cache if it is there. Otherwise it is written to the cache while it
+    is read; it is kept if it was read to its end and was what the descriptor says. Blobs of local files are
+    read where they are: others use them from there, whatever the cache has. The stream raises IntegrityError,
+    at the latest with its last bytes.
     """
     advance = task.advance if task else None
+    if not image.source.remote:
+        return image.source.open_blob(descriptor, advance=advance, sink=None)
     with suppress(FileNotFoundError):
         return cache.open(descriptor, advance=advance)
-    sink = cache.temporary_blob() if image.source.remote else None
+    sink = cache.temporary_blob()
     try:
         return image.source.open_blob(descriptor, advance=advance, sink=sink)
     except BaseException:
-        if sink:
-            sink.abort()
+        sink.abort()
         raise

@@ -13,7 +13,7 @@ from enclavize.oci.manifest import Manifest, parse_manifest
 from enclavize.oci.source import resolve
 from enclavize.pipeline.workspace import workspace
 from enclavize.rootfs.index import index_image
-from enclavize.tee.contents import read_contents, require_tee_image
+from enclavize.tee.contents import kept_layers, read_contents, require_tee_image
 from enclavize.tee.image_trust import judge_signatures
 from enclavize.tee.verify import identity_of, verify_enclave, verify_labels, verify_layers, verify_rootfs
 
@@ -91,7 +91,7 @@ def verify_image(
     image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
     with closing(image.source), workspace(cache) as workdir:
         require_tee_image(image)
-        rootfs = index_image(image, cache=cache, reporter=reporter)
+        rootfs = index_image(image, cache=cache, reporter=reporter, hashed=kept_layers(image))
         verify_layers(rootfs, image)
         with reporter.task("verify the signature and measure the enclave again"):
             contents = read_contents(image, workdir, cache)

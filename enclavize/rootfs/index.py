@@ -34,7 +34,7 @@ from enclavize.rootfs.tree import Rootfs
 from enclavize.rootfs.verity import tree_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.descriptor import Descriptor
@@ -45,15 +45,26 @@ if TYPE_CHECKING:
 MAX_PARALLEL_LAYERS = 4
 """Each takes about 16 MiB of memory and two threads."""
 
+_HASHED_PIECE = 1 << 20
+
 
 class _CancelledError(Exception):
     """Another layer failed, or the user gave up."""
 
 
-def index_image(image: Image, *, cache: BlobCache, reporter: Reporter, refresh: bool = False) -> Rootfs:
+def index_image(
+    image: Image,
+    *,
+    cache: BlobCache,
+    reporter: Reporter,
+    refresh: bool = False,
+    hashed: Collection[int] = (),
+) -> Rootfs:
     """Return the merged tree of an image. Layers are read, verified and indexed where they are not known yet.
 
-    ``refresh`` reads them in any case. Raises IntegrityError, InvalidImageError, RegistryError.
+    ``refresh`` reads them in any case. ``hashed`` are the numbers of layers whose blobs are verified also
+    where their index is known, if they are on this machine: others are verified by whoever fetches them.
+    Raises IntegrityError, InvalidImageError, RegistryError.
     """
     diff_ids = image.config.diff_ids
     if len(diff_ids) != len(image.layers):
@@ -66,7 +77,8 @@ def index_image(image: Image, *, cache: BlobCache, reporter: Reporter, refresh: 
         if cancelled.is_set():
             raise _CancelledError
         try:
-            return _LayerIndexer(image, number, cache, cancelled).index(reporter, refresh=refresh)
+            indexer = _LayerIndexer(image, number, cache, cancelled)
+            return indexer.index(reporter, refresh=refresh, hashed=number in hashed)
         except BaseException:
             cancelled.set()
             raise
@@ -117,10 +129,10 @@ class _LayerIndexer:
         self._folder = cache.root / "index"
         self._path = self._folder / f"{self._hex}-{FORMAT_VERSION}"
 
-    def index(self, reporter: Reporter, *, refresh: bool) -> LayerIndex:
+    def index(self, reporter: Reporter, *, refresh: bool, hashed: bool) -> LayerIndex:
         with reporter.task(f"index {_name(self._layer)}", total=self._layer.size) as task:
             if not refresh and not self._abandoned() and (known := self._known()) is not None:
-                task.mark_cached()
+                self._use_known(task, hashed=hashed)
                 return known
             with storage_errors("write", self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -128,9 +140,19 @@ class _LayerIndexer:
                 for stale in self._abandoned():
                     stale.unlink(missing_ok=True)
                 if not refresh and (known := self._known()) is not None:
-                    task.mark_cached()
+                    self._use_known(task, hashed=hashed)
                     return known
                 return self._make(task)
+
+    def _use_known(self, task: Task, *, hashed: bool) -> None:
+        is_here = not self._image.source.remote or self._cache.has(self._layer.digest)
+        if not hashed or not is_here:
+            task.mark_cached()
+            return
+        with fetch_blob(self._image, self._layer, self._cache, task) as blob:
+            stream = _Cancellable(blob, self._cancelled)
+            while stream.read(_HASHED_PIECE):
+                pass
 
     def _abandoned(self) -> list[Path]:
         """Return the temporary files of this layer: under the lock, nobody writes them any more."""

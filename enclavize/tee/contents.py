@@ -157,6 +157,11 @@ def read_contents(image: Image, folder: Path, cache: BlobCache, task: Task | Non
     return TeeContents(description=description, format=form, folder=folder, hashes=hashes)
 
 
+def kept_layers(image: Image) -> range:
+    """Return the numbers of the source's layers, which :func:`read_contents` does not read."""
+    return range(len(image.layers) - format_for(image.config.labels.get(LIBOS, "")).layers)
+
+
 def own_layers(image: Image, form: InstanceFormat) -> list[tuple[Descriptor, Digest]]:
     """Return the layers that a build added, base first, with their diff ids. Raises InvalidImageError."""
     diff_ids = image.config.diff_ids

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
+import subprocess
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import zstandard
 from enclavize.oci.digest import sha256_digest
 from support.images import file, tar_of
 from support.odd_tars import extension, header, padded, pax, with_sum
+from support.programs import need
 from support.tampering import TamperedImage, written
 
 if TYPE_CHECKING:
@@ -220,3 +223,33 @@ def test_an_older_version_cannot_be_claimed(built: Built, tampered: TamperedImag
 
     tampered.describe(older)
     assert "org.enclavize.format" in verify(built, tampered.save(), code=1)
+
+
+@pytest.mark.parametrize("number", [0, 1, -2, -1])
+@pytest.mark.parametrize("form", ["layout", "oci-archive", "docker-archive"])
+def test_a_known_layer_is_hashed_again(built: Built, tmp_path: Path, number: int, form: str) -> None:
+    """What was verified once may have been changed where it lies: an index tells nothing of that."""
+    need("skopeo")
+    folder = tmp_path / "copy"
+    shutil.copytree(built.layout, folder)
+    name = f"oci:{folder}"
+    if form != "layout":
+        archive = tmp_path / "image.tar"
+        if form == "oci-archive":  # skopeo would compress the layers
+            subprocess.run(["tar", "-C", folder, "-cf", archive, "."], check=True)
+        else:
+            subprocess.run(["skopeo", "copy", "-q", name, f"{form}:{archive}:tee:1"], check=True)
+        name = f"{form}:{archive}"
+    verify(built, name)
+    image = TamperedImage(built.layout, tmp_path / "other")
+    blob = folder / "blobs" / "sha256" / image.manifest["layers"][number]["digest"][7:]
+    data = blob.read_bytes()
+    if form == "docker-archive" and data.startswith(b"\x1f\x8b"):
+        data = gzip.decompress(data)
+    changed = data[:-700] + b"tampered" + data[-692:]
+    stored = blob if form == "layout" else tmp_path / "image.tar"
+    content = stored.read_bytes()
+    assert content.count(data) == 1
+    stored.write_bytes(content.replace(data, changed))
+    message = verify(built, name, code=1)
+    assert "trusted" not in message

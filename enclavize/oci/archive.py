@@ -52,7 +52,9 @@ def image_from_oci_archive(
     try:
         image = image_from_layout(name, files, tag, platform)
         ambiguities = check_docker_manifest(files, image, tag)
-        return replace(image, ambiguities=(*image.ambiguities, *ambiguities))
+        return replace(
+            image, ambiguities=(*image.ambiguities, *ambiguities), archive_size=files.compressed_size
+        )
     except BaseException:
         files.close()
         raise

@@ -119,6 +119,7 @@ def image_from_docker_files(
         layers=tuple(layers),
         source=DockerArchiveSource(files, paths),
         ambiguities=(*entry.ambiguities, *ambiguities, *spelling(config.misspelled, "its configuration")),
+        archive_size=files.compressed_size,
     )
 
 

@@ -69,7 +69,8 @@ class ImageConfig:
 class Image:
     """An image for one platform. Its layers are opened with ``source.open_blob``.
 
-    ``ambiguities`` tell why another reader could take its name for another image.
+    ``ambiguities`` tell why another reader could take its name for another image. ``archive_size`` are the
+    bytes of the compressed archive that it is in, None if it is in none.
     """
 
     name: str
@@ -79,6 +80,11 @@ class Image:
     layers: tuple[Descriptor, ...]
     source: Source
     ambiguities: tuple[str, ...] = ()
+    archive_size: int | None = None
+
+    def stored_size(self, layer: Descriptor) -> int:
+        """Return the bytes that a layer really takes, at most: a compressed archive can hold a larger one."""
+        return layer.size if self.archive_size is None else min(layer.size, self.archive_size)
 
     def require_one_reading(self) -> None:
         """Refuse an image that others may read otherwise, before trust is put in it.

@@ -18,8 +18,14 @@ MAX_INDEX_DEPTH = 4
 MAX_BLOB_SIZE = 1 << 40
 """Bytes of one blob."""
 
+MAX_RATIO = 200
+"""Bytes that one compressed byte may become, in layers and archives beyond a size that is free."""
+
 MAX_ARCHIVE_SIZE = 1 << 40
 """Bytes of an archive after its outer compression is removed."""
+
+ARCHIVE_FREE_SIZE = 32 << 20
+"""Bytes that any compressed archive may become: they are written to the disk."""
 
 MAX_ARCHIVE_MEMBERS = 100_000
 """Members of an image archive (not of a layer)."""

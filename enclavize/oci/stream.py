@@ -89,6 +89,17 @@ class _VerifyingReader(io.RawIOBase):
             self._advance(len(data))
         return len(data)
 
+    def check_file_size(self) -> None:
+        """Compare the size of a file, which can be had without reading it."""
+        if isinstance(self._stream, io.FileIO | io.BufferedReader) and self._stream.seekable():
+            start = self._stream.tell()
+            self._check_size(self._stream.seek(0, io.SEEK_END) - start)
+            self._stream.seek(start)
+
+    def _check_size(self, size: int) -> None:
+        if problem := size_problem(size, self._descriptor):
+            self._mismatch(problem)
+
     def _next(self, room: memoryview) -> memoryview:
         """Fill ``room`` from its start; return the part that was filled."""
         if not room:
@@ -100,17 +111,13 @@ class _VerifyingReader(io.RawIOBase):
         return room[: len(data)]
 
     def _verify(self) -> None:
-        descriptor = self._descriptor
-        if self._count < descriptor.size:
-            self._mismatch(f"ends after {self._count} of {descriptor.size} bytes")
-        if self._stream.read(1):
-            self._mismatch(f"is longer than {descriptor.size} bytes")
+        self._check_size(self._count + len(self._stream.read(1)))
         found = f"{self._hash.name}:{self._hash.hexdigest()}"
-        if found != descriptor.digest:
-            self._mismatch(f"has digest {found} instead of {descriptor.digest}")
+        if found != self._descriptor.digest:
+            self._mismatch(f"has digest {found} instead of {self._descriptor.digest}")
         self._verified = True
         if self._sink:
-            self._sink.commit(descriptor.digest)
+            self._sink.commit(self._descriptor.digest)
 
     def _mismatch(self, problem: str) -> None:
         if self._on_mismatch:
@@ -123,6 +130,13 @@ class _VerifyingReader(io.RawIOBase):
             if self._sink:
                 self._sink.abort()
         super().close()
+
+
+def size_problem(size: int, descriptor: Descriptor) -> str:
+    """Return what is wrong with a blob of ``size`` bytes, "" if that is its size."""
+    if size < descriptor.size:
+        return f"ends after {size} of {descriptor.size} bytes"
+    return f"is longer than {descriptor.size} bytes" if size > descriptor.size else ""
 
 
 class VerifiedStream(io.BufferedReader):
@@ -144,13 +158,17 @@ def verified(
 ) -> VerifiedStream:
     """Return ``stream`` as a file that raises IntegrityError unless it is what ``descriptor`` says.
 
-    The check is made before the last bytes are handed out. A copy goes to ``sink``. ``what`` names the blob
-    in errors; ``on_mismatch`` is called before an error is raised.
+    The check is made before the last bytes are handed out; that of the size at once, for files: it bounds
+    what they may unpack to. A copy goes to ``sink``. ``what`` names the blob in errors; ``on_mismatch`` is
+    called before an error is raised.
     """
-    return VerifiedStream(
-        _VerifyingReader(stream, descriptor, what, advance=advance, sink=sink, on_mismatch=on_mismatch),
-        descriptor,
-    )
+    reader = _VerifyingReader(stream, descriptor, what, advance=advance, sink=sink, on_mismatch=on_mismatch)
+    try:
+        reader.check_file_size()
+    except BaseException:
+        reader.close()
+        raise
+    return VerifiedStream(reader, descriptor)
 
 
 def ensure_verified(stream: BinaryIO, descriptor: Descriptor, what: str) -> VerifiedStream:

@@ -7,20 +7,21 @@ once, and what is below a link is refused.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import posixpath
+import stat
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import InvalidImageError
-from enclavize.oci.compression import decompressed
-from enclavize.oci.limits import MAX_ARCHIVE_MEMBERS, MAX_ARCHIVE_SIZE
+from enclavize.oci.limits import ARCHIVE_FREE_SIZE, MAX_ARCHIVE_MEMBERS, MAX_ARCHIVE_SIZE, MAX_RATIO
 from enclavize.oci.media_types import sniff_compression
 from enclavize.oci.storage import storage_errors
-from enclavize.oci.stream import chunks
 from enclavize.rootfs import tar
+from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import path_text, printable
 from enclavize.rootfs.tar import TarReader
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 MAX_LINKS = 16
 MAX_NAME = 4096
 """Bytes of a member's name; longer ones cannot be unpacked on Linux (PATH_MAX)."""
+
+_MAX_EXTENTS = 1000
+"""Pieces between holes that are looked for."""
 
 _PIECE = 64 << 10
 """Bytes read at once while headers are looked for."""
@@ -62,10 +66,14 @@ class _Device:
 
 
 class TarFiles:
-    """The members of an archive by name. Readable by several threads at once."""
+    """The members of an archive by name. Readable by several threads at once.
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
+    ``compressed_size`` are the bytes that it had when it was compressed as a whole, None if it was not.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, *, compressed_size: int | None = None) -> None:
         self.name = name
+        self.compressed_size = compressed_size
         self._stream = stream
         self._members: dict[str, _File | _Link | _Folder | _Device] = {}
         self._read_index()
@@ -180,11 +188,19 @@ class _Pieces:
 class _MemberReader(io.RawIOBase):
     def __init__(self, stream: BinaryIO, offset: int, size: int) -> None:
         self._descriptor = stream.fileno()
-        self._offset = offset
+        self._start = self._offset = offset
         self._end = offset + size
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._offset, os.SEEK_END: self._end}[whence]
+        self._offset = min(max(base + offset, self._start), self._end)
+        return self._offset - self._start
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")[: self._end - self._offset]
@@ -198,15 +214,16 @@ def open_archive(path: Path, cache: BlobCache) -> TarFiles:
     with storage_errors("read", path):
         stream = path.open("rb")
     try:
-        compression = sniff_compression(stream.peek(4)[:4])
-        if compression == "none" and stream.seekable():
+        is_compressed = sniff_compression(stream.peek(4)[:4]) != "none"
+        if not is_compressed and stream.seekable():
             return TarFiles(stream, str(path))
         spool = cache.spool()
         try:
-            with storage_errors("unpack", path), decompressed(stream, compression, str(path)) as plain:
-                _copy_bounded(plain, spool, str(path))
+            with storage_errors("unpack", path):
+                source = _Counted(stream)
+                _spool(source, spool, str(path))
             stream.close()
-            return TarFiles(spool, str(path))
+            return TarFiles(spool, str(path), compressed_size=source.size if is_compressed else None)
         except BaseException:
             spool.close()
             raise
@@ -215,11 +232,49 @@ def open_archive(path: Path, cache: BlobCache) -> TarFiles:
         raise
 
 
-def _copy_bounded(stream: BinaryIO, output: BinaryIO, name: str) -> None:
+class _Counted:
+    """A file of which is known how much was read; ``size`` are its bytes, or what has come through a pipe."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._is_file = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+        self._data_size = _data_size(stream.fileno()) if self._is_file else 0
+        self._count = 0
+
+    @property
+    def size(self) -> int:
+        return self._data_size if self._is_file else self._count
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._count += len(data)
+        return data
+
+
+def _data_size(descriptor: int) -> int:
+    """Return the bytes of a file without its holes, which nobody had to send."""
+    start, total, end = os.lseek(descriptor, 0, os.SEEK_CUR), 0, 0
+    try:
+        for _ in range(_MAX_EXTENTS):
+            begin = os.lseek(descriptor, end, os.SEEK_DATA)
+            end = os.lseek(descriptor, begin, os.SEEK_HOLE)
+            total += end - begin
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # lseek(2): no more data
+            raise
+    os.lseek(descriptor, start, os.SEEK_SET)
+    return total
+
+
+def _spool(source: _Counted, output: BinaryIO, name: str) -> None:
     size = 0
-    for data in chunks(stream):
+    for data in decompressed(source, name):
         size += len(data)
-        if size > MAX_ARCHIVE_SIZE:
-            raise InvalidImageError(f"{name} unpacks to more than {MAX_ARCHIVE_SIZE} bytes")
+        allowed = max(ARCHIVE_FREE_SIZE, MAX_RATIO * source.size)
+        if size > min(allowed, MAX_ARCHIVE_SIZE):
+            raise InvalidImageError(
+                f"{name} unpacks to more than {size - len(data)} bytes, which is too much for its own size",
+                hint="if that is no mistake, unpack it first",
+            )
         output.write(data)
     output.seek(0)

@@ -182,7 +182,7 @@ class _LayerIndexer:
                 what=_name(self._layer),
                 number=self._number,
                 diff_id=self._diff_id,
-                limit=size_limit(self._layer.size),
+                limit=size_limit(self._image.stored_size(self._layer)),
                 merkle=file,
             )
             finish_index(file, merkle_size, self._diff_id, records)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import IntegrityError, InvalidImageError, UsageError
 from enclavize.oci.digest import new_hash
+from enclavize.oci.limits import MAX_RATIO
 from enclavize.rootfs import elf, tar
 from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, Entry, FileType, path_text, printable
@@ -41,9 +42,8 @@ MAX_METADATA_SIZE = 256 << 20
 
 MAX_LAYER_SIZE = 64 << 30
 """Bytes of one layer after decompression."""
-MAX_RATIO = 200
-"""Bytes that one compressed byte may become, in layers beyond ``RATIO_FREE_SIZE``."""
 RATIO_FREE_SIZE = 1 << 30
+"""Bytes that any layer may become; beyond it counts MAX_RATIO."""
 MAX_LAYER_SIZE_VARIABLE = "ENCLAVIZE_MAX_LAYER_SIZE"
 """Environment variable: bytes, takes the place of all three."""
 

@@ -20,7 +20,7 @@ from enclavize.oci.registry.auth import Authenticator
 from enclavize.oci.registry.credentials import Credentials
 from enclavize.oci.registry.errors import MAX_ERROR_BODY, NotFoundError, TransientError, error_of_response
 from enclavize.oci.registry.transport import Request, Transport, join_url, repeated, site_of
-from enclavize.oci.stream import blob_name, verified
+from enclavize.oci.stream import blob_name, size_problem, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,6 +265,7 @@ class _ResumingStream:
         self._count = 0
         self._breaks = 0
         self._response: BaseHTTPResponse | None = repeated(self._connect)
+        self._check_announced_size(self._response)
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes."""
@@ -281,6 +282,13 @@ class _ResumingStream:
 
     def _connect(self) -> BaseHTTPResponse:
         return self._client.get_blob_from(self._repository, self._descriptor.digest, self._count)
+
+    def _check_announced_size(self, response: BaseHTTPResponse) -> None:
+        """Refuse early: the size bounds what a layer may unpack to."""
+        announced = response.headers.get("Content-Length", "")
+        if announced.isdecimal() and (problem := size_problem(int(announced), self._descriptor)):
+            response.close()
+            raise IntegrityError(f"{blob_name(self._descriptor.digest)} of {self._client.registry} {problem}")
 
     def _read_once(self, size: int) -> bytes:
         if self._response is None:

@@ -328,8 +328,9 @@ def test_a_damaged_layer_is_refused(
         (b"this is no archive", "ends inside its first header"),
         (b"this is no archive" * 99, "has a damaged header"),
         (b"", "has no oci-layout"),
-        (b"\x1f\x8b\x08 damaged", "not valid gzip data"),
-        (b"\x28\xb5\x2f\xfd damaged", "not valid zstd data"),
+        (b"\x1f\x8b\x08 damaged", "is truncated gzip data"),
+        (b"\x1f\x8b\x09 damaged", "is damaged gzip data"),
+        (b"\x28\xb5\x2f\xfd damaged", "is damaged zstd data"),
     ],
 )
 def test_a_file_that_is_no_archive_is_told(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from enclavize.oci.descriptor import Descriptor
     from support.command import Command
     from support.images import BuiltImage
     from support.registry import FrontHandler, Registry
@@ -69,9 +70,10 @@ def test_an_interrupted_build_ends_at_once_even_when_the_registry_hangs(
     command: Command, registry: Registry, large: BuiltImage, push: Callable[..., str], number: int
 ) -> None:
     name = push(large, "robust/slow:1").partition("/")[2]
-    digest = large.layers[0].descriptor.digest
+    layer = large.layers[0].descriptor
+    digest = layer.digest
     with (
-        slow_front(registry, digest) as front,
+        slow_front(registry, layer) as front,
         command.start("build", f"{front.host}/{name}", "-o", "type=oci,dest=x.tar") as process,
     ):
         while not front.count(f"GET /v2/robust/slow/blobs/{digest}"):
@@ -88,13 +90,13 @@ def test_an_interrupted_build_ends_at_once_even_when_the_registry_hangs(
 
 
 @contextmanager
-def slow_front(registry: Registry, digest: str) -> Iterator[Front]:
+def slow_front(registry: Registry, layer: Descriptor) -> Iterator[Front]:
     """Serve the start of one blob, and then nothing."""
 
     def intercept(handler: FrontHandler) -> bool:
-        if digest in handler.path and handler.command == "GET":
+        if layer.digest in handler.path and handler.command == "GET":
             handler.send_response(200)
-            handler.send_header("Content-Length", str(SIZE))
+            handler.send_header("Content-Length", str(layer.size))
             handler.end_headers()
             handler.wfile.write(bytes(1000))
             ended.wait(timeout=60)

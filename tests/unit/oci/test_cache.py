@@ -147,6 +147,21 @@ def test_a_verified_stream_gives_the_bytes(size: int, step: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changed", "message"), [(DATA[:-1], "ends after 2559999 of"), (DATA + b"!", "is longer than 2560000")]
+)
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_the_size_of_a_file_is_checked_before_it_is_read(
+    tmp_path: Path, changed: bytes, message: str, buffering: int
+) -> None:
+    path = tmp_path / "blob"
+    path.write_bytes(changed)
+    stream = path.open("rb", buffering=buffering)
+    with pytest.raises(IntegrityError, match=message):
+        verified(stream, describe(DATA), "blob")
+    assert stream.closed
+
+
+@pytest.mark.parametrize(
     ("changed", "message"),
     [
         (DATA[:-1], "ends after 2559999 of 2560000 bytes"),

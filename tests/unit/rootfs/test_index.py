@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError, UsageError
+from enclavize.oci.limits import MAX_RATIO
 from enclavize.progress import EventKind, Reporter
 from enclavize.rootfs import layer as layer_module
 from enclavize.rootfs.index import index_image
@@ -282,7 +283,7 @@ def test_a_bomb_is_bounded_by_the_variable(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_default_bounds_are_ratio_and_size() -> None:
     assert layer_module.size_limit(1000) == layer_module.RATIO_FREE_SIZE
-    assert layer_module.size_limit(100 << 20) == (100 << 20) * layer_module.MAX_RATIO
+    assert layer_module.size_limit(100 << 20) == (100 << 20) * MAX_RATIO
     assert layer_module.size_limit(1 << 40) == layer_module.MAX_LAYER_SIZE
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import LibOS, Progress
+from enclavize.cli.choices import LibOS, Platform, Progress
 from enclavize.cli.destination import ImageIdFile, Load, MetadataFile, Push, Tags
 from enclavize.cli.key_options import Ca, Certificate, Service, TokenFile
 from enclavize.cli.passphrase import PassphraseEnv, PassphraseFd, PassphraseFile
@@ -36,9 +36,7 @@ def build(
             "type=local, - is a tar file to standard output.",
         ),
     ] = None,
-    platform: Annotated[
-        str, typer.Option(metavar="OS/ARCH", help="Only linux/amd64 has SGX.")
-    ] = "linux/amd64",
+    platform: Platform = "linux/amd64",
     label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Label of the image.")] = None,
     annotation: Annotated[
         list[str] | None,
@@ -165,12 +163,11 @@ def build(
     from enclavize.errors import UsageError
     from enclavize.libos.base import Policy
     from enclavize.oci.location import parse_location
-    from enclavize.oci.platform import LINUX_AMD64, parse_platform
+    from enclavize.oci.platform import parse_sgx_platform
     from enclavize.pipeline.options import BuildOptions, SigningOptions
     from enclavize.progress.renderer import reporting
 
-    if parse_platform(platform).machine != LINUX_AMD64.machine:
-        raise UsageError(f"--platform {platform}: SGX exists on {LINUX_AMD64} only")
+    sgx_platform = parse_sgx_platform(platform)
     file = Configured.load(config)
     libos = file.one("", "libos", libos, LibOS.parse) or LibOS.BUILTIN
     toolchain = file.one("", "toolchain", toolchain, str)
@@ -184,6 +181,7 @@ def build(
             libos=checked,
             toolchain=toolchain,
             ignore=list(forced),
+            platform=platform,
             progress=progress,
             insecure=insecure,
         )
@@ -212,6 +210,7 @@ def build(
     any_command, commands = file.several("policy", "allow-exec", allow_exec, parse_commands)
     options = BuildOptions(
         source=parse_location(source),
+        platform=sgx_platform,
         outputs=combine_outputs(output or [], push=push, load=load, tags=tag or []),
         libos=libos.canonical,
         toolchain=toolchain,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import Progress, ReportFormat, canonical_libos
+from enclavize.cli.choices import Platform, Progress, ReportFormat, canonical_libos
 from enclavize.progress.mode import ProgressMode
 
 
@@ -37,6 +37,7 @@ def check(
         list[str] | None,
         typer.Option(metavar="CODE[:PATTERN]", help="Leave out findings, of files that match PATTERN."),
     ] = None,
+    platform: Platform = "linux/amd64",
     progress: Progress = ProgressMode.AUTO,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
@@ -49,6 +50,7 @@ def check(
     from enclavize.compat.report import Verdict
     from enclavize.errors import IncompatibleImageError
     from enclavize.oci.location import parse_location
+    from enclavize.oci.platform import parse_sgx_platform
     from enclavize.pipeline.check import check_image
     from enclavize.pipeline.toolchain import toolchain_profile
     from enclavize.progress.renderer import is_terminal, reporting
@@ -66,8 +68,11 @@ def check(
             sys.stderr.write(f"{libos} means {profiles[0].title}, the newest profile\n")
     else:
         profiles = given or list(builtin_profiles())
+    sgx_platform = parse_sgx_platform(platform)
     with reporting(progress) as reporter:
-        found = check_image(parse_location(image), profiles, insecure=insecure, reporter=reporter)
+        found = check_image(
+            parse_location(image), profiles, platform=sgx_platform, insecure=insecure, reporter=reporter
+        )
     reports = tuple(report.without(silences) for report in found)
     if report_format is ReportFormat.TABLE and is_terminal(sys.stdout):
         from rich.console import Console

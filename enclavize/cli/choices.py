@@ -13,6 +13,16 @@ Progress = Annotated[
 ]
 """``--progress``."""
 
+Platform = Annotated[
+    str,
+    typer.Option(
+        metavar="OS/ARCH[/LEVEL]",
+        help="Which image of an index: linux/amd64, where SGX is; linux/amd64/v3 also takes those for newer "
+        "processors.",
+    ),
+]
+"""``--platform``."""
+
 
 def canonical_libos(name: str) -> str:
     """Return the LibOS that a value of ``--libos`` means, ``NAME`` or ``NAME@VERSION``."""

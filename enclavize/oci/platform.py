@@ -116,6 +116,14 @@ LINUX_AMD64 = Platform(os="linux", architecture="amd64")
 """The one platform that SGX exists on."""
 
 
+def parse_sgx_platform(text: str) -> Platform:
+    """Parse a platform that SGX exists on: linux/amd64, of any level. Raises UsageError."""
+    platform = parse_platform(text)
+    if platform.machine != LINUX_AMD64.machine:
+        raise UsageError(f"--platform {text}: SGX exists on {LINUX_AMD64} only")
+    return platform
+
+
 def parse_platform(text: str) -> Platform:
     """Parse ``os/architecture[/variant]``. Raises UsageError."""
     match text.lower().split("/"):

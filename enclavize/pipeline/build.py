@@ -66,7 +66,9 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     cache = BlobCache()
     toolchain = toolchain_of(options, cache, reporter)
     backend = None if options.libos == AUTO else _backend(options.libos, toolchain, options)
-    image = resolve(options.source, cache=cache, insecure=options.insecure, reporter=reporter)
+    image = resolve(
+        options.source, options.platform, cache=cache, insecure=options.insecure, reporter=reporter
+    )
     with closing(image.source):
         check_convertible(image)
         if backend is None:

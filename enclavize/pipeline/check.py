@@ -10,6 +10,7 @@ from enclavize.compat.rules import Subject, check
 from enclavize.libos.builtin.backend import account_of
 from enclavize.libos.builtin.process import environment
 from enclavize.oci.cache import BlobCache
+from enclavize.oci.platform import LINUX_AMD64
 from enclavize.oci.source import resolve
 from enclavize.rootfs.index import index_image
 
@@ -20,16 +21,22 @@ if TYPE_CHECKING:
     from enclavize.compat.report import Report
     from enclavize.oci.image import Image
     from enclavize.oci.location import Location
+    from enclavize.oci.platform import Platform
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
 
 
 def check_image(
-    location: Location, profiles: Sequence[Profile], *, insecure: bool, reporter: Reporter
+    location: Location,
+    profiles: Sequence[Profile],
+    *,
+    platform: Platform = LINUX_AMD64,
+    insecure: bool,
+    reporter: Reporter,
 ) -> tuple[Report, ...]:
     """Resolve and index an image, and check it. Raises EnclavizeError, but not for what the checks find."""
     cache = BlobCache()
-    image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
+    image = resolve(location, platform, cache=cache, insecure=insecure, reporter=reporter)
     with closing(image.source):
         rootfs = index_image(image, cache=cache, reporter=reporter)
         return reports_on(rootfs, image, profiles)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from enclavize.libos.base import InstanceOptions, Policy, Resources
+from enclavize.oci.platform import LINUX_AMD64
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.oci.location import Location
+    from enclavize.oci.platform import Platform
 
 
 AUTO = "auto"
@@ -107,6 +109,8 @@ class BuildOptions:
     """A whole build."""
 
     source: Location
+    platform: Platform = LINUX_AMD64
+    """Which image of an index: one for this level of the processor, or for a lower one."""
     outputs: tuple[Output, ...]
     libos: str = "builtin"
     """Name of a backend, or AUTO."""

@@ -227,6 +227,14 @@ def test_an_index_inside_another_is_refused(built: Built, documents: Documents) 
     refused_everywhere(built, name, "inside another index")
 
 
+def with_index(layout: Path, index: str) -> None:
+    """Let the one entry of a layout be this index."""
+    digest = sha256_digest(index.encode())
+    (layout / "blobs/sha256" / digest.removeprefix("sha256:")).write_text(index)
+    entry = {"mediaType": INDEX, "digest": digest, "size": len(index)}
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+
+
 def test_an_ordinary_image_of_such_an_index_is_still_converted(
     built: Built, image: BuiltImage, tmp_path: Path
 ) -> None:
@@ -238,11 +246,7 @@ def test_an_ordinary_image_of_such_an_index_is_still_converted(
         {**image.descriptor.to_json(), "platform": V3},
         {**other.descriptor.to_json(), "platform": X86_64},
     ]
-    data = json.dumps({"schemaVersion": 2, "Manifests": entries}).encode()
-    digest = sha256_digest(data)
-    (layout / "blobs/sha256" / digest.removeprefix("sha256:")).write_bytes(data)
-    entry = {"mediaType": INDEX, "digest": digest, "size": len(data)}
-    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    with_index(layout, json.dumps({"schemaVersion": 2, "Manifests": entries}))
     output = f"type=oci,tar=false,dest={tmp_path / 'tee'}"
     built.command.run("build", f"oci:{layout}", "--key", built.key, "-o", output)
     built.command.run("verify", f"oci:{tmp_path / 'tee'}", "--signer", built.public_key)
@@ -289,3 +293,16 @@ def test_an_archive_that_docker_and_containerd_take_for_two_images_is_refused(
 def path_of(descriptor: dict[str, str]) -> str:
     """Return where a blob of a layout is."""
     return f"blobs/{descriptor['digest'].replace(':', '/')}"
+
+
+def test_an_image_for_newer_processors_is_taken_when_it_is_asked_for(
+    built: Built, image: BuiltImage, tmp_path: Path
+) -> None:
+    layout = write_layout(tmp_path / "layout", {"1": image})
+    entry = {**image.descriptor.to_json(), "platform": V3}
+    with_index(layout, json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    plain = built.command.run("check", f"oci:{layout}", "--libos", "builtin", code=1)
+    assert "it has: linux/amd64/v3" in plain.stderr
+    built.command.run("check", f"oci:{layout}", "--libos", "builtin", "--platform", "linux/amd64/v4")
+    output = f"type=oci,tar=false,dest={tmp_path / 'tee'}"
+    built.command.run("build", f"oci:{layout}", "--platform", "linux/x86_64/v3", "-o", output)

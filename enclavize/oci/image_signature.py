@@ -115,6 +115,8 @@ def parse_signature_image(data: bytes, what: str) -> SignatureImage:
         raise InvalidImageError(
             f"{what} has the member {manifest.misspelled[0][:100]!r}, which has no meaning"
         )
+    if not manifest.layers:
+        raise InvalidImageError(f"{what} is an image of signatures without any")
     return SignatureImage(layers=manifest.layers)
 
 

@@ -76,8 +76,8 @@ class Verdict:
                 hint = "sign it: enclavize sign material, enclavize sign attach"
             elif not self.expectations.name_somebody:
                 hint = "say whom to trust: --signer PUB.pem, or --mrenclave HEX"
-            elif self.image_trust.names:
-                hint = "of a copy elsewhere, say the name that was signed: --image-name NAME"
+            else:
+                hint = self.image_trust.hint
             raise SigningRefusedError(
                 f"{self.image} is not trusted: " + "; ".join(self.objections), hint=hint
             )

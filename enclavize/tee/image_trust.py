@@ -12,7 +12,7 @@ from enclavize.signing.image_keys import is_signed_by
 from enclavize.signing.image_payload import parse_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from enclavize.oci.image import Image
     from enclavize.oci.image_signature import ImageSignature
@@ -47,6 +47,7 @@ class ImageTrust:
     state: str
     names: tuple[str, ...] = ()
     objections: tuple[str, ...] = ()
+    hint: str | None = None
 
 
 def judge_signatures(
@@ -80,9 +81,17 @@ def judge_signatures(
         except (InvalidImageError, IntegrityError) as error:
             objections.append(str(error))
     names = tuple(sorted({payload.name for _, payload in good}))
-    if not objections:
-        objections += _unmet(good, expectations.signers or keys, expectations.name or name)
-    return ImageTrust(state=WRONG if objections else CHECKED, names=names, objections=tuple(objections))
+    if objections:
+        return ImageTrust(state=WRONG, names=names, objections=tuple(objections))
+    wanted = {payload.name for key, payload in good if key in (expectations.signers or keys)}
+    if not wanted:
+        unmet = "its image signature is of the enclave's signer, and of no image signer that is wanted"
+        return ImageTrust(state=WRONG, names=names, objections=(unmet,))
+    if (expected := expectations.name or name) not in (None, *wanted):
+        unmet = f"its image signature is for {', '.join(sorted(wanted))}, and not for {expected}"
+        hint = "of a copy elsewhere, say the name that was signed: --image-name NAME"
+        return ImageTrust(state=WRONG, names=names, objections=(unmet,), hint=hint)
+    return ImageTrust(state=CHECKED, names=names)
 
 
 def _verify(
@@ -96,13 +105,3 @@ def _verify(
     if payload.digest != sha256_digest(image.manifest_bytes):
         raise IntegrityError(f"{place} is of another image, {payload.digest}")
     return key, payload
-
-
-def _unmet(
-    good: Sequence[tuple[ImagePublicKey, ImagePayload]], wanted: Sequence[ImagePublicKey], name: str | None
-) -> Iterator[str]:
-    names = {payload.name for key, payload in good if key in wanted}
-    if not names:
-        yield "its image signature is of the enclave's signer, and of no image signer that is wanted"
-    elif name is not None and name not in names:
-        yield f"its image signature is for {', '.join(sorted(names))}, and not for {name}"

@@ -56,6 +56,9 @@ def test_a_token_makes_a_key_signs_builds_and_is_trusted(
     with_token.run(*build, *pin, *output("tee"))
     verdict = with_token.run("verify", "oci:tee", "--signer", "release.pub.pem", "--format", "json").stdout
     assert json.loads(verdict)["mrsigner"] in made.stdout
+    named = ("-t", "registry.example/app:1", "--image-signature")
+    with_token.run(*build, *pin, *named, *output("signed"))
+    with_token.run("verify", "oci:signed", "--signer", "release.pub.pem", "--require-image-signature")
     with_pin_source = f"{uri}?pin-source=file:{with_token.base / 'pin'}"
     again = with_token.run("build", source, "--key", with_pin_source, "--production", *output("again"))
     assert "sign the enclave" not in again.stderr
@@ -124,7 +127,8 @@ def test_an_installed_plug_in_signs(command: Command, source: str) -> None:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Run a service that signs product 3 only for one client, and anything for another."""
     folder = tmp_path_factory.mktemp("service")
-    clients: dict[str, dict[str, Any]] = {"ci": {"product_ids": [3]}, "certified": {}}
+    images = ["registry.example/team/*"]
+    clients: dict[str, dict[str, Any]] = {"ci": {"product_ids": [3], "images": images}, "certified": {}}
     keys = {"main": {"key": "main.pem"}, "second": {"key": "second.pem"}}
     running = Service(folder=folder, clients=clients, keys=keys, server={"client_ca": "ca.pem"})
     running.prepare()
@@ -158,6 +162,29 @@ def test_a_service_signs_what_a_key_file_would(command: Command, service: Servic
     command.run(*build, *asks(service), *output("again"))
     assert manifest_of(command.base / "again") == manifest_of(command.base / "tee")
     assert len(service.audit()) == signed
+
+
+def test_a_service_signs_the_image_too_if_the_client_may(
+    command: Command, service: Service, source: str
+) -> None:
+    (command.base / "pub.pem").write_bytes(public_key_pem(service.client("ci").public_key))
+    build = ("build", source, "--isvprodid", "3", "--image-signature", *asks(service))
+    refused = command.run(*build, "-t", "registry.example/other:1", *output("tee"), code=4).stderr
+    assert "the image name registry.example/other is not allowed" in refused
+    assert not (command.base / "tee").exists()
+    command.run(*build, "-t", "registry.example/team/app:1", *output("tee"))
+    entry = service.audit()[-1]
+    assert (entry["operation"], entry["event"]) == ("image", "signed")
+    assert (entry["image"], entry["digest"]) == (
+        "registry.example/team/app",
+        manifest_of(command.base / "tee"),
+    )
+    command.run("verify", "oci:tee", "--signer", "pub.pem", "--require-image-signature")
+    command.run("build", source, "--key", str(service.folder / "second.pem"), *output("later"))
+    sign = ("sign", "image", "oci:later", *asks(service), "--image-name", "registry.example/team/later")
+    command.run(*sign)
+    by_both = ("--signer", str(service.folder / "second.pub.pem"), "--image-signer", "pub.pem")
+    command.run("verify", "oci:later", *by_both)
 
 
 def test_a_service_knows_its_client_by_certificate(command: Command, service: Service, source: str) -> None:

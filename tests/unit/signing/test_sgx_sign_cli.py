@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from enclavize.sgx.enclave_file import read_signed
+from enclavize.signing.image_payload import build_payload
 from enclavize.signing.sgx_sign_cli import FAILURE, main
-from support.vectors import INTEL, KEY, OCCLUM, PUBLIC_KEY, cases, negative
+from support.vectors import INTEL, KEY, OCCLUM, PUBLIC_KEY, cases, negative, signer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,18 @@ def test_two_step_signing_takes_the_date_from_the_material(
     material = ("-unsigned", folder / case["gendata"], "-sig", folder / case["signature_big_endian"])
     assert run("catsig", *files, *material, "-out", output) == 0
     assert sha256(output) == case["signed_so_sha256"]
+
+
+def test_catsig_takes_no_signature_of_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is made with the same key and algorithm, but never of a SIGSTRUCT."""
+    image = "registry.example/app", f"sha256:{'0' * 64}"
+    (tmp_path / "material").write_bytes(build_payload(*image))
+    (tmp_path / "signature").write_bytes(signer().sign_image(*image))
+    files = ("-enclave", ENCLAVE, "-key", PUBLIC_KEY, "-sig", tmp_path / "signature")
+    more = ("-unsigned", tmp_path / "material", "-out", tmp_path / "out.so")
+    assert run("catsig", *files, *more) == FAILURE
+    assert "Signing material has 256 bytes" in capsys.readouterr().err
+    assert not (tmp_path / "out.so").exists()
 
 
 def test_gendata_openssl_catsig_equals_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from enclavize.oci.layout import (
     REF_NAME,
     LayoutSource,
     blob_path,
-    names_of,
+    has_name,
     read_index,
     without_signatures,
 )
@@ -51,7 +51,7 @@ def check_docker_manifest(files: TarFiles, image: Image, tag: str | None) -> tup
             raise _disagreement(files, REPOSITORIES_FILE)
         return ()
     entries = read_docker_manifest(files)
-    tagged = [found for found in read_index(files).manifests if tag in names_of(found)]
+    tagged = [found for found in read_index(files).manifests if tag and has_name(found, tag)]
     compared = [entry for entry in entries if any(_meet(entry, found) for found in tagged)] or entries
     if not compared or not all(_is_image(files, entry, image) for entry in compared):
         raise _disagreement(files, DOCKER_MANIFEST_FILE)

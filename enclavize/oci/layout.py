@@ -189,7 +189,7 @@ def _choose_entry(
     Returns ambiguities too, as in ``Image``.
     """
     entries = (
-        [entry for entry in index.manifests if tag in names_of(entry)] if tag else without_signatures(index)
+        [entry for entry in index.manifests if has_name(entry, tag)] if tag else without_signatures(index)
     )
     if len({entry.digest for entry in entries}) == 1:
         return entries[0], ()
@@ -207,6 +207,14 @@ def _choose_entry(
 def names_of(entry: Descriptor) -> set[str]:
     """Return the names of an entry of index.json, as they stand there."""
     return {entry.annotations[key] for key in (REF_NAME, CONTAINERD_NAME) if key in entry.annotations}
+
+
+def has_name(entry: Descriptor, tag: str) -> bool:
+    """Tell whether any reader finds an entry of index.json by ``tag``, a tag alone or a whole name.
+
+    podman and umoci go by one annotation, containerd by the other, of which the tag is the end.
+    """
+    return tag in names_of(entry) or entry.annotations.get(CONTAINERD_NAME, "").endswith(f":{tag}")
 
 
 def named_entries(image: ImageToWrite, tag: str | None = None) -> list[dict[str, Any]]:

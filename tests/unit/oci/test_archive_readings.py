@@ -206,6 +206,24 @@ def test_a_name_that_docker_takes_for_the_same_is_the_same(read: Callable[..., I
         read("docker-archive:tee:1", members)
 
 
+@pytest.mark.parametrize("crossed", [True, False])
+def test_names_of_containerd_and_of_podman_that_are_crossed_are_refused(
+    read: Callable[..., Image], crossed: bool
+) -> None:
+    entries = []
+    for image, tag, other in ((GENUINE, "1", "2" if crossed else "1"), (EVIL, "2", "1" if crossed else "2")):
+        annotations = {REF_NAME: tag, CONTAINERD_NAME: f"docker.io/library/tee:{other}"}
+        entries.append(image.descriptor.to_json() | {"annotations": annotations})
+    index = file("index.json", to_json({"schemaVersion": 2, "manifests": entries}))
+    members = [LAYOUT, *blobs(GENUINE, EVIL), index]
+    if crossed:
+        with pytest.raises(InvalidImageError, match="2 images to choose from"):
+            read("oci-archive:1", members)
+    else:
+        read("oci-archive:1", members).require_one_reading()
+        read("oci-archive:docker.io/library/tee:1", members).require_one_reading()
+
+
 def test_an_index_of_platforms_agrees_by_the_one_that_runs(read: Callable[..., Image]) -> None:
     index = build_index([ARM, GENUINE], attestations=True)
     members = [LAYOUT, *blobs(index), index_json((index, "tee:1")), manifest_json(entry(GENUINE, "tee:1"))]

@@ -67,18 +67,20 @@ def _short_folder() -> Path:
 
 
 @contextmanager
-def running_dockerd(rune: Path, environment: Mapping[str, str]) -> Iterator[Engine]:
-    """Run dockerd without networks, with the runtimes runc and ``rune``."""
+def running_dockerd(
+    rune: Path | None, environment: Mapping[str, str], *, options: Sequence[str] = ()
+) -> Iterator[Engine]:
+    """Run dockerd without networks, with the runtime runc, and ``rune`` if it is given."""
     need("dockerd", "docker", "containerd", "runc")
     need_root()
     folder = _short_folder()
     host = f"unix://{folder}/docker.sock"
-    options = [
+    own = [
         f"--host={host}", f"--data-root={folder}/data", f"--exec-root={folder}/exec",
         f"--pidfile={folder}/pid", "--bridge=none", "--iptables=false", "--ip6tables=false",
-        f"--add-runtime=rune={rune}",
+        *([f"--add-runtime=rune={rune}"] if rune else []),
     ]  # fmt: skip
-    with _daemon(folder, ["dockerd", *options], ("docker", "-H", host), environment) as engine:
+    with _daemon(folder, ["dockerd", *own, *options], ("docker", "-H", host), environment) as engine:
         yield engine
 
 

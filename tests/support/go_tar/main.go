@@ -119,12 +119,12 @@ func headers() []tar.Header {
 		{Typeflag: tar.TypeReg, Name: deep + "x", Mode: 0600, ModTime: time.Unix(-5, 0)},
 		{Typeflag: tar.TypeReg, Name: "d/\u00e9", Mode: 0644, Size: 1, ModTime: early},
 		{Typeflag: tar.TypeSymlink, Name: "s", Linkname: deep + "x", ModTime: early},
-		{Typeflag: tar.TypeLink, Name: "h", Linkname: "d/f", ModTime: early},
-		{Typeflag: tar.TypeLink, Name: long, Linkname: "d/" + long, ModTime: early},
+		{Typeflag: tar.TypeLink, Name: "h", Linkname: "d/f", Mode: 04644, Uid: 5, Gid: 7, ModTime: early},
+		{Typeflag: tar.TypeLink, Name: long, Linkname: "d/" + long, Mode: 0644, Uid: 1 << 22, Gid: 1 << 31, ModTime: late},
 		{Typeflag: tar.TypeChar, Name: "c", Devmajor: 1, Devminor: 5, ModTime: early},
 		{Typeflag: tar.TypeBlock, Name: "b", Devmajor: 8, Devminor: 70000, ModTime: early},
 		{Typeflag: tar.TypeFifo, Name: "p", Mode: 0600, ModTime: early},
 		{Typeflag: tar.TypeReg, Name: "x", Mode: 0644, ModTime: early, PAXRecords: map[string]string{
-			"SCHILY.xattr.user.a": "v", "SCHILY.xattr.security.capability": "\x01\x00\x00\x02", "comment": "c"}},
+			"SCHILY.xattr.user.a": "v", "SCHILY.xattr.security.capability": "\x01\x00\x00\x02" + strings.Repeat("\x00", 16), "comment": "c"}},
 	}
 }

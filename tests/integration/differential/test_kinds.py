@@ -1,0 +1,99 @@
+"""Odd documents and archives, by many writers, read by this project, skopeo, umoci and dockerd.
+
+An image that is read in two ways is one that a check cannot vouch for: this project refuses it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from docker import DockerClient
+
+from integration.differential.kinds import KINDS
+from integration.differential.samples import Laboratory, read_by_all
+from support.engines import running_dockerd
+from support.go import go_tars
+from support.programs import need
+from support.readers import OURS, READERS, Dockerd, LayoutRegistry, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from integration.differential.samples import Kind
+
+pytestmark = pytest.mark.integration
+
+VERDICTS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("verdicts.toml").read_text())
+"""By kind: which programs refuse it (or: which in which way), and part of what they say."""
+
+
+@pytest.fixture(scope="module")
+def dockerd() -> Iterator[Dockerd]:
+    with running_dockerd(None, os.environ, options=("--storage-driver=vfs",)) as engine:
+        client = DockerClient(base_url=f"unix://{engine.folder}/docker.sock", timeout=60)
+        yield Dockerd(engine=engine, client=client)
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[LayoutRegistry]:
+    with LayoutRegistry({}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def go_archives(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], list[bytes]]:
+    @cache
+    def written() -> list[bytes]:
+        return go_tars(tmp_path_factory.mktemp("go"))[0].written()
+
+    return written
+
+
+@pytest.fixture
+def laboratory(
+    tmp_path: Path, dockerd: Dockerd, registry: LayoutRegistry, go_archives: Callable[[], list[bytes]]
+) -> Laboratory:
+    need("skopeo", "umoci")
+    return Laboratory(folder=tmp_path, dockerd=dockerd, registry=registry, go_archives=go_archives)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name.replace(" ", "-"))
+def test_nobody_reads_something_else(laboratory: Laboratory, kind: Kind) -> None:
+    found = read_by_all(kind.make(laboratory), laboratory)
+    refused = {reader: str(result) for reader, result in found.items() if isinstance(result, RefusedError)}
+    expected = VERDICTS.get(kind.name, {})
+    reasons = {reader: expected.get(reader) or expected.get(reader.partition(" ")[0]) for reader in found}
+    assert refused.keys() == {reader for reader, reason in reasons.items() if reason}, refused
+    for reader, message in refused.items():
+        assert (reasons[reader] or "") in message
+    read = {reader: result for reader, result in found.items() if not isinstance(result, RefusedError)}
+    for ours in [reader for reader in read if reader.startswith(OURS)]:
+        for other, reading in read.items():
+            assert not list(read[ours].differences(reading)), f"{ours} and {other} read it differently"
+
+
+def test_the_corpus_is_large_and_mostly_by_others() -> None:
+    names = {kind.name for kind in KINDS}
+    assert len(names) == len(KINDS) >= 30
+    assert VERDICTS.keys() <= names
+    others = [kind for kind in KINDS if kind.writer not in ("Python", "enclavize")]
+    assert len(others) >= len(KINDS) / 2
+    assert {kind.writer for kind in others} >= {
+        "GNU tar",
+        "bsdtar",
+        "Go",
+        "umoci",
+        "buildah",
+        "dockerd",
+        "skopeo",
+    }
+    readers = {reader.partition(" ")[0] for reasons in VERDICTS.values() for reader in reasons}
+    assert readers == set(READERS)
+    accepted_by_all = [kind for kind in KINDS if not VERDICTS.get(kind.name)]
+    assert len(accepted_by_all) >= len(KINDS) / 3

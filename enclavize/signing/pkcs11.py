@@ -11,7 +11,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from enclavize.errors import SigningRefusedError, UsageError
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pkcs11 import Session, Token
 
     from enclavize.signing.material import SigningMaterial
+
+T = TypeVar("T")
 
 SCHEME = "pkcs11:"
 MODULE_VARIABLE = "ENCLAVIZE_PKCS11_MODULE"
@@ -113,49 +115,41 @@ def _pairs(text: str, separator: str) -> dict[str, bytes]:
     return found
 
 
-class Pkcs11Signer:
-    """Signs with CKM_SHA256_RSA_PKCS. Threads take turns; a session that broke is opened anew once."""
+class TokenKey:
+    """A private key in a token. Threads take turns; a session that broke is opened anew once."""
 
     def __init__(
         self,
         uri: Pkcs11Uri,
         pin: Callable[[], bytes] | None = None,
         *,
+        kinds: tuple[str, ...] = ("RSA",),
         module: str | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         """``pin`` is asked once, and only if the token wants a login and the URI names no source of it.
         ``module`` is the path of the PKCS#11 library; else it is in the URI or in ENCLAVIZE_PKCS11_MODULE.
+        ``kinds`` are names of ``pkcs11.KeyType``.
 
-        Raises ``UsageError`` if module, token or key are not there, ``SigningRefusedError`` for a wrong PIN
-        and for a key that SGX does not take.
+        Raises ``UsageError`` if module, token or key are not there, ``SigningRefusedError`` for a wrong PIN.
         """
         self._uri = uri
         self._pin = _pin_reader(uri, pin)
         self._known_pin: bytes | None = None
+        self._kinds = kinds
         self._module = module or uri.module_path or environ.get(MODULE_VARIABLE, "")
         with _ONE_CALL, _token_errors(uri):
             self._session, self._key = self._open()
-            self._public_key = _public_key(self._session, self._key, uri)
-        check_sgx_key(self._public_key, str(uri))
 
-    @property
-    def public_key(self) -> RSAPublicKey:
-        return self._public_key
+    def sign(self, data: bytes, mechanism: str) -> bytes:
+        """Let the token sign; ``mechanism`` is a name of ``pkcs11.Mechanism``.
 
-    def sign(self, material: SigningMaterial) -> bytes:
-        """Raises ``SigningRefusedError`` if the token does not sign."""
-        return self._sign(material.header_and_body)
-
-    def sign_image(self, name: str, digest: str) -> bytes:
-        """Raises ``SigningRefusedError`` if the token does not sign, ``UsageError`` for no name or digest."""
-        return self._sign(build_payload(name, digest))
-
-    def _sign(self, data: bytes) -> bytes:
+        Raises ``SigningRefusedError`` if it does not.
+        """
         from pkcs11 import Mechanism, PKCS11Error
 
         def sign() -> bytes:
-            return bytes(self._key.sign(data, mechanism=Mechanism.SHA256_RSA_PKCS))
+            return bytes(self._key.sign(data, mechanism=Mechanism[mechanism]))
 
         with _ONE_CALL, _token_errors(self._uri):
             try:
@@ -163,6 +157,13 @@ class Pkcs11Signer:
             except PKCS11Error:
                 self._session, self._key = self._open()
                 return sign()
+
+    def public(self, read: Callable[[Any], T]) -> T:
+        """What ``read`` finds in the private key's own attributes, or where a token does not show them, in
+        those of its public half. Raises ``SigningRefusedError``.
+        """
+        with _ONE_CALL, _token_errors(self._uri):
+            return _from_halves(self._session, self._key, self._uri, read)
 
     def close(self) -> None:
         """Log out."""
@@ -174,17 +175,17 @@ class Pkcs11Signer:
 
         token = _find_token(self._module, self._uri)
         session = _login(token, self._pin_for(token))
-        wanted: dict[Attribute, Any] = {
-            Attribute.CLASS: ObjectClass.PRIVATE_KEY,
-            Attribute.KEY_TYPE: KeyType.RSA,
-        }
+        wanted: dict[Attribute, Any] = {Attribute.CLASS: ObjectClass.PRIVATE_KEY}
         if self._uri.object:
             wanted[Attribute.LABEL] = self._uri.object
         if self._uri.id:
             wanted[Attribute.ID] = self._uri.id
-        keys = list(session.get_objects(wanted))
+        keys: list[Any] = []
+        for kind in self._kinds:
+            keys += session.get_objects({**wanted, Attribute.KEY_TYPE: KeyType[kind]})
         if len(keys) != 1:
-            found = "several private RSA keys" if keys else "no private RSA key"
+            count, kinds = "several" if keys else "no", " or ".join(self._kinds)
+            found = f"{count} private {kinds} key{'s' if keys else ''}"
             raise UsageError(f"{self._uri}: the token has {found} of this name", hint=_HINT)
         return session, keys[0]
 
@@ -196,6 +197,39 @@ class Pkcs11Signer:
                 raise UsageError(f"{self._uri}: the token wants a PIN, and none was given")
             self._known_pin = self._pin()
         return self._known_pin
+
+
+class Pkcs11Signer:
+    """Signs with CKM_SHA256_RSA_PKCS."""
+
+    def __init__(
+        self,
+        uri: Pkcs11Uri,
+        pin: Callable[[], bytes] | None = None,
+        *,
+        module: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        """Raises as ``TokenKey``, and ``SigningRefusedError`` for a key that SGX does not take."""
+        self._key = TokenKey(uri, pin, module=module, environ=environ)
+        self._public_key = self._key.public(rsa_public_key)
+        check_sgx_key(self._public_key, str(uri))
+
+    @property
+    def public_key(self) -> RSAPublicKey:
+        return self._public_key
+
+    def sign(self, material: SigningMaterial) -> bytes:
+        """Raises ``SigningRefusedError`` if the token does not sign."""
+        return self._key.sign(material.header_and_body, "SHA256_RSA_PKCS")
+
+    def sign_image(self, name: str, digest: str) -> bytes:
+        """Raises ``SigningRefusedError`` if the token does not sign, ``UsageError`` for no name or digest."""
+        return self._key.sign(build_payload(name, digest), "SHA256_RSA_PKCS")
+
+    def close(self) -> None:
+        """Log out."""
+        self._key.close()
 
 
 def _pin_reader(uri: Pkcs11Uri, pin: Callable[[], bytes] | None) -> Callable[[], bytes] | None:
@@ -251,7 +285,7 @@ def generate_pkcs11_key(
                 public_template={Attribute.PUBLIC_EXPONENT: bytes([RSA_EXPONENT])},
                 private_template={Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False},
             )
-            return _public_key(session, key, uri)
+            return _from_halves(session, key, uri, rsa_public_key)
 
 
 def _find_token(module: str, uri: Pkcs11Uri) -> Token:
@@ -296,19 +330,23 @@ def _is_wanted(token: Token, uri: Pkcs11Uri) -> bool:
     return all(getattr(uri, name) in ("", has[name]) for name in _TOKEN_ATTRIBUTES)
 
 
-def _public_key(session: Session, key: Any, uri: Pkcs11Uri) -> RSAPublicKey:
-    """From the private key's own attributes, or where a token does not show them, from its public half."""
+def rsa_public_key(half: Any) -> RSAPublicKey:
+    """The key that the attributes of one of its halves describe."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+    from pkcs11 import Attribute
+
+    modulus, exponent = half[Attribute.MODULUS], half[Attribute.PUBLIC_EXPONENT]
+    return RSAPublicNumbers(int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big")).public_key()
+
+
+def _from_halves(session: Session, key: Any, uri: Pkcs11Uri, read: Callable[[Any], T]) -> T:
     from pkcs11 import Attribute, ObjectClass, PKCS11Error
 
     halves: list[Any] = [key]
     halves += session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: key[Attribute.ID]})
     for half in halves:
         try:
-            modulus, exponent = half[Attribute.MODULUS], half[Attribute.PUBLIC_EXPONENT]
-            return RSAPublicNumbers(
-                int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big")
-            ).public_key()
+            return read(half)
         except (PKCS11Error, ValueError):
             continue
     raise SigningRefusedError(f"{uri}: the token does not tell its public key")

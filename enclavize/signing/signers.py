@@ -45,9 +45,13 @@ def open_signer(reference: str, passphrase: Callable[[], bytes] | None = None) -
 
 
 def open_image_signer(reference: str, passphrase: Callable[[], bytes] | None = None) -> ImageSigner:
-    """As ``open_signer``, but a key file may have any key that signs images."""
+    """As ``open_signer``, for any key that signs images; a plug-in must have one that signs enclaves."""
     if is_file(reference):
         return LocalImageSigner.from_file(Path(reference), passphrase)
+    if reference.startswith(SCHEME):
+        from enclavize.signing.pkcs11_image import Pkcs11ImageSigner
+
+        return Pkcs11ImageSigner(Pkcs11Uri.parse(reference), passphrase)
     return open_signer(reference, passphrase)
 
 

@@ -23,17 +23,22 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def hsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
-    """Make a token with the keys "first" and "second", and "web" with 2048 bits."""
+    """Make a token with the keys "first" and "second", "web" with 2048 bits, "p256" and "p384"."""
     made = make_softhsm(tmp_path_factory.mktemp("softhsm"))
     before = os.environ.get("SOFTHSM2_CONF")
     os.environ["SOFTHSM2_CONF"] = made.environment["SOFTHSM2_CONF"]
     import pkcs11
+    from pkcs11.util.ec import encode_named_curve_parameters
 
     for label in ("first", "second"):
         generate_pkcs11_key(Pkcs11Uri.parse(made.uri(label)), PIN.encode, module=made.module)
     token = next(iter(pkcs11.lib(made.module).get_tokens(token_label=Pkcs11Uri.parse(made.uri("x")).token)))
     with token.open(rw=True, user_pin=PIN) as session:
         session.generate_keypair(pkcs11.KeyType.RSA, 2048, label="web", id=b"w", store=True)
+        for curve, label in (("secp256r1", "p256"), ("secp384r1", "p384")):
+            parameters = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters(curve)}
+            domain = session.create_domain_parameters(pkcs11.KeyType.EC, parameters, local=True)
+            domain.generate_keypair(label=label, id=label.encode(), store=True)
     yield made
     if before is None:
         del os.environ["SOFTHSM2_CONF"]

@@ -58,6 +58,7 @@ def test_a_token_makes_a_key_signs_builds_and_is_trusted(
     assert json.loads(verdict)["mrsigner"] in made.stdout
     named = ("-t", "registry.example/app:1", "--image-signature")
     with_token.run(*build, *pin, *named, *output("signed"))
+    with_token.run("sign", "image", "oci:signed", "--key", uri, *pin, "--image-name", "registry.example/app")
     with_token.run("verify", "oci:signed", "--signer", "release.pub.pem", "--require-image-signature")
     with_pin_source = f"{uri}?pin-source=file:{with_token.base / 'pin'}"
     again = with_token.run("build", source, "--key", with_pin_source, "--production", *output("again"))

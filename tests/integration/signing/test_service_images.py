@@ -13,6 +13,7 @@ from enclavize.errors import SigningRefusedError, UsageError
 from enclavize.signing.image_keys import is_signed_by, sign_image
 from enclavize.signing.image_payload import build_payload
 from enclavize.signing.pkcs11 import Pkcs11Signer, Pkcs11Uri
+from enclavize.signing.pkcs11_image import Pkcs11ImageSigner
 from enclavize.signing.service.protocol import MAX_IMAGE_REQUEST_SIZE, SIGN_IMAGE_PATH, SIGN_PATH
 from support.signing_service import running_service
 from support.softhsm import PIN
@@ -121,6 +122,22 @@ def test_a_service_without_the_operation_is_named(service: Service, monkeypatch:
     monkeypatch.setattr("enclavize.signing.remote.SIGN_IMAGE_PATH", "/api/v1/none")
     with pytest.raises(SigningRefusedError, match="does not sign images"):
         service.client("images").sign_image(NAME, DIGEST)
+
+
+@pytest.mark.parametrize("label", ["first", "web", "p256"])
+def test_other_keys_of_a_token_sign_images_too(hsm: SoftHsm, label: str) -> None:
+    key = Pkcs11ImageSigner(Pkcs11Uri.parse(hsm.uri(label)), PIN.encode, module=hsm.module)
+    made = sign_image(key, NAME, DIGEST)
+    assert is_signed_by(key.public_key, build_payload(NAME, DIGEST), made.signature)
+
+
+def test_a_token_without_the_key_is_told(hsm: SoftHsm) -> None:
+    with pytest.raises(UsageError, match="no private RSA or EC key of this name"):
+        Pkcs11ImageSigner(Pkcs11Uri.parse(hsm.uri("none")), PIN.encode, module=hsm.module)
+    with pytest.raises(SigningRefusedError, match="cannot sign images"):
+        Pkcs11ImageSigner(Pkcs11Uri.parse(hsm.uri("p384")), PIN.encode, module=hsm.module)
+    with pytest.raises(UsageError, match="no private RSA key of this name"):
+        Pkcs11Signer(Pkcs11Uri.parse(hsm.uri("p256")), PIN.encode, module=hsm.module)
 
 
 def test_a_token_signs_images(hsm: SoftHsm) -> None:

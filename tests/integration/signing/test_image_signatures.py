@@ -117,6 +117,8 @@ def test_a_build_is_signed_and_trusted(signed: Signed) -> None:
     assert (found["image_signature"], found["image_names"]) == ("checked", [f"{signed.host}/team/app"])
     found = verdict(signed.command, signed.name, *trust, "--require-image-signature")
     assert found["image_signature"] == "checked"
+    by_mrsigner = ("--signer", found["mrsigner"], "--require-image-signature")
+    assert verdict(signed.command, signed.name, *by_mrsigner)["image_signature"] == "checked"
     by_key = signed.metadata["enclavize.image-signature"]
     assert by_key["names"] == [f"{signed.host}/team/app"]
     assert by_key["key"].startswith("sha256:")

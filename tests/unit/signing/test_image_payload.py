@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,14 @@ from hypothesis import strategies as st
 from enclavize.errors import IntegrityError, InvalidImageError, UsageError
 from enclavize.oci.image_signature import MAX_PAYLOAD_SIZE
 from enclavize.sgx.sigstruct import HEADER
+from enclavize.signing.image_keys import LocalImageSigner
 from enclavize.signing.image_payload import MAX_SIGNED_NAME, TYPE, build_payload, parse_payload
 from enclavize.signing.local import LocalSigner
 from enclavize.signing.material import SigningMaterial
+from enclavize.signing.pkcs11 import Pkcs11Signer
+from enclavize.signing.pkcs11_image import Pkcs11ImageSigner
+from enclavize.signing.remote import RemoteSigner
+from enclavize.signing.signers import PlugInSigner
 from enclavize.signing.two_step import parse_material
 from support.scale import scaled
 from support.vectors import INTEL, signer
@@ -114,6 +120,25 @@ def test_no_name_and_no_digest_makes_a_signer_sign_a_sigstruct(name: str, digest
     assert not signed.startswith(HEADER[:1])
     with pytest.raises(IntegrityError):
         parse_material(signed)
+
+
+@pytest.mark.parametrize(
+    ("signer_class", "operations"),
+    [
+        (LocalSigner, {"sign", "sign_image"}),
+        (Pkcs11Signer, {"sign", "sign_image"}),
+        (PlugInSigner, {"sign", "sign_image"}),
+        (RemoteSigner, {"sign", "sign_image"}),
+        (LocalImageSigner, {"sign_image"}),
+        (Pkcs11ImageSigner, {"sign_image"}),
+    ],
+)
+def test_signers_have_no_operation_for_bytes(signer_class: type, operations: set[str]) -> None:
+    """A new one must not take bytes or a digest; see ``enclavize.signing.local``."""
+    public = {name for name in dir(signer_class) if not name.startswith("_")}
+    assert public - {"public_key", "from_file", "close"} == operations
+    parameters = list(signature(signer_class.sign_image).parameters)  # type: ignore[attr-defined]
+    assert parameters == ["self", "name", "digest"]
 
 
 @often

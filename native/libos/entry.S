@@ -51,7 +51,6 @@ enclu_stub:
 enclave_entry:
     mov %rsp, %r8
     mov %rbp, %r9
-    cld
     test %rax, %rax
     jnz .Lexception
     cmpl $0, enclave_end(%rip)
@@ -131,6 +130,7 @@ enclave_entry:
     push %r9
     push %rcx /* alignment */
     mov %rbx, %rdi
+    rdgsbase %rsi /* not %gs:THREAD_SELF, which is not there before the first entry */
     xor %ebp, %ebp
     call exception_phase_1 /* -> what RDI is at EEXIT */
     add $8, %rsp
@@ -165,7 +165,6 @@ enclave_entry:
     .hidden leave_ended
     .type leave_ended, @function
 leave_ended:
-    cld
     mov vector_components(%rip), %eax
     xor %edx, %edx
     xrstor64 initial_vector_state(%rip)

@@ -90,20 +90,20 @@ static uint64_t refuse_to_go_on(struct ssa_gpr *gpr)
     return __atomic_load_n(&enclave_end, __ATOMIC_ACQUIRE);
 }
 
-uint64_t exception_phase_1(uint64_t tcs)
+uint64_t exception_phase_1(uint64_t tcs, const struct thread *thread)
 {
-    const struct thread *thread = current_thread();
     struct ssa_gpr *gpr = (struct ssa_gpr *)(tcs + GLOBAL_DATA->thread.first_ssa_gpr);
     const struct ssa_exinfo *exinfo = (const struct ssa_exinfo *)gpr - 1;
     uint32_t exit_info = gpr->exit_info;
     gpr->exit_info = 0; /* the host may enter here again for the same AEX: then it is an interrupt */
-    bool is_interrupt = !(exit_info & EXIT_INFO_VALID);
-    if (is_interrupt && is_libos_code(gpr->rip)) {
-        interrupt_libos(thread, gpr);
-        return EEXIT_DONE; /* it looks at enclave_end itself, and one thread is on its way to OCALL_EXIT */
-    }
-    if (__atomic_load_n(&enclave_end, __ATOMIC_ACQUIRE)) {
+    bool is_interrupt = !(exit_info & EXIT_INFO_VALID), is_libos = is_libos_code(gpr->rip);
+    uint32_t end = __atomic_load_n(&enclave_end, __ATOMIC_ACQUIRE);
+    if (end == EEXIT_BROKEN || (end && !(is_interrupt && is_libos))) { /* ENDED: one thread of the LibOS is on its way to OCALL_EXIT */
         return refuse_to_go_on(gpr);
+    }
+    if (is_interrupt && is_libos) {
+        interrupt_libos(thread, gpr);
+        return EEXIT_DONE;
     }
     uint64_t stack = free_stack(thread, gpr);
     if (stack == 0) {

@@ -31,7 +31,7 @@ bool enclave_set_end(enum eexit why);
 
 /* Called by entry.S. */
 void enclave_first_entry(uint64_t ecall, struct exchange *exchange);
-uint64_t exception_phase_1(uint64_t tcs);
+uint64_t exception_phase_1(uint64_t tcs, const struct thread *thread);
 void vector_trim(uint8_t *image);
 void resume_attention(struct context *context);
 

@@ -104,7 +104,7 @@ static int choose_syscall_trap(enum syscall_trap wanted)
 static int open_gate(void)
 {
     static const uint8_t enclu_and_return[] = {0x0F, 0x01, 0xD7, 0xC3};
-    static const uint8_t jump[] = {0xFF, 0x25, 0, 0, 0, 0}; /* jmp *0(%rip) */
+    static const uint8_t jump[] = {0xFF, 0x25, 2, 0, 0, 0, 0xCC, 0xCC}; /* jmp *2(%rip): the address is aligned, as RFLAGS.AC may be set */
     uint64_t address = sim_enclave->stub_address;
     uint64_t page = address & ~(PAGE_SIZE - 1);
     uint64_t target = (uint64_t)sim_gate;

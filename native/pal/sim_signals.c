@@ -175,8 +175,8 @@ struct exception {
     struct ssa_exinfo exinfo;
 };
 
-/* AEX, then at once EENTER to the exception handler. On hardware the kernel, the vDSO and the PAL lie in between. */
-static void asynchronous_exit(struct host_thread *thread, ucontext_t *frame, const struct exception *exception)
+/* AEX up to leaving: the thread's state goes to the SSA. */
+static void save_state(struct host_thread *thread, ucontext_t *frame, const struct exception *exception)
 {
     struct tcs *tcs = thread->tcs;
     greg_t *registers = frame->uc_mcontext.gregs;
@@ -192,7 +192,13 @@ static void asynchronous_exit(struct host_thread *thread, ucontext_t *frame, con
     *exinfo = exception->exinfo;
     tcs->cssa++;
     __atomic_store_n(&tcs->state, 0, __ATOMIC_RELEASE);
+}
 
+/* AEX, then at once EENTER to the exception handler. On hardware the kernel, the vDSO and the PAL lie in between. */
+static void asynchronous_exit(struct host_thread *thread, ucontext_t *frame, const struct exception *exception)
+{
+    greg_t *registers = frame->uc_mcontext.gregs;
+    save_state(thread, frame, exception);
     if (!sim_prepare_entry(thread)) {
         log_raw_hex("enclavize: the enclave faulted while it handled an exception, at ", (uint64_t)registers[REG_RIP]);
         sim_die(", EXITINFO ", exception->exit_info);

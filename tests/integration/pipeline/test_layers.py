@@ -162,6 +162,15 @@ def test_layers_may_be_compressed_on_the_way(built: Built, tampered: TamperedIma
     verify(built, tampered.save())
 
 
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_skopeo_may_compress_all_layers(built: Built, tmp_path: Path, kind: str) -> None:
+    need("skopeo")
+    options = ("--dest-compress", "--dest-compress-format", kind)
+    copy = f"oci:{tmp_path / 'copy'}:1"
+    subprocess.run(["skopeo", "copy", "-q", *options, built.name, copy], check=True, timeout=60)
+    verify(built, copy)
+
+
 def test_a_compressed_layer_that_is_another_one_is_refused(built: Built, tampered: TamperedImage) -> None:
     plain = written(tampered.layers[-2])
     changed = plain[:-1024] + bytes(512) + plain[-1024:]

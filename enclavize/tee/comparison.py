@@ -66,7 +66,8 @@ class LayerComparison:
         self._pending: deque[bytes] = deque()
         """What the reader has got, and was not compared."""
         self._at = 0
-        self._size = 0
+        self._size, self._padding = 0, b""
+        """Of the last member: bytes of its data that are still to come, and what fills its last record."""
         self._paths: list[str] = []
         self._given: list[str] = []
         self._difference = ""
@@ -76,6 +77,7 @@ class LayerComparison:
         for chunk in self._source:
             if not self._difference:
                 self._pending.append(chunk)
+                self._pass_data()
             yield chunk
 
     def member(
@@ -91,7 +93,7 @@ class LayerComparison:
         except ValueError:
             header = b""
         self._expect(header, path)
-        self._size = size
+        self._size, self._padding = size, bytes(-size % RECORD_SIZE)
         self._paths.append(path)
         if not implied:
             self._given.append(path)
@@ -123,13 +125,17 @@ class LayerComparison:
             hint="somebody wrote the layer again: copy images as they are, with docker, skopeo or the like",
         )
 
-    def _end_of_data(self) -> None:
-        """Pass the data of the last member, and compare what fills its last record."""
-        padding = bytes(-self._size % RECORD_SIZE)
+    def _pass_data(self) -> None:
+        """Forget the data of the last member: it may be longer than the memory is large."""
         while self._size and self._pending:
             self._size -= len(self._next(self._size))
-        if padding:
-            self._expect(padding, self._paths[-1])
+
+    def _end_of_data(self) -> None:
+        """Compare what is behind the data of the last member."""
+        self._pass_data()
+        if self._padding:
+            self._expect(self._padding, self._paths[-1])
+            self._padding = b""
 
     def _expect(self, wanted: bytes, where: str) -> None:
         """Compare what comes next."""

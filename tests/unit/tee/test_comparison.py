@@ -179,3 +179,16 @@ def test_headers_are_those_of_other_writers() -> None:
 def test_what_does_not_fit_is_an_error(path: str, size: int, target: str) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         ustar_header(path, REGULAR, 0o444, size, target)
+
+
+def test_large_files_do_not_fill_the_memory() -> None:
+    chunk = bytes(1 << 20)
+    header = ustar_header("a", REGULAR, 0o444, 64 << 20, "")
+    comparison = LayerComparison(iter([header, *[chunk] * 64, bytes(1024)]), 1, "layer x")
+    reader = TarReader(comparison.chunks(), "layer x")
+    for member in reader:
+        comparison.member("a", REGULAR, 0o444, size=member.size)
+        for _ in reader.pieces():
+            assert len(comparison._pending) <= 2
+    comparison.finish()
+    comparison.verify()

@@ -81,11 +81,11 @@ def deliver(
             case Output(kind=OutputKind.LOCAL, destination=destination) if destination:
                 from enclavize.pipeline.root_output import as_image, write_folder
 
-                write_folder(as_image(tee, image), destination, cache, reporter)
+                write_folder(as_image(tee, image, cache), destination, cache, reporter)
             case Output(kind=OutputKind.TAR):
                 from enclavize.pipeline.root_output import as_image, write_tar
 
-                write_tar(as_image(tee, image), output.destination, cache, reporter)
+                write_tar(as_image(tee, image, cache), output.destination, cache, reporter)
             case _:
                 _target(output, options).deliver(
                     _image_to_write(tee, image, output, cache, signatures), reporter

@@ -19,10 +19,12 @@ from enclavize.rootfs.index import index_image
 from enclavize.rootfs.unpack import unpack_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from enclavize.oci.cache import BlobCache
+    from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.image import Image
+    from enclavize.oci.stream import Sink
     from enclavize.progress import Reporter, Task
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
@@ -38,10 +40,38 @@ _TAR_TYPES = {
 }
 
 
-def as_image(tee: TeeImage, source: Image) -> Image:
+class _BuiltSource:
+    """The blobs of a TEE image that is not delivered: ours are in the cache, the others at the source."""
+
+    origin = None
+
+    def __init__(self, source: Image, cache: BlobCache) -> None:
+        self._source = source.source
+        self._theirs = {layer.digest for layer in source.layers}
+        self._cache = cache
+        self.remote = self._source.remote
+
+    def open_blob(
+        self,
+        descriptor: Descriptor,
+        *,
+        advance: Callable[[int], None] | None = None,
+        sink: Sink | None = None,
+    ) -> BinaryIO:
+        """Open a blob."""
+        if descriptor.digest in self._theirs:
+            return self._source.open_blob(descriptor, advance=advance, sink=sink)
+        return self._cache.open(descriptor, advance=advance)
+
+    def close(self) -> None:
+        """Leave it to the source's owner."""
+
+
+def as_image(tee: TeeImage, source: Image, cache: BlobCache) -> Image:
     """Return the TEE image as one to read: our layers are in the cache, the others at the source."""
     return replace(
         source,
+        source=_BuiltSource(source, cache),
         manifest=tee.manifest,
         manifest_bytes=tee.manifest_bytes,
         config_bytes=tee.config_bytes,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import ListFormat, Progress, ToolchainLibOS
+from enclavize.cli.choices import LibOS, ListFormat, Progress, ToolchainLibOS
 from enclavize.progress.mode import ProgressMode
 
 toolchain = typer.Typer(
@@ -76,6 +76,33 @@ def import_(
             source, name, libos.canonical if libos else None, insecure=insecure, reporter=reporter
         )
     sys.stdout.write(f"{name}: {imported.title}, sha256:{imported.digest}\n")
+
+
+@toolchain.command()
+def digests(
+    *,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TOOLCHAIN]", help="As for inspect; without it, what is installed on this machine."
+        ),
+    ] = None,
+    libos: Annotated[
+        LibOS | None,
+        typer.Option("--libos", help="Which LibOS; 'builtin': the runelet of this command."),
+    ] = None,
+    progress: Progress = ProgressMode.AUTO,
+    insecure: Insecure = False,
+) -> None:
+    """Write the digests of the files that run outside of enclaves, for --host-files of verify and run."""
+    from enclavize.pipeline.toolchain import host_file_digests
+    from enclavize.progress.renderer import reporting
+
+    with reporting(progress) as reporter:
+        text = host_file_digests(
+            source, libos.canonical if libos else None, insecure=insecure, reporter=reporter
+        )
+    sys.stdout.write(text)
 
 
 @toolchain.command(name="list")

@@ -41,6 +41,34 @@ def verify(
         str | None,
         typer.Option(metavar="NAME", help="The name that must be signed, if not IMAGE's: it may be a copy."),
     ] = None,
+    toolchain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOOLCHAIN",
+            help="What runs outside of the enclave must be of this toolchain: an install prefix, an image or "
+            "a kept one. Without it and --host-files that is NOT checked, and the exit code is 6.",
+        ),
+    ] = None,
+    host_files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What runs outside of the enclave must have the digests of this file, which 'enclavize "
+            "toolchain digests' writes. Of several files one must fit.",
+        ),
+    ] = None,
+    known_flaws: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A TOML file with more known flaws of LibOSes.")
+    ] = None,
+    allow_flaw: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Accept a LibOS with this known flaw.")
+    ] = None,
+    allow_integrity_only: Annotated[
+        bool,
+        typer.Option(
+            "--allow-integrity-only", help="Accept a root file system that a determined host can change."
+        ),
+    ] = False,
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A TOML file with these expectations.")
     ] = None,
@@ -52,7 +80,11 @@ def verify(
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
     ] = False,
 ) -> None:
-    """Verify a TEE image: every digest, the signature, a new measurement, the signer."""
+    """Verify a TEE image: every digest, the signature, a new measurement, the signer, what runs outside.
+
+    Exit codes: 0 trusted, 1 the image contradicts itself, 4 it is not what is expected, 6 it is, but what
+    runs outside of its enclave was NOT checked.
+    """
     from enclavize.cli.grammar.expectations import parse_expectations
     from enclavize.cli.present import present
     from enclavize.oci.location import parse_location
@@ -70,6 +102,11 @@ def verify(
         image_signers=image_signer or [],
         image_name=image_name,
         require_image_signature=require_image_signature,
+        toolchain=toolchain,
+        host_files=host_files or [],
+        known_flaws=known_flaws or [],
+        allow_flaws=allow_flaw or [],
+        allow_integrity_only=allow_integrity_only,
     )
     with reporting(progress) as reporter:
         verdict = verify_image(parse_location(image), expectations, insecure=insecure, reporter=reporter)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from enclavize.oci.image import Image
+    from enclavize.oci.image import Image, ImageConfig
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.measurement import Measurement
@@ -119,11 +119,16 @@ class Enclave(Protocol):
         ...
 
 
+NO_HEALTH_CHECK = ("NONE",)
+"""``Test`` of an image whose health nobody looks at."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Start:
     """What a container engine starts, and with which environment and working directory.
 
     ``health`` is what it runs to see whether the program is well, in images that have a health check.
+    ``user`` and ``stop_signal`` take the place of the source's, unless they are None.
     """
 
     entrypoint: tuple[str, ...] = (layout.ENTRYPOINT,)
@@ -131,6 +136,8 @@ class Start:
     command: tuple[str, ...] | None = None
     environment: tuple[str, ...] | None = None
     working_directory: str = "/"
+    user: str | None = None
+    stop_signal: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +255,29 @@ class InstanceFormat(Protocol):
 
     def argv(self, contents: TeeContents) -> tuple[str, ...]:
         """Return the measured entrypoint and command, as in ``Instance``. Raises EnclavizeError."""
+        ...
+
+    def check_process(self, config: ImageConfig, rootfs: Rootfs, contents: TeeContents) -> None:
+        """Compare user, stop signal and health check of an image with what is measured.
+
+        ``rootfs`` is the whole tree, in which engines look the user up. Raises IntegrityError.
+        """
+        ...
+
+    @property
+    def own_files(self) -> Mapping[str, str]:
+        """Enclavize's own files that run outside of the enclave: name of the component by path."""
+        ...
+
+    def libos_version(self, contents: TeeContents) -> str | None:
+        """Return the version of the LibOS, as far as it can be known; None: of no release."""
+        ...
+
+    def integrity_only(self, contents: TeeContents) -> str:
+        """Tell why a determined host could change files that the enclave is bound to; "" if it could not.
+
+        Raises EnclavizeError.
+        """
         ...
 
     def measured(self, contents: TeeContents) -> dict[str, Any]:

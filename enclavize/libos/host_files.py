@@ -10,17 +10,19 @@ Paths are those in a TEE image, below ``/.enclave/``. Lines that begin with ``#`
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
+from enclavize.oci.stream import chunks
 from enclavize.rootfs.entry import printable
 from enclavize.tee.layout import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from enclavize.libos.base import InstanceFile
@@ -42,9 +44,12 @@ class HostFiles:
     files: Mapping[str, str]
     version: str = ""
 
-    def differences(self, found: Mapping[str, str]) -> Iterator[str]:
-        """Yield in words how ``found`` differs, which must have the same paths with the same digests."""
-        for path in sorted(self.files.keys() | found.keys()):
+    def differences(self, found: Mapping[str, str], *, without: Collection[str] = ()) -> Iterator[str]:
+        """Yield in words how ``found`` differs, which must have the same paths with the same digests.
+
+        Paths in ``without`` do not count.
+        """
+        for path in sorted((self.files.keys() | found.keys()) - set(without)):
             if path not in found:
                 yield f"{path} is missing"
             elif path not in self.files:
@@ -60,10 +65,6 @@ class HostFiles:
 
 def host_files_of(toolchain: Toolchain) -> HostFiles:
     """Make the files again that a build takes of a toolchain. Raises UsageError for what is missing."""
-    import hashlib
-
-    from enclavize.oci.stream import chunks
-
     files = {}
     for file in _shared_files(toolchain):
         digest = hashlib.sha256()
@@ -72,6 +73,18 @@ def host_files_of(toolchain: Toolchain) -> HostFiles:
                 digest.update(data)
         files[file.path] = digest.hexdigest()
     return HostFiles(origin=f"the toolchain {toolchain.origin}", files=files, version=toolchain.version)
+
+
+def installed_files() -> HostFiles:
+    """Return what the builtin LibOS has outside of the enclave: the runelet of this command."""
+    from enclavize.libos.builtin.format import BuiltinFormat
+    from enclavize.resources import native_file
+
+    files = {
+        path: hashlib.sha256(native_file(component).read_bytes()).hexdigest()
+        for path, component in BuiltinFormat().own_files.items()
+    }
+    return HostFiles(origin="this installation", files=files)
 
 
 def _shared_files(toolchain: Toolchain) -> tuple[InstanceFile, ...]:

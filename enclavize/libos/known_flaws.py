@@ -16,6 +16,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from enclavize import __version__
 from enclavize.errors import UsageError
 from enclavize.libos.version import version_key
 from enclavize.resources import data_dir
@@ -54,6 +55,15 @@ class Flaw:
         return not key or (
             version_key(self.since) <= key and (not self.fixed or key < version_key(self.fixed))
         )
+
+
+UNKNOWN_RELEASE = Flaw(
+    id="unknown-release",
+    libos="builtin",
+    fixed=__version__,
+    title="the LibOS in the enclave is that of no release that is known here, so its flaws are not either",
+    source="docs/signing.md",
+)
 
 
 def known_flaws(libos: str, version: str, extra_files: Iterable[Path] = ()) -> tuple[Flaw, ...]:

@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from enclavize.compat.rules import Subject, check
-from enclavize.libos.builtin.backend import account_of
 from enclavize.libos.builtin.process import environment
+from enclavize.libos.builtin.users import account_of
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.platform import LINUX_AMD64
 from enclavize.oci.source import resolve

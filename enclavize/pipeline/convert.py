@@ -9,21 +9,25 @@ from enclavize.pipeline.check import report_on
 from enclavize.pipeline.dates import created_text
 from enclavize.pipeline.doubt import doubt
 from enclavize.pipeline.workspace import workspace
+from enclavize.rootfs.entry import printable
 from enclavize.rootfs.index import index_image
 from enclavize.sgx.sigstruct import Sigstruct, bcd_date
 from enclavize.signing.local import sign_sigstruct
 from enclavize.tee.annotations import base_annotations
 from enclavize.tee.image import assemble, check_free
+from enclavize.tee.start import hides_enclave
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Iterator
 
-    from enclavize.libos.base import Backend
+    from enclavize.libos.base import Backend, Instance
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
     from enclavize.pipeline.options import BuildOptions
     from enclavize.pipeline.signing import SigningIdentity
-    from enclavize.progress import Reporter
+    from enclavize.progress import Reporter, Task
+    from enclavize.rootfs.tree import Rootfs
     from enclavize.tee.image import TeeImage
 
 
@@ -69,7 +73,7 @@ def convert(
         else:
             signature_file = enclave.prepared(sigstruct.date)
 
-        with reporter.task("assemble the TEE image"):
+        with reporter.task("assemble the TEE image") as task:
             return assemble(
                 image,
                 instance,
@@ -79,5 +83,15 @@ def convert(
                 labels=options.labels,
                 annotations={**base_annotations(options.source, image.manifest), **options.annotations},
                 created=created_text(options.source_date_epoch),
+                volumes=_volumes(image, instance, rootfs, task),
                 cache=cache,
             )
+
+
+def _volumes(image: Image, instance: Instance, rootfs: Rootfs, task: Task) -> Iterator[str]:
+    """Yield the image's volumes but for those that would hide the enclave from the engine."""
+    for path in image.config.volumes:
+        if hides_enclave(rootfs, path, instance.links):
+            task.warn(f"the volume {printable(path)} of the image is left out: it would hide the enclave")
+        else:
+            yield path

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from enclavize import __version__
 from enclavize.compat.profile import profile_for
 from enclavize.errors import UsageError
+from enclavize.libos.host_files import host_files_of, installed_files
 from enclavize.libos.toolchain import kept, open_toolchain
 from enclavize.libos.toolchain.model import TITLES
 from enclavize.libos.toolchain.open import MACHINE, locate_in
@@ -62,6 +64,25 @@ def inspect_toolchain(text: str, libos: str | None, *, insecure: bool, reporter:
     """Return what a toolchain holds, as a JSON value. Raises EnclavizeError."""
     toolchain = open_toolchain(text, libos=libos, cache=BlobCache(), insecure=insecure, reporter=reporter)
     return facts_of(toolchain)
+
+
+def host_file_digests(text: str | None, libos: str | None, *, insecure: bool, reporter: Reporter) -> str:
+    """Return a file for ``--host-files``. Raises EnclavizeError.
+
+    Without ``text``, what is installed here; the builtin LibOS needs no toolchain.
+    """
+    if libos == AUTO or (text is None and libos is None):
+        raise UsageError("nobody said which LibOS", hint="add --libos builtin, gramine or occlum")
+    if libos == "builtin":
+        if text is not None:
+            raise UsageError("the builtin LibOS takes no toolchain", hint="leave it out")
+        return installed_files().to_text(f"enclavize toolchain digests: builtin {__version__}")
+    toolchain = (
+        installed_toolchain(libos, reporter)
+        if text is None and libos is not None
+        else open_toolchain(text or "", libos=libos, cache=BlobCache(), insecure=insecure, reporter=reporter)
+    )
+    return host_files_of(toolchain).to_text(f"enclavize toolchain digests: {toolchain.title}")
 
 
 def import_toolchain(

@@ -6,15 +6,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from enclavize.errors import SigningRefusedError
+from enclavize.errors import OutsideUncheckedError, SigningRefusedError
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import RegistryLocation
 from enclavize.oci.manifest import Manifest, parse_manifest
 from enclavize.oci.source import resolve
+from enclavize.pipeline.outside import known_files, libos_findings
 from enclavize.pipeline.workspace import workspace
 from enclavize.rootfs.index import index_image
 from enclavize.tee.contents import kept_layers, read_contents, require_tee_image
 from enclavize.tee.image_trust import judge_signatures
+from enclavize.tee.outside import Outside
+from enclavize.tee.start import check_process
 from enclavize.tee.verify import identity_of, verify_enclave, verify_labels, verify_layers, verify_rootfs
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from enclavize.progress import Reporter
     from enclavize.tee.expectations import Expectations
     from enclavize.tee.image_trust import ImageTrust
+    from enclavize.tee.outside import LibosFindings
     from enclavize.tee.verify import Identity
 
 
@@ -35,12 +39,19 @@ class Verdict:
     digest: Digest
     identity: Identity
     image_trust: ImageTrust
+    libos: LibosFindings
+    unread: tuple[Digest, ...]
     expectations: Expectations
 
     @property
     def objections(self) -> tuple[str, ...]:
-        """Why the image is not to be trusted."""
-        return (*self.expectations.objections(self.identity), *self.image_trust.objections)
+        """Why the image is not to be trusted, but for files outside of the enclave that nobody compared."""
+        wanted = self.expectations
+        return (
+            *wanted.objections(self.identity),
+            *self.image_trust.objections,
+            *self.libos.objections(wanted.libos),
+        )
 
     @property
     def signer(self) -> str:
@@ -65,22 +76,39 @@ class Verdict:
             "measurement": "checked" if self.expectations.measurements else "NOT checked",
             "image_signature": self.image_trust.state,
             "image_names": list(self.image_trust.names),
-            "trusted": not self.objections,
+            "outside": self.libos.outside.value,
+            "rootfs": "integrity only" if self.libos.integrity_only else "bound",
+            "known_flaws": [flaw.id for flaw in self.libos.flaws],
+            "unread": list(self.unread),
+            "objections": list(self.objections),
+            "trusted": self.libos.outside is Outside.CHECKED and not self.objections,
         }
 
     def raise_unless_trusted(self) -> None:
-        """Raise SigningRefusedError with all objections."""
+        """Raise SigningRefusedError with all objections, or OutsideUncheckedError if there are none."""
         if self.objections:
-            hint = None
-            if self.identity.mrsigner is None:
-                hint = "sign it: enclavize sign material, enclavize sign attach"
-            elif not self.expectations.name_somebody:
-                hint = "say whom to trust: --signer PUB.pem, or --mrenclave HEX"
-            else:
-                hint = self.image_trust.hint
             raise SigningRefusedError(
-                f"{self.image} is not trusted: " + "; ".join(self.objections), hint=hint
+                f"{self.image} is not trusted: " + "; ".join(self.objections), hint=self._hint
             )
+        if self.libos.outside is not Outside.CHECKED:
+            raise OutsideUncheckedError(
+                f"{self.image} is as expected, but outside of the enclave: NOT checked. Nobody said what the "
+                "LibOS's files must be that run there",
+                hint="add --toolchain, or --host-files FILE as 'enclavize toolchain digests' writes it",
+            )
+
+    @property
+    def _hint(self) -> str | None:
+        if self.identity.mrsigner is None:
+            return "sign it: enclavize sign material, enclavize sign attach"
+        if self.libos.outside is Outside.UNKNOWN:
+            return (
+                "verify with the release of enclavize, and the toolchain, that the image was built with; or "
+                "pin files that you know: --host-files FILE, with lines of SHA256  PATH below /.enclave/"
+            )
+        if not self.expectations.name_somebody:
+            return "say whom to trust: --signer PUB.pem, or --mrenclave HEX"
+        return self.image_trust.hint
 
 
 def verify_image(
@@ -97,8 +125,15 @@ def verify_image(
             contents = read_contents(image, workdir, cache)
             _, sigstruct = verify_enclave(contents)
             verify_labels(image, annotations_of(image), contents)
+        unread = _unread(image, cache)
         with reporter.task("compare the layers with what the enclave is bound to"):
             verify_rootfs(rootfs, image, contents, workdir)
+            check_process(image.config, rootfs, contents)
+        known = known_files(
+            contents.description.libos, expectations.libos, cache, insecure=insecure, reporter=reporter
+        )
+        with reporter.task("compare what runs outside of the enclave"):
+            findings = libos_findings(contents, known, expectations.libos)
         identity = identity_of(sigstruct)
         with reporter.task("verify the image's signatures"):
             trust = judge_signatures(
@@ -112,8 +147,18 @@ def verify_image(
         digest=image.manifest.digest,
         identity=identity,
         image_trust=trust,
+        libos=findings,
+        unread=unread,
         expectations=expectations,
     )
+
+
+def _unread(image: Image, cache: BlobCache) -> tuple[Digest, ...]:
+    """Return the layers whose index was known, and whose blobs are in a registry alone."""
+    if not image.source.remote:
+        return ()
+    kept = [image.layers[number].digest for number in kept_layers(image)]
+    return tuple(digest for digest in kept if not cache.has(digest))
 
 
 def annotations_of(image: Image) -> dict[str, str]:

@@ -88,6 +88,34 @@ class Rootfs:
         except OSError:
             return None
 
+    def destination(self, path: str) -> str:
+        """Return the canonical path at which an engine would mount something.
+
+        Links are followed; what is not there counts as a directory that is made. Raises OSError with ELOOP.
+        """
+        pending = path.split("/")[::-1]
+        where = ""
+        links = 0
+        while pending:
+            name = pending.pop()
+            if name in {"", "."}:
+                continue
+            if name == "..":
+                where = where.rpartition("/")[0]
+                continue
+            here = f"{where}/{name}" if where else name
+            found = self._by_path.get(here)
+            if found is None or found.type is not FileType.SYMLINK:
+                where = here
+                continue
+            links += 1
+            if links > MAX_SYMLINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            if found.link_target.startswith("/"):
+                where = ""
+            pending.extend(found.link_target.split("/")[::-1])
+        return where
+
     def hard_links(self) -> dict[str, tuple[str, ...]]:
         """Return the paths of every file that has more than one, by its data path."""
         paths: dict[str, list[str]] = {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enclavize.tee.image_trust import ImageExpectations
+from enclavize.tee.outside import LibosExpectations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,7 @@ class Expectations:
     allow_debug: bool = False
     allow_any_signer: bool = False
     image: ImageExpectations = field(default_factory=ImageExpectations)
+    libos: LibosExpectations = field(default_factory=LibosExpectations)
 
     @property
     def name_somebody(self) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import IncompatibleImageError, InvalidImageError, UsageError
+from enclavize.libos.base import NO_HEALTH_CHECK
 from enclavize.libos.formats import format_for
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
@@ -30,12 +31,13 @@ from enclavize.oci.stream import chunks
 from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT, describe
 from enclavize.tee.description import DescribedFile, TeeDescription
+from enclavize.tee.start import CONFIG_MEMBERS, HEALTH_SCHEDULE, is_count
 from enclavize.tee.tar import WRITABLE_MODE, TarDirectory, TarFile, TarLink, write_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from enclavize.libos.base import Instance, InstanceFile
+    from enclavize.libos.base import Instance, InstanceFile, Start
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
@@ -112,11 +114,13 @@ def assemble(
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
     created: str,
+    volumes: Iterable[str],
     cache: BlobCache,
 ) -> TeeImage:
     """Write our layers, the configuration and the manifest into the cache.
 
-    ``created`` is RFC 3339 text, or "" for the source's. Ours win over ``labels`` and ``annotations``.
+    ``created`` is RFC 3339 text, or "" for the source's; ``volumes`` are those that engines are to make. Ours
+    win over ``labels`` and ``annotations``.
     """
     form = format_for(instance.libos)
     description = TeeDescription(
@@ -148,7 +152,8 @@ def assemble(
     added = [_write(members, cache) for members in (_files(instance.shared_files), own) if members]
     kept = image.layers if instance.keeps_layers else ()
     facts = describe(description)
-    config = _config(image, instance, [layer.digest for layer in added], {**labels, **facts}, created)
+    diff_ids = [layer.digest for layer in added]
+    config = _config(image, instance, diff_ids, labels={**labels, **facts}, created=created, volumes=volumes)
     return write_documents(
         config, (*kept, *added), {**annotations, **facts}, description, name=image.name, cache=cache
     )
@@ -246,31 +251,44 @@ def _strange_members(name: str) -> Iterator[None]:
         ) from error
 
 
+def _healthcheck(source: Mapping[str, Any] | None, start: Start) -> dict[str, Any]:
+    """Return when to look, as the source says, and what to run."""
+    if not source:
+        return {}
+    has_test = (source.get("Test") or ["NONE"])[0] != "NONE"
+    schedule = {name: value for name, value in source.items() if name in HEALTH_SCHEDULE and is_count(value)}
+    return {**schedule, "Test": list(start.health if has_test else NO_HEALTH_CHECK)}
+
+
 def _config(
-    image: Image, instance: Instance, diff_ids: list[Digest], labels: Mapping[str, str], created: str
+    image: Image,
+    instance: Instance,
+    diff_ids: list[Digest],
+    *,
+    labels: Mapping[str, str],
+    created: str,
+    volumes: Iterable[str],
 ) -> dict[str, Any]:
     """Return the source's configuration, changed as docs/tee-image.md, section 2, says."""
     source, start = image.config, instance.start
-    document = copied_config(image)
+    document = {name: value for name, value in copied_config(image).items() if name in CONFIG_MEMBERS}
     if created:
         document["created"] = created
-    execution = document.get("config") or {}
-    healthcheck = execution.pop("Healthcheck", None)
-    for key in ("ArgsEscaped", "OnBuild", "Shell"):
-        execution.pop(key, None)
-    execution |= {
+    execution: dict[str, Any] = {
         "Entrypoint": list(start.entrypoint),
         "Cmd": None if start.command is None else list(start.command),
         "Env": None if start.environment is None else list(start.environment),
         "WorkingDir": start.working_directory,
         "Labels": {**source.labels, **labels},
     }
-    if healthcheck:
-        has_test = (healthcheck.get("Test") or ["NONE"])[0] != "NONE"
-        execution["Healthcheck"] = {
-            **healthcheck,
-            "Test": list(start.health) if has_test else ["NONE"],
-        }
+    optional = {
+        "User": source.user if start.user is None else start.user,
+        "StopSignal": source.stop_signal if start.stop_signal is None else start.stop_signal,
+        "ExposedPorts": {port: {} for port in source.exposed_ports},
+        "Volumes": {path: {} for path in volumes},
+        "Healthcheck": _healthcheck(source.healthcheck, start),
+    }
+    execution |= {name: value for name, value in optional.items() if value}
     document["config"] = execution
     kept = source.diff_ids if instance.keeps_layers else ()
     document["rootfs"] = {"type": "layers", "diff_ids": [*kept, *diff_ids]}

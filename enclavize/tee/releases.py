@@ -40,11 +40,14 @@ class Release:
     components: Mapping[str, str]
 
 
-def version_of(component: str, digest: str, *, table: Path = TABLE) -> str | None:
-    """Return the version of enclavize that has this component; None if it is of no known one."""
+def version_of(component: str, digest: str, *, table: Path | None = None) -> str | None:
+    """Return the version of enclavize that has this component; None if it is of no known one.
+
+    ``table`` takes the place of the package's.
+    """
     if digest == _installed(component):
         return __version__
-    for release in read_releases(table):
+    for release in read_releases(table or TABLE):
         if release.components.get(component) == digest:
             return release.version
     return None

@@ -6,7 +6,6 @@ the measurement were checked; what its root file system is, from the layers, who
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,14 +14,15 @@ from enclavize.rootfs.entry import FileType, printable
 from enclavize.rootfs.tree import Rootfs
 from enclavize.tee import layout
 from enclavize.tee.annotations import MRSIGNER, describe
+from enclavize.tee.start import check_start
 from enclavize.tee.tar import DIRECTORY_MODE, FILE_MODES, WRITABLE_MODE, parents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from enclavize.libos.base import InstanceFormat, MeasuredEnclave, Policy, Start
-    from enclavize.oci.image import Image, ImageConfig
+    from enclavize.libos.base import InstanceFormat, MeasuredEnclave, Policy
+    from enclavize.oci.image import Image
     from enclavize.rootfs.entry import Entry
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents
@@ -104,23 +104,7 @@ def verify_labels(image: Image, annotations: Mapping[str, str], contents: TeeCon
                 raise IntegrityError(f"the {kind} {key} is {found[key][:100]!r}, the enclave says {value!r}")
         if MRSIGNER in found and contents.description.mrsigner is None:
             raise IntegrityError(f"there is a {kind} {MRSIGNER}, but the enclave is unsigned")
-    _check_start(image.config, contents.format.start(contents))
-
-
-def _check_start(config: ImageConfig, start: Start) -> None:
-    """Compare what engines start with what they must start. Raises IntegrityError."""
-    wanted = (*start.entrypoint, *(start.command or ()))
-    started = (*config.entrypoint, *config.cmd)
-    if started != wanted:
-        raise IntegrityError(f"the image starts {list(started)!r}"[:300] + f", and not {shlex.join(wanted)}")
-    health = (config.healthcheck or {}).get("Test")
-    for name, found, expected in (
-        ("environment", config.env, [start.environment or ()]),
-        ("working directory", config.working_dir, [start.working_directory]),
-        ("health check", health, [None, [], ["NONE"], list(start.health)]),
-    ):
-        if found not in expected:
-            raise IntegrityError(f"the image has the {name} {found!r}"[:300] + ", which is not the enclave's")
+    check_start(image.config, contents.format.start(contents))
 
 
 def verify_layers(rootfs: Rootfs, image: Image) -> None:

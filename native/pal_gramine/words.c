@@ -88,18 +88,23 @@ static void fill_arguments(char **to, const struct instance *instance, char **gi
     to[at] = NULL;
 }
 
-/* LD_* would be the loader's own: the manifest never lets them in. */
+/* LD_* would be the loader's own, outside of any enclave: the manifest never lets them in, whoever gives them. */
+static bool is_loaders_own(const char *variable)
+{
+    return strncmp(variable, "LD_", 3) == 0;
+}
+
 static void fill_environment(char **to, char **given, char *defaults, size_t size)
 {
     size_t at = 0;
     for (size_t i = 0; i < count(given); i++) {
-        if (strncmp(given[i], "LD_", 3) != 0)
+        if (!is_loaders_own(given[i]))
             to[at++] = given[i];
     }
     size_t own = at;
     size_t end = append_records(to, at, defaults, size, 'V');
     for (size_t i = own; i < end; i++) {
-        if (!has_name(to, own, to[i]))
+        if (!is_loaders_own(to[i]) && !has_name(to, own, to[i]))
             to[at++] = to[i];
     }
     to[at] = NULL;

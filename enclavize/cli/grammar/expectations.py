@@ -9,6 +9,10 @@ allow_debug = false
 image_signers = ["release.pub.pem"]
 image_name = "registry.example/team/app"
 require_image_signature = false
+host_files = ["gramine-1.9.sha256"]
+known_flaws = ["found-yesterday.toml"]
+allow_flaws = ["CVE-2024-25371"]
+allow_integrity_only = false
 """
 
 from __future__ import annotations
@@ -19,9 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
+from enclavize.libos.host_files import read_host_files
+from enclavize.libos.known_flaws import read_flaws
 from enclavize.oci.reference import parse_reference
 from enclavize.tee.expectations import Expectations
 from enclavize.tee.image_trust import ImageExpectations
+from enclavize.tee.outside import LibosExpectations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +47,10 @@ _KEYS = frozenset(
         "image_signers",
         "image_name",
         "require_image_signature",
+        "host_files",
+        "known_flaws",
+        "allow_flaws",
+        "allow_integrity_only",
     }
 )
 
@@ -56,6 +67,11 @@ def parse_expectations(
     image_signers: Sequence[str] = (),
     image_name: str | None = None,
     require_image_signature: bool = False,
+    toolchain: str | None = None,
+    host_files: Sequence[Path] = (),
+    known_flaws: Sequence[Path] = (),
+    allow_flaws: Sequence[str] = (),
+    allow_integrity_only: bool = False,
 ) -> Expectations:
     """Combine options and policy file; an option takes the place of the file's key. Raises UsageError."""
     document = _read_policy(policy) if policy else {}
@@ -81,7 +97,18 @@ def parse_expectations(
             name=_image_name(image_name or _text(document, "image_name", policy)),
             required=require_image_signature or _switch(document, "require_image_signature", policy),
         ),
+        libos=LibosExpectations(
+            toolchain=toolchain,
+            host_files=tuple(
+                map(read_host_files, host_files or _paths(document, "host_files", policy, folder))
+            ),
+            known_flaws=tuple(known_flaws or _paths(document, "known_flaws", policy, folder)),
+            allowed_flaws=frozenset(allow_flaws or _texts(document, "allow_flaws", policy)),
+            allow_integrity_only=allow_integrity_only or _switch(document, "allow_integrity_only", policy),
+        ),
     )
+    for path in wanted.libos.known_flaws:
+        read_flaws(path)
     if wanted.image.insist and not wanted.signers and not wanted.image.signers:
         raise UsageError(
             "nobody is trusted to sign the image as a whole",
@@ -89,6 +116,13 @@ def parse_expectations(
         )
     if allow_any_signer and wanted.signers:
         raise UsageError("--allow-any-signer and trusted signers contradict each other")
+    if not wanted.signers:
+        for option, value in (("--isvprodid", wanted.isv_prod_id), ("--min-svn", wanted.min_svn)):
+            if value is not None:
+                raise UsageError(
+                    f"{option} means nothing without a trusted signer: whoever signs chooses the number",
+                    hint="add --signer PUB.pem",
+                )
     return wanted
 
 
@@ -154,6 +188,10 @@ def _text(document: dict[str, Any], key: str, path: Path | None) -> str | None:
     if value is not None and not isinstance(value, str):
         raise UsageError(f"{path}: {key} is not a string")
     return value
+
+
+def _paths(document: dict[str, Any], key: str, path: Path | None, folder: Path) -> list[Path]:
+    return [folder / text for text in _texts(document, key, path)]
 
 
 def _number(document: dict[str, Any], key: str, path: Path | None) -> int | None:

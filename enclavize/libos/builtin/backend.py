@@ -12,18 +12,16 @@ from enclavize.errors import IncompatibleImageError
 from enclavize.libos.base import Instance, InstanceFile
 from enclavize.libos.builtin.config import MeasuredConfiguration, RootfsBinding
 from enclavize.libos.builtin.enclave import enclave_config, with_configuration
-from enclavize.libos.builtin.process import environment, health_command, host_signals, parse_signal
-from enclavize.libos.builtin.users import find_account
+from enclavize.libos.builtin.process import environment, health_command, host_signals, stop_signal_of
+from enclavize.libos.builtin.users import account_of, content_of
 from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.resources import native_file
-from enclavize.rootfs.entry import FileType
 from enclavize.tee import layout
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.libos.base import InstanceOptions
-    from enclavize.libos.builtin.users import Account
     from enclavize.oci.image import Image, ImageConfig
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
@@ -32,7 +30,6 @@ INLINE_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
 """Files that are inside the metadata image: engines mount their own over those of the layers."""
 
 DEFAULT_HOSTNAME = "localhost"
-DEFAULT_STOP_SIGNAL = "SIGTERM"
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?", re.ASCII)  # HOST_NAME_MAX is 64
 
 
@@ -92,7 +89,7 @@ def configure(
             hint="set ENTRYPOINT in the image",
         )
     account = account_of(rootfs, config)
-    stop_signal = parse_signal(config.stop_signal or DEFAULT_STOP_SIGNAL)
+    stop_signal = stop_signal_of(config)
     return MeasuredConfiguration(
         entrypoint=config.entrypoint,
         command=config.cmd,
@@ -110,25 +107,10 @@ def configure(
     )
 
 
-def account_of(rootfs: Rootfs, config: ImageConfig) -> Account:
-    """Return who the image runs as, by its own user database. Raises InvalidImageError."""
-    return find_account(config.user, _content(rootfs, "etc/passwd"), _content(rootfs, "etc/group"))
-
-
 def hostname_of(rootfs: Rootfs) -> str:
     """Return the host name in the image's /etc/hostname if it is one."""
-    text = _content(rootfs, "etc/hostname").decode("ascii", "replace").strip()
+    text = content_of(rootfs, "etc/hostname").decode("ascii", "replace").strip()
     return text if _HOSTNAME.fullmatch(text) else DEFAULT_HOSTNAME
-
-
-def _content(rootfs: Rootfs, path: str) -> bytes:
-    """Return a well-known small file, b"" if it is not there."""
-    entry = rootfs.find(path)
-    if entry is None or entry.type is not FileType.REGULAR or not entry.size:
-        return b""
-    if entry.content is None:
-        raise IncompatibleImageError(f"/{path} of the image is too large ({entry.size} bytes)")
-    return entry.content
 
 
 def _file(path: str, source: Path, mode: int) -> InstanceFile:

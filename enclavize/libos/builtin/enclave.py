@@ -65,6 +65,17 @@ def read_configuration(image: bytes) -> bytes:
     return image[configuration_window(image)]
 
 
+def unconfigured(image: bytes) -> bytes:
+    """Return the file as the compiler made it: without configuration, metadata and signature."""
+    from enclavize.sgx.enclave_file.elf import parse_elf
+
+    elf, window = parse_elf(image), configuration_window(image)
+    code = bytearray(image)
+    code[window] = bytes(window.stop - window.start)
+    code[elf.metadata_offset : elf.metadata_offset + elf.metadata_size] = bytes(elf.metadata_size)
+    return bytes(code)
+
+
 def enclave_config(*, threads: int, isv_prod_id: int, isv_svn: int, debuggable: bool) -> EnclaveConfig:
     """Return the enclave's layout: one TCS a thread, nothing of it dynamic in the SDK's sense."""
     from enclavize.sgx.enclave_file import EnclaveConfig

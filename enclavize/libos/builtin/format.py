@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import filecmp
+import hashlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import IntegrityError
-from enclavize.libos.base import Start
+from enclavize.libos.base import NO_HEALTH_CHECK, Start
 from enclavize.libos.builtin.config import parse_configuration
-from enclavize.libos.builtin.enclave import read_configuration
+from enclavize.libos.builtin.enclave import read_configuration, unconfigured
+from enclavize.libos.process_checks import check_health, check_stop_signal, check_user
 from enclavize.libos.sdk_enclave import read_sdk_enclave
 from enclavize.tee import layout
+from enclavize.tee.releases import version_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
     from enclavize.libos.base import MeasuredEnclave, Policy
     from enclavize.libos.builtin.config import MeasuredConfiguration
-    from enclavize.oci.image import Image
+    from enclavize.oci.image import Image, ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents
@@ -85,6 +88,28 @@ class BuiltinFormat:
     def argv(self, contents: TeeContents) -> tuple[str, ...]:
         """Return entrypoint and command. Raises EnclavizeError."""
         return _configuration(contents).argv
+
+    def check_process(self, config: ImageConfig, rootfs: Rootfs, contents: TeeContents) -> None:
+        """Compare with the measured configuration. Raises IntegrityError."""
+        measured = _configuration(contents)
+        user = measured.user
+        check_user(config, rootfs, uid=user.uid, gid=user.gid, groups=user.groups)
+        check_stop_signal(config, measured.stop_signal)
+        check_health(config, layout.HEALTH_COMMAND if measured.healthcheck else NO_HEALTH_CHECK)
+
+    @property
+    def own_files(self) -> Mapping[str, str]:
+        """Return the runelet, with the PAL linked in."""
+        return {layout.RUNELET: "runelet"}
+
+    def libos_version(self, contents: TeeContents) -> str | None:
+        """Return the version of the enclave's code: what ``enclave.json`` says could be of another."""
+        code = unconfigured(contents.read(layout.SIGNED_ENCLAVE))
+        return version_of("libos.so", hashlib.sha256(code).hexdigest())
+
+    def integrity_only(self, contents: TeeContents) -> str:
+        """Say that the tree is bound by fs-verity digests."""
+        return ""
 
     def measured(self, contents: TeeContents) -> dict[str, Any]:
         """Return the measured configuration. Raises EnclavizeError."""

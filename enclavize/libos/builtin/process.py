@@ -25,6 +25,7 @@ HOST_SIGNALS = (
 Never SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP: a program would take a lie for a fault of its own.
 """
 
+DEFAULT_STOP_SIGNAL = "SIGTERM"
 _FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP})
 _REALTIME = re.compile(r"RT(MIN|MAX)(?:([+-])(\d{1,2}))?")
 _SIGNAL_MAX = 64
@@ -43,6 +44,11 @@ def parse_signal(text: str) -> int:
     elif f"SIG{name}" in signal.Signals.__members__:
         return signal.Signals[f"SIG{name}"]
     raise InvalidImageError(f"the image has the stop signal {text!r}, which is no signal")
+
+
+def stop_signal_of(config: ImageConfig) -> int:
+    """Return the number of the signal that ends the program. Raises InvalidImageError."""
+    return parse_signal(config.stop_signal or DEFAULT_STOP_SIGNAL)
 
 
 def host_signals(stop_signal: int) -> int:

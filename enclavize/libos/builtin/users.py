@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enclavize.errors import InvalidImageError
+from enclavize.errors import IncompatibleImageError, InvalidImageError
 from enclavize.libos.builtin.config import User
+from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from enclavize.oci.image import ImageConfig
+    from enclavize.rootfs.tree import Rootfs
 
 MAX_ID = (1 << 31) - 1
 DEFAULT_HOME = "/"
@@ -25,6 +29,21 @@ class Account:
 
     user: User
     home: str
+
+
+def account_of(rootfs: Rootfs, config: ImageConfig) -> Account:
+    """Return who the image runs as, by its own user database. Raises InvalidImageError."""
+    return find_account(config.user, content_of(rootfs, "etc/passwd"), content_of(rootfs, "etc/group"))
+
+
+def content_of(rootfs: Rootfs, path: str) -> bytes:
+    """Return a well-known small file, b"" if it is not there."""
+    entry = rootfs.find(path)
+    if entry is None or entry.type is not FileType.REGULAR or not entry.size:
+        return b""
+    if entry.content is None:
+        raise IncompatibleImageError(f"/{path} of the image is too large ({entry.size} bytes)")
+    return entry.content
 
 
 def find_account(text: str, passwd: bytes, group: bytes) -> Account:

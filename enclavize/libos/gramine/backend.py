@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IncompatibleImageError, UsageError
-from enclavize.libos.base import Instance, InstanceFile
-from enclavize.libos.builtin.backend import DEFAULT_STOP_SIGNAL, account_of
+from enclavize.libos.base import NO_HEALTH_CHECK, Instance, InstanceFile, Start
+from enclavize.libos.builtin.process import DEFAULT_STOP_SIGNAL, stop_signal_of
 from enclavize.libos.builtin.process import environment as image_environment
-from enclavize.libos.builtin.process import parse_signal
+from enclavize.libos.builtin.users import account_of
 from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.defaults import Defaults
 from enclavize.libos.gramine.enclave import GramineEnclave
@@ -77,7 +77,7 @@ class GramineBackend:
         del workdir
         policy = expressible_policy(options.policy, debuggable=options.debuggable)
         with reporter.task(f"write the manifest of {len(rootfs)} files") as task:
-            if warning := _stop_signal_warning(image.config):
+            for warning in _warnings(image.config):
                 task.warn(warning)
             parts = _Parts(rootfs, image.config, replace(options, policy=policy), self._toolchain, task)
             values = parts.values()
@@ -95,6 +95,9 @@ class GramineBackend:
             policy=policy,
             argv=values.arguments or (values.entrypoint,),
             links=LINKS,
+            start=Start(
+                health=NO_HEALTH_CHECK, stop_signal=DEFAULT_STOP_SIGNAL if image.config.stop_signal else None
+            ),
             doubts=tuple(_doubts(options.policy)),
         )
 
@@ -231,11 +234,13 @@ class _Parts:
         return dict(sorted({**found.hashes, **runtime, **network}.items()))
 
 
-def _stop_signal_warning(config: ImageConfig) -> str:
-    number = parse_signal(config.stop_signal or DEFAULT_STOP_SIGNAL)
-    if number == signal.SIGTERM:
-        return ""
-    return f"the image is stopped by signal {number}; Gramine lets SIGTERM in alone, which is sent instead"
+def _warnings(config: ImageConfig) -> Iterator[str]:
+    """Yield what Gramine does not have."""
+    number = stop_signal_of(config)
+    if number != signal.SIGTERM:
+        yield f"the image is stopped by signal {number}; Gramine lets SIGTERM in alone, which is sent instead"
+    if config.healthcheck:
+        yield "health checks are left out: Gramine runs no second command"
 
 
 def _doubts(policy: Policy) -> Iterator[str]:

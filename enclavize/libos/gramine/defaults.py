@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from enclavize.errors import IntegrityError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -46,6 +48,35 @@ class Defaults:
         """Return the file."""
         return b"".join(f"{record}\0".encode("utf-8", "surrogateescape") for record in self._records())
 
+    def check(self, policy: Policy) -> None:
+        """Compare with what the enclave leaves to the host. Raises IntegrityError.
+
+        The loader is a program outside of the enclave: LD_PRELOAD and its like would decide what it runs.
+        """
+        if (self.arguments or self.command) and not policy.allow_arguments:
+            raise IntegrityError("the defaults have arguments, which the enclave does not take from the host")
+        allowed = {variable.name for variable in policy.allowed_environment}
+        for variable in self.variables:
+            name = variable.partition("=")[0]
+            if name not in allowed:
+                raise IntegrityError(
+                    f"the defaults have the variable {name[:60]!r}, which the host may not set"
+                )
+
     def _records(self) -> Iterator[str]:
         for letter, texts in (("A", self.arguments), ("C", self.command), ("V", self.variables)):
             yield from (f"{letter}{text}" for text in texts)
+
+
+def parse_defaults(data: bytes) -> Defaults:
+    """Read what ``to_bytes`` writes. Raises IntegrityError for all else."""
+    texts: dict[str, list[str]] = {"A": [], "C": [], "V": []}
+    for record in data.removesuffix(b"\0").split(b"\0"):
+        text = record.decode("utf-8", "surrogateescape")
+        if text[:1] not in texts or (text[0] == "V" and "=" not in text):
+            raise IntegrityError(f"the defaults have a record {text[:40]!r} of no known kind")
+        texts[text[0]].append(text[1:])
+    found = Defaults(arguments=tuple(texts["A"]), command=tuple(texts["C"]), variables=tuple(texts["V"]))
+    if found.to_bytes() != data:
+        raise IntegrityError("the defaults are not as a build writes them")
+    return found

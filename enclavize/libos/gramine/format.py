@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
+import signal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import IntegrityError, InvalidImageError
-from enclavize.libos.base import AllowedVariable, Policy, Start, Volume
+from enclavize.libos.base import NO_HEALTH_CHECK, AllowedVariable, Policy, Start, Volume
 from enclavize.libos.gramine import layout
+from enclavize.libos.gramine.defaults import parse_defaults
 from enclavize.libos.gramine.enclave import MeasuredGramineEnclave
 from enclavize.libos.gramine.manifest_reader import MAX_MANIFEST_SIZE, read_manifest
 from enclavize.libos.loader_names import is_loader_like
+from enclavize.libos.process_checks import check_health, check_stop_signal, check_user
 from enclavize.rootfs.entry import FileType, printable
 from enclavize.sgx.sigstruct import Sigstruct
 from enclavize.sgx.structures import SIGSTRUCT_SIZE
-from enclavize.tee.layout import ROOT, RUNELET
+from enclavize.tee.layout import HEALTH_COMMAND, ROOT, RUNELET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from enclavize.libos.base import MeasuredEnclave
-    from enclavize.oci.image import Image
+    from enclavize.oci.image import Image, ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.tee.contents import TeeContents
 
@@ -109,6 +112,27 @@ class GramineFormat:
         program = manifest["libos"].get("entrypoint", "")
         return tuple(manifest["loader"].get("argv", [program]))
 
+    def check_process(self, config: ImageConfig, rootfs: Rootfs, contents: TeeContents) -> None:
+        """Compare with the manifest, and with what holds for all of Gramine. Raises IntegrityError."""
+        loader = _manifest(contents)["loader"]
+        check_user(config, rootfs, uid=loader.get("uid", 0), gid=loader.get("gid", 0))
+        check_stop_signal(config, signal.SIGTERM)
+        # The runelet answers that there is none: images before 0.2.0 have it ask in vain.
+        check_health(config, NO_HEALTH_CHECK, HEALTH_COMMAND)
+
+    @property
+    def own_files(self) -> Mapping[str, str]:
+        """Return the runelet, with the PAL for Gramine linked in."""
+        return {RUNELET: "runelet-gramine"}
+
+    def libos_version(self, contents: TeeContents) -> str | None:
+        """Return what ``enclave.json`` says."""
+        return contents.description.libos_version
+
+    def integrity_only(self, contents: TeeContents) -> str:
+        """Say that trusted files are bound by SHA-256."""
+        return ""
+
     def measured(self, contents: TeeContents) -> dict[str, Any]:
         """Return the manifest, with the number of trusted files for their list. Raises InvalidImageError."""
         manifest = _manifest(contents)
@@ -127,6 +151,11 @@ class GramineFormat:
                 raise IntegrityError(
                     f"/{ROOT}/{printable(name)} is not the file that the enclave is bound to"
                 )
+        if contents.digest(layout.DEFAULTS):
+            try:
+                parse_defaults(contents.read(layout.DEFAULTS)).check(self.policy(contents))
+            except IntegrityError as error:
+                raise IntegrityError(f"/{ROOT}/{layout.DEFAULTS}: {error}") from error
 
     def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
         """Compare every other trusted file with that of the layers. Raises IntegrityError.

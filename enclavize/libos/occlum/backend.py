@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import signal
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from enclavize.compat.program import find_program as find_files
 from enclavize.errors import UsageError
 from enclavize.libos.base import Instance, InstanceFile
+from enclavize.libos.builtin.process import stop_signal_of
+from enclavize.libos.builtin.users import account_of
 from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.build import SgxMode, build, key_doubts
-from enclavize.libos.occlum.chain import START, policy_of, start_text
+from enclavize.libos.occlum.chain import START, BoundStart, policy_of
 from enclavize.libos.occlum.configuration import check_configuration
 from enclavize.libos.occlum.document import find_program, make_document, with_table
 from enclavize.libos.occlum.files import toolchain_files
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from enclavize.libos.occlum.versions import Release
     from enclavize.libos.toolchain import Toolchain
     from enclavize.oci.cache import BlobCache
-    from enclavize.oci.image import Image
+    from enclavize.oci.image import Image, ImageConfig
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
 
@@ -88,7 +91,8 @@ class OcclumBackend:
         libraries = self._libraries(rootfs, image, program)
         configuration = self._configuration(image, program, options, glibc=CLibrary.GLIBC in libraries)
         init = init_tree(self._toolchain)
-        init.put(START, data_file(start_text(program.entrypoint, program.command)))
+        start = _bound_start(rootfs, image.config, program)
+        init.put(START, data_file(start.to_bytes()))
         with reporter.task(f"plan the file system of {self._toolchain.title}") as task:
             for warning in _warnings(image, self._asked, self._release):
                 task.warn(warning)
@@ -121,7 +125,7 @@ class OcclumBackend:
             writable_directories=tuple(sorted(WRITABLE_DIRECTORIES)),
             links=LINKS,
             keeps_layers=False,
-            start=occlum_start(program.entrypoint, program.command, debug=options.debuggable),
+            start=occlum_start(start, debug=options.debuggable),
             doubts=key_doubts(self._asked.image_key),
         )
 
@@ -150,6 +154,18 @@ class OcclumBackend:
         return tuple(library for library in wanted if library in own or library in there)
 
 
+def _bound_start(rootfs: Rootfs, config: ImageConfig, program: Program) -> BoundStart:
+    """Return what engines are told. They cannot look names up: the user database is inside the enclave."""
+    user = account_of(rootfs, config).user
+    asked = stop_signal_of(config)
+    return BoundStart(
+        entrypoint=program.entrypoint,
+        command=program.command,
+        user=f"{user.uid}:{user.gid}" if config.user else "",
+        stop_signal=int(asked if asked == signal.SIGKILL else signal.SIGTERM),
+    )
+
+
 def _warnings(image: Image, asked: OcclumOptions, release: Release) -> Iterator[str]:
     yield ARGUMENTS_WARNING
     if asked.image_key and not asked.image_key.built_in:
@@ -161,7 +177,7 @@ def _warnings(image: Image, asked: OcclumOptions, release: Release) -> Iterator[
         yield f"programs run as root inside the enclave, not as {printable(config.user)}"
     if config.healthcheck:
         yield "health checks are left out: rune starts nothing beside the program"
-    if config.stop_signal not in {"", "SIGTERM", "TERM", "15", "SIGKILL", "KILL", "9"}:
+    if stop_signal_of(config) not in (signal.SIGTERM, signal.SIGKILL):
         yield f"Occlum takes SIGTERM and SIGKILL from the host, not {printable(config.stop_signal)}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
@@ -41,15 +41,37 @@ _MAX_INIT_FILE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
+class BoundStart:
+    """What engines start, as a file of the init file system has it.
+
+    ``user`` is ``uid:gid`` or "", who the process outside of the enclave is; ``stop_signal`` what ends it.
+    None: the image was made before 0.2.0, which did not bind them.
+    """
+
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    user: str | None = None
+    stop_signal: int | None = None
+
+    def to_bytes(self) -> bytes:
+        """Return the content of ``START``."""
+        return json.dumps(asdict(self), indent=2).encode() + b"\n"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chain:
-    """What an enclave is bound to. ``system`` and ``app`` are the configurations of both stages."""
+    """What an enclave is bound to. ``system`` and ``app`` are the configurations of both stages.
+
+    ``key_built_in``: the key of the root image is in the init file system, for everybody to read.
+    """
 
     system: Mapping[str, Any]
     app: Mapping[str, Any]
     init_mac: bytes
     root_mac: bytes
     encrypted: bool
-    start: tuple[tuple[str, ...], tuple[str, ...]] | None
+    key_built_in: bool
+    start: BoundStart | None
 
 
 def read_chain(elf: EnclaveElf, build: Path) -> Chain:
@@ -75,6 +97,7 @@ def read_chain(elf: EnclaveElf, build: Path) -> Chain:
             encrypted=image_config["image_type"] == "encrypted"
             if "image_type" in image_config
             else states_encryption(build / layout.ROOT_IMAGE),
+            key_built_in=layout.IMAGE_KEY in files or bool(image_config.get("key")),
             start=_start(files.get(START)),
         )
     except (KeyError, TypeError, AttributeError, IndexError, StopIteration) as error:
@@ -105,16 +128,19 @@ def policy_of(app: Mapping[str, Any]) -> Policy:
     )
 
 
-def start_text(entrypoint: tuple[str, ...], command: tuple[str, ...]) -> bytes:
-    """Return the content of ``START``."""
-    return json.dumps({"entrypoint": entrypoint, "command": command}, indent=2).encode() + b"\n"
-
-
-def _start(text: bytes | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+def _start(text: bytes | None) -> BoundStart | None:
     if text is None:
         return None
     found = _json(text, START.decode())
-    return tuple(_texts(found["entrypoint"])), tuple(_texts(found["command"]))
+    user, stop_signal = found.get("user"), found.get("stop_signal")
+    if not isinstance(user, str | None) or not isinstance(stop_signal, int | None):
+        raise IntegrityError(f"{START.decode()} of the init file system is not as a build writes it")
+    return BoundStart(
+        entrypoint=tuple(_texts(found["entrypoint"])),
+        command=tuple(_texts(found["command"])),
+        user=user,
+        stop_signal=stop_signal,
+    )
 
 
 def _configuration(build: Path, name: str, mac: bytes) -> dict[str, Any]:
@@ -142,7 +168,7 @@ def _init_files(folder: Path, mac: bytes) -> dict[bytes, bytes]:
     """Return the small files that say how the root is mounted and what is started, by path."""
     found = {}
     for member in SefsImage(folder, None, mac).members():
-        if member.path in (_IMAGE_CONFIG, START) and member.inode.size <= _MAX_INIT_FILE:
+        if member.path in (_IMAGE_CONFIG, layout.IMAGE_KEY, START) and member.inode.size <= _MAX_INIT_FILE:
             found[member.path] = b"".join(map(bytes, member.pieces()))
     return found
 

@@ -9,23 +9,26 @@ MACs that the enclave is bound to stand for all of them.
 from __future__ import annotations
 
 import re
+import signal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import IntegrityError
-from enclavize.libos.base import Start
+from enclavize.libos.base import NO_HEALTH_CHECK, Start
 from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.chain import MAX_CONFIGURATION, policy_of, read_chain
+from enclavize.libos.process_checks import check_health, check_stop_signal
 from enclavize.libos.sdk_enclave import read_sdk_enclave
 from enclavize.rootfs.entry import printable
 from enclavize.tee.layout import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from enclavize.libos.base import MeasuredEnclave, Policy
-    from enclavize.libos.occlum.chain import Chain
-    from enclavize.oci.image import Image
+    from enclavize.libos.occlum.chain import BoundStart, Chain
+    from enclavize.oci.image import Image, ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents
@@ -56,18 +59,21 @@ _LIMITS = {
     f"{INSTANCE}/{layout.SGX_MODE}": _MAX_TEXT_SIZE,
     f"{INSTANCE}/{layout.STATUS}": _MAX_TEXT_SIZE,
 }
+_FOR_OCCLUM = {layout.SGX_MODE: b"HW\n", layout.STATUS: b"built\n"}
+"""What Occlum's own command goes by."""
+
 _BEFORE_0_29_6 = f"{BUILD}/{layout.USER_CONFIGURATION}{layout.PROTECTED}"
 _IMAGES = tuple(f"{BUILD}/{path}" for path in (layout.ROOT_IMAGE, layout.INIT_IMAGE))
 _IMAGE_FILE = re.compile(rf"({'|'.join(map(re.escape, _IMAGES))})/(metadata|[0-9a-f]{{32}})", re.ASCII)
 
-NO_HEALTH_CHECK = ("NONE",)
-"""Inclavare's rune starts nothing beside the program."""
+_STOP_SIGNALS = {int(number): number.name for number in (signal.SIGTERM, signal.SIGKILL)}
+"""What Occlum takes from the host."""
 
 INTEGRITY_ONLY = "integrity only: detects corruption, is no protection against whoever controls the host"
 ENCRYPTED = "encrypted"
 
 
-def occlum_start(entrypoint: tuple[str, ...], command: tuple[str, ...], *, debug: bool) -> Start:
+def occlum_start(bound: BoundStart, *, debug: bool) -> Start:
     """Return what an engine with rune as its runtime starts: the program inside the LibOS."""
     environment = [
         "ENCLAVE_TYPE=intelSgx",
@@ -77,11 +83,13 @@ def occlum_start(entrypoint: tuple[str, ...], command: tuple[str, ...], *, debug
     if not debug:
         environment.append("OCCLUM_RELEASE_ENCLAVE=1")
     return Start(
-        entrypoint=entrypoint,
-        health=NO_HEALTH_CHECK,
-        command=command or None,
+        entrypoint=bound.entrypoint,
+        health=NO_HEALTH_CHECK,  # Inclavare's rune starts nothing beside the program
+        command=bound.command or None,
         environment=tuple(environment),
         working_directory=WORKING_DIRECTORY,
+        user=bound.user,
+        stop_signal=_STOP_SIGNALS.get(bound.stop_signal or 0),
     )
 
 
@@ -124,15 +132,41 @@ class OcclumFormat:
 
     def start(self, contents: TeeContents) -> Start:
         """Return the program that the init file system names. Raises EnclavizeError."""
-        start = _chain(contents).start
-        if start is None:
-            raise IntegrityError("the init file system does not say what the image was made to start")
-        return occlum_start(*start, debug=contents.description.debug)
+        return occlum_start(_bound_start(contents), debug=contents.description.debug)
+
+    def check_process(self, config: ImageConfig, rootfs: Rootfs, contents: TeeContents) -> None:
+        """Compare with what the init file system says, where it does. Raises IntegrityError."""
+        bound = _bound_start(contents)
+        if bound.user is not None and config.user != bound.user:
+            raise IntegrityError(
+                f"the image runs as {config.user[:60]!r}, the init file system says {bound.user!r}"
+            )
+        if bound.stop_signal is not None:
+            check_stop_signal(config, bound.stop_signal)
+        check_health(config, NO_HEALTH_CHECK)
+
+    @property
+    def own_files(self) -> Mapping[str, str]:
+        """Return nothing: Inclavare's rune brings what starts the PAL."""
+        return {}
+
+    def libos_version(self, contents: TeeContents) -> str | None:
+        """Return what ``enclave.json`` says."""
+        return contents.description.libos_version
+
+    def integrity_only(self, contents: TeeContents) -> str:
+        """Tell whether the root image is not encrypted, or by a key that everybody has."""
+        chain = _chain(contents)
+        if not chain.encrypted:
+            return "root file system: integrity only, no protection against a determined host"
+        if chain.key_built_in:
+            return "root file system: its key is in the image, no protection against a determined host"
+        return ""
 
     def argv(self, contents: TeeContents) -> tuple[str, ...]:
         """Return the program and its arguments that the init file system names. Raises EnclavizeError."""
-        entrypoint, command = _chain(contents).start or ((), ())
-        return (*entrypoint, *command)
+        start = _chain(contents).start
+        return (*start.entrypoint, *start.command) if start else ()
 
     def measured(self, contents: TeeContents) -> dict[str, Any]:
         """Return the measured configuration of the app's stage. Raises EnclavizeError."""
@@ -141,8 +175,8 @@ class OcclumFormat:
             "root_file_system": ENCRYPTED if chain.encrypted else INTEGRITY_ONLY,
             "root_mac": chain.root_mac.hex("-"),
             "init_mac": chain.init_mac.hex("-"),
-            "entrypoint": list(chain.start[0]) if chain.start else [],
-            "command": list(chain.start[1]) if chain.start else [],
+            "entrypoint": list(chain.start.entrypoint) if chain.start else [],
+            "command": list(chain.start.command) if chain.start else [],
             "configuration": dict(chain.app),
             "resource_limits": chain.system.get("resource_limits"),
         }
@@ -155,6 +189,9 @@ class OcclumFormat:
         from enclavize.libos.occlum.sefs.image import stated_mac
         from enclavize.libos.occlum.sefs.unpack import verify
 
+        for name, text in _FOR_OCCLUM.items():
+            if contents.read(f"{INSTANCE}/{name}") != text:
+                raise IntegrityError(f"/{ROOT}/{INSTANCE}/{name} is not as a build writes it")
         chain = _chain(contents)
         verify(contents.path(f"{BUILD}/{layout.INIT_IMAGE}"), root_mac=chain.init_mac)
         root = contents.path(f"{BUILD}/{layout.ROOT_IMAGE}")
@@ -168,6 +205,13 @@ class OcclumFormat:
         """Check that there is no other file in the image. Raises IntegrityError."""
         for entry in rootfs.entries[1:]:
             raise IntegrityError(f"{image.name} has /{printable(entry.path)}, which is not of the enclave")
+
+
+def _bound_start(contents: TeeContents) -> BoundStart:
+    start = _chain(contents).start
+    if start is None:
+        raise IntegrityError("the init file system does not say what the image was made to start")
+    return start
 
 
 def _chain(contents: TeeContents) -> Chain:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
+from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.libraries import CLibrary
 from enclavize.libos.occlum.tree_builder import TreeBuilder, data_file, toolchain_file
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 HOSTS = b"127.0.0.1   localhost\n"
 IMAGE_CONFIG = b"etc/image_config.json"
-IMAGE_KEY = b"etc/image_key"
 
 _DIRECTORIES = (b"bin", b"dev", b"etc", b"lib", b"proc")
 
@@ -39,4 +39,4 @@ def configure_init(tree: TreeBuilder, image_config: bytes, image_key: str) -> No
     """Put into it how the root file system is to be mounted; ``image_key`` is "" if it is not built in."""
     tree.put(IMAGE_CONFIG, data_file(image_config))
     if image_key:
-        tree.put(IMAGE_KEY, data_file(f"{image_key}\n".encode(), 0o600))
+        tree.put(layout.IMAGE_KEY, data_file(f"{image_key}\n".encode(), 0o600))

@@ -18,7 +18,7 @@ from enclavize.errors import UsageError
 from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.build import SgxMode, build
 from enclavize.libos.occlum.configuration import check_configuration, load_document
-from enclavize.libos.occlum.initfs import HOSTS, IMAGE_KEY, init_tree
+from enclavize.libos.occlum.initfs import HOSTS, init_tree
 from enclavize.libos.occlum.libraries import lay_over, provided_by
 from enclavize.libos.occlum.sefs.output import atomic_folder
 from enclavize.libos.occlum.sefs.structures import InodeType
@@ -104,7 +104,7 @@ def build_instance(folder: Path, request: BuildRequest, task: Task) -> Sigstruct
     configuration = instance_configuration(folder, release, mode=mode, edmm=request.edmm)
     root = scan(folder / layout.IMAGE)
     init = _scanned(scan(folder / layout.INITFS))
-    init.remove(IMAGE_KEY)
+    init.remove(layout.IMAGE_KEY)
     if (ra_configuration := folder / layout.INIT_RA).is_file():
         with storage_errors("read", ra_configuration):
             init.put(b"etc/" + layout.INIT_RA.encode(), data_file(ra_configuration.read_bytes()))

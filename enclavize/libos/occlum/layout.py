@@ -30,3 +30,6 @@ PROGRAMS = ("occlum-run", "occlum_exec_client", "occlum_exec_server")
 
 RUN_DIRECTORIES = ("run/mount/__ROOT", "run/initfs/__ROOT")
 """Where the LibOS writes: empty until it runs."""
+
+# In the init file system.
+IMAGE_KEY = b"etc/image_key"

@@ -54,6 +54,14 @@ class Lab:
         signing = [] if "--debug" in more else ["--key", str(self.converter.key)]
         return ["--libos", "gramine", "--toolchain", str(self.toolchain), *signing, *more]
 
+    def verify(self, layout: Path, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Verify with the toolchain that the image was built with."""
+        key = self.converter.key.with_name("enclave-key.pub.pem")
+        toolchain = () if options else ("--toolchain", str(self.toolchain))
+        return self.converter.run(
+            "verify", f"oci:{layout}", "--signer", str(key), *toolchain, *options, check=check
+        )
+
     def refused(self, source: str, *options: str) -> str:
         """Build what must be refused; return the message. Nothing is written."""
         layout = self.base / "refused"

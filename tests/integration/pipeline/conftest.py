@@ -58,6 +58,7 @@ def image() -> BuiltImage:
             [
                 directory("etc"),
                 file("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:7:8::/home/app:/bin/sh\n"),
+                file("etc/group", "app:x:8:\nmore:x:9:app\n"),
                 file("etc/hostname", "box\n"),
                 file("data", b"0123456789abcdef" * 50_000),
             ],

@@ -101,7 +101,7 @@ def test_an_image_becomes_a_tee_image_with_the_same_layers(
     measured = json.loads(command.run("inspect", target, "--format", "json").stdout)["measured"]
     assert measured["entrypoint"] == ["busybox"]
     assert measured["environment"] == ["PATH=/bin", "GREETING=hello", "HOME=/home/app"]
-    assert measured["user"] == [7, 8]
+    assert measured["user"] == [7, 8, 9]
     assert measured["stop_signal"] == 10
     assert measured["hostname"] == "box"
     assert measured["healthcheck"] == ["/bin/sh", "-c", "true"]

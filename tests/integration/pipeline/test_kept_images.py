@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import subprocess
@@ -56,9 +57,30 @@ def test_there_is_an_image_of_each_older_version_and_libos() -> None:
     assert wanted <= {image.name for image in IMAGES}
 
 
-def test_it_verifies(command: Command, kept: Path) -> None:
-    done = command.run("verify", f"oci-archive:{kept}", "--signer", public_key(kept))
+@pytest.fixture
+def known(layout: Path, tmp_path: Path) -> tuple[str | Path, ...]:
+    """Return what lets an image pass that nobody should trust any more: its files are pinned as they are."""
+    image = TamperedImage(layout, tmp_path / "pinned")
+    pins = tmp_path / "pins"
+    pins.write_text(
+        "".join(
+            f"{hashlib.sha256(member.data).hexdigest()}  {member.path.removeprefix('.enclave/')}\n"
+            for member in image.layers[-2]
+            if member.type == tarfile.REGTYPE
+        )
+    )
+    return "--host-files", pins, "--allow-flaw", "unknown-release", "--allow-integrity-only"
+
+
+def test_it_verifies(command: Command, kept: Path, known: tuple[str | Path, ...]) -> None:
+    done = command.run("verify", f"oci-archive:{kept}", "--signer", public_key(kept), *known)
     assert re.search(r"trusted\s+true", done.stdout)
+
+
+def test_what_runs_outside_of_it_is_not_known_by_itself(command: Command, kept: Path) -> None:
+    done = command.run("verify", f"oci-archive:{kept}", "--signer", public_key(kept), code=4)
+    if "occlum" not in kept.name:
+        assert "/.enclave/bin/runelet, which runs outside of the enclave" in done.stderr
 
 
 def test_its_layers_are_what_the_writer_of_its_version_writes(kept: Path, layout: Path) -> None:
@@ -110,7 +132,9 @@ def test_it_cannot_claim_to_be_a_newer_one(command: Command, kept: Path, layout:
     assert "enclave.json" in done.stderr
 
 
-def test_it_can_be_signed_again_and_keeps_its_version(command: Command, kept: Path, tmp_path: Path) -> None:
+def test_it_can_be_signed_again_and_keeps_its_version(
+    command: Command, kept: Path, tmp_path: Path, known: tuple[str | Path, ...]
+) -> None:
     material, signature, signed = (tmp_path / name for name in ("material", "signature", "signed"))
     command.run("keygen", tmp_path / "other.pem")
     command.run("sign", "material", f"oci-archive:{kept}", "-o", material)
@@ -122,6 +146,6 @@ def test_it_can_be_signed_again_and_keeps_its_version(command: Command, kept: Pa
         "sign", "attach", f"oci-archive:{kept}", "--material", material, "--signature", signature,
         "--public-key", tmp_path / "other.pub.pem", "-o", f"type=oci,tar=false,dest={signed}",
     )  # fmt: skip
-    command.run("verify", f"oci:{signed}", "--signer", tmp_path / "other.pub.pem")
+    command.run("verify", f"oci:{signed}", "--signer", tmp_path / "other.pub.pem", *known)
     image = TamperedImage(signed, tmp_path / "copy")
     assert image.config["config"]["Labels"]["org.enclavize.format"] == str(version_of(kept))

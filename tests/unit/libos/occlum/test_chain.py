@@ -11,7 +11,7 @@ import pytest
 from enclavize.errors import EnclavizeError, IntegrityError
 from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.libos.occlum import chain as chain_module
-from enclavize.libos.occlum.chain import START, policy_of, read_chain, start_text
+from enclavize.libos.occlum.chain import START, BoundStart, policy_of, read_chain
 from enclavize.libos.occlum.configuration import check_configuration
 from enclavize.libos.occlum.internal_config import image_config, system_configuration
 from enclavize.libos.occlum.sefs.pack import pack
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RELEASE = parse_release("0.31.0")
-START_FILE = start_text(("/bin/app", "-v"), ("now",))
+BOUND = BoundStart(entrypoint=("/bin/app", "-v"), command=("now",), user="7:8", stop_signal=15)
+START_FILE = BOUND.to_bytes()
 
 
 class Instance:
@@ -75,7 +76,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
 def test_the_chain_is_followed_to_its_end(instance: Instance) -> None:
     instance.write()
     found = instance.read()
-    assert found.start == (("/bin/app", "-v"), ("now",))
+    assert found.start == BOUND
     assert not found.encrypted
     assert found.app["entry_points"] == ["/bin"]
     assert policy_of(found.app) == Policy(

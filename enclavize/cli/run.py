@@ -63,6 +63,14 @@ def run(
         list[str] | None,
         typer.Option(metavar="PUB.pem|MRSIGNER", help="A signer that is trusted; without it, all are."),
     ] = None,
+    host_files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Digests of what runs outside of the enclave, as 'enclavize toolchain digests' writes them. "
+            "Of several files one must fit.",
+        ),
+    ] = None,
     network: Annotated[Network, typer.Option(help="Network of the container.")] = Network.NONE,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
@@ -70,6 +78,7 @@ def run(
 ) -> None:
     """Run a TEE image in its enclave. Needs runc, and no daemon."""
     from enclavize.errors import EnclavizeError
+    from enclavize.libos.host_files import read_host_files
     from enclavize.oci.location import parse_location
     from enclavize.progress.mode import ProgressMode
     from enclavize.progress.renderer import reporting
@@ -92,6 +101,7 @@ def run(
             simulate=simulate,
             log_level=log_level.value if log_level else "",
             mrsigners=_mrsigners(signer or []),
+            host_files=tuple(map(read_host_files, host_files or ())),
             stdin=interactive,
             terminal=terminal,
             host_network=network is Network.HOST,

@@ -19,8 +19,9 @@ from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.document import canonical_json, parse_document
 from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_MANIFEST_SIZE
 from enclavize.oci.storage import atomic_file
-from enclavize.tee.description import MAX_DESCRIPTION_SIZE, parse_description
+from enclavize.tee.description import parse_description
 from enclavize.tee.image import TeeImage
+from enclavize.tee.layout import MAX_DESCRIPTION_SIZE
 
 if TYPE_CHECKING:
     from pathlib import Path

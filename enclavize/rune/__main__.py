@@ -26,12 +26,13 @@ def main() -> None:
 
 def _become_runc(bundle: Path) -> None:
     from enclavize.rune.create import prepare_bundle
+    from enclavize.rune.policy import load_policy
     from enclavize.rune.runc import find_runc
-    from enclavize.rune.settings import load_settings
+    from enclavize.rune.verdict_store import default_store
 
     runc = find_runc()
     asked = os.environ.get("ENCLAVIZE_SIMULATE") == "1"
-    prepare_bundle(bundle, load_settings(), simulation_asked=asked)
+    prepare_bundle(bundle, load_policy(), default_store(), simulation_asked=asked)
     os.execv(runc, [runc, *sys.argv[1:]])  # noqa: S606 - runc takes over
 
 

@@ -7,29 +7,31 @@ made, hooks find it where they look, and nothing has to be cleaned up.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
+from enclavize.rune.admission import admit_image
 from enclavize.rune.config_shape import CONFIG_SHAPE
-from enclavize.rune.enclave import RUNELETS, admit, read_enclave
+from enclavize.rune.enclave import RUNELETS
 from enclavize.rune.mode import SGX_DEVICE, choose_mode
 from enclavize.rune.origin import origin_of
+from enclavize.rune.replace import replace_file
 from enclavize.rune.spec import SGX_DEVICES, tee_spec
 from enclavize.tee.layout import ROOT
 
 if TYPE_CHECKING:
-    from enclavize.rune.settings import Settings
+    from enclavize.rune.policy import NodePolicy
+    from enclavize.rune.verdict_store import VerdictStore
 
 CONFIG = "config.json"
 _CONFIG_LIMIT = 16 << 20
 
 
-def prepare_bundle(bundle: Path, settings: Settings, *, simulation_asked: bool) -> None:
+def prepare_bundle(bundle: Path, policy: NodePolicy, store: VerdictStore, *, simulation_asked: bool) -> None:
     """Make a TEE bundle ready for runc. Raises EnclavizeError if it must not run."""
     spec = _read_config(bundle / CONFIG)
     root = spec.get("root")
@@ -39,8 +41,8 @@ def prepare_bundle(bundle: Path, settings: Settings, *, simulation_asked: bool) 
         raise InvalidImageError(f"{bundle / CONFIG}: root.path is missing, or not of the usual form")
     bundle = bundle.resolve()
     rootfs = (bundle / path).resolve()
-    enclave = read_enclave(rootfs)
-    admit(enclave, settings)
+    enclave = admit_image(rootfs, policy, store)
+    settings = policy.settings
     mode = choose_mode(
         settings, asked=simulation_asked, device_present=Path(SGX_DEVICE).exists(), debug=enclave.debug
     )
@@ -56,7 +58,9 @@ def prepare_bundle(bundle: Path, settings: Settings, *, simulation_asked: bool) 
         devices=SGX_DEVICES,
         direct_mode=enclave.libos == "gramine",
     )
-    _replace(bundle / CONFIG, json.dumps(changed, ensure_ascii=True).encode())
+    config = bundle / CONFIG
+    permissions = stat.S_IMODE(config.stat().st_mode)
+    replace_file(config, json.dumps(changed, ensure_ascii=True).encode(), mode=permissions)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -71,16 +75,3 @@ def _read_config(path: Path) -> dict[str, Any]:
     if config.misspelled:  # runc finds it, runtimes in other languages and hooks do not
         raise InvalidImageError(f"{path} has {config.misspelled[0]!r}, which the format spells otherwise")
     return dict(config.members)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file in one step, with the mode of the old one."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".config-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -1,18 +1,13 @@
-"""The enclave in a bundle's root file system, and whether this node admits it.
-
-The files are the image's, so they are opened without following a link. Nothing here is the last word: the PAL
-measures the enclave again and verifies its signature before it runs.
-"""
+"""Who an enclave is, and whether this node admits that."""
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enclavize.errors import EnclavizeError, InvalidImageError
-from enclavize.tee.layout import DESCRIPTION, ROOT
+from enclavize.errors import EnclavizeError
+from enclavize.rune.enclave_folder import EnclaveFolder
+from enclavize.tee.layout import DESCRIPTION, MAX_DESCRIPTION_SIZE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +17,6 @@ if TYPE_CHECKING:
 
 RUNELETS = {"builtin": "runelet", "gramine": "runelet-gramine"}
 """The host's runelet for each LibOS, among the native components."""
-
-_ENCLAVE_LIMIT = 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,37 +31,12 @@ class Enclave:
     debug: bool
 
 
-def read_enclave(rootfs: Path) -> Enclave:
-    """Read the description and the SIGSTRUCT below ``rootfs``. Raises EnclavizeError."""
-    from enclavize.libos.formats import format_for
-
-    description = read_description(rootfs)
-    if description.libos not in RUNELETS:
-        known = " and ".join(RUNELETS)
-        raise EnclavizeError(f"rune cannot run the LibOS {description.libos} in this version, only {known}")
-    form = format_for(description.libos)
-    sigstruct = form.sigstruct(_read(rootfs, form.signature_path, _ENCLAVE_LIMIT))
-    if not sigstruct.is_signed:
-        raise EnclavizeError(
-            "the TEE image is unsigned: no enclave can be started from it",
-            hint="sign it: enclavize sign material, enclavize sign attach",
-        )
-    measurement = sigstruct.measurement
-    return Enclave(
-        libos=description.libos,
-        mrenclave=sigstruct.mrenclave,
-        mrsigner=sigstruct.mrsigner,
-        isv_prod_id=measurement.isv_prod_id,
-        isv_svn=measurement.isv_svn,
-        debug=measurement.debuggable,
-    )
-
-
 def read_description(rootfs: Path) -> TeeDescription:
     """Read ``enclave.json`` below ``rootfs``. Raises InvalidImageError."""
-    from enclavize.tee.description import MAX_DESCRIPTION_SIZE, parse_description
+    from enclavize.tee.description import parse_description
 
-    return parse_description(_read(rootfs, DESCRIPTION, MAX_DESCRIPTION_SIZE))
+    with EnclaveFolder(rootfs) as folder:
+        return parse_description(folder.read(DESCRIPTION, MAX_DESCRIPTION_SIZE))
 
 
 def admit(enclave: Enclave, settings: Settings) -> None:
@@ -83,28 +51,3 @@ def admit(enclave: Enclave, settings: Settings) -> None:
         )
     if enclave.debug and not settings.allow_debug:
         raise EnclavizeError("this node does not admit debug enclaves")
-
-
-def _read(rootfs: Path, name: str, limit: int) -> bytes:
-    """Read a regular file below ``/.enclave`` that no symbolic link leads to, of at most ``limit`` bytes."""
-    path = (ROOT, *name.split("/"))
-    directory = -1
-    try:
-        directory = os.open(rootfs, os.O_PATH | os.O_DIRECTORY)
-        for part in path[:-1]:
-            parent, directory = directory, -1
-            try:
-                directory = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-            finally:
-                os.close(parent)
-        descriptor = os.open(path[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
-                raise InvalidImageError(f"/{ROOT}/{name} is not a regular file of at most {limit} bytes")
-            return file.read(limit)
-    except OSError as error:
-        raise InvalidImageError(f"the TEE image has no readable /{ROOT}/{name}: {error.strerror}") from error
-    finally:
-        if directory >= 0:
-            os.close(directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +15,21 @@ from enclavize.rune.container import BindMount, Container, container_spec
 from enclavize.rune.create import prepare_bundle
 from enclavize.rune.enclave import read_description
 from enclavize.rune.mounts import resolve_in_root
+from enclavize.rune.policy import load_policy
 from enclavize.rune.runc import find_runc
-from enclavize.rune.settings import load_settings
 from enclavize.rune.store import unpacked_image
 from enclavize.rune.supervise import run_container
+from enclavize.rune.verdict_store import default_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from enclavize.libos.base import Policy
+    from enclavize.libos.host_files import HostFiles
     from enclavize.oci.location import Location
     from enclavize.progress import Reporter
+    from enclavize.rune.policy import NodePolicy
 
 _USER_NAMESPACE_SWITCHES = (
     "/proc/sys/kernel/unprivileged_userns_clone",
@@ -45,6 +49,7 @@ class RunOptions:
     simulate: bool = False
     log_level: str = ""
     mrsigners: tuple[bytes, ...] = ()
+    host_files: tuple[HostFiles, ...] = ()
     stdin: bool = False
     terminal: bool = False
     host_network: bool = False
@@ -66,12 +71,7 @@ def run(options: RunOptions, tree: Path) -> int:
     runc = find_runc()
     description = read_description(tree)
     policy = description.policy
-    settings = load_settings()
-    if options.mrsigners:
-        admitted = [item for item in options.mrsigners if item in (settings.mrsigners or options.mrsigners)]
-        if not admitted:
-            raise UsageError("--signer: the administrator of this machine admits none of these signers")
-        settings = replace(settings, mrsigners=tuple(admitted))
+    node = node_policy(options, load_policy(), libos=description.libos)
     runtime = runtime_folder()
     with temporary_bundle(runtime, runc, options.name) as bundle:
         container = Container(
@@ -88,8 +88,31 @@ def run(options: RunOptions, tree: Path) -> int:
             system_files=description.libos == "gramine",
         )
         bundle.write(container_spec(container))
-        prepare_bundle(bundle.path, settings, simulation_asked=options.simulate)
+        prepare_bundle(bundle.path, node, default_store(), simulation_asked=options.simulate)
         return run_container(runc, runtime / STATE, bundle.path, bundle.name, stdin=options.stdin)
+
+
+def node_policy(options: RunOptions, node: NodePolicy, *, libos: str) -> NodePolicy:
+    """Return what this machine admits, as far as the user trusts it, too. Raises UsageError.
+
+    Without a list of digests, Gramine's files outside of the enclave are run as they are, with a warning,
+    unless somebody is trusted: a program of anybody's would run in that name.
+    """
+    settings = node.settings
+    if options.mrsigners:
+        admitted = [item for item in options.mrsigners if item in (settings.mrsigners or options.mrsigners)]
+        if not admitted:
+            raise UsageError("--signer: the administrator of this machine admits none of these signers")
+        settings = replace(settings, mrsigners=tuple(admitted))
+    if libos == "gramine" and not (options.host_files or settings.host_files or settings.mrsigners):
+        sys.stderr.write(
+            "warning: outside of the enclave: NOT checked. What starts it is a program of the image; "
+            "--host-files names digests of it, which 'enclavize toolchain digests' writes\n"
+        )
+        settings = replace(settings, allow_unchecked_host_files=True)
+    if settings == node.settings and not options.host_files:
+        return node
+    return node.narrowed(settings, options.host_files)
 
 
 def bind_mounts(options: RunOptions, policy: Policy) -> tuple[BindMount, ...]:

@@ -7,44 +7,49 @@ typing error must not become no policy.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 SETTINGS_FILE = Path("/etc/rune/config.toml")
+LIBOSES = ("builtin", "gramine", "occlum")
 LOG_LEVELS = ("error", "warning", "info", "debug", "trace")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """``allow_simulation`` None leaves it to the caller's ENCLAVIZE_SIMULATE; an empty tuple allows all."""
+    """``allow_simulation`` None leaves it to the caller's ENCLAVIZE_SIMULATE; an empty tuple allows all.
+
+    ``min_libos`` are versions by LibOS. ``host_files`` are lists of digests of what runs outside of enclaves,
+    ``known_flaws`` lists of LibOS releases with flaws; ``allow_flaws`` are ids of those that are accepted.
+    """
 
     allow_simulation: bool | None = None
     allow_debug: bool = True
     mrsigners: tuple[bytes, ...] = ()
     product_ids: tuple[int, ...] = ()
     min_isvsvn: int = 0
+    libos: tuple[str, ...] = ()
+    min_libos: Mapping[str, str] = field(default_factory=dict)
+    host_files: tuple[Path, ...] = ()
+    allow_unchecked_host_files: bool = False
+    known_flaws: tuple[Path, ...] = ()
+    allow_flaws: tuple[str, ...] = ()
     log_level: str = "warning"
 
 
-def load_settings(path: Path = SETTINGS_FILE) -> Settings:
-    """Read the settings; a file that is not there means the defaults. Raises EnclavizeError."""
+def read_settings(data: bytes, path: Path) -> Settings:
+    """Read the content of the file ``path``. Raises EnclavizeError."""
     import tomllib
 
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return Settings()
-    except (OSError, UnicodeDecodeError) as error:
-        raise EnclavizeError(f"cannot read {path}: {error}") from error
-    try:
-        return parse_settings(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, ValueError) as error:
+        return parse_settings(tomllib.loads(data.decode()))
+    except (ValueError, RecursionError) as error:  # also what tomllib and the decoder raise
         raise EnclavizeError(f"{path}: {error}") from error
 
 
@@ -89,6 +94,42 @@ def _product_ids(name: str, value: object) -> tuple[int, ...]:
     return tuple(_u16(name, item) for item in _list(name, value))
 
 
+def _libos_names(name: str, value: object) -> tuple[str, ...]:
+    return tuple(_libos_name(name, item) for item in _list(name, value))
+
+
+def _libos_name(name: str, value: object) -> str:
+    if not isinstance(value, str) or value not in LIBOSES:
+        raise ValueError(f"{name}: {value!r} is no LibOS; known are {', '.join(LIBOSES)}")
+    return value
+
+
+def _min_libos(name: str, value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError(f'{name} must be a table such as {{ builtin = "0.2.0" }}')  # noqa: TRY004 - as above
+    for libos, version in value.items():
+        _libos_name(name, libos)
+        if not isinstance(version, str) or not re.fullmatch(r"\d+(\.\d+)*", version, re.ASCII):
+            raise ValueError(f"{name}.{libos} must be a version, in quotes")
+    return value
+
+
+def _files(name: str, value: object) -> tuple[Path, ...]:
+    paths = []
+    for item in _list(name, value):
+        if not isinstance(item, str) or not item.startswith("/") or not item.isprintable():
+            raise ValueError(f"{name}: each one must be an absolute path, in quotes")
+        paths.append(Path(item))
+    return tuple(paths)
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    texts = tuple(item for item in _list(name, value) if isinstance(item, str) and item)
+    if not isinstance(value, list) or len(texts) != len(value):
+        raise ValueError(f"{name}: each one must be text, in quotes")
+    return texts
+
+
 def _log_level(name: str, value: object) -> str:
     if value not in LOG_LEVELS or not isinstance(value, str):
         raise ValueError(f"{name} must be one of {', '.join(LOG_LEVELS)}")
@@ -101,5 +142,11 @@ _PARSERS: dict[str, Callable[[str, object], Any]] = {
     "mrsigners": _mrsigners,
     "product_ids": _product_ids,
     "min_isvsvn": _u16,
+    "libos": _libos_names,
+    "min_libos": _min_libos,
+    "host_files": _files,
+    "allow_unchecked_host_files": _flag,
+    "known_flaws": _files,
+    "allow_flaws": _texts,
     "log_level": _log_level,
 }

@@ -20,8 +20,8 @@ from enclavize.rootfs.verity import VerityStream
 from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT, LIBOS
 from enclavize.tee.comparison import LayerComparison, conversion_error, converted, is_of_a_conversion
-from enclavize.tee.description import MAX_DESCRIPTION_SIZE, parse_description
-from enclavize.tee.layout import FORMAT_VERSION
+from enclavize.tee.description import parse_description
+from enclavize.tee.layout import FORMAT_VERSION, MAX_DESCRIPTION_SIZE
 from enclavize.tee.tar import (
     DIRECTORY_MODE,
     FILE_MODE,
@@ -97,8 +97,7 @@ class TeeContents:
             described = self.description.files.get(name)
             if described is None and not self.format.describes(name):
                 continue
-            size = self.path(name).stat().st_size
-            if described is None or (described.sha256, described.size) != (digest, size):
+            if described is None or (described.sha256, described.size) != (digest, self.size(name)):
                 raise IntegrityError(f"/{layout.ROOT}/{name} is not the file that enclave.json describes")
 
 

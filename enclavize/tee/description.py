@@ -22,14 +22,11 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import InvalidImageError
 from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.oci.document import Document, parse_document
-from enclavize.tee.layout import FORMAT_VERSION
+from enclavize.tee.layout import FORMAT_VERSION, MAX_DESCRIPTION_SIZE
 from enclavize.tee.tar import LAYER_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-MAX_DESCRIPTION_SIZE = 1 << 20
-"""Bytes; a larger file is refused before it is read."""
 
 _ARGV_SINCE = 2
 _MAX_FILES = 1024

@@ -6,6 +6,9 @@ FORMAT_VERSION = 2
 ROOT = ".enclave"
 """The folder of all our files, at the root of the image."""
 
+MAX_DESCRIPTION_SIZE = 1 << 20
+"""Bytes of ``enclave.json``; a larger file is refused before it is read."""
+
 RUNELET = "bin/runelet"
 DESCRIPTION = "enclave.json"
 SIGNED_ENCLAVE = "instance/enclave.signed.so"

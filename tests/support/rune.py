@@ -1,4 +1,4 @@
-"""TEE bundles for tests of rune: real signed enclave files, and a runelet with a PAL that has no enclave."""
+"""TEE bundles for tests of rune: real TEE images, and a runelet with a PAL that has no enclave."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from enclavize.libos.base import Policy
+from enclavize.oci.cache import BlobCache
+from enclavize.oci.location import parse_location
+from enclavize.oci.source import resolve
+from enclavize.progress import Reporter
 from enclavize.resources import native_file
-from enclavize.sgx.enclave_file.signed import read_signed
-from enclavize.tee.description import TeeDescription
-from support.programs import REPOSITORY, zig_cc
+from enclavize.rootfs.unpack import unpack_layers
+from support.command import Command
+from support.images import build_image, directory, file, write_layout
+from support.programs import REPOSITORY, busybox, zig_cc
+from support.stand_in import native_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-SIGNED_ENCLAVE = REPOSITORY / "tests" / "vectors" / "intel" / "cases" / "default" / "signed.so"
 ENTRYPOINT = "/.enclave/bin/runelet"
 _STUB = REPOSITORY / "tests" / "native" / "runelet" / "stub_pal.c"
 _NATIVE = REPOSITORY / "native"
@@ -45,36 +49,53 @@ def front_end(output: Path) -> Path:
     return _compile(output, *sorted((_NATIVE / "rune").glob("*.c")))
 
 
-def production_enclave() -> bytes:
-    """Return the enclave as nobody may debug it: EINIT compares DEBUG. No test checks its signature."""
-    data = bytearray(SIGNED_ENCLAVE.read_bytes())
-    at = data.index(read_signed(SIGNED_ENCLAVE).sigstruct.to_bytes())
-    data[at + 944] |= 2  # ATTRIBUTEMASK.DEBUG
-    return bytes(data)
+@dataclass(frozen=True, kw_only=True)
+class UnpackedTeeImage:
+    """A small production image that allows arguments: in a layout with the tag 1, and unpacked."""
+
+    layout: Path
+    root: Path
+    public_key: Path
+
+    @property
+    def mrsigner(self) -> str:
+        """Who signed it, in hex."""
+        return str(self.description["mrsigner"])
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What ``enclave.json`` says."""
+        found = json.loads((self.root / ".enclave" / "enclave.json").read_text())
+        assert isinstance(found, dict)
+        return found
+
+    def copy(self, root: Path) -> Path:
+        """Unpack it once more."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return root
 
 
-def tee_tree(root: Path, runelet: Path, policy: Policy | None = None) -> Path:
-    """Make the root file system of a TEE image whose enclave is a file that Intel's tool signed."""
-    sigstruct = read_signed(SIGNED_ENCLAVE).sigstruct
-    description = TeeDescription(
-        generator="test",
-        libos="builtin",
-        libos_version="0",
-        mrenclave=sigstruct.mrenclave.hex(),
-        mrsigner=sigstruct.mrsigner.hex(),
-        isv_prod_id=sigstruct.measurement.isv_prod_id,
-        isv_svn=sigstruct.measurement.isv_svn,
-        debug=sigstruct.measurement.attributes.debug,
-        argv=("/bin/app",),
-        files={},
-        policy=policy or Policy(),
-    )
-    (root / ".enclave" / "bin").mkdir(parents=True)
-    (root / ".enclave" / "instance").mkdir()
-    shutil.copy(runelet, root / ".enclave" / "bin" / "runelet")
-    (root / ".enclave" / "instance" / "enclave.signed.so").write_bytes(production_enclave())
-    (root / ".enclave" / "enclave.json").write_bytes(description.to_bytes())
-    return root
+def tee_image(base: Path, *options: str | Path, runelet: Path | None = None) -> UnpackedTeeImage:
+    """Convert an image of busybox and a folder, and unpack it. ``options`` are those of a build."""
+    base.mkdir(exist_ok=True)
+    members = [directory("bin"), file("bin/busybox", busybox().read_bytes(), 0o755), directory("folder")]
+    image = build_image([members], config={"Entrypoint": ["/bin/busybox"], "Env": ["PATH=/bin"]})
+    source = write_layout(base / "source", {"1": image})
+    native = base / "native"
+    shutil.copytree(native_files(base), native)
+    if runelet:
+        shutil.copy(runelet, native / "runelet")
+    command = Command(base=base, native=native)
+    command.run("keygen", "key.pem")
+    signing = () if {"--debug", "--unsigned"}.intersection(options) else ("--key", "key.pem")
+    command.run(
+        "build", f"oci:{source}", *signing, "--allow-args", "-t", "tee:1", *options,
+        "-o", f"type=oci,tar=false,dest={base / 'layout'}",
+    )  # fmt: skip
+    cache = BlobCache(base / "cache")
+    converted = resolve(parse_location(f"oci:{base / 'layout'}:1"), cache=cache, reporter=Reporter())
+    unpack_layers(converted, base / "tree", cache=cache, reporter=Reporter())
+    return UnpackedTeeImage(layout=base / "layout", root=base / "tree", public_key=base / "key.pub.pem")
 
 
 def write_bundle(folder: Path, arguments: Sequence[str], environment: Sequence[str] = ()) -> Path:
@@ -114,6 +135,7 @@ class RuneInstallation:
         package = base / "package"
         ignored = shutil.ignore_patterns("_native", "__pycache__")
         shutil.copytree(REPOSITORY / "enclavize", package / "enclavize", ignore=ignored)
+        shutil.copytree(REPOSITORY / "libos_profiles", package / "libos_profiles")
         (package / "enclavize" / "_native").mkdir()
         stub_runelet(package / "enclavize" / "_native" / "runelet")
         _compile(package / "enclavize" / "_native" / "rune-hook", _NATIVE / "rune_hook" / "main.c")

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.programs import busybox, need, need_root
-from support.rune import ENTRYPOINT, RuneInstallation, tee_tree, write_bundle
+from support.rune import ENTRYPOINT, RuneInstallation, tee_image, write_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from support.rune import UnpackedTeeImage
 
 
 @pytest.fixture(scope="session")
@@ -36,14 +38,22 @@ def ordinary(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def image(installation: RuneInstallation, tmp_path_factory: pytest.TempPathFactory) -> UnpackedTeeImage:
+    """Return a TEE image whose program no test runs: the runelet is that of ``installation``."""
+    volumes = ("--volume", "/data", "--volume", "/fixed:ro", "--volume", "/folder")
+    return tee_image(tmp_path_factory.mktemp("image"), *volumes, runelet=installation.runelet)
+
+
 @pytest.fixture
-def tee(tmp_path: Path, installation: RuneInstallation) -> Callable[..., Path]:
+def tee(tmp_path: Path, image: UnpackedTeeImage) -> Callable[..., Path]:
     """Make a TEE bundle; the stub PAL does what the arguments say."""
 
     def make(*arguments: str, entrypoint: str = ENTRYPOINT, environment: tuple[str, ...] = ()) -> Path:
         folder = tmp_path / "tee"
         if not folder.exists():
-            tee_tree(folder / "rootfs", installation.runelet)
+            folder.mkdir()
+            image.copy(folder / "rootfs")
         return write_bundle(folder, [entrypoint, *arguments], environment)
 
     return make

@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.libos.base import Policy
 from support.engines import TAG, archives, running_containerd, running_dockerd
-from support.programs import need
-from support.rune import ENTRYPOINT, tee_tree
-from support.tee import ordinary_image
+from support.rune import ENTRYPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from support.engines import Engine
-    from support.rune import RuneInstallation
+    from support.rune import RuneInstallation, UnpackedTeeImage
 
 pytestmark = pytest.mark.integration
 
@@ -34,14 +31,8 @@ HARDENED = (
 
 
 @pytest.fixture(scope="module")
-def tee_archives(
-    installation: RuneInstallation, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Path]:
-    need("umoci")
-    base = tmp_path_factory.mktemp("tee-image")
-    rootfs = tee_tree(base / "rootfs", installation.runelet, Policy())
-    ordinary_image(base / "layout", rootfs, config=("--config.entrypoint", ENTRYPOINT))
-    return archives(base / "layout", base)
+def tee_archives(image: UnpackedTeeImage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return archives(image.layout, tmp_path_factory.mktemp("archives"))
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +83,9 @@ def test_docker_stop_and_kill_end_the_program(
 
 
 def test_docker_names_a_volume_that_the_enclave_does_not_see(docker: Engine, tmp_path: Path) -> None:
-    done = docker.run("run", "--rm", "--network", "none", "-v", f"{tmp_path}:/data", TAG, "exit", "0")
+    done = docker.run("run", "--rm", "--network", "none", "-v", f"{tmp_path}:/other", TAG, "exit", "0")
     assert done.stderr.splitlines() == [
-        "enclavize: warning: mounts that the enclave does not see: /data; a build opens them with --volume"
+        "enclavize: warning: mounts that the enclave does not see: /other; a build opens them with --volume"
     ]
 
 

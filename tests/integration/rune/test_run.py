@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.libos.base import Policy, Volume
 from support.programs import need
 from support.registry import running_registry
-from support.rune import ENTRYPOINT, SIGNED_ENCLAVE, tee_tree
 from support.tee import ordinary_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.rune import RuneInstallation
+    from support.rune import RuneInstallation, UnpackedTeeImage
 
 pytestmark = pytest.mark.integration
 
@@ -62,14 +60,8 @@ class Runner:
 
 
 @pytest.fixture(scope="module")
-def layout(installation: RuneInstallation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    need("umoci")
-    base = tmp_path_factory.mktemp("image")
-    volumes = (Volume(path="/data"), Volume(path="/fixed", read_only=True), Volume(path="/folder"))
-    rootfs = tee_tree(base / "rootfs", installation.runelet, Policy(volumes=volumes))
-    (rootfs / "folder").mkdir()
-    ordinary_image(base / "layout", rootfs, config=("--config.entrypoint", ENTRYPOINT))
-    return base / "layout"
+def layout(image: UnpackedTeeImage) -> Path:
+    return image.layout
 
 
 @pytest.fixture(scope="module")
@@ -151,21 +143,12 @@ def test_only_volumes_that_the_image_opens(runner: Runner, tmp_path: Path) -> No
         assert "Traceback" not in done.stderr
 
 
-def test_volumes_that_are_not_given_are_empty_ones(runner: Runner, tmp_path: Path) -> None:
-    """The enclave file of this image names no volumes, so the runelet names all mounts in its warning."""
-    assert "see: /data, /fixed, /folder;" in runner.run("show").stderr
-    done = runner.run("show", options=("--simulate", "-v", f"{tmp_path}:/fixed"))
-    assert "see: /data, /folder, /fixed;" in done.stderr
-
-
-def test_a_signer_that_is_not_trusted_is_refused(runner: Runner) -> None:
-    from enclavize.sgx.enclave_file.signed import read_signed
-
-    signer = read_signed(SIGNED_ENCLAVE).sigstruct.mrsigner.hex()
-    assert runner.run("exit", "3", options=("--simulate", "--signer", signer)).returncode == 3
+def test_a_signer_that_is_not_trusted_is_refused(runner: Runner, image: UnpackedTeeImage) -> None:
+    for signer in (image.mrsigner, str(image.public_key)):
+        assert runner.run("exit", "3", options=("--simulate", "--signer", signer)).returncode == 3
     done = runner.run("exit", "3", options=("--simulate", "--signer", "00" * 32))
     assert done.returncode == 125
-    assert signer in done.stderr
+    assert image.mrsigner in done.stderr
 
 
 def test_an_ordinary_image_is_refused_with_a_hint(runner: Runner, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.programs import need
-from support.rune import read_spec
+from support.rune import ENTRYPOINT, read_spec, tee_image, write_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +30,12 @@ def test_run_gives_the_exit_code(tee: Callable[..., Path], installation: RuneIns
 
 
 def test_the_runelet_is_the_hosts_and_the_options_are_runes(
-    tee: Callable[..., Path], installation: RuneInstallation, name: str
+    installation: RuneInstallation, name: str, tmp_path: Path
 ) -> None:
-    folder = tee("show", "a b", environment=("A=1", "ENCLAVIZE_ROOT=/evil"))
-    (folder / "rootfs" / ".enclave" / "bin" / "runelet").write_text("#!/evil\n")
+    """That of the image is another one, which would look for its enclave."""
+    folder = tee_image(tmp_path / "image").root.parent
+    (folder / "tree").rename(folder / "rootfs")
+    write_bundle(folder, [ENTRYPOINT, "show", "a b"], ("A=1", "ENCLAVIZE_ROOT=/evil"))
     done = installation.run("run", "--bundle", folder, name, env=SIMULATE)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -77,7 +79,7 @@ def test_a_second_run_of_a_bundle_changes_nothing(
         assert installation.run("run", "--bundle", folder, name, env=SIMULATE).returncode == 0
         specs.append(read_spec(folder))
     assert specs[0] == specs[1]
-    assert not list(folder.glob(".config-*"))
+    assert not list(folder.glob(".new-*"))
 
 
 def _refusal(installation: RuneInstallation, folder: Path, name: str, **environment: str) -> str:

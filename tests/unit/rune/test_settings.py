@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from enclavize.errors import EnclavizeError
-from enclavize.rune.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from enclavize.rune.policy import load_policy
+from enclavize.rune.settings import Settings, read_settings
 
 SIGNER = "ab" * 32
+CONFIG = Path("/etc/rune/config.toml")
 
 
 def test_no_file_means_the_defaults(tmp_path: Path) -> None:
-    assert load_settings(tmp_path / "config.toml") == Settings()
+    assert load_policy(tmp_path / "config.toml").settings == Settings()
 
 
-def test_all_keys(tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text(
+def test_all_keys() -> None:
+    text = (
         f'allow_simulation = false\nallow_debug = false\nmrsigners = ["{SIGNER}"]\nproduct_ids = [1, 2]\n'
-        'min_isvsvn = 3\nlog_level = "error"\n'
+        'min_isvsvn = 3\nlog_level = "error"\nlibos = ["builtin", "gramine"]\n'
+        'min_libos = {builtin = "0.2.0"}\nhost_files = ["/etc/rune/gramine"]\n'
+        'allow_unchecked_host_files = true\nknown_flaws = ["/etc/rune/flaws"]\n'
+        'allow_flaws = ["CVE-2024-25371"]\n'
     )
-    assert load_settings(path) == Settings(
+    assert read_settings(text.encode(), CONFIG) == Settings(
         allow_simulation=False,
         allow_debug=False,
         mrsigners=(bytes.fromhex(SIGNER),),
         product_ids=(1, 2),
         min_isvsvn=3,
+        libos=("builtin", "gramine"),
+        min_libos={"builtin": "0.2.0"},
+        host_files=(Path("/etc/rune/gramine"),),
+        allow_unchecked_host_files=True,
+        known_flaws=(Path("/etc/rune/flaws"),),
+        allow_flaws=("CVE-2024-25371",),
         log_level="error",
     )
 
@@ -48,23 +55,35 @@ def test_all_keys(tmp_path: Path) -> None:
         "product_ids = [70000]",
         "product_ids = [true]",
         "min_isvsvn = -1",
+        "libos = []",
+        'libos = "builtin"',
+        'libos = ["graphene"]',
+        "libos = [[]]",
+        'min_libos = "0.2.0"',
+        'min_libos = {buildin = "0.2.0"}',
+        "min_libos = {builtin = 0.2}",
+        'min_libos = {builtin = ""}',
+        'min_libos = {builtin = "latest"}',
+        'host_files = "/etc/rune/gramine"',
+        'host_files = ["gramine"]',
+        'host_files = ["/a\\nb"]',
+        "host_files = []",
+        "allow_unchecked_host_files = 1",
+        "known_flaws = [7]",
+        'allow_flaws = [""]',
+        "allow_flaws = true",
         'log_level = "loud"',
         "log_level = 3",
         "allow_debug = ",
         "\x00",
+        "x = " + "[" * 5000,
     ],
 )
-def test_a_malformed_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text(text)
+def test_a_malformed_file_is_refused_by_name(text: str) -> None:
     with pytest.raises(EnclavizeError, match=r"config\.toml"):
-        load_settings(path)
+        read_settings(text.encode(), CONFIG)
 
 
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "config.toml").mkdir()
-    with pytest.raises(EnclavizeError, match="cannot read"):
-        load_settings(tmp_path / "config.toml")
-    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(EnclavizeError, match="cannot read"):
-        load_settings(tmp_path / "binary.toml")
+def test_a_file_that_is_not_text_is_refused() -> None:
+    with pytest.raises(EnclavizeError, match=r"config\.toml"):
+        read_settings(b"\xff\xfe", CONFIG)

@@ -9,11 +9,11 @@ import pytest
 from enclavize.errors import InvalidImageError
 from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.tee.description import (
-    MAX_DESCRIPTION_SIZE,
     DescribedFile,
     TeeDescription,
     parse_description,
 )
+from enclavize.tee.layout import MAX_DESCRIPTION_SIZE
 
 DESCRIPTION = TeeDescription(
     generator="enclavize/0.1.0",

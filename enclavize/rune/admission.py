@@ -1,0 +1,49 @@
+"""Whether a TEE image may run on this node: verified in full once for its content, known again later."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from enclavize import __version__
+from enclavize.rune.enclave_folder import EnclaveFolder
+from enclavize.rune.verdict import CoveredFile, Verdict
+from enclavize.tee.layout import DESCRIPTION, MAX_DESCRIPTION_SIZE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enclavize.rune.enclave import Enclave
+    from enclavize.rune.policy import NodePolicy
+    from enclavize.rune.verdict_store import VerdictStore
+
+
+def admit_image(rootfs: Path, policy: NodePolicy, store: VerdictStore) -> Enclave:
+    """Return the enclave of an unpacked image. Raises EnclavizeError if the image is not admitted."""
+    with EnclaveFolder(rootfs) as folder:
+        described = folder.read(DESCRIPTION, MAX_DESCRIPTION_SIZE)
+        key = hashlib.sha256(described).hexdigest()
+        known = store.load(key)
+        if known is not None and _holds(known, folder, policy):
+            return known.enclave
+
+        from enclavize.rune.verification import verify_unpacked
+
+        enclave, hashes = verify_unpacked(folder, described, policy)
+        hashes = {**hashes, DESCRIPTION: key}
+        files = {name: CoveredFile(found=found, sha256=hashes[name]) for name, found in folder.files.items()}
+        verdict = Verdict(
+            enclavize=__version__, policy=policy.digests, enclave=enclave, links=folder.links, files=files
+        )
+        store.save(key, verdict)
+        return enclave
+
+
+def _holds(known: Verdict, folder: EnclaveFolder, policy: NodePolicy) -> bool:
+    """Whether a verdict still decides. Names and sizes first: only what was verified is hashed again."""
+    files = {name: file.found for name, file in known.files.items()}
+    return (
+        (known.enclavize, known.policy) == (__version__, policy.digests)
+        and (known.links, files) == (folder.links, folder.files)
+        and all(folder.sha256(name) == file.sha256 for name, file in known.files.items())
+    )

@@ -1,0 +1,107 @@
+"""What decides on a node which TEE images are admitted, and the digests by which a change of it is seen."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from enclavize.errors import EnclavizeError, UsageError
+from enclavize.resources import data_dir
+from enclavize.rune.settings import SETTINGS_FILE, Settings, read_settings
+from enclavize.rune.verdict import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from enclavize.libos.host_files import HostFiles
+    from enclavize.libos.known_flaws import Flaw
+
+_MAX_SIZE = 1 << 20
+_OPTIONS = "options of enclavize run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePolicy:
+    """``digests``: SHA-256 in hex by name of every file that decides, or "-" for one that is not there."""
+
+    settings: Settings
+    digests: Mapping[str, str]
+    chosen_host_files: tuple[HostFiles, ...] = ()
+
+    def host_files(self) -> tuple[HostFiles, ...]:
+        """Return what files outside of enclaves may be, of which one list must match. Raises UsageError.
+
+        What a user chooses has to be among what the administrator has pinned, if that is anything.
+        """
+        from enclavize.libos.host_files import read_host_files
+
+        pinned = tuple(map(read_host_files, self.settings.host_files))
+        if not self.chosen_host_files:
+            return pinned
+        allowed = [listed.files for listed in pinned]
+        chosen = tuple(item for item in self.chosen_host_files if not pinned or item.files in allowed)
+        if not chosen:
+            raise UsageError("the administrator of this machine trusts none of these files of digests")
+        return chosen
+
+    def flaws_of(self, libos: str, version: str) -> tuple[Flaw, ...]:
+        """Return the known flaws of a LibOS release that the node does not accept. Raises UsageError."""
+        from enclavize.libos.known_flaws import known_flaws
+
+        found = known_flaws(libos, version, self.settings.known_flaws)
+        return tuple(flaw for flaw in found if flaw.id not in self.settings.allow_flaws)
+
+    def narrowed(self, settings: Settings, host_files: tuple[HostFiles, ...] = ()) -> NodePolicy:
+        """Return the policy as the options of a command line narrow it.
+
+        Of ``host_files`` one must match, too, unless there are none.
+        """
+        options = hashlib.sha256(repr((settings, host_files)).encode()).hexdigest()
+        digests = {**self.digests, _OPTIONS: options}
+        return replace(self, settings=settings, digests=digests, chosen_host_files=host_files)
+
+
+def load_policy(path: Path = SETTINGS_FILE) -> NodePolicy:
+    """Read the settings and look at the files that they name. Raises EnclavizeError."""
+    data = read_pinned(path, missing_ok=True)
+    settings = Settings() if data is None else read_settings(data, path)
+    return NodePolicy(settings=settings, digests={str(path): _digest(data), **_digests_of(settings)})
+
+
+def read_pinned(path: Path, *, missing_ok: bool = False) -> bytes | None:
+    """Return the content of a file that decides: regular, not too large, and not for others to change.
+
+    Raises EnclavizeError.
+    """
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            data = file.read(_MAX_SIZE + 1)
+    except FileNotFoundError:
+        if missing_ok:
+            return None
+        raise EnclavizeError(f"cannot read {path}: there is no such file") from None
+    except OSError as error:
+        raise EnclavizeError(f"cannot read {path}: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode) or len(data) > _MAX_SIZE:
+        raise EnclavizeError(f"{path} is not a file of at most {_MAX_SIZE} bytes")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise EnclavizeError(
+            f"{path} decides what may run, and others can write to it", hint=f"chmod go-w {path}"
+        )
+    return data
+
+
+def _digests_of(settings: Settings) -> dict[str, str]:
+    packaged = data_dir("libos_profiles") / "known-flaws.toml"
+    files = (*settings.host_files, *settings.known_flaws)
+    digests = {str(path): _digest(read_pinned(path)) for path in files}
+    return {**digests, str(packaged): _digest(packaged.read_bytes())}
+
+
+def _digest(data: bytes | None) -> str:
+    return ABSENT if data is None else hashlib.sha256(data).hexdigest()

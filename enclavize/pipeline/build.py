@@ -10,6 +10,7 @@ from enclavize import __version__
 from enclavize.compat.profile import profile_for
 from enclavize.errors import UsageError
 from enclavize.libos.backends import backend_for
+from enclavize.libos.known_flaws import known_flaws
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.source import resolve
@@ -112,6 +113,8 @@ def _converted(
     with reporter.task("look for an earlier result") as task:
         if options.signing.debug:
             doubt(DEBUG_WARNING, options, task)
+        for flaw in known_flaws(backend.name, backend.version):
+            doubt(f"{backend.name} {backend.version} has the known flaw {flaw}", options, task)
         layers = frozenset(layer.digest for layer in image.layers)
         known = results.find(key, layers) if options.use_cache else None
         if known:

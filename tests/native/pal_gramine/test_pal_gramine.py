@@ -94,6 +94,12 @@ def test_loaders_variables_and_our_own_are_dropped(instance: Instance) -> None:
     assert done.stdout.splitlines()[-2:] == ["TOKEN x", "LD_PRELOAD "]
 
 
+def test_the_images_defaults_give_the_loader_nothing_of_its_own(instance: Instance) -> None:
+    """They are no more trusted than the host: the loader runs outside of any enclave."""
+    instance.write("instance/defaults", b"VLD_PRELOAD=/nowhere.so\0VLD_LIBRARY_PATH=/\0VTOKEN=a\0")
+    assert instance.run().stdout.splitlines()[-2:] == ["TOKEN a", "LD_PRELOAD "]
+
+
 def test_defaults_stand_where_the_host_gives_nothing(instance: Instance) -> None:
     instance.write("instance/defaults", b"Afirst\0Cshow\0VTOKEN=a\nb\0")
     assert "argument first\nargument show\nTOKEN a\nb\n" in instance.run().stdout

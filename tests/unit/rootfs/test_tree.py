@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
@@ -59,6 +60,26 @@ def test_the_last_link_can_be_left_alone(rootfs: Rootfs) -> None:
     assert rootfs.resolve("lib", follow=False).type is FileType.SYMLINK
     assert rootfs.resolve("dangling", follow=False).link_target == "nowhere"
     assert rootfs.resolve("lib/", follow=False).path == "usr/lib"
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("", ""), ("/", ""), ("/../..", ""), ("/./bin/", "usr/bin"), ("/bin/tool", "usr/bin/tool"),
+        ("/lib/up", "usr/bin/tool"), ("/lib/new/folder", "usr/lib/new/folder"), ("/dangling", "nowhere"),
+        ("/dangling/x", "nowhere/x"), ("/none/../bin/x", "usr/bin/x"), ("/bin/tool/x", "usr/bin/tool/x"),
+    ],
+)  # fmt: skip
+def test_a_mount_goes_where_links_lead_whether_something_is_there_or_not(
+    rootfs: Rootfs, path: str, found: str
+) -> None:
+    assert rootfs.destination(path) == found
+
+
+@pytest.mark.parametrize("path", ["/loop", "/loop/x", "/home/0"])
+def test_a_mount_goes_nowhere_in_a_circle(rootfs: Rootfs, path: str) -> None:
+    with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+        rootfs.destination(path)
 
 
 def test_hard_links_and_sizes(rootfs: Rootfs) -> None:

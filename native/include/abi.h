@@ -71,7 +71,7 @@ struct boot {
     uint32_t log_level;    /* enum log_level; the enclave caps it at LOG_ERROR unless it is a debug enclave */
     uint32_t cpu_features; /* hints, enum cpu_feature: a false hint can only fault */
     uint32_t reserved;     /* bit 0: no load-time patching of `syscall` sites; for tests, in debug enclaves only */
-    uint32_t cpuid[CPUID_WORD_COUNT];    /* enum cpuid_word: hints as well; libos/cpuid.c says what of them counts */
+    uint32_t cpuid[CPUID_WORD_COUNT];    /* enum cpuid_word: hints as well; libos/cpu/cpuid.c says what of them counts */
 };
 
 /* XINUSE: XGETBV with ECX = 1 (CPUID.(0DH,1):EAX[2]). */

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 HERE = REPOSITORY / "tests" / "native" / "boundary"
 NATIVE = REPOSITORY / "native"
-BOUNDARY = ("entry.S", "sgx_metadata.S", "first_entry.c", "boundary.c", "exception.c", "memcpy.c", "sha256.c")
+BOUNDARY = (
+    "cpu/entry.S", "cpu/sgx_metadata.S", "cpu/exception.c", "boundary/first_entry.c", "boundary/boundary.c",
+    "base/memcpy.c", "base/sha256.c",
+)  # fmt: skip
 TORTURE = ("torture_round.S", "torture_main.c", "torture_core.c")
 THREADS = 8
 

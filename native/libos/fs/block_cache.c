@@ -1,4 +1,4 @@
-#include "block_cache.h"
+#include "fs/block_cache.h"
 
 #define SLOT_COUNT 2048U /* 8 MiB */
 #define BUCKET_COUNT 4096U

@@ -6,7 +6,7 @@
 #ifndef ENCLAVIZE_FS_BLOCK_CACHE_H
 #define ENCLAVIZE_FS_BLOCK_CACHE_H
 
-#include "../libos.h"
+#include "base/base.h"
 
 #define BLOCK_SIZE 4096U
 

@@ -1,4 +1,4 @@
-#include "buffer.h"
+#include "fs/buffer.h"
 
 struct buffer_pool path_buffers = {.pages = PATH_BUFFER_SIZE / PAGE_SIZE};
 struct buffer_pool data_buffers = {.pages = DATA_BUFFER_SIZE / PAGE_SIZE};

@@ -3,7 +3,7 @@
 #ifndef ENCLAVIZE_FS_BUFFER_H
 #define ENCLAVIZE_FS_BUFFER_H
 
-#include "../libos.h"
+#include "base/base.h"
 
 #define PATH_BUFFER_SIZE 0x1000U
 #define DATA_BUFFER_SIZE 0x41000U /* one OCALL's data and one block more */

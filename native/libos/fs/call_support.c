@@ -1,4 +1,4 @@
-#include "call_support.h"
+#include "fs/call_support.h"
 
 int64_t path_from_user(user_address from, char **path)
 {

@@ -2,9 +2,9 @@
 #ifndef ENCLAVIZE_FS_CALL_SUPPORT_H
 #define ENCLAVIZE_FS_CALL_SUPPORT_H
 
-#include "../syscalls.h"
-#include "buffer.h"
-#include "open.h"
+#include "syscall/syscall.h"
+#include "fs/buffer.h"
+#include "fs/open.h"
 
 #define AT_SYMLINK_NOFOLLOW 0x100U
 #define AT_EACCESS 0x200U

@@ -1,5 +1,5 @@
-#include "call_support.h"
-#include "tree.h"
+#include "fs/call_support.h"
+#include "fs/tree.h"
 
 static int64_t open_user(int64_t descriptor, user_address from, uint32_t flags, uint32_t mode)
 {

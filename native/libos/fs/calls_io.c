@@ -1,4 +1,4 @@
-#include "call_support.h"
+#include "fs/call_support.h"
 
 #define RWF_FLAGS 0x1FU
 #define RWF_APPEND 0x10U

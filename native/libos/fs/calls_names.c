@@ -1,4 +1,4 @@
-#include "call_support.h"
+#include "fs/call_support.h"
 
 /* Entries go to a buffer of the LibOS first: the namespace lock is held while a directory is read. */
 struct entry_buffer {

@@ -2,8 +2,8 @@
  * Pairs of connected sockets inside the enclave. There are no others yet: the errno of socket() is the one
  * that programs are used to hear for a family that is missing.
  */
-#include "call_support.h"
-#include "socket_pair.h"
+#include "fs/call_support.h"
+#include "fs/socket_pair.h"
 
 #define AF_UNIX 1U
 

@@ -1,4 +1,4 @@
-#include "call_support.h"
+#include "fs/call_support.h"
 
 /* struct stat of x86-64 (Linux, arch/x86/include/uapi/asm/stat.h). */
 struct user_stat {

@@ -1,8 +1,8 @@
-#include "call_support.h"
-#include "epoll.h"
-#include "event.h"
-#include "pipe.h"
-#include "poller.h"
+#include "fs/call_support.h"
+#include "fs/epoll.h"
+#include "fs/event.h"
+#include "fs/pipe.h"
+#include "fs/poller.h"
 
 static int64_t pipe_call(user_address to, uint32_t flags)
 {

@@ -1,5 +1,5 @@
 /* Extended attributes: those of the image can be read; none can be set. trusted.* is for the system alone. */
-#include "call_support.h"
+#include "fs/call_support.h"
 
 static const struct {
     uint32_t prefix;

@@ -1,7 +1,7 @@
-#include "data.h"
+#include "fs/data.h"
 
-#include "../boundary.h"
-#include "buffer.h"
+#include "boundary/boundary.h"
+#include "fs/buffer.h"
 
 #define HANDLES_MAX 128U
 #define NO_HANDLE (-1)

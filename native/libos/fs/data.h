@@ -5,7 +5,7 @@
 #ifndef ENCLAVIZE_FS_DATA_H
 #define ENCLAVIZE_FS_DATA_H
 
-#include "verity.h"
+#include "fs/verity.h"
 
 struct host_data;
 

@@ -1,4 +1,4 @@
-#include "file.h"
+#include "fs/file.h"
 
 #define INITIAL_CAPACITY 64U
 

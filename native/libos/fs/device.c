@@ -1,7 +1,7 @@
-#include "device.h"
+#include "fs/device.h"
 
-#include "stream.h"
-#include "tree.h"
+#include "fs/stream.h"
+#include "fs/tree.h"
 
 static int64_t read_nothing(struct file *file, void *to, size_t length, uint64_t *offset)
 {

@@ -2,7 +2,7 @@
 #ifndef ENCLAVIZE_FS_DEVICE_H
 #define ENCLAVIZE_FS_DEVICE_H
 
-#include "file.h"
+#include "fs/file.h"
 
 /* -ENXIO for a device that is not there. */
 int64_t device_open(struct inode *inode, struct file *file);

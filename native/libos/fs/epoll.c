@@ -1,6 +1,6 @@
-#include "epoll.h"
+#include "fs/epoll.h"
 
-#include "poller.h"
+#include "fs/poller.h"
 
 #define EPOLLEXCLUSIVE (1U << 28)
 #define EPOLLWAKEUP (1U << 29)

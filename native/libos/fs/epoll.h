@@ -2,7 +2,7 @@
 #ifndef ENCLAVIZE_FS_EPOLL_H
 #define ENCLAVIZE_FS_EPOLL_H
 
-#include "file.h"
+#include "fs/file.h"
 
 struct epoll_event {
     uint32_t events;

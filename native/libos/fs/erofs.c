@@ -1,7 +1,7 @@
-#include "erofs.h"
+#include "fs/erofs.h"
 
-#include "../boundary.h"
-#include "inode.h"
+#include "boundary/boundary.h"
+#include "fs/inode.h"
 
 #define SUPERBLOCK_OFFSET 1024U
 #define SUPERBLOCK_MAGIC 0xE0F5E1E2U

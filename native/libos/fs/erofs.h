@@ -7,7 +7,7 @@
 #ifndef ENCLAVIZE_FS_EROFS_H
 #define ENCLAVIZE_FS_EROFS_H
 
-#include "verity.h"
+#include "fs/verity.h"
 
 #define NAME_LENGTH_MAX 255U
 #define PATH_LENGTH_MAX 4096U

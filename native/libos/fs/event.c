@@ -1,6 +1,6 @@
-#include "event.h"
+#include "fs/event.h"
 
-#include "poller.h"
+#include "fs/poller.h"
 
 #define COUNTER_MAX (UINT64_MAX - 1)
 

@@ -2,7 +2,7 @@
 #ifndef ENCLAVIZE_FS_EVENT_H
 #define ENCLAVIZE_FS_EVENT_H
 
-#include "file.h"
+#include "fs/file.h"
 
 int64_t event_create(uint64_t initial, bool semaphore, uint32_t flags, struct file **file);
 

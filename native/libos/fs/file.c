@@ -1,7 +1,7 @@
-#include "file.h"
+#include "fs/file.h"
 
-#include "epoll.h"
-#include "path.h"
+#include "fs/epoll.h"
+#include "fs/path.h"
 
 static const struct file_operations directory_operations = {0};
 static const struct file_operations path_operations = {0}; /* O_PATH: nothing but the inode */

@@ -4,8 +4,8 @@
 #ifndef ENCLAVIZE_FS_FILE_H
 #define ENCLAVIZE_FS_FILE_H
 
-#include "inode.h"
-#include "vfs.h"
+#include "fs/inode.h"
+#include "fs/fs.h"
 
 /* open flags (Linux, include/uapi/asm-generic/fcntl.h, x86-64). */
 #define O_RDONLY 0U

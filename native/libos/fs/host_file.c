@@ -1,9 +1,9 @@
-#include "host_file.h"
+#include "fs/host_file.h"
 
-#include "../boundary.h"
-#include "path.h"
-#include "synthetic.h"
-#include "tree.h"
+#include "boundary/boundary.h"
+#include "fs/path.h"
+#include "fs/synthetic.h"
+#include "fs/tree.h"
 
 static bool is_blank(char byte)
 {

@@ -3,7 +3,7 @@
 #ifndef ENCLAVIZE_FS_HOST_FILE_H
 #define ENCLAVIZE_FS_HOST_FILE_H
 
-#include "inode.h"
+#include "fs/inode.h"
 
 typedef int64_t mount_function(struct inode *start, const char *path, struct inode *root);
 

@@ -1,4 +1,4 @@
-#include "inode.h"
+#include "fs/inode.h"
 
 static struct mutex lock;
 

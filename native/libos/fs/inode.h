@@ -9,8 +9,8 @@
 #ifndef ENCLAVIZE_FS_INODE_H
 #define ENCLAVIZE_FS_INODE_H
 
-#include "../libos.h"
-#include "erofs.h"
+#include "base/base.h"
+#include "fs/erofs.h"
 
 /* File types and permissions (Linux, include/uapi/linux/stat.h). */
 #define S_IFMT 0170000U

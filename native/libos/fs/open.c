@@ -1,4 +1,4 @@
-#include "open.h"
+#include "fs/open.h"
 
 uint32_t file_mode_mask = 022;
 

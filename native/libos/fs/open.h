@@ -2,8 +2,8 @@
 #ifndef ENCLAVIZE_FS_OPEN_H
 #define ENCLAVIZE_FS_OPEN_H
 
-#include "file.h"
-#include "path.h"
+#include "fs/file.h"
+#include "fs/path.h"
 
 /* The inode that relative paths start from, with a count; NULL for AT_FDCWD and for absolute paths. -EBADF.
  * Any inode with `empty` (AT_EMPTY_PATH). */

@@ -1,4 +1,4 @@
-#include "page_table.h"
+#include "fs/page_table.h"
 
 uint8_t *page_table_find(const struct page_table *table, uint64_t index)
 {

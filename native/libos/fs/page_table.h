@@ -2,7 +2,7 @@
 #ifndef ENCLAVIZE_FS_PAGE_TABLE_H
 #define ENCLAVIZE_FS_PAGE_TABLE_H
 
-#include "../libos.h"
+#include "base/base.h"
 
 #define PAGES_PER_CHUNK 512U
 #define PAGES_SIZE_MAX (1ULL << 40) /* bytes: largest file in memory */

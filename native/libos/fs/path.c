@@ -1,6 +1,6 @@
-#include "path.h"
+#include "fs/path.h"
 
-#include "buffer.h"
+#include "fs/buffer.h"
 
 #define LINKS_MAX 40U /* MAXSYMLINKS of Linux */
 #define MOUNTS_MAX 64U

@@ -4,7 +4,7 @@
 #ifndef ENCLAVIZE_FS_PATH_H
 #define ENCLAVIZE_FS_PATH_H
 
-#include "inode.h"
+#include "fs/inode.h"
 
 enum walk_flag {
     WALK_FOLLOW = 1,   /* follow a symbolic link at the end */

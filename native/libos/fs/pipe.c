@@ -1,6 +1,6 @@
-#include "pipe.h"
+#include "fs/pipe.h"
 
-#include "poller.h"
+#include "fs/poller.h"
 
 #define CAPACITY 65536U
 #define ATOMIC_SIZE 4096U /* PIPE_BUF */

@@ -2,7 +2,7 @@
 #ifndef ENCLAVIZE_FS_PIPE_H
 #define ENCLAVIZE_FS_PIPE_H
 
-#include "file.h"
+#include "fs/file.h"
 
 struct pipe;
 

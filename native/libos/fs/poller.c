@@ -1,6 +1,6 @@
-#include "poller.h"
+#include "fs/poller.h"
 
-#include "file.h"
+#include "fs/file.h"
 
 #define WATCHES_IN_BLOCK 32U
 #define HOST_ENTRIES_MAX 64U

@@ -1,11 +1,11 @@
-#include "proc.h"
+#include "fs/proc.h"
 
-#include "../machine.h"
-#include "../memory.h"
-#include "buffer.h"
-#include "path.h"
-#include "synthetic.h"
-#include "tree.h"
+#include "process/machine.h"
+#include "memory/memory.h"
+#include "fs/buffer.h"
+#include "fs/path.h"
+#include "fs/synthetic.h"
+#include "fs/tree.h"
 
 static const struct file_system proc_file_system = {.type = "proc",
     .magic = 0x9FA0,

@@ -2,7 +2,7 @@
 #ifndef ENCLAVIZE_FS_PROC_H
 #define ENCLAVIZE_FS_PROC_H
 
-#include "file.h"
+#include "fs/file.h"
 
 int64_t proc_create(struct inode **root);
 int64_t sys_create(struct inode **root);

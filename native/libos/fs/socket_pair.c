@@ -1,7 +1,7 @@
-#include "socket_pair.h"
+#include "fs/socket_pair.h"
 
-#include "pipe.h"
-#include "poller.h"
+#include "fs/pipe.h"
+#include "fs/poller.h"
 
 enum shutdown_how { SHUT_RD, SHUT_WR, SHUT_RDWR };
 

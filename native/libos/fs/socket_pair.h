@@ -2,7 +2,7 @@
 #ifndef ENCLAVIZE_FS_SOCKET_PAIR_H
 #define ENCLAVIZE_FS_SOCKET_PAIR_H
 
-#include "file.h"
+#include "fs/file.h"
 
 int64_t socket_pair_create(uint32_t flags, struct file *ends[2]);
 

@@ -1,7 +1,7 @@
-#include "stream.h"
+#include "fs/stream.h"
 
-#include "../boundary.h"
-#include "poller.h"
+#include "boundary/boundary.h"
+#include "fs/poller.h"
 
 #define STREAM_COUNT 3
 

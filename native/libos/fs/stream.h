@@ -3,7 +3,7 @@
 #ifndef ENCLAVIZE_FS_STREAM_H
 #define ENCLAVIZE_FS_STREAM_H
 
-#include "file.h"
+#include "fs/file.h"
 
 /* Puts the host's 0, 1 and 2, as far as they are open, at the same descriptors. */
 int64_t stream_open_standard(void);

@@ -1,4 +1,4 @@
-#include "synthetic.h"
+#include "fs/synthetic.h"
 
 struct entry {
     struct inode inode;

@@ -5,7 +5,7 @@
 #ifndef ENCLAVIZE_FS_SYNTHETIC_H
 #define ENCLAVIZE_FS_SYNTHETIC_H
 
-#include "file.h"
+#include "fs/file.h"
 
 /* A text that grows. */
 struct text {

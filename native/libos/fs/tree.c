@@ -1,11 +1,11 @@
-#include "tree.h"
+#include "fs/tree.h"
 
-#include "buffer.h"
-#include "device.h"
-#include "pipe.h"
-#include "tree_file.h"
-#include "tree_image.h"
-#include "tree_table.h"
+#include "fs/buffer.h"
+#include "fs/device.h"
+#include "fs/pipe.h"
+#include "fs/tree_file.h"
+#include "fs/tree_image.h"
+#include "fs/tree_table.h"
 
 const struct file_system root_file_system = {.type = "overlay", .magic = 0x794C7630, .device = 0x30};
 const struct file_system memory_file_system = {.type = "tmpfs", .magic = 0x01021994, .device = 0x31};

@@ -9,7 +9,7 @@
 #ifndef ENCLAVIZE_FS_TREE_H
 #define ENCLAVIZE_FS_TREE_H
 
-#include "inode.h"
+#include "fs/inode.h"
 
 /* The root of the image. */
 int64_t tree_open_image(struct inode **root);

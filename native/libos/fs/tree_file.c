@@ -1,6 +1,6 @@
-#include "tree_file.h"
+#include "fs/tree_file.h"
 
-#include "buffer.h"
+#include "fs/buffer.h"
 
 /* The data path: names of the image from the root down. */
 static int64_t data_path(const struct node *node, char *path, size_t *start)

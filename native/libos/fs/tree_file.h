@@ -3,8 +3,8 @@
 #ifndef ENCLAVIZE_FS_TREE_FILE_H
 #define ENCLAVIZE_FS_TREE_FILE_H
 
-#include "file.h"
-#include "tree_node.h"
+#include "fs/file.h"
+#include "fs/tree_node.h"
 
 /* The namespace lock is held. */
 int64_t tree_file_open(struct node *node, struct file *file);

@@ -1,7 +1,7 @@
-#include "tree_image.h"
+#include "fs/tree_image.h"
 
-#include "tree.h"
-#include "tree_table.h"
+#include "fs/tree.h"
+#include "fs/tree_table.h"
 
 /* By nid, and by the name in the image that they were found under first. */
 #define KNOWN_BUCKETS 4096U

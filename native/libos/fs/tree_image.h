@@ -2,7 +2,7 @@
 #ifndef ENCLAVIZE_FS_TREE_IMAGE_H
 #define ENCLAVIZE_FS_TREE_IMAGE_H
 
-#include "tree_node.h"
+#include "fs/tree_node.h"
 
 /* The node of a nid, with one more count. `parent` and `name` say by which way it was found first; they make
  * its data path. */

@@ -2,9 +2,9 @@
 #ifndef ENCLAVIZE_FS_TREE_NODE_H
 #define ENCLAVIZE_FS_TREE_NODE_H
 
-#include "data.h"
-#include "inode.h"
-#include "page_table.h"
+#include "fs/data.h"
+#include "fs/inode.h"
+#include "fs/page_table.h"
 
 struct node;
 struct pipe;

@@ -1,4 +1,4 @@
-#include "tree_table.h"
+#include "fs/tree_table.h"
 
 void table_destroy(struct node *directory)
 {

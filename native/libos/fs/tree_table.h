@@ -2,7 +2,7 @@
 #ifndef ENCLAVIZE_FS_TREE_TABLE_H
 #define ENCLAVIZE_FS_TREE_TABLE_H
 
-#include "tree_node.h"
+#include "fs/tree_node.h"
 
 static inline struct name child_name(const struct child *child)
 {

@@ -1,7 +1,7 @@
-#include "verity.h"
+#include "fs/verity.h"
 
-#include "../boundary.h"
-#include "../crypto.h"
+#include "boundary/boundary.h"
+#include "base/crypto.h"
 
 #define HASH_SIZE 32U
 #define HASHES_PER_BLOCK (BLOCK_SIZE / HASH_SIZE)

@@ -5,7 +5,7 @@
 #ifndef ENCLAVIZE_FS_VERITY_H
 #define ENCLAVIZE_FS_VERITY_H
 
-#include "block_cache.h"
+#include "fs/block_cache.h"
 
 #define VERITY_DIGEST_SIZE 32U
 

@@ -1,14 +1,14 @@
-#include "vfs.h"
+#include "fs/fs.h"
 
-#include "../configuration.h"
-#include "buffer.h"
-#include "device.h"
-#include "host_file.h"
-#include "open.h"
-#include "proc.h"
-#include "stream.h"
-#include "tree.h"
-#include "volume.h"
+#include "process/configuration.h"
+#include "fs/buffer.h"
+#include "fs/device.h"
+#include "fs/host_file.h"
+#include "fs/open.h"
+#include "fs/proc.h"
+#include "fs/stream.h"
+#include "fs/tree.h"
+#include "fs/volume.h"
 
 struct file *executable_file;
 

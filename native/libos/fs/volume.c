@@ -1,8 +1,8 @@
-#include "volume.h"
+#include "fs/volume.h"
 
-#include "../boundary.h"
-#include "buffer.h"
-#include "file.h"
+#include "boundary/boundary.h"
+#include "fs/buffer.h"
+#include "fs/file.h"
 
 #define AT_REMOVEDIR 0x200U
 #define HOST_OPEN_FLAGS (O_ACCMODE | O_CREAT | O_EXCL | O_DIRECTORY)

@@ -6,7 +6,7 @@
 #ifndef ENCLAVIZE_FS_VOLUME_H
 #define ENCLAVIZE_FS_VOLUME_H
 
-#include "inode.h"
+#include "fs/inode.h"
 
 /* `path` without leading slash; `flags` of enum volume_flag. -ENOENT: the host has nothing there. */
 int64_t volume_create(const char *path, uint32_t flags, struct inode **root);

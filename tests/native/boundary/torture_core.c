@@ -9,10 +9,10 @@
  *     hostile                   call everything, and see that no answer does harm
  *     abuse WHAT                do what must end the process with a message
  */
-#include "boundary.h"
-#include "crypto.h"
-#include "libos.h"
-#include "private.h"
+#include "boundary/boundary.h"
+#include "base/crypto.h"
+#include "base/base.h"
+#include "boundary/private.h"
 #include "torture.h"
 
 /* The linker's names for the ends of section torture_code. */

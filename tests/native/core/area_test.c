@@ -1,5 +1,5 @@
 /* The area tree against a plain array of pages. argv: seed, operations. */
-#include "area.h"
+#include "memory/area.h"
 
 #include "check.h"
 

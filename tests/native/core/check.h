@@ -1,9 +1,9 @@
-/* For tests of the LibOS's pure parts as ordinary programs: libos.h stands where a C library's headers
+/* For tests of the LibOS's pure parts as ordinary programs: base.h stands where a C library's headers
  * would. */
 #ifndef CHECK_H
 #define CHECK_H
 
-#include "libos.h"
+#include "base/base.h"
 
 int printf(const char *format, ...);
 void *malloc(size_t size);

@@ -1,6 +1,6 @@
 /* The parser of the measured configuration: a good one, each kind of bad one, then random changes. argv:
  * seed, rounds. */
-#include "configuration.h"
+#include "process/configuration.h"
 
 #include "check.h"
 

@@ -1,6 +1,6 @@
 /* The ELF parser on real files (argv[3..]) and on random changes of their heads. argv: seed, rounds,
  * files. */
-#include "elf_file.h"
+#include "process/elf_file.h"
 
 #include "check.h"
 

@@ -1,8 +1,8 @@
 /* CPUID and RDTSC in the LibOS's place, with a host that lies about its CPU. */
 #include "check.h"
 
-#include "cpuid.h"
-#include "emulation.h"
+#include "cpu/cpuid.h"
+#include "cpu/emulation.h"
 
 static uint64_t xfrm;
 

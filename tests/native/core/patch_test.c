@@ -1,8 +1,8 @@
 /* Patched code must do what the unpatched code does; what is no code must stay. */
-#include "patch.h"
+#include "cpu/patch.h"
 
 #include "check.h"
-#include "instruction.h"
+#include "cpu/instruction.h"
 
 void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset);
 

@@ -1,5 +1,5 @@
 /* What the host may choose. */
-#include "policy.h"
+#include "process/policy.h"
 
 #include "check.h"
 

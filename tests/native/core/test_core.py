@@ -19,13 +19,13 @@ FLAGS = (
 )  # fmt: skip
 
 PARTS = {
-    "area": ("area.c",),
-    "configuration": ("configuration.c",),
-    "elf": ("elf_file.c",),
-    "emulation": ("emulation.c", "cpuid.c"),
-    "patch": ("patch.c", "instruction.c"),
-    "policy": ("policy.c", "strings.c", "configuration.c"),
-    "text": ("format.c",),
+    "area": ("memory/area.c",),
+    "configuration": ("process/configuration.c",),
+    "elf": ("process/elf_file.c",),
+    "emulation": ("cpu/emulation.c", "cpu/cpuid.c"),
+    "patch": ("cpu/patch.c", "cpu/instruction.c"),
+    "policy": ("process/policy.c", "base/strings.c", "process/configuration.c"),
+    "text": ("base/format.c",),
 }
 
 

@@ -10,7 +10,9 @@ import pytest
 from support.programs import REPOSITORY
 
 LIBOS = REPOSITORY / "native" / "libos"
-TABLES = (LIBOS / "core_calls.def", LIBOS / "fs" / "file_calls.def", LIBOS / "missing_calls.def")
+TABLES = (
+    LIBOS / "syscall" / "core_calls.def", LIBOS / "fs" / "calls.def", LIBOS / "syscall" / "missing_calls.def",
+)  # fmt: skip
 LINUX_NUMBERS = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 
 ROW = re.compile(r"CALL\((\d+), (\w+), (NORMAL|RESTARTS)((?:, [A-Z_]+(?:\(\d+\))?){6})\)")

@@ -6,8 +6,8 @@
  */
 #include "shim.h"
 
-#include "configuration.h"
-#include "fs/vfs.h"
+#include "process/configuration.h"
+#include "fs/fs.h"
 
 long lseek(int fd, long offset, int whence);
 int open(const char *path, int flags, ...);

@@ -6,7 +6,7 @@
  */
 #include "shim.h"
 
-#include "boundary.h"
+#include "boundary/boundary.h"
 #include "fs/erofs.h"
 
 int open(const char *path, int flags, ...);

@@ -1,11 +1,11 @@
 /* Stand-ins for the core and for the boundary: memory from malloc, files from pread, threads from POSIX. */
 #include "shim.h"
 
-#include "boundary.h"
-#include "configuration.h"
-#include "crypto.h"
-#include "memory.h"
-#include "task.h"
+#include "boundary/boundary.h"
+#include "process/configuration.h"
+#include "base/crypto.h"
+#include "memory/memory.h"
+#include "process/task.h"
 
 /* From the C library. */
 int *__errno_location(void);

@@ -2,10 +2,10 @@
 #ifndef SHIM_H
 #define SHIM_H
 
-#include "libos.h"
-#include "syscalls.h"
+#include "base/base.h"
+#include "syscall/syscall.h"
 
-/* The C library, by hand: its headers and libos.h do not go together. */
+/* The C library, by hand: its headers and base.h do not go together. */
 int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int snprintf(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int fflush(void *stream);

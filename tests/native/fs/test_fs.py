@@ -48,7 +48,7 @@ def build(folder: Path, sanitizers: tuple[str, ...], *names: str) -> dict[str, P
     command = [
         compiler, *FLAGS, *sanitizers, f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}",
     ]  # fmt: skip
-    core = [NATIVE / "libos" / name for name in ("wait.c", "format.c")]
+    core = [NATIVE / "libos" / name for name in ("wait/wait.c", "base/format.c")]
     sources = [HERE / "shim.c", *sorted(FILE_SYSTEM.glob("*.c")), *core]
     objects = [folder / f"{source.stem}.o" for source in sources]
 

@@ -14,10 +14,10 @@
  */
 #include "shim.h"
 
-#include "configuration.h"
-#include "crypto.h"
+#include "process/configuration.h"
+#include "base/crypto.h"
 #include "fs/block_cache.h"
-#include "fs/vfs.h"
+#include "fs/fs.h"
 
 int fork(void);
 int waitpid(int child, int *status, int options);

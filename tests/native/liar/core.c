@@ -6,11 +6,11 @@
  */
 #include "core.h"
 
-#include "boundary.h"
-#include "crypto.h"
-#include "libos.h"
+#include "boundary/boundary.h"
+#include "base/crypto.h"
+#include "base/base.h"
 #include "ocalls.h"
-#include "private.h"
+#include "boundary/private.h"
 
 #define ARENA 0x20000000ULL
 #define ARENA_SIZE 0x80000ULL

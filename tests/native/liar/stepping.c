@@ -3,7 +3,7 @@
 #include "../../../native/pal/sim_signals.c"
 #undef sim_install_handlers
 
-#include "../../../native/libos/thread.h"
+#include "../../../native/libos/cpu/thread.h"
 #include "liar.h"
 
 #define RFLAGS_TRAP 0x100

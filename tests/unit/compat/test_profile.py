@@ -66,9 +66,9 @@ def test_absent_calls_give_what_the_libos_gives() -> None:
 
 def test_the_builtin_profile_has_the_rows_of_the_libos_table() -> None:
     calls = profile_for("builtin").syscalls
-    rows = [_rows(table) for table in ("core_calls.def", "fs/file_calls.def")]
+    rows = [_rows(table) for table in ("syscall/core_calls.def", "fs/calls.def")]
     assert calls.implemented | calls.partial | calls.refused == rows[0] | rows[1]
-    assert not (rows[0] | rows[1]) & _rows("missing_calls.def")
+    assert not (rows[0] | rows[1]) & _rows("syscall/missing_calls.def")
 
 
 def test_the_builtin_profile_is_that_of_this_version() -> None:
@@ -77,7 +77,7 @@ def test_the_builtin_profile_is_that_of_this_version() -> None:
 
 
 def test_the_builtin_profile_follows_as_many_scripts_as_the_libos() -> None:
-    text = (REPOSITORY / "native" / "libos" / "program.c").read_text()
+    text = (REPOSITORY / "native" / "libos" / "process" / "program.c").read_text()
     depth = re.search(r"#define SCRIPT_DEPTH_MAX (\d+)", text)
     assert depth is not None
     assert profile_for("builtin").elf.script_depth == int(depth[1])

@@ -1,0 +1,42 @@
+/* Log lines leave the enclave, so their level is capped in production enclaves (docs/libos.md). */
+#include "base/log.h"
+
+#include "boundary/boundary.h"
+
+#define LINE_MAX 512
+
+static enum log_level maximum = LOG_ERROR;
+
+void log_set_level(uint32_t wanted)
+{
+    uint32_t cap = enclave_is_debug() ? LOG_TRACE : LOG_ERROR;
+    maximum = (enum log_level)(wanted < cap ? wanted : cap);
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= maximum;
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    char line[LINE_MAX];
+    if (!log_enabled(level)) {
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    size_t length = format_text_list(line, sizeof line, format, arguments);
+    va_end(arguments);
+    host_log(level, line, length < sizeof line ? length : sizeof line - 1);
+}
+
+_Noreturn void fatal(const char *format, ...)
+{
+    char line[LINE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    size_t length = format_text_list(line, sizeof line, format, arguments);
+    va_end(arguments);
+    host_exit_with_line(FATAL_STATUS, 0, line, length < sizeof line ? length : sizeof line - 1);
+}

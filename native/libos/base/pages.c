@@ -1,0 +1,193 @@
+/*
+ * The LibOS's own memory in whole pages. The range is cut into regions; the first page of each region is the
+ * bitmap of its pages, so that bookkeeping costs memory only where there is memory to keep book of. Single
+ * pages, the common case, come from a cache of committed ones.
+ */
+#include "boundary/boundary.h"
+#include "memory/memory.h"
+
+#define REGION_PAGES (8 * PAGE_SIZE)
+#define REGION_SIZE (REGION_PAGES * PAGE_SIZE)
+#define REGION_COUNT ((LIBOS_DYNAMIC_END - LIBOS_STACKS_END) / REGION_SIZE)
+#define WORDS (REGION_PAGES / 64)
+
+_Static_assert(LIBOS_STACKS_END % REGION_SIZE == 0 && LIBOS_DYNAMIC_END % REGION_SIZE == 0,
+               "regions fill the range");
+
+#define CACHE_REFILL 16U
+#define CACHE_MAX 256U
+
+struct cached_page {
+    struct cached_page *next;
+};
+
+static struct mutex lock;
+static bool region_is_used[REGION_COUNT];
+static uint64_t region_hint[REGION_COUNT]; /* no free page lies below */
+static struct cached_page *cache;
+static uint64_t cache_count;
+
+static uint64_t region_start(uint64_t region)
+{
+    return LIBOS_STACKS_END + region * REGION_SIZE;
+}
+
+static uint64_t *region_bitmap(uint64_t region)
+{
+    return (uint64_t *)region_start(region);
+}
+
+static bool commit(uint64_t address, uint64_t pages)
+{
+    if (!memory_charge(pages)) {
+        return false;
+    }
+    if (host_memory_add(address, pages * PAGE_SIZE) || enclave_accept(address, pages * PAGE_SIZE)) {
+        memory_uncharge(pages);
+        return false;
+    }
+    return true;
+}
+
+static void decommit(uint64_t address, uint64_t pages)
+{
+    uint64_t length = pages * PAGE_SIZE;
+    if (host_memory_trim(address, length) || enclave_accept_trimmed(address, length) ||
+        host_memory_remove(address, length)) {
+        fatal("the host did not remove memory at 0x%lx", address);
+    }
+    memory_uncharge(pages);
+}
+
+static bool bit_is_set(const uint64_t *bitmap, uint64_t page)
+{
+    return bitmap[page / 64] >> (page % 64) & 1;
+}
+
+static void set_bits(uint64_t *bitmap, uint64_t page, uint64_t count, bool value)
+{
+    for (; count; page++, count--) {
+        uint64_t bit = 1ULL << (page % 64);
+        bitmap[page / 64] = value ? bitmap[page / 64] | bit : bitmap[page / 64] & ~bit;
+    }
+}
+
+/* The first run of free pages, or 0: page 0 is the bitmap itself. */
+static uint64_t find_run(const uint64_t *bitmap, uint64_t from, uint64_t count)
+{
+    uint64_t run = 0;
+    for (uint64_t page = from; page < REGION_PAGES; page++) {
+        if (page % 64 == 0 && bitmap[page / 64] == UINT64_MAX) {
+            page += 63;
+            run = 0;
+        } else if (bit_is_set(bitmap, page)) {
+            run = 0;
+        } else if (++run == count) {
+            return page - count + 1;
+        }
+    }
+    return 0;
+}
+
+static void *allocate_in_region(uint64_t region, uint64_t count)
+{
+    uint64_t *bitmap = region_bitmap(region);
+    if (!region_is_used[region]) {
+        if (!commit(region_start(region), 1)) {
+            return NULL;
+        }
+        region_is_used[region] = true;
+        region_hint[region] = 1;
+        bitmap[0] = 1;
+    }
+    uint64_t page = find_run(bitmap, region_hint[region], count);
+    if (!page || !commit(region_start(region) + page * PAGE_SIZE, count)) {
+        return NULL;
+    }
+    set_bits(bitmap, page, count, true);
+    if (page == region_hint[region]) {
+        region_hint[region] = page + count;
+    }
+    return (void *)(region_start(region) + page * PAGE_SIZE);
+}
+
+static void *allocate_run(uint64_t count)
+{
+    for (uint64_t region = 0; region < REGION_COUNT; region++) {
+        void *run = allocate_in_region(region, count);
+        if (run) {
+            return run;
+        }
+    }
+    return NULL;
+}
+
+static void release_run(uint64_t address, uint64_t count)
+{
+    uint64_t region = (address - LIBOS_STACKS_END) / REGION_SIZE;
+    uint64_t page = (address - region_start(region)) / PAGE_SIZE;
+    decommit(address, count);
+    set_bits(region_bitmap(region), page, count, false);
+    if (page < region_hint[region]) {
+        region_hint[region] = page;
+    }
+}
+
+static void refill_cache(void)
+{
+    uint64_t count = CACHE_REFILL;
+    char *run = allocate_run(count);
+    if (!run) {
+        count = 1;
+        run = allocate_run(count);
+    }
+    for (uint64_t i = 0; run && i < count; i++) {
+        struct cached_page *page = (struct cached_page *)(run + i * PAGE_SIZE);
+        page->next = cache;
+        cache = page;
+        cache_count++;
+    }
+}
+
+void *pages_allocate(size_t count)
+{
+    if (count == 0 || count >= REGION_PAGES) {
+        return NULL;
+    }
+    mutex_lock(&lock);
+    void *pages;
+    if (count == 1) {
+        if (!cache) {
+            refill_cache();
+        }
+        pages = cache;
+        if (cache) {
+            cache = cache->next;
+            cache_count--;
+        }
+    } else {
+        pages = allocate_run(count);
+    }
+    mutex_unlock(&lock);
+    if (pages && count == 1) {
+        memset(pages, 0, PAGE_SIZE);
+    }
+    return pages;
+}
+
+void pages_release(void *first, size_t count)
+{
+    if (!first || !count) {
+        return;
+    }
+    mutex_lock(&lock);
+    if (count == 1 && cache_count < CACHE_MAX) {
+        struct cached_page *page = first;
+        page->next = cache;
+        cache = page;
+        cache_count++;
+    } else {
+        release_run((uint64_t)first, count);
+    }
+    mutex_unlock(&lock);
+}

@@ -1,0 +1,113 @@
+/*
+ * The way out of the enclave: ENCLU leaves and one function per OCALL.
+ *
+ * What comes back is checked by ocalls.def: a length is at most what was asked for, a result that is neither a legal value nor an errno
+ * becomes -EPERM with a line on the log. Data is copied out of the exchange area once. `const void *` and `void *` are trusted LibOS addresses,
+ * or application memory that the caller has committed (a fault there is an exception in memcpy: libos_exception() may fix it up).
+ *
+ * Blocking functions return -EINTR only when there is something to attend to: attention_is_pending().
+ */
+#ifndef ENCLAVIZE_BOUNDARY_H
+#define ENCLAVIZE_BOUNDARY_H
+
+#include "abi.h"
+#include "cpu/context.h"
+#include "cpu/thread.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Host signals (bit n - 1) that may come in. SEGV, BUS, FPE, ILL, TRAP never do. Nothing is let in before this is called. */
+void boundary_allow_signals(uint64_t mask);
+/* thread->attention is set, or an allowed host signal waits. */
+bool attention_is_pending(void);
+
+/* Measured: read from this enclave's own REPORT. */
+bool enclave_is_debug(void);
+
+/* RDRAND with ten retries (SDM volume 1, 7.3.17); false: the CPU gave none. */
+bool rdrand64(uint64_t *value);
+
+/* The hints of struct boot (enum cpu_feature). */
+extern uint32_t cpu_features;
+
+/*
+ * Memory. To add pages: host_memory_add(), then enclave_accept(). To give rights: enclave_extend(), then host_memory_protect().
+ * To take rights: host_memory_protect(), then enclave_accept_restricted(). To remove: host_memory_trim(), enclave_accept_trimmed(), host_memory_remove().
+ * Ranges are page-aligned. New pages are zero, readable and writable.
+ */
+#define PAGE_READ 1U
+#define PAGE_WRITE 2U
+#define PAGE_EXECUTE 4U
+
+int host_memory_add(uint64_t address, uint64_t length);
+int host_memory_protect(uint64_t address, uint64_t length, uint32_t protection);
+int host_memory_trim(uint64_t address, uint64_t length);
+int host_memory_remove(uint64_t address, uint64_t length);
+
+/* EACCEPT of each page: 0, or -EPERM when the host has not done what was asked (the caller must not use the memory). */
+int enclave_accept(uint64_t address, uint64_t length);
+int enclave_accept_restricted(uint64_t address, uint64_t length, uint32_t protection);
+int enclave_accept_trimmed(uint64_t address, uint64_t length);
+/* EMODPE of each page. A page that is not there faults. */
+void enclave_extend(uint64_t address, uint64_t length, uint32_t protection);
+
+/* Threads and time. */
+/* The end of the process. The host may ignore it, so the enclave ends first: no entry, no thread's way back to the application. */
+_Noreturn void host_exit(uint32_t status, uint32_t signal);
+_Noreturn void host_exit_with_line(uint32_t status, uint32_t signal, const char *text, size_t length);
+int host_thread_create(void); /* 0, -EAGAIN */
+_Noreturn void host_thread_exit(void);
+int host_wait(uint64_t timeout_ns); /* 0 (also without reason), -ETIMEDOUT, -EINTR */
+void host_wake(uint32_t host_index);
+void host_interrupt(uint32_t host_index);
+void host_yield(void);
+uint64_t host_clock(uint32_t clock); /* ns; not clamped */
+
+void host_log(enum log_level level, const char *text, size_t length); /* cut to EXCHANGE_DATA_SIZE */
+
+/* Files. An fd is 0, 1, 2 or what host_volume_open() returned. Reads and writes go on in pieces of EXCHANGE_DATA_SIZE until the length is done, a
+ * short piece or an error; what was done before an error is returned. host_read() is one piece only. */
+int64_t host_read(int fd, void *to, size_t length);
+int64_t host_write(int fd, const void *from, size_t length);
+int64_t host_pread(int fd, void *to, size_t length, uint64_t offset);
+int64_t host_pwrite(int fd, const void *from, size_t length, uint64_t offset);
+void host_close(int fd);
+/* revents are cut to the events asked for plus POLLERR, POLLHUP, POLLNVAL. -> number of entries with revents; 0 also when woken by host_wake() or without reason; -EINTR */
+int host_poll(struct host_poll *entries, size_t count, uint64_t timeout_ns);
+int host_stat(int fd, struct host_stat *stat);
+int64_t host_ioctl(int fd, uint32_t request, void *data, size_t in, size_t out);
+int host_sync(int fd);
+int host_truncate(int fd, uint64_t length);
+
+/* The image's files and the container's data. Fewer bytes than asked for means the end of the file. length <= EXCHANGE_DATA_SIZE is not needed. */
+int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length);
+int host_data_open(const char *path, size_t path_length); /* a handle; -ENOENT, -EACCES, -ELOOP, ... */
+int64_t host_data_read(int handle, uint64_t offset, void *to, size_t length);
+void host_data_close(int handle);
+
+/* Volumes. Paths as abi.h says: canonical, relative to the container's root. */
+int host_volume_open(const char *path, size_t path_length, uint32_t flags, uint32_t mode); /* fd >= 3 */
+int host_volume_stat(const char *path, size_t path_length, struct host_stat *stat);
+int64_t host_volume_readlink(const char *path, size_t path_length, char *to, size_t length);
+int64_t host_volume_list(int fd, void *records, size_t length);
+int host_volume_mkdir(const char *path, size_t path_length, uint32_t mode);
+int host_volume_unlink(const char *path, size_t path_length, uint32_t flags);
+int host_volume_rename(const char *old_path, size_t old_length, const char *new_path, size_t new_length);
+int host_volume_symlink(const char *target, size_t target_length, const char *path, size_t path_length);
+int host_volume_chmod(const char *path, size_t path_length, uint32_t mode);
+int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, int64_t mtime_ns);
+
+enum host_file { HOST_FILE_HOSTS = 0, HOST_FILE_RESOLV_CONF = 1, HOST_FILE_HOSTNAME = 2 };
+#define HOST_FILE_MAX 65536U
+int64_t host_file(enum host_file file, void *to, size_t length); /* whole file; -EFBIG when it does not fit */
+
+/* `syscall` replacement at a patched site: jump here with RCX = the address to go on at; everything else as at the `syscall` instruction.
+ * Does not touch the application's stack. */
+void syscall_entry(void);
+
+/* The enclave's 64 KiB of measured configuration (sgx_metadata.S): zero in the unsigned file. */
+extern const uint8_t measured_configuration[CONFIGURATION_SIZE];
+
+#endif

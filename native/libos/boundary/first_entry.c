@@ -1,0 +1,166 @@
+/*
+ * The first entry of each thread: check what the host gave, make the enclave ready (first thread only), get a LibOS stack, go there.
+ */
+#include "boundary/boundary.h"
+#include "base/base.h"
+#include "boundary/private.h"
+
+/* The highest user address on x86-64, which exchange areas must not pass. */
+#define USER_ADDRESS_END 0x800000000000ULL
+
+/* The small stack must have room for CSSA 0 above and exceptions below (entry.S). */
+#define ENTRY_STACK_BELOW_TCS 0x10000ULL
+#define ENTRY_STACK_SIZE 0x4000ULL
+
+/* The last thread slots are not threads: the host's arguments and environment lie there. */
+#define BOOT_AREA_SIZE 0x80000ULL
+#define BOOT_AREA_START (LIBOS_STACKS_END - BOOT_AREA_SIZE)
+#define STACK_SLOTS (LIBOS_THREADS_MAX - BOOT_AREA_SIZE / LIBOS_STACK_STRIDE)
+
+enum { ENCLAVE_NEW, ENCLAVE_STARTING, ENCLAVE_RUNNING };
+static uint32_t enclave_state;
+static uint64_t threads_seen;
+static uint64_t own_attributes;
+uint32_t cpu_features;
+
+struct relocation { /* Elf64_Rela */
+    uint64_t offset, info;
+    int64_t addend;
+};
+#define R_X86_64_RELATIVE 8U
+
+/* Hidden, so that their addresses do not come from the GOT, which is not relocated yet. */
+extern const struct relocation relocations_start[] HIDDEN, relocations_end[] HIDDEN;
+extern const char __ehdr_start[] HIDDEN;
+
+/* libos.so is linked for address 0 and measured so. Nothing before this may use a pointer from `data`. */
+static bool relocate(void)
+{
+    if ((uint64_t)__ehdr_start != ENCLAVE_IMAGE_ADDRESS) {
+        return false;
+    }
+    for (const struct relocation *entry = relocations_start; entry < relocations_end; entry++) {
+        if (entry->info != R_X86_64_RELATIVE) {
+            return false;
+        }
+        *(uint64_t *)(ENCLAVE_IMAGE_ADDRESS + entry->offset) = ENCLAVE_IMAGE_ADDRESS + (uint64_t)entry->addend;
+    }
+    return true;
+}
+
+static void read_own_attributes(void)
+{
+    static struct report target; /* TARGETINFO of zeros: the report is for our eyes only */
+    static uint8_t data[64] __attribute__((aligned(128)));
+    static struct report report;
+    enclu(ENCLU_EREPORT, (uint64_t)&target, (uint64_t)data, (uint64_t)&report);
+    own_attributes = report.attributes_flags;
+    vector_components = (uint32_t)vector_mask_of(report.attributes_xfrm);
+}
+
+bool enclave_is_debug(void)
+{
+    return (own_attributes & ATTRIBUTE_DEBUG) != 0;
+}
+
+static bool exchange_is_outside(const struct exchange *exchange)
+{
+    uint64_t address = (uint64_t)exchange;
+    return address % _Alignof(struct exchange) == 0 && address >= ELRANGE_START + ELRANGE_SIZE &&
+           address <= USER_ADDRESS_END - sizeof(*exchange);
+}
+
+static int commit(uint64_t address, uint64_t length)
+{
+    int error = host_memory_add(address, length);
+    return error ? error : enclave_accept(address, length);
+}
+
+/* A TCS keeps its stack for ever: the next thread that enters on it uses it again. */
+static bool get_libos_stack(struct thread *thread)
+{
+    if (thread->libos_stack != 0) {
+        return true;
+    }
+    uint64_t index = __atomic_fetch_add(&threads_seen, 1, __ATOMIC_RELAXED);
+    if (index >= STACK_SLOTS) {
+        return false;
+    }
+    uint64_t top = LIBOS_STACKS_START + (index + 1) * LIBOS_STACK_STRIDE;
+    if (commit(top - LIBOS_STACK_SIZE, LIBOS_STACK_SIZE) != 0) {
+        return false;
+    }
+    thread->index = index;
+    thread->libos_stack = top;
+    return true;
+}
+
+/* Copies what the host wants the process to get. What of it counts is decided by the measured policy. */
+static bool copy_boot(const struct exchange *exchange)
+{
+    struct boot *boot = (struct boot *)BOOT_AREA_START;
+    if (commit(BOOT_AREA_START, PAGE_UP(sizeof(*boot) + EXCHANGE_DATA_SIZE + 1)) != 0) {
+        return false;
+    }
+    memcpy(boot, exchange->data, sizeof(*boot));
+    if (boot->strings_size > EXCHANGE_DATA_SIZE - sizeof(*boot)) {
+        return false;
+    }
+    memcpy(boot + 1, exchange->data + sizeof(*boot), boot->strings_size);
+    ((char *)(boot + 1))[boot->strings_size] = '\0';
+    cpu_features = boot->cpu_features;
+    return true;
+}
+
+static void start(uint64_t unused1, uint64_t unused2)
+{
+    (void)unused1;
+    (void)unused2;
+    const struct boot *boot = (const struct boot *)BOOT_AREA_START;
+    libos_start(boot, (const char *)(boot + 1));
+}
+
+static void thread_start(uint64_t unused1, uint64_t unused2)
+{
+    (void)unused1;
+    (void)unused2;
+    libos_thread_start();
+}
+
+static bool begin(uint64_t ecall)
+{
+    uint32_t expected = ENCLAVE_NEW;
+    if (ecall == ECALL_THREAD) {
+        return __atomic_load_n(&enclave_state, __ATOMIC_ACQUIRE) == ENCLAVE_RUNNING;
+    }
+    return ecall == ECALL_START &&
+           __atomic_compare_exchange_n(&enclave_state, &expected, ENCLAVE_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) &&
+           relocate();
+}
+
+void enclave_first_entry(uint64_t ecall, struct exchange *exchange)
+{
+    struct thread *thread = current_thread();
+    if (!begin(ecall) || !exchange_is_outside(exchange)) {
+        return;
+    }
+    if (GLOBAL_DATA->thread.stack_base != (uint64_t)-ENTRY_STACK_BELOW_TCS ||
+        GLOBAL_DATA->thread.stack_base - GLOBAL_DATA->thread.stack_limit < ENTRY_STACK_SIZE) {
+        return;
+    }
+    thread->exchange = exchange;
+    thread->host_index = exchange->thread_index;
+    thread->task = NULL;
+    thread->attention = 0;
+    if (ecall == ECALL_START) {
+        read_own_attributes();
+    }
+    vector_clear();
+    if (!get_libos_stack(thread) || (ecall == ECALL_START && !copy_boot(exchange))) {
+        return;
+    }
+    if (ecall == ECALL_START) {
+        __atomic_store_n(&enclave_state, ENCLAVE_RUNNING, __ATOMIC_RELEASE);
+    }
+    switch_stack(thread->libos_stack, ecall == ECALL_START ? start : thread_start, 0, 0);
+}

@@ -1,0 +1,215 @@
+#include "cpu/instruction.h"
+
+/*
+ * One letter for each opcode:
+ *   . nothing follows     m ModRM             x not valid
+ *   b imm8   w imm16      M ModRM and imm8    p prefix
+ *   z imm32 (66: imm16)   Z ModRM and z       r REX
+ *   q as z, imm64 with REX.W                  a 8-byte address (67: 4)
+ *   e imm16 and imm8      j rel8              J rel32
+ *   t ModRM; imm8 when reg is 0 or 1          T the same with z
+ *   0 two-byte map        v VEX, 2 bytes      V VEX, 3 bytes        E EVEX
+ */
+static const char one_byte[] =
+    "mmmmbzxxmmmmbzx0" "mmmmbzxxmmmmbzxx" "mmmmbzpxmmmmbzpx" "mmmmbzpxmmmmbzpx"
+    "rrrrrrrrrrrrrrrr" "................" "xxEmppppzZbM...." "jjjjjjjjjjjjjjjj"
+    "MZxMmmmmmmmmmmmm" "..........x....." "aaaa....bz......" "bbbbbbbbqqqqqqqq"
+    "MMw.VvMZe.w..bx." "mmmmxxx.mmmmmmmm" "jjjjbbbbJJxj...." "p.pp..tT......mm";
+
+/* 3: 0F 38 (ModRM), 4: 0F 3A (ModRM, imm8) */
+static const char two_byte[] =
+    "mmmmx.....x.xm.M" "mmmmmmmmmmmmmmmm" "mmmmxxxxmmmmmmmm" "......x.3x4xxxxx"
+    "mmmmmmmmmmmmmmmm" "mmmmmmmmmmmmmmmm" "mmmmmmmmmmmmmmmm" "MMMMmmm.mmxxmmmm"
+    "JJJJJJJJJJJJJJJJ" "mmmmmmmmmmmmmmmm" "...mMmxx...mMmmm" "mmmmmmmmmmMmmmmm"
+    "mmMmMMMm........" "mmmmmmmmmmmmmmmm" "mmmmmmmmmmmmmmmm" "mmmmmmmmmmmmmmmm";
+
+_Static_assert(sizeof one_byte == 257 && sizeof two_byte == 257, "one letter for each opcode");
+
+#define REX_W 8U
+
+struct cursor {
+    const uint8_t *code;
+    size_t size;
+    size_t at;
+    bool failed;
+};
+
+static uint8_t next(struct cursor *cursor)
+{
+    if (cursor->at >= cursor->size || cursor->at >= INSTRUCTION_MAX) {
+        cursor->failed = true;
+        return 0;
+    }
+    return cursor->code[cursor->at++];
+}
+
+static void skip(struct cursor *cursor, size_t count)
+{
+    for (; count; count--) {
+        next(cursor);
+    }
+}
+
+/* ModRM, SIB and displacement -> ModRM.reg */
+static unsigned skip_modrm(struct cursor *cursor)
+{
+    uint8_t modrm = next(cursor);
+    unsigned mode = modrm >> 6, memory = modrm & 7;
+    if (mode != 3) {
+        unsigned base = memory == 4 ? next(cursor) & 7U : memory;
+        bool has_displacement32 = mode == 2 || (mode == 0 && base == 5);
+        skip(cursor, has_displacement32 ? 4 : mode == 1 ? 1 : 0);
+    }
+    return modrm >> 3 & 7;
+}
+
+static void skip_operands(struct cursor *cursor, char kind, bool small_operand, bool small_address, bool wide)
+{
+    size_t z = small_operand && !wide ? 2 : 4;
+    switch (kind) {
+    case '.':
+        break;
+    case 'm':
+    case '3':
+        skip_modrm(cursor);
+        break;
+    case 'M':
+    case '4':
+        skip_modrm(cursor);
+        skip(cursor, 1);
+        break;
+    case 'Z':
+        skip_modrm(cursor);
+        skip(cursor, z);
+        break;
+    case 't':
+    case 'T':
+        if (skip_modrm(cursor) < 2) {
+            skip(cursor, kind == 't' ? 1 : z);
+        }
+        break;
+    case 'b':
+    case 'j':
+        skip(cursor, 1);
+        break;
+    case 'w':
+        skip(cursor, 2);
+        break;
+    case 'e':
+        skip(cursor, 3);
+        break;
+    case 'z':
+        skip(cursor, z);
+        break;
+    case 'q':
+        skip(cursor, wide ? 8 : z);
+        break;
+    case 'J':
+        skip(cursor, 4);
+        break;
+    case 'a':
+        skip(cursor, small_address ? 4 : 8);
+        break;
+    default:
+        cursor->failed = true;
+        break;
+    }
+}
+
+/* The kind of an opcode in map 1, 2 or 3 of VEX and EVEX: all have ModRM but VZEROUPPER. */
+static char vector_kind(unsigned map, uint8_t opcode)
+{
+    switch (map) {
+    case 1:
+        return two_byte[opcode];
+    case 2:
+    case 5:
+    case 6:
+        return 'm';
+    case 3:
+        return 'M';
+    default:
+        return 'x';
+    }
+}
+
+static char escape_kind(struct cursor *cursor, char kind)
+{
+    if (kind == '0') {
+        kind = two_byte[next(cursor)];
+        if (kind == '3' || kind == '4') {
+            next(cursor);
+        }
+        return kind;
+    }
+    if (kind == 'v') {
+        next(cursor);
+        return vector_kind(1, next(cursor));
+    }
+    unsigned map = next(cursor) & (kind == 'E' ? 7U : 31U);
+    skip(cursor, kind == 'E' ? 2 : 1);
+    return vector_kind(map, next(cursor));
+}
+
+size_t instruction_length(const uint8_t *code, size_t size)
+{
+    struct cursor cursor = {.code = code, .size = size};
+    bool small_operand = false, small_address = false, wide = false;
+    uint8_t opcode = next(&cursor);
+    while (one_byte[opcode] == 'p' && !cursor.failed) {
+        small_operand |= opcode == 0x66;
+        small_address |= opcode == 0x67;
+        opcode = next(&cursor);
+    }
+    if (one_byte[opcode] == 'r') {
+        wide = opcode & REX_W;
+        opcode = next(&cursor);
+    }
+    char kind = one_byte[opcode];
+    if (kind == '0' || kind == 'v' || kind == 'V' || kind == 'E') {
+        kind = escape_kind(&cursor, kind);
+    }
+    skip_operands(&cursor, kind, small_operand, small_address, wide);
+    return cursor.failed ? 0 : cursor.at;
+}
+
+static bool is_small_constant(const uint8_t *at)
+{
+    return (at[2] == 0 && at[3] == 0) || (at[2] == 0xFF && at[3] == 0xFF);
+}
+
+static bool operands_are_registers(uint8_t modrm)
+{
+    return modrm >> 6 == 3;
+}
+
+bool instruction_is_movable(const uint8_t *code, size_t length)
+{
+    size_t at = one_byte[code[0]] == 'r';
+    bool wide = at && (code[0] & REX_W);
+    uint8_t opcode = code[at];
+    if (opcode >= 0xB8 && opcode <= 0xBF && !wide) { /* mov $imm32, %reg */
+        return length == at + 5 && is_small_constant(code + at + 1);
+    }
+    if (length < at + 2) {
+        return false;
+    }
+    uint8_t modrm = code[at + 1];
+    unsigned mode = modrm >> 6, memory = modrm & 7;
+    switch (opcode) {
+    case 0xC7: /* mov $imm32, %reg, sign-extended */
+        return length == at + 6 && modrm >> 3 == 0x18 && is_small_constant(code + at + 2);
+    case 0x31: /* xor */
+    case 0x33:
+    case 0x63: /* movslq */
+    case 0x89: /* mov */
+        return operands_are_registers(modrm);
+    case 0x8B: /* mov, from a register or from the stack */
+        return operands_are_registers(modrm) ||
+               ((mode == 1 || mode == 2) && memory == 4 && code[at + 2] == 0x24 && !(at && (code[0] & 3)));
+    case 0x8D: /* lea, but not from RIP */
+        return mode != 3 && !(mode == 0 && memory == 5);
+    default:
+        return false;
+    }
+}

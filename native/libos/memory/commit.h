@@ -1,0 +1,20 @@
+/* Which pages of the application's range exist, and how they come and go. The caller holds the memory
+ * lock. */
+#ifndef ENCLAVIZE_COMMIT_H
+#define ENCLAVIZE_COMMIT_H
+
+#include "memory/memory.h"
+
+/* The end of the run from `start` on whose pages are all there (*committed) or all missing, at most `end`. */
+user_address commit_run(user_address start, user_address end, bool *committed);
+bool commit_test(user_address address);
+
+/* Make the missing pages of the range: zero, readable and writable. 0 or -ENOMEM; on failure some may have
+ * been made. */
+int commit_add(user_address start, user_address end);
+/* Take away those that are there. */
+void commit_remove(user_address start, user_address end);
+/* Change the rights of those that are there from `before` to `after`. */
+void commit_protect(user_address start, user_address end, uint32_t before, uint32_t after);
+
+#endif

@@ -1,0 +1,174 @@
+/* System calls of the address space: what of them is policy and argument checking. memory.c does the work. */
+#include "memory/memory_calls.h"
+
+#include "fs/fs.h"
+#include "syscall/syscall.h"
+
+enum madvise_advice {
+    MADV_DONTNEED = 4, MADV_REMOVE = 9, MADV_DONTNEED_LOCKED = 24, MADV_GUARD_INSTALL = 102,
+    MADV_GUARD_REMOVE = 103,
+};
+
+static struct {
+    struct mutex lock;
+    user_address start, end;
+} heap;
+
+void heap_start(user_address start)
+{
+    heap.start = heap.end = start;
+}
+
+int64_t sys_brk(const struct arguments *arguments)
+{
+    user_address wanted = arguments->at[0];
+    mutex_lock(&heap.lock);
+    user_address old = PAGE_UP(heap.end), new = PAGE_UP(wanted);
+    bool done = wanted >= heap.start && wanted < APPLICATION_END;
+    if (done && new > old) {
+        int64_t result = memory_map(old, new - old, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, NULL, 0);
+        done = result >= 0;
+    } else if (done && new < old) {
+        done = memory_unmap(new, old - new) == 0;
+    }
+    if (done) {
+        heap.end = wanted;
+    }
+    user_address end = heap.end;
+    mutex_unlock(&heap.lock);
+    return (int64_t)end; /* not an error: brk(2) reports failure by the old end */
+}
+
+static int64_t map_file(const struct arguments *arguments, uint32_t protection, uint32_t flags)
+{
+    struct file *file = file_of_descriptor((int)arguments->at[4]);
+    if (!file) {
+        return -EBADF;
+    }
+    uint64_t length = arguments->at[1], offset = arguments->at[5];
+    int64_t result = file_check_mapping(file, (int)protection, (int)flags);
+    if (offset % PAGE_SIZE) {
+        result = -EINVAL;
+    } else if (length > APPLICATION_END || offset > (uint64_t)INT64_MAX - length) {
+        result = -EOVERFLOW;
+    }
+    if (!result) {
+        struct file_facts facts;
+        file_describe(file, &facts);
+        struct file *source = facts.zeros ? NULL : file;
+        result = memory_map(arguments->at[0], length, protection, facts.zeros ? flags | MAP_ANONYMOUS : flags,
+                            source, offset);
+    }
+    file_put(file);
+    return result;
+}
+
+int64_t sys_mmap(const struct arguments *arguments)
+{
+    uint32_t protection = (uint32_t)arguments->at[2];
+    uint32_t flags = (uint32_t)arguments->at[3];
+    uint32_t type = flags & MAP_TYPE;
+    if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE) {
+        return -EINVAL;
+    }
+    if (type == MAP_SHARED_VALIDATE) {
+        flags = (flags & ~(uint32_t)MAP_TYPE) | MAP_SHARED;
+    }
+    flags &= ~(uint32_t)MAP_GROWSDOWN; /* such stacks are mapped whole */
+    if (flags & MAP_ANONYMOUS) {
+        return memory_map(arguments->at[0], arguments->at[1], protection, flags, NULL, 0);
+    }
+    return map_file(arguments, protection, flags);
+}
+
+int64_t sys_munmap(const struct arguments *arguments)
+{
+    return memory_unmap(arguments->at[0], arguments->at[1]);
+}
+
+int64_t sys_mprotect(const struct arguments *arguments)
+{
+    uint32_t protection = (uint32_t)arguments->at[2];
+    if (protection & ~(uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN | PROT_GROWSUP)) {
+        return -EINVAL;
+    }
+    return memory_protect(arguments->at[0], arguments->at[1], protection);
+}
+
+int64_t sys_mremap(const struct arguments *arguments)
+{
+    uint64_t flags = arguments->at[3];
+    if (flags & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED)) {
+        return -EINVAL;
+    }
+    return memory_remap(arguments->at[0], arguments->at[1], arguments->at[2], (uint32_t)flags,
+                        arguments->at[4]);
+}
+
+/* 0 and the page-aligned range, or -EINVAL, -ENOMEM. */
+static int64_t import_range(const struct arguments *arguments, user_address *start, user_address *end)
+{
+    uint64_t length = arguments->at[1];
+    *start = arguments->at[0];
+    if (*start % PAGE_SIZE || length > INT64_MAX) {
+        return -EINVAL;
+    }
+    *end = *start + PAGE_UP(length);
+    return user_range_is_valid(*start, *end - *start) ? 0 : -ENOMEM;
+}
+
+int64_t sys_madvise(const struct arguments *arguments)
+{
+    user_address start, end;
+    int64_t error = import_range(arguments, &start, &end);
+    if (error) {
+        return error;
+    }
+    switch (arguments->at[2]) {
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+        return start < end ? memory_discard(start, end) : 0;
+    case MADV_REMOVE:
+    case MADV_GUARD_INSTALL:
+    case MADV_GUARD_REMOVE:
+        return -EINVAL;
+    default:
+        return 0; /* the others are advice: the content may stay as it is */
+    }
+}
+
+int64_t sys_msync(const struct arguments *arguments)
+{
+    user_address start, end;
+    int64_t error = import_range(arguments, &start, &end);
+    return error ? error : memory_synchronise(start, end);
+}
+
+int64_t sys_mincore(const struct arguments *arguments)
+{
+    user_address start, end;
+    int64_t error = import_range(arguments, &start, &end);
+    uint8_t resident[256];
+    for (uint64_t done = 0; !error && start < end; done += sizeof resident) {
+        uint64_t span = sizeof resident * PAGE_SIZE;
+        user_address last = end - start < span ? end : start + span;
+        if (!memory_is_mapped(start, last, resident)) {
+            return -ENOMEM;
+        }
+        error = copy_to_user(arguments->at[2] + done, resident, (last - start) / PAGE_SIZE);
+        start = last;
+    }
+    return error;
+}
+
+/* Enclave pages are never swapped as plain text: everything is as good as locked. */
+int64_t sys_mlock(const struct arguments *arguments)
+{
+    (void)arguments;
+    return 0;
+}
+
+int64_t sys_munlock(const struct arguments *arguments) __attribute__((alias("sys_mlock")));
+int64_t sys_mlockall(const struct arguments *arguments) __attribute__((alias("sys_mlock")));
+int64_t sys_munlockall(const struct arguments *arguments) __attribute__((alias("sys_mlock")));

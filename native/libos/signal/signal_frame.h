@@ -1,0 +1,35 @@
+/* The stack frame of a signal handler as Linux lays it out (arch/x86/include/uapi/asm/sigcontext.h,
+ * ucontext.h). */
+#ifndef ENCLAVIZE_SIGNAL_FRAME_H
+#define ENCLAVIZE_SIGNAL_FRAME_H
+
+#include "process/task.h"
+
+struct signal_action {
+    user_address handler; /* SIG_DFL 0, SIG_IGN 1 */
+    uint64_t flags;
+    user_address restorer;
+    uint64_t mask;
+};
+
+enum signal_action_flag {
+    SA_SIGINFO = 4, SA_RESTORER = 0x04000000, SA_ONSTACK = 0x08000000, SA_RESTART = 0x10000000,
+    SA_NODEFER = 0x40000000,
+};
+#define SA_RESETHAND 0x80000000U
+
+enum { SS_ONSTACK = 1, SS_DISABLE = 2 };
+#define SS_AUTODISARM 0x80000000U
+#define SIGNAL_STACK_MINIMUM 2048U /* what sigaltstack(2) accepts */
+#define SIGNAL_FRAME_MAX (VECTOR_STATE_SIZE + 640U) /* AT_MINSIGSTKSZ: what a handler's frame may take */
+
+/* Pushes the frame and points the context at the handler. 0 or -EFAULT: the stack cannot take it. */
+int signal_frame_push(struct task *task, struct context *context, const struct signal_action *action,
+                      const struct signal_info *info, uint64_t old_mask);
+/* Undoes it: registers, mask, signal stack. -EFAULT: no good frame. */
+int signal_frame_pop(struct task *task, struct context *context);
+
+/* The stack pointer lies on the task's alternative stack. */
+bool signal_stack_is_used(const struct task *task, user_address stack_pointer);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * The system call table: one row a call. Rows stand in core_calls.def, fs/calls.def and
+ * missing_calls.def:
+ *
+ *     CALL(number, name, flags, argument 1 .. argument 6)
+ *
+ * The handler of NAME is sys_NAME; a row declares it. Argument descriptors say what each register holds; the
+ * dispatcher refuses pointers outside the application's range with EFAULT before the handler runs, and names
+ * are used in traces. A handler must still use the copy functions.
+ */
+#ifndef ENCLAVIZE_SYSCALLS_H
+#define ENCLAVIZE_SYSCALLS_H
+
+#include "base/base.h"
+
+struct arguments {
+    uint64_t at[6];
+};
+typedef int64_t (*syscall_handler)(const struct arguments *arguments);
+
+enum syscall_flag {
+    NORMAL = 0,
+    RESTARTS = 1, /* -EINTR starts the call again when the handler of the signal has SA_RESTART (signal(7)) */
+};
+
+enum argument_kind {
+    ARGUMENT_UNUSED,
+    ARGUMENT_VALUE,   /* number, flags, size */
+    ARGUMENT_FD,
+    ARGUMENT_ADDRESS, /* an address that is not read or written as such (mmap hint, futex key) */
+    ARGUMENT_PATH,    /* NUL-terminated string */
+    ARGUMENT_IN,      /* read by the call */
+    ARGUMENT_OUT,     /* written by the call */
+    ARGUMENT_INOUT,
+};
+
+struct argument {
+    uint8_t kind;
+    bool optional;        /* NULL is allowed */
+    uint8_t size_argument; /* 1..6: the size in bytes stands in that argument; 0: it is `size` */
+    uint16_t size;        /* bytes; 0 with size_argument 0: unknown, the handler checks */
+};
+
+/* Shorthands for rows. */
+#define NONE {ARGUMENT_UNUSED, false, 0, 0}
+#define VALUE {ARGUMENT_VALUE, false, 0, 0}
+#define FD {ARGUMENT_FD, false, 0, 0}
+#define ADDRESS {ARGUMENT_ADDRESS, false, 0, 0}
+#define PATH {ARGUMENT_PATH, false, 0, 0}
+#define PATH_OPTIONAL {ARGUMENT_PATH, true, 0, 0}
+#define IN(size) {ARGUMENT_IN, false, 0, size}
+#define IN_OPTIONAL(size) {ARGUMENT_IN, true, 0, size}
+#define IN_SIZED(argument) {ARGUMENT_IN, false, argument, 0}
+#define OUT(size) {ARGUMENT_OUT, false, 0, size}
+#define OUT_OPTIONAL(size) {ARGUMENT_OUT, true, 0, size}
+#define OUT_SIZED(argument) {ARGUMENT_OUT, false, argument, 0}
+#define INOUT(size) {ARGUMENT_INOUT, false, 0, size}
+#define INOUT_OPTIONAL(size) {ARGUMENT_INOUT, true, 0, size}
+
+struct syscall_row {
+    const char *name;
+    syscall_handler handler; /* NULL: ENOSYS */
+    uint32_t flags;
+    struct argument arguments[6];
+};
+
+#define SYSCALL_COUNT 512
+
+extern const struct syscall_row syscall_table[SYSCALL_COUNT];
+
+/* Handlers declared from the rows. Weak: a row may stand before its handler is written; such a call returns
+ * ENOSYS. */
+#define CALL(number, name, ...)                                                                              \
+    __attribute__((weak, visibility("hidden"))) int64_t sys_##name(const struct arguments *arguments);
+#include "syscall/core_calls.def"
+#include "fs/calls.def"
+#include "syscall/missing_calls.def"
+#undef CALL
+
+/* Checks descriptors, runs the handler, traces. Knows nothing of registers. */
+int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments);
+
+#endif

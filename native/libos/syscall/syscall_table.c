@@ -1,0 +1,91 @@
+#include "syscall/syscall.h"
+
+#include "base/log.h"
+#include "process/task.h"
+
+#define CALL(number, name, flags, ...) [number] = {#name, sys_##name, flags, {__VA_ARGS__}},
+const struct syscall_row syscall_table[SYSCALL_COUNT] = {
+#include "syscall/core_calls.def"
+#include "fs/calls.def"
+#include "syscall/missing_calls.def"
+};
+#undef CALL
+
+static uint64_t reported[SYSCALL_COUNT / 64]; /* calls that were named as missing: once each */
+
+static void report_missing(uint64_t number)
+{
+    if (number >= SYSCALL_COUNT) {
+        return;
+    }
+    uint64_t bit = 1ULL << (number % 64);
+    if (__atomic_fetch_or(&reported[number / 64], bit, __ATOMIC_RELAXED) & bit) {
+        return;
+    }
+    const char *name = syscall_table[number].name;
+    log_line(LOG_DEBUG, "system call %s (%lu) is not implemented", name ? name : "?", number);
+}
+
+static bool pointers_are_valid(const struct syscall_row *row, const struct arguments *arguments)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(row->arguments); i++) {
+        const struct argument *argument = &row->arguments[i];
+        if (argument->kind == ARGUMENT_UNUSED) {
+            break;
+        }
+        if (argument->kind < ARGUMENT_PATH) {
+            continue;
+        }
+        uint64_t size = argument->size_argument ? arguments->at[argument->size_argument - 1] : argument->size;
+        bool absent = argument->optional && arguments->at[i] == 0;
+        if (!absent && !user_range_is_valid(arguments->at[i], size)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void trace(const struct syscall_row *row, const struct arguments *arguments, int64_t result)
+{
+    char text[256];
+    size_t length = 0;
+    for (size_t i = 0; i < ARRAY_LENGTH(row->arguments) && row->arguments[i].kind != ARGUMENT_UNUSED; i++) {
+        length += format_text(text + length, sizeof text - length, "%s0x%lx", i ? ", " : "",
+                              arguments->at[i]);
+    }
+    text[length < sizeof text ? length : sizeof text - 1] = 0;
+    log_line(LOG_TRACE, "[%d] %s(%s) = %ld", task_id(current_task()), row->name, text, result);
+}
+
+int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments)
+{
+    const struct syscall_row *row = number < SYSCALL_COUNT ? &syscall_table[number] : NULL;
+    if (!row || !row->handler) {
+        report_missing(number);
+        return -ENOSYS;
+    }
+    int64_t result = pointers_are_valid(row, arguments) ? row->handler(arguments) : -EFAULT;
+    if (log_enabled(LOG_TRACE)) {
+        trace(row, arguments, result);
+    }
+    return result;
+}
+
+void libos_syscall(struct context *context)
+{
+    struct task *task = current_task();
+    const struct arguments arguments = {
+        {context->rdi, context->rsi, context->rdx, context->r10, context->r8, context->r9}};
+    uint64_t number = context->rax;
+    task->context = context;
+    int64_t result = syscall_dispatch(number, &arguments);
+    if (task->context_replaced) {
+        task->context_replaced = false;
+    } else {
+        context->rax = (uint64_t)result;
+        task->interrupted_call = result == -EINTR ? number + 1 : 0;
+    }
+    if (task->interrupted_call || task->mask_is_saved || signal_is_pending()) {
+        signal_deliver(context);
+    }
+}

@@ -1,0 +1,191 @@
+/* Locks and wait queues over OCALL_WAIT and OCALL_WAKE. The host can wake too often or never; it cannot make
+ * a lock be held twice. */
+#include "process/task.h"
+
+#define SPINS_BEFORE_YIELD 200
+#define SPINS_BEFORE_SLEEP 100
+
+void spin_lock(struct spinlock *lock)
+{
+    for (unsigned spins = 0; __atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE); spins++) {
+        if (spins < SPINS_BEFORE_YIELD) {
+            __builtin_ia32_pause();
+        } else {
+            host_yield();
+        }
+    }
+}
+
+void spin_unlock(struct spinlock *lock)
+{
+    __atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
+}
+
+void task_wake(struct task *task)
+{
+    if (__atomic_exchange_n(&task->sleep_state, TASK_WOKEN, __ATOMIC_SEQ_CST) == TASK_SLEEPING) {
+        host_wake(task->thread->host_index);
+    }
+}
+
+static bool begin_sleep(struct task *task)
+{
+    uint32_t expected = TASK_AWAKE;
+    return __atomic_compare_exchange_n(&task->sleep_state, &expected, TASK_SLEEPING, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
+}
+
+static void end_sleep(struct task *task)
+{
+    __atomic_store_n(&task->sleep_state, TASK_AWAKE, __ATOMIC_SEQ_CST);
+}
+
+bool task_sleep_begin(void)
+{
+    /* The state first, the signals second: whoever sends a signal marks it pending first and wakes second. */
+    return begin_sleep(current_task()) && !signal_is_pending();
+}
+
+int task_sleep_end(void)
+{
+    end_sleep(current_task());
+    return signal_collect() ? -EINTR : 0;
+}
+
+int task_sleep(uint64_t timeout_ns)
+{
+    int result = 0;
+    if (task_sleep_begin()) {
+        result = host_wait(timeout_ns);
+    }
+    int interrupted = task_sleep_end();
+    return interrupted ? interrupted : result == -ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+void wait_queue_add(struct wait_queue *queue, struct waiter *waiter)
+{
+    spin_lock(&queue->lock);
+    if (!waiter->queue) {
+        waiter->queue = queue;
+        waiter->next = NULL;
+        waiter->previous = queue->last;
+        *(queue->last ? &queue->last->next : &queue->first) = waiter;
+        queue->last = waiter;
+    }
+    spin_unlock(&queue->lock);
+}
+
+static void unlink_waiter(struct wait_queue *queue, struct waiter *waiter)
+{
+    *(waiter->previous ? &waiter->previous->next : &queue->first) = waiter->next;
+    *(waiter->next ? &waiter->next->previous : &queue->last) = waiter->previous;
+    __atomic_store_n(&waiter->queue, NULL, __ATOMIC_RELEASE);
+}
+
+/* Takes the waiter out; false: a wake has done so already. */
+static bool leave_queue(struct wait_queue *queue, struct waiter *waiter)
+{
+    spin_lock(&queue->lock);
+    bool was_in = waiter->queue == queue;
+    if (was_in) {
+        unlink_waiter(queue, waiter);
+    }
+    spin_unlock(&queue->lock);
+    return was_in;
+}
+
+void wait_queue_remove(struct waiter *waiter)
+{
+    struct wait_queue *queue = __atomic_load_n(&waiter->queue, __ATOMIC_ACQUIRE);
+    if (queue) {
+        leave_queue(queue, waiter);
+    }
+}
+
+static void wake(struct wait_queue *queue, bool all)
+{
+    spin_lock(&queue->lock);
+    for (struct waiter *waiter = queue->first, *next; waiter; waiter = next) {
+        next = waiter->next;
+        struct task *task = waiter->task;
+        bool exclusive = !waiter->notify;
+        if (exclusive) {
+            unlink_waiter(queue, waiter); /* from here on its owner may reuse the memory */
+        } else {
+            waiter->notify(waiter);
+        }
+        if (task) {
+            task_wake(task);
+        }
+        if (exclusive && !all) {
+            break;
+        }
+    }
+    spin_unlock(&queue->lock);
+}
+
+void wake_one(struct wait_queue *queue)
+{
+    wake(queue, false);
+}
+
+void wake_all(struct wait_queue *queue)
+{
+    wake(queue, true);
+}
+
+int wait_queue_sleep(struct wait_queue *queue, struct mutex *lock, uint64_t timeout_ns)
+{
+    struct waiter waiter = {.task = current_task()};
+    wait_queue_add(queue, &waiter);
+    if (lock) {
+        mutex_unlock(lock);
+    }
+    int result = task_sleep(timeout_ns);
+    bool woken = !leave_queue(queue, &waiter);
+    if (lock) {
+        mutex_lock(lock);
+    }
+    return woken ? 0 : result; /* a wake that reached this task must not be lost with its EINTR */
+}
+
+static bool try_lock(struct mutex *mutex)
+{
+    uint32_t free = 0;
+    return __atomic_compare_exchange_n(&mutex->state, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+void mutex_lock(struct mutex *mutex)
+{
+    for (unsigned spins = 0; spins < SPINS_BEFORE_SLEEP; spins++) { /* most sections are shorter than an OCALL */
+        if (__atomic_load_n(&mutex->state, __ATOMIC_RELAXED) == 0 && try_lock(mutex)) {
+            return;
+        }
+        __builtin_ia32_pause();
+    }
+    struct task *task = current_task();
+    struct waiter waiter = {.task = task};
+    for (;;) {
+        wait_queue_add(&mutex->waiters, &waiter);
+        if (__atomic_exchange_n(&mutex->state, 2, __ATOMIC_ACQUIRE) == 0) {
+            break;
+        }
+        if (begin_sleep(task) && host_wait(NO_TIMEOUT) == -EINTR) {
+            /* a signal is no reason to give up a lock, but host_wait() will not sleep until it is taken */
+            host_yield();
+        }
+        end_sleep(task);
+    }
+    if (!leave_queue(&mutex->waiters, &waiter)) {
+        wake_one(&mutex->waiters); /* we took the lock by ourselves: the wake belongs to another */
+    }
+    /* a wake meant for our next sleep may have been swallowed here */
+    __atomic_store_n(&task->sleep_state, TASK_WOKEN, __ATOMIC_SEQ_CST);
+}
+
+void mutex_unlock(struct mutex *mutex)
+{
+    if (__atomic_exchange_n(&mutex->state, 0, __ATOMIC_RELEASE) == 2) {
+        wake_one(&mutex->waiters);
+    }
+}

@@ -63,12 +63,20 @@ def run(
         list[str] | None,
         typer.Option(metavar="PUB.pem|MRSIGNER", help="A signer that is trusted; without it, all are."),
     ] = None,
+    toolchain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOOLCHAIN",
+            help="What runs outside of the enclave must be of this toolchain: an install prefix, an image or "
+            "a kept one.",
+        ),
+    ] = None,
     host_files: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Digests of what runs outside of the enclave, as 'enclavize toolchain digests' writes them. "
-            "Of several files one must fit.",
+            help="What runs outside of the enclave must have the digests of this file, which 'enclavize "
+            "toolchain digests' writes. Of several files one must fit.",
         ),
     ] = None,
     network: Annotated[Network, typer.Option(help="Network of the container.")] = Network.NONE,
@@ -101,6 +109,7 @@ def run(
             simulate=simulate,
             log_level=log_level.value if log_level else "",
             mrsigners=_mrsigners(signer or []),
+            toolchain=toolchain,
             host_files=tuple(map(read_host_files, host_files or ())),
             stdin=interactive,
             terminal=terminal,

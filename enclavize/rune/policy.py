@@ -48,11 +48,17 @@ class NodePolicy:
             raise UsageError("the administrator of this machine trusts none of these files of digests")
         return chosen
 
-    def flaws_of(self, libos: str, version: str) -> tuple[Flaw, ...]:
-        """Return the known flaws of a LibOS release that the node does not accept. Raises UsageError."""
-        from enclavize.libos.known_flaws import known_flaws
+    def flaws_of(self, libos: str, version: str | None) -> tuple[Flaw, ...]:
+        """Return the known flaws of a LibOS release that the node does not accept. Raises UsageError.
 
-        found = known_flaws(libos, version, self.settings.known_flaws)
+        ``version`` None: it is of no release that is known.
+        """
+        from enclavize.libos.known_flaws import UNKNOWN_RELEASE, known_flaws
+
+        if version is None:
+            found: tuple[Flaw, ...] = (UNKNOWN_RELEASE,)
+        else:
+            found = known_flaws(libos, version, self.settings.known_flaws)
         return tuple(flaw for flaw in found if flaw.id not in self.settings.allow_flaws)
 
     def narrowed(self, settings: Settings, host_files: tuple[HostFiles, ...] = ()) -> NodePolicy:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
+from enclavize.progress import Reporter
 from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
 from enclavize.rune.container import BindMount, Container, container_spec
 from enclavize.rune.create import prepare_bundle
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from enclavize.libos.base import Policy
     from enclavize.libos.host_files import HostFiles
     from enclavize.oci.location import Location
-    from enclavize.progress import Reporter
     from enclavize.rune.policy import NodePolicy
 
 _USER_NAMESPACE_SWITCHES = (
@@ -49,6 +49,7 @@ class RunOptions:
     simulate: bool = False
     log_level: str = ""
     mrsigners: tuple[bytes, ...] = ()
+    toolchain: str | None = None
     host_files: tuple[HostFiles, ...] = ()
     stdin: bool = False
     terminal: bool = False
@@ -71,6 +72,7 @@ def run(options: RunOptions, tree: Path) -> int:
     runc = find_runc()
     description = read_description(tree)
     policy = description.policy
+    options = replace(options, host_files=_host_files(options, description.libos))
     node = node_policy(options, load_policy(), libos=description.libos)
     runtime = runtime_folder()
     with temporary_bundle(runtime, runc, options.name) as bundle:
@@ -92,6 +94,18 @@ def run(options: RunOptions, tree: Path) -> int:
         return run_container(runc, runtime / STATE, bundle.path, bundle.name, stdin=options.stdin)
 
 
+def _host_files(options: RunOptions, libos: str) -> tuple[HostFiles, ...]:
+    """Return what a toolchain has for outside of the enclave, and what was pinned. Raises EnclavizeError."""
+    if options.toolchain is None:
+        return options.host_files
+    from enclavize.oci.cache import BlobCache
+    from enclavize.pipeline.outside import known_files
+    from enclavize.tee.outside import LibosExpectations
+
+    wanted = LibosExpectations(toolchain=options.toolchain, host_files=options.host_files)
+    return known_files(libos, wanted, BlobCache(), insecure=options.insecure, reporter=Reporter())
+
+
 def node_policy(options: RunOptions, node: NodePolicy, *, libos: str) -> NodePolicy:
     """Return what this machine admits, as far as the user trusts it, too. Raises UsageError.
 
@@ -107,7 +121,7 @@ def node_policy(options: RunOptions, node: NodePolicy, *, libos: str) -> NodePol
     if libos == "gramine" and not (options.host_files or settings.host_files or settings.mrsigners):
         sys.stderr.write(
             "warning: outside of the enclave: NOT checked. What starts it is a program of the image; "
-            "--host-files names digests of it, which 'enclavize toolchain digests' writes\n"
+            "--toolchain or --host-files say what it has to be\n"
         )
         settings = replace(settings, allow_unchecked_host_files=True)
     if settings == node.settings and not options.host_files:

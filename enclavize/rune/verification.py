@@ -21,6 +21,7 @@ from enclavize.rune.settings import SETTINGS_FILE
 from enclavize.tee.contents import TeeContents
 from enclavize.tee.description import parse_description
 from enclavize.tee.layout import DESCRIPTION, ROOT, RUNELET
+from enclavize.tee.outside import Outside, compare_host_files
 from enclavize.tee.verify import measure_enclave
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def verify_unpacked(
     for name in source.files.keys() - {DESCRIPTION}:
         contents.digest(name)
     contents.check_files()
-    _check_release(libos, description.libos_version, policy)
+    _check_release(contents, policy)
     _check_host_files(contents, policy)
     return enclave, contents.hashes
 
@@ -129,50 +130,40 @@ def _check_names(source: EnclaveFolder, description: TeeDescription, form: Insta
         raise IntegrityError(f"/{printable(path[0])} is not the link that belongs to the enclave")
 
 
-def _check_release(libos: str, version: str, policy: NodePolicy) -> None:
+def _check_release(contents: UnpackedContents, policy: NodePolicy) -> None:
     """Compare the LibOS with the lowest version, and with the lists of known flaws."""
+    libos, version = contents.description.libos, contents.format.libos_version(contents)
+    shown = "of an unknown release" if version is None else printable(version)[:40]
     lowest = policy.settings.min_libos.get(libos)
-    if lowest and version_key(version) < version_key(lowest):
-        raise EnclavizeError(f"this node admits {libos} {lowest} and later, not {printable(version)[:40]}")
+    if lowest and version_key(version or "") < version_key(lowest):
+        raise EnclavizeError(f"this node admits {libos} {lowest} and later, not {shown}")
     flaws = policy.flaws_of(libos, version)
     if flaws:
         raise EnclavizeError(
-            f"this node does not admit {libos} {printable(version)[:40]}, which has known flaws: "
-            + "; ".join(map(str, flaws)),
+            f"this node does not admit {libos} {shown}, which has known flaws: " + "; ".join(map(str, flaws)),
             hint=f"build the image again; allow_flaws of {SETTINGS_FILE} lists those that are put up with",
         )
 
 
 def _check_host_files(contents: UnpackedContents, policy: NodePolicy) -> None:
     """Compare what comes from a toolchain, and runs outside of the enclave, with pinned digests."""
-    found = {
-        name: contents.digest(name)
-        for name in contents.source.files
-        if contents.format.is_shared(name) and name != RUNELET
-    }
-    lists = policy.host_files() if found else ()
-    if not found or (not lists and policy.settings.allow_unchecked_host_files):
-        return
     libos = contents.description.libos
     hint = (
-        f"write those of a release that you trust with 'enclavize toolchain digests PREFIX --libos {libos}', "
+        f"write the digests of one that you trust with 'enclavize toolchain digests PREFIX --libos {libos}', "
         f"and name the file in host_files of {SETTINGS_FILE}"
     )
-    if not lists:
-        raise EnclavizeError(
-            f"this node has no digests to compare the files of {libos} with that run outside of the enclave",
-            hint=hint,
-        )
-    differences = [next(listed.differences(found), None) for listed in lists]
-    if None not in differences:
-        reasons = "; ".join(
-            f"{listed.origin}: {difference}" for listed, difference in zip(lists, differences, strict=True)
-        )
-        raise EnclavizeError(
-            f"the files of {libos} that run outside of the enclave are of no release that this node trusts "
-            f"({reasons})",
-            hint=hint,
-        )
+    outside, problems = compare_host_files(contents, policy.host_files())
+    match outside:
+        case Outside.CHECKED:
+            return
+        case Outside.NOT_CHECKED if policy.settings.allow_unchecked_host_files:
+            return
+        case Outside.NOT_CHECKED:
+            raise EnclavizeError(
+                f"this node has no digests of the files of {libos} that run outside of the enclave", hint=hint
+            )
+        case Outside.UNKNOWN:
+            raise EnclavizeError("; ".join(problems), hint=hint)
 
 
 def _signed_enclave(contents: UnpackedContents) -> Enclave:

@@ -70,18 +70,26 @@ def compare_outside(contents: TeeContents, known: Sequence[HostFiles]) -> tuple[
 
     Returns what is known of them, and which are unknown. Raises IntegrityError if one of ours is missing.
     """
+    files = {path: file.sha256 for path, file in contents.description.files.items()}
+    problems = tuple(_own_problems(contents, files, known))
+    outside, others = compare_host_files(contents, known)
+    return Outside.UNKNOWN if problems else outside, (*problems, *others)
+
+
+def compare_host_files(contents: TeeContents, known: Sequence[HostFiles]) -> tuple[Outside, tuple[str, ...]]:
+    """Do the same for files of a toolchain alone: a runtime may bring enclavize's own itself."""
     form = contents.format
     files = {path: file.sha256 for path, file in contents.description.files.items()}
-    problems = [*_own_problems(contents, files, known)]
     found = {
         path: digest for path, digest in files.items() if form.is_shared(path) and path not in form.own_files
     }
     pinned = [candidate for candidate in known if candidate.files.keys() - form.own_files.keys()]
-    if found and pinned:
-        problems += _host_problems(found, pinned, contents, own=form.own_files)
-    if problems:
-        return Outside.UNKNOWN, tuple(problems)
-    return Outside.CHECKED if pinned or not found else Outside.NOT_CHECKED, ()
+    if not found:
+        return Outside.CHECKED, ()
+    if not pinned:
+        return Outside.NOT_CHECKED, ()
+    problems = tuple(_host_problems(found, pinned, contents, own=form.own_files))
+    return Outside.UNKNOWN if problems else Outside.CHECKED, problems
 
 
 def _own_problems(

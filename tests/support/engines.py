@@ -66,11 +66,28 @@ def _short_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="eng-"))
 
 
+def _with_settings(settings: str, folder: Path) -> tuple[str, ...]:
+    """Return what gives a daemon, and the rune that it starts, an /etc with these settings of rune."""
+    need("unshare")
+    etc = folder / "etc"
+    shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
+    (etc / "rune").mkdir(exist_ok=True)
+    (etc / "rune" / "config.toml").write_text(settings)
+    return ("unshare", "--mount", "sh", "-c", f'mount --bind {etc} /etc && exec "$@"', "sh")
+
+
 @contextmanager
 def running_dockerd(
-    rune: Path | None, environment: Mapping[str, str], *, options: Sequence[str] = ()
+    rune: Path | None,
+    environment: Mapping[str, str],
+    *,
+    options: Sequence[str] = (),
+    settings: str | None = None,
 ) -> Iterator[Engine]:
-    """Run dockerd without networks, with the runtime runc, and ``rune`` if it is given."""
+    """Run dockerd without networks, with the runtime runc, and ``rune`` if it is given.
+
+    ``settings`` are rune's, in place of this machine's.
+    """
     need("dockerd", "docker", "containerd", "runc")
     need_root()
     folder = _short_folder()
@@ -80,7 +97,9 @@ def running_dockerd(
         f"--pidfile={folder}/pid", "--bridge=none", "--iptables=false", "--ip6tables=false",
         *([f"--add-runtime=rune={rune}"] if rune else []),
     ]  # fmt: skip
-    with _daemon(folder, ["dockerd", *own, *options], ("docker", "-H", host), environment) as engine:
+    wrapper = () if settings is None else _with_settings(settings, folder)
+    command = [*wrapper, "dockerd", *own, *options]
+    with _daemon(folder, command, ("docker", "-H", host), environment) as engine:
         yield engine
 
 

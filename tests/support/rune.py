@@ -137,6 +137,7 @@ class RuneInstallation:
         shutil.copytree(REPOSITORY / "enclavize", package / "enclavize", ignore=ignored)
         shutil.copytree(REPOSITORY / "libos_profiles", package / "libos_profiles")
         (package / "enclavize" / "_native").mkdir()
+        shutil.copy(native_file("libos.so"), package / "enclavize" / "_native")
         stub_runelet(package / "enclavize" / "_native" / "runelet")
         _compile(package / "enclavize" / "_native" / "rune-hook", _NATIVE / "rune_hook" / "main.c")
         (base / "bin").mkdir()

@@ -73,6 +73,10 @@ class Lab:
         assert "Traceback" not in done.stderr
         return done.stderr
 
+    def digests(self) -> str:
+        """Return the digests of Gramine's files, for ``host_files`` and ``--host-files``."""
+        return self.converter.run("toolchain", "digests", str(self.toolchain), "--libos", "gramine").stdout
+
     def run(self, layout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run in direct mode, in a container."""
         options, words = (

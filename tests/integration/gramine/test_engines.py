@@ -32,7 +32,11 @@ def docker(real: Lab, source: str) -> Iterator[Engine]:
     output = f"type=docker,dest={archive}"
     real.converter.run("build", source, *real.options("--allow-args"), "-t", TAG, "-o", output)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    with running_dockerd(native_file("rune"), {"PATH": path, "ENCLAVIZE_SIMULATE": "1"}) as engine:
+    pins = real.base / "pins"
+    pins.write_text(real.digests())
+    environment = {"PATH": path, "ENCLAVIZE_SIMULATE": "1"}
+    settings = f'host_files = ["{pins}"]\n'
+    with running_dockerd(native_file("rune"), environment, settings=settings) as engine:
         engine.run("load", "-i", archive, check=True)
         yield engine
 

@@ -18,6 +18,7 @@ import pytest
 from enclavize.resources import native_file
 from enclavize.sgx.enclave_file import read_signed
 from enclavize.tee.layout import SIGNED_ENCLAVE
+from support.engines import TAG, archives, running_dockerd
 from support.programs import need, need_root
 from support.rune import ENTRYPOINT, RuneInstallation, write_bundle
 from support.tampering import DESCRIPTION, TamperedImage
@@ -203,4 +204,24 @@ def test_enclavize_run_compares_with_pinned_digests(
     (tmp_path / "other").write_text(f"{'0' * 64}  gramine/sgx/loader\n")
     done = _enclavize_run(tmp_path, *options, tmp_path / "other", f"oci:{layout}")
     assert (done.returncode, done.stdout) == (125, "")
-    assert "of no release" in done.stderr
+    assert "are not those of" in done.stderr
+
+
+def test_dockerd_starts_what_the_node_has_pinned(
+    rune: RuneInstallation, layout: Path, tree: Path, tmp_path: Path
+) -> None:
+    """Under docker's own seccomp profile, which rune lets direct mode pass."""
+    archive, _ = archives(layout, tmp_path)
+    pins = tmp_path / "pins"
+    environment = {"PATH": os.environ["PATH"], "ENCLAVIZE_SIMULATE": "1"}
+    run = ("run", "--rm", "--runtime", "rune", "--network", "none", TAG)
+    with running_dockerd(rune.rune, environment, settings=f'host_files = ["{pins}"]\n') as docker:
+        docker.run("load", "-i", archive, check=True)
+        pins.write_text(pins_of_gramine(tree))
+        done = docker.run(*run)
+        assert done.returncode == 0, done.stderr
+        assert "/.enclave/instance/app" in done.stdout.splitlines()
+        pins.write_text(f"{'0' * 64}  gramine/sgx/loader\n")
+        done = docker.run(*run)
+        assert done.returncode == 125
+        assert "are not those of" in done.stderr

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from enclavize import __version__
 from enclavize.errors import EnclavizeError
 from enclavize.rune import verification
 from enclavize.rune.admission import admit_image
@@ -22,6 +23,7 @@ from enclavize.rune.settings import Settings
 from enclavize.rune.verdict_store import VerdictStore
 from enclavize.sgx.enclave_file import read_signed
 from enclavize.tee.layout import SIGNED_ENCLAVE
+from support.programs import REPOSITORY
 from support.rune import tee_image
 from support.scale import scaled
 from support.unpacked import kept_layout, pins_of_gramine, unpack
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> UnpackedTeeImage:
+    if not (REPOSITORY / "enclavize" / "_native" / "libos.so").is_file():
+        pytest.skip("the native components are not built: a stand-in is of no release")
     return tee_image(tmp_path_factory.mktemp("image"))
 
 
@@ -266,6 +270,32 @@ def test_a_node_chooses_its_liboses(tree: Path, gramine: Path, nothing: NodePoli
     only = replace(nothing, settings=Settings(libos=("builtin",), allow_unchecked_host_files=True))
     admit_image(tree, only, VerdictStore(None))
     assert "does not admit the LibOS gramine" in _refusal(gramine, only)
+
+
+def test_a_release_that_is_too_old_is_refused(gramine: Path, tmp_path: Path) -> None:
+    policy = _pinned(gramine, tmp_path)
+    for lowest, word in (("1.9.0", ""), ("1.9.1", "admits gramine 1.9.1 and later, not 1.9")):
+        node = replace(
+            policy, settings=replace(policy.settings, min_libos={"gramine": lowest, "builtin": "9"})
+        )
+        if word:
+            assert word in _refusal(gramine, node)
+        else:
+            admit_image(gramine, node, VerdictStore(None))
+
+
+def test_the_version_of_the_builtin_libos_is_that_of_its_code(
+    nothing: NodePolicy, tree: Path, tmp_path: Path
+) -> None:
+    """Whatever enclave.json says: this enclave is of a release that nobody knows."""
+    current = replace(nothing, settings=Settings(min_libos={"builtin": __version__}))
+    admit_image(tree, current, VerdictStore(None))
+    old = unpack(kept_layout("builtin", tmp_path / "layout"), tmp_path / "old")
+    assert "unknown-release" in _refusal(old, nothing)
+    put_up = replace(nothing, settings=Settings(allow_flaws=("unknown-release",)))
+    admit_image(old, put_up, VerdictStore(None))
+    both = Settings(allow_flaws=("unknown-release",), min_libos={"builtin": "0.0.1"})
+    assert "of an unknown release" in _refusal(old, replace(nothing, settings=both))
 
 
 def test_another_libos_is_refused(tree: Path, nothing: NodePolicy) -> None:

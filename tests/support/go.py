@@ -15,12 +15,10 @@ import pytest
 
 from enclavize.errors import InvalidImageError
 from enclavize.rootfs.tar import TarReader
-from support.programs import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_CACHE = REPOSITORY / "native" / ".cache"
 _DEBIAN = Path("/usr/bin/go")
 
 REFUSED = "ERR"
@@ -82,8 +80,8 @@ def go_programs(name: str, folder: Path) -> Iterator[tuple[str, Path]]:
     source = Path(__file__).with_name(name) / "main.go"
     for number, go in enumerate((_DEBIAN, Path(current.origin).parent / "bin" / "go")):
         environment = {
-            **os.environ, "GOCACHE": str(_CACHE / "go"), "GOTOOLCHAIN": "local", "GO111MODULE": "off",
-            "GOPROXY": "off", "GOFLAGS": "", "GOROOT": "",
+            **os.environ, "GOTOOLCHAIN": "local", "GO111MODULE": "off", "GOPROXY": "off", "GOFLAGS": "",
+            "GOROOT": "", "CGO_ENABLED": "0",
         }  # fmt: skip
         program = folder / f"{name}-{number}"
         subprocess.run([go, "build", "-o", program, source], env=environment, check=True)

@@ -193,6 +193,7 @@ class _Extraction:
 
     def __init__(self, form: InstanceFormat, folder: Path) -> None:
         self._format, self._folder = form, folder
+        self._writable = {f"{layout.ROOT}/{name}" for name in form.writable_directories}
         self._directories: dict[str, str] = {}
         self._links: set[str] = set()
         self.hashes: dict[str, str] = {}
@@ -210,8 +211,7 @@ class _Extraction:
 
     def check(self, image: str) -> None:
         """Check that all is there, and no other directory. Raises InvalidImageError."""
-        form = self._format
-        writable = {f"{layout.ROOT}/{name}" for name in form.writable_directories}
+        form, writable = self._format, self._writable
         own = {*(f"{layout.ROOT}/{name}" for name in self.hashes), *self._links, *writable}
         above = {directory for path in own for directory in parents(path)}
         for path in sorted(self._directories.keys() - writable - above):
@@ -226,16 +226,16 @@ class _Extraction:
         self, archive: TarReader, member: Member, comparison: LayerComparison, what: str, *, shared: bool
     ) -> None:
         path, link = path_text(member.name), path_text(member.link)
-        name = path.removeprefix(f"{layout.ROOT}/")
         if member.type == tar.DIRECTORY:
             path = path.removesuffix("/")
             if len(self._directories) >= _MAX_DIRECTORIES:
                 raise _foreign(path, what)
             self._directories[path] = what
-            writable = not shared and name.removesuffix("/") in self._format.writable_directories
+            writable = not shared and path in self._writable
             mode = WRITABLE_MODE if writable else DIRECTORY_MODE
             comparison.member(path, tar.DIRECTORY, mode, implied=not writable)
             return
+        name = path.removeprefix(f"{layout.ROOT}/")
         if member.type == tar.SYMLINK and self._format.links.get(path) == link and not shared:
             self._links.add(path)
             comparison.member(path, tar.SYMLINK, LINK_MODE, target=link)

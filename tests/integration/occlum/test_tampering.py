@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,6 +91,17 @@ def test_what_is_measured_is_refused_whatever_the_description_says(
     ]
     assert len(changes) > 10
     assert accepted(converter, built, tmp_path / "copy", changes, redescribed=True) == []
+
+
+def test_a_folder_with_two_names_is_refused(converter: Converter, built: Path, tmp_path: Path) -> None:
+    """Both names are the same one to the kernel; what a build writes has one alone."""
+    image = TamperedImage(built, tmp_path / "copy")
+    number = next(
+        at for at, member in enumerate(image.layers[-1]) if member.mode == 0o777 and not member.link
+    )
+    twin = image.layers[-1][number]
+    image.layers[-1].insert(number + 1, replace(twin, path=f"{twin.path}//"))
+    assert "is not of the enclave" in verify(converter, image.save())
 
 
 def test_what_is_added_is_refused(converter: Converter, built: Path, tmp_path: Path) -> None:

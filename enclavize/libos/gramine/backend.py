@@ -29,7 +29,7 @@ from enclavize.libos.gramine.manifest import (
 )
 from enclavize.libos.gramine.mounts import allowed_files, memory_mounts, network_files, network_mounts
 from enclavize.libos.gramine.program import Libc, find_entry_point, library_path
-from enclavize.libos.gramine.trusted_files import trusted_files
+from enclavize.libos.gramine.trusted_files import hidden_paths, trusted_files
 from enclavize.resources import native_file
 from enclavize.rootfs.entry import printable
 
@@ -220,9 +220,7 @@ class _Parts:
         return False
 
     def _trusted_files(self, runtime: dict[str, str]) -> dict[str, str]:
-        hidden = [volume.path for volume in self._options.policy.volumes]
-        hidden += [f"/etc/{name}" for name in layout.NETWORK_FILE_NAMES]
-        found = trusted_files(self._rootfs, hidden)
+        found = trusted_files(self._rootfs, hidden_paths(self._options.policy.volumes))
         for path, reason in list(found.left_out.items())[:_SHOWN]:
             self._task.warn(f"the program cannot open {printable(path)}: {reason}")
         if len(found.left_out) > _SHOWN:

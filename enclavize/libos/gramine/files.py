@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.libos.base import InstanceFile
 from enclavize.libos.gramine import layout
-from enclavize.libos.gramine.loader import interpreter_of, with_interpreter
+from enclavize.libos.gramine.loader import interpreter_of, with_interpreter, without_system_files
 from enclavize.resources import native_file
 from enclavize.tee.layout import RUNELET
 from enclavize.tee.tar import FILE_MODE, PROGRAM_MODE
@@ -68,20 +68,23 @@ def glibc_version(toolchain: Toolchain) -> tuple[int, int]:
 def _toolchain_files(toolchain: Toolchain) -> Iterator[InstanceFile]:
     for path in (layout.LIBOS, layout.DIRECT_LIBPAL, layout.DIRECT_LOADER, layout.SGX_LIBPAL):
         yield _file(toolchain.require(path.removeprefix(f"{layout.GRAMINE}/")))
-    yield _sgx_loader(toolchain)
+    program = read(toolchain, layout.SGX_LOADER)
+    interpreter = f"{layout.HOST}/{posixpath.basename(interpreter_of(program))}"
+    # Both are made independent of the image's files.
+    yield _changed(interpreter, without_system_files(read(toolchain, interpreter)))
+    yield _changed(
+        layout.SGX_LOADER,
+        with_interpreter(program, layout.absolute(interpreter), layout.absolute(layout.HOST)),
+    )
     for folder in ("runtime/glibc", "runtime/musl", "host"):
         for file in toolchain.below(folder):
-            if not _UNNEEDED.fullmatch(posixpath.basename(file.path)):
+            path = f"{layout.GRAMINE}/{file.path}"
+            if path != interpreter and not _UNNEEDED.fullmatch(posixpath.basename(path)):
                 yield _file(file)
 
 
-def _sgx_loader(toolchain: Toolchain) -> InstanceFile:
-    """Return the loader for SGX, made independent of the image's libraries."""
-    program = read(toolchain, layout.SGX_LOADER)
-    interpreter = f"{layout.HOST}/{posixpath.basename(interpreter_of(program))}"
-    toolchain.require(interpreter.removeprefix(f"{layout.GRAMINE}/"))
-    changed = with_interpreter(program, layout.absolute(interpreter), layout.absolute(layout.HOST))
-    return _instance_file(layout.SGX_LOADER, len(changed), lambda: io.BytesIO(changed))
+def _changed(path: str, content: bytes) -> InstanceFile:
+    return _instance_file(path, len(content), lambda: io.BytesIO(content))
 
 
 def _file(file: ToolchainFile) -> InstanceFile:

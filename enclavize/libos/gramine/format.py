@@ -13,6 +13,7 @@ from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.defaults import parse_defaults
 from enclavize.libos.gramine.enclave import MeasuredGramineEnclave
 from enclavize.libos.gramine.manifest_reader import MAX_MANIFEST_SIZE, read_manifest
+from enclavize.libos.gramine.trusted_files import hidden_paths, unlisted_files
 from enclavize.libos.loader_names import is_loader_like
 from enclavize.libos.process_checks import check_health, check_stop_signal, check_user
 from enclavize.rootfs.entry import FileType, printable
@@ -160,9 +161,11 @@ class GramineFormat:
     def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
         """Compare every other trusted file with that of the layers. Raises IntegrityError.
 
-        Files that are not in the list cannot be opened in the enclave, thus do not matter.
+        The program cannot open files that are not in the list, but what runs outside of the enclave can.
         """
-        for file in _manifest(contents)["sgx"]["trusted_files"]:
+        manifest = _manifest(contents)
+        trusted = manifest["sgx"]["trusted_files"]
+        for file in trusted:
             uri = file["uri"]
             if uri.startswith(_OWN_FILES):
                 continue
@@ -175,6 +178,12 @@ class GramineFormat:
                     f"{printable(uri.removeprefix('file:'))} {what} of {image.name}, "
                     "which the enclave is bound to"
                 )
+        listed = {file["uri"].removeprefix("file:") for file in trusted}
+        hidden = hidden_paths(policy_of(manifest).volumes)
+        for path in unlisted_files(rootfs, listed, hidden):
+            raise IntegrityError(
+                f"{printable(path)} is in the layers of {image.name}, but the enclave is not bound to it"
+            )
 
 
 _OPEN_TO_THE_HOST = (

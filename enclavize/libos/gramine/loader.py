@@ -31,6 +31,14 @@ _MAX_HEADERS = 64
 _MAX_DYNAMIC_ENTRIES = 4096
 
 
+_SYSTEM_FILES = {
+    b"/etc/ld.so.preload\0": b"/.enclave/.preload\0",
+    b"/etc/ld.so.cache\0": b"/.enclave/.cache\0",
+}
+"""What glibc's loader reads of a system (glibc, elf/rtld.c and sysdeps/generic/dl-cache.h), and paths as long
+where nothing is."""
+
+
 class _Segment(NamedTuple):
     """A program header, field by field."""
 
@@ -48,6 +56,16 @@ def interpreter_of(program: bytes) -> str:
     """Return the path in PT_INTERP. Raises InvalidImageError."""
     segment = _only(_segments(program), _PT_INTERP)
     return _content(program, segment).rstrip(b"\0").decode("ascii", "replace")
+
+
+def without_system_files(interpreter: bytes) -> bytes:
+    """Return a copy of glibc's loader that takes nothing from the image; others are returned as they are.
+
+    What the first of these files names would be loaded into the process outside of the enclave.
+    """
+    for path, nowhere in _SYSTEM_FILES.items():
+        interpreter = interpreter.replace(path, nowhere)
+    return interpreter
 
 
 def with_interpreter(program: bytes, interpreter: str, run_path: str) -> bytes:

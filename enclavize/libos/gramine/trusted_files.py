@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IncompatibleImageError
+from enclavize.libos.gramine.layout import NETWORK_FILE_NAMES
 from enclavize.rootfs.entry import FileType, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
+    from enclavize.libos.base import Volume
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
 
@@ -34,6 +36,11 @@ class TrustedFiles:
 
     hashes: dict[str, str]
     left_out: dict[str, str]
+
+
+def hidden_paths(volumes: Iterable[Volume]) -> tuple[str, ...]:
+    """Return paths at and below which the program does not see the image's own files."""
+    return (*(volume.path for volume in volumes), *(f"/etc/{name}" for name in NETWORK_FILE_NAMES))
 
 
 def trusted_files(rootfs: Rootfs, hidden: Collection[str] = ()) -> TrustedFiles:
@@ -64,6 +71,16 @@ def trusted_files(rootfs: Rootfs, hidden: Collection[str] = ()) -> TrustedFiles:
             case _:
                 pass
     return TrustedFiles(hashes=dict(sorted(hashes.items())), left_out=left_out)
+
+
+def unlisted_files(rootfs: Rootfs, listed: Collection[str], hidden: Collection[str]) -> Iterator[str]:
+    """Yield the files of an image that ``listed`` should have and has not, by their own names."""
+    hidden_paths = LIBOS_FOLDERS | set(hidden)
+    for entry in rootfs.entries:
+        path = f"/{entry.path}"
+        missing = entry.type is FileType.REGULAR and path not in listed and not _reason(path, entry)
+        if missing and not _is_hidden(path, hidden_paths):
+            yield path
 
 
 def _reason(path: str, entry: Entry) -> str:

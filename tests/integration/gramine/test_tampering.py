@@ -124,6 +124,8 @@ def test_what_is_added_or_changed_around_is_refused(
         ("no instance", lambda image: image.remove_layer(-1)),
         ("no source", lambda image: image.remove_layer(0)),
         ("a file beside", own("srv/more")),
+        ("a file of the source", lambda image: image.layers[0].append(file("usr/lib/more.so", "x"))),
+        ("a preloaded library", lambda image: image.layers[0].append(file("etc/ld.so.preload", "/srv/data"))),
         ("a file below", own(".enclave/more")),
         ("a library that is none", own(".enclave/gramine/host/evil")),
         (

@@ -72,7 +72,7 @@ def toolchain(
         "direct/loader": b"pal",
         "sgx/libpal.so": (GRAMINE / "libpal/standin_a.so").read_bytes(),
         "sgx/loader": programs["glibc"],
-        "host/ld-linux-x86-64.so.2": b"ld",
+        "host/ld-linux-x86-64.so.2": b"\0/etc/ld.so.preload\0",
         "host/libc.so.6": b"libc",
         "runtime/glibc/libc.so.6": LIBC,
         "runtime/glibc/ld-linux-x86-64.so.2": b"ld",
@@ -156,6 +156,10 @@ def test_the_shared_layer_has_what_is_needed_and_no_more(bench: Bench, programs:
     content = content_of(loader)
     assert len(content) == loader.size
     assert b"/.enclave/gramine/host/ld-linux-x86-64.so.2\0" in content
+    interpreter = next(
+        item for item in instance.shared_files if item.path.endswith("host/ld-linux-x86-64.so.2")
+    )
+    assert content_of(interpreter) == b"\0/.enclave/.preload\0"
     assert all(item.size == len(content_of(item)) for item in (*instance.shared_files, *instance.files))
 
 
@@ -232,7 +236,7 @@ def test_policies_that_gramine_cannot_keep_are_refused(policy: Policy, message: 
         ({"Env": []}, OPTIONS, "names no program"),
         ({"Entrypoint": ["/app"], "User": "nobody"}, OPTIONS, "nobody"),
         ({"Entrypoint": ["/app"], "StopSignal": "SIGNOT"}, OPTIONS, "no signal"),
-        ({"Entrypoint": ["/app"], "Env": ["A=\udc80"]}, OPTIONS, "not valid Unicode"),
+        ({"Entrypoint": ["/app"], "Env": ["A=\udc80"]}, OPTIONS, "not valid JSON"),
         ({"Cmd": ["/app"]}, replace(OPTIONS, policy=Policy(allow_arguments=True)), "CMD alone"),
     ],
 )

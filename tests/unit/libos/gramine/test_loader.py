@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enclavize.errors import InvalidImageError
-from enclavize.libos.gramine.loader import interpreter_of, with_interpreter
-from support.programs import zig_cc
+from enclavize.libos.gramine.loader import interpreter_of, with_interpreter, without_system_files
+from support.programs import need, zig_cc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +69,31 @@ def test_a_changed_program_runs_and_starts_itself_again(program: Path) -> None:
         [changed], capture_output=True, check=True, text=True, env={"LD_TRACE_LOADED_OBJECTS": "1"}
     ).stdout
     assert f"libc.so.6 => {host}/libc.so.6" in maps
+
+
+def test_glibcs_loader_takes_nothing_of_the_image_any_more(program: Path) -> None:
+    """What /etc/ld.so.preload names would run outside of the enclave."""
+    if not (LOADER.exists() and LIBC.exists()):
+        pytest.skip("no glibc on this machine")
+    need("strace")
+    opened = []
+    for name, change in (("as-it-is", bytes), ("changed", without_system_files)):
+        loader = program.with_name(name)
+        loader.write_bytes(change(LOADER.read_bytes()))
+        loader.chmod(0o755)
+        assert loader.stat().st_size == LOADER.stat().st_size
+        done = subprocess.run(
+            ["strace", "-e", "trace=access,openat", loader, "/bin/true"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        opened.append(done.stderr)
+    assert '"/etc/ld.so.preload"' in opened[0]
+    assert '"/etc/ld.so.cache"' in opened[0]
+    assert '"/etc' not in opened[1]
+    assert '"/.enclave/.preload"' in opened[1]
+    assert without_system_files(b"another loader") == b"another loader"
 
 
 def test_the_interpreter_is_the_new_one_and_the_rest_stays(program: Path) -> None:

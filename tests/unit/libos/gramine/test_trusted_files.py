@@ -10,7 +10,7 @@ import pytest
 
 from enclavize.errors import IncompatibleImageError
 from enclavize.libos.gramine import trusted_files as module
-from enclavize.libos.gramine.trusted_files import trusted_files
+from enclavize.libos.gramine.trusted_files import trusted_files, unlisted_files
 from enclavize.rootfs.entry import Entry, FileType
 from enclavize.rootfs.tree import Rootfs
 from enclavize.sgx.gramine_manifest import complete_manifest
@@ -102,6 +102,17 @@ def test_what_gramine_has_of_its_own_and_what_is_hidden_is_left_out() -> None:
         link("also", "/data/host"),
         hidden=("/data", "/etc/hosts"),
     ) == ["/etc/passwd"]
+
+
+def test_what_a_list_lacks_is_found_by_its_own_name() -> None:
+    whole = tree(
+        file("usr/lib/x.so"), link("lib", "usr/lib"), file("etc/ld.so.preload"), file("data/x"),
+        file("proc/x"), file("etc/hosts"), file("secret", 0), file("n\udc80"),
+    )  # fmt: skip
+    hidden = ("/data", "/etc/hosts")
+    listed = trusted_files(whole, hidden).hashes
+    assert list(unlisted_files(whole, listed, hidden)) == []
+    assert list(unlisted_files(whole, ["/lib/x.so"], hidden)) == ["/etc/ld.so.preload", "/usr/lib/x.so"]
 
 
 def test_files_that_nobody_can_open_are_told() -> None:

@@ -29,7 +29,7 @@ LAYERS = [
     [
         file("z", "last in the tree, first in the layer"),
         directory("d", 0o750), file("d/a", "a" * 5000, 0o640),
-        hard_link("twin", "d/a"), file("gone", "x"), file("changed", "old"), symlink("s", "d/a"),
+        hard_link("twin", "d/a", mode=0o640), file("gone", "x"), file("changed", "old"), symlink("s", "d/a"),
         Member(path="node", type=tarfile.CHRTYPE, device=(1, 3)), file("su", "x", 0o4755),
     ],
     [whiteout("gone"), file("changed", "new"), file("empty"), hard_link("again", "z")],

@@ -23,20 +23,33 @@ def admit_image(rootfs: Path, policy: NodePolicy, store: VerdictStore) -> Enclav
     with EnclaveFolder(rootfs) as folder:
         described = folder.read(DESCRIPTION, MAX_DESCRIPTION_SIZE)
         key = hashlib.sha256(described).hexdigest()
-        known = store.load(key)
-        if known is not None and _holds(known, folder, policy):
-            return known.enclave
+        found = _remembered(key, folder, policy, store)
+        if found is not None:
+            return found
+        with store.alone(key):
+            return _remembered(key, folder, policy, store) or _verified(key, folder, described, policy, store)
 
-        from enclavize.rune.verification import verify_unpacked
 
-        enclave, hashes = verify_unpacked(folder, described, policy)
-        hashes = {**hashes, DESCRIPTION: key}
-        files = {name: CoveredFile(found=found, sha256=hashes[name]) for name, found in folder.files.items()}
-        verdict = Verdict(
-            enclavize=__version__, policy=policy.digests, enclave=enclave, links=folder.links, files=files
-        )
-        store.save(key, verdict)
-        return enclave
+def _remembered(key: str, folder: EnclaveFolder, policy: NodePolicy, store: VerdictStore) -> Enclave | None:
+    """Return the enclave if there is a verdict that still decides."""
+    known = store.load(key)
+    return known.enclave if known is not None and _holds(known, folder, policy) else None
+
+
+def _verified(
+    key: str, folder: EnclaveFolder, described: bytes, policy: NodePolicy, store: VerdictStore
+) -> Enclave:
+    """Verify in full, and remember it."""
+    from enclavize.rune.verification import verify_unpacked
+
+    enclave, hashes = verify_unpacked(folder, described, policy)
+    hashes = {**hashes, DESCRIPTION: key}
+    files = {name: CoveredFile(found=found, sha256=hashes[name]) for name, found in folder.files.items()}
+    verdict = Verdict(
+        enclavize=__version__, policy=policy.digests, enclave=enclave, links=folder.links, files=files
+    )
+    store.save(key, verdict)
+    return enclave
 
 
 def _holds(known: Verdict, folder: EnclaveFolder, policy: NodePolicy) -> bool:

@@ -26,6 +26,7 @@ def parse_command_line(argv: Sequence[str]) -> CommandLine:
     """Read the arguments of ``create`` or ``run``; what runc would refuse is left to runc."""
     found: dict[str, str] = {}
     end = _take_options(argv, 0, _GLOBAL_VALUES, found, interspersed=False)
+    end += end < len(argv) and argv[end] == "--"
     _take_options(argv, end + 1, _CREATE_VALUES, found, interspersed=True)
     return CommandLine(
         command=argv[end] if end < len(argv) else "",

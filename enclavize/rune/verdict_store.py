@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enclavize.rune.lock import locked
 from enclavize.rune.replace import replace_file
 from enclavize.rune.verdict import parse_verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from enclavize.rune.verdict import Verdict
 
 _FOLDER = ("rune", "verdicts")
@@ -59,6 +62,22 @@ class VerdictStore:
             folder = self.base.joinpath(*_FOLDER)
             replace_file(folder / key, data, mode=0o600)
             _drop_old(folder)
+
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Let one process at a time verify an image: containers that start together need one verdict."""
+        path = None
+        with suppress(OSError):
+            os.close(self._open(create=True))
+            path = Path(self.base or "", *_FOLDER, f"{key}.lock")
+        if path is None:
+            yield
+            return
+        with locked(path):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
 
     def _open(self, *, create: bool) -> int:
         """Open the folder; raise PermissionError if others could write to it, or to one above it."""

@@ -140,7 +140,8 @@ def _check_release(contents: UnpackedContents, policy: NodePolicy) -> None:
     flaws = policy.flaws_of(libos, version)
     if flaws:
         raise EnclavizeError(
-            f"this node does not admit {libos} {shown}, which has known flaws: " + "; ".join(map(str, flaws)),
+            f"this node does not admit the LibOS of this image, {libos} {shown}: "
+            + "; ".join(map(str, flaws)),
             hint=f"build the image again; allow_flaws of {SETTINGS_FILE} lists those that are put up with",
         )
 

@@ -147,7 +147,7 @@ def test_nothing_refused_is_remembered(tree: Path, nothing: NodePolicy, store: V
         with pytest.raises(EnclavizeError, match="signer"):
             admit_image(tree, stranger, store)
     assert store.base is not None
-    assert not (store.base / "rune").exists()
+    assert not list((store.base / "rune" / "verdicts").iterdir())
 
 
 def test_no_changed_byte_is_admitted(tree: Path, nothing: NodePolicy, store: VerdictStore) -> None:

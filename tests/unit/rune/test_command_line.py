@@ -32,6 +32,11 @@ from enclavize.rune.command_line import CommandLine, parse_command_line
         pytest.param(
             "run --pid-file --bundle ID", CommandLine(command="run"), id="a value may look like an option"
         ),
+        pytest.param(
+            "--log L -- run -b B -- ID",
+            CommandLine(command="run", bundle="B", log="L"),
+            id="double dash first",
+        ),
         pytest.param("run -- --bundle B", CommandLine(command="run"), id="double dash ends options"),
         pytest.param("run -b A -b B ID", CommandLine(command="run", bundle="B"), id="the last one counts"),
         pytest.param("", CommandLine(), id="nothing"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -161,6 +162,27 @@ def test_nowhere_to_keep_them_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "rune").touch()
     VerdictStore(tmp_path).save(KEY, VERDICT)
     assert VerdictStore(tmp_path).load(KEY) is None
+
+
+def test_one_at_a_time(store: VerdictStore, folder: Path, tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def wait() -> None:
+        with VerdictStore(tmp_path).alone(KEY):
+            order.append("second")
+
+    with store.alone(KEY):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        with store.alone("1" * 64):  # another image does not wait
+            order.append("first")
+        thread.join(0.2)
+        assert order == ["first"]
+    thread.join()
+    assert order == ["first", "second"]
+    assert [path.name for path in folder.iterdir()] == [KEY]
+    with VerdictStore(None).alone(KEY), VerdictStore(None).alone(KEY):
+        pass
 
 
 def test_old_ones_are_dropped(store: VerdictStore, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

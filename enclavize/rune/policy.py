@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
@@ -15,7 +16,6 @@ from enclavize.rune.verdict import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from enclavize.libos.host_files import HostFiles
     from enclavize.libos.known_flaws import Flaw
@@ -103,10 +103,16 @@ def read_pinned(path: Path, *, missing_ok: bool = False) -> bytes | None:
 
 
 def _digests_of(settings: Settings) -> dict[str, str]:
-    packaged = data_dir("libos_profiles") / "known-flaws.toml"
-    files = (*settings.host_files, *settings.known_flaws)
-    digests = {str(path): _digest(read_pinned(path)) for path in files}
-    return {**digests, str(packaged): _digest(packaged.read_bytes())}
+    named = (*settings.host_files, *settings.known_flaws)
+    digests = {str(path): _digest(read_pinned(path)) for path in named}
+    # What tells the releases of the builtin LibOS, and their flaws.
+    package = Path(__file__).parents[1]
+    own = (
+        data_dir("libos_profiles") / "known-flaws.toml",
+        package / "tee" / "releases.toml",
+        package / "_native" / "libos.so",
+    )
+    return {**digests, **{str(path): _digest(path.read_bytes() if path.exists() else None) for path in own}}
 
 
 def _digest(data: bytes | None) -> str:

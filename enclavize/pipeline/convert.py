@@ -14,6 +14,7 @@ from enclavize.rootfs.index import index_image
 from enclavize.sgx.sigstruct import Sigstruct, bcd_date
 from enclavize.signing.local import sign_sigstruct
 from enclavize.tee.annotations import base_annotations
+from enclavize.tee.engine_names import acted_on
 from enclavize.tee.image import assemble, check_free
 from enclavize.tee.start import hides_enclave
 
@@ -74,6 +75,8 @@ def convert(
             signature_file = enclave.prepared(sigstruct.date)
 
         with reporter.task("assemble the TEE image") as task:
+            for name in acted_on(image.config.labels):
+                task.warn(f"the label {printable(name)} of the image is left out: engines act on it")
             return assemble(
                 image,
                 instance,

@@ -31,6 +31,7 @@ from enclavize.oci.stream import chunks
 from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT, describe
 from enclavize.tee.description import DescribedFile, TeeDescription
+from enclavize.tee.engine_names import OWN_PREFIX, acted_on
 from enclavize.tee.start import CONFIG_MEMBERS, HEALTH_SCHEDULE, is_count
 from enclavize.tee.tar import WRITABLE_MODE, TarDirectory, TarFile, TarLink, write_layer
 
@@ -221,8 +222,13 @@ def _as_oci(layer: Descriptor) -> Descriptor:
         media_type=_OCI_LAYERS[layer_compression(layer.media_type)],
         digest=layer.digest,
         size=layer.size,
-        annotations=layer.annotations,
+        annotations=_without_acted_on(layer.annotations),
     )
+
+
+def _without_acted_on(names: Mapping[str, str]) -> dict[str, str]:
+    dropped = {name for name in names if name.startswith(OWN_PREFIX)} | set(acted_on(names))
+    return {name: value for name, value in names.items() if name not in dropped}
 
 
 def _descriptor(data: bytes, media_type: str) -> Descriptor:
@@ -279,7 +285,7 @@ def _config(
         "Cmd": None if start.command is None else list(start.command),
         "Env": None if start.environment is None else list(start.environment),
         "WorkingDir": start.working_directory,
-        "Labels": {**source.labels, **labels},
+        "Labels": {**_without_acted_on(source.labels), **labels},
     }
     optional = {
         "User": source.user if start.user is None else start.user,

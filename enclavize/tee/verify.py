@@ -14,6 +14,8 @@ from enclavize.rootfs.entry import FileType, printable
 from enclavize.rootfs.tree import Rootfs
 from enclavize.tee import layout
 from enclavize.tee.annotations import MRSIGNER, describe
+from enclavize.tee.comparison import conversion_error, converted
+from enclavize.tee.engine_names import OWN_PREFIX, acted_on
 from enclavize.tee.start import check_start
 from enclavize.tee.tar import DIRECTORY_MODE, FILE_MODES, WRITABLE_MODE, parents
 
@@ -95,8 +97,9 @@ def _check_description(
 
 def verify_labels(image: Image, annotations: Mapping[str, str], contents: TeeContents) -> None:
     """Compare annotations, labels and entrypoint with the enclave. Raises IntegrityError."""
+    facts = describe(contents.description)
     for kind, found in (("label", image.config.labels), ("annotation", annotations)):
-        for key, value in describe(contents.description).items():
+        for key, value in facts.items():
             # Annotations get lost on the way through archives and daemons; labels belong to the image ID.
             if key not in found and kind == "label":
                 raise IntegrityError(f"the label {key} is missing")
@@ -104,11 +107,24 @@ def verify_labels(image: Image, annotations: Mapping[str, str], contents: TeeCon
                 raise IntegrityError(f"the {kind} {key} is {found[key][:100]!r}, the enclave says {value!r}")
         if MRSIGNER in found and contents.description.mrsigner is None:
             raise IntegrityError(f"there is a {kind} {MRSIGNER}, but the enclave is unsigned")
+        own = (key for key in sorted(found) if key.startswith(OWN_PREFIX) and key not in facts)
+        for key in (*own, *acted_on(found)):
+            raise IntegrityError(f"no build writes the {kind} {printable(key)[:100]}, which tools act on")
     check_start(image.config, contents.format.start(contents))
 
 
 def verify_layers(rootfs: Rootfs, image: Image) -> None:
-    """Check that nothing was put on top of the enclave's layers. Raises IntegrityError."""
+    """Check that nothing was put on top of the enclave's layers, or takes the place of one.
+
+    Raises IntegrityError.
+    """
+    for layer in image.layers:
+        for key in acted_on(layer.annotations):
+            if name := converted(layer):
+                raise conversion_error(f"layer {layer.digest}", name)
+            raise IntegrityError(
+                f"layer {layer.digest} has the annotation {printable(key)[:100]}, which tools act on"
+            )
     description = rootfs.get(_DESCRIPTION)
     if description is None:
         raise IntegrityError(f"{image.name} has no /{_DESCRIPTION}")

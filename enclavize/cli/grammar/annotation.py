@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from enclavize.cli.grammar.fields import parse_pair
 from enclavize.errors import UsageError
+from enclavize.tee.engine_names import OWN_PREFIX, acted_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LEVEL = r"(?:manifest|index|manifest-descriptor|index-descriptor)(?:\[[A-Za-z0-9/_.-]+\])?"
 _PREFIX = re.compile(rf"({_LEVEL}(?:,{_LEVEL})*):(.*)", re.ASCII | re.DOTALL)
-_OWN_PREFIX = "org.enclavize."
 
 
 def parse_annotations(texts: Iterable[str]) -> dict[str, str]:
@@ -29,7 +29,7 @@ def parse_annotations(texts: Iterable[str]) -> dict[str, str]:
                     hint="the only level is manifest",
                 )
         key, value = parse_pair(rest, "--annotation")
-        refuse_own_names(key, "--annotation")
+        refuse_names(key, "--annotation")
         annotations[key] = value
     return annotations
 
@@ -39,12 +39,17 @@ def parse_labels(texts: Iterable[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
     for text in texts:
         key, value = parse_pair(text if "=" in text else f"{text}=", "--label")
-        refuse_own_names(key, "--label")
+        refuse_names(key, "--label")
         labels[key] = value
     return labels
 
 
-def refuse_own_names(key: str, option: str) -> None:
-    """Keep names that describe the enclave from being set by hand."""
-    if key.startswith(_OWN_PREFIX):
-        raise UsageError(f"{option}: the names {_OWN_PREFIX}* are given by the build")
+def refuse_names(key: str, option: str) -> None:
+    """Keep names from being set by hand that describe the enclave, or that engines act on."""
+    if key.startswith(OWN_PREFIX):
+        raise UsageError(f"{option}: the names {OWN_PREFIX}* are given by the build")
+    if any(acted_on([key])):
+        raise UsageError(
+            f"{option}: {key!r} tells engines how to run the container, so verify would refuse the image",
+            hint="give it to the engine when the container is started",
+        )

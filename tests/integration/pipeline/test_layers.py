@@ -206,7 +206,8 @@ def test_annotations_tell_of_a_conversion(
     plain = written(tampered.layers[-1])
     compressed(tampered, -1, zstandard.compress(plain), "zstd", plain)
     tampered.manifest["layers"][-1]["annotations"] = {annotation: "sha256:" + "ab" * 32}
-    verify(built, tampered.save())  # other bytes, but the same archive
+    # The same archive, but engines that know the format read their own table of contents.
+    assert f"was converted to {name} on the way" in verify(built, tampered.save(), code=1)
     changed = plain + bytes(512)
     compressed(tampered, -1, zstandard.compress(changed), "zstd", changed)
     assert f"was converted to {name} on the way" in verify(built, tampered.save(), code=1)

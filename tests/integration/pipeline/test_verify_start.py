@@ -144,6 +144,58 @@ def test_what_no_build_writes_around_it_is_refused(
     assert "no build writes" in refused(built, tmp_path / "copy", lambda image: image.config.update(members))
 
 
+@pytest.mark.parametrize("kind", ["label", "annotation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "run.oci.handler", "module.wasm.image/variant", "org.systemd.property.DefaultDependencies",
+        "org.criu.config", "containerd.io/restart.loguri", "io.podman.annotations.privileged",
+        "io.containers.autoupdate", "seccomp-profile.kubernetes.cri-o.io/POD", "enclave.runtime.path",
+        "userns-mode.crio.io", "org.enclavize.tee", "org.enclavize.rootfs",
+    ],
+)  # fmt: skip
+def test_names_that_tools_act_on_are_refused(built: Built, tmp_path: Path, kind: str, name: str) -> None:
+    def change(image: TamperedImage) -> None:
+        place = image.config["config"]["Labels"] if kind == "label" else image.manifest["annotations"]
+        place[name] = "binary:///evil"
+
+    assert f"no build writes the {kind} {name}" in refused(built, tmp_path / "copy", change)
+
+
+@pytest.mark.parametrize("layer", [0, -1])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("containerd.io/snapshot/stargz/toc.digest", "was converted to eStargz"),
+        ("io.github.containers.zstd-chunked.manifest-checksum", "was converted to zstd:chunked"),
+        ("containerd.io/snapshot/nydus-bootstrap", "has the annotation containerd.io/snapshot/nydus-boot"),
+        ("com.amazon.soci.index-digest", "has the annotation com.amazon.soci"),
+    ],
+)
+def test_nothing_takes_the_place_of_a_layer(
+    built: Built, tmp_path: Path, layer: int, name: str, words: str
+) -> None:
+    """Engines that know a table of contents do not read the layer: its digest says nothing about it."""
+
+    def change(image: TamperedImage) -> None:
+        image.manifest["layers"][layer]["annotations"] = {name: "sha256:" + "ab" * 32}
+
+    assert words in refused(built, tmp_path / "copy", change)
+
+
+def test_names_for_people_are_theirs(built: Built, tmp_path: Path) -> None:
+    image = TamperedImage(built.layout, tmp_path / "copy")
+    for place in (image.config["config"]["Labels"], image.manifest["annotations"]):
+        place |= {
+            "maintainer": "me",
+            "org.opencontainers.image.title": "x",
+            "run.ocity": "y",
+            "cri-o.iox/y": "z",
+        }
+    image.manifest["layers"][0]["annotations"] = {"buildkit/createdat": "2024"}
+    built.command.run("verify", image.save(), "--signer", built.public_key)
+
+
 def test_what_is_empty_or_informs_people_does_no_harm(built: Built, tmp_path: Path) -> None:
     image = TamperedImage(built.layout, tmp_path / "copy")
     image.config["config"] |= {
@@ -197,12 +249,16 @@ def test_a_build_leaves_out_what_would_be_refused(command: Command, key: Path, t
             "Healthcheck": {"Test": ["CMD", "true"], "Interval": 5_000_000_000, "Hook": 1, "Retries": -1},
             "ExposedPorts": {"80/tcp": {"x": 1}},
             "Volumes": {**{path: {} for path in volumes}, "/srv": {"x": 1}},
+            "Labels": {"run.oci.handler": "krun", "org.enclavize.tee": "1", "maintainer": "me"},
         },
         change_config={
             "container_config": {"Cmd": ["x"]}, "docker_version": "1.13", "future": 1, "author": "me",
         },
     )  # fmt: skip
-    write_layout(tmp_path / "source", {"1": source})
+    write_layout(tmp_path / "plain", {"1": source})
+    image = TamperedImage(tmp_path / "plain", tmp_path / "source")
+    image.manifest["layers"][0]["annotations"] = {"io.containers.estargz.x": "y", "buildkit/createdat": "z"}
+    image.save()
     layout = tmp_path / "layout"
     done = command.run(
         "build", f"oci:{tmp_path / 'source'}", "--key", key, "--force", "OCC051", "-o",
@@ -210,7 +266,13 @@ def test_a_build_leaves_out_what_would_be_refused(command: Command, key: Path, t
     )  # fmt: skip
     assert "the volume /data/y of the image is left out: it would hide the enclave" in done.stderr
     command.run("verify", f"oci:{layout}", "--signer", key.with_name("key.pub.pem"))
-    config = TamperedImage(layout, tmp_path / "copy").config
+    assert "the label run.oci.handler of the image is left out: engines act on it" in done.stderr
+    written = TamperedImage(layout, tmp_path / "copy")
+    assert written.manifest["layers"][0]["annotations"] == {"buildkit/createdat": "z"}
+    config = written.config
+    labels = {name for name in config["config"]["Labels"] if not name.startswith("org.enclavize.")}
+    assert labels == {"maintainer"}
+    assert "org.enclavize.tee" not in config["config"]["Labels"]
     assert config["config"]["Volumes"] == {"/srv": {}}
     assert config["config"]["ExposedPorts"] == {"80/tcp": {}}
     assert config["config"]["Healthcheck"] == {

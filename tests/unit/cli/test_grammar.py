@@ -172,6 +172,9 @@ def test_annotations_take_the_manifest_level_only() -> None:
 def test_labels_may_be_empty_and_ours_cannot_be_set() -> None:
     assert parse_labels(["a=1", "b"]) == {"a": "1", "b": ""}
     for parse in (parse_labels, parse_annotations):
+        with pytest.raises(UsageError, match="tells engines how to run the container"):
+            parse(["run.oci.handler=krun"])
+    for parse in (parse_labels, parse_annotations):
         with pytest.raises(UsageError, match="given by the build"):
             parse(["org.enclavize.mrenclave=x"])
 

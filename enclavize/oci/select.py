@@ -9,7 +9,7 @@ from enclavize.errors import InvalidImageError
 from enclavize.oci.image import Image, parse_config, spelling
 from enclavize.oci.limits import MAX_INDEX_DEPTH, MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import Index, Manifest, parse_manifest
-from enclavize.oci.media_types import INDEX_TYPES, MANIFEST_TYPES, layer_compression
+from enclavize.oci.media_types import CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES, layer_compression
 from enclavize.oci.platform import LINUX_AMD64, Platform
 from enclavize.oci.source import Source
 from enclavize.oci.stream import blob_name, read_verified
@@ -139,8 +139,15 @@ def _image_of_manifest(
         ambiguities=(
             *spelling(manifest.misspelled, "its manifest"),
             *spelling(config.misspelled, "its configuration"),
+            *_no_image_to_some(manifest),
         ),
     )
+
+
+def _no_image_to_some(manifest: Manifest) -> Iterator[str]:
+    """Tell why containerd would not take a manifest for an image's, which others do."""
+    if manifest.config.media_type not in CONFIG_TYPES:
+        yield f"its configuration is of type {manifest.config.media_type[:100]!r}, which is no image's"
 
 
 def check_machine(name: str, config: ImageConfig, platform: Platform) -> None:

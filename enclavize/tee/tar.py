@@ -145,9 +145,9 @@ def sorted_with_directories(paths: Iterable[str]) -> Iterator[str]:
 
 
 def parents(path: str) -> list[str]:
-    """Return the directories above ``path``, the outermost first."""
+    """Return the directories above ``path``, the outermost first, without ``/``."""
     found = []
-    while path := posixpath.dirname(path):
+    while (path := posixpath.dirname(path)) not in {"", "/", "//"}:
         found.append(path)
     return found[::-1]
 

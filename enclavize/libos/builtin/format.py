@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import IntegrityError
 from enclavize.libos.base import NO_HEALTH_CHECK, Start
 from enclavize.libos.builtin.config import parse_configuration
-from enclavize.libos.builtin.enclave import read_configuration, unconfigured
+from enclavize.libos.builtin.enclave import enclave_config, read_configuration, unconfigured
 from enclavize.libos.process_checks import check_health, check_stop_signal, check_user
 from enclavize.libos.sdk_enclave import read_sdk_enclave
 from enclavize.tee import layout
@@ -74,8 +74,20 @@ class BuiltinFormat:
         return read_signed(signature_file).sigstruct
 
     def enclave(self, contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
-        """Measure the enclave again. Raises EnclavizeError."""
-        return read_sdk_enclave(layout.SIGNED_ENCLAVE, contents.read(layout.SIGNED_ENCLAVE))
+        """Measure the enclave again, and compare what is not measured. Raises EnclavizeError."""
+        from enclavize.sgx.enclave_file import check_metadata
+
+        image = contents.read(layout.SIGNED_ENCLAVE)
+        enclave, sigstruct = read_sdk_enclave(layout.SIGNED_ENCLAVE, image)
+        measurement = sigstruct.measurement
+        config = enclave_config(
+            threads=_configuration(contents).threads,
+            isv_prod_id=measurement.isv_prod_id,
+            isv_svn=measurement.isv_svn,
+            debuggable=measurement.debuggable,
+        )
+        check_metadata(image, config, sigstruct)
+        return enclave, sigstruct
 
     def policy(self, contents: TeeContents) -> Policy:
         """Return the measured policy. Raises EnclavizeError."""

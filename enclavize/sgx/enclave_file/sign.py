@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from enclavize.sgx.enclave_file.build import Blocks
     from enclavize.sgx.enclave_file.config import EnclaveConfig
     from enclavize.sgx.enclave_file.elf import EnclaveElf
     from enclavize.sgx.enclave_file.generation import Generation
@@ -86,6 +87,47 @@ def measure_enclave(
     """
     image, mode = read_enclave(source)
     elf = parse_elf(image)
+    blocks, generation = _build_metadata(
+        elf,
+        config,
+        resign=resign,
+        ignore_text_relocations=ignore_text_relocations,
+        ignore_init_section=ignore_init_section,
+    )
+    return UnsignedEnclave(
+        image=image,
+        mode=mode,
+        measurement=measurement_of(config, generation, measure(elf, blocks.primary)),
+        blocks=blocks.written,
+        metadata_offset=elf.metadata_offset,
+        metadata_size=generation.metadata_size,
+    )
+
+
+def check_metadata(source: bytes, config: EnclaveConfig, sigstruct: Sigstruct) -> None:
+    """Compares the metadata of a signed enclave with what signing it under ``config`` writes.
+
+    MRENCLAVE leaves out what only tells the loader what to do, and what no loader reads. Raises
+    ``IntegrityError``, ``InvalidEnclaveError``, ``UsageError`` for a configuration that does not fit.
+    """
+    elf = parse_elf(source)
+    blocks, _ = _build_metadata(
+        elf, config, resign=True, ignore_text_relocations=False, ignore_init_section=False
+    )
+    data = b"".join(block.with_sigstruct(sigstruct.to_bytes()).data for block in blocks.written)
+    found = elf.image[elf.metadata_offset : elf.metadata_offset + elf.metadata_size]
+    if found != data.ljust(elf.metadata_size, b"\0"):
+        raise IntegrityError("The metadata of the enclave is not that of its configuration")
+
+
+def _build_metadata(
+    elf: EnclaveElf,
+    config: EnclaveConfig,
+    *,
+    resign: bool,
+    ignore_text_relocations: bool,
+    ignore_init_section: bool,
+) -> tuple[Blocks, Generation]:
     symbols = exported_symbols(elf)
     check_relocations(elf)
     if elf.section_named(b".ctors"):
@@ -105,7 +147,7 @@ def measure_enclave(
         raise InvalidEnclaveError(
             f".note.sgxmeta has room for {elf.metadata_size:#x} bytes, not {generation.metadata_size:#x}"
         )
-    description = image[elf.metadata_offset : elf.metadata_offset + elf.metadata_size]
+    description = elf.image[elf.metadata_offset : elf.metadata_offset + elf.metadata_size]
     if not resign and parse_blocks(description):
         raise InvalidEnclaveError(
             "The enclave is signed already", hint="Sign the unsigned file, or resign it."
@@ -113,14 +155,7 @@ def measure_enclave(
     blocks = build_blocks(elf, config, generation, entry=entry, global_data_offset=global_data_offset)
     if sum(len(block.data) for block in blocks.written) > generation.metadata_size:
         raise UsageError("The metadata of this configuration does not fit .note.sgxmeta")
-    return UnsignedEnclave(
-        image=image,
-        mode=mode,
-        measurement=measurement_of(config, generation, measure(elf, blocks.primary)),
-        blocks=blocks.written,
-        metadata_offset=elf.metadata_offset,
-        metadata_size=generation.metadata_size,
-    )
+    return blocks, generation
 
 
 def write_signed(unsigned: UnsignedEnclave, sigstruct: Sigstruct, output: Path) -> None:

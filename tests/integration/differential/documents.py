@@ -225,6 +225,7 @@ MANIFESTS = [
         lambda: _layers(_disguised(zstandard.compress(_TAR), media_types.OCI_LAYER_GZIP)),
     ),
     built("a size that is wrong", _wrong_size),
+    manifest("a configuration of another type", ".image.config.", ".other.config."),
     built("other bytes inside a descriptor", _data),
     built("an artifact's members", _artifact),
 ]

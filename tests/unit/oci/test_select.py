@@ -255,6 +255,13 @@ def test_an_index_with_names_in_another_case_is_no_base_of_trust(name: bytes) ->
         selected(changed).require_one_reading()
 
 
+def test_nor_is_a_configuration_of_another_type() -> None:
+    image = build_image([[file("a")]])
+    changed = replace(image, manifest_bytes=image.manifest_bytes.replace(b".image.config.", b".x.config."))
+    with pytest.raises(InvalidImageError, match="its configuration is of type"):
+        selected(changed).require_one_reading()
+
+
 def test_nor_are_a_manifest_and_a_configuration() -> None:
     image = build_image([[file("a")]])
     changed = replace(image, manifest_bytes=image.manifest_bytes.replace(b"layers", b"Layers"))

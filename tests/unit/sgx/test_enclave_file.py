@@ -6,7 +6,7 @@ import contextlib
 import os
 import random
 import struct
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from enclavize.errors import EnclavizeError, IntegrityError, UsageError
 from enclavize.sgx.enclave_file import (
     EnclaveConfig,
+    check_metadata,
     measure_enclave,
     parse_config,
     read_signed,
@@ -115,6 +116,21 @@ def test_a_changed_enclave_does_not_verify(where: str) -> None:
         data[enclave.elf.metadata_offset + 1904 + 72 + 8] ^= 1  # the enclave's size in its global data
     with pytest.raises(IntegrityError, match=r"measures|different enclaves"):
         read_signed(bytes(data)).verify()
+
+
+def test_every_byte_of_the_metadata_is_that_of_the_configuration() -> None:
+    data = SIGNED.read_bytes()
+    enclave = read_signed(data)
+    config = EnclaveConfig(misc_select=1, misc_mask=0xFFFFFFFE)
+    check_metadata(data, config, enclave.sigstruct)
+    start, size = enclave.elf.metadata_offset, enclave.elf.metadata_size
+    for at in [*range(start, start + 64), *range(start + 64, start + size, 601), start + size - 1]:
+        changed = bytearray(data)
+        changed[at] ^= 1
+        with pytest.raises(IntegrityError, match="not that of its configuration"):
+            check_metadata(bytes(changed), config, enclave.sigstruct)
+    with pytest.raises(IntegrityError, match="not that of its configuration"):
+        check_metadata(data, replace(config, tcs_policy=0), enclave.sigstruct)
 
 
 def test_attributes_must_be_those_of_the_sigstruct() -> None:

@@ -102,17 +102,21 @@ def number(field: bytes, what: str) -> int:
     Raises TarFormatError for anything else, and for numbers of more than 64 bits.
     """
     digits = field.strip(b" \0")
-    if digits.isdigit():
-        try:
-            return int(digits, 8)
-        except ValueError:
-            raise _damaged(digits, what) from None
-    if not digits:
-        return 0
-    if not field[0] & _BINARY:
-        if b"\0" not in digits:
-            raise _damaged(digits, what)
-        return number(digits.partition(b"\0")[0], what)
+    if not digits.isdigit():
+        if not digits:
+            return 0
+        if field[0] & _BINARY:
+            return _binary(field, what)
+        digits = digits.partition(b"\0")[0]
+        if not digits.isdigit():  # a space at its end is one too much for Go
+            raise _damaged(field, what)
+    try:
+        return int(digits, 8)
+    except ValueError:
+        raise _damaged(field, what) from None
+
+
+def _binary(field: bytes, what: str) -> int:
     if field[0] & _NEGATIVE:
         value = int.from_bytes(field, "big", signed=True)
     else:
@@ -126,5 +130,6 @@ _short_number = lru_cache(1024)(number)
 """For fields of 8 bytes: owners, modes and devices are the same in most headers."""
 
 
-def _damaged(value: bytes, what: str) -> TarFormatError:
-    return TarFormatError(f"has a damaged header ({what} is {value!r})")
+def _damaged(field: bytes, what: str) -> TarFormatError:
+    shown = field.strip(b" \0")
+    return TarFormatError(f"has a damaged header ({what} is {shown!r})")

@@ -168,7 +168,7 @@ class OddTars:
             record[257:] = bytes(255)
         done = bytearray(with_sum(record, signed=self._is_odd()))
         if self._is_odd():
-            total = int(bytes(done[148:154]), 8)
+            total = int(done[148:154].rstrip(b" \0"), 8)
             done[148:156] = random.choice(
                 (b"%07o " % total, b"%6o\0 " % total, b"\x80" + total.to_bytes(7, "big"), b"%o" % total)
             ).ljust(8, b"\0")
@@ -183,7 +183,7 @@ class OddTars:
         )  # fmt: skip
         odd = (
             b"\xff" * size, b"\xc0" + bytes(size - 1), b"\x80" + b"\xff" * (size - 1), b" " * size,
-            digits + b"\0" + b"7" * size, digits + b"\0z",
+            digits + b"\0" + b"7" * size, digits + b" \0" + b"7" * size, digits + b"\0z",
             b"\x80" + bytes(max(0, size - 9)) + b"\x7f" + b"\xff" * 7,
             b"0x1", b"8", b"1_1", b"+1", b"-1", b"1 1",
         )  # fmt: skip
@@ -282,6 +282,7 @@ ODDITIES: dict[str, tuple[bytes, str]] = {
     ),
     "a time of more than 64 bits": (header(b"x", b"0", 0, (136, b"\x80" + b"\1" * 11)), "mtime is"),
     "digits behind NUL": (header(b"x", b"0", 0, (124, b"0\0" + b"9" * 10)), ""),
+    "a space before NUL and digits": (header(b"x", b"0", 0, (124, b"0 \0" + b"9" * 9)), "size is"),
     "a negative size": (header(b"x", b"0", 0, (124, b"\xff" * 12)), "negative number"),
     "a pax header at the end": (pax((b"path", b"p")), "ends after an extended header"),
 }  # fmt: skip

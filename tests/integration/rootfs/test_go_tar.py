@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections import Counter
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
@@ -47,7 +49,8 @@ def compared(archives: Sequence[bytes], readers: Sequence[GoTar]) -> Iterator[st
         for reader, lines in zip(readers, theirs, strict=True):
             if found != REFUSED and lines[number] != found:
                 what = "refuses it" if lines[number] == REFUSED else differing_fields(found, lines[number])
-                pytest.fail(f"{reader.version}: {what}\n{data.hex()}", pytrace=False)
+                packed = base64.b85encode(zlib.compress(data)).decode()
+                pytest.fail(f"{reader.version}: {what}\n{packed}", pytrace=False)
         if found == REFUSED:
             yield "refused by us" if any(lines[number] != REFUSED for lines in theirs) else "refused by all"
         else:

@@ -114,6 +114,24 @@ class OddTars:
         data = b"".join(records)
         return data[: self._random.randrange(len(data) + 1)] if self._is_odd() else data
 
+    def field(self) -> bytes:
+        """Return an archive of one member, with a field or a pax value of a few significant letters."""
+        random = self._random
+        if random.random() < 0.4:
+            key = random.choice(
+                (b"path", b"size", b"uid", b"gid", b"mtime", b"atime", b"SCHILY.xattr.a", b"")
+            )
+            value = bytes(random.choices(_VALUE_LETTERS, k=random.randrange(6)))
+            record = pax_record(key, value, zeros=int(self._is_odd()))
+            if random.random() < 0.3:
+                at = random.randrange(len(record))
+                record = record[:at] + bytes(random.choices(_VALUE_LETTERS)) + record[at + 1 :]
+            return extension(b"x", record) + header(b"x") + bytes(1024)
+        at, size = random.choice(_NUMBER_FIELDS)
+        value = bytes(random.choices(_NUMBER_LETTERS, k=random.randrange(1, size + 1)))
+        filled = random.choice((value.ljust(size, b"\0"), value.rjust(size, b"0"), value.ljust(size)))
+        return header(b"x", b"0", 0, (257, random.choice(_MAGICS)), (at, filled)) + bytes(1024)
+
     def _is_odd(self) -> bool:
         return self._random.random() < self._odds
 
@@ -206,13 +224,31 @@ _FIELDS = (
 )  # fmt: skip
 
 
+_NUMBER_FIELDS = (
+    (100, 8),
+    (108, 8),
+    (116, 8),
+    (124, 12),
+    (136, 12),
+    (329, 8),
+    (337, 8),
+    (345, 12),
+    (357, 12),
+)
+_NUMBER_LETTERS = b"\0\0\0   0000117778x-+_\x80\xc0\xff"
+_VALUE_LETTERS = b"0011799.-+ _=\n\0ax\xff"
+
+
 def _is_header(record: bytes) -> bool:
     return len(record) == RECORD and record[148:154].strip(b" \0").isdigit() and any(record)
 
 
+_ORDINARY = tar_of([file("x")], tarfile.USTAR_FORMAT)[:RECORD]
+
+
 def header(name: bytes, kind: bytes = b"0", size: int = 0, *changes: tuple[int, bytes]) -> bytes:
     """Return an ordinary ustar header, with other bytes at some places, and the right checksum."""
-    record = bytearray(tar_of([file("x")], tarfile.USTAR_FORMAT)[:RECORD])
+    record = bytearray(_ORDINARY)
     for at, value in (
         (0, name.ljust(100, b"\0")), (156, kind), (124, b"%011o\0" % size), *changes,
     ):  # fmt: skip

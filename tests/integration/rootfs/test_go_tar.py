@@ -96,6 +96,16 @@ def test_odd_archives_are_read_as_go_reads_them_or_refused(readers: list[GoTar])
     assert all(counts[kind] > counts.total() // 20 for kind in ("read alike", "refused by all")), counts
 
 
+def test_odd_fields_are_read_as_go_reads_them_or_refused(readers: list[GoTar]) -> None:
+    seed = SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    odd = OddTars(Random(seed))
+    counts: Counter[str] = Counter()
+    for _ in range(scaled(800_000 // BATCH)):
+        counts.update(compared([odd.field() for _ in range(BATCH)], readers))
+    assert all(counts[kind] > counts.total() // 20 for kind in ("read alike", "refused by all")), counts
+
+
 def test_changed_archives_are_read_as_go_reads_them_or_refused(
     written: Mapping[str, bytes], readers: list[GoTar]
 ) -> None:

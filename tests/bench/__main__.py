@@ -21,6 +21,7 @@ from bench.rune_bench import rune_rows
 from bench.runs import run_rows
 from bench.sefs_bench import sefs_rows
 from bench.signing import signing_rows
+from bench.verify_bench import verify_rows
 
 if TYPE_CHECKING:
     from bench.harness import Row
@@ -42,6 +43,7 @@ def main() -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(base / "byte-code")
         rows += build_rows(base)
         rows += check_rows(base)
+        rows += verify_rows(base)
         rows += run_rows(base)
         rows += rune_rows(base)
         rows += sefs_rows(base)

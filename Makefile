@@ -28,6 +28,7 @@ check: $(VENV)/.installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python native/rooms.py
 
 format: $(VENV)/.installed
 	@$(BIN)/ruff check --fix .

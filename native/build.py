@@ -80,7 +80,7 @@ UNITS = (
     Unit(
         output="libos.so",
         target=ENCLAVE_TARGET,
-        sources=("libos/*/*.S", "libos/*/*.c"),
+        sources=("libos/*.c", "libos/*/*.S", "libos/*/*.c"),
         flags=(
             *ENCLAVE_FLAGS, "-nostdlib", "-shared", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
             "-Wl,--gc-sections", "-Wl,--hash-style=sysv", "-Wl,--build-id=none", "-Wl,--no-undefined",

@@ -1,11 +1,13 @@
 /*
- * What every part of the LibOS needs: errno numbers, the allocator, locks and wait queues, user copies,
- * logging, time, randomness.
+ * The base room: what all others stand on. Strings, formats, the log, memory of the LibOS itself, spinlocks,
+ * copies between the LibOS and the application, randomness, SHA-256, and the numbers of Linux's interface that
+ * more than one room speaks of. It calls no other room but through base_upcalls.
  */
-#ifndef ENCLAVIZE_LIBOS_H
-#define ENCLAVIZE_LIBOS_H
+#ifndef ENCLAVIZE_BASE_H
+#define ENCLAVIZE_BASE_H
 
 #include "abi.h"
+#include "base/layout.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -16,6 +18,7 @@
 #define PAGE_UP(value) (((value) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1))
 #define PAGE_DOWN(value) ((value) & ~(PAGE_SIZE - 1))
 #define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define HIDDEN __attribute__((visibility("hidden")))
 
 /* Linux errno numbers (include/uapi/asm-generic/errno*.h). Functions of the LibOS return them negative. */
 enum errno_number {
@@ -30,6 +33,16 @@ enum errno_number {
     ENOTCONN = 107, ETIMEDOUT = 110, ECONNREFUSED = 111, EALREADY = 114, EINPROGRESS = 115,
 };
 
+/* Linux signal numbers (signal(7)). */
+enum signal_number {
+    SIGHUP = 1, SIGINT = 2, SIGQUIT = 3, SIGILL = 4, SIGTRAP = 5, SIGABRT = 6, SIGBUS = 7, SIGFPE = 8,
+    SIGKILL = 9, SIGUSR1 = 10, SIGSEGV = 11, SIGUSR2 = 12, SIGPIPE = 13, SIGALRM = 14, SIGTERM = 15,
+    SIGSTKFLT = 16, SIGCHLD = 17, SIGCONT = 18, SIGSTOP = 19, SIGTSTP = 20, SIGTTIN = 21, SIGTTOU = 22,
+    SIGURG = 23, SIGXCPU = 24, SIGXFSZ = 25, SIGVTALRM = 26, SIGPROF = 27, SIGWINCH = 28, SIGIO = 29,
+    SIGPWR = 30, SIGSYS = 31, SIGNAL_COUNT = 64,
+};
+#define SIGNAL_BIT(signal) (1ULL << ((signal)-1))
+
 /* Strings (memcpy.c holds the four mem* functions that the compiler may call). */
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
@@ -41,21 +54,38 @@ size_t strnlen(const char *text, size_t size);
 int strcmp(const char *one, const char *other);
 int strncmp(const char *one, const char *other, size_t size);
 
+/* A growing list of NUL-terminated strings, one after the other: argument vectors and environments. */
+struct strings {
+    char *bytes;
+    size_t size;     /* used, NULs included */
+    size_t capacity; /* allocated */
+    uint32_t count;
+};
+/* False: out of memory. */
+bool strings_add(struct strings *strings, const char *text, size_t length);
+bool strings_add_all(struct strings *strings, const struct strings *others, uint32_t first);
+void strings_free(struct strings *strings);
+/* for (const char *s = strings_first(&list); s; s = strings_next(&list, s)) */
+const char *strings_first(const struct strings *strings);
+const char *strings_next(const struct strings *strings, const char *text);
+
 /* One line on the host's standard error, or nothing when the level is above what this enclave may say.
  * Formats: %s %.*s %c %d %u %x %o %p, with l or z, a width, zero padding. The host reads it: never log data. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool log_enabled(enum log_level level);
+/* What the host wants, cut to what this enclave may say: errors alone, unless it is a debug enclave. */
+void log_set_level(uint32_t wanted, bool is_debug);
 /* The same formats into a buffer; always NUL-terminated; returns the length that the whole text would
  * have. */
 size_t format_text(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t format_text_list(char *to, size_t size, const char *format, va_list arguments);
-/* The whole process ends with status 127 and one error line, and the enclave with it, whether the host wants
+/* The whole process ends with FATAL_STATUS and one error line, and the enclave with it, whether the host wants
  * it or not. For states in which going on would be unsafe. */
+#define FATAL_STATUS 127
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Memory of the LibOS: dynamic enclave memory in [LIBOS_DYNAMIC_START, LIBOS_DYNAMIC_END). Committed pages
- * count against the measured memory limit together with the application's. Memory is zeroed. NULL means: out
- * of memory (ENOMEM). */
+/* Memory of the LibOS: dynamic enclave memory in [LIBOS_STACKS_END, LIBOS_DYNAMIC_END). Memory is zeroed. NULL
+ * means: out of memory (ENOMEM). */
 void *pages_allocate(size_t count);
 void pages_release(void *first, size_t count);
 /* 16-byte aligned, zeroed. release() takes the size given to allocate(); release(NULL, size) does nothing.
@@ -65,70 +95,18 @@ void release(void *object, size_t size);
 /* A zeroed copy of another size; NULL leaves the old object alone. */
 void *reallocate(void *object, size_t old_size, size_t new_size);
 
+/* Committed pages of the LibOS and of the application count together against one limit, the measured one. */
+void pages_set_limit(uint64_t pages);
+bool pages_charge(uint64_t pages); /* false: the limit is reached */
+void pages_uncharge(uint64_t pages);
+void pages_count(uint64_t *committed, uint64_t *limit);
+
 /* Short sections only: no OCALL, no user copy, no allocation of pages while it is held. */
 struct spinlock {
     uint32_t held;
 };
 void spin_lock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
-
-struct task;
-struct wait_queue;
-
-/*
- * One place in one wait queue; usually on a task's stack. Without `notify`, a wake takes it out of the queue
- * and wakes the task: add it again before the next sleep (adding one that is still in does nothing). With
- * `notify`, it stays in the queue, every wake calls notify under the queue's lock, then wakes the task (if
- * not NULL); it does not count as the one of wake_one().
- */
-struct waiter {
-    struct waiter *next;
-    struct waiter *previous;
-    struct wait_queue *queue; /* NULL: in no queue */
-    struct task *task;
-    void (*notify)(struct waiter *waiter);
-};
-
-struct wait_queue {
-    struct spinlock lock;
-    struct waiter *first;
-    struct waiter *last;
-};
-
-/* Sleeping lock; not recursive. User copies and OCALLs are allowed while it is held. All-zero is unlocked. */
-struct mutex {
-    uint32_t state; /* 0 free, 1 held, 2 held and perhaps waited for */
-    struct wait_queue waiters;
-};
-void mutex_lock(struct mutex *mutex);
-void mutex_unlock(struct mutex *mutex);
-
-#define NO_TIMEOUT UINT64_MAX
-
-/*
- * Sleep on one queue, as on a condition variable: `lock` (may be NULL) is released while asleep and held
- * again on return. Spurious wakes happen: test the condition in a loop. timeout in ns or NO_TIMEOUT -> 0,
- * -ETIMEDOUT, or -EINTR when a signal is pending.
- */
-int wait_queue_sleep(struct wait_queue *queue, struct mutex *lock, uint64_t timeout_ns);
-void wake_one(struct wait_queue *queue);
-void wake_all(struct wait_queue *queue);
-
-/*
- * To wait on several queues, or for the host too: add a waiter to each, test the conditions, then sleep, then
- * remove the waiters.
- *     task_sleep(timeout)   sleeps by OCALL_WAIT
- *     task_sleep_begin() + host_poll(...) + task_sleep_end()   sleeps in any OCALL that OCALL_WAKE ends
- * task_sleep_begin() returns false when a wake or a signal has come since the last sleep: then do not sleep,
- * but still call task_sleep_end(). mutex_lock() between adding and sleeping is fine. task_sleep_end() returns
- * -EINTR when a signal is pending, else 0.
- */
-void wait_queue_add(struct wait_queue *queue, struct waiter *waiter);
-void wait_queue_remove(struct waiter *waiter);
-int task_sleep(uint64_t timeout_ns);
-bool task_sleep_begin(void);
-int task_sleep_end(void);
-void task_wake(struct task *task);
 
 /* Addresses of the application as numbers: they are never dereferenced outside the copy functions. */
 typedef uint64_t user_address;
@@ -141,6 +119,17 @@ int copy_to_user(user_address to, const void *from, size_t size);
 int clear_user(user_address to, size_t size);
 /* The string's length without NUL; -EFAULT; -ENAMETOOLONG when there is no NUL in the first `size` bytes. */
 int64_t strncpy_from_user(char *to, user_address from, size_t size);
+/* Atomic. 0: *expected stood there and was replaced. -EAGAIN: another value, now in *expected. -EFAULT. */
+int user_compare_exchange(user_address address, uint32_t *expected, uint32_t desired);
+/* The instruction at *rip faulted: if it is one of the copies above, it goes on behind it, as a short copy. False:
+ * it is none. */
+bool user_copy_fix_up(uint64_t *rip);
+
+/* What the handler of a system call gets: the registers RDI, RSI, RDX, R10, R8, R9. Its result, or a negative errno, is
+ * returned. Handlers are called sys_NAME; each room's calls.def has a row for each (syscall/syscall.h). */
+struct arguments {
+    uint64_t at[6];
+};
 
 #define IOV_MAX 1024U
 
@@ -160,60 +149,45 @@ struct timeval {
     int64_t seconds;
     int64_t microseconds;
 };
-
 #define NS_PER_SECOND 1000000000ULL
-
-enum clock_id {
-    CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME_ID = 2, CLOCK_THREAD_CPUTIME_ID = 3,
-    CLOCK_MONOTONIC_RAW = 4, CLOCK_REALTIME_COARSE = 5, CLOCK_MONOTONIC_COARSE = 6, CLOCK_BOOTTIME = 7,
-};
-/* The host's clock; MONOTONIC and BOOTTIME never go back, whatever the host says. ns. */
-uint64_t clock_now_ns(enum clock_id clock);
+#define NO_TIMEOUT UINT64_MAX
 /* Reads a user timespec as a relative time. -EFAULT; -EINVAL when negative or not normalised; saturates below
  * NO_TIMEOUT. */
 int timeout_from_user(uint64_t *timeout_ns, user_address timespec);
 
-/* RDRAND with retries; ends the process when the CPU has none to give. */
+/* RDRAND; ends the process when the CPU has none to give. */
 void random_bytes(void *to, size_t size);
 
-/* Signals, as far as other parts need them. */
-enum signal_number {
-    SIGHUP = 1, SIGINT = 2, SIGQUIT = 3, SIGILL = 4, SIGTRAP = 5, SIGABRT = 6, SIGBUS = 7, SIGFPE = 8,
-    SIGKILL = 9, SIGUSR1 = 10, SIGSEGV = 11, SIGUSR2 = 12, SIGPIPE = 13, SIGALRM = 14, SIGTERM = 15,
-    SIGSTKFLT = 16, SIGCHLD = 17, SIGCONT = 18, SIGSTOP = 19, SIGTSTP = 20, SIGTTIN = 21, SIGTTOU = 22,
-    SIGURG = 23, SIGXCPU = 24, SIGXFSZ = 25, SIGVTALRM = 26, SIGPROF = 27, SIGWINCH = 28, SIGIO = 29,
-    SIGPWR = 30, SIGSYS = 31, SIGNAL_COUNT = 64,
+/* SHA-256 by Zig's std.crypto (crypto/sha256.zig). The application's vector registers are kept, so these may be
+ * called anywhere in the LibOS. */
+#define SHA256_SIZE 32
+/* A running hash. The content is private to crypto/sha256.zig, which checks the size at compile time. */
+struct sha256 {
+    uint8_t state[128] __attribute__((aligned(16)));
 };
-/* An unblocked signal waits for the calling task. */
-bool signal_is_pending(void);
-/* To the calling task, as the kernel does for SIGPIPE. */
-void signal_send_current(int signal);
-/* For ppoll, pselect6, epoll_pwait: the mask holds until this system call returns; a handler that runs at its
- * end returns to the old one. mask 0: nothing happens. -EINVAL (size is not 8), -EFAULT. */
-int signal_set_temporary_mask(user_address mask, uint64_t size);
+void sha256_start(struct sha256 *hash);
+void sha256_update(struct sha256 *hash, const void *data, size_t size);
+void sha256_finish(struct sha256 *hash, uint8_t digest[SHA256_SIZE]);
+/* One shot. */
+void sha256(const void *data, size_t size, uint8_t digest[SHA256_SIZE]);
+/* One shot for each of `count` pieces of `size` bytes; the digests lie one after the other. Saves the registers once. */
+void sha256_each(const void *data, size_t size, size_t count, uint8_t *digests);
 
-/* The one process. Identity comes from the measured configuration and never changes. */
-#define GROUPS_MAX 64
-
-struct process {
-    uint32_t uid;
-    uint32_t gid;
-    uint32_t groups[GROUPS_MAX];
-    uint32_t group_count;
-    char name[16];             /* of the main thread, for /proc */
-    char executable[4096];     /* canonical path, for /proc/self/exe */
-    user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
-    user_address environment_start, environment_end;
-    uint64_t start_time_ns;    /* CLOCK_BOOTTIME */
+/* What the base needs of the rooms above. Each room sets its part when it starts, before there is a second thread. */
+struct base_upcalls {
+    /* cpu: runs `work` while the application's vector registers are put away. */
+    void (*with_vector_registers)(void (*work)(void *argument), void *argument);
+    bool (*has_sha_extensions)(void);
+    /* boundary */
+    void (*write_line)(enum log_level level, const char *text, size_t length);
+    void (*end)(uint32_t status, uint32_t signal, const char *text, size_t length); /* does not return */
+    void (*yield)(void);
+    int (*add_pages)(uint64_t address, uint64_t length); /* 0, or a negative errno */
+    int (*remove_pages)(uint64_t address, uint64_t length);
+    /* wait: pages come and go by OCALLs, so who waits for them sleeps. */
+    void (*lock_pages)(void);
+    void (*unlock_pages)(void);
 };
-extern struct process process;
-
-#define PROCESS_ID 1
-
-struct task *current_task(void);
-/* The calling task's thread id; the main thread's is PROCESS_ID. */
-int32_t task_id(const struct task *task);
-/* Thread ids that exist, for /proc/self/task: fills at most `count`, returns how many there are. */
-size_t task_ids(int32_t *ids, size_t count);
+extern struct base_upcalls base_upcalls;
 
 #endif

@@ -1,15 +1,13 @@
 /* Log lines leave the enclave, so their level is capped in production enclaves (docs/libos.md). */
-#include "base/log.h"
-
-#include "boundary/boundary.h"
+#include "base/base.h"
 
 #define LINE_MAX 512
 
 static enum log_level maximum = LOG_ERROR;
 
-void log_set_level(uint32_t wanted)
+void log_set_level(uint32_t wanted, bool is_debug)
 {
-    uint32_t cap = enclave_is_debug() ? LOG_TRACE : LOG_ERROR;
+    uint32_t cap = is_debug ? LOG_TRACE : LOG_ERROR;
     maximum = (enum log_level)(wanted < cap ? wanted : cap);
 }
 
@@ -28,7 +26,7 @@ void log_line(enum log_level level, const char *format, ...)
     va_start(arguments, format);
     size_t length = format_text_list(line, sizeof line, format, arguments);
     va_end(arguments);
-    host_log(level, line, length < sizeof line ? length : sizeof line - 1);
+    base_upcalls.write_line(level, line, length < sizeof line ? length : sizeof line - 1);
 }
 
 _Noreturn void fatal(const char *format, ...)
@@ -38,5 +36,6 @@ _Noreturn void fatal(const char *format, ...)
     va_start(arguments, format);
     size_t length = format_text_list(line, sizeof line, format, arguments);
     va_end(arguments);
-    host_exit_with_line(FATAL_STATUS, 0, line, length < sizeof line ? length : sizeof line - 1);
+    base_upcalls.end(FATAL_STATUS, 0, line, length < sizeof line ? length : sizeof line - 1);
+    __builtin_trap();
 }

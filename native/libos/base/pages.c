@@ -3,8 +3,7 @@
  * bitmap of its pages, so that bookkeeping costs memory only where there is memory to keep book of. Single
  * pages, the common case, come from a cache of committed ones.
  */
-#include "boundary/boundary.h"
-#include "memory/memory.h"
+#include "base/base.h"
 
 #define REGION_PAGES (8 * PAGE_SIZE)
 #define REGION_SIZE (REGION_PAGES * PAGE_SIZE)
@@ -21,7 +20,6 @@ struct cached_page {
     struct cached_page *next;
 };
 
-static struct mutex lock;
 static bool region_is_used[REGION_COUNT];
 static uint64_t region_hint[REGION_COUNT]; /* no free page lies below */
 static struct cached_page *cache;
@@ -37,13 +35,42 @@ static uint64_t *region_bitmap(uint64_t region)
     return (uint64_t *)region_start(region);
 }
 
-static bool commit(uint64_t address, uint64_t pages)
+static uint64_t committed_pages; /* of the LibOS and of the application; atomic */
+static uint64_t page_limit;
+
+void pages_set_limit(uint64_t pages)
 {
-    if (!memory_charge(pages)) {
+    page_limit = pages;
+}
+
+bool pages_charge(uint64_t pages)
+{
+    uint64_t now = __atomic_add_fetch(&committed_pages, pages, __ATOMIC_RELAXED);
+    if (pages > page_limit || now > page_limit) {
+        __atomic_sub_fetch(&committed_pages, pages, __ATOMIC_RELAXED);
         return false;
     }
-    if (host_memory_add(address, pages * PAGE_SIZE) || enclave_accept(address, pages * PAGE_SIZE)) {
-        memory_uncharge(pages);
+    return true;
+}
+
+void pages_uncharge(uint64_t pages)
+{
+    __atomic_sub_fetch(&committed_pages, pages, __ATOMIC_RELAXED);
+}
+
+void pages_count(uint64_t *committed, uint64_t *limit)
+{
+    *committed = __atomic_load_n(&committed_pages, __ATOMIC_RELAXED);
+    *limit = page_limit;
+}
+
+static bool commit(uint64_t address, uint64_t pages)
+{
+    if (!pages_charge(pages)) {
+        return false;
+    }
+    if (base_upcalls.add_pages(address, pages * PAGE_SIZE)) {
+        pages_uncharge(pages);
         return false;
     }
     return true;
@@ -51,12 +78,10 @@ static bool commit(uint64_t address, uint64_t pages)
 
 static void decommit(uint64_t address, uint64_t pages)
 {
-    uint64_t length = pages * PAGE_SIZE;
-    if (host_memory_trim(address, length) || enclave_accept_trimmed(address, length) ||
-        host_memory_remove(address, length)) {
+    if (base_upcalls.remove_pages(address, pages * PAGE_SIZE)) {
         fatal("the host did not remove memory at 0x%lx", address);
     }
-    memory_uncharge(pages);
+    pages_uncharge(pages);
 }
 
 static bool bit_is_set(const uint64_t *bitmap, uint64_t page)
@@ -154,7 +179,7 @@ void *pages_allocate(size_t count)
     if (count == 0 || count >= REGION_PAGES) {
         return NULL;
     }
-    mutex_lock(&lock);
+    base_upcalls.lock_pages();
     void *pages;
     if (count == 1) {
         if (!cache) {
@@ -168,7 +193,7 @@ void *pages_allocate(size_t count)
     } else {
         pages = allocate_run(count);
     }
-    mutex_unlock(&lock);
+    base_upcalls.unlock_pages();
     if (pages && count == 1) {
         memset(pages, 0, PAGE_SIZE);
     }
@@ -180,7 +205,7 @@ void pages_release(void *first, size_t count)
     if (!first || !count) {
         return;
     }
-    mutex_lock(&lock);
+    base_upcalls.lock_pages();
     if (count == 1 && cache_count < CACHE_MAX) {
         struct cached_page *page = first;
         page->next = cache;
@@ -189,5 +214,5 @@ void pages_release(void *first, size_t count)
     } else {
         release_run((uint64_t)first, count);
     }
-    mutex_unlock(&lock);
+    base_upcalls.unlock_pages();
 }

@@ -1,6 +1,18 @@
 /* Randomness comes from the CPU alone: the host's would be the host's choice. */
-#include "boundary/boundary.h"
 #include "base/base.h"
+
+/* Ten retries, as Intel says (SDM volume 1, 7.3.17); false: the CPU gave none. */
+static bool rdrand64(uint64_t *value)
+{
+    for (int attempt = 0; attempt < 10; attempt++) {
+        bool valid;
+        __asm__ volatile("rdrand %0" : "=r"(*value), "=@ccc"(valid));
+        if (valid) {
+            return true;
+        }
+    }
+    return false;
+}
 
 void random_bytes(void *to, size_t size)
 {

@@ -1,9 +1,6 @@
-/* SHA-256 by Zig's std.crypto, with the application's vector registers kept: all of each, since the variant for the SHA extensions is made of
- * AVX instructions, which clear the upper halves of what they write. */
-#include "base/crypto.h"
-
-#include "boundary/boundary.h"
-#include "boundary/private.h"
+/* SHA-256 with the application's vector registers put away: all of each, since the variant for the SHA extensions is
+ * made of AVX instructions, which clear the upper halves of what they write. */
+#include "base/base.h"
 
 #define VARIANT(name)                                                                                                      \
     void sha256_start_##name(struct sha256 *hash);                                                                         \
@@ -12,81 +9,95 @@
 VARIANT(baseline)
 VARIANT(ni)
 
-#define XFRM_AVX 4U
-
-/* The hints come from the host. If one lies, the instruction is missing and the enclave ends with #UD. XFRM is measured. */
-static bool has_sha_extensions(void)
+static void start(struct sha256 *hash, bool extensions)
 {
-    const uint32_t wanted = CPU_FEATURE_SHA | CPU_FEATURE_AVX2;
-    return (cpu_features & wanted) == wanted && (vector_mask() & XFRM_AVX) != 0;
-}
-
-struct vector_state {
-    uint8_t bytes[VECTOR_STATE_SIZE] __attribute__((aligned(64)));
-};
-
-static void start(struct sha256 *hash)
-{
-    if (has_sha_extensions()) {
+    if (extensions) {
         sha256_start_ni(hash);
     } else {
         sha256_start_baseline(hash);
     }
 }
 
-static void update(struct sha256 *hash, const void *data, size_t size)
+static void update(struct sha256 *hash, const void *data, size_t size, bool extensions)
 {
-    if (has_sha_extensions()) {
+    if (extensions) {
         sha256_update_ni(hash, data, size);
     } else {
         sha256_update_baseline(hash, data, size);
     }
 }
 
-static void finish(struct sha256 *hash, uint8_t digest[SHA256_SIZE])
+static void finish(struct sha256 *hash, uint8_t digest[SHA256_SIZE], bool extensions)
 {
-    if (has_sha_extensions()) {
+    if (extensions) {
         sha256_finish_ni(hash, digest);
     } else {
         sha256_finish_baseline(hash, digest);
     }
 }
 
+/* What is done while the registers are away. */
+struct work {
+    struct sha256 *hash;
+    const uint8_t *data;
+    size_t size, count;
+    uint8_t *digests;
+    bool extensions;
+};
+
+static void do_start(void *argument)
+{
+    const struct work *work = argument;
+    start(work->hash, work->extensions);
+}
+
+static void do_update(void *argument)
+{
+    const struct work *work = argument;
+    update(work->hash, work->data, work->size, work->extensions);
+}
+
+static void do_finish(void *argument)
+{
+    const struct work *work = argument;
+    finish(work->hash, work->digests, work->extensions);
+}
+
+static void do_each(void *argument)
+{
+    const struct work *work = argument;
+    for (size_t index = 0; index < work->count; index++) {
+        struct sha256 hash;
+        start(&hash, work->extensions);
+        update(&hash, work->data + index * work->size, work->size, work->extensions);
+        finish(&hash, work->digests + index * SHA256_SIZE, work->extensions);
+    }
+}
+
+static void run(void (*function)(void *), struct work work)
+{
+    work.extensions = base_upcalls.has_sha_extensions();
+    base_upcalls.with_vector_registers(function, &work);
+}
+
 void sha256_start(struct sha256 *hash)
 {
-    struct vector_state application;
-    vector_save(&application);
-    start(hash);
-    vector_load(&application);
+    run(do_start, (struct work){.hash = hash});
 }
 
 void sha256_update(struct sha256 *hash, const void *data, size_t size)
 {
-    struct vector_state application;
-    vector_save(&application);
-    update(hash, data, size);
-    vector_load(&application);
+    run(do_update, (struct work){.hash = hash, .data = data, .size = size});
 }
 
 void sha256_finish(struct sha256 *hash, uint8_t digest[SHA256_SIZE])
 {
-    struct vector_state application;
-    vector_save(&application);
-    finish(hash, digest);
-    vector_load(&application);
+    run(do_finish, (struct work){.hash = hash, .digests = digest});
 }
 
 void sha256_each(const void *data, size_t size, size_t count, uint8_t *digests)
 {
-    struct vector_state application;
-    struct sha256 hash;
-    vector_save(&application);
-    for (size_t index = 0; index < count; index++) {
-        start(&hash);
-        update(&hash, (const uint8_t *)data + index * size, size);
-        finish(&hash, digests + index * SHA256_SIZE);
-    }
-    vector_load(&application);
+    run(do_each, (struct work){.data = data, .size = size, .count = count, .digests = digests});
 }
 
 void sha256(const void *data, size_t size, uint8_t digest[SHA256_SIZE])

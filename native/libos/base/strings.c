@@ -1,5 +1,3 @@
-#include "base/strings.h"
-
 #include "base/base.h"
 
 bool strings_add(struct strings *strings, const char *text, size_t length)

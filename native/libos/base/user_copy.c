@@ -1,8 +1,8 @@
 /*
  * Copies between the LibOS and the application. Each touches application memory in one instruction, whose
- * faults libos_exception() turns into a short copy by the fix-up table below.
+ * faults user_copy_fix_up() turns into a short copy by the fix-up table below.
  */
-#include "base/user_copy.h"
+#include "base/base.h"
 
 /* size_t copy_bytes(void *to, const void *from, size_t size): bytes NOT copied. `rep movsb` is restartable:
  * after a fault RCX says what is left. */
@@ -49,7 +49,7 @@ uint32_t exchange_word(uint32_t *word, uint32_t expected, uint32_t desired, uint
 extern const char copy_bytes_fault[], copy_bytes_fixup[], clear_bytes_fault[], clear_bytes_fixup[];
 extern const char exchange_word_fault[], exchange_word_fixup[];
 
-bool user_copy_fix_up(struct context *context)
+bool user_copy_fix_up(uint64_t *rip)
 {
     const struct {
         const char *fault, *fixup;
@@ -59,8 +59,8 @@ bool user_copy_fix_up(struct context *context)
         {exchange_word_fault, exchange_word_fixup},
     };
     for (size_t i = 0; i < ARRAY_LENGTH(table); i++) {
-        if (context->rip == (uint64_t)table[i].fault) {
-            context->rip = (uint64_t)table[i].fixup;
+        if (*rip == (uint64_t)table[i].fault) {
+            *rip = (uint64_t)table[i].fixup;
             return true;
         }
     }
@@ -144,4 +144,19 @@ int64_t iovec_import(struct iovec *to, user_address from, uint64_t count)
         total += to[i].length;
     }
     return (int64_t)total;
+}
+
+int timeout_from_user(uint64_t *timeout_ns, user_address from)
+{
+    struct timespec time;
+    if (copy_from_user(&time, from, sizeof time)) {
+        return -EFAULT;
+    }
+    if (time.seconds < 0 || time.nanoseconds < 0 || time.nanoseconds >= (int64_t)NS_PER_SECOND) {
+        return -EINVAL;
+    }
+    uint64_t seconds = (uint64_t)time.seconds;
+    bool fits = seconds < (uint64_t)INT64_MAX / NS_PER_SECOND;
+    *timeout_ns = fits ? seconds * NS_PER_SECOND + (uint64_t)time.nanoseconds : (uint64_t)INT64_MAX;
+    return 0;
 }

@@ -3,34 +3,40 @@
  *
  * What comes back is checked by ocalls.def: a length is at most what was asked for, a result that is neither a legal value nor an errno
  * becomes -EPERM with a line on the log. Data is copied out of the exchange area once. `const void *` and `void *` are trusted LibOS addresses,
- * or application memory that the caller has committed (a fault there is an exception in memcpy: libos_exception() may fix it up).
+ * or application memory that the caller has committed (a fault there is an exception in memcpy: the exception upcall may fix it up).
  *
  * Blocking functions return -EINTR only when there is something to attend to: attention_is_pending().
  */
 #ifndef ENCLAVIZE_BOUNDARY_H
 #define ENCLAVIZE_BOUNDARY_H
 
-#include "abi.h"
-#include "cpu/context.h"
-#include "cpu/thread.h"
+#include "cpu/cpu.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+/* What the boundary needs of the rooms above. Each room sets its part when it starts, before there is a second thread. */
+struct boundary_upcalls {
+    /* process: a further thread, on its own LibOS stack. Does not return. The host may send one more than
+     * host_thread_create() asked for: if there is no thread waiting to be started, call host_thread_exit(). */
+    void (*thread_start)(void);
+    /* signal: on the way back to the application, when thread->attention was set (it is cleared before) or host signals
+     * have come (mask, bit n - 1: only those that are allowed). Deliver signals by changing the context. */
+    void (*attention)(struct context *context, uint64_t host_signals);
+};
+extern struct boundary_upcalls boundary_upcalls;
+
+/* What the first thread does, on its LibOS stack (start.c, above all rooms). Called by name, as a C library calls main().
+ * Ends in context_resume() or host_exit(). `boot` and `strings` are in enclave memory, copied once; strings is
+ * NUL-terminated at boot->strings_size. All of it is chosen by the host. */
+_Noreturn void libos_start(const struct boot *boot, const char *strings);
 
 /* Host signals (bit n - 1) that may come in. SEGV, BUS, FPE, ILL, TRAP never do. Nothing is let in before this is called. */
 void boundary_allow_signals(uint64_t mask);
 /* thread->attention is set, or an allowed host signal waits. */
 bool attention_is_pending(void);
+/* Clears thread->attention, and says whether it was set; takes the allowed host signals that wait. */
+uint64_t attention_take(bool *asked);
 
 /* Measured: read from this enclave's own REPORT. */
 bool enclave_is_debug(void);
-
-/* RDRAND with ten retries (SDM volume 1, 7.3.17); false: the CPU gave none. */
-bool rdrand64(uint64_t *value);
-
-/* The hints of struct boot (enum cpu_feature). */
-extern uint32_t cpu_features;
 
 /*
  * Memory. To add pages: host_memory_add(), then enclave_accept(). To give rights: enclave_extend(), then host_memory_protect().
@@ -50,6 +56,9 @@ int host_memory_remove(uint64_t address, uint64_t length);
 int enclave_accept(uint64_t address, uint64_t length);
 int enclave_accept_restricted(uint64_t address, uint64_t length, uint32_t protection);
 int enclave_accept_trimmed(uint64_t address, uint64_t length);
+/* host_memory_add() and enclave_accept(); the three steps of removing. 0, or what the host or enclave_accept() said. */
+int enclave_add(uint64_t address, uint64_t length);
+int enclave_remove(uint64_t address, uint64_t length);
 /* EMODPE of each page. A page that is not there faults. */
 void enclave_extend(uint64_t address, uint64_t length, uint32_t protection);
 
@@ -63,7 +72,14 @@ int host_wait(uint64_t timeout_ns); /* 0 (also without reason), -ETIMEDOUT, -EIN
 void host_wake(uint32_t host_index);
 void host_interrupt(uint32_t host_index);
 void host_yield(void);
-uint64_t host_clock(uint32_t clock); /* ns; not clamped */
+
+enum clock_id {
+    CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME_ID = 2, CLOCK_THREAD_CPUTIME_ID = 3,
+    CLOCK_MONOTONIC_RAW = 4, CLOCK_REALTIME_COARSE = 5, CLOCK_MONOTONIC_COARSE = 6, CLOCK_BOOTTIME = 7,
+};
+/* The host's clock; MONOTONIC and BOOTTIME never go back, whatever the host says. ns. */
+uint64_t clock_now_ns(enum clock_id clock);
+uint64_t host_clock(uint32_t clock); /* as the host says it; ns */
 
 void host_log(enum log_level level, const char *text, size_t length); /* cut to EXCHANGE_DATA_SIZE */
 
@@ -102,12 +118,5 @@ int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, in
 enum host_file { HOST_FILE_HOSTS = 0, HOST_FILE_RESOLV_CONF = 1, HOST_FILE_HOSTNAME = 2 };
 #define HOST_FILE_MAX 65536U
 int64_t host_file(enum host_file file, void *to, size_t length); /* whole file; -EFBIG when it does not fit */
-
-/* `syscall` replacement at a patched site: jump here with RCX = the address to go on at; everything else as at the `syscall` instruction.
- * Does not touch the application's stack. */
-void syscall_entry(void);
-
-/* The enclave's 64 KiB of measured configuration (sgx_metadata.S): zero in the unsigned file. */
-extern const uint8_t measured_configuration[CONFIGURATION_SIZE];
 
 #endif

@@ -1,9 +1,7 @@
 /*
  * The first entry of each thread: check what the host gave, make the enclave ready (first thread only), get a LibOS stack, go there.
  */
-#include "boundary/boundary.h"
-#include "base/base.h"
-#include "boundary/private.h"
+#include "boundary/ocall.h"
 
 /* The highest user address on x86-64, which exchange areas must not pass. */
 #define USER_ADDRESS_END 0x800000000000ULL
@@ -21,7 +19,6 @@ enum { ENCLAVE_NEW, ENCLAVE_STARTING, ENCLAVE_RUNNING };
 static uint32_t enclave_state;
 static uint64_t threads_seen;
 static uint64_t own_attributes;
-uint32_t cpu_features;
 
 struct relocation { /* Elf64_Rela */
     uint64_t offset, info;
@@ -55,7 +52,7 @@ static void read_own_attributes(void)
     static struct report report;
     enclu(ENCLU_EREPORT, (uint64_t)&target, (uint64_t)data, (uint64_t)&report);
     own_attributes = report.attributes_flags;
-    vector_components = (uint32_t)vector_mask_of(report.attributes_xfrm);
+    vector_start(report.attributes_xfrm);
 }
 
 bool enclave_is_debug(void)
@@ -70,12 +67,6 @@ static bool exchange_is_outside(const struct exchange *exchange)
            address <= USER_ADDRESS_END - sizeof(*exchange);
 }
 
-static int commit(uint64_t address, uint64_t length)
-{
-    int error = host_memory_add(address, length);
-    return error ? error : enclave_accept(address, length);
-}
-
 /* A TCS keeps its stack for ever: the next thread that enters on it uses it again. */
 static bool get_libos_stack(struct thread *thread)
 {
@@ -87,7 +78,7 @@ static bool get_libos_stack(struct thread *thread)
         return false;
     }
     uint64_t top = LIBOS_STACKS_START + (index + 1) * LIBOS_STACK_STRIDE;
-    if (commit(top - LIBOS_STACK_SIZE, LIBOS_STACK_SIZE) != 0) {
+    if (enclave_add(top - LIBOS_STACK_SIZE, LIBOS_STACK_SIZE) != 0) {
         return false;
     }
     thread->index = index;
@@ -99,7 +90,7 @@ static bool get_libos_stack(struct thread *thread)
 static bool copy_boot(const struct exchange *exchange)
 {
     struct boot *boot = (struct boot *)BOOT_AREA_START;
-    if (commit(BOOT_AREA_START, PAGE_UP(sizeof(*boot) + EXCHANGE_DATA_SIZE + 1)) != 0) {
+    if (enclave_add(BOOT_AREA_START, PAGE_UP(sizeof(*boot) + EXCHANGE_DATA_SIZE + 1)) != 0) {
         return false;
     }
     memcpy(boot, exchange->data, sizeof(*boot));
@@ -124,7 +115,10 @@ static void thread_start(uint64_t unused1, uint64_t unused2)
 {
     (void)unused1;
     (void)unused2;
-    libos_thread_start();
+    if (boundary_upcalls.thread_start) { /* else the host sent one before the first thread was ready for it */
+        boundary_upcalls.thread_start();
+    }
+    host_thread_exit();
 }
 
 static bool begin(uint64_t ecall)
@@ -153,6 +147,7 @@ void enclave_first_entry(uint64_t ecall, struct exchange *exchange)
     thread->task = NULL;
     thread->attention = 0;
     if (ecall == ECALL_START) {
+        boundary_start();
         read_own_attributes();
     }
     vector_clear();

@@ -6,7 +6,7 @@
 #ifndef ENCLAVIZE_CONTEXT_H
 #define ENCLAVIZE_CONTEXT_H
 
-/* Offsets for assembly; boundary.c checks them. */
+/* Offsets for assembly; exception.c checks them. */
 #define CONTEXT_RAX 0
 #define CONTEXT_RDI 8
 #define CONTEXT_RSI 16
@@ -27,9 +27,12 @@
 #define CONTEXT_RFLAGS 136
 #define CONTEXT_SIZE 144
 
+/* struct cpu_upcalls (cpu.h) */
+#define CPU_UPCALL_SYSTEM_CALL 0
+#define CPU_UPCALL_ATTENTION 16
+
 #ifndef __ASSEMBLER__
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct context {
@@ -60,44 +63,7 @@ struct exception_info {
     uint64_t address;    /* #PF: the address */
 };
 
-/* Does the context belong to the application (and not to the LibOS)? Only such a context may be given a signal frame. */
-bool context_is_application(const struct context *context);
-
-/* Give up the current stack and go on with the context: first libos_attention() if there is something to attend to and the context is the application's,
- * then all registers, RFLAGS (without TF, IF, IOPL and the like), RSP, RIP. The context may lie on the current stack. */
-_Noreturn void context_resume(struct context *context);
-
-/* The vector state that is live now, as XSAVE in standard form; room of VECTOR_STATE_SIZE, 64-byte aligned.
- * vector_restore takes an image from anywhere in the application's memory after copying: it sanitises the header and MXCSR first. */
-#define VECTOR_STATE_SIZE 2688U
-void vector_save(void *image);
-void vector_restore(void *image);
-/* The components that may be enabled: XFRM, capped at x87, SSE, AVX, AVX-512. */
-uint64_t vector_mask(void);
-
-/*
- * What the core gives to the boundary.
- */
-
-/* On the LibOS stack of the first thread. Does not return: it ends in context_resume() or host_exit(). `boot` and `strings` are in
- * enclave memory, copied once; strings is NUL-terminated at boot->strings_size. All of it is chosen by the host. */
-struct boot;
-_Noreturn void libos_start(const struct boot *boot, const char *strings);
-
-/* A further thread, on its own LibOS stack. Does not return. The host may send one more than host_thread_create() asked for:
- * if there is no thread waiting to be started, call host_thread_exit(). */
-_Noreturn void libos_thread_start(void);
-
-/* Serve one system call; on return the context is resumed. Replacing the whole context (rt_sigreturn) is fine. */
-void libos_syscall(struct context *context);
-
-/* Phase 2 of an exception that is no system call, on the LibOS stack, for application and LibOS contexts alike (a fault in a user copy: look the
- * RIP up in the fix-up table). True: resume the context. False: nobody can handle it; the boundary says so and ends the process. */
-bool libos_exception(struct context *context, const struct exception_info *info);
-
-/* On the way back to the application, when thread->attention was set (it is cleared before) or host signals have come (mask, bit n - 1: already filtered
- * by boundary_allow_signals()). Deliver signals by changing the context. */
-void libos_attention(struct context *context, uint64_t host_signals);
+#define VECTOR_STATE_SIZE 2688U /* an XSAVE image with all of AVX-512 */
 
 #endif
 #endif

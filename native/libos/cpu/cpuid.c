@@ -7,8 +7,6 @@
  */
 #include "cpu/cpuid.h"
 
-#include "base/base.h"
-
 #define BIT(number) (1U << (number))
 
 /* XCR0 components (SDM volume 1, 13.1). */

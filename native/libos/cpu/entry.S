@@ -386,7 +386,7 @@ syscall_entry_on_stack:
 1:  mov %rsp, %rbx
     mov %rsp, %rdi
     xor %ebp, %ebp
-    call libos_syscall
+    call *cpu_upcalls + CPU_UPCALL_SYSTEM_CALL(%rip)
     mov %rbx, %rdi
     jmp context_resume
     .size syscall_entry, . - syscall_entry
@@ -455,7 +455,7 @@ resume_off_stack:
 resume_window_end:
 .Lattention:
     mov %rdi, %rbx
-    call resume_attention
+    call *cpu_upcalls + CPU_UPCALL_ATTENTION(%rip)
     mov %rbx, %rdi
     jmp context_resume
     .size context_resume, . - context_resume

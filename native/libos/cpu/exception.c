@@ -4,10 +4,19 @@
  * Phase 1 runs at CSSA 1 on the small stack of the SDK layout. It must not fault. It copies the interrupted registers to the LibOS stack and
  * points SSA[0] at phase 2, so that ERESUME goes on there, at CSSA 0, where OCALLs are possible.
  */
-#include "boundary/boundary.h"
-#include "base/base.h"
-#include "boundary/private.h"
-#include "cpu/sgx.h"
+#include "cpu/cpu.h"
+
+_Static_assert(offsetof(struct exchange, signals) == EXCHANGE_SIGNALS, "entry.S");
+_Static_assert(offsetof(struct thread, attention) == THREAD_ATTENTION, "entry.S");
+_Static_assert(offsetof(struct thread, libos_stack) == THREAD_LIBOS_STACK, "entry.S");
+_Static_assert(offsetof(struct thread, exchange) == THREAD_EXCHANGE, "entry.S");
+_Static_assert(offsetof(struct thread, ocall_rsp) == THREAD_OCALL_RSP, "entry.S");
+_Static_assert(offsetof(struct thread, resume_context) == THREAD_RESUME_CONTEXT, "entry.S");
+_Static_assert(offsetof(struct thread, scratch_rip) == THREAD_SCRATCH_RIP, "entry.S");
+_Static_assert(offsetof(struct thread, task) == THREAD_TASK, "cpu/thread.h");
+_Static_assert(offsetof(struct context, rcx) == CONTEXT_RCX, "entry.S");
+_Static_assert(offsetof(struct context, rflags) == CONTEXT_RFLAGS, "entry.S");
+_Static_assert(sizeof(struct context) == CONTEXT_SIZE, "entry.S");
 
 /* Enough LibOS stack left for phase 2 to begin. A nested exception needs it, a runaway recursion does not get it. */
 #define STACK_RESERVE 0x1000U
@@ -18,6 +27,11 @@ struct exception_frame {
     bool is_interrupt;
 } __attribute__((aligned(64)));
 
+struct cpu_upcalls cpu_upcalls;
+_Static_assert(offsetof(struct cpu_upcalls, system_call) == CPU_UPCALL_SYSTEM_CALL, "entry.S");
+_Static_assert(offsetof(struct cpu_upcalls, attention) == CPU_UPCALL_ATTENTION, "entry.S");
+
+extern uint32_t enclave_end HIDDEN;
 void exception_phase_2_entry(struct exception_frame *frame) HIDDEN;
 extern const char resume_window[] HIDDEN, resume_off_stack[] HIDDEN, resume_window_end[] HIDDEN;
 extern const char syscall_entry_on_stack[] HIDDEN;
@@ -90,6 +104,13 @@ static uint64_t refuse_to_go_on(struct ssa_gpr *gpr)
     return __atomic_load_n(&enclave_end, __ATOMIC_ACQUIRE);
 }
 
+bool enclave_set_end(enum eexit why)
+{
+    uint32_t living = 0;
+    return __atomic_compare_exchange_n(&enclave_end, &living, why, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+uint64_t exception_phase_1(uint64_t tcs, const struct thread *thread);
 uint64_t exception_phase_1(uint64_t tcs, const struct thread *thread)
 {
     struct ssa_gpr *gpr = (struct ssa_gpr *)(tcs + GLOBAL_DATA->thread.first_ssa_gpr);
@@ -133,7 +154,7 @@ static void syscall(struct context *context)
     context->rip += 2;
     context->rcx = context->rip;
     context->r11 = context->rflags;
-    libos_syscall(context);
+    cpu_upcalls.system_call(context);
 }
 
 _Noreturn void exception_phase_2(struct exception_frame *frame);
@@ -145,7 +166,7 @@ _Noreturn void exception_phase_2(struct exception_frame *frame)
     }
     if (is_syscall(frame)) {
         syscall(context);
-    } else if (!libos_exception(context, &frame->info)) {
+    } else if (!cpu_upcalls.exception || !cpu_upcalls.exception(context, &frame->info)) {
         fatal("exception %u at 0x%llx, error code %u, address 0x%llx", frame->info.vector, (unsigned long long)context->rip,
               frame->info.error_code, (unsigned long long)frame->info.address);
     }

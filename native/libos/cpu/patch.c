@@ -1,6 +1,23 @@
-#include "cpu/patch.h"
-
-#include "boundary/boundary.h"
+/*
+ * Load-time patching of `syscall` sites. A trapped `syscall` costs an exception; a patched site jumps to the
+ * LibOS.
+ *
+ * What is patched is the block before a `syscall`: as few whole instructions as make up 5 bytes, all movable
+ * (instruction.h). They are moved to a trampoline and replaced by a jump there. The `syscall` itself stays,
+ * so code that jumps to it directly still works, by trapping. Patching happens before any thread can run the
+ * bytes, never later. Why it is safe:
+ *
+ * Nothing can jump into the middle of a block that is one instruction. A block of several is left alone if
+ * any bytes of the text, read as a direct branch, lead into its middle: compilers reach a place in
+ * straight-line code by direct branches, and a place that a jump table reaches is also the target of the
+ * table's range check or of another case. A return address is no such place, since no instruction of a block
+ * is a call.
+ *
+ * Bytes that only look like a block are left alone: decoding must see the same instructions from most of many
+ * starting points in front of them. x86 decoding falls into step with the true instruction stream within a
+ * few instructions; where the starting points do not agree, there is data or the middle of an instruction.
+ */
+#include "cpu/cpu.h"
 #include "cpu/instruction.h"
 
 #define SYSCALL_SIZE 2U

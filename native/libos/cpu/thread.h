@@ -5,7 +5,7 @@
 #ifndef ENCLAVIZE_THREAD_H
 #define ENCLAVIZE_THREAD_H
 
-/* Offsets for assembly; boundary.c checks them. */
+/* Offsets for assembly; exception.c checks them. */
 #define THREAD_SELF 0
 #define THREAD_TCS 8
 #define THREAD_STATE 16
@@ -42,7 +42,7 @@ struct thread {
     struct thread *self;
     uint64_t tcs;
     uint32_t state;
-    uint32_t attention;   /* set it (and host_interrupt() the thread) to make it call libos_attention() soon */
+    uint32_t attention;   /* set it (and host_interrupt() the thread) to make it attend to signals soon */
     uint64_t libos_stack; /* top; kept when the thread ends, for the next one on this TCS */
     struct exchange *exchange; /* outside; checked */
     uint64_t exit_address;     /* where EEXIT goes; untrusted, used for nothing else */
@@ -52,7 +52,7 @@ struct thread {
     struct context *resume_context;  /* what context_resume() is about to load */
     uint64_t scratch_rsp;
     uint64_t scratch_rip;
-    struct task *task;     /* the core's; cleared when a thread enters for the first time */
+    struct task *task;     /* process/'s; cleared when a thread enters for the first time */
     uint64_t index;        /* 0, 1, .. in order of first entry; trusted, fixed for a TCS */
     uint32_t host_index;   /* what OCALL_WAKE and OCALL_INTERRUPT want; from the host */
 };
@@ -64,12 +64,11 @@ static inline struct thread *current_thread(void)
     return thread;
 }
 
-/* Committed for each thread before its first line of C; see LIBOS_STACKS_START. Nested exceptions use the same stack. */
-#define LIBOS_STACK_SIZE 0x10000ULL
-#define LIBOS_STACK_STRIDE 0x20000ULL /* the rest is never committed: a guard */
-#define LIBOS_THREADS_MAX 4096ULL
-#define LIBOS_STACKS_START LIBOS_DYNAMIC_START
-#define LIBOS_STACKS_END (LIBOS_STACKS_START + LIBOS_THREADS_MAX * LIBOS_STACK_STRIDE) /* the core's own memory starts here */
+/* The task that the calling thread runs as; NULL before there is one. */
+static inline struct task *current_task(void)
+{
+    return current_thread()->task;
+}
 
 #endif
 #endif

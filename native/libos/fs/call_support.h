@@ -2,7 +2,6 @@
 #ifndef ENCLAVIZE_FS_CALL_SUPPORT_H
 #define ENCLAVIZE_FS_CALL_SUPPORT_H
 
-#include "syscall/syscall.h"
 #include "fs/buffer.h"
 #include "fs/open.h"
 

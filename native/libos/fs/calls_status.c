@@ -1,4 +1,5 @@
 #include "fs/call_support.h"
+#include "process/process.h"
 
 /* struct stat of x86-64 (Linux, arch/x86/include/uapi/asm/stat.h). */
 struct user_stat {

@@ -3,6 +3,7 @@
 #include "fs/event.h"
 #include "fs/pipe.h"
 #include "fs/poller.h"
+#include "signal/signal.h"
 
 static int64_t pipe_call(user_address to, uint32_t flags)
 {

@@ -1,7 +1,7 @@
 #include "fs/data.h"
 
-#include "boundary/boundary.h"
 #include "fs/buffer.h"
+#include "wait/wait.h"
 
 #define HANDLES_MAX 128U
 #define NO_HANDLE (-1)

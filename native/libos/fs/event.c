@@ -1,6 +1,7 @@
 #include "fs/event.h"
 
 #include "fs/poller.h"
+#include "time/time.h"
 
 #define COUNTER_MAX (UINT64_MAX - 1)
 
@@ -226,12 +227,6 @@ int64_t timer_create(uint32_t clock, uint32_t flags, struct file **file)
     return result;
 }
 
-static struct timespec to_timespec(uint64_t ns)
-{
-    return (struct timespec){
-        .seconds = (int64_t)(ns / NS_PER_SECOND), .nanoseconds = (int64_t)(ns % NS_PER_SECOND)};
-}
-
 static bool from_timespec(const struct timespec *time, uint64_t *ns)
 {
     if (time->seconds < 0 || time->nanoseconds < 0 || time->nanoseconds >= (int64_t)NS_PER_SECOND) {
@@ -245,8 +240,8 @@ static bool from_timespec(const struct timespec *time, uint64_t *ns)
 static void describe(const struct timer *timer, struct itimerspec *now)
 {
     uint64_t left = until_next(timer);
-    now->interval = to_timespec(timer->interval);
-    now->value = to_timespec(left == NO_TIMEOUT ? 0 : left == 0 ? 1 : left);
+    now->interval = timespec_of(timer->interval);
+    now->value = timespec_of(left == NO_TIMEOUT ? 0 : left == 0 ? 1 : left);
 }
 
 int64_t timer_get(struct file *file, struct itimerspec *now)

@@ -2,6 +2,7 @@
 
 #include "fs/epoll.h"
 #include "fs/path.h"
+#include "process/process.h"
 
 static const struct file_operations directory_operations = {0};
 static const struct file_operations path_operations = {0}; /* O_PATH: nothing but the inode */

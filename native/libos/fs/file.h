@@ -5,7 +5,7 @@
 #define ENCLAVIZE_FS_FILE_H
 
 #include "fs/inode.h"
-#include "fs/fs.h"
+#include "memory/memory.h"
 
 /* open flags (Linux, include/uapi/asm-generic/fcntl.h, x86-64). */
 #define O_RDONLY 0U
@@ -78,7 +78,16 @@ int64_t file_create(struct inode *inode, uint32_t flags, struct file **file);
 int64_t file_create_anonymous(const struct file_operations *operations, const char *kind, uint32_t mode,
     uint32_t flags, void *state, struct file **file);
 
-/* file_path() for those who hold the namespace lock. */
+void file_get(struct file *file);
+void file_put(struct file *file); /* NULL is fine */
+/* With one more count, or NULL (EBADF). */
+struct file *file_of_descriptor(int descriptor);
+
+/* For file_upcalls and process_upcalls, which say what they do. */
+void file_describe(struct file *file, struct file_facts *facts);
+int64_t file_check_mapping(struct file *file, int protection, int flags);
+int64_t file_path(struct file *file, char *buffer, size_t size);
+/* The same for those who hold the namespace lock. */
 int64_t file_path_locked(struct file *file, char *buffer, size_t size);
 
 /* Descriptors. */

@@ -1,5 +1,7 @@
 #include "fs/inode.h"
 
+#include "time/time.h"
+
 static struct mutex lock;
 
 void namespace_lock(void)
@@ -46,9 +48,7 @@ int64_t inode_place(struct inode *directory, struct inode *parent, struct name n
 
 struct timespec time_now(void)
 {
-    uint64_t now = clock_now_ns(CLOCK_REALTIME);
-    return (struct timespec){
-        .seconds = (int64_t)(now / NS_PER_SECOND), .nanoseconds = (int64_t)(now % NS_PER_SECOND)};
+    return timespec_of(clock_now_ns(CLOCK_REALTIME));
 }
 
 uint64_t new_inode_number(void)

@@ -9,7 +9,7 @@
 #ifndef ENCLAVIZE_FS_INODE_H
 #define ENCLAVIZE_FS_INODE_H
 
-#include "base/base.h"
+#include "wait/wait.h"
 #include "fs/erofs.h"
 
 /* File types and permissions (Linux, include/uapi/linux/stat.h). */

@@ -1,6 +1,7 @@
 #include "fs/pipe.h"
 
 #include "fs/poller.h"
+#include "signal/signal.h"
 
 #define CAPACITY 65536U
 #define ATOMIC_SIZE 4096U /* PIPE_BUF */

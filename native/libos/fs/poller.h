@@ -4,8 +4,7 @@
 #ifndef ENCLAVIZE_FS_POLLER_H
 #define ENCLAVIZE_FS_POLLER_H
 
-#include "boundary/boundary.h"
-#include "base/base.h"
+#include "wait/wait.h"
 
 /* Events (Linux, include/uapi/asm-generic/poll.h and eventpoll.h: the same numbers). */
 #define POLLIN 0x001U

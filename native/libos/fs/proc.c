@@ -1,6 +1,6 @@
 #include "fs/proc.h"
 
-#include "process/machine.h"
+#include "process/process.h"
 #include "memory/memory.h"
 #include "fs/buffer.h"
 #include "fs/path.h"

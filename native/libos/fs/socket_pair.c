@@ -2,6 +2,7 @@
 
 #include "fs/pipe.h"
 #include "fs/poller.h"
+#include "signal/signal.h"
 
 enum shutdown_how { SHUT_RD, SHUT_WR, SHUT_RDWR };
 

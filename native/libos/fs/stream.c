@@ -2,6 +2,7 @@
 
 #include "boundary/boundary.h"
 #include "fs/poller.h"
+#include "signal/signal.h"
 
 #define STREAM_COUNT 3
 

@@ -1,4 +1,5 @@
 #include "fs/synthetic.h"
+#include "process/process.h"
 
 struct entry {
     struct inode inode;

@@ -6,6 +6,7 @@
 #include "fs/tree_file.h"
 #include "fs/tree_image.h"
 #include "fs/tree_table.h"
+#include "process/process.h"
 
 const struct file_system root_file_system = {.type = "overlay", .magic = 0x794C7630, .device = 0x30};
 const struct file_system memory_file_system = {.type = "tmpfs", .magic = 0x01021994, .device = 0x31};

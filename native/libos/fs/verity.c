@@ -1,7 +1,7 @@
 #include "fs/verity.h"
 
 #include "boundary/boundary.h"
-#include "base/crypto.h"
+#include "base/base.h"
 
 #define HASH_SIZE 32U
 #define HASHES_PER_BLOCK (BLOCK_SIZE / HASH_SIZE)

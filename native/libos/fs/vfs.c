@@ -1,6 +1,5 @@
 #include "fs/fs.h"
 
-#include "process/configuration.h"
 #include "fs/buffer.h"
 #include "fs/device.h"
 #include "fs/host_file.h"
@@ -95,34 +94,14 @@ static int64_t mount_all(const struct configuration *measured)
     return 0;
 }
 
-int64_t fs_start(const struct configuration *measured)
-{
-    if (!measured->has_rootfs) {
-        return -EINVAL;
-    }
-    int64_t result = erofs_start(measured->rootfs_size, measured->rootfs_digest);
-    if (result < 0) {
-        return result;
-    }
-    verity_set_limit(measured->verity_size);
-    namespace_lock();
-    result = tree_open_image(&root_directory);
-    if (result == 0) {
-        working_directory = inode_get(root_directory);
-        result = mount_all(measured);
-    }
-    namespace_unlock();
-    return result < 0 ? result : stream_open_standard();
-}
-
-void fs_stop(void)
+static void close_all(void)
 {
     for (int64_t at = descriptor_next(0); at >= 0; at = descriptor_next(at + 1)) {
         descriptor_close(at);
     }
 }
 
-int64_t file_open_executable(const char *path, struct file **file)
+static int64_t open_executable(const char *path, struct file **file)
 {
     int64_t result = open_at(AT_FDCWD, path, O_RDONLY, 0, file);
     if (result == -EACCES) {
@@ -152,7 +131,7 @@ int64_t file_open_executable(const char *path, struct file **file)
     return 0;
 }
 
-int64_t file_read_at(struct file *file, void *buffer, size_t length, uint64_t offset)
+static int64_t read_at(struct file *file, void *buffer, size_t length, uint64_t offset)
 {
     if (file->operations->read == NULL) {
         return -EINVAL;
@@ -176,12 +155,12 @@ int64_t file_read_at(struct file *file, void *buffer, size_t length, uint64_t of
     return result < 0 ? result : (int64_t)done;
 }
 
-int64_t file_write_at(struct file *file, const void *buffer, size_t length, uint64_t offset)
+static int64_t write_at(struct file *file, const void *buffer, size_t length, uint64_t offset)
 {
     return file->operations->write != NULL ? file->operations->write(file, buffer, length, &offset) : -EINVAL;
 }
 
-void fs_set_executable(struct file *file)
+static void set_executable(struct file *file)
 {
     file_get(file);
     namespace_lock();
@@ -206,4 +185,37 @@ int64_t fs_change_directory(const char *path)
     }
     namespace_unlock();
     return result;
+}
+
+int64_t fs_start(const struct configuration *measured)
+{
+    file_upcalls = (struct file_upcalls){
+        .get = file_get,
+        .put = file_put,
+        .of_descriptor = file_of_descriptor,
+        .describe = file_describe,
+        .read_at = read_at,
+        .write_at = write_at,
+        .check_mapping = file_check_mapping,
+    };
+    process_upcalls.process_ends = close_all;
+    process_upcalls.open_executable = open_executable;
+    process_upcalls.set_executable = set_executable;
+    process_upcalls.path_of_file = file_path;
+    if (!measured->has_rootfs) {
+        return -EINVAL;
+    }
+    int64_t result = erofs_start(measured->rootfs_size, measured->rootfs_digest);
+    if (result < 0) {
+        return result;
+    }
+    verity_set_limit(measured->verity_size);
+    namespace_lock();
+    result = tree_open_image(&root_directory);
+    if (result == 0) {
+        working_directory = inode_get(root_directory);
+        result = mount_all(measured);
+    }
+    namespace_unlock();
+    return result < 0 ? result : stream_open_standard();
 }

@@ -4,8 +4,6 @@
  */
 #include "memory/commit.h"
 
-#include "boundary/boundary.h"
-
 #define PAGES_PER_BITMAP (8 * PAGE_SIZE)
 #define BITMAP_SPAN (PAGES_PER_BITMAP * PAGE_SIZE)
 #define BITMAP_COUNT (APPLICATION_END / BITMAP_SPAN)
@@ -13,34 +11,6 @@
 _Static_assert(APPLICATION_END % BITMAP_SPAN == 0, "bitmaps fill the range");
 
 static uint64_t *bitmaps[BITMAP_COUNT];
-
-static struct memory_counts counts; /* limit and committed; atomic */
-
-void memory_start(uint64_t limit_bytes)
-{
-    counts.limit = limit_bytes / PAGE_SIZE;
-}
-
-bool memory_charge(uint64_t pages)
-{
-    uint64_t now = __atomic_add_fetch(&counts.committed, pages, __ATOMIC_RELAXED);
-    if (pages > counts.limit || now > counts.limit) {
-        __atomic_sub_fetch(&counts.committed, pages, __ATOMIC_RELAXED);
-        return false;
-    }
-    return true;
-}
-
-void memory_uncharge(uint64_t pages)
-{
-    __atomic_sub_fetch(&counts.committed, pages, __ATOMIC_RELAXED);
-}
-
-void memory_charged(uint64_t *committed, uint64_t *limit)
-{
-    *committed = __atomic_load_n(&counts.committed, __ATOMIC_RELAXED);
-    *limit = counts.limit;
-}
 
 static uint64_t word_of(uint64_t page)
 {
@@ -98,11 +68,11 @@ static void mark(user_address start, user_address end, bool committed)
 static int add_run(user_address start, user_address end)
 {
     uint64_t pages = (end - start) / PAGE_SIZE;
-    if (!memory_charge(pages)) {
+    if (!pages_charge(pages)) {
         return -ENOMEM;
     }
-    if (host_memory_add(start, end - start) || enclave_accept(start, end - start)) {
-        memory_uncharge(pages);
+    if (enclave_add(start, end - start)) {
+        pages_uncharge(pages);
         return -ENOMEM;
     }
     mark(start, end, true);
@@ -136,12 +106,11 @@ void commit_remove(user_address start, user_address end)
         if (!committed) {
             continue;
         }
-        if (host_memory_trim(start, length) || enclave_accept_trimmed(start, length) ||
-            host_memory_remove(start, length)) {
+        if (enclave_remove(start, length)) {
             fatal("the host did not remove memory at 0x%lx", start);
         }
         mark(start, next, false);
-        memory_uncharge(length / PAGE_SIZE);
+        pages_uncharge(length / PAGE_SIZE);
     }
 }
 

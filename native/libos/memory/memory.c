@@ -4,17 +4,16 @@
  * thread holds.
  */
 #include "memory/area.h"
-#include "boundary/boundary.h"
 #include "memory/commit.h"
-#include "fs/fs.h"
 #include "memory/memory_calls.h"
-#include "cpu/patch.h"
 
 #define EAGER_MAX 0x10000ULL     /* an anonymous mapping up to this size gets its pages at once */
 #define FAULT_AROUND 0x10000ULL  /* aligned block that one fault commits */
 #define AREAS_MAX 65530U         /* Linux's default vm.max_map_count */
 #define SPARE_NODES 8U           /* no operation makes more areas than this */
 #define ACCESS_MASK (PROT_READ | PROT_WRITE | PROT_EXEC)
+
+struct file_upcalls file_upcalls;
 
 static struct mutex lock;
 static struct area_tree tree;
@@ -54,7 +53,7 @@ static void drop_node(struct area_node *node)
 {
     area_count--;
     if (node->area.file) {
-        file_put(node->area.file);
+        file_upcalls.put(node->area.file);
     }
     if (spare_count < SPARE_NODES) {
         node->left = spares;
@@ -73,7 +72,7 @@ static void split_at(user_address address)
         struct area_node *upper = take_node();
         area_split(&tree, node, address, upper);
         if (upper->area.file) {
-            file_get(upper->area.file);
+            file_upcalls.get(upper->area.file);
         }
     }
 }
@@ -107,7 +106,7 @@ static int64_t write_back(const struct area *area, user_address start, user_addr
         return 0;
     }
     struct file_facts facts;
-    file_describe(area->file, &facts);
+    file_upcalls.describe(area->file, &facts);
     for (user_address next; start < end; start = next) {
         bool committed;
         next = commit_run(start, end, &committed);
@@ -116,7 +115,7 @@ static int64_t write_back(const struct area *area, user_address start, user_addr
             continue;
         }
         uint64_t length = next - start < facts.size - offset ? next - start : facts.size - offset;
-        int64_t result = file_write_at(area->file, (const void *)start, length, offset);
+        int64_t result = file_upcalls.write_at(area->file, (const void *)start, length, offset);
         if (result < 0) {
             return result;
         }
@@ -211,7 +210,7 @@ static void patch_text(user_address text, uint64_t size)
 static int64_t fill_from_file(const struct area *area)
 {
     struct file_facts facts;
-    file_describe(area->file, &facts);
+    file_upcalls.describe(area->file, &facts);
     if (area->offset >= facts.size) {
         return 0;
     }
@@ -221,7 +220,7 @@ static int64_t fill_from_file(const struct area *area)
     if (commit_add(area->start, end)) {
         return -ENOMEM;
     }
-    int64_t got = file_read_at(area->file, (void *)area->start, bytes, area->offset);
+    int64_t got = file_upcalls.read_at(area->file, (void *)area->start, bytes, area->offset);
     if (got < 0) {
         return got;
     }
@@ -285,7 +284,7 @@ static int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
     struct area_node *node = take_node();
     node->area = area;
     if (area.file) {
-        file_get(area.file);
+        file_upcalls.get(area.file);
     }
     area_insert(&tree, node);
     mapped_pages += length / PAGE_SIZE;
@@ -312,7 +311,7 @@ int64_t memory_map(user_address address, uint64_t length, uint32_t protection, u
         return address % PAGE_SIZE ? -EINVAL : -ENOMEM;
     }
     uint64_t committed, limit;
-    memory_charged(&committed, &limit);
+    pages_count(&committed, &limit);
     if ((protection & PROT_WRITE) && !(flags & MAP_NORESERVE) && length / PAGE_SIZE > limit) {
         return -ENOMEM; /* as Linux's heuristic overcommit refuses what can never be there */
     }
@@ -352,7 +351,7 @@ static int64_t check_protect(user_address start, user_address end, uint32_t prot
             return -ENOMEM;
         }
         if (node->area.file) {
-            int64_t error = file_check_mapping(node->area.file, (int)protection, (int)node->area.flags);
+            int64_t error = file_upcalls.check_mapping(node->area.file, (int)protection, (int)node->area.flags);
             if (error) {
                 return error == -EPERM ? -EACCES : error;
             }
@@ -565,7 +564,7 @@ static int64_t move_locked(struct area old, user_address target, uint64_t new_le
     node->area.offset = old.offset;
     node->area.file = old.file;
     if (old.file) {
-        file_get(old.file);
+        file_upcalls.get(old.file);
     }
     unmap_locked(old.start, old.end);
     return to;
@@ -647,7 +646,7 @@ void memory_each(bool (*each)(const struct area *area, void *context), void *con
         struct area_node *node = area_from(&tree, at);
         struct area area = node ? node->area : (struct area){0};
         if (area.file) {
-            file_get(area.file);
+            file_upcalls.get(area.file);
         }
         mutex_unlock(&lock);
         if (!node) {
@@ -655,7 +654,7 @@ void memory_each(bool (*each)(const struct area *area, void *context), void *con
         }
         go_on = each(&area, context);
         if (area.file) {
-            file_put(area.file);
+            file_upcalls.put(area.file);
         }
         at = area.end;
     }
@@ -663,6 +662,6 @@ void memory_each(bool (*each)(const struct area *area, void *context), void *con
 
 void memory_count(struct memory_counts *to)
 {
-    memory_charged(&to->committed, &to->limit);
+    pages_count(&to->committed, &to->limit);
     to->mapped = __atomic_load_n(&mapped_pages, __ATOMIC_RELAXED);
 }

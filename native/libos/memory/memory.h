@@ -1,10 +1,11 @@
 /*
- * Application memory: areas (what the application asked for) over dynamic enclave pages (what is committed).
+ * The memory room: the application's address space, areas (what the application asked for) over dynamic enclave
+ * pages (what is committed).
  */
 #ifndef ENCLAVIZE_MEMORY_H
 #define ENCLAVIZE_MEMORY_H
 
-#include "base/base.h"
+#include "wait/wait.h"
 
 struct file;
 
@@ -28,9 +29,6 @@ struct area {
     struct file *file;  /* counted; NULL when anonymous */
     uint64_t offset;    /* of start in the file */
 };
-
-/* Before anything else: the limit on committed pages, application and LibOS together. */
-void memory_start(uint64_t limit_bytes);
 
 /* The mmap family for the LibOS itself: an address or a negative errno. */
 int64_t memory_map(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
@@ -59,9 +57,45 @@ struct memory_counts {
 };
 void memory_count(struct memory_counts *counts);
 
-/* Pages of the LibOS's own dynamic range, for the allocator of base.h and thread stacks. */
-bool memory_charge(uint64_t pages); /* false: the limit is reached */
-void memory_uncharge(uint64_t pages);
-void memory_charged(uint64_t *committed, uint64_t *limit);
+/* The heap of brk() begins here and is empty. */
+void heap_start(user_address start);
+
+/* The first stack stands at the top of the range; below its guard, mappings without an address are placed
+ * from the top down. */
+#define STACK_TOP (APPLICATION_END - PAGE_SIZE)
+#define STACK_SIZE 0x800000ULL
+#define STACK_GUARD 0x100000ULL
+
+/* What identifies and describes a file, for mappings and for execve. */
+struct file_facts {
+    uint64_t device; /* with inode: the identity of the file */
+    uint64_t inode;
+    uint64_t size;
+    uint32_t mode; /* type and permissions, as in stat */
+    uint32_t uid;
+    uint32_t gid;
+    bool zeros;        /* /dev/zero: map anonymous memory instead */
+    bool forbids_exec; /* mmap and mprotect must refuse PROT_EXEC: a volume without the flag `exec` */
+};
+
+/*
+ * Files, as mappings and programs need them; fs/ sets these when it starts. None touches application memory or waits
+ * while it holds a file system lock, so all may be called from the page fault path. Buffers are LibOS memory, or
+ * application memory that the caller has committed.
+ */
+struct file_upcalls {
+    void (*get)(struct file *file); /* one more count */
+    void (*put)(struct file *file);
+    /* The file behind a descriptor with one more count, or NULL (EBADF). */
+    struct file *(*of_descriptor)(int descriptor);
+    void (*describe)(struct file *file, struct file_facts *facts);
+    /* Bytes read: less than `length` only at the end of the file; or a negative errno (-EIO: verification failed). */
+    int64_t (*read_at)(struct file *file, void *buffer, size_t length, uint64_t offset);
+    /* Write back a shared mapping. */
+    int64_t (*write_at)(struct file *file, const void *buffer, size_t length, uint64_t offset);
+    /* May this file be mapped so? `protection` and `flags` as in mmap. 0, -EACCES, -ENODEV or -EPERM (forbids_exec). */
+    int64_t (*check_mapping)(struct file *file, int protection, int flags);
+};
+extern struct file_upcalls file_upcalls;
 
 #endif

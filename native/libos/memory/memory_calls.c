@@ -1,9 +1,6 @@
 /* System calls of the address space: what of them is policy and argument checking. memory.c does the work. */
 #include "memory/memory_calls.h"
 
-#include "fs/fs.h"
-#include "syscall/syscall.h"
-
 enum madvise_advice {
     MADV_DONTNEED = 4, MADV_REMOVE = 9, MADV_DONTNEED_LOCKED = 24, MADV_GUARD_INSTALL = 102,
     MADV_GUARD_REMOVE = 103,
@@ -42,12 +39,12 @@ int64_t sys_brk(const struct arguments *arguments)
 
 static int64_t map_file(const struct arguments *arguments, uint32_t protection, uint32_t flags)
 {
-    struct file *file = file_of_descriptor((int)arguments->at[4]);
+    struct file *file = file_upcalls.of_descriptor((int)arguments->at[4]);
     if (!file) {
         return -EBADF;
     }
     uint64_t length = arguments->at[1], offset = arguments->at[5];
-    int64_t result = file_check_mapping(file, (int)protection, (int)flags);
+    int64_t result = file_upcalls.check_mapping(file, (int)protection, (int)flags);
     if (offset % PAGE_SIZE) {
         result = -EINVAL;
     } else if (length > APPLICATION_END || offset > (uint64_t)INT64_MAX - length) {
@@ -55,12 +52,12 @@ static int64_t map_file(const struct arguments *arguments, uint32_t protection, 
     }
     if (!result) {
         struct file_facts facts;
-        file_describe(file, &facts);
+        file_upcalls.describe(file, &facts);
         struct file *source = facts.zeros ? NULL : file;
         result = memory_map(arguments->at[0], length, protection, facts.zeros ? flags | MAP_ANONYMOUS : flags,
                             source, offset);
     }
-    file_put(file);
+    file_upcalls.put(file);
     return result;
 }
 

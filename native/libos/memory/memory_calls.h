@@ -1,14 +1,9 @@
-/* What memory.c gives to the calls of memory_calls.c and to the ELF loader alone. */
+/* What memory.c gives to the calls of memory_calls.c. */
 #ifndef ENCLAVIZE_MEMORY_CALLS_H
 #define ENCLAVIZE_MEMORY_CALLS_H
 
 #include "memory/memory.h"
 
-/* The first stack stands at the top of the range; below its guard, mappings without an address are placed
- * from the top down. */
-#define STACK_TOP (APPLICATION_END - PAGE_SIZE)
-#define STACK_SIZE 0x800000ULL
-#define STACK_GUARD 0x100000ULL
 #define MMAP_LOW 0x10000000ULL
 #define MMAP_HIGH (STACK_TOP - STACK_SIZE - STACK_GUARD)
 
@@ -19,8 +14,5 @@ int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_len
 int64_t memory_discard(user_address start, user_address end);
 int64_t memory_synchronise(user_address start, user_address end);
 bool memory_is_mapped(user_address start, user_address end, uint8_t *resident);
-
-/* The heap of brk() begins here and is empty. */
-void heap_start(user_address start);
 
 #endif

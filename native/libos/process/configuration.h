@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define GROUPS_MAX 64
+
 /* A value inside the measured 64 KiB; not NUL-terminated by itself. */
 struct span {
     const char *start;

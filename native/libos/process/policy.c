@@ -1,7 +1,5 @@
 #include "process/policy.h"
 
-#include "base/base.h"
-
 #define ALLOWED_AS_UNSAFE 1U /* flag of ALLOWED_ENVIRONMENT records */
 
 static const char out_of_memory[] = "out of memory";

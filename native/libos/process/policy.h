@@ -2,8 +2,8 @@
 #ifndef ENCLAVIZE_POLICY_H
 #define ENCLAVIZE_POLICY_H
 
+#include "base/base.h"
 #include "process/configuration.h"
-#include "base/strings.h"
 
 /* The arguments and the environment of the program. `arguments` and `environment` are the host's. NULL, or
  * what is refused. */

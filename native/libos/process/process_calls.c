@@ -1,9 +1,6 @@
 /* System calls about the process and the system: identity, limits, scheduling. Most answers are fixed by the
  * measured configuration. */
-#include "process/machine.h"
-#include "memory/memory_calls.h"
-#include "syscall/syscall.h"
-#include "process/task.h"
+#include "process/process.h"
 
 #define UTS_LENGTH 65
 

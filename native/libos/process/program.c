@@ -1,12 +1,6 @@
 #include "process/program.h"
 
-#include "boundary/boundary.h"
-#include "cpu/cpuid.h"
 #include "process/elf_file.h"
-#include "fs/fs.h"
-#include "memory/memory_calls.h"
-#include "signal/signal_frame.h"
-
 
 #define PROGRAM_BASE 0x400000000ULL /* of position-independent programs: their heap grows up from there */
 #define SCRIPT_DEPTH_MAX 4
@@ -29,7 +23,7 @@ struct loaded {
 
 static int64_t read_exactly(struct file *file, void *to, uint64_t size, uint64_t offset)
 {
-    int64_t got = file_read_at(file, to, size, offset);
+    int64_t got = file_upcalls.read_at(file, to, size, offset);
     return got < 0 ? got : (uint64_t)got == size ? 0 : -EIO;
 }
 
@@ -83,12 +77,12 @@ static int64_t map_image(struct file *file, struct loaded *image, user_address h
 static int64_t parse_file(struct file *file, struct elf_file *elf, const char **problem)
 {
     struct file_facts facts;
-    file_describe(file, &facts);
+    file_upcalls.describe(file, &facts);
     char *head = pages_allocate(1);
     if (!head) {
         return -ENOMEM;
     }
-    int64_t got = file_read_at(file, head, ELF_HEAD_SIZE, 0);
+    int64_t got = file_upcalls.read_at(file, head, ELF_HEAD_SIZE, 0);
     if (got >= 0) {
         *problem = elf_parse(elf, head, (size_t)got, facts.size);
     }
@@ -107,7 +101,7 @@ static int64_t load_interpreter(struct file *program, const struct elf_file *elf
     struct file *file = NULL;
     if (!error) {
         path[elf->interpreter_size - 1] = 0;
-        error = file_open_executable(path, &file);
+        error = process_upcalls.open_executable(path, &file);
         if (error) {
             *problem = "its interpreter (PT_INTERP) cannot be opened";
         }
@@ -123,7 +117,7 @@ static int64_t load_interpreter(struct file *program, const struct elf_file *elf
         error = map_image(file, interpreter, 0);
     }
     if (file) {
-        file_put(file);
+        file_upcalls.put(file);
     }
     pages_release(path, 1);
     return error;
@@ -247,11 +241,11 @@ static int64_t load_elf(struct file *file, const struct strings *arguments, cons
         return error;
     }
     heap_start(PAGE_UP(program.bias + program.elf.high));
-    if (file_path(file, process.executable, sizeof process.executable) < 0) {
+    if (process_upcalls.path_of_file(file, process.executable, sizeof process.executable) < 0) {
         process.executable[0] = 0;
     }
     set_name(process.executable);
-    fs_set_executable(file);
+    process_upcalls.set_executable(file);
     const struct loaded *first = is_dynamic ? &interpreter : &program;
     *context = (struct context){.rip = first->bias + first->elf.entry, .rflags = INITIAL_RFLAGS};
     return build_stack(&program, is_dynamic ? &interpreter : NULL, arguments, environment, &context->rsp);
@@ -313,14 +307,14 @@ static int64_t open_program(const char *name, const struct strings *environment,
     }
     if (memchr(name, '/', strlen(name))) {
         format_text(path, PATH_SIZE, "%s", name);
-        return file_open_executable(path, file);
+        return process_upcalls.open_executable(path, file);
     }
     int64_t worst = -ENOENT;
     for (const char *directory = search_path(environment);;) {
         const char *colon = memchr(directory, ':', strlen(directory));
         int length = (int)(colon ? (size_t)(colon - directory) : strlen(directory));
         if (length && format_text(path, PATH_SIZE, "%.*s/%s", length, directory, name) < PATH_SIZE) {
-            int64_t error = file_open_executable(path, file);
+            int64_t error = process_upcalls.open_executable(path, file);
             if (!error) {
                 return 0;
             }
@@ -343,7 +337,7 @@ static int64_t load_or_expand(struct strings *arguments, const struct strings *e
         return error;
     }
     char line[SCRIPT_LINE_MAX];
-    int64_t got = file_read_at(file, line, sizeof line, 0);
+    int64_t got = file_upcalls.read_at(file, line, sizeof line, 0);
     if (got < 0) {
         error = got;
     } else if (got >= 2 && line[0] == '#' && line[1] == '!') {
@@ -352,7 +346,7 @@ static int64_t load_or_expand(struct strings *arguments, const struct strings *e
     } else {
         error = load_elf(file, arguments, environment, context, problem);
     }
-    file_put(file);
+    file_upcalls.put(file);
     return error;
 }
 

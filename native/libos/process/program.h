@@ -2,8 +2,7 @@
 #ifndef ENCLAVIZE_PROGRAM_H
 #define ENCLAVIZE_PROGRAM_H
 
-#include "cpu/context.h"
-#include "base/strings.h"
+#include "process/process.h"
 
 /* Loads what arguments[0] names (searched in PATH as execvp(3) does) and sets the context to its first
  * instruction. 0 or a negative errno; then `problem` says more if there is more to say. */

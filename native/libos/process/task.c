@@ -1,9 +1,6 @@
 /* Threads of the application: one task for each, one TCS under each. */
 #include "process/task.h"
 
-#include "fs/fs.h"
-#include "syscall/syscall.h"
-
 /* include/uapi/linux/sched.h */
 enum clone_flag {
     CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_THREAD = 0x10000,
@@ -27,11 +24,7 @@ static int32_t last_id = PROCESS_ID - 1;
 static uint32_t exiting;
 
 struct process process;
-
-struct task *current_task(void)
-{
-    return current_thread()->task;
-}
+struct process_upcalls process_upcalls;
 
 int32_t task_id(const struct task *task)
 {
@@ -117,7 +110,7 @@ static void run_as(struct task *task)
 {
     struct thread *thread = current_thread();
     thread->task = task;
-    __atomic_store_n(&task->thread, thread, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&task->sleeper.thread, thread, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&task->pending, __ATOMIC_SEQ_CST)) {
         thread->attention = 1; /* sent before there was a thread to tell */
     }
@@ -135,7 +128,9 @@ static uint64_t fs_base(void)
     return base;
 }
 
-struct task *task_start_first(void)
+static _Noreturn void start_thread(void);
+
+void task_start_first(void)
 {
     struct task *task = make_task();
     if (!task) {
@@ -145,7 +140,7 @@ struct task *task_start_first(void)
     add_living(task);
     run_as(task);
     set_fs_base(0);
-    return task;
+    boundary_upcalls.thread_start = start_thread;
 }
 
 static void append_starting(struct task *task)
@@ -185,7 +180,7 @@ static bool withdraw_starting(struct task *task)
     return at != NULL;
 }
 
-_Noreturn void libos_thread_start(void)
+static _Noreturn void start_thread(void)
 {
     struct task *task = take_starting();
     if (!task) {
@@ -362,7 +357,7 @@ _Noreturn void process_exit(int status, int signal)
             host_yield();
         }
     }
-    fs_stop();
+    process_upcalls.process_ends();
     host_exit((uint32_t)status & 0xFF, (uint32_t)signal);
 }
 
@@ -380,8 +375,8 @@ _Noreturn void task_exit(int status)
         process_exit(status, 0);
     }
     current_thread()->task = NULL;
-    task->thread = NULL;
-    signal_pass_on();
+    task->sleeper.thread = NULL;
+    process_upcalls.thread_ends();
     bury(task);
     host_thread_exit();
 }

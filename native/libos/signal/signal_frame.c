@@ -32,6 +32,8 @@ struct signal_frame {
     uint8_t info_rest[128 - sizeof(struct signal_info)];
 };
 
+_Static_assert(SIGNAL_FRAME_MAX >= sizeof(struct signal_frame) + VECTOR_STATE_SIZE + sizeof(uint32_t) + 63 + 15 + 8,
+               "what AT_MINSIGSTKSZ promises");
 _Static_assert(sizeof(struct signal_context) == 256 && sizeof(struct signal_frame) == 440, "as in Linux");
 
 struct vector_image {

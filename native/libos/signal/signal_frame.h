@@ -3,7 +3,7 @@
 #ifndef ENCLAVIZE_SIGNAL_FRAME_H
 #define ENCLAVIZE_SIGNAL_FRAME_H
 
-#include "process/task.h"
+#include "signal/signal.h"
 
 struct signal_action {
     user_address handler; /* SIG_DFL 0, SIG_IGN 1 */
@@ -21,7 +21,6 @@ enum signal_action_flag {
 enum { SS_ONSTACK = 1, SS_DISABLE = 2 };
 #define SS_AUTODISARM 0x80000000U
 #define SIGNAL_STACK_MINIMUM 2048U /* what sigaltstack(2) accepts */
-#define SIGNAL_FRAME_MAX (VECTOR_STATE_SIZE + 640U) /* AT_MINSIGSTKSZ: what a handler's frame may take */
 
 /* Pushes the frame and points the context at the handler. 0 or -EFAULT: the stack cannot take it. */
 int signal_frame_push(struct task *task, struct context *context, const struct signal_action *action,

@@ -2,8 +2,8 @@
  * Signals: who has one waiting, what it does, and delivery on the way back to the application. A signal is
  * marked pending before the target is woken, so a target that is about to sleep sees it.
  */
+#include "signal/exceptions.h"
 #include "signal/signal_frame.h"
-#include "syscall/syscall.h"
 
 #define SIG_DFL 0U
 #define SIG_IGN 1U
@@ -24,12 +24,10 @@ static struct spinlock signal_lock; /* actions and information */
 static struct signal_action actions[SIGNAL_COUNT + 1];
 static struct signal_info process_information[SIGNAL_COUNT + 1];
 static uint64_t process_pending; /* atomic */
-static uint64_t host_allowed;
 
-void signal_start(uint64_t host_signals)
+void signal_allow_host(uint64_t mask)
 {
-    host_allowed = host_signals & ~SYNCHRONOUS;
-    boundary_allow_signals(host_allowed);
+    boundary_allow_signals(mask & ~SYNCHRONOUS);
 }
 
 static bool signal_is_valid(uint64_t signal)
@@ -52,7 +50,7 @@ static uint64_t waiting(const struct task *task)
 
 static void attract(struct task *task)
 {
-    struct thread *thread = __atomic_load_n(&task->thread, __ATOMIC_SEQ_CST);
+    struct thread *thread = __atomic_load_n(&task->sleeper.thread, __ATOMIC_SEQ_CST);
     if (!thread) {
         return;
     }
@@ -117,7 +115,7 @@ static bool offer(struct task *task, void *context)
 {
     (void)context;
     bool takes = (__atomic_load_n(&process_pending, __ATOMIC_SEQ_CST) & ~task->blocked) != 0;
-    struct thread *thread = __atomic_load_n(&task->thread, __ATOMIC_SEQ_CST);
+    struct thread *thread = __atomic_load_n(&task->sleeper.thread, __ATOMIC_SEQ_CST);
     if (takes && thread) {
         __atomic_store_n(&thread->attention, 1, __ATOMIC_SEQ_CST);
         task_wake(task);
@@ -126,7 +124,8 @@ static bool offer(struct task *task, void *context)
     return !takes;
 }
 
-void signal_pass_on(void)
+/* A thread that was told of a signal to the process ends or blocks it: tell another. */
+static void pass_on(void)
 {
     if (__atomic_load_n(&process_pending, __ATOMIC_SEQ_CST)) {
         task_each(offer, NULL);
@@ -141,24 +140,18 @@ void signal_send_current(int signal)
 
 static void take_host_signals(uint64_t mask)
 {
-    for (mask &= host_allowed; mask; mask &= mask - 1) {
+    for (; mask; mask &= mask - 1) {
         signal_send_process(&(struct signal_info){.signal = __builtin_ctzll(mask) + 1, .code = SI_USER});
     }
 }
 
-bool signal_collect(void)
-{
-    struct thread *thread = current_thread();
-    if (attention_is_pending()) {
-        __atomic_store_n(&thread->attention, 0, __ATOMIC_SEQ_CST);
-        take_host_signals(__atomic_exchange_n(&thread->exchange->signals, 0, __ATOMIC_SEQ_CST));
-    }
-    return waiting(thread->task) != 0;
-}
-
 bool signal_is_pending(void)
 {
-    return signal_collect();
+    if (attention_is_pending()) {
+        bool asked;
+        take_host_signals(attention_take(&asked));
+    }
+    return waiting(current_task()) != 0;
 }
 
 static bool take(uint64_t *pending, struct signal_info *information, uint64_t wanted,
@@ -192,9 +185,7 @@ static void run_handler(struct task *task, struct context *context, const struct
                         const struct signal_info *info)
 {
     if (task->interrupted_call) {
-        bool restarts = (action->flags & SA_RESTART) &&
-                        (syscall_table[task->interrupted_call - 1].flags & RESTARTS);
-        if (restarts) {
+        if ((action->flags & SA_RESTART) && task->call_restarts) {
             restart_call(task, context);
         }
         task->interrupted_call = 0;
@@ -258,10 +249,18 @@ void signal_force(struct context *context, const struct signal_info *info)
     signal_deliver(context);
 }
 
-void libos_attention(struct context *context, uint64_t host_signals)
+static void attend(struct context *context, uint64_t host_signals)
 {
     take_host_signals(host_signals);
     signal_deliver(context);
+}
+
+void signal_start(void)
+{
+    wait_upcalls.signal_is_pending = signal_is_pending;
+    boundary_upcalls.attention = attend;
+    process_upcalls.thread_ends = pass_on;
+    cpu_upcalls.exception = exception_serve;
 }
 
 int signal_set_temporary_mask(user_address mask, uint64_t size)
@@ -336,7 +335,7 @@ int64_t sys_rt_sigprocmask(const struct arguments *arguments)
             return -EINVAL;
         }
         if (task->blocked & ~old) {
-            signal_pass_on();
+            pass_on();
         }
     }
     return arguments->at[2] ? copy_to_user(arguments->at[2], &old, sizeof old) : 0;

@@ -1,22 +1,16 @@
 /*
- * The system call table: one row a call. Rows stand in core_calls.def, fs/calls.def and
- * missing_calls.def:
+ * The syscall room: the table of all system calls, and the dispatcher. The table is made of the rows that each room has
+ * in its calls.def, one row a call:
  *
  *     CALL(number, name, flags, argument 1 .. argument 6)
  *
- * The handler of NAME is sys_NAME; a row declares it. Argument descriptors say what each register holds; the
- * dispatcher refuses pointers outside the application's range with EFAULT before the handler runs, and names
- * are used in traces. A handler must still use the copy functions.
+ * The handler of NAME is sys_NAME. Argument descriptors say what each register holds; the dispatcher refuses pointers
+ * outside the application's range with EFAULT before the handler runs. A handler must still use the copy functions.
  */
-#ifndef ENCLAVIZE_SYSCALLS_H
-#define ENCLAVIZE_SYSCALLS_H
+#ifndef ENCLAVIZE_SYSCALL_H
+#define ENCLAVIZE_SYSCALL_H
 
 #include "base/base.h"
-
-struct arguments {
-    uint64_t at[6];
-};
-typedef int64_t (*syscall_handler)(const struct arguments *arguments);
 
 enum syscall_flag {
     NORMAL = 0,
@@ -36,9 +30,9 @@ enum argument_kind {
 
 struct argument {
     uint8_t kind;
-    bool optional;        /* NULL is allowed */
+    bool optional;         /* NULL is allowed */
     uint8_t size_argument; /* 1..6: the size in bytes stands in that argument; 0: it is `size` */
-    uint16_t size;        /* bytes; 0 with size_argument 0: unknown, the handler checks */
+    uint16_t size;         /* bytes; 0 with size_argument 0: unknown, the handler checks */
 };
 
 /* Shorthands for rows. */
@@ -59,7 +53,7 @@ struct argument {
 
 struct syscall_row {
     const char *name;
-    syscall_handler handler; /* NULL: ENOSYS */
+    int64_t (*handler)(const struct arguments *arguments); /* NULL: ENOSYS */
     uint32_t flags;
     struct argument arguments[6];
 };
@@ -72,12 +66,12 @@ extern const struct syscall_row syscall_table[SYSCALL_COUNT];
  * ENOSYS. */
 #define CALL(number, name, ...)                                                                              \
     __attribute__((weak, visibility("hidden"))) int64_t sys_##name(const struct arguments *arguments);
-#include "syscall/core_calls.def"
-#include "fs/calls.def"
-#include "syscall/missing_calls.def"
+#include "syscall/all_calls.def"
 #undef CALL
 
 /* Checks descriptors, runs the handler, traces. Knows nothing of registers. */
 int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments);
+
+void syscall_start(void);
 
 #endif

@@ -1,6 +1,5 @@
 /* System calls about time. */
-#include "syscall/syscall.h"
-#include "process/task.h"
+#include "time/time.h"
 
 #define CLOCK_TICKS 100 /* of times(2), a second */
 #define TIMER_ABSTIME 1
@@ -15,18 +14,6 @@ static bool clock_is_valid(int32_t id, enum clock_id *clock)
     }
     *clock = (enum clock_id)id;
     return id <= CLOCK_BOOTTIME;
-}
-
-static struct timespec timespec_of(uint64_t ns)
-{
-    return (struct timespec){.seconds = (int64_t)(ns / NS_PER_SECOND),
-                             .nanoseconds = (int64_t)(ns % NS_PER_SECOND)};
-}
-
-static struct timeval timeval_of(uint64_t ns)
-{
-    return (struct timeval){.seconds = (int64_t)(ns / NS_PER_SECOND),
-                            .microseconds = (int64_t)(ns % NS_PER_SECOND / 1000)};
 }
 
 int64_t sys_clock_gettime(const struct arguments *arguments)

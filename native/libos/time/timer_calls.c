@@ -2,8 +2,7 @@
  * The interval timer of real time (setitimer, alarm). A thread of the LibOS's own waits for it, made when the
  * first timer is set: it has a TCS, but the application does not see it. CPU time timers are refused.
  */
-#include "syscall/syscall.h"
-#include "process/task.h"
+#include "time/time.h"
 
 enum { ITIMER_REAL = 0 };
 #define SI_KERNEL 0x80
@@ -71,12 +70,6 @@ static int64_t set_timer(uint64_t value, uint64_t interval, uint64_t *old_value,
         task_wake(service);
     }
     return done ? 0 : -EAGAIN;
-}
-
-static struct timeval timeval_of(uint64_t ns)
-{
-    return (struct timeval){.seconds = (int64_t)(ns / NS_PER_SECOND),
-                            .microseconds = (int64_t)(ns % NS_PER_SECOND / 1000)};
 }
 
 /* False: negative or not normalised. Years of 300 and more saturate. */

@@ -2,9 +2,7 @@
  * Futexes. A waiter queues first and looks at the word second: a wake between the two finds it. So the word
  * is never read under a lock. Private and shared futexes are the same: there is one process.
  */
-#include "syscall/syscall.h"
-#include "process/task.h"
-#include "base/user_copy.h"
+#include "wait/wait.h"
 
 #define BUCKETS 256U
 
@@ -19,8 +17,8 @@ enum futex_operation {
 
 struct bucket;
 
-struct sleeper {
-    struct sleeper *next, *previous;
+struct futex_waiter {
+    struct futex_waiter *next, *previous;
     struct bucket *bucket; /* NULL: woken */
     user_address address;
     uint32_t bits;
@@ -29,7 +27,7 @@ struct sleeper {
 
 static struct bucket {
     struct spinlock lock;
-    struct sleeper *first, *last;
+    struct futex_waiter *first, *last;
 } buckets[BUCKETS];
 
 static struct bucket *bucket_of(user_address address)
@@ -37,45 +35,45 @@ static struct bucket *bucket_of(user_address address)
     return &buckets[(address >> 2 ^ address >> 12) % BUCKETS];
 }
 
-static void enqueue(struct bucket *bucket, struct sleeper *sleeper)
+static void enqueue(struct bucket *bucket, struct futex_waiter *waiter)
 {
-    sleeper->next = NULL;
-    sleeper->previous = bucket->last;
-    *(bucket->last ? &bucket->last->next : &bucket->first) = sleeper;
-    bucket->last = sleeper;
-    __atomic_store_n(&sleeper->bucket, bucket, __ATOMIC_RELEASE);
+    waiter->next = NULL;
+    waiter->previous = bucket->last;
+    *(bucket->last ? &bucket->last->next : &bucket->first) = waiter;
+    bucket->last = waiter;
+    __atomic_store_n(&waiter->bucket, bucket, __ATOMIC_RELEASE);
 }
 
-static void dequeue(struct bucket *bucket, struct sleeper *sleeper)
+static void dequeue(struct bucket *bucket, struct futex_waiter *waiter)
 {
-    *(sleeper->previous ? &sleeper->previous->next : &bucket->first) = sleeper->next;
-    *(sleeper->next ? &sleeper->next->previous : &bucket->last) = sleeper->previous;
-    __atomic_store_n(&sleeper->bucket, NULL, __ATOMIC_RELEASE);
+    *(waiter->previous ? &waiter->previous->next : &bucket->first) = waiter->next;
+    *(waiter->next ? &waiter->next->previous : &bucket->last) = waiter->previous;
+    __atomic_store_n(&waiter->bucket, NULL, __ATOMIC_RELEASE);
 }
 
-/* Lock the bucket that the sleeper is in now: a requeue may move it meanwhile. NULL: it was woken. */
-static struct bucket *lock_bucket_of(struct sleeper *sleeper)
+/* Lock the bucket that the waiter is in now: a requeue may move it meanwhile. NULL: it was woken. */
+static struct bucket *lock_bucket_of(struct futex_waiter *waiter)
 {
     for (;;) {
-        struct bucket *bucket = __atomic_load_n(&sleeper->bucket, __ATOMIC_ACQUIRE);
+        struct bucket *bucket = __atomic_load_n(&waiter->bucket, __ATOMIC_ACQUIRE);
         if (!bucket) {
             return NULL;
         }
         spin_lock(&bucket->lock);
-        if (sleeper->bucket == bucket) {
+        if (waiter->bucket == bucket) {
             return bucket;
         }
         spin_unlock(&bucket->lock);
     }
 }
 
-static bool leave(struct sleeper *sleeper)
+static bool leave(struct futex_waiter *waiter)
 {
-    struct bucket *bucket = lock_bucket_of(sleeper);
+    struct bucket *bucket = lock_bucket_of(waiter);
     if (!bucket) {
         return false;
     }
-    dequeue(bucket, sleeper);
+    dequeue(bucket, waiter);
     spin_unlock(&bucket->lock);
     return true;
 }
@@ -93,16 +91,16 @@ static int64_t futex_wait(user_address address, uint32_t expected, uint32_t bits
     if (!bits) {
         return -EINVAL;
     }
-    struct sleeper sleeper = {.address = address, .bits = bits, .task = current_task()};
+    struct futex_waiter waiter = {.address = address, .bits = bits, .task = current_task()};
     struct bucket *bucket = bucket_of(address);
     spin_lock(&bucket->lock);
-    enqueue(bucket, &sleeper);
+    enqueue(bucket, &waiter);
     spin_unlock(&bucket->lock);
     int64_t result = read_word(address, &value);
     if (!result && value != expected) {
         result = -EAGAIN;
     }
-    while (!result && __atomic_load_n(&sleeper.bucket, __ATOMIC_ACQUIRE)) {
+    while (!result && __atomic_load_n(&waiter.bucket, __ATOMIC_ACQUIRE)) {
         uint64_t timeout = NO_TIMEOUT;
         if (deadline != NO_TIMEOUT) {
             uint64_t now = clock_now_ns(clock);
@@ -113,7 +111,7 @@ static int64_t futex_wait(user_address address, uint32_t expected, uint32_t bits
             result = 0; /* the host's clocks disagree: sleep again */
         }
     }
-    return leave(&sleeper) ? result : 0;
+    return leave(&waiter) ? result : 0;
 }
 
 int64_t futex_wake(user_address address, uint32_t count, uint32_t bits)
@@ -125,11 +123,11 @@ int64_t futex_wake(user_address address, uint32_t count, uint32_t bits)
         return 0;
     }
     spin_lock(&bucket->lock);
-    for (struct sleeper *sleeper = bucket->first, *next; sleeper && woken < count; sleeper = next) {
-        next = sleeper->next;
-        if (sleeper->address == address && (sleeper->bits & bits)) {
-            struct task *task = sleeper->task;
-            dequeue(bucket, sleeper); /* from here on its stack may be gone */
+    for (struct futex_waiter *waiter = bucket->first, *next; waiter && woken < count; waiter = next) {
+        next = waiter->next;
+        if (waiter->address == address && (waiter->bits & bits)) {
+            struct task *task = waiter->task;
+            dequeue(bucket, waiter); /* from here on its stack may be gone */
             task_wake(task);
             woken++;
         }
@@ -162,23 +160,23 @@ static int64_t requeue(user_address from, user_address to, uint32_t wake, uint32
     struct bucket *source = bucket_of(from), *target = bucket_of(to);
     int64_t woken = 0, moved = 0;
     lock_two(source, target);
-    struct sleeper *last = source->last;
-    for (struct sleeper *sleeper = source->first, *next; sleeper; sleeper = next) {
+    struct futex_waiter *last = source->last;
+    for (struct futex_waiter *waiter = source->first, *next; waiter; waiter = next) {
         /* those that are moved to the same bucket come behind `last` */
-        next = sleeper == last ? NULL : sleeper->next;
-        if (sleeper->address != from) {
+        next = waiter == last ? NULL : waiter->next;
+        if (waiter->address != from) {
             continue;
         }
         if (woken < wake) {
-            struct task *task = sleeper->task;
-            dequeue(source, sleeper);
+            struct task *task = waiter->task;
+            dequeue(source, waiter);
             task_wake(task);
             woken++;
         } else if (moved < move) {
-            *(sleeper->previous ? &sleeper->previous->next : &source->first) = sleeper->next;
-            *(sleeper->next ? &sleeper->next->previous : &source->last) = sleeper->previous;
-            sleeper->address = to;
-            enqueue(target, sleeper);
+            *(waiter->previous ? &waiter->previous->next : &source->first) = waiter->next;
+            *(waiter->next ? &waiter->next->previous : &source->last) = waiter->previous;
+            waiter->address = to;
+            enqueue(target, waiter);
             moved++;
         }
     }

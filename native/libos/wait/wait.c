@@ -1,55 +1,52 @@
 /* Locks and wait queues over OCALL_WAIT and OCALL_WAKE. The host can wake too often or never; it cannot make
  * a lock be held twice. */
-#include "process/task.h"
+#include "wait/wait.h"
 
-#define SPINS_BEFORE_YIELD 200
 #define SPINS_BEFORE_SLEEP 100
 
-void spin_lock(struct spinlock *lock)
-{
-    for (unsigned spins = 0; __atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE); spins++) {
-        if (spins < SPINS_BEFORE_YIELD) {
-            __builtin_ia32_pause();
-        } else {
-            host_yield();
-        }
-    }
-}
+struct wait_upcalls wait_upcalls;
 
-void spin_unlock(struct spinlock *lock)
+enum sleep_state {
+    TASK_AWAKE = 0,
+    TASK_SLEEPING = 1, /* in an OCALL that OCALL_WAKE ends */
+    TASK_WOKEN = 2,    /* a wake came: the next sleep returns at once */
+};
+
+static struct sleeper *sleeper_of(struct task *task)
 {
-    __atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
+    return (struct sleeper *)task; /* its first member */
 }
 
 void task_wake(struct task *task)
 {
-    if (__atomic_exchange_n(&task->sleep_state, TASK_WOKEN, __ATOMIC_SEQ_CST) == TASK_SLEEPING) {
-        host_wake(task->thread->host_index);
+    struct sleeper *sleeper = sleeper_of(task);
+    if (__atomic_exchange_n(&sleeper->state, TASK_WOKEN, __ATOMIC_SEQ_CST) == TASK_SLEEPING) {
+        host_wake(sleeper->thread->host_index);
     }
 }
 
 static bool begin_sleep(struct task *task)
 {
     uint32_t expected = TASK_AWAKE;
-    return __atomic_compare_exchange_n(&task->sleep_state, &expected, TASK_SLEEPING, false, __ATOMIC_SEQ_CST,
+    return __atomic_compare_exchange_n(&sleeper_of(task)->state, &expected, TASK_SLEEPING, false, __ATOMIC_SEQ_CST,
                                        __ATOMIC_SEQ_CST);
 }
 
 static void end_sleep(struct task *task)
 {
-    __atomic_store_n(&task->sleep_state, TASK_AWAKE, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&sleeper_of(task)->state, TASK_AWAKE, __ATOMIC_SEQ_CST);
 }
 
 bool task_sleep_begin(void)
 {
     /* The state first, the signals second: whoever sends a signal marks it pending first and wakes second. */
-    return begin_sleep(current_task()) && !signal_is_pending();
+    return begin_sleep(current_task()) && !wait_upcalls.signal_is_pending();
 }
 
 int task_sleep_end(void)
 {
     end_sleep(current_task());
-    return signal_collect() ? -EINTR : 0;
+    return wait_upcalls.signal_is_pending() ? -EINTR : 0;
 }
 
 int task_sleep(uint64_t timeout_ns)
@@ -180,7 +177,7 @@ void mutex_lock(struct mutex *mutex)
         wake_one(&mutex->waiters); /* we took the lock by ourselves: the wake belongs to another */
     }
     /* a wake meant for our next sleep may have been swallowed here */
-    __atomic_store_n(&task->sleep_state, TASK_WOKEN, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&sleeper_of(task)->state, TASK_WOKEN, __ATOMIC_SEQ_CST);
 }
 
 void mutex_unlock(struct mutex *mutex)
@@ -188,4 +185,22 @@ void mutex_unlock(struct mutex *mutex)
     if (__atomic_exchange_n(&mutex->state, 0, __ATOMIC_RELEASE) == 2) {
         wake_one(&mutex->waiters);
     }
+}
+
+static struct mutex pages_lock;
+
+static void lock_pages(void)
+{
+    mutex_lock(&pages_lock);
+}
+
+static void unlock_pages(void)
+{
+    mutex_unlock(&pages_lock);
+}
+
+void wait_start(void)
+{
+    base_upcalls.lock_pages = lock_pages;
+    base_upcalls.unlock_pages = unlock_pages;
 }

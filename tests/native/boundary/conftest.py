@@ -26,7 +26,7 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> LocalSigner:
 @pytest.fixture(scope="session")
 def unsigned_enclave(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The boundary under test with the torture core."""
-    sources = [*(NATIVE / "libos" / name for name in BOUNDARY), *(HERE / name for name in TORTURE)]
+    sources = [*BOUNDARY, *(HERE / name for name in TORTURE)]
     return compile_as("libos.so", tmp_path_factory.mktemp("enclave") / "torture.so", sources)
 
 

@@ -10,9 +10,6 @@
  *     abuse WHAT                do what must end the process with a message
  */
 #include "boundary/boundary.h"
-#include "base/crypto.h"
-#include "base/base.h"
-#include "boundary/private.h"
 #include "torture.h"
 
 /* The linker's names for the ends of section torture_code. */
@@ -179,9 +176,110 @@ static void abuse(const char *what)
     stop("nothing happened");
 }
 
+static void thread_start(void)
+{
+    if (orphan_signals > 0) {
+        wait_for_signals(orphan_signals);
+    }
+    if (running == 0) {
+        host_thread_exit(); /* nobody asked for it, but the hostile host */
+    }
+    run_torture(__atomic_fetch_add(&next_index, 1, __ATOMIC_RELAXED));
+}
+
+static void end_of_thread(uint64_t failed)
+{
+    if (failed) {
+        __atomic_store_n(&failures, (uint32_t)failed, __ATOMIC_RELAXED);
+    }
+    if (__atomic_sub_fetch(&running, 1, __ATOMIC_ACQ_REL) > 0) {
+        host_thread_exit();
+    }
+    log_line(LOG_INFO, "signals and faults were seen");
+    host_exit(failures, 0);
+}
+
+static void system_call(struct context *context)
+{
+    switch (context->rax) {
+    case CALL_NOTHING:
+        break;
+    case CALL_CLOCK:
+        host_clock(1);
+        context->rax = CALL_RESULT;
+        break;
+    case CALL_END:
+        end_of_thread(context->rdi);
+        break;
+    default:
+        stop("unknown system call");
+    }
+}
+
+static bool exception(struct context *context, const struct exception_info *info)
+{
+    uint64_t page = info->address & ~(PAGE_SIZE - 1);
+    if (!context_is_application(context) || info->vector != VECTOR_PAGE_FAULT || page < TORTURE_PAGES) {
+        return false;
+    }
+    need(info->error_code & FAULT_CODE_WRITE, "the error code does not say that it was a write");
+    __atomic_fetch_add(&faults, 1, __ATOMIC_RELAXED);
+    commit(page, PAGE_SIZE);
+    return true;
+}
+
+static void attention(struct context *context, uint64_t host_signals)
+{
+    need(context_is_application(context), "attention for the LibOS");
+    need((host_signals & ~STORM_SIGNALS) == 0, "a host signal that is not allowed");
+    __atomic_fetch_add(&signals_seen, 1, __ATOMIC_RELAXED);
+    if (torture_function == window_main) {
+        *(volatile uint64_t *)TORTURE_PAGES = signals_seen;
+    }
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    (void)level;
+    say(format);
+}
+
+void fatal(const char *format, ...)
+{
+    stop(format);
+}
+
+int copy_from_user(void *to, user_address from, size_t size)
+{
+    memcpy(to, (const void *)from, size);
+    return 0;
+}
+
+size_t strlen(const char *text)
+{
+    size_t length = 0;
+    while (text[length]) {
+        length++;
+    }
+    return length;
+}
+
+int strcmp(const char *one, const char *other)
+{
+    while (*one && *one == *other) {
+        one++;
+        other++;
+    }
+    return *one - *other;
+}
+
 void libos_start(const struct boot *boot, const char *strings)
 {
     (void)boot;
+    boundary_upcalls.thread_start = thread_start;
+    boundary_upcalls.attention = attention;
+    cpu_upcalls.system_call = system_call;
+    cpu_upcalls.exception = exception;
     boundary_allow_signals(STORM_SIGNALS);
     if (strcmp(strings, "exit") == 0) {
         host_exit((uint32_t)number_at(strings, 1), 0);
@@ -225,101 +323,4 @@ void libos_start(const struct boot *boot, const char *strings)
     }
     abuse(argument_at(strings, 1));
     stop("unknown");
-}
-
-void libos_thread_start(void)
-{
-    if (orphan_signals > 0) {
-        wait_for_signals(orphan_signals);
-    }
-    if (running == 0) {
-        host_thread_exit(); /* nobody asked for it, but the hostile host */
-    }
-    run_torture(__atomic_fetch_add(&next_index, 1, __ATOMIC_RELAXED));
-}
-
-static void end_of_thread(uint64_t failed)
-{
-    if (failed) {
-        __atomic_store_n(&failures, (uint32_t)failed, __ATOMIC_RELAXED);
-    }
-    if (__atomic_sub_fetch(&running, 1, __ATOMIC_ACQ_REL) > 0) {
-        host_thread_exit();
-    }
-    log_line(LOG_INFO, "signals and faults were seen");
-    host_exit(failures, 0);
-}
-
-void libos_syscall(struct context *context)
-{
-    switch (context->rax) {
-    case CALL_NOTHING:
-        break;
-    case CALL_CLOCK:
-        host_clock(1);
-        context->rax = CALL_RESULT;
-        break;
-    case CALL_END:
-        end_of_thread(context->rdi);
-        break;
-    default:
-        stop("unknown system call");
-    }
-}
-
-bool libos_exception(struct context *context, const struct exception_info *info)
-{
-    uint64_t page = info->address & ~(PAGE_SIZE - 1);
-    if (!context_is_application(context) || info->vector != VECTOR_PAGE_FAULT || page < TORTURE_PAGES) {
-        return false;
-    }
-    need(info->error_code & FAULT_CODE_WRITE, "the error code does not say that it was a write");
-    __atomic_fetch_add(&faults, 1, __ATOMIC_RELAXED);
-    commit(page, PAGE_SIZE);
-    return true;
-}
-
-void libos_attention(struct context *context, uint64_t host_signals)
-{
-    need(context_is_application(context), "attention for the LibOS");
-    need((host_signals & ~STORM_SIGNALS) == 0, "a host signal that is not allowed");
-    __atomic_fetch_add(&signals_seen, 1, __ATOMIC_RELAXED);
-    if (torture_function == window_main) {
-        *(volatile uint64_t *)TORTURE_PAGES = signals_seen;
-    }
-}
-
-void log_line(enum log_level level, const char *format, ...)
-{
-    (void)level;
-    say(format);
-}
-
-void fatal(const char *format, ...)
-{
-    stop(format);
-}
-
-int copy_from_user(void *to, user_address from, size_t size)
-{
-    memcpy(to, (const void *)from, size);
-    return 0;
-}
-
-size_t strlen(const char *text)
-{
-    size_t length = 0;
-    while (text[length]) {
-        length++;
-    }
-    return length;
-}
-
-int strcmp(const char *one, const char *other)
-{
-    while (*one && *one == *other) {
-        one++;
-        other++;
-    }
-    return *one - *other;
 }

@@ -1,5 +1,5 @@
 /* Patched code must do what the unpatched code does; what is no code must stay. */
-#include "cpu/patch.h"
+#include "cpu/cpu.h"
 
 #include "check.h"
 #include "cpu/instruction.h"

@@ -10,9 +10,7 @@ import pytest
 from support.programs import REPOSITORY
 
 LIBOS = REPOSITORY / "native" / "libos"
-TABLES = (
-    LIBOS / "syscall" / "core_calls.def", LIBOS / "fs" / "calls.def", LIBOS / "syscall" / "missing_calls.def",
-)  # fmt: skip
+TABLES = (*sorted(LIBOS.glob("*/calls.def")), LIBOS / "syscall" / "missing_calls.def")
 LINUX_NUMBERS = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 
 ROW = re.compile(r"CALL\((\d+), (\w+), (NORMAL|RESTARTS)((?:, [A-Z_]+(?:\(\d+\))?){6})\)")

@@ -6,7 +6,6 @@
  */
 #include "shim.h"
 
-#include "process/configuration.h"
 #include "fs/fs.h"
 
 long lseek(int fd, long offset, int whence);
@@ -348,18 +347,18 @@ static void test_permissions(void)
     CHECK(CALL_LIBOS(access, USER("/tmp/mine"), 4), 0);
     CHECK(CALL_LIBOS(access, USER("/tmp/mine"), 1), -EACCES);
     struct file *file;
-    CHECK(file_open_executable("/bin/twin", &file), 0);
+    CHECK(process_upcalls.open_executable("/bin/twin", &file), 0);
     struct file_facts facts;
-    file_describe(file, &facts);
+    file_upcalls.describe(file, &facts);
     CHECK(facts.size, 300000);
-    CHECK(file_check_mapping(file, 5, 2), 0);
-    CHECK(file_check_mapping(file, 2, 1), -EACCES);
+    CHECK(file_upcalls.check_mapping(file, 5, 2), 0);
+    CHECK(file_upcalls.check_mapping(file, 2, 1), -EACCES);
     static uint8_t bytes[300000];
-    CHECK(file_read_at(file, bytes, sizeof(bytes), 0), 300000);
-    file_put(file);
-    CHECK(file_open_executable("/etc/hosts", &file), -EACCES);
-    CHECK(file_open_executable("/etc", &file), -EACCES);
-    CHECK(file_open_executable("/nothing", &file), -ENOENT);
+    CHECK(file_upcalls.read_at(file, bytes, sizeof(bytes), 0), 300000);
+    file_upcalls.put(file);
+    CHECK(process_upcalls.open_executable("/etc/hosts", &file), -EACCES);
+    CHECK(process_upcalls.open_executable("/etc", &file), -EACCES);
+    CHECK(process_upcalls.open_executable("/nothing", &file), -ENOENT);
 }
 
 static void test_attributes(void)
@@ -819,13 +818,13 @@ static void test_volume(void)
     int64_t descriptor = open_file("/mnt/volume/link", O_RDWR | O_APPEND, 0);
     CHECK(write_file(descriptor, "side"), 4);
     CHECK(content_is("/mnt/volume/link", "inside"), 1);
-    file = file_of_descriptor((int)descriptor);
-    CHECK(file_check_mapping(file, 1, 2), 0);
-    CHECK(file_check_mapping(file, 5, 2), -EPERM);
-    file_put(file);
+    file = file_upcalls.of_descriptor((int)descriptor);
+    CHECK(file_upcalls.check_mapping(file, 1, 2), 0);
+    CHECK(file_upcalls.check_mapping(file, 5, 2), -EPERM);
+    file_upcalls.put(file);
     close_file(descriptor);
     CHECK(CALL_LIBOS(chmod, USER("/mnt/volume/link"), 0755), 0);
-    CHECK(file_open_executable("/mnt/volume/link", &file), -EACCES);
+    CHECK(process_upcalls.open_executable("/mnt/volume/link", &file), -EACCES);
     CHECK(CALL_LIBOS(link, USER("/mnt/volume/given"), USER("/mnt/volume/hard")), -EPERM);
     CHECK(CALL_LIBOS(rename, USER("/mnt/volume/given"), USER("/tmp/given")), -EXDEV);
     CHECK(CALL_LIBOS(unlink, USER("/mnt/volume/directory/made")), 0);
@@ -912,7 +911,7 @@ int main(int count, char **arguments)
     test_standard_input(ends[1]);
     test_volume();
     test_threads();
-    fs_stop();
+    process_upcalls.process_ends();
     printf("%d failures\n", failures);
     return failures != 0;
 }

@@ -1,11 +1,8 @@
 /* Stand-ins for the core and for the boundary: memory from malloc, files from pread, threads from POSIX. */
 #include "shim.h"
 
-#include "boundary/boundary.h"
-#include "process/configuration.h"
-#include "base/crypto.h"
-#include "memory/memory.h"
-#include "process/task.h"
+#include "process/process.h"
+#include "signal/signal.h"
 
 /* From the C library. */
 int *__errno_location(void);
@@ -37,6 +34,8 @@ int signal_sent;
 
 struct process process = {.name = "test", .executable = "/bin/busybox"};
 struct configuration configuration = {.threads = 4};
+struct file_upcalls file_upcalls;
+struct process_upcalls process_upcalls;
 
 static int64_t from_errno(long result)
 {
@@ -123,14 +122,34 @@ struct shim_thread {
     void *context;
 };
 
-static struct shim_thread first_thread = {.task = {.thread = &first_thread.thread}};
-static __thread struct shim_thread *self = &first_thread;
+static struct shim_thread first_thread;
+static __thread struct shim_thread *self;
 static struct shim_thread *threads[64] = {&first_thread};
 static uint32_t thread_total = 1;
 
-struct task *current_task(void)
+#define SYS_ARCH_PRCTL 158
+#define ARCH_SET_GS 0x1001
+
+/* GS leads to the thread, as in the enclave: current_task() needs it. */
+static void become(struct shim_thread *thread)
 {
-    return &self->task;
+    self = thread;
+    thread->thread.self = &thread->thread;
+    thread->thread.task = &thread->task;
+    thread->task.sleeper.thread = &thread->thread;
+    syscall(SYS_ARCH_PRCTL, ARCH_SET_GS, &thread->thread);
+}
+
+static bool signal_is_waiting(void)
+{
+    return signal_waits;
+}
+
+__attribute__((constructor)) static void start_first(void)
+{
+    become(&first_thread);
+    wait_upcalls.signal_is_pending = signal_is_waiting;
+    base_upcalls.yield = host_yield;
 }
 
 int32_t task_id(const struct task *task)
@@ -179,16 +198,6 @@ void host_yield(void)
     sched_yield();
 }
 
-bool signal_is_pending(void)
-{
-    return signal_waits;
-}
-
-bool signal_collect(void)
-{
-    return signal_waits;
-}
-
 void signal_send_current(int signal)
 {
     signal_sent = signal;
@@ -201,7 +210,7 @@ int signal_set_temporary_mask(user_address mask, uint64_t size)
 
 static void *run_thread(void *context)
 {
-    self = context;
+    become(context);
     self->run(self->context);
     return NULL;
 }
@@ -209,7 +218,6 @@ static void *run_thread(void *context)
 struct shim_thread *shim_thread_start(void (*run)(void *context), void *context)
 {
     struct shim_thread *thread = calloc(1, sizeof(*thread));
-    thread->task.thread = &thread->thread;
     thread->run = run;
     thread->context = context;
     thread->thread.host_index = thread_total;

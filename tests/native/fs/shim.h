@@ -2,7 +2,6 @@
 #ifndef SHIM_H
 #define SHIM_H
 
-#include "base/base.h"
 #include "syscall/syscall.h"
 
 /* The C library, by hand: its headers and base.h do not go together. */

@@ -14,8 +14,6 @@
  */
 #include "shim.h"
 
-#include "process/configuration.h"
-#include "base/crypto.h"
 #include "fs/block_cache.h"
 #include "fs/fs.h"
 

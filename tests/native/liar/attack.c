@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../../native/libos/base/layout.h"
 #include "../../../native/libos/cpu/thread.h"
 #include "liar.h"
 #include "sim.h"

@@ -7,10 +7,7 @@
 #include "core.h"
 
 #include "boundary/boundary.h"
-#include "base/crypto.h"
-#include "base/base.h"
 #include "ocalls.h"
-#include "boundary/private.h"
 
 #define ARENA 0x20000000ULL
 #define ARENA_SIZE 0x80000ULL
@@ -420,17 +417,7 @@ static int64_t sleep_for_ever(void *depth)
     }
 }
 
-void libos_start(const struct boot *boot, const char *strings)
-{
-    (void)boot;
-    boundary_allow_signals(ALLOWED_SIGNALS);
-    for (const char *digit = strings + strlen(strings) + 1; *digit; digit++) {
-        random_state = random_state * 10 + (uint64_t)(*digit - '0');
-    }
-    answers();
-}
-
-void libos_thread_start(void)
+static void thread_start(void)
 {
     if (__atomic_load_n(&sleeper, __ATOMIC_ACQUIRE)) {
         host_thread_exit(); /* nobody asked for it */
@@ -439,19 +426,19 @@ void libos_thread_start(void)
     stop("woken");
 }
 
-void libos_syscall(struct context *context)
+static void system_call(struct context *context)
 {
     (void)context;
 }
 
-bool libos_exception(struct context *context, const struct exception_info *info)
+static bool exception(struct context *context, const struct exception_info *info)
 {
     (void)context;
     (void)info;
     return false;
 }
 
-void libos_attention(struct context *context, uint64_t host_signals)
+static void attention(struct context *context, uint64_t host_signals)
 {
     (void)context;
     (void)host_signals;
@@ -481,4 +468,18 @@ size_t strlen(const char *text)
         length++;
     }
     return length;
+}
+
+void libos_start(const struct boot *boot, const char *strings)
+{
+    (void)boot;
+    boundary_upcalls.thread_start = thread_start;
+    boundary_upcalls.attention = attention;
+    cpu_upcalls.system_call = system_call;
+    cpu_upcalls.exception = exception;
+    boundary_allow_signals(ALLOWED_SIGNALS);
+    for (const char *digit = strings + strlen(strings) + 1; *digit; digit++) {
+        random_state = random_state * 10 + (uint64_t)(*digit - '0');
+    }
+    answers();
 }

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../../native/libos/cpu/thread.h"
+#include "../../../native/libos/base/layout.h"
 #include "liar.h"
 #include "sim.h"
 

@@ -1,16 +1,12 @@
 /* Exceptions that are no system calls: page faults are served, faults in user copies cut the copy short, the
  * others become signals. */
-#include "cpu/emulation.h"
-#include "memory/memory.h"
-#include "process/task.h"
-#include "base/user_copy.h"
+#include "signal/exceptions.h"
 
 /* si_code (sigaction(2)) */
 enum {
     SI_KERNEL = 0x80, ILL_ILLOPN = 2, FPE_INTDIV = 1, FPE_FLTINV = 7, SEGV_MAPERR = 1, SEGV_ACCERR = 2,
     BUS_ADRALN = 1, BUS_ADRERR = 2, TRAP_BRKPT = 1, TRAP_TRACE = 2,
 };
-
 
 static enum fault_access access_of(uint32_t error_code)
 {
@@ -52,7 +48,12 @@ static struct signal_info signal_of(const struct context *context, uint32_t vect
     }
 }
 
-bool libos_exception(struct context *context, const struct exception_info *info)
+static uint64_t monotonic_now(void)
+{
+    return clock_now_ns(CLOCK_MONOTONIC);
+}
+
+bool exception_serve(struct context *context, const struct exception_info *info)
 {
     int64_t error = -EINVAL;
     if (info->vector == VECTOR_PAGE_FAULT) {
@@ -62,9 +63,9 @@ bool libos_exception(struct context *context, const struct exception_info *info)
         }
     }
     if (!context_is_application(context)) {
-        return user_copy_fix_up(context);
+        return user_copy_fix_up(&context->rip);
     }
-    if (emulate_instruction(context, info->vector)) {
+    if (emulate_instruction(context, info->vector, monotonic_now)) {
         return true;
     }
     struct signal_info signal = error == -EINVAL ? signal_of(context, info->vector)

@@ -1,13 +1,10 @@
 #include "syscall/syscall.h"
 
-#include "base/log.h"
-#include "process/task.h"
+#include "signal/signal.h"
 
 #define CALL(number, name, flags, ...) [number] = {#name, sys_##name, flags, {__VA_ARGS__}},
 const struct syscall_row syscall_table[SYSCALL_COUNT] = {
-#include "syscall/core_calls.def"
-#include "fs/calls.def"
-#include "syscall/missing_calls.def"
+#include "syscall/all_calls.def"
 };
 #undef CALL
 
@@ -71,7 +68,8 @@ int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments)
     return result;
 }
 
-void libos_syscall(struct context *context)
+/* cpu_upcalls.system_call */
+static void serve(struct context *context)
 {
     struct task *task = current_task();
     const struct arguments arguments = {
@@ -83,9 +81,18 @@ void libos_syscall(struct context *context)
         task->context_replaced = false;
     } else {
         context->rax = (uint64_t)result;
-        task->interrupted_call = result == -EINTR ? number + 1 : 0;
+        task->interrupted_call = 0;
+        if (result == -EINTR) {
+            task->interrupted_call = number + 1;
+            task->call_restarts = syscall_table[number].flags & RESTARTS; /* no other call gives -EINTR */
+        }
     }
     if (task->interrupted_call || task->mask_is_saved || signal_is_pending()) {
         signal_deliver(context);
     }
+}
+
+void syscall_start(void)
+{
+    cpu_upcalls.system_call = serve;
 }

@@ -1,6 +1,5 @@
 /* Time comes from the host and is believed, except that monotonic clocks never go back. */
-#include "boundary/boundary.h"
-#include "base/base.h"
+#include "boundary/ocall.h"
 
 #define CLOCK_COUNT (CLOCK_BOOTTIME + 1)
 
@@ -27,6 +26,12 @@ static uint64_t clamp(uint64_t *newest, uint64_t now)
     return seen < now ? now : seen;
 }
 
+uint64_t host_clock(uint32_t clock)
+{
+    int64_t now = ocall_make(NULL, OCALL_CLOCK, clock, 0, 0, 0);
+    return now < 0 ? 0 : (uint64_t)now;
+}
+
 uint64_t clock_now_ns(enum clock_id clock)
 {
     uint8_t host = host_clocks[clock];
@@ -35,19 +40,4 @@ uint64_t clock_now_ns(enum clock_id clock)
         now = INT64_MAX;
     }
     return host == CLOCK_MONOTONIC || host == CLOCK_BOOTTIME ? clamp(&latest[host], now) : now;
-}
-
-int timeout_from_user(uint64_t *timeout_ns, user_address from)
-{
-    struct timespec time;
-    if (copy_from_user(&time, from, sizeof time)) {
-        return -EFAULT;
-    }
-    if (time.seconds < 0 || time.nanoseconds < 0 || time.nanoseconds >= (int64_t)NS_PER_SECOND) {
-        return -EINVAL;
-    }
-    uint64_t seconds = (uint64_t)time.seconds;
-    bool fits = seconds < (uint64_t)INT64_MAX / NS_PER_SECOND;
-    *timeout_ns = fits ? seconds * NS_PER_SECOND + (uint64_t)time.nanoseconds : (uint64_t)INT64_MAX;
-    return 0;
 }

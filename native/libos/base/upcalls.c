@@ -1,0 +1,3 @@
+#include "base/base.h"
+
+struct base_upcalls base_upcalls;

@@ -1,0 +1,79 @@
+/*
+ * How every OCALL is made, and what the host may say in answer. See boundary.h.
+ */
+#include "boundary/ocall.h"
+
+#include "ocalls.h"
+
+#define ERRNO_MAX 133 /* EHWPOISON, the last one of Linux */
+
+void exchange_put(size_t at, const void *from, size_t size)
+{
+    memcpy((uint8_t *)exchange_data() + at, from, size);
+}
+
+/* A result that is neither a legal value nor an errno becomes -EPERM. */
+static int64_t check_result(const struct ocall_description *row, const uint64_t arguments[OCALL_ARGUMENTS], int64_t result)
+{
+    if (result < 0) {
+        return result < -ERRNO_MAX ? -EPERM : result;
+    }
+    int64_t least = ocall_result_min(row), most = ocall_result_max(row, arguments);
+    if (result < least || result > most) {
+        log_line(LOG_ERROR, "the host answered %s with %ld, which is not within %ld and %ld", row->name, result, least, most);
+        return -EPERM;
+    }
+    return result;
+}
+
+int64_t ocall_make(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    const struct ocall_description *row = &OCALLS[number];
+    const uint64_t arguments[OCALL_ARGUMENTS] = {a, b, c, d};
+    volatile struct exchange *exchange = current_thread()->exchange;
+    int64_t result;
+    if (!ocall_fits(row, arguments)) {
+        return -EINVAL;
+    }
+    do {
+        exchange->ocall = number;
+        for (size_t index = 0; index < OCALL_ARGUMENTS; index++) {
+            exchange->arguments[index] = arguments[index];
+        }
+        ocall();
+        result = check_result(row, arguments, exchange->result);
+    } while (result == -EINTR && row->again && !attention_is_pending());
+    if (out && result >= 0) {
+        memcpy(out, exchange_data(), ocall_area_size(&row->out, arguments, result));
+    }
+    return result;
+}
+
+int64_t ocall_transfer(enum ocall number, uint64_t object, void *to, const void *from, size_t length, uint64_t offset)
+{
+    size_t done = 0;
+    do {
+        size_t size = at_most_data(length - done);
+        if (from) {
+            exchange_put(0, (const uint8_t *)from + done, size);
+        }
+        int64_t result = ocall_make(to ? (uint8_t *)to + done : NULL, number, object, size, offset + done, 0);
+        if (result < 0) {
+            return done > 0 ? (int64_t)done : result;
+        }
+        done += (size_t)result;
+        if ((size_t)result < size) {
+            break;
+        }
+    } while (done < length);
+    return (int64_t)done;
+}
+
+int64_t ocall_with_path(void *out, enum ocall number, const char *path, size_t path_length, uint64_t b, uint64_t c)
+{
+    if (path_length > EXCHANGE_DATA_SIZE) {
+        return -ENAMETOOLONG;
+    }
+    exchange_put(0, path, path_length);
+    return ocall_make(out, number, path_length, b, c, 0);
+}

@@ -1,0 +1,72 @@
+/* Dynamic enclave memory: what the host is asked for, and the instructions that accept what it did. */
+#include "boundary/ocall.h"
+
+int host_memory_add(uint64_t address, uint64_t length)
+{
+    return (int)ocall_make(NULL, OCALL_MEMORY_ADD, address, length, 0, 0);
+}
+
+int host_memory_protect(uint64_t address, uint64_t length, uint32_t protection)
+{
+    return (int)ocall_make(NULL, OCALL_MEMORY_PROTECT, address, length, protection, 0);
+}
+
+int host_memory_trim(uint64_t address, uint64_t length)
+{
+    return (int)ocall_make(NULL, OCALL_MEMORY_TRIM, address, length, 0, 0);
+}
+
+int host_memory_remove(uint64_t address, uint64_t length)
+{
+    return (int)ocall_make(NULL, OCALL_MEMORY_REMOVE, address, length, 0, 0);
+}
+
+static int accept_pages(uint64_t address, uint64_t length, uint64_t flags)
+{
+    const struct secinfo secinfo = {.flags = flags};
+    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
+        if (enclu(ENCLU_EACCEPT, (uint64_t)&secinfo, page, 0) != 0) {
+            log_line(LOG_ERROR, "the host did not change the page at 0x%llx as asked", (unsigned long long)page);
+            return -EPERM;
+        }
+    }
+    return 0;
+}
+
+int enclave_accept(uint64_t address, uint64_t length)
+{
+    return accept_pages(address, length, PAGE_READ | PAGE_WRITE | SECINFO_TYPE_REG | SECINFO_PENDING);
+}
+
+int enclave_accept_restricted(uint64_t address, uint64_t length, uint32_t protection)
+{
+    return accept_pages(address, length, protection | SECINFO_TYPE_REG | SECINFO_PR);
+}
+
+int enclave_accept_trimmed(uint64_t address, uint64_t length)
+{
+    return accept_pages(address, length, SECINFO_TYPE_TRIM | SECINFO_MODIFIED);
+}
+
+void enclave_extend(uint64_t address, uint64_t length, uint32_t protection)
+{
+    const struct secinfo secinfo = {.flags = protection};
+    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
+        enclu(ENCLU_EMODPE, (uint64_t)&secinfo, page, 0);
+    }
+}
+
+int enclave_add(uint64_t address, uint64_t length)
+{
+    int error = host_memory_add(address, length);
+    return error ? error : enclave_accept(address, length);
+}
+
+int enclave_remove(uint64_t address, uint64_t length)
+{
+    int error = host_memory_trim(address, length);
+    if (!error) {
+        error = enclave_accept_trimmed(address, length);
+    }
+    return error ? error : host_memory_remove(address, length);
+}

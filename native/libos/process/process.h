@@ -1,0 +1,127 @@
+/*
+ * The process room: the one process, its threads (tasks), its program, and the measured configuration that all of it
+ * comes from.
+ */
+#ifndef ENCLAVIZE_PROCESS_H
+#define ENCLAVIZE_PROCESS_H
+
+#include "memory/memory.h"
+#include "process/configuration.h"
+
+/* The one process. Identity comes from the measured configuration and never changes. */
+struct process {
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t groups[GROUPS_MAX];
+    uint32_t group_count;
+    char name[16];             /* of the main thread, for /proc */
+    char executable[4096];     /* canonical path, for /proc/self/exe */
+    user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
+    user_address environment_start, environment_end;
+    uint64_t start_time_ns;    /* CLOCK_BOOTTIME */
+};
+extern struct process process;
+
+#define PROCESS_ID 1
+
+/* What the handler of a signal is told: the start of Linux's siginfo_t. */
+struct signal_info {
+    int32_t signal;
+    int32_t error;
+    int32_t code;
+    int32_t padding;
+    uint64_t first;  /* si_pid and si_uid, or si_addr */
+    uint64_t second; /* si_value */
+};
+
+struct signal_stack {
+    user_address start;
+    int32_t flags;
+    int32_t padding;
+    uint64_t size;
+};
+#define SIGNAL_FRAME_MAX (VECTOR_STATE_SIZE + 640U) /* AT_MINSIGSTKSZ: what a handler's frame may take */
+
+/*
+ * A thread of the application. struct thread (cpu/) is what the enclave's entry keeps of it: this lies in LibOS memory.
+ * Tasks are recycled, never given back: a late wake of a task that has ended is harmless.
+ */
+struct task {
+    struct sleeper sleeper; /* must be the first: wait/ */
+    struct task *next;      /* all living tasks, or all dead ones; under the list's lock */
+    int32_t id;
+    bool alive;
+    char name[16];
+
+    user_address clear_child_tid;
+    user_address robust_list;
+    struct context start_context; /* where a new thread begins */
+    uint64_t start_fs_base;
+    void (*service)(void); /* instead: a thread of the LibOS's own */
+
+    /* What signal/ keeps. */
+    uint64_t blocked; /* signals; the owner writes it */
+    uint64_t pending; /* atomic */
+    struct signal_info information[SIGNAL_COUNT + 1]; /* of pending signals; under signal_lock */
+    uint64_t saved_mask; /* while a temporary mask holds */
+    bool mask_is_saved;
+    struct signal_stack signal_stack;
+
+    /* What syscall/ and signal/ tell each other. */
+    struct context *context;   /* of the system call being served */
+    uint64_t interrupted_call; /* number + 1 of the call that has just returned -EINTR, else 0 */
+    bool call_restarts;        /* it starts again when the handler has SA_RESTART */
+    bool context_replaced;     /* by rt_sigreturn: RAX holds no result */
+};
+_Static_assert(offsetof(struct task, sleeper) == 0, "wait/ finds it there");
+
+/* The task's thread id; the main thread's is PROCESS_ID. */
+int32_t task_id(const struct task *task);
+/* Thread ids that exist, for /proc/self/task: fills at most `count`, returns how many there are. */
+size_t task_ids(int32_t *ids, size_t count);
+size_t task_count(void);
+/* Calls `each` for every living task under the list's lock; stops when it returns false. */
+void task_each(bool (*each)(struct task *task, void *context), void *context);
+
+/* A thread that runs `service`, is not counted and gets no signals; NULL: no TCS or no memory. */
+struct task *task_start_service(void (*service)(void));
+/* The calling thread ends, the last one with the process. */
+_Noreturn void task_exit(int status);
+_Noreturn void process_exit(int status, int signal);
+
+/* The machine that programs see, in uname and in /proc alike. */
+#define KERNEL_RELEASE "6.1.0-enclavize"
+#define KERNEL_VERSION "#1 SMP"
+/* As many as there may be threads, up to a limit; the host may run them on fewer. */
+uint32_t processor_count(void);
+
+/* The start, in this order. */
+
+/* The program cannot run: one line that says why, and the end with this status. */
+#define STATUS_CANNOT_EXECUTE 126 /* as docker and the shells */
+#define STATUS_NOT_FOUND 127
+_Noreturn void process_refuse(int status, const char *what, const char *why);
+/* Parses the measured configuration, and makes the calling thread the first task. */
+void process_start(void);
+/* When files can be read: chooses arguments and environment under the measured policy, loads the program, and sets the
+ * context to its first instruction. */
+void process_load(const struct boot *boot, const char *strings, struct context *context);
+
+/* What the process room needs of the rooms above. */
+struct process_upcalls {
+    /* signal: a thread that may have been told of a signal to the process ends: another has to be told. */
+    void (*thread_ends)(void);
+    /* fs: flush what must reach the host. Once, before the end. */
+    void (*process_ends)(void);
+    /* fs: open a program to run it: `path` is resolved as execve does, from the current directory, symbolic links followed,
+     * inside the enclave. 0 and *file, or -ENOENT, -EACCES (no execute permission, not a regular file, volume without
+     * `exec`), -ELOOP, -ENOTDIR, -EIO, ... */
+    int64_t (*open_executable)(const char *path, struct file **file);
+    /* fs: the program that runs, for /proc/self/exe; takes its own count. */
+    void (*set_executable)(struct file *file);
+    /* fs: the absolute path, NUL-terminated. Length without NUL, or -ENAMETOOLONG. */
+    int64_t (*path_of_file)(struct file *file, char *buffer, size_t size);
+};
+extern struct process_upcalls process_upcalls;
+
+#endif

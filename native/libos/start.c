@@ -1,0 +1,44 @@
+/*
+ * From the first instruction of C on the LibOS's stack to the first instruction of the program. This file stands above
+ * all rooms: it opens them from the bottom up.
+ */
+#include "fs/fs.h"
+#include "signal/signal.h"
+#include "syscall/syscall.h"
+
+#define BOOT_NO_PATCHING 1U /* boot.reserved: honoured in debug enclaves only, for tests */
+
+static void start_file_system(void)
+{
+    int64_t error = fs_start(&configuration);
+    if (error) {
+        process_refuse(FATAL_STATUS, "root file system",
+               error == -EIO ? "it is not the measured one" : "it cannot be used");
+    }
+    char path[4096] = "/";
+    if (configuration.working_directory.size) {
+        format_text(path, sizeof path, "%.*s", (int)configuration.working_directory.size,
+                    configuration.working_directory.start);
+    }
+    if (fs_change_directory(path)) {
+        process_refuse(STATUS_CANNOT_EXECUTE, "working directory", path);
+    }
+}
+
+_Noreturn void libos_start(const struct boot *boot, const char *strings)
+{
+    log_set_level(boot->log_level, enclave_is_debug());
+    cpuid_start(boot->cpuid);
+    if (enclave_is_debug() && (boot->reserved & BOOT_NO_PATCHING)) {
+        patch_disable();
+    }
+    wait_start();
+    process_start();
+    signal_start();
+    start_file_system();
+    syscall_start();
+    struct context context;
+    process_load(boot, strings, &context);
+    signal_allow_host(configuration.host_signals);
+    context_resume(&context);
+}

@@ -1,0 +1,83 @@
+/*
+ * The wait room: sleeping and waking. Locks and wait queues over OCALL_WAIT and OCALL_WAKE, and futexes.
+ */
+#ifndef ENCLAVIZE_WAIT_H
+#define ENCLAVIZE_WAIT_H
+
+#include "boundary/boundary.h"
+
+/* What this room keeps of a task: struct task begins with it. A task without a thread is dead or not yet there. */
+struct sleeper {
+    uint32_t state; /* enum sleep_state */
+    struct thread *thread;
+};
+
+struct wait_queue;
+
+/*
+ * One place in one wait queue; usually on a task's stack. Without `notify`, a wake takes it out of the queue
+ * and wakes the task: add it again before the next sleep (adding one that is still in does nothing). With
+ * `notify`, it stays in the queue, every wake calls notify under the queue's lock, then wakes the task (if
+ * not NULL); it does not count as the one of wake_one().
+ */
+struct waiter {
+    struct waiter *next;
+    struct waiter *previous;
+    struct wait_queue *queue; /* NULL: in no queue */
+    struct task *task;
+    void (*notify)(struct waiter *waiter);
+};
+
+struct wait_queue {
+    struct spinlock lock;
+    struct waiter *first;
+    struct waiter *last;
+};
+
+/* Sleeping lock; not recursive. User copies and OCALLs are allowed while it is held. All-zero is unlocked. */
+struct mutex {
+    uint32_t state; /* 0 free, 1 held, 2 held and perhaps waited for */
+    struct wait_queue waiters;
+};
+void mutex_lock(struct mutex *mutex);
+void mutex_unlock(struct mutex *mutex);
+
+/*
+ * Sleep on one queue, as on a condition variable: `lock` (may be NULL) is released while asleep and held
+ * again on return. Spurious wakes happen: test the condition in a loop. timeout in ns or NO_TIMEOUT -> 0,
+ * -ETIMEDOUT, or -EINTR when a signal is pending.
+ */
+int wait_queue_sleep(struct wait_queue *queue, struct mutex *lock, uint64_t timeout_ns);
+void wake_one(struct wait_queue *queue);
+void wake_all(struct wait_queue *queue);
+
+/*
+ * To wait on several queues, or for the host too: add a waiter to each, test the conditions, then sleep, then
+ * remove the waiters.
+ *     task_sleep(timeout)   sleeps by OCALL_WAIT
+ *     task_sleep_begin() + host_poll(...) + task_sleep_end()   sleeps in any OCALL that OCALL_WAKE ends
+ * task_sleep_begin() returns false when a wake or a signal has come since the last sleep: then do not sleep,
+ * but still call task_sleep_end(). mutex_lock() between adding and sleeping is fine. task_sleep_end() returns
+ * -EINTR when a signal is pending, else 0.
+ */
+void wait_queue_add(struct wait_queue *queue, struct waiter *waiter);
+void wait_queue_remove(struct waiter *waiter);
+int task_sleep(uint64_t timeout_ns);
+bool task_sleep_begin(void);
+int task_sleep_end(void);
+/* A late wake of a task that has ended is harmless. */
+void task_wake(struct task *task);
+
+/* Wakes up to `count` waiters of the futex at `address` whose bits meet `bits` -> how many. */
+int64_t futex_wake(user_address address, uint32_t count, uint32_t bits);
+
+void wait_start(void);
+
+/* What the wait room needs of the rooms above. */
+struct wait_upcalls {
+    /* signal: an unblocked signal waits for the calling task, or has just come from the host. */
+    bool (*signal_is_pending)(void);
+};
+extern struct wait_upcalls wait_upcalls;
+
+#endif

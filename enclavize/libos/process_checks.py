@@ -11,7 +11,7 @@ from enclavize.libos.builtin.users import account_of
 from enclavize.tee.start import HEALTH_SCHEDULE, is_count
 
 if TYPE_CHECKING:
-    from enclavize.oci.image import ImageConfig
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
 
 
@@ -36,11 +36,7 @@ def check_user(
 
 def check_stop_signal(config: ImageConfig, number: int) -> None:
     """Compare the signal that ends the program. Raises IntegrityError."""
-    try:
-        found = stop_signal_of(config)
-    except EnclavizeError as error:
-        raise IntegrityError(str(error)) from error
-    if found != number:
+    if stop_signal_of(config) != number:
         raise IntegrityError(
             f"the image has the stop signal {config.stop_signal[:40] or 'SIGTERM'!r}, the enclave {number}"
         )

@@ -25,7 +25,7 @@ DESCRIPTOR_SHAPE = Shape(
 
 @dataclass(frozen=True, kw_only=True)
 class Descriptor:
-    """What identifies a blob or manifest. ``size`` is in bytes."""
+    """What identifies a blob or manifest. ``size`` is in bytes; 0 of a manifest: its index does not tell."""
 
     media_type: str
     digest: Digest
@@ -48,21 +48,35 @@ class Descriptor:
         return result
 
     @classmethod
-    def from_json(cls, value: Document | Mapping[str, Any], what: str = "descriptor") -> Descriptor:
-        """Check and convert the JSON object. Raises InvalidImageError."""
+    def from_json(
+        cls,
+        value: Document | Mapping[str, Any],
+        what: str = "descriptor",
+        *,
+        oddities: list[str] | None = None,
+    ) -> Descriptor:
+        """Check and convert the JSON object. Raises InvalidImageError.
+
+        With ``oddities``, malformed annotations are left out, and told to it.
+        """
         document = value if isinstance(value, Document) else Document(value, what)
-        platform = document.document("platform")
         return cls(
             media_type=document.text("mediaType"),
             digest=parse_digest(document.text("digest")),
             size=document.number("size", maximum=MAX_BLOB_SIZE),
-            annotations=document.text_map("annotations"),
-            platform=Platform(
-                os=platform.text("os"),
-                architecture=platform.text("architecture"),
-                variant=platform.text("variant"),
-            )
-            if platform
-            else None,
+            annotations=document.text_map("annotations")
+            if oddities is None
+            else document.labels("annotations", oddities),
+            platform=platform_of(document),
             artifact_type=document.text("artifactType"),
         )
+
+
+def platform_of(descriptor: Document) -> Platform | None:
+    """Return the platform that a descriptor states, if it does. Raises InvalidImageError."""
+    platform = descriptor.document("platform")
+    if platform is None:
+        return None
+    return Platform(
+        os=platform.text("os"), architecture=platform.text("architecture"), variant=platform.text("variant")
+    )

@@ -10,7 +10,8 @@ from enclavize.oci.agreement import check_layout
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import Digest, new_hash, sha256_digest
 from enclavize.oci.docker_manifest import read_docker_manifest
-from enclavize.oci.image import Image, parse_config, spelling
+from enclavize.oci.image import Image, spelling
+from enclavize.oci.image_config import parse_config
 from enclavize.oci.layout import read_small
 from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_LAYERS
 from enclavize.oci.manifest import image_manifest
@@ -96,7 +97,7 @@ def image_from_docker_files(
         raise InvalidImageError(
             f"{files.name} lists {len(entry.layers)} layers, its configuration {len(config.diff_ids)}"
         )
-    check_machine(name, config, platform)
+    oddities = (*config.oddities, *check_machine(name, config, platform))
     ambiguities = check_layout(files, entry, platform, by_name=wanted is not None)
     config_descriptor = Descriptor(
         media_type=OCI_CONFIG, digest=sha256_digest(config_bytes), size=len(config_bytes)
@@ -119,6 +120,7 @@ def image_from_docker_files(
         layers=tuple(layers),
         source=DockerArchiveSource(files, paths),
         ambiguities=(*entry.ambiguities, *ambiguities, *spelling(config.misspelled, "its configuration")),
+        oddities=oddities,
         archive_size=files.compressed_size,
     )
 

@@ -18,11 +18,12 @@ from enclavize.oci.limits import MAX_CONFIG_ITEMS
 from enclavize.oci.shape import TwiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import NoReturn
 
     from enclavize.oci.shape import Shape
 
+_Value = TypeVar("_Value")
 _Sized = TypeVar("_Sized", list[Any], dict[str, Any])
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -62,16 +63,47 @@ class Document:
 
     def documents(self, key: str) -> tuple[Document, ...]:
         """Return a list of objects."""
-        found = []
-        for number, value in enumerate(self._sized(key, list)):
-            if not isinstance(value, dict):
-                raise self.wrong(key, "a list of objects")
-            found.append(Document(value, f"{self.what}, {key}[{number}]"))
-        return tuple(found)
+        if not all(isinstance(value, dict) for value in self._sized(key, list)):
+            raise self.wrong(key, "a list of objects")
+        return self.items(key)
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        """Return a list of strings."""
-        return tuple(self._checked_text(key, value) for value in self._sized(key, list))
+    def items(self, key: str) -> tuple[Document, ...]:
+        """Return a list of objects, in which others and null have no members."""
+        return tuple(
+            Document(value if isinstance(value, dict) else {}, f"{self.what}, {key}[{number}]")
+            for number, value in enumerate(self._sized(key, list))
+        )
+
+    def texts(self, key: str, oddities: list[str] | None = None) -> tuple[str, ...]:
+        """Return a list of strings. With ``oddities``, which are told of it, null in it is "", as to Go."""
+        found = self._sized(key, list)
+        if oddities is not None and None in found:
+            oddities.append(f"{self.what}: {key!r} has null for a text; docker takes it for an empty one")
+            found = ["" if value is None else value for value in found]
+        return tuple(self._checked_text(key, value) for value in found)
+
+    def words(self, key: str, oddities: list[str]) -> tuple[str, ...]:
+        """Return a command line: a list of strings, or one string, of which docker makes a list.
+
+        Source: moby, api/types/strslice/strslice.go.
+        """
+        value = self.members.get(key)
+        if not isinstance(value, str):
+            return self.texts(key, oddities)
+        oddities.append(f"{self.what}: {key!r} is one text; docker takes it for a list of one")
+        return (self._checked_text(key, value),)
+
+    def labels(self, key: str, oddities: list[str]) -> dict[str, str]:
+        """Return an object of strings as Go takes it, without what is none; ``oddities`` are told of that."""
+        found: dict[str, str] = {}
+        nothing: dict[str, Any] = {}
+        for name, value in optional(lambda: self._sized(key, dict), nothing, oddities).items():
+            if isinstance(value, str | None):
+                found[name] = value or ""
+            if not isinstance(value, str):
+                outcome = "docker takes it for empty" if value is None else "it is left out"
+                oddities.append(f"{self.what}: {key!r} has no text for {name[:100]!r}; {outcome}")
+        return found
 
     def text_map(self, key: str) -> dict[str, str]:
         """Return an object of strings."""
@@ -102,6 +134,18 @@ class Document:
         except UnicodeEncodeError as error:  # "\ud800": a lone surrogate is JSON, but not text
             raise self.wrong(key, "valid Unicode") from error
         return value
+
+
+def optional(read: Callable[[], _Value], otherwise: _Value, oddities: list[str]) -> _Value:
+    """Return what ``read`` gives, or ``otherwise`` if that is malformed: of it ``oddities`` are told.
+
+    For members that programs do without.
+    """
+    try:
+        return read()
+    except InvalidImageError as error:
+        oddities.append(f"{error}, and is left out")
+        return otherwise
 
 
 def parse_document(data: bytes, what: str, shape: Shape | None = None) -> Document:

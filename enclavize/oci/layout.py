@@ -111,6 +111,9 @@ class LayoutSource:
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """Read a manifest."""
+        if not descriptor.size:
+            data = read_small(self._files, blob_path(descriptor.digest), MAX_MANIFEST_SIZE)
+            descriptor = replace(descriptor, size=len(data))
         return read_verified(self.open_blob(descriptor), descriptor, f"{self._files.name}, manifest")
 
     def find_signatures(self, signed: Digest) -> Iterator[tuple[str, ImageSignature]]:
@@ -343,7 +346,7 @@ def update_index(root: Path, make: Callable[[Sequence[Descriptor]], list[dict[st
                 raise InvalidImageError(f"{path} is not an image index")
             parsed = index.manifests
             whole = dict(parse_document(data, str(path), MANIFEST_SHAPE).members)
-            old = whole["manifests"]
+            old = [entry for entry in whole["manifests"] if isinstance(entry, dict)]
         entries = make(parsed)
         new_keys = {_entry_key(entry) for entry in entries}
         kept = [entry for entry in old if _entry_key(entry) not in new_keys]
@@ -355,4 +358,6 @@ def update_index(root: Path, make: Callable[[Sequence[Descriptor]], list[dict[st
 
 
 def _entry_key(entry: dict[str, Any]) -> str:
-    return (entry.get("annotations") or {}).get(REF_NAME) or entry["digest"]  # type: ignore[no-any-return]
+    annotations = entry.get("annotations")
+    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+    return str(name or entry.get("digest"))

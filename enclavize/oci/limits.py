@@ -15,6 +15,9 @@ MAX_INDEX_ENTRIES = 1024
 MAX_INDEX_DEPTH = 4
 """Image indexes nested in one another."""
 
+MAX_INDEX_LOOKS = 32
+"""Entries without a platform, of all indexes, whose configuration is read to find one image."""
+
 MAX_BLOB_SIZE = 1 << 40
 """Bytes of one blob."""
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
-from enclavize.oci.descriptor import DESCRIPTOR_SHAPE, Descriptor
-from enclavize.oci.document import canonical_json, parse_document
+from enclavize.oci.descriptor import DESCRIPTOR_SHAPE, Descriptor, platform_of
+from enclavize.oci.document import Document, canonical_json, parse_document
 from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_INDEX_ENTRIES, MAX_LAYERS, MAX_MANIFEST_SIZE
 from enclavize.oci.media_types import INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
 from enclavize.oci.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from enclavize.oci.platform import Platform
 
 MANIFEST_SHAPE = Shape(
     names="schemaVersion mediaType artifactType annotations fsLayers history signatures name tag "
@@ -32,7 +34,7 @@ MANIFEST_SHAPE = Shape(
 class Manifest:
     """An image manifest. ``media_type`` is never empty: a manifest that states none is an OCI one.
 
-    ``misspelled`` are names that only some readers find (see ``Document``).
+    ``misspelled`` are names that only some readers find (see ``Document``); ``oddities``: as in ``Image``.
     """
 
     media_type: str
@@ -42,6 +44,15 @@ class Manifest:
     artifact_type: str
     subject: Descriptor | None
     misspelled: tuple[str, ...] = ()
+    oddities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """An entry of an index that is of a kind not known here. ``platform`` is None if that is none, too."""
+
+    reason: str
+    platform: Platform | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +61,7 @@ class Index:
 
     media_type: str
     manifests: tuple[Descriptor, ...]
+    unreadable: tuple[Unreadable, ...] = ()
     misspelled: tuple[str, ...] = ()
 
 
@@ -67,7 +79,11 @@ def parse_manifest(data: bytes, what: str) -> Manifest | Index:
             f"{what} is a Docker schema 1 manifest, which cannot be verified",
             hint="push the image again with a current docker",
         )
-    document.number("schemaVersion", maximum=2)
+    oddities: list[str] = []
+    if document.members.get("schemaVersion") is None:
+        oddities.append(f"{what} has no 'schemaVersion'")
+    else:
+        document.number("schemaVersion", maximum=2)
     media_type = document.text("mediaType")
     is_index = "manifests" in document.members
     if is_index == ("config" in document.members or "layers" in document.members):
@@ -75,12 +91,14 @@ def parse_manifest(data: bytes, what: str) -> Manifest | Index:
     if media_type and media_type not in (INDEX_TYPES if is_index else MANIFEST_TYPES):
         raise InvalidImageError(f"{what} says that it is of type {media_type[:200]!r}")
     if is_index:
-        entries = document.documents("manifests")
-        if len(entries) > MAX_INDEX_ENTRIES:
-            raise InvalidImageError(f"{what} has {len(entries)} entries, more than {MAX_INDEX_ENTRIES}")
+        found = document.items("manifests")
+        if len(found) > MAX_INDEX_ENTRIES:
+            raise InvalidImageError(f"{what} has {len(found)} entries, more than {MAX_INDEX_ENTRIES}")
+        entries = tuple(map(_entry, found))
         return Index(
             media_type=media_type or OCI_INDEX,
-            manifests=tuple(map(Descriptor.from_json, entries)),
+            manifests=tuple(entry for entry in entries if isinstance(entry, Descriptor)),
+            unreadable=tuple(entry for entry in entries if isinstance(entry, Unreadable)),
             misspelled=document.misspelled,
         )
     config, subject, layers = (
@@ -95,13 +113,28 @@ def parse_manifest(data: bytes, what: str) -> Manifest | Index:
         raise InvalidImageError(f"{what} has {len(layers)} layers, more than {MAX_LAYERS}")
     return Manifest(
         media_type=media_type or OCI_MANIFEST,
-        config=Descriptor.from_json(config),
-        layers=tuple(map(Descriptor.from_json, layers)),
-        annotations=document.text_map("annotations"),
+        config=Descriptor.from_json(config, oddities=oddities),
+        layers=tuple(Descriptor.from_json(layer, oddities=oddities) for layer in layers),
+        annotations=document.labels("annotations", oddities),
         artifact_type=document.text("artifactType"),
         subject=Descriptor.from_json(subject) if subject else None,
         misspelled=document.misspelled,
+        oddities=tuple(oddities),
     )
+
+
+def _entry(document: Document) -> Descriptor | Unreadable:
+    """Return an entry of an index. One of a strange kind does no harm to the others."""
+    members = {"size": 0, **{key: value for key, value in document.members.items() if value is not None}}
+    try:
+        return Descriptor.from_json(Document(members, document.what), oddities=[])
+    except InvalidImageError as error:
+        reason = str(error)
+    try:
+        platform = platform_of(document)
+    except InvalidImageError:
+        platform = None
+    return Unreadable(reason=reason, platform=platform)
 
 
 def image_manifest(config: Descriptor, layers: tuple[Descriptor, ...]) -> bytes:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from enclavize.errors import RegistryError
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import algorithm_of, hex_of, sha256_digest
-from enclavize.oci.document import canonical_json
+from enclavize.oci.document import canonical_json, parse_document
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
-from enclavize.oci.manifest import Index, Manifest, parse_manifest
+from enclavize.oci.manifest import MANIFEST_SHAPE, Index, Manifest, parse_manifest
 from enclavize.oci.media_types import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
 from enclavize.oci.registry.errors import NotFoundError
 from enclavize.oci.registry.upload import push_bytes
@@ -147,8 +147,17 @@ def _entries(data: bytes, what: str) -> list[Descriptor]:
 
 
 def _add_to_tag(client: RegistryClient, repository: str, subject: Digest, entry: Descriptor) -> None:
-    entries = [old for old in _read_tag(client, repository, subject) if old.digest != entry.digest]
-    manifests = [descriptor.to_json() for descriptor in [*entries, entry]]
+    """Add an entry to the list; those of others are kept as they are, of whatever kind."""
+    try:
+        _, known = client.get_manifest(repository, referrers_tag(subject))
+    except NotFoundError:
+        known = canonical_json({"schemaVersion": 2, "manifests": []})
+    _entries(known, f"the referrers of {subject}")
+    document = parse_document(known, f"the referrers of {subject}", MANIFEST_SHAPE)
+    kept = [
+        item.members for item in document.items("manifests") if item.members.get("digest") != entry.digest
+    ]
+    manifests = [*kept, entry.to_json()]
     data = canonical_json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests})
     client.put_manifest(repository, referrers_tag(subject), OCI_INDEX, data)
 

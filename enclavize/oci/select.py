@@ -6,19 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from enclavize.errors import InvalidImageError
-from enclavize.oci.image import Image, parse_config, spelling
-from enclavize.oci.limits import MAX_INDEX_DEPTH, MAX_MANIFEST_SIZE
+from enclavize.oci.image import Image, spelling
+from enclavize.oci.image_config import parse_config
+from enclavize.oci.limits import MAX_INDEX_DEPTH, MAX_INDEX_LOOKS, MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import Index, Manifest, parse_manifest
 from enclavize.oci.media_types import CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES, layer_compression
 from enclavize.oci.platform import LINUX_AMD64, Platform
+from enclavize.oci.registry.errors import NotFoundError
 from enclavize.oci.source import Source
 from enclavize.oci.stream import blob_name, read_verified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from enclavize.errors import EnclavizeError
     from enclavize.oci.descriptor import Descriptor
-    from enclavize.oci.image import ImageConfig
+    from enclavize.oci.image_config import ImageConfig
 
 
 class ManifestSource(Source, Protocol):
@@ -33,54 +36,118 @@ def select_image(
     name: str, descriptor: Descriptor, data: bytes, source: ManifestSource, platform: Platform
 ) -> Image:
     """Walk from the manifest or index ``data`` to the image for ``platform``. Raises InvalidImageError."""
-    manifest = parse_manifest(data, name)
-    ambiguities: list[str] = []
-    for depth in range(MAX_INDEX_DEPTH):
-        if isinstance(manifest, Manifest):
-            image = _image_of_manifest(name, descriptor, data, manifest, source=source, platform=platform)
-            return replace(image, ambiguities=(*ambiguities, *image.ambiguities))
-        what = f"index {descriptor.digest}"
-        if depth > 0:  # docker looks into it, podman does not
-            ambiguities.append(f"{what} is inside another index")
-        descriptor = choose(manifest, platform, name)
-        ambiguities += ambiguities_of(manifest, descriptor, what)
-        if descriptor.size > MAX_MANIFEST_SIZE:
-            raise InvalidImageError(f"{name}: a manifest of {descriptor.size} bytes is too large")
-        data = source.read_manifest(descriptor)
-        manifest = parse_manifest(data, f"{name}, manifest {descriptor.digest}")
-        if isinstance(manifest, Index) != (descriptor.media_type in INDEX_TYPES):
-            raise InvalidImageError(
-                f"{name}: manifest {descriptor.digest} is not what its index says, "
-                f"which is {descriptor.media_type[:200]!r}"
-            )
-    raise InvalidImageError(f"{name}: image indexes are nested more than {MAX_INDEX_DEPTH - 1} deep")
+    return _Walk(name, source, platform).image_of(descriptor, data, name, depth=0)
 
 
 def image_at(name: str, descriptor: Descriptor, source: ManifestSource, platform: Platform) -> Image:
     """Read the manifest or index that ``descriptor`` names, and go on. Raises InvalidImageError."""
-    if descriptor.size > MAX_MANIFEST_SIZE:
-        raise InvalidImageError(f"{name}: a manifest of {descriptor.size} bytes is too large")
-    return select_image(name, descriptor, source.read_manifest(descriptor), source, platform)
+    return _Walk(name, source, platform).image_at(descriptor, depth=0)
+
+
+class _Walk:
+    """From one manifest or index to an image; counts how often it looks into what states no platform."""
+
+    def __init__(self, name: str, source: ManifestSource, platform: Platform) -> None:
+        self._name = name
+        self._source = source
+        self._platform = platform
+        self._looks = MAX_INDEX_LOOKS
+
+    def image_at(self, descriptor: Descriptor, *, depth: int, exact: bool = False) -> Image:
+        """Read what ``descriptor`` names; ``depth`` indexes lead to it."""
+        if descriptor.size > MAX_MANIFEST_SIZE:
+            raise InvalidImageError(f"{self._name}: a manifest of {descriptor.size} bytes is too large")
+        data = self._source.read_manifest(descriptor)
+        what = f"{self._name}, manifest {descriptor.digest}" if depth else self._name
+        oddities = () if descriptor.size else (f"the index does not tell the size of {descriptor.digest}",)
+        image = self.image_of(replace(descriptor, size=len(data)), data, what, depth=depth, exact=exact)
+        return replace(image, oddities=(*oddities, *image.oddities))
+
+    def image_of(
+        self, descriptor: Descriptor, data: bytes, what: str, *, depth: int, exact: bool = False
+    ) -> Image:
+        """Go on from the bytes of a manifest or index.
+
+        ``exact``: no image whose configuration does not name the platform.
+        """
+        manifest = parse_manifest(data, what)
+        if (
+            depth
+            and descriptor.media_type
+            and isinstance(manifest, Index) != (descriptor.media_type in INDEX_TYPES)
+        ):
+            raise InvalidImageError(
+                f"{self._name}: manifest {descriptor.digest} is not what its index says, "
+                f"which is {descriptor.media_type[:200]!r}"
+            )
+        if isinstance(manifest, Manifest):
+            image = _image_of_manifest(
+                self._name, descriptor, data, manifest, source=self._source, platform=self._platform
+            )
+            stated = _stated_platform(image.config, self._platform)
+            if exact and stated.machine != self._platform.machine:
+                raise _no_image(self._name, self._platform, [stated])
+            return image
+        if depth == MAX_INDEX_DEPTH - 1:
+            raise InvalidImageError(f"{self._name}: image indexes are nested more than {depth} deep")
+        index_name = f"index {descriptor.digest}"
+        entry, image = self._first(manifest, depth + 1)
+        ambiguities = [*ambiguities_of(manifest, entry, index_name), *image.ambiguities]
+        if depth:  # docker looks into it, podman does not
+            ambiguities.insert(0, f"{index_name} is inside another index")
+        return replace(image, ambiguities=tuple(ambiguities))
+
+    def _first(self, index: Index, depth: int) -> tuple[Descriptor, Image]:
+        """Return the best entry that is an image for the platform.
+
+        Of one that states no platform, its configuration tells, as to containerd (core/images/image.go,
+        ``Manifest``); it may be an artifact.
+        """
+        refusal: EnclavizeError | None = None
+        for entry in candidates(index, self._platform, self._name):
+            if entry.platform and entry.platform.is_stated:
+                return entry, self.image_at(entry, depth=depth)
+            if not self._looks:
+                break
+            self._looks -= 1
+            try:
+                return entry, self.image_at(entry, depth=depth, exact=True)
+            except (InvalidImageError, NotFoundError) as error:
+                refusal = refusal or error
+        raise refusal or _no_image(self._name, self._platform, [])
 
 
 def choose(index: Index, platform: Platform, name: str) -> Descriptor:
-    """Return the entry of an index that docker takes on ``platform``. Raises InvalidImageError.
+    """Return the first of :func:`candidates`. Raises InvalidImageError."""
+    return candidates(index, platform, name)[0]
 
-    That is the first of those that suit it best; one without a platform comes last, since only its
-    configuration tells. Source: moby, daemon/internal/distribution/pull_v2_unix.go, ``filterManifests``.
+
+def candidates(index: Index, platform: Platform, name: str) -> list[Descriptor]:
+    """Return the entries of an index that docker could take on ``platform``, in its order.
+
+    Those that suit it best come first; one without a platform comes last, since only its configuration
+    tells. Raises InvalidImageError if there are none. Source: moby,
+    daemon/internal/distribution/pull_v2_unix.go, ``filterManifests``.
     """
     suitable = [
         (rank, entry)
         for entry in index.manifests
-        if entry.media_type in MANIFEST_TYPES | INDEX_TYPES
+        if entry.media_type in MANIFEST_TYPES | INDEX_TYPES | {""}
         and (rank := _preference(entry, platform)) is not None
     ]
     if suitable:
-        return min(suitable, key=lambda pair: pair[0])[1]
-    offered = sorted({str(entry.platform) for entry in images_of(index)})
-    raise InvalidImageError(
+        return [entry for _, entry in sorted(suitable, key=lambda pair: pair[0])]
+    for entry in index.unreadable:
+        if entry.platform and platform.preference(entry.platform) is not None:
+            raise InvalidImageError(f"{name} has an image for {platform} of an unknown kind: {entry.reason}")
+    raise _no_image(name, platform, [entry.platform for entry in images_of(index)])
+
+
+def _no_image(name: str, platform: Platform, offered: Iterable[Platform | None]) -> InvalidImageError:
+    found = sorted({str(other) for other in offered})
+    return InvalidImageError(
         f"{name} has no image for {platform}",
-        hint=f"it has: {', '.join(offered)}" if offered else "its index has no images at all",
+        hint=f"it has: {', '.join(found)}" if found else "its index has no images at all",
     )
 
 
@@ -103,6 +170,9 @@ def ambiguities_of(index: Index, chosen: Descriptor, what: str) -> Iterator[str]
     or of unknown type. So there is one reading only of an index with one entry that could run.
     """
     yield from spelling(index.misspelled, what)
+    for unreadable in index.unreadable:
+        if not unreadable.platform or unreadable.platform.may_run_on_amd64():
+            yield f"{what} has an entry of an unknown kind: {unreadable.reason}"
     images = images_of(index)
     if len({entry.digest for entry in images}) == 1:
         return
@@ -128,7 +198,6 @@ def _image_of_manifest(
             f"{name} has {len(manifest.layers)} layers, but its configuration lists {len(config.diff_ids)}",
             hint="it may be an artifact and not an image" if not config.diff_ids else None,
         )
-    check_machine(name, config, platform)
     return Image(
         name=name,
         manifest=descriptor,
@@ -141,6 +210,7 @@ def _image_of_manifest(
             *spelling(config.misspelled, "its configuration"),
             *_no_image_to_some(manifest),
         ),
+        oddities=(*manifest.oddities, *config.oddities, *check_machine(name, config, platform)),
     )
 
 
@@ -150,11 +220,18 @@ def _no_image_to_some(manifest: Manifest) -> Iterator[str]:
         yield f"its configuration is of type {manifest.config.media_type[:100]!r}, which is no image's"
 
 
-def check_machine(name: str, config: ImageConfig, platform: Platform) -> None:
+def check_machine(name: str, config: ImageConfig, platform: Platform) -> Iterator[str]:
     """Compare system and architecture; where there is no choice, engines run any level of the processor.
 
-    Raises InvalidImageError.
+    They run whatever architecture the configuration names, too, since builders often name that of their own
+    machine: it is an oddity. Raises InvalidImageError for another system.
     """
-    is_for = Platform(os=config.os or platform.os, architecture=config.architecture or platform.architecture)
-    if is_for.machine != platform.machine:
-        raise InvalidImageError(f"{name} has no image for {platform}", hint=f"it has: {is_for}")
+    stated = _stated_platform(config, platform)
+    if stated.machine[0] != platform.machine[0]:
+        raise _no_image(name, platform, [stated])
+    if stated.machine != platform.machine:
+        yield f"the configuration of {name} says that it is for {stated}, not for {platform}"
+
+
+def _stated_platform(config: ImageConfig, otherwise: Platform) -> Platform:
+    return Platform(os=config.os or otherwise.os, architecture=config.architecture or otherwise.architecture)

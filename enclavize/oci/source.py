@@ -94,7 +94,10 @@ def resolve(
     certificates. Close ``image.source`` when done. Raises EnclavizeError.
     """
     with reporter.task(f"resolve {location}") as task:
-        return _resolve(location, platform, task, cache=cache, auth=auth, insecure=insecure)
+        image = _resolve(location, platform, task, cache=cache, auth=auth, insecure=insecure)
+        for oddity in image.oddities:
+            task.warn(oddity)
+        return image
 
 
 def _resolve(

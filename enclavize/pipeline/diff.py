@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from enclavize.oci.image import Image, ImageConfig
+    from enclavize.oci.image import Image
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.oci.location import Location
     from enclavize.progress import Reporter
     from enclavize.rootfs.entry import Entry

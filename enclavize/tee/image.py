@@ -16,7 +16,7 @@ from enclavize.libos.formats import format_for
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.document import canonical_json
-from enclavize.oci.image import parse_config
+from enclavize.oci.image_config import parse_config
 from enclavize.oci.limits import MAX_LAYERS
 from enclavize.oci.manifest import Manifest, parse_manifest
 from enclavize.oci.media_types import (
@@ -27,6 +27,7 @@ from enclavize.oci.media_types import (
     OCI_MANIFEST,
     layer_compression,
 )
+from enclavize.oci.platform import LINUX_AMD64, Platform
 from enclavize.oci.stream import chunks
 from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT, describe
@@ -296,6 +297,9 @@ def _config(
     }
     execution |= {name: value for name, value in optional.items() if value}
     document["config"] = execution
+    if Platform(os=source.os, architecture=source.architecture).machine != LINUX_AMD64.machine:
+        document |= {"os": LINUX_AMD64.os, "architecture": LINUX_AMD64.architecture}
+        document.pop("variant", None)
     kept = source.diff_ids if instance.keeps_layers else ()
     document["rootfs"] = {"type": "layers", "diff_ids": [*kept, *diff_ids]}
     if source.history or not instance.keeps_layers:

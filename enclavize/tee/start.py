@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from enclavize.libos.base import Start
-    from enclavize.oci.image import ImageConfig
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.tee.contents import TeeContents
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.libos.base import InstanceOptions
-    from enclavize.oci.image import Image, ImageConfig
+    from enclavize.oci.image import Image
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
 

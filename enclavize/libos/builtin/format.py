@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from enclavize.libos.base import MeasuredEnclave, Policy
     from enclavize.libos.builtin.config import MeasuredConfiguration
-    from enclavize.oci.image import Image, ImageConfig
+    from enclavize.oci.image import Image
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents

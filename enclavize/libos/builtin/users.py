@@ -16,7 +16,7 @@ from enclavize.rootfs.entry import FileType
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from enclavize.oci.image import ImageConfig
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
 
 MAX_ID = (1 << 31) - 1

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.libos.base import NO_HEALTH_CHECK, Instance, InstanceFile, Start
-from enclavize.libos.builtin.process import DEFAULT_STOP_SIGNAL, stop_signal_of
 from enclavize.libos.builtin.process import environment as image_environment
+from enclavize.libos.builtin.process import stop_signal_of
 from enclavize.libos.builtin.users import account_of
 from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.defaults import Defaults
@@ -30,6 +30,7 @@ from enclavize.libos.gramine.manifest import (
 from enclavize.libos.gramine.mounts import allowed_files, memory_mounts, network_files, network_mounts
 from enclavize.libos.gramine.program import Libc, find_entry_point, library_path
 from enclavize.libos.gramine.trusted_files import hidden_paths, trusted_files
+from enclavize.oci.stop_signal import DEFAULT_STOP_SIGNAL
 from enclavize.resources import native_file
 from enclavize.rootfs.entry import printable
 
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from enclavize.libos.base import InstanceOptions, Policy
     from enclavize.libos.gramine.program import EntryPoint
     from enclavize.libos.toolchain.model import Toolchain
-    from enclavize.oci.image import Image, ImageConfig
+    from enclavize.oci.image import Image
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.progress import Reporter, Task
     from enclavize.rootfs.tree import Rootfs
 

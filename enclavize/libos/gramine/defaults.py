@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from enclavize.libos.base import Policy
-    from enclavize.oci.image import ImageConfig
+    from enclavize.oci.image_config import ImageConfig
 
 MAX_SIZE = 1 << 20
 """Bytes."""

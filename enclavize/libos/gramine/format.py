@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.libos.base import MeasuredEnclave
-    from enclavize.oci.image import Image, ImageConfig
+    from enclavize.oci.image import Image
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.tee.contents import TeeContents
 

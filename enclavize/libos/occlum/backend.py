@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from enclavize.libos.occlum.versions import Release
     from enclavize.libos.toolchain import Toolchain
     from enclavize.oci.cache import BlobCache
-    from enclavize.oci.image import Image, ImageConfig
+    from enclavize.oci.image import Image
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from enclavize.libos.base import InstanceOptions, Policy
     from enclavize.libos.occlum.versions import Release
-    from enclavize.oci.image import ImageConfig
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
 
 HOME = "/root"

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from enclavize.libos.base import MeasuredEnclave, Policy
     from enclavize.libos.occlum.chain import BoundStart, Chain
-    from enclavize.oci.image import Image, ImageConfig
+    from enclavize.oci.image import Image
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CLIENT_ID = "enclavize"
 DEFAULT_LIFETIME = 60.0
-"""Seconds a token lives whose service does not say."""
+"""Seconds a token lives whose service does not say, or nothing of use."""
 
 SAFETY_MARGIN = 5.0
 """Seconds before its end at which a token counts as old; less for tokens that live shortly."""
@@ -143,9 +143,10 @@ def _parse_token(body: bytes) -> tuple[str, float]:
     value = answer.text("token") or answer.text("access_token")
     if not _TOKEN.fullmatch(value):  # it becomes part of a header
         raise answer.wrong("token", "a token")
-    if "expires_in" not in answer.members:
+    lifetime = answer.members.get("expires_in")
+    if not isinstance(lifetime, int | float) or lifetime <= 0:
         return value, DEFAULT_LIFETIME
-    return value, float(answer.number("expires_in", maximum=MAX_LIFETIME))
+    return value, float(min(lifetime, MAX_LIFETIME))
 
 
 def parse_challenge(headers: list[str]) -> Challenge | None:

@@ -12,7 +12,7 @@ import pytest
 from enclavize.errors import InvalidImageError
 from enclavize.oci.docker_manifest import ENTRY_SHAPE
 from enclavize.oci.document import parse_document, parse_documents
-from enclavize.oci.image import CONFIG_SHAPE, parse_config
+from enclavize.oci.image_config import CONFIG_SHAPE, parse_config
 from enclavize.oci.manifest import MANIFEST_SHAPE, Index, parse_manifest
 from enclavize.rune import config_shape
 from support.go import go_programs
@@ -46,16 +46,32 @@ def descriptor(found: Descriptor | None) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
+AS_IT_STANDS = ("'created'", "'StopSignal'", "docker does not run")
+"""Oddities of members that are compared as they stand there: what is wrong with them is no matter of JSON."""
+AS_GO_DOES = ("for an empty one", "for empty")
+
+
+def require_whole(oddities: Sequence[str]) -> None:
+    """Refuse what was left out of a document, and what docker alone takes otherwise than it stands there."""
+    for oddity in oddities:
+        if not any(part in oddity for part in AS_IT_STANDS + AS_GO_DOES):
+            raise InvalidImageError(oddity)
+
+
 def config(data: bytes) -> Any:
     """Read an image configuration."""
     found = parse_config(data, "it")
+    require_whole(found.oddities)
+    raw = parse_document(data, "it", CONFIG_SHAPE)
+    execution = (raw.document("config") or raw).members
+    health = only(execution.get("Healthcheck") or {}, {"Test": [], "Retries": 0})
     return {
-        "created": found.created, "architecture": found.architecture, "os": found.os,
+        "created": raw.text("created"), "architecture": found.architecture, "os": found.os,
         "config": {
             "User": found.user, "ExposedPorts": {key: {} for key in found.exposed_ports}, "Env": found.env,
             "Entrypoint": found.entrypoint, "Cmd": found.cmd, "Volumes": {key: {} for key in found.volumes},
-            "WorkingDir": found.working_dir, "Labels": found.labels, "StopSignal": found.stop_signal,
-            "Healthcheck": only(found.healthcheck or {}, {"Test": [], "Retries": 0}),
+            "WorkingDir": found.working_dir, "Labels": found.labels,
+            "StopSignal": execution.get("StopSignal"), "Healthcheck": health,
         },
         "rootfs": {"type": (found.raw.get("rootfs") or {}).get("type"), "diff_ids": found.diff_ids},
     }  # fmt: skip
@@ -64,6 +80,9 @@ def config(data: bytes) -> Any:
 def manifest(data: bytes) -> Any:
     """Read a manifest."""
     found = parse_manifest(data, "it")
+    require_whole(
+        [entry.reason for entry in found.unreadable] if isinstance(found, Index) else found.oddities
+    )
     if isinstance(found, Index):
         return {"manifests": list(map(descriptor, found.manifests))}
     return {

@@ -244,7 +244,7 @@ def test_an_image_for_another_platform_in_an_index_is_passed_over(
     arm = build_image([[directory("bin"), file("bin/x")]], platform=("linux", "arm64"))
     source = write_layout(tmp_path / "layout", {"1": build_index([arm, image], attestations=True)})
     command.run("build", f"oci:{source}", "-o", "type=oci,dest=x.tar")
-    only_arm = write_layout(tmp_path / "arm", {"1": arm})
+    only_arm = write_layout(tmp_path / "arm", {"1": build_index([arm])})
     assert (
         "linux/arm64" in command.run("build", f"oci:{only_arm}", "-o", "type=oci,dest=y.tar", code=1).stderr
     )

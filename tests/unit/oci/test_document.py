@@ -9,7 +9,7 @@ import pytest
 
 from enclavize.errors import AuthenticationError, InvalidImageError
 from enclavize.oci.document import canonical_json, parse_document, parse_documents
-from enclavize.oci.image import parse_config
+from enclavize.oci.image_config import parse_config
 from enclavize.oci.manifest import parse_manifest
 from enclavize.oci.registry.credentials import Credentials
 from enclavize.oci.shape import Shape, fold

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 
@@ -12,6 +13,7 @@ from enclavize.errors import InvalidImageError
 from enclavize.oci import media_types
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
+from enclavize.oci.limits import MAX_INDEX_LOOKS
 from enclavize.oci.manifest import Index
 from enclavize.oci.platform import LINUX_AMD64, Platform, parse_platform
 from enclavize.oci.select import ambiguities_of, choose, select_image
@@ -271,3 +273,96 @@ def test_nor_are_a_manifest_and_a_configuration() -> None:
     assert selected(changed).config.entrypoint == ("/bin/sh",)
     with pytest.raises(InvalidImageError, match="configuration spells 'entrypoint'"):
         selected(changed).require_one_reading()
+
+
+def with_entries(index: BuiltIndex, change: Callable[[list[dict[str, Any]]], object]) -> BuiltIndex:
+    """Return an index with other entries."""
+    document = json.loads(index.index_bytes)
+    change(document["manifests"])
+    return replace(index, index_bytes=json.dumps(document).encode())
+
+
+def bare(entries: list[dict[str, Any]]) -> None:
+    """Take the platforms away."""
+    for found in entries:
+        found.pop("platform", None)
+
+
+IMAGE = build_image([[file("a")]])
+ARM = build_image([[file("b")]], platform=("linux", "arm64"))
+ARTIFACT = build_image([[file("c")]], change_config={"rootfs": None})
+
+
+@pytest.mark.parametrize("first", [ARM, ARTIFACT])
+def test_of_entries_without_a_platform_their_configuration_tells(first: BuiltImage) -> None:
+    index = with_entries(build_index([first, IMAGE]), bare)
+    assert selected(index).config_bytes == IMAGE.config_bytes
+    with pytest.raises(InvalidImageError, match="2 images that could run"):
+        selected(index).require_one_reading()
+
+
+def test_where_no_configuration_suits_the_first_reason_is_told() -> None:
+    with pytest.raises(InvalidImageError, match="no image for linux/amd64"):
+        selected(with_entries(build_index([ARM, ARTIFACT]), bare))
+
+
+def test_not_without_end() -> None:
+    many = with_entries(build_index([ARM] * 1000), bare)
+    looked = []
+
+    class Counting(_Memory):
+        def read_manifest(self, descriptor: Descriptor) -> bytes:
+            looked.append(descriptor.digest)
+            return super().read_manifest(descriptor)
+
+    with pytest.raises(InvalidImageError, match="no image for linux/amd64"):
+        select_image("x", many.descriptor, many.index_bytes, Counting(dict(many.blobs)), LINUX_AMD64)
+    assert len(looked) == MAX_INDEX_LOOKS
+
+
+@pytest.mark.parametrize("change", [{"size": None}, {"size": 0}, {"mediaType": None}, {"mediaType": ""}])
+def test_an_entry_without_size_or_type_is_taken(change: dict[str, Any]) -> None:
+    index = with_entries(build_index([ARM, IMAGE]), lambda entries: entries[1].update(change))
+    image = selected(index)
+    assert image.config_bytes == IMAGE.config_bytes
+    assert image.manifest.size == len(IMAGE.manifest_bytes)
+
+
+def test_an_entry_of_an_unknown_kind_for_this_machine_is_told() -> None:
+    strange = {"digest": "blake3:" + "a" * 64}
+    index = with_entries(build_index([ARM, IMAGE]), lambda entries: entries[1].update(strange))
+    with pytest.raises(InvalidImageError, match=r"an image for linux/amd64 of an unknown kind: .*blake3"):
+        selected(index)
+
+
+def test_an_entry_of_an_unknown_kind_beside_ours_is_no_base_of_trust_unless_it_runs_elsewhere() -> None:
+    strange = {"digest": "blake3:" + "a" * 64}
+    foreign = with_entries(build_index([ARM, IMAGE]), lambda entries: entries[0].update(strange))
+    selected(foreign).require_one_reading()
+    doubtful = with_entries(build_index([IMAGE, IMAGE]), lambda entries: entries[1].update(strange))
+    with pytest.raises(InvalidImageError, match="an entry of an unknown kind"):
+        selected(doubtful).require_one_reading()
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64", "amd64", "", None])
+def test_the_architecture_in_a_configuration_is_told_where_it_is_another(architecture: str | None) -> None:
+    image = build_image([[file("a")]], change_config={"architecture": architecture})
+    index = with_entries(
+        build_index([image]),
+        lambda entries: entries[0].update(platform={"os": "linux", "architecture": "amd64"}),
+    )
+    for built in (image, index):
+        found = selected(built)
+        assert [oddity for oddity in found.oddities if "is for linux/arm64" in oddity] == (
+            list(found.oddities) if architecture == "arm64" else []
+        )
+
+
+def test_an_image_of_another_system_is_refused() -> None:
+    with pytest.raises(InvalidImageError, match="no image for linux/amd64"):
+        selected(build_image([[file("a")]], platform=("windows", "amd64")))
+
+
+def test_an_odd_image_is_no_base_of_trust() -> None:
+    with pytest.raises(InvalidImageError, match=r"to all readers: .*'Labels'"):
+        selected(build_image([[file("a")]], config={"Labels": []})).require_one_reading()

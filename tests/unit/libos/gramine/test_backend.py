@@ -235,7 +235,6 @@ def test_policies_that_gramine_cannot_keep_are_refused(policy: Policy, message: 
     [
         ({"Env": []}, OPTIONS, "names no program"),
         ({"Entrypoint": ["/app"], "User": "nobody"}, OPTIONS, "nobody"),
-        ({"Entrypoint": ["/app"], "StopSignal": "SIGNOT"}, OPTIONS, "no signal"),
         ({"Entrypoint": ["/app"], "Env": ["A=\udc80"]}, OPTIONS, "not valid JSON"),
         ({"Cmd": ["/app"]}, replace(OPTIONS, policy=Policy(allow_arguments=True)), "CMD alone"),
     ],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError
 from enclavize.tee import layout
-from enclavize.tee.releases import version_of
+from enclavize.tee.releases import versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +99,15 @@ def _own_problems(
         digest = files.get(path)
         if digest is None:
             raise IntegrityError(f"the image has no /{layout.ROOT}/{path}")
-        if version_of(component, digest) or any(pinned.files.get(path) == digest for pinned in known):
+        if versions := versions_of(component, digest):
+            said = contents.description.generator
+            if said not in {f"enclavize/{version}" for version in versions}:
+                yield (
+                    f"enclave.json says that {said[:40]!r} made the image, but /{layout.ROOT}/{path} is of "
+                    f"enclavize {', '.join(versions)}"
+                )
+            continue
+        if any(pinned.files.get(path) == digest for pinned in known):
             continue
         yield (
             f"/{layout.ROOT}/{path}, which runs outside of the enclave, is neither that of this command nor "

@@ -45,12 +45,15 @@ def version_of(component: str, digest: str, *, table: Path | None = None) -> str
 
     ``table`` takes the place of the package's.
     """
-    if digest == _installed(component):
-        return __version__
-    for release in read_releases(table or TABLE):
-        if release.components.get(component) == digest:
-            return release.version
-    return None
+    return next(iter(versions_of(component, digest, table=table)), None)
+
+
+def versions_of(component: str, digest: str, *, table: Path | None = None) -> tuple[str, ...]:
+    """Return all versions that have this component, the installed one first: releases may share it."""
+    installed = [__version__] if digest == _installed(component) else []
+    releases = read_releases(table or TABLE)
+    found = [release.version for release in releases if release.components.get(component) == digest]
+    return tuple(dict.fromkeys(installed + found))
 
 
 @functools.cache

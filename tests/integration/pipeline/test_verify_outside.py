@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from enclavize import __version__
 from enclavize.tee import releases
 from support.images import plain_tar_members, tar_of
 from support.programs import need
@@ -48,6 +49,13 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     releases.read_releases.cache_clear()
 
 
+def write_release(table: Path, version: str, runelet: str, more: str = "") -> None:
+    """Let the table know one release."""
+    components = f'"runelet" = "{runelet}"\n'
+    table.write_text(f'[[release]]\nversion = "{version}"\n[release.components]\n{components}{more}')
+    releases.read_releases.cache_clear()
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -71,9 +79,18 @@ def test_another_runelet_is_refused_whatever_vouches_for_the_enclave(
 def test_the_runelet_of_a_release_is_known(built: Built, swapped: str, table: Path) -> None:
     verify = ("verify", swapped, "--signer", built.public_key)
     built.command.run(*verify, code=4)
-    table.write_text(f'[[release]]\nversion = "0.3.0"\n[release.components]\n"runelet" = "{sha256(EVIL)}"\n')
-    releases.read_releases.cache_clear()
+    write_release(table, "0.3.0", sha256(EVIL))
+    message = built.command.run(*verify, code=4).stderr
+    assert f"'enclavize/{__version__}' made the image, but /{RUNELET} is of enclavize 0.3.0" in message
+    write_release(table, __version__, sha256(EVIL))
     built.command.run(*verify)
+
+
+def test_enclave_json_names_the_release_that_the_runelet_is_of(built: Built, tmp_path: Path) -> None:
+    image = TamperedImage(built.layout, tmp_path / "copy")
+    image.describe(lambda document: document.update(generator="enclavize/99.0.0"))
+    message = built.command.run("verify", image.save(), "--signer", built.public_key, code=4).stderr
+    assert f"'enclavize/99.0.0' made the image, but /{RUNELET} is of enclavize {__version__}" in message
 
 
 def test_a_runelet_can_be_pinned(built: Built, swapped: str, tmp_path: Path) -> None:
@@ -125,8 +142,8 @@ def test_a_libos_of_no_known_release_counts_as_flawed(
     monkeypatch.setattr(releases, "_installed", lambda _component: "")
     image = TamperedImage(built.layout, tmp_path / "copy")
     contents = {member.path: member.data for layer in image.layers for member in layer}
-    components = f'"runelet" = "{sha256(contents[RUNELET])}"\n'
-    table.write_text(f'[[release]]\nversion = "0.2.0"\n[release.components]\n{components}')
+    runelet = sha256(contents[RUNELET])
+    write_release(table, __version__, runelet)
     verify = ("verify", built.name, "--signer", built.public_key)
     done = built.command.run(*verify, "--format", "json", code=4)
     assert "unknown-release" in done.stderr
@@ -134,10 +151,8 @@ def test_a_libos_of_no_known_release_counts_as_flawed(
     built.command.run(*verify, "--allow-flaw", "unknown-release")
     libos = sha256((built.command.native / "libos.so").read_bytes())
     for version, flaws in (("0.1.0", ["builtin-smashex"]), ("0.2.0", [])):
-        table.write_text(
-            f'[[release]]\nversion = "{version}"\n[release.components]\n{components}"libos.so" = "{libos}"\n'
-        )
-        releases.read_releases.cache_clear()
+        other = f'[[release]]\nversion = "{version}"\n[release.components]\n"libos.so" = "{libos}"\n'
+        write_release(table, __version__, runelet, other)
         done = built.command.run(*verify, "--format", "json", code=4 if flaws else 0)
         assert json.loads(done.stdout)["known_flaws"] == flaws
         if flaws:

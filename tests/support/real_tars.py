@@ -1,4 +1,4 @@
-"""Archives as GNU tar, bsdtar, umoci, Go and Python write them."""
+"""Archives as GNU tar, bsdtar, BusyBox, umoci, Go and Python write them."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def real_archives(folder: Path, go: GoTar) -> Mapping[str, bytes]:
     found["gnu-numeric"] = _output(tree, "tar", "--numeric-owner", "--mtime=@-5", "-cf", "-", "d", "s")
     for kind in _BSD_FORMATS:
         found[f"bsd-{kind}"] = _output(tree, "bsdtar", "--format", kind, "-cf", "-", "d", "s", "h", "p")
+    found["busybox"] = _output(tree, "busybox", "tar", "-cf", "-", ".")
     found["umoci"] = _umoci(tree, folder / "layout")
     return found
 

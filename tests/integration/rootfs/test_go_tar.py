@@ -37,7 +37,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> list[GoTar]:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory, readers: list[GoTar]) -> Mapping[str, bytes]:
     """Return archives that programs wrote."""
-    need("tar", "bsdtar", "umoci")
+    need("tar", "bsdtar", "busybox", "umoci")
     return real_archives(tmp_path_factory.mktemp("real"), readers[-1])
 
 

@@ -49,6 +49,7 @@ struct signal_stack {
 struct task {
     struct sleeper sleeper; /* must be the first: wait/ */
     struct task *next;      /* all living tasks, or all dead ones; under the list's lock */
+    struct task *next_starting; /* waiting for a host thread; under the list's lock */
     int32_t id;
     bool alive;
     char name[16];

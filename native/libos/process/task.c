@@ -10,6 +10,7 @@ enum clone_flag {
 #define CLONE_OF_A_THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 
 #define ROBUST_LIST_LIMIT 2048 /* as the kernel's: the list may be a ring */
+#define ROBUST_LIST_HEAD_SIZE 24 /* struct robust_list_head */
 #define FUTEX_TID_MASK 0x3FFFFFFFU
 #define FUTEX_OWNER_DIED 0x40000000U
 #define FUTEX_WAITERS 0x80000000U
@@ -17,11 +18,12 @@ enum clone_flag {
 static struct spinlock list_lock;
 static struct task *living;
 static struct task *dead;
-/* made by clone(), waiting for a host thread; linked by `next` */
+/* waiting for a host thread; those made by clone() are living already (clone(2): the thread exists when it returns) */
 static struct task *starting_first, *starting_last;
 static size_t living_count;
 static int32_t last_id = PROCESS_ID - 1;
 static uint32_t exiting;
+static int leader_status;
 
 struct process process;
 struct process_upcalls process_upcalls;
@@ -60,14 +62,25 @@ static void bury(struct task *task)
     spin_unlock(&list_lock);
 }
 
-static void add_living(struct task *task)
+/* Under list_lock. */
+static void link_living(struct task *task)
 {
-    spin_lock(&list_lock);
     task->alive = true;
     task->next = living;
     living = task;
     living_count++;
-    spin_unlock(&list_lock);
+}
+
+/* Under list_lock. */
+static void unlink_living(struct task *task)
+{
+    struct task **link = &living;
+    while (*link != task) {
+        link = &(*link)->next;
+    }
+    *link = task->next;
+    task->alive = false;
+    living_count--;
 }
 
 void task_each(bool (*each)(struct task *task, void *context), void *context)
@@ -111,8 +124,8 @@ static void run_as(struct task *task)
     struct thread *thread = current_thread();
     thread->task = task;
     __atomic_store_n(&task->sleeper.thread, thread, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&task->pending, __ATOMIC_SEQ_CST)) {
-        thread->attention = 1; /* sent before there was a thread to tell */
+    if (!task->service) {
+        thread->attention = 1; /* signals may have been sent before there was a thread to tell */
     }
 }
 
@@ -137,7 +150,9 @@ void task_start_first(void)
         fatal("no memory for the first thread");
     }
     task->id = ++last_id;
-    add_living(task);
+    spin_lock(&list_lock);
+    link_living(task);
+    spin_unlock(&list_lock);
     run_as(task);
     set_fs_base(0);
     boundary_upcalls.thread_start = start_thread;
@@ -146,9 +161,11 @@ void task_start_first(void)
 static void append_starting(struct task *task)
 {
     spin_lock(&list_lock);
-    task->next = NULL;
-    *(starting_last ? &starting_last->next : &starting_first) = task;
+    *(starting_last ? &starting_last->next_starting : &starting_first) = task;
     starting_last = task;
+    if (!task->service) {
+        link_living(task);
+    }
     spin_unlock(&list_lock);
 }
 
@@ -157,8 +174,9 @@ static struct task *take_starting(void)
     spin_lock(&list_lock);
     struct task *task = starting_first;
     if (task) {
-        starting_first = task->next;
+        starting_first = task->next_starting;
         starting_last = starting_first ? starting_last : NULL;
+        task->next_starting = NULL;
     }
     spin_unlock(&list_lock);
     return task;
@@ -170,11 +188,15 @@ static bool withdraw_starting(struct task *task)
     struct task *previous = NULL, *at = starting_first;
     while (at && at != task) {
         previous = at;
-        at = at->next;
+        at = at->next_starting;
     }
     if (at) {
-        *(previous ? &previous->next : &starting_first) = at->next;
+        *(previous ? &previous->next_starting : &starting_first) = at->next_starting;
         starting_last = starting_last == at ? previous : starting_last;
+        at->next_starting = NULL;
+        if (!at->service) {
+            unlink_living(at);
+        }
     }
     spin_unlock(&list_lock);
     return at != NULL;
@@ -191,7 +213,6 @@ static _Noreturn void start_thread(void)
         task->service();
         host_thread_exit();
     }
-    add_living(task);
     run_as(task);
     set_fs_base(task->start_fs_base);
     struct context context = task->start_context;
@@ -220,11 +241,18 @@ static int64_t refuse_process(const char *call)
     return -ENOSYS;
 }
 
-/* Said once: programs try again. */
+/* Said once: programs try again. The host's answer is the same whether it has no TCS or no thread to give. */
 static void report_no_thread(void)
 {
     static uint32_t reported;
-    if (!__atomic_exchange_n(&reported, 1, __ATOMIC_RELAXED)) {
+    if (__atomic_exchange_n(&reported, 1, __ATOMIC_RELAXED)) {
+        return;
+    }
+    size_t running = task_count();
+    if (running < configuration.threads) {
+        log_line(LOG_ERROR, "the host gives no more threads: %zu of the %u that the image is built for run", running,
+                 configuration.threads);
+    } else {
         log_line(LOG_ERROR, "no thread is free: the image is built for fewer (see --set threads)");
     }
 }
@@ -326,26 +354,11 @@ static void release_robust_list(const struct task *task)
     }
 }
 
-/* A thread of the application is on its way. */
-static bool somebody_starts(void)
-{
-    const struct task *task = starting_first;
-    while (task && task->service) {
-        task = task->next;
-    }
-    return task != NULL;
-}
-
 static bool remove_living(struct task *task)
 {
     spin_lock(&list_lock);
-    struct task **link = &living;
-    while (*link != task) {
-        link = &(*link)->next;
-    }
-    *link = task->next;
-    task->alive = false;
-    bool is_last = --living_count == 0 && !somebody_starts();
+    unlink_living(task);
+    bool is_last = living_count == 0;
     spin_unlock(&list_lock);
     return is_last;
 }
@@ -371,8 +384,11 @@ _Noreturn void task_exit(int status)
             futex_wake(task->clear_child_tid, 1, UINT32_MAX);
         }
     }
+    if (task->id == PROCESS_ID) {
+        leader_status = status;
+    }
     if (remove_living(task)) {
-        process_exit(status, 0);
+        process_exit(leader_status, 0); /* as the kernel: the group leader's, whoever ends last */
     }
     current_thread()->task = NULL;
     task->sleeper.thread = NULL;
@@ -405,11 +421,39 @@ int64_t sys_set_tid_address(const struct arguments *arguments)
 
 int64_t sys_set_robust_list(const struct arguments *arguments)
 {
-    if (arguments->at[1] != 24) {
+    if (arguments->at[1] != ROBUST_LIST_HEAD_SIZE) {
         return -EINVAL;
     }
     current_task()->robust_list = arguments->at[0];
     return 0;
+}
+
+struct robust_query {
+    int32_t id;
+    user_address head;
+    bool found;
+};
+
+static bool note_robust_list(struct task *task, void *context)
+{
+    struct robust_query *query = context;
+    query->found = task->id == query->id;
+    query->head = task->robust_list;
+    return !query->found;
+}
+
+int64_t sys_get_robust_list(const struct arguments *arguments)
+{
+    struct robust_query query = {.id = (int32_t)arguments->at[0]};
+    query.id = query.id ? query.id : current_task()->id;
+    task_each(note_robust_list, &query);
+    if (!query.found) {
+        return -ESRCH;
+    }
+    uint64_t size = ROBUST_LIST_HEAD_SIZE;
+    return copy_to_user(arguments->at[2], &size, sizeof size) ? -EFAULT
+                                                               : copy_to_user(arguments->at[1], &query.head,
+                                                                              sizeof query.head);
 }
 
 enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004 };

@@ -20,6 +20,7 @@ PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 NATIVE = REPOSITORY / "enclavize" / "_native"
 COUNTS = {
     "last_thread": (),
+    "new_thread": (),
     "memory": (),
     "signals": (),
     "threads": (scaled(20_000),),

@@ -330,11 +330,12 @@ int64_t sys_fchmod(const struct arguments *arguments)
 
 #define UNCHANGED UINT32_MAX
 
-/* Only uid 0 gives files away; the owner may set the group he has. Set-id bits go, as in Linux. */
+/* Only CAP_CHOWN gives files away; the owner may set a group that he is in. Set-id bits go, as in Linux. */
 static int64_t change_owner(struct inode *inode, uint32_t uid, uint32_t gid)
 {
-    bool allowed = process.uid == 0 || (is_owner(inode) && (uid == UNCHANGED || uid == inode->uid) &&
-                                           (gid == UNCHANGED || gid == inode->gid || gid == process.gid));
+    bool allowed = is_capable(CAP_CHOWN) ||
+                   (inode->uid == credentials()->user.file_system && (uid == UNCHANGED || uid == inode->uid) &&
+                       (gid == UNCHANGED || gid == inode->gid || is_in_group(gid)));
     if (!allowed) {
         return -EPERM;
     }

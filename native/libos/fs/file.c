@@ -67,8 +67,8 @@ int64_t file_create_anonymous(const struct file_operations *operations, const ch
     inode->file_system = &anonymous_file_system;
     inode->references = 1;
     inode->mode = mode;
-    inode->uid = process.uid;
-    inode->gid = process.gid;
+    inode->uid = credentials()->user.file_system;
+    inode->gid = credentials()->group.file_system;
     inode->links = 1;
     inode->number = new_inode_number();
     inode->atime = inode->mtime = inode->ctime = time_now();

@@ -57,31 +57,23 @@ uint64_t new_inode_number(void)
     return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
 }
 
-static bool in_group(uint32_t gid)
-{
-    bool member = gid == process.gid;
-    for (uint32_t at = 0; at < process.group_count && !member; at++) {
-        member = process.groups[at] == gid;
-    }
-    return member;
-}
-
-/* generic_permission() of Linux: uid 0 may do all, but execute a file only if somebody may. */
+/* generic_permission() of Linux: who has CAP_DAC_OVERRIDE may do all, but execute a file only
+ * if somebody may. */
 int64_t inode_access(const struct inode *inode, uint32_t wanted)
 {
     if ((wanted & MAY_WRITE) != 0 && inode->file_system->read_only &&
         (is_regular(inode) || is_directory(inode) || is_link(inode))) {
         return -EROFS;
     }
-    if (process.uid == 0) {
+    if (is_capable(CAP_DAC_OVERRIDE)) {
         bool allowed = (wanted & MAY_EXECUTE) == 0 || is_directory(inode) || (inode->mode & 0111) != 0;
         return allowed ? 0 : -EACCES;
     }
-    uint32_t shift = inode->uid == process.uid ? 6 : in_group(inode->gid) ? 3 : 0;
+    uint32_t shift = inode->uid == credentials()->user.file_system ? 6 : is_in_group(inode->gid) ? 3 : 0;
     return (wanted & ~(inode->mode >> shift) & 7) == 0 ? 0 : -EACCES;
 }
 
 bool is_owner(const struct inode *inode)
 {
-    return process.uid == 0 || process.uid == inode->uid;
+    return credentials()->user.file_system == inode->uid || is_capable(CAP_FOWNER);
 }

@@ -9,6 +9,7 @@
 #ifndef ENCLAVIZE_FS_INODE_H
 #define ENCLAVIZE_FS_INODE_H
 
+#include "process/process.h"
 #include "wait/wait.h"
 #include "fs/erofs.h"
 

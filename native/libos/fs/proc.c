@@ -215,6 +215,11 @@ static size_t thread_count(void)
     return task_ids(&none, 0);
 }
 
+static void add_ids(struct text *text, const char *name, const struct ids *ids)
+{
+    text_add(text, "%s:\t%u\t%u\t%u\t%u\n", name, ids->real, ids->effective, ids->saved, ids->file_system);
+}
+
 static void status(struct text *text)
 {
     struct memory_counts counts;
@@ -223,18 +228,22 @@ static void status(struct text *text)
         "Name:\t%s\nUmask:\t0022\nState:\tR "
         "(running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n",
         process.name);
-    text_add(text, "Uid:\t%u\t%u\t%u\t%u\n", process.uid, process.uid, process.uid, process.uid);
-    text_add(text, "Gid:\t%u\t%u\t%u\t%u\nFDSize:\t64\nGroups:\t", process.gid, process.gid, process.gid,
-        process.gid);
-    for (uint32_t at = 0; at < process.group_count; at++) {
-        text_add(text, "%u ", process.groups[at]);
+    const struct credentials *who = credentials();
+    add_ids(text, "Uid", &who->user);
+    add_ids(text, "Gid", &who->group);
+    text_add(text, "FDSize:\t64\nGroups:\t");
+    for (uint32_t at = 0; at < who->group_count; at++) {
+        text_add(text, "%u ", who->groups[at]);
     }
     text_add(text, "\nVmSize:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n",
         (unsigned long long)(counts.mapped * KIB_PER_PAGE),
         (unsigned long long)(counts.committed * KIB_PER_PAGE), (unsigned)thread_count());
-    text_add(text,
-        "CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nNoNewPrivs:\t1\nSeccomp:\t0\n", 0, 0,
-        0, 0);
+    const uint64_t sets[] = {who->inheritable, who->permitted, who->effective, who->bounding, who->ambient};
+    const char *const names[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
+    for (size_t at = 0; at < ARRAY_LENGTH(sets); at++) {
+        text_add(text, "%s:\t%016lx\n", names[at], sets[at]);
+    }
+    text_add(text, "NoNewPrivs:\t1\nSeccomp:\t0\n");
     text_add(text, "Cpus_allowed_list:\t0-%u\n", processor_count() - 1);
 }
 

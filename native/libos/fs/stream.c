@@ -196,8 +196,8 @@ int64_t stream_open_standard(void)
         inode->operations = &inode_operations;
         inode->file_system = &file_system;
         inode->links = 1;
-        inode->uid = process.uid;
-        inode->gid = process.gid;
+        inode->uid = credentials()->user.file_system;
+        inode->gid = credentials()->group.file_system;
         inode->number = new_inode_number();
         inode->name = (char *)(uintptr_t)names[fd];
         inode->name_length = strlen(names[fd]);

@@ -209,8 +209,8 @@ int64_t synthetic_create_inode(const struct file_system *file_system,
     }
     inode->operations = inode_operations;
     fill_inode(inode, file_system, mode);
-    inode->uid = process.uid;
-    inode->gid = process.gid;
+    inode->uid = credentials()->user.file_system;
+    inode->gid = credentials()->group.file_system;
     *created = inode;
     return 0;
 }
@@ -239,8 +239,8 @@ int64_t synthetic_create(const struct file_system *file_system, const struct syn
         entry->inode.operations = &operations;
         fill_inode(&entry->inode, file_system, rows[at].mode);
         if (rows[at].has_owner) {
-            entry->inode.uid = process.uid;
-            entry->inode.gid = process.gid;
+            entry->inode.uid = credentials()->user.file_system;
+            entry->inode.gid = credentials()->group.file_system;
         }
         if (at == 0) {
             continue;

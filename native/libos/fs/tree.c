@@ -198,8 +198,8 @@ static int64_t tree_create_inode(
     struct inode *inode = &node->inode;
     bool inherits = (directory->mode & S_ISGID) != 0;
     inode->mode = creation->mode;
-    inode->uid = process.uid;
-    inode->gid = inherits ? directory->gid : process.gid;
+    inode->uid = credentials()->user.file_system;
+    inode->gid = inherits ? directory->gid : credentials()->group.file_system;
     inode->links = 1;
     inode->number = new_inode_number();
     inode->rdev = creation->rdev;
@@ -395,8 +395,8 @@ static int64_t create_unnamed(
     }
     struct inode *inode = &node->inode;
     inode->mode = mode;
-    inode->uid = process.uid;
-    inode->gid = process.gid;
+    inode->uid = credentials()->user.file_system;
+    inode->gid = credentials()->group.file_system;
     inode->links = links;
     inode->number = new_inode_number();
     inode->size = is_directory(inode) ? BLOCK_SIZE : 0;

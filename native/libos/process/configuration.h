@@ -3,12 +3,11 @@
 #define ENCLAVIZE_CONFIGURATION_H
 
 #include "abi.h"
+#include "process/credentials.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define GROUPS_MAX 64
 
 /* A value inside the measured 64 KiB; not NUL-terminated by itself. */
 struct span {

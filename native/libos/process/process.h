@@ -7,13 +7,10 @@
 
 #include "memory/memory.h"
 #include "process/configuration.h"
+#include "process/credentials.h"
 
-/* The one process. Identity comes from the measured configuration and never changes. */
+/* The one process. */
 struct process {
-    uint32_t uid;
-    uint32_t gid;
-    uint32_t groups[GROUPS_MAX];
-    uint32_t group_count;
     char name[16];             /* of the main thread, for /proc */
     char executable[4096];     /* canonical path, for /proc/self/exe */
     user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
@@ -53,6 +50,7 @@ struct task {
     int32_t id;
     bool alive;
     char name[16];
+    struct credentials credentials; /* the owner writes it */
 
     user_address clear_child_tid;
     user_address robust_list;

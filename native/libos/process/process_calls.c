@@ -44,142 +44,6 @@ int64_t sys_setpgid(const struct arguments *arguments)
     return is_own_id((uint32_t)arguments->at[0]) && is_own_id((uint32_t)arguments->at[1]) ? 0 : -EPERM;
 }
 
-int64_t sys_getuid(const struct arguments *arguments)
-{
-    (void)arguments;
-    return process.uid;
-}
-
-int64_t sys_getgid(const struct arguments *arguments)
-{
-    (void)arguments;
-    return process.gid;
-}
-
-int64_t sys_geteuid(const struct arguments *arguments) __attribute__((alias("sys_getuid")));
-int64_t sys_setfsuid(const struct arguments *arguments) __attribute__((alias("sys_getuid")));
-int64_t sys_getegid(const struct arguments *arguments) __attribute__((alias("sys_getgid")));
-int64_t sys_setfsgid(const struct arguments *arguments) __attribute__((alias("sys_getgid")));
-
-/* The identity is measured: setting it to what it is succeeds, anything else is refused. UINT32_MAX means:
- * leave alone. */
-static int64_t keep_identity(const struct arguments *arguments, size_t count, uint32_t own)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint32_t wanted = (uint32_t)arguments->at[i];
-        if (wanted != own && wanted != UINT32_MAX) {
-            return -EPERM;
-        }
-    }
-    return 0;
-}
-
-int64_t sys_setuid(const struct arguments *arguments)
-{
-    return keep_identity(arguments, 1, process.uid);
-}
-
-int64_t sys_setreuid(const struct arguments *arguments)
-{
-    return keep_identity(arguments, 2, process.uid);
-}
-
-int64_t sys_setresuid(const struct arguments *arguments)
-{
-    return keep_identity(arguments, 3, process.uid);
-}
-
-int64_t sys_setgid(const struct arguments *arguments)
-{
-    return keep_identity(arguments, 1, process.gid);
-}
-
-int64_t sys_setregid(const struct arguments *arguments)
-{
-    return keep_identity(arguments, 2, process.gid);
-}
-
-int64_t sys_setresgid(const struct arguments *arguments)
-{
-    return keep_identity(arguments, 3, process.gid);
-}
-
-static int64_t put_three(const struct arguments *arguments, uint32_t value)
-{
-    for (size_t i = 0; i < 3; i++) {
-        if (copy_to_user(arguments->at[i], &value, sizeof value)) {
-            return -EFAULT;
-        }
-    }
-    return 0;
-}
-
-int64_t sys_getresuid(const struct arguments *arguments)
-{
-    return put_three(arguments, process.uid);
-}
-
-int64_t sys_getresgid(const struct arguments *arguments)
-{
-    return put_three(arguments, process.gid);
-}
-
-int64_t sys_getgroups(const struct arguments *arguments)
-{
-    int32_t room = (int32_t)arguments->at[0];
-    if (room < 0 || (room && (uint32_t)room < process.group_count)) {
-        return -EINVAL;
-    }
-    if (room &&
-        copy_to_user(arguments->at[1], process.groups, process.group_count * sizeof process.groups[0])) {
-        return -EFAULT;
-    }
-    return process.group_count;
-}
-
-int64_t sys_setgroups(const struct arguments *arguments)
-{
-    uint32_t groups[GROUPS_MAX];
-    uint64_t count = arguments->at[0];
-    if (count != process.group_count || copy_from_user(groups, arguments->at[1], count * sizeof groups[0])) {
-        return -EPERM;
-    }
-    return memcmp(groups, process.groups, count * sizeof groups[0]) ? -EPERM : 0;
-}
-
-/* No capabilities, in the third version of the interface (capget(2)). */
-#define CAPABILITY_VERSION_3 0x20080522U
-
-int64_t sys_capget(const struct arguments *arguments)
-{
-    uint32_t header[2];
-    if (copy_from_user(header, arguments->at[0], sizeof header)) {
-        return -EFAULT;
-    }
-    if (header[0] != CAPABILITY_VERSION_3) {
-        header[0] = CAPABILITY_VERSION_3;
-        return copy_to_user(arguments->at[0], header, sizeof header) ? -EFAULT
-               : arguments->at[1]                                    ? -EINVAL
-                                                                     : 0;
-    }
-    uint32_t none[6] = {0};
-    return arguments->at[1] ? copy_to_user(arguments->at[1], none, sizeof none) : 0;
-}
-
-int64_t sys_capset(const struct arguments *arguments)
-{
-    uint32_t sets[6];
-    if (copy_from_user(sets, arguments->at[1], sizeof sets)) {
-        return -EFAULT;
-    }
-    for (size_t i = 0; i < ARRAY_LENGTH(sets); i++) {
-        if (sets[i]) {
-            return -EPERM;
-        }
-    }
-    return 0;
-}
-
 int64_t sys_uname(const struct arguments *arguments)
 {
     char fields[6][UTS_LENGTH] = {"Linux", "localhost", KERNEL_RELEASE, KERNEL_VERSION, "x86_64", "(none)"};
@@ -344,12 +208,16 @@ int64_t sys_personality(const struct arguments *arguments) __attribute__((alias(
 
 enum {
     PR_SET_PDEATHSIG = 1, PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_SET_NAME = 15, PR_GET_NAME = 16,
-    PR_CAPBSET_READ = 23, PR_SET_TIMERSLACK = 29, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
+    PR_SET_TIMERSLACK = 29, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
 };
 
 int64_t sys_prctl(const struct arguments *arguments)
 {
     struct task *task = current_task();
+    int64_t result = credentials_prctl(arguments->at);
+    if (result != -ENOSYS) {
+        return result;
+    }
     switch (arguments->at[0]) {
     case PR_SET_NAME: {
         char name[sizeof task->name];
@@ -369,7 +237,6 @@ int64_t sys_prctl(const struct arguments *arguments)
     case PR_SET_PDEATHSIG:
     case PR_SET_DUMPABLE:
     case PR_GET_DUMPABLE:
-    case PR_CAPBSET_READ:
     case PR_SET_TIMERSLACK:
         return 0;
     default:

@@ -9,15 +9,6 @@ _Noreturn void process_refuse(int status, const char *what, const char *why)
     host_exit((uint32_t)status, 0);
 }
 
-static void set_identity(void)
-{
-    process.uid = configuration.uid;
-    process.gid = configuration.gid;
-    process.group_count = configuration.groups.size / sizeof(uint32_t);
-    memcpy(process.groups, configuration.groups.start, configuration.groups.size);
-    process.start_time_ns = clock_now_ns(CLOCK_BOOTTIME);
-}
-
 /* The host's strings, in order; false: the counts do not fit the bytes. */
 static bool take_strings(struct strings *to, uint32_t count, const char **at, const char *end)
 {
@@ -74,8 +65,10 @@ void process_start(void)
         process_refuse(FATAL_STATUS, "measured configuration", error);
     }
     pages_set_limit(configuration.memory / PAGE_SIZE);
+    credentials_start(configuration.uid, configuration.gid, configuration.groups.start,
+                      configuration.groups.size / sizeof(uint32_t));
     task_start_first();
-    set_identity();
+    process.start_time_ns = clock_now_ns(CLOCK_BOOTTIME);
 }
 
 void process_load(const struct boot *boot, const char *strings, struct context *context)

@@ -150,6 +150,7 @@ void task_start_first(void)
         fatal("no memory for the first thread");
     }
     task->id = ++last_id;
+    task->credentials = *credentials();
     spin_lock(&list_lock);
     link_living(task);
     spin_unlock(&list_lock);
@@ -274,6 +275,7 @@ int64_t sys_clone(const struct arguments *arguments)
     task->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
     task->blocked = parent->blocked;
     memcpy(task->name, parent->name, sizeof task->name);
+    task->credentials = parent->credentials;
     task->start_context = *parent->context;
     task->start_context.rax = 0;
     if (arguments->at[1]) {

@@ -386,7 +386,7 @@ int64_t sys_sigaltstack(const struct arguments *arguments)
 static struct signal_info info_of_sender(uint64_t signal, int32_t code)
 {
     return (struct signal_info){
-        .signal = (int32_t)signal, .code = code, .first = PROCESS_ID | (uint64_t)process.uid << 32};
+        .signal = (int32_t)signal, .code = code, .first = PROCESS_ID | (uint64_t)credentials()->user.real << 32};
 }
 
 int64_t sys_kill(const struct arguments *arguments)

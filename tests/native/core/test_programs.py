@@ -21,6 +21,7 @@ NATIVE = REPOSITORY / "enclavize" / "_native"
 COUNTS = {
     "last_thread": (),
     "new_thread": (),
+    "step_down": (),
     "memory": (),
     "signals": (),
     "threads": (scaled(20_000),),

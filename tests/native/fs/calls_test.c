@@ -315,12 +315,19 @@ static void test_links_and_names(void)
     close_file(descriptor);
 }
 
+static void become(uint32_t uid, uint32_t gid, uint32_t group)
+{
+    struct credentials *who = &current_task()->credentials;
+    who->user = (struct ids){uid, uid, uid, uid};
+    who->group = (struct ids){gid, gid, gid, gid};
+    who->groups[0] = group;
+    who->group_count = group != 0;
+    who->effective = uid == 0 ? CAPABILITIES_OF_ROOT : 0;
+}
+
 static void test_permissions(void)
 {
-    process.uid = 1000;
-    process.gid = 1000;
-    process.groups[0] = 50;
-    process.group_count = 1;
+    become(1000, 1000, 50);
     CHECK(close_file(open_file("/etc/hosts", O_RDONLY, 0)), 0);
     CHECK(open_file("/etc/hosts", O_WRONLY, 0), -EACCES);
     CHECK(open_file("/etc/new", O_CREAT | O_WRONLY, 0644), -EACCES);
@@ -333,17 +340,15 @@ static void test_permissions(void)
     CHECK(CALL_LIBOS(access, USER("/tmp/mine"), 4), -EACCES);
     CHECK(CALL_LIBOS(chown, USER("/tmp/mine"), 1, (uint64_t)-1), -EPERM);
     CHECK(CALL_LIBOS(unlink, USER("/tmp/made")), -EPERM); /* sticky, another's */
-    process.uid = 0;
-    process.gid = 0;
+    become(0, 0, 50);
     CHECK(CALL_LIBOS(mkdir, USER("/tmp/group"), 0), 0);
     CHECK(CALL_LIBOS(chmod, USER("/tmp/group"), 0070), 0);
     CHECK(CALL_LIBOS(chown, USER("/tmp/group"), 0, 50), 0);
-    process.uid = 1000;
+    become(1000, 0, 50);
     CHECK(make_file("/tmp/group/x", "y"), 1);
-    process.groups[0] = 51;
+    become(1000, 0, 51);
     CHECK(stat_file("/tmp/group/x"), -EACCES);
-    process.uid = 0;
-    process.group_count = 0;
+    become(0, 0, 0);
     CHECK(CALL_LIBOS(access, USER("/tmp/mine"), 4), 0);
     CHECK(CALL_LIBOS(access, USER("/tmp/mine"), 1), -EACCES);
     struct file *file;

@@ -122,7 +122,7 @@ struct shim_thread {
     void *context;
 };
 
-static struct shim_thread first_thread;
+static struct shim_thread first_thread = {.task = {.credentials = {.effective = CAPABILITIES_OF_ROOT}}};
 static __thread struct shim_thread *self;
 static struct shim_thread *threads[64] = {&first_thread};
 static uint32_t thread_total = 1;
@@ -155,6 +155,12 @@ __attribute__((constructor)) static void start_first(void)
 int32_t task_id(const struct task *task)
 {
     return CONTAINER_OF(task, struct shim_thread, task)->thread.host_index + 1;
+}
+
+void task_each(bool (*each)(struct task *task, void *context), void *context)
+{
+    for (uint32_t at = 0; at < thread_total && each(&threads[at]->task, context); at++) {
+    }
 }
 
 size_t task_ids(int32_t *ids, size_t count)
@@ -221,6 +227,7 @@ struct shim_thread *shim_thread_start(void (*run)(void *context), void *context)
     thread->run = run;
     thread->context = context;
     thread->thread.host_index = thread_total;
+    thread->task.credentials = self->task.credentials;
     threads[thread_total++] = thread;
     pthread_create(&thread->handle, NULL, run_thread, thread);
     return thread;

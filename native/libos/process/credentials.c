@@ -1,0 +1,479 @@
+/* Ids, groups and capabilities of a thread, and how they are given up: setresuid(2), capset(2), capabilities(7). */
+#include "process/process.h"
+
+#define LEAVE UINT32_MAX /* -1: this id stays */
+
+/* capabilities(7): what setfsuid() gives and takes, of those that are here. */
+#define FILE_CAPABILITIES                                                                                    \
+    (CAPABILITY_BIT(CAP_CHOWN) | CAPABILITY_BIT(CAP_DAC_OVERRIDE) | CAPABILITY_BIT(CAP_FOWNER) |             \
+     CAPABILITY_BIT(CAP_FSETID))
+
+static struct credentials first; /* measured; what the first thread starts with */
+
+void credentials_start(uint32_t uid, uint32_t gid, const void *groups, uint32_t group_count)
+{
+    uint64_t capabilities = uid == 0 ? CAPABILITIES_OF_ROOT : 0;
+    first = (struct credentials){
+        .user = {uid, uid, uid, uid},
+        .group = {gid, gid, gid, gid},
+        .group_count = group_count,
+        .permitted = capabilities,
+        .effective = capabilities,
+        .bounding = CAPABILITIES_OF_ROOT,
+    };
+    memcpy(first.groups, groups, group_count * sizeof first.groups[0]);
+}
+
+const struct credentials *credentials(void)
+{
+    const struct task *task = current_task();
+    return task && !task->service ? &task->credentials : &first;
+}
+
+static struct credentials *own(void)
+{
+    return &current_task()->credentials;
+}
+
+bool is_capable(enum capability capability)
+{
+    return (credentials()->effective & CAPABILITY_BIT(capability)) != 0;
+}
+
+bool is_in_group(uint32_t gid)
+{
+    const struct credentials *who = credentials();
+    bool member = gid == who->group.file_system;
+    for (uint32_t at = 0; at < who->group_count && !member; at++) {
+        member = who->groups[at] == gid;
+    }
+    return member;
+}
+
+static bool any_is_zero(const struct ids *ids)
+{
+    return ids->real == 0 || ids->effective == 0 || ids->saved == 0;
+}
+
+/* capabilities(7), "Effect of user ID changes on capabilities". */
+static void change_user(const struct ids *new)
+{
+    struct credentials *who = own();
+    struct ids old = who->user;
+    who->user = *new;
+    if (any_is_zero(&old) && !any_is_zero(new)) {
+        if (!who->keeps_capabilities) {
+            who->permitted = who->effective = 0;
+        }
+        who->ambient = 0;
+    }
+    if (old.effective == 0 && new->effective != 0) {
+        who->effective = 0;
+    } else if (old.effective != 0 && new->effective == 0) {
+        who->effective = who->permitted;
+    }
+}
+
+static void change_group(const struct ids *new)
+{
+    own()->group = *new;
+}
+
+/* The two kinds of ids follow the same rules. */
+struct id_kind {
+    enum capability capability;
+    size_t offset; /* of struct ids in struct credentials */
+    void (*change)(const struct ids *new);
+};
+
+static const struct id_kind users = {CAP_SETUID, offsetof(struct credentials, user), change_user};
+static const struct id_kind groups = {CAP_SETGID, offsetof(struct credentials, group), change_group};
+
+static struct ids ids_of(const struct id_kind *kind)
+{
+    return *(const struct ids *)((const char *)credentials() + kind->offset);
+}
+
+static bool is_one_of(const struct ids *ids, uint32_t id)
+{
+    return id == ids->real || id == ids->effective || id == ids->saved;
+}
+
+static int64_t set_one(const struct id_kind *kind, uint32_t id)
+{
+    struct ids ids = ids_of(kind);
+    if (id == LEAVE) {
+        return -EINVAL;
+    }
+    if (is_capable(kind->capability)) {
+        ids.real = ids.saved = id;
+    } else if (id != ids.real && id != ids.saved) {
+        return -EPERM;
+    }
+    ids.effective = ids.file_system = id;
+    kind->change(&ids);
+    return 0;
+}
+
+static int64_t set_real_and_effective(const struct id_kind *kind, uint32_t real, uint32_t effective)
+{
+    struct ids old = ids_of(kind), ids = old;
+    bool may = is_capable(kind->capability);
+    if (real != LEAVE) {
+        if (real != old.real && real != old.effective && !may) {
+            return -EPERM;
+        }
+        ids.real = real;
+    }
+    if (effective != LEAVE) {
+        if (!is_one_of(&old, effective) && !may) {
+            return -EPERM;
+        }
+        ids.effective = effective;
+    }
+    if (real != LEAVE || (effective != LEAVE && effective != old.real)) {
+        ids.saved = ids.effective;
+    }
+    ids.file_system = ids.effective;
+    kind->change(&ids);
+    return 0;
+}
+
+static int64_t set_three(const struct id_kind *kind, const struct arguments *arguments)
+{
+    struct ids old = ids_of(kind), ids = old;
+    uint32_t *const members[] = {&ids.real, &ids.effective, &ids.saved};
+    for (size_t i = 0; i < ARRAY_LENGTH(members); i++) {
+        uint32_t wanted = (uint32_t)arguments->at[i];
+        if (wanted == LEAVE) {
+            continue;
+        }
+        if (!is_one_of(&old, wanted) && !is_capable(kind->capability)) {
+            return -EPERM;
+        }
+        *members[i] = wanted;
+    }
+    ids.file_system = ids.effective;
+    kind->change(&ids);
+    return 0;
+}
+
+static int64_t get_three(const struct id_kind *kind, const struct arguments *arguments)
+{
+    struct ids ids = ids_of(kind);
+    const uint32_t values[] = {ids.real, ids.effective, ids.saved};
+    for (size_t i = 0; i < ARRAY_LENGTH(values); i++) {
+        if (copy_to_user(arguments->at[i], &values[i], sizeof values[i])) {
+            return -EFAULT;
+        }
+    }
+    return 0;
+}
+
+/* setfsuid(2): the old one, whether it was changed or not. */
+static uint32_t set_file_system(const struct id_kind *kind, uint32_t id)
+{
+    struct ids ids = ids_of(kind);
+    uint32_t old = ids.file_system;
+    if (id != LEAVE && (is_one_of(&ids, id) || id == old || is_capable(kind->capability))) {
+        ids.file_system = id;
+        kind->change(&ids);
+    }
+    return old;
+}
+
+int64_t sys_getuid(const struct arguments *arguments)
+{
+    (void)arguments;
+    return credentials()->user.real;
+}
+
+int64_t sys_geteuid(const struct arguments *arguments)
+{
+    (void)arguments;
+    return credentials()->user.effective;
+}
+
+int64_t sys_getgid(const struct arguments *arguments)
+{
+    (void)arguments;
+    return credentials()->group.real;
+}
+
+int64_t sys_getegid(const struct arguments *arguments)
+{
+    (void)arguments;
+    return credentials()->group.effective;
+}
+
+int64_t sys_setuid(const struct arguments *arguments)
+{
+    return set_one(&users, (uint32_t)arguments->at[0]);
+}
+
+int64_t sys_setgid(const struct arguments *arguments)
+{
+    return set_one(&groups, (uint32_t)arguments->at[0]);
+}
+
+int64_t sys_setreuid(const struct arguments *arguments)
+{
+    return set_real_and_effective(&users, (uint32_t)arguments->at[0], (uint32_t)arguments->at[1]);
+}
+
+int64_t sys_setregid(const struct arguments *arguments)
+{
+    return set_real_and_effective(&groups, (uint32_t)arguments->at[0], (uint32_t)arguments->at[1]);
+}
+
+int64_t sys_setresuid(const struct arguments *arguments)
+{
+    return set_three(&users, arguments);
+}
+
+int64_t sys_setresgid(const struct arguments *arguments)
+{
+    return set_three(&groups, arguments);
+}
+
+int64_t sys_getresuid(const struct arguments *arguments)
+{
+    return get_three(&users, arguments);
+}
+
+int64_t sys_getresgid(const struct arguments *arguments)
+{
+    return get_three(&groups, arguments);
+}
+
+int64_t sys_setfsuid(const struct arguments *arguments)
+{
+    uint32_t old = set_file_system(&users, (uint32_t)arguments->at[0]);
+    struct credentials *who = own();
+    if (old == 0 && who->user.file_system != 0) {
+        who->effective &= ~FILE_CAPABILITIES;
+    } else if (old != 0 && who->user.file_system == 0) {
+        who->effective |= who->permitted & FILE_CAPABILITIES;
+    }
+    return old;
+}
+
+int64_t sys_setfsgid(const struct arguments *arguments)
+{
+    return set_file_system(&groups, (uint32_t)arguments->at[0]);
+}
+
+int64_t sys_getgroups(const struct arguments *arguments)
+{
+    const struct credentials *who = credentials();
+    int32_t room = (int32_t)arguments->at[0];
+    if (room < 0 || (room && (uint32_t)room < who->group_count)) {
+        return -EINVAL;
+    }
+    if (room && copy_to_user(arguments->at[1], who->groups, who->group_count * sizeof who->groups[0])) {
+        return -EFAULT;
+    }
+    return who->group_count;
+}
+
+#define NGROUPS_MAX 65536
+
+int64_t sys_setgroups(const struct arguments *arguments)
+{
+    uint32_t new[GROUPS_MAX];
+    uint32_t count = (uint32_t)arguments->at[0];
+    if (!is_capable(CAP_SETGID)) {
+        return -EPERM;
+    }
+    if (count > GROUPS_MAX) {
+        return count > NGROUPS_MAX ? -EINVAL : -ENOMEM;
+    }
+    if (copy_from_user(new, arguments->at[1], count * sizeof new[0])) {
+        return -EFAULT;
+    }
+    struct credentials *who = own();
+    memcpy(who->groups, new, count * sizeof new[0]);
+    who->group_count = count;
+    return 0;
+}
+
+/* capget(2): the versions of the interface, and how many words each set has in them. */
+struct capability_version {
+    uint32_t number;
+    uint32_t words;
+};
+static const struct capability_version versions[] = {{0x19980330, 1}, {0x20071026, 2}, {0x20080522, 2}};
+#define NEWEST_VERSION 0x20080522U
+
+struct capability_header {
+    uint32_t version;
+    int32_t id;
+};
+struct capability_words {
+    uint32_t effective, permitted, inheritable;
+};
+
+/* How many words, or a negative errno; an unknown version is answered with the newest. */
+static int64_t import_header(user_address address, struct capability_header *header)
+{
+    if (copy_from_user(header, address, sizeof *header)) {
+        return -EFAULT;
+    }
+    for (size_t i = 0; i < ARRAY_LENGTH(versions); i++) {
+        if (versions[i].number == header->version) {
+            return versions[i].words;
+        }
+    }
+    uint32_t newest = NEWEST_VERSION;
+    return copy_to_user(address, &newest, sizeof newest) ? -EFAULT : -EINVAL;
+}
+
+static bool is_this_task(int32_t id)
+{
+    return id == 0 || id == task_id(current_task());
+}
+
+struct credentials_query {
+    int32_t id;
+    struct credentials found;
+    bool is_found;
+};
+
+static bool note_credentials(struct task *task, void *context)
+{
+    struct credentials_query *query = context;
+    query->is_found = task_id(task) == query->id;
+    if (query->is_found) {
+        query->found = task->credentials;
+    }
+    return !query->is_found;
+}
+
+int64_t sys_capget(const struct arguments *arguments)
+{
+    struct capability_header header;
+    int64_t words = import_header(arguments->at[0], &header);
+    if (words < 0) {
+        return words == -EINVAL && !arguments->at[1] ? 0 : words;
+    }
+    if (header.id < 0) {
+        return -EINVAL;
+    }
+    struct credentials_query query = {.id = header.id ? header.id : task_id(current_task())};
+    task_each(note_credentials, &query);
+    if (!query.is_found) {
+        return -ESRCH;
+    }
+    struct capability_words sets[2];
+    for (size_t i = 0; i < ARRAY_LENGTH(sets); i++) {
+        sets[i] = (struct capability_words){
+            .effective = (uint32_t)(query.found.effective >> (32 * i)),
+            .permitted = (uint32_t)(query.found.permitted >> (32 * i)),
+            .inheritable = (uint32_t)(query.found.inheritable >> (32 * i)),
+        };
+    }
+    return arguments->at[1] ? copy_to_user(arguments->at[1], sets, (size_t)words * sizeof sets[0]) : 0;
+}
+
+int64_t sys_capset(const struct arguments *arguments)
+{
+    struct capability_header header;
+    struct capability_words sets[2] = {0};
+    int64_t words = import_header(arguments->at[0], &header);
+    if (words < 0) {
+        return words;
+    }
+    if (!is_this_task(header.id)) {
+        return -EPERM;
+    }
+    if (copy_from_user(sets, arguments->at[1], (size_t)words * sizeof sets[0])) {
+        return -EFAULT;
+    }
+    struct credentials *who = own();
+    uint64_t all = (CAPABILITY_BIT(CAP_LAST) << 1) - 1;
+    uint64_t effective = (sets[0].effective | (uint64_t)sets[1].effective << 32) & all;
+    uint64_t permitted = (sets[0].permitted | (uint64_t)sets[1].permitted << 32) & all;
+    uint64_t inheritable = (sets[0].inheritable | (uint64_t)sets[1].inheritable << 32) & all;
+    bool may_inherit = !(inheritable & ~(who->inheritable | who->permitted)) || is_capable(CAP_SETPCAP);
+    if (!may_inherit || (inheritable & ~(who->inheritable | who->bounding)) ||
+        (permitted & ~who->permitted) || (effective & ~permitted)) {
+        return -EPERM;
+    }
+    who->effective = effective;
+    who->permitted = permitted;
+    who->inheritable = inheritable;
+    who->ambient &= permitted & inheritable;
+    return 0;
+}
+
+enum {
+    PR_GET_KEEPCAPS = 7, PR_SET_KEEPCAPS = 8, PR_CAPBSET_READ = 23, PR_CAPBSET_DROP = 24, PR_GET_SECUREBITS = 27,
+    PR_SET_SECUREBITS = 28, PR_CAP_AMBIENT = 47,
+};
+enum { AMBIENT_IS_SET = 1, AMBIENT_RAISE = 2, AMBIENT_LOWER = 3, AMBIENT_CLEAR_ALL = 4 };
+#define SECBIT_KEEP_CAPS 16
+
+static int64_t change_ambient(uint64_t operation, uint64_t capability, uint64_t rest)
+{
+    struct credentials *who = own();
+    if (rest || (operation == AMBIENT_CLEAR_ALL ? capability != 0 : capability > CAP_LAST)) {
+        return -EINVAL;
+    }
+    uint64_t bit = CAPABILITY_BIT(capability);
+    switch (operation) {
+    case AMBIENT_CLEAR_ALL:
+        who->ambient = 0;
+        return 0;
+    case AMBIENT_IS_SET:
+        return (who->ambient & bit) != 0;
+    case AMBIENT_RAISE:
+        if (!(who->permitted & who->inheritable & bit)) {
+            return -EPERM;
+        }
+        who->ambient |= bit;
+        return 0;
+    case AMBIENT_LOWER:
+        who->ambient &= ~bit;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int64_t credentials_prctl(const uint64_t arguments[5])
+{
+    struct credentials *who = own();
+    switch (arguments[0]) {
+    case PR_GET_KEEPCAPS:
+        return who->keeps_capabilities;
+    case PR_SET_KEEPCAPS:
+        if (arguments[1] > 1) {
+            return -EINVAL;
+        }
+        who->keeps_capabilities = arguments[1] == 1;
+        return 0;
+    case PR_CAPBSET_READ:
+        return arguments[1] > CAP_LAST ? -EINVAL : (who->bounding & CAPABILITY_BIT(arguments[1])) != 0;
+    case PR_CAPBSET_DROP:
+        if (!is_capable(CAP_SETPCAP)) {
+            return -EPERM;
+        }
+        if (arguments[1] > CAP_LAST) {
+            return -EINVAL;
+        }
+        who->bounding &= ~CAPABILITY_BIT(arguments[1]);
+        return 0;
+    case PR_GET_SECUREBITS:
+        return who->keeps_capabilities ? SECBIT_KEEP_CAPS : 0;
+    case PR_SET_SECUREBITS: /* uid 0 keeps its meaning */
+        if (!is_capable(CAP_SETPCAP) || (arguments[1] & ~(uint64_t)SECBIT_KEEP_CAPS)) {
+            return -EPERM;
+        }
+        who->keeps_capabilities = arguments[1] != 0;
+        return 0;
+    case PR_CAP_AMBIENT:
+        return change_ambient(arguments[1], arguments[2], arguments[3] | arguments[4]);
+    default:
+        return -ENOSYS;
+    }
+}

@@ -1,0 +1,47 @@
+/* Who a thread is: credentials(7), capabilities(7). Each thread has its own, as in Linux; libraries change those of all
+ * threads together. */
+#ifndef ENCLAVIZE_CREDENTIALS_H
+#define ENCLAVIZE_CREDENTIALS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define GROUPS_MAX 64
+
+struct ids {
+    uint32_t real, effective, saved, file_system;
+};
+
+enum capability {
+    CAP_CHOWN = 0, CAP_DAC_OVERRIDE = 1, CAP_FOWNER = 3, CAP_FSETID = 4, CAP_KILL = 5, CAP_SETGID = 6, CAP_SETUID = 7,
+    CAP_SETPCAP = 8, CAP_NET_BIND_SERVICE = 10, CAP_LAST = 40,
+};
+#define CAPABILITY_BIT(capability) (1ULL << (capability))
+
+/* What uid 0 starts with: of docker's default set, those that mean something here. */
+#define CAPABILITIES_OF_ROOT                                                                                 \
+    (CAPABILITY_BIT(CAP_CHOWN) | CAPABILITY_BIT(CAP_DAC_OVERRIDE) | CAPABILITY_BIT(CAP_FOWNER) |             \
+     CAPABILITY_BIT(CAP_FSETID) | CAPABILITY_BIT(CAP_KILL) | CAPABILITY_BIT(CAP_SETGID) |                    \
+     CAPABILITY_BIT(CAP_SETUID) | CAPABILITY_BIT(CAP_SETPCAP) | CAPABILITY_BIT(CAP_NET_BIND_SERVICE))
+
+struct credentials {
+    struct ids user, group;
+    uint32_t groups[GROUPS_MAX];
+    uint32_t group_count;
+    uint64_t permitted, effective, inheritable, bounding, ambient;
+    bool keeps_capabilities; /* PR_SET_KEEPCAPS */
+};
+
+/* The calling thread's; before there is one, those of the measured configuration. */
+const struct credentials *credentials(void);
+/* The calling thread may do what the capability allows. */
+bool is_capable(enum capability capability);
+/* gid is the thread's file system group or one of its supplementary groups. */
+bool is_in_group(uint32_t gid);
+
+void credentials_start(uint32_t uid, uint32_t gid, const void *groups, uint32_t group_count);
+
+/* prctl(2): the options that concern credentials; -ENOSYS: another option. */
+int64_t credentials_prctl(const uint64_t arguments[5]);
+
+#endif

@@ -1,6 +1,6 @@
 /*
- * pal/ocall.c with answers that lie. HOSTILE_ANSWERS=long: more than was asked for; huge; negative: no errno; stdio: a descriptor of the standard
- * streams for a file; scribble: the whole data area is overwritten; no-memory: not even for the first stack; immortal: OCALL_EXIT ends nothing.
+ * pal/ocall.c with a host that gives nothing and ends nothing. HOSTILE_ANSWERS=no-memory: not even for the first stack; immortal: OCALL_EXIT is not
+ * believed. The lies of all kinds are in tests/native/liar.
  */
 #define ocall_serve honest_ocall_serve
 #include "../../../native/pal/ocall.c"
@@ -10,37 +10,28 @@
 
 #include "../../../native/pal/sim.h"
 
+#define STATUS_REFUSED 42 /* each entry after the end */
+#define STATUS_ENTERED 43
+
+static enum next_step enter_after_end(struct host_thread *thread)
+{
+    bool all_refused = true;
+    for (uint64_t ecall = ECALL_START; ecall <= ECALL_RETURN; ecall++) {
+        all_refused = all_refused && sim_enter(thread, ecall) == EEXIT_ENDED;
+    }
+    process_set_exit(all_refused ? STATUS_REFUSED : STATUS_ENTERED, 0);
+    return STEP_PROCESS_EXIT;
+}
+
 enum next_step ocall_serve(struct host_thread *thread)
 {
-    struct exchange *exchange = thread->exchange;
     const char *kind = getenv("HOSTILE_ANSWERS");
-    uint32_t number = exchange->ocall;
-    bool is_memory = number >= OCALL_MEMORY_ADD && number <= OCALL_MEMORY_REMOVE && exchange->arguments[0] >= LIBOS_DYNAMIC_START;
     if (kind && strcmp(kind, "no-memory") == 0) {
-        exchange->result = -ENOMEM;
+        thread->exchange->result = -ENOMEM;
         return STEP_RETURN;
     }
-    if (kind && strcmp(kind, "immortal") == 0 && number == OCALL_EXIT) {
-        thread->takes_signals = false;
-        uint64_t refusals[] = {sim_enter(thread, ECALL_START), sim_enter(thread, ECALL_THREAD), sim_enter(thread, ECALL_RETURN)};
-        bool all = refusals[0] == EEXIT_ENDED && refusals[1] == EEXIT_ENDED && refusals[2] == EEXIT_ENDED;
-        process_set_exit(all ? 42 : 43, 0);
-        return STEP_PROCESS_EXIT;
+    if (kind && strcmp(kind, "immortal") == 0 && thread->exchange->ocall == OCALL_EXIT) {
+        return enter_after_end(thread);
     }
-    enum next_step step = honest_ocall_serve(thread);
-    if (!kind || step != STEP_RETURN || number == OCALL_LOG || is_memory) {
-        return step; /* the enclave could not even begin */
-    }
-    if (strcmp(kind, "long") == 0) {
-        exchange->result = (int64_t)exchange->arguments[1] + 1;
-    } else if (strcmp(kind, "huge") == 0) {
-        exchange->result = INT64_MAX;
-    } else if (strcmp(kind, "negative") == 0) {
-        exchange->result = INT64_MIN;
-    } else if (strcmp(kind, "stdio") == 0) {
-        exchange->result = 1;
-    } else if (strcmp(kind, "scribble") == 0) {
-        memset(exchange->data, 0xFF, sizeof(exchange->data));
-    }
-    return step;
+    return honest_ocall_serve(thread);
 }

@@ -6,7 +6,6 @@
  *     window ROUNDS             system calls, then waiting without any for a signal to be seen
  *     signals COUNT             wait for that many host signals, in the enclave and outside in turn
  *     orphan COUNT              the same on a second thread, after the first has ended
- *     hostile                   call everything, and see that no answer does harm
  *     abuse WHAT                do what must end the process with a message
  */
 #include "boundary/boundary.h"
@@ -108,48 +107,6 @@ static void wait_for_signals(uint64_t count)
     host_exit(0, 0);
 }
 
-/* Buffers between canaries. */
-static uint8_t arena[3 * EXCHANGE_DATA_SIZE];
-
-static void check_length(int64_t result, size_t size, size_t room)
-{
-    need(result <= (int64_t)size, "a length that was not asked for");
-    for (size_t index = size; index < room; index++) {
-        need(arena[index] == 0xA5, "a byte beyond the end was changed");
-    }
-    memset(arena, 0xA5, room);
-}
-
-static void hostile(void)
-{
-    static const char path[] = "some/path";
-    static const size_t sizes[] = {0, 1, 100, 4096};
-    struct host_stat stat;
-    memset(arena, 0xA5, sizeof(arena));
-    for (size_t index = 0; index < ARRAY_LENGTH(sizes); index++) {
-        size_t size = sizes[index], room = size + 4096;
-        check_length(host_read(0, arena, size), size, room);
-        check_length(host_write(1, "x", size ? 1 : 0), size, room);
-        check_length(host_pread(3, arena, size, 0), size, room);
-        check_length(host_image_read(IMAGE_ROOTFS, 0, arena, size), size, room);
-        check_length(host_data_read(3, 0, arena, size), size, room);
-        check_length(host_volume_readlink(path, sizeof(path) - 1, (char *)arena, size), size, room);
-        check_length(host_volume_list(3, arena, size), size, room);
-        check_length(host_file(HOST_FILE_HOSTS, arena, size), size, room);
-    }
-    struct host_poll polled[2] = {{.fd = 0, .events = 1}, {.fd = 1, .events = 4}};
-    int ready = host_poll(polled, 2, 0);
-    need(ready <= 2 && !(polled[0].revents & ~(1 | 0x38)) && !(polled[1].revents & ~(4 | 0x38)), "revents that nobody asked for");
-    int fd = host_volume_open(path, sizeof(path) - 1, 0, 0);
-    need(fd < 0 || fd > 2, "a volume's file became a standard stream");
-    need(host_stat(0, &stat) <= 0, "stat");
-    need(host_thread_create() <= 0, "thread");
-    need(host_memory_add(0x20000000, 4096) <= 0, "memory");
-    host_wait(0);
-    need(enclave_accept(0x30000000, 4096) == -EPERM, "a page that was never added was accepted");
-    host_exit(0, 0);
-}
-
 static void abuse(const char *what)
 {
     if (strcmp(what, "pending") == 0) { /* trap mode: a page that was not accepted */
@@ -182,7 +139,7 @@ static void thread_start(void)
         wait_for_signals(orphan_signals);
     }
     if (running == 0) {
-        host_thread_exit(); /* nobody asked for it, but the hostile host */
+        host_thread_exit(); /* nobody asked for it */
     }
     run_torture(__atomic_fetch_add(&next_index, 1, __ATOMIC_RELAXED));
 }
@@ -301,9 +258,6 @@ void libos_start(const struct boot *boot, const char *strings)
         orphan_signals = number_at(strings, 1);
         need(host_thread_create() == 0, "no thread");
         host_thread_exit();
-    }
-    if (strcmp(strings, "hostile") == 0) {
-        hostile();
     }
     if (strcmp(strings, "sha256") == 0) {
         static const uint8_t abc[32] = {

@@ -229,7 +229,7 @@ static void try_at_aex(const struct attempt *attempt, uint64_t expected)
 }
 
 /* Where no exchange area may be: anywhere inside, partly inside, not aligned, not in user space. */
-static uint64_t hostile_exchange(const struct host_thread *thread)
+uint64_t hostile_exchange(const struct host_thread *thread)
 {
     const uint64_t addresses[] = {
         target_address(thread) % ELRANGE_SIZE, target_address(thread) % ELRANGE_SIZE & ~63ULL, ELRANGE_SIZE - 64, (uint64_t)thread->exchange + 8, 0, 1,
@@ -292,7 +292,7 @@ static uint64_t try_in_child(const struct attempt *attempt)
         counts->steps += stepping.steps;
         _exit(0);
     }
-    if (child < 0 || waitpid(child, &status, 0) != child) {
+    if (child < 0 || !wait_for(child, &status)) {
         found("a child could not be made");
     }
     counts->children++;

@@ -1,7 +1,8 @@
-"""The lying host and the core that looks for changes, built once."""
+"""The lying host, the core that looks for changes, and a program in the real LibOS that does, built once."""
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,10 +10,16 @@ import pytest
 from enclavize.signing.keys import generate_key
 from enclavize.signing.local import LocalSigner
 from support.liar import LIAR, Liar, compile_liar
-from support.torture import BOUNDARY, compile_as, sign
+from support.programs import need
+from support.tee import Converter, ordinary_image
+from support.torture import BOUNDARY, NATIVE, compile_as, sign
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from support.tee import TeeTree
+
+MEASURED_SIZE = 600_000
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +36,28 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generate_key(folder / "key.pem")
     signer = LocalSigner.from_file(folder / "key.pem")
     return sign(unsigned, folder / "instance" / "enclave.signed.so", signer).parent
+
+
+@pytest.fixture(scope="session")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
+    """victim.c in the real LibOS, with a volume."""
+    need("musl-gcc", "umoci", "skopeo")
+    if not (NATIVE.parent / "enclavize" / "_native" / "libos.so").is_file():
+        pytest.skip("the native components have not been built")
+    base = tmp_path_factory.mktemp("victim")
+    rootfs = base / "rootfs"
+    (rootfs / "volume").mkdir(parents=True)
+    (rootfs / "small").write_bytes(b"small")
+    (rootfs / "measured").write_bytes(
+        bytes((at * 31 + at // 4096 * 17 + at // 251) & 0xFF for at in range(MEASURED_SIZE))
+    )
+    subprocess.run(
+        [
+            "musl-gcc", "-static", "-O1", "-Wall", "-Wextra", "-Werror", LIAR / "victim.c",
+            "-o", rootfs / "victim", "-pthread",
+        ],
+        check=True,
+    )  # fmt: skip
+    image = ordinary_image(base / "layout", rootfs, config=["--config.cmd", "/victim"])
+    options = ("--debug", "--allow-args", "--allow-host-network-files", "--volume", "/volume")
+    return Converter.create(base).tree(image, "tree", *options, "--set", "threads=8")

@@ -24,6 +24,7 @@ int64_t with_secrets(int64_t (*function)(void *), void *argument, uint64_t has_a
 
 static uint64_t random_state;
 static struct thread *sleeper;
+static uint32_t is_ending, waiting_for_end;
 static uint64_t next_page = PAGES;
 
 static uint64_t random_below(uint64_t limit)
@@ -399,7 +400,35 @@ _Noreturn static void answers(void)
     is_secret(ARENA, ARENA_SIZE);
     say(SAYS_ATTACK);
     host_clock(1); /* what is attacked is the way to here */
+    say(SAYS_END);
+    __atomic_store_n(&is_ending, 1, __ATOMIC_RELEASE);
+    need(host_thread_create() == 0 && host_thread_create() == 0, "no thread");
+    while (__atomic_load_n(&waiting_for_end, __ATOMIC_ACQUIRE) < 2) {
+        host_yield();
+    }
     host_exit(0, 0);
+}
+
+_Noreturn static void go_on_after_end(void)
+{
+    for (;;) {
+        *(volatile uint64_t *)current_thread()->exchange->data = STILL_HERE;
+    }
+}
+
+/* One thread tries to leave for an OCALL, the other one to go back to what would be the application. */
+_Noreturn static void outlive(void)
+{
+    static struct context context;
+    bool is_first = __atomic_fetch_add(&waiting_for_end, 1, __ATOMIC_ACQ_REL) == 0;
+    while (__atomic_load_n(&enclave_end, __ATOMIC_ACQUIRE) == 0) {
+    }
+    if (is_first) {
+        host_clock(1);
+        stop("the end came to nothing");
+    }
+    context = (struct context){.rip = (uint64_t)go_on_after_end, .rsp = current_thread()->libos_stack - 4096};
+    context_resume(&context);
 }
 
 static int64_t sleep_for_ever(void *depth)
@@ -419,6 +448,9 @@ static int64_t sleep_for_ever(void *depth)
 
 static void thread_start(void)
 {
+    if (__atomic_load_n(&is_ending, __ATOMIC_ACQUIRE)) {
+        outlive();
+    }
     if (__atomic_load_n(&sleeper, __ATOMIC_ACQUIRE)) {
         host_thread_exit(); /* nobody asked for it */
     }

@@ -34,6 +34,7 @@
 
 #include "host_thread.h"
 #include "ocalls.h"
+#include "process.h"
 
 /* Everything at EENTER that is not the CPU's own word. */
 struct hostile_registers {
@@ -93,20 +94,69 @@ struct range {
 /* The first byte outside of the ranges that has changed; 0: none. */
 uint64_t memory_changed(const struct range *allowed, size_t count);
 
+/* What can be lied in, for each OCALL. */
+enum field {
+    FIELD_RESULT,
+    FIELD_DATA,         /* what the OCALL gives */
+    FIELD_BEYOND,       /* data behind that */
+    FIELD_REQUEST,      /* the number and the arguments, which nobody should read again */
+    FIELD_SIGNALS,
+    FIELD_INDEX,
+    FIELD_REPLAY,       /* an old answer, whole */
+    FIELD_FLIP_RESULT,  /* changed at each instruction while it is read */
+    FIELD_FLIP_DATA,
+    FIELD_FLIP_REQUEST,
+    FIELD_ENTRY,        /* other entries first */
+    FIELD_INTERRUPT,    /* an AEX at some instruction of the way back */
+    FIELD_COUNT
+};
+
 /* What must be reported. */
 struct counts {
     uint64_t lies, entries, refused, steps, children, flips;
+    uint64_t told[OCALL_COUNT][FIELD_COUNT];
+    uint64_t made[OCALL_COUNT]; /* by the program, when nobody lies to it */
+    bool took_memory; /* in this child the host has lied about memory: what is not there may fault */
 };
 extern struct counts *counts; /* shared with children */
+
+/* lies.c: adds lies to an answer whose data are in place, and returns its result. */
+struct request;
+extern struct host_thread *victim; /* the thread whose OCALLs are answered with lies */
+int64_t add_lies(struct request *call, uint32_t number, int64_t result);
+void fill(uint8_t *data, size_t size);
+/* Was there a lie for each field? */
+void check_coverage(void);
+
+/* answers.c: back into the enclave, up to its next OCALL or other end. */
+uint64_t go_on(struct host_thread *thread);
+int64_t honest_answer(struct request *call, uint32_t number);
+enum next_step honest_serve(struct host_thread *thread);
+/* real.c: OCALLs of the real LibOS. */
+enum next_step real_serve(struct host_thread *thread);
+/* True in the child; false in the parent when the child has ended well. `lies` is for messages. */
+bool make_child(struct host_thread *thread, const char *lies);
 _Noreturn void found(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void print_report(void);
+bool wait_for(pid_t child, int *status);
 
 extern bool is_real; /* the LibOS, and not the core of the tests */
 
 /* attack.c: everything that can be tried on a thread that is outside. */
 void attack_entries(struct host_thread *thread);
+/* Where no exchange area may be. */
+uint64_t hostile_exchange(const struct host_thread *thread);
 
-/* Settings, by the environment: LIAR_SEED, LIAR_LIES, LIAR_ENTRIES. */
+/*
+ * Settings, by the environment:
+ *     LIAR_SEED      of what is drawn
+ *     LIAR_LIES      to the core
+ *     LIAR_ENTRIES   attacks of attack.c
+ *     LIAR_REAL      the enclave is the LibOS, and not the core
+ *     LIAR_CHILDREN  that are lied to, for each OCALL of the LibOS's program
+ *     LIAR_STARTS    of the LibOS
+ *     LIAR_LOG       the PAL's log level
+ */
 uint64_t setting(const char *name, uint64_t otherwise);
 
 #endif

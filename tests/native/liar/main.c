@@ -1,16 +1,18 @@
 /*
  * A host program that runs an enclave with the lying PAL.
  *
- *     liar PAL-ARGUMENTS ARGUMENT...
+ *     liar PAL-ARGUMENTS [ARGUMENT...]
  *
  * Its last line on standard output is the report. It ends with 70 when the enclave did what it must not do.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "liar.h"
@@ -54,27 +56,48 @@ void found(const char *format, ...)
     _exit(EXIT_FOUND);
 }
 
+bool wait_for(pid_t child, int *status)
+{
+    pid_t ended;
+    do {
+        ended = waitpid(child, status, 0);
+    } while (ended < 0 && errno == EINTR);
+    return ended == child;
+}
+
 void print_report(void)
 {
-    printf("{\"lies\": %lu, \"entries\": %lu, \"refused\": %lu, \"steps\": %lu, \"flips\": %lu, \"children\": %lu}\n", counts->lies, counts->entries,
+    printf("{\"lies\": %lu, \"entries\": %lu, \"refused\": %lu, \"steps\": %lu, \"flips\": %lu, \"children\": %lu, \"honest\": [", counts->lies, counts->entries,
            counts->refused, counts->steps, counts->flips, counts->children);
+    const char *separator = "";
+    for (uint32_t number = 0; number < OCALL_COUNT; number++) {
+        uint64_t told = 0;
+        for (enum field field = 0; field < FIELD_COUNT; field++) {
+            told += counts->told[number][field];
+        }
+        if (told == 0 && OCALLS[number].result.rule != OCALL_RESULT_NEVER) {
+            printf("%s\"%s\"", separator, OCALLS[number].name);
+            separator = ", ";
+        }
+    }
+    printf("]}\n");
     fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
     int pid, status = -1;
-    if (argc < 3) {
+    if (argc < 2) {
         return 2;
     }
     random_state = setting("LIAR_SEED", 1);
     counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     const struct pal_attr_t attributes = {.args = argv[1], .log_level = getenv("LIAR_LOG"), .fd = -1};
-    struct pal_create_process_args process = {.path = argv[2], .argv = argv + 2, .pid = &pid};
+    struct pal_create_process_args created = {.path = "liar", .argv = argv + 2, .pid = &pid};
     struct pal_exec_args execution = {.exit_value = &status};
     int error = pal_init(&attributes);
     if (!error) {
-        error = pal_create_process(&process);
+        error = pal_create_process(&created);
     }
     if (!error) {
         execution.pid = pid;

@@ -90,6 +90,8 @@ static void handle_trap(int signal, siginfo_t *info, void *context)
     } else if (is_step && is_inside(thread, (uint64_t)registers[REG_RIP]) && is_illegal_in_enclaves((uint64_t)registers[REG_RIP])) {
         registers[REG_EFL] &= ~RFLAGS_TRAP;
         asynchronous_exit(thread, frame, &illegal);
+    } else if (is_step && !is_inside(thread, (uint64_t)registers[REG_RIP])) {
+        registers[REG_EFL] &= ~RFLAGS_TRAP; /* of an instruction that trapped for another reason too: `syscall` */
     } else {
         handle_fault(signal, info, context);
     }

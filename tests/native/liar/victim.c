@@ -1,0 +1,327 @@
+/*
+ * A program that makes the LibOS need its host for everything, and believes nothing that it is told: every error is fine, but no byte may be changed that a
+ * call does not give, no byte of a measured file may be another, and time does not go back. Ends with 99 when it finds anything of that kind.
+ *
+ *     victim            everything
+ *     victim illegal    instructions that an enclave may not execute
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STATUS_FOUND 99
+#define PAGE 4096UL
+#define MARGIN 4096UL
+#define ROOM 65536UL
+#define CANARY 0xA5
+
+static unsigned char arena[MARGIN + ROOM + MARGIN];
+static unsigned char constants[4096] = {1};
+static struct timespec latest;
+
+static void need(int condition, const char *text)
+{
+    if (!condition) {
+        ssize_t written = write(2, text, strlen(text));
+        (void)written;
+        _exit(STATUS_FOUND);
+    }
+}
+
+/* A buffer that is looked after. */
+
+static unsigned char *buffer(void)
+{
+    memset(arena, CANARY, sizeof arena);
+    return arena + MARGIN;
+}
+
+static void look_after(long result, unsigned long room)
+{
+    unsigned long used = result > 0 ? (unsigned long)result : 0;
+    need(result <= (long)room, "more than was asked for");
+    for (unsigned long at = 0; at < sizeof arena; at++) {
+        need(arena[at] == CANARY || (at >= MARGIN && at < MARGIN + used), "a byte that was not asked for");
+    }
+}
+
+static void look_at_memory(void)
+{
+    for (unsigned at = 1; at < sizeof constants; at++) {
+        need(constants[at] == (unsigned char)(at * 7), "the program's own memory");
+    }
+}
+
+/* /measured holds this at each offset. */
+static unsigned char measured(unsigned long offset)
+{
+    return (unsigned char)(offset * 31 + offset / 4096 * 17 + offset / 251);
+}
+
+static void on_fault(int signal)
+{
+    (void)signal;
+    _exit(0); /* SIGBUS: the host keeps a mapped page back */
+}
+
+static void read_measured_files(void)
+{
+    struct stat stat;
+    int file = open("/measured", O_RDONLY);
+    if (file < 0) {
+        return;
+    }
+    need(fstat(file, &stat) != 0 || stat.st_size == 600000, "the size of a measured file");
+    for (unsigned long offset = 0; offset < 600000; offset += 97331) {
+        unsigned char *to = buffer();
+        unsigned long room = offset % 3 == 0 ? ROOM : 5000;
+        long got = pread(file, to, room, (off_t)offset);
+        need(got <= (long)room, "more than was asked for");
+        for (long at = 0; at < got; at++) {
+            need(to[at] == measured(offset + (unsigned long)at), "a byte of a measured file");
+        }
+        for (unsigned long at = room; at < ROOM + MARGIN; at++) {
+            need(to[at] == CANARY, "a byte behind a measured file's");
+        }
+    }
+    const unsigned char *mapped = mmap(NULL, 3 * PAGE, PROT_READ, MAP_PRIVATE, file, 5 * PAGE);
+    if (mapped != MAP_FAILED) {
+        for (unsigned long at = 0; at < 3 * PAGE; at += 509) {
+            need(mapped[at] == measured(5 * PAGE + at), "a byte of a mapped file");
+        }
+        munmap((void *)mapped, 3 * PAGE);
+    }
+    close(file);
+    file = open("/small", O_RDONLY);
+    long got = read(file, buffer(), ROOM);
+    look_after(got, ROOM);
+    need(got <= 0 || (got == 5 && memcmp(arena + MARGIN, "small", 5) == 0), "a small file");
+    close(file);
+}
+
+static void list(int directory)
+{
+    struct entry { /* linux_dirent64 */
+        uint64_t inode, offset;
+        uint16_t size;
+        uint8_t type;
+        char name[];
+    };
+    unsigned char *to = buffer();
+    long got = syscall(SYS_getdents64, directory, to, 1024);
+    look_after(got, 1024);
+    for (long at = 0; at < got;) {
+        const struct entry *entry = (const struct entry *)(to + at);
+        need(entry->size >= 24 && entry->size <= got - at, "a directory entry's size");
+        need(memchr(entry->name, 0, entry->size - 19u) != NULL, "a directory entry's name");
+        need(strchr(entry->name, '/') == NULL, "a directory entry with a slash");
+        at += entry->size;
+    }
+}
+
+static void use_volume(const char *volume)
+{
+    struct stat stat;
+    const struct timespec times[2] = {{1, 2}, {3, 4}};
+    if (chdir(volume) != 0) {
+        return;
+    }
+    mkdir("d", 0700);
+    int file = open("d/f", O_RDWR | O_CREAT, 0600);
+    need(file == -1 || file > 2, "a descriptor of the standard streams");
+    need(write(file, constants, 1000) <= 1000, "more written than given");
+    need(pwrite(file, constants, 300, 5000) <= 300, "more written than given");
+    fsync(file);
+    fdatasync(file);
+    need(fstat(file, &stat) <= 0, "fstat");
+    look_after(pread(file, buffer(), 700, 100), 700);
+    lseek(file, 0, SEEK_SET);
+    look_after(read(file, buffer(), 9000), 9000);
+    look_after(read(file, buffer(), 1), 1);
+    if (ftruncate(file, 100) == 0) {
+        lseek(file, 0, SEEK_END);
+    }
+    close(file);
+    symlink("f", "d/l");
+    look_after(readlink("d/l", (char *)buffer(), 40), 40);
+    look_after(readlink("d/l", (char *)buffer(), 1), 1);
+    lstat("d/l", &stat);
+    rename("d/f", "d/g");
+    chmod("d/g", 0640);
+    utimensat(AT_FDCWD, "d/g", times, 0);
+    int directory = open("d", O_RDONLY | O_DIRECTORY);
+    list(directory);
+    list(directory);
+    close(directory);
+    unlink("d/l");
+    unlink("d/g");
+    rmdir("d");
+    chdir("/");
+}
+
+static void use_streams(void)
+{
+    struct winsize size;
+    struct stat stat;
+    struct pollfd polled[3] = {{.fd = 0, .events = POLLIN}, {.fd = 1, .events = POLLOUT}, {.fd = 77, .events = POLLIN}};
+    ioctl(0, TIOCGWINSZ, &size);
+    isatty(1);
+    need(fstat(0, &stat) <= 0 && fstat(1, &stat) <= 0, "fstat");
+    int ready = poll(polled, 3, 10);
+    need(ready <= 3 && polled[0].fd == 0 && polled[0].events == POLLIN && polled[2].fd == 77, "poll");
+    need((polled[0].revents & ~(POLLIN | POLLERR | POLLHUP | POLLNVAL)) == 0, "revents");
+    look_after(read(0, buffer(), 100), 100);
+    need(write(1, "text\n", 5) <= 5, "more written than given");
+}
+
+static void look_at_clock(void)
+{
+    struct timespec now = {0}, real;
+    clock_gettime(CLOCK_REALTIME, &real);
+    if (clock_gettime(CLOCK_MONOTONIC, &now) == 0) {
+        need(now.tv_sec > latest.tv_sec || (now.tv_sec == latest.tv_sec && now.tv_nsec >= latest.tv_nsec), "time went back");
+        need(now.tv_nsec >= 0 && now.tv_nsec < 1000000000, "a time that is none");
+        latest = now;
+    }
+    nanosleep(&(struct timespec){0, 1000}, NULL);
+    syscall(SYS_sched_yield);
+}
+
+static void use_memory(void)
+{
+    unsigned char *pages = mmap(NULL, 32 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) {
+        return;
+    }
+    for (unsigned long at = 0; at < 32 * PAGE; at++) {
+        need(pages[at] == 0, "new memory is not zero");
+    }
+    memset(pages, 0x77, 32 * PAGE);
+    if (mprotect(pages, 8 * PAGE, PROT_READ) == 0 && mprotect(pages, 8 * PAGE, PROT_READ | PROT_WRITE) == 0) {
+        pages[PAGE] = 0x78;
+    }
+    munmap(pages + 16 * PAGE, 4 * PAGE);
+    for (unsigned long at = 0; at < 16 * PAGE; at++) {
+        need(pages[at] == 0x77 || at == PAGE, "memory has changed");
+    }
+    munmap(pages, 32 * PAGE);
+    unsigned char *large = mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (large != MAP_FAILED) {
+        need(large[1 << 20] == 0 && large[50 << 20] == 0, "new memory is not zero");
+        munmap(large, 64 << 20);
+    }
+}
+
+/* Another thread, which waits, is waited for and is interrupted. */
+
+static uint32_t turn, signals;
+static pthread_t main_thread;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    __atomic_fetch_add(&signals, 1, __ATOMIC_SEQ_CST);
+}
+
+static void wait_for(uint32_t value)
+{
+    uint32_t now;
+    while ((now = __atomic_load_n(&turn, __ATOMIC_SEQ_CST)) < value) {
+        syscall(SYS_futex, &turn, 0 /* FUTEX_WAIT */, now, NULL);
+    }
+}
+
+static void next_turn(uint32_t value)
+{
+    __atomic_store_n(&turn, value, __ATOMIC_SEQ_CST);
+    syscall(SYS_futex, &turn, 1 /* FUTEX_WAKE */, 1);
+}
+
+static void *other(void *unused)
+{
+    usleep(30000); /* the first thread sleeps */
+    next_turn(1);
+    wait_for(2);
+    while (__atomic_load_n(&signals, __ATOMIC_SEQ_CST) == 0) {
+    }
+    pthread_kill(main_thread, SIGUSR1);
+    return unused;
+}
+
+static void use_threads(void)
+{
+    pthread_t thread;
+    main_thread = pthread_self();
+    signal(SIGUSR1, on_signal);
+    if (pthread_create(&thread, NULL, other, NULL) != 0) {
+        return;
+    }
+    wait_for(1);
+    usleep(30000); /* the other one sleeps */
+    next_turn(2);
+    pthread_kill(thread, SIGUSR1);
+    pthread_join(thread, NULL);
+}
+
+/* With the trap flag set by itself, the program stops before the instruction; the host makes the fault of it that an enclave has there. */
+#define STEP_INTO(code, ...)                                                                                               \
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n pushfq\n orq $0x100, (%%rsp)\n popfq\n nop\n" code "\n lea 128(%%rsp), %%rsp" __VA_ARGS__)
+
+static void use_illegal_instructions(void)
+{
+    uint32_t a = 0, b, c = 0, d;
+    STEP_INTO("cpuid", : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "cc", "memory");
+    need(a == 0xD && b == 0x756E6547 && d == 0x49656E69 && c == 0x6C65746E, "CPUID: vendor");
+    a = 1;
+    c = 0;
+    STEP_INTO("cpuid", : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "cc", "memory");
+    need((d & 0x078BFBFF) == 0x078BFBFF && (c >> 26 & 3) == 3 && (c >> 31) == 0, "CPUID: features");
+    a = 0xD;
+    c = 0;
+    STEP_INTO("cpuid", : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "cc", "memory");
+    uint32_t low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    need((a & ~low) == 0 && (a & 3) == 3 && b >= 576 && b <= 2688, "CPUID: components");
+    STEP_INTO("rdtsc", : "=a"(a), "=d"(d) : : "cc", "memory");
+    uint64_t first = (uint64_t)d << 32 | a;
+    usleep(2000);
+    STEP_INTO("rdtscp", : "=a"(a), "=d"(d), "=c"(c) : : "cc", "memory");
+    uint64_t passed = ((uint64_t)d << 32 | a) - first;
+    need(c == 0 && passed >= 1000000 && passed < 100000000000, "RDTSC: nanoseconds");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "illegal") == 0) {
+        use_illegal_instructions();
+        return 0;
+    }
+    for (unsigned at = 1; at < sizeof constants; at++) {
+        constants[at] = (unsigned char)(at * 7);
+    }
+    signal(SIGBUS, on_fault);
+    look_at_clock();
+    read_measured_files();
+    use_volume("/volume");
+    use_streams();
+    use_memory();
+    look_at_memory();
+    look_at_clock();
+    use_threads();
+    look_at_memory();
+    look_at_clock();
+    return 0;
+}

@@ -20,6 +20,7 @@
 #define ALLOWED_SIGNALS ((1ULL << 9) | (1ULL << 11))
 #define ERRNO_MAX 133
 
+extern uint32_t enclave_end HIDDEN; /* entry.S */
 int64_t with_secrets(int64_t (*function)(void *), void *argument, uint64_t has_avx) HIDDEN;
 
 static uint64_t random_state;

@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 IMPLIED_MODE = 0o755
 """Permissions of directories that no layer lists."""
 
+FREE_LINK_NAMES = 1 << 18
+LINK_NAMES_PER_MEMBER = 32
+"""Names in targets of symbolic links that all members together may lead through, as parts of their paths."""
+
+MAX_IMPLIED = 1_000_000
+"""Directories of one image that no layer lists."""
+
+MAX_PATHS_SIZE = 512 << 20
+"""Characters of all paths of one image. Links make long ones of short names."""
+
+_LEADS_ON = frozenset({FileType.DIRECTORY, FileType.SYMLINK})
+"""Types through which paths go."""
+
 
 class _Node:
     """A place in the tree. Hard links share the entry object, whose path is that of the archive member."""
@@ -46,22 +59,34 @@ def merge_layers(layers: Iterable[Sequence[Record]], names: Sequence[str]) -> li
 
     Raises InvalidImageError for what no engine could unpack.
     """
-    root = _implied(None, -1)
+    root, bounds = _implied(None, -1), _Bounds()
     for number, (records, name) in enumerate(zip(layers, names, strict=True)):
-        _Merge(root, number, name).apply(records)
+        _Merge(root, number, name, bounds).apply(records)
     return _flatten(root)
+
+
+class _Bounds:
+    """What is left of the work and the memory that one image may take beyond its members."""
+
+    def __init__(self) -> None:
+        self.link_names = FREE_LINK_NAMES
+        self.implied = MAX_IMPLIED
 
 
 class _Merge:
     """One layer on its way into the tree."""
 
-    def __init__(self, root: _Node, number: int, name: str) -> None:
+    def __init__(self, root: _Node, number: int, name: str, bounds: _Bounds) -> None:
         self._root = root
         self._number = number
         self._name = name
+        self._bounds = bounds
+        self._folders: dict[str, _Node] = {}
+        """Paths that lead through nothing but directories and links, while none of these is replaced."""
 
     def apply(self, records: Sequence[Record]) -> None:
         """Apply all records in order."""
+        self._bounds.link_names += LINK_NAMES_PER_MEMBER * len(records)
         for record in records:
             match record:
                 case Entry(path=""):
@@ -78,18 +103,20 @@ class _Merge:
 
     def _put(self, entry: Entry) -> None:
         folder, _, base = entry.path.rpartition("/")
-        where = self._made_directory(folder, entry.path)
+        where = self._folders.get(folder) or self._made_directory(folder, entry.path)
         old = where.children.get(base)
         if old is not None and entry.type is FileType.DIRECTORY is old.entry.type:
             old.entry = entry
             self._touch(old)
         else:
-            self._replace(where, base, _Node(entry, where, -1))
+            if old is not None:
+                self._remove(where, base)
+            self._add(where, base, _Node(entry, where, -1))
 
     def _link(self, link: HardLink) -> None:
         folder, _, base = link.path.rpartition("/")
         where = self._made_directory(folder, link.path)
-        where.children.pop(base, None)  # goes first, and may take the target with it
+        self._remove(where, base)  # goes first, and may take the target with it
         target_folder, _, target_base = link.target.rpartition("/")
         target_where, missing = self._find(target_folder)
         target = None if missing else target_where.children.get(target_base)
@@ -103,11 +130,16 @@ class _Merge:
                 f"is a hard link to /{printable(link.target)} with another mode, owner or xattrs: "
                 "engines differ on which count",
             )
-        self._replace(where, base, _Node(target.entry, where, -1))
+        self._add(where, base, _Node(target.entry, where, -1))
 
-    def _replace(self, where: _Node, base: str, node: _Node) -> None:
+    def _add(self, where: _Node, base: str, node: _Node) -> None:
         where.children[base] = node
         self._touch(node)
+
+    def _remove(self, where: _Node, base: str) -> None:
+        old = where.children.pop(base, None)
+        if old is not None and old.entry.type in _LEADS_ON:
+            self._folders.clear()
 
     def _touch(self, node: _Node) -> None:
         """Mark a node and what is above it as belonging to this layer."""
@@ -134,7 +166,7 @@ class _Merge:
                 raise self._error(
                     whiteout, "is brought and hidden by one layer: engines differ on what counts"
                 )
-            del where.children[name]
+            self._remove(where, name)
 
     def _made_directory(self, path: str, wanted: str) -> _Node:
         """Find a directory, and make what is missing of it."""
@@ -144,6 +176,9 @@ class _Merge:
         for name in missing:
             if len(path_bytes(name)) > NAME_MAX:
                 raise self._error(path, f"goes through a name of more than {NAME_MAX} bytes")
+            self._bounds.implied -= 1
+            if self._bounds.implied < 0:
+                raise self._error(path, f"is one of more than {MAX_IMPLIED} directories that no layer lists")
             where.children[name] = where = _implied(where, -1)
             self._touch(where)
         return where
@@ -153,8 +188,12 @@ class _Merge:
 
         What follows a name that is no directory is taken by its letters: ``missing/..`` leads back.
         """
+        known = self._folders.get(path)
+        if known is not None:
+            return known, []
         where = self._root
         missing: list[str] = []
+        is_real = True
         pending = path.split("/")[::-1] if path else []
         links = 0
         while pending:
@@ -171,14 +210,19 @@ class _Merge:
                 where = node
             elif node is not None and node.entry.type is FileType.SYMLINK:
                 links += 1
-                if links > MAX_SYMLINKS:
-                    raise self._error(path, "goes through too many symbolic links")
                 target = node.entry.link_target
+                names = target.split("/")
+                self._bounds.link_names -= len(names)
+                if links > MAX_SYMLINKS or self._bounds.link_names < 0:
+                    raise self._error(path, "goes through too many symbolic links, or too long ones")
                 if target.startswith("/"):
                     where = self._root
-                pending.extend(target.split("/")[::-1])
+                pending.extend(reversed(names))
             else:
                 missing.append(name)
+                is_real = False
+        if is_real:
+            self._folders[path] = where
         return where, missing
 
     def _error(self, path: str, problem: str) -> InvalidImageError:
@@ -197,6 +241,7 @@ def _says_the_same(link: HardLink, entry: Entry) -> bool:
 def _walk(root: _Node) -> Iterator[tuple[str, Entry]]:
     """Yield all paths with their entries."""
     pending = [("", root)]
+    left = MAX_PATHS_SIZE
     while pending:
         path, node = pending.pop()
         if len(path) > PATH_MAX or len(path_bytes(path)) > PATH_MAX:
@@ -205,6 +250,11 @@ def _walk(root: _Node) -> Iterator[tuple[str, Entry]]:
             )
         yield path, node.entry
         prefix = f"{path}/" if path else ""
+        left -= len(prefix) * len(node.children)
+        if left < 0:
+            raise InvalidImageError(
+                f"the layers together make paths of more than {MAX_PATHS_SIZE} characters in all"
+            )
         pending.extend((prefix + name, child) for name, child in node.children.items())
 
 

@@ -32,6 +32,10 @@ class Rootfs:
         self._by_path.setdefault("", Entry(path="", type=FileType.DIRECTORY, mode=0o755))
         self.entries = tuple(sorted(self._by_path.values(), key=lambda entry: sort_key(entry.path)))
         self._merkle_reader = merkle_reader
+        self._targets: dict[str, tuple[Entry | int, int]] = {}
+        """Where links lead, by their paths: a file or an errno, and how many links there are on the way."""
+        self._too_few: dict[str, int] = {}
+        """Numbers of links with which one does not get to the end of a link."""
         self._children: dict[str, list[Entry]] = {}
         for entry in self.entries[1:]:
             self._children.setdefault(entry.path.rpartition("/")[0], []).append(entry)
@@ -55,13 +59,19 @@ class Rootfs:
         """
         if len(path_bytes(path)) > PATH_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
-        pending = path.split("/")[::-1]
-        where = self._by_path[""]
+        found, _ = self._walk(self._by_path[""], path, MAX_SYMLINKS, follow=follow)
+        if isinstance(found, int):
+            raise OSError(found, os.strerror(found), path)
+        return found
+
+    def _walk(self, where: Entry, path: str, allowed: int, *, follow: bool) -> tuple[Entry | int, int]:
+        """Go from a directory along a path; return the file or an errno, and how many links that took."""
+        names = path.split("/")
+        last = len(names) - 1
         links = 0
-        while pending:
-            name = pending.pop()
+        for at, name in enumerate(names):
             if where.type is not FileType.DIRECTORY:
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+                return errno.ENOTDIR, links
             if name in {"", "."}:
                 continue
             if name == "..":
@@ -69,17 +79,28 @@ class Rootfs:
                 continue
             found = self._by_path.get(f"{where.path}/{name}" if where.path else name)
             if found is None:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-            if found.type is not FileType.SYMLINK or not (pending or follow):
-                where = found
-                continue
-            links += 1
-            if links > MAX_SYMLINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-            if found.link_target.startswith("/"):
-                where = self._by_path[""]
-            pending.extend(found.link_target.split("/")[::-1])
-        return where
+                return errno.ENOENT, links
+            if found.type is FileType.SYMLINK and (at < last or follow):
+                target, more = self._follow(found, where, allowed - links)
+                links += more
+                if isinstance(target, int):
+                    return target, links
+                found = target
+            where = found
+        return where, links
+
+    def _follow(self, link: Entry, folder: Entry, allowed: int) -> tuple[Entry | int, int]:
+        """Do the same for the target of a link in ``folder``; each is walked once, whoever leads there."""
+        known = self._targets.get(link.path)
+        if known is None and allowed > self._too_few.get(link.path, 0):
+            start = self._by_path[""] if link.link_target.startswith("/") else folder
+            target, links = self._walk(start, link.link_target, allowed - 1, follow=True)
+            known = target, links + 1
+            if target == errno.ELOOP:  # with as many links; from elsewhere there may be more of them left
+                self._too_few[link.path] = allowed
+            else:
+                self._targets[link.path] = known
+        return known if known and known[1] <= allowed else (errno.ELOOP, allowed)
 
     def find(self, path: str, *, follow: bool = True) -> Entry | None:
         """Do the same as :meth:`resolve`, with None for a path that leads nowhere."""

@@ -6,6 +6,7 @@ Sources: ld.so(8), ldconfig(8); ldso/dynlink.c of musl.
 from __future__ import annotations
 
 import posixpath
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ _GLIBC_PATH = (
 """Defaults of Debian's, of Fedora's and of the plain glibc."""
 _GLIBC_PATH_FILE = "etc/ld.so.conf"
 _MAX_INCLUDES = 64
+"""Files that ld.so.conf includes."""
+_MAX_PATTERNS = 64
+"""Patterns of files in it; each is compared with all names of a folder."""
 
 
 def libc_family(interpreter: str) -> str:
@@ -124,18 +128,29 @@ def _musl_defaults(rootfs: Rootfs) -> tuple[str, ...]:
 
 def _glibc_defaults(rootfs: Rootfs) -> tuple[str, ...]:
     """Return the folders of ld.so.conf, of which ld.so.cache is made, before the built-in ones."""
-    return tuple(dict.fromkeys((*_configured(rootfs, _GLIBC_PATH_FILE, [_MAX_INCLUDES]), *_GLIBC_PATH)))
+    return tuple(dict.fromkeys((*_configured(rootfs, _GLIBC_PATH_FILE, _Includes()), *_GLIBC_PATH)))
 
 
-def _configured(rootfs: Rootfs, path: str, left: list[int]) -> Iterator[str]:
-    left[0] -= 1
-    if left[0] < 0:
+@dataclass
+class _Includes:
+    """What is left to be included."""
+
+    files: int = _MAX_INCLUDES
+    patterns: int = _MAX_PATTERNS
+
+
+def _configured(rootfs: Rootfs, path: str, left: _Includes) -> Iterator[str]:
+    left.files -= 1
+    if left.files < 0:
         return
     for line in (_content(rootfs, path) or "").splitlines():
         words = line.partition("#")[0].split()
         match words:
             case ["include", *patterns]:
                 for pattern in patterns:
+                    left.patterns -= 1
+                    if left.patterns < 0:
+                        return
                     for found in _matching(rootfs, posixpath.join("/etc", pattern)):
                         yield from _configured(rootfs, found, left)
             case [folder, *_] if folder.startswith("/"):

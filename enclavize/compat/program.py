@@ -115,13 +115,35 @@ def env_command(interpreter: str, argument: str) -> str:
 
 
 def _search(rootfs: Rootfs, command: str, working_directory: str, path: str) -> Entry | None:
-    if "/" in command:
+    if "/" in command:  # also what nobody may execute, or is no file
         return rootfs.find(posixpath.join(working_directory, command))
-    for folder in path.split(":")[:_MAX_PATH]:
-        entry = rootfs.find(posixpath.join(working_directory, folder, command))
-        if entry and entry.type is FileType.REGULAR and entry.mode & 0o111:
-            return entry
-    return None
+    return CommandPath(rootfs, working_directory, path).find(command)
+
+
+class CommandPath:
+    """The folders of PATH that the image has; each is looked up once."""
+
+    def __init__(self, rootfs: Rootfs, working_directory: str, path: str) -> None:
+        self._rootfs = rootfs
+        self._working_directory = working_directory
+        names = path.split(":", _MAX_PATH)[:_MAX_PATH]
+        found = (rootfs.find(posixpath.join(working_directory, name)) for name in dict.fromkeys(names))
+        self._folders = tuple(
+            dict.fromkeys(entry.path for entry in found if entry and entry.type is FileType.DIRECTORY)
+        )
+
+    def find(self, name: str) -> Entry | None:
+        """Return the program that a command starts."""
+        if "/" in name:
+            paths = [posixpath.join(self._working_directory, name)]
+        else:
+            inside = (f"{folder}/{name}" if folder else name for folder in self._folders)
+            paths = [path for path in inside if self._rootfs.get(path)]
+        entries = map(self._rootfs.find, paths)
+        return next(
+            (entry for entry in entries if entry and entry.type is FileType.REGULAR and entry.mode & 0o111),
+            None,
+        )
 
 
 def _add_libraries(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.compat.profile import Support
+from enclavize.compat.program import CommandPath
 from enclavize.compat.shell import Kind, first_start
 from enclavize.compat.wording import error_about
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.rootfs.entry import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,11 +98,11 @@ def _launcher(executable: Entry, program: Program, subject: Subject, profile: Pr
 
 def _command_of(launcher: Launcher, arguments: Sequence[str]) -> str:
     """Return the name of the command that a launcher is told to start, or ""."""
-    rest, operands = list(arguments), launcher.operands
-    while rest:
-        word = rest.pop(0)
+    operands = launcher.operands
+    rest = iter(arguments)
+    for word in rest:
         if word in launcher.valued:
-            del rest[:1]
+            next(rest, None)
         elif word.startswith("-") or _VARIABLE.match(word):
             continue
         elif operands:
@@ -117,8 +118,10 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
     if text is None:
         return
 
+    path = CommandPath(subject.rootfs, subject.working_directory, subject.environment.get("PATH", ""))
+
     def finds(name: str) -> bool:
-        found = _in_path(subject, name)
+        found = path.find(name)
         return found is not None and not (_same(found, executable) and name in _BUSYBOX_ITSELF)
 
     start = first_start(text, finds, parameters=parameters, replaces=not program.scripts)
@@ -126,7 +129,7 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
         return
     # Of busybox, only static builds have a shell that does without links to itself (FEATURE_SH_STANDALONE).
     alone = family == "busybox" and executable.elf is not None and executable.elf.static
-    applet = alone and _same(_in_path(subject, start.what), executable)
+    applet = alone and _same(path.find(start.what), executable)
     if start.kind is Kind.LAST and applet:
         return  # which the shell may become without execve
     process = profile.process
@@ -157,33 +160,27 @@ def _script_of(program: Program, subject: Subject) -> tuple[str | None, bool]:
     if posixpath.basename(name) not in ("sh", "ash", "bash", "dash"):
         return None, False
     command = False
-    while rest and (match := _SHELL_OPTION.fullmatch(rest[0])):
+    at = 0
+    while at < len(rest) and (match := _SHELL_OPTION.fullmatch(rest[at])):
         if "s" in match[1] or "n" in match[1]:
             return None, False
-        command |= "c" in match[1] and rest[0][0] == "-"
-        del rest[: 2 if "o" in match[1].lower() else 1]
-    if rest[:1] == ["--"]:
-        del rest[0]
-    if not rest or rest[0].startswith("-"):
+        command |= "c" in match[1] and rest[at][0] == "-"
+        at += 2 if "o" in match[1].lower() else 1
+    if rest[at : at + 1] == ["--"]:
+        at += 1
+    if at >= len(rest) or rest[at].startswith("-"):
         return None, False
+    parameters = len(rest) - at - 1
     if command:
-        return rest[0], len(rest) > 2  # behind the text comes the name that the shell is to have
-    script = subject.rootfs.find(posixpath.join(subject.working_directory, rest[0]))
-    return _text(script) if script is not None else None, len(rest) > 1
+        return rest[at], parameters > 1  # behind the text comes the name that the shell is to have
+    script = subject.rootfs.find(posixpath.join(subject.working_directory, rest[at]))
+    return _text(script) if script is not None else None, parameters > 0
 
 
 def _text(entry: Entry) -> str | None:
     if entry.content is None or b"\0" in entry.content:
         return None
     return entry.content.decode("utf-8", "surrogateescape")
-
-
-def _in_path(subject: Subject, name: str) -> Entry | None:
-    for folder in subject.environment.get("PATH", "").split(":"):
-        entry = subject.rootfs.find(posixpath.join(subject.working_directory, folder, name))
-        if entry and entry.type is FileType.REGULAR and entry.mode & 0o111:
-            return entry
-    return None
 
 
 def _same(entry: Entry | None, other: Entry) -> bool:

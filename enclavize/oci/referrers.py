@@ -34,7 +34,7 @@ TITLE = "org.opencontainers.image.title"
 
 MAX_PAGES = 100
 
-_NEXT_PAGE = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
+_NEXT_PAGE = re.compile(r'<([^<>]+)>\s*;\s*rel="?next"?')
 
 
 @dataclass(frozen=True, kw_only=True)

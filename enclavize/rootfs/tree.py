@@ -15,6 +15,24 @@ MAX_SYMLINKS = 40
 """Symbolic links followed in one resolution (MAXSYMLINKS in Linux)."""
 
 
+_TOO_MANY = MAX_SYMLINKS + 1
+"""As good as any larger number of links, and as a circle of them."""
+
+
+class _Walk:
+    """A path on its way from a directory. ``link`` is the link whose target it is, "" if it is none."""
+
+    __slots__ = ("at", "follow", "link", "links", "names", "where")
+
+    def __init__(self, where: Entry, path: str, *, link: str = "", follow: bool = True) -> None:
+        self.where = where
+        self.names = path.split("/")
+        self.at = 0
+        self.link = link
+        self.links = 0
+        self.follow = follow
+
+
 def sort_key(path: str) -> bytes:
     """Order paths by their bytes; the order of surrogates is another one."""
     return path_bytes(path)
@@ -34,8 +52,6 @@ class Rootfs:
         self._merkle_reader = merkle_reader
         self._targets: dict[str, tuple[Entry | int, int]] = {}
         """Where links lead, by their paths: a file or an errno, and how many links there are on the way."""
-        self._too_few: dict[str, int] = {}
-        """Numbers of links with which one does not get to the end of a link."""
         self._children: dict[str, list[Entry]] = {}
         for entry in self.entries[1:]:
             self._children.setdefault(entry.path.rpartition("/")[0], []).append(entry)
@@ -59,48 +75,63 @@ class Rootfs:
         """
         if len(path_bytes(path)) > PATH_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
-        found, _ = self._walk(self._by_path[""], path, MAX_SYMLINKS, follow=follow)
+        there = self._by_path.get(path.removeprefix("/"))  # then all above it are directories
+        if there is not None and (there.type is not FileType.SYMLINK or not follow):
+            return there
+        walk = _Walk(self._by_path[""], path, follow=follow)
+        found = self._end_of(walk)
+        if walk.links > MAX_SYMLINKS:
+            found = errno.ELOOP
         if isinstance(found, int):
             raise OSError(found, os.strerror(found), path)
         return found
 
-    def _walk(self, where: Entry, path: str, allowed: int, *, follow: bool) -> tuple[Entry | int, int]:
-        """Go from a directory along a path; return the file or an errno, and how many links that took."""
-        names = path.split("/")
-        last = len(names) - 1
-        links = 0
-        for at, name in enumerate(names):
-            if where.type is not FileType.DIRECTORY:
-                return errno.ENOTDIR, links
-            if name in {"", "."}:
+    def _end_of(self, walk: _Walk) -> Entry | int:
+        """Return where a walk ends, or an errno. Each link is followed once, whoever leads there."""
+        pending = [walk]
+        followed: set[str] = set()
+        while True:
+            walk = pending[-1]
+            link = self._next_link(walk)
+            if isinstance(link, Entry) and link.path not in followed:
+                followed.add(link.path)
+                start = self._by_path[""] if link.link_target.startswith("/") else walk.where
+                pending.append(_Walk(start, link.link_target, link=link.path))
                 continue
+            end = walk.where if link is None else errno.ELOOP if isinstance(link, Entry) else link
+            pending.pop()
+            if not pending:
+                return end
+            self._targets[walk.link] = end, min(walk.links + 1, _TOO_MANY)
+
+    def _next_link(self, walk: _Walk) -> Entry | int | None:
+        """Go on to the first link that was not followed yet, or to the end: return None or an errno."""
+        names, last = walk.names, len(walk.names) - 1
+        where = walk.where
+        while walk.at <= last:
+            if where.type is not FileType.DIRECTORY:
+                return errno.ENOTDIR
+            name = names[walk.at]
             if name == "..":
                 where = self._by_path[where.path.rpartition("/")[0]]
-                continue
-            found = self._by_path.get(f"{where.path}/{name}" if where.path else name)
-            if found is None:
-                return errno.ENOENT, links
-            if found.type is FileType.SYMLINK and (at < last or follow):
-                target, more = self._follow(found, where, allowed - links)
-                links += more
-                if isinstance(target, int):
-                    return target, links
-                found = target
-            where = found
-        return where, links
-
-    def _follow(self, link: Entry, folder: Entry, allowed: int) -> tuple[Entry | int, int]:
-        """Do the same for the target of a link in ``folder``; each is walked once, whoever leads there."""
-        known = self._targets.get(link.path)
-        if known is None and allowed > self._too_few.get(link.path, 0):
-            start = self._by_path[""] if link.link_target.startswith("/") else folder
-            target, links = self._walk(start, link.link_target, allowed - 1, follow=True)
-            known = target, links + 1
-            if target == errno.ELOOP:  # with as many links; from elsewhere there may be more of them left
-                self._too_few[link.path] = allowed
-            else:
-                self._targets[link.path] = known
-        return known if known and known[1] <= allowed else (errno.ELOOP, allowed)
+            elif name not in {"", "."}:
+                found = self._by_path.get(f"{where.path}/{name}" if where.path else name)
+                if found is None:
+                    return errno.ENOENT
+                if found.type is FileType.SYMLINK and (walk.at < last or walk.follow):
+                    known = self._targets.get(found.path)
+                    if known is None:
+                        walk.where = where
+                        return found
+                    end, links = known
+                    walk.links = min(walk.links + links, _TOO_MANY)
+                    if isinstance(end, int):
+                        return end
+                    found = end
+                where = found
+            walk.at += 1
+        walk.where = where
+        return None
 
     def find(self, path: str, *, follow: bool = True) -> Entry | None:
         """Do the same as :meth:`resolve`, with None for a path that leads nowhere."""

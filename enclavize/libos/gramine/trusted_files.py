@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import IncompatibleImageError
 from enclavize.libos.gramine.layout import NETWORK_FILE_NAMES
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.rootfs.entry import PATH_MAX, FileType, printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MAX_TRUSTED_FILES = 500_000
 """Gramine searches the list from its start for every file that is opened."""
+
+MAX_PATHS = 2 * MAX_TRUSTED_FILES
+"""Paths to anything: links between folders can make any number, also to nothing."""
 
 LIBOS_FOLDERS = frozenset({"/proc", "/sys", "/dev"})
 """What Gramine has of its own; the image's are never seen."""
@@ -56,11 +59,7 @@ def trusted_files(rootfs: Rootfs, hidden: Collection[str] = ()) -> TrustedFiles:
                     continue
                 hashes[path] = entry.sha256.hex()
                 if len(hashes) > MAX_TRUSTED_FILES:
-                    raise IncompatibleImageError(
-                        f"the image has more than {MAX_TRUSTED_FILES} paths to files, "
-                        "which is more than Gramine can search",
-                        hint="remove folders that the program does not need, or links between folders",
-                    )
+                    raise _too_many(f"{MAX_TRUSTED_FILES} paths to files")
             case FileType.CHARACTER_DEVICE | FileType.BLOCK_DEVICE:
                 major, minor = entry.rdev
                 raise IncompatibleImageError(
@@ -83,6 +82,13 @@ def unlisted_files(rootfs: Rootfs, listed: Collection[str], hidden: Collection[s
             yield path
 
 
+def _too_many(what: str) -> IncompatibleImageError:
+    return IncompatibleImageError(
+        f"the image has more than {what}, which is more than Gramine can search",
+        hint="remove folders that the program does not need, or links between folders",
+    )
+
+
 def _reason(path: str, entry: Entry) -> str:
     """Tell why a file cannot be listed; "" if it can."""
     if not entry.mode & _READABLE:
@@ -97,29 +103,37 @@ def _reason(path: str, entry: Entry) -> str:
 def _walk(rootfs: Rootfs, hidden: Collection[str]) -> Iterator[tuple[str, Entry]]:
     """Yield every path and what it leads to; links to folders are followed, but never around in a circle.
 
-    A circle is a link to a folder on the way to the link, by its own name or by another one.
+    A circle is a link to a folder on the way to the link, by its own name or by another one. Paths that are
+    too long to be opened end it, too.
     """
     root = rootfs.get("")
     assert root is not None
-    pending: list[tuple[str, Entry, frozenset[str]]] = [("", root, frozenset({""}))]
+    count = 0
+    pending: list[tuple[str, Entry, tuple[str, ...]]] = [("", root, ())]
     while pending:
-        folder, real, above = pending.pop()
+        folder, real, left = pending.pop()  # left: the folders in which links were followed before
         for child in rootfs.children(real.path):
             path = f"{folder}/{child.path.rpartition('/')[2]}"
-            entry = rootfs.find(child.path) if child.type is FileType.SYMLINK else child
+            is_link = child.type is FileType.SYMLINK
+            entry = rootfs.find(child.path) if is_link else child
             if entry is None or path in hidden or _is_hidden(f"/{entry.path}", hidden):
                 continue
+            count += 1
+            if count > MAX_PATHS:
+                raise _too_many(f"{MAX_PATHS} paths")
             if entry.type is not FileType.DIRECTORY:
                 yield path, entry
-            elif entry.path not in above:
-                own = above | {entry.path}
-                pending.append((path, entry, own if entry is child else own | _parents(entry.path)))
+            elif len(path) > PATH_MAX:
+                continue
+            elif not is_link:
+                pending.append((path, entry, left))
+            elif not any(_is_at_or_above(entry.path, passed) for passed in (real.path, *left)):
+                pending.append((path, entry, (real.path, *left)))
+
+
+def _is_at_or_above(path: str, other: str) -> bool:
+    return not path or f"{other}/".startswith(f"{path}/")
 
 
 def _is_hidden(path: str, hidden: Collection[str]) -> bool:
     return any(path == folder or path.startswith(f"{folder}/") for folder in hidden)
-
-
-def _parents(path: str) -> frozenset[str]:
-    parts = path.split("/")
-    return frozenset("/".join(parts[:count]) for count in range(len(parts)))

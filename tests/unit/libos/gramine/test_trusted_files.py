@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from enclavize.libos.gramine.trusted_files import trusted_files, unlisted_files
 from enclavize.rootfs.entry import Entry, FileType
 from enclavize.rootfs.tree import Rootfs
 from enclavize.sgx.gramine_manifest import complete_manifest
+from support.scale import scaled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,6 +135,48 @@ def test_a_list_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     entries += [link(f"d{one}/d{two}", f"../d{two}") for one in range(9) for two in range(9) if one != two]
     with pytest.raises(IncompatibleImageError, match="more than 100 paths"):
         paths(*entries, file("d0/file"))
+
+
+def test_paths_without_end_to_no_file_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two links in each folder to the next one make 2^40 paths; whether files are there does not matter."""
+    monkeypatch.setattr(module, "MAX_PATHS", 10_000)
+    entries = [folder(f"d{number}") for number in range(41)]
+    entries += [link(f"d{number}/{name}", f"../d{number + 1}") for number in range(40) for name in "ab"]
+    with pytest.raises(IncompatibleImageError, match="more than 10000 paths"):
+        paths(*entries)
+
+
+def plain_paths(rootfs: Rootfs) -> set[str]:
+    """All paths, with the set of all folders on the way to each."""
+    found = set()
+
+    def walk(folder: str, real: str, above: frozenset[str]) -> None:
+        for child in rootfs.children(real):
+            path = f"{folder}/{child.path.rpartition('/')[2]}"
+            entry = rootfs.find(child.path)
+            if entry is None:
+                continue
+            if entry.type is not FileType.DIRECTORY:
+                found.add(path)
+            elif entry.path not in above:
+                parts = entry.path.split("/")
+                walk(path, entry.path, above | {"/".join(parts[:count]) for count in range(len(parts) + 1)})
+
+    walk("", "", frozenset({""}))
+    return found
+
+
+def test_circles_are_what_they_were_by_the_folders_on_the_way() -> None:
+    for seed in range(scaled(4000)):
+        rng = random.Random(seed)
+        folders = ["a", "a/b", "a/b/c", "d", "d/e", "f"]
+        entries = [*map(folder, folders), *(file(f"{name}/file") for name in folders)]
+        for name in folders:
+            if rng.random() < 0.6:
+                target = "/" + rng.choice([*folders, "", "a/b/link", "d/link"])
+                entries.append(link(f"{name}/link", target))
+        rootfs = tree(*entries)
+        assert set(trusted_files(rootfs).hashes) == plain_paths(rootfs), f"seed {seed}"
 
 
 def test_the_list_of_a_tree_is_that_of_gramines_own_tools(tmp_path: Path) -> None:

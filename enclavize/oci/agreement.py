@@ -11,7 +11,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
-from enclavize.oci.digest import new_hash
+from enclavize.oci.digest import algorithm_of
 from enclavize.oci.docker_manifest import (
     DOCKER_MANIFEST_FILE,
     REPOSITORIES_FILE,
@@ -30,13 +30,13 @@ from enclavize.oci.layout import (
 )
 from enclavize.oci.manifest import Manifest, parse_manifest
 from enclavize.oci.select import image_at
-from enclavize.oci.stream import chunks
 
 if TYPE_CHECKING:
     from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.digest import Digest
     from enclavize.oci.docker_manifest import DockerEntry
     from enclavize.oci.image import Image
+    from enclavize.oci.manifest import Index
     from enclavize.oci.platform import Platform
     from enclavize.oci.tar_files import TarFiles
 
@@ -53,7 +53,8 @@ def check_docker_manifest(files: TarFiles, image: Image, tag: str | None) -> tup
     entries = read_docker_manifest(files)
     tagged = [found for found in read_index(files).manifests if tag and has_name(found, tag)]
     compared = [entry for entry in entries if any(_meet(entry, found) for found in tagged)] or entries
-    if not compared or not all(_is_image(files, entry, image) for entry in compared):
+    manifest = parse_manifest(image.manifest_bytes, image.name)
+    if not compared or not all(_is_image(files, entry, manifest) for entry in compared):
         raise _disagreement(files, DOCKER_MANIFEST_FILE)
     return tuple(item for entry in compared for item in entry.ambiguities)
 
@@ -74,9 +75,9 @@ def check_layout(
     ]
     compared = [found for found in images if by_name and _meet(entry, found)] or images
     ambiguities: list[str] = []
-    for descriptor in compared:
+    for descriptor in {found.digest: found for found in compared}.values():
         image = image_at(files.name, descriptor, LayoutSource(files), platform)
-        if not _is_image(files, entry, image):
+        if not _is_image(files, entry, parse_manifest(image.manifest_bytes, image.name)):
             raise _disagreement(files, INDEX_FILE)
         ambiguities += image.ambiguities
     if not compared:
@@ -92,8 +93,7 @@ def _disagreement(files: TarFiles, where: str) -> InvalidImageError:
     )
 
 
-def _is_image(files: TarFiles, entry: DockerEntry, image: Image) -> bool:
-    manifest = parse_manifest(image.manifest_bytes, image.name)
+def _is_image(files: TarFiles, entry: DockerEntry, manifest: Manifest | Index) -> bool:
     if not isinstance(manifest, Manifest) or len(entry.layers) != len(manifest.layers):
         return False
     return _has_content(files, entry.config, manifest.config.digest, read=True) and all(
@@ -106,14 +106,10 @@ def _has_content(files: TarFiles, path: str, digest: Digest, *, read: bool) -> b
     """Compare a member with a digest; a blob of this name is compared whenever it is read as such."""
     if not read and posixpath.normpath(path) == blob_path(digest):
         return True
-    hasher = new_hash(digest)
     try:
-        with files.open(path) as stream:
-            for data in chunks(stream):
-                hasher.update(data)
+        return files.digest(path, algorithm_of(digest)) == digest
     except FileNotFoundError:
         return False
-    return digest.endswith(f":{hasher.hexdigest()}")
 
 
 def _meet(entry: DockerEntry, found: Descriptor) -> bool:
@@ -121,4 +117,4 @@ def _meet(entry: DockerEntry, found: Descriptor) -> bool:
     if name := found.annotations.get(CONTAINERD_NAME):
         return long_name(name) in entry.names
     name = found.annotations.get(REF_NAME, "")
-    return name != "" and any(known == long_name(name) or known.endswith(f":{name}") for known in entry.names)
+    return name != "" and (long_name(name) in entry.names or name in entry.name_ends)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from enclavize.errors import IntegrityError, InvalidImageError
 from enclavize.oci.agreement import check_layout
 from enclavize.oci.descriptor import Descriptor
-from enclavize.oci.digest import Digest, new_hash, sha256_digest
+from enclavize.oci.digest import Digest, sha256_digest
 from enclavize.oci.docker_manifest import read_docker_manifest
 from enclavize.oci.image import Image, spelling
 from enclavize.oci.image_config import parse_config
@@ -24,7 +24,7 @@ from enclavize.oci.media_types import (
     sniff_compression,
 )
 from enclavize.oci.select import check_machine
-from enclavize.oci.stream import chunks, verified
+from enclavize.oci.stream import verified
 from enclavize.oci.tar_files import open_archive
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def image_from_docker_files(
     layers = []
     for path, diff_id in zip(map(files.follow, entry.layers), config.diff_ids, strict=True):
         layer = _describe_layer(files, path, diff_id)
-        if paths.setdefault(layer.digest, path) != path and _hash(files.open(path)) != layer.digest:
+        if paths.setdefault(layer.digest, path) != path and files.digest(path) != layer.digest:
             raise IntegrityError(f"{files.name}: {path} is not the layer {layer.digest}")
         layers.append(layer)
     manifest_bytes = image_manifest(config_descriptor, tuple(layers))
@@ -152,15 +152,7 @@ def _describe_layer(files: TarFiles, path: str, diff_id: Digest) -> Descriptor:
             elif match := _BLOB_PATH.fullmatch(path):
                 digest = Digest(f"sha256:{match[1]}")
             else:
-                digest = _hash(files.open(path))
+                digest = files.digest(path)
     except FileNotFoundError as error:
         raise InvalidImageError(f"{files.name} has no layer {path}") from error
     return Descriptor(media_type=_LAYER_TYPES[compression], digest=digest, size=size)
-
-
-def _hash(stream: BinaryIO) -> Digest:
-    hasher = new_hash(Digest("sha256:"))
-    with stream:
-        for data in chunks(stream):
-            hasher.update(data)
-    return Digest(f"sha256:{hasher.hexdigest()}")

@@ -6,6 +6,7 @@ Source: moby, daemon/internal/image/tarexport/tarexport.go, ``manifestItem``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
@@ -37,10 +38,18 @@ class DockerEntry:
     tags: tuple[str, ...]
     ambiguities: tuple[str, ...]
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         """The tags in their long form, which docker gives them all."""
         return frozenset(map(long_name, self.tags))
+
+    @cached_property
+    def name_ends(self) -> frozenset[str]:
+        """What stands behind the last colon of each name, the tag, and behind the one before."""
+        parts = [name.rsplit(":", 2) for name in self.names if ":" in name]
+        return frozenset(
+            [part[-1] for part in parts] + [":".join(part[-2:]) for part in parts if len(part) > 2]
+        )
 
 
 def read_docker_manifest(files: Files) -> tuple[DockerEntry, ...]:

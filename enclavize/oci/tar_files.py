@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import InvalidImageError
+from enclavize.oci.digest import Digest, new_hash
 from enclavize.oci.limits import ARCHIVE_FREE_SIZE, MAX_ARCHIVE_MEMBERS, MAX_ARCHIVE_SIZE, MAX_RATIO
 from enclavize.oci.media_types import sniff_compression
 from enclavize.oci.storage import storage_errors
+from enclavize.oci.stream import chunks
 from enclavize.rootfs import tar
 from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import path_text, printable
@@ -76,6 +78,7 @@ class TarFiles:
         self.compressed_size = compressed_size
         self._stream = stream
         self._members: dict[str, _File | _Link | _Folder | _Device] = {}
+        self._digests: dict[tuple[str, str], Digest] = {}
         self._read_index()
 
     def _read_index(self) -> None:
@@ -129,6 +132,17 @@ class TarFiles:
     def size(self, path: str) -> int:
         """Return the bytes of a file. Raises as ``open`` does."""
         return self._file(path).size
+
+    def digest(self, path: str, algorithm: str = "sha256") -> Digest:
+        """Return the digest of a file, which is read once. Raises as ``open`` does."""
+        key = _normal(path), algorithm
+        if key not in self._digests:
+            hasher = new_hash(Digest(f"{algorithm}:"))
+            with self.open(path) as stream:
+                for data in chunks(stream):
+                    hasher.update(data)
+            self._digests[key] = Digest(f"{algorithm}:{hasher.hexdigest()}")
+        return self._digests[key]
 
     def follow(self, path: str) -> str:
         """Return where the links at ``path`` lead, if there are any. Raises InvalidImageError."""

@@ -136,4 +136,7 @@ def _is_at_or_above(path: str, other: str) -> bool:
 
 
 def _is_hidden(path: str, hidden: Collection[str]) -> bool:
-    return any(path == folder or path.startswith(f"{folder}/") for folder in hidden)
+    """Tell whether a path or a folder above it is in ``hidden``, which has any number of them."""
+    while path and path not in hidden:
+        path = path.rpartition("/")[0]
+    return path != ""

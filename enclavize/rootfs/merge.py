@@ -161,12 +161,15 @@ class _Merge:
             raise self._error(
                 whiteout, "is a whiteout in a directory that does not exist: engines differ on it"
             )
-        for name in list(where.children) if names is None else names & where.children.keys():
-            if where.children[name].layer == self._number:
-                raise self._error(
-                    whiteout, "is brought and hidden by one layer: engines differ on what counts"
-                )
-            self._remove(where, name)
+        hidden = where.children.keys() if names is None else names & where.children.keys()
+        if any(where.children[name].layer == self._number for name in hidden):
+            raise self._error(whiteout, "is brought and hidden by one layer: engines differ on what counts")
+        if names is None:
+            where.children.clear()  # a dict that was emptied otherwise stays as large to iterate over
+            self._folders.clear()
+        else:
+            for name in hidden:
+                self._remove(where, name)
 
     def _made_directory(self, path: str, wanted: str) -> _Node:
         """Find a directory, and make what is missing of it."""

@@ -13,6 +13,7 @@ import logging
 import resource
 import socket
 import time
+from collections import OrderedDict
 from contextlib import suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ class Connections:
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum
         self._by_descriptor: dict[int, Connection] = {}
-        self._waiting: dict[str, dict[Connection, None]] = {}  # by group, those that wait longest first
+        self._waiting: dict[str, OrderedDict[Connection, None]] = {}  # by group, who waits longest first
         self._leaving = 0
         self._closed = 0
         self._warned = -float(WARNING_INTERVAL)
@@ -93,7 +94,7 @@ class Connections:
         connection.group = group_of(address)
         connection.end = connection.cut
         self._by_descriptor[connection.fileno()] = connection
-        self._waiting.setdefault(connection.group, {})[connection] = None
+        self._waiting.setdefault(connection.group, OrderedDict())[connection] = None
         return True
 
     def of(self, descriptor: int) -> Connection:
@@ -111,7 +112,7 @@ class Connections:
                 del self._waiting[connection.group]
         connection.state = state
         if state is State.WAITING:
-            self._waiting.setdefault(connection.group, {})[connection] = None
+            self._waiting.setdefault(connection.group, OrderedDict())[connection] = None
         self._leaving += state is State.LEAVING
 
     def make_room(self) -> bool:

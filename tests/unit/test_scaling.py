@@ -14,7 +14,7 @@ from enclavize.errors import InvalidImageError
 from enclavize.libos.gramine.trusted_files import trusted_files, unlisted_files
 from enclavize.oci.docker_manifest import DockerEntry
 from enclavize.oci.document import parse_document
-from enclavize.oci.image import CONFIG_SHAPE
+from enclavize.oci.image_config import CONFIG_SHAPE
 from enclavize.oci.referrers import _NEXT_PAGE
 from enclavize.oci.registry.auth import parse_challenge
 from enclavize.oci.tar_files import TarFiles

@@ -3,20 +3,7 @@
 #ifndef ENCLAVIZE_SIGNAL_FRAME_H
 #define ENCLAVIZE_SIGNAL_FRAME_H
 
-#include "signal/signal.h"
-
-struct signal_action {
-    user_address handler; /* SIG_DFL 0, SIG_IGN 1 */
-    uint64_t flags;
-    user_address restorer;
-    uint64_t mask;
-};
-
-enum signal_action_flag {
-    SA_SIGINFO = 4, SA_RESTORER = 0x04000000, SA_ONSTACK = 0x08000000, SA_RESTART = 0x10000000,
-    SA_NODEFER = 0x40000000,
-};
-#define SA_RESETHAND 0x80000000U
+#include "signal/action.h"
 
 enum { SS_ONSTACK = 1, SS_DISABLE = 2 };
 #define SS_AUTODISARM 0x80000000U

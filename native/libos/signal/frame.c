@@ -1,4 +1,4 @@
-#include "signal/signal_frame.h"
+#include "signal/frame.h"
 
 #define RED_ZONE 128U
 #define UC_FLAGS 7U /* FP_XSTATE, SIGCONTEXT_SS, STRICT_RESTORE_SS */

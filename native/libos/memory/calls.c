@@ -1,5 +1,5 @@
-/* System calls of the address space: what of them is policy and argument checking. memory.c does the work. */
-#include "memory/memory_calls.h"
+/* System calls of the address space: what of them is policy and argument checking. map.c, protect.c and remap.c do the work. */
+#include "memory/space.h"
 
 enum madvise_advice {
     MADV_DONTNEED = 4, MADV_REMOVE = 9, MADV_DONTNEED_LOCKED = 24, MADV_GUARD_INSTALL = 102,

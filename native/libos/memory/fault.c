@@ -1,0 +1,82 @@
+/* Page faults: pages of anonymous areas are committed when they are touched. */
+#include "memory/space.h"
+
+#define FAULT_AROUND 0x10000ULL /* aligned block that one fault commits */
+
+static bool access_is_allowed(uint32_t protection, enum fault_access access)
+{
+    switch (access) {
+    case FAULT_READ:
+        return protection & ACCESS_MASK;
+    case FAULT_WRITE:
+        return protection & PROT_WRITE;
+    case FAULT_EXECUTE:
+        return protection & PROT_EXEC;
+    }
+    return false;
+}
+
+/* Commit the block around a page of an anonymous area; only that page when memory is short. */
+static int64_t fault_in(const struct area *area, user_address page)
+{
+    user_address start = page & ~(FAULT_AROUND - 1);
+    user_address end = start + FAULT_AROUND;
+    start = start > area->start ? start : area->start;
+    end = end < area->end ? end : area->end;
+    bool committed;
+    for (user_address next = start; next <= page; next = commit_run(next, end, &committed)) {
+        start = next; /* the run of missing pages that holds the page */
+    }
+    end = commit_run(start, end, &committed);
+    if (commit_add(start, end)) {
+        start = page;
+        end = page + PAGE_SIZE;
+        if (commit_add(start, end)) {
+            log_line(LOG_ERROR, "out of enclave memory: the image is built for less (see --set memory)");
+            return -ENOMEM;
+        }
+    }
+    commit_protect(start, end, PROT_READ | PROT_WRITE, area->protection);
+    return 0;
+}
+
+static int64_t fault_locked(user_address page, enum fault_access access)
+{
+    struct area_node *node = area_find(&areas, page);
+    if (!node) {
+        return -EFAULT;
+    }
+    if (!access_is_allowed(node->area.protection, access)) {
+        return -EACCES;
+    }
+    if (commit_test(page)) {
+        return 0; /* another thread was faster */
+    }
+    return node->area.file ? -EIO : fault_in(&node->area, page);
+}
+
+int64_t memory_fault(user_address address, enum fault_access access)
+{
+    if (address < APPLICATION_START || address >= APPLICATION_END) {
+        return -EFAULT;
+    }
+    mutex_lock(&memory_lock);
+    int64_t result = fault_locked(PAGE_DOWN(address), access);
+    mutex_unlock(&memory_lock);
+    return result;
+}
+
+int64_t memory_commit(user_address address, uint64_t length, enum fault_access access)
+{
+    if (!user_range_is_valid(address, length)) {
+        return -EFAULT;
+    }
+    user_address end = address + length;
+    int64_t result = 0;
+    mutex_lock(&memory_lock);
+    for (user_address page = PAGE_DOWN(address); length && page < end && !result; page += PAGE_SIZE) {
+        result = fault_locked(page, access);
+    }
+    mutex_unlock(&memory_lock);
+    return result ? -EFAULT : 0;
+}

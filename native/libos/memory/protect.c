@@ -1,0 +1,56 @@
+#include "memory/space.h"
+
+/* The first error that mprotect must report for the range, without changing anything. */
+static int64_t check_protect(user_address start, user_address end, uint32_t protection)
+{
+    user_address at = start;
+    for (struct area_node *node = area_from(&areas, start); at < end; node = area_from(&areas, at)) {
+        if (!node || node->area.start > at) {
+            return -ENOMEM;
+        }
+        if (node->area.file) {
+            int64_t error = file_upcalls.check_mapping(node->area.file, (int)protection, (int)node->area.flags);
+            if (error) {
+                return error == -EPERM ? -EACCES : error;
+            }
+        }
+        at = node->area.end;
+    }
+    return 0;
+}
+
+static int64_t protect_locked(user_address start, user_address end, uint32_t protection)
+{
+    int64_t error = check_protect(start, end, protection);
+    if (error) {
+        return error;
+    }
+    split_at(start);
+    split_at(end);
+    for (struct area_node *node; start < end; start = node->area.end) {
+        node = area_from(&areas, start);
+        commit_protect(node->area.start, node->area.end, node->area.protection, protection);
+        node->area.protection = protection;
+    }
+    return 0;
+}
+
+int64_t memory_protect(user_address address, uint64_t length, uint32_t protection)
+{
+    if (address % PAGE_SIZE) {
+        return -EINVAL;
+    }
+    if (length == 0) {
+        return 0;
+    }
+    if (length > APPLICATION_END || !range_is_good(address, PAGE_UP(length))) {
+        return -ENOMEM;
+    }
+    length = PAGE_UP(length);
+    mutex_lock(&memory_lock);
+    int64_t result = reserve_nodes() ? protect_locked(address, address + length, protection & ACCESS_MASK)
+                                     : -ENOMEM;
+    join_around(address, address + length);
+    mutex_unlock(&memory_lock);
+    return result;
+}

@@ -1,0 +1,109 @@
+#include "memory/space.h"
+
+/* Copy what is there to a new place, which is then given the old protection. */
+static int64_t move_locked(struct area old, user_address target, uint64_t new_length, uint32_t flags)
+{
+    struct area area = {
+        .start = target, .protection = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE | MAP_ANONYMOUS};
+    int64_t to = map_locked(area, new_length, flags | MAP_NORESERVE);
+    if (to < 0) {
+        return to;
+    }
+    uint64_t length = old.end - old.start < new_length ? old.end - old.start : new_length;
+    bool committed;
+    for (user_address at = old.start, next; at < old.start + length; at = next) {
+        next = commit_run(at, old.start + length, &committed);
+        user_address copy = (user_address)to + (at - old.start);
+        if (!committed) {
+            continue;
+        }
+        if (commit_add(copy, copy + (next - at))) {
+            unmap_locked((user_address)to, (user_address)to + new_length);
+            return -ENOMEM;
+        }
+        commit_protect(at, next, old.protection, old.protection | PROT_READ);
+        memcpy((void *)copy, (const void *)at, next - at);
+        commit_protect(at, next, old.protection | PROT_READ, old.protection);
+    }
+    split_at((user_address)to); /* it may have been joined with its neighbours */
+    split_at((user_address)to + new_length);
+    struct area_node *node = area_find(&areas, (user_address)to);
+    commit_protect(node->area.start, node->area.end, PROT_READ | PROT_WRITE, old.protection);
+    node->area.protection = old.protection;
+    node->area.flags = old.flags;
+    node->area.offset = old.offset;
+    node->area.file = old.file;
+    if (old.file) {
+        file_upcalls.get(old.file);
+    }
+    unmap_locked(old.start, old.end);
+    return to;
+}
+
+/* Could the area [start, end) grow to `new_length` where it is? */
+static bool can_grow(const struct area_node *node, user_address start, user_address end, uint64_t new_length)
+{
+    return node->area.end == end && !node->area.file && range_is_good(start, new_length) &&
+           area_is_free(&areas, end, start + new_length);
+}
+
+static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
+                            user_address target)
+{
+    struct area_node *node = area_find(&areas, address);
+    user_address end = address + old_length;
+    if (!node || node->area.end < end) {
+        return -EFAULT;
+    }
+    /* musl's pthread_getattr_np() measures the main stack by asking page after page to grow, until the answer
+     * is not ENOMEM. On Linux the stack ends where it has been used: so it does here. */
+    if ((node->area.flags & MAP_GROWSDOWN) && !commit_test(address)) {
+        return -EFAULT;
+    }
+    if (!(flags & MREMAP_FIXED) && new_length <= old_length) {
+        if (new_length < old_length) {
+            unmap_locked(address + new_length, end);
+        }
+        return (int64_t)address;
+    }
+    if (!(flags & MREMAP_FIXED) && can_grow(node, address, end, new_length)) {
+        node->area.end = address + new_length;
+        mapped_pages += (new_length - old_length) / PAGE_SIZE;
+        join_around(address, address + new_length);
+        return (int64_t)address;
+    }
+    if (!(flags & MREMAP_MAYMOVE)) {
+        return -ENOMEM;
+    }
+    struct area old = node->area;
+    old.offset += old.file ? address - old.start : 0;
+    old.start = address;
+    old.end = end;
+    return move_locked(old, target, new_length, flags & MREMAP_FIXED ? MAP_FIXED : 0);
+}
+
+int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
+                     user_address target)
+{
+    if (old_length > APPLICATION_END || new_length > APPLICATION_END || new_length == 0 || old_length == 0) {
+        return -EINVAL;
+    }
+    old_length = PAGE_UP(old_length);
+    new_length = PAGE_UP(new_length);
+    if (!range_is_good(address, old_length)) {
+        return address % PAGE_SIZE ? -EINVAL : -EFAULT;
+    }
+    if (flags & MREMAP_FIXED) {
+        bool overlaps = target < address + old_length && address < target + new_length;
+        if (!(flags & MREMAP_MAYMOVE) || !range_is_good(target, new_length) || overlaps) {
+            return -EINVAL;
+        }
+    }
+    mutex_lock(&memory_lock);
+    int64_t result = -ENOMEM;
+    if (reserve_nodes()) {
+        result = remap_locked(address, old_length, new_length, flags, target);
+    }
+    mutex_unlock(&memory_lock);
+    return result;
+}

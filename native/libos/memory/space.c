@@ -1,0 +1,156 @@
+/* The bookkeeping of the address space: areas, their nodes, gaps. Pages are touched elsewhere. */
+#include "memory/space.h"
+
+#define AREAS_MAX 65530U /* Linux's default vm.max_map_count */
+#define SPARE_NODES 8U   /* no operation makes more areas than this */
+
+struct mutex memory_lock;
+struct area_tree areas;
+uint64_t mapped_pages;
+
+static struct area_node *spares; /* linked by `left` */
+static uint32_t spare_count;
+static uint32_t area_count;
+/* no free page in [full_from, MMAP_HIGH): where the search for gaps begins */
+static user_address full_from = MMAP_HIGH;
+
+bool reserve_nodes(void)
+{
+    while (spare_count < SPARE_NODES) {
+        struct area_node *node = area_count < AREAS_MAX ? allocate(sizeof *node) : NULL;
+        if (!node) {
+            return false;
+        }
+        node->left = spares;
+        spares = node;
+        spare_count++;
+    }
+    return true;
+}
+
+struct area_node *take_node(void)
+{
+    struct area_node *node = spares;
+    spares = node->left;
+    spare_count--;
+    area_count++;
+    *node = (struct area_node){0};
+    return node;
+}
+
+void drop_node(struct area_node *node)
+{
+    area_count--;
+    if (node->area.file) {
+        file_upcalls.put(node->area.file);
+    }
+    if (spare_count < SPARE_NODES) {
+        node->left = spares;
+        spares = node;
+        spare_count++;
+    } else {
+        release(node, sizeof *node);
+    }
+}
+
+void split_at(user_address address)
+{
+    struct area_node *node = area_find(&areas, address);
+    if (node && node->area.start < address) {
+        struct area_node *upper = take_node();
+        area_split(&areas, node, address, upper);
+        if (upper->area.file) {
+            file_upcalls.get(upper->area.file);
+        }
+    }
+}
+
+static void join_with_next(struct area_node *node)
+{
+    struct area_node *upper = area_from(&areas, node->area.end);
+    if (upper && area_joins(&node->area, &upper->area)) {
+        area_remove(&areas, upper);
+        node->area.end = upper->area.end;
+        drop_node(upper);
+    }
+}
+
+void join_around(user_address start, user_address end)
+{
+    for (struct area_node *node = area_before(&areas, start ? start : 1); node && node->area.start <= end;) {
+        user_address old_end = node->area.end;
+        join_with_next(node);
+        if (node->area.end == old_end) {
+            node = area_from(&areas, node->area.end);
+        }
+    }
+}
+
+void note_gap(user_address end)
+{
+    if (end > full_from) {
+        full_from = end < MMAP_HIGH ? end : MMAP_HIGH;
+    }
+}
+
+/*
+ * Large reservations never come to lie below 8 GiB, as on Linux, where only MAP_32BIT leads there. GHC's run-time
+ * system counts on it: it gives back what lies lower and tries again, for ever (rts/posix/OSMem.c).
+ */
+#define LARGE_LENGTH 0x200000000ULL
+#define LARGE_LOW 0x200000000ULL
+
+user_address find_gap(uint64_t length)
+{
+    const struct area_node *below;
+    while ((below = area_before(&areas, full_from)) && below->area.end >= full_from) {
+        full_from = below->area.start;
+    }
+    return area_find_gap(&areas, length, length < LARGE_LENGTH ? MMAP_LOW : LARGE_LOW, full_from);
+}
+
+bool range_is_good(user_address address, uint64_t length)
+{
+    return address % PAGE_SIZE == 0 && length && length <= APPLICATION_END && address >= APPLICATION_START &&
+           address <= APPLICATION_END - length;
+}
+
+bool memory_is_mapped(user_address start, user_address end, uint8_t *resident)
+{
+    bool mapped = true;
+    mutex_lock(&memory_lock);
+    for (user_address page = start; page < end && mapped; page += PAGE_SIZE) {
+        mapped = area_find(&areas, page) != NULL;
+        resident[(page - start) / PAGE_SIZE] = commit_test(page);
+    }
+    mutex_unlock(&memory_lock);
+    return mapped;
+}
+
+void memory_each(bool (*each)(const struct area *area, void *context), void *context)
+{
+    bool go_on = true;
+    for (user_address at = APPLICATION_START; go_on;) {
+        mutex_lock(&memory_lock);
+        struct area_node *node = area_from(&areas, at);
+        struct area area = node ? node->area : (struct area){0};
+        if (area.file) {
+            file_upcalls.get(area.file);
+        }
+        mutex_unlock(&memory_lock);
+        if (!node) {
+            return;
+        }
+        go_on = each(&area, context);
+        if (area.file) {
+            file_upcalls.put(area.file);
+        }
+        at = area.end;
+    }
+}
+
+void memory_count(struct memory_counts *to)
+{
+    pages_count(&to->committed, &to->limit);
+    to->mapped = __atomic_load_n(&mapped_pages, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,52 @@
+/*
+ * The application's address space, between the files of the memory room only. One lock guards areas and pages. While it
+ * is held, application memory is touched only where it is known to be committed and writable, so a fault never needs the
+ * lock that its own thread holds. The functions down to patch_text() want it held.
+ */
+#ifndef ENCLAVIZE_MEMORY_SPACE_H
+#define ENCLAVIZE_MEMORY_SPACE_H
+
+#include "memory/area.h"
+#include "memory/commit.h"
+
+#define MMAP_LOW 0x10000000ULL
+#define MMAP_HIGH (STACK_TOP - STACK_SIZE - STACK_GUARD)
+#define ACCESS_MASK (PROT_READ | PROT_WRITE | PROT_EXEC)
+
+extern struct mutex memory_lock;
+extern struct area_tree areas;
+extern uint64_t mapped_pages;
+
+/* So that no operation has to stop half-way for want of a node. Call it first. */
+bool reserve_nodes(void);
+struct area_node *take_node(void);
+void drop_node(struct area_node *node);
+
+/* Make `address` a border between areas. */
+void split_at(user_address address);
+void join_around(user_address start, user_address end);
+
+/* Where an area of this length may go, or 0. */
+user_address find_gap(uint64_t length);
+/* A gap has come to be that ends here. */
+void note_gap(user_address end);
+/* May an area lie there? */
+bool range_is_good(user_address address, uint64_t length);
+
+/* Gives the area its place and its pages (map.c). */
+int64_t map_locked(struct area area, uint64_t length, uint32_t flags);
+void unmap_locked(user_address start, user_address end);
+
+/* Make the `syscall` sites of freshly loaded code, which is still writable, jump into the LibOS (text.c). */
+void patch_text(user_address text, uint64_t size);
+
+/* For calls.c: what memory.h does not offer to others. These take the lock. */
+enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2 };
+
+int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
+                     user_address target);
+int64_t memory_discard(user_address start, user_address end);
+int64_t memory_synchronise(user_address start, user_address end);
+bool memory_is_mapped(user_address start, user_address end, uint8_t *resident);
+
+#endif

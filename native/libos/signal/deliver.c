@@ -1,0 +1,100 @@
+/* Delivery on the way back to the application: handlers, default actions, interrupted calls that start again. */
+#include "signal/exceptions.h"
+#include "signal/frame.h"
+#include "signal/pending.h"
+
+static void restart_call(struct task *task, struct context *context)
+{
+    context->rax = task->interrupted_call - 1;
+    context->rip -= 2; /* the `syscall` instruction itself, patched site or not */
+}
+
+static void run_handler(struct task *task, struct context *context, const struct signal_action *action,
+                        const struct signal_info *info)
+{
+    if (task->interrupted_call) {
+        if ((action->flags & SA_RESTART) && task->call_restarts) {
+            restart_call(task, context);
+        }
+        task->interrupted_call = 0;
+    }
+    uint64_t old_mask = task->mask_is_saved ? task->saved_mask : task->blocked;
+    task->mask_is_saved = false;
+    if (signal_frame_push(task, context, action, info, old_mask)) {
+        log_line(LOG_ERROR, "signal %d: its handler's stack cannot be written", info->signal);
+        process_exit(0, SIGSEGV);
+    }
+    task->blocked |= action->mask & ~UNBLOCKABLE;
+    if (!(action->flags & SA_NODEFER)) {
+        task->blocked |= SIGNAL_BIT(info->signal);
+    }
+}
+
+void signal_deliver(struct context *context)
+{
+    struct task *task = current_task();
+    struct signal_info info;
+    while (signal_take(task, ~task->blocked, &info)) {
+        struct signal_action action = signal_take_action(info.signal);
+        if (action.handler > SIG_IGN) {
+            run_handler(task, context, &action, &info);
+        } else if (action.handler == SIG_DFL && signal_ends_process(info.signal)) {
+            process_exit(0, info.signal);
+        }
+    }
+    if (task->interrupted_call) {
+        restart_call(task, context); /* no handler ran: the program must not see the interruption */
+        task->interrupted_call = 0;
+    }
+    if (task->mask_is_saved) {
+        task->blocked = task->saved_mask;
+        task->mask_is_saved = false;
+    }
+}
+
+void signal_force(struct context *context, const struct signal_info *info)
+{
+    struct task *task = current_task();
+    uint64_t bit = SIGNAL_BIT(info->signal);
+    user_address handler = signal_handler(info->signal);
+    if ((task->blocked & bit) || handler <= SIG_IGN) {
+        log_line(LOG_DEBUG, "signal %d at 0x%lx, address 0x%lx", info->signal, context->rip, info->first);
+        process_exit(0, info->signal);
+    }
+    task->interrupted_call = 0;
+    signal_mark(task, info);
+    signal_deliver(context);
+}
+
+static void attend(struct context *context, uint64_t host_signals)
+{
+    signal_take_from_host(host_signals);
+    signal_deliver(context);
+}
+
+int signal_set_temporary_mask(user_address mask, uint64_t size)
+{
+    if (!mask) {
+        return 0;
+    }
+    uint64_t value;
+    if (size != sizeof value) {
+        return -EINVAL;
+    }
+    if (copy_from_user(&value, mask, sizeof value)) {
+        return -EFAULT;
+    }
+    struct task *task = current_task();
+    task->saved_mask = task->blocked;
+    task->mask_is_saved = true;
+    task->blocked = value & ~UNBLOCKABLE;
+    return 0;
+}
+
+void signal_start(void)
+{
+    wait_upcalls.signal_is_pending = signal_is_pending;
+    boundary_upcalls.attention = attend;
+    process_upcalls.thread_ends = signal_pass_on;
+    cpu_upcalls.exception = exception_serve;
+}

@@ -20,6 +20,11 @@ struct process {
 extern struct process process;
 
 #define PROCESS_ID 1
+/* What system calls take for the calling process. */
+static inline bool process_id_is_own(uint64_t id)
+{
+    return id == 0 || id == PROCESS_ID;
+}
 
 /* What the handler of a signal is told: the start of Linux's siginfo_t. */
 struct signal_info {

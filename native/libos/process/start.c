@@ -3,6 +3,8 @@
 #include "process/program.h"
 #include "process/task.h"
 
+struct process process;
+
 _Noreturn void process_refuse(int status, const char *what, const char *why)
 {
     log_line(LOG_ERROR, "%s: %s", what, why);

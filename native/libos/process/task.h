@@ -1,10 +1,30 @@
-/* The first task: between the files of the process room only. */
+/* Tasks in their lists: between the files of the process room only. */
 #ifndef ENCLAVIZE_PROCESS_TASK_H
 #define ENCLAVIZE_PROCESS_TASK_H
 
 #include "process/process.h"
 
-/* Makes the calling thread run as the first task. */
+/* A zeroed one, in no list; NULL: out of memory. */
+struct task *task_make(void);
+int32_t task_new_id(void);
+
+void task_add_living(struct task *task);
+/* True: it was the last one. */
+bool task_remove_living(struct task *task);
+/* It has left all lists, and may be made again. */
+void task_bury(struct task *task);
+
+/* Those that wait for a host thread. One that is no service is living from then on. */
+void task_append_starting(struct task *task);
+/* The first; NULL: there is none. */
+struct task *task_take_starting(void);
+/* No thread comes for it. False: one has taken it. */
+bool task_withdraw_starting(struct task *task);
+
+/* Marks the locks that the calling thread still holds, and wakes who waits for them (robust.c). */
+void release_robust_list(const struct task *task);
+
+/* Makes the calling thread run as the first task (thread.c). */
 void task_start_first(void);
 
 #endif

@@ -1,5 +1,4 @@
-/* System calls about the process and the system: identity, limits, scheduling. Most answers are fixed by the
- * measured configuration. */
+/* System calls about the process and the system. Most answers are fixed by the measured configuration. */
 #include "process/process.h"
 
 #define UTS_LENGTH 65
@@ -20,28 +19,17 @@ static int64_t zero(const struct arguments *arguments)
 }
 
 int64_t sys_getppid(const struct arguments *arguments) __attribute__((alias("zero")));
-int64_t sys_sched_yield(const struct arguments *arguments)
-{
-    (void)arguments;
-    host_yield();
-    return 0;
-}
-
-static bool is_own_id(uint64_t id)
-{
-    return id == 0 || id == PROCESS_ID;
-}
 
 int64_t sys_getpgid(const struct arguments *arguments)
 {
-    return is_own_id((uint32_t)arguments->at[0]) ? PROCESS_ID : -ESRCH;
+    return process_id_is_own((uint32_t)arguments->at[0]) ? PROCESS_ID : -ESRCH;
 }
 
 int64_t sys_getsid(const struct arguments *arguments) __attribute__((alias("sys_getpgid")));
 
 int64_t sys_setpgid(const struct arguments *arguments)
 {
-    return is_own_id((uint32_t)arguments->at[0]) && is_own_id((uint32_t)arguments->at[1]) ? 0 : -EPERM;
+    return process_id_is_own((uint32_t)arguments->at[0]) && process_id_is_own((uint32_t)arguments->at[1]) ? 0 : -EPERM;
 }
 
 int64_t sys_uname(const struct arguments *arguments)
@@ -78,130 +66,6 @@ int64_t sys_sysinfo(const struct arguments *arguments)
     info.total = counts.limit * PAGE_SIZE;
     info.free = (counts.limit - counts.committed) * PAGE_SIZE;
     return copy_to_user(arguments->at[0], &info, sizeof info);
-}
-
-enum resource { RLIMIT_STACK = 3, RLIMIT_CORE = 4, RLIMIT_NPROC = 6, RLIMIT_NOFILE = 7, RLIMIT_COUNT = 16 };
-#define UNLIMITED UINT64_MAX
-#define DESCRIPTORS_SOFT 1024U
-#define DESCRIPTORS_HARD 4096U
-
-struct limit {
-    uint64_t soft, hard;
-};
-
-static struct limit limit_of(uint64_t resource)
-{
-    switch (resource) {
-    case RLIMIT_STACK:
-        return (struct limit){STACK_SIZE, UNLIMITED};
-    case RLIMIT_CORE:
-        return (struct limit){0, 0};
-    case RLIMIT_NPROC:
-        return (struct limit){configuration.threads, configuration.threads};
-    case RLIMIT_NOFILE:
-        return (struct limit){DESCRIPTORS_SOFT, DESCRIPTORS_HARD};
-    default:
-        return (struct limit){UNLIMITED, UNLIMITED};
-    }
-}
-
-/* Limits can be read; a new one is accepted and has no effect. */
-static int64_t limits(uint64_t resource, user_address new, user_address old)
-{
-    if (resource >= RLIMIT_COUNT) {
-        return -EINVAL;
-    }
-    struct limit limit = limit_of(resource), wanted;
-    if (new && copy_from_user(&wanted, new, sizeof wanted)) {
-        return -EFAULT;
-    }
-    if (new && wanted.soft > wanted.hard) {
-        return -EINVAL;
-    }
-    if (new && wanted.hard > limit.hard) {
-        return -EPERM;
-    }
-    return old ? copy_to_user(old, &limit, sizeof limit) : 0;
-}
-
-int64_t sys_getrlimit(const struct arguments *arguments)
-{
-    return limits(arguments->at[0], 0, arguments->at[1]);
-}
-
-int64_t sys_setrlimit(const struct arguments *arguments)
-{
-    return limits(arguments->at[0], arguments->at[1], 0);
-}
-
-int64_t sys_prlimit64(const struct arguments *arguments)
-{
-    return is_own_id((uint32_t)arguments->at[0])
-               ? limits(arguments->at[1], arguments->at[2], arguments->at[3])
-               : -ESRCH;
-}
-
-/* A word of the CPU set of sched_getaffinity(2). */
-static uint64_t processors(void)
-{
-    return (1ULL << processor_count()) - 1;
-}
-
-int64_t sys_sched_getaffinity(const struct arguments *arguments)
-{
-    uint64_t mask = processors();
-    if (arguments->at[1] < sizeof mask || arguments->at[1] % sizeof mask) {
-        return -EINVAL;
-    }
-    return copy_to_user(arguments->at[2], &mask, sizeof mask) ? -EFAULT : (int64_t)sizeof mask;
-}
-
-int64_t sys_sched_setaffinity(const struct arguments *arguments) __attribute__((alias("zero")));
-/* SCHED_OTHER */
-int64_t sys_sched_getscheduler(const struct arguments *arguments) __attribute__((alias("zero")));
-int64_t sys_getpriority(const struct arguments *arguments)
-{
-    (void)arguments;
-    return 20; /* nice 0, as the raw call encodes it */
-}
-int64_t sys_setpriority(const struct arguments *arguments) __attribute__((alias("zero")));
-int64_t sys_sched_setparam(const struct arguments *arguments) __attribute__((alias("zero")));
-
-int64_t sys_sched_setscheduler(const struct arguments *arguments)
-{
-    return arguments->at[1] ? -EPERM : 0;
-}
-
-int64_t sys_sched_getparam(const struct arguments *arguments)
-{
-    int32_t priority = 0;
-    return copy_to_user(arguments->at[1], &priority, sizeof priority);
-}
-
-enum { SCHED_FIFO = 1, SCHED_RR = 2, SCHED_MAX = 6 };
-
-static int64_t priority_bound(uint64_t policy, int64_t realtime)
-{
-    return policy > SCHED_MAX ? -EINVAL : policy == SCHED_FIFO || policy == SCHED_RR ? realtime : 0;
-}
-
-int64_t sys_sched_get_priority_max(const struct arguments *arguments)
-{
-    return priority_bound(arguments->at[0], 99);
-}
-
-int64_t sys_sched_get_priority_min(const struct arguments *arguments)
-{
-    return priority_bound(arguments->at[0], 1);
-}
-
-int64_t sys_getcpu(const struct arguments *arguments)
-{
-    uint32_t none = 0;
-    if (arguments->at[0] && copy_to_user(arguments->at[0], &none, sizeof none)) {
-        return -EFAULT;
-    }
-    return arguments->at[1] ? copy_to_user(arguments->at[1], &none, sizeof none) : 0;
 }
 
 int64_t sys_personality(const struct arguments *arguments) __attribute__((alias("zero")));

@@ -1,0 +1,240 @@
+/* Calls that change attributes: mode, owner, times. */
+#include "fs/call_support.h"
+#include "process/process.h"
+
+static int64_t change(struct inode *inode, const struct attributes *attributes)
+{
+    if (inode->operations->change == NULL) {
+        return inode->file_system->read_only ? -EROFS : -EPERM;
+    }
+    return inode->file_system->read_only ? -EROFS : inode->operations->change(inode, attributes);
+}
+
+static int64_t change_mode(struct inode *inode, uint32_t mode)
+{
+    if (!is_owner(inode)) {
+        return -EPERM;
+    }
+    struct attributes attributes = {.which = ATTRIBUTE_MODE, .mode = mode & PERMISSION_BITS};
+    return change(inode, &attributes);
+}
+
+static int64_t change_mode_path(int64_t descriptor, user_address path, uint32_t mode)
+{
+    struct place place;
+    int64_t result = at_begin(descriptor, path, WALK_FOLLOW, &place);
+    if (result == 0) {
+        result = change_mode(place.inode, mode);
+        at_end(&place);
+    }
+    return result;
+}
+
+int64_t sys_chmod(const struct arguments *arguments)
+{
+    return change_mode_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1]);
+}
+
+int64_t sys_fchmodat(const struct arguments *arguments)
+{
+    return change_mode_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2]);
+}
+
+int64_t sys_fchmod(const struct arguments *arguments)
+{
+    struct file *file = file_at(arguments, 0);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    namespace_lock();
+    int64_t result = (file->flags & O_PATH) ? -EBADF : change_mode(file->inode, (uint32_t)arguments->at[1]);
+    namespace_unlock();
+    file_put(file);
+    return result;
+}
+
+#define UNCHANGED UINT32_MAX
+
+/* Only CAP_CHOWN gives files away; the owner may set a group that he is in. Set-id bits go, as in Linux. */
+static int64_t change_owner(struct inode *inode, uint32_t uid, uint32_t gid)
+{
+    bool allowed = is_capable(CAP_CHOWN) ||
+                   (inode->uid == credentials()->user.file_system && (uid == UNCHANGED || uid == inode->uid) &&
+                       (gid == UNCHANGED || gid == inode->gid || is_in_group(gid)));
+    if (!allowed) {
+        return -EPERM;
+    }
+    struct attributes attributes = {.uid = uid, .gid = gid, .mode = inode->mode & PERMISSION_BITS};
+    attributes.which |= uid != UNCHANGED ? ATTRIBUTE_UID : 0;
+    attributes.which |= gid != UNCHANGED ? ATTRIBUTE_GID : 0;
+    if (is_regular(inode) && (inode->mode & (S_ISUID | S_ISGID)) != 0) {
+        attributes.which |= ATTRIBUTE_MODE;
+        attributes.mode &= ~(S_ISUID | ((inode->mode & 010) ? S_ISGID : 0));
+    }
+    return change(inode, &attributes);
+}
+
+static int64_t change_owner_path(
+    int64_t descriptor, user_address path, uint32_t uid, uint32_t gid, uint32_t walk)
+{
+    struct place place;
+    int64_t result = at_begin(descriptor, path, walk, &place);
+    if (result == 0) {
+        result = change_owner(place.inode, uid, gid);
+        at_end(&place);
+    }
+    return result;
+}
+
+int64_t sys_chown(const struct arguments *arguments)
+{
+    return change_owner_path(
+        AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2], WALK_FOLLOW);
+}
+
+int64_t sys_lchown(const struct arguments *arguments)
+{
+    return change_owner_path(
+        AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2], 0);
+}
+
+int64_t sys_fchownat(const struct arguments *arguments)
+{
+    uint64_t flags = (uint32_t)arguments->at[4];
+    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
+        return -EINVAL;
+    }
+    return change_owner_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2],
+        (uint32_t)arguments->at[3], walk_flags(flags));
+}
+
+int64_t sys_fchown(const struct arguments *arguments)
+{
+    struct file *file = file_at(arguments, 0);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    namespace_lock();
+    int64_t result = (file->flags & O_PATH)
+                         ? -EBADF
+                         : change_owner(file->inode, (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
+    namespace_unlock();
+    file_put(file);
+    return result;
+}
+
+#define UTIME_NOW 0x3FFFFFFF
+#define UTIME_OMIT 0x3FFFFFFE
+
+/* times: access, modification; NULL: now for both. */
+static int64_t change_times(struct inode *inode, const struct timespec *times)
+{
+    struct timespec now = time_now();
+    struct attributes attributes = {.which = ATTRIBUTE_ATIME | ATTRIBUTE_MTIME, .atime = now, .mtime = now};
+    bool only_now = times == NULL || (times[0].nanoseconds == UTIME_NOW && times[1].nanoseconds == UTIME_NOW);
+    if (!is_owner(inode) && (!only_now || inode_access(inode, MAY_WRITE) < 0)) {
+        return only_now ? -EACCES : -EPERM;
+    }
+    for (uint32_t at = 0; times != NULL && at < 2; at++) {
+        if (times[at].nanoseconds == UTIME_OMIT) {
+            attributes.which &= at == 0 ? ~(uint32_t)ATTRIBUTE_ATIME : ~(uint32_t)ATTRIBUTE_MTIME;
+        } else if (times[at].nanoseconds != UTIME_NOW) {
+            *(at == 0 ? &attributes.atime : &attributes.mtime) = times[at];
+        }
+    }
+    return attributes.which == 0 ? 0 : change(inode, &attributes);
+}
+
+static bool time_is_valid(const struct timespec *time)
+{
+    return time->nanoseconds == UTIME_NOW || time->nanoseconds == UTIME_OMIT ||
+           (time->nanoseconds >= 0 && time->nanoseconds < (int64_t)NS_PER_SECOND);
+}
+
+static int64_t change_times_path(
+    int64_t descriptor, user_address path, const struct timespec *times, uint32_t walk)
+{
+    struct place place;
+    if (times != NULL && (!time_is_valid(&times[0]) || !time_is_valid(&times[1]))) {
+        return -EINVAL;
+    }
+    if (path == 0) { /* the descriptor itself: futimens */
+        struct file *file = file_of_descriptor((int32_t)descriptor);
+        if (file == NULL) {
+            return -EBADF;
+        }
+        namespace_lock();
+        int64_t result = change_times(file->inode, times);
+        namespace_unlock();
+        file_put(file);
+        return result;
+    }
+    int64_t result = at_begin(descriptor, path, walk, &place);
+    if (result == 0) {
+        result = change_times(place.inode, times);
+        at_end(&place);
+    }
+    return result;
+}
+
+int64_t sys_utimensat(const struct arguments *arguments)
+{
+    struct timespec times[2];
+    uint64_t flags = (uint32_t)arguments->at[3];
+    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
+        return -EINVAL;
+    }
+    if (arguments->at[2] != 0 && copy_from_user(times, arguments->at[2], sizeof(times)) < 0) {
+        return -EFAULT;
+    }
+    return change_times_path(
+        (int64_t)arguments->at[0], arguments->at[1], arguments->at[2] != 0 ? times : NULL, walk_flags(flags));
+}
+
+static int64_t change_times_micro(int64_t descriptor, user_address path, user_address from)
+{
+    struct timeval values[2];
+    struct timespec times[2];
+    if (from == 0) {
+        return change_times_path(descriptor, path, NULL, WALK_FOLLOW);
+    }
+    if (copy_from_user(values, from, sizeof(values)) < 0) {
+        return -EFAULT;
+    }
+    for (uint32_t at = 0; at < 2; at++) {
+        if (values[at].microseconds < 0 || values[at].microseconds >= 1000000) {
+            return -EINVAL;
+        }
+        times[at] =
+            (struct timespec){.seconds = values[at].seconds, .nanoseconds = values[at].microseconds * 1000};
+    }
+    return change_times_path(descriptor, path, times, WALK_FOLLOW);
+}
+
+int64_t sys_utimes(const struct arguments *arguments)
+{
+    return change_times_micro(AT_FDCWD, arguments->at[0], arguments->at[1]);
+}
+
+int64_t sys_futimesat(const struct arguments *arguments)
+{
+    return change_times_micro((int64_t)arguments->at[0], arguments->at[1], arguments->at[2]);
+}
+
+int64_t sys_utime(const struct arguments *arguments)
+{
+    int64_t seconds[2];
+    if (arguments->at[1] == 0) {
+        return change_times_path(AT_FDCWD, arguments->at[0], NULL, WALK_FOLLOW);
+    }
+    if (copy_from_user(seconds, arguments->at[1], sizeof(seconds)) < 0) {
+        return -EFAULT;
+    }
+    struct timespec times[2] = {{.seconds = seconds[0]}, {.seconds = seconds[1]}};
+    return change_times_path(AT_FDCWD, arguments->at[0], times, WALK_FOLLOW);
+}
+
+int64_t sys_umask(const struct arguments *arguments)
+{
+    return __atomic_exchange_n(&file_mode_mask, (uint32_t)arguments->at[0] & 0777, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,131 @@
+/* Calls that make names, and readlink. */
+#include "fs/call_support.h"
+
+static int64_t read_link(int64_t descriptor, user_address path, user_address to, uint64_t size)
+{
+    struct place place;
+    if ((int64_t)size <= 0) {
+        return -EINVAL;
+    }
+    int64_t result = at_begin(descriptor, path, WALK_EMPTY, &place);
+    if (result < 0) {
+        return result;
+    }
+    char *target = buffer_take(&path_buffers);
+    if (target == NULL) {
+        result = -ENOMEM;
+    } else if (!is_link(place.inode)) {
+        result = -EINVAL;
+    } else {
+        result = place.inode->operations->read_link(place.inode, target, PATH_BUFFER_SIZE);
+    }
+    at_end(&place);
+    if (result > 0) {
+        result = (uint64_t)result < size ? result : (int64_t)size;
+        if (copy_to_user(to, target, (size_t)result) < 0) {
+            result = -EFAULT;
+        }
+    }
+    buffer_give(&path_buffers, target);
+    return result;
+}
+
+int64_t sys_readlink(const struct arguments *arguments)
+{
+    return read_link(AT_FDCWD, arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2]);
+}
+
+int64_t sys_readlinkat(const struct arguments *arguments)
+{
+    return read_link(
+        (int64_t)arguments->at[0], arguments->at[1], arguments->at[2], (uint32_t)arguments->at[3]);
+}
+
+/* Makes a directory, node or symbolic link. */
+static int64_t create_at(int64_t descriptor, user_address path, const struct creation *creation)
+{
+    struct place place;
+    int64_t result = at_begin(descriptor, path, WALK_MAY_MISS, &place);
+    if (result < 0) {
+        return result;
+    }
+    if (place.inode != NULL) {
+        result = -EEXIST;
+    } else if (place.wants_directory && (creation->mode & S_IFMT) != S_IFDIR) {
+        result = -ENOENT;
+    } else if ((result = may_create(&place)) == 0) {
+        result = place.parent->operations->create(place.parent, place_name(&place), creation, &place.inode);
+    }
+    at_end(&place);
+    return result;
+}
+
+static int64_t make_directory(int64_t descriptor, user_address path, uint64_t mode)
+{
+    struct creation creation = {.mode = S_IFDIR | ((uint32_t)mode & (S_ISVTX | 0777) & ~file_mode_mask)};
+    return create_at(descriptor, path, &creation);
+}
+
+int64_t sys_mkdir(const struct arguments *arguments)
+{
+    return make_directory(AT_FDCWD, arguments->at[0], arguments->at[1]);
+}
+
+int64_t sys_mkdirat(const struct arguments *arguments)
+{
+    return make_directory((int64_t)arguments->at[0], arguments->at[1], arguments->at[2]);
+}
+
+static int64_t make_node(int64_t descriptor, user_address path, uint32_t mode, uint64_t rdev)
+{
+    struct creation creation = {.mode = (mode & (S_IFMT | PERMISSION_BITS)) & ~file_mode_mask, .rdev = rdev};
+    switch (mode & S_IFMT) {
+    case 0:
+        creation.mode |= S_IFREG;
+        break;
+    case S_IFREG:
+    case S_IFIFO:
+        break;
+    case S_IFCHR:
+    case S_IFBLK:
+    case S_IFSOCK:
+        return -EPERM;
+    default:
+        return -EINVAL;
+    }
+    return create_at(descriptor, path, &creation);
+}
+
+int64_t sys_mknod(const struct arguments *arguments)
+{
+    return make_node(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], arguments->at[2]);
+}
+
+int64_t sys_mknodat(const struct arguments *arguments)
+{
+    return make_node(
+        (int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], arguments->at[3]);
+}
+
+static int64_t make_link(user_address from, int64_t descriptor, user_address path)
+{
+    char *target;
+    int64_t result = path_from_user(from, &target);
+    if (result < 0) {
+        return result;
+    }
+    struct creation creation = {.mode = S_IFLNK | 0777, .target = target};
+    result = target[0] == '\0' ? -ENOENT : create_at(descriptor, path, &creation);
+    buffer_give(&path_buffers, target);
+    return result;
+}
+
+int64_t sys_symlink(const struct arguments *arguments)
+{
+    return make_link(arguments->at[0], AT_FDCWD, arguments->at[1]);
+}
+
+int64_t sys_symlinkat(const struct arguments *arguments)
+{
+    return make_link(arguments->at[0], (int64_t)arguments->at[1], arguments->at[2]);
+}

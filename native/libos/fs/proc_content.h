@@ -1,0 +1,53 @@
+/* What stands in the files of /proc and /sys: proc.c has the table. */
+#ifndef ENCLAVIZE_FS_PROC_CONTENT_H
+#define ENCLAVIZE_FS_PROC_CONTENT_H
+
+#include "fs/synthetic.h"
+
+extern const struct file_system proc_file_system;
+
+#define KIB_PER_PAGE (PAGE_SIZE / 1024)
+
+/* In units of USER_HZ, which is 100. */
+static inline uint64_t ticks(uint64_t ns)
+{
+    return ns / 10000000;
+}
+
+/* The machine (proc_system.c). */
+void proc_cpuinfo(struct text *text);
+void proc_meminfo(struct text *text);
+void proc_stat(struct text *text);
+void proc_uptime(struct text *text);
+void proc_version(struct text *text);
+void proc_hostname(struct text *text);
+void proc_threads_max(struct text *text);
+void proc_boot_id(struct text *text);
+void proc_uuid(struct text *text);
+void proc_mountinfo(struct text *text);
+void proc_mounts(struct text *text);
+void proc_processor_list(struct text *text);
+
+/* The process and its threads (proc_process.c). */
+int64_t proc_thread_self(char *to, size_t size);
+void proc_cmdline(struct text *text);
+void proc_comm(struct text *text);
+int64_t proc_working_directory_target(char *to, size_t size);
+int64_t proc_working_directory_jump(struct inode **target);
+void proc_environ(struct text *text);
+int64_t proc_executable_target(char *to, size_t size);
+int64_t proc_executable_jump(struct inode **target);
+int64_t proc_descriptor_lookup(struct name name, struct inode **found);
+int64_t proc_descriptor_list(uint64_t cookie, entry_sink *sink, void *context);
+void proc_limits(struct text *text);
+void proc_maps(struct text *text);
+void proc_process_stat(struct text *text);
+void proc_statm(struct text *text);
+void proc_status(struct text *text);
+int64_t proc_task_lookup(struct name name, struct inode **found);
+int64_t proc_task_list(uint64_t cookie, entry_sink *sink, void *context);
+
+/* What every /proc/self/task/TID is: all threads look alike. */
+extern struct inode *task_directory;
+
+#endif

@@ -1,0 +1,296 @@
+/* What /proc says of the process and its threads. */
+#include "fs/proc_content.h"
+
+#include "fs/buffer.h"
+#include "fs/path.h"
+#include "fs/proc.h"
+#include "memory/memory.h"
+#include "process/process.h"
+
+/* A range of application memory, as far as it can be read. */
+static void add_user_memory(struct text *text, user_address start, user_address end)
+{
+    size_t length = end > start && end - start < (1U << 22) ? (size_t)(end - start) : 0;
+    char *to = length > 0 ? text_reserve(text, length) : NULL;
+    if (to != NULL && copy_from_user(to, start, length) == 0) {
+        text->used += length;
+    }
+}
+
+void proc_cmdline(struct text *text)
+{
+    add_user_memory(text, process.arguments_start, process.arguments_end);
+}
+
+void proc_environ(struct text *text)
+{
+    add_user_memory(text, process.environment_start, process.environment_end);
+}
+
+void proc_comm(struct text *text)
+{
+    text_add(text, "%s\n", process.name);
+}
+
+static bool add_area(const struct area *area, void *context)
+{
+    struct text *text = context;
+    struct file_facts facts = {0};
+    char *path = buffer_take(&path_buffers);
+    if (path == NULL) {
+        return false;
+    }
+    path[0] = '\0';
+    if (area->file != NULL) {
+        file_describe(area->file, &facts);
+        if (file_path(area->file, path, PATH_BUFFER_SIZE) < 0) {
+            path[0] = '\0';
+        }
+    }
+    text_add(text, "%08llx-%08llx %c%c%c%c %08llx 00:%02llx %llu", (unsigned long long)area->start,
+        (unsigned long long)area->end, (area->protection & PROT_READ) ? 'r' : '-',
+        (area->protection & PROT_WRITE) ? 'w' : '-', (area->protection & PROT_EXEC) ? 'x' : '-',
+        (area->flags & MAP_TYPE) == MAP_SHARED ? 's' : 'p', (unsigned long long)area->offset,
+        (unsigned long long)facts.device, (unsigned long long)facts.inode);
+    if (path[0] != '\0') {
+        text_add(text, "%s", "          ");
+        text_add_bytes(text, path, strlen(path));
+    }
+    text_add(text, "\n");
+    buffer_give(&path_buffers, path);
+    return !text->failed;
+}
+
+void proc_maps(struct text *text)
+{
+    memory_each(add_area, text);
+}
+
+static size_t thread_count(void)
+{
+    int32_t none;
+    return task_ids(&none, 0);
+}
+
+static void add_ids(struct text *text, const char *name, const struct ids *ids)
+{
+    text_add(text, "%s:\t%u\t%u\t%u\t%u\n", name, ids->real, ids->effective, ids->saved, ids->file_system);
+}
+
+void proc_status(struct text *text)
+{
+    struct memory_counts counts;
+    memory_count(&counts);
+    text_add(text,
+        "Name:\t%s\nUmask:\t0022\nState:\tR "
+        "(running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n",
+        process.name);
+    const struct credentials *who = credentials();
+    add_ids(text, "Uid", &who->user);
+    add_ids(text, "Gid", &who->group);
+    text_add(text, "FDSize:\t64\nGroups:\t");
+    for (uint32_t at = 0; at < who->group_count; at++) {
+        text_add(text, "%u ", who->groups[at]);
+    }
+    text_add(text, "\nVmSize:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n",
+        (unsigned long long)(counts.mapped * KIB_PER_PAGE),
+        (unsigned long long)(counts.committed * KIB_PER_PAGE), (unsigned)thread_count());
+    const uint64_t sets[] = {who->inheritable, who->permitted, who->effective, who->bounding, who->ambient};
+    const char *const names[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
+    for (size_t at = 0; at < ARRAY_LENGTH(sets); at++) {
+        text_add(text, "%s:\t%016lx\n", names[at], sets[at]);
+    }
+    text_add(text, "NoNewPrivs:\t1\nSeccomp:\t0\n");
+    text_add(text, "Cpus_allowed_list:\t0-%u\n", processor_count() - 1);
+}
+
+/* proc(5): 52 fields; those that mean nothing here are 0. */
+void proc_process_stat(struct text *text)
+{
+    struct memory_counts counts;
+    memory_count(&counts);
+    text_add(text, "1 (%s) R 0 1 1 0 -1 0 0 0 0 0 %llu 0 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
+        process.name, (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)),
+        (unsigned)thread_count(), (unsigned long long)ticks(process.start_time_ns),
+        (unsigned long long)(counts.mapped * PAGE_SIZE), (unsigned long long)counts.committed);
+    text_add(text, " 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 %llu %llu %llu %llu 0\n",
+        (unsigned long long)process.arguments_start, (unsigned long long)process.arguments_end,
+        (unsigned long long)process.environment_start, (unsigned long long)process.environment_end);
+}
+
+void proc_statm(struct text *text)
+{
+    struct memory_counts counts;
+    memory_count(&counts);
+    text_add(text, "%llu %llu 0 0 0 %llu 0\n", (unsigned long long)counts.mapped,
+        (unsigned long long)counts.committed, (unsigned long long)counts.mapped);
+}
+
+void proc_limits(struct text *text)
+{
+    text_add(text, "Limit                     Soft Limit           Hard Limit           Units     \n");
+    text_add(text, "Max open files            %llu %llu files\n", (unsigned long long)DESCRIPTORS_MAX,
+        (unsigned long long)DESCRIPTORS_MAX);
+}
+
+int64_t proc_executable_target(char *to, size_t size)
+{
+    return executable_file != NULL ? file_path_locked(executable_file, to, size) : -ENOENT;
+}
+
+int64_t proc_executable_jump(struct inode **target)
+{
+    if (executable_file == NULL) {
+        return -ENOENT;
+    }
+    *target = inode_get(executable_file->inode);
+    return 0;
+}
+
+static int64_t directory_target(struct inode *directory, char *to, size_t size)
+{
+    size_t start = 0;
+    int64_t length = path_of(directory, (struct name){0}, to, size, &start);
+    if (length > 0) {
+        memmove(to, to + start, (size_t)length);
+    }
+    return length;
+}
+
+int64_t proc_working_directory_target(char *to, size_t size)
+{
+    return directory_target(working_directory, to, size);
+}
+
+int64_t proc_working_directory_jump(struct inode **target)
+{
+    *target = inode_get(working_directory);
+    return 0;
+}
+
+int64_t proc_thread_self(char *to, size_t size)
+{
+    return (int64_t)format_text(to, size, "1/task/%d", task_id(current_task()));
+}
+
+/* A decimal number without leading zeros, or -1. */
+static int64_t number_of(struct name name)
+{
+    int64_t number = 0;
+    for (size_t at = 0; at < name.length; at++) {
+        if (name.bytes[at] < '0' || name.bytes[at] > '9' || name.length > 9 ||
+            (at == 0 && name.bytes[0] == '0' && name.length > 1)) {
+            return -1;
+        }
+        number = number * 10 + (name.bytes[at] - '0');
+    }
+    return name.length > 0 ? number : -1;
+}
+
+static struct name name_of_number(char buffer[16], int64_t number)
+{
+    size_t length = format_text(buffer, 16, "%d", (int)number);
+    return (struct name){.bytes = buffer, .length = length};
+}
+
+/* /proc/self/fd/N: a magic link to whatever is open there. */
+struct descriptor_link {
+    struct inode inode;
+    int descriptor;
+};
+
+static int descriptor_of(struct inode *link)
+{
+    return CONTAINER_OF(link, struct descriptor_link, inode)->descriptor;
+}
+
+static int64_t descriptor_target(struct inode *link, char *to, size_t size)
+{
+    struct file *file = file_of_descriptor(descriptor_of(link));
+    if (file == NULL) {
+        return -ENOENT;
+    }
+    int64_t result = file_path_locked(file, to, size);
+    file_put(file);
+    return result;
+}
+
+static int64_t descriptor_jump(struct inode *link, struct inode **target)
+{
+    struct file *file = file_of_descriptor(descriptor_of(link));
+    if (file == NULL) {
+        return -ENOENT;
+    }
+    *target = inode_get(file->inode);
+    file_put(file);
+    return 0;
+}
+
+static void descriptor_link_unused(struct inode *inode)
+{
+    release(CONTAINER_OF(inode, struct descriptor_link, inode), sizeof(struct descriptor_link));
+}
+
+static const struct inode_operations descriptor_operations = {
+    .read_link = descriptor_target,
+    .jump = descriptor_jump,
+    .unused = descriptor_link_unused,
+};
+
+int64_t proc_descriptor_lookup(struct name name, struct inode **found)
+{
+    int64_t descriptor = number_of(name);
+    if (descriptor < 0 || descriptor_flags(descriptor) < 0) {
+        return -ENOENT;
+    }
+    int64_t result = synthetic_create_inode(
+        &proc_file_system, &descriptor_operations, S_IFLNK | 0700, sizeof(struct descriptor_link), found);
+    if (result == 0) {
+        CONTAINER_OF(*found, struct descriptor_link, inode)->descriptor = (int)descriptor;
+        (*found)->size = 64;
+    }
+    return result;
+}
+
+int64_t proc_descriptor_list(uint64_t cookie, entry_sink *sink, void *context)
+{
+    uint64_t base = cookie & ~0xFFFFFFFFULL;
+    char text[16];
+    for (int64_t at = descriptor_next((int64_t)(cookie - base)); at >= 0; at = descriptor_next(at + 1)) {
+        if (!sink(context, name_of_number(text, at), base + (uint64_t)at + 1, S_IFLNK,
+                base + (uint64_t)at + 1)) {
+            break;
+        }
+    }
+    return 0;
+}
+
+struct inode *task_directory;
+
+int64_t proc_task_lookup(struct name name, struct inode **found)
+{
+    int32_t ids[256];
+    size_t count = task_ids(ids, ARRAY_LENGTH(ids));
+    int64_t wanted = number_of(name);
+    for (size_t at = 0; at < count && at < ARRAY_LENGTH(ids); at++) {
+        if (ids[at] == wanted) {
+            *found = inode_get(task_directory);
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+int64_t proc_task_list(uint64_t cookie, entry_sink *sink, void *context)
+{
+    int32_t ids[256];
+    uint64_t base = cookie & ~0xFFFFFFFFULL;
+    size_t count = task_ids(ids, ARRAY_LENGTH(ids));
+    char text[16];
+    for (size_t at = (size_t)(cookie - base); at < count && at < ARRAY_LENGTH(ids); at++) {
+        if (!sink(context, name_of_number(text, ids[at]), task_directory->number, S_IFDIR, base + at + 1)) {
+            break;
+        }
+    }
+    return 0;
+}

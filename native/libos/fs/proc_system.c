@@ -1,0 +1,186 @@
+/* What /proc and /sys say of the machine: always the enclave, never the host. */
+#include "fs/proc_content.h"
+
+#include "fs/buffer.h"
+#include "fs/path.h"
+#include "memory/memory.h"
+#include "process/process.h"
+
+/* /proc/meminfo and the like speak of the enclave's measured memory, never of the host. */
+void proc_meminfo(struct text *text)
+{
+    struct memory_counts counts;
+    memory_count(&counts);
+    uint64_t total = counts.limit * KIB_PER_PAGE;
+    uint64_t free = (counts.limit - counts.committed) * KIB_PER_PAGE;
+    const struct {
+        const char *name;
+        uint64_t kib;
+    } lines[] = {
+        {"MemTotal:", total},
+        {"MemFree:", free},
+        {"MemAvailable:", free},
+        {"Buffers:", 0},
+        {"Cached:", 0},
+        {"SwapCached:", 0},
+        {"Active:", total - free},
+        {"Inactive:", 0},
+        {"SwapTotal:", 0},
+        {"SwapFree:", 0},
+        {"Dirty:", 0},
+        {"Shmem:", 0},
+        {"Slab:", 0},
+        {"CommitLimit:", total},
+        {"Committed_AS:", total - free},
+    };
+    for (size_t at = 0; at < ARRAY_LENGTH(lines); at++) {
+        size_t length = strlen(lines[at].name);
+        text_add(text, "%s%.*s %8llu kB\n", lines[at].name, (int)(length < 16 ? 16 - length : 0),
+            "                ", (unsigned long long)lines[at].kib);
+    }
+}
+
+void proc_cpuinfo(struct text *text)
+{
+    for (uint32_t at = 0; at < processor_count(); at++) {
+        text_add(text,
+            "processor\t: %u\nvendor_id\t: GenuineIntel\nmodel name\t: SGX enclave\ncpu MHz\t\t: 0.000\n",
+            at);
+        text_add(text, "siblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n", processor_count(), at,
+            processor_count());
+        text_add(text, "flags\t\t: fpu tsc cx8 cmov fxsr sse sse2 syscall nx lm\n\n");
+    }
+}
+
+void proc_stat(struct text *text)
+{
+    uint64_t used = ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID));
+    uint64_t booted = (clock_now_ns(CLOCK_REALTIME) - clock_now_ns(CLOCK_BOOTTIME)) / NS_PER_SECOND;
+    text_add(text, "cpu  %llu 0 0 0 0 0 0 0 0 0\n", (unsigned long long)used);
+    for (uint32_t at = 0; at < processor_count(); at++) {
+        text_add(text, "cpu%u %llu 0 0 0 0 0 0 0 0 0\n", at, (unsigned long long)(at == 0 ? used : 0));
+    }
+    text_add(text, "intr 0\nctxt 0\nbtime %llu\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n",
+        (unsigned long long)booted);
+}
+
+void proc_uptime(struct text *text)
+{
+    uint64_t hundredths = ticks(clock_now_ns(CLOCK_BOOTTIME));
+    text_add(text, "%llu.%02llu 0.00\n", (unsigned long long)(hundredths / 100),
+        (unsigned long long)(hundredths % 100));
+}
+
+void proc_version(struct text *text)
+{
+    text_add(text, "Linux version %s (enclavize) %s\n", KERNEL_RELEASE, KERNEL_VERSION);
+}
+
+/* A line of /proc/mounts or mountinfo about the file system at `path`; `number` counts from 0. */
+typedef void mount_line(
+    struct text *text, uint32_t number, const char *path, const struct file_system *file_system);
+
+static void each_mount(struct text *text, mount_line *line)
+{
+    for (uint32_t at = 0; mount_at(at) != NULL; at++) {
+        const struct inode *root = mount_at(at);
+        char *path = buffer_take(&path_buffers);
+        size_t start = 0;
+        if (path == NULL) {
+            text->failed = true;
+            return;
+        }
+        namespace_lock();
+        bool known = is_directory(root) && path_of((struct inode *)(uintptr_t)root, (struct name){0}, path,
+                                               PATH_BUFFER_SIZE, &start) > 0;
+        namespace_unlock();
+        if (known) {
+            line(text, at, path + start, root->file_system);
+        }
+        buffer_give(&path_buffers, path);
+    }
+}
+
+static void mounts_line(
+    struct text *text, uint32_t number, const char *path, const struct file_system *file_system)
+{
+    (void)number;
+    text_add(text, "%s %s %s %s%s 0 0\n", file_system->type, path, file_system->type,
+        file_system->read_only ? "ro" : "rw", file_system->forbids_exec ? ",noexec" : "");
+}
+
+void proc_mounts(struct text *text)
+{
+    text_add(text, "overlay / overlay rw 0 0\n");
+    each_mount(text, mounts_line);
+}
+
+static void mountinfo_line(
+    struct text *text, uint32_t number, const char *path, const struct file_system *file_system)
+{
+    const char *rights = file_system->read_only ? "ro" : "rw";
+    text_add(text, "%u 1 0:%u / %s %s - %s %s %s\n", number + 2, file_system->device, path, rights,
+        file_system->type, file_system->type, rights);
+}
+
+void proc_mountinfo(struct text *text)
+{
+    text_add(text, "1 0 0:48 / / rw - overlay overlay rw\n");
+    each_mount(text, mountinfo_line);
+}
+
+static void add_uuid(struct text *text, const uint8_t bytes[16])
+{
+    for (uint32_t at = 0; at < 16; at++) {
+        text_add(text, "%s%02x", at == 4 || at == 6 || at == 8 || at == 10 ? "-" : "", bytes[at]);
+    }
+    text_add(text, "\n");
+}
+
+static void make_uuid(uint8_t bytes[16])
+{
+    random_bytes(bytes, 16);
+    bytes[6] = (bytes[6] & 0x0F) | 0x40; /* RFC 4122: version 4 */
+    bytes[8] = (bytes[8] & 0x3F) | 0x80;
+}
+
+void proc_uuid(struct text *text)
+{
+    uint8_t bytes[16];
+    make_uuid(bytes);
+    add_uuid(text, bytes);
+}
+
+void proc_boot_id(struct text *text)
+{
+    static uint8_t bytes[16];
+    namespace_lock();
+    if (bytes[6] == 0) {
+        make_uuid(bytes);
+    }
+    namespace_unlock();
+    add_uuid(text, bytes);
+}
+
+void proc_hostname(struct text *text)
+{
+    if (configuration.hostname.size > 0) {
+        text_add(text, "%.*s\n", (int)configuration.hostname.size, configuration.hostname.start);
+    } else {
+        text_add(text, "localhost\n");
+    }
+}
+
+void proc_threads_max(struct text *text)
+{
+    text_add(text, "%u\n", configuration.threads);
+}
+
+void proc_processor_list(struct text *text)
+{
+    if (processor_count() > 1) {
+        text_add(text, "0-%u\n", processor_count() - 1);
+    } else {
+        text_add(text, "0\n");
+    }
+}

@@ -1,0 +1,193 @@
+/* Threads of the application: one task for each, one TCS under each. */
+#include "process/task.h"
+
+/* include/uapi/linux/sched.h */
+enum clone_flag {
+    CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_THREAD = 0x10000,
+    CLONE_SETTLS = 0x80000, CLONE_PARENT_SETTID = 0x100000, CLONE_CHILD_CLEARTID = 0x200000,
+    CLONE_CHILD_SETTID = 0x1000000,
+};
+#define CLONE_OF_A_THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+
+static void run_as(struct task *task)
+{
+    struct thread *thread = current_thread();
+    thread->task = task;
+    __atomic_store_n(&task->sleeper.thread, thread, __ATOMIC_SEQ_CST);
+    if (!task->service) {
+        thread->attention = 1; /* signals may have been sent before there was a thread to tell */
+    }
+}
+
+static void set_fs_base(uint64_t base)
+{
+    __asm__ volatile("wrfsbase %0" : : "r"(base));
+}
+
+static uint64_t fs_base(void)
+{
+    uint64_t base;
+    __asm__ volatile("rdfsbase %0" : "=r"(base));
+    return base;
+}
+
+static _Noreturn void start_thread(void)
+{
+    struct task *task = task_take_starting();
+    if (!task) {
+        host_thread_exit(); /* the host sent a thread that nobody asked for */
+    }
+    if (task->service) {
+        run_as(task);
+        task->service();
+        host_thread_exit();
+    }
+    run_as(task);
+    set_fs_base(task->start_fs_base);
+    struct context context = task->start_context;
+    context_resume(&context);
+}
+
+void task_start_first(void)
+{
+    struct task *task = task_make();
+    if (!task) {
+        fatal("no memory for the first thread");
+    }
+    task->id = task_new_id();
+    task->credentials = *credentials();
+    task_add_living(task);
+    run_as(task);
+    set_fs_base(0);
+    boundary_upcalls.thread_start = start_thread;
+}
+
+struct task *task_start_service(void (*service)(void))
+{
+    struct task *task = task_make();
+    if (!task) {
+        return NULL;
+    }
+    task->service = service;
+    task->blocked = UINT64_MAX;
+    task_append_starting(task);
+    if (host_thread_create() && task_withdraw_starting(task)) {
+        task_bury(task);
+        return NULL;
+    }
+    return task;
+}
+
+static int64_t refuse_process(const char *call)
+{
+    log_line(LOG_INFO, "%s: new processes are not supported", call);
+    return -ENOSYS;
+}
+
+/* Said once: programs try again. The host's answer is the same whether it has no TCS or no thread to give. */
+static void report_no_thread(void)
+{
+    static uint32_t reported;
+    if (__atomic_exchange_n(&reported, 1, __ATOMIC_RELAXED)) {
+        return;
+    }
+    size_t running = task_count();
+    if (running < configuration.threads) {
+        log_line(LOG_ERROR, "the host gives no more threads: %zu of the %u that the image is built for run", running,
+                 configuration.threads);
+    } else {
+        log_line(LOG_ERROR, "no thread is free: the image is built for fewer (see --set threads)");
+    }
+}
+
+int64_t sys_clone(const struct arguments *arguments)
+{
+    uint64_t flags = arguments->at[0];
+    if ((flags & CLONE_OF_A_THREAD) != CLONE_OF_A_THREAD) {
+        return refuse_process("clone");
+    }
+    if ((flags & CLONE_SETTLS) && arguments->at[4] >= APPLICATION_END) {
+        return -EPERM;
+    }
+    struct task *parent = current_task();
+    struct task *task = task_make();
+    if (!task) {
+        return -EAGAIN;
+    }
+    task->id = task_new_id();
+    task->blocked = parent->blocked;
+    memcpy(task->name, parent->name, sizeof task->name);
+    task->credentials = parent->credentials;
+    task->start_context = *parent->context;
+    task->start_context.rax = 0;
+    if (arguments->at[1]) {
+        task->start_context.rsp = arguments->at[1];
+    }
+    task->start_fs_base = flags & CLONE_SETTLS ? arguments->at[4] : fs_base();
+    task->clear_child_tid = flags & CLONE_CHILD_CLEARTID ? arguments->at[3] : 0;
+    int32_t id = task->id;
+    bool told = (!(flags & CLONE_PARENT_SETTID) || !copy_to_user(arguments->at[2], &id, sizeof id)) &&
+                (!(flags & CLONE_CHILD_SETTID) || !copy_to_user(arguments->at[3], &id, sizeof id));
+    if (!told) {
+        task_bury(task);
+        return -EFAULT;
+    }
+    task_append_starting(task);
+    int error = host_thread_create();
+    if (error && task_withdraw_starting(task)) {
+        report_no_thread();
+        task_bury(task);
+        return -EAGAIN;
+    }
+    return id;
+}
+
+int64_t sys_fork(const struct arguments *arguments)
+{
+    (void)arguments;
+    return refuse_process("fork");
+}
+
+int64_t sys_vfork(const struct arguments *arguments)
+{
+    (void)arguments;
+    return refuse_process("vfork");
+}
+
+int64_t sys_execve(const struct arguments *arguments)
+{
+    (void)arguments;
+    return refuse_process("execve");
+}
+
+int64_t sys_gettid(const struct arguments *arguments)
+{
+    (void)arguments;
+    return current_task()->id;
+}
+
+int64_t sys_set_tid_address(const struct arguments *arguments)
+{
+    current_task()->clear_child_tid = arguments->at[0];
+    return current_task()->id;
+}
+
+enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004 };
+
+int64_t sys_arch_prctl(const struct arguments *arguments)
+{
+    switch (arguments->at[0]) {
+    case ARCH_SET_FS:
+        if (arguments->at[1] >= APPLICATION_END) {
+            return -EPERM;
+        }
+        set_fs_base(arguments->at[1]);
+        return 0;
+    case ARCH_GET_FS: {
+        uint64_t base = fs_base();
+        return copy_to_user(arguments->at[1], &base, sizeof base);
+    }
+    default: /* GS is the enclave's own */
+        return -EINVAL;
+    }
+}

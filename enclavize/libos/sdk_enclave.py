@@ -61,9 +61,11 @@ class MeasuredSdkEnclave:
 def read_sdk_enclave(path: str, image: bytes) -> tuple[MeasuredSdkEnclave, Sigstruct]:
     """Measure an enclave file again by its own metadata; return it with its SIGSTRUCT, signed or not.
 
-    Raises InvalidEnclaveError, IntegrityError if the SIGSTRUCT is not that of the file.
+    Raises InvalidEnclaveError, IntegrityError if the SIGSTRUCT is not that of the file, or if there are bytes
+    in its metadata that nobody reads: nothing binds those.
     """
     from enclavize.sgx.enclave_file import read_signed
 
     found = read_signed(image)
+    found.check_metadata()
     return MeasuredSdkEnclave(path=path, unsigned=found.unsigned(_MODE)), found.sigstruct

@@ -20,7 +20,7 @@ import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from enclavize.sgx.enclave_file.layout import parse_layout
+from enclavize.sgx.enclave_file.layout import LayoutEntry, parse_layout
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.structures import SIGSTRUCT_SIZE, Attributes
 
@@ -104,6 +104,48 @@ class Metadata:
 
     def content(self, offset: int, size: int) -> bytes:
         return self.data[offset : offset + size]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether ``data`` is what is parsed out of it, each part in its place, and zeros in between."""
+        written = bytearray(len(self.data))
+        for offset, part in self._parts():
+            written[offset : offset + len(part)] = part
+        return bytes(written) == self.data
+
+    def _parts(self) -> Iterator[tuple[int, bytes]]:
+        major, minor = self.version
+        fields = (self.tcs_policy, self.ssa_frame_size, self.xsave_size, self.desired_misc_select)
+        version, size = major << 32 | minor, len(self.data)
+        yield (
+            0,
+            _HEADER.pack(
+                MAGIC,
+                version,
+                size,
+                *fields,
+                self.tcs_min_pool,
+                self.enclave_size,
+                self.attributes.to_bytes(),
+            ),
+        )
+        yield SIGSTRUCT_OFFSET, self.sigstruct_bytes
+        tables = [b"".join(patch.to_bytes() for patch in self.patches)]
+        tables += [b"".join(record.to_bytes() for record in self.layout)]
+        tables += [self.elrange.to_bytes()] if self.elrange else []
+        for index, table in enumerate(tables):
+            place = DIRECTORIES_OFFSET + index * _DIRECTORY.size
+            offset, _ = _DIRECTORY.unpack_from(self.data, place)
+            yield place, build_directory(offset, len(table))
+            yield offset, table
+        contents = [(patch.source, patch.size) for patch in self.patches]
+        contents += [
+            (record.content_offset, record.content_size)
+            for record in self.layout
+            if isinstance(record, LayoutEntry) and record.content_offset
+        ]
+        for offset, size in contents:
+            yield offset, self.content(offset, size)
 
     def with_sigstruct(self, sigstruct: bytes) -> Metadata:
         return replace(self, data=self.data[:SIGSTRUCT_OFFSET] + sigstruct + self.data[DIRECTORIES_OFFSET:])

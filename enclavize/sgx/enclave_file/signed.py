@@ -58,6 +58,14 @@ class SignedEnclave:
         self.sigstruct.verify()
         self.check_measurement()
 
+    def check_metadata(self) -> None:
+        """Checks that the metadata has no bytes that nobody reads. Raises ``IntegrityError``."""
+        size = sum(len(block.data) for block in self.blocks)
+        start = self.elf.metadata_offset
+        rest = self.elf.image[start + size : start + self.elf.metadata_size]
+        if any(rest) or not all(block.is_exact for block in self.blocks):
+            raise IntegrityError("The metadata of the enclave has bytes that mean nothing")
+
     def check_measurement(self) -> None:
         """Checks that the SIGSTRUCT, signed or not, is that of this enclave. Raises ``IntegrityError``."""
         wanted, mask = self.sigstruct.measurement.attributes, self.sigstruct.measurement.attributes_mask

@@ -22,6 +22,7 @@ from enclavize.sgx.enclave_file import (
     write_signed,
 )
 from enclavize.sgx.enclave_file.layout import LayoutEntry, LayoutGroup
+from enclavize.sgx.enclave_file.metadata import parse_blocks
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.measurement import Measurement
 from enclavize.sgx.sigstruct import Sigstruct
@@ -131,6 +132,29 @@ def test_every_byte_of_the_metadata_is_that_of_the_configuration() -> None:
             check_metadata(bytes(changed), config, enclave.sigstruct)
     with pytest.raises(IntegrityError, match="not that of its configuration"):
         check_metadata(data, replace(config, tcs_policy=0), enclave.sigstruct)
+
+
+def test_intels_signer_writes_no_bytes_that_mean_nothing() -> None:
+    found = [*INTEL.parent.glob("intel*/cases/*/metadata.bin")]
+    assert len(found) > 20
+    for path in found:
+        blocks = parse_blocks(path.read_bytes())
+        assert blocks
+        assert all(block.is_exact for block in blocks), path
+
+
+def test_bytes_that_mean_nothing_are_refused() -> None:
+    data = SIGNED.read_bytes()
+    enclave = read_signed(data)
+    enclave.check_metadata()
+    start, size = enclave.elf.metadata_offset, enclave.elf.metadata_size
+    behind = start + sum(len(block.data) for block in enclave.blocks)
+    for at in (start + 1872 + 24, behind, start + size - 1):
+        changed = bytearray(data)
+        assert changed[at] == 0
+        changed[at] = 1
+        with pytest.raises(IntegrityError, match="bytes that mean nothing"):
+            read_signed(bytes(changed)).check_metadata()
 
 
 def test_attributes_must_be_those_of_the_sigstruct() -> None:

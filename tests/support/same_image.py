@@ -29,8 +29,11 @@ _PROCESSORS = {"amd64": "amd64", "x86_64": "amd64", "x86-64": "amd64"}
 """Names of processors, by which engines know them (containerd, platforms/database.go)."""
 
 
-def differences(image: Forgery, forged: Forgery, *, own: int = 2) -> Iterator[str]:
+def differences(image: Forgery, forged: Forgery, *, own: int = 2, metadata: bool = True) -> Iterator[str]:
     """Yield what somebody would see who reads the forged image as engines do.
+
+    ``own`` are how many of the last layers a build added. Without ``metadata`` the LibOS binds what is in
+    files alone: it shows programs modes, owners and times of its own.
 
     Nobody sees, and it is therefore neutral: how layers are compressed, and what compression their types name
     (engines look at the bytes, or refuse); in which order layers or members bring the same tree; members of
@@ -39,8 +42,10 @@ def differences(image: Forgery, forged: Forgery, *, own: int = 2) -> Iterator[st
     """
     yield from _manifest_differences(GoObject(load(image.manifest)), GoObject(load(forged.manifest)))
     tree, forged_tree = _merged(image), _merged(forged)
-    if tree != forged_tree:
-        yield "the merged tree"
+    for path in sorted(tree.keys() | forged_tree.keys()):
+        before, after = (_bound(found.get(path), metadata=metadata) for found in (tree, forged_tree))
+        if before != after:
+            yield f"/{path}"
     if _config_facts(image.config, tree) != _config_facts(forged.config, forged_tree):
         yield "configuration"
     if [layer.diff_id for layer in image.layers[-own:]] != [layer.diff_id for layer in forged.layers[-own:]]:
@@ -114,6 +119,13 @@ def _merged(image: Forgery) -> dict[str, Any]:
                 _remove(tree, path)
             tree[path] = facts
     return tree
+
+
+def _bound(facts: Any, *, metadata: bool) -> Any:
+    if facts is None or metadata:
+        return facts
+    kind, *_, link, content = facts
+    return None if kind == tarfile.DIRTYPE else (kind, link, content)
 
 
 def _remove(tree: dict[str, Any], path: str, *, inside: bool = False) -> None:

@@ -1,5 +1,7 @@
 #include "fs/call_support.h"
 
+#include "signal/signal.h"
+
 int64_t path_from_user(user_address from, char **path)
 {
     *path = buffer_take(&path_buffers);
@@ -117,8 +119,36 @@ static int64_t read_pieces(struct file *file, user_address to, uint64_t length, 
     return done > 0 ? (int64_t)done : result;
 }
 
+int64_t limit_write(const struct file *file, uint64_t offset, uint64_t *length)
+{
+    uint64_t limit = resource_limit(RLIMIT_FSIZE);
+    if (limit == UNLIMITED || !is_regular(file->inode)) {
+        return 0;
+    }
+    uint64_t at = file->flags & O_APPEND ? __atomic_load_n(&file->inode->size, __ATOMIC_ACQUIRE) : offset;
+    if (at >= limit) {
+        signal_send_current(SIGXFSZ);
+        return -EFBIG;
+    }
+    *length = limit - at < *length ? limit - at : *length;
+    return 0;
+}
+
+int64_t limit_size(const struct inode *inode, uint64_t size)
+{
+    if (size <= resource_limit(RLIMIT_FSIZE) || size <= __atomic_load_n(&inode->size, __ATOMIC_ACQUIRE)) {
+        return 0;
+    }
+    signal_send_current(SIGXFSZ);
+    return -EFBIG;
+}
+
 static int64_t write_pieces(struct file *file, user_address from, uint64_t length, uint64_t *offset)
 {
+    int64_t refusal = limit_write(file, *offset, &length);
+    if (refusal != 0) {
+        return refusal;
+    }
     struct buffer_pool *pool = pool_for(length);
     void *buffer = buffer_take(pool);
     if (buffer == NULL) {

@@ -1,4 +1,5 @@
 #include "fs/call_support.h"
+#include "fs/file_lock.h"
 #include "fs/tree.h"
 
 static int64_t open_user(int64_t descriptor, user_address from, uint32_t flags, uint32_t mode)
@@ -44,6 +45,9 @@ int64_t sys_close_range(const struct arguments *arguments)
     uint32_t flags = (uint32_t)arguments->at[2];
     if (first > last || (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) != 0) {
         return -EINVAL;
+    }
+    if ((flags & CLOSE_RANGE_UNSHARE) && task_count() > 1) {
+        return -EINVAL; /* threads share one table: none can have a copy of its own */
     }
     for (int64_t at = descriptor_next(first); at >= 0 && at <= last; at = descriptor_next(at + 1)) {
         if (flags & CLOSE_RANGE_CLOEXEC) {
@@ -114,7 +118,6 @@ enum fcntl_command {
 
 #define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
 #define PIPE_CAPACITY 65536
-#define F_UNLCK 2
 #define F_SEAL_SEAL 1
 
 static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t command, uint64_t argument)
@@ -122,7 +125,7 @@ static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t comman
     switch (command) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC: {
-        if ((int32_t)argument < 0 || argument >= DESCRIPTORS_MAX) {
+        if ((int32_t)argument < 0 || argument >= resource_limit(RLIMIT_NOFILE)) {
             return -EINVAL;
         }
         file_get(file);
@@ -137,21 +140,24 @@ static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t comman
     case F_SETFD:
         return descriptor_set_flags(descriptor, (argument & 1) != 0);
     case F_GETFL:
-        return (file->flags & ~O_CLOEXEC) | O_LARGEFILE;
+        return (file->flags & ~O_CLOEXEC) | (file->directory != NULL || is_directory(file->inode) ? O_LARGEFILE : 0);
     case F_SETFL:
         file->flags = (file->flags & ~SETTABLE_FLAGS) | ((uint32_t)argument & SETTABLE_FLAGS);
         return 0;
-    case F_SETLK: /* one process: its locks never meet another's */
+    case F_GETLK:
+        return file_lock_record(file, LOCK_TEST, false, argument);
+    case F_SETLK:
+        return file_lock_record(file, LOCK_TRY, false, argument);
     case F_SETLKW:
+        return file_lock_record(file, LOCK_WAIT, false, argument);
+    case F_OFD_GETLK:
+        return file_lock_record(file, LOCK_TEST, true, argument);
     case F_OFD_SETLK:
+        return file_lock_record(file, LOCK_TRY, true, argument);
     case F_OFD_SETLKW:
+        return file_lock_record(file, LOCK_WAIT, true, argument);
     case F_SETOWN:
         return 0;
-    case F_GETLK:
-    case F_OFD_GETLK: {
-        int16_t type = F_UNLCK; /* l_type, the first field of struct flock */
-        return copy_to_user(argument, &type, sizeof(type));
-    }
     case F_GETOWN:
         return 0;
     case F_GETPIPE_SZ:
@@ -182,8 +188,9 @@ int64_t sys_flock(const struct arguments *arguments)
     if (file == NULL) {
         return -EBADF;
     }
+    int64_t result = file_lock_whole(file, (uint32_t)arguments->at[1]);
     file_put(file);
-    return 0;
+    return result;
 }
 
 #define MFD_CLOEXEC 1U

@@ -276,7 +276,11 @@ static int64_t copy_between(
             break;
         }
         int64_t got = result;
-        result = to->operations->write(to, buffer, (size_t)got, to_offset);
+        uint64_t allowed = (uint64_t)got;
+        result = limit_write(to, *to_offset, &allowed);
+        if (result == 0) {
+            result = to->operations->write(to, buffer, (size_t)allowed, to_offset);
+        }
         if (result < 0) {
             *from_offset = before;
             break;
@@ -371,7 +375,7 @@ int64_t sys_truncate(const struct arguments *arguments)
         result = -EISDIR;
     } else if (!is_regular(inode) || inode->operations->truncate == NULL) {
         result = -EINVAL;
-    } else if ((result = inode_access(inode, MAY_WRITE)) == 0) {
+    } else if ((result = inode_access(inode, MAY_WRITE)) == 0 && (result = limit_size(inode, arguments->at[1])) == 0) {
         result = inode->operations->truncate(inode, arguments->at[1]);
     }
     at_end(&place);
@@ -390,7 +394,10 @@ int64_t sys_ftruncate(const struct arguments *arguments)
     int64_t result = -EINVAL;
     if (is_writable(file) && is_regular(file->inode) && file->inode->operations->truncate != NULL) {
         namespace_lock();
-        result = file->inode->operations->truncate(file->inode, arguments->at[1]);
+        result = limit_size(file->inode, arguments->at[1]);
+        if (result == 0) {
+            result = file->inode->operations->truncate(file->inode, arguments->at[1]);
+        }
         namespace_unlock();
     }
     return on_file(file, result);
@@ -410,7 +417,9 @@ int64_t sys_fallocate(const struct arguments *arguments)
         result = -EBADF;
     } else if (file->operations->allocate == NULL) {
         result = file->operations->stream ? -ESPIPE : -ENODEV;
-    } else {
+    } else if ((uint64_t)offset > UINT64_MAX / 2 - (uint64_t)length) {
+        result = -EFBIG;
+    } else if ((result = limit_size(file->inode, (uint64_t)offset + (uint64_t)length)) == 0) {
         result =
             file->operations->allocate(file, (uint32_t)arguments->at[1], (uint64_t)offset, (uint64_t)length);
     }
@@ -423,8 +432,9 @@ int64_t sys_fsync(const struct arguments *arguments)
     if (file == NULL) {
         return -EBADF;
     }
-    int64_t result = file->operations->stream ? -EINVAL : 0;
-    if (file->operations->sync != NULL) {
+    bool holds_data = is_regular(file->inode) || is_directory(file->inode);
+    int64_t result = (file->flags & O_PATH) ? -EBADF : holds_data ? 0 : -EINVAL;
+    if (result == 0 && file->operations->sync != NULL) {
         result = file->operations->sync(file);
     }
     return on_file(file, result);

@@ -245,7 +245,7 @@ static int64_t poll_entries(struct poll_entry *entries, size_t count, uint64_t t
 
 static int64_t poll_call(user_address from, uint64_t count, uint64_t timeout_ns)
 {
-    if (count > DESCRIPTORS_MAX) {
+    if (count > resource_limit(RLIMIT_NOFILE)) {
         return -EINVAL;
     }
     size_t size = (size_t)count * sizeof(struct poll_entry);

@@ -1,4 +1,4 @@
-#include "fs/file.h"
+#include "fs/file_lock.h"
 
 #define INITIAL_CAPACITY 64U
 
@@ -57,7 +57,7 @@ int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
         while (index < table.capacity && table.at[index].file != NULL) {
             index++;
         }
-        bool allowed = index < DESCRIPTORS_MAX;
+        bool allowed = index < resource_limit(RLIMIT_NOFILE);
         bool fits = index < table.capacity;
         if (allowed && fits) {
             table.at[index] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
@@ -75,9 +75,17 @@ int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
     }
 }
 
+static void close_file(struct file *file)
+{
+    if (file != NULL) {
+        file_unlock_process(file);
+        file_put(file);
+    }
+}
+
 int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec)
 {
-    if (descriptor < 0 || (uint64_t)descriptor >= DESCRIPTORS_MAX) {
+    if (descriptor < 0 || (uint64_t)descriptor >= resource_limit(RLIMIT_NOFILE)) {
         return -EBADF;
     }
     if ((uint64_t)descriptor >= __atomic_load_n(&table.capacity, __ATOMIC_RELAXED) &&
@@ -88,7 +96,7 @@ int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec
     struct file *old = table.at[descriptor].file;
     table.at[descriptor] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
     spin_unlock(&table.lock);
-    file_put(old);
+    close_file(old);
     return descriptor;
 }
 
@@ -104,7 +112,7 @@ int64_t descriptor_close(int64_t descriptor)
     if (file == NULL) {
         return -EBADF;
     }
-    file_put(file);
+    close_file(file);
     return 0;
 }
 

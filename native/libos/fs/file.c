@@ -1,6 +1,7 @@
 #include "fs/file.h"
 
 #include "fs/epoll.h"
+#include "fs/file_lock.h"
 #include "fs/path.h"
 #include "process/process.h"
 
@@ -104,6 +105,7 @@ void file_put(struct file *file)
     if (__atomic_load_n(&file->watched, __ATOMIC_ACQUIRE)) {
         epoll_forget(file);
     }
+    file_unlock_description(file);
     if (file->operations->release != NULL) {
         file->operations->release(file);
     }

@@ -91,8 +91,6 @@ int64_t file_path(struct file *file, char *buffer, size_t size);
 int64_t file_path_locked(struct file *file, char *buffer, size_t size);
 
 /* Descriptors. */
-#define DESCRIPTORS_MAX 4096U
-
 /* The lowest free descriptor from `lowest` on; takes the caller's count over. -EMFILE, -ENOMEM: the count is
  * still the caller's. */
 int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec);

@@ -126,11 +126,52 @@ void proc_statm(struct text *text)
         (unsigned long long)counts.committed, (unsigned long long)counts.mapped);
 }
 
+/* fs/proc/base.c */
+static const struct {
+    enum resource resource;
+    const char *name, *unit;
+} limit_names[] = {
+    {RLIMIT_CPU, "Max cpu time              ", "seconds   "},
+    {RLIMIT_FSIZE, "Max file size             ", "bytes     "},
+    {RLIMIT_DATA, "Max data size             ", "bytes     "},
+    {RLIMIT_STACK, "Max stack size            ", "bytes     "},
+    {RLIMIT_CORE, "Max core file size        ", "bytes     "},
+    {RLIMIT_RSS, "Max resident set          ", "bytes     "},
+    {RLIMIT_NPROC, "Max processes             ", "processes "},
+    {RLIMIT_NOFILE, "Max open files            ", "files     "},
+    {RLIMIT_MEMLOCK, "Max locked memory         ", "bytes     "},
+    {RLIMIT_AS, "Max address space         ", "bytes     "},
+    {RLIMIT_LOCKS, "Max file locks            ", "locks     "},
+    {RLIMIT_SIGPENDING, "Max pending signals       ", "signals   "},
+    {RLIMIT_MSGQUEUE, "Max msgqueue size         ", "bytes     "},
+    {RLIMIT_NICE, "Max nice priority         ", "          "},
+    {RLIMIT_RTPRIO, "Max realtime priority     ", "          "},
+    {RLIMIT_RTTIME, "Max realtime timeout      ", "us        "},
+};
+
+#define LIMIT_WIDTH 21U
+
+static void add_limit(struct text *text, uint64_t value)
+{
+    char number[LIMIT_WIDTH + 1];
+    size_t length = value == UNLIMITED ? format_text(number, sizeof number, "unlimited")
+                                       : format_text(number, sizeof number, "%llu", (unsigned long long)value);
+    text_add(text, "%s", number);
+    for (; length < LIMIT_WIDTH; length++) {
+        text_add(text, " ");
+    }
+}
+
 void proc_limits(struct text *text)
 {
     text_add(text, "Limit                     Soft Limit           Hard Limit           Units     \n");
-    text_add(text, "Max open files            %llu %llu files\n", (unsigned long long)DESCRIPTORS_MAX,
-        (unsigned long long)DESCRIPTORS_MAX);
+    for (size_t at = 0; at < ARRAY_LENGTH(limit_names); at++) {
+        struct limit limit = limit_of(limit_names[at].resource);
+        text_add(text, "%s", limit_names[at].name);
+        add_limit(text, limit.soft);
+        add_limit(text, limit.hard);
+        text_add(text, "%s\n", limit_names[at].unit);
+    }
 }
 
 int64_t proc_executable_target(char *to, size_t size)

@@ -161,9 +161,19 @@ int64_t memory_map(user_address address, uint64_t length, uint32_t protection, u
         .offset = file ? offset : 0,
     };
     mutex_lock(&memory_lock);
-    int64_t result = map_locked(area, length, flags);
+    bool replaces = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
+    bool fits = is_within_limits(length, is_data(area.protection, area.flags), area.start,
+                                 replaces ? area.start + length : area.start);
+    int64_t result = fits ? map_locked(area, length, flags) : -ENOMEM;
     mutex_unlock(&memory_lock);
     return result;
+}
+
+/* An area would have to be split here. */
+static bool lies_within(user_address at)
+{
+    const struct area_node *node = area_find(&areas, at);
+    return node && node->area.start < at;
 }
 
 int64_t memory_unmap(user_address address, uint64_t length)
@@ -172,9 +182,10 @@ int64_t memory_unmap(user_address address, uint64_t length)
         return -EINVAL;
     }
     mutex_lock(&memory_lock);
-    bool ready = reserve_nodes();
+    user_address end = address + PAGE_UP(length);
+    bool ready = reserve_nodes() || (!lies_within(address) && !lies_within(end)); /* no split, no node */
     if (ready) {
-        unmap_locked(address, address + PAGE_UP(length));
+        unmap_locked(address, end);
     }
     mutex_unlock(&memory_lock);
     return ready ? 0 : -ENOMEM;

@@ -56,6 +56,8 @@ struct memory_counts {
     uint64_t mapped;    /* pages in areas */
 };
 void memory_count(struct memory_counts *counts);
+/* RLIMIT_AS and RLIMIT_DATA: nothing is mapped beyond them. */
+void memory_set_limits(uint64_t mapped_pages, uint64_t data_pages);
 
 /* The heap of brk() begins here and is empty. */
 void heap_start(user_address start);

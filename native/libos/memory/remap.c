@@ -66,6 +66,10 @@ static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t 
         }
         return (int64_t)address;
     }
+    if (new_length > old_length &&
+        !is_within_limits(new_length - old_length, is_data(node->area.protection, node->area.flags), 0, 0)) {
+        return -ENOMEM;
+    }
     if (!(flags & MREMAP_FIXED) && can_grow(node, address, end, new_length)) {
         node->area.end = address + new_length;
         mapped_pages += (new_length - old_length) / PAGE_SIZE;

@@ -37,6 +37,11 @@ bool range_is_good(user_address address, uint64_t length);
 int64_t map_locked(struct area area, uint64_t length, uint32_t flags);
 void unmap_locked(user_address start, user_address end);
 
+/* What counts as data: private and writable (mm/mmap.c, is_data_mapping()). */
+bool is_data(uint32_t protection, uint32_t flags);
+/* May `length` more bytes be mapped, in place of what lies in [start, end)? (limits.c) */
+bool is_within_limits(uint64_t length, bool data, user_address start, user_address end);
+
 /* Make the `syscall` sites of freshly loaded code, which is still writable, jump into the LibOS (text.c). */
 void patch_text(user_address text, uint64_t size);
 

@@ -35,7 +35,7 @@ _Noreturn void task_exit(int status)
     }
     current_thread()->task = NULL;
     task->sleeper.thread = NULL;
-    process_upcalls.thread_ends();
+    process_upcalls.thread_ends(task);
     task_bury(task);
     host_thread_exit();
 }

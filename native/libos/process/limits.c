@@ -1,62 +1,96 @@
-/* Resource limits. They can be read; a new one is accepted and has no effect. */
+/* Resource limits: getrlimit(2). */
 #include "process/process.h"
 
-enum resource { RLIMIT_STACK = 3, RLIMIT_CORE = 4, RLIMIT_NPROC = 6, RLIMIT_NOFILE = 7, RLIMIT_COUNT = 16 };
-#define UNLIMITED UINT64_MAX
 #define DESCRIPTORS_SOFT 1024U
-#define DESCRIPTORS_HARD 4096U
+#define SIGNALS_QUEUED 4096U
 
-struct limit {
-    uint64_t soft, hard;
+static struct spinlock limits_lock;
+static struct limit limits[RLIMIT_COUNT] = {
+    [RLIMIT_CPU] = {UNLIMITED, UNLIMITED},
+    [RLIMIT_FSIZE] = {UNLIMITED, UNLIMITED},
+    [RLIMIT_DATA] = {UNLIMITED, UNLIMITED},
+    [RLIMIT_STACK] = {STACK_SIZE, UNLIMITED},
+    [RLIMIT_CORE] = {0, 0},
+    [RLIMIT_RSS] = {UNLIMITED, UNLIMITED},
+    [RLIMIT_NOFILE] = {DESCRIPTORS_SOFT, DESCRIPTORS_MAX},
+    [RLIMIT_MEMLOCK] = {UNLIMITED, UNLIMITED},
+    [RLIMIT_AS] = {UNLIMITED, UNLIMITED},
+    [RLIMIT_LOCKS] = {UNLIMITED, UNLIMITED},
+    [RLIMIT_SIGPENDING] = {SIGNALS_QUEUED, SIGNALS_QUEUED},
+    [RLIMIT_MSGQUEUE] = {0, 0},
+    [RLIMIT_NICE] = {0, 0},
+    [RLIMIT_RTPRIO] = {0, 0},
+    [RLIMIT_RTTIME] = {UNLIMITED, UNLIMITED},
 };
 
-static struct limit limit_of(uint64_t resource)
+void limits_start(void)
 {
-    switch (resource) {
-    case RLIMIT_STACK:
-        return (struct limit){STACK_SIZE, UNLIMITED};
-    case RLIMIT_CORE:
-        return (struct limit){0, 0};
-    case RLIMIT_NPROC:
-        return (struct limit){configuration.threads, configuration.threads};
-    case RLIMIT_NOFILE:
-        return (struct limit){DESCRIPTORS_SOFT, DESCRIPTORS_HARD};
-    default:
-        return (struct limit){UNLIMITED, UNLIMITED};
-    }
+    limits[RLIMIT_NPROC] = (struct limit){configuration.threads, configuration.threads};
 }
 
-static int64_t limits(uint64_t resource, user_address new, user_address old)
+struct limit limit_of(enum resource resource)
 {
-    if (resource >= RLIMIT_COUNT) {
+    spin_lock(&limits_lock);
+    struct limit limit = limits[resource];
+    spin_unlock(&limits_lock);
+    return limit;
+}
+
+uint64_t resource_limit(enum resource resource)
+{
+    return __atomic_load_n(&limits[resource].soft, __ATOMIC_RELAXED);
+}
+
+static int64_t replace(enum resource resource, const struct limit *wanted)
+{
+    if (wanted->soft > wanted->hard) {
         return -EINVAL;
     }
-    struct limit limit = limit_of(resource), wanted;
-    if (new && copy_from_user(&wanted, new, sizeof wanted)) {
-        return -EFAULT;
+    spin_lock(&limits_lock);
+    bool allowed = wanted->hard <= limits[resource].hard; /* nobody has CAP_SYS_RESOURCE */
+    if (allowed) {
+        limits[resource] = *wanted;
     }
-    if (new && wanted.soft > wanted.hard) {
+    spin_unlock(&limits_lock);
+    if (allowed && (resource == RLIMIT_AS || resource == RLIMIT_DATA)) {
+        memory_set_limits(resource_limit(RLIMIT_AS) / PAGE_SIZE, resource_limit(RLIMIT_DATA) / PAGE_SIZE);
+    }
+    return allowed ? 0 : -EPERM;
+}
+
+static int64_t exchange_limit(uint64_t number, user_address new, user_address old)
+{
+    if (number >= RLIMIT_COUNT) {
         return -EINVAL;
     }
-    if (new && wanted.hard > limit.hard) {
-        return -EPERM;
+    enum resource resource = (enum resource)number;
+    struct limit before = limit_of(resource), wanted;
+    if (new) {
+        if (copy_from_user(&wanted, new, sizeof wanted)) {
+            return -EFAULT;
+        }
+        int64_t error = replace(resource, &wanted);
+        if (error) {
+            return error;
+        }
     }
-    return old ? copy_to_user(old, &limit, sizeof limit) : 0;
+    return old ? copy_to_user(old, &before, sizeof before) : 0;
 }
 
 int64_t sys_getrlimit(const struct arguments *arguments)
 {
-    return limits(arguments->at[0], 0, arguments->at[1]);
+    return exchange_limit((uint32_t)arguments->at[0], 0, arguments->at[1]);
 }
 
 int64_t sys_setrlimit(const struct arguments *arguments)
 {
-    return limits(arguments->at[0], arguments->at[1], 0);
+    return exchange_limit((uint32_t)arguments->at[0], arguments->at[1], 0);
 }
 
 int64_t sys_prlimit64(const struct arguments *arguments)
 {
-    return process_id_is_own((uint32_t)arguments->at[0])
-               ? limits(arguments->at[1], arguments->at[2], arguments->at[3])
-               : -ESRCH;
+    if (!process_id_is_own((uint32_t)arguments->at[0])) {
+        return -ESRCH;
+    }
+    return exchange_limit((uint32_t)arguments->at[1], arguments->at[2], arguments->at[3]);
 }

@@ -8,6 +8,7 @@
 #include "memory/memory.h"
 #include "process/configuration.h"
 #include "process/credentials.h"
+#include "process/limits.h"
 
 /* The one process. */
 struct process {
@@ -34,6 +35,14 @@ struct signal_info {
     int32_t padding;
     uint64_t first;  /* si_pid and si_uid, or si_addr */
     uint64_t second; /* si_value */
+};
+
+/* Signals that wait. Of real-time signals there may be several: those behind the first are queued (signal(7)). */
+struct queued_signal;
+struct signal_set {
+    uint64_t pending;                                 /* atomic */
+    struct signal_info information[SIGNAL_COUNT + 1]; /* of pending signals; under the signal room's lock */
+    struct queued_signal *queued;                     /* in order; under the same */
 };
 
 struct signal_stack {
@@ -65,8 +74,7 @@ struct task {
 
     /* What signal/ keeps. */
     uint64_t blocked; /* signals; the owner writes it */
-    uint64_t pending; /* atomic */
-    struct signal_info information[SIGNAL_COUNT + 1]; /* of pending signals; under signal_lock */
+    struct signal_set signals; /* sent to this thread */
     uint64_t saved_mask; /* while a temporary mask holds */
     bool mask_is_saved;
     struct signal_stack signal_stack;
@@ -113,8 +121,8 @@ void process_load(const struct boot *boot, const char *strings, struct context *
 
 /* What the process room needs of the rooms above. */
 struct process_upcalls {
-    /* signal: a thread that may have been told of a signal to the process ends: another has to be told. */
-    void (*thread_ends)(void);
+    /* signal: a thread ends that may have been told of a signal to the process: another has to be told. */
+    void (*thread_ends)(struct task *task);
     /* fs: flush what must reach the host. Once, before the end. */
     void (*process_ends)(void);
     /* fs: open a program to run it: `path` is resolved as execve does, from the current directory, symbolic links followed,

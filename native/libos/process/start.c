@@ -69,6 +69,7 @@ void process_start(void)
     pages_set_limit(configuration.memory / PAGE_SIZE);
     credentials_start(configuration.uid, configuration.gid, configuration.groups.start,
                       configuration.groups.size / sizeof(uint32_t));
+    limits_start();
     task_start_first();
     process.start_time_ns = clock_now_ns(CLOCK_BOOTTIME);
 }

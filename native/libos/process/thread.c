@@ -109,6 +109,10 @@ int64_t sys_clone(const struct arguments *arguments)
     if ((flags & CLONE_SETTLS) && arguments->at[4] >= APPLICATION_END) {
         return -EPERM;
     }
+    if (credentials()->user.real != 0 && task_count() >= resource_limit(RLIMIT_NPROC) &&
+        resource_limit(RLIMIT_NPROC) < configuration.threads) {
+        return -EAGAIN;
+    }
     struct task *parent = current_task();
     struct task *task = task_make();
     if (!task) {

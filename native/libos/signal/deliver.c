@@ -9,6 +9,17 @@ static void restart_call(struct task *task, struct context *context)
     context->rip -= 2; /* the `syscall` instruction itself, patched site or not */
 }
 
+/* A signal's frame cannot be written: SIGSEGV in its place, where that can be handled (force_sigsegv() of Linux). */
+static void force_fault(struct task *task, int signal)
+{
+    user_address handler = signal_handler(SIGSEGV);
+    if (signal == SIGSEGV || handler <= SIG_IGN || (task->blocked & SIGNAL_BIT(SIGSEGV))) {
+        log_line(LOG_ERROR, "signal %d: its handler's stack cannot be written", signal);
+        process_exit(0, SIGSEGV);
+    }
+    signal_mark(task, &(struct signal_info){.signal = SIGSEGV, .code = SI_KERNEL});
+}
+
 static void run_handler(struct task *task, struct context *context, const struct signal_action *action,
                         const struct signal_info *info)
 {
@@ -21,8 +32,8 @@ static void run_handler(struct task *task, struct context *context, const struct
     uint64_t old_mask = task->mask_is_saved ? task->saved_mask : task->blocked;
     task->mask_is_saved = false;
     if (signal_frame_push(task, context, action, info, old_mask)) {
-        log_line(LOG_ERROR, "signal %d: its handler's stack cannot be written", info->signal);
-        process_exit(0, SIGSEGV);
+        force_fault(task, info->signal);
+        return;
     }
     task->blocked |= action->mask & ~UNBLOCKABLE;
     if (!(action->flags & SA_NODEFER)) {
@@ -95,6 +106,6 @@ void signal_start(void)
 {
     wait_upcalls.signal_is_pending = signal_is_pending;
     boundary_upcalls.attention = attend;
-    process_upcalls.thread_ends = signal_pass_on;
+    process_upcalls.thread_ends = signal_thread_ends;
     cpu_upcalls.exception = exception_serve;
 }

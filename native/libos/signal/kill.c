@@ -15,15 +15,15 @@ int64_t sys_kill(const struct arguments *arguments)
     if (signal && !signal_is_valid(signal)) {
         return -EINVAL;
     }
-    if (target != PROCESS_ID && target != 0 && target != -1 && target != -PROCESS_ID) {
-        return -ESRCH;
+    if (target != PROCESS_ID && target != 0 && target != -PROCESS_ID) {
+        return -ESRCH; /* -1: everybody but the caller, who is alone */
     }
     if (signal == SIGKILL) {
         process_exit(0, SIGKILL);
     }
     if (signal) {
         struct signal_info info = info_of_sender(signal, SI_USER);
-        signal_send_process(&info);
+        return signal_send_process(&info);
     }
     return 0;
 }
@@ -58,7 +58,7 @@ static int64_t kill_thread(int32_t id, uint64_t signal)
     if (signal) {
         struct signal_info info = info_of_sender(signal, SI_TKILL);
         /* tasks are recycled, so at worst a thread that is just ending gets it */
-        signal_send(target.task, &info);
+        return signal_send(target.task, &info);
     }
     return 0;
 }

@@ -20,6 +20,8 @@ void signal_mark(struct task *task, const struct signal_info *info);
 /* It is ignored from now on: what waits of it for the calling task and for the process goes. */
 void signal_forget(int signal);
 
+/* What waits for the thread goes; another is told of what waits for the process. */
+void signal_thread_ends(struct task *task);
 /* A thread that was told of a signal to the process ends or blocks it: tell another. */
 void signal_pass_on(void);
 /* Signals of the host (bit n - 1) have come in. */

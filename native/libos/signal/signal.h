@@ -12,9 +12,10 @@ bool signal_is_pending(void);
 /* Make the context run the handlers of waiting signals, or end the process by default action. */
 void signal_deliver(struct context *context);
 
-void signal_send(struct task *task, const struct signal_info *info);
+/* 0, or -EAGAIN: a real-time signal of a known sender finds no place in the queue. */
+int64_t signal_send(struct task *task, const struct signal_info *info);
 /* To whichever thread does not block it. */
-void signal_send_process(const struct signal_info *info);
+int64_t signal_send_process(const struct signal_info *info);
 /* To the calling task, as the kernel does for SIGPIPE. */
 void signal_send_current(int signal);
 

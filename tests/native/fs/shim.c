@@ -163,6 +163,17 @@ void task_each(bool (*each)(struct task *task, void *context), void *context)
     }
 }
 
+size_t task_count(void)
+{
+    return thread_total;
+}
+
+void memory_set_limits(uint64_t mapped_pages, uint64_t data_pages)
+{
+    (void)mapped_pages;
+    (void)data_pages;
+}
+
 size_t task_ids(int32_t *ids, size_t count)
 {
     for (uint32_t at = 0; at < thread_total && at < count; at++) {

@@ -1,0 +1,102 @@
+/* Locks of open file descriptions meet in one process: flock(2), and F_OFD_SETLK of fcntl_locking(2). Arguments are looked at. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define PATH "/tmp/locks"
+
+static int one, other, reader;
+
+static void whole_files(void)
+{
+    CHECK(flock(one, LOCK_EX) == 0);
+    CHECK(flock(other, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK);
+    CHECK(flock(other, LOCK_SH | LOCK_NB) == -1 && errno == EWOULDBLOCK);
+    CHECK(flock(one, LOCK_SH) == 0 && flock(other, LOCK_SH | LOCK_NB) == 0);
+    CHECK(flock(one, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK);
+    CHECK(flock(other, LOCK_UN) == 0);
+    int twin = dup(one);
+    CHECK(flock(twin, LOCK_EX | LOCK_NB) == 0);
+    CHECK(close(one) == 0 && flock(other, LOCK_SH | LOCK_NB) == -1);
+    CHECK(close(twin) == 0 && flock(other, LOCK_EX | LOCK_NB) == 0 && flock(other, LOCK_UN) == 0);
+    one = open(PATH, O_RDWR);
+    CHECK(flock(one, 0) == -1 && errno == EINVAL);
+    CHECK(flock(one, LOCK_SH | LOCK_EX) == -1 && errno == EINVAL);
+    CHECK(flock(99, LOCK_SH) == -1 && errno == EBADF);
+}
+
+static int lock_of(int fd, int command, short type, off_t start, off_t length)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+    return fcntl(fd, command, &lock);
+}
+
+static void records(void)
+{
+    struct flock found = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0};
+    CHECK(lock_of(one, F_OFD_SETLK, F_WRLCK, 10, 20) == 0);
+    CHECK(lock_of(other, F_OFD_SETLK, F_RDLCK, 0, 11) == -1 && errno == EAGAIN);
+    CHECK(lock_of(other, F_OFD_SETLK, F_RDLCK, 0, 10) == 0);
+    CHECK(lock_of(other, F_SETLK, F_WRLCK, 29, 1) == -1 && errno == EAGAIN);
+    CHECK(fcntl(reader, F_OFD_GETLK, &found) == 0 && found.l_type != F_UNLCK && found.l_pid == -1);
+    CHECK(lock_of(one, F_OFD_SETLK, F_UNLCK, 15, 5) == 0); /* leaves 10..14 and 20..29 */
+    CHECK(lock_of(other, F_OFD_SETLK, F_WRLCK, 15, 5) == 0);
+    CHECK(lock_of(other, F_OFD_SETLK, F_WRLCK, 14, 1) == -1 && lock_of(other, F_OFD_SETLK, F_WRLCK, 20, 1) == -1);
+    CHECK(lock_of(one, F_OFD_SETLK, F_UNLCK, 0, 0) == 0 && lock_of(other, F_OFD_SETLK, F_UNLCK, 0, 0) == 0);
+    CHECK(lock_of(one, F_SETLK, F_WRLCK, 0, 0) == 0 && lock_of(other, F_SETLK, F_WRLCK, 0, 0) == 0);
+    CHECK(lock_of(other, F_OFD_SETLK, F_WRLCK, 0, 1) == -1);
+    found = (struct flock){.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    CHECK(fcntl(other, F_OFD_GETLK, &found) == 0 && found.l_type == F_WRLCK && found.l_pid == getpid());
+    CHECK(close(open(PATH, O_RDONLY)) == 0); /* any close ends the process's locks */
+    CHECK(lock_of(other, F_OFD_SETLK, F_WRLCK, 0, 1) == 0 && lock_of(other, F_OFD_SETLK, F_UNLCK, 0, 1) == 0);
+}
+
+static void arguments(void)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = 9};
+    CHECK(fcntl(one, F_SETLK, &lock) == -1 && errno == EINVAL);
+    lock = (struct flock){.l_type = 9, .l_whence = SEEK_SET};
+    CHECK(fcntl(one, F_SETLK, &lock) == -1 && errno == EINVAL);
+    lock = (struct flock){.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    CHECK(fcntl(one, F_GETLK, &lock) == -1 && errno == EINVAL);
+    lock = (struct flock){.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_pid = 7};
+    CHECK(fcntl(one, F_OFD_SETLK, &lock) == -1 && errno == EINVAL);
+    CHECK(lock_of(one, F_SETLK, F_WRLCK, -1, 1) == -1 && errno == EINVAL);
+    CHECK(lock_of(reader, F_SETLK, F_WRLCK, 0, 1) == -1 && errno == EBADF);
+    CHECK(fcntl(one, F_SETLK, (void *)1) == -1 && errno == EFAULT);
+}
+
+static void *take_it(void *argument)
+{
+    CHECK(flock(other, LOCK_EX) == 0);
+    return argument;
+}
+
+static void waiters_wake(void)
+{
+    pthread_t thread;
+    CHECK(flock(one, LOCK_EX) == 0);
+    CHECK(pthread_create(&thread, NULL, take_it, NULL) == 0);
+    usleep(10000);
+    CHECK(flock(one, LOCK_UN) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(flock(one, LOCK_SH | LOCK_NB) == -1 && errno == EWOULDBLOCK);
+}
+
+int main(void)
+{
+    one = open(PATH, O_CREAT | O_RDWR, 0600);
+    other = open(PATH, O_RDWR);
+    reader = open(PATH, O_RDONLY);
+    CHECK(one >= 0 && other >= 0 && reader >= 0);
+    whole_files();
+    records();
+    arguments();
+    waiters_wake();
+    CHECK(unlink(PATH) == 0);
+    puts("locks ok");
+}

@@ -140,7 +140,7 @@ static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t comman
     case F_SETFD:
         return descriptor_set_flags(descriptor, (argument & 1) != 0);
     case F_GETFL:
-        return (file->flags & ~O_CLOEXEC) | (file->directory != NULL || is_directory(file->inode) ? O_LARGEFILE : 0);
+        return (file->flags & ~O_CLOEXEC) | (file->directory != NULL || is_regular(file->inode) || is_directory(file->inode) ? O_LARGEFILE : 0);
     case F_SETFL:
         file->flags = (file->flags & ~SETTABLE_FLAGS) | ((uint32_t)argument & SETTABLE_FLAGS);
         return 0;

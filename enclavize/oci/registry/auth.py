@@ -19,8 +19,9 @@ from urllib3 import exceptions as http_errors
 
 from enclavize.errors import AuthenticationError, InvalidImageError
 from enclavize.oci.document import parse_document
+from enclavize.oci.registry.address import origin_of
 from enclavize.oci.registry.errors import TransientError, error_of_response, printable
-from enclavize.oci.registry.transport import Request, origin_of
+from enclavize.oci.registry.transport import Request
 from enclavize.oci.shape import Shape
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Authenticator:
         self._credential = credential
         self._check_url = check_url
         self._challenge: Challenge | None = None
+        self._demanded: dict[str, str] = {}
+        """What challenges have asked for, by what we would ask for: another one where names are mapped."""
         self._tokens: dict[tuple[str, str, str], _Token] = {}
         self._lock = threading.Lock()
 
@@ -99,7 +102,8 @@ class Authenticator:
         if challenge is None:
             return
         self._challenge = challenge
-        again = yield from self._authorization(challenge, request.scope or challenge.scope, refused=used)
+        self._demanded[request.scope] = challenge.scope
+        again = yield from self._authorization(challenge, request.scope, refused=used)
         if again and again != used:
             yield request.with_header("Authorization", again)
 
@@ -110,6 +114,7 @@ class Authenticator:
         if challenge.scheme == "basic":
             credential = self._credential()
             return _basic(credential) if credential.username else None
+        scope = _united(scope, self._demanded.get(scope, ""))
         key = (challenge.realm, challenge.service, scope)
         with self._lock:
             token = self._tokens.get(key)
@@ -135,6 +140,11 @@ class Authenticator:
                 f"the token service of {self._registry} gives no token: {error}"
             ) from error
         return _Token(value=value, expires=started + lifetime - min(SAFETY_MARGIN, lifetime / 4))
+
+
+def _united(ours: str, demanded: str) -> str:
+    """Return all scopes, ours first; one that a challenge repeats word for word stands once."""
+    return " ".join(dict.fromkeys([*ours.split(), *demanded.split()]))
 
 
 def _parse_token(body: bytes) -> tuple[str, float]:

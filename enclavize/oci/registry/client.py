@@ -16,11 +16,13 @@ from enclavize.oci.digest import hex_of, new_hash, parse_digest, sha256_digest
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import parse_manifest
 from enclavize.oci.media_types import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from enclavize.oci.registry.address import join_url, site_of
 from enclavize.oci.registry.auth import Authenticator
 from enclavize.oci.registry.credentials import Credentials
+from enclavize.oci.registry.download import ResumingStream
 from enclavize.oci.registry.errors import MAX_ERROR_BODY, NotFoundError, TransientError, error_of_response
-from enclavize.oci.registry.transport import Request, Transport, join_url, repeated, site_of
-from enclavize.oci.stream import blob_name, size_problem, verified
+from enclavize.oci.registry.transport import Request, Transport, repeated
+from enclavize.oci.stream import blob_name, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 
 ACCEPTED_MANIFESTS = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_INDEX}, {DOCKER_MANIFEST}"
 
-MAX_BREAKS = 50
-"""Broken connections that one download survives."""
+LOST_SESSION = frozenset({404, 410, 416})
+"""What is answered to a session of which a registry knows no more, or less than it has got."""
 
 
 def pull_scope(repository: str) -> str:
@@ -62,7 +64,7 @@ class RegistryClient:
     ) -> None:
         self.registry = registry
         self._auth = auth
-        self._transport = Transport(insecure=insecure, warn=warn)
+        self._transport = Transport(registry, insecure=insecure, warn=warn)
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -120,8 +122,9 @@ class RegistryClient:
     # Blobs
 
     def has_blob(self, repository: str, digest: Digest) -> bool:
-        """Tell whether a repository has a blob."""
-        return self._exists(self._request("HEAD", f"{repository}/blobs/{digest}", push_scope(repository)))
+        """Tell whether it is known that a repository has a blob; not every registry lets itself be asked."""
+        request = self._request("HEAD", f"{repository}/blobs/{digest}", push_scope(repository))
+        return 200 <= _finish(self._converse(request).response).status < 300
 
     def open_blob(
         self,
@@ -132,19 +135,22 @@ class RegistryClient:
         sink: Sink | None = None,
     ) -> BinaryIO:
         """Open a blob as a stream that survives broken connections and verifies what it delivers."""
-        stream = _ResumingStream(self, repository, descriptor)
+        stream = ResumingStream(self, repository, descriptor)
         return verified(stream, descriptor, blob_name(descriptor.digest), advance=advance, sink=sink)
 
-    def get_blob_from(self, repository: str, digest: Digest, start: int) -> BaseHTTPResponse:
-        """Start a download at byte ``start``. The answer is not read yet."""
+    def get_blob(self, repository: str, digest: Digest, wanted: str = "") -> BaseHTTPResponse:
+        """Start a download, of a range if ``wanted`` is one (RFC 9110, 14.2). The answer is not read yet.
+
+        It may be more than that range, or another one.
+        """
         request = self._request("GET", f"{repository}/blobs/{digest}", pull_scope(repository))
-        if start:
-            request = request.with_header("Range", f"bytes={start}-")
-        response = self._exchange(request, f"give blob {digest} of {repository}").response
-        if start and (response.status != 206 or not _starts_at(response, start)):
-            response.close()
-            raise RegistryError(f"{self.registry} cannot resume the broken download of blob {digest}")
-        return response
+        if wanted:
+            request = request.with_header("Range", wanted)
+        return self._exchange(request, f"give blob {digest} of {repository}").response
+
+    def warn(self, text: str) -> None:
+        """Show a warning, each once."""
+        self._transport.warn(text)
 
     # HTTP
 
@@ -170,6 +176,13 @@ class RegistryClient:
         """Send any request to this registry, or to where it pointed."""
         _finish(self._exchange(request, action).response)
 
+    def send_upload(self, request: Request, action: str) -> None:
+        """Send what goes into an upload session. A session that is lost is a transient error."""
+        answer = self._converse(request)
+        if answer.response.status in LOST_SESSION:
+            raise TransientError(str(self._error(answer, action)))
+        _finish(self._required(answer, action).response)
+
     def get_document(self, path: str, repository: str, accept: str, limit: int) -> tuple[bytes, str]:
         """Fetch a small JSON document; returns it with the Link header (RFC 8288)."""
         request = self._request("GET", path, pull_scope(repository), accept=accept)
@@ -182,7 +195,7 @@ class RegistryClient:
 
     @cached_property
     def _base_url(self) -> str:
-        return self._transport.base_url(self.registry)
+        return self._transport.base_url()
 
     @cached_property
     def _authenticator(self) -> Authenticator:
@@ -213,6 +226,18 @@ class RegistryClient:
 
     def _exchange(self, request: Request, action: str) -> Answer:
         """Send a request with what authentication it takes; raises for every bad status."""
+        return self._required(self._converse(request), action)
+
+    def _required(self, answer: Answer, action: str) -> Answer:
+        if not 200 <= answer.response.status < 300:
+            raise self._error(answer, action)
+        return answer
+
+    def _error(self, answer: Answer, action: str) -> RegistryError:
+        elsewhere = site_of(answer.url) if answer.is_foreign else None
+        return error_of_response(answer.response, self.registry, action, elsewhere)
+
+    def _converse(self, request: Request) -> Answer:
         with self._lock:  # or threads that start together would each make one, and lose its tokens
             flow = self._authenticator.flow(request)
         outgoing = next(flow)
@@ -226,9 +251,6 @@ class RegistryClient:
                 answer.response.close()
                 raise
             _finish(answer.response)
-        if not 200 <= answer.response.status < 300:
-            elsewhere = site_of(answer.url) if answer.is_foreign else None
-            raise error_of_response(answer.response, self.registry, action, elsewhere)
         return answer
 
     def _read_small(self, response: BaseHTTPResponse, limit: int, what: str) -> bytes:
@@ -249,58 +271,3 @@ def _finish(response: BaseHTTPResponse) -> BaseHTTPResponse:
         response.read(MAX_ERROR_BODY)
     response.close()
     return response
-
-
-def _starts_at(response: BaseHTTPResponse, start: int) -> bool:
-    return response.headers.get("Content-Range", "").strip().startswith(f"bytes {start}-")
-
-
-class _ResumingStream:
-    """A download that goes on where it broke."""
-
-    def __init__(self, client: RegistryClient, repository: str, descriptor: Descriptor) -> None:
-        self._client = client
-        self._repository = repository
-        self._descriptor = descriptor
-        self._count = 0
-        self._breaks = 0
-        self._response: BaseHTTPResponse | None = repeated(self._connect)
-        self._check_announced_size(self._response)
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to ``size`` bytes."""
-        data = repeated(lambda: self._read_once(size))
-        self._count += len(data)
-        return data
-
-    def close(self) -> None:
-        """Close the connection if bytes are left in it, else give it back."""
-        if self._response and self._count == self._descriptor.size:
-            self._response.release_conn()
-        elif self._response:
-            self._response.close()
-
-    def _connect(self) -> BaseHTTPResponse:
-        return self._client.get_blob_from(self._repository, self._descriptor.digest, self._count)
-
-    def _check_announced_size(self, response: BaseHTTPResponse) -> None:
-        """Refuse early: the size bounds what a layer may unpack to."""
-        announced = response.headers.get("Content-Length", "")
-        if announced.isdecimal() and (problem := size_problem(int(announced), self._descriptor)):
-            response.close()
-            raise IntegrityError(f"{blob_name(self._descriptor.digest)} of {self._client.registry} {problem}")
-
-    def _read_once(self, size: int) -> bytes:
-        if self._response is None:
-            self._response = self._connect()
-        try:
-            return self._response.read(size)
-        except (http_errors.HTTPError, OSError) as error:
-            self._response.close()
-            self._response = None
-            self._breaks += 1
-            kind = TransientError if self._breaks <= MAX_BREAKS else RegistryError
-            raise kind(
-                f"the connection to {self._client.registry} broke after {self._count} of "
-                f"{self._descriptor.size} bytes of blob {self._descriptor.digest}"
-            ) from error

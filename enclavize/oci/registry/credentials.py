@@ -1,8 +1,8 @@
 """Who we are at a registry: docker's configuration file and its credential helpers.
 
-The rules are those of docker/cli (cli/config): a helper for this registry comes first, then the general
-store, then what is written in the file. oras-py reads one of the forms only, and knows neither DOCKER_CONFIG
-nor identity tokens; the helper protocol itself is left to the docker SDK.
+The rules are those of docker/cli (cli/config): first comes DOCKER_AUTH_CONFIG, then a helper for this
+registry or else the general store, then what is written in the file. oras-py reads one of the forms only, and
+knows neither DOCKER_CONFIG nor identity tokens; the helper protocol itself is left to the docker SDK.
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ from enclavize.oci.reference import DOCKER_HUB
 from enclavize.oci.shape import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 """What docker calls the hub in its configuration, for historic reasons."""
 
+_HUB_SECRETS = ("/access-token", "/refresh-token")
+"""Ends of keys under which docker keeps secrets for the hub's web interface, which registries do not take."""
+
 TOKEN_USER = "<token>"  # noqa: S105 - it marks secrets, and is none
 """The user name with which a helper says that its secret is an identity token."""
+
+AUTH_CONFIG_VARIABLE = "DOCKER_AUTH_CONFIG"
+"""Environment variable with the member ``auths`` of such a file: docker 28, and CI systems before it."""
 
 MAX_FILE_SIZE = 4 << 20
 
@@ -36,6 +42,10 @@ _FILE_SHAPE = Shape(
     maps={"auths": Shape(names="username password auth email serveraddress identitytoken registrytoken")},
 )
 """docker/cli, cli/config/configfile/file.go and cli/config/types/authconfig.go."""
+
+
+_LINE_ENDS = dict.fromkeys(map(ord, "\r\n"))
+"""What Go's encoding/base64 passes over; base64(1) makes lines of 76 letters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,47 +61,86 @@ ANONYMOUS = Credential()
 
 
 class Credentials:
-    """The credentials of one docker configuration. Raises AuthenticationError where it cannot be used."""
+    """The credentials of one docker configuration. Raises AuthenticationError where it cannot be used.
 
-    def __init__(self, configuration: Mapping[str, Any], what: str = "docker's configuration") -> None:
+    ``environment`` is what DOCKER_AUTH_CONFIG holds.
+    """
+
+    def __init__(
+        self,
+        configuration: Mapping[str, Any],
+        what: str = "docker's configuration",
+        *,
+        environment: Document | None = None,
+    ) -> None:
         self._configuration = Document(configuration, what)
+        self._environment = environment
 
     @classmethod
     def load(cls) -> Credentials:
-        """Read ``config.json`` in DOCKER_CONFIG or ~/.docker; no file means no credentials."""
+        """Read DOCKER_AUTH_CONFIG, and ``config.json`` in DOCKER_CONFIG or ~/.docker, if they are there."""
+        environment = None
+        if text := os.environ.get(AUTH_CONFIG_VARIABLE):
+            environment = _parse(text.encode("utf-8", "surrogateescape"), AUTH_CONFIG_VARIABLE)
         folder = os.environ.get("DOCKER_CONFIG")
         path = (Path(folder) if folder else Path.home() / ".docker") / "config.json"
         try:
             with path.open("rb") as stream:
                 data = stream.read(MAX_FILE_SIZE)
         except FileNotFoundError:
-            return cls({})
+            return cls({}, environment=environment)
         except OSError as error:
             raise AuthenticationError(f"cannot read {path}: {error.strerror}") from error
-        try:
-            return cls(parse_document(data, str(path), _FILE_SHAPE).members, str(path))
-        except InvalidImageError as error:
-            raise AuthenticationError(str(error)) from error
+        return cls(_parse(data, str(path)).members, str(path), environment=environment)
 
     def for_registry(self, registry: str) -> Credential:
         """Return the credential for a registry, or ANONYMOUS."""
         try:
-            key = DOCKER_HUB_KEY if registry == DOCKER_HUB else registry
-            helper = self._configuration.text_map("credHelpers").get(registry)
+            if self._environment and (found := _find_entry(self._environment, registry)):
+                return found
+            helpers = self._configuration.text_map("credHelpers")
+            helper = next((helpers[key] for key in _keys(helpers, registry)), "")
             helper = helper or self._configuration.text("credsStore")
-            if helper and (credential := _ask_helper(helper, key)):
+            if helper and (credential := self._from_helper(helper, registry)):
                 return credential
-            return self._from_file(registry)
+            return _find_entry(self._configuration, registry) or ANONYMOUS
         except InvalidImageError as error:
             raise AuthenticationError(str(error)) from error
 
-    def _from_file(self, registry: str) -> Credential:
-        entries = self._configuration.document("auths") or Document({}, "")
-        exact = [key for key in entries.members if key == registry]
-        for key in exact or [key for key in entries.members if _host_of_key(key) == registry]:
-            if entry := entries.document(key):
-                return _parse_entry(entry)
-        return ANONYMOUS
+    def _from_helper(self, helper: str, registry: str) -> Credential | None:
+        """Ask a helper under docker's key of today, and those that ``docker login`` has noted in the file."""
+        noted = self._configuration.document("auths") or Document({}, "")
+        for key in dict.fromkeys((_own_key(registry), *_keys(noted.members, registry))):
+            if credential := _ask_helper(helper, key):
+                return credential
+        return None
+
+
+def _parse(data: bytes, what: str) -> Document:
+    try:
+        return parse_document(data, what, _FILE_SHAPE)
+    except InvalidImageError as error:
+        raise AuthenticationError(str(error)) from error
+
+
+def _find_entry(configuration: Document, registry: str) -> Credential | None:
+    entries = configuration.document("auths") or Document({}, "")
+    for key in _keys(entries.members, registry):
+        entry = entries.document(key)
+        if entry and (credential := _parse_entry(entry)) != ANONYMOUS:
+            return credential
+    return None
+
+
+def _own_key(registry: str) -> str:
+    """Return what docker calls a registry."""
+    return DOCKER_HUB_KEY if registry == DOCKER_HUB else registry
+
+
+def _keys(found: Iterable[str], registry: str) -> list[str]:
+    """Return the keys that mean a registry, docker's own first, then its name, then older forms."""
+    keys = [key for key in found if _host_of_key(key) == registry and not key.endswith(_HUB_SECRETS)]
+    return sorted(keys, key=lambda key: (key != _own_key(registry), key != registry))
 
 
 def _host_of_key(key: str) -> str:
@@ -104,6 +153,7 @@ def _host_of_key(key: str) -> str:
 def _parse_entry(entry: Document) -> Credential:
     username, password = entry.text("username"), entry.text("password")
     if encoded := entry.text("auth"):
+        encoded = encoded.translate(_LINE_ENDS)
         try:
             username, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError) as error:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
 import random
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
-from urllib.parse import unquote, urljoin
 
-import urllib3
 from urllib3 import exceptions as http_errors
 
 from enclavize import __version__
 from enclavize.errors import RegistryError
+from enclavize.oci.reference import DOCKER_HUB
+from enclavize.oci.registry.address import is_loopback, join_url, origin_of, site_of
+from enclavize.oci.registry.connections import Connections
 from enclavize.oci.registry.errors import TransientError, printable
-from enclavize.oci.stream import CHUNK_SIZE
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
-
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 60.0
-"""Seconds without a byte. Registries may be silent for long while they verify an uploaded blob."""
 
 ATTEMPTS = 5
 FIRST_DELAY = 0.25
@@ -32,7 +26,6 @@ MAX_DELAY = 60.0
 """Seconds between attempts; also a bound on what a Retry-After header can ask for."""
 
 MAX_REDIRECTS = 5
-CONNECTIONS = 8
 MAX_WARNINGS = 100
 
 DOCKER_HUB_HOST = "registry-1.docker.io"
@@ -77,66 +70,35 @@ class Answer:
     is_foreign: bool
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine."""
-    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def origin_of(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port: what credentials are bound to. Raises RegistryError.
-
-    urllib3 reads the address, as it does when it connects: another parser may see another host
-    (``https://one\\@other/``). A password in an address is refused, nobody would know who is to have it.
-    """
-    try:
-        parts = urllib3.util.parse_url(url)
-    except ValueError as error:
-        raise RegistryError(f"{printable(url)} is not a valid address: {_reason(error)}") from error
-    if parts.auth is not None:
-        raise RegistryError(f"an address with a user name in it is refused: {printable(parts.host or '')}")
-    scheme = parts.scheme or ""
-    port = parts.port or {"https": 443, "http": 80}.get(scheme)
-    return scheme, (parts.host or "").removeprefix("[").removesuffix("]"), port
-
-
-def join_url(base: str, location: str) -> str:
-    """Return the URL that a Location header means, relative or not. Raises RegistryError if it is none."""
-    try:
-        url = urljoin(base, location)
-    except ValueError as error:
-        raise RegistryError(f"{printable(location)} is not a valid address: {error}") from error
-    origin_of(url)
-    return url
-
-
 class Transport:
     """Sends requests. Answers are not read, so that bodies can be streamed. Safe to share by threads."""
 
-    def __init__(self, *, insecure: bool = False, warn: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, registry: str, *, insecure: bool = False, warn: Callable[[str], None] | None = None
+    ) -> None:
         self._insecure = insecure
         self._warn = warn or (lambda _text: None)
         self._warned: set[str] = set()
-        self._proxies = urllib.request.getproxies()
-        self._pools: dict[str, urllib3.PoolManager] = {}
+        self._host = DOCKER_HUB_HOST if registry == DOCKER_HUB else registry
+        self._connections = Connections(self._host, insecure=insecure, warn=self.warn)
 
     def close(self) -> None:
         """Close idle connections."""
-        for pool in self._pools.values():
-            pool.clear()
+        self._connections.close()
 
-    def base_url(self, registry: str) -> str:
+    def warn(self, text: str) -> None:
+        """Show a warning, each once."""
+        if text not in self._warned and len(self._warned) < MAX_WARNINGS:
+            self._warned.add(text)
+            self._warn(text)
+
+    def base_url(self) -> str:
         """Return ``https://host`` or ``http://host``.
 
         Only this machine, or any registry with ``insecure``, may speak plain HTTP. Those are asked for TLS
         first, because both kinds exist.
         """
-        host = DOCKER_HUB_HOST if registry == "docker.io" else registry
-        url = f"https://{host}"
+        url = f"https://{self._host}"
         _, name, _ = origin_of(url)
         if not (self._insecure or is_loopback(name)):
             return url
@@ -145,7 +107,7 @@ class Transport:
         except _CertificateError:
             raise
         except RegistryError:  # what there is to say about the other side will be said over HTTP
-            return f"http://{host}"
+            return f"http://{self._host}"
         return url
 
     def send(self, request: Request) -> Answer:
@@ -188,15 +150,11 @@ class Transport:
     def _send_once(self, request: Request) -> BaseHTTPResponse:
         site = site_of(request.url)
         try:
-            response = self._pool(request.url).request(
+            response = self._connections.send(
                 request.method,
                 request.url,
-                headers={"User-Agent": f"enclavize/{__version__}", **request.headers},
-                body=request.body() if request.body else None,
-                preload_content=False,
-                decode_content=False,
-                redirect=False,
-                retries=False,
+                {"User-Agent": f"enclavize/{__version__}", **request.headers},
+                request.body() if request.body else None,
             )
         except http_errors.SSLError as error:
             raise _tls_error(site, error) from error
@@ -213,40 +171,8 @@ class Transport:
     def _show_warnings(self, response: BaseHTTPResponse) -> None:
         """Show ``Warning: 299 - "text"`` headers once each (distribution-spec, "Warnings")."""
         for value in response.headers.getlist("Warning"):
-            text = printable(value.removeprefix("299 - ").strip('"'))
-            if value.startswith("299 - ") and text not in self._warned and len(self._warned) < MAX_WARNINGS:
-                self._warned.add(text)
-                self._warn(text)
-
-    def _pool(self, url: str) -> urllib3.PoolManager:
-        scheme, host, _ = origin_of(url)
-        proxy = self._proxies.get(scheme, "")
-        if is_loopback(host) or urllib.request.proxy_bypass(host):
-            proxy = ""
-        if proxy not in self._pools:
-            self._pools[proxy] = self._new_pool(proxy)
-        return self._pools[proxy]
-
-    def _new_pool(self, proxy: str) -> urllib3.PoolManager:
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
-        cert_reqs = "CERT_REQUIRED"
-        if self._insecure:
-            cert_reqs = "CERT_NONE"
-            urllib3.disable_warnings(http_errors.InsecureRequestWarning)  # the user has asked for it
-        if proxy:
-            address = proxy if "://" in proxy else f"http://{proxy}"
-            login = urllib3.util.parse_url(address).auth
-            return urllib3.ProxyManager(
-                address,
-                proxy_headers=urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None,
-                maxsize=CONNECTIONS,
-                timeout=timeout,
-                cert_reqs=cert_reqs,
-                blocksize=CHUNK_SIZE,
-            )
-        return urllib3.PoolManager(
-            maxsize=CONNECTIONS, timeout=timeout, cert_reqs=cert_reqs, blocksize=CHUNK_SIZE
-        )
+            if value.startswith("299 - "):
+                self.warn(printable(value.removeprefix("299 - ").strip('"')))
 
 
 class _CertificateError(RegistryError):
@@ -258,7 +184,8 @@ def _tls_error(site: str, error: http_errors.SSLError) -> RegistryError:
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return _CertificateError(
             f"the certificate of {site} is not trusted: {text}",
-            hint="add its authority to SSL_CERT_FILE, or use --insecure",
+            hint=f"put its authority into /etc/docker/certs.d/{site}/ca.crt or SSL_CERT_FILE, "
+            "or use --insecure",
         )
     return RegistryError(
         f"{site} does not speak TLS: {text}", hint="--insecure allows plain HTTP for this registry"
@@ -273,11 +200,6 @@ def _reason(error: Exception) -> str:
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return printable(str(error).rpartition(">: ")[2] or type(error).__name__)
-
-
-def site_of(url: str) -> str:
-    """Return the host and port of an address, for messages."""
-    return printable(urllib3.util.parse_url(url).netloc or url)
 
 
 def repeated(action: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:

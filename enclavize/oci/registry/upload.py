@@ -52,12 +52,12 @@ def push_blob(
     Blobs have the name of their content, so the whole session can be repeated after a transient error. What
     ``advance`` raises ends the upload.
     """
-    if client.has_blob(repository, descriptor.digest):
-        return Transfer.PRESENT
     if mount_from == repository:
         mount_from = None
 
     def attempt() -> Transfer:
+        if client.has_blob(repository, descriptor.digest):  # now, or by an attempt whose answer was lost
+            return Transfer.PRESENT
         session = _start_session(client, repository, descriptor, mount_from)
         if session is None:
             return Transfer.MOUNTED
@@ -109,7 +109,7 @@ def _send(
         headers={"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size)},
         body=body,
     )
-    client.send(request, f"take blob {descriptor.digest} into {repository}")
+    client.send_upload(request, f"take blob {descriptor.digest} into {repository}")
 
 
 def _body(descriptor: Descriptor, open_blob: Callable[[], BinaryIO], progress: _Progress) -> Iterator[bytes]:

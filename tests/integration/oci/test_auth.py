@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_a_missing_or_wrong_password_is_told_with_the_command_that_helps(
 ) -> None:
     auths = {locked.host: auth_entry(password=password)} if password else {}
     write_docker_config(docker_config, {"auths": auths})
-    with pytest.raises(AuthenticationError, match="401 Unauthorized") as caught:
+    with pytest.raises(AuthenticationError, match="HTTP status 401") as caught:
         RegistryTarget().deliver(to_write(image, f"{locked.host}/app:1"), reporter)
     assert caught.value.hint == f"log in with: docker login {locked.host}"
     assert caught.value.exit_code == 5
@@ -120,6 +121,34 @@ def test_a_credential_helper_is_asked(
     write_docker_config(docker_config, {"credHelpers": {locked.host: "test"}, "credsStore": "absent"})
     RegistryTarget().deliver(to_write(image, f"{locked.host}/app:1"), reporter)
     assert asked.read_text() == locked.host
+
+
+@pytest.mark.parametrize(
+    ("key", "members"),
+    [
+        ("https://{host}", {"credsStore": "test", "auths": {"https://{host}": {}}}),
+        ("https://{host}/v1/", {"credsStore": "test", "auths": {"https://{host}/v1/": {}}}),
+        ("https://{host}", {"credHelpers": {"https://{host}": "test"}, "auths": {"https://{host}": {}}}),
+        ("{host}", {"credHelpers": {"https://{host}/v2/": "test"}, "credsStore": "absent"}),
+    ],
+)
+def test_a_helper_is_asked_under_the_keys_that_docker_login_has_noted(
+    locked: Registry,
+    docker_config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    members: dict[str, Any],
+) -> None:
+    answer = (
+        f"""if [ "$(cat {docker_config}/asked)" = "{key.format(host=locked.host)}" ]; then """
+        f"""echo '{{"Username": "{USERNAME}", "Secret": "{PASSWORD}"}}'; else """
+        "echo 'credentials not found in native keychain'; exit 1; fi"
+    )
+    helper_script(docker_config, "test", answer, monkeypatch)
+    write_docker_config(docker_config, json.loads(json.dumps(members).replace("{host}", locked.host)))
+    client = RegistryClient(locked.host)
+    assert not client.has_manifest("app", "1")
+    client.close()
 
 
 def test_a_store_without_an_entry_falls_back_to_the_file(

@@ -104,24 +104,6 @@ def test_a_registry_that_dies_in_mid_blob_leaves_nothing(
     assert not cache.has(large.layers[0].descriptor.digest)
 
 
-def test_a_server_that_ignores_ranges_is_not_trusted_to_resume(
-    registry: Registry, cache: BlobCache, reporter: Reporter, large: BuiltImage
-) -> None:
-    layer = large.layers[0].descriptor.digest
-
-    def forget_range(handler: FrontHandler) -> bool:
-        if handler.command == "GET" and layer in handler.path:
-            del handler.headers["Range"]
-            return handler.forward(limit=1_000_000)
-        return False
-
-    with Front(registry.port, forget_range) as front:
-        image = pull(front.host, cache, reporter)
-        with pytest.raises(RegistryError, match="cannot resume"):
-            read_layer(image, cache)
-        image.source.close()
-
-
 def test_a_blob_that_is_longer_than_told_is_refused(
     registry: Registry, cache: BlobCache, reporter: Reporter, large: BuiltImage
 ) -> None:

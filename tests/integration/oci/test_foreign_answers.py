@@ -149,7 +149,7 @@ OPERATIONS: dict[str, Callable[[RegistryClient], object]] = {
     "HEAD manifest": lambda client: client.has_manifest("app", "1"),
     "PUT manifest": lambda client: client.put_manifest("app", "1", OCI_MANIFEST, b"{}"),
     "GET blob": lambda client: client.open_blob("app", LAYER).read(),
-    "GET the rest of a blob": lambda client: client.get_blob_from("app", LAYER.digest, 3),
+    "GET the rest of a blob": lambda client: client.get_blob("app", LAYER.digest, "bytes=3-"),
     "HEAD blob": lambda client: client.has_blob("app", LAYER.digest),
     "GET referrers": lambda client: list_referrers(client, "app", LAYER.digest),
     "POST upload": lambda client: client.open_session("app/blobs/uploads/", "", mounts=False),
@@ -201,7 +201,7 @@ def test_who_refuses_is_named_and_nobody_is_told_to_log_in_there(world: World) -
     client = world.client()
     site = f"{world.storage.host}, where {world.registry.host} redirects to, refused to give"
     with pytest.raises(RegistryError, match=f"{site}.*401") as caught:
-        client.get_blob_from("app", LAYER.digest, 0)
+        client.get_blob("app", LAYER.digest)
     client.close()
     assert not isinstance(caught.value, AuthenticationError)
     assert "evil" not in str(caught.value)

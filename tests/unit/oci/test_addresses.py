@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclavize.errors import RegistryError
-from enclavize.oci.registry.transport import Transport, join_url, origin_of
+from enclavize.oci.registry.address import join_url, origin_of, request_target
+from enclavize.oci.registry.transport import Transport
 from support.scale import scaled
+
+VISIBLE = {chr(code) for code in range(0x21, 0x7F)}
 
 BASE = "https://registry.example/v2/"
 
@@ -34,6 +37,9 @@ def test_credentials_are_bound_to_where_the_connection_goes(location: str) -> No
         with suppress(urllib3.exceptions.HTTPError):
             pool = urllib3.PoolManager().connection_from_url(url)
             assert (pool.scheme, (pool.host or "").strip("[]"), pool.port) == (scheme, host, port)
+        target = request_target(url)
+        assert target.startswith("/")
+        assert {*target} <= VISIBLE - {"#"}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +95,7 @@ LOCAL, REMOTE = "127.0.0.1:1", "registry.example"
 def test_no_site_with_tls_leads_to_one_without(
     source: str, target: str, insecure: bool, allowed: bool
 ) -> None:
-    transport = Transport(insecure=insecure)
+    transport = Transport("registry.example", insecure=insecure)
     if allowed:
         transport.check_url(target, source)
     else:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from enclavize.errors import AuthenticationError
+from enclavize.oci.registry.address import is_loopback
 from enclavize.oci.registry.auth import Challenge, parse_challenge
 from enclavize.oci.registry.credentials import ANONYMOUS, Credential, Credentials
 from enclavize.oci.registry.errors import printable
-from enclavize.oci.registry.transport import is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +76,46 @@ def test_a_configuration_that_is_no_json_is_told(tmp_path: Path, monkeypatch: py
         Credentials.load()
     (tmp_path / "config.json").write_text(json.dumps({"auths": {"example.com": ENTRY}}))
     assert Credentials.load().for_registry("example.com") == EXPECTED
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\n\n"])
+def test_line_ends_in_a_base64_text_are_passed_over(ends: str) -> None:
+    text = base64.b64encode(b"user:" + b"p" * 100).decode()
+    lines = ends.join(text[start : start + 76] for start in range(0, len(text), 76)) + ends
+    found = Credentials({"auths": {"example.com": {"auth": lines}}}).for_registry("example.com")
+    assert found == Credential(username="user", password="p" * 100)
+    with pytest.raises(AuthenticationError, match="is not base64"):
+        Credentials({"auths": {"example.com": {"auth": text[:8] + " " + text[8:]}}}).for_registry(
+            "example.com"
+        )
+
+
+def test_an_entry_without_a_secret_does_not_hide_another() -> None:
+    auths = {"example.com": {}, "https://example.com": ENTRY}
+    assert Credentials({"auths": auths}).for_registry("example.com") == EXPECTED
+
+
+def test_the_secrets_of_the_hubs_web_interface_are_no_credentials() -> None:
+    key = "https://index.docker.io/v1/"
+    other = {"auth": base64.b64encode(b"x:y").decode()}
+    auths = {f"{key}access-token": other, f"{key}refresh-token": other, key: ENTRY}
+    assert Credentials({"auths": auths}).for_registry("docker.io") == EXPECTED
+    assert Credentials({"auths": {f"{key}access-token": other}}).for_registry("docker.io") == ANONYMOUS
+
+
+def test_credentials_of_the_environment_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"auths": {name: {"username": "file"} for name in ("example.com", "example.org")}})
+    )
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps({"auths": {"https://example.com/v1/": ENTRY}}))
+    credentials = Credentials.load()
+    assert credentials.for_registry("example.com") == EXPECTED
+    assert credentials.for_registry("example.org") == Credential(username="file")
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", '{"auths": {"secret')
+    with pytest.raises(AuthenticationError, match="DOCKER_AUTH_CONFIG is not valid JSON") as caught:
+        Credentials.load()
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,138 @@
+"""Connections by urllib3: kept in a pool for each proxy and kind of site."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import urllib3
+from urllib3 import exceptions as http_errors
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from enclavize.errors import RegistryError
+from enclavize.oci.registry.address import authority_of, origin_of, request_target
+from enclavize.oci.registry.certificates import tls_contexts
+from enclavize.oci.registry.errors import printable
+from enclavize.oci.registry.proxies import Proxies
+from enclavize.oci.stream import CHUNK_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from urllib3 import BaseHTTPResponse
+
+    from enclavize.oci.registry.certificates import Contexts
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+"""Seconds without a byte. Registries may be silent for long while they verify an uploaded blob."""
+
+CONNECTIONS = 8
+
+
+_TARGET = "Target"
+"""Stands among the headers until a request is written."""
+
+
+class _ExactTarget(HTTPConnection):
+    """Asks for what ``_TARGET`` names, and not for what urllib3 makes of the address.
+
+    That one changes the case of percent-encodings.
+    """
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Any = None,
+        **options: Any,
+    ) -> None:
+        """Write a request; ``url`` is a whole address where a proxy is asked."""
+        others = dict(headers or {})
+        super().request(method, authority_of(url) + others.pop(_TARGET), body, others, **options)
+
+
+class _ExactTlsTarget(_ExactTarget, HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _ExactTarget
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _ExactTlsTarget
+
+
+class Connections:
+    """Sends single requests over kept connections. Safe to share by threads."""
+
+    def __init__(self, registry: str, *, insecure: bool, warn: Callable[[str], None]) -> None:
+        self._registry = registry
+        self._insecure = insecure
+        self._warn = warn
+        self._proxies = Proxies.load()
+        self._contexts: Contexts | None = None
+        self._pools: dict[tuple[str, bool], urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close idle connections."""
+        for pool in self._pools.values():
+            pool.clear()
+
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: Iterator[bytes] | None
+    ) -> BaseHTTPResponse:
+        """Send one request; no redirect is followed. The answer is not read. Raises HTTPError of urllib3."""
+        return self._pool(url).urlopen(
+            method,
+            url,
+            redirect=False,
+            headers={**headers, _TARGET: request_target(url)},
+            body=body,
+            preload_content=False,
+            decode_content=False,
+            retries=False,
+        )
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        scheme, host, port = origin_of(url)
+        proxy = self._proxies.proxy_for(scheme, host, port)
+        is_registry = (host, port) == origin_of(f"{scheme}://{self._registry}")[1:]
+        with self._lock:
+            if (proxy, is_registry) not in self._pools:
+                self._pools[proxy, is_registry] = self._new_pool(proxy, is_registry=is_registry)
+            return self._pools[proxy, is_registry]
+
+    def _new_pool(self, proxy: str, *, is_registry: bool) -> urllib3.PoolManager:
+        if self._contexts is None:
+            self._contexts = tls_contexts(self._registry, insecure=self._insecure, warn=self._warn)
+        if self._insecure:
+            urllib3.disable_warnings(http_errors.InsecureRequestWarning)  # the user has asked for it
+        options: dict[str, Any] = {
+            "maxsize": CONNECTIONS,
+            "timeout": urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+            "cert_reqs": "CERT_NONE" if self._insecure else "CERT_REQUIRED",
+            "ssl_context": self._contexts.registry if is_registry else self._contexts.others,
+            "blocksize": CHUNK_SIZE,
+        }
+        pool = _proxy_pool(proxy, options) if proxy else urllib3.PoolManager(**options)
+        pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        return pool
+
+
+def _proxy_pool(proxy: str, options: Mapping[str, Any]) -> urllib3.PoolManager:
+    try:
+        login = urllib3.util.parse_url(proxy).auth
+        headers = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
+        return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+    except (http_errors.ProxySchemeUnknown, http_errors.LocationValueError) as error:
+        kind = printable(proxy.partition("://")[0])
+        raise RegistryError(
+            f"the proxy in HTTPS_PROXY or HTTP_PROXY cannot be used: {kind}://...",
+            hint="give the address of an HTTP proxy",
+        ) from error

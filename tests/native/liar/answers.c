@@ -16,6 +16,7 @@
 #define CHECK_OFFSET(type, field, value) _Static_assert(offsetof(type, field) == (value), "entry.S")
 CHECK_OFFSET(struct hostile_registers, rflags, HOSTILE_RFLAGS);
 CHECK_OFFSET(struct hostile_registers, rbp, HOSTILE_RBP);
+CHECK_OFFSET(struct hostile_registers, fcw, HOSTILE_FCW);
 CHECK_OFFSET(struct exit_registers, vector, EXIT_VECTOR);
 CHECK_OFFSET(struct exit_registers, in_use, EXIT_IN_USE);
 
@@ -174,6 +175,12 @@ static void check_end(const struct host_thread *last)
     found("a thread is inside after the end");
 }
 
+/* Some OCALLs come seldom, so there may be more lies than were asked for. */
+static bool has_lied_enough(void)
+{
+    return counts->lies >= lies_wanted && (counts->lies >= 8 * lies_wanted || all_was_lied_in(false));
+}
+
 static enum next_step core_serve(struct host_thread *thread)
 {
     struct exchange *exchange = thread->exchange;
@@ -195,7 +202,7 @@ static enum next_step core_serve(struct host_thread *thread)
             found("an OCALL %u after the end", number);
         }
         if (number == OCALL_EXIT && victim && call.arguments[0] == 0) {
-            check_coverage();
+            all_was_lied_in(true);
             check_end(thread);
         }
         if (is_honest || victim != thread || number == OCALL_EXIT || number == OCALL_THREAD_EXIT || is_infrastructure(&call, number)) {
@@ -204,7 +211,7 @@ static enum next_step core_serve(struct host_thread *thread)
                 return step;
             }
         } else {
-            exchange->result = counts->lies >= lies_wanted ? DONE_LYING : spoilt ? -1 : add_lies(&call, number, invent(&call, number));
+            exchange->result = has_lied_enough() ? DONE_LYING : spoilt ? -1 : add_lies(&call, number, invent(&call, number));
         }
         memcpy(expected_data, exchange->data, sizeof(expected_data));
         uint64_t code = go_on(thread);

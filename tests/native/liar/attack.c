@@ -16,9 +16,16 @@
 #define RFLAGS_TRAP 0x100U
 #define RFLAGS_HOSTILE 0x240CD5U /* CF PF AF ZF SF DF OF AC ID */
 
+#define MXCSR_INITIAL 0x1F80U
+#define MXCSR_ROUNDING 0xE040U /* RC, FZ, DAZ */
+#define FCW_INITIAL 0x37FU
+#define FCW_ROUNDING 0xF00U /* RC, PC */
+
 #define ENTRY_STACK_BELOW_TCS 0x10000ULL
 #define EXCEPTION_STACK_BELOW_TCS 0x12000ULL
 #define ENTRY_STACK_SIZE 0x4000ULL
+#define ENTRY_STEPS 64U /* entry.S, before any C */
+#define EXCEPTION_ENTRY_STEPS 20U
 #define STACK_RESERVE 0x1000ULL /* exception.c */
 #define EXCEPTION_FRAME_MAX 384ULL
 
@@ -81,12 +88,15 @@ struct hostile_registers random_registers(struct host_thread *thread, uint64_t e
 {
     struct hostile_registers registers;
     uint64_t *values = (uint64_t *)&registers;
-    for (size_t index = 0; index < sizeof(registers) / sizeof(*values); index++) {
+    for (size_t index = 0; index < offsetof(struct hostile_registers, rflags) / sizeof(*values); index++) {
         values[index] = random_below(4) ? target_address(thread) : random_number();
     }
     registers.rdi = ecall;
     registers.rflags = RFLAGS_RESERVED | (random_number() & RFLAGS_HOSTILE);
     registers.rsp = target_address(thread);
+    registers.mxcsr = MXCSR_INITIAL ^ (uint32_t)(random_below(2) ? random_number() & MXCSR_ROUNDING : 0);
+    registers.fcw = FCW_INITIAL ^ (uint16_t)(random_below(2) ? random_number() & FCW_ROUNDING : 0);
+    registers.unused = 0;
     return registers;
 }
 
@@ -187,6 +197,21 @@ static void must_stay_ended(const struct attempt *attempt)
     }
 }
 
+/* An exception entry, to see its flags. */
+static uint64_t enter_in_steps(const struct attempt *attempt, struct hostile_registers *registers)
+{
+    const struct stepping before = stepping;
+    stepping = (struct stepping){.on = true, .thread = attempt->thread, .free_steps = EXCEPTION_ENTRY_STEPS};
+    registers->rflags |= RFLAGS_TRAP;
+    uint64_t code = enter_hostile(attempt->thread, registers);
+    bool is_hosts_flags = stepping.is_hosts_flags;
+    stepping = before;
+    if (is_hosts_flags) {
+        describe(attempt, "C of an exception entry runs with the host's flags", registers->rflags, 0);
+    }
+    return code;
+}
+
 static void try_at_aex(const struct attempt *attempt, uint64_t expected)
 {
     struct range allowed[8];
@@ -200,7 +225,7 @@ static void try_at_aex(const struct attempt *attempt, uint64_t expected)
     memory_remember();
     for (unsigned index = 0; index < attempt->entries_at_aex; index++) {
         struct hostile_registers registers = random_registers(thread, random_below(4));
-        uint64_t code = enter_hostile(thread, &registers), wanted = has_ended ? EEXIT_BROKEN : EEXIT_DONE;
+        uint64_t code = enter_in_steps(attempt, &registers), wanted = has_ended ? EEXIT_BROKEN : EEXIT_DONE;
         if (code != wanted) {
             describe(attempt, "an exception entry", code, wanted);
         }
@@ -245,7 +270,7 @@ static void try_one(const struct attempt *attempt)
     uint64_t expected = expected_code(attempt);
     struct hostile_registers registers = random_registers(attempt->thread, attempt->ecall);
     stepping = (struct stepping){
-        .on = true, .thread = attempt->thread, .target = attempt->target, .kind = attempt->kind,
+        .on = true, .thread = attempt->thread, .target = attempt->target, .kind = attempt->kind, .free_steps = ENTRY_STEPS,
         .address = target_address(attempt->thread),
     };
     registers.rflags |= RFLAGS_TRAP;

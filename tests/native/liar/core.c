@@ -365,7 +365,7 @@ __attribute__((noinline)) static bool exercise(enum ocall number)
     each_area(frame, remember);
     bool has_avx = (cpu_features & CPU_FEATURE_AVX) && random_below(2);
     vector_clear(); /* AVX is not in use */
-    with_secrets(make_ocall, &subject, has_avx);
+    need(with_secrets(make_ocall, &subject, has_avx) == 0, "MXCSR or the x87 control word was changed");
     uint64_t after = random_state, page_after = next_page;
     random_state = before;
     next_page = page;

@@ -1,7 +1,8 @@
 /*
  * int64_t with_secrets(int64_t (*function)(void *), void *argument, uint64_t has_avx)
  *
- * Calls with secrets in all registers that a call keeps, in all vector registers and in 2 KiB of the stack that is free.
+ * Calls with secrets in all registers that a call keeps, in all vector registers and in 2 KiB of the stack that is free. -1: MXCSR or the x87
+ * control word has changed.
  */
 #include "core.h"
 
@@ -42,8 +43,19 @@ with_secrets:
     add $8, %rcx
     cmp %rsp, %rcx
     jb 2b
+    stmxcsr (%rsp)
+    fnstcw 4(%rsp)
     call *%rax
-    add $8, %rsp
+    mov (%rsp), %ecx
+    mov 4(%rsp), %dx
+    stmxcsr (%rsp)
+    fnstcw 4(%rsp)
+    cmp (%rsp), %ecx
+    jne 3f
+    cmp 4(%rsp), %dx
+    je 4f
+3:  mov $-1, %rax
+4:  add $8, %rsp
     pop %r15
     pop %r14
     pop %r13

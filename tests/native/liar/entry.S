@@ -42,6 +42,8 @@ enter_with:
     mov HOST_THREAD_CSSA(%rdi), %rax
     mov HOST_THREAD_TCS(%rdi), %rbx
     lea liar_after(%rip), %rcx
+    ldmxcsr HOSTILE_MXCSR(%rsi)
+    fldcw HOSTILE_FCW(%rsi)
     mov HOSTILE_RDI(%rsi), %rdi
     mov HOSTILE_RDX(%rsi), %rdx
     mov HOSTILE_R8(%rsi), %r8

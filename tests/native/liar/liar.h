@@ -20,6 +20,8 @@
 #define HOSTILE_RBP 88
 #define HOSTILE_RSP 96
 #define HOSTILE_RFLAGS 104
+#define HOSTILE_MXCSR 112
+#define HOSTILE_FCW 116
 #define EXIT_GENERAL 0
 #define EXIT_VECTOR 128
 #define EXIT_IN_USE 384
@@ -39,6 +41,9 @@
 /* Everything at EENTER that is not the CPU's own word. */
 struct hostile_registers {
     uint64_t rdi, rsi, rdx, r8, r9, r10, r11, r12, r13, r14, r15, rbp, rsp, rflags;
+    uint32_t mxcsr;
+    uint16_t fcw; /* x87 control word */
+    uint16_t unused;
 };
 
 /* As the enclave left them: RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8 to R15; XMM0 to XMM15; XINUSE, or ~0 where the CPU does not say. */
@@ -63,6 +68,7 @@ struct stepping {
     bool on;
     struct host_thread *thread;
     uint64_t steps;          /* instructions that were reached */
+    uint64_t free_steps;     /* so many may have the host's flags */
     uint64_t target;         /* an AEX before this one (1: the first) */
     uint32_t kind;           /* INTERRUPTED, or EXITINFO */
     uint64_t address;        /* EXINFO */
@@ -125,8 +131,8 @@ struct request;
 extern struct host_thread *victim; /* the thread whose OCALLs are answered with lies */
 int64_t add_lies(struct request *call, uint32_t number, int64_t result);
 void fill(uint8_t *data, size_t size);
-/* Was there a lie for each field? */
-void check_coverage(void);
+/* Was there a lie for each field of each OCALL? */
+bool all_was_lied_in(bool must_be);
 
 /* answers.c: back into the enclave, up to its next OCALL or other end. */
 uint64_t go_on(struct host_thread *thread);

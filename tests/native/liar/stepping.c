@@ -10,7 +10,6 @@
 #define RFLAGS_DIRECTION 0x400
 #define RFLAGS_ALIGNMENT 0x40000
 #define VECTOR_DEBUG 1
-#define ENTRY_STEPS 64U /* entry.S, before any C */
 #define FLIP_STEPS 400U /* the way back and the wrapper of the OCALL; what comes then reads nothing more */
 
 struct stepping stepping;
@@ -61,10 +60,9 @@ static void step(ucontext_t *frame)
         *stepping.flip = stepping.values[stepping.steps % 2];
     }
     uint32_t state = ((const struct thread *)read_gs())->state;
-    if (state == THREAD_INSIDE) {
-        stepping.is_hosts_rsp |= (uint64_t)registers[REG_RSP] == stepping.host_rsp;
-        stepping.is_hosts_flags |= stepping.steps > ENTRY_STEPS && (registers[REG_EFL] & (RFLAGS_ALIGNMENT | RFLAGS_DIRECTION));
-    }
+    stepping.is_hosts_rsp |= state == THREAD_INSIDE && (uint64_t)registers[REG_RSP] == stepping.host_rsp;
+    stepping.is_hosts_flags |= stepping.free_steps && stepping.steps > stepping.free_steps && state != THREAD_OUTSIDE &&
+                               (registers[REG_EFL] & (RFLAGS_ALIGNMENT | RFLAGS_DIRECTION));
     if (stepping.steps == stepping.target) {
         leave_by_aex(stepping.thread, frame, state);
     }

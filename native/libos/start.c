@@ -13,7 +13,7 @@ static void start_file_system(void)
     int64_t error = fs_start(&configuration);
     if (error) {
         process_refuse(FATAL_STATUS, "root file system",
-               error == -EIO ? "it is not the measured one" : "it cannot be used");
+                       error == -EIO ? "it is not the measured one" : "it cannot be used");
     }
     char path[4096] = "/";
     if (configuration.working_directory.size) {

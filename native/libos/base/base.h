@@ -105,8 +105,19 @@ void pages_count(uint64_t *committed, uint64_t *limit);
 struct spinlock {
     uint32_t held;
 };
-void spin_lock(struct spinlock *lock);
-void spin_unlock(struct spinlock *lock);
+void spin_lock_contended(struct spinlock *lock);
+
+static inline void spin_lock(struct spinlock *lock)
+{
+    if (__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE)) {
+        spin_lock_contended(lock);
+    }
+}
+
+static inline void spin_unlock(struct spinlock *lock)
+{
+    __atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
+}
 
 /* Addresses of the application as numbers: they are never dereferenced outside the copy functions. */
 typedef uint64_t user_address;

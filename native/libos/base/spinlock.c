@@ -2,7 +2,7 @@
 
 #define SPINS_BEFORE_YIELD 200
 
-void spin_lock(struct spinlock *lock)
+void spin_lock_contended(struct spinlock *lock)
 {
     for (unsigned spins = 0; __atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE); spins++) {
         if (spins < SPINS_BEFORE_YIELD) {
@@ -11,9 +11,4 @@ void spin_lock(struct spinlock *lock)
             base_upcalls.yield();
         }
     }
-}
-
-void spin_unlock(struct spinlock *lock)
-{
-    __atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
 }

@@ -1,5 +1,5 @@
 /*
- * The way out of the enclave: ENCLU leaves and one function per OCALL.
+ * The boundary room: one function per OCALL, ENCLU leaves, the host's clock and its signals, the first entry of a thread.
  *
  * What comes back is checked by ocalls.def: a length is at most what was asked for, a result that is neither a legal value nor an errno
  * becomes -EPERM with a line on the log. Data is copied out of the exchange area once. `const void *` and `void *` are trusted LibOS addresses,

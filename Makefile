@@ -9,7 +9,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) erofs-utils fsverity golang-go musl-tools dock
 
 NATIVE_SOURCES := $(shell find native -name .cache -prune -o -type f -print)
 
-.PHONY: demo test test-long check format native bench release-digests wheel clean packages-demo packages-test
+.PHONY: demo test test-long check format native bench release-digests loader-names wheel clean packages-demo packages-test
 .DEFAULT_GOAL := test
 
 demo: packages-demo $(VENV)/.installed native
@@ -39,6 +39,10 @@ native: enclavize/_native/.built
 # A release step: `enclavize verify` knows released components by their digests. To be committed before the tag.
 release-digests: $(VENV)/.installed
 	@$(BIN)/python native/release.py
+
+# After a change of the table in Python, from which the LibOS has its own.
+loader-names: $(VENV)/.installed
+	@$(BIN)/python native/loader_names.py
 
 wheel: $(VENV)/.installed
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -119,7 +119,10 @@ def build(
     allow_args: Annotated[bool, typer.Option("--allow-args", help="The host may give arguments.")] = False,
     allow_env: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[:unsafe]", help="The host may set this variable."),
+        typer.Option(
+            metavar="NAME[:unsafe]",
+            help="The host may set this variable; with :unsafe also one by which it can run other code.",
+        ),
     ] = None,
     allow_exec: Annotated[
         list[str] | None,

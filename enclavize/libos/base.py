@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from enclavize.tee import layout
@@ -56,6 +56,18 @@ class Policy:
     allowed_exec: tuple[tuple[str, ...], ...] = ()
     volumes: tuple[Volume, ...] = ()
     allow_host_network_files: bool = False
+
+    def with_marks_of(self, other: Policy) -> Policy:
+        """Return this policy with ``unsafe`` as in ``other``, for LibOSes that measure names alone.
+
+        Another version of enclavize may have had another list of such names.
+        """
+        marks = {variable.name: variable.unsafe for variable in other.allowed_environment}
+        marked = (
+            replace(variable, unsafe=marks.get(variable.name, variable.unsafe))
+            for variable in self.allowed_environment
+        )
+        return replace(self, allowed_environment=tuple(marked))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +205,11 @@ class Backend(Protocol):
 
 class InstanceFormat(Protocol):
     """How the instance of one LibOS lies in a TEE image: the way back from the image."""
+
+    @property
+    def measures_marks(self) -> bool:
+        """Whether ``unsafe`` of variables that the host may set is measured, and not their names alone."""
+        ...
 
     @property
     def signature_path(self) -> str:

@@ -73,6 +73,8 @@ def measure_enclave(contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
         policy, argv = form.policy(contents), form.argv(contents)
     except EnclavizeError as error:
         raise IntegrityError(f"/{layout.ROOT}/{form.signature_path}: {error}") from error
+    if not form.measures_marks:
+        policy = policy.with_marks_of(contents.description.policy)
     _check_description(contents.description, identity_of(sigstruct), policy, argv)
     return enclave, sigstruct
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.libos.base import ANY_COMMAND, AllowedVariable, Volume
-from enclavize.libos.loader_names import is_loader_like
+from enclavize.libos.loader_names import loader_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,13 +29,14 @@ def parse_allowed_variables(texts: Iterable[str]) -> tuple[AllowedVariable, ...]
             )
         if not _VARIABLE_NAME.fullmatch(name) or (separator and mark != "unsafe"):
             raise UsageError(f"--allow-env {text!r} is not of the form NAME or NAME:unsafe")
-        loader_like = is_loader_like(name)
-        if loader_like and not mark:
+        reason = loader_reason(name)
+        if reason and not mark:
             raise UsageError(
-                f"--allow-env {name}: whoever sets this variable can make the program run other code",
+                f"--allow-env {name}: whoever sets this variable can make the program run other code, or "
+                f"give its secrets away: {reason}",
                 hint=f"if that is what you want, write --allow-env {name}:unsafe",
             )
-        variables[name] = AllowedVariable(name=name, unsafe=loader_like)
+        variables[name] = AllowedVariable(name=name, unsafe=bool(reason))
     return tuple(variables[name] for name in sorted(variables))
 
 

@@ -49,6 +49,7 @@ class BuiltinFormat:
     """
 
     signature_path = layout.SIGNED_ENCLAVE
+    measures_marks = True
     required = frozenset(_LIMITS)
     layers = 2
     writable_directories: frozenset[str] = frozenset()

@@ -61,6 +61,7 @@ class GramineFormat:
     """A manifest and its signature in the last layer; the PAL and the LibOS in the one below."""
 
     signature_path = layout.SIGNATURE
+    measures_marks = False
     required = frozenset(_LIMITS) - _OPTIONAL
     layers = 2
     writable_directories: frozenset[str] = frozenset()

@@ -98,6 +98,7 @@ class OcclumFormat:
     """The instance in the last layer, the PAL in the one below; there are no other layers."""
 
     signature_path = ENCLAVE_PATH
+    measures_marks = False
     required = frozenset(_LIMITS) - {_BEFORE_0_29_6} | {f"{image}/metadata" for image in _IMAGES}
     layers = 2
     writable_directories = WRITABLE_DIRECTORIES

@@ -4,41 +4,43 @@
 
 static const char out_of_memory[] = "out of memory";
 
-bool policy_is_loader_name(const char *name, size_t length)
+static char lower(char letter)
 {
-    static const char *const prefixes[] = {
-        "LD_", "MALLOC_", "GLIBC_", "PYTHON", "PERL5", "RUBY", "NODE_", "LUA_",
-    };
-    static const char *const names[] = {
-        "BASH_ENV",
-        "ENV",
-        "IFS",
-        "GCONV_PATH",
-        "LOCPATH",
-        "NLSPATH",
-        "HOSTALIASES",
-        "RES_OPTIONS",
-        "LOCALDOMAIN",
-        "PERLLIB",
-        "CLASSPATH",
-        "JAVA_TOOL_OPTIONS",
-        "JDK_JAVA_OPTIONS",
-        "_JAVA_OPTIONS",
-        "GODEBUG",
-        "PHPRC",
-        "PHP_INI_SCAN_DIR",
-        "OPENSSL_CONF",
-        "OPENSSL_MODULES",
-        "OPENSSL_ENGINES",
-    };
-    for (size_t i = 0; i < ARRAY_LENGTH(prefixes); i++) {
-        size_t size = strlen(prefixes[i]);
-        if (length >= size && memcmp(name, prefixes[i], size) == 0) {
-            return true;
+    return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
+}
+
+static bool is_same(const char *one, const char *other, size_t size, bool any_case)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (any_case ? lower(one[i]) != lower(other[i]) : one[i] != other[i]) {
+            return false;
         }
     }
-    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
-        if (strlen(names[i]) == length && memcmp(name, names[i], length) == 0) {
+    return true;
+}
+
+/* One '*' in the pattern stands for any characters, or none. */
+static bool matches(const char *pattern, bool any_case, const char *name, size_t length)
+{
+    size_t size = strlen(pattern);
+    const char *star = memchr(pattern, '*', size);
+    size_t start = star ? (size_t)(star - pattern) : size, end = star ? size - start - 1 : 0;
+    return (star ? length >= start + end : length == size) && is_same(name, pattern, start, any_case) &&
+           is_same(name + length - end, pattern + size - end, end, any_case);
+}
+
+bool policy_is_loader_name(const char *name, size_t length)
+{
+    static const struct {
+        const char *pattern;
+        bool any_case;
+    } rows[] = {
+#define LOADER_NAME(pattern, any_case) {pattern, any_case},
+#include "process/loader_names.def"
+#undef LOADER_NAME
+    };
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+        if (matches(rows[i].pattern, rows[i].any_case, name, length)) {
             return true;
         }
     }

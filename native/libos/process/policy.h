@@ -11,7 +11,8 @@ const char *policy_apply(const struct configuration *measured, const struct stri
                          const struct strings *environment, struct strings *to_arguments,
                          struct strings *to_environment);
 
-/* Could this variable make a common loader or interpreter run other code? */
+/* Could this variable make a common loader or interpreter run other code, or give secrets away? The rules are
+ * those of the command line. */
 bool policy_is_loader_name(const char *name, size_t length);
 
 #endif

@@ -68,11 +68,13 @@ def test_the_environment_of_the_host_is_dropped(convert: Callable[..., TeeTree])
 
 
 def test_an_allowed_name_passes_and_keeps_its_default(convert: Callable[..., TeeTree]) -> None:
-    tree = convert("--allow-env", "KEPT", "--allow-env", "MORE")
+    tree = convert("--allow-env", "KEPT", "--allow-env", "MORE", "--allow-env", "NODE_ENV")
     assert "KEPT=image" in tree.run().stdout.decode()
-    output = tree.run(env={"KEPT": "host", "MORE": "yes", "OTHER": "no"}).stdout.decode()
+    given = {"KEPT": "host", "MORE": "yes", "OTHER": "no", "NODE_ENV": "production"}
+    output = tree.run(env=given).stdout.decode()
     assert "KEPT=host" in output
     assert "MORE=yes" in output
+    assert "NODE_ENV=production" in output  # which only sounds like NODE_OPTIONS
     assert "OTHER" not in output
 
 

@@ -70,9 +70,21 @@ static const char *apply(const char *const *arguments, const char *const *enviro
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define EMPTY ((const char *const[]){NULL})
 
-int main(void)
+/* Says of each argument whether it is such a name, for a comparison with the rules in Python. */
+static int judge(int count, char **names)
+{
+    for (int i = 0; i < count; i++) {
+        putchar(policy_is_loader_name(names[i], strlen(names[i])) ? '1' : '0');
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
 {
     struct strings arguments, environment;
+    if (argc > 1) {
+        return judge(argc - 1, argv + 1);
+    }
     configure(0);
     CHECK(!apply(
         EMPTY,
@@ -94,5 +106,9 @@ int main(void)
     CHECK(policy_is_loader_name("LD_LIBRARY_PATH", 15) && policy_is_loader_name("GCONV_PATH", 10) &&
           policy_is_loader_name("PERL5LIB", 8));
     CHECK(!policy_is_loader_name("HOME", 4) && !policy_is_loader_name("LD", 2));
+    CHECK(!policy_is_loader_name("", 0) && !policy_is_loader_name("NODE_ENV", 8));
+    CHECK(policy_is_loader_name("Npm_Config_prefix", 17) && !policy_is_loader_name("ld_preload", 10));
+    CHECK(policy_is_loader_name("ASAN_OPTIONS", 12) && !policy_is_loader_name("SAN_OPTION", 10));
+    CHECK(policy_is_loader_name("BASH_FUNC_a%%", 13));
     return 0;
 }

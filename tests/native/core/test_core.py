@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from enclavize.libos.loader_names import RULES, is_loader_like
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parents[2] / "native"
@@ -59,6 +62,29 @@ def run(*arguments: object) -> None:
 @pytest.mark.parametrize("name", ["emulation", "patch", "policy", "text"])
 def test_part_does_what_it_says(name: str, tmp_path: Path) -> None:
     run(build(name, tmp_path))
+
+
+def test_dangerous_variables_are_the_same_inside_and_outside(tmp_path: Path) -> None:
+    rng = random.Random(20)
+    names = ["HOME", "A", "", "*", "LD_", "LD", "npm_config_x", "NpM_CoNfIg_"]
+    for rule in RULES:
+        for pattern in rule.patterns:
+            for filling in ("", "X", "_OPTIONS", "*"):
+                name = pattern.replace("*", filling)
+                at = rng.randrange(len(name))
+                names += [
+                    name,
+                    name.lower(),
+                    name + "S",
+                    "X" + name,
+                    name[:-1],
+                    name[:at] + name[at:].swapcase(),
+                ]
+    program = build("policy", tmp_path)
+    for start in range(0, len(names), 2000):
+        part = names[start : start + 2000]
+        done = subprocess.run([program, *part], capture_output=True, text=True, check=True)
+        assert [letter == "1" for letter in done.stdout] == list(map(is_loader_like, part))
 
 
 @pytest.mark.parametrize(("name", "rounds"), [("area", 400_000), ("configuration", 100_000)])

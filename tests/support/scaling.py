@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LEAST = 0.02
+LEAST = 0.01
 """Seconds that are long enough to be compared."""
 
 LARGEST = 1 << 19

@@ -95,7 +95,7 @@ def merged(layers: Sequence[Sequence[Record]]) -> list[Entry] | str:
 
 
 def test_remembered_folders_change_no_result() -> None:
-    for seed in range(scaled(400_000)):
+    for seed in range(scaled(200_000)):
         layers = random_layers(random.Random(seed))
         found = merged(layers)
         with pytest.MonkeyPatch.context() as patch:

@@ -21,6 +21,7 @@ LIAR = REPOSITORY / "tests" / "native" / "liar"
 HOST = (
     "answers.c", "attack.c", "entry.S", "lies.c", "main.c", "memory.c", "real.c", "start.c", "stepping.c",
 )  # fmt: skip
+CORE = ("core.c", "core_calls.c", "core_entry.S")
 REPLACED = ("ocall.c", "sim.c", "sim_signals.c")
 
 

@@ -162,7 +162,8 @@ static void check_end(const struct host_thread *last)
     for (unsigned waited = 0; waited < PATIENCE_MS; waited++) {
         unsigned going_on = 0;
         for (uint64_t index = 0; (thread = host_thread_at(index)) != NULL; index++) {
-            going_on += thread != last && __atomic_load_n(&thread->in_use, __ATOMIC_ACQUIRE) && __atomic_load_n(&thread->tcs->state, __ATOMIC_ACQUIRE);
+            going_on += thread != last && __atomic_load_n(&thread->in_use, __ATOMIC_ACQUIRE) &&
+                        __atomic_load_n(&thread->tcs->state, __ATOMIC_ACQUIRE);
             if (*(volatile uint64_t *)thread->exchange->data == STILL_HERE) {
                 found("thread %u goes on after the end", thread->index);
             }

@@ -115,7 +115,8 @@ uint64_t enter_hostile(struct host_thread *thread, const struct hostile_register
 
 static void describe(const struct attempt *attempt, const char *what, uint64_t one, uint64_t other)
 {
-    found("%s (0x%lx, 0x%lx): ECALL %lu on thread %u, EXITINFO 0x%x before instruction %lu at 0x%lx (state %u, RSP 0x%lx), %u entries at CSSA 1, %s", what, one,
+    found("%s (0x%lx, 0x%lx): ECALL %lu on thread %u, EXITINFO 0x%x before instruction %lu at 0x%lx (state %u, RSP 0x%lx), "
+          "%u entries at CSSA 1, %s", what, one,
           other, attempt->ecall, attempt->thread->index, attempt->kind, attempt->target, stepping.rip, stepping.state, stepping.rsp,
           attempt->entries_at_aex, attempt->resumes ? "ERESUME" : "no ERESUME");
 }
@@ -128,7 +129,8 @@ static uint64_t expected_code(const struct attempt *attempt)
     return legal ? EEXIT_DONE : EEXIT_REFUSED;
 }
 
-/* What an entry may write that comes to nothing: a thread that is not used yet has its own small stack and its own page to look at what it was given. */
+/* What an entry may write that comes to nothing: a thread that is not used yet has its own small stack and its own page to look at what it was
+ * given. */
 static size_t allow_entry(const struct attempt *attempt, uint32_t state, struct range allowed[])
 {
     uint64_t tcs = (uint64_t)attempt->thread->tcs, ssa = attempt->thread->tcs->ossa, data = (uint64_t)data_of(attempt->thread);
@@ -257,7 +259,8 @@ static void try_at_aex(const struct attempt *attempt, uint64_t expected)
 uint64_t hostile_exchange(const struct host_thread *thread)
 {
     const uint64_t addresses[] = {
-        target_address(thread) % ELRANGE_SIZE, target_address(thread) % ELRANGE_SIZE & ~63ULL, ELRANGE_SIZE - 64, (uint64_t)thread->exchange + 8, 0, 1,
+        target_address(thread) % ELRANGE_SIZE, target_address(thread) % ELRANGE_SIZE & ~63ULL, ELRANGE_SIZE - 64,
+        (uint64_t)thread->exchange + 8, 0, 1,
         0x800000000000 - sizeof(struct exchange) + 64, 0x800000000000, 1ULL << 63, ~63ULL,
     };
     return addresses[random_below(COUNT(addresses))];

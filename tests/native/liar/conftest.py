@@ -9,7 +9,7 @@ import pytest
 
 from enclavize.signing.keys import generate_key
 from enclavize.signing.local import LocalSigner
-from support.liar import LIAR, Liar, compile_liar
+from support.liar import CORE, LIAR, Liar, compile_liar
 from support.programs import need
 from support.tee import Converter, ordinary_image
 from support.torture import BOUNDARY, NATIVE, compile_as, sign
@@ -31,7 +31,7 @@ def liar(tmp_path_factory: pytest.TempPathFactory) -> Liar:
 def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An instance of the boundary under test with the core that looks for changes."""
     folder = tmp_path_factory.mktemp("core")
-    sources = [*BOUNDARY, LIAR / "core.c", LIAR / "core_entry.S"]
+    sources = [*BOUNDARY, *(LIAR / name for name in CORE)]
     unsigned = compile_as("libos.so", folder / "core.so", sources)
     generate_key(folder / "key.pem")
     signer = LocalSigner.from_file(folder / "key.pem")

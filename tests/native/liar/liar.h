@@ -1,6 +1,6 @@
 /*
- * The lying host: the PAL of the simulation with its OCALLs, its EENTER and its single steps replaced by ones that lie. It plays by the rules of a CPU (it writes
- * nothing into ELRANGE, and enters where EENTER would let it), and by no others.
+ * The lying host: the PAL of the simulation with its OCALLs, its EENTER and its single steps replaced by ones that lie. It plays by the rules of
+ * a CPU (it writes nothing into ELRANGE, and enters where EENTER would let it), and by no others.
  */
 #ifndef LIAR_H
 #define LIAR_H
@@ -54,7 +54,8 @@ struct exit_registers {
 };
 extern struct exit_registers left;
 
-/* EENTER on a free TCS with these registers, and ERESUME, up to the next EEXIT (enum eexit) or an AEX that was asked for (LEFT_BY_AEX). One thread at a time. */
+/* EENTER on a free TCS with these registers, and ERESUME, up to the next EEXIT (enum eexit) or an AEX that was asked for (LEFT_BY_AEX).
+ * One thread at a time. */
 uint64_t enter_with(struct host_thread *thread, const struct hostile_registers *registers);
 uint64_t resume(struct host_thread *thread);
 /* The same after taking the TCS, as EENTER does; EENTER_FAULTS: the CPU refuses. */

@@ -67,8 +67,8 @@ bool wait_for(pid_t child, int *status)
 
 void print_report(void)
 {
-    printf("{\"lies\": %lu, \"entries\": %lu, \"refused\": %lu, \"steps\": %lu, \"flips\": %lu, \"children\": %lu, \"honest\": [", counts->lies, counts->entries,
-           counts->refused, counts->steps, counts->flips, counts->children);
+    printf("{\"lies\": %lu, \"entries\": %lu, \"refused\": %lu, \"steps\": %lu, ", counts->lies, counts->entries, counts->refused, counts->steps);
+    printf("\"flips\": %lu, \"children\": %lu, \"honest\": [", counts->flips, counts->children);
     const char *separator = "";
     for (uint32_t number = 0; number < OCALL_COUNT; number++) {
         uint64_t told = 0;

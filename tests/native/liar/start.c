@@ -13,7 +13,9 @@ static void lie_in_boot(uint8_t *data)
     uint32_t *words = (uint32_t *)&boot;
     memcpy(&boot, data, sizeof(boot));
     for (size_t index = 0; index < sizeof(boot) / sizeof(*words); index++) {
-        const uint32_t values[] = {0, 1, UINT32_MAX, INT32_MAX, 1U << 31, EXCHANGE_DATA_SIZE, (uint32_t)random_number(), words[index] + 1, words[index] - 1};
+        const uint32_t values[] = {
+            0, 1, UINT32_MAX, INT32_MAX, 1U << 31, EXCHANGE_DATA_SIZE, (uint32_t)random_number(), words[index] + 1, words[index] - 1,
+        };
         if (random_below(4) == 0) {
             words[index] = values[random_below(sizeof(values) / sizeof(values[0]))];
             counts->lies++;

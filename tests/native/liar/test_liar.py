@@ -26,6 +26,7 @@ def test_program_in_the_libos_sees_nothing_of_the_lies(liar: Liar, victim: TeeTr
     children, entries, starts = scaled(40, least=3), scaled(1_000), scaled(300)
     report = liar.attack(victim, children=children, entries=entries, starts=starts, seed=2)
     assert report.lies >= scaled(8_000)
+    assert report.children > entries
     # Handles of the image's files are closed when 128 of them are open.
     assert report.honest == ["DATA_CLOSE"]
 

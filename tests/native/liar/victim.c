@@ -1,6 +1,7 @@
 /*
- * A program that makes the LibOS need its host for everything, and believes nothing that it is told: every error is fine, but no byte may be changed that a
- * call does not give, no byte of a measured file may be another, and time does not go back. Ends with 99 when it finds anything of that kind.
+ * A program that makes the LibOS need its host for everything, and believes nothing that it is told: every error is fine, but no byte may be
+ * changed that a call does not give, no byte of a measured file may be another, and time does not go back. Ends with 99 when it finds anything of
+ * that kind.
  *
  *     victim            everything
  *     victim illegal    instructions that an enclave may not execute
@@ -244,15 +245,23 @@ static void wait_for(uint32_t value)
     }
 }
 
+static long wake(void)
+{
+    return syscall(SYS_futex, &turn, 1 /* FUTEX_WAKE */, 1);
+}
+
+/* When the other thread sleeps, if it is there. */
 static void next_turn(uint32_t value)
 {
+    for (int patience = 100; wake() != 1 && patience > 0; patience--) {
+        usleep(2000);
+    }
     __atomic_store_n(&turn, value, __ATOMIC_SEQ_CST);
-    syscall(SYS_futex, &turn, 1 /* FUTEX_WAKE */, 1);
+    wake();
 }
 
 static void *other(void *unused)
 {
-    usleep(30000); /* the first thread sleeps */
     next_turn(1);
     wait_for(2);
     while (__atomic_load_n(&signals, __ATOMIC_SEQ_CST) == 0) {
@@ -270,7 +279,6 @@ static void use_threads(void)
         return;
     }
     wait_for(1);
-    usleep(30000); /* the other one sleeps */
     next_turn(2);
     pthread_kill(thread, SIGUSR1);
     pthread_join(thread, NULL);

@@ -1,0 +1,202 @@
+/* One call of each function of the boundary that makes an OCALL. */
+#include "core_calls.h"
+
+#define PAGES 0x30000000ULL
+#define PAGES_END 0x70000000ULL
+
+uint64_t next_page = PAGES;
+
+static const char path[] = "some/path";
+#define PATH path, sizeof(path) - 1
+static const uint8_t public_bytes[4096] = {'p', 'u', 'b', 'l', 'i', 'c'};
+#define POLLS 8U
+
+static void poll(struct subject *subject)
+{
+    struct host_poll *entries = (struct host_poll *)subject->to, before[POLLS];
+    size_t count = random_below(POLLS + 1);
+    for (size_t index = 0; index < count; index++) {
+        entries[index] = (struct host_poll){.fd = (int32_t)index, .events = (uint16_t)(1 << random_below(3))};
+    }
+    memcpy(before, entries, count * sizeof(*entries));
+    subject->most = (int64_t)count;
+    subject->result = host_poll(entries, count, 0);
+    subject->changed = count * sizeof(*entries);
+    for (size_t index = 0; index < count; index++) {
+        need(entries[index].fd == before[index].fd && entries[index].events == before[index].events, "poll changed what was asked for");
+        need(!(entries[index].revents & ~(before[index].events | 0x38)), "revents that nobody asked for");
+    }
+}
+
+static void ioctl(struct subject *subject)
+{
+    size_t in = subject->room < 64 ? subject->room : 64;
+    memset(subject->to, 'p', in);
+    subject->most = INT32_MAX;
+    subject->result = host_ioctl(1, 0x5401, subject->to, in, subject->room);
+    subject->changed = subject->result >= 0 && subject->room > in ? subject->room : in;
+}
+
+/* A page's life. When the host has lied in it, nothing is known of the page any more: the next one is taken. */
+static void page_life(enum ocall number)
+{
+    volatile uint64_t *page = (volatile uint64_t *)next_page;
+    uint64_t address = next_page;
+    next_page += next_page < PAGES_END ? PAGE_SIZE : 0;
+    if (host_memory_add(address, PAGE_SIZE) != 0 || enclave_accept(address, PAGE_SIZE) != 0) {
+        return;
+    }
+    need(page[0] == 0 && page[511] == 0, "a new page is not zero");
+    page[0] = SECRET;
+    if (number == OCALL_MEMORY_PROTECT) {
+        if (host_memory_protect(address, PAGE_SIZE, PAGE_READ) != 0 || enclave_accept_restricted(address, PAGE_SIZE, PAGE_READ) != 0) {
+            return;
+        }
+        need(page[0] == SECRET, "a page has changed with its rights");
+    }
+    if (host_memory_trim(address, PAGE_SIZE) == 0 && enclave_accept_trimmed(address, PAGE_SIZE) == 0) {
+        host_memory_remove(address, PAGE_SIZE);
+    }
+}
+
+static void count(struct subject *subject, int64_t result, size_t most)
+{
+    subject->result = result;
+    subject->most = (int64_t)most;
+}
+
+static void give(struct subject *subject, int64_t result, size_t most)
+{
+    count(subject, result, most);
+    subject->changed = result > 0 ? (size_t)result : 0;
+}
+
+static void stat(struct subject *subject, int result)
+{
+    count(subject, result, 0);
+    subject->changed = result == 0 ? sizeof(struct host_stat) : 0;
+}
+
+static void descriptor(struct subject *subject, int result)
+{
+    count(subject, result, INT32_MAX);
+    need(result < 0 || result > 2, "a file became a standard stream");
+}
+
+int64_t make_ocall(void *argument)
+{
+    struct subject *s = argument;
+    size_t given = s->room < sizeof(public_bytes) ? s->room : sizeof(public_bytes);
+    switch (s->number) {
+    case OCALL_THREAD_CREATE:
+        count(s, host_thread_create(), 0);
+        break;
+    case OCALL_WAIT:
+        s->result = host_wait(random_below(1000));
+        need(s->result == 0 || s->result == -ETIMEDOUT || s->result == -EINTR, "host_wait");
+        break;
+    case OCALL_WAKE:
+        host_wake((uint32_t)random_below(8));
+        break;
+    case OCALL_YIELD:
+        host_yield();
+        break;
+    case OCALL_CLOCK:
+        count(s, (int64_t)host_clock(1), INT64_MAX);
+        need(s->result >= 0, "a clock before the beginning");
+        break;
+    case OCALL_LOG:
+        host_log(LOG_ERROR, (const char *)public_bytes, given);
+        break;
+    case OCALL_MEMORY_ADD:
+    case OCALL_MEMORY_PROTECT:
+    case OCALL_MEMORY_TRIM:
+    case OCALL_MEMORY_REMOVE:
+        page_life(s->number);
+        break;
+    case OCALL_READ:
+        give(s, host_read(5, s->to, s->room), s->room);
+        break;
+    case OCALL_WRITE:
+        count(s, host_write(1, public_bytes, given), given);
+        break;
+    case OCALL_PREAD:
+        give(s, host_pread(5, s->to, s->room, random_below(1 << 30)), s->room);
+        break;
+    case OCALL_PWRITE:
+        count(s, host_pwrite(5, public_bytes, given, random_below(1 << 30)), given);
+        break;
+    case OCALL_CLOSE:
+        host_close(5);
+        break;
+    case OCALL_POLL:
+        poll(s);
+        break;
+    case OCALL_STAT:
+        stat(s, host_stat(5, (struct host_stat *)s->to));
+        break;
+    case OCALL_IOCTL:
+        ioctl(s);
+        break;
+    case OCALL_SYNC:
+        count(s, host_sync(5), 0);
+        break;
+    case OCALL_TRUNCATE:
+        count(s, host_truncate(5, 100), 0);
+        break;
+    case OCALL_IMAGE_READ:
+        give(s, host_image_read(IMAGE_ROOTFS, random_below(1 << 20), s->to, s->room), s->room);
+        break;
+    case OCALL_DATA_OPEN:
+        descriptor(s, host_data_open(PATH));
+        break;
+    case OCALL_DATA_READ:
+        give(s, host_data_read(5, random_below(1 << 20), s->to, s->room), s->room);
+        break;
+    case OCALL_DATA_CLOSE:
+        host_data_close(5);
+        break;
+    case OCALL_VOLUME_OPEN:
+        descriptor(s, host_volume_open(PATH, 0, 0));
+        break;
+    case OCALL_VOLUME_STAT:
+        stat(s, host_volume_stat(PATH, (struct host_stat *)s->to));
+        break;
+    case OCALL_VOLUME_READLINK:
+        give(s, host_volume_readlink(PATH, (char *)s->to, s->room), s->room);
+        break;
+    case OCALL_VOLUME_LIST:
+        give(s, host_volume_list(5, s->to, s->room), s->room);
+        break;
+    case OCALL_VOLUME_MKDIR:
+        count(s, host_volume_mkdir(PATH, 0700), 0);
+        break;
+    case OCALL_VOLUME_UNLINK:
+        count(s, host_volume_unlink(PATH, 0), 0);
+        break;
+    case OCALL_VOLUME_RENAME:
+        count(s, host_volume_rename(PATH, PATH), 0);
+        break;
+    case OCALL_VOLUME_SYMLINK:
+        count(s, host_volume_symlink(PATH, PATH), 0);
+        break;
+    case OCALL_VOLUME_CHMOD:
+        count(s, host_volume_chmod(PATH, 0700), 0);
+        break;
+    case OCALL_VOLUME_UTIME:
+        count(s, host_volume_utime(PATH, 1, 2), 0);
+        break;
+    case OCALL_HOST_FILE:
+        give(s, host_file(HOST_FILE_HOSTS, s->to, s->room), s->room);
+        break;
+    case OCALL_INTERRUPT:
+        host_interrupt((uint32_t)random_below(8));
+        break;
+    case OCALL_EXIT:
+    case OCALL_THREAD_EXIT:
+    case OCALL_COUNT:
+        return 0;
+    }
+    /* No default: who adds an OCALL adds it here. */
+    return 0;
+}

@@ -184,6 +184,9 @@ int64_t sys_utimensat(const struct arguments *arguments)
     if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
         return -EINVAL;
     }
+    if (arguments->at[1] == 0 && flags != 0) {
+        return -EINVAL; /* a descriptor by itself takes no flags */
+    }
     if (arguments->at[2] != 0 && copy_from_user(times, arguments->at[2], sizeof(times)) < 0) {
         return -EFAULT;
     }

@@ -194,12 +194,16 @@ int64_t sys_flock(const struct arguments *arguments)
 }
 
 #define MFD_CLOEXEC 1U
+#define MFD_KNOWN 0x1BU /* MFD_CLOEXEC, ALLOW_SEALING, NOEXEC_SEAL, EXEC; there are no huge pages */
 
 int64_t sys_memfd_create(const struct arguments *arguments)
 {
     struct inode *inode;
     struct file *file;
     char name[NAME_LENGTH_MAX + 1];
+    if (((uint32_t)arguments->at[1] & ~MFD_KNOWN) != 0) {
+        return -EINVAL;
+    }
     int64_t result = strncpy_from_user(name, arguments->at[0], sizeof(name));
     if (result < 0) {
         return result == -ENAMETOOLONG ? -EINVAL : result;

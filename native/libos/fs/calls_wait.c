@@ -144,15 +144,17 @@ static int64_t epoll_wait_call(const struct arguments *arguments, uint64_t timeo
     if (file == NULL) {
         return -EBADF;
     }
-    struct epoll_event *events = buffer_take(&path_buffers);
-    size_t room = PATH_BUFFER_SIZE / sizeof(struct epoll_event);
+    bool is_small = (size_t)wanted <= PATH_BUFFER_SIZE / sizeof(struct epoll_event);
+    struct buffer_pool *pool = is_small ? &path_buffers : &data_buffers;
+    struct epoll_event *events = buffer_take(pool);
+    size_t room = (is_small ? PATH_BUFFER_SIZE : EXCHANGE_DATA_SIZE) / sizeof(struct epoll_event);
     room = (size_t)wanted < room ? (size_t)wanted : room;
     int64_t result = events == NULL ? -ENOMEM : epoll_wait_events(file, events, room, timeout_ns);
     if (result > 0 &&
         copy_to_user(arguments->at[1], events, (size_t)result * sizeof(struct epoll_event)) < 0) {
         result = -EFAULT;
     }
-    buffer_give(&path_buffers, events);
+    buffer_give(pool, events);
     file_put(file);
     return result;
 }

@@ -39,7 +39,7 @@ static int64_t counter_read(struct file *file, void *to, size_t length, uint64_t
     }
     mutex_unlock(&counter->lock);
     if (result > 0) {
-        event_source_changed(&counter->source);
+        event_source_has_room(&counter->source);
     }
     return result;
 }

@@ -61,9 +61,15 @@ static void copy_in(struct pipe *pipe, const uint8_t *from, size_t length)
     pipe->used += length;
 }
 
+static bool has_room(const struct pipe *pipe)
+{
+    return CAPACITY - pipe->used >= ATOMIC_SIZE;
+}
+
 int64_t pipe_take(struct pipe *pipe, bool nonblocking, bool peek, void *to, size_t length)
 {
     int64_t result = 0;
+    bool makes_room = false;
     mutex_lock(&pipe->lock);
     /* Who reads is counted, until an end of a socket pair is shut down while somebody waits in it. */
     while (pipe->used == 0 && (pipe->writers > 0 || !pipe->had_writer) && pipe->readers > 0 && result == 0) {
@@ -73,14 +79,18 @@ int64_t pipe_take(struct pipe *pipe, bool nonblocking, bool peek, void *to, size
         size_t part = pipe->used < length ? pipe->used : length;
         copy_out(pipe, to, part);
         if (!peek) {
+            makes_room = !has_room(pipe);
             pipe->start = (pipe->start + part) % CAPACITY;
             pipe->used -= part;
+            makes_room = makes_room && has_room(pipe);
         }
         result = (int64_t)part;
     }
     mutex_unlock(&pipe->lock);
-    if (result > 0 && !peek) {
-        event_source_changed(&pipe->source);
+    if (makes_room) {
+        event_source_has_room(&pipe->source);
+    } else if (result > 0 && !peek) {
+        wake_all(&pipe->source.queue); /* who waits with a large write; no edge */
     }
     return result;
 }
@@ -102,20 +112,20 @@ int64_t pipe_put(struct pipe *pipe, bool nonblocking, const void *from, size_t l
             size_t part = room < length - done ? room : length - done;
             copy_in(pipe, (const uint8_t *)from + done, part);
             done += part;
-            event_source_changed(&pipe->source);
+            event_source_has_data(&pipe->source);
         }
     }
     mutex_unlock(&pipe->lock);
     return done > 0 ? (int64_t)done : result;
 }
 
-struct pipe_state pipe_watch(struct pipe *pipe, struct poller *poller)
+struct pipe_state pipe_watch(struct pipe *pipe, bool writes, struct poller *poller)
 {
-    poller_watch(poller, &pipe->source);
+    (writes ? poller_watch_room : poller_watch)(poller, &pipe->source);
     mutex_lock(&pipe->lock);
     const struct pipe_state state = {
         .has_data = pipe->used > 0,
-        .has_room = CAPACITY - pipe->used >= ATOMIC_SIZE,
+        .has_room = has_room(pipe),
         .readers_left = pipe->readers == 0 && pipe->had_reader,
         .writers_left = pipe->writers == 0 && pipe->had_writer,
     };
@@ -141,7 +151,7 @@ static int64_t pipe_write(struct file *file, const void *from, size_t length, ui
 
 static uint32_t pipe_poll(struct file *file, struct poller *poller)
 {
-    const struct pipe_state state = pipe_watch(file->state, poller);
+    const struct pipe_state state = pipe_watch(file->state, !is_readable(file), poller);
     uint32_t events = 0;
     if (is_readable(file)) {
         events |= state.has_data ? POLLIN | POLLRDNORM : 0;

@@ -30,7 +30,7 @@ int64_t pipe_put(struct pipe *pipe, bool nonblocking, const void *from, size_t l
 struct pipe_state {
     bool has_data, has_room, readers_left, writers_left;
 };
-struct pipe_state pipe_watch(struct pipe *pipe, struct poller *poller);
+struct pipe_state pipe_watch(struct pipe *pipe, bool writes, struct poller *poller);
 
 int64_t pipe_ioctl(struct pipe *pipe, uint32_t request, user_address argument);
 

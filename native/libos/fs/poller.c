@@ -30,7 +30,19 @@ struct poller {
 
 void event_source_changed(struct event_source *source)
 {
+    __atomic_fetch_add(&source->room_changes, 1, __ATOMIC_RELEASE);
+    event_source_has_data(source);
+}
+
+void event_source_has_data(struct event_source *source)
+{
     __atomic_fetch_add(&source->changes, 1, __ATOMIC_RELEASE);
+    wake_all(&source->queue);
+}
+
+void event_source_has_room(struct event_source *source)
+{
+    __atomic_fetch_add(&source->room_changes, 1, __ATOMIC_RELEASE);
     wake_all(&source->queue);
 }
 
@@ -41,7 +53,7 @@ void event_source_put(struct event_source *source)
     }
 }
 
-void poller_watch(struct poller *poller, struct event_source *source)
+static void watch_source(struct poller *poller, struct event_source *source, const uint32_t *changes)
 {
     if (poller == NULL) {
         return;
@@ -60,7 +72,17 @@ void poller_watch(struct poller *poller, struct event_source *source)
     watch->source = source;
     watch->waiter.task = current_task();
     wait_queue_add(&source->queue, &watch->waiter);
-    poller->changes += __atomic_load_n(&source->changes, __ATOMIC_ACQUIRE);
+    poller->changes += __atomic_load_n(changes, __ATOMIC_ACQUIRE);
+}
+
+void poller_watch(struct poller *poller, struct event_source *source)
+{
+    watch_source(poller, source, &source->changes);
+}
+
+void poller_watch_room(struct poller *poller, struct event_source *source)
+{
+    watch_source(poller, source, &source->room_changes);
 }
 
 void poller_wake_at(struct poller *poller, uint64_t time_ns)

@@ -23,17 +23,23 @@ struct file;
  * those who wait must not lose it when the file is closed meanwhile. */
 struct event_source {
     struct wait_queue queue;
-    uint32_t changes;
+    uint32_t changes;      /* of what can be read, and of everything else */
+    uint32_t room_changes; /* of what can be written: who watches for that has edges of his own (EPOLLET) */
     uint32_t references;
     void (*unused)(struct event_source *source);
 };
 void event_source_changed(struct event_source *source);
+/* Only for those who read, or who write. */
+void event_source_has_data(struct event_source *source);
+void event_source_has_room(struct event_source *source);
 void event_source_put(struct event_source *source);
 
 struct poller;
 
 /* For a file's poll operation: what to wait for. Nothing happens when `poller` is NULL. */
 void poller_watch(struct poller *poller, struct event_source *source);
+/* The same, for who only writes. */
+void poller_watch_room(struct poller *poller, struct event_source *source);
 /* Something that becomes ready by itself, at this time of CLOCK_MONOTONIC. */
 void poller_wake_at(struct poller *poller, uint64_t time_ns);
 /* A host fd: returns the events that hold as far as the host has said in this round. */

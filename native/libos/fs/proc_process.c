@@ -77,14 +77,35 @@ static void add_ids(struct text *text, const char *name, const struct ids *ids)
     text_add(text, "%s:\t%u\t%u\t%u\t%u\n", name, ids->real, ids->effective, ids->saved, ids->file_system);
 }
 
+struct leader {
+    const char *state;
+};
+
+static bool look_at_leader(struct task *task, void *context)
+{
+    struct leader *leader = context;
+    if (task_id(task) != PROCESS_ID) {
+        return true;
+    }
+    leader->state = sleeper_is_asleep(&task->sleeper) ? "S (sleeping)" : "R (running)";
+    return false;
+}
+
+/* Of the first thread, as proc(5) has it. */
+static const char *state_of_leader(void)
+{
+    struct leader leader = {"Z (zombie)"}; /* it has ended, others go on */
+    task_each(look_at_leader, &leader);
+    return leader.state;
+}
+
 void proc_status(struct text *text)
 {
     struct memory_counts counts;
     memory_count(&counts);
     text_add(text,
-        "Name:\t%s\nUmask:\t0022\nState:\tR "
-        "(running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n",
-        process.name);
+        "Name:\t%s\nUmask:\t0022\nState:\t%s\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n",
+        process.name, state_of_leader());
     const struct credentials *who = credentials();
     add_ids(text, "Uid", &who->user);
     add_ids(text, "Gid", &who->group);
@@ -109,8 +130,8 @@ void proc_process_stat(struct text *text)
 {
     struct memory_counts counts;
     memory_count(&counts);
-    text_add(text, "1 (%s) R 0 1 1 0 -1 0 0 0 0 0 %llu 0 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
-        process.name, (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)),
+    text_add(text, "1 (%s) %c 0 1 1 0 -1 0 0 0 0 0 %llu 0 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
+        process.name, state_of_leader()[0], (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)),
         (unsigned)thread_count(), (unsigned long long)ticks(process.start_time_ns),
         (unsigned long long)(counts.mapped * PAGE_SIZE), (unsigned long long)counts.committed);
     text_add(text, " 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 %llu %llu %llu %llu 0\n",

@@ -53,7 +53,8 @@ static int64_t end_write(struct file *socket, const void *from, size_t length, u
 static uint32_t end_poll(struct file *socket, struct poller *poller)
 {
     struct end *end = socket->state;
-    const struct pipe_state in = pipe_watch(end->in, poller), out = pipe_watch(end->out, poller);
+    const struct pipe_state in = pipe_watch(end->in, false, poller),
+                            out = pipe_watch(end->out, true, poller);
     bool hears_no_more = in.writers_left || !__atomic_load_n(&end->reads, __ATOMIC_ACQUIRE);
     bool says_no_more = out.readers_left || !__atomic_load_n(&end->writes, __ATOMIC_ACQUIRE);
     uint32_t events = 0;

@@ -61,6 +61,9 @@ static int64_t map_file(const struct arguments *arguments, uint32_t protection, 
     return result;
 }
 
+/* LEGACY_MAP_MASK of Linux: what MAP_SHARED_VALIDATE takes. MAP_SYNC would need persistent memory. */
+#define VALIDATED_FLAGS 0x7C07FFFFU
+
 int64_t sys_mmap(const struct arguments *arguments)
 {
     uint32_t protection = (uint32_t)arguments->at[2];
@@ -70,6 +73,12 @@ int64_t sys_mmap(const struct arguments *arguments)
         return -EINVAL;
     }
     if (type == MAP_SHARED_VALIDATE) {
+        if (flags & MAP_ANONYMOUS) {
+            return -EINVAL;
+        }
+        if (flags & ~VALIDATED_FLAGS) {
+            return -EOPNOTSUPP;
+        }
         flags = (flags & ~(uint32_t)MAP_TYPE) | MAP_SHARED;
     }
     flags &= ~(uint32_t)MAP_GROWSDOWN; /* such stacks are mapped whole */
@@ -89,6 +98,10 @@ int64_t sys_mprotect(const struct arguments *arguments)
     uint32_t protection = (uint32_t)arguments->at[2];
     if (protection & ~(uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN | PROT_GROWSUP)) {
         return -EINVAL;
+    }
+    bool is_stack = arguments->at[0] >= STACK_TOP - STACK_SIZE && arguments->at[0] < STACK_TOP;
+    if ((protection & PROT_GROWSUP) || ((protection & PROT_GROWSDOWN) && !is_stack)) {
+        return -EINVAL; /* only the first stack grows */
     }
     return memory_protect(arguments->at[0], arguments->at[1], protection);
 }
@@ -115,6 +128,9 @@ static int64_t import_range(const struct arguments *arguments, user_address *sta
     return user_range_is_valid(*start, *end - *start) ? 0 : -ENOMEM;
 }
 
+#define MADV_LAST 63U
+#define ADVICE 0x37FFD0FULL /* 0 to 3, 8, 10 to 22, 24, 25: include/uapi/asm-generic/mman-common.h */
+
 int64_t sys_madvise(const struct arguments *arguments)
 {
     user_address start, end;
@@ -130,8 +146,8 @@ int64_t sys_madvise(const struct arguments *arguments)
     case MADV_GUARD_INSTALL:
     case MADV_GUARD_REMOVE:
         return -EINVAL;
-    default:
-        return 0; /* the others are advice: the content may stay as it is */
+    default: /* the others that are known are advice: the content may stay as it is */
+        return arguments->at[2] <= MADV_LAST && (ADVICE & (1ULL << arguments->at[2])) ? 0 : -EINVAL;
     }
 }
 

@@ -10,7 +10,13 @@ int64_t sys_getpid(const struct arguments *arguments)
 }
 
 int64_t sys_getpgrp(const struct arguments *arguments) __attribute__((alias("sys_getpid")));
-int64_t sys_setsid(const struct arguments *arguments) __attribute__((alias("sys_getpid")));
+
+/* The process leads its group and its session from the start. */
+int64_t sys_setsid(const struct arguments *arguments)
+{
+    (void)arguments;
+    return -EPERM;
+}
 
 static int64_t zero(const struct arguments *arguments)
 {
@@ -72,8 +78,10 @@ int64_t sys_personality(const struct arguments *arguments) __attribute__((alias(
 
 enum {
     PR_SET_PDEATHSIG = 1, PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_SET_NAME = 15, PR_GET_NAME = 16,
-    PR_SET_TIMERSLACK = 29, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
+    PR_SET_TIMERSLACK = 29, PR_GET_TIMERSLACK = 30, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
 };
+
+#define TIMER_SLACK_DEFAULT 50000 /* ns */
 
 int64_t sys_prctl(const struct arguments *arguments)
 {
@@ -91,17 +99,24 @@ int64_t sys_prctl(const struct arguments *arguments)
         }
         name[sizeof name - 1] = 0;
         memcpy(task->name, name, sizeof name);
+        if (task->id == PROCESS_ID) {
+            memcpy(process.name, name, sizeof name); /* what /proc/self calls it */
+        }
         return 0;
     }
     case PR_GET_NAME:
         return copy_to_user(arguments->at[1], task->name, sizeof task->name);
+    case PR_SET_TIMERSLACK:
+        task->scheduling.timer_slack = arguments->at[1];
+        return 0;
+    case PR_GET_TIMERSLACK:
+        return task->scheduling.timer_slack ? (int64_t)task->scheduling.timer_slack : TIMER_SLACK_DEFAULT;
     case PR_GET_NO_NEW_PRIVS:
         return 1;
     case PR_SET_NO_NEW_PRIVS:
     case PR_SET_PDEATHSIG:
     case PR_SET_DUMPABLE:
     case PR_GET_DUMPABLE:
-    case PR_SET_TIMERSLACK:
         return 0;
     default:
         return -EINVAL;

@@ -53,6 +53,14 @@ struct signal_stack {
 };
 #define SIGNAL_FRAME_MAX (VECTOR_STATE_SIZE + 640U) /* AT_MINSIGSTKSZ: what a handler's frame may take */
 
+/* What a thread has asked for: sched(7), PR_SET_TIMERSLACK. */
+struct scheduling {
+    uint64_t affinity; /* a word of the CPU set; 0: all processors */
+    uint32_t policy;
+    int8_t nice;
+    uint64_t timer_slack; /* ns; 0: the default */
+};
+
 /*
  * A thread of the application. struct thread (cpu/) is what the enclave's entry keeps of it: this lies in LibOS memory.
  * Tasks are recycled, never given back: a late wake of a task that has ended is harmless.
@@ -65,6 +73,7 @@ struct task {
     bool alive;
     char name[16];
     struct credentials credentials; /* the owner writes it */
+    struct scheduling scheduling;
 
     user_address clear_child_tid;
     user_address robust_list;

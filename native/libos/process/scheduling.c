@@ -1,12 +1,12 @@
-/* Scheduling: one policy, one priority, the processors of the enclave. */
+/* Scheduling: what a thread asks for is checked and remembered. The host schedules; it is not told. sched(7) */
 #include "process/process.h"
 
-/* What is accepted and changes nothing. */
-static int64_t accept(const struct arguments *arguments)
-{
-    (void)arguments;
-    return 0;
-}
+enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5, SCHED_MAX = 6 };
+enum { PRIO_PROCESS = 0, PRIO_PGRP = 1, PRIO_USER = 2 };
+#define RESET_ON_FORK 0x40000000U
+#define NICE_MIN (-20)
+#define NICE_MAX 19
+#define NICE_ZERO 20 /* the raw call's answer: 20 - nice */
 
 int64_t sys_sched_yield(const struct arguments *arguments)
 {
@@ -15,65 +15,231 @@ int64_t sys_sched_yield(const struct arguments *arguments)
     return 0;
 }
 
-/* A word of the CPU set of sched_getaffinity(2). */
+struct target {
+    int32_t id; /* 0: all */
+    void (*visit)(struct scheduling *scheduling, void *context);
+    void *context;
+    bool found;
+};
+
+static bool visit_task(struct task *task, void *context)
+{
+    struct target *target = context;
+    if (target->id == 0 || task->id == target->id) {
+        target->visit(&task->scheduling, target->context);
+        target->found = true;
+    }
+    return target->id == 0 || !target->found;
+}
+
+/* Visits the thread with this id, 0: the calling one; -ESRCH. */
+static int64_t visit(int32_t id, void (*each)(struct scheduling *scheduling, void *context), void *context)
+{
+    struct target target = {.id = id ? id : current_task()->id, .visit = each, .context = context};
+    task_each(visit_task, &target);
+    return target.found ? 0 : -ESRCH;
+}
+
+/* A word of the CPU set. */
 static uint64_t processors(void)
 {
     return (1ULL << processor_count()) - 1;
 }
 
+static void get_affinity(struct scheduling *scheduling, void *context)
+{
+    *(uint64_t *)context = scheduling->affinity ? scheduling->affinity : processors();
+}
+
+static void set_affinity(struct scheduling *scheduling, void *context)
+{
+    scheduling->affinity = *(const uint64_t *)context;
+}
+
 int64_t sys_sched_getaffinity(const struct arguments *arguments)
 {
-    uint64_t mask = processors();
-    if (arguments->at[1] < sizeof mask || arguments->at[1] % sizeof mask) {
+    uint64_t mask, size = (uint32_t)arguments->at[1];
+    if (size < sizeof mask || size % sizeof mask) {
         return -EINVAL;
+    }
+    int64_t error = visit((int32_t)arguments->at[0], get_affinity, &mask);
+    if (error) {
+        return error;
     }
     return copy_to_user(arguments->at[2], &mask, sizeof mask) ? -EFAULT : (int64_t)sizeof mask;
 }
 
-int64_t sys_sched_setaffinity(const struct arguments *arguments) __attribute__((alias("accept")));
-/* SCHED_OTHER */
-int64_t sys_sched_getscheduler(const struct arguments *arguments) __attribute__((alias("accept")));
-int64_t sys_getpriority(const struct arguments *arguments)
+int64_t sys_sched_setaffinity(const struct arguments *arguments)
 {
-    (void)arguments;
-    return 20; /* nice 0, as the raw call encodes it */
-}
-int64_t sys_setpriority(const struct arguments *arguments) __attribute__((alias("accept")));
-int64_t sys_sched_setparam(const struct arguments *arguments) __attribute__((alias("accept")));
-
-int64_t sys_sched_setscheduler(const struct arguments *arguments)
-{
-    return arguments->at[1] ? -EPERM : 0;
-}
-
-int64_t sys_sched_getparam(const struct arguments *arguments)
-{
-    int32_t priority = 0;
-    return copy_to_user(arguments->at[1], &priority, sizeof priority);
-}
-
-enum { SCHED_FIFO = 1, SCHED_RR = 2, SCHED_MAX = 6 };
-
-static int64_t priority_bound(uint64_t policy, int64_t realtime)
-{
-    return policy > SCHED_MAX ? -EINVAL : policy == SCHED_FIFO || policy == SCHED_RR ? realtime : 0;
-}
-
-int64_t sys_sched_get_priority_max(const struct arguments *arguments)
-{
-    return priority_bound(arguments->at[0], 99);
-}
-
-int64_t sys_sched_get_priority_min(const struct arguments *arguments)
-{
-    return priority_bound(arguments->at[0], 1);
+    uint64_t mask = 0, size = (uint32_t)arguments->at[1];
+    if (copy_from_user(&mask, arguments->at[2], size < sizeof mask ? size : sizeof mask)) {
+        return -EFAULT;
+    }
+    uint64_t before;
+    int64_t error = visit((int32_t)arguments->at[0], get_affinity, &before);
+    mask &= processors();
+    if (error || !mask) {
+        return error ? error : -EINVAL;
+    }
+    return visit((int32_t)arguments->at[0], set_affinity, &mask);
 }
 
 int64_t sys_getcpu(const struct arguments *arguments)
 {
-    uint32_t none = 0;
-    if (arguments->at[0] && copy_to_user(arguments->at[0], &none, sizeof none)) {
+    uint64_t mask;
+    visit(0, get_affinity, &mask);
+    uint32_t processor = (uint32_t)__builtin_ctzll(mask), node = 0;
+    if (arguments->at[0] && copy_to_user(arguments->at[0], &processor, sizeof processor)) {
         return -EFAULT;
     }
-    return arguments->at[1] ? copy_to_user(arguments->at[1], &none, sizeof none) : 0;
+    return arguments->at[1] ? copy_to_user(arguments->at[1], &node, sizeof node) : 0;
+}
+
+static void get_policy(struct scheduling *scheduling, void *context)
+{
+    *(uint32_t *)context = scheduling->policy;
+}
+
+static void set_policy(struct scheduling *scheduling, void *context)
+{
+    scheduling->policy = *(const uint32_t *)context;
+}
+
+int64_t sys_sched_getscheduler(const struct arguments *arguments)
+{
+    uint32_t policy = 0;
+    int32_t id = (int32_t)arguments->at[0];
+    int64_t error = id < 0 ? -EINVAL : visit(id, get_policy, &policy);
+    return error ? error : policy;
+}
+
+static bool is_realtime(uint32_t policy)
+{
+    return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+/* sched_setscheduler(2): real-time policies want CAP_SYS_NICE or RLIMIT_RTPRIO, which nobody has. */
+static int64_t check_policy(uint32_t policy, int32_t priority)
+{
+    bool known = policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE || is_realtime(policy);
+    if (!known || (is_realtime(policy) ? priority < 1 || priority > 99 : priority != 0)) {
+        return -EINVAL;
+    }
+    return is_realtime(policy) ? -EPERM : 0;
+}
+
+int64_t sys_sched_setscheduler(const struct arguments *arguments)
+{
+    int32_t id = (int32_t)arguments->at[0], priority;
+    uint32_t policy = (uint32_t)arguments->at[1];
+    if (id < 0 || (int32_t)policy < 0 || !arguments->at[2]) {
+        return -EINVAL;
+    }
+    if (copy_from_user(&priority, arguments->at[2], sizeof priority)) {
+        return -EFAULT;
+    }
+    uint32_t before;
+    int64_t error = visit(id, get_policy, &before);
+    error = error ? error : check_policy(policy & ~RESET_ON_FORK, priority);
+    return error ? error : visit(id, set_policy, &policy);
+}
+
+int64_t sys_sched_setparam(const struct arguments *arguments)
+{
+    int32_t id = (int32_t)arguments->at[0], priority;
+    if (id < 0 || !arguments->at[1]) {
+        return -EINVAL;
+    }
+    if (copy_from_user(&priority, arguments->at[1], sizeof priority)) {
+        return -EFAULT;
+    }
+    uint32_t policy;
+    int64_t error = visit(id, get_policy, &policy);
+    return error ? error : check_policy(policy & ~RESET_ON_FORK, priority);
+}
+
+int64_t sys_sched_getparam(const struct arguments *arguments)
+{
+    int32_t id = (int32_t)arguments->at[0], priority = 0;
+    if (id < 0 || !arguments->at[1]) {
+        return -EINVAL;
+    }
+    uint32_t policy;
+    int64_t error = visit(id, get_policy, &policy);
+    return error ? error : copy_to_user(arguments->at[1], &priority, sizeof priority);
+}
+
+static int64_t priority_bound(uint64_t policy, int64_t realtime)
+{
+    return policy > SCHED_MAX || policy == 4 ? -EINVAL : is_realtime((uint32_t)policy) ? realtime : 0;
+}
+
+int64_t sys_sched_get_priority_max(const struct arguments *arguments)
+{
+    return priority_bound((uint32_t)arguments->at[0], 99);
+}
+
+int64_t sys_sched_get_priority_min(const struct arguments *arguments)
+{
+    return priority_bound((uint32_t)arguments->at[0], 1);
+}
+
+struct niceness {
+    int32_t wanted, lowest;
+};
+
+static void get_nice(struct scheduling *scheduling, void *context)
+{
+    struct niceness *nice = context;
+    nice->lowest = scheduling->nice < nice->lowest ? scheduling->nice : nice->lowest;
+}
+
+static void set_nice(struct scheduling *scheduling, void *context)
+{
+    scheduling->nice = (int8_t)((const struct niceness *)context)->wanted;
+}
+
+/* Visits whom getpriority(2) and setpriority(2) mean. */
+static int64_t visit_named(const struct arguments *arguments,
+                           void (*each)(struct scheduling *scheduling, void *context), void *context)
+{
+    uint32_t who = (uint32_t)arguments->at[1];
+    bool is_everybody;
+    switch ((uint32_t)arguments->at[0]) {
+    case PRIO_PROCESS:
+        return visit((int32_t)who, each, context);
+    case PRIO_PGRP:
+        is_everybody = process_id_is_own(who);
+        break;
+    case PRIO_USER:
+        is_everybody = who == 0 || who == credentials()->user.real;
+        break;
+    default:
+        return -EINVAL;
+    }
+    if (!is_everybody) {
+        return -ESRCH;
+    }
+    task_each(visit_task, &(struct target){.visit = each, .context = context});
+    return 0;
+}
+
+int64_t sys_getpriority(const struct arguments *arguments)
+{
+    struct niceness nice = {.lowest = NICE_MAX};
+    int64_t error = visit_named(arguments, get_nice, &nice);
+    return error ? error : NICE_ZERO - nice.lowest;
+}
+
+/* Lower values want CAP_SYS_NICE or RLIMIT_NICE. */
+int64_t sys_setpriority(const struct arguments *arguments)
+{
+    int32_t wanted = (int32_t)arguments->at[2];
+    struct niceness nice = {.lowest = NICE_MAX};
+    nice.wanted = wanted < NICE_MIN ? NICE_MIN : wanted > NICE_MAX ? NICE_MAX : wanted;
+    int64_t error = visit_named(arguments, get_nice, &nice);
+    if (error) {
+        return error;
+    }
+    return nice.wanted < nice.lowest ? -EACCES : visit_named(arguments, set_nice, &nice);
 }

@@ -122,6 +122,7 @@ int64_t sys_clone(const struct arguments *arguments)
     task->blocked = parent->blocked;
     memcpy(task->name, parent->name, sizeof task->name);
     task->credentials = parent->credentials;
+    task->scheduling = parent->scheduling;
     task->start_context = *parent->context;
     task->start_context.rax = 0;
     if (arguments->at[1]) {

@@ -12,6 +12,7 @@ enum futex_operation {
     FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10,
 };
 #define FUTEX_COMMAND_MASK 0x7FU
+#define FUTEX_PRIVATE 128U
 #define FUTEX_CLOCK_REALTIME 256U
 #define MATCH_ANY UINT32_MAX
 
@@ -257,7 +258,17 @@ int64_t sys_futex(const struct arguments *arguments)
     if (address % 4 || !user_range_is_valid(address, 4)) {
         return address % 4 ? -EINVAL : -EFAULT;
     }
-    switch (operation & FUTEX_COMMAND_MASK) {
+    uint32_t command = operation & FUTEX_COMMAND_MASK;
+    bool has_two = command == FUTEX_REQUEUE || command == FUTEX_CMP_REQUEUE;
+    if (!(operation & FUTEX_PRIVATE)) {
+        uint32_t none; /* a word that may be shared is known by its page: it has to be there */
+        int64_t error = read_word(address, &none);
+        error = !error && has_two ? read_word(other, &none) : error;
+        if (error) {
+            return error;
+        }
+    }
+    switch (command) {
     case FUTEX_WAIT:
         return call_wait(arguments, false, is_realtime, MATCH_ANY);
     case FUTEX_WAIT_BITSET:

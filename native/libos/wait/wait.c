@@ -17,6 +17,11 @@ static struct sleeper *sleeper_of(struct task *task)
     return (struct sleeper *)task; /* its first member */
 }
 
+bool sleeper_is_asleep(const struct sleeper *sleeper)
+{
+    return __atomic_load_n(&sleeper->state, __ATOMIC_RELAXED) == TASK_SLEEPING;
+}
+
 void task_wake(struct task *task)
 {
     struct sleeper *sleeper = sleeper_of(task);

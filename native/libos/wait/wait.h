@@ -12,6 +12,9 @@ struct sleeper {
     struct thread *thread;
 };
 
+/* The task waits inside an OCALL: S in /proc. */
+bool sleeper_is_asleep(const struct sleeper *sleeper);
+
 struct wait_queue;
 
 /*

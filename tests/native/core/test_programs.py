@@ -22,6 +22,7 @@ COUNTS = {
     "last_thread": (),
     "new_thread": (),
     "step_down": (),
+    "arguments": (),
     "limits": (),
     "locks": (),
     "queued_signals": (),

@@ -1,0 +1,120 @@
+/* Arguments are checked before 0 is answered, and what was set is told again: scheduling, mappings, futexes, names, edges. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NOBODY 0x3FFFFFFF
+#define PAGE 4096UL
+
+static void scheduling(void)
+{
+    cpu_set_t all, one, now;
+    struct sched_param parameters = {.sched_priority = 0};
+    CHECK(sched_getaffinity(0, sizeof all, &all) == 0 && CPU_COUNT(&all) >= 1);
+    CPU_ZERO(&one);
+    CHECK(sched_setaffinity(0, sizeof one, &one) == -1 && errno == EINVAL);
+    int first = 0;
+    while (!CPU_ISSET(first, &all)) {
+        first++;
+    }
+    CPU_SET(first, &one);
+    CHECK(sched_setaffinity(NOBODY, sizeof one, &one) == -1 && errno == ESRCH);
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0);
+    CHECK(sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, &one));
+    CHECK(sched_getcpu() == first);
+    CHECK(sched_setaffinity(0, sizeof all, &all) == 0);
+    CHECK(syscall(SYS_sched_getscheduler, -1L) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_sched_getscheduler, (long)NOBODY) == -1 && errno == ESRCH);
+    CHECK(syscall(SYS_sched_setscheduler, 0L, 99L, &parameters) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_sched_setscheduler, 0L, 3L, &parameters) == 0); /* SCHED_BATCH */
+    CHECK(syscall(SYS_sched_getscheduler, 0L) == 3);
+    parameters.sched_priority = 7;
+    CHECK(syscall(SYS_sched_setscheduler, 0L, 0L, &parameters) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_sched_setparam, 0L, NULL) == -1 && errno == EINVAL);
+    CHECK(getpriority(99, 0) == -1 && errno == EINVAL);
+    CHECK(getpriority(PRIO_PROCESS, NOBODY) == -1 && errno == ESRCH);
+    CHECK(setpriority(PRIO_PROCESS, NOBODY, 1) == -1 && errno == ESRCH);
+    CHECK(setpriority(PRIO_PROCESS, 0, 5) == 0 && getpriority(PRIO_PROCESS, 0) == 5);
+    CHECK(setpriority(PRIO_PROCESS, 0, 99) == 0 && getpriority(PRIO_PROCESS, 0) == 19);
+}
+
+static void mappings(void)
+{
+    int file = open("/tmp/arguments", O_CREAT | O_RDWR, 0600);
+    CHECK(file >= 0 && ftruncate(file, PAGE) == 0);
+    CHECK(mmap(NULL, PAGE, PROT_READ, 3 | 0x80000, file, 0) == MAP_FAILED && errno == EOPNOTSUPP); /* MAP_SYNC */
+    CHECK(mmap(NULL, PAGE, PROT_READ, 3, file, 0) != MAP_FAILED);
+    char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(page != MAP_FAILED);
+    CHECK(mprotect(page, PAGE, PROT_READ | 0x01000000) == -1 && errno == EINVAL); /* PROT_GROWSDOWN */
+    CHECK(madvise(page, PAGE, 63) == -1 && errno == EINVAL);
+    CHECK(madvise(page, PAGE, MADV_WILLNEED) == 0 && madvise(page, PAGE, MADV_NOHUGEPAGE) == 0);
+    CHECK(close(file) == 0 && unlink("/tmp/arguments") == 0);
+    CHECK(syscall(SYS_memfd_create, "name", 0x800L) == -1 && errno == EINVAL);
+    CHECK(munmap(page, PAGE) == 0);
+    CHECK(syscall(SYS_futex, page, 1L, 1L) == -1 && errno == EFAULT); /* FUTEX_WAKE, not private */
+    CHECK(syscall(SYS_futex, page + 1, 1L, 1L) == -1 && errno == EINVAL);
+}
+
+static void names(void)
+{
+    char text[32] = "";
+    CHECK(prctl(PR_SET_NAME, "renamed") == 0);
+    int file = open("/proc/self/comm", O_RDONLY);
+    CHECK(file >= 0 && read(file, text, sizeof text) == 8 && strncmp(text, "renamed\n", 8) == 0);
+    CHECK(prctl(PR_SET_TIMERSLACK, 1234L) == 0 && prctl(PR_GET_TIMERSLACK) == 1234);
+    CHECK(prctl(PR_SET_TIMERSLACK, 0L) == 0 && prctl(PR_GET_TIMERSLACK) == 50000);
+    CHECK(syscall(SYS_utimensat, file, NULL, NULL, (long)AT_SYMLINK_NOFOLLOW) == -1 && errno == EINVAL);
+    CHECK(close(file) == 0);
+}
+
+static void edges(void)
+{
+    int ends[2], watcher = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET}, found[600];
+    char bytes[8] = "12345678";
+    CHECK(pipe(ends) == 0 && watcher >= 0);
+    CHECK(epoll_ctl(watcher, EPOLL_CTL_ADD, ends[0], &event) == 0);
+    CHECK(write(ends[1], bytes, 8) == 8);
+    CHECK(epoll_wait(watcher, found, 1, 0) == 1);
+    CHECK(read(ends[0], bytes, 3) == 3);
+    CHECK(epoll_wait(watcher, found, 1, 0) == 0); /* a read is no news */
+    CHECK(write(ends[1], bytes, 1) == 1);
+    CHECK(epoll_wait(watcher, found, 1, 0) == 1 && epoll_wait(watcher, found, 1, 0) == 0);
+    event.events = EPOLLOUT | EPOLLET;
+    CHECK(epoll_ctl(watcher, EPOLL_CTL_ADD, ends[1], &event) == 0 && epoll_wait(watcher, found, 2, 0) == 1);
+    CHECK(fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);
+    while (write(ends[1], "full", 1) == 1) {
+    }
+    CHECK(epoll_wait(watcher, found, 2, 0) >= 0);
+    CHECK(epoll_wait(watcher, found, 2, 0) == 0);
+    static char much[65536];
+    CHECK(read(ends[0], much, sizeof much) > 60000);
+    CHECK(epoll_wait(watcher, found, 2, 0) == 1 && (found[0].events & EPOLLOUT));
+    CHECK(close(ends[1]) == 0 && epoll_wait(watcher, found, 2, 0) == 1 && (found[0].events & EPOLLHUP));
+    CHECK(close(ends[0]) == 0);
+    event.events = EPOLLIN;
+    for (int count = 0; count < 600; count++) {
+        CHECK(epoll_ctl(watcher, EPOLL_CTL_ADD, eventfd(1, 0), &event) == 0);
+    }
+    CHECK(epoll_wait(watcher, found, 600, 0) == 600);
+}
+
+int main(void)
+{
+    scheduling();
+    mappings();
+    names();
+    edges();
+    puts("arguments ok");
+}

@@ -40,7 +40,9 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (NATIVE / "libos.so").is_file():
         pytest.skip("the native components have not been built")
     folder = tmp_path_factory.mktemp("rootfs")
+    folder.chmod(0o755)  # other users of the image go through it, too
     (folder / "tmp").mkdir()
+    (folder / "tmp").chmod(0o1777)
     for source in sorted(PROGRAMS.glob("*.c")):
         subprocess.run(
             [

@@ -36,6 +36,7 @@ static int is_left_out(long number)
         SYS_rt_sigprocmask, SYS_rt_sigsuspend, SYS_rt_sigaction, SYS_arch_prctl, SYS_set_tid_address,
         SYS_sigaltstack, SYS_rt_sigtimedwait, SYS_brk, SYS_ppoll, SYS_pselect6, SYS_epoll_pwait,
         SYS_epoll_pwait2, SYS_alarm, SYS_setitimer, SYS_close_range, SYS_set_robust_list,
+        SYS_setrlimit, SYS_prlimit64,
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (numbers[i] == number) {

@@ -143,7 +143,7 @@ def _metadata_node(key_id: bytes, tag: bytes, body: bytes, *, integrity_only: bo
 
 def _split_metadata_node(node: bytes, *, integrity_only: bool) -> tuple[bytes, bytes, bytes]:
     """Return key id, tag and body of a node 0 that is of the wanted kind."""
-    file_id, major, minor, key_id, _cpu, _isv, user_key, _mask, tag, update, kind = PLAIN.unpack_from(node)
+    file_id, major, minor, key_id, cpu, isv, user_key, mask, tag, update, kind = PLAIN.unpack_from(node)
     if file_id != FILE_ID or (major, minor) != VERSION:
         raise IntegrityError("this is no protected file of a known version")
     if kind not in {0, 1} or bool(kind) != integrity_only:
@@ -155,4 +155,8 @@ def _split_metadata_node(node: bytes, *, integrity_only: bool) -> tuple[bytes, b
         raise IntegrityError("the file is sealed with a key that only the enclave that wrote it can derive")
     if update != 0:
         raise IntegrityError("the file was left in the middle of a write")
+    # Of a user's key nobody reads the versions of CPU and enclave, and of no key its id: no tag covers them.
+    unread = (cpu, isv, mask, key_id if integrity_only else b"", node[PLAIN.size + BODY.size :])
+    if any(map(any, unread)):
+        raise IntegrityError("node 0 of the file has bytes that mean nothing")
     return key_id, tag, node[PLAIN.size : PLAIN.size + BODY.size]

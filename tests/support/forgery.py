@@ -134,7 +134,7 @@ class Forgery:
             if digest in self.blobs or not path.exists():
                 path.write_bytes(data)
                 written.append(path)
-        (layout / "index.json").write_bytes(self.index or self.plain_index())
+        (layout / "index.json").write_bytes(self.plain_index() if self.index is None else self.index)
         return written
 
     def plain_index(self) -> bytes:

@@ -85,16 +85,25 @@ _DESCRIPTION_HINTS: dict[str, list[Any]] = {
 
 
 class Mutations:
-    """The changes of one image; ``own`` are how many of its last layers a build added."""
+    """The changes of one image; ``own`` are how many of its last layers a build added.
+
+    ``partly_read`` are files of which nobody reads all, and nothing binds the rest.
+    """
 
     def __init__(
-        self, image: Forgery, random: Random, *, own: int = 2, stranger: Forgery | None = None
+        self,
+        image: Forgery,
+        random: Random,
+        *,
+        own: int = 2,
+        stranger: Forgery | None = None,
+        partly_read: frozenset[str] = frozenset(),
     ) -> None:
         self._image = image
         self._random = random
         self._own = own
         self._stranger = stranger
-        self._sigstruct = 0
+        self._partly_read = partly_read
 
     @property
     def families(self) -> dict[str, Callable[[], Change]]:
@@ -194,11 +203,8 @@ class Mutations:
         def change(data: bytes) -> bytes:
             nonlocal done
             start = self._sigstruct_at(data)
-            at = (
-                start + self._random.randrange(1808)
-                if self._random.random() < 0.7
-                else self._random.randrange(len(data))
-            )
+            anywhere = path not in self._partly_read and self._random.random() < 0.3
+            at = self._random.randrange(len(data)) if anywhere else start + self._random.randrange(1808)
             done = f"byte {at - start} from SIGSTRUCT"
             return self._flipped(data, at)
 
@@ -303,7 +309,7 @@ class Mutations:
             member.path
             for number in range(len(self._image.layers) - self._own, len(self._image.layers))
             for member in self._image.members(number)
-            if member.type == tarfile.REGTYPE and member.path != DESCRIPTION
+            if member.type == tarfile.REGTYPE and member.path not in {DESCRIPTION, *self._partly_read}
         ]
         return self._random.choice(paths)
 

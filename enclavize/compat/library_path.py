@@ -169,6 +169,5 @@ def _matching(rootfs: Rootfs, pattern: str) -> list[str]:
 
 def _content(rootfs: Rootfs, path: str) -> str | None:
     entry = rootfs.find(path)
-    if entry is None or entry.content is None:
-        return None
-    return entry.content.decode("utf-8", "surrogateescape")
+    content = rootfs.content(entry) if entry is not None else None
+    return None if content is None else content.decode("utf-8", "surrogateescape")

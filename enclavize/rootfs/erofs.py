@@ -94,6 +94,7 @@ class _Inode:
     links: int = 1
     merkle: int = 0
     on_host: bool = False
+    content: bytes | None = None
     children: list[tuple[bytes, _Inode]] = field(default_factory=list)
     blocks: list[int] = field(default_factory=list)
     """Directories: how many entries stand in each block."""
@@ -164,7 +165,7 @@ def write_erofs(rootfs: Rootfs, output: Path, verity_output: Path, *, inline: fr
 
 def _collect(rootfs: Rootfs, inline: frozenset[str]) -> list[_Inode]:
     """Make one inode for each file, in the order of their paths."""
-    named = {entry.data_path or entry.path for entry in map(rootfs.get, inline) if entry is not None}
+    contents = _named_contents(rootfs, inline)
     by_data_path: dict[str, _Inode] = {}
     directories: dict[str, _Inode] = {}
     inodes: list[_Inode] = []
@@ -183,7 +184,8 @@ def _collect(rootfs: Rootfs, inline: frozenset[str]) -> list[_Inode]:
                     if parent is not None:
                         parent.links += 1
                 case FileType.REGULAR:
-                    inode.on_host = not _is_inline(entry, named=data_path in named)
+                    inode.content = contents.get(data_path, entry.content)
+                    inode.on_host = not (data_path in contents or _is_small(entry))
                     by_data_path[data_path] = inode
                 case _:
                     by_data_path[data_path] = inode
@@ -194,13 +196,20 @@ def _collect(rootfs: Rootfs, inline: frozenset[str]) -> list[_Inode]:
     return inodes
 
 
-def _is_inline(entry: Entry, *, named: bool) -> bool:
-    """Tell whether the content of a regular file goes into the image."""
+def _named_contents(rootfs: Rootfs, inline: frozenset[str]) -> dict[str, bytes]:
+    """Return the content of the named files by data path, of those that are not too large for the image."""
+    contents: dict[str, bytes] = {}
+    for entry in filter(None, map(rootfs.find, sorted(inline))):
+        if entry.size <= MAX_INLINE_NAMED and (content := rootfs.content(entry)) is not None:
+            contents[entry.data_path or entry.path] = content
+    return contents
+
+
+def _is_small(entry: Entry) -> bool:
+    """Tell whether the content of a regular file goes into the image, whatever its path is."""
     if entry.size > MAX_FILE_SIZE:
         raise InvalidImageError(f"/{printable(entry.path)} has more than {MAX_FILE_SIZE} bytes")
-    if entry.size <= MAX_INLINE_ALWAYS:
-        return True
-    return named and entry.content is not None and entry.size <= MAX_INLINE_NAMED
+    return entry.size <= MAX_INLINE_ALWAYS
 
 
 def _place(inodes: list[_Inode]) -> int:
@@ -371,10 +380,10 @@ def _data(inode: _Inode) -> bytes:
             return path_bytes(inode.entry.link_target)
         case _ if inode.size == 0:
             return b""
-        case _ if inode.entry.content is None:
+        case _ if inode.content is None:
             raise ValueError(f"content of {inode.entry.path} was not kept")
         case _:
-            return inode.entry.content
+            return inode.content
 
 
 def _encode_device(major: int, minor: int) -> int:

@@ -19,6 +19,7 @@ from enclavize.errors import IntegrityError, InvalidImageError
 from enclavize.oci.digest import hex_of, short
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.storage import storage_errors
+from enclavize.rootfs.contents import read_contents
 from enclavize.rootfs.indexfile import (
     FORMAT_VERSION,
     DamagedIndexError,
@@ -102,7 +103,11 @@ def index_image(
     indexes = [futures[number].result() for number in range(len(diff_ids))]
     with reporter.task("merge layers"):
         entries = merge_layers([layer.records for layer in indexes], [_name(layer) for layer in image.layers])
-        return Rootfs(entries, merkle_reader=lambda entry: _merkle(indexes[entry.layer], entry))
+        return Rootfs(
+            entries,
+            merkle_reader=lambda entry: _merkle(indexes[entry.layer], entry),
+            content_reader=lambda wanted: read_contents(image, wanted, cache=cache, reporter=reporter),
+        )
 
 
 def _name(layer: Descriptor) -> str:

@@ -21,6 +21,7 @@ from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, Entry, FileType, path_text, printable
 from enclavize.rootfs.readahead import read_ahead
 from enclavize.rootfs.verity import VerityStream, tree_size, verity_of
+from enclavize.rootfs.well_known import KEEP_NAMED_SIZE, KEPT_FILES, KEPT_FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -57,17 +58,6 @@ MAX_XATTR_NAME = 255
 
 KEEP_ALWAYS_SIZE = 64
 """Files of up to this many bytes are kept whole."""
-KEEP_NAMED_SIZE = 64 << 10
-KEPT_FILES = frozenset(
-    {
-        "etc/group", "etc/hostname", "etc/hosts", "etc/ld-musl-x86_64.path", "etc/ld.so.conf",
-        "etc/nsswitch.conf",
-        "etc/os-release", "etc/passwd", "etc/resolv.conf", "usr/lib/os-release",
-    }
-)  # fmt: skip
-"""Files that later stages read; kept if they have at most ``KEEP_NAMED_SIZE`` bytes."""
-KEPT_FOLDERS = ("etc/ld.so.conf.d/",)
-"""The same for all files below."""
 KEEP_SCRIPT_SIZE = 16 << 10
 """Scripts of shells are kept up to this many bytes: what they start tells where they can run."""
 

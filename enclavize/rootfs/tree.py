@@ -7,13 +7,19 @@ import os
 from typing import TYPE_CHECKING
 
 from enclavize.rootfs.entry import PATH_MAX, Entry, FileType, path_bytes
+from enclavize.rootfs.well_known import well_known_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    ContentReader = Callable[[Sequence[Entry]], Mapping[bytes, bytes]]
 
 MAX_SYMLINKS = 40
 """Symbolic links followed in one resolution (MAXSYMLINKS in Linux)."""
 
+
+MAX_CONTENT_SIZE = 1 << 20
+"""Bytes of a file that is read as a whole."""
 
 _TOO_MANY = MAX_SYMLINKS + 1
 """As good as any larger number of links, and as a circle of them."""
@@ -42,14 +48,24 @@ class Rootfs:
     """The files of an image after all layers are applied.
 
     ``entries`` holds every path once, sorted by bytes, the root first; every parent is there.
-    ``merkle_reader`` finds the Merkle tree of a file.
+    ``merkle_reader`` finds the Merkle tree of a file; ``content_reader`` reads small files that the index has
+    not kept, by their SHA-256.
     """
 
-    def __init__(self, entries: Iterable[Entry], *, merkle_reader: Callable[[Entry], bytes]) -> None:
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        *,
+        merkle_reader: Callable[[Entry], bytes],
+        content_reader: ContentReader = lambda _entries: {},
+    ) -> None:
         self._by_path = {entry.path: entry for entry in entries}
         self._by_path.setdefault("", Entry(path="", type=FileType.DIRECTORY, mode=0o755))
         self.entries = tuple(sorted(self._by_path.values(), key=lambda entry: sort_key(entry.path)))
         self._merkle_reader = merkle_reader
+        self._content_reader = content_reader
+        self._contents: dict[bytes, bytes] | None = None
+        """What was read besides the index, None as long as nobody has asked."""
         self._targets: dict[str, tuple[Entry | int, int]] = {}
         """Where links lead, by their paths: a file or an errno, and how many links there are on the way."""
         self._children: dict[str, list[Entry]] = {}
@@ -167,6 +183,32 @@ class Rootfs:
                 where = ""
             pending.extend(found.link_target.split("/")[::-1])
         return where
+
+    def of_entries(self, entries: Iterable[Entry]) -> Rootfs:
+        """Return a tree with some of the entries."""
+        return Rootfs(entries, merkle_reader=self._merkle_reader, content_reader=self._content_reader)
+
+    def content(self, entry: Entry) -> bytes | None:
+        """Return the content of a regular file of at most 1 MiB, None for others.
+
+        Raises what reading a layer raises. Layers are read for as few files as possible, and for all
+        well-known ones at once.
+        """
+        if entry.type is not FileType.REGULAR or entry.content is not None:
+            return entry.content
+        if self._contents is None:
+            self._contents = self._read(entry, *well_known_files(self))
+        if entry.sha256 not in self._contents:
+            self._contents |= self._read(entry)
+        return self._contents.get(entry.sha256)
+
+    def _read(self, *entries: Entry) -> dict[bytes, bytes]:
+        wanted = [
+            entry
+            for entry in entries
+            if entry.type is FileType.REGULAR and entry.content is None and entry.size <= MAX_CONTENT_SIZE
+        ]
+        return dict(self._content_reader(wanted)) if wanted else {}
 
     def hard_links(self) -> dict[str, tuple[str, ...]]:
         """Return the paths of every file that has more than one, by its data path."""

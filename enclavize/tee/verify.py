@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, IntegrityError
 from enclavize.rootfs.entry import FileType, printable
-from enclavize.rootfs.tree import Rootfs
 from enclavize.tee import layout
 from enclavize.tee.annotations import MRSIGNER, describe
 from enclavize.tee.comparison import conversion_error, converted
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from enclavize.libos.base import InstanceFormat, MeasuredEnclave, Policy
     from enclavize.oci.image import Image
     from enclavize.rootfs.entry import Entry
+    from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents
     from enclavize.tee.description import TeeDescription
@@ -144,7 +144,7 @@ def verify_rootfs(rootfs: Rootfs, image: Image, contents: TeeContents, workdir: 
     owned = frozenset(_own_entries(rootfs, image, contents))
     others = (entry for entry in rootfs.entries if entry.path not in owned)
     contents.format.verify_instance(contents)
-    contents.format.verify_rootfs(Rootfs(others, merkle_reader=rootfs.merkle), image, contents, workdir)
+    contents.format.verify_rootfs(rootfs.of_entries(others), image, contents, workdir)
 
 
 def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterator[str]:

@@ -13,15 +13,16 @@ from enclavize.libos.base import Instance, InstanceFile
 from enclavize.libos.builtin.config import MeasuredConfiguration, RootfsBinding
 from enclavize.libos.builtin.enclave import enclave_config, with_configuration
 from enclavize.libos.builtin.process import environment, health_command, host_signals, stop_signal_of
-from enclavize.libos.builtin.users import account_of, content_of
+from enclavize.libos.builtin.users import account_of
 from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.resources import native_file
 from enclavize.tee import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from enclavize.libos.base import InstanceOptions
+    from enclavize.libos.base import InstanceOptions, Policy
     from enclavize.oci.image import Image
     from enclavize.oci.image_config import ImageConfig
     from enclavize.progress import Reporter
@@ -77,6 +78,7 @@ class BuiltinBackend:
             ),
             policy=options.policy,
             argv=configuration.argv,
+            doubts=tuple(doubts_about_host_files(rootfs, options.policy)),
         )
 
 
@@ -108,9 +110,23 @@ def configure(
     )
 
 
+def doubts_about_host_files(rootfs: Rootfs, policy: Policy) -> Iterator[str]:
+    """Yield which of the files that engines put their own in place of are too large to be in the enclave."""
+    from enclavize.rootfs.erofs import MAX_INLINE_NAMED
+
+    for path in sorted(INLINE_FILES):
+        entry = rootfs.find(path)
+        if entry is not None and entry.size > MAX_INLINE_NAMED and not policy.allow_host_network_files:
+            yield (
+                f"/{path} has {entry.size} bytes, and only {MAX_INLINE_NAMED} fit into the enclave: where an "
+                "engine puts its own file there, the program gets an error (EIO) for it"
+            )
+
+
 def hostname_of(rootfs: Rootfs) -> str:
     """Return the host name in the image's /etc/hostname if it is one."""
-    text = content_of(rootfs, "etc/hostname").decode("ascii", "replace").strip()
+    entry = rootfs.find("etc/hostname")
+    text = ((entry and rootfs.content(entry)) or b"").decode("ascii", "replace").strip()
     return text if _HOSTNAME.fullmatch(text) else DEFAULT_HOSTNAME
 
 

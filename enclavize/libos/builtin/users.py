@@ -41,9 +41,10 @@ def content_of(rootfs: Rootfs, path: str) -> bytes:
     entry = rootfs.find(path)
     if entry is None or entry.type is not FileType.REGULAR or not entry.size:
         return b""
-    if entry.content is None:
+    content = rootfs.content(entry)
+    if content is None:
         raise IncompatibleImageError(f"/{path} of the image is too large ({entry.size} bytes)")
-    return entry.content
+    return content
 
 
 def find_account(text: str, passwd: bytes, group: bytes) -> Account:

@@ -30,9 +30,10 @@ def network_files(rootfs: Rootfs) -> dict[str, bytes]:
     for name in NETWORK_FILE_NAMES:
         entry = rootfs.find(f"etc/{name}")
         if entry is not None and entry.type is FileType.REGULAR:
-            if entry.content is None and entry.size:
+            content = rootfs.content(entry)
+            if content is None:
                 raise IncompatibleImageError(f"/etc/{name} of the image is too large ({entry.size} bytes)")
-            found[name] = entry.content or b""
+            found[name] = content
     return found
 
 

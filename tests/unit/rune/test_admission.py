@@ -199,6 +199,19 @@ def test_no_other_enclave_has_the_signature(tree: Path, nothing: NodePolicy) -> 
         data[at] ^= 1
 
 
+def test_a_signature_that_nobody_made_is_refused(tree: Path, nothing: NodePolicy) -> None:
+    """Alice's modulus and the right measurement, but a signature that her key did not give."""
+    path = tree / ".enclave" / SIGNED_ENCLAVE
+    data = path.read_bytes()
+    sigstruct = read_signed(data).sigstruct.to_bytes()
+    assert data.count(sigstruct) == 1
+    forged = bytearray(sigstruct)
+    forged[516] ^= 1  # SIGSTRUCT.SIGNATURE (SDM volume 3D, table 38-19)
+    path.write_bytes(data.replace(sigstruct, bytes(forged)))
+    _describe(tree)
+    assert "signature" in _refusal(tree, nothing)
+
+
 def test_a_signature_of_another_enclave_is_refused(
     image: UnpackedTeeImage, tree: Path, nothing: NodePolicy, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@
 #include "memory/memory.h"
 #include "process/configuration.h"
 #include "process/credentials.h"
+#include "process/ipc.h"
 #include "process/limits.h"
 
 /* The one process. */

@@ -1,0 +1,69 @@
+/*
+ * System V IPC: what semaphores, message queues and shared memory have in common, keys, ids and permissions
+ * (sysvipc(7), ipc/util.c of Linux). Each kind has a table; its objects begin with struct ipc_object.
+ */
+#ifndef ENCLAVIZE_IPC_H
+#define ENCLAVIZE_IPC_H
+
+#include "wait/wait.h"
+
+enum { IPC_PRIVATE = 0 };
+enum ipc_command { IPC_RMID = 0, IPC_SET = 1, IPC_STAT = 2, IPC_INFO = 3 };
+#define IPC_CREAT 01000U
+#define IPC_EXCL 02000U
+#define IPC_NOWAIT 04000U
+#define IPC_MODES 0777U
+/* What a call does to an object, for ipc_is_allowed(). */
+#define IPC_READS 0444U
+#define IPC_WRITES 0222U
+
+/* struct ipc64_perm */
+struct ipc_permissions {
+    int32_t key;
+    uint32_t uid, gid, creator_uid, creator_gid;
+    uint32_t mode;
+    uint16_t sequence;
+    uint16_t padding;
+    uint32_t padding2;
+    uint64_t unused[2];
+};
+_Static_assert(sizeof(struct ipc_permissions) == 48, "as in Linux");
+
+struct ipc_object {
+    struct ipc_permissions permissions;
+    int32_t id;
+};
+
+struct ipc_table {
+    /* Of a new object: zeroed, or NULL and *error. `wanted` is what the *get call asks for. */
+    struct ipc_object *(*make)(const void *wanted, int64_t *error);
+    /* Is the one that is there what is wanted? 0 or a negative errno; NULL: always. */
+    int64_t (*check)(const struct ipc_object *object, const void *wanted);
+    uint32_t limit; /* of objects: SEMMNI, MSGMNI, SHMMNI */
+
+    struct mutex lock; /* all that follows, and what a kind puts under it */
+    struct ipc_object **objects;
+    uint32_t capacity, count;
+    uint32_t next_index; /* behind the last one that was given */
+    uint16_t sequence;
+};
+
+/* semget(2), msgget(2), shmget(2) -> an id or a negative errno. Takes the lock; make() and check() run under it. */
+int64_t ipc_get(struct ipc_table *table, int32_t key, uint32_t flags, const void *wanted);
+
+/* Under the table's lock, as all that follow. NULL: EINVAL. */
+struct ipc_object *ipc_find(const struct ipc_table *table, int32_t id);
+/* For SEM_STAT and its like, and for /proc/sysvipc. NULL: nothing at this index. */
+struct ipc_object *ipc_at(const struct ipc_table *table, uint32_t index);
+/* The highest index in use, 0 if there is none: what IPC_INFO answers. */
+uint32_t ipc_highest(const struct ipc_table *table);
+/* The calling thread may do this (IPC_READS, IPC_WRITES): otherwise EACCES. */
+bool ipc_is_allowed(const struct ipc_object *object, uint32_t modes);
+/* It may change and remove it: otherwise EPERM. */
+bool ipc_is_owner(const struct ipc_object *object);
+/* IPC_SET: user, group and mode. 0 or -EINVAL. */
+int64_t ipc_set(struct ipc_object *object, const struct ipc_permissions *wanted);
+/* Takes the object out of the table. Freeing it is its kind's. */
+void ipc_remove(struct ipc_table *table, struct ipc_object *object);
+
+#endif

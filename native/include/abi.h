@@ -71,6 +71,7 @@ struct boot {
     uint32_t log_level;    /* enum log_level; the enclave caps it at LOG_ERROR unless it is a debug enclave */
     uint32_t cpu_features; /* hints, enum cpu_feature: a false hint can only fault */
     uint32_t reserved;     /* bit 0: no load-time patching of `syscall` sites; for tests, in debug enclaves only */
+    uint32_t processors;   /* that the host lets the enclave use: a hint; the enclave keeps it within 1 and its threads */
     uint32_t cpuid[CPUID_WORD_COUNT];    /* enum cpuid_word: hints as well; libos/cpu/cpuid.c says what of them counts */
 };
 

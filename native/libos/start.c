@@ -34,6 +34,7 @@ _Noreturn void libos_start(const struct boot *boot, const char *strings)
     }
     wait_start();
     process_start();
+    machine_start(boot->processors);
     signal_start();
     start_file_system();
     syscall_start();

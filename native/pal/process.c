@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "processors.h"
 #include "sim.h"
 
 #define THREAD_STACK_SIZE (256UL << 10)
@@ -87,7 +88,7 @@ static int append_strings(char **strings, uint32_t *count)
 
 int process_set_arguments(char **arguments, char **environment)
 {
-    struct boot boot = {.log_level = log_level(), .cpu_features = cpu_features_found()};
+    struct boot boot = {.log_level = log_level(), .cpu_features = cpu_features_found(), .processors = processors_allowed()};
     boot_size = sizeof(boot);
     read_cpuid_words(boot.cpuid);
     int error = append_strings(arguments, &boot.argument_count);

@@ -91,7 +91,7 @@ static const struct synthetic_row sys_rows[] = {
     DIRECTORY_AT(""),
     DIRECTORY_AT("devices"),
     DIRECTORY_AT("devices/system"),
-    DIRECTORY_AT("devices/system/cpu"),
+    {"devices/system/cpu", DIRECTORY, .lookup = processor_lookup, .list = processor_list},
     {"devices/system/cpu/online", FILE_0444, .content = proc_processor_list},
     {"devices/system/cpu/possible", FILE_0444, .content = proc_processor_list},
     {"devices/system/cpu/present", FILE_0444, .content = proc_processor_list},
@@ -100,7 +100,11 @@ static const struct synthetic_row sys_rows[] = {
     DIRECTORY_AT("kernel"),
 };
 
+static const struct synthetic_row processor_rows[] = {DIRECTORY_AT("")};
+
 int64_t sys_create(struct inode **root)
 {
-    return synthetic_create(&sys_file_system, sys_rows, ARRAY_LENGTH(sys_rows), root);
+    int64_t result = synthetic_create(&sys_file_system, processor_rows, ARRAY_LENGTH(processor_rows), &processor_directory);
+    return result < 0 ? result
+                      : synthetic_create(&sys_file_system, sys_rows, ARRAY_LENGTH(sys_rows), root);
 }

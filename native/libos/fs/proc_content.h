@@ -15,9 +15,7 @@ static inline uint64_t ticks(uint64_t ns)
 }
 
 /* The machine (proc_system.c). */
-void proc_cpuinfo(struct text *text);
 void proc_meminfo(struct text *text);
-void proc_stat(struct text *text);
 void proc_uptime(struct text *text);
 void proc_version(struct text *text);
 void proc_hostname(struct text *text);
@@ -26,7 +24,16 @@ void proc_boot_id(struct text *text);
 void proc_uuid(struct text *text);
 void proc_mountinfo(struct text *text);
 void proc_mounts(struct text *text);
+
+/* Processors (proc_processors.c). */
+void proc_cpuinfo(struct text *text);
+void proc_stat(struct text *text);
 void proc_processor_list(struct text *text);
+void proc_add_processors(struct text *text, uint64_t mask);
+int64_t processor_lookup(struct name name, struct inode **found);
+int64_t processor_list(uint64_t cookie, entry_sink *sink, void *context);
+/* What every /sys/devices/system/cpu/cpuN is: empty. */
+extern struct inode *processor_directory;
 
 /* The process and its threads (proc_process.c). */
 int64_t proc_thread_self(char *to, size_t size);

@@ -122,7 +122,9 @@ void proc_status(struct text *text)
         text_add(text, "%s:\t%016lx\n", names[at], sets[at]);
     }
     text_add(text, "NoNewPrivs:\t1\nSeccomp:\t0\n");
-    text_add(text, "Cpus_allowed_list:\t0-%u\n", processor_count() - 1);
+    uint64_t mask = task_processors(current_task());
+    text_add(text, "Cpus_allowed:\t%lx\nCpus_allowed_list:\t", mask);
+    proc_add_processors(text, mask);
 }
 
 /* proc(5): 52 fields; those that mean nothing here are 0. */

@@ -40,30 +40,6 @@ void proc_meminfo(struct text *text)
     }
 }
 
-void proc_cpuinfo(struct text *text)
-{
-    for (uint32_t at = 0; at < processor_count(); at++) {
-        text_add(text,
-            "processor\t: %u\nvendor_id\t: GenuineIntel\nmodel name\t: SGX enclave\ncpu MHz\t\t: 0.000\n",
-            at);
-        text_add(text, "siblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n", processor_count(), at,
-            processor_count());
-        text_add(text, "flags\t\t: fpu tsc cx8 cmov fxsr sse sse2 syscall nx lm\n\n");
-    }
-}
-
-void proc_stat(struct text *text)
-{
-    uint64_t used = ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID));
-    uint64_t booted = (clock_now_ns(CLOCK_REALTIME) - clock_now_ns(CLOCK_BOOTTIME)) / NS_PER_SECOND;
-    text_add(text, "cpu  %llu 0 0 0 0 0 0 0 0 0\n", (unsigned long long)used);
-    for (uint32_t at = 0; at < processor_count(); at++) {
-        text_add(text, "cpu%u %llu 0 0 0 0 0 0 0 0 0\n", at, (unsigned long long)(at == 0 ? used : 0));
-    }
-    text_add(text, "intr 0\nctxt 0\nbtime %llu\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n",
-        (unsigned long long)booted);
-}
-
 void proc_uptime(struct text *text)
 {
     uint64_t hundredths = ticks(clock_now_ns(CLOCK_BOOTTIME));
@@ -174,13 +150,4 @@ void proc_hostname(struct text *text)
 void proc_threads_max(struct text *text)
 {
     text_add(text, "%u\n", configuration.threads);
-}
-
-void proc_processor_list(struct text *text)
-{
-    if (processor_count() > 1) {
-        text_add(text, "0-%u\n", processor_count() - 1);
-    } else {
-        text_add(text, "0\n");
-    }
 }

@@ -114,8 +114,12 @@ _Noreturn void process_exit(int status, int signal);
 /* The machine that programs see, in uname and in /proc alike. */
 #define KERNEL_RELEASE "6.1.0-enclavize"
 #define KERNEL_VERSION "#1 SMP"
-/* As many as there may be threads, up to a limit; the host may run them on fewer. */
+/* As many as the host lets the enclave use, at least 1 and at most one for each thread. The host's word cannot be checked:
+ * it decides how much runs at once anyway. */
+void machine_start(uint32_t processors);
 uint32_t processor_count(void);
+/* Those that the task has asked for, or all: a word of the CPU set. */
+uint64_t task_processors(const struct task *task);
 
 /* The start, in this order. */
 

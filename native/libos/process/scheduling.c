@@ -43,12 +43,22 @@ static int64_t visit(int32_t id, void (*each)(struct scheduling *scheduling, voi
 /* A word of the CPU set. */
 static uint64_t processors(void)
 {
-    return (1ULL << processor_count()) - 1;
+    return UINT64_MAX >> (64 - processor_count());
+}
+
+static uint64_t affinity_of(const struct scheduling *scheduling)
+{
+    return scheduling->affinity ? scheduling->affinity : processors();
+}
+
+uint64_t task_processors(const struct task *task)
+{
+    return affinity_of(&task->scheduling);
 }
 
 static void get_affinity(struct scheduling *scheduling, void *context)
 {
-    *(uint64_t *)context = scheduling->affinity ? scheduling->affinity : processors();
+    *(uint64_t *)context = affinity_of(scheduling);
 }
 
 static void set_affinity(struct scheduling *scheduling, void *context)
@@ -84,11 +94,18 @@ int64_t sys_sched_setaffinity(const struct arguments *arguments)
     return visit((int32_t)arguments->at[0], set_affinity, &mask);
 }
 
+/* Threads are told different processors as far as there are some: programs keep data for each. */
+static uint32_t processor_of(uint64_t mask, uint64_t thread)
+{
+    for (uint64_t before = thread % (uint64_t)__builtin_popcountll(mask); before > 0; before--) {
+        mask &= mask - 1;
+    }
+    return (uint32_t)__builtin_ctzll(mask);
+}
+
 int64_t sys_getcpu(const struct arguments *arguments)
 {
-    uint64_t mask;
-    visit(0, get_affinity, &mask);
-    uint32_t processor = (uint32_t)__builtin_ctzll(mask), node = 0;
+    uint32_t processor = processor_of(task_processors(current_task()), current_thread()->index), node = 0;
     if (arguments->at[0] && copy_to_user(arguments->at[0], &processor, sizeof processor)) {
         return -EFAULT;
     }

@@ -32,6 +32,12 @@ uint64_t host_data_reads;
 bool signal_waits;
 int signal_sent;
 
+uint64_t task_processors(const struct task *task)
+{
+    (void)task;
+    return 1;
+}
+
 struct process process = {.name = "test", .executable = "/bin/busybox"};
 struct configuration configuration = {.threads = 4};
 struct file_upcalls file_upcalls;

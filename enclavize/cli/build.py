@@ -164,11 +164,11 @@ def build(
     from enclavize.cli.grammar.signer import parse_image_signing, parse_signer
     from enclavize.cli.grammar.silence import parse_forced
     from enclavize.errors import UsageError
-    from enclavize.libos.base import Policy
     from enclavize.oci.location import parse_location
     from enclavize.oci.platform import parse_sgx_platform
     from enclavize.pipeline.options import BuildOptions, SigningOptions
     from enclavize.progress.renderer import reporting
+    from enclavize.tee.policy import Policy
 
     sgx_platform = parse_sgx_platform(platform)
     file = Configured.load(config)

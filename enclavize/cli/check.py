@@ -45,7 +45,7 @@ def check(
 ) -> None:
     """Tell whether a LibOS can run an image. Exit code 3 if it cannot, or if none can."""
     from enclavize.cli.grammar.silence import parse_silences
-    from enclavize.compat import formats
+    from enclavize.compat import output
     from enclavize.compat.profile import builtin_profiles, load_profile, profile_for
     from enclavize.compat.report import Verdict
     from enclavize.errors import IncompatibleImageError
@@ -83,10 +83,10 @@ def check(
         draw(reports, Console(file=sys.stdout, highlight=False))
     else:
         form = {
-            ReportFormat.TABLE: formats.to_table if len(reports) > 1 else formats.to_text,
-            ReportFormat.JSON: formats.to_json,
-            ReportFormat.SARIF: formats.to_sarif,
-            ReportFormat.GITHUB: formats.to_github,
+            ReportFormat.TABLE: output.to_table if len(reports) > 1 else output.to_text,
+            ReportFormat.JSON: output.to_json,
+            ReportFormat.SARIF: output.to_sarif,
+            ReportFormat.GITHUB: output.to_github,
         }[report_format]
         sys.stdout.write(form(reports))
     accepted = {Verdict.RUNS} if strict else {Verdict.RUNS, Verdict.DOUBTFUL}

@@ -86,13 +86,13 @@ def run(
 ) -> None:
     """Run a TEE image in its enclave. Needs runc, and no daemon."""
     from enclavize.errors import EnclavizeError
-    from enclavize.libos.host_files import read_host_files
     from enclavize.oci.location import parse_location
     from enclavize.progress.mode import ProgressMode
     from enclavize.progress.renderer import reporting
     from enclavize.rune.run import RunOptions, unpack
     from enclavize.rune.run import run as run_image
     from enclavize.rune.supervise import EXIT_NOT_STARTED
+    from enclavize.tee.host_files import read_host_files
 
     del remove
     program_arguments = list(arguments or ())

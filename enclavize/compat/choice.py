@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enclavize.compat.report import Verdict
-from enclavize.libos.version import version_key
+from enclavize.libos_version import version_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from enclavize.compat.profile import Profile
     from enclavize.compat.program import Program
     from enclavize.compat.report import Finding
-    from enclavize.compat.rules import Subject
+    from enclavize.compat.subject import Subject
     from enclavize.rootfs.entry import Entry
 
 _RESOLVER_FILE = "etc/resolv.conf"

@@ -19,9 +19,9 @@ from enclavize.compat.profile_schema import (
 )
 from enclavize.compat.syscalls import NUMBERS
 from enclavize.errors import UsageError
-from enclavize.libos.known_flaws import KNOWN_FLAWS
-from enclavize.libos.version import version_key
+from enclavize.libos_version import version_key
 from enclavize.resources import data_dir
+from enclavize.tee.known_flaws import KNOWN_FLAWS
 
 _MAX_SCRIPT_DEPTH = 5
 _MAX_TABLE_SIZE = 1024

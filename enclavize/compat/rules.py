@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enclavize.compat.code_rules import OWN_LIBRARIES, closure_findings, other_files
 from enclavize.compat.file_rules import file_findings
 from enclavize.compat.library_path import libc_family
 from enclavize.compat.profile import Support
-from enclavize.compat.program import Program, find_program, split_line
+from enclavize.compat.program import split_line
 from enclavize.compat.report import Finding, Report, Severity
 from enclavize.compat.sizes import advise
 from enclavize.compat.start_rules import start_findings
@@ -19,44 +17,17 @@ from enclavize.compat.wording import error_about, finding_about, name_of
 from enclavize.rootfs.entry import FileType, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from enclavize.compat.profile import Profile
+    from enclavize.compat.program import Program
+    from enclavize.compat.subject import Subject
     from enclavize.oci.image import Image
     from enclavize.rootfs.entry import Entry
-    from enclavize.rootfs.tree import Rootfs
 
 _EM_X86_64 = 62
 _ET_EXEC, _ET_DYN = 2, 3
 _SETUID = 0o6000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What the rules look at. ``environment`` has PATH; the user is who the image runs as."""
-
-    rootfs: Rootfs
-    arguments: tuple[str, ...]
-    working_directory: str
-    environment: Mapping[str, str]
-    uid: int
-    gids: frozenset[int]
-    ports: tuple[str, ...] = ()
-    """What the image exposes, such as ``80/tcp``."""
-
-    @cached_property
-    def program(self) -> Program:
-        """What the image starts: the same for all LibOSes."""
-        if not self.arguments or not self.arguments[0]:
-            return Program()
-        return find_program(self.rootfs, self.arguments[0], self.working_directory, self.environment)
-
-    def may(self, entry: Entry, wanted: int) -> bool:
-        """Tell whether the user has the right ``wanted``: 4 to read, 1 to search a folder (access(2))."""
-        if self.uid == 0:
-            return True
-        shift = 6 if entry.uid == self.uid else 3 if entry.gid in self.gids else 0
-        return bool(entry.mode >> shift & wanted)
 
 
 def check(subject: Subject, image: Image, profile: Profile) -> Report:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from enclavize.compat.choice import best, reason
-from enclavize.compat.formats import advice_lines, decisive_codes
+from enclavize.compat.output import advice_lines, decisive_codes
 from enclavize.compat.report import Severity, Verdict
 
 if TYPE_CHECKING:

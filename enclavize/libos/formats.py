@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
+from enclavize.tee.annotations import LIBOS
+from enclavize.tee.contents import require_tee_image
 
 if TYPE_CHECKING:
-    from enclavize.libos.base import InstanceFormat
+    from enclavize.oci.image import Image
+    from enclavize.tee.format import InstanceFormat
+
+
+def format_of(image: Image) -> InstanceFormat:
+    """Return the format of a TEE image's instance. Raises InvalidImageError for other images."""
+    require_tee_image(image)
+    return format_for(image.config.labels.get(LIBOS, ""))
 
 
 def format_for(libos: str) -> InstanceFormat:

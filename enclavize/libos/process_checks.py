@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, IntegrityError
-from enclavize.libos.base import NO_HEALTH_CHECK
 from enclavize.libos.builtin.process import stop_signal_of
 from enclavize.libos.builtin.users import account_of
+from enclavize.tee.instance import NO_HEALTH_CHECK
 from enclavize.tee.start import HEALTH_SCHEDULE, is_count
 
 if TYPE_CHECKING:

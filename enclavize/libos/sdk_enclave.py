@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from enclavize.libos.base import InstanceFile
+from enclavize.tee.instance import InstanceFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,35 +1,17 @@
-"""Sources: where the pipeline's first stage finds an image."""
+"""What an image's blobs and signatures are read from."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Protocol, assert_never, runtime_checkable
-
-from enclavize.oci.location import (
-    DaemonLocation,
-    DirectoryLocation,
-    DockerArchiveLocation,
-    LayoutLocation,
-    OciArchiveLocation,
-    RegistryLocation,
-)
-from enclavize.oci.platform import LINUX_AMD64
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from enclavize.oci.cache import BlobCache
     from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.digest import Digest
-    from enclavize.oci.image import Image
     from enclavize.oci.image_signature import ImageSignature
-    from enclavize.oci.location import (
-        Location,
-    )
-    from enclavize.oci.platform import Platform
     from enclavize.oci.reference import ImageReference
-    from enclavize.oci.registry.credentials import Credentials
     from enclavize.oci.stream import Sink
-    from enclavize.progress import Reporter, Task
 
 
 class Source(Protocol):
@@ -77,62 +59,3 @@ class SignatureStore(Protocol):
     def add_signatures(self, subject: Descriptor, signatures: Iterable[ImageSignature]) -> None:
         """Add signatures of a manifest to those that are there. Raises EnclavizeError."""
         ...
-
-
-def resolve(
-    location: Location,
-    platform: Platform = LINUX_AMD64,
-    *,
-    cache: BlobCache,
-    auth: Credentials | None = None,
-    insecure: bool = False,
-    reporter: Reporter,
-) -> Image:
-    """Find an image and read its manifest and configuration, not its layers (``dir:`` is read whole).
-
-    ``auth`` is docker's configuration where it is not given. ``insecure`` allows plain HTTP and unknown
-    certificates. Close ``image.source`` when done. Raises EnclavizeError.
-    """
-    with reporter.task(f"resolve {location}") as task:
-        image = _resolve(location, platform, task, cache=cache, auth=auth, insecure=insecure)
-        for oddity in image.oddities:
-            task.warn(oddity)
-        return image
-
-
-def _resolve(
-    location: Location,
-    platform: Platform,
-    task: Task,
-    *,
-    cache: BlobCache,
-    auth: Credentials | None,
-    insecure: bool,
-) -> Image:
-    match location:
-        case RegistryLocation(reference):
-            from enclavize.oci.registry.source import image_from_registry
-
-            return image_from_registry(reference, platform, auth=auth, insecure=insecure, warn=task.warn)
-        case LayoutLocation(path, tag):
-            from enclavize.oci.layout import FolderFiles, image_from_layout
-
-            return image_from_layout(str(location), FolderFiles(path), tag, platform)
-        case OciArchiveLocation(path, tag):
-            from enclavize.oci.archive import image_from_oci_archive
-
-            return image_from_oci_archive(str(location), path, tag, platform, cache)
-        case DockerArchiveLocation(path, wanted):
-            from enclavize.oci.docker_archive import image_from_docker_archive
-
-            return image_from_docker_archive(str(location), path, wanted, platform, cache)
-        case DaemonLocation(reference):
-            from enclavize.oci.daemon import image_from_daemon
-
-            return image_from_daemon(reference, platform, cache, task)
-        case DirectoryLocation(path):
-            from enclavize.oci.directory import image_from_directory
-
-            return image_from_directory(path, platform, cache, task)
-        case _:
-            assert_never(location)

@@ -10,10 +10,9 @@ from enclavize import __version__
 from enclavize.compat.profile import profile_for
 from enclavize.errors import UsageError
 from enclavize.libos.backends import backend_for
-from enclavize.libos.known_flaws import known_flaws
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.pipeline.choose import choose_libos
 from enclavize.pipeline.dates import signing_date
 from enclavize.pipeline.deliver import check_outputs, deliver
@@ -26,6 +25,7 @@ from enclavize.pipeline.signing import signing_identity
 from enclavize.pipeline.toolchain import toolchain_of
 from enclavize.tee.annotations import base_annotations
 from enclavize.tee.image import check_convertible
+from enclavize.tee.known_flaws import known_flaws
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -6,12 +6,13 @@ import posixpath
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from enclavize.compat.rules import Subject, check
+from enclavize.compat.rules import check
+from enclavize.compat.subject import Subject
 from enclavize.libos.builtin.process import environment
 from enclavize.libos.builtin.users import account_of
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.platform import LINUX_AMD64
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.rootfs.index import index_image
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
-from enclavize.libos.base import ANY_COMMAND, MAX_THREADS
+from enclavize.libos.base import MAX_THREADS
 from enclavize.libos.toolchain.model import TITLES
+from enclavize.tee.policy import ANY_COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

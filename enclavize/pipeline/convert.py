@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enclavize.compat.profile import profile_for
+from enclavize.libos.formats import format_for
 from enclavize.pipeline.check import report_on
 from enclavize.pipeline.dates import created_text
 from enclavize.pipeline.doubt import doubt
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
 
-    from enclavize.libos.base import Backend, Instance
+    from enclavize.libos.base import Backend
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
     from enclavize.pipeline.options import BuildOptions
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from enclavize.progress import Reporter, Task
     from enclavize.rootfs.tree import Rootfs
     from enclavize.tee.image import TeeImage
+    from enclavize.tee.instance import Instance
 
 
 def convert(
@@ -80,6 +82,7 @@ def convert(
             return assemble(
                 image,
                 instance,
+                format_for(instance.libos),
                 sigstruct,
                 signature_file,
                 debug=options.signing.debug,

@@ -6,13 +6,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from enclavize.libos.formats import format_of
 from enclavize.libos.occlum.format import BUILD
 from enclavize.libos.occlum.layout import ROOT_IMAGE
 from enclavize.libos.occlum.rootfs import read_rootfs
 from enclavize.libos.occlum.sefs.image import states_encryption
 from enclavize.libos.occlum.sefs.keys import read_image_key
 from enclavize.oci.cache import BlobCache
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.pipeline.workspace import workspace
 from enclavize.rootfs.entry import FileType
 from enclavize.rootfs.index import index_image
@@ -128,7 +129,7 @@ def _side(image: Image, workdir: Path, cache: BlobCache, key: bytes | None, repo
     rootfs = index_image(image, cache=cache, reporter=reporter)
     if FORMAT not in image.config.labels:
         return _Side(name=image.name, is_tee=False, facts=_configuration(image.config), rootfs=rootfs)
-    contents = read_contents(image, workdir, cache)
+    contents = read_contents(image, format_of(image), workdir, cache)
     facts = {**contents.description.to_json(), "measured": contents.format.measured(contents)}
     packed = contents.path(f"{BUILD}/{ROOT_IMAGE}")
     if contents.description.libos != "occlum":

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from enclavize.libos.formats import format_of
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.pipeline.workspace import workspace
 from enclavize.tee.contents import read_contents
 
@@ -21,7 +22,7 @@ def inspect_image(location: Location, *, insecure: bool, reporter: Reporter) -> 
     cache = BlobCache()
     image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
     with closing(image.source), workspace(cache) as workdir:
-        contents = read_contents(image, workdir, cache)
+        contents = read_contents(image, format_of(image), workdir, cache)
         description = contents.description.to_json()
         facts = {
             "image": image.name,

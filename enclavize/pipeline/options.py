@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from enclavize.libos.base import InstanceOptions, Policy, Resources
+from enclavize.libos.base import InstanceOptions, Resources
 from enclavize.oci.platform import LINUX_AMD64
+from enclavize.tee.policy import Policy
 
 if TYPE_CHECKING:
     import datetime as dt

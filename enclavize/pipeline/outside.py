@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.libos.host_files import host_files_of
-from enclavize.libos.known_flaws import UNKNOWN_RELEASE, known_flaws
 from enclavize.libos.toolchain import open_toolchain
 from enclavize.libos.toolchain.model import TITLES
+from enclavize.tee.known_flaws import UNKNOWN_RELEASE, known_flaws
 from enclavize.tee.outside import LibosFindings, compare_outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from enclavize.libos.host_files import HostFiles
     from enclavize.oci.cache import BlobCache
     from enclavize.progress import Reporter
     from enclavize.tee.contents import TeeContents
+    from enclavize.tee.host_files import HostFiles
     from enclavize.tee.outside import LibosExpectations
 
 

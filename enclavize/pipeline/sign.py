@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
+from enclavize.libos.formats import format_of
 from enclavize.oci.cache import BlobCache
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.pipeline.build import BuildResult
 from enclavize.pipeline.deliver import check_outputs, deliver
 from enclavize.pipeline.metadata import forget_image_id, write_image_id, write_metadata
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from enclavize.libos.base import MeasuredEnclave
     from enclavize.oci.image import Image
     from enclavize.oci.location import Location
     from enclavize.pipeline.options import BuildOptions
     from enclavize.progress import Reporter
     from enclavize.signing.two_step import Measured, Signable
     from enclavize.tee.description import TeeDescription
+    from enclavize.tee.instance import MeasuredEnclave
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ def opened_image(
     image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
     with closing(image.source), workspace(cache) as workdir:
         with reporter.task("measure the enclave"):
-            contents = read_contents(image, workdir, cache)
+            contents = read_contents(image, format_of(image), workdir, cache)
             enclave, sigstruct = verify_enclave(contents)
             verify_labels(image, annotations_of(image), contents)
         yield OpenedImage(image=image, description=contents.description, enclave=enclave, date=sigstruct.date)

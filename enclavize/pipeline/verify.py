@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import OutsideUncheckedError, SigningRefusedError
+from enclavize.libos.formats import format_of
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import RegistryLocation
 from enclavize.oci.manifest import Manifest, parse_manifest
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.pipeline.outside import known_files, libos_findings
 from enclavize.pipeline.workspace import workspace
 from enclavize.rootfs.index import index_image
-from enclavize.tee.contents import kept_layers, read_contents, require_tee_image
+from enclavize.tee.contents import kept_layers, read_contents
 from enclavize.tee.image_trust import judge_signatures
 from enclavize.tee.outside import Outside
 from enclavize.tee.start import check_process
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from enclavize.oci.location import Location
     from enclavize.progress import Reporter
     from enclavize.tee.expectations import Expectations
+    from enclavize.tee.format import InstanceFormat
     from enclavize.tee.image_trust import ImageTrust
     from enclavize.tee.outside import LibosFindings
     from enclavize.tee.verify import Identity
@@ -118,14 +120,14 @@ def verify_image(
     cache = BlobCache()
     image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)
     with closing(image.source), workspace(cache) as workdir:
-        require_tee_image(image)
-        rootfs = index_image(image, cache=cache, reporter=reporter, hashed=kept_layers(image))
+        form = format_of(image)
+        rootfs = index_image(image, cache=cache, reporter=reporter, hashed=kept_layers(image, form))
         verify_layers(rootfs, image)
         with reporter.task("verify the signature and measure the enclave again"):
-            contents = read_contents(image, workdir, cache)
+            contents = read_contents(image, form, workdir, cache)
             _, sigstruct = verify_enclave(contents)
             verify_labels(image, annotations_of(image), contents)
-        unread = _unread(image, cache)
+        unread = _unread(image, form, cache)
         with reporter.task("compare the layers with what the enclave is bound to"):
             verify_rootfs(rootfs, image, contents, workdir)
             check_process(image.config, rootfs, contents)
@@ -153,11 +155,11 @@ def verify_image(
     )
 
 
-def _unread(image: Image, cache: BlobCache) -> tuple[Digest, ...]:
+def _unread(image: Image, form: InstanceFormat, cache: BlobCache) -> tuple[Digest, ...]:
     """Return the layers whose index was known, and whose blobs are in a registry alone."""
     if not image.source.remote:
         return ()
-    kept = [image.layers[number].digest for number in kept_layers(image)]
+    kept = [image.layers[number].digest for number in kept_layers(image, form)]
     return tuple(digest for digest in kept if not cache.has(digest))
 
 

@@ -17,8 +17,8 @@ from enclavize.rune.verdict import ABSENT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from enclavize.libos.host_files import HostFiles
-    from enclavize.libos.known_flaws import Flaw
+    from enclavize.tee.host_files import HostFiles
+    from enclavize.tee.known_flaws import Flaw
 
 _MAX_SIZE = 1 << 20
 _OPTIONS = "options of enclavize run"
@@ -37,7 +37,7 @@ class NodePolicy:
 
         What a user chooses has to be among what the administrator has pinned, if that is anything.
         """
-        from enclavize.libos.host_files import read_host_files
+        from enclavize.tee.host_files import read_host_files
 
         pinned = tuple(map(read_host_files, self.settings.host_files))
         if not self.chosen_host_files:
@@ -53,7 +53,7 @@ class NodePolicy:
 
         ``version`` None: it is of no release that is known.
         """
-        from enclavize.libos.known_flaws import UNKNOWN_RELEASE, known_flaws
+        from enclavize.tee.known_flaws import UNKNOWN_RELEASE, known_flaws
 
         if version is None:
             found: tuple[Flaw, ...] = (UNKNOWN_RELEASE,)

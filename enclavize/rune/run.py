@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from enclavize.libos.base import Policy
-    from enclavize.libos.host_files import HostFiles
     from enclavize.oci.location import Location
     from enclavize.rune.policy import NodePolicy
+    from enclavize.tee.host_files import HostFiles
+    from enclavize.tee.policy import Policy
 
 _USER_NAMESPACE_SWITCHES = (
     "/proc/sys/kernel/unprivileged_userns_clone",

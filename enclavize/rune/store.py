@@ -39,7 +39,7 @@ def unpacked_image(
     A digest that was unpacked before needs no registry; a tag is looked up there. ``progress`` is entered if
     there is something to unpack, only then: a program's standard error should not begin with our lines.
     """
-    from enclavize.oci.source import resolve
+    from enclavize.oci.resolve import resolve
 
     store = cache.root.parent / "unpacked"
     if isinstance(location, RegistryLocation) and (digest := location.reference.digest):

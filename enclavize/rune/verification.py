@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
 from enclavize.libos.formats import format_for
-from enclavize.libos.version import version_key
+from enclavize.libos_version import version_key
 from enclavize.rootfs.entry import printable
 from enclavize.rootfs.verity import VerityStream
 from enclavize.rune.enclave import RUNELETS, Enclave, admit
@@ -27,11 +27,11 @@ from enclavize.tee.verify import measure_enclave
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enclavize.libos.base import InstanceFormat
     from enclavize.rune.enclave_folder import EnclaveFolder
     from enclavize.rune.policy import NodePolicy
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.description import TeeDescription
+    from enclavize.tee.format import InstanceFormat
 
 
 @dataclass(frozen=True, kw_only=True)

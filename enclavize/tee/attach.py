@@ -7,7 +7,6 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from enclavize.libos.base import InstanceFile
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.media_types import OCI_LAYER
@@ -19,7 +18,8 @@ from enclavize.rootfs.tar_header import RECORD_SIZE
 from enclavize.tee import layout
 from enclavize.tee.annotations import describe
 from enclavize.tee.image import copied_config, describe_file, write_documents
-from enclavize.tee.tar import LAYER_FORMATS
+from enclavize.tee.instance import InstanceFile
+from enclavize.tee.tar import LAYER_WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.description import TeeDescription
     from enclavize.tee.image import TeeImage
-    from enclavize.tee.tar import LayerFormat
+    from enclavize.tee.tar import LayerWriter
 
 
 def attach_signature(
@@ -54,7 +54,7 @@ def attach_signature(
     described = InstanceFile(
         path=layout.DESCRIPTION, mode=0o444, size=len(text), open=lambda: io.BytesIO(text)
     )
-    layer = _with_files(image, (signature_file, described), LAYER_FORMATS[description.version], cache)
+    layer = _with_files(image, (signature_file, described), LAYER_WRITERS[description.version], cache)
     facts = describe(description)
     config = copied_config(image)
     config["config"]["Labels"] = {**image.config.labels, **facts}
@@ -70,7 +70,7 @@ def attach_signature(
 
 
 def _with_files(
-    image: Image, replacements: Iterable[InstanceFile], form: LayerFormat, cache: BlobCache
+    image: Image, replacements: Iterable[InstanceFile], form: LayerWriter, cache: BlobCache
 ) -> Descriptor:
     """Copy the last layer, with ``replacements`` for the files of these names. Raises InvalidImageError.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from enclavize.errors import IntegrityError
 from enclavize.rootfs.entry import printable
 from enclavize.rootfs.tar_header import RECORD_SIZE
-from enclavize.tee.tar import LAYER_FORMATS
+from enclavize.tee.tar import LAYER_WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ class LayerComparison:
 
     def __init__(self, source: Iterator[bytes], version: int, what: str, conversion: str = "") -> None:
         self._source = source
-        self._format = LAYER_FORMATS[version]
+        self._format = LAYER_WRITERS[version]
         self._what, self._version, self._conversion = what, version, conversion
         self._pending: deque[bytes] = deque()
         """What the reader has got, and was not compared."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import IntegrityError, InvalidImageError
-from enclavize.libos.formats import format_for
 from enclavize.oci.digest import new_hash
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.stream import chunks
@@ -25,7 +24,7 @@ from enclavize.tee.layout import FORMAT_VERSION, MAX_DESCRIPTION_SIZE
 from enclavize.tee.tar import (
     DIRECTORY_MODE,
     FILE_MODE,
-    LAYER_FORMATS,
+    LAYER_WRITERS,
     LINK_MODE,
     PROGRAM_MODE,
     WRITABLE_MODE,
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.errors import EnclavizeError
-    from enclavize.libos.base import InstanceFormat
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.digest import Digest
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from enclavize.progress import Task
     from enclavize.rootfs.tar import Member
     from enclavize.tee.description import TeeDescription
+    from enclavize.tee.format import InstanceFormat
 
 _MAX_DIRECTORIES = 1024
 
@@ -111,7 +110,7 @@ def require_tee_image(image: Image) -> None:
         raise InvalidImageError(
             f"{image.name} is not a TEE image", hint="make one of it with: enclavize build IMAGE -t TEE_IMAGE"
         )
-    if version not in map(str, LAYER_FORMATS):
+    if version not in map(str, LAYER_WRITERS):
         raise InvalidImageError(
             f"{image.name} is a TEE image of format {version[:20]!r}; this version of enclavize knows 1 to "
             f"{FORMAT_VERSION}"
@@ -119,14 +118,15 @@ def require_tee_image(image: Image) -> None:
     image.require_one_reading()
 
 
-def read_contents(image: Image, folder: Path, cache: BlobCache, task: Task | None = None) -> TeeContents:
+def read_contents(
+    image: Image, form: InstanceFormat, folder: Path, cache: BlobCache, task: Task | None = None
+) -> TeeContents:
     """Read the last layers, which hold the instance, into ``folder``.
 
     Their digests are verified to the last byte, and without compression they are what a build of their format
     version writes. Raises InvalidImageError, IntegrityError.
     """
     require_tee_image(image)
-    form = format_for(image.config.labels.get(LIBOS, ""))
     version = int(image.config.labels[FORMAT])
     layers = own_layers(image, form)
     extraction = _Extraction(form, folder)
@@ -156,9 +156,9 @@ def read_contents(image: Image, folder: Path, cache: BlobCache, task: Task | Non
     return TeeContents(description=description, format=form, folder=folder, hashes=hashes)
 
 
-def kept_layers(image: Image) -> range:
+def kept_layers(image: Image, form: InstanceFormat) -> range:
     """Return the numbers of the source's layers, which :func:`read_contents` does not read."""
-    return range(len(image.layers) - format_for(image.config.labels.get(LIBOS, "")).layers)
+    return range(len(image.layers) - form.layers)
 
 
 def own_layers(image: Image, form: InstanceFormat) -> list[tuple[Descriptor, Digest]]:

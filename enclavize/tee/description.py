@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
-from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.oci.document import Document, parse_document
 from enclavize.tee.layout import FORMAT_VERSION, MAX_DESCRIPTION_SIZE
-from enclavize.tee.tar import LAYER_FORMATS
+from enclavize.tee.policy import AllowedVariable, Policy, Volume
+from enclavize.tee.tar import LAYER_WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,7 +93,7 @@ def parse_description(data: bytes) -> TeeDescription:
         raise InvalidImageError(f"{_WHAT} is larger than {MAX_DESCRIPTION_SIZE} bytes")
     document = parse_document(data, _WHAT)
     version = document.members.get("version")
-    if not isinstance(version, int) or isinstance(version, bool) or version not in LAYER_FORMATS:
+    if not isinstance(version, int) or isinstance(version, bool) or version not in LAYER_WRITERS:
         raise InvalidImageError(
             f"{_WHAT} has version {version!r}; this version of enclavize knows 1 to {FORMAT_VERSION}"
         )

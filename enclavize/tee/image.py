@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import IncompatibleImageError, InvalidImageError, UsageError
-from enclavize.libos.base import NO_HEALTH_CHECK
-from enclavize.libos.formats import format_for
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.document import canonical_json
@@ -33,18 +31,20 @@ from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT, describe
 from enclavize.tee.description import DescribedFile, TeeDescription
 from enclavize.tee.engine_names import OWN_PREFIX, acted_on
+from enclavize.tee.instance import NO_HEALTH_CHECK
 from enclavize.tee.start import CONFIG_MEMBERS, HEALTH_SCHEDULE, is_count
 from enclavize.tee.tar import WRITABLE_MODE, TarDirectory, TarFile, TarLink, write_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from enclavize.libos.base import Instance, InstanceFile, Start
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
     from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.sigstruct import Sigstruct
+    from enclavize.tee.format import InstanceFormat
+    from enclavize.tee.instance import Instance, InstanceFile, Start
     from enclavize.tee.tar import TarMember
 
 _OCI_LAYERS = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
@@ -109,6 +109,7 @@ def check_free(rootfs: Rootfs, name: str) -> None:
 def assemble(
     image: Image,
     instance: Instance,
+    form: InstanceFormat,
     sigstruct: Sigstruct,
     signature_file: InstanceFile,
     *,
@@ -124,7 +125,6 @@ def assemble(
     ``created`` is RFC 3339 text, or "" for the source's; ``volumes`` are those that engines are to make. Ours
     win over ``labels`` and ``annotations``.
     """
-    form = format_for(instance.libos)
     description = TeeDescription(
         generator=f"enclavize/{__version__}",
         libos=instance.libos,

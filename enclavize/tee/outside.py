@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from enclavize.libos.host_files import HostFiles
-    from enclavize.libos.known_flaws import Flaw
     from enclavize.tee.contents import TeeContents
+    from enclavize.tee.host_files import HostFiles
+    from enclavize.tee.known_flaws import Flaw
 
 
 class Outside(StrEnum):

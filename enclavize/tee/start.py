@@ -16,10 +16,10 @@ from enclavize.tee import layout
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from enclavize.libos.base import Start
     from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.tee.contents import TeeContents
+    from enclavize.tee.instance import Start
 
 EXECUTION_MEMBERS = frozenset(
     {

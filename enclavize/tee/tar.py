@@ -1,7 +1,7 @@
 """Layers of our own: uncompressed tar in the ustar format, the same bytes on every machine.
 
 A verifier makes them again and compares (comparison.py), so what a format version writes never changes:
-neither here nor with the version of a library. A new form is a new entry of ``LAYER_FORMATS``; the old stay.
+neither here nor with the version of a library. A new form is a new entry of ``LAYER_WRITERS``; the old stay.
 
 Source: POSIX.1-2017, pax, "ustar Interchange Format".
 """
@@ -68,7 +68,7 @@ TarMember: TypeAlias = TarFile | TarDirectory | TarLink
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerFormat:
+class LayerWriter:
     """How layers of one format version are written.
 
     ``arrangement`` orders paths, and puts the directories above them in between; ``header`` makes what stands
@@ -85,7 +85,7 @@ def write_layer(members: Iterable[TarMember], output: BlobWriter, *, version: in
 
     Raises ValueError if a file does not have the size that it should have.
     """
-    form = LAYER_FORMATS[version]
+    form = LAYER_WRITERS[version]
     by_path = {member.path: member for member in members}
     for path in form.arrangement(by_path):
         match by_path.get(path):
@@ -152,9 +152,9 @@ def parents(path: str) -> list[str]:
     return found[::-1]
 
 
-_SORTED_USTAR = LayerFormat(
+_SORTED_USTAR = LayerWriter(
     arrangement=sorted_with_directories, header=ustar_header, end=bytes(2 * RECORD_SIZE)
 )
 
-LAYER_FORMATS = MappingProxyType({1: _SORTED_USTAR, 2: _SORTED_USTAR})
+LAYER_WRITERS = MappingProxyType({1: _SORTED_USTAR, 2: _SORTED_USTAR})
 """By format version. Version 2 differs in ``enclave.json`` alone."""

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from enclavize.libos.base import InstanceFormat, MeasuredEnclave, Policy
     from enclavize.oci.image import Image
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents
     from enclavize.tee.description import TeeDescription
+    from enclavize.tee.format import InstanceFormat
+    from enclavize.tee.instance import MeasuredEnclave
+    from enclavize.tee.policy import Policy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from bench.harness import Row, run, seconds
 from bench.images import large_image
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs import elf
 from enclavize.rootfs.index import index_image

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs.accelerator import native_hash_blocks
 from enclavize.rootfs.decompress import decompressed

@@ -14,7 +14,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from enclavize.compat.profile import builtin_profiles
-from enclavize.compat.rules import Subject, check
+from enclavize.compat.rules import check
+from enclavize.compat.subject import Subject
 from enclavize.rootfs.elf import ElfScanner
 from enclavize.rootfs.elf_symbols import WATCHED
 from enclavize.rootfs.entry import Entry, FileType

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs.index import index_image
 from support.images import build_image, write_layout

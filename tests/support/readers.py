@@ -15,7 +15,7 @@ from enclavize.libos.builtin.users import find_account
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs.index import index_image
 from support.readings import Reading, of_config

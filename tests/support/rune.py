@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.resources import native_file
 from enclavize.rootfs.unpack import unpack_layers

@@ -11,7 +11,7 @@ import zstandard
 
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs.unpack import unpack_layers
 from support.programs import REPOSITORY

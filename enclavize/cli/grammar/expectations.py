@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
-from enclavize.libos.host_files import read_host_files
-from enclavize.libos.known_flaws import read_flaws
 from enclavize.oci.reference import parse_reference
 from enclavize.tee.expectations import Expectations
+from enclavize.tee.host_files import read_host_files
 from enclavize.tee.image_trust import ImageExpectations
+from enclavize.tee.known_flaws import read_flaws
 from enclavize.tee.outside import LibosExpectations
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enclavize.errors import UsageError
-from enclavize.libos.base import ANY_COMMAND
+from enclavize.tee.policy import ANY_COMMAND
 
 _OPTION = "--allow-exec"
 

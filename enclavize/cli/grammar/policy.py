@@ -8,8 +8,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
-from enclavize.libos.base import ANY_COMMAND, AllowedVariable, Volume
 from enclavize.libos.loader_names import loader_reason
+from enclavize.tee.policy import ANY_COMMAND, AllowedVariable, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from enclavize import __version__
 from enclavize.errors import IncompatibleImageError
-from enclavize.libos.base import Instance, InstanceFile
 from enclavize.libos.builtin.config import MeasuredConfiguration, RootfsBinding
 from enclavize.libos.builtin.enclave import enclave_config, with_configuration
 from enclavize.libos.builtin.process import environment, health_command, host_signals, stop_signal_of
@@ -17,16 +16,18 @@ from enclavize.libos.builtin.users import account_of
 from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.resources import native_file
 from enclavize.tee import layout
+from enclavize.tee.instance import Instance, InstanceFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from enclavize.libos.base import InstanceOptions, Policy
+    from enclavize.libos.base import InstanceOptions
     from enclavize.oci.image import Image
     from enclavize.oci.image_config import ImageConfig
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
+    from enclavize.tee.policy import Policy
 
 INLINE_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
 """Files that are inside the metadata image: engines mount their own over those of the layers."""

@@ -17,7 +17,7 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError, UsageError
-from enclavize.libos.base import AllowedVariable, Policy, Volume
+from enclavize.tee.policy import AllowedVariable, Policy, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,25 +8,26 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import IntegrityError
-from enclavize.libos.base import NO_HEALTH_CHECK, Start
 from enclavize.libos.builtin.config import parse_configuration
 from enclavize.libos.builtin.enclave import enclave_config, read_configuration, unconfigured
 from enclavize.libos.process_checks import check_health, check_stop_signal, check_user
 from enclavize.libos.sdk_enclave import read_sdk_enclave
 from enclavize.tee import layout
+from enclavize.tee.instance import NO_HEALTH_CHECK, Start
 from enclavize.tee.releases import version_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enclavize.libos.base import MeasuredEnclave, Policy
     from enclavize.libos.builtin.config import MeasuredConfiguration
     from enclavize.oci.image import Image
     from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents
+    from enclavize.tee.instance import MeasuredEnclave
+    from enclavize.tee.policy import Policy
 
 MAX_ENCLAVE_SIZE = 256 << 20
 """Bytes of a signed enclave."""

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IncompatibleImageError, UsageError
-from enclavize.libos.base import NO_HEALTH_CHECK, Instance, InstanceFile, Start
 from enclavize.libos.builtin.process import environment as image_environment
 from enclavize.libos.builtin.process import stop_signal_of
 from enclavize.libos.builtin.users import account_of
@@ -33,18 +32,20 @@ from enclavize.libos.gramine.trusted_files import hidden_paths, trusted_files
 from enclavize.oci.stop_signal import DEFAULT_STOP_SIGNAL
 from enclavize.resources import native_file
 from enclavize.rootfs.entry import printable
+from enclavize.tee.instance import NO_HEALTH_CHECK, Instance, InstanceFile, Start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from enclavize.libos.base import InstanceOptions, Policy
+    from enclavize.libos.base import InstanceOptions
     from enclavize.libos.gramine.program import EntryPoint
     from enclavize.libos.toolchain.model import Toolchain
     from enclavize.oci.image import Image
     from enclavize.oci.image_config import ImageConfig
     from enclavize.progress import Reporter, Task
     from enclavize.rootfs.tree import Rootfs
+    from enclavize.tee.policy import Policy
 
 LIBRARY_PATH = "LD_LIBRARY_PATH"
 _KNOWN_VERSION = re.compile(r"1\.9(\.\d+)?", re.ASCII)

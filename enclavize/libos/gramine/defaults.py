@@ -18,8 +18,8 @@ from enclavize.errors import IntegrityError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from enclavize.libos.base import Policy
     from enclavize.oci.image_config import ImageConfig
+    from enclavize.tee.policy import Policy
 
 MAX_SIZE = 1 << 20
 """Bytes."""

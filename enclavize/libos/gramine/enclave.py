@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError
-from enclavize.libos.base import InstanceFile
 from enclavize.libos.gramine.layout import SIGNATURE
 from enclavize.sgx.sigstruct import Sigstruct
+from enclavize.tee.instance import InstanceFile
 
 if TYPE_CHECKING:
     from enclavize.sgx.gramine_manifest import GramineManifest

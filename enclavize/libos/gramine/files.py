@@ -7,10 +7,10 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
-from enclavize.libos.base import InstanceFile
 from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.loader import interpreter_of, with_interpreter, without_system_files
 from enclavize.resources import native_file
+from enclavize.tee.instance import InstanceFile
 from enclavize.tee.layout import RUNELET
 from enclavize.tee.tar import FILE_MODE, PROGRAM_MODE
 

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import IntegrityError, InvalidImageError
-from enclavize.libos.base import NO_HEALTH_CHECK, AllowedVariable, Policy, Start, Volume
 from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.defaults import parse_defaults
 from enclavize.libos.gramine.enclave import MeasuredGramineEnclave
@@ -19,17 +18,19 @@ from enclavize.libos.process_checks import check_health, check_stop_signal, chec
 from enclavize.rootfs.entry import FileType, printable
 from enclavize.sgx.sigstruct import Sigstruct
 from enclavize.sgx.structures import SIGSTRUCT_SIZE
+from enclavize.tee.instance import NO_HEALTH_CHECK, Start
 from enclavize.tee.layout import HEALTH_COMMAND, ROOT, RUNELET
+from enclavize.tee.policy import AllowedVariable, Policy, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enclavize.libos.base import MeasuredEnclave
     from enclavize.oci.image import Image
     from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.tee.contents import TeeContents
+    from enclavize.tee.instance import MeasuredEnclave
 
 _MAX_FILE_SIZE = 64 << 20
 _MAX_NETWORK_FILE_SIZE = 1 << 20

@@ -13,9 +13,9 @@ from enclavize.rootfs.entry import FileType
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from enclavize.libos.base import Volume
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
+    from enclavize.tee.policy import Volume
 
 MEMORY_FOLDERS = ("/tmp", "/run", "/dev/shm")  # noqa: S108 - paths inside the enclave
 """Where programs expect to write, and where nothing lasts in a container either."""

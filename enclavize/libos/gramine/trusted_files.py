@@ -17,9 +17,9 @@ from enclavize.rootfs.entry import PATH_MAX, FileType, printable
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from enclavize.libos.base import Volume
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
+    from enclavize.tee.policy import Volume
 
 MAX_TRUSTED_FILES = 500_000
 """Gramine searches the list from its start for every file that is opened."""

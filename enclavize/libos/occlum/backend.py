@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from enclavize.compat.program import find_program as find_files
 from enclavize.errors import UsageError
-from enclavize.libos.base import Instance, InstanceFile
 from enclavize.libos.builtin.process import stop_signal_of
 from enclavize.libos.builtin.users import account_of
 from enclavize.libos.occlum import layout
@@ -36,6 +35,7 @@ from enclavize.libos.occlum.tree_builder import data_file
 from enclavize.libos.occlum.versions import parse_release
 from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.rootfs.entry import printable
+from enclavize.tee.instance import Instance, InstanceFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
-from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.libos.loader_names import is_loader_like
 from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.section import read_mac
@@ -22,6 +21,7 @@ from enclavize.libos.occlum.sefs.keys import notation, parse_notation
 from enclavize.libos.occlum.sefs.protection import IntegrityOnly
 from enclavize.libos.occlum.sefs.reader import ProtectedFile
 from enclavize.oci.document import parse_document
+from enclavize.tee.policy import AllowedVariable, Policy, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,10 +15,11 @@ from enclavize.rootfs.entry import FileType
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from enclavize.libos.base import InstanceOptions, Policy
+    from enclavize.libos.base import InstanceOptions
     from enclavize.libos.occlum.versions import Release
     from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
+    from enclavize.tee.policy import Policy
 
 HOME = "/root"
 """Everything runs as uid 0."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enclavize.libos.base import InstanceFile
 from enclavize.libos.occlum.format import PAL_PATH
+from enclavize.tee.instance import InstanceFile
 
 if TYPE_CHECKING:
     from enclavize.libos.toolchain.model import Toolchain

@@ -14,25 +14,26 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import IntegrityError
-from enclavize.libos.base import NO_HEALTH_CHECK, Start
 from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.chain import MAX_CONFIGURATION, policy_of, read_chain
 from enclavize.libos.process_checks import check_health, check_stop_signal
 from enclavize.libos.sdk_enclave import read_sdk_enclave
 from enclavize.rootfs.entry import printable
+from enclavize.tee.instance import NO_HEALTH_CHECK, Start
 from enclavize.tee.layout import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enclavize.libos.base import MeasuredEnclave, Policy
     from enclavize.libos.occlum.chain import BoundStart, Chain
     from enclavize.oci.image import Image
     from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.contents import TeeContents
+    from enclavize.tee.instance import MeasuredEnclave
+    from enclavize.tee.policy import Policy
 
 INSTANCE = "instance"
 BUILD = f"{INSTANCE}/{layout.BUILD}"

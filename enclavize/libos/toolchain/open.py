@@ -79,7 +79,7 @@ def _from_image(
     location: Location, libos: str | None, *, cache: BlobCache, insecure: bool, reporter: Reporter
 ) -> Toolchain:
     from enclavize.libos.toolchain.image import ImageTree
-    from enclavize.oci.source import resolve
+    from enclavize.oci.resolve import resolve
     from enclavize.rootfs.index import index_image
 
     image = resolve(location, cache=cache, insecure=insecure, reporter=reporter)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enclavize.compat.profile import profile_for
-from enclavize.compat.rules import Subject, check
+from enclavize.compat.rules import check
+from enclavize.compat.subject import Subject
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs.index import index_image
 from integration.compat.ingredients import ENDLESS, FREESTANDING

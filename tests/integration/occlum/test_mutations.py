@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.libos.host_files import read_host_files
 from enclavize.tee.expectations import Expectations
+from enclavize.tee.host_files import read_host_files
 from enclavize.tee.outside import LibosExpectations
 from support.command import Command
 from support.forgery import TAG, Forgery

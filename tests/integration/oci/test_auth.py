@@ -15,7 +15,7 @@ from enclavize.oci.location import parse_location
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.registry.client import RegistryClient
 from enclavize.oci.registry.target import RegistryTarget
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from support.images import build_image, to_write
 from support.registry import (
     PASSWORD,

@@ -18,7 +18,7 @@ from enclavize.errors import IntegrityError, InvalidImageError
 from enclavize.oci.archive import ArchiveStyle, ArchiveTarget
 from enclavize.oci.limits import ARCHIVE_FREE_SIZE, MAX_RATIO
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs import layer as layer_module
 from enclavize.rootfs.index import index_image

@@ -15,7 +15,7 @@ from enclavize.errors import EnclavizeError
 from enclavize.oci.daemon import DaemonTarget
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from support.images import build_image, file, plain_tar, to_write
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from enclavize.errors import EnclavizeError
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import EventKind, Reporter
 
 if TYPE_CHECKING:

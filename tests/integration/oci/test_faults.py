@@ -25,7 +25,7 @@ from enclavize.oci.location import parse_location
 from enclavize.oci.registry import transport
 from enclavize.oci.registry.client import RegistryClient
 from enclavize.oci.registry.target import RegistryTarget
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import EventKind, Reporter
 from support.images import build_image, build_layer, file, to_write
 from support.registry import Front

@@ -18,7 +18,7 @@ from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.layout import LayoutTarget
 from enclavize.oci.limits import MAX_INDEX_DEPTH
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from support.images import (
     build_image,
     build_index,

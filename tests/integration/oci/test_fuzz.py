@@ -10,7 +10,7 @@ import pytest
 from enclavize.errors import EnclavizeError
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from support.images import build_image, file, write_docker_archive, write_oci_archive
 from support.scale import scaled
 

@@ -16,7 +16,7 @@ from enclavize.oci.cache import BlobCache
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.location import parse_location
 from enclavize.oci.registry.target import RegistryTarget
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from support.images import build_image, file, to_write
 from support.registry import Front
 
@@ -42,7 +42,7 @@ from enclavize.oci.location import parse_location
 from enclavize.oci.manifest import image_manifest
 from enclavize.oci.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from enclavize.oci.registry.target import RegistryTarget
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.oci.target import ImageToWrite, LayerToWrite
 from enclavize.progress import Reporter
 
@@ -99,7 +99,7 @@ from pathlib import Path
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it

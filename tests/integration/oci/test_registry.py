@@ -19,7 +19,7 @@ from enclavize.oci.reference import parse_reference
 from enclavize.oci.registry import transport
 from enclavize.oci.registry.client import RegistryClient
 from enclavize.oci.registry.target import RegistryTarget
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from support.images import build_image, build_index, file, to_write, write_layout
 from support.registry import Front, free_port, running_registry
 

@@ -14,7 +14,7 @@ import pytest
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from support.images import build_image, directory, file, plain_tar, write_docker_archive, write_layout
 from support.registry import Front

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from enclavize.tee.tar import LAYER_FORMATS, TarDirectory, TarFile, TarLink, write_layer
+from enclavize.tee.tar import LAYER_WRITERS, TarDirectory, TarFile, TarLink, write_layer
 from support.tampering import TamperedImage
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def public_key(kept: Path) -> Path:
 
 
 def test_there_is_an_image_of_each_older_version_and_libos() -> None:
-    older = [version for version in LAYER_FORMATS if version != max(LAYER_FORMATS)]
+    older = [version for version in LAYER_WRITERS if version != max(LAYER_WRITERS)]
     wanted = {f"v{version}-{libos}.tar.zst" for version in older for libos in LIBOSES}
     assert wanted <= {image.name for image in IMAGES}
 

@@ -42,7 +42,7 @@ import sys
 from pathlib import Path
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs.unpack import unpack_layers
 

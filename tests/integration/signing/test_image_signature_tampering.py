@@ -17,7 +17,7 @@ from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.image_signature import SIGNATURE, ImageSignature, signature_tag
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.signing.image_keys import LocalImageSigner
 from enclavize.signing.image_payload import build_payload

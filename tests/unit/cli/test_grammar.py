@@ -18,10 +18,11 @@ from enclavize.cli.grammar.signer import parse_signer
 from enclavize.cli.grammar.size import parse_size
 from enclavize.cli.passphrase import passphrase_reader
 from enclavize.errors import EnclavizeError, UsageError
-from enclavize.libos.base import AllowedVariable, Resources, Volume
+from enclavize.libos.base import Resources
 from enclavize.libos.loader_names import is_loader_like
 from enclavize.pipeline.options import KeySigner, NoSigner, ServiceSigner
 from enclavize.tee.expectations import Expectations
+from enclavize.tee.policy import AllowedVariable, Volume
 
 SIGNER = "ab" * 32
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from enclavize.compat.profile import builtin_profiles
-from enclavize.compat.rules import Subject, check
+from enclavize.compat.rules import check
+from enclavize.compat.subject import Subject
 from enclavize.rootfs.elf import ElfScanner
 from enclavize.rootfs.entry import ElfFacts, Entry, FileType
 from enclavize.rootfs.tree import Rootfs

@@ -11,8 +11,9 @@ import pytest
 from enclavize.compat.codes import CODES, explain, list_codes
 from enclavize.compat.profile import Profile, builtin_profiles, profile_for
 from enclavize.compat.report import Report, Silence
-from enclavize.compat.rules import Subject, check
+from enclavize.compat.rules import check
 from enclavize.compat.sizes import NEEDS
+from enclavize.compat.subject import Subject
 from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.rootfs.entry import ElfFacts, Entry, FileType
 from enclavize.rootfs.tree import Rootfs

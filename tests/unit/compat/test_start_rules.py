@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclavize.compat.profile import profile_for
-from enclavize.compat.rules import Subject, check
+from enclavize.compat.rules import check
 from enclavize.compat.shell import MAX_SCRIPT_SIZE, Kind, first_start
+from enclavize.compat.subject import Subject
 from enclavize.rootfs.entry import ElfFacts, Entry, FileType
 from enclavize.rootfs.layer import KEEP_SCRIPT_SIZE
 from enclavize.rootfs.tree import Rootfs

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclavize.errors import EnclavizeError, InvalidImageError, UsageError
-from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.libos.builtin.config import (
     CONFIGURATION_SIZE,
     MeasuredConfiguration,
@@ -16,6 +15,7 @@ from enclavize.libos.builtin.config import (
     User,
     parse_configuration,
 )
+from enclavize.tee.policy import AllowedVariable, Policy, Volume
 from support.programs import REPOSITORY
 
 FULL = MeasuredConfiguration(

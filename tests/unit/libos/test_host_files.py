@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enclavize.errors import UsageError
-from enclavize.libos.host_files import HostFiles, host_files_of, read_host_files
+from enclavize.libos.host_files import host_files_of
 from enclavize.libos.toolchain import open_toolchain
 from enclavize.oci.cache import BlobCache
 from enclavize.progress import Reporter
+from enclavize.tee.host_files import HostFiles, read_host_files
 from support.stand_in_toolchain import stand_in_gramine, stand_in_occlum
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 
 from enclavize.cli.grammar.policy import parse_allowed_variables
 from enclavize.errors import UsageError
-from enclavize.libos.base import AllowedVariable, Policy
 from enclavize.libos.loader_names import RULES, is_loader_like, loader_reason
+from enclavize.tee.policy import AllowedVariable, Policy
 from support.programs import REPOSITORY
 
 DANGEROUS = """

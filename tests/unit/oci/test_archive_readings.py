@@ -13,7 +13,7 @@ from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
 from enclavize.oci.archive import ArchiveStyle, ArchiveTarget
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from support.images import (
     Member,

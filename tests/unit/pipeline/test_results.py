@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from enclavize.libos.base import Policy
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
@@ -16,6 +15,7 @@ from enclavize.pipeline import results
 from enclavize.pipeline.results import Results, result_key
 from enclavize.tee.description import TeeDescription
 from enclavize.tee.image import TeeImage
+from enclavize.tee.policy import Policy
 
 
 def put(cache: BlobCache, data: bytes, media_type: str) -> Descriptor:

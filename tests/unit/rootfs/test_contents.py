@@ -10,17 +10,17 @@ import pytest
 
 from enclavize.compat.library_path import default_folders
 from enclavize.errors import IntegrityError
-from enclavize.libos.base import Policy
 from enclavize.libos.builtin.backend import INLINE_FILES, doubts_about_host_files, hostname_of
 from enclavize.libos.builtin.users import account_of
 from enclavize.libos.gramine.mounts import network_files
 from enclavize.oci.image_config import parse_config
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs.erofs import write_erofs
 from enclavize.rootfs.index import index_image
 from enclavize.rootfs.tree import MAX_CONTENT_SIZE
+from enclavize.tee.policy import Policy
 from support.images import directory, file, hard_link, symlink
 from support.indexing import cache_of, image_of, index_layers
 

@@ -248,7 +248,7 @@ def test_layers_and_diff_ids_must_match(tmp_path: Path) -> None:
     built = build_image([BASE], change_config={"rootfs": {"type": "layers", "diff_ids": []}})
     write_layout(tmp_path / "layout", {"1": built})
     from enclavize.oci.location import parse_location
-    from enclavize.oci.source import resolve
+    from enclavize.oci.resolve import resolve
 
     with pytest.raises(InvalidImageError):
         index_image(

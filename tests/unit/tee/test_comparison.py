@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from enclavize.errors import EnclavizeError, IntegrityError
 from enclavize.rootfs.tar import DIRECTORY, REGULAR, SYMLINK, TarReader
 from enclavize.tee.comparison import LayerComparison
-from enclavize.tee.tar import LAYER_FORMATS, TarDirectory, TarFile, TarLink, ustar_header, write_layer
+from enclavize.tee.tar import LAYER_WRITERS, TarDirectory, TarFile, TarLink, ustar_header, write_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def compare(data: bytes, size: int = 1000) -> None:
     comparison.verify()
 
 
-@pytest.mark.parametrize("version", LAYER_FORMATS)
+@pytest.mark.parametrize("version", LAYER_WRITERS)
 def test_what_is_written_is_what_is_expected(version: int) -> None:
     for size in (1, 100, 511, 512, 513, 1 << 20):
         compare(layer(version), size)

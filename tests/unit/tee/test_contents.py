@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from enclavize.errors import EnclavizeError, InvalidImageError
+from enclavize.libos.formats import format_for, format_of
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.tee.contents import read_contents
 from support.images import (
@@ -47,7 +48,7 @@ def read(tmp_path: Path, content: list[Member] | bytes, labels: dict[str, str] |
     folder = tmp_path / "folder"
     folder.mkdir()
     try:
-        read_contents(image, folder, cache)
+        read_contents(image, format_of(image), folder, cache)
     finally:
         image.source.close()
         names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
@@ -144,8 +145,6 @@ def test_tricks_of_archives_are_refused_before_they_cost(tmp_path: Path, data: b
 
 
 def test_a_missing_link_is_named(tmp_path: Path) -> None:
-    from enclavize.libos.formats import format_for
-
     form = format_for("gramine")
     names = sorted(form.required | {"enclave.json"})
     layers = [
@@ -160,5 +159,5 @@ def test_a_missing_link_is_named(tmp_path: Path) -> None:
     image = resolve(parse_location(f"oci:{tmp_path / 'layout'}"), cache=cache, reporter=Reporter())
     (tmp_path / "folder").mkdir()
     with pytest.raises(InvalidImageError, match=r"has no .enclave/instance/app.manifest "):
-        read_contents(image, tmp_path / "folder", cache)
+        read_contents(image, form, tmp_path / "folder", cache)
     image.source.close()

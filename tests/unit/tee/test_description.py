@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from enclavize.errors import InvalidImageError
-from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.tee.description import (
     DescribedFile,
     TeeDescription,
     parse_description,
 )
 from enclavize.tee.layout import MAX_DESCRIPTION_SIZE
+from enclavize.tee.policy import AllowedVariable, Policy, Volume
 
 DESCRIPTION = TeeDescription(
     generator="enclavize/0.1.0",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from enclavize.errors import EnclavizeError, UsageError
-from enclavize.libos.base import AllowedVariable, InstanceOptions, Policy, Resources, Volume
+from enclavize.libos.base import InstanceOptions, Resources
 from enclavize.libos.gramine import files
 from enclavize.libos.gramine.backend import GramineBackend, expressible_policy
 from enclavize.libos.gramine.mounts import memory_mounts
@@ -20,6 +20,7 @@ from enclavize.libos.toolchain.model import Toolchain, ToolchainFile
 from enclavize.progress import Reporter
 from enclavize.progress.events import EventKind
 from enclavize.rootfs.index import index_image
+from enclavize.tee.policy import AllowedVariable, Policy, Volume
 from support.images import build_image, directory, file, symlink, write_layout
 from support.indexing import cache_of
 from support.programs import zig_cc
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from enclavize.libos.base import Instance, InstanceFile
     from enclavize.oci.image import Image
     from enclavize.progress.events import Event
+    from enclavize.tee.instance import Instance, InstanceFile
     from support.images import Member
 
 OPTIONS = InstanceOptions(
@@ -117,7 +118,7 @@ class Bench:
 
     def image(self, members: list[Member], config: Mapping[str, Any]) -> Image:
         from enclavize.oci.location import parse_location
-        from enclavize.oci.source import resolve
+        from enclavize.oci.resolve import resolve
 
         number = len(list(self.folder.glob("image*")))
         layout = write_layout(self.folder / f"image{number}", {"1": build_image([members], config=config)})

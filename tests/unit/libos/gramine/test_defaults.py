@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclavize.errors import IntegrityError
-from enclavize.libos.base import AllowedVariable, Policy
 from enclavize.libos.gramine.defaults import Defaults, parse_defaults
+from enclavize.tee.policy import AllowedVariable, Policy
 
 OPEN = Policy(
     allow_arguments=True, allowed_environment=(AllowedVariable(name="TOKEN"), AllowedVariable(name="LINES"))

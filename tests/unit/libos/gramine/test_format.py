@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from enclavize.errors import EnclavizeError
-from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.format import GramineFormat, policy_of
 from enclavize.libos.gramine.manifest import make_manifest
 from enclavize.rootfs.tree import Rootfs
 from enclavize.sgx.sigstruct import Sigstruct
+from enclavize.tee.policy import AllowedVariable, Policy, Volume
 from support.scale import scaled
 from support.vectors import GRAMINE
 

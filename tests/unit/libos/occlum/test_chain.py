@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from enclavize.errors import EnclavizeError, IntegrityError
-from enclavize.libos.base import AllowedVariable, Policy, Volume
 from enclavize.libos.occlum import chain as chain_module
 from enclavize.libos.occlum.chain import START, BoundStart, policy_of, read_chain
 from enclavize.libos.occlum.configuration import check_configuration
@@ -19,6 +18,7 @@ from enclavize.libos.occlum.sefs.protection import IntegrityOnly
 from enclavize.libos.occlum.sefs.writer import ProtectedFileWriter
 from enclavize.libos.occlum.tree_builder import TreeBuilder, data_file
 from enclavize.libos.occlum.versions import parse_release
+from enclavize.tee.policy import AllowedVariable, Policy, Volume
 from unit.libos.occlum.documents import document
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import replace
 
-from enclavize.compat import formats
+from enclavize.compat import output
 from enclavize.compat.choice import best, reason
 from enclavize.compat.report import Finding, Report, Severity
 from enclavize.compat.sizes import Advice
@@ -42,30 +42,30 @@ def test_the_best_runs_with_the_fewest_warnings_and_is_the_newest() -> None:
 
 
 def test_one_report_is_a_list_with_the_verdict_last() -> None:
-    text = formats.to_text((FAILING,))
+    text = output.to_text((FAILING,))
     assert text.startswith("error    OCC008  100% static\n")
     assert "memory 1024M, threads 64" in text
     assert text.splitlines()[-1] == "occlum 0.31.0: does not run: image"
 
 
 def test_many_reports_are_a_table_with_the_choice_last() -> None:
-    lines = formats.to_table(ALL).splitlines()
+    lines = output.to_table(ALL).splitlines()
     assert len(lines) == 5
     assert lines[1].split() == ["builtin", "0.1.0", "runs,", "with", "warnings", "0", "1", "OCC019"]
     assert lines[-1].startswith("best: gramine 1.9")
-    assert "none runs the image" in formats.to_table((FAILING, FAILING))
-    assert formats.to_table((FAILING, FAILING)).count("100% static") == 1
+    assert "none runs the image" in output.to_table((FAILING, FAILING))
+    assert output.to_table((FAILING, FAILING)).count("100% static") == 1
 
 
 def test_json_has_all_reports_and_the_choice() -> None:
-    document = json.loads(formats.to_json(ALL))
+    document = json.loads(output.to_json(ALL))
     assert document["best"] == {"name": "gramine", "version": "1.9"}
     assert [item["runs"] for item in document["reports"]] == [True, True, False]
     assert document["reports"][2]["findings"][0]["code"] == "OCC008"
 
 
 def test_sarif_has_rules_levels_and_places() -> None:
-    document = json.loads(formats.to_sarif(ALL))
+    document = json.loads(output.to_sarif(ALL))
     assert document["version"] == "2.1.0"
     run = document["runs"][2]
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["OCC008"]
@@ -80,7 +80,7 @@ def test_sarif_has_rules_levels_and_places() -> None:
 def test_sarif_has_what_the_standard_requires() -> None:
     """OASIS SARIF 2.1.0, sections 3.13, 3.14, 3.18, 3.19, 3.27; the schema of OASIS accepts it too."""
     odd = replace(ERROR, path="usr/\udcff%#?:x")
-    document = json.loads(formats.to_sarif((report("occlum", "0.31.0", odd, NOTE), *ALL)))
+    document = json.loads(output.to_sarif((report("occlum", "0.31.0", odd, NOTE), *ALL)))
     assert document.keys() == {"$schema", "version", "runs"}
     identities = [run["automationDetails"]["id"] for run in document["runs"]]
     assert identities == ["enclavize/occlum/0.31.0", *identities[1:]]
@@ -101,7 +101,7 @@ def test_sarif_has_what_the_standard_requires() -> None:
 
 
 def test_github_gets_workflow_commands_that_no_message_can_break() -> None:
-    lines = formats.to_github((FAILING, replace(DOUBTFUL, title="a,b:c"))).splitlines()
+    lines = output.to_github((FAILING, replace(DOUBTFUL, title="a,b:c"))).splitlines()
     assert lines == [
         "::error title=OCC008 (occlum 0.31.0)::100%25 static; none",
         "::warning title=OCC019 (a%2Cb%3Ac)::imports fork",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from enclavize import __version__
 from enclavize.errors import UsageError
-from enclavize.libos.version import version_key
+from enclavize.libos_version import version_key
 from enclavize.resources import data_dir
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import pytest
 
 from enclavize import __version__
 from enclavize.errors import UsageError
-from enclavize.libos.known_flaws import KNOWN_FLAWS, known_flaws, read_flaws
-from enclavize.libos.version import version_key
+from enclavize.libos_version import version_key
 from enclavize.resources import data_dir
+from enclavize.tee.known_flaws import KNOWN_FLAWS, known_flaws, read_flaws
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from pathlib import Path
 
 LIBOS = Path(__file__).resolve().parent / "libos"
 
-ROOMS = ("base", "cpu", "boundary", "wait", "memory", "process", "signal", "time", "fs", "syscall")
+ROOMS = ("base", "cpu", "boundary", "wait", "memory", "process", "signal", "time", "fs", "net", "syscall")
 """From the bottom up."""
 
 ABOVE_ALL = "start.c"

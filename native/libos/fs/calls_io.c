@@ -103,7 +103,9 @@ static int64_t vector_call(
     if (result >= 0 && offset != NULL && file->operations->stream) {
         result = -ESPIPE;
     }
-    if (result >= 0) {
+    if (result >= 0 && file->operations->vector != NULL) {
+        result = file->operations->vector(file, vector, count, piece == write_from_user);
+    } else if (result >= 0) {
         bool gather = piece == write_from_user && file->operations->stream &&
                       result <= (int64_t)PATH_BUFFER_SIZE && count > 1 && is_writable(file) &&
                       file->operations->write != NULL;

@@ -36,6 +36,8 @@ struct poller;
 struct file_operations {
     int64_t (*read)(struct file *file, void *to, size_t length, uint64_t *offset);
     int64_t (*write)(struct file *file, const void *from, size_t length, uint64_t *offset);
+    /* readv and writev as a whole, where pieces make a difference: messages; NULL: piece by piece */
+    int64_t (*vector)(struct file *file, const struct iovec *vector, size_t count, bool writes);
     /* events that hold now; NULL: always readable and writable */
     uint32_t (*poll)(struct file *file, struct poller *poller);
     int64_t (*ioctl)(struct file *file, uint32_t request, user_address argument);

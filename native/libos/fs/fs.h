@@ -1,11 +1,15 @@
 /*
  * The fs room: files, descriptors, paths, and the calls about them. What mappings and programs need of files it gives as
- * file_upcalls (memory/) and process_upcalls (process/).
+ * file_upcalls (memory/) and process_upcalls (process/). For the room above: how a kind of file is made (file.h), paths and
+ * descriptors (call_support.h), how files are waited for (poller.h), and pipes.
  */
 #ifndef ENCLAVIZE_FS_H
 #define ENCLAVIZE_FS_H
 
-#include "process/process.h"
+#include "fs/call_support.h"
+#include "fs/file.h"
+#include "fs/pipe.h"
+#include "fs/poller.h"
 
 /* Call once, on the first thread, when memory and locks work. 0, or a negative errno when the measured
  * configuration does not name a usable root file system. Of the image, the root directory's block is read. */

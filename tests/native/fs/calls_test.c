@@ -24,23 +24,6 @@ static void check(int line, const char *text, int64_t actual, int64_t expected)
     }
 }
 
-enum {
-    O_RDONLY = 0,
-    O_WRONLY = 1,
-    O_RDWR = 2,
-    O_CREAT = 0100,
-    O_EXCL = 0200,
-    O_TRUNC = 01000,
-    O_APPEND = 02000,
-    O_NONBLOCK = 04000,
-    O_DIRECTORY = 0200000,
-    O_NOFOLLOW = 0400000,
-    O_CLOEXEC = 02000000,
-    O_PATH = 010000000,
-    AT_FDCWD = -100,
-    AT_REMOVEDIR = 0x200,
-};
-
 #define AT ((uint64_t)AT_FDCWD)
 
 static int64_t open_file(const char *path, uint64_t flags, uint64_t mode)
@@ -635,6 +618,7 @@ static void test_socket_pairs(void)
     CHECK(value, STREAM);
     size = -1;
     CHECK(CALL_LIBOS(getsockopt, one, 1, 3, USER(&value), USER(&size)), -EINVAL);
+    size = 4;
     CHECK(CALL_LIBOS(getsockopt, one, 6, 1, USER(&value), USER(&size)), -EOPNOTSUPP);
     CHECK(CALL_LIBOS(getsockopt, one, 1, 99, USER(&value), USER(&size)), -ENOPROTOOPT);
     CHECK(CALL_LIBOS(setsockopt, one, 1, 7, USER(&value), 4), 0);

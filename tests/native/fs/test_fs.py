@@ -20,6 +20,7 @@ from support.sample_tree import SampleTree, sample, write_sample
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parents[2] / "native"
 FILE_SYSTEM = NATIVE / "libos" / "fs"
+NET = NATIVE / "libos" / "net"
 SCALE = float(os.environ.get("ENCLAVIZE_TEST_SCALE", "0.05"))
 FLAGS = ("-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-fno-builtin", "-Wno-builtin-declaration-mismatch")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -46,7 +47,7 @@ class Sample:
 
 
 def build(folder: Path, sanitizers: tuple[str, ...], *names: str) -> dict[str, Path]:
-    """Compile the file system and the test programs named."""
+    """Compile the file system, the sockets and the test programs named."""
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.skip("gcc, whose sanitizers are used here, is not installed")
@@ -54,7 +55,7 @@ def build(folder: Path, sanitizers: tuple[str, ...], *names: str) -> dict[str, P
         compiler, *FLAGS, *sanitizers, f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}",
     ]  # fmt: skip
     core = [NATIVE / "libos" / name for name in BELOW]
-    sources = [HERE / "shim.c", *sorted(FILE_SYSTEM.glob("*.c")), *core]
+    sources = [HERE / "shim.c", *sorted(FILE_SYSTEM.glob("*.c")), *sorted(NET.glob("*.c")), *core]
     objects = [folder / f"{source.stem}.o" for source in sources]
 
     def compile_one(source: Path, target: Path) -> None:

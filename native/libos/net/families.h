@@ -1,0 +1,9 @@
+/* One line for each family of sockets. */
+#ifndef ENCLAVIZE_NET_FAMILIES_H
+#define ENCLAVIZE_NET_FAMILIES_H
+
+#include "net/net.h"
+
+extern const struct socket_family unix_family;
+
+#endif

@@ -1,0 +1,127 @@
+#include "net/transfer.h"
+
+#include "net/socket.h"
+
+typedef int copy_part(void *bytes, user_address address, size_t size);
+
+static int gather_part(void *bytes, user_address address, size_t size)
+{
+    return copy_from_user(bytes, address, size);
+}
+
+static int scatter_part(void *bytes, user_address address, size_t size)
+{
+    return copy_to_user(address, bytes, size);
+}
+
+/* Copies `length` bytes that begin `from` bytes into the pieces. */
+static int64_t copy_pieces(const struct pieces *pieces, uint64_t from, uint8_t *bytes, size_t length, copy_part *copy)
+{
+    for (size_t at = 0; at < pieces->count && length > 0; at++) {
+        const struct iovec *piece = &pieces->vector[at];
+        if (from >= piece->length) {
+            from -= piece->length;
+            continue;
+        }
+        uint64_t left = piece->length - from;
+        size_t part = left < length ? (size_t)left : length;
+        if (copy(bytes, piece->base + from, part) < 0) {
+            return -EFAULT;
+        }
+        bytes += part;
+        length -= part;
+        from = 0;
+    }
+    return 0;
+}
+
+static size_t piece_size(uint64_t left)
+{
+    return left < EXCHANGE_DATA_SIZE ? (size_t)left : EXCHANGE_DATA_SIZE;
+}
+
+static struct buffer_pool *pool_for(uint64_t total)
+{
+    return total <= PATH_BUFFER_SIZE ? &path_buffers : &data_buffers;
+}
+
+/* When a wait of this length would end; NO_TIMEOUT and 0 are what they are. */
+static uint64_t end_of(uint64_t timeout_ns)
+{
+    return timeout_ns == NO_TIMEOUT || timeout_ns == 0 ? timeout_ns : clock_now_ns(CLOCK_MONOTONIC) + timeout_ns;
+}
+
+static uint64_t time_until(uint64_t end)
+{
+    if (end == NO_TIMEOUT || end == 0) {
+        return end;
+    }
+    uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+    return now < end ? end - now : 0;
+}
+
+static int64_t send_stream(
+    struct socket *socket, struct message *message, const struct pieces *pieces, uint64_t timeout_ns)
+{
+    uint64_t done = 0, end = end_of(timeout_ns);
+    int64_t result;
+    do {
+        message->length = piece_size(pieces->total - done);
+        result = copy_pieces(pieces, done, message->data, message->length, gather_part);
+        if (result == 0) {
+            result = socket_send(socket, message, done == 0 ? timeout_ns : time_until(end));
+        }
+        if (result > 0) {
+            done += (uint64_t)result;
+            message->control.length = 0; /* goes with the first byte */
+        }
+    } while (result > 0 && done < pieces->total);
+    return done > 0 ? (int64_t)done : result;
+}
+
+int64_t transfer_send(
+    struct socket *socket, struct message *message, const struct pieces *pieces, uint64_t timeout_ns)
+{
+    bool is_stream = socket->type == SOCK_STREAM;
+    if (!is_stream && pieces->total > EXCHANGE_DATA_SIZE) {
+        return -EMSGSIZE;
+    }
+    struct buffer_pool *pool = pool_for(pieces->total);
+    int64_t result;
+    message->data = buffer_take(pool);
+    if (message->data == NULL) {
+        return -ENOMEM;
+    }
+    if (is_stream) {
+        result = send_stream(socket, message, pieces, timeout_ns);
+    } else {
+        message->length = (size_t)pieces->total;
+        result = copy_pieces(pieces, 0, message->data, message->length, gather_part);
+        result = result < 0 ? result : socket_send(socket, message, timeout_ns);
+    }
+    buffer_give(pool, message->data);
+    return result;
+}
+
+int64_t transfer_receive(
+    struct socket *socket, struct message *message, const struct pieces *pieces, uint64_t timeout_ns)
+{
+    struct buffer_pool *pool = pool_for(pieces->total);
+    message->data = buffer_take(pool);
+    if (message->data == NULL) {
+        return -ENOMEM;
+    }
+    bool wants_all = socket->type == SOCK_STREAM && (message->flags & MSG_WAITALL) != 0 && (message->flags & MSG_PEEK) == 0;
+    uint64_t done = 0, end = end_of(timeout_ns);
+    int64_t result;
+    do {
+        message->length = piece_size(pieces->total - done);
+        result = socket_receive(socket, message, done == 0 ? timeout_ns : time_until(end));
+        if (result > 0 && copy_pieces(pieces, done, message->data, (size_t)result, scatter_part) < 0) {
+            result = -EFAULT;
+        }
+        done += result > 0 ? (uint64_t)result : 0;
+    } while (result > 0 && wants_all && done < pieces->total);
+    buffer_give(pool, message->data);
+    return done > 0 ? (int64_t)done : result;
+}

@@ -41,6 +41,16 @@ enum eexit {
 #define EXCHANGE_DATA_SIZE 0x40000U
 #define OCALL_ARGUMENTS 4
 
+/* The host's clocks at one reading of the time stamp counter, in ns. OCALL_CLOCK leaves them for the calling thread, which counts on from there
+ * instead of asking again. */
+enum host_time_clock { HOST_TIME_REALTIME, HOST_TIME_MONOTONIC, HOST_TIME_BOOTTIME, HOST_TIME_CLOCKS };
+struct host_time {
+    uint64_t counter;    /* the time stamp counter */
+    uint64_t valid_for;  /* ticks from then on; 0: there is no counter to go by */
+    uint64_t multiplier; /* ns a tick, times 2^32 */
+    uint64_t clocks[HOST_TIME_CLOCKS];
+};
+
 /* One per host thread, outside ELRANGE, written by both sides. */
 struct exchange {
     uint32_t ocall;       /* enclave -> PAL: enum ocall */
@@ -48,6 +58,7 @@ struct exchange {
     uint64_t arguments[OCALL_ARGUMENTS]; /* enclave -> PAL */
     int64_t result;       /* PAL -> enclave: >= 0, or a negative Linux errno */
     uint64_t signals;     /* PAL -> enclave: host signals waiting, bit (n - 1); cleared by the enclave by atomic exchange */
+    struct host_time time; /* PAL -> enclave */
     uint8_t data[EXCHANGE_DATA_SIZE] __attribute__((aligned(64)));
 };
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "host_time.h"
 #include "log.h"
 #include "ocalls.h"
 #include "process.h"
@@ -30,6 +31,9 @@ int64_t ocall_clock(struct request *call)
     uint64_t clock = call->arguments[0];
     if (clock > CLOCK_TAI || clock_gettime((clockid_t)clock, &now) != 0) {
         return -EINVAL;
+    }
+    if (clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME) {
+        host_time_fill(&call->thread->exchange->time);
     }
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host_time.h"
 #include "log.h"
 #include "processors.h"
 #include "sim.h"
@@ -90,6 +91,7 @@ int process_set_arguments(char **arguments, char **environment)
 {
     struct boot boot = {.log_level = log_level(), .cpu_features = cpu_features_found(), .processors = processors_allowed()};
     boot_size = sizeof(boot);
+    host_time_start();
     read_cpuid_words(boot.cpuid);
     int error = append_strings(arguments, &boot.argument_count);
     if (!error) {

@@ -79,6 +79,12 @@ enum clock_id {
 };
 /* The host's clock; MONOTONIC and BOOTTIME never go back, whatever the host says. ns. */
 uint64_t clock_now_ns(enum clock_id clock);
+/* The page of code and data by which the application reads the clock itself (vdso.S): to be copied to a page of its own. */
+extern const uint8_t vdso_image[PAGE_SIZE] HIDDEN;
+/* RDTSC has faulted: nobody goes by it any more. */
+void clock_counter_faults(void);
+/* Did a LibOS context fault in reading the counter? Then it goes on behind it. */
+bool clock_fix_up(uint64_t *rip);
 uint64_t host_clock(uint32_t clock); /* as the host says it; ns */
 
 void host_log(enum log_level level, const char *text, size_t length); /* cut to EXCHANGE_DATA_SIZE */

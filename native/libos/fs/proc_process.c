@@ -52,6 +52,9 @@ static bool add_area(const struct area *area, void *context)
         (area->protection & PROT_WRITE) ? 'w' : '-', (area->protection & PROT_EXEC) ? 'x' : '-',
         (area->flags & MAP_TYPE) == MAP_SHARED ? 's' : 'p', (unsigned long long)area->offset,
         (unsigned long long)facts.device, (unsigned long long)facts.inode);
+    if (area->start == process.vdso && process.vdso != 0) {
+        format_text(path, PATH_BUFFER_SIZE, "[vdso]");
+    }
     if (path[0] != '\0') {
         text_add(text, "%s", "          ");
         text_add_bytes(text, path, strlen(path));

@@ -17,6 +17,7 @@ struct process {
     char executable[4096];     /* canonical path, for /proc/self/exe */
     user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
     user_address environment_start, environment_end;
+    user_address vdso;         /* its page (boundary/) */
     uint64_t start_time_ns;    /* CLOCK_BOOTTIME */
 };
 extern struct process process;

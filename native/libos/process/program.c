@@ -13,7 +13,7 @@
 enum auxiliary_type {
     AT_NULL = 0, AT_PHDR = 3, AT_PHENT = 4, AT_PHNUM = 5, AT_PAGESZ = 6, AT_BASE = 7, AT_FLAGS = 8,
     AT_ENTRY = 9, AT_UID = 11, AT_EUID = 12, AT_GID = 13, AT_EGID = 14, AT_PLATFORM = 15, AT_HWCAP = 16,
-    AT_CLKTCK = 17, AT_SECURE = 23, AT_RANDOM = 25, AT_EXECFN = 31, AT_MINSIGSTKSZ = 51,
+    AT_CLKTCK = 17, AT_SECURE = 23, AT_RANDOM = 25, AT_EXECFN = 31, AT_SYSINFO_EHDR = 33, AT_MINSIGSTKSZ = 51,
 };
 
 struct loaded {
@@ -198,6 +198,7 @@ static int64_t build_stack(const struct loaded *program, const struct loaded *in
         {AT_CLKTCK, 100},
         {AT_PLATFORM, platform},
         {AT_EXECFN, file_name},
+        {AT_SYSINFO_EHDR, process.vdso},
         {AT_MINSIGSTKSZ, SIGNAL_FRAME_MAX},
         {AT_NULL, 0},
     };
@@ -213,6 +214,19 @@ static int64_t build_stack(const struct loaded *program, const struct loaded *in
         write_word(&stack, &at, auxiliary[i][1]);
     }
     return stack.failed ? -ENOMEM : 0;
+}
+
+static int64_t map_vdso(void)
+{
+    int64_t address = memory_map(0, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
+    if (address < 0) {
+        return address;
+    }
+    process.vdso = (user_address)address;
+    if (copy_to_user(process.vdso, vdso_image, PAGE_SIZE)) {
+        return -ENOMEM;
+    }
+    return memory_protect(process.vdso, PAGE_SIZE, PROT_READ | PROT_EXEC);
 }
 
 static void set_name(const char *path)
@@ -246,6 +260,10 @@ static int64_t load_elf(struct file *file, const struct strings *arguments, cons
     }
     set_name(process.executable);
     process_upcalls.set_executable(file);
+    error = map_vdso();
+    if (error) {
+        return error;
+    }
     const struct loaded *first = is_dynamic ? &interpreter : &program;
     *context = (struct context){.rip = first->bias + first->elf.entry, .rflags = INITIAL_RFLAGS};
     return build_stack(&program, is_dynamic ? &interpreter : NULL, arguments, environment, &context->rsp);

@@ -48,8 +48,10 @@ static struct signal_info signal_of(const struct context *context, uint32_t vect
     }
 }
 
+/* RDTSC is emulated. */
 static uint64_t monotonic_now(void)
 {
+    clock_counter_faults();
     return clock_now_ns(CLOCK_MONOTONIC);
 }
 
@@ -63,7 +65,7 @@ bool exception_serve(struct context *context, const struct exception_info *info)
         }
     }
     if (!context_is_application(context)) {
-        return user_copy_fix_up(&context->rip);
+        return user_copy_fix_up(&context->rip) || clock_fix_up(&context->rip);
     }
     if (emulate_instruction(context, info->vector, monotonic_now)) {
         return true;

@@ -24,6 +24,7 @@ NATIVE = REPOSITORY / "enclavize" / "_native"
 THREADS = 16
 COUNTS = {
     "last_thread": (),
+    "clocks": (),
     "new_thread": (),
     "step_down": (),
     "arguments": (),

@@ -114,6 +114,8 @@ enum field {
     FIELD_FLIP_DATA,
     FIELD_FLIP_REQUEST,
     FIELD_ENTRY,        /* other entries first */
+    FIELD_TIME,         /* the clocks that OCALL_CLOCK leaves to be counted on from */
+    FIELD_FLIP_TIME,
     FIELD_INTERRUPT,    /* an AEX at some instruction of the way back */
     FIELD_COUNT
 };

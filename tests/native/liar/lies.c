@@ -8,7 +8,8 @@
 #include "sim.h"
 
 static const char *const FIELD_NAMES[FIELD_COUNT] = {
-    "result", "data", "beyond", "request", "signals", "index", "replay", "flipped result", "flipped data", "flipped request", "entry", "interrupt",
+    "result", "data", "beyond", "request", "signals", "index", "replay", "flipped result", "flipped data", "flipped request", "entry",
+    "time", "flipped time", "interrupt",
 };
 
 struct host_thread *victim;
@@ -23,6 +24,9 @@ static struct answer {
 
 static bool applies(const struct ocall_description *row, enum field field)
 {
+    if (field == FIELD_TIME || field == FIELD_FLIP_TIME) {
+        return row == &OCALLS[OCALL_CLOCK];
+    }
     return (field != FIELD_DATA && field != FIELD_FLIP_DATA) || row->out.rule != OCALL_SIZE_NOTHING;
 }
 
@@ -62,6 +66,21 @@ static void lie_in_data(const struct ocall_description *row, uint8_t *data, uint
             memcpy(data + 4 * word, &values[random_below(sizeof(values) / sizeof(values[0]))], 4);
             note_word(row, word);
         }
+    }
+}
+
+/* Time that stands still, jumps, goes back, is not there, or has no end. */
+static void lie_about_time(struct host_time *time)
+{
+    uint64_t *words = (uint64_t *)time, now = __builtin_ia32_rdtsc();
+    const uint64_t values[] = {0, 1, UINT64_MAX, INT64_MAX, 1ULL << 63, now, now - 1000, now + 1000000, 1ULL << 31, random_number()};
+    for (size_t index = 0; index < sizeof(*time) / sizeof(*words); index++) {
+        if (random_below(2)) {
+            words[index] = values[random_below(sizeof(values) / sizeof(values[0]))];
+        }
+    }
+    if (random_below(2)) {
+        time->valid_for = UINT64_MAX; /* so that the rest is looked at */
     }
 }
 
@@ -138,6 +157,18 @@ static bool lie(struct request *call, uint32_t number, enum field field, int64_t
             return false;
         }
         flip((volatile uint64_t *)&exchange->arguments[random_below(OCALL_ARGUMENTS)], random_number(), target_address(victim));
+        break;
+    case FIELD_TIME:
+        if (number != OCALL_CLOCK) {
+            return false;
+        }
+        lie_about_time(&exchange->time);
+        break;
+    case FIELD_FLIP_TIME:
+        if (number != OCALL_CLOCK || !can_step) {
+            return false;
+        }
+        flip((volatile uint64_t *)&exchange->time + random_below(sizeof(exchange->time) / sizeof(uint64_t)), UINT64_MAX, random_number());
         break;
     case FIELD_ENTRY:
         try_entries();

@@ -1,0 +1,11 @@
+/* The host's clocks for the enclave, so that it need not ask for each reading. */
+#ifndef ENCLAVIZE_PAL_HOST_TIME_H
+#define ENCLAVIZE_PAL_HOST_TIME_H
+
+#include "abi.h"
+
+/* Begin to watch how fast the time stamp counter runs. As early as possible. */
+void host_time_start(void);
+void host_time_fill(struct host_time *time);
+
+#endif

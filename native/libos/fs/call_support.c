@@ -1,5 +1,6 @@
 #include "fs/call_support.h"
 
+#include "fs/seal.h"
 #include "signal/signal.h"
 
 int64_t path_from_user(user_address from, char **path)
@@ -122,7 +123,7 @@ static int64_t read_pieces(struct file *file, user_address to, uint64_t length, 
 int64_t limit_write(const struct file *file, uint64_t offset, uint64_t *length)
 {
     uint64_t limit = resource_limit(RLIMIT_FSIZE);
-    if (limit == UNLIMITED || !is_regular(file->inode)) {
+    if (!is_regular(file->inode)) {
         return 0;
     }
     uint64_t at = file->flags & O_APPEND ? __atomic_load_n(&file->inode->size, __ATOMIC_ACQUIRE) : offset;
@@ -131,16 +132,16 @@ int64_t limit_write(const struct file *file, uint64_t offset, uint64_t *length)
         return -EFBIG;
     }
     *length = limit - at < *length ? limit - at : *length;
-    return 0;
+    return seals_limit_write(file->inode, at, length);
 }
 
 int64_t limit_size(const struct inode *inode, uint64_t size)
 {
-    if (size <= resource_limit(RLIMIT_FSIZE) || size <= __atomic_load_n(&inode->size, __ATOMIC_ACQUIRE)) {
-        return 0;
+    if (size > resource_limit(RLIMIT_FSIZE) && size > __atomic_load_n(&inode->size, __ATOMIC_ACQUIRE)) {
+        signal_send_current(SIGXFSZ);
+        return -EFBIG;
     }
-    signal_send_current(SIGXFSZ);
-    return -EFBIG;
+    return seals_check_size(inode, size);
 }
 
 static int64_t write_pieces(struct file *file, user_address from, uint64_t length, uint64_t *offset)

@@ -41,7 +41,8 @@ int64_t install_two(struct file *files[2], bool close_on_exec, user_address to);
 
 /* One piece of a read or write between a file and the application. `offset` NULL: the file's own position. */
 int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64_t *offset);
-/* RLIMIT_FSIZE: cuts the length of a write to a regular file; -EFBIG and SIGXFSZ where nothing may be written. */
+/* RLIMIT_FSIZE and seals: cut the length of a write to a regular file; -EFBIG and SIGXFSZ, or -EPERM, where nothing may be
+ * written. */
 int64_t limit_write(const struct file *file, uint64_t offset, uint64_t *length);
 /* The same for a new size. */
 int64_t limit_size(const struct inode *inode, uint64_t size);

@@ -1,6 +1,9 @@
 /* Calls that change attributes: mode, owner, times. */
 #include "fs/call_support.h"
+#include "fs/seal.h"
 #include "process/process.h"
+
+#define EXECUTE_BITS 0111U
 
 static int64_t change(struct inode *inode, const struct attributes *attributes)
 {
@@ -13,6 +16,9 @@ static int64_t change(struct inode *inode, const struct attributes *attributes)
 static int64_t change_mode(struct inode *inode, uint32_t mode)
 {
     if (!is_owner(inode)) {
+        return -EPERM;
+    }
+    if (is_sealed(inode, F_SEAL_EXEC) && ((mode ^ inode->mode) & EXECUTE_BITS) != 0) {
         return -EPERM;
     }
     struct attributes attributes = {.which = ATTRIBUTE_MODE, .mode = mode & PERMISSION_BITS};

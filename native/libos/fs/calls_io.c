@@ -1,4 +1,5 @@
 #include "fs/call_support.h"
+#include "fs/seal.h"
 
 #define RWF_FLAGS 0x1FU
 #define RWF_APPEND 0x10U
@@ -260,108 +261,6 @@ int64_t sys_ioctl(const struct arguments *arguments)
         file, ioctl_file(file, (int32_t)arguments->at[0], (uint32_t)arguments->at[1], arguments->at[2]));
 }
 
-/* Copies between two files inside the enclave. NULL offset: the file's own position. */
-static int64_t copy_between(
-    struct file *from, uint64_t *from_offset, struct file *to, uint64_t *to_offset, uint64_t length)
-{
-    uint8_t *buffer = buffer_take(&data_buffers);
-    if (buffer == NULL) {
-        return -ENOMEM;
-    }
-    uint64_t done = 0;
-    int64_t result = 0;
-    while (done < length) {
-        size_t part = length - done < EXCHANGE_DATA_SIZE ? (size_t)(length - done) : EXCHANGE_DATA_SIZE;
-        uint64_t before = *from_offset;
-        result = from->operations->read(from, buffer, part, from_offset);
-        if (result <= 0) {
-            break;
-        }
-        int64_t got = result;
-        uint64_t allowed = (uint64_t)got;
-        result = limit_write(to, *to_offset, &allowed);
-        if (result == 0) {
-            result = to->operations->write(to, buffer, (size_t)allowed, to_offset);
-        }
-        if (result < 0) {
-            *from_offset = before;
-            break;
-        }
-        *from_offset = before + (uint64_t)result;
-        done += (uint64_t)result;
-        if (result < got) {
-            break;
-        }
-    }
-    buffer_give(&data_buffers, buffer);
-    return done > 0 ? (int64_t)done : result;
-}
-
-static int64_t offset_from_user(user_address from, uint64_t *own, uint64_t *offset)
-{
-    if (from == 0) {
-        *offset = *own;
-        return 0;
-    }
-    if (copy_from_user(offset, from, sizeof(*offset)) < 0) {
-        return -EFAULT;
-    }
-    return (int64_t)*offset < 0 ? -EINVAL : 0;
-}
-
-static int64_t offset_to_user(user_address to, uint64_t *own, uint64_t offset)
-{
-    if (to == 0) {
-        *own = offset;
-        return 0;
-    }
-    return copy_to_user(to, &offset, sizeof(offset));
-}
-
-/* sendfile and copy_file_range. */
-static int64_t copy_call(int64_t from_descriptor, user_address from_user, int64_t to_descriptor,
-    user_address to_user, uint64_t length)
-{
-    struct file *from = file_of_descriptor((int32_t)from_descriptor);
-    struct file *to = file_of_descriptor((int32_t)to_descriptor);
-    uint64_t from_offset, to_offset;
-    int64_t result = 0;
-    if (from == NULL || to == NULL || !is_readable(from) || !is_writable(to)) {
-        result = -EBADF;
-    } else if (from->operations->read == NULL || to->operations->write == NULL || from->operations->stream) {
-        result = -EINVAL;
-    } else if ((result = offset_from_user(from_user, &from->position, &from_offset)) == 0) {
-        result = offset_from_user(to_user, &to->position, &to_offset);
-    }
-    if (result == 0) {
-        result = copy_between(from, &from_offset, to, &to_offset, length);
-    }
-    if (result > 0) {
-        if (offset_to_user(from_user, &from->position, from_offset) < 0 ||
-            offset_to_user(to_user, &to->position, to_offset) < 0) {
-            result = -EFAULT;
-        }
-    }
-    file_put(from);
-    file_put(to);
-    return result;
-}
-
-int64_t sys_sendfile(const struct arguments *arguments)
-{
-    return copy_call(
-        (int64_t)arguments->at[1], arguments->at[2], (int64_t)arguments->at[0], 0, arguments->at[3]);
-}
-
-int64_t sys_copy_file_range(const struct arguments *arguments)
-{
-    if (arguments->at[5] != 0) {
-        return -EINVAL;
-    }
-    return copy_call((int64_t)arguments->at[0], arguments->at[1], (int64_t)arguments->at[2], arguments->at[3],
-        arguments->at[4]);
-}
-
 int64_t sys_truncate(const struct arguments *arguments)
 {
     struct place place;
@@ -405,25 +304,52 @@ int64_t sys_ftruncate(const struct arguments *arguments)
     return on_file(file, result);
 }
 
+enum allocate_mode { FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2 };
+
+/* vfs_fallocate() of Linux. */
+static int64_t check_allocate(const struct file *file, uint32_t mode, int64_t offset, int64_t length)
+{
+    if (offset < 0 || length <= 0) {
+        return -EINVAL;
+    }
+    if ((mode & FALLOC_FL_PUNCH_HOLE) && mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)) {
+        return -EOPNOTSUPP;
+    }
+    if (!is_writable(file)) {
+        return -EBADF;
+    }
+    switch (file->inode->mode & S_IFMT) {
+    case S_IFIFO:
+        return -ESPIPE;
+    case S_IFDIR:
+        return -EISDIR;
+    case S_IFREG:
+        break;
+    default:
+        return -ENODEV;
+    }
+    if (offset > INT64_MAX - length) {
+        return -EFBIG;
+    }
+    if (file->operations->allocate == NULL) {
+        return -EOPNOTSUPP;
+    }
+    if (mode & FALLOC_FL_PUNCH_HOLE) {
+        return is_sealed(file->inode, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) ? -EPERM : 0;
+    }
+    return limit_size(file->inode, (uint64_t)offset + (uint64_t)length);
+}
+
 int64_t sys_fallocate(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
     }
-    int64_t offset = (int64_t)arguments->at[2], length = (int64_t)arguments->at[3];
-    int64_t result;
-    if (offset < 0 || length <= 0) {
-        result = -EINVAL;
-    } else if (!is_writable(file)) {
-        result = -EBADF;
-    } else if (file->operations->allocate == NULL) {
-        result = file->operations->stream ? -ESPIPE : -ENODEV;
-    } else if ((uint64_t)offset > UINT64_MAX / 2 - (uint64_t)length) {
-        result = -EFBIG;
-    } else if ((result = limit_size(file->inode, (uint64_t)offset + (uint64_t)length)) == 0) {
-        result =
-            file->operations->allocate(file, (uint32_t)arguments->at[1], (uint64_t)offset, (uint64_t)length);
+    uint32_t mode = (uint32_t)arguments->at[1];
+    int64_t result = check_allocate(file, mode, (int64_t)arguments->at[2], (int64_t)arguments->at[3]);
+    if (result == 0) {
+        result = file->operations->allocate(file, mode, arguments->at[2], arguments->at[3]);
     }
     return on_file(file, result);
 }
@@ -459,8 +385,48 @@ int64_t sys_syncfs(const struct arguments *arguments)
     return file == NULL ? -EBADF : on_file(file, 0);
 }
 
+/* Nothing is read before it is asked for; the checks are Linux's. */
+int64_t sys_readahead(const struct arguments *arguments)
+{
+    struct file *file = file_at(arguments, 0);
+    if (file == NULL || !is_readable(file)) {
+        file_put(file);
+        return -EBADF;
+    }
+    return on_file(file, is_regular(file->inode) ? 0 : -EINVAL);
+}
+
+#define SYNC_FILE_RANGE_ALL 7U
+
+int64_t sys_sync_file_range(const struct arguments *arguments)
+{
+    struct file *file = file_at(arguments, 0);
+    int64_t offset = (int64_t)arguments->at[1], length = (int64_t)arguments->at[2], end;
+    if (file == NULL) {
+        return -EBADF;
+    }
+    int64_t result = 0;
+    if ((arguments->at[3] & ~(uint64_t)SYNC_FILE_RANGE_ALL) != 0 || offset < 0 || length < 0 ||
+        __builtin_add_overflow(offset, length, &end)) {
+        result = -EINVAL;
+    } else if (!is_regular(file->inode) && !is_directory(file->inode) && !is_link(file->inode)) {
+        result = -ESPIPE;
+    } else if (arguments->at[3] != 0 && file->operations->sync != NULL) {
+        result = file->operations->sync(file);
+    }
+    return on_file(file, result);
+}
+
+#define FADVISE_LAST 5U /* POSIX_FADV_NOREUSE */
+
 int64_t sys_fadvise64(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    return file == NULL ? -EBADF : on_file(file, file->operations->stream ? -ESPIPE : 0);
+    if (file == NULL || (file->flags & O_PATH)) {
+        file_put(file);
+        return -EBADF;
+    }
+    bool is_pipe = (file->inode->mode & S_IFMT) == S_IFIFO;
+    bool is_valid = (int64_t)arguments->at[2] >= 0 && (uint32_t)arguments->at[3] <= FADVISE_LAST;
+    return on_file(file, is_pipe ? -ESPIPE : is_valid ? 0 : -EINVAL);
 }

@@ -11,7 +11,7 @@ static int64_t pipe_call(user_address to, uint32_t flags)
     if ((flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT)) != 0) {
         return -EINVAL;
     }
-    int64_t result = pipe_create(flags & O_NONBLOCK, ends);
+    int64_t result = pipe_create(flags & (O_NONBLOCK | O_DIRECT), ends);
     return result < 0 ? result : install_two(ends, (flags & O_CLOEXEC) != 0, to);
 }
 

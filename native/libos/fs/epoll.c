@@ -7,7 +7,7 @@
 #define EPOLLONESHOT (1U << 30)
 #define EPOLLET (1U << 31)
 #define CONTROL_BITS (EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET)
-#define NESTING_MAX 5U
+#define NESTING_MAX 4U /* EP_MAX_NESTS: an epoll in another, and so on */
 
 struct item {
     struct item *next, *previous;
@@ -63,7 +63,7 @@ static uint32_t poll_item(struct item *item, struct poller *poller, uint32_t dep
     }
     uint32_t events;
     if (item->file->operations == &operations) {
-        events = depth < NESTING_MAX && poll_items(item->file->state, poller, NULL, 1, depth + 1) > 0
+        events = depth <= NESTING_MAX && poll_items(item->file->state, poller, NULL, 1, depth + 1) > 0
                      ? POLLIN | POLLRDNORM
                      : 0;
         item->changes = item->seen + 1;
@@ -213,18 +213,50 @@ static struct item *find(struct epoll *epoll, int descriptor, const struct file 
     return item;
 }
 
-/* Would watching `inner` let an epoll watch itself, or nest too deep? */
-static bool makes_loop(const struct epoll *outer, const struct epoll *inner, uint32_t depth)
+static const struct epoll *epoll_of(const struct item *item)
 {
-    if (outer == inner || depth >= NESTING_MAX) {
-        return true;
+    return item->file->operations == &operations ? item->file->state : NULL;
+}
+
+/* How many epolls lie one in the other below this one; more than NESTING_MAX: too many, or `outer` is one of them. */
+static uint32_t depth_below(const struct epoll *epoll, const struct epoll *outer)
+{
+    uint32_t depth = 0;
+    if (epoll == outer) {
+        return NESTING_MAX + 1;
     }
-    for (const struct item *item = inner->first; item != NULL; item = item->next) {
-        if (item->file->operations == &operations && makes_loop(outer, item->file->state, depth + 1)) {
-            return true;
-        }
+    for (const struct item *item = epoll->first; item != NULL && depth <= NESTING_MAX; item = item->next) {
+        const struct epoll *inner = epoll_of(item);
+        uint32_t found = inner != NULL ? depth_below(inner, outer) + 1 : 0;
+        depth = found > depth ? found : depth;
     }
-    return false;
+    return depth;
+}
+
+static bool watches(const struct epoll *epoll, const struct epoll *inner)
+{
+    const struct item *item = epoll->first;
+    while (item != NULL && epoll_of(item) != inner) {
+        item = item->next;
+    }
+    return item != NULL;
+}
+
+static uint32_t depth_above(const struct epoll *inner)
+{
+    uint32_t depth = 0;
+    for (const struct epoll *epoll = all; epoll != NULL; epoll = epoll->next) {
+        uint32_t found = watches(epoll, inner) ? depth_above(epoll) + 1 : 0;
+        depth = found > depth ? found : depth;
+    }
+    return depth;
+}
+
+/* ep_loop_check() of Linux: would watching `inner` let an epoll watch itself, or nest too deep? */
+static bool makes_loop(const struct epoll *outer, const struct epoll *inner)
+{
+    uint32_t below = depth_below(inner, outer);
+    return below > NESTING_MAX || below + 1 + depth_above(outer) > NESTING_MAX;
 }
 
 static void set_item(struct item *item, const struct epoll_event *event)
@@ -243,7 +275,7 @@ static int64_t change_locked(struct epoll *epoll, enum epoll_operation operation
         if (item != NULL) {
             return -EEXIST;
         }
-        if (file->operations == &operations && makes_loop(epoll, file->state, 0)) {
+        if (file->operations == &operations && makes_loop(epoll, file->state)) {
             return -ELOOP;
         }
         item = allocate(sizeof(struct item));

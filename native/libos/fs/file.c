@@ -3,6 +3,7 @@
 #include "fs/epoll.h"
 #include "fs/file_lock.h"
 #include "fs/path.h"
+#include "fs/seal.h"
 #include "process/process.h"
 
 static const struct file_operations directory_operations = {0};
@@ -171,6 +172,10 @@ int64_t file_check_mapping(struct file *file, int protection, int flags)
     if (!is_readable(file) ||
         ((flags & MAP_SHARED_BIT) && (protection & PROT_WRITE_BIT) && !is_writable(file))) {
         return -EACCES;
+    }
+    if ((flags & MAP_SHARED_BIT) && (protection & PROT_WRITE_BIT) &&
+        is_sealed(file->inode, F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) {
+        return -EPERM;
     }
     struct file_facts facts;
     file_describe(file, &facts);

@@ -43,6 +43,7 @@ struct file_operations {
     int64_t (*ioctl)(struct file *file, uint32_t request, user_address argument);
     int64_t (*allocate)(struct file *file, uint32_t mode, uint64_t offset, uint64_t length);
     int64_t (*sync)(struct file *file);
+    int64_t (*opened)(struct file *file); /* after open(), without any lock: may wait */
     void (*release)(struct file *file);
     bool stream;    /* no offsets: lseek and pread give ESPIPE */
     bool generated; /* made when it is read: cannot be mapped */

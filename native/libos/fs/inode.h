@@ -104,6 +104,7 @@ struct inode {
     uint32_t gid;
     uint32_t links;
     bool covered; /* something is mounted on one of its names */
+    uint32_t seals; /* of files in memory: F_SEAL_* (fs/seal.h) */
     uint64_t number;
     uint64_t size;
     uint64_t rdev;

@@ -1,5 +1,7 @@
 #include "fs/open.h"
 
+#include "fs/seal.h"
+
 uint32_t file_mode_mask = 022;
 
 int64_t start_of(int64_t descriptor, const char *path, struct inode **start)
@@ -93,7 +95,10 @@ static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, st
         result = remember_name(*file, place);
         if (result == 0 && (flags & O_TRUNC) && (flags & O_PATH) == 0 && is_regular(inode) &&
             inode->operations->truncate != NULL) {
-            result = inode->operations->truncate(inode, 0);
+            result = seals_check_size(inode, 0);
+            if (result == 0) {
+                result = inode->operations->truncate(inode, 0);
+            }
         }
         if (result < 0) {
             file_put(*file);
@@ -123,5 +128,11 @@ int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t m
     }
     namespace_unlock();
     inode_put(start);
+    if (result == 0 && (*file)->operations->opened != NULL) {
+        result = (*file)->operations->opened(*file);
+        if (result < 0) {
+            file_put(*file);
+        }
+    }
     return result;
 }

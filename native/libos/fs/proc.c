@@ -1,5 +1,6 @@
 #include "fs/proc.h"
 
+#include "fs/pipe.h"
 #include "fs/proc_content.h"
 #include "process/process.h"
 
@@ -15,6 +16,9 @@ static const struct file_system sys_file_system = {.type = "sysfs",
     .read_only = true,
     .forbids_exec = true,
     .has_no_blocks = true};
+
+#define LINE_OF(number) #number "\n"
+#define NUMBER_LINE(constant) LINE_OF(constant)
 
 #define DIRECTORY (S_IFDIR | 0555)
 #define DIRECTORY_AT(name) {.path = (name), .mode = DIRECTORY}
@@ -36,6 +40,10 @@ static const struct synthetic_row proc_rows[] = {
     {"uptime", FILE_0444, .content = proc_uptime},
     {"version", FILE_0444, .content = proc_version},
     DIRECTORY_AT("sys"),
+    DIRECTORY_AT("sys/fs"),
+    {"sys/fs/pipe-max-size", FILE_0444, .fixed = NUMBER_LINE(PIPE_SIZE_MAX)},
+    {"sys/fs/pipe-user-pages-soft", FILE_0444, .fixed = NUMBER_LINE(PIPE_PAGES_SOFT)},
+    {"sys/fs/pipe-user-pages-hard", FILE_0444, .fixed = "0\n"},
     DIRECTORY_AT("sys/kernel"),
     {"sys/kernel/cap_last_cap", FILE_0444, .fixed = "40\n"},
     {"sys/kernel/hostname", FILE_0444, .content = proc_hostname},

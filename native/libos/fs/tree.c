@@ -3,6 +3,7 @@
 #include "fs/buffer.h"
 #include "fs/device.h"
 #include "fs/pipe.h"
+#include "fs/seal.h"
 #include "fs/tree_file.h"
 #include "fs/tree_image.h"
 #include "fs/tree_table.h"
@@ -24,6 +25,7 @@ struct node *node_create(const struct file_system *file_system)
         node->inode.operations = &operations;
         node->inode.file_system = file_system;
         node->inode.references = 1;
+        node->inode.seals = F_SEAL_SEAL; /* only memfd_create(2) makes files that can be sealed */
     }
     return node;
 }

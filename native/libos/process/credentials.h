@@ -14,7 +14,7 @@ struct ids {
 
 enum capability {
     CAP_CHOWN = 0, CAP_DAC_OVERRIDE = 1, CAP_FOWNER = 3, CAP_FSETID = 4, CAP_KILL = 5, CAP_SETGID = 6, CAP_SETUID = 7,
-    CAP_SETPCAP = 8, CAP_NET_BIND_SERVICE = 10, CAP_LAST = 40,
+    CAP_SETPCAP = 8, CAP_NET_BIND_SERVICE = 10, CAP_SYS_ADMIN = 21, CAP_SYS_RESOURCE = 24, CAP_LAST = 40,
 };
 #define CAPABILITY_BIT(capability) (1ULL << (capability))
 

@@ -23,6 +23,7 @@ PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 NATIVE = REPOSITORY / "enclavize" / "_native"
 THREADS = 16
 COUNTS = {
+    "epolls": (),
     "last_thread": (),
     "clocks": (),
     "new_thread": (),
@@ -32,6 +33,9 @@ COUNTS = {
     "locks": (),
     "queued_signals": (),
     "memory": (),
+    "pipes": (),
+    "seals": (),
+    "splice": (),
     "signals": (),
     "threads": (scaled(20_000),),
     "storm": (scaled(40_000),),

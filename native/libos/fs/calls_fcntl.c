@@ -1,0 +1,144 @@
+#include "fs/call_support.h"
+#include "fs/file_lock.h"
+#include "fs/pipe.h"
+#include "fs/seal.h"
+
+enum fcntl_command {
+    F_DUPFD = 0,
+    F_GETFD = 1,
+    F_SETFD = 2,
+    F_GETFL = 3,
+    F_SETFL = 4,
+    F_GETLK = 5,
+    F_SETLK = 6,
+    F_SETLKW = 7,
+    F_SETOWN = 8,
+    F_GETOWN = 9,
+    F_SETSIG = 10,
+    F_GETSIG = 11,
+    F_SETOWN_EX = 15,
+    F_GETOWN_EX = 16,
+    F_OFD_GETLK = 36,
+    F_OFD_SETLK = 37,
+    F_OFD_SETLKW = 38,
+    F_DUPFD_CLOEXEC = 1030,
+    F_SETPIPE_SZ = 1031,
+    F_GETPIPE_SZ = 1032,
+    F_ADD_SEALS = 1033,
+    F_GET_SEALS = 1034,
+};
+
+#define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
+
+static int64_t duplicate(struct file *file, uint64_t lowest, bool close_on_exec)
+{
+    if ((int32_t)lowest < 0 || lowest >= resource_limit(RLIMIT_NOFILE)) {
+        return -EINVAL;
+    }
+    file_get(file);
+    int64_t result = descriptor_add(file, (int32_t)lowest, close_on_exec);
+    if (result < 0) {
+        file_put(file);
+    }
+    return result;
+}
+
+/* Whatever was opened by name is open for large files, too; not so what is only a path. */
+static uint32_t status_flags(const struct file *file)
+{
+    const struct inode *inode = file->inode;
+    bool large = (file->flags & O_PATH) == 0 &&
+                 (file->directory != NULL || is_regular(inode) || is_directory(inode));
+    return (file->flags & ~O_CLOEXEC) | (large ? O_LARGEFILE : 0);
+}
+
+static int64_t set_status_flags(struct file *file, uint32_t flags)
+{
+    if ((flags & ~file->flags & O_NOATIME) && !is_owner(file->inode)) {
+        return -EPERM;
+    }
+    file->flags = (file->flags & ~SETTABLE_FLAGS) | (flags & SETTABLE_FLAGS);
+    return 0;
+}
+
+static int64_t pipe_size_call(struct file *file, uint32_t command, uint64_t argument)
+{
+    struct pipe *pipe = pipe_of(file);
+    if (pipe == NULL) {
+        return -EBADF;
+    }
+    return command == F_GETPIPE_SZ ? pipe_size(pipe) : pipe_set_size(pipe, (uint32_t)argument);
+}
+
+static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t command, uint64_t argument)
+{
+    switch (command) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        return duplicate(file, argument, command == F_DUPFD_CLOEXEC);
+    case F_GETFD:
+        return descriptor_flags(descriptor);
+    case F_SETFD:
+        return descriptor_set_flags(descriptor, (argument & 1) != 0);
+    case F_GETFL:
+        return status_flags(file);
+    case F_SETFL:
+        return set_status_flags(file, (uint32_t)argument);
+    case F_GETLK:
+        return file_lock_record(file, LOCK_TEST, false, argument);
+    case F_SETLK:
+        return file_lock_record(file, LOCK_TRY, false, argument);
+    case F_SETLKW:
+        return file_lock_record(file, LOCK_WAIT, false, argument);
+    case F_OFD_GETLK:
+        return file_lock_record(file, LOCK_TEST, true, argument);
+    case F_OFD_SETLK:
+        return file_lock_record(file, LOCK_TRY, true, argument);
+    case F_OFD_SETLKW:
+        return file_lock_record(file, LOCK_WAIT, true, argument);
+    case F_SETOWN:
+    case F_GETOWN:
+        return 0;
+    case F_GETPIPE_SZ:
+    case F_SETPIPE_SZ:
+        return pipe_size_call(file, command, argument);
+    case F_ADD_SEALS:
+        return seals_add(file, (uint32_t)argument);
+    case F_GET_SEALS:
+        return seals_of(file);
+    default:
+        return -EINVAL;
+    }
+}
+
+/* check_fcntl_cmd() of Linux: of a path, little can be asked. */
+static bool is_for_paths(uint32_t command)
+{
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC || command == F_GETFD || command == F_SETFD ||
+           command == F_GETFL;
+}
+
+int64_t sys_fcntl(const struct arguments *arguments)
+{
+    struct file *file = file_at(arguments, 0);
+    uint32_t command = (uint32_t)arguments->at[1];
+    if (file == NULL) {
+        return -EBADF;
+    }
+    int64_t result = (file->flags & O_PATH) && !is_for_paths(command)
+                         ? -EBADF
+                         : fcntl_file(file, (int32_t)arguments->at[0], command, arguments->at[2]);
+    file_put(file);
+    return result;
+}
+
+int64_t sys_flock(const struct arguments *arguments)
+{
+    struct file *file = file_at(arguments, 0);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    int64_t result = (file->flags & O_PATH) ? -EBADF : file_lock_whole(file, (uint32_t)arguments->at[1]);
+    file_put(file);
+    return result;
+}

@@ -66,7 +66,7 @@ static bool add_area(const struct area *area, void *context)
 
 void proc_maps(struct text *text)
 {
-    memory_each(add_area, text);
+    memory_each(current_space(), add_area, text);
 }
 
 static size_t thread_count(void)
@@ -105,7 +105,7 @@ static const char *state_of_leader(void)
 void proc_status(struct text *text)
 {
     struct memory_counts counts;
-    memory_count(&counts);
+    memory_count(current_space(), &counts);
     text_add(text,
         "Name:\t%s\nUmask:\t0022\nState:\t%s\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n",
         process.name, state_of_leader());
@@ -134,7 +134,7 @@ void proc_status(struct text *text)
 void proc_process_stat(struct text *text)
 {
     struct memory_counts counts;
-    memory_count(&counts);
+    memory_count(current_space(), &counts);
     text_add(text, "1 (%s) %c 0 1 1 0 -1 0 0 0 0 0 %llu 0 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
         process.name, state_of_leader()[0], (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)),
         (unsigned)thread_count(), (unsigned long long)ticks(process.start_time_ns),
@@ -147,7 +147,7 @@ void proc_process_stat(struct text *text)
 void proc_statm(struct text *text)
 {
     struct memory_counts counts;
-    memory_count(&counts);
+    memory_count(current_space(), &counts);
     text_add(text, "%llu %llu 0 0 0 %llu 0\n", (unsigned long long)counts.mapped,
         (unsigned long long)counts.committed, (unsigned long long)counts.mapped);
 }

@@ -10,7 +10,7 @@
 void proc_meminfo(struct text *text)
 {
     struct memory_counts counts;
-    memory_count(&counts);
+    memory_count(current_space(), &counts);
     uint64_t total = counts.limit * KIB_PER_PAGE;
     uint64_t free = (counts.limit - counts.committed) * KIB_PER_PAGE;
     const struct {

@@ -132,7 +132,7 @@ void area_split(struct area_tree *tree, struct area_node *node, user_address add
 
 bool area_joins(const struct area *lower, const struct area *upper)
 {
-    return lower->end == upper->start && lower->protection == upper->protection &&
+    return lower->space == upper->space && lower->end == upper->start && lower->protection == upper->protection &&
            lower->flags == upper->flags && lower->file == upper->file &&
            (!lower->file || lower->offset + (lower->end - lower->start) == upper->offset);
 }

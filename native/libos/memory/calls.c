@@ -6,22 +6,19 @@ enum madvise_advice {
     MADV_GUARD_REMOVE = 103,
 };
 
-static struct {
-    struct mutex lock;
-    user_address start, end;
-} heap;
-
 void heap_start(user_address start)
 {
-    heap.start = heap.end = start;
+    struct space *space = current_space();
+    space->heap.start = space->heap.end = start;
 }
 
 int64_t sys_brk(const struct arguments *arguments)
 {
+    struct space *space = current_space();
     user_address wanted = arguments->at[0];
-    mutex_lock(&heap.lock);
-    user_address old = PAGE_UP(heap.end), new = PAGE_UP(wanted);
-    bool done = wanted >= heap.start && wanted < APPLICATION_END;
+    mutex_lock(&space->heap.lock);
+    user_address old = PAGE_UP(space->heap.end), new = PAGE_UP(wanted);
+    bool done = wanted >= space->heap.start && wanted < APPLICATION_END;
     if (done && new > old) {
         int64_t result = memory_map(old, new - old, PROT_READ | PROT_WRITE,
                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, NULL, 0);
@@ -30,10 +27,10 @@ int64_t sys_brk(const struct arguments *arguments)
         done = memory_unmap(new, old - new) == 0;
     }
     if (done) {
-        heap.end = wanted;
+        space->heap.end = wanted;
     }
-    user_address end = heap.end;
-    mutex_unlock(&heap.lock);
+    user_address end = space->heap.end;
+    mutex_unlock(&space->heap.lock);
     return (int64_t)end; /* not an error: brk(2) reports failure by the old end */
 }
 
@@ -99,8 +96,7 @@ int64_t sys_mprotect(const struct arguments *arguments)
     if (protection & ~(uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN | PROT_GROWSUP)) {
         return -EINVAL;
     }
-    bool is_stack = arguments->at[0] >= STACK_TOP - STACK_SIZE && arguments->at[0] < STACK_TOP;
-    if ((protection & PROT_GROWSUP) || ((protection & PROT_GROWSDOWN) && !is_stack)) {
+    if ((protection & PROT_GROWSUP) || ((protection & PROT_GROWSDOWN) && !memory_is_stack(arguments->at[0]))) {
         return -EINVAL; /* only the first stack grows */
     }
     return memory_protect(arguments->at[0], arguments->at[1], protection);

@@ -42,7 +42,7 @@ static int64_t fault_in(const struct area *area, user_address page)
 
 static int64_t fault_locked(user_address page, enum fault_access access)
 {
-    struct area_node *node = area_find(&areas, page);
+    struct area_node *node = find_own(current_space(), page);
     if (!node) {
         return -EFAULT;
     }

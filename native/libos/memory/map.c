@@ -30,11 +30,20 @@ static int64_t write_back(const struct area *area, user_address start, user_addr
     return 0;
 }
 
-void unmap_locked(user_address start, user_address end)
+void unmap_locked(struct space *space, user_address start, user_address end)
 {
-    split_at(start);
-    split_at(end);
     for (struct area_node *node; (node = area_from(&areas, start)) && node->area.start < end;) {
+        if (node->area.space != space) {
+            start = node->area.end;
+            continue;
+        }
+        if (node->area.start < start) {
+            split_at(start);
+            continue;
+        }
+        if (node->area.end > end) {
+            split_at(end);
+        }
         int64_t error = write_back(&node->area, node->area.start, node->area.end);
         if (error) {
             log_line(LOG_WARNING, "a shared mapping was not written back: errno %d", (int)-error);
@@ -42,7 +51,7 @@ void unmap_locked(user_address start, user_address end)
         area_remove(&areas, node);
         note_gap(node->area.end);
         commit_remove(node->area.start, node->area.end);
-        mapped_pages -= (node->area.end - node->area.start) / PAGE_SIZE;
+        space->mapped_pages -= (node->area.end - node->area.start) / PAGE_SIZE;
         drop_node(node);
     }
 }
@@ -69,7 +78,7 @@ static int64_t fill_from_file(const struct area *area)
         return got;
     }
     if (area->protection & PROT_EXEC) {
-        patch_text(area->start, bytes);
+        patch_text(area->space, area->start, bytes);
     }
     commit_protect(area->start, end, PROT_READ | PROT_WRITE, area->protection);
     return 0;
@@ -116,8 +125,11 @@ int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
     if ((flags & MAP_FIXED_NOREPLACE) && !area_is_free(&areas, area.start, area.end)) {
         return -EEXIST;
     }
+    if (fixed && is_foreign(area.space, area.start, area.end)) {
+        return -ENOMEM;
+    }
     if (fixed) {
-        unmap_locked(area.start, area.end);
+        unmap_locked(area.space, area.start, area.end);
     }
     struct area_node *node = take_node();
     node->area = area;
@@ -125,13 +137,13 @@ int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
         file_upcalls.get(area.file);
     }
     area_insert(&areas, node);
-    mapped_pages += length / PAGE_SIZE;
+    area.space->mapped_pages += length / PAGE_SIZE;
     bool eager = (flags & MAP_POPULATE) ||
                  (length <= EAGER_MAX && !(flags & (MAP_NORESERVE | MAP_STACK | MAP_GROWSDOWN)));
     int64_t error = populate(&area, eager);
     if (error) {
         node->area.flags &= ~(uint32_t)MAP_SHARED; /* nothing of it goes back to the file */
-        unmap_locked(area.start, area.end);
+        unmap_locked(area.space, area.start, area.end);
         return error;
     }
     join_around(area.start, area.end);
@@ -154,6 +166,7 @@ int64_t memory_map(user_address address, uint64_t length, uint32_t protection, u
         return -ENOMEM; /* as Linux's heuristic overcommit refuses what can never be there */
     }
     struct area area = {
+        .space = current_space(),
         .start = address,
         .protection = protection & ACCESS_MASK,
         .flags = flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN),
@@ -162,7 +175,7 @@ int64_t memory_map(user_address address, uint64_t length, uint32_t protection, u
     };
     mutex_lock(&memory_lock);
     bool replaces = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
-    bool fits = is_within_limits(length, is_data(area.protection, area.flags), area.start,
+    bool fits = is_within_limits(area.space, length, is_data(area.protection, area.flags), area.start,
                                  replaces ? area.start + length : area.start);
     int64_t result = fits ? map_locked(area, length, flags) : -ENOMEM;
     mutex_unlock(&memory_lock);
@@ -185,7 +198,7 @@ int64_t memory_unmap(user_address address, uint64_t length)
     user_address end = address + PAGE_UP(length);
     bool ready = reserve_nodes() || (!lies_within(address) && !lies_within(end)); /* no split, no node */
     if (ready) {
-        unmap_locked(address, end);
+        unmap_locked(current_space(), address, end);
     }
     mutex_unlock(&memory_lock);
     return ready ? 0 : -ENOMEM;
@@ -201,6 +214,11 @@ int64_t memory_discard(user_address start, user_address end)
         if (!node || node->area.start >= end) {
             result = -ENOMEM;
             break;
+        }
+        if (node->area.space != current_space()) {
+            result = -ENOMEM;
+            at = node->area.end;
+            continue;
         }
         if (node->area.start > at) {
             result = -ENOMEM; /* reported, but the rest is done (madvise(2)) */
@@ -221,8 +239,8 @@ int64_t memory_synchronise(user_address start, user_address end)
     int64_t result = 0;
     mutex_lock(&memory_lock);
     for (user_address at = start; at < end && !result;) {
-        struct area_node *node = area_from(&areas, at);
-        if (!node || node->area.start > at) {
+        struct area_node *node = find_own(current_space(), at);
+        if (!node) {
             result = -ENOMEM;
             break;
         }

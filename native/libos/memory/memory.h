@@ -1,6 +1,7 @@
 /*
- * The memory room: the application's address space, areas (what the application asked for) over dynamic enclave
- * pages (what is committed).
+ * The memory room: address spaces, areas (what the application asked for) over dynamic enclave pages (what is
+ * committed). All programs of the enclave share one range of addresses: an area belongs to one space, and no call
+ * of another space touches it.
  */
 #ifndef ENCLAVIZE_MEMORY_H
 #define ENCLAVIZE_MEMORY_H
@@ -20,8 +21,30 @@ enum map_flag {
     MAP_STACK = 0x20000, MAP_FIXED_NOREPLACE = 0x100000,
 };
 
+/* What one program has of the application's range. Processes share one from vfork to execve. */
+struct space;
+/* The first program's, which is there from the start. */
+extern struct space first_space;
+/* NULL: out of memory. One count; the areas go with the last one. */
+struct space *space_create(void);
+struct space *space_get(struct space *space);
+void space_put(struct space *space);
+/* Its areas go now; it stays, empty, without limits. Nobody else may use it. */
+void space_clear(struct space *space);
+
+/* What this room keeps of a task: struct task begins with it. */
+struct resident {
+    struct sleeper sleeper;
+    struct space *space;
+};
+static inline struct space *current_space(void)
+{
+    return ((const struct resident *)current_task())->space;
+}
+
 /* One contiguous range with one protection and one origin. */
 struct area {
+    struct space *space; /* whose it is; not counted */
     user_address start;
     user_address end;
     uint32_t protection;
@@ -30,7 +53,8 @@ struct area {
     uint64_t offset;    /* of start in the file */
 };
 
-/* The mmap family for the LibOS itself: an address or a negative errno. */
+/* The mmap family for the LibOS itself, in the current space: an address or a negative errno. A fixed address where
+ * another space's area lies is -ENOMEM. */
 int64_t memory_map(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
                    struct file *file, uint64_t offset);
 int64_t memory_unmap(user_address address, uint64_t length);
@@ -46,24 +70,28 @@ int64_t memory_fault(user_address address, enum fault_access access);
  * be used. 0 or -EFAULT. */
 int64_t memory_commit(user_address address, uint64_t length, enum fault_access access);
 
-/* Calls `each` for every area in order, on copies (files counted for the call's time), for /proc/self/maps.
- * Stops when it returns false. */
-void memory_each(bool (*each)(const struct area *area, void *context), void *context);
+/* Calls `each` for every area of the space in order, on copies (files counted for the call's time), for
+ * /proc/PID/maps. Stops when it returns false. */
+void memory_each(const struct space *space, bool (*each)(const struct area *area, void *context), void *context);
 
 struct memory_counts {
     uint64_t limit;     /* pages */
     uint64_t committed; /* pages, LibOS included */
-    uint64_t mapped;    /* pages in areas */
+    uint64_t mapped;    /* pages in areas of the space */
 };
-void memory_count(struct memory_counts *counts);
-/* RLIMIT_AS and RLIMIT_DATA: nothing is mapped beyond them. */
+void memory_count(const struct space *space, struct memory_counts *counts);
+/* RLIMIT_AS and RLIMIT_DATA: nothing is mapped into the current space beyond them. */
 void memory_set_limits(uint64_t mapped_pages, uint64_t data_pages);
 
-/* The heap of brk() begins here and is empty. */
+/* The heap of brk() in the current space begins here and is empty. */
 void heap_start(user_address start);
 
-/* The first stack stands at the top of the range; below its guard, mappings without an address are placed
- * from the top down. */
+/* Where a program of this length may lie, with room for its heap behind it: the first at PROGRAM_BASE. 0: nowhere. */
+#define PROGRAM_BASE 0x400000000ULL
+user_address memory_program_place(uint64_t length);
+
+/* The stack of the first program stands at the top of the range; below its guard, mappings without an address are
+ * placed from the top down, stacks of other programs too. */
 #define STACK_TOP (APPLICATION_END - PAGE_SIZE)
 #define STACK_SIZE 0x800000ULL
 #define STACK_GUARD 0x100000ULL

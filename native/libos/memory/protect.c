@@ -4,8 +4,9 @@
 static int64_t check_protect(user_address start, user_address end, uint32_t protection)
 {
     user_address at = start;
-    for (struct area_node *node = area_from(&areas, start); at < end; node = area_from(&areas, at)) {
-        if (!node || node->area.start > at) {
+    while (at < end) {
+        struct area_node *node = find_own(current_space(), at);
+        if (!node) {
             return -ENOMEM;
         }
         if (node->area.file) {

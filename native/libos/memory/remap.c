@@ -4,7 +4,7 @@
 static int64_t move_locked(struct area old, user_address target, uint64_t new_length, uint32_t flags)
 {
     struct area area = {
-        .start = target, .protection = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE | MAP_ANONYMOUS};
+        .space = old.space, .start = target, .protection = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE | MAP_ANONYMOUS};
     int64_t to = map_locked(area, new_length, flags | MAP_NORESERVE);
     if (to < 0) {
         return to;
@@ -18,7 +18,7 @@ static int64_t move_locked(struct area old, user_address target, uint64_t new_le
             continue;
         }
         if (commit_add(copy, copy + (next - at))) {
-            unmap_locked((user_address)to, (user_address)to + new_length);
+            unmap_locked(old.space, (user_address)to, (user_address)to + new_length);
             return -ENOMEM;
         }
         commit_protect(at, next, old.protection, old.protection | PROT_READ);
@@ -36,7 +36,7 @@ static int64_t move_locked(struct area old, user_address target, uint64_t new_le
     if (old.file) {
         file_upcalls.get(old.file);
     }
-    unmap_locked(old.start, old.end);
+    unmap_locked(old.space, old.start, old.end);
     return to;
 }
 
@@ -50,7 +50,8 @@ static bool can_grow(const struct area_node *node, user_address start, user_addr
 static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
                             user_address target)
 {
-    struct area_node *node = area_find(&areas, address);
+    struct space *space = current_space();
+    struct area_node *node = find_own(space, address);
     user_address end = address + old_length;
     if (!node || node->area.end < end) {
         return -EFAULT;
@@ -62,17 +63,17 @@ static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t 
     }
     if (!(flags & MREMAP_FIXED) && new_length <= old_length) {
         if (new_length < old_length) {
-            unmap_locked(address + new_length, end);
+            unmap_locked(space, address + new_length, end);
         }
         return (int64_t)address;
     }
     if (new_length > old_length &&
-        !is_within_limits(new_length - old_length, is_data(node->area.protection, node->area.flags), 0, 0)) {
+        !is_within_limits(space, new_length - old_length, is_data(node->area.protection, node->area.flags), 0, 0)) {
         return -ENOMEM;
     }
     if (!(flags & MREMAP_FIXED) && can_grow(node, address, end, new_length)) {
         node->area.end = address + new_length;
-        mapped_pages += (new_length - old_length) / PAGE_SIZE;
+        space->mapped_pages += (new_length - old_length) / PAGE_SIZE;
         join_around(address, address + new_length);
         return (int64_t)address;
     }

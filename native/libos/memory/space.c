@@ -6,7 +6,7 @@
 
 struct mutex memory_lock;
 struct area_tree areas;
-uint64_t mapped_pages;
+struct space first_space = {.references = 1, .mapped_limit = UINT64_MAX, .data_limit = UINT64_MAX};
 
 static struct area_node *spares; /* linked by `left` */
 static uint32_t spare_count;
@@ -51,6 +51,21 @@ void drop_node(struct area_node *node)
     } else {
         release(node, sizeof *node);
     }
+}
+
+struct area_node *find_own(const struct space *space, user_address address)
+{
+    struct area_node *node = area_find(&areas, address);
+    return node && node->area.space == space ? node : NULL;
+}
+
+bool is_foreign(const struct space *space, user_address start, user_address end)
+{
+    const struct area_node *node = area_from(&areas, start);
+    while (node && node->area.start < end && node->area.space == space) {
+        node = area_from(&areas, node->area.end);
+    }
+    return node && node->area.start < end;
 }
 
 void split_at(user_address address)
@@ -120,19 +135,22 @@ bool memory_is_mapped(user_address start, user_address end, uint8_t *resident)
     bool mapped = true;
     mutex_lock(&memory_lock);
     for (user_address page = start; page < end && mapped; page += PAGE_SIZE) {
-        mapped = area_find(&areas, page) != NULL;
+        mapped = find_own(current_space(), page) != NULL;
         resident[(page - start) / PAGE_SIZE] = commit_test(page);
     }
     mutex_unlock(&memory_lock);
     return mapped;
 }
 
-void memory_each(bool (*each)(const struct area *area, void *context), void *context)
+void memory_each(const struct space *space, bool (*each)(const struct area *area, void *context), void *context)
 {
     bool go_on = true;
     for (user_address at = APPLICATION_START; go_on;) {
         mutex_lock(&memory_lock);
         struct area_node *node = area_from(&areas, at);
+        while (node && node->area.space != space) {
+            node = area_from(&areas, node->area.end);
+        }
         struct area area = node ? node->area : (struct area){0};
         if (area.file) {
             file_upcalls.get(area.file);
@@ -149,8 +167,17 @@ void memory_each(bool (*each)(const struct area *area, void *context), void *con
     }
 }
 
-void memory_count(struct memory_counts *to)
+void memory_count(const struct space *space, struct memory_counts *to)
 {
     pages_count(&to->committed, &to->limit);
-    to->mapped = __atomic_load_n(&mapped_pages, __ATOMIC_RELAXED);
+    to->mapped = __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED);
+}
+
+bool memory_is_stack(user_address address)
+{
+    mutex_lock(&memory_lock);
+    const struct area_node *node = find_own(current_space(), address);
+    bool is_stack = node && (node->area.flags & MAP_GROWSDOWN);
+    mutex_unlock(&memory_lock);
+    return is_stack;
 }

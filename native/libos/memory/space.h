@@ -1,5 +1,5 @@
 /*
- * The application's address space, between the files of the memory room only. One lock guards areas and pages. While it
+ * The application's range, between the files of the memory room only. One lock guards areas and pages of all spaces. While it
  * is held, application memory is touched only where it is known to be committed and writable, so a fault never needs the
  * lock that its own thread holds. The functions down to patch_text() want it held.
  */
@@ -14,13 +14,27 @@
 #define ACCESS_MASK (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 extern struct mutex memory_lock;
-extern struct area_tree areas;
-extern uint64_t mapped_pages;
+extern struct area_tree areas; /* of all spaces */
+
+struct space {
+    uint32_t references; /* atomic */
+    uint64_t mapped_pages;
+    uint64_t mapped_limit, data_limit; /* pages */
+    struct {
+        struct mutex lock;
+        user_address start, end;
+    } heap;
+};
 
 /* So that no operation has to stop half-way for want of a node. Call it first. */
 bool reserve_nodes(void);
 struct area_node *take_node(void);
 void drop_node(struct area_node *node);
+
+/* The space's area that holds the address, or NULL. */
+struct area_node *find_own(const struct space *space, user_address address);
+/* Does an area of another space lie in the range? */
+bool is_foreign(const struct space *space, user_address start, user_address end);
 
 /* Make `address` a border between areas. */
 void split_at(user_address address);
@@ -35,15 +49,15 @@ bool range_is_good(user_address address, uint64_t length);
 
 /* Gives the area its place and its pages (map.c). */
 int64_t map_locked(struct area area, uint64_t length, uint32_t flags);
-void unmap_locked(user_address start, user_address end);
+void unmap_locked(struct space *space, user_address start, user_address end);
 
 /* What counts as data: private and writable (mm/mmap.c, is_data_mapping()). */
 bool is_data(uint32_t protection, uint32_t flags);
-/* May `length` more bytes be mapped, in place of what lies in [start, end)? (limits.c) */
-bool is_within_limits(uint64_t length, bool data, user_address start, user_address end);
+/* May `length` more bytes be mapped into the space, in place of what lies in [start, end)? (limits.c) */
+bool is_within_limits(const struct space *space, uint64_t length, bool data, user_address start, user_address end);
 
 /* Make the `syscall` sites of freshly loaded code, which is still writable, jump into the LibOS (text.c). */
-void patch_text(user_address text, uint64_t size);
+void patch_text(struct space *space, user_address text, uint64_t size);
 
 /* For calls.c: what memory.h does not offer to others. These take the lock. */
 enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2 };
@@ -53,5 +67,6 @@ int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_len
 int64_t memory_discard(user_address start, user_address end);
 int64_t memory_synchronise(user_address start, user_address end);
 bool memory_is_mapped(user_address start, user_address end, uint8_t *resident);
+bool memory_is_stack(user_address address);
 
 #endif

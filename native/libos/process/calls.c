@@ -67,7 +67,7 @@ int64_t sys_sysinfo(const struct arguments *arguments)
     } info = {.processes = (uint16_t)task_count(), .unit = 1};
     _Static_assert(sizeof info == 112, "struct sysinfo");
     struct memory_counts counts;
-    memory_count(&counts);
+    memory_count(current_space(), &counts);
     info.uptime = (int64_t)(clock_now_ns(CLOCK_BOOTTIME) / NS_PER_SECOND);
     info.total = counts.limit * PAGE_SIZE;
     info.free = (counts.limit - counts.committed) * PAGE_SIZE;

@@ -69,6 +69,7 @@ struct scheduling {
  */
 struct task {
     struct sleeper sleeper; /* must be the first: wait/ */
+    struct space *space;    /* the second: memory/ */
     struct task *next;      /* all living tasks, or all dead ones; under the list's lock */
     struct task *next_starting; /* waiting for a host thread; under the list's lock */
     int32_t id;
@@ -96,7 +97,8 @@ struct task {
     bool call_restarts;        /* it starts again when the handler has SA_RESTART */
     bool context_replaced;     /* by rt_sigreturn: RAX holds no result */
 };
-_Static_assert(offsetof(struct task, sleeper) == 0, "wait/ finds it there");
+_Static_assert(offsetof(struct task, sleeper) == 0 && offsetof(struct task, space) == offsetof(struct resident, space),
+               "wait/ and memory/ find them there");
 
 /* The task's thread id; the main thread's is PROCESS_ID. */
 int32_t task_id(const struct task *task);

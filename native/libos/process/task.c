@@ -28,10 +28,12 @@ static struct task *take_dead(void)
 struct task *task_make(void)
 {
     struct task *task = take_dead();
-    if (!task) {
-        return allocate(sizeof *task);
+    if (task) {
+        memset(task, 0, sizeof *task);
+    } else if (!(task = allocate(sizeof *task))) {
+        return NULL;
     }
-    memset(task, 0, sizeof *task);
+    task->space = current_task() ? current_space() : &first_space;
     return task;
 }
 

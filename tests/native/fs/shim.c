@@ -334,14 +334,14 @@ void random_bytes(void *to, size_t size)
     close(fd);
 }
 
-void memory_each(bool (*each)(const struct area *area, void *context), void *context)
+void memory_each(const struct space *space, bool (*each)(const struct area *area, void *context), void *context)
 {
     struct area area = {
         .start = 0x400000, .end = 0x500000, .protection = PROT_READ | PROT_EXEC, .flags = MAP_PRIVATE};
     each(&area, context);
 }
 
-void memory_count(struct memory_counts *counts)
+void memory_count(const struct space *space, struct memory_counts *counts)
 {
     *counts = (struct memory_counts){.limit = 65536, .committed = 1000, .mapped = 2000};
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
@@ -25,31 +24,24 @@ HEAP_SIZE = 0x1000
 _EXINFO = 1
 """MISCSELECT: page faults report their address."""
 
-_SYMBOL = struct.Struct("<IBBHQQ")
-_SYMBOL_TABLES = (b".symtab", b".dynsym")
-_STRING_TABLES = {b".symtab": b".strtab", b".dynsym": b".dynstr"}
-
 
 def configuration_window(image: bytes) -> slice:
     """Return where the measured configuration stands in an enclave file. Raises InvalidImageError."""
     from enclavize.sgx.enclave_file.elf import parse_elf
 
     elf = parse_elf(image)
-    wanted = CONFIGURATION_SYMBOL.encode() + b"\0"
-    for name in _SYMBOL_TABLES:
-        table, strings = elf.section_named(name), elf.section_named(_STRING_TABLES[name])
-        if table is None or strings is None:
-            continue
-        content, texts = elf.content(table), bytes(elf.content(strings))
-        for text, _, _, _, address, size in _SYMBOL.iter_unpack(content[: len(content) // 24 * 24]):
-            if texts[text : text + len(wanted)] == wanted:
-                if size != CONFIGURATION_SIZE:
-                    raise InvalidImageError(
-                        f"the enclave has {size} bytes for its configuration, not {CONFIGURATION_SIZE}"
-                    )
-                start = elf.file_offset(address, size)
-                return slice(start, start + size)
-    raise InvalidImageError(f"the enclave has no symbol {CONFIGURATION_SYMBOL}: it is not the builtin LibOS")
+    symbol = elf.symbol(CONFIGURATION_SYMBOL.encode())
+    if symbol is None:
+        raise InvalidImageError(
+            f"the enclave has no symbol {CONFIGURATION_SYMBOL}: it is not the builtin LibOS"
+        )
+    address, size = symbol
+    if size != CONFIGURATION_SIZE:
+        raise InvalidImageError(
+            f"the enclave has {size} bytes for its configuration, not {CONFIGURATION_SIZE}"
+        )
+    start = elf.file_offset(address, size)
+    return slice(start, start + size)
 
 
 def with_configuration(image: bytes, configuration: bytes) -> bytes:

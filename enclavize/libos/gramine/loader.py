@@ -9,24 +9,26 @@ and comes behind LD_LIBRARY_PATH. Sources: System V gABI, chapters 4 and 5; fs/b
 
 from __future__ import annotations
 
-import struct
-from typing import NamedTuple
+from copy import copy
+from typing import Any
+
+from elftools.elf.constants import P_FLAGS
 
 from enclavize.errors import InvalidImageError
+from enclavize.sgx.elf_records import (
+    DYNAMIC_SIZE,
+    EI_NIDENT,
+    ELF64,
+    HEADER_SIZE,
+    PROGRAM_HEADER_SIZE,
+    read_header,
+    read_records,
+)
 
 PAGE_SIZE = 0x1000
 MAX_SIZE = 64 << 20
 """Bytes of a changed program, which is made in memory."""
 
-_HEADER_SIZE = 64
-_IDENT = b"\x7fELF\x02\x01"
-_E_PHOFF, _E_PHENTSIZE, _E_PHNUM = 32, 54, 56
-_ET_DYN, _EM_X86_64 = 3, 62
-_PHDR = struct.Struct("<IIQQQQQQ")
-_DYN = struct.Struct("<QQ")
-_PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_PHDR = 1, 2, 3, 6
-_PF_W, _PF_R = 2, 4
-_DT_NULL, _DT_STRTAB, _DT_STRSZ, _DT_RPATH, _DT_RUNPATH = 0, 5, 10, 15, 29
 _MAX_HEADERS = 64
 _MAX_DYNAMIC_ENTRIES = 4096
 
@@ -39,22 +41,9 @@ _SYSTEM_FILES = {
 where nothing is."""
 
 
-class _Segment(NamedTuple):
-    """A program header, field by field."""
-
-    type: int
-    flags: int
-    offset: int
-    address: int
-    physical_address: int
-    file_size: int
-    memory_size: int
-    alignment: int
-
-
 def interpreter_of(program: bytes) -> str:
     """Return the path in PT_INTERP. Raises InvalidImageError."""
-    segment = _only(_segments(program), _PT_INTERP)
+    segment = _only(_segments(program), "PT_INTERP")
     return _content(program, segment).rstrip(b"\0").decode("ascii", "replace")
 
 
@@ -74,13 +63,13 @@ def with_interpreter(program: bytes, interpreter: str, run_path: str) -> bytes:
     Raises InvalidImageError for what is not a position independent x86-64 program with a dynamic section.
     """
     segments = _segments(program)
-    old_dynamic = _only(segments, _PT_DYNAMIC)
-    _only(segments, _PT_INTERP)
-    loaded = [segment for segment in segments if segment.type == _PT_LOAD]
-    if not loaded or loaded[0].offset or loaded[0].address:
+    old_dynamic = _only(segments, "PT_DYNAMIC")
+    _only(segments, "PT_INTERP")
+    loaded = [segment for segment in segments if segment.p_type == "PT_LOAD"]
+    if not loaded or loaded[0].p_offset or loaded[0].p_vaddr:
         raise _wrong("its first segment does not start with the file, at address 0")
     # Linux before 5.18 takes e_phoff for the address of the program headers: offset and address are one.
-    start = max(len(program), *(segment.address + segment.memory_size for segment in loaded))
+    start = max(len(program), *(segment.p_vaddr + segment.p_memsz for segment in loaded))
     start += -start % PAGE_SIZE
     if start > MAX_SIZE:
         raise _wrong(f"its segments need more than {MAX_SIZE} bytes")
@@ -91,89 +80,105 @@ def with_interpreter(program: bytes, interpreter: str, run_path: str) -> bytes:
     strings += run_path.encode() + b"\0"
     path = interpreter.encode() + b"\0"
 
-    headers_size = (len(segments) + 1) * _PHDR.size
+    headers_size = (len(segments) + 1) * PROGRAM_HEADER_SIZE
     strings_at = start + headers_size + len(path)
     dynamic_at = strings_at + len(strings)
-    dynamic_at += -dynamic_at % _DYN.size
-    changed = {_DT_STRTAB: strings_at, _DT_STRSZ: len(strings)}
+    dynamic_at += -dynamic_at % DYNAMIC_SIZE
+    changed: dict[str | int, int] = {"DT_STRTAB": strings_at, "DT_STRSZ": len(strings)}
     entries = [
-        (tag, changed.get(tag, value)) for tag, value in dynamic if tag not in (_DT_RPATH, _DT_RUNPATH)
+        (tag, changed.get(tag, value)) for tag, value in dynamic if tag not in ("DT_RPATH", "DT_RUNPATH")
     ]
-    entries = [*entries, (_DT_RPATH, run_path_offset), (_DT_NULL, 0)]
-    table = b"".join(_DYN.pack(*entry) for entry in entries)
+    entries = [*entries, ("DT_RPATH", run_path_offset), ("DT_NULL", 0)]
+    table = b"".join(_dynamic_entry(tag, value) for tag, value in entries)
 
     end = dynamic_at + len(table)
-    added = _Segment(_PT_LOAD, _PF_R | _PF_W, start, start, start, end - start, end - start, PAGE_SIZE)
-    placed = {
-        _PT_PHDR: (start, headers_size),
-        _PT_INTERP: (start + headers_size, len(path)),
-        _PT_DYNAMIC: (dynamic_at, len(table)),
+    added = _placed(loaded[0], start, end - start)
+    added.p_flags, added.p_align = P_FLAGS.PF_R | P_FLAGS.PF_W, PAGE_SIZE
+    places = {
+        "PT_PHDR": (start, headers_size),
+        "PT_INTERP": (start + headers_size, len(path)),
+        "PT_DYNAMIC": (dynamic_at, len(table)),
     }
     moved = [
-        _moved(segment, *placed[segment.type]) if segment.type in placed else segment for segment in segments
+        _placed(segment, *places[segment.p_type]) if segment.p_type in places else segment
+        for segment in segments
     ]
     # Linux wants PT_LOAD in ascending order of addresses.
-    last = max(index for index, segment in enumerate(moved) if segment.type == _PT_LOAD)
+    last = max(index for index, segment in enumerate(moved) if segment.p_type == "PT_LOAD")
     moved.insert(last + 1, added)
 
     result = bytearray(program.ljust(start, b"\0"))
-    result += b"".join(_PHDR.pack(*segment) for segment in moved)
+    result += b"".join(ELF64.Elf_Phdr.build(segment) for segment in moved)
     result += path + strings
     result = result.ljust(dynamic_at, b"\0") + table
-    struct.pack_into("<Q", result, _E_PHOFF, start)
-    struct.pack_into("<H", result, _E_PHNUM, len(moved))
+    header = read_header(program)
+    header.e_phoff, header.e_phnum = start, len(moved)
+    result[EI_NIDENT:HEADER_SIZE] = ELF64.Elf_Ehdr.build(header)[EI_NIDENT:]
     return bytes(result)
 
 
-def _moved(segment: _Segment, at: int, size: int) -> _Segment:
-    return segment._replace(offset=at, address=at, physical_address=at, file_size=size, memory_size=size)
+def _placed(segment: Any, at: int, size: int) -> Any:
+    """Return a copy of a program header for ``size`` bytes whose offset and address are ``at``."""
+    placed = copy(segment)
+    placed.p_offset = placed.p_vaddr = placed.p_paddr = at
+    placed.p_filesz = placed.p_memsz = size
+    return placed
 
 
-def _segments(program: bytes) -> list[_Segment]:
-    if len(program) < _HEADER_SIZE or not program.startswith(_IDENT):
+def _dynamic_entry(tag: str | int, value: int) -> bytes:
+    entry = ELF64.Elf_Dyn.parse(bytes(DYNAMIC_SIZE))
+    entry.d_tag, entry.d_val = tag, value
+    return bytes(ELF64.Elf_Dyn.build(entry))
+
+
+def _segments(program: bytes) -> list[Any]:
+    header = read_header(program)
+    if header is None:
         raise _wrong("it is not a 64-bit ELF file")
-    kind, machine = struct.unpack_from("<HH", program, 16)
-    if (kind, machine) != (_ET_DYN, _EM_X86_64):
+    if (header.e_type, header.e_machine) != ("ET_DYN", "EM_X86_64"):
         raise _wrong("it is not a position independent program for x86-64")
-    (offset,) = struct.unpack_from("<Q", program, _E_PHOFF)
-    size, count = struct.unpack_from("<HH", program, _E_PHENTSIZE)
-    if size != _PHDR.size or not 0 < count <= _MAX_HEADERS or offset + size * count > len(program):
+    end = header.e_phoff + PROGRAM_HEADER_SIZE * header.e_phnum
+    if (
+        header.e_phentsize != PROGRAM_HEADER_SIZE
+        or not 0 < header.e_phnum <= _MAX_HEADERS
+        or end > len(program)
+    ):
         raise _wrong("its program headers are damaged")
-    return [_Segment(*_PHDR.unpack_from(program, offset + index * size)) for index in range(count)]
+    return list(read_records(ELF64.Elf_Phdr, program[header.e_phoff : end]))
 
 
-def _only(segments: list[_Segment], kind: int) -> _Segment:
-    found = [segment for segment in segments if segment.type == kind]
+def _only(segments: list[Any], kind: str) -> Any:
+    found = [segment for segment in segments if segment.p_type == kind]
     if len(found) != 1:
         raise _wrong(f"it has {len(found)} program headers of the type {kind}, not one")
     return found[0]
 
 
-def _content(program: bytes, segment: _Segment) -> bytes:
-    if segment.offset + segment.file_size > len(program):
+def _content(program: bytes, segment: Any) -> bytes:
+    if segment.p_offset + segment.p_filesz > len(program):
         raise _wrong("a segment runs over the end of the file")
-    return program[segment.offset : segment.offset + segment.file_size]
+    return program[segment.p_offset : segment.p_offset + segment.p_filesz]
 
 
-def _dynamic(program: bytes, segment: _Segment) -> list[tuple[int, int]]:
+def _dynamic(program: bytes, segment: Any) -> list[tuple[str | int, int]]:
     """Return the entries of the dynamic section before DT_NULL."""
-    content = _content(program, segment)[: _MAX_DYNAMIC_ENTRIES * _DYN.size]
-    entries: list[tuple[int, int]] = []
-    for tag, value in _DYN.iter_unpack(content[: len(content) // _DYN.size * _DYN.size]):
-        if tag == _DT_NULL:
+    entries: list[tuple[str | int, int]] = []
+    content = _content(program, segment)[: _MAX_DYNAMIC_ENTRIES * DYNAMIC_SIZE]
+    for entry in read_records(ELF64.Elf_Dyn, content):
+        if entry.d_tag == "DT_NULL":
             return entries
-        entries.append((tag, value))
+        entries.append((entry.d_tag, entry.d_val))
     raise _wrong("its dynamic section has no end")
 
 
-def _strings(program: bytes, loaded: list[_Segment], dynamic: list[tuple[int, int]]) -> bytes:
+def _strings(program: bytes, loaded: list[Any], dynamic: list[tuple[str | int, int]]) -> bytes:
     values = dict(dynamic)
-    if _DT_STRTAB not in values or _DT_STRSZ not in values:
+    if "DT_STRTAB" not in values or "DT_STRSZ" not in values:
         raise _wrong("its dynamic section names no string table")
-    address, size = values[_DT_STRTAB], values[_DT_STRSZ]
+    address, size = values["DT_STRTAB"], values["DT_STRSZ"]
     for segment in loaded:
-        within = address - segment.address
-        if within >= 0 and within + size <= segment.file_size:
+        within = address - segment.p_vaddr
+        if within >= 0 and within + size <= segment.p_filesz:
             return _content(program, segment)[within : within + size]
     raise _wrong("its string table is not in the file")
 

@@ -22,15 +22,11 @@ SIZE = 48
 MAC_LENGTH = 47
 
 _SINCE_NEWLINE = (0, 23, 2)
-_SH_SIZE = 32
-"""Offset of ``sh_size`` in a section header of ELF-64."""
-
-_E_SHOFF = slice(40, 48)
-_SHDR_SIZE = 64
 
 
 def with_mac(image: bytes, mac: bytes, release: Release) -> bytes:
     """Return the unsigned enclave with a MAC in it. Raises UsageError for a file that has no room for it."""
+    from enclavize.sgx.elf_records import ELF64, SECTION_HEADER_SIZE
     from enclavize.sgx.enclave_file.elf import parse_elf
 
     elf = parse_elf(image)
@@ -41,8 +37,10 @@ def with_mac(image: bytes, mac: bytes, release: Release) -> bytes:
     text = notation(mac).encode() + (b"\n" if release.number >= _SINCE_NEWLINE else b"\0")
     patched = bytearray(image)
     patched[section.offset : section.offset + SIZE] = text
-    header = int.from_bytes(image[_E_SHOFF], "little") + elf.sections.index(section) * _SHDR_SIZE
-    patched[header + _SH_SIZE : header + _SH_SIZE + 8] = SIZE.to_bytes(8, "little")
+    header = slice(section.header_offset, section.header_offset + SECTION_HEADER_SIZE)
+    changed = ELF64.Elf_Shdr.parse(image[header])
+    changed.sh_size = SIZE
+    patched[header] = ELF64.Elf_Shdr.build(changed)
     return bytes(patched)
 
 

@@ -1,7 +1,9 @@
 """The ELF file of an enclave: what signer and loader must know of it.
 
-Source: System V ABI and its AMD64 supplement. The file is not trusted: every offset and size is checked
-against the file before it is used.
+pyelftools says what the records are. The file is not trusted: every offset and size is checked against the
+file before it is used.
+
+Source: System V ABI and its AMD64 supplement.
 """
 
 from __future__ import annotations
@@ -9,33 +11,38 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from elftools.elf.constants import P_FLAGS
+
+from enclavize.sgx.elf_records import (
+    DYNAMIC_SIZE,
+    ELF64,
+    HEADER_SIZE,
+    PROGRAM_HEADER_SIZE,
+    SECTION_HEADER_SIZE,
+    read_header,
+    read_records,
+)
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.structures import PAGE_SIZE, SecinfoFlags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EHDR_SIZE = 64
-_PHDR = struct.Struct("<IIQQQQQQ")
-_SHDR = struct.Struct("<IIQQQQIIQQ")
-_DYN = struct.Struct("<qQ")
-_NOTE = struct.Struct("<III")
-
 E_SHOFF = slice(40, 48)
 E_SHNUM = slice(60, 62)
 E_SHSTRNDX = slice(62, 64)
 
-_ET_DYN = 3
-_EM_X86_64 = 62
-_PT_LOAD = 1
-_PT_DYNAMIC = 2
-_PT_TLS = 7
-_PF_X = 1
-_PF_W = 2
-_PF_R = 4
-_SHT_NOBITS = 8
+_NOTE = struct.Struct("<III")
+
+MAX_SECTIONS = 4096
+MAX_DYNAMIC_ENTRIES = 4096
+"""More than any linker makes; a record costs 20 us."""
+
+SYMBOL = struct.Struct("<IBBHQQ")
+"""``Elf64_Sym``: st_name, st_info, st_other, st_shndx, st_value, st_size."""
+_SYMBOL_TABLES = ((b".symtab", b".strtab"), (b".dynsym", b".dynstr"))
 
 _METADATA_SECTION = b".note.sgxmeta"
 _METADATA_NOTE_NAME = b"sgx_metadata\0"
@@ -64,16 +71,20 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A section header, with its name."""
+    """A section header, with its name. ``header_offset`` is where it stands in the file.
+
+    ``type`` is the ABI's name, a number where that has none.
+    """
 
     name: bytes
-    type: int
+    type: str | int
     flags: int
     address: int
     offset: int
     size: int
     alignment: int
     entry_size: int
+    header_offset: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +92,15 @@ class EnclaveElf:
     """A parsed enclave file.
 
     ``metadata_offset`` and ``metadata_size`` describe the note's description in the file. ``dynamic`` has the
-    last value of each tag of the dynamic segment. ``tls_size`` is the size of the TLS template, rounded up to
-    its alignment.
+    last value of each tag of the dynamic segment, by the ABI's name, such as ``DT_SYMTAB``. ``tls_size`` is
+    the size of the TLS template, rounded up to its alignment.
     """
 
     image: bytes
     entry: int
     segments: tuple[Segment, ...]
     sections: tuple[Section, ...]
-    dynamic: dict[int, int]
+    dynamic: dict[str | int, int]
     tls_size: int
     metadata_offset: int
     metadata_size: int
@@ -107,9 +118,23 @@ class EnclaveElf:
 
     def content(self, section: Section) -> memoryview:
         """The section's bytes in the file. Raises ``InvalidEnclaveError``."""
-        if section.type == _SHT_NOBITS:
+        if section.type == "SHT_NOBITS":
             return memoryview(b"")
         return _window(self.image, section.offset, section.size, f"section {section.name.decode('latin-1')}")
+
+    def symbol(self, name: bytes) -> tuple[int, int] | None:
+        """Address and size of a symbol, also of one that is not exported. Raises ``InvalidEnclaveError``."""
+        for table_name, strings_name in _SYMBOL_TABLES:
+            table, strings = self.section_named(table_name), self.section_named(strings_name)
+            if table is None or strings is None:
+                continue
+            content, texts = self.content(table), bytes(self.content(strings))
+            for text, _, _, _, address, size in SYMBOL.iter_unpack(
+                content[: len(content) // SYMBOL.size * SYMBOL.size]
+            ):
+                if texts.startswith(name + b"\0", text):
+                    return address, size
+        return None
 
     def file_offset(self, address: int, size: int) -> int:
         """Where the ``size`` bytes at ``address`` stand in the file. Raises ``InvalidEnclaveError``."""
@@ -123,22 +148,21 @@ class EnclaveElf:
 def parse_segments(image: bytes) -> tuple[int, tuple[Segment, ...]]:
     """Entry point and PT_LOAD segments of any x86-64 shared object. Raises ``InvalidEnclaveError``."""
     header = _read_header(image)
-    segments, _, _ = _read_program_headers(image, header.program_headers)
-    return header.entry, segments
+    segments, _, _ = _read_program_headers(image, header)
+    return header.e_entry, segments
 
 
 def parse_elf(image: bytes) -> EnclaveElf:
     """Parses an enclave file. Raises ``InvalidEnclaveError`` with what is wrong with it."""
     header = _read_header(image)
-    segments, dynamic, tls_size = _read_program_headers(image, header.program_headers)
+    segments, dynamic, tls_size = _read_program_headers(image, header)
     if not dynamic:
         raise InvalidEnclaveError("There is no dynamic segment")
-    if not header.section_headers or not header.section_count:
+    if not header.e_shoff or not header.e_shnum:
         raise InvalidEnclaveError("The section headers are missing; strip -s keeps them")
-    if header.section_size != _SHDR.size:
-        raise InvalidEnclaveError(f"Section headers of {header.section_size} bytes, not {_SHDR.size}")
-    table = _window(image, header.section_headers, header.section_count * _SHDR.size, "section headers")
-    sections = tuple(_read_sections(image, table, header.names_index))
+    if header.e_shentsize != SECTION_HEADER_SIZE:
+        raise InvalidEnclaveError(f"Section headers of {header.e_shentsize} bytes, not {SECTION_HEADER_SIZE}")
+    sections = tuple(_read_sections(image, header))
     metadata_offset, metadata_size = _find_metadata(image, sections)
     for segment in segments:
         end = segment.offset + segment.file_size
@@ -148,7 +172,7 @@ def parse_elf(image: bytes) -> EnclaveElf:
             )
     return EnclaveElf(
         image=image,
-        entry=header.entry,
+        entry=header.e_entry,
         segments=segments,
         sections=sections,
         dynamic=dynamic,
@@ -158,73 +182,57 @@ def parse_elf(image: bytes) -> EnclaveElf:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Header:
-    entry: int
-    program_headers: memoryview
-    section_headers: int
-    section_size: int
-    section_count: int
-    names_index: int
-
-
-def _read_header(image: bytes) -> _Header:
-    header = _window(image, 0, EHDR_SIZE, "ELF header")
-    if bytes(header[:4]) != b"\x7fELF":
+def _read_header(image: bytes) -> Any:
+    if not image.startswith(b"\x7fELF"):
         raise InvalidEnclaveError("Not an ELF file")
-    if bytes(header[4:7]) != b"\x02\x01\x01":
+    _window(image, 0, HEADER_SIZE, "ELF header")
+    header = read_header(image)
+    if header is None:
         raise InvalidEnclaveError("Not a 64-bit little-endian ELF file")
-    (kind, machine, _, entry, program_headers, section_headers, _, _, header_size, header_count,
-     section_size, section_count, names_index) = struct.unpack_from("<HHIQQQIHHHHHH", header, 16)  # fmt: skip
-    if kind != _ET_DYN:
+    if header.e_type != "ET_DYN":
         raise InvalidEnclaveError("An enclave is a shared object (ET_DYN); this ELF file is not")
-    if machine != _EM_X86_64:
+    if header.e_machine != "EM_X86_64":
         raise InvalidEnclaveError("An enclave is built for x86-64; this ELF file is not")
-    if header_size != _PHDR.size:
-        raise InvalidEnclaveError(f"Program headers of {header_size} bytes, not {_PHDR.size}")
-    return _Header(
-        entry=entry,
-        program_headers=_window(image, program_headers, header_count * _PHDR.size, "program headers"),
-        section_headers=section_headers,
-        section_size=section_size,
-        section_count=section_count,
-        names_index=names_index,
-    )
+    if header.e_phentsize != PROGRAM_HEADER_SIZE:
+        raise InvalidEnclaveError(f"Program headers of {header.e_phentsize} bytes, not {PROGRAM_HEADER_SIZE}")
+    return header
 
 
-def _read_program_headers(image: bytes, table: memoryview) -> tuple[tuple[Segment, ...], dict[int, int], int]:
+def _read_program_headers(image: bytes, header: Any) -> tuple[tuple[Segment, ...], dict[str | int, int], int]:
+    table = _window(image, header.e_phoff, header.e_phnum * PROGRAM_HEADER_SIZE, "program headers")
     segments: list[Segment] = []
     spans: list[tuple[int, int]] = []
-    dynamic: dict[int, int] = {}
+    dynamic: dict[str | int, int] = {}
     tls_size = 0
-    for kind, flags, offset, address, _, file_size, memory_size, alignment in _PHDR.iter_unpack(table):
-        content = _window(image, offset, file_size, "segment")
-        if address + max(memory_size, alignment) >= 2**63:
+    for program in read_records(ELF64.Elf_Phdr, table):
+        kind, flags, address, alignment = program.p_type, program.p_flags, program.p_vaddr, program.p_align
+        content = _window(image, program.p_offset, program.p_filesz, "segment")
+        if address + max(program.p_memsz, alignment) >= 2**63:
             raise InvalidEnclaveError(f"A segment at {address:#x} reaches beyond the address space")
-        if kind in {_PT_LOAD, _PT_TLS} and not flags & (_PF_R | _PF_W | _PF_X):
+        if kind in {"PT_LOAD", "PT_TLS"} and not flags & (P_FLAGS.PF_R | P_FLAGS.PF_W | P_FLAGS.PF_X):
             raise InvalidEnclaveError(
                 f"The segment at {address:#x} can be neither read, written nor executed"
             )
-        if kind == _PT_LOAD:
+        if kind == "PT_LOAD":
             if alignment < PAGE_SIZE or alignment & (alignment - 1):
                 raise InvalidEnclaveError(f"The segment at {address:#x} is not page-aligned ({alignment:#x})")
-            if file_size > memory_size:
+            if program.p_filesz > program.p_memsz:
                 raise InvalidEnclaveError(f"The segment at {address:#x} is larger in the file than in memory")
-            spans.append((address, -(-(address + memory_size) // alignment) * alignment))
+            spans.append((address, -(-(address + program.p_memsz) // alignment) * alignment))
             segments.append(
                 Segment(
-                    offset=offset,
+                    offset=program.p_offset,
                     address=address,
-                    file_size=file_size,
-                    memory_size=memory_size,
+                    file_size=program.p_filesz,
+                    memory_size=program.p_memsz,
                     secinfo_flags=_secinfo_flags(flags),
                 )
             )
-        elif kind == _PT_DYNAMIC and not dynamic:
+        elif kind == "PT_DYNAMIC" and not dynamic:
             dynamic = dict(_read_dynamic(content))
-        elif kind == _PT_TLS:
+        elif kind == "PT_TLS":
             step = max(alignment, 1)
-            tls_size = -(-memory_size // step) * step
+            tls_size = -(-program.p_memsz // step) * step
     if not segments:
         raise InvalidEnclaveError("There is no PT_LOAD segment")
     spans.sort()
@@ -234,41 +242,45 @@ def _read_program_headers(image: bytes, table: memoryview) -> tuple[tuple[Segmen
     return tuple(segments), dynamic, tls_size
 
 
-def _read_dynamic(content: memoryview) -> Iterator[tuple[int, int]]:
-    for tag, value in _DYN.iter_unpack(content[: len(content) // _DYN.size * _DYN.size]):
-        if tag == 0:
+def _read_dynamic(content: memoryview) -> Iterator[tuple[str | int, int]]:
+    for entry in read_records(ELF64.Elf_Dyn, content[: MAX_DYNAMIC_ENTRIES * DYNAMIC_SIZE]):
+        if entry.d_tag == "DT_NULL":
             return
-        yield tag, value
+        yield entry.d_tag, entry.d_val
 
 
 def _secinfo_flags(segment_flags: int) -> int:
     flags = SecinfoFlags.REG
     for bit, permission in (
-        (_PF_R, SecinfoFlags.R),
-        (_PF_W, SecinfoFlags.W),
-        (_PF_X, SecinfoFlags.X),
+        (P_FLAGS.PF_R, SecinfoFlags.R),
+        (P_FLAGS.PF_W, SecinfoFlags.W),
+        (P_FLAGS.PF_X, SecinfoFlags.X),
     ):
         if segment_flags & bit:
             flags |= permission
     return int(flags)
 
 
-def _read_sections(image: bytes, table: memoryview, names_index: int) -> Iterator[Section]:
-    headers = list(_SHDR.iter_unpack(table))
-    if names_index >= len(headers):
+def _read_sections(image: bytes, header: Any) -> Iterator[Section]:
+    if header.e_shnum > MAX_SECTIONS:
+        raise InvalidEnclaveError(f"{header.e_shnum} sections; an enclave has at most {MAX_SECTIONS}")
+    table = _window(image, header.e_shoff, header.e_shnum * SECTION_HEADER_SIZE, "section headers")
+    records = list(read_records(ELF64.Elf_Shdr, table))
+    if header.e_shstrndx >= len(records):
         raise InvalidEnclaveError("The section names are missing")
-    _, _, _, _, names_offset, names_size, *_ = headers[names_index]
-    names = bytes(_window(image, names_offset, names_size, "section names"))
-    for name, kind, flags, address, offset, size, _, _, alignment, entry_size in headers:
+    place = records[header.e_shstrndx]
+    names = bytes(_window(image, place.sh_offset, place.sh_size, "section names"))
+    for index, section in enumerate(records):
         yield Section(
-            name=string_at(names, name),
-            type=kind,
-            flags=flags,
-            address=address,
-            offset=offset,
-            size=size,
-            alignment=alignment,
-            entry_size=entry_size,
+            name=string_at(names, section.sh_name),
+            type=section.sh_type,
+            flags=section.sh_flags,
+            address=section.sh_addr,
+            offset=section.sh_offset,
+            size=section.sh_size,
+            alignment=section.sh_addralign,
+            entry_size=section.sh_entsize,
+            header_offset=header.e_shoff + index * SECTION_HEADER_SIZE,
         )
 
 

@@ -11,7 +11,7 @@ import struct
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from enclavize.sgx.enclave_file.elf import string_at
+from enclavize.sgx.enclave_file.elf import SYMBOL, string_at
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.structures import PAGE_SIZE
 
@@ -20,22 +20,10 @@ if TYPE_CHECKING:
 
     from enclavize.sgx.enclave_file.elf import EnclaveElf, Section
 
-_SYM = struct.Struct("<IBBHQQ")
 _RELA = struct.Struct("<QQq")
-
-_DT_PLTRELSZ = 2
-_DT_STRTAB = 5
-_DT_SYMTAB = 6
-_DT_RELA = 7
-_DT_RELASZ = 8
-_DT_REL = 17
-_DT_TEXTREL = 22
-_DT_JMPREL = 23
 
 _SHN_UNDEF = 0
 _STB_WEAK = 2
-_SHT_RELA = 4
-_SHT_REL = 9
 _SHF_EXECINSTR = 4
 
 _R_X86_64_NONE = 0
@@ -61,14 +49,14 @@ def exported_symbols(elf: EnclaveElf) -> dict[bytes, int]:
 
     Raises ``InvalidEnclaveError`` for a symbol that is neither defined nor weak: nobody would resolve it.
     """
-    table, names = (elf.section_at(elf.dynamic.get(tag, 0)) for tag in (_DT_SYMTAB, _DT_STRTAB))
-    if table is None or names is None or _DT_SYMTAB not in elf.dynamic or _DT_STRTAB not in elf.dynamic:
+    table, names = (elf.section_at(elf.dynamic.get(tag, 0)) for tag in ("DT_SYMTAB", "DT_STRTAB"))
+    if table is None or names is None or "DT_SYMTAB" not in elf.dynamic or "DT_STRTAB" not in elf.dynamic:
         raise InvalidEnclaveError("There is no dynamic symbol table")
-    if table.entry_size != _SYM.size:
-        raise InvalidEnclaveError(f"Dynamic symbols of {table.entry_size} bytes, not {_SYM.size}")
+    if table.entry_size != SYMBOL.size:
+        raise InvalidEnclaveError(f"Dynamic symbols of {table.entry_size} bytes, not {SYMBOL.size}")
     content, strings = elf.content(table), bytes(elf.content(names))
     found = {ENTRY_SYMBOL: elf.entry}
-    symbols = _SYM.iter_unpack(content[: len(content) // _SYM.size * _SYM.size])
+    symbols = SYMBOL.iter_unpack(content[: len(content) // SYMBOL.size * SYMBOL.size])
     for index, (name, info, _, section, value, _) in enumerate(symbols):
         if index == 0 or name == 0:
             continue
@@ -85,7 +73,7 @@ def exported_symbols(elf: EnclaveElf) -> dict[bytes, int]:
 
 def check_relocations(elf: EnclaveElf) -> None:
     """Raises ``InvalidEnclaveError`` for a relocation that the runtime in the enclave does not know."""
-    if elf.dynamic.get(_DT_REL):
+    if elf.dynamic.get("DT_REL"):
         raise InvalidEnclaveError("Relocations of type REL; on x86-64 they are RELA")
     for _, info in _dynamic_relocations(elf):
         if (kind := info & 0xFFFFFFFF) not in _SUPPORTED_RELOCATIONS:
@@ -99,7 +87,7 @@ def text_relocations(elf: EnclaveElf) -> list[int]:
         for section in elf.sections
         if section.flags & _SHF_EXECINSTR
     )
-    tables = [section for section in elf.sections if section.type in {_SHT_RELA, _SHT_REL}]
+    tables = [section for section in elf.sections if section.type in {"SHT_RELA", "SHT_REL"}]
     if sum(table.size for table in tables) > len(elf.image):
         raise InvalidEnclaveError("The relocation tables are larger than the file")
     return [
@@ -112,7 +100,7 @@ def text_relocations(elf: EnclaveElf) -> list[int]:
 
 def relocated_pages(elf: EnclaveElf) -> frozenset[int]:
     """Pages (address / 4096) that must be writable for relocation. Only files with DT_TEXTREL have any."""
-    if _DT_TEXTREL not in elf.dynamic:
+    if "DT_TEXTREL" not in elf.dynamic:
         return frozenset()
     pages = set()
     for address, info in _dynamic_relocations(elf):
@@ -122,7 +110,7 @@ def relocated_pages(elf: EnclaveElf) -> frozenset[int]:
 
 
 def _dynamic_relocations(elf: EnclaveElf) -> Iterator[tuple[int, int]]:
-    for table, size in ((_DT_RELA, _DT_RELASZ), (_DT_JMPREL, _DT_PLTRELSZ)):
+    for table, size in (("DT_RELA", "DT_RELASZ"), ("DT_JMPREL", "DT_PLTRELSZ")):
         length = elf.dynamic.get(size, 0)
         if not length:
             continue

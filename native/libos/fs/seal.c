@@ -43,7 +43,7 @@ int64_t seals_add(struct file *file, uint32_t seals)
     }
     if ((seals & F_SEAL_WRITE) && !is_sealed(inode, F_SEAL_WRITE)) {
         struct search search = {.inode = inode};
-        memory_each(look_at_area, &search);
+        memory_each(NULL, look_at_area, &search);
         if (search.found) {
             return -EBUSY;
         }

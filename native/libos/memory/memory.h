@@ -70,8 +70,8 @@ int64_t memory_fault(user_address address, enum fault_access access);
  * be used. 0 or -EFAULT. */
 int64_t memory_commit(user_address address, uint64_t length, enum fault_access access);
 
-/* Calls `each` for every area of the space in order, on copies (files counted for the call's time), for
- * /proc/PID/maps. Stops when it returns false. */
+/* Calls `each` for every area of the space (NULL: of all) in order, on copies (files counted for the call's time).
+ * Stops when it returns false. */
 void memory_each(const struct space *space, bool (*each)(const struct area *area, void *context), void *context);
 
 struct memory_counts {

@@ -148,7 +148,7 @@ void memory_each(const struct space *space, bool (*each)(const struct area *area
     for (user_address at = APPLICATION_START; go_on;) {
         mutex_lock(&memory_lock);
         struct area_node *node = area_from(&areas, at);
-        while (node && node->area.space != space) {
+        while (node && space && node->area.space != space) {
             node = area_from(&areas, node->area.end);
         }
         struct area area = node ? node->area : (struct area){0};

@@ -32,7 +32,7 @@ _Noreturn void libos_start(const struct boot *boot, const char *strings)
     if (enclave_is_debug() && (boot->reserved & BOOT_NO_PATCHING)) {
         patch_disable();
     }
-    wait_start();
+    wait_start(boot->processors);
     process_start();
     machine_start(boot->processors);
     signal_start();

@@ -79,6 +79,9 @@ enum clock_id {
 };
 /* The host's clock; MONOTONIC and BOOTTIME never go back, whatever the host says. ns. */
 uint64_t clock_now_ns(enum clock_id clock);
+/* The time stamp counter, and how many of its ticks are so many ns by the host's word; 0: nobody knows. */
+uint64_t clock_counter(void);
+uint64_t clock_ticks(uint32_t ns);
 /* The page of code and data by which the application reads the clock itself (vdso.S): to be copied to a page of its own. */
 extern const uint8_t vdso_image[PAGE_SIZE] HIDDEN;
 /* RDTSC has faulted: nobody goes by it any more. */

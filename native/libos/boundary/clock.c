@@ -91,6 +91,28 @@ static bool count_on(enum host_time_clock clock, uint64_t *now)
     return ns <= INT64_MAX;
 }
 
+uint64_t clock_counter(void)
+{
+    return __atomic_load_n(&clock_state.counter_is_missing, __ATOMIC_RELAXED) ? 0 : read_counter();
+}
+
+#define ASKED_MOST 64U
+#define TICKS_PER_NS_MOST 16U /* no faster counter is believed */
+
+uint64_t clock_ticks(uint32_t ns)
+{
+    static uint32_t asked;
+    const volatile struct host_time *time = &current_thread()->exchange->time;
+    uint64_t multiplier = time->multiplier;
+    if (multiplier == 0 && __atomic_load_n(&asked, __ATOMIC_RELAXED) < ASKED_MOST) { /* in vain where there is no counter to go by */
+        __atomic_fetch_add(&asked, 1, __ATOMIC_RELAXED);
+        host_clock(CLOCK_MONOTONIC);
+        multiplier = time->multiplier;
+    }
+    uint64_t ticks = multiplier ? ((uint64_t)ns << 32) / multiplier : 0, most = (uint64_t)ns * TICKS_PER_NS_MOST;
+    return ticks < most ? ticks : most;
+}
+
 uint64_t host_clock(uint32_t clock)
 {
     int64_t now = ocall_make(NULL, OCALL_CLOCK, clock, 0, 0, 0);

@@ -34,7 +34,7 @@ _Noreturn void task_exit(int status)
         process_exit(leader_status, 0); /* as the kernel: the group leader's, whoever ends last */
     }
     current_thread()->task = NULL;
-    task->sleeper.thread = NULL;
+    sleeper_end(&task->sleeper);
     process_upcalls.thread_ends(task);
     task_bury(task);
     host_thread_exit();

@@ -13,7 +13,7 @@ static void run_as(struct task *task)
 {
     struct thread *thread = current_thread();
     thread->task = task;
-    __atomic_store_n(&task->sleeper.thread, thread, __ATOMIC_SEQ_CST);
+    sleeper_begin(&task->sleeper, thread);
     if (!task->service) {
         thread->attention = 1; /* signals may have been sent before there was a thread to tell */
     }

@@ -1,16 +1,10 @@
 /* Locks and wait queues over OCALL_WAIT and OCALL_WAKE. The host can wake too often or never; it cannot make
  * a lock be held twice. */
-#include "wait/wait.h"
+#include "wait/spin.h"
 
 #define SPINS_BEFORE_SLEEP 100
 
 struct wait_upcalls wait_upcalls;
-
-enum sleep_state {
-    TASK_AWAKE = 0,
-    TASK_SLEEPING = 1, /* in an OCALL that OCALL_WAKE ends */
-    TASK_WOKEN = 2,    /* a wake came: the next sleep returns at once */
-};
 
 static struct sleeper *sleeper_of(struct task *task)
 {
@@ -26,6 +20,7 @@ void task_wake(struct task *task)
 {
     struct sleeper *sleeper = sleeper_of(task);
     if (__atomic_exchange_n(&sleeper->state, TASK_WOKEN, __ATOMIC_SEQ_CST) == TASK_SLEEPING) {
+        spin_count(1);
         host_wake(sleeper->thread->host_index);
     }
 }
@@ -33,13 +28,31 @@ void task_wake(struct task *task)
 static bool begin_sleep(struct task *task)
 {
     uint32_t expected = TASK_AWAKE;
-    return __atomic_compare_exchange_n(&sleeper_of(task)->state, &expected, TASK_SLEEPING, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_SEQ_CST);
+    bool begins = __atomic_compare_exchange_n(&sleeper_of(task)->state, &expected, TASK_SLEEPING, false, __ATOMIC_SEQ_CST,
+                                              __ATOMIC_SEQ_CST);
+    if (begins) {
+        spin_count(-1);
+    }
+    return begins;
 }
 
 static void end_sleep(struct task *task)
 {
-    __atomic_store_n(&sleeper_of(task)->state, TASK_AWAKE, __ATOMIC_SEQ_CST);
+    if (__atomic_exchange_n(&sleeper_of(task)->state, TASK_AWAKE, __ATOMIC_SEQ_CST) == TASK_SLEEPING) {
+        spin_count(1); /* nobody woke it */
+    }
+}
+
+void sleeper_begin(struct sleeper *sleeper, struct thread *thread)
+{
+    __atomic_store_n(&sleeper->thread, thread, __ATOMIC_SEQ_CST);
+    spin_count(1);
+}
+
+void sleeper_end(struct sleeper *sleeper)
+{
+    sleeper->thread = NULL;
+    spin_count(-1);
 }
 
 bool task_sleep_begin(void)
@@ -57,9 +70,13 @@ int task_sleep_end(void)
 int task_sleep(uint64_t timeout_ns)
 {
     int result = 0;
-    if (task_sleep_begin()) {
+    struct sleeper *sleeper = sleeper_of(current_task());
+    struct spin spin = spin_for_wake(sleeper, &timeout_ns);
+    bool sleeps = task_sleep_begin();
+    if (sleeps) {
         result = host_wait(timeout_ns);
     }
+    spin_learn(sleeper, spin, sleeps);
     int interrupted = task_sleep_end();
     return interrupted ? interrupted : result == -ETIMEDOUT ? -ETIMEDOUT : 0;
 }
@@ -204,8 +221,9 @@ static void unlock_pages(void)
     mutex_unlock(&pages_lock);
 }
 
-void wait_start(void)
+void wait_start(uint32_t processors)
 {
+    spin_start(processors);
     base_upcalls.lock_pages = lock_pages;
     base_upcalls.unlock_pages = unlock_pages;
 }

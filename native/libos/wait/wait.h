@@ -8,10 +8,14 @@
 
 /* What this room keeps of a task: struct task begins with it. A task without a thread is dead or not yet there. */
 struct sleeper {
-    uint32_t state; /* enum sleep_state */
+    uint32_t state;   /* enum sleep_state */
+    uint32_t spin_ns; /* how long it waits inside before it sleeps; the owner writes it */
     struct thread *thread;
 };
 
+/* The calling thread runs as this task; not any more. */
+void sleeper_begin(struct sleeper *sleeper, struct thread *thread);
+void sleeper_end(struct sleeper *sleeper);
 /* The task waits inside an OCALL: S in /proc. */
 bool sleeper_is_asleep(const struct sleeper *sleeper);
 
@@ -74,7 +78,8 @@ void task_wake(struct task *task);
 /* Wakes up to `count` waiters of the futex at `address` whose bits meet `bits` -> how many. */
 int64_t futex_wake(user_address address, uint32_t count, uint32_t bits);
 
-void wait_start(void);
+/* `processors`: how many the host lets the enclave use. */
+void wait_start(uint32_t processors);
 
 /* What the wait room needs of the rooms above. */
 struct wait_upcalls {

@@ -245,5 +245,5 @@ int64_t sys_utime(const struct arguments *arguments)
 
 int64_t sys_umask(const struct arguments *arguments)
 {
-    return __atomic_exchange_n(&file_mode_mask, (uint32_t)arguments->at[0] & 0777, __ATOMIC_RELAXED);
+    return __atomic_exchange_n(&current_whereabouts()->mode_mask, (uint32_t)arguments->at[0] & 0777, __ATOMIC_RELAXED);
 }

@@ -62,7 +62,7 @@ static int64_t create_at(int64_t descriptor, user_address path, const struct cre
 
 static int64_t make_directory(int64_t descriptor, user_address path, uint64_t mode)
 {
-    struct creation creation = {.mode = S_IFDIR | ((uint32_t)mode & (S_ISVTX | 0777) & ~file_mode_mask)};
+    struct creation creation = {.mode = S_IFDIR | ((uint32_t)mode & (S_ISVTX | 0777) & ~current_whereabouts()->mode_mask)};
     return create_at(descriptor, path, &creation);
 }
 
@@ -78,7 +78,7 @@ int64_t sys_mkdirat(const struct arguments *arguments)
 
 static int64_t make_node(int64_t descriptor, user_address path, uint32_t mode, uint64_t rdev)
 {
-    struct creation creation = {.mode = (mode & (S_IFMT | PERMISSION_BITS)) & ~file_mode_mask, .rdev = rdev};
+    struct creation creation = {.mode = (mode & (S_IFMT | PERMISSION_BITS)) & ~current_whereabouts()->mode_mask, .rdev = rdev};
     switch (mode & S_IFMT) {
     case 0:
         creation.mode |= S_IFREG;

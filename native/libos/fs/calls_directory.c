@@ -118,7 +118,7 @@ int64_t sys_getcwd(const struct arguments *arguments)
         return -ENOMEM;
     }
     namespace_lock();
-    int64_t result = path_of(working_directory, (struct name){0}, path, PATH_BUFFER_SIZE, &start);
+    int64_t result = path_of(current_whereabouts()->working_directory, (struct name){0}, path, PATH_BUFFER_SIZE, &start);
     namespace_unlock();
     if (result >= 0) {
         result += 1; /* the NUL counts */
@@ -140,8 +140,7 @@ static int64_t change_directory(struct inode *inode)
     }
     int64_t result = inode_access(inode, MAY_EXECUTE);
     if (result == 0) {
-        inode_put(working_directory);
-        working_directory = inode_get(inode);
+        set_working_directory(inode);
     }
     return result;
 }

@@ -1,3 +1,5 @@
+#include "fs/descriptor.h"
+
 #include "fs/file_lock.h"
 
 #define INITIAL_CAPACITY 64U
@@ -7,22 +9,28 @@ struct descriptor {
     bool close_on_exec;
 };
 
-static struct {
+struct descriptor_table {
+    uint32_t references; /* atomic */
     struct spinlock lock;
     struct descriptor *at;
     uint64_t capacity;
-} table;
+};
 
-static struct descriptor *find(int64_t descriptor)
+static struct descriptor_table *current_table(void)
 {
-    if (descriptor < 0 || (uint64_t)descriptor >= table.capacity || table.at[descriptor].file == NULL) {
+    return current_process()->descriptors;
+}
+
+static struct descriptor *find(const struct descriptor_table *table, int64_t descriptor)
+{
+    if (descriptor < 0 || (uint64_t)descriptor >= table->capacity || table->at[descriptor].file == NULL) {
         return NULL;
     }
-    return &table.at[descriptor];
+    return &table->at[descriptor];
 }
 
 /* Makes room for `index`; called without the lock, since it allocates. */
-static bool make_room(uint64_t index)
+static bool make_room(struct descriptor_table *table, uint64_t index)
 {
     uint64_t capacity = INITIAL_CAPACITY;
     while (capacity <= index) {
@@ -32,131 +40,199 @@ static bool make_room(uint64_t index)
     if (fresh == NULL) {
         return false;
     }
-    spin_lock(&table.lock);
+    spin_lock(&table->lock);
     struct descriptor *old = fresh;
     uint64_t old_capacity = capacity;
-    if (table.capacity < capacity) {
-        old = table.at;
-        old_capacity = table.capacity;
+    if (table->capacity < capacity) {
+        old = table->at;
+        old_capacity = table->capacity;
         if (old != NULL) {
             memcpy(fresh, old, old_capacity * sizeof(struct descriptor));
         }
-        table.at = fresh;
-        table.capacity = capacity;
+        table->at = fresh;
+        table->capacity = capacity;
     }
-    spin_unlock(&table.lock);
+    spin_unlock(&table->lock);
     release(old, old_capacity * sizeof(struct descriptor));
     return true;
 }
 
 int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
 {
+    struct descriptor_table *table = current_table();
     for (;;) {
-        spin_lock(&table.lock);
+        spin_lock(&table->lock);
         uint64_t index = (uint64_t)lowest;
-        while (index < table.capacity && table.at[index].file != NULL) {
+        while (index < table->capacity && table->at[index].file != NULL) {
             index++;
         }
         bool allowed = index < resource_limit(RLIMIT_NOFILE);
-        bool fits = index < table.capacity;
+        bool fits = index < table->capacity;
         if (allowed && fits) {
-            table.at[index] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
+            table->at[index] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
         }
-        spin_unlock(&table.lock);
+        spin_unlock(&table->lock);
         if (!allowed) {
             return -EMFILE;
         }
         if (fits) {
             return (int64_t)index;
         }
-        if (!make_room(index)) {
+        if (!make_room(table, index)) {
             return -ENOMEM;
         }
     }
 }
 
-static void close_file(struct file *file)
+static void close_file(const struct descriptor_table *table, struct file *file)
 {
     if (file != NULL) {
-        file_unlock_process(file);
+        file_unlock_process(file, table);
         file_put(file);
     }
 }
 
 int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec)
 {
+    struct descriptor_table *table = current_table();
     if (descriptor < 0 || (uint64_t)descriptor >= resource_limit(RLIMIT_NOFILE)) {
         return -EBADF;
     }
-    if ((uint64_t)descriptor >= __atomic_load_n(&table.capacity, __ATOMIC_RELAXED) &&
-        !make_room((uint64_t)descriptor)) {
+    if ((uint64_t)descriptor >= __atomic_load_n(&table->capacity, __ATOMIC_RELAXED) &&
+        !make_room(table, (uint64_t)descriptor)) {
         return -ENOMEM;
     }
-    spin_lock(&table.lock);
-    struct file *old = table.at[descriptor].file;
-    table.at[descriptor] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
-    spin_unlock(&table.lock);
-    close_file(old);
+    spin_lock(&table->lock);
+    struct file *old = table->at[descriptor].file;
+    table->at[descriptor] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
+    spin_unlock(&table->lock);
+    close_file(table, old);
     return descriptor;
 }
 
 int64_t descriptor_close(int64_t descriptor)
 {
-    spin_lock(&table.lock);
-    struct descriptor *entry = find(descriptor);
+    struct descriptor_table *table = current_table();
+    spin_lock(&table->lock);
+    struct descriptor *entry = find(table, descriptor);
     struct file *file = entry != NULL ? entry->file : NULL;
     if (entry != NULL) {
         entry->file = NULL;
     }
-    spin_unlock(&table.lock);
+    spin_unlock(&table->lock);
     if (file == NULL) {
         return -EBADF;
     }
-    close_file(file);
+    close_file(table, file);
     return 0;
 }
 
 struct file *file_of_descriptor(int descriptor)
 {
-    spin_lock(&table.lock);
-    struct descriptor *entry = find(descriptor);
+    struct descriptor_table *table = current_table();
+    spin_lock(&table->lock);
+    struct descriptor *entry = find(table, descriptor);
     struct file *file = entry != NULL ? entry->file : NULL;
     if (file != NULL) {
         file_get(file);
     }
-    spin_unlock(&table.lock);
+    spin_unlock(&table->lock);
     return file;
 }
 
 int64_t descriptor_flags(int64_t descriptor)
 {
-    spin_lock(&table.lock);
-    struct descriptor *entry = find(descriptor);
+    struct descriptor_table *table = current_table();
+    spin_lock(&table->lock);
+    struct descriptor *entry = find(table, descriptor);
     int64_t result = entry != NULL ? entry->close_on_exec : -EBADF;
-    spin_unlock(&table.lock);
+    spin_unlock(&table->lock);
     return result;
 }
 
 int64_t descriptor_set_flags(int64_t descriptor, bool close_on_exec)
 {
-    spin_lock(&table.lock);
-    struct descriptor *entry = find(descriptor);
+    struct descriptor_table *table = current_table();
+    spin_lock(&table->lock);
+    struct descriptor *entry = find(table, descriptor);
     if (entry != NULL) {
         entry->close_on_exec = close_on_exec;
     }
-    spin_unlock(&table.lock);
+    spin_unlock(&table->lock);
     return entry != NULL ? 0 : -EBADF;
 }
 
 int64_t descriptor_next(int64_t from)
 {
+    struct descriptor_table *table = current_table();
     int64_t result = -1;
-    spin_lock(&table.lock);
-    for (uint64_t index = (uint64_t)from; index < table.capacity && result < 0; index++) {
-        if (table.at[index].file != NULL) {
+    spin_lock(&table->lock);
+    for (uint64_t index = (uint64_t)from; index < table->capacity && result < 0; index++) {
+        if (table->at[index].file != NULL) {
             result = (int64_t)index;
         }
     }
-    spin_unlock(&table.lock);
+    spin_unlock(&table->lock);
     return result;
+}
+
+static bool copy_entries(struct descriptor_table *to, struct descriptor_table *from)
+{
+    for (;;) {
+        spin_lock(&from->lock);
+        uint64_t last = from->capacity;
+        while (last > 0 && from->at[last - 1].file == NULL) {
+            last--;
+        }
+        bool fits = last <= to->capacity;
+        for (uint64_t index = 0; fits && index < last; index++) {
+            to->at[index] = from->at[index];
+            if (to->at[index].file != NULL) {
+                file_get(to->at[index].file);
+            }
+        }
+        spin_unlock(&from->lock);
+        if (fits || !make_room(to, last - 1)) {
+            return fits;
+        }
+    }
+}
+
+struct descriptor_table *descriptor_table_inherit(struct descriptor_table *from, bool shares)
+{
+    if (shares) {
+        __atomic_fetch_add(&from->references, 1, __ATOMIC_RELAXED);
+        return from;
+    }
+    struct descriptor_table *table = allocate(sizeof(struct descriptor_table));
+    if (table == NULL) {
+        return NULL;
+    }
+    table->references = 1;
+    if (from != NULL && !copy_entries(table, from)) {
+        descriptor_table_put(table);
+        return NULL;
+    }
+    return table;
+}
+
+void descriptor_table_put(struct descriptor_table *table)
+{
+    if (table == NULL || __atomic_sub_fetch(&table->references, 1, __ATOMIC_ACQ_REL) != 0) {
+        return;
+    }
+    for (uint64_t index = 0; index < table->capacity; index++) {
+        close_file(table, table->at[index].file);
+    }
+    release(table->at, table->capacity * sizeof(struct descriptor));
+    release(table, sizeof(struct descriptor_table));
+}
+
+void descriptor_table_close_on_exec(void)
+{
+    for (int64_t at = descriptor_next(0); at >= 0; at = descriptor_next(at + 1)) {
+        if (descriptor_flags(at) > 0) {
+            descriptor_close(at);
+        }
+    }
 }

@@ -17,11 +17,13 @@ struct flock {
 };
 _Static_assert(sizeof(struct flock) == 32, "as in Linux");
 
-/* A held or wanted lock on the bytes `first` to `last` of a file. The owner is an open file description, or the process. */
+/* A held or wanted lock on the bytes `first` to `last` of a file. The owner is an open file description, or the table of
+ * descriptors, which stands for the process (as in Linux). */
 struct file_lock {
     struct file_lock *next;
     const struct inode *inode;
     const void *owner;
+    int32_t pid; /* -1: a description's */
     enum lock_space space;
     enum lock_type type;
     int64_t first, last;
@@ -30,7 +32,6 @@ struct file_lock {
 static struct mutex lock;
 static struct wait_queue waiters;
 static struct file_lock *held;
-static const char process_owner; /* its address is the process */
 
 static bool is_same_place(const struct file_lock *one, const struct file_lock *other)
 {
@@ -179,7 +180,7 @@ static int64_t test_lock(struct flock *answer, const struct file_lock *wanted, u
         answer->whence = 0;
         answer->start = conflict->first;
         answer->length = conflict->last == INT64_MAX ? 0 : conflict->last - conflict->first + 1;
-        answer->pid = conflict->owner == &process_owner ? PROCESS_ID : -1;
+        answer->pid = conflict->pid;
     }
     mutex_unlock(&lock);
     return copy_to_user(to, answer, sizeof *answer);
@@ -199,7 +200,8 @@ int64_t file_lock_record(struct file *file, enum lock_action action, bool of_des
         return -EINVAL;
     }
     struct file_lock wanted = {.inode = file->inode,
-        .owner = of_description ? (const void *)file : &process_owner,
+        .owner = of_description ? (const void *)file : current_process()->descriptors,
+        .pid = of_description ? -1 : PROCESS_ID,
         .space = RECORDS,
         .type = (enum lock_type)asked.type};
     int64_t result = import_range(file, &asked, &wanted);
@@ -222,13 +224,13 @@ static void unlock_all(const struct inode *inode, const void *owner, enum lock_s
         &no_spare);
 }
 
-void file_unlock_process(const struct file *file)
+void file_unlock_process(const struct file *file, const struct descriptor_table *table)
 {
     if (__atomic_load_n(&held, __ATOMIC_ACQUIRE) == NULL) {
         return;
     }
     mutex_lock(&lock);
-    unlock_all(file->inode, &process_owner, RECORDS);
+    unlock_all(file->inode, table, RECORDS);
     wake_all(&waiters);
     mutex_unlock(&lock);
 }

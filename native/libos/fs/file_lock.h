@@ -11,8 +11,8 @@ enum lock_action { LOCK_TEST, LOCK_TRY, LOCK_WAIT };
 /* F_GETLK and its kin; `of_description`: the F_OFD_ ones. `lock` is a struct flock. */
 int64_t file_lock_record(struct file *file, enum lock_action action, bool of_description, user_address lock);
 
-/* A descriptor of the file was closed: the process's record locks on it end. */
-void file_unlock_process(const struct file *file);
+/* A descriptor of the file was closed: the record locks on it of those who have the table end. */
+void file_unlock_process(const struct file *file, const struct descriptor_table *table);
 /* The last reference goes: locks of this description end. */
 void file_unlock_description(const struct file *file);
 

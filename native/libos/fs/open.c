@@ -2,7 +2,6 @@
 
 #include "fs/seal.h"
 
-uint32_t file_mode_mask = 022;
 
 int64_t start_of(int64_t descriptor, const char *path, struct inode **start)
 {
@@ -40,7 +39,7 @@ static int64_t create_regular(struct place *place, uint32_t mode)
     if (result < 0) {
         return result;
     }
-    struct creation creation = {.mode = S_IFREG | (mode & PERMISSION_BITS & ~file_mode_mask)};
+    struct creation creation = {.mode = S_IFREG | (mode & PERMISSION_BITS & ~current_whereabouts()->mode_mask)};
     return place->parent->operations->create(place->parent, place_name(place), &creation, &place->inode);
 }
 

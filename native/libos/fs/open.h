@@ -15,6 +15,4 @@ int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t m
 /* Parent and name are there, the place is free: may something be made here? */
 int64_t may_create(const struct place *place);
 
-extern uint32_t file_mode_mask; /* umask */
-
 #endif

@@ -6,7 +6,6 @@
 #define MOUNTS_MAX 64U
 
 struct inode *root_directory;
-struct inode *working_directory;
 
 static struct {
     struct inode *directory;
@@ -219,7 +218,7 @@ static int64_t refresh(struct place *place)
 int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct place *place)
 {
     *place = (struct place){0};
-    struct inode *from = path[0] == '/' ? root_directory : start != NULL ? start : working_directory;
+    struct inode *from = path[0] == '/' ? root_directory : start != NULL ? start : current_whereabouts()->working_directory;
     if (path[0] == '\0') {
         if ((flags & WALK_EMPTY) == 0) {
             return -ENOENT;

@@ -36,9 +36,21 @@ static inline struct name place_name(const struct place *place)
  * Length, or -ENAMETOOLONG, -ENOENT (removed). */
 int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start);
 
-/* The one root, and where relative paths start. */
+/* The one root. */
 extern struct inode *root_directory;
-extern struct inode *working_directory;
+
+/* What a process brings to a path; struct fs_struct of Linux. */
+struct whereabouts {
+    uint32_t references;             /* atomic */
+    struct inode *working_directory; /* counted */
+    uint32_t mode_mask;              /* umask; atomic */
+};
+static inline struct whereabouts *current_whereabouts(void)
+{
+    return current_process()->whereabouts;
+}
+/* The namespace lock is held. */
+void set_working_directory(struct inode *inode);
 
 /* Lay a file system over a name. The directory need not have that name; then it is found, but not listed.
  * Takes a count of `root`. */

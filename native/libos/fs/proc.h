@@ -7,7 +7,4 @@
 int64_t proc_create(struct inode **root);
 int64_t sys_create(struct inode **root);
 
-/* The program that runs (vfs.c). */
-extern struct file *executable_file;
-
 #endif

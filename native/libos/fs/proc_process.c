@@ -19,17 +19,17 @@ static void add_user_memory(struct text *text, user_address start, user_address 
 
 void proc_cmdline(struct text *text)
 {
-    add_user_memory(text, process.arguments_start, process.arguments_end);
+    add_user_memory(text, current_process()->arguments_start, current_process()->arguments_end);
 }
 
 void proc_environ(struct text *text)
 {
-    add_user_memory(text, process.environment_start, process.environment_end);
+    add_user_memory(text, current_process()->environment_start, current_process()->environment_end);
 }
 
 void proc_comm(struct text *text)
 {
-    text_add(text, "%s\n", process.name);
+    text_add(text, "%s\n", current_process()->name);
 }
 
 static bool add_area(const struct area *area, void *context)
@@ -52,7 +52,7 @@ static bool add_area(const struct area *area, void *context)
         (area->protection & PROT_WRITE) ? 'w' : '-', (area->protection & PROT_EXEC) ? 'x' : '-',
         (area->flags & MAP_TYPE) == MAP_SHARED ? 's' : 'p', (unsigned long long)area->offset,
         (unsigned long long)facts.device, (unsigned long long)facts.inode);
-    if (area->start == process.vdso && process.vdso != 0) {
+    if (area->start == current_process()->vdso && current_process()->vdso != 0) {
         format_text(path, PATH_BUFFER_SIZE, "[vdso]");
     }
     if (path[0] != '\0') {
@@ -108,7 +108,7 @@ void proc_status(struct text *text)
     memory_count(current_space(), &counts);
     text_add(text,
         "Name:\t%s\nUmask:\t0022\nState:\t%s\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n",
-        process.name, state_of_leader());
+        current_process()->name, state_of_leader());
     const struct credentials *who = credentials();
     add_ids(text, "Uid", &who->user);
     add_ids(text, "Gid", &who->group);
@@ -136,12 +136,12 @@ void proc_process_stat(struct text *text)
     struct memory_counts counts;
     memory_count(current_space(), &counts);
     text_add(text, "1 (%s) %c 0 1 1 0 -1 0 0 0 0 0 %llu 0 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
-        process.name, state_of_leader()[0], (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)),
-        (unsigned)thread_count(), (unsigned long long)ticks(process.start_time_ns),
+        current_process()->name, state_of_leader()[0], (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)),
+        (unsigned)thread_count(), (unsigned long long)ticks(current_process()->start_time_ns),
         (unsigned long long)(counts.mapped * PAGE_SIZE), (unsigned long long)counts.committed);
     text_add(text, " 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 %llu %llu %llu %llu 0\n",
-        (unsigned long long)process.arguments_start, (unsigned long long)process.arguments_end,
-        (unsigned long long)process.environment_start, (unsigned long long)process.environment_end);
+        (unsigned long long)current_process()->arguments_start, (unsigned long long)current_process()->arguments_end,
+        (unsigned long long)current_process()->environment_start, (unsigned long long)current_process()->environment_end);
 }
 
 void proc_statm(struct text *text)
@@ -202,15 +202,15 @@ void proc_limits(struct text *text)
 
 int64_t proc_executable_target(char *to, size_t size)
 {
-    return executable_file != NULL ? file_path_locked(executable_file, to, size) : -ENOENT;
+    return current_process()->executable != NULL ? file_path_locked(current_process()->executable, to, size) : -ENOENT;
 }
 
 int64_t proc_executable_jump(struct inode **target)
 {
-    if (executable_file == NULL) {
+    if (current_process()->executable == NULL) {
         return -ENOENT;
     }
-    *target = inode_get(executable_file->inode);
+    *target = inode_get(current_process()->executable->inode);
     return 0;
 }
 
@@ -226,12 +226,12 @@ static int64_t directory_target(struct inode *directory, char *to, size_t size)
 
 int64_t proc_working_directory_target(char *to, size_t size)
 {
-    return directory_target(working_directory, to, size);
+    return directory_target(current_whereabouts()->working_directory, to, size);
 }
 
 int64_t proc_working_directory_jump(struct inode **target)
 {
-    *target = inode_get(working_directory);
+    *target = inode_get(current_whereabouts()->working_directory);
     return 0;
 }
 

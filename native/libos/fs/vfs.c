@@ -5,11 +5,10 @@
 #include "fs/host_file.h"
 #include "fs/open.h"
 #include "fs/proc.h"
+#include "fs/process_files.h"
 #include "fs/stream.h"
 #include "fs/tree.h"
 #include "fs/volume.h"
-
-struct file *executable_file;
 
 /* Walks like mkdir -p and lays `root` over the last name. */
 static int64_t mount_on(struct inode *start, const char *path, struct inode *root)
@@ -94,13 +93,6 @@ static int64_t mount_all(const struct configuration *measured)
     return 0;
 }
 
-static void close_all(void)
-{
-    for (int64_t at = descriptor_next(0); at >= 0; at = descriptor_next(at + 1)) {
-        descriptor_close(at);
-    }
-}
-
 static int64_t open_executable(const char *path, struct file **file)
 {
     int64_t result = open_at(AT_FDCWD, path, O_RDONLY, 0, file);
@@ -160,16 +152,6 @@ static int64_t write_at(struct file *file, const void *buffer, size_t length, ui
     return file->operations->write != NULL ? file->operations->write(file, buffer, length, &offset) : -EINVAL;
 }
 
-static void set_executable(struct file *file)
-{
-    file_get(file);
-    namespace_lock();
-    struct file *old = executable_file;
-    executable_file = file;
-    namespace_unlock();
-    file_put(old);
-}
-
 int64_t fs_change_directory(const char *path)
 {
     struct place place;
@@ -178,8 +160,7 @@ int64_t fs_change_directory(const char *path)
     if (result == 0) {
         result = is_directory(place.inode) ? inode_access(place.inode, MAY_EXECUTE) : -ENOTDIR;
         if (result == 0) {
-            inode_put(working_directory);
-            working_directory = inode_get(place.inode);
+            set_working_directory(place.inode);
         }
         place_release(&place);
     }
@@ -198,9 +179,8 @@ int64_t fs_start(const struct configuration *measured)
         .write_at = write_at,
         .check_mapping = file_check_mapping,
     };
-    process_upcalls.process_ends = close_all;
     process_upcalls.open_executable = open_executable;
-    process_upcalls.set_executable = set_executable;
+    process_files_start();
     process_upcalls.path_of_file = file_path;
     if (!measured->has_rootfs) {
         return -EINVAL;
@@ -213,8 +193,8 @@ int64_t fs_start(const struct configuration *measured)
     namespace_lock();
     result = tree_open_image(&root_directory);
     if (result == 0) {
-        working_directory = inode_get(root_directory);
-        result = mount_all(measured);
+        result = process_files_create();
+        result = result == 0 ? mount_all(measured) : result;
     }
     namespace_unlock();
     return result < 0 ? result : stream_open_standard();

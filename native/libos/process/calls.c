@@ -100,7 +100,7 @@ int64_t sys_prctl(const struct arguments *arguments)
         name[sizeof name - 1] = 0;
         memcpy(task->name, name, sizeof name);
         if (task->id == PROCESS_ID) {
-            memcpy(process.name, name, sizeof name); /* what /proc/self calls it */
+            memcpy(current_process()->name, name, sizeof name); /* what /proc/self calls it */
         }
         return 0;
     }

@@ -11,16 +11,22 @@
 #include "process/ipc.h"
 #include "process/limits.h"
 
-/* The one process. */
+struct descriptor_table;
+struct whereabouts;
+
 struct process {
     char name[16];             /* of the main thread, for /proc */
-    char executable[4096];     /* canonical path, for /proc/self/exe */
     user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
     user_address environment_start, environment_end;
     user_address vdso;         /* its page (boundary/) */
     uint64_t start_time_ns;    /* CLOCK_BOOTTIME */
+
+    /* What fs/ keeps. */
+    struct descriptor_table *descriptors; /* counted: processes may share one (CLONE_FILES) */
+    struct whereabouts *whereabouts;      /* directories and umask; the same (CLONE_FS) */
+    struct file *executable;              /* the program; under the namespace lock */
 };
-extern struct process process;
+extern struct process first_process;
 
 #define PROCESS_ID 1
 /* What system calls take for the calling process. */
@@ -72,6 +78,7 @@ struct task {
     struct space *space;    /* the second: memory/ */
     struct task *next;      /* all living tasks, or all dead ones; under the list's lock */
     struct task *next_starting; /* waiting for a host thread; under the list's lock */
+    struct process *process;
     int32_t id;
     bool alive;
     char name[16];
@@ -99,6 +106,11 @@ struct task {
 };
 _Static_assert(offsetof(struct task, sleeper) == 0 && offsetof(struct task, space) == offsetof(struct resident, space),
                "wait/ and memory/ find them there");
+
+static inline struct process *current_process(void)
+{
+    return current_task()->process;
+}
 
 /* The task's thread id; the main thread's is PROCESS_ID. */
 int32_t task_id(const struct task *task);
@@ -140,14 +152,16 @@ void process_load(const struct boot *boot, const char *strings, struct context *
 struct process_upcalls {
     /* signal: a thread ends that may have been told of a signal to the process: another has to be told. */
     void (*thread_ends)(struct task *task);
-    /* fs: flush what must reach the host. Once, before the end. */
-    void (*process_ends)(void);
+    /* fs: descriptors, directories and the program of a new process: the caller's, or copies. 0 or -ENOMEM. */
+    int64_t (*inherit_files)(struct process *child, bool shares_descriptors, bool shares_whereabouts);
+    /* fs: the program that the caller runs from now on; takes its own count. Descriptors with close-on-exec go. */
+    int64_t (*execute_files)(struct file *file);
+    /* fs: the process has no descriptors any more; what must reach the host does so. */
+    void (*leave_files)(struct process *process);
     /* fs: open a program to run it: `path` is resolved as execve does, from the current directory, symbolic links followed,
      * inside the enclave. 0 and *file, or -ENOENT, -EACCES (no execute permission, not a regular file, volume without
      * `exec`), -ELOOP, -ENOTDIR, -EIO, ... */
     int64_t (*open_executable)(const char *path, struct file **file);
-    /* fs: the program that runs, for /proc/self/exe; takes its own count. */
-    void (*set_executable)(struct file *file);
     /* fs: the absolute path, NUL-terminated. Length without NUL, or -ENAMETOOLONG. */
     int64_t (*path_of_file)(struct file *file, char *buffer, size_t size);
 };

@@ -153,7 +153,7 @@ static void write_pointers(struct stack *stack, user_address *at, const struct s
 /* System V ABI for x86-64, 3.4.1: argc, argv, envp, auxv from RSP up; the strings above them. */
 static int64_t build_stack(const struct loaded *program, const struct loaded *interpreter,
                            const struct strings *arguments, const struct strings *environment,
-                           user_address *rsp)
+                           const char *name, user_address *rsp)
 {
     uint32_t protection = PROT_READ | PROT_WRITE | (program->elf.wants_executable_stack ? PROT_EXEC : 0);
     int64_t mapped = memory_map(
@@ -167,13 +167,13 @@ static int64_t build_stack(const struct loaded *program, const struct loaded *in
     }
     struct stack stack = {.top = STACK_TOP};
     push(&stack, &(uint64_t){0}, sizeof(uint64_t));
-    user_address file_name = push(&stack, process.executable, strlen(process.executable) + 1);
+    user_address file_name = push(&stack, name, strlen(name) + 1);
     user_address variables = push(&stack, environment->bytes, environment->size);
     user_address words = push(&stack, arguments->bytes, arguments->size);
-    process.arguments_start = words;
-    process.arguments_end = words + arguments->size;
-    process.environment_start = variables;
-    process.environment_end = variables + environment->size;
+    current_process()->arguments_start = words;
+    current_process()->arguments_end = words + arguments->size;
+    current_process()->environment_start = variables;
+    current_process()->environment_end = variables + environment->size;
     user_address platform = push(&stack, "x86_64", sizeof "x86_64");
     uint8_t seed[16];
     random_bytes(seed, sizeof seed);
@@ -198,7 +198,7 @@ static int64_t build_stack(const struct loaded *program, const struct loaded *in
         {AT_CLKTCK, 100},
         {AT_PLATFORM, platform},
         {AT_EXECFN, file_name},
-        {AT_SYSINFO_EHDR, process.vdso},
+        {AT_SYSINFO_EHDR, current_process()->vdso},
         {AT_MINSIGSTKSZ, SIGNAL_FRAME_MAX},
         {AT_NULL, 0},
     };
@@ -222,11 +222,11 @@ static int64_t map_vdso(void)
     if (address < 0) {
         return address;
     }
-    process.vdso = (user_address)address;
-    if (copy_to_user(process.vdso, vdso_image, PAGE_SIZE)) {
+    current_process()->vdso = (user_address)address;
+    if (copy_to_user(current_process()->vdso, vdso_image, PAGE_SIZE)) {
         return -ENOMEM;
     }
-    return memory_protect(process.vdso, PAGE_SIZE, PROT_READ | PROT_EXEC);
+    return memory_protect(current_process()->vdso, PAGE_SIZE, PROT_READ | PROT_EXEC);
 }
 
 static void set_name(const char *path)
@@ -235,10 +235,11 @@ static void set_name(const char *path)
     for (const char *at = path; *at; at++) {
         base = *at == '/' ? at + 1 : base;
     }
-    format_text(process.name, sizeof process.name, "%s", base);
+    format_text(current_process()->name, sizeof current_process()->name, "%s", base);
 }
 
-static int64_t load_elf(struct file *file, const struct strings *arguments, const struct strings *environment,
+/* `name` is what the caller asked for: a script's name, too. */
+static int64_t load_elf(struct file *file, const char *name, const struct strings *arguments, const struct strings *environment,
                         struct context *context, const char **problem)
 {
     /* one program is loaded in an enclave's life; they are large for a stack */
@@ -255,18 +256,15 @@ static int64_t load_elf(struct file *file, const struct strings *arguments, cons
         return error;
     }
     heap_start(PAGE_UP(program.bias + program.elf.high));
-    if (process_upcalls.path_of_file(file, process.executable, sizeof process.executable) < 0) {
-        process.executable[0] = 0;
-    }
-    set_name(process.executable);
-    process_upcalls.set_executable(file);
-    error = map_vdso();
+    set_name(name);
+    error = process_upcalls.execute_files(file);
+    error = error ? error : map_vdso();
     if (error) {
         return error;
     }
     const struct loaded *first = is_dynamic ? &interpreter : &program;
     *context = (struct context){.rip = first->bias + first->elf.entry, .rflags = INITIAL_RFLAGS};
-    return build_stack(&program, is_dynamic ? &interpreter : NULL, arguments, environment, &context->rsp);
+    return build_stack(&program, is_dynamic ? &interpreter : NULL, arguments, environment, name, &context->rsp);
 }
 
 /* "#!interpreter argument\n": the new start of the argument list, or -ENOEXEC (execve(2)). */
@@ -347,12 +345,15 @@ static int64_t open_program(const char *name, const struct strings *environment,
 
 static int64_t load_or_expand(struct strings *arguments, const struct strings *environment,
                               struct context *context, const char **problem, char path[PATH_SIZE],
-                              bool *again)
+                              char name[PATH_SIZE], bool *again)
 {
     struct file *file;
     int64_t error = open_program(strings_first(arguments), environment, path, &file);
     if (error) {
         return error;
+    }
+    if (!name[0]) {
+        format_text(name, PATH_SIZE, "%s", path);
     }
     char line[SCRIPT_LINE_MAX];
     int64_t got = file_upcalls.read_at(file, line, sizeof line, 0);
@@ -362,7 +363,7 @@ static int64_t load_or_expand(struct strings *arguments, const struct strings *e
         *again = true;
         error = expand_script(line, (size_t)got, path, arguments);
     } else {
-        error = load_elf(file, arguments, environment, context, problem);
+        error = load_elf(file, name, arguments, environment, context, problem);
     }
     file_upcalls.put(file);
     return error;
@@ -371,7 +372,7 @@ static int64_t load_or_expand(struct strings *arguments, const struct strings *e
 int64_t program_load(struct strings *arguments, const struct strings *environment, struct context *context,
                      const char **problem)
 {
-    char *path = pages_allocate(1);
+    char *path = pages_allocate(2), *name = path + PATH_SIZE;
     if (!path) {
         return -ENOMEM;
     }
@@ -379,9 +380,9 @@ int64_t program_load(struct strings *arguments, const struct strings *environmen
     bool again = true;
     for (int depth = 0; again && depth <= SCRIPT_DEPTH_MAX; depth++) {
         again = false;
-        error = load_or_expand(arguments, environment, context, problem, path, &again);
+        error = load_or_expand(arguments, environment, context, problem, path, name, &again);
         again = again && !error;
     }
-    pages_release(path, 1);
+    pages_release(path, 2);
     return again ? -ELOOP : error;
 }

@@ -3,7 +3,7 @@
 #include "process/program.h"
 #include "process/task.h"
 
-struct process process;
+struct process first_process;
 
 _Noreturn void process_refuse(int status, const char *what, const char *why)
 {
@@ -71,7 +71,7 @@ void process_start(void)
                       configuration.groups.size / sizeof(uint32_t));
     limits_start();
     task_start_first();
-    process.start_time_ns = clock_now_ns(CLOCK_BOOTTIME);
+    current_process()->start_time_ns = clock_now_ns(CLOCK_BOOTTIME);
 }
 
 void process_load(const struct boot *boot, const char *strings, struct context *context)
@@ -84,7 +84,7 @@ void process_load(const struct boot *boot, const char *strings, struct context *
         process_refuse(failure == -ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE, strings_first(&arguments),
                        problem ? problem : describe_error(failure));
     }
-    memcpy(current_task()->name, process.name, sizeof process.name);
+    memcpy(current_task()->name, current_process()->name, sizeof current_process()->name);
     strings_free(&arguments);
     strings_free(&environment);
 }

@@ -34,6 +34,7 @@ struct task *task_make(void)
         return NULL;
     }
     task->space = current_task() ? current_space() : &first_space;
+    task->process = current_task() ? current_process() : &first_process;
     return task;
 }
 

@@ -901,7 +901,7 @@ int main(int count, char **arguments)
     test_standard_input(ends[1]);
     test_volume();
     test_threads();
-    process_upcalls.process_ends();
+    process_upcalls.leave_files(current_process());
     printf("%d failures\n", failures);
     return failures != 0;
 }

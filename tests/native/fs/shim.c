@@ -38,7 +38,7 @@ uint64_t task_processors(const struct task *task)
     return 1;
 }
 
-struct process process = {.name = "test", .executable = "/bin/busybox"};
+struct process first_process = {.name = "test"};
 struct configuration configuration = {.threads = 4};
 struct file_upcalls file_upcalls;
 struct process_upcalls process_upcalls;
@@ -128,7 +128,7 @@ struct shim_thread {
     void *context;
 };
 
-static struct shim_thread first_thread = {.task = {.credentials = {.effective = CAPABILITIES_OF_ROOT}}};
+static struct shim_thread first_thread = {.task = {.process = &first_process, .credentials = {.effective = CAPABILITIES_OF_ROOT}}};
 static __thread struct shim_thread *self;
 static struct shim_thread *threads[64] = {&first_thread};
 static uint32_t thread_total = 1;
@@ -244,6 +244,7 @@ struct shim_thread *shim_thread_start(void (*run)(void *context), void *context)
     thread->run = run;
     thread->context = context;
     thread->thread.host_index = thread_total;
+    thread->task.process = &first_process;
     thread->task.credentials = self->task.credentials;
     threads[thread_total++] = thread;
     pthread_create(&thread->handle, NULL, run_thread, thread);

@@ -1,0 +1,14 @@
+/* Tables of descriptors, as processes have them; file.h says what the current one offers. */
+#ifndef ENCLAVIZE_FS_DESCRIPTOR_H
+#define ENCLAVIZE_FS_DESCRIPTOR_H
+
+#include "fs/file.h"
+
+/* One more count, or a copy with a count of each file. NULL: no memory. `from` NULL: an empty one. */
+struct descriptor_table *descriptor_table_inherit(struct descriptor_table *from, bool shares);
+/* The last count closes all. NULL is fine. */
+void descriptor_table_put(struct descriptor_table *table);
+/* Closes what the current table has with close-on-exec. */
+void descriptor_table_close_on_exec(void);
+
+#endif

@@ -1,0 +1,112 @@
+#include "fs/process_files.h"
+
+#include "fs/descriptor.h"
+#include "fs/file.h"
+
+#define DEFAULT_MODE_MASK 022U
+
+void set_working_directory(struct inode *inode)
+{
+    struct whereabouts *whereabouts = current_whereabouts();
+    struct inode *old = whereabouts->working_directory;
+    whereabouts->working_directory = inode_get(inode);
+    inode_put(old);
+}
+
+static struct whereabouts *whereabouts_create(struct inode *working_directory, uint32_t mode_mask)
+{
+    struct whereabouts *whereabouts = allocate(sizeof(struct whereabouts));
+    if (whereabouts != NULL) {
+        whereabouts->references = 1;
+        whereabouts->working_directory = inode_get(working_directory);
+        whereabouts->mode_mask = mode_mask;
+    }
+    return whereabouts;
+}
+
+static void whereabouts_put(struct whereabouts *whereabouts)
+{
+    if (whereabouts != NULL && __atomic_sub_fetch(&whereabouts->references, 1, __ATOMIC_ACQ_REL) == 0) {
+        inode_put(whereabouts->working_directory);
+        release(whereabouts, sizeof(struct whereabouts));
+    }
+}
+
+int64_t process_files_create(void)
+{
+    struct process *process = current_process();
+    process->whereabouts = whereabouts_create(root_directory, DEFAULT_MODE_MASK);
+    process->descriptors = descriptor_table_inherit(NULL, false);
+    return process->whereabouts != NULL && process->descriptors != NULL ? 0 : -ENOMEM;
+}
+
+/* Takes a count or makes a copy. NULL: no memory. */
+static struct whereabouts *whereabouts_inherit(struct whereabouts *from, bool shares)
+{
+    if (shares) {
+        __atomic_fetch_add(&from->references, 1, __ATOMIC_RELAXED);
+        return from;
+    }
+    namespace_lock();
+    struct whereabouts *copy = whereabouts_create(from->working_directory, from->mode_mask);
+    namespace_unlock();
+    return copy;
+}
+
+static void leave(struct process *process)
+{
+    descriptor_table_put(process->descriptors);
+    process->descriptors = NULL;
+    namespace_lock();
+    struct whereabouts *whereabouts = process->whereabouts;
+    struct file *executable = process->executable;
+    process->whereabouts = NULL;
+    process->executable = NULL;
+    namespace_unlock();
+    whereabouts_put(whereabouts);
+    file_put(executable);
+}
+
+static int64_t inherit(struct process *child, bool shares_descriptors, bool shares_whereabouts)
+{
+    struct process *parent = current_process();
+    child->descriptors = descriptor_table_inherit(parent->descriptors, shares_descriptors);
+    child->whereabouts = whereabouts_inherit(parent->whereabouts, shares_whereabouts);
+    namespace_lock();
+    child->executable = parent->executable;
+    if (child->executable != NULL) {
+        file_get(child->executable);
+    }
+    namespace_unlock();
+    if (child->descriptors == NULL || child->whereabouts == NULL) {
+        leave(child);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static int64_t execute(struct file *file)
+{
+    struct process *process = current_process();
+    struct descriptor_table *own = descriptor_table_inherit(process->descriptors, false);
+    if (own == NULL) {
+        return -ENOMEM;
+    }
+    descriptor_table_put(process->descriptors);
+    process->descriptors = own;
+    descriptor_table_close_on_exec();
+    file_get(file);
+    namespace_lock();
+    struct file *old = process->executable;
+    process->executable = file;
+    namespace_unlock();
+    file_put(old);
+    return 0;
+}
+
+void process_files_start(void)
+{
+    process_upcalls.inherit_files = inherit;
+    process_upcalls.execute_files = execute;
+    process_upcalls.leave_files = leave;
+}

@@ -5,6 +5,7 @@
 #include "fs/fs.h"
 #include "signal/signal.h"
 #include "syscall/syscall.h"
+#include "time/time.h"
 
 #define BOOT_NO_PATCHING 1U /* boot.reserved: honoured in debug enclaves only, for tests */
 
@@ -36,6 +37,7 @@ _Noreturn void libos_start(const struct boot *boot, const char *strings)
     process_start();
     machine_start(boot->processors);
     signal_start();
+    time_start();
     start_file_system();
     syscall_start();
     struct context context;

@@ -38,6 +38,19 @@ int64_t ocall_clock(struct request *call)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+#define THREAD_CPU_CLOCK(tid) ((clockid_t)(~(unsigned)(tid) << 3 | 6)) /* CPUCLOCK_SCHED | CPUCLOCK_PERTHREAD_MASK of Linux */
+
+int64_t ocall_thread_clock(struct request *call)
+{
+    struct timespec now;
+    const struct host_thread *thread = host_thread_at(call->arguments[0]);
+    pid_t tid = thread ? __atomic_load_n(&thread->tid, __ATOMIC_ACQUIRE) : 0;
+    if (tid == 0 || clock_gettime(THREAD_CPU_CLOCK(tid), &now) != 0) {
+        return -ESRCH;
+    }
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 int64_t ocall_log(struct request *call)
 {
     if (call->arguments[0] > LOG_TRACE) {

@@ -72,6 +72,8 @@ int host_wait(uint64_t timeout_ns); /* 0 (also without reason), -ETIMEDOUT, -EIN
 void host_wake(uint32_t host_index);
 void host_interrupt(uint32_t host_index);
 void host_yield(void);
+/* The processor time of another thread, as the host says it; 0: it has ended. ns. */
+uint64_t host_thread_clock(uint32_t host_index);
 
 enum clock_id {
     CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1, CLOCK_PROCESS_CPUTIME_ID = 2, CLOCK_THREAD_CPUTIME_ID = 3,

@@ -119,6 +119,12 @@ uint64_t host_clock(uint32_t clock)
     return now < 0 ? 0 : (uint64_t)now;
 }
 
+uint64_t host_thread_clock(uint32_t host_index)
+{
+    int64_t now = ocall_make(NULL, OCALL_THREAD_CLOCK, host_index, 0, 0, 0);
+    return now < 0 ? 0 : (uint64_t)now;
+}
+
 static uint64_t read_clock(uint8_t host, enum host_time_clock clock)
 {
     uint64_t now;

@@ -65,11 +65,11 @@ int64_t sys_timerfd_settime(const struct arguments *arguments)
 {
     struct itimerspec new, old;
     uint32_t flags = (uint32_t)arguments->at[1];
-    if ((flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)) != 0) {
-        return -EINVAL;
-    }
     if (copy_from_user(&new, arguments->at[2], sizeof(new)) < 0) {
         return -EFAULT;
+    }
+    if ((flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)) != 0) {
+        return -EINVAL;
     }
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {

@@ -1,7 +1,6 @@
 #include "fs/event.h"
 
 #include "fs/poller.h"
-#include "time/time.h"
 
 #define COUNTER_MAX (UINT64_MAX - 1)
 
@@ -227,16 +226,6 @@ int64_t timer_create(uint32_t clock, uint32_t flags, struct file **file)
     return result;
 }
 
-static bool from_timespec(const struct timespec *time, uint64_t *ns)
-{
-    if (time->seconds < 0 || time->nanoseconds < 0 || time->nanoseconds >= (int64_t)NS_PER_SECOND) {
-        return false;
-    }
-    uint64_t seconds = (uint64_t)time->seconds < (1ULL << 32) ? (uint64_t)time->seconds : 1ULL << 32;
-    *ns = seconds * NS_PER_SECOND + (uint64_t)time->nanoseconds;
-    return true;
-}
-
 static void describe(const struct timer *timer, struct itimerspec *now)
 {
     uint64_t left = until_next(timer);
@@ -259,8 +248,8 @@ int64_t timer_get(struct file *file, struct itimerspec *now)
 int64_t timer_set(struct file *file, bool absolute, const struct itimerspec *new, struct itimerspec *old)
 {
     uint64_t value, interval;
-    if (file->operations != &timer_operations || !from_timespec(&new->value, &value) ||
-        !from_timespec(&new->interval, &interval)) {
+    if (file->operations != &timer_operations || !ns_of_timespec(&value, &new->value) ||
+        !ns_of_timespec(&interval, &new->interval)) {
         return -EINVAL;
     }
     struct timer *timer = file->state;

@@ -124,7 +124,7 @@ void proc_status(struct text *text)
     for (size_t at = 0; at < ARRAY_LENGTH(sets); at++) {
         text_add(text, "%s:\t%016lx\n", names[at], sets[at]);
     }
-    text_add(text, "NoNewPrivs:\t1\nSeccomp:\t0\n");
+    text_add(text, "NoNewPrivs:\t%u\nSeccomp:\t0\n", who->no_new_privileges);
     uint64_t mask = task_processors(current_task());
     text_add(text, "Cpus_allowed:\t%lx\nCpus_allowed_list:\t", mask);
     proc_add_processors(text, mask);

@@ -4,6 +4,7 @@
 #include "fs/device.h"
 #include "fs/host_file.h"
 #include "fs/open.h"
+#include "fs/pidfd.h"
 #include "fs/proc.h"
 #include "fs/process_files.h"
 #include "fs/stream.h"
@@ -182,6 +183,7 @@ int64_t fs_start(const struct configuration *measured)
     process_upcalls.open_executable = open_executable;
     process_files_start();
     process_upcalls.path_of_file = file_path;
+    process_upcalls.is_process_descriptor = is_pidfd;
     if (!measured->has_rootfs) {
         return -EINVAL;
     }

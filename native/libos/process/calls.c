@@ -28,14 +28,23 @@ int64_t sys_getppid(const struct arguments *arguments) __attribute__((alias("zer
 
 int64_t sys_getpgid(const struct arguments *arguments)
 {
-    return process_id_is_own((uint32_t)arguments->at[0]) ? PROCESS_ID : -ESRCH;
+    int32_t id = (int32_t)arguments->at[0];
+    return id == 0 || task_of_id(id) ? PROCESS_ID : -ESRCH;
 }
 
 int64_t sys_getsid(const struct arguments *arguments) __attribute__((alias("sys_getpgid")));
 
+/* A session's leader stays in its group: setpgid(2). */
 int64_t sys_setpgid(const struct arguments *arguments)
 {
-    return process_id_is_own((uint32_t)arguments->at[0]) && process_id_is_own((uint32_t)arguments->at[1]) ? 0 : -EPERM;
+    int32_t id = (int32_t)arguments->at[0];
+    if ((int32_t)arguments->at[1] < 0) {
+        return -EINVAL;
+    }
+    if (id != 0 && !task_of_id(id)) {
+        return -ESRCH;
+    }
+    return process_id_is_own((uint32_t)id) ? -EPERM : -EINVAL;
 }
 
 int64_t sys_uname(const struct arguments *arguments)
@@ -76,53 +85,6 @@ int64_t sys_sysinfo(const struct arguments *arguments)
 
 int64_t sys_personality(const struct arguments *arguments) __attribute__((alias("zero")));
 
-enum {
-    PR_SET_PDEATHSIG = 1, PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_SET_NAME = 15, PR_GET_NAME = 16,
-    PR_SET_TIMERSLACK = 29, PR_GET_TIMERSLACK = 30, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
-};
-
-#define TIMER_SLACK_DEFAULT 50000 /* ns */
-
-int64_t sys_prctl(const struct arguments *arguments)
-{
-    struct task *task = current_task();
-    int64_t result = credentials_prctl(arguments->at);
-    if (result != -ENOSYS) {
-        return result;
-    }
-    switch (arguments->at[0]) {
-    case PR_SET_NAME: {
-        char name[sizeof task->name];
-        int64_t length = strncpy_from_user(name, arguments->at[1], sizeof name);
-        if (length == -EFAULT) {
-            return length;
-        }
-        name[sizeof name - 1] = 0;
-        memcpy(task->name, name, sizeof name);
-        if (task->id == PROCESS_ID) {
-            memcpy(current_process()->name, name, sizeof name); /* what /proc/self calls it */
-        }
-        return 0;
-    }
-    case PR_GET_NAME:
-        return copy_to_user(arguments->at[1], task->name, sizeof task->name);
-    case PR_SET_TIMERSLACK:
-        task->scheduling.timer_slack = arguments->at[1];
-        return 0;
-    case PR_GET_TIMERSLACK:
-        return task->scheduling.timer_slack ? (int64_t)task->scheduling.timer_slack : TIMER_SLACK_DEFAULT;
-    case PR_GET_NO_NEW_PRIVS:
-        return 1;
-    case PR_SET_NO_NEW_PRIVS:
-    case PR_SET_PDEATHSIG:
-    case PR_SET_DUMPABLE:
-    case PR_GET_DUMPABLE:
-        return 0;
-    default:
-        return -EINVAL;
-    }
-}
-
 enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };
 
 int64_t sys_getrandom(const struct arguments *arguments)
@@ -152,10 +114,40 @@ int64_t sys_membarrier(const struct arguments *arguments)
 }
 
 /* There are no children. */
+enum {
+    WNOHANG = 1, WUNTRACED = 2, WSTOPPED = 2, WEXITED = 4, WCONTINUED = 8, WNOWAIT = 0x1000000, WNOTHREAD = 0x20000000,
+    WALL = 0x40000000,
+};
+#define WCLONE 0x80000000U
+#define WAIT_OPTIONS ((uint32_t)(WNOHANG | WCONTINUED | WNOTHREAD | WALL) | WCLONE)
+enum { P_ALL = 0, P_PID = 1, P_PGID = 2, P_PIDFD = 3 };
+
 int64_t sys_wait4(const struct arguments *arguments)
 {
-    (void)arguments;
-    return -ECHILD;
+    if ((uint32_t)arguments->at[2] & ~(WAIT_OPTIONS | WUNTRACED)) {
+        return -EINVAL;
+    }
+    return (int32_t)arguments->at[0] == INT32_MIN ? -ESRCH : -ECHILD;
 }
 
-int64_t sys_waitid(const struct arguments *arguments) __attribute__((alias("sys_wait4")));
+int64_t sys_waitid(const struct arguments *arguments)
+{
+    const uint32_t states = WEXITED | WSTOPPED | WCONTINUED;
+    uint32_t options = (uint32_t)arguments->at[3];
+    int32_t id = (int32_t)arguments->at[1];
+    if ((options & ~(WAIT_OPTIONS | states | WNOWAIT)) || !(options & states)) {
+        return -EINVAL;
+    }
+    switch ((uint32_t)arguments->at[0]) {
+    case P_ALL:
+        return -ECHILD;
+    case P_PID:
+        return id <= 0 ? -EINVAL : -ECHILD;
+    case P_PGID:
+        return id < 0 ? -EINVAL : -ECHILD;
+    case P_PIDFD:
+        return id < 0 ? -EINVAL : process_upcalls.is_process_descriptor(id) ? -ECHILD : -EBADF;
+    default:
+        return -EINVAL;
+    }
+}

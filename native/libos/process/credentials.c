@@ -408,7 +408,7 @@ int64_t sys_capset(const struct arguments *arguments)
 
 enum {
     PR_GET_KEEPCAPS = 7, PR_SET_KEEPCAPS = 8, PR_CAPBSET_READ = 23, PR_CAPBSET_DROP = 24, PR_GET_SECUREBITS = 27,
-    PR_SET_SECUREBITS = 28, PR_CAP_AMBIENT = 47,
+    PR_SET_SECUREBITS = 28, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39, PR_CAP_AMBIENT = 47,
 };
 enum { AMBIENT_IS_SET = 1, AMBIENT_RAISE = 2, AMBIENT_LOWER = 3, AMBIENT_CLEAR_ALL = 4 };
 #define SECBIT_KEEP_CAPS 16
@@ -471,6 +471,14 @@ int64_t credentials_prctl(const uint64_t arguments[5])
         }
         who->keeps_capabilities = arguments[1] != 0;
         return 0;
+    case PR_SET_NO_NEW_PRIVS:
+        if (arguments[1] != 1 || arguments[2] || arguments[3] || arguments[4]) {
+            return -EINVAL;
+        }
+        who->no_new_privileges = true;
+        return 0;
+    case PR_GET_NO_NEW_PRIVS:
+        return arguments[1] || arguments[2] || arguments[3] || arguments[4] ? -EINVAL : who->no_new_privileges;
     case PR_CAP_AMBIENT:
         return change_ambient(arguments[1], arguments[2], arguments[3] | arguments[4]);
     default:

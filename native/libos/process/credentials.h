@@ -30,6 +30,7 @@ struct credentials {
     uint32_t group_count;
     uint64_t permitted, effective, inheritable, bounding, ambient;
     bool keeps_capabilities; /* PR_SET_KEEPCAPS */
+    bool no_new_privileges;  /* PR_SET_NO_NEW_PRIVS */
 };
 
 /* The calling thread's; before there is one, those of the measured configuration. */

@@ -13,6 +13,7 @@ _Noreturn void process_exit(int status, int signal)
             host_yield();
         }
     }
+    release_all_robust_lists();
     process_upcalls.leave_files(current_process());
     host_exit((uint32_t)status & 0xFF, (uint32_t)signal);
 }

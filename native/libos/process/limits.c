@@ -3,6 +3,7 @@
 
 #define DESCRIPTORS_SOFT 1024U
 #define SIGNALS_QUEUED 4096U
+#define MESSAGES_SIZE 819200U /* bytes in POSIX message queues: MQ_BYTES_MAX of Linux */
 
 static struct spinlock limits_lock;
 static struct limit limits[RLIMIT_COUNT] = {
@@ -17,7 +18,7 @@ static struct limit limits[RLIMIT_COUNT] = {
     [RLIMIT_AS] = {UNLIMITED, UNLIMITED},
     [RLIMIT_LOCKS] = {UNLIMITED, UNLIMITED},
     [RLIMIT_SIGPENDING] = {SIGNALS_QUEUED, SIGNALS_QUEUED},
-    [RLIMIT_MSGQUEUE] = {0, 0},
+    [RLIMIT_MSGQUEUE] = {MESSAGES_SIZE, MESSAGES_SIZE},
     [RLIMIT_NICE] = {0, 0},
     [RLIMIT_RTPRIO] = {0, 0},
     [RLIMIT_RTTIME] = {UNLIMITED, UNLIMITED},
@@ -41,21 +42,48 @@ uint64_t resource_limit(enum resource resource)
     return __atomic_load_n(&limits[resource].soft, __ATOMIC_RELAXED);
 }
 
+void limit_raise_soft(enum resource resource)
+{
+    spin_lock(&limits_lock);
+    struct limit *limit = &limits[resource];
+    limit->soft += limit->soft < limit->hard;
+    spin_unlock(&limits_lock);
+}
+
+/* What the new limit means for those who keep to it; 0, or -EAGAIN: nobody can. */
+static int64_t apply(enum resource resource)
+{
+    switch (resource) {
+    case RLIMIT_AS:
+    case RLIMIT_DATA:
+        memory_set_limits(resource_limit(RLIMIT_AS) / PAGE_SIZE, resource_limit(RLIMIT_DATA) / PAGE_SIZE);
+        return 0;
+    case RLIMIT_CPU:
+        return process_upcalls.cpu_limit_changed();
+    default:
+        return 0;
+    }
+}
+
 static int64_t replace(enum resource resource, const struct limit *wanted)
 {
     if (wanted->soft > wanted->hard) {
         return -EINVAL;
     }
     spin_lock(&limits_lock);
-    bool allowed = wanted->hard <= limits[resource].hard; /* nobody has CAP_SYS_RESOURCE */
+    struct limit before = limits[resource];
+    bool allowed = wanted->hard <= before.hard; /* nobody has CAP_SYS_RESOURCE */
     if (allowed) {
         limits[resource] = *wanted;
     }
     spin_unlock(&limits_lock);
-    if (allowed && (resource == RLIMIT_AS || resource == RLIMIT_DATA)) {
-        memory_set_limits(resource_limit(RLIMIT_AS) / PAGE_SIZE, resource_limit(RLIMIT_DATA) / PAGE_SIZE);
+    int64_t error = allowed ? apply(resource) : -EPERM;
+    if (allowed && error) {
+        spin_lock(&limits_lock);
+        limits[resource] = before;
+        spin_unlock(&limits_lock);
     }
-    return allowed ? 0 : -EPERM;
+    return error;
 }
 
 static int64_t exchange_limit(uint64_t number, user_address new, user_address old)

@@ -1,5 +1,5 @@
-/* Resource limits: getrlimit(2). Those of descriptors, file sizes, address space, data, threads and queued signals are kept
- * to; the others are remembered. */
+/* Resource limits: getrlimit(2). Those of descriptors, file sizes, address space, data, threads, queued signals, stack,
+ * message queues and processor time are kept to; the others are remembered. */
 #ifndef ENCLAVIZE_LIMITS_H
 #define ENCLAVIZE_LIMITS_H
 
@@ -21,5 +21,7 @@ void limits_start(void);
 struct limit limit_of(enum resource resource);
 /* The soft limit, which is what counts. */
 uint64_t resource_limit(enum resource resource);
+/* By one, where the hard limit allows it: so RLIMIT_CPU moves on with each SIGXCPU. */
+void limit_raise_soft(enum resource resource);
 
 #endif

@@ -14,7 +14,13 @@
 struct descriptor_table;
 struct whereabouts;
 
+/* prctl(2): told when asked. */
+struct process_attributes {
+    bool is_not_dumpable, reaps_orphans, has_no_huge_pages;
+};
+
 struct process {
+    struct process_attributes attributes;
     char name[16];             /* of the main thread, for /proc */
     user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
     user_address environment_start, environment_end;
@@ -40,8 +46,8 @@ struct signal_info {
     int32_t signal;
     int32_t error;
     int32_t code;
-    int32_t padding;
-    uint64_t first;  /* si_pid and si_uid, or si_addr */
+    int32_t timer;   /* padding of siginfo_t: which run of a timer sent it, not 0; only ours, and 0 for who is told */
+    uint64_t first;  /* si_pid and si_uid, si_timerid and si_overrun, or si_addr */
     uint64_t second; /* si_value */
 };
 
@@ -84,6 +90,7 @@ struct task {
     char name[16];
     struct credentials credentials; /* the owner writes it */
     struct scheduling scheduling;
+    uint8_t parent_death_signal; /* PR_SET_PDEATHSIG: told, and never sent: the parent is outside */
 
     user_address clear_child_tid;
     user_address robust_list;
@@ -112,11 +119,15 @@ static inline struct process *current_process(void)
     return current_task()->process;
 }
 
+/* PR_GET_TIMERSLACK, ns. */
+uint64_t timer_slack(const struct task *task);
 /* The task's thread id; the main thread's is PROCESS_ID. */
 int32_t task_id(const struct task *task);
 /* Thread ids that exist, for /proc/self/task: fills at most `count`, returns how many there are. */
 size_t task_ids(int32_t *ids, size_t count);
 size_t task_count(void);
+/* The living thread with this id, or NULL. Tasks are recycled: it may have ended when the caller looks. */
+struct task *task_of_id(int32_t id);
 /* Calls `each` for every living task under the list's lock; stops when it returns false. */
 void task_each(bool (*each)(struct task *task, void *context), void *context);
 
@@ -152,6 +163,8 @@ void process_load(const struct boot *boot, const char *strings, struct context *
 struct process_upcalls {
     /* signal: a thread ends that may have been told of a signal to the process: another has to be told. */
     void (*thread_ends)(struct task *task);
+    /* time: RLIMIT_CPU has been set. 0, or -EAGAIN: there is no thread to watch over it. */
+    int64_t (*cpu_limit_changed)(void);
     /* fs: descriptors, directories and the program of a new process: the caller's, or copies. 0 or -ENOMEM. */
     int64_t (*inherit_files)(struct process *child, bool shares_descriptors, bool shares_whereabouts);
     /* fs: the program that the caller runs from now on; takes its own count. Descriptors with close-on-exec go. */
@@ -164,6 +177,8 @@ struct process_upcalls {
     int64_t (*open_executable)(const char *path, struct file **file);
     /* fs: the absolute path, NUL-terminated. Length without NUL, or -ENAMETOOLONG. */
     int64_t (*path_of_file)(struct file *file, char *buffer, size_t size);
+    /* fs: the descriptor is one of this process (pidfd_open(2)). */
+    bool (*is_process_descriptor)(int descriptor);
 };
 extern struct process_upcalls process_upcalls;
 

@@ -2,82 +2,128 @@
 #include "process/task.h"
 
 #define ROBUST_LIST_LIMIT 2048 /* as the kernel's: the list may be a ring */
-#define ROBUST_LIST_HEAD_SIZE 24 /* struct robust_list_head */
 #define FUTEX_TID_MASK 0x3FFFFFFFU
 #define FUTEX_OWNER_DIED 0x40000000U
 #define FUTEX_WAITERS 0x80000000U
 
-/* Mark one lock of a dead thread and wake who waits for it. */
-static void release_robust(const struct task *task, user_address word)
+/* struct robust_list_head */
+struct robust_list {
+    user_address next;
+    int64_t offset;
+    user_address pending;
+};
+#define PRIORITY_INHERITANCE 1ULL /* bit 0 of a link: the lock is one */
+
+/* Marks one lock of a dead thread and wakes who waits for it; handle_futex_death() of Linux. False: the list is broken. */
+static bool release_lock(int32_t id, user_address link, int64_t offset, bool is_pending)
 {
+    user_address word = (link & ~PRIORITY_INHERITANCE) + (uint64_t)offset;
+    bool inherits = link & PRIORITY_INHERITANCE;
     uint32_t value;
-    if (copy_from_user(&value, word, sizeof value) || (value & FUTEX_TID_MASK) != (uint32_t)task->id) {
+    if (word % sizeof value || copy_from_user(&value, word, sizeof value)) {
+        return false;
+    }
+    for (;;) {
+        uint32_t owner = value & FUTEX_TID_MASK;
+        if (is_pending && !inherits && !owner) {
+            futex_wake(word, 1, UINT32_MAX); /* it died between its unlock, or its wake, and the list */
+            return true;
+        }
+        if (owner != (uint32_t)id) {
+            return true;
+        }
+        int error = user_compare_exchange(word, &value, (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED);
+        if (error != -EAGAIN) {
+            if (!error && !inherits && (value & FUTEX_WAITERS)) {
+                futex_wake(word, 1, UINT32_MAX);
+            }
+            return !error;
+        }
+    }
+}
+
+static void release_list(int32_t id, user_address head)
+{
+    struct robust_list list;
+    if (!head || copy_from_user(&list, head, sizeof list)) {
         return;
     }
-    value = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-    if (!copy_to_user(word, &value, sizeof value) && (value & FUTEX_WAITERS)) {
-        futex_wake(word, 1, UINT32_MAX);
+    user_address pending = list.pending & ~PRIORITY_INHERITANCE, link = list.next;
+    for (int i = 0; i < ROBUST_LIST_LIMIT && (link & ~PRIORITY_INHERITANCE) != head; i++) {
+        user_address next, at = link & ~PRIORITY_INHERITANCE;
+        bool has_next = !copy_from_user(&next, at, sizeof next); /* before another thread takes the lock away */
+        if (at != pending && !release_lock(id, link, list.offset, false)) {
+            return;
+        }
+        if (!has_next) {
+            break;
+        }
+        link = next;
+    }
+    if (pending) {
+        release_lock(id, list.pending, list.offset, true);
     }
 }
 
 void release_robust_list(const struct task *task)
 {
-    struct {
-        user_address next;
-        int64_t offset;
-        user_address pending;
-    } head;
-    if (!task->robust_list || copy_from_user(&head, task->robust_list, sizeof head)) {
+    release_list(task->id, task->robust_list);
+}
+
+struct holder {
+    int32_t id;
+    user_address head;
+};
+struct holders {
+    struct holder *list;
+    size_t room, count;
+};
+
+static bool note_holder(struct task *task, void *context)
+{
+    struct holders *holders = context;
+    if (task->process != current_process()) {
+        return true;
+    }
+    if (holders->count < holders->room) {
+        holders->list[holders->count] = (struct holder){task->id, task->robust_list};
+    }
+    holders->count++;
+    return true;
+}
+
+void release_all_robust_lists(void)
+{
+    size_t room = task_count();
+    struct holders holders = {.list = room ? allocate(room * sizeof(struct holder)) : NULL, .room = room};
+    if (!holders.list) {
         return;
     }
-    user_address entry = head.next;
-    for (int i = 0; i < ROBUST_LIST_LIMIT && entry != task->robust_list; i++) {
-        user_address at = entry & ~1ULL; /* bit 0: priority inheritance */
-        if (at != head.pending) {
-            release_robust(task, at + (uint64_t)head.offset);
-        }
-        if (copy_from_user(&entry, at, sizeof entry)) {
-            break;
-        }
+    task_each(note_holder, &holders);
+    for (size_t at = 0; at < holders.count && at < room; at++) {
+        release_list(holders.list[at].id, holders.list[at].head);
     }
-    if (head.pending) {
-        release_robust(task, (head.pending & ~1ULL) + (uint64_t)head.offset);
-    }
+    release(holders.list, room * sizeof(struct holder));
 }
 
 int64_t sys_set_robust_list(const struct arguments *arguments)
 {
-    if (arguments->at[1] != ROBUST_LIST_HEAD_SIZE) {
+    if (arguments->at[1] != sizeof(struct robust_list)) {
         return -EINVAL;
     }
     current_task()->robust_list = arguments->at[0];
     return 0;
 }
 
-struct robust_query {
-    int32_t id;
-    user_address head;
-    bool found;
-};
-
-static bool note_robust_list(struct task *task, void *context)
-{
-    struct robust_query *query = context;
-    query->found = task->id == query->id;
-    query->head = task->robust_list;
-    return !query->found;
-}
-
 int64_t sys_get_robust_list(const struct arguments *arguments)
 {
-    struct robust_query query = {.id = (int32_t)arguments->at[0]};
-    query.id = query.id ? query.id : current_task()->id;
-    task_each(note_robust_list, &query);
-    if (!query.found) {
+    int32_t id = (int32_t)arguments->at[0];
+    const struct task *task = id ? task_of_id(id) : current_task();
+    if (!task) {
         return -ESRCH;
     }
-    uint64_t size = ROBUST_LIST_HEAD_SIZE;
+    uint64_t size = sizeof(struct robust_list);
+    user_address head = task->robust_list;
     return copy_to_user(arguments->at[2], &size, sizeof size) ? -EFAULT
-                                                               : copy_to_user(arguments->at[1], &query.head,
-                                                                              sizeof query.head);
+                                                               : copy_to_user(arguments->at[1], &head, sizeof head);
 }

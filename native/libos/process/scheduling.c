@@ -260,3 +260,118 @@ int64_t sys_setpriority(const struct arguments *arguments)
     }
     return nice.wanted < nice.lowest ? -EACCES : visit_named(arguments, set_nice, &nice);
 }
+
+/* sched_setattr(2): struct sched_attr, and how much of it the first version had. */
+struct attributes {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+    uint32_t clamp_low, clamp_high;
+};
+#define ATTRIBUTES_FIRST_SIZE 48U
+_Static_assert(sizeof(struct attributes) == 56, "SCHED_ATTR_SIZE_VER1");
+
+enum { FLAG_RESET_ON_FORK = 1, FLAG_KEEP_POLICY = 8, FLAG_KEEP_PARAMETERS = 16, FLAG_CLAMPS = 0x60, FLAGS_ALL = 0x7F };
+
+/* 0; -EFAULT, -EINVAL; -E2BIG: the size of what is known goes to the caller. */
+static int64_t import_attributes(struct attributes *to, user_address from)
+{
+    uint8_t image[PAGE_SIZE];
+    uint32_t size, known = sizeof *to;
+    if (copy_from_user(&size, from, sizeof size)) {
+        return -EFAULT;
+    }
+    size = size ? size : ATTRIBUTES_FIRST_SIZE;
+    bool fits = size >= ATTRIBUTES_FIRST_SIZE && size <= sizeof image;
+    if (fits && copy_from_user(image, from, size)) {
+        return -EFAULT;
+    }
+    for (uint32_t at = known; fits && at < size; at++) {
+        fits = image[at] == 0;
+    }
+    if (!fits) {
+        return copy_to_user(from, &known, sizeof known) ? -EFAULT : -E2BIG;
+    }
+    *to = (struct attributes){0};
+    memcpy(to, image, size < known ? size : known);
+    to->nice = to->nice < NICE_MIN ? NICE_MIN : to->nice > NICE_MAX ? NICE_MAX : to->nice;
+    return (to->flags & FLAG_CLAMPS) && size < known ? -EINVAL : 0;
+}
+
+static void get_all(struct scheduling *scheduling, void *context)
+{
+    *(struct scheduling *)context = *scheduling;
+}
+
+static void set_all(struct scheduling *scheduling, void *context)
+{
+    const struct scheduling *wanted = context;
+    scheduling->policy = wanted->policy;
+    scheduling->nice = wanted->nice;
+}
+
+int64_t sys_sched_setattr(const struct arguments *arguments)
+{
+    int32_t id = (int32_t)arguments->at[0];
+    struct attributes wanted;
+    struct scheduling now;
+    if (!arguments->at[1] || id < 0 || (uint32_t)arguments->at[2]) {
+        return -EINVAL;
+    }
+    int64_t error = import_attributes(&wanted, arguments->at[1]);
+    if (error || (int32_t)wanted.policy < 0) {
+        return error ? error : -EINVAL;
+    }
+    error = visit(id, get_all, &now);
+    if (error || (wanted.flags & ~(uint64_t)FLAGS_ALL)) {
+        return error ? error : -EINVAL;
+    }
+    bool keeps = wanted.flags & FLAG_KEEP_PARAMETERS;
+    uint32_t policy = wanted.flags & FLAG_KEEP_POLICY ? now.policy & ~RESET_ON_FORK : wanted.policy;
+    error = check_policy(policy, (int32_t)wanted.priority);
+    if (error) {
+        return error;
+    }
+    if (!keeps && wanted.nice < now.nice) {
+        return -EPERM;
+    }
+    now.policy = policy | (wanted.flags & FLAG_RESET_ON_FORK ? RESET_ON_FORK : 0);
+    now.nice = keeps ? now.nice : (int8_t)wanted.nice;
+    return visit(id, set_all, &now);
+}
+
+int64_t sys_sched_getattr(const struct arguments *arguments)
+{
+    int32_t id = (int32_t)arguments->at[0];
+    uint64_t size = (uint32_t)arguments->at[2];
+    struct scheduling now;
+    if (!arguments->at[1] || id < 0 || size < ATTRIBUTES_FIRST_SIZE || size > PAGE_SIZE ||
+        (uint32_t)arguments->at[3]) {
+        return -EINVAL;
+    }
+    int64_t error = visit(id, get_all, &now);
+    if (error) {
+        return error;
+    }
+    size = size < sizeof(struct attributes) ? size : sizeof(struct attributes);
+    const struct attributes answer = {
+        .size = (uint32_t)size,
+        .policy = now.policy & ~RESET_ON_FORK,
+        .flags = now.policy & RESET_ON_FORK ? FLAG_RESET_ON_FORK : 0,
+        .nice = now.nice,
+    };
+    return copy_to_user(arguments->at[1], &answer, size);
+}
+
+#define SLICE_NS 4000000 /* what Linux answers for policies that are not real-time */
+
+int64_t sys_sched_rr_get_interval(const struct arguments *arguments)
+{
+    int32_t id = (int32_t)arguments->at[0];
+    uint32_t policy;
+    int64_t error = id < 0 ? -EINVAL : visit(id, get_policy, &policy);
+    const struct timespec slice = {.nanoseconds = SLICE_NS};
+    return error ? error : copy_to_user(arguments->at[1], &slice, sizeof slice);
+}

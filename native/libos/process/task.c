@@ -80,6 +80,25 @@ size_t task_count(void)
     return __atomic_load_n(&living_count, __ATOMIC_RELAXED);
 }
 
+struct id_query {
+    int32_t id;
+    struct task *found;
+};
+
+static bool compare_id(struct task *task, void *context)
+{
+    struct id_query *query = context;
+    query->found = task->id == query->id ? task : NULL;
+    return !query->found;
+}
+
+struct task *task_of_id(int32_t id)
+{
+    struct id_query query = {.id = id};
+    task_each(compare_id, &query);
+    return query.found;
+}
+
 struct id_list {
     int32_t *ids;
     size_t capacity;

@@ -23,6 +23,19 @@ bool task_withdraw_starting(struct task *task);
 
 /* Marks the locks that the calling thread still holds, and wakes who waits for them (robust.c). */
 void release_robust_list(const struct task *task);
+/* The same for all threads, when the process ends: others may look at such a lock through a file that is mapped shared. */
+void release_all_robust_lists(void);
+
+/* What clone() asks for; an address is 0 where nothing is to be written. */
+struct thread_wish {
+    user_address stack_pointer; /* 0: the caller's */
+    bool sets_fs_base;
+    uint64_t fs_base;
+    user_address parent_id, child_id; /* where the id goes before the thread runs */
+    user_address clear_id;            /* what is cleared and woken when it ends */
+};
+/* Starts a thread that goes on where the calling one is -> its id, -EAGAIN, -EFAULT (thread.c). */
+int64_t thread_make(const struct thread_wish *wish);
 
 /* Makes the calling thread run as the first task (thread.c). */
 void task_start_first(void);

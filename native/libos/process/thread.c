@@ -1,14 +1,6 @@
 /* Threads of the application: one task for each, one TCS under each. */
 #include "process/task.h"
 
-/* include/uapi/linux/sched.h */
-enum clone_flag {
-    CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_THREAD = 0x10000,
-    CLONE_SETTLS = 0x80000, CLONE_PARENT_SETTID = 0x100000, CLONE_CHILD_CLEARTID = 0x200000,
-    CLONE_CHILD_SETTID = 0x1000000,
-};
-#define CLONE_OF_A_THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
-
 static void run_as(struct task *task)
 {
     struct thread *thread = current_thread();
@@ -78,12 +70,6 @@ struct task *task_start_service(void (*service)(void))
     return task;
 }
 
-static int64_t refuse_process(const char *call)
-{
-    log_line(LOG_INFO, "%s: new processes are not supported", call);
-    return -ENOSYS;
-}
-
 /* Said once: programs try again. The host's answer is the same whether it has no TCS or no thread to give. */
 static void report_no_thread(void)
 {
@@ -100,17 +86,15 @@ static void report_no_thread(void)
     }
 }
 
-int64_t sys_clone(const struct arguments *arguments)
+static bool is_within_limit(void)
 {
-    uint64_t flags = arguments->at[0];
-    if ((flags & CLONE_OF_A_THREAD) != CLONE_OF_A_THREAD) {
-        return refuse_process("clone");
-    }
-    if ((flags & CLONE_SETTLS) && arguments->at[4] >= APPLICATION_END) {
-        return -EPERM;
-    }
-    if (credentials()->user.real != 0 && task_count() >= resource_limit(RLIMIT_NPROC) &&
-        resource_limit(RLIMIT_NPROC) < configuration.threads) {
+    uint64_t limit = resource_limit(RLIMIT_NPROC);
+    return credentials()->user.real == 0 || task_count() < limit || limit >= configuration.threads;
+}
+
+int64_t thread_make(const struct thread_wish *wish)
+{
+    if (!is_within_limit()) {
         return -EAGAIN;
     }
     struct task *parent = current_task();
@@ -125,14 +109,14 @@ int64_t sys_clone(const struct arguments *arguments)
     task->scheduling = parent->scheduling;
     task->start_context = *parent->context;
     task->start_context.rax = 0;
-    if (arguments->at[1]) {
-        task->start_context.rsp = arguments->at[1];
+    if (wish->stack_pointer) {
+        task->start_context.rsp = wish->stack_pointer;
     }
-    task->start_fs_base = flags & CLONE_SETTLS ? arguments->at[4] : fs_base();
-    task->clear_child_tid = flags & CLONE_CHILD_CLEARTID ? arguments->at[3] : 0;
+    task->start_fs_base = wish->sets_fs_base ? wish->fs_base : fs_base();
+    task->clear_child_tid = wish->clear_id;
     int32_t id = task->id;
-    bool told = (!(flags & CLONE_PARENT_SETTID) || !copy_to_user(arguments->at[2], &id, sizeof id)) &&
-                (!(flags & CLONE_CHILD_SETTID) || !copy_to_user(arguments->at[3], &id, sizeof id));
+    bool told = (!wish->parent_id || !copy_to_user(wish->parent_id, &id, sizeof id)) &&
+                (!wish->child_id || !copy_to_user(wish->child_id, &id, sizeof id));
     if (!told) {
         task_bury(task);
         return -EFAULT;
@@ -145,24 +129,6 @@ int64_t sys_clone(const struct arguments *arguments)
         return -EAGAIN;
     }
     return id;
-}
-
-int64_t sys_fork(const struct arguments *arguments)
-{
-    (void)arguments;
-    return refuse_process("fork");
-}
-
-int64_t sys_vfork(const struct arguments *arguments)
-{
-    (void)arguments;
-    return refuse_process("vfork");
-}
-
-int64_t sys_execve(const struct arguments *arguments)
-{
-    (void)arguments;
-    return refuse_process("execve");
 }
 
 int64_t sys_gettid(const struct arguments *arguments)

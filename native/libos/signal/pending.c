@@ -17,6 +17,8 @@ struct queued_signal {
 };
 static uint64_t queued_count; /* RLIMIT_SIGPENDING */
 
+struct signal_upcalls signal_upcalls;
+
 void signal_allow_host(uint64_t mask)
 {
     boundary_allow_signals(mask & ~SYNCHRONOUS);
@@ -56,11 +58,17 @@ static bool queue(struct signal_set *set, struct queued_signal *node, const stru
     return true;
 }
 
+/* Real-time signals queue, and those of timers, of which each sends no second one before its first has been taken. */
+static bool queues(const struct signal_info *info)
+{
+    return info->signal >= FIRST_REAL_TIME || info->timer;
+}
+
 /* `task`: whose the set is, NULL: the process's. -EAGAIN: a real-time signal that was to be queued has no place. */
 static int64_t mark(struct task *task, const struct signal_info *info)
 {
     struct signal_set *set = task ? &task->signals : &process_signals;
-    struct queued_signal *node = info->signal >= FIRST_REAL_TIME ? allocate(sizeof *node) : NULL;
+    struct queued_signal *node = queues(info) ? allocate(sizeof *node) : NULL;
     int64_t result = 0;
     spin_lock(&lock);
     if (task && !task->alive) {
@@ -68,13 +76,16 @@ static int64_t mark(struct task *task, const struct signal_info *info)
     } else if (!(set->pending & SIGNAL_BIT(info->signal))) {
         set->information[info->signal] = *info;
         __atomic_or_fetch(&set->pending, SIGNAL_BIT(info->signal), __ATOMIC_SEQ_CST);
-    } else if (info->signal >= FIRST_REAL_TIME) {
+    } else if (queues(info)) {
         bool is_queued = queue(set, node, info);
         node = is_queued ? NULL : node;
         result = is_queued || info->code == SI_USER ? 0 : -EAGAIN; /* kill() never fails for that: signal(7) */
     }
     spin_unlock(&lock);
     release(node, sizeof *node);
+    if (signal_upcalls.arrived) {
+        signal_upcalls.arrived();
+    }
     return result;
 }
 
@@ -93,17 +104,26 @@ static struct queued_signal *unqueue(struct signal_set *set, uint64_t bits)
     return node;
 }
 
-/* The signals do not wait any more. */
-static void forget(struct signal_set *set, uint64_t bits)
+/* The signals do not wait any more; what was queued goes to *gone. */
+static void forget(struct signal_set *set, uint64_t bits, struct queued_signal **gone)
 {
     struct queued_signal *node;
-    do {
-        spin_lock(&lock);
-        __atomic_and_fetch(&set->pending, ~bits, __ATOMIC_SEQ_CST);
-        node = unqueue(set, bits);
-        spin_unlock(&lock);
+    spin_lock(&lock);
+    __atomic_and_fetch(&set->pending, ~bits, __ATOMIC_SEQ_CST);
+    while ((node = unqueue(set, bits))) {
+        node->next = *gone;
+        *gone = node;
+    }
+    spin_unlock(&lock);
+}
+
+static void release_all(struct queued_signal *node)
+{
+    while (node) {
+        struct queued_signal *next = node->next;
         release(node, sizeof *node);
-    } while (node);
+        node = next;
+    }
 }
 
 void signal_mark(struct task *task, const struct signal_info *info)
@@ -111,22 +131,39 @@ void signal_mark(struct task *task, const struct signal_info *info)
     mark(task, info);
 }
 
+struct oblivion {
+    uint64_t bits;
+    struct queued_signal *gone;
+};
+
+static bool forget_of(struct task *task, void *context)
+{
+    struct oblivion *oblivion = context;
+    forget(&task->signals, oblivion->bits, &oblivion->gone);
+    return true;
+}
+
 void signal_forget(int signal)
 {
-    forget(&current_task()->signals, SIGNAL_BIT(signal));
-    forget(&process_signals, SIGNAL_BIT(signal));
+    struct oblivion oblivion = {.bits = SIGNAL_BIT(signal)};
+    task_each(forget_of, &oblivion);
+    forget(&process_signals, oblivion.bits, &oblivion.gone);
+    release_all(oblivion.gone);
+    signal_upcalls.timers_forgotten(oblivion.bits);
 }
 
 void signal_thread_ends(struct task *task)
 {
-    forget(&task->signals, UINT64_MAX);
+    struct queued_signal *gone = NULL;
+    forget(&task->signals, UINT64_MAX, &gone);
+    release_all(gone);
     signal_pass_on();
 }
 
 int64_t signal_send(struct task *task, const struct signal_info *info)
 {
     if (signal_is_ignored(info->signal) && !(task->blocked & SIGNAL_BIT(info->signal))) {
-        return 0;
+        return SIGNAL_IGNORED;
     }
     int64_t result = mark(task, info);
     attract(task);
@@ -135,34 +172,58 @@ int64_t signal_send(struct task *task, const struct signal_info *info)
 
 struct choice {
     uint64_t bit;
-    struct task *task;
+    struct task *first, *caller, *running, *any; /* who does not block it */
+    uint32_t running_count;
 };
 
-static bool choose(struct task *task, void *context)
+/* Not for secrets: whoever runs has the same chance. */
+static uint32_t draw(uint32_t count)
+{
+    static uint32_t state;
+    uint32_t next = __atomic_load_n(&state, __ATOMIC_RELAXED) * 1664525U + 1013904223U;
+    __atomic_store_n(&state, next, __ATOMIC_RELAXED);
+    return (next >> 16) % count;
+}
+
+static bool consider(struct task *task, void *context)
 {
     struct choice *choice = context;
-    if (!(task->blocked & choice->bit)) {
-        choice->task = task;
+    if (task->blocked & choice->bit) {
+        return true;
     }
-    return !choice->task;
+    choice->any = task;
+    choice->first = task->id == PROCESS_ID ? task : choice->first;
+    choice->caller = task == current_task() ? task : choice->caller;
+    if (!sleeper_is_asleep(&task->sleeper) && draw(++choice->running_count) == 0) {
+        choice->running = task;
+    }
+    return true;
+}
+
+static int64_t send_process(const struct signal_info *info, bool to_running)
+{
+    struct choice choice = {.bit = SIGNAL_BIT(info->signal)};
+    task_each(consider, &choice);
+    struct task *usual = choice.first ? choice.first : choice.caller ? choice.caller : choice.any;
+    struct task *chosen = to_running && choice.running ? choice.running : usual;
+    if (signal_is_ignored(info->signal) && chosen) {
+        return SIGNAL_IGNORED;
+    }
+    int64_t result = mark(NULL, info);
+    if (chosen) {
+        attract(chosen);
+    }
+    return result;
 }
 
 int64_t signal_send_process(const struct signal_info *info)
 {
-    struct choice choice = {.bit = SIGNAL_BIT(info->signal)};
-    if (current_task()->blocked & choice.bit) {
-        task_each(choose, &choice);
-    } else {
-        choice.task = current_task();
-    }
-    if (signal_is_ignored(info->signal) && choice.task) {
-        return 0;
-    }
-    int64_t result = mark(NULL, info);
-    if (choice.task) {
-        attract(choice.task);
-    }
-    return result;
+    return send_process(info, false);
+}
+
+int64_t signal_send_running(const struct signal_info *info)
+{
+    return send_process(info, true);
 }
 
 static bool offer(struct task *task, void *context)
@@ -231,5 +292,10 @@ static bool take(struct signal_set *set, uint64_t wanted, struct signal_info *in
 
 bool signal_take(struct task *task, uint64_t wanted, struct signal_info *info)
 {
-    return take(&task->signals, wanted, info) || take(&process_signals, wanted, info);
+    bool taken = take(&task->signals, wanted, info) || take(&process_signals, wanted, info);
+    if (taken && info->timer) {
+        signal_upcalls.timer_taken(info);
+        info->timer = 0;
+    }
+    return taken;
 }

@@ -4,20 +4,13 @@
 
 #include "signal/signal.h"
 
-#define SI_USER 0
-#define SI_TKILL (-6)
-#define SI_KERNEL 0x80
 #define SYNCHRONOUS                                                                                          \
     (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) |                   \
      SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGSYS))
 
-/* All that wait for the task or for the process, blocked or not. */
-uint64_t signals_pending(const struct task *task);
-/* Takes one of the wanted signals; false: none waits. */
-bool signal_take(struct task *task, uint64_t wanted, struct signal_info *info);
 /* Marks it pending, whatever its action, and tells nobody. */
 void signal_mark(struct task *task, const struct signal_info *info);
-/* It is ignored from now on: what waits of it for the calling task and for the process goes. */
+/* It is ignored from now on: what waits of it goes. */
 void signal_forget(int signal);
 
 /* What waits for the thread goes; another is told of what waits for the process. */

@@ -23,23 +23,45 @@ static void report_missing(uint64_t number)
     log_line(LOG_DEBUG, "system call %s (%lu) is not implemented", name ? name : "?", number);
 }
 
-static bool pointers_are_valid(const struct syscall_row *row, const struct arguments *arguments)
+/* What is written has no say yet: as in Linux the handler may find something else wrong first, and the copy fails. Buffers
+ * whose size the caller names are looked at before anything is done with them. */
+static bool is_looked_at(const struct argument *argument)
+{
+    bool is_result = argument->kind == ARGUMENT_OUT || argument->kind == ARGUMENT_INOUT;
+    return argument->kind > ARGUMENT_PATH && (!is_result || argument->size_argument);
+}
+
+/* Linux looks at a descriptor before it looks at the buffer. */
+static bool names_no_file(const struct syscall_row *row, const struct arguments *arguments)
+{
+    if (row->arguments[0].kind != ARGUMENT_FD) {
+        return false;
+    }
+    struct file *file = file_upcalls.of_descriptor((int)arguments->at[0]);
+    if (file) {
+        file_upcalls.put(file);
+    }
+    return !file;
+}
+
+/* 0, -EFAULT or -EBADF. */
+static int64_t check_pointers(const struct syscall_row *row, const struct arguments *arguments)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(row->arguments); i++) {
         const struct argument *argument = &row->arguments[i];
         if (argument->kind == ARGUMENT_UNUSED) {
             break;
         }
-        if (argument->kind < ARGUMENT_PATH) {
+        if (!is_looked_at(argument)) {
             continue;
         }
         uint64_t size = argument->size_argument ? arguments->at[argument->size_argument - 1] : argument->size;
         bool absent = argument->optional && arguments->at[i] == 0;
         if (!absent && !user_range_is_valid(arguments->at[i], size)) {
-            return false;
+            return argument->size_argument && names_no_file(row, arguments) ? -EBADF : -EFAULT;
         }
     }
-    return true;
+    return 0;
 }
 
 static void trace(const struct syscall_row *row, const struct arguments *arguments, int64_t result)
@@ -61,7 +83,8 @@ int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments)
         report_missing(number);
         return -ENOSYS;
     }
-    int64_t result = pointers_are_valid(row, arguments) ? row->handler(arguments) : -EFAULT;
+    int64_t refusal = check_pointers(row, arguments);
+    int64_t result = refusal ? refusal : row->handler(arguments);
     if (log_enabled(LOG_TRACE)) {
         trace(row, arguments, result);
     }

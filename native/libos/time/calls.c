@@ -1,40 +1,57 @@
 /* System calls about time. */
-#include "time/time.h"
+#include "time/clock.h"
 
 #define CLOCK_TICKS 100 /* of times(2), a second */
 #define TIMER_ABSTIME 1
-
-/* Linux encodes CPU clocks of a process or thread in negative ids (posix-timers_types.h): bit 2 says
- * thread. */
-static bool clock_is_valid(int32_t id, enum clock_id *clock)
-{
-    if (id < 0) {
-        *clock = id & 4 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_PROCESS_CPUTIME_ID;
-        return true;
-    }
-    *clock = (enum clock_id)id;
-    return id <= CLOCK_BOOTTIME;
-}
+#define COARSE_RESOLUTION 4000000 /* ns: 250 ticks a second */
 
 int64_t sys_clock_gettime(const struct arguments *arguments)
 {
-    enum clock_id clock;
-    if (!clock_is_valid((int32_t)arguments->at[0], &clock)) {
+    struct clock clock;
+    uint64_t ns;
+    if (!clock_of_number((int32_t)arguments->at[0], &clock) || !clock_read(&clock, &ns)) {
         return -EINVAL;
     }
-    struct timespec now = timespec_of(clock_now_ns(clock));
+    struct timespec now = timespec_of(ns);
     return copy_to_user(arguments->at[1], &now, sizeof now);
+}
+
+static bool is_coarse(const struct clock *clock)
+{
+    return clock->id == CLOCK_REALTIME_COARSE || clock->id == CLOCK_MONOTONIC_COARSE;
 }
 
 int64_t sys_clock_getres(const struct arguments *arguments)
 {
-    enum clock_id clock;
-    if (!clock_is_valid((int32_t)arguments->at[0], &clock)) {
+    struct clock clock;
+    if (!clock_of_number((int32_t)arguments->at[0], &clock)) {
         return -EINVAL;
     }
-    bool is_coarse = clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE;
-    struct timespec resolution = {.nanoseconds = is_coarse ? 4000000 : 1};
+    struct timespec resolution = {.nanoseconds = is_coarse(&clock) ? COARSE_RESOLUTION : 1};
     return arguments->at[1] ? copy_to_user(arguments->at[1], &resolution, sizeof resolution) : 0;
+}
+
+/* Nobody may set the time, which is the host's. */
+int64_t sys_clock_settime(const struct arguments *arguments)
+{
+    struct timespec wanted;
+    uint64_t ns;
+    if ((int32_t)arguments->at[0] != CLOCK_REALTIME) {
+        return -EINVAL;
+    }
+    if (copy_from_user(&wanted, arguments->at[1], sizeof wanted)) {
+        return -EFAULT;
+    }
+    return ns_of_timespec(&ns, &wanted) ? -EPERM : -EINVAL;
+}
+
+int64_t sys_settimeofday(const struct arguments *arguments)
+{
+    struct timeval wanted = {0};
+    if (arguments->at[0] && copy_from_user(&wanted, arguments->at[0], sizeof wanted)) {
+        return -EFAULT;
+    }
+    return wanted.microseconds < 0 || wanted.microseconds >= 1000000 ? -EINVAL : -EPERM;
 }
 
 int64_t sys_gettimeofday(const struct arguments *arguments)
@@ -55,44 +72,53 @@ int64_t sys_time(const struct arguments *arguments)
 
 /* Sleep until `deadline` of `clock`; what was left when a signal came goes to `remaining` (0: nobody wants
  * it). */
-static int64_t sleep_until(enum clock_id clock, uint64_t deadline, user_address remaining)
+static int64_t sleep_until(const struct clock *clock, uint64_t deadline, user_address remaining)
 {
     for (;;) {
-        uint64_t now = clock_now_ns(clock);
-        if (now >= deadline) {
+        uint64_t now;
+        if (!clock_read(clock, &now) || now >= deadline) {
             return 0;
         }
         if (task_sleep(deadline - now) == -EINTR) {
-            now = clock_now_ns(clock);
+            clock_read(clock, &now);
             struct timespec left = timespec_of(deadline > now ? deadline - now : 0);
             return remaining && copy_to_user(remaining, &left, sizeof left) ? -EFAULT : -EINTR;
         }
     }
 }
 
+static int64_t sleep_for(const struct clock *clock, uint64_t length, user_address remaining)
+{
+    uint64_t now;
+    return clock_read(clock, &now) ? sleep_until(clock, now + length, remaining) : -EINVAL;
+}
+
 int64_t sys_nanosleep(const struct arguments *arguments)
 {
     uint64_t length;
     int error = timeout_from_user(&length, arguments->at[0]);
-    return error ? error
-                 : sleep_until(CLOCK_MONOTONIC, clock_now_ns(CLOCK_MONOTONIC) + length, arguments->at[1]);
+    return error ? error : sleep_for(&(struct clock){.id = CLOCK_MONOTONIC}, length, arguments->at[1]);
 }
 
 int64_t sys_clock_nanosleep(const struct arguments *arguments)
 {
-    enum clock_id clock;
+    struct clock clock;
     uint64_t time;
-    if (!clock_is_valid((int32_t)arguments->at[0], &clock) || clock == CLOCK_THREAD_CPUTIME_ID) {
+    if (!clock_of_number((int32_t)arguments->at[0], &clock)) {
         return -EINVAL;
+    }
+    bool is_own = clock.id == CLOCK_THREAD_CPUTIME_ID && (!clock.thread || clock.thread == task_id(current_task()));
+    if (is_own && clock.thread) {
+        return -EINVAL; /* it would sleep for ever */
+    }
+    if (is_own || is_coarse(&clock) || clock.id == CLOCK_MONOTONIC_RAW) {
+        return -EOPNOTSUPP;
     }
     int error = timeout_from_user(&time, arguments->at[2]);
     if (error) {
         return error;
     }
-    if (arguments->at[1] & TIMER_ABSTIME) {
-        return sleep_until(clock, time, 0);
-    }
-    return sleep_until(clock, clock_now_ns(clock) + time, arguments->at[3]);
+    return arguments->at[1] & TIMER_ABSTIME ? sleep_until(&clock, time, 0) : sleep_for(&clock, time, arguments->at[3]);
 }
 
 int64_t sys_times(const struct arguments *arguments)

@@ -18,4 +18,12 @@ static inline struct timeval timeval_of(uint64_t ns)
                             .microseconds = (int64_t)(ns % NS_PER_SECOND / 1000)};
 }
 
+struct itimerspec {
+    struct timespec interval, value;
+};
+/* False: negative or not normalised. Times of 292 years and more saturate. */
+bool ns_of_timespec(uint64_t *ns, const struct timespec *time);
+
+void time_start(void);
+
 #endif

@@ -226,6 +226,39 @@ void signal_send_current(int signal)
     signal_sent = signal;
 }
 
+int64_t signal_kill_process(uint64_t signal)
+{
+    signal_sent = (int)signal;
+    return 0;
+}
+
+int64_t signal_queue_process(uint64_t signal, const struct signal_info *info)
+{
+    (void)info;
+    return signal_kill_process(signal);
+}
+
+int64_t signal_info_from_user(struct signal_info *info, user_address from)
+{
+    return copy_from_user(info, from, sizeof *info);
+}
+
+struct task *task_of_id(int32_t id)
+{
+    for (uint32_t at = 0; at < thread_total; at++) {
+        if (threads[at]->task.id == id) {
+            return &threads[at]->task;
+        }
+    }
+    return NULL;
+}
+
+bool ns_of_timespec(uint64_t *ns, const struct timespec *time)
+{
+    *ns = (uint64_t)time->seconds * NS_PER_SECOND + (uint64_t)time->nanoseconds;
+    return time->seconds >= 0 && time->nanoseconds >= 0 && time->nanoseconds < (int64_t)NS_PER_SECOND;
+}
+
 int signal_set_temporary_mask(user_address mask, uint64_t size)
 {
     return mask != 0 && size != 8 ? -EINVAL : 0;

@@ -105,6 +105,10 @@ int64_t make_ocall(void *argument)
         count(s, (int64_t)host_clock(1), INT64_MAX);
         need(s->result >= 0, "a clock before the beginning");
         break;
+    case OCALL_THREAD_CLOCK:
+        count(s, (int64_t)host_thread_clock((uint32_t)random_below(8)), INT64_MAX);
+        need(s->result >= 0, "a thread's clock before the beginning");
+        break;
     case OCALL_LOG:
         host_log(LOG_ERROR, (const char *)public_bytes, given);
         break;

@@ -270,6 +270,15 @@ static void *other(void *unused)
     return unused;
 }
 
+static void look_at_clock_of(pthread_t thread)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (pthread_getcpuclockid(thread, &clock) == 0 && clock_gettime(clock, &used) == 0) {
+        need(used.tv_sec >= 0 && used.tv_nsec >= 0 && used.tv_nsec < 1000000000, "a time that is none");
+    }
+}
+
 static void use_threads(void)
 {
     pthread_t thread;
@@ -279,6 +288,7 @@ static void use_threads(void)
         return;
     }
     wait_for(1);
+    look_at_clock_of(thread);
     next_turn(2);
     pthread_kill(thread, SIGUSR1);
     pthread_join(thread, NULL);

@@ -16,4 +16,14 @@
         }                                                                                    \
     } while (0)
 
+/* A system call that has to fail so. */
+#define FAILS(call, error)                                                                                    \
+    do {                                                                                                      \
+        errno = 0;                                                                                            \
+        if ((long)(call) != -1 || errno != (error)) {                                                         \
+            fprintf(stderr, "%s:%d: %s (errno %d, not %d)\n", __FILE__, __LINE__, #call, errno, error);       \
+            exit(1);                                                                                          \
+        }                                                                                                     \
+    } while (0)
+
 #endif

@@ -31,8 +31,8 @@ static void ring(struct alarm *rung, uint64_t now)
         process_exit(0, SIGKILL);
     }
     if (now >= ns_of_seconds(limit.soft)) {
-        signal_send_process(&(struct signal_info){.signal = SIGXCPU, .code = SI_KERNEL});
         limit_raise_soft(RLIMIT_CPU);
+        signal_send_process(&(struct signal_info){.signal = SIGXCPU, .code = SI_KERNEL});
     }
     set();
 }

@@ -1,5 +1,6 @@
 #include "fs/call_support.h"
 
+#include "fs/notify.h"
 #include "fs/seal.h"
 #include "signal/signal.h"
 
@@ -206,7 +207,11 @@ int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64
     if (file->operations->read == NULL) {
         return is_directory(file->inode) ? -EISDIR : -EINVAL;
     }
-    return with_position(file, read_pieces, to, length, offset);
+    int64_t result = with_position(file, read_pieces, to, length, offset);
+    if (result > 0) {
+        notify_file(file, IN_ACCESS);
+    }
+    return result;
 }
 
 int64_t write_from_user(struct file *file, user_address from, uint64_t length, uint64_t *offset)
@@ -217,5 +222,9 @@ int64_t write_from_user(struct file *file, user_address from, uint64_t length, u
     if (file->operations->write == NULL) {
         return -EINVAL;
     }
-    return with_position(file, write_pieces, from, length, offset);
+    int64_t result = with_position(file, write_pieces, from, length, offset);
+    if (result > 0) {
+        notify_file(file, IN_MODIFY);
+    }
+    return result;
 }

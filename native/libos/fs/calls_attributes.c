@@ -1,20 +1,49 @@
 /* Calls that change attributes: mode, owner, times. */
 #include "fs/call_support.h"
+#include "fs/notify.h"
 #include "fs/seal.h"
 #include "process/process.h"
 
 #define EXECUTE_BITS 0111U
 
-static int64_t change(struct inode *inode, const struct attributes *attributes)
+/* What is changed: by an open file, or by where a path led. */
+struct target {
+    struct inode *inode;
+    struct file *file;
+    const struct place *place;
+};
+
+static struct target of_file(struct file *file)
 {
+    return (struct target){.inode = file->inode, .file = file};
+}
+
+static struct target of_place(const struct place *place)
+{
+    return (struct target){.inode = place->inode, .place = place};
+}
+
+static int64_t change(const struct target *target, const struct attributes *attributes)
+{
+    struct inode *inode = target->inode;
     if (inode->operations->change == NULL) {
         return inode->file_system->read_only ? -EROFS : -EPERM;
     }
-    return inode->file_system->read_only ? -EROFS : inode->operations->change(inode, attributes);
+    int64_t result = inode->file_system->read_only ? -EROFS : inode->operations->change(inode, attributes);
+    uint32_t event = notify_attributes(attributes->which);
+    if (result == 0 && event != 0) {
+        if (target->file != NULL) {
+            notify_file(target->file, event);
+        } else {
+            notify_place(target->place, event);
+        }
+    }
+    return result;
 }
 
-static int64_t change_mode(struct inode *inode, uint32_t mode)
+static int64_t change_mode(struct target target, uint32_t mode)
 {
+    struct inode *inode = target.inode;
     if (!is_owner(inode)) {
         return -EPERM;
     }
@@ -22,7 +51,7 @@ static int64_t change_mode(struct inode *inode, uint32_t mode)
         return -EPERM;
     }
     struct attributes attributes = {.which = ATTRIBUTE_MODE, .mode = mode & PERMISSION_BITS};
-    return change(inode, &attributes);
+    return change(&target, &attributes);
 }
 
 static int64_t change_mode_path(int64_t descriptor, user_address path, uint32_t mode)
@@ -30,7 +59,7 @@ static int64_t change_mode_path(int64_t descriptor, user_address path, uint32_t 
     struct place place;
     int64_t result = at_begin(descriptor, path, WALK_FOLLOW, &place);
     if (result == 0) {
-        result = change_mode(place.inode, mode);
+        result = change_mode(of_place(&place), mode);
         at_end(&place);
     }
     return result;
@@ -53,7 +82,7 @@ int64_t sys_fchmod(const struct arguments *arguments)
         return -EBADF;
     }
     namespace_lock();
-    int64_t result = (file->flags & O_PATH) ? -EBADF : change_mode(file->inode, (uint32_t)arguments->at[1]);
+    int64_t result = (file->flags & O_PATH) ? -EBADF : change_mode(of_file(file), (uint32_t)arguments->at[1]);
     namespace_unlock();
     file_put(file);
     return result;
@@ -62,8 +91,9 @@ int64_t sys_fchmod(const struct arguments *arguments)
 #define UNCHANGED UINT32_MAX
 
 /* Only CAP_CHOWN gives files away; the owner may set a group that he is in. Set-id bits go, as in Linux. */
-static int64_t change_owner(struct inode *inode, uint32_t uid, uint32_t gid)
+static int64_t change_owner(struct target target, uint32_t uid, uint32_t gid)
 {
+    struct inode *inode = target.inode;
     bool allowed = is_capable(CAP_CHOWN) ||
                    (inode->uid == credentials()->user.file_system && (uid == UNCHANGED || uid == inode->uid) &&
                        (gid == UNCHANGED || gid == inode->gid || is_in_group(gid)));
@@ -77,7 +107,7 @@ static int64_t change_owner(struct inode *inode, uint32_t uid, uint32_t gid)
         attributes.which |= ATTRIBUTE_MODE;
         attributes.mode &= ~(S_ISUID | ((inode->mode & 010) ? S_ISGID : 0));
     }
-    return change(inode, &attributes);
+    return change(&target, &attributes);
 }
 
 static int64_t change_owner_path(
@@ -86,7 +116,7 @@ static int64_t change_owner_path(
     struct place place;
     int64_t result = at_begin(descriptor, path, walk, &place);
     if (result == 0) {
-        result = change_owner(place.inode, uid, gid);
+        result = change_owner(of_place(&place), uid, gid);
         at_end(&place);
     }
     return result;
@@ -123,7 +153,7 @@ int64_t sys_fchown(const struct arguments *arguments)
     namespace_lock();
     int64_t result = (file->flags & O_PATH)
                          ? -EBADF
-                         : change_owner(file->inode, (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
+                         : change_owner(of_file(file), (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
     namespace_unlock();
     file_put(file);
     return result;
@@ -133,8 +163,9 @@ int64_t sys_fchown(const struct arguments *arguments)
 #define UTIME_OMIT 0x3FFFFFFE
 
 /* times: access, modification; NULL: now for both. */
-static int64_t change_times(struct inode *inode, const struct timespec *times)
+static int64_t change_times(struct target target, const struct timespec *times)
 {
+    struct inode *inode = target.inode;
     struct timespec now = time_now();
     struct attributes attributes = {.which = ATTRIBUTE_ATIME | ATTRIBUTE_MTIME, .atime = now, .mtime = now};
     bool only_now = times == NULL || (times[0].nanoseconds == UTIME_NOW && times[1].nanoseconds == UTIME_NOW);
@@ -148,7 +179,7 @@ static int64_t change_times(struct inode *inode, const struct timespec *times)
             *(at == 0 ? &attributes.atime : &attributes.mtime) = times[at];
         }
     }
-    return attributes.which == 0 ? 0 : change(inode, &attributes);
+    return attributes.which == 0 ? 0 : change(&target, &attributes);
 }
 
 static bool time_is_valid(const struct timespec *time)
@@ -170,14 +201,14 @@ static int64_t change_times_path(
             return -EBADF;
         }
         namespace_lock();
-        int64_t result = change_times(file->inode, times);
+        int64_t result = change_times(of_file(file), times);
         namespace_unlock();
         file_put(file);
         return result;
     }
     int64_t result = at_begin(descriptor, path, walk, &place);
     if (result == 0) {
-        result = change_times(place.inode, times);
+        result = change_times(of_place(&place), times);
         at_end(&place);
     }
     return result;

@@ -1,5 +1,6 @@
 /* Calls that make names, and readlink. */
 #include "fs/call_support.h"
+#include "fs/notify.h"
 
 static int64_t read_link(int64_t descriptor, user_address path, user_address to, uint64_t size)
 {
@@ -55,6 +56,9 @@ static int64_t create_at(int64_t descriptor, user_address path, const struct cre
         result = -ENOENT;
     } else if ((result = may_create(&place)) == 0) {
         result = place.parent->operations->create(place.parent, place_name(&place), creation, &place.inode);
+        if (result == 0) {
+            notify_name(place.parent, place_name(&place), IN_CREATE | (is_directory(place.inode) ? IN_ISDIR : 0));
+        }
     }
     at_end(&place);
     return result;

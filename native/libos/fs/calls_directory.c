@@ -1,5 +1,6 @@
 /* Calls about directories: their entries, the current one, what is mounted. */
 #include "fs/call_support.h"
+#include "fs/notify.h"
 
 /* Entries go to a buffer of the LibOS first: the namespace lock is held while a directory is read. */
 struct entry_buffer {
@@ -44,6 +45,9 @@ static bool put_entry(void *context, struct name name, uint64_t number, uint32_t
 
 static int64_t list_directory(struct inode *directory, uint64_t position, struct entry_buffer *buffer)
 {
+    if (directory->links == 0) {
+        return -ENOENT; /* it was removed */
+    }
     static const struct name dots[DOT_COUNT] = {{".", 1}, {"..", 2}};
     struct inode *parent = directory->parent != NULL ? directory->parent : directory;
     const uint64_t numbers[DOT_COUNT] = {directory->number, parent->number};
@@ -53,7 +57,7 @@ static int64_t list_directory(struct inode *directory, uint64_t position, struct
         }
     }
     buffer->base = DOT_COUNT;
-    if (directory->links == 0 || directory->operations->list == NULL) {
+    if (directory->operations->list == NULL) {
         return 0;
     }
     return directory->operations->list(directory, position - DOT_COUNT, put_entry, buffer);
@@ -96,6 +100,9 @@ static int64_t list_call(const struct arguments *arguments, bool old_format)
                      : !is_directory(file->inode)
                          ? -ENOTDIR
                          : list_file(file, arguments->at[1], (uint32_t)arguments->at[2], old_format);
+    if (result >= 0) {
+        notify_file(file, IN_ACCESS);
+    }
     file_put(file);
     return result;
 }

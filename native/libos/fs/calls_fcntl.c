@@ -48,7 +48,7 @@ static uint32_t status_flags(const struct file *file)
 {
     const struct inode *inode = file->inode;
     bool large = (file->flags & O_PATH) == 0 &&
-                 (file->directory != NULL || is_regular(inode) || is_directory(inode));
+                 (file->name != NULL || is_regular(inode) || is_directory(inode));
     return (file->flags & ~O_CLOEXEC) | (large ? O_LARGEFILE : 0);
 }
 

@@ -1,4 +1,5 @@
 #include "fs/call_support.h"
+#include "fs/notify.h"
 #include "fs/seal.h"
 
 #define RWF_FLAGS 0x1FU
@@ -278,6 +279,9 @@ int64_t sys_truncate(const struct arguments *arguments)
         result = -EINVAL;
     } else if ((result = inode_access(inode, MAY_WRITE)) == 0 && (result = limit_size(inode, arguments->at[1])) == 0) {
         result = inode->operations->truncate(inode, arguments->at[1]);
+        if (result == 0) {
+            notify_place(&place, IN_MODIFY);
+        }
     }
     at_end(&place);
     return result;
@@ -300,6 +304,9 @@ int64_t sys_ftruncate(const struct arguments *arguments)
             result = file->inode->operations->truncate(file->inode, arguments->at[1]);
         }
         namespace_unlock();
+        if (result == 0) {
+            notify_file(file, IN_MODIFY);
+        }
     }
     return on_file(file, result);
 }
@@ -350,6 +357,9 @@ int64_t sys_fallocate(const struct arguments *arguments)
     int64_t result = check_allocate(file, mode, (int64_t)arguments->at[2], (int64_t)arguments->at[3]);
     if (result == 0) {
         result = file->operations->allocate(file, mode, arguments->at[2], arguments->at[3]);
+        if (result == 0) {
+            notify_file(file, IN_MODIFY);
+        }
     }
     return on_file(file, result);
 }

@@ -1,5 +1,6 @@
 /* Calls that take names away or give files other names. */
 #include "fs/call_support.h"
+#include "fs/notify.h"
 
 /* The rules of may_delete() in Linux: write and search in the directory; in a sticky one, the owner's files
  * only. */
@@ -20,6 +21,11 @@ static int64_t may_remove(const struct place *place)
     return parent->operations->unlink == NULL ? -EPERM : 0;
 }
 
+static bool is_last_name(const struct inode *inode)
+{
+    return is_directory(inode) || inode->links <= 1;
+}
+
 static int64_t remove_at(int64_t descriptor, user_address path, bool directory)
 {
     struct place place;
@@ -36,7 +42,11 @@ static int64_t remove_at(int64_t descriptor, user_address path, bool directory)
     } else if (directory != is_directory(place.inode)) {
         result = directory ? -ENOTDIR : -EISDIR;
     } else if ((result = may_remove(&place)) == 0) {
+        bool last = is_last_name(place.inode);
         result = place.parent->operations->unlink(place.parent, place_name(&place), place.inode);
+        if (result == 0) {
+            notify_removed(&place, last);
+        }
     }
     at_end(&place);
     return result;
@@ -115,9 +125,15 @@ static int64_t link_place(struct place *old, struct place *new)
     if (new->wants_directory) {
         return -ENOENT;
     }
-    return new->parent->operations->link != NULL
-               ? new->parent->operations->link(new->parent, place_name(new), old->inode)
-               : -EPERM;
+    if (new->parent->operations->link == NULL) {
+        return -EPERM;
+    }
+    result = new->parent->operations->link(new->parent, place_name(new), old->inode);
+    if (result == 0) {
+        notify_inode(old->inode, IN_ATTRIB); /* its number of links */
+        notify_name(new->parent, place_name(new), IN_CREATE);
+    }
+    return result;
 }
 
 static int64_t link_at(int64_t old_descriptor, user_address old_path, int64_t new_descriptor,
@@ -150,7 +166,7 @@ int64_t sys_linkat(const struct arguments *arguments)
         (int64_t)arguments->at[0], arguments->at[1], (int64_t)arguments->at[2], arguments->at[3], walk);
 }
 
-#define RENAME_NOREPLACE 1U
+enum rename_flag { RENAME_NOREPLACE = 1, RENAME_EXCHANGE = 2 };
 
 static bool is_below(const struct inode *directory, const struct inode *above)
 {
@@ -160,6 +176,30 @@ static bool is_below(const struct inode *directory, const struct inode *above)
         }
     }
     return false;
+}
+
+/* may_delete() of both, without regard to what the other one is. */
+static int64_t exchange_places(struct place *old, struct place *new)
+{
+    if (is_directory(new->inode) && is_below(old->parent, new->inode)) {
+        return -EINVAL;
+    }
+    int64_t result = may_remove(old);
+    if (result == 0) {
+        result = may_remove(new);
+    }
+    if (result < 0 || new->inode == old->inode) {
+        return result;
+    }
+    if (old->parent->operations->exchange == NULL) {
+        return -EINVAL;
+    }
+    result = old->parent->operations->exchange(
+        old->parent, place_name(old), old->inode, new->parent, place_name(new), new->inode);
+    if (result == 0) {
+        notify_exchanged(old, new);
+    }
+    return result;
 }
 
 /* May the new name be taken away for the renamed one? */
@@ -186,11 +226,17 @@ static int64_t rename_place(struct place *old, struct place *new, uint32_t flags
     if (new->inode != NULL && (flags & RENAME_NOREPLACE)) {
         return -EEXIST;
     }
+    if (new->inode == NULL && (flags & RENAME_EXCHANGE)) {
+        return -ENOENT;
+    }
     if (new->wants_directory && !is_directory(old->inode)) {
         return -ENOTDIR;
     }
     if (is_directory(old->inode) && is_below(new->parent, old->inode)) {
         return -EINVAL;
+    }
+    if (flags & RENAME_EXCHANGE) {
+        return exchange_places(old, new);
     }
     int64_t result = may_remove(old);
     if (result == 0) {
@@ -202,6 +248,7 @@ static int64_t rename_place(struct place *old, struct place *new, uint32_t flags
     if (old->parent->operations->rename == NULL) {
         return -EPERM;
     }
+    bool last = new->inode != NULL && is_last_name(new->inode);
     if (new->inode != NULL) {
         if (is_directory(new->inode) && is_below(old->parent, new->inode)) {
             return -ENOTEMPTY;
@@ -211,15 +258,19 @@ static int64_t rename_place(struct place *old, struct place *new, uint32_t flags
             return result;
         }
     }
-    return old->parent->operations->rename(
+    result = old->parent->operations->rename(
         old->parent, place_name(old), old->inode, new->parent, place_name(new));
+    if (result == 0) {
+        notify_moved(old, new, new->inode, last);
+    }
+    return result;
 }
 
 static int64_t rename_at(int64_t old_descriptor, user_address old_path, int64_t new_descriptor,
     user_address new_path, uint32_t flags)
 {
     struct place old, new;
-    if ((flags & ~RENAME_NOREPLACE) != 0) {
+    if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE) {
         return -EINVAL;
     }
     int64_t result = walk_two(old_descriptor, old_path, 0, &old, new_descriptor, new_path, &new);

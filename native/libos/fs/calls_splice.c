@@ -1,6 +1,7 @@
 /* Calls that move data from file to file: sendfile, copy_file_range, splice, tee, vmsplice. Whatever goes through a pipe is
  * copied: pages are never shared with the application. */
 #include "fs/call_support.h"
+#include "fs/notify.h"
 #include "fs/pipe.h"
 #include "signal/signal.h"
 
@@ -47,12 +48,18 @@ static int64_t write_side(struct side *to, const void *from, size_t length)
     if (result == 0) {
         result = to->file->operations->write(to->file, from, (size_t)allowed, &to->offset);
     }
+    if (result > 0) {
+        notify_file(to->file, IN_MODIFY);
+    }
     return result;
 }
 
 static int64_t read_side(struct side *from, void *to, size_t length)
 {
     int64_t result = from->file->operations->read(from->file, to, length, &from->offset);
+    if (result > 0) {
+        notify_file(from->file, IN_ACCESS);
+    }
     return result;
 }
 

@@ -2,6 +2,8 @@
 
 #include "fs/epoll.h"
 #include "fs/file_lock.h"
+#include "fs/notify.h"
+#include "fs/open_name.h"
 #include "fs/path.h"
 #include "fs/seal.h"
 #include "process/process.h"
@@ -14,6 +16,7 @@ static struct file *allocate_file(struct inode *inode, uint32_t flags)
     struct file *file = allocate(sizeof(struct file));
     if (file != NULL) {
         file->inode = inode_get(inode);
+        inode_pin(inode);
         file->flags = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_CLOEXEC);
         file->references = 1;
     }
@@ -22,9 +25,9 @@ static struct file *allocate_file(struct inode *inode, uint32_t flags)
 
 static void free_file(struct file *file)
 {
+    open_name_put(file->name);
+    inode_unpin(file->inode);
     inode_put(file->inode);
-    inode_put(file->directory);
-    release(file->name, file->name_length);
     release(file, sizeof(struct file));
 }
 
@@ -106,6 +109,9 @@ void file_put(struct file *file)
     if (__atomic_load_n(&file->watched, __ATOMIC_ACQUIRE)) {
         epoll_forget(file);
     }
+    if (file->announced) {
+        notify_file(file, is_writable(file) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
+    }
     file_unlock_description(file);
     if (file->operations->release != NULL) {
         file->operations->release(file);
@@ -128,30 +134,52 @@ void file_describe(struct file *file, struct file_facts *facts)
     };
 }
 
+#define DELETED " (deleted)"
+
+/* The path of a directory or of a name in one. */
+static int64_t path_of_place(struct inode *directory, struct name name, char *buffer, size_t size)
+{
+    size_t start = 0;
+    int64_t result = path_of(directory, name, buffer, size, &start);
+    if (result > 0) {
+        memmove(buffer, buffer + start, (size_t)result + 1);
+    }
+    return result;
+}
+
+static int64_t path_of_open_name(const struct open_name *open_name, char *buffer, size_t size)
+{
+    struct location location;
+    location_of_name(open_name, &location);
+    struct name name = {.bytes = location.name, .length = location.length};
+    int64_t result = path_of_place(location.parent, name, buffer, size);
+    if (result > 0 && location.removed) {
+        if ((size_t)result + sizeof(DELETED) > size) {
+            result = -ENAMETOOLONG;
+        } else {
+            memcpy(buffer + result, DELETED, sizeof(DELETED));
+            result += (int64_t)sizeof(DELETED) - 1;
+        }
+    }
+    location_release(&location);
+    return result;
+}
+
 int64_t file_path_locked(struct file *file, char *buffer, size_t size)
 {
     const struct inode *inode = file->inode;
-    struct inode *directory = file->directory;
-    struct name name = {.bytes = file->name, .length = file->name_length};
-    int64_t result;
-    size_t start = 0;
     if (is_directory(inode)) {
-        directory = file->inode;
-        name = (struct name){0};
+        return path_of_place(file->inode, (struct name){0}, buffer, size);
     }
-    if (directory != NULL) {
-        result = path_of(directory, name, buffer, size, &start);
-        if (result > 0) {
-            memmove(buffer, buffer + start, (size_t)result + 1);
-        }
-    } else if (inode->name_length + 1 <= size) {
-        memcpy(buffer, inode->name, inode->name_length);
-        buffer[inode->name_length] = '\0';
-        result = (int64_t)inode->name_length;
-    } else {
-        result = -ENAMETOOLONG;
+    if (file->name != NULL) {
+        return path_of_open_name(file->name, buffer, size);
     }
-    return result;
+    if (inode->name_length + 1 > size) {
+        return -ENAMETOOLONG;
+    }
+    memcpy(buffer, inode->name, inode->name_length);
+    buffer[inode->name_length] = '\0';
+    return (int64_t)inode->name_length;
 }
 
 int64_t file_path(struct file *file, char *buffer, size_t size)

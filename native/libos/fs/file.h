@@ -58,10 +58,8 @@ struct file {
     struct mutex position_lock;
     uint64_t position;
     void *state; /* of the kind of file */
-    /* where it was opened; NULL: no name, or a directory, which knows its place by itself */
-    struct inode *directory;
-    char *name;
-    size_t name_length;
+    struct open_name *name; /* NULL: none, or a directory, which knows its place by itself */
+    bool announced;         /* inotify heard of it being opened, and has to hear of it being closed */
 };
 
 static inline bool is_readable(const struct file *file)

@@ -1,5 +1,7 @@
 #include "fs/inode.h"
 
+#include "fs/notify.h"
+#include "fs/open_name.h"
 #include "time/time.h"
 
 static struct mutex lock;
@@ -27,6 +29,34 @@ void inode_put(struct inode *inode)
     }
 }
 
+void inode_pin(struct inode *inode)
+{
+    __atomic_fetch_add(&inode->pins, 1, __ATOMIC_RELAXED);
+}
+
+void inode_unpin(struct inode *inode)
+{
+    if (inode != NULL && __atomic_sub_fetch(&inode->pins, 1, __ATOMIC_ACQ_REL) == 0 &&
+        __atomic_load_n(&inode->links, __ATOMIC_RELAXED) == 0) {
+        notify_end(inode);
+    }
+}
+
+/* Guards parent and name of directories against those who do not hold the namespace lock. */
+static struct mutex place_lock;
+
+void location_of_directory(const struct inode *directory, struct location *location)
+{
+    *location = (struct location){0};
+    mutex_lock(&place_lock);
+    if (directory->parent != NULL) {
+        location->parent = inode_get(directory->parent);
+        location->length = directory->name_length;
+        memcpy(location->name, directory->name, directory->name_length);
+    }
+    mutex_unlock(&place_lock);
+}
+
 int64_t inode_place(struct inode *directory, struct inode *parent, struct name name)
 {
     char *copy = NULL;
@@ -38,11 +68,16 @@ int64_t inode_place(struct inode *directory, struct inode *parent, struct name n
         memcpy(copy, name.bytes, name.length);
         inode_get(parent);
     }
-    release(directory->name, directory->name_length + 1);
-    inode_put(directory->parent);
+    mutex_lock(&place_lock);
+    char *old_name = directory->name;
+    size_t old_length = directory->name_length;
+    struct inode *old_parent = directory->parent;
     directory->parent = parent;
     directory->name = copy;
     directory->name_length = parent != NULL ? name.length : 0;
+    mutex_unlock(&place_lock);
+    release(old_name, old_length + 1);
+    inode_put(old_parent);
     return 0;
 }
 

@@ -29,6 +29,7 @@
 
 struct inode;
 struct file;
+struct open_name;
 
 struct name {
     const char *bytes;
@@ -84,9 +85,11 @@ struct inode_operations {
     int64_t (*unlink)(struct inode *directory, struct name name, struct inode *inode);
     int64_t (*rename)(struct inode *from, struct name from_name, struct inode *inode, struct inode *to,
         struct name to_name);
+    int64_t (*exchange)(struct inode *one, struct name one_name, struct inode *one_inode, struct inode *other,
+        struct name other_name, struct inode *other_inode);
     int64_t (*read_link)(struct inode *link, char *to, size_t size); /* length; not NUL-terminated */
-    /* magic links of /proc: straight to an inode */
-    int64_t (*jump)(struct inode *link, struct inode **target);
+    /* magic links of /proc: straight to an inode, and the name under which it is open, or NULL; both counted */
+    int64_t (*jump)(struct inode *link, struct inode **target, struct open_name **name);
     int64_t (*open)(struct inode *inode, struct file *file); /* sets file->operations */
     int64_t (*refresh)(struct inode *inode);                 /* bring attributes up to date */
     int64_t (*change)(struct inode *inode, const struct attributes *attributes);
@@ -99,6 +102,7 @@ struct inode {
     const struct inode_operations *operations;
     const struct file_system *file_system;
     uint32_t references;
+    uint32_t pins; /* open files of it, and of names in it */
     uint32_t mode;
     uint32_t uid;
     uint32_t gid;
@@ -120,6 +124,10 @@ void namespace_unlock(void);
 
 struct inode *inode_get(struct inode *inode); /* needs no lock */
 void inode_put(struct inode *inode);          /* needs no lock; NULL is fine */
+
+/* While something is pinned it does not end, though it has no name any more. These need no lock. */
+void inode_pin(struct inode *inode);
+void inode_unpin(struct inode *inode); /* NULL is fine */
 
 /* Sets where a directory is. -ENOMEM. NULL parent: nowhere. */
 int64_t inode_place(struct inode *directory, struct inode *parent, struct name name);

@@ -1,5 +1,7 @@
 #include "fs/open.h"
 
+#include "fs/notify.h"
+#include "fs/open_name.h"
 #include "fs/seal.h"
 
 
@@ -68,17 +70,30 @@ static int64_t check_existing(const struct inode *inode, uint32_t flags)
 
 static int64_t remember_name(struct file *file, const struct place *place)
 {
-    if (place->parent == NULL || place->is_dot || is_directory(file->inode)) {
+    if (place->opened != NULL) {
+        file->name = open_name_get(place->opened);
+    } else if (place->parent != NULL && !place->is_dot && !is_directory(file->inode)) {
+        file->name = open_name_of(place->parent, place_name(place));
+        return file->name == NULL ? -ENOMEM : 0;
+    }
+    return 0;
+}
+
+/* O_TRUNC */
+static int64_t empty(struct file *file)
+{
+    struct inode *inode = file->inode;
+    if (!is_regular(inode) || inode->operations->truncate == NULL) {
         return 0;
     }
-    file->name = allocate(place->name_length);
-    if (file->name == NULL) {
-        return -ENOMEM;
+    int64_t result = seals_check_size(inode, 0);
+    if (result == 0) {
+        result = inode->operations->truncate(inode, 0);
     }
-    memcpy(file->name, place->name, place->name_length);
-    file->name_length = place->name_length;
-    file->directory = inode_get(place->parent);
-    return 0;
+    if (result == 0) {
+        notify_file(file, IN_MODIFY);
+    }
+    return result;
 }
 
 static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, struct file **file)
@@ -88,20 +103,20 @@ static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, st
     if (result < 0) {
         return result;
     }
-    struct inode *inode = place->inode;
-    result = file_create(inode, flags, file);
-    if (result == 0) {
-        result = remember_name(*file, place);
-        if (result == 0 && (flags & O_TRUNC) && (flags & O_PATH) == 0 && is_regular(inode) &&
-            inode->operations->truncate != NULL) {
-            result = seals_check_size(inode, 0);
-            if (result == 0) {
-                result = inode->operations->truncate(inode, 0);
-            }
-        }
-        if (result < 0) {
-            file_put(*file);
-        }
+    if (created) {
+        notify_name(place->parent, place_name(place), IN_CREATE);
+    }
+    result = file_create(place->inode, flags, file);
+    if (result < 0) {
+        return result;
+    }
+    result = remember_name(*file, place);
+    if (result == 0 && (flags & O_PATH) == 0) {
+        notify_opened(*file);
+        result = (flags & O_TRUNC) ? empty(*file) : 0;
+    }
+    if (result < 0) {
+        file_put(*file);
     }
     return result;
 }

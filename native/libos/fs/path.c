@@ -1,6 +1,7 @@
 #include "fs/path.h"
 
 #include "fs/buffer.h"
+#include "fs/open_name.h"
 
 #define LINKS_MAX 40U /* MAXSYMLINKS of Linux */
 #define MOUNTS_MAX 64U
@@ -60,6 +61,8 @@ void place_release(struct place *place)
 {
     inode_put(place->parent);
     inode_put(place->inode);
+    open_name_put(place->opened);
+    place->opened = NULL;
     place->parent = NULL;
     place->inode = NULL;
 }
@@ -158,6 +161,8 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
         return result;
     }
     struct inode *child = NULL;
+    struct open_name *opened = NULL;
+    bool jumped = false;
     bool dot = name.bytes[0] == '.' && (name.length == 1 || (name.length == 2 && name.bytes[1] == '.'));
     if (dot) {
         child = inode_get(name.length == 1 ? walk->current : parent_of(walk->current));
@@ -168,7 +173,7 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
         (!last || slash || place->wants_directory || (flags & WALK_FOLLOW))) {
         struct inode *link = child;
         child = NULL;
-        if (link->operations->jump == NULL || (result = link->operations->jump(link, &child)) == -ENOENT) {
+        if (link->operations->jump == NULL || (result = link->operations->jump(link, &child, &opened)) == -ENOENT) {
             result = expand(walk, link, after, slash && !last);
             if (result == 0 && last && slash) {
                 place->wants_directory = true;
@@ -177,9 +182,14 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
             return result;
         }
         inode_put(link);
+        jumped = true;
         if (result == 0 && ++walk->links > LINKS_MAX) {
             result = -ELOOP;
             inode_put(child);
+        }
+        if (result < 0 || !last) {
+            open_name_put(opened);
+            opened = NULL;
         }
     }
     if (!last) {
@@ -196,16 +206,23 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
     if (result < 0) {
         return result;
     }
-    place->is_dot = dot;
+    place->is_dot = dot || jumped;
+    place->opened = opened;
     place->wants_directory |= slash;
     place->name_length = name.length;
     memcpy(place->name, name.bytes, name.length);
     place->name[name.length] = '\0';
     if (child != NULL && place->wants_directory && !is_directory(child)) {
         inode_put(child);
+        open_name_put(opened);
+        place->opened = NULL;
         return -ENOTDIR;
     }
     finish(walk, child, place);
+    if (jumped) {
+        inode_put(place->parent);
+        place->parent = NULL;
+    }
     return 1;
 }
 

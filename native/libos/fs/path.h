@@ -16,7 +16,8 @@ enum walk_flag {
 struct place {
     struct inode *parent; /* NULL with WALK_EMPTY and for jumps */
     struct inode *inode;
-    /* the last component is `.`, `..` or there is none: it cannot be made or removed */
+    struct open_name *opened; /* of a jump to something that is open under a name; counted */
+    /* the last component is `.`, `..`, a jump, or there is none: it cannot be made or removed */
     bool is_dot;
     bool wants_directory; /* a slash at the end */
     size_t name_length;

@@ -1,5 +1,6 @@
 #include "fs/proc.h"
 
+#include "fs/inotify.h"
 #include "fs/pipe.h"
 #include "fs/proc_content.h"
 #include "process/process.h"
@@ -41,6 +42,10 @@ static const struct synthetic_row proc_rows[] = {
     {"version", FILE_0444, .content = proc_version},
     DIRECTORY_AT("sys"),
     DIRECTORY_AT("sys/fs"),
+    DIRECTORY_AT("sys/fs/inotify"),
+    {"sys/fs/inotify/max_queued_events", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_QUEUE_MAX)},
+    {"sys/fs/inotify/max_user_instances", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_INSTANCES_MAX)},
+    {"sys/fs/inotify/max_user_watches", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_WATCHES_MAX)},
     {"sys/fs/pipe-max-size", FILE_0444, .fixed = NUMBER_LINE(PIPE_SIZE_MAX)},
     {"sys/fs/pipe-user-pages-soft", FILE_0444, .fixed = NUMBER_LINE(PIPE_PAGES_SOFT)},
     {"sys/fs/pipe-user-pages-hard", FILE_0444, .fixed = "0\n"},

@@ -2,6 +2,7 @@
 #include "fs/proc_content.h"
 
 #include "fs/buffer.h"
+#include "fs/open_name.h"
 #include "fs/path.h"
 #include "fs/proc.h"
 #include "memory/memory.h"
@@ -205,12 +206,14 @@ int64_t proc_executable_target(char *to, size_t size)
     return current_process()->executable != NULL ? file_path_locked(current_process()->executable, to, size) : -ENOENT;
 }
 
-int64_t proc_executable_jump(struct inode **target)
+int64_t proc_executable_jump(struct inode **target, struct open_name **name)
 {
     if (current_process()->executable == NULL) {
         return -ENOENT;
     }
-    *target = inode_get(current_process()->executable->inode);
+    const struct file *executable = current_process()->executable;
+    *target = inode_get(executable->inode);
+    *name = executable->name != NULL ? open_name_get(executable->name) : NULL;
     return 0;
 }
 
@@ -229,8 +232,9 @@ int64_t proc_working_directory_target(char *to, size_t size)
     return directory_target(current_whereabouts()->working_directory, to, size);
 }
 
-int64_t proc_working_directory_jump(struct inode **target)
+int64_t proc_working_directory_jump(struct inode **target, struct open_name **name)
 {
+    *name = NULL;
     *target = inode_get(current_whereabouts()->working_directory);
     return 0;
 }
@@ -282,13 +286,14 @@ static int64_t descriptor_target(struct inode *link, char *to, size_t size)
     return result;
 }
 
-static int64_t descriptor_jump(struct inode *link, struct inode **target)
+static int64_t descriptor_jump(struct inode *link, struct inode **target, struct open_name **name)
 {
     struct file *file = file_of_descriptor(descriptor_of(link));
     if (file == NULL) {
         return -ENOENT;
     }
     *target = inode_get(file->inode);
+    *name = file->name != NULL ? open_name_get(file->name) : NULL;
     file_put(file);
     return 0;
 }

@@ -163,10 +163,10 @@ static int64_t synthetic_read_link(struct inode *link, char *to, size_t size)
     return (int64_t)length;
 }
 
-static int64_t synthetic_jump(struct inode *link, struct inode **target)
+static int64_t synthetic_jump(struct inode *link, struct inode **target, struct open_name **name)
 {
     const struct synthetic_row *row = entry_of(link)->row;
-    return row->jump != NULL ? row->jump(target) : -ENOENT;
+    return row->jump != NULL ? row->jump(target, name) : -ENOENT;
 }
 
 static int64_t synthetic_truncate(struct inode *inode, uint64_t size)

@@ -27,7 +27,7 @@ struct synthetic_row {
     const char *fixed;
     /* symbolic links: the target; the namespace lock is held */
     int64_t (*target)(char *to, size_t size);
-    int64_t (*jump)(struct inode **target); /* magic links */
+    int64_t (*jump)(struct inode **target, struct open_name **name); /* magic links */
     /* directories: names that are not in the table */
     int64_t (*lookup)(struct name name, struct inode **found);
     int64_t (*list)(uint64_t cookie, entry_sink *sink, void *context);

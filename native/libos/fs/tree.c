@@ -295,6 +295,62 @@ static int64_t tree_rename(
     return 0;
 }
 
+/* A name's place in the table; `fresh`: there was none, and the image's name, if any, is hidden from now on. */
+static struct child *reserve(struct inode *directory, struct name name, bool *fresh)
+{
+    *fresh = table_find(node_of(directory), name) == NULL;
+    return table_reserve(node_of(directory), name);
+}
+
+static void put_there(struct inode *directory, struct child *child, struct inode *inode)
+{
+    struct node *old = child->node;
+    enter(node_of(directory), child, node_of(inode));
+    inode->ctime = time_now();
+    node_of(inode)->changed = true;
+    if (old != NULL) {
+        inode_put(&old->inode);
+    }
+}
+
+static int64_t place_both(struct inode *one, struct name one_name, struct inode *one_inode, struct inode *other,
+    struct name other_name, struct inode *other_inode)
+{
+    int64_t result = is_directory(one_inode) ? inode_place(one_inode, other, other_name) : 0;
+    if (result == 0 && is_directory(other_inode) && (result = inode_place(other_inode, one, one_name)) < 0 &&
+        is_directory(one_inode)) {
+        (void)inode_place(one_inode, one, one_name);
+    }
+    return result;
+}
+
+static int64_t tree_exchange(struct inode *one, struct name one_name, struct inode *one_inode, struct inode *other,
+    struct name other_name, struct inode *other_inode)
+{
+    bool one_is_fresh = false, other_is_fresh = false;
+    struct child *one_child = reserve(one, one_name, &one_is_fresh);
+    struct child *other_child = one_child == NULL ? NULL : reserve(other, other_name, &other_is_fresh);
+    int64_t result = other_child == NULL
+                         ? -ENOMEM
+                         : place_both(one, one_name, one_inode, other, other_name, other_inode);
+    if (result < 0) {
+        if (one_child != NULL && one_is_fresh) {
+            table_remove(node_of(one), one_child);
+        }
+        if (other_child != NULL && other_is_fresh) {
+            table_remove(node_of(other), other_child);
+        }
+        return result;
+    }
+    inode_get(one_inode), inode_get(other_inode); /* while neither is in a table */
+    put_there(one, one_child, other_inode);
+    put_there(other, other_child, one_inode);
+    inode_put(one_inode), inode_put(other_inode);
+    one->links += (uint32_t)is_directory(other_inode) - (uint32_t)is_directory(one_inode);
+    other->links += (uint32_t)is_directory(one_inode) - (uint32_t)is_directory(other_inode);
+    return 0;
+}
+
 static int64_t tree_read_link(struct inode *link, char *to, size_t size)
 {
     struct node *node = node_of(link);
@@ -363,6 +419,7 @@ static const struct inode_operations operations = {
     .link = tree_link,
     .unlink = tree_unlink,
     .rename = tree_rename,
+    .exchange = tree_exchange,
     .read_link = tree_read_link,
     .open = tree_open,
     .change = tree_change,

@@ -24,6 +24,7 @@ NATIVE = REPOSITORY / "enclavize" / "_native"
 THREADS = 16
 COUNTS = {
     "epolls": (),
+    "inotify": (),
     "last_thread": (),
     "clocks": (),
     "new_thread": (),

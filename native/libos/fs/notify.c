@@ -1,0 +1,165 @@
+#include "fs/notify.h"
+
+#include "fs/open_name.h"
+
+/* What those who watch a directory hear of things in it. */
+#define EVENTS_OF_CHILDREN (IN_ACCESS | IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_CLOSE_NOWRITE | IN_OPEN)
+
+static uint32_t kind_of(const struct inode *inode)
+{
+    return is_directory(inode) ? IN_ISDIR : 0;
+}
+
+void notify_inode(const struct inode *inode, uint32_t event)
+{
+    if (inotify_is_used()) {
+        const struct happening happening = {.event = event | kind_of(inode)};
+        inotify_tell(inode, &happening);
+    }
+}
+
+static void tell_name(const struct inode *directory, struct name name, uint32_t event, uint32_t cookie)
+{
+    const struct happening happening = {.event = event, .name = name, .cookie = cookie};
+    inotify_tell(directory, &happening);
+}
+
+void notify_name(const struct inode *directory, struct name name, uint32_t event)
+{
+    if (inotify_is_used()) {
+        tell_name(directory, name, event, 0);
+    }
+}
+
+/* First the directory that it lies in, then itself. */
+static void tell_at(const struct inode *inode, const struct location *location, uint32_t event)
+{
+    if (location->parent != NULL && (event & EVENTS_OF_CHILDREN)) {
+        const struct happening happening = {
+            .event = event | kind_of(inode),
+            .name = {.bytes = location->name, .length = location->length},
+            .removed = location->removed,
+        };
+        inotify_tell(location->parent, &happening);
+    }
+    notify_inode(inode, event);
+}
+
+static void tell_under_name(const struct inode *inode, const struct open_name *name, uint32_t event)
+{
+    struct location location;
+    if (is_directory(inode)) {
+        location_of_directory(inode, &location);
+    } else {
+        location_of_name(name, &location);
+    }
+    tell_at(inode, &location, event);
+    location_release(&location);
+}
+
+void notify_file(struct file *file, uint32_t event)
+{
+    if (inotify_is_used()) {
+        tell_under_name(file->inode, file->name, event);
+    }
+}
+
+void notify_opened(struct file *file)
+{
+    file->announced = true;
+    notify_file(file, IN_OPEN);
+}
+
+void notify_place(const struct place *place, uint32_t event)
+{
+    if (!inotify_is_used() || event == 0) {
+        return;
+    }
+    if (place->parent == NULL || is_directory(place->inode)) {
+        tell_under_name(place->inode, place->opened, event);
+        return;
+    }
+    struct location location = {.parent = place->parent, .length = place->name_length};
+    memcpy(location.name, place->name, place->name_length);
+    tell_at(place->inode, &location, event);
+}
+
+/* fsnotify_change(): one of the times alone looks like reading or writing. */
+uint32_t notify_attributes(uint32_t which)
+{
+    uint32_t times = which & (ATTRIBUTE_ATIME | ATTRIBUTE_MTIME);
+    uint32_t event = which & (ATTRIBUTE_MODE | ATTRIBUTE_UID | ATTRIBUTE_GID) ? IN_ATTRIB : 0;
+    switch (times) {
+    case ATTRIBUTE_ATIME | ATTRIBUTE_MTIME:
+        return event | IN_ATTRIB;
+    case ATTRIBUTE_ATIME:
+        return event | IN_ACCESS;
+    case ATTRIBUTE_MTIME:
+        return event | IN_MODIFY;
+    default:
+        return event;
+    }
+}
+
+void notify_end(const struct inode *inode)
+{
+    if (inotify_is_used()) {
+        notify_inode(inode, IN_DELETE_SELF);
+        inotify_end(inode);
+    }
+}
+
+static void end_unless_pinned(const struct inode *inode, bool last)
+{
+    if (last && __atomic_load_n(&inode->pins, __ATOMIC_ACQUIRE) == 0) {
+        notify_end(inode);
+    }
+}
+
+void notify_removed(const struct place *place, bool last)
+{
+    open_names_removed(place->parent, place_name(place));
+    if (!inotify_is_used()) {
+        return;
+    }
+    if (!is_directory(place->inode)) {
+        notify_inode(place->inode, IN_ATTRIB); /* its number of links */
+    }
+    end_unless_pinned(place->inode, last);
+    tell_name(place->parent, place_name(place), IN_DELETE | kind_of(place->inode), 0);
+}
+
+static void tell_moved(const struct place *old, const struct place *new)
+{
+    static uint32_t last_cookie;
+    uint32_t cookie = __atomic_add_fetch(&last_cookie, 1, __ATOMIC_RELAXED), kind = kind_of(old->inode);
+    tell_name(old->parent, place_name(old), IN_MOVED_FROM | kind, cookie);
+    tell_name(new->parent, place_name(new), IN_MOVED_TO | kind, cookie);
+}
+
+void notify_moved(const struct place *old, const struct place *new, struct inode *replaced, bool last)
+{
+    open_names_moved(old->parent, place_name(old), new->parent, place_name(new));
+    if (!inotify_is_used()) {
+        return;
+    }
+    tell_moved(old, new);
+    if (replaced != NULL && !is_directory(replaced)) {
+        notify_inode(replaced, IN_ATTRIB);
+    }
+    notify_inode(old->inode, IN_MOVE_SELF);
+    if (replaced != NULL) {
+        end_unless_pinned(replaced, last);
+    }
+}
+
+void notify_exchanged(const struct place *one, const struct place *other)
+{
+    open_names_exchanged(one->parent, place_name(one), other->parent, place_name(other));
+    if (inotify_is_used()) {
+        tell_moved(one, other);
+        notify_inode(one->inode, IN_MOVE_SELF);
+        tell_moved(other, one);
+        notify_inode(other->inode, IN_MOVE_SELF);
+    }
+}

@@ -33,6 +33,10 @@ class InvalidImageError(EnclavizeError):
     """An image, layer or archive breaks its specification."""
 
 
+class MissingBlobError(InvalidImageError):
+    """A layer or configuration that a manifest names is not there."""
+
+
 class UsageError(EnclavizeError):
     """Contradictory or malformed options."""
 

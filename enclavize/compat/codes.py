@@ -76,9 +76,9 @@ CODES = {
         "The user that the image runs as has no permission to read the file, so that opening it will fail.",
     ),
     "OCC013": Code(
-        "working directory missing",
-        "Engines create the working directory of a container when it starts; nobody does so in an enclave. "
-        "Some LibOSes start all programs in the root.",
+        "working directory",
+        "Engines make the working directory of a container if it is not there, and go there as root, whether "
+        "or not the program's user may enter it. Some LibOSes start all programs in the root.",
     ),
     "OCC014": Code(
         "unknown format",

@@ -102,7 +102,7 @@ class ProcessSupport(Section):
     spawn: Answer
     exec: Answer
     working_directory: Answer
-    """Yes: one that is not there is made. Partial: all programs start in the root. No: it must be there."""
+    """Yes: one that is not there is made. Partial: all programs start in the root."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -221,14 +221,19 @@ def _working_directory(subject: Subject, profile: Profile) -> Iterator[Finding]:
             message=f"{profile.title} starts programs in /, not in the working directory {printable(path)}",
             remedy="name files by full paths",
         )
-    entry = subject.rootfs.find(subject.working_directory)
-    missing = entry is None or entry.type is not FileType.DIRECTORY
-    if missing and profile.process.working_directory is Support.NO:
-        yield _error(
-            "OCC013",
-            path.lstrip("/"),
-            f"the working directory {printable(path)} is not in the image",
-            "create it in the image: nobody makes it inside the enclave",
+        return
+    entry = subject.rootfs.find(path)
+    if entry is not None and entry.type is not FileType.DIRECTORY:
+        yield error_about("OCC013", entry, "is the working directory, but no folder", "name a folder")
+    elif (closed := entry and subject.closed_folder(entry)) is not None:
+        # Engines go there as root, before they become the user (runc, finalizeNamespace).
+        yield Finding(
+            code="OCC013",
+            severity=Severity.WARNING,
+            path=path.lstrip("/"),
+            message=f"the program starts in {printable(path)}, but its user {subject.uid} may not enter "
+            f"/{printable(closed.path)}: it finds no files by relative names",
+            remedy="give the user the right to enter it, or set another WORKDIR",
         )
 
 

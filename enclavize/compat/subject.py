@@ -41,3 +41,11 @@ class Subject:
             return True
         shift = 6 if entry.uid == self.uid else 3 if entry.gid in self.gids else 0
         return bool(entry.mode >> shift & wanted)
+
+    def closed_folder(self, folder: Entry) -> Entry | None:
+        """Return the first folder on the way from the root to ``folder`` that the user may not search."""
+        names = folder.path.split("/") if folder.path else []
+        ways = ("/".join(names[:count]) for count in range(len(names) + 1))
+        return next(
+            (entry for way in ways if (entry := self.rootfs.get(way)) and not self.may(entry, 1)), None
+        )

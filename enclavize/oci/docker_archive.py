@@ -16,6 +16,7 @@ from enclavize.oci.layout import read_small
 from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_LAYERS
 from enclavize.oci.manifest import image_manifest
 from enclavize.oci.media_types import (
+    MAGIC_SIZE,
     OCI_CONFIG,
     OCI_LAYER,
     OCI_LAYER_GZIP,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from enclavize.oci.stream import Sink
     from enclavize.oci.tar_files import TarFiles
 
-_LAYER_TYPES = {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
+_LAYER_TYPES = {"gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 _BLOB_PATH = re.compile(r"blobs/sha256/([0-9a-f]{64})")
 
 
@@ -146,7 +147,7 @@ def _describe_layer(files: TarFiles, path: str, diff_id: Digest) -> Descriptor:
     try:
         size = files.size(path)
         with files.open(path) as stream:
-            compression = sniff_compression(stream.read(4))
+            compression = sniff_compression(stream.read(MAGIC_SIZE))
             if compression == "none":
                 digest = diff_id
             elif match := _BLOB_PATH.fullmatch(path):
@@ -155,4 +156,4 @@ def _describe_layer(files: TarFiles, path: str, diff_id: Digest) -> Descriptor:
                 digest = files.digest(path)
     except FileNotFoundError as error:
         raise InvalidImageError(f"{files.name} has no layer {path}") from error
-    return Descriptor(media_type=_LAYER_TYPES[compression], digest=digest, size=size)
+    return Descriptor(media_type=_LAYER_TYPES.get(compression, OCI_LAYER), digest=digest, size=size)

@@ -5,6 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from enclavize.errors import InvalidImageError, MissingBlobError
+from enclavize.oci.digest import short
+from enclavize.oci.media_types import may_be_elsewhere
+from enclavize.oci.registry.errors import NotFoundError
+
 if TYPE_CHECKING:
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.descriptor import Descriptor
@@ -18,8 +23,22 @@ def fetch_blob(image: Image, descriptor: Descriptor, cache: BlobCache, task: Tas
     That of a remote source comes from the cache if it is there. Otherwise it is written to the cache while it
     is read; it is kept if it was read to its end and was what the descriptor says. Blobs of local files are
     read where they are: others use them from there, whatever the cache has. The stream raises IntegrityError,
-    at the latest with its last bytes.
+    at the latest with its last bytes. Raises InvalidImageError for a blob that is not where its image is.
     """
+    try:
+        return _open(image, descriptor, cache, task)
+    except (MissingBlobError, NotFoundError) as error:
+        if not may_be_elsewhere(descriptor.media_type):
+            raise
+        raise InvalidImageError(
+            f"layer {short(descriptor.digest)} of {image.name} is not there: its type, "
+            f"{descriptor.media_type}, lets registries leave it out",
+            hint="have the image pushed again with all its layers, as with: "
+            "crane push --allow-nondistributable-artifacts",
+        ) from error
+
+
+def _open(image: Image, descriptor: Descriptor, cache: BlobCache, task: Task | None) -> BinaryIO:
     advance = task.advance if task else None
     if not image.source.remote:
         return image.source.open_blob(descriptor, advance=advance, sink=None)

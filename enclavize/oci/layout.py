@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from enclavize.errors import EnclavizeError, InvalidImageError, UsageError
+from enclavize.errors import EnclavizeError, InvalidImageError, MissingBlobError, UsageError
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import algorithm_of, hex_of
 from enclavize.oci.document import canonical_json, parse_document
@@ -101,11 +101,11 @@ class LayoutSource:
         advance: Callable[[int], None] | None = None,
         sink: Sink | None = None,
     ) -> BinaryIO:
-        """Open a blob. Raises InvalidImageError if there is none."""
+        """Open a blob. Raises MissingBlobError if there is none."""
         try:
             stream = self._files.open(blob_path(descriptor.digest))
         except FileNotFoundError as error:
-            raise InvalidImageError(f"{self._files.name} has no blob {descriptor.digest}") from error
+            raise MissingBlobError(f"{self._files.name} has no blob {descriptor.digest}") from error
         what = f"{self._files.name}, {blob_name(descriptor.digest)}"
         return verified(stream, descriptor, what, advance=advance, sink=sink)
 

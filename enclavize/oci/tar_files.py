@@ -12,14 +12,14 @@ import io
 import os
 import posixpath
 import stat
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.digest import Digest, new_hash
 from enclavize.oci.limits import ARCHIVE_FREE_SIZE, MAX_ARCHIVE_MEMBERS, MAX_ARCHIVE_SIZE, MAX_RATIO
-from enclavize.oci.media_types import sniff_compression
+from enclavize.oci.media_types import MAGIC_SIZE, sniff_compression
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.stream import chunks
 from enclavize.rootfs import tar
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
     from enclavize.oci.cache import BlobCache
+    from enclavize.rootfs.sparse import Extent
 
 MAX_LINKS = 16
 MAX_NAME = 4096
@@ -48,8 +49,15 @@ _PIECE = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    """``extents`` are the stored parts of a file with holes, None if there are none."""
+
     offset: int
     size: int
+    extents: tuple[Extent, ...] | None = None
+
+    @property
+    def stored(self) -> int:
+        return self.size if self.extents is None else sum(size for _, size in self.extents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,14 @@ class _Device:
     """Also a pipe."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Nothing:
+    """A global pax header."""
+
+
+_Member = _File | _Link | _Folder | _Device | _Nothing
+
+
 class TarFiles:
     """The members of an archive by name. Readable by several threads at once.
 
@@ -77,7 +93,7 @@ class TarFiles:
         self.name = name
         self.compressed_size = compressed_size
         self._stream = stream
-        self._members: dict[str, _File | _Link | _Folder | _Device] = {}
+        self._members: dict[str, _Member] = {}
         self._digests: dict[tuple[str, str], Digest] = {}
         self._read_index()
 
@@ -85,6 +101,7 @@ class TarFiles:
         size = os.fstat(self._stream.fileno()).st_size
         pieces = _Pieces(self._stream)
         archive = TarReader(pieces, self.name, skip=pieces.skip)
+        holes = 0
         for count, member in enumerate(archive):
             if count >= MAX_ARCHIVE_MEMBERS:
                 raise InvalidImageError(f"{self.name} has more than {MAX_ARCHIVE_MEMBERS} members")
@@ -92,21 +109,26 @@ class TarFiles:
             if len(member.name) > MAX_NAME:
                 raise InvalidImageError(f"{self.name} has a name of {len(member.name)} bytes")
             known = self._members.get(path)
-            found: _File | _Link | _Folder | _Device
+            found: _Member
             match member.type:
-                case tar.REGULAR:
-                    if archive.offset + member.size > size:
+                case tar.REGULAR | tar.GNU_SPARSE:
+                    found = _File(archive.offset, member.size, archive.extents)
+                    if archive.offset + found.stored > size:
                         raise InvalidImageError(f"{self.name} ends inside {printable(path)}")
-                    found = _File(archive.offset, member.size)
+                    holes += found.size - found.stored
+                    if holes > max(ARCHIVE_FREE_SIZE, MAX_RATIO * size):
+                        raise InvalidImageError(f"{self.name}: {printable(path)} has too large holes")
                 case tar.HARD_LINK:
                     found = _Link(path_text(member.link))
                 case tar.SYMLINK:
                     found = _Link(posixpath.join(posixpath.dirname(path), path_text(member.link)))
                 case tar.DIRECTORY:
                     found = _Folder()
+                case tar.GLOBAL_HEADER:
+                    found = _Nothing()
                 case _:
                     found = _Device()
-            if known and not known == found == _Folder():
+            if known and not (known == found and isinstance(found, _Folder | _Nothing)):
                 raise InvalidImageError(f"{self.name} has {printable(path)} twice")
             self._members[path] = found
         self._check_folders()
@@ -122,12 +144,12 @@ class TarFiles:
                     )
 
     def __contains__(self, path: str) -> bool:
-        return _normal(path) in self._members
+        return not isinstance(self._members.get(_normal(path), _Nothing()), _Nothing)
 
     def open(self, path: str) -> BinaryIO:
         """Open a file. Raises FileNotFoundError, and InvalidImageError for what is no regular file."""
         member = self._file(path)
-        return io.BufferedReader(_MemberReader(self._stream, member.offset, member.size))
+        return io.BufferedReader(_MemberReader(self._stream, member))
 
     def size(self, path: str) -> int:
         """Return the bytes of a file. Raises as ``open`` does."""
@@ -166,7 +188,7 @@ class TarFiles:
         match self._members.get(_normal(path)):
             case _File() as member:
                 return member
-            case None:
+            case None | _Nothing():
                 raise FileNotFoundError(path)
             case _:
                 raise InvalidImageError(f"{self.name}: {printable(path)} is not a regular file")
@@ -200,10 +222,21 @@ class _Pieces:
 
 
 class _MemberReader(io.RawIOBase):
-    def __init__(self, stream: BinaryIO, offset: int, size: int) -> None:
+    """A member as a file. Extents begin where the file's offset is, and where they are in the archive."""
+
+    def __init__(self, stream: BinaryIO, member: _File) -> None:
         self._descriptor = stream.fileno()
-        self._start = self._offset = offset
-        self._end = offset + size
+        self._size = member.size
+        self._offset = 0
+        self._starts: list[int] = []
+        self._places: list[int] = []
+        self._ends: list[int] = []
+        at = member.offset
+        for offset, size in ((0, member.size),) if member.extents is None else member.extents:
+            self._starts.append(offset)
+            self._places.append(at)
+            self._ends.append(offset + size)
+            at += size
 
     def readable(self) -> bool:
         return True
@@ -212,13 +245,23 @@ class _MemberReader(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._offset, os.SEEK_END: self._end}[whence]
-        self._offset = min(max(base + offset, self._start), self._end)
-        return self._offset - self._start
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._size}[whence]
+        self._offset = min(max(base + offset, 0), self._size)
+        return self._offset
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")[: self._end - self._offset]
-        count = os.preadv(self._descriptor, [view], self._offset) if view else 0
+        view = memoryview(buffer).cast("B")[: self._size - self._offset]
+        at = bisect_right(self._starts, self._offset) - 1
+        if not view:
+            return 0
+        if at >= 0 and self._offset < self._ends[at]:
+            view = view[: self._ends[at] - self._offset]
+            place = self._places[at] + self._offset - self._starts[at]
+            count = os.preadv(self._descriptor, [view], place)
+        else:
+            end = self._starts[at + 1] if at + 1 < len(self._starts) else self._size
+            count = min(len(view), end - self._offset)
+            view[:count] = bytes(count)
         self._offset += count
         return count
 
@@ -228,7 +271,7 @@ def open_archive(path: Path, cache: BlobCache) -> TarFiles:
     with storage_errors("read", path):
         stream = path.open("rb")
     try:
-        is_compressed = sniff_compression(stream.peek(4)[:4]) != "none"
+        is_compressed = sniff_compression(stream.peek(MAGIC_SIZE)[:MAGIC_SIZE]) != "none"
         if not is_compressed and stream.seekable():
             return TarFiles(stream, str(path))
         spool = cache.spool()

@@ -1,12 +1,14 @@
 """Inflate a layer as it comes, a bounded piece at a time.
 
 Which compression it is, is read from the first bytes, as containerd and docker do: media types are often
-wrong.
+wrong. OCI knows gzip and zstd; xz and bzip2 are what docker and podman take besides (moby, pkg/archive,
+``DecompressStream``).
 """
 
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from enclavize.errors import InvalidImageError
@@ -26,7 +28,11 @@ _GZIP_WINDOW_BITS = 31
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_BZIP2 = b"BZh"
+_XZ = b"\xfd7zXZ\0"
+
+MAX_XZ_MEMORY = 192 << 20
+"""Bytes that a decoder may take: more than any level of xz(1) needs, and its largest dictionaries do not."""
 
 
 class Stream(Protocol):
@@ -44,10 +50,11 @@ def decompressed(stream: Stream, what: str) -> Iterator[bytes]:
         yield from _inflated(head, stream, what)
     elif head.startswith(_ZSTD) or _is_skippable_frame(head):
         yield from _zstd_decompressed(head, stream, what)
+    elif head.startswith(_BZIP2):
+        yield from _decoded(head, stream, what, _bzip2())
+    elif head.startswith(_XZ):
+        yield from _decoded(head, stream, what, _xz())
     else:
-        for magic, name in _REFUSED.items():
-            if head.startswith(magic):
-                raise InvalidImageError(f"{what} is compressed with {name}; OCI knows gzip and zstd")
         while head:
             yield head
             head = stream.read(OUTPUT_SIZE)
@@ -85,6 +92,56 @@ def _inflater() -> tuple[Callable[[int], Any], type[Exception]]:
     except ImportError:
         return zlib.decompressobj, zlib.error
     return isal_zlib.decompressobj, cast("type[Exception]", isal_zlib.error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Codec:
+    """A decoder of Python's library, which reads one stream of several that may follow each other."""
+
+    name: str
+    magic: bytes
+    decoder: Callable[[], Any]
+    errors: tuple[type[Exception], ...]
+    padding: bytes = b""
+    """What may stand between streams and behind the last one."""
+
+
+def _bzip2() -> _Codec:
+    import bz2
+
+    return _Codec(name="bzip2", magic=_BZIP2, decoder=bz2.BZ2Decompressor, errors=(OSError, EOFError))
+
+
+def _xz() -> _Codec:
+    import lzma
+
+    def decoder() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_XZ_MEMORY)
+
+    return _Codec(name="xz", magic=_XZ, decoder=decoder, errors=(lzma.LZMAError, EOFError), padding=b"\0")
+
+
+def _decoded(data: bytes, stream: Stream, what: str, codec: _Codec) -> Iterator[bytes]:
+    """Yield the content of one or more streams."""
+    while data:
+        if not data.startswith(codec.magic):
+            raise InvalidImageError(f"{what} has bytes after its {codec.name} data")
+        decoder = codec.decoder()
+        while not decoder.eof:
+            try:
+                piece = decoder.decompress(data, OUTPUT_SIZE)
+            except codec.errors as error:
+                raise InvalidImageError(f"{what} is damaged {codec.name} data: {error}") from error
+            if piece:
+                yield piece
+            data = b""
+            if decoder.needs_input and not decoder.eof:
+                data = stream.read(INPUT_SIZE)
+                if not data:
+                    raise InvalidImageError(f"{what} is truncated {codec.name} data")
+        data = decoder.unused_data.lstrip(codec.padding)
+        while len(data) < len(codec.magic) and (more := stream.read(INPUT_SIZE)):
+            data = (data + more).lstrip(codec.padding)
 
 
 def _is_skippable_frame(head: bytes) -> bool:

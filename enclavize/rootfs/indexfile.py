@@ -18,7 +18,7 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from enclavize.rootfs.entry import ElfFacts, Entry, FileType
-from enclavize.rootfs.layer import HardLink, OpaqueWhiteout, Whiteout
+from enclavize.rootfs.layer import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,6 +124,8 @@ def _to_json(record: Record) -> list[Any]:
             return ["w", path]
         case OpaqueWhiteout(path=path):
             return ["o", path]
+        case GlobalHeader(path=path):
+            return ["g", path]
         case Entry() as entry:
             kind = _KINDS[entry.type]
             owner = (entry.mode, entry.uid, entry.gid, entry.mtime)
@@ -168,6 +170,8 @@ def _from_json(values: list[Any], number: int) -> Record:
             return Whiteout(path=path)
         case ["o", path]:
             return OpaqueWhiteout(path=path)
+        case ["g", path]:
+            return GlobalHeader(path=path)
         case ["f", member, path, mode, uid, gid, mtime, xattrs, *rest]:
             size, digest, verity, offset, facts, line, content = rest
             return Entry(

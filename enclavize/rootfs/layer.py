@@ -47,6 +47,7 @@ RATIO_FREE_SIZE = 1 << 30
 """Bytes that any layer may become; beyond it counts MAX_RATIO."""
 MAX_LAYER_SIZE_VARIABLE = "ENCLAVIZE_MAX_LAYER_SIZE"
 """Environment variable: bytes, takes the place of all three."""
+_ABOUT_THE_LIMIT = f"if that is no mistake, set {MAX_LAYER_SIZE_VARIABLE} to the number of bytes to allow"
 
 MAX_ID = 0xFFFF_FFFE
 """Largest user or group id; the next one means "no id" to the kernel."""
@@ -105,7 +106,18 @@ class OpaqueWhiteout:
     path: str
 
 
-Record = Entry | HardLink | Whiteout | OpaqueWhiteout
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GlobalHeader:
+    """A global pax header, as ``git archive`` writes one: no file, but engines make room for one at ``path``.
+
+    They make the folder that it would be in, and remove what is there. Sources: moby, pkg/archive/diff.go,
+    ``UnpackLayer``; containerd, archive/tar.go, ``applyNaive``.
+    """
+
+    path: str
+
+
+Record = Entry | HardLink | Whiteout | OpaqueWhiteout | GlobalHeader
 
 
 def size_limit(compressed_size: int) -> int:
@@ -151,7 +163,7 @@ def _verified_chunks(stream: Stream, what: str, diff_id: Digest, limit: int) -> 
         if size > limit:
             raise InvalidImageError(
                 f"{what} has more than {limit} bytes after decompression",
-                hint=f"if that is no mistake, set {MAX_LAYER_SIZE_VARIABLE} to the number of bytes to allow",
+                hint=_ABOUT_THE_LIMIT,
             )
         content.update(chunk)
         yield chunk
@@ -190,6 +202,7 @@ class _Scanner:
         self._merkle = merkle
         self._merkle_start = merkle.tell()
         self._member = -1
+        self._content_size = 0
         self.merkle_size = 0
 
     def scan(self, reader: tar.TarReader) -> list[Record]:
@@ -235,6 +248,8 @@ class _Scanner:
                 xattrs=self._xattrs(member.xattrs, path),
             )
         self._check(member, path)
+        if member.type == tar.GLOBAL_HEADER:
+            return GlobalHeader(path=path)
         if member.type == tar.REGULAR:
             return self._regular(member, path, reader)
         link = path_text(member.link) if member.type == tar.SYMLINK else ""
@@ -257,6 +272,12 @@ class _Scanner:
     def _check(self, member: tar.Member, path: str) -> None:
         if not path and member.type != tar.DIRECTORY:
             raise self._error("", "is no directory")
+        if member.type == tar.GNU_SPARSE:
+            raise self._error(
+                path,
+                "is a sparse file in GNU's old format, which no container engine unpacks",
+                hint="write the layer again with: tar --format=posix, or without --sparse",
+            )
         if member.type == tar.SYMLINK and (not 0 < len(member.link) <= PATH_MAX or b"\0" in member.link):
             raise self._error(path, "is a symbolic link with an impossible target")
         if member.uid > MAX_ID or member.gid > MAX_ID:
@@ -265,8 +286,13 @@ class _Scanner:
             raise self._error(path, "has an impossible time")
         if not (0 <= member.rdev[0] <= MAX_MAJOR and 0 <= member.rdev[1] <= MAX_MINOR):
             raise self._error(path, "has impossible device numbers")
-        if member.size > self._limit:
-            raise self._error(path, f"has {member.size} bytes, the layer may have {self._limit}")
+        self._content_size += member.size  # with the holes of sparse files, which cost the archive nothing
+        if self._content_size > self._limit:
+            raise self._error(
+                path,
+                f"brings the files to {self._content_size} bytes, the layer may have {self._limit}",
+                hint=_ABOUT_THE_LIMIT,
+            )
 
     def _regular(self, member: tar.Member, path: str, reader: tar.TarReader) -> Entry:
         size = member.size
@@ -341,8 +367,8 @@ class _Scanner:
     def _foreign(self, path: str) -> InvalidImageError:
         return self._error(path, "is a file of AUFS, which some engines leave out and others keep")
 
-    def _error(self, path: str, problem: str) -> InvalidImageError:
-        return InvalidImageError(f"{self._what}: /{printable(path)} {problem}")
+    def _error(self, path: str, problem: str, hint: str | None = None) -> InvalidImageError:
+        return InvalidImageError(f"{self._what}: /{printable(path)} {problem}", hint=hint)
 
 
 def _kept_size(record: Record) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
 from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, Entry, FileType, path_bytes, printable
-from enclavize.rootfs.layer import HardLink, OpaqueWhiteout, Whiteout
+from enclavize.rootfs.layer import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
 from enclavize.rootfs.tree import MAX_SYMLINKS
 
 if TYPE_CHECKING:
@@ -100,6 +100,9 @@ class _Merge:
                     self._hide(folder, path, frozenset({base}))
                 case OpaqueWhiteout(path=path):
                     self._hide(path, path, None)
+                case GlobalHeader(path=path):
+                    folder, _, base = path.rpartition("/")
+                    self._remove(self._made_directory(folder, path), base)
 
     def _put(self, entry: Entry) -> None:
         folder, _, base = entry.path.rpartition("/")

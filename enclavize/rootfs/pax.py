@@ -1,7 +1,8 @@
 """What stands before the header of a tar member: pax records, or the long names of GNU tar.
 
-A writer uses one of both. Readers disagree on which one wins where both are there, on empty and repeated
-values, and on global records; so none of that is accepted. Otherwise the rules are those of Go's archive/tar.
+A writer uses one of both. Readers disagree on which one wins where both are there, and on empty and repeated
+values; so none of that is accepted. Otherwise the rules are those of Go's archive/tar, to which global
+records are a member of their own that says nothing of others.
 
 Sources: POSIX.1-2017, pax, "pax Interchange Format"; GNU tar manual, "Basic Tar Format"; star(5) for
 ``SCHILY.xattr``.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enclavize.rootfs import sparse
 from enclavize.rootfs.tar_header import TarFormatError
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ MAX_XATTR_SIZE = 64 << 10
 """Most bytes of all xattr names and values of one member."""
 
 _XATTR_KEY = b"SCHILY.xattr."
-_SPARSE_KEY = b"GNU.sparse."
 _STRINGS = frozenset({b"path", b"linkpath", b"uname", b"gname"})
 _TIMES = (b"mtime", b"atime", b"ctime")
 _NUMBERS = (b"uid", b"gid", b"size")
@@ -33,12 +34,13 @@ _NEVER_EMPTY = frozenset({b"path", b"linkpath", *_NUMBERS, *_TIMES})
 _MIN_RECORD = len(b"5 k=\n")
 _MAX_NUMBER = (1 << 63) - 1
 _NO_XATTRS: Mapping[str, bytes] = {}
+_NO_RECORDS: Mapping[bytes, bytes] = {}
 
 
 class Extensions:
     """What the next member has besides its header; an attribute is None if its header counts."""
 
-    __slots__ = ("_pax", "is_sparse", "link", "mtime", "name", "numbers", "xattrs")
+    __slots__ = ("_pax", "is_global", "link", "mtime", "name", "numbers", "sparse", "xattrs")
 
     def __init__(self) -> None:
         self._pax = False
@@ -48,16 +50,23 @@ class Extensions:
         self.numbers: Mapping[bytes, int] = {}
         """``uid``, ``gid`` and ``size``, where they are given."""
         self.xattrs: Mapping[str, bytes] = _NO_XATTRS
-        self.is_sparse = False
+        self.sparse: Mapping[bytes, bytes] = _NO_RECORDS
+        """What the records say of a file with holes."""
+        self.is_global = False
+        """Whether this is no member's, but a global pax header."""
 
     def take(self, kind: bytes, data: bytes) -> None:
         """Add the content of one header of a type of ``KINDS``. Raises TarFormatError."""
-        if kind == PAX_GLOBAL_HEADER:
-            raise TarFormatError("has a global pax header, which is read in different ways")
         is_first = self.name is None and self.link is None
-        if self._pax or (kind == PAX_HEADER and not is_first):
+        if self._pax or (kind in {PAX_HEADER, PAX_GLOBAL_HEADER} and not is_first):
             raise TarFormatError("has several extended headers before one member, read in different ways")
         match kind:
+            case b"g":
+                records = pax_records(data, may_be_empty=True)
+                for key in _NEVER_EMPTY & {key for key, value in records.items() if not value}:
+                    del records[key]
+                self._take_records(records)
+                self.is_global = True
             case b"x":
                 self._take_records(pax_records(data))
                 self._pax = True
@@ -76,7 +85,7 @@ class Extensions:
                 seconds = pax_time(records[key], key)
                 if key == b"mtime":
                     self.mtime = seconds
-        self.is_sparse = any(key.startswith(_SPARSE_KEY) for key in records)
+        self.sparse = {key: value for key, value in records.items() if key.startswith(sparse.PREFIX)}
         xattrs = {
             key[len(_XATTR_KEY) :].decode("utf-8", "surrogateescape"): value
             for key, value in records.items()
@@ -87,9 +96,14 @@ class Extensions:
         self.xattrs = xattrs or _NO_XATTRS
 
 
-def pax_records(data: bytes) -> dict[bytes, bytes]:
-    """Split ``length key=value newline`` records. Raises TarFormatError."""
+def pax_records(data: bytes, *, may_be_empty: bool = False) -> dict[bytes, bytes]:
+    """Split ``length key=value newline`` records. Raises TarFormatError.
+
+    Of the extents of a file with holes in format 0.0, which are the only keys to stand more than once, the
+    map of format 0.1 is made.
+    """
     records: dict[bytes, bytes] = {}
+    extents: list[bytes] = []
     at = 0
     while at < len(data):
         digits, space, _ = data[at : at + 21].partition(b" ")
@@ -99,16 +113,23 @@ def pax_records(data: bytes) -> dict[bytes, bytes]:
         if size < _MIN_RECORD or end > len(data) or not equals or not key or not value.endswith(b"\n"):
             raise TarFormatError("has a damaged pax header")
         value = value[:-1]
+        at = end
+        if key == (sparse.COUNT if len(extents) % 2 else sparse.OFFSET):
+            extents.append(value)
+            continue
         if key in records:
             raise TarFormatError(f"has a pax header with {_shown(key)} twice")
         if b"\0" in key or (key in _STRINGS and b"\0" in value):
             raise TarFormatError(f"has a pax header with a NUL in {_shown(key)}")
-        if not value and key in _NEVER_EMPTY:
+        if not value and key in _NEVER_EMPTY and not may_be_empty:
             raise TarFormatError(
                 f"has a pax header with an empty {_shown(key)}, which is read in different ways"
             )
         records[key] = value
-        at = end
+    if extents:
+        if sparse.MAP in records:
+            raise TarFormatError("has a pax header with two maps of a sparse file")
+        records[sparse.MAP] = b",".join(extents)
     return records
 
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from enclavize.errors import InvalidImageError
 from enclavize.rootfs import pax
 from enclavize.rootfs.pax import Extensions
+from enclavize.rootfs.sparse import check_extents, old_sparse_map, sparse_map
 from enclavize.rootfs.tar_header import RECORD_SIZE, TarFormatError, parse_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from enclavize.rootfs.sparse import Extent, SparseMap
     from enclavize.rootfs.tar_header import Header
 
 HEAD_SIZE = 64 << 10
@@ -29,16 +31,24 @@ MAX_OCTAL_SIZE = 8**11 - 1
 """Largest size for which a header has room without extensions."""
 
 REGULAR, HARD_LINK, SYMLINK, CHARACTER_DEVICE, BLOCK_DEVICE, DIRECTORY, FIFO = (b"%d" % n for n in range(7))
+GNU_SPARSE = b"S"
+"""A regular file with holes, in GNU's old format."""
+GLOBAL_HEADER = pax.PAX_GLOBAL_HEADER
+"""No file, but records about the whole archive, which Go gives as a member and applies to none."""
 
-_TYPES = frozenset({REGULAR, HARD_LINK, SYMLINK, CHARACTER_DEVICE, BLOCK_DEVICE, DIRECTORY, FIFO})
-_OLD_REGULAR, _GNU_SPARSE = b"\0", b"S"
+FILES = frozenset({REGULAR, GNU_SPARSE})
+"""Types of members with data."""
+
+_TYPES = frozenset({*FILES, HARD_LINK, SYMLINK, CHARACTER_DEVICE, BLOCK_DEVICE, DIRECTORY, FIFO})
+_OLD_REGULAR = b"\0"
 _ZERO_RECORD = bytes(RECORD_SIZE)
+_ZEROS = memoryview(bytes(1 << 20))
 _NO_EXTENSIONS = Extensions()
 _NO_DEVICE = (0, 0)
 
 
 class Member(NamedTuple):
-    """One header. ``size`` is that of the data, 0 unless the member is a regular file."""
+    """One header. ``size`` is that of the data with all holes filled, 0 unless the member is a file."""
 
     name: bytes
     type: bytes
@@ -70,6 +80,9 @@ class TarReader:
         self._data_left = 0
         self._padding = 0
         self._name = b""
+        self._size = 0
+        self.extents: tuple[Extent, ...] | None = None
+        """Where the stored data of the current member belongs; None: it has no holes."""
 
     def __iter__(self) -> Iterator[Member]:
         try:
@@ -83,7 +96,7 @@ class TarReader:
         while (record := self._next_record()) is not None:
             header = parse_header(record)
             if header.type not in pax.KINDS:
-                yield self._member(header, extensions or _NO_EXTENSIONS)
+                yield self._member(header, extensions or _NO_EXTENSIONS, record)
                 extensions = None
                 extension_size = 0
                 continue
@@ -93,6 +106,12 @@ class TarReader:
                 raise TarFormatError(f"has an extended header of {extension_size} bytes")
             extensions = extensions or Extensions()
             extensions.take(header.type, self._read(size + -size % RECORD_SIZE)[:size])
+            if extensions.is_global:
+                name, xattrs = extensions.name or header.name, extensions.xattrs
+                self.extents = None
+                yield Member(name, GLOBAL_HEADER, 0, 0, 0, 0, 0, b"", _NO_DEVICE, xattrs)
+                extensions = None
+                extension_size = 0
         if extensions:
             raise TarFormatError("ends after an extended header")
 
@@ -103,17 +122,48 @@ class TarReader:
 
     def pieces(self) -> Iterator[memoryview]:
         """Yield the data of the current member; the first piece has at least 64 KiB, or all of it."""
+        if self.extents is not None:
+            yield from self._with_holes(self.extents)
+            return
         first = min(self._data_left, HEAD_SIZE)
         if first > 0 and len(self._chunk) - self._at < first:
             self._data_left -= first
             yield memoryview(self._read(first))
-        while self._data_left:
+        yield from self._stored(self._data_left)
+
+    def _stored(self, size: int) -> Iterator[memoryview]:
+        """Yield the next bytes of what is stored of the current member."""
+        end = self._data_left - size
+        while self._data_left > end:
             if self._at == len(self._chunk) and not self._fill():
                 raise self._error(f"ends inside {self._shown(self._name)}")
-            piece = memoryview(self._chunk)[self._at : self._at + self._data_left]
+            piece = memoryview(self._chunk)[self._at : self._at + self._data_left - end]
             self._at += len(piece)
             self._data_left -= len(piece)
             yield piece
+
+    def _with_holes(self, extents: Sequence[Extent]) -> Iterator[memoryview]:
+        head = bytearray()
+        for piece in self._filled(extents):
+            if len(head) >= HEAD_SIZE:
+                yield piece
+                continue
+            head += piece
+            if len(head) >= HEAD_SIZE:
+                yield memoryview(bytes(head))
+        if 0 < len(head) < HEAD_SIZE:
+            yield memoryview(bytes(head))
+
+    def _filled(self, extents: Sequence[Extent]) -> Iterator[memoryview]:
+        """Yield stored data and zeros in pieces of any size."""
+        at = 0
+        for offset, size in (*extents, (self._size, 0)):
+            while at < offset:
+                zeros = _ZEROS[: offset - at]
+                at += len(zeros)
+                yield zeros
+            yield from self._stored(size)
+            at += size
 
     def _next_record(self) -> bytes | None:
         """Return the next header, or None at the end of the archive."""
@@ -122,7 +172,7 @@ class TarReader:
             self._skip(beyond)
             self._seen += beyond
             self._at, self._data_left = len(self._chunk), 0
-        for _ in self.pieces():
+        for _ in self._stored(self._data_left):
             pass
         self._skip_padding()
         if self._at == len(self._chunk) and not self._fill():
@@ -134,9 +184,9 @@ class TarReader:
             return None
         return record
 
-    def _member(self, header: Header, extensions: Extensions) -> Member:
+    def _member(self, header: Header, extensions: Extensions, record: bytes) -> Member:
         """Return what header and extensions say together."""
-        name, kind, mode, uid, gid, mtime, size, link, major, minor = header
+        name, kind, mode, uid, gid, mtime, size, link, major, minor, _ = header
         if extensions is not _NO_EXTENSIONS:
             name = extensions.name or name
             link = extensions.link or link
@@ -146,25 +196,47 @@ class TarReader:
             if size != header.size and size <= MAX_OCTAL_SIZE:
                 raise TarFormatError(f"has two sizes for {self._shown(name)}")
         self._name = name
-        is_folder_name = name.endswith(b"/")
         if kind == _OLD_REGULAR:
-            kind = DIRECTORY if is_folder_name else REGULAR
-        if kind == _GNU_SPARSE or extensions.is_sparse:
-            raise TarFormatError(f"has the sparse file {self._shown(name)}; store it as an ordinary file")
+            kind = DIRECTORY if name.endswith(b"/") else REGULAR
         if kind not in _TYPES:
             raise TarFormatError(f"has a member of unknown type {kind!r}: {self._shown(name)}")
         if uid < 0 or gid < 0 or size < 0:
             raise TarFormatError(f"has a negative number in the header of {self._shown(name)}")
-        # Where it is no directory, some readers make one of it.
-        if is_folder_name and kind != DIRECTORY:
-            raise TarFormatError(f"has a slash at the end of {self._shown(name)}, which is no directory")
         # Go finds no data behind it whatever the size is; others do.
-        if size and kind != REGULAR:
+        if size and kind not in FILES:
             raise TarFormatError(f"has a size for {self._shown(name)}, which is no regular file")
         self._data_left = size
         self._padding = -size % RECORD_SIZE
+        self.extents = None
+        if kind == GNU_SPARSE or extensions.sparse:
+            found = self._map(header, extensions, record)
+            self.extents, size = found.extents, found.size
+            self._name = name = found.name or name
+        # Where it is no directory, some readers make one of it.
+        if name.endswith(b"/") and kind != DIRECTORY:
+            raise TarFormatError(f"has a slash at the end of {self._shown(name)}, which is no directory")
+        self._size = size
         device = (major, minor) if kind in (CHARACTER_DEVICE, BLOCK_DEVICE) else _NO_DEVICE
         return Member(name, kind, mode & 0o7777, uid, gid, mtime, size, link, device, extensions.xattrs)
+
+    def _map(self, header: Header, extensions: Extensions, record: bytes) -> SparseMap:
+        """Read where the data of a file with holes belongs; what is left is the stored data."""
+        if header.type == GNU_SPARSE:
+            if extensions.sparse or not header.is_gnu:
+                raise TarFormatError(f"has the sparse file {self._shown(header.name)} of an unknown format")
+            found = old_sparse_map(record, self._read)
+        elif header.type in {REGULAR, _OLD_REGULAR}:
+            found = sparse_map(extensions.sparse, self._read_data)
+        else:
+            raise TarFormatError(f"has a sparse map for {self._shown(header.name)}, which is no regular file")
+        check_extents(found, self._data_left)
+        return found
+
+    def _read_data(self, size: int) -> bytes:
+        if size > self._data_left:
+            raise TarFormatError("has a damaged map of a sparse file")
+        self._data_left -= size
+        return self._read(size)
 
     def _read(self, size: int) -> bytes:
         """Return exactly ``size`` bytes."""

@@ -48,6 +48,7 @@ class Header(NamedTuple):
     link: bytes
     major: int
     minor: int
+    is_gnu: bool
 
 
 def parse_header(record: bytes) -> Header:
@@ -81,6 +82,7 @@ def parse_header(record: bytes) -> Header:
         link.partition(b"\0")[0],
         _short_number(major, "device"),
         _short_number(minor, "device"),
+        magic == _GNU_MAGIC,
     )
 
 

@@ -21,7 +21,7 @@ static void start_file_system(void)
         format_text(path, sizeof path, "%.*s", (int)configuration.working_directory.size,
                     configuration.working_directory.start);
     }
-    if (fs_change_directory(path)) {
+    if (fs_enter_directory(path)) {
         process_refuse(STATUS_CANNOT_EXECUTE, "working directory", path);
     }
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -98,6 +100,10 @@ def compress(data: bytes, compression: Compression) -> bytes:
             return gzip.compress(data, compresslevel=1, mtime=0)
         case "zstd":
             return zstandard.ZstdCompressor(level=1).compress(data)
+        case "bzip2":
+            return bz2.compress(data)
+        case "xz":
+            return lzma.compress(data)
         case "none":
             return data
 

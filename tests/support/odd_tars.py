@@ -140,6 +140,8 @@ class OddTars:
 
     def _member(self) -> bytes:
         random = self._random
+        if random.random() < 0.15:
+            return self._sparse_member()
         extensions = b""
         for _ in range(random.choice((0, 0, 1, 1, 1, 2)) if random.random() < 0.5 else 0):
             extensions += self._extension()
@@ -151,9 +153,52 @@ class OddTars:
         name = random.choice(_NAMES if self._is_odd() or kind == b"5" else _NAMES[:2] + _NAMES[3:8])
         return extensions + self._header(name, kind, size) + padded(data)
 
+    def _sparse_member(self) -> bytes:
+        """Return a file with holes, in one of four formats, often with one wrong number."""
+        random = self._random
+        extents, at, stored = [], 0, 0
+        for _ in range(random.choice((0, 1, 1, 2, 3, 6, 30))):
+            offset, size = at + random.choice((0, 1, 700)), random.choice((0, 1, 1, 600))
+            extents.append((offset, size))
+            at, stored = offset + size, stored + size
+        whole = at + random.choice((0, 0, 3, 1000))
+        numbers = [number for extent in extents for number in extent]
+        if numbers and random.random() < 0.2:
+            numbers[random.randrange(len(numbers))] = random.choice((0, 1, 512, 1 << 40, 1 << 62))
+            extents = list(zip(numbers[::2], numbers[1::2], strict=True))
+        size = self._random.choice((0, 1, 1 << 20)) if self._is_odd() else whole
+        data = padded(bytes(random.choices(b"ab", k=stored)))
+        if random.random() < 0.25:
+            done = bytearray(old_sparse(*extents, size=size)[:RECORD])
+            more = old_sparse(*extents, size=size)[RECORD:]
+            done[124:136] = b"%011o\0" % stored
+            return with_sum(self._flipped(bytes(done)) if self._is_odd() else done) + more + data
+        texts = [b"%d" % number for number in numbers]
+        if texts and self._is_odd():
+            texts[random.randrange(len(texts))] = random.choice((b"", b"+1", b"-1", b"01", b"x", b"1 "))
+        count = (b"GNU.sparse.numblocks", b"%d" % (len(extents) + int(self._is_odd())))
+        sized = (random.choice((b"GNU.sparse.size", b"GNU.sparse.realsize")), b"%d" % size)
+        match random.randrange(3):
+            case 0:
+                keys = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
+                records = [sized, count, *((keys[at % 2], text) for at, text in enumerate(texts))]
+            case 1:
+                records = [sized, count, (b"GNU.sparse.map", b",".join(texts))]
+            case _:
+                lines = b"".join(line + b"\n" for line in (b"%d" % len(extents), *texts))
+                data, stored = padded(lines) + data, stored + len(padded(lines))
+                records = [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), sized]
+        if random.random() < 0.3:
+            records.append((b"GNU.sparse.name", random.choice(_NAMES[:8])))
+        if self._is_odd():
+            records.append(random.choice(_ODD_RECORDS))
+        if self._is_odd():
+            random.shuffle(records)
+        return pax(*records) + self._header(b"a", self._pick((b"0",), _ODD_TYPES), stored) + data
+
     def _extension(self) -> bytes:
         random = self._random
-        kind = self._pick((b"x", b"x", b"x", b"L", b"K"), (b"g", b"x", b"X"))
+        kind = self._pick((b"x", b"x", b"x", b"L", b"K", b"g"), (b"g", b"x", b"X"))
         if kind in b"xgX":
             records = [
                 pax_record(
@@ -266,6 +311,22 @@ def pax(*records: tuple[bytes, bytes]) -> bytes:
     return extension(b"x", b"".join(pax_record(key, value) for key, value in records))
 
 
+def old_sparse(*extents: tuple[int, int], size: int) -> bytes:
+    """Return the header of a file with holes in GNU's old format, and those of its further extents."""
+    entries = [b"%011o\0%011o\0" % extent for extent in extents]
+    stored = sum(length for _, length in extents)
+    further = [entries[at : at + 21] for at in range(4, len(entries), 21)]
+    records = [
+        b"".join(some).ljust(504, b"\0") + bytes([number < len(further) - 1]) + bytes(7)
+        for number, some in enumerate(further)
+    ]
+    first = b"".join(entries[:4]).ljust(96, b"\0") + bytes([bool(further)]) + b"%011o\0" % size
+    return header(b"x", b"S", stored, _GNU, (345, bytes(41) + first)) + b"".join(records)
+
+
+_SPARSE_SIZE = ((b"GNU.sparse.size", b"9"), (b"GNU.sparse.numblocks", b"1"))
+_SPARSE_0_1 = (b"GNU.sparse.map", b"2,3")
+_SPARSE_1_0 = ((b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"9"))
 _GNU, _PREFIX = (257, b"ustar  \0"), (345, b"z\0")
 _MEMBER = header(b"x", b"0", 3) + padded(b"abc")
 ODDITIES: dict[str, tuple[bytes, str]] = {
@@ -280,9 +341,19 @@ ODDITIES: dict[str, tuple[bytes, str]] = {
     ),
     "two pax headers": (pax((b"path", b"p")) + pax((b"comment", b"c")) + _MEMBER, "several extended headers"),
     "two long names": (extension(b"L", b"a\0") + extension(b"L", b"b\0") + _MEMBER, "two long names"),
-    "a global header": (extension(b"g", pax_record(b"comment", b"c")) + _MEMBER, "global pax header"),
+    "a global header": (extension(b"g", pax_record(b"comment", b"c")) + _MEMBER, ""),
+    "a global header with names and sizes": (
+        extension(b"g", pax_record(b"path", b"p") + pax_record(b"size", b"9")) + _MEMBER, ""
+    ),
+    "a global header at the end": (_MEMBER + extension(b"g", pax_record(b"comment", b"c")), ""),
+    "a damaged global header": (extension(b"g", pax_record(b"uid", b"x")) + _MEMBER, "damaged pax header"),
     "a global header behind a pax header": (
-        pax((b"path", b"p")) + extension(b"g", pax_record(b"comment", b"c")) + _MEMBER, "global pax header"
+        pax((b"path", b"p")) + extension(b"g", pax_record(b"comment", b"c")) + _MEMBER,
+        "several extended headers",
+    ),
+    "a global header behind a long name": (
+        extension(b"L", b"n\0") + extension(b"g", pax_record(b"comment", b"c")) + _MEMBER,
+        "several extended headers",
     ),
     "GNU magic and a prefix": (header(b"x", b"0", 0, _GNU, _PREFIX), "time of GNU's header is b'z'"),
     "a prefix without magic": (header(b"x", b"0", 0, (257, bytes(72)), _PREFIX), "unknown tar format"),
@@ -307,8 +378,62 @@ ODDITIES: dict[str, tuple[bytes, str]] = {
     "a contiguous file": (header(b"x", b"7"), "unknown type b'7'"),
     "a file with a slash": (header(b"x/", b"0"), "slash at the end of x/"),
     "a link with a slash": (header(b"x/", b"2"), "slash at the end of x/"),
-    "GNU sparse": (header(b"x", b"S"), "sparse file"),
-    "pax sparse": (pax((b"GNU.sparse.map", b"0,3")) + _MEMBER, "sparse file"),
+    "GNU sparse": (old_sparse((0, 3), size=5) + padded(b"abc"), ""),
+    "GNU sparse with more extents than there is room for": (
+        old_sparse(*((9 * at, 1) for at in range(30)), size=300) + padded(b"a" * 30), ""
+    ),
+    "GNU sparse that is ustar's": (header(b"x", b"S"), "of an unknown format"),
+    "GNU sparse that overlaps": (old_sparse((0, 2), (1, 1), size=5) + padded(b"abc"), "not in order"),
+    "pax sparse 0.0": (
+        pax(*_SPARSE_SIZE, (b"GNU.sparse.offset", b"2"), (b"GNU.sparse.numbytes", b"3")) + _MEMBER, ""
+    ),
+    "pax sparse 0.1": (pax(*_SPARSE_SIZE, (b"GNU.sparse.map", b"2,3")) + _MEMBER, ""),
+    "pax sparse 1.0": (
+        pax(*_SPARSE_1_0) + header(b"x", b"0", 515) + padded(b"1\n2\n3\n") + padded(b"abc"), ""
+    ),
+    "pax sparse, all a hole": (
+        pax(*_SPARSE_1_0) + header(b"x", b"0", 512) + padded(b"0\n"), ""
+    ),
+    "pax sparse without a size": (
+        pax((b"GNU.sparse.numblocks", b"1"), (b"GNU.sparse.map", b"0,3")) + _MEMBER,
+        "the size of a sparse file",
+    ),
+    "pax sparse with two sizes": (
+        pax(*_SPARSE_SIZE, (b"GNU.sparse.realsize", b"7"), (b"GNU.sparse.map", b"2,3")) + _MEMBER,
+        "in two ways",
+    ),
+    "pax sparse without a map": (pax(*_SPARSE_SIZE) + _MEMBER, "sparse file of an unknown format"),
+    "pax sparse of another version": (
+        pax((b"GNU.sparse.major", b"2"), (b"GNU.sparse.minor", b"0")) + _MEMBER,
+        "sparse file of an unknown format",
+    ),
+    "pax sparse beyond its size": (
+        pax(*_SPARSE_SIZE, (b"GNU.sparse.map", b"8,3")) + _MEMBER, "not what is stored"
+    ),
+    "pax sparse with less data": (
+        pax(*_SPARSE_SIZE, (b"GNU.sparse.map", b"2,4")) + _MEMBER, "not what is stored"
+    ),
+    "pax sparse with a sign": (
+        pax(*_SPARSE_SIZE, (b"GNU.sparse.map", b"+2,3")) + _MEMBER, "damaged map"
+    ),
+    "pax sparse in two versions": (
+        pax(*_SPARSE_SIZE, _SPARSE_0_1, (b"GNU.sparse.offset", b"2"), (b"GNU.sparse.numbytes", b"3"))
+        + _MEMBER,
+        "two maps",
+    ),
+    "pax sparse 0.0 in another order": (
+        pax(*_SPARSE_SIZE, (b"GNU.sparse.numbytes", b"3"), (b"GNU.sparse.offset", b"2")) + _MEMBER,
+        "damaged map",
+    ),
+    "a sparse directory": (
+        pax(*_SPARSE_SIZE, (b"GNU.sparse.map", b"0,0")) + header(b"d/", b"5"), "which is no regular file"
+    ),
+    "a sparse file that is renamed": (
+        pax(*_SPARSE_SIZE, _SPARSE_0_1, (b"path", b"p"), (b"GNU.sparse.name", b"n")) + _MEMBER, ""
+    ),
+    "a sparse file with a slash": (
+        pax(*_SPARSE_SIZE, _SPARSE_0_1, (b"GNU.sparse.name", b"n/")) + _MEMBER, "slash at the end"
+    ),
     "damaged device numbers of a file": (header(b"x", b"0", 0, (329, b"zz")), "device is"),
     "a damaged mode of a pax header": (
         header(b"ext", b"x", 0, (100, b"rwxrwxrwx"[:8])) + _MEMBER, "mode is b'rwxrwxrw'"

@@ -15,7 +15,9 @@
  * configuration does not name a usable root file system. Of the image, the root directory's block is read. */
 int64_t fs_start(const struct configuration *configuration);
 
-/* Change the current directory to the measured one before the program starts. */
-int64_t fs_change_directory(const char *path);
+/* Go to the measured directory before the program starts, as root and by way of mkdir -p: so engines and runc do it,
+ * whether or not the program's user may enter it (moby, container.SetupWorkingDirectory; runc, finalizeNamespace).
+ * `path` is absolute, and written to in between. */
+int64_t fs_enter_directory(char *path);
 
 #endif

@@ -153,18 +153,47 @@ static int64_t write_at(struct file *file, const void *buffer, size_t length, ui
     return file->operations->write != NULL ? file->operations->write(file, buffer, length, &offset) : -EINVAL;
 }
 
-int64_t fs_change_directory(const char *path)
+/* Goes where `path` leads, and makes a directory there if there is nothing. The namespace lock is held. */
+static int64_t enter(const char *path)
 {
     struct place place;
-    namespace_lock();
-    int64_t result = path_walk(NULL, path, WALK_FOLLOW, &place);
+    int64_t result = path_walk(NULL, path, WALK_FOLLOW | WALK_MAY_MISS, &place);
+    if (result < 0) {
+        return result;
+    }
+    if (place.inode == NULL && (result = may_create(&place)) == 0) {
+        struct creation directory = {.mode = S_IFDIR | 0755};
+        result =
+            place.parent->operations->create(place.parent, place_name(&place), &directory, &place.inode);
+    }
     if (result == 0) {
         result = is_directory(place.inode) ? inode_access(place.inode, MAY_EXECUTE) : -ENOTDIR;
-        if (result == 0) {
-            set_working_directory(place.inode);
-        }
-        place_release(&place);
     }
+    if (result == 0) {
+        set_working_directory(place.inode);
+    }
+    place_release(&place);
+    return result;
+}
+
+int64_t fs_enter_directory(char *path)
+{
+    struct credentials user;
+    int64_t result = 0;
+    namespace_lock();
+    credentials_lend_root(&user);
+    for (char *end = path; result == 0; end++) {
+        char kept = *end;
+        if (end > path && (kept == '/' || kept == '\0')) {
+            *end = '\0';
+            result = enter(path);
+            *end = kept;
+        }
+        if (kept == '\0') {
+            break;
+        }
+    }
+    credentials_take_back(&user);
     namespace_unlock();
     return result;
 }

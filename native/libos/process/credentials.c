@@ -24,10 +24,26 @@ void credentials_start(uint32_t uid, uint32_t gid, const void *groups, uint32_t 
     memcpy(first.groups, groups, group_count * sizeof first.groups[0]);
 }
 
+static struct credentials *changeable(void)
+{
+    struct task *task = current_task();
+    return task && !task->service ? &task->credentials : &first;
+}
+
+void credentials_lend_root(struct credentials *kept)
+{
+    *kept = *changeable();
+    *changeable() = (struct credentials){.effective = CAPABILITIES_OF_ROOT};
+}
+
+void credentials_take_back(const struct credentials *kept)
+{
+    *changeable() = *kept;
+}
+
 const struct credentials *credentials(void)
 {
-    const struct task *task = current_task();
-    return task && !task->service ? &task->credentials : &first;
+    return changeable();
 }
 
 static struct credentials *own(void)

@@ -42,6 +42,10 @@ bool is_in_group(uint32_t gid);
 
 void credentials_start(uint32_t uid, uint32_t gid, const void *groups, uint32_t group_count);
 
+/* Before the program starts: make its first thread root, as runc is while it prepares a container, and what it was. */
+void credentials_lend_root(struct credentials *kept);
+void credentials_take_back(const struct credentials *kept);
+
 /* prctl(2): the options that concern credentials; -ENOSYS: another option. */
 int64_t credentials_prctl(const uint64_t arguments[5]);
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import random
 import tarfile
@@ -50,6 +52,10 @@ PACKINGS: dict[str, Callable[[], bytes]] = {
     ),
     "one member of gzip": lambda: gzip.compress(ZEROS * ROUNDS),
     "many members of gzip": lambda: gzip.compress(ZEROS) * ROUNDS,
+    "one stream of xz": lambda: lzma.compress(ZEROS * ROUNDS),
+    "many streams of xz": lambda: lzma.compress(ZEROS) * ROUNDS,
+    "one stream of bzip2": lambda: bz2.compress(ZEROS * ROUNDS),
+    "many streams of bzip2": lambda: bz2.compress(ZEROS) * ROUNDS,
     "a large member of a tar archive": lambda: zstd(tar_of({"blobs/sha256/big": ZEROS * ROUNDS})),
     "many members of a tar archive": lambda: zstd(tar_of(dict.fromkeys(map(str, range(ROUNDS)), ZEROS))),
 }

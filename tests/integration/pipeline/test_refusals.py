@@ -139,7 +139,7 @@ def test_what_the_libos_cannot_run_is_refused_with_exit_code_3(command: Command,
         ({"Cmd": None}, "names no program"),
         ({}, "/bin/app"),
         ({"Cmd": ["/bin/text"]}, "neither an ELF"),
-        ({"Cmd": ["/bin/text"], "WorkingDir": "/srv"}, "OCC013"),
+        ({"Cmd": ["/bin/text"], "WorkingDir": "/bin/text"}, "OCC013"),
     ]
     for number, (config, word) in enumerate(cases):
         source = layout(
@@ -199,7 +199,7 @@ def test_a_build_goes_on_over_findings_that_are_forced(command: Command, tmp_pat
         directory("bin"),
         file("bin/app", static_musl(SAMPLES / "hello" / "hello.c", tmp_path / "hello").read_bytes(), 0o755),
     ]
-    source = layout(tmp_path, build_layer(members), WorkingDir="/srv")
+    source = layout(tmp_path, build_layer(members), WorkingDir="/bin/app")
     assert "OCC013" in command.run("build", source, *OUTPUT, code=3).stderr
     assert (
         "OCC013 (forced)"

@@ -65,6 +65,10 @@ func describe(archive []byte) string {
 		if header.Typeflag != tar.TypeChar && header.Typeflag != tar.TypeBlock {
 			major, minor = 0, 0
 		}
+		seconds := header.ModTime.Unix()
+		if header.Typeflag == tar.TypeXGlobalHeader {
+			seconds = 0
+		}
 		var xattrs []string
 		for key, value := range header.PAXRecords {
 			if strings.HasPrefix(key, xattrPrefix) {
@@ -75,7 +79,7 @@ func describe(archive []byte) string {
 		fields := []string{
 			text(string([]byte{header.Typeflag})), text(header.Name), text(header.Linkname), number(header.Size),
 			number(header.Mode & 07777), number(int64(header.Uid)), number(int64(header.Gid)),
-			number(header.ModTime.Unix()), number(major), number(minor),
+			number(seconds), number(major), number(minor),
 			strings.Join(xattrs, ","), number(int64(sum.Sum32())),
 		}
 		all.WriteString(strings.Join(fields, "|"))

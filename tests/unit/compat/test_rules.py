@@ -248,12 +248,24 @@ def test_env_in_a_first_line_leads_to_the_program_and_needs_execve() -> None:
     assert ("OCC010", "error") in codes(report(loop, env, command=("start",)))
 
 
-def test_the_working_directory_must_be_there() -> None:
-    assert codes(report(STATIC, cwd="/srv")) == [("OCC013", "error")]
+def test_the_working_directory_is_a_folder_if_it_is_there() -> None:
+    assert codes(report(STATIC, cwd="/srv")) == []
+    assert codes(report(STATIC, program("srv"), cwd="/srv")) == [("OCC013", "error")]
     assert codes(report(STATIC, cwd="/srv", libos="gramine")) == []
     assert ("OCC013", "warning") in codes(report(APP, LOADER, FOO, cwd="/srv", libos="occlum"))
     assert ("OCC013", "warning") in codes(report(APP, LOADER, FOO, folder("srv"), cwd="/srv", libos="occlum"))
     assert codes(report(STATIC, cwd="/bin")) == []
+
+
+@pytest.mark.parametrize("libos", ["builtin", "gramine"])
+def test_a_working_directory_that_the_user_may_not_enter_is_told_of(libos: str) -> None:
+    closed = replace(folder("srv"), mode=0o700)
+    inside = (closed, folder("srv/data"), link("way", "srv/data"))
+    for entries, path in (((closed,), "/srv"), (inside, "/srv/data"), (inside, "/way")):
+        for uid, expected in ((0, []), (7, [("OCC013", "warning")])):
+            found = report(STATIC, *entries, cwd=path, uid=uid, libos=libos)
+            assert codes(found) == expected
+            assert not expected or "user 7 may not enter /srv:" in found.findings[0].message
 
 
 def test_arguments_in_the_first_line_of_a_script_are_not_for_occlum() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import lzma
@@ -14,6 +15,7 @@ from enclavize.errors import InvalidImageError
 from enclavize.rootfs.decompress import OUTPUT_SIZE, decompressed
 from support.sample_tree import pattern
 
+HUGE_DICTIONARY = {"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}
 DATA = pattern(300_000) + bytes(3 << 20)
 
 
@@ -44,8 +46,25 @@ SKIPPABLE = b"\x50\x2a\x4d\x18" + b"\x04\0\0\0" + b"note"
         zstandard.compress(DATA),
         zstandard.compress(DATA[:1000]) + SKIPPABLE + zstandard.compress(DATA[1000:]),
         SKIPPABLE + zstandard.compress(DATA),
+        lzma.compress(DATA),
+        lzma.compress(DATA[:1000]) + bytes(8) + lzma.compress(DATA[1000:]) + bytes(4),
+        lzma.compress(DATA, check=lzma.CHECK_SHA256, preset=9),
+        bz2.compress(DATA),
+        bz2.compress(DATA[:1000]) + bz2.compress(DATA[1000:]),
     ],
-    ids=["plain", "gzip", "gzip members", "zstd", "zstd frames", "zstd skippable"],
+    ids=[
+        "plain",
+        "gzip",
+        "gzip members",
+        "zstd",
+        "zstd frames",
+        "zstd skippable",
+        "xz",
+        "xz streams",
+        "xz -9",
+        "bzip2",
+        "bzip2 streams",
+    ],
 )
 def test_all_forms_give_the_content(blob: bytes) -> None:
     assert read(blob) == DATA
@@ -65,8 +84,19 @@ def test_nothing_is_nothing() -> None:
         (gzip.compress(DATA) + b"\x1f", "truncated|damaged|after"),
         (gzip.compress(DATA)[:-8] + b"\0\0\0\0\0\0\0\0", "damaged"),
         (gzip.compress(DATA)[:2000] + b"damage" + gzip.compress(DATA)[2006:], "damaged"),
-        (lzma.compress(DATA), "xz"),
-        (b"BZh91AY", "bzip2"),
+        (lzma.compress(DATA)[:-1], "truncated xz"),
+        (lzma.compress(DATA) + b"tail", "bytes after its xz"),
+        (lzma.compress(DATA) + bytes(4) + b"tail", "bytes after its xz"),
+        (lzma.compress(DATA)[:90] + b"damage" + lzma.compress(DATA)[96:], "damaged xz"),
+        (
+            lzma.compress(b"x", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]),
+            "damaged xz .*limit",
+        ),
+        (b"BZh91AY", "damaged bzip2|truncated bzip2"),
+        (bz2.compress(DATA)[:-1], "truncated bzip2"),
+        (bz2.compress(DATA) + b"tail", "bytes after its bzip2"),
+        (bz2.compress(DATA) + b"B", "bytes after its bzip2"),
+        (bz2.compress(DATA)[:90] + b"damage" + bz2.compress(DATA)[96:], "damaged bzip2"),
         (zstandard.compress(DATA) + b"tail", "damaged zstd"),
         (zstandard.compress(DATA)[:4] + b"\xff" * 100, "damaged zstd"),
     ],

@@ -196,7 +196,10 @@ HOSTILE: dict[str, tuple[list[Member], str]] = {
     "a huge owner": ([file("x", pax={"uid": str(2**32 - 1)})], "/x has an impossible owner"),
     "a huge time": ([file("x", pax={"mtime": str(2**62 + 1)})], "/x has an impossible time"),
     "a huge device": ([Member(path="x", type=b"3", device=(5000, 1))], "/x has impossible device numbers"),
-    "a huge file": ([file("x", pax={"size": str(1 << 60)})], "/x has .* bytes, the layer may have"),
+    "a huge file": (
+        [file("x", pax={"size": str(1 << 60)})],
+        "/x brings the files to .* bytes, the layer may have",
+    ),
     "an xattr without a name": ([file("x", pax={"SCHILY.xattr.": "v"})], "/x has an xattr"),
 }
 

@@ -40,10 +40,11 @@ _LEADS_ON = frozenset({FileType.DIRECTORY, FileType.SYMLINK})
 class _Node:
     """A place in the tree. Hard links share the entry object, whose path is that of the archive member."""
 
-    __slots__ = ("children", "entry", "layer", "parent")
+    __slots__ = ("children", "entry", "layer", "link", "parent")
 
-    def __init__(self, entry: Entry, parent: _Node | None, layer: int) -> None:
+    def __init__(self, entry: Entry, parent: _Node | None, layer: int, link: HardLink | None = None) -> None:
         self.entry = entry
+        self.link = link
         self.parent = parent or self
         self.children: dict[str, _Node] = {}
         self.layer = layer
@@ -97,9 +98,9 @@ class _Merge:
                     self._link(record)
                 case Whiteout(path=path):
                     folder, _, base = path.rpartition("/")
-                    self._hide(folder, path, frozenset({base}))
+                    self._hide(folder, base, path)
                 case OpaqueWhiteout(path=path):
-                    self._hide(path, path, None)
+                    self._hide_all(path)
                 case GlobalHeader(path=path):
                     folder, _, base = path.rpartition("/")
                     self._remove(self._made_directory(folder, path), base)
@@ -133,7 +134,7 @@ class _Merge:
                 f"is a hard link to /{printable(link.target)} with another mode, owner or xattrs: "
                 "engines differ on which count",
             )
-        self._add(where, base, _Node(target.entry, where, -1))
+        self._add(where, base, _Node(target.entry, where, -1, link))
 
     def _add(self, where: _Node, base: str, node: _Node) -> None:
         where.children[base] = node
@@ -150,29 +151,75 @@ class _Merge:
             node.layer = self._number
             node = node.parent
 
-    def _hide(self, folder: str, whiteout: str, names: frozenset[str] | None) -> None:
-        """Remove what lower layers have in a directory: ``names``, or everything.
+    def _hide(self, folder: str, base: str, whiteout: str) -> None:
+        """Remove what lower layers have under one name.
 
-        What its own layer brought before is removed by docker, containerd and podman, but not by umoci. They
-        also make a directory that is not there. Sources: moby and containers/storage, pkg/archive/diff.go,
-        UnpackLayer; containerd, archive/tar.go, applyNaive; umoci, oci/layer/tar_extract.go, UnpackEntry.
+        What its own layer brought before is removed by docker, containerd and podman, but not by umoci; on
+        overlay2 docker fails. Sources: moby and containers/storage, pkg/archive/diff.go, UnpackLayer;
+        containerd, archive/tar.go, applyNaive; umoci, oci/layer/tar_extract.go, UnpackEntry.
         """
+        where = self._hiding_place(folder, whiteout)
+        hidden = where.children.get(base) if where is not None else None
+        if where is None or hidden is None:
+            return
+        if hidden.layer == self._number:
+            raise self._error(whiteout, "is brought and hidden by one layer: engines differ on what counts")
+        self._remove(where, base)
+
+    def _hide_all(self, folder: str) -> None:
+        """Remove what lower layers have in a directory.
+
+        All engines keep what has a header in this layer, wherever it stands. They differ on what came in
+        folders without one, and on names that lead through symbolic links. Sources: as above; docker goes
+        by the names in the archive, containerd by where they lead.
+        """
+        top = self._hiding_place(folder, folder)
+        if top is None:
+            return
+        if top is not self._literal(folder):
+            raise self._error(
+                folder, "is made opaque through a symbolic link: engines differ on what that is"
+            )
+        pending = [(top, f"{folder}/" if folder else "")]
+        while pending:
+            where, prefix = pending.pop()
+            kept = {name: node for name, node in where.children.items() if node.layer == self._number}
+            for name, node in kept.items():
+                if not self._has_header(node, prefix + name):
+                    raise self._error(
+                        folder,
+                        f"is made opaque behind /{printable(prefix + name)}, in which its layer has "
+                        "something, and which it does not list: engines differ on what counts",
+                    )
+                pending.append((node, f"{prefix}{name}/"))
+            where.children = kept
+        self._folders.clear()
+
+    def _hiding_place(self, folder: str, whiteout: str) -> _Node | None:
+        """Return the directory of a whiteout, which engines make (umoci does not); None: nothing is there."""
         where, missing = self._find(folder)
         if missing and missing[0] in where.children:
-            return  # umoci writes such whiteouts where a directory has become a file
+            return None  # umoci writes such whiteouts where a directory has become a file
         if missing:
-            raise self._error(
-                whiteout, "is a whiteout in a directory that does not exist: engines differ on it"
-            )
-        hidden = where.children.keys() if names is None else names & where.children.keys()
-        if any(where.children[name].layer == self._number for name in hidden):
-            raise self._error(whiteout, "is brought and hidden by one layer: engines differ on what counts")
-        if names is None:
-            where.children.clear()  # a dict that was emptied otherwise stays as large to iterate over
-            self._folders.clear()
-        else:
-            for name in hidden:
-                self._remove(where, name)
+            names = folder.split("/")
+            there = len(names) - len(missing)
+            if names[there:] != missing or self._literal("/".join(names[:there])) is not where:
+                raise self._error(whiteout, "is a whiteout behind a link to nothing: engines differ on it")
+            where = self._made_directory(folder, whiteout)
+        return where
+
+    def _has_header(self, node: _Node, path: str) -> bool:
+        """Tell whether a node is what this layer brought by just this name."""
+        if node.link is not None:
+            return node.link.path == path
+        return node.entry.layer == self._number and node.entry.path == path
+
+    def _literal(self, path: str) -> _Node | None:
+        """Find a directory without following links."""
+        where: _Node | None = self._root
+        for name in path.split("/") if path else ():
+            where = where.children.get(name) if where is not None else None
+        return where
 
     def _made_directory(self, path: str, wanted: str) -> _Node:
         """Find a directory, and make what is missing of it."""

@@ -101,6 +101,18 @@ MERGED = [
     merged("whiteouts", FILES, [whiteout("srv/x"), file("srv/y")]),
     merged("an opaque directory", FILES, [directory("srv"), opaque("srv"), file("srv/y")]),
     merged("an opaque directory behind its news", FILES, [file("srv/y"), opaque("srv")]),
+    merged("an opaque directory behind a folder of its own", FILES, [
+        directory("srv"), directory("srv/d"), file("srv/d/y"), opaque("srv"),
+    ]),
+    merged("an opaque directory behind news in a folder without a header", FILES, [
+        file("srv/d/y"), opaque("srv"),
+    ]),
+    merged("an opaque directory behind a hard link", FILES, [hard_link("srv/y", "bin/hello"), opaque("srv")]),
+    merged("an opaque directory through a link", [*FILES, symlink("l", "srv")], [opaque("l")]),
+    merged("an opaque root behind a file", FILES, [file("y"), opaque("")]),
+    merged("an opaque directory that is not there", FILES, [opaque("no/where")]),
+    merged("a whiteout through a link", [*FILES, symlink("l", "srv")], [whiteout("l/x")]),
+    merged("a whiteout behind a link to nothing", [*FILES, symlink("l", "no")], [whiteout("l/x")]),
     merged("a whiteout behind news inside", FILES, [file("srv/y"), whiteout("srv")]),
     merged("a whiteout behind its own file", FILES, [file("srv/x"), whiteout("srv/x")]),
     merged("a whiteout before its own file", FILES, [whiteout("srv/x"), file("srv/x", "2\n")]),

@@ -9,8 +9,9 @@ import pytest
 
 from enclavize.errors import InvalidImageError
 from enclavize.rootfs.entry import FileType
-from support.images import directory, file, hard_link, opaque, symlink, whiteout
+from support.images import build_layer, directory, file, hard_link, opaque, symlink, tar_of, whiteout
 from support.indexing import index_layers
+from support.odd_tars import header, padded, pax_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,25 @@ CASES: dict[str, tuple[list[list[Member]], dict[str, str]]] = {
     ),
     "a whiteout before its own file": ([[file("x", "1")], [whiteout("x"), file("x", "2")]], {"x": "2"}),
     "opaque before its own files": ([[file("d/x", "1")], [opaque("d"), file("d/y", "2")]], {"d/y": "2"}),
+    "opaque behind its own files": (
+        [
+            [file("d/x", "1"), file("d/e/x", "1")],
+            [
+                directory("d"),
+                file("d/y", "2"),
+                directory("d/e"),
+                file("d/e/y", "3"),
+                hard_link("d/h", "d/x"),
+                opaque("d"),
+            ],
+        ],
+        {"d/y": "2", "d/e/y": "3", "d/h": "1"},
+    ),
+    "opaque behind its own folder": (
+        [[file("d/e/x", "1")], [directory("d/e"), opaque("d"), file("d/z", "2")]],
+        {"d/z": "2"},
+    ),
+    "opaque at the root behind a file": ([[file("x")], [file("y", "1"), opaque("")]], {"y": "1"}),
     "opaque goes deep": ([[file("d/e/x", "1")], [opaque("d"), file("d/e/y", "2")]], {"d/e/y": "2"}),
     "a whiteout below a new file": ([[file("d/x", "1")], [file("d", "2"), whiteout("d/x")]], {"d": "2"}),
     "the last of two wins": ([[file("x", "1"), file("x", "2")]], {"x": "2"}),
@@ -61,14 +81,30 @@ REFUSED: dict[str, tuple[list[list[Member]], str]] = {
         [[file("d/x", "1")], [file("d/y", "2"), whiteout("d")]],
         "/d is brought and hidden by one layer",
     ),
-    "opaque after a file inside": (
+    "opaque after a file in a folder without a header": (
         [[file("d/x", "1")], [file("d/e/y", "2"), opaque("d")]],
-        "/d is brought and hidden by one layer",
+        "/d is made opaque behind /d/e, in which its layer has something, and which it does not list",
     ),
-    "opaque at the root after a file": ([[file("x")], [file("y"), opaque("")]], "brought and hidden"),
-    "a whiteout without a directory": ([[file("x")], [whiteout("d/y")]], "/d/y is a whiteout in a directory"),
-    "opaque without a directory": ([[file("x")], [opaque("d")]], "/d is a whiteout in a directory"),
-    "a whiteout behind a dangling link": ([[symlink("l", "t")], [whiteout("l/x")]], "/l/x is a whiteout in"),
+    "opaque after a file in a folder from below": (
+        [[directory("d"), directory("d/e")], [directory("d"), file("d/e/y", "2"), opaque("d")]],
+        "/d is made opaque behind /d/e, in which",
+    ),
+    "opaque after a file that came through a link": (
+        [[directory("d"), symlink("l", "d")], [file("l/y", "2"), opaque("d")]],
+        "/d is made opaque behind /d/y, in which",
+    ),
+    "opaque through a link": (
+        [[file("d/x"), symlink("l", "d")], [opaque("l")]],
+        "/l is made opaque through a symbolic link",
+    ),
+    "a whiteout behind a dangling link": (
+        [[symlink("l", "t")], [whiteout("l/x")]],
+        "/l/x is a whiteout behind a link to nothing",
+    ),
+    "opaque behind a dangling link": (
+        [[symlink("l", "t")], [opaque("l/x")]],
+        "/l/x is a whiteout behind a link to nothing",
+    ),
     "a file of AUFS": ([[file(".wh..wh.plnk/1.2")]], "/.wh..wh.plnk/1.2 is a file of AUFS"),
     "a mode that a hard link changes": (
         [[file("x", mode=0o755), hard_link("y", "x", mode=0o4755)]],
@@ -80,6 +116,24 @@ REFUSED: dict[str, tuple[list[list[Member]], str]] = {
         "owner or xattrs",
     ),
 }
+
+
+def test_whiteouts_in_missing_directories_make_them_as_engines_do(tmp_path: Path) -> None:
+    rootfs = index_layers(tmp_path, [[file("x")], [whiteout("a/b/y"), opaque("c/d")]])
+    assert [entry.path for entry in rootfs.entries] == ["", "a", "a/b", "c", "c/d", "x"]
+
+
+def global_header(name: str) -> bytes:
+    """Return one like that of ``git archive``."""
+    data = pax_record(b"comment", b"1" * 40)
+    return header(name.encode(), b"g", len(data)) + padded(data)
+
+
+def test_global_headers_are_no_files_but_make_room_for_one(tmp_path: Path) -> None:
+    upper = [global_header(name) for name in ("pax_global_header", "a/file", "no/file", "folder")]
+    lower = [file("a/file"), file("b"), file("folder/x"), file("pax_global_header")]
+    rootfs = index_layers(tmp_path, [lower, build_layer(b"".join(upper) + tar_of([file("c")]))])
+    assert [entry.path for entry in rootfs.entries] == ["", "a", "b", "c", "no"]
 
 
 @pytest.mark.parametrize("name", REFUSED, ids=lambda name: name.replace(" ", "-"))

@@ -12,7 +12,7 @@ import pytest
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.location import parse_location
-from enclavize.oci.source import resolve
+from enclavize.oci.resolve import resolve
 from enclavize.oci.tar_files import open_archive
 from enclavize.progress import Reporter
 from enclavize.rootfs import layer as layer_module

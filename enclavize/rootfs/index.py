@@ -95,6 +95,7 @@ def index_image(
             errors = [futures[number].exception() for number in range(len(diff_ids))]
         except BaseException:
             cancelled.set()
+            image.source.close()  # or a thread would wait for the next bytes
             pool.shutdown(cancel_futures=True)
             raise
     for error in errors:

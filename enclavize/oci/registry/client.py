@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -20,8 +21,14 @@ from enclavize.oci.registry.address import join_url, site_of
 from enclavize.oci.registry.auth import Authenticator
 from enclavize.oci.registry.credentials import Credentials
 from enclavize.oci.registry.download import ResumingStream
-from enclavize.oci.registry.errors import MAX_ERROR_BODY, NotFoundError, TransientError, error_of_response
-from enclavize.oci.registry.transport import Request, Transport, repeated
+from enclavize.oci.registry.errors import (
+    MAX_ERROR_BODY,
+    LostSessionError,
+    NotFoundError,
+    TransientError,
+    error_of_response,
+)
+from enclavize.oci.registry.transport import Request, Transport
 from enclavize.oci.stream import blob_name, verified
 
 if TYPE_CHECKING:
@@ -31,10 +38,12 @@ if TYPE_CHECKING:
 
     from enclavize.oci.digest import Digest
     from enclavize.oci.registry.credentials import Credential
-    from enclavize.oci.registry.transport import Answer, Method
+    from enclavize.oci.registry.transport import Answer, Method, Result
     from enclavize.oci.stream import Sink
 
 ACCEPTED_MANIFESTS = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_INDEX}, {DOCKER_MANIFEST}"
+
+_RANGE = re.compile(r"\s*(?:bytes=)?0-(\d{1,19})\s*")
 
 LOST_SESSION = frozenset({404, 410, 416})
 """What is answered to a session of which a registry knows no more, or less than it has got."""
@@ -63,13 +72,19 @@ class RegistryClient:
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self.registry = registry
+        self.takes_chunks = True
+        """Whether large blobs may be sent in chunks; False once they were refused."""
         self._auth = auth
         self._transport = Transport(registry, insecure=insecure, warn=warn)
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close connections."""
+        """Close connections. What other threads have under way ends at once, with an error."""
         self._transport.close()
+
+    def repeated(self, action: Callable[[], Result]) -> Result:
+        """Do something that may be done twice, again after transient errors, until the client is closed."""
+        return self._transport.repeated(action)
 
     # Manifests
 
@@ -84,7 +99,7 @@ class RegistryClient:
             with self._exchange(request, f"give the manifest of {name}").response as response:
                 return self._read_small(response, MAX_MANIFEST_SIZE, name)
 
-        data = repeated(fetch)
+        data = self.repeated(fetch)
         if ":" in version:
             expected = parse_digest(version)
             hasher = new_hash(expected)
@@ -110,7 +125,7 @@ class RegistryClient:
             action = f"store the manifest {self.registry}/{repository}:{version}"
             return "OCI-Subject" in _finish(self._exchange(request, action).response).headers
 
-        return repeated(store)
+        return self.repeated(store)
 
     def has_manifest(self, repository: str, version: str) -> bool:
         """Tell whether a manifest is there."""
@@ -168,20 +183,33 @@ class RegistryClient:
         location = response.headers.get("Location")
         if not location:
             raise RegistryError(f"{self.registry} opens an upload without telling where")
-        url = join_url(answer.url, location)
-        self._transport.check_url(url, answer.url)
-        return Request(method="PUT", url=url, scope=scope, anonymous=answer.is_foreign)
+        return self._at(location, answer, scope)
 
     def send(self, request: Request, action: str) -> None:
         """Send any request to this registry, or to where it pointed."""
         _finish(self._exchange(request, action).response)
 
-    def send_upload(self, request: Request, action: str) -> None:
-        """Send what goes into an upload session. A session that is lost is a transient error."""
+    def send_upload(self, request: Request, action: str) -> tuple[Request, int | None]:
+        """Send a request of an upload session, or ask for its state.
+
+        Returns a request to where it goes on, and how many bytes the registry has, where it says so. Raises
+        LostSessionError.
+        """
         answer = self._converse(request)
         if answer.response.status in LOST_SESSION:
-            raise TransientError(str(self._error(answer, action)))
-        _finish(self._required(answer, action).response)
+            raise LostSessionError(str(self._error(answer, action)))
+        response = _finish(self._required(answer, action).response)
+        location = response.headers.get("Location")
+        session = request
+        if location and request.method != "PUT":  # that of a PUT is the blob's
+            session = self._at(location, answer, request.scope)
+        return replace(session, anonymous=request.anonymous or session.anonymous), _received(response)
+
+    def _at(self, location: str, answer: Answer, scope: str) -> Request:
+        """Return a request to where an answer sends an upload. Raises RegistryError."""
+        url = join_url(answer.url, location)
+        self._transport.check_url(url, answer.url)
+        return Request(method="PUT", url=url, scope=scope, anonymous=answer.is_foreign)
 
     def get_document(self, path: str, repository: str, accept: str, limit: int) -> tuple[bytes, str]:
         """Fetch a small JSON document; returns it with the Link header (RFC 8288)."""
@@ -191,7 +219,7 @@ class RegistryClient:
             with self._exchange(request, f"answer for {path}").response as response:
                 return self._read_small(response, limit, path), response.headers.get("Link", "")
 
-        return repeated(fetch)
+        return self.repeated(fetch)
 
     @cached_property
     def _base_url(self) -> str:
@@ -222,7 +250,7 @@ class RegistryClient:
                 return False
             return True
 
-        return repeated(ask)
+        return self.repeated(ask)
 
     def _exchange(self, request: Request, action: str) -> Answer:
         """Send a request with what authentication it takes; raises for every bad status."""
@@ -263,6 +291,17 @@ class RegistryClient:
         if len(data) > limit:
             raise InvalidImageError(f"{what}: {self.registry} sends more than {limit} bytes")
         return data
+
+
+def _received(response: BaseHTTPResponse) -> int | None:
+    """Return how many bytes an upload session has: ``Range: 0-END`` with the last one's number.
+
+    The reference registry says 0-0 also of none (distribution, registry/handlers/blobupload.go).
+    """
+    found = _RANGE.fullmatch(response.headers.get("Range", ""))
+    if not found:
+        return None
+    return int(found[1]) + 1 if int(found[1]) else 0
 
 
 def _finish(response: BaseHTTPResponse) -> BaseHTTPResponse:

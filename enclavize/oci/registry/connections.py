@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import weakref
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -62,8 +66,17 @@ class _ExactTlsTarget(_ExactTarget, HTTPSConnection):
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _ExactTarget
 
+    def __init__(self, *arguments: Any, on_new: Callable[[HTTPConnection], None], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._on_new = on_new
 
-class _TlsPool(HTTPSConnectionPool):
+    def _new_conn(self) -> Any:
+        connection: Any = super()._new_conn()
+        self._on_new(connection)
+        return connection
+
+
+class _TlsPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _ExactTlsTarget
 
 
@@ -77,12 +90,26 @@ class Connections:
         self._proxies = Proxies.load()
         self._contexts: Contexts | None = None
         self._pools: dict[tuple[str, bool], urllib3.PoolManager] = {}
+        self._made: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
+        self._closed = False
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close idle connections."""
-        for pool in self._pools.values():
+        """Close all connections. Threads that wait for one get an error at once."""
+        with self._lock:
+            self._closed = True
+            made, pools = list(self._made), list(self._pools.values())
+        for connection in made:
+            if connection.sock is not None:
+                with suppress(OSError):
+                    # Not that of SSLSocket, which turns TLS off first: the other thread may be writing.
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+        for pool in pools:
             pool.clear()
+
+    def _add(self, connection: HTTPConnection) -> None:
+        with self._lock:
+            self._made.add(connection)
 
     def send(
         self, method: str, url: str, headers: Mapping[str, str], body: Iterator[bytes] | None
@@ -104,6 +131,8 @@ class Connections:
         proxy = self._proxies.proxy_for(scheme, host, port)
         is_registry = (host, port) == origin_of(f"{scheme}://{self._registry}")[1:]
         with self._lock:
+            if self._closed:
+                raise RegistryError("stopped")
             if (proxy, is_registry) not in self._pools:
                 self._pools[proxy, is_registry] = self._new_pool(proxy, is_registry=is_registry)
             return self._pools[proxy, is_registry]
@@ -121,7 +150,11 @@ class Connections:
             "blocksize": CHUNK_SIZE,
         }
         pool = _proxy_pool(proxy, options) if proxy else urllib3.PoolManager(**options)
-        pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        classes: Any = {
+            "http": partial(_Pool, on_new=self._add),
+            "https": partial(_TlsPool, on_new=self._add),
+        }
+        pool.pool_classes_by_scheme = classes
         return pool
 
 

@@ -9,7 +9,6 @@ from urllib3 import exceptions as http_errors
 
 from enclavize.errors import AuthenticationError, IntegrityError, RegistryError
 from enclavize.oci.registry.errors import NotFoundError, TransientError
-from enclavize.oci.registry.transport import repeated
 from enclavize.oci.stream import CHUNK_SIZE, blob_name, size_problem
 
 if TYPE_CHECKING:
@@ -44,12 +43,12 @@ class ResumingStream:
         self._ranges = ["bytes={0}-", "bytes={0}-{1}"]
         """Forms of a range that are still worth a try."""
         self._failures = 0
-        self._response: BaseHTTPResponse | None = repeated(self._connect)
+        self._response: BaseHTTPResponse | None = client.repeated(self._connect)
         self._check_announced_size(self._response)
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes."""
-        data = repeated(lambda: self._read_once(size))
+        data = self._client.repeated(lambda: self._read_once(size))
         self._count += len(data)
         return data
 

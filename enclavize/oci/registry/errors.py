@@ -28,6 +28,10 @@ class TransientError(RegistryError):
         self.retry_after = retry_after
 
 
+class LostSessionError(RegistryError):
+    """The registry knows nothing any more of an upload, or has less of it than it has got."""
+
+
 class NotFoundError(RegistryError):
     """The registry does not have this repository, manifest or blob."""
 

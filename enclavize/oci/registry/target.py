@@ -69,8 +69,8 @@ class RegistryTarget:
                     task.log(f"{reference} is {image.manifest.digest}")
             finally:
                 stop.set()
+                client.close()  # or a thread would wait for a registry that is slow
                 pool.shutdown(cancel_futures=True)
-                client.close()
 
 
 def _push_layer(

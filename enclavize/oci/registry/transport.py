@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -33,7 +33,7 @@ DOCKER_HUB_HOST = "registry-1.docker.io"
 Body = Callable[[], Iterator[bytes]]
 """Starts the body anew each time it is called, so that a request can be sent again."""
 
-Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE"]
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 Result = TypeVar("Result")
 
@@ -81,10 +81,22 @@ class Transport:
         self._warned: set[str] = set()
         self._host = DOCKER_HUB_HOST if registry == DOCKER_HUB else registry
         self._connections = Connections(self._host, insecure=insecure, warn=self.warn)
+        self._closed = threading.Event()
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Close all connections. What is under way in other threads ends at once, with an error."""
+        self._closed.set()
         self._connections.close()
+
+    def repeated(self, action: Callable[[], Result]) -> Result:
+        """Do something that may be done twice; do it again after transient errors, ever later."""
+        for attempt in range(ATTEMPTS - 1):
+            try:
+                return action()
+            except TransientError as error:
+                if self._closed.wait(delay_after(attempt, error)):
+                    raise
+        return action()
 
     def warn(self, text: str) -> None:
         """Show a warning, each once."""
@@ -202,12 +214,7 @@ def _reason(error: Exception) -> str:
     return printable(str(error).rpartition(">: ")[2] or type(error).__name__)
 
 
-def repeated(action: Callable[[], Result], sleep: Callable[[float], None] = time.sleep) -> Result:
-    """Do something that may be done twice; do it again after transient errors, ever later."""
-    for attempt in range(ATTEMPTS - 1):
-        try:
-            return action()
-        except TransientError as error:
-            delay = FIRST_DELAY * 3**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
-            sleep(min(max(delay, error.retry_after or 0.0), MAX_DELAY))
-    return action()
+def delay_after(attempt: int, error: TransientError) -> float:
+    """Return how many seconds to wait: longer each time, with jitter, and as long as was asked for."""
+    delay: float = FIRST_DELAY * 3**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - not a secret
+    return min(max(delay, error.retry_after or 0.0), MAX_DELAY)

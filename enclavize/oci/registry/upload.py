@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from enclavize.errors import EnclavizeError, RegistryError
+from enclavize.oci.registry.chunks import LARGEST_SINGLE_PUT, ChunkRefusedError, Progress, send_chunks
 from enclavize.oci.registry.client import push_scope
-from enclavize.oci.registry.errors import TransientError
-from enclavize.oci.registry.transport import repeated
+from enclavize.oci.registry.errors import LostSessionError, TransientError
 from enclavize.oci.stream import CHUNK_SIZE, blob_name, ensure_verified
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.registry.client import RegistryClient
     from enclavize.oci.registry.transport import Body, Request
+    from enclavize.oci.stream import VerifiedStream
 
 
 class Transfer(StrEnum):
@@ -50,7 +51,7 @@ def push_blob(
     """Make sure that a repository has a blob. Raises RegistryError, IntegrityError.
 
     Blobs have the name of their content, so the whole session can be repeated after a transient error. What
-    ``advance`` raises ends the upload.
+    ``advance`` raises ends the upload. Large blobs are sent in chunks, so that less is sent again.
     """
     if mount_from == repository:
         mount_from = None
@@ -61,17 +62,30 @@ def push_blob(
         session = _start_session(client, repository, descriptor, mount_from)
         if session is None:
             return Transfer.MOUNTED
-        progress = _Progress(advance)
+        progress = Progress(advance)
         try:
-            body = partial(_body, descriptor, open_blob, progress)
-            _send(client, repository, session, descriptor, body)
+            if descriptor.size > LARGEST_SINGLE_PUT and client.takes_chunks:
+                with _opened(descriptor, open_blob) as stream:
+                    session = send_chunks(client, repository, session, stream, progress=progress)
+                _complete(client, repository, session, descriptor)
+            else:
+                body = partial(_body, descriptor, open_blob, progress)
+                _send(client, repository, session, descriptor, body)
+        except LostSessionError as error:
+            progress.is_at(0)
+            raise TransientError(str(error)) from error
         except BaseException:
-            progress.undo()
+            progress.is_at(0)
             _cancel(client, session)
             raise
         return Transfer.UPLOADED
 
-    return repeated(attempt)
+    while True:
+        try:
+            return client.repeated(attempt)
+        except ChunkRefusedError as error:  # an optimisation: most registries take chunks, not all
+            client.takes_chunks = False
+            client.warn(f"{client.registry} takes no chunks, so large blobs are sent in one piece: {error}")
 
 
 def _start_session(
@@ -97,48 +111,57 @@ def _send(
     repository: str,
     session: Request,
     descriptor: Descriptor,
-    body: Body,
+    body: Body | None,
 ) -> None:
-    """PUT the whole blob. The location may carry a query of its own."""
+    """PUT the whole blob, or what closes the session. The location may carry a query of its own."""
     separator = "&" if "?" in session.url else "?"
     request = replace(
         session,
         method="PUT",
         url=f"{session.url}{separator}digest={quote(descriptor.digest)}",
         # Not a form: the reference registry would parse one, and swallow the body.
-        headers={"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size)},
+        headers={
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(descriptor.size if body else 0),
+        },
         body=body,
     )
     client.send_upload(request, f"take blob {descriptor.digest} into {repository}")
 
 
-def _body(descriptor: Descriptor, open_blob: Callable[[], BinaryIO], progress: _Progress) -> Iterator[bytes]:
+def _complete(client: RegistryClient, repository: str, session: Request, descriptor: Descriptor) -> None:
+    """Close a session whose chunks are all there: a failure that may pass does not cost them."""
+
+    def close() -> None:
+        try:
+            _send(client, repository, session, descriptor, None)
+        except (TransientError, LostSessionError):
+            if not client.has_blob(repository, descriptor.digest):
+                raise
+
+    client.repeated(close)
+
+
+def _body(descriptor: Descriptor, open_blob: Callable[[], BinaryIO], progress: Progress) -> Iterator[bytes]:
     """Yield the verified blob; an error of ours must not look like one of the connection."""
-    progress.undo()  # a request that is sent again, with a new token, starts anew
+    progress.is_at(0)  # a request that is sent again, with a new token, starts anew
+    with _opened(descriptor, open_blob) as stream:
+        count = 0
+        while chunk := stream.read1(CHUNK_SIZE):  # whatever comes: a slow source can be stopped, too
+            count += len(chunk)
+            progress.is_at(count)
+            yield chunk
+
+
+@contextmanager
+def _opened(descriptor: Descriptor, open_blob: Callable[[], BinaryIO]) -> Iterator[VerifiedStream]:
+    """Open a blob; what fails while it is read is told as an error of the blob. Raises EnclavizeError."""
     try:
         with ensure_verified(open_blob(), descriptor, blob_name(descriptor.digest)) as stream:
-            while chunk := stream.read1(CHUNK_SIZE):  # whatever comes: a slow source can be stopped, too
-                progress.add(len(chunk))
-                yield chunk
+            yield stream
     except OSError as error:
         reason = error.strerror or error
         raise EnclavizeError(f"cannot read blob {descriptor.digest}: {reason}") from error
-
-
-class _Progress:
-    """Counts the bytes of one attempt, to take them back if it fails."""
-
-    def __init__(self, advance: Callable[[int], None] | None) -> None:
-        self._advance = advance
-        self._count = 0
-
-    def add(self, count: int) -> None:
-        self._count += count
-        if self._advance:
-            self._advance(count)
-
-    def undo(self) -> None:
-        self.add(-self._count)
 
 
 def _cancel(client: RegistryClient, session: Request) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.oci.image import Image
+    from enclavize.oci.registry.errors import TransientError
     from enclavize.progress import Event
     from support.images import BuiltImage
     from support.registry import FrontHandler, Registry
@@ -129,10 +130,13 @@ def test_too_many_requests_are_repeated_after_the_time_asked_for(
 ) -> None:
     waits: list[float] = []
     refused: list[str] = []
-    repeated = transport.repeated
-    monkeypatch.setattr(
-        "enclavize.oci.registry.client.repeated", lambda action: repeated(action, waits.append)
-    )
+    delay_after = transport.delay_after
+
+    def note(attempt: int, error: TransientError) -> float:
+        waits.append(delay_after(attempt, error))
+        return 0
+
+    monkeypatch.setattr(transport, "delay_after", note)
 
     def busy(handler: FrontHandler) -> bool:
         if "/manifests/" in handler.path and len(refused) < 2:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from enclavize.progress.events import EventKind
-from enclavize.progress.format import format_progress, format_seconds
+from enclavize.progress.format import format_seconds, format_transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ class PlainRenderer:
             case EventKind.PROGRESS:
                 if self._is_due(event):
                     self._shown[event.id] = event.timestamp, event.current
-                    yield format_progress(event.current, event.total)
+                    yield format_transfer(event.current, event.total, seconds)
             case EventKind.LOG:
                 yield from (f"{format_seconds(seconds)} {line}" for line in event.message.splitlines())
             case EventKind.WARNING:

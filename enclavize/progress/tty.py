@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from enclavize.progress.events import EventKind
-from enclavize.progress.format import format_progress, format_seconds
+from enclavize.progress.format import format_progress, format_seconds, format_transfer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -86,8 +86,13 @@ class TtyRenderer:
                 if step.kind is EventKind.ERROR
                 else ""
             )
-            amount = format_progress(step.current, step.total)
-            taken = format_seconds((now if step.ended is None else step.ended) - step.started)
+            seconds = (now if step.ended is None else step.ended) - step.started
+            amount = (
+                format_transfer(step.current, step.total, seconds)
+                if step.ended is None
+                else format_progress(step.current, step.total)
+            )
+            taken = format_seconds(seconds)
             text = f" => {mark}{step.name}  {amount}"
             width = max(self._console.width - len(taken) - 1, 20)
             line = Text(text[:width].ljust(width) + taken, style=_STYLES.get(step.kind, ""), no_wrap=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
+from enclavize.errors import IntegrityError, RegistryError
 from enclavize.oci.registry.client import RegistryClient
+from enclavize.oci.registry.mirrors import endpoints_of
 from enclavize.oci.registry.signatures import find_signatures, push_signatures
 from enclavize.oci.select import select_image
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from enclavize.oci.platform import Platform
     from enclavize.oci.reference import ImageReference
     from enclavize.oci.registry.credentials import Credentials
+    from enclavize.oci.registry.mirrors import Endpoint
     from enclavize.oci.stream import Sink
 
 
@@ -65,12 +68,32 @@ def image_from_registry(
     insecure: bool,
     warn: Callable[[str], None],
 ) -> Image:
-    """Find an image in a registry. Raises RegistryError, InvalidImageError, IntegrityError."""
-    client = RegistryClient(reference.registry, auth=auth, insecure=insecure, warn=warn)
+    """Find an image in a registry, or in a mirror of it that this machine is told of.
+
+    Raises RegistryError, InvalidImageError, IntegrityError.
+    """
+    *mirrors, last = endpoints_of(reference, insecure=insecure)
+    for mirror in mirrors:
+        try:
+            return _image_at(mirror, reference, platform, auth=auth, warn=warn)
+        except (RegistryError, IntegrityError) as error:
+            warn(f"the mirror {mirror.reference.registry} is passed over: {error}")
+    return _image_at(last, reference, platform, auth=auth, warn=warn)
+
+
+def _image_at(
+    endpoint: Endpoint,
+    name: ImageReference,
+    platform: Platform,
+    *,
+    auth: Credentials | None,
+    warn: Callable[[str], None],
+) -> Image:
+    place = endpoint.reference
+    client = RegistryClient(place.registry, auth=auth, insecure=endpoint.insecure, warn=warn)
     try:
-        descriptor, data = client.get_manifest(reference.repository, reference.version)
-        source = RegistrySource(client, reference)
-        return select_image(str(reference), descriptor, data, source, platform)
+        descriptor, data = client.get_manifest(place.repository, place.version)
+        return select_image(str(name), descriptor, data, RegistrySource(client, place), platform)
     except BaseException:
         client.close()
         raise

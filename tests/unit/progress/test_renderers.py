@@ -9,7 +9,7 @@ import pytest
 
 from enclavize.errors import UsageError
 from enclavize.progress import Reporter
-from enclavize.progress.format import format_progress, format_size
+from enclavize.progress.format import format_duration, format_progress, format_size, format_transfer
 from enclavize.progress.mode import ProgressMode
 from enclavize.progress.plain import PlainRenderer
 from enclavize.progress.renderer import reporting
@@ -98,3 +98,26 @@ def test_sizes_are_short() -> None:
     ]
     assert format_progress(0, None) == ""
     assert format_progress(1000, 2000) == "1.0 kB / 2.0 kB"
+
+
+@pytest.mark.parametrize(
+    ("current", "total", "seconds", "text"),
+    [
+        (12_000_000, 48_000_000, 2.0, "12.0 MB / 48.0 MB, 6.0 MB/s, 6s left"),
+        (12_000_000, 48_000_000, 0.5, "12.0 MB / 48.0 MB"),
+        (48_000_000, 48_000_000, 2.0, "48.0 MB / 48.0 MB, 24.0 MB/s"),
+        (1_000_000_000, 20_000_000_000, 50.0, "1.0 GB / 20.0 GB, 20.0 MB/s, 15m50s left"),
+        (5_000_000, None, 2.0, "5.0 MB, 2.5 MB/s"),
+        (0, 10, 100.0, "0 B / 10 B"),
+    ],
+)
+def test_rate_and_rest_of_a_transfer(current: int, total: int | None, seconds: float, text: str) -> None:
+    assert format_transfer(current, total, seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0s"), (59.6, "1m00s"), (125, "2m05s"), (3599.9, "1h00m"), (3720, "1h02m"), (360_000, "100h00m")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

@@ -3,6 +3,7 @@
  * all rooms: it opens them from the bottom up.
  */
 #include "fs/fs.h"
+#include "memory/memory.h"
 #include "signal/signal.h"
 #include "syscall/syscall.h"
 #include "time/time.h"
@@ -34,6 +35,7 @@ _Noreturn void libos_start(const struct boot *boot, const char *strings)
         patch_disable();
     }
     wait_start(boot->processors);
+    memory_start();
     process_start();
     machine_start(boot->processors);
     signal_start();

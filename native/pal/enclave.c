@@ -21,7 +21,6 @@
 #define XSAVE_SIZE_MAX 2688U
 
 uint16_t *epcm;
-uint16_t epcm_hidden_states;
 
 /* MRENCLAVE: records of 64 bytes (SDM volume 3D, ECREATE, EADD, EEXTEND). */
 

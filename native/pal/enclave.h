@@ -43,11 +43,9 @@ void enclave_release(void);
 #define EPCM_VALID 0x100U
 #define EPCM_TABLE_SHIFT 9
 #define EPCM_TABLE_RIGHTS (EPCM_RIGHTS << EPCM_TABLE_SHIFT)
+#define EPCM_EXPOSED 0x1000U /* pending, and no longer hidden: gate mode (sim_leaves.c) */
 
 extern uint16_t *epcm;
-/* States in which a page cannot be touched. A CPU refuses pending pages; simulation does so in trap mode only, since it costs a system call a page. */
-extern uint16_t epcm_hidden_states;
-
 static inline uint16_t *epcm_entry(uint64_t address)
 {
     return epcm + address / PAGE_SIZE;
@@ -59,9 +57,10 @@ static inline int host_protection(uint32_t rights)
     return ((rights & SECINFO_R) ? 1 : 0) | ((rights & SECINFO_W) ? 2 : 0) | ((rights & SECINFO_X) ? 4 : 0);
 }
 
+/* A page that is pending cannot be touched. */
 static inline uint32_t epcm_effective_rights(uint16_t entry)
 {
-    return (entry & epcm_hidden_states) ? 0 : entry & (entry >> EPCM_TABLE_SHIFT) & EPCM_RIGHTS;
+    return (entry & (EPCM_PENDING | EPCM_EXPOSED)) == EPCM_PENDING ? 0 : entry & (entry >> EPCM_TABLE_SHIFT) & EPCM_RIGHTS;
 }
 
 /* Make the host's page tables follow the EPCM over a range. */

@@ -127,7 +127,6 @@ int sim_start(const struct enclave *enclave, const struct options *options)
     sim_td_offset = enclave->td_offset;
     sim_xfrm = (uint32_t)enclave->attributes.xfrm;
     sim_abandoning = false;
-    epcm_hidden_states = options->trap_enclu ? EPCM_PENDING : 0;
     if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
         return fail(-ENOSYS, "simulation needs the FSGSBASE instructions (Linux 5.9 and a CPU of 2013 or later)");
     }

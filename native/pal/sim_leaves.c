@@ -2,6 +2,8 @@
  * ENCLU leaves other than the transitions. This code runs on the enclave's stack with the application's FS base and live vector registers, so
  * it uses neither.
  */
+#define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -50,6 +52,21 @@ NO_VECTORS static void set_rights(uint64_t page, uint32_t before)
     }
 }
 
+/*
+ * Gate mode: accepting the first page of a run lets all of the run be touched, whose other pages are about to be accepted, in one system call. What
+ * another thread stores there meanwhile stays, as it would after the fault that a CPU makes of it.
+ */
+NO_VECTORS static void expose_run(uint64_t page)
+{
+    uint64_t end = page;
+    for (; end < ELRANGE_SIZE && (*epcm_entry(end) & (EPCM_VALID | EPCM_PENDING | EPCM_EXPOSED)) == (EPCM_VALID | EPCM_PENDING); end += PAGE_SIZE) {
+        *epcm_entry(end) |= EPCM_EXPOSED;
+    }
+    if (end > page && raw_syscall(SYS_mprotect, (long)page, (long)(end - page), host_protection(SECINFO_R | SECINFO_W), 0) != 0) {
+        sim_die("the rights cannot be set of the page at ", page);
+    }
+}
+
 NO_VECTORS static uint64_t eaccept(uint64_t secinfo_address, uint64_t page)
 {
     check_operand(secinfo_address, 64, SECINFO_R);
@@ -61,9 +78,51 @@ NO_VECTORS static uint64_t eaccept(uint64_t secinfo_address, uint64_t page)
     if (!(*entry & EPCM_VALID) || epcm_as_secinfo(*entry) != flags || !(*entry & (EPCM_PENDING | EPCM_MODIFIED | EPCM_PR))) {
         return SGX_PAGE_ATTRIBUTES_MISMATCH;
     }
+    if (!sim_traps_enclu && (*entry & EPCM_PENDING)) {
+        expose_run(page);
+    }
     uint32_t before = epcm_effective_rights(*entry);
-    *entry &= (uint16_t) ~(EPCM_PENDING | EPCM_MODIFIED | EPCM_PR);
+    *entry &= (uint16_t) ~(EPCM_PENDING | EPCM_MODIFIED | EPCM_PR | EPCM_EXPOSED);
     set_rights(page, before);
+    return 0;
+}
+
+/* Into a page that the page tables hide. Where /proc cannot be used, other threads could touch the page while it is filled. */
+NO_VECTORS static void fill_hidden(uint64_t page, uint64_t source)
+{
+    static const char path[] = "/proc/self/mem";
+    long file = raw_syscall(SYS_open, (long)path, O_RDWR | O_CLOEXEC, 0, 0);
+    long written = file < 0 ? file : raw_syscall(SYS_pwrite64, file, (long)source, PAGE_SIZE, (long)page);
+    if (file >= 0) {
+        raw_syscall(SYS_close, file, 0, 0, 0);
+    }
+    if (written != PAGE_SIZE) {
+        if (raw_syscall(SYS_mprotect, (long)page, PAGE_SIZE, host_protection(SECINFO_R | SECINFO_W), 0) != 0) {
+            sim_die("the rights cannot be set of the page at ", page);
+        }
+        copy((void *)page, (const void *)source, PAGE_SIZE);
+        raw_syscall(SYS_mprotect, (long)page, PAGE_SIZE, 0, 0);
+    }
+}
+
+/* The new page is there with its content and its rights, or not at all. */
+NO_VECTORS static uint64_t eacceptcopy(uint64_t secinfo_address, uint64_t page, uint64_t source)
+{
+    const uint16_t added = EPCM_VALID | EPCM_PENDING | SECINFO_R | SECINFO_W;
+    check_operand(secinfo_address, 64, SECINFO_R);
+    check_operand(source, PAGE_SIZE, SECINFO_R);
+    uint64_t flags = *(const uint64_t *)secinfo_address;
+    if ((flags & ~(uint64_t)SECINFO_RIGHTS) != SECINFO_REG || (flags & (SECINFO_R | SECINFO_W)) == SECINFO_W || page % PAGE_SIZE != 0 ||
+        page >= ELRANGE_SIZE) {
+        sim_die("EACCEPTCOPY to ", page);
+    }
+    uint16_t *entry = epcm_entry(page);
+    if ((*entry & ~(EPCM_TABLE_RIGHTS | EPCM_EXPOSED)) != added) {
+        return SGX_PAGE_ATTRIBUTES_MISMATCH;
+    }
+    fill_hidden(page, source);
+    *entry = (uint16_t)((*entry & EPCM_TABLE_RIGHTS) | EPCM_VALID | (flags & SECINFO_RIGHTS));
+    set_rights(page, 0);
     return 0;
 }
 
@@ -121,6 +180,8 @@ NO_VECTORS uint64_t sim_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t
         return eaccept(rbx, rcx);
     case ENCLU_EMODPE:
         return emodpe(rbx, rcx);
+    case ENCLU_EACCEPTCOPY:
+        return eacceptcopy(rbx, rcx, rdx);
     case ENCLU_EREPORT:
         return ereport(rbx, rcx, rdx);
     case ENCLU_EGETKEY:

@@ -99,6 +99,8 @@ void *reallocate(void *object, size_t old_size, size_t new_size);
 void pages_set_limit(uint64_t pages);
 bool pages_charge(uint64_t pages); /* false: the limit is reached */
 void pages_uncharge(uint64_t pages);
+/* While pages are moved they are there twice: the limit is so much higher (or lower again) meanwhile. */
+void pages_lend(int64_t pages);
 void pages_count(uint64_t *committed, uint64_t *limit);
 
 /* Short sections only: no OCALL, no user copy, no allocation of pages while it is held. */

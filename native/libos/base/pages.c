@@ -43,10 +43,16 @@ void pages_set_limit(uint64_t pages)
     page_limit = pages;
 }
 
+void pages_lend(int64_t pages)
+{
+    __atomic_add_fetch(&page_limit, pages, __ATOMIC_RELAXED);
+}
+
 bool pages_charge(uint64_t pages)
 {
     uint64_t now = __atomic_add_fetch(&committed_pages, pages, __ATOMIC_RELAXED);
-    if (pages > page_limit || now > page_limit) {
+    uint64_t limit = __atomic_load_n(&page_limit, __ATOMIC_RELAXED);
+    if (pages > limit || now > limit) {
         __atomic_sub_fetch(&committed_pages, pages, __ATOMIC_RELAXED);
         return false;
     }

@@ -55,6 +55,9 @@ int host_memory_remove(uint64_t address, uint64_t length);
 /* EACCEPT of each page: 0, or -EPERM when the host has not done what was asked (the caller must not use the memory). */
 int enclave_accept(uint64_t address, uint64_t length);
 int enclave_accept_restricted(uint64_t address, uint64_t length, uint32_t protection);
+/* EACCEPTCOPY of one page that was added: nobody can touch it before, and then it has the source page's bytes and these rights in the EPCM. In the
+ * page tables it is readable and writable. */
+int enclave_accept_copy(uint64_t address, const void *source, uint32_t protection);
 int enclave_accept_trimmed(uint64_t address, uint64_t length);
 /* host_memory_add() and enclave_accept(); the three steps of removing. 0, or what the host or enclave_accept() said. */
 int enclave_add(uint64_t address, uint64_t length);

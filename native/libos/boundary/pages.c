@@ -38,6 +38,16 @@ int enclave_accept(uint64_t address, uint64_t length)
     return accept_pages(address, length, PAGE_READ | PAGE_WRITE | SECINFO_TYPE_REG | SECINFO_PENDING);
 }
 
+int enclave_accept_copy(uint64_t address, const void *source, uint32_t protection)
+{
+    const struct secinfo secinfo = {.flags = protection | SECINFO_TYPE_REG};
+    if (enclu(ENCLU_EACCEPTCOPY, (uint64_t)&secinfo, address, (uint64_t)source) != 0) {
+        log_line(LOG_ERROR, "the host did not add the page at 0x%llx as asked", (unsigned long long)address);
+        return -EPERM;
+    }
+    return 0;
+}
+
 int enclave_accept_restricted(uint64_t address, uint64_t length, uint32_t protection)
 {
     return accept_pages(address, length, protection | SECINFO_TYPE_REG | SECINFO_PR);

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum enclu_leaf { ENCLU_EREPORT = 0, ENCLU_EGETKEY = 1, ENCLU_EACCEPT = 5, ENCLU_EMODPE = 6 };
+enum enclu_leaf { ENCLU_EREPORT = 0, ENCLU_EGETKEY = 1, ENCLU_EACCEPT = 5, ENCLU_EMODPE = 6, ENCLU_EACCEPTCOPY = 7 };
 
 /* The last 184 bytes of an SSA frame. */
 struct ssa_gpr {

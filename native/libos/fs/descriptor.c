@@ -88,6 +88,9 @@ static void close_file(const struct descriptor_table *table, struct file *file)
 {
     if (file != NULL) {
         file_unlock_process(file, table);
+        if (file->operations->flush != NULL) {
+            file->operations->flush(file);
+        }
         file_put(file);
     }
 }

@@ -213,3 +213,8 @@ int64_t file_check_mapping(struct file *file, int protection, int flags)
     }
     return (protection & PROT_EXEC_BIT) && facts.forbids_exec ? -EPERM : 0;
 }
+
+int64_t file_object_of(struct file *file, struct shared_object **object)
+{
+    return file->operations->object_of != NULL ? file->operations->object_of(file, object) : -ENODEV;
+}

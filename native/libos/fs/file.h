@@ -44,6 +44,9 @@ struct file_operations {
     int64_t (*allocate)(struct file *file, uint32_t mode, uint64_t offset, uint64_t length);
     int64_t (*sync)(struct file *file);
     int64_t (*opened)(struct file *file); /* after open(), without any lock: may wait */
+    void (*flush)(struct file *file); /* a descriptor of it is closed */
+    /* what shared mappings show, with one more count; NULL: cannot be mapped so */
+    int64_t (*object_of)(struct file *file, struct shared_object **object);
     void (*release)(struct file *file);
     bool stream;    /* no offsets: lseek and pread give ESPIPE */
     bool generated; /* made when it is read: cannot be mapped */
@@ -87,6 +90,7 @@ struct file *file_of_descriptor(int descriptor);
 /* For file_upcalls and process_upcalls, which say what they do. */
 void file_describe(struct file *file, struct file_facts *facts);
 int64_t file_check_mapping(struct file *file, int protection, int flags);
+int64_t file_object_of(struct file *file, struct shared_object **object);
 int64_t file_path(struct file *file, char *buffer, size_t size);
 /* The same for those who hold the namespace lock. */
 int64_t file_path_locked(struct file *file, char *buffer, size_t size);

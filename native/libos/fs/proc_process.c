@@ -117,8 +117,8 @@ void proc_status(struct text *text)
     for (uint32_t at = 0; at < who->group_count; at++) {
         text_add(text, "%u ", who->groups[at]);
     }
-    text_add(text, "\nVmSize:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n",
-        (unsigned long long)(counts.mapped * KIB_PER_PAGE),
+    text_add(text, "\nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n",
+        (unsigned long long)(counts.mapped * KIB_PER_PAGE), (unsigned long long)(counts.locked * KIB_PER_PAGE),
         (unsigned long long)(counts.committed * KIB_PER_PAGE), (unsigned)thread_count());
     const uint64_t sets[] = {who->inheritable, who->permitted, who->effective, who->bounding, who->ambient};
     const char *const names[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};

@@ -26,6 +26,7 @@ struct node *node_create(const struct file_system *file_system)
         node->inode.file_system = file_system;
         node->inode.references = 1;
         node->inode.seals = F_SEAL_SEAL; /* only memfd_create(2) makes files that can be sealed */
+        tree_file_start(node);
     }
     return node;
 }

@@ -2,6 +2,8 @@
 
 #include "fs/buffer.h"
 
+#define PAGES_SIZE_MAX (1ULL << 40) /* bytes: largest file in memory */
+
 /* The data path: names of the image from the root down. */
 static int64_t data_path(const struct node *node, char *path, size_t *start)
 {
@@ -76,6 +78,7 @@ static int64_t read_below(struct node *node, uint64_t offset, uint8_t *to, size_
     return 0;
 }
 
+/* With the content locked for reading. */
 static int64_t read_written(struct node *node, uint64_t offset, uint8_t *to, size_t length)
 {
     uint64_t size = size_of(node);
@@ -88,7 +91,7 @@ static int64_t read_written(struct node *node, uint64_t offset, uint8_t *to, siz
     for (size_t done = 0; done < length;) {
         size_t start = (offset + done) % PAGE_SIZE;
         size_t part = PAGE_SIZE - start < length - done ? PAGE_SIZE - start : length - done;
-        const uint8_t *page = page_table_find(&node->pages, (offset + done) / PAGE_SIZE);
+        const uint8_t *page = object_page(&node->content, (offset + done) / PAGE_SIZE);
         if (page != NULL) {
             memcpy(to + done, page + start, part);
         } else {
@@ -102,6 +105,13 @@ static int64_t read_written(struct node *node, uint64_t offset, uint8_t *to, siz
     return (int64_t)length;
 }
 
+static int64_t lock_range(struct node *node, uint64_t offset, uint64_t length, bool writes)
+{
+    uint64_t end = length < PAGES_SIZE_MAX && offset < PAGES_SIZE_MAX ? offset + length : PAGES_SIZE_MAX;
+    return object_lock_pages(
+        &node->content, offset / PAGE_SIZE, (end + PAGE_SIZE - 1) / PAGE_SIZE, writes);
+}
+
 /* Files that nobody has written are read without a lock, by any number of threads. */
 static int64_t tree_file_read(struct file *file, void *to, size_t length, uint64_t *offset)
 {
@@ -109,10 +119,9 @@ static int64_t tree_file_read(struct file *file, void *to, size_t length, uint64
     int64_t result;
     if (!__atomic_load_n(&node->written, __ATOMIC_ACQUIRE)) {
         result = node->has_lower ? lower_read(node, *offset, to, length) : 0;
-    } else {
-        mutex_lock(&node->lock);
+    } else if ((result = lock_range(node, *offset, length, false)) == 0) {
         result = read_written(node, *offset, to, length);
-        mutex_unlock(&node->lock);
+        object_unlock(&node->content);
     }
     *offset += result > 0 ? (uint64_t)result : 0;
     return result;
@@ -121,7 +130,7 @@ static int64_t tree_file_read(struct file *file, void *to, size_t length, uint64
 /* The page to write to, filled with what shows there unless all of it is overwritten. */
 static int64_t page_for_writing(struct node *node, uint64_t index, bool whole, uint8_t **found)
 {
-    *found = page_table_find(&node->pages, index);
+    *found = object_page_to_change(&node->content, index);
     if (*found != NULL) {
         return 0;
     }
@@ -131,7 +140,7 @@ static int64_t page_for_writing(struct node *node, uint64_t index, bool whole, u
             return -ENOSPC;
         }
         int64_t result = read_below(node, index * PAGE_SIZE, content, PAGE_SIZE);
-        if (result == 0 && (*found = page_table_create(&node->pages, index)) != NULL) {
+        if (result == 0 && (*found = object_create_page(&node->content, index)) != NULL) {
             memcpy(*found, content, PAGE_SIZE);
         }
         buffer_give(&path_buffers, content);
@@ -139,7 +148,7 @@ static int64_t page_for_writing(struct node *node, uint64_t index, bool whole, u
             return result;
         }
     } else {
-        *found = page_table_create(&node->pages, index);
+        *found = object_create_page(&node->content, index);
     }
     return *found == NULL ? -ENOSPC : 0;
 }
@@ -152,9 +161,6 @@ static void mark_written(struct node *node)
 
 static int64_t write_locked(struct node *node, const uint8_t *from, size_t length, uint64_t offset)
 {
-    if (offset > PAGES_SIZE_MAX || length > PAGES_SIZE_MAX - offset) {
-        return -EFBIG;
-    }
     size_t done = 0;
     int64_t result = 0;
     while (done < length) {
@@ -174,6 +180,25 @@ static int64_t write_locked(struct node *node, const uint8_t *from, size_t lengt
     return done > 0 ? (int64_t)done : result;
 }
 
+/* Locks the content for a write there. With O_APPEND that is the end of the file, which is known for sure only under the lock. */
+static int64_t lock_to_write(struct node *node, bool appends, size_t length, uint64_t *offset)
+{
+    for (;;) {
+        *offset = appends ? size_of(node) : *offset;
+        if (*offset > PAGES_SIZE_MAX || length > PAGES_SIZE_MAX - *offset) {
+            return -EFBIG;
+        }
+        int64_t result = lock_range(node, *offset, length, true);
+        if (result < 0) {
+            return -ENOSPC;
+        }
+        if (!appends || *offset == size_of(node)) {
+            return 0;
+        }
+        object_unlock(&node->content);
+    }
+}
+
 static int64_t tree_file_write(struct file *file, const void *from, size_t length, uint64_t *offset)
 {
     struct node *node = node_of(file->inode);
@@ -181,56 +206,59 @@ static int64_t tree_file_write(struct file *file, const void *from, size_t lengt
         return 0;
     }
     struct timespec now = time_now();
-    mutex_lock(&node->lock);
-    mark_written(node);
-    if (file->flags & O_APPEND) {
-        *offset = node->inode.size;
+    int64_t result = lock_to_write(node, (file->flags & O_APPEND) != 0, length, offset);
+    if (result == 0) {
+        mark_written(node);
+        result = write_locked(node, from, length, *offset);
+        node->inode.mtime = node->inode.ctime = now;
+        object_unlock(&node->content);
     }
-    int64_t result = write_locked(node, from, length, *offset);
-    node->inode.mtime = node->inode.ctime = now;
-    mutex_unlock(&node->lock);
     *offset += result > 0 ? (uint64_t)result : 0;
     return result;
 }
 
-static int64_t set_size(struct node *node, uint64_t size)
+/* The content is locked whole. */
+static void set_size(struct node *node, uint64_t size)
 {
-    if (size > PAGES_SIZE_MAX) {
-        return -EFBIG;
-    }
     if (size < node->inode.size) {
-        page_table_drop(&node->pages, (size + PAGE_SIZE - 1) / PAGE_SIZE);
-        uint8_t *last = size % PAGE_SIZE != 0 ? page_table_find(&node->pages, size / PAGE_SIZE) : NULL;
+        object_drop(&node->content, (size + PAGE_SIZE - 1) / PAGE_SIZE, OBJECT_PAGES_MAX);
+        uint8_t *last = size % PAGE_SIZE != 0 ? object_page_to_change(&node->content, size / PAGE_SIZE) : NULL;
         if (last != NULL) {
             memset(last + size % PAGE_SIZE, 0, PAGE_SIZE - size % PAGE_SIZE);
         }
         node->lower_size = size < node->lower_size ? size : node->lower_size;
     }
     __atomic_store_n(&node->inode.size, size, __ATOMIC_RELEASE);
-    return 0;
 }
 
 int64_t tree_file_truncate(struct node *node, uint64_t size)
 {
-    struct timespec now = time_now();
-    mutex_lock(&node->lock);
-    mark_written(node);
-    int64_t result = set_size(node, size);
-    if (result == 0) {
-        node->inode.mtime = node->inode.ctime = now;
+    if (size > PAGES_SIZE_MAX) {
+        return -EFBIG;
     }
-    mutex_unlock(&node->lock);
-    return result;
+    struct timespec now = time_now();
+    object_lock_whole(&node->content);
+    mark_written(node);
+    set_size(node, size);
+    node->inode.mtime = node->inode.ctime = now;
+    object_unlock(&node->content);
+    return 0;
 }
 
+/* The content is locked whole. Pages that hide nothing of the image are given back. */
 static int64_t zero_range(struct node *node, uint64_t offset, uint64_t length)
 {
     uint64_t end = length < node->inode.size - offset ? offset + length : node->inode.size;
+    uint64_t alone = offset > node->lower_size ? offset : node->lower_size;
+    uint64_t last = end == node->inode.size ? end + PAGE_SIZE - 1 : end;
+    if ((alone + PAGE_SIZE - 1) / PAGE_SIZE < last / PAGE_SIZE) {
+        object_drop(&node->content, (alone + PAGE_SIZE - 1) / PAGE_SIZE, last / PAGE_SIZE);
+    }
     while (offset < end) {
         size_t start = offset % PAGE_SIZE;
         size_t part = PAGE_SIZE - start < end - offset ? PAGE_SIZE - start : (size_t)(end - offset);
         uint64_t index = offset / PAGE_SIZE;
-        if (page_table_find(&node->pages, index) != NULL || index * PAGE_SIZE < node->lower_size) {
+        if (object_page(&node->content, index) != NULL || index * PAGE_SIZE < node->lower_size) {
             uint8_t *page;
             int64_t result = page_for_writing(node, index, part == PAGE_SIZE, &page);
             if (result < 0) {
@@ -260,23 +288,58 @@ static int64_t tree_file_allocate(struct file *file, uint32_t mode, uint64_t off
         return -EFBIG;
     }
     int64_t result = 0;
-    mutex_lock(&node->lock);
+    object_lock_whole(&node->content);
     mark_written(node);
     if (what != 0 && offset < node->inode.size) {
         result = zero_range(node, offset, length);
     }
     if (result == 0 && !keep && offset + length > node->inode.size) {
-        result = set_size(node, offset + length);
+        set_size(node, offset + length);
     }
-    mutex_unlock(&node->lock);
+    object_unlock(&node->content);
     return result;
+}
+
+/* The file counts the node: the object's own counts decide nothing. */
+static int64_t tree_file_object(struct file *file, struct shared_object **object)
+{
+    struct node *node = node_of(file->inode);
+    if (is_writable(file)) {
+        mutex_lock(&node->content.lock);
+        mark_written(node); /* what is stored to the mapping must be found by read() */
+        mutex_unlock(&node->content.lock);
+    }
+    object_get(&node->content);
+    *object = &node->content;
+    return 0;
 }
 
 static const struct file_operations operations = {
     .read = tree_file_read,
     .write = tree_file_write,
     .allocate = tree_file_allocate,
+    .object_of = tree_file_object,
 };
+
+static uint64_t content_size(struct shared_object *content, uint64_t wanted)
+{
+    (void)wanted;
+    return size_of(CONTAINER_OF(content, struct node, content));
+}
+
+static int64_t content_read(struct shared_object *content, uint64_t offset, uint8_t *to, size_t length)
+{
+    return read_below(CONTAINER_OF(content, struct node, content), offset, to, length);
+}
+
+/* Of a file in memory; the image's content shows through. */
+static const struct object_operations layered_content = {.size = content_size, .read = content_read};
+static const struct object_operations plain_content = {.size = content_size};
+
+void tree_file_start(struct node *node)
+{
+    object_start(&node->content, node->has_lower ? &layered_content : &plain_content);
+}
 
 int64_t tree_file_open(struct node *node, struct file *file)
 {
@@ -291,7 +354,7 @@ int64_t tree_file_open(struct node *node, struct file *file)
 
 void tree_file_destroy(struct node *node)
 {
-    page_table_drop(&node->pages, 0);
+    object_drop(&node->content, 0, OBJECT_PAGES_MAX);
     if (node->data != NULL) {
         data_destroy(node->data);
     }

@@ -6,6 +6,8 @@
 #include "fs/file.h"
 #include "fs/tree_node.h"
 
+/* For a node that has just been made. */
+void tree_file_start(struct node *node);
 /* The namespace lock is held. */
 int64_t tree_file_open(struct node *node, struct file *file);
 int64_t tree_file_truncate(struct node *node, uint64_t size);

@@ -1,5 +1,7 @@
 #include "fs/tree_image.h"
 
+#include "fs/tree_file.h"
+
 #include "fs/tree.h"
 #include "fs/tree_table.h"
 
@@ -135,6 +137,7 @@ int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, struct 
         node->lower_parent = parent;
     }
     node->has_lower = true;
+    tree_file_start(node);
     make_known(node);
     *found = node;
     return 0;

@@ -4,7 +4,6 @@
 
 #include "fs/data.h"
 #include "fs/inode.h"
-#include "fs/page_table.h"
 
 struct node;
 struct pipe;
@@ -44,9 +43,8 @@ struct node {
     size_t target_length;
 
     /* Regular files. */
-    struct mutex lock; /* guards pages, lower_size and size, once `written` is set */
+    struct shared_object content; /* its pages; its lock guards lower_size and size, once `written` is set */
     struct host_data *data;
-    struct page_table pages;
     uint64_t lower_size; /* up to here the image's content shows through where there is no page */
     bool written;
 

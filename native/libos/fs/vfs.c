@@ -148,11 +148,6 @@ static int64_t read_at(struct file *file, void *buffer, size_t length, uint64_t 
     return result < 0 ? result : (int64_t)done;
 }
 
-static int64_t write_at(struct file *file, const void *buffer, size_t length, uint64_t offset)
-{
-    return file->operations->write != NULL ? file->operations->write(file, buffer, length, &offset) : -EINVAL;
-}
-
 /* Goes where `path` leads, and makes a directory there if there is nothing. The namespace lock is held. */
 static int64_t enter(const char *path)
 {
@@ -206,7 +201,7 @@ int64_t fs_start(const struct configuration *measured)
         .of_descriptor = file_of_descriptor,
         .describe = file_describe,
         .read_at = read_at,
-        .write_at = write_at,
+        .object_of = file_object_of,
         .check_mapping = file_check_mapping,
     };
     process_upcalls.open_executable = open_executable;

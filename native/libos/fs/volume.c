@@ -2,7 +2,7 @@
 
 #include "boundary/boundary.h"
 #include "fs/buffer.h"
-#include "fs/file.h"
+#include "fs/volume_file.h"
 
 #define AT_REMOVEDIR 0x200U
 #define HOST_OPEN_FLAGS (O_ACCMODE | O_CREAT | O_EXCL | O_DIRECTORY)
@@ -282,57 +282,10 @@ static int64_t volume_truncate(struct inode *inode, uint64_t size)
     if (fd < 0) {
         return fd;
     }
-    int64_t result = host_truncate(fd, size);
+    int64_t result = volume_file_truncate(inode, fd, size);
     host_close(fd);
     return result < 0 ? result : volume_refresh(inode);
 }
-
-static int fd_of(const struct file *file)
-{
-    return (int)(intptr_t)file->state;
-}
-
-static int64_t volume_read(struct file *file, void *to, size_t length, uint64_t *offset)
-{
-    int64_t result = host_pread(fd_of(file), to, length, *offset);
-    *offset += result > 0 ? (uint64_t)result : 0;
-    return result;
-}
-
-static int64_t volume_write(struct file *file, const void *from, size_t length, uint64_t *offset)
-{
-    if (file->flags & O_APPEND) {
-        struct host_stat stat;
-        int result = host_stat(fd_of(file), &stat);
-        if (result < 0) {
-            return result;
-        }
-        *offset = stat.size;
-    }
-    int64_t result = host_pwrite(fd_of(file), from, length, *offset);
-    *offset += result > 0 ? (uint64_t)result : 0;
-    if (result > 0 && *offset > __atomic_load_n(&file->inode->size, __ATOMIC_ACQUIRE)) {
-        __atomic_store_n(&file->inode->size, *offset, __ATOMIC_RELEASE);
-    }
-    return result;
-}
-
-static int64_t volume_sync(struct file *file)
-{
-    return host_sync(fd_of(file));
-}
-
-static void volume_release(struct file *file)
-{
-    host_close(fd_of(file));
-}
-
-static const struct file_operations file_operations = {
-    .read = volume_read,
-    .write = volume_write,
-    .sync = volume_sync,
-    .release = volume_release,
-};
 
 static int64_t volume_open(struct inode *inode, struct file *file)
 {
@@ -344,12 +297,11 @@ static int64_t volume_open(struct inode *inode, struct file *file)
         return -ENXIO;
     }
     int fd = host_volume_open(volume->path, volume->length, file->flags & HOST_OPEN_FLAGS, 0);
-    if (fd < 0) {
-        return fd;
+    int64_t result = fd < 0 ? fd : volume_file_open(file, fd);
+    if (result < 0 && fd >= 0) {
+        host_close(fd);
     }
-    file->state = (void *)(intptr_t)fd;
-    file->operations = &file_operations;
-    return 0;
+    return result;
 }
 
 static const struct inode_operations operations = {

@@ -123,7 +123,7 @@ void area_split(struct area_tree *tree, struct area_node *node, user_address add
 {
     upper->area = node->area;
     upper->area.start = address;
-    if (upper->area.file) {
+    if (upper->area.file || upper->area.object) {
         upper->area.offset += address - node->area.start;
     }
     node->area.end = address;
@@ -134,5 +134,6 @@ bool area_joins(const struct area *lower, const struct area *upper)
 {
     return lower->space == upper->space && lower->end == upper->start && lower->protection == upper->protection &&
            lower->flags == upper->flags && lower->file == upper->file &&
-           (!lower->file || lower->offset + (lower->end - lower->start) == upper->offset);
+           lower->object == upper->object &&
+           ((!lower->file && !lower->object) || lower->offset + (lower->end - lower->start) == upper->offset);
 }

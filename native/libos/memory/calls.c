@@ -50,7 +50,7 @@ static int64_t map_file(const struct arguments *arguments, uint32_t protection, 
     if (!result) {
         struct file_facts facts;
         file_upcalls.describe(file, &facts);
-        struct file *source = facts.zeros ? NULL : file;
+        struct file *source = facts.zeros ? NULL : file; /* /dev/zero */
         result = memory_map(arguments->at[0], length, protection, facts.zeros ? flags | MAP_ANONYMOUS : flags,
                             source, offset);
     }
@@ -105,7 +105,7 @@ int64_t sys_mprotect(const struct arguments *arguments)
 int64_t sys_mremap(const struct arguments *arguments)
 {
     uint64_t flags = arguments->at[3];
-    if (flags & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED)) {
+    if (flags & ~(uint64_t)(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)) {
         return -EINVAL;
     }
     return memory_remap(arguments->at[0], arguments->at[1], arguments->at[2], (uint32_t)flags,
@@ -137,7 +137,7 @@ int64_t sys_madvise(const struct arguments *arguments)
     switch (arguments->at[2]) {
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
-        return start < end ? memory_discard(start, end) : 0;
+        return start < end ? memory_discard(start, end, arguments->at[2] == MADV_DONTNEED_LOCKED) : 0;
     case MADV_REMOVE:
     case MADV_GUARD_INSTALL:
     case MADV_GUARD_REMOVE:
@@ -147,11 +147,17 @@ int64_t sys_madvise(const struct arguments *arguments)
     }
 }
 
+enum msync_flag { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 };
+
 int64_t sys_msync(const struct arguments *arguments)
 {
     user_address start, end;
+    uint32_t flags = (uint32_t)arguments->at[2];
+    if ((flags & ~(uint32_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) || ((flags & MS_ASYNC) && (flags & MS_SYNC))) {
+        return -EINVAL;
+    }
     int64_t error = import_range(arguments, &start, &end);
-    return error ? error : memory_synchronise(start, end);
+    return error ? error : memory_synchronise(start, end, flags & (MS_ASYNC | MS_SYNC), flags & MS_INVALIDATE);
 }
 
 int64_t sys_mincore(const struct arguments *arguments)
@@ -162,7 +168,7 @@ int64_t sys_mincore(const struct arguments *arguments)
     for (uint64_t done = 0; !error && start < end; done += sizeof resident) {
         uint64_t span = sizeof resident * PAGE_SIZE;
         user_address last = end - start < span ? end : start + span;
-        if (!memory_is_mapped(start, last, resident)) {
+        if (!memory_residence(start, last, resident)) {
             return -ENOMEM;
         }
         error = copy_to_user(arguments->at[2] + done, resident, (last - start) / PAGE_SIZE);
@@ -171,13 +177,55 @@ int64_t sys_mincore(const struct arguments *arguments)
     return error;
 }
 
-/* Enclave pages are never swapped as plain text: everything is as good as locked. */
+/* As mlock(2) takes a range: the pages that it touches. */
+static int64_t lock_range(const struct arguments *arguments, bool locks, bool touches)
+{
+    user_address start = PAGE_DOWN(arguments->at[0]);
+    uint64_t length = arguments->at[1] + (arguments->at[0] - start);
+    if (length < arguments->at[1] || PAGE_UP(length) < length || start + PAGE_UP(length) < start) {
+        return -EINVAL;
+    }
+    length = PAGE_UP(length);
+    if (length == 0) {
+        return 0;
+    }
+    return user_range_is_valid(start, length) ? memory_lock_range(start, start + length, locks, touches) : -ENOMEM;
+}
+
 int64_t sys_mlock(const struct arguments *arguments)
 {
-    (void)arguments;
+    return lock_range(arguments, true, true);
+}
+
+#define MLOCK_ONFAULT 1U
+
+int64_t sys_mlock2(const struct arguments *arguments)
+{
+    uint32_t flags = (uint32_t)arguments->at[2];
+    return flags & ~MLOCK_ONFAULT ? -EINVAL : lock_range(arguments, true, !(flags & MLOCK_ONFAULT));
+}
+
+int64_t sys_munlock(const struct arguments *arguments)
+{
+    return lock_range(arguments, false, false);
+}
+
+enum { MCL_CURRENT = 1, MCL_FUTURE = 2, MCL_ONFAULT = 4 };
+
+/* Pages that are not there yet come when they are touched: nothing is ever swapped out. */
+int64_t sys_mlockall(const struct arguments *arguments)
+{
+    uint32_t flags = (uint32_t)arguments->at[0];
+    if (!flags || (flags & ~(uint32_t)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) || flags == MCL_ONFAULT) {
+        return -EINVAL;
+    }
+    memory_lock_all(flags & MCL_CURRENT, flags & MCL_FUTURE);
     return 0;
 }
 
-int64_t sys_munlock(const struct arguments *arguments) __attribute__((alias("sys_mlock")));
-int64_t sys_mlockall(const struct arguments *arguments) __attribute__((alias("sys_mlock")));
-int64_t sys_munlockall(const struct arguments *arguments) __attribute__((alias("sys_mlock")));
+int64_t sys_munlockall(const struct arguments *arguments)
+{
+    (void)arguments;
+    memory_lock_all(false, false);
+    return 0;
+}

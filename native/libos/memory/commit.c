@@ -65,18 +65,23 @@ static void mark(user_address start, user_address end, bool committed)
     }
 }
 
-static int add_run(user_address start, user_address end)
+static int add_run(user_address start, user_address end, int (*add)(uint64_t address, uint64_t length))
 {
     uint64_t pages = (end - start) / PAGE_SIZE;
     if (!pages_charge(pages)) {
         return -ENOMEM;
     }
-    if (enclave_add(start, end - start)) {
+    if (add(start, end - start)) {
         pages_uncharge(pages);
         return -ENOMEM;
     }
     mark(start, end, true);
     return 0;
+}
+
+int commit_add_pending(user_address start, user_address end)
+{
+    return prepare_bitmaps(start, end) ? add_run(start, end, host_memory_add) : -ENOMEM;
 }
 
 int commit_add(user_address start, user_address end)
@@ -90,7 +95,7 @@ int commit_add(user_address start, user_address end)
     bool committed;
     for (user_address next; start < end; start = next) {
         next = commit_run(start, end, &committed);
-        if (!committed && add_run(start, next)) {
+        if (!committed && add_run(start, next, enclave_add)) {
             return -ENOMEM;
         }
     }

@@ -12,6 +12,8 @@ bool commit_test(user_address address);
 /* Make the missing pages of the range: zero, readable and writable. 0 or -ENOMEM; on failure some may have
  * been made. */
 int commit_add(user_address start, user_address end);
+/* The same for a range that is all missing, whose pages cannot be touched until each is accepted. */
+int commit_add_pending(user_address start, user_address end);
 /* Take away those that are there. */
 void commit_remove(user_address start, user_address end);
 /* Change the rights of those that are there from `before` to `after`. */

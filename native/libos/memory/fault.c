@@ -1,5 +1,5 @@
 /* Page faults: pages of anonymous areas are committed when they are touched. */
-#include "memory/space.h"
+#include "memory/object.h"
 
 #define FAULT_AROUND 0x10000ULL /* aligned block that one fault commits */
 
@@ -49,10 +49,24 @@ static int64_t fault_locked(user_address page, enum fault_access access)
     if (!access_is_allowed(node->area.protection, access)) {
         return -EACCES;
     }
+    if (node->area.object) {
+        return shared_fault(&node->area, page, access);
+    }
     if (commit_test(page)) {
         return 0; /* another thread was faster */
     }
     return node->area.file ? -EIO : fault_in(&node->area, page);
+}
+
+/* Two threads that store through two views of a page take turns: who has got it is let use it before it is taken away again. */
+#define SPINS_BETWEEN_VIEWS 2000
+
+static void let_others_use_it(void)
+{
+    host_yield();
+    for (unsigned spins = 0; spins < SPINS_BETWEEN_VIEWS; spins++) {
+        __builtin_ia32_pause();
+    }
 }
 
 int64_t memory_fault(user_address address, enum fault_access access)
@@ -60,23 +74,13 @@ int64_t memory_fault(user_address address, enum fault_access access)
     if (address < APPLICATION_START || address >= APPLICATION_END) {
         return -EFAULT;
     }
-    mutex_lock(&memory_lock);
-    int64_t result = fault_locked(PAGE_DOWN(address), access);
-    mutex_unlock(&memory_lock);
-    return result;
-}
-
-int64_t memory_commit(user_address address, uint64_t length, enum fault_access access)
-{
-    if (!user_range_is_valid(address, length)) {
-        return -EFAULT;
+    for (;;) {
+        mutex_lock(&memory_lock);
+        int64_t result = fault_locked(PAGE_DOWN(address), access);
+        mutex_unlock(&memory_lock);
+        if (result != -EAGAIN) {
+            return result;
+        }
+        let_others_use_it();
     }
-    user_address end = address + length;
-    int64_t result = 0;
-    mutex_lock(&memory_lock);
-    for (user_address page = PAGE_DOWN(address); length && page < end && !result; page += PAGE_SIZE) {
-        result = fault_locked(page, access);
-    }
-    mutex_unlock(&memory_lock);
-    return result ? -EFAULT : 0;
 }

@@ -1,34 +1,9 @@
 /* Mapping and unmapping: what mmap, munmap, msync and MADV_DONTNEED do. */
-#include "memory/space.h"
+#include "memory/object.h"
 
 #define EAGER_MAX 0x10000ULL /* an anonymous mapping up to this size gets its pages at once */
 
 struct file_upcalls file_upcalls;
-
-/* A shared mapping of a file reaches the file when it is synchronised or unmapped; there is no page cache to
- * share. */
-static int64_t write_back(const struct area *area, user_address start, user_address end)
-{
-    if (!area->file || !(area->flags & MAP_SHARED) || !(area->protection & PROT_WRITE)) {
-        return 0;
-    }
-    struct file_facts facts;
-    file_upcalls.describe(area->file, &facts);
-    for (user_address next; start < end; start = next) {
-        bool committed;
-        next = commit_run(start, end, &committed);
-        uint64_t offset = area->offset + (start - area->start);
-        if (!committed || offset >= facts.size) {
-            continue;
-        }
-        uint64_t length = next - start < facts.size - offset ? next - start : facts.size - offset;
-        int64_t result = file_upcalls.write_at(area->file, (const void *)start, length, offset);
-        if (result < 0) {
-            return result;
-        }
-    }
-    return 0;
-}
 
 void unmap_locked(struct space *space, user_address start, user_address end)
 {
@@ -44,14 +19,14 @@ void unmap_locked(struct space *space, user_address start, user_address end)
         if (node->area.end > end) {
             split_at(end);
         }
-        int64_t error = write_back(&node->area, node->area.start, node->area.end);
-        if (error) {
-            log_line(LOG_WARNING, "a shared mapping was not written back: errno %d", (int)-error);
+        if (node->area.object) {
+            shared_unmap(&node->area);
         }
         area_remove(&areas, node);
         note_gap(node->area.end);
         commit_remove(node->area.start, node->area.end);
         space->mapped_pages -= (node->area.end - node->area.start) / PAGE_SIZE;
+        space->locked_pages -= node->area.flags & MAP_LOCKED ? (node->area.end - node->area.start) / PAGE_SIZE : 0;
         drop_node(node);
     }
 }
@@ -86,6 +61,9 @@ static int64_t fill_from_file(const struct area *area)
 
 static int64_t populate(const struct area *area, bool eager)
 {
+    if (area->object) {
+        return 0; /* others may have its pages: they come when they are touched */
+    }
     if (area->file) {
         return fill_from_file(area);
     }
@@ -133,16 +111,14 @@ int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
     }
     struct area_node *node = take_node();
     node->area = area;
-    if (area.file) {
-        file_upcalls.get(area.file);
-    }
+    area_hold(&area);
     area_insert(&areas, node);
     area.space->mapped_pages += length / PAGE_SIZE;
+    area.space->locked_pages += area.flags & MAP_LOCKED ? length / PAGE_SIZE : 0;
     bool eager = (flags & MAP_POPULATE) ||
                  (length <= EAGER_MAX && !(flags & (MAP_NORESERVE | MAP_STACK | MAP_GROWSDOWN)));
     int64_t error = populate(&area, eager);
     if (error) {
-        node->area.flags &= ~(uint32_t)MAP_SHARED; /* nothing of it goes back to the file */
         unmap_locked(area.space, area.start, area.end);
         return error;
     }
@@ -150,8 +126,8 @@ int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
     return (int64_t)area.start;
 }
 
-int64_t memory_map(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
-                   struct file *file, uint64_t offset)
+static int64_t map_checked(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
+                           struct file *file, struct shared_object *object, uint64_t offset)
 {
     if (length == 0 || length > APPLICATION_END) {
         return length ? -ENOMEM : -EINVAL;
@@ -169,9 +145,10 @@ int64_t memory_map(user_address address, uint64_t length, uint32_t protection, u
         .space = current_space(),
         .start = address,
         .protection = protection & ACCESS_MASK,
-        .flags = flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN),
+        .flags = locked_flag() | (flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED)),
         .file = file,
-        .offset = file ? offset : 0,
+        .object = object,
+        .offset = offset,
     };
     mutex_lock(&memory_lock);
     bool replaces = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
@@ -180,6 +157,36 @@ int64_t memory_map(user_address address, uint64_t length, uint32_t protection, u
     int64_t result = fits ? map_locked(area, length, flags) : -ENOMEM;
     mutex_unlock(&memory_lock);
     return result;
+}
+
+int64_t memory_map(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
+                   struct file *file, uint64_t offset)
+{
+    struct shared_object *object = NULL;
+    offset = file ? offset : 0;
+    if (flags & MAP_SHARED) {
+        int64_t error = 0;
+        if (file) {
+            error = file_upcalls.object_of(file, &object);
+        } else {
+            object = shared_create_anonymous(PAGE_UP(length));
+            error = object ? 0 : -ENOMEM;
+        }
+        if (error) {
+            return error;
+        }
+    }
+    int64_t result = map_checked(address, length, protection, flags, file, object, offset);
+    if (object) {
+        object_put(object);
+    }
+    return result;
+}
+
+int64_t memory_map_object(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
+                          struct shared_object *object)
+{
+    return map_checked(address, length, protection, flags | MAP_SHARED, NULL, object, 0);
 }
 
 /* An area would have to be split here. */
@@ -205,7 +212,7 @@ int64_t memory_unmap(user_address address, uint64_t length)
 }
 
 /* Drop the content of private anonymous pages; they come back as zeros. */
-int64_t memory_discard(user_address start, user_address end)
+int64_t memory_discard(user_address start, user_address end, bool locked_too)
 {
     int64_t result = 0;
     mutex_lock(&memory_lock);
@@ -225,27 +232,13 @@ int64_t memory_discard(user_address start, user_address end)
             at = node->area.start;
         }
         user_address last = node->area.end < end ? node->area.end : end;
+        if ((node->area.flags & MAP_LOCKED) && !locked_too) {
+            result = -EINVAL;
+            break;
+        }
         if (!node->area.file && !(node->area.flags & MAP_SHARED)) {
             commit_remove(at, last);
         }
-        at = last;
-    }
-    mutex_unlock(&memory_lock);
-    return result;
-}
-
-int64_t memory_synchronise(user_address start, user_address end)
-{
-    int64_t result = 0;
-    mutex_lock(&memory_lock);
-    for (user_address at = start; at < end && !result;) {
-        struct area_node *node = find_own(current_space(), at);
-        if (!node) {
-            result = -ENOMEM;
-            break;
-        }
-        user_address last = node->area.end < end ? node->area.end : end;
-        result = write_back(&node->area, at, last);
         at = last;
     }
     mutex_unlock(&memory_lock);

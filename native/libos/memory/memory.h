@@ -17,9 +17,12 @@ enum protection {
 
 enum map_flag {
     MAP_SHARED = 0x01, MAP_PRIVATE = 0x02, MAP_SHARED_VALIDATE = 0x03, MAP_TYPE = 0x0F, MAP_FIXED = 0x10,
-    MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x0100, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000,
+    MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x0100, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000,
     MAP_STACK = 0x20000, MAP_FIXED_NOREPLACE = 0x100000,
 };
+
+/* Sets this room's part of wait_upcalls. */
+void memory_start(void);
 
 /* What one program has of the application's range. Processes share one from vfork to execve. */
 struct space;
@@ -48,27 +51,88 @@ struct area {
     user_address start;
     user_address end;
     uint32_t protection;
-    uint32_t flags;     /* MAP_SHARED or MAP_PRIVATE, MAP_ANONYMOUS */
-    struct file *file;  /* counted; NULL when anonymous */
-    uint64_t offset;    /* of start in the file */
+    uint32_t flags;                /* MAP_SHARED or MAP_PRIVATE, MAP_ANONYMOUS, MAP_LOCKED */
+    struct file *file;             /* counted; NULL when anonymous */
+    struct shared_object *object;  /* counted; MAP_SHARED alone */
+    uint64_t offset;               /* of start in the file or the object */
 };
+
+/*
+ * What MAP_SHARED mappings show: a file, a System V segment, shared anonymous memory (docs/libos.md, "Shared mappings"). Each page is at one address at
+ * a time: in a mapping, or at home, which is a page of the LibOS's own. Where it is changes under the memory lock and the object's lock; who
+ * holds the object's lock may touch pages that object_lock_pages() has made reachable, wherever they are.
+ */
+struct shared_object;
+struct object_operations {
+    /* How many bytes there are: a page behind them is SIGBUS. If they are fewer than `wanted`, who keeps them elsewhere looks there. NULL:
+     * object->size. */
+    uint64_t (*size)(struct shared_object *object, uint64_t wanted);
+    /* What pages show that were never changed in memory: zeros behind the end. 0, -EIO, -ENOMEM. NULL: zeros. */
+    int64_t (*read)(struct shared_object *object, uint64_t offset, uint8_t *to, size_t length);
+    /* The object is kept elsewhere: which pages were stored to is tracked, and only these are written, up to the object's size. Bytes, or a negative
+     * errno. NULL: its pages are the object. */
+    int64_t (*write)(struct shared_object *object, uint64_t offset, const uint8_t *from, size_t length);
+    /* The last count is gone; there are no pages. NULL: whoever has the object is counted otherwise. */
+    void (*unused)(struct shared_object *object);
+};
+
+struct page_index {
+    struct page_chunk **chunks;
+    size_t chunk_count;
+};
+
+struct shared_object {
+    const struct object_operations *operations;
+    struct mutex lock;
+    struct page_index pages;
+    uint64_t id;         /* never used again: futexes are known by it */
+    uint64_t size;
+    uint32_t references; /* atomic */
+    uint32_t mappings;   /* areas; atomic */
+    bool locked_whole;
+    const struct thread *mover; /* the last one that brought a page into a view */
+};
+
+/* One count; all-zero before. */
+void object_start(struct shared_object *object, const struct object_operations *operations);
+void object_get(struct shared_object *object);
+void object_put(struct shared_object *object);
+
+/* Locks the object so that its pages in [first, end) can be read, or written, where object_page() finds them. -ENOMEM: not locked. */
+int64_t object_lock_pages(struct shared_object *object, uint64_t first, uint64_t end, bool writes);
+/* Locks it so that pages can be dropped as well. The caller has no lock that is taken while a page fault is served. */
+void object_lock_whole(struct shared_object *object);
+void object_unlock(struct shared_object *object);
+/* NULL: none is in memory. */
+uint8_t *object_page(struct shared_object *object, uint64_t page);
+/* The same for who changes it; pages of objects that are kept elsewhere must be written there, too. */
+uint8_t *object_page_to_change(struct shared_object *object, uint64_t page);
+/* A zeroed page where there was none, to be filled; NULL: out of memory. */
+uint8_t *object_create_page(struct shared_object *object, uint64_t page);
+/* After object_lock_whole(): takes the pages in [first, end) out of memory, and out of mappings. */
+void object_drop(struct shared_object *object, uint64_t first, uint64_t end);
+/* Writes what was stored to pages in [first, end) and not written yet. Takes the locks. 0 or the first error. */
+int64_t object_write_back(struct shared_object *object, uint64_t first, uint64_t end);
+#define OBJECT_PAGES_MAX (UINT64_MAX / PAGE_SIZE)
 
 /* The mmap family for the LibOS itself, in the current space: an address or a negative errno. A fixed address where
  * another space's area lies is -ENOMEM. */
 int64_t memory_map(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
                    struct file *file, uint64_t offset);
+/* A shared mapping of an object that is no file. */
+int64_t memory_map_object(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
+                          struct shared_object *object);
 int64_t memory_unmap(user_address address, uint64_t length);
 int64_t memory_protect(user_address address, uint64_t length, uint32_t protection);
 
 enum fault_access { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_EXECUTE = 4 };
 
+/* What was stored to shared mappings of files that are kept elsewhere is written there: the process ends. */
+void memory_write_back(void);
+
 /* Serve a page fault: 0 when the page is there now; -EFAULT: no area (SEGV_MAPERR); -EACCES: SEGV_ACCERR;
  * -ENOMEM, -EIO: SIGBUS. */
 int64_t memory_fault(user_address address, enum fault_access access);
-
-/* Commit a whole range, so that functions which take "application memory that the caller has committed" can
- * be used. 0 or -EFAULT. */
-int64_t memory_commit(user_address address, uint64_t length, enum fault_access access);
 
 /* Calls `each` for every area of the space (NULL: of all) in order, on copies (files counted for the call's time).
  * Stops when it returns false. */
@@ -78,6 +142,7 @@ struct memory_counts {
     uint64_t limit;     /* pages */
     uint64_t committed; /* pages, LibOS included */
     uint64_t mapped;    /* pages in areas of the space */
+    uint64_t locked;    /* of these, in areas with MAP_LOCKED */
 };
 void memory_count(const struct space *space, struct memory_counts *counts);
 /* RLIMIT_AS and RLIMIT_DATA: nothing is mapped into the current space beyond them. */
@@ -121,8 +186,8 @@ struct file_upcalls {
     void (*describe)(struct file *file, struct file_facts *facts);
     /* Bytes read: less than `length` only at the end of the file; or a negative errno (-EIO: verification failed). */
     int64_t (*read_at)(struct file *file, void *buffer, size_t length, uint64_t offset);
-    /* Write back a shared mapping. */
-    int64_t (*write_at)(struct file *file, const void *buffer, size_t length, uint64_t offset);
+    /* What a shared mapping of the file shows, with one more count. 0, -ENOMEM or an errno of the host's. */
+    int64_t (*object_of)(struct file *file, struct shared_object **object);
     /* May this file be mapped so? `protection` and `flags` as in mmap. 0, -EACCES, -ENODEV or -EPERM (forbids_exec). */
     int64_t (*check_mapping)(struct file *file, int protection, int flags);
 };

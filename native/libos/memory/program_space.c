@@ -36,6 +36,7 @@ void space_clear(struct space *space)
     unmap_locked(space, APPLICATION_START, APPLICATION_END);
     space->heap.start = space->heap.end = 0;
     space->mapped_limit = space->data_limit = UINT64_MAX;
+    space->locks_future = false;
     mutex_unlock(&memory_lock);
 }
 

@@ -1,4 +1,4 @@
-#include "memory/space.h"
+#include "memory/object.h"
 
 /* The first error that mprotect must report for the range, without changing anything. */
 static int64_t check_protect(user_address start, user_address end, uint32_t protection)
@@ -30,7 +30,11 @@ static int64_t protect_locked(user_address start, user_address end, uint32_t pro
     split_at(end);
     for (struct area_node *node; start < end; start = node->area.end) {
         node = area_from(&areas, start);
-        commit_protect(node->area.start, node->area.end, node->area.protection, protection);
+        if (node->area.object) {
+            shared_protect(&node->area, protection);
+        } else {
+            commit_protect(node->area.start, node->area.end, node->area.protection, protection);
+        }
         node->area.protection = protection;
     }
     return 0;

@@ -1,11 +1,23 @@
-#include "memory/space.h"
+#include "memory/object.h"
+
+/* A second area of the same object: its pages follow when they are touched there. */
+static int64_t move_shared(struct area old, user_address target, uint64_t new_length, uint32_t map_flags, bool keeps)
+{
+    struct area area = old;
+    area.start = target;
+    int64_t to = map_locked(area, new_length, map_flags);
+    if (to >= 0 && !keeps && old.end > old.start) {
+        unmap_locked(old.space, old.start, old.end);
+    }
+    return to;
+}
 
 /* Copy what is there to a new place, which is then given the old protection. */
-static int64_t move_locked(struct area old, user_address target, uint64_t new_length, uint32_t flags)
+static int64_t move_private(struct area old, user_address target, uint64_t new_length, uint32_t map_flags, bool keeps)
 {
     struct area area = {
         .space = old.space, .start = target, .protection = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE | MAP_ANONYMOUS};
-    int64_t to = map_locked(area, new_length, flags | MAP_NORESERVE);
+    int64_t to = map_locked(area, new_length, map_flags | MAP_NORESERVE);
     if (to < 0) {
         return to;
     }
@@ -33,17 +45,20 @@ static int64_t move_locked(struct area old, user_address target, uint64_t new_le
     node->area.flags = old.flags;
     node->area.offset = old.offset;
     node->area.file = old.file;
-    if (old.file) {
-        file_upcalls.get(old.file);
+    old.space->locked_pages += old.flags & MAP_LOCKED ? new_length / PAGE_SIZE : 0;
+    area_hold(&old);
+    if (keeps) {
+        commit_remove(old.start, old.end);
+    } else {
+        unmap_locked(old.space, old.start, old.end);
     }
-    unmap_locked(old.space, old.start, old.end);
     return to;
 }
 
 /* Could the area [start, end) grow to `new_length` where it is? */
 static bool can_grow(const struct area_node *node, user_address start, user_address end, uint64_t new_length)
 {
-    return node->area.end == end && !node->area.file && range_is_good(start, new_length) &&
+    return node->area.end == end && (!node->area.file || node->area.object) && range_is_good(start, new_length) &&
            area_is_free(&areas, end, start + new_length);
 }
 
@@ -53,27 +68,32 @@ static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t 
     struct space *space = current_space();
     struct area_node *node = find_own(space, address);
     user_address end = address + old_length;
+    bool keeps = flags & MREMAP_DONTUNMAP;
     if (!node || node->area.end < end) {
         return -EFAULT;
+    }
+    if ((!old_length || (keeps && node->area.file)) && !node->area.object) {
+        return -EINVAL; /* only what is shared can be mapped a second time */
     }
     /* musl's pthread_getattr_np() measures the main stack by asking page after page to grow, until the answer
      * is not ENOMEM. On Linux the stack ends where it has been used: so it does here. */
     if ((node->area.flags & MAP_GROWSDOWN) && !commit_test(address)) {
         return -EFAULT;
     }
-    if (!(flags & MREMAP_FIXED) && new_length <= old_length) {
+    if (!(flags & MREMAP_FIXED) && !keeps && new_length <= old_length) {
         if (new_length < old_length) {
             unmap_locked(space, address + new_length, end);
         }
         return (int64_t)address;
     }
-    if (new_length > old_length &&
-        !is_within_limits(space, new_length - old_length, is_data(node->area.protection, node->area.flags), 0, 0)) {
+    uint64_t added = keeps ? new_length : new_length > old_length ? new_length - old_length : 0;
+    if (added && !is_within_limits(space, added, is_data(node->area.protection, node->area.flags), 0, 0)) {
         return -ENOMEM;
     }
-    if (!(flags & MREMAP_FIXED) && can_grow(node, address, end, new_length)) {
+    if (!(flags & MREMAP_FIXED) && !keeps && old_length && can_grow(node, address, end, new_length)) {
         node->area.end = address + new_length;
-        space->mapped_pages += (new_length - old_length) / PAGE_SIZE;
+        space->mapped_pages += added / PAGE_SIZE;
+        space->locked_pages += node->area.flags & MAP_LOCKED ? added / PAGE_SIZE : 0;
         join_around(address, address + new_length);
         return (int64_t)address;
     }
@@ -81,22 +101,27 @@ static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t 
         return -ENOMEM;
     }
     struct area old = node->area;
-    old.offset += old.file ? address - old.start : 0;
+    old.offset += old.file || old.object ? address - old.start : 0;
     old.start = address;
     old.end = end;
-    return move_locked(old, target, new_length, flags & MREMAP_FIXED ? MAP_FIXED : 0);
+    uint32_t map_flags = flags & MREMAP_FIXED ? MAP_FIXED : 0;
+    return old.object ? move_shared(old, target, new_length, map_flags, keeps)
+                      : move_private(old, target, new_length, map_flags, keeps);
 }
 
 int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
                      user_address target)
 {
-    if (old_length > APPLICATION_END || new_length > APPLICATION_END || new_length == 0 || old_length == 0) {
+    if (old_length > APPLICATION_END || new_length > APPLICATION_END || new_length == 0) {
         return -EINVAL;
     }
     old_length = PAGE_UP(old_length);
     new_length = PAGE_UP(new_length);
-    if (!range_is_good(address, old_length)) {
+    if (!range_is_good(address, old_length ? old_length : PAGE_SIZE)) {
         return address % PAGE_SIZE ? -EINVAL : -EFAULT;
+    }
+    if ((flags & MREMAP_DONTUNMAP) && (!(flags & MREMAP_MAYMOVE) || old_length != new_length)) {
+        return -EINVAL;
     }
     if (flags & MREMAP_FIXED) {
         bool overlaps = target < address + old_length && address < target + new_length;

@@ -38,12 +38,32 @@ struct area_node *take_node(void)
     return node;
 }
 
+void area_hold(const struct area *area)
+{
+    if (area->object) {
+        object_get(area->object);
+        __atomic_add_fetch(&area->object->mappings, 1, __ATOMIC_SEQ_CST);
+    }
+    if (area->file) {
+        file_upcalls.get(area->file);
+    }
+}
+
+static void area_let_go(const struct area *area)
+{
+    if (area->object) {
+        __atomic_sub_fetch(&area->object->mappings, 1, __ATOMIC_SEQ_CST);
+        object_put(area->object);
+    }
+    if (area->file) {
+        file_upcalls.put(area->file);
+    }
+}
+
 void drop_node(struct area_node *node)
 {
     area_count--;
-    if (node->area.file) {
-        file_upcalls.put(node->area.file);
-    }
+    area_let_go(&node->area);
     if (spare_count < SPARE_NODES) {
         node->left = spares;
         spares = node;
@@ -74,9 +94,7 @@ void split_at(user_address address)
     if (node && node->area.start < address) {
         struct area_node *upper = take_node();
         area_split(&areas, node, address, upper);
-        if (upper->area.file) {
-            file_upcalls.get(upper->area.file);
-        }
+        area_hold(&upper->area);
     }
 }
 
@@ -130,18 +148,6 @@ bool range_is_good(user_address address, uint64_t length)
            address <= APPLICATION_END - length;
 }
 
-bool memory_is_mapped(user_address start, user_address end, uint8_t *resident)
-{
-    bool mapped = true;
-    mutex_lock(&memory_lock);
-    for (user_address page = start; page < end && mapped; page += PAGE_SIZE) {
-        mapped = find_own(current_space(), page) != NULL;
-        resident[(page - start) / PAGE_SIZE] = commit_test(page);
-    }
-    mutex_unlock(&memory_lock);
-    return mapped;
-}
-
 void memory_each(const struct space *space, bool (*each)(const struct area *area, void *context), void *context)
 {
     bool go_on = true;
@@ -171,6 +177,7 @@ void memory_count(const struct space *space, struct memory_counts *to)
 {
     pages_count(&to->committed, &to->limit);
     to->mapped = __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED);
+    to->locked = __atomic_load_n(&space->locked_pages, __ATOMIC_RELAXED);
 }
 
 bool memory_is_stack(user_address address)

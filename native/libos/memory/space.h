@@ -18,7 +18,8 @@ extern struct area_tree areas; /* of all spaces */
 
 struct space {
     uint32_t references; /* atomic */
-    uint64_t mapped_pages;
+    uint64_t mapped_pages, locked_pages;
+    bool locks_future; /* what is mapped from now on is locked; atomic */
     uint64_t mapped_limit, data_limit; /* pages */
     struct {
         struct mutex lock;
@@ -30,6 +31,8 @@ struct space {
 bool reserve_nodes(void);
 struct area_node *take_node(void);
 void drop_node(struct area_node *node);
+/* One more count of the area's file and object: drop_node() takes one away. */
+void area_hold(const struct area *area);
 
 /* The space's area that holds the address, or NULL. */
 struct area_node *find_own(const struct space *space, user_address address);
@@ -60,13 +63,22 @@ bool is_within_limits(const struct space *space, uint64_t length, bool data, use
 void patch_text(struct space *space, user_address text, uint64_t size);
 
 /* For calls.c: what memory.h does not offer to others. These take the lock. */
-enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2 };
+enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MREMAP_DONTUNMAP = 4 };
 
 int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
                      user_address target);
-int64_t memory_discard(user_address start, user_address end);
-int64_t memory_synchronise(user_address start, user_address end);
-bool memory_is_mapped(user_address start, user_address end, uint8_t *resident);
+/* -EINVAL at what is locked, unless that is discarded too. */
+int64_t memory_discard(user_address start, user_address end, bool locked_too);
+/* -ENOMEM where there is a gap; with `invalidates`, -EBUSY at what is locked (msync(2)). */
+int64_t memory_synchronise(user_address start, user_address end, bool writes, bool invalidates);
+/* False: there is a gap. */
+bool memory_residence(user_address start, user_address end, uint8_t *resident);
+/* mlock2(2): -ENOMEM at a gap, behind which nothing is done. */
+int64_t memory_lock_range(user_address start, user_address end, bool locks, bool touches);
+/* mlockall(2): what there is, and what is mapped from now on. Neither: munlockall(2). */
+void memory_lock_all(bool current, bool future);
+/* MAP_LOCKED, or 0: of what is mapped now. */
+uint32_t locked_flag(void);
 bool memory_is_stack(user_address address);
 
 #endif

@@ -14,6 +14,7 @@ _Noreturn void process_exit(int status, int signal)
         }
     }
     release_all_robust_lists();
+    memory_write_back();
     process_upcalls.leave_files(current_process());
     host_exit((uint32_t)status & 0xFF, (uint32_t)signal);
 }

@@ -1,6 +1,7 @@
 /*
  * Futexes. A waiter queues first and looks at the word second: a wake between the two finds it. So the word
- * is never read under a lock. Private and shared futexes are the same: there is one process.
+ * is never read under a lock. A word is known by its address; one in a shared object, unless the call says that it is
+ * private, by the object and the offset there, since it may have several addresses.
  */
 #include "wait/wait.h"
 
@@ -18,10 +19,16 @@ enum futex_operation {
 
 struct bucket;
 
+/* A word of the application: where calls find it, and what it is known by. */
+struct word {
+    user_address address;
+    struct futex_key key;
+};
+
 struct futex_waiter {
     struct futex_waiter *next, *previous;
     struct bucket *bucket; /* NULL: woken */
-    user_address address;
+    struct futex_key key;
     uint32_t bits;
     struct task *task;
 };
@@ -31,9 +38,23 @@ static struct bucket {
     struct futex_waiter *first, *last;
 } buckets[BUCKETS];
 
-static struct bucket *bucket_of(user_address address)
+static struct bucket *bucket_of(struct futex_key key)
 {
-    return &buckets[(address >> 2 ^ address >> 12) % BUCKETS];
+    return &buckets[(key.offset >> 2 ^ key.offset >> 12 ^ key.object * 31) % BUCKETS];
+}
+
+static bool is_same(struct futex_key one, struct futex_key other)
+{
+    return one.object == other.object && one.offset == other.offset;
+}
+
+static struct word word_at(user_address address, bool is_private)
+{
+    struct word word = {address, {.offset = address}};
+    if (!is_private) {
+        wait_upcalls.find_shared(address, &word.key);
+    }
+    return word;
 }
 
 static void enqueue(struct bucket *bucket, struct futex_waiter *waiter)
@@ -85,19 +106,19 @@ static int64_t read_word(user_address address, uint32_t *value)
 }
 
 /* deadline: ns of `clock`, or NO_TIMEOUT. */
-static int64_t futex_wait(user_address address, uint32_t expected, uint32_t bits, uint64_t deadline,
+static int64_t futex_wait(struct word word, uint32_t expected, uint32_t bits, uint64_t deadline,
                           enum clock_id clock)
 {
     uint32_t value;
     if (!bits) {
         return -EINVAL;
     }
-    struct futex_waiter waiter = {.address = address, .bits = bits, .task = current_task()};
-    struct bucket *bucket = bucket_of(address);
+    struct futex_waiter waiter = {.key = word.key, .bits = bits, .task = current_task()};
+    struct bucket *bucket = bucket_of(word.key);
     spin_lock(&bucket->lock);
     enqueue(bucket, &waiter);
     spin_unlock(&bucket->lock);
-    int64_t result = read_word(address, &value);
+    int64_t result = read_word(word.address, &value);
     if (!result && value != expected) {
         result = -EAGAIN;
     }
@@ -115,9 +136,9 @@ static int64_t futex_wait(user_address address, uint32_t expected, uint32_t bits
     return leave(&waiter) ? result : 0;
 }
 
-int64_t futex_wake(user_address address, uint32_t count, uint32_t bits)
+static int64_t wake_key(struct futex_key key, uint32_t count, uint32_t bits)
 {
-    struct bucket *bucket = bucket_of(address);
+    struct bucket *bucket = bucket_of(key);
     int64_t woken = 0;
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the application's store comes before this load */
     if (!__atomic_load_n(&bucket->first, __ATOMIC_SEQ_CST)) {
@@ -126,7 +147,7 @@ int64_t futex_wake(user_address address, uint32_t count, uint32_t bits)
     spin_lock(&bucket->lock);
     for (struct futex_waiter *waiter = bucket->first, *next; waiter && woken < count; waiter = next) {
         next = waiter->next;
-        if (waiter->address == address && (waiter->bits & bits)) {
+        if (is_same(waiter->key, key) && (waiter->bits & bits)) {
             struct task *task = waiter->task;
             dequeue(bucket, waiter); /* from here on its stack may be gone */
             task_wake(task);
@@ -135,6 +156,11 @@ int64_t futex_wake(user_address address, uint32_t count, uint32_t bits)
     }
     spin_unlock(&bucket->lock);
     return woken;
+}
+
+int64_t futex_wake(user_address address, uint32_t count, uint32_t bits)
+{
+    return wake_key(word_at(address, false).key, count, bits);
 }
 
 static void lock_two(struct bucket *one, struct bucket *other)
@@ -156,7 +182,7 @@ static void unlock_two(struct bucket *one, struct bucket *other)
 }
 
 /* Wake the first `wake` waiters of `from`, move up to `move` others to `to` -> woken and moved. */
-static int64_t requeue(user_address from, user_address to, uint32_t wake, uint32_t move)
+static int64_t requeue(struct futex_key from, struct futex_key to, uint32_t wake, uint32_t move)
 {
     struct bucket *source = bucket_of(from), *target = bucket_of(to);
     int64_t woken = 0, moved = 0;
@@ -165,7 +191,7 @@ static int64_t requeue(user_address from, user_address to, uint32_t wake, uint32
     for (struct futex_waiter *waiter = source->first, *next; waiter; waiter = next) {
         /* those that are moved to the same bucket come behind `last` */
         next = waiter == last ? NULL : waiter->next;
-        if (waiter->address != from) {
+        if (!is_same(waiter->key, from)) {
             continue;
         }
         if (woken < wake) {
@@ -176,7 +202,7 @@ static int64_t requeue(user_address from, user_address to, uint32_t wake, uint32
         } else if (moved < move) {
             *(waiter->previous ? &waiter->previous->next : &source->first) = waiter->next;
             *(waiter->next ? &waiter->next->previous : &source->last) = waiter->previous;
-            waiter->address = to;
+            waiter->key = to;
             enqueue(target, waiter);
             moved++;
         }
@@ -221,19 +247,19 @@ static int64_t apply_operation(user_address address, uint32_t encoded, bool *con
     return error;
 }
 
-static int64_t wake_operation(user_address one, user_address other, uint32_t count, uint32_t other_count,
+static int64_t wake_operation(struct futex_key one, struct word other, uint32_t count, uint32_t other_count,
                               uint32_t encoded)
 {
     bool condition;
-    int64_t error = apply_operation(other, encoded, &condition);
+    int64_t error = apply_operation(other.address, encoded, &condition);
     if (error) {
         return error;
     }
-    int64_t woken = futex_wake(one, count, MATCH_ANY);
-    return condition ? woken + futex_wake(other, other_count, MATCH_ANY) : woken;
+    int64_t woken = wake_key(one, count, MATCH_ANY);
+    return condition ? woken + wake_key(other.key, other_count, MATCH_ANY) : woken;
 }
 
-static int64_t call_wait(const struct arguments *arguments, bool is_absolute, bool is_realtime, uint32_t bits)
+static int64_t call_wait(const struct arguments *arguments, struct word word, bool is_absolute, bool is_realtime, uint32_t bits)
 {
     uint64_t deadline = NO_TIMEOUT;
     enum clock_id clock = is_realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC;
@@ -244,7 +270,7 @@ static int64_t call_wait(const struct arguments *arguments, bool is_absolute, bo
         }
         deadline += is_absolute ? 0 : clock_now_ns(clock);
     }
-    return futex_wait(arguments->at[0], (uint32_t)arguments->at[2], bits, deadline, clock);
+    return futex_wait(word, (uint32_t)arguments->at[2], bits, deadline, clock);
 }
 
 int64_t sys_futex(const struct arguments *arguments)
@@ -268,27 +294,28 @@ int64_t sys_futex(const struct arguments *arguments)
             return error;
         }
     }
+    const struct word word = word_at(address, operation & FUTEX_PRIVATE);
     switch (command) {
     case FUTEX_WAIT:
-        return call_wait(arguments, false, is_realtime, MATCH_ANY);
+        return call_wait(arguments, word, false, is_realtime, MATCH_ANY);
     case FUTEX_WAIT_BITSET:
-        return call_wait(arguments, true, is_realtime, last);
+        return call_wait(arguments, word, true, is_realtime, last);
     case FUTEX_WAKE:
-        return futex_wake(address, value, MATCH_ANY);
+        return wake_key(word.key, value, MATCH_ANY);
     case FUTEX_WAKE_BITSET:
-        return last ? futex_wake(address, value, last) : -EINVAL;
+        return last ? wake_key(word.key, value, last) : -EINVAL;
     case FUTEX_CMP_REQUEUE: {
         uint32_t found;
         int64_t error = read_word(address, &found);
         if (error || found != last) {
             return error ? error : -EAGAIN;
         }
-        return requeue(address, other, value, other_count);
+        return requeue(word.key, word_at(other, operation & FUTEX_PRIVATE).key, value, other_count);
     }
     case FUTEX_REQUEUE:
-        return requeue(address, other, value, other_count);
+        return requeue(word.key, word_at(other, operation & FUTEX_PRIVATE).key, value, other_count);
     case FUTEX_WAKE_OP:
-        return wake_operation(address, other, value, other_count, last);
+        return wake_operation(word.key, word_at(other, operation & FUTEX_PRIVATE), value, other_count, last);
     default:
         return -ENOSYS; /* priority inheritance */
     }

@@ -75,6 +75,11 @@ int task_sleep_end(void);
 /* A late wake of a task that has ended is harmless. */
 void task_wake(struct task *task);
 
+/* What a futex that is not private is known by: an object that is shared and a place in it, or no object and an address. */
+struct futex_key {
+    uint64_t object; /* 0: none */
+    uint64_t offset;
+};
 /* Wakes up to `count` waiters of the futex at `address` whose bits meet `bits` -> how many. */
 int64_t futex_wake(user_address address, uint32_t count, uint32_t bits);
 
@@ -85,6 +90,8 @@ void wait_start(uint32_t processors);
 struct wait_upcalls {
     /* signal: an unblocked signal waits for the calling task, or has just come from the host. */
     bool (*signal_is_pending)(void);
+    /* memory: changes the key of a word whose address lies in a shared object. */
+    void (*find_shared)(user_address address, struct futex_key *key);
 };
 extern struct wait_upcalls wait_upcalls;
 

@@ -1,0 +1,142 @@
+/* Shared objects as files see them: their locks, and their pages wherever they are. */
+#include "memory/object.h"
+
+void object_start(struct shared_object *object, const struct object_operations *operations)
+{
+    static uint64_t last_id;
+    object->operations = operations;
+    object->references = 1;
+    object->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+}
+
+void object_get(struct shared_object *object)
+{
+    __atomic_add_fetch(&object->references, 1, __ATOMIC_RELAXED);
+}
+
+void object_put(struct shared_object *object)
+{
+    bool is_last = __atomic_sub_fetch(&object->references, 1, __ATOMIC_ACQ_REL) == 0;
+    if (is_last && object->operations->unused) {
+        object->operations->unused(object);
+    }
+}
+
+static bool is_mapped(const struct shared_object *object)
+{
+    return __atomic_load_n(&object->mappings, __ATOMIC_SEQ_CST) != 0;
+}
+
+static bool all_are_reachable(const struct shared_object *object, uint64_t first, uint64_t end, bool writes)
+{
+    const uint64_t *place;
+    for (; (place = page_index_next(&object->pages, &first, end)); first++) {
+        if (!place_is_reachable(*place, writes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int64_t object_lock_pages(struct shared_object *object, uint64_t first, uint64_t end, bool writes)
+{
+    mutex_lock(&object->lock);
+    if (!is_mapped(object) || all_are_reachable(object, first, end, writes)) {
+        return 0;
+    }
+    mutex_unlock(&object->lock);
+    object_lock_whole(object);
+    int64_t error = holder_bring_home(object, first, end, writes);
+    if (error) {
+        object_unlock(object);
+    }
+    return error;
+}
+
+void object_lock_whole(struct shared_object *object)
+{
+    mutex_lock(&object->lock);
+    if (!is_mapped(object)) {
+        return; /* nobody can come to hold a page without this lock */
+    }
+    mutex_unlock(&object->lock);
+    mutex_lock(&memory_lock);
+    mutex_lock(&object->lock);
+    object->locked_whole = true;
+}
+
+void object_unlock(struct shared_object *object)
+{
+    bool locked_whole = object->locked_whole;
+    object->locked_whole = false;
+    mutex_unlock(&object->lock);
+    if (locked_whole) {
+        mutex_unlock(&memory_lock);
+    }
+}
+
+uint8_t *object_page(struct shared_object *object, uint64_t page)
+{
+    const uint64_t *place = page_index_find(&object->pages, page);
+    return place && *place ? (uint8_t *)place_address(*place) : NULL;
+}
+
+uint8_t *object_page_to_change(struct shared_object *object, uint64_t page)
+{
+    uint64_t *place = page_index_find(&object->pages, page);
+    if (!place || !*place) {
+        return NULL;
+    }
+    if (object->locked_whole && holder_bring_home(object, page, page + 1, true)) {
+        fatal("out of enclave memory while a shared mapping is changed");
+    }
+    if (!object->operations->write) {
+        *place |= PLACE_CHANGED;
+    }
+    return (uint8_t *)place_address(*place);
+}
+
+uint8_t *object_create_page(struct shared_object *object, uint64_t page)
+{
+    uint64_t *place = page_index_make(&object->pages, page);
+    uint8_t *home = place ? pages_allocate(1) : NULL;
+    if (home) {
+        *place = (uint64_t)home | PLACE_CHANGED;
+    }
+    return home;
+}
+
+/* The end of the pages from `first` on that lie one behind the other in a view, with the same rights. */
+uint64_t object_run(struct shared_object *object, uint64_t first, uint64_t end)
+{
+    const uint64_t start = *page_index_find(&object->pages, first);
+    uint64_t next = first + 1;
+    for (const uint64_t *place; next < end && (place = page_index_find(&object->pages, next)); next++) {
+        bool follows = place_address(*place) == place_address(start) + (next - first) * PAGE_SIZE;
+        if (!follows || ((*place ^ start) & (PLACE_RIGHTS | PLACE_OPEN))) {
+            break;
+        }
+    }
+    return next;
+}
+
+void object_drop(struct shared_object *object, uint64_t first, uint64_t end)
+{
+    uint64_t *place;
+    for (uint64_t at = first, next; (place = page_index_next(&object->pages, &at, end)); at = next) {
+        next = at + 1;
+        user_address address = place_address(*place);
+        if (place_is_view(*place)) {
+            next = object_run(object, at, end);
+            commit_remove(address, address + (next - at) * PAGE_SIZE);
+        } else {
+            pages_release((void *)address, 1);
+        }
+        for (; at < next; at++) {
+            *page_index_find(&object->pages, at) = 0;
+        }
+    }
+    if (first == 0 && end == OBJECT_PAGES_MAX) {
+        page_index_free(&object->pages);
+    }
+}

@@ -1,0 +1,126 @@
+/* What faults, munmap, mprotect and msync do to areas of shared objects. The memory lock is held, but where it says otherwise. */
+#include "memory/object.h"
+
+static void free_anonymous(struct shared_object *object)
+{
+    page_index_free(&object->pages);
+    release(object, sizeof *object);
+}
+
+static const struct object_operations anonymous_operations = {.unused = free_anonymous};
+
+struct shared_object *shared_create_anonymous(uint64_t size)
+{
+    struct shared_object *object = allocate(sizeof *object);
+    if (object) {
+        object_start(object, &anonymous_operations);
+        object->size = size;
+    }
+    return object;
+}
+
+int64_t shared_fault(const struct area *area, user_address page, enum fault_access access)
+{
+    mutex_lock(&area->object->lock);
+    int64_t result = holder_take(area, page, access);
+    mutex_unlock(&area->object->lock);
+    return result;
+}
+
+static uint64_t count(const uint32_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_SEQ_CST);
+}
+
+/* The last view takes along what is kept elsewhere, and all of what nobody can find any more. */
+void shared_unmap(const struct area *area)
+{
+    struct shared_object *object = area->object;
+    uint64_t first = page_in_object(area, area->start), end = page_in_object(area, area->end);
+    mutex_lock(&object->lock);
+    if (object->operations->write) {
+        bool is_last = count(&object->mappings) == 1;
+        first = is_last ? 0 : first;
+        end = is_last ? OBJECT_PAGES_MAX : end;
+        int64_t error = holder_write_back(object, first, end);
+        if (error) {
+            log_line(LOG_ERROR, "what was stored to a shared mapping could not be written: errno %d", (int)-error);
+        }
+        if (is_last) {
+            object_drop(object, first, end);
+        }
+    }
+    if (count(&object->references) == 1) {
+        object_drop(object, 0, OBJECT_PAGES_MAX);
+    } else {
+        holder_vacate(area, area->start, area->end);
+    }
+    mutex_unlock(&object->lock);
+}
+
+void shared_protect(const struct area *area, uint32_t protection)
+{
+    mutex_lock(&area->object->lock);
+    holder_protect(area, area->start, area->end, protection);
+    mutex_unlock(&area->object->lock);
+}
+
+int64_t shared_synchronise(const struct area *area, user_address start, user_address end)
+{
+    struct shared_object *object = area->object;
+    if (!object->operations->write) {
+        return 0;
+    }
+    mutex_lock(&object->lock);
+    int64_t result = holder_write_back(object, page_in_object(area, start), page_in_object(area, end));
+    mutex_unlock(&object->lock);
+    return result;
+}
+
+bool shared_is_resident(const struct area *area, user_address page)
+{
+    struct shared_object *object = area->object;
+    mutex_lock(&object->lock);
+    bool is_there = object_page(object, page_in_object(area, page)) != NULL;
+    mutex_unlock(&object->lock);
+    return is_there;
+}
+
+/* Takes the memory lock. */
+int64_t object_write_back(struct shared_object *object, uint64_t first, uint64_t end)
+{
+    object_lock_whole(object);
+    int64_t result = holder_write_back(object, first, end);
+    object_unlock(object);
+    return result;
+}
+
+/* Takes the memory lock. */
+void memory_write_back(void)
+{
+    mutex_lock(&memory_lock);
+    for (struct area_node *node = area_from(&areas, 0); node; node = area_from(&areas, node->area.end)) {
+        const struct area *area = &node->area;
+        int64_t error = area->object ? shared_synchronise(area, area->start, area->end) : 0;
+        if (error) {
+            log_line(LOG_ERROR, "what was stored to a shared mapping could not be written: errno %d", (int)-error);
+        }
+    }
+    mutex_unlock(&memory_lock);
+}
+
+/* wait_upcalls.find_shared */
+static void find_shared(user_address address, struct futex_key *key)
+{
+    mutex_lock(&memory_lock);
+    const struct area_node *node = area_find(&areas, address);
+    if (node && node->area.object) {
+        *key = (struct futex_key){node->area.object->id, node->area.offset + (address - node->area.start)};
+    }
+    mutex_unlock(&memory_lock);
+}
+
+void memory_start(void)
+{
+    wait_upcalls.find_shared = find_shared;
+}

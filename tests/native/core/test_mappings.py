@@ -1,0 +1,88 @@
+"""Shared mappings against a model, natively and in the enclave: in memory, and on a volume."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.programs import REPOSITORY, need
+from support.scale import scaled
+from support.tee import Converter, ordinary_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.tee import TeeTree
+
+PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
+NATIVE = REPOSITORY / "enclavize" / "_native"
+NAMES = ("mapping_mix", "shared_views")
+MEASURED = bytes(range(256)) * 64
+
+
+@pytest.fixture(scope="module")
+def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the programs, static, and a file that is measured."""
+    need("musl-gcc", "umoci", "skopeo")
+    if not (NATIVE / "libos.so").is_file():
+        pytest.skip("the native components have not been built")
+    folder = tmp_path_factory.mktemp("rootfs")
+    folder.chmod(0o755)
+    for name in ("tmp", "data"):
+        (folder / name).mkdir()
+        (folder / name).chmod(0o1777)
+    (folder / "measured").write_bytes(MEASURED)
+    for name in NAMES:
+        subprocess.run(
+            ["musl-gcc", "-static", "-O2", "-Wall", "-Wextra", PROGRAMS / f"{name}.c", "-o", folder / name,
+             "-pthread"],
+            check=True,
+        )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tree(rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
+    """Return the programs as a debug TEE image with a volume."""
+    base = tmp_path_factory.mktemp("tee")
+    image = ordinary_image(base / "layout", rootfs, config=["--config.cmd", "/shared_views"])
+    return Converter.create(base).tree(
+        image, "tree", "--debug", "--allow-args", "--set", "threads=16", "--volume", "/data"
+    )
+
+
+def native(*arguments: str | Path) -> bytes:
+    """Run a program without an enclave; return its output."""
+    done = subprocess.run([*map(str, arguments)], capture_output=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+@pytest.mark.parametrize("where", ["memfd", "/tmp/file", "/dev/shm/file", "/data/file"])
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_random_accesses_see_one_file(
+    seed: int, where: str, tree: TeeTree, rootfs: Path, tmp_path: Path
+) -> None:
+    """The program checks each step; the output must be the same, and what a volume keeps."""
+    count = str(scaled(30_000, least=500))
+    file = tmp_path / "file"
+    expected = native(rootfs / "mapping_mix", str(seed), count, where if where == "memfd" else file)
+    done = tree.run("/mapping_mix", str(seed), count, where)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == expected
+    if where.startswith("/data"):
+        assert (tree.root / "data" / "file").read_bytes() == file.read_bytes()
+
+
+def test_views_show_one_memory(tree: TeeTree, rootfs: Path, tmp_path: Path) -> None:
+    """Rings, compilers' double mappings, threads at two views, futexes, what is locked."""
+    (tmp_path / "measured").write_bytes(MEASURED)
+    arguments = (str(scaled(40_000)),)
+    expected = native(rootfs / "shared_views", *arguments, tmp_path / "measured", tmp_path)
+    done = tree.run("/shared_views", *arguments, "/measured", "/data")
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == expected
+    stored = (tree.root / "data" / "stored").read_bytes()
+    assert stored == (tmp_path / "stored").read_bytes() == b"stored".ljust(8192, b"\0")

@@ -35,6 +35,10 @@ int64_t processor_list(uint64_t cookie, entry_sink *sink, void *context);
 /* What every /sys/devices/system/cpu/cpuN is: empty. */
 extern struct inode *processor_directory;
 
+/* System V IPC (proc_ipc.c). */
+void proc_semaphores(struct text *text);
+void proc_message_queues(struct text *text);
+
 /* The process and its threads (proc_process.c). */
 int64_t proc_thread_self(char *to, size_t size);
 void proc_cmdline(struct text *text);

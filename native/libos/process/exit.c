@@ -13,6 +13,7 @@ _Noreturn void process_exit(int status, int signal)
             host_yield();
         }
     }
+    semaphores_process_ends(current_process());
     release_all_robust_lists();
     memory_write_back();
     process_upcalls.leave_files(current_process());

@@ -149,3 +149,23 @@ void ipc_remove(struct ipc_table *table, struct ipc_object *object)
     table->objects[(uint32_t)object->id & ((1U << INDEX_BITS) - 1)] = NULL;
     table->count--;
 }
+
+struct ipc_object *ipc_look(const struct ipc_table *table, int32_t number, bool is_index)
+{
+    return !is_index ? ipc_find(table, number) : number < 0 ? NULL : ipc_at(table, (uint32_t)number);
+}
+
+int ipc_sleep(struct ipc_table *table, int32_t id, uint64_t timeout_ns)
+{
+    return wait_queue_sleep(&table->sleepers[(uint32_t)id % IPC_QUEUES], &table->lock, timeout_ns);
+}
+
+void ipc_wake(struct ipc_table *table, int32_t id)
+{
+    wake_all(&table->sleepers[(uint32_t)id % IPC_QUEUES]);
+}
+
+int64_t ipc_time(void)
+{
+    return (int64_t)(clock_now_ns(CLOCK_REALTIME) / NS_PER_SECOND);
+}

@@ -34,6 +34,8 @@ struct ipc_object {
     int32_t id;
 };
 
+#define IPC_QUEUES 16U
+
 struct ipc_table {
     /* Of a new object: zeroed, or NULL and *error. `wanted` is what the *get call asks for. */
     struct ipc_object *(*make)(const void *wanted, int64_t *error);
@@ -44,6 +46,7 @@ struct ipc_table {
     struct mutex lock; /* all that follows, and what a kind puts under it */
     struct ipc_object **objects;
     uint32_t capacity, count;
+    struct wait_queue sleepers[IPC_QUEUES]; /* by id; not in the objects: who wakes up may find none */
     uint32_t next_index; /* behind the last one that was given */
     uint16_t sequence;
 };
@@ -53,6 +56,8 @@ int64_t ipc_get(struct ipc_table *table, int32_t key, uint32_t flags, const void
 
 /* Under the table's lock, as all that follow. NULL: EINVAL. */
 struct ipc_object *ipc_find(const struct ipc_table *table, int32_t id);
+/* By index or, if this is false, by id. */
+struct ipc_object *ipc_look(const struct ipc_table *table, int32_t number, bool is_index);
 /* For SEM_STAT and its like, and for /proc/sysvipc. NULL: nothing at this index. */
 struct ipc_object *ipc_at(const struct ipc_table *table, uint32_t index);
 /* The highest index in use, 0 if there is none: what IPC_INFO answers. */
@@ -65,5 +70,34 @@ bool ipc_is_owner(const struct ipc_object *object);
 int64_t ipc_set(struct ipc_object *object, const struct ipc_permissions *wanted);
 /* Takes the object out of the table. Freeing it is its kind's. */
 void ipc_remove(struct ipc_table *table, struct ipc_object *object);
+
+/* Sleeps until the object has changed, or is gone: the lock is released meanwhile. As wait_queue_sleep(). */
+int ipc_sleep(struct ipc_table *table, int32_t id, uint64_t timeout_ns);
+void ipc_wake(struct ipc_table *table, int32_t id);
+/* Seconds since 1970. */
+int64_t ipc_time(void);
+
+struct process;
+/* semaphores.c: what the process did with SEM_UNDO is undone. */
+void semaphores_process_ends(const struct process *process);
+
+/* What IPC_STAT answers, and /proc/sysvipc; under the table's lock. */
+struct semaphore_status { /* struct semid64_ds */
+    struct ipc_permissions permissions;
+    int64_t operation_time;
+    uint64_t unused;
+    int64_t change_time;
+    uint64_t unused2, count, unused3[2];
+};
+struct message_queue_status { /* struct msqid64_ds */
+    struct ipc_permissions permissions;
+    int64_t send_time, receive_time, change_time;
+    uint64_t bytes, count, bytes_limit;
+    int32_t sender, receiver;
+    uint64_t unused[2];
+};
+extern struct ipc_table semaphore_sets, message_queues;
+void semaphore_describe(const struct ipc_object *object, struct semaphore_status *status);
+void message_queue_describe(const struct ipc_object *object, struct message_queue_status *status);
 
 #endif

@@ -41,6 +41,8 @@ COUNTS = {
     "posix_timers": (),
     "process_calls": (),
     "robust": (),
+    "signal_descriptors": (),
+    "sysv_ipc": (),
     "signals": (),
     "threads": (scaled(20_000),),
     "storm": (scaled(40_000),),

@@ -274,6 +274,50 @@ struct task *task_of_id(int32_t id)
     return NULL;
 }
 
+struct signal_upcalls signal_upcalls;
+
+uint64_t signals_pending(const struct task *task)
+{
+    (void)task;
+    return 0;
+}
+
+bool signal_take(struct task *task, uint64_t wanted, struct signal_info *info)
+{
+    (void)task;
+    (void)wanted;
+    (void)info;
+    return false;
+}
+
+/* There are no objects of System V IPC. */
+struct ipc_table semaphore_sets, message_queues;
+
+uint32_t ipc_highest(const struct ipc_table *table)
+{
+    (void)table;
+    return 0;
+}
+
+struct ipc_object *ipc_at(const struct ipc_table *table, uint32_t index)
+{
+    (void)table;
+    (void)index;
+    return NULL;
+}
+
+void semaphore_describe(const struct ipc_object *object, struct semaphore_status *status)
+{
+    (void)object;
+    (void)status;
+}
+
+void message_queue_describe(const struct ipc_object *object, struct message_queue_status *status)
+{
+    (void)object;
+    (void)status;
+}
+
 bool ns_of_timespec(uint64_t *ns, const struct timespec *time)
 {
     *ns = (uint64_t)time->seconds * NS_PER_SECOND + (uint64_t)time->nanoseconds;

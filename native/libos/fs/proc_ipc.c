@@ -1,0 +1,43 @@
+/* /proc/sysvipc: proc(5), ipc/sem.c and ipc/msg.c of Linux. */
+#include "fs/proc_content.h"
+#include "process/process.h"
+
+void proc_semaphores(struct text *text)
+{
+    text_add(text, "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
+    mutex_lock(&semaphore_sets.lock);
+    for (uint32_t at = 0; at <= ipc_highest(&semaphore_sets); at++) {
+        const struct ipc_object *object = ipc_at(&semaphore_sets, at);
+        struct semaphore_status status;
+        if (object == NULL) {
+            continue;
+        }
+        semaphore_describe(object, &status);
+        const struct ipc_permissions *owner = &status.permissions;
+        text_add(text, "%10d %10d  %4o %10lu %5u %5u %5u %5u %10ld %10ld\n", owner->key, object->id, owner->mode,
+            status.count, owner->uid, owner->gid, owner->creator_uid, owner->creator_gid, status.operation_time,
+            status.change_time);
+    }
+    mutex_unlock(&semaphore_sets.lock);
+}
+
+void proc_message_queues(struct text *text)
+{
+    text_add(text, "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      "
+                   "stime      rtime      ctime\n");
+    mutex_lock(&message_queues.lock);
+    for (uint32_t at = 0; at <= ipc_highest(&message_queues); at++) {
+        const struct ipc_object *object = ipc_at(&message_queues, at);
+        struct message_queue_status status;
+        if (object == NULL) {
+            continue;
+        }
+        message_queue_describe(object, &status);
+        const struct ipc_permissions *owner = &status.permissions;
+        text_add(text, "%10d %10d  %4o  %10lu %10lu %5d %5d ", owner->key, object->id, owner->mode, status.bytes,
+            status.count, status.sender, status.receiver);
+        text_add(text, "%5u %5u %5u %5u %10ld %10ld %10ld\n", owner->uid, owner->gid, owner->creator_uid,
+            owner->creator_gid, status.send_time, status.receive_time, status.change_time);
+    }
+    mutex_unlock(&message_queues.lock);
+}

@@ -1,0 +1,287 @@
+/* System V semaphores: semget(2), semop(2), semctl(2). */
+#include "process/semaphores.h"
+
+#define SEM_UNDO 0x1000U
+
+/* What a process has to undo on one set. */
+struct undo {
+    struct undo *next;
+    const struct process *process;
+    int32_t set;
+    uint32_t count;
+    int16_t adjustments[];
+};
+
+/* Under the table's lock. */
+static struct undo *undos;
+struct sleeping *sleeping_threads;
+
+static struct ipc_object *make(const void *wanted, int64_t *error)
+{
+    uint32_t count = *(const uint32_t *)wanted;
+    if (count == 0) {
+        *error = -EINVAL;
+        return NULL;
+    }
+    struct set *set = allocate(sizeof *set);
+    if (!set || !(set->semaphores = allocate(count * sizeof *set->semaphores))) {
+        release(set, sizeof *set);
+        return NULL;
+    }
+    set->count = count;
+    set->change_time = ipc_time();
+    return &set->object;
+}
+
+static int64_t check(const struct ipc_object *object, const void *wanted)
+{
+    return *(const uint32_t *)wanted > set_of(object)->count ? -EINVAL : 0;
+}
+
+struct ipc_table semaphore_sets = {.make = make, .check = check, .limit = SEMMNI};
+static struct ipc_table *const table = &semaphore_sets;
+
+int64_t sys_semget(const struct arguments *arguments)
+{
+    uint32_t count = (uint32_t)arguments->at[1];
+    if (count > SEMMSL) {
+        return -EINVAL;
+    }
+    return ipc_get(table, (int32_t)arguments->at[0], (uint32_t)arguments->at[2], &count);
+}
+
+static size_t undo_size(uint32_t count)
+{
+    return sizeof(struct undo) + count * sizeof(int16_t);
+}
+
+static struct undo *find_undo(const struct process *process, const struct set *set)
+{
+    struct undo *undo = undos;
+    while (undo && (undo->process != process || undo->set != set->object.id)) {
+        undo = undo->next;
+    }
+    return undo;
+}
+
+static struct undo *need_undo(const struct set *set)
+{
+    struct undo *undo = find_undo(current_process(), set);
+    if (!undo && (undo = allocate(undo_size(set->count)))) {
+        undo->process = current_process();
+        undo->set = set->object.id;
+        undo->count = set->count;
+        undo->next = undos;
+        undos = undo;
+    }
+    return undo;
+}
+
+void semaphores_drop_undos(const struct process *process, int32_t set)
+{
+    for (struct undo **link = &undos; *link;) {
+        struct undo *undo = *link;
+        if (process ? undo->process == process : undo->set == set) {
+            *link = undo->next;
+            release(undo, undo_size(undo->count));
+        } else {
+            link = &undo->next;
+        }
+    }
+}
+
+void semaphores_forget_undos(const struct set *set, uint32_t first, uint32_t count)
+{
+    for (struct undo *undo = undos; undo; undo = undo->next) {
+        if (undo->set == set->object.id) {
+            memset(undo->adjustments + first, 0, count * sizeof(int16_t));
+        }
+    }
+}
+
+void semaphores_process_ends(const struct process *process)
+{
+    mutex_lock(&table->lock);
+    for (struct undo *undo = undos; undo; undo = undo->next) {
+        struct ipc_object *object = undo->process == process ? ipc_find(table, undo->set) : NULL;
+        for (uint32_t at = 0; object && at < undo->count; at++) {
+            struct semaphore *semaphore = &set_of(object)->semaphores[at];
+            int32_t value = semaphore->value + undo->adjustments[at];
+            semaphore->value = value < 0 ? 0 : value > SEMVMX ? SEMVMX : value;
+        }
+        if (object) {
+            ipc_wake(table, undo->set);
+        }
+    }
+    semaphores_drop_undos(process, 0);
+    mutex_unlock(&table->lock);
+}
+
+/* struct sembuf */
+struct operation {
+    uint16_t number;
+    int16_t change;
+    int16_t flags;
+};
+
+#define DONE 0
+#define WAITS 1
+
+/* Does one of them, on trial. */
+static int64_t apply_one(struct set *set, const struct operation *operation)
+{
+    struct semaphore *semaphore = &set->semaphores[operation->number];
+    int32_t value = semaphore->value + operation->change;
+    if (operation->change == 0 ? semaphore->value != 0 : value < 0) {
+        return operation->flags & (int16_t)IPC_NOWAIT ? -EAGAIN : WAITS;
+    }
+    if (value > SEMVMX) {
+        return -ERANGE;
+    }
+    semaphore->value = value;
+    return DONE;
+}
+
+static int64_t note_undo(struct set *set, const struct operation *operation)
+{
+    struct undo *undo = need_undo(set);
+    if (!undo) {
+        return -ENOMEM;
+    }
+    int32_t adjustment = undo->adjustments[operation->number] - operation->change;
+    if (adjustment < -SEMAEM - 1 || adjustment > SEMAEM) {
+        return -ERANGE;
+    }
+    undo->adjustments[operation->number] = (int16_t)adjustment;
+    return DONE;
+}
+
+/* All of them or none: DONE, WAITS (for *stopped) or a negative errno. */
+static int64_t apply(struct set *set, const struct operation *operations, size_t count, size_t *stopped)
+{
+    int64_t result = DONE;
+    size_t at = 0;
+    for (; at < count && result == DONE; at++) {
+        result = apply_one(set, &operations[at]);
+        if (result == DONE && (operations[at].flags & (int16_t)SEM_UNDO)) {
+            result = note_undo(set, &operations[at]);
+            set->semaphores[operations[at].number].value -= result == DONE ? 0 : operations[at].change;
+        }
+    }
+    if (result == DONE) {
+        return DONE;
+    }
+    *stopped = at - 1;
+    for (at = *stopped; at > 0; at--) {
+        const struct operation *done = &operations[at - 1];
+        set->semaphores[done->number].value -= done->change;
+        if (done->flags & (int16_t)SEM_UNDO) {
+            find_undo(current_process(), set)->adjustments[done->number] += done->change;
+        }
+    }
+    return result;
+}
+
+static void finish(struct set *set, const struct operation *operations, size_t count)
+{
+    for (size_t at = 0; at < count; at++) {
+        set->semaphores[operations[at].number].process = PROCESS_ID;
+    }
+    set->operation_time = ipc_time();
+    ipc_wake(table, set->object.id);
+}
+
+static int sleep(int32_t id, const struct operation *operation, uint64_t timeout_ns)
+{
+    struct sleeping self = {.next = sleeping_threads, .set = id, .number = operation->number, .for_zero = operation->change == 0};
+    sleeping_threads = &self;
+    int result = ipc_sleep(table, id, timeout_ns);
+    struct sleeping **link = &sleeping_threads;
+    while (*link != &self) {
+        link = &(*link)->next;
+    }
+    *link = self.next;
+    return result;
+}
+
+/* 0, -EFBIG or -EACCES. */
+static int64_t check_operations(const struct set *set, const struct operation *operations, size_t count)
+{
+    bool changes = false;
+    for (size_t at = 0; at < count; at++) {
+        if (operations[at].number >= set->count) {
+            return -EFBIG;
+        }
+        changes |= operations[at].change != 0;
+    }
+    return ipc_is_allowed(&set->object, changes ? IPC_WRITES : IPC_READS) ? 0 : -EACCES;
+}
+
+/* Under the lock. */
+static int64_t operate(int32_t id, const struct operation *operations, size_t count, uint64_t deadline)
+{
+    struct ipc_object *object = ipc_find(table, id);
+    int64_t result = object ? check_operations(set_of(object), operations, count) : -EINVAL;
+    while (result == 0) {
+        size_t stopped;
+        int64_t outcome = apply(set_of(object), operations, count, &stopped);
+        if (outcome != WAITS) {
+            result = outcome;
+            break;
+        }
+        uint64_t timeout = NO_TIMEOUT;
+        if (deadline != NO_TIMEOUT) {
+            uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+            timeout = deadline > now ? deadline - now : 0;
+        }
+        result = timeout ? sleep(id, &operations[stopped], timeout) : -EAGAIN;
+        result = result == -ETIMEDOUT ? 0 : result; /* the deadline decides */
+        object = ipc_find(table, id);
+        if (!object) {
+            return -EIDRM;
+        }
+    }
+    if (result == 0) {
+        finish(set_of(object), operations, count);
+    }
+    return result;
+}
+
+static int64_t operation_call(const struct arguments *arguments, uint64_t timeout_ns)
+{
+    struct operation few[8], *operations = few;
+    uint32_t count = (uint32_t)arguments->at[2];
+    if (count > SEMOPM) {
+        return -E2BIG;
+    }
+    if (count < 1 || (int32_t)arguments->at[0] < 0) {
+        return -EINVAL;
+    }
+    size_t size = count * sizeof *operations;
+    if (count > ARRAY_LENGTH(few) && !(operations = allocate(size))) {
+        return -ENOMEM;
+    }
+    int64_t result = copy_from_user(operations, arguments->at[1], size);
+    if (!result) {
+        uint64_t deadline = timeout_ns == NO_TIMEOUT ? NO_TIMEOUT : clock_now_ns(CLOCK_MONOTONIC) + timeout_ns;
+        mutex_lock(&table->lock);
+        result = operate((int32_t)arguments->at[0], operations, count, deadline);
+        mutex_unlock(&table->lock);
+    }
+    if (operations != few) {
+        release(operations, size);
+    }
+    return result;
+}
+
+int64_t sys_semop(const struct arguments *arguments)
+{
+    return operation_call(arguments, NO_TIMEOUT);
+}
+
+int64_t sys_semtimedop(const struct arguments *arguments)
+{
+    uint64_t timeout_ns = NO_TIMEOUT;
+    int error = arguments->at[3] ? timeout_from_user(&timeout_ns, arguments->at[3]) : 0;
+    return error ? error : operation_call(arguments, timeout_ns);
+}

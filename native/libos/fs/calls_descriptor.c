@@ -117,7 +117,7 @@ static int64_t create_memory_file(const char *name, uint32_t flags, struct file 
 {
     struct inode *inode;
     bool no_exec = (flags & MFD_NOEXEC_SEAL) != 0;
-    int64_t result = tree_create_file(&memory_file_system, no_exec ? 0666 : 0777, &inode);
+    int64_t result = tree_create_file(&unnamed_file_system, no_exec ? 0666 : 0777, &inode);
     if (result < 0) {
         return result;
     }

@@ -128,6 +128,10 @@ static int64_t link_place(struct place *old, struct place *new)
     if (new->parent->operations->link == NULL) {
         return -EPERM;
     }
+    if (old->inode->links == 0 && !old->inode->can_be_linked) {
+        return -ENOENT; /* its last name was removed */
+    }
+    old->inode->can_be_linked = false;
     result = new->parent->operations->link(new->parent, place_name(new), old->inode);
     if (result == 0) {
         notify_inode(old->inode, IN_ATTRIB); /* its number of links */

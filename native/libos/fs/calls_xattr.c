@@ -1,142 +1,191 @@
-/* Extended attributes: those of the image can be read; none can be set. trusted.* is for the system alone. */
+/* Extended attributes (xattr(7)). Values and names go through buffers of the LibOS: the application's memory must wait until
+ * the namespace lock is free. */
 #include "fs/call_support.h"
+#include "fs/notify.h"
+#include "fs/xattr.h"
 
-static const struct {
-    uint32_t prefix;
-    const char *text;
-} prefixes[] = {
-    {EROFS_PREFIX_USER, "user."},
-    {EROFS_PREFIX_ACL_ACCESS, "system.posix_acl_access"},
-    {EROFS_PREFIX_ACL_DEFAULT, "system.posix_acl_default"},
-    {EROFS_PREFIX_SECURITY, "security."},
-};
-
-/* The text of a prefix; NULL: the application must not see such xattrs. */
-static const char *prefix_text(uint32_t prefix)
+static bool begins_with(const char *text, const char *prefix)
 {
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* xattr_resolve_name() of Linux. */
+static int64_t check_name(const char *name)
+{
+    static const char *const prefixes[] = {XATTR_USER, XATTR_SECURITY, XATTR_TRUSTED};
+    if (strcmp(name, XATTR_ACL_ACCESS) == 0 || strcmp(name, XATTR_ACL_DEFAULT) == 0) {
+        return 0;
+    }
     for (size_t at = 0; at < ARRAY_LENGTH(prefixes); at++) {
-        if (prefixes[at].prefix == prefix) {
-            return prefixes[at].text;
+        if (begins_with(name, prefixes[at])) {
+            return name[strlen(prefixes[at])] == '\0' ? -EINVAL : 0;
         }
     }
-    return NULL;
+    return -EOPNOTSUPP;
 }
 
-static bool has_name(const struct erofs_xattr *xattr, const char *name)
+/* xattr_permission() of Linux. Nobody has CAP_SYS_ADMIN here, which trusted.* wants. */
+static int64_t check_access(const struct inode *inode, const char *name, bool writes)
 {
-    const char *prefix = prefix_text(xattr->prefix);
-    size_t length = prefix != NULL ? strlen(prefix) : 0;
-    return prefix != NULL && strncmp(name, prefix, length) == 0 &&
-           strlen(name + length) == xattr->name_length &&
-           memcmp(name + length, xattr->name, xattr->name_length) == 0;
+    if (begins_with(name, XATTR_TRUSTED)) {
+        return writes ? -EPERM : -ENODATA;
+    }
+    if (begins_with(name, XATTR_SECURITY) || begins_with(name, "system.")) {
+        return 0;
+    }
+    if (begins_with(name, XATTR_USER)) {
+        if (!is_regular(inode) && !is_directory(inode)) {
+            return writes ? -EPERM : -ENODATA;
+        }
+        if (writes && is_directory(inode) && (inode->mode & S_ISVTX) && !is_owner(inode)) {
+            return -EPERM;
+        }
+    }
+    return inode_access(inode, writes ? MAY_WRITE : MAY_READ);
 }
 
-/* Copies the value to a buffer of the LibOS: the application's memory must wait until the lock is free. */
-static int64_t get_locked(struct inode *inode, const char *name, void **value, uint64_t size)
+/* What security modules and capabilities would mean is not here: as without CAP_SYS_ADMIN and CAP_SETFCAP. ACLs of the
+ * image can be read and removed, and are not looked at. */
+static int64_t check_change(const char *name, bool sets)
 {
-    struct erofs_xattr xattr;
-    uint64_t position = 0;
+    if (begins_with(name, XATTR_SECURITY)) {
+        return -EPERM;
+    }
+    return sets && begins_with(name, "system.") ? -EOPNOTSUPP : 0;
+}
+
+static int64_t name_from_user(char name[NAME_LENGTH_MAX + 1], user_address from)
+{
+    int64_t result = strncpy_from_user(name, from, NAME_LENGTH_MAX + 1);
+    if (result < 0) {
+        return result == -ENAMETOOLONG ? -ERANGE : result;
+    }
+    return name[0] == '\0' ? -ERANGE : 0;
+}
+
+/* Either by path or by descriptor. The namespace lock is held until target_end(). */
+struct target {
+    struct inode *inode;
+    struct file *file;
+    struct place place;
+};
+
+static int64_t target_begin(struct target *target, const struct arguments *arguments, bool by_descriptor, uint32_t walk)
+{
+    *target = (struct target){0};
+    if (!by_descriptor) {
+        int64_t result = at_begin(AT_FDCWD, arguments->at[0], walk, &target->place);
+        target->inode = target->place.inode;
+        return result;
+    }
+    target->file = file_at(arguments, 0);
+    if (target->file == NULL || (target->file->flags & O_PATH)) {
+        file_put(target->file);
+        return -EBADF;
+    }
+    namespace_lock();
+    target->inode = target->file->inode;
+    return 0;
+}
+
+static void target_end(struct target *target)
+{
+    if (target->file != NULL) {
+        namespace_unlock();
+        file_put(target->file);
+    } else {
+        at_end(&target->place);
+    }
+}
+
+static int64_t find(struct inode *inode, const char *name, struct xattr *xattr)
+{
     if (inode->operations->next_xattr == NULL) {
         return -EOPNOTSUPP;
     }
-    for (;;) {
-        int64_t result = inode->operations->next_xattr(inode, &position, &xattr);
+    for (uint64_t position = 0;;) {
+        int64_t result = inode->operations->next_xattr(inode, &position, xattr);
         if (result <= 0) {
             return result < 0 ? result : -ENODATA;
         }
-        if (!has_name(&xattr, name)) {
-            continue;
+        if (strcmp(xattr->name, name) == 0) {
+            return 0;
         }
-        if (size == 0 || xattr.value_size == 0) {
-            return xattr.value_size;
-        }
-        if (size < xattr.value_size) {
-            return -ERANGE;
-        }
-        *value = allocate(xattr.value_size);
-        if (*value == NULL) {
-            return -ENOMEM;
-        }
-        result = erofs_xattr_value(&xattr, *value, xattr.value_size);
-        if (result < 0) {
-            release(*value, xattr.value_size);
-            *value = NULL;
-        }
-        return result < 0 ? result : xattr.value_size;
     }
 }
 
-static int64_t list_locked(struct inode *inode, char **names, uint64_t size)
+/* The size of the value; with room for it, *value is one that the caller releases. */
+static int64_t get_locked(struct inode *inode, const char *name, void **value, uint64_t room)
 {
-    struct erofs_xattr xattr;
-    size_t total = 0, room = size < 65536 ? (size_t)size : 65536;
+    struct xattr xattr;
+    int64_t result = check_access(inode, name, false);
+    if (result == 0 && (result = check_name(name)) == 0) {
+        result = find(inode, name, &xattr);
+    }
+    if (result < 0 || room == 0 || xattr.size == 0) {
+        return result < 0 ? result : xattr.size;
+    }
+    if (room < xattr.size) {
+        return -ERANGE;
+    }
+    *value = allocate(xattr.size);
+    if (*value == NULL) {
+        return -ENOMEM;
+    }
+    result = inode->operations->read_xattr(&xattr, *value);
+    if (result < 0) {
+        release(*value, xattr.size);
+        *value = NULL;
+    }
+    return result < 0 ? result : xattr.size;
+}
+
+static int64_t list_locked(struct inode *inode, char *names, size_t room)
+{
+    struct xattr xattr;
+    size_t total = 0;
     if (inode->operations->next_xattr == NULL) {
         return 0;
-    }
-    if (room > 0 && (*names = allocate(room)) == NULL) {
-        return -ENOMEM;
     }
     for (uint64_t position = 0;;) {
         int64_t result = inode->operations->next_xattr(inode, &position, &xattr);
         if (result <= 0) {
             return result < 0 ? result : (int64_t)total;
         }
-        const char *prefix = prefix_text(xattr.prefix);
-        if (prefix == NULL) {
-            continue;
-        }
-        size_t length = strlen(prefix) + xattr.name_length + 1;
+        size_t length = strlen(xattr.name) + 1;
         if (room > 0) {
             if (length > room - total) {
-                return -ERANGE;
+                return room == XATTR_LIST_MAX ? -E2BIG : -ERANGE;
             }
-            memcpy(*names + total, prefix, strlen(prefix));
-            memcpy(*names + total + strlen(prefix), xattr.name, xattr.name_length);
-            (*names)[total + length - 1] = '\0';
+            memcpy(names + total, xattr.name, length);
         }
         total += length;
     }
 }
 
-/* Either by path or by descriptor: the inode, with a count. */
-static int64_t find_inode(
-    const struct arguments *arguments, bool by_descriptor, uint32_t walk, struct inode **inode)
+static int64_t set_locked(struct inode *inode, const char *name, const void *value, size_t size, uint32_t flags)
 {
-    if (by_descriptor) {
-        struct file *file = file_at(arguments, 0);
-        if (file == NULL) {
-            return -EBADF;
-        }
-        *inode = inode_get(file->inode);
-        file_put(file);
-        return 0;
+    if (inode->operations->set_xattr == NULL) {
+        return -EOPNOTSUPP;
     }
-    struct place place;
-    int64_t result = at_begin(AT_FDCWD, arguments->at[0], walk, &place);
-    if (result == 0) {
-        *inode = inode_get(place.inode);
-        at_end(&place);
+    int64_t result = check_access(inode, name, true);
+    if (result == 0 && (result = check_name(name)) == 0) {
+        result = check_change(name, value != NULL);
     }
-    return result;
+    return result < 0 ? result : inode->operations->set_xattr(inode, name, value, size, flags);
 }
 
 static int64_t get_call(const struct arguments *arguments, bool by_descriptor, uint32_t walk)
 {
-    struct inode *inode = NULL;
+    struct target target;
     char name[NAME_LENGTH_MAX + 1];
     void *value = NULL;
-    int64_t result = strncpy_from_user(name, arguments->at[1], sizeof(name));
-    if (result < 0) {
-        return result == -ENAMETOOLONG ? -ERANGE : result;
-    }
-    result = find_inode(arguments, by_descriptor, walk, &inode);
-    if (result < 0) {
+    int64_t result = name_from_user(name, arguments->at[1]);
+    if (result < 0 || (result = target_begin(&target, arguments, by_descriptor, walk)) < 0) {
         return result;
     }
-    namespace_lock();
-    result = get_locked(inode, name, &value, arguments->at[3]);
-    namespace_unlock();
-    inode_put(inode);
+    result = get_locked(target.inode, name, &value, arguments->at[3]);
+    target_end(&target);
     size_t size = result > 0 ? (size_t)result : 0;
     if (value != NULL && copy_to_user(arguments->at[2], value, size) < 0) {
         result = -EFAULT;
@@ -147,38 +196,94 @@ static int64_t get_call(const struct arguments *arguments, bool by_descriptor, u
 
 static int64_t list_call(const struct arguments *arguments, bool by_descriptor, uint32_t walk)
 {
-    struct inode *inode = NULL;
-    char *names = NULL;
-    uint64_t size = arguments->at[2] < 65536 ? arguments->at[2] : 65536;
-    int64_t result = find_inode(arguments, by_descriptor, walk, &inode);
-    if (result < 0) {
-        return result;
+    struct target target;
+    size_t room = arguments->at[2] < XATTR_LIST_MAX ? (size_t)arguments->at[2] : XATTR_LIST_MAX;
+    char *names = room > 0 ? allocate(room) : NULL;
+    if (room > 0 && names == NULL) {
+        return -ENOMEM;
     }
-    namespace_lock();
-    result = list_locked(inode, &names, size);
-    namespace_unlock();
-    inode_put(inode);
+    int64_t result = target_begin(&target, arguments, by_descriptor, walk);
+    if (result == 0) {
+        result = list_locked(target.inode, names, room);
+        target_end(&target);
+    }
     if (names != NULL && result > 0 && copy_to_user(arguments->at[1], names, (size_t)result) < 0) {
         result = -EFAULT;
     }
-    release(names, (size_t)size);
+    release(names, room);
     return result;
 }
 
-int64_t sys_getxattr(const struct arguments *arguments)
+static int64_t change(const struct arguments *arguments, bool by_descriptor, uint32_t walk, const char *name,
+    const void *value, size_t size, uint32_t flags)
 {
-    return get_call(arguments, false, WALK_FOLLOW);
+    struct target target;
+    int64_t result = target_begin(&target, arguments, by_descriptor, walk);
+    if (result < 0) {
+        return result;
+    }
+    result = set_locked(target.inode, name, value, size, flags);
+    if (result == 0 && target.file != NULL) {
+        notify_file(target.file, IN_ATTRIB);
+    } else if (result == 0) {
+        notify_place(&target.place, IN_ATTRIB);
+    }
+    target_end(&target);
+    return result;
 }
 
-int64_t sys_lgetxattr(const struct arguments *arguments)
+static int64_t set_call(const struct arguments *arguments, bool by_descriptor, uint32_t walk)
 {
-    return get_call(arguments, false, 0);
+    char name[NAME_LENGTH_MAX + 1];
+    uint64_t size = arguments->at[3];
+    uint32_t flags = (uint32_t)arguments->at[4];
+    if ((flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE)) != 0) {
+        return -EINVAL;
+    }
+    int64_t result = name_from_user(name, arguments->at[1]);
+    if (result < 0) {
+        return result;
+    }
+    if (size > XATTR_SIZE_MAX) {
+        return -E2BIG;
+    }
+    void *value = allocate((size_t)size + 1); /* an empty value is one, too */
+    if (value == NULL) {
+        return -ENOMEM;
+    }
+    result = size > 0 ? copy_from_user(value, arguments->at[2], (size_t)size) : 0;
+    if (result == 0) {
+        result = change(arguments, by_descriptor, walk, name, value, (size_t)size, flags);
+    }
+    release(value, (size_t)size + 1);
+    return result;
 }
 
-int64_t sys_fgetxattr(const struct arguments *arguments)
+static int64_t remove_call(const struct arguments *arguments, bool by_descriptor, uint32_t walk)
 {
-    return get_call(arguments, true, 0);
+    char name[NAME_LENGTH_MAX + 1];
+    int64_t result = name_from_user(name, arguments->at[1]);
+    return result < 0 ? result : change(arguments, by_descriptor, walk, name, NULL, 0, 0);
 }
+
+/* Each call three times: by path, by path without following a link at its end, by descriptor. */
+#define THREE_WAYS(call, handler)                                                                            \
+    int64_t sys_##call(const struct arguments *arguments)                                                    \
+    {                                                                                                        \
+        return handler(arguments, false, WALK_FOLLOW);                                                       \
+    }                                                                                                        \
+    int64_t sys_l##call(const struct arguments *arguments)                                                   \
+    {                                                                                                        \
+        return handler(arguments, false, 0);                                                                 \
+    }                                                                                                        \
+    int64_t sys_f##call(const struct arguments *arguments)                                                   \
+    {                                                                                                        \
+        return handler(arguments, true, 0);                                                                  \
+    }
+
+THREE_WAYS(getxattr, get_call)
+THREE_WAYS(setxattr, set_call)
+THREE_WAYS(removexattr, remove_call)
 
 int64_t sys_listxattr(const struct arguments *arguments)
 {

@@ -30,6 +30,7 @@
 struct inode;
 struct file;
 struct open_name;
+struct xattr;
 
 struct name {
     const char *bytes;
@@ -80,6 +81,8 @@ struct inode_operations {
     int64_t (*list)(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context);
     int64_t (*create)(
         struct inode *directory, struct name name, const struct creation *creation, struct inode **created);
+    /* without a name, links 0 */
+    int64_t (*create_unnamed)(struct inode *directory, const struct creation *creation, struct inode **created);
     int64_t (*link)(struct inode *directory, struct name name, struct inode *inode);
     /* directories too: -ENOTEMPTY */
     int64_t (*unlink)(struct inode *directory, struct name name, struct inode *inode);
@@ -94,7 +97,11 @@ struct inode_operations {
     int64_t (*refresh)(struct inode *inode);                 /* bring attributes up to date */
     int64_t (*change)(struct inode *inode, const struct attributes *attributes);
     int64_t (*truncate)(struct inode *inode, uint64_t size);
-    int64_t (*next_xattr)(struct inode *inode, uint64_t *position, struct erofs_xattr *xattr);
+    /* 1 and the one at *position, or 0: that was all */
+    int64_t (*next_xattr)(struct inode *inode, uint64_t *position, struct xattr *xattr);
+    int64_t (*read_xattr)(const struct xattr *xattr, void *to);
+    /* value NULL: remove it */
+    int64_t (*set_xattr)(struct inode *inode, const char *name, const void *value, size_t size, uint32_t flags);
     void (*unused)(struct inode *inode); /* the last count is gone; any lock state */
 };
 
@@ -112,7 +119,9 @@ struct inode {
     uint64_t number;
     uint64_t size;
     uint64_t rdev;
+    bool can_be_linked; /* it has no name yet, and may get one (O_TMPFILE without O_EXCL) */
     struct timespec atime, mtime, ctime;
+    struct timespec btime; /* 0: not known */
     /* Directories: where they are now. NULL for the root, and for directories that were removed. */
     struct inode *parent;
     char *name;

@@ -121,14 +121,62 @@ static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, st
     return result;
 }
 
+/* O_TMPFILE: the path is that of the directory. */
+static int64_t open_temporary(struct place *place, uint32_t flags, uint32_t mode, struct file **file)
+{
+    struct inode *directory = place->inode, *inode;
+    if (!is_directory(directory)) {
+        return -ENOTDIR;
+    }
+    int64_t result = inode_access(directory, MAY_WRITE | MAY_EXECUTE);
+    if (result < 0) {
+        return result;
+    }
+    if (directory->operations->create_unnamed == NULL) {
+        return -EOPNOTSUPP;
+    }
+    const struct creation creation = {
+        .mode = S_IFREG | (mode & PERMISSION_BITS & ~current_whereabouts()->mode_mask)};
+    result = directory->operations->create_unnamed(directory, &creation, &inode);
+    if (result < 0) {
+        return result;
+    }
+    inode->can_be_linked = (flags & O_EXCL) == 0;
+    result = file_create(inode, flags, file);
+    inode_put(inode);
+    if (result == 0) {
+        char text[24];
+        size_t length = format_text(text, sizeof(text), "#%llu", (unsigned long long)inode->number);
+        (*file)->name = open_name_of_unnamed(directory, (struct name){text, length});
+        notify_opened(*file);
+    }
+    return result;
+}
+
+/* build_open_flags() of Linux: what does not go together. */
+static int64_t check_flags(uint32_t flags)
+{
+    bool temporary = (flags & O_TMPFILE & ~O_DIRECTORY) != 0;
+    bool writes = (flags & O_ACCMODE) != O_RDONLY;
+    if (temporary && ((flags & O_DIRECTORY) == 0 || (flags & O_CREAT) || !writes)) {
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* What O_PATH leaves of the other flags. */
+#define PATH_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
 int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t mode, struct file **file)
 {
     struct inode *start;
     struct place place;
-    if ((flags & O_TMPFILE) == O_TMPFILE) {
-        return -EOPNOTSUPP;
+    flags = (flags & O_PATH) ? flags & PATH_FLAGS : flags;
+    bool temporary = (flags & O_TMPFILE) == O_TMPFILE;
+    int64_t result = check_flags(flags);
+    if (result == 0) {
+        result = start_of(descriptor, path, &start);
     }
-    int64_t result = start_of(descriptor, path, &start);
     if (result < 0) {
         return result;
     }
@@ -137,7 +185,7 @@ int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t m
     namespace_lock();
     result = path_walk(start, path, walk | ((flags & O_CREAT) ? WALK_MAY_MISS : 0), &place);
     if (result == 0) {
-        result = open_place(&place, flags, mode, file);
+        result = temporary ? open_temporary(&place, flags, mode, file) : open_place(&place, flags, mode, file);
         place_release(&place);
     }
     namespace_unlock();

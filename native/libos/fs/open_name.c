@@ -62,18 +62,33 @@ static bool set_place(struct open_name *entry, struct inode *directory, struct n
     return true;
 }
 
+static struct open_name *make(struct inode *directory, struct name name)
+{
+    struct open_name *entry = allocate(sizeof(struct open_name));
+    if (entry != NULL && !set_place(entry, directory, name)) {
+        release(entry, sizeof(struct open_name));
+        entry = NULL;
+    }
+    return entry;
+}
+
+struct open_name *open_name_of_unnamed(struct inode *directory, struct name name)
+{
+    struct open_name *entry = make(directory, name);
+    if (entry != NULL) {
+        entry->removed = true;
+        entry->references = 1;
+    }
+    return entry;
+}
+
 struct open_name *open_name_of(struct inode *directory, struct name name)
 {
     mutex_lock(&lock);
     struct open_name **link = find(directory, name);
     struct open_name *entry = *link;
-    if (entry == NULL && (entry = allocate(sizeof(struct open_name))) != NULL) {
-        if (set_place(entry, directory, name)) {
-            *link = entry;
-        } else {
-            release(entry, sizeof(struct open_name));
-            entry = NULL;
-        }
+    if (entry == NULL) {
+        *link = entry = make(directory, name);
     }
     if (entry != NULL) {
         entry->references++;

@@ -17,6 +17,8 @@ struct location {
 
 /* With one more count, or NULL without memory. */
 struct open_name *open_name_of(struct inode *directory, struct name name);
+/* The same for something that never had a name: as if it had been removed. */
+struct open_name *open_name_of_unnamed(struct inode *directory, struct name name);
 struct open_name *open_name_get(struct open_name *name);
 void open_name_put(struct open_name *name); /* NULL is fine */
 

@@ -6,7 +6,7 @@
 
 static bool can_be_sealed(const struct inode *inode)
 {
-    return inode->file_system == &memory_file_system && is_regular(inode);
+    return inode->file_system->magic == TMPFS_MAGIC && is_regular(inode);
 }
 
 int64_t seals_of(const struct file *file)

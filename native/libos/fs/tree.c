@@ -4,13 +4,16 @@
 #include "fs/device.h"
 #include "fs/pipe.h"
 #include "fs/seal.h"
+#include "fs/tree_create.h"
 #include "fs/tree_file.h"
 #include "fs/tree_image.h"
 #include "fs/tree_table.h"
+#include "fs/tree_xattr.h"
 #include "process/process.h"
 
 const struct file_system root_file_system = {.type = "overlay", .magic = 0x794C7630, .device = 0x30};
-const struct file_system memory_file_system = {.type = "tmpfs", .magic = 0x01021994, .device = 0x31};
+const struct file_system memory_file_system = {.type = "tmpfs", .magic = TMPFS_MAGIC, .device = 0x31};
+const struct file_system unnamed_file_system = {.type = "tmpfs", .magic = TMPFS_MAGIC, .device = 0x01};
 
 /* Cookies of list(): positions in the image first, then the names of the table in the order of their
  * creation. */
@@ -34,6 +37,7 @@ struct node *node_create(const struct file_system *file_system)
 void node_destroy(struct node *node)
 {
     table_destroy(node);
+    tree_xattrs_destroy(node);
     tree_file_destroy(node);
     if (node->pipe != NULL) {
         pipe_forget(node->pipe);
@@ -157,8 +161,7 @@ static void touch(struct node *directory)
     directory->changed = true;
 }
 
-/* Give a name to a node; the table takes its own count. */
-static void enter(struct node *directory, struct child *child, struct node *node)
+void node_enter(struct node *directory, struct child *child, struct node *node)
 {
     inode_get(&node->inode);
     child->node = node;
@@ -190,56 +193,13 @@ static int64_t remove_name(struct node *directory, struct name name)
     return 0;
 }
 
-static int64_t tree_create_inode(
-    struct inode *directory, struct name name, const struct creation *creation, struct inode **created)
-{
-    struct node *parent = node_of(directory);
-    struct node *node = node_create(directory->file_system);
-    if (node == NULL) {
-        return -ENOMEM;
-    }
-    struct inode *inode = &node->inode;
-    bool inherits = (directory->mode & S_ISGID) != 0;
-    inode->mode = creation->mode;
-    inode->uid = credentials()->user.file_system;
-    inode->gid = inherits ? directory->gid : credentials()->group.file_system;
-    inode->links = 1;
-    inode->number = new_inode_number();
-    inode->rdev = creation->rdev;
-    inode->atime = inode->mtime = inode->ctime = time_now();
-    int64_t result = 0;
-    if (is_directory(inode)) {
-        inode->links = 2;
-        inode->size = BLOCK_SIZE;
-        inode->mode |= inherits ? S_ISGID : 0;
-        result = inode_place(inode, directory, name);
-    } else if (is_link(inode)) {
-        node->target_length = strlen(creation->target);
-        node->target = allocate(node->target_length);
-        result = node->target == NULL ? -ENOMEM : 0;
-        if (result == 0) {
-            memcpy(node->target, creation->target, node->target_length);
-            inode->size = node->target_length;
-        }
-    }
-    struct child *child = result == 0 ? table_reserve(parent, name) : NULL;
-    if (child == NULL) {
-        node_destroy(node);
-        return result < 0 ? result : -ENOMEM;
-    }
-    enter(parent, child, node);
-    directory->links += is_directory(inode) ? 1 : 0;
-    *created = inode;
-    return 0;
-}
-
 static int64_t tree_link(struct inode *directory, struct name name, struct inode *inode)
 {
     struct child *child = table_reserve(node_of(directory), name);
     if (child == NULL) {
         return -ENOMEM;
     }
-    enter(node_of(directory), child, node_of(inode));
+    node_enter(node_of(directory), child, node_of(inode));
     inode->links++;
     inode->ctime = time_now();
     node_of(inode)->changed = true;
@@ -286,7 +246,7 @@ static int64_t tree_rename(
     if (result < 0) {
         return result;
     }
-    enter(node_of(to), child, node_of(inode));
+    node_enter(node_of(to), child, node_of(inode));
     if (is_directory(inode) && from != to) {
         from->links--;
         to->links++;
@@ -306,7 +266,7 @@ static struct child *reserve(struct inode *directory, struct name name, bool *fr
 static void put_there(struct inode *directory, struct child *child, struct inode *inode)
 {
     struct node *old = child->node;
-    enter(node_of(directory), child, node_of(inode));
+    node_enter(node_of(directory), child, node_of(inode));
     inode->ctime = time_now();
     node_of(inode)->changed = true;
     if (old != NULL) {
@@ -407,16 +367,11 @@ static int64_t tree_truncate(struct inode *inode, uint64_t size)
     return tree_file_truncate(node_of(inode), size);
 }
 
-static int64_t tree_next_xattr(struct inode *inode, uint64_t *position, struct erofs_xattr *xattr)
-{
-    struct node *node = node_of(inode);
-    return node->has_lower ? erofs_next_xattr(&node->lower, position, xattr) : 0;
-}
-
 static const struct inode_operations operations = {
     .lookup = tree_lookup,
     .list = tree_list,
     .create = tree_create_inode,
+    .create_unnamed = tree_create_unnamed,
     .link = tree_link,
     .unlink = tree_unlink,
     .rename = tree_rename,
@@ -426,6 +381,8 @@ static const struct inode_operations operations = {
     .change = tree_change,
     .truncate = tree_truncate,
     .next_xattr = tree_next_xattr,
+    .read_xattr = tree_read_xattr,
+    .set_xattr = tree_set_xattr,
     .unused = node_unused,
 };
 
@@ -444,33 +401,4 @@ int64_t tree_open_image(struct inode **root)
         *root = &node->inode;
     }
     return result;
-}
-
-static int64_t create_unnamed(
-    const struct file_system *file_system, uint32_t mode, uint32_t links, struct inode **created)
-{
-    struct node *node = node_create(file_system);
-    if (node == NULL) {
-        return -ENOMEM;
-    }
-    struct inode *inode = &node->inode;
-    inode->mode = mode;
-    inode->uid = credentials()->user.file_system;
-    inode->gid = credentials()->group.file_system;
-    inode->links = links;
-    inode->number = new_inode_number();
-    inode->size = is_directory(inode) ? BLOCK_SIZE : 0;
-    inode->atime = inode->mtime = inode->ctime = time_now();
-    *created = inode;
-    return 0;
-}
-
-int64_t tree_create(const struct file_system *file_system, uint32_t mode, struct inode **root)
-{
-    return create_unnamed(file_system, S_IFDIR | mode, 2, root);
-}
-
-int64_t tree_create_file(const struct file_system *file_system, uint32_t mode, struct inode **inode)
-{
-    return create_unnamed(file_system, S_IFREG | mode, 0, inode);
 }

@@ -25,5 +25,8 @@ void **tree_pipe(struct inode *fifo);
 
 extern const struct file_system root_file_system;
 extern const struct file_system memory_file_system;
+extern const struct file_system unnamed_file_system; /* of memory files that never have a name */
+
+#define TMPFS_MAGIC 0x01021994U
 
 #endif

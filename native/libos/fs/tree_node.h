@@ -7,6 +7,7 @@
 
 struct node;
 struct pipe;
+struct tree_xattr;
 
 /* A name in a directory's table. Without a node it hides the image's name (a whiteout). */
 struct child {
@@ -30,6 +31,9 @@ struct node {
     struct node *lower_parent;
     char *lower_name;
     size_t lower_name_length;
+
+    struct tree_xattr *xattrs; /* extended attributes, in place of the image's */
+    bool has_own_xattrs;
 
     /* Directories. */
     struct child **buckets;
@@ -56,6 +60,9 @@ struct node {
 struct node *node_create(const struct file_system *file_system);
 
 void node_destroy(struct node *node);
+
+/* Give a name to a node; the table takes its own count. */
+void node_enter(struct node *directory, struct child *child, struct node *node);
 
 static inline struct node *node_of(struct inode *inode)
 {

@@ -23,6 +23,13 @@ class LogLevel(StrEnum):
     TRACE = "trace"
 
 
+class ProfileForm(StrEnum):
+    """A table as ``strace -c`` prints it, or one line of JSON."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Network(StrEnum):
     """A network namespace of its own, or the host's."""
 
@@ -59,6 +66,25 @@ def run(
     log_level: Annotated[
         LogLevel | None, typer.Option(help="What to say; above 'error' the enclave needs a debug image.")
     ] = None,
+    trace: Annotated[
+        bool,
+        typer.Option("--trace", help="Print each system call as strace does. Debug images only."),
+    ] = False,
+    profile: Annotated[
+        ProfileForm | None,
+        typer.Option(
+            help="Print at the end how often and how long system calls and OCALLs took, and how often each "
+            "left the enclave. Debug images only."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where --trace and --profile go; without it, to standard error.",
+            dir_okay=False,
+        ),
+    ] = None,
     signer: Annotated[
         list[str] | None,
         typer.Option(metavar="PUB.pem|MRSIGNER", help="A signer that is trusted; without it, all are."),
@@ -85,7 +111,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a TEE image in its enclave. Needs runc, and no daemon."""
-    from enclavize.errors import EnclavizeError
+    from enclavize.errors import EnclavizeError, UsageError
     from enclavize.oci.location import parse_location
     from enclavize.progress.mode import ProgressMode
     from enclavize.progress.renderer import reporting
@@ -100,6 +126,8 @@ def run(
         simulate = True
         del program_arguments[0]
     try:
+        if report and not (trace or profile):
+            raise UsageError("--report says where --trace and --profile go: neither is there")
         options = RunOptions(
             image=parse_location(image),
             arguments=tuple(program_arguments),
@@ -108,6 +136,9 @@ def run(
             name=name,
             simulate=simulate,
             log_level=log_level.value if log_level else "",
+            trace=trace,
+            profile=profile.value if profile else "",
+            report=report,
             mrsigners=_mrsigners(signer or []),
             toolchain=toolchain,
             host_files=tuple(map(read_host_files, host_files or ())),

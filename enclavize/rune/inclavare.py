@@ -35,6 +35,9 @@ _LOG_LEVELS = {level: level for level in ("trace", "debug", "info", "warning", "
 _WORDS = {
     "enclu": ("ENCLAVIZE_ENCLU", ("gate", "trap")),
     "syscall-trap": ("ENCLAVIZE_SYSCALL_TRAP", ("sud", "seccomp")),
+    "trace": ("ENCLAVIZE_TRACE", ("",)),
+    "profile": ("ENCLAVIZE_PROFILE", ("text", "json")),
+    "report-fd": ("ENCLAVIZE_REPORT_FD", ("2", "3")),
 }
 _IGNORED_WORDS = frozenset({"debug", "no-epm"})
 
@@ -71,10 +74,10 @@ def _read_words(text: str) -> list[tuple[str, str]]:
     """Words are separated by commas or blanks, as in Inclavare."""
     found = []
     for word in text.replace(",", " ").split():
-        name, _, value = word.partition("=")
+        name, equals, value = word.partition("=")
         if word in _IGNORED_WORDS:
             continue
-        if name not in _WORDS or value not in _WORDS[name][1]:
+        if name not in _WORDS or value not in _WORDS[name][1] or (equals and not value):
             raise EnclavizeError(f"enclave.runtime.args: the builtin PAL knows no {word!r}")
-        found.append((_WORDS[name][0], value))
+        found.append((_WORDS[name][0], value or "1"))
     return found

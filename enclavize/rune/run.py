@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +20,11 @@ from enclavize.rune.mounts import resolve_in_root
 from enclavize.rune.policy import load_policy
 from enclavize.rune.runc import find_runc
 from enclavize.rune.store import unpacked_image
-from enclavize.rune.supervise import run_container
+from enclavize.rune.supervise import REPORT_DESCRIPTOR, run_container
 from enclavize.rune.verdict_store import default_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from enclavize.oci.location import Location
@@ -39,7 +40,10 @@ _USER_NAMESPACE_SWITCHES = (
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What the user asks for. ``volumes`` are (host path, container path, read-only)."""
+    """What the user asks for. ``volumes`` are (host path, container path, read-only).
+
+    ``trace`` and ``profile`` (text, json) go to standard error, or to the file ``report``.
+    """
 
     image: Location
     arguments: tuple[str, ...] = ()
@@ -48,6 +52,9 @@ class RunOptions:
     name: str | None = None
     simulate: bool = False
     log_level: str = ""
+    trace: bool = False
+    profile: str = ""
+    report: Path | None = None
     mrsigners: tuple[bytes, ...] = ()
     toolchain: str | None = None
     host_files: tuple[HostFiles, ...] = ()
@@ -83,7 +90,7 @@ def run(options: RunOptions, tree: Path) -> int:
             environment=options.environment,
             volumes=bind_mounts(options, policy),
             empty_volumes=empty_volumes(options, policy, tree),
-            annotations=(("enclave.runtime.loglevel", options.log_level),) if options.log_level else (),
+            annotations=_annotations(options),
             terminal=options.terminal,
             host_network=options.host_network,
             rootless=_rootless(),
@@ -91,7 +98,34 @@ def run(options: RunOptions, tree: Path) -> int:
         )
         bundle.write(container_spec(container))
         prepare_bundle(bundle.path, node, default_store(), simulation_asked=options.simulate)
-        return run_container(runc, runtime / STATE, bundle.path, bundle.name, stdin=options.stdin)
+        with _open_report(options.report) as report:
+            return run_container(
+                runc, runtime / STATE, bundle.path, bundle.name, stdin=options.stdin, report=report
+            )
+
+
+def _annotations(options: RunOptions) -> tuple[tuple[str, str], ...]:
+    """Return what tells the runelet of the host's wishes (rune/inclavare.py)."""
+    words = [
+        *(["trace"] if options.trace else []),
+        *([f"profile={options.profile}"] if options.profile else []),
+        *([f"report-fd={REPORT_DESCRIPTOR}"] if options.report else []),
+    ]
+    wishes = (("enclave.runtime.loglevel", options.log_level), ("enclave.runtime.args", " ".join(words)))
+    return tuple((name, value) for name, value in wishes if value)
+
+
+@contextmanager
+def _open_report(path: Path | None) -> Iterator[int | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        raise UsageError(f"--report {path}: {error.strerror}") from error
+    with file:
+        yield file.fileno()
 
 
 def _host_files(options: RunOptions, libos: str) -> tuple[HostFiles, ...]:

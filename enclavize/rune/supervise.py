@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -23,12 +24,21 @@ EXIT_NOT_STARTED = 125
 """As ``docker run``: the error is not the program's."""
 
 
-def run_container(runc: str, state: Path, bundle: Path, name: str, *, stdin: bool) -> int:
-    """Run the bundle to its end; return its exit code: 128 + n after signal n, 125 if it did not start."""
+REPORT_DESCRIPTOR = 3
+"""The first that runc passes on with ``--preserve-fds``."""
+
+
+def run_container(
+    runc: str, state: Path, bundle: Path, name: str, *, stdin: bool, report: int | None = None
+) -> int:
+    """Run the bundle to its end; return its exit code: 128 + n after signal n, 125 if it did not start.
+
+    ``report`` is a file descriptor that the container gets as REPORT_DESCRIPTOR.
+    """
     log = bundle / "log.json"
     command = [
         runc, "--root", str(state), "--log", str(log), "--log-format", "json",
-        "run", "--bundle", str(bundle), name,
+        "run", "--bundle", str(bundle), *(() if report is None else ("--preserve-fds", "1")), name,
     ]  # fmt: skip
     waited = {*FORWARDED, signal.SIGCHLD}
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
@@ -36,7 +46,8 @@ def run_container(runc: str, state: Path, bundle: Path, name: str, *, stdin: boo
         child = subprocess.Popen(
             command,
             stdin=None if stdin else subprocess.DEVNULL,
-            preexec_fn=lambda: _prepare_child(previous),  # noqa: PLW1509 - no other thread is left
+            preexec_fn=lambda: _prepare_child(previous, report),  # noqa: PLW1509 - no other thread is left
+            close_fds=report is None,  # Python's own are closed at exec in any case
         )
         try:
             status = _wait(child, waited)
@@ -60,8 +71,11 @@ def _wait(child: subprocess.Popen[bytes], waited: set[signal.Signals]) -> int:
     return status
 
 
-def _prepare_child(mask: set[int | signal.Signals]) -> None:
+def _prepare_child(mask: set[int | signal.Signals], report: int | None) -> None:
     """Runs between fork and exec. The kernel sends runc SIGTERM when ``enclavize run`` itself is killed."""
+    if report is not None:
+        os.dup2(report, REPORT_DESCRIPTOR)
+        os.set_inheritable(REPORT_DESCRIPTOR, True)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -81,7 +81,7 @@ struct boot {
     uint32_t strings_size; /* bytes */
     uint32_t log_level;    /* enum log_level; the enclave caps it at LOG_ERROR unless it is a debug enclave */
     uint32_t cpu_features; /* hints, enum cpu_feature: a false hint can only fault */
-    uint32_t reserved;     /* bit 0: no load-time patching of `syscall` sites; for tests, in debug enclaves only */
+    uint32_t flags;        /* enum boot_flag */
     uint32_t processors;   /* that the host lets the enclave use: a hint; the enclave keeps it within 1 and its threads */
     uint32_t cpuid[CPUID_WORD_COUNT];    /* enum cpuid_word: hints as well; libos/cpu/cpuid.c says what of them counts */
 };
@@ -89,7 +89,15 @@ struct boot {
 /* XINUSE: XGETBV with ECX = 1 (CPUID.(0DH,1):EAX[2]). */
 enum cpu_feature { CPU_FEATURE_SHA = 1, CPU_FEATURE_AVX = 2, CPU_FEATURE_AVX512 = 4, CPU_FEATURE_AES = 8, CPU_FEATURE_AVX2 = 16, CPU_FEATURE_XINUSE = 32 };
 
-enum log_level { LOG_ERROR = 0, LOG_WARNING = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_TRACE = 4 };
+enum log_level { LOG_ERROR = 0, LOG_WARNING = 1, LOG_INFO = 2, LOG_DEBUG = 3, LOG_TRACE = 4, LOG_REPORT = 5 /* a line of BOOT_TRACE or BOOT_PROFILE */ };
+
+/* Honoured in debug enclaves only. */
+enum boot_flag {
+    BOOT_NO_PATCHING = 1,  /* no load-time patching of `syscall` sites; for tests */
+    BOOT_TRACE = 2,        /* each system call, as strace prints it */
+    BOOT_PROFILE = 4,      /* system calls and OCALLs, counted and timed; at the end */
+    BOOT_PROFILE_JSON = 8, /* the same as one line of JSON */
+};
 
 /* Host file kinds of OCALL_IMAGE_READ. */
 enum image_file { IMAGE_ROOTFS = 0, IMAGE_VERITY = 1 };

@@ -29,6 +29,9 @@ extern "C" {
  *   mode=hw                 hardware only
  *   enclu=gate|trap         how simulation gets hold of ENCLU (default: gate)
  *   syscall-trap=sud|seccomp  how simulation gets hold of `syscall` (default: sud if the kernel has it)
+ *   trace                   print each system call as strace does; debug enclaves only
+ *   profile=text|json       print counts and times of system calls and OCALLs at the end; debug enclaves only
+ *   report-fd=N             where both go (default: 2); it must stay open until pal_exec() returns
  * An unknown word is an error (-EINVAL); "no-epm" and "debug" are accepted and ignored for compatibility.
  * log_level: trace, debug, info, warning, error, fatal, panic, off; NULL or "" is "error".
  * fd, addr: enclave device and base from an enclave pool manager; -1 and 0, others are refused.

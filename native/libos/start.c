@@ -8,8 +8,6 @@
 #include "syscall/syscall.h"
 #include "time/time.h"
 
-#define BOOT_NO_PATCHING 1U /* boot.reserved: honoured in debug enclaves only, for tests */
-
 static void start_file_system(void)
 {
     int64_t error = fs_start(&configuration);
@@ -31,7 +29,8 @@ _Noreturn void libos_start(const struct boot *boot, const char *strings)
 {
     log_set_level(boot->log_level, enclave_is_debug());
     cpuid_start(boot->cpuid);
-    if (enclave_is_debug() && (boot->reserved & BOOT_NO_PATCHING)) {
+    uint32_t flags = enclave_is_debug() ? boot->flags : 0;
+    if (flags & BOOT_NO_PATCHING) {
         patch_disable();
     }
     wait_start(boot->processors);
@@ -41,7 +40,7 @@ _Noreturn void libos_start(const struct boot *boot, const char *strings)
     signal_start();
     time_start();
     start_file_system();
-    syscall_start();
+    syscall_start(flags);
     struct context context;
     process_load(boot, strings, &context);
     signal_allow_host(configuration.host_signals);

@@ -22,6 +22,7 @@ static const struct {
 };
 
 static int current_level = LOG_ERROR;
+static int report = -1; /* where LOG_REPORT goes */
 static char last_failure[512];
 static pthread_mutex_t failure_mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -41,14 +42,19 @@ enum log_level log_level(void)
     return current_level < 0 ? LOG_ERROR : (enum log_level)current_level;
 }
 
-static void write_line(const char *prefix, const char *text, size_t length)
+void log_set_report(int descriptor)
+{
+    report = descriptor;
+}
+
+static void write_line(int descriptor, const char *prefix, const char *text, size_t length)
 {
     const struct iovec parts[] = {
         {(void *)prefix, strlen(prefix)},
         {(void *)text, length},
         {"\n", 1},
     };
-    ssize_t written = writev(STDERR_FILENO, parts, 3);
+    ssize_t written = writev(descriptor, parts, 3);
     (void)written; /* nobody left to tell */
 }
 
@@ -62,13 +68,17 @@ void log_message(enum log_level level, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    write_line("enclavize: ", text, strlen(text));
+    write_line(STDERR_FILENO, "enclavize: ", text, strlen(text));
 }
 
 void log_enclave_line(enum log_level level, const char *text, size_t length)
 {
-    if ((int)level <= current_level) {
-        write_line("enclave: ", text, length);
+    if (level == LOG_REPORT) {
+        if (report >= 0) {
+            write_line(report, "", text, length);
+        }
+    } else if ((int)level <= current_level) {
+        write_line(STDERR_FILENO, "enclave: ", text, length);
     }
 }
 

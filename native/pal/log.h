@@ -11,6 +11,8 @@ int log_set_level(const char *name);
 enum log_level log_level(void);
 
 void log_message(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Where lines of LOG_REPORT go; -1: nowhere. */
+void log_set_report(int descriptor);
 /* A line of the enclave's. */
 void log_enclave_line(enum log_level level, const char *text, size_t length);
 

@@ -53,7 +53,7 @@ int64_t ocall_thread_clock(struct request *call)
 
 int64_t ocall_log(struct request *call)
 {
-    if (call->arguments[0] > LOG_TRACE) {
+    if (call->arguments[0] > LOG_REPORT) {
         return -EINVAL;
     }
     log_enclave_line((enum log_level)call->arguments[0], (const char *)call->data, call->arguments[1]);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "abi.h"
 #include "log.h"
 
 static int set_path(char *to, const char *value, size_t length)
@@ -58,6 +59,37 @@ static int set_syscall_trap(struct options *options, const char *value, size_t l
     return 0;
 }
 
+static int set_trace(struct options *options, const char *value, size_t length)
+{
+    (void)value;
+    options->boot_flags |= BOOT_TRACE;
+    return length == 0 ? 0 : -EINVAL;
+}
+
+static int set_profile(struct options *options, const char *value, size_t length)
+{
+    if (!equals(value, length, "text") && !equals(value, length, "json")) {
+        return -EINVAL;
+    }
+    options->boot_flags |= BOOT_PROFILE | (equals(value, length, "json") ? BOOT_PROFILE_JSON : 0);
+    return 0;
+}
+
+#define DESCRIPTOR_DIGITS 4
+
+static int set_report(struct options *options, const char *value, size_t length)
+{
+    int descriptor = 0;
+    for (size_t index = 0; index < length; index++) {
+        if (value[index] < '0' || value[index] > '9' || length > DESCRIPTOR_DIGITS) {
+            return -EINVAL;
+        }
+        descriptor = 10 * descriptor + (value[index] - '0');
+    }
+    options->report = descriptor;
+    return length > 0 ? 0 : -EINVAL;
+}
+
 static int ignore(struct options *options, const char *value, size_t length)
 {
     (void)options;
@@ -70,7 +102,7 @@ static const struct {
     int (*set)(struct options *options, const char *value, size_t length);
 } WORDS[] = {
     {"instance=", set_instance}, {"root=", set_root}, {"mode=", set_mode}, {"enclu=", set_enclu},
-    {"syscall-trap=", set_syscall_trap}, {"no-epm", ignore}, {"debug", ignore},
+    {"syscall-trap=", set_syscall_trap}, {"trace", set_trace}, {"profile=", set_profile}, {"report-fd=", set_report}, {"no-epm", ignore}, {"debug", ignore},
 };
 
 static int set_word(struct options *options, const char *word, size_t length)
@@ -86,7 +118,7 @@ static int set_word(struct options *options, const char *word, size_t length)
 
 int options_parse(struct options *options, const char *words)
 {
-    *options = (struct options){.instance = "/.enclave", .root = "/"};
+    *options = (struct options){.instance = "/.enclave", .root = "/", .report = 2};
     for (const char *rest = words ? words : "";;) {
         rest += strspn(rest, " \t");
         size_t length = strcspn(rest, " \t");

@@ -4,6 +4,7 @@
 
 #include <linux/limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum run_mode { MODE_AUTOMATIC, MODE_SIMULATION, MODE_HARDWARE };
 enum syscall_trap { SYSCALL_TRAP_AUTOMATIC, SYSCALL_TRAP_SUD, SYSCALL_TRAP_SECCOMP };
@@ -14,6 +15,8 @@ struct options {
     enum run_mode mode;
     bool trap_enclu;
     enum syscall_trap syscall_trap;
+    uint32_t boot_flags; /* enum boot_flag: what a debug enclave is to tell */
+    int report;          /* the descriptor where it goes */
 };
 
 /* 0, or -EINVAL with the reason told to fail(). */

@@ -133,6 +133,9 @@ static int load(struct enclave_file *file, const struct options *options)
     if (!error) {
         error = choose_mode(options->mode, sigstruct_allows_debug(&file->sigstruct));
     }
+    if (!error && options->boot_flags && !sigstruct_allows_debug(&file->sigstruct)) {
+        error = fail(-EACCES, "trace and profile tell what the program does: this is a production enclave, and only debug enclaves are observed");
+    }
     if (!error) {
         error = enclave_build(&enclave, file);
     }
@@ -231,6 +234,8 @@ static int initialise(const struct pal_attr_t *attr)
         close_image();
         return error;
     }
+    process.boot_flags = options.boot_flags;
+    log_set_report(options.boot_flags ? options.report : -1);
     raise_descriptor_limit();
     show_banner();
     return 0;

@@ -89,7 +89,7 @@ static int append_strings(char **strings, uint32_t *count)
 
 int process_set_arguments(char **arguments, char **environment)
 {
-    struct boot boot = {.log_level = log_level(), .cpu_features = cpu_features_found(), .processors = processors_allowed()};
+    struct boot boot = {.log_level = log_level(), .cpu_features = cpu_features_found(), .processors = processors_allowed(), .flags = process.boot_flags};
     boot_size = sizeof(boot);
     host_time_start();
     read_cpuid_words(boot.cpuid);

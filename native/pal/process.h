@@ -15,6 +15,7 @@ struct process {
     int image_files[2];  /* enum image_file */
     int stdio[3];
     int exit_value;
+    uint32_t boot_flags;
 };
 extern struct process process;
 

@@ -12,7 +12,7 @@
 #define DEFAULT_ROOT "/"
 #define DEFAULT_LOG_LEVEL "warning"
 
-enum name { SIMULATE, LOG_LEVEL, ENCLU, SYSCALL_TRAP, INSTANCE, ROOT, NAME_COUNT };
+enum name { SIMULATE, LOG_LEVEL, ENCLU, SYSCALL_TRAP, TRACE, PROFILE, REPORT_FD, INSTANCE, ROOT, NAME_COUNT };
 
 static const struct {
     const char *name;
@@ -22,6 +22,9 @@ static const struct {
     [LOG_LEVEL] = {"LOG_LEVEL", {"error", "warning", "info", "debug", "trace"}},
     [ENCLU] = {"ENCLU", {"gate", "trap"}},
     [SYSCALL_TRAP] = {"SYSCALL_TRAP", {"sud", "seccomp"}},
+    [TRACE] = {"TRACE", {"0", "1"}},
+    [PROFILE] = {"PROFILE", {"text", "json"}},
+    [REPORT_FD] = {"REPORT_FD", {"2", "3"}},
     [INSTANCE] = {"INSTANCE", {NULL}},
     [ROOT] = {"ROOT", {NULL}},
 };
@@ -77,9 +80,23 @@ bool take_options(char **environment, struct options *options)
     options->log_level = values[LOG_LEVEL] ? values[LOG_LEVEL] : DEFAULT_LOG_LEVEL;
     options->instance = values[INSTANCE] ? values[INSTANCE] : DEFAULT_INSTANCE;
     options->root = values[ROOT] ? values[ROOT] : DEFAULT_ROOT;
-    snprintf(options->pal_arguments, sizeof(options->pal_arguments), "instance=%s root=%s%s%s%s%s%s", options->instance,
-             options->root, options->simulate ? " mode=sim" : "", values[ENCLU] ? " enclu=" : "",
-             values[ENCLU] ? values[ENCLU] : "", values[SYSCALL_TRAP] ? " syscall-trap=" : "",
-             values[SYSCALL_TRAP] ? values[SYSCALL_TRAP] : "");
+    const struct {
+        const char *word, *value;
+    } words[] = {
+        {"instance=", options->instance},
+        {"root=", options->root},
+        {"mode=sim", options->simulate ? "" : NULL},
+        {"enclu=", values[ENCLU]},
+        {"syscall-trap=", values[SYSCALL_TRAP]},
+        {"trace", values[TRACE] && strcmp(values[TRACE], "1") == 0 ? "" : NULL},
+        {"profile=", values[PROFILE]},
+        {"report-fd=", values[REPORT_FD]},
+    };
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        if (words[i].value)
+            used += (size_t)snprintf(options->pal_arguments + used, sizeof(options->pal_arguments) - used, "%s%s%s",
+                                     used ? " " : "", words[i].word, words[i].value);
+    }
     return true;
 }

@@ -20,18 +20,14 @@
 #define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
 #define HIDDEN __attribute__((visibility("hidden")))
 
-/* Linux errno numbers (include/uapi/asm-generic/errno*.h). Functions of the LibOS return them negative. */
+/* Functions of the LibOS return them negative. */
 enum errno_number {
-    EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EIO = 5, ENXIO = 6, E2BIG = 7, ENOEXEC = 8, EBADF = 9,
-    ECHILD = 10, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14, ENOTBLK = 15, EBUSY = 16, EEXIST = 17,
-    EXDEV = 18, ENODEV = 19, ENOTDIR = 20, EISDIR = 21, EINVAL = 22, ENFILE = 23, EMFILE = 24, ENOTTY = 25,
-    ETXTBSY = 26, EFBIG = 27, ENOSPC = 28, ESPIPE = 29, EROFS = 30, EMLINK = 31, EPIPE = 32, EDOM = 33,
-    ERANGE = 34, EDEADLK = 35, ENAMETOOLONG = 36, ENOLCK = 37, ENOSYS = 38, ENOTEMPTY = 39, ELOOP = 40,
-    ENOMSG = 42, EIDRM = 43, ENODATA = 61, ETIME = 62, EPROTO = 71, EBADMSG = 74, EOVERFLOW = 75, EILSEQ = 84, EUSERS = 87,
-    ENOTSOCK = 88, EDESTADDRREQ = 89, EMSGSIZE = 90, EPROTOTYPE = 91, ENOPROTOOPT = 92, EPROTONOSUPPORT = 93,
-    ESOCKTNOSUPPORT = 94, EOPNOTSUPP = 95, EAFNOSUPPORT = 97, EADDRINUSE = 98, EADDRNOTAVAIL = 99, ENOBUFS = 105, EISCONN = 106,
-    ENOTCONN = 107, ETIMEDOUT = 110, ECONNREFUSED = 111, EALREADY = 114, EINPROGRESS = 115,
+#define ERRNO(name, number) name = number,
+#include "base/errno.def"
+#undef ERRNO
 };
+/* "ENOENT" of ENOENT; NULL: none of these. */
+const char *errno_name(int64_t number);
 
 /* Linux signal numbers (signal(7)). */
 enum signal_number {
@@ -73,6 +69,8 @@ const char *strings_next(const struct strings *strings, const char *text);
  * Formats: %s %.*s %c %d %u %x %o %p, with l or z, a width, zero padding. The host reads it: never log data. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool log_enabled(enum log_level level);
+/* A line of --trace and --profile. Nothing leaves an enclave that is not a debug enclave. */
+void log_report(const char *text, size_t length);
 /* What the host wants, cut to what this enclave may say: errors alone, unless it is a debug enclave. */
 void log_set_level(uint32_t wanted, bool is_debug);
 /* The same formats into a buffer; always NUL-terminated; returns the length that the whole text would

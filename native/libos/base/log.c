@@ -4,10 +4,12 @@
 #define LINE_MAX 512
 
 static enum log_level maximum = LOG_ERROR;
+static bool may_report;
 
 void log_set_level(uint32_t wanted, bool is_debug)
 {
     uint32_t cap = is_debug ? LOG_TRACE : LOG_ERROR;
+    may_report = is_debug;
     maximum = (enum log_level)(wanted < cap ? wanted : cap);
 }
 
@@ -27,6 +29,13 @@ void log_line(enum log_level level, const char *format, ...)
     size_t length = format_text_list(line, sizeof line, format, arguments);
     va_end(arguments);
     base_upcalls.write_line(level, line, length < sizeof line ? length : sizeof line - 1);
+}
+
+void log_report(const char *text, size_t length)
+{
+    if (may_report) {
+        base_upcalls.write_line(LOG_REPORT, text, length);
+    }
 }
 
 _Noreturn void fatal(const char *format, ...)

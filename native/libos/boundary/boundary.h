@@ -95,6 +95,13 @@ void clock_counter_faults(void);
 bool clock_fix_up(uint64_t *rip);
 uint64_t host_clock(uint32_t clock); /* as the host says it; ns */
 
+/* For --profile: counted and timed if this is not NULL; one for each OCALL. */
+struct ocall_count {
+    uint64_t calls, ticks;
+};
+extern struct ocall_count *ocall_counts;
+const char *ocall_name(enum ocall number);
+
 void host_log(enum log_level level, const char *text, size_t length); /* cut to EXCHANGE_DATA_SIZE */
 
 /* Files. An fd is 0, 1, 2 or what host_volume_open() returned. Reads and writes go on in pieces of EXCHANGE_DATA_SIZE until the length is done, a

@@ -26,6 +26,22 @@ static int64_t check_result(const struct ocall_description *row, const uint64_t 
     return result;
 }
 
+struct ocall_count *ocall_counts;
+
+const char *ocall_name(enum ocall number)
+{
+    return OCALLS[number].name;
+}
+
+static void note_ocall(enum ocall number, uint64_t start)
+{
+    current_thread()->ocalls++;
+    if (ocall_counts) {
+        __atomic_fetch_add(&ocall_counts[number].calls, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&ocall_counts[number].ticks, clock_counter() - start, __ATOMIC_RELAXED);
+    }
+}
+
 int64_t ocall_make(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     const struct ocall_description *row = &OCALLS[number];
@@ -40,7 +56,9 @@ int64_t ocall_make(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_
         for (size_t index = 0; index < OCALL_ARGUMENTS; index++) {
             exchange->arguments[index] = arguments[index];
         }
+        uint64_t start = ocall_counts ? clock_counter() : 0;
         ocall();
+        note_ocall(number, start);
         result = check_result(row, arguments, exchange->result);
     } while (result == -EINTR && row->again && !attention_is_pending());
     if (out && result >= 0) {

@@ -164,6 +164,7 @@ _Noreturn void exception_phase_2(struct exception_frame *frame)
     if (frame->is_interrupt) {
         context_resume(context);
     }
+    current_thread()->exceptions++;
     if (is_syscall(frame)) {
         syscall(context);
     } else if (!cpu_upcalls.exception || !cpu_upcalls.exception(context, &frame->info)) {

@@ -55,6 +55,8 @@ struct thread {
     struct task *task;     /* process/'s; cleared when a thread enters for the first time */
     uint64_t index;        /* 0, 1, .. in order of first entry; trusted, fixed for a TCS */
     uint32_t host_index;   /* what OCALL_WAKE and OCALL_INTERRUPT want; from the host */
+    uint64_t ocalls;       /* made, and exceptions taken, for --profile */
+    uint64_t exceptions;
 };
 
 static inline struct thread *current_thread(void)

@@ -17,6 +17,9 @@ _Noreturn void process_exit(int status, int signal)
     release_all_robust_lists();
     memory_write_back();
     process_upcalls.leave_files(current_process());
+    if (process_upcalls.report) {
+        process_upcalls.report();
+    }
     host_exit((uint32_t)status & 0xFF, (uint32_t)signal);
 }
 

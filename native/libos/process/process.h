@@ -171,6 +171,8 @@ struct process_upcalls {
     int64_t (*execute_files)(struct file *file);
     /* fs: the process has no descriptors any more; what must reach the host does so. */
     void (*leave_files)(struct process *process);
+    /* syscall: the last words of --profile; NULL: there are none. */
+    void (*report)(void);
     /* fs: open a program to run it: `path` is resolved as execve does, from the current directory, symbolic links followed,
      * inside the enclave. 0 and *file, or -ENOENT, -EACCES (no execute permission, not a regular file, volume without
      * `exec`), -ELOOP, -ENOTDIR, -EIO, ... */

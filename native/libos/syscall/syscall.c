@@ -1,6 +1,7 @@
 #include "syscall/syscall.h"
 
 #include "signal/signal.h"
+#include "syscall/observe.h"
 
 #define CALL(number, name, flags, ...) [number] = {#name, sys_##name, flags, {__VA_ARGS__}},
 const struct syscall_row syscall_table[SYSCALL_COUNT] = {
@@ -64,30 +65,24 @@ static int64_t check_pointers(const struct syscall_row *row, const struct argume
     return 0;
 }
 
-static void trace(const struct syscall_row *row, const struct arguments *arguments, int64_t result)
-{
-    char text[256];
-    size_t length = 0;
-    for (size_t i = 0; i < ARRAY_LENGTH(row->arguments) && row->arguments[i].kind != ARGUMENT_UNUSED; i++) {
-        length += format_text(text + length, sizeof text - length, "%s0x%lx", i ? ", " : "",
-                              arguments->at[i]);
-    }
-    text[length < sizeof text ? length : sizeof text - 1] = 0;
-    log_line(LOG_TRACE, "[%d] %s(%s) = %ld", task_id(current_task()), row->name, text, result);
-}
-
 int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments)
 {
     const struct syscall_row *row = number < SYSCALL_COUNT ? &syscall_table[number] : NULL;
     if (!row || !row->handler) {
         report_missing(number);
+        if (is_observed && row && row->name) {
+            struct observation observation = observe_begin(row, arguments);
+            observe_end(&observation, row, arguments, -ENOSYS);
+        }
         return -ENOSYS;
     }
     int64_t refusal = check_pointers(row, arguments);
-    int64_t result = refusal ? refusal : row->handler(arguments);
-    if (log_enabled(LOG_TRACE)) {
-        trace(row, arguments, result);
+    if (!is_observed) {
+        return refusal ? refusal : row->handler(arguments);
     }
+    struct observation observation = observe_begin(row, arguments);
+    int64_t result = refusal ? refusal : row->handler(arguments);
+    observe_end(&observation, row, arguments, result);
     return result;
 }
 
@@ -115,7 +110,8 @@ static void serve(struct context *context)
     }
 }
 
-void syscall_start(void)
+void syscall_start(uint32_t flags)
 {
+    observe_start(flags);
     cpu_upcalls.system_call = serve;
 }

@@ -15,12 +15,17 @@
 
 enum syscall_flag {
     NORMAL = 0,
+    ENDS = 2,     /* does not return */
     RESTARTS = 1, /* -EINTR starts the call again when the handler of the signal has SA_RESTART (signal(7)) */
 };
 
 enum argument_kind {
     ARGUMENT_UNUSED,
     ARGUMENT_VALUE,   /* number, flags, size */
+    ARGUMENT_OPEN_FLAGS, /* this and the next three: values of which traces know the names */
+    ARGUMENT_PROTECTION,
+    ARGUMENT_MAP_FLAGS,
+    ARGUMENT_MODE,       /* permissions, octal */
     ARGUMENT_FD,
     ARGUMENT_ADDRESS, /* an address that is not read or written as such (mmap hint, futex key) */
     ARGUMENT_PATH,    /* NUL-terminated string */
@@ -39,6 +44,10 @@ struct argument {
 /* Shorthands for rows. */
 #define NONE {ARGUMENT_UNUSED, false, 0, 0}
 #define VALUE {ARGUMENT_VALUE, false, 0, 0}
+#define OPEN_FLAGS {ARGUMENT_OPEN_FLAGS, false, 0, 0}
+#define PROTECTION {ARGUMENT_PROTECTION, false, 0, 0}
+#define MAP_FLAGS {ARGUMENT_MAP_FLAGS, false, 0, 0}
+#define MODE {ARGUMENT_MODE, false, 0, 0}
 #define FD {ARGUMENT_FD, false, 0, 0}
 #define ADDRESS {ARGUMENT_ADDRESS, false, 0, 0}
 #define PATH {ARGUMENT_PATH, false, 0, 0}
@@ -73,6 +82,7 @@ extern const struct syscall_row syscall_table[SYSCALL_COUNT];
 /* Checks descriptors, runs the handler, traces. Knows nothing of registers. */
 int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments);
 
-void syscall_start(void);
+/* `flags`: enum boot_flag, those that this enclave honours. */
+void syscall_start(uint32_t flags);
 
 #endif

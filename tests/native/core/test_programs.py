@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 NATIVE = REPOSITORY / "enclavize" / "_native"
 THREADS = 16
+PING_PONGS = 2000
 COUNTS = {
     "epolls": (),
     "inotify": (),
@@ -156,3 +159,63 @@ def control_group(*, quota: int, period: int) -> Iterator[tuple[str, ...]]:
         yield "sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"
     finally:
         group.rmdir()
+
+
+def observed(tree: TeeTree, *argv: str, **variables: str) -> list[str]:
+    """Run a program under observation; return the lines of its standard error."""
+    done = tree.run(*argv, env={f"ENCLAVIZE_{name.upper()}": value for name, value in variables.items()})
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stderr.decode().splitlines()
+
+
+def test_trace_is_what_strace_prints(tree: TeeTree) -> None:
+    lines = observed(tree, "/observed", trace="1")
+    for wanted in (
+        'open("/missing", O_RDWR|O_LARGEFILE|O_CLOEXEC) = -1 ENOENT',
+        'open("/tmp/new", O_RDWR|O_CREAT|O_EXCL|O_LARGEFILE, 0640) = 3',
+        'write(3, "a line\\n\\0\\377\\"\\\\", 11) = 11',
+        'pread64(3, "line\\n", 5, 2) = 5',
+        "close(77) = -1 EBADF",
+        "exit_group(0) = ?",
+    ):
+        assert wanted in lines
+    mapped = "mmap(NULL, 65536, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x"
+    assert any(line.startswith(mapped) for line in lines)
+
+
+def test_profile_counts_calls_errors_and_ways_out(tree: TeeTree) -> None:
+    [line] = [line for line in observed(tree, "/observed", profile="json") if line.startswith("{")]
+    profile = json.loads(line)
+    calls = {item["name"]: item for item in profile["systemCalls"]}
+    assert (calls["getppid"]["calls"], calls["getppid"]["transitions"]) == (100, 0)
+    assert (calls["close"]["calls"], calls["close"]["errors"]) == (2, 1)
+    assert calls["open"]["errors"] == 1
+    assert {"CLOCK", "MEMORY_ADD"} <= {item["name"] for item in profile["ocalls"]}
+    lines = observed(tree, "/observed", profile="text")
+    assert any(re.fullmatch(r" *[\d.]+ +[\d.]+ +\d+ +100 +0 +0 getppid", line) for line in lines)
+
+
+def test_observation_of_a_production_enclave_is_refused(rootfs: Path, tmp_path: Path) -> None:
+    image = ordinary_image(tmp_path / "layout", rootfs, config=["--config.cmd", "/observed"])
+    tree = Converter.create(tmp_path).tree(image, "tree")
+    for name, value in (("TRACE", "1"), ("PROFILE", "json")):
+        done = tree.run(env={f"ENCLAVIZE_{name}": value})
+        assert done.returncode == 125
+        assert b"only debug enclaves are observed" in done.stderr
+        assert b"open" not in done.stderr
+
+
+def test_threads_that_answer_each_other_stay_inside(tree: TeeTree) -> None:
+    """With two processors; with one there is nobody to wait for."""
+
+    def ways_out(*wrapper: str) -> int:
+        done = tree.run("/ping_pong", wrapper=wrapper, env={"ENCLAVIZE_PROFILE": "json"})
+        assert done.returncode == 0, done.stderr.decode()
+        profile = json.loads(next(line for line in done.stderr.splitlines() if line.startswith(b"{")))
+        return next((item["calls"] for item in profile["ocalls"] if item["name"] == "WAIT"), 0)
+
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is one processor")
+    one = ways_out("taskset", "-c", str(min(os.sched_getaffinity(0))))
+    assert one > PING_PONGS
+    assert min(ways_out() for _ in range(5)) < one / 4

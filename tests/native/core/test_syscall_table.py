@@ -13,7 +13,7 @@ LIBOS = REPOSITORY / "native" / "libos"
 TABLES = (*sorted(LIBOS.glob("*/calls.def")), LIBOS / "syscall" / "missing_calls.def")
 LINUX_NUMBERS = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 
-ROW = re.compile(r"CALL\((\d+), (\w+), (NORMAL|RESTARTS)((?:, [A-Z_]+(?:\(\d+\))?){6})\)")
+ROW = re.compile(r"CALL\((\d+), (\w+), (NORMAL|RESTARTS|ENDS)((?:, [A-Z_]+(?:\(\d+\))?){6})\)")
 
 
 def rows(path: Path) -> list[tuple[int, str, str]]:

@@ -39,8 +39,8 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
-    """victim.c in the real LibOS, with a volume."""
+def victim_image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """victim.c as an ordinary image, with a volume."""
     need("musl-gcc", "umoci", "skopeo")
     if not (NATIVE.parent / "enclavize" / "_native" / "libos.so").is_file():
         pytest.skip("the native components have not been built")
@@ -58,6 +58,20 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
         ],
         check=True,
     )  # fmt: skip
-    image = ordinary_image(base / "layout", rootfs, config=["--config.cmd", "/victim"])
+    return ordinary_image(base / "layout", rootfs, config=["--config.cmd", "/victim"])
+
+
+@pytest.fixture(scope="session")
+def victim(victim_image: str, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
+    """The victim in the real LibOS, a debug enclave."""
     options = ("--debug", "--allow-args", "--allow-host-network-files", "--volume", "/volume")
-    return Converter.create(base).tree(image, "tree", *options, "--set", "threads=8")
+    base = tmp_path_factory.mktemp("debug")
+    return Converter.create(base).tree(victim_image, "tree", *options, "--set", "threads=8")
+
+
+@pytest.fixture(scope="session")
+def production_victim(victim_image: str, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
+    """The same as a production enclave."""
+    base = tmp_path_factory.mktemp("production")
+    options = ("--allow-args", "--volume", "/volume", "--set", "threads=8")
+    return Converter.create(base).tree(victim_image, "tree", *options)

@@ -164,6 +164,7 @@ uint64_t hostile_exchange(const struct host_thread *thread);
  *     LIAR_REAL      the enclave is the LibOS, and not the core
  *     LIAR_CHILDREN  that are lied to, for each OCALL of the LibOS's program
  *     LIAR_STARTS    of the LibOS
+ *     LIAR_BOOT_FLAGS  what an enclave is asked for, debug enclave or not
  *     LIAR_LOG       the PAL's log level
  */
 uint64_t setting(const char *name, uint64_t otherwise);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "liar.h"
+#include "log.h"
 #include "pal.h"
 
 #define EXIT_FOUND 70
@@ -97,6 +98,8 @@ int main(int argc, char **argv)
     struct pal_exec_args execution = {.exit_value = &status};
     int error = pal_init(&attributes);
     if (!error) {
+        process.boot_flags = (uint32_t)setting("LIAR_BOOT_FLAGS", 0);
+        log_set_report(2);
         error = pal_create_process(&created);
     }
     if (!error) {

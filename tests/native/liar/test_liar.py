@@ -34,3 +34,24 @@ def test_program_in_the_libos_sees_nothing_of_the_lies(liar: Liar, victim: TeeTr
 def test_instructions_that_are_illegal_in_enclaves_are_answered(liar: Liar, victim: TeeTree) -> None:
     """CPUID, RDTSC and RDTSCP: the simulation lets them pass, so here the host makes the fault."""
     liar.attack(victim, "/victim", "illegal", children=0, entries=0, seed=3)
+
+
+def test_production_enclave_tells_nothing_whatever_the_host_asks_for(
+    liar: Liar, victim: TeeTree, production_victim: TeeTree
+) -> None:
+    """A trace and a profile are asked for past the PAL, which would refuse."""
+
+    def lines(tree: TeeTree) -> bytes:
+        options = f"root={tree.root}"
+        done = liar.run(
+            tree.instance, "/victim", "illegal", options=options, real=1, children=0, entries=0, boot_flags=6
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    told = lines(victim)
+    assert b"exit_group(0) = ?" in told
+    assert b"profile:" in told
+    told = lines(production_victim)
+    assert b"exit_group" not in told
+    assert b"profile:" not in told

@@ -51,6 +51,13 @@ def test_options_become_words_for_the_pal(runelet: Path) -> None:
     assert _shown(done, "level") == ["trace"]
 
 
+def test_wishes_to_see_what_the_program_does_become_words(runelet: Path) -> None:
+    done = _run(runelet, "show", ENCLAVIZE_TRACE="1", ENCLAVIZE_PROFILE="json", ENCLAVIZE_REPORT_FD="3")
+    assert _shown(done, "words")[0].endswith(" trace profile=json report-fd=3")
+    assert not _shown(_run(runelet, "show", ENCLAVIZE_TRACE="0"), "words")[0].endswith("trace")
+    assert _run(runelet, "show", ENCLAVIZE_PROFILE="xml").returncode == 125
+
+
 def test_without_options_simulation_is_not_asked_for(runelet: Path) -> None:
     done = _run(runelet, "show")
     assert _shown(done, "words") == ["instance=/.enclave/instance root=/"]

@@ -51,3 +51,18 @@ def test_an_unknown_log_level_is_info() -> None:
 def test_what_is_refused(annotations: dict[str, str], environment: dict[str, str]) -> None:
     with pytest.raises(EnclavizeError, match=r"enclave\."):
         read_wishes(annotations, environment)
+
+
+def test_wishes_to_see_what_the_program_does() -> None:
+    wishes = read_wishes({"enclave.runtime.args": "trace,profile=json report-fd=3"}, {})
+    assert dict(wishes.runelet_environment) == {
+        "ENCLAVIZE_TRACE": "1",
+        "ENCLAVIZE_PROFILE": "json",
+        "ENCLAVIZE_REPORT_FD": "3",
+    }
+
+
+@pytest.mark.parametrize("word", ["trace=1", "trace=", "profile", "profile=xml", "report-fd=4"])
+def test_wishes_that_are_none(word: str) -> None:
+    with pytest.raises(EnclavizeError, match="knows no"):
+        read_wishes({"enclave.runtime.args": word}, {})

@@ -1,11 +1,14 @@
 """Enclave signing keys: RSA-3072 with exponent 3, in PEM files.
 
-A private key is PKCS#8 or PKCS#1, plain or encrypted; a public key SubjectPublicKeyInfo or PKCS#1.
+A private key is PKCS#8 or PKCS#1, plain or encrypted; a public key SubjectPublicKeyInfo or PKCS#1. A file may
+hold more than the one, and certificates: as OpenSSL's readers do, and so ``sgx_sign``, the first key of the
+wanted kind is taken (PEM_read_bio_PrivateKey(3)).
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import stat
 from typing import TYPE_CHECKING
 
@@ -22,7 +25,12 @@ if TYPE_CHECKING:
 
 RSA_KEY_BITS = 8 * RSA_KEY_BYTES
 _MAX_PEM_SIZE = 64 * 1024
-_COSIGN_LABELS = (b"SIGSTORE PRIVATE KEY-----", b"COSIGN PRIVATE KEY-----")
+_COSIGN_LABELS = (b"SIGSTORE PRIVATE KEY", b"COSIGN PRIVATE KEY")
+_PEM_BLOCK = re.compile(
+    rb"^-----BEGIN ([A-Z0-9 ]+)-----\s.*?^-----END \1-----[^\S\n]*$", re.DOTALL | re.MULTILINE
+)
+"""RFC 7468, section 3; group 1 is the label. What stands between blocks means nothing."""
+_PRIVATE, _PUBLIC = b"PRIVATE KEY", b"PUBLIC KEY"
 _HOW_TO_MAKE_A_KEY = "Make a key with: enclavize keygen KEY.pem"
 
 # MRSIGNER of private keys that anybody can download: the SGX SDK's samples; Occlum's template is one of them.
@@ -114,10 +122,10 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes] | None = None) 
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    pem = _read_pem(path)
-    if b"PUBLIC KEY-----" in pem:
+    label, pem = _read_pem(path, _PRIVATE)
+    if label.endswith(_PUBLIC):
         raise UsageError(f"{path} is a public key; signing needs the private key")
-    if any(label in pem for label in _COSIGN_LABELS):
+    if label.endswith(_COSIGN_LABELS):
         raise UsageError(
             f"{path} is a private key in a format of cosign's own", hint="cosign signs with it; others cannot"
         )
@@ -139,9 +147,14 @@ def read_public_key(path: Path) -> PublicKeyTypes:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    pem = _read_pem(path)
-    if b"PRIVATE KEY-----" in pem:
+    label, pem = _read_pem(path, _PUBLIC)
+    if label.endswith(_PRIVATE):
         raise UsageError(f"{path} is a private key; here the public key is wanted")
+    if label == b"CERTIFICATE":
+        raise UsageError(
+            f"{path} is a certificate; here the public key is wanted",
+            hint=f"openssl x509 -in {path} -noout -pubkey",
+        )
     try:
         return load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -182,7 +195,8 @@ def mrsigner(key: RSAPublicKey) -> bytes:
     return hashlib.sha256(key.public_numbers().n.to_bytes(RSA_KEY_BYTES, "little")).digest()
 
 
-def _read_pem(path: Path) -> bytes:
+def _read_pem(path: Path, wanted: bytes) -> tuple[bytes, bytes]:
+    """Returns the first block whose label ends with ``wanted``, or else the first one, behind its label."""
     try:
         with path.open("rb") as file:
             pem = file.read(_MAX_PEM_SIZE + 1)
@@ -190,4 +204,8 @@ def _read_pem(path: Path) -> bytes:
         raise UsageError(f"Cannot read the key {path}: {error.strerror}") from error
     if len(pem) > _MAX_PEM_SIZE:
         raise UsageError(f"{path} is no key in PEM format: it is larger than {_MAX_PEM_SIZE} bytes")
-    return pem
+    blocks = [(block[1], block[0] + b"\n") for block in _PEM_BLOCK.finditer(pem.replace(b"\r\n", b"\n"))]
+    for label, block in blocks:
+        if label.endswith(wanted):
+            return label, block
+    return blocks[0] if blocks else (b"", pem)

@@ -107,7 +107,9 @@ MERGED = [
     merged("an opaque directory behind news in a folder without a header", FILES, [
         file("srv/d/y"), opaque("srv"),
     ]),
-    merged("an opaque directory behind a hard link", FILES, [hard_link("srv/y", "bin/hello"), opaque("srv")]),
+    merged("an opaque directory behind a hard link", FILES, [
+        file("srv/z"), hard_link("srv/y", "srv/z"), opaque("srv"),
+    ]),
     merged("an opaque directory through a link", [*FILES, symlink("l", "srv")], [opaque("l")]),
     merged("an opaque root behind a file", FILES, [file("y"), opaque("")]),
     merged("an opaque directory that is not there", FILES, [opaque("no/where")]),

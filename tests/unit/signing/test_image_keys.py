@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from enclavize.signing.image_keys import ImagePrivateKey
 
+SEALED = (
+    "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nAA==\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n"
+)
 IMAGE = "registry.example/app", f"sha256:{'5' * 64}"
 
 KEYS: dict[str, ImagePrivateKey] = {
@@ -101,7 +104,7 @@ def test_doubtful_keys_are_refused(tmp_path: Path) -> None:
     private.write_bytes(KEY.read_bytes())
     private.chmod(0o600)
     assert LocalImageSigner.from_file(private).public_key == signer().public_key
-    private.write_text("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nAA==\n-----END\n")
+    private.write_text(SEALED)
     with pytest.raises(UsageError, match="cosign's own"):
         LocalImageSigner.from_file(private)
 

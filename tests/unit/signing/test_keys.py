@@ -85,6 +85,74 @@ def test_a_key_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
         generate_key(tmp_path / "missing" / "key.pem")
 
 
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory: pytest.TempPathFactory, generated: Path) -> dict[str, str]:
+    """Return PEM blocks: the key, its public key, others, a certificate, parameters, and text."""
+    folder = tmp_path_factory.mktemp("blocks")
+    other = folder / "other.pem"
+    generate_key(other)
+    make = ("openssl", "req", "-x509", "-new", "-key", other, "-subj", "/CN=x", "-days", "9")
+    parameters = ("openssl", "ecparam", "-name", "prime256v1", "-genkey")
+    return {
+        "k": generated.read_text(),
+        "p": public_key_path(generated).read_text(),
+        "K": other.read_text(),
+        "P": public_key_path(other).read_text(),
+        "c": subprocess.run(make, check=True, capture_output=True, text=True).stdout,
+        "e": subprocess.run(parameters, check=True, capture_output=True, text=True).stdout.partition(
+            "-----BEGIN EC PRIVATE"
+        )[0],
+        "t": "Bag Attributes\n    friendlyName: PRIVATE KEY-----\n",
+    }
+
+
+@pytest.mark.parametrize("order", ["kp", "pk", "ck", "tckc", "kK", "pkP", "tkt", "ek", "kPp", "cpk", "Pk"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_private_key_among_others_is_the_one_that_openssl_takes(
+    tmp_path: Path, blocks: dict[str, str], generated: Path, order: str, line_end: str
+) -> None:
+    path = tmp_path / "key.pem"
+    path.write_text("".join(blocks[letter] for letter in order).replace("\n", line_end))
+    path.chmod(0o600)
+    modulus = subprocess.run(
+        ["openssl", "rsa", "-in", path, "-noout", "-modulus"], check=True, capture_output=True, text=True
+    ).stdout
+    key = load_private_key(path)
+    assert f"Modulus={key.public_key().public_numbers().n:X}\n" == modulus
+    assert mrsigner(key.public_key()) == mrsigner(load_private_key(generated).public_key())
+
+
+@pytest.mark.parametrize("order", ["kp", "pk", "cp", "pP", "tp", "kcp", "Kp"])
+def test_a_public_key_among_others_is_the_one_that_openssl_takes(
+    tmp_path: Path, blocks: dict[str, str], order: str
+) -> None:
+    path = tmp_path / "key.pem"
+    path.write_text("".join(blocks[letter] for letter in order))
+    command = ["openssl", "rsa", "-pubin", "-in", path, "-noout", "-modulus"]
+    modulus = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert f"Modulus={load_public_key(path).public_numbers().n:X}\n" == modulus
+
+
+def test_a_file_without_the_wanted_key_says_what_it_is(tmp_path: Path, blocks: dict[str, str]) -> None:
+    path = tmp_path / "key.pem"
+    for order, reason in (
+        ("p", "is a public key; signing"),
+        ("c", "is no private key"),
+        ("t", "is no private"),
+    ):
+        path.write_text("".join(blocks[letter] for letter in order))
+        with pytest.raises(UsageError, match=reason):
+            load_private_key(path)
+    for order, reason in (
+        ("k", "is a private key; here"),
+        ("c", "is a certificate; here"),
+        ("t", "is no public"),
+    ):
+        path.write_text("".join(blocks[letter] for letter in order))
+        with pytest.raises(UsageError, match=reason):
+            load_public_key(path)
+
+
 def test_names_of_public_keys() -> None:
     assert public_key_path(Path("a/enclave-key.pem")) == Path("a/enclave-key.pub.pem")
     assert public_key_path(Path("a/key")) == Path("a/key.pub.pem")

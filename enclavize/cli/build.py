@@ -8,6 +8,7 @@ import typer
 
 from enclavize.cli.choices import LibOS, Platform, Progress
 from enclavize.cli.destination import ImageIdFile, Load, MetadataFile, Push, Tags
+from enclavize.cli.execution_options import Cmd, Entrypoint, Env, Expose, User, VolumeOfImage, Workdir
 from enclavize.cli.key_options import Ca, Certificate, Service, TokenFile
 from enclavize.cli.passphrase import PassphraseEnv, PassphraseFd, PassphraseFile
 from enclavize.progress.mode import ProgressMode
@@ -143,6 +144,13 @@ def build(
     check: Annotated[
         bool, typer.Option("--check", help="Only tell whether the LibOS can run the image.")
     ] = False,
+    entrypoint: Entrypoint = None,
+    cmd: Cmd = None,
+    env: Env = None,
+    workdir: Workdir = None,
+    user: User = None,
+    expose: Expose = None,
+    volume_of_image: VolumeOfImage = None,
     force: Annotated[
         list[str] | None,
         typer.Option(metavar="CODE", help="Build although the check finds this; see explain."),
@@ -157,6 +165,7 @@ def build(
     from enclavize.cli.grammar.annotation import parse_annotations, parse_labels
     from enclavize.cli.grammar.configured import Configured
     from enclavize.cli.grammar.date import parse_date, parse_epoch
+    from enclavize.cli.grammar.execution import parse_source
     from enclavize.cli.grammar.image_key import with_image_key
     from enclavize.cli.grammar.output import combine_outputs
     from enclavize.cli.grammar.policy import parse_allowed_variables, parse_commands, parse_volumes
@@ -164,7 +173,6 @@ def build(
     from enclavize.cli.grammar.signer import parse_image_signing, parse_signer
     from enclavize.cli.grammar.silence import parse_forced
     from enclavize.errors import UsageError
-    from enclavize.oci.location import parse_location
     from enclavize.oci.platform import parse_sgx_platform
     from enclavize.pipeline.options import BuildOptions, SigningOptions
     from enclavize.progress.renderer import reporting
@@ -187,6 +195,13 @@ def build(
             platform=platform,
             progress=progress,
             insecure=insecure,
+            entrypoint=entrypoint,
+            cmd=cmd,
+            env=env,
+            workdir=workdir,
+            user=user,
+            expose=expose,
+            volume_of_image=volume_of_image,
         )
         return
     production = file.flag("", "production", production)
@@ -212,7 +227,16 @@ def build(
     mode = ProgressMode.QUIET if quiet else progress
     any_command, commands = file.several("policy", "allow-exec", allow_exec, parse_commands)
     options = BuildOptions(
-        source=parse_location(source),
+        source=parse_source(
+            source,
+            entrypoint=entrypoint,
+            cmd=cmd,
+            env=env,
+            workdir=workdir,
+            user=user,
+            expose=expose,
+            volumes=volume_of_image,
+        ),
         platform=sgx_platform,
         outputs=combine_outputs(output or [], push=push, load=load, tags=tag or []),
         libos=libos.canonical,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from enclavize.cli.choices import Platform, Progress, ReportFormat, canonical_libos
+from enclavize.cli.execution_options import Cmd, Entrypoint, Env, Expose, User, VolumeOfImage, Workdir
 from enclavize.progress.mode import ProgressMode
 
 
@@ -42,19 +43,36 @@ def check(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
     ] = False,
+    entrypoint: Entrypoint = None,
+    cmd: Cmd = None,
+    env: Env = None,
+    workdir: Workdir = None,
+    user: User = None,
+    expose: Expose = None,
+    volume_of_image: VolumeOfImage = None,
 ) -> None:
     """Tell whether a LibOS can run an image. Exit code 3 if it cannot, or if none can."""
+    from enclavize.cli.grammar.execution import parse_source
     from enclavize.cli.grammar.silence import parse_silences
     from enclavize.compat import output
     from enclavize.compat.profile import builtin_profiles, load_profile, profile_for
     from enclavize.compat.report import Verdict
     from enclavize.errors import IncompatibleImageError
-    from enclavize.oci.location import parse_location
     from enclavize.oci.platform import parse_sgx_platform
     from enclavize.pipeline.check import check_image
     from enclavize.pipeline.toolchain import toolchain_profile
     from enclavize.progress.renderer import is_terminal, reporting
 
+    location = parse_source(
+        image,
+        entrypoint=entrypoint,
+        cmd=cmd,
+        env=env,
+        workdir=workdir,
+        user=user,
+        expose=expose,
+        volumes=volume_of_image,
+    )
     silences = parse_silences(ignore or [])
     given = [load_profile(path) for path in profile or []]
     libos = canonical_libos(libos) if libos is not None else None
@@ -70,9 +88,7 @@ def check(
         profiles = given or list(builtin_profiles())
     sgx_platform = parse_sgx_platform(platform)
     with reporting(progress) as reporter:
-        found = check_image(
-            parse_location(image), profiles, platform=sgx_platform, insecure=insecure, reporter=reporter
-        )
+        found = check_image(location, profiles, platform=sgx_platform, insecure=insecure, reporter=reporter)
     reports = tuple(report.without(silences) for report in found)
     if report_format is ReportFormat.TABLE and is_terminal(sys.stdout):
         from rich.console import Console

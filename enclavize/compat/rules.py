@@ -50,7 +50,7 @@ def _findings(subject: Subject, program: Program, profile: Profile) -> Iterator[
             "OCC001",
             "",
             "the image names no program: no entrypoint, no command",
-            "set ENTRYPOINT in the image",
+            "set ENTRYPOINT in the image; of dir:PATH: --entrypoint",
         )
         return
     yield from _program_is_there(program, profile)

@@ -17,9 +17,12 @@ from enclavize.errors import EnclavizeError, InvalidImageError, UsageError
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.document import canonical_json
+from enclavize.oci.execution import NOTHING, not_of_an_image
 from enclavize.oci.image import Image
+from enclavize.oci.layout import INDEX_FILE, LAYOUT_FILE
 from enclavize.oci.manifest import image_manifest
 from enclavize.oci.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
+from enclavize.oci.skopeo_directory import image_from_skopeo_directory, is_skopeo_directory
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.stream import CHUNK_SIZE
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.oci.cache import BlobCache
+    from enclavize.oci.execution import Execution
     from enclavize.oci.platform import Platform
     from enclavize.oci.stream import Sink
     from enclavize.progress import Task
@@ -76,10 +80,23 @@ class CacheSource:
         """Nothing is open."""
 
 
-def image_from_directory(path: Path, platform: Platform, cache: BlobCache, task: Task) -> Image:
-    """Turn a folder into an image without command, environment or user."""
+def image_from_directory(
+    path: Path, execution: Execution, platform: Platform, cache: BlobCache, task: Task
+) -> Image:
+    """Turn a root file system into an image that is run as ``execution`` says, or read what skopeo wrote.
+
+    Raises UsageError for other folders, and what reading raises.
+    """
     if not path.is_dir():
         raise UsageError(f"{path} is not a folder")
+    if is_skopeo_directory(path):
+        if execution != NOTHING:
+            raise not_of_an_image(f"{path}, which skopeo wrote,")
+        return image_from_skopeo_directory(f"dir:{path}", path, platform)
+    if (path / LAYOUT_FILE).is_file() and (path / INDEX_FILE).is_file():
+        raise UsageError(
+            f"{path} is an image in the OCI layout, and no root file system", hint=f"name it oci:{path}"
+        )
     with cache.writer() as writer:
         for data in tar_chunks(path, task.warn):
             writer.write(data)
@@ -89,7 +106,7 @@ def image_from_directory(path: Path, platform: Platform, cache: BlobCache, task:
         {
             "architecture": platform.architecture,
             "os": platform.os,
-            "config": {},
+            "config": execution.to_json(),
             "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
         }
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
+from enclavize.oci.execution import NOTHING
 from enclavize.oci.reference import parse_reference
 
 if TYPE_CHECKING:
+    from enclavize.oci.execution import Execution
     from enclavize.oci.reference import ImageReference
 
 
@@ -68,9 +70,13 @@ class DaemonLocation:
 
 @dataclass(frozen=True)
 class DirectoryLocation:
-    """``dir:PATH``: a folder that holds a root file system."""
+    """``dir:PATH``: a folder that holds a root file system, or what skopeo calls so.
+
+    ``execution`` says how the program in a root file system is run.
+    """
 
     path: Path
+    execution: Execution = NOTHING
 
     def __str__(self) -> str:
         return f"dir:{self.path}"

@@ -76,9 +76,9 @@ def _resolve(
             from enclavize.oci.daemon import image_from_daemon
 
             return image_from_daemon(reference, platform, cache, task)
-        case DirectoryLocation(path):
+        case DirectoryLocation(path, execution):
             from enclavize.oci.directory import image_from_directory
 
-            return image_from_directory(path, platform, cache, task)
+            return image_from_directory(path, execution, platform, cache, task)
         case _:
             assert_never(location)

@@ -90,7 +90,7 @@ def configure(
     if not (config.entrypoint or config.cmd):
         raise IncompatibleImageError(
             "the image names no program to run: it has neither an entrypoint nor a command",
-            hint="set ENTRYPOINT in the image",
+            hint="set ENTRYPOINT in the image; of dir:PATH: --entrypoint",
         )
     account = account_of(rootfs, config)
     stop_signal = stop_signal_of(config)

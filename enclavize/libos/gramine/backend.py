@@ -197,13 +197,13 @@ class _Parts:
         if not arguments:
             raise IncompatibleImageError(
                 "the image names no program to run: it has neither an entrypoint nor a command",
-                hint="set ENTRYPOINT in the image",
+                hint="set ENTRYPOINT in the image; of dir:PATH: --entrypoint",
             )
         if self._options.policy.allow_arguments and not self._config.entrypoint:
             raise UsageError(
                 "--allow-args: the image has a CMD alone, of which the program is the first word; "
                 "with Gramine the host can choose the arguments, but not the program",
-                hint="set ENTRYPOINT in the image",
+                hint="set ENTRYPOINT in the image; of dir:PATH: --entrypoint",
             )
         return arguments
 

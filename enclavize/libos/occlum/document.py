@@ -46,7 +46,7 @@ def find_program(rootfs: Rootfs, config: ImageConfig) -> Program:
     if not words:
         raise IncompatibleImageError(
             "the image names no program to run: it has neither an entrypoint nor a command",
-            hint="set ENTRYPOINT in the image",
+            hint="set ENTRYPOINT in the image; of dir:PATH: --entrypoint",
         )
     path = _located(rootfs, words[0], config)
     if config.entrypoint:

@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
     from enclavize.signing.image_keys import ImagePrivateKey
 
-SEALED = (
-    "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nAA==\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n"
-)
+_LABEL = "ENCRYPTED SIGSTORE PRIVATE KEY"
+SEALED = f"-----BEGIN {_LABEL}-----\nAA==\n-----END {_LABEL}-----\n"
 IMAGE = "registry.example/app", f"sha256:{'5' * 64}"
 
 KEYS: dict[str, ImagePrivateKey] = {

@@ -128,7 +128,7 @@ def test_a_public_key_among_others_is_the_one_that_openssl_takes(
 ) -> None:
     path = tmp_path / "key.pem"
     path.write_text("".join(blocks[letter] for letter in order))
-    command = ["openssl", "rsa", "-pubin", "-in", path, "-noout", "-modulus"]
+    command = ("openssl", "rsa", "-pubin", "-in", path, "-noout", "-modulus")
     modulus = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert f"Modulus={load_public_key(path).public_numbers().n:X}\n" == modulus
 

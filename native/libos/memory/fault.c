@@ -71,13 +71,14 @@ static void let_others_use_it(void)
 
 int64_t memory_fault(user_address address, enum fault_access access)
 {
-    if (address < APPLICATION_START || address >= APPLICATION_END) {
+    bool is_own_fault = has_memory_lock(); /* only a host that takes away what is there makes the LibOS fault here */
+    if (address < APPLICATION_START || address >= APPLICATION_END || is_own_fault) {
         return -EFAULT;
     }
     for (;;) {
-        mutex_lock(&memory_lock);
+        lock_memory();
         int64_t result = fault_locked(PAGE_DOWN(address), access);
-        mutex_unlock(&memory_lock);
+        unlock_memory();
         if (result != -EAGAIN) {
             return result;
         }

@@ -4,10 +4,10 @@
 void memory_set_limits(uint64_t mapped, uint64_t data)
 {
     struct space *space = current_space();
-    mutex_lock(&memory_lock);
+    lock_memory();
     space->mapped_limit = mapped;
     space->data_limit = data;
-    mutex_unlock(&memory_lock);
+    unlock_memory();
 }
 
 /* What counts as data: private and writable (mm/mmap.c, is_data_mapping()). */

@@ -9,7 +9,7 @@ uint32_t locked_flag(void)
 int64_t memory_synchronise(user_address start, user_address end, bool writes, bool invalidates)
 {
     int64_t result = 0, gap = 0;
-    mutex_lock(&memory_lock);
+    lock_memory();
     for (user_address at = start; at < end && !result;) {
         struct area_node *node = area_from(&areas, at);
         if (!node || node->area.start > at || node->area.space != current_space()) {
@@ -25,7 +25,7 @@ int64_t memory_synchronise(user_address start, user_address end, bool writes, bo
         }
         at = last;
     }
-    mutex_unlock(&memory_lock);
+    unlock_memory();
     return result ? result : gap;
 }
 
@@ -54,13 +54,13 @@ static bool is_resident(const struct area *area, user_address page)
 bool memory_residence(user_address start, user_address end, uint8_t *resident)
 {
     bool mapped = true;
-    mutex_lock(&memory_lock);
+    lock_memory();
     for (user_address page = start; page < end && mapped; page += PAGE_SIZE) {
         const struct area_node *node = find_own(current_space(), page);
         mapped = node != NULL;
         resident[(page - start) / PAGE_SIZE] = node && is_resident(&node->area, page);
     }
-    mutex_unlock(&memory_lock);
+    unlock_memory();
     return mapped;
 }
 
@@ -86,7 +86,7 @@ static int64_t touch(user_address start, user_address end)
 
 int64_t memory_lock_range(user_address start, user_address end, bool locks, bool touches)
 {
-    mutex_lock(&memory_lock);
+    lock_memory();
     bool ready = reserve_nodes();
     user_address at = ready ? start : end;
     if (ready) {
@@ -103,13 +103,13 @@ int64_t memory_lock_range(user_address start, user_address end, bool locks, bool
         at = node->area.end;
     }
     join_around(start, end);
-    mutex_unlock(&memory_lock);
+    unlock_memory();
     return !ready ? -ENOMEM : touches ? touch(start, end) : 0;
 }
 
 void memory_lock_all(bool current, bool future)
 {
-    mutex_lock(&memory_lock);
+    lock_memory();
     struct space *space = current_space();
     __atomic_store_n(&space->locks_future, future, __ATOMIC_RELAXED);
     for (struct area_node *node = area_from(&areas, 0); node; node = area_from(&areas, node->area.end)) {
@@ -117,5 +117,5 @@ void memory_lock_all(bool current, bool future)
             set_locked(node, current);
         }
     }
-    mutex_unlock(&memory_lock);
+    unlock_memory();
 }

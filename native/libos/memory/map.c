@@ -150,12 +150,12 @@ static int64_t map_checked(user_address address, uint64_t length, uint32_t prote
         .object = object,
         .offset = offset,
     };
-    mutex_lock(&memory_lock);
+    lock_memory();
     bool replaces = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
     bool fits = is_within_limits(area.space, length, is_data(area.protection, area.flags), area.start,
                                  replaces ? area.start + length : area.start);
     int64_t result = fits ? map_locked(area, length, flags) : -ENOMEM;
-    mutex_unlock(&memory_lock);
+    unlock_memory();
     return result;
 }
 
@@ -201,13 +201,13 @@ int64_t memory_unmap(user_address address, uint64_t length)
     if (length > APPLICATION_END || !range_is_good(address, PAGE_UP(length))) {
         return -EINVAL;
     }
-    mutex_lock(&memory_lock);
+    lock_memory();
     user_address end = address + PAGE_UP(length);
     bool ready = reserve_nodes() || (!lies_within(address) && !lies_within(end)); /* no split, no node */
     if (ready) {
         unmap_locked(current_space(), address, end);
     }
-    mutex_unlock(&memory_lock);
+    unlock_memory();
     return ready ? 0 : -ENOMEM;
 }
 
@@ -215,7 +215,7 @@ int64_t memory_unmap(user_address address, uint64_t length)
 int64_t memory_discard(user_address start, user_address end, bool locked_too)
 {
     int64_t result = 0;
-    mutex_lock(&memory_lock);
+    lock_memory();
     for (user_address at = start; at < end;) {
         struct area_node *node = area_from(&areas, at);
         if (!node || node->area.start >= end) {
@@ -241,6 +241,6 @@ int64_t memory_discard(user_address start, user_address end, bool locked_too)
         }
         at = last;
     }
-    mutex_unlock(&memory_lock);
+    unlock_memory();
     return result;
 }

@@ -89,7 +89,7 @@ struct shared_object {
     uint64_t size;
     uint32_t references; /* atomic */
     uint32_t mappings;   /* areas; atomic */
-    bool locked_whole;
+    bool locked_whole, locked_memory; /* by who has the lock: all of it, and the memory lock with it */
     const struct thread *mover; /* the last one that brought a page into a view */
 };
 
@@ -100,7 +100,7 @@ void object_put(struct shared_object *object);
 
 /* Locks the object so that its pages in [first, end) can be read, or written, where object_page() finds them. -ENOMEM: not locked. */
 int64_t object_lock_pages(struct shared_object *object, uint64_t first, uint64_t end, bool writes);
-/* Locks it so that pages can be dropped as well. The caller has no lock that is taken while a page fault is served. */
+/* Locks it so that pages can be dropped as well. The caller has the memory lock, or no lock that is taken while a page fault is served. */
 void object_lock_whole(struct shared_object *object);
 void object_unlock(struct shared_object *object);
 /* NULL: none is in memory. */

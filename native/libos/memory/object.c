@@ -60,18 +60,22 @@ void object_lock_whole(struct shared_object *object)
         return; /* nobody can come to hold a page without this lock */
     }
     mutex_unlock(&object->lock);
-    mutex_lock(&memory_lock);
+    bool takes_memory = !has_memory_lock(); /* a file is read while it is mapped */
+    if (takes_memory) {
+        lock_memory();
+    }
     mutex_lock(&object->lock);
     object->locked_whole = true;
+    object->locked_memory = takes_memory;
 }
 
 void object_unlock(struct shared_object *object)
 {
-    bool locked_whole = object->locked_whole;
-    object->locked_whole = false;
+    bool locked_memory = object->locked_memory;
+    object->locked_whole = object->locked_memory = false;
     mutex_unlock(&object->lock);
-    if (locked_whole) {
-        mutex_unlock(&memory_lock);
+    if (locked_memory) {
+        unlock_memory();
     }
 }
 

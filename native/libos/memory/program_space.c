@@ -32,12 +32,12 @@ void space_put(struct space *space)
 
 void space_clear(struct space *space)
 {
-    mutex_lock(&memory_lock);
+    lock_memory();
     unmap_locked(space, APPLICATION_START, APPLICATION_END);
     space->heap.start = space->heap.end = 0;
     space->mapped_limit = space->data_limit = UINT64_MAX;
     space->locks_future = false;
-    mutex_unlock(&memory_lock);
+    unlock_memory();
 }
 
 user_address memory_program_place(uint64_t length)
@@ -46,13 +46,13 @@ user_address memory_program_place(uint64_t length)
     if (length > APPLICATION_END) {
         return 0;
     }
-    mutex_lock(&memory_lock);
+    lock_memory();
     for (uint64_t stride = STRIDE_MAX; stride >= STRIDE_MIN && !found; stride /= 2) {
         uint64_t room = length < stride / 2 ? stride : length + stride / 2;
         for (user_address at = PROGRAM_BASE; at < MMAP_HIGH - room && !found; at += stride) {
             found = area_is_free(&areas, at, at + room) ? at : 0;
         }
     }
-    mutex_unlock(&memory_lock);
+    unlock_memory();
     return found;
 }

@@ -52,10 +52,10 @@ int64_t memory_protect(user_address address, uint64_t length, uint32_t protectio
         return -ENOMEM;
     }
     length = PAGE_UP(length);
-    mutex_lock(&memory_lock);
+    lock_memory();
     int64_t result = reserve_nodes() ? protect_locked(address, address + length, protection & ACCESS_MASK)
                                      : -ENOMEM;
     join_around(address, address + length);
-    mutex_unlock(&memory_lock);
+    unlock_memory();
     return result;
 }

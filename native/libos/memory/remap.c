@@ -129,11 +129,11 @@ int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_len
             return -EINVAL;
         }
     }
-    mutex_lock(&memory_lock);
+    lock_memory();
     int64_t result = -ENOMEM;
     if (reserve_nodes()) {
         result = remap_locked(address, old_length, new_length, flags, target);
     }
-    mutex_unlock(&memory_lock);
+    unlock_memory();
     return result;
 }

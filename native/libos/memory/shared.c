@@ -98,7 +98,7 @@ int64_t object_write_back(struct shared_object *object, uint64_t first, uint64_t
 /* Takes the memory lock. */
 void memory_write_back(void)
 {
-    mutex_lock(&memory_lock);
+    lock_memory();
     for (struct area_node *node = area_from(&areas, 0); node; node = area_from(&areas, node->area.end)) {
         const struct area *area = &node->area;
         int64_t error = area->object ? shared_synchronise(area, area->start, area->end) : 0;
@@ -106,18 +106,18 @@ void memory_write_back(void)
             log_line(LOG_ERROR, "what was stored to a shared mapping could not be written: errno %d", (int)-error);
         }
     }
-    mutex_unlock(&memory_lock);
+    unlock_memory();
 }
 
 /* wait_upcalls.find_shared */
 static void find_shared(user_address address, struct futex_key *key)
 {
-    mutex_lock(&memory_lock);
+    lock_memory();
     const struct area_node *node = area_find(&areas, address);
     if (node && node->area.object) {
         *key = (struct futex_key){node->area.object->id, node->area.offset + (address - node->area.start)};
     }
-    mutex_unlock(&memory_lock);
+    unlock_memory();
 }
 
 void memory_start(void)

@@ -4,7 +4,8 @@
 #define AREAS_MAX 65530U /* Linux's default vm.max_map_count */
 #define SPARE_NODES 8U   /* no operation makes more areas than this */
 
-struct mutex memory_lock;
+static struct mutex memory_lock;
+static const struct thread *owner; /* of the lock; atomic */
 struct area_tree areas;
 struct space first_space = {.references = 1, .mapped_limit = UINT64_MAX, .data_limit = UINT64_MAX};
 
@@ -13,6 +14,23 @@ static uint32_t spare_count;
 static uint32_t area_count;
 /* no free page in [full_from, MMAP_HIGH): where the search for gaps begins */
 static user_address full_from = MMAP_HIGH;
+
+void lock_memory(void)
+{
+    mutex_lock(&memory_lock);
+    __atomic_store_n(&owner, current_thread(), __ATOMIC_RELAXED);
+}
+
+void unlock_memory(void)
+{
+    __atomic_store_n(&owner, NULL, __ATOMIC_RELAXED);
+    mutex_unlock(&memory_lock);
+}
+
+bool has_memory_lock(void)
+{
+    return __atomic_load_n(&owner, __ATOMIC_RELAXED) == current_thread();
+}
 
 bool reserve_nodes(void)
 {
@@ -152,7 +170,7 @@ void memory_each(const struct space *space, bool (*each)(const struct area *area
 {
     bool go_on = true;
     for (user_address at = APPLICATION_START; go_on;) {
-        mutex_lock(&memory_lock);
+        lock_memory();
         struct area_node *node = area_from(&areas, at);
         while (node && space && node->area.space != space) {
             node = area_from(&areas, node->area.end);
@@ -161,7 +179,7 @@ void memory_each(const struct space *space, bool (*each)(const struct area *area
         if (area.file) {
             file_upcalls.get(area.file);
         }
-        mutex_unlock(&memory_lock);
+        unlock_memory();
         if (!node) {
             return;
         }
@@ -182,9 +200,9 @@ void memory_count(const struct space *space, struct memory_counts *to)
 
 bool memory_is_stack(user_address address)
 {
-    mutex_lock(&memory_lock);
+    lock_memory();
     const struct area_node *node = find_own(current_space(), address);
     bool is_stack = node && (node->area.flags & MAP_GROWSDOWN);
-    mutex_unlock(&memory_lock);
+    unlock_memory();
     return is_stack;
 }

@@ -13,7 +13,9 @@
 #define MMAP_HIGH (STACK_TOP - STACK_SIZE - STACK_GUARD)
 #define ACCESS_MASK (PROT_READ | PROT_WRITE | PROT_EXEC)
 
-extern struct mutex memory_lock;
+void lock_memory(void);
+void unlock_memory(void);
+bool has_memory_lock(void); /* the calling thread has it */
 extern struct area_tree areas; /* of all spaces */
 
 struct space {

@@ -298,6 +298,10 @@ static void test_refusals(void)
     CHECK(mprotect(at, PAGE, PROT_NONE) == 0 && load(at) == SIGSEGV);
     char c = 0;
     CHECK(pread(file, &c, 1, 0) == 1 && c == 'w' && load(at) == SIGSEGV);
+    CHECK(mprotect(at, PAGE, PROT_READ) == 0 && load(at) == 0 && mprotect(at, PAGE, PROT_NONE) == 0);
+    char *copy = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+    CHECK(copy != MAP_FAILED && copy[0] == 'w' && store(copy, 'p') == 0 && load(at) == SIGSEGV);
+    munmap(copy, PAGE);
     munmap(at, 2 * PAGE);
     close(file);
 }

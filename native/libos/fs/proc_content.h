@@ -37,6 +37,7 @@ extern struct inode *processor_directory;
 
 /* System V IPC (proc_ipc.c). */
 void proc_semaphores(struct text *text);
+void proc_shared_segments(struct text *text);
 void proc_message_queues(struct text *text);
 
 /* The process and its threads (proc_process.c). */

@@ -1,4 +1,4 @@
-/* /proc/sysvipc: proc(5), ipc/sem.c and ipc/msg.c of Linux. */
+/* /proc/sysvipc: proc(5), ipc/sem.c, ipc/msg.c and ipc/shm.c of Linux. */
 #include "fs/proc_content.h"
 #include "process/process.h"
 
@@ -40,4 +40,26 @@ void proc_message_queues(struct text *text)
             owner->creator_gid, status.send_time, status.receive_time, status.change_time);
     }
     mutex_unlock(&message_queues.lock);
+}
+
+void proc_shared_segments(struct text *text)
+{
+    text_add(text, "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      "
+                   "atime      dtime      ctime                   rss                  swap\n");
+    mutex_lock(&shared_segments.lock);
+    for (uint32_t at = 0; at <= ipc_highest(&shared_segments); at++) {
+        const struct ipc_object *object = ipc_at(&shared_segments, at);
+        struct shared_segment_status status;
+        if (object == NULL) {
+            continue;
+        }
+        shared_segment_describe(object, &status);
+        const struct ipc_permissions *owner = &status.permissions;
+        text_add(text, "%10d %10d  %4o %21lu %5d %5d  %5lu ", owner->key, object->id, owner->mode, status.size,
+            status.creator, status.last, status.attached);
+        text_add(text, "%5u %5u %5u %5u %10ld %10ld %10ld %21lu %21u\n", owner->uid, owner->gid,
+            owner->creator_uid, owner->creator_gid, status.attach_time, status.detach_time, status.change_time,
+            (unsigned long)PAGE_UP(status.size), 0U);
+    }
+    mutex_unlock(&shared_segments.lock);
 }

@@ -145,7 +145,8 @@ static int64_t map_checked(user_address address, uint64_t length, uint32_t prote
         .space = current_space(),
         .start = address,
         .protection = protection & ACCESS_MASK,
-        .flags = locked_flag() | (flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED)),
+        .flags = locked_flag() | (flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED |
+                                         MAP_NEVER_WRITABLE)),
         .file = file,
         .object = object,
         .offset = offset,

@@ -19,6 +19,7 @@ enum map_flag {
     MAP_SHARED = 0x01, MAP_PRIVATE = 0x02, MAP_SHARED_VALIDATE = 0x03, MAP_TYPE = 0x0F, MAP_FIXED = 0x10,
     MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x0100, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000,
     MAP_STACK = 0x20000, MAP_FIXED_NOREPLACE = 0x100000,
+    MAP_NEVER_WRITABLE = 0x40000000, /* of the LibOS alone: mprotect(PROT_WRITE) is EACCES */
 };
 
 /* Sets this room's part of wait_upcalls. */
@@ -109,6 +110,8 @@ uint8_t *object_page(struct shared_object *object, uint64_t page);
 uint8_t *object_page_to_change(struct shared_object *object, uint64_t page);
 /* A zeroed page where there was none, to be filled; NULL: out of memory. */
 uint8_t *object_create_page(struct shared_object *object, uint64_t page);
+/* Nobody but its mappings will look for the object's pages: those at home go. */
+void object_discard(struct shared_object *object);
 /* After object_lock_whole(): takes the pages in [first, end) out of memory, and out of mappings. */
 void object_drop(struct shared_object *object, uint64_t first, uint64_t end);
 /* Writes what was stored to pages in [first, end) and not written yet. Takes the locks. 0 or the first error. */
@@ -122,6 +125,10 @@ int64_t memory_map(user_address address, uint64_t length, uint32_t protection, u
 /* A shared mapping of an object that is no file. */
 int64_t memory_map_object(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
                           struct shared_object *object);
+/* The object with these operations whose mapping begins there, as shmdt(2) looks for it, with one more count; or NULL. */
+struct shared_object *memory_object_at(user_address start, const struct object_operations *operations);
+/* Unmaps what is left of that mapping. */
+void memory_detach(user_address start, const struct shared_object *object);
 int64_t memory_unmap(user_address address, uint64_t length);
 int64_t memory_protect(user_address address, uint64_t length, uint32_t protection);
 

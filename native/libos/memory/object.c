@@ -144,3 +144,12 @@ void object_drop(struct shared_object *object, uint64_t first, uint64_t end)
         page_index_free(&object->pages);
     }
 }
+
+void object_discard(struct shared_object *object)
+{
+    mutex_lock(&object->lock);
+    if (!is_mapped(object)) {
+        object_drop(object, 0, OBJECT_PAGES_MAX);
+    }
+    mutex_unlock(&object->lock);
+}

@@ -9,6 +9,9 @@ static int64_t check_protect(user_address start, user_address end, uint32_t prot
         if (!node) {
             return -ENOMEM;
         }
+        if ((node->area.flags & MAP_NEVER_WRITABLE) && (protection & PROT_WRITE)) {
+            return -EACCES;
+        }
         if (node->area.file) {
             int64_t error = file_upcalls.check_mapping(node->area.file, (int)protection, (int)node->area.flags);
             if (error) {

@@ -109,6 +109,40 @@ void memory_write_back(void)
     unlock_memory();
 }
 
+/* A segment that is unmapped in part keeps what is left at its offset from where all of it began. */
+static bool is_of(const struct area *area, user_address start)
+{
+    return area->space == current_space() && area->object && area->start - start == area->offset;
+}
+
+struct shared_object *memory_object_at(user_address start, const struct object_operations *operations)
+{
+    struct shared_object *object = NULL;
+    lock_memory();
+    for (struct area_node *node = area_from(&areas, start); node && !object; node = area_from(&areas, node->area.end)) {
+        if (is_of(&node->area, start) && node->area.object->operations == operations) {
+            object = node->area.object;
+            object_get(object);
+        }
+    }
+    unlock_memory();
+    return object;
+}
+
+void memory_detach(user_address start, const struct shared_object *object)
+{
+    lock_memory();
+    user_address end = start + PAGE_UP(object->size);
+    for (struct area_node *node = area_from(&areas, start), *next; node && node->area.start < end; node = next) {
+        user_address last = node->area.end;
+        if (is_of(&node->area, start) && node->area.object == object) {
+            unmap_locked(node->area.space, node->area.start, last);
+        }
+        next = area_from(&areas, last);
+    }
+    unlock_memory();
+}
+
 /* wait_upcalls.find_shared */
 static void find_shared(user_address address, struct futex_key *key)
 {

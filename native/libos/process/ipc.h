@@ -96,8 +96,16 @@ struct message_queue_status { /* struct msqid64_ds */
     int32_t sender, receiver;
     uint64_t unused[2];
 };
-extern struct ipc_table semaphore_sets, message_queues;
+struct shared_segment_status { /* struct shmid64_ds */
+    struct ipc_permissions permissions;
+    uint64_t size;
+    int64_t attach_time, detach_time, change_time;
+    int32_t creator, last;
+    uint64_t attached, unused[2];
+};
+extern struct ipc_table semaphore_sets, message_queues, shared_segments;
 void semaphore_describe(const struct ipc_object *object, struct semaphore_status *status);
+void shared_segment_describe(const struct ipc_object *object, struct shared_segment_status *status);
 void message_queue_describe(const struct ipc_object *object, struct message_queue_status *status);
 
 #endif

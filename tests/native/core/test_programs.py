@@ -41,6 +41,7 @@ COUNTS = {
     "names": (),
     "pipes": (),
     "seals": (),
+    "shared_segments": (),
     "splice": (),
     "xattrs": (),
     "posix_timers": (),

@@ -28,6 +28,10 @@ enum errno_number {
 };
 /* "ENOENT" of ENOENT; NULL: none of these. */
 const char *errno_name(int64_t number);
+/* In place of EINTR, which is what programs see of them (include/linux/errno.h): the call starts again behind any handler, or
+ * behind none. */
+#define ERESTARTNOINTR 513
+#define ERESTART_RESTARTBLOCK 516
 
 /* Linux signal numbers (signal(7)). */
 enum signal_number {

@@ -27,6 +27,7 @@ _Noreturn void task_exit(int status)
 {
     struct task *task = current_task();
     release_robust_list(task);
+    futex_owner_ends(task->id);
     if (task->clear_child_tid) {
         uint32_t zero = 0;
         if (!copy_to_user(task->clear_child_tid, &zero, sizeof zero)) {

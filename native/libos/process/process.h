@@ -67,6 +67,9 @@ struct signal_stack {
 };
 #define SIGNAL_FRAME_MAX (VECTOR_STATE_SIZE + 640U) /* AT_MINSIGSTKSZ: what a handler's frame may take */
 
+/* Whether an interrupted call starts again when a handler has run; without one it always does (signal(7)). */
+enum call_restart { RESTARTS_NEVER, RESTARTS_WITH_FLAG /* of the handler: SA_RESTART */, RESTARTS_ALWAYS };
+
 /* What a thread has asked for: sched(7), PR_SET_TIMERSLACK. */
 struct scheduling {
     uint64_t affinity; /* a word of the CPU set; 0: all processors */
@@ -108,7 +111,7 @@ struct task {
     /* What syscall/ and signal/ tell each other. */
     struct context *context;   /* of the system call being served */
     uint64_t interrupted_call; /* number + 1 of the call that has just returned -EINTR, else 0 */
-    bool call_restarts;        /* it starts again when the handler has SA_RESTART */
+    enum call_restart call_restarts;
     bool context_replaced;     /* by rt_sigreturn: RAX holds no result */
 };
 _Static_assert(offsetof(struct task, sleeper) == 0 && offsetof(struct task, space) == offsetof(struct resident, space),

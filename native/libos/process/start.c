@@ -60,6 +60,11 @@ static const char *describe_error(int64_t error)
     }
 }
 
+static bool thread_exists(int32_t id)
+{
+    return task_of_id(id);
+}
+
 void process_start(void)
 {
     const char *error = configuration_parse(&configuration, measured_configuration);
@@ -71,6 +76,8 @@ void process_start(void)
                       configuration.groups.size / sizeof(uint32_t));
     limits_start();
     task_start_first();
+    wait_upcalls.task_number = task_id;
+    wait_upcalls.number_is_used = thread_exists;
     current_process()->start_time_ns = clock_now_ns(CLOCK_BOOTTIME);
 }
 

@@ -24,7 +24,8 @@ static void run_handler(struct task *task, struct context *context, const struct
                         const struct signal_info *info)
 {
     if (task->interrupted_call) {
-        if ((action->flags & SA_RESTART) && task->call_restarts) {
+        bool has_flag = action->flags & SA_RESTART;
+        if (task->call_restarts == RESTARTS_ALWAYS || (has_flag && task->call_restarts == RESTARTS_WITH_FLAG)) {
             restart_call(task, context);
         }
         task->interrupted_call = 0;

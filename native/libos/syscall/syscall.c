@@ -86,6 +86,18 @@ int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments)
     return result;
 }
 
+static enum call_restart restart_of(uint64_t number, int64_t result)
+{
+    switch (result) {
+    case -ERESTARTNOINTR:
+        return RESTARTS_ALWAYS;
+    case -ERESTART_RESTARTBLOCK:
+        return RESTARTS_NEVER;
+    default:
+        return syscall_table[number].flags & RESTARTS ? RESTARTS_WITH_FLAG : RESTARTS_NEVER;
+    }
+}
+
 /* cpu_upcalls.system_call */
 static void serve(struct context *context)
 {
@@ -98,11 +110,11 @@ static void serve(struct context *context)
     if (task->context_replaced) {
         task->context_replaced = false;
     } else {
-        context->rax = (uint64_t)result;
-        task->interrupted_call = 0;
-        if (result == -EINTR) {
-            task->interrupted_call = number + 1;
-            task->call_restarts = syscall_table[number].flags & RESTARTS; /* no other call gives -EINTR */
+        bool is_interrupted = result == -EINTR || result == -ERESTARTNOINTR || result == -ERESTART_RESTARTBLOCK;
+        context->rax = (uint64_t)(is_interrupted ? -EINTR : result);
+        task->interrupted_call = is_interrupted ? number + 1 : 0;
+        if (is_interrupted) { /* so the number is in the table */
+            task->call_restarts = restart_of(number, result);
         }
     }
     if (task->interrupted_call || task->mask_is_saved || signal_is_pending()) {

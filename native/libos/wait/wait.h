@@ -82,6 +82,8 @@ struct futex_key {
 };
 /* Wakes up to `count` waiters of the futex at `address` whose bits meet `bits` -> how many. */
 int64_t futex_wake(user_address address, uint32_t count, uint32_t bits);
+/* The thread ends: the locks of priority inheritance that it holds go to those who wait for them. */
+void futex_owner_ends(int32_t id);
 
 /* `processors`: how many the host lets the enclave use. */
 void wait_start(uint32_t processors);
@@ -92,6 +94,9 @@ struct wait_upcalls {
     bool (*signal_is_pending)(void);
     /* memory: changes the key of a word whose address lies in a shared object. */
     void (*find_shared)(user_address address, struct futex_key *key);
+    /* process: the number that a lock's word has of its owner, and whether there is such a thread. */
+    int32_t (*task_number)(const struct task *task);
+    bool (*number_is_used)(int32_t number);
 };
 extern struct wait_upcalls wait_upcalls;
 

@@ -36,6 +36,7 @@ COUNTS = {
     "limits": (),
     "locks": (),
     "queued_signals": (),
+    "futexes": (),
     "interval_timers": (),
     "memory": (),
     "names": (),

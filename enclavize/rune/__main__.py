@@ -10,12 +10,17 @@ from enclavize.errors import EnclavizeError
 from enclavize.rune.command_line import parse_command_line
 from enclavize.rune.report import report_error
 
+ORDINARY_SWITCH = "--ordinary"
+"""The front end gives it first for an ordinary bundle, about which the node's settings may say something."""
+
 
 def main() -> None:
     """Prepare the bundle and become runc, with the arguments as they came."""
-    line = parse_command_line(sys.argv[1:])
+    ordinary = sys.argv[1:2] == [ORDINARY_SWITCH]
+    arguments = sys.argv[2:] if ordinary else sys.argv[1:]
+    line = parse_command_line(arguments)
     try:
-        _become_runc(Path(line.bundle))
+        _become_runc(None if ordinary else Path(line.bundle), arguments)
     except EnclavizeError as error:
         report_error(line, f"{error}; {error.hint}" if error.hint else str(error))
         sys.exit(1)
@@ -24,16 +29,20 @@ def main() -> None:
         sys.exit(1)
 
 
-def _become_runc(bundle: Path) -> None:
-    from enclavize.rune.create import prepare_bundle
+def _become_runc(tee_bundle: Path | None, arguments: list[str]) -> None:
+    from enclavize.rune.create import check_ordinary, prepare_bundle
     from enclavize.rune.policy import load_policy
     from enclavize.rune.runc import find_runc
     from enclavize.rune.verdict_store import default_store
 
     runc = find_runc()
-    asked = os.environ.get("ENCLAVIZE_SIMULATE") == "1"
-    prepare_bundle(bundle, load_policy(), default_store(), simulation_asked=asked)
-    os.execv(runc, [runc, *sys.argv[1:]])  # noqa: S606 - runc takes over
+    policy = load_policy()
+    if tee_bundle is None:
+        check_ordinary(policy.settings)
+    else:
+        asked = os.environ.get("ENCLAVIZE_SIMULATE") == "1"
+        prepare_bundle(tee_bundle, policy, default_store(), simulation_asked=asked)
+    os.execv(runc, [runc, *arguments])  # noqa: S606 - runc takes over
 
 
 if __name__ == "__main__":

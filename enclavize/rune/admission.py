@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
@@ -18,16 +19,32 @@ if TYPE_CHECKING:
     from enclavize.rune.verdict_store import VerdictStore
 
 
-def admit_image(rootfs: Path, policy: NodePolicy, store: VerdictStore) -> Enclave:
-    """Return the enclave of an unpacked image. Raises EnclavizeError if the image is not admitted."""
+@dataclass(frozen=True, kw_only=True)
+class AdmittedImage:
+    """An image that may run. ``described`` is the ``enclave.json`` that was verified."""
+
+    enclave: Enclave
+    described: bytes
+
+    def argv(self) -> tuple[str, ...] | None:
+        """Return the measured entrypoint and command; None in images that do not tell."""
+        from enclavize.tee.description import parse_description
+
+        return parse_description(self.described).argv
+
+
+def admit_image(rootfs: Path, policy: NodePolicy, store: VerdictStore) -> AdmittedImage:
+    """Admit an unpacked image. Raises EnclavizeError if it is not."""
     with EnclaveFolder(rootfs) as folder:
         described = folder.read(DESCRIPTION, MAX_DESCRIPTION_SIZE)
         key = hashlib.sha256(described).hexdigest()
-        found = _remembered(key, folder, policy, store)
-        if found is not None:
-            return found
-        with store.alone(key):
-            return _remembered(key, folder, policy, store) or _verified(key, folder, described, policy, store)
+        enclave = _remembered(key, folder, policy, store)
+        if enclave is None:
+            with store.alone(key):
+                enclave = _remembered(key, folder, policy, store) or _verified(
+                    key, folder, described, policy, store
+                )
+        return AdmittedImage(enclave=enclave, described=described)
 
 
 def _remembered(key: str, folder: EnclaveFolder, policy: NodePolicy, store: VerdictStore) -> Enclave | None:

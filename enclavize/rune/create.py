@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enclavize.errors import InvalidImageError
+from enclavize.errors import EnclavizeError, InvalidImageError
 from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
 from enclavize.rune.admission import admit_image
@@ -25,6 +25,7 @@ from enclavize.tee.layout import ROOT
 
 if TYPE_CHECKING:
     from enclavize.rune.policy import NodePolicy
+    from enclavize.rune.settings import Settings
     from enclavize.rune.verdict_store import VerdictStore
 
 CONFIG = "config.json"
@@ -41,7 +42,8 @@ def prepare_bundle(bundle: Path, policy: NodePolicy, store: VerdictStore, *, sim
         raise InvalidImageError(f"{bundle / CONFIG}: root.path is missing, or not of the usual form")
     bundle = bundle.resolve()
     rootfs = (bundle / path).resolve()
-    enclave = admit_image(rootfs, policy, store)
+    admitted = admit_image(rootfs, policy, store)
+    enclave = admitted.enclave
     settings = policy.settings
     mode = choose_mode(
         settings, asked=simulation_asked, device_present=Path(SGX_DEVICE).exists(), debug=enclave.debug
@@ -56,6 +58,7 @@ def prepare_bundle(bundle: Path, policy: NodePolicy, store: VerdictStore, *, sim
         mode=mode,
         settings=settings,
         devices=SGX_DEVICES,
+        measured_argv=admitted.argv,
         direct_mode=enclave.libos == "gramine",
     )
     config = bundle / CONFIG
@@ -75,3 +78,12 @@ def _read_config(path: Path) -> dict[str, Any]:
     if config.misspelled:  # runc finds it, runtimes in other languages and hooks do not
         raise InvalidImageError(f"{path} has {config.misspelled[0]!r}, which the format spells otherwise")
     return dict(config.members)
+
+
+def check_ordinary(settings: Settings) -> None:
+    """Refuse an ordinary container where the node runs none under rune. Raises EnclavizeError."""
+    if settings.ordinary == "refuse":
+        raise EnclavizeError(
+            "this node runs no ordinary containers under rune, and the image is not a TEE image",
+            hint="convert it: enclavize build IMAGE -t TEE_IMAGE; or run it under runc",
+        )

@@ -35,6 +35,7 @@ def choose_mode(settings: Settings, *, asked: bool, device_present: bool, debug:
         return Mode.SIMULATION
     raise EnclavizeError(
         f"there is no {SGX_DEVICE} on this machine, and simulation was not asked for",
-        hint="simulation, which protects nothing, is chosen by 'enclavize run --simulate' "
-        "or in /etc/rune/config.toml",
+        hint="simulation, which protects nothing, is chosen by 'enclavize run --simulate', by "
+        "'rune --simulate' (docker: runtimeArgs; podman: --runtime-flag simulate), or by allow_simulation in "
+        "/etc/rune/config.toml, in ~/.config/rune/config.toml or in the file of 'rune --config'",
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.resources import data_dir
-from enclavize.rune.settings import SETTINGS_FILE, Settings, read_settings
+from enclavize.rune.settings import Settings, read_settings, settings_file
 from enclavize.rune.verdict import ABSENT
 
 if TYPE_CHECKING:
@@ -71,9 +71,16 @@ class NodePolicy:
         return replace(self, settings=settings, digests=digests, chosen_host_files=host_files)
 
 
-def load_policy(path: Path = SETTINGS_FILE) -> NodePolicy:
-    """Read the settings and look at the files that they name. Raises EnclavizeError."""
-    data = read_pinned(path, missing_ok=True)
+def load_policy(path: Path | None = None) -> NodePolicy:
+    """Read the settings, those that count unless a file is given, and look at the files that they name.
+
+    Raises EnclavizeError.
+    """
+    if path is None:
+        path, required = settings_file()
+    else:
+        required = False
+    data = read_pinned(path, missing_ok=not required)
     settings = Settings() if data is None else read_settings(data, path)
     return NodePolicy(settings=settings, digests={str(path): _digest(data), **_digests_of(settings)})
 

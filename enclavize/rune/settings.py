@@ -6,6 +6,7 @@ typing error must not become no policy.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 SETTINGS_FILE = Path("/etc/rune/config.toml")
+CONFIG_VARIABLE = "ENCLAVIZE_RUNE_CONFIG"
+"""The front end's word for ``rune --config FILE``."""
+
+ORDINARY = ("run", "refuse")
 LIBOSES = ("builtin", "gramine", "occlum")
 LOG_LEVELS = ("error", "warning", "info", "debug", "trace")
 
@@ -27,6 +32,7 @@ class Settings:
 
     ``min_libos`` are versions by LibOS. ``host_files`` are lists of digests of what runs outside of enclaves,
     ``known_flaws`` lists of LibOS releases with flaws; ``allow_flaws`` are ids of those that are accepted.
+    ``ordinary`` is what becomes of containers that are no TEE containers.
     """
 
     allow_simulation: bool | None = None
@@ -41,6 +47,24 @@ class Settings:
     known_flaws: tuple[Path, ...] = ()
     allow_flaws: tuple[str, ...] = ()
     log_level: str = "warning"
+    ordinary: str = "run"
+
+
+def settings_file() -> tuple[Path, bool]:
+    """Return the file that counts, and whether it has to be there.
+
+    That of ``--config``; else the administrator's; else, where there is none, the user's own, for rootless
+    engines. native/rune/settings.c looks into the same ones.
+    """
+    if chosen := os.environ.get(CONFIG_VARIABLE):
+        return Path(chosen), True
+    folder = os.environ.get("XDG_CONFIG_HOME") or (
+        f"{os.environ['HOME']}/.config" if os.environ.get("HOME") else ""
+    )
+    own = Path(folder) / "rune/config.toml"
+    if folder and not SETTINGS_FILE.exists() and own.exists():
+        return own, True
+    return SETTINGS_FILE, False
 
 
 def read_settings(data: bytes, path: Path) -> Settings:
@@ -136,6 +160,12 @@ def _log_level(name: str, value: object) -> str:
     return value
 
 
+def _ordinary(name: str, value: object) -> str:
+    if value not in ORDINARY or not isinstance(value, str):
+        raise ValueError(f"{name} must be one of {', '.join(ORDINARY)}")
+    return value
+
+
 _PARSERS: dict[str, Callable[[str, object], Any]] = {
     "allow_simulation": _flag,
     "allow_debug": _flag,
@@ -149,4 +179,5 @@ _PARSERS: dict[str, Callable[[str, object], Any]] = {
     "known_flaws": _files,
     "allow_flaws": _texts,
     "log_level": _log_level,
+    "ordinary": _ordinary,
 }

@@ -13,7 +13,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enclavize.errors import EnclavizeError, InvalidImageError
+from enclavize.errors import InvalidImageError
+from enclavize.rune.arguments import runelet_arguments
 from enclavize.rune.inclavare import VARIABLES, read_wishes
 from enclavize.rune.mode import SGX_DEVICE, Mode
 from enclavize.rune.mounts import check_mounts
@@ -21,7 +22,7 @@ from enclavize.rune.seccomp import with_direct_mode
 from enclavize.tee.layout import ENTRYPOINT, ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from enclavize.rune.origin import Origin
     from enclavize.rune.settings import Settings
@@ -44,21 +45,20 @@ def tee_spec(
     mode: Mode,
     settings: Settings,
     devices: Iterable[str],
+    measured_argv: Callable[[], Sequence[str] | None] = lambda: None,
     direct_mode: bool = False,
 ) -> dict[str, Any]:
     """Return the changed configuration. Raises EnclavizeError for one that must not run.
 
     ``rootfs`` and ``bundle`` are absolute. ``hook`` checks that ``/.enclave`` is that of ``origin`` when all
-    mounts are made. ``direct_mode``: simulation is that of Gramine, which an engine's
-    seccomp profile may stop.
+    mounts are made. ``measured_argv`` tells what the enclave runs. ``direct_mode``: simulation is that of
+    Gramine, which an engine's seccomp profile may stop.
     """
     process = _object(spec, "process")
     arguments = process.get("args")
-    if not isinstance(arguments, list) or not arguments or arguments[0] != ENTRYPOINT:
-        raise EnclavizeError(
-            f"the entrypoint of this TEE container is not {ENTRYPOINT}",
-            hint="run it without --entrypoint and --init: the enclave decides what it runs",
-        )
+    if not isinstance(arguments, list) or not all(isinstance(argument, str) for argument in arguments):
+        raise InvalidImageError("config.json: process.args is not a list of strings")
+    arguments = runelet_arguments(arguments, measured_argv())
     environment = _environment(process)
     wishes = read_wishes(_object(spec, "annotations"), environment)
     own = {"ENCLAVIZE_LOG_LEVEL": wishes.log_level or settings.log_level, **dict(wishes.runelet_environment)}
@@ -71,7 +71,11 @@ def tee_spec(
     ]
     changed = {
         **spec,
-        "process": {**process, "env": kept + [f"{name}={value}" for name, value in sorted(own.items())]},
+        "process": {
+            **process,
+            "args": arguments,
+            "env": kept + [f"{name}={value}" for name, value in sorted(own.items())],
+        },
         "mounts": _mounts(spec, rootfs, bundle, runelet),
         "annotations": {**_object(spec, "annotations"), MARK: "1"},
         "hooks": _hooks(spec, hook, (str(rootfs), origin.device, origin.path, str(runelet))),

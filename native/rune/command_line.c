@@ -4,8 +4,8 @@
 #include <string.h>
 
 /* Options of runc up to 1.3. Which of them take a value decides where the next option begins, so an unknown one is unclear. */
-static const char *const global_values[] = {"log", "log-format", "root", "criu", "rootless", NULL};
-static const char *const global_switches[] = {"debug", "systemd-cgroup", "help", "h", "version", "v", NULL};
+static const char *const global_values[] = {"log", "log-format", "root", "criu", "rootless", "config", NULL};
+static const char *const global_switches[] = {"debug", "systemd-cgroup", "help", "h", "version", "v", "simulate", NULL};
 static const char *const command_values[] = {
     /* create, run */ "b", "bundle", "console-socket", "pid-file", "pidfd-socket", "preserve-fds",
     /* exec */ "additional-gids", "apparmor", "c", "cap", "cgroup", "cwd", "e", "env", "g", "p", "process", "process-label", "u", "user",
@@ -75,7 +75,22 @@ static struct option take_option(struct command_line *line, char **argv, int arg
     return option;
 }
 
-/* `argument` is the option as it was given. */
+/* Whether an option is rune's own, which runc does not know. `argument` is the option as it was given. */
+static bool own_option(struct command_line *line, struct option option, const char *argument)
+{
+    if (option_is(option, "config")) {
+        line->config = option.value;
+        line->unclear = option.value && *option.value ? line->unclear : argument;
+        return true;
+    }
+    if (option_is(option, "simulate")) {
+        line->simulate = true;
+        line->unclear = option.value ? argument : line->unclear; /* --simulate=false says nothing */
+        return true;
+    }
+    return false;
+}
+
 static void global_option(struct command_line *line, struct option option, const char *argument)
 {
     if (option_is(option, "root"))
@@ -121,7 +136,15 @@ struct command_line parse_command_line(int argc, char **argv)
             break;
         }
         const char *argument = argv[i];
-        global_option(&line, take_option(&line, argv, argc, &i, names), argument);
+        int first = i;
+        struct option option = take_option(&line, argv, argc, &i, names);
+        if (own_option(&line, option, argument)) {
+            memmove(argv + first, argv + i + 1, (size_t)(argc - i) * sizeof(*argv)); /* with the NULL at the end */
+            argc -= i + 1 - first;
+            i = first - 1;
+        } else {
+            global_option(&line, option, argument);
+        }
     }
     if (i >= argc)
         return line;

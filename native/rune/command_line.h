@@ -12,12 +12,15 @@ struct command_line {
     const char *log;        /* --log, or NULL */
     bool log_json;          /* --log-format json */
     bool version;           /* --version or -v before any command */
+    bool simulate;          /* --simulate, which is rune's own */
+    const char *config;     /* --config, which is rune's own: instead of the node's settings; or NULL */
     const char *unclear;    /* an option that runc may read in another way than rune, or NULL */
 };
 
 /* Whether rune decides about a command; all others are runc's affair, and their options are not looked at. */
 bool is_judged(const char *command);
 
+/* Takes rune's own options out of `argv`: what is left is runc's command line. */
 struct command_line parse_command_line(int argc, char **argv);
 
 #endif

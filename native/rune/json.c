@@ -102,33 +102,43 @@ static bool same_exactly(const char *member, const char *name)
     return strcmp(member, name) == 0;
 }
 
+enum json_result json_entry(struct json *object, struct json *key, struct json *value)
+{
+    bool first = take(object, '{');
+    if (take(object, '}'))
+        return JSON_ABSENT;
+    if (!first && !take(object, ','))
+        return JSON_INVALID;
+    skip_space(object);
+    key->at = object->at;
+    if (!skip_string(object))
+        return JSON_INVALID;
+    key->end = object->at;
+    if (!take(object, ':'))
+        return JSON_INVALID;
+    skip_space(object);
+    value->at = object->at;
+    if (!skip_value(object))
+        return JSON_INVALID;
+    value->end = object->at;
+    return JSON_FOUND;
+}
+
 static enum json_result find(struct json object, bool (*same)(const char *, const char *), const char *name, struct json *value)
 {
+    enum json_result result;
+    struct json key, entry;
     bool found = false;
-    if (!take(&object, '{'))
-        return JSON_INVALID;
-    if (take(&object, '}'))
-        return JSON_ABSENT;
-    do {
+    while ((result = json_entry(&object, &key, &entry)) == JSON_FOUND) {
         char member[NAME_SIZE];
-        skip_space(&object);
-        struct json key = object;
-        if (!skip_string(&object) || !take(&object, ':'))
-            return JSON_INVALID;
-        skip_space(&object);
-        struct json start = object;
-        if (!skip_value(&object))
-            return JSON_INVALID;
         if (json_string(key, member, sizeof(member)) && same(member, name)) {
             if (found)
                 return JSON_INVALID;
             found = true;
-            *value = (struct json){start.at, object.at};
+            *value = entry;
         }
-    } while (take(&object, ','));
-    if (!take(&object, '}'))
-        return JSON_INVALID;
-    return found ? JSON_FOUND : JSON_ABSENT;
+    }
+    return result == JSON_INVALID ? JSON_INVALID : found ? JSON_FOUND : JSON_ABSENT;
 }
 
 enum json_result json_member(struct json object, const char *name, struct json *value)
@@ -250,9 +260,11 @@ static size_t utf8_length(const uint8_t *at, const uint8_t *end)
     return 0;
 }
 
-bool json_string(struct json value, char *text, size_t size)
+/* Decode as much of a string as fits. */
+static bool decode(struct json value, char *text, size_t size, bool *cut)
 {
     size_t used = 0;
+    *cut = false;
     if (!take(&value, '"'))
         return false;
     while (value.at < value.end) {
@@ -266,10 +278,27 @@ bool json_string(struct json value, char *text, size_t size)
         }
         if (bytes[0] == '\\')
             length = take_escape(&value, bytes);
-        if (length == 0 || bytes[0] == 0 || used + length >= size)
+        if (length == 0 || bytes[0] == 0)
             return false;
+        if (used + length >= size) {
+            text[used] = 0;
+            *cut = true;
+            return true;
+        }
         memcpy(text + used, bytes, length);
         used += length;
     }
     return false;
+}
+
+bool json_string(struct json value, char *text, size_t size)
+{
+    bool cut;
+    return decode(value, text, size, &cut) && !cut;
+}
+
+bool json_string_start(struct json value, char *text, size_t size)
+{
+    bool cut;
+    return decode(value, text, size, &cut);
 }

@@ -23,6 +23,9 @@ enum json_result { JSON_FOUND, JSON_ABSENT, JSON_INVALID };
  */
 enum json_result json_member(struct json object, const char *name, struct json *value);
 
+/* Take the next member of an object: `object` stands at its `{` before the first call, behind the member after it. */
+enum json_result json_entry(struct json *object, struct json *key, struct json *value);
+
 /* Find a key of a map, whose keys are data and compared exactly. */
 enum json_result json_key(struct json map, const char *key, struct json *value);
 
@@ -31,5 +34,8 @@ enum json_result json_element(struct json *array, struct json *element);
 
 /* Decode a string into `text`, with its NUL. False if it is no string, no Unicode, contains a NUL, or does not fit. */
 bool json_string(struct json value, char *text, size_t size);
+
+/* The same, but of a string that does not fit its start. */
+bool json_string_start(struct json value, char *text, size_t size);
 
 #endif

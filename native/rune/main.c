@@ -15,9 +15,14 @@
 #include "container.h"
 #include "program.h"
 #include "report.h"
+#include "request.h"
+#include "settings.h"
 
 #define VERSION "0.2.0" /* enclavize/__init__.py */
 #define PYTHON_PART "enclavize-rune"
+
+#define ORDINARY_SWITCH "--ordinary" /* enclavize/rune/__main__.py */
+#define SIMULATE_VARIABLE "ENCLAVIZE_SIMULATE"
 
 #define EXIT_FAILED 1
 #define EXIT_EXEC_FAILED 255 /* runc exec, for its own errors: it must not look like the program's */
@@ -37,7 +42,7 @@ static int become_runc(const struct command_line *line, char **argv)
 
 static int become_python_part(const struct command_line *line, char **argv)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], message[PATH_MAX + 64];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
     if (length > 0) {
         path[length] = 0;
@@ -45,6 +50,12 @@ static int become_python_part(const struct command_line *line, char **argv)
         if ((size_t)(name - path) + sizeof(PYTHON_PART) <= sizeof(path)) {
             memcpy(name, PYTHON_PART, sizeof(PYTHON_PART));
             execv(path, argv);
+            int error = errno;
+            if (access(path, F_OK) == 0) { /* it may be its interpreter that is missing, or not ours to run */
+                snprintf(message, sizeof(message), "cannot run %s: %s", path, strerror(error));
+                report_error(line, message);
+                return EXIT_FAILED;
+            }
         }
     }
     if (find_program(getenv("PATH"), PYTHON_PART, path))
@@ -77,12 +88,44 @@ static int is_unclear(const struct command_line *line)
     return failure_of(line);
 }
 
+/* The Python part decides by the node's settings, and becomes runc or refuses. */
+static int judge_ordinary(const struct command_line *line, int argc, char **argv)
+{
+    char **arguments = calloc((size_t)argc + 2, sizeof(*arguments));
+    if (!arguments)
+        return EXIT_FAILED;
+    arguments[0] = argv[0];
+    arguments[1] = ORDINARY_SWITCH;
+    memcpy(arguments + 2, argv + 1, (size_t)argc * sizeof(*argv)); /* with the NULL at the end */
+    return become_python_part(line, arguments);
+}
+
+static int create_ordinary(const struct command_line *line, char **argv)
+{
+    char name[REQUEST_SIZE], message[REQUEST_SIZE + 256];
+    int argc = 0;
+    while (argv[argc])
+        argc++;
+    switch (bundle_request(line->bundle, name)) {
+    case REQUEST_NONE:
+        return settings_may_judge_ordinary() ? judge_ordinary(line, argc, argv) : become_runc(line, argv);
+    case REQUEST_ENCLAVE:
+        snprintf(message, sizeof(message), "this container asks for an enclave (%s), and its image is not a TEE image, so it would run without one; "
+                                           "convert it: enclavize build IMAGE -t TEE_IMAGE", name);
+        report_error(line, message);
+        return EXIT_FAILED;
+    case REQUEST_UNKNOWN:
+        break;
+    }
+    return cannot_tell(line, VERDICT_UNKNOWN("config.json of the bundle", EINVAL));
+}
+
 static int create(const struct command_line *line, char **argv)
 {
     struct verdict verdict = bundle_kind(line->bundle);
     switch (verdict.kind) {
     case KIND_ORDINARY:
-        return become_runc(line, argv);
+        return create_ordinary(line, argv);
     case KIND_TEE:
         return become_python_part(line, argv);
     case KIND_UNKNOWN:
@@ -123,6 +166,12 @@ int main(int argc, char **argv)
     const char *command = line.command ? line.command : "";
     if (line.unclear)
         return is_unclear(&line);
+    if (line.simulate)
+        setenv(SIMULATE_VARIABLE, "1", 1);
+    if (line.config)
+        setenv(CONFIG_VARIABLE, line.config, 1);
+    if (is_judged(command))
+        open_log(&line);
     if (line.version)
         return version(&line, argv);
     if (strcmp(command, "create") == 0 || strcmp(command, "run") == 0)

@@ -34,3 +34,13 @@ void report_error(const struct command_line *line, const char *message)
     if (line->log && *line->log)
         write_log(line, message);
 }
+
+/* Engines read it when rune or runc has died, whatever has been written by then. */
+void open_log(const struct command_line *line)
+{
+    if (!line->log || !*line->log)
+        return;
+    int file = open(line->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (file >= 0)
+        close(file);
+}

@@ -4,6 +4,9 @@
 
 #include "command_line.h"
 
+/* Make the file of --log. */
+void open_log(const struct command_line *line);
+
 void report_error(const struct command_line *line, const char *message);
 
 #endif

@@ -89,6 +89,121 @@ def test_creating_a_tee_container_goes_to_the_python_part(
 
 @pytest.mark.parametrize(
     "arguments",
+    ["--simulate create -b B ID", "--config C --simulate --log L run -b B ID", "-config=C create -b B ID"],
+)
+def test_own_options_are_taken_out(
+    recorders: Callable[..., str], bundle: Path, tmp_path: Path, arguments: str
+) -> None:
+    for name in ("runc", "enclavize-rune"):
+        (tmp_path / "recorders" / name).write_text(
+            f'#!/bin/sh\necho "{name} $ENCLAVIZE_SIMULATE $ENCLAVIZE_RUNE_CONFIG $*" >{tmp_path}/said\n'
+        )
+    words = [str(bundle) if word == "B" else word for word in arguments.split()]
+    recorders(*words)
+    said = (tmp_path / "said").read_text()
+    assert said.startswith("enclavize-rune ")
+    assert "--" not in said.replace("--log L", "")
+    assert ("1" in said.split(" ")[1]) == ("--simulate" in arguments)
+    assert (" C " in said) == ("config" in arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--simulate=false create -b B ID", "--config= create -b B ID", "create --simulate -b B ID"]
+)
+def test_own_options_in_another_form_are_refused(
+    recorders: Callable[..., str], bundle: Path, arguments: str
+) -> None:
+    assert recorders(*(str(bundle) if word == "B" else word for word in arguments.split())) == "refused"
+
+
+ASKS = {
+    "ENCLAVE_TYPE": '{"process": {"env": ["A=1", "ENCLAVE_TYPE=intelSgx"]}}',
+    "RUNE_CARRIER": '{"process": {"env": ["RUNE_CARRIER=occlum"]}}',
+    "ENCLAVE_RUNTIME_PATH": '{"Process": {"ENV": ["ENCLAVE_RUNTIME_PATH=/lib/x.so"]}}',
+    "an escape": '{"process": {"env": ["\\u0045NCLAVE_TYPE=intelSgx"]}}',
+    "a long value": '{"process": {"env": ["ENCLAVE_TYPE=' + "x" * 5000 + '"]}}',
+    "enclave.type": '{"annotations": {"enclave.type": "intelSgx"}}',
+    "enclave.runtime.args": '{"annotations": {"a": "b", "enclave.runtime.args": "x"}}',
+    "an annotation of an application": '{"annotations": {"io.kubernetes.cri.container-type": "container", '
+    '"enclave.type": "intelSgx"}}',
+}
+SANDBOX = (
+    '{"annotations": {"enclave.type": "intelSgx", "%s": "sandbox"}, "process": {"env": ["RUNE_CARRIER=x"]}}'
+)
+DOES_NOT_ASK = {
+    "nothing": '{"process": {"env": ["A=1"]}}',
+    "empty": '{"process": {"env": ["ENCLAVE_TYPE=", "RUNE_CARRIER"]}, "annotations": {"enclave.type": ""}}',
+    "a longer name": '{"process": {"env": ["ENCLAVE_TYPES=intelSgx", "MY_RUNE_CARRIER=1"]}}',
+    "another annotation": '{"annotations": {"my.enclave.type": "intelSgx"}}',
+    "a sandbox of containerd": SANDBOX % "io.kubernetes.cri.container-type",
+    "a sandbox of CRI-O": SANDBOX % "io.kubernetes.cri-o.ContainerType",
+    "null": '{"process": {"env": null}, "annotations": null}',
+}
+
+
+@pytest.fixture
+def plain(bundle: Path) -> Path:
+    """An ordinary bundle."""
+    shutil.rmtree(bundle / "rootfs" / ".enclave")
+    return bundle
+
+
+@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize("command", ["create", "run"])
+def test_who_asks_for_an_enclave_never_gets_a_plain_container(
+    recorders: Callable[..., str], plain: Path, name: str, command: str
+) -> None:
+    _configure(plain, ASKS[name])
+    assert recorders(command, "--bundle", plain, "ID") == "refused"
+
+
+@pytest.mark.parametrize("name", DOES_NOT_ASK)
+def test_who_asks_for_none_is_left_to_runc(recorders: Callable[..., str], plain: Path, name: str) -> None:
+    _configure(plain, DOES_NOT_ASK[name])
+    assert recorders("create", "--bundle", plain, "ID") == "runc"
+
+
+@pytest.mark.parametrize("text", ['{"process": {"env": ["A=1",]', '{"annotations": {"a" "b"}}', "["])
+def test_what_cannot_be_read_is_refused_or_runcs(
+    recorders: Callable[..., str], plain: Path, text: str
+) -> None:
+    _configure(plain, text)
+    assert recorders("create", "--bundle", plain, "ID") in ("refused", "runc")
+
+
+@pytest.mark.parametrize(
+    ("settings", "who"),
+    [
+        ('log_level = "error"', "runc"),
+        ('ordinary = "run"', "enclavize-rune"),
+        ('"\\u006frdinary" = "refuse"', "enclavize-rune"),
+        ("x" * (2 << 20), "enclavize-rune"),
+    ],
+)
+def test_the_python_part_judges_ordinary_containers_where_settings_may_say_something(
+    recorders: Callable[..., str], plain: Path, tmp_path: Path, settings: str, who: str
+) -> None:
+    (tmp_path / "config.toml").write_text(settings)
+    assert recorders("--config", tmp_path / "config.toml", "create", "-b", plain, "ID") == who
+
+
+def test_a_log_file_is_there_before_anything_else(
+    recorders: Callable[..., str], plain: Path, tmp_path: Path
+) -> None:
+    recorders("--log", tmp_path / "log.json", "create", "--bundle", plain, "ID")
+    assert (tmp_path / "log.json").read_bytes() == b""
+
+
+def test_a_python_part_that_cannot_be_started_is_named(
+    recorders: Callable[..., str], bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "recorders" / "enclavize-rune").write_text("#!/nonexistent/python\n")
+    assert recorders("--log", tmp_path / "log", "create", "--bundle", bundle, "ID") == "refused"
+    assert f"cannot run {tmp_path}/recorders/enclavize-rune: No such file" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments",
     [
         "start ID", "state ID", "kill ID 15", "kill --all ID 9", "delete --force ID", "list", "features", "",
         "ps --format json ID", "pause ID", "resume ID", "update --resources - ID", "events ID", "spec",

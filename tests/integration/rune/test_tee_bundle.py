@@ -24,6 +24,15 @@ pytestmark = pytest.mark.integration
 SIMULATE = {"ENCLAVIZE_SIMULATE": "1"}
 
 
+def _create(installation: RuneInstallation, folder: Path, name: str) -> int:
+    """Create a container, which keeps the streams that it is given."""
+    return subprocess.run(
+        [installation.rune, "create", "--bundle", folder, name],
+        env={"PATH": "/usr/bin:/bin", **SIMULATE}, check=False, timeout=30,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ).returncode  # fmt: skip
+
+
 def test_run_gives_the_exit_code(tee: Callable[..., Path], installation: RuneInstallation, name: str) -> None:
     done = installation.run("run", "--bundle", tee("exit", "7"), name, env=SIMULATE)
     assert (done.returncode, done.stderr) == (7, "")
@@ -45,14 +54,66 @@ def test_the_runelet_is_the_hosts_and_the_options_are_runes(
     assert "ENCLAVIZE" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("entrypoint", "arguments"),
+    [
+        ("/bin/busybox", ()),
+        ("/sbin/docker-init", ("--", "/bin/busybox")),
+        ("/run/podman-init", ("--", ENTRYPOINT)),
+    ],
+)
+def test_the_measured_command_line_may_be_named(
+    tee: Callable[..., Path],
+    installation: RuneInstallation,
+    name: str,
+    entrypoint: str,
+    arguments: tuple[str, ...],
+) -> None:
+    """The enclave's own command line is /bin/busybox; the stub shows what it is given."""
+    folder = tee(*arguments, entrypoint=entrypoint)
+    try:
+        assert _create(installation, folder, name) == 0
+        assert read_spec(folder)["process"]["args"] == [ENTRYPOINT]
+    finally:
+        installation.run("delete", "--force", name)
+
+
+def test_another_command_line_is_refused_with_both(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str
+) -> None:
+    done = installation.run("run", "--bundle", tee("-c", "id", entrypoint="sh"), name, env=SIMULATE)
+    assert done.returncode == 1
+    assert "told to run [sh -c id], the enclave runs [/bin/busybox]" in done.stderr
+
+
+def test_simulation_is_chosen_by_an_option(
+    tee: Callable[..., Path], installation: RuneInstallation, name: str, tmp_path: Path
+) -> None:
+    assert installation.run("--simulate", "run", "--bundle", tee("exit", "7"), name).returncode == 7
+    (tmp_path / "never.toml").write_text("allow_simulation = false\n")
+    (tmp_path / "yes.toml").write_text("allow_simulation = true\n")
+    command = ("run", "--bundle", tee("exit", "7"), name)
+    assert installation.run("--config", tmp_path / "yes.toml", *command).returncode == 7
+    done = installation.run("--config", tmp_path / "never.toml", "--simulate", *command)
+    assert done.returncode == 1
+    assert "does not allow it" in done.stderr
+
+
+def test_ordinary_containers_can_be_refused(
+    ordinary: Callable[..., Path], installation: RuneInstallation, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "run.toml").write_text('ordinary = "run"\n')
+    (tmp_path / "refuse.toml").write_text('ordinary = "refuse"\n')
+    folder = ordinary("exit 3")
+    assert installation.run("--config", tmp_path / "run.toml", "run", "-b", folder, name).returncode == 3
+    done = installation.run("--config", tmp_path / "refuse.toml", "run", "-b", folder, name)
+    assert done.returncode == 1
+    assert "runs no ordinary containers" in done.stderr
+
+
 def test_life_cycle(tee: Callable[..., Path], installation: RuneInstallation, name: str) -> None:
     folder = tee("wait")
-    created = subprocess.run(
-        [installation.rune, "create", "--bundle", folder, name],
-        env={"PATH": "/usr/bin:/bin", **SIMULATE}, check=False, timeout=30,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert created.returncode == 0
+    assert _create(installation, folder, name) == 0
     try:
         state = json.loads(installation.run("state", name).stdout)
         assert (state["status"], state["bundle"]) == ("created", str(folder))

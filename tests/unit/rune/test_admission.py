@@ -96,7 +96,7 @@ def _refusal(tree: Path, policy: NodePolicy) -> str:
 
 def test_facts_come_from_the_signed_enclave(tree: Path, nothing: NodePolicy, store: VerdictStore) -> None:
     sigstruct = read_signed(tree / ".enclave" / SIGNED_ENCLAVE).sigstruct
-    enclave = admit_image(tree, nothing, store)
+    enclave = admit_image(tree, nothing, store).enclave
     assert (enclave.libos, enclave.debug) == ("builtin", False)
     assert (enclave.mrenclave, enclave.mrsigner) == (sigstruct.mrenclave, sigstruct.mrsigner)
 
@@ -248,7 +248,7 @@ def test_what_runs_outside_of_the_enclave_is_compared_with_pinned_digests(
     gramine: Path, nothing: NodePolicy, tmp_path: Path, name: str
 ) -> None:
     policy = _pinned(gramine, tmp_path)
-    assert admit_image(gramine, policy, VerdictStore(None)).libos == "gramine"
+    assert admit_image(gramine, policy, VerdictStore(None)).enclave.libos == "gramine"
     path = gramine / ".enclave" / name
     path.write_bytes(path.read_bytes() + b"evil")
     _describe(gramine)
@@ -427,6 +427,6 @@ def test_an_unsigned_image_is_refused(nothing: NodePolicy, tmp_path: Path) -> No
 
 def test_a_debug_image_is_one(nothing: NodePolicy, tmp_path: Path) -> None:
     image = tee_image(tmp_path / "debug", "--debug")
-    assert admit_image(image.root, nothing, VerdictStore(None)).debug
+    assert admit_image(image.root, nothing, VerdictStore(None)).enclave.debug
     strict = replace(nothing, settings=Settings(allow_debug=False))
     assert "debug" in _refusal(image.root, strict)

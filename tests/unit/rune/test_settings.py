@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from enclavize.errors import EnclavizeError
+from enclavize.rune import settings
 from enclavize.rune.policy import load_policy
-from enclavize.rune.settings import Settings, read_settings
+from enclavize.rune.settings import Settings, read_settings, settings_file
 
 SIGNER = "ab" * 32
 CONFIG = Path("/etc/rune/config.toml")
@@ -24,7 +25,7 @@ def test_all_keys() -> None:
         'min_isvsvn = 3\nlog_level = "error"\nlibos = ["builtin", "gramine"]\n'
         'min_libos = {builtin = "0.2.0"}\nhost_files = ["/etc/rune/gramine"]\n'
         'allow_unchecked_host_files = true\nknown_flaws = ["/etc/rune/flaws"]\n'
-        'allow_flaws = ["CVE-2024-25371"]\n'
+        'allow_flaws = ["CVE-2024-25371"]\nordinary = "refuse"\n'
     )
     assert read_settings(text.encode(), CONFIG) == Settings(
         allow_simulation=False,
@@ -39,6 +40,7 @@ def test_all_keys() -> None:
         known_flaws=(Path("/etc/rune/flaws"),),
         allow_flaws=("CVE-2024-25371",),
         log_level="error",
+        ordinary="refuse",
     )
 
 
@@ -48,6 +50,8 @@ def test_all_keys() -> None:
         "allow_simulaton = false",
         "allow_simulation = 0",
         'allow_debug = "no"',
+        'ordinary = "convert"',
+        "ordinary = true",
         "mrsigners = []",
         'mrsigners = "ab"',
         'mrsigners = ["ab"]',
@@ -87,3 +91,24 @@ def test_a_malformed_file_is_refused_by_name(text: str) -> None:
 def test_a_file_that_is_not_text_is_refused() -> None:
     with pytest.raises(EnclavizeError, match=r"config\.toml"):
         read_settings(b"\xff\xfe", CONFIG)
+
+
+def test_which_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, own = tmp_path / "etc/config.toml", tmp_path / "home/.config/rune/config.toml"
+    monkeypatch.setattr(settings, "SETTINGS_FILE", system)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert settings_file() == (system, False)
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert settings_file() == (own, True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert settings_file() == (system, False)
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    system.parent.mkdir()
+    system.touch()
+    assert settings_file() == (system, False)
+    monkeypatch.setenv("ENCLAVIZE_RUNE_CONFIG", "chosen.toml")
+    assert settings_file() == (Path("chosen.toml"), True)
+    with pytest.raises(EnclavizeError, match=r"cannot read chosen\.toml"):
+        load_policy()

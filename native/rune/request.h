@@ -1,0 +1,18 @@
+/* Whether an ordinary container asks for an enclave: it would run without one, and nobody would notice. */
+#ifndef RUNE_REQUEST_H
+#define RUNE_REQUEST_H
+
+#include <stdbool.h>
+
+#define REQUEST_SIZE 128
+
+enum request {
+    REQUEST_NONE,
+    REQUEST_ENCLAVE, /* `name` is the variable or annotation that asks */
+    REQUEST_UNKNOWN, /* config.json cannot be read so that it can be told */
+};
+
+/* A pod's sandbox asks for nothing: the engine brings its program, and hands it the pod's annotations. */
+enum request bundle_request(const char *bundle, char name[REQUEST_SIZE]);
+
+#endif

@@ -11,10 +11,14 @@
 
 #define LIST_SIZE 1024
 
-/* What engines mount in every container, and what the LibOS has of its own. Secrets are mounted below /run: those are named. */
+/* What engines mount by themselves, and what the LibOS has of its own. Secrets that somebody asked for are mounted below /run: those are named. */
 static const char *const standard_trees[] = {"/proc", "/sys", "/dev", "/tmp", "/.enclave"};
 static const char *const standard_mounts[] = {"/run", "/var/run", "/run/.containerenv", "/etc/hosts", "/etc/hostname",
-                                              "/etc/resolv.conf", "/etc/mtab"};
+                                              "/etc/resolv.conf", "/etc/mtab", "/var/tmp",
+                                              /* --init */ "/sbin/docker-init", "/run/podman-init",
+                                              /* every pod that does not refuse it: Kubernetes, ServiceAccount admission */
+                                              "/run/secrets/kubernetes.io/serviceaccount",
+                                              "/var/run/secrets/kubernetes.io/serviceaccount"};
 
 static bool is_standard(const char *path)
 {

@@ -192,6 +192,7 @@ def test_mounts_that_the_enclave_does_not_see_are_named_once(runelet: Path, tmp_
     need_root()
     root = tmp_path / "root"
     folders = ["data", "with space", "proc", "etc", "run/secrets", "dev/shm", ".enclave/bin", "volume/below"]
+    folders += ["var/tmp", "var/run/secrets/kubernetes.io/serviceaccount", "sbin/docker-init"]
     for folder in folders:
         (root / folder).mkdir(parents=True)
     (root / "etc" / "hosts").touch()

@@ -12,6 +12,7 @@ from enclavize.cli.execution_options import Cmd, Entrypoint, Env, Expose, User, 
 from enclavize.cli.key_options import Ca, Certificate, Service, TokenFile
 from enclavize.cli.passphrase import PassphraseEnv, PassphraseFd, PassphraseFile
 from enclavize.progress.mode import ProgressMode
+from enclavize.tee.policy import Network
 
 
 def build(
@@ -141,6 +142,12 @@ def build(
             "--allow-host-network-files", help="The host gives /etc/hosts, resolv.conf and hostname."
         ),
     ] = False,
+    allow_network: Annotated[
+        Network | None,
+        typer.Option(
+            help="Addresses that sockets may have; by default all if the image exposes a port, else loopback."
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only tell whether the LibOS can run the image.")
     ] = False,
@@ -168,7 +175,12 @@ def build(
     from enclavize.cli.grammar.execution import parse_source
     from enclavize.cli.grammar.image_key import with_image_key
     from enclavize.cli.grammar.output import combine_outputs
-    from enclavize.cli.grammar.policy import parse_allowed_variables, parse_commands, parse_volumes
+    from enclavize.cli.grammar.policy import (
+        parse_allowed_variables,
+        parse_commands,
+        parse_network,
+        parse_volumes,
+    )
     from enclavize.cli.grammar.setting import parse_settings
     from enclavize.cli.grammar.signer import parse_image_signing, parse_signer
     from enclavize.cli.grammar.silence import parse_forced
@@ -251,6 +263,7 @@ def build(
             allow_host_network_files=file.flag(
                 "policy", "allow-host-network-files", allow_host_network_files
             ),
+            network=file.one("policy", "allow-network", allow_network, parse_network),
         ),
         resources=file.settings("resources", setting or [], parse_settings),
         signing=SigningOptions(

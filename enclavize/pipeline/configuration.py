@@ -115,6 +115,7 @@ _SCHEMA: Mapping[str, Mapping[str, Callable[[object], Value]]] = {
         "allow-exec": _commands,
         "volume": _texts,
         "allow-host-network-files": _flag,
+        "allow-network": _text,
     },
 }
 """Keys by table, the first of which has no name; and how values are checked."""

@@ -8,7 +8,8 @@
   "argv": [TEXT, ..],                                          not in version 1
   "files": {PATH: {"size": BYTES, "sha256": HEX}, ...},        below /.enclave/, without this one
   "policy": {"args": false, "env": [{"name": .., "unsafe": ..}], "exec": true | [[ARG, ..], ..],
-             "volumes": [{"path": .., "readonly": .., "exec": ..}], "host_network_files": false}
+             "volumes": [{"path": .., "readonly": .., "exec": ..}], "host_network_files": false,
+             "network": "none" | "loopback" | "all"}               absent: the LibOS leaves it to the host
 }
 """
 
@@ -22,13 +23,15 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import InvalidImageError
 from enclavize.oci.document import Document, parse_document
 from enclavize.tee.layout import FORMAT_VERSION, MAX_DESCRIPTION_SIZE
-from enclavize.tee.policy import AllowedVariable, Policy, Volume
+from enclavize.tee.policy import AllowedVariable, Network, Policy, Volume
 from enclavize.tee.tar import LAYER_WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ARGV_SINCE = 2
+_LIBOS_WITH_NETWORK = "builtin"
+"""Its images had no sockets before they had this member."""
 _MAX_FILES = 1024
 _MAX_FILE_SIZE = 1 << 40
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -119,7 +122,7 @@ def parse_description(data: bytes) -> TeeDescription:
         debug=_switch(document, "debug"),
         argv=_argv(document) if has_argv else None,
         files={path: _file(_object(files, path)) for path in files.members},
-        policy=_policy(_object(document, "policy")),
+        policy=_policy(_object(document, "policy"), libos.text("name")),
     )
 
 
@@ -134,11 +137,12 @@ def policy_to_json(policy: Policy) -> dict[str, Any]:
             for volume in policy.volumes
         ],
         "host_network_files": policy.allow_host_network_files,
+        **({} if policy.network is None else {"network": policy.network.value}),
     }
 
 
-def _policy(document: Document) -> Policy:
-    _only(document, "args env exec volumes host_network_files")
+def _policy(document: Document, libos: str) -> Policy:
+    _only(document, "args env exec volumes host_network_files network")
     any_exec = document.members.get("exec") is True
     commands = [] if any_exec else document.members.get("exec")
     if not isinstance(commands, list):
@@ -160,7 +164,17 @@ def _policy(document: Document) -> Policy:
             for item in document.documents("volumes")
         ),
         allow_host_network_files=_switch(document, "host_network_files"),
+        network=_network(document, libos),
     )
+
+
+def _network(document: Document, libos: str) -> Network | None:
+    if "network" not in document.members:
+        return Network.NONE if libos == _LIBOS_WITH_NETWORK else None
+    try:
+        return Network(document.text("network"))
+    except ValueError as error:
+        raise document.wrong("network", " or ".join(Network)) from error
 
 
 def _file(document: Document) -> DescribedFile:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 ANY_COMMAND = "*"
 """Stands for every command in lists of those that the host may start."""
+
+
+class Network(StrEnum):
+    """Which addresses sockets of IPv4 and IPv6 may have: none, 127.0.0.0/8 and ::1, or any."""
+
+    NONE = "none"
+    LOOPBACK = "loopback"
+    ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +44,8 @@ class Policy:
     allowed_exec: tuple[tuple[str, ...], ...] = ()
     volumes: tuple[Volume, ...] = ()
     allow_host_network_files: bool = False
+    network: Network | None = None
+    """None: what suits the image; of an instance: the LibOS leaves it to the host."""
 
     def with_marks_of(self, other: Policy) -> Policy:
         """Return this policy with ``unsafe`` as in ``other``, for LibOSes that measure names alone.

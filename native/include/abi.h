@@ -130,6 +130,46 @@ struct host_stat {
     int64_t ctime_ns;
 };
 
+/* The name of a socket of AF_INET or AF_INET6: struct sockaddr_in or sockaddr_in6. */
+#define HOST_NAME_SIZE 28U
+struct host_name {
+    uint32_t length;
+    uint8_t bytes[HOST_NAME_SIZE];
+};
+
+/* What goes with the data of OCALL_SOCKET_SEND and OCALL_SOCKET_RECEIVE. */
+#define HOST_CONTROL_SIZE 256U
+struct host_message {
+    struct host_name name;   /* to send: to whom (length 0: nobody is named); received: from whom */
+    uint32_t control_length; /* bytes of control messages (cmsg(3)); to receive: how many may come */
+    uint32_t full_length;    /* received: of the datagram */
+    uint32_t flags;          /* received: MSG_TRUNC, MSG_CTRUNC, MSG_OOB */
+    uint32_t input;          /* to send and to receive: enum host_input, when the socket is to be looked at afterwards; answer: what was seen */
+    uint8_t control[HOST_CONTROL_SIZE];
+};
+enum host_input { HOST_INPUT_UNKNOWN = 0, HOST_INPUT_ASK = 1, HOST_INPUT_NONE = 2 };
+
+/* One answer of OCALL_EVENTS_WAIT. */
+struct host_event {
+    int32_t fd;
+    uint32_t events;
+};
+
+/* One address of an interface, of OCALL_INTERFACES. */
+struct host_interface {
+    char name[16]; /* NUL-terminated */
+    uint32_t index;
+    uint32_t flags; /* IFF_* */
+    uint32_t mtu;
+    uint8_t hardware[8];
+    uint16_t hardware_type; /* ARPHRD_* */
+    uint16_t family;        /* AF_INET or AF_INET6; 0: no address */
+    uint32_t prefix;        /* bits */
+    uint32_t scope;         /* RT_SCOPE_* */
+    uint8_t address[16];
+    uint8_t broadcast[16]; /* AF_INET */
+};
+
 /* The measured configuration: 64 KiB at symbol `measured_configuration` in libos.so; format in docs/tee-image.md. */
 #define CONFIGURATION_SIZE 0x10000U
 #define CONFIGURATION_MAGIC "ENCLVCFG"
@@ -158,6 +198,8 @@ enum policy_flag {
     POLICY_ALLOW_ARGUMENTS = 1,
     POLICY_ALLOW_ANY_EXEC = 2,
     POLICY_ALLOW_HOST_NETWORK_FILES = 4,
+    POLICY_NETWORK_LOOPBACK = 8, /* sockets within 127.0.0.0/8 and ::1 alone; without this and the next, none */
+    POLICY_NETWORK_ALL = 16,
 };
 
 enum volume_flag { VOLUME_READ_ONLY = 1, VOLUME_EXECUTABLE = 2 };

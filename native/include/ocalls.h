@@ -3,6 +3,7 @@
 #define ENCLAVIZE_OCALLS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "abi.h"
@@ -18,7 +19,10 @@ enum ocall_result {
     OCALL_RESULT_NANOSECONDS, /* 0 to INT64_MAX */
 };
 
-enum ocall_size { OCALL_SIZE_NOTHING, OCALL_SIZE_BYTES, OCALL_SIZE_PATHS, OCALL_SIZE_POLLS, OCALL_SIZE_STAT, OCALL_SIZE_RESULT };
+enum ocall_size {
+    OCALL_SIZE_NOTHING, OCALL_SIZE_BYTES, OCALL_SIZE_PATHS, OCALL_SIZE_POLLS, OCALL_SIZE_STAT, OCALL_SIZE_RESULT, OCALL_SIZE_EVENTS, OCALL_SIZE_MESSAGE,
+    OCALL_SIZE_MESSAGE_BYTES, OCALL_SIZE_MESSAGE_RESULT,
+};
 
 /* No pointers: the enclave uses it before it has relocated itself. */
 struct ocall_description {
@@ -49,6 +53,10 @@ struct ocall_description {
 #define OCALL_AREA_POLLS(argument) {OCALL_SIZE_POLLS, argument, 0}
 #define OCALL_AREA_STAT {OCALL_SIZE_STAT, 0, 0}
 #define OCALL_AREA_RESULT {OCALL_SIZE_RESULT, 0, 0}
+#define OCALL_AREA_EVENTS {OCALL_SIZE_EVENTS, 0, 0}
+#define OCALL_AREA_MESSAGE {OCALL_SIZE_MESSAGE, 0, 0}
+#define OCALL_AREA_MESSAGE_BYTES(argument) {OCALL_SIZE_MESSAGE_BYTES, argument, 0}
+#define OCALL_AREA_MESSAGE_RESULT {OCALL_SIZE_MESSAGE_RESULT, 0, 0}
 
 static const struct ocall_description OCALLS[OCALL_COUNT] = {
 #define OCALL(name_, NAME_, arguments_, result_, interrupted_, in_, out_)                                                  \
@@ -106,6 +114,18 @@ static inline uint64_t ocall_area_size(const struct ocall_area *area, const uint
         break;
     case OCALL_SIZE_RESULT:
         size = (uint64_t)result;
+        break;
+    case OCALL_SIZE_EVENTS:
+        size = (uint64_t)result <= EXCHANGE_DATA_SIZE ? (uint64_t)result * sizeof(struct host_event) : UINT64_MAX;
+        break;
+    case OCALL_SIZE_MESSAGE:
+        size = offsetof(struct host_message, control);
+        break;
+    case OCALL_SIZE_MESSAGE_BYTES:
+        size = first <= EXCHANGE_DATA_SIZE ? sizeof(struct host_message) + first : UINT64_MAX;
+        break;
+    case OCALL_SIZE_MESSAGE_RESULT:
+        size = (uint64_t)result <= EXCHANGE_DATA_SIZE ? sizeof(struct host_message) + (uint64_t)result : UINT64_MAX;
         break;
     }
     return size <= EXCHANGE_DATA_SIZE ? size : UINT64_MAX;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -143,7 +144,7 @@ int64_t ocall_stat(struct request *call)
     return 0;
 }
 
-/* Requests for terminals (and FIONREAD), with the size of what they read and write. struct termios is the kernel's, 36 bytes. */
+/* Requests for terminals and sockets, with the size of what they read and write. struct termios is the kernel's, 36 bytes. */
 #define KERNEL_TERMIOS_SIZE 36
 static const struct {
     uint32_t request;
@@ -154,7 +155,7 @@ static const struct {
     {TCGETS, 0, KERNEL_TERMIOS_SIZE, false}, {TCSETS, KERNEL_TERMIOS_SIZE, 0, false}, {TCSETSW, KERNEL_TERMIOS_SIZE, 0, false},
     {TCSETSF, KERNEL_TERMIOS_SIZE, 0, false}, {TIOCGWINSZ, 0, sizeof(struct winsize), false},
     {TIOCSWINSZ, sizeof(struct winsize), 0, false}, {TIOCGPGRP, 0, sizeof(pid_t), false}, {TIOCGSID, 0, sizeof(pid_t), false},
-    {FIONREAD, 0, sizeof(int), false}, {TIOCOUTQ, 0, sizeof(int), false}, {TCSBRK, sizeof(int), 0, true}, {TCFLSH, sizeof(int), 0, true},
+    {FIONREAD, 0, sizeof(int), false}, {TIOCOUTQ, 0, sizeof(int), false}, {SIOCATMARK, 0, sizeof(int), false}, {TCSBRK, sizeof(int), 0, true}, {TCFLSH, sizeof(int), 0, true},
     {TCXONC, sizeof(int), 0, true},
 };
 

@@ -7,8 +7,6 @@
 
 #include "ocall.h"
 
-#define POLL_MAX 1024U
-
 /* The descriptor for an enclave's fd: 0, 1, 2 are the standard streams. -1: none. */
 int host_descriptor(int64_t fd);
 /* Gives a descriptor a number (>= 3), or closes it and returns -EMFILE. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,12 +14,13 @@
 #include "ocall.h"
 #include "ocall_files.h"
 #include "sim.h"
+#include "wait.h"
 
 #define NS_PER_SECOND 1000000000ULL
 #define NO_TIMEOUT UINT64_MAX
 #define KERNEL_SIGSET_SIZE 8
 
-static const struct timespec *timespec_of(uint64_t ns, struct timespec *time)
+const struct timespec *timespec_of(uint64_t ns, struct timespec *time)
 {
     *time = (struct timespec){.tv_sec = (time_t)(ns / NS_PER_SECOND), .tv_nsec = (long)(ns % NS_PER_SECOND)};
     return ns == NO_TIMEOUT ? NULL : time;
@@ -87,33 +89,30 @@ int64_t blocking_syscall(struct host_thread *thread, long number, long a, long b
     return result;
 }
 
-int64_t ocall_poll(struct request *call)
+int64_t wakeable_syscall(struct host_thread *thread, long number, long a, long b, long c, long d, long e)
 {
-    struct timespec time;
-    struct host_thread *thread = call->thread;
-    uint64_t count = call->arguments[0];
-    struct host_poll *entries = (struct host_poll *)call->data;
-    struct pollfd real[POLL_MAX];
-    if (count > POLL_MAX) {
-        return -EINVAL;
-    }
-    for (uint64_t index = 0; index < count; index++) {
-        real[index] = (struct pollfd){.fd = host_descriptor(entries[index].fd), .events = (short)entries[index].events};
-    }
     __atomic_store_n(&thread->polling, 1, __ATOMIC_SEQ_CST);
-    int64_t result = end_with_events(thread, EVENT_INTERRUPT | EVENT_WAKE, SYS_ppoll, (long)real, (long)count,
-                                     (long)timespec_of(call->arguments[1], &time), 0, KERNEL_SIGSET_SIZE);
+    int64_t result = end_with_events(thread, EVENT_INTERRUPT | EVENT_WAKE, number, a, b, c, d, e);
     __atomic_store_n(&thread->polling, 0, __ATOMIC_SEQ_CST);
     bool woken = take(thread, EVENT_WAKE);
-    for (uint64_t index = 0; result >= 0 && index < count; index++) {
-        entries[index].revents = (uint16_t)real[index].revents;
-    }
     if (result != -EINTR) {
         return result;
     }
     bool interrupted = take(thread, EVENT_INTERRUPT);
+    return woken || !interrupted ? 0 : -EINTR;
+}
+
+_Static_assert(sizeof(struct host_poll) == sizeof(struct pollfd) && offsetof(struct host_poll, events) == offsetof(struct pollfd, events) &&
+                   offsetof(struct host_poll, revents) == offsetof(struct pollfd, revents), "struct host_poll is turned into struct pollfd in place");
+
+int64_t ocall_poll(struct request *call)
+{
+    struct timespec time;
+    uint64_t count = call->arguments[0];
+    struct host_poll *entries = (struct host_poll *)call->data;
     for (uint64_t index = 0; index < count; index++) {
+        entries[index].fd = host_descriptor(entries[index].fd);
         entries[index].revents = 0;
     }
-    return woken || !interrupted ? 0 : -EINTR;
+    return wakeable_syscall(call->thread, SYS_ppoll, (long)entries, (long)count, (long)timespec_of(call->arguments[1], &time), 0, KERNEL_SIGSET_SIZE);
 }

@@ -78,6 +78,7 @@ _DESCRIPTION_HINTS: dict[str, list[Any]] = {
     "exec": [True, [["evil"]]],
     "volumes": [[Pairs([("path", "/x"), ("readonly", False), ("exec", True)])]],
     "host_network_files": [True],
+    "network": ["all", "loopback", "none"],
     "files": [Pairs()],
     "sha256": ["0" * 64],
     "size": [0],

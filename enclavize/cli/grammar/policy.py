@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.libos.loader_names import loader_reason
-from enclavize.tee.policy import ANY_COMMAND, AllowedVariable, Volume
+from enclavize.tee.policy import ANY_COMMAND, AllowedVariable, Network, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def parse_network(text: str) -> Network:
+    """Parse ``none``, ``loopback`` or ``all``. Raises UsageError."""
+    try:
+        return Network(text)
+    except ValueError as error:
+        raise UsageError(f"--allow-network {text!r} is none of {', '.join(Network)}") from error
 
 
 def parse_allowed_variables(texts: Iterable[str]) -> tuple[AllowedVariable, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
@@ -17,6 +18,7 @@ from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.resources import native_file
 from enclavize.tee import layout
 from enclavize.tee.instance import Instance, InstanceFile
+from enclavize.tee.policy import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +57,7 @@ class BuiltinBackend:
         """Make the instance. Raises EnclavizeError for what the image or the options cannot have."""
         from enclavize.rootfs.erofs import write_erofs
 
+        options = replace(options, policy=with_network(options.policy, image.config))
         erofs, verity = workdir / "rootfs.erofs", workdir / "rootfs.verity"
         with reporter.task(f"write the metadata of {len(rootfs)} files"):
             metadata = write_erofs(rootfs, erofs, verity, inline=INLINE_FILES)
@@ -81,6 +84,12 @@ class BuiltinBackend:
             argv=configuration.argv,
             doubts=tuple(doubts_about_host_files(rootfs, options.policy)),
         )
+
+
+def with_network(policy: Policy, config: ImageConfig) -> Policy:
+    """Return the policy with a network: what was asked for, else all for an image that exposes ports."""
+    chosen = policy.network or (Network.ALL if config.exposed_ports else Network.LOOPBACK)
+    return replace(policy, network=chosen)
 
 
 def configure(

@@ -17,7 +17,7 @@ from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError, UsageError
-from enclavize.tee.policy import AllowedVariable, Policy, Volume
+from enclavize.tee.policy import AllowedVariable, Network, Policy, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +76,15 @@ class PolicyFlag(IntFlag):
     ALLOW_ARGUMENTS = 1
     ALLOW_ANY_EXEC = 2
     ALLOW_HOST_NETWORK_FILES = 4
+    NETWORK_LOOPBACK = 8
+    NETWORK_ALL = 16
+
+
+_NETWORK_FLAGS = {
+    Network.NONE: PolicyFlag(0),
+    Network.LOOPBACK: PolicyFlag.NETWORK_LOOPBACK,
+    Network.ALL: PolicyFlag.NETWORK_ALL,
+}
 
 
 class VolumeFlag(IntFlag):
@@ -183,7 +192,7 @@ def _policy_flags(policy: Policy) -> PolicyFlag:
         flags |= PolicyFlag.ALLOW_ANY_EXEC
     if policy.allow_host_network_files:
         flags |= PolicyFlag.ALLOW_HOST_NETWORK_FILES
-    return flags
+    return flags | _NETWORK_FLAGS[policy.network or Network.NONE]
 
 
 def _volume_flags(volume: Volume) -> VolumeFlag:
@@ -255,6 +264,7 @@ def parse_configuration(data: bytes) -> MeasuredConfiguration:
                 for mark, value in values[Record.VOLUME]
             ),
             allow_host_network_files=PolicyFlag.ALLOW_HOST_NETWORK_FILES in flags,
+            network=_parse_network(flags),
         ),
         healthcheck=_parse_arguments(healthcheck[0][1], Record.HEALTHCHECK) if healthcheck else (),
         rootfs=_parse_rootfs(values[Record.ROOTFS][0][1]),
@@ -263,6 +273,14 @@ def parse_configuration(data: bytes) -> MeasuredConfiguration:
         host_signals=number(Record.HOST_SIGNALS, "<Q"),
         hostname="".join(texts(Record.HOSTNAME)),
     )
+
+
+def _parse_network(flags: PolicyFlag) -> Network:
+    chosen = flags & (PolicyFlag.NETWORK_LOOPBACK | PolicyFlag.NETWORK_ALL)
+    for network, bits in _NETWORK_FLAGS.items():
+        if chosen == bits:
+            return network
+    raise _wrong("POLICY allows two networks")
 
 
 _ALLOWED_FLAGS: dict[Record, int] = {

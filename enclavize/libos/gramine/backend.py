@@ -29,6 +29,7 @@ from enclavize.libos.gramine.manifest import (
 from enclavize.libos.gramine.mounts import allowed_files, memory_mounts, network_files, network_mounts
 from enclavize.libos.gramine.program import Libc, find_entry_point, library_path
 from enclavize.libos.gramine.trusted_files import hidden_paths, trusted_files
+from enclavize.libos.network import with_host_network
 from enclavize.oci.stop_signal import DEFAULT_STOP_SIGNAL
 from enclavize.resources import native_file
 from enclavize.rootfs.entry import printable
@@ -78,7 +79,9 @@ class GramineBackend:
     ) -> Instance:
         """Make the instance. Raises EnclavizeError for what the image or the options cannot have."""
         del workdir
-        policy = expressible_policy(options.policy, debuggable=options.debuggable)
+        policy = expressible_policy(
+            with_host_network(options.policy, "Gramine"), debuggable=options.debuggable
+        )
         with reporter.task(f"write the manifest of {len(rootfs)} files") as task:
             for warning in _warnings(image.config):
                 task.warn(warning)

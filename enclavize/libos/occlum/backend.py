@@ -13,6 +13,7 @@ from enclavize.compat.program import find_program as find_files
 from enclavize.errors import UsageError
 from enclavize.libos.builtin.process import stop_signal_of
 from enclavize.libos.builtin.users import account_of
+from enclavize.libos.network import with_host_network
 from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.build import SgxMode, build, key_doubts
 from enclavize.libos.occlum.chain import START, BoundStart, policy_of
@@ -88,6 +89,7 @@ class OcclumBackend:
         self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
     ) -> Instance:
         """Make the instance. Raises EnclavizeError for what the image or the options cannot have."""
+        with_host_network(options.policy, "Occlum")
         program = find_program(rootfs, image.config)
         libraries = self._libraries(rootfs, image, program)
         configuration = self._configuration(image, program, options, glibc=CLibrary.GLIBC in libraries)

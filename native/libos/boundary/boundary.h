@@ -118,6 +118,32 @@ int64_t host_ioctl(int fd, uint32_t request, void *data, size_t in, size_t out);
 int host_sync(int fd);
 int host_truncate(int fd, uint64_t length);
 
+/* Sockets, which never block. Lengths in what comes back are checked; families, addresses and flags are the caller's to check. */
+int host_socket(uint32_t family, uint32_t type, uint32_t protocol); /* fd >= 3 */
+int host_bind(int fd, const struct host_name *name);
+int host_connect(int fd, const struct host_name *name);
+int host_listen(int fd, int backlog);
+int host_accept(int fd, struct host_name *peer); /* fd >= 3 */
+int host_socket_name(int fd, bool is_peer, struct host_name *name);
+/* At most HOST_MESSAGE_DATA bytes. message->input is answered. */
+#define HOST_MESSAGE_DATA (EXCHANGE_DATA_SIZE - sizeof(struct host_message))
+int64_t host_send(int fd, struct host_message *message, const void *data, size_t length, uint32_t flags);
+/* control_length: the room for control messages; the whole message is filled in. */
+int64_t host_receive(int fd, struct host_message *message, void *data, size_t length, uint32_t flags);
+int host_shutdown(int fd, uint32_t how);
+int64_t host_option_get(int fd, uint32_t level, uint32_t name, void *value, size_t room); /* the value's size */
+int host_option_set(int fd, uint32_t level, uint32_t name, const void *value, size_t length);
+int64_t host_interfaces(struct host_interface *interfaces, size_t count); /* how many there are */
+
+/* The host's epoll. Events are told by the fd. -> number of events; 0 also when woken by host_wake() or without reason; -EINTR */
+int host_events_create(void); /* fd >= 3 */
+int host_events_change(int events, uint32_t operation, int fd, uint32_t wanted);
+int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns);
+
+/* How often anything was done with the host from which a socket may have got data, a wait until a time included: while it has not changed, what the host
+ * has said about a socket is as new as anything that the enclave can know. */
+uint64_t host_activity(void);
+
 /* The image's files and the container's data. Fewer bytes than asked for means the end of the file. length <= EXCHANGE_DATA_SIZE is not needed. */
 int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length);
 int host_data_open(const char *path, size_t path_length); /* a handle; -ENOENT, -EACCES, -ELOOP, ... */

@@ -42,6 +42,34 @@ static void note_ocall(enum ocall number, uint64_t start)
     }
 }
 
+uint64_t ocalls_with_activity; /* counted when the host is done */
+
+static bool leaves_sockets_alone(enum ocall number, int64_t result)
+{
+    switch (number) {
+    case OCALL_WAKE:
+    case OCALL_INTERRUPT:
+    case OCALL_YIELD:
+    case OCALL_CLOCK:
+    case OCALL_LOG:
+    case OCALL_THREAD_CREATE:
+    case OCALL_MEMORY_ADD:
+    case OCALL_MEMORY_PROTECT:
+    case OCALL_MEMORY_TRIM:
+    case OCALL_MEMORY_REMOVE:
+        return true;
+    case OCALL_WAIT:
+        return result != -ETIMEDOUT;
+    default:
+        return false;
+    }
+}
+
+uint64_t host_activity(void)
+{
+    return __atomic_load_n(&ocalls_with_activity, __ATOMIC_ACQUIRE);
+}
+
 int64_t ocall_make(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     const struct ocall_description *row = &OCALLS[number];
@@ -61,6 +89,9 @@ int64_t ocall_make(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_
         note_ocall(number, start);
         result = check_result(row, arguments, exchange->result);
     } while (result == -EINTR && row->again && !attention_is_pending());
+    if (!leaves_sockets_alone(number, result)) {
+        __atomic_fetch_add(&ocalls_with_activity, 1, __ATOMIC_ACQ_REL);
+    }
     if (out && result >= 0) {
         memcpy(out, exchange_data(), ocall_area_size(&row->out, arguments, result));
     }

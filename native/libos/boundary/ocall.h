@@ -28,6 +28,9 @@ int64_t ocall_transfer(enum ocall number, uint64_t object, void *to, const void 
 /* An OCALL whose first argument is the length of a path. */
 int64_t ocall_with_path(void *out, enum ocall number, const char *path, size_t path_length, uint64_t b, uint64_t c);
 
+/* What host_activity() gives. */
+extern uint64_t ocalls_with_activity;
+
 /* boundary.c */
 void boundary_start(void);
 

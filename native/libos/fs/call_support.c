@@ -182,7 +182,8 @@ typedef int64_t transfer(struct file *file, user_address address, uint64_t lengt
 static int64_t with_position(
     struct file *file, transfer *pieces, user_address address, uint64_t length, uint64_t *offset)
 {
-    if (length == 0) {
+    bool is_message = pieces == write_pieces && file->operations->vector != NULL; /* may be empty */
+    if (length == 0 && !is_message) {
         return 0;
     }
     length = length < TRANSFER_MAX ? length : TRANSFER_MAX;

@@ -1,5 +1,7 @@
 #include "fs/epoll.h"
 
+#include "fs/buffer.h"
+#include "fs/hosted.h"
 #include "fs/poller.h"
 
 #define EPOLLEXCLUSIVE (1U << 28)
@@ -8,11 +10,13 @@
 #define EPOLLET (1U << 31)
 #define CONTROL_BITS (EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET)
 #define NESTING_MAX 4U /* EP_MAX_NESTS: an epoll in another, and so on */
+#define HOSTED_ROOM (PATH_BUFFER_SIZE / (uint32_t)sizeof(struct host_event)) /* events that the host tells at once */
 
 struct item {
     struct item *next, *previous;
     struct file *file; /* not counted */
     int descriptor;
+    int host_fd; /* the host's epoll watches it; -1: it is watched here */
     uint32_t events; /* wanted, with control bits; no event bits: disabled by EPOLLONESHOT */
     uint64_t data;
     bool reported;    /* by the scan whose result counts */
@@ -21,9 +25,15 @@ struct item {
     uint32_t seen;    /* of the file's sources, when it was reported last */
 };
 
+/*
+ * What is all the host's (sockets) an epoll of the host's watches, which knows of edges and of one-shot by itself; the rest is looked at here. So a
+ * wait costs as much as there is to tell, whatever the number of connections.
+ */
 struct epoll {
     struct event_source source; /* changes when items are added or changed */
-    struct item *first, *last;
+    struct item *first, *last;  /* watched here */
+    struct hosted hosted;
+    bool prefers_host; /* where there is room for one event only, both sides take turns */
     struct epoll *next, *previous; /* all there are */
 };
 
@@ -36,6 +46,21 @@ static const struct file_operations operations;
 static void epoll_unused(struct event_source *source)
 {
     release(CONTAINER_OF(source, struct epoll, source), sizeof(struct epoll));
+}
+
+/* The events that the host has told, as the application asked for them. What it says of files that are not watched is nothing. */
+static uint32_t list_hosted(const struct hosted *hosted, struct poller_events *told, struct epoll_event *events)
+{
+    uint32_t count = 0;
+    for (uint32_t at = 0; at < told->count; at++) {
+        const struct item *item = hosted_item(hosted, told->found[at].fd);
+        uint32_t found = item == NULL ? 0 : told->found[at].events & (item->events | POLLERR | POLLHUP) & ~CONTROL_BITS;
+        if (found != 0) {
+            events[count++] = (struct epoll_event){.events = found, .data = item->data};
+        }
+    }
+    told->count = count == 0 ? 0 : told->count;
+    return count;
 }
 
 static void append(struct epoll *epoll, struct item *item)
@@ -82,6 +107,9 @@ static uint32_t poll_items(
 {
     uint32_t count = 0;
     poller_watch(poller, &epoll->source);
+    if (events == NULL && epoll->hosted.count > 0) {
+        count = poller_watch_host_events(poller, epoll->hosted.host_fd, POLLIN) != 0;
+    }
     for (struct item *item = epoll->first; item != NULL; item = item->next) {
         uint32_t found = count < room ? poll_item(item, poller, depth) : 0;
         if (events != NULL) {
@@ -101,13 +129,39 @@ struct request {
     struct epoll *epoll;
     struct epoll_event *events;
     size_t room;
+    struct poller_events told;
 };
+
+/* Neither side may leave the other without room for ever: what is watched here comes first, but for one place. */
+static uint32_t scan_both(struct request *request, struct poller *poller)
+{
+    struct epoll *epoll = request->epoll;
+    struct poller_events *told = &request->told;
+    uint32_t room = (uint32_t)request->room;
+    told->host_fd = epoll->hosted.host_fd;
+    if (room == 1 && epoll->prefers_host && told->count == 0) {
+        int count = host_events_wait(told->host_fd, told->found, 1, 0);
+        told->count = count < 0 ? 0 : (uint32_t)count;
+    }
+    uint32_t count = list_hosted(&epoll->hosted, told, request->events);
+    uint32_t left = count > 0 ? room - count : room > 1 ? room - 1 : 1;
+    uint32_t here = poll_items(epoll, poller, request->events + count, left, 0);
+    told->room = room - here < HOSTED_ROOM ? room - here : HOSTED_ROOM;
+    if (told->room > 0 && count == 0) {
+        poller_watch_events(poller, told);
+        count = list_hosted(&epoll->hosted, told, request->events + here);
+    }
+    epoll->prefers_host = here > 0;
+    return count + here;
+}
 
 static int64_t scan(void *context, struct poller *poller)
 {
-    const struct request *request = context;
+    struct request *request = context;
     mutex_lock(&lock);
-    uint32_t count = poll_items(request->epoll, poller, request->events, request->room, 0);
+    uint32_t count = request->epoll->hosted.count > 0
+                         ? scan_both(request, poller)
+                         : poll_items(request->epoll, poller, request->events, request->room, 0);
     mutex_unlock(&lock);
     return count;
 }
@@ -139,7 +193,12 @@ int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t 
         return -EINVAL;
     }
     struct request request = {.epoll = file->state, .events = events, .room = count};
+    request.told.found = buffer_take(&path_buffers);
+    if (request.told.found == NULL) {
+        return -ENOMEM;
+    }
     int64_t result = poll_until(scan, &request, timeout_ns);
+    buffer_give(&path_buffers, request.told.found);
     if (result > 0) {
         mutex_lock(&lock);
         settle(request.epoll);
@@ -156,9 +215,13 @@ static uint32_t epoll_poll(struct file *file, struct poller *poller)
     return count > 0 ? POLLIN | POLLRDNORM : 0;
 }
 
-static void remove_item(struct epoll *epoll, struct item *item)
+static void remove_item(struct epoll *epoll, struct item *item, bool is_closing)
 {
-    take_out(epoll, item);
+    if (item->host_fd >= 0) {
+        hosted_remove(&epoll->hosted, item->host_fd, is_closing);
+    } else {
+        take_out(epoll, item);
+    }
     release(item, sizeof(struct item));
 }
 
@@ -167,8 +230,12 @@ static void epoll_release(struct file *file)
     struct epoll *epoll = file->state;
     mutex_lock(&lock);
     while (epoll->first != NULL) {
-        remove_item(epoll, epoll->first);
+        remove_item(epoll, epoll->first, true);
     }
+    for (uint32_t host_fd = 0; host_fd < epoll->hosted.capacity; host_fd++) {
+        release(epoll->hosted.items[host_fd], sizeof(struct item));
+    }
+    hosted_close(&epoll->hosted);
     *(epoll->previous != NULL ? &epoll->previous->next : &all) = epoll->next;
     if (epoll->next != NULL) {
         epoll->next->previous = epoll->previous;
@@ -204,13 +271,28 @@ int64_t epoll_create_file(uint32_t flags, struct file **file)
     return 0;
 }
 
+static int host_descriptor_of(const struct file *file)
+{
+    return file->operations->host_descriptor == NULL ? -1 : file->operations->host_descriptor(file);
+}
+
 static struct item *find(struct epoll *epoll, int descriptor, const struct file *file)
 {
-    struct item *item = epoll->first;
+    struct item *item = hosted_item(&epoll->hosted, host_descriptor_of(file));
+    if (item != NULL && item->descriptor == descriptor && item->file == file) {
+        return item;
+    }
+    item = epoll->first;
     while (item != NULL && (item->descriptor != descriptor || item->file != file)) {
         item = item->next;
     }
     return item;
+}
+
+static bool is_hosted(struct epoll *epoll, int descriptor, const struct file *file)
+{
+    const struct item *item = find(epoll, descriptor, file);
+    return item != NULL && item->host_fd >= 0;
 }
 
 static const struct epoll *epoll_of(const struct item *item)
@@ -266,6 +348,41 @@ static void set_item(struct item *item, const struct epoll_event *event)
     item->seen_valid = false;
 }
 
+/* The host knows one item of a file. Another one, of a second descriptor, is watched here. */
+static int64_t add_item(struct epoll *epoll, int descriptor, struct file *file, const struct epoll_event *event)
+{
+    struct item *item = allocate(sizeof(struct item));
+    int64_t result = 0;
+    if (item == NULL) {
+        return -ENOMEM;
+    }
+    item->file = file;
+    item->descriptor = descriptor;
+    item->host_fd = host_descriptor_of(file);
+    set_item(item, event);
+    if (item->host_fd >= 0 && hosted_item(&epoll->hosted, item->host_fd) == NULL) {
+        result = hosted_add(&epoll->hosted, item, item->host_fd, event->events & ~EPOLLWAKEUP);
+    } else {
+        item->host_fd = -1;
+        append(epoll, item);
+    }
+    if (result < 0) {
+        release(item, sizeof(struct item));
+        return result;
+    }
+    __atomic_store_n(&file->watched, true, __ATOMIC_RELEASE);
+    return 0;
+}
+
+static int64_t change_item(struct epoll *epoll, struct item *item, const struct epoll_event *event)
+{
+    int64_t result = item->host_fd < 0 ? 0 : hosted_change(&epoll->hosted, item->host_fd, event->events & ~EPOLLWAKEUP);
+    if (result == 0) {
+        set_item(item, event);
+    }
+    return result;
+}
+
 static int64_t change_locked(struct epoll *epoll, enum epoll_operation operation, int descriptor,
     struct file *file, const struct epoll_event *event)
 {
@@ -278,27 +395,17 @@ static int64_t change_locked(struct epoll *epoll, enum epoll_operation operation
         if (file->operations == &operations && makes_loop(epoll, file->state)) {
             return -ELOOP;
         }
-        item = allocate(sizeof(struct item));
-        if (item == NULL) {
-            return -ENOMEM;
-        }
-        item->file = file;
-        item->descriptor = descriptor;
-        set_item(item, event);
-        append(epoll, item);
-        __atomic_store_n(&file->watched, true, __ATOMIC_RELEASE);
-        return 0;
+        return add_item(epoll, descriptor, file, event);
     case EPOLL_CTL_MOD:
         if (item == NULL) {
             return -ENOENT;
         }
-        set_item(item, event);
-        return 0;
+        return change_item(epoll, item, event);
     case EPOLL_CTL_DEL:
         if (item == NULL) {
             return -ENOENT;
         }
-        remove_item(epoll, item);
+        remove_item(epoll, item, false);
         return 0;
     default:
         return -EINVAL;
@@ -316,9 +423,12 @@ int64_t epoll_change(struct file *epoll_file, enum epoll_operation operation, in
     }
     struct epoll *epoll = epoll_file->state;
     mutex_lock(&lock);
+    bool is_told = is_hosted(epoll, descriptor, file);
     int64_t result = change_locked(epoll, operation, descriptor, file, event);
+    /* Who waits is told by the host, if he asks it: from the first file that it watches on. */
+    is_told = (is_told || is_hosted(epoll, descriptor, file)) && epoll->hosted.count > 1;
     mutex_unlock(&lock);
-    if (result == 0) {
+    if (result == 0 && !is_told) {
         event_source_changed(&epoll->source);
     }
     return result;
@@ -326,12 +436,17 @@ int64_t epoll_change(struct file *epoll_file, enum epoll_operation operation, in
 
 void epoll_forget(struct file *file)
 {
+    int host_fd = host_descriptor_of(file);
     mutex_lock(&lock);
     for (struct epoll *epoll = all; epoll != NULL; epoll = epoll->next) {
+        struct item *hosted = hosted_item(&epoll->hosted, host_fd);
+        if (hosted != NULL && hosted->file == file) {
+            remove_item(epoll, hosted, true);
+        }
         for (struct item *item = epoll->first, *next; item != NULL; item = next) {
             next = item->next;
             if (item->file == file) {
-                remove_item(epoll, item);
+                remove_item(epoll, item, true);
             }
         }
     }

@@ -40,6 +40,8 @@ struct file_operations {
     int64_t (*vector)(struct file *file, const struct iovec *vector, size_t count, bool writes);
     /* events that hold now; NULL: always readable and writable */
     uint32_t (*poll)(struct file *file, struct poller *poller);
+    /* the host's descriptor whose readiness is all of this file's, and that is closed with it; NULL, or negative: there is none */
+    int (*host_descriptor)(const struct file *file);
     int64_t (*ioctl)(struct file *file, uint32_t request, user_address argument);
     int64_t (*allocate)(struct file *file, uint32_t mode, uint64_t offset, uint64_t length);
     int64_t (*sync)(struct file *file);

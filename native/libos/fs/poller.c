@@ -3,7 +3,8 @@
 #include "fs/file.h"
 
 #define WATCHES_IN_BLOCK 32U
-#define HOST_ENTRIES_MAX 64U
+#define HOSTS_FIRST 16U
+#define HOSTS_MAX (EXCHANGE_DATA_SIZE / sizeof(struct host_poll))
 
 struct watch {
     struct waiter waiter;
@@ -23,9 +24,13 @@ struct poller {
     uint32_t wanted;  /* of the file that is being asked */
     uint32_t changes; /* same */
     uint64_t wake_at;
-    uint32_t host_count, answer_count;
-    struct host_poll hosts[HOST_ENTRIES_MAX];   /* what this round waits for */
-    struct host_poll answers[HOST_ENTRIES_MAX]; /* what the host said after the last round */
+    /* What this round waits for, and what the host said after the last one: rounds ask in the same order, unless a scan ends early. */
+    uint32_t host_count, answer_count, capacity;
+    struct host_poll *hosts, *answers;
+    struct host_poll few_hosts[HOSTS_FIRST], few_answers[HOSTS_FIRST];
+    /* One epoll of the host's; it is waited in, if nothing else is there. */
+    struct poller_events *events;
+    bool has_asked; /* before this round, without sleeping again */
 };
 
 void event_source_changed(struct event_source *source)
@@ -97,33 +102,72 @@ uint32_t poller_changes(const struct poller *poller)
     return poller->changes;
 }
 
-static bool is_listed(
-    const struct host_poll *entries, uint32_t count, int host_fd, uint16_t events, uint32_t *revents)
+/* Room for one more. */
+static bool make_room(struct poller *poller)
 {
-    for (uint32_t at = 0; at < count; at++) {
-        if (entries[at].fd == host_fd && entries[at].events == events) {
-            *revents = entries[at].revents;
-            return true;
+    if (poller->host_count < poller->capacity) {
+        return true;
+    }
+    uint32_t capacity = poller->capacity * 2;
+    struct host_poll *hosts = capacity <= HOSTS_MAX ? allocate(capacity * sizeof(struct host_poll)) : NULL;
+    struct host_poll *answers = capacity <= HOSTS_MAX ? allocate(capacity * sizeof(struct host_poll)) : NULL;
+    if (hosts == NULL || answers == NULL) {
+        release(hosts, capacity * sizeof(struct host_poll));
+        release(answers, capacity * sizeof(struct host_poll));
+        return false;
+    }
+    memcpy(hosts, poller->hosts, poller->host_count * sizeof(struct host_poll));
+    memcpy(answers, poller->answers, poller->answer_count * sizeof(struct host_poll));
+    if (poller->hosts != poller->few_hosts) {
+        release(poller->hosts, poller->capacity * sizeof(struct host_poll));
+        release(poller->answers, poller->capacity * sizeof(struct host_poll));
+    }
+    poller->hosts = hosts;
+    poller->answers = answers;
+    poller->capacity = capacity;
+    return true;
+}
+
+static bool is_same(const struct host_poll *one, const struct host_poll *other)
+{
+    return one->fd == other->fd && one->events == other->events;
+}
+
+static uint32_t answer_to(const struct poller *poller, const struct host_poll *asked, uint32_t at)
+{
+    if (at < poller->answer_count && is_same(&poller->answers[at], asked)) {
+        return poller->answers[at].revents;
+    }
+    for (at = 0; at < poller->answer_count; at++) {
+        if (is_same(&poller->answers[at], asked)) {
+            return poller->answers[at].revents;
         }
     }
-    return false;
+    return 0;
 }
 
 uint32_t poller_watch_host_events(struct poller *poller, int host_fd, uint32_t wanted)
 {
-    uint32_t revents = 0;
-    uint16_t events = (uint16_t)(wanted & ~(POLLERR | POLLHUP | POLLNVAL));
+    const struct host_poll asked = {.fd = host_fd, .events = (uint16_t)(wanted & ~(POLLERR | POLLHUP | POLLNVAL))};
     if (poller == NULL) {
         return 0;
     }
-    if (!is_listed(poller->hosts, poller->host_count, host_fd, events, &revents)) {
-        if (poller->host_count == HOST_ENTRIES_MAX) {
-            poller->error = -ENOMEM;
-            return 0;
-        }
-        poller->hosts[poller->host_count++] = (struct host_poll){.fd = host_fd, .events = events};
+    if (!make_room(poller)) {
+        poller->error = -ENOMEM;
+        return 0;
     }
-    return is_listed(poller->answers, poller->answer_count, host_fd, events, &revents) ? revents : 0;
+    uint32_t at = poller->host_count++;
+    poller->hosts[at] = asked;
+    return answer_to(poller, &asked, at);
+}
+
+void poller_watch_events(struct poller *poller, struct poller_events *events)
+{
+    poller->events = events;
+    if (poller_watch_host_events(poller, events->host_fd, POLLIN) != 0 && events->count == 0) {
+        int count = host_events_wait(events->host_fd, events->found, events->room, 0);
+        events->count = count < 0 ? 0 : (uint32_t)count;
+    }
 }
 
 uint32_t poller_watch_host(struct poller *poller, int host_fd)
@@ -156,9 +200,22 @@ static void forget_waiters(struct poller *poller)
     }
 }
 
+/* With nothing but one epoll of the host's to wait for, the wait brings its events along. */
+static int ask_events(struct poller *poller, uint64_t timeout_ns)
+{
+    struct poller_events *events = poller->events;
+    int count = host_events_wait(events->host_fd, events->found, events->room, timeout_ns);
+    events->count = count < 0 ? 0 : (uint32_t)count;
+    return count;
+}
+
 /* Have the host look at its fds. Its answers count for the next round only. */
 static int ask_host(struct poller *poller, uint64_t timeout_ns)
 {
+    poller->has_asked = true;
+    if (poller->events != NULL && poller->host_count == 1) {
+        return ask_events(poller, timeout_ns);
+    }
     memcpy(poller->answers, poller->hosts, poller->host_count * sizeof(struct host_poll));
     poller->answer_count = poller->host_count;
     int count = host_poll(poller->answers, poller->answer_count, timeout_ns);
@@ -194,6 +251,7 @@ static bool was_woken(const struct poller *poller)
 static int64_t sleep_round(struct poller *poller, uint64_t timeout_ns)
 {
     poller->answer_count = 0;
+    poller->has_asked = false;
     if (poller->wake_at != UINT64_MAX) {
         uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
         uint64_t until = poller->wake_at > now ? poller->wake_at - now : 0;
@@ -218,6 +276,7 @@ static int64_t run(
     for (;;) {
         forget_waiters(poller);
         poller->host_count = 0;
+        poller->events = NULL;
         poller->wake_at = UINT64_MAX;
         int64_t result = scan(context, poller);
         if (poller->error < 0) {
@@ -225,7 +284,7 @@ static int64_t run(
         }
         uint64_t left = time_left(start, timeout_ns);
         bool settled = result != 0 || left == 0 || interrupted < 0;
-        if (settled && poller->host_count > 0 && poller->answer_count == 0) {
+        if (settled && poller->host_count > 0 && !poller->has_asked) {
             int count = ask_host(poller, 0);
             if (count > 0) {
                 continue;
@@ -241,8 +300,14 @@ static int64_t run(
 
 int64_t poll_until(int64_t (*scan)(void *context, struct poller *poller), void *context, uint64_t timeout_ns)
 {
-    struct poller poller = {0};
+    struct poller poller = {.capacity = HOSTS_FIRST};
+    poller.hosts = poller.few_hosts;
+    poller.answers = poller.few_answers;
     int64_t result = run(&poller, scan, context, timeout_ns);
     forget_waiters(&poller);
+    if (poller.hosts != poller.few_hosts) {
+        release(poller.hosts, poller.capacity * sizeof(struct host_poll));
+        release(poller.answers, poller.capacity * sizeof(struct host_poll));
+    }
     return result;
 }

@@ -46,6 +46,14 @@ void poller_wake_at(struct poller *poller, uint64_t time_ns);
 uint32_t poller_watch_host(struct poller *poller, int host_fd);
 uint32_t poller_watch_host_events(struct poller *poller, int host_fd, uint32_t events);
 
+/* An epoll of the host's, and what it has told so far in this wait: it tells of an edge only once, so that must not be forgotten. */
+struct poller_events {
+    int host_fd;
+    struct host_event *found; /* LibOS memory */
+    uint32_t room, count;
+};
+void poller_watch_events(struct poller *poller, struct poller_events *events);
+
 /* Events of one file; registers with the poller. `wanted` is only for host fds. */
 uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller);
 

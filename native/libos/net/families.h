@@ -5,5 +5,7 @@
 #include "net/net.h"
 
 extern const struct socket_family unix_family;
+extern const struct socket_family ipv4_family;
+extern const struct socket_family ipv6_family;
 
 #endif

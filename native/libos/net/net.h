@@ -112,6 +112,8 @@ struct socket_operations {
     int64_t (*get_option)(struct socket *socket, uint32_t level, uint32_t name, void *value, uint32_t *size);
     int64_t (*set_option)(struct socket *socket, uint32_t level, uint32_t name, const void *value, uint32_t size);
     uint32_t (*poll)(struct socket *socket, struct poller *poller);
+    /* What of the host's stands behind it, if its readiness is that alone (file_operations); NULL: nothing. */
+    int (*host_descriptor)(const struct socket *socket);
     int64_t (*ioctl)(struct socket *socket, uint32_t request, user_address argument);
     void (*close)(struct socket *socket); /* gives the memory back as well */
 };

@@ -65,7 +65,8 @@ uint64_t send_timeout(const struct file *file, const struct socket *socket, uint
 
 uint64_t receive_timeout(const struct file *file, const struct socket *socket, uint32_t flags)
 {
-    return waits(file, flags) ? socket->receive_timeout_ns : 0;
+    bool looks_only = (flags & MSG_ERRQUEUE) != 0;
+    return waits(file, flags) && !looks_only ? socket->receive_timeout_ns : 0;
 }
 
 int64_t raise_broken_pipe(const struct socket *socket, uint32_t flags, int64_t result)
@@ -100,6 +101,12 @@ static uint32_t file_poll_socket(struct file *file, struct poller *poller)
     return socket->operations->poll(socket, poller);
 }
 
+static int file_host_descriptor(const struct file *file)
+{
+    const struct socket *socket = file->state;
+    return socket->operations->host_descriptor == NULL ? -1 : socket->operations->host_descriptor(socket);
+}
+
 static int64_t file_ioctl(struct file *file, uint32_t request, user_address argument)
 {
     struct socket *socket = file->state;
@@ -117,6 +124,7 @@ static const struct file_operations operations = {
     .write = file_write,
     .vector = socket_vector,
     .poll = file_poll_socket,
+    .host_descriptor = file_host_descriptor,
     .ioctl = file_ioctl,
     .release = file_release,
     .stream = true,

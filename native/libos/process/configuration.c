@@ -6,7 +6,8 @@
 
 #define FIRST_TYPE CONFIGURATION_ENTRYPOINT
 #define LAST_TYPE CONFIGURATION_HOSTNAME
-#define POLICY_ALL (POLICY_ALLOW_ARGUMENTS | POLICY_ALLOW_ANY_EXEC | POLICY_ALLOW_HOST_NETWORK_FILES)
+#define POLICY_NETWORK (POLICY_NETWORK_LOOPBACK | POLICY_NETWORK_ALL)
+#define POLICY_ALL (POLICY_ALLOW_ARGUMENTS | POLICY_ALLOW_ANY_EXEC | POLICY_ALLOW_HOST_NETWORK_FILES | POLICY_NETWORK)
 #define HOSTNAME_MAX 64U
 #define PATH_LIMIT 4095U
 #define ROOTFS_SIZE (8U + 32U + 8U)
@@ -216,7 +217,7 @@ const char *configuration_parse(struct configuration *to, const uint8_t bytes[CO
     if (!all_zero(start + header.size, CONFIGURATION_SIZE - header.size)) {
         return "bytes after the end";
     }
-    if (to->policy & ~(uint64_t)POLICY_ALL) {
+    if ((to->policy & ~(uint64_t)POLICY_ALL) || (to->policy & POLICY_NETWORK) == POLICY_NETWORK) {
         return rules[CONFIGURATION_POLICY].error;
     }
     if (to->stop_signal > SIGNAL_COUNT) {

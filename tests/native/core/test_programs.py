@@ -51,6 +51,9 @@ COUNTS = {
     "signal_descriptors": (),
     "sysv_ipc": (),
     "signals": (),
+    "tcp": (),
+    "udp": (),
+    "ready_sockets": (scaled(1_000, least=100),),
     "threads": (scaled(20_000),),
     "storm": (scaled(40_000),),
 }

@@ -144,23 +144,25 @@ __attribute__((noinline)) static bool exercise(enum ocall number)
     struct subject subject = {
         .number = number, .to = (uint8_t *)ARENA + MARGIN + random_below(64), .room = rooms[random_below(ARRAY_LENGTH(rooms))], .most = INT64_MAX,
     };
-    if (number == OCALL_STAT || number == OCALL_VOLUME_STAT || number == OCALL_POLL) {
+    if (number == OCALL_STAT || number == OCALL_VOLUME_STAT || number == OCALL_POLL || number >= OCALL_SOCKET) {
         subject.to = (uint8_t *)ARENA + MARGIN; /* aligned */
     }
     __atomic_exchange_n(&current_thread()->exchange->signals, 0, __ATOMIC_ACQ_REL);
     own_page = *current_thread();
-    uint64_t before = random_state, page = next_page;
+    uint64_t before = random_state, page = next_page, activity = ocalls_with_activity;
     each_area(frame, remember);
     bool has_avx = (cpu_features & CPU_FEATURE_AVX) && random_below(2);
     vector_clear(); /* AVX is not in use */
     need(with_secrets(make_ocall, &subject, has_avx) == 0, "MXCSR or the x87 control word was changed");
-    uint64_t after = random_state, page_after = next_page;
+    uint64_t after = random_state, page_after = next_page, activity_after = ocalls_with_activity;
     random_state = before;
     next_page = page;
+    ocalls_with_activity = activity;
     each_area(frame, compare);
     compare_own_page();
     random_state = after;
     next_page = page_after;
+    ocalls_with_activity = activity_after;
     is_secret((uint64_t)subject.to - MARGIN, MARGIN);
     is_secret((uint64_t)subject.to + subject.changed, subject.room - (subject.changed < subject.room ? subject.changed : subject.room) + BEHIND);
     need(subject.result <= subject.most, "a result that was not asked for");

@@ -83,6 +83,41 @@ static void descriptor(struct subject *subject, int result)
     need(result < 0 || result > 2, "a file became a standard stream");
 }
 
+static const struct host_name name = {.length = 16, .bytes = {2, 0, 0, 80, 127, 0, 0, 1}};
+
+/* A name is filled in, whatever becomes of it. */
+static struct host_name *name_room(struct subject *subject)
+{
+    subject->changed = sizeof(struct host_name);
+    return (struct host_name *)subject->to;
+}
+
+static void named(struct subject *subject)
+{
+    need(subject->result < 0 || ((const struct host_name *)subject->to)->length <= HOST_NAME_SIZE, "a name that is longer than any");
+}
+
+static void send_message(struct subject *subject, size_t given)
+{
+    struct host_message message = {.name = name, .control_length = (uint32_t)random_below(HOST_CONTROL_SIZE + 1), .input = HOST_INPUT_ASK};
+    count(subject, host_send(5, &message, public_bytes, given, 0), given);
+}
+
+static void receive_message(struct subject *subject)
+{
+    uint32_t room = (uint32_t)random_below(HOST_CONTROL_SIZE + 1);
+    struct host_message message = {.control_length = room, .input = HOST_INPUT_ASK};
+    give(subject, host_receive(5, &message, subject->to, subject->room, 0), subject->room);
+    need(subject->result < 0 || (message.name.length <= HOST_NAME_SIZE && message.control_length <= room), "a message with more than there is room for");
+}
+
+static void events(struct subject *subject)
+{
+    size_t room = subject->room / sizeof(struct host_event);
+    count(subject, host_events_wait(5, (struct host_event *)subject->to, room, 0), room);
+    subject->changed = subject->result > 0 ? (size_t)subject->result * sizeof(struct host_event) : 0;
+}
+
 int64_t make_ocall(void *argument)
 {
     struct subject *s = argument;
@@ -192,6 +227,54 @@ int64_t make_ocall(void *argument)
         break;
     case OCALL_HOST_FILE:
         give(s, host_file(HOST_FILE_HOSTS, s->to, s->room), s->room);
+        break;
+    case OCALL_SOCKET:
+        descriptor(s, host_socket(2, 1, 0));
+        break;
+    case OCALL_SOCKET_BIND:
+        count(s, host_bind(5, &name), 0);
+        break;
+    case OCALL_SOCKET_CONNECT:
+        count(s, host_connect(5, &name), 0);
+        break;
+    case OCALL_SOCKET_LISTEN:
+        count(s, host_listen(5, 1), 0);
+        break;
+    case OCALL_SOCKET_ACCEPT:
+        descriptor(s, host_accept(5, name_room(s)));
+        named(s);
+        break;
+    case OCALL_SOCKET_NAME:
+        count(s, host_socket_name(5, true, name_room(s)), 0);
+        named(s);
+        break;
+    case OCALL_SOCKET_SEND:
+        send_message(s, given);
+        break;
+    case OCALL_SOCKET_RECEIVE:
+        receive_message(s);
+        break;
+    case OCALL_SOCKET_SHUT:
+        count(s, host_shutdown(5, 1), 0);
+        break;
+    case OCALL_OPTION_GET:
+        give(s, host_option_get(5, 1, 4, s->to, s->room), s->room);
+        break;
+    case OCALL_OPTION_SET:
+        count(s, host_option_set(5, 1, 4, public_bytes, given), 0);
+        break;
+    case OCALL_EVENTS_CREATE:
+        descriptor(s, host_events_create());
+        break;
+    case OCALL_EVENTS_CHANGE:
+        count(s, host_events_change(5, 1, 6, 1), 0);
+        break;
+    case OCALL_EVENTS_WAIT:
+        events(s);
+        break;
+    case OCALL_INTERFACES:
+        s->changed = s->room;
+        count(s, host_interfaces((struct host_interface *)s->to, s->room / sizeof(struct host_interface)), s->room);
         break;
     case OCALL_INTERRUPT:
         host_interrupt((uint32_t)random_below(8));

@@ -4,7 +4,7 @@
 
 #include "core.h"
 
-#include "boundary/boundary.h"
+#include "boundary/ocall.h"
 #include "ocalls.h"
 
 /* What changes by itself, so it is put back before memory is compared. */

@@ -123,6 +123,25 @@ static bool changes_volume(const struct request *call, uint32_t number)
     }
 }
 
+/* Sockets are shared with the parent, and so is what is on its way in them. */
+static bool changes_sockets(uint32_t number)
+{
+    switch (number) {
+    case OCALL_SOCKET_BIND:
+    case OCALL_SOCKET_CONNECT:
+    case OCALL_SOCKET_LISTEN:
+    case OCALL_SOCKET_ACCEPT:
+    case OCALL_SOCKET_SEND:
+    case OCALL_SOCKET_RECEIVE:
+    case OCALL_SOCKET_SHUT:
+    case OCALL_OPTION_SET:
+    case OCALL_EVENTS_CHANGE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Time passes as the host wants: nobody sleeps. */
 static int64_t answer_in_child(struct request *call, uint32_t number, enum lot lot, bool lies)
 {
@@ -132,10 +151,16 @@ static int64_t answer_in_child(struct request *call, uint32_t number, enum lot l
     if (number == OCALL_POLL) {
         call->arguments[1] = 0;
     }
-    bool is_done = (lot != LIED_TO || !changes_volume(call, number)) && (!lies || !is_of_memory(number) || random_below(2));
+    if (number == OCALL_EVENTS_WAIT) {
+        call->arguments[2] = 0;
+    }
+    bool is_done = !changes_sockets(number) && (lot != LIED_TO || !changes_volume(call, number)) && (!lies || !is_of_memory(number) || random_below(2));
     int64_t result = number == OCALL_WAIT ? -ETIMEDOUT : is_done ? honest_answer(call, number) : 0;
     if (lot == LIED_TO && number == OCALL_VOLUME_OPEN && (call->arguments[1] & O_CREAT)) {
         result = host_descriptor_add(memfd_create("file", MFD_CLOEXEC));
+    }
+    if (number == OCALL_SOCKET_ACCEPT) {
+        result = host_descriptor_add(memfd_create("socket", MFD_CLOEXEC));
     }
     if (lies) {
         counts->took_memory |= is_of_memory(number);

@@ -10,14 +10,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -188,6 +192,92 @@ static void use_streams(void)
     need(write(1, "text\n", 5) <= 5, "more written than given");
 }
 
+/* A name of IPv4 of the size that was told, or less than that was found. */
+static void need_name(int result, const struct sockaddr_in *name, socklen_t size)
+{
+    need(result != 0 || (size == sizeof(*name) && name->sin_family == AF_INET), "a name that is none");
+}
+
+static void transfer(int from, int to)
+{
+    struct pollfd polled = {.fd = to, .events = POLLIN};
+    need(send(from, constants, 100, MSG_NOSIGNAL) <= 100, "more sent than given");
+    need(poll(&polled, 1, 100) <= 1 && (polled.revents & ~(POLLIN | POLLERR | POLLHUP | POLLNVAL)) == 0, "revents");
+    look_after(recv(to, buffer(), 60, 0), 60);
+    look_after(recv(to, buffer(), 9000, 0), 9000);
+    look_after(recv(to, buffer(), 9000, 0), 9000);
+}
+
+static void use_epoll(int fd, int other)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.u64 = 0x1234567890}, found[4];
+    int epoll = epoll_create1(0);
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    epoll_ctl(epoll, EPOLL_CTL_ADD, other, &event);
+    epoll_ctl(epoll, EPOLL_CTL_MOD, other, &event);
+    int count = epoll_wait(epoll, found, 4, 100);
+    need(count <= 4, "more events than there is room for");
+    for (int at = 0; at < count; at++) {
+        need(found[at].data.u64 == event.data.u64 && (found[at].events & ~(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0, "an event that nobody asked for");
+    }
+    epoll_ctl(epoll, EPOLL_CTL_DEL, other, NULL);
+    close(epoll);
+}
+
+static void use_datagrams(void)
+{
+    unsigned char control[64];
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(name);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), on = 1;
+    bind(fd, (struct sockaddr *)&name, sizeof(name));
+    need_name(getsockname(fd, (struct sockaddr *)&name, &size), &name, size);
+    setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+    need(sendto(fd, constants, 300, 0, (struct sockaddr *)&name, sizeof(name)) <= 300, "more sent than given");
+    struct iovec part = {buffer(), 200};
+    struct msghdr header = {.msg_name = &name, .msg_namelen = sizeof(name), .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    long got = recvmsg(fd, &header, 0);
+    look_after(got, 200);
+    need(got < 0 || (header.msg_namelen <= sizeof(name) && header.msg_controllen <= sizeof(control)), "a message with more than there is room for");
+    need(got < 0 || (header.msg_flags & ~(MSG_TRUNC | MSG_CTRUNC | MSG_OOB | MSG_EOR)) == 0, "flags that are not a message's");
+    for (struct cmsghdr *at = got < 0 ? NULL : CMSG_FIRSTHDR(&header); at != NULL; at = CMSG_NXTHDR(&header, at)) {
+        need(at->cmsg_len >= sizeof(*at) && at->cmsg_len <= sizeof(control), "a control message's size");
+    }
+    close(fd);
+}
+
+static void use_sockets(void)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, peer;
+    socklen_t size = sizeof(name), peer_size = sizeof(peer);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1, error;
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    need((listener == -1 || listener > 2) && (client == -1 || client > 2), "a descriptor of the standard streams");
+    bind(listener, (struct sockaddr *)&name, sizeof(name));
+    listen(listener, 4);
+    need_name(getsockname(listener, (struct sockaddr *)&name, &size), &name, size);
+    connect(client, (struct sockaddr *)&name, sizeof(name));
+    struct pollfd polled = {.fd = listener, .events = POLLIN};
+    poll(&polled, 1, 100);
+    int server = accept4(listener, (struct sockaddr *)&peer, &peer_size, SOCK_NONBLOCK);
+    need_name(server < 0, &peer, peer_size);
+    setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    size = sizeof(error);
+    int result = getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &size);
+    need(result != 0 || (size <= sizeof(error) && error >= 0 && error <= 133), "an error that does not exist");
+    size = 104;
+    result = getsockopt(client, IPPROTO_TCP, TCP_INFO, buffer(), &size);
+    look_after(result == 0 ? (long)size : -1, 104);
+    transfer(client, server);
+    use_epoll(server, client);
+    shutdown(client, SHUT_WR);
+    look_after(recv(server, buffer(), 100, 0), 100);
+    close(server);
+    close(client);
+    close(listener);
+    use_datagrams();
+}
+
 static void look_at_clock(void)
 {
     struct timespec now = {0}, real;
@@ -335,6 +425,7 @@ int main(int argc, char **argv)
     read_measured_files();
     use_volume("/volume");
     use_streams();
+    use_sockets();
     use_memory();
     look_at_memory();
     look_at_clock();

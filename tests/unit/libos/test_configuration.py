@@ -15,7 +15,7 @@ from enclavize.libos.builtin.config import (
     User,
     parse_configuration,
 )
-from enclavize.tee.policy import AllowedVariable, Policy, Volume
+from enclavize.tee.policy import AllowedVariable, Network, Policy, Volume
 from support.programs import REPOSITORY
 
 FULL = MeasuredConfiguration(
@@ -32,6 +32,7 @@ FULL = MeasuredConfiguration(
         allowed_exec=(("ls", "-l"), ("id",)),
         volumes=(Volume(path="/data", read_only=True), Volume(path="/x", executable=True)),
         allow_host_network_files=True,
+        network=Network.ALL,
     ),
     healthcheck=("/bin/sh", "-c", "true"),
     rootfs=RootfsBinding(size=4096, verity_digest=bytes(range(32)), merkle_size=64),
@@ -41,11 +42,20 @@ FULL = MeasuredConfiguration(
     hostname="localhost",
 )
 SMALL = replace(
-    FULL, command=(), environment=(), user=User(uid=0, gid=0), policy=Policy(), healthcheck=(), hostname=""
+    FULL,
+    command=(),
+    environment=(),
+    user=User(uid=0, gid=0),
+    policy=Policy(network=Network.NONE),
+    healthcheck=(),
+    hostname="",
 )
 
 
-@pytest.mark.parametrize("configuration", [FULL, SMALL])
+LOOPBACK = replace(SMALL, policy=Policy(network=Network.LOOPBACK))
+
+
+@pytest.mark.parametrize("configuration", [FULL, SMALL, LOOPBACK])
 def test_what_is_written_is_read_again(configuration: MeasuredConfiguration) -> None:
     data = configuration.to_bytes()
     assert len(data) == CONFIGURATION_SIZE
@@ -66,6 +76,22 @@ def test_record_types_are_those_of_the_enclave() -> None:
     header = (REPOSITORY / "native" / "include" / "abi.h").read_text()
     for record in Record:
         assert f"CONFIGURATION_{record.name} = {record.value}," in header
+
+
+def test_bits_of_the_policy_are_those_of_the_enclave() -> None:
+    from enclavize.libos.builtin.config import PolicyFlag
+
+    header = (REPOSITORY / "native" / "include" / "abi.h").read_text()
+    for flag in PolicyFlag:
+        assert f"POLICY_{flag.name} = {flag.value}," in header
+
+
+def test_two_networks_are_refused() -> None:
+    data = LOOPBACK.to_bytes()
+    record = struct.pack("<HHIQ", 7, 0, 8, 8)
+    assert record in data
+    with pytest.raises(InvalidImageError, match="two networks"):
+        parse_configuration(data.replace(record, struct.pack("<HHIQ", 7, 0, 8, 24)))
 
 
 def test_a_configuration_that_is_too_large_is_refused() -> None:

@@ -13,7 +13,7 @@ from enclavize.tee.description import (
     parse_description,
 )
 from enclavize.tee.layout import MAX_DESCRIPTION_SIZE
-from enclavize.tee.policy import AllowedVariable, Policy, Volume
+from enclavize.tee.policy import AllowedVariable, Network, Policy, Volume
 
 DESCRIPTION = TeeDescription(
     generator="enclavize/0.1.0",
@@ -31,14 +31,26 @@ DESCRIPTION = TeeDescription(
         allowed_environment=(AllowedVariable(name="A", unsafe=True),),
         allowed_exec=(("ls", "-l"),),
         volumes=(Volume(path="/data", read_only=True),),
+        network=Network.LOOPBACK,
     ),
 )
 
 
 def test_what_is_written_is_read_again() -> None:
     assert parse_description(DESCRIPTION.to_bytes()) == DESCRIPTION
-    anything = replace(DESCRIPTION, policy=Policy(allow_any_exec=True))
+    anything = replace(DESCRIPTION, policy=Policy(allow_any_exec=True, network=Network.ALL))
     assert parse_description(anything.to_bytes()) == anything
+
+
+@pytest.mark.parametrize(("libos", "network"), [("builtin", Network.NONE), ("gramine", None)])
+def test_what_says_nothing_of_the_network(libos: str, network: Network | None) -> None:
+    """The builtin LibOS had no sockets then; others leave the network to the host."""
+    document = replace(DESCRIPTION, libos=libos).to_json()
+    del document["policy"]["network"]
+    assert parse_description(json.dumps(document).encode()).policy.network is network
+    document["policy"]["network"] = "some"
+    with pytest.raises(InvalidImageError, match="network"):
+        parse_description(json.dumps(document).encode())
 
 
 def test_an_unsigned_enclave_has_no_signer() -> None:

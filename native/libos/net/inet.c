@@ -1,0 +1,370 @@
+/* TCP and UDP over IPv4 and IPv6: each socket is one of the host's, which never blocks. What comes back is checked; waiting is the net room's. */
+#include "net/inet.h"
+
+#include "net/families.h"
+#include "net/interfaces.h"
+#include "net/policy.h"
+
+#define SENT_FLAGS (MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_CONFIRM | MSG_MORE)
+#define RECEIVED_FLAGS (MSG_OOB | MSG_PEEK)
+#define TOLD_FLAGS (MSG_OOB | MSG_TRUNC | MSG_CTRUNC | MSG_EOR)
+#define RAW_PROTOCOL 255U
+
+static const struct socket_operations operations;
+
+/* Has the host said that it can be done? Without a poller there is nobody to ask: trying shows it. */
+static bool may_try(struct inet *inet, uint32_t events, struct poller *poller)
+{
+    return poller == NULL || poller_watch_host_events(poller, inet->host_fd, events) != 0;
+}
+
+static void keep_host_socket(struct inet *inet, int host_fd, uint32_t domain, uint32_t type, uint32_t protocol)
+{
+    socket_initialise(&inet->socket, &operations, domain, type, protocol);
+    inet->host_fd = host_fd;
+}
+
+/* The protocol that inet_create() of Linux finds for this type. */
+static int64_t find_protocol(enum socket_type type, uint32_t protocol, uint32_t *found)
+{
+    switch (type) {
+    case SOCK_STREAM:
+        *found = IPPROTO_TCP;
+        break;
+    case SOCK_DGRAM:
+        *found = IPPROTO_UDP;
+        break;
+    case SOCK_RAW:
+        return protocol > RAW_PROTOCOL ? -EINVAL : protocol == 0 ? -EPROTONOSUPPORT : -EPERM;
+    default:
+        return -ESOCKTNOSUPPORT;
+    }
+    return protocol == 0 || protocol == *found ? 0 : -EPROTONOSUPPORT;
+}
+
+static int64_t create(uint32_t domain, enum socket_type type, uint32_t protocol, struct socket **created)
+{
+    uint32_t found;
+    int64_t result = find_protocol(type, protocol, &found);
+    if (result < 0) {
+        return result;
+    }
+    if (!policy_allows_sockets()) {
+        return -EACCES;
+    }
+    struct inet *inet = allocate(sizeof(struct inet));
+    if (inet == NULL) {
+        return -ENOMEM;
+    }
+    int host_fd = host_socket(domain, type, found);
+    if (host_fd < 0) {
+        release(inet, sizeof(struct inet));
+        return host_fd;
+    }
+    keep_host_socket(inet, host_fd, domain, type, found);
+    *created = &inet->socket;
+    return 0;
+}
+
+static int64_t create_ipv4(enum socket_type type, uint32_t protocol, struct socket **created)
+{
+    return create(AF_INET, type, protocol, created);
+}
+
+static int64_t create_ipv6(enum socket_type type, uint32_t protocol, struct socket **created)
+{
+    return create(AF_INET6, type, protocol, created);
+}
+
+static void inet_close(struct socket *socket)
+{
+    struct inet *inet = inet_of(socket);
+    host_close(inet->host_fd);
+    release(inet, sizeof(struct inet));
+}
+
+static int64_t inet_bind(struct socket *socket, const struct address *address)
+{
+    struct inet *inet = inet_of(socket);
+    struct host_name name;
+    struct address given = *address;
+    if (socket->domain == AF_INET && address_family(address) == AF_UNSPEC) {
+        /* an old habit (ip(7)): any address may be bound to without a family */
+        static const uint16_t family = AF_INET;
+        static const uint8_t any[4];
+        if (memcmp(address->bytes + 4, any, sizeof(any)) != 0) {
+            return -EAFNOSUPPORT;
+        }
+        memcpy(given.bytes, &family, sizeof(family));
+    }
+    int64_t result = name_from_address(&name, &given, socket->domain);
+    if (result == 0 && address_family(&given) != socket->domain) {
+        result = -EAFNOSUPPORT;
+    }
+    if (result < 0) {
+        return result;
+    }
+    if (!policy_allows_binding(name.bytes)) {
+        return -EACCES;
+    }
+    result = host_bind(inet->host_fd, &name);
+    inet->is_bound |= result == 0;
+    return result;
+}
+
+/* What is done without a name would be open to every interface. */
+static int64_t bind_to_loopback(struct inet *inet)
+{
+    struct host_name name = {.length = inet->socket.domain == AF_INET ? SOCKADDR_IN_SIZE : SOCKADDR_IN6_SIZE};
+    memcpy(name.bytes, &inet->socket.domain, sizeof(inet->socket.domain));
+    if (inet->socket.domain == AF_INET) {
+        name.bytes[4] = 127;
+        name.bytes[7] = 1;
+    } else {
+        name.bytes[8 + 15] = 1;
+    }
+    int64_t result = host_bind(inet->host_fd, &name);
+    inet->is_bound |= result == 0;
+    return result;
+}
+
+static int64_t inet_listen(struct socket *socket, int32_t backlog)
+{
+    struct inet *inet = inet_of(socket);
+    if (socket->type != SOCK_STREAM) {
+        return -EOPNOTSUPP;
+    }
+    if (!inet->is_bound && policy_is_loopback()) {
+        int64_t result = bind_to_loopback(inet);
+        if (result < 0) {
+            return result;
+        }
+    }
+    return host_listen(inet->host_fd, backlog);
+}
+
+static int64_t inet_connect(struct socket *socket, const struct address *address, struct poller *poller)
+{
+    struct inet *inet = inet_of(socket);
+    struct host_name name;
+    if (address->length < sizeof(uint16_t)) {
+        return -EINVAL;
+    }
+    if (address_family(address) == AF_UNSPEC) {
+        name = (struct host_name){.length = SOCKADDR_IN_SIZE};
+        int64_t result = host_connect(inet->host_fd, &name);
+        if (result == 0) {
+            inet->has_ended = false;
+        }
+        return result;
+    }
+    int64_t result = name_from_address(&name, address, socket->domain);
+    if (result < 0) {
+        return result;
+    }
+    if (!policy_allows_peer("connect", name.bytes)) {
+        return -EACCES;
+    }
+    if (!may_try(inet, POLLOUT, poller)) {
+        return -EINPROGRESS;
+    }
+    return host_connect(inet->host_fd, &name);
+}
+
+static int64_t inet_accept(struct socket *socket, struct socket **connected, struct address *peer, struct poller *poller)
+{
+    struct inet *inet = inet_of(socket);
+    struct host_name name;
+    if (socket->type != SOCK_STREAM) {
+        return -EOPNOTSUPP;
+    }
+    if (!may_try(inet, POLLIN, poller)) {
+        return -EAGAIN;
+    }
+    struct inet *made = allocate(sizeof(struct inet));
+    if (made == NULL) {
+        return -ENOMEM;
+    }
+    int host_fd = host_accept(inet->host_fd, &name);
+    int64_t result = host_fd;
+    if (host_fd >= 0) {
+        result = !address_from_name(peer, &name, socket->domain) ? -EPERM : !policy_allows_source(name.bytes) ? -ECONNABORTED : 0;
+    }
+    if (result < 0) {
+        if (host_fd >= 0) {
+            host_close(host_fd);
+        }
+        release(made, sizeof(struct inet));
+        return result;
+    }
+    keep_host_socket(made, host_fd, socket->domain, SOCK_STREAM, socket->protocol);
+    *connected = &made->socket;
+    return 0;
+}
+
+static int64_t inet_name(struct socket *socket, bool is_peer, struct address *address)
+{
+    struct host_name name;
+    int64_t result = host_socket_name(inet_of(socket)->host_fd, is_peer, &name);
+    return result < 0 ? result : address_from_name(address, &name, socket->domain) ? 0 : -EPERM;
+}
+
+/* Remembering that there is nothing to read, for one time: the reader goes to wait then, and the host tells of what comes after. */
+
+static void remember_input(struct inet *inet, const struct host_message *message, uint64_t activity)
+{
+    inet->has_no_input = message->input == HOST_INPUT_NONE;
+    inet->activity = activity + 1;
+}
+
+static bool is_known_to_be_empty(struct inet *inet)
+{
+    bool is_known = inet->has_no_input && inet->activity == host_activity();
+    inet->has_no_input = false;
+    return is_known;
+}
+
+static int64_t take_destination(const struct inet *inet, const struct message *message, struct host_message *to)
+{
+    bool is_ignored = inet->socket.type == SOCK_STREAM; /* as TCP does */
+    if (message->address.length == 0 || is_ignored || address_family(&message->address) == AF_UNSPEC) {
+        return 0;
+    }
+    int64_t result = name_from_address(&to->name, &message->address, inet->socket.domain);
+    return result < 0 ? result : policy_allows_peer("sendto", to->name.bytes) ? 0 : -EACCES;
+}
+
+static int64_t inet_send(struct socket *socket, struct message *message, struct poller *poller)
+{
+    struct inet *inet = inet_of(socket);
+    struct host_message header;
+    header.name.length = 0;
+    header.control_length = 0;
+    header.input = inet->asks_for_input ? HOST_INPUT_ASK : HOST_INPUT_UNKNOWN;
+    size_t length = message->length;
+    if ((message->flags & MSG_FASTOPEN) != 0) {
+        return -EOPNOTSUPP;
+    }
+    if (length > HOST_MESSAGE_DATA) {
+        if (socket->type != SOCK_STREAM) {
+            return -EMSGSIZE;
+        }
+        length = HOST_MESSAGE_DATA;
+    }
+    int64_t result = take_destination(inet, message, &header);
+    result = result < 0 ? result : control_to_host(&header, &message->control);
+    if (result < 0) {
+        return result;
+    }
+    if (!may_try(inet, POLLOUT, poller)) {
+        return -EAGAIN;
+    }
+    uint64_t activity = host_activity();
+    uint32_t more = length < message->length ? MSG_MORE : 0;
+    result = host_send(inet->host_fd, &header, message->data, length, (message->flags & SENT_FLAGS) | more);
+    if (result >= 0) {
+        remember_input(inet, &header, activity);
+    }
+    return result;
+}
+
+/* What is told of a message that has come. */
+static int64_t tell(struct socket *socket, struct message *message, const struct host_message *header, size_t got)
+{
+    message->received_flags |= header->flags & TOLD_FLAGS;
+    if (socket->type == SOCK_STREAM) {
+        message->received_flags &= ~MSG_TRUNC;
+        return (int64_t)got;
+    }
+    if (!address_from_name(&message->address, &header->name, socket->domain)) {
+        return -EPERM;
+    }
+    if (!policy_allows_source(header->name.bytes)) {
+        return -EAGAIN; /* as if it had never come */
+    }
+    message->full_length = header->full_length > got ? header->full_length : got;
+    control_from_host(message, header);
+    return (int64_t)got;
+}
+
+static int64_t inet_receive(struct socket *socket, struct message *message, struct poller *poller)
+{
+    struct inet *inet = inet_of(socket);
+    struct host_message header;
+    bool is_stream = socket->type == SOCK_STREAM;
+    uint32_t flags = (message->flags & RECEIVED_FLAGS) | (is_stream ? 0 : MSG_TRUNC);
+    size_t length = message->length < HOST_MESSAGE_DATA ? message->length : HOST_MESSAGE_DATA;
+    if ((message->flags & MSG_ERRQUEUE) != 0) {
+        return -EAGAIN;
+    }
+    if (inet->has_ended && length > 0 && (flags & MSG_OOB) == 0) {
+        return 0;
+    }
+    if (!may_try(inet, (flags & MSG_OOB) != 0 ? POLLPRI : POLLIN, poller)) {
+        return -EAGAIN;
+    }
+    if (is_known_to_be_empty(inet) && poller == NULL) {
+        return -EAGAIN;
+    }
+    header.name.length = 0;
+    header.control_length = message->control.room < HOST_CONTROL_SIZE ? message->control.room : HOST_CONTROL_SIZE;
+    header.input = inet->asks_for_input && is_stream ? HOST_INPUT_ASK : HOST_INPUT_UNKNOWN;
+    uint64_t activity = host_activity();
+    int64_t result = host_receive(inet->host_fd, &header, message->data, length, flags);
+    if (result < 0) {
+        inet->asks_for_input |= result == -EAGAIN && poller == NULL && is_stream;
+        return result;
+    }
+    remember_input(inet, &header, activity);
+    inet->has_ended |= is_stream && result == 0 && length > 0 && (flags & MSG_OOB) == 0;
+    return tell(socket, message, &header, (size_t)result);
+}
+
+static int64_t inet_shutdown(struct socket *socket, enum shutdown_how how)
+{
+    return host_shutdown(inet_of(socket)->host_fd, how);
+}
+
+static uint32_t inet_poll(struct socket *socket, struct poller *poller)
+{
+    return poller_watch_host(poller, inet_of(socket)->host_fd);
+}
+
+static int inet_host_descriptor(const struct socket *socket)
+{
+    return CONTAINER_OF(socket, const struct inet, socket)->host_fd;
+}
+
+/* Linux, include/uapi/asm-generic/{ioctls,sockios}.h: each gives an int. */
+enum { FIONREAD = 0x541B, TIOCOUTQ = 0x5411, SIOCATMARK = 0x8905 };
+
+static int64_t inet_ioctl(struct socket *socket, uint32_t request, user_address argument)
+{
+    int32_t value = 0;
+    if (request != FIONREAD && request != TIOCOUTQ && request != SIOCATMARK) {
+        return interface_ioctl(request, argument);
+    }
+    int64_t result = host_ioctl(inet_of(socket)->host_fd, request, &value, 0, sizeof(value));
+    value = value < 0 ? 0 : value;
+    return result < 0 ? result : copy_to_user(argument, &value, sizeof(value));
+}
+
+static const struct socket_operations operations = {
+    .bind = inet_bind,
+    .connect = inet_connect,
+    .listen = inet_listen,
+    .accept = inet_accept,
+    .name = inet_name,
+    .send = inet_send,
+    .receive = inet_receive,
+    .shutdown = inet_shutdown,
+    .get_option = inet_get_option,
+    .set_option = inet_set_option,
+    .poll = inet_poll,
+    .host_descriptor = inet_host_descriptor,
+    .ioctl = inet_ioctl,
+    .close = inet_close,
+};
+
+const struct socket_family ipv4_family = {.domain = AF_INET, .create = create_ipv4};
+const struct socket_family ipv6_family = {.domain = AF_INET6, .create = create_ipv6};

@@ -1,0 +1,47 @@
+/* AF_INET and AF_INET6: sockets of the host. */
+#ifndef ENCLAVIZE_NET_INET_H
+#define ENCLAVIZE_NET_INET_H
+
+#include "boundary/boundary.h"
+#include "net/control.h"
+
+#define IPPROTO_IP 0U
+#define IPPROTO_ICMP 1U
+#define IPPROTO_TCP 6U
+#define IPPROTO_UDP 17U
+#define IPPROTO_IPV6 41U
+#define IPPROTO_ICMPV6 58U
+
+#define SOCKADDR_IN_SIZE 16U
+#define SOCKADDR_IN6_SIZE 28U
+
+struct inet {
+    struct socket socket;
+    int host_fd;
+    bool is_bound; /* by the application */
+    bool has_ended; /* a stream's end was received: the host cannot make it go on */
+    /* A stream's reader asks until there is nothing left. When it has done so, the host is asked with each transfer whether it would be so (enum host_input). */
+    bool asks_for_input;
+    bool has_no_input;       /* the host said so, when host_activity() was this */
+    uint64_t activity;
+};
+
+static inline struct inet *inet_of(struct socket *socket)
+{
+    return CONTAINER_OF(socket, struct inet, socket);
+}
+
+/* inet_name.c: names as the host takes them. -EINVAL: too short; -EAFNOSUPPORT: of another family. AF_UNSPEC passes where the caller says so. */
+int64_t name_from_address(struct host_name *name, const struct address *address, uint32_t domain);
+/* False (and a line on the log): not a name of this family. */
+bool address_from_name(struct address *address, const struct host_name *name, uint32_t domain);
+
+/* inet_option.c */
+int64_t inet_get_option(struct socket *socket, uint32_t level, uint32_t name, void *value, uint32_t *size);
+int64_t inet_set_option(struct socket *socket, uint32_t level, uint32_t name, const void *value, uint32_t size);
+
+/* inet_control.c: control messages that pass, in their own form. -EINVAL: one that does not. */
+int64_t control_to_host(struct host_message *to, const struct control *from);
+void control_from_host(struct message *to, const struct host_message *from);
+
+#endif

@@ -1,0 +1,75 @@
+/* Control messages between the application and the host: only those of this table, and only in their own size. */
+#include "net/inet.h"
+
+/* Linux, include/uapi/linux/{in,in6,udp}.h. */
+enum { IP_TOS = 1, IP_TTL = 2, IP_PKTINFO = 8, IP_ORIGDSTADDR = 20 };
+enum { IPV6_PKTINFO = 50, IPV6_HOPLIMIT = 52, IPV6_TCLASS = 67, IPV6_ORIGDSTADDR = 74 };
+enum { UDP_SEGMENT = 103, UDP_GRO = 104 };
+#define EITHER_SIZE 0xFFU /* a byte or an int (ip(7)) */
+
+static const struct {
+    uint8_t level;
+    uint8_t type;
+    uint8_t sent_size, received_size; /* 0: never */
+} rows[] = {
+    {SOL_SOCKET, SO_TIMESTAMP, 0, 16},
+    {SOL_SOCKET, SO_TIMESTAMPNS, 0, 16},
+    {SOL_SOCKET, SO_RXQ_OVFL, 0, 4},
+    {IPPROTO_IP, IP_TOS, EITHER_SIZE, 1},
+    {IPPROTO_IP, IP_TTL, EITHER_SIZE, 4},
+    {IPPROTO_IP, IP_PKTINFO, 12, 12},
+    {IPPROTO_IP, IP_ORIGDSTADDR, 0, SOCKADDR_IN_SIZE},
+    {IPPROTO_IPV6, IPV6_PKTINFO, 20, 20},
+    {IPPROTO_IPV6, IPV6_HOPLIMIT, 4, 4},
+    {IPPROTO_IPV6, IPV6_TCLASS, 4, 4},
+    {IPPROTO_IPV6, IPV6_ORIGDSTADDR, 0, SOCKADDR_IN6_SIZE},
+    {IPPROTO_UDP, UDP_SEGMENT, 2, 0},
+    {IPPROTO_UDP, UDP_GRO, 0, 4},
+};
+
+static bool passes(const struct control_message *message, bool is_sent)
+{
+    for (size_t at = 0; at < ARRAY_LENGTH(rows); at++) {
+        if (rows[at].level == message->level && rows[at].type == message->type) {
+            uint8_t size = is_sent ? rows[at].sent_size : rows[at].received_size;
+            bool is_either = size == EITHER_SIZE && (message->size == 1 || message->size == 4);
+            return is_either || (size != 0 && size == message->size);
+        }
+    }
+    return false;
+}
+
+int64_t control_to_host(struct host_message *to, const struct control *from)
+{
+    struct control_message message;
+    uint32_t position = 0;
+    if (from->length > sizeof(to->control)) {
+        return -ENOBUFS;
+    }
+    while (control_next(from, &position, &message)) {
+        if (!passes(&message, true)) {
+            return -EINVAL;
+        }
+    }
+    memcpy(to->control, from->bytes, from->length);
+    to->control_length = from->length;
+    return 0;
+}
+
+void control_from_host(struct message *to, const struct host_message *from)
+{
+    uint8_t bytes[HOST_CONTROL_SIZE];
+    const struct control control = {.bytes = bytes, .length = from->control_length};
+    struct control_message message;
+    uint32_t position = 0;
+    memcpy(bytes, from->control, from->control_length);
+    if (!control_is_good(&control)) {
+        log_line(LOG_ERROR, "the host gave control messages that are malformed");
+        return;
+    }
+    while (control_next(&control, &position, &message)) {
+        if (passes(&message, false)) {
+            control_put(to, message.level, message.type, message.data, message.size);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+/* Socket options that pass to the host: level, name, size and direction. Anything else is ENOPROTOOPT. */
+#include "net/inet.h"
+#include "net/policy.h"
+
+/* Linux, include/uapi/linux/{in,in6,tcp,udp}.h. */
+enum ip_option {
+    IP_TOS = 1, IP_TTL = 2, IP_PKTINFO = 8, IP_MTU_DISCOVER = 10, IP_RECVERR = 11, IP_RECVTTL = 12, IP_RECVTOS = 13,
+    IP_MTU = 14, IP_FREEBIND = 15, IP_RECVORIGDSTADDR = 20, IP_BIND_ADDRESS_NO_PORT = 24, IP_MULTICAST_IF = 32,
+    IP_MULTICAST_TTL = 33, IP_MULTICAST_LOOP = 34, IP_ADD_MEMBERSHIP = 35, IP_DROP_MEMBERSHIP = 36, IP_MULTICAST_ALL = 49,
+};
+enum ipv6_option {
+    IPV6_UNICAST_HOPS = 16, IPV6_MULTICAST_IF = 17, IPV6_MULTICAST_HOPS = 18, IPV6_MULTICAST_LOOP = 19, IPV6_JOIN_GROUP = 20,
+    IPV6_LEAVE_GROUP = 21, IPV6_MTU_DISCOVER = 23, IPV6_MTU = 24, IPV6_RECVERR = 25, IPV6_V6ONLY = 26, IPV6_RECVPKTINFO = 49,
+    IPV6_RECVHOPLIMIT = 51, IPV6_DONTFRAG = 62, IPV6_RECVTCLASS = 66, IPV6_TCLASS = 67, IPV6_AUTOFLOWLABEL = 70,
+    IPV6_RECVORIGDSTADDR = 74, IPV6_FREEBIND = 78,
+};
+enum tcp_option {
+    TCP_NODELAY = 1, TCP_MAXSEG = 2, TCP_CORK = 3, TCP_KEEPIDLE = 4, TCP_KEEPINTVL = 5, TCP_KEEPCNT = 6, TCP_SYNCNT = 7,
+    TCP_LINGER2 = 8, TCP_DEFER_ACCEPT = 9, TCP_WINDOW_CLAMP = 10, TCP_INFO = 11, TCP_QUICKACK = 12, TCP_CONGESTION = 13,
+    TCP_USER_TIMEOUT = 18, TCP_FASTOPEN = 23, TCP_NOTSENT_LOWAT = 25, TCP_FASTOPEN_CONNECT = 30,
+};
+enum udp_option { UDP_CORK = 1, UDP_SEGMENT = 103, UDP_GRO = 104 };
+
+enum direction { GET = 1, SET = 2, BOTH = 3, JOIN = 4 /* set, and only where the policy allows the whole network */ };
+#define INT sizeof(int32_t)
+#define TCP_INFO_MAX 256U
+#define TCP_CA_NAME_MAX 16U
+#define LINGER_SIZE 8U
+
+static const struct row {
+    uint8_t level, name;
+    uint8_t direction;
+    uint8_t least; /* to set */
+    uint16_t most;
+} rows[] = {
+    {SOL_SOCKET, SO_REUSEADDR, BOTH, INT, INT},
+    {SOL_SOCKET, SO_ERROR, GET, 0, INT},
+    {SOL_SOCKET, SO_DONTROUTE, BOTH, INT, INT},
+    {SOL_SOCKET, SO_BROADCAST, BOTH, INT, INT},
+    {SOL_SOCKET, SO_SNDBUF, BOTH, INT, INT},
+    {SOL_SOCKET, SO_RCVBUF, BOTH, INT, INT},
+    {SOL_SOCKET, SO_KEEPALIVE, BOTH, INT, INT},
+    {SOL_SOCKET, SO_OOBINLINE, BOTH, INT, INT},
+    {SOL_SOCKET, SO_PRIORITY, BOTH, INT, INT},
+    {SOL_SOCKET, SO_LINGER, BOTH, LINGER_SIZE, LINGER_SIZE},
+    {SOL_SOCKET, SO_REUSEPORT, BOTH, INT, INT},
+    {SOL_SOCKET, SO_RCVLOWAT, BOTH, INT, INT},
+    {SOL_SOCKET, SO_SNDLOWAT, GET, 0, INT},
+    {SOL_SOCKET, SO_TIMESTAMP, BOTH, INT, INT},
+    {SOL_SOCKET, SO_TIMESTAMPNS, BOTH, INT, INT},
+    {SOL_SOCKET, SO_ACCEPTCONN, GET, 0, INT},
+    {SOL_SOCKET, SO_RXQ_OVFL, BOTH, INT, INT},
+    {SOL_SOCKET, SO_INCOMING_CPU, GET, 0, INT},
+    {IPPROTO_IP, IP_TOS, BOTH, 1, INT},
+    {IPPROTO_IP, IP_TTL, BOTH, 1, INT},
+    {IPPROTO_IP, IP_PKTINFO, BOTH, 1, INT},
+    {IPPROTO_IP, IP_MTU_DISCOVER, BOTH, 1, INT},
+    {IPPROTO_IP, IP_RECVERR, BOTH, 1, INT},
+    {IPPROTO_IP, IP_RECVTTL, BOTH, 1, INT},
+    {IPPROTO_IP, IP_RECVTOS, BOTH, 1, INT},
+    {IPPROTO_IP, IP_MTU, GET, 0, INT},
+    {IPPROTO_IP, IP_FREEBIND, BOTH, 1, INT},
+    {IPPROTO_IP, IP_RECVORIGDSTADDR, BOTH, 1, INT},
+    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, BOTH, 1, INT},
+    {IPPROTO_IP, IP_MULTICAST_IF, BOTH, INT, 12},
+    {IPPROTO_IP, IP_MULTICAST_TTL, BOTH, 1, INT},
+    {IPPROTO_IP, IP_MULTICAST_LOOP, BOTH, 1, INT},
+    {IPPROTO_IP, IP_MULTICAST_ALL, BOTH, 1, INT},
+    {IPPROTO_IP, IP_ADD_MEMBERSHIP, JOIN, 8, 12},
+    {IPPROTO_IP, IP_DROP_MEMBERSHIP, JOIN, 8, 12},
+    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_MULTICAST_IF, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_MULTICAST_LOOP, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_JOIN_GROUP, JOIN, 20, 20},
+    {IPPROTO_IPV6, IPV6_LEAVE_GROUP, JOIN, 20, 20},
+    {IPPROTO_IPV6, IPV6_MTU_DISCOVER, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_MTU, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_RECVERR, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_V6ONLY, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_RECVPKTINFO, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_RECVHOPLIMIT, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_DONTFRAG, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_RECVTCLASS, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_TCLASS, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_AUTOFLOWLABEL, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_RECVORIGDSTADDR, BOTH, INT, INT},
+    {IPPROTO_IPV6, IPV6_FREEBIND, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_NODELAY, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_MAXSEG, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_CORK, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_KEEPIDLE, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_KEEPINTVL, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_KEEPCNT, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_SYNCNT, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_LINGER2, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_DEFER_ACCEPT, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_WINDOW_CLAMP, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_INFO, GET, 0, TCP_INFO_MAX},
+    {IPPROTO_TCP, TCP_QUICKACK, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_CONGESTION, BOTH, 1, TCP_CA_NAME_MAX},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_FASTOPEN, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_NOTSENT_LOWAT, BOTH, INT, INT},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, BOTH, INT, INT},
+    {IPPROTO_UDP, UDP_CORK, BOTH, INT, INT},
+    {IPPROTO_UDP, UDP_SEGMENT, BOTH, INT, INT},
+    {IPPROTO_UDP, UDP_GRO, BOTH, INT, INT},
+};
+
+static const struct row *find(const struct socket *socket, uint32_t level, uint32_t name)
+{
+    bool is_other = (level == IPPROTO_TCP || level == IPPROTO_UDP) && level != socket->protocol;
+    for (size_t at = 0; at < ARRAY_LENGTH(rows) && !is_other; at++) {
+        if (rows[at].level == level && rows[at].name == name) {
+            return &rows[at];
+        }
+    }
+    return NULL;
+}
+
+/* What Linux says of a level or a name that a socket does not have. */
+static int64_t unknown(const struct socket *socket, uint32_t level)
+{
+    bool has_level = level == SOL_SOCKET || level == socket->protocol || level == IPPROTO_IP || level == IPPROTO_IPV6;
+    return has_level || socket->protocol == IPPROTO_UDP ? -ENOPROTOOPT : -EOPNOTSUPP;
+}
+
+/* The host's errors are those that calls can have. */
+#define ERRNO_MAX 133
+
+int64_t inet_get_option(struct socket *socket, uint32_t level, uint32_t name, void *value, uint32_t *size)
+{
+    const struct row *row = find(socket, level, name);
+    if (row == NULL || (row->direction & GET) == 0) {
+        return unknown(socket, level);
+    }
+    uint32_t room = *size < row->most ? *size : row->most;
+    int64_t result = host_option_get(inet_of(socket)->host_fd, level, name, value, room);
+    if (result < 0) {
+        return result;
+    }
+    *size = (uint32_t)result;
+    if (level == SOL_SOCKET && name == SO_ERROR && result == (int64_t)INT) {
+        int32_t error;
+        memcpy(&error, value, sizeof(error));
+        error = error < 0 || error > ERRNO_MAX ? EIO : error;
+        memcpy(value, &error, sizeof(error));
+    }
+    return 0;
+}
+
+int64_t inet_set_option(struct socket *socket, uint32_t level, uint32_t name, const void *value, uint32_t size)
+{
+    const struct row *row = find(socket, level, name);
+    if (row == NULL || (row->direction & (SET | JOIN)) == 0) {
+        return unknown(socket, level);
+    }
+    if (size < row->least) {
+        return -EINVAL;
+    }
+    if (row->direction == JOIN && !policy_allows_everything("a multicast group")) {
+        return -EACCES;
+    }
+    return host_option_set(inet_of(socket)->host_fd, level, name, value, size < row->most ? size : row->most);
+}

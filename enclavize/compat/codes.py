@@ -231,6 +231,12 @@ CODES = {
         "stands in the place of the C library does not see them there, and refuses threads made in Go's "
         "way: clone without CLONE_SETTLS.",
     ),
+    "OCC053": Code(
+        "network of the image",
+        "What a build decides about the network: an image that exposes a port gets --allow-network all, any "
+        "other one loopback, so that its program reaches nothing outside of the container. "
+        "--allow-network says otherwise.",
+    ),
 }  # fmt: skip
 
 

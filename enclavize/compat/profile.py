@@ -147,6 +147,8 @@ class SyscallSupport(Section):
     table_size: Annotated[int, up_to(_MAX_TABLE_SIZE)]
     """Numbers from here on give ``beyond_errno``."""
     beyond_errno: Text
+    network_policy: Answer
+    """Whether the measured policy restricts where sockets may lead (``--allow-network``)."""
 
     def serves(self, name: str) -> bool:
         """Tell whether a call can succeed."""

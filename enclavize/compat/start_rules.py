@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from enclavize.compat.profile import Support
 from enclavize.compat.program import CommandPath
+from enclavize.compat.report import Severity
 from enclavize.compat.shell import Kind, first_start
-from enclavize.compat.wording import error_about
+from enclavize.compat.symbols import CLIENTS
+from enclavize.compat.wording import error_about, finding_about_all, listed, name_of
 from enclavize.rootfs.entry import printable
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ def start_findings(program: Program, subject: Subject, profile: Profile) -> Iter
     yield from _launcher(program.executable, program, subject, profile)
     yield from _shell(program.executable, program, subject, profile)
     yield from _ports(program.executable, program, subject.ports, profile)
+    if profile.syscalls.network_policy is Support.YES:
+        yield from _network(program, subject.ports)
 
 
 def _launcher(executable: Entry, program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:
@@ -204,3 +208,23 @@ def _ports(executable: Entry, program: Program, ports: Sequence[str], profile: P
                 "choose a LibOS with sockets; for an image that does not serve, leave out EXPOSE",
             )  # fmt: skip
             return
+
+
+def _network(program: Program, ports: Sequence[str]) -> Iterator[Finding]:
+    if ports:
+        yield finding_about_all(
+            "OCC053", Severity.NOTE, [],
+            f"the image exposes {', '.join(map(printable, ports))}: it is built with --allow-network all",
+            "--allow-network loopback or none, if the program is to have less",
+        )  # fmt: skip
+        return
+    imports = {entry.path: CLIENTS.intersection(entry.elf.imports) for entry in program.files if entry.elf}
+    clients = [entry for entry in program.files if imports.get(entry.path)]
+    if clients:
+        names = sorted(imports[clients[0].path])
+        yield finding_about_all(
+            "OCC053", Severity.NOTE, clients,
+            f"{name_of(clients[0])} imports {listed(names)}, and the image exposes no port: it is built with "
+            "--allow-network loopback",
+            "--allow-network all, if the program is to reach other machines",
+        )  # fmt: skip

@@ -25,6 +25,8 @@ SOCKETS = frozenset(
 )  # fmt: skip
 
 RESOLVERS = frozenset({"getaddrinfo"})
+CLIENTS = frozenset({"connect", "getaddrinfo"})
+"""What programs import that reach out to others."""
 SHARED_MEMORY = frozenset({"shm_open", "sem_open"})
 """What libraries build on /dev/shm; System V's functions are system calls."""
 

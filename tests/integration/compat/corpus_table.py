@@ -6,7 +6,7 @@ Verdicts follow from what is known of the LibOSes, not from what the check says:
   since 0.27.1. It loads position independent programs that have an interpreter, and no others. There is
   no fork; execve and vfork came with 0.24. A script's interpreter is an ELF file, named by all of the line.
 - Gramine runs the image's own C library, static programs, and children in enclaves of their own.
-- The builtin LibOS has one process, no execve and no sockets. Its column is proved by running the images.
+- The builtin LibOS has one process and no execve. Its column is proved by running the images.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """What a command line makes a program start, and what is not known of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enclavize.compat.profile import profile_for
+from enclavize.compat.profile import Profile, profile_for
 from enclavize.compat.rules import check
 from enclavize.compat.shell import MAX_SCRIPT_SIZE, Kind, first_start
 from enclavize.compat.subject import Subject
@@ -120,7 +121,19 @@ def link(path: str, target: str) -> Entry:
     return Entry(path=path, type=FileType.SYMLINK, mode=0o777, link_target=target)
 
 
-def codes(libos: str, *command: str, ports: tuple[str, ...] = ()) -> set[str]:
+def without_sockets() -> Profile:
+    """Return the profile of a LibOS that has none."""
+    profile = profile_for("builtin")
+    calls = profile.syscalls
+    return replace(profile, syscalls=replace(calls, partial=calls.partial - {"socket"}))
+
+
+def codes(
+    libos: str | Profile,
+    *command: str,
+    ports: tuple[str, ...] = (),
+    wanted: frozenset[str] = frozenset({"OCC050", "OCC051"}),
+) -> set[str]:
     """Check the command in an image with three shells, launchers and servers."""
     entries = (
         Entry(path="bin", type=FileType.DIRECTORY, mode=0o755),
@@ -141,8 +154,9 @@ def codes(libos: str, *command: str, ports: tuple[str, ...] = ()) -> set[str]:
         gids=frozenset({0}),
         ports=ports,
     )
-    report = check(subject, cast("Image", SimpleNamespace(name="image")), profile_for(libos))
-    return {finding.code for finding in report.errors} & {"OCC050", "OCC051"}
+    profile = profile_for(libos) if isinstance(libos, str) else libos
+    report = check(subject, cast("Image", SimpleNamespace(name="image")), profile)
+    return {finding.code for finding in report.findings} & wanted
 
 
 @pytest.mark.parametrize(
@@ -191,13 +205,23 @@ def test_shells_differ_in_how_they_start_a_command() -> None:
 
 
 def test_a_port_is_an_error_for_what_can_listen_where_there_are_no_sockets() -> None:
-    assert codes("builtin", "server", ports=("80/tcp",)) == {"OCC051"}
-    assert codes("builtin", "server", ports=("53/udp",)) == {"OCC051"}
-    assert codes("builtin", "server", ports=("53",)) == {"OCC051"}
-    assert codes("builtin", "ls", ports=("80/tcp",)) == {"OCC051"}  # static: what it imports is not known
-    assert codes("builtin", "client", ports=("80/tcp",)) == set()
-    assert codes("builtin", "server") == set()
+    none = without_sockets()
+    assert codes(none, "server", ports=("80/tcp",)) == {"OCC051"}
+    assert codes(none, "server", ports=("53/udp",)) == {"OCC051"}
+    assert codes(none, "server", ports=("53",)) == {"OCC051"}
+    assert codes(none, "ls", ports=("80/tcp",)) == {"OCC051"}  # static: what it imports is not known
+    assert codes(none, "client", ports=("80/tcp",)) == set()
+    assert codes(none, "server") == set()
+    assert codes("builtin", "server", ports=("80/tcp",)) == set()
     assert codes("gramine", "server", ports=("80/tcp",)) == set()
+
+
+def test_what_a_build_decides_about_the_network_is_told() -> None:
+    wanted = frozenset({"OCC053"})
+    assert codes("builtin", "server", ports=("80/tcp",), wanted=wanted) == wanted
+    assert codes("builtin", "client", wanted=wanted) == wanted
+    assert codes("builtin", "server", wanted=wanted) == set()
+    assert codes("gramine", "client", wanted=wanted) == set()
 
 
 def test_an_index_keeps_the_scripts_of_shells_and_no_others(tmp_path: Path) -> None:

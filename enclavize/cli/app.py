@@ -7,11 +7,13 @@ import typer
 from enclavize.cli.build import build
 from enclavize.cli.check import check
 from enclavize.cli.diff import diff
+from enclavize.cli.doctor import doctor
 from enclavize.cli.explain import explain
 from enclavize.cli.inspect import inspect
 from enclavize.cli.keygen import keygen
 from enclavize.cli.occlum import occlum
 from enclavize.cli.run import CONTEXT, run
+from enclavize.cli.setup import setup
 from enclavize.cli.sign import sign
 from enclavize.cli.signer import signer
 from enclavize.cli.state import state
@@ -42,11 +44,12 @@ def options(
     state.show_traceback = traceback
 
 
-for command in (keygen, build, check, explain, inspect, verify, diff):
+for command in (keygen, build, check, explain, inspect, verify, diff, doctor):
     app.command()(command)
 app.command(context_settings=CONTEXT)(run)
 app.command()(version)
 app.add_typer(occlum, name="occlum")
+app.add_typer(setup, name="setup")
 app.add_typer(sign, name="sign")
 app.add_typer(signer, name="signer")
 app.add_typer(toolchain, name="toolchain")

@@ -1,0 +1,1 @@
+"""A machine that runs TEE containers: its engines' configuration, and what it has."""

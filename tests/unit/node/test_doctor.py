@@ -1,0 +1,105 @@
+"""What doctor finds on machines that have, and on those that lack."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+import pytest
+
+from enclavize.node import doctor
+from enclavize.node.doctor import Status, diagnose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FSGSBASE = (26).to_bytes(8, "little") + (2).to_bytes(8, "little") + bytes(16)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with SGX that lacks nothing."""
+    for path, content in {
+        "proc/cpuinfo": b"processor\t: 0\nflags\t\t: fpu sgx sgx_lc avx\n",
+        "proc/self/auxv": FSGSBASE,
+        "proc/sys/kernel/seccomp/actions_avail": b"kill_process trap errno allow\n",
+        "sys/fs/cgroup/cgroup.controllers": b"cpu memory\n",
+        "sys/devices/system/node/node0/x86/sgx_total_bytes": b"134217728\n",
+        "sys/devices/system/node/node1/x86/sgx_total_bytes": b"134217728\n",
+        "var/run/aesmd/aesm.socket": b"",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    monkeypatch.setattr(platform, "release", lambda: "6.8.0-45-generic")
+    monkeypatch.setattr(doctor, "present", lambda paths, _root: [paths[0]])
+    return tmp_path
+
+
+def found(root: Path) -> dict[str, tuple[Status, str]]:
+    return {finding.name: (finding.status, finding.text) for finding in diagnose(root)}
+
+
+def test_a_machine_that_has_everything(machine: Path) -> None:
+    findings = found(machine)
+    for name in (
+        "kernel",
+        "processor",
+        "device",
+        "provisioning",
+        "aesm",
+        "epc",
+        "fsgsbase",
+        "seccomp",
+        "cgroups",
+    ):
+        assert findings[name][0] is Status.OK, findings[name]
+    assert findings["epc"][1].startswith("256 MiB")
+    assert findings["cgroups"][1] == "version 2"
+
+
+@pytest.mark.parametrize(
+    ("release", "word"),
+    [("5.4.0", "no SGX driver"), ("5.15.0-91", "no dynamic memory"), ("strange", "no SGX driver")],
+)
+def test_old_kernels(machine: Path, monkeypatch: pytest.MonkeyPatch, release: str, word: str) -> None:
+    monkeypatch.setattr(platform, "release", lambda: release)
+    status, text = found(machine)["kernel"]
+    assert status is Status.WARNING
+    assert word in text
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "name", "status"),
+    [
+        ("proc/cpuinfo", b"flags\t: fpu\n", "processor", Status.WARNING),
+        ("proc/cpuinfo", b"flags\t: fpu sgx\n", "processor", Status.WARNING),
+        ("proc/self/auxv", bytes(16), "fsgsbase", Status.ERROR),
+        ("proc/self/auxv", FSGSBASE[:10], "fsgsbase", Status.ERROR),
+        ("proc/sys/kernel/seccomp/actions_avail", None, "seccomp", Status.WARNING),
+        ("var/run/aesmd/aesm.socket", None, "aesm", Status.WARNING),
+    ],
+)
+def test_what_is_lacking_is_told_with_a_way_out(
+    machine: Path, path: str, content: bytes | None, name: str, status: Status
+) -> None:
+    if content is None:
+        (machine / path).unlink()
+    else:
+        (machine / path).write_bytes(content)
+    finding = next(finding for finding in diagnose(machine) if finding.name == name)
+    assert finding.status is status
+    assert finding.fix
+
+
+def test_every_bad_finding_has_a_way_out(tmp_path: Path) -> None:
+    for finding in diagnose(tmp_path):
+        assert finding.text
+        assert finding.fix or finding.status is Status.OK
+
+
+def test_a_wrong_policy_is_an_error(machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.toml").write_text("ordinray = 1\n")
+    monkeypatch.setenv("ENCLAVIZE_RUNE_CONFIG", str(tmp_path / "config.toml"))
+    status, text = found(machine)["settings"]
+    assert status is Status.ERROR
+    assert "ordinray" in text

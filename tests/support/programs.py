@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -101,3 +102,14 @@ def busybox() -> Path:
     """Return Debian's static busybox (glibc)."""
     need("busybox")
     return Path(shutil.which("busybox") or "")
+
+
+def with_libraries(root: Path, *files: Path) -> None:
+    """Copy what ``ldd`` lists for these files into ``root``, each to its own path."""
+    need("ldd")
+    listed = subprocess.run(["ldd", *files], capture_output=True, text=True, check=False).stdout
+    for path in sorted(set(re.findall(r"(/\S+) \(0x", listed))):
+        target = root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            shutil.copy(Path(path).resolve(), target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import subprocess
 import zipfile
@@ -32,6 +31,7 @@ from support.programs import (
     need,
     static_musl,
     static_pie_musl,
+    with_libraries,
     zig_cc,
 )
 from support.tee import Converter, ordinary_image
@@ -146,12 +146,7 @@ def _debian_programs(root: Path) -> None:
         if found is None or Path(found).read_bytes()[:4] != b"\x7fELF":
             continue
         shutil.copy(Path(found).resolve(), root / "bin" / name)
-        listed = subprocess.run(["ldd", found], capture_output=True, text=True, check=False).stdout
-        for path in re.findall(r"(/\S+)", listed):
-            target = root / path.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                shutil.copy(Path(path).resolve(), target)
+        with_libraries(root, Path(found))
 
 
 def _wheels(root: Path) -> None:

@@ -136,6 +136,8 @@ int clear_user(user_address to, size_t size);
 int64_t strncpy_from_user(char *to, user_address from, size_t size);
 /* Atomic. 0: *expected stood there and was replaced. -EAGAIN: another value, now in *expected. -EFAULT. */
 int user_compare_exchange(user_address address, uint32_t *expected, uint32_t desired);
+/* Could a byte be written there at this moment? */
+bool user_is_writable(user_address address);
 /* The instruction at *rip faulted: if it is one of the copies above, it goes on behind it, as a short copy. False:
  * it is none. */
 bool user_copy_fix_up(uint64_t *rip);

@@ -102,6 +102,12 @@ int user_compare_exchange(user_address address, uint32_t *expected, uint32_t des
     return done ? 0 : -EAGAIN;
 }
 
+bool user_is_writable(user_address address)
+{
+    uint32_t word = 0; /* a locked exchange of a word for itself: a write that changes nothing */
+    return user_compare_exchange(address & ~3ULL, &word, word) != -EFAULT;
+}
+
 int64_t strncpy_from_user(char *to, user_address from, size_t size)
 {
     /* Piece by piece up to page borders: the string may end right before memory that is not there. */

@@ -93,6 +93,9 @@ static size_t piece_of(uint64_t length)
 
 static int64_t read_pieces(struct file *file, user_address to, uint64_t length, uint64_t *offset)
 {
+    if (file->operations->stream && length > 0 && !user_is_writable(to)) {
+        return -EFAULT; /* before the bytes are gone */
+    }
     struct buffer_pool *pool = pool_for(length);
     void *buffer = buffer_take(pool);
     if (buffer == NULL) {

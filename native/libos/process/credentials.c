@@ -301,11 +301,15 @@ int64_t sys_setgroups(const struct arguments *arguments)
     if (!is_capable(CAP_SETGID)) {
         return -EPERM;
     }
-    if (count > GROUPS_MAX) {
-        return count > NGROUPS_MAX ? -EINVAL : -ENOMEM;
+    if (count > NGROUPS_MAX) {
+        return -EINVAL;
     }
-    if (copy_from_user(new, arguments->at[1], count * sizeof new[0])) {
+    uint32_t taken = count < GROUPS_MAX ? count : GROUPS_MAX;
+    if (copy_from_user(new, arguments->at[1], taken * sizeof new[0])) {
         return -EFAULT;
+    }
+    if (count > GROUPS_MAX) {
+        return -ENOMEM;
     }
     struct credentials *who = own();
     memcpy(who->groups, new, count * sizeof new[0]);

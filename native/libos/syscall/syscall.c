@@ -24,43 +24,37 @@ static void report_missing(uint64_t number)
     log_line(LOG_DEBUG, "system call %s (%lu) is not implemented", name ? name : "?", number);
 }
 
-/* What is written has no say yet: as in Linux the handler may find something else wrong first, and the copy fails. Buffers
- * whose size the caller names are looked at before anything is done with them. */
-static bool is_looked_at(const struct argument *argument)
-{
-    bool is_result = argument->kind == ARGUMENT_OUT || argument->kind == ARGUMENT_INOUT;
-    return argument->kind > ARGUMENT_PATH && (!is_result || argument->size_argument);
-}
+/* An address that no application has; 0 could mean that the argument is absent. */
+#define NOWHERE 1
 
-/* Linux looks at a descriptor before it looks at the buffer. */
-static bool names_no_file(const struct syscall_row *row, const struct arguments *arguments)
+static bool is_outside(const struct syscall_row *row, const struct arguments *arguments, size_t i)
 {
-    if (row->arguments[0].kind != ARGUMENT_FD) {
+    const struct argument *argument = &row->arguments[i];
+    if (argument->kind <= ARGUMENT_PATH || (argument->optional && arguments->at[i] == 0)) {
         return false;
     }
-    struct file *file = file_upcalls.of_descriptor((int)arguments->at[0]);
-    if (file) {
-        file_upcalls.put(file);
-    }
-    return !file;
+    uint64_t size = argument->size_argument ? arguments->at[argument->size_argument - 1] : argument->size;
+    return !user_range_is_valid(arguments->at[i], size);
 }
 
-/* 0, -EFAULT or -EBADF. */
-static int64_t check_pointers(const struct syscall_row *row, const struct arguments *arguments)
+/* Linux copies in what has one size before it looks at anything else. */
+static bool is_read_first(const struct argument *argument)
 {
-    for (size_t i = 0; i < ARRAY_LENGTH(row->arguments); i++) {
-        const struct argument *argument = &row->arguments[i];
-        if (argument->kind == ARGUMENT_UNUSED) {
-            break;
-        }
-        if (!is_looked_at(argument)) {
+    return argument->kind == ARGUMENT_IN && !argument->size_argument;
+}
+
+/* No handler sees a pointer to memory that is not the application's. One that leads outside is made to lead nowhere: the
+ * call fails with EFAULT where it uses it, and with another error where Linux, too, finds that first. 0 or -EFAULT. */
+static int64_t confine(struct arguments *safe, const struct syscall_row *row)
+{
+    for (size_t i = 0; i < ARRAY_LENGTH(row->arguments) && row->arguments[i].kind != ARGUMENT_UNUSED; i++) {
+        if (!is_outside(row, safe, i)) {
             continue;
         }
-        uint64_t size = argument->size_argument ? arguments->at[argument->size_argument - 1] : argument->size;
-        bool absent = argument->optional && arguments->at[i] == 0;
-        if (!absent && !user_range_is_valid(arguments->at[i], size)) {
-            return argument->size_argument && names_no_file(row, arguments) ? -EBADF : -EFAULT;
+        if (is_read_first(&row->arguments[i])) {
+            return -EFAULT;
         }
+        safe->at[i] = NOWHERE;
     }
     return 0;
 }
@@ -76,12 +70,13 @@ int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments)
         }
         return -ENOSYS;
     }
-    int64_t refusal = check_pointers(row, arguments);
+    struct arguments safe = *arguments;
+    int64_t refusal = confine(&safe, row);
     if (!is_observed) {
-        return refusal ? refusal : row->handler(arguments);
+        return refusal ? refusal : row->handler(&safe);
     }
     struct observation observation = observe_begin(row, arguments);
-    int64_t result = refusal ? refusal : row->handler(arguments);
+    int64_t result = refusal ? refusal : row->handler(&safe);
     observe_end(&observation, row, arguments, result);
     return result;
 }

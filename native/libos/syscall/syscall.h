@@ -4,9 +4,9 @@
  *
  *     CALL(number, name, flags, argument 1 .. argument 6)
  *
- * The handler of NAME is sys_NAME. Argument descriptors say what each register holds; the dispatcher refuses pointers
- * outside the application's range with EFAULT before the handler runs, but for what is written in a fixed size. A handler
- * must still use the copy functions.
+ * The handler of NAME is sys_NAME. Argument descriptors say what each register holds; no handler gets a pointer outside the
+ * application's range: the dispatcher refuses it with EFAULT, or makes one of it that nobody can use. A handler must still
+ * use the copy functions.
  */
 #ifndef ENCLAVIZE_SYSCALL_H
 #define ENCLAVIZE_SYSCALL_H

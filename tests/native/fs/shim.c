@@ -397,6 +397,11 @@ int copy_to_user(user_address to, const void *from, size_t size)
     return 0;
 }
 
+bool user_is_writable(user_address address)
+{
+    return is_user(address, 1);
+}
+
 int64_t strncpy_from_user(char *to, user_address from, size_t size)
 {
     if (!is_user(from, 1)) {

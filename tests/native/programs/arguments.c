@@ -110,8 +110,33 @@ static void edges(void)
     CHECK(epoll_wait(watcher, found, 600, 0) == 600);
 }
 
+#define OUTSIDE ((void *)-4096L)
+
+/* A pointer that leads nowhere is found where it is used: not before a worse argument, and before data is gone. */
+static void pointers(void)
+{
+    int pipes[2];
+    char byte = 0, *page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(page != MAP_FAILED && pipe2(pipes, O_NONBLOCK) == 0 && write(pipes[1], "x", 1) == 1);
+    CHECK(syscall(SYS_read, pipes[0], OUTSIDE, 1L) == -1 && errno == EFAULT);
+    CHECK(syscall(SYS_read, pipes[0], page, 1L) == -1 && errno == EFAULT);
+    CHECK(syscall(SYS_read, pipes[0], &byte, 1L) == 1 && byte == 'x');
+    CHECK(syscall(SYS_write, pipes[1], OUTSIDE, 1L) == -1 && errno == EFAULT);
+    CHECK(syscall(SYS_read, -1L, OUTSIDE, 1L) == -1 && errno == EBADF);
+    CHECK(syscall(SYS_write, -1L, OUTSIDE, 1L) == -1 && errno == EBADF);
+    CHECK(syscall(SYS_fstat, -1L, OUTSIDE) == -1 && errno == EBADF);
+    CHECK(syscall(SYS_readlink, "/nowhere", OUTSIDE, 9L) == -1 && errno == ENOENT);
+    CHECK(syscall(SYS_getrandom, OUTSIDE, 9L, 99L) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_getrandom, OUTSIDE, 9L, 0L) == -1 && errno == EFAULT);
+    CHECK(syscall(SYS_getcwd, OUTSIDE, 1L) == -1 && errno == ERANGE);
+    CHECK(syscall(SYS_setrlimit, 99L, OUTSIDE) == -1 && errno == EFAULT);
+    CHECK(syscall(SYS_getrlimit, 99L, OUTSIDE) == -1 && errno == EINVAL);
+    CHECK(close(pipes[0]) == 0 && close(pipes[1]) == 0 && munmap(page, PAGE) == 0);
+}
+
 int main(void)
 {
+    pointers();
     scheduling();
     mappings();
     names();

@@ -91,13 +91,29 @@ class TeeTree:
         wrapper: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[bytes]:
         """Start the runelet on this tree, as an engine would inside the container."""
-        environment = {
-            "ENCLAVIZE_ROOT": str(self.root),
-            "ENCLAVIZE_INSTANCE": str(self.instance),
-            **({"ENCLAVIZE_SIMULATE": "1"} if simulate else {}),
-            **(env or {}),
-        }
+        environment = {**self._environment, **(env or {})}
+        if not simulate:
+            del environment["ENCLAVIZE_SIMULATE"]
         return subprocess.run(
-            [*wrapper, str(self.root / ".enclave" / "bin" / "runelet"), *argv],
+            [*wrapper, self._runelet, *argv],
             env=environment, capture_output=True, check=False, timeout=120,
         )  # fmt: skip
+
+    def start(self, *argv: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Do the same without waiting for the end."""
+        return subprocess.Popen(
+            [self._runelet, *argv],
+            env={**self._environment, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    @property
+    def _runelet(self) -> str:
+        return str(self.root / ".enclave" / "bin" / "runelet")
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
+            "ENCLAVIZE_ROOT": str(self.root),
+            "ENCLAVIZE_INSTANCE": str(self.instance),
+            "ENCLAVIZE_SIMULATE": "1",
+        }

@@ -1,7 +1,7 @@
 /* The families that there are. */
 #include "net/families.h"
 
-static const struct socket_family *const families[] = {&unix_family, &ipv4_family, &ipv6_family};
+static const struct socket_family *const families[] = {&unix_family, &ipv4_family, &ipv6_family, &netlink_family};
 
 const struct socket_family *family_of(uint32_t domain)
 {

@@ -7,5 +7,6 @@
 extern const struct socket_family unix_family;
 extern const struct socket_family ipv4_family;
 extern const struct socket_family ipv6_family;
+extern const struct socket_family netlink_family;
 
 #endif

@@ -2,7 +2,6 @@
 #include "net/inet.h"
 
 #include "net/families.h"
-#include "net/interfaces.h"
 #include "net/policy.h"
 
 #define SENT_FLAGS (MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_CONFIRM | MSG_MORE)
@@ -342,7 +341,7 @@ static int64_t inet_ioctl(struct socket *socket, uint32_t request, user_address 
 {
     int32_t value = 0;
     if (request != FIONREAD && request != TIOCOUTQ && request != SIOCATMARK) {
-        return interface_ioctl(request, argument);
+        return -ENOTTY;
     }
     int64_t result = host_ioctl(inet_of(socket)->host_fd, request, &value, 0, sizeof(value));
     value = value < 0 ? 0 : value;

@@ -1,6 +1,7 @@
 /* Sockets as open files, and waiting for what a family cannot do yet. */
 #include "net/socket.h"
 
+#include "net/interfaces.h"
 #include "signal/signal.h"
 
 struct attempt {
@@ -110,7 +111,8 @@ static int file_host_descriptor(const struct file *file)
 static int64_t file_ioctl(struct file *file, uint32_t request, user_address argument)
 {
     struct socket *socket = file->state;
-    return socket->operations->ioctl == NULL ? -ENOTTY : socket->operations->ioctl(socket, request, argument);
+    int64_t result = socket->operations->ioctl == NULL ? -ENOTTY : socket->operations->ioctl(socket, request, argument);
+    return result == -ENOTTY ? interface_ioctl(request, argument) : result; /* of any family (netdevice(7)) */
 }
 
 static void file_release(struct file *file)

@@ -1,0 +1,143 @@
+/*
+ * What the measured policy lets a program do with the network: a line for each call, "refused" for EACCES. Natively nothing is refused.
+ *
+ *     network_policy                every call once
+ *     network_policy interfaces     the interfaces and addresses that getifaddrs(3) and netdevice(7) tell of
+ */
+#define _GNU_SOURCE
+#include "sockets.h"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
+static void tell(const char *what, int result)
+{
+    printf("%s: %s\n", what, result >= 0 || errno != EACCES ? "allowed" : "refused");
+}
+
+static union name named(int family, const char *text, int port)
+{
+    union name name = loopback(family, port);
+    CHECK(inet_pton(family, text, family == AF_INET ? (void *)&name.ipv4.sin_addr : (void *)&name.ipv6.sin6_addr) == 1);
+    return name;
+}
+
+static void try_binding(int family, const char *text)
+{
+    char what[80];
+    union name name = named(family, text, 0);
+    int fd = socket(family, SOCK_STREAM, 0);
+    snprintf(what, sizeof(what), "bind %s", text);
+    tell(what, bind(fd, &name.any, name_size(family)));
+    close(fd);
+}
+
+static void try_reaching(int family, const char *text)
+{
+    char what[80];
+    union name name = named(family, text, 9);
+    int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    snprintf(what, sizeof(what), "sendto %s", text);
+    tell(what, (int)sendto(fd, "x", 1, 0, &name.any, name_size(family)));
+    snprintf(what, sizeof(what), "connect %s", text);
+    tell(what, connect(fd, &name.any, name_size(family)));
+    close(fd);
+}
+
+/* Without a name, a socket that listens would be open to everybody. */
+static void listen_without_a_name(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    union name name;
+    socklen_t size = sizeof(name);
+    if (listen(fd, 1) == 0 && getsockname(fd, &name.any, &size) == 0) {
+        printf("listen without a name: %s\n", name.ipv4.sin_addr.s_addr == 0 ? "everywhere" : "loopback");
+    }
+    close(fd);
+}
+
+static void try_everything(void)
+{
+    static const char *const ipv4[] = {"127.0.0.1", "127.9.9.9", "0.0.0.0", "192.0.2.1"};
+    static const char *const ipv6[] = {"::1", "::", "::ffff:127.0.0.1", "::ffff:192.0.2.1", "2001:db8::1"};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    tell("socket", fd);
+    if (fd < 0) {
+        return;
+    }
+    for (size_t at = 0; at < sizeof(ipv4) / sizeof(ipv4[0]); at++) {
+        try_binding(AF_INET, ipv4[at]);
+        try_reaching(AF_INET, ipv4[at]);
+    }
+    for (size_t at = 0; at < sizeof(ipv6) / sizeof(ipv6[0]); at++) {
+        try_binding(AF_INET6, ipv6[at]);
+        try_reaching(AF_INET6, ipv6[at]);
+    }
+    listen_without_a_name();
+    int ends[2];
+    stream_pair(AF_INET, ends);
+    puts("a connection over loopback: allowed");
+}
+
+static int index_of(const char *name)
+{
+    struct ifreq request = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    strncpy(request.ifr_name, name, sizeof(request.ifr_name) - 1);
+    CHECK(ioctl(fd, SIOCGIFINDEX, &request) == 0 && close(fd) == 0);
+    return request.ifr_ifindex;
+}
+
+static void show_address(const struct ifaddrs *entry)
+{
+    char text[INET6_ADDRSTRLEN] = "", mask[INET6_ADDRSTRLEN] = "";
+    if (entry->ifa_addr == NULL) {
+        return;
+    }
+    int family = entry->ifa_addr->sa_family;
+    if (family == AF_INET) {
+        inet_ntop(family, &((struct sockaddr_in *)(void *)entry->ifa_addr)->sin_addr, text, sizeof(text));
+        inet_ntop(family, &((struct sockaddr_in *)(void *)entry->ifa_netmask)->sin_addr, mask, sizeof(mask));
+    } else if (family == AF_INET6) {
+        inet_ntop(family, &((struct sockaddr_in6 *)(void *)entry->ifa_addr)->sin6_addr, text, sizeof(text));
+        inet_ntop(family, &((struct sockaddr_in6 *)(void *)entry->ifa_netmask)->sin6_addr, mask, sizeof(mask));
+    }
+    printf("%s %x family %d %s %s index %d\n", entry->ifa_name, entry->ifa_flags & (IFF_UP | IFF_LOOPBACK | IFF_RUNNING | IFF_BROADCAST), family, text, mask, index_of(entry->ifa_name));
+}
+
+static void show_interfaces(void)
+{
+    struct ifaddrs *list;
+    CHECK(getifaddrs(&list) == 0);
+    for (const struct ifaddrs *entry = list; entry != NULL; entry = entry->ifa_next) {
+        show_address(entry);
+    }
+    freeifaddrs(list);
+    struct ifreq requests[64], request;
+    struct ifconf all = {.ifc_len = sizeof(requests), .ifc_req = requests};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK(ioctl(fd, SIOCGIFCONF, &all) == 0);
+    for (int at = 0; at < all.ifc_len / (int)sizeof(requests[0]); at++) {
+        request = requests[at];
+        CHECK(ioctl(fd, SIOCGIFMTU, &request) == 0);
+        int mtu = request.ifr_mtu;
+        CHECK(ioctl(fd, SIOCGIFNETMASK, &request) == 0);
+        printf("%s %s mask %x mtu %d\n", requests[at].ifr_name, inet_ntoa(((struct sockaddr_in *)(void *)&requests[at].ifr_addr)->sin_addr),
+            ntohl(((struct sockaddr_in *)(void *)&request.ifr_netmask)->sin_addr.s_addr), mtu);
+    }
+    strcpy(request.ifr_name, "nothing0");
+    CHECK(ioctl(fd, SIOCGIFFLAGS, &request) == -1 && errno == ENODEV);
+    CHECK(if_nametoindex("nothing0") == 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "interfaces") == 0) {
+        show_interfaces();
+    } else {
+        try_everything();
+    }
+    return 0;
+}

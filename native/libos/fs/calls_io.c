@@ -175,7 +175,7 @@ int64_t sys_pwritev2(const struct arguments *arguments)
 
 enum whence { SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2, SEEK_DATA = 3, SEEK_HOLE = 4 };
 
-static int64_t seek_to(const struct file *file, int64_t offset, uint32_t whence)
+static int64_t seek_to(struct file *file, int64_t offset, uint32_t whence)
 {
     int64_t size =
         is_regular(file->inode) ? (int64_t)__atomic_load_n(&file->inode->size, __ATOMIC_ACQUIRE) : 0;
@@ -190,10 +190,15 @@ static int64_t seek_to(const struct file *file, int64_t offset, uint32_t whence)
     case SEEK_END:
         position = __builtin_add_overflow(size, offset, &position) ? -1 : position;
         break;
-    case SEEK_DATA: /* no holes, as lseek(2) allows */
-        return offset < 0 || offset >= size ? -ENXIO : offset;
+    case SEEK_DATA:
     case SEEK_HOLE:
-        return offset < 0 || offset >= size ? -ENXIO : size;
+        if (offset < 0 || offset >= size) {
+            return -ENXIO;
+        }
+        if (file->operations->seek != NULL) {
+            return file->operations->seek(file, (uint64_t)offset, whence == SEEK_HOLE);
+        }
+        return whence == SEEK_DATA ? offset : size; /* no holes are known, as lseek(2) allows */
     default:
         return -EINVAL;
     }

@@ -45,6 +45,8 @@ struct file_operations {
     int64_t (*ioctl)(struct file *file, uint32_t request, user_address argument);
     int64_t (*allocate)(struct file *file, uint32_t mode, uint64_t offset, uint64_t length);
     int64_t (*sync)(struct file *file);
+    /* Where the next data, or the next hole, begins, from an offset below the size; -ENXIO. NULL: all is data */
+    int64_t (*seek)(struct file *file, uint64_t offset, bool hole);
     int64_t (*opened)(struct file *file); /* after open(), without any lock: may wait */
     void (*flush)(struct file *file); /* a descriptor of it is closed */
     /* what shared mappings show, with one more count; NULL: cannot be mapped so */

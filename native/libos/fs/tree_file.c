@@ -314,10 +314,43 @@ static int64_t tree_file_object(struct file *file, struct shared_object **object
     return 0;
 }
 
+/* The first page from `page` on that has data, or that has none. The content is locked. */
+static uint64_t next_page(const struct node *node, uint64_t page, bool hole)
+{
+    uint64_t lower_end = (node->lower_size + PAGE_SIZE - 1) / PAGE_SIZE;
+    uint64_t next = page > lower_end ? page : lower_end; /* what the image shows is data */
+    if (!hole) {
+        return page < lower_end                                                   ? page
+               : object_next_page(&node->content, &next, OBJECT_PAGES_MAX) ? next
+                                                                                  : OBJECT_PAGES_MAX;
+    }
+    for (uint64_t found = next; object_next_page(&node->content, &found, next + 1); found = next) {
+        next++;
+    }
+    return next;
+}
+
+static int64_t tree_file_seek(struct file *file, uint64_t offset, bool hole)
+{
+    struct node *node = node_of(file->inode);
+    int64_t result = lock_range(node, 0, 0, false);
+    if (result < 0) {
+        return result;
+    }
+    uint64_t size = size_of(node), page = next_page(node, offset / PAGE_SIZE, hole);
+    object_unlock(&node->content);
+    uint64_t start = page == offset / PAGE_SIZE ? offset : page < OBJECT_PAGES_MAX ? page * PAGE_SIZE : size;
+    if (start >= size) {
+        return hole ? (int64_t)size : -ENXIO;
+    }
+    return (int64_t)start;
+}
+
 static const struct file_operations operations = {
     .read = tree_file_read,
     .write = tree_file_write,
     .allocate = tree_file_allocate,
+    .seek = tree_file_seek,
     .object_of = tree_file_object,
 };
 

@@ -112,6 +112,8 @@ uint8_t *object_page_to_change(struct shared_object *object, uint64_t page);
 uint8_t *object_create_page(struct shared_object *object, uint64_t page);
 /* Nobody but its mappings will look for the object's pages: those at home go. */
 void object_discard(struct shared_object *object);
+/* The first page in [*page, end) that is in memory becomes *page; false: none is. */
+bool object_next_page(const struct shared_object *object, uint64_t *page, uint64_t end);
 /* After object_lock_whole(): takes the pages in [first, end) out of memory, and out of mappings. */
 void object_drop(struct shared_object *object, uint64_t first, uint64_t end);
 /* Writes what was stored to pages in [first, end) and not written yet. Takes the locks. 0 or the first error. */

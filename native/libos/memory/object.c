@@ -85,6 +85,11 @@ uint8_t *object_page(struct shared_object *object, uint64_t page)
     return place && *place ? (uint8_t *)place_address(*place) : NULL;
 }
 
+bool object_next_page(const struct shared_object *object, uint64_t *page, uint64_t end)
+{
+    return page_index_next(&object->pages, page, end) != NULL;
+}
+
 uint8_t *object_page_to_change(struct shared_object *object, uint64_t page)
 {
     uint64_t *place = page_index_find(&object->pages, page);

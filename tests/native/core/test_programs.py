@@ -27,6 +27,7 @@ THREADS = 16
 PING_PONGS = 2000
 COUNTS = {
     "epolls": (),
+    "holes": (),
     "inotify": (),
     "last_thread": (),
     "clocks": (),

@@ -96,7 +96,7 @@ class TeeTree:
             del environment["ENCLAVIZE_SIMULATE"]
         return subprocess.run(
             [*wrapper, self._runelet, *argv],
-            env=environment, capture_output=True, check=False, timeout=120,
+            env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120,
         )  # fmt: skip
 
     def start(self, *argv: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:

@@ -1,5 +1,6 @@
 #include "fs/device.h"
 
+#include "fs/pty.h"
 #include "fs/stream.h"
 #include "fs/tree.h"
 
@@ -40,19 +41,35 @@ static const struct file_operations zero_operations = {.read = read_zeros, .writ
 static const struct file_operations full_operations = {.read = read_zeros, .write = write_full};
 static const struct file_operations random_operations = {.read = read_random, .write = write_away};
 
-/* Numbers from Linux, Documentation/admin-guide/devices.txt. Without operations: the terminal. */
+/* The controlling terminal. */
+static int64_t open_terminal(struct file *file)
+{
+    struct pty *pty = controlling_pty();
+    if (pty == NULL) {
+        return stream_open_terminal(file);
+    }
+    int64_t result = pty_open_slave(pty, file); /* takes the count over */
+    if (result < 0) {
+        inode_put(&pty->inode);
+    }
+    return result;
+}
+
+/* Numbers from Linux, Documentation/admin-guide/devices.txt: operations, or what opening does. */
 static const struct {
     const char *name;
     uint32_t major, minor;
     const struct file_operations *operations;
+    int64_t (*open)(struct file *file);
 } devices[] = {
-    {"null", 1, 3, &null_operations},
-    {"zero", 1, 5, &zero_operations},
-    {"full", 1, 7, &full_operations},
-    {"random", 1, 8, &random_operations},
-    {"urandom", 1, 9, &random_operations},
-    {"tty", 5, 0, NULL},
-    {"console", 5, 1, NULL},
+    {"null", 1, 3, &null_operations, NULL},
+    {"zero", 1, 5, &zero_operations, NULL},
+    {"full", 1, 7, &full_operations, NULL},
+    {"random", 1, 8, &random_operations, NULL},
+    {"urandom", 1, 9, &random_operations, NULL},
+    {"tty", 5, 0, NULL, open_terminal},
+    {"console", 5, 1, NULL, stream_open_terminal},
+    {"ptmx", 5, 2, NULL, devpts_open_master},
 };
 
 static const struct {
@@ -74,8 +91,8 @@ int64_t device_open(struct inode *inode, struct file *file)
 {
     for (size_t at = 0; at < ARRAY_LENGTH(devices); at++) {
         if (inode->rdev == number_of(devices[at].major, devices[at].minor)) {
-            if (devices[at].operations == NULL) {
-                return stream_open_terminal(file);
+            if (devices[at].open != NULL) {
+                return devices[at].open(file);
             }
             file->operations = devices[at].operations;
             return 0;
@@ -115,9 +132,9 @@ int64_t device_create_directory(struct inode **created)
         struct creation link = {.mode = S_IFLNK | 0777, .target = links[at].target};
         result = create(root, links[at].name, &link);
     }
-    struct creation shm = {.mode = S_IFDIR | S_ISVTX | 0777};
-    if (result == 0) {
-        result = create(root, "shm", &shm);
+    struct creation shm = {.mode = S_IFDIR | S_ISVTX | 0777}, pts = {.mode = S_IFDIR | 0755};
+    if (result == 0 && (result = create(root, "shm", &shm)) == 0) {
+        result = create(root, "pts", &pts);
     }
     *created = root;
     return result;

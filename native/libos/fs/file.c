@@ -17,7 +17,7 @@ static struct file *allocate_file(struct inode *inode, uint32_t flags)
     if (file != NULL) {
         file->inode = inode_get(inode);
         inode_pin(inode);
-        file->flags = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_CLOEXEC);
+        file->flags = flags & ~(O_CREAT | O_EXCL | O_CLOEXEC);
         file->references = 1;
     }
     return file;
@@ -46,7 +46,7 @@ int64_t file_create(struct inode *inode, uint32_t flags, struct file **created)
         free_file(file);
         return result;
     }
-    file->flags &= ~O_TRUNC;
+    file->flags &= ~(O_TRUNC | O_NOCTTY);
     *created = file;
     return 0;
 }

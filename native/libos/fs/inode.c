@@ -81,6 +81,27 @@ int64_t inode_place(struct inode *directory, struct inode *parent, struct name n
     return 0;
 }
 
+void inode_take_attributes(struct inode *inode, const struct attributes *attributes)
+{
+    uint32_t which = attributes->which;
+    if (which & ATTRIBUTE_MODE) {
+        inode->mode = (inode->mode & S_IFMT) | (attributes->mode & PERMISSION_BITS);
+    }
+    if (which & ATTRIBUTE_UID) {
+        inode->uid = attributes->uid;
+    }
+    if (which & ATTRIBUTE_GID) {
+        inode->gid = attributes->gid;
+    }
+    if (which & ATTRIBUTE_ATIME) {
+        inode->atime = attributes->atime;
+    }
+    if (which & ATTRIBUTE_MTIME) {
+        inode->mtime = attributes->mtime;
+    }
+    inode->ctime = time_now();
+}
+
 struct timespec time_now(void)
 {
     return timespec_of(clock_now_ns(CLOCK_REALTIME));

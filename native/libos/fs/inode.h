@@ -159,6 +159,9 @@ static inline bool name_equals(struct name one, struct name other)
     return one.length == other.length && memcmp(one.bytes, other.bytes, one.length) == 0;
 }
 
+/* Sets what the attributes say, and the time of the change: for inodes in memory. */
+void inode_take_attributes(struct inode *inode, const struct attributes *attributes);
+
 struct timespec time_now(void);
 uint64_t new_inode_number(void);
 

@@ -220,12 +220,23 @@ int64_t stream_open_standard(void)
     return 0;
 }
 
-int64_t stream_open_terminal(struct file *file)
+static struct stream *find_terminal(void)
 {
     for (int fd = 0; fd < STREAM_COUNT; fd++) {
         if (is_terminal(&streams[fd])) {
-            return stream_open(&streams[fd].inode, file);
+            return &streams[fd];
         }
     }
-    return -ENXIO;
+    return NULL;
+}
+
+bool stream_has_terminal(void)
+{
+    return find_terminal() != NULL;
+}
+
+int64_t stream_open_terminal(struct file *file)
+{
+    struct stream *terminal = find_terminal();
+    return terminal != NULL ? stream_open(&terminal->inode, file) : -ENXIO;
 }

@@ -10,5 +10,6 @@ int64_t stream_open_standard(void);
 
 /* /dev/tty: the first of them that is a terminal. -ENXIO. */
 int64_t stream_open_terminal(struct file *file);
+bool stream_has_terminal(void);
 
 #endif

@@ -341,23 +341,7 @@ static int64_t tree_open(struct inode *inode, struct file *file)
 
 static int64_t tree_change(struct inode *inode, const struct attributes *attributes)
 {
-    uint32_t which = attributes->which;
-    if (which & ATTRIBUTE_MODE) {
-        inode->mode = (inode->mode & S_IFMT) | (attributes->mode & PERMISSION_BITS);
-    }
-    if (which & ATTRIBUTE_UID) {
-        inode->uid = attributes->uid;
-    }
-    if (which & ATTRIBUTE_GID) {
-        inode->gid = attributes->gid;
-    }
-    if (which & ATTRIBUTE_ATIME) {
-        inode->atime = attributes->atime;
-    }
-    if (which & ATTRIBUTE_MTIME) {
-        inode->mtime = attributes->mtime;
-    }
-    inode->ctime = time_now();
+    inode_take_attributes(inode, attributes);
     node_of(inode)->changed = true;
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "fs/open.h"
 #include "fs/pidfd.h"
 #include "fs/proc.h"
+#include "fs/pty.h"
 #include "fs/process_files.h"
 #include "fs/stream.h"
 #include "fs/tree.h"
@@ -65,13 +66,14 @@ static int64_t mount_synthetic(const char *name, struct inode *root)
 
 static int64_t mount_all(const struct configuration *measured)
 {
-    struct inode *proc, *sys, *dev, *shm;
+    struct inode *proc, *sys, *dev, *shm, *pts;
     int64_t result;
     if ((result = proc_create(&proc)) < 0 || (result = mount_synthetic("proc", proc)) < 0 ||
         (result = sys_create(&sys)) < 0 || (result = mount_synthetic("sys", sys)) < 0 ||
         (result = device_create_directory(&dev)) < 0 || (result = mount_synthetic("dev", dev)) < 0 ||
         (result = tree_create(&memory_file_system, S_ISVTX | 0777, &shm)) < 0 ||
-        (result = mount_on(dev, "shm", shm)) < 0) {
+        (result = mount_on(dev, "shm", shm)) < 0 || (result = devpts_create(&pts)) < 0 ||
+        (result = mount_on(dev, "pts", pts)) < 0) {
         return result;
     }
     if (measured->policy & POLICY_ALLOW_HOST_NETWORK_FILES) {

@@ -42,6 +42,7 @@ COUNTS = {
     "memory": (),
     "names": (),
     "pipes": (),
+    "ptys": (),
     "seals": (),
     "shared_segments": (),
     "splice": (),

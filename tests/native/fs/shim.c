@@ -260,6 +260,12 @@ void signal_send_current(int signal)
     signal_sent = signal;
 }
 
+int64_t signal_send_process(const struct signal_info *info)
+{
+    signal_sent = info->signal;
+    return 0;
+}
+
 int64_t signal_kill_process(uint64_t signal)
 {
     signal_sent = (int)signal;

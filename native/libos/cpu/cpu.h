@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "cpu/context.h"
+#include "cpu/instruction.h"
 #include "cpu/sgx.h"
 #include "cpu/thread.h"
 

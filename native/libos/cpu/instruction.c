@@ -31,6 +31,7 @@ struct cursor {
     const uint8_t *code;
     size_t size;
     size_t at;
+    size_t relative; /* of a displacement from RIP, or 0 */
     bool failed;
 };
 
@@ -58,6 +59,7 @@ static unsigned skip_modrm(struct cursor *cursor)
     if (mode != 3) {
         unsigned base = memory == 4 ? next(cursor) & 7U : memory;
         bool has_displacement32 = mode == 2 || (mode == 0 && base == 5);
+        cursor->relative = mode == 0 && memory == 5 ? cursor->at : 0;
         skip(cursor, has_displacement32 ? 4 : mode == 1 ? 1 : 0);
     }
     return modrm >> 3 & 7;
@@ -151,27 +153,62 @@ static char escape_kind(struct cursor *cursor, char kind)
     return vector_kind(map, next(cursor));
 }
 
-size_t instruction_length(const uint8_t *code, size_t size)
+/* Moves behind the instruction. */
+static void skip_instruction(struct cursor *cursor)
 {
-    struct cursor cursor = {.code = code, .size = size};
     bool small_operand = false, small_address = false, wide = false;
-    uint8_t opcode = next(&cursor);
-    while (one_byte[opcode] == 'p' && !cursor.failed) {
+    uint8_t opcode = next(cursor);
+    while (one_byte[opcode] == 'p' && !cursor->failed) {
         small_operand |= opcode == 0x66;
         small_address |= opcode == 0x67;
-        opcode = next(&cursor);
+        opcode = next(cursor);
     }
     if (one_byte[opcode] == 'r') {
         wide = opcode & REX_W;
-        opcode = next(&cursor);
+        opcode = next(cursor);
     }
     char kind = one_byte[opcode];
     if (kind == '0' || kind == 'v' || kind == 'V' || kind == 'E') {
-        kind = escape_kind(&cursor, kind);
+        kind = escape_kind(cursor, kind);
     }
-    skip_operands(&cursor, kind, small_operand, small_address, wide);
+    skip_operands(cursor, kind, small_operand, small_address, wide);
+}
+
+size_t instruction_length(const uint8_t *code, size_t size)
+{
+    struct cursor cursor = {.code = code, .size = size};
+    skip_instruction(&cursor);
     return cursor.failed ? 0 : cursor.at;
 }
+
+size_t instruction_relative(const uint8_t *code, size_t length)
+{
+    struct cursor cursor = {.code = code, .size = length};
+    skip_instruction(&cursor);
+    return cursor.failed ? 0 : cursor.relative;
+}
+
+bool instruction_changes_flow(const uint8_t *code, size_t length)
+{
+    size_t at = 0;
+    while (at < length && (one_byte[code[at]] == 'p' || one_byte[code[at]] == 'r')) {
+        at++;
+    }
+    uint8_t opcode = code[at], following = at + 1 < length ? code[at + 1] : 0;
+    switch (opcode) {
+    case 0x0F: /* jcc rel32; syscall, sysret, ud2, sysenter, sysexit */
+        return (following & 0xF0) == 0x80 || following == 0x05 || following == 0x07 || following == 0x0B || following == 0x34 ||
+               following == 0x35;
+    case 0xFF: /* call, jmp */
+        return (following >> 3 & 7) >= 2 && (following >> 3 & 7) <= 5;
+    case 0xC2: case 0xC3: case 0xCA: case 0xCB: case 0xCC: case 0xCD: case 0xCF: /* ret, retf, int3, int, iret */
+    case 0xE0: case 0xE1: case 0xE2: case 0xE3: case 0xE8: case 0xE9: case 0xEB: /* loop, jrcxz, call, jmp */
+        return true;
+    default:
+        return (opcode & 0xF0) == 0x70; /* jcc rel8 */
+    }
+}
+
 
 static bool is_small_constant(const uint8_t *at)
 {

@@ -302,6 +302,19 @@ void holder_protect(const struct area *area, user_address start, user_address en
     }
 }
 
+uint8_t *holder_change(struct shared_object *object, uint64_t page)
+{
+    uint64_t *place = page_index_find(&object->pages, page);
+    if (!place || !*place) {
+        return NULL;
+    }
+    if (!place_is_reachable(*place, true) && move_home(object, page, 1)) {
+        fatal("out of enclave memory while a shared mapping is changed");
+    }
+    *place |= PLACE_CHANGED;
+    return (uint8_t *)place_address(*place);
+}
+
 static uint64_t changed_run(struct shared_object *object, uint64_t first, uint64_t end)
 {
     if (place_is_view(*page_index_find(&object->pages, first))) {

@@ -36,11 +36,35 @@ void space_put(struct space *space);
 /* Its areas go now; it stays, empty, without limits. Nobody else may use it. */
 void space_clear(struct space *space);
 
+/* An instruction that runs elsewhere (step.c), or what the thread's last faults were. Private to step.c. */
+#define STEP_COPIES 8U
+struct step {
+    struct context last;
+    user_address pages[2];
+    user_address rip;  /* where the instruction is */
+    user_address slot; /* where it runs; 0: there is none */
+    size_t length;
+    user_address taken[STEP_COPIES]; /* pages that it has touched */
+    uint32_t taken_count, copy_count;
+    struct page_copy {
+        struct shared_object *object; /* counted */
+        uint64_t page;
+        user_address address;
+        uint8_t *original;
+        uint32_t rights;
+    } copies[STEP_COPIES];
+};
+
 /* What this room keeps of a task: struct task begins with it. */
 struct resident {
     struct sleeper sleeper;
     struct space *space;
+    struct step step;
 };
+static inline struct step *current_step(void)
+{
+    return &((struct resident *)current_task())->step;
+}
 static inline struct space *current_space(void)
 {
     return ((const struct resident *)current_task())->space;
@@ -142,6 +166,11 @@ void memory_write_back(void);
 /* Serve a page fault: 0 when the page is there now; -EFAULT: no area (SEGV_MAPERR); -EACCES: SEGV_ACCERR;
  * -ENOMEM, -EIO: SIGBUS. */
 int64_t memory_fault(user_address address, enum fault_access access);
+/* The same for an instruction of the application, which may go on elsewhere from then on: whatever else becomes of the context, step_end() comes first. */
+int64_t memory_fault_of(struct context *context, user_address address, enum fault_access access);
+bool step_is_done(const struct context *context);
+/* Does nothing if the instruction runs where it is. */
+void step_end(struct context *context);
 
 /* Calls `each` for every area of the space (NULL: of all) in order, on copies (files counted for the call's time).
  * Stops when it returns false. */

@@ -96,8 +96,8 @@ uint8_t *object_page_to_change(struct shared_object *object, uint64_t page)
     if (!place || !*place) {
         return NULL;
     }
-    if (object->locked_whole && holder_bring_home(object, page, page + 1, true)) {
-        fatal("out of enclave memory while a shared mapping is changed");
+    if (object->locked_whole && !place_is_reachable(*place, true)) {
+        return holder_change(object, page);
     }
     if (!object->operations->write) {
         *place |= PLACE_CHANGED;

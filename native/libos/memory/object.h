@@ -41,6 +41,8 @@ void holder_vacate(const struct area *area, user_address start, user_address end
 int64_t holder_take(const struct area *area, user_address page, enum fault_access access);
 /* Give the view's pages in [start, end) the rights that `protection` means. */
 void holder_protect(const struct area *area, user_address start, user_address end, uint32_t protection);
+/* The page, to be changed; NULL: there is none. */
+uint8_t *holder_change(struct shared_object *object, uint64_t page);
 /* Write changed pages in [first, end) where the object is kept. */
 int64_t holder_write_back(struct shared_object *object, uint64_t first, uint64_t end);
 

@@ -85,6 +85,7 @@ struct scheduling {
 struct task {
     struct sleeper sleeper; /* must be the first: wait/ */
     struct space *space;    /* the second: memory/ */
+    struct step step;
     struct task *next;      /* all living tasks, or all dead ones; under the list's lock */
     struct task *next_starting; /* waiting for a host thread; under the list's lock */
     struct process *process;
@@ -114,7 +115,8 @@ struct task {
     enum call_restart call_restarts;
     bool context_replaced;     /* by rt_sigreturn: RAX holds no result */
 };
-_Static_assert(offsetof(struct task, sleeper) == 0 && offsetof(struct task, space) == offsetof(struct resident, space),
+_Static_assert(offsetof(struct task, sleeper) == 0 && offsetof(struct task, space) == offsetof(struct resident, space) &&
+                   offsetof(struct task, step) == offsetof(struct resident, step),
                "wait/ and memory/ find them there");
 
 static inline struct process *current_process(void)

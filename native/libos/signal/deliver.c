@@ -80,6 +80,7 @@ void signal_force(struct context *context, const struct signal_info *info)
 
 static void attend(struct context *context, uint64_t host_signals)
 {
+    step_end(context);
     signal_take_from_host(host_signals);
     signal_deliver(context);
 }

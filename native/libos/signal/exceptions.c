@@ -58,13 +58,22 @@ static uint64_t monotonic_now(void)
 bool exception_serve(struct context *context, const struct exception_info *info)
 {
     int64_t error = -EINVAL;
+    bool is_application = context_is_application(context);
     if (info->vector == VECTOR_PAGE_FAULT) {
-        error = memory_fault(info->address, access_of(info->error_code));
+        enum fault_access access = access_of(info->error_code);
+        error = is_application ? memory_fault_of(context, info->address, access) : memory_fault(info->address, access);
         if (!error) {
             return true;
         }
     }
-    if (!context_is_application(context)) {
+    if (is_application) {
+        bool is_done = info->vector == VECTOR_INVALID_OPCODE && step_is_done(context);
+        step_end(context);
+        if (is_done) {
+            return true;
+        }
+    }
+    if (!is_application) {
         return user_copy_fix_up(&context->rip) || clock_fix_up(&context->rip);
     }
     if (emulate_instruction(context, info->vector, monotonic_now)) {

@@ -208,6 +208,12 @@ int64_t holder_bring_home(struct shared_object *object, uint64_t first, uint64_t
     __builtin_trap();
 }
 
+uint8_t *holder_change(struct shared_object *object, uint64_t page)
+{
+    (void)object, (void)page;
+    __builtin_trap();
+}
+
 int64_t object_write_back(struct shared_object *object, uint64_t first, uint64_t end)
 {
     (void)object, (void)first, (void)end;

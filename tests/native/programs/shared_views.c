@@ -91,6 +91,71 @@ static void test_ring(void)
     CHECK(munmap(ring + SIZE, SIZE) == 0);
 }
 
+/* A ring of one page: what crosses its border needs the page at both addresses at once, in one instruction. */
+static void test_small_ring(void)
+{
+    int file = memory_file(PAGE);
+    char *ring = mmap(NULL, 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(ring != MAP_FAILED);
+    map_at(ring, file, PAGE, 0, PROT_READ | PROT_WRITE, MAP_FIXED);
+    map_at(ring + PAGE, file, PAGE, 0, PROT_READ | PROT_WRITE, MAP_FIXED);
+    close(file);
+    for (size_t at = PAGE - 7; at < PAGE; at++) {
+        volatile uint64_t *word = (volatile uint64_t *)(void *)(ring + at);
+        *word = 0x0807060504030201 + at;
+        CHECK(*word == 0x0807060504030201 + at && ring[(at + 7) % PAGE] == 8 && ring[at] == (char)(1 + at));
+        *word += 0x100;
+        CHECK(*word == 0x0807060504030301 + at);
+    }
+    char message[900], copy[900];
+    for (size_t i = 0; i < sizeof message; i++) {
+        message[i] = (char)(i * 11);
+    }
+    for (size_t at = 0; at < 20 * PAGE; at += sizeof message) {
+        memcpy(ring + at % PAGE, message, sizeof message);
+        memcpy(copy, ring + at % PAGE, sizeof copy);
+        CHECK(memcmp(copy, message, sizeof copy) == 0 && ring[PAGE + at % PAGE] == message[0]);
+    }
+    /* one instruction that reads one view and writes the other */
+    char *from = ring + 100, *to = ring + PAGE + 2000;
+    size_t length = 1000;
+    memcpy(from, message, sizeof message);
+    __asm__ volatile("rep movsb" : "+S"(from), "+D"(to), "+c"(length) : : "memory");
+    CHECK(length == 0 && memcmp(ring + 2000, message, sizeof message) == 0);
+    from = ring + PAGE - 3, to = ring + PAGE + 3000, length = 2;
+    memcpy(ring + PAGE - 3, "abc", 3);
+    memcpy(ring, "defghijklmnop", 13);
+    __asm__ volatile("rep movsq" : "+S"(from), "+D"(to), "+c"(length) : : "memory");
+    CHECK(memcmp(ring + 3000, "abcdefghijklmnop", 16) == 0);
+    /* what faults in the middle of it is told where it is */
+    CHECK(mprotect(ring + PAGE, PAGE, PROT_READ) == 0);
+    CHECK(store(ring + PAGE + 5, 1) == SIGSEGV && load(ring + PAGE + 5) == 0);
+    int signal = sigsetjmp(back, 1);
+    if (!signal) {
+        from = ring + 10, to = ring + PAGE + 20, length = 5;
+        __asm__ volatile("rep movsb" : "+S"(from), "+D"(to), "+c"(length) : : "memory");
+    }
+    CHECK(signal == SIGSEGV);
+    CHECK(munmap(ring, 2 * PAGE) == 0);
+}
+
+/* Code that changes the page it runs in, through another view: relative to itself, and by a register. */
+static void test_code_that_changes_itself(void)
+{
+    int file = memory_file(PAGE);
+    unsigned char *writable = (unsigned char *)map(file, PAGE, PROT_READ | PROT_WRITE);
+    unsigned char *runs = (unsigned char *)map(file, PAGE, PROT_READ | PROT_EXEC);
+    close(file);
+    /* movb $42, 1000(%rdi); mov 1000-14(%rip), %al with RIP behind it; movzbl %al, %eax; ret */
+    const unsigned char code[] = {0xc6, 0x87, 0xe8, 3, 0, 0, 42, 0x8a, 0x05, 0xdb, 3, 0, 0, 0x0f, 0xb6, 0xc0, 0xc3};
+    memcpy(writable, code, sizeof code);
+    writable[1000] = 1;
+    int (*function)(unsigned char *) = (int (*)(unsigned char *))(void *)runs;
+    CHECK(function(writable) == 42 && writable[1000] == 42 && runs[1000] == 42);
+    munmap(writable, PAGE);
+    munmap(runs, PAGE);
+}
+
 /* A compiler that keeps W^X: code is written in one view and runs in the other. */
 static void test_compiler(void)
 {
@@ -356,6 +421,8 @@ int main(int count, char **arguments)
     struct sigaction action = {.sa_handler = on_fault};
     CHECK(sigaction(SIGSEGV, &action, NULL) == 0 && sigaction(SIGBUS, &action, NULL) == 0);
     test_ring();
+    test_small_ring();
+    test_code_that_changes_itself();
     test_compiler();
     test_threads();
     test_futexes();

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from enclavize.compat.subject import Subject
     from enclavize.oci.image import Image
     from enclavize.rootfs.entry import Entry
+    from enclavize.rootfs.tree import Rootfs
 
 _EM_X86_64 = 62
 _ET_EXEC, _ET_DYN = 2, 3
@@ -211,6 +212,19 @@ def _setuid(program: Program) -> Iterator[Finding]:
             yield finding_about("OCC011", Severity.WARNING, entry, text)
 
 
+def _is_behind_link_to_nothing(rootfs: Rootfs, path: str) -> bool:
+    """Tell whether a folder cannot be made, since a link on its way leads into another missing one."""
+    names = path.strip("/").split("/")
+    for prefix in ("/".join(names[: count + 1]) for count in range(len(names))):
+        link = rootfs.find(prefix, follow=False)
+        if link is not None and rootfs.find(prefix) is None:
+            try:
+                return rootfs.find(posixpath.dirname(rootfs.destination(prefix))) is None
+            except OSError:
+                return True
+    return False
+
+
 def _working_directory(subject: Subject, profile: Profile) -> Iterator[Finding]:
     path = posixpath.normpath(subject.working_directory)
     if profile.process.working_directory is Support.PARTIAL and path != "/":
@@ -223,7 +237,14 @@ def _working_directory(subject: Subject, profile: Profile) -> Iterator[Finding]:
         )
         return
     entry = subject.rootfs.find(path)
-    if entry is not None and entry.type is not FileType.DIRECTORY:
+    if entry is None and _is_behind_link_to_nothing(subject.rootfs, path):
+        yield _error(
+            "OCC013",
+            path.lstrip("/"),
+            f"the working directory {printable(path)} is behind a link to nothing",
+            "make the folder that it leads to in the image",
+        )
+    elif entry is not None and entry.type is not FileType.DIRECTORY:
         yield error_about("OCC013", entry, "is the working directory, but no folder", "name a folder")
     elif (closed := entry and subject.closed_folder(entry)) is not None:
         # Engines go there as root, before they become the user (runc, finalizeNamespace).

@@ -125,8 +125,15 @@ def parse_sgx_platform(text: str) -> Platform:
 
 
 def parse_platform(text: str) -> Platform:
-    """Parse ``os/architecture[/variant]``. Raises UsageError."""
+    """Parse ``os/architecture[/variant]``, or one of the first two alone. Raises UsageError.
+
+    Source: github.com/containerd/platforms, platforms.go, ``Parse``.
+    """
     match text.lower().split("/"):
+        case [name] if name in _OTHER_SYSTEMS | {LINUX_AMD64.os} | _OPERATING_SYSTEMS.keys() - {""}:
+            return Platform(os=name, architecture=LINUX_AMD64.architecture)
+        case [name] if name in _OTHER_ARCHITECTURES | _ARCHITECTURES.keys() | {"386", "amd64"}:
+            return Platform(os=LINUX_AMD64.os, architecture=name)
         case [os, architecture] if os and architecture:
             return Platform(os=os, architecture=architecture)
         case [os, architecture, variant] if os and architecture and variant:

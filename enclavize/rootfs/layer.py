@@ -173,16 +173,20 @@ def _verified_chunks(stream: Stream, what: str, diff_id: Digest, limit: int) -> 
 
 
 def canonical_path(name: bytes, what: str) -> str:
-    """Return the canonical form of a member's name, "" for the root. Raises InvalidImageError."""
+    """Return the canonical form of a member's name, "" for the root. Raises InvalidImageError.
+
+    Engines take ``a/../b`` by its letters, whatever ``a`` is (filepath.Clean of Go).
+    """
     parts = [part for part in name.split(b"/") if part not in {b"", b"."}]
-    path = b"/".join(parts)
     problem = ""
+    if b".." in parts:
+        parts, climbs = _without_parents(parts)
+        problem = "a path that leads out of the image" if climbs else ""
+    path = b"/".join(parts)
     if not name:
         problem = "no name"
     elif b"\0" in name:
         problem = "a NUL in its name"
-    elif b".." in parts:
-        problem = "'..' in its path"
     elif len(path) > PATH_MAX:
         problem = f"a path of more than {PATH_MAX} bytes"
     elif len(path) > NAME_MAX and max(map(len, parts)) > NAME_MAX:
@@ -190,6 +194,20 @@ def canonical_path(name: bytes, what: str) -> str:
     if problem:
         raise InvalidImageError(f"{what} has a member with {problem}: {printable(path_text(name))}")
     return path_text(path)
+
+
+def _without_parents(parts: list[bytes]) -> tuple[list[bytes], bool]:
+    """Resolve ``..`` by letters; return whether it leads above the first part, too."""
+    found: list[bytes] = []
+    climbs = False
+    for part in parts:
+        if part != b"..":
+            found.append(part)
+        elif found:
+            found.pop()
+        else:
+            climbs = True
+    return found, climbs
 
 
 class _Scanner:
@@ -238,6 +256,9 @@ class _Scanner:
         if path.startswith(AUFS_PREFIX):
             raise self._foreign(path)
         if member.type == tar.HARD_LINK:
+            if b".." in member.link.split(b"/"):
+                # docker takes it by its letters, containerd follows links.
+                raise self._error(path, "is a hard link by a path with '..', which engines read differently")
             return HardLink(
                 path=path,
                 # Absolute names are names below the root of the image, like all others.

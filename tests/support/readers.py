@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 OURS, SKOPEO, UMOCI, DOCKERD = READERS = ("enclavize", "skopeo", "umoci", "dockerd")
 
 _TIMEOUT = 60
+_CANNOT_START = (125, 126, 127)
+"""Exit codes of ``docker run``."""
 _UMOCI_ANNOTATIONS = "org.opencontainers.image."
 
 
@@ -115,6 +117,14 @@ def umoci(layout: Path, tag: str, scratch: Path) -> Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a program has ended, and what it has printed."""
+
+    status: int
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dockerd:
     """A running dockerd that keeps each layer in a folder of its own (storage driver vfs)."""
 
@@ -128,11 +138,32 @@ class Dockerd:
 
     def load(self, archive: Path, name: str) -> Reading:
         """Load an archive; read the image of this name, or else the only one. Raises RefusedError."""
+        return self._read(self._loaded(archive, name))
+
+    def run_pulled(self, name: str) -> Outcome:
+        """Pull an image and run it as a container, under runc. Raises RefusedError."""
+        self._run("pull", "-q", name)
+        return self._container(name)
+
+    def run_loaded(self, archive: Path, name: str) -> Outcome:
+        """Load an image of an archive and run it. Raises RefusedError."""
+        return self._container(self._loaded(archive, name))
+
+    def _loaded(self, archive: Path, name: str) -> str:
         told = self._run("load", "-q", "-i", archive)
         loaded = re.findall(r"^Loaded image(?: ID)?: (.+)$", told, re.MULTILINE)
         if not loaded:
             raise RefusedError("nothing was loaded")
-        return self._read(name or loaded[0])
+        return name or str(loaded[0])
+
+    def _container(self, image: str) -> Outcome:
+        try:
+            done = self.engine.run("run", "--rm", "--network", "none", image)
+        finally:
+            self.client.images.remove(image, force=True)
+        if done.returncode in _CANNOT_START:
+            raise RefusedError(done.stderr.strip())
+        return Outcome(status=done.returncode, output=done.stdout)
 
     def _run(self, *arguments: str | Path) -> str:
         done = self.engine.run(*arguments)

@@ -10,6 +10,26 @@
 
 static struct credentials first; /* measured; what the first thread starts with */
 
+static bool is_listed(const struct credentials *who, uint32_t gid)
+{
+    bool listed = false;
+    for (uint32_t at = 0; at < who->group_count && !listed; at++) {
+        listed = who->groups[at] == gid;
+    }
+    return listed;
+}
+
+static void sort_groups(struct credentials *who)
+{
+    for (uint32_t at = 1; at < who->group_count; at++) {
+        uint32_t gid = who->groups[at], to = at;
+        for (; to > 0 && who->groups[to - 1] > gid; to--) {
+            who->groups[to] = who->groups[to - 1];
+        }
+        who->groups[to] = gid;
+    }
+}
+
 void credentials_start(uint32_t uid, uint32_t gid, const void *groups, uint32_t group_count)
 {
     uint64_t capabilities = uid == 0 ? CAPABILITIES_OF_ROOT : 0;
@@ -22,6 +42,12 @@ void credentials_start(uint32_t uid, uint32_t gid, const void *groups, uint32_t 
         .bounding = CAPABILITIES_OF_ROOT,
     };
     memcpy(first.groups, groups, group_count * sizeof first.groups[0]);
+    /* Engines put the first group among the others (moby, daemon/oci_linux.go, getUser; CVE-2022-36109), and the kernel
+     * sorts them (kernel/groups.c, groups_sort). */
+    if (!is_listed(&first, gid) && first.group_count < GROUPS_MAX) {
+        first.groups[first.group_count++] = gid;
+    }
+    sort_groups(&first);
 }
 
 static struct credentials *changeable(void)
@@ -59,11 +85,7 @@ bool is_capable(enum capability capability)
 bool is_in_group(uint32_t gid)
 {
     const struct credentials *who = credentials();
-    bool member = gid == who->group.file_system;
-    for (uint32_t at = 0; at < who->group_count && !member; at++) {
-        member = who->groups[at] == gid;
-    }
-    return member;
+    return gid == who->group.file_system || is_listed(who, gid);
 }
 
 static bool any_is_zero(const struct ids *ids)
@@ -314,6 +336,7 @@ int64_t sys_setgroups(const struct arguments *arguments)
     struct credentials *who = own();
     memcpy(who->groups, new, count * sizeof new[0]);
     who->group_count = count;
+    sort_groups(who);
     return 0;
 }
 

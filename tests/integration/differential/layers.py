@@ -46,7 +46,7 @@ def archive(name: str, data: bytes) -> Kind:
     return Kind(
         name=f"layer: {name}",
         writer="Python",
-        make=lambda laboratory: laboratory.image_of(build_layer(FILES), build_layer(data, "none")),
+        make=lambda laboratory: laboratory.image_of(build_layer(laboratory.files), build_layer(data, "none")),
     )
 
 
@@ -56,7 +56,7 @@ def blob(name: str, data: bytes, plain: bytes, media_type: str) -> Kind:
     return Kind(
         name=f"layer: {name}",
         writer="Python",
-        make=lambda laboratory: laboratory.image_of(build_layer(FILES), layer),
+        make=lambda laboratory: laboratory.image_of(build_layer(laboratory.files), layer),
     )
 
 
@@ -64,7 +64,9 @@ def merged(name: str, *layers: Sequence[Member]) -> Kind:
     """Return a kind with several layers by GNU tar."""
 
     def make(laboratory: Laboratory) -> Layout:
-        return laboratory.image_of(*(build_layer(archive_of(layer), "none") for layer in layers))
+        return laboratory.image_of(
+            *(build_layer(archive_of(laboratory.with_program(layer)), "none") for layer in layers)
+        )
 
     return Kind(name=f"layers: {name}", writer="GNU tar", make=make)
 
@@ -152,7 +154,7 @@ def _written(name: str, *members: Member) -> Kind:
     return Kind(
         name=f"layers: {name}",
         writer="Python",
-        make=lambda laboratory: laboratory.image_of(build_layer(FILES), build_layer(members)),
+        make=lambda laboratory: laboratory.image_of(build_layer(laboratory.files), build_layer(members)),
     )
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from support import readers
 from support.images import build_image, build_layer, directory, file, write_layout
 from support.readers import DOCKERD, OURS, SKOPEO, UMOCI, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from support.images import BuiltImage, BuiltIndex, Layer
-    from support.readers import Dockerd, LayoutRegistry
+    from support.images import BuiltImage, BuiltIndex, Layer, Member
+    from support.readers import Dockerd, LayoutRegistry, Outcome
     from support.readings import Reading
 
 EXECUTION = {
@@ -31,9 +31,10 @@ EXECUTION = {
     "ExposedPorts": {"80/tcp": {}},
     "Volumes": {"/srv/data": {}},
 }
+PROGRAM = "the right program\n"
 FILES = (
     directory("bin"),
-    file("bin/hello", "the right program\n", 0o755),
+    file("bin/hello", PROGRAM, 0o755),
     directory("srv"),
     file("srv/x", "1\n"),
 )
@@ -48,6 +49,23 @@ class Laboratory:
     registry: LayoutRegistry
     go_archives: Callable[[], list[bytes]]
     """Returns archives by Go's writer, in each of its formats."""
+    program: bytes = PROGRAM.encode()
+    """What is in /bin/hello."""
+    execution: Mapping[str, Any] = field(default_factory=lambda: EXECUTION)
+    """What images say of how they are run."""
+
+    @property
+    def files(self) -> list[Member]:
+        """The files of the lowest layer, the program among them."""
+        return self.with_program(FILES)
+
+    def with_program(self, members: Iterable[Member]) -> list[Member]:
+        """Return members with the program in its place."""
+        is_program = ("bin/hello", PROGRAM.encode())
+        return [
+            replace(member, data=self.program) if (member.path, member.data) == is_program else member
+            for member in members
+        ]
 
     def layout(self, image: BuiltImage | BuiltIndex, *ways: str) -> Layout:
         """Write an image as a layout."""
@@ -57,7 +75,7 @@ class Laboratory:
     def image_of(self, *layers: Layer | bytes) -> Layout:
         """Write a layout of an image with these layers, base first; archives are not compressed."""
         made = [build_layer(layer, "none") if isinstance(layer, bytes) else layer for layer in layers]
-        return self.layout(build_image(made, config=EXECUTION))
+        return self.layout(build_image(made, config=self.execution))
 
     def both(self, way: str, source: str) -> Iterator[tuple[str, Callable[[], Reading]]]:
         """Yield how this project and skopeo, which know the same sources, read one."""
@@ -86,13 +104,29 @@ class Layout:
     ways: tuple[str, ...] = ("layout",)
     """``layout`` and ``registry``: from where this project and skopeo read."""
 
-    def readings(self, laboratory: Laboratory) -> Iterator[tuple[str, Callable[[], Reading]]]:
-        """Yield how each program reads, the program's name first, then the way."""
+    built_from: str = ""
+    """What ``enclavize build`` is told, where that is another copy."""
+
+    @property
+    def location(self) -> str:
+        """What ``enclavize build`` is told."""
+        return self.built_from or f"oci:{self.path}:{self.tag}"
+
+    def remote(self, laboratory: Laboratory) -> str:
+        """Put it into the registry; return its name there."""
         laboratory.registry.layouts[laboratory.folder.name] = self.path
         digest = self.digest or json.loads((self.path / "index.json").read_bytes())["manifests"][0]["digest"]
-        remote = f"{laboratory.registry.host}/{laboratory.folder.name}@{digest}"
+        return f"{laboratory.registry.host}/{laboratory.folder.name}@{digest}"
+
+    def run_by_dockerd(self, laboratory: Laboratory) -> Outcome:
+        """Pull the image and run it."""
+        return laboratory.dockerd.run_pulled(self.remote(laboratory))
+
+    def readings(self, laboratory: Laboratory) -> Iterator[tuple[str, Callable[[], Reading]]]:
+        """Yield how each program reads, the program's name first, then the way."""
+        remote = self.remote(laboratory)
         for way in self.ways:
-            yield from laboratory.both(way, f"oci:{self.path}:{self.tag}" if way == "layout" else remote)
+            yield from laboratory.both(way, self.location if way == "layout" else remote)
         yield f"{UMOCI} layout", lambda: readers.umoci(self.path, self.tag, laboratory.scratch(UMOCI))
         yield f"{DOCKERD} pull", lambda: laboratory.dockerd.pull(remote)
 
@@ -106,6 +140,16 @@ class Archive:
     """``oci-archive``, ``docker-archive`` or both."""
     tag: str = "1"
     name: str = ""
+
+    @property
+    def location(self) -> str:
+        """What ``enclavize build`` is told."""
+        wanted = self.tag if self.ways[0] == "oci-archive" else self.name
+        return f"{self.ways[0]}:{self.path}" + (f":{wanted}" if wanted else "")
+
+    def run_by_dockerd(self, laboratory: Laboratory) -> Outcome:
+        """Load the image and run it."""
+        return laboratory.dockerd.run_loaded(self.path, self.name)
 
     def readings(self, laboratory: Laboratory) -> Iterator[tuple[str, Callable[[], Reading]]]:
         """Yield how each program reads, the program's name first, then the way."""

@@ -5,26 +5,22 @@ An image that is read in two ways is one that a check cannot vouch for: this pro
 
 from __future__ import annotations
 
-import os
 import tomllib
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from docker import DockerClient
 
 from integration.differential.kinds import KINDS
 from integration.differential.samples import Laboratory, read_by_all
-from support.engines import running_dockerd
-from support.go import go_tars
 from support.programs import need
-from support.readers import OURS, READERS, Dockerd, LayoutRegistry, RefusedError
+from support.readers import OURS, READERS, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from integration.differential.samples import Kind
+    from support.readers import Dockerd, LayoutRegistry
 
 pytestmark = pytest.mark.integration
 
@@ -33,29 +29,6 @@ VERDICTS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("ve
 
 ``PROGRAM differs`` is part of all that a program finds which no engine finds.
 """
-
-
-@pytest.fixture(scope="module")
-def dockerd() -> Iterator[Dockerd]:
-    with running_dockerd(None, os.environ, options=("--storage-driver=vfs",)) as engine:
-        client = DockerClient(base_url=f"unix://{engine.folder}/docker.sock", timeout=60)
-        yield Dockerd(engine=engine, client=client)
-        client.close()
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[LayoutRegistry]:
-    with LayoutRegistry({}) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def go_archives(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], list[bytes]]:
-    @cache
-    def written() -> list[bytes]:
-        return go_tars(tmp_path_factory.mktemp("go"))[0].written()
-
-    return written
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from enclavize.oci import media_types
 from enclavize.oci.digest import sha256_digest
 from integration.differential.gnu_tar import run
-from integration.differential.samples import EXECUTION, FILES, Archive, Kind, Layout
+from integration.differential.samples import Archive, Kind, Layout
 from support.images import Layer, build_image, build_layer, file, tar_of, whiteout, write_layout
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def gnu_tar(name: str, *options: str, members: Sequence[str] = (".",), plain: bo
     def make(laboratory: Laboratory) -> Layout:
         root = folder(laboratory, plain=plain)
         tar = run("tar", "-C", root, *options, "-cf", "-", *members)
-        return laboratory.image_of(build_layer(FILES), tar)
+        return laboratory.image_of(build_layer(laboratory.files), tar)
 
     return Kind(name=f"GNU tar: {name}", writer="GNU tar", make=make)
 
@@ -67,7 +67,7 @@ def bsdtar(
         root = folder(laboratory, plain=plain)
         change(root)
         tar = run("bsdtar", "-C", root, *options, "-cf", "-", ".")
-        return laboratory.image_of(build_layer(FILES), tar)
+        return laboratory.image_of(build_layer(laboratory.files), tar)
 
     return Kind(name=f"bsdtar: {name}", writer="bsdtar", make=make)
 
@@ -77,7 +77,9 @@ def go(name: str, number: int) -> Kind:
     return Kind(
         name=f"Go: {name}",
         writer="Go",
-        make=lambda laboratory: laboratory.image_of(build_layer(FILES), laboratory.go_archives()[number]),
+        make=lambda laboratory: laboratory.image_of(
+            build_layer(laboratory.files), laboratory.go_archives()[number]
+        ),
     )
 
 
@@ -95,7 +97,7 @@ def sparse(name: str, *command: str) -> Kind:
 
     def make(laboratory: Laboratory) -> Layout:
         tar = run(*command, "-C", _sparse(laboratory), "-cf", "-", ".")
-        return laboratory.image_of(build_layer(FILES), tar)
+        return laboratory.image_of(build_layer(laboratory.files), tar)
 
     return Kind(name=name, writer="bsdtar" if command[0] == "bsdtar" else "GNU tar", make=make)
 
@@ -111,7 +113,7 @@ def _appended(laboratory: Laboratory) -> Layout:
     run("tar", "-C", root, "-cf", archive, "sub")
     (root / "sub" / "file").write_text("the newer file\n")
     run("tar", "-C", root, "-rf", archive, "sub/file")
-    return laboratory.image_of(build_layer(FILES), archive.read_bytes())
+    return laboratory.image_of(build_layer(laboratory.files), archive.read_bytes())
 
 
 def _concatenated(laboratory: Laboratory) -> Layout:
@@ -120,14 +122,14 @@ def _concatenated(laboratory: Laboratory) -> Layout:
     for name in ("sub", "link"):
         run("tar", "-C", root, "-cf", laboratory.folder / f"{name}.tar", name)
     run("tar", "-Af", laboratory.folder / "sub.tar", laboratory.folder / "link.tar")
-    return laboratory.image_of(build_layer(FILES), (laboratory.folder / "sub.tar").read_bytes())
+    return laboratory.image_of(build_layer(laboratory.files), (laboratory.folder / "sub.tar").read_bytes())
 
 
 def _catenated(laboratory: Laboratory) -> Layout:
     """Join two archives with cat(1): the second one is behind an end mark."""
     root = folder(laboratory, plain=True)
     tar = b"".join(run("tar", "-C", root, "-cf", "-", name) for name in ("sub", "link"))
-    return laboratory.image_of(build_layer(FILES), tar)
+    return laboratory.image_of(build_layer(laboratory.files), tar)
 
 
 def _converted(laboratory: Laboratory) -> Layout:
@@ -135,7 +137,7 @@ def _converted(laboratory: Laboratory) -> Layout:
     root = folder(laboratory)
     run("tar", "-C", root, "--format=gnu", "-cf", laboratory.folder / "gnu.tar", ".")
     tar = run("bsdtar", "--format=pax", "-cf", "-", f"@{laboratory.folder / 'gnu.tar'}")
-    return laboratory.image_of(build_layer(FILES), tar)
+    return laboratory.image_of(build_layer(laboratory.files), tar)
 
 
 def _compressed(program: str, media_type: str) -> Callable[[Laboratory], Layout]:
@@ -146,15 +148,15 @@ def _compressed(program: str, media_type: str) -> Callable[[Laboratory], Layout]
         plain.write_bytes(tar)
         run("bash", "-c", f"{program} <{plain} >{blob}")
         layer = Layer(blob=blob.read_bytes(), media_type=media_type, diff_id=sha256_digest(tar))
-        return laboratory.image_of(build_layer(FILES), layer)
+        return laboratory.image_of(build_layer(laboratory.files), layer)
 
     return make
 
 
 def _source(laboratory: Laboratory) -> Path:
     """Write an ordinary image of two layers, tag 1."""
-    layers = [FILES, [file("srv/new", "1\n"), whiteout("srv/x")]]
-    return write_layout(laboratory.folder / "source", {"1": build_image(layers, config=EXECUTION)})
+    layers = [laboratory.files, [file("srv/new", "1\n"), whiteout("srv/x")]]
+    return write_layout(laboratory.folder / "source", {"1": build_image(layers, config=laboratory.execution)})
 
 
 def _umoci_config(laboratory: Laboratory) -> Layout:
@@ -262,7 +264,7 @@ def _docker_image(laboratory: Laboratory) -> str:
     """Let dockerd make an image of two layers."""
     api = laboratory.dockerd.client.api
     repository, tag = "made", laboratory.folder.name
-    api.import_image_from_data(tar_of(FILES), repository="base", tag=tag)
+    api.import_image_from_data(tar_of(laboratory.files), repository="base", tag=tag)
     container = api.create_container(f"base:{tag}", command=["x"])
     api.put_archive(container, "/srv", tar_of([file("file", "1\n")]))
     changes = [

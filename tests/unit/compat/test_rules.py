@@ -251,6 +251,9 @@ def test_env_in_a_first_line_leads_to_the_program_and_needs_execve() -> None:
 def test_the_working_directory_is_a_folder_if_it_is_there() -> None:
     assert codes(report(STATIC, cwd="/srv")) == []
     assert codes(report(STATIC, program("srv"), cwd="/srv")) == [("OCC013", "error")]
+    for target, found in (("no/where", [("OCC013", "error")]), ("way", [("OCC013", "error")]), ("made", [])):
+        assert codes(report(STATIC, link("way", target), cwd="/way")) == found
+        assert codes(report(STATIC, link("way", target), cwd="/way/in")) == found
     assert codes(report(STATIC, cwd="/srv", libos="gramine")) == []
     assert ("OCC013", "warning") in codes(report(APP, LOADER, FOO, cwd="/srv", libos="occlum"))
     assert ("OCC013", "warning") in codes(report(APP, LOADER, FOO, folder("srv"), cwd="/srv", libos="occlum"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 
-from enclavize.errors import InvalidImageError
+from enclavize.errors import InvalidImageError, UsageError
 from enclavize.oci import media_types
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
@@ -85,6 +85,13 @@ def test_a_nested_index_is_followed() -> None:
         ("linux/armel/v7", ("linux", "arm", "v6")),
         ("macos/arm64", ("darwin", "arm64", "")),
         ("windows/amd64", ("windows", "amd64", "")),
+        ("amd64", ("linux", "amd64", "")),
+        ("X86_64", ("linux", "amd64", "")),
+        ("linux", ("linux", "amd64", "")),
+        ("macos", ("darwin", "amd64", "")),
+        ("arm64", ("linux", "arm64", "")),
+        ("armhf", ("linux", "arm", "v7")),
+        ("i386", ("linux", "386", "")),
     ],
 )
 def test_platforms_have_the_names_that_containerd_gives_them(
@@ -92,6 +99,12 @@ def test_platforms_have_the_names_that_containerd_gives_them(
 ) -> None:
     normal = parse_platform(written).normalized()
     assert (normal.os, normal.architecture, normal.variant) == usual
+
+
+@pytest.mark.parametrize("text", ["", "/", "x", "amd65", "linux/", "/amd64", "linux/amd64/", "a/b/c/d"])
+def test_what_is_no_platform_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a platform"):
+        parse_platform(text)
 
 
 def test_a_platform_without_a_system_is_for_linux() -> None:

@@ -173,12 +173,13 @@ def test_threads_that_want_the_same_layer_read_it_once(tmp_path: Path) -> None:
 
 
 HOSTILE: dict[str, tuple[list[Member], str]] = {
-    "dot-dot": ([file("a/../../etc/x")], r"'\.\.' in its path: a/\.\./\.\./etc/x"),
+    "dot-dot": ([file("a/../../etc/x")], r"a path that leads out of the image: a/\.\./\.\./etc/x"),
     "a long name": ([file("a/" + "n" * 256)], "name of more than 255"),
     "a long path": ([file("/".join(["n" * 200] * 21))], "path of more than 4095"),
     "NUL": ([file("x", pax={"path": "a\0b"})], "pax header with a NUL in 'path'"),
     "a link to nothing": ([hard_link("y", "x")], "/y is a hard link to /x, which does not exist"),
-    "a link out": ([hard_link("y", "../../x")], r"'\.\.' in its path"),
+    "a link out": ([hard_link("y", "../../x")], r"/y is a hard link by a path with '\.\.'"),
+    "a link with dots inside": ([file("x"), hard_link("y", "a/../x")], r"/y is a hard link by a path with"),
     "a link to a directory": ([directory("d"), hard_link("y", "d")], "hard link to the directory /d"),
     "a link to itself": ([file("x"), hard_link("x", "x")], "which does not exist"),
     "a symlink to nothing": ([symlink("y", "")], "/y .*impossible target"),
@@ -316,6 +317,6 @@ def test_a_build_that_waits_for_another_can_be_stopped(tmp_path: Path) -> None:
 def test_one_bad_layer_stops_the_others(tmp_path: Path) -> None:
     good = [[file(f"{number}", pattern(10_000))] for number in range(8)]
     before = threading.active_count()
-    with pytest.raises(EnclavizeError, match=r"'\.\.' in its path"):
+    with pytest.raises(EnclavizeError, match="leads out of the image"):
         index_layers(tmp_path, [*good, [file("../x")]])
     assert threading.active_count() == before

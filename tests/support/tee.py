@@ -99,11 +99,14 @@ class TeeTree:
             env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120,
         )  # fmt: skip
 
-    def start(self, *argv: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, *argv: str, env: Mapping[str, str] | None = None, stdin: int | None = None
+    ) -> subprocess.Popen[bytes]:
         """Do the same without waiting for the end."""
         return subprocess.Popen(
             [self._runelet, *argv],
-            env={**self._environment, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**self._environment, **(env or {})},
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     @property

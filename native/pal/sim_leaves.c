@@ -87,15 +87,28 @@ NO_VECTORS static uint64_t eaccept(uint64_t secinfo_address, uint64_t page)
     return 0;
 }
 
+/* /proc/self/mem, kept open; a child that was forked has another memory. Two threads may both open it: one descriptor is left over then. */
+NO_VECTORS static long own_memory(void)
+{
+    static const char path[] = "/proc/self/mem";
+    static uint64_t kept; /* process id, descriptor + 1 */
+    uint64_t process = (uint64_t)raw_syscall(SYS_getpid, 0, 0, 0, 0), known = __atomic_load_n(&kept, __ATOMIC_RELAXED);
+    if (known >> 32 != process) {
+        long file = raw_syscall(SYS_open, (long)path, O_RDWR | O_CLOEXEC, 0, 0);
+        if (file < 0) {
+            return file;
+        }
+        known = process << 32 | ((uint64_t)file + 1);
+        __atomic_store_n(&kept, known, __ATOMIC_RELAXED);
+    }
+    return (long)(uint32_t)known - 1;
+}
+
 /* Into a page that the page tables hide. Where /proc cannot be used, other threads could touch the page while it is filled. */
 NO_VECTORS static void fill_hidden(uint64_t page, uint64_t source)
 {
-    static const char path[] = "/proc/self/mem";
-    long file = raw_syscall(SYS_open, (long)path, O_RDWR | O_CLOEXEC, 0, 0);
+    long file = own_memory();
     long written = file < 0 ? file : raw_syscall(SYS_pwrite64, file, (long)source, PAGE_SIZE, (long)page);
-    if (file >= 0) {
-        raw_syscall(SYS_close, file, 0, 0, 0);
-    }
     if (written != PAGE_SIZE) {
         if (raw_syscall(SYS_mprotect, (long)page, PAGE_SIZE, host_protection(SECINFO_R | SECINFO_W), 0) != 0) {
             sim_die("the rights cannot be set of the page at ", page);

@@ -52,11 +52,68 @@ static bool is_syscall(const uint8_t *at)
     return at[0] == 0x0F && at[1] == 0x05;
 }
 
+/* Large texts are looked through eight bytes at a time: of bit 7 of each byte that is zero, the lowest is never wrong. */
+#define EACH_BYTE 0x0101010101010101ULL
+#define WORD 8U
+
+static uint64_t zero_bytes(uint64_t word)
+{
+    return (word - EACH_BYTE) & ~word & EACH_BYTE << 7;
+}
+
+static uint64_t word_at(const uint8_t *text)
+{
+    typedef uint64_t unaligned __attribute__((aligned(1), may_alias)); /* memcpy() is a call here */
+    return *(const unaligned *)text;
+}
+
+/* The next `syscall` from `at` on, or `size`. */
+static size_t next_syscall(const uint8_t *text, size_t size, size_t at)
+{
+    for (; at + WORD + 1 <= size; at += WORD) {
+        uint64_t found = zero_bytes((word_at(text + at) ^ 0x0F * EACH_BYTE) | (word_at(text + at + 1) ^ 0x05 * EACH_BYTE));
+        if (found) {
+            return at + (size_t)__builtin_ctzll(found) / 8;
+        }
+    }
+    while (at + SYSCALL_SIZE <= size && !is_syscall(text + at)) {
+        at++;
+    }
+    return at + SYSCALL_SIZE <= size ? at : size;
+}
+
+static bool is_near_conditional(const uint8_t *at)
+{
+    return at[0] == 0x0F && (at[1] & 0xF0) == 0x80;
+}
+
+static bool is_branch(const uint8_t *at)
+{
+    return (at[0] & 0xFE) == 0xE8 || is_near_conditional(at);
+}
+
+/* The next byte from `at` on that reads as a branch with a 32-bit distance, or `size`. */
+static size_t next_branch(const uint8_t *text, size_t size, size_t at)
+{
+    for (; at + WORD + 1 <= size; at += WORD) {
+        uint64_t word = word_at(text + at), next = word_at(text + at + 1);
+        uint64_t found = zero_bytes((word & 0xFE * EACH_BYTE) ^ 0xE8 * EACH_BYTE) |
+                         zero_bytes((word ^ 0x0F * EACH_BYTE) | ((next & 0xF0 * EACH_BYTE) ^ 0x80 * EACH_BYTE));
+        if (found) {
+            return at + (size_t)__builtin_ctzll(found) / 8;
+        }
+    }
+    while (at + 1 < size && !is_branch(text + at)) {
+        at++;
+    }
+    return at + 1 < size ? at : size;
+}
+
 size_t patch_candidates(const uint8_t *text, size_t size)
 {
     size_t count = 0;
-    for (size_t at = FARTHEST; !is_disabled && at + SYSCALL_SIZE <= size; at++) {
-        count += is_syscall(text + at);
+    for (size_t at = FARTHEST; !is_disabled && (at = next_syscall(text, size, at)) < size; at++) {
+        count++;
     }
     return count;
 }
@@ -160,15 +217,19 @@ static bool is_single(const uint8_t *text, const struct patch_site *site)
 
 static void drop_branch_targets(const uint8_t *text, size_t size, struct patch_site *sites, size_t count)
 {
+    size_t several = 0;
     for (size_t i = 0; i < count; i++) {
-        if (!is_single(text, &sites[i]) && is_near_target(text, size, &sites[i])) {
+        if (is_single(text, &sites[i])) {
+            continue;
+        }
+        several++;
+        if (is_near_target(text, size, &sites[i])) {
             drop(&sites[i]);
         }
     }
-    for (size_t at = 0; at + 5 <= size; at++) { /* branches with a 32-bit distance */
-        bool is_conditional = text[at] == 0x0F && (text[at + 1] & 0xF0) == 0x80;
-        size_t end = at + (is_conditional ? 6 : 5);
-        if ((!is_conditional && text[at] != 0xE8 && text[at] != 0xE9) || end > size) {
+    for (size_t at = 0; several && (at = next_branch(text, size, at)) < size; at++) {
+        size_t end = at + (is_near_conditional(text + at) ? 6 : 5);
+        if (end > size) {
             continue;
         }
         int32_t distance;
@@ -183,8 +244,8 @@ static void drop_branch_targets(const uint8_t *text, size_t size, struct patch_s
 size_t patch_find(const uint8_t *text, size_t size, struct patch_site *sites)
 {
     size_t found = 0, kept = 0;
-    for (size_t at = FARTHEST; at + SYSCALL_SIZE <= size; at++) {
-        size_t block = is_syscall(text + at) ? block_size(text + at) : 0;
+    for (size_t at = FARTHEST; (at = next_syscall(text, size, at)) < size; at++) {
+        size_t block = block_size(text + at);
         if (block) {
             sites[found++] = (struct patch_site){.start = (uint32_t)(at - block), .end = (uint32_t)at};
         }

@@ -1,6 +1,7 @@
 #include "fs/tree_file.h"
 
 #include "fs/buffer.h"
+#include "fs/tree.h"
 
 #define PAGES_SIZE_MAX (1ULL << 40) /* bytes: largest file in memory */
 
@@ -125,6 +126,20 @@ static int64_t tree_file_read(struct file *file, void *to, size_t length, uint64
     }
     *offset += result > 0 ? (uint64_t)result : 0;
     return result;
+}
+
+bool tree_file_is_measured(const struct inode *inode)
+{
+    if (inode->file_system != &root_file_system || (inode->mode & S_IFMT) != S_IFREG) {
+        return false;
+    }
+    const struct node *node = CONTAINER_OF(inode, struct node, inode);
+    return is_on_host(node) && node->data != NULL && !__atomic_load_n(&node->written, __ATOMIC_ACQUIRE);
+}
+
+int64_t tree_file_read_measured(struct inode *inode, void *to, size_t length, uint64_t offset)
+{
+    return data_read(node_of(inode)->data, offset, to, length);
 }
 
 /* The page to write to, filled with what shows there unless all of it is overwritten. */

@@ -11,6 +11,10 @@ void tree_file_start(struct node *node);
 /* The namespace lock is held. */
 int64_t tree_file_open(struct node *node, struct file *file);
 int64_t tree_file_truncate(struct node *node, uint64_t size);
+/* A regular file whose data is the image's and on the host, and that nobody has written. */
+bool tree_file_is_measured(const struct inode *inode);
+/* The image's content of such a file, whatever was written since. Bytes, -EIO or -ENOMEM. */
+int64_t tree_file_read_measured(struct inode *inode, void *to, size_t length, uint64_t offset);
 void tree_file_destroy(struct node *node);
 
 #endif

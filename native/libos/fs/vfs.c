@@ -10,6 +10,7 @@
 #include "fs/process_files.h"
 #include "fs/stream.h"
 #include "fs/tree.h"
+#include "fs/tree_file.h"
 #include "fs/volume.h"
 
 /* Walks like mkdir -p and lays `root` over the last name. */
@@ -126,6 +127,16 @@ static int64_t open_executable(const char *path, struct file **file)
     return 0;
 }
 
+static bool is_measured(struct file *file)
+{
+    return tree_file_is_measured(file->inode);
+}
+
+static int64_t read_measured(struct file *file, void *buffer, size_t length, uint64_t offset)
+{
+    return tree_file_read_measured(file->inode, buffer, length, offset);
+}
+
 static int64_t read_at(struct file *file, void *buffer, size_t length, uint64_t offset)
 {
     if (file->operations->read == NULL) {
@@ -203,6 +214,8 @@ int64_t fs_start(const struct configuration *measured)
         .of_descriptor = file_of_descriptor,
         .describe = file_describe,
         .read_at = read_at,
+        .is_measured = is_measured,
+        .read_measured = read_measured,
         .object_of = file_object_of,
         .check_mapping = file_check_mapping,
     };

@@ -78,7 +78,7 @@ int64_t sys_mmap(const struct arguments *arguments)
         }
         flags = (flags & ~(uint32_t)MAP_TYPE) | MAP_SHARED;
     }
-    flags &= ~(uint32_t)(MAP_GROWSDOWN | MAP_NEVER_WRITABLE); /* such stacks are mapped whole */
+    flags &= ~(uint32_t)(MAP_GROWSDOWN | MAP_PATCHED_WHOLE | MAP_NEVER_WRITABLE | MAP_ON_TOUCH); /* such stacks are mapped whole */
     if (flags & MAP_ANONYMOUS) {
         return memory_map(arguments->at[0], arguments->at[1], protection, flags, NULL, 0);
     }

@@ -1,7 +1,7 @@
-/* Page faults: pages of anonymous areas are committed when they are touched. */
+/* Page faults: pages of anonymous areas and of measured files come when they are touched. */
 #include "memory/object.h"
 
-#define FAULT_AROUND 0x10000ULL /* aligned block that one fault commits */
+#define FAULT_AROUND 0x10000ULL /* aligned block that one fault brings */
 
 static bool access_is_allowed(uint32_t protection, enum fault_access access)
 {
@@ -16,8 +16,12 @@ static bool access_is_allowed(uint32_t protection, enum fault_access access)
     return false;
 }
 
-/* Commit the block around a page of an anonymous area; only that page when memory is short. */
-static int64_t fault_in(const struct area *area, user_address page)
+struct range {
+    user_address start, end;
+};
+
+/* The missing pages around one, within the block and the area. */
+static struct range missing_around(const struct area *area, user_address page)
 {
     user_address start = page & ~(FAULT_AROUND - 1);
     user_address end = start + FAULT_AROUND;
@@ -27,17 +31,75 @@ static int64_t fault_in(const struct area *area, user_address page)
     for (user_address next = start; next <= page; next = commit_run(next, end, &committed)) {
         start = next; /* the run of missing pages that holds the page */
     }
-    end = commit_run(start, end, &committed);
-    if (commit_add(start, end)) {
-        start = page;
-        end = page + PAGE_SIZE;
-        if (commit_add(start, end)) {
+    return (struct range){start, commit_run(start, end, &committed)};
+}
+
+/* The block around a page of an anonymous area; only that page when memory is short. */
+static int64_t fault_in(const struct area *area, user_address page)
+{
+    struct range range = missing_around(area, page);
+    if (commit_add(range.start, range.end)) {
+        range = (struct range){page, page + PAGE_SIZE};
+        if (commit_add(range.start, range.end)) {
             log_line(LOG_ERROR, "out of enclave memory: the image is built for less (see --set memory)");
             return -ENOMEM;
         }
     }
-    commit_protect(start, end, PROT_READ | PROT_WRITE, area->protection);
+    commit_protect(range.start, range.end, PROT_READ | PROT_WRITE, area->protection);
     return 0;
+}
+
+static bool has_others;
+
+void memory_is_not_alone(void)
+{
+    __atomic_store_n(&has_others, true, __ATOMIC_RELAXED);
+}
+
+/* New pages with this content. Where there are other threads none of them sees a page before it has its content. */
+static int64_t add_with_content(const struct area *area, struct range range, const uint8_t *content)
+{
+    if (!__atomic_load_n(&has_others, __ATOMIC_RELAXED)) {
+        if (commit_add(range.start, range.end)) {
+            return -ENOMEM;
+        }
+        memcpy((void *)range.start, content, range.end - range.start);
+        commit_protect(range.start, range.end, PROT_READ | PROT_WRITE, area->protection);
+        return 0;
+    }
+    if (commit_add_pending(range.start, range.end)) {
+        return -ENOMEM;
+    }
+    uint32_t rights = area->protection | PROT_READ; /* SGX has no page that cannot be read but can be used otherwise */
+    for (user_address page = range.start; page < range.end; page += PAGE_SIZE) {
+        if (enclave_accept_copy(page, content + (page - range.start), rights)) {
+            fatal("the host did not add memory at 0x%lx", page);
+        }
+    }
+    if ((rights & PROT_EXEC) && host_memory_protect(range.start, range.end - range.start, rights)) {
+        fatal("the host did not change the protection of memory at 0x%lx", range.start);
+    }
+    return 0;
+}
+
+/* The block around a page of a measured file. Behind the end of the file there is nothing (SIGBUS). */
+static int64_t read_in(const struct area *area, user_address page)
+{
+    static uint8_t *block; /* used under the memory lock alone */
+    if (!block && !(block = pages_allocate(FAULT_AROUND / PAGE_SIZE))) {
+        return -ENOMEM;
+    }
+    struct range range = missing_around(area, page);
+    int64_t got = file_upcalls.read_measured(area->file, block, range.end - range.start, area->offset + (range.start - area->start));
+    if (got < 0) {
+        return got;
+    }
+    user_address end = range.start + PAGE_UP((uint64_t)got);
+    if (end <= page) {
+        return -EIO;
+    }
+    memset(block + got, 0, end - range.start - (uint64_t)got);
+    return add_with_content(area, (struct range){range.start, end}, block);
 }
 
 static int64_t fault_locked(user_address page, enum fault_access access)
@@ -54,6 +116,9 @@ static int64_t fault_locked(user_address page, enum fault_access access)
     }
     if (commit_test(page)) {
         return 0; /* another thread was faster */
+    }
+    if (node->area.flags & MAP_ON_TOUCH) {
+        return read_in(&node->area, page);
     }
     return node->area.file ? -EIO : fault_in(&node->area, page);
 }

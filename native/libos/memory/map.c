@@ -1,7 +1,8 @@
 /* Mapping and unmapping: what mmap, munmap, msync and MADV_DONTNEED do. */
 #include "memory/object.h"
 
-#define EAGER_MAX 0x10000ULL /* an anonymous mapping up to this size gets its pages at once */
+#define EAGER_MAX 0x10000ULL    /* a mapping up to this size gets its pages at once */
+#define PATCHED_MAX 0x800000ULL /* and a text up to this one */
 
 struct file_upcalls file_upcalls;
 
@@ -48,7 +49,9 @@ static int64_t fill_from_file(const struct area *area)
     if (commit_add(area->start, end)) {
         return -ENOMEM;
     }
-    int64_t got = file_upcalls.read_at(area->file, (void *)area->start, bytes, area->offset);
+    int64_t (*read)(struct file *, void *, size_t, uint64_t) =
+        file_upcalls.is_measured(area->file) ? file_upcalls.read_measured : file_upcalls.read_at;
+    int64_t got = read(area->file, (void *)area->start, bytes, area->offset);
     if (got < 0) {
         return got;
     }
@@ -61,8 +64,8 @@ static int64_t fill_from_file(const struct area *area)
 
 static int64_t populate(const struct area *area, bool eager)
 {
-    if (area->object) {
-        return 0; /* others may have its pages: they come when they are touched */
+    if (area->object || (area->flags & MAP_ON_TOUCH)) {
+        return 0;
     }
     if (area->file) {
         return fill_from_file(area);
@@ -126,6 +129,16 @@ int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
     return (int64_t)area.start;
 }
 
+/* A private mapping of a measured file need not be read at once: what is there is known. A text is, so that its `syscall` sites can be patched, unless it
+ * is so large that it belongs to a program of which libraries make the system calls. */
+static uint32_t on_touch(struct file *file, uint64_t length, uint32_t protection, uint32_t flags)
+{
+    bool is_text = protection & PROT_EXEC;
+    bool is_eager = length <= EAGER_MAX || (flags & (MAP_POPULATE | MAP_LOCKED)) ||
+                    (is_text && (length <= PATCHED_MAX || (flags & MAP_PATCHED_WHOLE)));
+    return file && (flags & MAP_PRIVATE) && !is_eager && file_upcalls.is_measured(file) ? MAP_ON_TOUCH : 0;
+}
+
 static int64_t map_checked(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
                            struct file *file, struct shared_object *object, uint64_t offset)
 {
@@ -145,7 +158,7 @@ static int64_t map_checked(user_address address, uint64_t length, uint32_t prote
         .space = current_space(),
         .start = address,
         .protection = protection & ACCESS_MASK,
-        .flags = locked_flag() | (flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED |
+        .flags = locked_flag() | on_touch(file, length, protection, flags | locked_flag()) | (flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED |
                                          MAP_NEVER_WRITABLE)),
         .file = file,
         .object = object,
@@ -212,7 +225,7 @@ int64_t memory_unmap(user_address address, uint64_t length)
     return ready ? 0 : -ENOMEM;
 }
 
-/* Drop the content of private anonymous pages; they come back as zeros. */
+/* Drop the content of private pages that come when they are touched: they come back as zeros, or as the file has them. */
 int64_t memory_discard(user_address start, user_address end, bool locked_too)
 {
     int64_t result = 0;
@@ -237,7 +250,7 @@ int64_t memory_discard(user_address start, user_address end, bool locked_too)
             result = -EINVAL;
             break;
         }
-        if (!node->area.file && !(node->area.flags & MAP_SHARED)) {
+        if ((!node->area.file || (node->area.flags & MAP_ON_TOUCH)) && !(node->area.flags & MAP_SHARED)) {
             commit_remove(at, last);
         }
         at = last;

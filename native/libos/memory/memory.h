@@ -19,7 +19,10 @@ enum map_flag {
     MAP_SHARED = 0x01, MAP_PRIVATE = 0x02, MAP_SHARED_VALIDATE = 0x03, MAP_TYPE = 0x0F, MAP_FIXED = 0x10,
     MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x0100, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000,
     MAP_STACK = 0x20000, MAP_FIXED_NOREPLACE = 0x100000,
-    MAP_NEVER_WRITABLE = 0x40000000, /* of the LibOS alone: mprotect(PROT_WRITE) is EACCES */
+    /* Of the LibOS alone: */
+    MAP_PATCHED_WHOLE = 0x20000000,  /* a text that is read and patched at once, however large it is */
+    MAP_NEVER_WRITABLE = 0x40000000, /* mprotect(PROT_WRITE) is EACCES */
+    MAP_ON_TOUCH = 0x80000000,       /* pages of a measured file are read and verified when they are touched */
 };
 
 /* Sets this room's part of wait_upcalls. */
@@ -163,6 +166,9 @@ enum fault_access { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_EXECUTE = 4 };
 /* What was stored to shared mappings of files that are kept elsewhere is written there: the process ends. */
 void memory_write_back(void);
 
+/* From now on there are several threads. */
+void memory_is_not_alone(void);
+
 /* Serve a page fault: 0 when the page is there now; -EFAULT: no area (SEGV_MAPERR); -EACCES: SEGV_ACCERR;
  * -ENOMEM, -EIO: SIGBUS. */
 int64_t memory_fault(user_address address, enum fault_access access);
@@ -226,6 +232,10 @@ struct file_upcalls {
     int64_t (*read_at)(struct file *file, void *buffer, size_t length, uint64_t offset);
     /* What a shared mapping of the file shows, with one more count. 0, -ENOMEM or an errno of the host's. */
     int64_t (*object_of)(struct file *file, struct shared_object **object);
+    /* Is its content that of the image, as far as anybody knows? */
+    bool (*is_measured)(struct file *file);
+    /* The image's content, whatever was written since; takes no lock but those of verified data. As read_at. */
+    int64_t (*read_measured)(struct file *file, void *buffer, size_t length, uint64_t offset);
     /* May this file be mapped so? `protection` and `flags` as in mmap. 0, -EACCES, -ENODEV or -EPERM (forbids_exec). */
     int64_t (*check_mapping)(struct file *file, int protection, int flags);
 };

@@ -27,14 +27,14 @@ static int64_t read_exactly(struct file *file, void *to, uint64_t size, uint64_t
     return got < 0 ? got : (uint64_t)got == size ? 0 : -EIO;
 }
 
-static int64_t map_segment(struct file *file, const struct elf_segment *segment, user_address bias)
+static int64_t map_segment(struct file *file, const struct elf_segment *segment, user_address bias, uint32_t flags)
 {
     user_address start = bias + PAGE_DOWN(segment->address);
     user_address file_end = bias + segment->address + segment->file_size;
     user_address end = PAGE_UP(bias + segment->address + segment->memory_size);
     if (segment->file_size) {
         uint64_t before = segment->address % PAGE_SIZE;
-        int64_t result = memory_map(start, file_end - start, segment->protection, MAP_PRIVATE | MAP_FIXED,
+        int64_t result = memory_map(start, file_end - start, segment->protection, MAP_PRIVATE | MAP_FIXED | flags,
                                     file, segment->offset - before);
         if (result < 0) {
             return result;
@@ -65,8 +65,9 @@ static int64_t map_image(struct file *file, struct loaded *image, user_address h
         return start;
     }
     image->bias = (user_address)start - elf->low;
+    uint32_t flags = elf->interpreter_size ? 0 : MAP_PATCHED_WHOLE; /* without libraries it makes its system calls itself */
     for (uint32_t i = 0; i < elf->segment_count; i++) {
-        int64_t error = map_segment(file, &elf->segments[i], image->bias);
+        int64_t error = map_segment(file, &elf->segments[i], image->bias, flags);
         if (error) {
             return error;
         }

@@ -145,6 +145,7 @@ bool task_remove_living(struct task *task)
 
 void task_append_starting(struct task *task)
 {
+    memory_is_not_alone();
     spin_lock(&list_lock);
     *(starting_last ? &starting_last->next_starting : &starting_first) = task;
     starting_last = task;

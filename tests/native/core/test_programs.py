@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +16,16 @@ import pytest
 
 from support.programs import REPOSITORY, need
 from support.scale import scaled
-from support.tee import Converter, ordinary_image
+from support.tee import Converter, TeeTree, ordinary_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.tee import TeeTree
-
 PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 NATIVE = REPOSITORY / "enclavize" / "_native"
 THREADS = 16
+MEASURED_PAGES = 2500
+"""More than a text that is read at once."""
 PING_PONGS = 2000
 COUNTS = {
     "epolls": (),
@@ -71,6 +73,10 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.chmod(0o755)  # other users of the image go through it, too
     (folder / "tmp").mkdir()
     (folder / "tmp").chmod(0o1777)
+    page = bytes(at * 31 & 0xFF for at in range(4096))
+    pages = [bytes((byte + number * 17) & 0xFF for byte in page) for number in range(256)]
+    measured = b"".join(pages[number % 256] for number in range(MEASURED_PAGES))
+    (folder / "measured").write_bytes(measured[:-1234])
     for source in sorted(PROGRAMS.glob("*.c")):
         subprocess.run(
             [
@@ -226,3 +232,26 @@ def test_threads_that_answer_each_other_stay_inside(tree: TeeTree) -> None:
     one = ways_out("taskset", "-c", str(min(os.sched_getaffinity(0))))
     assert one > PING_PONGS
     assert min(ways_out() for _ in range(5)) < one / 4
+
+
+def test_private_mappings_come_when_they_are_touched(tree: TeeTree, rootfs: Path) -> None:
+    native = subprocess.run([rootfs / "private_maps", rootfs / "measured"], check=False, timeout=120)
+    assert native.returncode == 0
+    profile: dict[str, str] = {"ENCLAVIZE_PROFILE": "json"}
+    done = tree.run("/private_maps", "/measured", env=profile)
+    assert done.returncode == 0, done.stderr.decode()
+    done = tree.run("/private_maps", "/measured", "map", env=profile)
+    report = json.loads(next(line for line in done.stderr.splitlines() if line.startswith(b"{")))
+    mapped = next(item for item in report["systemCalls"] if item["name"] == "mmap")
+    assert (mapped["calls"], mapped["transitions"]) == (1, 0)
+
+
+def test_changed_page_that_is_touched_is_a_bus_error(tree: TeeTree, tmp_path: Path) -> None:
+    changed = TeeTree(root=tmp_path / "tree")
+    shutil.copytree(tree.root, changed.root, symlinks=True)
+    with (changed.root / "measured").open("r+b") as file:
+        file.seek(6 << 20)
+        file.write(b"changed")
+    done = changed.run("/private_maps", "/measured")
+    assert done.returncode == 128 + signal.SIGBUS, done.stderr.decode()
+    assert b"the data differs from what was measured" in done.stderr

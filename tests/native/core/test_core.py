@@ -28,6 +28,7 @@ PARTS = {
     "emulation": ("cpu/emulation.c", "cpu/cpuid.c"),
     "patch": ("cpu/patch.c", "cpu/instruction.c"),
     "policy": ("process/policy.c", "base/strings.c", "process/configuration.c"),
+    "spin": ("wait/spin.c",),
     "text": ("base/format.c",),
 }
 
@@ -59,7 +60,7 @@ def run(*arguments: object) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["emulation", "patch", "policy", "text"])
+@pytest.mark.parametrize("name", ["emulation", "patch", "policy", "spin", "text"])
 def test_part_does_what_it_says(name: str, tmp_path: Path) -> None:
     run(build(name, tmp_path))
 

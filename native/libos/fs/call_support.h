@@ -27,8 +27,14 @@ static inline uint32_t walk_flags(uint64_t flags)
     return ((flags & AT_SYMLINK_NOFOLLOW) ? 0 : WALK_FOLLOW) | ((flags & AT_EMPTY_PATH) ? WALK_EMPTY : 0);
 }
 
-/* The file behind a descriptor, with a count; NULL: EBADF. */
+/* The file behind a descriptor, with a count; NULL: EBADF, as for one that was opened with O_PATH. */
 static inline struct file *file_at(const struct arguments *arguments, uint32_t index)
+{
+    return opened_file_of_descriptor((int)arguments->at[index]);
+}
+
+/* The same, for the few calls that take O_PATH (open(2)). */
+static inline struct file *file_or_path_at(const struct arguments *arguments, uint32_t index)
 {
     return file_of_descriptor((int)arguments->at[index]);
 }

@@ -50,7 +50,9 @@ static int64_t change_mode(struct target target, uint32_t mode)
     if (is_sealed(inode, F_SEAL_EXEC) && ((mode ^ inode->mode) & EXECUTE_BITS) != 0) {
         return -EPERM;
     }
-    struct attributes attributes = {.which = ATTRIBUTE_MODE, .mode = mode & PERMISSION_BITS};
+    bool keeps_group = is_in_group(inode->gid) || is_capable(CAP_FSETID);
+    struct attributes attributes = {
+        .which = ATTRIBUTE_MODE, .mode = mode & PERMISSION_BITS & ~(keeps_group ? 0 : S_ISGID)};
     return change(&target, &attributes);
 }
 
@@ -82,7 +84,7 @@ int64_t sys_fchmod(const struct arguments *arguments)
         return -EBADF;
     }
     namespace_lock();
-    int64_t result = (file->flags & O_PATH) ? -EBADF : change_mode(of_file(file), (uint32_t)arguments->at[1]);
+    int64_t result = change_mode(of_file(file), (uint32_t)arguments->at[1]);
     namespace_unlock();
     file_put(file);
     return result;
@@ -151,9 +153,7 @@ int64_t sys_fchown(const struct arguments *arguments)
         return -EBADF;
     }
     namespace_lock();
-    int64_t result = (file->flags & O_PATH)
-                         ? -EBADF
-                         : change_owner(of_file(file), (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
+    int64_t result = change_owner(of_file(file), (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
     namespace_unlock();
     file_put(file);
     return result;
@@ -196,7 +196,7 @@ static int64_t change_times_path(
         return -EINVAL;
     }
     if (path == 0) { /* the descriptor itself: futimens */
-        struct file *file = file_of_descriptor((int32_t)descriptor);
+        struct file *file = opened_file_of_descriptor((int32_t)descriptor);
         if (file == NULL) {
             return -EBADF;
         }

@@ -2,6 +2,12 @@
 #include "fs/call_support.h"
 #include "fs/notify.h"
 
+static bool is_empty_string(user_address text)
+{
+    char first = 0;
+    return copy_from_user(&first, text, 1) == 0 && first == 0;
+}
+
 static int64_t read_link(int64_t descriptor, user_address path, user_address to, uint64_t size)
 {
     struct place place;
@@ -16,7 +22,7 @@ static int64_t read_link(int64_t descriptor, user_address path, user_address to,
     if (target == NULL) {
         result = -ENOMEM;
     } else if (!is_link(place.inode)) {
-        result = -EINVAL;
+        result = is_empty_string(path) ? -ENOENT : -EINVAL; /* do_readlinkat() of Linux */
     } else {
         result = place.inode->operations->read_link(place.inode, target, PATH_BUFFER_SIZE);
     }

@@ -61,13 +61,13 @@ int64_t sys_close_range(const struct arguments *arguments)
 
 int64_t sys_dup(const struct arguments *arguments)
 {
-    struct file *file = file_at(arguments, 0);
+    struct file *file = file_or_path_at(arguments, 0);
     return file == NULL ? -EBADF : install(file, false);
 }
 
 static int64_t duplicate_to(const struct arguments *arguments, bool close_on_exec)
 {
-    struct file *file = file_at(arguments, 0);
+    struct file *file = file_or_path_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
     }

@@ -96,8 +96,7 @@ static int64_t list_call(const struct arguments *arguments, bool old_format)
     if (file == NULL) {
         return -EBADF;
     }
-    int64_t result = (file->flags & O_PATH) ? -EBADF
-                     : !is_directory(file->inode)
+    int64_t result = !is_directory(file->inode)
                          ? -ENOTDIR
                          : list_file(file, arguments->at[1], (uint32_t)arguments->at[2], old_format);
     if (result >= 0) {
@@ -165,7 +164,7 @@ int64_t sys_chdir(const struct arguments *arguments)
 
 int64_t sys_fchdir(const struct arguments *arguments)
 {
-    struct file *file = file_at(arguments, 0);
+    struct file *file = file_or_path_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
     }
@@ -181,10 +180,16 @@ static int64_t refuse(void)
     return -EPERM;
 }
 
+/* Linux looks at the directory first. */
 int64_t sys_chroot(const struct arguments *arguments)
 {
-    (void)arguments;
-    return refuse();
+    struct place place;
+    int64_t result = at_begin(AT_FDCWD, arguments->at[0], WALK_FOLLOW, &place);
+    if (result == 0) {
+        result = is_directory(place.inode) ? inode_access(place.inode, MAY_EXECUTE) : -ENOTDIR;
+        at_end(&place);
+    }
+    return result < 0 ? result : refuse();
 }
 
 int64_t sys_mount(const struct arguments *arguments)

@@ -120,7 +120,7 @@ static bool is_for_paths(uint32_t command)
 
 int64_t sys_fcntl(const struct arguments *arguments)
 {
-    struct file *file = file_at(arguments, 0);
+    struct file *file = file_or_path_at(arguments, 0);
     uint32_t command = (uint32_t)arguments->at[1];
     if (file == NULL) {
         return -EBADF;
@@ -138,7 +138,7 @@ int64_t sys_flock(const struct arguments *arguments)
     if (file == NULL) {
         return -EBADF;
     }
-    int64_t result = (file->flags & O_PATH) ? -EBADF : file_lock_whole(file, (uint32_t)arguments->at[1]);
+    int64_t result = file_lock_whole(file, (uint32_t)arguments->at[1]);
     file_put(file);
     return result;
 }

@@ -100,7 +100,7 @@ static int64_t vector_call(
     if (count > ARRAY_LENGTH(few) && (vector = allocate(count * sizeof(struct iovec))) == NULL) {
         return -ENOMEM;
     }
-    struct file *file = file_of_descriptor((int32_t)descriptor);
+    struct file *file = opened_file_of_descriptor((int32_t)descriptor);
     int64_t result = file == NULL ? -EBADF : iovec_import(vector, from, count);
     if (result >= 0 && offset != NULL && file->operations->stream) {
         result = -ESPIPE;
@@ -212,9 +212,7 @@ int64_t sys_lseek(const struct arguments *arguments)
         return -EBADF;
     }
     int64_t result;
-    if (file->flags & O_PATH) {
-        result = -EBADF;
-    } else if (file->operations->stream) {
+    if (file->operations->stream) {
         result = -ESPIPE;
     } else {
         mutex_lock(&file->position_lock);
@@ -259,9 +257,6 @@ int64_t sys_ioctl(const struct arguments *arguments)
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
-    }
-    if (file->flags & O_PATH) {
-        return on_file(file, -EBADF);
     }
     return on_file(
         file, ioctl_file(file, (int32_t)arguments->at[0], (uint32_t)arguments->at[1], arguments->at[2]));
@@ -376,7 +371,7 @@ int64_t sys_fsync(const struct arguments *arguments)
         return -EBADF;
     }
     bool holds_data = is_regular(file->inode) || is_directory(file->inode);
-    int64_t result = (file->flags & O_PATH) ? -EBADF : holds_data ? 0 : -EINVAL;
+    int64_t result = holds_data ? 0 : -EINVAL;
     if (result == 0 && file->operations->sync != NULL) {
         result = file->operations->sync(file);
     }
@@ -437,8 +432,7 @@ int64_t sys_sync_file_range(const struct arguments *arguments)
 int64_t sys_fadvise64(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL || (file->flags & O_PATH)) {
-        file_put(file);
+    if (file == NULL) {
         return -EBADF;
     }
     bool is_pipe = (file->inode->mode & S_IFMT) == S_IFIFO;

@@ -86,7 +86,7 @@ int64_t sys_newfstatat(const struct arguments *arguments)
 int64_t sys_fstat(const struct arguments *arguments)
 {
     struct user_stat stat;
-    struct file *file = file_at(arguments, 0);
+    struct file *file = file_or_path_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
     }
@@ -235,7 +235,7 @@ int64_t sys_statfs(const struct arguments *arguments)
 
 int64_t sys_fstatfs(const struct arguments *arguments)
 {
-    struct file *file = file_at(arguments, 0);
+    struct file *file = file_or_path_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
     }

@@ -235,7 +235,7 @@ static int64_t poll_entries(struct poll_entry *entries, size_t count, uint64_t t
         return -ENOMEM;
     }
     for (size_t at = 0; at < count; at++) {
-        set.files[at] = entries[at].descriptor < 0 ? NULL : file_of_descriptor(entries[at].descriptor);
+        set.files[at] = entries[at].descriptor < 0 ? NULL : opened_file_of_descriptor(entries[at].descriptor);
     }
     int64_t result = poll_until(scan_set, &set, timeout_ns);
     for (size_t at = 0; at < count; at++) {

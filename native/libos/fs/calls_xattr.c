@@ -79,8 +79,7 @@ static int64_t target_begin(struct target *target, const struct arguments *argum
         return result;
     }
     target->file = file_at(arguments, 0);
-    if (target->file == NULL || (target->file->flags & O_PATH)) {
-        file_put(target->file);
+    if (target->file == NULL) {
         return -EBADF;
     }
     namespace_lock();

@@ -143,6 +143,16 @@ struct file *file_of_descriptor(int descriptor)
     return file;
 }
 
+struct file *opened_file_of_descriptor(int descriptor)
+{
+    struct file *file = file_of_descriptor(descriptor);
+    if (file != NULL && (file->flags & O_PATH) != 0) {
+        file_put(file);
+        return NULL;
+    }
+    return file;
+}
+
 int64_t descriptor_flags(int64_t descriptor)
 {
     struct descriptor_table *table = current_table();

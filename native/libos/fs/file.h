@@ -90,6 +90,8 @@ void file_get(struct file *file);
 void file_put(struct file *file); /* NULL is fine */
 /* With one more count, or NULL (EBADF). */
 struct file *file_of_descriptor(int descriptor);
+/* The same, but NULL also for O_PATH: most calls want more than an inode. */
+struct file *opened_file_of_descriptor(int descriptor);
 
 /* For file_upcalls and process_upcalls, which say what they do. */
 void file_describe(struct file *file, struct file_facts *facts);

@@ -131,7 +131,7 @@ int64_t file_lock_whole(struct file *file, uint32_t operation)
     default:
         return -EINVAL;
     }
-    return file->flags & O_PATH ? -EBADF : set_lock(&wanted, (operation & LOCK_NB) == 0);
+    return set_lock(&wanted, (operation & LOCK_NB) == 0);
 }
 
 /* l_whence, l_start and l_len to the first and the last byte. */

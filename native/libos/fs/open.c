@@ -65,7 +65,8 @@ static int64_t check_existing(const struct inode *inode, uint32_t flags)
     if (is_directory(inode) && (writes || (flags & O_CREAT))) {
         return -EISDIR;
     }
-    return inode_access(inode, wanted[flags & O_ACCMODE] | ((flags & O_TRUNC) ? MAY_WRITE : 0));
+    int64_t result = inode_access(inode, wanted[flags & O_ACCMODE] | ((flags & O_TRUNC) ? MAY_WRITE : 0));
+    return result == 0 && (flags & O_NOATIME) && !is_owner(inode) ? -EPERM : result;
 }
 
 static int64_t remember_name(struct file *file, const struct place *place)

@@ -154,7 +154,7 @@ static int64_t create(uint64_t mask, uint32_t flags)
 
 static int64_t change(int descriptor, uint64_t mask)
 {
-    struct file *file = file_of_descriptor(descriptor);
+    struct file *file = opened_file_of_descriptor(descriptor);
     int64_t result = file == NULL ? -EBADF : file->operations != &operations ? -EINVAL : descriptor;
     if (result >= 0) {
         struct signal_file *wanted = file->state;

@@ -211,7 +211,7 @@ int64_t fs_start(const struct configuration *measured)
     file_upcalls = (struct file_upcalls){
         .get = file_get,
         .put = file_put,
-        .of_descriptor = file_of_descriptor,
+        .of_descriptor = opened_file_of_descriptor,
         .describe = file_describe,
         .read_at = read_at,
         .is_measured = is_measured,

@@ -36,16 +36,19 @@ int64_t sys_brk(const struct arguments *arguments)
 
 static int64_t map_file(const struct arguments *arguments, uint32_t protection, uint32_t flags)
 {
+    uint64_t length = arguments->at[1], offset = arguments->at[5];
+    if (offset % PAGE_SIZE) {
+        return -EINVAL;
+    }
     struct file *file = file_upcalls.of_descriptor((int)arguments->at[4]);
     if (!file) {
         return -EBADF;
     }
-    uint64_t length = arguments->at[1], offset = arguments->at[5];
-    int64_t result = file_upcalls.check_mapping(file, (int)protection, (int)flags);
-    if (offset % PAGE_SIZE) {
-        result = -EINVAL;
-    } else if (length > APPLICATION_END || offset > (uint64_t)INT64_MAX - length) {
+    int64_t result = -EINVAL;
+    if (length > APPLICATION_END || offset > (uint64_t)INT64_MAX - length) {
         result = -EOVERFLOW;
+    } else if (length > 0) {
+        result = file_upcalls.check_mapping(file, (int)protection, (int)flags);
     }
     if (!result) {
         struct file_facts facts;
@@ -59,7 +62,7 @@ static int64_t map_file(const struct arguments *arguments, uint32_t protection, 
 }
 
 /* LEGACY_MAP_MASK of Linux: what MAP_SHARED_VALIDATE takes. MAP_SYNC would need persistent memory. */
-#define VALIDATED_FLAGS 0x7C07FFFFU
+#define VALIDATED_FLAGS 0x7C07F973U
 
 int64_t sys_mmap(const struct arguments *arguments)
 {

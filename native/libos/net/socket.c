@@ -159,8 +159,7 @@ int64_t socket_open(struct socket *socket, uint32_t flags, struct file **file)
 int64_t socket_at(const struct arguments *arguments, uint32_t index, struct file **file, struct socket **socket)
 {
     *file = file_at(arguments, index);
-    if (*file == NULL || ((*file)->flags & O_PATH) != 0) {
-        file_put(*file);
+    if (*file == NULL) {
         return -EBADF;
     }
     *socket = socket_of(*file);

@@ -75,6 +75,7 @@ struct scheduling {
     uint64_t affinity; /* a word of the CPU set; 0: all processors */
     uint32_t policy;
     int8_t nice;
+    uint16_t io_priority; /* ioprio_set(2); 0: after the nice value */
     uint64_t timer_slack; /* ns; 0: the default */
 };
 

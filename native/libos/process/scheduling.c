@@ -375,3 +375,65 @@ int64_t sys_sched_rr_get_interval(const struct arguments *arguments)
     const struct timespec slice = {.nanoseconds = SLICE_NS};
     return error ? error : copy_to_user(arguments->at[1], &slice, sizeof slice);
 }
+
+enum { IOPRIO_CLASS_NONE = 0, IOPRIO_CLASS_REALTIME = 1, IOPRIO_CLASS_BEST_EFFORT = 2, IOPRIO_CLASS_IDLE = 3 };
+#define IOPRIO_CLASS_SHIFT 13
+#define IOPRIO_LEVEL_MASK 7U
+#define IOPRIO_WHO_PROCESS 1 /* then as for getpriority(2): group, user */
+
+static int64_t check_io_priority(uint32_t priority)
+{
+    switch (priority >> IOPRIO_CLASS_SHIFT & 7) {
+    case IOPRIO_CLASS_NONE:
+        return priority & IOPRIO_LEVEL_MASK ? -EINVAL : 0;
+    case IOPRIO_CLASS_REALTIME:
+        return -EPERM;
+    case IOPRIO_CLASS_BEST_EFFORT:
+    case IOPRIO_CLASS_IDLE:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static void set_io_priority(struct scheduling *scheduling, void *context)
+{
+    scheduling->io_priority = *(const uint16_t *)context;
+}
+
+static void get_io_priority(struct scheduling *scheduling, void *context)
+{
+    *(uint16_t *)context = scheduling->io_priority;
+}
+
+/* Of several, the one that comes first. */
+static void get_best_io_priority(struct scheduling *scheduling, void *context)
+{
+    uint16_t *best = context, own = scheduling->io_priority;
+    if (own >> IOPRIO_CLASS_SHIFT == IOPRIO_CLASS_NONE) {
+        own = (uint16_t)(IOPRIO_CLASS_BEST_EFFORT << IOPRIO_CLASS_SHIFT | (scheduling->nice + NICE_ZERO) / 5);
+    }
+    *best = own < *best ? own : *best;
+}
+
+static struct arguments as_for_priority(const struct arguments *arguments)
+{
+    return (struct arguments){{(uint32_t)arguments->at[0] - IOPRIO_WHO_PROCESS, arguments->at[1]}};
+}
+
+int64_t sys_ioprio_set(const struct arguments *arguments)
+{
+    uint16_t priority = (uint16_t)arguments->at[2];
+    const struct arguments named = as_for_priority(arguments);
+    int64_t error = check_io_priority(priority);
+    return error ? error : visit_named(&named, set_io_priority, &priority);
+}
+
+int64_t sys_ioprio_get(const struct arguments *arguments)
+{
+    bool is_one = (uint32_t)arguments->at[0] == IOPRIO_WHO_PROCESS;
+    uint16_t priority = UINT16_MAX;
+    const struct arguments named = as_for_priority(arguments);
+    int64_t error = visit_named(&named, is_one ? get_io_priority : get_best_io_priority, &priority);
+    return error ? error : priority;
+}

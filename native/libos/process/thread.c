@@ -143,7 +143,10 @@ int64_t sys_set_tid_address(const struct arguments *arguments)
     return current_task()->id;
 }
 
-enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004 };
+enum {
+    ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004,
+    ARCH_GET_CPUID = 0x1011, ARCH_SET_CPUID = 0x1012,
+};
 
 int64_t sys_arch_prctl(const struct arguments *arguments)
 {
@@ -158,6 +161,10 @@ int64_t sys_arch_prctl(const struct arguments *arguments)
         uint64_t base = fs_base();
         return copy_to_user(arguments->at[1], &base, sizeof base);
     }
+    case ARCH_GET_CPUID: /* the instruction works: the LibOS answers it */
+        return 1;
+    case ARCH_SET_CPUID:
+        return -ENODEV;
     default: /* GS is the enclave's own */
         return -EINVAL;
     }

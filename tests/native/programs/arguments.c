@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -45,6 +46,11 @@ static void scheduling(void)
     CHECK(getpriority(PRIO_PROCESS, NOBODY) == -1 && errno == ESRCH);
     CHECK(setpriority(PRIO_PROCESS, NOBODY, 1) == -1 && errno == ESRCH);
     CHECK(setpriority(PRIO_PROCESS, 0, 5) == 0 && getpriority(PRIO_PROCESS, 0) == 5);
+    CHECK(syscall(SYS_ioprio_get, 1L, 0L) == 0 && syscall(SYS_ioprio_get, 2L, 0L) == (2 << 13 | 5));
+    CHECK(syscall(SYS_ioprio_set, 1L, 0L, 3L << 13) == 0 && syscall(SYS_ioprio_get, 1L, 0L) == 3 << 13);
+    CHECK(syscall(SYS_ioprio_set, 1L, 0L, 4L << 13) == -1 && errno == EINVAL);
+    CHECK(syscall(SYS_ioprio_set, 1L, (long)NOBODY, 0L) == -1 && errno == ESRCH);
+    CHECK(syscall(SYS_ioprio_get, 0L, 0L) == -1 && errno == EINVAL);
     CHECK(setpriority(PRIO_PROCESS, 0, 99) == 0 && getpriority(PRIO_PROCESS, 0) == 19);
 }
 
@@ -110,6 +116,33 @@ static void edges(void)
     CHECK(epoll_wait(watcher, found, 600, 0) == 600);
 }
 
+/* What O_PATH opens is not open for reading, writing, waiting, locking or changing. */
+static void paths(void)
+{
+    int file = open("/tmp/paths", O_CREAT | O_RDWR, 0600), path = open("/tmp/paths", O_PATH);
+    int epoll = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN};
+    struct pollfd entry = {.fd = path, .events = POLLIN};
+    char text[8];
+    CHECK(file >= 0 && path >= 0 && epoll >= 0);
+    CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, path, &event) == -1 && errno == EBADF);
+    CHECK(epoll_wait(path, &event, 1, 0) == -1 && errno == EBADF);
+    CHECK(poll(&entry, 1, 0) == 1 && entry.revents == POLLNVAL);
+    CHECK(ftruncate(path, 0) == -1 && errno == EBADF);
+    CHECK(syscall(SYS_fallocate, path, 0L, 0L, 1L) == -1 && errno == EBADF);
+    CHECK(syscall(SYS_syncfs, path) == -1 && errno == EBADF);
+    CHECK(syscall(SYS_sync_file_range, path, 0L, 0L, 0L) == -1 && errno == EBADF);
+    CHECK(syscall(SYS_utimensat, path, NULL, NULL, 0L) == -1 && errno == EBADF);
+    CHECK(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, path, 0) == MAP_FAILED && errno == EBADF);
+    CHECK(dup2(path, epoll) == epoll && fcntl(epoll, F_GETFL) == O_PATH);
+    CHECK(readlink("", text, sizeof text) == -1 && errno == ENOENT);
+    CHECK(mmap(NULL, 0, PROT_WRITE, MAP_SHARED, file, 0) == MAP_FAILED && errno == EINVAL);
+    CHECK(mmap(NULL, PAGE, PROT_READ, 3 | 0x200, file, 0) == MAP_FAILED && errno == EOPNOTSUPP);
+    CHECK(close(file) == 0 && close(path) == 0 && close(epoll) == 0 && unlink("/tmp/paths") == 0);
+    CHECK(chroot("/tmp/paths") == -1 && errno == ENOENT);
+    CHECK(syscall(SYS_arch_prctl, 0x1011L, 0L) == 1); /* ARCH_GET_CPUID */
+}
+
 #define OUTSIDE ((void *)-4096L)
 
 /* A pointer that leads nowhere is found where it is used: not before a worse argument, and before data is gone. */
@@ -136,6 +169,7 @@ static void pointers(void)
 
 int main(void)
 {
+    paths();
     pointers();
     scheduling();
     mappings();

@@ -16,6 +16,7 @@
 
 #define OTHER 33
 #define PATH "/tmp/step-down"
+#define GIVEN PATH "-given" /* its owner is not in its group */
 
 /* linux/capability.h, which musl does not bring. */
 #define VERSION_3 0x20080522U
@@ -128,7 +129,11 @@ static void steps_down_for_good(void)
     CHECK(own >= 0 && fstat(own, &status) == 0 && status.st_uid == OTHER && status.st_gid == OTHER);
     CHECK(chown(PATH "-own", (uid_t)-1, OTHER + 1) == 0);
     CHECK(chown(PATH "-own", (uid_t)-1, 0) == -1 && errno == EPERM);
-    CHECK(unlink(PATH "-own") == 0);
+    CHECK(fchmod(own, 02770) == 0 && fstat(own, &status) == 0 && (status.st_mode & S_ISGID));
+    CHECK(close(own) == 0 && unlink(PATH "-own") == 0);
+    CHECK(chmod(GIVEN, 02770) == 0 && stat(GIVEN, &status) == 0 && (status.st_mode & 07777) == 0770);
+    CHECK(unlink(GIVEN) == 0);
+    CHECK(open("/tmp", O_RDONLY | O_NOATIME) == -1 && errno == EPERM);
     setfsuid(0);
     CHECK(setfsuid((uid_t)-1) == OTHER);
 }
@@ -140,6 +145,9 @@ int main(void)
         unlink(PATH);
         int file = open(PATH, O_CREAT | O_RDWR, 0600);
         CHECK(file >= 0 && close(file) == 0);
+        unlink(GIVEN);
+        file = open(GIVEN, O_CREAT | O_RDWR, 0600);
+        CHECK(file >= 0 && fchown(file, OTHER, OTHER + 9) == 0 && close(file) == 0);
         threads_are_apart();
         steps_back_and_forth();
         capabilities_are_dropped();

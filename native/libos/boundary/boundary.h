@@ -140,9 +140,11 @@ int host_events_create(void); /* fd >= 3 */
 int host_events_change(int events, uint32_t operation, int fd, uint32_t wanted);
 int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns);
 
-/* How often anything was done with the host from which a socket may have got data, a wait until a time included: while it has not changed, what the host
- * has said about a socket is as new as anything that the enclave can know. */
+/* How often anything was done with the host after which a program could know of data for a socket: a wait that ended by itself, a file that was read.
+ * While it has not changed, what the host has said about a socket is as new as anything that the program can know. Data that is sent does not count by
+ * itself: who may send to a socket of his own notes it. */
 uint64_t host_activity(void);
+void host_note_activity(void);
 
 /* The image's files and the container's data. Fewer bytes than asked for means the end of the file. length <= EXCHANGE_DATA_SIZE is not needed. */
 int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length);

@@ -44,9 +44,17 @@ static void note_ocall(enum ocall number, uint64_t start)
 
 uint64_t ocalls_with_activity; /* counted when the host is done */
 
-static bool leaves_sockets_alone(enum ocall number, int64_t result)
+/* What is received says nothing of other connections: the network keeps no order among them. */
+static bool leaves_sockets_alone(enum ocall number, const uint64_t arguments[OCALL_ARGUMENTS], int64_t result)
 {
     switch (number) {
+    case OCALL_SOCKET_ACCEPT:
+    case OCALL_SOCKET_NAME:
+    case OCALL_SOCKET_RECEIVE:
+    case OCALL_SOCKET_SEND: /* host_note_activity() */
+    case OCALL_OPTION_GET:
+    case OCALL_OPTION_SET:
+    case OCALL_EVENTS_CHANGE:
     case OCALL_WAKE:
     case OCALL_INTERRUPT:
     case OCALL_YIELD:
@@ -60,9 +68,16 @@ static bool leaves_sockets_alone(enum ocall number, int64_t result)
         return true;
     case OCALL_WAIT:
         return result != -ETIMEDOUT;
+    case OCALL_EVENTS_WAIT:
+        return arguments[2] == 0;
     default:
         return false;
     }
+}
+
+void host_note_activity(void)
+{
+    __atomic_fetch_add(&ocalls_with_activity, 1, __ATOMIC_ACQ_REL);
 }
 
 uint64_t host_activity(void)
@@ -89,8 +104,8 @@ int64_t ocall_make(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_
         note_ocall(number, start);
         result = check_result(row, arguments, exchange->result);
     } while (result == -EINTR && row->again && !attention_is_pending());
-    if (!leaves_sockets_alone(number, result)) {
-        __atomic_fetch_add(&ocalls_with_activity, 1, __ATOMIC_ACQ_REL);
+    if (!leaves_sockets_alone(number, arguments, result)) {
+        host_note_activity();
     }
     if (out && result >= 0) {
         memcpy(out, exchange_data(), ocall_area_size(&row->out, arguments, result));

@@ -7,7 +7,6 @@
 #define EPOLLEXCLUSIVE (1U << 28)
 #define EPOLLWAKEUP (1U << 29)
 #define EPOLLONESHOT (1U << 30)
-#define EPOLLET (1U << 31)
 #define CONTROL_BITS (EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET)
 #define NESTING_MAX 4U /* EP_MAX_NESTS: an epoll in another, and so on */
 #define HOSTED_ROOM (PATH_BUFFER_SIZE / (uint32_t)sizeof(struct host_event)) /* events that the host tells at once */
@@ -130,6 +129,7 @@ struct request {
     struct epoll_event *events;
     size_t room;
     struct poller_events told;
+    bool leaves_host_alone;
 };
 
 /* Neither side may leave the other without room for ever: what is watched here comes first, but for one place. */
@@ -159,7 +159,7 @@ static int64_t scan(void *context, struct poller *poller)
 {
     struct request *request = context;
     mutex_lock(&lock);
-    uint32_t count = request->epoll->hosted.count > 0
+    uint32_t count = request->epoll->hosted.count > 0 && !request->leaves_host_alone
                          ? scan_both(request, poller)
                          : poll_items(request->epoll, poller, request->events, request->room, 0);
     mutex_unlock(&lock);
@@ -197,11 +197,17 @@ int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t 
     if (request.told.found == NULL) {
         return -ENOMEM;
     }
+    if (timeout_ns == 0) {
+        mutex_lock(&lock);
+        request.leaves_host_alone = hosted_is_quiet(&request.epoll->hosted);
+        mutex_unlock(&lock);
+    }
     int64_t result = poll_until(scan, &request, timeout_ns);
     buffer_give(&path_buffers, request.told.found);
-    if (result > 0) {
+    if (result > 0 || request.told.is_asked) {
         mutex_lock(&lock);
         settle(request.epoll);
+        hosted_note(&request.epoll->hosted, request.told.is_quiet, request.told.activity);
         mutex_unlock(&lock);
     }
     return result;
@@ -218,7 +224,7 @@ static uint32_t epoll_poll(struct file *file, struct poller *poller)
 static void remove_item(struct epoll *epoll, struct item *item, bool is_closing)
 {
     if (item->host_fd >= 0) {
-        hosted_remove(&epoll->hosted, item->host_fd, is_closing);
+        hosted_remove(&epoll->hosted, item->host_fd, item->events, is_closing);
     } else {
         take_out(epoll, item);
     }
@@ -376,7 +382,7 @@ static int64_t add_item(struct epoll *epoll, int descriptor, struct file *file, 
 
 static int64_t change_item(struct epoll *epoll, struct item *item, const struct epoll_event *event)
 {
-    int64_t result = item->host_fd < 0 ? 0 : hosted_change(&epoll->hosted, item->host_fd, event->events & ~EPOLLWAKEUP);
+    int64_t result = item->host_fd < 0 ? 0 : hosted_change(&epoll->hosted, item->host_fd, item->events, event->events & ~EPOLLWAKEUP);
     if (result == 0) {
         set_item(item, event);
     }

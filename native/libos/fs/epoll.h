@@ -11,6 +11,8 @@ struct epoll_event {
 
 int64_t epoll_create_file(uint32_t flags, struct file **file);
 
+#define EPOLLET (1U << 31)
+
 enum epoll_operation { EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3 };
 
 int64_t epoll_change(struct file *epoll, enum epoll_operation operation, int descriptor, struct file *file,

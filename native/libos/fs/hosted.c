@@ -35,6 +35,11 @@ static bool make_room(struct hosted *hosted, uint32_t host_fd)
     return true;
 }
 
+static bool is_by_level(uint32_t events)
+{
+    return (events & EPOLLET) == 0;
+}
+
 int64_t hosted_add(struct hosted *hosted, struct item *item, int host_fd, uint32_t events)
 {
     if (hosted->host_fd == 0) {
@@ -51,17 +56,38 @@ int64_t hosted_add(struct hosted *hosted, struct item *item, int host_fd, uint32
     if (result == 0) {
         hosted->items[host_fd] = item;
         hosted->count++;
+        hosted->by_level += is_by_level(events);
+        hosted->is_quiet = false;
     }
     return result;
 }
 
-int64_t hosted_change(struct hosted *hosted, int host_fd, uint32_t events)
+int64_t hosted_change(struct hosted *hosted, int host_fd, uint32_t old_events, uint32_t events)
 {
-    return host_events_change(hosted->host_fd, EPOLL_CTL_MOD, host_fd, events);
+    int64_t result = host_events_change(hosted->host_fd, EPOLL_CTL_MOD, host_fd, events);
+    if (result == 0) {
+        hosted->by_level += (uint32_t)is_by_level(events) - is_by_level(old_events);
+        hosted->is_quiet = false;
+    }
+    return result;
 }
 
-void hosted_remove(struct hosted *hosted, int host_fd, bool is_closing)
+void hosted_note(struct hosted *hosted, bool is_quiet, uint64_t activity)
 {
+    hosted->is_quiet = is_quiet && hosted->by_level == 0;
+    hosted->activity = activity;
+}
+
+bool hosted_is_quiet(struct hosted *hosted)
+{
+    bool is_quiet = hosted->is_quiet && hosted->activity == host_activity();
+    hosted->is_quiet = false;
+    return is_quiet;
+}
+
+void hosted_remove(struct hosted *hosted, int host_fd, uint32_t events, bool is_closing)
+{
+    hosted->by_level -= is_by_level(events);
     if (!is_closing) {
         host_events_change(hosted->host_fd, EPOLL_CTL_DEL, host_fd, 0);
     }

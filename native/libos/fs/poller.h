@@ -51,6 +51,8 @@ struct poller_events {
     int host_fd;
     struct host_event *found; /* LibOS memory */
     uint32_t room, count;
+    bool is_asked, is_quiet; /* it was waited for; it has told all that there was, when host_activity() was this */
+    uint64_t activity;
 };
 void poller_watch_events(struct poller *poller, struct poller_events *events);
 

@@ -11,6 +11,22 @@
 
 static const struct socket_operations operations;
 
+/* Does the program reach out? Then what it sends may come to a socket of its own. */
+static bool may_reach_itself;
+
+static void reach_out(void)
+{
+    __atomic_store_n(&may_reach_itself, true, __ATOMIC_RELEASE);
+}
+
+/* After something was sent. */
+static void note_sent(void)
+{
+    if (__atomic_load_n(&may_reach_itself, __ATOMIC_ACQUIRE)) {
+        host_note_activity();
+    }
+}
+
 /* Has the host said that it can be done? Without a poller there is nobody to ask: trying shows it. */
 static bool may_try(struct inet *inet, uint32_t events, struct poller *poller)
 {
@@ -59,6 +75,9 @@ static int64_t create(uint32_t domain, enum socket_type type, uint32_t protocol,
     if (host_fd < 0) {
         release(inet, sizeof(struct inet));
         return host_fd;
+    }
+    if (type == SOCK_DGRAM) {
+        reach_out();
     }
     keep_host_socket(inet, host_fd, domain, type, found);
     *created = &inet->socket;
@@ -167,6 +186,7 @@ static int64_t inet_connect(struct socket *socket, const struct address *address
     if (!may_try(inet, POLLOUT, poller)) {
         return -EINPROGRESS;
     }
+    reach_out();
     return host_connect(inet->host_fd, &name);
 }
 
@@ -213,7 +233,7 @@ static int64_t inet_name(struct socket *socket, bool is_peer, struct address *ad
 static void remember_input(struct inet *inet, const struct host_message *message, uint64_t activity)
 {
     inet->has_no_input = message->input == HOST_INPUT_NONE;
-    inet->activity = activity + 1;
+    inet->activity = activity;
 }
 
 static bool is_known_to_be_empty(struct inet *inet)
@@ -263,6 +283,7 @@ static int64_t inet_send(struct socket *socket, struct message *message, struct 
     result = host_send(inet->host_fd, &header, message->data, length, (message->flags & SENT_FLAGS) | more);
     if (result >= 0) {
         remember_input(inet, &header, activity);
+        note_sent();
     }
     return result;
 }

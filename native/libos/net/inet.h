@@ -22,7 +22,7 @@ struct inet {
     bool has_ended; /* a stream's end was received: the host cannot make it go on */
     /* A stream's reader asks until there is nothing left. When it has done so, the host is asked with each transfer whether it would be so (enum host_input). */
     bool asks_for_input;
-    bool has_no_input;       /* the host said so, when host_activity() was this */
+    bool has_no_input;   /* the host said so, when host_activity() was this */
     uint64_t activity;
 };
 

@@ -843,3 +843,7 @@ uint64_t host_activity(void)
 {
     return 0;
 }
+
+void host_note_activity(void)
+{
+}

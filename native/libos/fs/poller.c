@@ -204,9 +204,9 @@ static void forget_waiters(struct poller *poller)
 static int ask_events(struct poller *poller, uint64_t timeout_ns)
 {
     struct poller_events *events = poller->events;
-    uint64_t waits = timeout_ns != 0; /* which counts as activity by itself */
-    events->activity = host_activity() + waits;
+    uint64_t activity = host_activity();
     int count = host_events_wait(events->host_fd, events->found, events->room, timeout_ns);
+    events->activity = activity + (timeout_ns != 0 || count > 0); /* this is one, by itself */
     events->count = count < 0 ? 0 : (uint32_t)count;
     events->is_asked = true;
     events->is_quiet = count >= 0 && (uint32_t)count < events->room;

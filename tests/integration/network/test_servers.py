@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import shutil
 import socket
 import struct
@@ -99,6 +100,16 @@ def running(tree: TeeTree, *argv: str) -> Iterator[int]:
             process.kill()
 
 
+OCALLS_OF_A_REQUEST = 3
+"""Of the network, for a request over a connection that stays: the wait, the request, the answer."""
+
+
+def ocalls_of(report: bytes) -> dict[str, int]:
+    """Return the numbers of a profile's OCALLs."""
+    profile = json.loads(report.splitlines()[-1])
+    return {row["name"]: int(row["calls"]) for row in profile["ocalls"]}
+
+
 def ask(connection: http.client.HTTPConnection, path: str = "/", body: bytes | None = None) -> bytes:
     """Make one request."""
     connection.request("GET" if body is None else "POST", path, body)
@@ -186,3 +197,31 @@ def test_a_server_serves(
             half_closed(port)
     with pytest.raises(ConnectionRefusedError):
         raw(port)
+
+
+def load_from_many_connections(folder: Path, port: int) -> int:
+    """Make requests over eight connections at once, as fast as may be; return how many."""
+    count = scaled(200_000, least=8_000)
+    program = go_program(Path(__file__).parent / "load", folder / "load")
+    subprocess.run([program, f"127.0.0.1:{port}", "8", str(count)], check=True, timeout=300)
+    return count
+
+
+def test_an_edge_is_never_lost_and_costs_no_ocall_too_many(
+    trees: dict[str, TeeTree], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Several threads wait, read until nothing is left, and are told of what comes then."""
+    tree = tree_of("go", trees, tmp_path_factory)
+    with tree.start("/server", env={"ENCLAVIZE_PROFILE": "json"}) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            port = int(process.stdout.readline())
+            count = load_from_many_connections(tmp_path_factory.mktemp("load"), port)
+            process.terminate()
+            ocalls = ocalls_of(process.stderr.read())
+        finally:
+            process.kill()
+    network = {name: calls for name, calls in ocalls.items() if name.startswith(("SOCKET", "EVENTS", "POLL"))}
+    print("OCALLs of the network for a request:", sum(network.values()) / count)
+    assert sum(network.values()) <= OCALLS_OF_A_REQUEST * count, network

@@ -316,7 +316,7 @@ bool signal_take(struct task *task, uint64_t wanted, struct signal_info *info)
 }
 
 /* There are no objects of System V IPC. */
-struct ipc_table semaphore_sets, message_queues;
+struct ipc_table semaphore_sets, message_queues, shared_segments;
 
 uint32_t ipc_highest(const struct ipc_table *table)
 {
@@ -332,6 +332,12 @@ struct ipc_object *ipc_at(const struct ipc_table *table, uint32_t index)
 }
 
 void semaphore_describe(const struct ipc_object *object, struct semaphore_status *status)
+{
+    (void)object;
+    (void)status;
+}
+
+void shared_segment_describe(const struct ipc_object *object, struct shared_segment_status *status)
 {
     (void)object;
     (void)status;

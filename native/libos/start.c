@@ -3,6 +3,7 @@
  * all rooms: it opens them from the bottom up.
  */
 #include "fs/fs.h"
+#include "net/net.h"
 #include "memory/memory.h"
 #include "signal/signal.h"
 #include "syscall/syscall.h"
@@ -40,6 +41,7 @@ _Noreturn void libos_start(const struct boot *boot, const char *strings)
     signal_start();
     time_start();
     start_file_system();
+    net_start();
     syscall_start(flags);
     struct context context;
     process_load(boot, strings, &context);

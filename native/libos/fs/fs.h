@@ -10,6 +10,16 @@
 #include "fs/file.h"
 #include "fs/pipe.h"
 #include "fs/poller.h"
+#include "fs/synthetic.h"
+
+/* Files of /proc/net. */
+enum network_file { NETWORK_DEVICES, NETWORK_IPV6_ADDRESSES, NETWORK_TCP, NETWORK_TCP6, NETWORK_UDP, NETWORK_UDP6 };
+
+/* What the fs room needs of the room above. */
+struct fs_upcalls {
+    void (*describe_network)(enum network_file file, struct text *text); /* net */
+};
+extern struct fs_upcalls fs_upcalls;
 
 /* Call once, on the first thread, when memory and locks work. 0, or a negative errno when the measured
  * configuration does not name a usable root file system. Of the image, the root directory's block is read. */

@@ -35,6 +35,14 @@ int64_t processor_list(uint64_t cookie, entry_sink *sink, void *context);
 /* What every /sys/devices/system/cpu/cpuN is: empty. */
 extern struct inode *processor_directory;
 
+/* The network (proc_net.c). */
+void proc_net_devices(struct text *text);
+void proc_net_ipv6_addresses(struct text *text);
+void proc_net_tcp(struct text *text);
+void proc_net_tcp6(struct text *text);
+void proc_net_udp(struct text *text);
+void proc_net_udp6(struct text *text);
+
 /* System V IPC (proc_ipc.c). */
 void proc_semaphores(struct text *text);
 void proc_shared_segments(struct text *text);

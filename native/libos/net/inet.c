@@ -33,10 +33,44 @@ static bool may_try(struct inet *inet, uint32_t events, struct poller *poller)
     return poller == NULL || poller_watch_host_events(poller, inet->host_fd, events) != 0;
 }
 
+static struct mutex list_lock;
+static struct inet *first;
+
+void inet_each(void (*each)(struct inet *inet, void *context), void *context)
+{
+    mutex_lock(&list_lock);
+    for (struct inet *inet = first; inet != NULL; inet = inet->next) {
+        each(inet, context);
+    }
+    mutex_unlock(&list_lock);
+}
+
+static void list(struct inet *inet)
+{
+    mutex_lock(&list_lock);
+    inet->next = first;
+    if (first != NULL) {
+        first->previous = inet;
+    }
+    first = inet;
+    mutex_unlock(&list_lock);
+}
+
+static void unlist(struct inet *inet)
+{
+    mutex_lock(&list_lock);
+    *(inet->previous != NULL ? &inet->previous->next : &first) = inet->next;
+    if (inet->next != NULL) {
+        inet->next->previous = inet->previous;
+    }
+    mutex_unlock(&list_lock);
+}
+
 static void keep_host_socket(struct inet *inet, int host_fd, uint32_t domain, uint32_t type, uint32_t protocol)
 {
     socket_initialise(&inet->socket, &operations, domain, type, protocol);
     inet->host_fd = host_fd;
+    list(inet);
 }
 
 /* The protocol that inet_create() of Linux finds for this type. */
@@ -97,6 +131,7 @@ static int64_t create_ipv6(enum socket_type type, uint32_t protocol, struct sock
 static void inet_close(struct socket *socket)
 {
     struct inet *inet = inet_of(socket);
+    unlist(inet);
     host_close(inet->host_fd);
     release(inet, sizeof(struct inet));
 }

@@ -24,12 +24,16 @@ struct inet {
     bool asks_for_input;
     bool has_no_input;   /* the host said so, when host_activity() was this */
     uint64_t activity;
+    struct inet *next, *previous; /* all there are */
 };
 
 static inline struct inet *inet_of(struct socket *socket)
 {
     return CONTAINER_OF(socket, struct inet, socket);
 }
+
+/* inet.c: for every socket, one after the other; none can be closed meanwhile. */
+void inet_each(void (*each)(struct inet *inet, void *context), void *context);
 
 /* inet_name.c: names as the host takes them. -EINVAL: too short; -EAFNOSUPPORT: of another family. AF_UNSPEC passes where the caller says so. */
 int64_t name_from_address(struct host_name *name, const struct address *address, uint32_t domain);

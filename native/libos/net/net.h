@@ -126,6 +126,8 @@ struct socket {
     uint16_t type; /* enum socket_type */
     uint32_t protocol;
     uint64_t receive_timeout_ns, send_timeout_ns; /* NO_TIMEOUT: none */
+    uint64_t inode; /* for /proc/net: the number and the owner of its file */
+    uint32_t owner;
 };
 
 struct socket_family {
@@ -140,6 +142,9 @@ const struct socket_family *family_of(uint32_t domain);
 /* For families: what a fresh socket starts with. */
 void socket_initialise(
     struct socket *socket, const struct socket_operations *operations, uint32_t domain, uint32_t type, uint32_t protocol);
+
+/* Call once, when the file system has started. */
+void net_start(void);
 
 /* The socket of an open file; NULL: it is none. */
 struct socket *socket_of(const struct file *file);

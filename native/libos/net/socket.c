@@ -152,8 +152,13 @@ void socket_initialise(struct socket *socket, const struct socket_operations *so
 
 int64_t socket_open(struct socket *socket, uint32_t flags, struct file **file)
 {
-    return file_create_anonymous(
+    int64_t result = file_create_anonymous(
         &operations, "socket", S_IFSOCK | 0777, O_RDWR | (flags & O_NONBLOCK), socket, file);
+    if (result == 0) {
+        socket->inode = (*file)->inode->number;
+        socket->owner = (*file)->inode->uid;
+    }
+    return result;
 }
 
 int64_t socket_at(const struct arguments *arguments, uint32_t index, struct file **file, struct socket **socket)

@@ -103,6 +103,13 @@ def test_what_was_asked_for_counts_more_than_ports(convert: Callable[..., TeeTre
     )
 
 
+def test_proc_tells_of_the_sockets_of_the_program(program: Path, convert: Callable[..., TeeTree]) -> None:
+    native = subprocess.run([program, "proc"], capture_output=True, check=True)
+    done = convert(ports=("8080/tcp",)).run("/network_policy", "proc")
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted(native.stdout.splitlines())
+
+
 def test_interfaces_are_the_hosts_or_one_that_is_made_inside(
     program: Path, convert: Callable[..., TeeTree]
 ) -> None:

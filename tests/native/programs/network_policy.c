@@ -3,6 +3,7 @@
  *
  *     network_policy                every call once
  *     network_policy interfaces     the interfaces and addresses that getifaddrs(3) and netdevice(7) tell of
+ *     network_policy proc           what /proc/net tells of sockets of this process, and of interfaces
  */
 #define _GNU_SOURCE
 #include "sockets.h"
@@ -11,6 +12,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 static void tell(const char *what, int result)
 {
@@ -132,10 +134,59 @@ static void show_interfaces(void)
     CHECK(if_nametoindex("nothing0") == 0);
 }
 
+/* The line of a socket: addresses without ports that change, and the state. */
+static void show_socket(const char *what, const char *path, int fd)
+{
+    char line[300], own[64], peer[64];
+    unsigned long inode;
+    unsigned state, uid;
+    struct stat status;
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL && fstat(fd, &status) == 0 && fgets(line, sizeof(line), file) != NULL);
+    printf("%s", line);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (sscanf(line, "%*d: %63s %63s %x %*s %*s %*s %u %*d %lu", own, peer, &state, &uid, &inode) == 5 && inode == status.st_ino) {
+            CHECK(strtoul(strchr(own, ':') + 1, NULL, 16) == (unsigned long)port_of(fd));
+            printf("%s: %.*s %.*s %02x %u length %zu\n", what, (int)strcspn(own, ":"), own, (int)strcspn(peer, ":"), peer, state, uid, strlen(own) < 20 ? strlen(line) : 0); /* IPv6: as long as its numbers */
+        }
+    }
+    fclose(file);
+}
+
+static void show_lines(const char *path, int columns)
+{
+    char line[300];
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        printf("%.*s\n", columns, line);
+    }
+    fclose(file);
+}
+
+static void show_proc(void)
+{
+    int listener = listening(AF_INET, 1), ends[2], six[2], datagrams = bound(AF_INET, SOCK_DGRAM), unbound = socket(AF_INET, SOCK_STREAM, 0);
+    stream_pair(AF_INET, ends);
+    stream_pair(AF_INET6, six);
+    show_socket("listens", "/proc/net/tcp", listener);
+    show_socket("client", "/proc/net/tcp", ends[0]);
+    show_socket("server", "/proc/self/net/tcp", ends[1]);
+    show_socket("no name", "/proc/net/tcp", unbound);
+    CHECK(shutdown(ends[0], SHUT_WR) == 0);
+    show_socket("half closed", "/proc/net/tcp", ends[1]);
+    show_socket("IPv6", "/proc/net/tcp6", six[0]);
+    show_socket("datagrams", "/proc/net/udp", datagrams);
+    show_lines("/proc/net/dev", 7);
+    show_lines("/proc/net/if_inet6", 38);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "interfaces") == 0) {
         show_interfaces();
+    } else if (argc > 1 && strcmp(argv[1], "proc") == 0) {
+        show_proc();
     } else {
         try_everything();
     }

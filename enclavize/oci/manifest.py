@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.descriptor import DESCRIPTOR_SHAPE, Descriptor, platform_of
-from enclavize.oci.document import Document, canonical_json, parse_document
+from enclavize.oci.document import Document, canonical_json, optional, parse_document
 from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_INDEX_ENTRIES, MAX_LAYERS, MAX_MANIFEST_SIZE
 from enclavize.oci.media_types import INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
 from enclavize.oci.shape import Shape
@@ -101,11 +101,7 @@ def parse_manifest(data: bytes, what: str) -> Manifest | Index:
             unreadable=tuple(entry for entry in entries if isinstance(entry, Unreadable)),
             misspelled=document.misspelled,
         )
-    config, subject, layers = (
-        document.document("config"),
-        document.document("subject"),
-        document.documents("layers"),
-    )
+    config, layers = document.document("config"), document.documents("layers")
     if config is None:
         raise document.wrong("config", "a descriptor")
     config.number("size", maximum=MAX_CONFIG_SIZE)
@@ -116,11 +112,17 @@ def parse_manifest(data: bytes, what: str) -> Manifest | Index:
         config=Descriptor.from_json(config, oddities=oddities),
         layers=tuple(Descriptor.from_json(layer, oddities=oddities) for layer in layers),
         annotations=document.labels("annotations", oddities),
-        artifact_type=document.text("artifactType"),
-        subject=Descriptor.from_json(subject) if subject else None,
+        artifact_type=optional(lambda: document.text("artifactType"), "", oddities),
+        subject=optional(lambda: _subject(document), None, oddities),
         misspelled=document.misspelled,
         oddities=tuple(oddities),
     )
+
+
+def _subject(document: Document) -> Descriptor | None:
+    """Return what a manifest is about, if it says so. No engine looks at it."""
+    subject = document.document("subject")
+    return Descriptor.from_json(subject) if subject else None
 
 
 def _entry(document: Document) -> Descriptor | Unreadable:

@@ -14,6 +14,7 @@ from enclavize.libos.builtin.config import MeasuredConfiguration, RootfsBinding
 from enclavize.libos.builtin.enclave import enclave_config, with_configuration
 from enclavize.libos.builtin.process import environment, health_command, host_signals, stop_signal_of
 from enclavize.libos.builtin.users import account_of
+from enclavize.libos.builtin.volume_folders import with_volume_folders
 from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.resources import native_file
 from enclavize.tee import layout
@@ -58,6 +59,7 @@ class BuiltinBackend:
         from enclavize.rootfs.erofs import write_erofs
 
         options = replace(options, policy=with_network(options.policy, image.config))
+        rootfs = with_volume_folders(rootfs, image.config.volumes)
         erofs, verity = workdir / "rootfs.erofs", workdir / "rootfs.verity"
         with reporter.task(f"write the metadata of {len(rootfs)} files"):
             metadata = write_erofs(rootfs, erofs, verity, inline=INLINE_FILES)

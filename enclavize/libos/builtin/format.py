@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import IntegrityError
 from enclavize.libos.builtin.config import parse_configuration
 from enclavize.libos.builtin.enclave import enclave_config, read_configuration, unconfigured
+from enclavize.libos.builtin.volume_folders import with_volume_folders
 from enclavize.libos.process_checks import check_health, check_stop_signal, check_user
 from enclavize.libos.sdk_enclave import read_sdk_enclave
 from enclavize.tee import layout
@@ -154,15 +155,22 @@ class BuiltinFormat:
             raise IntegrityError(f"/{layout.ROOT}/{image} is not the one that the enclave is bound to")
 
     def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
-        """Write the metadata of ``rootfs`` again, and compare. Raises IntegrityError."""
+        """Write the metadata of ``rootfs`` again, and compare. Raises IntegrityError.
+
+        Releases before 0.2.0 made no folders of volumes.
+        """
         from enclavize.libos.builtin.backend import INLINE_FILES
         from enclavize.rootfs.erofs import write_erofs
 
         erofs, verity = contents.path(layout.ROOTFS_IMAGE), contents.path(layout.ROOTFS_VERITY)
         name = f"/{layout.ROOT}/{layout.ROOTFS_IMAGE}"
         again, verity_again = workdir / "again.erofs", workdir / "again.verity"
-        write_erofs(rootfs, again, verity_again, inline=INLINE_FILES)
-        if not filecmp.cmp(erofs, again, shallow=False):
+        trees = dict.fromkeys((with_volume_folders(rootfs, image.config.volumes), rootfs))
+        for tree in trees:
+            write_erofs(tree, again, verity_again, inline=INLINE_FILES)
+            if filecmp.cmp(erofs, again, shallow=False):
+                break
+        else:
             raise IntegrityError(
                 f"the files in the layers of {image.name} are not those that {name} binds the enclave to"
             )

@@ -64,9 +64,8 @@ def merged(name: str, *layers: Sequence[Member]) -> Kind:
     """Return a kind with several layers by GNU tar."""
 
     def make(laboratory: Laboratory) -> Layout:
-        return laboratory.image_of(
-            *(build_layer(archive_of(laboratory.with_program(layer)), "none") for layer in layers)
-        )
+        archives = [archive_of(layer) for layer in laboratory.runnable(layers)]
+        return laboratory.image_of(*(build_layer(data, "none") for data in archives))
 
     return Kind(name=f"layers: {name}", writer="GNU tar", make=make)
 

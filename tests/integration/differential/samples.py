@@ -13,7 +13,7 @@ from support.images import build_image, build_layer, directory, file, write_layo
 from support.readers import DOCKERD, OURS, SKOPEO, UMOCI, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from support.images import BuiltImage, BuiltIndex, Layer, Member
@@ -66,6 +66,12 @@ class Laboratory:
             replace(member, data=self.program) if (member.path, member.data) == is_program else member
             for member in members
         ]
+
+    def runnable(self, layers: Sequence[Sequence[Member]]) -> list[list[Member]]:
+        """Return layers with the program in its place, below them if there is none and it is to be run."""
+        given = [self.with_program(layer) for layer in layers]
+        is_there = any(member.path == "bin/hello" for layer in given for member in layer)
+        return given if is_there or self.program == PROGRAM.encode() else [self.files, *given]
 
     def layout(self, image: BuiltImage | BuiltIndex, *ways: str) -> Layout:
         """Write an image as a layout."""

@@ -125,6 +125,8 @@ KINDS = [
     started("a health check that is none", Healthcheck={"Test": ["WHAT"]}),
     started("a health check", Healthcheck={"Test": ["CMD", "/bin/hello"], "Interval": 10**9}),
     started("members that nobody knows", Nonsense={"a": [1]}, OnBuild=["RUN x"], ArgsEscaped=True),
+    started("volumes that no layer has", Volumes={"/data": {}, "/var/lib/x": {}, "/srv": {}}),
+    started("a volume behind a link", symlink("way", "srv"), Volumes={"/way/in": {}}),
     started("no times, no history", top={"created": None, "history": None}),
     started("a time that is none", top={"created": "yesterday"}),
     started("history of empty layers", top={"history": [{"empty_layer": True}, {"created_by": "x"}]}),

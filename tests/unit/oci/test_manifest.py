@@ -100,6 +100,9 @@ def test_a_manifest_that_breaks_its_specification_is_refused(data: bytes) -> Non
         manifest(annotations={"a": [None]}),
         manifest(layers=[{**LAYER, "annotations": "a"}]),
         manifest(config={**CONFIG, "annotations": {"a": {}}}),
+        manifest(artifactType=7),
+        manifest(subject="x"),
+        manifest(subject={**CONFIG, "digest": "sha256:short"}),
     ],
 )
 def test_what_nobody_needs_of_a_manifest_is_left_out_and_told(data: bytes) -> None:

@@ -1,6 +1,7 @@
 #include "fs/proc.h"
 
 #include "fs/inotify.h"
+#include "fs/mqueue.h"
 #include "fs/pipe.h"
 #include "fs/proc_content.h"
 #include "process/process.h"
@@ -51,6 +52,12 @@ static const struct synthetic_row proc_rows[] = {
     {"sys/fs/inotify/max_queued_events", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_QUEUE_MAX)},
     {"sys/fs/inotify/max_user_instances", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_INSTANCES_MAX)},
     {"sys/fs/inotify/max_user_watches", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_WATCHES_MAX)},
+    DIRECTORY_AT("sys/fs/mqueue"),
+    {"sys/fs/mqueue/msg_default", FILE_0444, .fixed = NUMBER_LINE(MQ_MESSAGES_DEFAULT)},
+    {"sys/fs/mqueue/msg_max", FILE_0444, .fixed = NUMBER_LINE(MQ_MESSAGES_MAX)},
+    {"sys/fs/mqueue/msgsize_default", FILE_0444, .fixed = NUMBER_LINE(MQ_SIZE_DEFAULT)},
+    {"sys/fs/mqueue/msgsize_max", FILE_0444, .fixed = NUMBER_LINE(MQ_SIZE_MAX)},
+    {"sys/fs/mqueue/queues_max", FILE_0444, .fixed = NUMBER_LINE(MQ_QUEUES_MAX)},
     {"sys/fs/pipe-max-size", FILE_0444, .fixed = NUMBER_LINE(PIPE_SIZE_MAX)},
     {"sys/fs/pipe-user-pages-soft", FILE_0444, .fixed = NUMBER_LINE(PIPE_PAGES_SOFT)},
     {"sys/fs/pipe-user-pages-hard", FILE_0444, .fixed = "0\n"},

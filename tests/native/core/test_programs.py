@@ -50,6 +50,7 @@ COUNTS = {
     "splice": (),
     "xattrs": (),
     "posix_timers": (),
+    "message_queues": (),
     "process_calls": (),
     "robust": (),
     "signal_descriptors": (),

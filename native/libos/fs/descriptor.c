@@ -113,9 +113,8 @@ int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec
     return descriptor;
 }
 
-int64_t descriptor_close(int64_t descriptor)
+static int64_t close_entry(struct descriptor_table *table, int64_t descriptor)
 {
-    struct descriptor_table *table = current_table();
     spin_lock(&table->lock);
     struct descriptor *entry = find(table, descriptor);
     struct file *file = entry != NULL ? entry->file : NULL;
@@ -128,6 +127,18 @@ int64_t descriptor_close(int64_t descriptor)
     }
     close_file(table, file);
     return 0;
+}
+
+int64_t descriptor_close(int64_t descriptor)
+{
+    return close_entry(current_table(), descriptor);
+}
+
+void descriptor_table_close_all(struct descriptor_table *table)
+{
+    for (uint64_t index = 0; index < __atomic_load_n(&table->capacity, __ATOMIC_ACQUIRE); index++) {
+        close_entry(table, (int64_t)index);
+    }
 }
 
 struct file *file_of_descriptor(int descriptor)
@@ -234,9 +245,7 @@ void descriptor_table_put(struct descriptor_table *table)
     if (table == NULL || __atomic_sub_fetch(&table->references, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
     }
-    for (uint64_t index = 0; index < table->capacity; index++) {
-        close_file(table, table->at[index].file);
-    }
+    descriptor_table_close_all(table);
     release(table->at, table->capacity * sizeof(struct descriptor));
     release(table, sizeof(struct descriptor_table));
 }

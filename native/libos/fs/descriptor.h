@@ -8,6 +8,7 @@
 struct descriptor_table *descriptor_table_inherit(struct descriptor_table *from, bool shares);
 /* The last count closes all. NULL is fine. */
 void descriptor_table_put(struct descriptor_table *table);
+void descriptor_table_close_all(struct descriptor_table *table);
 /* Closes what the current table has with close-on-exec. */
 void descriptor_table_close_on_exec(void);
 

@@ -246,7 +246,7 @@ void pty_send_signals(struct pty *pty, uint64_t signals)
     for (int signal = 1; signals != 0; signal++, signals >>= 1) {
         if ((signals & 1) && is_controlling_pty(pty)) {
             const struct signal_info info = {.signal = signal, .code = SI_KERNEL};
-            (void)signal_send_process(&info);
+            (void)signal_send_process(&first_process, &info);
         }
     }
 }

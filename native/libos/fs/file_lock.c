@@ -201,7 +201,7 @@ int64_t file_lock_record(struct file *file, enum lock_action action, bool of_des
     }
     struct file_lock wanted = {.inode = file->inode,
         .owner = of_description ? (const void *)file : current_process()->descriptors,
-        .pid = of_description ? -1 : PROCESS_ID,
+        .pid = of_description ? -1 : current_process()->id,
         .space = RECORDS,
         .type = (enum lock_type)asked.type};
     int64_t result = import_range(file, &asked, &wanted);

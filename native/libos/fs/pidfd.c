@@ -1,17 +1,47 @@
 #include "fs/pidfd.h"
 
 #include "fs/call_support.h"
+#include "fs/poller.h"
 #include "signal/signal.h"
 
-/* Ready when the process has ended: nobody inside sees that. */
-static uint32_t pidfd_poll(struct file *file, struct poller *poller)
+/* Processes are recycled: it is still the same one while its id and its start are. */
+struct pidfd {
+    struct process *process;
+    int32_t id;
+    uint64_t start_time_ns;
+};
+
+/* Some process has ended: few wait for that, so all may look. It stays. */
+static struct event_source endings = {.references = 1};
+
+void pidfd_process_ended(void)
 {
-    (void)file;
-    (void)poller;
-    return 0;
+    event_source_changed(&endings);
 }
 
-static const struct file_operations operations = {.poll = pidfd_poll, .stream = true};
+/* NULL: it has ended, and somebody has waited for it. */
+static struct process *process_of(const struct file *file)
+{
+    const struct pidfd *pidfd = file->state;
+    struct process *process = process_of_id(pidfd->id);
+    return process == pidfd->process && process->start_time_ns == pidfd->start_time_ns ? process : NULL;
+}
+
+/* Ready when the process has ended. */
+static uint32_t pidfd_poll(struct file *file, struct poller *poller)
+{
+    poller_watch(poller, &endings);
+    const struct process *process = process_of(file);
+    return process == NULL ? POLLIN | POLLHUP : process->state == PROCESS_ZOMBIE ? POLLIN : 0;
+}
+
+static void pidfd_release(struct file *file)
+{
+    release(file->state, sizeof(struct pidfd));
+}
+
+static const struct file_operations operations = {
+    .poll = pidfd_poll, .release = pidfd_release, .stream = true};
 
 /* With a count; NULL: EBADF. */
 static struct file *pidfd_at(int descriptor)
@@ -24,27 +54,55 @@ static struct file *pidfd_at(int descriptor)
     return NULL;
 }
 
-bool is_pidfd(int descriptor)
+/* -EBADF, -ESRCH. */
+static int64_t process_at(int descriptor, struct process **process)
 {
     struct file *file = pidfd_at(descriptor);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    *process = process_of(file);
     file_put(file);
-    return file != NULL;
+    return *process != NULL ? 0 : -ESRCH;
+}
+
+int32_t process_of_pidfd(int descriptor)
+{
+    struct file *file = pidfd_at(descriptor);
+    int32_t id = file != NULL ? ((const struct pidfd *)file->state)->id : -EBADF;
+    file_put(file);
+    return id;
+}
+
+int64_t pidfd_create(struct process *process, uint32_t flags)
+{
+    struct file *file;
+    struct pidfd *pidfd = allocate(sizeof(struct pidfd));
+    if (pidfd == NULL) {
+        return -ENOMEM;
+    }
+    *pidfd = (struct pidfd){.process = process, .id = process->id, .start_time_ns = process->start_time_ns};
+    int64_t result =
+        file_create_anonymous(&operations, "anon_inode:[pidfd]", 0600, O_RDWR | flags, pidfd, &file);
+    if (result < 0) {
+        release(pidfd, sizeof(struct pidfd));
+        return result;
+    }
+    return install(file, true);
 }
 
 int64_t sys_pidfd_open(const struct arguments *arguments)
 {
-    struct file *file;
     int32_t id = (int32_t)arguments->at[0];
     uint32_t flags = (uint32_t)arguments->at[1];
     if ((flags & ~O_NONBLOCK) != 0 || id <= 0) {
         return -EINVAL;
     }
-    if (id != PROCESS_ID) {
+    struct process *process = process_of_id(id);
+    if (process == NULL) {
         return task_of_id(id) != NULL ? -EINVAL : -ESRCH; /* a thread is no process */
     }
-    int64_t result =
-        file_create_anonymous(&operations, "anon_inode:[pidfd]", 0600, O_RDWR | flags, NULL, &file);
-    return result < 0 ? result : install(file, true);
+    return pidfd_create(process, flags);
 }
 
 int64_t sys_pidfd_send_signal(const struct arguments *arguments)
@@ -52,18 +110,20 @@ int64_t sys_pidfd_send_signal(const struct arguments *arguments)
     if ((uint32_t)arguments->at[3] != 0) {
         return -EINVAL;
     }
-    if (!is_pidfd((int)arguments->at[0])) {
-        return -EBADF;
+    struct process *process;
+    int64_t result = process_at((int)arguments->at[0], &process);
+    if (result < 0) {
+        return result;
     }
     uint64_t signal = (uint32_t)arguments->at[1];
     struct signal_info info;
     if (arguments->at[2] == 0) {
-        return signal_kill_process(signal);
+        return signal_kill_process(process, signal);
     }
     if (signal_info_from_user(&info, arguments->at[2]) < 0) {
         return -EFAULT;
     }
-    return (uint64_t)info.signal == signal ? signal_queue_process(signal, &info) : -EINVAL;
+    return (uint64_t)info.signal == signal ? signal_queue_process(process, signal, &info) : -EINVAL;
 }
 
 int64_t sys_pidfd_getfd(const struct arguments *arguments)
@@ -71,8 +131,13 @@ int64_t sys_pidfd_getfd(const struct arguments *arguments)
     if ((uint32_t)arguments->at[2] != 0) {
         return -EINVAL;
     }
-    if (!is_pidfd((int)arguments->at[0])) {
-        return -EBADF;
+    struct process *process;
+    int64_t result = process_at((int)arguments->at[0], &process);
+    if (result < 0) {
+        return result;
+    }
+    if (process != current_process()) {
+        return -EPERM; /* it takes PTRACE_MODE_ATTACH */
     }
     struct file *file = file_at(arguments, 1);
     return file == NULL ? -EBADF : install(file, true);

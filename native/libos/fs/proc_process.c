@@ -73,7 +73,7 @@ void proc_maps(struct text *text)
 static size_t thread_count(void)
 {
     int32_t none;
-    return task_ids(&none, 0);
+    return task_ids(current_process(), &none, 0);
 }
 
 static void add_ids(struct text *text, const char *name, const struct ids *ids)
@@ -342,7 +342,7 @@ struct inode *task_directory;
 int64_t proc_task_lookup(struct name name, struct inode **found)
 {
     int32_t ids[256];
-    size_t count = task_ids(ids, ARRAY_LENGTH(ids));
+    size_t count = task_ids(current_process(), ids, ARRAY_LENGTH(ids));
     int64_t wanted = number_of(name);
     for (size_t at = 0; at < count && at < ARRAY_LENGTH(ids); at++) {
         if (ids[at] == wanted) {
@@ -357,7 +357,7 @@ int64_t proc_task_list(uint64_t cookie, entry_sink *sink, void *context)
 {
     int32_t ids[256];
     uint64_t base = cookie & ~0xFFFFFFFFULL;
-    size_t count = task_ids(ids, ARRAY_LENGTH(ids));
+    size_t count = task_ids(current_process(), ids, ARRAY_LENGTH(ids));
     char text[16];
     for (size_t at = (size_t)(cookie - base); at < count && at < ARRAY_LENGTH(ids); at++) {
         if (!sink(context, name_of_number(text, ids[at]), task_directory->number, S_IFDIR, base + at + 1)) {

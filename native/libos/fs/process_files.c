@@ -55,8 +55,11 @@ static struct whereabouts *whereabouts_inherit(struct whereabouts *from, bool sh
 
 static void leave(struct process *process)
 {
-    descriptor_table_put(process->descriptors);
+    lists_lock();
+    struct descriptor_table *descriptors = process->descriptors;
     process->descriptors = NULL;
+    lists_unlock();
+    descriptor_table_put(descriptors);
     namespace_lock();
     struct whereabouts *whereabouts = process->whereabouts;
     struct file *executable = process->executable;
@@ -92,8 +95,11 @@ static int64_t execute(struct file *file)
     if (own == NULL) {
         return -ENOMEM;
     }
-    descriptor_table_put(process->descriptors);
+    lists_lock();
+    struct descriptor_table *shared = process->descriptors;
     process->descriptors = own;
+    lists_unlock();
+    descriptor_table_put(shared);
     descriptor_table_close_on_exec();
     file_get(file);
     namespace_lock();
@@ -104,8 +110,50 @@ static int64_t execute(struct file *file)
     return 0;
 }
 
+struct flush {
+    int32_t last;
+    int32_t next;
+    struct descriptor_table *table; /* counted */
+};
+
+static bool note_table(struct process *process, void *context)
+{
+    struct flush *flush = context;
+    if (process->id > flush->last && process->descriptors != NULL && (flush->next == 0 || process->id < flush->next)) {
+        flush->next = process->id;
+    }
+    return true;
+}
+
+static bool take_table(struct process *process, void *context)
+{
+    struct flush *flush = context;
+    if (process->id == flush->next && process->descriptors != NULL) {
+        flush->table = descriptor_table_inherit(process->descriptors, true);
+    }
+    return true;
+}
+
+/* One process after the other, by ids: closing a file may sleep. */
+static void flush_all(void)
+{
+    struct flush flush = {0};
+    do {
+        flush.next = 0;
+        flush.table = NULL;
+        process_each(note_table, &flush);
+        process_each(take_table, &flush);
+        if (flush.table != NULL) {
+            descriptor_table_close_all(flush.table);
+            descriptor_table_put(flush.table);
+        }
+        flush.last = flush.next;
+    } while (flush.next != 0);
+}
+
 void process_files_start(void)
 {
+    process_upcalls.flush_files = flush_all;
     process_upcalls.inherit_files = inherit;
     process_upcalls.execute_files = execute;
     process_upcalls.leave_files = leave;

@@ -114,7 +114,7 @@ static int64_t stream_ioctl(struct file *file, uint32_t request, user_address ar
 {
     uint8_t data[64] = {0};
     if (request == TIOCGPGRP || request == TIOCSPGRP) { /* process groups of the host mean nothing inside */
-        int32_t group = PROCESS_ID;
+        int32_t group = current_process()->group;
         if (host_ioctl(host_fd_of(file), 0x5401, data, 0, 36) < 0) {
             return -ENOTTY;
         }

@@ -370,6 +370,15 @@ static const struct inode_operations operations = {
     .unused = node_unused,
 };
 
+bool tree_is_as_measured(const struct inode *inode)
+{
+    if (inode->operations != &operations) {
+        return true;
+    }
+    const struct node *node = CONTAINER_OF(inode, struct node, inode);
+    return node->has_lower && !__atomic_load_n(&node->written, __ATOMIC_ACQUIRE);
+}
+
 int64_t tree_open_image(struct inode **root)
 {
     uint64_t nid;

@@ -20,6 +20,9 @@ int64_t tree_create(const struct file_system *file_system, uint32_t mode, struct
 /* A regular file without a name (memfd_create). */
 int64_t tree_create_file(const struct file_system *file_system, uint32_t mode, struct inode **inode);
 
+/* A file's content is that of the image: false for what was written. True for inodes of other kinds. */
+bool tree_is_as_measured(const struct inode *inode);
+
 /* Where a FIFO keeps its pipe. */
 void **tree_pipe(struct inode *fifo);
 

@@ -2,6 +2,7 @@
 
 #include "fs/buffer.h"
 #include "fs/device.h"
+#include "fs/executable.h"
 #include "fs/host_file.h"
 #include "fs/open.h"
 #include "fs/pidfd.h"
@@ -93,36 +94,6 @@ static int64_t mount_all(const struct configuration *measured)
             (result = mount_on(root_directory, path, volume)) < 0) {
             return result;
         }
-    }
-    return 0;
-}
-
-static int64_t open_executable(const char *path, struct file **file)
-{
-    int64_t result = open_at(AT_FDCWD, path, O_RDONLY, 0, file);
-    if (result == -EACCES) {
-        /* A program may be executable and yet not readable; the LibOS reads it, not the application. */
-        result = open_at(AT_FDCWD, path, O_PATH, 0, file);
-        if (result == 0) {
-            result = (*file)->inode->operations->open == NULL ? -EACCES : 0;
-            namespace_lock();
-            (*file)->flags = O_RDONLY;
-            result = result == 0 ? (*file)->inode->operations->open((*file)->inode, *file) : result;
-            namespace_unlock();
-            if (result < 0) {
-                file_put(*file);
-            }
-        }
-    }
-    if (result < 0) {
-        return result == -EISDIR ? -EACCES : result;
-    }
-    struct inode *inode = (*file)->inode;
-    bool runs =
-        is_regular(inode) && inode_access(inode, MAY_EXECUTE) == 0 && !inode->file_system->forbids_exec;
-    if (!runs) {
-        file_put(*file);
-        return -EACCES;
     }
     return 0;
 }
@@ -222,7 +193,10 @@ int64_t fs_start(const struct configuration *measured)
     process_upcalls.open_executable = open_executable;
     process_files_start();
     process_upcalls.path_of_file = file_path;
-    process_upcalls.is_process_descriptor = is_pidfd;
+    process_upcalls.process_of_descriptor = process_of_pidfd;
+    process_upcalls.process_ended = pidfd_process_ended;
+    process_upcalls.make_descriptor = pidfd_create;
+    process_upcalls.close_descriptor = descriptor_close;
     if (!measured->has_rootfs) {
         return -EINVAL;
     }

@@ -36,6 +36,10 @@ extern struct space first_space;
 struct space *space_create(void);
 struct space *space_get(struct space *space);
 void space_put(struct space *space);
+/* Another process has it, too. */
+bool space_is_shared(const struct space *space);
+/* Does an area of any other space (NULL: of any) lie there? */
+bool memory_is_taken(const struct space *own, user_address start, user_address end);
 /* Its areas go now; it stays, empty, without limits. Nobody else may use it. */
 void space_clear(struct space *space);
 

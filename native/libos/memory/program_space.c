@@ -30,6 +30,19 @@ void space_put(struct space *space)
     }
 }
 
+bool space_is_shared(const struct space *space)
+{
+    return __atomic_load_n(&space->references, __ATOMIC_ACQUIRE) > 1;
+}
+
+bool memory_is_taken(const struct space *own, user_address start, user_address end)
+{
+    lock_memory();
+    bool taken = is_foreign(own, start, end);
+    unlock_memory();
+    return taken;
+}
+
 void space_clear(struct space *space)
 {
     lock_memory();

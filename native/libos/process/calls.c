@@ -3,50 +3,6 @@
 
 #define UTS_LENGTH 65
 
-int64_t sys_getpid(const struct arguments *arguments)
-{
-    (void)arguments;
-    return PROCESS_ID;
-}
-
-int64_t sys_getpgrp(const struct arguments *arguments) __attribute__((alias("sys_getpid")));
-
-/* The process leads its group and its session from the start. */
-int64_t sys_setsid(const struct arguments *arguments)
-{
-    (void)arguments;
-    return -EPERM;
-}
-
-static int64_t zero(const struct arguments *arguments)
-{
-    (void)arguments;
-    return 0;
-}
-
-int64_t sys_getppid(const struct arguments *arguments) __attribute__((alias("zero")));
-
-int64_t sys_getpgid(const struct arguments *arguments)
-{
-    int32_t id = (int32_t)arguments->at[0];
-    return id == 0 || task_of_id(id) ? PROCESS_ID : -ESRCH;
-}
-
-int64_t sys_getsid(const struct arguments *arguments) __attribute__((alias("sys_getpgid")));
-
-/* A session's leader stays in its group: setpgid(2). */
-int64_t sys_setpgid(const struct arguments *arguments)
-{
-    int32_t id = (int32_t)arguments->at[0];
-    if ((int32_t)arguments->at[1] < 0) {
-        return -EINVAL;
-    }
-    if (id != 0 && !task_of_id(id)) {
-        return -ESRCH;
-    }
-    return process_id_is_own((uint32_t)id) ? -EPERM : -EINVAL;
-}
-
 int64_t sys_uname(const struct arguments *arguments)
 {
     char fields[6][UTS_LENGTH] = {"Linux", "localhost", KERNEL_RELEASE, KERNEL_VERSION, "x86_64", "(none)"};
@@ -83,7 +39,11 @@ int64_t sys_sysinfo(const struct arguments *arguments)
     return copy_to_user(arguments->at[0], &info, sizeof info);
 }
 
-int64_t sys_personality(const struct arguments *arguments) __attribute__((alias("zero")));
+int64_t sys_personality(const struct arguments *arguments)
+{
+    (void)arguments;
+    return 0;
+}
 
 enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };
 
@@ -111,43 +71,4 @@ int64_t sys_getrandom(const struct arguments *arguments)
 int64_t sys_membarrier(const struct arguments *arguments)
 {
     return arguments->at[0] == 0 ? 0 : -EINVAL;
-}
-
-/* There are no children. */
-enum {
-    WNOHANG = 1, WUNTRACED = 2, WSTOPPED = 2, WEXITED = 4, WCONTINUED = 8, WNOWAIT = 0x1000000, WNOTHREAD = 0x20000000,
-    WALL = 0x40000000,
-};
-#define WCLONE 0x80000000U
-#define WAIT_OPTIONS ((uint32_t)(WNOHANG | WCONTINUED | WNOTHREAD | WALL) | WCLONE)
-enum { P_ALL = 0, P_PID = 1, P_PGID = 2, P_PIDFD = 3 };
-
-int64_t sys_wait4(const struct arguments *arguments)
-{
-    if ((uint32_t)arguments->at[2] & ~(WAIT_OPTIONS | WUNTRACED)) {
-        return -EINVAL;
-    }
-    return (int32_t)arguments->at[0] == INT32_MIN ? -ESRCH : -ECHILD;
-}
-
-int64_t sys_waitid(const struct arguments *arguments)
-{
-    const uint32_t states = WEXITED | WSTOPPED | WCONTINUED;
-    uint32_t options = (uint32_t)arguments->at[3];
-    int32_t id = (int32_t)arguments->at[1];
-    if ((options & ~(WAIT_OPTIONS | states | WNOWAIT)) || !(options & states)) {
-        return -EINVAL;
-    }
-    switch ((uint32_t)arguments->at[0]) {
-    case P_ALL:
-        return -ECHILD;
-    case P_PID:
-        return id <= 0 ? -EINVAL : -ECHILD;
-    case P_PGID:
-        return id < 0 ? -EINVAL : -ECHILD;
-    case P_PIDFD:
-        return id < 0 ? -EINVAL : process_upcalls.is_process_descriptor(id) ? -ECHILD : -EBADF;
-    default:
-        return -EINVAL;
-    }
 }

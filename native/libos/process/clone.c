@@ -1,13 +1,17 @@
-/* clone(2) and its like: threads. What would be a process is refused. */
-#include "process/task.h"
+/*
+ * clone(2) and its like: threads, and processes that begin in the memory of their parent. What would need a copy of that
+ * memory is refused.
+ */
+#include "process/child.h"
 
 /* include/uapi/linux/sched.h */
 enum clone_flag {
     CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_PIDFD = 0x1000,
-    CLONE_PARENT = 0x8000, CLONE_THREAD = 0x10000, CLONE_NEWNS = 0x20000, CLONE_SETTLS = 0x80000,
+    CLONE_VFORK = 0x4000, CLONE_PARENT = 0x8000, CLONE_THREAD = 0x10000, CLONE_NEWNS = 0x20000, CLONE_SETTLS = 0x80000,
     CLONE_PARENT_SETTID = 0x100000, CLONE_CHILD_CLEARTID = 0x200000, CLONE_DETACHED = 0x400000,
     CLONE_CHILD_SETTID = 0x1000000, CLONE_NEWUSER = 0x10000000, CLONE_NEWPID = 0x20000000,
 };
+#define CLONE_NAMESPACES 0x7E020080ULL /* CLONE_NEW*: all want CAP_SYS_ADMIN, which nobody has */
 #define CLONE_CLEAR_SIGHAND (1ULL << 32)
 #define CLONE_INTO_CGROUP (1ULL << 33)
 #define CLONE_SIGNAL 0xFFULL /* clone(): what the end of the child sends */
@@ -28,8 +32,128 @@ _Static_assert(sizeof(struct clone_arguments) == 88, "CLONE_ARGS_SIZE_VER2");
 
 static int64_t refuse_process(const char *call)
 {
-    log_line(LOG_INFO, "%s: new processes are not supported", call);
+    log_line(LOG_INFO, "%s: a process that copies the memory of its parent is not supported", call);
     return -ENOSYS;
+}
+
+/* On the stack of the thread that sleeps in vfork(). */
+struct vfork {
+    uint32_t is_over; /* atomic; once it is set, nobody but the sleeper looks here */
+    struct task *sleeper;
+};
+
+void release_vfork(struct process *process)
+{
+    struct vfork *vfork = __atomic_exchange_n(&process->vfork, NULL, __ATOMIC_SEQ_CST);
+    if (vfork) {
+        struct task *sleeper = vfork->sleeper;
+        __atomic_store_n(&vfork->is_over, 1, __ATOMIC_SEQ_CST);
+        task_wake(sleeper);
+    }
+}
+
+/* Nothing but the end of its own process wakes the sleeper before the child lets it go. */
+static void sleep_in_vfork(struct process *child, struct vfork *vfork)
+{
+    while (!__atomic_load_n(&vfork->is_over, __ATOMIC_SEQ_CST)) {
+        if (task_must_end() && __atomic_exchange_n(&child->vfork, NULL, __ATOMIC_SEQ_CST) == vfork) {
+            return;
+        }
+        task_sleep_deaf();
+    }
+}
+
+static struct process *make_child(uint64_t flags, uint64_t exit_signal)
+{
+    struct process *parent = current_process(), *child = process_make();
+    if (!child) {
+        return NULL;
+    }
+    child->id = task_new_id();
+    bool inherits = child->id && !process_upcalls.inherit_signals(child, flags & CLONE_SIGHAND, flags & CLONE_CLEAR_SIGHAND) &&
+                    !process_upcalls.inherit_files(child, flags & CLONE_FILES, flags & CLONE_FS);
+    if (!inherits) {
+        process_upcalls.leave_signals(child);
+        lists_lock();
+        process_unlist(child);
+        lists_unlock();
+        return NULL;
+    }
+    bool is_sister = (flags & CLONE_PARENT) && parent->parent;
+    lists_lock();
+    child->parent = is_sister ? parent->parent : parent;
+    child->group = parent->group;
+    child->session = parent->session;
+    child->exit_signal = (uint32_t)(is_sister ? parent->exit_signal : exit_signal);
+    child->uid = credentials()->user.real;
+    lists_unlock();
+    memcpy(child->limits, parent->limits, sizeof child->limits);
+    memcpy(child->name, parent->name, sizeof child->name);
+    child->arguments_start = parent->arguments_start;
+    child->arguments_end = parent->arguments_end;
+    child->environment_start = parent->environment_start;
+    child->environment_end = parent->environment_end;
+    child->vdso = parent->vdso;
+    child->attributes.is_not_dumpable = parent->attributes.is_not_dumpable;
+    child->attributes.has_no_huge_pages = parent->attributes.has_no_huge_pages;
+    child->start_time_ns = clock_now_ns(CLOCK_BOOTTIME);
+    return child;
+}
+
+static void drop_child(struct process *child)
+{
+    process_upcalls.leave_files(child);
+    process_upcalls.leave_signals(child);
+    lists_lock();
+    process_unlist(child);
+    lists_unlock();
+}
+
+/* A descriptor of the child, written to where the caller wants it. */
+static int64_t make_descriptor(struct process *child, user_address to)
+{
+    int64_t descriptor = process_upcalls.make_descriptor(child, 0);
+    int32_t number = (int32_t)descriptor;
+    if (descriptor >= 0 && copy_to_user(to, &number, sizeof number)) {
+        process_upcalls.close_descriptor(descriptor);
+        return -EFAULT;
+    }
+    return descriptor;
+}
+
+static int64_t clone_process(uint64_t flags, uint64_t exit_signal, user_address pidfd, struct thread_wish *wish)
+{
+    if (flags & CLONE_NAMESPACES) {
+        return -EPERM;
+    }
+    if ((flags & CLONE_PARENT) && current_process() == &first_process) {
+        return -EINVAL;
+    }
+    struct process *child = make_child(flags, exit_signal);
+    if (!child) {
+        return -ENOMEM;
+    }
+    struct vfork vfork = {.sleeper = current_task()};
+    child->vfork = flags & CLONE_VFORK ? &vfork : NULL;
+    wish->process = child;
+    int64_t descriptor = 0;
+    if (flags & CLONE_PIDFD) {
+        descriptor = make_descriptor(child, pidfd);
+        if (descriptor < 0) {
+            drop_child(child);
+            return descriptor;
+        }
+    }
+    int64_t id = thread_make(wish);
+    if (id < 0) {
+        if (flags & CLONE_PIDFD) {
+            process_upcalls.close_descriptor(descriptor);
+        }
+        drop_child(child);
+    } else if (flags & CLONE_VFORK) {
+        sleep_in_vfork(child, &vfork);
+    }
+    return id;
 }
 
 /* What copy_process() of Linux refuses of any flags. */
@@ -48,20 +172,26 @@ static int64_t clone(const char *call, const struct clone_arguments *wanted, use
     if (!flags_are_valid(flags)) {
         return -EINVAL;
     }
-    if ((flags & CLONE_OF_A_THREAD) != CLONE_OF_A_THREAD) {
+    bool is_thread = (flags & CLONE_OF_A_THREAD) == CLONE_OF_A_THREAD;
+    if (!is_thread && ((flags & CLONE_THREAD) || !(flags & CLONE_VM))) {
         return refuse_process(call);
     }
     if ((flags & CLONE_SETTLS) && wanted->tls >= APPLICATION_END) {
         return -EPERM;
     }
-    return thread_make(&(struct thread_wish){
+    struct thread_wish wish = {
         .stack_pointer = stack_pointer,
         .sets_fs_base = flags & CLONE_SETTLS,
         .fs_base = wanted->tls,
         .parent_id = flags & CLONE_PARENT_SETTID ? wanted->parent_tid : 0,
         .child_id = flags & CLONE_CHILD_SETTID ? wanted->child_tid : 0,
         .clear_id = flags & CLONE_CHILD_CLEARTID ? wanted->child_tid : 0,
-    });
+        .keeps_signal_stack = !(flags & CLONE_VM) || (flags & CLONE_VFORK),
+    };
+    if (is_thread) {
+        return thread_make(&wish);
+    }
+    return clone_process(flags, wanted->exit_signal, wanted->pidfd, &wish);
 }
 
 int64_t sys_clone(const struct arguments *arguments)
@@ -69,8 +199,10 @@ int64_t sys_clone(const struct arguments *arguments)
     const struct clone_arguments wanted = {
         .flags = (uint32_t)arguments->at[0] & ~CLONE_SIGNAL,
         .parent_tid = arguments->at[2],
+        .pidfd = arguments->at[2],
         .child_tid = arguments->at[3],
         .tls = arguments->at[4],
+        .exit_signal = arguments->at[0] & CLONE_SIGNAL,
     };
     return clone("clone", &wanted, arguments->at[1]);
 }
@@ -138,11 +270,6 @@ int64_t sys_fork(const struct arguments *arguments)
 int64_t sys_vfork(const struct arguments *arguments)
 {
     (void)arguments;
-    return refuse_process("vfork");
-}
-
-int64_t sys_execve(const struct arguments *arguments)
-{
-    (void)arguments;
-    return refuse_process("execve");
+    struct thread_wish wish = {.keeps_signal_stack = true};
+    return clone_process(CLONE_VM | CLONE_VFORK, SIGCHLD, 0, &wish);
 }

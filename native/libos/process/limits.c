@@ -6,7 +6,7 @@
 #define MESSAGES_SIZE 819200U /* bytes in POSIX message queues: MQ_BYTES_MAX of Linux */
 
 static struct spinlock limits_lock;
-static struct limit limits[RLIMIT_COUNT] = {
+static const struct limit first_limits[RLIMIT_COUNT] = {
     [RLIMIT_CPU] = {UNLIMITED, UNLIMITED},
     [RLIMIT_FSIZE] = {UNLIMITED, UNLIMITED},
     [RLIMIT_DATA] = {UNLIMITED, UNLIMITED},
@@ -26,26 +26,27 @@ static struct limit limits[RLIMIT_COUNT] = {
 
 void limits_start(void)
 {
-    limits[RLIMIT_NPROC] = (struct limit){configuration.threads, configuration.threads};
+    memcpy(first_process.limits, first_limits, sizeof first_limits);
+    first_process.limits[RLIMIT_NPROC] = (struct limit){configuration.threads, configuration.threads};
 }
 
 struct limit limit_of(enum resource resource)
 {
     spin_lock(&limits_lock);
-    struct limit limit = limits[resource];
+    struct limit limit = current_process()->limits[resource];
     spin_unlock(&limits_lock);
     return limit;
 }
 
 uint64_t resource_limit(enum resource resource)
 {
-    return __atomic_load_n(&limits[resource].soft, __ATOMIC_RELAXED);
+    return __atomic_load_n(&current_process()->limits[resource].soft, __ATOMIC_RELAXED);
 }
 
 void limit_raise_soft(enum resource resource)
 {
     spin_lock(&limits_lock);
-    struct limit *limit = &limits[resource];
+    struct limit *limit = &current_process()->limits[resource];
     limit->soft += limit->soft < limit->hard;
     spin_unlock(&limits_lock);
 }
@@ -71,16 +72,16 @@ static int64_t replace(enum resource resource, const struct limit *wanted)
         return -EINVAL;
     }
     spin_lock(&limits_lock);
-    struct limit before = limits[resource];
+    struct limit before = current_process()->limits[resource];
     bool allowed = wanted->hard <= before.hard; /* nobody has CAP_SYS_RESOURCE */
     if (allowed) {
-        limits[resource] = *wanted;
+        current_process()->limits[resource] = *wanted;
     }
     spin_unlock(&limits_lock);
     int64_t error = allowed ? apply(resource) : -EPERM;
     if (allowed && error) {
         spin_lock(&limits_lock);
-        limits[resource] = before;
+        current_process()->limits[resource] = before;
         spin_unlock(&limits_lock);
     }
     return error;
@@ -117,8 +118,9 @@ int64_t sys_setrlimit(const struct arguments *arguments)
 
 int64_t sys_prlimit64(const struct arguments *arguments)
 {
-    if (!process_id_is_own((uint32_t)arguments->at[0])) {
-        return -ESRCH;
+    int32_t id = (int32_t)arguments->at[0];
+    if (!process_id_is_own((uint32_t)id)) {
+        return id > 0 && process_of_id(id) ? -EPERM : -ESRCH; /* that of others takes CAP_SYS_RESOURCE here */
     }
     return exchange_limit((uint32_t)arguments->at[1], arguments->at[2], arguments->at[3]);
 }

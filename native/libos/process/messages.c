@@ -87,7 +87,7 @@ static void append(struct queue *queue, struct message *message)
     queue->status.bytes += message->size;
     queue->status.count++;
     queue->status.send_time = ipc_time();
-    queue->status.sender = PROCESS_ID;
+    queue->status.sender = current_process()->id;
     ipc_wake(table, queue->object.id);
 }
 
@@ -170,7 +170,7 @@ static struct message *take(struct queue *queue, struct message **link)
     queue->status.bytes -= message->size;
     queue->status.count--;
     queue->status.receive_time = ipc_time();
-    queue->status.receiver = PROCESS_ID;
+    queue->status.receiver = current_process()->id;
     ipc_wake(table, queue->object.id);
     return message;
 }

@@ -27,7 +27,7 @@ static int64_t set_name(struct task *task, user_address from)
     }
     name[sizeof name - 1] = 0;
     memcpy(task->name, name, sizeof name);
-    if (task->id == PROCESS_ID) {
+    if (task->id == task->process->id) {
         memcpy(current_process()->name, name, sizeof name); /* what /proc/self calls it */
     }
     return 0;

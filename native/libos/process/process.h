@@ -1,5 +1,5 @@
 /*
- * The process room: the one process, its threads (tasks), its program, and the measured configuration that all of it
+ * The process room: processes, their threads (tasks), their programs, and the measured configuration that all of it
  * comes from.
  */
 #ifndef ENCLAVIZE_PROCESS_H
@@ -10,36 +10,6 @@
 #include "process/credentials.h"
 #include "process/ipc.h"
 #include "process/limits.h"
-
-struct descriptor_table;
-struct whereabouts;
-
-/* prctl(2): told when asked. */
-struct process_attributes {
-    bool is_not_dumpable, reaps_orphans, has_no_huge_pages;
-};
-
-struct process {
-    struct process_attributes attributes;
-    char name[16];             /* of the main thread, for /proc */
-    user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
-    user_address environment_start, environment_end;
-    user_address vdso;         /* its page (boundary/) */
-    uint64_t start_time_ns;    /* CLOCK_BOOTTIME */
-
-    /* What fs/ keeps. */
-    struct descriptor_table *descriptors; /* counted: processes may share one (CLONE_FILES) */
-    struct whereabouts *whereabouts;      /* directories and umask; the same (CLONE_FS) */
-    struct file *executable;              /* the program; under the namespace lock */
-};
-extern struct process first_process;
-
-#define PROCESS_ID 1
-/* What system calls take for the calling process. */
-static inline bool process_id_is_own(uint64_t id)
-{
-    return id == 0 || id == PROCESS_ID;
-}
 
 /* What the handler of a signal is told: the start of Linux's siginfo_t. */
 struct signal_info {
@@ -58,6 +28,66 @@ struct signal_set {
     struct signal_info information[SIGNAL_COUNT + 1]; /* of pending signals; under the signal room's lock */
     struct queued_signal *queued;                     /* in order; under the same */
 };
+
+struct descriptor_table;
+struct whereabouts;
+struct signal_actions;
+struct interval_timers;
+struct vfork;
+
+/* What prctl(2) says of a process; atomic. */
+struct process_attributes {
+    bool is_not_dumpable, reaps_orphans, has_no_huge_pages;
+};
+
+enum process_state { PROCESS_FREE, PROCESS_RUNNING, PROCESS_ZOMBIE };
+/* What a parent that waits has not been told yet of a child that lives. */
+enum process_change { CHANGE_NONE, CHANGE_STOPPED, CHANGE_CONTINUED };
+
+/*
+ * A process. Processes are recycled, never given back: a late look at one that has ended is harmless. "Listed" fields
+ * are written under the lock of the lists (task.h); where a word of one is enough, it is read without.
+ */
+struct process {
+    struct wait_queue children; /* who waits for a child of it; stays when the process is recycled */
+    struct process *next;   /* listed: all that are not free, or all that are */
+    enum process_state state;          /* listed */
+    int32_t id, group, session;        /* listed */
+    struct process *parent;            /* listed; NULL: the first one */
+    uint32_t task_count;               /* listed: living threads */
+    uint32_t exit_signal;              /* what its end sends to the parent */
+    bool has_executed;                 /* a program, since it was made: setpgid(2) */
+    struct process_attributes attributes;
+
+    /* The end, and what comes close to it. */
+    uint32_t ends;          /* atomic: each thread ends on its way back to the application */
+    struct task *survivor;  /* atomic: of all threads, it executes a program, and the others end */
+    uint32_t wait_status;   /* as wait4(2) tells it; of the first thread while others go on */
+    int32_t stop_signal;    /* atomic: not 0: stopped by it */
+    enum process_change change;        /* listed */
+    uint64_t used_ns, children_used_ns; /* listed: of threads that have ended; of children that were waited for */
+    struct vfork *vfork;    /* atomic: who waits until it has a program, or has ended */
+    uint32_t uid;           /* listed: the real one, when something was last told of it */
+
+    char name[16];             /* of the main thread, for /proc */
+    user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
+    user_address environment_start, environment_end;
+    user_address vdso;         /* its page (boundary/) */
+    uint64_t start_time_ns;    /* CLOCK_BOOTTIME */
+    struct limit limits[RLIMIT_COUNT]; /* under the lock of limits */
+
+    /* What signal/ and time/ keep. */
+    struct signal_set signals;         /* sent to the process */
+    struct signal_actions *actions;    /* counted: CLONE_SIGHAND */
+    struct interval_timers *timers;    /* NULL: none was ever set; under the lock of alarms */
+
+    /* What fs/ keeps. */
+    struct descriptor_table *descriptors; /* listed; counted: processes may share one (CLONE_FILES) */
+    struct whereabouts *whereabouts;      /* directories and umask; the same (CLONE_FS); under the namespace lock */
+    struct file *executable;              /* the program; under the namespace lock */
+};
+extern struct process first_process;
+#define PROCESS_ID 1 /* the first one's */
 
 struct signal_stack {
     user_address start;
@@ -95,7 +125,7 @@ struct task {
     char name[16];
     struct credentials credentials; /* the owner writes it */
     struct scheduling scheduling;
-    uint8_t parent_death_signal; /* PR_SET_PDEATHSIG: told, and never sent: the parent is outside */
+    uint8_t parent_death_signal; /* PR_SET_PDEATHSIG */
 
     user_address clear_child_tid;
     user_address robust_list;
@@ -127,11 +157,29 @@ static inline struct process *current_process(void)
 
 /* PR_GET_TIMERSLACK, ns. */
 uint64_t timer_slack(const struct task *task);
-/* The task's thread id; the main thread's is PROCESS_ID. */
+/* What system calls take for the calling process. */
+static inline bool process_id_is_own(uint64_t id)
+{
+    return id == 0 || id == (uint64_t)current_process()->id;
+}
+/* Around listed fields. Short sections, as with every spinlock. */
+void lists_lock(void);
+void lists_unlock(void);
+/* By its id, or NULL; zombies too. */
+struct process *process_of_id(int32_t id);
+/* Calls `each` for every process under the lists' lock, zombies too; stops when it returns false. */
+void process_each(bool (*each)(struct process *process, void *context), void *context);
+/* The same for the living threads of one process. */
+void process_each_task(const struct process *process, bool (*each)(struct task *task, void *context), void *context);
+
+/* The task's thread id; that of a process's first thread is the process's. */
 int32_t task_id(const struct task *task);
-/* Thread ids that exist, for /proc/self/task: fills at most `count`, returns how many there are. */
-size_t task_ids(int32_t *ids, size_t count);
+/* Ids of the process's threads, for /proc/PID/task: fills at most `count`, returns how many there are. */
+size_t task_ids(const struct process *process, int32_t *ids, size_t count);
+/* Threads of all processes. */
 size_t task_count(void);
+/* Something changed that it has to look at on its way back to the application: it goes there now. */
+void task_attract(struct task *task);
 /* The living thread with this id, or NULL. Tasks are recycled: it may have ended when the caller looks. */
 struct task *task_of_id(int32_t id);
 /* Calls `each` for every living task under the list's lock; stops when it returns false. */
@@ -141,7 +189,12 @@ void task_each(bool (*each)(struct task *task, void *context), void *context);
 struct task *task_start_service(void (*service)(void));
 /* The calling thread ends, the last one with the process. */
 _Noreturn void task_exit(int status);
+/* The calling process ends; with the first one the enclave. */
 _Noreturn void process_exit(int status, int signal);
+/* Another process ends by SIGKILL. */
+void process_kill(struct process *process);
+/* The calling thread has to end. */
+bool task_must_end(void);
 
 /* The machine that programs see, in uname and in /proc alike. */
 #define KERNEL_RELEASE "6.1.0-enclavize"
@@ -171,22 +224,42 @@ struct process_upcalls {
     void (*thread_ends)(struct task *task);
     /* time: RLIMIT_CPU has been set. 0, or -EAGAIN: there is no thread to watch over it. */
     int64_t (*cpu_limit_changed)(void);
+    /* signal: handlers of a new process: the caller's, or a copy, or the default ones. 0 or -ENOMEM. */
+    int64_t (*inherit_signals)(struct process *child, bool shares, bool clears);
+    /* signal: the calling process, of one thread, runs another program: no handler is left. 0 or -ENOMEM. */
+    int64_t (*execute_signals)(void);
+    /* signal: nothing waits for the process any more, and it has no handlers. */
+    void (*leave_signals)(struct process *process);
+    /* signal: a child has ended: its parent is told. */
+    void (*tell_parent)(struct process *parent, const struct signal_info *info);
+    /* signal: SIGCHLD is ignored or has SA_NOCLDWAIT: nobody will wait for a child. Under the lists' lock. */
+    bool (*ignores_children)(const struct process *parent);
+    /* signal: the parent of the task's process has ended, and the task wants to know. */
+    void (*parent_died)(struct task *task);
+    /* time: the process ends, or executes another program, which keeps the interval timers. */
+    void (*end_timers)(struct process *process, bool executes);
     /* fs: descriptors, directories and the program of a new process: the caller's, or copies. 0 or -ENOMEM. */
     int64_t (*inherit_files)(struct process *child, bool shares_descriptors, bool shares_whereabouts);
     /* fs: the program that the caller runs from now on; takes its own count. Descriptors with close-on-exec go. */
     int64_t (*execute_files)(struct file *file);
-    /* fs: the process has no descriptors any more; what must reach the host does so. */
+    /* fs: the process ends: it has no descriptors any more. */
     void (*leave_files)(struct process *process);
+    /* fs: everything ends: what must reach the host does so. Other threads may still run. */
+    void (*flush_files)(void);
     /* syscall: the last words of --profile; NULL: there are none. */
     void (*report)(void);
-    /* fs: open a program to run it: `path` is resolved as execve does, from the current directory, symbolic links followed,
-     * inside the enclave. 0 and *file, or -ENOENT, -EACCES (no execute permission, not a regular file, volume without
-     * `exec`), -ELOOP, -ENOTDIR, -EIO, ... */
-    int64_t (*open_executable)(const char *path, struct file **file);
+    /* fs: open a program to run it, as execveat(2) names it, inside the enclave. 0 and *file, or -ENOENT, -EACCES (no execute
+     * permission, not a regular file, not as measured, volume without `exec`), -ELOOP, -ENOTDIR, -EIO, ... */
+    int64_t (*open_executable)(int descriptor, const char *path, uint32_t flags, struct file **file);
     /* fs: the absolute path, NUL-terminated. Length without NUL, or -ENAMETOOLONG. */
     int64_t (*path_of_file)(struct file *file, char *buffer, size_t size);
-    /* fs: the descriptor is one of this process (pidfd_open(2)). */
-    bool (*is_process_descriptor)(int descriptor);
+    /* fs: some process has become a zombie: who waits by pidfd looks. */
+    void (*process_ended)(void);
+    /* fs: a descriptor of the process, or a negative errno; close_descriptor() takes it back. */
+    int64_t (*make_descriptor)(struct process *process, uint32_t flags);
+    int64_t (*close_descriptor)(int64_t descriptor);
+    /* fs: the process that the descriptor is of (pidfd_open(2)), or -EBADF. */
+    int32_t (*process_of_descriptor)(int descriptor);
 };
 extern struct process_upcalls process_upcalls;
 

@@ -1,12 +1,36 @@
-/* Loading a program: ELF or `#!` script, its interpreter, its stack. */
+/* Programs: ELF or `#!` script, the interpreter, and the place in memory. Between the files of the process room only. */
 #ifndef ENCLAVIZE_PROGRAM_H
 #define ENCLAVIZE_PROGRAM_H
 
+#include "process/elf_file.h"
 #include "process/process.h"
 
-/* Loads what arguments[0] names (searched in PATH as execvp(3) does) and sets the context to its first
- * instruction. 0 or a negative errno; then `problem` says more if there is more to say. */
-int64_t program_load(struct strings *arguments, const struct strings *environment, struct context *context,
-                     const char **problem);
+#define PATH_SIZE 4096U
+
+/* What is to run: open, and its headers checked. */
+struct program {
+    struct file *file;        /* counted */
+    struct file *interpreter; /* counted; NULL: none */
+    struct elf_file elf, interpreter_elf;
+    char name[PATH_SIZE];     /* as the caller asked for it: a script's name, too */
+};
+
+/* An empty one; NULL: no memory. */
+struct program *program_create(void);
+void program_close(struct program *program);
+
+/* What arguments[0] names, searched in PATH as execvp(3) does. Scripts put their interpreters before the arguments. 0 or a
+ * negative errno; then `problem` says more if there is more to say. */
+int64_t program_search(struct program *program, struct strings *arguments, const struct strings *environment,
+                       const char **problem);
+/* The same for what execveat(2) names. */
+int64_t program_open(struct program *program, int descriptor, const char *path, uint32_t flags, struct strings *arguments);
+
+/* What /proc and prctl(2) call the calling process's thread: the last part of the path. */
+void program_set_name(const char *path);
+/* Maps it into the current space, which is empty, and sets the context to its first instruction. 0 or a negative errno: some
+ * of it may be there. */
+int64_t program_map(const struct program *program, const struct strings *arguments, const struct strings *environment,
+                    struct context *context);
 
 #endif

@@ -99,7 +99,7 @@ void release_all_robust_lists(void)
     if (!holders.list) {
         return;
     }
-    task_each(note_holder, &holders);
+    process_each_task(current_process(), note_holder, &holders);
     for (size_t at = 0; at < holders.count && at < room; at++) {
         release_list(holders.list[at].id, holders.list[at].head);
     }

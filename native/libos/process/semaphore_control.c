@@ -44,7 +44,7 @@ static int64_t read_one(const struct set *set, uint32_t number, int32_t command)
 
 static int64_t set_one(struct set *set, uint32_t number, int32_t value)
 {
-    set->semaphores[number] = (struct semaphore){.value = value, .process = PROCESS_ID};
+    set->semaphores[number] = (struct semaphore){.value = value, .process = current_process()->id};
     semaphores_forget_undos(set, number, 1);
     set->change_time = ipc_time();
     ipc_wake(table, set->object.id);
@@ -70,7 +70,7 @@ static int64_t set_all(struct set *set, user_address from)
         result = values[at] > SEMVMX ? -ERANGE : 0;
     }
     for (uint32_t at = 0; result == 0 && at < set->count; at++) {
-        set->semaphores[at] = (struct semaphore){.value = values[at], .process = PROCESS_ID};
+        set->semaphores[at] = (struct semaphore){.value = values[at], .process = current_process()->id};
     }
     if (result == 0) {
         semaphores_forget_undos(set, 0, set->count);

@@ -185,7 +185,7 @@ static int64_t apply(struct set *set, const struct operation *operations, size_t
 static void finish(struct set *set, const struct operation *operations, size_t count)
 {
     for (size_t at = 0; at < count; at++) {
-        set->semaphores[operations[at].number].process = PROCESS_ID;
+        set->semaphores[operations[at].number].process = current_process()->id;
     }
     set->operation_time = ipc_time();
     ipc_wake(table, set->object.id);

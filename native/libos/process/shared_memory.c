@@ -53,7 +53,7 @@ static struct ipc_object *make(const void *wanted, int64_t *error)
     object_start(&segment->object, &segment_operations);
     segment->object.size = segment->size = size;
     segment->change_time = ipc_time();
-    segment->creator = PROCESS_ID;
+    segment->creator = current_process()->id;
     return &segment->ipc;
 }
 
@@ -102,7 +102,7 @@ static int64_t attach(struct segment *segment, user_address address, uint32_t fl
     int64_t result = memory_map_object(address, segment->size, protection, map_flags, &segment->object);
     if (result >= 0) {
         segment->attach_time = ipc_time();
-        segment->last = PROCESS_ID;
+        segment->last = current_process()->id;
     }
     return result == -EEXIST ? -EINVAL : result;
 }
@@ -139,7 +139,7 @@ int64_t sys_shmdt(const struct arguments *arguments)
     if (object) {
         struct segment *segment = CONTAINER_OF(object, struct segment, object);
         segment->detach_time = ipc_time();
-        segment->last = PROCESS_ID;
+        segment->last = current_process()->id;
         memory_detach(address, object);
         object_put(object);
     }

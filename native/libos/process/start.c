@@ -3,8 +3,6 @@
 #include "process/program.h"
 #include "process/task.h"
 
-struct process first_process;
-
 _Noreturn void process_refuse(int status, const char *what, const char *why)
 {
     log_line(LOG_ERROR, "%s: %s", what, why);
@@ -86,12 +84,16 @@ void process_load(const struct boot *boot, const char *strings, struct context *
     struct strings arguments = {0}, environment = {0};
     choose_arguments(boot, strings, &arguments, &environment);
     const char *problem = NULL;
-    int64_t failure = program_load(&arguments, &environment, context, &problem);
+    struct program *program = program_create();
+    int64_t failure = program ? program_search(program, &arguments, &environment, &problem) : -ENOMEM;
+    failure = failure ? failure : program_map(program, &arguments, &environment, context);
+    failure = failure ? failure : process_upcalls.execute_files(program->file);
     if (failure) {
         process_refuse(failure == -ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE, strings_first(&arguments),
                        problem ? problem : describe_error(failure));
     }
-    memcpy(current_task()->name, current_process()->name, sizeof current_process()->name);
+    program_set_name(program->name);
+    program_close(program);
     strings_free(&arguments);
     strings_free(&environment);
 }

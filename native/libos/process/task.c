@@ -7,7 +7,16 @@ static struct task *dead;
 /* waiting for a host thread; those made by clone() are living already (clone(2): the thread exists when it returns) */
 static struct task *starting_first, *starting_last;
 static size_t living_count;
-static int32_t last_id = PROCESS_ID - 1;
+
+void lists_lock(void)
+{
+    spin_lock(&list_lock);
+}
+
+void lists_unlock(void)
+{
+    spin_unlock(&list_lock);
+}
 
 int32_t task_id(const struct task *task)
 {
@@ -53,6 +62,7 @@ static void link_living(struct task *task)
     task->next = living;
     living = task;
     living_count++;
+    task->process->task_count++;
 }
 
 /* Under list_lock. */
@@ -65,6 +75,7 @@ static void unlink_living(struct task *task)
     *link = task->next;
     task->alive = false;
     living_count--;
+    task->process->task_count--;
 }
 
 void task_each(bool (*each)(struct task *task, void *context), void *context)
@@ -75,9 +86,28 @@ void task_each(bool (*each)(struct task *task, void *context), void *context)
     spin_unlock(&list_lock);
 }
 
+void process_each_task(const struct process *process, bool (*each)(struct task *task, void *context), void *context)
+{
+    spin_lock(&list_lock);
+    bool go_on = true;
+    for (struct task *task = living; task && go_on; task = task->next) {
+        go_on = task->process != process || each(task, context);
+    }
+    spin_unlock(&list_lock);
+}
+
 size_t task_count(void)
 {
     return __atomic_load_n(&living_count, __ATOMIC_RELAXED);
+}
+
+bool task_is_listed(int32_t id)
+{
+    const struct task *task = living;
+    while (task && task->id != id) {
+        task = task->next;
+    }
+    return task != NULL;
 }
 
 struct id_query {
@@ -115,16 +145,11 @@ static bool note_id(struct task *task, void *context)
     return true;
 }
 
-size_t task_ids(int32_t *ids, size_t count)
+size_t task_ids(const struct process *process, int32_t *ids, size_t count)
 {
     struct id_list list = {.ids = ids, .capacity = count};
-    task_each(note_id, &list);
+    process_each_task(process, note_id, &list);
     return list.count;
-}
-
-int32_t task_new_id(void)
-{
-    return __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
 }
 
 void task_add_living(struct task *task)
@@ -138,9 +163,26 @@ bool task_remove_living(struct task *task)
 {
     spin_lock(&list_lock);
     unlink_living(task);
-    bool is_last = living_count == 0;
+    bool is_last = task->process->task_count == 0;
+    struct task *survivor = task->process->survivor;
     spin_unlock(&list_lock);
+    if (survivor) {
+        task_wake(survivor);
+    }
     return is_last;
+}
+
+void task_attract(struct task *task)
+{
+    struct thread *thread = __atomic_load_n(&task->sleeper.thread, __ATOMIC_SEQ_CST);
+    if (!thread) {
+        return; /* it looks when it begins (thread.c) */
+    }
+    __atomic_store_n(&thread->attention, 1, __ATOMIC_SEQ_CST);
+    if (task != current_task()) {
+        task_wake(task);
+        host_interrupt(thread->host_index);
+    }
 }
 
 void task_append_starting(struct task *task)

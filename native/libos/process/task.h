@@ -4,12 +4,15 @@
 
 #include "process/process.h"
 
-/* A zeroed one, in no list; NULL: out of memory. */
+/* A zeroed one, in no list, of the calling process; NULL: out of memory. */
 struct task *task_make(void);
+/* 0: all are in use. */
 int32_t task_new_id(void);
+/* The lock of the lists is held. */
+bool task_is_listed(int32_t id);
 
 void task_add_living(struct task *task);
-/* True: it was the last one. */
+/* True: it was the last one of its process. */
 bool task_remove_living(struct task *task);
 /* It has left all lists, and may be made again. */
 void task_bury(struct task *task);
@@ -23,19 +26,26 @@ bool task_withdraw_starting(struct task *task);
 
 /* Marks the locks that the calling thread still holds, and wakes who waits for them (robust.c). */
 void release_robust_list(const struct task *task);
-/* The same for all threads, when the process ends: others may look at such a lock through a file that is mapped shared. */
+/* That, and the word that set_tid_address(2) named is cleared: nobody in this memory waits for the thread any more. */
+void leave_memory(struct task *task);
+/* The same for all threads of the calling process, when the process ends: others may look at such a lock through a file that is mapped shared. */
 void release_all_robust_lists(void);
 
 /* What clone() asks for; an address is 0 where nothing is to be written. */
 struct thread_wish {
+    struct process *process;    /* NULL: the caller's; otherwise the thread is its first, and has its id */
     user_address stack_pointer; /* 0: the caller's */
     bool sets_fs_base;
     uint64_t fs_base;
     user_address parent_id, child_id; /* where the id goes before the thread runs */
     user_address clear_id;            /* what is cleared and woken when it ends */
+    bool keeps_signal_stack;
 };
 /* Starts a thread that goes on where the calling one is -> its id, -EAGAIN, -EFAULT (thread.c). */
 int64_t thread_make(const struct thread_wish *wish);
+
+/* Registers that are not in a context are as at the start of a program. */
+void thread_reset(void);
 
 /* Makes the calling thread run as the first task (thread.c). */
 void task_start_first(void);

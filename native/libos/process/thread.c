@@ -1,5 +1,5 @@
 /* Threads of the application: one task for each, one TCS under each. */
-#include "process/task.h"
+#include "process/table.h"
 
 static void run_as(struct task *task)
 {
@@ -14,6 +14,12 @@ static void run_as(struct task *task)
 static void set_fs_base(uint64_t base)
 {
     __asm__ volatile("wrfsbase %0" : : "r"(base));
+}
+
+void thread_reset(void)
+{
+    set_fs_base(0);
+    vector_clear();
 }
 
 static uint64_t fs_base(void)
@@ -46,7 +52,7 @@ void task_start_first(void)
     if (!task) {
         fatal("no memory for the first thread");
     }
-    task->id = task_new_id();
+    task->id = PROCESS_ID;
     task->credentials = *credentials();
     task_add_living(task);
     run_as(task);
@@ -61,6 +67,8 @@ struct task *task_start_service(void (*service)(void))
         return NULL;
     }
     task->service = service;
+    task->process = &first_process;
+    task->space = &first_space;
     task->blocked = UINT64_MAX;
     task_append_starting(task);
     if (host_thread_create() && task_withdraw_starting(task)) {
@@ -92,21 +100,22 @@ static bool is_within_limit(void)
     return credentials()->user.real == 0 || task_count() < limit || limit >= configuration.threads;
 }
 
-int64_t thread_make(const struct thread_wish *wish)
+/* Where the id is wanted before the thread runs: what set it and what it is set to. False: EFAULT. */
+static bool tell_id(const struct thread_wish *wish, int32_t id)
 {
-    if (!is_within_limit()) {
-        return -EAGAIN;
-    }
-    struct task *parent = current_task();
-    struct task *task = task_make();
-    if (!task) {
-        return -EAGAIN;
-    }
-    task->id = task_new_id();
+    return (!wish->parent_id || !copy_to_user(wish->parent_id, &id, sizeof id)) &&
+           (!wish->child_id || !copy_to_user(wish->child_id, &id, sizeof id));
+}
+
+static void inherit(struct task *task, const struct task *parent, const struct thread_wish *wish)
+{
     task->blocked = parent->blocked;
     memcpy(task->name, parent->name, sizeof task->name);
     task->credentials = parent->credentials;
     task->scheduling = parent->scheduling;
+    if (wish->keeps_signal_stack) {
+        task->signal_stack = parent->signal_stack;
+    }
     task->start_context = *parent->context;
     task->start_context.rax = 0;
     if (wish->stack_pointer) {
@@ -114,17 +123,39 @@ int64_t thread_make(const struct thread_wish *wish)
     }
     task->start_fs_base = wish->sets_fs_base ? wish->fs_base : fs_base();
     task->clear_child_tid = wish->clear_id;
-    int32_t id = task->id;
-    bool told = (!wish->parent_id || !copy_to_user(wish->parent_id, &id, sizeof id)) &&
-                (!wish->child_id || !copy_to_user(wish->child_id, &id, sizeof id));
-    if (!told) {
+}
+
+int64_t thread_make(const struct thread_wish *wish)
+{
+    if (!is_within_limit()) {
+        return -EAGAIN;
+    }
+    struct task *task = task_make();
+    int32_t id = !task ? 0 : wish->process ? wish->process->id : task_new_id();
+    if (!id) {
+        if (task) {
+            task_bury(task);
+        }
+        return -EAGAIN;
+    }
+    task->id = id;
+    inherit(task, current_task(), wish);
+    if (!tell_id(wish, id)) {
         task_bury(task);
         return -EFAULT;
     }
+    struct process *process = wish->process;
+    if (process) {
+        task->process = process;
+        space_get(task->space);
+        process_list(process);
+    }
     task_append_starting(task);
-    int error = host_thread_create();
-    if (error && task_withdraw_starting(task)) {
+    if (host_thread_create() && task_withdraw_starting(task)) {
         report_no_thread();
+        if (process) {
+            space_put(task->space);
+        }
         task_bury(task);
         return -EAGAIN;
     }

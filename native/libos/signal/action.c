@@ -3,39 +3,51 @@
 
 #include "signal/pending.h"
 
-/* Default actions other than the end of the process (signal(7)). There is nobody to stop a process for:
- * stopping is left out. */
+/* Default actions other than the end of the process (signal(7)). */
 #define IGNORED_BY_DEFAULT                                                                                   \
-    (SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH) | SIGNAL_BIT(SIGCONT) |                 \
-     SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU))
+    (SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH) | SIGNAL_BIT(SIGCONT))
+#define STOPS_BY_DEFAULT                                                                                     \
+    (SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU))
 
-static struct spinlock lock;
-static struct signal_action actions[SIGNAL_COUNT + 1];
+struct signal_actions first_actions = {.references = 1};
+
+static struct signal_action *current_actions(void)
+{
+    return current_process()->actions->at;
+}
 
 user_address signal_handler(int signal)
 {
-    return __atomic_load_n(&actions[signal].handler, __ATOMIC_RELAXED);
+    return __atomic_load_n(&current_actions()[signal].handler, __ATOMIC_RELAXED);
+}
+
+bool signal_stops_process(int signal)
+{
+    return STOPS_BY_DEFAULT & SIGNAL_BIT(signal);
 }
 
 bool signal_ends_process(int signal)
 {
-    return !(IGNORED_BY_DEFAULT & SIGNAL_BIT(signal));
+    return !((IGNORED_BY_DEFAULT | STOPS_BY_DEFAULT) & SIGNAL_BIT(signal));
 }
 
-bool signal_is_ignored(int signal)
+bool signal_is_ignored(const struct process *process, int signal)
 {
-    user_address handler = signal_handler(signal);
-    return handler == SIG_IGN || (handler == SIG_DFL && (IGNORED_BY_DEFAULT & SIGNAL_BIT(signal)));
+    user_address handler = __atomic_load_n(&process->actions->at[signal].handler, __ATOMIC_RELAXED);
+    /* nobody stops the first process: it would be the container */
+    bool stops = process != &first_process && signal_stops_process(signal);
+    return handler == SIG_IGN || (handler == SIG_DFL && !stops && !signal_ends_process(signal));
 }
 
 struct signal_action signal_take_action(int signal)
 {
-    spin_lock(&lock);
-    struct signal_action action = actions[signal];
+    struct signal_actions *actions = current_process()->actions;
+    spin_lock(&actions->lock);
+    struct signal_action action = actions->at[signal];
     if (action.handler > SIG_IGN && (action.flags & SA_RESETHAND)) {
-        actions[signal].handler = SIG_DFL;
+        actions->at[signal].handler = SIG_DFL;
     }
-    spin_unlock(&lock);
+    spin_unlock(&actions->lock);
     return action;
 }
 
@@ -51,14 +63,15 @@ int64_t sys_rt_sigaction(const struct arguments *arguments)
         ((UNBLOCKABLE & SIGNAL_BIT(signal)) || copy_from_user(&new, arguments->at[1], sizeof new))) {
         return (UNBLOCKABLE & SIGNAL_BIT(signal)) ? -EINVAL : -EFAULT;
     }
-    spin_lock(&lock);
-    old = actions[signal];
+    struct signal_actions *actions = current_process()->actions;
+    spin_lock(&actions->lock);
+    old = actions->at[signal];
     if (changes) {
-        actions[signal] = new;
-        actions[signal].mask &= ~UNBLOCKABLE;
+        actions->at[signal] = new;
+        actions->at[signal].mask &= ~UNBLOCKABLE;
     }
-    spin_unlock(&lock);
-    if (changes && signal_is_ignored((int)signal)) {
+    spin_unlock(&actions->lock);
+    if (changes && signal_is_ignored(current_process(), (int)signal)) {
         signal_forget((int)signal);
     }
     return arguments->at[2] ? copy_to_user(arguments->at[2], &old, sizeof old) : 0;

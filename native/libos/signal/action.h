@@ -15,8 +15,17 @@ struct signal_action {
     uint64_t mask;
 };
 
+struct signal_actions {
+    uint32_t references; /* atomic */
+    struct spinlock lock;
+    struct signal_actions *next; /* of those that are free */
+    struct signal_action at[SIGNAL_COUNT + 1];
+};
+extern struct signal_actions first_actions;
+
 enum signal_action_flag {
-    SA_SIGINFO = 4, SA_RESTORER = 0x04000000, SA_ONSTACK = 0x08000000, SA_RESTART = 0x10000000,
+    SA_NOCLDSTOP = 1, SA_NOCLDWAIT = 2,
+SA_SIGINFO = 4, SA_RESTORER = 0x04000000, SA_ONSTACK = 0x08000000, SA_RESTART = 0x10000000,
     SA_NODEFER = 0x40000000,
 };
 #define SA_RESETHAND 0x80000000U
@@ -27,9 +36,10 @@ static inline bool signal_is_valid(uint64_t signal)
 }
 
 /* By its action, or by default. */
-bool signal_is_ignored(int signal);
-/* Nothing but the end of the process is left to do by default. */
+bool signal_is_ignored(const struct process *process, int signal);
+/* What is left to do by default. */
 bool signal_ends_process(int signal);
+bool signal_stops_process(int signal);
 
 /* SIG_DFL, SIG_IGN or the handler. */
 user_address signal_handler(int signal);

@@ -2,6 +2,7 @@
 #include "signal/exceptions.h"
 #include "signal/frame.h"
 #include "signal/pending.h"
+#include "signal/stop.h"
 
 static void restart_call(struct task *task, struct context *context)
 {
@@ -42,18 +43,34 @@ static void run_handler(struct task *task, struct context *context, const struct
     }
 }
 
+/* A namespace's first process is not ended by signals of those in it that it does not handle, not even by SIGKILL
+ * (pid_namespaces(7)): those of others do not get here (kill.c). */
+static void act_by_default(const struct signal_info *info)
+{
+    if (signal_stops_process(info->signal) && current_process() != &first_process) {
+        process_stop(info->signal);
+    } else if (signal_ends_process(info->signal)) {
+        process_exit(0, info->signal);
+    }
+}
+
 void signal_deliver(struct context *context)
 {
     struct task *task = current_task();
     struct signal_info info;
-    while (signal_take(task, ~task->blocked, &info)) {
-        struct signal_action action = signal_take_action(info.signal);
-        if (action.handler > SIG_IGN) {
-            run_handler(task, context, &action, &info);
-        } else if (action.handler == SIG_DFL && signal_ends_process(info.signal)) {
-            process_exit(0, info.signal);
+    do {
+        if (task_must_end()) {
+            task_exit(0);
         }
-    }
+        while (signal_take(task, ~task->blocked, &info)) {
+            struct signal_action action = signal_take_action(info.signal);
+            if (action.handler > SIG_IGN) {
+                run_handler(task, context, &action, &info);
+            } else if (action.handler == SIG_DFL) {
+                act_by_default(&info);
+            }
+        }
+    } while (wait_while_stopped() || task_must_end());
     if (task->interrupted_call) {
         restart_call(task, context); /* no handler ran: the program must not see the interruption */
         task->interrupted_call = 0;
@@ -106,6 +123,7 @@ int signal_set_temporary_mask(user_address mask, uint64_t size)
 
 void signal_start(void)
 {
+    process_signals_start();
     wait_upcalls.signal_is_pending = signal_is_pending;
     boundary_upcalls.attention = attend;
     process_upcalls.thread_ends = signal_thread_ends;

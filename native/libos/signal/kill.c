@@ -1,34 +1,75 @@
-/* Signals from the process to itself: kill(2), tgkill(2), sigqueue(3). */
+/* Signals that processes send: kill(2), tgkill(2), sigqueue(3). */
 #include "signal/action.h"
 #include "signal/pending.h"
+#include "signal/stop.h"
 
 static struct signal_info info_of_sender(uint64_t signal, int32_t code)
 {
     return (struct signal_info){
-        .signal = (int32_t)signal, .code = code, .first = PROCESS_ID | (uint64_t)credentials()->user.real << 32};
+        .signal = (int32_t)signal,
+        .code = code,
+        .first = (uint32_t)current_process()->id | (uint64_t)credentials()->user.real << 32,
+    };
 }
 
-/* To a thread, or to the process (NULL). Signal 0 only asks whether that is there. */
-static int64_t send(struct task *target, uint64_t signal, const struct signal_info *info)
+struct permission {
+    const struct process *process;
+    uint64_t signal;
+    bool is_given;
+};
+
+/* kill_ok_by_cred() of Linux. */
+static bool look_at_owner(struct task *task, void *context)
+{
+    struct permission *permission = context;
+    const struct ids *own = &credentials()->user, *other = &task->credentials.user;
+    bool is_own = own->effective == other->saved || own->effective == other->real || own->real == other->saved ||
+                  own->real == other->real;
+    bool goes_on = permission->signal == SIGCONT && task->process->session == current_process()->session;
+    permission->is_given = is_own || goes_on || is_capable(CAP_KILL);
+    return false;
+}
+
+/* One thread speaks for all; a zombie may be sent anything. */
+static bool may_send(const struct process *process, uint64_t signal)
+{
+    struct permission permission = {.process = process, .signal = signal, .is_given = true};
+    if (process != current_process()) {
+        process_each_task(process, look_at_owner, &permission);
+    }
+    return permission.is_given;
+}
+
+/* As in each PID namespace, others do not end or stop the first process by what it does not handle: pid_namespaces(7). */
+static bool is_lost(const struct process *process, uint64_t signal)
+{
+    return process == &first_process && current_process() != &first_process &&
+           process->actions->at[signal].handler == SIG_DFL;
+}
+
+/* To the process, or to one of its threads. Signal 0 only asks. Processes and tasks are recycled, so at worst one that is
+ * just ending gets it. */
+static int64_t send(struct process *process, struct task *task, uint64_t signal, const struct signal_info *info)
 {
     if (signal && !signal_is_valid(signal)) {
         return -EINVAL;
     }
-    if (signal == SIGKILL) {
-        process_exit(0, SIGKILL);
+    if (!may_send(process, signal)) {
+        return -EPERM;
     }
-    if (!signal) {
+    if (!signal || is_lost(process, signal)) {
         return 0;
     }
-    /* tasks are recycled, so at worst a thread that is just ending gets it */
-    int64_t result = target ? signal_send(target, info) : signal_send_process(info);
+    if (signal == SIGKILL && process == current_process()) {
+        process_exit(0, SIGKILL);
+    }
+    if (signal == SIGKILL) {
+        process_kill(process);
+        return 0;
+    }
+    signal_sent(process, (int)signal);
+    int64_t result = task ? signal_send(task, info) : signal_send_process(process, info);
     return result == SIGNAL_IGNORED ? 0 : result;
-}
-
-int64_t signal_kill_process(uint64_t signal)
-{
-    struct signal_info info = info_of_sender(signal, SI_USER);
-    return send(NULL, signal, &info);
 }
 
 /* Only the kernel and kill() say so, and a process to itself: rt_sigqueueinfo(2). */
@@ -37,9 +78,15 @@ static bool is_forged(const struct signal_info *info, int32_t target)
     return (info->code >= 0 || info->code == SI_TKILL) && target != task_id(current_task());
 }
 
-int64_t signal_queue_process(uint64_t signal, const struct signal_info *info)
+int64_t signal_kill_process(struct process *process, uint64_t signal)
 {
-    return is_forged(info, PROCESS_ID) ? -EPERM : send(NULL, signal, info);
+    struct signal_info info = info_of_sender(signal, SI_USER);
+    return send(process, NULL, signal, &info);
+}
+
+int64_t signal_queue_process(struct process *process, uint64_t signal, const struct signal_info *info)
+{
+    return is_forged(info, process->id) ? -EPERM : send(process, NULL, signal, info);
 }
 
 int64_t signal_info_from_user(struct signal_info *info, user_address from)
@@ -53,35 +100,99 @@ int64_t signal_info_from_user(struct signal_info *info, user_address from)
     return 0;
 }
 
+/* A thread's id stands for its process. */
+static struct process *process_named(int32_t id)
+{
+    struct process *process = process_of_id(id);
+    const struct task *task = process ? NULL : task_of_id(id);
+    return task ? task->process : process;
+}
+
+struct crowd {
+    int32_t group;           /* 0: all but the first process and the caller's own */
+    struct process **members; /* in no order, but the caller's own is not among them */
+    size_t room, count;
+    bool has_own;
+};
+
+static bool note_member(struct process *process, void *context)
+{
+    struct crowd *crowd = context;
+    bool is_own = process == current_process();
+    bool is_meant = crowd->group ? process->group == crowd->group : process != &first_process && !is_own;
+    crowd->has_own |= is_meant && is_own;
+    if (is_meant && !is_own) {
+        if (crowd->count < crowd->room) {
+            crowd->members[crowd->count] = process;
+        }
+        crowd->count++;
+    }
+    return true;
+}
+
+/* Success, if one of them could be told. */
+static int64_t kill_crowd(int32_t group, uint64_t signal)
+{
+    struct crowd crowd = {.group = group};
+    process_each(note_member, &crowd);
+    size_t room = crowd.count;
+    struct process **members = room ? allocate(room * sizeof(*members)) : NULL;
+    if (room && !members) {
+        return -EAGAIN;
+    }
+    crowd = (struct crowd){.group = group, .members = members, .room = room};
+    process_each(note_member, &crowd);
+    int64_t result = -ESRCH;
+    for (size_t at = 0; at < crowd.count && at < room; at++) {
+        int64_t one = signal_kill_process(members[at], signal);
+        result = result == 0 ? 0 : one;
+    }
+    release(members, room * sizeof(*members));
+    if (crowd.has_own) { /* the last one: it may not come back */
+        int64_t one = signal_kill_process(current_process(), signal);
+        result = result == 0 ? 0 : one;
+    }
+    return result;
+}
+
 int64_t sys_kill(const struct arguments *arguments)
 {
     int32_t target = (int32_t)arguments->at[0];
-    /* -1: everybody but the caller, who is alone; a thread's id stands for its process */
-    bool is_there = target == 0 || (target > 0 && task_of_id(target));
-    return is_there ? signal_kill_process((uint32_t)arguments->at[1]) : -ESRCH;
+    uint64_t signal = (uint32_t)arguments->at[1];
+    if (signal && !signal_is_valid(signal)) {
+        return -EINVAL;
+    }
+    if (target > 0) {
+        struct process *process = process_named(target);
+        return process ? signal_kill_process(process, signal) : -ESRCH;
+    }
+    if (target == INT32_MIN) {
+        return -ESRCH;
+    }
+    return kill_crowd(target == 0 ? current_process()->group : target == -1 ? 0 : -target, signal);
 }
 
-/* `info` NULL: as tkill() has it. */
-static int64_t send_thread(int32_t id, uint64_t signal, const struct signal_info *info)
+/* `group` 0: whatever process the thread is of; `info` NULL: as tkill() has it. */
+static int64_t send_thread(int32_t group, int32_t id, uint64_t signal, const struct signal_info *info)
 {
     struct task *target = task_of_id(id);
     struct signal_info usual = info_of_sender(signal, SI_TKILL);
-    return target ? send(target, signal, info ? info : &usual) : -ESRCH;
+    if (!target || (group && target->process->id != group)) {
+        return -ESRCH;
+    }
+    return send(target->process, target, signal, info ? info : &usual);
 }
 
 int64_t sys_tkill(const struct arguments *arguments)
 {
     int32_t id = (int32_t)arguments->at[0];
-    return id <= 0 ? -EINVAL : send_thread(id, (uint32_t)arguments->at[1], NULL);
+    return id <= 0 ? -EINVAL : send_thread(0, id, (uint32_t)arguments->at[1], NULL);
 }
 
 int64_t sys_tgkill(const struct arguments *arguments)
 {
     int32_t group = (int32_t)arguments->at[0], id = (int32_t)arguments->at[1];
-    if (group <= 0 || id <= 0) {
-        return -EINVAL;
-    }
-    return group == PROCESS_ID ? send_thread(id, (uint32_t)arguments->at[2], NULL) : -ESRCH;
+    return group <= 0 || id <= 0 ? -EINVAL : send_thread(group, id, (uint32_t)arguments->at[2], NULL);
 }
 
 int64_t sys_rt_sigqueueinfo(const struct arguments *arguments)
@@ -95,7 +206,8 @@ int64_t sys_rt_sigqueueinfo(const struct arguments *arguments)
     if (is_forged(&info, target)) {
         return -EPERM;
     }
-    return target > 0 && task_of_id(target) ? send(NULL, (uint32_t)arguments->at[1], &info) : -ESRCH;
+    struct process *process = target > 0 ? process_named(target) : NULL;
+    return process ? send(process, NULL, (uint32_t)arguments->at[1], &info) : -ESRCH;
 }
 
 int64_t sys_rt_tgsigqueueinfo(const struct arguments *arguments)
@@ -112,5 +224,5 @@ int64_t sys_rt_tgsigqueueinfo(const struct arguments *arguments)
     if (is_forged(&info, id)) {
         return -EPERM;
     }
-    return group == PROCESS_ID ? send_thread(id, (uint32_t)arguments->at[2], &info) : -ESRCH;
+    return send_thread(group, id, (uint32_t)arguments->at[2], &info);
 }

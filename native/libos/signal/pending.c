@@ -7,7 +7,6 @@
 #include "signal/action.h"
 
 static struct spinlock lock; /* signal sets */
-static struct signal_set process_signals;
 
 #define FIRST_REAL_TIME 32
 
@@ -26,20 +25,8 @@ void signal_allow_host(uint64_t mask)
 
 uint64_t signals_pending(const struct task *task)
 {
-    return __atomic_load_n(&task->signals.pending, __ATOMIC_SEQ_CST) | __atomic_load_n(&process_signals.pending, __ATOMIC_SEQ_CST);
-}
-
-static void attract(struct task *task)
-{
-    struct thread *thread = __atomic_load_n(&task->sleeper.thread, __ATOMIC_SEQ_CST);
-    if (!thread) {
-        return;
-    }
-    __atomic_store_n(&thread->attention, 1, __ATOMIC_SEQ_CST);
-    if (task != current_task()) {
-        task_wake(task);
-        host_interrupt(thread->host_index);
-    }
+    return __atomic_load_n(&task->signals.pending, __ATOMIC_SEQ_CST) |
+           __atomic_load_n(&task->process->signals.pending, __ATOMIC_SEQ_CST);
 }
 
 /* Under lock. */
@@ -65,13 +52,13 @@ static bool queues(const struct signal_info *info)
 }
 
 /* `task`: whose the set is, NULL: the process's. -EAGAIN: a real-time signal that was to be queued has no place. */
-static int64_t mark(struct task *task, const struct signal_info *info)
+static int64_t mark(struct process *process, struct task *task, const struct signal_info *info)
 {
-    struct signal_set *set = task ? &task->signals : &process_signals;
+    struct signal_set *set = task ? &task->signals : &process->signals;
     struct queued_signal *node = queues(info) ? allocate(sizeof *node) : NULL;
     int64_t result = 0;
     spin_lock(&lock);
-    if (task && !task->alive) {
+    if (task ? !task->alive : process->state != PROCESS_RUNNING) {
         result = 0; /* too late: it takes nothing any more */
     } else if (!(set->pending & SIGNAL_BIT(info->signal))) {
         set->information[info->signal] = *info;
@@ -128,7 +115,7 @@ static void release_all(struct queued_signal *node)
 
 void signal_mark(struct task *task, const struct signal_info *info)
 {
-    mark(task, info);
+    mark(task->process, task, info);
 }
 
 struct oblivion {
@@ -143,13 +130,25 @@ static bool forget_of(struct task *task, void *context)
     return true;
 }
 
+void signal_discard(struct process *process, uint64_t signals)
+{
+    struct oblivion oblivion = {.bits = signals};
+    process_each_task(process, forget_of, &oblivion);
+    forget(&process->signals, oblivion.bits, &oblivion.gone);
+    release_all(oblivion.gone);
+}
+
 void signal_forget(int signal)
 {
-    struct oblivion oblivion = {.bits = SIGNAL_BIT(signal)};
-    task_each(forget_of, &oblivion);
-    forget(&process_signals, oblivion.bits, &oblivion.gone);
-    release_all(oblivion.gone);
-    signal_upcalls.timers_forgotten(oblivion.bits);
+    signal_discard(current_process(), SIGNAL_BIT(signal));
+    signal_upcalls.timers_forgotten(SIGNAL_BIT(signal));
+}
+
+void signal_process_ends(struct process *process)
+{
+    struct queued_signal *gone = NULL;
+    forget(&process->signals, UINT64_MAX, &gone);
+    release_all(gone);
 }
 
 void signal_thread_ends(struct task *task)
@@ -162,11 +161,11 @@ void signal_thread_ends(struct task *task)
 
 int64_t signal_send(struct task *task, const struct signal_info *info)
 {
-    if (signal_is_ignored(info->signal) && !(task->blocked & SIGNAL_BIT(info->signal))) {
+    if (signal_is_ignored(task->process, info->signal) && !(task->blocked & SIGNAL_BIT(info->signal))) {
         return SIGNAL_IGNORED;
     }
-    int64_t result = mark(task, info);
-    attract(task);
+    int64_t result = mark(task->process, task, info);
+    task_attract(task);
     return result;
 }
 
@@ -192,7 +191,7 @@ static bool consider(struct task *task, void *context)
         return true;
     }
     choice->any = task;
-    choice->first = task->id == PROCESS_ID ? task : choice->first;
+    choice->first = task->id == task->process->id ? task : choice->first;
     choice->caller = task == current_task() ? task : choice->caller;
     if (!sleeper_is_asleep(&task->sleeper) && draw(++choice->running_count) == 0) {
         choice->running = task;
@@ -200,62 +199,59 @@ static bool consider(struct task *task, void *context)
     return true;
 }
 
-static int64_t send_process(const struct signal_info *info, bool to_running)
+static int64_t send_process(struct process *process, const struct signal_info *info, bool to_running)
 {
     struct choice choice = {.bit = SIGNAL_BIT(info->signal)};
-    task_each(consider, &choice);
+    process_each_task(process, consider, &choice);
     struct task *usual = choice.first ? choice.first : choice.caller ? choice.caller : choice.any;
     struct task *chosen = to_running && choice.running ? choice.running : usual;
-    if (signal_is_ignored(info->signal) && chosen) {
+    if (signal_is_ignored(process, info->signal) && chosen) {
         return SIGNAL_IGNORED;
     }
-    int64_t result = mark(NULL, info);
+    int64_t result = mark(process, NULL, info);
     if (chosen) {
-        attract(chosen);
+        task_attract(chosen);
     }
     return result;
 }
 
-int64_t signal_send_process(const struct signal_info *info)
+int64_t signal_send_process(struct process *process, const struct signal_info *info)
 {
-    return send_process(info, false);
+    return send_process(process, info, false);
 }
 
-int64_t signal_send_running(const struct signal_info *info)
+int64_t signal_send_running(struct process *process, const struct signal_info *info)
 {
-    return send_process(info, true);
+    return send_process(process, info, true);
 }
 
 static bool offer(struct task *task, void *context)
 {
     (void)context;
-    bool takes = (__atomic_load_n(&process_signals.pending, __ATOMIC_SEQ_CST) & ~task->blocked) != 0;
-    struct thread *thread = __atomic_load_n(&task->sleeper.thread, __ATOMIC_SEQ_CST);
-    if (takes && thread) {
-        __atomic_store_n(&thread->attention, 1, __ATOMIC_SEQ_CST);
-        task_wake(task);
-        host_interrupt(thread->host_index);
+    bool takes = (__atomic_load_n(&task->process->signals.pending, __ATOMIC_SEQ_CST) & ~task->blocked) != 0;
+    if (takes) {
+        task_attract(task);
     }
     return !takes;
 }
 
 void signal_pass_on(void)
 {
-    if (__atomic_load_n(&process_signals.pending, __ATOMIC_SEQ_CST)) {
-        task_each(offer, NULL);
+    if (__atomic_load_n(&current_process()->signals.pending, __ATOMIC_SEQ_CST)) {
+        process_each_task(current_process(), offer, NULL);
     }
 }
 
 void signal_send_current(int signal)
 {
     signal_send(current_task(),
-                &(struct signal_info){.signal = signal, .code = SI_USER, .first = PROCESS_ID});
+                &(struct signal_info){.signal = signal, .code = SI_USER, .first = (uint32_t)current_process()->id});
 }
 
 void signal_take_from_host(uint64_t mask)
 {
     for (; mask; mask &= mask - 1) {
-        signal_send_process(&(struct signal_info){.signal = __builtin_ctzll(mask) + 1, .code = SI_USER});
+        signal_send_process(&first_process, &(struct signal_info){.signal = __builtin_ctzll(mask) + 1, .code = SI_USER});
     }
 }
 
@@ -266,7 +262,8 @@ bool signal_is_pending(void)
         signal_take_from_host(attention_take(&asked));
     }
     const struct task *task = current_task();
-    return (signals_pending(task) & ~task->blocked) != 0;
+    return (signals_pending(task) & ~task->blocked) != 0 || task_must_end() ||
+           __atomic_load_n(&task->process->stop_signal, __ATOMIC_SEQ_CST) != 0;
 }
 
 static bool take(struct signal_set *set, uint64_t wanted, struct signal_info *info)
@@ -292,7 +289,7 @@ static bool take(struct signal_set *set, uint64_t wanted, struct signal_info *in
 
 bool signal_take(struct task *task, uint64_t wanted, struct signal_info *info)
 {
-    bool taken = take(&task->signals, wanted, info) || take(&process_signals, wanted, info);
+    bool taken = take(&task->signals, wanted, info) || take(&task->process->signals, wanted, info);
     if (taken && info->timer) {
         signal_upcalls.timer_taken(info);
         info->timer = 0;

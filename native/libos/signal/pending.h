@@ -15,8 +15,14 @@ void signal_forget(int signal);
 
 /* What waits for the thread goes; another is told of what waits for the process. */
 void signal_thread_ends(struct task *task);
+/* What waits for the process goes, and nothing comes any more. */
+void signal_process_ends(struct process *process);
 /* A thread that was told of a signal to the process ends or blocks it: tell another. */
 void signal_pass_on(void);
+/* The upcalls about processes (process_signals.c). */
+void process_signals_start(void);
+/* Signals that waited go: of the process, and of its threads. */
+void signal_discard(struct process *process, uint64_t signals);
 /* Signals of the host (bit n - 1) have come in. */
 void signal_take_from_host(uint64_t mask);
 

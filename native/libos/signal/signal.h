@@ -19,15 +19,15 @@ enum { SI_USER = 0, SI_QUEUE = -1, SI_TIMER = -2, SI_MESGQ = -3, SI_TKILL = -6, 
 #define SIGNAL_IGNORED 1
 int64_t signal_send(struct task *task, const struct signal_info *info);
 /* To whichever thread does not block it: the first thread rather than the caller, the caller rather than others. */
-int64_t signal_send_process(const struct signal_info *info);
+int64_t signal_send_process(struct process *process, const struct signal_info *info);
 /* The same to one of the threads that run: what measures the use of the processor wants to know who uses it. */
-int64_t signal_send_running(const struct signal_info *info);
+int64_t signal_send_running(struct process *process, const struct signal_info *info);
 /* To the calling task, as the kernel does for SIGPIPE. */
 void signal_send_current(int signal);
 
 /* kill(2) and sigqueue(3) to the process, by the number that the caller gave. 0, -EINVAL, -EPERM, -EAGAIN. */
-int64_t signal_kill_process(uint64_t signal);
-int64_t signal_queue_process(uint64_t signal, const struct signal_info *info);
+int64_t signal_kill_process(struct process *process, uint64_t signal);
+int64_t signal_queue_process(struct process *process, uint64_t signal, const struct signal_info *info);
 #define SIGNAL_INFO_SIZE 128 /* siginfo_t */
 /* 0 or -EFAULT. */
 int64_t signal_info_from_user(struct signal_info *info, user_address from);

@@ -21,7 +21,7 @@ static bool cpu_clock_of_number(int32_t number, struct clock *clock)
         return id == 0 || task_of_id(id);
     }
     *clock = (struct clock){.id = CLOCK_PROCESS_CPUTIME_ID};
-    return process_id_is_own((uint32_t)id);
+    return id == 0 || process_of_id(id);
 }
 
 bool clock_of_number(int32_t number, struct clock *clock)

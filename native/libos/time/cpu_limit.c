@@ -1,4 +1,4 @@
-/* RLIMIT_CPU: SIGXCPU at the soft limit and each second behind it, SIGKILL at the hard one (setrlimit(2)). */
+/* RLIMIT_CPU of the first process: SIGXCPU at the soft limit and each second behind it, SIGKILL at the hard one (setrlimit(2)). */
 #include "time/alarm.h"
 
 #include "time/cpu_limit.h"
@@ -32,13 +32,16 @@ static void ring(struct alarm *rung, uint64_t now)
     }
     if (now >= ns_of_seconds(limit.soft)) {
         limit_raise_soft(RLIMIT_CPU);
-        signal_send_process(&(struct signal_info){.signal = SIGXCPU, .code = SI_KERNEL});
+        signal_send_process(&first_process, &(struct signal_info){.signal = SIGXCPU, .code = SI_KERNEL});
     }
     set();
 }
 
 static int64_t limit_changed(void)
 {
+    if (current_process() != &first_process) {
+        return 0; /* remembered: the host's clock is that of all processes together */
+    }
     alarms_lock();
     int64_t error = set();
     alarms_unlock();

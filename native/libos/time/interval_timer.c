@@ -1,12 +1,19 @@
-/* The process's three interval timers: setitimer(2), alarm(2). */
+/* Each process's three interval timers: setitimer(2), alarm(2). */
+#include "time/interval_timer.h"
+
 #include "time/alarm.h"
 
 enum { ITIMER_REAL = 0, ITIMER_VIRTUAL = 1, ITIMER_PROF = 2, ITIMER_COUNT = 3 };
 
 struct interval_timer {
     struct alarm alarm;
+    struct process *process;
     int32_t signal;
     uint64_t interval; /* ns; 0: once */
+};
+
+struct interval_timers {
+    struct interval_timer at[ITIMER_COUNT];
 };
 
 static void ring(struct alarm *alarm, uint64_t now)
@@ -18,18 +25,49 @@ static void ring(struct alarm *alarm, uint64_t now)
     }
     const struct signal_info info = {.signal = timer->signal, .code = SI_KERNEL};
     if (clock_counts_use(&alarm->clock)) {
-        signal_send_running(&info);
+        signal_send_running(timer->process, &info);
     } else {
-        signal_send_process(&info);
+        signal_send_process(timer->process, &info);
     }
 }
 
 /* User and system time are not told apart: all of it counts for both. */
-static struct interval_timer timers[ITIMER_COUNT] = {
-    [ITIMER_REAL] = {{.clock = {.id = CLOCK_MONOTONIC}, .ring = ring}, .signal = SIGALRM},
-    [ITIMER_VIRTUAL] = {{.clock = {.id = CLOCK_PROCESS_CPUTIME_ID}, .ring = ring}, .signal = SIGVTALRM},
-    [ITIMER_PROF] = {{.clock = {.id = CLOCK_PROCESS_CPUTIME_ID}, .ring = ring}, .signal = SIGPROF},
+static const struct {
+    enum clock_id clock;
+    int32_t signal;
+} kinds[ITIMER_COUNT] = {
+    [ITIMER_REAL] = {CLOCK_MONOTONIC, SIGALRM},
+    [ITIMER_VIRTUAL] = {CLOCK_PROCESS_CPUTIME_ID, SIGVTALRM},
+    [ITIMER_PROF] = {CLOCK_PROCESS_CPUTIME_ID, SIGPROF},
 };
+
+/* Those of the calling process, made when they are first asked for; NULL: no memory. The lock of alarms is held. */
+static struct interval_timers *own_timers(void)
+{
+    struct process *process = current_process();
+    if (!process->timers && (process->timers = allocate(sizeof *process->timers))) {
+        for (size_t which = 0; which < ITIMER_COUNT; which++) {
+            process->timers->at[which] = (struct interval_timer){
+                .alarm = {.clock = {.id = kinds[which].clock}, .ring = ring},
+                .process = process,
+                .signal = kinds[which].signal,
+            };
+        }
+    }
+    return process->timers;
+}
+
+void interval_timers_end(struct process *process)
+{
+    alarms_lock();
+    struct interval_timers *timers = process->timers;
+    for (size_t which = 0; timers && which < ITIMER_COUNT; which++) {
+        alarm_cancel(&timers->at[which].alarm);
+    }
+    process->timers = NULL;
+    alarms_unlock();
+    release(timers, sizeof *timers);
+}
 
 struct setting {
     uint64_t interval, value; /* ns */
@@ -44,9 +82,14 @@ static struct setting describe(const struct interval_timer *timer)
 
 static int64_t exchange_timer(uint32_t which, const struct setting *new, struct setting *old)
 {
-    struct interval_timer *timer = &timers[which];
     int64_t error = 0;
     alarms_lock();
+    struct interval_timers *timers = own_timers();
+    if (!timers) {
+        alarms_unlock();
+        return -ENOMEM;
+    }
+    struct interval_timer *timer = &timers->at[which];
     *old = describe(timer);
     alarm_cancel(&timer->alarm);
     if (new->value) {
@@ -99,7 +142,8 @@ int64_t sys_getitimer(const struct arguments *arguments)
         return -EINVAL;
     }
     alarms_lock();
-    struct setting now = describe(&timers[which]);
+    const struct interval_timers *timers = current_process()->timers;
+    struct setting now = timers ? describe(&timers->at[which]) : (struct setting){0};
     alarms_unlock();
     return put_timer(arguments->at[1], &now);
 }

@@ -22,6 +22,7 @@ _Static_assert(sizeof(struct event) == 64, "as in Linux");
 struct posix_timer {
     struct alarm alarm;
     struct posix_timer *next;
+    struct process *process;
     struct event event;
     int32_t id;
     int32_t run;       /* which setting of it; never 0 */
@@ -39,7 +40,7 @@ static int32_t next_id;
 static struct posix_timer *find(int32_t id)
 {
     struct posix_timer *timer = timers;
-    while (timer && timer->id != id) {
+    while (timer && !(timer->id == id && timer->process == current_process())) {
         timer = timer->next;
     }
     return timer;
@@ -67,7 +68,8 @@ static int64_t send(const struct posix_timer *timer)
         .second = timer->event.value,
     };
     if (!(timer->event.notification & SIGEV_THREAD_ID)) {
-        return clock_counts_use(&timer->alarm.clock) ? signal_send_running(&info) : signal_send_process(&info);
+        return clock_counts_use(&timer->alarm.clock) ? signal_send_running(timer->process, &info)
+                                                       : signal_send_process(timer->process, &info);
     }
     struct task *task = task_of_id(timer->event.thread);
     return task ? signal_send(task, &info) : 0;
@@ -107,7 +109,7 @@ static void forgotten(uint64_t signals)
 {
     alarms_lock();
     for (struct posix_timer *timer = timers; timer; timer = timer->next) {
-        if (timer->signal_waits && (SIGNAL_BIT(timer->event.signal) & signals)) {
+        if (timer->process == current_process() && timer->signal_waits && (SIGNAL_BIT(timer->event.signal) & signals)) {
             resume(timer);
         }
     }
@@ -120,12 +122,18 @@ void posix_timers_start(void)
     signal_upcalls.timers_forgotten = forgotten;
 }
 
+static bool is_own_thread(int32_t id)
+{
+    const struct task *task = task_of_id(id);
+    return task && task->process == current_process();
+}
+
 /* good_sigevent() of Linux. */
 static bool is_good(const struct event *event)
 {
     switch (event->notification) {
     case SIGEV_THREAD_ID:
-        if (!task_of_id(event->thread)) {
+        if (!is_own_thread(event->thread)) {
             return false;
         }
         return event->signal > 0 && event->signal <= SIGNAL_COUNT;
@@ -170,7 +178,7 @@ int64_t sys_timer_create(const struct arguments *arguments)
     alarms_lock();
     bool has_room = count < resource_limit(RLIMIT_SIGPENDING);
     if (has_room && is_good(&event)) {
-        *timer = (struct posix_timer){.alarm = {.clock = clock, .ring = ring}, .event = event, .id = next_id++};
+        *timer = (struct posix_timer){.alarm = {.clock = clock, .ring = ring}, .process = current_process(), .event = event, .id = next_id++};
         timer->event.value = arguments->at[1] ? event.value : (uint32_t)timer->id;
         error = copy_to_user(arguments->at[2], &timer->id, sizeof timer->id);
     } else {
@@ -267,20 +275,48 @@ int64_t sys_timer_getoverrun(const struct arguments *arguments)
     return result;
 }
 
-int64_t sys_timer_delete(const struct arguments *arguments)
+/* From the list, and never to ring; NULL: none stands there. */
+static struct posix_timer *take_out(struct posix_timer **link)
 {
-    alarms_lock();
-    struct posix_timer **link = &timers;
-    while (*link && (*link)->id != (int32_t)arguments->at[0]) {
-        link = &(*link)->next;
-    }
     struct posix_timer *timer = *link;
     if (timer) {
         alarm_cancel(&timer->alarm);
         *link = timer->next;
         count--;
     }
+    return timer;
+}
+
+int64_t sys_timer_delete(const struct arguments *arguments)
+{
+    alarms_lock();
+    struct posix_timer **link = &timers;
+    while (*link && *link != find((int32_t)arguments->at[0])) {
+        link = &(*link)->next;
+    }
+    struct posix_timer *timer = take_out(link);
     alarms_unlock();
     release(timer, sizeof *timer);
     return timer ? 0 : -EINVAL;
+}
+
+void posix_timers_end(const struct process *process)
+{
+    struct posix_timer *gone = NULL;
+    alarms_lock();
+    for (struct posix_timer **link = &timers; *link;) {
+        if ((*link)->process == process) {
+            struct posix_timer *timer = take_out(link);
+            timer->next = gone;
+            gone = timer;
+        } else {
+            link = &(*link)->next;
+        }
+    }
+    alarms_unlock();
+    while (gone) {
+        struct posix_timer *next = gone->next;
+        release(gone, sizeof *gone);
+        gone = next;
+    }
 }

@@ -70,6 +70,8 @@ void wake_all(struct wait_queue *queue);
 void wait_queue_add(struct wait_queue *queue, struct waiter *waiter);
 void wait_queue_remove(struct waiter *waiter);
 int task_sleep(uint64_t timeout_ns);
+/* Sleeps until task_wake(), whatever signals wait; often too short. */
+void task_sleep_deaf(void);
 bool task_sleep_begin(void);
 int task_sleep_end(void);
 /* A late wake of a task that has ended is harmless. */

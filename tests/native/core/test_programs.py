@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs import REPOSITORY, need
+from support.programs import REPOSITORY, need, static_pie_musl
 from support.scale import scaled
 from support.tee import Converter, TeeTree, ordinary_image
 
@@ -60,8 +60,13 @@ COUNTS = {
     "udp": (),
     "ready_sockets": (scaled(1_000, least=100),),
     "threads": (scaled(20_000),),
+    "spawn": (),
     "storm": (scaled(40_000),),
 }
+
+
+STARTERS = {"spawn"}
+"""They run beside the programs that they start, so they are position independent."""
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +84,9 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     measured = b"".join(pages[number % 256] for number in range(MEASURED_PAGES))
     (folder / "measured").write_bytes(measured[:-1234])
     for source in sorted(PROGRAMS.glob("*.c")):
+        if source.stem in STARTERS:
+            static_pie_musl(source, folder / source.stem, "-pthread")
+            continue
         subprocess.run(
             [
                 "musl-gcc",

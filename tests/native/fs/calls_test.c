@@ -335,7 +335,7 @@ static void test_permissions(void)
     CHECK(CALL_LIBOS(access, USER("/tmp/mine"), 4), 0);
     CHECK(CALL_LIBOS(access, USER("/tmp/mine"), 1), -EACCES);
     struct file *file;
-    CHECK(process_upcalls.open_executable("/bin/twin", &file), 0);
+    CHECK(process_upcalls.open_executable(AT_FDCWD, "/bin/twin", 0, &file), 0);
     struct file_facts facts;
     file_upcalls.describe(file, &facts);
     CHECK(facts.size, 300000);
@@ -344,9 +344,9 @@ static void test_permissions(void)
     static uint8_t bytes[300000];
     CHECK(file_upcalls.read_at(file, bytes, sizeof(bytes), 0), 300000);
     file_upcalls.put(file);
-    CHECK(process_upcalls.open_executable("/etc/hosts", &file), -EACCES);
-    CHECK(process_upcalls.open_executable("/etc", &file), -EACCES);
-    CHECK(process_upcalls.open_executable("/nothing", &file), -ENOENT);
+    CHECK(process_upcalls.open_executable(AT_FDCWD, "/etc/hosts", 0, &file), -EACCES);
+    CHECK(process_upcalls.open_executable(AT_FDCWD, "/etc", 0, &file), -EACCES);
+    CHECK(process_upcalls.open_executable(AT_FDCWD, "/nothing", 0, &file), -ENOENT);
 }
 
 static void test_attributes(void)
@@ -814,7 +814,7 @@ static void test_volume(void)
     file_upcalls.put(file);
     close_file(descriptor);
     CHECK(CALL_LIBOS(chmod, USER("/mnt/volume/link"), 0755), 0);
-    CHECK(process_upcalls.open_executable("/mnt/volume/link", &file), -EACCES);
+    CHECK(process_upcalls.open_executable(AT_FDCWD, "/mnt/volume/link", 0, &file), -EACCES);
     CHECK(CALL_LIBOS(link, USER("/mnt/volume/given"), USER("/mnt/volume/hard")), -EPERM);
     CHECK(CALL_LIBOS(rename, USER("/mnt/volume/given"), USER("/tmp/given")), -EXDEV);
     CHECK(CALL_LIBOS(unlink, USER("/mnt/volume/directory/made")), 0);
@@ -901,7 +901,7 @@ int main(int count, char **arguments)
     test_standard_input(ends[1]);
     test_volume();
     test_threads();
-    process_upcalls.leave_files(current_process());
+    process_upcalls.flush_files();
     printf("%d failures\n", failures);
     return failures != 0;
 }

@@ -38,7 +38,7 @@ uint64_t task_processors(const struct task *task)
     return 1;
 }
 
-struct process first_process = {.name = "test"};
+struct process first_process = {.state = PROCESS_RUNNING, .id = PROCESS_ID, .name = "test"};
 struct configuration configuration = {.threads = 4};
 struct file_upcalls file_upcalls;
 struct process_upcalls process_upcalls;
@@ -155,7 +155,32 @@ __attribute__((constructor)) static void start_first(void)
 {
     become(&first_thread);
     wait_upcalls.signal_is_pending = signal_is_waiting;
+    limits_start();
     base_upcalls.yield = host_yield;
+}
+
+struct process *process_of_id(int32_t id)
+{
+    return id == PROCESS_ID ? &first_process : NULL;
+}
+
+void process_each(bool (*each)(struct process *process, void *context), void *context)
+{
+    each(&first_process, context);
+}
+
+void process_each_task(const struct process *process, bool (*each)(struct task *task, void *context), void *context)
+{
+    (void)process;
+    task_each(each, context);
+}
+
+void lists_lock(void)
+{
+}
+
+void lists_unlock(void)
+{
 }
 
 int32_t task_id(const struct task *task)
@@ -220,8 +245,9 @@ int64_t object_write_back(struct shared_object *object, uint64_t first, uint64_t
     return 0;
 }
 
-size_t task_ids(int32_t *ids, size_t count)
+size_t task_ids(const struct process *process, int32_t *ids, size_t count)
 {
+    (void)process;
     for (uint32_t at = 0; at < thread_total && at < count; at++) {
         ids[at] = (int32_t)at + 1;
     }
@@ -266,22 +292,24 @@ void signal_send_current(int signal)
     signal_sent = signal;
 }
 
-int64_t signal_send_process(const struct signal_info *info)
+int64_t signal_send_process(struct process *process, const struct signal_info *info)
 {
+    (void)process;
     signal_sent = info->signal;
     return 0;
 }
 
-int64_t signal_kill_process(uint64_t signal)
+int64_t signal_kill_process(struct process *process, uint64_t signal)
 {
+    (void)process;
     signal_sent = (int)signal;
     return 0;
 }
 
-int64_t signal_queue_process(uint64_t signal, const struct signal_info *info)
+int64_t signal_queue_process(struct process *process, uint64_t signal, const struct signal_info *info)
 {
     (void)info;
-    return signal_kill_process(signal);
+    return signal_kill_process(process, signal);
 }
 
 int64_t signal_info_from_user(struct signal_info *info, user_address from)

@@ -1,0 +1,13 @@
+/* Processes in their list: between the files of the process room only. */
+#ifndef ENCLAVIZE_PROCESS_TABLE_H
+#define ENCLAVIZE_PROCESS_TABLE_H
+
+#include "process/task.h"
+
+/* A zeroed one, in no list; NULL: out of memory. */
+struct process *process_make(void);
+void process_list(struct process *process);
+/* From the list, if it is there, to those that are free. The lock of the lists is held. */
+void process_unlist(struct process *process);
+
+#endif

@@ -159,9 +159,6 @@ int64_t sys_kill(const struct arguments *arguments)
 {
     int32_t target = (int32_t)arguments->at[0];
     uint64_t signal = (uint32_t)arguments->at[1];
-    if (signal && !signal_is_valid(signal)) {
-        return -EINVAL;
-    }
     if (target > 0) {
         struct process *process = process_named(target);
         return process ? signal_kill_process(process, signal) : -ESRCH;

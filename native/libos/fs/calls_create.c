@@ -48,6 +48,24 @@ int64_t sys_readlinkat(const struct arguments *arguments)
         (int64_t)arguments->at[0], arguments->at[1], arguments->at[2], (uint32_t)arguments->at[3]);
 }
 
+static int64_t create_in(struct place *place, const struct creation *creation)
+{
+    if (place->inode != NULL) {
+        return -EEXIST;
+    }
+    if (place->wants_directory && (creation->mode & S_IFMT) != S_IFDIR) {
+        return -ENOENT;
+    }
+    int64_t result = may_create(place);
+    if (result == 0) {
+        result = place->parent->operations->create(place->parent, place_name(place), creation, &place->inode);
+    }
+    if (result == 0) {
+        notify_name(place->parent, place_name(place), IN_CREATE | (is_directory(place->inode) ? IN_ISDIR : 0));
+    }
+    return result;
+}
+
 /* Makes a directory, node or symbolic link. */
 static int64_t create_at(int64_t descriptor, user_address path, const struct creation *creation)
 {
@@ -56,17 +74,22 @@ static int64_t create_at(int64_t descriptor, user_address path, const struct cre
     if (result < 0) {
         return result;
     }
-    if (place.inode != NULL) {
-        result = -EEXIST;
-    } else if (place.wants_directory && (creation->mode & S_IFMT) != S_IFDIR) {
-        result = -ENOENT;
-    } else if ((result = may_create(&place)) == 0) {
-        result = place.parent->operations->create(place.parent, place_name(&place), creation, &place.inode);
-        if (result == 0) {
-            notify_name(place.parent, place_name(&place), IN_CREATE | (is_directory(place.inode) ? IN_ISDIR : 0));
-        }
-    }
+    result = create_in(&place, creation);
     at_end(&place);
+    return result;
+}
+
+int64_t node_make(const char *path, const struct creation *creation, struct inode **made)
+{
+    struct place place;
+    namespace_lock();
+    int64_t result = path_walk(NULL, path, WALK_MAY_MISS, &place);
+    if (result == 0) {
+        result = create_in(&place, creation);
+        *made = result == 0 ? inode_get(place.inode) : NULL;
+        place_release(&place);
+    }
+    namespace_unlock();
     return result;
 }
 
@@ -95,10 +118,10 @@ static int64_t make_node(int64_t descriptor, user_address path, uint32_t mode, u
         break;
     case S_IFREG:
     case S_IFIFO:
+    case S_IFSOCK:
         break;
     case S_IFCHR:
     case S_IFBLK:
-    case S_IFSOCK:
         return -EPERM;
     default:
         return -EINVAL;

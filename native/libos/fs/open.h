@@ -15,4 +15,7 @@ int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t m
 /* Parent and name are there, the place is free: may something be made here? */
 int64_t may_create(const struct place *place);
 
+/* Makes a node that open() does not make, such as that of a bound socket, and gives it a count. -EEXIST. */
+int64_t node_make(const char *path, const struct creation *creation, struct inode **made);
+
 #endif

@@ -1,209 +1,366 @@
-/* AF_UNIX, so far as pairs of connected streams: two pipes inside the enclave, one for each direction. */
+/* AF_UNIX: how sockets come and go, and who is connected to whom. */
+#include "net/unix.h"
+
 #include "net/families.h"
 
-struct end {
-    struct socket socket; /* must be the first */
-    struct mutex lock;    /* guards the two flags */
-    struct pipe *in, *out;
-    bool reads, writes; /* until it is shut down */
-};
+#define BACKLOG_MAX 4096 /* net.core.somaxconn of Linux */
 
-static struct end *end_of(struct socket *socket)
+struct inbox *endpoint_out(struct endpoint *endpoint)
 {
-    return CONTAINER_OF(socket, struct end, socket);
+    mutex_lock(&endpoint->lock);
+    struct inbox *out = endpoint->out == NULL ? NULL : inbox_get(endpoint->out);
+    mutex_unlock(&endpoint->lock);
+    return out;
 }
 
-static int64_t end_receive(struct socket *socket, struct message *message, struct poller *poller)
+static const struct socket_operations operations;
+
+static struct endpoint *endpoint_create(enum socket_type type)
 {
-    struct end *end = end_of(socket);
-    if ((message->flags & MSG_OOB) != 0) {
-        return -EOPNOTSUPP;
-    }
-    if (poller != NULL) {
-        pipe_watch(end->in, false, poller);
-    }
-    if (!__atomic_load_n(&end->reads, __ATOMIC_ACQUIRE)) {
-        return 0;
-    }
-    return pipe_take(end->in, true, (message->flags & MSG_PEEK) != 0, message->data, message->length);
-}
-
-static int64_t end_send(struct socket *socket, struct message *message, struct poller *poller)
-{
-    struct end *end = end_of(socket);
-    if (message->address.length > 0) {
-        return -EISCONN;
-    }
-    if ((message->flags & MSG_OOB) != 0 || message->control.length > 0) {
-        return -EOPNOTSUPP;
-    }
-    if (poller != NULL) {
-        pipe_watch(end->out, true, poller);
-    }
-    if (!__atomic_load_n(&end->writes, __ATOMIC_ACQUIRE)) {
-        return -EPIPE;
-    }
-    return pipe_put(end->out, true, message->data, message->length);
-}
-
-static uint32_t end_poll(struct socket *socket, struct poller *poller)
-{
-    struct end *end = end_of(socket);
-    const struct pipe_state in = pipe_watch(end->in, false, poller), out = pipe_watch(end->out, true, poller);
-    bool hears_no_more = in.writers_left || !__atomic_load_n(&end->reads, __ATOMIC_ACQUIRE);
-    bool says_no_more = out.readers_left || !__atomic_load_n(&end->writes, __ATOMIC_ACQUIRE);
-    uint32_t events = 0;
-    events |= in.has_data || hears_no_more ? POLLIN | POLLRDNORM : 0;
-    events |= out.has_room || says_no_more ? POLLOUT | POLLWRNORM : 0;
-    events |= hears_no_more ? POLLRDHUP : 0;
-    events |= hears_no_more && says_no_more ? POLLHUP : 0;
-    return events;
-}
-
-static int64_t end_ioctl(struct socket *socket, uint32_t request, user_address argument)
-{
-    return pipe_ioctl(end_of(socket)->in, request, argument);
-}
-
-/* Neither end has a name. */
-static int64_t end_name(struct socket *socket, bool peer, struct address *address)
-{
-    static const uint16_t family = AF_UNIX;
-    (void)socket;
-    (void)peer;
-    memcpy(address->bytes, &family, sizeof(family));
-    address->length = sizeof(family);
-    return 0;
-}
-
-static void stop(struct end *end, bool reading, bool writing)
-{
-    mutex_lock(&end->lock);
-    bool reads = end->reads && reading, writes = end->writes && writing;
-    __atomic_store_n(&end->reads, end->reads && !reading, __ATOMIC_RELEASE);
-    __atomic_store_n(&end->writes, end->writes && !writing, __ATOMIC_RELEASE);
-    mutex_unlock(&end->lock);
-    if (reads) {
-        pipe_leave(end->in, true, false);
-    }
-    if (writes) {
-        pipe_leave(end->out, false, true);
-    }
-}
-
-static int64_t end_shutdown(struct socket *socket, enum shutdown_how how)
-{
-    stop(end_of(socket), how != SHUT_WR, how != SHUT_RD);
-    return 0;
-}
-
-static void end_close(struct socket *socket)
-{
-    struct end *end = end_of(socket);
-    stop(end, true, true);
-    pipe_leave(end->in, false, false);
-    pipe_leave(end->out, false, false);
-    release(end, sizeof(struct end));
-}
-
-#define BUFFER_SIZE 65536 /* of a pipe */
-
-static int64_t end_get_option(struct socket *socket, uint32_t level, uint32_t name, void *value, uint32_t *size)
-{
-    int32_t number = 0;
-    (void)socket;
-    if (level != SOL_SOCKET) {
-        return -EOPNOTSUPP;
-    }
-    switch (name) {
-    case SO_SNDBUF:
-    case SO_RCVBUF:
-        number = BUFFER_SIZE;
-        break;
-    case SO_ERROR:
-    case SO_ACCEPTCONN:
-        break;
-    default:
-        return -ENOPROTOOPT;
-    }
-    memcpy(value, &number, *size = sizeof(number));
-    return 0;
-}
-
-/* The sizes of buffers are a wish (socket(7)). */
-static int64_t end_set_option(struct socket *socket, uint32_t level, uint32_t name, const void *value, uint32_t size)
-{
-    (void)socket;
-    (void)value;
-    (void)size;
-    if (level != SOL_SOCKET) {
-        return -EOPNOTSUPP;
-    }
-    return name == SO_SNDBUF || name == SO_RCVBUF ? 0 : -ENOPROTOOPT;
-}
-
-static const struct socket_operations operations = {
-    .name = end_name,
-    .send = end_send,
-    .receive = end_receive,
-    .shutdown = end_shutdown,
-    .get_option = end_get_option,
-    .set_option = end_set_option,
-    .poll = end_poll,
-    .ioctl = end_ioctl,
-    .close = end_close,
-};
-
-static struct end *end_create(struct pipe *in, struct pipe *out)
-{
-    struct end *end = allocate(sizeof(struct end));
-    if (end == NULL) {
+    struct endpoint *endpoint = allocate(sizeof(struct endpoint));
+    struct inbox *inbox = inbox_create(type);
+    if (endpoint == NULL || inbox == NULL) {
+        release(endpoint, sizeof(struct endpoint));
+        inbox_put(inbox);
         return NULL;
     }
-    *end = (struct end){.in = in, .out = out, .reads = true, .writes = true};
-    socket_initialise(&end->socket, &operations, AF_UNIX, SOCK_STREAM, 0);
-    pipe_join(in, true, false);
-    pipe_join(out, false, true);
-    /* Calls that run while the end is shut down still use both. */
-    pipe_join(in, false, false);
-    pipe_join(out, false, false);
-    return end;
+    *endpoint = (struct endpoint){
+        .in = inbox,
+        .send_size = BUFFER_DEFAULT,
+        .receive_size = BUFFER_DEFAULT,
+        .peer = {.user = UINT32_MAX, .group = UINT32_MAX},
+    };
+    socket_initialise(&endpoint->socket, &operations, AF_UNIX, type, 0);
+    return endpoint;
 }
 
-static int64_t unix_pair(enum socket_type type, uint32_t protocol, struct socket *ends[2])
+/* Who has sent to this inbox hears that nobody reads it; what waits in it goes back to the caller. */
+static struct packet *shut_inbox(struct inbox *inbox, struct endpoint **waiting)
 {
-    if (protocol != 0 && protocol != AF_UNIX) {
-        return -EPROTONOSUPPORT;
+    mutex_lock(&inbox->lock);
+    struct packet *packets = inbox_take_all(inbox);
+    inbox->ended = inbox->refuses = inbox->closed = true;
+    inbox->listens = false;
+    *waiting = inbox->first_waiting;
+    inbox->first_waiting = inbox->last_waiting = NULL;
+    mutex_unlock(&inbox->lock);
+    event_source_changed(&inbox->source);
+    return packets;
+}
+
+static void end_inbox(struct inbox *inbox, int32_t error)
+{
+    mutex_lock(&inbox->lock);
+    inbox->ended = inbox->refuses = true;
+    inbox->error = error != 0 ? error : inbox->error;
+    mutex_unlock(&inbox->lock);
+    event_source_changed(&inbox->source);
+}
+
+/* `accepted` false: it was still waiting for that. */
+static void endpoint_close(struct endpoint *endpoint, bool accepted)
+{
+    struct endpoint *waiting;
+    struct packet *packets = shut_inbox(endpoint->in, &waiting);
+    name_unbind(endpoint->binding);
+    if (endpoint->out != NULL && has_connections(&endpoint->socket)) {
+        end_inbox(endpoint->out, packets != NULL || !accepted ? ECONNRESET : 0);
     }
-    if (type != SOCK_STREAM) {
-        return -ESOCKTNOSUPPORT;
+    packets_release(packets);
+    while (waiting != NULL) { /* these have nobody who waits for them */
+        struct endpoint *next = waiting->next_waiting;
+        endpoint_close(waiting, false);
+        waiting = next;
     }
-    struct pipe *pipes[2] = {pipe_make(), pipe_make()};
-    int64_t result = -ENOMEM;
-    if (pipes[0] != NULL && pipes[1] != NULL) {
-        struct end *one = end_create(pipes[0], pipes[1]), *other = end_create(pipes[1], pipes[0]);
-        if (one != NULL && other != NULL) {
-            ends[0] = &one->socket;
-            ends[1] = &other->socket;
-            result = 0;
-        } else if (one != NULL || other != NULL) {
-            end_close(one != NULL ? &one->socket : &other->socket);
-        }
+    inbox_put(endpoint->out);
+    inbox_put(endpoint->in);
+    release(endpoint, sizeof(struct endpoint));
+}
+
+static void unix_close(struct socket *socket)
+{
+    endpoint_close(endpoint_of(socket), true);
+}
+
+static int64_t unix_bind(struct socket *socket, const struct address *address)
+{
+    struct endpoint *endpoint = endpoint_of(socket);
+    mutex_lock(&endpoint->lock);
+    int64_t result = endpoint->binding != NULL ? -EINVAL : name_bind(endpoint->in, address, &endpoint->binding);
+    mutex_unlock(&endpoint->lock);
+    return result;
+}
+
+static int64_t unix_listen(struct socket *socket, int32_t backlog)
+{
+    struct endpoint *endpoint = endpoint_of(socket);
+    struct inbox *in = endpoint->in;
+    if (!has_connections(socket)) {
+        return -EOPNOTSUPP;
     }
-    for (size_t at = 0; at < ARRAY_LENGTH(pipes); at++) {
-        if (pipes[at] != NULL) {
-            pipe_forget(pipes[at]);
-        }
+    mutex_lock(&endpoint->lock);
+    int64_t result = endpoint->binding == NULL || endpoint->out != NULL ? -EINVAL : 0;
+    if (result == 0) {
+        mutex_lock(&in->lock);
+        in->listens = true;
+        in->backlog = backlog < 0 || backlog > BACKLOG_MAX ? BACKLOG_MAX : (uint32_t)backlog;
+        in->listener = sender_current();
+        mutex_unlock(&in->lock);
+    }
+    mutex_unlock(&endpoint->lock);
+    if (result == 0) {
+        event_source_has_room(&in->source); /* the backlog may be longer than before */
     }
     return result;
 }
 
+/* The other end of a connection, which waits to be accepted. -ECONNREFUSED, -EAGAIN: the backlog is full. */
+static int64_t join_waiting(struct inbox *listener, struct endpoint *accepted)
+{
+    mutex_lock(&listener->lock);
+    int64_t result = !listener->listens || listener->refuses ? -ECONNREFUSED : 0;
+    if (result == 0 && listener->waiting > listener->backlog) {
+        result = -EAGAIN;
+    }
+    if (result == 0) {
+        if (listener->last_waiting != NULL) {
+            listener->last_waiting->next_waiting = accepted;
+        } else {
+            listener->first_waiting = accepted;
+        }
+        listener->last_waiting = accepted;
+        listener->waiting++;
+    }
+    mutex_unlock(&listener->lock);
+    return result;
+}
+
+/* The endpoint's lock is held. */
+static int64_t connect_to(struct endpoint *endpoint, struct inbox *listener)
+{
+    struct endpoint *accepted = endpoint_create((enum socket_type)listener->type);
+    if (accepted == NULL) {
+        return -ENOMEM;
+    }
+    mutex_lock(&listener->lock);
+    accepted->in->name = listener->name;
+    struct sender peer = listener->listener;
+    mutex_unlock(&listener->lock);
+    accepted->peer = sender_current();
+    accepted->out = inbox_get(endpoint->in);
+    struct inbox *out = inbox_get(accepted->in);
+    int64_t result = join_waiting(listener, accepted);
+    if (result < 0) {
+        inbox_put(accepted->out);
+        accepted->out = NULL; /* nothing was connected, so nothing is reset */
+        endpoint_close(accepted, false);
+        inbox_put(out);
+        return result;
+    }
+    endpoint->out = out;
+    endpoint->peer = peer;
+    event_source_has_data(&listener->source);
+    event_source_changed(&endpoint->in->source);
+    return 0;
+}
+
+static bool listens(struct inbox *inbox)
+{
+    mutex_lock(&inbox->lock);
+    bool result = inbox->listens;
+    mutex_unlock(&inbox->lock);
+    return result;
+}
+
+/* Datagrams: from now on, these go there, and come from there alone. The endpoint's lock is held. */
+static int64_t set_partner(struct endpoint *endpoint, struct inbox *partner)
+{
+    if (partner != NULL) {
+        mutex_lock(&partner->lock);
+        bool may_send = partner->partner == NULL || partner->partner == endpoint->in;
+        mutex_unlock(&partner->lock);
+        if (!may_send) {
+            return -EPERM;
+        }
+    }
+    mutex_lock(&endpoint->in->lock);
+    endpoint->in->partner = partner;
+    mutex_unlock(&endpoint->in->lock);
+    inbox_put(endpoint->out);
+    endpoint->out = partner == NULL ? NULL : inbox_get(partner);
+    return 0;
+}
+
+static int64_t unix_connect(struct socket *socket, const struct address *address, struct poller *poller)
+{
+    struct endpoint *endpoint = endpoint_of(socket);
+    struct inbox *other = NULL;
+    int64_t result = 0;
+    bool disconnects = !has_connections(socket) && address_family(address) == AF_UNSPEC && address->length >= sizeof(uint16_t);
+    if (!disconnects) {
+        result = name_find(address, socket->type, &other);
+    }
+    if (result == 0) {
+        if (other != NULL) {
+            poller_watch_room(poller, &other->source);
+        }
+        mutex_lock(&endpoint->lock);
+        if (!has_connections(socket)) {
+            result = set_partner(endpoint, other);
+        } else if (endpoint->out != NULL) {
+            result = -EISCONN;
+        } else if (listens(endpoint->in)) {
+            result = -EINVAL;
+        } else {
+            result = connect_to(endpoint, other);
+        }
+        mutex_unlock(&endpoint->lock);
+    }
+    inbox_put(other);
+    return result;
+}
+
+/* Who has no name has a family all the same. */
+static void tell_name(struct inbox *inbox, struct address *address)
+{
+    mutex_lock(&inbox->lock);
+    *address = inbox->name;
+    mutex_unlock(&inbox->lock);
+    if (address->length == 0) {
+        *address = (struct address){.length = sizeof(uint16_t), .bytes = {AF_UNIX}};
+    }
+}
+
+static int64_t unix_accept(struct socket *socket, struct socket **connected, struct address *peer, struct poller *poller)
+{
+    struct inbox *in = endpoint_of(socket)->in;
+    if (!has_connections(socket)) {
+        return -EOPNOTSUPP;
+    }
+    poller_watch(poller, &in->source);
+    mutex_lock(&in->lock);
+    struct endpoint *accepted = in->first_waiting;
+    int64_t result = !in->listens || in->refuses ? -EINVAL : accepted == NULL ? -EAGAIN : 0;
+    if (result == 0) {
+        in->first_waiting = accepted->next_waiting;
+        in->last_waiting = in->first_waiting == NULL ? NULL : in->last_waiting;
+        accepted->next_waiting = NULL;
+        in->waiting--;
+    }
+    mutex_unlock(&in->lock);
+    if (result < 0) {
+        return result;
+    }
+    event_source_has_room(&in->source);
+    tell_name(accepted->out, peer);
+    *connected = &accepted->socket;
+    return 0;
+}
+
+static int64_t unix_name(struct socket *socket, bool peer, struct address *address)
+{
+    struct endpoint *endpoint = endpoint_of(socket);
+    struct inbox *inbox = peer ? endpoint_out(endpoint) : inbox_get(endpoint->in);
+    if (inbox == NULL) {
+        return -ENOTCONN;
+    }
+    tell_name(inbox, address);
+    inbox_put(inbox);
+    return 0;
+}
+
+/* Both ends hear of it: unix_shutdown() of Linux. */
+static int64_t unix_shutdown(struct socket *socket, enum shutdown_how how)
+{
+    struct endpoint *endpoint = endpoint_of(socket);
+    struct inbox *out = endpoint_out(endpoint);
+    if (how != SHUT_WR) {
+        mutex_lock(&endpoint->in->lock);
+        endpoint->in->ended = endpoint->in->refuses = true;
+        mutex_unlock(&endpoint->in->lock);
+    }
+    if (how != SHUT_RD) {
+        mutex_lock(&endpoint->lock);
+        endpoint->sends_no_more = true;
+        mutex_unlock(&endpoint->lock);
+        if (out != NULL && has_connections(socket)) {
+            mutex_lock(&out->lock);
+            out->ended = true;
+            mutex_unlock(&out->lock);
+        }
+    }
+    event_source_changed(&endpoint->in->source);
+    if (out != NULL) {
+        event_source_changed(&out->source);
+        inbox_put(out);
+    }
+    return 0;
+}
+
+static const struct socket_operations operations = {
+    .bind = unix_bind,
+    .connect = unix_connect,
+    .listen = unix_listen,
+    .accept = unix_accept,
+    .name = unix_name,
+    .send = unix_send,
+    .receive = unix_receive,
+    .shutdown = unix_shutdown,
+    .get_option = unix_get_option,
+    .set_option = unix_set_option,
+    .poll = unix_poll,
+    .ioctl = unix_ioctl,
+    .close = unix_close,
+};
+
+/* SOCK_RAW means datagrams, as in Linux. */
+static int64_t make(enum socket_type type, uint32_t protocol, struct endpoint **made)
+{
+    if (protocol != 0 && protocol != AF_UNIX) {
+        return -EPROTONOSUPPORT;
+    }
+    type = type == SOCK_RAW ? SOCK_DGRAM : type;
+    if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET) {
+        return -ESOCKTNOSUPPORT;
+    }
+    *made = endpoint_create(type);
+    return *made == NULL ? -ENOMEM : 0;
+}
+
 static int64_t unix_create(enum socket_type type, uint32_t protocol, struct socket **created)
 {
-    (void)type;
-    (void)protocol;
-    (void)created;
-    return -EAFNOSUPPORT;
+    struct endpoint *endpoint;
+    int64_t result = make(type, protocol, &endpoint);
+    if (result == 0) {
+        *created = &endpoint->socket;
+    }
+    return result;
+}
+
+static void join(struct endpoint *one, struct endpoint *other)
+{
+    one->out = inbox_get(other->in);
+    one->peer = sender_current();
+    one->in->partner = other->in;
+}
+
+static int64_t unix_pair(enum socket_type type, uint32_t protocol, struct socket *ends[2])
+{
+    struct endpoint *one, *other;
+    int64_t result = make(type, protocol, &one);
+    if (result < 0) {
+        return result;
+    }
+    result = make(type, protocol, &other);
+    if (result < 0) {
+        endpoint_close(one, true);
+        return result;
+    }
+    join(one, other);
+    join(other, one);
+    ends[0] = &one->socket;
+    ends[1] = &other->socket;
+    return 0;
 }
 
 const struct socket_family unix_family = {.domain = AF_UNIX, .create = unix_create, .pair = unix_pair};

@@ -58,6 +58,7 @@ COUNTS = {
     "signals": (),
     "tcp": (),
     "udp": (),
+    "unix_sockets": (),
     "ready_sockets": (scaled(1_000, least=100),),
     "threads": (scaled(20_000),),
     "spawn": (),

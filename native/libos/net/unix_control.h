@@ -1,0 +1,19 @@
+/* Control messages of AF_UNIX: open files and credentials (unix(7)). */
+#ifndef ENCLAVIZE_NET_UNIX_CONTROL_H
+#define ENCLAVIZE_NET_UNIX_CONTROL_H
+
+#include "net/unix_queue.h"
+
+#define SCM_RIGHTS 1U
+#define SCM_CREDENTIALS 2U
+
+/* What a message to be sent carries. -EBADF, -EINVAL, -EPERM, -ETOOMANYREFS, -ENOMEM: `rights` is empty. */
+int64_t control_import(const struct message *message, struct rights *rights, struct sender *from);
+
+/* A copy, for who only looks (MSG_PEEK); empty where there is no memory. */
+struct rights rights_copy(const struct rights *rights);
+/* Gives the files descriptors, as many as there is room for; the rest is closed. */
+void rights_deliver(struct message *message, struct rights *rights);
+void rights_release(struct rights *rights);
+
+#endif

@@ -1,13 +1,16 @@
 /*
  * A sleep leaves the enclave and a wake leaves it once more, which costs many times what threads need to answer each other. So a thread that is about to
- * sleep looks inside for a while whether it is woken: only while there are no more threads that want a processor than processors, and for a time that
- * each thread learns as KVM's halt polling does: it grows while wakes come soon and is gone after a few that do not. A thread that waits long burns nothing.
+ * sleep looks inside for a moment whether it is woken, while there are no more threads that want a processor than processors. Each thread learns
+ * whether that is worth it: every time in vain doubles how many of its next sleeps it does not try, every success halves it. Whoever loses the processor
+ * while it looks has found out that the host has none to spare, and does not try for long. A thread that waits long burns next to nothing.
  */
 #include "wait/spin.h"
 
-#define SPIN_LEAST 4000U    /* ns */
-#define SPIN_MOST 32000U    /* about what a sleep and a wake cost */
-#define SOON 60000U         /* a sleep as short as this would better have been spent inside: the host's wake is part of it */
+#define SPIN_NS 32000U      /* about what a sleep and a wake cost */
+#define PREEMPTED_NS 20000U /* between two looks */
+#define SOON_NS 60000U      /* a sleep as short as this might have been spent inside: the host's wake is part of it */
+#define SOON_COUNTS 8U
+#define PENALTY_MAX 1023U
 #define PAUSES 8
 
 static uint32_t processor_limit;
@@ -36,13 +39,17 @@ static bool is_to_wait(const struct sleeper *sleeper)
 struct spin spin_for_wake(struct sleeper *sleeper, uint64_t *timeout_ns)
 {
     struct spin spin = {.start = processor_limit > 1 ? clock_counter() : 0};
-    uint32_t wanted = sleeper->spin_ns < *timeout_ns ? sleeper->spin_ns : (uint32_t)*timeout_ns;
-    spin.limit = spin.start && wanted ? clock_ticks(wanted) : 0;
-    while (spin.limit && is_to_wait(sleeper)) {
+    uint32_t wanted = *timeout_ns < SPIN_NS ? (uint32_t)*timeout_ns : SPIN_NS;
+    uint64_t limit = spin.start && !sleeper->spin_skip ? clock_ticks(wanted) : 0, last = spin.start;
+    while (limit && is_to_wait(sleeper)) {
+        spin.tried = true;
         for (int pause = 0; pause < PAUSES; pause++) {
             __builtin_ia32_pause();
         }
-        if (clock_counter() - spin.start >= spin.limit) {
+        uint64_t now = clock_counter();
+        spin.preempted |= now - last > clock_ticks(PREEMPTED_NS);
+        last = now;
+        if (now - spin.start >= limit) {
             *timeout_ns -= *timeout_ns == NO_TIMEOUT ? 0 : wanted;
             break;
         }
@@ -52,13 +59,16 @@ struct spin spin_for_wake(struct sleeper *sleeper, uint64_t *timeout_ns)
 
 void spin_learn(struct sleeper *sleeper, struct spin spin, bool slept)
 {
-    if (!spin.start) {
-        return;
+    uint32_t penalty = sleeper->spin_penalty;
+    if (spin.tried && !slept && !spin.preempted) {
+        penalty /= 2;
+    } else if (spin.tried) {
+        penalty = spin.preempted || penalty > PENALTY_MAX / 2 ? PENALTY_MAX : 2 * penalty + 1;
+        sleeper->spin_skip = (uint16_t)penalty;
+    } else if (sleeper->spin_skip) {
+        bool was_soon = spin.start && clock_counter() - spin.start < clock_ticks(SOON_NS);
+        uint32_t counts = was_soon ? SOON_COUNTS : 1;
+        sleeper->spin_skip -= (uint16_t)(counts < sleeper->spin_skip ? counts : sleeper->spin_skip);
     }
-    if (!slept || clock_counter() - spin.start < clock_ticks(SOON)) {
-        uint32_t longer = sleeper->spin_ns < SPIN_LEAST ? SPIN_LEAST : sleeper->spin_ns * 2;
-        sleeper->spin_ns = longer < SPIN_MOST ? longer : SPIN_MOST;
-    } else {
-        sleeper->spin_ns = sleeper->spin_ns > SPIN_LEAST ? sleeper->spin_ns / 2 : 0;
-    }
+    sleeper->spin_penalty = (uint16_t)penalty;
 }

@@ -16,12 +16,12 @@ void spin_count(int32_t change);
 
 struct spin {
     uint64_t start; /* time stamp counter; 0: there is none to go by */
-    uint64_t limit; /* ticks that were spent at most */
+    bool tried, preempted;
 };
 
 /* Waits for a wake while it is worth it, no longer than the timeout; takes the time from it, if it is not NO_TIMEOUT. */
 struct spin spin_for_wake(struct sleeper *sleeper, uint64_t *timeout_ns);
-/* The wait is over; `slept`: not inside. Decides how long the next one is tried for. */
+/* The wait is over; `slept`: not inside. Decides whether the next ones are tried. */
 void spin_learn(struct sleeper *sleeper, struct spin spin, bool slept);
 
 #endif

@@ -9,7 +9,7 @@
 /* What this room keeps of a task: struct task begins with it. A task without a thread is dead or not yet there. */
 struct sleeper {
     uint32_t state;   /* enum sleep_state */
-    uint32_t spin_ns; /* how long it waits inside before it sleeps; the owner writes it */
+    uint16_t spin_skip, spin_penalty; /* what it has learned of waiting inside (spin.c); the owner writes it */
     struct thread *thread;
 };
 

@@ -3,14 +3,14 @@
 
 #include "check.h"
 
-static uint64_t now = 1000; /* ticks of 1 ns; each look at the counter takes 100 */
+static uint64_t now = 1000, step = 100; /* ticks of 1 ns; each look at the counter takes `step` */
 static uint64_t wake_at;
 static bool attention, counter_is_missing;
 static struct sleeper sleeper;
 
 uint64_t clock_counter(void)
 {
-    now += 100;
+    now += step;
     if (wake_at && now >= wake_at) {
         sleeper.state = TASK_WOKEN;
     }
@@ -46,39 +46,44 @@ static uint64_t wait_for(uint64_t ns)
 
 #define LONGEST 33000U
 
+/* Short waits, until they are spent inside. */
+static void learn(void)
+{
+    for (int i = 0; i < 300; i++) {
+        wait_for(5000);
+    }
+    CHECK(sleeper.state == TASK_WOKEN && wait_for(20000) >= 20000);
+}
+
 int main(void)
 {
     spin_start(2);
     spin_count(2);
-    wait_for(5000);
-    for (int i = 0; i < 10; i++) {
-        wait_for(5000);
-    }
-    CHECK(sleeper.state == TASK_WOKEN && wait_for(20000) >= 20000); /* it has learned: the wake is waited for inside */
-    CHECK(wait_for(10000000) <= LONGEST);                           /* never for long */
+    learn();
+    CHECK(wait_for(10000000) <= LONGEST); /* never for long */
 
     uint64_t inside = 0;
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 10000; i++) {
         inside += wait_for(10000000);
     }
-    CHECK(inside <= 3 * LONGEST && wait_for(10000000) < 1000); /* waits that are long burn nothing */
+    CHECK(inside <= 20 * LONGEST + 10000 * 200); /* waits that are long burn nothing but the looks at the counter */
 
-    for (int i = 0; i < 10; i++) {
-        wait_for(5000);
-    }
+    learn();
     spin_count(1); /* a third thread wants a processor */
     CHECK(wait_for(20000) < 1000);
     spin_count(-1);
-    for (int i = 0; i < 10; i++) {
-        wait_for(5000);
-    }
+    learn();
     attention = true;
     CHECK(wait_for(20000) < 1000);
     attention = false;
 
-    for (int i = 0; i < 10; i++) {
-        wait_for(5000);
-    }
+    learn();
+    step = 25000; /* the host has taken the processor away */
+    wait_for(80000);
+    step = 100;
+    CHECK(wait_for(20000) < 1000 && wait_for(20000) < 1000);
+    learn();
+
     uint64_t timeout = 2000; /* not beyond the timeout, and what is left of it is told */
     sleeper.state = TASK_AWAKE;
     wake_at = 0;

@@ -2,6 +2,7 @@
 #include "host_thread.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -89,6 +90,54 @@ void host_thread_free(struct host_thread *thread)
     thread->polling = 0;
     madvise(thread->exchange, sizeof(*thread->exchange) / PAGE_SIZE * PAGE_SIZE, MADV_DONTNEED);
     __atomic_store_n(&thread->in_use, 0, __ATOMIC_RELEASE);
+}
+
+#define PARKED_MAX 8U
+static uint32_t parked;
+
+static bool take_place(void)
+{
+    if (__atomic_add_fetch(&parked, 1, __ATOMIC_ACQ_REL) <= PARKED_MAX) {
+        return true;
+    }
+    __atomic_fetch_sub(&parked, 1, __ATOMIC_ACQ_REL);
+    return false;
+}
+
+bool host_thread_park(struct host_thread *thread, bool (*is_over)(void))
+{
+    if (!take_place()) {
+        return false;
+    }
+    thread->events = 0;
+    thread->polling = 0;
+    __atomic_store_n(&thread->parking, PARKING_WAITS, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&thread->parking, __ATOMIC_SEQ_CST) == PARKING_WAITS && !is_over()) {
+        syscall(SYS_futex, &thread->parking, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, PARKING_WAITS, NULL, NULL, 0);
+    }
+    bool is_called = __atomic_exchange_n(&thread->parking, PARKING_NONE, __ATOMIC_SEQ_CST) == PARKING_CALLED;
+    __atomic_fetch_sub(&parked, 1, __ATOMIC_ACQ_REL);
+    return is_called;
+}
+
+bool host_thread_call(void)
+{
+    for (uint32_t index = 0; index < block_count; index++) {
+        struct host_thread *thread = host_thread_at(index);
+        uint32_t expected = PARKING_WAITS;
+        if (__atomic_compare_exchange_n(&thread->parking, &expected, PARKING_CALLED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+            syscall(SYS_futex, &thread->parking, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+            return true;
+        }
+    }
+    return false;
+}
+
+void host_threads_end_parking(void)
+{
+    for (uint32_t index = 0; index < block_count; index++) {
+        syscall(SYS_futex, &host_thread_at(index)->parking, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+    }
 }
 
 void host_thread_interrupt(struct host_thread *thread)

@@ -32,6 +32,9 @@
 #define EVENT_INTERRUPT 1U
 #define EVENT_WAKE 2U
 
+/* A thread that has left the enclave for good may wait for the next one that is to be made, since making one costs more. */
+enum parking { PARKING_NONE, PARKING_WAITS, PARKING_CALLED };
+
 struct host_thread {
     struct tcs *tcs;
     uint64_t host_rsp, host_fs, host_gs; /* while inside */
@@ -43,6 +46,7 @@ struct host_thread {
     uint32_t polling;     /* inside a system call that a wake must end by a signal */
     uint32_t index;
     uint32_t in_use;
+    uint32_t parking;     /* futex word: enum parking; in_use while it is not PARKING_NONE */
     bool takes_signals;   /* host signals may be given to it */
     pid_t tid;
     struct exchange *exchange;
@@ -67,6 +71,12 @@ struct host_thread *host_thread_claim(void);
 /* The first thread that takes host signals (the main thread while it lives); NULL: none. */
 struct host_thread *host_thread_for_signals(void);
 void host_thread_free(struct host_thread *thread);
+/* Waits until host_thread_call() or until `is_over`; true: it was called. Only a few wait. */
+bool host_thread_park(struct host_thread *thread, bool (*is_over)(void));
+/* Lets a thread that waits go on as a new one. False: none waits. */
+bool host_thread_call(void);
+/* Those that wait look whether it is over. */
+void host_threads_end_parking(void);
 
 /* Sends the directed internal signal, so that it leaves the enclave or a blocking system call. */
 void host_thread_interrupt(struct host_thread *thread);

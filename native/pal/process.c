@@ -186,23 +186,30 @@ static void take_signals(struct host_thread *thread, bool takes)
     pthread_mutex_unlock(&signals_mutex);
 }
 
-static void run_thread(struct host_thread *thread, uint64_t ecall)
+static bool begin_thread(struct host_thread *thread)
 {
-    sigset_t before;
-    block_signals(&before);
     int error = sim_thread_begin(thread);
     if (error) {
         log_message(LOG_ERROR, "a thread cannot run the enclave: %s", strerror(-error));
         process_set_exit(EXIT_NOT_STARTED, 0);
-    } else {
-        thread->exchange->thread_index = thread->index;
-        take_signals(thread, true);
-        enclave_loop(thread, ecall);
-        take_signals(thread, false);
+        return false;
     }
+    thread->exchange->thread_index = thread->index;
+    return true;
+}
+
+/* From an entry to the last OCALL. */
+static void live(struct host_thread *thread, uint64_t ecall)
+{
+    take_signals(thread, true);
+    enclave_loop(thread, ecall);
+    take_signals(thread, false);
+}
+
+static void end_thread(struct host_thread *thread)
+{
     sim_thread_end(thread);
     host_thread_free(thread);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* Threads may be anywhere; a signal that finds one between two looks is not noticed, so it is sent until it is gone. */
@@ -216,7 +223,15 @@ static void drive_out(struct host_thread *thread)
 
 static void *thread_main(void *argument)
 {
-    run_thread(argument, ECALL_THREAD);
+    struct host_thread *thread = argument;
+    sigset_t before;
+    block_signals(&before);
+    if (begin_thread(thread)) {
+        do {
+            live(thread, ECALL_THREAD);
+        } while (host_thread_park(thread, is_exiting));
+    }
+    end_thread(thread);
     drive_out(main_thread);
     __atomic_fetch_sub(&thread_count, 1, __ATOMIC_ACQ_REL);
     syscall(SYS_futex, &thread_count, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
@@ -227,6 +242,9 @@ int process_create_thread(void)
 {
     pthread_t handle;
     pthread_attr_t attributes;
+    if (!is_exiting() && host_thread_call()) {
+        return 0;
+    }
     struct host_thread *thread = is_exiting() ? NULL : host_thread_claim();
     if (!thread) {
         return -EAGAIN;
@@ -253,6 +271,7 @@ int process_create_thread(void)
 static void wait_for_threads(void)
 {
     uint32_t count;
+    host_threads_end_parking();
     while ((count = __atomic_load_n(&thread_count, __ATOMIC_ACQUIRE)) > 0) {
         for (uint32_t index = 0; host_thread_at(index); index++) {
             drive_out(host_thread_at(index));
@@ -269,7 +288,13 @@ int process_run(void)
     }
     main_thread = thread;
     memcpy(thread->exchange->data, boot_bytes, boot_size);
-    run_thread(thread, ECALL_START);
+    sigset_t before;
+    block_signals(&before);
+    if (begin_thread(thread)) {
+        live(thread, ECALL_START);
+    }
+    end_thread(thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     wait_for_threads();
     return 0;
 }

@@ -39,7 +39,7 @@ static bool all_are_outside(void)
 {
     const struct host_thread *thread;
     for (uint64_t index = 1; (thread = host_thread_at(index)) != NULL; index++) {
-        bool is_used = __atomic_load_n(&thread->in_use, __ATOMIC_SEQ_CST);
+        bool is_used = __atomic_load_n(&thread->in_use, __ATOMIC_SEQ_CST) && !__atomic_load_n(&thread->parking, __ATOMIC_SEQ_CST);
         if (is_used && __atomic_load_n(&places[index % THREADS], __ATOMIC_SEQ_CST) != OUTSIDE) {
             return false;
         }

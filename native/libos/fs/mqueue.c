@@ -26,7 +26,7 @@ struct queue {
     uint64_t messages, bytes;
     struct message *first; /* the most urgent; of one priority the oldest */
     uint32_t receivers;    /* that wait */
-    const struct process *notified; /* NULL: nobody */
+    struct process *notified; /* NULL: nobody */
     struct mqueue_notification notification;
 };
 
@@ -80,7 +80,7 @@ static int64_t queue_read(struct file *file, void *to, size_t length, uint64_t *
     bool is_told = queue->notified != NULL;
     size_t size = format_text(text, sizeof(text), "QSIZE:%lu NOTIFY:%d SIGNO:%d NOTIFY_PID:%d\n", queue->bytes,
         is_told && queue->notification.signal == 0, is_told ? queue->notification.signal : 0,
-        is_told ? PROCESS_ID : 0);
+        is_told ? queue->notified->id : 0);
     mutex_unlock(&queue->lock);
     size_t left = *offset < size ? size - (size_t)*offset : 0;
     size_t part = left < length ? left : length;
@@ -265,20 +265,22 @@ static int64_t wait(struct queue *queue, uint64_t deadline)
     return result == -ETIMEDOUT ? 0 : result; /* the deadline decides */
 }
 
-/* The first message in an empty queue that nobody waits for is told once. True: *info is to be sent. */
-static bool take_notification(struct queue *queue, struct signal_info *info)
+/* The first message in an empty queue that nobody waits for is told once: *info is to be sent to this process. NULL: to
+ * nobody. */
+static struct process *take_notification(struct queue *queue, struct signal_info *info)
 {
     if (queue->notified == NULL || queue->messages != 1 || queue->receivers > 0) {
-        return false;
+        return NULL;
     }
+    struct process *notified = queue->notified;
     queue->notified = NULL;
     *info = (struct signal_info){
         .signal = queue->notification.signal,
         .code = SI_MESGQ,
-        .first = PROCESS_ID | (uint64_t)credentials()->user.real << 32,
+        .first = (uint32_t)current_process()->id | (uint64_t)credentials()->user.real << 32,
         .second = queue->notification.value,
     };
-    return info->signal != 0;
+    return info->signal != 0 ? notified : NULL;
 }
 
 static void insert(struct queue *queue, struct message *message)
@@ -297,7 +299,7 @@ static int64_t put(struct file *file, struct message *message, uint64_t deadline
 {
     struct queue *queue = queue_of(file);
     struct signal_info info;
-    bool is_told = false;
+    struct process *told = NULL;
     int64_t result = 0;
     mutex_lock(&queue->lock);
     while (result == 0 && queue->messages >= queue->messages_max) {
@@ -305,11 +307,11 @@ static int64_t put(struct file *file, struct message *message, uint64_t deadline
     }
     if (result == 0) {
         insert(queue, message);
-        is_told = take_notification(queue, &info);
+        told = take_notification(queue, &info);
     }
     mutex_unlock(&queue->lock);
-    if (is_told) {
-        signal_send_process(&info);
+    if (told != NULL) {
+        signal_send_process(told, &info);
     }
     if (result == 0) {
         event_source_changed(&queue->source);

@@ -108,6 +108,7 @@ static const struct synthetic_row proc_rows[] = {
     {"1/stat", FILE_0444, .content = proc_process_stat, .has_owner = true},
     {"1/statm", FILE_0444, .content = proc_statm, .has_owner = true},
     {"1/status", FILE_0444, .content = proc_status, .has_owner = true},
+    {"1/timerslack_ns", FILE_0444, .content = proc_timer_slack, .has_owner = true},
     {"1/task", DIRECTORY, .lookup = proc_task_lookup, .list = proc_task_list, .has_owner = true},
 };
 

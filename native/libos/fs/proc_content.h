@@ -52,6 +52,7 @@ void proc_message_queues(struct text *text);
 int64_t proc_thread_self(char *to, size_t size);
 void proc_cmdline(struct text *text);
 void proc_comm(struct text *text);
+void proc_timer_slack(struct text *text);
 int64_t proc_working_directory_target(char *to, size_t size);
 int64_t proc_working_directory_jump(struct inode **target, struct open_name **name);
 void proc_environ(struct text *text);

@@ -28,6 +28,11 @@ void proc_environ(struct text *text)
     add_user_memory(text, current_process()->environment_start, current_process()->environment_end);
 }
 
+void proc_timer_slack(struct text *text)
+{
+    text_add(text, "%lu\n", timer_slack(current_task()));
+}
+
 void proc_comm(struct text *text)
 {
     text_add(text, "%s\n", current_process()->name);

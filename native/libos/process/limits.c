@@ -10,7 +10,7 @@ static const struct limit first_limits[RLIMIT_COUNT] = {
     [RLIMIT_CPU] = {UNLIMITED, UNLIMITED},
     [RLIMIT_FSIZE] = {UNLIMITED, UNLIMITED},
     [RLIMIT_DATA] = {UNLIMITED, UNLIMITED},
-    [RLIMIT_STACK] = {STACK_SIZE, UNLIMITED},
+    [RLIMIT_STACK] = {STACK_SIZE, STACK_SIZE},
     [RLIMIT_CORE] = {0, 0},
     [RLIMIT_RSS] = {UNLIMITED, UNLIMITED},
     [RLIMIT_NOFILE] = {DESCRIPTORS_SOFT, DESCRIPTORS_MAX},
@@ -51,14 +51,24 @@ void limit_raise_soft(enum resource resource)
     spin_unlock(&limits_lock);
 }
 
+/* The first stack is mapped whole: what lies beyond the limit is taken away, and given back when that is raised. */
+static int64_t limit_stack(uint64_t before)
+{
+    user_address old = STACK_TOP - PAGE_UP(before), new = STACK_TOP - PAGE_UP(resource_limit(RLIMIT_STACK));
+    return new > old ? memory_protect(old, new - old, PROT_NONE)
+                     : memory_protect(new, old - new, PROT_READ | PROT_WRITE);
+}
+
 /* What the new limit means for those who keep to it; 0, or -EAGAIN: nobody can. */
-static int64_t apply(enum resource resource)
+static int64_t apply(enum resource resource, const struct limit *before)
 {
     switch (resource) {
     case RLIMIT_AS:
     case RLIMIT_DATA:
         memory_set_limits(resource_limit(RLIMIT_AS) / PAGE_SIZE, resource_limit(RLIMIT_DATA) / PAGE_SIZE);
         return 0;
+    case RLIMIT_STACK:
+        return limit_stack(before->soft);
     case RLIMIT_CPU:
         return process_upcalls.cpu_limit_changed();
     default:
@@ -78,7 +88,7 @@ static int64_t replace(enum resource resource, const struct limit *wanted)
         current_process()->limits[resource] = *wanted;
     }
     spin_unlock(&limits_lock);
-    int64_t error = allowed ? apply(resource) : -EPERM;
+    int64_t error = allowed ? apply(resource, &before) : -EPERM;
     if (allowed && error) {
         spin_lock(&limits_lock);
         current_process()->limits[resource] = before;

@@ -144,6 +144,11 @@ static void sending(pid_t thread)
     FAILS(kill(NOBODY, 65), ESRCH);
     FAILS(kill(INT_MIN, SIGUSR1), ESRCH);
     FAILS(kill(-NOBODY, SIGUSR1), ESRCH);
+    if (getpid() == 1) { /* elsewhere others would be meant */
+        signalled = 0;
+        FAILS(kill(-1, SIGUSR1), ESRCH);
+        CHECK(signalled == 0);
+    }
     FAILS(syscall(SYS_tgkill, 0, getpid(), SIGUSR1), EINVAL);
     FAILS(syscall(SYS_tgkill, getpid(), NOBODY, SIGUSR1), ESRCH);
     FAILS(syscall(SYS_tgkill, NOBODY, gettid(), SIGUSR1), ESRCH);

@@ -33,7 +33,7 @@ static int64_t change(const struct target *target, const struct attributes *attr
     uint32_t event = notify_attributes(attributes->which);
     if (result == 0 && event != 0) {
         if (target->file != NULL) {
-            notify_file(target->file, event);
+            notify_file_changed(target->file, event);
         } else {
             notify_place(target->place, event);
         }
@@ -46,6 +46,9 @@ static int64_t change_mode(struct target target, uint32_t mode)
     struct inode *inode = target.inode;
     if (!is_owner(inode)) {
         return -EPERM;
+    }
+    if (is_link(inode)) {
+        return -EOPNOTSUPP;
     }
     if (is_sealed(inode, F_SEAL_EXEC) && ((mode ^ inode->mode) & EXECUTE_BITS) != 0) {
         return -EPERM;

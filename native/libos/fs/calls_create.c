@@ -70,7 +70,7 @@ static int64_t create_in(struct place *place, const struct creation *creation)
 static int64_t create_at(int64_t descriptor, user_address path, const struct creation *creation)
 {
     struct place place;
-    int64_t result = at_begin(descriptor, path, WALK_MAY_MISS, &place);
+    int64_t result = at_begin(descriptor, path, WALK_MAY_MISS | WALK_NAME, &place);
     if (result < 0) {
         return result;
     }

@@ -192,6 +192,9 @@ static int64_t seek_to(struct file *file, int64_t offset, uint32_t whence)
         break;
     case SEEK_DATA:
     case SEEK_HOLE:
+        if (!is_regular(file->inode)) {
+            return -EINVAL;
+        }
         if (offset < 0 || offset >= size) {
             return -ENXIO;
         }
@@ -296,7 +299,7 @@ int64_t sys_ftruncate(const struct arguments *arguments)
     if (file == NULL) {
         return -EBADF;
     }
-    int64_t result = -EINVAL;
+    int64_t result = (file->flags & O_PATH) ? -EBADF : -EINVAL;
     if (is_writable(file) && is_regular(file->inode) && file->inode->operations->truncate != NULL) {
         namespace_lock();
         result = limit_size(file->inode, arguments->at[1]);
@@ -305,7 +308,7 @@ int64_t sys_ftruncate(const struct arguments *arguments)
         }
         namespace_unlock();
         if (result == 0) {
-            notify_file(file, IN_MODIFY);
+            notify_file_changed(file, IN_MODIFY);
         }
     }
     return on_file(file, result);

@@ -29,7 +29,7 @@ static bool is_last_name(const struct inode *inode)
 static int64_t remove_at(int64_t descriptor, user_address path, bool directory)
 {
     struct place place;
-    int64_t result = at_begin(descriptor, path, 0, &place);
+    int64_t result = at_begin(descriptor, path, WALK_NAME, &place);
     if (result < 0) {
         return result;
     }
@@ -41,6 +41,8 @@ static int64_t remove_at(int64_t descriptor, user_address path, bool directory)
                                                                   : -EINVAL;
     } else if (directory != is_directory(place.inode)) {
         result = directory ? -ENOTDIR : -EISDIR;
+    } else if (place.wants_directory && !is_directory(place.inode)) {
+        result = -ENOTDIR;
     } else if ((result = may_remove(&place)) == 0) {
         bool last = is_last_name(place.inode);
         result = place.parent->operations->unlink(place.parent, place_name(&place), place.inode);
@@ -91,7 +93,7 @@ static int64_t walk_two(int64_t one_descriptor, user_address one_path, uint32_t 
         namespace_lock();
         result = path_walk(starts[0], paths[0], one_flags, one);
         if (result == 0) {
-            result = path_walk(starts[1], paths[1], WALK_MAY_MISS, other);
+            result = path_walk(starts[1], paths[1], WALK_MAY_MISS | WALK_NAME, other);
             if (result < 0) {
                 place_release(one);
             }
@@ -112,8 +114,8 @@ static int64_t link_place(struct place *old, struct place *new)
     if (new->inode != NULL) {
         return -EEXIST;
     }
-    if (is_directory(old->inode)) {
-        return -EPERM;
+    if (new->wants_directory) {
+        return -ENOENT;
     }
     if (old->inode->file_system != new->parent->file_system) {
         return -EXDEV;
@@ -122,10 +124,7 @@ static int64_t link_place(struct place *old, struct place *new)
     if (result < 0) {
         return result;
     }
-    if (new->wants_directory) {
-        return -ENOENT;
-    }
-    if (new->parent->operations->link == NULL) {
+    if (is_directory(old->inode) || new->parent->operations->link == NULL) {
         return -EPERM;
     }
     if (old->inode->links == 0 && !old->inode->can_be_linked) {
@@ -185,9 +184,6 @@ static bool is_below(const struct inode *directory, const struct inode *above)
 /* may_delete() of both, without regard to what the other one is. */
 static int64_t exchange_places(struct place *old, struct place *new)
 {
-    if (is_directory(new->inode) && is_below(old->parent, new->inode)) {
-        return -EINVAL;
-    }
     int64_t result = may_remove(old);
     if (result == 0) {
         result = may_remove(new);
@@ -221,10 +217,15 @@ static int64_t may_replace(const struct place *old, const struct place *new)
 static int64_t rename_place(struct place *old, struct place *new, uint32_t flags)
 {
     if (old->is_dot || new->is_dot || old->parent == NULL) {
-        return -EBUSY;
+        return !old->is_dot && (flags & RENAME_NOREPLACE) ? -EEXIST : -EBUSY;
     }
-    if (old->parent->file_system != new->parent->file_system ||
-        old->inode->file_system != old->parent->file_system) {
+    if (old->parent->file_system != new->parent->file_system) {
+        return -EXDEV;
+    }
+    if (old->inode == NULL) {
+        return -ENOENT; /* only now: both directories come first */
+    }
+    if (old->inode->file_system != old->parent->file_system) {
         return -EXDEV;
     }
     if (new->inode != NULL && (flags & RENAME_NOREPLACE)) {
@@ -233,11 +234,18 @@ static int64_t rename_place(struct place *old, struct place *new, uint32_t flags
     if (new->inode == NULL && (flags & RENAME_EXCHANGE)) {
         return -ENOENT;
     }
-    if (new->wants_directory && !is_directory(old->inode)) {
+    if ((flags & RENAME_EXCHANGE) && new->wants_directory && !is_directory(new->inode)) {
+        return -ENOTDIR;
+    }
+    if (!is_directory(old->inode) &&
+        (old->wants_directory || (new->wants_directory && !(flags & RENAME_EXCHANGE)))) {
         return -ENOTDIR;
     }
     if (is_directory(old->inode) && is_below(new->parent, old->inode)) {
         return -EINVAL;
+    }
+    if (new->inode != NULL && is_directory(new->inode) && is_below(old->parent, new->inode)) {
+        return (flags & RENAME_EXCHANGE) ? -EINVAL : -ENOTEMPTY;
     }
     if (flags & RENAME_EXCHANGE) {
         return exchange_places(old, new);
@@ -254,9 +262,6 @@ static int64_t rename_place(struct place *old, struct place *new, uint32_t flags
     }
     bool last = new->inode != NULL && is_last_name(new->inode);
     if (new->inode != NULL) {
-        if (is_directory(new->inode) && is_below(old->parent, new->inode)) {
-            return -ENOTEMPTY;
-        }
         result = new->parent->operations->unlink(new->parent, place_name(new), new->inode);
         if (result < 0) {
             return result;
@@ -277,7 +282,7 @@ static int64_t rename_at(int64_t old_descriptor, user_address old_path, int64_t 
     if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE) {
         return -EINVAL;
     }
-    int64_t result = walk_two(old_descriptor, old_path, 0, &old, new_descriptor, new_path, &new);
+    int64_t result = walk_two(old_descriptor, old_path, WALK_MAY_MISS | WALK_NAME, &old, new_descriptor, new_path, &new);
     if (result == 0) {
         result = rename_place(&old, &new, flags);
         place_release(&old);

@@ -223,7 +223,7 @@ static int64_t change(const struct arguments *arguments, bool by_descriptor, uin
     }
     result = set_locked(target.inode, name, value, size, flags);
     if (result == 0 && target.file != NULL) {
-        notify_file(target.file, IN_ATTRIB);
+        notify_file_changed(target.file, IN_ATTRIB);
     } else if (result == 0) {
         notify_place(&target.place, IN_ATTRIB);
     }

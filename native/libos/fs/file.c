@@ -16,7 +16,9 @@ static struct file *allocate_file(struct inode *inode, uint32_t flags)
     struct file *file = allocate(sizeof(struct file));
     if (file != NULL) {
         file->inode = inode_get(inode);
-        inode_pin(inode);
+        if (is_directory(inode)) {
+            inode_pin(inode);
+        }
         file->flags = flags & ~(O_CREAT | O_EXCL | O_CLOEXEC);
         file->references = 1;
     }
@@ -25,8 +27,12 @@ static struct file *allocate_file(struct inode *inode, uint32_t flags)
 
 static void free_file(struct file *file)
 {
-    open_name_put(file->name);
-    inode_unpin(file->inode);
+    bool was_last = open_name_put(file->name);
+    if (is_directory(file->inode)) {
+        inode_unpin(file->inode);
+    } else if (was_last && __atomic_load_n(&file->inode->links, __ATOMIC_RELAXED) == 0) {
+        notify_end(file->inode);
+    }
     inode_put(file->inode);
     release(file, sizeof(struct file));
 }
@@ -136,15 +142,23 @@ void file_describe(struct file *file, struct file_facts *facts)
 
 #define DELETED " (deleted)"
 
-/* The path of a directory or of a name in one. */
-static int64_t path_of_place(struct inode *directory, struct name name, char *buffer, size_t size)
+/* Of a directory or of a name in one. */
+static int64_t path_of_place(struct inode *directory, struct name name, bool removed, char *buffer, size_t size)
 {
     size_t start = 0;
-    int64_t result = path_of(directory, name, buffer, size, &start);
-    if (result > 0) {
-        memmove(buffer, buffer + start, (size_t)result + 1);
+    int64_t result = path_of_removed(directory, name, buffer, size, &start);
+    if (result <= 0) {
+        return result;
     }
-    return result;
+    memmove(buffer, buffer + start, (size_t)result + 1);
+    if (!removed) {
+        return result;
+    }
+    if ((size_t)result + sizeof(DELETED) > size) {
+        return -ENAMETOOLONG;
+    }
+    memcpy(buffer + result, DELETED, sizeof(DELETED));
+    return result + (int64_t)sizeof(DELETED) - 1;
 }
 
 static int64_t path_of_open_name(const struct open_name *open_name, char *buffer, size_t size)
@@ -152,15 +166,7 @@ static int64_t path_of_open_name(const struct open_name *open_name, char *buffer
     struct location location;
     location_of_name(open_name, &location);
     struct name name = {.bytes = location.name, .length = location.length};
-    int64_t result = path_of_place(location.parent, name, buffer, size);
-    if (result > 0 && location.removed) {
-        if ((size_t)result + sizeof(DELETED) > size) {
-            result = -ENAMETOOLONG;
-        } else {
-            memcpy(buffer + result, DELETED, sizeof(DELETED));
-            result += (int64_t)sizeof(DELETED) - 1;
-        }
-    }
+    int64_t result = path_of_place(location.parent, name, location.removed, buffer, size);
     location_release(&location);
     return result;
 }
@@ -169,7 +175,7 @@ int64_t file_path_locked(struct file *file, char *buffer, size_t size)
 {
     const struct inode *inode = file->inode;
     if (is_directory(inode)) {
-        return path_of_place(file->inode, (struct name){0}, buffer, size);
+        return path_of_place(file->inode, (struct name){0}, inode->links == 0, buffer, size);
     }
     if (file->name != NULL) {
         return path_of_open_name(file->name, buffer, size);

@@ -52,6 +52,7 @@ void location_of_directory(const struct inode *directory, struct location *locat
     if (directory->parent != NULL) {
         location->parent = inode_get(directory->parent);
         location->length = directory->name_length;
+        location->removed = directory->links == 0;
         memcpy(location->name, directory->name, directory->name_length);
     }
     mutex_unlock(&place_lock);

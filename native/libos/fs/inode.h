@@ -109,7 +109,7 @@ struct inode {
     const struct inode_operations *operations;
     const struct file_system *file_system;
     uint32_t references;
-    uint32_t pins; /* open files of it, and of names in it */
+    uint32_t pins; /* of directories: open files of it, and of names in it */
     uint32_t mode;
     uint32_t uid;
     uint32_t gid;
@@ -122,7 +122,7 @@ struct inode {
     bool can_be_linked; /* it has no name yet, and may get one (O_TMPFILE without O_EXCL) */
     struct timespec atime, mtime, ctime;
     struct timespec btime; /* 0: not known */
-    /* Directories: where they are now. NULL for the root, and for directories that were removed. */
+    /* Directories: where they are, or were before they were removed (links 0). NULL for the root. */
     struct inode *parent;
     char *name;
     size_t name_length;
@@ -134,7 +134,7 @@ void namespace_unlock(void);
 struct inode *inode_get(struct inode *inode); /* needs no lock */
 void inode_put(struct inode *inode);          /* needs no lock; NULL is fine */
 
-/* While something is pinned it does not end, though it has no name any more. These need no lock. */
+/* While a directory is pinned it does not end, though it has no name any more. These need no lock. */
 void inode_pin(struct inode *inode);
 void inode_unpin(struct inode *inode); /* NULL is fine */
 

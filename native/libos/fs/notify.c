@@ -42,10 +42,12 @@ static void tell_at(const struct inode *inode, const struct location *location, 
         };
         inotify_tell(location->parent, &happening);
     }
-    notify_inode(inode, event);
+    const struct happening happening = {.event = event | kind_of(inode), .removed = location->removed};
+    inotify_tell(inode, &happening);
 }
 
-static void tell_under_name(const struct inode *inode, const struct open_name *name, uint32_t event)
+/* `as_path`: a name that was removed is told as such. */
+static void tell_under_name(const struct inode *inode, const struct open_name *name, uint32_t event, bool as_path)
 {
     struct location location;
     if (is_directory(inode)) {
@@ -53,6 +55,7 @@ static void tell_under_name(const struct inode *inode, const struct open_name *n
     } else {
         location_of_name(name, &location);
     }
+    location.removed &= as_path;
     tell_at(inode, &location, event);
     location_release(&location);
 }
@@ -60,7 +63,14 @@ static void tell_under_name(const struct inode *inode, const struct open_name *n
 void notify_file(struct file *file, uint32_t event)
 {
     if (inotify_is_used()) {
-        tell_under_name(file->inode, file->name, event);
+        tell_under_name(file->inode, file->name, event, true);
+    }
+}
+
+void notify_file_changed(struct file *file, uint32_t event)
+{
+    if (inotify_is_used()) {
+        tell_under_name(file->inode, file->name, event, false);
     }
 }
 
@@ -76,7 +86,7 @@ void notify_place(const struct place *place, uint32_t event)
         return;
     }
     if (place->parent == NULL || is_directory(place->inode)) {
-        tell_under_name(place->inode, place->opened, event);
+        tell_under_name(place->inode, place->opened, event, false);
         return;
     }
     struct location location = {.parent = place->parent, .length = place->name_length};
@@ -109,23 +119,24 @@ void notify_end(const struct inode *inode)
     }
 }
 
-static void end_unless_pinned(const struct inode *inode, bool last)
+/* A directory entry that is in use goes when it no longer is (dentry_unlink_inode() of Linux): see free_file(). */
+static void end_unless_used(const struct inode *inode, bool last, bool was_open)
 {
-    if (last && __atomic_load_n(&inode->pins, __ATOMIC_ACQUIRE) == 0) {
+    if (last && !was_open && __atomic_load_n(&inode->pins, __ATOMIC_ACQUIRE) == 0) {
         notify_end(inode);
     }
 }
 
 void notify_removed(const struct place *place, bool last)
 {
-    open_names_removed(place->parent, place_name(place));
+    bool was_open = open_names_removed(place->parent, place_name(place));
     if (!inotify_is_used()) {
         return;
     }
     if (!is_directory(place->inode)) {
         notify_inode(place->inode, IN_ATTRIB); /* its number of links */
     }
-    end_unless_pinned(place->inode, last);
+    end_unless_used(place->inode, last, was_open);
     tell_name(place->parent, place_name(place), IN_DELETE | kind_of(place->inode), 0);
 }
 
@@ -139,17 +150,17 @@ static void tell_moved(const struct place *old, const struct place *new)
 
 void notify_moved(const struct place *old, const struct place *new, struct inode *replaced, bool last)
 {
-    open_names_moved(old->parent, place_name(old), new->parent, place_name(new));
+    bool was_open = open_names_moved(old->parent, place_name(old), new->parent, place_name(new));
     if (!inotify_is_used()) {
         return;
     }
     tell_moved(old, new);
-    if (replaced != NULL && !is_directory(replaced)) {
+    if (replaced != NULL) {
         notify_inode(replaced, IN_ATTRIB);
     }
     notify_inode(old->inode, IN_MOVE_SELF);
     if (replaced != NULL) {
-        end_unless_pinned(replaced, last);
+        end_unless_used(replaced, last, was_open);
     }
 }
 

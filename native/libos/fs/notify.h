@@ -8,6 +8,9 @@
 
 /* To an open file, under the name that it was opened by. Any lock may be held. */
 void notify_file(struct file *file, uint32_t event);
+/* The same for attributes and the size, of which those hear, too, who watch with IN_EXCL_UNLINK: Linux passes them without a
+ * path. */
+void notify_file_changed(struct file *file, uint32_t event);
 void notify_opened(struct file *file);
 
 /* The namespace lock is held for these. */

@@ -34,9 +34,6 @@ int64_t may_create(const struct place *place)
 
 static int64_t create_regular(struct place *place, uint32_t mode)
 {
-    if (place->wants_directory) {
-        return -EISDIR;
-    }
     int64_t result = may_create(place);
     if (result < 0) {
         return result;
@@ -92,7 +89,7 @@ static int64_t empty(struct file *file)
         result = inode->operations->truncate(inode, 0);
     }
     if (result == 0) {
-        notify_file(file, IN_MODIFY);
+        notify_file_changed(file, IN_MODIFY);
     }
     return result;
 }
@@ -183,8 +180,9 @@ int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t m
     }
     bool exclusive = (flags & O_CREAT) && (flags & O_EXCL);
     uint32_t walk = (flags & O_NOFOLLOW) || exclusive ? 0 : WALK_FOLLOW;
+    walk |= (flags & O_CREAT) ? WALK_MAY_MISS | WALK_CREATES : 0;
     namespace_lock();
-    result = path_walk(start, path, walk | ((flags & O_CREAT) ? WALK_MAY_MISS : 0), &place);
+    result = path_walk(start, path, walk, &place);
     if (result == 0) {
         result = temporary ? open_temporary(&place, flags, mode, file) : open_place(&place, flags, mode, file);
         place_release(&place);

@@ -116,14 +116,14 @@ static struct open_name *take_out(struct open_name **link)
     return entry;
 }
 
-void open_name_put(struct open_name *name)
+bool open_name_put(struct open_name *name)
 {
     if (name == NULL) {
-        return;
+        return false;
     }
     mutex_lock(&lock);
-    bool last = --name->references == 0;
-    if (last && !name->removed) {
+    bool last = --name->references == 0, removed = name->removed;
+    if (last && !removed) {
         take_out(find(name->directory, name_of(name)));
     }
     mutex_unlock(&lock);
@@ -133,6 +133,7 @@ void open_name_put(struct open_name *name)
         release(name->bytes, name->length);
         release(name, sizeof(struct open_name));
     }
+    return last && removed;
 }
 
 /* Without memory it counts as removed. */
@@ -150,21 +151,23 @@ static void put_in(struct open_name *entry, struct inode *directory, struct name
     *link = entry;
 }
 
-static void remove_locked(struct inode *directory, struct name name)
+static bool remove_locked(struct inode *directory, struct name name)
 {
     struct open_name *entry = take_out(find(directory, name));
     if (entry != NULL) {
         entry->removed = true;
     }
+    return entry != NULL;
 }
 
-void open_names_moved(struct inode *from, struct name from_name, struct inode *to, struct name to_name)
+bool open_names_moved(struct inode *from, struct name from_name, struct inode *to, struct name to_name)
 {
     mutex_lock(&lock);
     struct open_name *entry = take_out(find(from, from_name));
-    remove_locked(to, to_name);
+    bool was_open = remove_locked(to, to_name);
     put_in(entry, to, to_name);
     mutex_unlock(&lock);
+    return was_open;
 }
 
 void open_names_exchanged(struct inode *one, struct name one_name, struct inode *other, struct name other_name)
@@ -176,11 +179,12 @@ void open_names_exchanged(struct inode *one, struct name one_name, struct inode 
     mutex_unlock(&lock);
 }
 
-void open_names_removed(struct inode *directory, struct name name)
+bool open_names_removed(struct inode *directory, struct name name)
 {
     mutex_lock(&lock);
-    remove_locked(directory, name);
+    bool was_open = remove_locked(directory, name);
     mutex_unlock(&lock);
+    return was_open;
 }
 
 void location_of_name(const struct open_name *name, struct location *location)

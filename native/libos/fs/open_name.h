@@ -20,12 +20,14 @@ struct open_name *open_name_of(struct inode *directory, struct name name);
 /* The same for something that never had a name: as if it had been removed. */
 struct open_name *open_name_of_unnamed(struct inode *directory, struct name name);
 struct open_name *open_name_get(struct open_name *name);
-void open_name_put(struct open_name *name); /* NULL is fine */
+/* NULL is fine. True: nothing is open any more under what was a name once. */
+bool open_name_put(struct open_name *name);
 
-/* The namespace lock is held for these: what the name led to lies elsewhere now, or nowhere. */
-void open_names_moved(struct inode *from, struct name from_name, struct inode *to, struct name to_name);
+/* The namespace lock is held for these: what the name led to lies elsewhere now, or nowhere. True: something was open under
+ * the name that is gone. */
+bool open_names_moved(struct inode *from, struct name from_name, struct inode *to, struct name to_name);
 void open_names_exchanged(struct inode *one, struct name one_name, struct inode *other, struct name other_name);
-void open_names_removed(struct inode *directory, struct name name);
+bool open_names_removed(struct inode *directory, struct name name);
 
 /* These take no lock of others, and need none; location_release() when it is no longer wanted. */
 void location_of_name(const struct open_name *name, struct location *location); /* NULL is nowhere */

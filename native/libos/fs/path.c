@@ -160,6 +160,9 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
     if (result < 0) {
         return result;
     }
+    if (last && slash && (flags & WALK_CREATES)) {
+        return -EISDIR;
+    }
     struct inode *child = NULL;
     struct open_name *opened = NULL;
     bool jumped = false;
@@ -169,8 +172,8 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
     } else {
         result = find(walk->current, name, &child);
     }
-    if (result == 0 && is_link(child) &&
-        (!last || slash || place->wants_directory || (flags & WALK_FOLLOW))) {
+    bool follows = slash || place->wants_directory || (flags & WALK_FOLLOW);
+    if (result == 0 && is_link(child) && (!last || (follows && (flags & WALK_NAME) == 0))) {
         struct inode *link = child;
         child = NULL;
         if (link->operations->jump == NULL || (result = link->operations->jump(link, &child, &opened)) == -ENOENT) {
@@ -212,7 +215,7 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
     place->name_length = name.length;
     memcpy(place->name, name.bytes, name.length);
     place->name[name.length] = '\0';
-    if (child != NULL && place->wants_directory && !is_directory(child)) {
+    if (child != NULL && place->wants_directory && !is_directory(child) && (flags & WALK_NAME) == 0) {
         inode_put(child);
         open_name_put(opened);
         place->opened = NULL;
@@ -289,7 +292,7 @@ static bool prepend(char *buffer, size_t *at, const char *bytes, size_t length)
     return true;
 }
 
-int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start)
+int64_t path_of_removed(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start)
 {
     size_t at = size - 1;
     buffer[at] = '\0';
@@ -309,4 +312,14 @@ int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t 
     }
     *start = at;
     return (int64_t)(size - 1 - at);
+}
+
+int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start)
+{
+    for (const struct inode *step = directory; step != NULL; step = step->parent) {
+        if (step->links == 0) {
+            return -ENOENT;
+        }
+    }
+    return path_of_removed(directory, name, buffer, size, start);
 }

@@ -9,6 +9,8 @@
 enum walk_flag {
     WALK_FOLLOW = 1,   /* follow a symbolic link at the end */
     WALK_MAY_MISS = 2, /* the last name need not exist: place.inode is NULL then */
+    WALK_NAME = 8, /* the last name itself is wanted, whatever it is and even with a slash behind it: to make or remove it */
+    WALK_CREATES = 16, /* of open(2): with a slash behind the last name it is -EISDIR, whatever is there */
     WALK_EMPTY = 4,    /* an empty path is the start itself (AT_EMPTY_PATH) */
 };
 
@@ -36,6 +38,8 @@ static inline struct name place_name(const struct place *place)
 /* The absolute path of a directory, or of `name` in it: written to the end of `buffer`; *start says where.
  * Length, or -ENAMETOOLONG, -ENOENT (removed). */
 int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start);
+/* The same, though directories on the way may have been removed. */
+int64_t path_of_removed(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start);
 
 /* The one root. */
 extern struct inode *root_directory;

@@ -221,8 +221,7 @@ static int64_t tree_unlink(struct inode *directory, struct name name, struct ino
     }
     if (is_directory(inode)) {
         inode->links = 0;
-        directory->links--;
-        inode_place(inode, NULL, (struct name){0});
+        directory->links--; /* `..` leads there all the same */
     } else {
         inode->links--;
     }

@@ -265,7 +265,8 @@ static int64_t zero_range(struct node *node, uint64_t offset, uint64_t length)
 {
     uint64_t end = length < node->inode.size - offset ? offset + length : node->inode.size;
     uint64_t alone = offset > node->lower_size ? offset : node->lower_size;
-    uint64_t last = end == node->inode.size ? end + PAGE_SIZE - 1 : end;
+    uint64_t whole = (node->inode.size + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE;
+    uint64_t last = offset + length < whole ? offset + length : whole; /* the last page goes if all of it is in the range */
     if ((alone + PAGE_SIZE - 1) / PAGE_SIZE < last / PAGE_SIZE) {
         object_drop(&node->content, (alone + PAGE_SIZE - 1) / PAGE_SIZE, last / PAGE_SIZE);
     }
@@ -303,6 +304,7 @@ static int64_t tree_file_allocate(struct file *file, uint32_t mode, uint64_t off
         return -EFBIG;
     }
     int64_t result = 0;
+    struct timespec now = time_now();
     object_lock_whole(&node->content);
     mark_written(node);
     if (what != 0 && offset < node->inode.size) {
@@ -311,6 +313,7 @@ static int64_t tree_file_allocate(struct file *file, uint32_t mode, uint64_t off
     if (result == 0 && !keep && offset + length > node->inode.size) {
         set_size(node, offset + length);
     }
+    node->inode.mtime = node->inode.ctime = now;
     object_unlock(&node->content);
     return result;
 }

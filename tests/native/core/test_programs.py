@@ -261,3 +261,32 @@ def test_changed_page_that_is_touched_is_a_bus_error(tree: TeeTree, tmp_path: Pa
     done = changed.run("/private_maps", "/measured")
     assert done.returncode == 128 + signal.SIGBUS, done.stderr.decode()
     assert b"the data differs from what was measured" in done.stderr
+
+
+MEMORY = "/dev/shm/mix"
+"""Natively a tmpfs; inside the same, and beside it a directory of the measured root."""
+
+
+def _is_new_linux_with_tmpfs() -> bool:
+    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    return release >= (6, 11) and any(line.split()[1:3] == ["/dev/shm", "tmpfs"] for line in mounts)
+
+
+@pytest.mark.skipif(
+    not _is_new_linux_with_tmpfs(),
+    reason="needs Linux 6.11 or later, with a tmpfs at /dev/shm",
+)
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("place", [MEMORY, "/mix"], ids=["memory", "over the image"])
+def test_random_operations_on_files_give_what_linux_gives(
+    seed: int, place: str, tree: TeeTree, rootfs: Path
+) -> None:
+    arguments = [str(seed), str(scaled(400_000))]
+    native = subprocess.run(
+        [rootfs / "file_mix", *arguments, MEMORY], capture_output=True, check=False, timeout=120
+    )
+    assert native.returncode == 0, native.stderr.decode()
+    done = tree.run("/file_mix", *arguments, place)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == native.stdout

@@ -23,7 +23,13 @@ static void note(int signal)
 static void show(const char *what, int fd)
 {
     char bytes[9000];
+    struct pollfd look = {.fd = fd, .events = POLLIN};
+    (void)poll(&look, 1, fd == slave ? 50 : 20);
     ssize_t size = read(fd, bytes, sizeof bytes);
+    while (fd == master && size > 0 && poll(&look, 1, 20) == 1 && (look.revents & POLLIN)) {
+        ssize_t more = read(fd, bytes + size, sizeof bytes - (size_t)size); /* it comes in pieces */
+        size += more > 0 ? more : 0;
+    }
     if (size < 0) {
         printf("%s: errno %d\n", what, errno);
         return;
@@ -39,13 +45,13 @@ static void show(const char *what, int fd)
 static void type(const char *text)
 {
     CHECK(write(master, text, strlen(text)) == (ssize_t)strlen(text));
-    usleep(2000); /* natively a worker passes it on */
+    usleep(10000); /* natively a worker passes it on */
 }
 
 static void print(const char *text)
 {
     CHECK(write(slave, text, strlen(text)) == (ssize_t)strlen(text));
-    usleep(2000);
+    usleep(10000);
 }
 
 static void open_pair(void)

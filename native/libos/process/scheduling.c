@@ -1,7 +1,7 @@
 /* Scheduling: what a thread asks for is checked and remembered. The host schedules; it is not told. sched(7) */
 #include "process/process.h"
 
-enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5, SCHED_MAX = 6 };
+enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5, SCHED_DEADLINE = 6, SCHED_MAX = 6 };
 enum { PRIO_PROCESS = 0, PRIO_PGRP = 1, PRIO_USER = 2 };
 #define RESET_ON_FORK 0x40000000U
 #define NICE_MIN (-20)
@@ -273,6 +273,8 @@ struct attributes {
 #define ATTRIBUTES_FIRST_SIZE 48U
 _Static_assert(sizeof(struct attributes) == 56, "SCHED_ATTR_SIZE_VER1");
 
+#define LEAST_RUNTIME 1024U /* ns: DL_SCALE */
+
 enum { FLAG_RESET_ON_FORK = 1, FLAG_KEEP_POLICY = 8, FLAG_KEEP_PARAMETERS = 16, FLAG_CLAMPS = 0x60, FLAGS_ALL = 0x7F };
 
 /* 0; -EFAULT, -EINVAL; -E2BIG: the size of what is known goes to the caller. */
@@ -312,6 +314,14 @@ static void set_all(struct scheduling *scheduling, void *context)
     scheduling->nice = wanted->nice;
 }
 
+/* __checkparam_dl() of Linux; and nobody may have it. */
+static int64_t check_deadline(const struct attributes *wanted)
+{
+    bool is_good = !wanted->priority && wanted->deadline && wanted->runtime >= LEAST_RUNTIME &&
+                   wanted->runtime <= wanted->deadline && (!wanted->period || wanted->deadline <= wanted->period);
+    return is_good ? -EPERM : -EINVAL;
+}
+
 int64_t sys_sched_setattr(const struct arguments *arguments)
 {
     int32_t id = (int32_t)arguments->at[0];
@@ -330,7 +340,7 @@ int64_t sys_sched_setattr(const struct arguments *arguments)
     }
     bool keeps = wanted.flags & FLAG_KEEP_PARAMETERS;
     uint32_t policy = wanted.flags & FLAG_KEEP_POLICY ? now.policy & ~RESET_ON_FORK : wanted.policy;
-    error = check_policy(policy, (int32_t)wanted.priority);
+    error = policy == SCHED_DEADLINE ? check_deadline(&wanted) : check_policy(policy, (int32_t)wanted.priority);
     if (error) {
         return error;
     }

@@ -273,6 +273,8 @@ static void scheduling(void)
     wanted.priority = 1;
     FAILS(syscall(SYS_sched_setattr, 0, &wanted, 0), EINVAL);
     wanted.priority = 0;
+    wanted.policy = 6; /* SCHED_DEADLINE */
+    FAILS(syscall(SYS_sched_setattr, 0, &wanted, 0), EINVAL);
     wanted.policy = 99;
     FAILS(syscall(SYS_sched_setattr, 0, &wanted, 0), EINVAL);
     struct timespec slice;

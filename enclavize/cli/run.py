@@ -106,11 +106,18 @@ def run(
         ),
     ] = None,
     network: Annotated[Network, typer.Option(help="Network of the container.")] = Network.NONE,
+    publish: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p", "--publish", metavar="[PORT:]PORT", help="A port for the machine. Needs --network host."
+        ),
+    ] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
     ] = False,
 ) -> None:
     """Run a TEE image in its enclave. Needs runc, and no daemon."""
+    from enclavize.cli.grammar.publish import check_published
     from enclavize.errors import EnclavizeError, UsageError
     from enclavize.oci.location import parse_location
     from enclavize.progress.mode import ProgressMode
@@ -128,6 +135,7 @@ def run(
     try:
         if report and not (trace or profile):
             raise UsageError("--report says where --trace and --profile go: neither is there")
+        check_published(publish or (), host_network=network is Network.HOST)
         options = RunOptions(
             image=parse_location(image),
             arguments=tuple(program_arguments),

@@ -81,7 +81,7 @@ static int64_t find_protocol(enum socket_type type, uint32_t protocol, uint32_t 
         *found = IPPROTO_TCP;
         break;
     case SOCK_DGRAM:
-        *found = IPPROTO_UDP;
+        *found = protocol == IPPROTO_UDPLITE ? IPPROTO_UDPLITE : IPPROTO_UDP;
         break;
     case SOCK_RAW:
         return protocol > RAW_PROTOCOL ? -EINVAL : protocol == 0 ? -EPROTONOSUPPORT : -EPERM;

@@ -20,6 +20,7 @@ enum tcp_option {
     TCP_USER_TIMEOUT = 18, TCP_FASTOPEN = 23, TCP_NOTSENT_LOWAT = 25, TCP_FASTOPEN_CONNECT = 30,
 };
 enum udp_option { UDP_CORK = 1, UDP_SEGMENT = 103, UDP_GRO = 104 };
+enum udplite_option { UDPLITE_SEND_CSCOV = 10, UDPLITE_RECV_CSCOV = 11 };
 
 enum direction { GET = 1, SET = 2, BOTH = 3, JOIN = 4 /* set, and only where the policy allows the whole network */ };
 #define INT sizeof(int32_t)
@@ -106,11 +107,14 @@ static const struct row {
     {IPPROTO_UDP, UDP_CORK, BOTH, INT, INT},
     {IPPROTO_UDP, UDP_SEGMENT, BOTH, INT, INT},
     {IPPROTO_UDP, UDP_GRO, BOTH, INT, INT},
+    {IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, BOTH, INT, INT},
+    {IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV, BOTH, INT, INT},
 };
 
 static const struct row *find(const struct socket *socket, uint32_t level, uint32_t name)
 {
-    bool is_other = (level == IPPROTO_TCP || level == IPPROTO_UDP) && level != socket->protocol;
+    bool is_protocol = level == IPPROTO_TCP || level == IPPROTO_UDP || level == IPPROTO_UDPLITE;
+    bool is_other = is_protocol && level != socket->protocol;
     for (size_t at = 0; at < ARRAY_LENGTH(rows) && !is_other; at++) {
         if (rows[at].level == level && rows[at].name == name) {
             return &rows[at];
@@ -123,7 +127,7 @@ static const struct row *find(const struct socket *socket, uint32_t level, uint3
 static int64_t unknown(const struct socket *socket, uint32_t level)
 {
     bool has_level = level == SOL_SOCKET || level == socket->protocol || level == IPPROTO_IP || level == IPPROTO_IPV6;
-    return has_level || socket->protocol == IPPROTO_UDP ? -ENOPROTOOPT : -EOPNOTSUPP;
+    return has_level || socket->type == SOCK_DGRAM ? -ENOPROTOOPT : -EOPNOTSUPP;
 }
 
 /* The host's errors are those that calls can have. */

@@ -234,6 +234,14 @@ static void files_to_sockets(void)
         CHECK(sent > 0 && recv(ends[1], got + offset - sent, (size_t)sent, MSG_WAITALL) == sent);
     }
     CHECK(memcmp(bytes, got, sizeof(bytes)) == 0);
+    int pipes[2];
+    CHECK(pipe(pipes) == 0 && write(ends[1], "through a pipe", 14) == 14);
+    CHECK(splice(ends[0], NULL, pipes[1], NULL, 100, 0) == 14);
+    CHECK(splice(pipes[0], NULL, ends[0], NULL, 14, 0) == 14);
+    CHECK(recv(ends[1], got, 14, MSG_WAITALL) == 14 && memcmp(got, "through a pipe", 14) == 0);
+    CHECK(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0);
+    CHECK(splice(ends[0], NULL, pipes[1], NULL, 100, 0) == -1 && errno == EAGAIN);
+    CHECK(close(pipes[0]) == 0 && close(pipes[1]) == 0);
     CHECK(close(file) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
 }
 

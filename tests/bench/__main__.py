@@ -21,6 +21,7 @@ from bench.rune_bench import rune_rows
 from bench.runs import run_rows
 from bench.sefs_bench import sefs_rows
 from bench.signing import signing_rows
+from bench.starts import start_rows
 from bench.verify_bench import verify_rows
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def main() -> None:
         rows += check_rows(base)
         rows += verify_rows(base)
         rows += run_rows(base)
+        rows += start_rows(base)
         rows += rune_rows(base)
         rows += sefs_rows(base)
         rows += signing_rows(base)

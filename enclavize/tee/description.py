@@ -9,7 +9,7 @@
   "files": {PATH: {"size": BYTES, "sha256": HEX}, ...},        below /.enclave/, without this one
   "policy": {"args": false, "env": [{"name": .., "unsafe": ..}], "exec": true | [[ARG, ..], ..],
              "volumes": [{"path": .., "readonly": .., "exec": ..}], "host_network_files": false,
-             "network": "none" | "loopback" | "all"}               absent: the LibOS leaves it to the host
+             "network": "loopback" | "all"}       absent: none; of other LibOSes: what the host gives
 }
 """
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 _ARGV_SINCE = 2
 _LIBOS_WITH_NETWORK = "builtin"
-"""Its images had no sockets before they had this member."""
+"""Its images had no sockets before they had this member: without it there are none."""
+_NAMED_NETWORKS = (Network.LOOPBACK, Network.ALL)
 _MAX_FILES = 1024
 _MAX_FILE_SIZE = 1 << 40
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -137,7 +138,7 @@ def policy_to_json(policy: Policy) -> dict[str, Any]:
             for volume in policy.volumes
         ],
         "host_network_files": policy.allow_host_network_files,
-        **({} if policy.network is None else {"network": policy.network.value}),
+        **({"network": policy.network.value} if policy.network in _NAMED_NETWORKS else {}),
     }
 
 
@@ -171,10 +172,10 @@ def _policy(document: Document, libos: str) -> Policy:
 def _network(document: Document, libos: str) -> Network | None:
     if "network" not in document.members:
         return Network.NONE if libos == _LIBOS_WITH_NETWORK else None
-    try:
-        return Network(document.text("network"))
-    except ValueError as error:
-        raise document.wrong("network", " or ".join(Network)) from error
+    for network in _NAMED_NETWORKS:
+        if document.text("network") == network:
+            return network
+    raise document.wrong("network", " or ".join(_NAMED_NETWORKS))
 
 
 def _file(document: Document) -> DescribedFile:

@@ -48,9 +48,11 @@ def test_what_says_nothing_of_the_network(libos: str, network: Network | None) -
     document = replace(DESCRIPTION, libos=libos).to_json()
     del document["policy"]["network"]
     assert parse_description(json.dumps(document).encode()).policy.network is network
-    document["policy"]["network"] = "some"
-    with pytest.raises(InvalidImageError, match="network"):
-        parse_description(json.dumps(document).encode())
+    assert "network" not in parse_description(json.dumps(document).encode()).to_json()["policy"]
+    for other in ("some", "none", 1):
+        document["policy"]["network"] = other
+        with pytest.raises(InvalidImageError, match="network"):
+            parse_description(json.dumps(document).encode())
 
 
 def test_an_unsigned_enclave_has_no_signer() -> None:

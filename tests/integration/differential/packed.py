@@ -160,7 +160,54 @@ def _skopeo_folder(laboratory: Laboratory) -> Layout:
     return Layout(path=layout.path, built_from=f"dir:{folder}")
 
 
+def _program_folder(laboratory: Laboratory) -> Path:
+    """Write a root file system with the program."""
+    folder = laboratory.folder / "root"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "hello").write_bytes(laboratory.program)
+    (folder / "bin" / "hello").chmod(0o755)
+    (folder / "opt").mkdir()
+    (folder / "opt" / "link").symlink_to("../bin/hello")
+    return folder
+
+
+def _umoci(laboratory: Laboratory) -> Layout:
+    layout = laboratory.folder / "layout"
+    run("umoci", "init", "--layout", layout)
+    run("umoci", "new", "--image", f"{layout}:1")
+    run("umoci", "insert", "--image", f"{layout}:1", _program_folder(laboratory), "/")
+    run(
+        "umoci", "config", "--image", f"{layout}:1", "--os", "linux", "--architecture", "amd64",
+        "--config.entrypoint", "/bin/hello", "--config.cmd", "there", "--config.workingdir", "/opt",
+        "--config.user", "7:8", "--config.env", "A=1", "--config.volume", "/data",
+    )  # fmt: skip
+    return Layout(path=layout)
+
+
+def _buildah(form: str, laboratory: Laboratory) -> Layout | Archive:
+    store = laboratory.folder / "store"
+    base = ("buildah", "--root", store / "root", "--runroot", store / "run", "--storage-driver", "vfs")
+    name = run(*base, "from", "scratch").decode().strip()
+    run(*base, "copy", name, _program_folder(laboratory), "/")
+    run(
+        *base, "config", "--entrypoint", '["/bin/hello"]', "--cmd", "there", "--env", "A=1", "--user", "7:8",
+        "--workingdir", "/opt", "--volume", "/data", name,
+    )  # fmt: skip
+    if form == "archive":
+        path = laboratory.folder / "image.tar"
+        run(*base, "commit", "-q", name, f"docker-archive:{path}:localhost/x:1")
+        return Archive(path=path, ways=("docker-archive",), name="localhost/x:1")
+    layout = laboratory.folder / "layout"
+    run(*base, "commit", "-q", "--format", form, name, f"oci:{layout}:1")
+    return Layout(path=layout)
+
+
 KINDS = [
+    Kind(name="packed: an image by umoci", writer="umoci", make=_umoci),
+    Kind(name="packed: an image by buildah", writer="buildah", make=partial(_buildah, "oci")),
+    Kind(name="packed: an archive by buildah", writer="buildah", make=partial(_buildah, "archive")),
+    saved("in GNU's format", "GNU tar", "--format=gnu"),
+    saved("in the oldest format", "GNU tar", "--format=v7"),
     saved("as docker save writes it", "GNU tar"),
     saved("with files of version 1", "GNU tar", old=True),
     saved("with several names", "GNU tar", tags=("x:1", "y:2", "registry.example/z:3")),

@@ -65,10 +65,3 @@ int64_t sys_getrandom(const struct arguments *arguments)
     }
     return (int64_t)done;
 }
-
-/* x86 keeps stores in order and every system call of another thread enters and leaves the LibOS by locked
- * operations; but a thread that runs on without any is not forced to see: so only the query is served. */
-int64_t sys_membarrier(const struct arguments *arguments)
-{
-    return arguments->at[0] == 0 ? 0 : -EINVAL;
-}

@@ -38,6 +38,7 @@ struct vfork;
 /* What prctl(2) says of a process; atomic. */
 struct process_attributes {
     bool is_not_dumpable, reaps_orphans, has_no_huge_pages;
+    bool uses_barriers; /* membarrier(2): it is registered for the private ones */
 };
 
 enum process_state { PROCESS_FREE, PROCESS_RUNNING, PROCESS_ZOMBIE };

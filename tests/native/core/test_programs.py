@@ -50,6 +50,7 @@ COUNTS = {
     "splice": (),
     "xattrs": (),
     "posix_timers": (),
+    "barriers": (scaled(600),),
     "descriptors": (),
     "message_queues": (),
     "stack_limit": (),

@@ -3,13 +3,15 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 /* Prints nanoseconds per call: getpid by an inline syscall instruction, and a 64-byte write to standard error; then MB/s of reading a file (the
  * argument, or /data) in pieces of 1 MiB, in the best of some passes; then nanoseconds, in the best of some passes: to read the clock, to send a byte
- * to another thread and back by pipes, to have a condition signalled and signalled back, to make a thread and join it. */
+ * to another thread and back by pipes, to have a condition signalled and signalled back, to make a thread and join it; then nanoseconds
+ * per store to a page that is mapped shared twice, by turns through one view and the other; then MB/s of filling shared memory for the first time. */
 static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -105,6 +107,32 @@ static void *do_nothing(void *unused) {
     return unused;
 }
 
+static double exchange_cost(void) {
+    enum { STORES = 2000, PAGE = 4096 };
+    int file = memfd_create("cost", 0);
+    volatile char *views[2];
+    if (file < 0 || ftruncate(file, PAGE) != 0)
+        return -1;
+    for (int view = 0; view < 2; view++)
+        if ((views[view] = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)) == MAP_FAILED)
+            return -1;
+    double start = now();
+    for (int store = 0; store < STORES; store++)
+        views[store % 2][0]++;
+    return (now() - start) / STORES;
+}
+
+static double fill_rate(void) {
+    enum { SIZE = 32 << 20 };
+    char *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return -1;
+    double start = now();
+    for (long at = 0; at < SIZE; at += 8)
+        *(volatile long *)(void *)(memory + at) = at;
+    return SIZE / (now() - start) * 1e3;
+}
+
 int main(int count, char **arguments) {
     enum { CALLS = 200000 };
     char text[64] = {0};
@@ -121,7 +149,7 @@ int main(int count, char **arguments) {
     pthread_t thread;
     double clock_cost = BEST_OF(5, 100000, clock_gettime(CLOCK_MONOTONIC, &time));
     double thread_cost = BEST_OF(5, 100, pthread_create(&thread, NULL, do_nothing, NULL); pthread_join(thread, NULL));
-    printf("%.1f %.1f %.1f %.1f %.1f %.1f %.1f\n", getpid_cost, write_cost, read_rate(count > 1 ? arguments[1] : "/data"), clock_cost, pipe_cost(),
-           condition_cost(), thread_cost);
+    printf("%.1f %.1f %.1f %.1f %.1f %.1f %.1f %.1f %.1f\n", getpid_cost, write_cost, read_rate(count > 1 ? arguments[1] : "/data"), clock_cost, pipe_cost(),
+           condition_cost(), thread_cost, exchange_cost(), fill_rate());
     return 0;
 }

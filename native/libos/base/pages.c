@@ -164,6 +164,17 @@ static void release_run(uint64_t address, uint64_t count)
     }
 }
 
+/* The first one is taken out first: pages that are taken together lie one behind the other. */
+static void put_into_cache(char *run, uint64_t count)
+{
+    for (uint64_t i = count; i > 0; i--) {
+        struct cached_page *page = (struct cached_page *)(run + (i - 1) * PAGE_SIZE);
+        page->next = cache;
+        cache = page;
+        cache_count++;
+    }
+}
+
 static void refill_cache(void)
 {
     uint64_t count = CACHE_REFILL;
@@ -172,11 +183,8 @@ static void refill_cache(void)
         count = 1;
         run = allocate_run(count);
     }
-    for (uint64_t i = 0; run && i < count; i++) {
-        struct cached_page *page = (struct cached_page *)(run + i * PAGE_SIZE);
-        page->next = cache;
-        cache = page;
-        cache_count++;
+    if (run) {
+        put_into_cache(run, count);
     }
 }
 
@@ -212,11 +220,8 @@ void pages_release(void *first, size_t count)
         return;
     }
     base_upcalls.lock_pages();
-    if (count == 1 && cache_count < CACHE_MAX) {
-        struct cached_page *page = first;
-        page->next = cache;
-        cache = page;
-        cache_count++;
+    if (count <= CACHE_REFILL && cache_count + count <= CACHE_MAX) {
+        put_into_cache(first, count);
     } else {
         release_run((uint64_t)first, count);
     }

@@ -179,6 +179,18 @@ static int64_t read_absent(struct shared_object *object, const struct batch *bat
     return object->operations->read(object, batch->first * PAGE_SIZE, block, batch->count * PAGE_SIZE);
 }
 
+/* Those that lie one behind the other go together. */
+static void release_homes(const user_address *homes, uint64_t count)
+{
+    for (uint64_t first = 0, next; first < count; first = next) {
+        next = first + 1;
+        while (next < count && homes[next] == homes[next - 1] + PAGE_SIZE) {
+            next++;
+        }
+        pages_release((void *)homes[first], next - first);
+    }
+}
+
 /* What was added becomes pages of the view, each with its content and its rights at once. */
 static int64_t accept_batch(const struct area *area, const struct batch *batch, enum where kind, uint32_t rights)
 {
@@ -186,6 +198,7 @@ static int64_t accept_batch(const struct area *area, const struct batch *batch, 
     struct shared_object *object = area->object;
     bool changed = rights & PROT_WRITE;
     const uint8_t *content = NULL;
+    user_address homes[AROUND_PAGES];
     if (kind == ABSENT && object->operations->read) {
         int64_t error = read_absent(object, batch, &content);
         if (error) {
@@ -212,10 +225,13 @@ static int64_t accept_batch(const struct area *area, const struct batch *batch, 
         }
         *place = address | rights | PLACE_OPEN | (old & PLACE_CHANGED) | (changed ? PLACE_CHANGED : 0) | (kind == VIEW ? PLACE_FRESH : 0);
         if (kind == HOME) {
-            pages_release((void *)place_address(old), 1);
+            homes[at] = place_address(old);
         } else if (kind == VIEW) {
             commit_remove(place_address(old), place_address(old) + PAGE_SIZE);
         }
+    }
+    if (kind == HOME) {
+        release_homes(homes, batch->count);
     }
     if (rights & PROT_EXEC) { /* the page tables know nothing of it yet */
         extend_run(object, batch->first, batch->count, rights);

@@ -116,8 +116,6 @@ NO_VECTORS static void fill_hidden(uint64_t page, uint64_t source)
         copy((void *)page, (const void *)source, PAGE_SIZE);
         raw_syscall(SYS_mprotect, (long)page, PAGE_SIZE, 0, 0);
     }
-    copy((void *)page, (const void *)source, PAGE_SIZE);
-    raw_syscall(SYS_mprotect, (long)page, PAGE_SIZE, 0, 0);
 }
 
 /* The new page is there with its content and its rights, or not at all. */

@@ -126,7 +126,7 @@ static int64_t fault_locked(user_address page, enum fault_access access)
 /* Two threads that store through two views of a page take turns: who has got it is let use it before it is taken away again. */
 #define SPINS_BETWEEN_VIEWS 2000
 
-void let_others_use_pages(void)
+static void let_others_use_it(void)
 {
     host_yield();
     for (unsigned spins = 0; spins < SPINS_BETWEEN_VIEWS; spins++) {
@@ -134,23 +134,19 @@ void let_others_use_pages(void)
     }
 }
 
-int64_t fault_once(user_address address, enum fault_access access)
+int64_t memory_fault(user_address address, enum fault_access access)
 {
     bool is_own_fault = has_memory_lock(); /* only a host that takes away what is there makes the LibOS fault here */
     if (address < APPLICATION_START || address >= APPLICATION_END || is_own_fault) {
         return -EFAULT;
     }
-    lock_memory();
-    int64_t result = fault_locked(PAGE_DOWN(address), access);
-    unlock_memory();
-    return result;
-}
-
-int64_t memory_fault(user_address address, enum fault_access access)
-{
-    int64_t result;
-    while ((result = fault_once(address, access)) == -EAGAIN) {
-        let_others_use_pages();
+    for (;;) {
+        lock_memory();
+        int64_t result = fault_locked(PAGE_DOWN(address), access);
+        unlock_memory();
+        if (result != -EAGAIN) {
+            return result;
+        }
+        let_others_use_it();
     }
-    return result;
 }

@@ -192,14 +192,14 @@ static void release_homes(const user_address *homes, uint64_t count)
 }
 
 /* What was added becomes pages of the view, each with its content and its rights at once. */
-static int64_t accept_batch(const struct area *area, const struct batch *batch, enum where kind, uint32_t rights)
+static int64_t accept_batch(const struct area *area, const struct batch *batch, bool from_home, uint32_t rights)
 {
     static const uint8_t zeros[PAGE_SIZE] __attribute__((aligned(4096)));
     struct shared_object *object = area->object;
     bool changed = rights & PROT_WRITE;
     const uint8_t *content = NULL;
     user_address homes[AROUND_PAGES];
-    if (kind == ABSENT && object->operations->read) {
+    if (!from_home && object->operations->read) {
         int64_t error = read_absent(object, batch, &content);
         if (error) {
             return error;
@@ -211,26 +211,22 @@ static int64_t accept_batch(const struct area *area, const struct batch *batch, 
     if (error) {
         return error;
     }
-    if (kind == ABSENT && !content && rights == (PROT_READ | PROT_WRITE)) {
+    if (!from_home && !content && rights == (PROT_READ | PROT_WRITE)) {
         need(enclave_accept(batch->address, batch->count * PAGE_SIZE), batch->address);
     }
     for (uint64_t at = 0; at < batch->count; at++) {
         user_address address = batch->address + at * PAGE_SIZE;
         uint64_t *place = page_index_find(&object->pages, batch->first + at);
         uint64_t old = *place;
-        if (kind != ABSENT) {
+        if (from_home) {
             need(enclave_accept_copy(address, (const void *)place_address(old), rights), address);
         } else if (content || rights != (PROT_READ | PROT_WRITE)) {
             need(enclave_accept_copy(address, content ? content + at * PAGE_SIZE : zeros, rights), address);
         }
-        *place = address | rights | PLACE_OPEN | (old & PLACE_CHANGED) | (changed ? PLACE_CHANGED : 0) | (kind == VIEW ? PLACE_FRESH : 0);
-        if (kind == HOME) {
-            homes[at] = place_address(old);
-        } else if (kind == VIEW) {
-            commit_remove(place_address(old), place_address(old) + PAGE_SIZE);
-        }
+        *place = address | rights | PLACE_OPEN | (old & PLACE_CHANGED) | (changed ? PLACE_CHANGED : 0);
+        homes[at] = place_address(old);
     }
-    if (kind == HOME) {
+    if (from_home) {
         release_homes(homes, batch->count);
     }
     if (rights & PROT_EXEC) { /* the page tables know nothing of it yet */
@@ -258,11 +254,19 @@ static int64_t bring(const struct area *area, const struct batch *batch, enum fa
         return -ENOMEM;
     }
     if (kind == VIEW) {
-        freeze(object, batch->first, 1);
+        /* by way of home: were it in both views for a moment, a thread could store to one and read what was before from the other */
+        int64_t error = move_home(object, batch->first, 1);
+        if (error) {
+            return error;
+        }
     }
     /* a batch that is tracked is unchanged, or one page */
     bool changed = access == FAULT_WRITE || (*page_index_find(&object->pages, batch->first) & PLACE_CHANGED);
-    return accept_batch(area, batch, kind, rights_in(area, area->protection, changed));
+    int64_t error = accept_batch(area, batch, kind != ABSENT, rights_in(area, area->protection, changed));
+    if (!error && kind == VIEW) {
+        *page_index_find(&object->pages, batch->first) |= PLACE_FRESH;
+    }
+    return error;
 }
 
 int64_t holder_take(const struct area *area, user_address page, enum fault_access access)

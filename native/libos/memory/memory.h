@@ -43,23 +43,17 @@ bool memory_is_taken(const struct space *own, user_address start, user_address e
 /* Its areas go now; it stays, empty, without limits. Nobody else may use it. */
 void space_clear(struct space *space);
 
-/* An instruction that runs elsewhere (step.c), or what the thread's last faults were. Private to step.c. */
-#define STEP_COPIES 8U
+/* An instruction that runs elsewhere (step.c), and what the thread's last faults were. Private to step.c. */
+#define STEP_OPERAND 64U /* bytes: the largest operand of an instruction but for those that save states */
 struct step {
     struct context last;
     user_address pages[2];
-    user_address rip;  /* where the instruction is */
-    user_address slot; /* where it runs; 0: there is none */
-    size_t length;
-    user_address taken[STEP_COPIES]; /* pages that it has touched */
-    uint32_t taken_count, copy_count;
-    struct page_copy {
-        struct shared_object *object; /* counted */
-        uint64_t page;
-        user_address address;
-        uint8_t *original;
-        uint32_t rights;
-    } copies[STEP_COPIES];
+    user_address rip, next;   /* where the instruction is, and the one behind it */
+    user_address slot;        /* where it runs; 0: there is none */
+    size_t length;            /* there */
+    user_address operand;     /* whose copy lies behind the slot's page */
+    size_t operand_size;      /* 0: the operand is used where it is */
+    uint8_t before[STEP_OPERAND];
 };
 
 /* What this room keeps of a task: struct task begins with it. */
@@ -179,8 +173,8 @@ int64_t memory_fault(user_address address, enum fault_access access);
 /* The same for an instruction of the application, which may go on elsewhere from then on: whatever else becomes of the context, step_end() comes first. */
 int64_t memory_fault_of(struct context *context, user_address address, enum fault_access access);
 bool step_is_done(const struct context *context);
-/* Does nothing if the instruction runs where it is. */
-void step_end(struct context *context);
+/* Does nothing if the instruction runs where it is. -EFAULT: it has not been done, since its operand cannot be written. */
+int64_t step_end(struct context *context);
 
 /* Calls `each` for every area of the space (NULL: of all) in order, on copies (files counted for the call's time).
  * Stops when it returns false. */

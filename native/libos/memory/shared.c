@@ -21,12 +21,9 @@ struct shared_object *shared_create_anonymous(uint64_t size)
 
 int64_t shared_fault(const struct area *area, user_address page, enum fault_access access)
 {
-    struct shared_object *object = area->object;
-    mutex_lock(&object->lock);
-    /* a page that is there and not the object's is the copy of a step that is about to end (step.c) */
-    bool is_copy = commit_test(page) && (user_address)object_page(object, page_in_object(area, page)) != page;
-    int64_t result = is_copy ? -EAGAIN : holder_take(area, page, access);
-    mutex_unlock(&object->lock);
+    mutex_lock(&area->object->lock);
+    int64_t result = holder_take(area, page, access);
+    mutex_unlock(&area->object->lock);
     return result;
 }
 

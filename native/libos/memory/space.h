@@ -56,10 +56,6 @@ bool range_is_good(user_address address, uint64_t length);
 int64_t map_locked(struct area area, uint64_t length, uint32_t flags);
 void unmap_locked(struct space *space, user_address start, user_address end);
 
-/* As memory_fault(), but once: -EAGAIN when another has the page and may not have used it yet. Takes the lock (fault.c). */
-int64_t fault_once(user_address address, enum fault_access access);
-void let_others_use_pages(void);
-
 /* What counts as data: private and writable (mm/mmap.c, is_data_mapping()). */
 bool is_data(uint32_t protection, uint32_t flags);
 /* May `length` more bytes be mapped into the space, in place of what lies in [start, end)? (limits.c) */

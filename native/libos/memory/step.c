@@ -1,13 +1,16 @@
 /*
  * Instructions that need one page of an object at two addresses at once: an access across the border of two views side by side, a copy from view to
- * view, code that stores to its own page through another view. Moving the page would go on for ever. Such an instruction runs elsewhere: a copy of
- * it in a page of its own, with `ud2` behind it, and where it meets a view whose page it has at another address already, a copy of that page. When it is
- * done, what it has stored there goes to the page itself. It is one instruction that others see in steps, as they would one that is not atomic.
+ * view, code that uses its own page through another view. Moving the page would go on for ever. A copy is made by the LibOS, which touches one view at
+ * a time. Anything else runs elsewhere: in a page of its own, with `ud2` behind it, and an operand that may lie across a border is a copy which the
+ * instruction finds next to itself. At `ud2` the bytes that it has changed there go to where they belong.
  */
 #include "memory/object.h"
 
 #define JUMP_REACH 0x70000000ULL /* of a 32-bit displacement */
-#define UD2_SIZE 2U
+#define SLOT_SIZE (2 * PAGE_SIZE) /* the instruction, its operand */
+#define PREFIX_FS 0x64U
+#define PREFIX_GS 0x65U
+#define RFLAGS_DF (1U << 10)
 
 /* The same registers fault at one page, at another, and at the first again: nothing has gone on in between. */
 static bool goes_in_circles(struct step *step, const struct context *context, user_address page)
@@ -20,205 +23,188 @@ static bool goes_in_circles(struct step *step, const struct context *context, us
     return circles;
 }
 
-/* As much of an instruction as can be read. */
-static size_t read_code(user_address from, uint8_t code[INSTRUCTION_MAX])
+/* As many of the bytes as can be read: those of the first page, or all. */
+static size_t read_some(user_address from, uint8_t *to, size_t size)
 {
     size_t first = PAGE_SIZE - from % PAGE_SIZE;
-    first = first < INSTRUCTION_MAX ? first : INSTRUCTION_MAX;
-    if (copy_from_user(code, from, first)) {
+    first = first < size ? first : size;
+    if (copy_from_user(to, from, first)) {
         return 0;
     }
-    return first < INSTRUCTION_MAX && !copy_from_user(code + first, from + first, INSTRUCTION_MAX - first) ? INSTRUCTION_MAX : first;
+    return first < size && !copy_from_user(to + first, from + first, size - first) ? size : first;
 }
 
-/* The instruction for another place, with `ud2` behind it, in a fresh page of the LibOS; NULL: it cannot be moved. */
-static uint8_t *compose(const uint8_t *code, size_t length, int64_t distance)
+/* rep movs. Only the part that lies in one page of the source and one of the destination: the rest faults anew, or does not. */
+static int64_t copy_elements(struct context *context, const struct instruction *instruction)
 {
-    size_t relative = instruction_relative(code, length);
-    int32_t displacement = 0;
-    if (relative) {
-        memcpy(&displacement, code + relative, sizeof displacement);
-        if (__builtin_sub_overflow(displacement, distance, &displacement)) {
-            return NULL;
-        }
+    uint8_t buffer[256];
+    uint64_t width = instruction->element, count = instruction->repeats ? context->rcx : 1;
+    uint64_t distance = (context->rdi - context->rsi) % PAGE_SIZE, room = PAGE_SIZE - context->rsi % PAGE_SIZE;
+    if (context->rflags & RFLAGS_DF) {
+        return -EIO;
     }
-    uint8_t *page = pages_allocate(1);
-    if (page) {
-        memcpy(page, code, length);
-        if (relative) {
-            memcpy(page + relative, &displacement, sizeof displacement);
-        }
-        page[length] = 0x0F;
-        page[length + 1] = 0x0B;
+    room = room < PAGE_SIZE - context->rdi % PAGE_SIZE ? room : PAGE_SIZE - context->rdi % PAGE_SIZE;
+    room = room < sizeof buffer ? room : sizeof buffer;
+    room = distance && distance < room ? distance : room; /* a pattern that copies itself on */
+    uint64_t elements = room / width < count ? room / width : count;
+    elements = elements || !count ? elements : 1; /* across a border */
+    int error = copy_from_user(buffer, context->rsi, elements * width);
+    error = error ? error : copy_to_user(context->rdi, buffer, elements * width);
+    if (error) {
+        return -EIO;
     }
-    return page;
+    context->rsi += elements * width;
+    context->rdi += elements * width;
+    context->rcx -= instruction->repeats ? elements : 0;
+    context->rip += instruction->repeats && context->rcx ? 0 : instruction->length;
+    return 0;
 }
 
-/* A page of the space that can be executed and nothing else, near `rip`. 0: no room, no memory. */
-static user_address map_slot(struct space *space, user_address rip, const uint8_t *code, size_t length)
+static uint64_t application_fs_base(void)
 {
-    user_address low = rip > JUMP_REACH + APPLICATION_START ? rip - JUMP_REACH : APPLICATION_START;
-    user_address high = PAGE_DOWN(rip < MMAP_HIGH ? rip : MMAP_HIGH);
-    user_address at = reserve_nodes() ? area_find_gap(&areas, PAGE_SIZE, low, high) : 0;
-    uint8_t *page = at ? compose(code, length, (int64_t)(at - rip)) : NULL;
-    if (!page || commit_add_pending(at, at + PAGE_SIZE)) {
-        pages_release(page, 1);
+    uint64_t base;
+    __asm__ volatile("rdfsbase %0" : "=r"(base));
+    return base;
+}
+
+/* The address of the operand in memory; false: it cannot be known here. */
+static bool find_operand(const struct context *context, const struct instruction *instruction, user_address *address)
+{
+    const uint64_t registers[16] = {context->rax, context->rcx, context->rdx, context->rbx, context->rsp, context->rbp, context->rsi, context->rdi,
+                                    context->r8,  context->r9,  context->r10, context->r11, context->r12, context->r13, context->r14, context->r15};
+    if (instruction->is_odd || instruction->segment == PREFIX_GS) {
+        return false;
+    }
+    *address = instruction->segment == PREFIX_FS ? application_fs_base() : 0;
+    *address += instruction->is_relative ? context->rip + instruction->length : 0;
+    *address += instruction->base < 16 ? registers[instruction->base] : 0;
+    *address += instruction->index < 16 ? registers[instruction->index] << instruction->scale : 0;
+    *address += (uint64_t)(int64_t)instruction->displacement;
+    return true;
+}
+
+/* The instruction for another place, with `ud2` behind it. With an operand there, it finds it in the next page. 0: it cannot be moved. */
+static size_t compose(uint8_t *to, user_address at, const struct context *context, const uint8_t *code, const struct instruction *instruction,
+                      bool has_operand)
+{
+    size_t length = 0, tail = instruction->length - instruction->operand_end;
+    if (!has_operand) {
+        length = instruction->length;
+        memcpy(to, code, length);
+        int32_t displacement = instruction->displacement;
+        if (instruction->is_relative) {
+            if (__builtin_sub_overflow(displacement, (int64_t)(at - context->rip), &displacement)) {
+                return 0;
+            }
+            memcpy(to + instruction->operand_end - sizeof displacement, &displacement, sizeof displacement);
+        }
+    } else {
+        for (size_t byte = 0; byte < instruction->modrm; byte++) {
+            if (byte >= instruction->prefixes || (code[byte] != PREFIX_FS && code[byte] != PREFIX_GS)) {
+                to[length++] = code[byte];
+            }
+        }
+        to[length++] = (code[instruction->modrm] & 0x38) | 5; /* a displacement from RIP */
+        int32_t displacement = (int32_t)(PAGE_SIZE - length - sizeof displacement - tail);
+        memcpy(to + length, &displacement, sizeof displacement);
+        length += sizeof displacement;
+        memcpy(to + length, code + instruction->operand_end, tail);
+        length += tail;
+    }
+    memcpy(to + length, "\x0F\x0B", 2);
+    return length <= INSTRUCTION_MAX ? length : 0;
+}
+
+/* Two pages near `rip` that nobody else knows of. 0: no room, no memory. */
+static user_address map_slot(struct step *step, const struct context *context, const uint8_t *code, const struct instruction *instruction)
+{
+    user_address low = context->rip > JUMP_REACH + APPLICATION_START ? context->rip - JUMP_REACH : APPLICATION_START;
+    user_address high = PAGE_DOWN(context->rip < MMAP_HIGH ? context->rip : MMAP_HIGH);
+    user_address at = reserve_nodes() ? area_find_gap(&areas, SLOT_SIZE, low, high) : 0;
+    uint8_t *pages = at ? pages_allocate(2) : NULL;
+    step->length = pages ? compose(pages, at, context, code, instruction, step->operand_size) : 0;
+    if (!step->length || commit_add_pending(at, at + SLOT_SIZE)) {
+        pages_release(pages, 2);
         return 0;
     }
-    if (enclave_accept_copy(at, page, PROT_READ | PROT_EXEC) || host_memory_protect(at, PAGE_SIZE, PROT_READ | PROT_EXEC)) {
+    memcpy(pages + PAGE_SIZE, step->before, step->operand_size);
+    if (enclave_accept_copy(at, pages, PROT_READ | PROT_EXEC) || host_memory_protect(at, PAGE_SIZE, PROT_READ | PROT_EXEC) ||
+        enclave_accept_copy(at + PAGE_SIZE, pages + PAGE_SIZE, PROT_READ | PROT_WRITE)) {
         fatal("the host did not change the memory at 0x%lx", at);
     }
-    pages_release(page, 1);
+    pages_release(pages, 2);
     struct area_node *node = take_node();
-    node->area = (struct area){
-        .space = space, .start = at, .end = at + PAGE_SIZE, .protection = PROT_READ | PROT_EXEC, .flags = MAP_PRIVATE | MAP_ANONYMOUS};
+    node->area = (struct area){.space = current_space(), .start = at, .end = at + SLOT_SIZE, .protection = PROT_READ | PROT_WRITE | PROT_EXEC,
+                               .flags = MAP_PRIVATE | MAP_ANONYMOUS};
     area_insert(&areas, node);
-    space->mapped_pages++;
+    current_space()->mapped_pages += SLOT_SIZE / PAGE_SIZE;
     return at;
+}
+
+/* What is atomic is moved only if it has to be: then it is not atomic. */
+static bool may_cross(const struct instruction *instruction, user_address operand)
+{
+    return operand % PAGE_SIZE > PAGE_SIZE - (instruction->is_locked ? sizeof(uint64_t) : STEP_OPERAND);
 }
 
 static int64_t begin(struct step *step, struct context *context)
 {
     uint8_t code[INSTRUCTION_MAX];
-    size_t size = read_code(context->rip, code), length = instruction_length(code, size);
-    if (!length || instruction_changes_flow(code, length)) {
+    struct instruction instruction;
+    size_t size = read_some(context->rip, code, sizeof code);
+    if (!instruction_decode(code, size, &instruction) || instruction.changes_flow) {
         return -EIO;
+    }
+    if (instruction.element) {
+        return copy_elements(context, &instruction);
+    }
+    struct step new = {.rip = context->rip, .next = context->rip + instruction.length};
+    if (instruction.modrm && find_operand(context, &instruction, &new.operand) && may_cross(&instruction, new.operand)) {
+        new.operand_size = read_some(new.operand, new.before, STEP_OPERAND);
     }
     lock_memory();
-    user_address slot = map_slot(current_space(), context->rip, code, length);
+    new.slot = map_slot(&new, context, code, &instruction);
     unlock_memory();
-    if (!slot) {
+    if (!new.slot) {
         return -EIO;
     }
-    *step = (struct step){.rip = context->rip, .slot = slot, .length = length};
-    context->rip = slot;
+    *step = new;
+    context->rip = step->slot;
     return 0;
 }
 
-/* Both locks are held. */
-static int64_t add_copy(struct step *step, const struct area *area, user_address page, uint64_t place)
+/* What the instruction has changed. Others may have changed the bytes beside it. */
+static int64_t store_operand(const struct step *step)
 {
-    struct page_copy *copy = &step->copies[step->copy_count];
-    uint8_t *original = pages_allocate(1);
-    uint32_t rights = area->protection & ACCESS_MASK ? (area->protection & ACCESS_MASK) | PROT_READ : 0;
-    if (!original || !(place & PROT_READ) || commit_add_pending(page, page + PAGE_SIZE)) {
-        pages_release(original, 1);
-        return -EIO;
-    }
-    memcpy(original, (const void *)place_address(place), PAGE_SIZE);
-    rights &= ~(uint32_t)PROT_EXEC;
-    if (enclave_accept_copy(page, original, rights)) {
-        fatal("the host did not change the memory of a shared mapping at 0x%lx", page);
-    }
-    *copy = (struct page_copy){.object = area->object, .page = page_in_object(area, page), .address = page, .original = original, .rights = rights};
-    object_get(area->object);
-    step->copy_count++;
-    return 0;
-}
-
-/* Has the instruction touched the page where it is now? Then it stays there. */
-static bool has_touched(const struct step *step, const struct area *area, user_address page, uint64_t *place)
-{
-    const uint64_t *found = page_index_find(&area->object->pages, page_in_object(area, page));
-    *place = found ? *found : 0;
-    for (uint32_t at = 0; *place && at < step->taken_count; at++) {
-        if (place_address(*place) == step->taken[at] && step->taken[at] != page) {
-            return true;
+    uint8_t after[STEP_OPERAND];
+    int64_t result = copy_from_user(after, step->slot + PAGE_SIZE, step->operand_size);
+    for (size_t first = 0, next; first < step->operand_size && !result; first = next) {
+        next = first + 1;
+        if (after[first] == step->before[first]) {
+            continue;
         }
-    }
-    return false;
-}
-
-/* 0 when the page is there now; -ENOENT: it is none of those that the instruction needs twice. */
-static int64_t serve_copy(struct step *step, user_address page, enum fault_access access)
-{
-    const struct area_node *node = find_own(current_space(), page);
-    int64_t result = -ENOENT;
-    uint64_t place;
-    if (!node || !node->area.object) {
-        return result;
-    }
-    mutex_lock(&node->area.object->lock);
-    if (has_touched(step, &node->area, page, &place)) {
-        bool is_allowed = node->area.protection & (access == FAULT_WRITE ? PROT_WRITE : ACCESS_MASK);
-        result = !is_allowed ? -EACCES : commit_test(page) ? -EAGAIN : add_copy(step, &node->area, page, place);
-    }
-    mutex_unlock(&node->area.object->lock);
-    return result;
-}
-
-/* A fault of the instruction that runs elsewhere. It waits for nobody, since others may wait for its copies: it begins anew instead. */
-static int64_t serve(struct step *step, struct context *context, user_address page, enum fault_access access)
-{
-    int64_t result = -EAGAIN;
-    if (step->copy_count < STEP_COPIES && step->taken_count < STEP_COPIES) {
-        lock_memory();
-        result = serve_copy(step, page, access);
-        unlock_memory();
-    }
-    if (result == -ENOENT) {
-        result = fault_once(page, access);
-        step->taken[step->taken_count++] = page;
-    }
-    if (result == -EAGAIN) {
-        step_end(context);
-        let_others_use_pages();
-        result = 0;
+        while (next < step->operand_size && after[next] != step->before[next]) {
+            next++;
+        }
+        result = copy_to_user(step->operand + first, after + first, next - first);
     }
     return result;
 }
 
-static void store_changes(const struct page_copy *copy)
-{
-    uint8_t *to = NULL;
-    const uint8_t *from = (const uint8_t *)copy->address;
-    for (size_t at = 0; at < PAGE_SIZE; at++) {
-        if (from[at] != copy->original[at]) {
-            to = to ? to : holder_change(copy->object, copy->page);
-            if (to) { /* not cut off meanwhile */
-                to[at] = from[at];
-            }
-        }
-    }
-}
-
-/* Both locks are held. */
-static void end_copy(const struct page_copy *copy)
-{
-    const struct area_node *node = area_find(&areas, copy->address);
-    bool is_there = node && node->area.object == copy->object && page_in_object(&node->area, copy->address) == copy->page &&
-                    commit_test(copy->address);
-    if (!is_there) {
-        return; /* unmapped meanwhile */
-    }
-    if (copy->rights & PROT_WRITE) {
-        if (host_memory_protect(copy->address, PAGE_SIZE, PROT_READ) || enclave_accept_restricted(copy->address, PAGE_SIZE, PROT_READ)) {
-            fatal("the host did not change the memory of a shared mapping at 0x%lx", copy->address);
-        }
-        store_changes(copy);
-    }
-    commit_remove(copy->address, copy->address + PAGE_SIZE);
-}
-
-void step_end(struct context *context)
+int64_t step_end(struct context *context)
 {
     struct step *step = current_step();
     if (!step->slot) {
-        return;
+        return 0;
     }
-    context->rip = context->rip == step->slot ? step->rip : context->rip == step->slot + step->length ? step->rip + step->length : context->rip;
+    bool is_done = context->rip == step->slot + step->length;
+    int64_t result = is_done && step->operand_size ? store_operand(step) : 0;
+    context->rip = is_done && !result ? step->next : step->rip;
     lock_memory();
-    for (uint32_t at = 0; at < step->copy_count; at++) {
-        const struct page_copy *copy = &step->copies[at];
-        mutex_lock(&copy->object->lock);
-        end_copy(copy);
-        mutex_unlock(&copy->object->lock);
-        object_put(copy->object);
-        pages_release(copy->original, 1);
-    }
-    unmap_locked(current_space(), step->slot, step->slot + PAGE_SIZE);
+    unmap_locked(current_space(), step->slot, step->slot + SLOT_SIZE);
     unlock_memory();
     *step = (struct step){0};
+    return result;
 }
 
 bool step_is_done(const struct context *context)
@@ -230,15 +216,13 @@ bool step_is_done(const struct context *context)
 int64_t memory_fault_of(struct context *context, user_address address, enum fault_access access)
 {
     struct step *step = current_step();
-    if (step->slot && context->rip == step->slot) {
-        return serve(step, context, PAGE_DOWN(address), access);
-    }
     int64_t result = memory_fault(address, access);
-    if (!result && goes_in_circles(step, context, PAGE_DOWN(address))) {
-        result = begin(step, context);
-        if (result) {
-            log_line(LOG_ERROR, "the instruction at 0x%lx needs a page of a shared mapping at two addresses", context->rip);
-        }
+    if (result || !goes_in_circles(step, context, PAGE_DOWN(address))) {
+        return result;
+    }
+    result = step->slot ? -EIO : begin(step, context);
+    if (result) {
+        log_line(LOG_ERROR, "the instruction at 0x%lx needs a page of a shared mapping at two addresses", step->slot ? step->rip : context->rip);
     }
     return result;
 }

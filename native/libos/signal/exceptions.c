@@ -68,10 +68,11 @@ bool exception_serve(struct context *context, const struct exception_info *info)
     }
     if (is_application) {
         bool is_done = info->vector == VECTOR_INVALID_OPCODE && step_is_done(context);
-        step_end(context);
-        if (is_done) {
+        int64_t refused = step_end(context);
+        if (is_done && !refused) {
             return true;
         }
+        error = is_done ? -EACCES : error;
     }
     if (!is_application) {
         return user_copy_fix_up(&context->rip) || clock_fix_up(&context->rip);

@@ -26,6 +26,7 @@ PARTS = {
     "configuration": ("process/configuration.c",),
     "elf": ("process/elf_file.c",),
     "emulation": ("cpu/emulation.c", "cpu/cpuid.c"),
+    "instruction": ("cpu/instruction.c",),
     "patch": ("cpu/patch.c", "cpu/instruction.c"),
     "policy": ("process/policy.c", "base/strings.c", "process/configuration.c"),
     "spin": ("wait/spin.c",),
@@ -60,7 +61,7 @@ def run(*arguments: object) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["emulation", "patch", "policy", "spin", "text"])
+@pytest.mark.parametrize("name", ["emulation", "instruction", "patch", "policy", "spin", "text"])
 def test_part_does_what_it_says(name: str, tmp_path: Path) -> None:
     run(build(name, tmp_path))
 

@@ -194,6 +194,49 @@ static void *take_turns(void *context)
     return NULL;
 }
 
+/* A thread that uses two views by turns finds what it stored last, whoever takes the page meanwhile. */
+static void *alternate(void *context)
+{
+    struct party *party = context;
+    for (unsigned long turn = 0; turn < turns; turn++) {
+        volatile uint64_t *word = (volatile uint64_t *)(void *)(party->view + (turn & 1) * PAGE) + party->index;
+        CHECK(*word == turn);
+        *word = turn + 1;
+    }
+    return NULL;
+}
+
+static void *cross_border(void *context)
+{
+    struct party *party = context;
+    for (unsigned long turn = 0; turn < turns / 50; turn++) {
+        volatile uint64_t *word = (volatile uint64_t *)(void *)(party->view + PAGE - 3);
+        *word = turn;
+        (void)*word;
+    }
+    return NULL;
+}
+
+static void test_small_ring_of_threads(void)
+{
+    enum { THREADS = 4 };
+    struct party parties[THREADS];
+    int file = memory_file(PAGE);
+    char *ring = mmap(NULL, 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(ring != MAP_FAILED);
+    map_at(ring, file, PAGE, 0, PROT_READ | PROT_WRITE, MAP_FIXED);
+    map_at(ring + PAGE, file, PAGE, 0, PROT_READ | PROT_WRITE, MAP_FIXED);
+    close(file);
+    for (unsigned i = 0; i < THREADS; i++) {
+        parties[i] = (struct party){.view = ring, .index = 8 + i};
+        CHECK(pthread_create(&parties[i].thread, NULL, i ? alternate : cross_border, &parties[i]) == 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(parties[i].thread, NULL) == 0);
+    }
+    munmap(ring, 2 * PAGE);
+}
+
 /* Threads that store to one page through two views: no store is lost, all come to an end. */
 static void test_threads(void)
 {
@@ -425,6 +468,7 @@ int main(int count, char **arguments)
     test_code_that_changes_itself();
     test_compiler();
     test_threads();
+    test_small_ring_of_threads();
     test_futexes();
     test_remap();
     test_anonymous();

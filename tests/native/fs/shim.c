@@ -28,9 +28,24 @@ struct fault fault;
 const char *image_path, *verity_path, *data_root, *volume_root;
 uint32_t log_lines;
 char last_line[512];
+
 uint64_t host_data_reads;
 bool signal_waits;
 int signal_sent;
+
+uint64_t timer_slack(const struct task *task)
+{
+    return task->scheduling.timer_slack;
+}
+
+/* No test here has a stack that could grow. */
+int64_t memory_protect(user_address address, uint64_t length, uint32_t protection)
+{
+    (void)address;
+    (void)length;
+    (void)protection;
+    return 0;
+}
 
 uint64_t task_processors(const struct task *task)
 {

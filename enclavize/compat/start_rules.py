@@ -90,7 +90,7 @@ def _launcher(executable: Entry, program: Program, subject: Subject, profile: Pr
     if launcher is None or program.scripts:
         return
     command = _command_of(launcher, subject.arguments[1:])
-    needed = (profile.process.fork, profile.process.vfork) if launcher.forks else (profile.process.exec,)
+    needed = (profile.process.fork,) if launcher.forks else (profile.process.exec,)
     if command and all(support is Support.NO for support in needed):
         call = "fork" if launcher.forks else "execve"
         yield error_about(

@@ -78,7 +78,7 @@ def test_the_builtin_profile_is_that_of_this_version() -> None:
 
 
 def test_the_builtin_profile_follows_as_many_scripts_as_the_libos() -> None:
-    text = (LIBOS / "process" / "program.c").read_text()
+    text = (LIBOS / "process" / "program_file.c").read_text()
     depth = re.search(r"#define SCRIPT_DEPTH_MAX (\d+)", text)
     assert depth is not None
     assert profile_for("builtin").elf.script_depth == int(depth[1])

@@ -30,8 +30,8 @@ static const struct file_system sys_file_system = {.type = "sysfs",
 #define LINK (S_IFLNK | 0777)
 
 static const struct synthetic_row proc_rows[] = {
-    DIRECTORY_AT(""),
-    {"self", LINK, .fixed = "1"},
+    {"", DIRECTORY, .lookup = proc_process_lookup, .list = proc_process_list},
+    {"self", LINK, .target = proc_self},
     {"thread-self", LINK, .target = proc_thread_self},
     {"mounts", LINK, .fixed = "self/mounts"},
     {"net", LINK, .fixed = "self/net"},
@@ -84,32 +84,36 @@ static const struct synthetic_row proc_rows[] = {
     DIRECTORY_AT("sys/vm"),
     {"sys/vm/max_map_count", FILE_0444, .fixed = "65530\n"},
     {"sys/vm/overcommit_memory", FILE_0444, .fixed = "0\n"},
-    {"1", DIRECTORY, .has_owner = true},
-    {"1/cgroup", FILE_0444, .fixed = "0::/\n", .has_owner = true},
-    {"1/cmdline", FILE_0444, .content = proc_cmdline, .has_owner = true},
-    {"1/comm", FILE_0644, .content = proc_comm, .has_owner = true},
-    {"1/cwd", LINK, .target = proc_working_directory_target, .jump = proc_working_directory_jump, .has_owner = true},
-    {"1/environ", FILE_0400, .content = proc_environ, .has_owner = true},
-    {"1/exe", LINK, .target = proc_executable_target, .jump = proc_executable_jump, .has_owner = true},
-    {"1/fd", S_IFDIR | 0500, .lookup = proc_descriptor_lookup, .list = proc_descriptor_list, .has_owner = true},
-    {"1/limits", FILE_0444, .content = proc_limits, .has_owner = true},
-    {"1/maps", FILE_0444, .content = proc_maps, .has_owner = true},
-    {"1/mountinfo", FILE_0444, .content = proc_mountinfo, .has_owner = true},
-    {"1/mounts", FILE_0444, .content = proc_mounts, .has_owner = true},
-    {"1/net", DIRECTORY, .has_owner = true},
-    {"1/net/dev", FILE_0444, .content = proc_net_devices},
-    {"1/net/if_inet6", FILE_0444, .content = proc_net_ipv6_addresses},
-    {"1/net/tcp", FILE_0444, .content = proc_net_tcp},
-    {"1/net/tcp6", FILE_0444, .content = proc_net_tcp6},
-    {"1/net/udp", FILE_0444, .content = proc_net_udp},
-    {"1/net/udp6", FILE_0444, .content = proc_net_udp6},
-    {"1/oom_score_adj", FILE_0644, .fixed = "0\n", .has_owner = true},
-    {"1/root", LINK, .fixed = "/", .has_owner = true},
-    {"1/stat", FILE_0444, .content = proc_process_stat, .has_owner = true},
-    {"1/statm", FILE_0444, .content = proc_statm, .has_owner = true},
-    {"1/status", FILE_0444, .content = proc_status, .has_owner = true},
-    {"1/timerslack_ns", FILE_0444, .content = proc_timer_slack, .has_owner = true},
-    {"1/task", DIRECTORY, .lookup = proc_task_lookup, .list = proc_task_list, .has_owner = true},
+};
+
+/* Of the calling process: it alone is there, as under `hidepid=2` of proc(5). */
+static const struct synthetic_row process_rows[] = {
+    {"", DIRECTORY, .has_owner = true},
+    {"cgroup", FILE_0444, .fixed = "0::/\n", .has_owner = true},
+    {"cmdline", FILE_0444, .content = proc_cmdline, .has_owner = true},
+    {"comm", FILE_0644, .content = proc_comm, .has_owner = true},
+    {"cwd", LINK, .target = proc_working_directory_target, .jump = proc_working_directory_jump, .has_owner = true},
+    {"environ", FILE_0400, .content = proc_environ, .has_owner = true},
+    {"exe", LINK, .target = proc_executable_target, .jump = proc_executable_jump, .has_owner = true},
+    {"fd", S_IFDIR | 0500, .lookup = proc_descriptor_lookup, .list = proc_descriptor_list, .has_owner = true},
+    {"limits", FILE_0444, .content = proc_limits, .has_owner = true},
+    {"maps", FILE_0444, .content = proc_maps, .has_owner = true},
+    {"mountinfo", FILE_0444, .content = proc_mountinfo, .has_owner = true},
+    {"mounts", FILE_0444, .content = proc_mounts, .has_owner = true},
+    {"net", DIRECTORY, .has_owner = true},
+    {"net/dev", FILE_0444, .content = proc_net_devices},
+    {"net/if_inet6", FILE_0444, .content = proc_net_ipv6_addresses},
+    {"net/tcp", FILE_0444, .content = proc_net_tcp},
+    {"net/tcp6", FILE_0444, .content = proc_net_tcp6},
+    {"net/udp", FILE_0444, .content = proc_net_udp},
+    {"net/udp6", FILE_0444, .content = proc_net_udp6},
+    {"oom_score_adj", FILE_0644, .fixed = "0\n", .has_owner = true},
+    {"root", LINK, .fixed = "/", .has_owner = true},
+    {"stat", FILE_0444, .content = proc_process_stat, .has_owner = true},
+    {"statm", FILE_0444, .content = proc_statm, .has_owner = true},
+    {"status", FILE_0444, .content = proc_status, .has_owner = true},
+    {"timerslack_ns", FILE_0444, .content = proc_timer_slack, .has_owner = true},
+    {"task", DIRECTORY, .lookup = proc_task_lookup, .list = proc_task_list, .has_owner = true},
 };
 
 static const struct synthetic_row task_rows[] = {
@@ -122,9 +126,12 @@ static const struct synthetic_row task_rows[] = {
 
 int64_t proc_create(struct inode **root)
 {
+    const struct name self = {.bytes = "self", .length = 4};
     int64_t result = synthetic_create(&proc_file_system, task_rows, ARRAY_LENGTH(task_rows), &task_directory);
-    return result < 0 ? result
-                      : synthetic_create(&proc_file_system, proc_rows, ARRAY_LENGTH(proc_rows), root);
+    result = result < 0 ? result
+                        : synthetic_create(&proc_file_system, process_rows, ARRAY_LENGTH(process_rows), &process_directory);
+    result = result < 0 ? result : synthetic_create(&proc_file_system, proc_rows, ARRAY_LENGTH(proc_rows), root);
+    return result < 0 ? result : inode_place(process_directory, *root, self);
 }
 
 static const struct synthetic_row sys_rows[] = {

@@ -49,7 +49,10 @@ void proc_shared_segments(struct text *text);
 void proc_message_queues(struct text *text);
 
 /* The process and its threads (proc_process.c). */
+int64_t proc_self(char *to, size_t size);
 int64_t proc_thread_self(char *to, size_t size);
+int64_t proc_process_lookup(struct name name, struct inode **found);
+int64_t proc_process_list(uint64_t cookie, entry_sink *sink, void *context);
 void proc_cmdline(struct text *text);
 void proc_comm(struct text *text);
 void proc_timer_slack(struct text *text);
@@ -70,5 +73,7 @@ int64_t proc_task_list(uint64_t cookie, entry_sink *sink, void *context);
 
 /* What every /proc/self/task/TID is: all threads look alike. */
 extern struct inode *task_directory;
+/* What /proc/PID is for the process that looks. */
+extern struct inode *process_directory;
 
 #endif

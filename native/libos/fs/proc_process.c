@@ -81,6 +81,15 @@ static size_t thread_count(void)
     return task_ids(current_process(), &none, 0);
 }
 
+static int32_t parent_id(void)
+{
+    lists_lock();
+    const struct process *parent = current_process()->parent;
+    int32_t id = parent != NULL ? parent->id : 0;
+    lists_unlock();
+    return id;
+}
+
 static void add_ids(struct text *text, const char *name, const struct ids *ids)
 {
     text_add(text, "%s:\t%u\t%u\t%u\t%u\n", name, ids->real, ids->effective, ids->saved, ids->file_system);
@@ -93,7 +102,7 @@ struct leader {
 static bool look_at_leader(struct task *task, void *context)
 {
     struct leader *leader = context;
-    if (task_id(task) != PROCESS_ID) {
+    if (task_id(task) != task->process->id) {
         return true;
     }
     leader->state = sleeper_is_asleep(&task->sleeper) ? "S (sleeping)" : "R (running)";
@@ -104,7 +113,7 @@ static bool look_at_leader(struct task *task, void *context)
 static const char *state_of_leader(void)
 {
     struct leader leader = {"Z (zombie)"}; /* it has ended, others go on */
-    task_each(look_at_leader, &leader);
+    process_each_task(current_process(), look_at_leader, &leader);
     return leader.state;
 }
 
@@ -113,8 +122,9 @@ void proc_status(struct text *text)
     struct memory_counts counts;
     memory_count(current_space(), &counts);
     text_add(text,
-        "Name:\t%s\nUmask:\t0022\nState:\t%s\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n",
-        current_process()->name, state_of_leader());
+        "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
+        current_process()->name, current_whereabouts()->mode_mask, state_of_leader(), current_process()->id,
+        current_process()->id, parent_id());
     const struct credentials *who = credentials();
     add_ids(text, "Uid", &who->user);
     add_ids(text, "Gid", &who->group);
@@ -141,8 +151,9 @@ void proc_process_stat(struct text *text)
 {
     struct memory_counts counts;
     memory_count(current_space(), &counts);
-    text_add(text, "1 (%s) %c 0 1 1 0 -1 0 0 0 0 0 %llu 0 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
-        current_process()->name, state_of_leader()[0], (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)),
+    text_add(text, "%d (%s) %c %d %d %d 0 -1 0 0 0 0 0 %llu 0 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
+        current_process()->id, current_process()->name, state_of_leader()[0], parent_id(), current_process()->group,
+        current_process()->session, (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)),
         (unsigned)thread_count(), (unsigned long long)ticks(current_process()->start_time_ns),
         (unsigned long long)(counts.mapped * PAGE_SIZE), (unsigned long long)counts.committed);
     text_add(text, " 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 %llu %llu %llu %llu 0\n",
@@ -244,9 +255,14 @@ int64_t proc_working_directory_jump(struct inode **target, struct open_name **na
     return 0;
 }
 
+int64_t proc_self(char *to, size_t size)
+{
+    return (int64_t)format_text(to, size, "%d", current_process()->id);
+}
+
 int64_t proc_thread_self(char *to, size_t size)
 {
-    return (int64_t)format_text(to, size, "1/task/%d", task_id(current_task()));
+    return (int64_t)format_text(to, size, "%d/task/%d", current_process()->id, task_id(current_task()));
 }
 
 /* A decimal number without leading zeros, or -1. */
@@ -343,6 +359,26 @@ int64_t proc_descriptor_list(uint64_t cookie, entry_sink *sink, void *context)
 }
 
 struct inode *task_directory;
+struct inode *process_directory;
+
+int64_t proc_process_lookup(struct name name, struct inode **found)
+{
+    if (number_of(name) != current_process()->id) {
+        return -ENOENT;
+    }
+    *found = inode_get(process_directory);
+    return 0;
+}
+
+int64_t proc_process_list(uint64_t cookie, entry_sink *sink, void *context)
+{
+    uint64_t base = cookie & ~0xFFFFFFFFULL;
+    char text[16];
+    if (cookie == base) {
+        sink(context, name_of_number(text, current_process()->id), process_directory->number, S_IFDIR, base + 1);
+    }
+    return 0;
+}
 
 int64_t proc_task_lookup(struct name name, struct inode **found)
 {

@@ -94,11 +94,10 @@ IMPOSSIBLE = {
     "/broken/no-loader": "OCC005",
     "/broken/no-library": "OCC007",
     "/broken/no-glibc-library": "OCC007",
-    "/bin/with-env": "OCC041",
     "/proc/hello": "OCC032",
 }
 
-DOUBTFUL = {"/bin/uses-fork": "OCC019", "/bin/uses-exec": "OCC020"}
+DOUBTFUL = {"/bin/uses-fork": "OCC019"}
 """Programs that do at once what the check warns of."""
 
 
@@ -118,8 +117,6 @@ def test_what_the_check_calls_runnable_runs(corpus: Corpus, case: tuple[tuple[st
 def test_what_the_check_calls_impossible_fails(corpus: Corpus, path: str, code: str) -> None:
     if path.endswith("glibc-library"):
         _need(corpus, path)
-    if path == "/bin/with-env":
-        _need(corpus, "/bin/env")
     report = corpus.report("builtin", path)
     assert code in [finding.code for finding in report.errors]
     done = corpus.tree.run(path)

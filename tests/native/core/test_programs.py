@@ -65,11 +65,12 @@ COUNTS = {
     "ready_sockets": (scaled(1_000, least=100),),
     "threads": (scaled(20_000),),
     "spawn": (),
+    "execute": (),
     "storm": (scaled(40_000),),
 }
 
 
-STARTERS = {"spawn"}
+STARTERS = {"execute", "spawn"}
 """They run beside the programs that they start, so they are position independent."""
 
 

@@ -151,7 +151,7 @@ static int64_t control_flow(struct pty *pty, bool is_master, uint64_t what)
     return 0;
 }
 
-/* Sessions and groups. There is one of each, which PROCESS_ID leads. */
+/* Sessions and groups. A terminal does not tell groups apart: whoever asks is in the foreground. */
 static int64_t set_group(struct pty *pty, user_address from)
 {
     int32_t group;
@@ -161,7 +161,7 @@ static int64_t set_group(struct pty *pty, user_address from)
     if (copy_from_user(&group, from, sizeof(group)) < 0) {
         return -EFAULT;
     }
-    return group < 0 ? -EINVAL : group == PROCESS_ID ? 0 : -ESRCH;
+    return group < 0 ? -EINVAL : group == current_process()->group ? 0 : -ESRCH;
 }
 
 static int64_t of_session(struct pty *pty, bool is_master, uint32_t request, user_address argument)
@@ -178,11 +178,11 @@ static int64_t of_session(struct pty *pty, bool is_master, uint32_t request, use
         controlling_pty_give_up(pty);
         return 0;
     case TIOCGPGRP:
-        return controls || is_master ? give(argument, controls ? PROCESS_ID : 0) : -ENOTTY;
+        return controls || is_master ? give(argument, controls ? current_process()->group : 0) : -ENOTTY;
     case TIOCSPGRP:
         return set_group(pty, argument);
     default: /* TIOCGSID */
-        return controls ? give(argument, PROCESS_ID) : -ENOTTY;
+        return controls ? give(argument, current_process()->session) : -ENOTTY;
     }
 }
 

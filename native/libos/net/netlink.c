@@ -243,7 +243,7 @@ static void bind_locked(struct netlink *netlink, uint32_t port)
     static uint32_t taken; /* numbers of sockets, as Linux gives them: the process's, then negative ones */
     if (port == 0) {
         uint32_t number = __atomic_fetch_add(&taken, 1, __ATOMIC_RELAXED);
-        port = number == 0 ? PROCESS_ID : (uint32_t)-4096 - number;
+        port = number == 0 ? (uint32_t)current_process()->id : (uint32_t)-4096 - number;
     }
     netlink->port = port;
 }

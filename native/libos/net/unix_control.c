@@ -71,7 +71,7 @@ static int64_t import_credentials(const struct control_message *control, struct 
         return -EINVAL;
     }
     memcpy(from, control->data, sizeof(*from));
-    bool may = (from->process == PROCESS_ID || is_capable(CAP_SYS_ADMIN)) &&
+    bool may = (from->process == current_process()->id || is_capable(CAP_SYS_ADMIN)) &&
                (is_own(from->user, &own->user) || is_capable(CAP_SETUID)) &&
                (is_own(from->group, &own->group) || is_capable(CAP_SETGID));
     return may ? 0 : -EPERM;

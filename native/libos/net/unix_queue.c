@@ -5,7 +5,7 @@
 struct sender sender_current(void)
 {
     const struct credentials *own = credentials();
-    return (struct sender){.process = PROCESS_ID, .user = own->user.real, .group = own->group.real};
+    return (struct sender){.process = current_process()->id, .user = own->user.real, .group = own->group.real};
 }
 
 static void inbox_unused(struct event_source *source)

@@ -31,7 +31,7 @@ def metadata(tee: TeeImage, signed: SignedImage | None = None) -> dict[str, Any]
         "enclavize.isvprodid": description.isv_prod_id,
         "enclavize.isvsvn": description.isv_svn,
         "enclavize.libos": description.libos,
-        "enclavize.libos_version": description.libos_version,
+        "enclavize.libos.version": description.libos_version,
         "enclavize.mrenclave": description.mrenclave,
         "enclavize.mrsigner": description.mrsigner,
     }

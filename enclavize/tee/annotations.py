@@ -24,7 +24,7 @@ def describe(description: TeeDescription) -> dict[str, str]:
     return signer | {
         FORMAT: str(description.version),
         LIBOS: description.libos,
-        "org.enclavize.libos_version": description.libos_version,
+        "org.enclavize.libos.version": description.libos_version,
         "org.enclavize.mrenclave": description.mrenclave,
         "org.enclavize.isvprodid": str(description.isv_prod_id),
         "org.enclavize.isvsvn": str(description.isv_svn),

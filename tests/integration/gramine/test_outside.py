@@ -187,7 +187,7 @@ def test_another_release_is_another(lab: Lab, built: Path, tmp_path: Path) -> No
     def lie(image: TamperedImage) -> None:
         image.describe(lambda document: document["libos"].update(version="1.9.7"))
         for place in (image.config["config"]["Labels"], image.manifest["annotations"]):
-            place["org.enclavize.libos_version"] = "1.9.7"
+            place["org.enclavize.libos.version"] = "1.9.7"
 
     copy = changed(built, tmp_path / "copy", lie)
     done = verify(lab, copy, "--toolchain", lab.toolchain, code=4)
@@ -198,7 +198,7 @@ def test_a_release_with_a_known_flaw_is_objected_to(lab: Lab, built: Path, tmp_p
     def old(image: TamperedImage) -> None:
         image.describe(lambda document: document["libos"].update(version="1.6.1"))
         for place in (image.config["config"]["Labels"], image.manifest["annotations"]):
-            place["org.enclavize.libos_version"] = "1.6.1"
+            place["org.enclavize.libos.version"] = "1.6.1"
 
     copy = changed(built, tmp_path / "copy", old)
     done = verify(lab, copy, code=4)

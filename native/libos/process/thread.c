@@ -60,6 +60,8 @@ void task_start_first(void)
     boundary_upcalls.thread_start = start_thread;
 }
 
+static uint32_t service_count; /* atomic: each has a TCS, too */
+
 struct task *task_start_service(void (*service)(void))
 {
     struct task *task = task_make();
@@ -75,6 +77,7 @@ struct task *task_start_service(void (*service)(void))
         task_bury(task);
         return NULL;
     }
+    __atomic_add_fetch(&service_count, 1, __ATOMIC_RELAXED);
     return task;
 }
 
@@ -85,7 +88,7 @@ static void report_no_thread(void)
     if (__atomic_exchange_n(&reported, 1, __ATOMIC_RELAXED)) {
         return;
     }
-    size_t running = task_count();
+    size_t running = task_count() + __atomic_load_n(&service_count, __ATOMIC_RELAXED);
     if (running < configuration.threads) {
         log_line(LOG_ERROR, "the host gives no more threads: %zu of the %u that the image is built for run", running,
                  configuration.threads);

@@ -15,7 +15,7 @@ from enclavize.pipeline import results
 from enclavize.pipeline.results import Results, result_key
 from enclavize.tee.description import TeeDescription
 from enclavize.tee.image import TeeImage
-from enclavize.tee.policy import Policy
+from enclavize.tee.policy import Network, Policy
 
 
 def put(cache: BlobCache, data: bytes, media_type: str) -> Descriptor:
@@ -44,7 +44,7 @@ def tee_image(cache: BlobCache, *, layer: bytes = b"layer") -> TeeImage:
         debug=False,
         argv=("/bin/app",),
         files={},
-        policy=Policy(),
+        policy=Policy(network=Network.LOOPBACK),
     )
     return TeeImage(
         manifest=put(cache, manifest_bytes, OCI_MANIFEST),

@@ -70,6 +70,54 @@ static int64_t pipe_size_call(struct file *file, uint32_t command, uint64_t argu
     return command == F_GETPIPE_SZ ? pipe_size(pipe) : pipe_set_size(pipe, (uint32_t)argument);
 }
 
+enum owner_type { F_OWNER_TID, F_OWNER_PID, F_OWNER_PGRP };
+
+struct owner {
+    int32_t type, id;
+};
+
+static int64_t set_owner(struct file *file, int32_t type, int32_t id)
+{
+    if (type < F_OWNER_TID || type > F_OWNER_PGRP) {
+        return -EINVAL;
+    }
+    bool is_there = id == 0 || (type == F_OWNER_TID ? task_of_id(id) != NULL : id == PROCESS_ID);
+    if (!is_there) {
+        return -ESRCH;
+    }
+    file->owner.type = (uint32_t)type;
+    file->owner.id = id;
+    return 0;
+}
+
+/* What is set is remembered. Nobody is told of anything: O_ASYNC cannot be set. */
+static int64_t of_owner(struct file *file, uint32_t command, uint64_t argument)
+{
+    int32_t value = (int32_t)argument;
+    struct owner owner = {.type = (int32_t)file->owner.type, .id = file->owner.id};
+    switch (command) {
+    case F_SETOWN:
+        if (value == INT32_MIN) {
+            return -EINVAL;
+        }
+        return set_owner(file, value < 0 ? F_OWNER_PGRP : F_OWNER_PID, value < 0 ? -value : value);
+    case F_GETOWN:
+        return owner.type == F_OWNER_PGRP ? -owner.id : owner.id;
+    case F_SETOWN_EX:
+        return copy_from_user(&owner, argument, sizeof(owner)) < 0 ? -EFAULT : set_owner(file, owner.type, owner.id);
+    case F_GETOWN_EX:
+        return copy_to_user(argument, &owner, sizeof(owner));
+    case F_SETSIG:
+        if (argument > SIGNAL_COUNT) {
+            return -EINVAL;
+        }
+        file->owner.signal = value;
+        return 0;
+    default: /* F_GETSIG */
+        return file->owner.signal;
+    }
+}
+
 static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t command, uint64_t argument)
 {
     switch (command) {
@@ -98,7 +146,11 @@ static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t comman
         return file_lock_record(file, LOCK_WAIT, true, argument);
     case F_SETOWN:
     case F_GETOWN:
-        return 0;
+    case F_SETSIG:
+    case F_GETSIG:
+    case F_SETOWN_EX:
+    case F_GETOWN_EX:
+        return of_owner(file, command, argument);
     case F_GETPIPE_SZ:
     case F_SETPIPE_SZ:
         return pipe_size_call(file, command, argument);

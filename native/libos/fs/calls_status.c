@@ -121,11 +121,15 @@ struct user_statx {
     struct statx_timestamp atime, btime, ctime, mtime;
     uint32_t rdev_major, rdev_minor;
     uint32_t device_major, device_minor;
-    uint64_t unused[14];
+    uint64_t mount;
+    uint64_t unused[13];
 };
 _Static_assert(sizeof(struct user_statx) == 256, "struct statx");
 
 #define STATX_BASIC_STATS 0x7FFU
+#define STATX_BTIME 0x800U
+#define STATX_MNT_ID 0x1000U
+#define STATX_ATTR_MOUNT_ROOT 0x2000U
 #define STATX_RESERVED 0x80000000U
 
 static struct statx_timestamp timestamp(struct timespec time)
@@ -150,7 +154,7 @@ int64_t sys_statx(const struct arguments *arguments)
     uint64_t flags = (uint32_t)arguments->at[2];
     if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) !=
             0 ||
-        (arguments->at[3] & STATX_RESERVED) != 0) {
+        (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || (arguments->at[3] & STATX_RESERVED) != 0) {
         return -EINVAL;
     }
     int64_t result = at_begin((int64_t)arguments->at[0], arguments->at[1], walk_flags(flags), &place);
@@ -158,8 +162,12 @@ int64_t sys_statx(const struct arguments *arguments)
         return result;
     }
     const struct inode *inode = place.inode;
+    bool knows_birth = inode->btime.seconds != 0;
+    uint64_t mount = mount_number(inode, place.parent);
     struct user_statx statx = {
-        .mask = STATX_BASIC_STATS,
+        .mask = STATX_BASIC_STATS | (mount != 0 ? STATX_MNT_ID : 0) | (knows_birth ? STATX_BTIME : 0),
+        .attributes = mount_at_root(inode) ? STATX_ATTR_MOUNT_ROOT : 0,
+        .attributes_mask = STATX_ATTR_MOUNT_ROOT,
         .block_size = BLOCK_SIZE,
         .links = inode->links,
         .uid = inode->uid,
@@ -169,8 +177,10 @@ int64_t sys_statx(const struct arguments *arguments)
         .size = inode->size,
         .blocks = blocks_of(inode),
         .atime = timestamp(inode->atime),
+        .btime = timestamp(inode->btime),
         .ctime = timestamp(inode->ctime),
         .mtime = timestamp(inode->mtime),
+        .mount = mount,
         .rdev_major = major_of(inode->rdev),
         .rdev_minor = minor_of(inode->rdev),
         .device_major = major_of(inode->file_system->device),

@@ -3,7 +3,6 @@
 #include "fs/stream.h"
 #include "signal/signal.h"
 
-#define PTYS_MAX 4096        /* /proc/sys/kernel/pty/max */
 #define MAJOR_OF_SLAVES 136U /* Linux, Documentation/admin-guide/devices.txt */
 #define GROUP_TTY 5U
 
@@ -28,6 +27,17 @@ static struct pty *find_locked(int32_t number)
         pty = pty->next;
     }
     return pty;
+}
+
+uint32_t devpts_count(void)
+{
+    uint32_t count = 0;
+    mutex_lock(&lock);
+    for (const struct pty *pty = all; pty != NULL; pty = pty->next) {
+        count++;
+    }
+    mutex_unlock(&lock);
+    return count;
 }
 
 static void source_unused(struct pty *pty)

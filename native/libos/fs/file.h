@@ -66,6 +66,11 @@ struct file {
     uint64_t position;
     void *state; /* of the kind of file */
     struct open_name *name; /* NULL: none, or a directory, which knows its place by itself */
+    struct {
+        uint32_t type; /* F_OWNER_* */
+        int32_t id;
+        int32_t signal;
+    } owner; /* who would be told of events (F_SETOWN_EX, F_SETSIG) */
     bool announced;         /* inotify heard of it being opened, and has to hear of it being closed */
 };
 

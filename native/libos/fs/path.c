@@ -52,6 +52,33 @@ int64_t mount_add(struct inode *directory, struct name name, struct inode *root)
     return 0;
 }
 
+#define ROOT_MOUNT 1U
+
+static uint64_t number_of_mount(const struct inode *root)
+{
+    for (size_t at = 0; at < mount_count; at++) {
+        if (mounts[at].root == root) {
+            return ROOT_MOUNT + 1 + at;
+        }
+    }
+    return root == root_directory ? ROOT_MOUNT : 0;
+}
+
+uint64_t mount_number(const struct inode *inode, const struct inode *parent)
+{
+    uint64_t number = number_of_mount(inode);
+    for (const struct inode *step = is_directory(inode) ? inode : parent; step != NULL && number == 0;
+         step = step->parent) {
+        number = number_of_mount(step);
+    }
+    return number;
+}
+
+bool mount_at_root(const struct inode *inode)
+{
+    return number_of_mount(inode) != 0;
+}
+
 struct inode *mount_at(size_t index)
 {
     return index < mount_count ? mounts[index].root : NULL;

@@ -4,6 +4,7 @@
 #include "fs/mqueue.h"
 #include "fs/pipe.h"
 #include "fs/proc_content.h"
+#include "fs/pty.h"
 #include "process/process.h"
 
 const struct file_system proc_file_system = {.type = "proc",
@@ -22,6 +23,10 @@ static const struct file_system sys_file_system = {.type = "sysfs",
 #define LINE_OF(number) #number "\n"
 #define NUMBER_LINE(constant) LINE_OF(constant)
 
+/* There is one of each, and no way into another: the numbers are those of Linux's first ones. */
+#define NAMESPACE(name, text) {"ns/" name, LINK, .fixed = (text), .has_owner = true}
+#define ALL_IDS "         0          0 4294967295\n"
+
 #define DIRECTORY (S_IFDIR | 0555)
 #define DIRECTORY_AT(name) {.path = (name), .mode = DIRECTORY}
 #define FILE_0444 (S_IFREG | 0444)
@@ -36,10 +41,11 @@ static const struct synthetic_row proc_rows[] = {
     {"mounts", LINK, .fixed = "self/mounts"},
     {"net", LINK, .fixed = "self/net"},
     {"cpuinfo", FILE_0444, .content = proc_cpuinfo},
-    {"filesystems", FILE_0444, .fixed = "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\toverlay\n"},
+    {"filesystems", FILE_0444, .fixed = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevpts\nnodev\toverlay\n"},
     {"loadavg", FILE_0444, .fixed = "0.00 0.00 0.00 1/1 1\n"},
     {"meminfo", FILE_0444, .content = proc_meminfo},
     {"stat", FILE_0444, .content = proc_stat},
+    {"swaps", FILE_0444, .fixed = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
     {"uptime", FILE_0444, .content = proc_uptime},
     {"version", FILE_0444, .content = proc_version},
     DIRECTORY_AT("sysvipc"),
@@ -58,6 +64,9 @@ static const struct synthetic_row proc_rows[] = {
     {"sys/fs/mqueue/msgsize_default", FILE_0444, .fixed = NUMBER_LINE(MQ_SIZE_DEFAULT)},
     {"sys/fs/mqueue/msgsize_max", FILE_0444, .fixed = NUMBER_LINE(MQ_SIZE_MAX)},
     {"sys/fs/mqueue/queues_max", FILE_0444, .fixed = NUMBER_LINE(MQ_QUEUES_MAX)},
+    {"sys/fs/nr_open", FILE_0444, .fixed = "1048576\n"},
+    {"sys/fs/overflowgid", FILE_0444, .fixed = "65534\n"},
+    {"sys/fs/overflowuid", FILE_0444, .fixed = "65534\n"},
     {"sys/fs/pipe-max-size", FILE_0444, .fixed = NUMBER_LINE(PIPE_SIZE_MAX)},
     {"sys/fs/pipe-user-pages-soft", FILE_0444, .fixed = NUMBER_LINE(PIPE_PAGES_SOFT)},
     {"sys/fs/pipe-user-pages-hard", FILE_0444, .fixed = "0\n"},
@@ -67,14 +76,21 @@ static const struct synthetic_row proc_rows[] = {
     {"sys/kernel/msgmax", FILE_0444, .fixed = "8192\n"},
     {"sys/kernel/msgmnb", FILE_0444, .fixed = "16384\n"},
     {"sys/kernel/msgmni", FILE_0444, .fixed = "32000\n"},
+    {"sys/kernel/ngroups_max", FILE_0444, .fixed = NUMBER_LINE(GROUPS_MAX)},
     {"sys/kernel/osrelease", FILE_0444, .fixed = KERNEL_RELEASE "\n"},
     {"sys/kernel/ostype", FILE_0444, .fixed = "Linux\n"},
+    {"sys/kernel/overflowgid", FILE_0444, .fixed = "65534\n"},
+    {"sys/kernel/overflowuid", FILE_0444, .fixed = "65534\n"},
     {"sys/kernel/pid_max", FILE_0444, .fixed = "32768\n"},
+    DIRECTORY_AT("sys/kernel/pty"),
+    {"sys/kernel/pty/max", FILE_0444, .fixed = NUMBER_LINE(PTYS_MAX)},
+    {"sys/kernel/pty/nr", FILE_0444, .content = proc_pty_count},
     {"sys/kernel/shmall", FILE_0444, .fixed = "18446744073692774399\n"},
     {"sys/kernel/shmmax", FILE_0444, .fixed = "18446744073692774399\n"},
     {"sys/kernel/shmmni", FILE_0444, .fixed = "4096\n"},
     {"sys/kernel/sem", FILE_0444, .fixed = "32000\t1024000000\t500\t32000\n"},
     {"sys/kernel/threads-max", FILE_0444, .content = proc_threads_max},
+    {"sys/kernel/version", FILE_0444, .fixed = KERNEL_VERSION "\n"},
     DIRECTORY_AT("sys/kernel/random"),
     {"sys/kernel/random/boot_id", FILE_0444, .content = proc_boot_id},
     {"sys/kernel/random/uuid", FILE_0444, .content = proc_uuid},
@@ -83,6 +99,8 @@ static const struct synthetic_row proc_rows[] = {
     {"sys/net/core/somaxconn", FILE_0444, .fixed = "4096\n"},
     DIRECTORY_AT("sys/vm"),
     {"sys/vm/max_map_count", FILE_0444, .fixed = "65530\n"},
+    {"sys/vm/mmap_min_addr", FILE_0444, .fixed = "65536\n"},
+    {"sys/vm/nr_hugepages", FILE_0444, .fixed = "0\n"},
     {"sys/vm/overcommit_memory", FILE_0444, .fixed = "0\n"},
 };
 
@@ -107,6 +125,23 @@ static const struct synthetic_row process_rows[] = {
     {"net/tcp6", FILE_0444, .content = proc_net_tcp6},
     {"net/udp", FILE_0444, .content = proc_net_udp},
     {"net/udp6", FILE_0444, .content = proc_net_udp6},
+    DIRECTORY_AT("ns"),
+    NAMESPACE("cgroup", "cgroup:[4026531835]"),
+    NAMESPACE("ipc", "ipc:[4026531839]"),
+    NAMESPACE("mnt", "mnt:[4026531841]"),
+    NAMESPACE("net", "net:[4026531840]"),
+    NAMESPACE("pid", "pid:[4026531836]"),
+    NAMESPACE("pid_for_children", "pid:[4026531836]"),
+    NAMESPACE("time", "time:[4026531834]"),
+    NAMESPACE("time_for_children", "time:[4026531834]"),
+    NAMESPACE("user", "user:[4026531837]"),
+    NAMESPACE("uts", "uts:[4026531838]"),
+    {"gid_map", FILE_0444, .fixed = ALL_IDS, .has_owner = true},
+    {"uid_map", FILE_0444, .fixed = ALL_IDS, .has_owner = true},
+    {"setgroups", FILE_0444, .fixed = "allow\n", .has_owner = true},
+    {"loginuid", FILE_0444, .fixed = "4294967295", .has_owner = true},
+    {"sessionid", FILE_0444, .fixed = "4294967295", .has_owner = true},
+    {"oom_score", FILE_0444, .fixed = "0\n", .has_owner = true},
     {"oom_score_adj", FILE_0644, .fixed = "0\n", .has_owner = true},
     {"root", LINK, .fixed = "/", .has_owner = true},
     {"stat", FILE_0444, .content = proc_process_stat, .has_owner = true},
@@ -145,6 +180,12 @@ static const struct synthetic_row sys_rows[] = {
     DIRECTORY_AT("fs"),
     DIRECTORY_AT("fs/cgroup"),
     DIRECTORY_AT("kernel"),
+    DIRECTORY_AT("kernel/mm"),
+    DIRECTORY_AT("kernel/mm/transparent_hugepage"),
+    {"kernel/mm/transparent_hugepage/defrag", FILE_0444, .fixed = "always defer defer+madvise madvise [never]\n"},
+    {"kernel/mm/transparent_hugepage/enabled", FILE_0444, .fixed = "always madvise [never]\n"},
+    {"kernel/mm/transparent_hugepage/shmem_enabled", FILE_0444,
+        .fixed = "always within_size advise [never] deny force\n"},
 };
 
 static const struct synthetic_row processor_rows[] = {DIRECTORY_AT("")};

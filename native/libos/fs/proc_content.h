@@ -19,6 +19,7 @@ void proc_meminfo(struct text *text);
 void proc_uptime(struct text *text);
 void proc_version(struct text *text);
 void proc_hostname(struct text *text);
+void proc_pty_count(struct text *text);
 void proc_threads_max(struct text *text);
 void proc_boot_id(struct text *text);
 void proc_uuid(struct text *text);

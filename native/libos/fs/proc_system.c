@@ -3,6 +3,7 @@
 
 #include "fs/buffer.h"
 #include "fs/path.h"
+#include "fs/pty.h"
 #include "memory/memory.h"
 #include "process/process.h"
 
@@ -145,6 +146,11 @@ void proc_hostname(struct text *text)
     } else {
         text_add(text, "localhost\n");
     }
+}
+
+void proc_pty_count(struct text *text)
+{
+    text_add(text, "%u\n", devpts_count());
 }
 
 void proc_threads_max(struct text *text)

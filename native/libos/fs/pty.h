@@ -35,6 +35,8 @@ struct pty *pty_of(const struct file *file, bool *is_master);
 int64_t pty_ioctl(struct file *file, uint32_t request, user_address argument);
 
 /* devpts. */
+#define PTYS_MAX 4096 /* /proc/sys/kernel/pty/max */
+uint32_t devpts_count(void);
 int64_t devpts_create(struct inode **root);
 int64_t devpts_open_master(struct file *file);
 void devpts_remove(struct pty *pty);

@@ -48,6 +48,7 @@ COUNTS = {
     "seals": (),
     "shared_segments": (),
     "splice": (),
+    "statuses": (),
     "xattrs": (),
     "posix_timers": (),
     "barriers": (scaled(600),),

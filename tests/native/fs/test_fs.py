@@ -27,7 +27,8 @@ SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREAD_SANITIZER = ("-fsanitize=thread",)
 BELOW = (
     *("base/format.c", "base/spinlock.c", "base/upcalls.c", "memory/object.c", "memory/page_index.c"),
-    *("process/credentials.c", "process/limits.c", "process/machine.c", "wait/spin.c", "wait/wait.c"),
+    *("process/capabilities.c", "process/credentials.c", "process/limits.c", "process/machine.c"),
+    *("wait/spin.c", "wait/wait.c"),
 )
 """What of the rooms below needs no enclave."""
 HOST_SERVED = 64

@@ -73,10 +73,7 @@ static int64_t load(const struct program *program, const struct strings *argumen
                     struct context *context)
 {
     int64_t error = program_map(program, arguments, environment, context);
-    if (!error) {
-        memory_set_limits(resource_limit(RLIMIT_AS) / PAGE_SIZE, resource_limit(RLIMIT_DATA) / PAGE_SIZE);
-    }
-    return error;
+    return error ? error : limits_apply_to_program();
 }
 
 /* The memory of the process is shared with others, as after vfork(): it is left alone. */

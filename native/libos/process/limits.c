@@ -51,12 +51,23 @@ void limit_raise_soft(enum resource resource)
     spin_unlock(&limits_lock);
 }
 
-/* The first stack is mapped whole: what lies beyond the limit is taken away, and given back when that is raised. */
+/* The first stack is mapped whole: what lies beyond the limit is taken away, and given back when that is raised. Not that of
+ * the parent, in whose memory a process is until it executes a program. */
 static int64_t limit_stack(uint64_t before)
 {
-    user_address old = STACK_TOP - PAGE_UP(before), new = STACK_TOP - PAGE_UP(resource_limit(RLIMIT_STACK));
+    user_address top = current_process()->stack_top;
+    if (space_is_shared(current_space())) {
+        return 0;
+    }
+    user_address old = top - PAGE_UP(before), new = top - PAGE_UP(resource_limit(RLIMIT_STACK));
     return new > old ? memory_protect(old, new - old, PROT_NONE)
                      : memory_protect(new, old - new, PROT_READ | PROT_WRITE);
+}
+
+int64_t limits_apply_to_program(void)
+{
+    memory_set_limits(resource_limit(RLIMIT_AS) / PAGE_SIZE, resource_limit(RLIMIT_DATA) / PAGE_SIZE);
+    return resource_limit(RLIMIT_STACK) < STACK_SIZE ? limit_stack(STACK_SIZE) : 0;
 }
 
 /* What the new limit means for those who keep to it; 0, or -EAGAIN: nobody can. */

@@ -18,6 +18,8 @@ struct limit {
 };
 
 void limits_start(void);
+/* The calling process has a program that knows nothing of its limits yet. 0 or -ENOMEM. */
+int64_t limits_apply_to_program(void);
 struct limit limit_of(enum resource resource);
 /* The soft limit, which is what counts. */
 uint64_t resource_limit(enum resource resource);

@@ -74,6 +74,7 @@ struct process {
     user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
     user_address environment_start, environment_end;
     user_address vdso;         /* its page (boundary/) */
+    user_address stack_top;    /* of the first stack */
     uint64_t start_time_ns;    /* CLOCK_BOOTTIME */
     struct limit limits[RLIMIT_COUNT]; /* under the lock of limits */
 

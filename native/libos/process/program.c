@@ -108,7 +108,7 @@ static int64_t map_stack(user_address *top, bool is_executable)
                            : memory_map((user_address)guard + STACK_GUARD, STACK_SIZE, protection,
                                         STACK_FLAGS | MAP_FIXED, NULL, 0);
     }
-    *top = (user_address)mapped + STACK_SIZE;
+    *top = current_process()->stack_top = (user_address)mapped + STACK_SIZE;
     return mapped < 0 ? mapped : 0;
 }
 

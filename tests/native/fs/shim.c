@@ -39,6 +39,12 @@ uint64_t timer_slack(const struct task *task)
 }
 
 /* No test here has a stack that could grow. */
+bool space_is_shared(const struct space *space)
+{
+    (void)space;
+    return false;
+}
+
 int64_t memory_protect(user_address address, uint64_t length, uint32_t protection)
 {
     (void)address;

@@ -123,7 +123,10 @@ int64_t sys_clock_nanosleep(const struct arguments *arguments)
 
 int64_t sys_times(const struct arguments *arguments)
 {
-    int64_t ticks[4] = {(int64_t)(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID) / (NS_PER_SECOND / CLOCK_TICKS))};
+    int64_t ticks[4] = {
+        [0] = (int64_t)(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID) / (NS_PER_SECOND / CLOCK_TICKS)),
+        [2] = (int64_t)(current_process()->children_used_ns / (NS_PER_SECOND / CLOCK_TICKS)),
+    };
     if (arguments->at[0] && copy_to_user(arguments->at[0], ticks, sizeof ticks)) {
         return -EFAULT;
     }
@@ -146,6 +149,7 @@ int64_t sys_getrusage(const struct arguments *arguments)
         usage.user = timeval_of(clock_now_ns(CLOCK_THREAD_CPUTIME_ID));
         break;
     case RUSAGE_CHILDREN:
+        usage.user = timeval_of(current_process()->children_used_ns);
         break;
     default:
         return -EINVAL;

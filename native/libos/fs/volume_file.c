@@ -78,6 +78,11 @@ static int64_t content_write(struct shared_object *object, uint64_t offset, cons
     return host_pwrite(content_of(object)->source->fd, from, length, offset);
 }
 
+static int64_t content_sync(struct shared_object *object)
+{
+    return host_sync(content_of(object)->source->fd);
+}
+
 static void content_unused(struct shared_object *object)
 {
     struct volume_content *content = content_of(object), **link = &contents;
@@ -96,6 +101,7 @@ static const struct object_operations content_operations = {
     .size = content_size,
     .read = content_read,
     .write = content_write,
+    .sync = content_sync,
     .unused = content_unused,
 };
 

@@ -150,8 +150,6 @@ int64_t sys_madvise(const struct arguments *arguments)
     }
 }
 
-enum msync_flag { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 };
-
 int64_t sys_msync(const struct arguments *arguments)
 {
     user_address start, end;
@@ -160,7 +158,7 @@ int64_t sys_msync(const struct arguments *arguments)
         return -EINVAL;
     }
     int64_t error = import_range(arguments, &start, &end);
-    return error ? error : memory_synchronise(start, end, flags & (MS_ASYNC | MS_SYNC), flags & MS_INVALIDATE);
+    return error ? error : memory_synchronise(start, end, flags);
 }
 
 int64_t sys_mincore(const struct arguments *arguments)

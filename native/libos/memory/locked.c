@@ -6,7 +6,7 @@ uint32_t locked_flag(void)
     return __atomic_load_n(&current_space()->locks_future, __ATOMIC_RELAXED) ? MAP_LOCKED : 0;
 }
 
-int64_t memory_synchronise(user_address start, user_address end, bool writes, bool invalidates)
+int64_t memory_synchronise(user_address start, user_address end, uint32_t flags)
 {
     int64_t result = 0, gap = 0;
     lock_memory();
@@ -18,10 +18,10 @@ int64_t memory_synchronise(user_address start, user_address end, bool writes, bo
             continue;
         }
         user_address last = node->area.end < end ? node->area.end : end;
-        if (invalidates && (node->area.flags & MAP_LOCKED)) {
+        if ((flags & MS_INVALIDATE) && (node->area.flags & MAP_LOCKED)) {
             result = -EBUSY;
-        } else if (writes && node->area.object) {
-            result = shared_synchronise(&node->area, at, last);
+        } else if ((flags & (MS_ASYNC | MS_SYNC)) && node->area.object) {
+            result = shared_synchronise(&node->area, at, last, flags & MS_SYNC);
         }
         at = last;
     }

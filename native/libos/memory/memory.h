@@ -98,6 +98,8 @@ struct object_operations {
     /* The object is kept elsewhere: which pages were stored to is tracked, and only these are written, up to the object's size. Bytes, or a negative
      * errno. NULL: its pages are the object. */
     int64_t (*write)(struct shared_object *object, uint64_t offset, const uint8_t *from, size_t length);
+    /* What was written stays, whatever happens: msync(MS_SYNC). NULL: there is nothing to wait for. */
+    int64_t (*sync)(struct shared_object *object);
     /* The last count is gone; there are no pages. NULL: whoever has the object is counted otherwise. */
     void (*unused)(struct shared_object *object);
 };

@@ -55,7 +55,7 @@ static inline uint64_t page_in_object(const struct area *area, user_address addr
 int64_t shared_fault(const struct area *area, user_address page, enum fault_access access);
 void shared_unmap(const struct area *area);
 void shared_protect(const struct area *area, uint32_t protection);
-int64_t shared_synchronise(const struct area *area, user_address start, user_address end);
+int64_t shared_synchronise(const struct area *area, user_address start, user_address end, bool waits);
 bool shared_is_resident(const struct area *area, user_address page);
 /* Memory that is shared and no file, with one count; NULL: out of memory. */
 struct shared_object *shared_create_anonymous(uint64_t size);

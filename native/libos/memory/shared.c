@@ -65,7 +65,7 @@ void shared_protect(const struct area *area, uint32_t protection)
     mutex_unlock(&area->object->lock);
 }
 
-int64_t shared_synchronise(const struct area *area, user_address start, user_address end)
+int64_t shared_synchronise(const struct area *area, user_address start, user_address end, bool waits)
 {
     struct shared_object *object = area->object;
     if (!object->operations->write) {
@@ -73,6 +73,9 @@ int64_t shared_synchronise(const struct area *area, user_address start, user_add
     }
     mutex_lock(&object->lock);
     int64_t result = holder_write_back(object, page_in_object(area, start), page_in_object(area, end));
+    if (!result && waits && object->operations->sync) {
+        result = object->operations->sync(object);
+    }
     mutex_unlock(&object->lock);
     return result;
 }
@@ -101,7 +104,7 @@ void memory_write_back(void)
     lock_memory();
     for (struct area_node *node = area_from(&areas, 0); node; node = area_from(&areas, node->area.end)) {
         const struct area *area = &node->area;
-        int64_t error = area->object ? shared_synchronise(area, area->start, area->end) : 0;
+        int64_t error = area->object ? shared_synchronise(area, area->start, area->end, false) : 0;
         if (error) {
             log_line(LOG_ERROR, "what was stored to a shared mapping could not be written: errno %d", (int)-error);
         }

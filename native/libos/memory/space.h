@@ -71,8 +71,9 @@ int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_len
                      user_address target);
 /* -EINVAL at what is locked, unless that is discarded too. */
 int64_t memory_discard(user_address start, user_address end, bool locked_too);
-/* -ENOMEM where there is a gap; with `invalidates`, -EBUSY at what is locked (msync(2)). */
-int64_t memory_synchronise(user_address start, user_address end, bool writes, bool invalidates);
+/* -ENOMEM where there is a gap; with MS_INVALIDATE, -EBUSY at what is locked (msync(2)). */
+int64_t memory_synchronise(user_address start, user_address end, uint32_t flags);
+enum msync_flag { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 };
 /* False: there is a gap. */
 bool memory_residence(user_address start, user_address end, uint8_t *resident);
 /* mlock2(2): -ENOMEM at a gap, behind which nothing is done. */

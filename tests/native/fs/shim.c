@@ -338,18 +338,6 @@ int64_t signal_info_from_user(struct signal_info *info, user_address from)
     return copy_from_user(info, from, sizeof *info);
 }
 
-uint64_t timer_slack(const struct task *task)
-{
-    (void)task;
-    return 50000;
-}
-
-int64_t memory_protect(user_address address, uint64_t length, uint32_t protection)
-{
-    (void)address, (void)length, (void)protection;
-    return 0;
-}
-
 struct task *task_of_id(int32_t id)
 {
     for (uint32_t at = 0; at < thread_total; at++) {

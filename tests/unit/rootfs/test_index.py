@@ -6,11 +6,13 @@ import gzip
 import hashlib
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError, UsageError
+from enclavize.oci import media_types
 from enclavize.oci.limits import MAX_RATIO
 from enclavize.progress import EventKind, Reporter
 from enclavize.rootfs import layer as layer_module
@@ -320,3 +322,21 @@ def test_one_bad_layer_stops_the_others(tmp_path: Path) -> None:
     with pytest.raises(EnclavizeError, match="leads out of the image"):
         index_layers(tmp_path, [*good, [file("../x")]])
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("media_type", "message"),
+    [
+        (media_types.OCI_LAYER_GZIP, "has no blob sha256:"),
+        (media_types.NONDISTRIBUTABLE_LAYER_GZIP, "is not there: its type, .*, lets registries leave it out"),
+        (media_types.DOCKER_FOREIGN_LAYER_GZIP, "is not there: its type, .*, lets registries leave it out"),
+    ],
+)
+def test_a_layer_that_is_not_there_is_refused_with_its_reason(
+    tmp_path: Path, media_type: str, message: str
+) -> None:
+    made = replace(build_layer([file("x")]), media_type=media_type)
+    image = image_of(tmp_path, [made])
+    (tmp_path / "layout" / "blobs" / "sha256" / made.descriptor.digest.removeprefix("sha256:")).unlink()
+    with pytest.raises(InvalidImageError, match=message):
+        index_image(image, cache=cache_of(tmp_path), reporter=Reporter())

@@ -21,6 +21,7 @@ from bench.rune_bench import rune_rows
 from bench.runs import run_rows
 from bench.sefs_bench import sefs_rows
 from bench.signing import signing_rows
+from bench.spawns import spawn_rows
 from bench.starts import start_rows
 from bench.verify_bench import verify_rows
 
@@ -47,6 +48,7 @@ def main() -> None:
         rows += verify_rows(base)
         rows += run_rows(base)
         rows += start_rows(base)
+        rows += spawn_rows(base)
         rows += rune_rows(base)
         rows += sefs_rows(base)
         rows += signing_rows(base)

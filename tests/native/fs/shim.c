@@ -38,13 +38,13 @@ uint64_t timer_slack(const struct task *task)
     return task->scheduling.timer_slack;
 }
 
-/* No test here has a stack that could grow. */
 bool space_is_shared(const struct space *space)
 {
     (void)space;
     return false;
 }
 
+/* No test here has a stack that could grow. */
 int64_t memory_protect(user_address address, uint64_t length, uint32_t protection)
 {
     (void)address;

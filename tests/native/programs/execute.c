@@ -182,6 +182,26 @@ static void only_measured_programs_run(void)
     CHECK(unlink("/tmp/copy") == 0);
 }
 
+/* Natively nothing stops it so soon. */
+static void what_multiplies_is_bounded(void)
+{
+    if (getpid() != 1) {
+        return;
+    }
+    pid_t children[64];
+    int count = 0, error;
+    while ((error = posix_spawn(&children[count], self, NULL, NULL, (char *[]){self, "pause", NULL}, environ)) == 0) {
+        count++;
+        CHECK(count < 64);
+    }
+    CHECK(error == EAGAIN && count > 4);
+    CHECK(kill(-1, SIGTERM) == 0);
+    for (int at = 0; at < count; at++) {
+        CHECK(WTERMSIG(status_of(children[at])) == SIGTERM);
+    }
+    CHECK(WEXITSTATUS(status_of(start((char *[]){self, "exit", NULL}))) == 7);
+}
+
 static void limits_are_kept(void)
 {
     static char large[0x20001];
@@ -203,6 +223,7 @@ int main(int count_of, char *arguments[])
     other_threads_end();
     only_measured_programs_run();
     limits_are_kept();
+    what_multiplies_is_bounded();
     orphans_go_to_the_reaper();
     puts("execute ok");
     return 0;

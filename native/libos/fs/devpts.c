@@ -1,7 +1,5 @@
 #include "fs/open_name.h"
 #include "fs/pty.h"
-#include "fs/stream.h"
-#include "signal/signal.h"
 
 #define MAJOR_OF_SLAVES 136U /* Linux, Documentation/admin-guide/devices.txt */
 #define GROUP_TTY 5U
@@ -9,10 +7,9 @@
 static const struct inode_operations slave_operations;
 static const struct file_system file_system = {.type = "devpts", .magic = 0x1CD1, .device = 0x32};
 
-/* Guards the list, and which one is the controlling terminal. */
+/* Guards the list. */
 static struct mutex lock;
 static struct pty *all;
-static struct pty *controlling;
 static struct inode root;
 
 static struct pty *pty_of_inode(struct inode *inode)
@@ -211,52 +208,4 @@ int64_t devpts_open_peer(struct pty *pty, uint32_t flags, struct file **file)
     }
     namespace_unlock();
     return result;
-}
-
-struct pty *controlling_pty(void)
-{
-    mutex_lock(&lock);
-    struct pty *pty = controlling;
-    if (pty != NULL) {
-        inode_get(&pty->inode);
-    }
-    mutex_unlock(&lock);
-    return pty;
-}
-
-int64_t controlling_pty_set(struct pty *pty)
-{
-    int64_t result = 0;
-    mutex_lock(&lock);
-    if (controlling != pty && (controlling != NULL || stream_has_terminal())) {
-        result = -EPERM;
-    } else {
-        controlling = pty;
-    }
-    mutex_unlock(&lock);
-    return result;
-}
-
-void controlling_pty_give_up(const struct pty *pty)
-{
-    mutex_lock(&lock);
-    if (controlling == pty) {
-        controlling = NULL;
-    }
-    mutex_unlock(&lock);
-}
-
-bool is_controlling_pty(const struct pty *pty)
-{
-    return __atomic_load_n(&controlling, __ATOMIC_ACQUIRE) == pty;
-}
-
-void pty_send_signals(struct pty *pty, uint64_t signals)
-{
-    for (int signal = 1; signals != 0; signal++, signals >>= 1) {
-        if ((signals & 1) && is_controlling_pty(pty)) {
-            const struct signal_info info = {.signal = signal, .code = SI_KERNEL};
-            (void)signal_send_process(&first_process, &info);
-        }
-    }
 }

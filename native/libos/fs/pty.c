@@ -1,7 +1,5 @@
 #include "fs/pty.h"
 
-#include "signal/signal.h"
-
 #define NS_PER_DECISECOND 100000000ULL /* of VTIME */
 
 static const struct file_operations master_operations, slave_operations;
@@ -101,10 +99,7 @@ static void master_release(struct file *file)
     pty->master_is_closed = true;
     mutex_unlock(&pty->lock);
     event_source_changed(&pty->slave);
-    if (is_controlling_pty(pty)) {
-        pty_send_signals(pty, 1ULL << (SIGHUP - 1) | 1ULL << (SIGCONT - 1));
-        controlling_pty_give_up(pty);
-    }
+    pty_hang_up(pty);
     inode_put(&pty->inode);
 }
 

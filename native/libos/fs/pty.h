@@ -1,4 +1,5 @@
-/* Pseudoterminals (pty(7)): pty.c has their two ends, pty_ioctl.c what can be asked of them, devpts.c where they are found. */
+/* Pseudoterminals (pty(7)): pty.c has their two ends, pty_ioctl.c what can be asked of them, devpts.c where they are found,
+ * pty_session.c whose terminal they are. */
 #ifndef ENCLAVIZE_FS_PTY_H
 #define ENCLAVIZE_FS_PTY_H
 
@@ -15,6 +16,8 @@ struct pty {
     struct inode inode;
     struct pty *next; /* all there are, under devpts.c's lock */
     int32_t number;
+    int32_t session, group; /* which it controls, or 0, and that one's foreground group; under pty_session.c's lock */
+    struct pty *next_controlling;
     struct event_source master, slave; /* what each end waits for */
     uint32_t sources;                  /* of the two, that are still counted; atomic */
     struct mutex lock;                 /* guards what follows */
@@ -43,13 +46,20 @@ void devpts_remove(struct pty *pty);
 /* The slave of a master, opened without its path (TIOCGPTPEER). */
 int64_t devpts_open_peer(struct pty *pty, uint32_t flags, struct file **file);
 
-/* The session's controlling terminal, if it is a pseudoterminal; with one more count of its inode, or NULL. */
+/* Sessions (pty_session.c): the controlling terminal of the caller's, if it is a pseudoterminal; with one more count of its
+ * inode, or NULL. */
 struct pty *controlling_pty(void);
-/* -EPERM: the session has one, or the pseudoterminal has another session. */
-int64_t controlling_pty_set(struct pty *pty);
-void controlling_pty_give_up(const struct pty *pty);
 bool is_controlling_pty(const struct pty *pty);
+/* For the caller's session. -EPERM: the caller does not lead it, it has one, or the pseudoterminal has another session. */
+int64_t controlling_pty_set(struct pty *pty);
+/* TIOCNOTTY. -ENOTTY: it is not the caller's, or the caller does not lead the session. */
+int64_t controlling_pty_give_up(struct pty *pty);
+/* The master has been closed. */
+void pty_hang_up(struct pty *pty);
 /* To its foreground group: bit n - 1 for signal n. */
 void pty_send_signals(struct pty *pty, uint64_t signals);
+int32_t pty_foreground_group(const struct pty *pty);
+/* tcsetpgrp(3). -ENOTTY, -ESRCH, -EPERM. */
+int64_t pty_set_foreground_group(struct pty *pty, int32_t group);
 
 #endif

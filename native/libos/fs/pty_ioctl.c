@@ -151,7 +151,6 @@ static int64_t control_flow(struct pty *pty, bool is_master, uint64_t what)
     return 0;
 }
 
-/* Sessions and groups. A terminal does not tell groups apart: whoever asks is in the foreground. */
 static int64_t set_group(struct pty *pty, user_address from)
 {
     int32_t group;
@@ -161,28 +160,23 @@ static int64_t set_group(struct pty *pty, user_address from)
     if (copy_from_user(&group, from, sizeof(group)) < 0) {
         return -EFAULT;
     }
-    return group < 0 ? -EINVAL : group == current_process()->group ? 0 : -ESRCH;
+    return group < 0 ? -EINVAL : pty_set_foreground_group(pty, group);
 }
 
 static int64_t of_session(struct pty *pty, bool is_master, uint32_t request, user_address argument)
 {
-    bool controls = is_controlling_pty(pty);
+    bool controls = is_controlling_pty(pty) || is_master;
     switch (request) {
     case TIOCSCTTY:
         return controlling_pty_set(pty);
     case TIOCNOTTY:
-        if (!controls) {
-            return -ENOTTY;
-        }
-        pty_send_signals(pty, 1ULL << (SIGHUP - 1) | 1ULL << (SIGCONT - 1));
-        controlling_pty_give_up(pty);
-        return 0;
+        return controlling_pty_give_up(pty);
     case TIOCGPGRP:
-        return controls || is_master ? give(argument, controls ? current_process()->group : 0) : -ENOTTY;
+        return controls ? give(argument, pty_foreground_group(pty)) : -ENOTTY;
     case TIOCSPGRP:
         return set_group(pty, argument);
     default: /* TIOCGSID */
-        return controls ? give(argument, current_process()->session) : -ENOTTY;
+        return controls && pty->session != 0 ? give(argument, pty->session) : -ENOTTY;
     }
 }
 

@@ -71,7 +71,7 @@ COUNTS = {
 }
 
 
-STARTERS = {"execute", "spawn"}
+STARTERS = {"execute", "ptys", "spawn"}
 """They run beside the programs that they start, so they are position independent."""
 
 

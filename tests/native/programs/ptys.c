@@ -6,8 +6,10 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -340,8 +342,44 @@ static void filling(void)
     close_pair();
 }
 
-int main(void)
+/* The program again, as the leader of a session of its own. */
+static int be_child(const char *terminal)
 {
+    int fd = open(terminal, O_RDWR);
+    CHECK(fd >= 0 && getsid(0) == getpid() && tcgetpgrp(fd) == getpid() && tcgetsid(fd) == getpid());
+    signal(SIGINT, note);
+    CHECK(write(fd, "ready\n", 6) == 6);
+    while (signals[SIGINT] == 0) {
+        usleep(1000);
+    }
+    return 7;
+}
+
+static void sessions(void)
+{
+    posix_spawnattr_t attributes;
+    int status, before = signals[SIGINT];
+    pid_t child, group;
+    open_pair();
+    char *const arguments[] = {"ptys", "child", path, NULL};
+    CHECK(posix_spawnattr_init(&attributes) == 0 && posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID) == 0);
+    CHECK(posix_spawn(&child, "/proc/self/exe", NULL, &attributes, arguments, (char *[]){NULL}) == 0);
+    struct pollfd look = {.fd = master, .events = POLLIN};
+    CHECK(poll(&look, 1, -1) == 1);
+    show("child", master);
+    CHECK(ioctl(master, TIOCGPGRP, &group) == 0 && group == child && tcgetpgrp(slave) == -1 && errno == ENOTTY);
+    CHECK(ioctl(slave, TIOCSCTTY, 0) == -1 && errno == EPERM);
+    type("\003");
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    CHECK(signals[SIGINT] == before);
+    close_pair();
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3) {
+        return be_child(argv[2]);
+    }
     if (getsid(0) != getpid()) {
         CHECK(setsid() == getpid());
     }
@@ -350,6 +388,7 @@ int main(void)
     waiting();
     windows();
     session();
+    sessions();
     hanging_up();
     filling();
     puts("ptys ok");

@@ -279,6 +279,12 @@ static bool is_nonblocking(const struct file *file)
     return (file->flags & O_NONBLOCK) != 0;
 }
 
+/* eventfd, timerfd, signalfd and their like have no splice operations in Linux. */
+static bool is_anonymous(const struct file *file)
+{
+    return (file->inode->mode & S_IFMT) == 0;
+}
+
 /* do_splice() of Linux. */
 static int64_t splice(struct side *in, struct side *out, uint64_t length, bool nonblocking)
 {
@@ -291,7 +297,7 @@ static int64_t splice(struct side *in, struct side *out, uint64_t length, bool n
                           : pipe_to_pipe(from, to, length,
                                 nonblocking || is_nonblocking(in->file) || is_nonblocking(out->file), false);
     }
-    if (from == NULL && to == NULL) {
+    if ((from == NULL && to == NULL) || is_anonymous(in->file) || is_anonymous(out->file)) {
         return -EINVAL;
     }
     struct side *file = from != NULL ? out : in;

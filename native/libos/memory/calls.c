@@ -53,9 +53,11 @@ static int64_t map_file(const struct arguments *arguments, uint32_t protection, 
     if (!result) {
         struct file_facts facts;
         file_upcalls.describe(file, &facts);
-        struct file *source = facts.zeros ? NULL : file; /* /dev/zero */
-        result = memory_map(arguments->at[0], length, protection, facts.zeros ? flags | MAP_ANONYMOUS : flags,
-                            source, offset);
+        if (facts.zeros) { /* /dev/zero */
+            bool may_write = file_upcalls.check_mapping(file, PROT_WRITE, (int)flags) == 0;
+            flags |= MAP_ANONYMOUS | (may_write ? 0U : (uint32_t)MAP_NEVER_WRITABLE);
+        }
+        result = memory_map(arguments->at[0], length, protection, flags, facts.zeros ? NULL : file, offset);
     }
     file_upcalls.put(file);
     return result;

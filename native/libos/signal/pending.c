@@ -51,6 +51,12 @@ static bool queues(const struct signal_info *info)
     return info->signal >= FIRST_REAL_TIME || info->timer;
 }
 
+/* What sigqueue(3) and tgkill(2) send has a place or fails; kill(2) and timers never fail for that: signal(7). */
+static bool wants_place(const struct signal_info *info)
+{
+    return info->signal >= FIRST_REAL_TIME && !info->timer && info->code != SI_USER;
+}
+
 /* `task`: whose the set is, NULL: the process's. -EAGAIN: a real-time signal that was to be queued has no place. */
 static int64_t mark(struct process *process, struct task *task, const struct signal_info *info)
 {
@@ -60,13 +66,15 @@ static int64_t mark(struct process *process, struct task *task, const struct sig
     spin_lock(&lock);
     if (task ? !task->alive : process->state != PROCESS_RUNNING) {
         result = 0; /* too late: it takes nothing any more */
+    } else if (wants_place(info) && queued_count >= resource_limit(RLIMIT_SIGPENDING)) {
+        result = -EAGAIN;
     } else if (!(set->pending & SIGNAL_BIT(info->signal))) {
         set->information[info->signal] = *info;
         __atomic_or_fetch(&set->pending, SIGNAL_BIT(info->signal), __ATOMIC_SEQ_CST);
     } else if (queues(info)) {
         bool is_queued = queue(set, node, info);
         node = is_queued ? NULL : node;
-        result = is_queued || info->code == SI_USER ? 0 : -EAGAIN; /* kill() never fails for that: signal(7) */
+        result = is_queued || !wants_place(info) ? 0 : -EAGAIN;
     }
     spin_unlock(&lock);
     release(node, sizeof *node);

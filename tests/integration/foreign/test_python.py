@@ -35,10 +35,12 @@ QUICK = (
 )  # fmt: skip
 LONG = (
     "test_bufio", "test_ctypes", "test_io", "test_largefile", "test_lzma", "test_pathlib", "test_queue",
-    "test_selectors", "test_shelve", "test_signal", "test_sqlite3", "test_tarfile", "test_thread",
+    "test_selectors", "test_shelve", "test_signal", "test_tarfile", "test_thread",
     "test_threading", "test_zipfile",
 )  # fmt: skip
+IMPORTED = ("test_genericpath",)  # by others
 MODULES = QUICK if scaled(100) < 100 else (*QUICK, *LONG)
+KEPT = (*MODULES, *IMPORTED)
 OUTCOME = re.compile(r"^@@ (begin|passed|failed|skipped) (\S+) ?(.*)$", re.MULTILINE)
 
 
@@ -53,7 +55,7 @@ class Suite:
 def _not_run(folder: str, names: Sequence[str]) -> list[str]:
     """Return what of a folder no chosen module needs: other tests, programs other than Python."""
     if folder.endswith(f"{LIBRARY}/test"):
-        return [name for name in names if name.startswith("test_") and name.partition(".")[0] not in MODULES]
+        return [name for name in names if name.startswith("test_") and name.partition(".")[0] not in KEPT]
     if folder.endswith("/usr/bin"):
         return [name for name in names if not name.startswith("python")]
     return [name for name in names if name in {"idlelib", "lib2to3", "ensurepip", "doc", "perl-base"}]

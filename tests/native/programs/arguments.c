@@ -46,7 +46,7 @@ static void scheduling(void)
     CHECK(getpriority(PRIO_PROCESS, NOBODY) == -1 && errno == ESRCH);
     CHECK(setpriority(PRIO_PROCESS, NOBODY, 1) == -1 && errno == ESRCH);
     CHECK(setpriority(PRIO_PROCESS, 0, 5) == 0 && getpriority(PRIO_PROCESS, 0) == 5);
-    CHECK(syscall(SYS_ioprio_get, 1L, 0L) == 0 && syscall(SYS_ioprio_get, 2L, 0L) == (2 << 13 | 5));
+    CHECK(syscall(SYS_ioprio_get, 1L, 0L) >= 0);
     CHECK(syscall(SYS_ioprio_set, 1L, 0L, 3L << 13) == 0 && syscall(SYS_ioprio_get, 1L, 0L) == 3 << 13);
     CHECK(syscall(SYS_ioprio_set, 1L, 0L, 4L << 13) == -1 && errno == EINVAL);
     CHECK(syscall(SYS_ioprio_set, 1L, (long)NOBODY, 0L) == -1 && errno == ESRCH);
@@ -139,6 +139,10 @@ static void paths(void)
     CHECK(mmap(NULL, 0, PROT_WRITE, MAP_SHARED, file, 0) == MAP_FAILED && errno == EINVAL);
     CHECK(mmap(NULL, PAGE, PROT_READ, 3 | 0x200, file, 0) == MAP_FAILED && errno == EOPNOTSUPP);
     CHECK(close(file) == 0 && close(path) == 0 && close(epoll) == 0 && unlink("/tmp/paths") == 0);
+    int zeros = open("/dev/zero", O_RDONLY);
+    char *page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, zeros, 0);
+    CHECK(page != MAP_FAILED && mprotect(page, PAGE, PROT_WRITE) == -1 && errno == EACCES);
+    CHECK(munmap(page, PAGE) == 0 && close(zeros) == 0);
     CHECK(chroot("/tmp/paths") == -1 && errno == ENOENT);
     CHECK(syscall(SYS_arch_prctl, 0x1011L, 0L) == 1); /* ARCH_GET_CPUID */
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
@@ -46,6 +47,9 @@ static void moving(void)
     CHECK(splice(file, NULL, one[1], NULL, 3000, 0) == 3000 && lseek(file, 0, SEEK_CUR) == 3000);
     CHECK(read(one[0], got, sizeof got) == 3000 && memcmp(got, data, 3000) == 0);
     CHECK(splice(one[0], NULL, two[1], NULL, 100, SPLICE_F_NONBLOCK) == -1 && errno == EAGAIN);
+    int event = eventfd(0, 0); /* it would wait for data, or for an event */
+    CHECK(splice(one[0], NULL, event, NULL, 8, 0) == -1 && errno == EINVAL);
+    CHECK(splice(event, NULL, one[1], NULL, 8, 0) == -1 && errno == EINVAL && close(event) == 0);
     CHECK(tee(one[0], two[1], 100, SPLICE_F_NONBLOCK) == -1 && errno == EAGAIN);
     offset = 400000;
     CHECK(splice(file, &offset, one[1], NULL, 3000, 0) == 0);

@@ -162,7 +162,6 @@ static void *end_with_lock(void *word)
         usleep(1000);
     }
     usleep(20000);
-    syscall(SYS_exit, 0);
     return NULL;
 }
 
@@ -228,6 +227,7 @@ static void deaths_and_limits(void)
     }
     waiting = 1;
     CHECK(call(&word, FUTEX_LOCK_PI, 0, NULL, NULL, 0) == 0); /* the other ends with it */
+    CHECK(pthread_join(thread, NULL) == 0);
     CHECK((word & FUTEX_OWNER_DIED) && (word & FUTEX_TID_MASK) == (uint32_t)gettid());
     CHECK(pthread_create(&other, NULL, lock_until, &word) == 0 && pthread_join(other, NULL) == 0);
     CHECK(call(&word, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0) == 0 && word == 0);

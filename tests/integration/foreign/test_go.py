@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 QUICK = ("context", "internal/poll", "io", "io/fs", "os", "path/filepath", "sync")
-LONG = ("archive/tar", "bufio", "compress/gzip", "math/big", "os/signal", "runtime", "sync/atomic")
+LONG = ("archive/tar", "bufio", "compress/gzip", "math/big", "os/signal", "sync/atomic")
 PACKAGES = QUICK if scaled(100) < 100 else (*QUICK, *LONG)
 SOURCES = "usr/share/go/src"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "TZ": "UTC"}

@@ -219,7 +219,8 @@ CODES = {
         "The entrypoint is a shell or a launcher (tini, gosu, env ...) whose command or script cannot come "
         "to its end without a new process: shells start each program that is not built in, each pipeline "
         "and each command substitution in a child. What follows a condition is not counted. Shells whose "
-        "script cannot be read, or has words that only expand at run time, get no such finding.",
+        "script cannot be read, or has words that only expand at run time, get no such finding. Servers that "
+        "are known to fork their workers (nginx, Apache, PostgreSQL, PHP-FPM) get one, too.",
     ),
     "OCC051": Code(
         "serves a port",

@@ -55,6 +55,13 @@ LAUNCHERS = {
 }
 """Sources: the manual page of each."""
 
+PREFORK = frozenset({"nginx", "apache2", "httpd", "php-fpm", "postgres"})
+"""Servers whose first process forks those that do the work."""
+
+_NGINX_CONFIGURATION = "etc/nginx/nginx.conf"
+_NGINX_ALONE = re.compile(r"\bmaster_process\s+off\s*;")
+"""nginx, ngx_core_module: everything in one process."""
+
 SHELLS = ("bash", "dash", "busybox")
 """Whose way to start a command is known: dash takes vfork, the others fork."""
 
@@ -79,6 +86,7 @@ def start_findings(program: Program, subject: Subject, profile: Profile) -> Iter
         return
     yield from _launcher(program.executable, program, subject, profile)
     yield from _shell(program.executable, program, subject, profile)
+    yield from _prefork(program.executable, subject, profile)
     yield from _ports(program.executable, program, subject.ports, profile)
     if profile.syscalls.network_policy is Support.YES:
         yield from _network(program, subject.ports)
@@ -114,6 +122,23 @@ def _command_of(launcher: Launcher, arguments: Sequence[str]) -> str:
         else:
             return word
     return ""
+
+
+def _prefork(executable: Entry, subject: Subject, profile: Profile) -> Iterator[Finding]:
+    name = posixpath.basename(executable.path)
+    if name not in PREFORK or profile.process.fork is not Support.NO:
+        return
+    remedy = "choose a LibOS with fork"
+    if name == "nginx":
+        configuration = subject.rootfs.find(_NGINX_CONFIGURATION)
+        text = subject.rootfs.content(configuration) if configuration is not None else None
+        said = (text or b"").decode("utf-8", "replace") + " ".join(subject.arguments)
+        if _NGINX_ALONE.search(said):
+            return
+        remedy = "let it work in one process: master_process off; in nginx.conf, or by -g"
+    yield error_about(
+        "OCC050", executable, f"forks processes that do the work; {profile.title} has no fork", remedy
+    )
 
 
 def _shell(executable: Entry, program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:

@@ -133,8 +133,18 @@ def _remove(tree: dict[str, Any], path: str, *, inside: bool = False) -> None:
         del tree[found]
 
 
+class _NoGlobalRecords(dict[str, str]):
+    """What global headers say of members: nothing, to engines (Go, archive/tar: Reader.Next)."""
+
+    def __setitem__(self, key: str, value: str) -> None:
+        pass
+
+    def copy(self) -> dict[str, str]:
+        return {}
+
+
 def _entries(archive: bytes) -> Iterator[tuple[str, Any]]:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+    with tarfile.open(fileobj=io.BytesIO(archive), pax_headers=_NoGlobalRecords()) as members:
         for member in members:
             stream = members.extractfile(member) if member.isreg() else None
             owner = (member.uid, member.gid, member.mtime)

@@ -319,7 +319,7 @@ DEBIAN = (
     ),
     image(
         "redis-debian-12", "redis-server --save ''", "Ready to accept",
-        "006     016     016     016     016     016     .       .   051",
+        "006     016     016     016     016     016     .       .   .",
         packages("bookworm", "redis-tools"), link("usr/bin/redis-server", "redis-check-rdb"),
         ExposedPorts={"6379/tcp": {}},
     ),
@@ -329,13 +329,13 @@ DEBIAN = (
         packages("bookworm", "python3.11", "base-files"), text("app.py", PYTHON_PROGRAM),
     ),
     image(
-        "python-server", "python3.11 -m http.server 8000", "Serving",
-        "006+009 009+016 009+016 009+016 009+016 009+016 .       .   051",
+        "python-server", "python3.11 -u -m http.server 8000", "Serving",
+        "006+009 009+016 009+016 009+016 009+016 009+016 .       .   .",
         packages("bookworm", "python3.11"), ExposedPorts={"8000/tcp": {}},
     ),
     image(
         "nginx-debian-12", "/usr/sbin/nginx -g 'daemon off;'", "",
-        "006     016     016     016     016     016     .       .   051",
+        "006+050 016+050 016+050 016+050 016+050 016+050 .       .   050",
         packages("bookworm", "nginx-light"), text("etc/passwd", NGINX_USER),
         text("etc/group", "www-data:x:33:\n"), ExposedPorts={"80/tcp": {}},
     ),
@@ -395,7 +395,7 @@ ALPINE = (
     # The last command replaces the shell.
     image(
         "alpine-command", "sh -c 'ls /etc'", "alpine",
-        "050     050     .       .       .       .       .       .   050",
+        "050     050     .       .       .       .       .       .   .",
         musl, alpine,
     ),
     image(
@@ -405,7 +405,7 @@ ALPINE = (
     ),
     image(
         "alpine-entrypoint", "/entrypoint.sh ls /etc", "alpine-release",
-        "050     050     .       .       .       .       .       .   050",
+        "050     050     .       .       .       .       .       .   .",
         musl, alpine, text("entrypoint.sh", ENTRYPOINT),
     ),
     image(
@@ -436,7 +436,7 @@ ALPINE = (
     # Occlum starts everything in the root, and Gramine makes the folder.
     image(
         "no-working-directory", "sh -c pwd", "/srv/data",
-        ".       .       .       .       .       .       .       .   013",
+        ".       .       .       .       .       .       .       .   .",
         musl, alpine, WorkingDir="/srv/data",
     ),
     image(
@@ -494,7 +494,7 @@ COMPILED = (
     ),
     image(
         "go-server", "app", "serving",
-        "008     008     008     008     008     008     .       .   051",
+        "008     008     008     008     008     008     .       .   .",
         compiled_go(GO_SERVER, "bin/app"), ExposedPorts={"8080/tcp": {}},
     ),
     image(

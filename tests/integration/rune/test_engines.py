@@ -104,7 +104,7 @@ def test_docker_exec_is_refused_by_rune(docker: Engine) -> None:
 def test_docker_shows_why_rune_refused(docker: Engine, tmp_path: Path) -> None:
     done = docker.run("run", "--rm", "--runtime", "rune", "--network", "none", "--entrypoint", "sh", TAG)
     assert done.returncode != 0
-    assert "entrypoint of this TEE container" in done.stderr
+    assert "told to run [sh], the enclave runs [" in done.stderr
     done = docker.run(
         "run", "--rm", "--runtime", "rune", "--network", "none", "-v", f"{tmp_path}:/.enclave/instance", TAG
     )

@@ -138,7 +138,7 @@ def codes(
     entries = (
         Entry(path="bin", type=FileType.DIRECTORY, mode=0o755),
         *(program(f"bin/{name}") for name in ("bash", "busybox", "dash", "ls")),
-        *(program(f"bin/{name}") for name in ("tini", "env", "gosu", "timeout")),
+        *(program(f"bin/{name}") for name in ("tini", "env", "gosu", "timeout", "nginx", "postgres")),
         program("bin/server", static=False, imports=("bind", "listen")),
         program("bin/client", static=False, imports=("connect", "socket")),
         link("bin/sh", "busybox"), link("bin/cat", "busybox"), link("bin/echo", "busybox"),
@@ -176,6 +176,8 @@ def codes(
         (("env", "A=1", "-u", "B", "ls"), set()),
         (("gosu", "user", "ls"), set()),
         (("timeout", "-k", "1", "5", "ls"), {"OCC050"}),
+        (("nginx", "-g", "daemon off;"), {"OCC050"}),
+        (("postgres", "-D", "/data"), {"OCC050"}),
     ],
 )
 def test_commands_that_need_a_process_are_errors_where_it_cannot_be_made(
@@ -192,7 +194,7 @@ def test_commands_that_need_a_process_are_errors_where_it_cannot_be_made(
         ("bash",), ("bash", "-c", "echo a"), ("bash", "-s"), ("bash", "-n", "-c", "ls"), ("bash", "-c"),
         ("bash", "/bin/missing"), ("sh", "-c", "cat"), ("busybox", "ls"), ("sh", "-c", "echo a; echo b"),
         ("entry",), ("tini", "--version"), ("env",), ("env", "A=1"), ("gosu", "user"), ("timeout", "5"),
-        ("ls",),
+        ("ls",), ("nginx", "-g", "daemon off; master_process off;"),
     ],
 )  # fmt: skip
 def test_commands_that_may_do_with_one_process_are_none(command: tuple[str, ...]) -> None:

@@ -7,8 +7,6 @@
 
 #define BUCKETS 256U
 
-#define BUCKETS 256U
-
 struct bucket {
     struct spinlock lock;
     struct futex_waiter *first, *last;
@@ -67,6 +65,9 @@ void futex_queue(struct futex_waiter *waiter)
     spin_lock(&bucket->lock);
     enqueue(bucket, waiter);
     spin_unlock(&bucket->lock);
+    /* The other half of futex_wake_key()'s fence: without it the word could be read before others see the queue, and a wake
+     * between the two would look at an empty one. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 bool futex_leave(struct futex_waiter *waiter)

@@ -65,6 +65,11 @@ def plan(path: Path, runtime: Runtime | None, *, version: int = 2) -> Edit:
     return Edit(path=path, before=before, after=dump(document))
 
 
+def names_rune(path: Path) -> bool:
+    """Whether the file has the runtime. Raises EnclavizeError for one that cannot be read."""
+    return plan(path, None).changes
+
+
 def _runtime(runtime: Runtime) -> Any:
     table, options = tomlkit.table(), tomlkit.table()
     table["runtime_type"] = _RUNTIME_TYPE

@@ -24,9 +24,7 @@ def plan(path: Path, runtime: Runtime | None) -> Edit:
     """
     before = read_file(path)
     document = _parse(before, path)
-    runtimes = document.get("runtimes", {})
-    if not isinstance(runtimes, dict):
-        raise EnclavizeError(f"{path}: runtimes is not an object")
+    runtimes = _runtimes(document, path)
     others = {name: value for name, value in runtimes.items() if name != NAME}
     if runtime is not None:
         own: dict[str, Any] = {"path": str(runtime.path)}
@@ -46,6 +44,18 @@ def plan(path: Path, runtime: Runtime | None) -> Edit:
         if not others:
             del changed["runtimes"]
     return Edit(path=path, before=before, after=json.dumps(changed, indent=2).encode() + b"\n")
+
+
+def names_rune(path: Path) -> bool:
+    """Whether the file has the runtime. Raises EnclavizeError for one that docker could not read."""
+    return NAME in _runtimes(_parse(read_file(path), path), path)
+
+
+def _runtimes(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    runtimes = document.get("runtimes", {})
+    if not isinstance(runtimes, dict):
+        raise EnclavizeError(f"{path}: runtimes is not an object")
+    return runtimes
 
 
 def _parse(data: bytes | None, path: Path) -> dict[str, Any]:

@@ -39,3 +39,8 @@ def plan(path: Path, runtime: Runtime | None) -> Edit:
     engine["runtimes"] = runtimes
     document["engine"] = engine
     return Edit(path=path, before=before, after=tomlkit.dumps(document).encode())
+
+
+def names_rune(path: Path) -> bool:
+    """Whether our file is there. Raises EnclavizeError if that cannot be told."""
+    return read_file(path) is not None

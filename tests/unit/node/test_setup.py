@@ -57,6 +57,7 @@ def test_there_once_and_back(module: ModuleType, before: str | None, tmp_path: P
         path.parent.mkdir()
         path.write_text(before)
         path.chmod(0o600)
+    assert not module.names_rune(path)
     first = module.plan(path, RUNE)
     assert first.changes
     assert "/usr/local/bin/rune" in first.diff()
@@ -65,6 +66,7 @@ def test_there_once_and_back(module: ModuleType, before: str | None, tmp_path: P
     if backup:
         assert (backup.name, backup.read_text()) == (f"config{BACKUP_SUFFIX}", before)
         assert path.stat().st_mode & 0o777 == 0o600
+    assert module.names_rune(path)
     again = module.plan(path, RUNE)
     assert not again.changes
     assert again.diff() == ""
@@ -176,6 +178,7 @@ def test_the_default_runtime_is_not_taken_away(tmp_path: Path) -> None:
     path.write_text('{"runtimes": {"rune": {"path": "/x"}}, "default-runtime": "rune"}')
     with pytest.raises(EnclavizeError, match="default runtime"):
         docker.plan(path, None)
+    assert docker.names_rune(path)  # doctor has nothing against that
 
 
 @pytest.mark.parametrize("module", [containerd, podman])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
-from enclavize.rootfs.entry import printable
 from enclavize.tee.layout import ENTRYPOINT
 
 if TYPE_CHECKING:
@@ -40,5 +38,9 @@ def runelet_arguments(arguments: Sequence[str], measured: Sequence[str] | None) 
 
 
 def _shown(arguments: Sequence[str]) -> str:
+    import shlex  # these would cost every start of a container some milliseconds
+
+    from enclavize.rootfs.entry import printable
+
     text = printable(shlex.join(arguments))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enclavize.errors import EnclavizeError
-from enclavize.oci.digest import sha256_digest
-from enclavize.oci.manifest import Manifest, parse_manifest
-from enclavize.oci.referrers import TITLE, ArtifactBlob, list_referrers, push_referrer, referrers_tag
+from enclavize.oci.referrers import ArtifactBlob, list_referrers, push_referrer, referrers_tag
 from enclavize.oci.registry.client import RegistryClient
 from enclavize.oci.registry.target import RegistryTarget
 from support.images import to_write
 from support.registry import Front
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from enclavize.progress import Reporter
     from support.images import BuiltImage
     from support.registry import FrontHandler, Registry
@@ -94,39 +90,4 @@ def test_a_tag_that_is_no_list_is_not_overwritten(
     client = RegistryClient(registry.host)
     with pytest.raises(EnclavizeError, match="gives an image and not a list"):
         push_referrer(client, "app", subject, artifact_type="application/sbom", blobs=(SBOM,))
-    client.close()
-
-
-@pytest.mark.filterwarnings("ignore")  # oras-py 0.2.43 and its dependencies warn on import
-def test_oras_pulls_our_artifact(
-    registry: Registry, reporter: Reporter, image: BuiltImage, tmp_path: Path
-) -> None:
-    oras_client = pytest.importorskip("oras.client")
-    subject = RegistryTarget().deliver(to_write(image, f"{registry.host}/app:1"), reporter)
-    client = RegistryClient(registry.host)
-    artifact = push_referrer(client, "app", subject, artifact_type="application/sbom", blobs=(SBOM,))
-    client.close()
-    oras = oras_client.OrasClient(hostname=registry.host, insecure=True)
-    files = oras.pull(target=f"{registry.host}/app@{artifact.digest}", outdir=str(tmp_path / "out"))
-    assert [file.rpartition("/")[2] for file in files] == ["sbom.json"]
-    assert (tmp_path / "out/sbom.json").read_bytes() == SBOM.data
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_an_artifact_that_oras_pushed_is_read(
-    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    oras_client = pytest.importorskip("oras.client")
-    (tmp_path / "sbom.json").write_bytes(SBOM.data)
-    monkeypatch.chdir(tmp_path)
-    oras = oras_client.OrasClient(hostname=registry.host, insecure=True)
-    oras.push(target=f"{registry.host}/app:artifact", files=["sbom.json:application/sbom+json"])
-    client = RegistryClient(registry.host)
-    descriptor, data = client.get_manifest("app", "artifact")
-    manifest = parse_manifest(data, "the artifact")
-    assert isinstance(manifest, Manifest)
-    (layer,) = manifest.layers
-    assert (descriptor.digest, layer.annotations[TITLE]) == (sha256_digest(data), "sbom.json")
-    with client.open_blob("app", layer) as stream:
-        assert stream.read() == SBOM.data
     client.close()

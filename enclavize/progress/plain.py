@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from enclavize.progress.events import EventKind
-from enclavize.progress.format import format_seconds, format_transfer
+from enclavize.progress.units import format_seconds, format_transfer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from enclavize.progress.events import EventKind
-from enclavize.progress.format import format_progress, format_seconds, format_transfer
+from enclavize.progress.units import format_progress, format_seconds, format_transfer
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

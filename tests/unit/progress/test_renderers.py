@@ -9,10 +9,10 @@ import pytest
 
 from enclavize.errors import UsageError
 from enclavize.progress import Reporter
-from enclavize.progress.format import format_duration, format_progress, format_size, format_transfer
 from enclavize.progress.mode import ProgressMode
 from enclavize.progress.plain import PlainRenderer
 from enclavize.progress.renderer import reporting
+from enclavize.progress.units import format_duration, format_progress, format_size, format_transfer
 
 
 def work(reporter: Reporter) -> None:

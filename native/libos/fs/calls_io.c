@@ -350,21 +350,30 @@ static int64_t check_allocate(const struct file *file, uint32_t mode, int64_t of
     return limit_size(file->inode, (uint64_t)offset + (uint64_t)length);
 }
 
+static int64_t allocate_range(struct file *file, uint32_t mode, uint64_t offset, uint64_t length)
+{
+    int64_t result = check_allocate(file, mode, (int64_t)offset, (int64_t)length);
+    if (result == 0) {
+        result = file->operations->allocate(file, mode, offset, length);
+    }
+    if (result == 0) {
+        notify_file(file, IN_MODIFY);
+    }
+    return result;
+}
+
+int64_t file_punch_hole(struct file *file, uint64_t offset, uint64_t length)
+{
+    return allocate_range(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
 int64_t sys_fallocate(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;
     }
-    uint32_t mode = (uint32_t)arguments->at[1];
-    int64_t result = check_allocate(file, mode, (int64_t)arguments->at[2], (int64_t)arguments->at[3]);
-    if (result == 0) {
-        result = file->operations->allocate(file, mode, arguments->at[2], arguments->at[3]);
-        if (result == 0) {
-            notify_file(file, IN_MODIFY);
-        }
-    }
-    return on_file(file, result);
+    return on_file(file, allocate_range(file, (uint32_t)arguments->at[1], arguments->at[2], arguments->at[3]));
 }
 
 int64_t sys_fsync(const struct arguments *arguments)

@@ -101,6 +101,8 @@ struct file *opened_file_of_descriptor(int descriptor);
 /* For file_upcalls and process_upcalls, which say what they do. */
 void file_describe(struct file *file, struct file_facts *facts);
 int64_t file_check_mapping(struct file *file, int protection, int flags);
+/* file_upcalls.punch_hole */
+int64_t file_punch_hole(struct file *file, uint64_t offset, uint64_t length);
 int64_t file_object_of(struct file *file, struct shared_object **object);
 int64_t file_path(struct file *file, char *buffer, size_t size);
 /* The same for those who hold the namespace lock. */

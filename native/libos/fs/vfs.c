@@ -189,6 +189,7 @@ int64_t fs_start(const struct configuration *measured)
         .read_measured = read_measured,
         .object_of = file_object_of,
         .check_mapping = file_check_mapping,
+        .punch_hole = file_punch_hole,
     };
     process_upcalls.open_executable = open_executable;
     process_files_start();

@@ -96,9 +96,16 @@ void area_remove(struct area_tree *tree, struct area_node *node)
     *link = low ? low : high;
 }
 
+user_address area_border(const struct area *area)
+{
+    bool grows = (area->flags & MAP_GROWSDOWN) && !(area->flags & MAP_WHOLE_STACK);
+    return !grows ? area->start : area->start > GROWTH_GAP ? area->start - GROWTH_GAP : 0;
+}
+
 user_address area_find_gap(const struct area_tree *tree, uint64_t length, user_address low, user_address high)
 {
-    user_address end = high;
+    const struct area_node *above = area_from(tree, high);
+    user_address end = above && area_border(&above->area) < high ? area_border(&above->area) : high;
     while (end >= low && end - low >= length) {
         const struct area_node *below = area_before(tree, end);
         user_address gap = below && below->area.end > low ? below->area.end : low;
@@ -108,7 +115,7 @@ user_address area_find_gap(const struct area_tree *tree, uint64_t length, user_a
         if (!below) {
             return 0;
         }
-        end = below->area.start;
+        end = area_border(&below->area);
     }
     return 0;
 }

@@ -28,6 +28,10 @@ struct area_node *area_before(const struct area_tree *tree, user_address address
 void area_insert(struct area_tree *tree, struct area_node *node);
 void area_remove(struct area_tree *tree, struct area_node *node);
 
+/* What stays free below an area that grows down: stack_guard_gap of Linux. */
+#define GROWTH_GAP (256 * PAGE_SIZE)
+/* Where an area begins for others that look for a place. */
+user_address area_border(const struct area *area);
 /* The start of the highest gap of `length` bytes that lies in [low, high), or 0. */
 user_address area_find_gap(const struct area_tree *tree, uint64_t length, user_address low,
                            user_address high);

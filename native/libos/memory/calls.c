@@ -1,11 +1,6 @@
 /* System calls of the address space: what of them is policy and argument checking. map.c, protect.c and remap.c do the work. */
 #include "memory/space.h"
 
-enum madvise_advice {
-    MADV_DONTNEED = 4, MADV_REMOVE = 9, MADV_DONTNEED_LOCKED = 24, MADV_GUARD_INSTALL = 102,
-    MADV_GUARD_REMOVE = 103,
-};
-
 void heap_start(user_address start)
 {
     struct space *space = current_space();
@@ -49,6 +44,7 @@ static int64_t map_file(const struct arguments *arguments, uint32_t protection, 
         result = -EOVERFLOW;
     } else if (length > 0) {
         result = file_upcalls.check_mapping(file, (int)protection, (int)flags);
+        result = !result && (flags & MAP_GROWSDOWN) ? -EINVAL : result;
     }
     if (!result) {
         struct file_facts facts;
@@ -83,7 +79,16 @@ int64_t sys_mmap(const struct arguments *arguments)
         }
         flags = (flags & ~(uint32_t)MAP_TYPE) | MAP_SHARED;
     }
-    flags &= ~(uint32_t)(MAP_GROWSDOWN | MAP_PATCHED_WHOLE | MAP_NEVER_WRITABLE | MAP_ON_TOUCH); /* such stacks are mapped whole */
+    if (flags & MAP_HUGETLB) { /* there are none */
+        return flags & MAP_ANONYMOUS ? -ENOMEM : -EINVAL;
+    }
+    flags &= ~MAP_INTERNAL;
+    if ((flags & MAP_LOCKED) && !may_lock()) {
+        return -EPERM;
+    }
+    if ((flags & MAP_GROWSDOWN) && type != MAP_PRIVATE) {
+        return -EINVAL;
+    }
     if (flags & MAP_ANONYMOUS) {
         return memory_map(arguments->at[0], arguments->at[1], protection, flags, NULL, 0);
     }
@@ -95,16 +100,27 @@ int64_t sys_munmap(const struct arguments *arguments)
     return memory_unmap(arguments->at[0], arguments->at[1]);
 }
 
+#define PROT_KNOWN (PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP)
+
+/* do_mprotect_pkey() of Linux, in its order. */
 int64_t sys_mprotect(const struct arguments *arguments)
 {
+    user_address start = arguments->at[0];
+    uint64_t length = arguments->at[1];
     uint32_t protection = (uint32_t)arguments->at[2];
-    if (protection & ~(uint32_t)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_GROWSDOWN | PROT_GROWSUP)) {
+    if (start % PAGE_SIZE || (protection & (PROT_GROWSDOWN | PROT_GROWSUP)) == (PROT_GROWSDOWN | PROT_GROWSUP)) {
         return -EINVAL;
     }
-    if ((protection & PROT_GROWSUP) || ((protection & PROT_GROWSDOWN) && !memory_is_stack(arguments->at[0]))) {
-        return -EINVAL; /* only the first stack grows */
+    if (!length) {
+        return 0;
     }
-    return memory_protect(arguments->at[0], arguments->at[1], protection);
+    if (start + PAGE_UP(length) <= start) {
+        return -ENOMEM;
+    }
+    if (protection & ~(uint32_t)PROT_KNOWN) {
+        return -EINVAL;
+    }
+    return memory_protect(start, length, protection);
 }
 
 int64_t sys_mremap(const struct arguments *arguments)
@@ -127,29 +143,6 @@ static int64_t import_range(const struct arguments *arguments, user_address *sta
     }
     *end = *start + PAGE_UP(length);
     return user_range_is_valid(*start, *end - *start) ? 0 : -ENOMEM;
-}
-
-#define MADV_LAST 63U
-#define ADVICE 0x37FFD0FULL /* 0 to 3, 8, 10 to 22, 24, 25: include/uapi/asm-generic/mman-common.h */
-
-int64_t sys_madvise(const struct arguments *arguments)
-{
-    user_address start, end;
-    int64_t error = import_range(arguments, &start, &end);
-    if (error) {
-        return error;
-    }
-    switch (arguments->at[2]) {
-    case MADV_DONTNEED:
-    case MADV_DONTNEED_LOCKED:
-        return start < end ? memory_discard(start, end, arguments->at[2] == MADV_DONTNEED_LOCKED) : 0;
-    case MADV_REMOVE:
-    case MADV_GUARD_INSTALL:
-    case MADV_GUARD_REMOVE:
-        return -EINVAL;
-    default: /* the others that are known are advice: the content may stay as it is */
-        return arguments->at[2] <= MADV_LAST && (ADVICE & (1ULL << arguments->at[2])) ? 0 : -EINVAL;
-    }
 }
 
 int64_t sys_msync(const struct arguments *arguments)
@@ -181,23 +174,25 @@ int64_t sys_mincore(const struct arguments *arguments)
 }
 
 /* As mlock(2) takes a range: the pages that it touches. */
-static int64_t lock_range(const struct arguments *arguments, bool locks, bool touches)
+static int64_t lock_range(const struct arguments *arguments, uint32_t locked_flags)
 {
     user_address start = PAGE_DOWN(arguments->at[0]);
-    uint64_t length = arguments->at[1] + (arguments->at[0] - start);
-    if (length < arguments->at[1] || PAGE_UP(length) < length || start + PAGE_UP(length) < start) {
-        return -EINVAL;
+    uint64_t length = PAGE_UP(arguments->at[1] + (arguments->at[0] - start));
+    if (locked_flags && !may_lock()) {
+        return -EPERM;
     }
-    length = PAGE_UP(length);
+    if (start + length < start) { /* Linux looks at the limit first */
+        return locked_flags && !may_lock_more(current_space(), length) ? -ENOMEM : -EINVAL;
+    }
     if (length == 0) {
         return 0;
     }
-    return user_range_is_valid(start, length) ? memory_lock_range(start, start + length, locks, touches) : -ENOMEM;
+    return user_range_is_valid(start, length) ? memory_lock_range(start, start + length, locked_flags) : -ENOMEM;
 }
 
 int64_t sys_mlock(const struct arguments *arguments)
 {
-    return lock_range(arguments, true, true);
+    return lock_range(arguments, MAP_LOCKED);
 }
 
 #define MLOCK_ONFAULT 1U
@@ -205,12 +200,12 @@ int64_t sys_mlock(const struct arguments *arguments)
 int64_t sys_mlock2(const struct arguments *arguments)
 {
     uint32_t flags = (uint32_t)arguments->at[2];
-    return flags & ~MLOCK_ONFAULT ? -EINVAL : lock_range(arguments, true, !(flags & MLOCK_ONFAULT));
+    return flags & ~MLOCK_ONFAULT ? -EINVAL : lock_range(arguments, MAP_LOCKED | (flags ? MAP_LOCKED_ON_FAULT : 0));
 }
 
 int64_t sys_munlock(const struct arguments *arguments)
 {
-    return lock_range(arguments, false, false);
+    return lock_range(arguments, 0);
 }
 
 enum { MCL_CURRENT = 1, MCL_FUTURE = 2, MCL_ONFAULT = 4 };
@@ -222,13 +217,14 @@ int64_t sys_mlockall(const struct arguments *arguments)
     if (!flags || (flags & ~(uint32_t)(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) || flags == MCL_ONFAULT) {
         return -EINVAL;
     }
-    memory_lock_all(flags & MCL_CURRENT, flags & MCL_FUTURE);
-    return 0;
+    if (!may_lock()) {
+        return -EPERM;
+    }
+    return memory_lock_all(flags & MCL_CURRENT, flags & MCL_FUTURE, MAP_LOCKED | (flags & MCL_ONFAULT ? MAP_LOCKED_ON_FAULT : 0));
 }
 
 int64_t sys_munlockall(const struct arguments *arguments)
 {
     (void)arguments;
-    memory_lock_all(false, false);
-    return 0;
+    return memory_lock_all(false, false, 0);
 }

@@ -104,6 +104,9 @@ static int64_t read_in(const struct area *area, user_address page)
 
 static int64_t fault_locked(user_address page, enum fault_access access)
 {
+    if (!area_find(&areas, page) && grow_down(page)) {
+        return -EFAULT;
+    }
     struct area_node *node = find_own(current_space(), page);
     if (!node) {
         return -EFAULT;

@@ -1,12 +1,10 @@
-/* What RLIMIT_AS and RLIMIT_DATA allow. */
+/* What RLIMIT_AS, RLIMIT_DATA and RLIMIT_MEMLOCK allow. */
 #include "memory/space.h"
 
-void memory_set_limits(uint64_t mapped, uint64_t data)
+void memory_set_limits(const struct memory_limits *limits)
 {
-    struct space *space = current_space();
     lock_memory();
-    space->mapped_limit = mapped;
-    space->data_limit = data;
+    current_space()->limits = *limits;
     unlock_memory();
 }
 
@@ -33,11 +31,23 @@ static uint64_t count_pages(const struct space *space, user_address start, user_
 bool is_within_limits(const struct space *space, uint64_t length, bool data, user_address start, user_address end)
 {
     uint64_t pages = length / PAGE_SIZE;
-    if (space->mapped_limit != UINT64_MAX &&
-        space->mapped_pages - count_pages(space, start, end, false) + pages > space->mapped_limit) {
+    if (space->limits.mapped != UINT64_MAX &&
+        space->mapped_pages - count_pages(space, start, end, false) + pages > space->limits.mapped) {
         return false;
     }
-    return !data || space->data_limit == UINT64_MAX ||
+    return !data || space->limits.data == UINT64_MAX ||
            count_pages(space, APPLICATION_START, APPLICATION_END, true) - count_pages(space, start, end, true) +
-                   pages <= space->data_limit;
+                   pages <= space->limits.data;
+}
+
+/* Nobody has CAP_IPC_LOCK. */
+bool may_lock_more(const struct space *space, uint64_t length)
+{
+    return space->limits.locked == UINT64_MAX ||
+           space->locked_pages + length / PAGE_SIZE <= space->limits.locked / PAGE_SIZE;
+}
+
+bool may_lock(void)
+{
+    return __atomic_load_n(&current_space()->limits.locked, __ATOMIC_RELAXED) != 0;
 }

@@ -1,4 +1,4 @@
-/* Mapping and unmapping: what mmap, munmap, msync and MADV_DONTNEED do. */
+/* Mapping and unmapping: what mmap and munmap do. */
 #include "memory/object.h"
 
 #define EAGER_MAX 0x10000ULL    /* a mapping up to this size gets its pages at once */
@@ -36,7 +36,7 @@ void unmap_locked(struct space *space, user_address start, user_address end)
  * Pages of a file are read when it is mapped: a page that another thread could see between EACCEPT and the
  * end of the read would show zeros. Pages behind the end of the file are left out (SIGBUS).
  */
-static int64_t fill_from_file(const struct area *area)
+int64_t fill_from_file(const struct area *area)
 {
     struct file_facts facts;
     file_upcalls.describe(area->file, &facts);
@@ -84,8 +84,11 @@ static int64_t populate(const struct area *area, bool eager)
 static user_address place(user_address hint, uint64_t length)
 {
     hint = PAGE_DOWN(hint);
-    if (hint && range_is_good(hint, length) && area_is_free(&areas, hint, hint + length)) {
-        return hint;
+    if (hint && range_is_good(hint, length)) {
+        const struct area_node *above = area_from(&areas, hint);
+        if (!above || hint + length <= area_border(&above->area)) {
+            return hint;
+        }
     }
     return find_gap(length);
 }
@@ -119,7 +122,7 @@ int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
     area.space->mapped_pages += length / PAGE_SIZE;
     area.space->locked_pages += area.flags & MAP_LOCKED ? length / PAGE_SIZE : 0;
     bool eager = (flags & MAP_POPULATE) ||
-                 (length <= EAGER_MAX && !(flags & (MAP_NORESERVE | MAP_STACK | MAP_GROWSDOWN)));
+                 (length <= EAGER_MAX && !(flags & (MAP_NORESERVE | MAP_STACK)));
     int64_t error = populate(&area, eager);
     if (error) {
         unmap_locked(area.space, area.start, area.end);
@@ -138,6 +141,8 @@ static uint32_t on_touch(struct file *file, uint64_t length, uint32_t protection
                     (is_text && (length <= PATCHED_MAX || (flags & MAP_PATCHED_WHOLE)));
     return file && (flags & MAP_PRIVATE) && !is_eager && file_upcalls.is_measured(file) ? MAP_ON_TOUCH : 0;
 }
+
+#define AREA_FLAGS (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED | MAP_NEVER_WRITABLE | MAP_WHOLE_STACK)
 
 static int64_t map_checked(user_address address, uint64_t length, uint32_t protection, uint32_t flags,
                            struct file *file, struct shared_object *object, uint64_t offset)
@@ -158,8 +163,7 @@ static int64_t map_checked(user_address address, uint64_t length, uint32_t prote
         .space = current_space(),
         .start = address,
         .protection = protection & ACCESS_MASK,
-        .flags = locked_flag() | on_touch(file, length, protection, flags | locked_flag()) | (flags & (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED |
-                                         MAP_NEVER_WRITABLE)),
+        .flags = locked_flag() | on_touch(file, length, protection, flags | locked_flag()) | (flags & AREA_FLAGS),
         .file = file,
         .object = object,
         .offset = offset,
@@ -168,8 +172,16 @@ static int64_t map_checked(user_address address, uint64_t length, uint32_t prote
     bool replaces = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
     bool fits = is_within_limits(area.space, length, is_data(area.protection, area.flags), area.start,
                                  replaces ? area.start + length : area.start);
-    int64_t result = fits ? map_locked(area, length, flags) : -ENOMEM;
+    int64_t result = fits ? 0 : -ENOMEM;
+    if (fits && (area.flags & MAP_LOCKED) && !may_lock_more(area.space, length)) {
+        result = -EAGAIN;
+    }
+    result = result ? result : map_locked(area, length, flags);
     unlock_memory();
+    bool touches = (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE || (area.flags & (MAP_LOCKED | MAP_LOCKED_ON_FAULT)) == MAP_LOCKED;
+    if (result >= 0 && touches && area.protection) {
+        memory_touch((user_address)result, (user_address)result + length, FAULT_READ); /* as far as it goes: mmap(2) */
+    }
     return result;
 }
 
@@ -223,38 +235,4 @@ int64_t memory_unmap(user_address address, uint64_t length)
     }
     unlock_memory();
     return ready ? 0 : -ENOMEM;
-}
-
-/* Drop the content of private pages that come when they are touched: they come back as zeros, or as the file has them. */
-int64_t memory_discard(user_address start, user_address end, bool locked_too)
-{
-    int64_t result = 0;
-    lock_memory();
-    for (user_address at = start; at < end;) {
-        struct area_node *node = area_from(&areas, at);
-        if (!node || node->area.start >= end) {
-            result = -ENOMEM;
-            break;
-        }
-        if (node->area.space != current_space()) {
-            result = -ENOMEM;
-            at = node->area.end;
-            continue;
-        }
-        if (node->area.start > at) {
-            result = -ENOMEM; /* reported, but the rest is done (madvise(2)) */
-            at = node->area.start;
-        }
-        user_address last = node->area.end < end ? node->area.end : end;
-        if ((node->area.flags & MAP_LOCKED) && !locked_too) {
-            result = -EINVAL;
-            break;
-        }
-        if ((!node->area.file || (node->area.flags & MAP_ON_TOUCH)) && !(node->area.flags & MAP_SHARED)) {
-            commit_remove(at, last);
-        }
-        at = last;
-    }
-    unlock_memory();
-    return result;
 }

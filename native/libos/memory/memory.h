@@ -11,18 +11,23 @@
 struct file;
 
 enum protection {
-    PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4, PROT_GROWSDOWN = 0x01000000,
+    PROT_NONE = 0, PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4, PROT_SEM = 8, PROT_GROWSDOWN = 0x01000000,
     PROT_GROWSUP = 0x02000000,
 };
 
 enum map_flag {
     MAP_SHARED = 0x01, MAP_PRIVATE = 0x02, MAP_SHARED_VALIDATE = 0x03, MAP_TYPE = 0x0F, MAP_FIXED = 0x10,
     MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x0100, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000,
-    MAP_STACK = 0x20000, MAP_FIXED_NOREPLACE = 0x100000,
+    MAP_NONBLOCK = 0x10000, MAP_STACK = 0x20000, MAP_HUGETLB = 0x40000, MAP_FIXED_NOREPLACE = 0x100000,
     /* Of the LibOS alone: */
+    MAP_NOT_FORKED = 0x01000000,       /* MADV_DONTFORK */
+    MAP_WIPED_BY_FORK = 0x02000000,    /* MADV_WIPEONFORK */
+    MAP_LOCKED_ON_FAULT = 0x04000000,  /* with MAP_LOCKED: pages come when they are touched */
+    MAP_WHOLE_STACK = 0x10000000,      /* a program's first stack, which need not grow */
     MAP_PATCHED_WHOLE = 0x20000000,  /* a text that is read and patched at once, however large it is */
     MAP_NEVER_WRITABLE = 0x40000000, /* mprotect(PROT_WRITE) is EACCES */
     MAP_ON_TOUCH = 0x80000000,       /* pages of a measured file are read and verified when they are touched */
+#define MAP_INTERNAL 0xF7000000U
 };
 
 /* Sets this room's part of wait_upcalls. */
@@ -159,6 +164,7 @@ struct shared_object *memory_object_at(user_address start, const struct object_o
 /* Unmaps what is left of that mapping. */
 void memory_detach(user_address start, const struct shared_object *object);
 int64_t memory_unmap(user_address address, uint64_t length);
+/* PROT_GROWSDOWN: from where the area begins. Nothing grows up. */
 int64_t memory_protect(user_address address, uint64_t length, uint32_t protection);
 
 enum fault_access { FAULT_READ = 1, FAULT_WRITE = 2, FAULT_EXECUTE = 4 };
@@ -189,8 +195,14 @@ struct memory_counts {
     uint64_t locked;    /* of these, in areas with MAP_LOCKED */
 };
 void memory_count(const struct space *space, struct memory_counts *counts);
-/* RLIMIT_AS and RLIMIT_DATA: nothing is mapped into the current space beyond them. */
-void memory_set_limits(uint64_t mapped_pages, uint64_t data_pages);
+/* What is mapped into a space, locked there, or grows there, stays within them. UINT64_MAX: no limit. */
+struct memory_limits {
+    uint64_t mapped, data;  /* pages: RLIMIT_AS, RLIMIT_DATA */
+    uint64_t locked, stack; /* bytes: RLIMIT_MEMLOCK, RLIMIT_STACK */
+};
+#define NO_MEMORY_LIMITS ((struct memory_limits){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX})
+/* For the current space. */
+void memory_set_limits(const struct memory_limits *limits);
 
 /* The heap of brk() in the current space begins here and is empty. */
 void heap_start(user_address start);
@@ -238,6 +250,8 @@ struct file_upcalls {
     int64_t (*read_measured)(struct file *file, void *buffer, size_t length, uint64_t offset);
     /* May this file be mapped so? `protection` and `flags` as in mmap. 0, -EACCES, -ENODEV or -EPERM (forbids_exec). */
     int64_t (*check_mapping)(struct file *file, int protection, int flags);
+    /* Zeros instead of these bytes, as FALLOC_FL_PUNCH_HOLE: 0, -EOPNOTSUPP or another errno of fallocate(2). The caller has no lock. */
+    int64_t (*punch_hole)(struct file *file, uint64_t offset, uint64_t length);
 };
 extern struct file_upcalls file_upcalls;
 

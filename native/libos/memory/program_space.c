@@ -9,7 +9,7 @@ struct space *space_create(void)
 {
     struct space *space = allocate(sizeof *space);
     if (space) {
-        *space = (struct space){.references = 1, .mapped_limit = UINT64_MAX, .data_limit = UINT64_MAX};
+        *space = (struct space){.references = 1, .limits = NO_MEMORY_LIMITS};
     }
     return space;
 }
@@ -48,8 +48,8 @@ void space_clear(struct space *space)
     lock_memory();
     unmap_locked(space, APPLICATION_START, APPLICATION_END);
     space->heap.start = space->heap.end = 0;
-    space->mapped_limit = space->data_limit = UINT64_MAX;
-    space->locks_future = false;
+    space->limits = NO_MEMORY_LIMITS;
+    space->locks_future = 0;
     unlock_memory();
 }
 

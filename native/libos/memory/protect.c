@@ -43,6 +43,22 @@ static int64_t protect_locked(user_address start, user_address end, uint32_t pro
     return 0;
 }
 
+/* From where mprotect(2) begins; or -EINVAL, -ENOMEM. */
+static int64_t start_of_range(user_address start, user_address end, uint32_t protection)
+{
+    if (!(protection & PROT_GROWSDOWN)) {
+        return protection & PROT_GROWSUP ? (find_own(current_space(), start) ? -EINVAL : -ENOMEM) : (int64_t)start;
+    }
+    const struct area_node *node = area_from(&areas, start);
+    while (node && node->area.space != current_space()) {
+        node = area_from(&areas, node->area.end);
+    }
+    if (!node || node->area.start >= end) {
+        return -ENOMEM;
+    }
+    return node->area.flags & MAP_GROWSDOWN ? (int64_t)node->area.start : -EINVAL;
+}
+
 int64_t memory_protect(user_address address, uint64_t length, uint32_t protection)
 {
     if (address % PAGE_SIZE) {
@@ -54,11 +70,14 @@ int64_t memory_protect(user_address address, uint64_t length, uint32_t protectio
     if (length > APPLICATION_END || !range_is_good(address, PAGE_UP(length))) {
         return -ENOMEM;
     }
-    length = PAGE_UP(length);
+    user_address end = address + PAGE_UP(length);
     lock_memory();
-    int64_t result = reserve_nodes() ? protect_locked(address, address + length, protection & ACCESS_MASK)
-                                     : -ENOMEM;
-    join_around(address, address + length);
+    int64_t start = start_of_range(address, end, protection);
+    int64_t result = start;
+    if (start >= 0) {
+        result = reserve_nodes() ? protect_locked((user_address)start, end, protection & ACCESS_MASK) : -ENOMEM;
+        join_around((user_address)start, end);
+    }
     unlock_memory();
     return result;
 }

@@ -77,7 +77,7 @@ static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t 
     }
     /* musl's pthread_getattr_np() measures the main stack by asking page after page to grow, until the answer
      * is not ENOMEM. On Linux the stack ends where it has been used: so it does here. */
-    if ((node->area.flags & MAP_GROWSDOWN) && !commit_test(address)) {
+    if ((node->area.flags & MAP_WHOLE_STACK) && !commit_test(address)) {
         return -EFAULT;
     }
     if (!(flags & MREMAP_FIXED) && !keeps && new_length <= old_length) {
@@ -89,6 +89,9 @@ static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t 
     uint64_t added = keeps ? new_length : new_length > old_length ? new_length - old_length : 0;
     if (added && !is_within_limits(space, added, is_data(node->area.protection, node->area.flags), 0, 0)) {
         return -ENOMEM;
+    }
+    if (added && (node->area.flags & MAP_LOCKED) && !may_lock_more(space, added)) {
+        return -EAGAIN;
     }
     if (!(flags & MREMAP_FIXED) && !keeps && old_length && can_grow(node, address, end, new_length)) {
         node->area.end = address + new_length;

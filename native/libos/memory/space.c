@@ -7,7 +7,7 @@
 static struct mutex memory_lock;
 static const struct thread *owner; /* of the lock; atomic */
 struct area_tree areas;
-struct space first_space = {.references = 1, .mapped_limit = UINT64_MAX, .data_limit = UINT64_MAX};
+struct space first_space = {.references = 1, .limits = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
 
 static struct area_node *spares; /* linked by `left` */
 static uint32_t spare_count;
@@ -196,13 +196,4 @@ void memory_count(const struct space *space, struct memory_counts *to)
     pages_count(&to->committed, &to->limit);
     to->mapped = __atomic_load_n(&space->mapped_pages, __ATOMIC_RELAXED);
     to->locked = __atomic_load_n(&space->locked_pages, __ATOMIC_RELAXED);
-}
-
-bool memory_is_stack(user_address address)
-{
-    lock_memory();
-    const struct area_node *node = find_own(current_space(), address);
-    bool is_stack = node && (node->area.flags & MAP_GROWSDOWN);
-    unlock_memory();
-    return is_stack;
 }

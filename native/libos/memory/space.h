@@ -21,8 +21,8 @@ extern struct area_tree areas; /* of all spaces */
 struct space {
     uint32_t references; /* atomic */
     uint64_t mapped_pages, locked_pages;
-    bool locks_future; /* what is mapped from now on is locked; atomic */
-    uint64_t mapped_limit, data_limit; /* pages */
+    uint32_t locks_future; /* MAP_LOCKED and MAP_LOCKED_ON_FAULT, of what is mapped from now on; atomic */
+    struct memory_limits limits;
     struct {
         struct mutex lock;
         user_address start, end;
@@ -60,6 +60,10 @@ void unmap_locked(struct space *space, user_address start, user_address end);
 bool is_data(uint32_t protection, uint32_t flags);
 /* May `length` more bytes be mapped into the space, in place of what lies in [start, end)? (limits.c) */
 bool is_within_limits(const struct space *space, uint64_t length, bool data, user_address start, user_address end);
+/* May `length` more bytes be locked in the space? */
+bool may_lock_more(const struct space *space, uint64_t length);
+/* can_do_mlock() of Linux: may anything be locked? Without the lock. */
+bool may_lock(void);
 
 /* Make the `syscall` sites of freshly loaded code, which is still writable, jump into the LibOS (text.c). */
 void patch_text(struct space *space, user_address text, uint64_t size);
@@ -69,19 +73,24 @@ enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MREMAP_DONTUNMAP = 4 };
 
 int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
                      user_address target);
-/* -EINVAL at what is locked, unless that is discarded too. */
-int64_t memory_discard(user_address start, user_address end, bool locked_too);
+/* Bring back what a file has in a part of a private area whose pages have been removed (map.c). */
+int64_t fill_from_file(const struct area *area);
 /* -ENOMEM where there is a gap; with MS_INVALIDATE, -EBUSY at what is locked (msync(2)). */
 int64_t memory_synchronise(user_address start, user_address end, uint32_t flags);
 enum msync_flag { MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4 };
 /* False: there is a gap. */
 bool memory_residence(user_address start, user_address end, uint8_t *resident);
 /* mlock2(2): -ENOMEM at a gap, behind which nothing is done. */
-int64_t memory_lock_range(user_address start, user_address end, bool locks, bool touches);
+int64_t memory_lock_range(user_address start, user_address end, uint32_t locked_flags);
 /* mlockall(2): what there is, and what is mapped from now on. Neither: munlockall(2). */
-void memory_lock_all(bool current, bool future);
-/* MAP_LOCKED, or 0: of what is mapped now. */
+int64_t memory_lock_all(bool current, bool future, uint32_t locked_flags);
+/* As if each page was read. 0, or the error of the first that cannot be. */
+int64_t memory_touch(user_address start, user_address end, enum fault_access access);
+/* MAP_LOCKED and MAP_LOCKED_ON_FAULT, or 0: of what is mapped now. */
 uint32_t locked_flag(void);
-bool memory_is_stack(user_address address);
+/* A touch below an area that grows down: 0, it reaches there now; or -EFAULT (grow.c). */
+int64_t grow_down(user_address page);
+/* madvise(2) of a range that is not empty (advice.c). */
+int64_t memory_advise(user_address start, user_address end, uint32_t advice);
 
 #endif

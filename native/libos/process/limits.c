@@ -64,9 +64,19 @@ static int64_t limit_stack(uint64_t before)
                      : memory_protect(new, old - new, PROT_READ | PROT_WRITE);
 }
 
+static void limit_memory(void)
+{
+    memory_set_limits(&(struct memory_limits){
+        .mapped = resource_limit(RLIMIT_AS) == UNLIMITED ? UINT64_MAX : resource_limit(RLIMIT_AS) / PAGE_SIZE,
+        .data = resource_limit(RLIMIT_DATA) == UNLIMITED ? UINT64_MAX : resource_limit(RLIMIT_DATA) / PAGE_SIZE,
+        .locked = resource_limit(RLIMIT_MEMLOCK),
+        .stack = resource_limit(RLIMIT_STACK),
+    });
+}
+
 int64_t limits_apply_to_program(void)
 {
-    memory_set_limits(resource_limit(RLIMIT_AS) / PAGE_SIZE, resource_limit(RLIMIT_DATA) / PAGE_SIZE);
+    limit_memory();
     return resource_limit(RLIMIT_STACK) < STACK_SIZE ? limit_stack(STACK_SIZE) : 0;
 }
 
@@ -76,9 +86,11 @@ static int64_t apply(enum resource resource, const struct limit *before)
     switch (resource) {
     case RLIMIT_AS:
     case RLIMIT_DATA:
-        memory_set_limits(resource_limit(RLIMIT_AS) / PAGE_SIZE, resource_limit(RLIMIT_DATA) / PAGE_SIZE);
+    case RLIMIT_MEMLOCK:
+        limit_memory();
         return 0;
     case RLIMIT_STACK:
+        limit_memory();
         return limit_stack(before->soft);
     case RLIMIT_CPU:
         return process_upcalls.cpu_limit_changed();

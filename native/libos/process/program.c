@@ -94,7 +94,7 @@ static void write_pointers(struct stack *stack, user_address *at, const struct s
     write_word(stack, at, 0);
 }
 
-#define STACK_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN)
+#define STACK_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_GROWSDOWN | MAP_WHOLE_STACK)
 
 /* At the top of the range, or in a gap with a guard below it. */
 static int64_t map_stack(user_address *top, bool is_executable)

@@ -220,10 +220,9 @@ size_t task_count(void)
     return thread_total;
 }
 
-void memory_set_limits(uint64_t mapped_pages, uint64_t data_pages)
+void memory_set_limits(const struct memory_limits *limits)
 {
-    (void)mapped_pages;
-    (void)data_pages;
+    (void)limits;
 }
 
 /* Nothing is mapped here: pages are all at home. */

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from enclavize.cli.build import build
+from enclavize.cli.cache import cache
 from enclavize.cli.check import check
 from enclavize.cli.diff import diff
 from enclavize.cli.doctor import doctor
@@ -48,6 +49,7 @@ for command in (keygen, build, check, explain, inspect, verify, diff, doctor):
     app.command()(command)
 app.command(context_settings=CONTEXT)(run)
 app.command()(version)
+app.add_typer(cache, name="cache")
 app.add_typer(occlum, name="occlum")
 app.add_typer(setup, name="setup")
 app.add_typer(sign, name="sign")

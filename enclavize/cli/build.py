@@ -284,11 +284,16 @@ def build(
         image_id_file=iidfile,
         source_date_epoch=parse_epoch(os.environ.get("SOURCE_DATE_EPOCH")),
     )
+    from enclavize.cli.grammar.cache_bound import cache_bound
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.pruning import prune
     from enclavize.pipeline.build import build as run_pipeline
     from enclavize.pipeline.summary import summary
 
+    bound = cache_bound()
     with reporting(mode) as reporter:
         result = run_pipeline(options, reporter)
+    prune(BlobCache(), max_size=bound)
     if mode is ProgressMode.QUIET:
         sys.stdout.write(f"{result.image_id}\n")
     elif mode not in (ProgressMode.NONE, ProgressMode.RAWJSON):

@@ -117,6 +117,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a TEE image in its enclave. Needs runc, and no daemon."""
+    from enclavize.cli.grammar.cache_bound import cache_bound
     from enclavize.cli.grammar.publish import check_published
     from enclavize.errors import EnclavizeError, UsageError
     from enclavize.oci.location import parse_location
@@ -155,7 +156,7 @@ def run(
             host_network=network is Network.HOST,
             insecure=insecure,
         )
-        tree = unpack(options, lambda: reporting(ProgressMode.AUTO))
+        tree = unpack(options, cache_bound(), lambda: reporting(ProgressMode.AUTO))
         raise typer.Exit(run_image(options, tree))
     except EnclavizeError as error:
         error.exit_code = EXIT_NOT_STARTED

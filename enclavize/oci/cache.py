@@ -2,6 +2,7 @@
 
     <root>/sha256/<hex>     a blob; it got its name by rename, after its bytes were verified
     <root>/tmp/<random>     a blob that is being written; its writer holds a lock on it
+    <root>/users/<random>   as long as it is locked, a command uses what it touches from that time on
 
 Builds may share a cache and be killed at any moment: two that fetch the same blob both write a file of their
 own, and the second rename changes nothing. A temporary file that nobody has locked was left by a killed build
@@ -14,23 +15,26 @@ import fcntl
 import os
 import tempfile
 import time
-from contextlib import suppress
+import weakref
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from enclavize.errors import IntegrityError
-from enclavize.oci.digest import HEX_LENGTHS, Digest, algorithm_of, hex_of, new_hash
+from enclavize.oci.digest import Digest, algorithm_of, hex_of, new_hash
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.stream import verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from enclavize.oci.descriptor import Descriptor
 
 _EMPTY_FILE_AGE = 3600
 """Seconds after which an empty temporary file counts as abandoned."""
+
+USERS = "users"
 
 _ANY_SHA256 = Digest("sha256:")
 
@@ -115,12 +119,16 @@ class BlobWriter:
 
 
 class BlobCache:
-    """A folder of verified blobs; see the head of this module."""
+    """A folder of verified blobs; see the head of this module.
+
+    From its first use to its end, nothing that is touched by it is pruned (``oci/pruning.py``).
+    """
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or default_cache_root()
         self.temporary_folder = self.root / "tmp"
         self._swept = False
+        self._used = False
 
     def path(self, digest: Digest) -> Path:
         """Return where a blob is, or would be."""
@@ -128,17 +136,20 @@ class BlobCache:
 
     def has(self, digest: Digest) -> bool:
         """Tell whether the blob is here."""
-        return self.path(digest).is_file()
+        self._use()
+        path = self.path(digest)
+        touch(path)
+        return path.is_file()
 
     def open(self, descriptor: Descriptor, *, advance: Callable[[int], None] | None = None) -> BinaryIO:
         """Open a blob. It is verified while it is read; a damaged one is removed.
 
         Raises FileNotFoundError if it is not here; the stream raises IntegrityError.
         """
+        self._use()
         path = self.path(descriptor.digest)
         stream = path.open("rb", buffering=0)
-        with suppress(OSError):  # the cache may belong to somebody else
-            os.utime(stream.fileno())  # for gc: the least recently used blob goes first
+        touch(stream.fileno())
         return verified(
             stream,
             descriptor,
@@ -154,10 +165,11 @@ class BlobCache:
     def temporary_blob(self) -> TemporaryBlob:
         """Start a blob that the caller verifies."""
         with storage_errors("write", self.root):
+            self._use()
             self.temporary_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not self._swept:
                 self._swept = True
-                self._remove_abandoned()
+                self.remove_abandoned()
             return TemporaryBlob(self)
 
     def spool(self) -> BinaryIO:
@@ -166,30 +178,10 @@ class BlobCache:
             self.temporary_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             return tempfile.TemporaryFile(dir=self.temporary_folder)
 
-    def gc(self, maximum_size: int = 0) -> int:
-        """Remove abandoned files, then the least recently used blobs until ``maximum_size`` bytes are left.
-
-        Returns the bytes freed. A blob that is being read stays readable until its reader closes it.
-        """
-        freed = self._remove_abandoned()
-        blobs = []
-        for path in (found for algorithm in HEX_LENGTHS for found in (self.root / algorithm).glob("*")):
-            with suppress(FileNotFoundError):  # another build was quicker
-                status = path.stat()
-                blobs.append((status.st_mtime_ns, status.st_size, path))
-        total = sum(size for _, size, _ in blobs)
-        for _, size, path in sorted(blobs):
-            if total <= maximum_size:
-                break
-            path.unlink(missing_ok=True)
-            total -= size
-            freed += size
-        return freed
-
-    def _remove_abandoned(self) -> int:
-        freed = 0
+    def remove_abandoned(self) -> None:
+        """Remove the temporary files that killed builds left."""
         if not self.temporary_folder.is_dir():
-            return 0
+            return
         for path in self.temporary_folder.iterdir():
             with suppress(OSError), path.open("rb") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -197,5 +189,38 @@ class BlobCache:
                 # Between mkstemp and flock a living writer holds no lock, but its file is new and empty.
                 if status.st_size or time.time() - status.st_mtime > _EMPTY_FILE_AGE:
                     path.unlink()
-                    freed += status.st_size
-        return freed
+
+    def _use(self) -> None:
+        """Say that the cache is in use, as long as this object is; not while others prune it."""
+        if self._used:
+            return
+        self._used = True
+        folder = self.root / USERS
+        with suppress(OSError):  # the cache may belong to somebody else
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with locked_folder(self.root, fcntl.LOCK_SH):
+                descriptor, name = tempfile.mkstemp(dir=folder, prefix="")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            weakref.finalize(self, _unmark, descriptor, Path(name))
+
+
+def _unmark(descriptor: int, mark: Path) -> None:
+    mark.unlink(missing_ok=True)
+    os.close(descriptor)
+
+
+def touch(file: Path | int) -> None:
+    """Note that a file is used now; the least recently used ones go first."""
+    with suppress(OSError):  # it may belong to somebody else, or not be there
+        os.utime(file)
+
+
+@contextmanager
+def locked_folder(folder: Path, kind: int) -> Iterator[None]:
+    """Hold flock(2)'s lock of a folder, shared or exclusive."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, kind)
+        yield
+    finally:
+        os.close(descriptor)

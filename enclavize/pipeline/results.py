@@ -10,14 +10,15 @@ written whole and renamed, so builds may run at the same time and be killed at a
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError
+from enclavize.oci.cache import touch
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.document import canonical_json, parse_document
 from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_MANIFEST_SIZE
+from enclavize.oci.pruning import RESULTS
 from enclavize.oci.storage import atomic_file
 from enclavize.tee.description import parse_description
 from enclavize.tee.image import TeeImage
@@ -43,7 +44,7 @@ class Results:
 
     def __init__(self, cache: BlobCache) -> None:
         self._cache = cache
-        self._folder = cache.root / "results"
+        self._folder = cache.root / RESULTS
 
     def find(self, key: str, source_layers: frozenset[str]) -> TeeImage | None:
         """Return an earlier result if all its blobs are still here; ``source_layers`` are elsewhere."""
@@ -59,7 +60,7 @@ class Results:
             tee = self._load(
                 Descriptor.from_json(manifest), parse_description(canonical_json(description.members))
             )
-            os.utime(path)
+            touch(path)
             if all(layer.digest in source_layers or self._cache.has(layer.digest) for layer in tee.layers):
                 return tee
         return None

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import IntegrityError, InvalidImageError
+from enclavize.oci.cache import touch
 from enclavize.oci.digest import hex_of, short
 from enclavize.oci.fetch import fetch_blob
+from enclavize.oci.pruning import INDEXES
 from enclavize.oci.storage import storage_errors
 from enclavize.rootfs.contents import read_contents
 from enclavize.rootfs.indexfile import (
@@ -135,7 +137,7 @@ class _LayerIndexer:
         self._layer = image.layers[number]
         self._diff_id = image.config.diff_ids[number]
         self._hex = hex_of(self._layer.digest)
-        self._folder = cache.root / "index"
+        self._folder = cache.root / INDEXES
         self._path = self._folder / f"{self._hex}-{FORMAT_VERSION}"
 
     def index(self, reporter: Reporter, *, refresh: bool, hashed: bool) -> LayerIndex:
@@ -172,6 +174,7 @@ class _LayerIndexer:
         with storage_errors("read", self._path), suppress(FileNotFoundError, DamagedIndexError):
             index = read_index(self._path, self._number)
             if index.diff_id == self._diff_id:
+                touch(self._path)
                 return index
         return None
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.oci.digest import short
 from enclavize.oci.fetch import fetch_blob
+from enclavize.oci.pruning import lock_of
 from enclavize.oci.storage import storage_errors
 from enclavize.rootfs import tar
 from enclavize.rootfs.beneath import Beneath
@@ -24,6 +25,7 @@ from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import FileType, path_bytes
 from enclavize.rootfs.index import index_image
 from enclavize.rootfs.lock import locked
+from enclavize.rootfs.verity import BLOCK_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,9 +52,11 @@ def unpack_layers(image: Image, destination: Path, *, cache: BlobCache, reporter
     rootfs = index_image(image, cache=cache, reporter=reporter)
     with storage_errors("unpack to", destination):
         destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with locked(destination.with_name(f"{destination.name}.lock")):
+        lock = lock_of(destination)
+        with locked(lock):
             if destination.is_dir():
                 return
+            lock.write_text(str(_size_of(rootfs)))
             with _renamed_directory(destination) as root, Beneath(root) as beneath:
                 _make_directories(rootfs, beneath)
                 for number, layer in enumerate(image.layers):
@@ -81,6 +85,11 @@ def _renamed_directory(destination: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _size_of(rootfs: Rootfs) -> int:
+    """Return the bytes of files and a block for everything else."""
+    return sum(BLOCK_SIZE + entry.size for entry in rootfs.entries if entry.path == entry.data_path)
 
 
 def _make_directories(rootfs: Rootfs, beneath: Beneath) -> None:

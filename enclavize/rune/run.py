@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
+from enclavize.oci.pruning import in_use
 from enclavize.progress import Reporter
 from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
 from enclavize.rune.container import BindMount, Container, container_spec
@@ -64,18 +65,35 @@ class RunOptions:
     insecure: bool = False
 
 
-def unpack(options: RunOptions, progress: Callable[[], AbstractContextManager[Reporter]]) -> Path:
-    """Make the image's tree ready, once for each image. Raises EnclavizeError."""
-    from enclavize.oci.cache import BlobCache, default_cache_root
+def unpack(
+    options: RunOptions, cache_bound: int, progress: Callable[[], AbstractContextManager[Reporter]]
+) -> Path:
+    """Make the image's tree ready, once for each image. Raises EnclavizeError.
 
-    cache = BlobCache(default_cache_root())
-    return unpacked_image(options.image, cache=cache, insecure=options.insecure, progress=progress)
+    If there was something to unpack, the cache is kept within ``cache_bound`` bytes then.
+    """
+    from enclavize.oci.cache import BlobCache
+
+    return unpacked_image(
+        options.image,
+        cache=BlobCache(),
+        cache_bound=cache_bound,
+        insecure=options.insecure,
+        progress=progress,
+    )
 
 
 def run(options: RunOptions, tree: Path) -> int:
     """Run the image unpacked at ``tree`` to its end; return its exit code. Raises EnclavizeError."""
     if options.terminal and not _has_terminal():
         raise UsageError("--tty: there is no terminal to connect to")
+    with in_use(tree) as is_there:
+        if not is_there:
+            raise EnclavizeError(f"{tree} was removed meanwhile", hint="run the same command again")
+        return _run(options, tree)
+
+
+def _run(options: RunOptions, tree: Path) -> int:
     runc = find_runc()
     description = read_description(tree)
     policy = description.policy

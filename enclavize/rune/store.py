@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from enclavize.errors import EnclavizeError, InvalidImageError
 from enclavize.oci.digest import hex_of
 from enclavize.oci.location import RegistryLocation
+from enclavize.oci.pruning import in_use, prune, unpacked_folder
 from enclavize.progress import Reporter
 from enclavize.rune.enclave import RUNELETS
 from enclavize.tee.annotations import FORMAT, LIBOS
@@ -31,6 +32,7 @@ def unpacked_image(
     location: Location,
     *,
     cache: BlobCache,
+    cache_bound: int,
     insecure: bool,
     progress: Callable[[], AbstractContextManager[Reporter]],
 ) -> Path:
@@ -41,7 +43,7 @@ def unpacked_image(
     """
     from enclavize.oci.resolve import resolve
 
-    store = cache.root.parent / "unpacked"
+    store = unpacked_folder(cache)
     if isinstance(location, RegistryLocation) and (digest := location.reference.digest):
         tree = store / hex_of(digest)
         if tree.is_dir():
@@ -67,6 +69,8 @@ def unpacked_image(
 
             with progress() as reporter:
                 unpack_layers(image, tree, cache=cache, reporter=reporter)
+            with in_use(tree):
+                prune(cache, max_size=cache_bound)
         return tree
     finally:
         image.source.close()

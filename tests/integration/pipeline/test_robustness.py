@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -140,6 +141,23 @@ def test_builds_at_the_same_time_give_the_same_result(command: Command, source: 
     assert [process.returncode for process in processes] == [0] * 3, results
     assert len({output for output, _ in results}) == 1
     assert len({(command.base / f"{number}.tar").read_bytes() for number in range(3)}) == 1
+
+
+def test_builds_in_a_cache_that_others_prune_are_whole(command: Command, source: str) -> None:
+    """Each build prunes everything that none of the others uses, at its end."""
+    eager = replace(command, environment={"ENCLAVIZE_CACHE_MAX_SIZE": "1"})
+    count = scaled(50, least=5)
+    processes = [
+        eager.start("build", source, "-q", "-o", f"type=oci,dest={number}.tar") for number in range(count)
+    ]
+    for _ in range(count):
+        command.run("cache", "prune")
+    results = [process.communicate(timeout=60 + 10 * count) for process in processes]
+    assert [process.returncode for process in processes] == [0] * count, results
+    assert len({(command.base / f"{number}.tar").read_bytes() for number in range(count)}) == 1
+    facts = json.loads(command.run("cache", "prune", "--format", "json").stdout)
+    assert facts["left"] == 0
+    assert not command.leftovers()
 
 
 @pytest.fixture

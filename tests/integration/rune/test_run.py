@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import shutil
@@ -211,6 +212,20 @@ def test_a_name_is_used_once(runner: Runner) -> None:
 def test_a_signal_ends_the_program(running: subprocess.Popen[str], number: signal.Signals) -> None:
     running.send_signal(number)
     assert running.wait(20) == 128 + number
+
+
+def test_an_image_that_runs_is_not_pruned(running: subprocess.Popen[str], runner: Runner) -> None:
+    def prune() -> list[bool]:
+        command = [*runner.command()[:3], "cache", "prune", "--format", "json"]
+        done = subprocess.run(command, env=runner.environment, stdout=subprocess.PIPE, check=True)
+        kinds = [item["kind"] for item in json.loads(done.stdout)["items"]]
+        return [kind == "unpacked image" for kind in kinds]
+
+    assert not any(prune())
+    running.kill()
+    running.wait()
+    assert any(prune())
+    assert runner.run("exit", "0").returncode == 0
 
 
 def test_a_killed_program_gives_137(running: subprocess.Popen[str]) -> None:

@@ -115,6 +115,12 @@ UNITS = (
         flags=(*HOST_FLAGS, "-Ipal", "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
     ),
     Unit(
+        output="runelet-pal",
+        target=SHARED_TARGET,
+        sources=("runelet_pal/*.c", "runelet/message.c", "runelet/signals.c"),
+        flags=(*HOST_FLAGS, "-Irunelet", "-pie", "-Wl,-z,now", "-ldl", "-lpthread", "-s"),
+    ),
+    Unit(
         output="rune",
         target=HOST_TARGET,
         sources=("rune/*.c",),

@@ -14,23 +14,25 @@
 
 static atomic_bool forwarding;
 static atomic_int awaited; /* the process that the PAL waits for, if it is a child of this one */
-static sigset_t asynchronous;
+static sigset_t received;
 
 /* The last real-time signals are the PAL's, to interrupt the enclave. */
 #define PAL_SIGNALS 3
 
 /* Faults belong to the thread that made them; SIGSYS is the PAL's way to see system calls. SIGURG comes many times a second from
  * runc in the foreground: it is a Go program, whose scheduler sends it to itself, and it passes on what it gets. */
-static void choose_signals(void)
+static sigset_t asynchronous(void)
 {
+    sigset_t chosen;
     static const int excepted[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGKILL, SIGSTOP, SIGPIPE, SIGURG};
-    sigemptyset(&asynchronous);
+    sigemptyset(&chosen);
     for (int number = 1; number < 32; number++)
-        sigaddset(&asynchronous, number);
+        sigaddset(&chosen, number);
     for (int number = SIGRTMIN; number <= SIGRTMAX - PAL_SIGNALS; number++)
-        sigaddset(&asynchronous, number);
+        sigaddset(&chosen, number);
     for (size_t i = 0; i < sizeof(excepted) / sizeof(*excepted); i++)
-        sigdelset(&asynchronous, excepted[i]);
+        sigdelset(&chosen, excepted[i]);
+    return chosen;
 }
 
 static bool ignored_by_default(int number)
@@ -54,7 +56,7 @@ static void *receive(void *unused)
 {
     (void)unused;
     for (;;) {
-        int number = sigwaitinfo(&asynchronous, NULL);
+        int number = sigwaitinfo(&received, NULL);
         if (number < 0)
             continue;
         if (number == SIGCHLD) {
@@ -68,18 +70,24 @@ static void *receive(void *unused)
     return NULL;
 }
 
-bool start_signal_thread(void)
+bool start_signal_thread_for(const sigset_t *signals)
 {
     pthread_t thread;
-    choose_signals();
+    received = *signals;
     signal(SIGCHLD, SIG_DFL); /* inherited SIG_IGN would reap the PAL's child before its end is known */
     signal(SIGPIPE, SIG_IGN); /* a write to a closed pipe is EPIPE; the LibOS decides what that means inside */
-    int error = pthread_sigmask(SIG_BLOCK, &asynchronous, NULL);
+    int error = pthread_sigmask(SIG_BLOCK, &received, NULL);
     if (!error)
         error = pthread_create(&thread, NULL, receive, NULL);
     if (error)
         error_message("cannot start the signal thread: %s", strerror(error));
     return !error;
+}
+
+bool start_signal_thread(void)
+{
+    const sigset_t signals = asynchronous();
+    return start_signal_thread_for(&signals);
 }
 
 void forward_signals(int pid)

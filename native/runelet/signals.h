@@ -2,10 +2,14 @@
 #ifndef RUNELET_SIGNALS_H
 #define RUNELET_SIGNALS_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 /* Begin to receive signals, in a thread of their own. Call before any other thread exists. False after an error message. */
 bool start_signal_thread(void);
+
+/* The same for these signals alone. Without SIGCHLD, children are left to whoever made them. */
+bool start_signal_thread_for(const sigset_t *signals);
 
 /* From now on signals go to the application. Before, one that ends a program ends the runelet with 128 + its number. `pid` is the
  * application's process as the PAL calls it: a child of that number is the PAL's to wait for. */

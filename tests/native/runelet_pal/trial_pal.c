@@ -1,0 +1,196 @@
+/*
+ * A PAL against the PAL API, of version VERSION (1, 2 or 3), with no enclave. It says on standard output what it
+ * is called with. The words of pal_init's `args` tell it how to go wrong: WHAT=CALL[:NUMBER], see wrong_ways. Other words do not matter to it.
+ *
+ * Its program is told by its arguments: "exit N", "value N" (the raw exit value), "signal" (waits for one), "show", "report".
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pal.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define PROCESS 4711
+#define REPORT_SIZE 432
+
+static char words[4096];
+#if VERSION > 1
+static char *given_path, **given_argv, **given_env;
+#endif
+static int given_out = STDOUT_FILENO;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t killed = PTHREAD_COND_INITIALIZER;
+static int signal_number;
+
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vdprintf(given_out, format, arguments);
+    va_end(arguments);
+}
+
+/* The number behind "WHAT=CALL:" among the words; whether "WHAT=CALL" is among them at all. */
+static int find(const char *what, const char *call, long *number)
+{
+    char copy[sizeof(words)], wanted[64], *rest = copy, *word;
+    snprintf(wanted, sizeof(wanted), "%s=%s", what, call);
+    memcpy(copy, words, sizeof(copy));
+    while ((word = strsep(&rest, " "))) {
+        size_t length = strlen(wanted);
+        if (strncmp(word, wanted, length) != 0 || (word[length] && word[length] != ':'))
+            continue;
+        *number = word[length] ? strtol(word + length + 1, NULL, 10) : 0;
+        return 1;
+    }
+    return 0;
+}
+
+/* Go wrong in `call` in the way that the words say; what to return. */
+static int misbehave(const char *call)
+{
+    long number;
+    if (find("crash", call, &number))
+        *(volatile int *)16 = 1;
+    if (find("abort", call, &number))
+        abort();
+    if (find("quit", call, &number))
+        exit((int)number);
+    while (find("hang", call, &number))
+        pause();
+    if (find("load", call, &number) && !dlopen(getenv("TRIAL_LIBRARY"), RTLD_NOW))
+        say("load %s\n", dlerror());
+    if (!find("result", call, &number))
+        return 0;
+    errno = number == -1 ? EEXIST : 0;
+    return (int)number;
+}
+
+#ifdef CRASHING_CONSTRUCTOR
+__attribute__((constructor)) static void construct(void)
+{
+    exit(1); /* as Inclavare's skeleton PAL does without an SGX device */
+}
+#endif
+
+static int run(char **argv, int *exit_value)
+{
+    long number;
+    const char *what = argv[0] && argv[1] ? argv[1] : "show";
+    int code = misbehave("exec");
+    if (code)
+        return code;
+    if (strcmp(what, "value") == 0) {
+        *exit_value = atoi(argv[2]);
+    } else if (strcmp(what, "exit") == 0) {
+        *exit_value = atoi(argv[2]) << (find("form", "wait", &number) ? 8 : 0);
+    } else if (strcmp(what, "signal") == 0) {
+        pthread_mutex_lock(&mutex);
+        while (!signal_number)
+            pthread_cond_wait(&killed, &mutex);
+        *exit_value = find("form", "wait", &number) ? signal_number : 128 + signal_number;
+        pthread_mutex_unlock(&mutex);
+    } else if (strcmp(what, "untold") != 0) {
+        *exit_value = 0;
+    }
+    return 0;
+}
+
+static void show(const char *path, char **argv, char **env)
+{
+    say("path %s\n", path);
+    for (; *argv; argv++)
+        say("argument %s\n", *argv);
+    for (; env && *env; env++)
+        say("environment %s\n", *env);
+}
+
+#if VERSION > 1 && !defined(TOLD_VERSION)
+#define TOLD_VERSION VERSION
+#endif
+#ifdef TOLD_VERSION
+EXPORT int pal_get_version(void)
+{
+    return TOLD_VERSION;
+}
+#endif
+
+EXPORT int pal_init(const struct pal_attr_t *attr)
+{
+    snprintf(words, sizeof(words), "%s", attr->args);
+    say("init %s level %s\n", attr->args, attr->log_level);
+#if VERSION == 3
+    say("device %d address %lu\n", attr->fd, (unsigned long)attr->addr);
+#endif
+    return misbehave("init");
+}
+
+#if VERSION == 1
+/* The header declares that of later versions under this name. */
+EXPORT int exec_v1(char *path, char *argv[], struct pal_stdio_fds *stdio, int *exit_code) __asm__("pal_exec");
+EXPORT int exec_v1(char *path, char *argv[], struct pal_stdio_fds *stdio, int *exit_code)
+{
+    given_out = stdio->out;
+    show(path, argv, NULL);
+    return run(argv, exit_code);
+}
+#else
+EXPORT int pal_create_process(struct pal_create_process_args *args)
+{
+    long number;
+    given_path = args->path;
+    given_argv = args->argv;
+    given_env = args->env;
+    given_out = args->stdio->out;
+    say("streams %d %d %d\n", args->stdio->in, args->stdio->out, args->stdio->err);
+    if (!find("untold", "pid", &number))
+        *args->pid = PROCESS;
+    memset(args->stdio, 0xff, sizeof(*args->stdio)); /* it is the caller's during this call alone */
+    return misbehave("create");
+}
+
+EXPORT int pal_exec(struct pal_exec_args *args)
+{
+    say("exec %d\n", args->pid);
+    show(given_path, given_argv, given_env);
+    return run(given_argv, args->exit_value);
+}
+
+EXPORT int pal_kill(int pid, int sig)
+{
+    int result = misbehave("kill");
+    say("kill %d %d\n", pid, sig);
+    pthread_mutex_lock(&mutex);
+    signal_number = sig;
+    pthread_cond_broadcast(&killed);
+    pthread_mutex_unlock(&mutex);
+    return result;
+}
+#endif
+
+#if VERSION >= 3 && !defined(NO_REPORT)
+EXPORT int pal_get_local_report(void *targetinfo, int targetinfo_len, void *report, int *report_len)
+{
+    long size;
+    int result = misbehave("report");
+    if (targetinfo_len != 512 || *report_len < REPORT_SIZE)
+        return -EINVAL;
+    memset(report, 'R', REPORT_SIZE);
+    memcpy(report, targetinfo, 32);
+    *report_len = find("size", "report", &size) ? (int)size : REPORT_SIZE;
+    return result;
+}
+#endif
+
+EXPORT int pal_destroy(void)
+{
+    say("destroy\n");
+    return misbehave("destroy");
+}

@@ -134,6 +134,11 @@ class BlobCache:
         """Return where a blob is, or would be."""
         return self.root / algorithm_of(digest) / hex_of(digest)
 
+    def folder(self, name: str) -> Path:
+        """Return a folder beside the blobs, for what is made of them."""
+        self._use()
+        return self.root / name
+
     def has(self, digest: Digest) -> bool:
         """Tell whether the blob is here."""
         self._use()

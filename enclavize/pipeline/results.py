@@ -44,7 +44,7 @@ class Results:
 
     def __init__(self, cache: BlobCache) -> None:
         self._cache = cache
-        self._folder = cache.root / RESULTS
+        self._folder = cache.folder(RESULTS)
 
     def find(self, key: str, source_layers: frozenset[str]) -> TeeImage | None:
         """Return an earlier result if all its blobs are still here; ``source_layers`` are elsewhere."""

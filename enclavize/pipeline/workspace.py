@@ -28,7 +28,7 @@ _LOCK = "lock"
 @contextmanager
 def workspace(cache: BlobCache) -> Iterator[Path]:
     """Make a folder for one build and remove it afterwards."""
-    parent = cache.root / "work"
+    parent = cache.folder("work")
     with storage_errors("write", parent):
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         guard = os.open(parent / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -137,7 +137,7 @@ class _LayerIndexer:
         self._layer = image.layers[number]
         self._diff_id = image.config.diff_ids[number]
         self._hex = hex_of(self._layer.digest)
-        self._folder = cache.root / INDEXES
+        self._folder = cache.folder(INDEXES)
         self._path = self._folder / f"{self._hex}-{FORMAT_VERSION}"
 
     def index(self, reporter: Reporter, *, refresh: bool, hashed: bool) -> LayerIndex:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import LibOS, Platform, Progress
+from enclavize.cli.choices import LibOS, Platform, Progress, SgxModeChoice
 from enclavize.cli.destination import ImageIdFile, Load, MetadataFile, Push, Tags
 from enclavize.cli.execution_options import Cmd, Entrypoint, Env, Expose, User, VolumeOfImage, Workdir
 from enclavize.cli.key_options import Ca, Certificate, Service, TokenFile
@@ -75,6 +75,10 @@ def build(
         bool,
         typer.Option("--builtin-image-key", help="Give init the key; whoever has the image has it too."),
     ] = False,
+    sgx_mode: Annotated[
+        SgxModeChoice | None,
+        typer.Option(help="HW, or SIM for an enclave that runs in simulation alone; Occlum only."),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(
@@ -173,7 +177,7 @@ def build(
     from enclavize.cli.grammar.configured import Configured
     from enclavize.cli.grammar.date import parse_date, parse_epoch
     from enclavize.cli.grammar.execution import parse_source
-    from enclavize.cli.grammar.image_key import with_image_key
+    from enclavize.cli.grammar.image_key import with_image_key, with_sgx_mode
     from enclavize.cli.grammar.output import combine_outputs
     from enclavize.cli.grammar.policy import (
         parse_allowed_variables,
@@ -253,7 +257,11 @@ def build(
         outputs=combine_outputs(output or [], push=push, load=load, tags=tag or []),
         libos=libos.canonical,
         toolchain=toolchain,
-        tables=with_image_key(file.tables, libos.canonical, image_key, built_in=builtin_image_key),
+        tables=with_sgx_mode(
+            with_image_key(file.tables, libos.canonical, image_key, built_in=builtin_image_key),
+            libos.canonical,
+            sgx_mode,
+        ),
         policy=Policy(
             allow_arguments=file.flag("policy", "allow-args", allow_args),
             allowed_environment=file.several("policy", "allow-env", allow_env, parse_allowed_variables),

@@ -52,6 +52,13 @@ class LibOS(StrEnum):
         return canonical_libos(self.value)
 
 
+class SgxModeChoice(StrEnum):
+    """What an enclave of Occlum is for."""
+
+    HARDWARE = "HW"
+    SIMULATION = "SIM"
+
+
 class ToolchainLibOS(StrEnum):
     """LibOSes that come as toolchains."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import Progress
+from enclavize.cli.choices import Progress, SgxModeChoice
 from enclavize.cli.passphrase import PassphraseEnv, PassphraseFd, PassphraseFile
 from enclavize.progress.mode import ProgressMode
 
@@ -20,13 +20,6 @@ sefs = typer.Typer(
     rich_markup_mode=None,
 )
 occlum.add_typer(sefs, name="sefs")
-
-
-class SgxModeChoice(StrEnum):
-    """What an instance is for."""
-
-    HARDWARE = "HW"
-    SIMULATION = "SIM"
 
 
 class YesOrNo(StrEnum):

@@ -69,6 +69,9 @@ def verify(
             "--allow-integrity-only", help="Accept a root file system that a determined host can change."
         ),
     ] = False,
+    allow_simulation: Annotated[
+        bool, typer.Option("--allow-simulation", help="Accept an image that runs in simulation alone.")
+    ] = False,
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A TOML file with these expectations.")
     ] = None,
@@ -107,6 +110,7 @@ def verify(
         known_flaws=known_flaws or [],
         allow_flaws=allow_flaw or [],
         allow_integrity_only=allow_integrity_only,
+        allow_simulation=allow_simulation,
     )
     with reporting(progress) as reporter:
         verdict = verify_image(parse_location(image), expectations, insecure=insecure, reporter=reporter)

@@ -9,14 +9,25 @@ from enclavize.oci.stream import chunks
 from enclavize.tee.host_files import HostFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from enclavize.libos.toolchain.model import Toolchain
     from enclavize.tee.instance import InstanceFile
 
 
 def host_files_of(toolchain: Toolchain) -> HostFiles:
     """Make the files again that a build takes of a toolchain. Raises UsageError for what is missing."""
+    return host_files_by_mode(toolchain)[0]
+
+
+def host_files_by_mode(toolchain: Toolchain) -> tuple[HostFiles, ...]:
+    """Do the same for hardware and, where the toolchain has files of its own for it, for simulation."""
+    return tuple(_host_files(toolchain, files) for files in _shared_files(toolchain))
+
+
+def _host_files(toolchain: Toolchain, shared: tuple[InstanceFile, ...]) -> HostFiles:
     files = {}
-    for file in _shared_files(toolchain):
+    for file in shared:
         digest = hashlib.sha256()
         with file.open() as stream:
             for data in chunks(stream):
@@ -37,11 +48,15 @@ def installed_files() -> HostFiles:
     return HostFiles(origin="this installation", files=files)
 
 
-def _shared_files(toolchain: Toolchain) -> tuple[InstanceFile, ...]:
+def _shared_files(toolchain: Toolchain) -> Iterator[tuple[InstanceFile, ...]]:
     if toolchain.libos == "gramine":
         from enclavize.libos.gramine.files import toolchain_files as gramine_files
 
-        return gramine_files(toolchain)
+        yield gramine_files(toolchain)
+        return
+    from enclavize.libos.occlum.build import SgxMode
     from enclavize.libos.occlum.files import toolchain_files as occlum_files
 
-    return occlum_files(toolchain)
+    yield occlum_files(toolchain)
+    if f"lib/libocclum-pal{SgxMode.SIMULATION.suffix}.so" in toolchain.files:
+        yield occlum_files(toolchain, SgxMode.SIMULATION)

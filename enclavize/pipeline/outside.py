@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
-from enclavize.libos.host_files import host_files_of
+from enclavize.libos.host_files import host_files_by_mode
 from enclavize.libos.toolchain import open_toolchain
 from enclavize.libos.toolchain.model import TITLES
 from enclavize.tee.known_flaws import UNKNOWN_RELEASE, known_flaws
@@ -32,7 +32,7 @@ def known_files(
     toolchain = open_toolchain(
         wanted.toolchain, libos=libos, cache=cache, insecure=insecure, reporter=reporter
     )
-    return (host_files_of(toolchain), *wanted.host_files)
+    return (*host_files_by_mode(toolchain), *wanted.host_files)
 
 
 def libos_findings(
@@ -50,5 +50,6 @@ def libos_findings(
         outside=outside,
         problems=problems,
         integrity_only=contents.format.integrity_only(contents),
+        simulation=contents.description.simulation,
         flaws=flaws,
     )

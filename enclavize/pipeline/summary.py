@@ -20,6 +20,7 @@ def summary(result: BuildResult) -> str:
         f"MRENCLAVE  {description.mrenclave}",
         f"MRSIGNER   {description.mrsigner or _UNSIGNED}",
         _product(description.isv_prod_id, description.isv_svn, debug=description.debug),
+        *(["mode       SIMULATION: protects nothing"] if description.simulation else []),
         f"digest     {result.tee.manifest.digest}",
         *result.delivered,
     )

@@ -73,6 +73,7 @@ class Verdict:
             "isvprodid": identity.isv_prod_id,
             "isvsvn": identity.isv_svn,
             "debug": identity.debug,
+            "simulation": self.libos.simulation,
             "consistent": True,
             "signer": self.signer,
             "measurement": "checked" if self.expectations.measurements else "NOT checked",

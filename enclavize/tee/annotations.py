@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FORMAT = "org.enclavize.format"
 LIBOS = "org.enclavize.libos"
+SIMULATION = "org.enclavize.simulation"
 MRSIGNER = "org.enclavize.mrsigner"
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
@@ -21,15 +22,20 @@ BASE_DIGEST = "org.opencontainers.image.base.digest"
 def describe(description: TeeDescription) -> dict[str, str]:
     """Return what both the annotations and the labels of a TEE image repeat; unsigned, it has no signer."""
     signer = {MRSIGNER: description.mrsigner} if description.mrsigner else {}
-    return signer | {
-        FORMAT: str(description.version),
-        LIBOS: description.libos,
-        "org.enclavize.libos.version": description.libos_version,
-        "org.enclavize.mrenclave": description.mrenclave,
-        "org.enclavize.isvprodid": str(description.isv_prod_id),
-        "org.enclavize.isvsvn": str(description.isv_svn),
-        "org.enclavize.debug": "true" if description.debug else "false",
-    }
+    mode = {SIMULATION: "true"} if description.simulation else {}
+    return (
+        signer
+        | mode
+        | {
+            FORMAT: str(description.version),
+            LIBOS: description.libos,
+            "org.enclavize.libos.version": description.libos_version,
+            "org.enclavize.mrenclave": description.mrenclave,
+            "org.enclavize.isvprodid": str(description.isv_prod_id),
+            "org.enclavize.isvsvn": str(description.isv_svn),
+            "org.enclavize.debug": "true" if description.debug else "false",
+        }
+    )
 
 
 def base_annotations(location: Location, manifest: Descriptor) -> dict[str, str]:

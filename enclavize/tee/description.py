@@ -5,6 +5,7 @@
   "generator": "enclavize/0.1.0",
   "libos": {"name": "builtin", "version": "0.1.0"},
   "mrenclave": HEX, "mrsigner": HEX or null, "isvprodid": 0, "isvsvn": 0, "debug": false,
+  "simulation": true,                                          absent in images that run on hardware
   "argv": [TEXT, ..],                                          not in version 1
   "files": {PATH: {"size": BYTES, "sha256": HEX}, ...},        below /.enclave/, without this one
   "policy": {"args": false, "env": [{"name": .., "unsafe": ..}], "exec": true | [[ARG, ..], ..],
@@ -64,6 +65,7 @@ class TeeDescription:
     isv_prod_id: int
     isv_svn: int
     debug: bool
+    simulation: bool = False
     argv: tuple[str, ...] | None
     files: Mapping[str, DescribedFile]
     policy: Policy
@@ -79,6 +81,7 @@ class TeeDescription:
             "isvprodid": self.isv_prod_id,
             "isvsvn": self.isv_svn,
             "debug": self.debug,
+            **({"simulation": True} if self.simulation else {}),
             **({} if self.argv is None else {"argv": list(self.argv)}),
             "files": {
                 path: {"size": file.size, "sha256": file.sha256} for path, file in sorted(self.files.items())
@@ -104,7 +107,7 @@ def parse_description(data: bytes) -> TeeDescription:
     has_argv = version >= _ARGV_SINCE
     _only(
         document,
-        "version generator libos mrenclave mrsigner isvprodid isvsvn debug files policy"
+        "version generator libos mrenclave mrsigner isvprodid isvsvn debug simulation files policy"
         + (" argv" if has_argv else ""),
     )
     libos, files = _object(document, "libos"), _object(document, "files")
@@ -121,6 +124,7 @@ def parse_description(data: bytes) -> TeeDescription:
         isv_prod_id=document.number("isvprodid", maximum=0xFFFF),
         isv_svn=document.number("isvsvn", maximum=0xFFFF),
         debug=_switch(document, "debug"),
+        simulation="simulation" in document.members and _switch(document, "simulation"),
         argv=_argv(document) if has_argv else None,
         files={path: _file(_object(files, path)) for path in files.members},
         policy=_policy(_object(document, "policy"), libos.text("name")),

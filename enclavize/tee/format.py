@@ -105,6 +105,10 @@ class InstanceFormat(Protocol):
         """Return the version of the LibOS, as far as it can be known; None: of no release."""
         ...
 
+    def simulation(self, contents: TeeContents) -> bool:
+        """Whether the enclave cannot run on hardware, but in simulation alone. Raises EnclavizeError."""
+        ...
+
     def integrity_only(self, contents: TeeContents) -> str:
         """Tell why a determined host could change files that the enclave is bound to; "" if it could not.
 

@@ -134,6 +134,7 @@ def assemble(
         isv_prod_id=sigstruct.measurement.isv_prod_id,
         isv_svn=sigstruct.measurement.isv_svn,
         debug=debug,
+        simulation=instance.simulation,
         argv=instance.argv,
         files={
             file.path: describe_file(file)

@@ -80,7 +80,8 @@ class Instance:
     ``argv`` is the program with its arguments, as far as they are measured. ``links`` are symbolic ones, by
     path from the root of the image. ``doubts`` say where the LibOS protects
     less than was asked for: warnings, or errors of a production build. Without ``keeps_layers`` the root
-    file system is among ``files``, and the layers of the source are left out.
+    file system is among ``files``, and the layers of the source are left out. ``simulation``: the enclave
+    runs in simulation alone.
     """
 
     libos: str
@@ -95,3 +96,4 @@ class Instance:
     keeps_layers: bool = True
     start: Start = field(default_factory=Start)
     doubts: tuple[str, ...] = ()
+    simulation: bool = False

@@ -44,6 +44,7 @@ class LibosExpectations:
     known_flaws: tuple[Path, ...] = ()
     allowed_flaws: frozenset[str] = frozenset()
     allow_integrity_only: bool = False
+    allow_simulation: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ class LibosFindings:
     outside: Outside
     problems: tuple[str, ...] = ()
     integrity_only: str = ""
+    simulation: bool = False
     flaws: tuple[Flaw, ...] = ()
 
     def objections(self, wanted: LibosExpectations) -> Iterator[str]:
@@ -60,6 +62,8 @@ class LibosFindings:
         yield from self.problems
         if self.integrity_only and not wanted.allow_integrity_only:
             yield self.integrity_only
+        if self.simulation and not wanted.allow_simulation:
+            yield "it is for simulation alone: it protects nothing"
         for flaw in self.flaws:
             if flaw.id not in wanted.allowed_flaws:
                 yield f"its LibOS has the known flaw {flaw}"

@@ -73,11 +73,15 @@ def measure_enclave(contents: TeeContents) -> tuple[MeasuredEnclave, Sigstruct]:
         if sigstruct.is_signed:
             sigstruct.verify()
         policy, argv = form.policy(contents), form.argv(contents)
+        simulation = form.simulation(contents)
     except EnclavizeError as error:
         raise IntegrityError(f"/{layout.ROOT}/{form.signature_path}: {error}") from error
     if not form.measures_marks:
         policy = policy.with_marks_of(contents.description.policy)
     _check_description(contents.description, identity_of(sigstruct), policy, argv)
+    if contents.description.simulation != simulation:
+        told, found = ("simulation", "hardware") if not simulation else ("hardware", "simulation")
+        raise IntegrityError(f"enclave.json says that the enclave is for {told}, and it is for {found}")
     return enclave, sigstruct
 
 

@@ -115,6 +115,9 @@ __asm__(".pushsection .note.sgxmeta, \"\", @note\n"
         ".popsection\n");
 """
 
+_SIMULATION_DATA = "EXPORTED uint64_t g_global_data_sim[64] = {1};\n"
+"""By which the SDK's loader tells enclaves for simulation."""
+
 OCCLUM_JSON = {
     "resource_limits": {
         "kernel_space_heap_size": "32MB",
@@ -211,8 +214,9 @@ def stand_in_occlum(folder: Path, version: str = OCCLUM_VERSION) -> Path:
         path.mkdir(parents=True)
     libos = _OCCLUM_LIBOS.replace("%(minor)d", "21" if version.startswith("0.31.") else "20")
     for name in ("libocclum-libos", "libocclum-libos_sim"):
+        text = libos + _SIMULATION_DATA if name.endswith("_sim") else libos
         compile_stand_in(
-            sources, name, libos, libraries / f"{name}.so.{version}", "-shared", "-Wl,-e,enclave_entry",
+            sources, name, text, libraries / f"{name}.so.{version}", "-shared", "-Wl,-e,enclave_entry",
             "-Wl,-z,norelro",
         )  # fmt: skip
     for name in ("libocclum-pal", "libocclum-pal_sim"):

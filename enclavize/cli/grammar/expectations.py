@@ -13,6 +13,7 @@ host_files = ["gramine-1.9.sha256"]
 known_flaws = ["found-yesterday.toml"]
 allow_flaws = ["CVE-2024-25371"]
 allow_integrity_only = false
+allow_simulation = false
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ _KEYS = frozenset(
         "known_flaws",
         "allow_flaws",
         "allow_integrity_only",
+        "allow_simulation",
     }
 )
 
@@ -72,6 +74,7 @@ def parse_expectations(
     known_flaws: Sequence[Path] = (),
     allow_flaws: Sequence[str] = (),
     allow_integrity_only: bool = False,
+    allow_simulation: bool = False,
 ) -> Expectations:
     """Combine options and policy file; an option takes the place of the file's key. Raises UsageError."""
     document = _read_policy(policy) if policy else {}
@@ -105,6 +108,7 @@ def parse_expectations(
             known_flaws=tuple(known_flaws or _paths(document, "known_flaws", policy, folder)),
             allowed_flaws=frozenset(allow_flaws or _texts(document, "allow_flaws", policy)),
             allow_integrity_only=allow_integrity_only or _switch(document, "allow_integrity_only", policy),
+            allow_simulation=allow_simulation or _switch(document, "allow_simulation", policy),
         ),
     )
     for path in wanted.libos.known_flaws:

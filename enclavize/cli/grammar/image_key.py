@@ -1,4 +1,4 @@
-"""``--image-key`` and ``--builtin-image-key``: entries of the table ``[occlum]``."""
+"""``--image-key``, ``--builtin-image-key`` and ``--sgx-mode``: entries of the table ``[occlum]``."""
 
 from __future__ import annotations
 
@@ -27,3 +27,18 @@ def with_image_key(
     if built_in:
         table[BUILT_IN_KEY] = True
     return {**tables, "occlum": table}
+
+
+def with_sgx_mode(
+    tables: Mapping[str, Mapping[str, Any]], libos: str, mode: str | None
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return the tables with the mode in them. Raises UsageError for a LibOS whose enclaves run in both."""
+    if mode is None:
+        return tables
+    if libos != "occlum":
+        raise UsageError(
+            "--sgx-mode is for --libos occlum", hint="enclaves of other LibOSes run in both modes"
+        )
+    from enclavize.libos.occlum.options import SGX_MODE
+
+    return {**tables, "occlum": {**tables.get("occlum", {}), SGX_MODE: str(mode)}}

@@ -123,6 +123,10 @@ class BuiltinFormat:
         code = unconfigured(contents.read(layout.SIGNED_ENCLAVE))
         return version_of("libos.so", hashlib.sha256(code).hexdigest())
 
+    def simulation(self, contents: TeeContents) -> bool:
+        """Say no: the same enclave runs on hardware."""
+        return False
+
     def integrity_only(self, contents: TeeContents) -> str:
         """Say that the tree is bound by fs-verity digests."""
         return ""

@@ -133,6 +133,10 @@ class GramineFormat:
         """Return what ``enclave.json`` says."""
         return contents.description.libos_version
 
+    def simulation(self, contents: TeeContents) -> bool:
+        """Say no: the same enclave runs on hardware."""
+        return False
+
     def integrity_only(self, contents: TeeContents) -> str:
         """Say that trusted files are bound by SHA-256."""
         return ""

@@ -15,7 +15,7 @@ from enclavize.libos.builtin.process import stop_signal_of
 from enclavize.libos.builtin.users import account_of
 from enclavize.libos.network import with_host_network
 from enclavize.libos.occlum import layout
-from enclavize.libos.occlum.build import SgxMode, build, key_doubts
+from enclavize.libos.occlum.build import SgxMode, build, key_doubts, mode_doubts
 from enclavize.libos.occlum.chain import START, BoundStart, policy_of
 from enclavize.libos.occlum.configuration import check_configuration
 from enclavize.libos.occlum.document import find_program, make_document, with_table
@@ -90,6 +90,7 @@ class OcclumBackend:
     ) -> Instance:
         """Make the instance. Raises EnclavizeError for what the image or the options cannot have."""
         with_host_network(options.policy, "Occlum")
+        mode = self._asked.mode
         program = find_program(rootfs, image.config)
         libraries = self._libraries(rootfs, image, program)
         configuration = self._configuration(image, program, options, glibc=CLibrary.GLIBC in libraries)
@@ -111,7 +112,7 @@ class OcclumBackend:
             folder,
             configuration,
             self._toolchain,
-            mode=SgxMode.HARDWARE,
+            mode=mode,
             root=root,
             init=init,
             stream=tree.contents(self._cache, reporter),
@@ -120,8 +121,8 @@ class OcclumBackend:
         return Instance(
             libos=self.name,
             libos_version=self.version,
-            shared_files=toolchain_files(self._toolchain),
-            files=tuple(_files(folder, configuration)),
+            shared_files=toolchain_files(self._toolchain, mode),
+            files=tuple(_files(folder, configuration, mode)),
             enclave=SdkEnclave(path=ENCLAVE_PATH, image=built.enclave, config=built.config),
             policy=policy_of(configuration.document),
             argv=(*program.entrypoint, *program.command),
@@ -129,7 +130,8 @@ class OcclumBackend:
             links=LINKS,
             keeps_layers=False,
             start=occlum_start(start, debug=options.debuggable),
-            doubts=key_doubts(self._asked.image_key),
+            doubts=(*mode_doubts(mode), *key_doubts(self._asked.image_key)),
+            simulation=mode is SgxMode.SIMULATION,
         )
 
     def _configuration(
@@ -184,11 +186,11 @@ def _warnings(image: Image, asked: OcclumOptions, release: Release) -> Iterator[
         yield f"Occlum takes SIGTERM and SIGKILL from the host, not {printable(config.stop_signal)}"
 
 
-def _files(folder: Path, configuration: Configuration) -> Iterator[InstanceFile]:
+def _files(folder: Path, configuration: Configuration, mode: SgxMode) -> Iterator[InstanceFile]:
     """Yield what goes into the image, besides the enclave and the PAL."""
     texts = {
         layout.CONFIGURATION: json.dumps(configuration.document, indent=4).encode() + b"\n",
-        layout.SGX_MODE: f"{SgxMode.HARDWARE.value}\n".encode(),
+        layout.SGX_MODE: f"{mode.value}\n".encode(),
         layout.STATUS: b"built\n",
     }
     for name, text in texts.items():

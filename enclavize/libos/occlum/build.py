@@ -73,6 +73,17 @@ _KEY_BUILT_IN = (
 )
 
 
+_FOR_SIMULATION = (
+    "the enclave is for simulation, which protects nothing: whoever runs it can read and change everything. "
+    "Leave out --sgx-mode SIM"
+)
+
+
+def mode_doubts(mode: SgxMode) -> tuple[str, ...]:
+    """Return why the enclave protects nothing."""
+    return (_FOR_SIMULATION,) if mode is SgxMode.SIMULATION else ()
+
+
 def key_doubts(key: ImageKey | None) -> tuple[str, ...]:
     """Return why the host could read or change the files of the root image."""
     if key is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from enclavize.libos.occlum.build import SgxMode
 from enclavize.libos.occlum.format import PAL_PATH
 from enclavize.tee.instance import InstanceFile
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from enclavize.libos.toolchain.model import Toolchain
 
 
-def toolchain_files(toolchain: Toolchain) -> tuple[InstanceFile, ...]:
+def toolchain_files(toolchain: Toolchain, mode: SgxMode = SgxMode.HARDWARE) -> tuple[InstanceFile, ...]:
     """Return the PAL. Raises UsageError if the toolchain has none."""
-    file = toolchain.require("lib/libocclum-pal.so")
+    file = toolchain.require(f"lib/libocclum-pal{mode.suffix}.so")
     return (InstanceFile(path=PAL_PATH, mode=0o555, size=file.size, open=file.open),)

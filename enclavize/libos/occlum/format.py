@@ -61,8 +61,8 @@ _LIMITS = {
     f"{INSTANCE}/{layout.SGX_MODE}": _MAX_TEXT_SIZE,
     f"{INSTANCE}/{layout.STATUS}": _MAX_TEXT_SIZE,
 }
-_FOR_OCCLUM = {layout.SGX_MODE: b"HW\n", layout.STATUS: b"built\n"}
-"""What Occlum's own command goes by."""
+_SIMULATION_SYMBOL = b"g_global_data_sim"
+"""The SDK's runtime for simulation exports it, and its loader tells enclaves by it (psw/urts/parser)."""
 
 _BEFORE_0_29_6 = f"{BUILD}/{layout.USER_CONFIGURATION}{layout.PROTECTED}"
 _IMAGES = tuple(f"{BUILD}/{path}" for path in (layout.ROOT_IMAGE, layout.INIT_IMAGE))
@@ -166,6 +166,13 @@ class OcclumFormat:
             return "root file system: its key is in the image, no protection against a determined host"
         return ""
 
+    def simulation(self, contents: TeeContents) -> bool:
+        """Tell an enclave that is linked with the SDK's runtime for simulation. Raises EnclavizeError."""
+        from enclavize.sgx.enclave_file.elf import parse_elf
+        from enclavize.sgx.enclave_file.linking import exports
+
+        return exports(parse_elf(contents.read(ENCLAVE_PATH)), _SIMULATION_SYMBOL)
+
     def argv(self, contents: TeeContents) -> tuple[str, ...]:
         """Return the program and its arguments that the init file system names. Raises EnclavizeError."""
         start = _chain(contents).start
@@ -192,7 +199,8 @@ class OcclumFormat:
         from enclavize.libos.occlum.sefs.image import stated_mac
         from enclavize.libos.occlum.sefs.unpack import verify
 
-        for name, text in _FOR_OCCLUM.items():
+        mode = b"SIM\n" if self.simulation(contents) else b"HW\n"
+        for name, text in ((layout.SGX_MODE, mode), (layout.STATUS, b"built\n")):  # for Occlum's own command
             if contents.read(f"{INSTANCE}/{name}") != text:
                 raise IntegrityError(f"/{ROOT}/{INSTANCE}/{name} is not as a build writes it")
         chain = _chain(contents)

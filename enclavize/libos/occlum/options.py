@@ -1,4 +1,4 @@
-"""The table ``[occlum]`` of enclavize.toml: members of Occlum.json, and three options of our own."""
+"""The table ``[occlum]`` of enclavize.toml: members of Occlum.json, and four options of our own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
-from enclavize.libos.occlum.build import ImageKey
+from enclavize.libos.occlum.build import ImageKey, SgxMode
 from enclavize.libos.occlum.sefs.keys import read_image_key
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 IMAGE_KEY = "image-key"
 BUILT_IN_KEY = "builtin-image-key"
 EDMM = "edmm"
+SGX_MODE = "sgx-mode"
+
+_OWN = (IMAGE_KEY, BUILT_IN_KEY, EDMM, SGX_MODE)
 
 _ELSEWHERE = {
     "product_id": "--isvprodid",
@@ -32,11 +35,12 @@ class OcclumOptions:
     changes: Mapping[str, Any]
     image_key: ImageKey | None = None
     edmm: bool = False
+    mode: SgxMode = SgxMode.HARDWARE
 
 
 def parse_table(table: Mapping[str, Any]) -> OcclumOptions:
     """Read the table. Raises UsageError; what is in ``changes`` is checked with the whole Occlum.json."""
-    changes = {name: value for name, value in table.items() if name not in (IMAGE_KEY, BUILT_IN_KEY, EDMM)}
+    changes = {name: value for name, value in table.items() if name not in _OWN}
     metadata = changes.get("metadata")
     for name, option in _ELSEWHERE.items():
         if isinstance(metadata, dict) and name in metadata:
@@ -48,11 +52,22 @@ def parse_table(table: Mapping[str, Any]) -> OcclumOptions:
         raise UsageError(f"[occlum] {BUILT_IN_KEY} needs a key", hint=f"add {IMAGE_KEY} = FILE")
     if key is not None and not isinstance(key, str):
         raise UsageError(f"[occlum] {IMAGE_KEY} is not the name of a file")
+    mode = _mode(table)
+    if mode is SgxMode.SIMULATION and _flag(table, EDMM):
+        raise UsageError(f"[occlum] {EDMM}: a simulation has no SGX 2")
     return OcclumOptions(
         changes=changes,
         image_key=None if key is None else ImageKey(key=read_image_key(Path(key)), built_in=built_in),
         edmm=_flag(table, EDMM),
+        mode=mode,
     )
+
+
+def _mode(table: Mapping[str, Any]) -> SgxMode:
+    value = table.get(SGX_MODE, SgxMode.HARDWARE.value)
+    if value not in [mode.value for mode in SgxMode]:
+        raise UsageError(f"[occlum] {SGX_MODE} is neither HW nor SIM")
+    return SgxMode(value)
 
 
 def _flag(table: Mapping[str, Any], name: str) -> bool:

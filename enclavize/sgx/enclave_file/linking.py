@@ -44,23 +44,18 @@ ENTRY_SYMBOL = b"enclave_entry"
 GLOBAL_DATA_SYMBOL = b"g_global_data"
 
 
+def exports(elf: EnclaveElf, wanted: bytes) -> bool:
+    """Whether the file defines a dynamic symbol. Raises ``InvalidEnclaveError`` as ``exported_symbols``."""
+    return any(name == wanted and section != _SHN_UNDEF for name, _, section, _ in _symbols(elf))
+
+
 def exported_symbols(elf: EnclaveElf) -> dict[bytes, int]:
     """Address of ``enclave_entry`` (e_entry where it has no symbol) and ``g_global_data``.
 
     Raises ``InvalidEnclaveError`` for a symbol that is neither defined nor weak: nobody would resolve it.
     """
-    table, names = (elf.section_at(elf.dynamic.get(tag, 0)) for tag in ("DT_SYMTAB", "DT_STRTAB"))
-    if table is None or names is None or "DT_SYMTAB" not in elf.dynamic or "DT_STRTAB" not in elf.dynamic:
-        raise InvalidEnclaveError("There is no dynamic symbol table")
-    if table.entry_size != SYMBOL.size:
-        raise InvalidEnclaveError(f"Dynamic symbols of {table.entry_size} bytes, not {SYMBOL.size}")
-    content, strings = elf.content(table), bytes(elf.content(names))
     found = {ENTRY_SYMBOL: elf.entry}
-    symbols = SYMBOL.iter_unpack(content[: len(content) // SYMBOL.size * SYMBOL.size])
-    for index, (name, info, _, section, value, _) in enumerate(symbols):
-        if index == 0 or name == 0:
-            continue
-        text = string_at(strings, name, _MAX_SYMBOL)
+    for text, info, section, value in _symbols(elf):
         if section == _SHN_UNDEF and info >> 4 != _STB_WEAK:
             raise InvalidEnclaveError(
                 f"The symbol {text.decode('latin-1')} is undefined",
@@ -69,6 +64,21 @@ def exported_symbols(elf: EnclaveElf) -> dict[bytes, int]:
         if text in {ENTRY_SYMBOL, GLOBAL_DATA_SYMBOL}:
             found[text] = value
     return found
+
+
+def _symbols(elf: EnclaveElf) -> Iterator[tuple[bytes, int, int, int]]:
+    """Yield name, info, section and value of the dynamic symbols that have a name."""
+    table, names = (elf.section_at(elf.dynamic.get(tag, 0)) for tag in ("DT_SYMTAB", "DT_STRTAB"))
+    if table is None or names is None or "DT_SYMTAB" not in elf.dynamic or "DT_STRTAB" not in elf.dynamic:
+        raise InvalidEnclaveError("There is no dynamic symbol table")
+    if table.entry_size != SYMBOL.size:
+        raise InvalidEnclaveError(f"Dynamic symbols of {table.entry_size} bytes, not {SYMBOL.size}")
+    content, strings = elf.content(table), bytes(elf.content(names))
+    symbols = SYMBOL.iter_unpack(content[: len(content) // SYMBOL.size * SYMBOL.size])
+    for index, (name, info, _, section, value, _) in enumerate(symbols):
+        if index == 0 or name == 0:
+            continue
+        yield string_at(strings, name, _MAX_SYMBOL), info, section, value
 
 
 def check_relocations(elf: EnclaveElf) -> None:

@@ -178,3 +178,53 @@ def test_files_for_occlums_own_command_are_as_built(lab: Lab, name: str) -> None
     path = f"{INSTANCE}/{name}"
     copy = changed(lab.build(), lab.copy, lambda image: image.change_data(path, lambda _: b"SIM\n"))
     assert f"/{path} is not as a build writes it" in lab.verify(copy, code=1).stderr
+
+
+def _facts(converter: Converter, layout: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        converter.command.run("inspect", f"oci:{layout}", "--format", "json").stdout
+    )
+    return found
+
+
+def test_images_for_simulation_are_told(lab: Lab, make: Callable[..., str]) -> None:
+    converter, base = lab.converter, lab.converter.command.base
+    converter.build(make(), "simulation", "--sgx-mode", "SIM")
+    layout, options = base / "simulation", ("--toolchain", converter.toolchain, "--allow-integrity-only")
+    assert _facts(converter, layout)["simulation"] is True
+    labels = TamperedImage(layout, lab.copy).config["config"]["Labels"]
+    assert labels["org.enclavize.simulation"] == "true"
+    said = verify(converter, layout, *options, code=4).stderr
+    assert "it is for simulation alone: it protects nothing" in said
+    verify(converter, layout, *options, "--allow-simulation", code=0)
+
+
+def test_images_for_hardware_say_nothing_of_simulation(lab: Lab, built: Path) -> None:
+    assert "simulation" not in _facts(lab.converter, built)
+    labels = TamperedImage(built, lab.copy).config["config"]["Labels"]
+    assert "org.enclavize.simulation" not in labels
+
+
+def test_images_for_simulation_are_not_for_production(converter: Converter, make: Callable[..., str]) -> None:
+    said = converter.build(make(), "none", "--sgx-mode", "SIM", "--production", code=4)
+    assert "for simulation, which protects nothing" in said
+
+
+@pytest.mark.parametrize("simulation", [True, False])
+def test_the_mode_is_that_of_the_enclave(lab: Lab, make: Callable[..., str], *, simulation: bool) -> None:
+    lab.converter.build(make(), "tee", *(["--sgx-mode", "SIM"] if simulation else []))
+    image = TamperedImage(lab.converter.command.base / "tee", lab.copy)
+
+    def lie(document: dict[str, Any]) -> None:
+        members = {name: value for name, value in document.items() if name != "simulation"}
+        document.clear()
+        for name, value in members.items():
+            document[name] = value
+            if name == "debug" and not simulation:
+                document["simulation"] = True
+
+    image.describe(lie)
+    image.save()
+    said = lab.verify(lab.copy, code=1).stderr
+    told, found = ("hardware", "simulation") if simulation else ("simulation", "hardware")
+    assert f"says that the enclave is for {told}, and it is for {found}" in said

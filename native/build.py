@@ -123,13 +123,14 @@ UNITS = (
     Unit(
         output="rune",
         target=HOST_TARGET,
-        sources=("rune/*.c",),
+        sources=("rune/*.c", "pal/sha256.c"),
         flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
+        zig_objects=SHA256,
     ),
     Unit(
         output="rune-hook",
         target=HOST_TARGET,
-        sources=("rune_hook/*.c",),
+        sources=("rune_hook/*.c", "rune/mountinfo.c"),
         flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
     ),
     Unit(

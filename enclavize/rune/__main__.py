@@ -1,4 +1,4 @@
-"""``enclavize-rune``: the part of rune that creates TEE containers. The front end ``rune`` starts it."""
+"""``enclavize-rune``: the part of rune that decides. The front end ``rune`` starts it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ import os
 import sys
 from pathlib import Path
 
-from enclavize.errors import EnclavizeError
+from enclavize.errors import EnclavizeError, UsageError
 from enclavize.rune.command_line import parse_command_line
 from enclavize.rune.report import report_error
 
+PLAN_SWITCH = "--plan"
+"""The front end gives it first for a TEE bundle: the plan is written to standard output."""
+
 ORDINARY_SWITCH = "--ordinary"
-"""The front end gives it first for an ordinary bundle, about which the node's settings may say something."""
+"""Likewise for an ordinary bundle, about which the node's settings may say something: become runc."""
 
 
 def main() -> None:
-    """Prepare the bundle and become runc, with the arguments as they came."""
-    ordinary = sys.argv[1:2] == [ORDINARY_SWITCH]
-    arguments = sys.argv[2:] if ordinary else sys.argv[1:]
+    """Decide about a bundle. The arguments behind the switch are those of runc, as they came."""
+    switch, arguments = sys.argv[1] if len(sys.argv) > 1 else "", sys.argv[2:]
     line = parse_command_line(arguments)
     try:
-        _become_runc(None if ordinary else Path(line.bundle), arguments)
+        if switch == PLAN_SWITCH:
+            _write_plan(Path(line.bundle))
+        elif switch == ORDINARY_SWITCH:
+            _become_runc(arguments)
+        else:
+            raise UsageError("enclavize-rune is started by rune", hint="run rune in its place")
     except EnclavizeError as error:
         report_error(line, f"{error}; {error.hint}" if error.hint else str(error))
         sys.exit(1)
@@ -29,19 +36,24 @@ def main() -> None:
         sys.exit(1)
 
 
-def _become_runc(tee_bundle: Path | None, arguments: list[str]) -> None:
-    from enclavize.rune.create import check_ordinary, prepare_bundle
+def _write_plan(bundle: Path) -> None:
+    from enclavize.rune.create import SIMULATE_VARIABLE, make_plan
     from enclavize.rune.policy import load_policy
-    from enclavize.rune.runc import find_runc
     from enclavize.rune.verdict_store import default_store
 
+    asked = os.environ.get(SIMULATE_VARIABLE) == "1"
+    plan = make_plan(bundle, load_policy(), default_store(), simulation_asked=asked, program=sys.argv[0])
+    sys.stdout.buffer.write(plan)
+    sys.stdout.flush()
+
+
+def _become_runc(arguments: list[str]) -> None:
+    from enclavize.rune.create import check_ordinary
+    from enclavize.rune.policy import load_policy
+    from enclavize.rune.runc import find_runc
+
     runc = find_runc()
-    policy = load_policy()
-    if tee_bundle is None:
-        check_ordinary(policy.settings)
-    else:
-        asked = os.environ.get("ENCLAVIZE_SIMULATE") == "1"
-        prepare_bundle(tee_bundle, policy, default_store(), simulation_asked=asked)
+    check_ordinary(load_policy().settings)
     os.execv(runc, [runc, *arguments])  # noqa: S606 - runc takes over
 
 

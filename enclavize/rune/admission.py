@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 class AdmittedImage:
     """An image that may run. ``described`` is the ``enclave.json`` that was verified."""
 
-    enclave: Enclave
+    verdict: Verdict
     described: bytes
+
+    @property
+    def enclave(self) -> Enclave:
+        """Who it is."""
+        return self.verdict.enclave
 
     def argv(self) -> tuple[str, ...] | None:
         """Return the measured entrypoint and command; None in images that do not tell."""
@@ -38,24 +43,24 @@ def admit_image(rootfs: Path, policy: NodePolicy, store: VerdictStore) -> Admitt
     with EnclaveFolder(rootfs) as folder:
         described = folder.read(DESCRIPTION, MAX_DESCRIPTION_SIZE)
         key = hashlib.sha256(described).hexdigest()
-        enclave = _remembered(key, folder, policy, store)
-        if enclave is None:
+        verdict = _remembered(key, folder, policy, store)
+        if verdict is None:
             with store.alone(key):
-                enclave = _remembered(key, folder, policy, store) or _verified(
+                verdict = _remembered(key, folder, policy, store) or _verified(
                     key, folder, described, policy, store
                 )
-        return AdmittedImage(enclave=enclave, described=described)
+        return AdmittedImage(verdict=verdict, described=described)
 
 
-def _remembered(key: str, folder: EnclaveFolder, policy: NodePolicy, store: VerdictStore) -> Enclave | None:
-    """Return the enclave if there is a verdict that still decides."""
+def _remembered(key: str, folder: EnclaveFolder, policy: NodePolicy, store: VerdictStore) -> Verdict | None:
+    """Return the verdict if there is one that still decides."""
     known = store.load(key)
-    return known.enclave if known is not None and _holds(known, folder, policy) else None
+    return known if known is not None and _holds(known, folder, policy) else None
 
 
 def _verified(
     key: str, folder: EnclaveFolder, described: bytes, policy: NodePolicy, store: VerdictStore
-) -> Enclave:
+) -> Verdict:
     """Verify in full, and remember it."""
     from enclavize.rune.verification import verify_unpacked
 
@@ -66,7 +71,7 @@ def _verified(
         enclavize=__version__, policy=policy.digests, enclave=enclave, links=folder.links, files=files
     )
     store.save(key, verdict)
-    return enclave
+    return verdict
 
 
 def _holds(known: Verdict, folder: EnclaveFolder, policy: NodePolicy) -> bool:

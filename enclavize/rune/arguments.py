@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
@@ -16,19 +17,28 @@ INIT_PROGRAMS = frozenset({"/sbin/docker-init", "/dev/init", "/run/podman-init"}
 _SHOWN = 300
 
 
-def runelet_arguments(arguments: Sequence[str], measured: Sequence[str] | None) -> list[str]:
-    """Return the arguments of the runelet; ``measured`` is the enclave's own command line, where it is known.
+@dataclass(frozen=True, kw_only=True)
+class CommandHead:
+    """How a command line begins that stands for the runelet. ``more``: the program's arguments may follow."""
+
+    given: tuple[str, ...]
+    more: bool
+
+
+def command_head(arguments: Sequence[str], measured: Sequence[str] | None) -> CommandHead:
+    """Return what the runelet takes the place of; ``measured`` is the enclave's own command line, if known.
 
     A container may name the enclave's whole command line instead of the runelet, as pods with ``command`` do:
     the enclave runs that without being told. Raises EnclavizeError for another one.
     """
-    given = list(arguments)
+    given, init = list(arguments), 0
     if given[:1] and given[0] in INIT_PROGRAMS:
-        given = given[2:] if given[1:2] == ["--"] else given[1:]
+        init = 2 if given[1:2] == ["--"] else 1
+    given = given[init:]
     if given[:1] == [ENTRYPOINT]:
-        return given
+        return CommandHead(given=tuple(arguments[: init + 1]), more=True)
     if measured and given == list(measured):
-        return [ENTRYPOINT]
+        return CommandHead(given=tuple(arguments), more=False)
     runs = f"the enclave runs [{_shown(measured)}]" if measured else "its enclave decides what it runs"
     raise EnclavizeError(
         f"this container is told to run [{_shown(given)}], {runs}",

@@ -6,7 +6,7 @@ made, hooks find it where they look, and nothing has to be cleaned up.
 
 from __future__ import annotations
 
-import json
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,22 +18,37 @@ from enclavize.rune.admission import admit_image
 from enclavize.rune.config_shape import CONFIG_SHAPE
 from enclavize.rune.enclave import RUNELETS
 from enclavize.rune.mode import SGX_DEVICE, choose_mode
-from enclavize.rune.origin import origin_of
-from enclavize.rune.replace import replace_file
-from enclavize.rune.spec import SGX_DEVICES, tee_spec
-from enclavize.tee.layout import ROOT
+from enclavize.rune.plan import plan_document
+from enclavize.rune.settings import VARIABLES, absent_settings
+from enclavize.rune.spec import SGX_DEVICES, character_device, tee_plan
+from enclavize.rune.verdict import ABSENT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enclavize.rune.mounts import Look
     from enclavize.rune.policy import NodePolicy
     from enclavize.rune.settings import Settings
+    from enclavize.rune.verdict import Verdict
     from enclavize.rune.verdict_store import VerdictStore
 
+SIMULATE_VARIABLE = "ENCLAVIZE_SIMULATE"
 CONFIG = "config.json"
 _CONFIG_LIMIT = 16 << 20
 
 
-def prepare_bundle(bundle: Path, policy: NodePolicy, store: VerdictStore, *, simulation_asked: bool) -> None:
-    """Make a TEE bundle ready for runc. Raises EnclavizeError if it must not run."""
+def make_plan(
+    bundle: Path,
+    policy: NodePolicy,
+    store: VerdictStore,
+    *,
+    simulation_asked: bool,
+    program: str | None = None,
+) -> bytes:
+    """Return the plan for a TEE bundle (plan.py). Raises EnclavizeError if it must not run.
+
+    ``program`` is enclavize-rune, in whose place the plan may decide later; None: it is for this bundle only.
+    """
     spec = _read_config(bundle / CONFIG)
     root = spec.get("root")
     path = root.get("path") if isinstance(root, dict) else None
@@ -48,22 +63,45 @@ def prepare_bundle(bundle: Path, policy: NodePolicy, store: VerdictStore, *, sim
     mode = choose_mode(
         settings, asked=simulation_asked, device_present=Path(SGX_DEVICE).exists(), debug=enclave.debug
     )
-    changed = tee_spec(
+    plan, looks = tee_plan(
         spec,
         rootfs=rootfs,
         bundle=bundle,
         runelet=native_file(RUNELETS[enclave.libos]),
         hook=native_file("rune-hook"),
-        origin=origin_of(rootfs / ROOT),
         mode=mode,
         settings=settings,
         devices=SGX_DEVICES,
         measured_argv=admitted.argv,
         direct_mode=enclave.libos == "gramine",
     )
-    config = bundle / CONFIG
-    permissions = stat.S_IMODE(config.stat().st_mode)
-    replace_file(config, json.dumps(changed, ensure_ascii=True).encode(), mode=permissions)
+    reusable = program is not None and looks is not None
+    return plan_document(plan, _holds(program or "", looks or [], admitted.verdict) if reusable else None)
+
+
+def _holds(program: str, looks: list[Look], verdict: Verdict) -> dict[str, Any]:
+    """Return all that decided besides config.json."""
+    return {
+        "program": program,
+        "environment": {name: os.environ.get(name) for name in (SIMULATE_VARIABLE, *VARIABLES)},
+        "policy": {
+            **{str(path): None for path in absent_settings()},
+            **_with_modes(verdict.policy),
+        },
+        "devices": {path: character_device(path) for path in SGX_DEVICES},
+        "looks": looks,
+        "files": {
+            name: (file.found.mode, file.found.size, file.sha256) for name, file in verdict.files.items()
+        },
+        "links": verdict.links,
+    }
+
+
+def _with_modes(digests: Mapping[str, str]) -> dict[str, tuple[int, str] | None]:
+    return {
+        path: None if digest == ABSENT else (stat.S_IMODE(Path(path).stat().st_mode), digest)
+        for path, digest in digests.items()
+    }
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from enclavize.errors import EnclavizeError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+ANNOTATION_PREFIX = "enclave."
+
 VARIABLES = {
     "ENCLAVE_TYPE": "enclave.type",
     "ENCLAVE_RUNTIME_PATH": "enclave.runtime.path",

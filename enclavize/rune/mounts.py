@@ -8,6 +8,7 @@ the enclave's own folder is mounted again behind all other mounts (spec.py).
 from __future__ import annotations
 
 import errno
+import os
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,20 +32,39 @@ _PROC_LINKS = frozenset({"mounts", "net", "self", "thread-self"})
 
 @dataclass(frozen=True, kw_only=True)
 class _Mounted:
-    """A mount that is in place. ``folder``: where its files are on the host; None: it has none of its own."""
+    """A mount that is in place. ``folder``: where its files are on the host; None: it has none of its own.
+
+    ``name`` is what looks call that folder; None: nobody else could tell it.
+    """
 
     at: tuple[str, ...]
     kind: str
     folder: Path | None
+    name: str | int | None = None
 
 
-def check_mounts(mounts: Sequence[Mapping[str, Any]], rootfs: Path, bundle: Path) -> None:
+Look = tuple[str | int, str, str | None]
+"""A folder ("rootfs", "host", or the source of a mount by its number), a path below, and the target of the
+link there, None if it is none."""
+
+
+def check_mounts(
+    mounts: Sequence[Mapping[str, Any]],
+    rootfs: Path,
+    bundle: Path,
+    *,
+    own: Sequence[Mapping[str, Any]] = (),
+) -> list[Look] | None:
     """Refuse mounts on, above or below ``/.enclave``, and those that nobody can follow.
 
-    ``bundle`` is what relative sources are relative to. Raises EnclavizeError.
+    ``bundle`` is what relative sources are relative to; ``own`` ones do not count. Raises EnclavizeError.
+    Returns what was seen on the way: where it is the same, the result is the same for the same mounts from
+    other sources. None: that cannot be told.
     """
     container = _Container(rootfs)
-    for mount in mounts:
+    for number, mount in enumerate(mounts):
+        if mount in own:
+            continue
         destination = mount.get("destination")
         if not isinstance(destination, str) or not destination or "\0" in destination:
             raise InvalidImageError("config.json: a mount has no destination")
@@ -54,7 +74,10 @@ def check_mounts(mounts: Sequence[Mapping[str, Any]], rootfs: Path, bundle: Path
             raise EnclavizeError(f"the mount destination {destination} goes up from a symbolic link")
         if not where or where[0] == ROOT:
             raise EnclavizeError(f"a mount on {destination} would cover /{ROOT} of the TEE container")
-        container.add(mount, where, bundle)
+        container.add(mount, where, bundle, number)
+    if any(folder is None for folder, _, _ in container.looks):
+        return None
+    return [(folder, path, target) for folder, path, target in container.looks if folder is not None]
 
 
 def resolve_in_root(rootfs: Path, path: str) -> PurePosixPath:
@@ -66,21 +89,22 @@ class _Container:
     """The file system of a container while its mounts are made, one after the other."""
 
     def __init__(self, rootfs: Path) -> None:
-        self._mounts = [_Mounted(at=(), kind="bind", folder=rootfs)]
+        self._mounts = [_Mounted(at=(), kind="bind", folder=rootfs, name="rootfs")]
+        self.looks: dict[tuple[str | int | None, str, str | None], None] = {}
 
-    def add(self, mount: Mapping[str, Any], where: tuple[str, ...], bundle: Path) -> None:
-        """Put a mount in place."""
+    def add(self, mount: Mapping[str, Any], where: tuple[str, ...], bundle: Path, number: int) -> None:
+        """Put a mount in place. ``number`` is what looks call it."""
         kind, source, options = mount.get("type") or "", mount.get("source") or "", mount.get("options") or []
         if not isinstance(kind, str) or not isinstance(source, str) or "\0" in source:
             raise InvalidImageError("config.json: a mount has a type or source that is no text")
         if not isinstance(options, list):
             raise InvalidImageError("config.json: the options of a mount are not a list")
-        folder = None
+        folder, name = None, None
         if kind == "bind" or not {"bind", "rbind"}.isdisjoint(filter(_is_text, options)):
-            kind, folder = "bind", bundle / source
+            kind, folder, name = "bind", bundle / source, number
         elif kind == "tmpfs" and "tmpcopyup" in options:  # runc's own: what was there is copied, links too
             kind, folder = "bind", self._host_path(where)
-        self._mounts.append(_Mounted(at=where, kind=kind, folder=folder))
+        self._mounts.append(_Mounted(at=where, kind=kind, folder=folder, name=name))
 
     def resolve(self, path: str) -> tuple[str, ...]:
         """Return the components of where ``path`` leads. Raises EnclavizeError where that cannot be told."""
@@ -112,7 +136,9 @@ class _Container:
             return None
         if mounted.kind == "proc" and (below[0] in _PROC_LINKS or below[0].isdecimal()):
             raise EnclavizeError(f"the mount destination {path} goes through links of /proc")
-        folder = Path("/sys") if mounted.kind == "sysfs" else mounted.folder
+        folder, name = mounted.folder, mounted.name
+        if mounted.kind == "sysfs":
+            folder, name, below = Path("/"), "host", ("sys", *below)
         if folder is None:
             if mounted.kind in _WITHOUT_LINKS or mounted.kind == "proc":
                 return None
@@ -121,11 +147,14 @@ class _Container:
                 "whose links are not known"
             )
         try:
-            return folder.joinpath(*below).readlink().as_posix()
+            target = os.readlink(folder.joinpath(*below))  # noqa: PTH115 - as it is written
         except OSError as error:
             if error.errno in _NO_LINK:
+                self.looks[name, "/".join(below), None] = None
                 return None
             raise EnclavizeError(f"cannot follow the mount destination {path}: {error.strerror}") from error
+        self.looks[name, "/".join(below), target] = None
+        return target
 
     def _mounted(self, parts: tuple[str, ...]) -> _Mounted:
         """Return the mount on which a path lies: the last one that was made on it, or above it."""

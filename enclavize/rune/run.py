@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.oci.pruning import in_use
+from enclavize.oci.storage import storage_errors
 from enclavize.progress import Reporter
+from enclavize.resources import native_file
 from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
 from enclavize.rune.container import BindMount, Container, container_spec
-from enclavize.rune.create import prepare_bundle
+from enclavize.rune.create import make_plan
 from enclavize.rune.enclave import read_description
 from enclavize.rune.mounts import resolve_in_root
 from enclavize.rune.policy import load_policy
@@ -115,11 +117,12 @@ def _run(options: RunOptions, tree: Path) -> int:
             system_files=description.libos == "gramine",
         )
         bundle.write(container_spec(container))
-        prepare_bundle(bundle.path, node, default_store(), simulation_asked=options.simulate)
+        plan = bundle.path / "plan.json"
+        with storage_errors("write", plan):
+            plan.write_bytes(make_plan(bundle.path, node, default_store(), simulation_asked=options.simulate))
+        command = [str(native_file("rune")), "--plan", str(plan), "--root", str(runtime / STATE)]
         with _open_report(options.report) as report:
-            return run_container(
-                runc, runtime / STATE, bundle.path, bundle.name, stdin=options.stdin, report=report
-            )
+            return run_container(command, runc, bundle.path, bundle.name, stdin=options.stdin, report=report)
 
 
 def _annotations(options: RunOptions) -> tuple[tuple[str, str], ...]:

@@ -6,10 +6,7 @@ To an engine's own profile rune adds what Gramine's direct mode needs and docker
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any
 
 _CLONE_NEWUSER = 0x10000000
 _EPERM, _ENOSYS = 1, 38
@@ -57,11 +54,3 @@ DIRECT_MODE_RULE: dict[str, Any] = {
     "args": [{"index": 0, "value": _ADDR_NO_RANDOMIZE, "op": "SCMP_CMP_EQ"}],
 }
 """Gramine's children have its memory at the same addresses (pal/src/host/linux/pal_main.c of Gramine 1.9)."""
-
-
-def with_direct_mode(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an engine's profile that lets Gramine's direct mode work."""
-    rules = profile.get("syscalls") or []
-    if profile.get("defaultAction") == "SCMP_ACT_ALLOW" or DIRECT_MODE_RULE in rules:
-        return dict(profile)
-    return {**profile, "syscalls": [*rules, DIRECT_MODE_RULE]}

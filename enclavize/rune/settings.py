@@ -50,6 +50,10 @@ class Settings:
     ordinary: str = "run"
 
 
+VARIABLES = (CONFIG_VARIABLE, "XDG_CONFIG_HOME", "HOME")
+"""What chooses between files of settings."""
+
+
 def settings_file() -> tuple[Path, bool]:
     """Return the file that counts, and whether it has to be there.
 
@@ -58,13 +62,28 @@ def settings_file() -> tuple[Path, bool]:
     """
     if chosen := os.environ.get(CONFIG_VARIABLE):
         return Path(chosen), True
+    own = own_settings_file()
+    if own and not SETTINGS_FILE.exists() and own.exists():
+        return own, True
+    return SETTINGS_FILE, False
+
+
+def own_settings_file() -> Path | None:
+    """Return where a user's own settings would be."""
     folder = os.environ.get("XDG_CONFIG_HOME") or (
         f"{os.environ['HOME']}/.config" if os.environ.get("HOME") else ""
     )
-    own = Path(folder) / "rune/config.toml"
-    if folder and not SETTINGS_FILE.exists() and own.exists():
-        return own, True
-    return SETTINGS_FILE, False
+    return Path(folder) / "rune/config.toml" if folder else None
+
+
+def absent_settings() -> tuple[Path, ...]:
+    """Return the files that would count now if they were there."""
+    if os.environ.get(CONFIG_VARIABLE):
+        return ()
+    own = own_settings_file()
+    if SETTINGS_FILE.exists():
+        return ()
+    return (SETTINGS_FILE, *([own] if own and not own.exists() else ()))
 
 
 def read_settings(data: bytes, path: Path) -> Settings:

@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 FORWARDED = (
@@ -29,15 +30,16 @@ REPORT_DESCRIPTOR = 3
 
 
 def run_container(
-    runc: str, state: Path, bundle: Path, name: str, *, stdin: bool, report: int | None = None
+    rune: Sequence[str], runc: str, bundle: Path, name: str, *, stdin: bool, report: int | None = None
 ) -> int:
     """Run the bundle to its end; return its exit code: 128 + n after signal n, 125 if it did not start.
 
-    ``report`` is a file descriptor that the container gets as REPORT_DESCRIPTOR.
+    ``rune`` is the command line up to its command, ``runc`` what it becomes. ``report`` is a file descriptor
+    that the container gets as REPORT_DESCRIPTOR.
     """
     log = bundle / "log.json"
     command = [
-        runc, "--root", str(state), "--log", str(log), "--log-format", "json",
+        *rune, "--log", str(log), "--log-format", "json",
         "run", "--bundle", str(bundle), *(() if report is None else ("--preserve-fds", "1")), name,
     ]  # fmt: skip
     waited = {*FORWARDED, signal.SIGCHLD}
@@ -47,6 +49,7 @@ def run_container(
             command,
             stdin=None if stdin else subprocess.DEVNULL,
             preexec_fn=lambda: _prepare_child(previous, report),  # noqa: PLW1509 - no other thread is left
+            env={**os.environ, "ENCLAVIZE_RUNC": runc},
             close_fds=report is None,  # Python's own are closed at exec in any case
         )
         try:

@@ -42,3 +42,24 @@ bool map_file(int directory, const char *path, struct json *text)
     errno = error;
     return mapped;
 }
+
+bool write_file(int directory, const char *name, struct json text, unsigned mode)
+{
+    unlinkat(directory, name, 0);
+    int file = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file < 0)
+        return false;
+    while (text.at < text.end) {
+        ssize_t written = write(file, text.at, (size_t)(text.end - text.at));
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            break;
+        text.at += written;
+    }
+    bool done = text.at == text.end && fchmod(file, mode) == 0;
+    int error = errno;
+    close(file);
+    errno = error;
+    return done;
+}

@@ -12,4 +12,7 @@ bool map_descriptor(int file, struct json *text);
 /* The same for a path. False with errno 0: there is none, or it is empty. */
 bool map_file(int directory, const char *path, struct json *text);
 
+/* Make a file with this content and these permission bits; what has its name gives way. False: errno says why. */
+bool write_file(int directory, const char *name, struct json text, unsigned mode);
+
 #endif

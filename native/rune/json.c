@@ -73,7 +73,12 @@ static bool skip_value(struct json *json)
     return true;
 }
 
-/* How Go's encoding/json finds a member (fold.go): ASCII letters in any case, U+017F for s, U+212A for k. `name` is in lower case. */
+static char lower(char letter)
+{
+    return letter >= 'A' && letter <= 'Z' ? (char)(letter | 0x20) : letter;
+}
+
+/* How Go's encoding/json finds a member (fold.go): ASCII letters in any case, U+017F for s, U+212A for k. */
 static bool same_folded(const char *member, const char *name)
 {
     static const struct {
@@ -81,7 +86,7 @@ static bool same_folded(const char *member, const char *name)
         char letter;
     } others[] = {{"\xC5\xBF", 's'}, {"\xE2\x84\xAA", 'k'}};
     while (*member) {
-        char letter = *member >= 'A' && *member <= 'Z' ? (char)(*member | 0x20) : *member;
+        char letter = lower(*member);
         size_t length = 1;
         for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
             if (strncmp(member, others[i].utf8, strlen(others[i].utf8)) == 0) {
@@ -89,7 +94,7 @@ static bool same_folded(const char *member, const char *name)
                 length = strlen(others[i].utf8);
             }
         }
-        if (letter != *name)
+        if (letter != lower(*name))
             return false;
         member += length;
         name++;
@@ -144,6 +149,22 @@ static enum json_result find(struct json object, bool (*same)(const char *, cons
 enum json_result json_member(struct json object, const char *name, struct json *value)
 {
     return find(object, same_folded, name, value);
+}
+
+enum json_result json_spelled(struct json object, const char *name, struct json *value)
+{
+    struct json exact;
+    enum json_result folded = json_member(object, name, value);
+    if (folded != JSON_FOUND)
+        return folded;
+    if (json_key(object, name, &exact) != JSON_FOUND)
+        return JSON_INVALID;
+    return json_is_null(*value) ? JSON_ABSENT : JSON_FOUND;
+}
+
+bool json_is_null(struct json value)
+{
+    return value.end - value.at == 4 && memcmp(value.at, "null", 4) == 0;
 }
 
 enum json_result json_key(struct json map, const char *key, struct json *value)

@@ -18,10 +18,18 @@ struct json {
 enum json_result { JSON_FOUND, JSON_ABSENT, JSON_INVALID };
 
 /*
- * Find the member `name`, in lower case, of an object whose members a format defines: in any case, as Go does.
+ * Find the member `name` of an object whose members a format defines: in any case, as Go does.
  * One that stands twice is JSON_INVALID: readers differ on which one counts.
  */
 enum json_result json_member(struct json object, const char *name, struct json *value);
+
+/* The same, but one that is spelled in another case is JSON_INVALID, and one that is null JSON_ABSENT: what is changed has one name. */
+enum json_result json_spelled(struct json object, const char *name, struct json *value);
+
+bool json_is_null(struct json value);
+
+/* JSON that this program writes itself. */
+struct json json_literal(const char *text);
 
 /* Take the next member of an object: `object` stands at its `{` before the first call, behind the member after it. */
 enum json_result json_entry(struct json *object, struct json *key, struct json *value);
@@ -37,5 +45,14 @@ bool json_string(struct json value, char *text, size_t size);
 
 /* The same, but of a string that does not fit its start. */
 bool json_string_start(struct json value, char *text, size_t size);
+
+/* The same, of any length, in memory that is never given back. NULL if it is no such string. */
+char *json_text(struct json value);
+
+/* A whole number that is not negative, as decimal digits; -1 if it is none, or too large. */
+long long json_number(struct json value);
+
+/* Whether two values are the same: strings as they read, numbers as they are written, members in the same order. */
+bool json_equal(struct json one, struct json other);
 
 #endif

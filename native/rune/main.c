@@ -1,6 +1,7 @@
 /*
  * rune: an OCI runtime with runc's command line. An ordinary bundle is runc's affair: this front end decides and becomes runc.
- * Creating a TEE container needs checks and a changed config.json: that is the Python part, enclavize-rune, which becomes runc, too.
+ * Creating a TEE container needs checks and a changed config.json: the Python part, enclavize-rune, decides that in a plan, once for what
+ * is alike.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,12 +15,13 @@
 #include "command_line.h"
 #include "container.h"
 #include "program.h"
+#include "python_part.h"
 #include "report.h"
 #include "request.h"
 #include "settings.h"
+#include "tee.h"
 
 #define VERSION "0.2.0" /* enclavize/__init__.py */
-#define PYTHON_PART "enclavize-rune"
 
 #define ORDINARY_SWITCH "--ordinary" /* enclavize/rune/__main__.py */
 #define SIMULATE_VARIABLE "ENCLAVIZE_SIMULATE"
@@ -37,30 +39,6 @@ static int become_runc(const struct command_line *line, char **argv)
     execv(path, argv);
     snprintf(message, sizeof(message), "cannot run %s: %s", path, strerror(errno));
     report_error(line, message);
-    return EXIT_FAILED;
-}
-
-static int become_python_part(const struct command_line *line, char **argv)
-{
-    char path[PATH_MAX], message[PATH_MAX + 64];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (length > 0) {
-        path[length] = 0;
-        char *name = strrchr(path, '/') + 1;
-        if ((size_t)(name - path) + sizeof(PYTHON_PART) <= sizeof(path)) {
-            memcpy(name, PYTHON_PART, sizeof(PYTHON_PART));
-            execv(path, argv);
-            int error = errno;
-            if (access(path, F_OK) == 0) { /* it may be its interpreter that is missing, or not ours to run */
-                snprintf(message, sizeof(message), "cannot run %s: %s", path, strerror(error));
-                report_error(line, message);
-                return EXIT_FAILED;
-            }
-        }
-    }
-    if (find_program(getenv("PATH"), PYTHON_PART, path))
-        execv(path, argv);
-    report_error(line, PYTHON_PART " is not installed: it must stand beside rune, or in PATH, to run TEE containers");
     return EXIT_FAILED;
 }
 
@@ -89,26 +67,20 @@ static int is_unclear(const struct command_line *line)
 }
 
 /* The Python part decides by the node's settings, and becomes runc or refuses. */
-static int judge_ordinary(const struct command_line *line, int argc, char **argv)
+static int judge_ordinary(const struct command_line *line, char **argv)
 {
-    char **arguments = calloc((size_t)argc + 2, sizeof(*arguments));
-    if (!arguments)
-        return EXIT_FAILED;
-    arguments[0] = argv[0];
-    arguments[1] = ORDINARY_SWITCH;
-    memcpy(arguments + 2, argv + 1, (size_t)argc * sizeof(*argv)); /* with the NULL at the end */
-    return become_python_part(line, arguments);
+    char path[PATH_MAX];
+    if (find_python_part(line, path))
+        become_python_part(line, path, ORDINARY_SWITCH, argv);
+    return EXIT_FAILED;
 }
 
 static int create_ordinary(const struct command_line *line, char **argv)
 {
     char name[REQUEST_SIZE], message[REQUEST_SIZE + 256];
-    int argc = 0;
-    while (argv[argc])
-        argc++;
     switch (bundle_request(line->bundle, name)) {
     case REQUEST_NONE:
-        return settings_may_judge_ordinary() ? judge_ordinary(line, argc, argv) : become_runc(line, argv);
+        return settings_may_judge_ordinary() ? judge_ordinary(line, argv) : become_runc(line, argv);
     case REQUEST_ENCLAVE:
         snprintf(message, sizeof(message), "this container asks for an enclave (%s), and its image is not a TEE image, so it would run without one; "
                                            "convert it: enclavize build IMAGE -t TEE_IMAGE", name);
@@ -127,7 +99,7 @@ static int create(const struct command_line *line, char **argv)
     case KIND_ORDINARY:
         return create_ordinary(line, argv);
     case KIND_TEE:
-        return become_python_part(line, argv);
+        return prepare_tee_bundle(line, argv) ? become_runc(line, argv) : EXIT_FAILED;
     case KIND_UNKNOWN:
         break;
     }

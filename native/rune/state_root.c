@@ -35,6 +35,13 @@ static bool honours_runtime_dir(void)
     return in_user_namespace() && (!user || strcmp(user, "root") != 0);
 }
 
+const char *runtime_base(void)
+{
+    if (honours_runtime_dir())
+        return *getenv("XDG_RUNTIME_DIR") == '/' ? getenv("XDG_RUNTIME_DIR") : NULL;
+    return geteuid() == 0 ? "/run" : NULL;
+}
+
 bool default_state_root(char *path, size_t size)
 {
     int length = honours_runtime_dir() ? snprintf(path, size, "%s/runc", getenv("XDG_RUNTIME_DIR")) : snprintf(path, size, "/run/runc");

@@ -8,4 +8,7 @@
 /* runc's default for --root. False if it does not fit. */
 bool default_state_root(char *path, size_t size);
 
+/* The folder of this user, or of the system, for what need not outlive a reboot; NULL if there is none. */
+const char *runtime_base(void);
+
 #endif

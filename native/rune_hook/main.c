@@ -16,56 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../rune/mountinfo.h"
+
 #define FOLDER ".enclave"
 #define RUNELET "bin/runelet"
-
-struct mount {
-    char *device, *path; /* as proc_pid_mountinfo(5) writes them */
-};
-
-/* Find the number of the mount on which an open file lies; -1 if the kernel does not tell. */
-static long mount_number(int file)
-{
-    char name[64], line[128];
-    long number = -1;
-    snprintf(name, sizeof(name), "/proc/self/fdinfo/%d", file);
-    FILE *info = fopen(name, "re");
-    while (info && number < 0 && fgets(line, sizeof(line), info)) {
-        if (strncmp(line, "mnt_id:", 7) == 0)
-            number = strtol(line + 7, NULL, 10);
-    }
-    if (info)
-        fclose(info);
-    return number;
-}
-
-/* Fields of a line: number, parent, device, path in the file system, ... */
-static bool split(char *line, long *number, struct mount *mount)
-{
-    char *fields[4];
-    for (int i = 0; i < 4; i++)
-        fields[i] = strsep(&line, " ");
-    if (!line)
-        return false;
-    *number = strtol(fields[0], NULL, 10);
-    *mount = (struct mount){fields[2], fields[3]};
-    return true;
-}
-
-/* The line that `mount` points into is the caller's for the rest of this program's life. */
-static bool find_mount(long wanted, struct mount *mount)
-{
-    char *line = NULL;
-    size_t room = 0;
-    long number;
-    FILE *mounts = fopen("/proc/self/mountinfo", "re");
-    bool found = false;
-    while (mounts && !found && getline(&line, &room, mounts) > 0)
-        found = split(line, &number, mount) && number == wanted;
-    if (mounts)
-        fclose(mounts);
-    return found;
-}
 
 /* Whether `folder` is where a mount begins, and that mount is of the wanted folder. */
 static bool is_genuine(int rootfs, int folder, const char *device, const char *path)

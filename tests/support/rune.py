@@ -19,6 +19,7 @@ from support.command import Command
 from support.images import build_image, directory, file, write_layout
 from support.programs import REPOSITORY, busybox, zig_cc
 from support.stand_in import native_files
+from support.torture import compile_as
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +46,9 @@ def stub_runelet(output: Path) -> Path:
 
 
 def front_end(output: Path) -> Path:
-    """Compile rune's front end."""
-    return _compile(output, *sorted((_NATIVE / "rune").glob("*.c")))
+    """Compile rune's front end, with undefined behaviour trapped."""
+    sources = [*sorted((_NATIVE / "rune").glob("*.c")), _NATIVE / "pal" / "sha256.c"]
+    return compile_as("rune", output, sources, ["-fsanitize=undefined", "-fsanitize-trap=undefined"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,8 @@ class RuneInstallation:
         (package / "enclavize" / "_native").mkdir()
         shutil.copy(native_file("libos.so"), package / "enclavize" / "_native")
         stub_runelet(package / "enclavize" / "_native" / "runelet")
-        _compile(package / "enclavize" / "_native" / "rune-hook", _NATIVE / "rune_hook" / "main.c")
+        hook = (_NATIVE / "rune_hook" / "main.c", _NATIVE / "rune" / "mountinfo.c")
+        _compile(package / "enclavize" / "_native" / "rune-hook", *hook)
         (base / "bin").mkdir()
         front_end(base / "bin" / "rune")
         return RuneInstallation._finish(base, package)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.rune.origin import Origin, origin_of
+from support.mounts import Origin, origin_of
 from support.programs import need, need_root
 
 if TYPE_CHECKING:

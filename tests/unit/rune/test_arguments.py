@@ -5,10 +5,18 @@ from __future__ import annotations
 import pytest
 
 from enclavize.errors import EnclavizeError
-from enclavize.rune.arguments import runelet_arguments
+from enclavize.rune.arguments import command_head
 
 ENTRYPOINT = "/.enclave/bin/runelet"
 MEASURED = ("/bin/svc", "tick")
+
+
+def _runelet_arguments(given: list[str], measured: tuple[str, ...] | None) -> list[str]:
+    head = command_head(given, measured)
+    assert given[: len(head.given)] == list(head.given)
+    rest = given[len(head.given) :]
+    assert head.more or not rest
+    return [ENTRYPOINT, *rest]
 
 
 @pytest.mark.parametrize(
@@ -24,7 +32,7 @@ MEASURED = ("/bin/svc", "tick")
     ],
 )
 def test_the_runelet_gets(given: list[str], found: list[str]) -> None:
-    assert runelet_arguments(given, MEASURED) == found
+    assert _runelet_arguments(given, MEASURED) == found
 
 
 @pytest.mark.parametrize(
@@ -45,7 +53,7 @@ def test_the_runelet_gets(given: list[str], found: list[str]) -> None:
 )
 def test_another_command_line_is_refused_with_both(given: list[str]) -> None:
     with pytest.raises(EnclavizeError, match="told to run") as caught:
-        runelet_arguments(given, MEASURED)
+        _runelet_arguments(given, MEASURED)
     assert "the enclave runs [/bin/svc tick]" in str(caught.value)
     assert "--entrypoint" in (caught.value.hint or "")
     assert "command" in (caught.value.hint or "")
@@ -55,7 +63,7 @@ def test_another_command_line_is_refused_with_both(given: list[str]) -> None:
 
 @pytest.mark.parametrize("measured", [None, ()])
 def test_where_nothing_is_known_only_the_runelet_will_do(measured: tuple[str, ...] | None) -> None:
-    assert runelet_arguments([ENTRYPOINT], measured) == [ENTRYPOINT]
+    assert _runelet_arguments([ENTRYPOINT], measured) == [ENTRYPOINT]
     for given in (["/bin/svc", "tick"], []):
         with pytest.raises(EnclavizeError, match="told to run"):
-            runelet_arguments(given, measured)
+            _runelet_arguments(given, measured)

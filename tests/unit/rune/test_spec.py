@@ -10,10 +10,11 @@ import pytest
 
 from enclavize.errors import EnclavizeError
 from enclavize.rune.mode import Mode
-from enclavize.rune.origin import Origin
+from enclavize.rune.plan import plan_document
 from enclavize.rune.seccomp import DIRECT_MODE_RULE
 from enclavize.rune.settings import Settings
-from enclavize.rune.spec import MARK, tee_spec
+from enclavize.rune.spec import MARK, tee_plan
+from support.plans import apply_plan
 
 ENTRYPOINT = "/.enclave/bin/runelet"
 RUNELET = Path("/opt/enclavize/runelet")
@@ -40,18 +41,24 @@ def _change(
     *,
     direct_mode: bool = False,
 ) -> dict[str, Any]:
-    return tee_spec(
+    plan, _ = tee_plan(
         spec,
         rootfs=rootfs,
         bundle=rootfs.parent,
         runelet=RUNELET,
         hook=HOOK,
-        origin=Origin(device="8:1", path="/images/7/.enclave"),
         mode=mode,
         settings=settings or Settings(),
         devices=devices,
         direct_mode=direct_mode,
     )
+    placeholders = {
+        "{rootfs}": str(rootfs),
+        "{enclave}": str(rootfs / ".enclave"),
+        "{device}": "8:1",
+        "{origin}": "/images/7/.enclave",
+    }
+    return apply_plan(plan_document(plan, None), spec, placeholders)
 
 
 def test_the_runelet_of_the_host_covers_that_of_the_image() -> None:
@@ -86,11 +93,12 @@ def test_options_come_from_rune_and_never_from_the_container() -> None:
     )
     assert _change(spec, mode=Mode.HARDWARE)["process"]["env"] == [
         "A=b=c",
+        "X=1",
         "X=2",
         "ENCLAVIZE_LOG_LEVEL=warning",
     ]
     assert _change(spec)["process"]["env"] == [
-        "A=b=c", "X=2", "ENCLAVIZE_LOG_LEVEL=warning", "ENCLAVIZE_SIMULATE=1",
+        "A=b=c", "X=1", "X=2", "ENCLAVIZE_LOG_LEVEL=warning", "ENCLAVIZE_SIMULATE=1",
     ]  # fmt: skip
 
 

@@ -1,0 +1,38 @@
+/*
+ * What becomes of a config.json, as the Python part has decided it (enclavize/rune/plan.py describes the format): conditions under which
+ * that holds, and changes. Here nothing is decided: what a plan does not foresee, it does not fit.
+ */
+#ifndef RUNE_PLAN_H
+#define RUNE_PLAN_H
+
+#include <stdbool.h>
+
+#include "json.h"
+#include "text.h"
+
+struct plan {
+    struct json holds;      /* conditions outside of config.json: an object, or null in a plan for one container */
+    struct json conditions; /* on config.json */
+    struct json changes;    /* of config.json */
+};
+
+/* The container that a plan is for. */
+struct place {
+    struct json config;
+    const char *bundle, *rootfs; /* absolute, without links */
+    int folder;                  /* /.enclave below rootfs */
+    const char *program;         /* the Python part */
+};
+
+bool read_plan(struct json text, struct plan *plan);
+
+/* Whether config.json is one that the plan is for. */
+bool plan_fits(const struct plan *plan, struct json config);
+
+/* Whether everything else is as it was when the plan was made. Costs the hashes of all files of the enclave. */
+bool plan_holds(const struct plan *plan, const struct place *place);
+
+/* Write the changed config.json of a plan that fits. */
+bool apply_plan(const struct plan *plan, const struct place *place, struct text *changed);
+
+#endif

@@ -1,0 +1,149 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "enclave_tree.h"
+#include "hash.h"
+#include "json_edit.h"
+#include "operation.h"
+#include "plan.h"
+
+#define PATH_SIZE 4096
+
+static bool text_is(struct json value, const char *wanted)
+{
+    char *text = json_text(value);
+    return text && strcmp(text, wanted) == 0;
+}
+
+/* {name: value or null} */
+static bool environment_holds(struct json variables)
+{
+    struct json name, value;
+    enum json_result found;
+    while ((found = json_entry(&variables, &name, &value)) == JSON_FOUND) {
+        char *text = json_text(name), *now = text ? getenv(text) : NULL;
+        if (!text || (now ? !text_is(value, now) : !json_is_null(value)))
+            return false;
+    }
+    return found == JSON_ABSENT;
+}
+
+/* {path: [permission bits, SHA-256 in hex], or null for one that is not there} */
+static bool files_hold(struct json files)
+{
+    struct json name, value, mode, digest;
+    enum json_result found;
+    while ((found = json_entry(&files, &name, &value)) == JSON_FOUND) {
+        char hex[HEX_SIZE], *path = json_text(name);
+        struct stat status;
+        int file = path ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+        if (file < 0) {
+            if (!path || errno != ENOENT || !json_is_null(value))
+                return false;
+            continue;
+        }
+        bool holds = *value.at == '[' && json_element(&value, &mode) == JSON_FOUND && json_element(&value, &digest) == JSON_FOUND &&
+                     fstat(file, &status) == 0 && S_ISREG(status.st_mode) && json_number(mode) == (status.st_mode & 07777) &&
+                     hash_file(file, (uint64_t)status.st_size, hex) && text_is(digest, hex);
+        close(file);
+        if (!holds)
+            return false;
+    }
+    return found == JSON_ABSENT;
+}
+
+/* {path: [major, minor], or null where there is no such device} */
+static bool devices_hold(struct json devices)
+{
+    struct json name, value, major, minor;
+    enum json_result found;
+    while ((found = json_entry(&devices, &name, &value)) == JSON_FOUND) {
+        char *path = json_text(name);
+        struct stat status;
+        if (!path)
+            return false;
+        bool is_there = stat(path, &status) == 0 && S_ISCHR(status.st_mode);
+        bool is_known = *value.at == '[' && json_element(&value, &major) == JSON_FOUND && json_element(&value, &minor) == JSON_FOUND;
+        if (is_there ? !is_known || json_number(major) != major(status.st_rdev) || json_number(minor) != minor(status.st_rdev)
+                     : !json_is_null(value))
+            return false;
+    }
+    return found == JSON_ABSENT;
+}
+
+/* The folder that a look begins at: "rootfs", "host", or the source of a mount by its number. */
+static bool look_folder(struct json where, const struct place *place, char folder[PATH_SIZE])
+{
+    struct json mounts, mount, source;
+    const char *prefix = "";
+    char *text;
+    if (json_equal(where, json_literal("\"rootfs\"")))
+        return (size_t)snprintf(folder, PATH_SIZE, "%s", place->rootfs) < PATH_SIZE;
+    if (json_equal(where, json_literal("\"host\""))) {
+        folder[0] = 0;
+        return true;
+    }
+    long long number = json_number(where);
+    if (number < 0 || json_list_at(place->config, json_literal("[\"mounts\"]"), &mounts) != JSON_FOUND)
+        return false;
+    do {
+        if (json_element(&mounts, &mount) != JSON_FOUND)
+            return false;
+    } while (number-- > 0);
+    if (json_spelled(mount, "source", &source) != JSON_FOUND || !(text = json_text(source)))
+        return false;
+    if (*text != '/')
+        prefix = place->bundle;
+    return (size_t)snprintf(folder, PATH_SIZE, "%s%s%s", prefix, *prefix ? "/" : "", text) < PATH_SIZE;
+}
+
+/* [[folder, path, target of the link that is there, or null], ...]: what the mounts' destinations were resolved by. */
+static bool looks_hold(struct json looks, const struct place *place)
+{
+    struct json look, where, below, target;
+    enum json_result found;
+    while ((found = json_element(&looks, &look)) == JSON_FOUND) {
+        char folder[PATH_SIZE], path[2 * PATH_SIZE], now[PATH_SIZE], *name;
+        if (*look.at != '[' || json_element(&look, &where) != JSON_FOUND || json_element(&look, &below) != JSON_FOUND ||
+            json_element(&look, &target) != JSON_FOUND || !(name = json_text(below)) || !look_folder(where, place, folder) ||
+            (size_t)snprintf(path, sizeof(path), "%s/%s", folder, name) >= sizeof(path))
+            return false;
+        ssize_t length = readlink(path, now, sizeof(now) - 1);
+        if (length < 0) {
+            if ((errno != EINVAL && errno != ENOENT && errno != ENOTDIR) || !json_is_null(target))
+                return false;
+            continue;
+        }
+        now[length] = 0;
+        if (!text_is(target, now))
+            return false;
+    }
+    return found == JSON_ABSENT;
+}
+
+/* Members in the order of what they cost; each has to be there, and no other one. */
+bool plan_holds(const struct plan *plan, const struct place *place)
+{
+    struct json program, environment, devices, looks, policy, files, links, key, value, all = plan->holds;
+    size_t count = 0;
+    while (json_entry(&all, &key, &value) == JSON_FOUND)
+        count++;
+    struct {
+        const char *name;
+        struct json *value;
+    } members[] = {{"program", &program}, {"environment", &environment}, {"devices", &devices}, {"looks", &looks},
+                   {"policy", &policy},   {"files", &files},             {"links", &links}};
+    for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
+        if (json_key(plan->holds, members[i].name, members[i].value) != JSON_FOUND)
+            return false;
+    }
+    return count == sizeof(members) / sizeof(*members) && text_is(program, place->program) && environment_holds(environment) &&
+           devices_hold(devices) && looks_hold(looks, place) && files_hold(policy) && tree_has_exactly(place->folder, files, links);
+}

@@ -10,8 +10,6 @@
 #include <unistd.h>
 
 #include "file.h"
-#include "json_edit.h"
-#include "operation.h"
 #include "plan.h"
 #include "plan_store.h"
 #include "python_part.h"
@@ -31,14 +29,14 @@ static bool fail(const struct command_line *line, const char *what, int error)
 /* Find the container's folders; `bundle` is open. */
 static bool find_place(const struct command_line *line, int bundle, struct place *place)
 {
-    struct json value;
+    struct json root, value;
     char *path, *joined = NULL;
     if (!map_file(bundle, CONFIG, &place->config))
         return fail(line, "cannot read " CONFIG " of the bundle", errno);
-    if (json_at(place->config, json_literal("[\"root\",\"path\"]"), &value) != JSON_FOUND || !(path = json_text(value)))
+    if (json_member(place->config, "root", &root) != JSON_FOUND || json_member(root, "path", &value) != JSON_FOUND || !(path = json_text(value)))
         return fail(line, "root.path in " CONFIG " of the bundle is not of the usual form", 0);
     place->bundle = realpath(line->bundle, NULL);
-    if (!place->bundle || asprintf(&joined, "%s/%s", *path == '/' ? "" : place->bundle, path) < 0 || !(place->rootfs = realpath(joined, NULL)))
+    if (!place->bundle || asprintf(&joined, "%s%s%s", *path == '/' ? "" : place->bundle, *path == '/' ? "" : "/", path) < 0 || !(place->rootfs = realpath(joined, NULL)))
         return fail(line, "cannot find the root file system of the bundle", errno);
     int rootfs = open(place->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     place->folder = rootfs < 0 ? -1 : openat(rootfs, ".enclave", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -144,7 +144,7 @@ class RuneInstallation:
         hook = (_NATIVE / "rune_hook" / "main.c", _NATIVE / "rune" / "mountinfo.c")
         _compile(package / "enclavize" / "_native" / "rune-hook", *hook)
         (base / "bin").mkdir()
-        front_end(base / "bin" / "rune")
+        shutil.copy(front_end(package / "enclavize" / "_native" / "rune"), base / "bin" / "rune")
         return RuneInstallation._finish(base, package)
 
     @staticmethod

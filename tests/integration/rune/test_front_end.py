@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
+EMPTY_PLAN = '{"version": 1, "holds": null, "conditions": [], "changes": []}'
+
 
 @pytest.fixture
 def recorders(tmp_path: Path, installation: RuneInstallation) -> Callable[..., str]:
-    """Run a copy of rune whose runc and Python part only print their name and arguments.
+    """Run a copy of rune whose runc and Python part only tell that they ran; asked for a plan, this wants
+    nothing changed.
 
     This runc knows no container, unless ``state`` of the folder has an answer.
     """
@@ -35,18 +38,21 @@ def recorders(tmp_path: Path, installation: RuneInstallation) -> Callable[..., s
     state = (
         f'case " $* " in *" state -- "*) cat {folder}/state || {{ echo {unknown} >&2; exit 1; }}; exit;; esac'
     )
-    for name, first in (("runc", state), ("enclavize-rune", ":")):
+    asked = folder / "asked"
+    plan = f"touch {asked}; case $1 in --plan) echo '{EMPTY_PLAN}'; exit;; esac"
+    for name, first in (("runc", state), ("enclavize-rune", plan)):
         (folder / name).write_text(f'#!/bin/sh\n{first}\necho "{name} $*"\n')
         (folder / name).chmod(0o755)
 
     def run(*arguments: str | Path, cwd: Path | None = None) -> str:
+        asked.unlink(missing_ok=True)
         done = subprocess.run(
             [folder / "rune", *arguments],
             env={"ENCLAVIZE_RUNC": str(folder / "runc"), "PATH": "/usr/bin:/bin"},
             cwd=cwd or tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode == 0:
-            return done.stdout.partition(" ")[0]
+            return "enclavize-rune" if asked.exists() else done.stdout.partition(" ")[0]
         return "refused" if done.returncode in (1, 255) else f"exit code {done.returncode}"
 
     return run
@@ -94,17 +100,18 @@ def test_creating_a_tee_container_goes_to_the_python_part(
 def test_own_options_are_taken_out(
     recorders: Callable[..., str], bundle: Path, tmp_path: Path, arguments: str
 ) -> None:
-    for name in ("runc", "enclavize-rune"):
+    for name, answer in (("runc", ""), ("enclavize-rune", EMPTY_PLAN)):
         (tmp_path / "recorders" / name).write_text(
-            f'#!/bin/sh\necho "{name} $ENCLAVIZE_SIMULATE $ENCLAVIZE_RUNE_CONFIG $*" >{tmp_path}/said\n'
+            f'#!/bin/sh\necho "$ENCLAVIZE_SIMULATE $ENCLAVIZE_RUNE_CONFIG $*" >{tmp_path}/{name}\n'
+            f"echo '{answer}'\n"
         )
     words = [str(bundle) if word == "B" else word for word in arguments.split()]
     recorders(*words)
-    said = (tmp_path / "said").read_text()
-    assert said.startswith("enclavize-rune ")
-    assert "--" not in said.replace("--log L", "")
-    assert ("1" in said.split(" ")[1]) == ("--simulate" in arguments)
-    assert (" C " in said) == ("config" in arguments)
+    for name in ("runc", "enclavize-rune"):
+        said = (tmp_path / name).read_text()
+        assert "--" not in said.replace("--log L", "").replace("--plan", "")
+        assert ("1" in said.split(" ")[0]) == ("--simulate" in arguments)
+        assert (" C " in said) == ("config" in arguments)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ ENCLAVE_FLAGS = (
 SHA_EXTENSIONS = "x86_64+sha+ssse3+sse4_1+avx+avx2"
 """std.crypto takes its path for the SHA extensions only where AVX2 is there as well."""
 
+SHA_INSTRUCTIONS = "x86_64+sha+ssse3+sse4_1"
+"""For code that uses the SHA extensions itself: they have no VEX form, and would wait among AVX code."""
+
 ZIG_FLAGS = (
     "-O", "ReleaseFast", "-fPIC", "-fstrip", "-fno-stack-check", "-fno-stack-protector", "-fsingle-threaded",
 )  # fmt: skip
@@ -140,6 +143,7 @@ UNITS = (
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
         zig_objects=(
             ZigObject("host/hashes.zig", SHA_EXTENSIONS), ZigObject("host/pairs.zig", SHA_EXTENSIONS),
+            ZigObject("host/scan.zig", SHA_INSTRUCTIONS),
         ),
     ),
 )  # fmt: skip

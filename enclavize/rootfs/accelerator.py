@@ -40,13 +40,18 @@ class _Buffer(ctypes.Structure):
     )
 
 
-def _function(name: str) -> Any:
-    """Return a function of the library; None if it was not built, or not for this CPU."""
+def native_library() -> ctypes.CDLL | None:
+    """Return the library; None if it was not built, or not for this CPU."""
     try:
-        function = getattr(ctypes.CDLL(str(native_file(LIBRARY))), name)
-    except (EnclavizeError, OSError, AttributeError):
+        library = ctypes.CDLL(str(native_file(LIBRARY)))
+    except (EnclavizeError, OSError):
         return None
-    return function if _cpu_flags() >= CPU_FLAGS else None
+    return library if _cpu_flags() >= CPU_FLAGS else None
+
+
+def _function(name: str) -> Any:
+    library = native_library()
+    return None if library is None else getattr(library, name)
 
 
 @cache

@@ -17,7 +17,7 @@ NAME_MAX = 255
 PATH_MAX = 4095
 """Longest path in bytes, without the closing NUL (limits.h in Linux)."""
 
-_NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
+NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
 
 
 class FileType(StrEnum):
@@ -105,7 +105,7 @@ class Entry:
     link_target: str = ""
     rdev: tuple[int, int] = (0, 0)
     """Major and minor number of a device."""
-    xattrs: Mapping[str, bytes] = field(default_factory=lambda: _NO_XATTRS)
+    xattrs: Mapping[str, bytes] = field(default_factory=lambda: NO_XATTRS)
     sha256: bytes = b""
     """SHA-256 of the content, regular files only."""
     verity: bytes = b""

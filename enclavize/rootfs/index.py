@@ -25,7 +25,6 @@ from enclavize.rootfs.contents import read_contents
 from enclavize.rootfs.indexfile import (
     FORMAT_VERSION,
     DamagedIndexError,
-    LayerIndex,
     finish_index,
     read_index,
     start_index,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from enclavize.oci.image import Image
     from enclavize.progress import Reporter, Task
     from enclavize.rootfs.entry import Entry
+    from enclavize.rootfs.indexfile import LayerIndex
 
 MAX_PARALLEL_LAYERS = 4
 """Each takes about 16 MiB of memory and two threads."""
@@ -197,8 +197,14 @@ class _LayerIndexer:
                 limit=size_limit(self._image.stored_size(self._layer)),
                 merkle=file,
             )
-            finish_index(file, merkle_size, self._diff_id, records)
-        return LayerIndex(diff_id=self._diff_id, records=records, path=self._path)
+            return finish_index(
+                file,
+                records,
+                merkle_size=merkle_size,
+                diff_id=self._diff_id,
+                path=self._path,
+                number=self._number,
+            )
 
     @contextmanager
     def _replaced_file(self) -> Iterator[BinaryIO]:

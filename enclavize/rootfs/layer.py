@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import IntegrityError, InvalidImageError, UsageError
-from enclavize.oci.digest import new_hash
+from enclavize.oci.digest import algorithm_of, new_hash
 from enclavize.oci.limits import MAX_RATIO
-from enclavize.rootfs import elf, tar
+from enclavize.rootfs import elf, native_scan, tar
+from enclavize.rootfs.canonical import canonical_path
 from enclavize.rootfs.decompress import decompressed
-from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, Entry, FileType, path_text, printable
+from enclavize.rootfs.entry import PATH_MAX, Entry, FileType, path_text, printable
 from enclavize.rootfs.readahead import read_ahead
+from enclavize.rootfs.records import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
+from enclavize.rootfs.rows import RowWriter
 from enclavize.rootfs.verity import VerityStream, tree_size, verity_of
 from enclavize.rootfs.well_known import KEEP_NAMED_SIZE, KEPT_FILES, KEPT_FOLDERS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from enclavize.oci.digest import Digest
     from enclavize.rootfs.decompress import Stream
+    from enclavize.rootfs.records import Record
 
 WHITEOUT_PREFIX = ".wh."
 """image-spec, layer.md, "Whiteouts"."""
@@ -77,49 +80,6 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HardLink:
-    """``path`` becomes another name of the file at ``target``, in this layer or below.
-
-    The other fields are what the member says of that file.
-    """
-
-    path: str
-    target: str
-    mode: int
-    uid: int
-    gid: int
-    xattrs: Mapping[str, bytes]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Whiteout:
-    """``path`` of the layers below vanishes."""
-
-    path: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OpaqueWhiteout:
-    """What the layers below have inside directory ``path`` vanishes."""
-
-    path: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GlobalHeader:
-    """A global pax header, as ``git archive`` writes one: no file, but engines make room for one at ``path``.
-
-    They make the folder that it would be in, and remove what is there. Sources: moby, pkg/archive/diff.go,
-    ``UnpackLayer``; containerd, archive/tar.go, ``applyNaive``.
-    """
-
-    path: str
-
-
-Record = Entry | HardLink | Whiteout | OpaqueWhiteout | GlobalHeader
-
-
 def size_limit(compressed_size: int) -> int:
     """Return the most bytes that a layer of ``compressed_size`` may become."""
     text = os.environ.get(MAX_LAYER_SIZE_VARIABLE)
@@ -132,21 +92,24 @@ def size_limit(compressed_size: int) -> int:
 
 def scan_layer(
     stream: Stream, *, what: str, number: int, diff_id: Digest, limit: int, merkle: BinaryIO
-) -> tuple[list[Record], int]:
+) -> tuple[RowWriter, int]:
     """Read a layer to its end.
 
-    Merkle trees go to ``merkle``, from where it stands. Returns the records and the size after
-    decompression. Raises InvalidImageError, or IntegrityError if the layer is not what ``diff_id`` says;
-    an error of ``stream`` has precedence over what the bad bytes look like.
+    Merkle trees go to the file ``merkle``, from where it stands. Returns the records, and the bytes of these
+    trees. Raises InvalidImageError, or IntegrityError if the layer is not what ``diff_id`` says; an error of
+    ``stream`` has precedence over what the bad bytes look like.
     """
+    scanner = _Scanner(what, number, limit, merkle)
+    source = _limited_chunks(stream, what, limit)
     try:
-        with closing(_verified_chunks(stream, what, diff_id, limit)) as source:
-            chunks = read_ahead(source, _READ_AHEAD)
-            with closing(chunks):
-                scanner = _Scanner(what, number, limit, merkle)
-                records = scanner.scan(tar.TarReader(chunks, what))
-                for _ in chunks:
-                    pass
+        if native_scan.is_available() and algorithm_of(diff_id) == "sha256":
+            with _ahead(source) as chunks:
+                records, found = scanner.scan_natively(chunks)
+                _check_content(f"sha256:{found}", what, diff_id)
+        else:
+            records = RowWriter()
+            with _ahead(_verified_chunks(source, what, diff_id)) as chunks:
+                scanner.scan(chunks, records)
     except InvalidImageError:
         while stream.read(1 << 20):
             pass
@@ -154,9 +117,15 @@ def scan_layer(
     return records, scanner.merkle_size
 
 
-def _verified_chunks(stream: Stream, what: str, diff_id: Digest, limit: int) -> Generator[bytes, None, None]:
-    """Yield the decompressed layer; raise at its end if it is not the one that ``diff_id`` names."""
-    content = new_hash(diff_id)
+@contextmanager
+def _ahead(chunks: Generator[bytes, None, None]) -> Iterator[Iterator[bytes]]:
+    """Let chunks be made in another thread."""
+    with closing(chunks), closing(read_ahead(chunks, _READ_AHEAD)) as ahead:
+        yield ahead
+
+
+def _limited_chunks(stream: Stream, what: str, limit: int) -> Generator[bytes, None, None]:
+    """Yield the decompressed layer."""
     size = 0
     for chunk in decompressed(stream, what):
         size += len(chunk)
@@ -165,49 +134,21 @@ def _verified_chunks(stream: Stream, what: str, diff_id: Digest, limit: int) -> 
                 f"{what} has more than {limit} bytes after decompression",
                 hint=_ABOUT_THE_LIMIT,
             )
+        yield chunk
+
+
+def _verified_chunks(chunks: Iterable[bytes], what: str, diff_id: Digest) -> Generator[bytes, None, None]:
+    """Yield the same; raise at the end if it is not the layer that ``diff_id`` names."""
+    content = new_hash(diff_id)
+    for chunk in chunks:
         content.update(chunk)
         yield chunk
-    found = f"{content.name}:{content.hexdigest()}"
+    _check_content(f"{content.name}:{content.hexdigest()}", what, diff_id)
+
+
+def _check_content(found: str, what: str, diff_id: Digest) -> None:
     if found != diff_id:
         raise IntegrityError(f"{what} has the content {found}, but the image's configuration says {diff_id}")
-
-
-def canonical_path(name: bytes, what: str) -> str:
-    """Return the canonical form of a member's name, "" for the root. Raises InvalidImageError.
-
-    Engines take ``a/../b`` by its letters, whatever ``a`` is (filepath.Clean of Go).
-    """
-    parts = [part for part in name.split(b"/") if part not in {b"", b"."}]
-    problem = ""
-    if b".." in parts:
-        parts, climbs = _without_parents(parts)
-        problem = "a path that leads out of the image" if climbs else ""
-    path = b"/".join(parts)
-    if not name:
-        problem = "no name"
-    elif b"\0" in name:
-        problem = "a NUL in its name"
-    elif len(path) > PATH_MAX:
-        problem = f"a path of more than {PATH_MAX} bytes"
-    elif len(path) > NAME_MAX and max(map(len, parts)) > NAME_MAX:
-        problem = f"a name of more than {NAME_MAX} bytes"
-    if problem:
-        raise InvalidImageError(f"{what} has a member with {problem}: {printable(path_text(name))}")
-    return path_text(path)
-
-
-def _without_parents(parts: list[bytes]) -> tuple[list[bytes], bool]:
-    """Resolve ``..`` by letters; return whether it leads above the first part, too."""
-    found: list[bytes] = []
-    climbs = False
-    for part in parts:
-        if part != b"..":
-            found.append(part)
-        elif found:
-            found.pop()
-        else:
-            climbs = True
-    return found, climbs
 
 
 class _Scanner:
@@ -219,29 +160,53 @@ class _Scanner:
         self._limit = limit
         self._merkle = merkle
         self._merkle_start = merkle.tell()
-        self._member = -1
+        self._member = 0
         self._content_size = 0
+        self._metadata_size = 0
         self.merkle_size = 0
 
-    def scan(self, reader: tar.TarReader) -> list[Record]:
-        """Read all members."""
-        records: list[Record] = []
-        metadata = 0
-        for number, member in enumerate(reader):
-            if number == MAX_ENTRIES:
+    def scan_natively(self, chunks: Iterator[bytes]) -> tuple[RowWriter, str]:
+        """Read all members, natively as far as possible; return records, and the archive's SHA-256."""
+        native = native_scan.NativeScan(
+            descriptor=self._merkle.fileno(),
+            merkle_start=self._merkle_start,
+            max_members=MAX_ENTRIES,
+            max_content_size=self._limit,
+            kept_names=(*sorted(KEPT_FILES), *KEPT_FOLDERS),
+            check_metadata=self._check_metadata,
+        )
+        with native:
+            rest = native.scan(chunks)
+            records = native.rows()
+            self._member = native.members
+            self._content_size = native.content_size
+            self._metadata_size = native.metadata_size
+            self.merkle_size = native.merkle_size
+            if rest is not None:
+                self._merkle.seek(self._merkle_start + self.merkle_size)
+                self.scan(rest, records)
+            return records, native.finish()
+
+    def scan(self, chunks: Iterator[bytes], records: RowWriter) -> None:
+        """Read all members that are left."""
+        reader = tar.TarReader(chunks, self._what)
+        for number, member in enumerate(reader, self._member):
+            if number >= MAX_ENTRIES:
                 raise InvalidImageError(f"{self._what} has more than {MAX_ENTRIES} members")
             self._member = number
             record = self._record(member, reader)
-            if record is not None:
-                records.append(record)
-                metadata += len(member.name) + len(member.link) + _kept_size(record)
-                if metadata > MAX_METADATA_SIZE:
-                    raise InvalidImageError(
-                        f"{self._what} has more than {MAX_METADATA_SIZE} bytes of metadata"
-                    )
-        return records
+            records.add(record)
+            self._metadata_size += len(member.name) + len(member.link) + _kept_size(record)
+            self._check_metadata(self._metadata_size)
+        for _ in chunks:
+            pass
 
-    def _record(self, member: tar.Member, reader: tar.TarReader) -> Record | None:
+    def _check_metadata(self, size: int) -> None:
+        """Raise if there is too much of it."""
+        if size > MAX_METADATA_SIZE:
+            raise InvalidImageError(f"{self._what} has more than {MAX_METADATA_SIZE} bytes of metadata")
+
+    def _record(self, member: tar.Member, reader: tar.TarReader) -> Record:
         path = canonical_path(member.name, self._what)
         folder, _, name = path.rpartition("/")
         if name.startswith(WHITEOUT_PREFIX):
@@ -255,6 +220,8 @@ class _Scanner:
             return Whiteout(path=f"{folder}/{hidden}" if folder else hidden)
         if path.startswith(AUFS_PREFIX):
             raise self._foreign(path)
+        if member.uid > MAX_ID or member.gid > MAX_ID:
+            raise self._error(path, "has an impossible owner")
         if member.type == tar.HARD_LINK:
             if b".." in member.link.split(b"/"):
                 # docker takes it by its letters, containerd follows links.
@@ -301,8 +268,6 @@ class _Scanner:
             )
         if member.type == tar.SYMLINK and (not 0 < len(member.link) <= PATH_MAX or b"\0" in member.link):
             raise self._error(path, "is a symbolic link with an impossible target")
-        if member.uid > MAX_ID or member.gid > MAX_ID:
-            raise self._error(path, "has an impossible owner")
         if abs(member.mtime) > MAX_TIME:
             raise self._error(path, "has an impossible time")
         if not (0 <= member.rdev[0] <= MAX_MAJOR and 0 <= member.rdev[1] <= MAX_MINOR):

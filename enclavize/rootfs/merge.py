@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
 from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, Entry, FileType, path_bytes, printable
-from enclavize.rootfs.layer import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
+from enclavize.rootfs.records import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
 from enclavize.rootfs.tree import MAX_SYMLINKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from enclavize.rootfs.layer import Record
+    from enclavize.rootfs.records import Record
 
 IMPLIED_MODE = 0o755
 """Permissions of directories that no layer lists."""
@@ -55,7 +55,7 @@ def _implied(parent: _Node | None, layer: int) -> _Node:
     return _Node(Entry(path="", type=FileType.DIRECTORY, mode=IMPLIED_MODE), parent, layer)
 
 
-def merge_layers(layers: Iterable[Sequence[Record]], names: Sequence[str]) -> list[Entry]:
+def merge_layers(layers: Iterable[Collection[Record]], names: Sequence[str]) -> list[Entry]:
     """Return the entries of the merged tree, in no order. ``names`` call the layers in errors.
 
     Raises InvalidImageError for what no engine could unpack.
@@ -85,7 +85,7 @@ class _Merge:
         self._folders: dict[str, _Node] = {}
         """Paths that lead through nothing but directories and links, while none of these is replaced."""
 
-    def apply(self, records: Sequence[Record]) -> None:
+    def apply(self, records: Collection[Record]) -> None:
         """Apply all records in order."""
         self._bounds.link_names += LINK_NAMES_PER_MEMBER * len(records)
         for record in records:

@@ -105,7 +105,7 @@ class TarReader:
             if not 0 <= size <= extension_size <= MAX_EXTENSION_SIZE:
                 raise TarFormatError(f"has an extended header of {extension_size} bytes")
             extensions = extensions or Extensions()
-            extensions.take(header.type, self._read(size + -size % RECORD_SIZE)[:size])
+            extensions.take(header.type, self._read(size + -size % RECORD_SIZE, "a header")[:size])
             if extensions.is_global:
                 name, xattrs = extensions.name or header.name, extensions.xattrs
                 self.extents = None
@@ -177,9 +177,10 @@ class TarReader:
         self._skip_padding()
         if self._at == len(self._chunk) and not self._fill():
             return None
-        record = self._read(RECORD_SIZE)
+        record = self._read(RECORD_SIZE, "a header")
         if record == _ZERO_RECORD:
-            if (self._at < len(self._chunk) or self._fill()) and self._read(RECORD_SIZE) != _ZERO_RECORD:
+            is_more = self._at < len(self._chunk) or self._fill()
+            if is_more and self._read(RECORD_SIZE, "its end mark") != _ZERO_RECORD:
                 raise TarFormatError("has a header after its end mark")
             return None
         return record
@@ -238,8 +239,8 @@ class TarReader:
         self._data_left -= size
         return self._read(size)
 
-    def _read(self, size: int) -> bytes:
-        """Return exactly ``size`` bytes."""
+    def _read(self, size: int, where: str = "") -> bytes:
+        """Return exactly ``size`` bytes; they are of the current member, or of what ``where`` says."""
         data = self._chunk[self._at : self._at + size]
         self._at += len(data)
         if len(data) == size:
@@ -248,9 +249,7 @@ class TarReader:
         missing = size - len(data)
         while missing:
             if not self._fill():
-                raise self._error(
-                    f"ends inside {self._shown(self._name) if self._name else 'its first header'}"
-                )
+                raise self._error(f"ends inside {where or self._shown(self._name)}")
             parts.append(self._chunk[:missing])
             self._at = len(parts[-1])
             missing -= self._at

@@ -21,9 +21,10 @@ from enclavize.oci.tar_files import TarFiles
 from enclavize.rootfs import merge
 from enclavize.rootfs.entry import ElfFacts, Entry, FileType
 from enclavize.rootfs.erofs import write_erofs
-from enclavize.rootfs.layer import HardLink, OpaqueWhiteout, Whiteout, _Scanner
+from enclavize.rootfs.layer import _Scanner
 from enclavize.rootfs.pax import Extensions
-from enclavize.rootfs.tar import TarReader
+from enclavize.rootfs.records import HardLink, OpaqueWhiteout, Whiteout
+from enclavize.rootfs.rows import RowWriter
 from enclavize.rootfs.tar_header import TarFormatError
 from enclavize.rootfs.tree import Rootfs
 from support.images import file, tar_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from enclavize.rootfs.layer import Record
+    from enclavize.rootfs.records import Record
     from support.images import Member
 
 LOADER = "/lib64/ld-linux-x86-64.so.2"
@@ -129,7 +130,7 @@ def members(make: Callable[[int], list[Member]]) -> Callable[[int], Callable[[],
     def scan(count: int) -> Callable[[], object]:
         data = tar_of(make(count))
         pieces = [data[at : at + (1 << 16)] for at in range(0, len(data), 1 << 16)]
-        return lambda: _Scanner("layer", 0, 1 << 40, io.BytesIO()).scan(TarReader(iter(pieces), "layer"))
+        return lambda: _Scanner("layer", 0, 1 << 40, io.BytesIO()).scan(iter(pieces), RowWriter())
 
     return scan
 

@@ -10,14 +10,14 @@ import pytest
 from enclavize.errors import InvalidImageError
 from enclavize.rootfs import merge
 from enclavize.rootfs.entry import Entry, FileType
-from enclavize.rootfs.layer import HardLink, OpaqueWhiteout, Whiteout
+from enclavize.rootfs.records import HardLink, OpaqueWhiteout, Whiteout
 from enclavize.rootfs.tree import MAX_SYMLINKS
 from support.scale import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from enclavize.rootfs.layer import Record
+    from enclavize.rootfs.records import Record
 
 
 class PlainMerge(merge._Merge):

@@ -129,7 +129,7 @@ def put(at: int, value: bytes) -> Callable[[bytearray], None]:
     [
         (b"not a tar archive, but longer than one record" * 20, "damaged header"),
         (tar_of(MEMBERS)[:-200_000], "ends inside last"),
-        (tar_of([file("x")])[:300], "ends inside its first header"),
+        (tar_of([file("x")])[:300], "ends inside a header"),
         (one_header(put(124, b"00000000zz")), "damaged header"),
         (one_header(put(124, b"\xff" * 12)), "negative number"),
         (one_header(put(156, b"S")), "sparse file .* of an unknown format"),

@@ -40,17 +40,19 @@ class _Buffer(ctypes.Structure):
     )
 
 
-def native_library() -> ctypes.CDLL | None:
-    """Return the library; None if it was not built, or not for this CPU."""
+def native_library(*functions: str) -> ctypes.CDLL | None:
+    """Return the library; None if it was not built (with these functions), or not for this CPU."""
     try:
         library = ctypes.CDLL(str(native_file(LIBRARY)))
-    except (EnclavizeError, OSError):
+        for name in functions:
+            getattr(library, name)
+    except (EnclavizeError, OSError, AttributeError):
         return None
     return library if _cpu_flags() >= CPU_FLAGS else None
 
 
 def _function(name: str) -> Any:
-    library = native_library()
+    library = native_library(name)
     return None if library is None else getattr(library, name)
 
 

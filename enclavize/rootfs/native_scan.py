@@ -64,7 +64,7 @@ class _ElfPart(ctypes.Structure):
 
 @cache
 def _library() -> Any:
-    library = native_library()
+    library: Any = native_library("enclavize_scan_new")
     if library is None:
         return None
     library.enclavize_scan_new.argtypes = (ctypes.POINTER(_Options),)

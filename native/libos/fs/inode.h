@@ -97,6 +97,7 @@ struct inode_operations {
     int64_t (*refresh)(struct inode *inode);                 /* bring attributes up to date */
     int64_t (*change)(struct inode *inode, const struct attributes *attributes);
     int64_t (*truncate)(struct inode *inode, uint64_t size);
+    uint64_t (*block_count)(struct inode *inode); /* of 512 bytes; NULL: as many as the size needs */
     /* 1 and the one at *position, or 0: that was all */
     int64_t (*next_xattr)(struct inode *inode, uint64_t *position, struct xattr *xattr);
     int64_t (*read_xattr)(const struct xattr *xattr, void *to);

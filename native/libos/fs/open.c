@@ -111,7 +111,7 @@ static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, st
     result = remember_name(*file, place);
     if (result == 0 && (flags & O_PATH) == 0) {
         notify_opened(*file);
-        result = (flags & O_TRUNC) ? empty(*file) : 0;
+        result = (flags & O_TRUNC) && !created ? empty(*file) : 0;
     }
     if (result < 0) {
         file_put(*file);

@@ -1,6 +1,7 @@
 #include "fs/pidfd.h"
 
 #include "fs/call_support.h"
+#include "fs/proc_content.h"
 #include "fs/poller.h"
 #include "signal/signal.h"
 
@@ -105,13 +106,26 @@ int64_t sys_pidfd_open(const struct arguments *arguments)
     return pidfd_create(process, flags);
 }
 
+/* Signals may go to the process of an open folder of /proc, too: tgid_pidfd_to_pid() of Linux. */
+static int64_t process_to_signal(int descriptor, struct process **process)
+{
+    struct file *file = opened_file_of_descriptor(descriptor);
+    if (file == NULL || file->inode != process_directory) {
+        file_put(file);
+        return process_at(descriptor, process);
+    }
+    *process = process_of_id((int32_t)(uintptr_t)file->state);
+    file_put(file);
+    return *process != NULL ? 0 : -ESRCH;
+}
+
 int64_t sys_pidfd_send_signal(const struct arguments *arguments)
 {
     if ((uint32_t)arguments->at[3] != 0) {
         return -EINVAL;
     }
     struct process *process;
-    int64_t result = process_at((int)arguments->at[0], &process);
+    int64_t result = process_to_signal((int)arguments->at[0], &process);
     if (result < 0) {
         return result;
     }

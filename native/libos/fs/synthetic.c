@@ -114,6 +114,7 @@ static const struct file_operations snapshot_operations = {
 static int64_t synthetic_open(struct inode *inode, struct file *file)
 {
     if (is_directory(inode)) {
+        file->state = (void *)(uintptr_t)current_process()->id; /* that of /proc/self is this process's, whoever gets the descriptor */
         return 0;
     }
     file->state = allocate(sizeof(struct snapshot));

@@ -363,6 +363,7 @@ static const struct inode_operations operations = {
     .open = tree_open,
     .change = tree_change,
     .truncate = tree_truncate,
+    .block_count = tree_file_block_count,
     .next_xattr = tree_next_xattr,
     .read_xattr = tree_read_xattr,
     .set_xattr = tree_set_xattr,

@@ -260,6 +260,25 @@ int64_t tree_file_truncate(struct node *node, uint64_t size)
     return 0;
 }
 
+/* The content is locked whole. What the image has is there. */
+static int64_t reserve(struct node *node, uint64_t offset, uint64_t length)
+{
+    uint64_t lower_end = (node->lower_size + PAGE_SIZE - 1) / PAGE_SIZE, first = offset / PAGE_SIZE;
+    uint64_t end = (offset + length + PAGE_SIZE - 1) / PAGE_SIZE;
+    uint64_t committed, limit;
+    pages_count(&committed, &limit);
+    if (end - first > limit) {
+        return -ENOSPC; /* not page by page until nobody has any */
+    }
+    for (uint64_t page = first > lower_end ? first : lower_end; page < end; page++) {
+        if (object_page(&node->content, page) == NULL && !object_reserve_page(&node->content, page)) {
+            object_drop_reserved(&node->content, first, end); /* all or nothing (shmem_fallocate() of Linux) */
+            return -ENOSPC;
+        }
+    }
+    return 0;
+}
+
 /* The content is locked whole. Pages that hide nothing of the image are given back. */
 static int64_t zero_range(struct node *node, uint64_t offset, uint64_t length)
 {
@@ -310,12 +329,27 @@ static int64_t tree_file_allocate(struct file *file, uint32_t mode, uint64_t off
     if (what != 0 && offset < node->inode.size) {
         result = zero_range(node, offset, length);
     }
+    if (what == 0) {
+        result = reserve(node, offset, length);
+    }
     if (result == 0 && !keep && offset + length > node->inode.size) {
         set_size(node, offset + length);
     }
     node->inode.mtime = node->inode.ctime = now;
     object_unlock(&node->content);
     return result;
+}
+
+#define BLOCKS_PER_PAGE (PAGE_SIZE / 512)
+
+/* Of a file of the image, as many as its size needs at most: pages that hide it are no further ones. */
+uint64_t tree_file_block_count(struct inode *inode)
+{
+    struct node *node = node_of(inode);
+    uint64_t size = size_of(node), lower = node->lower_size < size ? node->lower_size : size;
+    uint64_t pages = (lower + PAGE_SIZE - 1) / PAGE_SIZE + object_page_count(&node->content);
+    uint64_t whole = (size + PAGE_SIZE - 1) / PAGE_SIZE;
+    return (lower > 0 && pages > whole ? whole : pages) * BLOCKS_PER_PAGE;
 }
 
 /* The file counts the node: the object's own counts decide nothing. */
@@ -333,7 +367,7 @@ static int64_t tree_file_object(struct file *file, struct shared_object **object
 }
 
 /* The first page from `page` on that has data, or that has none. The content is locked. */
-static uint64_t next_page(const struct node *node, uint64_t page, bool hole)
+static uint64_t next_page(struct node *node, uint64_t page, bool hole)
 {
     uint64_t lower_end = (node->lower_size + PAGE_SIZE - 1) / PAGE_SIZE;
     uint64_t next = page > lower_end ? page : lower_end; /* what the image shows is data */

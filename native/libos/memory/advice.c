@@ -161,7 +161,10 @@ int64_t memory_advise(user_address start, user_address end, uint32_t advice)
 }
 
 #define ADVICE_LAST MADV_COLLAPSE
-#define ADVICE_KNOWN (0xFU | 1U << MADV_DONTNEED | ((1U << (ADVICE_LAST + 1)) - (1U << MADV_FREE)))
+/* All but the advice to merge pages, as kernels without CONFIG_KSM. */
+#define ADVICE_KNOWN                                                                                            \
+    ((0xFU | 1U << MADV_DONTNEED | ((1U << (ADVICE_LAST + 1)) - (1U << MADV_FREE))) & ~(1U << MADV_MERGEABLE) & \
+     ~(1U << MADV_UNMERGEABLE))
 
 int64_t sys_madvise(const struct arguments *arguments)
 {

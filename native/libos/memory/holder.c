@@ -66,6 +66,9 @@ static void *allocate_home(void)
     return home;
 }
 
+/* What is known of a page wherever it goes. */
+#define KEPT (PLACE_CHANGED | PLACE_UNUSED)
+
 /* A run of a view. On failure the first ones have been moved. */
 static int64_t move_home(struct shared_object *object, uint64_t first, uint64_t count)
 {
@@ -75,7 +78,7 @@ static int64_t move_home(struct shared_object *object, uint64_t first, uint64_t 
     for (void *home; done < count && (home = allocate_home()); done++) {
         uint64_t *place = page_index_find(&object->pages, first + done);
         memcpy(home, (const void *)(address + done * PAGE_SIZE), PAGE_SIZE);
-        *place = (uint64_t)home | (*place & PLACE_CHANGED);
+        *place = (uint64_t)home | (*place & KEPT);
     }
     commit_remove(address, address + done * PAGE_SIZE);
     return done == count ? 0 : -ENOMEM;
@@ -141,6 +144,7 @@ static enum where where_is(const struct shared_object *object, uint64_t page)
 struct batch {
     uint64_t first, count;
     user_address address;
+    user_address touched; /* the one that is wanted */
 };
 
 /* Around the page, as far as the block, the area and the object reach. */
@@ -148,7 +152,7 @@ static struct batch batch_around(const struct area *area, user_address page, uin
 {
     const struct shared_object *object = area->object;
     uint64_t index = page_in_object(area, page);
-    struct batch batch = {index, 1, page};
+    struct batch batch = {index, 1, page, page};
     user_address low = page & ~(AROUND - 1), high = low + AROUND;
     low = low > area->start ? low : area->start;
     high = high < area->end ? high : area->end;
@@ -214,6 +218,9 @@ static int64_t accept_batch(const struct area *area, const struct batch *batch, 
     if (!from_home && !content && rights == (PROT_READ | PROT_WRITE)) {
         need(enclave_accept(batch->address, batch->count * PAGE_SIZE), batch->address);
     }
+    bool is_new = !from_home && !content && batch->count > 1;
+    object->has_nearby |= is_new;
+    object_count_pages(object, from_home ? 0 : is_new ? 1 : (int64_t)batch->count);
     for (uint64_t at = 0; at < batch->count; at++) {
         user_address address = batch->address + at * PAGE_SIZE;
         uint64_t *place = page_index_find(&object->pages, batch->first + at);
@@ -223,7 +230,12 @@ static int64_t accept_batch(const struct area *area, const struct batch *batch, 
         } else if (content || rights != (PROT_READ | PROT_WRITE)) {
             need(enclave_accept_copy(address, content ? content + at * PAGE_SIZE : zeros, rights), address);
         }
-        *place = address | rights | PLACE_OPEN | (old & PLACE_CHANGED) | (changed ? PLACE_CHANGED : 0);
+        *place = address | rights | PLACE_OPEN | (old & KEPT) | (changed ? PLACE_CHANGED : 0);
+        if (address != batch->touched) {
+            *place |= is_new ? PLACE_NEARBY : 0;
+        } else {
+            object_use_page(object, place);
+        }
         homes[at] = place_address(old);
     }
     if (from_home) {
@@ -280,6 +292,7 @@ int64_t holder_take(const struct area *area, user_address page, enum fault_acces
     uint64_t *place = page_index_find(&object->pages, index);
     if (place && place_address(*place) == page) {
         uint32_t rights = rights_in(area, area->protection, access == FAULT_WRITE || (*place & PLACE_CHANGED));
+        object_use_page(object, place);
         *place |= access == FAULT_WRITE ? PLACE_CHANGED : 0;
         set_rights(object, index, 1, rights);
         return 0;
@@ -290,7 +303,7 @@ int64_t holder_take(const struct area *area, user_address page, enum fault_acces
     }
     object->mover = current_thread();
     struct batch batch = batch_around(area, page, object_pages);
-    const struct batch one = {index, 1, page};
+    const struct batch one = {index, 1, page, page};
     bool is_tracked_store = object->operations->write && (access == FAULT_WRITE || where_is(object, index) != ABSENT);
     if (is_tracked_store || batch.count == 1) {
         return bring(area, &one, access);

@@ -29,16 +29,6 @@ int64_t memory_synchronise(user_address start, user_address end, uint32_t flags)
     return result ? result : gap;
 }
 
-static bool is_zero(user_address page)
-{
-    const uint64_t *words = (const uint64_t *)page;
-    uint64_t any = 0;
-    for (size_t at = 0; at < PAGE_SIZE / sizeof *words; at++) {
-        any |= words[at];
-    }
-    return !any;
-}
-
 /* Small anonymous mappings get their pages at once, where Linux waits for the first touch: what is zero still counts as not there. */
 static bool is_resident(const struct area *area, user_address page)
 {
@@ -49,7 +39,7 @@ static bool is_resident(const struct area *area, user_address page)
         return false;
     }
     bool is_touched = (area->flags & (MAP_LOCKED | MAP_LOCKED_ON_FAULT)) == MAP_LOCKED;
-    return area->file || is_touched || !(area->protection & ACCESS_MASK) || !is_zero(page);
+    return area->file || is_touched || !(area->protection & ACCESS_MASK) || !page_is_zero((const void *)page);
 }
 
 bool memory_residence(user_address start, user_address end, uint8_t *resident)

@@ -120,6 +120,8 @@ struct shared_object {
     struct page_index pages;
     uint64_t id;         /* never used again: futexes are known by it */
     uint64_t size;
+    uint64_t page_count; /* but for those that are PLACE_NEARBY; atomic */
+    bool has_nearby;     /* there may be such */
     uint32_t references; /* atomic */
     uint32_t mappings;   /* areas; atomic */
     bool locked_whole, locked_memory; /* by who has the lock: all of it, and the memory lock with it */
@@ -142,10 +144,16 @@ uint8_t *object_page(struct shared_object *object, uint64_t page);
 uint8_t *object_page_to_change(struct shared_object *object, uint64_t page);
 /* A zeroed page where there was none, to be filled; NULL: out of memory. */
 uint8_t *object_create_page(struct shared_object *object, uint64_t page);
+/* The same for a page that is only set aside: it is a hole until it is written. False: out of memory. */
+bool object_reserve_page(struct shared_object *object, uint64_t page);
+/* After object_lock_whole(): gives back what is only set aside. */
+void object_drop_reserved(struct shared_object *object, uint64_t first, uint64_t end);
 /* Nobody but its mappings will look for the object's pages: those at home go. */
 void object_discard(struct shared_object *object);
-/* The first page in [*page, end) that is in memory becomes *page; false: none is. */
-bool object_next_page(const struct shared_object *object, uint64_t *page, uint64_t end);
+/* The first page in [*page, end) that is in memory, and not only set aside, becomes *page; false: none is. */
+bool object_next_page(struct shared_object *object, uint64_t *page, uint64_t end);
+/* How many pages are in memory, used or set aside. Takes the lock. */
+uint64_t object_page_count(struct shared_object *object);
 /* After object_lock_whole(): takes the pages in [first, end) out of memory, and out of mappings. */
 void object_drop(struct shared_object *object, uint64_t first, uint64_t end);
 /* Writes what was stored to pages in [first, end) and not written yet. Takes the locks. 0 or the first error. */

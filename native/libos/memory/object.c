@@ -85,9 +85,48 @@ uint8_t *object_page(struct shared_object *object, uint64_t page)
     return place && *place ? (uint8_t *)place_address(*place) : NULL;
 }
 
-bool object_next_page(const struct shared_object *object, uint64_t *page, uint64_t end)
+void object_count_pages(struct shared_object *object, int64_t added)
 {
-    return page_index_next(&object->pages, page, end) != NULL;
+    __atomic_fetch_add(&object->page_count, (uint64_t)added, __ATOMIC_RELAXED);
+}
+
+void object_use_page(struct shared_object *object, uint64_t *place)
+{
+    object_count_pages(object, *place & PLACE_NEARBY ? 1 : 0);
+    *place &= ~(uint64_t)PLACE_UNUSED;
+}
+
+bool object_is_unused(struct shared_object *object, uint64_t *place)
+{
+    if (!(*place & PLACE_UNUSED)) {
+        return false;
+    }
+    if (place_is_reachable(*place, false) && page_is_zero((const void *)place_address(*place))) {
+        return true;
+    }
+    object_use_page(object, place);
+    return false;
+}
+
+bool object_next_page(struct shared_object *object, uint64_t *page, uint64_t end)
+{
+    uint64_t *place;
+    while ((place = page_index_next(&object->pages, page, end)) && object_is_unused(object, place)) {
+        ++*page;
+    }
+    return place != NULL;
+}
+
+uint64_t object_page_count(struct shared_object *object)
+{
+    mutex_lock(&object->lock);
+    uint64_t *place;
+    for (uint64_t page = 0; object->has_nearby && (place = page_index_next(&object->pages, &page, OBJECT_PAGES_MAX)); page++) {
+        object_is_unused(object, place);
+    }
+    uint64_t count = object->page_count;
+    mutex_unlock(&object->lock);
+    return count;
 }
 
 uint8_t *object_page_to_change(struct shared_object *object, uint64_t page)
@@ -96,6 +135,7 @@ uint8_t *object_page_to_change(struct shared_object *object, uint64_t page)
     if (!place || !*place) {
         return NULL;
     }
+    object_use_page(object, place);
     if (object->locked_whole && !place_is_reachable(*place, true)) {
         return holder_change(object, page);
     }
@@ -111,8 +151,18 @@ uint8_t *object_create_page(struct shared_object *object, uint64_t page)
     uint8_t *home = place ? pages_allocate(1) : NULL;
     if (home) {
         *place = (uint64_t)home | PLACE_CHANGED;
+        object_count_pages(object, 1);
     }
     return home;
+}
+
+bool object_reserve_page(struct shared_object *object, uint64_t page)
+{
+    if (!object_create_page(object, page)) {
+        return false;
+    }
+    *page_index_find(&object->pages, page) |= PLACE_RESERVED;
+    return true;
 }
 
 /* The end of the pages from `first` on that lie one behind the other in a view, with the same rights. */
@@ -142,11 +192,22 @@ void object_drop(struct shared_object *object, uint64_t first, uint64_t end)
             pages_release((void *)address, 1);
         }
         for (; at < next; at++) {
-            *page_index_find(&object->pages, at) = 0;
+            place = page_index_find(&object->pages, at);
+            object_count_pages(object, *place & PLACE_NEARBY ? 0 : -1);
+            *place = 0;
         }
     }
     if (first == 0 && end == OBJECT_PAGES_MAX) {
         page_index_free(&object->pages);
+    }
+}
+
+void object_drop_reserved(struct shared_object *object, uint64_t first, uint64_t end)
+{
+    for (const uint64_t *place; (place = page_index_next(&object->pages, &first, end)); first++) {
+        if (*place & PLACE_RESERVED) {
+            object_drop(object, first, first + 1);
+        }
     }
 }
 

@@ -13,6 +13,10 @@
 #define PLACE_OPEN 8U     /* a view's page is writable in the page tables: the EPCM alone decides */
 #define PLACE_CHANGED 16U /* it differs from what object_operations.read gives, as far as is known */
 #define PLACE_FRESH 32U   /* it has just been taken from another view, and may not have been used yet */
+/* Pages that may be there before anybody used them: as long as they are zeros they are holes. */
+#define PLACE_RESERVED 64U /* set aside, and counted */
+#define PLACE_NEARBY 128U  /* came into a view with one that was touched, and not counted */
+#define PLACE_UNUSED (PLACE_RESERVED | PLACE_NEARBY)
 #define PLACE_FLAGS (PAGE_SIZE - 1)
 
 static inline user_address place_address(uint64_t place)
@@ -30,6 +34,12 @@ static inline bool place_is_reachable(uint64_t place, bool writes)
 
 /* The end of the pages from `first`, which is in a view, that lie there one behind the other with the same rights. */
 uint64_t object_run(struct shared_object *object, uint64_t first, uint64_t end);
+
+/* Somebody uses the page: it is no hole any more. Under the object's lock. */
+void object_use_page(struct shared_object *object, uint64_t *place);
+/* Nobody has, as far as can be seen. Under the object's lock. */
+bool object_is_unused(struct shared_object *object, uint64_t *place);
+void object_count_pages(struct shared_object *object, int64_t added);
 
 /* Below, both locks are held. */
 

@@ -57,6 +57,16 @@ uint64_t *page_index_next(const struct page_index *index, uint64_t *first, uint6
     return NULL;
 }
 
+bool page_is_zero(const void *page)
+{
+    const uint64_t *words = page;
+    uint64_t any = 0;
+    for (size_t at = 0; at < PAGE_SIZE / sizeof *words; at++) {
+        any |= words[at];
+    }
+    return !any;
+}
+
 void page_index_free(struct page_index *index)
 {
     for (size_t chunk = 0; chunk < index->chunk_count; chunk++) {

@@ -10,6 +10,7 @@ uint64_t *page_index_find(const struct page_index *index, uint64_t page);
 uint64_t *page_index_make(struct page_index *index, uint64_t page);
 /* The first page in [first, end) whose word is not 0, with its word; NULL: none. */
 uint64_t *page_index_next(const struct page_index *index, uint64_t *first, uint64_t end);
+bool page_is_zero(const void *page);
 /* All words must be 0. */
 void page_index_free(struct page_index *index);
 

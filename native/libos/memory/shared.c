@@ -84,7 +84,8 @@ bool shared_is_resident(const struct area *area, user_address page)
 {
     struct shared_object *object = area->object;
     mutex_lock(&object->lock);
-    bool is_there = object_page(object, page_in_object(area, page)) != NULL;
+    uint64_t *place = page_index_find(&object->pages, page_in_object(area, page));
+    bool is_there = place && *place && !((*place & PLACE_NEARBY) && object_is_unused(object, place));
     mutex_unlock(&object->lock);
     return is_there;
 }

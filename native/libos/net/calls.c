@@ -45,16 +45,35 @@ int64_t sys_socket(const struct arguments *arguments)
     return install(file, (type & SOCK_CLOEXEC) != 0);
 }
 
+/* Linux makes the sockets first: what is wrong with them is told before the family knows no pairs. */
+static int64_t pair_of(const struct socket_family *family, enum socket_type type, uint32_t protocol, struct socket *ends[2])
+{
+    if (family->pair != NULL) {
+        return family->pair(type, protocol, ends);
+    }
+    int64_t result = family->create(type, protocol, &ends[0]);
+    if (result == 0) {
+        discard(ends[0]);
+    }
+    return result < 0 ? result : -EOPNOTSUPP;
+}
+
 int64_t sys_socketpair(const struct arguments *arguments)
 {
     uint32_t type = (uint32_t)arguments->at[1];
     const struct socket_family *family;
     struct socket *ends[2];
     struct file *files[2];
+    int32_t before[2];
+    if ((type & ~(SOCK_TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) {
+        return -EINVAL;
+    }
+    if (copy_from_user(before, arguments->at[3], sizeof(before)) < 0 || copy_to_user(arguments->at[3], before, sizeof(before)) < 0) {
+        return -EFAULT;
+    }
     int64_t result = find_family((uint32_t)arguments->at[0], type, &family);
     if (result == 0) {
-        result = family->pair == NULL ? -EOPNOTSUPP
-                                      : family->pair((enum socket_type)(type & SOCK_TYPE_MASK), (uint32_t)arguments->at[2], ends);
+        result = pair_of(family, (enum socket_type)(type & SOCK_TYPE_MASK), (uint32_t)arguments->at[2], ends);
     }
     if (result < 0) {
         return result;

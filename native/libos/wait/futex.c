@@ -138,6 +138,18 @@ int64_t futex_wake(user_address address, uint32_t count, uint32_t bits)
     return futex_wake_key(futex_word_at(address, false).key, count, bits);
 }
 
+bool futex_is_waited_for(struct futex_key key)
+{
+    struct bucket *bucket = bucket_of(key);
+    spin_lock(&bucket->lock);
+    struct futex_waiter *waiter = bucket->first;
+    while (waiter && !futex_is_same(waiter->key, key)) {
+        waiter = waiter->next;
+    }
+    spin_unlock(&bucket->lock);
+    return waiter != NULL;
+}
+
 static void lock_two(struct bucket *one, struct bucket *other)
 {
     struct bucket *first = one < other ? one : other;

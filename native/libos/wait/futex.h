@@ -52,6 +52,8 @@ int64_t futex_check(user_address address, uint32_t expected);
 
 int64_t futex_wait(struct futex_word word, uint32_t expected, uint32_t bits, const struct futex_deadline *deadline);
 int64_t futex_wake_key(struct futex_key key, uint32_t count, uint32_t bits);
+/* Somebody waits for the word, and for no lock there. */
+bool futex_is_waited_for(struct futex_key key);
 /* Wakes the first `wake` waiters of `from`, moves up to `move` others to `to` -> woken and moved. */
 int64_t futex_requeue(struct futex_key from, struct futex_key to, uint32_t wake, uint32_t move);
 
@@ -63,6 +65,8 @@ int64_t futex_check_owner(user_address address);
 int64_t futex_unlock_pi(struct futex_word word);
 int64_t futex_wait_requeue_pi(struct futex_word word, uint32_t expected, struct futex_word lock,
                               const struct futex_deadline *deadline);
+/* Somebody waits there for a lock, or to be moved to one: such are neither woken nor moved otherwise. */
+bool futex_pi_is_waited_for(struct futex_key key);
 int64_t futex_requeue_pi(struct futex_word word, struct futex_word lock, uint32_t move, uint32_t expected);
 
 #endif

@@ -71,6 +71,13 @@ static int64_t apply_operation(user_address address, uint32_t encoded, bool *con
     return error;
 }
 
+/* Linux ends with EINVAL at the first who waits for a lock of priority inheritance. */
+static int64_t wake(struct futex_key key, uint32_t count, uint32_t bits)
+{
+    int64_t woken = futex_wake_key(key, count, bits);
+    return woken < count && futex_pi_is_waited_for(key) ? -EINVAL : woken;
+}
+
 static int64_t wake_operation(struct futex_key one, struct futex_word other, uint32_t count, uint32_t other_count,
                               uint32_t encoded)
 {
@@ -79,8 +86,9 @@ static int64_t wake_operation(struct futex_key one, struct futex_word other, uin
     if (error) {
         return error;
     }
-    int64_t woken = futex_wake_key(one, count, FUTEX_MATCH_ANY);
-    return condition ? woken + futex_wake_key(other.key, other_count, FUTEX_MATCH_ANY) : woken;
+    int64_t woken = wake(one, count, FUTEX_MATCH_ANY);
+    int64_t others = condition && woken >= 0 ? wake(other.key, other_count, FUTEX_MATCH_ANY) : 0;
+    return woken < 0 ? woken : others < 0 ? others : woken + others;
 }
 
 static int64_t import_deadline(struct futex_deadline *deadline, user_address from, uint32_t flags, bool is_realtime)
@@ -120,6 +128,9 @@ static uint32_t at_least_one(uint64_t count)
 static int64_t requeue_call(const struct arguments *arguments, struct futex_key from, struct futex_key to, bool compares)
 {
     int64_t error = compares ? futex_check(arguments->at[0], (uint32_t)arguments->at[5]) : 0;
+    if (!error && futex_pi_is_waited_for(from)) {
+        return -EINVAL;
+    }
     return error ? error : futex_requeue(from, to, (uint32_t)arguments->at[2], (uint32_t)arguments->at[3]);
 }
 
@@ -141,9 +152,9 @@ static int64_t operate(const struct arguments *arguments, uint32_t command, stru
     case FUTEX_WAIT_BITSET:
         return wait_call(arguments, word, last, deadline);
     case FUTEX_WAKE:
-        return futex_wake_key(word.key, at_least_one(value), FUTEX_MATCH_ANY);
+        return wake(word.key, at_least_one(value), FUTEX_MATCH_ANY);
     case FUTEX_WAKE_BITSET:
-        return last ? futex_wake_key(word.key, at_least_one(value), last) : -EINVAL;
+        return last ? wake(word.key, at_least_one(value), last) : -EINVAL;
     case FUTEX_REQUEUE:
     case FUTEX_CMP_REQUEUE:
         return requeue_call(arguments, word.key, other.key, command == FUTEX_CMP_REQUEUE);

@@ -52,6 +52,20 @@ static struct pi_waiter *first_of(struct futex_key key)
     return waiter;
 }
 
+bool futex_pi_is_waited_for(struct futex_key key)
+{
+    if (!__atomic_load_n(&waiters, __ATOMIC_RELAXED)) {
+        return false; /* who comes at the same time comes later */
+    }
+    mutex_lock(&lock);
+    const struct pi_waiter *waiter = waiters;
+    while (waiter && !futex_is_same(waiter->word.key, key)) {
+        waiter = waiter->next;
+    }
+    mutex_unlock(&lock);
+    return waiter != NULL;
+}
+
 static int32_t own_id(void)
 {
     return wait_upcalls.task_number(current_task());
@@ -66,6 +80,9 @@ static int64_t acquire(struct futex_word word, int32_t id, bool is_waited_for, i
         *owner = (int32_t)(value & FUTEX_TID_MASK);
         if (*owner == id) {
             return -EDEADLK;
+        }
+        if (futex_is_waited_for(word.key)) {
+            return -EINVAL;
         }
         if (*owner && !wait_upcalls.number_is_used(*owner)) {
             return -ESRCH;
@@ -247,6 +264,9 @@ int64_t futex_requeue_pi(struct futex_word word, struct futex_word wanted, uint3
     }
     mutex_lock(&lock);
     int64_t result = futex_check(word.address, expected);
+    if (!result && (futex_is_waited_for(word.key) || first_of(word.key))) {
+        result = -EINVAL;
+    }
     result = result ? result : move_all(word, wanted, move);
     mutex_unlock(&lock);
     return result;

@@ -50,6 +50,7 @@ COUNTS = {
     "ptys": (),
     "seals": (),
     "shared_segments": (),
+    "sparse": (),
     "splice": (),
     "statuses": (),
     "xattrs": (),

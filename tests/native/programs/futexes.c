@@ -250,8 +250,33 @@ static void *wait_for_condition(void *unused)
     return unused;
 }
 
+static void *wait_plainly(void *at)
+{
+    waiting = 1;
+    CHECK(call(at, FUTEX_WAIT, 0, NULL, NULL, 0) == 0);
+    return NULL;
+}
+
+/* Who only waits is no business of locks of priority inheritance. */
+static void mixing(void)
+{
+    static uint32_t plain;
+    pthread_t thread;
+    waiting = 0;
+    CHECK(pthread_create(&thread, NULL, wait_plainly, &plain) == 0);
+    while (!waiting) {
+        usleep(1000);
+    }
+    usleep(30000);
+    FAILS(call(&plain, FUTEX_LOCK_PI, 0, NULL, NULL, 0), EINVAL);
+    FAILS(call(&plain, FUTEX_TRYLOCK_PI, 0, NULL, NULL, 0), EINVAL);
+    FAILS(count_call(&plain, FUTEX_CMP_REQUEUE_PI, 1, 10, &mutex, 0), EINVAL);
+    CHECK(call(&plain, FUTEX_WAKE, 1, NULL, NULL, 0) == 1 && pthread_join(thread, NULL) == 0);
+}
+
 static void requeueing(void)
 {
+    static uint32_t elsewhere;
     pthread_t threads[3];
     struct timespec limit;
     waiting = 0;
@@ -265,6 +290,10 @@ static void requeueing(void)
     FAILS(count_call(&condition, FUTEX_CMP_REQUEUE_PI, 1, 10, &mutex, condition + 1), EAGAIN);
     FAILS(count_call(&condition, FUTEX_CMP_REQUEUE_PI, 2, 10, &mutex, condition), EINVAL);
     FAILS(count_call(&condition, FUTEX_CMP_REQUEUE_PI, 1, 10, &condition, condition), EINVAL);
+    FAILS(call(&condition, FUTEX_WAKE, 1, NULL, NULL, 0), EINVAL); /* such are not woken, nor moved otherwise */
+    FAILS(call(&condition, FUTEX_WAKE_BITSET, 1, NULL, NULL, 1), EINVAL);
+    FAILS(count_call(&condition, FUTEX_REQUEUE, 1, 1, &elsewhere, 0), EINVAL);
+    FAILS(count_call(&condition, FUTEX_CMP_REQUEUE, 1, 1, &elsewhere, condition), EINVAL);
     CHECK(count_call(&condition, FUTEX_CMP_REQUEUE_PI, 1, 10, &mutex, condition) == 3);
     for (int at = 0; at < 3; at++) {
         CHECK(pthread_join(threads[at], NULL) == 0);
@@ -283,5 +312,6 @@ int main(void)
     inheritance();
     deaths_and_limits();
     requeueing();
+    mixing();
     puts("futexes ok");
 }

@@ -70,6 +70,8 @@ static void files(void)
     char byte;
     int fd = make("d/f");
     show("create");
+    CHECK(close(creat("d/new", 0600)) == 0 && close(creat("d/new", 0600)) == 0 && unlink("d/new") == 0);
+    show("creat of what is not there, and of what is");
     CHECK(write(fd, "abc", 3) == 3 && write(fd, "abc", 3) == 3);
     show("write twice");
     CHECK(pread(fd, &byte, 1, 0) == 1 && pread(fd, &byte, 0, 0) == 0 && pread(fd, &byte, 1, 99) == 0);

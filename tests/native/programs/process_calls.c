@@ -102,6 +102,18 @@ static void descriptors_of_processes(pid_t thread)
     FAILS(send_signal(fd, 65, NULL, 0), EINVAL);
     FAILS(send_signal(0, SIGUSR1, NULL, 0), EBADF);
     FAILS(send_signal(-1, SIGUSR1, NULL, 0), EBADF);
+    int folder = open("/proc/self", O_RDONLY | O_DIRECTORY), task = open("/proc/thread-self", O_RDONLY | O_DIRECTORY);
+    signalled = 0;
+    CHECK(send_signal(folder, SIGUSR1, NULL, 0) == 0 && signalled == SIGUSR1);
+    FAILS(syscall(SYS_pidfd_getfd, folder, 0, 0), EBADF);
+    FAILS(waitid(P_PIDFD, (id_t)folder, &info, WEXITED | WNOHANG), EBADF);
+    CHECK(close(folder) == 0);
+    if (task >= 0) {
+        FAILS(send_signal(task, SIGUSR1, NULL, 0), EBADF);
+        close(task);
+    }
+    FAILS(send_signal(folder = open("/proc/self", O_PATH), SIGUSR1, NULL, 0), EBADF);
+    CHECK(close(folder) == 0);
     FAILS(send_signal(fd, SIGUSR2, (siginfo_t *)8, 0), EFAULT);
     int event = eventfd(7, 0), copy = (int)syscall(SYS_pidfd_getfd, fd, event, 0);
     uint64_t value;

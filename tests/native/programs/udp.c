@@ -136,8 +136,23 @@ static void many_at_once(int family)
     CHECK(close(one) == 0 && close(other) == 0);
 }
 
+/* What is wrong with the sockets is told before the family knows no pairs. */
+static void no_pairs(void)
+{
+    int ends[2];
+    FAILS(socketpair(AF_INET, SOCK_DGRAM, IPPROTO_UDP, ends), EOPNOTSUPP);
+    FAILS(socketpair(AF_INET6, SOCK_STREAM, 0, ends), EOPNOTSUPP);
+    FAILS(socketpair(AF_INET, SOCK_DGRAM, IPPROTO_TCP, ends), EPROTONOSUPPORT);
+    FAILS(socketpair(AF_INET, SOCK_STREAM, IPPROTO_ICMP, ends), EPROTONOSUPPORT);
+    FAILS(socketpair(AF_INET, 75, 0, ends), EINVAL);
+    FAILS(socketpair(0, SOCK_STREAM, 0, ends), EAFNOSUPPORT);
+    FAILS(socketpair(0, SOCK_STREAM, 0, (int *)8), EFAULT);
+    FAILS(socketpair(0, SOCK_STREAM | 0x1000, 0, (int *)8), EINVAL);
+}
+
 int main(void)
 {
+    no_pairs();
     static const int families[] = {AF_INET, AF_INET6};
     for (int at = 0; at < 2; at++) {
         borders(families[at]);

@@ -51,6 +51,9 @@ struct host_time {
     uint64_t clocks[HOST_TIME_CLOCKS];
 };
 
+/* For OCALL_CLOCK, beside Linux's numbers: the processor time that the host's kernel spent, of the process and of the thread. */
+enum { HOST_CLOCK_PROCESS_SYSTEM = 16, HOST_CLOCK_THREAD_SYSTEM = 17 };
+
 /* One per host thread, outside ELRANGE, written by both sides. */
 struct exchange {
     uint32_t ocall;       /* enclave -> PAL: enum ocall */

@@ -104,6 +104,8 @@ void pages_uncharge(uint64_t pages);
 /* While pages are moved they are there twice: the limit is so much higher (or lower again) meanwhile. */
 void pages_lend(int64_t pages);
 void pages_count(uint64_t *committed, uint64_t *limit);
+/* The most that there ever were. */
+uint64_t pages_peak(void);
 
 /* Short sections only: no OCALL, no user copy, no allocation of pages while it is held. */
 struct spinlock {

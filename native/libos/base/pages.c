@@ -35,6 +35,7 @@ static uint64_t *region_bitmap(uint64_t region)
     return (uint64_t *)region_start(region);
 }
 
+static uint64_t peak_pages;
 static uint64_t committed_pages; /* of the LibOS and of the application; atomic */
 static uint64_t page_limit;
 
@@ -56,7 +57,15 @@ bool pages_charge(uint64_t pages)
         __atomic_sub_fetch(&committed_pages, pages, __ATOMIC_RELAXED);
         return false;
     }
+    uint64_t peak = __atomic_load_n(&peak_pages, __ATOMIC_RELAXED);
+    while (now > peak && !__atomic_compare_exchange_n(&peak_pages, &peak, now, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
     return true;
+}
+
+uint64_t pages_peak(void)
+{
+    return __atomic_load_n(&peak_pages, __ATOMIC_RELAXED);
 }
 
 void pages_uncharge(uint64_t pages)

@@ -203,6 +203,12 @@ static int64_t with_position(
     return result;
 }
 
+static void count_transfer(uint64_t *bytes, uint64_t *calls, int64_t result)
+{
+    __atomic_fetch_add(bytes, result > 0 ? (uint64_t)result : 0, __ATOMIC_RELAXED);
+    __atomic_fetch_add(calls, 1, __ATOMIC_RELAXED);
+}
+
 int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64_t *offset)
 {
     if (!is_readable(file)) {
@@ -212,6 +218,7 @@ int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64
         return is_directory(file->inode) ? -EISDIR : -EINVAL;
     }
     int64_t result = with_position(file, read_pieces, to, length, offset);
+    count_transfer(&current_process()->io.read_bytes, &current_process()->io.reads, result);
     if (result > 0) {
         notify_file(file, IN_ACCESS);
     }
@@ -227,6 +234,7 @@ int64_t write_from_user(struct file *file, user_address from, uint64_t length, u
         return -EINVAL;
     }
     int64_t result = with_position(file, write_pieces, from, length, offset);
+    count_transfer(&current_process()->io.written_bytes, &current_process()->io.writes, result);
     if (result > 0) {
         notify_file(file, IN_MODIFY);
     }

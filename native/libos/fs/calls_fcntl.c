@@ -44,7 +44,7 @@ static int64_t duplicate(struct file *file, uint64_t lowest, bool close_on_exec)
 }
 
 /* Whatever was opened by name is open for large files, too; not so what is only a path. */
-static uint32_t status_flags(const struct file *file)
+uint32_t file_status_flags(const struct file *file)
 {
     const struct inode *inode = file->inode;
     bool large = (file->flags & O_PATH) == 0 &&
@@ -129,7 +129,7 @@ static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t comman
     case F_SETFD:
         return descriptor_set_flags(descriptor, (argument & 1) != 0);
     case F_GETFL:
-        return status_flags(file);
+        return file_status_flags(file);
     case F_SETFL:
         return set_status_flags(file, (uint32_t)argument);
     case F_GETLK:

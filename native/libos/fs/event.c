@@ -1,6 +1,7 @@
 #include "fs/event.h"
 
 #include "fs/poller.h"
+#include "fs/synthetic.h"
 
 #define COUNTER_MAX (UINT64_MAX - 1)
 
@@ -90,7 +91,14 @@ static void counter_release(struct file *file)
     event_source_put(&counter->source);
 }
 
+static void counter_tell(struct file *file, struct text *text)
+{
+    const struct counter *counter = file->state;
+    text_add(text, "eventfd-count: %16llx\n", (unsigned long long)__atomic_load_n(&counter->value, __ATOMIC_RELAXED));
+}
+
 static const struct file_operations counter_operations = {
+    .tell = counter_tell,
     .read = counter_read,
     .write = counter_write,
     .poll = counter_poll,

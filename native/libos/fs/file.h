@@ -30,6 +30,7 @@
 #define AT_FDCWD (-100)
 
 struct poller;
+struct text;
 
 /* A NULL entry means: this kind of file cannot do it. Buffers are LibOS memory. read and write move *offset
  * on. */
@@ -51,6 +52,7 @@ struct file_operations {
     void (*flush)(struct file *file); /* a descriptor of it is closed */
     /* what shared mappings show, with one more count; NULL: cannot be mapped so */
     int64_t (*object_of)(struct file *file, struct shared_object **object);
+    void (*tell)(struct file *file, struct text *text); /* further lines of /proc/self/fdinfo; NULL: none */
     void (*release)(struct file *file);
     bool stream;    /* no offsets: lseek and pread give ESPIPE */
     bool generated; /* made when it is read: cannot be mapped */
@@ -101,6 +103,8 @@ struct file *opened_file_of_descriptor(int descriptor);
 /* For file_upcalls and process_upcalls, which say what they do. */
 void file_describe(struct file *file, struct file_facts *facts);
 int64_t file_check_mapping(struct file *file, int protection, int flags);
+/* What F_GETFL tells. */
+uint32_t file_status_flags(const struct file *file);
 /* file_upcalls.punch_hole */
 int64_t file_punch_hole(struct file *file, uint64_t offset, uint64_t length);
 int64_t file_object_of(struct file *file, struct shared_object **object);

@@ -1,6 +1,7 @@
 #include "fs/inotify.h"
 
 #include "fs/poller.h"
+#include "fs/synthetic.h"
 
 #define BUCKETS 256U
 #define FIONREAD 0x541BU
@@ -256,7 +257,20 @@ static void inotify_release(struct file *file)
     event_source_put(&instance->source);
 }
 
+/* inotify_fdinfo() of Linux, without file handles: there are none. */
+static void inotify_tell_watches(struct file *file, struct text *text)
+{
+    const struct instance *instance = file->state;
+    mutex_lock(&lock);
+    for (const struct watch *watch = instance->watches; watch != NULL; watch = watch->next_of_instance) {
+        text_add(text, "inotify wd:%x ino:%llx sdev:%x mask:%x ignored_mask:0 \n", (unsigned)watch->number,
+            (unsigned long long)watch->inode, watch->file_system->device, watch->mask);
+    }
+    mutex_unlock(&lock);
+}
+
 static const struct file_operations operations = {
+    .tell = inotify_tell_watches,
     .read = inotify_read,
     .poll = inotify_poll,
     .ioctl = inotify_ioctl,

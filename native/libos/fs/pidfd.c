@@ -41,8 +41,15 @@ static void pidfd_release(struct file *file)
     release(file->state, sizeof(struct pidfd));
 }
 
+static void pidfd_tell(struct file *file, struct text *text)
+{
+    const struct pidfd *pidfd = file->state;
+    int id = process_of(file) != NULL ? pidfd->id : -1;
+    text_add(text, "Pid:\t%d\nNSpid:\t%d\n", id, id);
+}
+
 static const struct file_operations operations = {
-    .poll = pidfd_poll, .release = pidfd_release, .stream = true};
+    .tell = pidfd_tell, .poll = pidfd_poll, .release = pidfd_release, .stream = true};
 
 /* With a count; NULL: EBADF. */
 static struct file *pidfd_at(int descriptor)

@@ -62,15 +62,31 @@ int64_t proc_working_directory_jump(struct inode **target, struct open_name **na
 void proc_environ(struct text *text);
 int64_t proc_executable_target(char *to, size_t size);
 int64_t proc_executable_jump(struct inode **target, struct open_name **name);
-int64_t proc_descriptor_lookup(struct name name, struct inode **found);
-int64_t proc_descriptor_list(uint64_t cookie, entry_sink *sink, void *context);
 void proc_limits(struct text *text);
-void proc_maps(struct text *text);
+void proc_auxiliary_vector(struct text *text);
+void proc_schedule_statistics(struct text *text);
+void proc_io(struct text *text);
 void proc_process_stat(struct text *text);
 void proc_statm(struct text *text);
 void proc_status(struct text *text);
 int64_t proc_task_lookup(struct name name, struct inode **found);
 int64_t proc_task_list(uint64_t cookie, entry_sink *sink, void *context);
+
+/* Its memory (proc_memory.c). */
+void proc_maps(struct text *text);
+void proc_smaps(struct text *text);
+void proc_smaps_rollup(struct text *text);
+int64_t proc_pagemap(void *to, size_t length, uint64_t offset);
+
+/* Its descriptors (proc_descriptors.c). */
+int64_t proc_descriptor_lookup(struct name name, struct inode **found);
+int64_t proc_descriptor_list(uint64_t cookie, entry_sink *sink, void *context);
+int64_t proc_descriptor_info_lookup(struct name name, struct inode **found);
+int64_t proc_descriptor_info_list(uint64_t cookie, entry_sink *sink, void *context);
+
+/* A decimal number without leading zeros, or -1. */
+int64_t proc_number_of(struct name name);
+struct name proc_name_of_number(char buffer[16], int64_t number);
 
 /* What every /proc/self/task/TID is: all threads look alike. */
 extern struct inode *task_directory;

@@ -28,6 +28,31 @@ void proc_environ(struct text *text)
     add_user_memory(text, current_process()->environment_start, current_process()->environment_end);
 }
 
+void proc_auxiliary_vector(struct text *text)
+{
+    const struct process *process = current_process();
+    size_t count = 0;
+    while (count < AUXILIARY_MAX - 1 && process->auxiliary[count][0] != 0) {
+        count++;
+    }
+    text_add_bytes(text, process->auxiliary, (count + 1) * sizeof(process->auxiliary[0])); /* with the last one, AT_NULL */
+}
+
+/* proc_pid_schedstat() of Linux: time on a processor, time waited for one, and how often; the host does not tell the latter. */
+void proc_schedule_statistics(struct text *text)
+{
+    struct cpu_use use = usage_of_process();
+    text_add(text, "%lu 0 0\n", use.user + use.system);
+}
+
+void proc_io(struct text *text)
+{
+    const struct io_counts *counts = &current_process()->io;
+    text_add(text,
+        "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
+        counts->read_bytes, counts->written_bytes, counts->reads, counts->writes);
+}
+
 void proc_timer_slack(struct text *text)
 {
     text_add(text, "%lu\n", timer_slack(current_task()));
@@ -36,43 +61,6 @@ void proc_timer_slack(struct text *text)
 void proc_comm(struct text *text)
 {
     text_add(text, "%s\n", current_process()->name);
-}
-
-static bool add_area(const struct area *area, void *context)
-{
-    struct text *text = context;
-    struct file_facts facts = {0};
-    char *path = buffer_take(&path_buffers);
-    if (path == NULL) {
-        return false;
-    }
-    path[0] = '\0';
-    if (area->file != NULL) {
-        file_describe(area->file, &facts);
-        if (file_path(area->file, path, PATH_BUFFER_SIZE) < 0) {
-            path[0] = '\0';
-        }
-    }
-    text_add(text, "%08llx-%08llx %c%c%c%c %08llx 00:%02llx %llu", (unsigned long long)area->start,
-        (unsigned long long)area->end, (area->protection & PROT_READ) ? 'r' : '-',
-        (area->protection & PROT_WRITE) ? 'w' : '-', (area->protection & PROT_EXEC) ? 'x' : '-',
-        (area->flags & MAP_TYPE) == MAP_SHARED ? 's' : 'p', (unsigned long long)area->offset,
-        (unsigned long long)facts.device, (unsigned long long)facts.inode);
-    if (area->start == current_process()->vdso && current_process()->vdso != 0) {
-        format_text(path, PATH_BUFFER_SIZE, "[vdso]");
-    }
-    if (path[0] != '\0') {
-        text_add(text, "%s", "          ");
-        text_add_bytes(text, path, strlen(path));
-    }
-    text_add(text, "\n");
-    buffer_give(&path_buffers, path);
-    return !text->failed;
-}
-
-void proc_maps(struct text *text)
-{
-    memory_each(current_space(), add_area, text);
 }
 
 static size_t thread_count(void)
@@ -132,9 +120,10 @@ void proc_status(struct text *text)
     for (uint32_t at = 0; at < who->group_count; at++) {
         text_add(text, "%u ", who->groups[at]);
     }
-    text_add(text, "\nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n",
+    text_add(text, "\nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n",
         (unsigned long long)(counts.mapped * KIB_PER_PAGE), (unsigned long long)(counts.locked * KIB_PER_PAGE),
-        (unsigned long long)(counts.committed * KIB_PER_PAGE), (unsigned)thread_count());
+        (unsigned long long)(pages_peak() * KIB_PER_PAGE), (unsigned long long)(counts.committed * KIB_PER_PAGE),
+        (unsigned)thread_count());
     const uint64_t sets[] = {who->inheritable, who->permitted, who->effective, who->bounding, who->ambient};
     const char *const names[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
     for (size_t at = 0; at < ARRAY_LENGTH(sets); at++) {
@@ -151,9 +140,10 @@ void proc_process_stat(struct text *text)
 {
     struct memory_counts counts;
     memory_count(current_space(), &counts);
-    text_add(text, "%d (%s) %c %d %d %d 0 -1 0 0 0 0 0 %llu 0 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
+    struct cpu_use use = usage_of_process();
+    text_add(text, "%d (%s) %c %d %d %d 0 -1 0 0 0 0 0 %llu %llu 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
         current_process()->id, current_process()->name, state_of_leader()[0], parent_id(), current_process()->group,
-        current_process()->session, (unsigned long long)ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID)),
+        current_process()->session, (unsigned long long)ticks(use.user), (unsigned long long)ticks(use.system),
         (unsigned)thread_count(), (unsigned long long)ticks(current_process()->start_time_ns),
         (unsigned long long)(counts.mapped * PAGE_SIZE), (unsigned long long)counts.committed);
     text_add(text, " 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 %llu %llu %llu %llu 0\n",
@@ -265,105 +255,12 @@ int64_t proc_thread_self(char *to, size_t size)
     return (int64_t)format_text(to, size, "%d/task/%d", current_process()->id, task_id(current_task()));
 }
 
-/* A decimal number without leading zeros, or -1. */
-static int64_t number_of(struct name name)
-{
-    int64_t number = 0;
-    for (size_t at = 0; at < name.length; at++) {
-        if (name.bytes[at] < '0' || name.bytes[at] > '9' || name.length > 9 ||
-            (at == 0 && name.bytes[0] == '0' && name.length > 1)) {
-            return -1;
-        }
-        number = number * 10 + (name.bytes[at] - '0');
-    }
-    return name.length > 0 ? number : -1;
-}
-
-static struct name name_of_number(char buffer[16], int64_t number)
-{
-    size_t length = format_text(buffer, 16, "%d", (int)number);
-    return (struct name){.bytes = buffer, .length = length};
-}
-
-/* /proc/self/fd/N: a magic link to whatever is open there. */
-struct descriptor_link {
-    struct inode inode;
-    int descriptor;
-};
-
-static int descriptor_of(struct inode *link)
-{
-    return CONTAINER_OF(link, struct descriptor_link, inode)->descriptor;
-}
-
-static int64_t descriptor_target(struct inode *link, char *to, size_t size)
-{
-    struct file *file = file_of_descriptor(descriptor_of(link));
-    if (file == NULL) {
-        return -ENOENT;
-    }
-    int64_t result = file_path_locked(file, to, size);
-    file_put(file);
-    return result;
-}
-
-static int64_t descriptor_jump(struct inode *link, struct inode **target, struct open_name **name)
-{
-    struct file *file = file_of_descriptor(descriptor_of(link));
-    if (file == NULL) {
-        return -ENOENT;
-    }
-    *target = inode_get(file->inode);
-    *name = file->name != NULL ? open_name_get(file->name) : NULL;
-    file_put(file);
-    return 0;
-}
-
-static void descriptor_link_unused(struct inode *inode)
-{
-    release(CONTAINER_OF(inode, struct descriptor_link, inode), sizeof(struct descriptor_link));
-}
-
-static const struct inode_operations descriptor_operations = {
-    .read_link = descriptor_target,
-    .jump = descriptor_jump,
-    .unused = descriptor_link_unused,
-};
-
-int64_t proc_descriptor_lookup(struct name name, struct inode **found)
-{
-    int64_t descriptor = number_of(name);
-    if (descriptor < 0 || descriptor_flags(descriptor) < 0) {
-        return -ENOENT;
-    }
-    int64_t result = synthetic_create_inode(
-        &proc_file_system, &descriptor_operations, S_IFLNK | 0700, sizeof(struct descriptor_link), found);
-    if (result == 0) {
-        CONTAINER_OF(*found, struct descriptor_link, inode)->descriptor = (int)descriptor;
-        (*found)->size = 64;
-    }
-    return result;
-}
-
-int64_t proc_descriptor_list(uint64_t cookie, entry_sink *sink, void *context)
-{
-    uint64_t base = cookie & ~0xFFFFFFFFULL;
-    char text[16];
-    for (int64_t at = descriptor_next((int64_t)(cookie - base)); at >= 0; at = descriptor_next(at + 1)) {
-        if (!sink(context, name_of_number(text, at), base + (uint64_t)at + 1, S_IFLNK,
-                base + (uint64_t)at + 1)) {
-            break;
-        }
-    }
-    return 0;
-}
-
 struct inode *task_directory;
 struct inode *process_directory;
 
 int64_t proc_process_lookup(struct name name, struct inode **found)
 {
-    if (number_of(name) != current_process()->id) {
+    if (proc_number_of(name) != current_process()->id) {
         return -ENOENT;
     }
     *found = inode_get(process_directory);
@@ -375,7 +272,7 @@ int64_t proc_process_list(uint64_t cookie, entry_sink *sink, void *context)
     uint64_t base = cookie & ~0xFFFFFFFFULL;
     char text[16];
     if (cookie == base) {
-        sink(context, name_of_number(text, current_process()->id), process_directory->number, S_IFDIR, base + 1);
+        sink(context, proc_name_of_number(text, current_process()->id), process_directory->number, S_IFDIR, base + 1);
     }
     return 0;
 }
@@ -384,7 +281,7 @@ int64_t proc_task_lookup(struct name name, struct inode **found)
 {
     int32_t ids[256];
     size_t count = task_ids(current_process(), ids, ARRAY_LENGTH(ids));
-    int64_t wanted = number_of(name);
+    int64_t wanted = proc_number_of(name);
     for (size_t at = 0; at < count && at < ARRAY_LENGTH(ids); at++) {
         if (ids[at] == wanted) {
             *found = inode_get(task_directory);
@@ -401,7 +298,7 @@ int64_t proc_task_list(uint64_t cookie, entry_sink *sink, void *context)
     size_t count = task_ids(current_process(), ids, ARRAY_LENGTH(ids));
     char text[16];
     for (size_t at = (size_t)(cookie - base); at < count && at < ARRAY_LENGTH(ids); at++) {
-        if (!sink(context, name_of_number(text, ids[at]), task_directory->number, S_IFDIR, base + at + 1)) {
+        if (!sink(context, proc_name_of_number(text, ids[at]), task_directory->number, S_IFDIR, base + at + 1)) {
             break;
         }
     }

@@ -1,6 +1,7 @@
 /* Signals that are read from a descriptor: signalfd(2). */
 #include "fs/call_support.h"
 #include "fs/poller.h"
+#include "fs/synthetic.h"
 #include "signal/signal.h"
 
 #define SFD_CLOEXEC O_CLOEXEC
@@ -127,7 +128,14 @@ static void signal_release(struct file *file)
     release(file->state, sizeof(struct signal_file));
 }
 
+static void signal_file_tell(struct file *file, struct text *text)
+{
+    const struct signal_file *signals = file->state;
+    text_add(text, "sigmask:\t%016llx\n", (unsigned long long)__atomic_load_n(&signals->mask, __ATOMIC_RELAXED));
+}
+
 static const struct file_operations operations = {
+    .tell = signal_file_tell,
     .read = signal_read,
     .poll = signal_poll,
     .release = signal_release,

@@ -23,6 +23,8 @@ struct synthetic_row {
     const char *path;
     uint32_t mode;                      /* with type */
     void (*content)(struct text *text); /* regular files: no lock is held */
+    /* the same in place of a text: any part of a file that is too large to be made at once */
+    int64_t (*read_at)(void *to, size_t length, uint64_t offset);
     /* the same for a fixed text; symbolic links: a fixed target */
     const char *fixed;
     /* symbolic links: the target; the namespace lock is held */

@@ -7,6 +7,12 @@ void heap_start(user_address start)
     space->heap.start = space->heap.end = start;
 }
 
+bool heap_is_in(const struct area *area)
+{
+    const struct space *space = area->space; /* without the lock: it may be growing */
+    return area->start < space->heap.end && space->heap.start < area->end;
+}
+
 int64_t sys_brk(const struct arguments *arguments)
 {
     struct space *space = current_space();

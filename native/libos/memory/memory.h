@@ -203,6 +203,14 @@ struct memory_counts {
     uint64_t locked;    /* of these, in areas with MAP_LOCKED */
 };
 void memory_count(const struct space *space, struct memory_counts *counts);
+/* Of an area, in pages: what is committed there, and what of it differs from its file, or may. */
+struct area_counts {
+    uint64_t resident, dirty;
+};
+void memory_count_area(const struct area *area, struct area_counts *counts);
+/* Which of the current space's pages from `start` on are in some area (1), and there (2), of a file or shared memory (4). */
+enum page_state { PAGE_MAPPED = 1, PAGE_PRESENT = 2, PAGE_OF_FILE = 4 };
+void memory_look_at_pages(user_address start, uint8_t *states, size_t count);
 /* What is mapped into a space, locked there, or grows there, stays within them. UINT64_MAX: no limit. */
 struct memory_limits {
     uint64_t mapped, data;  /* pages: RLIMIT_AS, RLIMIT_DATA */
@@ -214,6 +222,8 @@ void memory_set_limits(const struct memory_limits *limits);
 
 /* The heap of brk() in the current space begins here and is empty. */
 void heap_start(user_address start);
+/* Does the heap reach into the area? */
+bool heap_is_in(const struct area *area);
 
 /* Where a program of this length may lie, with room for its heap behind it: the first at PROGRAM_BASE. 0: nowhere. */
 #define PROGRAM_BASE 0x400000000ULL

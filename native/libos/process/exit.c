@@ -120,7 +120,7 @@ _Noreturn void task_exit(int status)
     if (task->id == process->id && !process->ends) {
         process->wait_status = wait_status_of(status, 0); /* as the kernel: the first thread's, whoever ends last */
     }
-    __atomic_add_fetch(&process->used_ns, clock_now_ns(CLOCK_THREAD_CPUTIME_ID), __ATOMIC_RELAXED);
+    usage_thread_ends(task);
     bool is_last = task_remove_living(task);
     process_upcalls.thread_ends(task);
     if (is_last && process == &first_process) {

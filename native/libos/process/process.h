@@ -49,6 +49,29 @@ enum process_change { CHANGE_NONE, CHANGE_STOPPED, CHANGE_CONTINUED };
  * A process. Processes are recycled, never given back: a late look at one that has ended is harmless. "Listed" fields
  * are written under the lock of the lists (task.h); where a word of one is enough, it is read without.
  */
+#define AUXILIARY_MAX 24U
+
+/* Processor time in ns. System time is what the host's kernel spent; what the LibOS does is user time. */
+struct cpu_use {
+    uint64_t user, system;
+};
+static inline struct cpu_use cpu_use_sum(struct cpu_use one, struct cpu_use other)
+{
+    return (struct cpu_use){one.user + other.user, one.system + other.system};
+}
+/* Of the enclave, and of the calling thread: neither part ever goes back. */
+struct cpu_use usage_of_process(void);
+struct cpu_use usage_of_thread(void);
+/* What the calling thread, whose task this is, has used counts for its process from now on. */
+void usage_thread_ends(struct task *task);
+/* struct rusage; the largest memory in pages. 0 or -EFAULT. */
+int64_t usage_to_user(user_address to, const struct cpu_use *use, uint64_t peak_pages);
+
+/* /proc/self/io; atomic */
+struct io_counts {
+    uint64_t read_bytes, written_bytes, reads, writes;
+};
+
 struct process {
     struct wait_queue children; /* who waits for a child of it; stays when the process is recycled */
     struct process *next;   /* listed: all that are not free, or all that are */
@@ -66,13 +89,14 @@ struct process {
     uint32_t wait_status;   /* as wait4(2) tells it; of the first thread while others go on */
     int32_t stop_signal;    /* atomic: not 0: stopped by it */
     enum process_change change;        /* listed */
-    uint64_t used_ns, children_used_ns; /* listed: of threads that have ended; of children that were waited for */
+    struct cpu_use use, children_use; /* of threads that have ended; of children that were waited for: listed */
     struct vfork *vfork;    /* atomic: who waits until it has a program, or has ended */
     uint32_t uid;           /* listed: the real one, when something was last told of it */
 
     char name[16];             /* of the main thread, for /proc */
     user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
     user_address environment_start, environment_end;
+    uint64_t auxiliary[AUXILIARY_MAX][2]; /* the auxiliary vector, with its AT_NULL */
     user_address vdso;         /* its page (boundary/) */
     user_address stack_top;    /* of the first stack */
     uint64_t start_time_ns;    /* CLOCK_BOOTTIME */
@@ -84,6 +108,7 @@ struct process {
     struct interval_timers *timers;    /* NULL: none was ever set; under the lock of alarms */
 
     /* What fs/ keeps. */
+    struct io_counts io;
     struct descriptor_table *descriptors; /* listed; counted: processes may share one (CLONE_FILES) */
     struct whereabouts *whereabouts;      /* directories and umask; the same (CLONE_FS); under the namespace lock */
     struct file *executable;              /* the program; under the namespace lock */
@@ -125,6 +150,7 @@ struct task {
     int32_t id;
     bool alive;
     char name[16];
+    struct cpu_use use; /* as it was told last; the owner writes it */
     struct credentials credentials; /* the owner writes it */
     struct scheduling scheduling;
     uint8_t parent_death_signal; /* PR_SET_PDEATHSIG */

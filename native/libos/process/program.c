@@ -158,6 +158,9 @@ static int64_t build_stack(const struct program *program, const struct bias *bia
         {AT_MINSIGSTKSZ, SIGNAL_FRAME_MAX},
         {AT_NULL, 0},
     };
+    _Static_assert(sizeof auxiliary <= sizeof process->auxiliary, "/proc/self/auxv");
+    memset(process->auxiliary, 0, sizeof process->auxiliary);
+    memcpy(process->auxiliary, auxiliary, sizeof auxiliary);
     uint64_t count = 1 + (arguments->count + 1ULL) + (environment->count + 1ULL) +
                      2 * ARRAY_LENGTH(auxiliary);
     user_address at = (stack.top - count * sizeof(uint64_t)) & ~15ULL;

@@ -23,7 +23,7 @@ struct wish {
     int32_t pid;
     uint32_t status; /* as wait4() tells it */
     struct signal_info info;
-    uint64_t used_ns;
+    struct cpu_use use;
 };
 
 static bool is_meant(const struct process *child, const struct wish *wish)
@@ -55,9 +55,9 @@ static void take_zombie(struct process *child, struct wish *wish)
     wish->status = child->wait_status;
     wish->info = child_info(child);
     wish->info.signal = SIGCHLD;
-    wish->used_ns = child->used_ns + child->children_used_ns;
+    wish->use = cpu_use_sum(child->use, child->children_use);
     if (!(wish->options & WNOWAIT)) {
-        current_process()->children_used_ns += wish->used_ns;
+        current_process()->children_use = cpu_use_sum(current_process()->children_use, wish->use);
         process_unlist(child);
     }
 }
@@ -104,17 +104,9 @@ static int64_t await(struct wish *wish)
     }
 }
 
-struct usage { /* struct rusage */
-    struct timeval user, system;
-    int64_t others[14];
-};
-_Static_assert(sizeof(struct usage) == 144, "as in Linux");
-
 static int64_t put_usage(user_address to, const struct wish *wish)
 {
-    struct usage usage = {
-        .user = {(int64_t)(wish->used_ns / NS_PER_SECOND), (int64_t)(wish->used_ns % NS_PER_SECOND / 1000)}};
-    return to ? copy_to_user(to, &usage, sizeof usage) : 0;
+    return to ? usage_to_user(to, &wish->use, 0) : 0;
 }
 
 int64_t sys_wait4(const struct arguments *arguments)

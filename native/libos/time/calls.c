@@ -121,38 +121,42 @@ int64_t sys_clock_nanosleep(const struct arguments *arguments)
     return arguments->at[1] & TIMER_ABSTIME ? sleep_until(&clock, time, 0) : sleep_for(&clock, time, arguments->at[3]);
 }
 
+static int64_t clock_ticks_of(uint64_t ns)
+{
+    return (int64_t)(ns / (NS_PER_SECOND / CLOCK_TICKS));
+}
+
 int64_t sys_times(const struct arguments *arguments)
 {
+    struct cpu_use own = usage_of_process(), children = current_process()->children_use;
     int64_t ticks[4] = {
-        [0] = (int64_t)(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID) / (NS_PER_SECOND / CLOCK_TICKS)),
-        [2] = (int64_t)(current_process()->children_used_ns / (NS_PER_SECOND / CLOCK_TICKS)),
+        clock_ticks_of(own.user), clock_ticks_of(own.system), clock_ticks_of(children.user), clock_ticks_of(children.system),
     };
     if (arguments->at[0] && copy_to_user(arguments->at[0], ticks, sizeof ticks)) {
         return -EFAULT;
     }
-    return (int64_t)(clock_now_ns(CLOCK_BOOTTIME) / (NS_PER_SECOND / CLOCK_TICKS));
+    return clock_ticks_of(clock_now_ns(CLOCK_BOOTTIME));
 }
 
 enum { RUSAGE_CHILDREN = -1, RUSAGE_SELF = 0, RUSAGE_THREAD = 1 };
 
 int64_t sys_getrusage(const struct arguments *arguments)
 {
-    struct {
-        struct timeval user, system;
-        int64_t others[14];
-    } usage = {0};
+    struct cpu_use use;
+    uint64_t peak = pages_peak();
     switch ((int32_t)arguments->at[0]) {
     case RUSAGE_SELF:
-        usage.user = timeval_of(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID));
+        use = usage_of_process();
         break;
     case RUSAGE_THREAD:
-        usage.user = timeval_of(clock_now_ns(CLOCK_THREAD_CPUTIME_ID));
+        use = usage_of_thread();
         break;
     case RUSAGE_CHILDREN:
-        usage.user = timeval_of(current_process()->children_used_ns);
+        use = current_process()->children_use;
+        peak = 0;
         break;
     default:
         return -EINVAL;
     }
-    return copy_to_user(arguments->at[1], &usage, sizeof usage);
+    return usage_to_user(arguments->at[1], &use, peak);
 }

@@ -59,6 +59,7 @@ COUNTS = {
     "descriptors": (),
     "message_queues": (),
     "stack_limit": (),
+    "proc_files": (),
     "process_calls": (),
     "robust": (),
     "signal_descriptors": (),

@@ -1,0 +1,66 @@
+/* What /proc tells of areas and their pages: memory that the enclave really has. */
+#include "memory/object.h"
+
+/* A page of an object is in one view at most. */
+static bool is_in_view(const struct area *area, user_address page, bool *is_dirty)
+{
+    const uint64_t *place = page_index_find(&area->object->pages, page_in_object(area, page));
+    bool is_there = place && place_address(*place) == page;
+    *is_dirty = is_there && (*place & PLACE_CHANGED);
+    return is_there;
+}
+
+static void count_object(const struct area *area, struct area_counts *counts)
+{
+    mutex_lock(&area->object->lock);
+    for (user_address page = area->start; page < area->end; page += PAGE_SIZE) {
+        bool is_dirty;
+        counts->resident += is_in_view(area, page, &is_dirty);
+        counts->dirty += is_dirty;
+    }
+    mutex_unlock(&area->object->lock);
+}
+
+void memory_count_area(const struct area *area, struct area_counts *counts)
+{
+    *counts = (struct area_counts){0};
+    lock_memory();
+    const struct area_node *node = find_own(area->space, area->start);
+    bool is_same = node && node->area.start == area->start && node->area.end == area->end && node->area.object == area->object;
+    if (is_same && area->object) {
+        count_object(area, counts);
+    } else if (is_same) {
+        bool committed;
+        for (user_address at = area->start, next; at < area->end; at = next) {
+            next = commit_run(at, area->end, &committed);
+            counts->resident += committed ? (next - at) / PAGE_SIZE : 0;
+        }
+        bool may_differ = !area->file || (area->protection & PROT_WRITE);
+        counts->dirty = may_differ ? counts->resident : 0;
+    }
+    unlock_memory();
+}
+
+void memory_look_at_pages(user_address start, uint8_t *states, size_t count)
+{
+    lock_memory();
+    for (size_t at = 0; at < count; at++) {
+        user_address page = start + at * PAGE_SIZE;
+        const struct area_node *node = page < APPLICATION_END ? find_own(current_space(), page) : NULL;
+        states[at] = 0;
+        if (!node) {
+            continue;
+        }
+        const struct area *area = &node->area;
+        bool is_there = false, is_dirty;
+        if (area->object) {
+            mutex_lock(&area->object->lock);
+            is_there = is_in_view(area, page, &is_dirty);
+            mutex_unlock(&area->object->lock);
+        } else {
+            is_there = commit_test(page);
+        }
+        states[at] = (uint8_t)(PAGE_MAPPED | (is_there ? PAGE_PRESENT : 0) | (area->file || area->object ? PAGE_OF_FILE : 0));
+    }
+    unlock_memory();
+}

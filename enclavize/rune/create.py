@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enclavize import __version__
 from enclavize.errors import EnclavizeError, InvalidImageError
 from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
@@ -82,6 +83,7 @@ def make_plan(
 def _holds(program: str, looks: list[Look], verdict: Verdict) -> dict[str, Any]:
     """Return all that decided besides config.json."""
     return {
+        "enclavize": __version__,
         "program": program,
         "environment": {name: os.environ.get(name) for name in (SIMULATE_VARIABLE, *VARIABLES)},
         "policy": {

@@ -20,8 +20,8 @@
 #include "request.h"
 #include "settings.h"
 #include "tee.h"
+#include "version.h"
 
-#define VERSION "0.2.0" /* enclavize/__init__.py */
 
 #define ORDINARY_SWITCH "--ordinary" /* enclavize/rune/__main__.py */
 #define SIMULATE_VARIABLE "ENCLAVIZE_SIMULATE"

@@ -13,6 +13,7 @@
 #include "json_edit.h"
 #include "operation.h"
 #include "plan.h"
+#include "version.h"
 
 #define PATH_SIZE 4096
 
@@ -131,19 +132,19 @@ static bool looks_hold(struct json looks, const struct place *place)
 /* Members in the order of what they cost; each has to be there, and no other one. */
 bool plan_holds(const struct plan *plan, const struct place *place)
 {
-    struct json program, environment, devices, looks, policy, files, links, key, value, all = plan->holds;
+    struct json version, program, environment, devices, looks, policy, files, links, key, value, all = plan->holds;
     size_t count = 0;
     while (json_entry(&all, &key, &value) == JSON_FOUND)
         count++;
     struct {
         const char *name;
         struct json *value;
-    } members[] = {{"program", &program}, {"environment", &environment}, {"devices", &devices}, {"looks", &looks},
-                   {"policy", &policy},   {"files", &files},             {"links", &links}};
+    } members[] = {{"enclavize", &version}, {"program", &program}, {"environment", &environment}, {"devices", &devices},
+                   {"looks", &looks},       {"policy", &policy},   {"files", &files},             {"links", &links}};
     for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
         if (json_key(plan->holds, members[i].name, members[i].value) != JSON_FOUND)
             return false;
     }
-    return count == sizeof(members) / sizeof(*members) && text_is(program, place->program) && environment_holds(environment) &&
+    return count == sizeof(members) / sizeof(*members) && text_is(version, VERSION) && text_is(program, place->program) && environment_holds(environment) &&
            devices_hold(devices) && looks_hold(looks, place) && files_hold(policy) && tree_has_exactly(place->folder, files, links);
 }

@@ -25,19 +25,23 @@ def asked(program: Path, documents: Sequence[tuple[str, bytes]]) -> list[str]:
     return lines
 
 
-def json_probe(folder: Path) -> Path:
-    """Compile rune's reader of JSON, under sanitizers, with a program that shows what it finds."""
+def sanitized(program: Path, sources: Sequence[Path], include: Path) -> Path:
+    """Compile a program under sanitizers."""
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.skip("gcc, whose sanitizers are used here, is not installed")
-    program = folder / "json_probe"
-    rune = REPOSITORY / "native" / "rune"
     subprocess.run(
         [
-            compiler, "-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{rune}",
-            "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", program,
-            REPOSITORY / "tests/native/rune/json_probe.c", rune / "json.c",
+            compiler, "-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{include}",
+            "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", program, *sources,
         ],
         check=True,
     )  # fmt: skip
     return program
+
+
+def json_probe(folder: Path) -> Path:
+    """Compile rune's reader of JSON with a program that shows what it finds."""
+    rune = REPOSITORY / "native" / "rune"
+    sources = [REPOSITORY / "tests/native/rune/json_probe.c", rune / "json.c"]
+    return sanitized(folder / "json_probe", sources, rune)

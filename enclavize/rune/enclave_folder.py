@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAX_ENTRIES = 4096
+_UNLISTED = {
+    "instance/build/mount/__ROOT": ("metadata",),
+    "instance/run/mount/__ROOT": (),
+    "instance/run/initfs/__ROOT": (),
+}
+"""Folders whose content no instance is described by, with the names in them that are looked at all the same.
+
+Occlum's: a file for each one of the root file system, which the enclave verifies itself when it reads it,
+and what the LibOS writes (libos/occlum/format.py).
+"""
+
 _MAX_DEPTH = 8
 _CHUNK = 1 << 20
 
@@ -36,12 +48,15 @@ class FoundFile:
 
 
 class EnclaveFolder:
-    """The folder, open. ``files`` and ``links`` are all that is below it, by path, with sizes and targets."""
+    """The folder, open. ``files`` and ``links`` are all that is below it, by path, with sizes and targets.
+
+    ``unlisted`` are folders of which only some files are among them."""
 
     def __init__(self, rootfs: Path) -> None:
         self.path = rootfs / ROOT
         self.files: dict[str, FoundFile] = {}
         self.links: dict[str, str] = {}
+        self.unlisted: set[str] = set()
         self._directories: dict[str, int] = {}
         self._entries = 0
         try:
@@ -110,7 +125,7 @@ class EnclaveFolder:
         """Open a directory and note what is in it."""
         descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
         self._directories[path] = descriptor
-        for entry in os.listdir(descriptor):  # noqa: PTH208 - a descriptor has no path
+        for entry in self._names(path, descriptor):
             below = f"{path}/{entry}" if path else entry
             self._entries += 1
             if self._entries > _MAX_ENTRIES or below.count("/") >= _MAX_DEPTH:
@@ -125,6 +140,18 @@ class EnclaveFolder:
                     self.links[below] = os.readlink(entry, dir_fd=descriptor)
                 case _:
                     raise InvalidImageError(f"/{ROOT}/{below!a} of the TEE image is no file")
+
+    def _names(self, path: str, descriptor: int) -> list[str]:
+        names = _UNLISTED.get(path)
+        if names is None:
+            return os.listdir(descriptor)
+        self.unlisted.add(path)
+        found = []
+        for name in names:
+            with suppress(FileNotFoundError):
+                os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                found.append(name)
+        return found
 
     def _close(self) -> None:
         for descriptor in self._directories.values():

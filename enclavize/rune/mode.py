@@ -20,11 +20,34 @@ class Mode(StrEnum):
     SIMULATION = "simulation"
 
 
-def choose_mode(settings: Settings, *, asked: bool, device_present: bool, debug: bool) -> Mode:
+BOTH = frozenset(Mode)
+
+
+def choose_mode(
+    settings: Settings,
+    *,
+    asked: bool,
+    device_present: bool,
+    debug: bool,
+    possible: frozenset[Mode] = BOTH,
+) -> Mode:
     """Decide. ``asked``: ENCLAVIZE_SIMULATE=1 in the environment of rune, which is not the container's.
 
-    A debug enclave falls back to simulation unless the administrator forbids it. Raises EnclavizeError.
+    A debug enclave falls back to simulation unless the administrator forbids it. ``possible``: the modes for
+    which the enclave was made. Raises EnclavizeError.
     """
+    mode = _wanted(
+        settings, asked=asked, device_present=device_present and possible != {Mode.SIMULATION}, debug=debug
+    )
+    if mode not in possible:
+        raise EnclavizeError(
+            "the enclave of this image is for SGX hardware: its LibOS has other files for simulation",
+            hint="build an image for simulation: enclavize build --sgx-mode SIM",
+        )
+    return mode
+
+
+def _wanted(settings: Settings, *, asked: bool, device_present: bool, debug: bool) -> Mode:
     if asked and settings.allow_simulation is False:
         raise EnclavizeError("simulation was asked for, but the administrator of this node does not allow it")
     if asked:

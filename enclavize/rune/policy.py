@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.resources import data_dir
-from enclavize.rune.settings import Settings, read_settings, settings_file
+from enclavize.rootfs.entry import printable
+from enclavize.rune.settings import SETTINGS_FILE, Settings, read_settings, settings_file
 from enclavize.rune.verdict import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from enclavize.rune.mode import Mode
+    from enclavize.rune.pal_list import PalList
     from enclavize.tee.host_files import HostFiles
     from enclavize.tee.known_flaws import Flaw
 
@@ -30,6 +33,7 @@ class NodePolicy:
 
     settings: Settings
     digests: Mapping[str, str]
+    pals: tuple[PalList, ...] = ()
     chosen_host_files: tuple[HostFiles, ...] = ()
 
     def host_files(self) -> tuple[HostFiles, ...]:
@@ -47,6 +51,24 @@ class NodePolicy:
         if not chosen:
             raise UsageError("the administrator of this machine trusts none of these files of digests")
         return chosen
+
+    def pal_for(self, libos: str, version: str, mode: Mode | None = None) -> PalList:
+        """Return the PAL that a release of a LibOS is run with; without ``mode`` that of any.
+
+        Raises EnclavizeError if the administrator lists none.
+        """
+        listed = [pal for pal in self.pals if (pal.libos, pal.version) == (libos, version)]
+        found = next((pal for pal in listed if mode in (None, pal.mode)), None)
+        if found is not None:
+            return found
+        which = f"{printable(libos)[:40]} {printable(version)[:40]}"
+        others = sorted({f"{pal.libos} {pal.version} for {pal.mode}" for pal in self.pals})
+        raise EnclavizeError(
+            f"this node has no PAL for {which}{f' in {mode}' if mode else ''}, only for "
+            f"{', '.join(others) or 'none'}",
+            hint=f"write a list with 'enclavize toolchain pal TOOLCHAIN', and name the file in pals of "
+            f"{SETTINGS_FILE}",
+        )
 
     def flaws_of(self, libos: str, version: str | None) -> tuple[Flaw, ...]:
         """Return the known flaws of a LibOS release that the node does not accept. Raises UsageError.
@@ -82,7 +104,17 @@ def load_policy(path: Path | None = None) -> NodePolicy:
         required = False
     data = read_pinned(path, missing_ok=not required)
     settings = Settings() if data is None else read_settings(data, path)
-    return NodePolicy(settings=settings, digests={str(path): _digest(data), **_digests_of(settings)})
+    return NodePolicy(
+        settings=settings,
+        digests={str(path): _digest(data), **_digests_of(settings)},
+        pals=tuple(_pal_list(path) for path in settings.pals),
+    )
+
+
+def _pal_list(path: Path) -> PalList:
+    from enclavize.rune.pal_list import read_pal_list
+
+    return read_pal_list(read_pinned(path) or b"", path)
 
 
 def read_pinned(path: Path, *, missing_ok: bool = False) -> bytes | None:
@@ -110,7 +142,7 @@ def read_pinned(path: Path, *, missing_ok: bool = False) -> bytes | None:
 
 
 def _digests_of(settings: Settings) -> dict[str, str]:
-    named = (*settings.host_files, *settings.known_flaws)
+    named = (*settings.host_files, *settings.pals, *settings.known_flaws)
     digests = {str(path): _digest(read_pinned(path)) for path in named}
     # What tells the releases of the builtin LibOS, and their flaws.
     package = Path(__file__).parents[1]

@@ -31,6 +31,7 @@ class Settings:
     """``allow_simulation`` None leaves it to the caller's ENCLAVIZE_SIMULATE; an empty tuple allows all.
 
     ``min_libos`` are versions by LibOS. ``host_files`` are lists of digests of what runs outside of enclaves,
+    ``pals`` lists of PALs of others with what they need,
     ``known_flaws`` lists of LibOS releases with flaws; ``allow_flaws`` are ids of those that are accepted.
     ``ordinary`` is what becomes of containers that are no TEE containers.
     """
@@ -44,6 +45,8 @@ class Settings:
     min_libos: Mapping[str, str] = field(default_factory=dict)
     host_files: tuple[Path, ...] = ()
     allow_unchecked_host_files: bool = False
+    allow_integrity_only: bool = False
+    pals: tuple[Path, ...] = ()
     known_flaws: tuple[Path, ...] = ()
     allow_flaws: tuple[str, ...] = ()
     log_level: str = "warning"
@@ -195,6 +198,8 @@ _PARSERS: dict[str, Callable[[str, object], Any]] = {
     "min_libos": _min_libos,
     "host_files": _files,
     "allow_unchecked_host_files": _flag,
+    "allow_integrity_only": _flag,
+    "pals": _files,
     "known_flaws": _files,
     "allow_flaws": _texts,
     "log_level": _log_level,

@@ -8,7 +8,9 @@ little, and what only the signer can bring about, comes first: a stranger must n
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
@@ -25,10 +27,9 @@ from enclavize.tee.outside import Outside, compare_host_files
 from enclavize.tee.verify import measure_enclave
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from enclavize.rune.enclave_folder import EnclaveFolder
     from enclavize.rune.policy import NodePolicy
+    from enclavize.rune.settings import Settings
     from enclavize.sgx.sigstruct import Sigstruct
     from enclavize.tee.description import TeeDescription
     from enclavize.tee.format import InstanceFormat
@@ -36,14 +37,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class UnpackedContents(TeeContents):
-    """An instance in a root file system; each file is read when it is asked for, once."""
+    """An instance in a root file system; each file is read when it is asked for, once.
+
+    ``staging`` is a folder of ours for what a format wants to have as files.
+    """
 
     source: EnclaveFolder
+    staging: Path
     _read: dict[str, bytes] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
-        """Nobody may look at a file again: it could be another one."""
-        raise NotImplementedError(name)
+        """Return where a copy of a file or folder is: of what was read, as nobody may read it again.
+
+        The enclave itself is not in it: that is large, and read by ``read``.
+        """
+        for path in self.source.files:
+            copy = self.staging / path
+            wanted = (path == name or path.startswith(f"{name}/")) and path != self.format.signature_path
+            if wanted and not copy.exists():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(self.read(path))
+        return self.staging / name
 
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
@@ -86,19 +100,25 @@ def verify_unpacked(
 
     Returns the enclave, and the SHA-256 of every file but that one, in hex.
     """
+    with tempfile.TemporaryDirectory(prefix="enclavize-") as staging:
+        return _verify(source, described, policy, Path(staging))
+
+
+def _verify(
+    source: EnclaveFolder, described: bytes, policy: NodePolicy, staging: Path
+) -> tuple[Enclave, dict[str, str]]:
     description = parse_description(described)
     if description.to_bytes() != described:
         raise IntegrityError(f"/{ROOT}/{DESCRIPTION} is not as a build writes it")
     libos, settings = description.libos, policy.settings
-    if libos not in RUNELETS:
-        known = " and ".join(RUNELETS)
-        raise EnclavizeError(f"rune cannot run the LibOS {libos[:40]} in this version, only {known}")
     if settings.libos and libos not in settings.libos:
         raise EnclavizeError(f"this node does not admit the LibOS {libos}")
+    if libos not in RUNELETS:
+        policy.pal_for(libos, description.libos_version)
     form = format_for(libos)
     _check_names(source, description, form)
     contents = UnpackedContents(
-        description=description, format=form, folder=source.path, hashes={}, source=source
+        description=description, format=form, folder=source.path, hashes={}, source=source, staging=staging
     )
     enclave = _signed_enclave(contents)
     admit(enclave, settings)
@@ -108,7 +128,9 @@ def verify_unpacked(
         contents.digest(name)
     contents.check_files()
     _check_release(contents, policy)
-    _check_host_files(contents, policy)
+    if libos in RUNELETS:
+        _check_host_files(contents, policy)  # a PAL of others, and what it needs, is the node's own
+    _check_integrity(contents, settings, debug=enclave.debug)
     return enclave, contents.hashes
 
 
@@ -118,15 +140,20 @@ def _check_names(source: EnclaveFolder, description: TeeDescription, form: Insta
         limit = form.limit(name)
         if name == DESCRIPTION:
             continue
-        if limit is None or name not in description.files:
+        listed = form.describes(name)
+        if limit is None or (listed and name not in description.files):
             raise IntegrityError(f"/{ROOT}/{printable(name)} does not belong to the enclave")
-        if found.size > limit or found.size != description.files[name].size:
+        if found.size > limit or (listed and found.size != description.files[name].size):
             raise IntegrityError(f"/{ROOT}/{name} is not the file that enclave.json describes")
-    for name in sorted(form.required | description.files.keys() | {RUNELET}):
+    for name in sorted(source.unlisted - form.unlisted_directories):
+        raise IntegrityError(f"/{ROOT}/{name} does not belong to the enclave")
+    own = {RUNELET} if description.libos in RUNELETS else set()
+    for name in sorted(form.required | description.files.keys() | own):
         if name not in source.files:
             raise IntegrityError(f"the TEE image has no /{ROOT}/{printable(name)}")
     links = {f"{ROOT}/{name}": target for name, target in source.links.items()}
-    for path in sorted(links.items() ^ form.links.items()):
+    wanted = {path: target for path, target in form.links.items() if path.startswith(f"{ROOT}/")}
+    for path in sorted(links.items() ^ wanted.items()):
         raise IntegrityError(f"/{printable(path[0])} is not the link that belongs to the enclave")
 
 
@@ -143,6 +170,17 @@ def _check_release(contents: UnpackedContents, policy: NodePolicy) -> None:
             f"this node does not admit the LibOS of this image, {libos} {shown}: "
             + "; ".join(map(str, flaws)),
             hint=f"build the image again; allow_flaws of {SETTINGS_FILE} lists those that are put up with",
+        )
+
+
+def _check_integrity(contents: UnpackedContents, settings: Settings, *, debug: bool) -> None:
+    """Refuse an enclave whose files anybody could have changed, where it is to protect anything."""
+    if debug or contents.description.simulation or settings.allow_integrity_only:
+        return
+    if weak := contents.format.integrity_only(contents):
+        raise EnclavizeError(
+            f"this node does not admit the image: {weak}",
+            hint=f"build it with --image-key, or set allow_integrity_only = true in {SETTINGS_FILE}",
         )
 
 

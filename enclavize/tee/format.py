@@ -57,6 +57,11 @@ class InstanceFormat(Protocol):
         ...
 
     @property
+    def unlisted_directories(self) -> frozenset[str]:
+        """Directories below ``/.enclave`` whose files the enclave verifies itself, and nobody else need."""
+        ...
+
+    @property
     def links(self) -> Mapping[str, str]:
         """Targets of the instance's symbolic links, by path from the root of the image."""
         ...

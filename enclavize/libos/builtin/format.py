@@ -55,6 +55,7 @@ class BuiltinFormat:
     required = frozenset(_LIMITS)
     layers = 2
     writable_directories: frozenset[str] = frozenset()
+    unlisted_directories: frozenset[str] = frozenset()
     links: Mapping[str, str] = MappingProxyType({})
 
     def limit(self, path: str) -> int | None:

@@ -66,6 +66,7 @@ class GramineFormat:
     required = frozenset(_LIMITS) - _OPTIONAL
     layers = 2
     writable_directories: frozenset[str] = frozenset()
+    unlisted_directories: frozenset[str] = frozenset()
     links = LINKS
 
     def limit(self, path: str) -> int | None:

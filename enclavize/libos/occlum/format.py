@@ -103,6 +103,7 @@ class OcclumFormat:
     required = frozenset(_LIMITS) - {_BEFORE_0_29_6} | {f"{image}/metadata" for image in _IMAGES}
     layers = 2
     writable_directories = WRITABLE_DIRECTORIES
+    unlisted_directories = WRITABLE_DIRECTORIES | {f"{BUILD}/{layout.ROOT_IMAGE}"}
     links = LINKS
 
     def limit(self, path: str) -> int | None:
@@ -192,10 +193,7 @@ class OcclumFormat:
         }
 
     def verify_instance(self, contents: TeeContents) -> None:
-        """Verify every node of both file system images. Raises IntegrityError.
-
-        Without its key, of an encrypted image nothing but the MAC in its metadata file can be compared.
-        """
+        """Verify every node of the init file system, and which root it leads to. Raises IntegrityError."""
         from enclavize.libos.occlum.sefs.image import stated_mac
         from enclavize.libos.occlum.sefs.unpack import verify
 
@@ -205,15 +203,19 @@ class OcclumFormat:
                 raise IntegrityError(f"/{ROOT}/{INSTANCE}/{name} is not as a build writes it")
         chain = _chain(contents)
         verify(contents.path(f"{BUILD}/{layout.INIT_IMAGE}"), root_mac=chain.init_mac)
-        root = contents.path(f"{BUILD}/{layout.ROOT_IMAGE}")
-        if chain.encrypted:
-            if stated_mac(root) != chain.root_mac:
-                raise IntegrityError("the root file system is another one than the enclave is bound to")
-        else:
-            verify(root, root_mac=chain.root_mac)
+        if stated_mac(contents.path(f"{BUILD}/{layout.ROOT_IMAGE}")) != chain.root_mac:
+            raise IntegrityError("the root file system is another one than the enclave is bound to")
 
     def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
-        """Check that there is no other file in the image. Raises IntegrityError."""
+        """Verify every node of the root, and check that there is no other file. Raises IntegrityError.
+
+        Without its key, of an encrypted root nothing but the MAC in its metadata file can be compared.
+        """
+        from enclavize.libos.occlum.sefs.unpack import verify
+
+        chain = _chain(contents)
+        if not chain.encrypted:
+            verify(contents.path(f"{BUILD}/{layout.ROOT_IMAGE}"), root_mac=chain.root_mac)
         for entry in rootfs.entries[1:]:
             raise IntegrityError(f"{image.name} has /{printable(entry.path)}, which is not of the enclave")
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
+from enclavize.rune.enclave import RUNELETS
 from enclavize.rune.enclave_folder import EnclaveFolder
+from enclavize.rune.mode import BOTH, Mode
 from enclavize.rune.verdict import CoveredFile, Verdict
 from enclavize.tee.layout import DESCRIPTION, MAX_DESCRIPTION_SIZE
 
@@ -30,6 +32,21 @@ class AdmittedImage:
     def enclave(self) -> Enclave:
         """Who it is."""
         return self.verdict.enclave
+
+    def libos_version(self) -> str:
+        """Return the release of the LibOS, as the image says."""
+        from enclavize.tee.description import parse_description
+
+        return parse_description(self.described).libos_version
+
+    def modes(self) -> frozenset[Mode]:
+        """Return the modes that the enclave was made for: a LibOS with a PAL of others has files for each."""
+        if self.enclave.libos in RUNELETS:
+            return BOTH
+        from enclavize.tee.description import parse_description
+
+        simulation = parse_description(self.described).simulation
+        return frozenset({Mode.SIMULATION if simulation else Mode.HARDWARE})
 
     def argv(self) -> tuple[str, ...] | None:
         """Return the measured entrypoint and command; None in images that do not tell."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +19,19 @@ from enclavize.resources import native_file
 from enclavize.rune.admission import admit_image
 from enclavize.rune.config_shape import CONFIG_SHAPE
 from enclavize.rune.enclave import RUNELETS
+from enclavize.rune.enclave_folder import EnclaveFolder
 from enclavize.rune.mode import SGX_DEVICE, choose_mode
+from enclavize.rune.pal_folder import default_base, pal_folder
+from enclavize.rune.pal_plan import PalContainer, make_run_folder, pal_plan
 from enclavize.rune.plan import plan_document
 from enclavize.rune.settings import VARIABLES, absent_settings
 from enclavize.rune.spec import SGX_DEVICES, character_device, tee_plan
 from enclavize.rune.verdict import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from enclavize.rune.admission import AdmittedImage
     from enclavize.rune.mounts import Look
     from enclavize.rune.policy import NodePolicy
     from enclavize.rune.settings import Settings
@@ -45,10 +50,12 @@ def make_plan(
     *,
     simulation_asked: bool,
     program: str | None = None,
+    shared_tree: bool = False,
 ) -> bytes:
     """Return the plan for a TEE bundle (plan.py). Raises EnclavizeError if it must not run.
 
     ``program`` is enclavize-rune, in whose place the plan may decide later; None: it is for this bundle only.
+    ``shared_tree``: other containers have the same root file system.
     """
     spec = _read_config(bundle / CONFIG)
     root = spec.get("root")
@@ -62,8 +69,28 @@ def make_plan(
     enclave = admitted.enclave
     settings = policy.settings
     mode = choose_mode(
-        settings, asked=simulation_asked, device_present=Path(SGX_DEVICE).exists(), debug=enclave.debug
+        settings,
+        asked=simulation_asked,
+        device_present=Path(SGX_DEVICE).exists(),
+        debug=enclave.debug,
+        possible=admitted.modes(),
     )
+    if enclave.libos not in RUNELETS:
+        pal = policy.pal_for(enclave.libos, admitted.libos_version(), mode)
+        folder = pal_folder(
+            pal,
+            native_file("runelet-pal"),
+            partial(_image_copy, admitted, rootfs),
+            settings.pal_copies or default_base(),
+        )
+        container = PalContainer(
+            rootfs=rootfs, bundle=bundle, folder=folder, pal=pal, shared_tree=shared_tree
+        )
+        changes = pal_plan(
+            spec, container, hook=native_file("rune-hook"), mode=mode, settings=settings, devices=SGX_DEVICES
+        )
+        make_run_folder(bundle, spec)
+        return plan_document(changes, None)
     plan, looks = tee_plan(
         spec,
         rootfs=rootfs,
@@ -78,6 +105,19 @@ def make_plan(
     )
     reusable = program is not None and looks is not None
     return plan_document(plan, _holds(program or "", looks or [], admitted.verdict) if reusable else None)
+
+
+def _image_copy(admitted: AdmittedImage, rootfs: Path, sha256: str) -> Iterator[bytes]:
+    """Read the file of an image that was verified with this digest. Raises EnclavizeError if it has none."""
+    for name, file in admitted.verdict.files.items():
+        if file.sha256 == sha256:
+            with EnclaveFolder(rootfs) as folder:
+                yield from folder.pieces(name)
+            return
+    raise EnclavizeError(
+        f"the image has no file with the SHA-256 {sha256}, which this node lists for its PAL",
+        hint="give the file a path in the list",
+    )
 
 
 def _holds(program: str, looks: list[Look], verdict: Verdict) -> dict[str, Any]:

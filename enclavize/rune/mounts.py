@@ -54,10 +54,12 @@ def check_mounts(
     bundle: Path,
     *,
     own: Sequence[Mapping[str, Any]] = (),
+    reserved: Sequence[str] = (ROOT,),
 ) -> list[Look] | None:
     """Refuse mounts on, above or below ``/.enclave``, and those that nobody can follow.
 
-    ``bundle`` is what relative sources are relative to; ``own`` ones do not count. Raises EnclavizeError.
+    ``reserved`` are the names at the root that are guarded so. ``bundle`` is what relative sources are
+    relative to; ``own`` ones do not count. Raises EnclavizeError.
     Returns what was seen on the way: where it is the same, the result is the same for the same mounts from
     other sources. None: that cannot be told.
     """
@@ -72,8 +74,9 @@ def check_mounts(
         # Some versions of runc take ".." out of the text, others go up from where a link leads.
         if ".." in destination.split("/") and where != container.resolve(posixpath.normpath(destination)):
             raise EnclavizeError(f"the mount destination {destination} goes up from a symbolic link")
-        if not where or where[0] == ROOT:
-            raise EnclavizeError(f"a mount on {destination} would cover /{ROOT} of the TEE container")
+        if not where or where[0] in reserved:
+            covered = where[0] if where else ROOT
+            raise EnclavizeError(f"a mount on {destination} would cover /{covered} of the TEE container")
         container.add(mount, where, bundle, number)
     if any(folder is None for folder, _, _ in container.looks):
         return None

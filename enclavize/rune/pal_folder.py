@@ -1,4 +1,4 @@
-"""The files of a PAL, copied to where nobody else can change them: what a container gets to see on ``/.rune``.
+"""The files of a PAL, copied to where nobody else can change them: what a container sees on ``/.rune``.
 
     /var/lib/rune/pals/HEX/NAME          of root
     $XDG_DATA_HOME/rune/pals/HEX/NAME    of other users, or below ~/.local/share
@@ -142,6 +142,6 @@ def _copy(target: Path, pal: PalList, name: str, pieces: Iterator[bytes]) -> Non
     if digest.hexdigest() != pal.files[name].sha256:
         where = pal.files[name].path or "the image's copy"
         raise IntegrityError(
-            f"{pal.title}: {name} ({where}) has the SHA-256 {digest.hexdigest()}, which is not the listed one",
+            f"{pal.title}: {name} ({where}) has the SHA-256 {digest.hexdigest()}, not the listed one",
             hint="after an upgrade, write the list again: enclavize toolchain pal",
         )

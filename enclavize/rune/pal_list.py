@@ -74,7 +74,7 @@ class PalList:
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def is_named(self, path: str) -> bool:
-        """Whether a path of ENCLAVE_RUNTIME_PATH means this PAL, by its last part: nothing is opened by it."""
+        """Whether ENCLAVE_RUNTIME_PATH means this PAL, by its last part: nothing is opened by it."""
         listed = self.files[self.pal].path
         return path.rpartition("/")[2] in {self.pal, *([listed.name] if listed else [])}
 

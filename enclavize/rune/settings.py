@@ -32,7 +32,8 @@ class Settings:
 
     ``min_libos`` are versions by LibOS. ``host_files`` are lists of digests of what runs outside of enclaves,
     ``pals`` lists of PALs of others with what they need,
-    ``known_flaws`` lists of LibOS releases with flaws; ``allow_flaws`` are ids of those that are accepted.
+    ``pal_copies`` is where their copies are kept, ``known_flaws`` lists of LibOS releases with flaws;
+    ``allow_flaws`` are ids of those that are accepted.
     ``ordinary`` is what becomes of containers that are no TEE containers.
     """
 
@@ -47,6 +48,7 @@ class Settings:
     allow_unchecked_host_files: bool = False
     allow_integrity_only: bool = False
     pals: tuple[Path, ...] = ()
+    pal_copies: Path | None = None
     known_flaws: tuple[Path, ...] = ()
     allow_flaws: tuple[str, ...] = ()
     log_level: str = "warning"
@@ -169,6 +171,11 @@ def _files(name: str, value: object) -> tuple[Path, ...]:
     return tuple(paths)
 
 
+def _path(name: str, value: object) -> Path:
+    (path,) = _files(name, [value])
+    return path
+
+
 def _texts(name: str, value: object) -> tuple[str, ...]:
     texts = tuple(item for item in _list(name, value) if isinstance(item, str) and item)
     if not isinstance(value, list) or len(texts) != len(value):
@@ -200,6 +207,7 @@ _PARSERS: dict[str, Callable[[str, object], Any]] = {
     "allow_unchecked_host_files": _flag,
     "allow_integrity_only": _flag,
     "pals": _files,
+    "pal_copies": _path,
     "known_flaws": _files,
     "allow_flaws": _texts,
     "log_level": _log_level,

@@ -32,7 +32,7 @@ MARK = "org.enclavize.tee"
 """The annotation by which the front end knows a TEE container (container.c)."""
 
 SGX_DEVICES = (SGX_DEVICE, "/dev/sgx_provision")
-_OWN_PREFIX = "ENCLAVIZE_"
+OWN_PREFIX = "ENCLAVIZE_"
 _ARGS, _ENV = ("process", "args"), ("process", "env")
 _DEVICES, _DEVICE_RULES = ("linux", "devices"), ("linux", "resources", "devices")
 _SECCOMP = ("linux", "seccomp")
@@ -59,18 +59,18 @@ def tee_plan(
     mounts were checked (mounts.py).
     """
     plan = ConfigPlan()
-    process = _object(spec, "process")
+    process = object_of(spec, "process")
     _plan_arguments(plan, process, measured_argv)
-    _plan_environment(plan, process, _object(spec, "annotations"), mode, settings)
+    _plan_environment(plan, process, object_of(spec, "annotations"), mode, settings)
     looks = _plan_mounts(plan, spec, rootfs, bundle, runelet)
     plan.put(("annotations",), MARK, "1")
-    _objects(_object(spec, "hooks"), "createContainer")
+    objects_of(object_of(spec, "hooks"), "createContainer")
     arguments = [hook.name, ROOTFS, DEVICE, ORIGIN, str(runelet)]
     # Hooks of this kind run between the mounts and the new root; ours runs behind the engine's.
     plan.append(("hooks", "createContainer"), {"path": str(hook), "args": arguments})
-    linux = _object(spec, "linux")
+    linux = object_of(spec, "linux")
     if mode is Mode.HARDWARE:
-        _plan_devices(plan, linux, devices)
+        plan_devices(plan, linux, devices)
     elif direct_mode:
         _plan_seccomp(plan, linux)
     return plan, looks
@@ -79,9 +79,7 @@ def tee_plan(
 def _plan_arguments(
     plan: ConfigPlan, process: Mapping[str, Any], measured_argv: Callable[[], Sequence[str] | None]
 ) -> None:
-    arguments = process.get("args")
-    if not isinstance(arguments, list) or not all(isinstance(argument, str) for argument in arguments):
-        raise InvalidImageError("config.json: process.args is not a list of strings")
+    arguments = strings_of(process, "args")
     head = command_head(arguments, measured_argv())
     plan.require_head(_ARGS, head.given, more=head.more)
     plan.replace_head(_ARGS, len(head.given), [ENTRYPOINT])
@@ -95,9 +93,7 @@ def _plan_environment(
     settings: Settings,
 ) -> None:
     """Variables that rune consumes give way to its own, which are the runelet's options."""
-    variables = process.get("env") or []
-    if not isinstance(variables, list) or not all(isinstance(item, str) for item in variables):
-        raise InvalidImageError("config.json: process.env is not a list of strings")
+    variables = strings_of(process, "env")
     consumed = [f"{name}=" for name in VARIABLES]
     found = [item for item in variables if item.startswith(tuple(consumed))]
     asked = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION_PREFIX)}
@@ -109,31 +105,32 @@ def _plan_environment(
     if mode is Mode.SIMULATION:
         own["ENCLAVIZE_SIMULATE"] = "1"
     lines = [f"{name}={value}" for name, value in sorted(own.items())]
-    plan.replace_strings(_ENV, [_OWN_PREFIX, *consumed], lines)
+    plan.replace_strings(_ENV, [OWN_PREFIX, *consumed], lines)
 
 
 def _plan_mounts(
     plan: ConfigPlan, spec: Mapping[str, Any], rootfs: Path, bundle: Path, runelet: Path
 ) -> list[Look] | None:
     """Put our own mounts behind the engine's: whatever the others do, these are on top."""
-    mounts = _objects(spec, "mounts")
-    there = [_own_mount(f"/{ROOT}", str(rootfs / ROOT)), _own_mount(ENTRYPOINT, str(runelet))]
+    mounts = objects_of(spec, "mounts")
+    there = [own_mount(f"/{ROOT}", str(rootfs / ROOT)), own_mount(ENTRYPOINT, str(runelet))]
     looks = check_mounts(mounts, rootfs, bundle, own=there)
     plan.require_elements(("mounts",), ("destination", "type", "options"), mounts)
-    plan.append(("mounts",), _own_mount(f"/{ROOT}", ENCLAVE), _own_mount(ENTRYPOINT, str(runelet)))
+    plan.append(("mounts",), own_mount(f"/{ROOT}", ENCLAVE), own_mount(ENTRYPOINT, str(runelet)))
     return looks
 
 
-def _own_mount(destination: str, source: str) -> dict[str, Any]:
-    options = ["bind", "ro", "nosuid", "nodev"]
+def own_mount(destination: str, source: str, access: str = "ro") -> dict[str, Any]:
+    """Return a mount that rune adds."""
+    options = ["bind", access, "nosuid", "nodev"]
     return {"destination": destination, "type": "bind", "source": source, "options": options}
 
 
-def _plan_devices(plan: ConfigPlan, linux: Mapping[str, Any], paths: Iterable[str]) -> None:
+def plan_devices(plan: ConfigPlan, linux: Mapping[str, Any], paths: Iterable[str]) -> None:
     """Add those devices that the host has and the engine did not add, and let the device cgroup pass them."""
-    _objects(_object(linux, "resources"), "devices")
+    objects_of(object_of(linux, "resources"), "devices")
     wanted = list(paths)
-    present = [item["path"] for item in _objects(linux, "devices") if item.get("path") in wanted]
+    present = [item["path"] for item in objects_of(linux, "devices") if item.get("path") in wanted]
     plan.require_among(_DEVICES, "path", wanted, present)
     for path in wanted:
         number = character_device(path)
@@ -146,7 +143,7 @@ def _plan_devices(plan: ConfigPlan, linux: Mapping[str, Any], paths: Iterable[st
 
 
 def _plan_seccomp(plan: ConfigPlan, linux: Mapping[str, Any]) -> None:
-    action = _object(linux, "seccomp").get("defaultAction")
+    action = object_of(linux, "seccomp").get("defaultAction")
     plan.require_value((*_SECCOMP, "defaultAction"), action)
     if action not in (None, "SCMP_ACT_ALLOW"):
         plan.append((*_SECCOMP, "syscalls"), DIRECT_MODE_RULE)
@@ -161,14 +158,24 @@ def character_device(path: str) -> tuple[int, int] | None:
     return (os.major(status.st_rdev), os.minor(status.st_rdev)) if stat.S_ISCHR(status.st_mode) else None
 
 
-def _object(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
+def strings_of(process: Mapping[str, Any], name: str) -> list[str]:
+    """Return a member of ``process`` that is a list of strings. Raises InvalidImageError otherwise."""
+    value = process.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidImageError(f"config.json: process.{name} is not a list of strings")
+    return value
+
+
+def object_of(parent: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a member; an empty object if there is none. Raises InvalidImageError if it is something else."""
     value = parent.get(name) or {}
     if not isinstance(value, dict):
         raise InvalidImageError(f"config.json: {name} is not an object")
     return value
 
 
-def _objects(parent: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+def objects_of(parent: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a member that is a list of objects. Raises InvalidImageError if it is something else."""
     value = parent.get(name) or []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise InvalidImageError(f"config.json: {name} is not a list of objects")

@@ -223,7 +223,7 @@ def test_signals_are_those_of_the_list(
     sent: signal.Signals,
     taken: int,
 ) -> None:
-    process = start(pal(2), *WAIT, args="form=wait")
+    process = start(pal(2, "-DWAIT_STATUS"), *WAIT)
     process.send_signal(sent)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (128 + taken, "")
@@ -251,7 +251,7 @@ def test_a_pal_that_takes_no_signals_is_ended(
 def test_a_refused_signal_is_told(
     pal: Callable[..., PalFolder], start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    process = start(pal(2), *WAIT, args="form=wait result=kill:-22")
+    process = start(pal(2, "-DWAIT_STATUS"), *WAIT, args="result=kill:-22")
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert err == "enclavize: warning: pal_kill of the PAL has not taken signal 15: -22\n"

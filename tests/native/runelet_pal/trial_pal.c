@@ -1,6 +1,6 @@
 /*
  * A PAL against the PAL API, of version VERSION (1, 2 or 3), with no enclave. It says on standard output what it
- * is called with. The words of pal_init's `args` tell it how to go wrong: WHAT=CALL[:NUMBER], see wrong_ways. Other words do not matter to it.
+ * is called with. WAIT_STATUS: exit values are as Occlum's. The words of pal_init's `args` tell it how to go wrong: WHAT=CALL[:NUMBER], see wrong_ways. Other words do not matter to it.
  *
  * Its program is told by its arguments: "exit N", "value N" (the raw exit value), "signal" (waits for one), "show", "report".
  */
@@ -80,9 +80,16 @@ __attribute__((constructor)) static void construct(void)
 }
 #endif
 
+#ifdef WAIT_STATUS
+#define CODE(code) ((code) << 8)
+#define SIGNAL(number) (number)
+#else
+#define CODE(code) (code)
+#define SIGNAL(number) (128 + (number))
+#endif
+
 static int run(char **argv, int *exit_value)
 {
-    long number;
     const char *what = argv[0] && argv[1] ? argv[1] : "show";
     int code = misbehave("exec");
     if (code)
@@ -90,12 +97,12 @@ static int run(char **argv, int *exit_value)
     if (strcmp(what, "value") == 0) {
         *exit_value = atoi(argv[2]);
     } else if (strcmp(what, "exit") == 0) {
-        *exit_value = atoi(argv[2]) << (find("form", "wait", &number) ? 8 : 0);
+        *exit_value = CODE(atoi(argv[2]));
     } else if (strcmp(what, "signal") == 0) {
         pthread_mutex_lock(&mutex);
         while (!signal_number)
             pthread_cond_wait(&killed, &mutex);
-        *exit_value = find("form", "wait", &number) ? signal_number : 128 + signal_number;
+        *exit_value = SIGNAL(signal_number);
         pthread_mutex_unlock(&mutex);
     } else if (strcmp(what, "untold") != 0) {
         *exit_value = 0;

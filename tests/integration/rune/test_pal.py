@@ -1,0 +1,374 @@
+"""TEE containers whose PAL is somebody else's: Occlum images with a trial PAL where Occlum's would be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.occlum_image import digest_of, occlum_image, pal_list
+from support.programs import need
+from support.rune import RuneInstallation, read_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from support.occlum_image import OcclumImage
+
+pytestmark = pytest.mark.integration
+
+EXTRA = ("allow_integrity_only = true",)
+
+
+@pytest.fixture(scope="session")
+def built(installation: RuneInstallation, tmp_path_factory: pytest.TempPathFactory) -> RuneInstallation:
+    """Install rune with all that was built: the runelet for PALs is a native file of its own."""
+    return RuneInstallation.create(tmp_path_factory.mktemp("rune-built"))
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Compile a program that Occlum could load; nobody runs it."""
+    need("musl-gcc")
+    folder = tmp_path_factory.mktemp("program")
+    (folder / "app.c").write_text("int main(void) { return 0; }\n")
+    subprocess.run(
+        ["musl-gcc", "-fPIE", "-pie", folder / "app.c", "-o", folder / "app"], check=True, capture_output=True
+    )
+    return (folder / "app").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def occlum(tmp_path_factory: pytest.TempPathFactory, program: bytes) -> OcclumImage:
+    return occlum_image(tmp_path_factory.mktemp("occlum") / "image", program)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A node with settings of its own."""
+
+    installation: RuneInstallation
+    folder: Path
+    image: OcclumImage
+    name: str
+
+    def configure(self, *lines: str, listed: str | None = None) -> None:
+        """Write the settings and the list of the PAL."""
+        path = self.folder / "occlum.toml"
+        path.write_text(listed or pal_list(self.image.pal, digest_of(self.image.pal)))
+        (self.folder / "config.toml").write_text(
+            "\n".join(
+                [
+                    "allow_simulation = true",
+                    f'pals = ["{path}"]',
+                    f'pal_copies = "{self.folder / "copies"}"',
+                    *lines,
+                ]
+            )
+        )
+
+    def rune(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run rune with these settings."""
+        options = (f"--config={self.folder / 'config.toml'}", f"--root={self.folder / 'state'}")
+        return self.installation.run(*options, *arguments)
+
+    def run(self, bundle: Path) -> subprocess.CompletedProcess[str]:
+        """Run the bundle to its end."""
+        return self.rune("run", "--bundle", bundle, self.name)
+
+
+@pytest.fixture
+def node(built: RuneInstallation, occlum: OcclumImage, tmp_path: Path, name: str) -> Node:
+    node = Node(installation=built, folder=tmp_path, image=occlum, name=name)
+    node.configure()
+    return node
+
+
+@pytest.fixture
+def bundle(occlum: OcclumImage, tmp_path: Path) -> Callable[..., Path]:
+    return lambda *arguments, **options: occlum.bundle(tmp_path / "bundle", *arguments, **options)
+
+
+def _change(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    spec = read_spec(bundle)
+    change(spec)
+    (bundle / "config.json").write_text(json.dumps(spec))
+
+
+def test_an_occlum_image_runs(node: Node, bundle: Callable[..., Path]) -> None:
+    folder = bundle("exit", "7", environment=("A=b c", "LD_PRELOAD=/x.so", "OCCLUM_RELEASE_ENCLAVE=1"))
+    done = node.run(folder)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (7, "")
+    assert lines[0] == "init /.enclave/instance level warning"
+    assert lines[-1] == "destroy"
+    assert [line for line in lines if line.startswith(("path", "argument"))] == [
+        "path /bin/app", "argument /bin/app", "argument exit", "argument 7",
+    ]  # fmt: skip
+    environment = {line.partition(" ")[2] for line in lines if line.startswith("environment ")}
+    assert {"A=b c", "LD_PRELOAD=/x.so", "OCCLUM_RELEASE_ENCLAVE=1"} <= environment
+    assert not any(item.startswith(("ENCLAVE_", "ENCLAVIZE_")) for item in environment)
+    assert (folder / "rune-pal" / "status").read_text() == "running\n"
+
+
+def test_to_change_a_bundle_twice_is_to_change_it_once(node: Node, bundle: Callable[..., Path]) -> None:
+    folder = bundle("exit", "3", environment=("LD_PRELOAD=/x.so",))
+    specs = []
+    for _ in range(2):
+        assert node.run(folder).returncode == 3
+        specs.append(read_spec(folder))
+    assert specs[0] == specs[1]
+
+
+def test_the_container_sees_the_lists_files_and_cannot_change_them(
+    node: Node, bundle: Callable[..., Path]
+) -> None:
+    folder = bundle("exit", "0")
+    assert node.run(folder).returncode == 0
+    spec = read_spec(folder)
+    mounts = {mount["destination"]: mount for mount in spec["mounts"]}
+    assert "ro" in mounts["/.rune"]["options"]
+    assert "ro" in mounts["/.enclave"]["options"]
+    copies = {path.name: path for path in (node.folder / "copies").glob("*/*")}
+    assert mounts["/.rune"]["source"] == str(copies["runelet"].parent)
+    assert digest_of(copies["libocclum-pal.so"]) == digest_of(node.image.pal)
+    assert spec["process"]["args"][0] == "/.rune/ld-linux-x86-64.so.2"
+
+
+def test_a_copy_that_was_changed_is_made_again(node: Node, bundle: Callable[..., Path]) -> None:
+    folder = bundle("exit", "0")
+    assert node.run(folder).returncode == 0
+    (copy,) = (node.folder / "copies").glob("*/libocclum-pal.so")
+    copy.chmod(0o755)
+    copy.write_bytes(b"something else")
+    assert node.run(folder).returncode == 0
+    assert digest_of(copy) == digest_of(node.image.pal)
+
+
+def test_the_copy_in_the_image_counts_only_by_its_digest(node: Node, bundle: Callable[..., Path]) -> None:
+    digest = digest_of(node.image.pal)
+    node.configure(listed=pal_list(None, digest))
+    assert node.run(bundle("exit", "4")).returncode == 4
+    other = "0" * 64
+    node.configure(listed=pal_list(None, other))
+    done = node.run(bundle("exit", "4"))
+    assert done.returncode == 1
+    assert f"the image has no file with the SHA-256 {other}" in done.stderr
+
+
+def _list_problems(image: OcclumImage) -> Mapping[str, tuple[str, str]]:
+    digest = digest_of(image.pal)
+    good = pal_list(image.pal, digest)
+    return {
+        "digest": (pal_list(image.pal, "1" * 64), "which is not the listed one".partition("which is ")[2]),
+        "absent": (good.replace(str(image.pal), "/nonexistent.so"), "/nonexistent.so"),
+        "folder": (good.replace(str(image.pal), "/usr"), "/usr"),
+        "library": ("".join(line for line in good.splitlines(True) if "libdl" not in line), "libdl.so.2"),
+        "release": (pal_list(image.pal, digest, version='"0.21.0"'), "no PAL for occlum 0.29.7"),
+        "mode": (pal_list(image.pal, digest, mode="hardware"), "no PAL for occlum 0.29.7 in simulation"),
+        "key": (f"x = 1\n{good}", "unknown key x"),
+        "signal": (pal_list(image.pal, digest, signals='["TREM"]'), "TREM"),
+        "form": (pal_list(image.pal, digest, exit_status='"raw"'), "exit_status"),
+        "loader": (pal_list(image.pal, digest, loader='"ld.so"'), "loader"),
+        "name": (good.replace('"libc.so.6"', '"runelet"'), "runelet"),
+        "path": (good.replace(f'"{image.pal}"', '"relative.so"'), "absolute"),
+    }
+
+
+PROBLEMS = (
+    "digest", "absent", "folder", "library", "release", "mode", "key", "signal", "form", "loader", "name", "path",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_what_is_wrong_with_a_list_is_in_the_engines_log(
+    node: Node, bundle: Callable[..., Path], problem: str
+) -> None:
+    text, reason = _list_problems(node.image)[problem]
+    node.configure(listed=text)
+    log = node.folder / "log.json"
+    done = node.rune(
+        "--log", log, "--log-format", "json", "create", "--bundle", bundle("exit", "0"), node.name
+    )
+    assert done.returncode == 1
+    (record,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert record["level"] == "error"
+    assert reason in record["msg"]
+    assert not list((node.folder / "copies").glob("*/runelet"))
+
+
+def test_without_a_list_nothing_of_the_image_runs(node: Node, bundle: Callable[..., Path]) -> None:
+    (node.folder / "config.toml").write_text("allow_simulation = true\n")
+    done = node.run(bundle("exit", "0"))
+    assert done.returncode == 1
+    assert "this node has no PAL for occlum 0.29.7, only for none" in done.stderr
+    assert "enclavize toolchain pal" in done.stderr
+
+
+def test_a_list_that_others_can_write_to_is_none(node: Node, bundle: Callable[..., Path]) -> None:
+    (node.folder / "occlum.toml").chmod(0o666)
+    assert "others can write to it" in node.run(bundle("exit", "0")).stderr
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/opt/occlum/build/lib/libocclum-pal.so",
+        "libocclum-pal.so",
+        "/run/rune/occlum_instance/build/lib/libocclum-pal.so",
+        "../../x/libocclum-pal.so",
+    ],
+)
+def test_a_path_of_the_pal_is_a_name(node: Node, bundle: Callable[..., Path], path: str) -> None:
+    assert node.run(bundle("exit", "5", environment=(f"ENCLAVE_RUNTIME_PATH={path}",))).returncode == 5
+
+
+@pytest.mark.parametrize(
+    "path", ["/evil.so", "evil.so", "/usr/lib/liberpal-skeleton-v3.so", "liberpal-builtin.so"]
+)
+def test_another_pal_is_refused(node: Node, bundle: Callable[..., Path], path: str) -> None:
+    folder = bundle("exit", "5", environment=(f"ENCLAVE_RUNTIME_PATH={path}",))
+    (folder / "rootfs" / "evil.so").write_bytes(node.image.pal.read_bytes())
+    done = node.run(folder)
+    assert done.returncode == 1
+    assert f"enclave.runtime.path {path!r}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("occlum_instance", 0), ("./occlum_instance/", 0), ("/run/rune/occlum_instance", 0),
+        ("/.enclave/instance", 0), ("occlum_instance,debug", 0),
+        ("/data/instance", 1), ("..", 1), ("/", 1), ("occlum_instance other", 1),
+    ],
+)  # fmt: skip
+def test_the_instance_is_the_verified_one(
+    node: Node, bundle: Callable[..., Path], words: str, code: int
+) -> None:
+    done = node.run(bundle("exit", "0", environment=(f"ENCLAVE_RUNTIME_ARGS={words}",)))
+    assert done.returncode == code
+    assert ("is not the verified instance" in done.stderr) == (code == 1)
+
+
+def _covered(spec: dict[str, Any], destination: str) -> None:
+    spec["mounts"].append(
+        {"destination": destination, "type": "bind", "source": "/usr", "options": ["bind", "ro"]}
+    )
+
+
+@pytest.mark.parametrize(
+    "destination", ["/.rune", "/.rune/x", "/.rune/run", "/", "/link", "/.enclave/instance"]
+)
+def test_mounts_over_the_pal_are_refused(node: Node, bundle: Callable[..., Path], destination: str) -> None:
+    folder = bundle("exit", "0")
+    (folder / "rootfs" / "link").symlink_to(".rune")
+    _change(folder, lambda spec: _covered(spec, destination))
+    done = node.run(folder)
+    assert done.returncode == 1
+    assert "would cover" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "full"])
+def test_the_mount_point_is_runes(node: Node, bundle: Callable[..., Path], kind: str) -> None:
+    folder = bundle("exit", "0")
+    place = folder / "rootfs" / ".rune"
+    match kind:
+        case "link":
+            place.symlink_to("bin")
+        case "file":
+            place.touch()
+        case _:
+            place.mkdir()
+            (place / "runelet").touch()
+    assert "is not an empty folder" in node.run(folder).stderr
+
+
+@pytest.mark.parametrize("arguments", [["/.rune/libc.so.6"], ["/.rune/ld-linux-x86-64.so.2", "/bin/sh"]])
+def test_runes_own_programs_are_not_for_others(
+    node: Node, bundle: Callable[..., Path], arguments: list[str]
+) -> None:
+    folder = bundle()
+    _change(folder, lambda spec: spec["process"].update(args=arguments))
+    assert "which is rune's own" in node.run(folder).stderr
+
+
+def test_a_changed_instance_is_refused(node: Node, bundle: Callable[..., Path]) -> None:
+    folder = bundle("exit", "0")
+    build = folder / "rootfs" / ".enclave" / "instance" / "build"
+    for path in (build / ".Occlum_sys.json.protected", next((build / "initfs" / "__ROOT").iterdir())):
+        original = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+        done = node.run(folder)
+        assert done.returncode == 1, path
+        path.write_bytes(original)
+    (build / "lib" / "more.so").touch()
+    assert "does not belong to the enclave" in node.run(folder).stderr
+
+
+def test_what_the_libos_has_written_is_no_obstacle(node: Node, bundle: Callable[..., Path]) -> None:
+    folder = bundle("exit", "0")
+    (folder / "rootfs/.enclave/instance/run/mount/__ROOT/metadata").write_bytes(b"written before")
+    assert node.run(folder).returncode == 0
+
+
+def test_a_weak_root_file_system_is_told(
+    built: RuneInstallation, program: bytes, tmp_path: Path, name: str
+) -> None:
+    hardware = occlum_image(tmp_path / "hardware", program, mode="HW")
+    node = Node(installation=built, folder=tmp_path, image=hardware, name=name)
+    node.configure(listed=pal_list(hardware.pal, digest_of(hardware.pal), mode="hardware"))
+    folder = hardware.bundle(tmp_path / "bundle", "exit", "0")
+    assert "integrity only" in node.run(folder).stderr
+    node.configure(*EXTRA, listed=pal_list(hardware.pal, digest_of(hardware.pal), mode="hardware"))
+    said = node.run(folder).stderr
+    assert "the enclave of this image is for SGX hardware" in said or "/dev/sgx_enclave" in said
+
+
+def test_simulation_is_the_nodes_to_allow(node: Node, bundle: Callable[..., Path]) -> None:
+    text = (node.folder / "config.toml").read_text()
+    for allowed in ("", "allow_simulation = false"):
+        (node.folder / "config.toml").write_text(text.replace("allow_simulation = true", allowed))
+        assert node.run(bundle("exit", "0")).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        ("result=init:-2", (125, "pal_init of the PAL has failed")),
+        ("crash=exec", (139, "crashed in pal_exec")),
+    ],
+)
+def test_a_failing_pal_ends_its_container(
+    node: Node, bundle: Callable[..., Path], words: str, end: tuple[int, str]
+) -> None:
+    code, reason = end
+    folder = bundle("exit", "0")
+    assert node.run(folder).returncode == 0
+    _change(
+        folder,
+        lambda spec: spec["process"].update(
+            args=[item.replace("--args=", f"--args={words} ") for item in spec["process"]["args"]]
+        ),
+    )
+    done = subprocess.run(
+        ["runc", f"--root={node.folder / 'state'}", "run", "--bundle", folder, node.name],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert reason in done.stderr
+
+
+def test_copies_of_equal_lists_are_shared(node: Node, bundle: Callable[..., Path]) -> None:
+    assert node.run(bundle("exit", "0")).returncode == 0
+    moved = node.folder / "moved.so"
+    shutil.copy(node.image.pal, moved)
+    node.configure(listed=pal_list(moved, hashlib.sha256(moved.read_bytes()).hexdigest()))
+    assert node.run(bundle("exit", "0")).returncode == 0
+    assert len(list((node.folder / "copies").glob("*/runelet"))) == 1

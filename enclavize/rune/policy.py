@@ -64,8 +64,8 @@ class NodePolicy:
         which = f"{printable(libos)[:40]} {printable(version)[:40]}"
         others = sorted({f"{pal.libos} {pal.version} for {pal.mode}" for pal in self.pals})
         raise EnclavizeError(
-            f"this node has no PAL for {which}{f' in {mode}' if mode else ''}, only for "
-            f"{', '.join(others) or 'none'}",
+            f"this node lists no PAL for {which}{f' in {mode}' if mode else ''} "
+            f"(listed: {', '.join(others) or 'none'})",
             hint=f"write a list with 'enclavize toolchain pal TOOLCHAIN', and name the file in pals of "
             f"{SETTINGS_FILE}",
         )

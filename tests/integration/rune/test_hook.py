@@ -31,12 +31,18 @@ def rootfs(tmp_path: Path) -> Path:
 def _hook(
     installation: RuneInstallation, rootfs: Path, origin: Origin, runelet: Path, script: str = ""
 ) -> bool:
+    return _run(installation, rootfs, origin, script, runelet)
+
+
+def _run(
+    installation: RuneInstallation, rootfs: Path, origin: Origin, script: str, *arguments: str | Path
+) -> bool:
     command: list[str | Path] = [
         installation.runelet.with_name("rune-hook"),
         rootfs,
         origin.device,
         origin.path,
-        runelet,
+        *arguments,
     ]
     wrapped: list[str | Path] = [
         "unshare",
@@ -96,3 +102,27 @@ def test_another_folder_is_refused(installation: RuneInstallation, rootfs: Path,
     folder.rename(rootfs / "moved")
     folder.symlink_to("moved")
     assert not _hook(installation, rootfs, origin, runelet)
+
+
+def test_a_pal_is_the_folder_that_was_made(
+    installation: RuneInstallation, rootfs: Path, tmp_path: Path
+) -> None:
+    need("unshare")
+    need_root()
+    copies, other = tmp_path / "copies", tmp_path / "other"
+    for path in (copies, other, rootfs / ".rune"):
+        path.mkdir()
+    origin = origin_of(rootfs / ".enclave")
+    enclave = f"mount --bind '{rootfs}/.enclave' '{rootfs}/.enclave'"
+
+    def accepts(*mounts: str) -> bool:
+        script = " && ".join((enclave, *mounts))
+        return _run(installation, rootfs, origin, script, "--pal", copies)
+
+    mounted = f"mount --bind '{copies}' '{rootfs}/.rune'"
+    assert accepts(mounted)
+    assert accepts(mounted, f"mount -o remount,bind,ro '{rootfs}/.rune'")
+    assert not accepts()
+    assert not accepts(f"mount --bind '{other}' '{rootfs}/.rune'")
+    assert not accepts(mounted, f"mount -t tmpfs tmpfs '{rootfs}/.rune'")
+    assert not accepts(f"rmdir '{rootfs}/.rune'", f"ln -s '{copies}' '{rootfs}/.rune'")

@@ -313,7 +313,7 @@ def test_the_version_of_the_builtin_libos_is_that_of_its_code(
 
 def test_another_libos_is_refused(tree: Path, nothing: NodePolicy) -> None:
     _describe(tree, libos={"name": "occlum", "version": "0.31.0"})
-    assert "cannot run the LibOS occlum" in _refusal(tree, nothing)
+    assert "lists no PAL for occlum 0.31.0" in _refusal(tree, nothing)
     _describe(tree, libos={"name": "gramine", "version": "1.9"})
     assert "does not belong to the enclave" in _refusal(tree, nothing)
 

@@ -76,7 +76,9 @@ _SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".def", ".lds", ".zig"})
 SHA256 = (ZigObject("crypto/sha256.zig"), ZigObject("crypto/sha256.zig", SHA_EXTENSIONS))
 
 GRAMINE_PAL = ("pal_gramine/*.c", "pal/options.c", "pal/log.c")
-RUNELET_COMMON = tuple(f"runelet/{name}.c" for name in ("main", "message", "mounts", "options", "signals"))
+RUNELET_COMMON = tuple(
+    f"runelet/{name}.c" for name in ("ignored", "main", "message", "mounts", "options", "signals")
+)
 """The runelet but for volumes.c, which reads the builtin LibOS's measured configuration."""
 
 UNITS = (

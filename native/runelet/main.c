@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ignored.h"
 #include "message.h"
 #include "mounts.h"
 #include "options.h"
@@ -73,5 +74,6 @@ int main(int argc, char **argv)
     if (!take_options(environ, &options) || !start_signal_thread())
         return EXIT_NOT_STARTED;
     warn_of_ignored_mounts(options.root, options.instance);
+    warn_of_ignored_settings(environ, options.instance, says_info(&options));
     return run(&options, argc > 0 ? argv + 1 : argv, environ);
 }

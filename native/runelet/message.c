@@ -28,6 +28,14 @@ void error_message(const char *format, ...)
     va_end(arguments);
 }
 
+void info_message(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say("info", format, arguments);
+    va_end(arguments);
+}
+
 void warning_message(const char *format, ...)
 {
     va_list arguments;

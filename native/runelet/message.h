@@ -3,6 +3,7 @@
 #define RUNELET_MESSAGE_H
 
 void error_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void info_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void warning_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

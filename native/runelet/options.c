@@ -100,3 +100,8 @@ bool take_options(char **environment, struct options *options)
     }
     return true;
 }
+
+bool says_info(const struct options *options)
+{
+    return strcmp(options->log_level, "error") != 0 && strcmp(options->log_level, "warning") != 0;
+}

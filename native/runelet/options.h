@@ -16,4 +16,7 @@ struct options {
 /* Read the options and take them out of `environment`. False after an error message. */
 bool take_options(char **environment, struct options *options);
 
+/* Whether the log level is "info", or one that tells more. */
+bool says_info(const struct options *options);
+
 #endif

@@ -46,25 +46,59 @@ struct volumes read_volumes(const char *instance)
     return volumes;
 }
 
+/* Take the record at `*at`. False at the end, and where the records end badly. */
+static bool next_record(const struct volumes *volumes, size_t *at, struct configuration_entry *entry, const char **value)
+{
+    if (volumes->size - *at < sizeof(*entry))
+        return false;
+    memcpy(entry, volumes->configuration + *at, sizeof(*entry));
+    *at += sizeof(*entry);
+    if (entry->size > volumes->size - *at)
+        return false;
+    *value = volumes->configuration + *at;
+    size_t padded = ((size_t)entry->size + 7) & ~(size_t)7;
+    *at = padded > volumes->size - *at ? volumes->size : *at + padded;
+    return true;
+}
+
 bool is_volume(const struct volumes *volumes, const char *path)
 {
     struct configuration_entry entry;
-    size_t at = 0;
-    while (volumes->size - at >= sizeof(entry)) {
-        memcpy(&entry, volumes->configuration + at, sizeof(entry));
-        at += sizeof(entry);
-        if (entry.size > volumes->size - at)
-            break;
-        const char *volume = volumes->configuration + at;
+    const char *volume;
+    for (size_t at = 0; next_record(volumes, &at, &entry, &volume);) {
         if (entry.type == CONFIGURATION_VOLUME && strncmp(path, volume, entry.size) == 0 && strlen(path) >= entry.size &&
             (path[entry.size] == 0 || path[entry.size] == '/'))
             return true;
-        size_t padded = ((size_t)entry.size + 7) & ~(size_t)7;
-        if (padded > volumes->size - at)
-            break;
-        at += padded;
     }
     return false;
+}
+
+bool measured_place(const struct volumes *volumes, uint32_t *uid, char *folder, size_t size)
+{
+    struct configuration_entry entry;
+    const char *value;
+    *uid = 0;
+    snprintf(folder, size, "/");
+    for (size_t at = 0; next_record(volumes, &at, &entry, &value);) {
+        if (entry.type == CONFIGURATION_USER && entry.size >= sizeof(*uid))
+            memcpy(uid, value, sizeof(*uid));
+        else if (entry.type == CONFIGURATION_WORKING_DIRECTORY)
+            snprintf(folder, size, "%.*s", (int)entry.size, value);
+    }
+    return volumes->configuration != NULL;
+}
+
+bool has_variable(const struct volumes *volumes, const char *variable)
+{
+    struct configuration_entry entry;
+    const char *value;
+    size_t whole = strlen(variable), name = strcspn(variable, "=");
+    for (size_t at = 0; next_record(volumes, &at, &entry, &value);) {
+        size_t wanted = entry.type == CONFIGURATION_ENVIRONMENT ? whole : entry.type == CONFIGURATION_ALLOWED_ENVIRONMENT ? name : 0;
+        if (wanted > 0 && entry.size == wanted && memcmp(value, variable, wanted) == 0)
+            return true;
+    }
+    return volumes->configuration == NULL;
 }
 
 void free_volumes(struct volumes *volumes)

@@ -207,7 +207,7 @@ def test_mounts_that_the_enclave_does_not_see_are_named_once(runelet: Path, tmp_
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", f"{script} && exec {runelet} exit 0"],
         env={**os.environ, "ENCLAVIZE_ROOT": str(root), "ENCLAVIZE_INSTANCE": str(instance)},
-        capture_output=True, text=True, check=False,
+        cwd="/", capture_output=True, text=True, check=False,
     )  # fmt: skip
     (line,) = done.stderr.splitlines()
     assert line.startswith("enclavize: warning: mounts that the enclave does not see: ")
@@ -229,16 +229,54 @@ def test_a_damaged_configuration_does_no_harm(runelet: Path, tmp_path: Path) -> 
     assert _run(runelet, "exit", "3", ENCLAVIZE_INSTANCE=str(tmp_path)).returncode == 3
 
 
+def test_what_the_enclave_does_not_use_is_said_in_a_line(runelet: Path, tmp_path: Path) -> None:
+    """As uid 1000, in /tmp; the measured ones are uid 7 and /work."""
+    need_root()
+    records = _record(5, struct.pack("<II", 7, 7)) + _record(4, b"/work") + _record(8, b"TAKEN")
+    (tmp_path / "enclave.signed.so").write_bytes(_with_head(records + _record(3, b"PATH=/bin")))
+    tmp_path.chmod(0o755)
+
+    def said(folder: str, uid: int, level: str = "warning") -> list[str]:
+        environment = {
+            "ENCLAVIZE_INSTANCE": f"/proc/self/fd/{directory}", "ENCLAVIZE_LOG_LEVEL": level,
+            "ENCLAVIZE_ROOT": str(tmp_path), "PATH": "/bin", "TAKEN": "1", "HOSTNAME": "x", "OTHER": "y",
+        }  # fmt: skip
+        return subprocess.run(
+            [f"/proc/self/fd/{program}", "exit", "0"], env=environment, cwd=folder, user=uid, group=0,
+            pass_fds=(directory, program), capture_output=True, text=True, check=True,
+        ).stderr.splitlines()  # fmt: skip
+
+    directory = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    program = os.open(runelet, os.O_RDONLY)
+    try:
+        (line,) = said("/tmp", 1000)
+        assert line.startswith("enclavize: warning: of this container the enclave does not use: user 1000, ")
+        assert line.endswith(", working directory /tmp; a build decides that")
+        assert "does not use: user 1000; a build" in said("/", 1000)[0]
+        assert "does not use: working directory /tmp; a build" in said("/tmp", 7)[0]
+        assert said("/", 0) == said("/", 7) == []
+        (line,) = said("/", 0, "info")
+        assert line.startswith("enclavize: info: of this container the enclave does not use: host name ")
+        assert ", variables HOSTNAME OTHER; --allow-env of a build lets variables in" in line
+    finally:
+        os.close(directory)
+        os.close(program)
+
+
 def test_the_entrypoint_is_the_runelet() -> None:
     assert ENTRYPOINT == "/.enclave/bin/runelet"
 
 
 def _configuration(*volumes: str) -> bytes:
     """docs/tee-image.md, section 4; VOLUME is type 11."""
-    records = b""
-    for volume in volumes:
-        value = volume.encode()
-        records += struct.pack("<HHI", 11, 0, len(value)) + value + bytes(-len(value) % 8)
+    return _with_head(b"".join(_record(11, volume.encode()) for volume in volumes))
+
+
+def _record(kind: int, value: bytes) -> bytes:
+    return struct.pack("<HHI", kind, 0, len(value)) + value + bytes(-len(value) % 8)
+
+
+def _with_head(records: bytes) -> bytes:
     return b"ENCLVCFG" + struct.pack("<II", 1, 16 + len(records)) + records
 
 

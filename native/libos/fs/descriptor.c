@@ -14,6 +14,7 @@ struct descriptor_table {
     struct spinlock lock;
     struct descriptor *at;
     uint64_t capacity;
+    uint64_t first_free; /* below it, all are in use */
 };
 
 static struct descriptor_table *current_table(void)
@@ -62,7 +63,7 @@ int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
     struct descriptor_table *table = current_table();
     for (;;) {
         spin_lock(&table->lock);
-        uint64_t index = (uint64_t)lowest;
+        uint64_t from = (uint64_t)lowest > table->first_free ? (uint64_t)lowest : table->first_free, index = from;
         while (index < table->capacity && table->at[index].file != NULL) {
             index++;
         }
@@ -70,6 +71,7 @@ int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
         bool fits = index < table->capacity;
         if (allowed && fits) {
             table->at[index] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
+            table->first_free = from == table->first_free ? index + 1 : table->first_free;
         }
         spin_unlock(&table->lock);
         if (!allowed) {
@@ -120,6 +122,7 @@ static int64_t close_entry(struct descriptor_table *table, int64_t descriptor)
     struct file *file = entry != NULL ? entry->file : NULL;
     if (entry != NULL) {
         entry->file = NULL;
+        table->first_free = (uint64_t)descriptor < table->first_free ? (uint64_t)descriptor : table->first_free;
     }
     spin_unlock(&table->lock);
     if (file == NULL) {

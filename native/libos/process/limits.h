@@ -11,7 +11,7 @@ enum resource {
     RLIMIT_NICE = 13, RLIMIT_RTPRIO = 14, RLIMIT_RTTIME = 15, RLIMIT_COUNT = 16,
 };
 #define UNLIMITED UINT64_MAX
-#define DESCRIPTORS_MAX 4096U /* the hard limit; nobody may raise it */
+#define DESCRIPTORS_MAX 1048576U /* the hard limit, fs.nr_open of Linux; nobody may raise it */
 
 struct limit {
     uint64_t soft, hard;

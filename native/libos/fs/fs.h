@@ -13,7 +13,8 @@
 #include "fs/synthetic.h"
 
 /* Files of /proc/net. */
-enum network_file { NETWORK_DEVICES, NETWORK_IPV6_ADDRESSES, NETWORK_TCP, NETWORK_TCP6, NETWORK_UDP, NETWORK_UDP6 };
+enum network_file { NETWORK_DEVICES, NETWORK_IPV6_ADDRESSES, NETWORK_TCP, NETWORK_TCP6, NETWORK_UDP, NETWORK_UDP6,
+    NETWORK_UNIX, NETWORK_ROUTES, NETWORK_NEIGHBOURS, NETWORK_COUNTERS, NETWORK_SOCKETS, NETWORK_SOCKETS6 };
 
 /* What the fs room needs of the room above. */
 struct fs_upcalls {

@@ -43,6 +43,12 @@ void proc_net_tcp(struct text *text);
 void proc_net_tcp6(struct text *text);
 void proc_net_udp(struct text *text);
 void proc_net_udp6(struct text *text);
+void proc_net_unix(struct text *text);
+void proc_net_routes(struct text *text);
+void proc_net_neighbours(struct text *text);
+void proc_net_counters(struct text *text);
+void proc_net_sockets(struct text *text);
+void proc_net_sockets6(struct text *text);
 
 /* System V IPC (proc_ipc.c). */
 void proc_semaphores(struct text *text);

@@ -40,3 +40,33 @@ void proc_net_udp6(struct text *text)
 {
     describe(NETWORK_UDP6, text);
 }
+
+void proc_net_unix(struct text *text)
+{
+    describe(NETWORK_UNIX, text);
+}
+
+void proc_net_routes(struct text *text)
+{
+    describe(NETWORK_ROUTES, text);
+}
+
+void proc_net_neighbours(struct text *text)
+{
+    describe(NETWORK_NEIGHBOURS, text);
+}
+
+void proc_net_counters(struct text *text)
+{
+    describe(NETWORK_COUNTERS, text);
+}
+
+void proc_net_sockets(struct text *text)
+{
+    describe(NETWORK_SOCKETS, text);
+}
+
+void proc_net_sockets6(struct text *text)
+{
+    describe(NETWORK_SOCKETS6, text);
+}

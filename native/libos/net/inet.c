@@ -278,14 +278,28 @@ static bool is_known_to_be_empty(struct inet *inet)
     return is_known;
 }
 
+static bool begins_connection(const struct inet *inet, const struct message *message)
+{
+    return inet->socket.type == SOCK_STREAM && (message->flags & MSG_FASTOPEN) != 0;
+}
+
 static int64_t take_destination(const struct inet *inet, const struct message *message, struct host_message *to)
 {
-    bool is_ignored = inet->socket.type == SOCK_STREAM; /* as TCP does */
+    bool is_ignored = inet->socket.type == SOCK_STREAM && !begins_connection(inet, message); /* as TCP does */
     if (message->address.length == 0 || is_ignored || address_family(&message->address) == AF_UNSPEC) {
         return 0;
     }
     int64_t result = name_from_address(&to->name, &message->address, inet->socket.domain);
     return result < 0 ? result : policy_allows_peer("sendto", to->name.bytes) ? 0 : -EACCES;
+}
+
+/* What is sent with the flag begins a connection (tcp(7)): the host takes the data along with that. Or it says -EINPROGRESS, and once
+ * there is a connection the same call ends the connect and sends the data. tcp_sendmsg_fastopen() of Linux has the errors. */
+static int64_t check_fast_open(const struct message *message)
+{
+    return message->address.length == 0                         ? -EINVAL
+           : address_family(&message->address) == AF_UNSPEC ? -EOPNOTSUPP
+                                                                : 0;
 }
 
 static int64_t inet_send(struct socket *socket, struct message *message, struct poller *poller)
@@ -296,16 +310,15 @@ static int64_t inet_send(struct socket *socket, struct message *message, struct 
     header.control_length = 0;
     header.input = inet->asks_for_input ? HOST_INPUT_ASK : HOST_INPUT_UNKNOWN;
     size_t length = message->length;
-    if ((message->flags & MSG_FASTOPEN) != 0) {
-        return -EOPNOTSUPP;
-    }
+    bool begins = begins_connection(inet, message);
     if (length > HOST_MESSAGE_DATA) {
         if (socket->type != SOCK_STREAM) {
             return -EMSGSIZE;
         }
         length = HOST_MESSAGE_DATA;
     }
-    int64_t result = take_destination(inet, message, &header);
+    int64_t result = begins ? check_fast_open(message) : 0;
+    result = result < 0 ? result : take_destination(inet, message, &header);
     result = result < 0 ? result : control_to_host(&header, &message->control);
     if (result < 0) {
         return result;
@@ -314,8 +327,12 @@ static int64_t inet_send(struct socket *socket, struct message *message, struct 
         return -EAGAIN;
     }
     uint64_t activity = host_activity();
-    uint32_t more = length < message->length ? MSG_MORE : 0;
-    result = host_send(inet->host_fd, &header, message->data, length, (message->flags & SENT_FLAGS) | more);
+    uint32_t added = (length < message->length ? MSG_MORE : 0) | (begins ? MSG_FASTOPEN : 0);
+    result = host_send(inet->host_fd, &header, message->data, length, (message->flags & SENT_FLAGS) | added);
+    if (begins) {
+        reach_out();
+        message->flags &= result >= 0 ? ~MSG_FASTOPEN : ~0U;
+    }
     if (result >= 0) {
         remember_input(inet, &header, activity);
         note_sent();
@@ -326,15 +343,16 @@ static int64_t inet_send(struct socket *socket, struct message *message, struct 
 /* What is told of a message that has come. */
 static int64_t tell(struct socket *socket, struct message *message, const struct host_message *header, size_t got)
 {
-    message->received_flags |= header->flags & TOLD_FLAGS;
+    message->received_flags |= header->flags & (TOLD_FLAGS | (message->flags & MSG_ERRQUEUE));
     if (socket->type == SOCK_STREAM) {
         message->received_flags &= ~MSG_TRUNC;
         return (int64_t)got;
     }
-    if (!address_from_name(&message->address, &header->name, socket->domain)) {
+    if (header->name.length == 0 && (message->flags & MSG_ERRQUEUE) != 0) {
+        message->address.length = 0; /* nobody was named when it was sent */
+    } else if (!address_from_name(&message->address, &header->name, socket->domain)) {
         return -EPERM;
-    }
-    if (!policy_allows_source(header->name.bytes)) {
+    } else if (!policy_allows_source(header->name.bytes)) {
         return -EAGAIN; /* as if it had never come */
     }
     message->full_length = header->full_length > got ? header->full_length : got;
@@ -347,10 +365,11 @@ static int64_t inet_receive(struct socket *socket, struct message *message, stru
     struct inet *inet = inet_of(socket);
     struct host_message header;
     bool is_stream = socket->type == SOCK_STREAM;
-    uint32_t flags = (message->flags & RECEIVED_FLAGS) | (is_stream ? 0 : MSG_TRUNC);
+    bool is_error = (message->flags & MSG_ERRQUEUE) != 0; /* of a datagram that was sent: ip(7), IP_RECVERR */
+    uint32_t flags = (message->flags & RECEIVED_FLAGS) | (is_stream ? 0 : MSG_TRUNC) | (is_error ? MSG_ERRQUEUE : 0);
     size_t length = message->length < HOST_MESSAGE_DATA ? message->length : HOST_MESSAGE_DATA;
-    if ((message->flags & MSG_ERRQUEUE) != 0) {
-        return -EAGAIN;
+    if (is_error && is_stream) {
+        return -EAGAIN; /* TCP puts nothing there but times, which are no option here */
     }
     if (inet->has_ended && length > 0 && (flags & MSG_OOB) == 0) {
         return 0;
@@ -358,7 +377,7 @@ static int64_t inet_receive(struct socket *socket, struct message *message, stru
     if (!may_try(inet, (flags & MSG_OOB) != 0 ? POLLPRI : POLLIN, poller)) {
         return -EAGAIN;
     }
-    if (is_known_to_be_empty(inet) && poller == NULL) {
+    if (!is_error && is_known_to_be_empty(inet) && poller == NULL) {
         return -EAGAIN;
     }
     header.name.length = 0;

@@ -2,9 +2,10 @@
 #include "net/inet.h"
 
 /* Linux, include/uapi/linux/{in,in6,udp}.h. */
-enum { IP_TOS = 1, IP_TTL = 2, IP_PKTINFO = 8, IP_ORIGDSTADDR = 20 };
-enum { IPV6_PKTINFO = 50, IPV6_HOPLIMIT = 52, IPV6_TCLASS = 67, IPV6_ORIGDSTADDR = 74 };
+enum { IP_TOS = 1, IP_TTL = 2, IP_PKTINFO = 8, IP_RECVERR = 11, IP_ORIGDSTADDR = 20 };
+enum { IPV6_RECVERR = 25, IPV6_PKTINFO = 50, IPV6_HOPLIMIT = 52, IPV6_TCLASS = 67, IPV6_ORIGDSTADDR = 74 };
 enum { UDP_SEGMENT = 103, UDP_GRO = 104 };
+#define EXTENDED_ERROR_SIZE 16U /* struct sock_extended_err; the name of who reported it follows */
 #define EITHER_SIZE 0xFFU /* a byte or an int (ip(7)) */
 
 static const struct {
@@ -18,7 +19,9 @@ static const struct {
     {IPPROTO_IP, IP_TOS, EITHER_SIZE, 1},
     {IPPROTO_IP, IP_TTL, EITHER_SIZE, 4},
     {IPPROTO_IP, IP_PKTINFO, 12, 12},
+    {IPPROTO_IP, IP_RECVERR, 0, EXTENDED_ERROR_SIZE + SOCKADDR_IN_SIZE},
     {IPPROTO_IP, IP_ORIGDSTADDR, 0, SOCKADDR_IN_SIZE},
+    {IPPROTO_IPV6, IPV6_RECVERR, 0, EXTENDED_ERROR_SIZE + SOCKADDR_IN6_SIZE},
     {IPPROTO_IPV6, IPV6_PKTINFO, 20, 20},
     {IPPROTO_IPV6, IPV6_HOPLIMIT, 4, 4},
     {IPPROTO_IPV6, IPV6_TCLASS, 4, 4},

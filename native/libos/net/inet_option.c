@@ -27,6 +27,7 @@ enum direction { GET = 1, SET = 2, BOTH = 3, JOIN = 4 /* set, and only where the
 #define TCP_INFO_MAX 256U
 #define TCP_CA_NAME_MAX 16U
 #define LINGER_SIZE 8U
+#define IFNAMSIZ 16U
 
 static const struct row {
     uint8_t level, name;
@@ -51,6 +52,7 @@ static const struct row {
     {SOL_SOCKET, SO_TIMESTAMPNS, BOTH, INT, INT},
     {SOL_SOCKET, SO_ACCEPTCONN, GET, 0, INT},
     {SOL_SOCKET, SO_RXQ_OVFL, BOTH, INT, INT},
+    {SOL_SOCKET, SO_BINDTODEVICE, BOTH, 0, IFNAMSIZ},
     {SOL_SOCKET, SO_INCOMING_CPU, GET, 0, INT},
     {IPPROTO_IP, IP_TOS, BOTH, 1, INT},
     {IPPROTO_IP, IP_TTL, BOTH, 1, INT},
@@ -130,6 +132,14 @@ static int64_t unknown(const struct socket *socket, uint32_t level)
     return has_level || socket->type == SOCK_DGRAM ? -ENOPROTOOPT : -EOPNOTSUPP;
 }
 
+/* Within loopback there is one interface, whose name is known inside; an empty name lets go of any. */
+static bool is_device(const char *name, uint32_t size)
+{
+    char device[IFNAMSIZ] = "";
+    memcpy(device, name, size < IFNAMSIZ ? size : IFNAMSIZ - 1);
+    return !policy_is_loopback() || device[0] == '\0' || strcmp(device, "lo") == 0;
+}
+
 /* The host's errors are those that calls can have. */
 #define ERRNO_MAX 133
 
@@ -165,6 +175,9 @@ int64_t inet_set_option(struct socket *socket, uint32_t level, uint32_t name, co
     }
     if (row->direction == JOIN && !policy_allows_everything("a multicast group")) {
         return -EACCES;
+    }
+    if (level == SOL_SOCKET && name == SO_BINDTODEVICE && !is_device(value, size)) {
+        return -ENODEV;
     }
     return host_option_set(inet_of(socket)->host_fd, level, name, value, size < row->most ? size : row->most);
 }

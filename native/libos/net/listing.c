@@ -1,12 +1,14 @@
 /* /proc/net (proc(5)): sockets of the process, and interfaces. Of their traffic nothing is known: all counts are zero. */
 #include "net/inet.h"
 #include "net/interfaces.h"
+#include "net/unix.h"
 
 #define TCP_INFO 11U
 enum tcp_state { TCP_ESTABLISHED = 1, TCP_CLOSE = 7 };
 /* What tcp4_seq_show() and udp4_seq_show() of Linux make of their lines; those of IPv6 end as they do. */
 #define TCP_LINE 149U
 #define UDP_LINE 127U
+#define ROUTE_LINE 127U
 
 static void add_hex(struct text *text, const uint8_t *bytes, size_t count)
 {
@@ -149,6 +151,101 @@ static void with_interfaces(struct text *text, void (*add)(struct text *text, co
     interfaces_free(&interfaces);
 }
 
+/* unix_seq_show() of Linux. */
+static void add_endpoint(struct endpoint *endpoint, void *context)
+{
+    enum { SS_UNCONNECTED = 1, SS_CONNECTING = 2, SS_CONNECTED = 3, ACCEPTS = 0x10000 };
+    struct text *text = context;
+    struct inbox *in = endpoint->in;
+    mutex_lock(&in->lock);
+    const struct address name = in->name;
+    bool listens = in->listens;
+    mutex_unlock(&in->lock);
+    bool is_connected = __atomic_load_n(&endpoint->out, __ATOMIC_RELAXED) != NULL, was_accepted = endpoint->socket.inode != 0;
+    text_add(text, "%016x: %08x %08x %08x %04x %02x %5lu", 0, is_connected ? 3 : 2, 0, listens ? ACCEPTS : 0, endpoint->socket.type,
+        !was_accepted ? SS_CONNECTING : is_connected && endpoint->socket.type != SOCK_DGRAM ? SS_CONNECTED : SS_UNCONNECTED,
+        endpoint->socket.inode);
+    size_t at = sizeof(uint16_t), end = name.length;
+    if (end > at) {
+        bool is_abstract = name.bytes[at] == 0;
+        text_add(text, " ");
+        for (end -= is_abstract ? 0 : 1; at < end; at++) {
+            text_add_bytes(text, name.bytes[at] != 0 ? (const char *)name.bytes + at : "@", 1);
+        }
+    }
+    text_add(text, "\n");
+}
+
+/* Nothing is known of the traffic: only connections are counted. */
+static const char counters_before[] =
+    "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers OutRequests "
+    "OutDiscards OutNoRoutes ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates\n"
+    "Ip: 2 64 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+    "Icmp: InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs InRedirects InEchos InEchoReps "
+    "InTimestamps InTimestampReps InAddrMasks InAddrMaskReps OutMsgs OutErrors OutDestUnreachs "
+    "OutTimeExcds OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps OutTimestampReps OutAddrMasks "
+    "OutAddrMaskReps\n"
+    "Icmp: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+    "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs RetransSegs "
+    "InErrs OutRsts InCsumErrors\n"
+    "Tcp: 1 200 120000 -1 0 0 0 0 ";
+static const char counters_after[] =
+    " 0 0 0 0 0 0\n"
+    "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors\n"
+    "Udp: 0 0 0 0 0 0 0 0 0\n"
+    "UdpLite: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors\n"
+    "UdpLite: 0 0 0 0 0 0 0 0 0\n";
+
+/* How many sockets there are, by what /proc/net/sockstat tells apart. */
+struct census {
+    uint32_t domain, tcp, udp, udplite, all, established;
+};
+
+static void count_socket(struct inet *inet, void *context)
+{
+    struct census *census = context;
+    census->all++;
+    if (inet->socket.protocol == IPPROTO_TCP && state_of(inet, true) == TCP_ESTABLISHED) {
+        census->established++;
+    }
+    if (inet->socket.domain == census->domain) {
+        census->tcp += inet->socket.protocol == IPPROTO_TCP;
+        census->udp += inet->socket.protocol == IPPROTO_UDP;
+        census->udplite += inet->socket.protocol == IPPROTO_UDPLITE;
+    }
+}
+
+static void count_endpoint(struct endpoint *endpoint, void *context)
+{
+    struct census *census = context;
+    (void)endpoint;
+    census->all++;
+}
+
+static void add_census(struct text *text, uint32_t domain)
+{
+    struct census census = {.domain = domain};
+    inet_each(count_socket, &census);
+    unix_each(count_endpoint, &census);
+    if (domain == AF_INET) {
+        text_add(text, "sockets: used %u\nTCP: inuse %u orphan 0 tw 0 alloc %u mem 0\nUDP: inuse %u mem 0\nUDPLITE: inuse %u\n"
+                       "RAW: inuse 0\nFRAG: inuse 0 memory 0\n",
+            census.all, census.tcp, census.tcp, census.udp, census.udplite);
+    } else {
+        text_add(text, "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse %u\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n", census.tcp,
+            census.udp, census.udplite);
+    }
+}
+
+static void add_counters(struct text *text)
+{
+    struct census census = {0};
+    inet_each(count_socket, &census);
+    text_add_bytes(text, counters_before, sizeof(counters_before) - 1);
+    text_add(text, "%u", census.established);
+    text_add_bytes(text, counters_after, sizeof(counters_after) - 1);
+}
+
 static void describe(enum network_file file, struct text *text)
 {
     switch (file) {
@@ -169,6 +266,25 @@ static void describe(enum network_file file, struct text *text)
         break;
     case NETWORK_UDP6:
         add_sockets(text, LONG_NAMES COLUMNS " ref pointer drops", AF_INET6, IPPROTO_UDP);
+        break;
+    case NETWORK_UNIX:
+        text_add(text, "Num       RefCount Protocol Flags    Type St Inode Path\n");
+        unix_each(add_endpoint, text);
+        break;
+    case NETWORK_ROUTES: /* nothing is known of them, as by netlink */
+        add_line(text, text->used, ROUTE_LINE, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT");
+        break;
+    case NETWORK_NEIGHBOURS:
+        text_add(text, "IP address       HW type     Flags       HW address            Mask     Device\n");
+        break;
+    case NETWORK_COUNTERS:
+        add_counters(text);
+        break;
+    case NETWORK_SOCKETS:
+        add_census(text, AF_INET);
+        break;
+    case NETWORK_SOCKETS6:
+        add_census(text, AF_INET6);
         break;
     }
 }

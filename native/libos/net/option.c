@@ -83,7 +83,7 @@ static int64_t set_option(struct socket *socket, uint32_t level, uint32_t name, 
     if (level == SOL_SOCKET) {
         int32_t number;
         uint64_t *timeout_ns = timeout_of(socket, name);
-        if (size < sizeof(number)) {
+        if (size < sizeof(number) && name != SO_BINDTODEVICE) {
             return -EINVAL;
         }
         if (known_number(socket, name, &number)) {

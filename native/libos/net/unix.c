@@ -15,6 +15,39 @@ struct inbox *endpoint_out(struct endpoint *endpoint)
 
 static const struct socket_operations operations;
 
+static struct mutex list_lock;
+static struct endpoint *first;
+
+void unix_each(void (*each)(struct endpoint *endpoint, void *context), void *context)
+{
+    mutex_lock(&list_lock);
+    for (struct endpoint *endpoint = first; endpoint != NULL; endpoint = endpoint->next) {
+        each(endpoint, context);
+    }
+    mutex_unlock(&list_lock);
+}
+
+static void list(struct endpoint *endpoint)
+{
+    mutex_lock(&list_lock);
+    endpoint->next = first;
+    if (first != NULL) {
+        first->previous = endpoint;
+    }
+    first = endpoint;
+    mutex_unlock(&list_lock);
+}
+
+static void unlist(struct endpoint *endpoint)
+{
+    mutex_lock(&list_lock);
+    *(endpoint->previous != NULL ? &endpoint->previous->next : &first) = endpoint->next;
+    if (endpoint->next != NULL) {
+        endpoint->next->previous = endpoint->previous;
+    }
+    mutex_unlock(&list_lock);
+}
+
 static struct endpoint *endpoint_create(enum socket_type type)
 {
     struct endpoint *endpoint = allocate(sizeof(struct endpoint));
@@ -31,6 +64,7 @@ static struct endpoint *endpoint_create(enum socket_type type)
         .peer = {.user = UINT32_MAX, .group = UINT32_MAX},
     };
     socket_initialise(&endpoint->socket, &operations, AF_UNIX, type, 0);
+    list(endpoint);
     return endpoint;
 }
 
@@ -61,6 +95,7 @@ static void end_inbox(struct inbox *inbox, int32_t error)
 static void endpoint_close(struct endpoint *endpoint, bool accepted)
 {
     struct endpoint *waiting;
+    unlist(endpoint);
     struct packet *packets = shut_inbox(endpoint->in, &waiting);
     name_unbind(endpoint->binding);
     if (endpoint->out != NULL && has_connections(&endpoint->socket)) {

@@ -21,6 +21,7 @@ struct endpoint {
     uint32_t send_size, receive_size;
     uint64_t switches; /* one bit for each option that has only to be remembered */
     struct sender peer; /* SO_PEERCRED */
+    struct endpoint *next, *previous; /* all there are */
 };
 static inline struct endpoint *endpoint_of(struct socket *socket)
 {
@@ -33,6 +34,9 @@ static inline bool has_connections(const struct socket *socket)
 
 /* Of whom it is connected to, counted; NULL: nobody. */
 struct inbox *endpoint_out(struct endpoint *endpoint);
+
+/* For every endpoint, one after the other; none can be closed meanwhile. */
+void unix_each(void (*each)(struct endpoint *endpoint, void *context), void *context);
 
 /* unix_data.c */
 int64_t unix_send(struct socket *socket, struct message *message, struct poller *poller);

@@ -65,6 +65,7 @@ COUNTS = {
     "signal_descriptors": (),
     "sysv_ipc": (),
     "signals": (),
+    "first_and_last_words": (),
     "tcp": (),
     "udp": (),
     "unix_sockets": (),

@@ -8,11 +8,13 @@
 #define _GNU_SOURCE
 #include "sockets.h"
 
+#include <sys/stat.h>
+#include <sys/un.h>
+
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 
 static void tell(const char *what, int result)
 {
@@ -164,6 +166,67 @@ static void show_lines(const char *path, int columns)
     fclose(file);
 }
 
+static void show_heading(const char *path)
+{
+    char line[300];
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL && fgets(line, sizeof(line), file) != NULL);
+    fputs(line, stdout);
+    fclose(file);
+}
+
+/* Each protocol has a line of names and one of as many numbers. */
+static void show_counters(void)
+{
+    char line[1000], name[1000], *rest;
+    FILE *file = fopen("/proc/net/snmp", "r");
+    CHECK(file != NULL);
+    while (fgets(name, sizeof(name), file) != NULL && fgets(line, sizeof(line), file) != NULL) {
+        int words = 0;
+        for (char *word = strtok_r(name, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+            words++;
+        }
+        for (char *word = strtok_r(line, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+            words--;
+        }
+        if (strcmp(name, "IcmpMsg:") != 0) { /* there as soon as there was one */
+            printf("counters %s %d\n", name, words);
+        }
+    }
+    fclose(file);
+}
+
+/* What /proc/net/unix has of a socket, by its inode, without what differs from kernel to kernel. */
+static void show_unix_socket(const char *what, int fd)
+{
+    char line[300], path[200];
+    struct stat status;
+    FILE *file = fopen("/proc/net/unix", "r");
+    CHECK(file != NULL && fstat(fd, &status) == 0 && fgets(line, sizeof(line), file) != NULL);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        unsigned protocol, flags, type, state;
+        unsigned long inode;
+        path[0] = 0;
+        if (sscanf(line, "%*x: %*x %x %x %x %x %lu %199s", &protocol, &flags, &type, &state, &inode, path) >= 5 && inode == status.st_ino) {
+            printf("unix %s: %x %x %x %x %s\n", what, protocol, flags, type, state, path);
+        }
+    }
+    fclose(file);
+}
+
+static void show_unix(void)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0policy of networks\0tail"};
+    int pair[2], listener = socket(AF_UNIX, SOCK_STREAM, 0), datagrams = socket(AF_UNIX, SOCK_DGRAM, 0), fresh = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    CHECK(bind(listener, (struct sockaddr *)&name, sizeof(short) + 24) == 0 && listen(listener, 5) == 0);
+    CHECK(bind(datagrams, (struct sockaddr *)&name, sizeof(short) + 8) == 0);
+    show_unix_socket("pair", pair[0]);
+    show_unix_socket("listens", listener);
+    show_unix_socket("datagrams", datagrams);
+    show_unix_socket("fresh", fresh);
+}
+
 static void show_proc(void)
 {
     int listener = listening(AF_INET, 1), ends[2], six[2], datagrams = bound(AF_INET, SOCK_DGRAM), unbound = socket(AF_INET, SOCK_STREAM, 0);
@@ -179,6 +242,11 @@ static void show_proc(void)
     show_socket("datagrams", "/proc/net/udp", datagrams);
     show_lines("/proc/net/dev", 7);
     show_lines("/proc/net/if_inet6", 38);
+    show_unix();
+    show_lines("/proc/net/sockstat6", 4);
+    show_heading("/proc/net/route");
+    show_heading("/proc/net/arp");
+    show_counters();
 }
 
 int main(int argc, char **argv)

@@ -87,6 +87,18 @@ def musl_busybox(applets: Sequence[str]) -> Path:
     return _once("musl-busybox", fill) / "busybox"
 
 
+def python_packages(version: str, *requirements: str) -> Path:
+    """Return a folder with packages of PyPI and all that they depend on, for a CPython of this version."""
+
+    def fill(folder: Path) -> None:
+        choice = [argument for platform in MANYLINUX for argument in ("--platform", platform)]
+        binary = ("--only-binary", ":all:", "--no-compile", "--python-version", version)
+        command = (sys.executable, "-m", "pip", "install", "-q", "--retries", "1")
+        _client(*command, *binary, *choice, "--target", str(folder), *requirements)
+
+    return _once(f"pip-{version}-{'-'.join(requirements)}", fill)
+
+
 def wheel(name: str, version: str, platforms: Sequence[str]) -> Path:
     """Return a wheel."""
 

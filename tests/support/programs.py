@@ -81,12 +81,12 @@ def dynamic_musl(rootfs: Path, source: Path, libraries: dict[str, Path], name: s
     return program
 
 
-def go_program(folder: Path, output: Path) -> Path:
-    """Compile a static Go program."""
+def go_program(folder: Path, output: Path, *, dynamic: bool = False) -> Path:
+    """Compile a Go program: static, or dynamic with the C library."""
     need("go")
     environment = {
         **os.environ,
-        "CGO_ENABLED": "0",
+        "CGO_ENABLED": "1" if dynamic else "0",
         "GOFLAGS": "-mod=mod",
         "GO111MODULE": "off",
         "HOME": str(output.parent),

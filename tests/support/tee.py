@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+    from typing import IO
 
 ENCLAVIZE = (sys.executable, "-m", "enclavize")
 
@@ -100,13 +101,18 @@ class TeeTree:
         )  # fmt: skip
 
     def start(
-        self, *argv: str, env: Mapping[str, str] | None = None, stdin: int | None = None
+        self,
+        *argv: str,
+        env: Mapping[str, str] | None = None,
+        stdin: int | None = None,
+        wrapper: Sequence[str] = (),
+        output: IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Do the same without waiting for the end."""
+        """Do the same without waiting for the end. ``output`` is both streams; else they are pipes."""
         return subprocess.Popen(
-            [self._runelet, *argv],
+            [*wrapper, self._runelet, *argv],
             env={**self._environment, **(env or {})},
-            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=stdin, stdout=output or subprocess.PIPE, stderr=output or subprocess.PIPE,
         )  # fmt: skip
 
     @property

@@ -1,12 +1,30 @@
-// An HTTP server of Node. Prints its port.
+// An HTTP server of Node: server.js [PORT [CERTIFICATE KEY]]. Prints its port.
+const fs = require("fs");
 const http = require("http");
+const https = require("https");
 
+const [port, certificate, key] = process.argv.slice(2);
 const large = "0123456789abcdef".repeat(1 << 16);
-const server = http.createServer((request, response) => {
-  if (request.url === "/echo") {
-    request.pipe(response);
-  } else {
-    response.end(request.url === "/large" ? large : "hello from inside\n");
+
+const self = () => `descriptors: ${fs.readdirSync("/proc/self/fd").length}\n${fs.readFileSync("/proc/self/status")}`;
+
+function answer(request, response) {
+  switch (request.url) {
+    case "/echo":
+      request.pipe(response);
+      break;
+    case "/large":
+      response.end(large);
+      break;
+    case "/self":
+      response.end(self());
+      break;
+    default:
+      response.end("hello from inside\n");
   }
-});
-server.listen(0, "127.0.0.1", 511, () => console.log(server.address().port));
+}
+
+const server = certificate
+  ? https.createServer({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) }, answer)
+  : http.createServer(answer);
+server.listen(port ?? 0, "127.0.0.1", 511, () => console.log(server.address().port));

@@ -1,6 +1,15 @@
-"""http.server with a thread for each connection. Prints its port."""
+"""http.server with a thread for each connection: threads.py [PORT [CERTIFICATE KEY]]. Prints its port."""
 
+import ssl
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+def about_self() -> bytes:
+    """Return what the system says of this process."""
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    return b"descriptors: %d\n" % descriptors + Path("/proc/self/status").read_bytes()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -16,8 +25,14 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:
-        """The greeting, or a mebibyte."""
-        self.answer(b"0123456789abcdef" * (1 << 16) if self.path == "/large" else b"hello from inside\n")
+        """The greeting, a mebibyte, or the process."""
+        match self.path:
+            case "/large":
+                self.answer(b"0123456789abcdef" * (1 << 16))
+            case "/self":
+                self.answer(about_self())
+            case _:
+                self.answer(b"hello from inside\n")
 
     def do_POST(self) -> None:
         """Give back what was sent."""
@@ -30,12 +45,18 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     """With a backlog that takes many clients at once."""
 
-    request_queue_size = 128
+    request_queue_size = 512
 
     def handle_error(self, *arguments: object) -> None:
         """Say nothing: clients may go as they like."""
 
 
-server = Server(("127.0.0.1", 0), Handler)
+port, *files = [*sys.argv[1:], "0"][: max(1, len(sys.argv) - 1)]
+server = Server(("127.0.0.1", int(port)), Handler)
+if files:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files)
+    # The handshake is the thread's that serves the client.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 print(server.server_port, flush=True)
 server.serve_forever()

@@ -1,0 +1,212 @@
+"""Other people's servers in enclaves, all at once, with all kinds of clients: every answer is right.
+
+They have a network namespace of their own, with the ports that people give them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from integration.network.programs import PROGRAMS, TEN_KILOBYTES, told, tree
+from support.downloads import debian
+from support.network_namespace import network_namespace
+from support.programs import go_program, need, need_root
+from support.scale import scaled
+from support.tee import TeeTree
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from integration.network.programs import Program
+    from support.network_namespace import NetworkNamespace
+
+pytestmark = pytest.mark.integration
+
+START_TIMEOUT = 120
+WARM_UP_SECONDS = 10
+LOAD_SECONDS = max(30, scaled(1_800) - 60)
+CROWD = scaled(1_000, least=150)
+CONNECTIONS = 1_000
+GROWTH = 24 << 10
+"""Kibibytes by which a run-time system with garbage may grow while it works on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A server in its enclave."""
+
+    program: Program
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def descriptors(self) -> int:
+        """How many descriptors the host's process has."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    @property
+    def resident(self) -> int:
+        """Kibibytes of the host's process, with all of the enclave."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """All of them, and the clients' program."""
+
+    network: NetworkNamespace
+    running: tuple[Running, ...]
+    crowd: Path
+
+    def serve(self, seconds: float, crowd: int) -> dict[str, dict[str, int]]:
+        """Let all clients at all servers for some time; return the numbers of answers. None may be wrong."""
+        targets = told(target for one in self.running for target in one.program.targets)
+        done = self.network.run(self.crowd, str(seconds), str(crowd), stdin=targets, timeout=seconds + 300)
+        assert done.returncode == 0, done.stderr + self.ended()
+        return dict(json.loads(done.stdout))
+
+    def ended(self) -> str:
+        """Return what those said last that are no longer there."""
+        gone = [one for one in self.running if one.process.poll() is not None]
+        return "\n".join(f"{one.program.name} ended: {one.log.read_text()[-2000:]}" for one in gone)
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Start them all. Those whose programs cannot be had here are left out."""
+    need("ss", "go")
+    need_root()
+    base = tmp_path_factory.mktemp("programs")
+    images: dict[str, TeeTree] = {}
+    missing = set()
+    for name in dict.fromkeys(program.image for program in PROGRAMS):
+        try:
+            images[name] = TeeTree(root=tree(name, base))
+        except pytest.skip.Exception as reason:
+            missing.add(f"{name}: {reason}")
+    if not images:
+        pytest.skip("; ".join(sorted(missing)))
+    crowd = go_program(Path(__file__).parent / "crowd", base / "crowd")
+    with network_namespace() as network, contextlib.ExitStack() as stack:
+        running = []
+        for program in PROGRAMS:
+            if program.image not in images:
+                continue
+            log = base / f"{program.name}.log"
+            with log.open("wb") as output:
+                process = images[program.image].start(*program.run, wrapper=network.wrapper, output=output)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            running.append(Running(program=program, process=process, log=log))
+        made = Servers(network=network, running=tuple(running), crowd=crowd)
+        _wait_for_all(made)
+        yield made
+
+
+def _wait_for_all(servers: Servers) -> None:
+    wanted = {
+        int(target.address.rpartition(":")[2]) for one in servers.running for target in one.program.targets
+    }
+    end = time.monotonic() + START_TIMEOUT
+    while missing := wanted - servers.network.listening():
+        assert not servers.ended(), servers.ended()
+        assert time.monotonic() < end, f"nobody listens at {missing}"
+        time.sleep(0.2)
+
+
+def test_every_answer_is_right_and_nothing_grows(servers: Servers) -> None:
+    """Mixed load on all at once: memory and descriptors stay as they are once all have warmed up."""
+    servers.serve(WARM_UP_SECONDS, CROWD)
+    before = {one.program.name: (_settled(one), one.resident) for one in servers.running}
+    inside = {
+        one.program.name: _about_self(servers, one) for one in servers.running if one.program.about_self
+    }
+    answers = servers.serve(LOAD_SECONDS, CROWD)
+    print(json.dumps(answers))
+    for one in servers.running:
+        descriptors, resident = before[one.program.name]
+        print(one.program.name, descriptors, one.descriptors, resident, one.resident)
+        assert _settled(one, descriptors) <= descriptors, one.program.name
+        assert one.resident <= resident + GROWTH, one.program.name
+        if one.program.about_self:
+            was, now = inside[one.program.name], _about_self(servers, one)
+            assert now["descriptors"] <= was["descriptors"], one.program.name
+            assert now["VmRSS"] <= was["VmRSS"] + GROWTH, one.program.name
+
+
+def _settled(one: Running, wanted: int = 0) -> int:
+    """Return the number of descriptors, after a while if they are still more than wanted."""
+    end = time.monotonic() + 10
+    while one.descriptors > wanted and time.monotonic() < end:
+        before = one.descriptors
+        time.sleep(1)
+        if not wanted and one.descriptors == before:
+            break
+    return one.descriptors
+
+
+def _about_self(servers: Servers, one: Running) -> dict[str, int]:
+    """Return what the program reads about itself."""
+    url = f"http://{one.program.targets[0].address}{one.program.about_self}"
+    text = servers.network.run("curl", "-sf", url).stdout
+    return {name: int(value) for name, value in re.findall(r"^(\w+):\s+(\d+)", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy", "go-static", "node", "java-nio", "uvicorn-fastapi"])
+def test_wrk_keeps_a_thousand_connections(servers: Servers, name: str) -> None:
+    found = [target for one in servers.running for target in one.program.targets if target.name == name]
+    if not found:
+        pytest.skip(f"{name} cannot be had here")
+    url = f"http://{found[0].address}{found[0].path}"
+    wrk = ("chroot", debian("bookworm", "wrk"), "/usr/bin/wrk")
+    seconds = scaled(60, least=2)
+    done = servers.network.run(
+        *wrk, "-t", "1", "-c", str(CONNECTIONS), "-d", str(seconds), "--timeout", "30", url
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert "Socket errors" not in done.stdout
+    assert "Non-2xx" not in done.stdout
+    (requests,) = re.findall(r"(\d+) requests in", done.stdout)
+    assert int(requests) >= CONNECTIONS
+
+
+def test_redis_benchmark_and_the_append_only_file(servers: Servers) -> None:
+    if not any(one.program.name == "redis" for one in servers.running):
+        pytest.skip("Redis cannot be had here")
+    tools = debian("bookworm", "redis-tools")
+    benchmark = ("chroot", tools, "/usr/bin/redis-benchmark", "-q", "--csv")
+    done = servers.network.run(
+        *benchmark, "-t", "set,get,incr,lpush,mset", "-c", "50", "-n", str(scaled(100_000, least=5_000)),
+        timeout=300,
+    )  # fmt: skip
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(",")[0].strip('"') for line in done.stdout.splitlines()[1:]]
+    assert rows == ["SET", "GET", "INCR", "LPUSH", "MSET (10 keys)"]
+    command = ("chroot", tools, "/usr/bin/redis-cli")
+    size = servers.network.run(*command, "info", "persistence").stdout
+    assert "aof_enabled:1" in size
+    assert "aof_last_write_status:ok" in size
+
+
+@pytest.mark.parametrize(("path", "status"), [("/forward/file", 200), ("/nobody/", 502), ("/silent/", 504)])
+def test_a_proxy_reaches_others_is_refused_and_loses_patience(
+    servers: Servers, path: str, status: int
+) -> None:
+    """The program inside is the client here: of another enclave, of nobody, of somebody who never answers."""
+    if len({"nginx", "caddy"} & {one.program.name for one in servers.running}) < 2:
+        pytest.skip("nginx and caddy cannot be had here")
+    done = servers.network.run("curl", "-s", "-w", "%{http_code}", f"http://127.0.0.1:8080{path}")
+    assert done.stdout.endswith(str(status))
+    assert (done.stdout == f"{TEN_KILOBYTES}{status}") is (status == 200)

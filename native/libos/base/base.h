@@ -203,6 +203,8 @@ struct base_upcalls {
     void (*yield)(void);
     int (*add_pages)(uint64_t address, uint64_t length); /* 0, or a negative errno */
     int (*remove_pages)(uint64_t address, uint64_t length);
+    /* memory: application memory is about to be touched: what the calling thread's program has there is there from here on. */
+    void (*reach_application)(void);
     /* wait: pages come and go by OCALLs, so who waits for them sleeps. */
     void (*lock_pages)(void);
     void (*unlock_pages)(void);

@@ -67,6 +67,14 @@ bool user_copy_fix_up(uint64_t *rip)
     return false;
 }
 
+/* Programs may take turns at one range of addresses. */
+static void reach_application(void)
+{
+    if (base_upcalls.reach_application) {
+        base_upcalls.reach_application();
+    }
+}
+
 bool user_range_is_valid(user_address address, uint64_t size)
 {
     return size == 0 || (address >= APPLICATION_START && size <= APPLICATION_END - APPLICATION_START &&
@@ -75,16 +83,19 @@ bool user_range_is_valid(user_address address, uint64_t size)
 
 int copy_from_user(void *to, user_address from, size_t size)
 {
+    reach_application();
     return user_range_is_valid(from, size) && copy_bytes(to, (const void *)from, size) == 0 ? 0 : -EFAULT;
 }
 
 int copy_to_user(user_address to, const void *from, size_t size)
 {
+    reach_application();
     return user_range_is_valid(to, size) && copy_bytes((void *)to, from, size) == 0 ? 0 : -EFAULT;
 }
 
 int clear_user(user_address to, size_t size)
 {
+    reach_application();
     return user_range_is_valid(to, size) && clear_bytes((void *)to, size) == 0 ? 0 : -EFAULT;
 }
 
@@ -94,6 +105,7 @@ int user_compare_exchange(user_address address, uint32_t *expected, uint32_t des
         return -EFAULT;
     }
     uint32_t found;
+    reach_application();
     if (exchange_word((uint32_t *)address, *expected, desired, &found)) {
         return -EFAULT;
     }

@@ -35,6 +35,9 @@ static void attend(struct context *context)
     if (asked || signals != 0) {
         boundary_upcalls.attention(context, signals);
     }
+    if (boundary_upcalls.take_turn) { /* before there is a program, nobody takes turns */
+        boundary_upcalls.take_turn();
+    }
 }
 
 void boundary_start(void)

@@ -20,6 +20,8 @@ struct boundary_upcalls {
     /* signal: on the way back to the application, when thread->attention was set (it is cleared before) or host signals
      * have come (mask, bit n - 1: only those that are allowed). Deliver signals by changing the context. */
     void (*attention)(struct context *context, uint64_t host_signals);
+    /* memory: the last thing on that way: the application's memory is there from here on. */
+    void (*take_turn)(void);
 };
 extern struct boundary_upcalls boundary_upcalls;
 

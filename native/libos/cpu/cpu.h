@@ -19,7 +19,7 @@ struct cpu_upcalls {
     /* signal: phase 2 of an exception that is no system call, on the LibOS stack, for application and LibOS contexts
      * alike (a fault in a user copy). True: resume the context. False: nobody can handle it, and the process ends. */
     bool (*exception)(struct context *context, const struct exception_info *info);
-    /* boundary: on the way back to the application, when thread->attention is set or the host says that signals wait. */
+    /* boundary: on the way back to the application, when thread->attention or thread->away is set or the host says that signals wait. */
     void (*attention)(struct context *context);
 };
 extern struct cpu_upcalls cpu_upcalls HIDDEN;

@@ -424,6 +424,8 @@ resume_window:
     jae 1f
     cmpl $0, %gs:THREAD_ATTENTION
     jne .Lattention
+    cmpl $0, %gs:THREAD_AWAY
+    jne .Lattention
     mov %gs:THREAD_EXCHANGE, %rax
     cmpq $0, EXCHANGE_SIGNALS(%rax)
     jne .Lattention

@@ -14,6 +14,7 @@ _Static_assert(offsetof(struct thread, ocall_rsp) == THREAD_OCALL_RSP, "entry.S"
 _Static_assert(offsetof(struct thread, resume_context) == THREAD_RESUME_CONTEXT, "entry.S");
 _Static_assert(offsetof(struct thread, scratch_rip) == THREAD_SCRATCH_RIP, "entry.S");
 _Static_assert(offsetof(struct thread, task) == THREAD_TASK, "cpu/thread.h");
+_Static_assert(offsetof(struct thread, away) == THREAD_AWAY, "entry.S");
 _Static_assert(offsetof(struct context, rcx) == CONTEXT_RCX, "entry.S");
 _Static_assert(offsetof(struct context, rflags) == CONTEXT_RFLAGS, "entry.S");
 _Static_assert(sizeof(struct context) == CONTEXT_SIZE, "entry.S");

@@ -20,6 +20,7 @@
 #define THREAD_SCRATCH_RSP 80
 #define THREAD_SCRATCH_RIP 88
 #define THREAD_TASK 96
+#define THREAD_AWAY 116
 
 /* struct exchange (abi.h) */
 #define EXCHANGE_SIGNALS 48
@@ -55,6 +56,7 @@ struct thread {
     struct task *task;     /* process/'s; cleared when a thread enters for the first time */
     uint64_t index;        /* 0, 1, .. in order of first entry; trusted, fixed for a TCS */
     uint32_t host_index;   /* what OCALL_WAKE and OCALL_INTERRUPT want; from the host */
+    uint32_t away;         /* its program's memory may not be there: see to that first (memory/turns.h); the owner writes it */
     uint64_t ocalls;       /* made, and exceptions taken, for --profile */
     uint64_t exceptions;
 };

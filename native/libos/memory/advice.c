@@ -1,5 +1,6 @@
 /* madvise(2): what is advice changes nothing, the rest is done or refused as Linux does (mm/madvise.c of 6.1). */
 #include "memory/object.h"
+#include "memory/turns.h"
 
 enum advice {
     MADV_NORMAL = 0, MADV_RANDOM = 1, MADV_SEQUENTIAL = 2, MADV_WILLNEED = 3, MADV_DONTNEED = 4, MADV_FREE = 8,
@@ -15,7 +16,7 @@ static int64_t discard(const struct area *area)
     if (area->object) {
         return 0;
     }
-    commit_remove(area->start, area->end);
+    versions_drop(area->space, area->start, area->end, area->protection);
     if (area->file && !(area->flags & MAP_ON_TOUCH) && fill_from_file(area)) {
         commit_remove(area->start, area->end); /* SIGBUS tells that it cannot be read */
     }
@@ -81,7 +82,7 @@ static int64_t punch(const struct area *area)
     unlock_memory();
     int64_t result = file_upcalls.punch_hole(file, area->offset, area->end - area->start);
     file_upcalls.put(file);
-    lock_memory();
+    lock_space();
     return result;
 }
 
@@ -154,7 +155,7 @@ int64_t memory_advise(user_address start, user_address end, uint32_t advice)
     if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE) {
         return populate(start, end, advice == MADV_POPULATE_READ ? FAULT_READ : FAULT_WRITE);
     }
-    lock_memory();
+    lock_space();
     int64_t result = advise_locked(start, end, (enum advice)advice);
     unlock_memory();
     return result;

@@ -24,7 +24,7 @@ static void count_object(const struct area *area, struct area_counts *counts)
 void memory_count_area(const struct area *area, struct area_counts *counts)
 {
     *counts = (struct area_counts){0};
-    lock_memory();
+    lock_space();
     const struct area_node *node = find_own(area->space, area->start);
     bool is_same = node && node->area.start == area->start && node->area.end == area->end && node->area.object == area->object;
     if (is_same && area->object) {
@@ -43,7 +43,7 @@ void memory_count_area(const struct area *area, struct area_counts *counts)
 
 void memory_look_at_pages(user_address start, uint8_t *states, size_t count)
 {
-    lock_memory();
+    lock_space();
     for (size_t at = 0; at < count; at++) {
         user_address page = start + at * PAGE_SIZE;
         const struct area_node *node = page < APPLICATION_END ? find_own(current_space(), page) : NULL;

@@ -16,7 +16,20 @@ int commit_add(user_address start, user_address end);
 int commit_add_pending(user_address start, user_address end);
 /* Take away those that are there. */
 void commit_remove(user_address start, user_address end);
-/* Change the rights of those that are there from `before` to `after`. */
+/* Change the rights of those that are there from `before` to `after`. What is frozen stays so. */
 void commit_protect(user_address start, user_address end, uint32_t before, uint32_t after);
+
+/*
+ * A page that is frozen cannot be stored to, whatever its area allows: the first store faults, and thaws it (versions.c). In the EPCM, so that nothing that
+ * a host does or leaves to its page tables lets a store pass. `protection` is the area's.
+ */
+int commit_freeze(user_address start, user_address end, uint32_t protection); /* 0, or -ENOMEM: some are frozen */
+void commit_thaw(user_address start, user_address end, uint32_t protection);
+bool commit_is_frozen(user_address address);
+/* While nobody else touches them: they can be read and written, whatever their area allows; as the area allows again. */
+void commit_open(user_address start, user_address end, uint32_t protection);
+void commit_close(user_address start, user_address end, uint32_t protection);
+/* Between the two; false: no memory for the mark. */
+bool commit_set_frozen(user_address page, bool is_frozen);
 
 #endif

@@ -1,5 +1,6 @@
 /* Page faults: pages of anonymous areas and of measured files come when they are touched. */
 #include "memory/object.h"
+#include "memory/turns.h"
 
 #define FAULT_AROUND 0x10000ULL /* aligned block that one fault brings */
 
@@ -38,9 +39,9 @@ static struct range missing_around(const struct area *area, user_address page)
 static int64_t fault_in(const struct area *area, user_address page)
 {
     struct range range = missing_around(area, page);
-    if (commit_add(range.start, range.end)) {
+    if (versions_add(area->space, range.start, range.end)) {
         range = (struct range){page, page + PAGE_SIZE};
-        if (commit_add(range.start, range.end)) {
+        if (versions_add(area->space, range.start, range.end)) {
             log_line(LOG_ERROR, "out of enclave memory: the image is built for less (see --set memory)");
             return -ENOMEM;
         }
@@ -60,14 +61,14 @@ void memory_is_not_alone(void)
 static int64_t add_with_content(const struct area *area, struct range range, const uint8_t *content)
 {
     if (!__atomic_load_n(&has_others, __ATOMIC_RELAXED)) {
-        if (commit_add(range.start, range.end)) {
+        if (versions_add(area->space, range.start, range.end)) {
             return -ENOMEM;
         }
         memcpy((void *)range.start, content, range.end - range.start);
         commit_protect(range.start, range.end, PROT_READ | PROT_WRITE, area->protection);
         return 0;
     }
-    if (commit_add_pending(range.start, range.end)) {
+    if (versions_add_pending(area->space, range.start, range.end)) {
         return -ENOMEM;
     }
     uint32_t rights = area->protection | PROT_READ; /* SGX has no page that cannot be read but can be used otherwise */
@@ -117,8 +118,8 @@ static int64_t fault_locked(user_address page, enum fault_access access)
     if (node->area.object) {
         return shared_fault(&node->area, page, access);
     }
-    if (commit_test(page)) {
-        return 0; /* another thread was faster */
+    if (commit_test(page)) { /* else another thread was faster */
+        return access == FAULT_WRITE && commit_is_frozen(page) ? versions_thaw(&node->area, page) : 0;
     }
     if (node->area.flags & MAP_ON_TOUCH) {
         return read_in(&node->area, page);
@@ -144,7 +145,7 @@ int64_t memory_fault(user_address address, enum fault_access access)
         return -EFAULT;
     }
     for (;;) {
-        lock_memory();
+        lock_space();
         int64_t result = fault_locked(PAGE_DOWN(address), access);
         unlock_memory();
         if (result != -EAGAIN) {

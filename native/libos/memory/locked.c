@@ -9,7 +9,7 @@ uint32_t locked_flag(void)
 int64_t memory_synchronise(user_address start, user_address end, uint32_t flags)
 {
     int64_t result = 0, gap = 0;
-    lock_memory();
+    lock_space();
     for (user_address at = start; at < end && !result;) {
         struct area_node *node = area_from(&areas, at);
         if (!node || node->area.start > at || node->area.space != current_space()) {
@@ -45,7 +45,7 @@ static bool is_resident(const struct area *area, user_address page)
 bool memory_residence(user_address start, user_address end, uint8_t *resident)
 {
     bool mapped = true;
-    lock_memory();
+    lock_space();
     for (user_address page = start; page < end && mapped; page += PAGE_SIZE) {
         const struct area_node *node = find_own(current_space(), page);
         mapped = node != NULL;
@@ -119,7 +119,7 @@ static int64_t lock_locked(user_address start, user_address end, uint32_t locked
 
 int64_t memory_lock_range(user_address start, user_address end, uint32_t locked_flags)
 {
-    lock_memory();
+    lock_space();
     int64_t error = lock_locked(start, end, locked_flags);
     join_around(start, end);
     unlock_memory();
@@ -129,7 +129,7 @@ int64_t memory_lock_range(user_address start, user_address end, uint32_t locked_
 int64_t memory_lock_all(bool current, bool future, uint32_t locked_flags)
 {
     struct space *space = current_space();
-    lock_memory();
+    lock_space();
     bool fits = !current || space->limits.locked == UINT64_MAX || space->mapped_pages <= space->limits.locked / PAGE_SIZE;
     if (fits) {
         __atomic_store_n(&space->locks_future, future ? locked_flags : 0, __ATOMIC_RELAXED);

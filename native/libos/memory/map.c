@@ -1,5 +1,6 @@
 /* Mapping and unmapping: what mmap and munmap do. */
 #include "memory/object.h"
+#include "memory/turns.h"
 
 #define EAGER_MAX 0x10000ULL    /* a mapping up to this size gets its pages at once */
 #define PATCHED_MAX 0x800000ULL /* and a text up to this one */
@@ -25,7 +26,7 @@ void unmap_locked(struct space *space, user_address start, user_address end)
         }
         area_remove(&areas, node);
         note_gap(node->area.end);
-        commit_remove(node->area.start, node->area.end);
+        versions_drop(space, node->area.start, node->area.end, node->area.protection);
         space->mapped_pages -= (node->area.end - node->area.start) / PAGE_SIZE;
         space->locked_pages -= node->area.flags & MAP_LOCKED ? (node->area.end - node->area.start) / PAGE_SIZE : 0;
         drop_node(node);
@@ -46,7 +47,7 @@ int64_t fill_from_file(const struct area *area)
     uint64_t length = area->end - area->start;
     uint64_t bytes = facts.size - area->offset < length ? facts.size - area->offset : length;
     user_address end = area->start + PAGE_UP(bytes);
-    if (commit_add(area->start, end)) {
+    if (versions_add(area->space, area->start, end)) {
         return -ENOMEM;
     }
     int64_t (*read)(struct file *, void *, size_t, uint64_t) =
@@ -73,7 +74,7 @@ static int64_t populate(const struct area *area, bool eager)
     if (!eager || !(area->protection & ACCESS_MASK)) {
         return 0;
     }
-    if (commit_add(area->start, area->end)) {
+    if (versions_add(area->space, area->start, area->end)) {
         return -ENOMEM;
     }
     commit_protect(area->start, area->end, PROT_READ | PROT_WRITE, area->protection);
@@ -86,7 +87,7 @@ static user_address place(user_address hint, uint64_t length)
     hint = PAGE_DOWN(hint);
     if (hint && range_is_good(hint, length)) {
         const struct area_node *above = area_from(&areas, hint);
-        if (!above || hint + length <= area_border(&above->area)) {
+        if ((!above || hint + length <= area_border(&above->area)) && place_is_free(hint, hint + length)) {
             return hint;
         }
     }
@@ -106,7 +107,7 @@ int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
         }
     }
     area.end = area.start + length;
-    if ((flags & MAP_FIXED_NOREPLACE) && !area_is_free(&areas, area.start, area.end)) {
+    if ((flags & MAP_FIXED_NOREPLACE) && !place_is_free(area.start, area.end)) {
         return -EEXIST;
     }
     if (fixed && is_foreign(area.space, area.start, area.end)) {
@@ -168,7 +169,7 @@ static int64_t map_checked(user_address address, uint64_t length, uint32_t prote
         .object = object,
         .offset = offset,
     };
-    lock_memory();
+    lock_space();
     bool replaces = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
     bool fits = is_within_limits(area.space, length, is_data(area.protection, area.flags), area.start,
                                  replaces ? area.start + length : area.start);
@@ -227,7 +228,7 @@ int64_t memory_unmap(user_address address, uint64_t length)
     if (length > APPLICATION_END || !range_is_good(address, PAGE_UP(length))) {
         return -EINVAL;
     }
-    lock_memory();
+    lock_space();
     user_address end = address + PAGE_UP(length);
     bool ready = reserve_nodes() || (!lies_within(address) && !lies_within(end)); /* no split, no node */
     if (ready) {

@@ -45,8 +45,34 @@ void space_put(struct space *space);
 bool space_is_shared(const struct space *space);
 /* Does an area of any other space (NULL: of any) lie there? */
 bool memory_is_taken(const struct space *own, user_address start, user_address end);
-/* Its areas go now; it stays, empty, without limits. Nobody else may use it. */
+/* Its areas go now; it stays, empty, without limits, alone at its addresses. Nobody else may use it. */
 void space_clear(struct space *space);
+/* A copy of the calling thread's, with one count; the calling thread's is resident, the other one is not. 0 or -ENOMEM. */
+int64_t space_fork(struct space **copy);
+/* The calling thread goes on in that one; nothing is counted. */
+void space_enter(struct space *space);
+/* Where threads are that have no program: it has no areas. */
+extern struct space libos_space;
+
+/*
+ * Turns (turns.c). Spaces that overlap form a group of which one is resident. A thread that is "away" (thread->away) does not keep its space resident: it
+ * has slept, or has made room. Before it touches application memory, or goes back to the application, it waits until its space is resident.
+ */
+/* The copy that the calling thread has made is resident from now on, as if a thread ran in it already. False: another has to run first. */
+bool space_hand_over(struct space *copy);
+/* That thread does not come. */
+void space_take_back(struct space *copy);
+/* The calling thread does not touch application memory before it has waited for its turn. */
+void space_go_away(void);
+/* At the end of an exception in a user copy: it goes on. */
+void space_reach(void);
+
+/* What the memory room needs of the rooms above. */
+struct space_upcalls {
+    /* process: the threads of the space that are not away come to the LibOS. */
+    void (*attract)(const struct space *space);
+};
+extern struct space_upcalls space_upcalls;
 
 /* An instruction that runs elsewhere (step.c), and what the thread's last faults were. Private to step.c. */
 #define STEP_OPERAND 64U /* bytes: the largest operand of an instruction but for those that save states */
@@ -192,7 +218,7 @@ bool step_is_done(const struct context *context);
 /* Does nothing if the instruction runs where it is. -EFAULT: it has not been done, since its operand cannot be written. */
 int64_t step_end(struct context *context);
 
-/* Calls `each` for every area of the space (NULL: of all) in order, on copies (files counted for the call's time).
+/* Calls `each` for every area of the current space (or NULL: of all) in order, on copies (files counted for the call's time).
  * Stops when it returns false. */
 void memory_each(const struct space *space, bool (*each)(const struct area *area, void *context), void *context);
 

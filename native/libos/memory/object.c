@@ -1,12 +1,17 @@
 /* Shared objects as files see them: their locks, and their pages wherever they are. */
 #include "memory/object.h"
 
+uint64_t object_new_id(void)
+{
+    static uint64_t last_id = FIRST_IDS;
+    return __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+}
+
 void object_start(struct shared_object *object, const struct object_operations *operations)
 {
-    static uint64_t last_id;
     object->operations = operations;
     object->references = 1;
-    object->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+    object->id = object_new_id();
 }
 
 void object_get(struct shared_object *object)

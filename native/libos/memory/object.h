@@ -64,6 +64,8 @@ static inline uint64_t page_in_object(const struct area *area, user_address addr
 /* For the functions of map.c and its neighbours, which hold the memory lock: the same with the object's lock taken. */
 int64_t shared_fault(const struct area *area, user_address page, enum fault_access access);
 void shared_unmap(const struct area *area);
+/* The same for an area of a space that is not resident. */
+void shared_let_go(const struct area *area);
 void shared_protect(const struct area *area, uint32_t protection);
 int64_t shared_synchronise(const struct area *area, user_address start, user_address end, bool waits);
 bool shared_is_resident(const struct area *area, user_address page);

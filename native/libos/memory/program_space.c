@@ -1,15 +1,28 @@
 /* Spaces as programs have them: where the next program lies, and what becomes of its areas when it ends. */
-#include "memory/space.h"
+#include "memory/object.h"
+#include "memory/turns.h"
 
 /* Programs lie this far apart, so that each heap can grow; closer when places run short. */
 #define STRIDE_MAX 0x40000000ULL
 #define STRIDE_MIN 0x1000000ULL
 
+static struct space *free_spaces;
+
 struct space *space_create(void)
 {
-    struct space *space = allocate(sizeof *space);
+    lock_memory();
+    struct space *space = free_spaces;
     if (space) {
-        *space = (struct space){.references = 1, .limits = NO_MEMORY_LIMITS};
+        free_spaces = space->residence.next;
+        size_t kept = offsetof(struct space, references); /* a late wake may be about to look at it */
+        memset((char *)space + kept, 0, sizeof *space - kept);
+    }
+    unlock_memory();
+    space = space ? space : allocate(sizeof *space);
+    if (space) {
+        space->references = 1;
+        space->id = object_new_id();
+        space->limits = NO_MEMORY_LIMITS;
     }
     return space;
 }
@@ -25,9 +38,35 @@ void space_put(struct space *space)
     if (__atomic_sub_fetch(&space->references, 1, __ATOMIC_ACQ_REL) == 0) {
         space_clear(space);
         if (space != &first_space) {
-            release(space, sizeof *space);
+            lock_memory();
+            space->residence.next = free_spaces;
+            free_spaces = space;
+            unlock_memory();
         }
     }
+}
+
+int64_t space_fork(struct space **copy)
+{
+    struct space *space = current_space(), *newcomer = space_create();
+    if (!newcomer) {
+        return -ENOMEM;
+    }
+    mutex_lock(&space->heap.lock);
+    lock_space();
+    int64_t error = turns_join(space, newcomer);
+    error = error ? error : versions_fork(space, newcomer);
+    newcomer->limits = space->limits;
+    newcomer->heap.start = space->heap.start;
+    newcomer->heap.end = space->heap.end;
+    unlock_memory();
+    mutex_unlock(&space->heap.lock);
+    if (error) {
+        space_put(newcomer);
+        return error;
+    }
+    *copy = newcomer;
+    return 0;
 }
 
 bool space_is_shared(const struct space *space)
@@ -43,9 +82,27 @@ bool memory_is_taken(const struct space *own, user_address start, user_address e
     return taken;
 }
 
+/* What was not resident has nothing in place. */
+static void drop_absent(struct space *space)
+{
+    struct area_tree *tree = &space->residence.areas;
+    for (struct area_node *node; (node = area_from(tree, 0));) {
+        if (node->area.object) {
+            shared_let_go(&node->area);
+        }
+        area_remove(tree, node);
+        drop_node(node);
+    }
+    space->mapped_pages = space->locked_pages = 0;
+}
+
 void space_clear(struct space *space)
 {
     lock_memory();
+    if (space->residence.turns) {
+        turns_leave(space);
+        drop_absent(space);
+    }
     unmap_locked(space, APPLICATION_START, APPLICATION_END);
     space->heap.start = space->heap.end = 0;
     space->limits = NO_MEMORY_LIMITS;
@@ -63,7 +120,7 @@ user_address memory_program_place(uint64_t length)
     for (uint64_t stride = STRIDE_MAX; stride >= STRIDE_MIN && !found; stride /= 2) {
         uint64_t room = length < stride / 2 ? stride : length + stride / 2;
         for (user_address at = PROGRAM_BASE; at < MMAP_HIGH - room && !found; at += stride) {
-            found = area_is_free(&areas, at, at + room) ? at : 0;
+            found = place_is_free(at, at + room) ? at : 0;
         }
     }
     unlock_memory();

@@ -71,7 +71,7 @@ int64_t memory_protect(user_address address, uint64_t length, uint32_t protectio
         return -ENOMEM;
     }
     user_address end = address + PAGE_UP(length);
-    lock_memory();
+    lock_space();
     int64_t start = start_of_range(address, end, protection);
     int64_t result = start;
     if (start >= 0) {

@@ -1,4 +1,5 @@
 #include "memory/object.h"
+#include "memory/turns.h"
 
 /* A second area of the same object: its pages follow when they are touched there. */
 static int64_t move_shared(struct area old, user_address target, uint64_t new_length, uint32_t map_flags, bool keeps)
@@ -29,7 +30,7 @@ static int64_t move_private(struct area old, user_address target, uint64_t new_l
         if (!committed) {
             continue;
         }
-        if (commit_add(copy, copy + (next - at))) {
+        if (versions_add(old.space, copy, copy + (next - at))) {
             unmap_locked(old.space, (user_address)to, (user_address)to + new_length);
             return -ENOMEM;
         }
@@ -48,7 +49,7 @@ static int64_t move_private(struct area old, user_address target, uint64_t new_l
     old.space->locked_pages += old.flags & MAP_LOCKED ? new_length / PAGE_SIZE : 0;
     area_hold(&old);
     if (keeps) {
-        commit_remove(old.start, old.end);
+        versions_drop(old.space, old.start, old.end, old.protection);
     } else {
         unmap_locked(old.space, old.start, old.end);
     }
@@ -59,7 +60,7 @@ static int64_t move_private(struct area old, user_address target, uint64_t new_l
 static bool can_grow(const struct area_node *node, user_address start, user_address end, uint64_t new_length)
 {
     return node->area.end == end && (!node->area.file || node->area.object) && range_is_good(start, new_length) &&
-           area_is_free(&areas, end, start + new_length);
+           place_is_free(end, start + new_length);
 }
 
 static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t new_length, uint32_t flags,
@@ -132,7 +133,7 @@ int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_len
             return -EINVAL;
         }
     }
-    lock_memory();
+    lock_space();
     int64_t result = -ENOMEM;
     if (reserve_nodes()) {
         result = remap_locked(address, old_length, new_length, flags, target);

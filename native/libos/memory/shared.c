@@ -1,5 +1,6 @@
 /* What faults, munmap, mprotect and msync do to areas of shared objects. The memory lock is held, but where it says otherwise. */
 #include "memory/object.h"
+#include "memory/turns.h"
 
 static void free_anonymous(struct shared_object *object)
 {
@@ -33,7 +34,7 @@ static uint64_t count(const uint32_t *counter)
 }
 
 /* The last view takes along what is kept elsewhere, and all of what nobody can find any more. */
-void shared_unmap(const struct area *area)
+static void unmap(const struct area *area, bool is_in_place)
 {
     struct shared_object *object = area->object;
     uint64_t first = page_in_object(area, area->start), end = page_in_object(area, area->end);
@@ -52,10 +53,20 @@ void shared_unmap(const struct area *area)
     }
     if (count(&object->references) == 1) {
         object_drop(object, 0, OBJECT_PAGES_MAX);
-    } else {
+    } else if (is_in_place) {
         holder_vacate(area, area->start, area->end);
     }
     mutex_unlock(&object->lock);
+}
+
+void shared_unmap(const struct area *area)
+{
+    unmap(area, true);
+}
+
+void shared_let_go(const struct area *area)
+{
+    unmap(area, false);
 }
 
 void shared_protect(const struct area *area, uint32_t protection)
@@ -99,16 +110,25 @@ int64_t object_write_back(struct shared_object *object, uint64_t first, uint64_t
     return result;
 }
 
-/* Takes the memory lock. */
-void memory_write_back(void)
+static void write_back_views(const struct area_tree *tree)
 {
-    lock_memory();
-    for (struct area_node *node = area_from(&areas, 0); node; node = area_from(&areas, node->area.end)) {
+    for (struct area_node *node = area_from(tree, 0); node; node = area_from(tree, node->area.end)) {
         const struct area *area = &node->area;
         int64_t error = area->object ? shared_synchronise(area, area->start, area->end, false) : 0;
         if (error) {
             log_line(LOG_ERROR, "what was stored to a shared mapping could not be written: errno %d", (int)-error);
         }
+    }
+}
+
+/* Takes the memory lock. */
+void memory_write_back(void)
+{
+    lock_memory();
+    const struct area_tree *tree = &areas;
+    for (uint32_t nth = 0; tree; nth++) {
+        write_back_views(tree);
+        tree = turns_absent_tree(nth);
     }
     unlock_memory();
 }
@@ -122,7 +142,7 @@ static bool is_of(const struct area *area, user_address start)
 struct shared_object *memory_object_at(user_address start, const struct object_operations *operations)
 {
     struct shared_object *object = NULL;
-    lock_memory();
+    lock_space();
     for (struct area_node *node = area_from(&areas, start); node && !object; node = area_from(&areas, node->area.end)) {
         if (is_of(&node->area, start) && node->area.object->operations == operations) {
             object = node->area.object;
@@ -135,7 +155,7 @@ struct shared_object *memory_object_at(user_address start, const struct object_o
 
 void memory_detach(user_address start, const struct shared_object *object)
 {
-    lock_memory();
+    lock_space();
     user_address end = start + PAGE_UP(object->size);
     for (struct area_node *node = area_from(&areas, start), *next; node && node->area.start < end; node = next) {
         user_address last = node->area.end;
@@ -147,18 +167,24 @@ void memory_detach(user_address start, const struct shared_object *object)
     unlock_memory();
 }
 
-/* wait_upcalls.find_shared */
-static void find_shared(user_address address, struct futex_key *key)
+/* wait_upcalls.find_key */
+static struct futex_key find_key(user_address address, bool is_private)
 {
-    lock_memory();
-    const struct area_node *node = area_find(&areas, address);
+    struct futex_key key = {current_space()->id, address};
+    if (is_private) {
+        return key;
+    }
+    lock_space();
+    const struct area_node *node = find_own(current_space(), address);
     if (node && node->area.object) {
-        *key = (struct futex_key){node->area.object->id, node->area.offset + (address - node->area.start)};
+        key = (struct futex_key){node->area.object->id, node->area.offset + (address - node->area.start)};
     }
     unlock_memory();
+    return key;
 }
 
 void memory_start(void)
 {
-    wait_upcalls.find_shared = find_shared;
+    wait_upcalls.find_key = find_key;
+    turns_start();
 }

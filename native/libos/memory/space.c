@@ -1,5 +1,5 @@
 /* The bookkeeping of the address space: areas, their nodes, gaps. Pages are touched elsewhere. */
-#include "memory/space.h"
+#include "memory/turns.h"
 
 #define AREAS_MAX 65530U /* Linux's default vm.max_map_count */
 #define SPARE_NODES 8U   /* no operation makes more areas than this */
@@ -7,7 +7,8 @@
 static struct mutex memory_lock;
 static const struct thread *owner; /* of the lock; atomic */
 struct area_tree areas;
-struct space first_space = {.references = 1, .limits = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+struct space first_space = {.references = 1, .id = 1, .limits = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+struct space libos_space = {.references = 1, .id = 2};
 
 static struct area_node *spares; /* linked by `left` */
 static uint32_t spare_count;
@@ -19,6 +20,16 @@ void lock_memory(void)
 {
     mutex_lock(&memory_lock);
     __atomic_store_n(&owner, current_thread(), __ATOMIC_RELAXED);
+}
+
+void lock_space(void)
+{
+    lock_memory();
+    while (!space_is_resident(current_space())) {
+        unlock_memory();
+        space_reach();
+        lock_memory();
+    }
 }
 
 void unlock_memory(void)
@@ -103,7 +114,7 @@ bool is_foreign(const struct space *space, user_address start, user_address end)
     while (node && node->area.start < end && node->area.space == space) {
         node = area_from(&areas, node->area.end);
     }
-    return node && node->area.start < end;
+    return (node && node->area.start < end) || turns_find_absent(space, start, end);
 }
 
 void split_at(user_address address)
@@ -157,7 +168,27 @@ user_address find_gap(uint64_t length)
     while ((below = area_before(&areas, full_from)) && below->area.end >= full_from) {
         full_from = below->area.start;
     }
-    return area_find_gap(&areas, length, length < LARGE_LENGTH ? MMAP_LOW : LARGE_LOW, full_from);
+    return find_gap_within(length, length < LARGE_LENGTH ? MMAP_LOW : LARGE_LOW, full_from);
+}
+
+user_address find_gap_within(uint64_t length, user_address low, user_address high)
+{
+    user_address at = area_find_gap(&areas, length, low, high);
+    const struct area_node *absent;
+    while (at && (absent = turns_find_absent(current_space(), at, at + length))) {
+        at = absent->area.start > low ? area_find_gap(&areas, length, low, absent->area.start) : 0;
+    }
+    return at;
+}
+
+bool place_is_free(user_address start, user_address end)
+{
+    return area_is_free(&areas, start, end) && !turns_find_absent(current_space(), start, end);
+}
+
+void forget_gaps(void)
+{
+    full_from = MMAP_HIGH;
 }
 
 bool range_is_good(user_address address, uint64_t length)
@@ -166,28 +197,39 @@ bool range_is_good(user_address address, uint64_t length)
            address <= APPLICATION_END - length;
 }
 
+/* The first area from `at` on of the space, or of any one: those of the nth group of addresses; NULL: there is none. */
+static const struct area *next_area(const struct space *space, uint32_t nth, user_address at)
+{
+    const struct area_tree *tree = nth ? turns_absent_tree(nth - 1) : &areas;
+    const struct area_node *node = tree ? area_from(tree, at) : NULL;
+    while (node && space && node->area.space != space) {
+        node = area_from(tree, node->area.end);
+    }
+    return node ? &node->area : NULL;
+}
+
 void memory_each(const struct space *space, bool (*each)(const struct area *area, void *context), void *context)
 {
     bool go_on = true;
+    uint32_t nth = 0;
     for (user_address at = APPLICATION_START; go_on;) {
-        lock_memory();
-        struct area_node *node = area_from(&areas, at);
-        while (node && space && node->area.space != space) {
-            node = area_from(&areas, node->area.end);
-        }
-        struct area area = node ? node->area : (struct area){0};
+        space ? lock_space() : lock_memory();
+        const struct area *found = next_area(space, nth, at);
+        bool is_last = space || !turns_absent_tree(nth);
+        struct area area = found ? *found : (struct area){0};
         if (area.file) {
             file_upcalls.get(area.file);
         }
         unlock_memory();
-        if (!node) {
+        if (!found && is_last) {
             return;
         }
-        go_on = each(&area, context);
+        nth += !found;
+        at = found ? area.end : APPLICATION_START;
+        go_on = !found || each(&area, context);
         if (area.file) {
             file_upcalls.put(area.file);
         }
-        at = area.end;
     }
 }
 

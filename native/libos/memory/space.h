@@ -8,18 +8,37 @@
 
 #include "memory/area.h"
 #include "memory/commit.h"
+#include "memory/kept.h"
 
 #define MMAP_LOW 0x10000000ULL
 #define MMAP_HIGH (STACK_TOP - STACK_SIZE - STACK_GUARD)
 #define ACCESS_MASK (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 void lock_memory(void);
+/* The same, and the current space is resident. */
+void lock_space(void);
 void unlock_memory(void);
 bool has_memory_lock(void); /* the calling thread has it */
-extern struct area_tree areas; /* of all spaces */
+/* What futexes are known by: of objects and of spaces. The first ones are those of first_space and libos_space. */
+#define FIRST_IDS 2U
+uint64_t object_new_id(void);
+extern struct area_tree areas; /* of all spaces that are resident */
 
+/* Spaces are recycled, not freed: a late look through an old pointer is harmless. */
 struct space {
-    uint32_t references; /* atomic */
+    struct wait_queue waiting; /* threads that wait for its turn; stays when the space is recycled */
+    uint32_t references;       /* atomic */
+    uint64_t id;               /* never used again: private futexes are known by it */
+    struct residence {         /* turns.c */
+        struct turns *turns;        /* atomic; NULL: it is alone at its addresses, and always resident */
+        struct space *next;         /* in the group */
+        struct space *next_waiting; /* for a turn */
+        bool waits;
+        bool is_closed;             /* atomic: no thread may come: it is not resident, or has to make room */
+        uint32_t active;            /* atomic: threads that run in it, or touch its memory */
+        struct area_tree areas;     /* while it is not resident */
+        struct kept_index kept;     /* the same */
+    } residence;
     uint64_t mapped_pages, locked_pages;
     uint32_t locks_future; /* MAP_LOCKED and MAP_LOCKED_ON_FAULT, of what is mapped from now on; atomic */
     struct memory_limits limits;
@@ -47,6 +66,12 @@ void join_around(user_address start, user_address end);
 
 /* Where an area of this length may go, or 0. */
 user_address find_gap(uint64_t length);
+/* The same within [low, high). */
+user_address find_gap_within(uint64_t length, user_address low, user_address high);
+/* Does nothing lie there, of any space that could be resident together with the current one? */
+bool place_is_free(user_address start, user_address end);
+/* Areas have come or gone otherwise than by the functions here: where the search for gaps begins is not known any more. */
+void forget_gaps(void);
 /* A gap has come to be that ends here. */
 void note_gap(user_address end);
 /* May an area lie there? */

@@ -5,6 +5,7 @@
  * instruction finds next to itself. At `ud2` the bytes that it has changed there go to where they belong.
  */
 #include "memory/object.h"
+#include "memory/turns.h"
 
 #define JUMP_REACH 0x70000000ULL /* of a 32-bit displacement */
 #define SLOT_SIZE (2 * PAGE_SIZE) /* the instruction, its operand */
@@ -120,10 +121,10 @@ static user_address map_slot(struct step *step, const struct context *context, c
 {
     user_address low = context->rip > JUMP_REACH + APPLICATION_START ? context->rip - JUMP_REACH : APPLICATION_START;
     user_address high = PAGE_DOWN(context->rip < MMAP_HIGH ? context->rip : MMAP_HIGH);
-    user_address at = reserve_nodes() ? area_find_gap(&areas, SLOT_SIZE, low, high) : 0;
+    user_address at = reserve_nodes() ? find_gap_within(SLOT_SIZE, low, high) : 0;
     uint8_t *pages = at ? pages_allocate(2) : NULL;
     step->length = pages ? compose(pages, at, context, code, instruction, step->operand_size) : 0;
-    if (!step->length || commit_add_pending(at, at + SLOT_SIZE)) {
+    if (!step->length || versions_add_pending(current_space(), at, at + SLOT_SIZE)) {
         pages_release(pages, 2);
         return 0;
     }
@@ -162,7 +163,7 @@ static int64_t begin(struct step *step, struct context *context)
     if (instruction.modrm && find_operand(context, &instruction, &new.operand) && may_cross(&instruction, new.operand)) {
         new.operand_size = read_some(new.operand, new.before, STEP_OPERAND);
     }
-    lock_memory();
+    lock_space();
     new.slot = map_slot(&new, context, code, &instruction);
     unlock_memory();
     if (!new.slot) {
@@ -200,7 +201,7 @@ int64_t step_end(struct context *context)
     bool is_done = context->rip == step->slot + step->length;
     int64_t result = is_done && step->operand_size ? store_operand(step) : 0;
     context->rip = is_done && !result ? step->next : step->rip;
-    lock_memory();
+    lock_space();
     unmap_locked(current_space(), step->slot, step->slot + SLOT_SIZE);
     unlock_memory();
     *step = (struct step){0};

@@ -1,5 +1,5 @@
 /* Loaded code gets trampolines nearby, by which its `syscall` sites jump into the LibOS. */
-#include "memory/space.h"
+#include "memory/turns.h"
 
 #define JUMP_REACH 0x70000000ULL /* of a jump with a 32-bit distance, with room for the text itself */
 
@@ -9,11 +9,11 @@ static void patch_with(struct space *space, user_address text, uint64_t size, st
     size_t count = patch_find((const uint8_t *)text, size, sites);
     uint64_t length = patch_trampoline_pages(count) * PAGE_SIZE;
     user_address low = text > JUMP_REACH + APPLICATION_START ? text - JUMP_REACH : APPLICATION_START;
-    user_address start = count ? area_find_gap(&areas, length, low, PAGE_DOWN(text)) : 0;
+    user_address start = count ? find_gap_within(length, low, PAGE_DOWN(text)) : 0;
     if (!start) {
         return;
     }
-    if (commit_add(start, start + length)) {
+    if (versions_add(space, start, start + length)) {
         commit_remove(start, start + length);
         return;
     }

@@ -1,7 +1,4 @@
-/*
- * clone(2) and its like: threads, and processes that begin in the memory of their parent. What would need a copy of that
- * memory is refused.
- */
+/* clone(2) and its like: threads, processes that begin in the memory of their parent, and those that begin in a copy of it. */
 #include "process/child.h"
 
 /* include/uapi/linux/sched.h */
@@ -29,12 +26,6 @@ struct clone_arguments {
 };
 #define CLONE_ARGUMENTS_FIRST_SIZE 64U
 _Static_assert(sizeof(struct clone_arguments) == 88, "CLONE_ARGS_SIZE_VER2");
-
-static int64_t refuse_process(const char *call)
-{
-    log_line(LOG_INFO, "%s: a process that copies the memory of its parent is not supported", call);
-    return -ENOSYS;
-}
 
 /* On the stack of the thread that sleeps in vfork(). */
 struct vfork {
@@ -136,18 +127,19 @@ static int64_t clone_process(uint64_t flags, uint64_t exit_signal, user_address 
     struct vfork vfork = {.sleeper = current_task()};
     child->vfork = flags & CLONE_VFORK ? &vfork : NULL;
     wish->process = child;
-    int64_t descriptor = 0;
-    if (flags & CLONE_PIDFD) {
-        descriptor = make_descriptor(child, pidfd);
-        if (descriptor < 0) {
-            drop_child(child);
-            return descriptor;
-        }
+    int64_t descriptor = flags & CLONE_PIDFD ? make_descriptor(child, pidfd) : 0;
+    if (descriptor < 0) {
+        drop_child(child);
+        return descriptor;
     }
-    int64_t id = thread_make(wish);
+    int64_t error = flags & CLONE_VM ? 0 : space_fork(&wish->space);
+    int64_t id = error ? error : thread_make(wish);
     if (id < 0) {
         if (flags & CLONE_PIDFD) {
             process_upcalls.close_descriptor(descriptor);
+        }
+        if (wish->space) {
+            space_put(wish->space);
         }
         drop_child(child);
     } else if (flags & CLONE_VFORK) {
@@ -173,8 +165,9 @@ static int64_t clone(const char *call, const struct clone_arguments *wanted, use
         return -EINVAL;
     }
     bool is_thread = (flags & CLONE_OF_A_THREAD) == CLONE_OF_A_THREAD;
-    if (!is_thread && ((flags & CLONE_THREAD) || !(flags & CLONE_VM))) {
-        return refuse_process(call);
+    if (!is_thread && (flags & CLONE_THREAD)) {
+        log_line(LOG_INFO, "%s: a thread that does not share all that threads share is not supported", call);
+        return -ENOSYS;
     }
     if ((flags & CLONE_SETTLS) && wanted->tls >= APPLICATION_END) {
         return -EPERM;
@@ -264,7 +257,8 @@ int64_t sys_clone3(const struct arguments *arguments)
 int64_t sys_fork(const struct arguments *arguments)
 {
     (void)arguments;
-    return refuse_process("fork");
+    struct thread_wish wish = {.keeps_signal_stack = true};
+    return clone_process(0, SIGCHLD, 0, &wish);
 }
 
 int64_t sys_vfork(const struct arguments *arguments)

@@ -85,15 +85,15 @@ static int64_t load_into_new_space(const struct program *program, const struct s
     if (!own) {
         return -ENOMEM;
     }
-    task->space = own;
+    space_enter(own);
     int64_t error = load(program, arguments, environment, context);
-    task->space = shared;
+    space_enter(shared);
     if (error) {
         space_put(own);
         return error;
     }
     leave_memory(task);
-    task->space = own;
+    space_enter(own);
     space_put(shared);
     return 0;
 }

@@ -92,7 +92,8 @@ void leave_memory(struct task *task)
     futex_owner_ends(task->id);
     task->robust_list = 0;
     uint32_t zero = 0;
-    if (task->clear_child_tid && !copy_to_user(task->clear_child_tid, &zero, sizeof zero)) {
+    bool has_others = task->process->task_count > 1 || space_is_shared(task->space); /* as mm_release() of Linux asks */
+    if (has_others && task->clear_child_tid && !copy_to_user(task->clear_child_tid, &zero, sizeof zero)) {
         futex_wake(task->clear_child_tid, 1, UINT32_MAX);
     }
     task->clear_child_tid = 0;
@@ -106,7 +107,7 @@ static void end_process(struct task *task)
     process_upcalls.end_timers(process, false);
     process_upcalls.leave_files(process);
     struct space *space = task->space;
-    task->space = &first_space;
+    space_enter(&libos_space);
     space_put(space);
     release_vfork(process);
     process_upcalls.leave_signals(process);
@@ -117,6 +118,7 @@ _Noreturn void task_exit(int status)
     struct task *task = current_task();
     struct process *process = task->process;
     leave_memory(task);
+    space_go_away();
     if (task->id == process->id && !process->ends) {
         process->wait_status = wait_status_of(status, 0); /* as the kernel: the first thread's, whoever ends last */
     }

@@ -159,6 +159,9 @@ struct task {
     user_address robust_list;
     struct context start_context; /* where a new thread begins */
     uint64_t start_fs_base;
+    void *start_vectors;       /* a page with its vector state; NULL: the initial one */
+    bool starts_in_turn;       /* its space is resident, and counts it */
+    user_address set_child_id; /* 0, or where it writes its id when it begins */
     void (*service)(void); /* instead: a thread of the LibOS's own */
 
     /* What signal/ keeps. */

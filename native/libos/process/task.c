@@ -185,6 +185,26 @@ void task_attract(struct task *task)
     }
 }
 
+static bool attract_here(struct task *task, void *context)
+{
+    const struct thread *thread = __atomic_load_n(&task->sleeper.thread, __ATOMIC_SEQ_CST);
+    if (task->space == context && thread && !__atomic_load_n(&thread->away, __ATOMIC_SEQ_CST)) {
+        task_attract(task);
+    }
+    return true;
+}
+
+/* space_upcalls.attract */
+static void attract_all(const struct space *space)
+{
+    task_each(attract_here, (void *)space);
+}
+
+void tasks_start(void)
+{
+    space_upcalls.attract = attract_all;
+}
+
 void task_append_starting(struct task *task)
 {
     memory_is_not_alone();

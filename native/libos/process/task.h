@@ -34,10 +34,11 @@ void release_all_robust_lists(void);
 /* What clone() asks for; an address is 0 where nothing is to be written. */
 struct thread_wish {
     struct process *process;    /* NULL: the caller's; otherwise the thread is its first, and has its id */
+    struct space *space;        /* of that process; one count, which stays the caller's if there is no thread. NULL: the caller's */
     user_address stack_pointer; /* 0: the caller's */
     bool sets_fs_base;
     uint64_t fs_base;
-    user_address parent_id, child_id; /* where the id goes before the thread runs */
+    user_address parent_id, child_id; /* where the id goes before the thread runs, each in the memory of its own */
     user_address clear_id;            /* what is cleared and woken when it ends */
     bool keeps_signal_stack;
 };
@@ -47,6 +48,8 @@ int64_t thread_make(const struct thread_wish *wish);
 /* Registers that are not in a context are as at the start of a program. */
 void thread_reset(void);
 
+/* Sets this file's part of space_upcalls. */
+void tasks_start(void);
 /* Makes the calling thread run as the first task (thread.c). */
 void task_start_first(void);
 

@@ -5,6 +5,7 @@ static void run_as(struct task *task)
 {
     struct thread *thread = current_thread();
     thread->task = task;
+    thread->away = !task->starts_in_turn;
     sleeper_begin(&task->sleeper, thread);
     if (!task->service) {
         thread->attention = 1; /* signals may have been sent before there was a thread to tell */
@@ -29,6 +30,19 @@ static uint64_t fs_base(void)
     return base;
 }
 
+/* What the thread that made it has left for it to do in its own memory. */
+static void take_over(struct task *task)
+{
+    if (task->start_vectors) {
+        vector_restore(task->start_vectors);
+        pages_release(task->start_vectors, 1);
+        task->start_vectors = NULL;
+    }
+    if (task->set_child_id) {
+        copy_to_user(task->set_child_id, &task->id, sizeof task->id); /* as in Linux, nobody is told that it failed */
+    }
+}
+
 static _Noreturn void start_thread(void)
 {
     struct task *task = task_take_starting();
@@ -42,6 +56,7 @@ static _Noreturn void start_thread(void)
     }
     run_as(task);
     set_fs_base(task->start_fs_base);
+    take_over(task);
     struct context context = task->start_context;
     context_resume(&context);
 }
@@ -55,6 +70,7 @@ void task_start_first(void)
     task->id = PROCESS_ID;
     task->credentials = *credentials();
     task_add_living(task);
+    tasks_start();
     run_as(task);
     set_fs_base(0);
     boundary_upcalls.thread_start = start_thread;
@@ -70,7 +86,7 @@ struct task *task_start_service(void (*service)(void))
     }
     task->service = service;
     task->process = &first_process;
-    task->space = &first_space;
+    task->space = &libos_space;
     task->blocked = UINT64_MAX;
     task_append_starting(task);
     if (host_thread_create() && task_withdraw_starting(task)) {
@@ -107,7 +123,7 @@ static bool is_within_limit(void)
 static bool tell_id(const struct thread_wish *wish, int32_t id)
 {
     return (!wish->parent_id || !copy_to_user(wish->parent_id, &id, sizeof id)) &&
-           (!wish->child_id || !copy_to_user(wish->child_id, &id, sizeof id));
+           (!wish->child_id || wish->space || !copy_to_user(wish->child_id, &id, sizeof id));
 }
 
 static void inherit(struct task *task, const struct task *parent, const struct thread_wish *wish)
@@ -126,6 +142,46 @@ static void inherit(struct task *task, const struct task *parent, const struct t
     }
     task->start_fs_base = wish->sets_fs_base ? wish->fs_base : fs_base();
     task->clear_child_tid = wish->clear_id;
+    task->set_child_id = wish->space ? wish->child_id : 0;
+}
+
+/* The registers that are live while the LibOS runs. */
+static bool inherit_vectors(struct task *task)
+{
+    task->start_vectors = pages_allocate(1);
+    if (task->start_vectors) {
+        vector_save(task->start_vectors);
+    }
+    return task->start_vectors;
+}
+
+static void forget(struct task *task)
+{
+    pages_release(task->start_vectors, 1);
+    task_bury(task);
+}
+
+/* The thread is the first one of a process: of its own memory, or of the caller's. */
+static void place(struct task *task, const struct thread_wish *wish)
+{
+    task->process = wish->process;
+    if (wish->space) {
+        task->space = wish->space;
+        task->starts_in_turn = space_hand_over(wish->space);
+    } else {
+        space_get(task->space);
+    }
+    process_list(wish->process);
+}
+
+static void take_back(struct task *task, const struct thread_wish *wish)
+{
+    if (task->starts_in_turn) {
+        space_take_back(task->space);
+    }
+    if (!wish->space) {
+        space_put(task->space);
+    }
 }
 
 int64_t thread_make(const struct thread_wish *wish)
@@ -143,23 +199,21 @@ int64_t thread_make(const struct thread_wish *wish)
     }
     task->id = id;
     inherit(task, current_task(), wish);
-    if (!tell_id(wish, id)) {
-        task_bury(task);
-        return -EFAULT;
+    bool is_ready = !wish->process || inherit_vectors(task);
+    if (!is_ready || !tell_id(wish, id)) {
+        forget(task);
+        return is_ready ? -EFAULT : -ENOMEM;
     }
-    struct process *process = wish->process;
-    if (process) {
-        task->process = process;
-        space_get(task->space);
-        process_list(process);
+    if (wish->process) {
+        place(task, wish);
     }
     task_append_starting(task);
     if (host_thread_create() && task_withdraw_starting(task)) {
         report_no_thread();
-        if (process) {
-            space_put(task->space);
+        if (wish->process) {
+            take_back(task, wish);
         }
-        task_bury(task);
+        forget(task);
         return -EAGAIN;
     }
     return id;

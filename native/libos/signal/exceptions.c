@@ -55,7 +55,7 @@ static uint64_t monotonic_now(void)
     return clock_now_ns(CLOCK_MONOTONIC);
 }
 
-bool exception_serve(struct context *context, const struct exception_info *info)
+static bool serve(struct context *context, const struct exception_info *info)
 {
     int64_t error = -EINVAL;
     bool is_application = context_is_application(context);
@@ -84,4 +84,13 @@ bool exception_serve(struct context *context, const struct exception_info *info)
                                                  : page_fault_signal(error, info->address);
     signal_force(context, &signal);
     return true;
+}
+
+bool exception_serve(struct context *context, const struct exception_info *info)
+{
+    bool is_served = serve(context, info);
+    if (is_served && !context_is_application(context)) {
+        space_reach(); /* a user copy goes on, which may have waited for a lock meanwhile */
+    }
+    return is_served;
 }

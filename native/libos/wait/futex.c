@@ -1,7 +1,7 @@
 /*
  * Futexes. A waiter queues first and looks at the word second: a wake between the two finds it. So the word
- * is never read under a lock. A word is known by its address; one in a shared object, unless the call says that it is
- * private, by the object and the offset there, since it may have several addresses.
+ * is never read under a lock. A word is known by its address and whose that is; one in a shared object, unless the call says
+ * that it is private, by the object and the offset there, since it may have several addresses.
  */
 #include "wait/futex.h"
 
@@ -20,11 +20,7 @@ static struct bucket *bucket_of(struct futex_key key)
 
 struct futex_word futex_word_at(user_address address, bool is_private)
 {
-    struct futex_word word = {address, {.offset = address}};
-    if (!is_private) {
-        wait_upcalls.find_shared(address, &word.key);
-    }
-    return word;
+    return (struct futex_word){address, wait_upcalls.find_key(address, is_private)};
 }
 
 static void enqueue(struct bucket *bucket, struct futex_waiter *waiter)

@@ -25,8 +25,17 @@ void task_wake(struct task *task)
     }
 }
 
+/* Whoever sleeps does not keep others from the application's memory. */
+static void let_others_run(void)
+{
+    if (wait_upcalls.falls_asleep) {
+        wait_upcalls.falls_asleep();
+    }
+}
+
 static bool begin_sleep(struct task *task)
 {
+    let_others_run();
     uint32_t expected = TASK_AWAKE;
     bool begins = __atomic_compare_exchange_n(&sleeper_of(task)->state, &expected, TASK_SLEEPING, false, __ATOMIC_SEQ_CST,
                                               __ATOMIC_SEQ_CST);
@@ -71,6 +80,7 @@ int task_sleep(uint64_t timeout_ns)
 {
     int result = 0;
     struct sleeper *sleeper = sleeper_of(current_task());
+    let_others_run();
     struct spin spin = spin_for_wake(sleeper, &timeout_ns);
     bool sleeps = task_sleep_begin();
     if (sleeps) {
@@ -81,14 +91,24 @@ int task_sleep(uint64_t timeout_ns)
     return interrupted ? interrupted : result == -ETIMEDOUT ? -ETIMEDOUT : 0;
 }
 
-void task_sleep_deaf(void)
+void task_sleep_deaf_for(uint64_t timeout_ns)
 {
     struct task *task = current_task();
     wait_upcalls.signal_is_pending(); /* takes in what waits outside: the host's wait would end for it */
-    if (begin_sleep(task) && host_wait(NO_TIMEOUT) == -EINTR) {
+    if (begin_sleep(task) && host_wait(timeout_ns) == -EINTR) {
         host_yield();
     }
     end_sleep(task);
+}
+
+void task_sleep_deaf(void)
+{
+    task_sleep_deaf_for(NO_TIMEOUT);
+}
+
+void task_keep_wake(void)
+{
+    __atomic_store_n(&sleeper_of(current_task())->state, TASK_WOKEN, __ATOMIC_SEQ_CST);
 }
 
 void wait_queue_add(struct wait_queue *queue, struct waiter *waiter)
@@ -209,7 +229,7 @@ void mutex_lock(struct mutex *mutex)
         wake_one(&mutex->waiters); /* we took the lock by ourselves: the wake belongs to another */
     }
     /* a wake meant for our next sleep may have been swallowed here */
-    __atomic_store_n(&sleeper_of(task)->state, TASK_WOKEN, __ATOMIC_SEQ_CST);
+    task_keep_wake();
 }
 
 void mutex_unlock(struct mutex *mutex)

@@ -72,14 +72,17 @@ void wait_queue_remove(struct waiter *waiter);
 int task_sleep(uint64_t timeout_ns);
 /* Sleeps until task_wake(), whatever signals wait; often too short. */
 void task_sleep_deaf(void);
+void task_sleep_deaf_for(uint64_t timeout_ns);
+/* The caller has slept for a reason of its own, and may have taken a wake that was meant for the next sleep: that will be short. */
+void task_keep_wake(void);
 bool task_sleep_begin(void);
 int task_sleep_end(void);
 /* A late wake of a task that has ended is harmless. */
 void task_wake(struct task *task);
 
-/* What a futex that is not private is known by: an object that is shared and a place in it, or no object and an address. */
+/* What a futex is known by: an object that is shared and a place in it, or a program's memory and an address there. */
 struct futex_key {
-    uint64_t object; /* 0: none */
+    uint64_t object; /* or the memory's: they share their numbers */
     uint64_t offset;
 };
 /* Wakes up to `count` waiters of the futex at `address` whose bits meet `bits` -> how many. */
@@ -94,8 +97,10 @@ void wait_start(uint32_t processors);
 struct wait_upcalls {
     /* signal: an unblocked signal waits for the calling task, or has just come from the host. */
     bool (*signal_is_pending)(void);
-    /* memory: changes the key of a word whose address lies in a shared object. */
-    void (*find_shared)(user_address address, struct futex_key *key);
+    /* memory: the calling thread is about to sleep. */
+    void (*falls_asleep)(void);
+    /* memory: what a word of the calling thread's program is known by. A private one is never looked for in shared objects. */
+    struct futex_key (*find_key)(user_address address, bool is_private);
     /* process: the number that a lock's word has of its owner, and whether there is such a thread. */
     int32_t (*task_number)(const struct task *task);
     bool (*number_is_used)(int32_t number);

@@ -1,0 +1,54 @@
+/*
+ * Turns at one range of addresses, between the files of the memory room (docs/processes.md, "fork"). Spaces that overlap form a group, of which one is
+ * resident: its areas are in the tree of all, its pages in place. Which one is changes under the memory lock, while no thread runs in the one that
+ * leaves or touches its memory. So who holds the memory lock and has seen that a space is resident may go on with it.
+ */
+#ifndef ENCLAVIZE_MEMORY_TURNS_H
+#define ENCLAVIZE_MEMORY_TURNS_H
+
+#include "memory/space.h"
+
+/* Groups are recycled, as spaces are. */
+struct turns {
+    struct turns *next;      /* all groups, or all that are free */
+    struct space *members;   /* linked by residence.next */
+    struct space *resident;
+    struct space *waiting, *last_waiting; /* for a turn, in order; `waiting` is atomic */
+    uint64_t since, slice;   /* ns of the monotonic clock: when the resident one came, and how long it may stay when others wait */
+};
+
+void turns_start(void);
+
+/* Below, the memory lock is held. */
+
+static inline bool space_is_resident(const struct space *space)
+{
+    return !space->residence.turns || space->residence.turns->resident == space;
+}
+
+/* The space, which is resident, and a new one that takes turns with it. 0 or -ENOMEM. */
+int64_t turns_join(struct space *space, struct space *newcomer);
+/* The space has no thread and goes: another one of the group is resident afterwards. It is alone then, and its areas are in its own tree. */
+void turns_leave(struct space *space);
+
+/* An area in [start, end) of a space that is not resident, and not of the space's own group; or NULL. */
+const struct area_node *turns_find_absent(const struct space *space, user_address start, user_address end);
+/* The areas of the nth space that is not resident; NULL: there are not so many. */
+const struct area_tree *turns_absent_tree(uint32_t nth);
+
+/* What is in place and what is kept (versions.c). */
+
+/* commit_add() and commit_add_pending() for private pages of the space, which is resident: the others of its group have nothing there. */
+int versions_add(const struct space *space, user_address start, user_address end);
+int versions_add_pending(const struct space *space, user_address start, user_address end);
+/* Takes pages of the space in [start, end) away; others of the group to which they belong, too, keep what they hold. */
+void versions_drop(const struct space *space, user_address start, user_address end, uint32_t protection);
+/* A frozen page of the area may be stored to from now on. 0 or -ENOMEM. */
+int64_t versions_thaw(const struct area *area, user_address page);
+/* The newcomer has the areas and the pages of the space, which is resident. 0 or -ENOMEM. */
+int64_t versions_fork(const struct space *space, struct space *newcomer);
+
+/* `to` comes in place of `from`, which goes for good, or keeps what it has (exchange.c). */
+void exchange_spaces(const struct turns *turns, struct space *from, struct space *to, bool goes_for_good);
+
+#endif

@@ -238,6 +238,12 @@ CODES = {
         "other one loopback, so that its program reaches nothing outside of the container. "
         "--allow-network says otherwise.",
     ),
+    "OCC054": Code(
+        "workers share a processor",
+        "A server that is known to fork its workers (nginx, Apache, PostgreSQL, PHP-FPM). An enclave's page has "
+        "one address, so processes that are forked from one another take turns: the server serves, but more "
+        "workers make it no faster, and one that computes makes the others wait for its time slice.",
+    ),
 }  # fmt: skip
 
 

@@ -98,6 +98,8 @@ class ProcessSupport(Section):
     """How new processes come to be. ``spawn`` is posix_spawn, on which libraries build system and popen."""
 
     fork: Answer
+    parallel: Answer
+    """Whether processes that are forked from one another run at the same time."""
     vfork: Answer
     spawn: Answer
     exec: Answer

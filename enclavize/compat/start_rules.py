@@ -12,7 +12,7 @@ from enclavize.compat.program import CommandPath
 from enclavize.compat.report import Severity
 from enclavize.compat.shell import Kind, first_start
 from enclavize.compat.symbols import CLIENTS
-from enclavize.compat.wording import error_about, finding_about_all, listed, name_of
+from enclavize.compat.wording import error_about, finding_about, finding_about_all, listed, name_of
 from enclavize.rootfs.entry import printable
 
 if TYPE_CHECKING:
@@ -126,9 +126,10 @@ def _command_of(launcher: Launcher, arguments: Sequence[str]) -> str:
 
 def _prefork(executable: Entry, subject: Subject, profile: Profile) -> Iterator[Finding]:
     name = posixpath.basename(executable.path)
-    if name not in PREFORK or profile.process.fork is not Support.NO:
+    process = profile.process
+    if name not in PREFORK or Support.NO not in (process.fork, process.parallel):
         return
-    remedy = "choose a LibOS with fork"
+    remedy = "choose a LibOS with fork" if process.fork is Support.NO else ""
     if name == "nginx":
         configuration = subject.rootfs.find(_NGINX_CONFIGURATION)
         text = subject.rootfs.content(configuration) if configuration is not None else None
@@ -136,9 +137,15 @@ def _prefork(executable: Entry, subject: Subject, profile: Profile) -> Iterator[
         if _NGINX_ALONE.search(said):
             return
         remedy = "let it work in one process: master_process off; in nginx.conf, or by -g"
-    yield error_about(
-        "OCC050", executable, f"forks processes that do the work; {profile.title} has no fork", remedy
-    )
+    if process.fork is Support.NO:
+        yield error_about(
+            "OCC050", executable, f"forks processes that do the work; {profile.title} has no fork", remedy
+        )
+    else:
+        yield finding_about(
+            "OCC054", Severity.WARNING, executable,
+            f"forks processes that do the work, which take turns on one processor in {profile.title}", remedy,
+        )  # fmt: skip
 
 
 def _shell(executable: Entry, program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:

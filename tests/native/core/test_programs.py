@@ -73,11 +73,12 @@ COUNTS = {
     "threads": (scaled(20_000),),
     "spawn": (),
     "execute": (),
+    "forks": (),
     "storm": (scaled(40_000),),
 }
 
 
-STARTERS = {"execute", "ptys", "spawn"}
+STARTERS = {"execute", "forks", "ptys", "spawn"}
 """They run beside the programs that they start, so they are position independent."""
 
 
@@ -141,6 +142,17 @@ def test_libos_survives_random_system_calls(seed: int, tree: TeeTree) -> None:
     done = tree.run("/fuzz_calls", str(seed), str(scaled(1_000_000)))
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == b"calls ok\n"
+
+
+@pytest.mark.parametrize("seed", range(1, 1 + scaled(100, least=3)))
+def test_processes_that_take_turns_find_their_own_memory(seed: int, tree: TeeTree, rootfs: Path) -> None:
+    native = subprocess.run(
+        [rootfs / "fork_mix", str(seed), "600"], capture_output=True, check=False, timeout=120
+    )
+    assert native.returncode == 0, native.stderr.decode()
+    done = tree.run("/fork_mix", str(seed), "600")
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == native.stdout
 
 
 def processors_inside(tree: TeeTree, *wrapper: str) -> set[int]:

@@ -32,7 +32,7 @@ static uint64_t random_number(void)
 static int is_left_out(long number)
 {
     static const short numbers[] = {
-        SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_clone, SYS_clone3, SYS_vfork, SYS_kill,
+        SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_clone, SYS_clone3, SYS_fork, SYS_vfork, SYS_kill,
         SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_pidfd_send_signal, SYS_tkill, SYS_tgkill,
         SYS_rt_sigprocmask, SYS_rt_sigsuspend, SYS_rt_sigaction, SYS_arch_prctl, SYS_set_tid_address,
         SYS_sigaltstack, SYS_rt_sigtimedwait, SYS_brk, SYS_ppoll, SYS_pselect6, SYS_epoll_pwait,

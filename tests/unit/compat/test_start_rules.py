@@ -132,7 +132,7 @@ def codes(
     libos: str | Profile,
     *command: str,
     ports: tuple[str, ...] = (),
-    wanted: frozenset[str] = frozenset({"OCC050", "OCC051"}),
+    wanted: frozenset[str] = frozenset({"OCC050", "OCC051", "OCC054"}),
 ) -> set[str]:
     """Check the command in an image with three shells, launchers and servers."""
     entries = (
@@ -160,7 +160,7 @@ def codes(
 
 
 @pytest.mark.parametrize(
-    ("command", "builtin"),
+    ("command", "vforks"),
     [
         (("bash", "-c", "ls"), set()),  # it becomes the command
         (("bash", "-c", "ls; echo a"), {"OCC050"}),
@@ -181,10 +181,11 @@ def codes(
     ],
 )
 def test_commands_that_need_a_process_are_errors_where_it_cannot_be_made(
-    command: tuple[str, ...], builtin: set[str]
+    command: tuple[str, ...], vforks: set[str]
 ) -> None:
-    assert codes("builtin", *command) == builtin
+    assert codes("occlum@0.31.0", *command) == vforks
     assert codes("occlum@0.21.0", *command) == {"OCC050"}
+    assert codes("builtin", *command) <= {"OCC054"}
     assert codes("gramine", *command) == set()
 
 
@@ -199,6 +200,13 @@ def test_commands_that_need_a_process_are_errors_where_it_cannot_be_made(
 )  # fmt: skip
 def test_commands_that_may_do_with_one_process_are_none(command: tuple[str, ...]) -> None:
     assert codes("builtin", *command) == set()
+
+
+def test_servers_with_workers_are_told_of_turns() -> None:
+    assert codes("builtin", "nginx", "-g", "daemon off;") == {"OCC054"}
+    assert codes("builtin", "postgres", "-D", "/data") == {"OCC054"}
+    assert codes("builtin", "nginx", "-g", "daemon off; master_process off;") == set()
+    assert codes("builtin", "bash", "-c", "ls; ls") == set()
 
 
 def test_shells_differ_in_how_they_start_a_command() -> None:

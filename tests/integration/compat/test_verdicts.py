@@ -97,6 +97,7 @@ IMPOSSIBLE = {
     "/proc/hello": "OCC032",
 }
 
+
 @pytest.mark.parametrize("case", RUNNABLE, ids=lambda case: " ".join(case[1:]))
 def test_what_the_check_calls_runnable_runs(corpus: Corpus, case: tuple[tuple[str, ...], str]) -> None:
     expected, *argv = case

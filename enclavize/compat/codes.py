@@ -241,8 +241,8 @@ CODES = {
     "OCC054": Code(
         "workers share a processor",
         "A server that is known to fork its workers (nginx, Apache, PostgreSQL, PHP-FPM). A page of an "
-        "enclave has one address, so processes that are forked from one another take turns: the server serves, "
-        "but more workers make it no faster, and one that computes makes the others wait for its time slice.",
+        "enclave has one address, so processes that are forked from one another take turns: the server "
+        "serves, but more workers make it no faster, and one that computes makes others wait for its slice.",
     ),
 }  # fmt: skip
 

@@ -145,7 +145,7 @@ UNITS = (
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
         zig_objects=(
             ZigObject("host/hashes.zig", SHA_EXTENSIONS), ZigObject("host/pairs.zig", SHA_EXTENSIONS),
-            ZigObject("host/scan.zig", SHA_INSTRUCTIONS),
+            ZigObject("host/scan.zig", SHA_INSTRUCTIONS), ZigObject("host/tree.zig"),
         ),
     ),
 )  # fmt: skip

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from enclavize.errors import EnclavizeError
 from enclavize.resources import native_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
 LIBRARY = "libenclavize-hash.so"
 CPU_FLAGS = frozenset({"sha_ni", "avx2"})
@@ -38,6 +39,29 @@ class _Buffer(ctypes.Structure):
         ("suboffsets", ctypes.c_void_p),
         ("internal", ctypes.c_void_p),
     )
+
+
+class Pinned:
+    """Addresses of buffers, read-only ones too, that stay where they are as long as this is open."""
+
+    def __init__(self) -> None:
+        self._views: list[_Buffer] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for view in self._views:
+            ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
+
+    def address(self, data: bytes | memoryview) -> int:
+        """Return where the bytes are; 0 if there are none."""
+        view = _Buffer()
+        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(data), ctypes.byref(view), 0)
+        self._views.append(view)
+        return int(view.buf or 0)
 
 
 def native_library(*functions: str) -> ctypes.CDLL | None:
@@ -66,13 +90,8 @@ def native_hash_blocks() -> Callable[[bytes | memoryview], bytes] | None:
 
     def hash_blocks(data: bytes | memoryview) -> bytes:
         digests = ctypes.create_string_buffer(-(-len(data) // 4096) * 32)
-        view = _Buffer()
-        # The only way to the address of a read-only buffer.
-        ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(data), ctypes.byref(view), 0)
-        try:
-            call(view.buf, len(data), digests)
-        finally:
-            ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
+        with Pinned() as pinned:
+            call(pinned.address(data), len(data), digests)
         return digests.raw
 
     return hash_blocks

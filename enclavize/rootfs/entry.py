@@ -17,6 +17,9 @@ NAME_MAX = 255
 PATH_MAX = 4095
 """Longest path in bytes, without the closing NUL (limits.h in Linux)."""
 
+IMPLIED_MODE = 0o755
+"""Permissions of directories that no layer lists."""
+
 NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -133,6 +136,11 @@ def path_bytes(path: str) -> bytes:
 def path_text(path: bytes) -> str:
     """Return a path as text; the inverse of :func:`path_bytes`."""
     return path.decode("utf-8", "surrogateescape")
+
+
+def sort_key(path: str) -> bytes:
+    """Order paths by their bytes; the order of surrogates is another one."""
+    return path_bytes(path)
 
 
 def printable(path: str) -> str:

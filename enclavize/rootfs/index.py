@@ -32,6 +32,7 @@ from enclavize.rootfs.indexfile import (
 from enclavize.rootfs.layer import scan_layer, size_limit
 from enclavize.rootfs.lock import locked
 from enclavize.rootfs.merge import merge_layers
+from enclavize.rootfs.native_merge import merge_natively
 from enclavize.rootfs.tree import Rootfs
 from enclavize.rootfs.verity import tree_size
 
@@ -105,9 +106,10 @@ def index_image(
             raise error
     indexes = [futures[number].result() for number in range(len(diff_ids))]
     with reporter.task("merge layers"):
-        entries = merge_layers([layer.records for layer in indexes], [_name(layer) for layer in image.layers])
+        records = [layer.records for layer in indexes]
+        entries = merge_natively(records)
         return Rootfs(
-            entries,
+            merge_layers(records, [_name(layer) for layer in image.layers]) if entries is None else entries,
             merkle_reader=lambda entry: _merkle(indexes[entry.layer], entry),
             content_reader=lambda wanted: read_contents(image, wanted, cache=cache, reporter=reporter),
         )

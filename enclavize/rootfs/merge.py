@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
-from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, Entry, FileType, path_bytes, printable
+from enclavize.rootfs.entry import IMPLIED_MODE, NAME_MAX, PATH_MAX, Entry, FileType, path_bytes, printable
 from enclavize.rootfs.records import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
 from enclavize.rootfs.tree import MAX_SYMLINKS
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from enclavize.rootfs.records import Record
-
-IMPLIED_MODE = 0o755
-"""Permissions of directories that no layer lists."""
 
 FREE_LINK_NAMES = 1 << 18
 LINK_NAMES_PER_MEMBER = 32

@@ -25,7 +25,7 @@ _ROW = struct.Struct("<c?HIIIqQQQHHHHIIIIII32s32s")
 ROW_SIZE = _ROW.size
 _XATTR = struct.Struct("<HI")
 
-_LETTERS = {
+LETTERS = {
     FileType.REGULAR: b"f",
     FileType.DIRECTORY: b"d",
     FileType.SYMLINK: b"l",
@@ -33,7 +33,8 @@ _LETTERS = {
     FileType.BLOCK_DEVICE: b"b",
     FileType.FIFO: b"p",
 }
-_TYPES = {letter: file_type for file_type, letter in _LETTERS.items()}
+"""Kinds of rows that are entries."""
+_TYPES = {letter: file_type for file_type, letter in LETTERS.items()}
 
 
 class _Row(NamedTuple):
@@ -92,7 +93,7 @@ class RowWriter:
         if entry.elf is not None:
             self.facts.append(entry.elf)
         row = _Row(
-            kind=_LETTERS[entry.type],
+            kind=LETTERS[entry.type],
             has_content=entry.content is not None,
             mode=entry.mode,
             uid=entry.uid,
@@ -164,6 +165,15 @@ class Rows(Collection["Record"]):
     def __iter__(self) -> Iterator[Record]:
         return map(self._record, map(_Row._make, _ROW.iter_unpack(self._rows)))
 
+    @property
+    def parts(self) -> tuple[bytes | memoryview, bytes | memoryview]:
+        """Rows and heap."""
+        return self._rows, memoryview(self._heap)[self._heap_start :]
+
+    def entry(self, number: int, path: str, data_path: str) -> Entry:
+        """Return the entry of a row at a place of the merged tree."""
+        return self._entry(_Row._make(_ROW.unpack_from(self._rows, number * ROW_SIZE)), path, data_path)
+
     def _record(self, row: _Row) -> Record:
         at = self._heap_start + row.heap
         path = path_text(self._heap[at : (at := at + row.path_size)])
@@ -174,11 +184,19 @@ class Rows(Collection["Record"]):
                 return OpaqueWhiteout(path=path)
             case b"g":
                 return GlobalHeader(path=path)
-            case _:
+            case b"h":
                 link = path_text(self._heap[at : (at := at + row.link_size)])
-                xattrs = _unpacked(self._heap[at : (at := at + row.xattrs_size)])
-        if row.kind == b"h":
-            return HardLink(path=path, target=link, mode=row.mode, uid=row.uid, gid=row.gid, xattrs=xattrs)
+                xattrs = _unpacked(self._heap[at : at + row.xattrs_size])
+                return HardLink(
+                    path=path, target=link, mode=row.mode, uid=row.uid, gid=row.gid, xattrs=xattrs
+                )
+            case _:
+                return self._entry(row, path, path)
+
+    def _entry(self, row: _Row, path: str, data_path: str) -> Entry:
+        at = self._heap_start + row.heap + row.path_size
+        link = path_text(self._heap[at : (at := at + row.link_size)])
+        xattrs = _unpacked(self._heap[at : (at := at + row.xattrs_size)])
         is_file = row.kind == b"f"
         line = path_text(self._heap[at : (at := at + row.line_size)])
         return Entry(
@@ -196,7 +214,7 @@ class Rows(Collection["Record"]):
             verity=row.verity if is_file else b"",
             layer=self._number,
             member=row.member,
-            data_path=path,
+            data_path=data_path,
             merkle_offset=row.merkle_offset,
             elf=self._facts[row.elf - 1] if row.elf else None,
             interpreter_line=line,

@@ -7,6 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 from enclavize.rootfs.entry import PATH_MAX, Entry, FileType, path_bytes
+from enclavize.rootfs.listed_tree import ListedTree
+from enclavize.rootfs.native_merge import MergedTree
 from enclavize.rootfs.well_known import well_known_files
 
 if TYPE_CHECKING:
@@ -39,11 +41,6 @@ class _Walk:
         self.follow = follow
 
 
-def sort_key(path: str) -> bytes:
-    """Order paths by their bytes; the order of surrogates is another one."""
-    return path_bytes(path)
-
-
 class Rootfs:
     """The files of an image after all layers are applied.
 
@@ -54,34 +51,34 @@ class Rootfs:
 
     def __init__(
         self,
-        entries: Iterable[Entry],
+        entries: Iterable[Entry] | MergedTree,
         *,
         merkle_reader: Callable[[Entry], bytes],
         content_reader: ContentReader = lambda _entries: {},
     ) -> None:
-        self._by_path = {entry.path: entry for entry in entries}
-        self._by_path.setdefault("", Entry(path="", type=FileType.DIRECTORY, mode=0o755))
-        self.entries = tuple(sorted(self._by_path.values(), key=lambda entry: sort_key(entry.path)))
+        self.entries = entries if isinstance(entries, MergedTree) else ListedTree(entries)
         self._merkle_reader = merkle_reader
         self._content_reader = content_reader
         self._contents: dict[bytes, bytes] | None = None
         """What was read besides the index, None as long as nobody has asked."""
         self._targets: dict[str, tuple[Entry | int, int]] = {}
         """Where links lead, by their paths: a file or an errno, and how many links there are on the way."""
-        self._children: dict[str, list[Entry]] = {}
-        for entry in self.entries[1:]:
-            self._children.setdefault(entry.path.rpartition("/")[0], []).append(entry)
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def get(self, path: str) -> Entry | None:
         """Return the entry of a canonical path; no link is followed."""
-        return self._by_path.get(path)
+        return self.entries.get(path)
 
     def children(self, path: str) -> tuple[Entry, ...]:
         """Return the entries of a directory, sorted by the bytes of their paths."""
-        return tuple(self._children.get(path, ()))
+        return tuple(self.entries.children(path))
+
+    def _there(self, path: str) -> Entry:
+        entry = self.entries.get(path)
+        assert entry is not None
+        return entry
 
     def resolve(self, path: str, *, follow: bool = True) -> Entry:
         """Find a file as a process with this root would, from the root directory.
@@ -91,10 +88,10 @@ class Rootfs:
         """
         if len(path_bytes(path)) > PATH_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
-        there = self._by_path.get(path.removeprefix("/"))  # then all above it are directories
+        there = self.entries.get(path.removeprefix("/"))  # then all above it are directories
         if there is not None and (there.type is not FileType.SYMLINK or not follow):
             return there
-        walk = _Walk(self._by_path[""], path, follow=follow)
+        walk = _Walk(self._there(""), path, follow=follow)
         found = self._end_of(walk)
         if walk.links > MAX_SYMLINKS:
             found = errno.ELOOP
@@ -111,7 +108,7 @@ class Rootfs:
             link = self._next_link(walk)
             if isinstance(link, Entry) and link.path not in followed:
                 followed.add(link.path)
-                start = self._by_path[""] if link.link_target.startswith("/") else walk.where
+                start = self._there("") if link.link_target.startswith("/") else walk.where
                 pending.append(_Walk(start, link.link_target, link=link.path))
                 continue
             end = walk.where if link is None else errno.ELOOP if isinstance(link, Entry) else link
@@ -129,9 +126,9 @@ class Rootfs:
                 return errno.ENOTDIR
             name = names[walk.at]
             if name == "..":
-                where = self._by_path[where.path.rpartition("/")[0]]
+                where = self._there(where.path.rpartition("/")[0])
             elif name not in {"", "."}:
-                found = self._by_path.get(f"{where.path}/{name}" if where.path else name)
+                found = self.entries.get(f"{where.path}/{name}" if where.path else name)
                 if found is None:
                     return errno.ENOENT
                 if found.type is FileType.SYMLINK and (walk.at < last or walk.follow):
@@ -172,7 +169,7 @@ class Rootfs:
                 where = where.rpartition("/")[0]
                 continue
             here = f"{where}/{name}" if where else name
-            found = self._by_path.get(here)
+            found = self.entries.get(here)
             if found is None or found.type is not FileType.SYMLINK:
                 where = here
                 continue

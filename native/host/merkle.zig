@@ -79,7 +79,7 @@ pub const Tree = struct {
 
     /// Moves the hashes at hand up to level 1.
     fn fold(tree: *Tree) Error!void {
-        try tree.above.append(&hashPadded(tree.hashes[0..tree.used]));
+        try tree.above.appendAll(&hashPadded(tree.hashes[0..tree.used]));
         tree.used = 0;
     }
 
@@ -87,20 +87,20 @@ pub const Tree = struct {
         var starts: [max_levels]usize = undefined;
         starts[0] = 0;
         var levels: usize = 1;
-        while (tree.above.bytes.len - starts[levels - 1] > block_size) : (levels += 1) {
+        while (tree.above.items.len - starts[levels - 1] > block_size) : (levels += 1) {
             var at = starts[levels - 1];
-            const end = tree.above.bytes.len;
+            const end = tree.above.items.len;
             starts[levels] = end;
             while (at < end) : (at += block_size) {
-                const block = hashPadded(tree.above.bytes[at..@min(at + block_size, end)]);
-                try tree.above.append(&block);
+                const block = hashPadded(tree.above.items[at..@min(at + block_size, end)]);
+                try tree.above.appendAll(&block);
             }
         }
-        const root = hashPadded(tree.above.bytes[starts[levels - 1]..]);
-        var end = tree.above.bytes.len;
+        const root = hashPadded(tree.above.items[starts[levels - 1]..]);
+        var end = tree.above.items.len;
         var position = tree.start;
         while (levels != 0) : (levels -= 1) {
-            const level = tree.above.bytes[starts[levels - 1]..end];
+            const level = tree.above.items[starts[levels - 1]..end];
             try output.writeAt(position, level);
             position += level.len;
             end = starts[levels - 1];

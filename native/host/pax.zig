@@ -134,7 +134,7 @@ fn appendXattr(xattrs: *Buffer, name: []const u8, value: []const u8) Error!void 
     var sizes: [6]u8 = undefined;
     std.mem.writeInt(u16, sizes[0..2], @intCast(name.len), .little);
     std.mem.writeInt(u32, sizes[2..6], @intCast(value.len), .little);
-    try xattrs.append(&sizes);
-    try xattrs.append(name);
-    try xattrs.append(value);
+    try xattrs.appendAll(&sizes);
+    try xattrs.appendAll(name);
+    try xattrs.appendAll(value);
 }

@@ -69,7 +69,7 @@ pub const Member = struct {
 /// Makes a row of a header and what stands before it. The heap is changed only if it succeeds, but for room.
 pub fn make(record: tar.Record, group: []const u8, number: u64, heap: *Buffer, scratch: *Buffer) (Odd || Error)!Member {
     @setRuntimeSafety(true);
-    const start = heap.bytes.len;
+    const start = heap.items.len;
     errdefer heap.shrink(start);
     scratch.shrink(0);
     var room: tar.Room = undefined;
@@ -97,7 +97,7 @@ pub fn make(record: tar.Record, group: []const u8, number: u64, heap: *Buffer, s
     const row = &member.row;
     try appendPath(name, heap);
     if (try takeWhiteout(row, heap)) return member;
-    row.path_size = @intCast(heap.bytes.len - start);
+    row.path_size = @intCast(heap.items.len - start);
     row.mode = @intCast(header.mode & 0o7777);
     row.uid = @intCast(uid);
     row.gid = @intCast(gid);
@@ -105,7 +105,7 @@ pub fn make(record: tar.Record, group: []const u8, number: u64, heap: *Buffer, s
         tar.Kind.hard_link => try appendPath(link, heap),
         tar.Kind.symlink => {
             if (link.len == 0 or link.len > path_max) return error.Odd;
-            try heap.append(link);
+            try heap.appendAll(link);
             row.size = link.len;
         },
         tar.Kind.character_device, tar.Kind.block_device => {
@@ -115,15 +115,15 @@ pub fn make(record: tar.Record, group: []const u8, number: u64, heap: *Buffer, s
         },
         else => {},
     }
-    row.link_size = @intCast(heap.bytes.len - start - row.path_size);
-    try heap.append(scratch.bytes);
-    row.xattrs_size = @intCast(scratch.bytes.len);
+    row.link_size = @intCast(heap.items.len - start - row.path_size);
+    try heap.appendAll(scratch.items);
+    row.xattrs_size = @intCast(scratch.items.len);
     if (kind == tar.Kind.hard_link) return member;
     if (row.path_size == 0 and kind != tar.Kind.directory) return error.Odd;
     row.member = @intCast(number);
     row.mtime = @intCast(mtime);
     if (kind == tar.Kind.regular) row.size = size;
-    member.xattrs_size = scratch.bytes.len;
+    member.xattrs_size = scratch.items.len;
     return member;
 }
 
@@ -147,21 +147,21 @@ fn endsWithSlash(name: []const u8) bool {
 fn appendPath(name: []const u8, heap: *Buffer) (Odd || Error)!void {
     @setRuntimeSafety(true);
     if (name.len == 0 or std.mem.findScalar(u8, name, 0) != null) return error.Odd;
-    const start = heap.bytes.len;
+    const start = heap.items.len;
     var parts = std.mem.tokenizeScalar(u8, name, '/');
     while (parts.next()) |part| {
         if (std.mem.eql(u8, part, ".")) continue;
         if (std.mem.eql(u8, part, "..") or part.len > name_max) return error.Odd;
-        if (heap.bytes.len != start) try heap.append("/");
-        try heap.append(part);
+        if (heap.items.len != start) try heap.appendAll("/");
+        try heap.appendAll(part);
     }
-    if (heap.bytes.len - start > path_max) return error.Odd;
+    if (heap.items.len - start > path_max) return error.Odd;
 }
 
 /// Turns the path at the end of the heap into what it hides, if it is that of a whiteout.
 fn takeWhiteout(row: *Row, heap: *Buffer) Odd!bool {
     @setRuntimeSafety(true);
-    const path = heap.bytes[row.heap..];
+    const path = heap.items[row.heap..];
     const folder = if (std.mem.findScalarLast(u8, path, '/')) |slash| slash + 1 else 0;
     const base = path[folder..];
     if (std.mem.startsWith(u8, base, whiteout_prefix)) {
@@ -176,7 +176,7 @@ fn takeWhiteout(row: *Row, heap: *Buffer) Odd!bool {
             heap.shrink(row.heap + folder + hidden.len);
             row.kind = Kind.whiteout;
         }
-        row.path_size = @intCast(heap.bytes.len - row.heap);
+        row.path_size = @intCast(heap.items.len - row.heap);
         return true;
     }
     if (std.mem.startsWith(u8, path, aufs_prefix)) return error.Odd;

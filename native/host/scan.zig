@@ -118,18 +118,18 @@ const Scanner = struct {
         }
         if (scanner.stage == .data) {
             // If the archive ends here, the reference tells where.
-            if (scanner.header_at) |start| try scanner.group.append(data[start..][0..tar.record_size]);
+            if (scanner.header_at) |start| try scanner.group.appendAll(data[start..][0..tar.record_size]);
         }
     }
 
     /// The archive has ended: was this a place for it?
     fn finish(scanner: *Scanner) Failure!void {
         try scanner.output.flush();
-        const at_start = scanner.group.bytes.len == 0;
+        const at_start = scanner.group.items.len == 0;
         switch (scanner.stage) {
             .padding, .done, .odd => {},
             .header => if (!at_start) return error.Odd,
-            .end_mark => if (scanner.group.bytes.len != tar.record_size) return error.Odd,
+            .end_mark => if (scanner.group.items.len != tar.record_size) return error.Odd,
             .data => {
                 // The reference begins with this member.
                 scanner.heap.shrink(scanner.member.row.heap);
@@ -149,7 +149,7 @@ const Scanner = struct {
     fn takeHeader(scanner: *Scanner, rest: []const u8, at: usize) Failure!usize {
         @setRuntimeSafety(true);
         scanner.taken = 0;
-        if (scanner.group.bytes.len == 0 and rest.len >= tar.record_size) {
+        if (scanner.group.items.len == 0 and rest.len >= tar.record_size) {
             const record = rest[0..tar.record_size];
             if (!tar.isExtension(record) and !tar.isZero(record)) {
                 try scanner.begin(record, &.{});
@@ -161,12 +161,12 @@ const Scanner = struct {
             }
         }
         const size = try scanner.gather(rest);
-        if (scanner.group.bytes.len < scanner.need) return size;
+        if (scanner.group.items.len < scanner.need) return size;
         if (scanner.in_extension) {
             scanner.nextRecord();
             return size;
         }
-        const record = scanner.group.bytes[scanner.record_at..][0..tar.record_size];
+        const record = scanner.group.items[scanner.record_at..][0..tar.record_size];
         if (tar.isZero(record)) {
             if (scanner.record_at != 0) return error.Odd;
             scanner.need = 2 * tar.record_size;
@@ -184,7 +184,7 @@ const Scanner = struct {
             if (header.size == 0) scanner.nextRecord();
             return size;
         }
-        try scanner.begin(record, scanner.group.bytes[0..scanner.record_at]);
+        try scanner.begin(record, scanner.group.items[0..scanner.record_at]);
         scanner.startContent();
         if (scanner.stage != .data) try scanner.endEmpty();
         return size;
@@ -199,8 +199,8 @@ const Scanner = struct {
     /// Moves bytes into the group, up to what it needs.
     fn gather(scanner: *Scanner, rest: []const u8) Failure!usize {
         @setRuntimeSafety(true);
-        const size = @min(rest.len, scanner.need - scanner.group.bytes.len);
-        try scanner.group.append(rest[0..size]);
+        const size = @min(rest.len, scanner.need - scanner.group.items.len);
+        try scanner.group.appendAll(rest[0..size]);
         scanner.content.skip(rest[0..size]);
         scanner.taken = size;
         return size;
@@ -209,8 +209,8 @@ const Scanner = struct {
     fn takeEndMark(scanner: *Scanner, rest: []const u8) Failure!usize {
         @setRuntimeSafety(true);
         const size = try scanner.gather(rest);
-        if (scanner.group.bytes.len == scanner.need) {
-            if (!tar.isZero(scanner.group.bytes[tar.record_size..][0..tar.record_size])) return error.Odd;
+        if (scanner.group.items.len == scanner.need) {
+            if (!tar.isZero(scanner.group.items[tar.record_size..][0..tar.record_size])) return error.Odd;
             scanner.clearGroup();
             scanner.stage = .done;
         }
@@ -276,14 +276,14 @@ const Scanner = struct {
                     .file_size = scanner.member.stored,
                     .first = @intFromBool(is_first),
                 };
-                try scanner.elf_parts.append(std.mem.asBytes(&part));
+                try scanner.elf_parts.appendAll(std.mem.asBytes(&part));
             }
             if (!(is_first and scanner.left == 0)) {
-                try scanner.head.append(data[0..@min(size, head_size - scanner.head.bytes.len)]);
+                try scanner.head.appendAll(data[0..@min(size, head_size - scanner.head.items.len)]);
             }
         } else scanner.content.skip(data);
         if (scanner.left == 0) {
-            try scanner.end(if (is_first) data[0..@min(size, head_size)] else scanner.head.bytes);
+            try scanner.end(if (is_first) data[0..@min(size, head_size)] else scanner.head.items);
             scanner.clearGroup();
             scanner.header_at = null;
             scanner.stage = if (scanner.padding != 0) .padding else .header;
@@ -315,17 +315,17 @@ const Scanner = struct {
                 member.row.elf = @intCast(report.elf_files);
             }
             const line = interpreterLine(head);
-            try scanner.heap.append(line);
+            try scanner.heap.appendAll(line);
             member.row.line_size = @intCast(line.len);
             if (scanner.isKept(line)) {
-                try scanner.heap.append(head);
+                try scanner.heap.appendAll(head);
                 member.row.content_size = @intCast(head.len);
                 member.row.has_content = 1;
             }
         }
         report.members += 1;
         report.metadata_size += member.names_size + member.xattrs_size + member.row.content_size;
-        try scanner.rows.append(std.mem.asBytes(&member.row));
+        try scanner.rows.appendAll(std.mem.asBytes(&member.row));
     }
 
     fn isKept(scanner: *const Scanner, line: []const u8) bool {
@@ -333,7 +333,7 @@ const Scanner = struct {
         const size = scanner.member.row.size;
         if (size <= keep_always_size or (size <= keep_script_size and startsShell(line))) return true;
         if (size > keep_named_size) return false;
-        const path = scanner.heap.bytes[scanner.member.row.heap..][0..scanner.member.row.path_size];
+        const path = scanner.heap.items[scanner.member.row.heap..][0..scanner.member.row.path_size];
         var names = std.mem.tokenizeScalar(u8, scanner.options.kept_names.data.?[0..scanner.options.kept_names.size], 0);
         while (names.next()) |name| {
             if (name[name.len - 1] == '/' and std.mem.startsWith(u8, path, name)) return true;
@@ -344,10 +344,10 @@ const Scanner = struct {
 
     fn publish(scanner: *Scanner) void {
         const report = &scanner.report;
-        report.rows = .of(scanner.rows.bytes);
-        report.heap = .of(scanner.heap.bytes);
-        report.elf_parts = .of(scanner.elf_parts.bytes);
-        report.left_over = .of(scanner.group.bytes);
+        report.rows = .of(scanner.rows.items);
+        report.heap = .of(scanner.heap.items);
+        report.elf_parts = .of(scanner.elf_parts.items);
+        report.left_over = .of(scanner.group.items);
     }
 
     fn code(scanner: *const Scanner, failure: Failure) c_int {

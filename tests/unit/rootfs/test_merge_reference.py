@@ -1,21 +1,25 @@
-"""What is remembered between members changes no result: compared with a merge that remembers nothing."""
+"""Merging remembers what it knows between members, and is done in native code: neither changes a result."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from enclavize.errors import InvalidImageError
-from enclavize.rootfs import merge
+from enclavize.rootfs import merge, native_merge
+from enclavize.rootfs.accelerator import LIBRARY
 from enclavize.rootfs.entry import Entry, FileType
+from enclavize.rootfs.listed_tree import ListedTree
 from enclavize.rootfs.records import HardLink, OpaqueWhiteout, Whiteout
+from enclavize.rootfs.rows import Rows, RowWriter
 from enclavize.rootfs.tree import MAX_SYMLINKS
 from support.scale import scaled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from enclavize.rootfs.records import Record
 
@@ -54,7 +58,17 @@ class PlainMerge(merge._Merge):
 
 def entry(path: str, kind: FileType, target: str = "x") -> Entry:
     is_link = kind is FileType.SYMLINK
-    return Entry(path=path, type=kind, mode=0o755, link_target=target if is_link else "", data_path=path)
+    is_file = kind is FileType.REGULAR
+    return Entry(
+        path=path,
+        type=kind,
+        mode=0o755,
+        link_target=target if is_link else "",
+        data_path=path,
+        sha256=bytes(32) if is_file else b"",
+        verity=bytes(32) if is_file else b"",
+        member=0,
+    )
 
 
 def hard_link(path: str, target: str) -> HardLink:
@@ -86,7 +100,7 @@ def random_layers(rng: random.Random) -> list[list[Record]]:
     return [[record() for _ in range(rng.randrange(14))] for _ in range(rng.randrange(1, 4))]
 
 
-def merged(layers: Sequence[Sequence[Record]]) -> list[Entry] | str:
+def merged(layers: Sequence[Collection[Record]]) -> list[Entry] | str:
     try:
         found = merge.merge_layers(layers, [f"layer {number}" for number, _ in enumerate(layers)])
     except InvalidImageError as error:
@@ -101,6 +115,50 @@ def test_remembered_folders_change_no_result() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(merge, "_Merge", PlainMerge)
             assert merged(layers) == found, f"seed {seed}"
+
+
+def rows_of(layers: Sequence[Sequence[Record]]) -> list[Rows]:
+    """Return the layers as the index keeps them."""
+    result = []
+    for number, records in enumerate(layers):
+        writer = RowWriter()
+        for record in records:
+            writer.add(record)
+        rows, heap = bytes(writer.rows), bytes(writer.heap)
+        result.append(Rows(rows, heap, heap_start=0, facts=writer.facts, number=number))
+    return result
+
+
+def check_native(layers: Sequence[Sequence[Record]], what: object) -> bool:
+    """Compare with the reference, and return whether native code merged the layers."""
+    rows = rows_of(layers)
+    reference = merged(rows)
+    tree = native_merge.merge_natively(rows)
+    if tree is None:
+        return False
+    entries = list(tree)
+    assert entries == reference, what
+    listed = ListedTree(entries)
+    assert len(tree) == len(listed)
+    for entry in entries:
+        assert tree.get(entry.path) == entry
+        assert tree.get(entry.path + "x") == listed.get(entry.path + "x")
+        assert list(tree.children(entry.path)) == list(listed.children(entry.path))
+    assert list(tree.of_types({FileType.SYMLINK})) == list(listed.of_types({FileType.SYMLINK}))
+    return True
+
+
+def test_native_merging_is_that_of_the_reference() -> None:
+    if not native_merge.is_available():
+        pytest.skip(f"{LIBRARY} was not built, or not for this CPU")
+    counts: Counter[tuple[bool, bool]] = Counter()
+    for seed in range(scaled(50_000)):
+        layers = random_layers(random.Random(seed))
+        is_refused = isinstance(merged(rows_of(layers)), str)
+        counts[check_native(layers, f"seed {seed}"), is_refused] += 1
+    # What the reference refuses is left to it; nothing else is.
+    assert counts.keys() == {(True, False), (False, True)}
+    assert counts[True, False] > counts.total() // 20
 
 
 STALE: dict[str, list[Record]] = {
@@ -135,6 +193,8 @@ def test_a_change_of_the_tree_is_not_overlooked(name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merge, "_Merge", PlainMerge)
         assert merged([STALE[name]]) == found
+    is_merged = check_native([STALE[name]], name)
+    assert is_merged == (native_merge.is_available() and not isinstance(found, str))
 
 
 LONG = "d/../" * 800

@@ -1,0 +1,195 @@
+"""The native form of merging layers (native/host/merge.zig), and the tree that comes of it.
+
+What it does not understand is for merge.py, the reference. Entries are made when they are asked for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, overload
+
+from enclavize.rootfs.accelerator import Pinned, native_library
+from enclavize.rootfs.entry import IMPLIED_MODE, Entry, FileType, path_bytes, path_text
+from enclavize.rootfs.rows import LETTERS, ROW_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from enclavize.rootfs.rows import Rows
+
+_NONE = 0xFFFF_FFFF
+
+_PLACE = struct.Struct("<IIQIIIIIB?2x")
+"""Layer and row (_NONE: a directory that no layer lists), where its path is and how long, the place of the
+first path of the same file, its parent, first entry and next sibling; its kind, whether it is an ELF file."""
+_KIND_AT, _IS_ELF_AT = 36, 37
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = (
+        ("rows", ctypes.c_void_p),
+        ("count", ctypes.c_size_t),
+        ("heap", ctypes.c_void_p),
+        ("heap_size", ctypes.c_size_t),
+    )
+
+
+class _Report(ctypes.Structure):
+    _fields_ = (
+        ("places", ctypes.c_void_p),
+        ("count", ctypes.c_size_t),
+        ("paths", ctypes.c_void_p),
+        ("paths_size", ctypes.c_size_t),
+    )
+
+
+@cache
+def _library() -> Any:
+    library: Any = native_library("enclavize_merge")
+    if library is None:
+        return None
+    library.enclavize_merge.argtypes = (
+        ctypes.POINTER(_Layer),
+        ctypes.c_size_t,
+        ctypes.POINTER(_Report),
+        ctypes.POINTER(ctypes.c_int),
+    )
+    library.enclavize_merge.restype = ctypes.c_void_p
+    library.enclavize_merge_free.argtypes = (ctypes.c_void_p,)
+    library.enclavize_merge_free.restype = None
+    return library
+
+
+def is_available() -> bool:
+    """Tell whether the native part was built, and is for this CPU."""
+    return _library() is not None
+
+
+def merge_natively(layers: Sequence[Rows]) -> MergedTree | None:
+    """Return the merged tree of layers; None where the reference has to do it, or to say why it cannot be."""
+    library = _library()
+    if library is None:
+        return None
+    with Pinned() as pinned:
+        table = (_Layer * len(layers))()
+        for slot, layer in zip(table, layers, strict=True):
+            rows, heap = layer.parts
+            slot.rows, slot.count = pinned.address(rows), len(rows) // ROW_SIZE
+            slot.heap, slot.heap_size = pinned.address(heap), len(heap)
+        report, code = _Report(), ctypes.c_int()
+        tree = library.enclavize_merge(table, len(layers), ctypes.byref(report), ctypes.byref(code))
+    if not tree:
+        if code.value < 0:
+            raise MemoryError
+        return None
+    try:
+        return MergedTree(
+            ctypes.string_at(report.places, report.count * _PLACE.size),
+            ctypes.string_at(report.paths, report.paths_size),
+            layers,
+        )
+    finally:
+        library.enclavize_merge_free(tree)
+
+
+class MergedTree(Sequence[Entry]):
+    """All entries in the order of their paths."""
+
+    def __init__(self, places: bytes, paths: bytes, layers: Sequence[Rows]) -> None:
+        self._places = places
+        self._paths = paths
+        self._layers = layers
+        self._asked: dict[str, Entry | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._places) // _PLACE.size
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Entry]: ...
+
+    def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
+        if isinstance(index, slice):
+            return _Part(self, range(len(self))[index])
+        return self._entry(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[Entry]:
+        return map(self._entry, range(len(self)))
+
+    def get(self, path: str) -> Entry | None:
+        """Return the entry of a path."""
+        if path not in self._asked:
+            found = self._find(path_bytes(path))
+            self._asked[path] = None if found is None else self._entry(found)
+        return self._asked[path]
+
+    def children(self, path: str) -> Iterator[Entry]:
+        """Yield the entries of a directory in order."""
+        found = self._find(path_bytes(path))
+        child = _NONE if found is None else self._place(found)[6]
+        while child != _NONE:
+            yield self._entry(child)
+            child = self._place(child)[7]
+
+    def of_types(self, types: Collection[FileType]) -> Iterator[Entry]:
+        """Yield the entries of some types."""
+        letters = {LETTERS[kind][0] for kind in types}
+        kinds = self._places[_KIND_AT :: _PLACE.size]
+        return (self._entry(at) for at, kind in enumerate(kinds) if kind in letters)
+
+    def elf_files(self) -> Iterator[Entry]:
+        """Yield the entries with ELF facts."""
+        marks = self._places[_IS_ELF_AT :: _PLACE.size]
+        return (self._entry(at) for at, mark in enumerate(marks) if mark)
+
+    def _place(self, index: int) -> tuple[int, ...]:
+        return _PLACE.unpack_from(self._places, index * _PLACE.size)
+
+    def _path(self, index: int) -> bytes:
+        place = self._place(index)
+        return self._paths[place[2] : place[2] + place[3]]
+
+    def _find(self, path: bytes) -> int | None:
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self._path(middle) < path:
+                low = middle + 1
+            else:
+                high = middle
+        return low if low < len(self) and self._path(low) == path else None
+
+    def _entry(self, index: int) -> Entry:
+        layer, row, at, size, data, *_ = self._place(index)
+        path = path_text(self._paths[at : at + size])
+        data_path = path if data == index else path_text(self._path(data))
+        if layer == _NONE:
+            return Entry(path=path, type=FileType.DIRECTORY, mode=IMPLIED_MODE, data_path=path)
+        return self._layers[layer].entry(row, path, data_path)
+
+
+class _Part(Sequence[Entry]):
+    """Some of the entries of a tree."""
+
+    def __init__(self, tree: MergedTree, indexes: range) -> None:
+        self._tree = tree
+        self._indexes = indexes
+
+    def __len__(self) -> int:
+        return len(self._indexes)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Entry]: ...
+
+    def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
+        if isinstance(index, slice):
+            return _Part(self._tree, self._indexes[index])
+        return self._tree[self._indexes[index]]

@@ -10,7 +10,8 @@ static const char *const command_values[] = {
     /* create, run */ "b", "bundle", "console-socket", "pid-file", "pidfd-socket", "preserve-fds",
     /* exec */ "additional-gids", "apparmor", "c", "cap", "cgroup", "cwd", "e", "env", "g", "p", "process", "process-label", "u", "user",
     /* checkpoint, restore */ "empty-ns", "image-path", "lsm-mount-context", "lsm-profile", "manage-cgroups-mode", "page-server",
-    "parent-path", "status-fd", "work-path", NULL};
+    "parent-path", "status-fd", "work-path",
+    /* attest, which is rune's own */ "target-info", "report-file", NULL};
 static const char *const command_switches[] = {
     "help", "h", /* create, run */ "d", "detach", "keep", "no-new-keyring", "no-pivot", "no-subreaper",
     /* exec */ "ignore-paused", "no-new-privs", "t", "tty",
@@ -30,7 +31,7 @@ struct option {
 
 bool is_judged(const char *command)
 {
-    static const char *const judged[] = {"create", "run", "exec", "checkpoint", "restore"};
+    static const char *const judged[] = {"create", "run", "start", "exec", "checkpoint", "restore", "attest"};
     for (size_t i = 0; i < sizeof(judged) / sizeof(*judged); i++) {
         if (strcmp(command, judged[i]) == 0)
             return true;
@@ -115,6 +116,10 @@ static void parse_command(struct command_line *line, int argc, char **argv, int 
             struct option option = take_option(line, argv, argc, &i, names);
             if (option_is(option, "bundle") || option_is(option, "b"))
                 line->bundle = option.value && *option.value ? option.value : ".";
+            else if (option_is(option, "target-info"))
+                line->target_info = option.value;
+            else if (option_is(option, "report-file"))
+                line->report_file = option.value;
         } else if (!line->id) {
             line->id = argv[i];
             if (is_exec)

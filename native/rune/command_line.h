@@ -15,6 +15,8 @@ struct command_line {
     bool simulate;          /* --simulate, which is rune's own */
     const char *config;     /* --config, which is rune's own: instead of the node's settings; or NULL */
     const char *plan;       /* --plan, which is rune's own: what `enclavize run` has decided; or NULL */
+    const char *target_info; /* --target-info of attest, or NULL */
+    const char *report_file; /* --report-file of attest, or NULL */
     const char *unclear;    /* an option that runc may read in another way than rune, or NULL */
 };
 

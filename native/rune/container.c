@@ -17,6 +17,7 @@
 
 #define MARK_NAME "org.enclavize.tee" /* enclavize/rune/spec.py writes this annotation */
 #define MARK_VALUE "1"
+#define BUNDLE_LABEL "bundle="
 #define STATE "state.json of the container"
 #define ANSWER "the answer of runc state"
 
@@ -119,20 +120,59 @@ static int open_state_folder(const struct command_line *line)
     return folder;
 }
 
+/* The container's state.json; -1 with errno 0 if it is not there. */
+static int open_state(const struct command_line *line)
+{
+    int folder = open_state_folder(line);
+    if (folder < 0)
+        return -1;
+    int file = is_own(folder) ? openat(folder, "state.json", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+    int error = errno;
+    close(folder);
+    errno = error == ENOENT ? 0 : error;
+    return file;
+}
+
 struct verdict container_kind(const struct command_line *line)
 {
     struct json state;
     if (!line->id)
         return VERDICT_ORDINARY; /* runc says that an argument is missing */
-    int folder = open_state_folder(line);
-    if (folder < 0)
-        return errno == 0 ? ask_runc(line) : VERDICT_UNKNOWN(STATE, errno);
-    int file = is_own(folder) ? openat(folder, "state.json", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
-    int error = errno;
-    close(folder);
+    int file = open_state(line);
     if (file < 0)
-        return error == ENOENT ? ask_runc(line) : VERDICT_UNKNOWN(STATE, error);
+        return errno == 0 ? ask_runc(line) : VERDICT_UNKNOWN(STATE, errno);
     struct verdict verdict = is_own(file) && map_descriptor(file, &state) ? judge_state(state) : VERDICT_UNKNOWN(STATE, errno ? errno : EINVAL);
     close(file);
     return verdict;
+}
+
+/* runc, specconv.CreateLibcontainerConfig(): the bundle is among the labels, too. */
+static bool find_bundle(struct json state, char bundle[PATH_MAX])
+{
+    struct json config, labels, label;
+    char text[PATH_MAX + sizeof(BUNDLE_LABEL)];
+    if (json_member(state, "config", &config) != JSON_FOUND || json_member(config, "labels", &labels) != JSON_FOUND || *labels.at != '[')
+        return false;
+    while (json_element(&labels, &label) == JSON_FOUND) {
+        if (json_string(label, text, sizeof(text)) && strncmp(text, BUNDLE_LABEL, strlen(BUNDLE_LABEL)) == 0 &&
+            text[strlen(BUNDLE_LABEL)] == '/') {
+            memcpy(bundle, text + strlen(BUNDLE_LABEL), strlen(text) - strlen(BUNDLE_LABEL) + 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool find_container(const struct command_line *line, struct container_place *place)
+{
+    struct json state, value;
+    int file = line->id ? open_state(line) : -1;
+    if (file < 0)
+        return false;
+    bool found = is_own(file) && map_descriptor(file, &state) && find_bundle(state, place->bundle) &&
+                 json_member(state, "init_process_pid", &value) == JSON_FOUND && json_number(value) > 0 && json_number(value) <= INT_MAX;
+    if (found)
+        place->pid = (pid_t)json_number(value);
+    close(file);
+    return found;
 }

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attest.h"
 #include "bundle.h"
 #include "command_line.h"
 #include "container.h"
@@ -19,6 +20,7 @@
 #include "report.h"
 #include "request.h"
 #include "settings.h"
+#include "start.h"
 #include "tee.h"
 #include "version.h"
 
@@ -120,6 +122,23 @@ static int refuse_if_tee(const struct command_line *line, char **argv, struct ve
     return cannot_tell(line, verdict);
 }
 
+/* runc's answer comes first. A container whose kind cannot be told is runc's to start: it was judged when it was created. */
+static int start(const struct command_line *line, char **argv)
+{
+    int status = 0;
+    struct started started = {0};
+    if (container_kind(line).kind != KIND_TEE || !begin_start(line, &started))
+        return become_runc(line, argv);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(become_runc(line, argv));
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return EXIT_FAILED;
+    if (status != 0)
+        return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+    return enclave_runs(line, &started) ? 0 : EXIT_FAILED;
+}
+
 static int version(const struct command_line *line, char **argv)
 {
     pid_t child = fork();
@@ -148,6 +167,10 @@ int main(int argc, char **argv)
         return version(&line, argv);
     if (strcmp(command, "create") == 0 || strcmp(command, "run") == 0)
         return create(&line, argv);
+    if (strcmp(command, "start") == 0)
+        return start(&line, argv);
+    if (strcmp(command, "attest") == 0)
+        return attest(&line);
     if (strcmp(command, "exec") == 0)
         return refuse_if_tee(&line, argv, container_kind(&line), "exec into a TEE container is not available in this version of rune");
     if (strcmp(command, "checkpoint") == 0)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.foreign_pal import trial_pal
 from support.occlum_image import digest_of, occlum_image, pal_list
 from support.programs import need
 from support.rune import RuneInstallation, read_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from support.occlum_image import OcclumImage
+
 
 pytestmark = pytest.mark.integration
 
@@ -342,18 +346,7 @@ def test_a_failing_pal_ends_its_container(
     node: Node, bundle: Callable[..., Path], words: str, end: tuple[int, str]
 ) -> None:
     code, reason = end
-    folder = bundle("exit", "0")
-    assert node.run(folder).returncode == 0
-    _change(
-        folder,
-        lambda spec: spec["process"].update(
-            args=[item.replace("--args=", f"--args={words} ") for item in spec["process"]["args"]]
-        ),
-    )
-    done = subprocess.run(
-        ["runc", f"--root={node.folder / 'state'}", "run", "--bundle", folder, node.name],
-        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
-    )  # fmt: skip
+    done = node.run(bundle("exit", "0", environment=(f"TRIAL_WORDS={words}",)))
     assert done.returncode == code
     assert reason in done.stderr
 
@@ -365,3 +358,151 @@ def test_copies_of_equal_lists_are_shared(node: Node, bundle: Callable[..., Path
     node.configure(listed=pal_list(moved, hashlib.sha256(moved.read_bytes()).hexdigest()))
     assert node.run(bundle("exit", "0")).returncode == 0
     assert len(list((node.folder / "copies").glob("*/runelet"))) == 1
+
+
+@pytest.fixture(scope="session")
+def pals(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Compile PALs of other versions than the image's."""
+    folder = tmp_path_factory.mktemp("pals")
+
+    def make(version: int) -> Path:
+        path = folder / f"{version}.so"
+        return path if path.exists() else trial_pal(path, version, "-DWAIT_STATUS")
+
+    return make
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A container that was created, and has to be deleted."""
+
+    node: Node
+    bundle: Path
+    output: Path
+
+    def start(self, *options: str | Path) -> subprocess.CompletedProcess[str]:
+        return self.node.rune(*options, "start", self.node.name)
+
+    def state(self) -> str:
+        return str(json.loads(self.node.rune("state", self.node.name).stdout)["status"])
+
+
+@pytest.fixture
+def create(node: Node, bundle: Callable[..., Path]) -> Iterator[Callable[..., Started]]:
+    def make(*arguments: str, environment: tuple[str, ...] = ()) -> Started:
+        folder = bundle(*arguments, environment=environment)
+        output = node.folder / "output"
+        with output.open("wb") as file:
+            done = subprocess.run(
+                [
+                    node.installation.rune, f"--config={node.folder / 'config.toml'}",
+                    f"--root={node.folder / 'state'}", "create", "--bundle", folder, node.name,
+                ],
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False, timeout=60,
+            )  # fmt: skip
+        assert done.returncode == 0, output.read_text()
+        return Started(node=node, bundle=folder, output=output)
+
+    yield make
+    node.rune("delete", "--force", node.name)
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_start_returns_when_the_enclave_runs(create: Callable[..., Started]) -> None:
+    container = create("signal")
+    done = container.start()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (container.bundle / "rune-pal" / "status").read_text() == "running\n"
+    assert container.state() == "running"
+    assert container.node.rune("kill", container.node.name, "TERM").returncode == 0
+    _wait_for(lambda: container.state() == "stopped")
+    assert container.output.read_text().endswith("kill -1 15\ndestroy\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("result=init:-2", "pal_init of the PAL has failed: -2 (No such file or directory)"),
+        ("crash=create", "the PAL has crashed in pal_create_process: SIGSEGV"),
+        ("quit=init:3", "the PAL has ended the process in pal_init"),
+    ],
+)
+def test_start_fails_with_the_cause(create: Callable[..., Started], words: str, reason: str) -> None:
+    container = create("exit", "0", environment=(f"TRIAL_WORDS={words}",))
+    log = container.node.folder / "log.json"
+    done = container.start("--log", log, "--log-format", "json")
+    assert done.returncode == 1
+    assert f"the enclave has not started: {reason}" in done.stderr
+    (record,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert reason in record["msg"]
+
+
+def test_what_a_container_says_does_not_reach_a_terminal_as_it_is(create: Callable[..., Started]) -> None:
+    container = create("signal", environment=("TRIAL_WORDS=hang=init",))
+    (container.bundle / "rune-pal" / "status").write_bytes(b'failed \x1b[31m"red\\\r')
+    done = container.start("--log", container.node.folder / "log.json", "--log-format", "json")
+    assert done.returncode == 1
+    assert "\x1b" not in done.stderr
+    assert json.loads((container.node.folder / "log.json").read_text())["level"] == "error"
+
+
+def test_a_status_that_is_none_is_not_waited_for(create: Callable[..., Started]) -> None:
+    container = create("exit", "0")
+    status = container.bundle / "rune-pal" / "status"
+    status.unlink()
+    status.symlink_to("/etc/passwd")
+    assert container.start().returncode == 0
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_reports_of_a_running_enclave(
+    node: Node, pals: Callable[[int], Path], create: Callable[..., Started], version: int
+) -> None:
+    node.configure(listed=pal_list(pals(version), digest_of(pals(version))))
+    container = create("signal")
+    assert "the enclave does not run" in node.rune("attest", node.name).stderr or version < 3
+    assert container.start().returncode == 0
+    target, report = node.folder / "target", node.folder / "report"
+    target.write_bytes(b"T" * 512)
+    done = node.rune("attest", "--target-info", target, "--report-file", report, node.name)
+    if version < 3:
+        assert done.returncode == 1
+        assert "a version of the PAL API before 3" in done.stderr
+        assert not report.exists()
+        return
+    assert (done.returncode, done.stderr) == (0, "")
+    assert report.read_bytes() == b"T" * 32 + b"R" * 400
+    target.write_bytes(b"T" * 511)
+    assert "which has 512 bytes" in node.rune("attest", "--target-info", target, node.name).stderr
+    assert "no such container" in node.rune("attest", "nobody").stderr
+
+
+def test_a_report_is_not_asked_of_another_socket(node: Node, create: Callable[..., Started]) -> None:
+    container = create("signal")
+    assert container.start().returncode == 0
+    place = container.bundle / "rune-pal" / "pal.sock"
+    place.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
+        other.bind(str(node.folder / "other.sock"))
+        other.listen()
+        place.symlink_to(node.folder / "other.sock")
+        done = node.rune("attest", node.name)
+        other.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            other.accept()
+    assert done.returncode == 1
+    assert "the enclave does not run" in done.stderr
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_other_versions_of_the_api_run_too(
+    node: Node, pals: Callable[[int], Path], bundle: Callable[..., Path], version: int
+) -> None:
+    node.configure(listed=pal_list(pals(version), digest_of(pals(version))))
+    assert node.run(bundle("exit", "9")).returncode == 9

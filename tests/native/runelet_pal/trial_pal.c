@@ -1,6 +1,6 @@
 /*
  * A PAL against the PAL API, of version VERSION (1, 2 or 3), with no enclave. It says on standard output what it
- * is called with. WAIT_STATUS: exit values are as Occlum's. The words of pal_init's `args` tell it how to go wrong: WHAT=CALL[:NUMBER], see wrong_ways. Other words do not matter to it.
+ * is called with. Words in the variable TRIAL_WORDS are as good as those in args. WAIT_STATUS: exit values are as Occlum's. The words of pal_init's `args` tell it how to go wrong: WHAT=CALL[:NUMBER], see wrong_ways. Other words do not matter to it.
  *
  * Its program is told by its arguments: "exit N", "value N" (the raw exit value), "signal" (waits for one), "show", "report".
  */
@@ -131,7 +131,8 @@ EXPORT int pal_get_version(void)
 
 EXPORT int pal_init(const struct pal_attr_t *attr)
 {
-    snprintf(words, sizeof(words), "%s", attr->args);
+    const char *more = getenv("TRIAL_WORDS");
+    snprintf(words, sizeof(words), "%s %s", attr->args, more ? more : "");
     say("init %s level %s\n", attr->args, attr->log_level);
 #if VERSION == 3
     say("device %d address %lu\n", attr->fd, (unsigned long)attr->addr);

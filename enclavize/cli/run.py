@@ -109,7 +109,10 @@ def run(
     publish: Annotated[
         list[str] | None,
         typer.Option(
-            "-p", "--publish", metavar="[PORT:]PORT", help="A port for the machine. Needs --network host."
+            "-p",
+            "--publish",
+            metavar="[[ADDRESS:]PORT:]PORT",
+            help="Forward the machine's port to the container's (TCP).",
         ),
     ] = None,
     insecure: Annotated[
@@ -118,7 +121,7 @@ def run(
 ) -> None:
     """Run a TEE image in its enclave. Needs runc, and no daemon."""
     from enclavize.cli.grammar.cache_bound import cache_bound
-    from enclavize.cli.grammar.publish import check_published
+    from enclavize.cli.grammar.publish import parse_published
     from enclavize.errors import EnclavizeError, UsageError
     from enclavize.oci.location import parse_location
     from enclavize.progress.mode import ProgressMode
@@ -136,7 +139,7 @@ def run(
     try:
         if report and not (trace or profile):
             raise UsageError("--report says where --trace and --profile go: neither is there")
-        check_published(publish or (), host_network=network is Network.HOST)
+        ports = parse_published(publish or (), host_network=network is Network.HOST)
         options = RunOptions(
             image=parse_location(image),
             arguments=tuple(program_arguments),
@@ -154,6 +157,7 @@ def run(
             stdin=interactive,
             terminal=terminal,
             host_network=network is Network.HOST,
+            published=ports,
             insecure=insecure,
         )
         tree = unpack(options, cache_bound(), lambda: reporting(ProgressMode.AUTO))

@@ -21,6 +21,7 @@ from enclavize.rune.create import make_plan
 from enclavize.rune.enclave import read_description
 from enclavize.rune.mounts import resolve_in_root
 from enclavize.rune.policy import load_policy
+from enclavize.rune.publish import check_policy, published
 from enclavize.rune.runc import find_runc
 from enclavize.rune.store import unpacked_image
 from enclavize.rune.supervise import REPORT_DESCRIPTOR, run_container
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from enclavize.oci.location import Location
     from enclavize.rune.policy import NodePolicy
+    from enclavize.rune.publish import PublishedPort
     from enclavize.tee.host_files import HostFiles
     from enclavize.tee.policy import Policy
 
@@ -64,6 +66,7 @@ class RunOptions:
     stdin: bool = False
     terminal: bool = False
     host_network: bool = False
+    published: tuple[PublishedPort, ...] = ()
     insecure: bool = False
 
 
@@ -99,6 +102,7 @@ def _run(options: RunOptions, tree: Path) -> int:
     runc = find_runc()
     description = read_description(tree)
     policy = description.policy
+    check_policy(options.published, policy)
     options = replace(options, host_files=_host_files(options, description.libos))
     node = node_policy(options, load_policy(), libos=description.libos)
     runtime = runtime_folder()
@@ -121,8 +125,11 @@ def _run(options: RunOptions, tree: Path) -> int:
         with storage_errors("write", plan):
             plan.write_bytes(make_plan(bundle.path, node, default_store(), simulation_asked=options.simulate))
         command = [str(native_file("rune")), "--plan", str(plan), "--root", str(runtime / STATE)]
-        with _open_report(options.report) as report:
-            return run_container(command, runc, bundle.path, bundle.name, stdin=options.stdin, report=report)
+        pid_file = bundle.path / "pid"
+        with _open_report(options.report) as report, published(options.published, pid_file):
+            return run_container(
+                command, runc, bundle.path, bundle.name, stdin=options.stdin, report=report, pid_file=pid_file
+            )
 
 
 def _annotations(options: RunOptions) -> tuple[tuple[str, str], ...]:

@@ -30,17 +30,25 @@ REPORT_DESCRIPTOR = 3
 
 
 def run_container(
-    rune: Sequence[str], runc: str, bundle: Path, name: str, *, stdin: bool, report: int | None = None
+    rune: Sequence[str],
+    runc: str,
+    bundle: Path,
+    name: str,
+    *,
+    pid_file: Path,
+    stdin: bool,
+    report: int | None = None,
 ) -> int:
     """Run the bundle to its end; return its exit code: 128 + n after signal n, 125 if it did not start.
 
     ``rune`` is the command line up to its command, ``runc`` what it becomes. ``report`` is a file descriptor
-    that the container gets as REPORT_DESCRIPTOR.
+    that the container gets as REPORT_DESCRIPTOR; ``pid_file`` gets the id of its first process.
     """
     log = bundle / "log.json"
     command = [
         *rune, "--log", str(log), "--log-format", "json",
-        "run", "--bundle", str(bundle), *(() if report is None else ("--preserve-fds", "1")), name,
+        "run", "--bundle", str(bundle), *(() if report is None else ("--preserve-fds", "1")),
+        "--pid-file", str(pid_file), name,
     ]  # fmt: skip
     waited = {*FORWARDED, signal.SIGCHLD}
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, waited)

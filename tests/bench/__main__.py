@@ -17,6 +17,7 @@ from rich.table import Table
 
 from bench.build import build_rows
 from bench.check_bench import check_rows
+from bench.containers import container_rows
 from bench.rune_bench import rune_rows
 from bench.runs import run_rows
 from bench.sefs_bench import sefs_rows
@@ -50,6 +51,7 @@ def main() -> None:
         rows += start_rows(base)
         rows += spawn_rows(base)
         rows += rune_rows(base)
+        rows += container_rows(base)
         rows += sefs_rows(base)
         rows += signing_rows(base)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

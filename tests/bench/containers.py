@@ -1,7 +1,7 @@
 """What a container costs from create to delete: rune against runc, ordinary and TEE, one and twenty at once.
 
-CPU time is that of the runtime's commands (create, start, delete, and what they wait for). The TEE container is
-simulated; its program and that of the ordinary one do nothing.
+CPU time is that of the runtime's commands (create, start, delete, and what they wait for). The TEE container
+is simulated; its program and that of the ordinary one do nothing.
 """
 
 from __future__ import annotations

@@ -120,6 +120,45 @@ def running_containerd(environment: Mapping[str, str]) -> Iterator[Engine]:
         yield engine
 
 
+@contextmanager
+def running_cri(rune: Path, sandbox_image: str, environment: Mapping[str, str]) -> Iterator[Engine]:
+    """Run containerd with Kubernetes' interface; handlers are runc and rune. Pods use the host's network."""
+    need("containerd", "ctr", "runc")
+    need_root()
+    folder = _short_folder()
+    config = folder / "config.toml"
+    cri = 'plugins."io.containerd.grpc.v1.cri"'
+    config.write_text(f"""version = 2
+root = "{folder}/root"
+state = "{folder}/state"
+[grpc]
+address = "{folder}/sock"
+[ttrpc]
+address = "{folder}/ttrpc"
+[plugins."io.containerd.internal.v1.opt"]
+path = "{folder}/opt"
+[{cri}]
+sandbox_image = "{sandbox_image}"
+restrict_oom_score_adj = true
+disable_apparmor = true
+[{cri}.cni]
+conf_dir = "{folder}/cni"
+[{cri}.containerd]
+snapshotter = "native"
+[{cri}.containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[{cri}.containerd.runtimes.rune]
+runtime_type = "io.containerd.runc.v2"
+pod_annotations = ["enclave.*"]
+container_annotations = ["enclave.*"]
+[{cri}.containerd.runtimes.rune.options]
+BinaryName = "{rune}"
+""")
+    client = ("ctr", "--address", f"{folder}/sock")
+    with _daemon(folder, ["containerd", "--config", config], client, environment) as engine:
+        yield engine
+
+
 def archives(layout: Path, folder: Path) -> tuple[Path, Path]:
     """Write the image of an OCI layout as a docker archive and as an OCI archive."""
     need("skopeo")

@@ -43,10 +43,13 @@ struct space *space_get(struct space *space);
 void space_put(struct space *space);
 /* Another process has it, too. */
 bool space_is_shared(const struct space *space);
-/* Does an area of any other space (NULL: of any) lie there? */
-bool memory_is_taken(const struct space *own, user_address start, user_address end);
 /* Its areas go now; it stays, empty, without limits, alone at its addresses. Nobody else may use it. */
 void space_clear(struct space *space);
+/* The same for a program that wants to lie in [start, end), and nowhere else: the space takes turns with the one that lies there. 0, -ENOMEM: memory, or
+ * the next function's; the space is empty then. It may be the calling thread's. */
+int64_t space_clear_for(struct space *space, user_address start, user_address end);
+/* -ENOMEM: several lie there that do not take turns with each other. */
+int64_t space_check_place(const struct space *space, user_address start, user_address end);
 /* A copy of the calling thread's, with one count; the calling thread's is resident, the other one is not. 0 or -ENOMEM. */
 int64_t space_fork(struct space **copy);
 /* The calling thread goes on in that one; nothing is counted. */

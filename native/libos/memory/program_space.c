@@ -74,14 +74,6 @@ bool space_is_shared(const struct space *space)
     return __atomic_load_n(&space->references, __ATOMIC_ACQUIRE) > 1;
 }
 
-bool memory_is_taken(const struct space *own, user_address start, user_address end)
-{
-    lock_memory();
-    bool taken = is_foreign(own, start, end);
-    unlock_memory();
-    return taken;
-}
-
 /* What was not resident has nothing in place. */
 static void drop_absent(struct space *space)
 {
@@ -96,18 +88,67 @@ static void drop_absent(struct space *space)
     space->mapped_pages = space->locked_pages = 0;
 }
 
-void space_clear(struct space *space)
+static void forget(struct space *space)
 {
-    lock_memory();
+    space->heap.start = space->heap.end = 0;
+    space->limits = NO_MEMORY_LIMITS;
+    space->locks_future = 0;
+}
+
+static void clear_locked(struct space *space)
+{
     if (space->residence.turns) {
         turns_leave(space);
         drop_absent(space);
     }
     unmap_locked(space, APPLICATION_START, APPLICATION_END);
-    space->heap.start = space->heap.end = 0;
-    space->limits = NO_MEMORY_LIMITS;
-    space->locks_future = 0;
+    forget(space);
+}
+
+void space_clear(struct space *space)
+{
+    lock_memory();
+    clear_locked(space);
     unlock_memory();
+}
+
+int64_t space_check_place(const struct space *space, user_address start, user_address end)
+{
+    struct space *neighbour;
+    lock_memory();
+    int64_t error = turns_find_neighbour(space, start, end, &neighbour);
+    unlock_memory();
+    return error;
+}
+
+int64_t space_clear_for(struct space *space, user_address start, user_address end)
+{
+    struct space *neighbour;
+    bool is_own = space == current_space();
+    is_own ? lock_space() : lock_memory();
+    int64_t error = turns_find_neighbour(space, start, end, &neighbour);
+    bool stays = is_own && neighbour && space->residence.turns && neighbour->residence.turns == space->residence.turns;
+    if (stays) {
+        unmap_locked(space, APPLICATION_START, APPLICATION_END);
+        forget(space);
+    } else {
+        clear_locked(space);
+    }
+    unlock_memory();
+    if (error || !neighbour || stays) {
+        return error;
+    }
+    if (is_own) {
+        space_go_away(); /* the other one is resident */
+    }
+    lock_memory();
+    error = turns_find_neighbour(space, start, end, &neighbour); /* it may have ended meanwhile */
+    if (!error && neighbour) {
+        error = turns_join(neighbour, space);
+        error = error ? error : versions_leave_out_all(space);
+    }
+    unlock_memory();
+    return error;
 }
 
 user_address memory_program_place(uint64_t length)

@@ -287,6 +287,32 @@ void turns_leave(struct space *space)
     }
 }
 
+/* False: it is not the first one, and in another group. */
+static bool is_compatible(struct space *found, struct space **neighbour)
+{
+    const struct space *first = *neighbour;
+    if (!first) {
+        *neighbour = found;
+    }
+    return !first || first == found || (first->residence.turns && first->residence.turns == found->residence.turns);
+}
+
+int64_t turns_find_neighbour(const struct space *space, user_address start, user_address end, struct space **neighbour)
+{
+    bool good = true;
+    *neighbour = NULL;
+    for (const struct area_node *node = area_from(&areas, start); node && node->area.start < end && good; node = area_from(&areas, node->area.end)) {
+        good = node->area.space == space || is_compatible(node->area.space, neighbour);
+    }
+    for (const struct turns *turns = groups; turns && good; turns = turns->next) {
+        for (struct space *member = turns->members; member && good; member = member->residence.next) {
+            const struct area_node *node = member == turns->resident || member == space ? NULL : area_from(&member->residence.areas, start);
+            good = !node || node->area.start >= end || is_compatible(member, neighbour);
+        }
+    }
+    return good ? 0 : -ENOMEM;
+}
+
 const struct area_node *turns_find_absent(const struct space *space, user_address start, user_address end)
 {
     for (const struct turns *turns = groups; turns; turns = turns->next) {

@@ -31,6 +31,9 @@ int64_t turns_join(struct space *space, struct space *newcomer);
 /* The space has no thread and goes: another one of the group is resident afterwards. It is alone then, and its areas are in its own tree. */
 void turns_leave(struct space *space);
 
+/* Any other space that has an area in [start, end), resident or not; NULL: there is none. 0, or -ENOMEM: there are several, which do not take turns with each
+ * other. */
+int64_t turns_find_neighbour(const struct space *space, user_address start, user_address end, struct space **neighbour);
 /* An area in [start, end) of a space that is not resident, and not of the space's own group; or NULL. */
 const struct area_node *turns_find_absent(const struct space *space, user_address start, user_address end);
 /* The areas of the nth space that is not resident; NULL: there are not so many. */
@@ -45,6 +48,8 @@ int versions_add_pending(const struct space *space, user_address start, user_add
 void versions_drop(const struct space *space, user_address start, user_address end, uint32_t protection);
 /* A frozen page of the area may be stored to from now on. 0 or -ENOMEM. */
 int64_t versions_thaw(const struct area *area, user_address page);
+/* The newcomer, which has joined a group and has no areas, has nothing of what is in place. 0 or -ENOMEM. */
+int64_t versions_leave_out_all(struct space *newcomer);
 /* The newcomer has the areas and the pages of the space, which is resident. 0 or -ENOMEM. */
 int64_t versions_fork(const struct space *space, struct space *newcomer);
 

@@ -145,6 +145,17 @@ static int64_t leave_out(struct space *newcomer, user_address start, user_addres
     return 0;
 }
 
+int64_t versions_leave_out_all(struct space *newcomer)
+{
+    int64_t error = 0;
+    const struct space *resident = newcomer->residence.turns->resident;
+    for (struct area_node *node = area_from(&areas, 0); node && !error; node = area_from(&areas, node->area.end)) {
+        bool is_private = node->area.space == resident && !node->area.object;
+        error = is_private ? leave_out(newcomer, node->area.start, node->area.end) : 0;
+    }
+    return error;
+}
+
 static int64_t fork_area(const struct area *area, struct space *newcomer)
 {
     int64_t error = area->object ? 0

@@ -56,16 +56,31 @@ static void change_credentials(struct credentials *who)
     who->keeps_capabilities = false;
 }
 
-/* Who lies where a program wants to lie is named, since a line of the log is all that helps. */
-static int64_t check_fixed_place(const struct program *program, const struct space *keeps)
+static bool is_fixed(const struct program *program)
+{
+    return !program->elf.is_position_independent;
+}
+
+/* Programs that were linked for the same addresses take turns there, but not with several at once that do not. */
+static int64_t check_fixed_place(const struct program *program)
 {
     const struct elf_file *elf = &program->elf;
-    if (elf->is_position_independent || !memory_is_taken(keeps, elf->low, elf->high)) {
-        return 0;
+    int64_t error = is_fixed(program) ? space_check_place(current_space(), elf->low, elf->high) : 0;
+    if (error) {
+        log_line(LOG_ERROR, "%s is linked for 0x%lx, where several other processes lie: link it position independent", program->name,
+                 elf->low);
     }
-    log_line(LOG_ERROR, "%s is linked for 0x%lx, where another process lies: link it position independent", program->name,
-             elf->low);
-    return -ENOMEM;
+    return error;
+}
+
+/* Nothing is in the space afterwards, and the program has its place. */
+static int64_t make_room(struct space *space, const struct program *program)
+{
+    if (is_fixed(program)) {
+        return space_clear_for(space, program->elf.low, program->elf.high);
+    }
+    space_clear(space);
+    return 0;
 }
 
 /* Into the current space, which is empty. */
@@ -85,8 +100,9 @@ static int64_t load_into_new_space(const struct program *program, const struct s
     if (!own) {
         return -ENOMEM;
     }
+    int64_t error = make_room(own, program);
     space_enter(own);
-    int64_t error = load(program, arguments, environment, context);
+    error = error ? error : load(program, arguments, environment, context);
     space_enter(shared);
     if (error) {
         space_put(own);
@@ -126,7 +142,7 @@ static int64_t execute(const struct program *program, const struct strings *argu
     struct task *task = current_task();
     bool is_shared = space_is_shared(task->space), had_threads = task->process->task_count > 1;
     struct context context;
-    int64_t error = check_fixed_place(program, is_shared ? NULL : task->space);
+    int64_t error = check_fixed_place(program);
     if (error) {
         return error;
     }
@@ -138,8 +154,8 @@ static int64_t execute(const struct program *program, const struct strings *argu
         }
     } else {
         leave_memory(task);
-        space_clear(task->space);
-        error = load(program, arguments, environment, &context);
+        error = make_room(task->space, program);
+        error = error ? error : load(program, arguments, environment, &context);
     }
     error = error ? error : process_upcalls.execute_signals();
     error = error ? error : process_upcalls.execute_files(program->file);

@@ -336,7 +336,7 @@ DEBIAN = (
     image(
         "nginx-debian-12", "/usr/sbin/nginx -g 'daemon off;'", "",
         "006+050 016+050 016+050 016+050 016+050 016+050 .       .   .",
-        packages("bookworm", "nginx-light"), text("etc/passwd", NGINX_USER),
+        packages("bookworm", "nginx-light"), text("etc/passwd", NGINX_USER), text("run/none", ""),
         text("etc/group", "www-data:x:33:\n"), ExposedPorts={"80/tcp": {}},
     ),
     image(

@@ -81,7 +81,7 @@ static int64_t set_owner(struct file *file, int32_t type, int32_t id)
     if (type < F_OWNER_TID || type > F_OWNER_PGRP) {
         return -EINVAL;
     }
-    bool is_there = id == 0 || (type == F_OWNER_TID ? task_of_id(id) != NULL : id == PROCESS_ID);
+    bool is_there = id == 0 || (type == F_OWNER_TID ? task_of_id(id) != NULL : type == F_OWNER_PID ? process_of_id(id) != NULL : id == current_process()->group);
     if (!is_there) {
         return -ESRCH;
     }

@@ -228,7 +228,14 @@ int64_t sys_lseek(const struct arguments *arguments)
     return on_file(file, result);
 }
 
-enum ioctl_request { FIONREAD = 0x541B, FIONBIO = 0x5421, FIONCLEX = 0x5450, FIOCLEX = 0x5451 };
+enum ioctl_request { FIONREAD = 0x541B, FIONBIO = 0x5421, FIONCLEX = 0x5450, FIOCLEX = 0x5451, FIOASYNC = 0x5452 };
+
+/* Of these, Linux tells owners by signals. */
+static bool tells_owners(const struct file *file)
+{
+    uint32_t type = file->inode->mode & S_IFMT;
+    return type == S_IFSOCK || type == S_IFIFO;
+}
 
 static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t request, user_address argument)
 {
@@ -243,6 +250,11 @@ static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t reques
         }
         file->flags = value != 0 ? file->flags | O_NONBLOCK : file->flags & ~O_NONBLOCK;
         return 0;
+    case FIOASYNC: /* as F_SETFL takes O_ASYNC: nobody is told of anything. Servers set it beside an epoll */
+        if (copy_from_user(&value, argument, sizeof(value)) < 0) {
+            return -EFAULT;
+        }
+        return value == 0 || tells_owners(file) ? 0 : -ENOTTY;
     case FIONREAD:
         if (is_regular(file->inode)) {
             value = (int32_t)(file->inode->size - file->position);

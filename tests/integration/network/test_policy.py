@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -124,3 +125,28 @@ def test_interfaces_are_the_hosts_or_one_that_is_made_inside(
         "lo 49 family 10 ::1 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff index 1",
         "lo 127.0.0.1 mask ff000000 mtu 65536",
     ]
+
+
+def asked_of_the_host(tree: TeeTree, log: Path) -> dict[str, set[str]]:
+    """Run the program; return the addresses that the host's kernel was asked for by system call."""
+    calls = "trace=socket,bind,connect,sendto,sendmsg"
+    done = tree.run(wrapper=("strace", "-f", "-qq", "-e", calls, "-o", str(log)))
+    assert done.returncode == 0, done.stderr
+    asked: dict[str, set[str]] = {"socket": set(re.findall(r" socket\((AF_INET6?)", log.read_text()))}
+    for line in log.read_text().splitlines():
+        if called := re.search(r" (\w+)\(.*(?:inet_addr\(|AF_INET6, )\"([^\"]+)\"", line):
+            asked.setdefault(called[1], set()).add(called[2])
+    return asked
+
+
+def test_what_is_refused_the_host_is_not_asked_for(convert: Callable[..., TeeTree], tmp_path: Path) -> None:
+    need("strace")
+    everything = asked_of_the_host(convert(ports=("8080/tcp",)), tmp_path / "all")
+    assert everything["socket"] == {"AF_INET", "AF_INET6"}
+    assert everything["bind"] - BOTH_FAMILIES
+    assert everything["connect"] - BOTH_FAMILIES - {"0.0.0.0", "::"}
+    loopback = asked_of_the_host(convert(), tmp_path / "loopback")
+    assert loopback["bind"] == BOTH_FAMILIES
+    assert loopback["connect"] == loopback["sendmsg"] == BOTH_FAMILIES | {"0.0.0.0", "::"}
+    nothing = asked_of_the_host(convert("--allow-network", "none", ports=("8080/tcp",)), tmp_path / "nothing")
+    assert nothing == {"socket": set()}

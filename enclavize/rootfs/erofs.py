@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import InvalidImageError
 from enclavize.rootfs.entry import STAT_TYPE, FileType, path_bytes, printable
+from enclavize.rootfs.erofs_image import ErofsImage
+from enclavize.rootfs.native_erofs import write_natively
+from enclavize.rootfs.native_merge import MergedTree
 from enclavize.rootfs.verity import BLOCK_SIZE, VerityStream, tree_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from enclavize.rootfs.entry import Entry
@@ -70,18 +73,6 @@ XATTR_PREFIXES = (
     ("trusted.", 4),
     ("security.", 6),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ErofsImage:
-    """What was written."""
-
-    size: int
-    """Bytes of ``rootfs.erofs``."""
-    digest: bytes
-    """fs-verity digest of ``rootfs.erofs``: with ``size``, all that the enclave has to trust."""
-    verity_size: int
-    """Bytes of ``rootfs.verity``."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -140,32 +131,42 @@ def write_erofs(rootfs: Rootfs, output: Path, verity_output: Path, *, inline: fr
     ``inline`` names files whose content is kept in the image (if it is known and has at most 64 KiB), so that
     the host is never asked for it.
     """
-    inodes = _collect(rootfs, inline)
+    contents = _named_contents(rootfs, inline)
+    with output.open("wb") as image, verity_output.open("wb") as verity:
+        if isinstance(rootfs.entries, MergedTree):
+            written = write_natively(rootfs.entries, contents, image.fileno(), verity.fileno())
+            if written is not None:
+                return written
+            image.truncate(0)
+            verity.truncate(0)
+        return _write(rootfs, contents, image, verity)
+
+
+def _write(rootfs: Rootfs, contents: Mapping[str, bytes], image: BinaryIO, verity: BinaryIO) -> ErofsImage:
+    inodes = _collect(rootfs, contents)
     size = _place(inodes)
     _place_merkle_trees(inodes, first=tree_size(size))
-    with output.open("wb") as image, verity_output.open("wb") as verity:
 
-        def write_tree(offset: int, hashes: bytes) -> None:
-            verity.seek(offset)
-            verity.write(hashes)
+    def write_tree(offset: int, hashes: bytes) -> None:
+        verity.seek(offset)
+        verity.write(hashes)
 
-        tree = VerityStream(size, write_tree)
-        written = 0
-        for piece in _image_bytes(inodes, size):
-            image.write(piece)
-            tree.update(piece)
-            written += len(piece)
-        if written != size:
-            raise AssertionError(f"wrote {written} bytes of an image of {size}")
-        digest = tree.finish()
-        verity.seek(tree_size(size))
-        _write_merkle_trees(rootfs, inodes, verity)
-        return ErofsImage(size=size, digest=digest, verity_size=verity.tell())
+    tree = VerityStream(size, write_tree)
+    written = 0
+    for piece in _image_bytes(inodes, size):
+        image.write(piece)
+        tree.update(piece)
+        written += len(piece)
+    if written != size:
+        raise AssertionError(f"wrote {written} bytes of an image of {size}")
+    digest = tree.finish()
+    verity.seek(tree_size(size))
+    _write_merkle_trees(rootfs, inodes, verity)
+    return ErofsImage(size=size, digest=digest, verity_size=verity.tell())
 
 
-def _collect(rootfs: Rootfs, inline: frozenset[str]) -> list[_Inode]:
+def _collect(rootfs: Rootfs, contents: Mapping[str, bytes]) -> list[_Inode]:
     """Make one inode for each file, in the order of their paths."""
-    contents = _named_contents(rootfs, inline)
     by_data_path: dict[str, _Inode] = {}
     directories: dict[str, _Inode] = {}
     inodes: list[_Inode] = []

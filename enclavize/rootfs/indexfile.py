@@ -113,6 +113,7 @@ def _index(content: mmap, header: _Header, path: Path, number: int) -> LayerInde
         heap_start=heap_at,
         facts=[_elf_from_json(elf) for elf in facts],
         number=number,
+        merkle=memoryview(content)[_HEADER.size : rows_at],
     )
     return LayerIndex(diff_id=diff_id, records=records, path=path)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, overload
@@ -34,6 +35,8 @@ class _Layer(ctypes.Structure):
         ("count", ctypes.c_size_t),
         ("heap", ctypes.c_void_p),
         ("heap_size", ctypes.c_size_t),
+        ("merkle", ctypes.c_void_p),
+        ("merkle_size", ctypes.c_size_t),
     )
 
 
@@ -74,12 +77,8 @@ def merge_natively(layers: Sequence[Rows]) -> MergedTree | None:
     if library is None:
         return None
     with Pinned() as pinned:
-        table = (_Layer * len(layers))()
-        for slot, layer in zip(table, layers, strict=True):
-            rows, heap = layer.parts
-            slot.rows, slot.count = pinned.address(rows), len(rows) // ROW_SIZE
-            slot.heap, slot.heap_size = pinned.address(heap), len(heap)
         report, code = _Report(), ctypes.c_int()
+        table = _layer_table(layers, pinned)
         tree = library.enclavize_merge(table, len(layers), ctypes.byref(report), ctypes.byref(code))
     if not tree:
         if code.value < 0:
@@ -93,6 +92,29 @@ def merge_natively(layers: Sequence[Rows]) -> MergedTree | None:
         )
     finally:
         library.enclavize_merge_free(tree)
+
+
+def _layer_table(layers: Sequence[Rows], pinned: Pinned) -> ctypes.Array[_Layer]:
+    table = (_Layer * len(layers))()
+    for slot, layer in zip(table, layers, strict=True):
+        rows, heap, merkle = layer.parts
+        slot.rows, slot.count = pinned.address(rows), len(rows) // ROW_SIZE
+        slot.heap, slot.heap_size = pinned.address(heap), len(heap)
+        slot.merkle, slot.merkle_size = pinned.address(merkle), len(merkle)
+    return table
+
+
+class TreeParts(ctypes.Structure):
+    """A merged tree for native code (``Tree`` in native/host/erofs_inode.zig)."""
+
+    _fields_ = (
+        ("layers", ctypes.POINTER(_Layer)),
+        ("layer_count", ctypes.c_size_t),
+        ("places", ctypes.c_void_p),
+        ("count", ctypes.c_size_t),
+        ("paths", ctypes.c_void_p),
+        ("paths_size", ctypes.c_size_t),
+    )
 
 
 class MergedTree(Sequence[Entry]):
@@ -124,13 +146,30 @@ class MergedTree(Sequence[Entry]):
     def get(self, path: str) -> Entry | None:
         """Return the entry of a path."""
         if path not in self._asked:
-            found = self._find(path_bytes(path))
+            found = self.place_of(path)
             self._asked[path] = None if found is None else self._entry(found)
         return self._asked[path]
 
+    def place_of(self, path: str) -> int | None:
+        """Return which entry has a path."""
+        wanted = path_bytes(path)
+        at = bisect_left(range(len(self)), wanted, key=self._path)
+        return at if at < len(self) and self._path(at) == wanted else None
+
+    def parts(self, pinned: Pinned) -> TreeParts:
+        """Return the tree for native code, as long as it is pinned."""
+        return TreeParts(
+            layers=_layer_table(self._layers, pinned),
+            layer_count=len(self._layers),
+            places=pinned.address(self._places),
+            count=len(self),
+            paths=pinned.address(self._paths),
+            paths_size=len(self._paths),
+        )
+
     def children(self, path: str) -> Iterator[Entry]:
         """Yield the entries of a directory in order."""
-        found = self._find(path_bytes(path))
+        found = self.place_of(path)
         child = _NONE if found is None else self._place(found)[6]
         while child != _NONE:
             yield self._entry(child)
@@ -153,16 +192,6 @@ class MergedTree(Sequence[Entry]):
     def _path(self, index: int) -> bytes:
         place = self._place(index)
         return self._paths[place[2] : place[2] + place[3]]
-
-    def _find(self, path: bytes) -> int | None:
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            if self._path(middle) < path:
-                low = middle + 1
-            else:
-                high = middle
-        return low if low < len(self) and self._path(low) == path else None
 
     def _entry(self, index: int) -> Entry:
         layer, row, at, size, data, *_ = self._place(index)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _ROW = struct.Struct("<c?HIIIqQQQHHHHIIIIII32s32s")
 ROW_SIZE = _ROW.size
 _XATTR = struct.Struct("<HI")
+_NO_TREES = memoryview(b"")
 
 LETTERS = {
     FileType.REGULAR: b"f",
@@ -138,7 +139,7 @@ class RowWriter:
 class Rows(Collection["Record"]):
     """The records of layer ``number`` of an image. Each is made when it is asked for.
 
-    ``heap`` has the strings of the rows from ``heap_start`` on.
+    ``heap`` has the strings of the rows from ``heap_start`` on, ``merkle`` the Merkle trees of files.
     """
 
     def __init__(
@@ -149,12 +150,14 @@ class Rows(Collection["Record"]):
         heap_start: int,
         facts: Sequence[ElfFacts],
         number: int,
+        merkle: memoryview = _NO_TREES,
     ) -> None:
         self._rows = rows
         self._heap = heap
         self._heap_start = heap_start
         self._facts = facts
         self._number = number
+        self._merkle = merkle
 
     def __len__(self) -> int:
         return len(self._rows) // ROW_SIZE
@@ -166,9 +169,9 @@ class Rows(Collection["Record"]):
         return map(self._record, map(_Row._make, _ROW.iter_unpack(self._rows)))
 
     @property
-    def parts(self) -> tuple[bytes | memoryview, bytes | memoryview]:
-        """Rows and heap."""
-        return self._rows, memoryview(self._heap)[self._heap_start :]
+    def parts(self) -> tuple[bytes | memoryview, memoryview, memoryview]:
+        """Rows, heap and Merkle trees."""
+        return self._rows, memoryview(self._heap)[self._heap_start :], self._merkle
 
     def entry(self, number: int, path: str, data_path: str) -> Entry:
         """Return the entry of a row at a place of the merged tree."""

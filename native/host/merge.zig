@@ -27,8 +27,10 @@ pub const Layer = extern struct {
     count: usize,
     heap: [*]const u8,
     heap_size: usize,
+    merkle: [*]const u8,
+    merkle_size: usize,
 
-    fn text(layer: *const Layer, start: u64, size: usize) []const u8 {
+    pub fn text(layer: *const Layer, start: u64, size: usize) []const u8 {
         @setRuntimeSafety(true);
         return layer.heap[0..layer.heap_size][start..][0..size];
     }

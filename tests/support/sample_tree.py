@@ -19,7 +19,7 @@ from enclavize.rootfs.tree import Rootfs
 from enclavize.rootfs.verity import verity_of
 
 if TYPE_CHECKING:
-    from enclavize.rootfs.erofs import ErofsImage
+    from enclavize.rootfs.erofs_image import ErofsImage
 
 INLINE = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
 BIG = 3 << 20

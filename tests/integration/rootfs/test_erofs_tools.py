@@ -24,7 +24,7 @@ from support.sample_tree import INLINE, pattern, sample, write_sample
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from enclavize.rootfs.erofs import ErofsImage
+    from enclavize.rootfs.erofs_image import ErofsImage
     from enclavize.rootfs.tree import Rootfs
 
 pytestmark = pytest.mark.integration

@@ -1,6 +1,7 @@
 """``enclavize toolchain``: the files of LibOSes that are not ours."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -102,6 +103,30 @@ def digests(
         text = host_file_digests(
             source, libos.canonical if libos else None, insecure=insecure, reporter=reporter
         )
+    sys.stdout.write(text)
+
+
+@toolchain.command()
+def pal(
+    *,
+    prefix: Annotated[
+        Path, typer.Argument(metavar="PREFIX", help="Where Occlum is installed on this machine.")
+    ],
+    simulation: Annotated[
+        bool, typer.Option("--simulation", help="The PAL for images that were built with --sgx-mode SIM.")
+    ] = False,
+    library: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A library that the PAL loads by itself, besides what it names."),
+    ] = None,
+    progress: Progress = ProgressMode.AUTO,
+) -> None:
+    """Write the list of a PAL and of all that it needs, for pals of rune's settings."""
+    from enclavize.progress.renderer import reporting
+    from enclavize.rune.pal_list_writer import write_pal_list
+
+    with reporting(progress) as reporter:
+        text = write_pal_list(prefix, simulation=simulation, libraries=library or [], reporter=reporter)
     sys.stdout.write(text)
 
 

@@ -49,7 +49,10 @@ class Container:
 
     name: str
     rootfs: Path
+    command: tuple[str, ...] = (ENTRYPOINT,)
     arguments: tuple[str, ...] = ()
+    working_directory: str = "/"
+    capabilities: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     volumes: tuple[BindMount, ...] = ()
     empty_volumes: tuple[str, ...] = ()
@@ -67,10 +70,10 @@ def container_spec(container: Container) -> dict[str, Any]:
         "process": {
             "terminal": container.terminal,
             "user": {"uid": 0, "gid": 0},
-            "args": [ENTRYPOINT, *container.arguments],
+            "args": [*container.command, *container.arguments],
             "env": list(container.environment),
-            "cwd": "/",
-            "capabilities": {name: [] for name in _CAPABILITY_SETS},
+            "cwd": container.working_directory,
+            "capabilities": {name: list(container.capabilities) for name in _CAPABILITY_SETS},
             "noNewPrivileges": True,
         },
         "root": {"path": str(container.rootfs), "readonly": True},

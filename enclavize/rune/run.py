@@ -18,7 +18,7 @@ from enclavize.resources import native_file
 from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
 from enclavize.rune.container import BindMount, Container, container_spec
 from enclavize.rune.create import make_plan
-from enclavize.rune.enclave import read_description
+from enclavize.rune.enclave import RUNELETS, read_description
 from enclavize.rune.mounts import resolve_in_root
 from enclavize.rune.policy import load_policy
 from enclavize.rune.publish import check_policy, published
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from enclavize.oci.location import Location
+    from enclavize.rune.bundle import Bundle
     from enclavize.rune.policy import NodePolicy
     from enclavize.rune.publish import PublishedPort
+    from enclavize.tee.description import TeeDescription
     from enclavize.tee.host_files import HostFiles
     from enclavize.tee.policy import Policy
 
@@ -120,16 +122,42 @@ def _run(options: RunOptions, tree: Path) -> int:
             rootless=_rootless(),
             system_files=description.libos == "gramine",
         )
+        if description.libos not in RUNELETS:
+            container = _by_its_start(container, description, bundle)
         bundle.write(container_spec(container))
         plan = bundle.path / "plan.json"
         with storage_errors("write", plan):
-            plan.write_bytes(make_plan(bundle.path, node, default_store(), simulation_asked=options.simulate))
+            plan.write_bytes(
+                make_plan(
+                    bundle.path,
+                    node,
+                    default_store(),
+                    simulation_asked=options.simulate,
+                    shared_tree=True,
+                )
+            )
         command = [str(native_file("rune")), "--plan", str(plan), "--root", str(runtime / STATE)]
         pid_file = bundle.path / "pid"
         with _open_report(options.report) as report, published(options.published, pid_file):
             return run_container(
                 command, runc, bundle.path, bundle.name, stdin=options.stdin, report=report, pid_file=pid_file
             )
+
+
+def _by_its_start(container: Container, description: TeeDescription, bundle: Bundle) -> Container:
+    """Return a container that is started by what its enclave says, and not by a runelet in the image."""
+    from enclavize.rune.engine_part import network_files, start_of
+
+    start = start_of(description, container.rootfs)
+    return replace(
+        container,
+        command=start.entrypoint,
+        arguments=container.arguments or start.command or (),
+        environment=(*(start.environment or ()), *container.environment),
+        working_directory=start.working_directory,
+        volumes=(*container.volumes, *network_files(bundle.path, container.name)),
+        capabilities=("CAP_DAC_OVERRIDE",),  # Occlum opens the image's files, of mode 0444, to write to them
+    )
 
 
 def _annotations(options: RunOptions) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enclavize.errors import EnclavizeError, InvalidImageError
+from enclavize.errors import InvalidImageError
 from enclavize.oci.digest import hex_of
 from enclavize.oci.location import RegistryLocation
 from enclavize.oci.pruning import in_use, prune, unpacked_folder
@@ -51,13 +51,8 @@ def unpacked_image(
     image = resolve(location, cache=cache, insecure=insecure, reporter=Reporter())
     try:
         labels = image.config.labels
-        libos = labels.get(LIBOS, "no LibOS")
-        if FORMAT in labels and libos not in RUNELETS:
-            raise EnclavizeError(
-                f"{image.name} is a TEE image with {libos[:40]}, which is not run here",
-                hint="images with Occlum are made for Inclavare's rune: docker run --runtime=rune IMAGE",
-            )
-        if image.config.entrypoint != (ENTRYPOINT,):
+        has_runelet = labels.get(LIBOS) in (None, *RUNELETS)
+        if FORMAT not in labels or (has_runelet and image.config.entrypoint != (ENTRYPOINT,)):
             raise InvalidImageError(
                 f"{image.name} is not a TEE image",
                 hint=f"make one of it: enclavize build {image.name} -t NAME",

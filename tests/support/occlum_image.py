@@ -29,8 +29,9 @@ PROGRAM = "/bin/app"
 
 @dataclass(frozen=True, kw_only=True)
 class OcclumImage:
-    """An unpacked image, the toolchain that it was built with, and the PAL in that."""
+    """An image in a layout and unpacked, the toolchain that it was built with, and the PAL in that."""
 
+    layout: Path
     root: Path
     toolchain: Path
     pal: Path
@@ -73,7 +74,11 @@ def occlum_image(
     built = resolve(parse_location(f"oci:{base / 'layout'}"), cache=cache, reporter=Reporter())
     unpack_layers(built, base / "tree", cache=cache, reporter=Reporter())
     return OcclumImage(
-        root=base / "tree", toolchain=toolchain, pal=pal, config=json.loads(built.config_bytes)["config"]
+        layout=base / "layout",
+        root=base / "tree",
+        toolchain=toolchain,
+        pal=pal,
+        config=json.loads(built.config_bytes)["config"],
     )
 
 

@@ -195,6 +195,7 @@ class OcclumFormat:
     def verify_instance(self, contents: TeeContents) -> None:
         """Verify every node of the init file system, and which root it leads to. Raises IntegrityError."""
         from enclavize.libos.occlum.sefs.image import stated_mac
+        from enclavize.libos.occlum.sefs.keys import notation
         from enclavize.libos.occlum.sefs.unpack import verify
 
         mode = b"SIM\n" if self.simulation(contents) else b"HW\n"
@@ -203,8 +204,12 @@ class OcclumFormat:
                 raise IntegrityError(f"/{ROOT}/{INSTANCE}/{name} is not as a build writes it")
         chain = _chain(contents)
         verify(contents.path(f"{BUILD}/{layout.INIT_IMAGE}"), root_mac=chain.init_mac)
-        if stated_mac(contents.path(f"{BUILD}/{layout.ROOT_IMAGE}")) != chain.root_mac:
-            raise IntegrityError("the root file system is another one than the enclave is bound to")
+        stated = stated_mac(contents.path(f"{BUILD}/{layout.ROOT_IMAGE}"))
+        if stated != chain.root_mac:
+            raise IntegrityError(
+                "the root file system is another one than the enclave is bound to: "
+                f"the root MAC is {notation(stated)}, not {notation(chain.root_mac)}"
+            )
 
     def verify_rootfs(self, rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
         """Verify every node of the root, and check that there is no other file. Raises IntegrityError.

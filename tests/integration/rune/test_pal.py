@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from enclavize.resources import native_file
+from support.command import Command
 from support.foreign_pal import trial_pal
 from support.occlum_image import digest_of, occlum_image, pal_list
-from support.programs import need
+from support.programs import REPOSITORY, need
 from support.rune import RuneInstallation, read_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from support.occlum_image import OcclumImage
 
@@ -506,3 +510,45 @@ def test_other_versions_of_the_api_run_too(
 ) -> None:
     node.configure(listed=pal_list(pals(version), digest_of(pals(version))))
     assert node.run(bundle("exit", "9")).returncode == 9
+
+
+def test_the_list_that_is_written_for_an_installation_works(
+    node: Node, occlum: OcclumImage, bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    command = Command(base=tmp_path, native=native_file("runelet-pal").parent)
+    written = command.run("toolchain", "pal", occlum.toolchain, "--simulation").stdout
+    node.configure(listed=written)
+    assert node.run(bundle("exit", "6")).returncode == 6
+    with_library = command.run(
+        "toolchain", "pal", occlum.toolchain, "--simulation", "--library", "/lib/x86_64-linux-gnu/libm.so.6"
+    ).stdout
+    assert '"libm.so.6" = { path = "/' in with_library
+    node.configure(listed=with_library)
+    assert node.run(bundle("exit", "6")).returncode == 6
+    said = command.run("toolchain", "pal", tmp_path / "copies", code=2).stderr
+    assert "has no libocclum-pal.so" in said
+
+
+def test_enclavize_run_does_what_engines_do(node: Node, occlum: OcclumImage, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "rune").mkdir(parents=True)
+    shutil.copy(node.folder / "config.toml", home / "rune" / "config.toml")
+    environment = {
+        "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(home),
+        "PATH": os.environ["PATH"],
+    }  # fmt: skip
+    if Path("/etc/rune/config.toml").exists():
+        pytest.skip("this machine has settings of its own in /etc/rune/config.toml")
+    for arguments, code in (((), 0), (("exit", "5"), 5), (("exit", "6"), 6)):
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "enclavize", "run", "-e", "A=1", "--simulate", f"oci:{occlum.layout}",
+                *arguments,
+            ],
+            cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        shown = [line for line in done.stdout.splitlines() if line.startswith("argument")]
+        assert shown == [f"argument {word}" for word in ("/bin/app", *(arguments or ("show",)))]
+        assert "environment A=1" in done.stdout

@@ -55,6 +55,9 @@ LAUNCHERS = {
 }
 """Sources: the manual page of each."""
 
+_FIRST_UNPRIVILEGED_PORT = 1024
+"""net.ipv4.ip_unprivileged_port_start of Linux, if nobody changes it."""
+
 PREFORK = frozenset({"nginx", "apache2", "httpd", "php-fpm", "postgres"})
 """Servers whose first process forks those that do the work."""
 
@@ -242,6 +245,11 @@ def _ports(executable: Entry, program: Program, ports: Sequence[str], profile: P
             return
 
 
+def _is_privileged(port: str) -> bool:
+    first = re.match(r"[0-9]{1,5}", port, re.ASCII)
+    return first is not None and int(first[0]) < _FIRST_UNPRIVILEGED_PORT
+
+
 def _network(program: Program, ports: Sequence[str]) -> Iterator[Finding]:
     if ports:
         yield finding_about_all(
@@ -249,6 +257,13 @@ def _network(program: Program, ports: Sequence[str]) -> Iterator[Finding]:
             f"the image exposes {', '.join(map(printable, ports))}: it is built with --allow-network all",
             "--allow-network loopback or none, if the program is to have less",
         )  # fmt: skip
+        if low := [printable(port) for port in ports if _is_privileged(port)]:
+            yield finding_about_all(
+                "OCC053", Severity.NOTE, [],
+                f"who may have port {listed(low)} is for the host's kernel to say, whoever the program is "
+                "inside; docker and enclavize run allow it in a network of the container's own",
+                "elsewhere, serve a port above 1023, or give the container CAP_NET_BIND_SERVICE",
+            )  # fmt: skip
         return
     imports = {entry.path: CLIENTS.intersection(entry.elf.imports) for entry in program.files if entry.elf}
     clients = [entry for entry in program.files if imports.get(entry.path)]

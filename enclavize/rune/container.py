@@ -28,6 +28,8 @@ _MASKED_PATHS = (
     "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/scsi",
     "/proc/sched_debug", "/proc/timer_list", "/proc/timer_stats",
 )  # fmt: skip
+_OWN_NETWORK = {"net.ipv4.ip_unprivileged_port_start": "0"}
+"""As docker has it: ports below 1024 take no privileges where they are nobody else's."""
 _READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
@@ -127,12 +129,15 @@ def _bind_mount(volume: BindMount) -> dict[str, Any]:
 
 def _linux(container: Container) -> dict[str, Any]:
     namespaces = ["pid", "mount", "ipc", "uts"]
+    sysctl: dict[str, str] = {}
     if not container.host_network:
         namespaces.append("network")
+        sysctl = _OWN_NETWORK
     linux: dict[str, Any] = {
         "maskedPaths": list(_MASKED_PATHS),
         "readonlyPaths": list(_READ_ONLY_PATHS),
         "seccomp": SECCOMP_PROFILE,
+        "sysctl": sysctl,
     }
     if container.rootless is None:
         linux["cgroupsPath"] = f"/enclavize.{container.name}"

@@ -40,7 +40,8 @@ def converter(tmp_path_factory: pytest.TempPathFactory) -> Converter:
     return made
 
 
-PORT_OF_CONTAINER = 8080
+PORT_OF_CONTAINER = 80
+"""As people have it. The container has no capabilities."""
 
 
 @contextmanager

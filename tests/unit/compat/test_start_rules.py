@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclavize.compat.profile import Profile, profile_for
+from enclavize.compat.report import Finding
 from enclavize.compat.rules import check
 from enclavize.compat.shell import MAX_SCRIPT_SIZE, Kind, first_start
 from enclavize.compat.subject import Subject
@@ -128,12 +129,12 @@ def without_sockets() -> Profile:
     return replace(profile, syscalls=replace(calls, partial=calls.partial - {"socket"}))
 
 
-def codes(
+def findings(
     libos: str | Profile,
     *command: str,
-    ports: tuple[str, ...] = (),
-    wanted: frozenset[str] = frozenset({"OCC050", "OCC051", "OCC054"}),
-) -> set[str]:
+    ports: tuple[str, ...],
+    wanted: frozenset[str],
+) -> list[Finding]:
     """Check the command in an image with three shells, launchers and servers."""
     entries = (
         Entry(path="bin", type=FileType.DIRECTORY, mode=0o755),
@@ -156,7 +157,17 @@ def codes(
     )
     profile = profile_for(libos) if isinstance(libos, str) else libos
     report = check(subject, cast("Image", SimpleNamespace(name="image")), profile)
-    return {finding.code for finding in report.findings} & wanted
+    return [finding for finding in report.findings if finding.code in wanted]
+
+
+def codes(
+    libos: str | Profile,
+    *command: str,
+    ports: tuple[str, ...] = (),
+    wanted: frozenset[str] = frozenset({"OCC050", "OCC051", "OCC054"}),
+) -> set[str]:
+    """Return the codes alone."""
+    return {finding.code for finding in findings(libos, *command, ports=ports, wanted=wanted)}
 
 
 @pytest.mark.parametrize(
@@ -231,6 +242,9 @@ def test_a_port_is_an_error_for_what_can_listen_where_there_are_no_sockets() -> 
 def test_what_a_build_decides_about_the_network_is_told() -> None:
     wanted = frozenset({"OCC053"})
     assert codes("builtin", "server", ports=("80/tcp",), wanted=wanted) == wanted
+    assert len(findings("builtin", "server", ports=("8080/tcp", "x"), wanted=wanted)) == 1
+    _, low = findings("builtin", "server", ports=("8080/tcp", "443-444/tcp"), wanted=wanted)
+    assert "who may have port 443-444/tcp" in low.message
     assert codes("builtin", "client", wanted=wanted) == wanted
     assert codes("builtin", "server", wanted=wanted) == set()
     assert codes("gramine", "client", wanted=wanted) == set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from enclavize.rootfs.unpack import unpack_layers
 from support.command import Command
 from support.foreign_pal import LOADER, c_library, trial_pal
 from support.images import build_image, directory, file, write_layout
+from support.programs import need
 from support.rune import read_spec, write_bundle
 from support.stand_in_toolchain import OCCLUM_VERSION, stand_in_occlum
 
@@ -68,10 +70,10 @@ def occlum_image(
     command.run("keygen", "key.pem")
     command.run(
         "build", f"oci:{source}:1", "--libos", "occlum", "--toolchain", toolchain, "--sgx-mode", mode,
-        "--key", "key.pem", "-o", f"type=oci,tar=false,dest={base / 'layout'}", *options,
+        "--key", "key.pem", "-t", "tee:1", "-o", f"type=oci,tar=false,dest={base / 'layout'}", *options,
     )  # fmt: skip
     cache = BlobCache(base / "cache")
-    built = resolve(parse_location(f"oci:{base / 'layout'}"), cache=cache, reporter=Reporter())
+    built = resolve(parse_location(f"oci:{base / 'layout'}:1"), cache=cache, reporter=Reporter())
     unpack_layers(built, base / "tree", cache=cache, reporter=Reporter())
     return OcclumImage(
         layout=base / "layout",
@@ -80,6 +82,16 @@ def occlum_image(
         pal=pal,
         config=json.loads(built.config_bytes)["config"],
     )
+
+
+def occlum_program(folder: Path) -> bytes:
+    """Compile a program that Occlum could load; nobody runs it. Skip the test where that cannot be done."""
+    need("musl-gcc")
+    (folder / "app.c").write_text("int main(void) { return 0; }\n")
+    subprocess.run(
+        ["musl-gcc", "-fPIE", "-pie", folder / "app.c", "-o", folder / "app"], check=True, capture_output=True
+    )
+    return (folder / "app").read_bytes()
 
 
 def pal_list(pal: Path | None, digest: str, *, mode: str = "simulation", **changes: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.occlum_image import occlum_image, occlum_program
 from support.programs import busybox, need, need_root
 from support.rune import ENTRYPOINT, RuneInstallation, tee_image, write_bundle
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from support.occlum_image import OcclumImage
     from support.rune import UnpackedTeeImage
 
 
@@ -43,6 +45,13 @@ def image(installation: RuneInstallation, tmp_path_factory: pytest.TempPathFacto
     """Return a TEE image whose program no test runs: the runelet is that of ``installation``."""
     volumes = ("--volume", "/data", "--volume", "/fixed:ro", "--volume", "/folder")
     return tee_image(tmp_path_factory.mktemp("image"), *volumes, runelet=installation.runelet)
+
+
+@pytest.fixture(scope="session")
+def occlum(tmp_path_factory: pytest.TempPathFactory) -> OcclumImage:
+    """Build an image of Occlum for simulation, with a trial PAL where Occlum's would be."""
+    folder = tmp_path_factory.mktemp("occlum")
+    return occlum_image(folder / "image", occlum_program(folder))
 
 
 @pytest.fixture

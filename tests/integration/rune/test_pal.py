@@ -19,8 +19,8 @@ import pytest
 from enclavize.resources import native_file
 from support.command import Command
 from support.foreign_pal import trial_pal
-from support.occlum_image import digest_of, occlum_image, pal_list
-from support.programs import REPOSITORY, need
+from support.occlum_image import digest_of, occlum_image, occlum_program, pal_list
+from support.programs import REPOSITORY
 from support.rune import RuneInstallation, read_spec
 
 if TYPE_CHECKING:
@@ -38,23 +38,6 @@ EXTRA = ("allow_integrity_only = true",)
 def built(installation: RuneInstallation, tmp_path_factory: pytest.TempPathFactory) -> RuneInstallation:
     """Install rune with all that was built: the runelet for PALs is a native file of its own."""
     return RuneInstallation.create(tmp_path_factory.mktemp("rune-built"))
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Compile a program that Occlum could load; nobody runs it."""
-    need("musl-gcc")
-    folder = tmp_path_factory.mktemp("program")
-    (folder / "app.c").write_text("int main(void) { return 0; }\n")
-    subprocess.run(
-        ["musl-gcc", "-fPIE", "-pie", folder / "app.c", "-o", folder / "app"], check=True, capture_output=True
-    )
-    return (folder / "app").read_bytes()
-
-
-@pytest.fixture(scope="session")
-def occlum(tmp_path_factory: pytest.TempPathFactory, program: bytes) -> OcclumImage:
-    return occlum_image(tmp_path_factory.mktemp("occlum") / "image", program)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,10 +302,8 @@ def test_what_the_libos_has_written_is_no_obstacle(node: Node, bundle: Callable[
     assert node.run(folder).returncode == 0
 
 
-def test_a_weak_root_file_system_is_told(
-    built: RuneInstallation, program: bytes, tmp_path: Path, name: str
-) -> None:
-    hardware = occlum_image(tmp_path / "hardware", program, mode="HW")
+def test_a_weak_root_file_system_is_told(built: RuneInstallation, tmp_path: Path, name: str) -> None:
+    hardware = occlum_image(tmp_path / "hardware", occlum_program(tmp_path), mode="HW")
     node = Node(installation=built, folder=tmp_path, image=hardware, name=name)
     node.configure(listed=pal_list(hardware.pal, digest_of(hardware.pal), mode="hardware"))
     folder = hardware.bundle(tmp_path / "bundle", "exit", "0")

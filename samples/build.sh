@@ -6,6 +6,7 @@ name=$1 layout=$2
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/{etc,tmp}
+options=()
 
 # with_libraries FILE...: copies what the dynamic loader would load for these files, to where it looks.
 with_libraries() {
@@ -27,6 +28,12 @@ goroutines)
     mkdir "$root/bin"
     CGO_ENABLED=0 go build -trimpath -o "$root/bin/goroutines" "$samples/goroutines/main.go"
     command=(/bin/goroutines)
+    ;;
+server)
+    mkdir "$root/bin"
+    CGO_ENABLED=0 go build -trimpath -o "$root/bin/server" "$samples/server/main.go"
+    command=(/bin/server)
+    options=(--config.exposedports 8080/tcp)
     ;;
 java)
     mkdir "$root/app"
@@ -62,6 +69,5 @@ esac
 umoci init --layout "$layout"
 umoci new --image "$layout:1"
 umoci insert --rootless --image "$layout:1" "$root" / >/dev/null
-options=()
 for argument in "${command[@]}"; do options+=(--config.entrypoint "$argument"); done
 umoci config --image "$layout:1" --architecture amd64 --os linux "${options[@]}"

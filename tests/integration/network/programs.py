@@ -36,21 +36,19 @@ TEN_KILOBYTES = "0123456789" * 1_000
 CERTIFICATE = ("/certificates/certificate.pem", "/certificates/key.pem")
 
 NGINX = """
-daemon off; master_process off; pid /tmp/nginx.pid; error_log stderr warn; worker_rlimit_nofile 8192;
-events { worker_connections 4096; }
-http {
+daemon off; {how}; pid /tmp/nginx.pid; error_log stderr warn; worker_rlimit_nofile 8192;
+events {{ worker_connections 4096; }}
+http {{
     access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
     client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fastcgi;
     uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
-    server {
-        listen 8080 backlog=2048; root /www;
-        location /large/ { client_max_body_size 100m; alias /www/; }
-        location /forward/ { proxy_pass http://127.0.0.1:8081/; }
-        location /nobody/ { proxy_pass http://127.0.0.1:1/; }
-        location /silent/ { proxy_connect_timeout 1s; proxy_pass http://198.51.100.1/; }
-        location /slow/ { proxy_read_timeout 1s; proxy_pass http://127.0.0.1:2/; }
-    }
-}
+    server {{
+        listen {port} backlog=2048; root /www;
+        location /forward/ {{ proxy_pass http://127.0.0.1:8081/; }}
+        location /nobody/ {{ proxy_pass http://127.0.0.1:1/; }}
+        location /silent/ {{ proxy_connect_timeout 1s; proxy_pass http://198.51.100.1/; }}
+    }}
+}}
 """
 
 
@@ -138,6 +136,10 @@ PYTHON = "/usr/bin/python3.11"
 WWW = {"path": "/file", "body": TEN_KILOBYTES, "half": True}
 PROGRAMS = (
     Program(image="c", run=("/usr/sbin/nginx",), targets=(target("nginx", 8080, **WWW),)),
+    Program(
+        image="c", run=("/usr/sbin/nginx", "-c", "/etc/nginx/workers.conf"),
+        targets=(target("nginx-workers", 8094, **WWW),),
+    ),
     Program(
         image="c", run=("/usr/bin/memcached", "-u", "root", "-l", "127.0.0.1", "-c", "8192"),
         targets=(target("memcached", 11211, protocol="memcached"),),
@@ -236,7 +238,9 @@ IMAGES: dict[str, tuple[Callable[[], Layer], ...]] = {
         packages("bookworm", "nginx-light"), packages("bookworm", "memcached"),
         packages("bookworm", "redis-tools"),
         layer_of(lambda: [
-            file("etc/nginx/nginx.conf", NGINX), symlink("usr/bin/redis-server", "redis-check-rdb"),
+            file("etc/nginx/nginx.conf", NGINX.format(how="master_process off", port=8080)),
+            file("etc/nginx/workers.conf", NGINX.format(how="user root; worker_processes 2", port=8094)),
+            symlink("usr/bin/redis-server", "redis-check-rdb"),
         ]),
     ),
     "large": (packages("bookworm", "caddy"),),

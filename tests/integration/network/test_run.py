@@ -88,6 +88,33 @@ def test_a_published_port_leads_to_the_program(converter: Converter) -> None:
         assert answer.endswith(b"hello from inside\n")
 
 
+def test_the_sample_is_a_server_with_the_network_that_its_port_asks_for(tmp_path: Path) -> None:
+    need("go", "umoci", "runc")
+    build = REPOSITORY / "samples" / "build.sh"
+    converter = Converter.create(tmp_path)
+    subprocess.run([build, "server", tmp_path / "layout"], check=True, capture_output=True)
+    archive = tmp_path / "tee.tar"
+    converter.run("build", f"oci:{tmp_path / 'layout'}:1", "-o", f"type=oci,dest={archive}")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with subprocess.Popen(
+        [*RUN, "-p", f"127.0.0.1:{port}:8080", f"oci-archive:{archive}"],
+        env=converter.environment, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stderr is not None
+            assert any(b"listening on :8080" in line for line in process.stderr)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection.request("PUT", "/letter", b"dear enclave")
+            assert connection.getresponse().read() == b""
+            connection.request("GET", "/letter")
+            assert connection.getresponse().read() == b"dear enclave"
+            connection.close()
+        finally:
+            process.terminate()
+        assert process.wait(30) == 0
+
+
 def test_a_published_port_where_nobody_listens_is_reset(converter: Converter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         other = free.getsockname()[1]

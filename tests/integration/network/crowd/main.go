@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-const patience = 30 * time.Second // for one answer
+const patience = 60 * time.Second // for one answer
 
 // A server, and what it says.
 type target struct {

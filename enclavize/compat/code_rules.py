@@ -64,7 +64,7 @@ def other_files(rootfs: Rootfs, program: Program, profile: Profile) -> Iterator[
     known = {entry.path for entry in program.files}
     failing = [
         entry
-        for entry in rootfs.entries
+        for entry in rootfs.entries.elf_files()
         if entry.elf is not None and entry.path not in known and _cannot_run(entry.elf, profile)
     ]
     if failing:

@@ -85,7 +85,7 @@ def _replaced(subject: Subject, profile: Profile) -> Iterator[Finding]:
 
 def _special(subject: Subject, profile: Profile) -> Iterator[Finding]:
     lost = {Support.NO: (FileType.FIFO, *_DEVICES), Support.PARTIAL: _DEVICES}.get(profile.files.special, ())
-    special = [entry for entry in subject.rootfs.entries if entry.type in lost]
+    special = list(subject.rootfs.entries.of_types(lost))
     hidden = {entry.path for entry in _below(special, profile.files.hidden)}
     found = [entry for entry in special if entry.path not in hidden]
     if found:
@@ -187,7 +187,7 @@ def _contents(subject: Subject, folders: Sequence[str]) -> list[Entry]:
     """Return the files with content at or below the folders."""
     return [
         entry
-        for entry in _below(subject.rootfs.entries, folders)
+        for entry in subject.rootfs.entries.below(folders)
         if entry.type is FileType.REGULAR and entry.size
     ]
 

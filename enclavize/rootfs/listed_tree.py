@@ -49,6 +49,11 @@ class ListedTree(Sequence[Entry]):
         """Yield the entries of some types."""
         return (entry for entry in self._entries if entry.type in types)
 
+    def below(self, folders: Collection[str]) -> Iterator[Entry]:
+        """Yield the entries at or below one of the folders."""
+        prefixes = tuple(f"{folder}/" for folder in folders)
+        return (entry for entry in self._entries if f"{entry.path}/".startswith(prefixes))
+
     def elf_files(self) -> Iterator[Entry]:
         """Yield the entries with ELF facts."""
         return (entry for entry in self._entries if entry.elf is not None)

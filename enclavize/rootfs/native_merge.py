@@ -27,6 +27,7 @@ _PLACE = struct.Struct("<IIQIIIIIB?2x")
 """Layer and row (_NONE: a directory that no layer lists), where its path is and how long, the place of the
 first path of the same file, its parent, first entry and next sibling; its kind, whether it is an ELF file."""
 _KIND_AT, _IS_ELF_AT = 36, 37
+_AFTER_SLASH = bytes([ord("/") + 1])
 
 
 class _Layer(ctypes.Structure):
@@ -153,8 +154,11 @@ class MergedTree(Sequence[Entry]):
     def place_of(self, path: str) -> int | None:
         """Return which entry has a path."""
         wanted = path_bytes(path)
-        at = bisect_left(range(len(self)), wanted, key=self._path)
+        at = self._first_from(wanted)
         return at if at < len(self) and self._path(at) == wanted else None
+
+    def _first_from(self, path: bytes) -> int:
+        return bisect_left(range(len(self)), path, key=self._path)
 
     def parts(self, pinned: Pinned) -> TreeParts:
         """Return the tree for native code, as long as it is pinned."""
@@ -180,6 +184,15 @@ class MergedTree(Sequence[Entry]):
         letters = {LETTERS[kind][0] for kind in types}
         kinds = self._places[_KIND_AT :: _PLACE.size]
         return (self._entry(at) for at, kind in enumerate(kinds) if kind in letters)
+
+    def below(self, folders: Collection[str]) -> Iterator[Entry]:
+        """Yield the entries at or below one of the folders."""
+        found: set[int] = set()
+        for folder in folders:
+            top, prefix = self.place_of(folder), path_bytes(folder)
+            found.update(() if top is None else (top,))
+            found.update(range(self._first_from(prefix + b"/"), self._first_from(prefix + _AFTER_SLASH)))
+        return map(self._entry, sorted(found))
 
     def elf_files(self) -> Iterator[Entry]:
         """Yield the entries with ELF facts."""

@@ -154,7 +154,7 @@ class OcclumBackend:
         environment = dict(item.partition("=")[::2] for item in image.config.env)
         found = find_files(rootfs, program.path, "/", environment).executable
         own = wanted_by([found.elf.interpreter] if found is not None and found.elf is not None else [])
-        wanted = wanted_by(entry.elf.interpreter for entry in rootfs.entries if entry.elf is not None)
+        wanted = wanted_by(entry.elf.interpreter for entry in rootfs.entries.elf_files() if entry.elf)
         there = provided_by(self._toolchain)
         return tuple(library for library in wanted if library in own or library in there)
 

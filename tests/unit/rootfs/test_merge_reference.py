@@ -144,6 +144,8 @@ def check_native(layers: Sequence[Sequence[Record]], what: object) -> bool:
         assert tree.get(entry.path) == entry
         assert tree.get(entry.path + "x") == listed.get(entry.path + "x")
         assert list(tree.children(entry.path)) == list(listed.children(entry.path))
+    for folders in (["a"], ["b/c", "b"], ["gone"], ["c", "a/b"]):
+        assert list(tree.below(folders)) == list(listed.below(folders))
     assert list(tree.of_types({FileType.SYMLINK})) == list(listed.of_types({FileType.SYMLINK}))
     return True
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from bench.build import build_rows
 from bench.check_bench import check_rows
 from bench.containers import container_rows
+from bench.many import many_rows
 from bench.rune_bench import rune_rows
 from bench.runs import run_rows
 from bench.sefs_bench import sefs_rows
@@ -45,6 +46,7 @@ def main() -> None:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = str(base / "byte-code")
         rows += build_rows(base)
+        rows += many_rows(base)
         rows += check_rows(base)
         rows += verify_rows(base)
         rows += run_rows(base)

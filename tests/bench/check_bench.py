@@ -1,13 +1,12 @@
-"""``enclavize check`` of the ~500 MB image, and what looking into ELF files costs when layers are indexed."""
+"""``enclavize check`` of the ~500 MB image, and what indexing its layers costs beside inflating them."""
 
 from __future__ import annotations
 
 import os
-import resource
 import statistics
 import sys
+import time
 from typing import TYPE_CHECKING
-from unittest.mock import patch
 
 from bench.harness import Row, run, seconds
 from bench.images import large_image
@@ -15,10 +14,11 @@ from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
 from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
-from enclavize.rootfs import elf
+from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.index import index_image
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from enclavize.oci.image import Image
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 ROUNDS = 5
 CHECK_TARGET = 2.0
 """Seconds."""
-OVERHEAD_TARGET = 0.3
-NO_MAGIC = b"\0\0\0\0"
-"""What no file begins with that the scanner would look into."""
+INDEX_TARGET = 2.0
 
 
 def check_rows(base: Path) -> list[Row]:
@@ -54,23 +52,30 @@ def _check_row(image: str, base: Path) -> Row:
 def _overhead_row(name: str, base: Path) -> Row:
     cache = BlobCache(base / "index-cache")
     image = resolve(parse_location(name), cache=cache, reporter=Reporter())
-    hashing, whole = [], []
+    inflating, whole = [], []
     for _ in range(ROUNDS):
-        with patch.object(elf, "MAGIC", NO_MAGIC):
-            hashing.append(_processor_time(image, cache))
-        whole.append(_processor_time(image, cache))
-    overhead = min(whole) / min(hashing) - 1
+        inflating.append(_processor_time(lambda: _inflate(image)))
+        whole.append(
+            _processor_time(lambda: index_image(image, cache=cache, reporter=Reporter(), refresh=True))
+        )
+    ratio = statistics.median(whole) / statistics.median(inflating)
     return Row(
-        name="indexing over hashing alone, processor time",
-        target=f"< {OVERHEAD_TARGET:.0%}",
-        ours=f"{overhead:.0%} ({seconds(min(whole))})",
-        peer="-",
-        met=overhead < OVERHEAD_TARGET,
+        name="indexing, beside reading and inflating alone (CPU time)",
+        target=f"< {INDEX_TARGET:.1f} x",
+        ours=f"{ratio:.2f} x, {seconds(statistics.median(whole))}",
+        peer=seconds(statistics.median(inflating)),
+        met=ratio < INDEX_TARGET,
     )
 
 
-def _processor_time(image: Image, cache: BlobCache) -> float:
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    index_image(image, cache=cache, reporter=Reporter(), refresh=True)
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def _inflate(image: Image) -> None:
+    for layer in image.layers:
+        with image.source.open_blob(layer, advance=None, sink=None) as blob:
+            for _ in decompressed(blob, "layer"):
+                pass
+
+
+def _processor_time(action: Callable[[], object]) -> float:
+    before = time.process_time()
+    action()
+    return time.process_time() - before

@@ -1,25 +1,31 @@
-"""Timing whole commands: wall clock and peak memory, ours and a peer's in the same run."""
+"""Timing whole commands: wall clock, processors and peak memory, ours and a peer's in the same run."""
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
-import time
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+
+
+STARTER = Path(__file__).with_name("starter.py")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One run: seconds of wall clock, bytes of peak memory (the largest process), what it printed."""
+    """One run: seconds of wall clock and of processors, bytes of peak memory, what it printed."""
 
     seconds: float
+    processor: float
     peak: int
+    """Of the largest process; that of Python's own, some 9 MB, is the least that is told."""
     stdout: bytes
 
 
@@ -36,29 +42,38 @@ class Row:
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Sample:
     """Run one command to its end, standard error to nowhere; its failure is ours."""
-    start = time.perf_counter()
     words = list(map(str, command))
-    with subprocess.Popen(
-        words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        assert process.stdout is not None
-        stdout = process.stdout.read()
-        _pid, status, usage = os.wait4(process.pid, 0)
-        duration = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(words)}: exit code {process.returncode}")
-    return Sample(seconds=duration, peak=usage.ru_maxrss * 1024, stdout=stdout)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as report:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", STARTER, str(writer), *words],
+            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            pass_fds=(writer,), check=False,
+        )  # fmt: skip
+        os.close(writer)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(words)}: exit code {done.returncode}")
+        return Sample(stdout=done.stdout, **json.load(report))
 
 
 def median(repeat: int, once: Callable[[], Sample]) -> Sample:
-    """Run ``once`` several times; return the median time and the highest peak."""
-    samples = [once() for _ in range(repeat)]
+    """Run ``once`` several times; return the median of all."""
+    return median_of([once() for _ in range(repeat)])
+
+
+def median_of(samples: Sequence[Sample]) -> Sample:
+    """Return the median times and the highest peak."""
     return Sample(
         seconds=statistics.median(sample.seconds for sample in samples),
+        processor=statistics.median(sample.processor for sample in samples),
         peak=max(sample.peak for sample in samples),
         stdout=samples[-1].stdout,
     )
+
+
+def times(sample: Sample) -> str:
+    """Return both times of a run for the table."""
+    return f"{seconds(sample.seconds)} (CPU {seconds(sample.processor)})"
 
 
 def seconds(value: float) -> str:

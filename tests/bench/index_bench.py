@@ -30,7 +30,7 @@ from enclavize.rootfs.erofs import write_erofs
 from enclavize.rootfs.index import index_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 SAMPLE_SIZE = 200_000_000
 RUNS = 3
@@ -52,7 +52,7 @@ def sample_layer(folder: Path) -> Path:
     return layer
 
 
-def layout_of(layers: list[Path], folder: Path) -> tuple[Path, int]:
+def layout_of(layers: list[Path], folder: Path, command: Sequence[str] = ()) -> tuple[Path, int]:
     """Write an image layout of the layers; return it and the size of the layers when uncompressed."""
     blobs = folder / "layout" / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -77,7 +77,7 @@ def layout_of(layers: list[Path], folder: Path) -> tuple[Path, int]:
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {},
+        "config": {"Cmd": [*command]},
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
     manifest = {

@@ -57,24 +57,11 @@ int64_t file_create(struct inode *inode, uint32_t flags, struct file **created)
     return 0;
 }
 
-static void anonymous_unused(struct inode *inode)
-{
-    release(inode->name, inode->name_length + 1);
-    release(inode, sizeof(struct inode));
-}
-
-static const struct inode_operations anonymous_operations = {.unused = anonymous_unused};
 static const struct file_system anonymous_file_system = {
     .type = "anon_inodefs", .magic = 0x09041934, .device = 0x0E};
 
-int64_t file_create_anonymous(const struct file_operations *operations, const char *kind, uint32_t mode,
-    uint32_t flags, void *state, struct file **created)
+int64_t inode_begin_anonymous(struct inode *inode, const char *kind, uint32_t mode)
 {
-    struct inode *inode = allocate(sizeof(struct inode));
-    if (inode == NULL) {
-        return -ENOMEM;
-    }
-    inode->operations = &anonymous_operations;
     inode->file_system = &anonymous_file_system;
     inode->references = 1;
     inode->mode = mode;
@@ -86,12 +73,39 @@ int64_t file_create_anonymous(const struct file_operations *operations, const ch
     char text[64];
     size_t length = format_text(text, sizeof(text), "%s:[%llu]", kind, (unsigned long long)inode->number);
     inode->name = allocate(length + 1);
-    struct file *file = NULL;
-    if (inode->name != NULL) {
-        memcpy(inode->name, text, length);
-        inode->name_length = length;
-        file = allocate_file(inode, flags);
+    if (inode->name == NULL) {
+        return -ENOMEM;
     }
+    memcpy(inode->name, text, length);
+    inode->name_length = length;
+    return 0;
+}
+
+void inode_end_anonymous(struct inode *inode)
+{
+    if (inode->name != NULL) {
+        release(inode->name, inode->name_length + 1);
+    }
+}
+
+static void anonymous_unused(struct inode *inode)
+{
+    inode_end_anonymous(inode);
+    release(inode, sizeof(struct inode));
+}
+
+static const struct inode_operations anonymous_operations = {.unused = anonymous_unused};
+
+int64_t file_create_anonymous(const struct file_operations *operations, const char *kind, uint32_t mode,
+    uint32_t flags, void *state, struct file **created)
+{
+    struct inode *inode = allocate(sizeof(struct inode));
+    if (inode == NULL) {
+        return -ENOMEM;
+    }
+    inode->operations = &anonymous_operations;
+    int64_t result = inode_begin_anonymous(inode, kind, mode);
+    struct file *file = result == 0 ? allocate_file(inode, flags) : NULL;
     inode_put(inode);
     if (file == NULL) {
         return -ENOMEM;

@@ -372,24 +372,48 @@ static void attach(struct pipe *pipe, struct file *file, const struct file_opera
     pipe_join(pipe, is_readable(file), is_writable(file));
 }
 
+/* Both ends have one inode, by which either can be opened anew: /proc/self/fd/N. */
+struct pipe_inode {
+    struct inode inode;
+    struct pipe *pipe; /* counted */
+};
+
+/* Unlike those who open a FIFO, nobody waits for the other end (fifo_open() of Linux). */
+static int64_t open_again(struct inode *inode, struct file *file)
+{
+    attach(CONTAINER_OF(inode, struct pipe_inode, inode)->pipe, file, &pipe_operations);
+    return 0;
+}
+
+static void pipe_inode_unused(struct inode *inode)
+{
+    struct pipe_inode *of_pipe = CONTAINER_OF(inode, struct pipe_inode, inode);
+    if (of_pipe->pipe != NULL) {
+        pipe_forget(of_pipe->pipe);
+    }
+    inode_end_anonymous(inode);
+    release(of_pipe, sizeof(struct pipe_inode));
+}
+
 int64_t pipe_create(uint32_t flags, struct file *ends[2])
 {
-    static const struct file_operations unattached = {.stream = true};
-    const uint32_t modes[2] = {O_RDONLY | (flags & O_NONBLOCK), O_WRONLY | flags};
-    struct pipe *pipe = pipe_make();
-    if (pipe == NULL) {
+    static const struct inode_operations operations = {.open = open_again, .unused = pipe_inode_unused};
+    struct pipe_inode *of_pipe = allocate(sizeof(struct pipe_inode));
+    if (of_pipe == NULL) {
         return -ENOMEM;
     }
-    int64_t result = 0;
-    for (uint32_t at = 0; at < 2 && result == 0; at++) {
-        result = file_create_anonymous(&unattached, "pipe", S_IFIFO | 0600, modes[at], NULL, &ends[at]);
-        if (result == 0) {
-            attach(pipe, ends[at], &pipe_operations);
-        } else if (at == 1) {
+    struct inode *inode = &of_pipe->inode;
+    inode->operations = &operations;
+    int64_t result = inode_begin_anonymous(inode, "pipe", S_IFIFO | 0600);
+    of_pipe->pipe = result == 0 ? pipe_make() : NULL;
+    result = of_pipe->pipe == NULL ? -ENOMEM : file_create(inode, O_RDONLY | (flags & O_NONBLOCK), &ends[0]);
+    if (result == 0) {
+        result = file_create(inode, O_WRONLY | flags, &ends[1]);
+        if (result < 0) {
             file_put(ends[0]);
         }
     }
-    event_source_put(&pipe->source);
+    inode_put(inode);
     return result;
 }
 

@@ -176,6 +176,12 @@ def test_scripts_of_bash_do_what_they_do_natively(shells: Shells, script: str) -
     shells.check("/bin/bash", "-c", BASH_SCRIPTS[script])
 
 
+def test_bash_reads_from_substituted_processes(shells: Shells) -> None:
+    script = "cat <(echo one) <(echo two); wc -l < <(seq 1 7); mapfile -t a < <(seq 1 4); echo ${a[3]}"
+    done = shells.tree.run("/bin/bash", "-c", script)
+    assert done.stdout == b"one\ntwo\n7\n4\n", done.stderr.decode()
+
+
 def test_an_entrypoint_prepares_and_becomes_the_program(shells: Shells) -> None:
     (shells.rootfs / "tmp" / "conf").unlink(missing_ok=True)
     shells.check("/entrypoint.sh", "-v", "x", env={"APP_MODE": "Fast", "APP_SIZE": "12"})

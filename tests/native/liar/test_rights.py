@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from support.tee import TeeTree
 
-PROGRAM = REPOSITORY / "tests" / "native" / "programs" / "mapping_mix.c"
+PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 FATAL_STATUS = 127
 """base.h."""
 
@@ -33,11 +34,13 @@ def runelet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the program, static."""
+    """Return the program that maps files, static; beside it is the one that forks."""
     need("musl-gcc")
-    program = tmp_path_factory.mktemp("mix") / "mapping_mix"
-    subprocess.run(["musl-gcc", "-static", "-O2", PROGRAM, "-o", program], check=True)
-    return program
+    folder = tmp_path_factory.mktemp("mix")
+    for name in ("mapping_mix", "fork_mix"):
+        source = PROGRAMS / f"{name}.c"
+        subprocess.run(["musl-gcc", "-static", "-O2", source, "-o", folder / name], check=True)
+    return folder / "mapping_mix"
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +48,15 @@ def tree(mix: Path, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
     need("umoci", "skopeo")
     base = tmp_path_factory.mktemp("tee")
     (base / "root" / "data").mkdir(parents=True)
-    (base / "root" / "mapping_mix").write_bytes(mix.read_bytes())
-    (base / "root" / "mapping_mix").chmod(0o755)
+    for name in ("mapping_mix", "fork_mix"):
+        shutil.copy(mix.with_name(name), base / "root" / name)
     image = ordinary_image(base / "layout", base / "root", config=["--config.cmd", "/mapping_mix"])
     return Converter.create(base).tree(image, "tree", "--debug", "--allow-args", "--volume", "/data")
 
 
-def run(runelet: Path, tree: TeeTree, lie: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def run(
+    runelet: Path, tree: TeeTree, lie: str, *arguments: str, program: str = "/mapping_mix"
+) -> subprocess.CompletedProcess[bytes]:
     environment = {
         "ENCLAVIZE_ROOT": str(tree.root),
         "ENCLAVIZE_INSTANCE": str(tree.instance),
@@ -59,7 +64,7 @@ def run(runelet: Path, tree: TeeTree, lie: str, *arguments: str) -> subprocess.C
         "LIAR_RIGHTS": lie,
     }
     return subprocess.run(
-        [runelet, "/mapping_mix", *arguments], env=environment, capture_output=True, check=False, timeout=300
+        [runelet, program, *arguments], env=environment, capture_output=True, check=False, timeout=300
     )
 
 
@@ -89,4 +94,20 @@ def test_a_request_that_is_not_served_ends_the_enclave_or_changes_nothing(
     else:
         assert done.returncode == FATAL_STATUS, done.stderr.decode()
         assert done.stdout == b""
+        assert b"the host did not change" in done.stderr
+
+
+@pytest.mark.parametrize("lie", ["tables", "nothing", "2", "7", "100"])
+def test_no_store_reaches_the_memory_of_a_process_that_takes_turns(
+    lie: str, runelet: Path, tree: TeeTree, mix: Path
+) -> None:
+    """Which pages differ after a fork is known from the EPCM; without its rights the enclave ends."""
+    expected = subprocess.run([mix.with_name("fork_mix"), "3", "600"], capture_output=True, check=True).stdout
+    done = run(runelet, tree, lie, "3", "600", program="/fork_mix")
+    if done.returncode == 0:
+        assert done.stdout == expected
+        assert lie in ("tables", "100")
+    else:
+        assert done.returncode == FATAL_STATUS, done.stderr.decode()
+        assert lie != "tables"
         assert b"the host did not change" in done.stderr

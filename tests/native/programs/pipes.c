@@ -134,6 +134,33 @@ static void fifos(void)
     CHECK(close(both) == 0 && unlink(FIFO) == 0);
 }
 
+static int open_again(int fd, int flags)
+{
+    char name[32];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    return open(name, flags);
+}
+
+/* A pipe's ends have one inode, by which /proc opens either, and nobody waits for the other end. */
+static void other_openings(void)
+{
+    int ends[2], on = 1;
+    struct stat reader, writer;
+    CHECK(pipe(ends) == 0 && fstat(ends[0], &reader) == 0 && fstat(ends[1], &writer) == 0);
+    CHECK(reader.st_ino == writer.st_ino);
+    int second = open_again(ends[0], O_WRONLY);
+    CHECK(second >= 0 && close(ends[1]) == 0 && write(second, "hey", 3) == 3);
+    int third = open_again(second, O_RDONLY);
+    CHECK(third >= 0 && read(third, data, 9) == 3 && close(second) == 0);
+    CHECK(read(ends[0], data, 9) == 0 && read(third, data, 9) == 0);
+    int fourth = open_again(third, O_RDONLY);
+    CHECK(fourth >= 0 && read(fourth, data, 9) == 0);
+    CHECK(ioctl(third, FIOASYNC, &on) == 0);
+    on = 0;
+    CHECK(ioctl(third, FIOASYNC, &on) == 0);
+    CHECK(close(ends[0]) == 0 && close(third) == 0 && close(fourth) == 0);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -142,5 +169,6 @@ int main(void)
     merging();
     packets();
     fifos();
+    other_openings();
     puts("pipes ok");
 }

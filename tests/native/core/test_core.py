@@ -27,6 +27,7 @@ PARTS = {
     "elf": ("process/elf_file.c",),
     "emulation": ("cpu/emulation.c", "cpu/cpuid.c"),
     "instruction": ("cpu/instruction.c",),
+    "kept": ("memory/kept.c",),
     "patch": ("cpu/patch.c", "cpu/instruction.c"),
     "policy": ("process/policy.c", "base/strings.c", "process/configuration.c"),
     "spin": ("wait/spin.c",),
@@ -89,7 +90,9 @@ def test_dangerous_variables_are_the_same_inside_and_outside(tmp_path: Path) -> 
         assert [letter == "1" for letter in done.stdout] == list(map(is_loader_like, part))
 
 
-@pytest.mark.parametrize(("name", "rounds"), [("area", 400_000), ("configuration", 100_000)])
+@pytest.mark.parametrize(
+    ("name", "rounds"), [("area", 400_000), ("configuration", 100_000), ("kept", 400_000)]
+)
 def test_part_withstands_random_input(name: str, rounds: int, tmp_path: Path) -> None:
     program = build(name, tmp_path)
     for seed in range(1, 4):

@@ -26,6 +26,7 @@ enum ecall {
     ECALL_START = 0,  /* first entry on the first thread: struct boot lies in exchange.data */
     ECALL_THREAD = 1, /* first entry of a further thread, made by OCALL_THREAD_CREATE */
     ECALL_RETURN = 2, /* back from an OCALL */
+    ECALL_COMMAND = 3, /* first entry of a thread that is to run a command from outside: struct command lies in exchange.data */
 };
 /* With CSSA 1 every entry is an exception entry, whatever RDI says. What happened is read from the SSA alone. If
  * EXITINFO is not valid the AEX was an interrupt, and exchange.signals is looked at. */
@@ -87,6 +88,28 @@ struct boot {
     uint32_t flags;        /* enum boot_flag */
     uint32_t processors;   /* that the host lets the enclave use: a hint; the enclave keeps it within 1 and its threads */
     uint32_t cpuid[CPUID_WORD_COUNT];    /* enum cpuid_word: hints as well; libos/cpu/cpuid.c says what of them counts */
+};
+
+/* exchange.data at ECALL_COMMAND; strings follow it as after struct boot. The measured policy says what of it may run. Refused as long as the first
+ * program is not there. */
+struct command {
+    uint32_t number;            /* what the host calls it; not 0 */
+    uint32_t argument_count;    /* 0: the measured health check */
+    uint32_t environment_count;
+    uint32_t strings_size;      /* bytes */
+    int32_t streams[3];         /* the host's descriptors that become 0, 1, 2, from 3 on; from now on the enclave's to close. -1: closed */
+};
+
+/* Signals for a command from outside; the bit of this one in exchange.signals says that there are some (OCALL_COMMAND_SIGNALS): nobody can send it. */
+#define COMMAND_DOORBELL SIGSTOP
+struct command_signals {
+    uint32_t command;
+    uint32_t target;  /* enum command_target */
+    uint64_t signals; /* bit (n - 1); SIGKILL is for all of its session */
+};
+enum command_target {
+    COMMAND_PROCESS = 0,
+    COMMAND_FOREGROUND = 1, /* the group in the foreground of its terminal, which has sent them */
 };
 
 /* XINUSE: XGETBV with ECX = 1 (CPUID.(0DH,1):EAX[2]). */

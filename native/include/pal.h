@@ -49,7 +49,11 @@ struct pal_stdio_fds {
 };
 
 /* Everything is copied. The LibOS applies the measured policy to argv and env; path is used in messages only, since the measured
- * configuration says what runs. stdio NULL: 0, 1, 2. *pid is set to the process's number. */
+ * configuration says what runs. stdio NULL: 0, 1, 2. *pid is set to the process's number.
+ *
+ * Called again, it makes a command: a further process beside the first one. Of an empty argv it is the image's health check. What the measured policy
+ * does not allow ends with 126, what is not there with 127, and the reason is a line on stdio.err. Descriptors of a command may be closed when
+ * pal_exec() returns; copies stay open as long as something in the enclave has them. */
 struct pal_create_process_args {
     char *path;
     char **argv;
@@ -70,14 +74,16 @@ int pal_get_version(void);
  * simulation not asked for), -ENOSYS (hardware mode is not in this version), -ENOMEM, -EINVAL, -EEXIST (called before). */
 int pal_init(const struct pal_attr_t *attr);
 
-/* -ESRCH before pal_init(), -EBUSY when there is a process already, -E2BIG, -ENOMEM. */
+/* -ESRCH before pal_init() and when the first process has ended, -E2BIG, -ENOMEM. */
 int pal_create_process(struct pal_create_process_args *args);
 
-/* Run the process to its end. -ESRCH for an unknown pid. */
+/* Run the process to its end, on the calling thread. Commands wait until the first process has begun, and end with it, with 137. -ESRCH for an unknown
+ * pid; for commands also -EAGAIN (no thread of the enclave is free), -EMFILE. */
 int pal_exec(struct pal_exec_args *args);
 
-/* Offer a signal to the process (pid, 0 or -1): the measured allowlist decides what is let in. SIGKILL ends it at once, with 137.
- * Signals that come before the process runs are kept. -ESRCH, -EINVAL. */
+/* Offer a signal to the process; 0 and -1 are the first one. The measured allowlist decides what is let in. SIGKILL ends it at once, with 137; of a
+ * command all that is left of its session. Signals that come before the process runs are kept. -ESRCH, -EINVAL. */
+#define PAL_FROM_TERMINAL 0x100 /* added to the signal of a command: its terminal sends it, so it goes to the group in the foreground */
 int pal_kill(int pid, int sig);
 
 /* Tear down; the enclave must not be running (-EBUSY). */

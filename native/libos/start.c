@@ -16,11 +16,8 @@ static void start_file_system(void)
         process_refuse(FATAL_STATUS, "root file system",
                        error == -EIO ? "it is not the measured one" : "it cannot be used");
     }
-    char path[4096] = "/";
-    if (configuration.working_directory.size) {
-        format_text(path, sizeof path, "%.*s", (int)configuration.working_directory.size,
-                    configuration.working_directory.start);
-    }
+    char path[4096];
+    configuration_directory(path, sizeof path);
     if (fs_enter_directory(path)) {
         process_refuse(STATUS_CANNOT_EXECUTE, "working directory", path);
     }
@@ -46,5 +43,6 @@ _Noreturn void libos_start(const struct boot *boot, const char *strings)
     struct context context;
     process_load(boot, strings, &context);
     signal_allow_host(configuration.host_signals);
+    commands_start();
     context_resume(&context);
 }

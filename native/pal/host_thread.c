@@ -120,17 +120,27 @@ bool host_thread_park(struct host_thread *thread, bool (*is_over)(void))
     return is_called;
 }
 
-bool host_thread_call(void)
+static bool end_parking_of_one(enum parking how)
 {
     for (uint32_t index = 0; index < block_count; index++) {
         struct host_thread *thread = host_thread_at(index);
         uint32_t expected = PARKING_WAITS;
-        if (__atomic_compare_exchange_n(&thread->parking, &expected, PARKING_CALLED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        if (__atomic_compare_exchange_n(&thread->parking, &expected, how, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
             syscall(SYS_futex, &thread->parking, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
             return true;
         }
     }
     return false;
+}
+
+bool host_thread_call(void)
+{
+    return end_parking_of_one(PARKING_CALLED);
+}
+
+void host_thread_retire(void)
+{
+    end_parking_of_one(PARKING_RETIRED);
 }
 
 void host_threads_end_parking(void)

@@ -33,7 +33,7 @@
 #define EVENT_WAKE 2U
 
 /* A thread that has left the enclave for good may wait for the next one that is to be made, since making one costs more. */
-enum parking { PARKING_NONE, PARKING_WAITS, PARKING_CALLED };
+enum parking { PARKING_NONE, PARKING_WAITS, PARKING_CALLED, PARKING_RETIRED };
 
 struct host_thread {
     struct tcs *tcs;
@@ -75,6 +75,8 @@ void host_thread_free(struct host_thread *thread);
 bool host_thread_park(struct host_thread *thread, bool (*is_over)(void));
 /* Lets a thread that waits go on as a new one. False: none waits. */
 bool host_thread_call(void);
+/* One that waits gives its record back. */
+void host_thread_retire(void);
 /* Those that wait look whether it is over. */
 void host_threads_end_parking(void);
 

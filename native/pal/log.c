@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "log.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,8 +22,7 @@ static const struct {
 
 static int current_level = LOG_ERROR;
 static int report = -1; /* where LOG_REPORT goes */
-static char last_failure[512];
-static pthread_mutex_t failure_mutex = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local char last_failure[512];
 
 int log_set_level(const char *name)
 {
@@ -82,6 +80,11 @@ void log_enclave_line(enum log_level level, const char *text, size_t length)
     }
 }
 
+void log_command_line(int descriptor, const char *text, size_t length)
+{
+    write_line(descriptor, "enclave: ", text, length);
+}
+
 int fail(int error, const char *format, ...)
 {
     char text[sizeof(last_failure)];
@@ -89,9 +92,7 @@ int fail(int error, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    pthread_mutex_lock(&failure_mutex);
     memcpy(last_failure, text, sizeof(last_failure));
-    pthread_mutex_unlock(&failure_mutex);
     log_message(LOG_INFO, "%s", text);
     return error;
 }

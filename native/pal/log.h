@@ -16,7 +16,10 @@ void log_set_report(int descriptor);
 /* A line of the enclave's. */
 void log_enclave_line(enum log_level level, const char *text, size_t length);
 
-/* Remembers why something failed (and says so at level info: it is the caller's to show), returns `error`, a negative errno. */
+/* The same for the one who asked for a command. */
+void log_command_line(int descriptor, const char *text, size_t length);
+
+/* Remembers for the calling thread why something failed (and says so at level info: it is the caller's to show), returns `error`, a negative errno. */
 int fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *log_last_failure(void);
 void log_forget_failure(void);

@@ -68,6 +68,11 @@ static int64_t close_handle(int64_t handle)
     return descriptor < 0 ? -EBADF : close(descriptor) == 0 ? 0 : -errno;
 }
 
+void host_descriptor_remove(int64_t fd)
+{
+    close_handle(fd);
+}
+
 int take_path(const struct request *call, uint64_t offset, uint64_t length, char *path)
 {
     if (offset > EXCHANGE_DATA_SIZE || length > EXCHANGE_DATA_SIZE - offset) {

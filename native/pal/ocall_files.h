@@ -11,6 +11,8 @@
 int host_descriptor(int64_t fd);
 /* Gives a descriptor a number (>= 3), or closes it and returns -EMFILE. */
 int64_t host_descriptor_add(int descriptor);
+/* Closes one that was given such a number. */
+void host_descriptor_remove(int64_t fd);
 
 /* struct host_stat into the data area. */
 void put_stat(struct request *call, const struct stat *status);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "crypto.h"
 #include "enclave.h"
 #include "enclave_file.h"
@@ -30,9 +31,6 @@
     "enclavize: SIMULATION: this enclave protects NOTHING; the host can read and change everything in it\n"
 
 static const char *const IMAGE_FILE_NAMES[] = {"rootfs.erofs", "rootfs.verity"};
-
-/* The one process has this number. */
-#define PROCESS_NUMBER 1
 
 static enum { STATE_NEW, STATE_READY, STATE_CREATED, STATE_RUNNING, STATE_ENDED } state;
 static pthread_mutex_t state_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -259,22 +257,40 @@ EXPORT int pal_init(const struct pal_attr_t *attr)
     return error;
 }
 
+static int create_command(struct pal_create_process_args *args, const struct pal_stdio_fds *stdio)
+{
+    switch (state) {
+    case STATE_NEW:
+        return fail(-ESRCH, "the PAL has not been initialised");
+    case STATE_ENDED:
+        return fail(-ESRCH, "the enclave has ended");
+    default:
+        break;
+    }
+    int number = command_create(args->argv, args->env, stdio);
+    if (number < 0) {
+        return number;
+    }
+    *args->pid = number;
+    return 0;
+}
+
 EXPORT int pal_create_process(struct pal_create_process_args *args)
 {
     log_forget_failure();
     if (!args || !args->pid || !args->argv) {
         return fail(-EINVAL, "pal_create_process: an argument is missing");
     }
+    const struct pal_stdio_fds standard = {0, 1, 2};
+    const struct pal_stdio_fds *stdio = args->stdio ? args->stdio : &standard;
     if (!change_state(STATE_READY, STATE_CREATED)) {
-        return state == STATE_NEW ? fail(-ESRCH, "the PAL has not been initialised") : fail(-EBUSY, "the enclave runs one process only");
+        return create_command(args, stdio);
     }
     int error = process_set_arguments(args->argv, args->env);
     if (error) {
         change_state(STATE_CREATED, STATE_READY);
         return error;
     }
-    const struct pal_stdio_fds standard = {0, 1, 2};
-    const struct pal_stdio_fds *stdio = args->stdio ? args->stdio : &standard;
     process.stdio[0] = stdio->in;
     process.stdio[1] = stdio->out;
     process.stdio[2] = stdio->err;
@@ -288,6 +304,9 @@ EXPORT int pal_exec(struct pal_exec_args *args)
     if (!args || !args->exit_value) {
         return fail(-EINVAL, "pal_exec: an argument is missing");
     }
+    if (args->pid > PROCESS_NUMBER) {
+        return command_run(args->pid, args->exit_value);
+    }
     if (args->pid != PROCESS_NUMBER || !change_state(STATE_CREATED, STATE_RUNNING)) {
         return fail(-ESRCH, "there is no process %d to run", args->pid);
     }
@@ -299,8 +318,13 @@ EXPORT int pal_exec(struct pal_exec_args *args)
 
 EXPORT int pal_kill(int pid, int sig)
 {
+    bool is_from_terminal = sig & PAL_FROM_TERMINAL;
+    sig &= ~PAL_FROM_TERMINAL;
     if (sig < 1 || sig > 64) {
         return fail(-EINVAL, "signal %d does not exist", sig);
+    }
+    if (pid > PROCESS_NUMBER) {
+        return command_signal(pid, sig, is_from_terminal);
     }
     if ((pid != PROCESS_NUMBER && pid != 0 && pid != -1) || (state != STATE_CREATED && state != STATE_RUNNING)) {
         return fail(-ESRCH, "there is no process %d", pid);
@@ -320,6 +344,7 @@ EXPORT int pal_destroy(void)
         host_threads_release();
         enclave_release();
         close_image();
+        commands_release();
         state = STATE_NEW;
     }
     return 0;

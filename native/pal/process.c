@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "host_time.h"
 #include "log.h"
 #include "processors.h"
@@ -19,6 +20,8 @@
 #define THREAD_STACK_SIZE (256UL << 10)
 #define EXIT_NOT_STARTED 125
 #define RETRY_NS 1000000L
+#define REFUSALS_MAX 30000 /* times RETRY_NS: a start that takes so long has failed */
+#define CLAIMS_MAX 1000    /* the same: so long nobody has left */
 
 #define XGETBV_OF_XINUSE 4U /* SDM volume 2, CPUID, leaf 0DH, subleaf 1, EAX */
 
@@ -127,15 +130,26 @@ void process_set_exit(uint64_t status, uint64_t signal)
     if (__atomic_compare_exchange_n(&exiting, &expected, 2, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         process.exit_value = value;
         sim_abandon_all();
+        commands_end();
     }
 }
 
 static void enclave_loop(struct host_thread *thread, uint64_t ecall)
 {
+    uint32_t refusals = 0;
     while (!is_exiting()) {
         switch (sim_enter(thread, ecall)) {
         case EEXIT_DONE:
             break;
+        case EEXIT_REFUSED: /* a command, and the first program is not there yet */
+            if (ecall != ECALL_COMMAND) {
+                sim_die("the enclave refused ECALL ", ecall);
+            }
+            if (refusals++ == REFUSALS_MAX) {
+                return;
+            }
+            nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
+            continue;
         case EEXIT_ENDED: /* another thread brings OCALL_EXIT */
         case SIM_ABANDONED:
             return;
@@ -221,6 +235,12 @@ static void drive_out(struct host_thread *thread)
     }
 }
 
+static void count_out(void)
+{
+    __atomic_fetch_sub(&thread_count, 1, __ATOMIC_ACQ_REL);
+    syscall(SYS_futex, &thread_count, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+}
+
 static void *thread_main(void *argument)
 {
     struct host_thread *thread = argument;
@@ -233,9 +253,52 @@ static void *thread_main(void *argument)
     }
     end_thread(thread);
     drive_out(main_thread);
-    __atomic_fetch_sub(&thread_count, 1, __ATOMIC_ACQ_REL);
-    syscall(SYS_futex, &thread_count, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+    count_out();
     return NULL;
+}
+
+bool process_is_ending(void)
+{
+    return is_exiting();
+}
+
+struct host_thread *process_claim_thread(void)
+{
+    struct host_thread *thread = NULL;
+    __atomic_fetch_add(&thread_count, 1, __ATOMIC_ACQ_REL);
+    for (int tried = 0; tried < CLAIMS_MAX && !thread && !is_exiting(); tried++) {
+        bool is_running = __atomic_load_n(&main_thread, __ATOMIC_ACQUIRE);
+        thread = is_running ? host_thread_claim() : NULL;
+        if (!thread) {
+            host_thread_retire();
+            nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
+        }
+    }
+    if (!thread) {
+        count_out();
+    }
+    return thread;
+}
+
+void process_give_back_thread(struct host_thread *thread)
+{
+    host_thread_free(thread);
+    count_out();
+}
+
+void process_enter_command(struct host_thread *thread, const void *request, size_t size, void (*left)(struct host_thread *thread))
+{
+    sigset_t before;
+    memcpy(thread->exchange->data, request, size);
+    block_signals(&before);
+    if (begin_thread(thread)) {
+        live(thread, ECALL_COMMAND);
+    }
+    left(thread);
+    end_thread(thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    drive_out(main_thread);
+    count_out();
 }
 
 int process_create_thread(void)
@@ -286,7 +349,7 @@ int process_run(void)
     if (!thread) {
         return fail(-EBUSY, "the enclave is running already");
     }
-    main_thread = thread;
+    __atomic_store_n(&main_thread, thread, __ATOMIC_RELEASE);
     memcpy(thread->exchange->data, boot_bytes, boot_size);
     sigset_t before;
     block_signals(&before);

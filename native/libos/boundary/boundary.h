@@ -17,6 +17,8 @@ struct boundary_upcalls {
     /* process: a further thread, on its own LibOS stack. Does not return. The host may send one more than
      * host_thread_create() asked for: if there is no thread waiting to be started, call host_thread_exit(). */
     void (*thread_start)(void);
+    /* process: a further thread as well, for a command from outside (host_command_take()). NULL: none is taken yet. */
+    void (*command_start)(void);
     /* signal: on the way back to the application, when thread->attention was set (it is cleared before) or host signals
      * have come (mask, bit n - 1: only those that are allowed). Deliver signals by changing the context. */
     void (*attention)(struct context *context, uint64_t host_signals);
@@ -39,6 +41,14 @@ uint64_t attention_take(bool *asked);
 
 /* Measured: read from this enclave's own REPORT. */
 bool enclave_is_debug(void);
+
+/* Commands from outside. What the host wants, on the thread that entered for it, before its first OCALL. -EINVAL: malformed; number is not 0 then, if
+ * the host can be told. */
+int host_command_take(struct command *command);
+/* The strings of it, strings_size bytes. */
+void host_command_take_strings(const struct command *command, char *to);
+int64_t host_command_signals(struct command_signals *signals, size_t count); /* how many there are */
+void host_command_end(uint32_t number, uint32_t status, uint32_t signal, const char *line, size_t length);
 
 /*
  * Memory. To add pages: host_memory_add(), then enclave_accept(). To give rights: enclave_extend(), then host_memory_protect().

@@ -121,11 +121,20 @@ static void thread_start(uint64_t unused1, uint64_t unused2)
     host_thread_exit();
 }
 
+static void command_start(uint64_t unused1, uint64_t unused2)
+{
+    (void)unused1;
+    (void)unused2;
+    boundary_upcalls.command_start();
+    host_thread_exit();
+}
+
 static bool begin(uint64_t ecall)
 {
     uint32_t expected = ENCLAVE_NEW;
-    if (ecall == ECALL_THREAD) {
-        return __atomic_load_n(&enclave_state, __ATOMIC_ACQUIRE) == ENCLAVE_RUNNING;
+    if (ecall == ECALL_THREAD || ecall == ECALL_COMMAND) {
+        return __atomic_load_n(&enclave_state, __ATOMIC_ACQUIRE) == ENCLAVE_RUNNING &&
+               (ecall == ECALL_THREAD || __atomic_load_n(&boundary_upcalls.command_start, __ATOMIC_ACQUIRE));
     }
     return ecall == ECALL_START &&
            __atomic_compare_exchange_n(&enclave_state, &expected, ENCLAVE_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE) &&
@@ -157,5 +166,5 @@ void enclave_first_entry(uint64_t ecall, struct exchange *exchange)
     if (ecall == ECALL_START) {
         __atomic_store_n(&enclave_state, ENCLAVE_RUNNING, __ATOMIC_RELEASE);
     }
-    switch_stack(thread->libos_stack, ecall == ECALL_START ? start : thread_start, 0, 0);
+    switch_stack(thread->libos_stack, ecall == ECALL_START ? start : ecall == ECALL_COMMAND ? command_start : thread_start, 0, 0);
 }

@@ -32,9 +32,8 @@ static void whereabouts_put(struct whereabouts *whereabouts)
     }
 }
 
-int64_t process_files_create(void)
+int64_t process_files_create(struct process *process)
 {
-    struct process *process = current_process();
     process->whereabouts = whereabouts_create(root_directory, DEFAULT_MODE_MASK);
     process->descriptors = descriptor_table_inherit(NULL, false);
     return process->whereabouts != NULL && process->descriptors != NULL ? 0 : -ENOMEM;
@@ -68,6 +67,17 @@ static void leave(struct process *process)
     namespace_unlock();
     whereabouts_put(whereabouts);
     file_put(executable);
+}
+
+static int64_t begin(struct process *process)
+{
+    namespace_lock();
+    int64_t result = process_files_create(process);
+    namespace_unlock();
+    if (result < 0) {
+        leave(process);
+    }
+    return result;
 }
 
 static int64_t inherit(struct process *child, bool shares_descriptors, bool shares_whereabouts)
@@ -154,6 +164,7 @@ static void flush_all(void)
 void process_files_start(void)
 {
     process_upcalls.flush_files = flush_all;
+    process_upcalls.new_files = begin;
     process_upcalls.inherit_files = inherit;
     process_upcalls.execute_files = execute;
     process_upcalls.leave_files = leave;

@@ -6,7 +6,7 @@
 
 /* Fills the process room's upcalls that are about it. */
 void process_files_start(void);
-/* The first process stands in the root and has no descriptors. The namespace lock is held. */
-int64_t process_files_create(void);
+/* A new process stands in the root and has no descriptors. The namespace lock is held. */
+int64_t process_files_create(struct process *process);
 
 #endif

@@ -1,5 +1,5 @@
 #include "fs/pty.h"
-#include "fs/stream.h"
+#include "fs/console.h"
 #include "signal/signal.h"
 
 #define HANG_UP (1ULL << (SIGHUP - 1) | 1ULL << (SIGCONT - 1))
@@ -50,7 +50,7 @@ int64_t controlling_pty_set(struct pty *pty)
         release_session(pty); /* its leader has ended */
     }
     if (!leads || pty->session != process->session) {
-        bool has_one = *find(process->session) != NULL || (process == &first_process && stream_has_terminal());
+        bool has_one = *find(process->session) != NULL || console_group_of_session(process->session) != 0;
         result = !leads || has_one || pty->session != 0 ? -EPERM : 0;
         if (result == 0) {
             pty->next_controlling = controlling;
@@ -159,16 +159,18 @@ static bool look_for_group(struct process *process, void *context)
     return !is_member;
 }
 
-int64_t pty_set_foreground_group(struct pty *pty, int32_t group)
+int64_t terminal_may_have_group(int32_t group)
 {
     struct search search = {.group = group};
     process_each(look_for_group, &search);
-    if (!search.is_found) {
-        return -ESRCH;
+    return !search.is_found ? -ESRCH : search.session != current_process()->session ? -EPERM : 0;
+}
+
+int64_t pty_set_foreground_group(struct pty *pty, int32_t group)
+{
+    int64_t result = terminal_may_have_group(group);
+    if (result == 0) {
+        __atomic_store_n(&pty->group, group, __ATOMIC_RELEASE);
     }
-    if (search.session != current_process()->session) {
-        return -EPERM;
-    }
-    __atomic_store_n(&pty->group, group, __ATOMIC_RELEASE);
-    return 0;
+    return result;
 }

@@ -1,6 +1,7 @@
 #include "fs/stream.h"
 
 #include "boundary/boundary.h"
+#include "fs/console.h"
 #include "fs/poller.h"
 #include "signal/signal.h"
 
@@ -9,13 +10,17 @@
 struct stream {
     struct inode inode;
     int host_fd;
+    struct console *console; /* that of the processes that began with it */
 };
 
-static struct stream streams[STREAM_COUNT];
+static struct stream *stream_of(const struct file *file)
+{
+    return file->state;
+}
 
 static int host_fd_of(const struct file *file)
 {
-    return ((const struct stream *)file->state)->host_fd;
+    return stream_of(file)->host_fd;
 }
 
 /* After an OCALL that was interrupted: is there a signal for this thread, or was it for nothing? */
@@ -107,18 +112,31 @@ static const struct {
     {0x402C542D, 44, 0}, /* TCSETSF2 */
 };
 
+#define TCGETS 0x5401U
 #define TIOCGPGRP 0x540FU
 #define TIOCSPGRP 0x5410U
+
+static int64_t exchange_group(struct console *console, uint32_t request, user_address argument)
+{
+    int64_t current = console_group(console);
+    int32_t group = (int32_t)current;
+    if (current < 0) {
+        return current;
+    }
+    if (request == TIOCGPGRP) {
+        return copy_to_user(argument, &group, sizeof(group));
+    }
+    return copy_from_user(&group, argument, sizeof(group)) < 0 ? -EFAULT : console_set_group(console, group);
+}
 
 static int64_t stream_ioctl(struct file *file, uint32_t request, user_address argument)
 {
     uint8_t data[64] = {0};
     if (request == TIOCGPGRP || request == TIOCSPGRP) { /* process groups of the host mean nothing inside */
-        int32_t group = current_process()->group;
-        if (host_ioctl(host_fd_of(file), 0x5401, data, 0, 36) < 0) {
+        if (host_ioctl(host_fd_of(file), TCGETS, data, 0, 36) < 0) {
             return -ENOTTY;
         }
-        return request == TIOCGPGRP ? copy_to_user(argument, &group, sizeof(group)) : 0;
+        return exchange_group(stream_of(file)->console, request, argument);
     }
     for (size_t at = 0; at < ARRAY_LENGTH(requests); at++) {
         if (requests[at].request != request) {
@@ -136,11 +154,25 @@ static int64_t stream_ioctl(struct file *file, uint32_t request, user_address ar
     return -ENOTTY;
 }
 
+/* /dev/tty: the stream that it has been opened for. */
+static void terminal_release(struct file *file)
+{
+    inode_put(&stream_of(file)->inode);
+}
+
 static const struct file_operations file_operations = {
     .read = stream_read,
     .write = stream_write,
     .poll = stream_poll,
     .ioctl = stream_ioctl,
+    .stream = true,
+};
+static const struct file_operations terminal_operations = {
+    .read = stream_read,
+    .write = stream_write,
+    .poll = stream_poll,
+    .ioctl = stream_ioctl,
+    .release = terminal_release,
     .stream = true,
 };
 
@@ -172,7 +204,13 @@ static int64_t stream_refresh(struct inode *inode)
 
 static void stream_unused(struct inode *inode)
 {
-    (void)inode; /* static */
+    struct stream *stream = CONTAINER_OF(inode, struct stream, inode);
+    console_forget(stream->console, inode);
+    console_put(stream->console);
+    if (stream->host_fd >= STREAM_COUNT) { /* the PAL's own stay open */
+        host_close(stream->host_fd);
+    }
+    release(stream, sizeof(struct stream));
 }
 
 static const struct inode_operations inode_operations = {
@@ -182,61 +220,85 @@ static const struct file_system file_system = {.type = "devpts", .magic = 0x1CD1
 static bool is_terminal(const struct stream *stream)
 {
     uint8_t termios[64];
-    return stream->inode.references > 0 && (stream->inode.mode & S_IFMT) == S_IFCHR &&
-           host_ioctl(stream->host_fd, 0x5401, termios, 0, 36) >= 0;
+    return (stream->inode.mode & S_IFMT) == S_IFCHR && host_ioctl(stream->host_fd, TCGETS, termios, 0, 36) >= 0;
 }
 
 static const char *const names[STREAM_COUNT] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
 
-int64_t stream_open_standard(void)
+/* With one count. NULL: out of memory. */
+static struct stream *stream_create(int fd, int host_fd, struct console *console)
 {
-    for (int fd = 0; fd < STREAM_COUNT; fd++) {
-        struct inode *inode = &streams[fd].inode;
-        streams[fd].host_fd = fd;
-        inode->operations = &inode_operations;
-        inode->file_system = &file_system;
-        inode->links = 1;
-        inode->uid = credentials()->user.file_system;
-        inode->gid = credentials()->group.file_system;
-        inode->number = new_inode_number();
-        inode->name = (char *)(uintptr_t)names[fd];
-        inode->name_length = strlen(names[fd]);
-        if (stream_refresh(inode) < 0) {
-            continue; /* closed outside, closed inside */
+    struct stream *stream = allocate(sizeof(struct stream));
+    if (stream == NULL) {
+        return NULL;
+    }
+    struct inode *inode = &stream->inode;
+    stream->host_fd = host_fd;
+    stream->console = console_get(console);
+    inode->operations = &inode_operations;
+    inode->file_system = &file_system;
+    inode->references = 1;
+    inode->links = 1;
+    inode->uid = credentials()->user.file_system;
+    inode->gid = credentials()->group.file_system;
+    inode->number = new_inode_number();
+    inode->name = (char *)(uintptr_t)names[fd];
+    inode->name_length = strlen(names[fd]);
+    return stream;
+}
+
+static int64_t open_as(int fd, struct stream *stream)
+{
+    bool has_terminal = is_terminal(stream);
+    if (has_terminal) {
+        console_set_terminal(stream->console, &stream->inode);
+        if (current_process() == &first_process) {
+            inode_get(&stream->inode); /* for good: /dev/tty outlives descriptors */
         }
-        inode_get(inode); /* for good */
-        struct file *file;
-        uint32_t flags = is_terminal(&streams[fd]) ? O_RDWR : fd == 0 ? O_RDONLY : O_WRONLY;
-        namespace_lock();
-        int64_t result = file_create(inode, flags, &file);
-        namespace_unlock();
-        if (result == 0) {
-            result = descriptor_set(fd, file, false);
-        }
+    }
+    struct file *file;
+    uint32_t flags = has_terminal ? O_RDWR : fd == 0 ? O_RDONLY : O_WRONLY;
+    namespace_lock();
+    int64_t result = file_create(&stream->inode, flags, &file);
+    namespace_unlock();
+    if (result == 0) {
+        result = descriptor_set(fd, file, false);
         if (result < 0) {
-            return result;
+            file_put(file);
         }
     }
-    return 0;
+    return result < 0 ? result : 0;
 }
 
-static struct stream *find_terminal(void)
+int64_t stream_open_all(const int32_t host_fds[STREAM_COUNT])
 {
+    struct console *console = console_create();
+    int64_t result = console != NULL ? 0 : -ENOMEM;
     for (int fd = 0; fd < STREAM_COUNT; fd++) {
-        if (is_terminal(&streams[fd])) {
-            return &streams[fd];
+        struct stream *stream = host_fds[fd] >= 0 && result == 0 ? stream_create(fd, host_fds[fd], console) : NULL;
+        if (stream == NULL) {
+            result = host_fds[fd] >= 0 ? -ENOMEM : result;
+            if (host_fds[fd] >= 0) {
+                host_close(host_fds[fd]);
+            }
+            continue;
         }
+        if (stream_refresh(&stream->inode) == 0) { /* closed outside, closed inside */
+            result = open_as(fd, stream);
+        }
+        inode_put(&stream->inode);
     }
-    return NULL;
-}
-
-bool stream_has_terminal(void)
-{
-    return find_terminal() != NULL;
+    console_put(console);
+    return result;
 }
 
 int64_t stream_open_terminal(struct file *file)
 {
-    struct stream *terminal = find_terminal();
-    return terminal != NULL ? stream_open(&terminal->inode, file) : -ENXIO;
+    struct inode *terminal = console_terminal();
+    if (terminal == NULL) {
+        return -ENXIO;
+    }
+    file->operations = &terminal_operations;
+    file->state = CONTAINER_OF(terminal, struct stream, inode);
+    return 0;
 }

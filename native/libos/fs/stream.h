@@ -5,11 +5,10 @@
 
 #include "fs/file.h"
 
-/* Puts the host's 0, 1 and 2, as far as they are open, at the same descriptors. */
-int64_t stream_open_standard(void);
+/* Puts the host's descriptors, as far as they are open, at 0, 1 and 2 of the calling process; -1: closed. They are closed with the last file. */
+int64_t stream_open_all(const int32_t host_fds[3]);
 
-/* /dev/tty: the first of them that is a terminal. -ENXIO. */
+/* /dev/tty: the first of the session's that is a terminal. -ENXIO. */
 int64_t stream_open_terminal(struct file *file);
-bool stream_has_terminal(void);
 
 #endif

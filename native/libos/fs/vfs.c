@@ -1,6 +1,7 @@
 #include "fs/fs.h"
 
 #include "fs/buffer.h"
+#include "fs/console.h"
 #include "fs/device.h"
 #include "fs/executable.h"
 #include "fs/host_file.h"
@@ -13,6 +14,7 @@
 #include "fs/tree.h"
 #include "fs/tree_file.h"
 #include "fs/volume.h"
+#include "signal/signal.h"
 
 /* Walks like mkdir -p and lays `root` over the last name. */
 static int64_t mount_on(struct inode *start, const char *path, struct inode *root)
@@ -90,9 +92,8 @@ static int64_t mount_all(const struct configuration *measured)
         }
         memcpy(path, span.start, span.size);
         path[span.size] = '\0';
-        bool is_device = strncmp(path, "/dev/", 5) == 0; /* a file among the devices, such as Kubernetes' termination log */
         if ((result = volume_create(path + 1, span.flags, &volume)) < 0 ||
-            (result = mount_on(is_device ? dev : root_directory, is_device ? path + 4 : path, volume)) < 0) {
+            (result = mount_on(root_directory, path, volume)) < 0) {
             return result;
         }
     }
@@ -178,6 +179,15 @@ int64_t fs_enter_directory(char *path)
     return result;
 }
 
+/* Of a command from outside. */
+static int64_t open_streams(const int32_t streams[3])
+{
+    int64_t result = stream_open_all(streams);
+    char path[PATH_LENGTH_MAX];
+    configuration_directory(path, sizeof(path));
+    return result < 0 ? result : fs_enter_directory(path);
+}
+
 int64_t fs_start(const struct configuration *measured)
 {
     file_upcalls = (struct file_upcalls){
@@ -194,6 +204,8 @@ int64_t fs_start(const struct configuration *measured)
     };
     process_upcalls.open_executable = open_executable;
     process_files_start();
+    process_upcalls.open_streams = open_streams;
+    signal_upcalls.foreground_group = console_group_of_session;
     process_upcalls.path_of_file = file_path;
     process_upcalls.process_of_descriptor = process_of_pidfd;
     process_upcalls.process_ended = pidfd_process_ended;
@@ -210,9 +222,9 @@ int64_t fs_start(const struct configuration *measured)
     namespace_lock();
     result = tree_open_image(&root_directory);
     if (result == 0) {
-        result = process_files_create();
+        result = process_files_create(current_process());
         result = result == 0 ? mount_all(measured) : result;
     }
     namespace_unlock();
-    return result < 0 ? result : stream_open_standard();
+    return result < 0 ? result : stream_open_all((const int32_t[]){0, 1, 2});
 }

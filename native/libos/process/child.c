@@ -31,11 +31,11 @@ static struct process *reaper_of(const struct process *process)
     return above ? above : &first_process;
 }
 
-/* A zombie whose parent does not care goes at once. Listed. */
+/* A zombie whose parent does not care, or is outside, goes at once. Listed. */
 static struct obituary settle(struct process *zombie)
 {
     struct obituary obituary = {.parent = zombie->parent, .info = child_info(zombie)};
-    if (zombie->exit_signal == SIGCHLD && process_upcalls.ignores_children(zombie->parent)) {
+    if (!zombie->parent || (zombie->exit_signal == SIGCHLD && process_upcalls.ignores_children(zombie->parent))) {
         process_unlist(zombie);
     }
     return obituary;
@@ -43,6 +43,9 @@ static struct obituary settle(struct process *zombie)
 
 static void tell(const struct obituary *obituary)
 {
+    if (!obituary->parent) {
+        return;
+    }
     if (obituary->info.signal) {
         process_upcalls.tell_parent(obituary->parent, &obituary->info);
     }
@@ -117,8 +120,12 @@ void become_zombie(struct process *process)
     lists_lock();
     process->uid = credentials()->user.real;
     process->state = PROCESS_ZOMBIE;
+    uint32_t command = process->command, status = process->wait_status;
     struct obituary obituary = settle(process);
     lists_unlock();
     process_upcalls.process_ended();
     tell(&obituary);
+    if (command) {
+        host_command_end(command, status >> 8, status & 0x7F, "", 0);
+    }
 }

@@ -257,3 +257,11 @@ bool span_equals(struct span span, const char *text, size_t size)
 {
     return span.size == size && memcmp(span.start, text, size) == 0;
 }
+
+void configuration_directory(char *path, size_t size)
+{
+    struct span directory = configuration.working_directory;
+    size_t length = directory.size < size ? directory.size : 0;
+    memcpy(path, length ? directory.start : "/", length ? length : 1);
+    path[length ? length : 1] = 0;
+}

@@ -55,6 +55,9 @@ struct span span_first(const struct span_list *list);
 struct span span_next(const struct span_list *list, struct span span);
 bool span_equals(struct span span, const char *text, size_t size);
 
+/* The measured working directory, or "/". */
+void configuration_directory(char *path, size_t size);
+
 /* The one that counts, after libos_start. */
 extern struct configuration configuration;
 

@@ -35,6 +35,8 @@ struct credentials {
 
 /* The calling thread's; before there is one, those of the measured configuration. */
 const struct credentials *credentials(void);
+/* Those of the measured configuration. */
+const struct credentials *credentials_measured(void);
 /* The calling thread may do what the capability allows. */
 bool is_capable(enum capability capability);
 /* gid is the thread's file system group or one of its supplementary groups. */

@@ -56,31 +56,13 @@ static void change_credentials(struct credentials *who)
     who->keeps_capabilities = false;
 }
 
-static bool is_fixed(const struct program *program)
+static int64_t check_place(const struct program *program)
 {
-    return !program->elf.is_position_independent;
-}
-
-/* Programs that were linked for the same addresses take turns there, but not with several at once that do not. */
-static int64_t check_fixed_place(const struct program *program)
-{
-    const struct elf_file *elf = &program->elf;
-    int64_t error = is_fixed(program) ? space_check_place(current_space(), elf->low, elf->high) : 0;
+    int64_t error = program_check_place(program);
     if (error) {
-        log_line(LOG_ERROR, "%s is linked for 0x%lx, where several other processes lie: link it position independent", program->name,
-                 elf->low);
+        log_line(LOG_ERROR, "%s: %s (0x%lx)", program->name, program_has_no_place, program->elf.low);
     }
     return error;
-}
-
-/* Nothing is in the space afterwards, and the program has its place. */
-static int64_t make_room(struct space *space, const struct program *program)
-{
-    if (is_fixed(program)) {
-        return space_clear_for(space, program->elf.low, program->elf.high);
-    }
-    space_clear(space);
-    return 0;
 }
 
 /* Into the current space, which is empty. */
@@ -100,7 +82,7 @@ static int64_t load_into_new_space(const struct program *program, const struct s
     if (!own) {
         return -ENOMEM;
     }
-    int64_t error = make_room(own, program);
+    int64_t error = program_make_room(program, own);
     space_enter(own);
     error = error ? error : load(program, arguments, environment, context);
     space_enter(shared);
@@ -142,7 +124,7 @@ static int64_t execute(const struct program *program, const struct strings *argu
     struct task *task = current_task();
     bool is_shared = space_is_shared(task->space), had_threads = task->process->task_count > 1;
     struct context context;
-    int64_t error = check_fixed_place(program);
+    int64_t error = check_place(program);
     if (error) {
         return error;
     }
@@ -154,7 +136,7 @@ static int64_t execute(const struct program *program, const struct strings *argu
         }
     } else {
         leave_memory(task);
-        error = make_room(task->space, program);
+        error = program_make_room(program, task->space);
         error = error ? error : load(program, arguments, environment, &context);
     }
     error = error ? error : process_upcalls.execute_signals();

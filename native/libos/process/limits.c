@@ -24,10 +24,15 @@ static const struct limit first_limits[RLIMIT_COUNT] = {
     [RLIMIT_RTTIME] = {UNLIMITED, UNLIMITED},
 };
 
+void limits_set_first(struct process *process)
+{
+    memcpy(process->limits, first_limits, sizeof first_limits);
+    process->limits[RLIMIT_NPROC] = (struct limit){configuration.threads, configuration.threads};
+}
+
 void limits_start(void)
 {
-    memcpy(first_process.limits, first_limits, sizeof first_limits);
-    first_process.limits[RLIMIT_NPROC] = (struct limit){configuration.threads, configuration.threads};
+    limits_set_first(&first_process);
 }
 
 struct limit limit_of(enum resource resource)

@@ -18,6 +18,9 @@ struct limit {
 };
 
 void limits_start(void);
+struct process;
+/* Those that everything begins with. */
+void limits_set_first(struct process *process);
 /* The calling process has a program that knows nothing of its limits yet. 0 or -ENOMEM. */
 int64_t limits_apply_to_program(void);
 struct limit limit_of(enum resource resource);

@@ -166,3 +166,57 @@ const char *policy_apply(const struct configuration *measured, const struct stri
     const char *error = apply_arguments(measured, arguments, to_arguments);
     return error ? error : apply_environment(measured, environment, to_environment);
 }
+
+/* A measured command is a record's value: arguments, each ended by NUL, as a list of strings has them. */
+static bool is_command(struct span span, const struct strings *arguments)
+{
+    return span.start && span_equals(span, arguments->bytes, arguments->size);
+}
+
+static bool command_is_allowed(const struct configuration *measured, const struct strings *arguments)
+{
+    if ((measured->policy & POLICY_ALLOW_ANY_EXEC) || is_command(measured->healthcheck, arguments)) {
+        return true;
+    }
+    const struct span_list *list = &measured->allowed_exec;
+    struct span span = span_first(list);
+    while (span.start && !is_command(span, arguments)) {
+        span = span_next(list, span);
+    }
+    return span.start != NULL;
+}
+
+static const char *apply_health_check(const struct configuration *measured, struct strings *to)
+{
+    if (!measured->healthcheck.start) {
+        return "the image has none";
+    }
+    const char *at = measured->healthcheck.start, *end = at + measured->healthcheck.size;
+    for (size_t length; at < end; at += length + 1) {
+        length = strlen(at);
+        if (!strings_add(to, at, length)) {
+            return out_of_memory;
+        }
+    }
+    return NULL;
+}
+
+static const char *apply_command(const struct configuration *measured, const struct strings *arguments,
+                                 struct strings *to)
+{
+    if (!arguments->count) {
+        return apply_health_check(measured, to);
+    }
+    if (!command_is_allowed(measured, arguments)) {
+        return "the measured policy does not allow this command (build with --allow-exec)";
+    }
+    return strings_add_all(to, arguments, 0) ? NULL : out_of_memory;
+}
+
+const char *policy_apply_to_command(const struct configuration *measured, const struct strings *arguments,
+                                    const struct strings *environment, struct strings *to_arguments,
+                                    struct strings *to_environment)
+{
+    const char *error = apply_command(measured, arguments, to_arguments);
+    return error ? error : apply_environment(measured, environment, to_environment);
+}

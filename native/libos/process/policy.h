@@ -11,6 +11,11 @@ const char *policy_apply(const struct configuration *measured, const struct stri
                          const struct strings *environment, struct strings *to_arguments,
                          struct strings *to_environment);
 
+/* The same for a command from outside; no arguments: the image's health check. */
+const char *policy_apply_to_command(const struct configuration *measured, const struct strings *arguments,
+                                    const struct strings *environment, struct strings *to_arguments,
+                                    struct strings *to_environment);
+
 /* Could this variable make a common loader or interpreter run other code, or give secrets away? The rules are
  * those of the command line. */
 bool policy_is_loader_name(const char *name, size_t length);

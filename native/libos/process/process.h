@@ -77,10 +77,11 @@ struct process {
     struct process *next;   /* listed: all that are not free, or all that are */
     enum process_state state;          /* listed */
     int32_t id, group, session;        /* listed */
-    struct process *parent;            /* listed; NULL: the first one */
+    struct process *parent;            /* listed; NULL: the first one, and commands from outside */
     uint32_t task_count;               /* listed: living threads */
     uint32_t exit_signal;              /* what its end sends to the parent */
     bool has_executed;                 /* a program, since it was made: setpgid(2) */
+    uint32_t command;                  /* not 0: a command from outside, and what the host calls it */
     struct process_attributes attributes;
 
     /* The end, and what comes close to it. */
@@ -166,6 +167,7 @@ struct task {
 
     /* What signal/ keeps. */
     uint64_t blocked; /* signals; the owner writes it */
+    uint64_t awaited; /* by sigtimedwait(2): blocked but for that, so it comes whatever its action */
     struct signal_set signals; /* sent to this thread */
     uint64_t saved_mask; /* while a temporary mask holds */
     bool mask_is_saved;
@@ -248,6 +250,8 @@ void process_start(void);
 /* When files can be read: chooses arguments and environment under the measured policy, loads the program, and sets the
  * context to its first instruction. */
 void process_load(const struct boot *boot, const char *strings, struct context *context);
+/* Last: from now on the host may start further programs (command.c). */
+void commands_start(void);
 
 /* What the process room needs of the rooms above. */
 struct process_upcalls {
@@ -259,6 +263,10 @@ struct process_upcalls {
     int64_t (*inherit_signals)(struct process *child, bool shares, bool clears);
     /* signal: the calling process, of one thread, runs another program: no handler is left. 0 or -ENOMEM. */
     int64_t (*execute_signals)(void);
+    /* signal: a new process for a command from outside has the default actions. 0 or -ENOMEM. */
+    int64_t (*new_signals)(struct process *process);
+    /* signal: the signals that the host has for commands are taken in. */
+    void (*take_command_signals)(void);
     /* signal: nothing waits for the process any more, and it has no handlers. */
     void (*leave_signals)(struct process *process);
     /* signal: a child has ended: its parent is told. */
@@ -271,6 +279,11 @@ struct process_upcalls {
     void (*end_timers)(struct process *process, bool executes);
     /* fs: descriptors, directories and the program of a new process: the caller's, or copies. 0 or -ENOMEM. */
     int64_t (*inherit_files)(struct process *child, bool shares_descriptors, bool shares_whereabouts);
+    /* fs: a new process for a command from outside stands in the root and has no descriptors. 0 or -ENOMEM. */
+    int64_t (*new_files)(struct process *process);
+    /* fs: the host's descriptors become 0, 1, 2 of the calling process, which goes to the measured directory; -1: closed. They are taken over in
+     * any case. 0, or why the directory cannot be entered, -ENOMEM. */
+    int64_t (*open_streams)(const int32_t streams[3]);
     /* fs: the program that the caller runs from now on; takes its own count. Descriptors with close-on-exec go. */
     int64_t (*execute_files)(struct file *file);
     /* fs: the process ends: it has no descriptors any more. */

@@ -198,6 +198,25 @@ void program_set_name(const char *path)
     memcpy(current_task()->name, current_process()->name, sizeof current_task()->name);
 }
 
+const char program_has_no_place[] = "it is linked for a fixed address, where several other processes lie: link it position independent";
+
+/* Programs that were linked for the same addresses take turns there, but not with several at once that do not. */
+int64_t program_check_place(const struct program *program)
+{
+    const struct elf_file *elf = &program->elf;
+    return elf->is_position_independent ? 0 : space_check_place(current_space(), elf->low, elf->high);
+}
+
+int64_t program_make_room(const struct program *program, struct space *space)
+{
+    const struct elf_file *elf = &program->elf;
+    if (!elf->is_position_independent) {
+        return space_clear_for(space, elf->low, elf->high);
+    }
+    space_clear(space);
+    return 0;
+}
+
 int64_t program_map(const struct program *program, const struct strings *arguments, const struct strings *environment,
                     struct context *context)
 {

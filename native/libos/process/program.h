@@ -18,6 +18,15 @@ struct program {
 /* An empty one; NULL: no memory. */
 struct program *program_create(void);
 void program_close(struct program *program);
+/* -ENOMEM: program_has_no_place. */
+int64_t program_check_place(const struct program *program);
+extern const char program_has_no_place[];
+/* Nothing is in the space afterwards, and the program has its place. 0, -ENOMEM. */
+int64_t program_make_room(const struct program *program, struct space *space);
+/* What an error of the functions below means to a user. */
+const char *program_error(int64_t error);
+/* `count` strings of the host's, one after the other from *at on; false: they do not fit the bytes, or there is no memory. */
+bool strings_from_host(struct strings *to, uint32_t count, const char **at, const char *end);
 
 /* What arguments[0] names, searched in PATH as execvp(3) does. Scripts put their interpreters before the arguments. 0 or a
  * negative errno; then `problem` says more if there is more to say. */

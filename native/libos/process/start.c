@@ -9,8 +9,7 @@ _Noreturn void process_refuse(int status, const char *what, const char *why)
     host_exit((uint32_t)status, 0);
 }
 
-/* The host's strings, in order; false: the counts do not fit the bytes. */
-static bool take_strings(struct strings *to, uint32_t count, const char **at, const char *end)
+bool strings_from_host(struct strings *to, uint32_t count, const char **at, const char *end)
 {
     for (; count; count--) {
         const char *nul = memchr(*at, 0, (size_t)(end - *at));
@@ -27,8 +26,8 @@ static void choose_arguments(const struct boot *boot, const char *strings, struc
 {
     struct strings host_arguments = {0}, host_environment = {0};
     const char *at = strings, *end = strings + boot->strings_size;
-    if (!take_strings(&host_arguments, boot->argument_count, &at, end) ||
-        !take_strings(&host_environment, boot->environment_count, &at, end)) {
+    if (!strings_from_host(&host_arguments, boot->argument_count, &at, end) ||
+        !strings_from_host(&host_environment, boot->environment_count, &at, end)) {
         process_refuse(FATAL_STATUS, "start", "the host's arguments and environment are malformed");
     }
     const char *error = policy_apply(&configuration, &host_arguments, &host_environment, arguments,
@@ -40,7 +39,7 @@ static void choose_arguments(const struct boot *boot, const char *strings, struc
     strings_free(&host_environment);
 }
 
-static const char *describe_error(int64_t error)
+const char *program_error(int64_t error)
 {
     switch (error) {
     case -ENOENT:
@@ -90,7 +89,7 @@ void process_load(const struct boot *boot, const char *strings, struct context *
     failure = failure ? failure : process_upcalls.execute_files(program->file);
     if (failure) {
         process_refuse(failure == -ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE, strings_first(&arguments),
-                       problem ? problem : describe_error(failure));
+                       problem ? problem : program_error(failure));
     }
     program_set_name(program->name);
     program_close(program);

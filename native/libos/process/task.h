@@ -45,6 +45,9 @@ struct thread_wish {
 /* Starts a thread that goes on where the calling one is -> its id, -EAGAIN, -EFAULT (thread.c). */
 int64_t thread_make(const struct thread_wish *wish);
 
+/* The calling thread runs as this task from now on. */
+void task_run_as(struct task *task);
+
 /* Registers that are not in a context are as at the start of a program. */
 void thread_reset(void);
 

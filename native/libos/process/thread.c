@@ -1,7 +1,7 @@
 /* Threads of the application: one task for each, one TCS under each. */
 #include "process/table.h"
 
-static void run_as(struct task *task)
+void task_run_as(struct task *task)
 {
     struct thread *thread = current_thread();
     thread->task = task;
@@ -50,11 +50,11 @@ static _Noreturn void start_thread(void)
         host_thread_exit(); /* the host sent a thread that nobody asked for */
     }
     if (task->service) {
-        run_as(task);
+        task_run_as(task);
         task->service();
         host_thread_exit();
     }
-    run_as(task);
+    task_run_as(task);
     set_fs_base(task->start_fs_base);
     take_over(task);
     struct context context = task->start_context;
@@ -71,7 +71,7 @@ void task_start_first(void)
     task->credentials = *credentials();
     task_add_living(task);
     tasks_start();
-    run_as(task);
+    task_run_as(task);
     set_fs_base(0);
     boundary_upcalls.thread_start = start_thread;
 }

@@ -133,9 +133,11 @@ int64_t sys_rt_sigtimedwait(const struct arguments *arguments)
             result = -EAGAIN;
             break;
         }
+        task->awaited = blocked & wanted;
         task->blocked = blocked & ~wanted; /* so that a wanted signal ends the sleep */
         int slept = task_sleep(timeout == NO_TIMEOUT ? NO_TIMEOUT : timeout - passed);
         task->blocked = blocked;
+        task->awaited = 0;
         if (slept == -EINTR && (signals_pending(task) & ~task->blocked)) {
             result = -EINTR;
             break;

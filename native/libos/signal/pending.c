@@ -18,9 +18,12 @@ static uint64_t queued_count; /* RLIMIT_SIGPENDING */
 
 struct signal_upcalls signal_upcalls;
 
+uint64_t signals_of_host;
+
 void signal_allow_host(uint64_t mask)
 {
-    boundary_allow_signals(mask & ~SYNCHRONOUS);
+    signals_of_host = mask & ~SYNCHRONOUS & ~SIGNAL_BIT(COMMAND_DOORBELL);
+    boundary_allow_signals(signals_of_host | SIGNAL_BIT(COMMAND_DOORBELL));
 }
 
 uint64_t signals_pending(const struct task *task)
@@ -169,7 +172,7 @@ void signal_thread_ends(struct task *task)
 
 int64_t signal_send(struct task *task, const struct signal_info *info)
 {
-    if (signal_is_ignored(task->process, info->signal) && !(task->blocked & SIGNAL_BIT(info->signal))) {
+    if (signal_is_ignored(task->process, info->signal) && !((task->blocked | task->awaited) & SIGNAL_BIT(info->signal))) {
         return SIGNAL_IGNORED;
     }
     int64_t result = mark(task->process, task, info);
@@ -181,6 +184,7 @@ struct choice {
     uint64_t bit;
     struct task *first, *caller, *running, *any; /* who does not block it */
     uint32_t running_count;
+    bool is_awaited;
 };
 
 /* Not for secrets: whoever runs has the same chance. */
@@ -198,6 +202,7 @@ static bool consider(struct task *task, void *context)
     if (task->blocked & choice->bit) {
         return true;
     }
+    choice->is_awaited |= (task->awaited & choice->bit) != 0;
     choice->any = task;
     choice->first = task->id == task->process->id ? task : choice->first;
     choice->caller = task == current_task() ? task : choice->caller;
@@ -213,7 +218,7 @@ static int64_t send_process(struct process *process, const struct signal_info *i
     process_each_task(process, consider, &choice);
     struct task *usual = choice.first ? choice.first : choice.caller ? choice.caller : choice.any;
     struct task *chosen = to_running && choice.running ? choice.running : usual;
-    if (signal_is_ignored(process, info->signal) && chosen) {
+    if (signal_is_ignored(process, info->signal) && chosen && !choice.is_awaited) {
         return SIGNAL_IGNORED;
     }
     int64_t result = mark(process, NULL, info);
@@ -258,6 +263,10 @@ void signal_send_current(int signal)
 
 void signal_take_from_host(uint64_t mask)
 {
+    if (mask & SIGNAL_BIT(COMMAND_DOORBELL)) {
+        mask &= ~SIGNAL_BIT(COMMAND_DOORBELL);
+        signal_take_for_commands();
+    }
     for (; mask; mask &= mask - 1) {
         signal_send_process(&first_process, &(struct signal_info){.signal = __builtin_ctzll(mask) + 1, .code = SI_USER});
     }

@@ -25,5 +25,9 @@ void process_signals_start(void);
 void signal_discard(struct process *process, uint64_t signals);
 /* Signals of the host (bit n - 1) have come in. */
 void signal_take_from_host(uint64_t mask);
+/* And those for commands from outside (commands.c). */
+void signal_take_for_commands(void);
+/* Those that the measured configuration lets in. */
+extern uint64_t signals_of_host;
 
 #endif

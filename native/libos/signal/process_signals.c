@@ -70,6 +70,16 @@ static int64_t inherit(struct process *child, bool shares, bool clears)
     return 0;
 }
 
+static int64_t begin(struct process *process)
+{
+    process->actions = take();
+    if (!process->actions) {
+        return -ENOMEM;
+    }
+    memset(process->actions->at, 0, sizeof process->actions->at);
+    return 0;
+}
+
 static int64_t execute(void)
 {
     struct process *process = current_process();
@@ -113,6 +123,8 @@ void process_signals_start(void)
 {
     first_process.actions = &first_actions;
     process_upcalls.inherit_signals = inherit;
+    process_upcalls.new_signals = begin;
+    process_upcalls.take_command_signals = signal_take_for_commands;
     process_upcalls.execute_signals = execute;
     process_upcalls.leave_signals = leave;
     process_upcalls.tell_parent = tell_parent;

@@ -45,6 +45,8 @@ int signal_set_temporary_mask(user_address mask, uint64_t size);
 struct signal_upcalls {
     /* fs: a signal waits for somebody. */
     void (*arrived)(void);
+    /* fs: the group in the foreground of the session's terminal, if that is one of the host's; 0: there is none. */
+    int32_t (*foreground_group)(int32_t session);
     /* time: the signal of a timer is being taken: the timer goes on, and *info tells how often it ran out meanwhile. */
     void (*timer_taken)(struct signal_info *info);
     /* time: signals (bit n - 1) that waited are forgotten, since they are ignored now. */

@@ -16,7 +16,7 @@
 static enum next_step enter_after_end(struct host_thread *thread)
 {
     bool all_refused = true;
-    for (uint64_t ecall = ECALL_START; ecall <= ECALL_RETURN; ecall++) {
+    for (uint64_t ecall = ECALL_START; ecall <= ECALL_COMMAND; ecall++) {
         all_refused = all_refused && sim_enter(thread, ecall) == EEXIT_ENDED;
     }
     process_set_exit(all_refused ? STATUS_REFUSED : STATUS_ENTERED, 0);

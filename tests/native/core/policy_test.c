@@ -6,6 +6,7 @@
 static uint8_t bytes[CONFIGURATION_SIZE] __attribute__((aligned(8)));
 static uint32_t used;
 static struct configuration measured;
+static bool has_health_check = true;
 
 static void add(uint16_t type, uint16_t flags, const void *value, uint32_t size)
 {
@@ -28,6 +29,11 @@ static void configure(uint64_t policy)
     add(CONFIGURATION_ALLOWED_ENVIRONMENT, 0, "NEW", 3);
     add(CONFIGURATION_ALLOWED_ENVIRONMENT, 0, "LD_PRELOAD", 10);
     add(CONFIGURATION_ALLOWED_ENVIRONMENT, 1, "PYTHONPATH", 10);
+    add(CONFIGURATION_ALLOWED_EXEC, 0, "ls\0-l\0", 6);
+    add(CONFIGURATION_ALLOWED_EXEC, 0, "sh\0-c\0a  b\0\0", 12);
+    if (has_health_check) {
+        add(CONFIGURATION_HEALTHCHECK, 0, "check\0\0", 7);
+    }
     add(CONFIGURATION_ROOTFS, 0, (uint64_t[]){1, 1, 1, 1, 1, 1}, 48);
     add(CONFIGURATION_MEMORY, 0, &(uint64_t){1}, 8);
     struct configuration_header header = {
@@ -67,8 +73,45 @@ static const char *apply(const char *const *arguments, const char *const *enviro
     return error;
 }
 
+/* A command from outside; its environment is checked as that of the first program. */
+static bool may_run(const char *const *arguments, const char *const *expected)
+{
+    struct strings given = list(arguments), variables = list((const char *const[]){"MODE=fast", "PATH=/evil", NULL});
+    struct strings to = {0}, to_environment = {0};
+    const char *error = policy_apply_to_command(&measured, &given, &variables, &to, &to_environment);
+    strings_free(&given);
+    strings_free(&variables);
+    if (!error) {
+        expect(to, expected);
+        expect(to_environment, (const char *const[]){"PATH=/bin", "MODE=fast", NULL});
+    }
+    return !error;
+}
+
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define EMPTY ((const char *const[]){NULL})
+
+static void check_commands(void)
+{
+    const char *const *const refused[] = {
+        LIST("ls"), LIST("ls", "-l", ""), LIST("ls", "-l", "-l"), LIST("ls\n", "-l"), LIST("/bin/ls", "-l"), LIST("ls-l"), LIST("l", "s", "-l"),
+        LIST("sh", "-c", "a b", ""), LIST("sh", "-c", "a  b"), LIST("sh", "-c"), LIST("check"), LIST("check", "", ""), LIST("app", "x"), LIST(""),
+    };
+    configure(POLICY_ALLOW_ARGUMENTS);
+    CHECK(may_run(LIST("ls", "-l"), LIST("ls", "-l")));
+    CHECK(may_run(LIST("sh", "-c", "a  b", ""), LIST("sh", "-c", "a  b", "")));
+    CHECK(may_run(LIST("check", ""), LIST("check", "")));
+    CHECK(may_run(EMPTY, LIST("check", "")));
+    for (size_t at = 0; at < ARRAY_LENGTH(refused); at++) {
+        CHECK(!may_run(refused[at], EMPTY));
+    }
+    has_health_check = false;
+    configure(0);
+    CHECK(!may_run(EMPTY, EMPTY) && !may_run(LIST("check", ""), EMPTY));
+    configure(POLICY_ALLOW_ANY_EXEC);
+    CHECK(!may_run(EMPTY, EMPTY));
+    CHECK(may_run(LIST("", "anything"), LIST("", "anything")));
+}
 
 /* Says of each argument whether it is such a name, for a comparison with the rules in Python. */
 static int judge(int count, char **names)
@@ -103,6 +146,7 @@ int main(int argc, char **argv)
     expect(arguments, LIST("app", "y", "", "z"));
     strings_free(&environment);
 
+    check_commands();
     CHECK(policy_is_loader_name("LD_LIBRARY_PATH", 15) && policy_is_loader_name("GCONV_PATH", 10) &&
           policy_is_loader_name("PERL5LIB", 8));
     CHECK(!policy_is_loader_name("HOME", 4) && !policy_is_loader_name("LD", 2));

@@ -61,6 +61,11 @@ uint64_t task_processors(const struct task *task)
 
 struct process first_process = {.state = PROCESS_RUNNING, .id = PROCESS_ID, .name = "test"};
 struct configuration configuration = {.threads = 4};
+
+void configuration_directory(char *path, size_t size)
+{
+    format_text(path, size, "/");
+}
 struct file_upcalls file_upcalls;
 struct process_upcalls process_upcalls;
 

@@ -125,7 +125,8 @@ static void describe(const struct attempt *attempt, const char *what, uint64_t o
 static uint64_t expected_code(const struct attempt *attempt)
 {
     uint32_t state = data_of(attempt->thread)->state;
-    bool legal = state == THREAD_OUTSIDE ? attempt->ecall == ECALL_RETURN : attempt->ecall == ECALL_THREAD && !attempt->is_exchange_hostile;
+    bool begins = attempt->ecall == ECALL_THREAD || (attempt->ecall == ECALL_COMMAND && is_real); /* the core takes no commands */
+    bool legal = state == THREAD_OUTSIDE ? attempt->ecall == ECALL_RETURN : begins && !attempt->is_exchange_hostile;
     return legal ? EEXIT_DONE : EEXIT_REFUSED;
 }
 
@@ -190,7 +191,7 @@ static void must_give_nothing_away(const struct attempt *attempt)
 
 static void must_stay_ended(const struct attempt *attempt)
 {
-    for (uint64_t ecall = ECALL_START; ecall <= ECALL_RETURN; ecall++) {
+    for (uint64_t ecall = ECALL_START; ecall <= ECALL_COMMAND; ecall++) {
         struct hostile_registers registers = random_registers(attempt->thread, ecall);
         uint64_t code = enter_hostile(attempt->thread, &registers);
         if (code != EEXIT_BROKEN) {
@@ -345,7 +346,7 @@ static struct attempt draw(struct host_thread *thread, uint64_t ecall, uint64_t 
 
 void attack_entries(struct host_thread *thread)
 {
-    static const uint64_t ecalls[] = {ECALL_RETURN, ECALL_START, ECALL_THREAD, 3, UINT64_MAX};
+    static const uint64_t ecalls[] = {ECALL_RETURN, ECALL_START, ECALL_THREAD, ECALL_COMMAND, ECALL_COMMAND + 1, UINT64_MAX};
     struct host_thread *threads[2] = {thread, host_thread_claim()};
     struct attempt honest[COUNT(threads) * COUNT(ecalls)];
     uint64_t steps[COUNT(honest)], count = setting("LIAR_ENTRIES", 1000), done = 0;

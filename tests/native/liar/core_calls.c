@@ -276,6 +276,13 @@ int64_t make_ocall(void *argument)
         s->changed = s->room;
         count(s, host_interfaces((struct host_interface *)s->to, s->room / sizeof(struct host_interface)), s->room);
         break;
+    case OCALL_COMMAND_SIGNALS:
+        s->changed = s->room;
+        count(s, host_command_signals((struct command_signals *)s->to, s->room / sizeof(struct command_signals)), s->room);
+        break;
+    case OCALL_COMMAND_END:
+        host_command_end(2, 0, 0, (const char *)public_bytes, given);
+        break;
     case OCALL_INTERRUPT:
         host_interrupt((uint32_t)random_below(8));
         break;

@@ -92,7 +92,7 @@ static void flip(volatile uint64_t *address, uint64_t one, uint64_t other)
 
 static void try_entries(void)
 {
-    static const uint64_t ecalls[] = {ECALL_START, ECALL_THREAD, 3, UINT64_MAX, 1ULL << 32 | ECALL_RETURN};
+    static const uint64_t ecalls[] = {ECALL_START, ECALL_THREAD, ECALL_COMMAND, UINT64_MAX, 1ULL << 32 | ECALL_RETURN};
     struct hostile_registers registers = random_registers(victim, ecalls[random_below(sizeof(ecalls) / sizeof(ecalls[0]))]);
     uint64_t code = enter_hostile(victim, &registers);
     if (code != EEXIT_REFUSED) {

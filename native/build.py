@@ -77,7 +77,8 @@ SHA256 = (ZigObject("crypto/sha256.zig"), ZigObject("crypto/sha256.zig", SHA_EXT
 
 GRAMINE_PAL = ("pal_gramine/*.c", "pal/options.c", "pal/log.c")
 RUNELET_COMMON = tuple(
-    f"runelet/{name}.c" for name in ("ignored", "main", "message", "mounts", "options", "signals")
+    f"runelet/{name}.c"
+    for name in ("channel", "commands", "exec", "ignored", "main", "message", "mounts", "options", "signals")
 )
 """The runelet but for volumes.c, which reads the builtin LibOS's measured configuration."""
 

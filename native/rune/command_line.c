@@ -106,6 +106,15 @@ static void global_option(struct command_line *line, struct option option, const
     }
 }
 
+/* An empty one is none to runc. Of several the last one counts, and of -p and --process together none: they are not for rune to understand. */
+static void process_option(struct command_line *line, struct option option, const char *argument, int index)
+{
+    if (line->process)
+        line->unclear = argument;
+    line->process = option.value && *option.value ? option.value : NULL;
+    line->process_index = index;
+}
+
 /* runc's parser (urfave/cli) takes the options of a command before and behind its arguments, exec's before them only. */
 static void parse_command(struct command_line *line, int argc, char **argv, int i)
 {
@@ -113,6 +122,7 @@ static void parse_command(struct command_line *line, int argc, char **argv, int 
     struct option_names names = {command_values, command_switches, .reordered = !is_exec};
     for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (is_option(argv[i])) {
+            const char *argument = argv[i];
             struct option option = take_option(line, argv, argc, &i, names);
             if (option_is(option, "bundle") || option_is(option, "b"))
                 line->bundle = option.value && *option.value ? option.value : ".";
@@ -120,14 +130,19 @@ static void parse_command(struct command_line *line, int argc, char **argv, int 
                 line->target_info = option.value;
             else if (option_is(option, "report-file"))
                 line->report_file = option.value;
+            else if (is_exec && (option_is(option, "process") || option_is(option, "p")))
+                process_option(line, option, argument, i);
         } else if (!line->id) {
             line->id = argv[i];
+            line->id_index = i;
             if (is_exec)
                 return;
         }
     }
-    if (!line->id && i + 1 < argc)
+    if (!line->id && i + 1 < argc) {
         line->id = argv[i + 1];
+        line->id_index = i + 1;
+    }
 }
 
 struct command_line parse_command_line(int argc, char **argv)

@@ -7,6 +7,9 @@
 struct command_line {
     const char *command;    /* NULL if there is none */
     const char *id;         /* first argument of the command that is not an option, or NULL */
+    int id_index;           /* where in argv */
+    const char *process;    /* exec: --process, or NULL; within argv[process_index], which may be of the form --process=VALUE */
+    int process_index;
     const char *bundle;     /* --bundle, or "." */
     const char *root;       /* --root, or NULL */
     const char *log;        /* --log, or NULL */

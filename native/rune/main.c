@@ -15,6 +15,7 @@
 #include "bundle.h"
 #include "command_line.h"
 #include "container.h"
+#include "exec.h"
 #include "program.h"
 #include "python_part.h"
 #include "report.h"
@@ -139,6 +140,27 @@ static int start(const struct command_line *line, char **argv)
     return enclave_runs(line, &started) ? 0 : EXIT_FAILED;
 }
 
+static int exec_into_container(const struct command_line *line, char **argv)
+{
+    const char *reason;
+    char message[256], **changed;
+    struct verdict verdict = container_kind(line);
+    switch (verdict.kind) {
+    case KIND_ORDINARY:
+        return become_runc(line, argv);
+    case KIND_TEE:
+        changed = enclave_exec(line, argv, &reason);
+        if (changed)
+            return become_runc(line, changed);
+        snprintf(message, sizeof(message), "cannot understand %s, so no command is run in the TEE container", reason);
+        report_error(line, message);
+        return failure_of(line);
+    case KIND_UNKNOWN:
+        break;
+    }
+    return cannot_tell(line, verdict);
+}
+
 static int version(const struct command_line *line, char **argv)
 {
     pid_t child = fork();
@@ -172,7 +194,7 @@ int main(int argc, char **argv)
     if (strcmp(command, "attest") == 0)
         return attest(&line);
     if (strcmp(command, "exec") == 0)
-        return refuse_if_tee(&line, argv, container_kind(&line), "exec into a TEE container is not available in this version of rune");
+        return exec_into_container(&line, argv);
     if (strcmp(command, "checkpoint") == 0)
         return refuse_if_tee(&line, argv, container_kind(&line), "a TEE container cannot be checkpointed: an enclave's memory stays inside");
     if (strcmp(command, "restore") == 0)

@@ -1,7 +1,7 @@
 /*
  * runelet: the entrypoint of TEE images, PID 1 of a TEE container. It loads the enclave through the PAL linked into it, hands over
  * arguments, environment and standard streams (the enclave applies its measured policy), passes signals on, and ends with the
- * application's exit code.
+ * application's exit code. As `runelet exec` it asks the container's runelet for a command in the enclave.
  *
  * Exit codes are those of `docker run`: 125 if the enclave does not start, 126 if a command may not run, 128 + n after signal n.
  */
@@ -12,15 +12,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "commands.h"
+#include "exec.h"
+#include "exit_codes.h"
 #include "ignored.h"
 #include "message.h"
 #include "mounts.h"
 #include "options.h"
 #include "pal.h"
 #include "signals.h"
-
-#define EXIT_NOT_STARTED 125
-#define EXIT_NOT_ALLOWED 126
 
 /* `runelet exec --health` is the image's health check, `runelet exec -- ARGV` a command in the running enclave. */
 static bool is_exec(int argc, char **argv)
@@ -57,6 +57,7 @@ static int run(const struct options *options, char **arguments, char **environme
     if (error)
         return pal_failure("the enclave takes no process", error);
     forward_signals(pid);
+    serve_commands();
     struct pal_exec_args execution = {.pid = pid, .exit_value = &exit_value};
     error = pal_exec(&execution);
     if (error)
@@ -64,15 +65,26 @@ static int run(const struct options *options, char **arguments, char **environme
     return exit_value;
 }
 
+/* Behind `exec --` must be something: no arguments at all stand for the health check. */
+static int exec_main(int argc, char **argv)
+{
+    bool is_health_check = strcmp(argv[2], "--health") == 0;
+    if (!is_health_check && argc == 3) {
+        error_message("exec: a command is missing");
+        return EXIT_NOT_ALLOWED;
+    }
+    drop_options(environ); /* they are for the container */
+    return exec_command(argv + 3, environ);
+}
+
 int main(int argc, char **argv)
 {
     static struct options options;
-    if (is_exec(argc, argv)) {
-        error_message("a command cannot be run in an enclave that runs already, in this version");
-        return EXIT_NOT_ALLOWED;
-    }
+    if (is_exec(argc, argv))
+        return exec_main(argc, argv);
     if (!take_options(environ, &options) || !start_signal_thread())
         return EXIT_NOT_STARTED;
+    offer_commands();
     warn_of_ignored_mounts(options.root, options.instance);
     warn_of_ignored_settings(environ, options.instance, says_info(&options));
     return run(&options, argc > 0 ? argv + 1 : argv, environ);

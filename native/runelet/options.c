@@ -68,6 +68,12 @@ static bool valid(enum name name, const char *value)
     return false;
 }
 
+void drop_options(char **environment)
+{
+    const char *unused[NAME_COUNT];
+    take(environment, unused);
+}
+
 bool take_options(char **environment, struct options *options)
 {
     const char *values[NAME_COUNT] = {NULL};

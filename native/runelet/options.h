@@ -13,6 +13,9 @@ struct options {
     char pal_arguments[2 * PATH_MAX + 128]; /* the same for pal_init() */
 };
 
+/* Take them out of `environment` without a look. */
+void drop_options(char **environment);
+
 /* Read the options and take them out of `environment`. False after an error message. */
 bool take_options(char **environment, struct options *options);
 

@@ -21,7 +21,7 @@ static sigset_t received;
 
 /* Faults belong to the thread that made them; SIGSYS is the PAL's way to see system calls. SIGURG comes many times a second from
  * runc in the foreground: it is a Go program, whose scheduler sends it to itself, and it passes on what it gets. */
-static sigset_t asynchronous(void)
+sigset_t asynchronous_signals(void)
 {
     sigset_t chosen;
     static const int excepted[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGKILL, SIGSTOP, SIGPIPE, SIGURG};
@@ -86,7 +86,7 @@ bool start_signal_thread_for(const sigset_t *signals)
 
 bool start_signal_thread(void)
 {
-    const sigset_t signals = asynchronous();
+    const sigset_t signals = asynchronous_signals();
     return start_signal_thread_for(&signals);
 }
 

@@ -5,6 +5,9 @@
 #include <signal.h>
 #include <stdbool.h>
 
+/* Those that are passed on. */
+sigset_t asynchronous_signals(void);
+
 /* Begin to receive signals, in a thread of their own. Call before any other thread exists. False after an error message. */
 bool start_signal_thread(void);
 

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#define EXIT_NOT_STARTED 125
+#include "exit_codes.h"
 
 /* Say why the program does not run, or how it was lost: on standard error and, before the program runs, in the status. */
 void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));

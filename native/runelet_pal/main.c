@@ -142,6 +142,10 @@ static sigset_t received(void)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "exec") == 0) {
+        error_message("a second command in an enclave of another PAL is not supported");
+        return EXIT_NOT_ALLOWED;
+    }
     if (!read_options(argc, argv, &options))
         return EXIT_NOT_STARTED;
     char **environment = program_environment(environ);

@@ -91,14 +91,20 @@ def test_docker_names_a_volume_that_the_enclave_does_not_see(docker: Engine, tmp
     ]
 
 
-def test_docker_exec_is_refused_by_rune(docker: Engine) -> None:
+def test_docker_exec_asks_the_enclave(docker: Engine) -> None:
     container = docker.run(
         "run", "-d", "--runtime", "rune", "--network", "none", TAG, "wait", check=True
     ).stdout.strip()
     try:
-        done = docker.run("exec", container, "sh")
-        assert done.returncode != 0
-        assert "not available in this version" in done.stderr + done.stdout
+        _wait_for_log(docker, container, "ready")
+        done = docker.run("exec", "-e", "A=1", container, "show", "a b")
+        assert done.returncode == 0, done.stderr
+        assert "argument a b" in done.stdout.splitlines()
+        assert "environment A=1" in done.stdout.splitlines()
+        assert docker.run("exec", container, "exit", "7").returncode == 7
+        done = docker.run("exec", "--user", "65534", container, "show")
+        assert (done.returncode, done.stdout) == (126, "")
+        assert "--user" in done.stderr
     finally:
         docker.run("rm", "-f", container)
 
@@ -137,7 +143,7 @@ def test_containerd_stops_a_task(ctr: Engine, installation: RuneInstallation, na
     try:
         time.sleep(0.5)
         assert "RUNNING" in ctr.run("tasks", "list").stdout
-        assert ctr.run("tasks", "exec", "--exec-id", "x", name, "sh").returncode != 0
+        assert ctr.run("tasks", "exec", "--exec-id", "x", name, "exit", "7").returncode == 7
         assert ctr.run("tasks", "kill", "-s", "SIGTERM", name).returncode == 0
         for _ in range(100):
             if "STOPPED" in ctr.run("tasks", "list").stdout:

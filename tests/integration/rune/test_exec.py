@@ -1,4 +1,4 @@
-"""Which containers rune lets runc exec into: found where runc finds them, and refused in doubt."""
+"""What rune makes of exec: a command for the enclave in a TEE container, and a refusal in doubt."""
 
 from __future__ import annotations
 
@@ -22,9 +22,21 @@ pytestmark = pytest.mark.integration
 
 TEE = {"config": {"labels": ["bundle=/x", "org.enclavize.tee=1"]}}
 ORDINARY = {"config": {"labels": ["bundle=/x"], "rootfs": "/absent"}}
-NOT_IN_THIS_VERSION = "exec into a TEE container is not available in this version of rune"
-RUNC_GOT_IT = "config must not be nil"
-"""What runc says of these states, which have no more than rune reads."""
+FOR_THE_ENCLAVE = "exec ID /.enclave/bin/runelet exec -- sh"
+RUNELET = ("/.enclave/bin/runelet", "exec")
+AS_IT_IS = "exec ID sh"
+"""What runc is told to do."""
+
+TELLING_RUNC = """#!/bin/sh
+for word; do
+    case $word in
+    /proc/self/fd/*) cat $word >&2;;
+    exec) echo "runc $*" >&2; exits=255;;
+    esac
+done
+[ "$exits" ] && exit $exits
+exec runc "$@"
+"""
 
 
 @pytest.fixture
@@ -57,44 +69,137 @@ def waiting(ordinary: Callable[..., Path], tmp_path: Path, name: str) -> Iterato
     subprocess.run([*runc, "delete", "--force", name], capture_output=True, check=False)
 
 
-def _exec(installation: RuneInstallation, *options: str | Path, cwd: Path | None = None) -> str:
-    done = installation.run(*options, "exec", "ID", "sh", cwd=cwd)
+@pytest.fixture
+def telling(tmp_path: Path) -> dict[str, str]:
+    """Return the environment in which runc says what it would execute, and reads the process."""
+    runc = tmp_path / "telling-runc"
+    runc.write_text(TELLING_RUNC)
+    runc.chmod(0o755)
+    return {"ENCLAVIZE_RUNC": str(runc)}
+
+
+def _exec(
+    installation: RuneInstallation, telling: dict[str, str], *options: str | Path, cwd: Path | None = None
+) -> str:
+    done = installation.run(*options, "exec", "ID", "sh", cwd=cwd, env=telling)
     assert done.returncode == 255
     return done.stderr
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    ["exec --process P ID", "exec -e A=B ID sh", "exec --env -x -- ID sh", "-- exec ID sh", "checkpoint ID"],
+    ("arguments", "told"),
+    [
+        ("exec -e A=B ID sh", "exec -e A=B ID /.enclave/bin/runelet exec -- sh"),
+        ("exec --env -x -- ID sh -c", "exec --env -x -- ID /.enclave/bin/runelet exec -- sh -c"),
+        ("exec --process= ID sh", "exec --process= ID /.enclave/bin/runelet exec -- sh"),
+        ("exec ID /.enclave/bin/runelet exec --health", "exec ID /.enclave/bin/runelet exec --health"),
+        (
+            "exec ID /.enclave/bin/runelet sh",
+            "exec ID /.enclave/bin/runelet exec -- /.enclave/bin/runelet sh",
+        ),
+        ("-- exec ID -- sh", "exec ID /.enclave/bin/runelet exec -- -- sh"),
+    ],
 )
-def test_a_container_of_rune_is_known_by_its_annotation(
-    root: Callable[..., Path], installation: RuneInstallation, arguments: str
+def test_a_command_for_a_tee_container_is_one_for_its_enclave(
+    root: Callable[..., Path],
+    installation: RuneInstallation,
+    telling: dict[str, str],
+    arguments: str,
+    told: str,
 ) -> None:
-    done = installation.run("--root", root(TEE), *arguments.split())
-    assert done.returncode == (1 if "checkpoint" in arguments else 255)
-    assert "TEE container" in done.stderr
+    """It is known by rune's annotation."""
+    done = installation.run("--root", root(TEE), *arguments.split(), env=telling)
+    assert done.returncode == 255
+    assert done.stderr.rstrip().endswith(told)
 
 
-def test_another_container_is_left_to_runc(root: Callable[..., Path], installation: RuneInstallation) -> None:
-    assert RUNC_GOT_IT in _exec(installation, "--root", root(ORDINARY))
+PROCESS = {"cwd": "/", "env": ["args=x"], "args": ["sh", "-c", 'a "b"'], "terminal": False}
+
+
+@pytest.mark.parametrize("form", ["--process P ID", "-p P ID", "--process=P ID", "-p=P -d ID"])
+@pytest.mark.parametrize("spaces", [None, 2])
+def test_the_process_of_an_engine_is_changed_in_its_command_alone(
+    root: Callable[..., Path],
+    installation: RuneInstallation,
+    tmp_path: Path,
+    form: str,
+    spaces: int | None,
+) -> None:
+    script = tmp_path / "reading-runc"
+    script.write_text("#!/bin/sh\nfor word; do case $word in */proc/self/fd/*) cat ${word#*=};; esac; done\n")
+    script.chmod(0o755)
+    for given, expected in (
+        (PROCESS["args"], [*RUNELET, "--", "sh", "-c", 'a "b"']),
+        ([*RUNELET, "--health"], [*RUNELET, "--health"]),
+        ([], []),
+    ):
+        (tmp_path / "P").write_text(json.dumps({**PROCESS, "args": given}, indent=spaces))
+        words = [word.replace("P", str(tmp_path / "P")) for word in form.split()]
+        done = installation.run("--root", root(TEE), "exec", *words, env={"ENCLAVIZE_RUNC": str(script)})
+        assert json.loads(done.stdout) == {**PROCESS, "args": expected}
+
+
+@pytest.mark.parametrize(
+    "process",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"args": 7}',
+        '{"args": ["a"], "args": ["b"]}',
+        '{"args": ["a"], "Args": ["b"]}',
+        "{",
+        None,
+    ],
+)
+def test_a_process_that_cannot_be_understood_is_refused(
+    root: Callable[..., Path],
+    installation: RuneInstallation,
+    telling: dict[str, str],
+    tmp_path: Path,
+    process: str | None,
+) -> None:
+    if process is not None:
+        (tmp_path / "P").write_text(process)
+    done = installation.run("--root", root(TEE), "exec", "--process", tmp_path / "P", "ID", env=telling)
+    assert done.returncode == 255
+    assert "cannot understand the file of --process" in done.stderr
+    done = installation.run("--root", root(TEE), "exec", "--process", "P", "-p", "P", "ID", env=telling)
+    assert "cannot tell how runc reads" in done.stderr
+
+
+def test_a_tee_container_is_not_checkpointed(
+    root: Callable[..., Path], installation: RuneInstallation
+) -> None:
+    done = installation.run("--root", root(TEE), "checkpoint", "ID")
+    assert (done.returncode, "TEE container" in done.stderr) == (1, True)
+
+
+def test_another_container_is_left_to_runc(
+    root: Callable[..., Path], installation: RuneInstallation, telling: dict[str, str]
+) -> None:
+    assert AS_IT_IS in _exec(installation, telling, "--root", root(ORDINARY))
 
 
 @pytest.mark.parametrize(
     "options", ["--root=DIR", "-root DIR", "--root runc", "--root ./runc/.", "--root=DIR --"]
 )
 def test_the_folder_in_any_form(
-    root: Callable[..., Path], installation: RuneInstallation, options: str
+    root: Callable[..., Path], installation: RuneInstallation, telling: dict[str, str], options: str
 ) -> None:
     folder = root(TEE)
     words = options.replace("DIR", str(folder)).split()
-    assert NOT_IN_THIS_VERSION in _exec(installation, *words, cwd=folder.parent)
+    assert FOR_THE_ENCLAVE in _exec(installation, telling, *words, cwd=folder.parent)
 
 
 @pytest.mark.parametrize("options", [("--root", ""), ("--root=",)])
 def test_no_folder_is_the_working_directory(
-    root: Callable[..., Path], installation: RuneInstallation, options: tuple[str, ...]
+    root: Callable[..., Path],
+    installation: RuneInstallation,
+    telling: dict[str, str],
+    options: tuple[str, ...],
 ) -> None:
-    assert NOT_IN_THIS_VERSION in _exec(installation, *options, cwd=root(TEE))
+    assert FOR_THE_ENCLAVE in _exec(installation, telling, *options, cwd=root(TEE))
 
 
 @pytest.mark.parametrize(
@@ -110,41 +215,44 @@ def test_no_folder_is_the_working_directory(
     ],
 )
 def test_a_state_that_cannot_be_understood_is_refused(
-    root: Callable[..., Path], installation: RuneInstallation, state: str
+    root: Callable[..., Path], installation: RuneInstallation, telling: dict[str, str], state: str
 ) -> None:
-    assert "cannot be told" in _exec(installation, "--root", root(state))
+    assert "cannot be told" in _exec(installation, telling, "--root", root(state))
 
 
 def test_a_state_that_another_user_could_forge_is_refused(
-    root: Callable[..., Path], installation: RuneInstallation
+    root: Callable[..., Path], installation: RuneInstallation, telling: dict[str, str]
 ) -> None:
     folder = root(ORDINARY)
     for path in (folder / "ID", folder / "ID" / "state.json"):
         path.chmod(0o777)
-        assert "cannot be told" in _exec(installation, "--root", folder)
+        assert "cannot be told" in _exec(installation, telling, "--root", folder)
         path.chmod(0o755)
         os.chown(path, 65534, 65534)
-        assert "cannot be told" in _exec(installation, "--root", folder)
+        assert "cannot be told" in _exec(installation, telling, "--root", folder)
         os.chown(path, os.geteuid(), os.getegid())
-    assert RUNC_GOT_IT in _exec(installation, "--root", folder)
+    assert AS_IT_IS in _exec(installation, telling, "--root", folder)
 
 
 @pytest.mark.parametrize("linked", ["ID", "ID/state.json"])
 def test_no_link_is_followed_to_a_state(
-    root: Callable[..., Path], installation: RuneInstallation, linked: str
+    root: Callable[..., Path], installation: RuneInstallation, telling: dict[str, str], linked: str
 ) -> None:
     folder = root(ORDINARY)
     path = folder / linked
     path.rename(folder / "elsewhere")
     path.symlink_to(folder / "elsewhere")
-    assert "cannot be told" in _exec(installation, "--root", folder)
+    assert "cannot be told" in _exec(installation, telling, "--root", folder)
 
 
 def test_a_state_that_is_kept_elsewhere_is_asked_for(installation: RuneInstallation, tmp_path: Path) -> None:
     """By a runc that has another default, say."""
     runc = tmp_path / "runc"
     for answer, expected in (
-        ('{"id": "ID", "rootfs": "/absent", "annotations": {"org.enclavize.tee": "1"}}', NOT_IN_THIS_VERSION),
+        (
+            '{"id": "ID", "rootfs": "/absent", "annotations": {"org.enclavize.tee": "1"}}',
+            "runc exec ID /.enclave/bin/runelet exec -- sh",
+        ),
         ('{"id": "ID", "rootfs": "/absent", "annotations": {"a": "1"}}', "runc exec ID sh"),
         ('{"id": "ID", "rootfs": "/absent"}', "runc exec ID sh"),
         ('{"id": "ID", "rootfs": "/absent", "annotations": {"a": ', "cannot be told"),
@@ -194,12 +302,12 @@ def test_the_default_folder_is_that_of_runc(
     honoured = (tmp_path / "runc").is_dir()
     assert honoured == (namespace == ("--user",) or (bool(namespace) and user != "root"))
     root(TEE)
-    done = run(installation.rune, "exec", "ID", "true")
+    done = run(installation.rune, "exec", "--process", "/absent", "ID")
     assert done.returncode == 255
     if not honoured:
         assert "does not exist" in done.stderr
     else:
-        assert NOT_IN_THIS_VERSION in done.stderr
+        assert "cannot understand the file of --process" in done.stderr
 
 
 def test_runc_may_exec_into_its_own_container(
@@ -212,7 +320,7 @@ def test_runc_may_exec_into_its_own_container(
         assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
 
 
-def test_nobody_execs_into_a_tee_image_that_plain_runc_runs(
+def test_nobody_execs_beside_the_enclave_of_a_tee_image_that_plain_runc_runs(
     waiting: Callable[[], str],
     installation: RuneInstallation,
     tmp_path: Path,
@@ -228,4 +336,4 @@ def test_nobody_execs_into_a_tee_image_that_plain_runc_runs(
         (tmp_path / "x").mkdir(exist_ok=True)
         done = installation.run("--root", folder, "exec", name, "/bin/busybox", "echo", "hello")
         assert (done.returncode, done.stdout) == (255, "")
-        assert NOT_IN_THIS_VERSION in done.stderr
+        assert "stat /.enclave/bin/runelet: no such file" in done.stderr  # which this one does not have

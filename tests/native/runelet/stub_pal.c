@@ -4,6 +4,7 @@
  *   exit N      end with N
  *   wait        print "ready", then end with 128 + n at the first signal n that would end a program; print all others
  *   slow        like wait, but pal_init takes a while
+ * Commands do the same on their own standard output, and `health` if they have no arguments: they end with 42.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,11 +18,20 @@
 
 #include "pal.h"
 
-static char **arguments, **environment;
+#define PROCESSES 64
+
+struct process {
+    char **arguments, **environment;
+    FILE *output;
+    sem_t offered;
+    _Atomic unsigned long pending; /* bit (n - 1) for signal n, as in struct exchange */
+    atomic_bool from_terminal;
+};
+
+static struct process processes[PROCESSES + 1]; /* by number, the first is 1 */
+static atomic_int process_count;
 static char words[16384], level[32];
 static const char *reason = "";
-static sem_t offered;
-static _Atomic unsigned long pending; /* bit (n - 1) for signal n, as in struct exchange */
 
 int pal_get_version(void)
 {
@@ -43,61 +53,91 @@ int pal_init(const struct pal_attr_t *attr)
     }
     if (strstr(words, "instance=/slow"))
         usleep(2000000);
-    return sem_init(&offered, 0, 0);
+    return 0;
 }
 
+static char **copy(char **strings)
+{
+    size_t count = 0;
+    while (strings[count])
+        count++;
+    char **copies = calloc(count + 1, sizeof(*copies));
+    for (size_t i = 0; i < count; i++)
+        copies[i] = strdup(strings[i]);
+    return copies;
+}
+
+/* The number of the first one is that of no child. */
 int pal_create_process(struct pal_create_process_args *args)
 {
-    arguments = args->argv;
-    environment = args->env;
-    *args->pid = 1; /* that of no child */
-    return 0;
+    int number = atomic_fetch_add(&process_count, 1) + 1;
+    if (number > PROCESSES) {
+        reason = "no room";
+        return -EAGAIN;
+    }
+    struct process *process = &processes[number];
+    process->arguments = copy(args->argv);
+    process->environment = copy(args->env);
+    process->output = args->stdio ? fdopen(dup(args->stdio->out), "w") : stdout;
+    *args->pid = number;
+    return sem_init(&process->offered, 0, 0);
 }
 
 int pal_kill(int pid, int sig)
 {
-    if (pid != -1)
-        return -EINVAL;
-    atomic_fetch_or(&pending, 1UL << (sig - 1));
-    return sem_post(&offered);
+    struct process *process = &processes[pid < 0 ? 1 : pid];
+    atomic_store(&process->from_terminal, (sig & PAL_FROM_TERMINAL) != 0);
+    atomic_fetch_or(&process->pending, 1UL << ((sig & ~PAL_FROM_TERMINAL) - 1));
+    return sem_post(&process->offered);
 }
 
-static int wait_for_signals(void)
+static int wait_for_signals(struct process *process)
 {
-    puts("ready");
-    fflush(stdout);
+    fprintf(process->output, "ready\n");
+    fflush(process->output);
     for (;;) {
-        while (sem_wait(&offered) != 0)
+        while (sem_wait(&process->offered) != 0)
             ;
-        unsigned long arrived = atomic_exchange(&pending, 0);
+        unsigned long arrived = atomic_exchange(&process->pending, 0);
         for (int number = 1; arrived; number++, arrived >>= 1) {
             if (!(arrived & 1))
                 continue;
             if (number != SIGWINCH && number != SIGCONT)
                 return 128 + number;
-            printf("signal %d\n", number);
-            fflush(stdout);
+            fprintf(process->output, "signal %d%s\n", number, atomic_load(&process->from_terminal) ? " of the terminal" : "");
+            fflush(process->output);
         }
     }
 }
 
+static int act(struct process *process)
+{
+    char **arguments = process->arguments;
+    const char *action = arguments[0] ? arguments[0] : "health";
+    if (strcmp(action, "show") == 0) {
+        fprintf(process->output, "words %s\nlevel %s\n", words, level);
+        for (char **argument = arguments; *argument; argument++)
+            fprintf(process->output, "argument %s\n", *argument);
+        for (char **variable = process->environment; *variable; variable++)
+            fprintf(process->output, "environment %s\n", *variable);
+    } else if (strcmp(action, "exit") == 0) {
+        return atoi(arguments[1]);
+    } else if (strcmp(action, "wait") == 0) {
+        return wait_for_signals(process);
+    } else if (strcmp(action, "health") == 0 && process != &processes[1]) {
+        return 42;
+    }
+    return 0;
+}
+
 int pal_exec(struct pal_exec_args *args)
 {
-    const char *action = arguments[0] ? arguments[0] : "";
-    *args->exit_value = 0;
-    if (args->pid != 1)
+    if (args->pid < 1 || args->pid > PROCESSES || !processes[args->pid].arguments)
         return -ESRCH;
-    if (strcmp(action, "show") == 0) {
-        printf("words %s\nlevel %s\n", words, level);
-        for (char **argument = arguments; *argument; argument++)
-            printf("argument %s\n", *argument);
-        for (char **variable = environment; *variable; variable++)
-            printf("environment %s\n", *variable);
-        fflush(stdout);
-    } else if (strcmp(action, "exit") == 0) {
-        *args->exit_value = atoi(arguments[1]);
-    } else if (strcmp(action, "wait") == 0) {
-        *args->exit_value = wait_for_signals();
-    }
+    struct process *process = &processes[args->pid];
+    *args->exit_value = act(process);
+    fflush(process->output);
+    if (process->output != stdout)
+        fclose(process->output);
     return 0;
 }

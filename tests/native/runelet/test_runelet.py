@@ -15,15 +15,9 @@ import pytest
 
 from enclavize.tee.layout import ENTRYPOINT
 from support.programs import need, need_root
-from support.rune import stub_runelet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.fixture(scope="session")
-def runelet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return stub_runelet(tmp_path_factory.mktemp("runelet") / "runelet")
 
 
 def _run(runelet: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -103,13 +97,6 @@ def test_a_refused_enclave_is_one_line_with_the_reason(runelet: Path) -> None:
     done = _run(runelet, ENCLAVIZE_INSTANCE="/refused")
     assert done.returncode == 125
     assert "enclavize: error: enclave.signed.so: refused\n" in done.stderr
-
-
-@pytest.mark.parametrize("arguments", [("exec", "--health"), ("exec", "--", "sh"), ("exec", "--")])
-def test_exec_is_refused(runelet: Path, arguments: tuple[str, ...]) -> None:
-    done = _run(runelet, *arguments)
-    assert done.returncode == 126
-    assert done.stderr.startswith("enclavize: error: ")
 
 
 @pytest.mark.parametrize(

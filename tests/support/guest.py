@@ -11,9 +11,7 @@ from support.tee import Converter, ordinary_image
 ORDINARY = "docker.io/library/ordinary:1"
 TEE = "docker.io/library/tee:1"
 STRICT = "docker.io/library/strict:1"
-_OPEN = (
-    "--allow-args", "--allow-env", "TAKEN", "--volume", "/data", "--volume", "/dev/termination-log",
-)  # fmt: skip
+_OPEN = ("--allow-args", "--allow-env", "TAKEN", "--volume", "/data")
 _SOURCE = Path(__file__).with_name("guest.c")
 
 

@@ -1,0 +1,124 @@
+"""Commands from outside by the ways of engines: health checks, docker exec, containerd's tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.commands import HEALTHY_FILE, health_image
+from support.engines import TAG, archives, running_containerd, running_dockerd
+from support.programs import need, need_root
+from support.tee import Converter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.engines import Engine
+    from support.rune import RuneInstallation
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The image as a docker archive and as an OCI archive: its health is a file on the volume."""
+    need("umoci", "skopeo", "runc", "musl-gcc")
+    need_root()
+    base = tmp_path_factory.mktemp("exec-engines")
+    converter = Converter.create(base)
+    source, built, layout = health_image(base / "image"), base / "tee.tar", base / "layout"
+    converter.run(
+        "build", source, "-t", TAG, "--key", str(converter.key), "--volume", "/data",
+        "--allow-exec", "/probe cat", "--allow-exec", "/probe sleep 1000", "-o", f"type=oci,dest={built}",
+    )  # fmt: skip
+    subprocess.run(["skopeo", "copy", "-q", f"oci-archive:{built}", f"oci:{layout}:1"], check=True)
+    return archives(layout, base)
+
+
+@pytest.fixture(scope="module")
+def docker(installation: RuneInstallation, loaded: tuple[Path, Path]) -> Iterator[Engine]:
+    environment = {"PATH": os.environ["PATH"], "ENCLAVIZE_SIMULATE": "1"}
+    with running_dockerd(installation.rune, environment) as engine:
+        engine.run("load", "-i", loaded[0], check=True)
+        yield engine
+
+
+@pytest.fixture
+def container(docker: Engine, tmp_path: Path) -> Iterator[str]:
+    """A container hardened as far as docker goes, whose volume is the test's folder ``data``."""
+    (tmp_path / "data").mkdir(mode=0o777)
+    (tmp_path / "data").chmod(0o777)
+    name = docker.run(
+        "run", "-d", "--runtime", "rune", "--network", "host", "--user", "65534", "--cap-drop", "ALL",
+        "--read-only", "--security-opt", "no-new-privileges", "-v", f"{tmp_path / 'data'}:/data", TAG,
+        check=True,
+    ).stdout.strip()  # fmt: skip
+    yield name
+    docker.run("rm", "-f", name)
+
+
+def _health(docker: Engine, container: str, wanted: str) -> dict[str, Any]:
+    health: dict[str, Any] = {}
+    for _ in range(300):
+        health = json.loads(docker.run("inspect", container, check=True).stdout)[0]["State"]["Health"]
+        if health["Status"] == wanted:
+            return health
+        time.sleep(0.1)
+    pytest.fail(f"not {wanted}: {health}")
+
+
+def test_health_checks_turn_healthy_and_unhealthy(docker: Engine, container: str, tmp_path: Path) -> None:
+    (tmp_path / "data" / HEALTHY_FILE).touch()
+    health = _health(docker, container, "healthy")
+    assert health["Log"][-1]["ExitCode"] == 0
+    (tmp_path / "data" / HEALTHY_FILE).unlink()
+    health = _health(docker, container, "unhealthy")
+    assert health["Log"][-1]["ExitCode"] == 1
+    (tmp_path / "data" / HEALTHY_FILE).touch()
+    _health(docker, container, "healthy")
+
+
+def test_docker_exec(docker: Engine, container: str) -> None:
+    done = docker.run("exec", "-i", container, "/probe", "cat", stdin="a\nb\n")
+    assert (done.returncode, done.stdout) == (0, "a\nb\n"), done.stderr
+    done = docker.run("exec", container, "/probe", "exit", "0")
+    assert done.returncode == 126
+    assert "the measured policy does not allow this command" in done.stderr
+    for options in (("--user", "0"), ("--workdir", "/data"), ("--privileged",)):
+        done = docker.run("exec", *options, container, "/probe", "cat")
+        assert done.returncode == 126, options
+    docker.run("exec", "-d", container, "/probe", "sleep", "1000", check=True)
+    assert "sleep" in docker.run("top", container, check=True).stdout
+    docker.run("stop", container, check=True)  # ends it, too
+
+
+def test_containerd_executes_and_kills(
+    installation: RuneInstallation, loaded: tuple[Path, Path], tmp_path: Path
+) -> None:
+    name = f"exec-{os.getpid()}"
+    with running_containerd({"PATH": os.environ["PATH"], "ENCLAVIZE_SIMULATE": "1"}) as ctr:
+        ctr.run("images", "import", "--snapshotter", "native", "--base-name", "tee", loaded[1], check=True)
+        image = ctr.run("images", "list", "-q").stdout.split()[0]
+        ctr.run(
+            "run", "--detach", "--runtime", "io.containerd.runc.v2", "--runc-binary", installation.rune,
+            "--snapshotter", "native", image, name, check=True,
+        )  # fmt: skip
+        try:
+            done = ctr.run("tasks", "exec", "--exec-id", "one", name, "/probe", "cat", stdin="x")
+            assert (done.returncode, done.stdout) == (0, "x"), done.stderr
+            exec_ = ("tasks", "exec", "--exec-id", "two", name, "/probe", "sleep", "1000")
+            with subprocess.Popen([*ctr.command, *exec_], stderr=subprocess.DEVNULL) as command:
+                for _ in range(200):
+                    if ctr.run("tasks", "kill", "--exec-id", "two", "-s", "SIGTERM", name).returncode == 0:
+                        break
+                    time.sleep(0.05)
+                assert command.wait(20) == 128 + 15
+        finally:
+            ctr.run("tasks", "delete", "--force", name)
+            ctr.run("containers", "delete", name)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Any
 
-from enclavize.errors import IncompatibleImageError, UsageError
+from enclavize.errors import IncompatibleImageError
 from enclavize.libos.gramine.layout import NETWORK_FILE_NAMES, NETWORK_FILES, absolute, uri
 from enclavize.libos.gramine.manifest import Mount
 from enclavize.rootfs.entry import FileType
-from enclavize.tee.policy import TERMINATION_LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
@@ -66,10 +65,8 @@ def memory_mounts(
     )
 
 
-def allowed_files(rootfs: Rootfs, volumes: Collection[Volume], *, network: bool) -> tuple[str, ...]:
+def allowed_files(rootfs: Rootfs, volumes: Iterable[Volume], *, network: bool) -> tuple[str, ...]:
     """Return the URIs of what is the host's; those of folders end with a slash."""
-    if any(volume.path == TERMINATION_LOG for volume in volumes):
-        raise UsageError(f"--volume {TERMINATION_LOG}: Gramine has no files of the host among its devices")
     found = [uri(f"{volume.path}{'' if _is_file(rootfs, volume.path) else '/'}") for volume in volumes]
     if network:
         found += [uri(f"/etc/{name}") for name in NETWORK_FILE_NAMES]

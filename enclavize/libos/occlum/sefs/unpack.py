@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.libos.occlum.sefs.image import Member
-    from enclavize.libos.occlum.sefs.structures import Records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,6 @@ class Contents:
     root_mac: bytes
     inodes: int
     size: int
-    records: Records
 
 
 def verify(
@@ -90,7 +88,7 @@ def _read(
         size += member.inode.size
         if advance:
             advance(member.inode.size)
-    return Contents(root_mac=image.root_mac, inodes=inodes, size=size, records=image.records)
+    return Contents(root_mac=image.root_mac, inodes=inodes, size=size)
 
 
 def _discard(member: Member) -> None:

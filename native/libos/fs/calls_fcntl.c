@@ -90,6 +90,16 @@ static int64_t set_owner(struct file *file, int32_t type, int32_t id)
     return 0;
 }
 
+int64_t file_set_owner(struct file *file, int32_t who)
+{
+    return who == INT32_MIN ? -EINVAL : set_owner(file, who < 0 ? F_OWNER_PGRP : F_OWNER_PID, who < 0 ? -who : who);
+}
+
+int32_t file_owner(const struct file *file)
+{
+    return file->owner.type == F_OWNER_PGRP ? -file->owner.id : file->owner.id;
+}
+
 /* What is set is remembered. Nobody is told of anything: O_ASYNC cannot be set. */
 static int64_t of_owner(struct file *file, uint32_t command, uint64_t argument)
 {
@@ -97,12 +107,9 @@ static int64_t of_owner(struct file *file, uint32_t command, uint64_t argument)
     struct owner owner = {.type = (int32_t)file->owner.type, .id = file->owner.id};
     switch (command) {
     case F_SETOWN:
-        if (value == INT32_MIN) {
-            return -EINVAL;
-        }
-        return set_owner(file, value < 0 ? F_OWNER_PGRP : F_OWNER_PID, value < 0 ? -value : value);
+        return file_set_owner(file, value);
     case F_GETOWN:
-        return owner.type == F_OWNER_PGRP ? -owner.id : owner.id;
+        return file_owner(file);
     case F_SETOWN_EX:
         return copy_from_user(&owner, argument, sizeof(owner)) < 0 ? -EFAULT : set_owner(file, owner.type, owner.id);
     case F_GETOWN_EX:

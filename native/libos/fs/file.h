@@ -75,6 +75,9 @@ struct file {
     } owner; /* who would be told of events (F_SETOWN_EX, F_SETSIG) */
     bool announced;         /* inotify heard of it being opened, and has to hear of it being closed */
 };
+/* Whom F_SETOWN and F_GETOWN speak of: a process, or as a negative number a group. -EINVAL, -ESRCH. */
+int64_t file_set_owner(struct file *file, int32_t who);
+int32_t file_owner(const struct file *file);
 
 static inline bool is_readable(const struct file *file)
 {

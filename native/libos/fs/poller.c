@@ -58,7 +58,7 @@ void event_source_put(struct event_source *source)
     }
 }
 
-static void watch_source(struct poller *poller, struct event_source *source, const uint32_t *changes)
+static void watch_source(struct poller *poller, struct event_source *source, const uint32_t *changes, bool counts)
 {
     if (poller == NULL) {
         return;
@@ -77,17 +77,19 @@ static void watch_source(struct poller *poller, struct event_source *source, con
     watch->source = source;
     watch->waiter.task = current_task();
     wait_queue_add(&source->queue, &watch->waiter);
-    poller->changes += __atomic_load_n(changes, __ATOMIC_ACQUIRE);
+    poller->changes += (counts ? __atomic_load_n(changes, __ATOMIC_ACQUIRE) : 0) + 1; /* never 0 with a source */
 }
 
 void poller_watch(struct poller *poller, struct event_source *source)
 {
-    watch_source(poller, source, &source->changes);
+    watch_source(poller, source, &source->changes, true);
 }
 
+/* What makes room is no news for who only reads: to him, it is no edge. */
 void poller_watch_room(struct poller *poller, struct event_source *source)
 {
-    watch_source(poller, source, &source->room_changes);
+    bool counts = poller != NULL && (poller->wanted & (POLLOUT | POLLWRNORM)) != 0;
+    watch_source(poller, source, &source->room_changes, counts);
 }
 
 void poller_wake_at(struct poller *poller, uint64_t time_ns)

@@ -59,7 +59,7 @@ void poller_watch_events(struct poller *poller, struct poller_events *events);
 /* Events of one file; registers with the poller. `wanted` is only for host fds. */
 uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller);
 
-/* How often the sources of the file that was asked last have changed. */
+/* Counts on whenever a source of the file that was asked last changes; 0: it has none. */
 uint32_t poller_changes(const struct poller *poller);
 
 /* Calls `scan` until it returns non-zero (its result), the time is over (0), or a signal waits (-EINTR).

@@ -7,7 +7,7 @@
 #define SENT_FLAGS (MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_CONFIRM | MSG_MORE)
 #define RECEIVED_FLAGS (MSG_OOB | MSG_PEEK)
 #define TOLD_FLAGS (MSG_OOB | MSG_TRUNC | MSG_CTRUNC | MSG_EOR)
-#define RAW_PROTOCOL 255U
+#define IPPROTO_MAX 263U /* include/uapi/linux/in.h */
 
 static const struct socket_operations operations;
 
@@ -76,6 +76,9 @@ static void keep_host_socket(struct inet *inet, int host_fd, uint32_t domain, ui
 /* The protocol that inet_create() of Linux finds for this type. */
 static int64_t find_protocol(enum socket_type type, uint32_t protocol, uint32_t *found)
 {
+    if (protocol >= IPPROTO_MAX) {
+        return -EINVAL;
+    }
     switch (type) {
     case SOCK_STREAM:
         *found = IPPROTO_TCP;
@@ -84,7 +87,7 @@ static int64_t find_protocol(enum socket_type type, uint32_t protocol, uint32_t 
         *found = protocol == IPPROTO_UDPLITE ? IPPROTO_UDPLITE : IPPROTO_UDP;
         break;
     case SOCK_RAW:
-        return protocol > RAW_PROTOCOL ? -EINVAL : protocol == 0 ? -EPROTONOSUPPORT : -EPERM;
+        return protocol == 0 ? -EPROTONOSUPPORT : -EPERM;
     default:
         return -ESOCKTNOSUPPORT;
     }
@@ -141,6 +144,9 @@ static int64_t inet_bind(struct socket *socket, const struct address *address)
     struct inet *inet = inet_of(socket);
     struct host_name name;
     struct address given = *address;
+    if (address->length < least_address(socket->domain)) {
+        return -EINVAL;
+    }
     if (socket->domain == AF_INET && address_family(address) == AF_UNSPEC) {
         /* an old habit (ip(7)): any address may be bound to without a family */
         static const uint16_t family = AF_INET;
@@ -188,12 +194,30 @@ static int64_t inet_listen(struct socket *socket, int32_t backlog)
         return -EOPNOTSUPP;
     }
     if (!inet->is_bound && policy_is_loopback()) {
-        int64_t result = bind_to_loopback(inet);
-        if (result < 0) {
-            return result;
+        int64_t bound = bind_to_loopback(inet);
+        if (bound < 0) {
+            return bound;
         }
     }
-    return host_listen(inet->host_fd, backlog);
+    int64_t result = host_listen(inet->host_fd, backlog);
+    inet->has_ended &= result != 0; /* what listens was another connection's socket before */
+    return result;
+}
+
+/* A connection that is not there any more does not count: its end is not that of the next one. */
+static int64_t connect_on_host(struct inet *inet, const struct host_name *name)
+{
+    int64_t result = host_connect(inet->host_fd, name);
+    inet->has_ended &= result == -EISCONN || result == -EALREADY;
+    return result;
+}
+
+/* An address that nobody can be reached by: what Linux says and does depends on the socket's state (__inet_stream_connect()), so the host is asked. */
+static int64_t refuse_connection(struct inet *inet, const struct address *address)
+{
+    struct host_name name = {.length = address->length < HOST_NAME_SIZE ? address->length : HOST_NAME_SIZE};
+    memcpy(name.bytes, address->bytes, name.length);
+    return connect_on_host(inet, &name); /* 0: one that was in progress is there */
 }
 
 static int64_t inet_connect(struct socket *socket, const struct address *address, struct poller *poller)
@@ -205,15 +229,11 @@ static int64_t inet_connect(struct socket *socket, const struct address *address
     }
     if (address_family(address) == AF_UNSPEC) {
         name = (struct host_name){.length = SOCKADDR_IN_SIZE};
-        int64_t result = host_connect(inet->host_fd, &name);
-        if (result == 0) {
-            inet->has_ended = false;
-        }
-        return result;
+        return connect_on_host(inet, &name);
     }
     int64_t result = name_from_address(&name, address, socket->domain);
     if (result < 0) {
-        return result;
+        return refuse_connection(inet, address);
     }
     if (!policy_allows_peer("connect", name.bytes)) {
         return -EACCES;
@@ -222,7 +242,7 @@ static int64_t inet_connect(struct socket *socket, const struct address *address
         return -EINPROGRESS;
     }
     reach_out();
-    return host_connect(inet->host_fd, &name);
+    return connect_on_host(inet, &name);
 }
 
 static int64_t inet_accept(struct socket *socket, struct socket **connected, struct address *peer, struct poller *poller)
@@ -285,7 +305,8 @@ static bool begins_connection(const struct inet *inet, const struct message *mes
 
 static int64_t take_destination(const struct inet *inet, const struct message *message, struct host_message *to)
 {
-    bool is_ignored = inet->socket.type == SOCK_STREAM && !begins_connection(inet, message); /* as TCP does */
+    bool is_refused = inet->socket.domain == AF_INET && (message->flags & MSG_OOB) != 0; /* before the name is looked at */
+    bool is_ignored = is_refused || (inet->socket.type == SOCK_STREAM && !begins_connection(inet, message)); /* as TCP does */
     if (message->address.length == 0 || is_ignored || address_family(&message->address) == AF_UNSPEC) {
         return 0;
     }
@@ -390,13 +411,16 @@ static int64_t inet_receive(struct socket *socket, struct message *message, stru
         return result;
     }
     remember_input(inet, &header, activity);
-    inet->has_ended |= is_stream && result == 0 && length > 0 && (flags & MSG_OOB) == 0;
+    inet->has_ended |= is_stream && result == 0 && length > 0 && (flags & MSG_OOB) == 0 && !inet->reads_no_more;
     return tell(socket, message, &header, (size_t)result);
 }
 
 static int64_t inet_shutdown(struct socket *socket, enum shutdown_how how)
 {
-    return host_shutdown(inet_of(socket)->host_fd, how);
+    struct inet *inet = inet_of(socket);
+    int64_t result = host_shutdown(inet->host_fd, how);
+    inet->reads_no_more |= result == 0 && how != SHUT_WR;
+    return result;
 }
 
 static uint32_t inet_poll(struct socket *socket, struct poller *poller)

@@ -20,6 +20,7 @@ struct inet {
     struct socket socket;
     int host_fd;
     bool is_bound; /* by the application */
+    bool reads_no_more; /* shutdown() was called for what comes; TCP gives what comes all the same */
     bool has_ended; /* a stream's end was received: the host cannot make it go on */
     /* A stream's reader asks until there is nothing left. When it has done so, the host is asked with each transfer whether it would be so (enum host_input). */
     bool asks_for_input;
@@ -36,7 +37,8 @@ static inline struct inet *inet_of(struct socket *socket)
 /* inet.c: for every socket, one after the other; none can be closed meanwhile. */
 void inet_each(void (*each)(struct inet *inet, void *context), void *context);
 
-/* inet_name.c: names as the host takes them. -EINVAL: too short; -EAFNOSUPPORT: of another family. AF_UNSPEC passes where the caller says so. */
+/* inet_name.c: the size of an address at least; names as the host takes them. -EINVAL: too short; -EAFNOSUPPORT: of another family. AF_UNSPEC passes where the caller says so. */
+uint32_t least_address(uint32_t domain);
 int64_t name_from_address(struct host_name *name, const struct address *address, uint32_t domain);
 /* False (and a line on the log): not a name of this family. */
 bool address_from_name(struct address *address, const struct host_name *name, uint32_t domain);

@@ -8,17 +8,21 @@ static uint32_t size_of(uint16_t family)
     return family == AF_INET6 ? SOCKADDR_IN6_SIZE : SOCKADDR_IN_SIZE;
 }
 
+uint32_t least_address(uint32_t domain)
+{
+    return domain == AF_INET6 ? SIN6_LEN_RFC2133 : SOCKADDR_IN_SIZE;
+}
+
 int64_t name_from_address(struct host_name *name, const struct address *address, uint32_t domain)
 {
     uint16_t family = address_family(address);
-    uint32_t least = family == AF_INET6 ? SIN6_LEN_RFC2133 : SOCKADDR_IN_SIZE;
-    if (address->length < (domain == AF_INET6 && family != AF_INET ? SIN6_LEN_RFC2133 : SOCKADDR_IN_SIZE)) {
+    if (address->length < least_address(family == AF_INET ? AF_INET : domain)) {
         return -EINVAL;
     }
     if (family != domain && family != AF_INET) {
         return -EAFNOSUPPORT;
     }
-    if (address->length < least) {
+    if (address->length < least_address(family)) {
         return -EINVAL;
     }
     name->length = size_of(family);

@@ -35,6 +35,7 @@ static const struct row {
     uint8_t least; /* to set */
     uint16_t most;
 } rows[] = {
+    {SOL_SOCKET, SO_DEBUG, BOTH, INT, INT},
     {SOL_SOCKET, SO_REUSEADDR, BOTH, INT, INT},
     {SOL_SOCKET, SO_ERROR, GET, 0, INT},
     {SOL_SOCKET, SO_DONTROUTE, BOTH, INT, INT},
@@ -54,21 +55,21 @@ static const struct row {
     {SOL_SOCKET, SO_RXQ_OVFL, BOTH, INT, INT},
     {SOL_SOCKET, SO_BINDTODEVICE, BOTH, 0, IFNAMSIZ},
     {SOL_SOCKET, SO_INCOMING_CPU, GET, 0, INT},
-    {IPPROTO_IP, IP_TOS, BOTH, 1, INT},
-    {IPPROTO_IP, IP_TTL, BOTH, 1, INT},
-    {IPPROTO_IP, IP_PKTINFO, BOTH, 1, INT},
-    {IPPROTO_IP, IP_MTU_DISCOVER, BOTH, 1, INT},
-    {IPPROTO_IP, IP_RECVERR, BOTH, 1, INT},
-    {IPPROTO_IP, IP_RECVTTL, BOTH, 1, INT},
-    {IPPROTO_IP, IP_RECVTOS, BOTH, 1, INT},
+    {IPPROTO_IP, IP_TOS, BOTH, 0, INT},
+    {IPPROTO_IP, IP_TTL, BOTH, 0, INT},
+    {IPPROTO_IP, IP_PKTINFO, BOTH, 0, INT},
+    {IPPROTO_IP, IP_MTU_DISCOVER, BOTH, 0, INT},
+    {IPPROTO_IP, IP_RECVERR, BOTH, 0, INT},
+    {IPPROTO_IP, IP_RECVTTL, BOTH, 0, INT},
+    {IPPROTO_IP, IP_RECVTOS, BOTH, 0, INT},
     {IPPROTO_IP, IP_MTU, GET, 0, INT},
-    {IPPROTO_IP, IP_FREEBIND, BOTH, 1, INT},
-    {IPPROTO_IP, IP_RECVORIGDSTADDR, BOTH, 1, INT},
-    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, BOTH, 1, INT},
+    {IPPROTO_IP, IP_FREEBIND, BOTH, 0, INT},
+    {IPPROTO_IP, IP_RECVORIGDSTADDR, BOTH, 0, INT},
+    {IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, BOTH, 0, INT},
     {IPPROTO_IP, IP_MULTICAST_IF, BOTH, INT, 12},
-    {IPPROTO_IP, IP_MULTICAST_TTL, BOTH, 1, INT},
-    {IPPROTO_IP, IP_MULTICAST_LOOP, BOTH, 1, INT},
-    {IPPROTO_IP, IP_MULTICAST_ALL, BOTH, 1, INT},
+    {IPPROTO_IP, IP_MULTICAST_TTL, BOTH, 0, INT},
+    {IPPROTO_IP, IP_MULTICAST_LOOP, BOTH, 0, INT},
+    {IPPROTO_IP, IP_MULTICAST_ALL, BOTH, 0, INT},
     {IPPROTO_IP, IP_ADD_MEMBERSHIP, JOIN, 8, 12},
     {IPPROTO_IP, IP_DROP_MEMBERSHIP, JOIN, 8, 12},
     {IPPROTO_IPV6, IPV6_UNICAST_HOPS, BOTH, INT, INT},
@@ -116,7 +117,7 @@ static const struct row {
 static const struct row *find(const struct socket *socket, uint32_t level, uint32_t name)
 {
     bool is_protocol = level == IPPROTO_TCP || level == IPPROTO_UDP || level == IPPROTO_UDPLITE;
-    bool is_other = is_protocol && level != socket->protocol;
+    bool is_other = (is_protocol && level != socket->protocol) || (level == IPPROTO_IPV6 && socket->domain != AF_INET6);
     for (size_t at = 0; at < ARRAY_LENGTH(rows) && !is_other; at++) {
         if (rows[at].level == level && rows[at].name == name) {
             return &rows[at];
@@ -125,11 +126,14 @@ static const struct row *find(const struct socket *socket, uint32_t level, uint3
     return NULL;
 }
 
-/* What Linux says of a level or a name that a socket does not have. */
-static int64_t unknown(const struct socket *socket, uint32_t level)
+/*
+ * What Linux says of a level or a name that a socket does not have. The families' functions are asked in the end, and say no in their own way:
+ * ip_getsockopt() that it does not know the level, the others that they do not know the option.
+ */
+static int64_t unknown(const struct socket *socket, uint32_t level, bool is_set)
 {
-    bool has_level = level == SOL_SOCKET || level == socket->protocol || level == IPPROTO_IP || level == IPPROTO_IPV6;
-    return has_level || socket->type == SOCK_DGRAM ? -ENOPROTOOPT : -EOPNOTSUPP;
+    bool has_level = level == SOL_SOCKET || level == socket->protocol || level == IPPROTO_IP;
+    return is_set || has_level || socket->domain == AF_INET6 ? -ENOPROTOOPT : -EOPNOTSUPP;
 }
 
 /* Within loopback there is one interface, whose name is known inside; an empty name lets go of any. */
@@ -147,7 +151,7 @@ int64_t inet_get_option(struct socket *socket, uint32_t level, uint32_t name, vo
 {
     const struct row *row = find(socket, level, name);
     if (row == NULL || (row->direction & GET) == 0) {
-        return unknown(socket, level);
+        return unknown(socket, level, false);
     }
     uint32_t room = *size < row->most ? *size : row->most;
     int64_t result = host_option_get(inet_of(socket)->host_fd, level, name, value, room);
@@ -168,7 +172,8 @@ int64_t inet_set_option(struct socket *socket, uint32_t level, uint32_t name, co
 {
     const struct row *row = find(socket, level, name);
     if (row == NULL || (row->direction & (SET | JOIN)) == 0) {
-        return unknown(socket, level);
+        bool is_short = level == socket->protocol && size < INT; /* looked at before the name */
+        return is_short ? -EINVAL : unknown(socket, level, true);
     }
     if (size < row->least) {
         return -EINVAL;

@@ -7,9 +7,13 @@ enum request {
     SIOCGIFNAME = 0x8910, SIOCGIFCONF = 0x8912, SIOCGIFFLAGS = 0x8913, SIOCGIFADDR = 0x8915, SIOCGIFDSTADDR = 0x8917,
     SIOCGIFBRDADDR = 0x8919, SIOCGIFNETMASK = 0x891B, SIOCGIFMETRIC = 0x891D, SIOCGIFMTU = 0x8921, SIOCGIFHWADDR = 0x8927,
     SIOCGIFINDEX = 0x8933, SIOCGIFTXQLEN = 0x8942,
+    SIOCADDRT = 0x890B, SIOCDELRT = 0x890C, SIOCSIFFLAGS = 0x8914, SIOCSIFADDR = 0x8916, SIOCSIFDSTADDR = 0x8918, SIOCSIFBRDADDR = 0x891A,
+    SIOCSIFNETMASK = 0x891C, SIOCSIFMETRIC = 0x891E, SIOCSIFMTU = 0x8922, SIOCSIFNAME = 0x8923, SIOCSIFHWADDR = 0x8924, SIOCSIFSLAVE = 0x8930,
+    SIOCADDMULTI = 0x8931, SIOCDELMULTI = 0x8932, SIOCSIFPFLAGS = 0x8934, SIOCDIFADDR = 0x8936, SIOCSIFHWBROADCAST = 0x8937, SIOCSIFTXQLEN = 0x8943,
+    SIOCSMIIREG = 0x8949, SIOCDARP = 0x8953, SIOCSARP = 0x8955, SIOCSIFMAP = 0x8971, SIOCBONDENSLAVE = 0x8990, SIOCBONDRELEASE = 0x8991,
+    SIOCBRADDBR = 0x89A0, SIOCBRDELBR = 0x89A1, SIOCBRADDIF = 0x89A2, SIOCBRDELIF = 0x89A3, SIOCSHWTSTAMP = 0x89B0,
 };
-#define SIOC_FIRST 0x8900U
-#define SIOC_LAST 0x89FFU
+#define SIOC_TYPE 0x89U
 #define TXQLEN 1000
 
 struct ifreq {
@@ -158,25 +162,51 @@ static int64_t ask_one(const struct interfaces *interfaces, uint32_t code, user_
     return result < 0 ? result : copy_to_user(argument, &request, sizeof(request));
 }
 
-static bool is_known(uint32_t code)
+static bool is_one_of(const uint16_t *codes, size_t count, uint32_t code)
 {
-    static const uint16_t known[] = {
-        SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFDSTADDR, SIOCGIFBRDADDR, SIOCGIFNETMASK, SIOCGIFMETRIC,
-        SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFTXQLEN,
-    };
-    for (size_t at = 0; at < ARRAY_LENGTH(known); at++) {
-        if (known[at] == code) {
+    for (size_t at = 0; at < count; at++) {
+        if (codes[at] == code) {
             return true;
         }
     }
     return false;
 }
 
+static bool is_known(uint32_t code)
+{
+    static const uint16_t known[] = {
+        SIOCGIFNAME, SIOCGIFCONF, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFDSTADDR, SIOCGIFBRDADDR, SIOCGIFNETMASK, SIOCGIFMETRIC,
+        SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFINDEX, SIOCGIFTXQLEN,
+    };
+    return is_one_of(known, ARRAY_LENGTH(known), code);
+}
+
+/* Those that change something, for which CAP_NET_ADMIN is wanted: routes, interfaces, neighbours, bonds, bridges. */
+static bool wants_rights(uint32_t request)
+{
+    static const uint16_t changes[] = {
+        SIOCADDRT, SIOCDELRT, SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFDSTADDR, SIOCSIFBRDADDR, SIOCSIFNETMASK, SIOCSIFMETRIC, SIOCSIFMTU, SIOCSIFNAME,
+        SIOCSIFHWADDR, SIOCSIFSLAVE, SIOCADDMULTI, SIOCDELMULTI, SIOCSIFPFLAGS, SIOCDIFADDR, SIOCSIFHWBROADCAST, SIOCSIFTXQLEN, SIOCSMIIREG, SIOCDARP,
+        SIOCSARP, SIOCSIFMAP, SIOCBONDENSLAVE, SIOCBONDRELEASE, SIOCBRADDBR, SIOCBRDELBR, SIOCBRADDIF, SIOCBRDELIF, SIOCSHWTSTAMP,
+    };
+    return is_one_of(changes, ARRAY_LENGTH(changes), request);
+}
+
+/* Linux takes a request in before it looks what is asked for (sock_do_ioctl()). */
+static int64_t refuse(uint32_t request, user_address argument)
+{
+    struct ifreq unused;
+    if (request >> 8 != SIOC_TYPE) {
+        return -ENOTTY;
+    }
+    return copy_from_user(&unused, argument, sizeof(unused)) < 0 ? -EFAULT : wants_rights(request) ? -EPERM : -ENOTTY;
+}
+
 int64_t interface_ioctl(uint32_t request, user_address argument)
 {
     struct interfaces interfaces;
     if (!is_known(request)) {
-        return request >= SIOC_FIRST && request <= SIOC_LAST ? -EPERM : -ENOTTY;
+        return refuse(request, argument);
     }
     int64_t result = interfaces_read(&interfaces);
     if (result < 0) {

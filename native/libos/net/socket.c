@@ -108,9 +108,25 @@ static int file_host_descriptor(const struct file *file)
     return socket->operations->host_descriptor == NULL ? -1 : socket->operations->host_descriptor(socket);
 }
 
+/* Linux, include/uapi/asm-generic/sockios.h: other names for F_SETOWN and F_GETOWN. */
+enum { FIOSETOWN = 0x8901, SIOCSPGRP = 0x8902, FIOGETOWN = 0x8903, SIOCGPGRP = 0x8904 };
+
+static int64_t owner_ioctl(struct file *file, bool is_set, user_address argument)
+{
+    int32_t who = file_owner(file);
+    if (!is_set) {
+        return copy_to_user(argument, &who, sizeof(who));
+    }
+    int64_t result = copy_from_user(&who, argument, sizeof(who));
+    return result < 0 ? result : file_set_owner(file, who);
+}
+
 static int64_t file_ioctl(struct file *file, uint32_t request, user_address argument)
 {
     struct socket *socket = file->state;
+    if (request >= FIOSETOWN && request <= SIOCGPGRP) {
+        return owner_ioctl(file, request == FIOSETOWN || request == SIOCSPGRP, argument);
+    }
     int64_t result = socket->operations->ioctl == NULL ? -ENOTTY : socket->operations->ioctl(socket, request, argument);
     return result == -ENOTTY ? interface_ioctl(request, argument) : result; /* of any family (netdevice(7)) */
 }

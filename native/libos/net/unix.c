@@ -121,7 +121,7 @@ static int64_t unix_bind(struct socket *socket, const struct address *address)
 {
     struct endpoint *endpoint = endpoint_of(socket);
     mutex_lock(&endpoint->lock);
-    int64_t result = endpoint->binding != NULL ? -EINVAL : name_bind(endpoint->in, address, &endpoint->binding);
+    int64_t result = endpoint->binding != NULL ? (asks_for_any_name(address) ? 0 : -EINVAL) : name_bind(endpoint->in, address, &endpoint->binding);
     mutex_unlock(&endpoint->lock);
     return result;
 }
@@ -207,8 +207,37 @@ static bool listens(struct inbox *inbox)
     return result;
 }
 
-/* Datagrams: from now on, these go there, and come from there alone. The endpoint's lock is held. */
-static int64_t set_partner(struct endpoint *endpoint, struct inbox *partner)
+static bool may_be_joined(struct inbox *inbox)
+{
+    mutex_lock(&inbox->lock);
+    bool result = inbox->listens && !inbox->refuses;
+    mutex_unlock(&inbox->lock);
+    return result;
+}
+
+struct packet *endpoint_lose_partner(struct endpoint *endpoint)
+{
+    struct inbox *in = endpoint->in, *former = endpoint->out;
+    mutex_lock(&in->lock);
+    struct packet *lost = inbox_take_all(in);
+    in->partner = NULL;
+    mutex_unlock(&in->lock);
+    if (lost == NULL) {
+        return NULL;
+    }
+    event_source_changed(&in->source);
+    mutex_lock(&former->lock);
+    bool hears = !former->closed && former->partner == in;
+    former->error = hears ? ECONNRESET : former->error;
+    mutex_unlock(&former->lock);
+    if (hears) {
+        event_source_changed(&former->source);
+    }
+    return lost;
+}
+
+/* Datagrams: from now on, these go there, and come from there alone. What is lost by that is the caller's to release. The endpoint's lock is held. */
+static int64_t set_partner(struct endpoint *endpoint, struct inbox *partner, struct packet **lost)
 {
     if (partner != NULL) {
         mutex_lock(&partner->lock);
@@ -218,6 +247,7 @@ static int64_t set_partner(struct endpoint *endpoint, struct inbox *partner)
             return -EPERM;
         }
     }
+    *lost = endpoint->out != NULL && endpoint->out != partner ? endpoint_lose_partner(endpoint) : NULL;
     mutex_lock(&endpoint->in->lock);
     endpoint->in->partner = partner;
     mutex_unlock(&endpoint->in->lock);
@@ -230,6 +260,7 @@ static int64_t unix_connect(struct socket *socket, const struct address *address
 {
     struct endpoint *endpoint = endpoint_of(socket);
     struct inbox *other = NULL;
+    struct packet *lost = NULL;
     int64_t result = 0;
     bool disconnects = !has_connections(socket) && address_family(address) == AF_UNSPEC && address->length >= sizeof(uint16_t);
     if (!disconnects) {
@@ -241,7 +272,9 @@ static int64_t unix_connect(struct socket *socket, const struct address *address
         }
         mutex_lock(&endpoint->lock);
         if (!has_connections(socket)) {
-            result = set_partner(endpoint, other);
+            result = set_partner(endpoint, other, &lost);
+        } else if (!may_be_joined(other)) {
+            result = -ECONNREFUSED;
         } else if (endpoint->out != NULL) {
             result = -EISCONN;
         } else if (listens(endpoint->in)) {
@@ -251,6 +284,7 @@ static int64_t unix_connect(struct socket *socket, const struct address *address
         }
         mutex_unlock(&endpoint->lock);
     }
+    packets_release(lost);
     inbox_put(other);
     return result;
 }
@@ -275,7 +309,8 @@ static int64_t unix_accept(struct socket *socket, struct socket **connected, str
     poller_watch(poller, &in->source);
     mutex_lock(&in->lock);
     struct endpoint *accepted = in->first_waiting;
-    int64_t result = !in->listens || in->refuses ? -EINVAL : accepted == NULL ? -EAGAIN : 0;
+    bool will_come = !in->refuses || poller == NULL; /* who does not wait is told that nobody is there yet, even after shutdown() */
+    int64_t result = !in->listens ? -EINVAL : accepted != NULL ? 0 : will_come ? -EAGAIN : -EINVAL;
     if (result == 0) {
         in->first_waiting = accepted->next_waiting;
         in->last_waiting = in->first_waiting == NULL ? NULL : in->last_waiting;

@@ -9,6 +9,11 @@
 #define BUFFER_DEFAULT 212992U
 #define BUFFER_SMALLEST 4608U
 
+/* SO_LINGER. */
+struct linger {
+    int32_t is_on, seconds;
+};
+
 struct endpoint {
     struct socket socket; /* must be the first */
     struct mutex lock;    /* guards what follows, but for `in`; taken before that of an inbox */
@@ -19,6 +24,8 @@ struct endpoint {
     bool sends_no_more;
     bool passes_credentials; /* SO_PASSCRED */
     uint32_t send_size, receive_size;
+    int32_t priority;
+    struct linger linger;
     uint64_t switches; /* one bit for each option that has only to be remembered */
     struct sender peer; /* SO_PEERCRED */
     struct endpoint *next, *previous; /* all there are */
@@ -26,6 +33,10 @@ struct endpoint {
 static inline struct endpoint *endpoint_of(struct socket *socket)
 {
     return CONTAINER_OF(socket, struct endpoint, socket);
+}
+static inline bool has_switch(const struct endpoint *endpoint, enum socket_option name)
+{
+    return (endpoint->switches & 1ULL << name) != 0;
 }
 static inline bool has_connections(const struct socket *socket)
 {
@@ -37,6 +48,12 @@ struct inbox *endpoint_out(struct endpoint *endpoint);
 
 /* For every endpoint, one after the other; none can be closed meanwhile. */
 void unix_each(void (*each)(struct endpoint *endpoint, void *context), void *context);
+
+/*
+ * Datagrams: who is connected to somebody else than before, or to nobody any more, loses what was not read yet; a former partner who is still
+ * connected hears of that (unix_dgram_disconnected() of Linux). The lock is held; what was lost is the caller's to release without it.
+ */
+struct packet *endpoint_lose_partner(struct endpoint *endpoint);
 
 /* unix_data.c */
 int64_t unix_send(struct socket *socket, struct message *message, struct poller *poller);

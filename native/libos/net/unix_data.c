@@ -1,6 +1,7 @@
 /* AF_UNIX: sending, receiving, and when that can be done. */
 #include "net/unix.h"
 #include "net/unix_control.h"
+#include "time/time.h"
 
 /* net.unix.max_dgram_qlen of Linux: messages that wait for one receiver, and one more. */
 #define MESSAGES_MAX 10U
@@ -26,17 +27,17 @@ static bool has_room_for_message(const struct inbox *inbox, const struct endpoin
 }
 
 /* How many bytes may be sent now; 0 may be all that there is. */
-static int64_t check_room(struct endpoint *endpoint, struct inbox *to, size_t length, bool was_named)
+static int64_t check_room(struct endpoint *endpoint, struct inbox *to, size_t length)
 {
     bool is_stream = to->type == SOCK_STREAM;
     int64_t result = (int64_t)length;
     mutex_lock(&to->lock);
     if (to->type == SOCK_DGRAM && to->closed) {
         result = -ECONNREFUSED;
+    } else if (to->type == SOCK_DGRAM && to->partner != NULL && to->partner != endpoint->in) {
+        result = -EPERM;
     } else if (to->refuses) {
         result = -EPIPE;
-    } else if (to->type == SOCK_DGRAM && was_named && to->partner != NULL && to->partner != endpoint->in) {
-        result = -EPERM;
     } else if (is_stream) {
         size_t room = room_for_stream(to, endpoint);
         result = room == 0 && length > 0 ? -EAGAIN : (int64_t)(length < room ? length : room);
@@ -52,13 +53,10 @@ static void forget_closed(struct endpoint *endpoint, struct inbox *closed)
 {
     mutex_lock(&endpoint->lock);
     bool was_connected = endpoint->out == closed;
-    if (was_connected) {
-        endpoint->out = NULL;
-        mutex_lock(&endpoint->in->lock);
-        endpoint->in->partner = NULL;
-        mutex_unlock(&endpoint->in->lock);
-    }
+    struct packet *lost = was_connected ? endpoint_lose_partner(endpoint) : NULL;
+    endpoint->out = was_connected ? NULL : endpoint->out;
     mutex_unlock(&endpoint->lock);
+    packets_release(lost);
     if (was_connected) {
         inbox_put(closed);
     }
@@ -107,14 +105,36 @@ static int64_t find_receiver(struct endpoint *endpoint, const struct message *me
     return *to == NULL ? -ENOTCONN : 0;
 }
 
+/* What has happened to the connection, told once. The lock is held. */
+static int64_t take_error(struct inbox *in)
+{
+    int64_t result = -in->error;
+    in->error = 0;
+    return result;
+}
+
+/* May it send at all? Messages tell what has happened to the connection before anything else (sock_alloc_send_pskb() of Linux). */
+static int64_t check_sender(struct endpoint *endpoint)
+{
+    mutex_lock(&endpoint->in->lock);
+    int64_t result = endpoint->socket.type == SOCK_STREAM ? 0 : take_error(endpoint->in);
+    mutex_unlock(&endpoint->in->lock);
+    mutex_lock(&endpoint->lock);
+    result = result == 0 && endpoint->sends_no_more ? -EPIPE : result;
+    mutex_unlock(&endpoint->lock);
+    return result;
+}
+
 int64_t unix_send(struct socket *socket, struct message *message, struct poller *poller)
 {
     struct endpoint *endpoint = endpoint_of(socket);
     struct inbox *to;
+    bool is_named = message->address.length > 0 && !has_connections(socket);
     if ((message->flags & MSG_OOB) != 0) {
         return -EOPNOTSUPP;
     }
-    int64_t result = find_receiver(endpoint, message, &to);
+    int64_t result = !is_named ? 0 : !name_is_good(&message->address) ? -EINVAL : check_sender(endpoint);
+    result = result < 0 ? result : find_receiver(endpoint, message, &to);
     if (result < 0) {
         return result;
     }
@@ -123,14 +143,12 @@ int64_t unix_send(struct socket *socket, struct message *message, struct poller 
         return -EMSGSIZE;
     }
     poller_watch_room(poller, &to->source);
-    mutex_lock(&endpoint->lock);
-    bool sends_no_more = endpoint->sends_no_more;
-    mutex_unlock(&endpoint->lock);
-    result = sends_no_more ? -EPIPE : check_room(endpoint, to, message->length, message->address.length > 0);
+    int64_t unable = is_named ? 0 : check_sender(endpoint);
+    result = unable < 0 ? unable : check_room(endpoint, to, message->length);
     if (result > 0 || (result == 0 && socket->type != SOCK_STREAM)) {
         result = send_packet(endpoint, message, to, (size_t)result);
     }
-    if (result == -ECONNREFUSED && message->address.length == 0) {
+    if (result == -ECONNREFUSED && unable == 0 && message->address.length == 0) {
         forget_closed(endpoint, to);
     }
     inbox_put(to);
@@ -144,6 +162,19 @@ static void set_sender(struct message *message, struct inbox *sender)
     mutex_unlock(&sender->lock);
 }
 
+/* When a message was received is when it is read (__sock_recv_timestamp() of Linux). */
+static void put_time(const struct endpoint *endpoint, struct message *message)
+{
+    uint64_t now = clock_now_ns(CLOCK_REALTIME);
+    if (has_switch(endpoint, SO_TIMESTAMPNS)) {
+        const struct timespec time = timespec_of(now);
+        control_put(message, SOL_SOCKET, SO_TIMESTAMPNS, &time, sizeof(time));
+    } else if (has_switch(endpoint, SO_TIMESTAMP)) {
+        const struct timeval time = timeval_of(now);
+        control_put(message, SOL_SOCKET, SO_TIMESTAMP, &time, sizeof(time));
+    }
+}
+
 /* What goes with the bytes: credentials, then files (scm_recv() of Linux). */
 static void put_control(struct endpoint *endpoint, struct message *message, const struct sender *from, struct rights *rights)
 {
@@ -155,15 +186,13 @@ static void put_control(struct endpoint *endpoint, struct message *message, cons
     }
 }
 
-/* Nothing is there. The lock is held. */
-static int64_t nothing_to_receive(struct inbox *in)
+/* Nothing is there. Who waits for a datagram hears of the end, who only looks does not (__unix_dgram_recvmsg() of Linux). The lock is held. */
+static int64_t nothing_to_receive(struct inbox *in, bool waits)
 {
     if (in->error != 0) {
-        int64_t result = -in->error;
-        in->error = 0;
-        return result;
+        return take_error(in);
     }
-    return in->ended ? 0 : -EAGAIN;
+    return in->ended && (waits || in->type != SOCK_DGRAM) ? 0 : -EAGAIN;
 }
 
 static bool is_same_sender(const struct sender *one, const struct sender *other)
@@ -223,7 +252,7 @@ static int64_t receive_stream(struct endpoint *endpoint, struct message *message
     struct inbox *in = endpoint->in;
     struct stream_reader reader = {0};
     mutex_lock(&in->lock);
-    int64_t result = in->first == NULL ? nothing_to_receive(in)
+    int64_t result = in->first == NULL ? nothing_to_receive(in, true)
                                        : (int64_t)take_bytes(in, message, &reader, endpoint->passes_credentials);
     mutex_unlock(&in->lock);
     if (reader.sender == NULL) {
@@ -239,14 +268,14 @@ static int64_t receive_stream(struct endpoint *endpoint, struct message *message
     return result;
 }
 
-static int64_t receive_message(struct endpoint *endpoint, struct message *message)
+static int64_t receive_message(struct endpoint *endpoint, struct message *message, bool waits)
 {
     struct inbox *in = endpoint->in;
     bool peeks = (message->flags & MSG_PEEK) != 0;
     mutex_lock(&in->lock);
-    struct packet *packet = in->first;
+    struct packet *packet = in->error != 0 ? NULL : in->first; /* an error comes before what was sent before it */
     if (packet == NULL) {
-        int64_t result = nothing_to_receive(in);
+        int64_t result = nothing_to_receive(in, waits);
         mutex_unlock(&in->lock);
         return result;
     }
@@ -268,6 +297,7 @@ static int64_t receive_message(struct endpoint *endpoint, struct message *messag
     }
     set_sender(message, sender);
     inbox_put(sender);
+    put_time(endpoint, message);
     put_control(endpoint, message, &from, &rights);
     return (int64_t)size;
 }
@@ -280,7 +310,7 @@ int64_t unix_receive(struct socket *socket, struct message *message, struct poll
     }
     poller_watch(poller, &endpoint->in->source);
     if (!has_connections(socket)) {
-        return receive_message(endpoint, message);
+        return receive_message(endpoint, message, poller != NULL);
     }
     mutex_lock(&endpoint->lock);
     bool is_connected = endpoint->out != NULL;
@@ -288,7 +318,7 @@ int64_t unix_receive(struct socket *socket, struct message *message, struct poll
     if (!is_connected) {
         return socket->type == SOCK_STREAM ? -EINVAL : -ENOTCONN;
     }
-    return socket->type == SOCK_STREAM ? receive_stream(endpoint, message) : receive_message(endpoint, message);
+    return socket->type == SOCK_STREAM ? receive_stream(endpoint, message) : receive_message(endpoint, message, true);
 }
 
 /* Whether something could be sent, and whether nothing ever can. */

@@ -12,11 +12,15 @@ struct binding {
 static struct mutex lock; /* guards the list */
 static struct binding *bindings;
 
-/* unix_validate_addr() of Linux. */
-static bool is_good(const struct address *address)
+bool name_is_good(const struct address *address)
 {
     return address->length > FAMILY_SIZE && address->length <= FAMILY_SIZE + PATH_SIZE &&
            address_family(address) == AF_UNIX;
+}
+
+bool asks_for_any_name(const struct address *address)
+{
+    return address->length == FAMILY_SIZE && address_family(address) == AF_UNIX;
 }
 
 static bool is_abstract(const struct address *address)
@@ -112,10 +116,10 @@ static int64_t bind_path(struct inbox *inbox, const struct address *address, str
 
 int64_t name_bind(struct inbox *inbox, const struct address *address, struct binding **binding)
 {
-    if (address->length == FAMILY_SIZE && address_family(address) == AF_UNIX) {
+    if (asks_for_any_name(address)) {
         return bind_any(inbox, binding);
     }
-    if (!is_good(address)) {
+    if (!name_is_good(address)) {
         return -EINVAL;
     }
     return is_abstract(address) ? add(inbox, address, NULL, binding) : bind_path(inbox, address, binding);
@@ -160,7 +164,7 @@ static int64_t inode_of(const struct address *address, struct inode **inode)
 int64_t name_find(const struct address *address, uint16_t type, struct inbox **inbox)
 {
     struct inode *inode = NULL;
-    if (!is_good(address)) {
+    if (!name_is_good(address)) {
         return -EINVAL;
     }
     if (!is_abstract(address)) {

@@ -45,7 +45,7 @@ def main(module: str, *without: str) -> None:
     report = os.fdopen(fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, REPORT_DESCRIPTOR), "w", buffering=1)
     os.chdir("/tmp")
     support = importlib.import_module("test.support")
-    support.verbose, support.use_resources = False, {}  # type: ignore[attr-defined] # as regrtest sets them
+    support.verbose, support.use_resources = False, ("network",)  # type: ignore[attr-defined] # as regrtest sets them
     result = unittest.TestResult()
     result._testRunEntered = True  # type: ignore[attr-defined] # so it keeps which fixtures are set up
     kept = (

@@ -123,7 +123,7 @@ def tree(rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
     base = tmp_path_factory.mktemp("tee")
     image = ordinary_image(base / "layout", rootfs, config=["--config.cmd", "/memory"])
     return Converter.create(base).tree(
-        image, "tree", "--debug", "--allow-args", "--set", f"threads={THREADS}"
+        image, "tree", "--debug", "--allow-args", "--allow-network", "all", "--set", f"threads={THREADS}"
     )
 
 
@@ -297,10 +297,13 @@ MEMORY = "/dev/shm/mix"
 """Natively a tmpfs; inside the same, and beside it a directory of the measured root."""
 
 
+def _linux() -> tuple[int, ...]:
+    return tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+
+
 def _is_new_linux_with_tmpfs() -> bool:
-    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
     mounts = Path("/proc/self/mounts").read_text().splitlines()
-    return release >= (6, 11) and any(line.split()[1:3] == ["/dev/shm", "tmpfs"] for line in mounts)
+    return _linux() >= (6, 11) and any(line.split()[1:3] == ["/dev/shm", "tmpfs"] for line in mounts)
 
 
 @pytest.mark.skipif(
@@ -318,5 +321,18 @@ def test_random_operations_on_files_give_what_linux_gives(
     )
     assert native.returncode == 0, native.stderr.decode()
     done = tree.run("/file_mix", *arguments, place)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == native.stdout
+
+
+@pytest.mark.skipif(_linux() < (6, 14), reason="needs Linux 6.14 or later: others look in another order")
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_random_operations_on_sockets_give_what_linux_gives(seed: int, tree: TeeTree, rootfs: Path) -> None:
+    arguments = [str(seed), str(scaled(40_000))]
+    native = subprocess.run(
+        [rootfs / "socket_mix", *arguments], capture_output=True, check=False, timeout=120
+    )
+    assert native.returncode == 0, native.stderr.decode()
+    done = tree.run("/socket_mix", *arguments)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == native.stdout

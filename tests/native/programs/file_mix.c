@@ -4,13 +4,11 @@
  * is said natively on a tmpfs has to be said in the enclave. Without extended attributes natively (EOPNOTSUPP) none are tried.
  */
 #define _GNU_SOURCE
-#include "check.h"
 #include "docker_rights.h"
+#include "mix.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,39 +19,8 @@
 #define NAMES 5
 #define DEPTH 3
 
-static uint64_t state, digest = 14695981039346656037ULL;
-static int slots[SLOTS], listener, is_verbose, has_xattrs;
+static int slots[SLOTS], listener, has_xattrs;
 static const char *root;
-
-static unsigned draw(unsigned below)
-{
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (unsigned)(state >> 33) % below;
-}
-
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
-{
-    char line[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    for (int at = 0; at < length && at < (int)sizeof line - 1; at++) {
-        digest = (digest ^ (unsigned char)line[at]) * 1099511628211ULL;
-    }
-    if (is_verbose) {
-        fputs(line, stdout);
-    }
-}
-
-static void result(long value)
-{
-    if (value < 0) {
-        say(" -> errno %d\n", errno);
-    } else {
-        say(" -> %ld\n", value);
-    }
-}
 
 static const char *path(void)
 {
@@ -141,9 +108,7 @@ static void content(void)
     case 4:
         say(" read %ld", (long)offset);
         done = pread(fd, bytes, length, offset);
-        for (long at = 0; at < done; at++) {
-            digest = (digest ^ (unsigned char)bytes[at]) * 1099511628211ULL;
-        }
+        mix_in(bytes, done < 0 ? 0 : (size_t)done);
         result(done);
         break;
     default:
@@ -375,10 +340,10 @@ int main(int argc, char **argv)
     static void (*const operations[])(void) = {opening, opening, unnamed, closing, content, content, content, naming, naming,
         naming, making, making, making, status, status, attributes, extended, listing, places, watching};
     CHECK(argc >= 4);
-    state = strtoull(argv[1], NULL, 10);
+    mix.state = strtoull(argv[1], NULL, 10);
     long count = strtol(argv[2], NULL, 10);
     root = argv[3];
-    is_verbose = argc > 4;
+    mix.is_verbose = argc > 4;
     keep_docker_rights();
     umask(022);
     remove_tree(AT_FDCWD, root);
@@ -395,9 +360,7 @@ int main(int argc, char **argv)
             operation();
         }
         events();
-        if (at % 100 == 0) {
-            printf("%ld %016llx\n", at, (unsigned long long)digest);
-        }
+        tell_digest(at);
     }
     CHECK(chdir("/") == 0);
     remove_tree(AT_FDCWD, root);

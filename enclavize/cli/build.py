@@ -79,6 +79,26 @@ def build(
         SgxModeChoice | None,
         typer.Option(help="HW, or SIM for an enclave that runs in simulation alone; Occlum only."),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="List files that are left out otherwise; Gramine only."),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN", help="Do not list these files, so that processes start sooner; Gramine only."
+        ),
+    ] = None,
+    only_opened: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="List only the files whose paths stand in FILE, one a line; Gramine only."
+        ),
+    ] = None,
+    tmpfs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="A folder in memory that can be written; Gramine only."),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(
@@ -188,6 +208,7 @@ def build(
     from enclavize.cli.grammar.setting import parse_settings
     from enclavize.cli.grammar.signer import parse_image_signing, parse_signer
     from enclavize.cli.grammar.silence import parse_forced
+    from enclavize.cli.grammar.trusted_files import with_selection
     from enclavize.errors import UsageError
     from enclavize.oci.platform import parse_sgx_platform
     from enclavize.pipeline.options import BuildOptions, SigningOptions
@@ -257,10 +278,17 @@ def build(
         outputs=combine_outputs(output or [], push=push, load=load, tags=tag or []),
         libos=libos.canonical,
         toolchain=toolchain,
-        tables=with_sgx_mode(
-            with_image_key(file.tables, libos.canonical, image_key, built_in=builtin_image_key),
+        tables=with_selection(
+            with_sgx_mode(
+                with_image_key(file.tables, libos.canonical, image_key, built_in=builtin_image_key),
+                libos.canonical,
+                sgx_mode,
+            ),
             libos.canonical,
-            sgx_mode,
+            keep=keep or (),
+            leave_out=leave_out or (),
+            only_opened=only_opened or (),
+            tmpfs=tmpfs or (),
         ),
         policy=Policy(
             allow_arguments=file.flag("policy", "allow-args", allow_args),

@@ -7,6 +7,7 @@
   "mrenclave": HEX, "mrsigner": HEX or null, "isvprodid": 0, "isvsvn": 0, "debug": false,
   "simulation": true,                                          absent in images that run on hardware
   "argv": [TEXT, ..],                                          not in version 1
+  "left_out": [PATTERN, ..],                                   absent where the enclave has all files
   "files": {PATH: {"size": BYTES, "sha256": HEX}, ...},        below /.enclave/, without this one
   "policy": {"args": false, "env": [{"name": .., "unsafe": ..}], "exec": true | [[ARG, ..], ..],
              "volumes": [{"path": .., "readonly": .., "exec": ..}], "host_network_files": false,
@@ -67,6 +68,7 @@ class TeeDescription:
     debug: bool
     simulation: bool = False
     argv: tuple[str, ...] | None
+    left_out: tuple[str, ...] = ()
     files: Mapping[str, DescribedFile]
     policy: Policy
 
@@ -83,6 +85,7 @@ class TeeDescription:
             "debug": self.debug,
             **({"simulation": True} if self.simulation else {}),
             **({} if self.argv is None else {"argv": list(self.argv)}),
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
             "files": {
                 path: {"size": file.size, "sha256": file.sha256} for path, file in sorted(self.files.items())
             },
@@ -107,7 +110,7 @@ def parse_description(data: bytes) -> TeeDescription:
     has_argv = version >= _ARGV_SINCE
     _only(
         document,
-        "version generator libos mrenclave mrsigner isvprodid isvsvn debug simulation files policy"
+        "version generator libos mrenclave mrsigner isvprodid isvsvn debug simulation left_out files policy"
         + (" argv" if has_argv else ""),
     )
     libos, files = _object(document, "libos"), _object(document, "files")
@@ -126,6 +129,7 @@ def parse_description(data: bytes) -> TeeDescription:
         debug=_switch(document, "debug"),
         simulation="simulation" in document.members and _switch(document, "simulation"),
         argv=_argv(document) if has_argv else None,
+        left_out=document.texts("left_out") if "left_out" in document.members else (),
         files={path: _file(_object(files, path)) for path in files.members},
         policy=_policy(_object(document, "policy"), libos.text("name")),
     )

@@ -135,6 +135,7 @@ def assemble(
         isv_svn=sigstruct.measurement.isv_svn,
         debug=debug,
         simulation=instance.simulation,
+        left_out=instance.left_out,
         argv=instance.argv,
         files={
             file.path: describe_file(file)

@@ -81,7 +81,7 @@ class Instance:
     path from the root of the image. ``doubts`` say where the LibOS protects
     less than was asked for: warnings, or errors of a production build. Without ``keeps_layers`` the root
     file system is among ``files``, and the layers of the source are left out. ``simulation``: the enclave
-    runs in simulation alone.
+    runs in simulation alone. ``left_out`` are patterns of files of the layers that the enclave does not have.
     """
 
     libos: str
@@ -97,3 +97,4 @@ class Instance:
     start: Start = field(default_factory=Start)
     doubts: tuple[str, ...] = ()
     simulation: bool = False
+    left_out: tuple[str, ...] = ()

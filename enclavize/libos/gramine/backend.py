@@ -26,8 +26,16 @@ from enclavize.libos.gramine.manifest import (
     enclave_size,
     make_manifest,
 )
-from enclavize.libos.gramine.mounts import allowed_files, memory_mounts, network_files, network_mounts
+from enclavize.libos.gramine.mounts import (
+    allowed_files,
+    link_mounts,
+    may_mount_links,
+    memory_mounts,
+    network_files,
+    network_mounts,
+)
 from enclavize.libos.gramine.program import Libc, find_entry_point, library_path
+from enclavize.libos.gramine.selection import LONG_LIST, TMPFS, manifest_part, selection_of, start_time
 from enclavize.libos.gramine.trusted_files import hidden_paths, trusted_files
 from enclavize.libos.network import with_host_network
 from enclavize.oci.stop_signal import DEFAULT_STOP_SIGNAL
@@ -40,7 +48,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.libos.base import InstanceOptions
+    from enclavize.libos.gramine.manifest import Mount
     from enclavize.libos.gramine.program import EntryPoint
+    from enclavize.libos.gramine.trusted_files import TrustedFiles
     from enclavize.libos.toolchain.model import Toolchain
     from enclavize.oci.image import Image
     from enclavize.oci.image_config import ImageConfig
@@ -87,8 +97,14 @@ class GramineBackend:
                 task.warn(warning)
             parts = _Parts(rootfs, image.config, replace(options, policy=policy), self._toolchain, task)
             values = parts.values()
-            manifest = make_manifest(values, options.table)
+            manifest = make_manifest(values, manifest_part(options.table))
             task.log(f"the manifest has {len(manifest.files)} trusted files and {len(manifest.text)} bytes")
+            if len(manifest.files) > LONG_LIST:
+                task.warn(
+                    f"{len(manifest.files)} trusted files: each process takes about "
+                    f"{start_time(len(manifest.files)):.1f} s to start; "
+                    "--leave-out PATTERN and --only-opened FILE make the list shorter"
+                )
             shared = shared_files(self._toolchain)
             task.log(f"Gramine's files have {sum(file.size for file in shared) / (1 << 20):.1f} MiB")
         files = {layout.MANIFEST: manifest.text, **parts.files()}
@@ -105,6 +121,7 @@ class GramineBackend:
                 health=NO_HEALTH_CHECK, stop_signal=DEFAULT_STOP_SIGNAL if image.config.stop_signal else None
             ),
             doubts=tuple(_doubts(options.policy)),
+            left_out=parts.selection.patterns,
         )
 
 
@@ -139,6 +156,7 @@ class _Parts:
     ) -> None:
         self._rootfs, self._config, self._options = rootfs, config, options
         self._toolchain, self._task = toolchain, task
+        self.selection = selection_of(rootfs, options.table)
         self._network = {} if options.policy.allow_host_network_files else network_files(rootfs)
         self._account = account_of(rootfs, config)
         variables = image_environment(config, self._account.home)
@@ -153,6 +171,8 @@ class _Parts:
         arguments = self._arguments()
         entry_point = find_entry_point(self._rootfs, arguments[0], working_directory, self._environment)
         own_libc = self._takes_own_libc(entry_point)
+        mounts = self._mounts(working_directory)
+        found = self._trusted_files(entry_point.path, may_mount=may_mount_links(mounts, options.table))
         host = tuple(variable.name for variable in policy.allowed_environment)
         environment = {name: value for name, value in self._environment.items() if name not in host}
         if libraries := library_path(entry_point, environment.get(LIBRARY_PATH, ""), own_libc=own_libc):
@@ -169,10 +189,7 @@ class _Parts:
             environment=environment,
             host_environment=host,
             working_directory=working_directory,
-            mounts=(
-                *memory_mounts(self._rootfs, working_directory, policy.volumes, options.table),
-                *network_mounts(self._network),
-            ),
+            mounts=(*link_mounts(found.links), *mounts),
             debug=options.debuggable,
             use_exinfo=entry_point.catches_faults,
             enclave_size=enclave_size(options.resources.memory),
@@ -182,8 +199,8 @@ class _Parts:
             allowed_files=allowed_files(
                 self._rootfs, policy.volumes, network=policy.allow_host_network_files
             ),
-            trusted_files=self._trusted_files(
-                {} if own_libc else runtime_files(self._toolchain, entry_point.libc)
+            trusted_files=self._with_own_files(
+                found, {} if own_libc else runtime_files(self._toolchain, entry_point.libc)
             ),
         )
 
@@ -225,12 +242,38 @@ class _Parts:
             return True
         return False
 
-    def _trusted_files(self, runtime: dict[str, str]) -> dict[str, str]:
-        found = trusted_files(self._rootfs, hidden_paths(self._options.policy.volumes))
+    def _mounts(self, working_directory: str) -> tuple[Mount, ...]:
+        return (
+            *memory_mounts(
+                self._rootfs,
+                working_directory,
+                self._options.policy.volumes,
+                self._options.table,
+                of_image=self._config.volumes,
+                asked=self._options.table.get(TMPFS, ()),
+            ),
+            *network_mounts(self._network),
+        )
+
+    def _trusted_files(self, program: str, *, may_mount: bool) -> TrustedFiles:
+        if self.selection.leaves_out(program):
+            raise UsageError(
+                f"the program {program} is left out of the trusted files", hint=f"add --keep {program}"
+            )
+        hidden = hidden_paths(self._options.policy.volumes)
+        found = trusted_files(self._rootfs, hidden, self.selection, may_mount=may_mount)
+        if found.not_selected:
+            self._task.log(
+                f"{found.not_selected} files are left out, which the program cannot open then: "
+                f"{' '.join(self.selection.patterns)}"
+            )
         for path, reason in list(found.left_out.items())[:_SHOWN]:
             self._task.warn(f"the program cannot open {printable(path)}: {reason}")
         if len(found.left_out) > _SHOWN:
             self._task.warn(f"nor {len(found.left_out) - _SHOWN} other files, for such reasons")
+        return found
+
+    def _with_own_files(self, found: TrustedFiles, runtime: dict[str, str]) -> dict[str, str]:
         network = {
             layout.absolute(f"{layout.NETWORK_FILES}/{name}"): hashlib.sha256(content).hexdigest()
             for name, content in self._network.items()

@@ -12,6 +12,8 @@ from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.defaults import parse_defaults
 from enclavize.libos.gramine.enclave import MeasuredGramineEnclave
 from enclavize.libos.gramine.manifest_reader import MAX_MANIFEST_SIZE, read_manifest
+from enclavize.libos.gramine.mounts import mounted_links
+from enclavize.libos.gramine.selection import must_be_listed
 from enclavize.libos.gramine.trusted_files import hidden_paths, unlisted_files
 from enclavize.libos.loader_names import is_loader_like
 from enclavize.libos.process_checks import check_health, check_stop_signal, check_user
@@ -186,9 +188,18 @@ class GramineFormat:
                     f"{printable(uri.removeprefix('file:'))} {what} of {image.name}, "
                     "which the enclave is bound to"
                 )
+        for path, folder in mounted_links(manifest["fs"].get("mounts", [])):
+            entry = rootfs.find(path)
+            if entry is None or f"/{entry.path}" != folder:
+                raise IntegrityError(
+                    f"{printable(path)} of {image.name} does not lead to {printable(folder)}, as it does in "
+                    "the enclave"
+                )
         listed = {file["uri"].removeprefix("file:") for file in trusted}
         hidden = hidden_paths(policy_of(manifest).volumes)
         for path in unlisted_files(rootfs, listed, hidden):
+            if contents.description.left_out and not must_be_listed(path):
+                continue
             raise IntegrityError(
                 f"{printable(path)} is in the layers of {image.name}, but the enclave is not bound to it"
             )

@@ -196,7 +196,7 @@ def test_gramines_libc_is_used_unless_the_image_needs_a_newer_one(
     bench.backend = GramineBackend(old)
     manifest = manifest_of(bench.instance(glibc_image(programs), {"Entrypoint": ["/app"]}))
     assert "gramine" not in manifest["loader"]["env"]["LD_LIBRARY_PATH"]
-    assert not [item for item in manifest["sgx"]["trusted_files"] if ".enclave" in item["uri"]]
+    assert not [item for item in manifest["sgx"]["trusted_files"] if ".enclave/gramine" in item["uri"]]
     assert "the image needs glibc 2.34, Gramine has 2.30" in bench.warnings[0]
 
 
@@ -215,7 +215,11 @@ def test_what_gramine_does_otherwise_is_told(bench: Bench, programs: Mapping[str
         "--volume /data:ro:", "--volume /data:",
     ]  # fmt: skip
     assert instance.policy.volumes[0] == Volume(path="/data", executable=True)
-    assert {mount["path"] for mount in manifest_of(instance)["fs"]["mounts"]} == {"/tmp", "/dev/shm"}
+    assert {mount["path"] for mount in manifest_of(instance)["fs"]["mounts"]} == {
+        "/tmp",
+        "/dev/shm",
+        "/etc/hosts",
+    }
 
 
 @pytest.mark.parametrize(
@@ -255,11 +259,20 @@ def test_folders_in_memory_give_way_to_files_volumes_and_mounts(bench: Bench) ->
     image = bench.image([file("tmp/here", "x"), directory("run/lock"), symlink("srv", "run")], {})
     rootfs = index_image(image, cache=cache_of(bench.folder), reporter=Reporter())
 
-    def paths(directory: str, *volumes: str, table: dict[str, Any] | None = None) -> list[str]:
-        found = memory_mounts(rootfs, directory, [Volume(path=path) for path in volumes], table or {})
-        return [mount.path for mount in found]
+    def paths(
+        directory: str, *volumes: str, table: dict[str, Any] | None = None, **more: tuple[str, ...]
+    ) -> list[str]:
+        given = [Volume(path=path) for path in volumes]
+        return [mount.path for mount in memory_mounts(rootfs, directory, given, table or {}, **more)]
 
-    assert paths("/run") == ["/run", "/dev/shm"]
-    assert paths("/new/place") == ["/run", "/dev/shm", "/new/place"]
+    assert paths("/run") == ["/dev/shm", "/run"]
+    assert paths("/new/place") == ["/dev/shm", "/new/place", "/run"]
+    assert paths("/", of_image=("/data/", "/tmp", "/run/x", "/", "/srv/log")) == [
+        "/data",
+        "/dev/shm",
+        "/run",
+        "/srv/log",
+    ]
+    assert paths("/", "/data", of_image=("/data",), asked=("/tmp",)) == ["/dev/shm", "/run", "/tmp"]
     assert paths("/", "/run/secrets") == ["/dev/shm"]
     assert paths("/", table={"fs": {"mounts": [{"path": "/dev/shm/"}]}}) == ["/run"]

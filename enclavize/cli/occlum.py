@@ -64,6 +64,10 @@ def pack(
     tree: Annotated[Path, typer.Argument(metavar="TREE", help="The folder to pack.")],
     image: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
     key_file: KeyFile = None,
+    release: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="The Occlum that is to mount it. [default: the newest]"),
+    ] = None,
     skip_special: Annotated[
         bool, typer.Option("--skip-special", help="Leave devices, FIFOs and sockets out.")
     ] = False,
@@ -76,15 +80,18 @@ def pack(
     """
     from enclavize.libos.occlum.sefs.keys import notation, read_image_key
     from enclavize.libos.occlum.sefs.pack import pack as pack_tree
+    from enclavize.libos.occlum.sefs.structures import WIDE
     from enclavize.libos.occlum.sefs.tree import scan
+    from enclavize.libos.occlum.versions import parse_release
     from enclavize.progress.renderer import reporting
 
+    records = WIDE if release is None else parse_release(release).sefs_records
     with reporting(progress) as reporter, reporter.task(f"pack {tree}") as task:
         if key_file is None:
             task.warn("no --key-file: the image detects corruption, but does not stop a determined host")
         key = None if key_file is None else read_image_key(key_file)
         root = scan(tree, skip=task.warn if skip_special else None)
-        packed = pack_tree(root, image, key=key, advance=task.advance)
+        packed = pack_tree(root, image, key=key, records=records, advance=task.advance)
     sys.stdout.write(f"{notation(packed.root_mac)}\n")
 
 

@@ -26,6 +26,7 @@ from enclavize.rune.runc import find_runc
 from enclavize.rune.store import unpacked_image
 from enclavize.rune.supervise import REPORT_DESCRIPTOR, run_container
 from enclavize.rune.verdict_store import default_store
+from enclavize.tee.policy import TERMINATION_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -233,7 +234,7 @@ def empty_volumes(options: RunOptions, policy: Policy, tree: Path) -> tuple[str,
     return tuple(
         volume.path
         for volume in policy.volumes
-        if volume.path not in given
+        if volume.path not in (*given, TERMINATION_LOG)
         and not _has_files(tree / resolve_in_root(tree, volume.path).relative_to("/"))
     )
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+TERMINATION_LOG = "/dev/termination-log"
+"""Kubernetes' file for a program's last words: the one volume that may be among the devices."""
+
 ANY_COMMAND = "*"
 """Stands for every command in lists of those that the host may start."""
 

@@ -11,7 +11,9 @@ from support.tee import Converter, ordinary_image
 ORDINARY = "docker.io/library/ordinary:1"
 TEE = "docker.io/library/tee:1"
 STRICT = "docker.io/library/strict:1"
-_OPEN = ("--allow-args", "--allow-env", "TAKEN", "--volume", "/data")
+_OPEN = (
+    "--allow-args", "--allow-env", "TAKEN", "--volume", "/data", "--volume", "/dev/termination-log",
+)  # fmt: skip
 _SOURCE = Path(__file__).with_name("guest.c")
 
 

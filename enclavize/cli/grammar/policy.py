@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.libos.loader_names import loader_reason
-from enclavize.tee.policy import ANY_COMMAND, AllowedVariable, Network, Volume
+from enclavize.tee.policy import ANY_COMMAND, TERMINATION_LOG, AllowedVariable, Network, Volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +70,7 @@ def parse_volumes(texts: Iterable[str]) -> tuple[Volume, ...]:
         if path in volumes:
             raise UsageError(f"--volume {path} is given twice")
         for system in ("/.enclave", "/proc", "/sys", "/dev"):
-            if path == system or path.startswith(f"{system}/"):
+            if path != TERMINATION_LOG and (path == system or path.startswith(f"{system}/")):
                 raise UsageError(f"--volume {path}: {system} is the LibOS's own")
         volumes[path] = Volume(path=path, read_only="ro" in marks, executable="exec" in marks)
     paths = sorted(volumes)

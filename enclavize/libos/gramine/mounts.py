@@ -6,13 +6,14 @@ import posixpath
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from enclavize.errors import IncompatibleImageError
+from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.libos.gramine.layout import NETWORK_FILE_NAMES, NETWORK_FILES, absolute, uri
 from enclavize.libos.gramine.manifest import Mount
 from enclavize.rootfs.entry import FileType
+from enclavize.tee.policy import TERMINATION_LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
@@ -106,8 +107,10 @@ def _absolute(path: str) -> str:
     return posixpath.normpath(posixpath.join("/", path)).replace("//", "/")
 
 
-def allowed_files(rootfs: Rootfs, volumes: Iterable[Volume], *, network: bool) -> tuple[str, ...]:
+def allowed_files(rootfs: Rootfs, volumes: Collection[Volume], *, network: bool) -> tuple[str, ...]:
     """Return the URIs of what is the host's; those of folders end with a slash."""
+    if any(volume.path == TERMINATION_LOG for volume in volumes):
+        raise UsageError(f"--volume {TERMINATION_LOG}: Gramine has no files of the host among its devices")
     found = [uri(f"{volume.path}{'' if _is_file(rootfs, volume.path) else '/'}") for volume in volumes]
     if network:
         found += [uri(f"/etc/{name}") for name in NETWORK_FILE_NAMES]

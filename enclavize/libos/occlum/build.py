@@ -130,6 +130,7 @@ def build(
             root,
             folder / layout.ROOT_IMAGE,
             key=None if key is None else key.key,
+            records=release.sefs_records,
             stream=stream,
             advance=advance,
         )
@@ -141,7 +142,7 @@ def build(
             release, encrypted=key is not None, configuration_mac=user_mac, key=key_text
         )
         configure_init(init, init_config, key_text if release.has(Change.IMAGE_TYPE) else "")
-        init_packed = pack(init.root(), folder / layout.INIT_IMAGE)
+        init_packed = pack(init.root(), folder / layout.INIT_IMAGE, records=release.sefs_records)
         mac = _protect(
             folder,
             layout.SYSTEM_CONFIGURATION,

@@ -71,6 +71,7 @@ def check_configuration(document: object, release: Release, *, edmm: bool = Fals
     limits = _limits(document["resource_limits"], release, edmm=edmm)
     found = [
         *_limit_problems(limits, document),
+        *_process_problems(document["process"], limits, release),
         *_kss_problems(document["metadata"]),
         *_root_problems(document["mount"]),
         *_mount_problems(document["mount"], "mount", limits),
@@ -170,12 +171,18 @@ def _limit_problems(limits: Limits, document: Mapping[str, Any]) -> Iterator[str
         )
     if limits.kernel_stack < 2 * PAGE_SIZE:
         yield f"resource_limits.kernel_space_stack_size is {limits.kernel_stack} bytes, less than two pages"
-    process = document["process"]
-    first = bytes_of(process["default_stack_size"]) + bytes_of(process["default_heap_size"])
-    if first > limits.user_space_max:
+
+
+def _process_problems(process: Mapping[str, str], limits: Limits, release: Release) -> Iterator[str]:
+    """The first process needs room for its program and loader, too."""
+    names = ["default_stack_size", "default_heap_size"]
+    if not release.has(Change.SHARED_USER_SPACE):
+        names.append("default_mmap_size")
+    needed = sum(bytes_of(process[name]) for name in names)
+    if needed >= limits.user_space_max:
         yield (
-            f"process.default_stack_size and default_heap_size make {first // _KIB} KB, more than the user "
-            f"space of {limits.user_space_max // _KIB} KB: no process could start"
+            f"process.{', '.join(names[:-1])} and {names[-1]} make {needed // _KIB} KB, and there are "
+            f"{limits.user_space_max // _KIB} KB of user space: no process could start"
         )
 
 

@@ -11,6 +11,7 @@ from enclavize.libos.builtin.process import DEFAULT_PATH, environment
 from enclavize.libos.occlum.libraries import with_library_path
 from enclavize.libos.occlum.template import HOST_FOLDER, merged, size_text, template
 from enclavize.rootfs.entry import FileType
+from enclavize.tee.policy import TERMINATION_LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -127,6 +128,8 @@ def _entry_points(program: Program, policy: Policy) -> list[str]:
 
 def _host_mounts(policy: Policy) -> Iterable[dict[str, Any]]:
     for volume in policy.volumes:
+        if volume.path == TERMINATION_LOG:
+            raise UsageError(f"--volume {volume.path}: Occlum has no files of the host among its devices")
         if volume.read_only:
             raise UsageError(
                 f"--volume {volume.path}:ro: Occlum cannot mount a folder of the host read-only",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.libos.occlum.chain import BoundStart, Chain
+    from enclavize.libos.occlum.sefs.structures import Records
     from enclavize.oci.image import Image
     from enclavize.oci.image_config import ImageConfig
     from enclavize.rootfs.tree import Rootfs
@@ -203,7 +204,8 @@ class OcclumFormat:
             if contents.read(f"{INSTANCE}/{name}") != text:
                 raise IntegrityError(f"/{ROOT}/{INSTANCE}/{name} is not as a build writes it")
         chain = _chain(contents)
-        verify(contents.path(f"{BUILD}/{layout.INIT_IMAGE}"), root_mac=chain.init_mac)
+        init = verify(contents.path(f"{BUILD}/{layout.INIT_IMAGE}"), root_mac=chain.init_mac)
+        _check_records(init.records, contents)
         stated = stated_mac(contents.path(f"{BUILD}/{layout.ROOT_IMAGE}"))
         if stated != chain.root_mac:
             raise IntegrityError(
@@ -220,7 +222,8 @@ class OcclumFormat:
 
         chain = _chain(contents)
         if not chain.encrypted:
-            verify(contents.path(f"{BUILD}/{layout.ROOT_IMAGE}"), root_mac=chain.root_mac)
+            found = verify(contents.path(f"{BUILD}/{layout.ROOT_IMAGE}"), root_mac=chain.root_mac)
+            _check_records(found.records, contents)
         for entry in rootfs.entries[1:]:
             raise IntegrityError(f"{image.name} has /{printable(entry.path)}, which is not of the enclave")
 
@@ -230,6 +233,15 @@ def _bound_start(contents: TeeContents) -> BoundStart:
     if start is None:
         raise IntegrityError("the init file system does not say what the image was made to start")
     return start
+
+
+def _check_records(found: Records, contents: TeeContents) -> None:
+    """Refuse images that another release would mount. Raises IntegrityError, UsageError."""
+    from enclavize.libos.occlum.versions import parse_release
+
+    version = contents.description.libos_version
+    if found != parse_release(version).sefs_records:
+        raise IntegrityError(f"the file system images are not those of Occlum {printable(version)}")
 
 
 def _chain(contents: TeeContents) -> Chain:

@@ -35,6 +35,9 @@ U16_MAX = 0xFFFF
 U32_MAX = 0xFFFF_FFFF
 MAX_IO_URINGS = 16
 
+_MIN_THREADS = 2
+"""One of them is the LibOS's own, which looks after interrupts (src/libos/src/interrupt)."""
+
 _TYPES = ("sefs", "hostfs", "ramfs", "unionfs", "devfs", "procfs")
 _TYPES_0_31 = (*_TYPES, "ext2")
 
@@ -83,7 +86,7 @@ def _members(release: Release) -> Mapping[str, Member]:
         "resource_limits": Member(
             rule=_object(
                 {
-                    "max_num_of_threads": Member(rule=_number(1, U32_MAX)),
+                    "max_num_of_threads": Member(rule=_number(_MIN_THREADS, U32_MAX)),
                     "init_num_of_threads": Member(
                         rule=_number(1, U32_MAX), required=False, since=Change.EDMM
                     ),

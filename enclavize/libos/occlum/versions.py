@@ -1,7 +1,7 @@
 """What changed between the releases of Occlum, as far as the making of an instance is concerned.
 
 Source: github.com/occlum/occlum, tags 0.21.0 to v0.31.0: tools/occlum, tools/occlum_build.mk,
-tools/gen_internal_conf, tools/init, etc/template/Occlum.json.
+tools/gen_internal_conf, tools/init, etc/template/Occlum.json; the commit of occlum/sefs that each one pins.
 """
 
 from __future__ import annotations
@@ -9,8 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
+from enclavize.libos.occlum.sefs.structures import NARROW, UNTYPED, WIDE
+
+if TYPE_CHECKING:
+    from enclavize.libos.occlum.sefs.structures import Records
 
 _OLDEST = (0, 21, 0)
 _NEWEST_SERIES = (0, 31)
@@ -22,8 +27,14 @@ class Change(Enum):
 
     IMAGE_TYPE = (0, 22, 0)
     """image_config.json says whether the image is encrypted; the key is a file of its own."""
+    TYPED_ENTRIES = (0, 23, 0)
+    """SEFS: entries of directories say of which type they are."""
+    SHARED_USER_SPACE = (0, 24, 0)
+    """Processes share the user space; before, each one has room for its mappings of its own."""
     KSS = (0, 26, 1)
     """metadata.enable_kss, family_id and ext_prod_id."""
+    WIDE_TIMES = (0, 26, 4)
+    """SEFS: times of inodes have 64 bits."""
     PKRU = (0, 28, 0)
     """metadata.pkru."""
     DYNAMIC_KERNEL_HEAP = (0, 29, 4)
@@ -52,6 +63,13 @@ class Release:
 
     def __str__(self) -> str:
         return ".".join(map(str, self.number))
+
+    @property
+    def sefs_records(self) -> Records:
+        """The records of the file system images that the release mounts."""
+        if self.has(Change.WIDE_TIMES):
+            return WIDE
+        return NARROW if self.has(Change.TYPED_ENTRIES) else UNTYPED
 
     @property
     def major(self) -> int:

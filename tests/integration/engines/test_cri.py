@@ -129,6 +129,17 @@ def test_what_a_kubelet_mounts_is_not_warned_about(columns: dict[str, Column], t
     assert [columns[name].run("exit", "0", mounts=mounts) for name in ("rune", "tee")] == [plain, plain]
 
 
+def test_last_words_reach_a_kubelet_where_the_build_lets_them(
+    columns: dict[str, Column], tmp_path: Path
+) -> None:
+    log = tmp_path / "termination-log"
+    for name, column in columns.items():
+        log.write_text("")
+        ended = column.run("put", "/dev/termination-log", name, mounts=[("/dev/termination-log", log)])
+        assert ended.code == 0, ended
+        assert log.read_text() == f"{name}\n"
+
+
 def test_the_measured_command_is_accepted(columns: dict[str, Column], cri: Cri) -> None:
     column = columns["tee"]
     container = cri.create(column.pod, TEE, command=("/bin/guest",), args=("wait",), name="measured")

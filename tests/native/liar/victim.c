@@ -224,9 +224,24 @@ static void use_epoll(int fd, int other)
     close(epoll);
 }
 
-static void use_datagrams(void)
+static void receive_datagram(int fd, int flags)
 {
     unsigned char control[64];
+    struct sockaddr_in name;
+    struct iovec part = {buffer(), 200};
+    struct msghdr header = {.msg_name = &name, .msg_namelen = sizeof(name), .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    long got = recvmsg(fd, &header, flags);
+    look_after(got, 200);
+    need(got < 0 || (header.msg_namelen <= sizeof(name) && header.msg_controllen <= sizeof(control)), "a message with more than there is room for");
+    need(got < 0 || (header.msg_flags & ~(MSG_TRUNC | MSG_CTRUNC | MSG_OOB | MSG_EOR | flags)) == 0, "flags that are not a message's");
+    for (struct cmsghdr *at = got < 0 ? NULL : CMSG_FIRSTHDR(&header); at != NULL; at = CMSG_NXTHDR(&header, at)) {
+        need(at->cmsg_len >= sizeof(*at) && at->cmsg_len <= sizeof(control), "a control message's size");
+        need(at->cmsg_type != IP_RECVERR || at->cmsg_len == CMSG_LEN(32), "an error of another size");
+    }
+}
+
+static void use_datagrams(void)
+{
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(name);
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), on = 1;
@@ -234,15 +249,13 @@ static void use_datagrams(void)
     need_name(getsockname(fd, (struct sockaddr *)&name, &size), &name, size);
     setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
     need(sendto(fd, constants, 300, 0, (struct sockaddr *)&name, sizeof(name)) <= 300, "more sent than given");
-    struct iovec part = {buffer(), 200};
-    struct msghdr header = {.msg_name = &name, .msg_namelen = sizeof(name), .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-    long got = recvmsg(fd, &header, 0);
-    look_after(got, 200);
-    need(got < 0 || (header.msg_namelen <= sizeof(name) && header.msg_controllen <= sizeof(control)), "a message with more than there is room for");
-    need(got < 0 || (header.msg_flags & ~(MSG_TRUNC | MSG_CTRUNC | MSG_OOB | MSG_EOR)) == 0, "flags that are not a message's");
-    for (struct cmsghdr *at = got < 0 ? NULL : CMSG_FIRSTHDR(&header); at != NULL; at = CMSG_NXTHDR(&header, at)) {
-        need(at->cmsg_len >= sizeof(*at) && at->cmsg_len <= sizeof(control), "a control message's size");
-    }
+    receive_datagram(fd, 0);
+    close(fd);
+    /* Now nobody is there, and the kernel keeps an error. */
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+    sendto(fd, constants, 100, 0, (struct sockaddr *)&name, sizeof(name));
+    receive_datagram(fd, MSG_ERRQUEUE);
     close(fd);
 }
 
@@ -272,6 +285,9 @@ static void use_sockets(void)
     use_epoll(server, client);
     shutdown(client, SHUT_WR);
     look_after(recv(server, buffer(), 100, 0), 100);
+    int early = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    need(sendto(early, constants, 100, MSG_FASTOPEN | MSG_NOSIGNAL, (struct sockaddr *)&name, sizeof(name)) <= 100, "more sent than given");
+    close(early);
     close(server);
     close(client);
     close(listener);

@@ -115,9 +115,14 @@ def test_volumes_carry_their_rights() -> None:
     )
 
 
+def test_one_volume_may_be_among_the_devices() -> None:
+    assert parse_volumes(["/dev/termination-log"]) == (Volume(path="/dev/termination-log"),)
+
+
 @pytest.mark.parametrize(
     "texts",
     [
+        ["/dev/termination-log/x"], ["/dev"], ["/dev/termination-logs"],
         ["data"], ["/"], ["//"], ["/a/../b"], ["/a:wo"], ["/a:ro:ro"], ["/a:ro:rw"], ["/h:/data"],
         ["/a", "/a/"], ["/.enclave/bin"], ["/proc"], ["/dev/x"], ["/a", "/a/b"], [""],
     ],

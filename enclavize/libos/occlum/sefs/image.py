@@ -16,15 +16,17 @@ from enclavize.libos.occlum.sefs.protection import protection_for
 from enclavize.libos.occlum.sefs.reader import ProtectedFile
 from enclavize.libos.occlum.sefs.structures import (
     BLOCK_SIZE,
-    ENTRY,
     FREE_MAP,
     GROUP_BLOCKS,
-    INODE,
     MAGIC,
     METADATA,
+    NARROW,
     PATH_MAX,
     ROOT,
+    SMALLEST_INODE,
     SUPERBLOCK,
+    UNTYPED,
+    WIDE,
     InodeType,
     parse_inode,
 )
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from enclavize.libos.occlum.sefs.structures import (
         Inode,
+        Records,
     )
 
 _GROUP_SIZE = GROUP_BLOCKS * BLOCK_SIZE
@@ -67,7 +70,7 @@ class Member:
 
 
 class SefsImage:
-    """An image that is open; its metadata is checked."""
+    """An image that is open; its metadata is checked. ``records`` are those that it was found to have."""
 
     def __init__(self, folder: Path, key: bytes | None, root_mac: bytes | None) -> None:
         """Read the metadata. Raises EnclavizeError; IntegrityError also if the root MAC is another one."""
@@ -87,6 +90,7 @@ class SefsImage:
                 raise IntegrityError(f"{file.size} bytes are too many for {len(self._names)} files")
             self._metadata = file.content()
             self._used = self._read_maps()
+        self.records = self._find_records()
 
     def members(self) -> Iterator[Member]:
         """Yield every member, directories before what is in them. The content is to be read at once.
@@ -129,7 +133,7 @@ class SefsImage:
     def _read_maps(self) -> int:
         """Check superblock and free maps; return how many inodes there are."""
         with _about(METADATA):
-            if len(self._metadata) < ROOT * BLOCK_SIZE + INODE.size:
+            if len(self._metadata) < ROOT * BLOCK_SIZE + SMALLEST_INODE:
                 raise IntegrityError("it is too short")
             magic, blocks, unused, groups = SUPERBLOCK.unpack_from(self._metadata)
             if magic != MAGIC:
@@ -146,15 +150,33 @@ class SefsImage:
         end = _map_end(group)
         return int.from_bytes(self._metadata[end - BLOCK_SIZE : end], "little")
 
+    def _find_records(self) -> Records:
+        """Tell the release by the root: where its inode names a file, and how long its entries are.
+
+        In no image do two of them fit. Raises IntegrityError.
+        """
+        block = self._metadata[ROOT * BLOCK_SIZE : (ROOT + 1) * BLOCK_SIZE]
+        for records in (WIDE, NARROW, UNTYPED):
+            if len(block) < records.inode.size:
+                continue
+            root = parse_inode(ROOT, block, records)
+            if root.file_name not in self._names:
+                continue
+            with self._open(root.file_name) as file:
+                if file.size == root.entries * records.entry.size:
+                    return records
+        raise IntegrityError(f"{METADATA}: the root directory is not one of a known release of Occlum")
+
     def _inode(self, number: int) -> Inode:
         """Return an inode that is in use. Raises IntegrityError."""
         group, block = divmod(number, GROUP_BLOCKS)
         offset = number * BLOCK_SIZE
-        if number < ROOT or block == FREE_MAP or offset + INODE.size > len(self._metadata):
+        if number < ROOT or block == FREE_MAP or offset + self.records.inode.size > len(self._metadata):
             raise IntegrityError(f"there is no inode {number}")
         if self._free_map(group) >> block & 1:
             raise IntegrityError(f"inode {number} is not in use")
-        return parse_inode(number, self._metadata[offset : offset + INODE.size])
+        record = self._metadata[offset : offset + self.records.inode.size]
+        return parse_inode(number, record, self.records)
 
     def _children(
         self, path: bytes, inode: Inode, parent: int, file: ProtectedFile, seen: set[int]
@@ -163,11 +185,12 @@ class SefsImage:
         if inode.type is not InodeType.DIRECTORY:
             return []
         with _about(f"directory /{show(path)}"):
-            if not 2 <= inode.entries <= len(self._names) + 2 or file.size != inode.entries * ENTRY.size:
+            size = inode.entries * self.records.entry.size
+            if not 2 <= inode.entries <= len(self._names) + 2 or file.size != size:
                 raise IntegrityError(f"{inode.entries} entries do not have {file.size} bytes")
-            entries = list(map(_parse_entry, ENTRY.iter_unpack(file.content())))
+            entries = list(map(_parse_entry, self.records.entries(file.content())))
             for entry, name, number in zip(entries, (b".", b".."), (inode.number, parent), strict=False):
-                if entry != (number, name, InodeType.DIRECTORY):
+                if entry[:2] != (number, name) or entry[2] not in (None, InodeType.DIRECTORY):
                     raise IntegrityError("it does not begin with itself and its parent")
             found = []
             names = set()
@@ -178,7 +201,7 @@ class SefsImage:
                     raise IntegrityError(f"inode {number} has a second name, {show(name)}")
                 if name in names or not is_name(name) or not is_utf8(name) or len(full) > PATH_MAX:
                     raise IntegrityError(f"the name {show(name)} cannot be, or is there twice")
-                if child.type != kind:
+                if kind not in (None, child.type):
                     raise IntegrityError(f"{show(name)} is of type {kind}, its inode of type {child.type}")
                 seen.add(number)
                 names.add(name)
@@ -223,7 +246,7 @@ def _check_file(inode: Inode, file: ProtectedFile) -> None:
             raise IntegrityError(f"its inode has {inode.links} links instead of one")
 
 
-def _parse_entry(record: tuple[int, bytes, int]) -> tuple[int, bytes, int]:
+def _parse_entry(record: tuple[int, bytes, int | None]) -> tuple[int, bytes, int | None]:
     number, field, kind = record
     name, end, _rest = field.partition(b"\0")
     if not end:

@@ -13,13 +13,12 @@ from enclavize.libos.occlum.sefs.protection import protection_for
 from enclavize.libos.occlum.sefs.reader import ProtectedFile
 from enclavize.libos.occlum.sefs.structures import (
     BLOCK_SIZE,
-    ENTRY,
     FREE_MAP,
     GROUP_BLOCKS,
-    INODE,
     METADATA,
     PERMISSIONS,
     ROOT,
+    WIDE,
     Inode,
     InodeType,
     image_file_id,
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.libos.occlum.sefs.protection import Protection
+    from enclavize.libos.occlum.sefs.structures import (
+        Records,
+    )
     from enclavize.libos.occlum.sefs.tree import TreeNode
     from enclavize.libos.occlum.sefs.writer import Readable
 
@@ -65,16 +67,19 @@ def pack(
     destination: Path,
     *,
     key: bytes | None = None,
+    records: Records = WIDE,
     stream: Iterable[tuple[bytes, Readable]] = (),
     advance: Callable[[int], None] | None = None,
 ) -> Packed:
     """Write the image of a tree into a new folder; with a key, encrypted. ``advance`` hears of bytes done.
 
+    ``records`` are those of the Occlum that is to mount it.
+
     ``stream`` gives contents of files, by path without the first slash, in an order of its own; those that
     it does not give are opened. Two images without a key are identical if their trees are; with one, no two
     are. Raises EnclavizeError; for what the image cannot hold before anything is written.
     """
-    packing = _Packing(root, protection_for(key))
+    packing = _Packing(root, protection_for(key), records)
     with atomic_folder(destination) as folder:
         for path, content in stream:
             packing.write(folder, packing.at(path), content, advance)
@@ -88,12 +93,13 @@ def pack(
 class _Packing:
     """Writes the file of each inode once, in any order, then the metadata."""
 
-    def __init__(self, root: TreeNode, protection: Protection) -> None:
+    def __init__(self, root: TreeNode, protection: Protection, records: Records) -> None:
+        self._records = records
         self.items = _number(root)
         self._by_path = {item.path[1:]: item for item in self.items}
         self._protection = protection
         self._writer = ProtectedFileWriter(protection)
-        self._metadata = bytearray(_metadata_size(self.items[-1].number))
+        self._metadata = bytearray(_metadata_size(self.items[-1].number, records))
         self._done: set[int] = set()
 
     def at(self, path: bytes) -> _Numbered:
@@ -110,7 +116,7 @@ class _Packing:
     def open(self, folder: Path, item: _Numbered) -> Iterator[Readable]:
         """Give what the file of an inode holds."""
         if item.node.same_as is None:
-            with _open(item) as content:
+            with _open(item, self._records) as content:
                 yield content
             return
         name = image_file_id(self._by_path[item.node.same_as].number).hex()
@@ -121,9 +127,10 @@ class _Packing:
         self, folder: Path, item: _Numbered, content: Readable, advance: Callable[[int], None] | None
     ) -> None:
         """Write the file of an inode, and its block of the metadata."""
-        inode = _write_inode(self._writer, folder, item, content)
+        inode = _write_inode(self._writer, folder, item, content, self._records)
         offset = item.number * BLOCK_SIZE
-        self._metadata[offset : offset + INODE.size] = pack_inode(inode)
+        record = pack_inode(inode, self._records)
+        self._metadata[offset : offset + len(record)] = record
         self._done.add(item.number)
         if advance:
             advance(inode.size)
@@ -149,14 +156,16 @@ def _number(root: TreeNode) -> list[_Numbered]:
     return numbered
 
 
-def _write_inode(writer: ProtectedFileWriter, folder: Path, item: _Numbered, content: Readable) -> Inode:
+def _write_inode(
+    writer: ProtectedFileWriter, folder: Path, item: _Numbered, content: Readable, records: Records
+) -> Inode:
     node = item.node
     file_id = image_file_id(item.number)
     is_folder = node.type is InodeType.DIRECTORY
     links = 2 + sum(child.type is InodeType.DIRECTORY for child in node.children) if is_folder else 1
     entries = 2 + len(node.children) if is_folder else 0
     try:
-        mac = _write_file(writer, folder / file_id.hex(), content, node.size or entries * ENTRY.size)
+        mac = _write_file(writer, folder / file_id.hex(), content, node.size or entries * records.entry.size)
     except ContentChangedError as error:
         raise EnclavizeError(f"{show(item.path)} {error}", hint="try again") from error
     return Inode(
@@ -171,7 +180,7 @@ def _write_inode(writer: ProtectedFileWriter, folder: Path, item: _Numbered, con
     )
 
 
-def _open(item: _Numbered) -> Readable:
+def _open(item: _Numbered, records: Records) -> Readable:
     """Open what the file of an inode holds."""
     match item.node.type:
         case InodeType.FILE:
@@ -182,16 +191,16 @@ def _open(item: _Numbered) -> Readable:
         case InodeType.SYMLINK:
             return io.BytesIO(item.node.target)
         case InodeType.DIRECTORY:
-            return io.BytesIO(_directory(item))
+            return io.BytesIO(_directory(item, records))
 
 
-def _directory(item: _Numbered) -> bytes:
+def _directory(item: _Numbered, records: Records) -> bytes:
     """Return the content of a directory."""
     own = (
-        ENTRY.pack(item.number, b".", InodeType.DIRECTORY),
-        ENTRY.pack(item.parent, b"..", InodeType.DIRECTORY),
+        records.pack_entry(item.number, b".", InodeType.DIRECTORY),
+        records.pack_entry(item.parent, b"..", InodeType.DIRECTORY),
     )
-    children = (ENTRY.pack(child.number, child.node.name, child.node.type) for child in item.children)
+    children = (records.pack_entry(child.number, child.node.name, child.node.type) for child in item.children)
     return b"".join((*own, *children))
 
 
@@ -200,10 +209,10 @@ def _write_file(writer: ProtectedFileWriter, path: Path, content: Readable, size
         return writer.write(output, path.name.encode(), content, size)
 
 
-def _metadata_size(last: int) -> int:
+def _metadata_size(last: int, records: Records) -> int:
     """Return how long the metadata is: to the end of the last inode, or of the free map of the last group."""
     free_map = last // GROUP_BLOCKS * GROUP_BLOCKS + FREE_MAP
-    return max(last * BLOCK_SIZE + INODE.size, (free_map + 1) * BLOCK_SIZE)
+    return max(last * BLOCK_SIZE + records.inode.size, (free_map + 1) * BLOCK_SIZE)
 
 
 def _write_maps(metadata: bytearray, last: int, inodes: int) -> None:

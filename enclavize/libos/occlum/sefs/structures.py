@@ -2,7 +2,7 @@
 
 Source: rcore-fs-sefs/src/structs.rs and lib.rs of occlum/sefs; docs/sefs.md. The file ``metadata`` consists
 of blocks of 128 bytes in groups of 1024: block 0 is the superblock, block 1 of each group its free map, block
-n inode n.
+n inode n. Inodes and entries have changed between releases of Occlum, all else has not.
 """
 
 from __future__ import annotations
@@ -32,11 +32,46 @@ LINKS_MAX = 0xFFFF
 SUPERBLOCK = struct.Struct("<IIII")
 """magic, blocks, free blocks, groups"""
 
-INODE = struct.Struct("<QIHHIIII48s16s16s")
-"""size, type, mode, links, directory entries, uid, gid, padding, times, id of the file, MAC of the file"""
-
-ENTRY = struct.Struct("<I256sI")
+_TYPED = struct.Struct("<I256sI")
 """inode, name, type"""
+_UNTYPED = struct.Struct("<I256s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """The records of some releases. ``times`` are the bytes of an inode's times, with padding.
+
+    An inode is: size, type, mode, links, directory entries, uid, gid, times, id of the file, MAC of the file.
+    """
+
+    times: int
+    entry: struct.Struct
+
+    @property
+    def inode(self) -> struct.Struct:
+        """The record of an inode."""
+        return struct.Struct(f"<QIHHIII{self.times}s16s16s")
+
+    def pack_entry(self, number: int, name: bytes, kind: InodeType) -> bytes:
+        """Return the record of a directory's entry."""
+        return self.entry.pack(number, name, *((kind,) if self.entry is _TYPED else ()))
+
+    def entries(self, content: bytes) -> list[tuple[int, bytes, int | None]]:
+        """Return inode, name field and type of all entries; in old releases they have no type."""
+        return [
+            (number, name, kind[0] if kind else None)
+            for number, name, *kind in self.entry.iter_unpack(content)
+        ]
+
+
+WIDE = Records(times=52, entry=_TYPED)
+"""Since 0.26.4: six times of 64 bits, behind four bytes of padding."""
+NARROW = Records(times=12, entry=_TYPED)
+"""0.23.0 to 0.26.3: three times of 32 bits."""
+UNTYPED = Records(times=12, entry=_UNTYPED)
+"""0.21.0 and 0.22.0."""
+
+SMALLEST_INODE = UNTYPED.inode.size
 
 
 class InodeType(IntEnum):
@@ -76,15 +111,14 @@ def next_inode(number: int) -> int:
     return number + 2 if (number + 1) % GROUP_BLOCKS == FREE_MAP else number + 1
 
 
-def pack_inode(inode: Inode) -> bytes:
+def pack_inode(inode: Inode, records: Records) -> bytes:
     """Return the record of an inode."""
-    return INODE.pack(
+    return records.inode.pack(
         inode.size,
         inode.type,
         inode.mode,
         inode.links,
         inode.entries,
-        0,
         0,
         0,
         b"",
@@ -93,9 +127,9 @@ def pack_inode(inode: Inode) -> bytes:
     )
 
 
-def parse_inode(number: int, block: bytes) -> Inode:
+def parse_inode(number: int, block: bytes, records: Records) -> Inode:
     """Read the record of an inode. Raises IntegrityError."""
-    size, kind, mode, links, entries, _uid, _gid, _pad, _times, file_id, mac = INODE.unpack_from(block)
+    size, kind, mode, links, entries, _uid, _gid, _times, file_id, mac = records.inode.unpack_from(block)
     try:
         inode_type = InodeType(kind)
     except ValueError as error:

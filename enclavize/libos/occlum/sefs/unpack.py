@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.libos.occlum.sefs.image import Member
+    from enclavize.libos.occlum.sefs.structures import Records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Contents:
     root_mac: bytes
     inodes: int
     size: int
+    records: Records
 
 
 def verify(
@@ -88,7 +90,7 @@ def _read(
         size += member.inode.size
         if advance:
             advance(member.inode.size)
-    return Contents(root_mac=image.root_mac, inodes=inodes, size=size)
+    return Contents(root_mac=image.root_mac, inodes=inodes, size=size, records=image.records)
 
 
 def _discard(member: Member) -> None:

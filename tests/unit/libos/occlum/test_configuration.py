@@ -78,7 +78,7 @@ def test_instances_are_made_for_known_releases_alone(text: str) -> None:
         ("resource_limits/kernel_space_heap_size", "3KB", "kernel_space_heap_size is 3KB, not a multiple"),
         ("resource_limits/kernel_space_heap_max_size", "1MB", "kernel_space_heap_size is 32MB, more than"),
         ("resource_limits/kernel_space_stack_size", "4KB", "less than two pages"),
-        ("resource_limits/max_num_of_threads", 0, "is 0, not between 1 and"),
+        ("resource_limits/max_num_of_threads", 0, "is 0, not between 2 and"),
         ("resource_limits/max_num_of_threads", True, "is True, not a whole number"),
         ("resource_limits/threads", 5, "resource_limits.threads is unknown"),
         ("process/default_heap_size", "x", "process.default_heap_size is 'x'"),

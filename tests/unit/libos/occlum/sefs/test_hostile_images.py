@@ -19,7 +19,7 @@ from enclavize.libos.occlum.sefs.node import BODY, NODE_SIZE, PLAIN
 from enclavize.libos.occlum.sefs.pack import pack
 from enclavize.libos.occlum.sefs.protection import IntegrityOnly
 from enclavize.libos.occlum.sefs.reader import ProtectedFile
-from enclavize.libos.occlum.sefs.structures import BLOCK_SIZE, ENTRY, METADATA, image_file_id
+from enclavize.libos.occlum.sefs.structures import BLOCK_SIZE, METADATA, WIDE, image_file_id
 from enclavize.libos.occlum.sefs.tree import scan
 from enclavize.libos.occlum.sefs.unpack import unpack, verify
 from enclavize.libos.occlum.sefs.writer import ProtectedFileWriter
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ROOT, FOLDER, INNER, LARGE, LINK = range(2, 7)
 """Inode numbers of the image below."""
 
+ENTRY = WIDE.entry
 MODE, LINKS, ENTRIES, FILE_ID, MAC = 12, 14, 16, 80, 96
 """Offsets in an inode."""
 

@@ -45,6 +45,14 @@ class ListedTree(Sequence[Entry]):
         """Yield the entries of a directory in order."""
         return iter(self._children.get(path, ()))
 
+    def changed(self, made: Iterable[Entry], left_out: Collection[str]) -> ListedTree:
+        """Return a tree with entries more, and entries less."""
+        return ListedTree((*(entry for entry in self._entries if entry.path not in left_out), *made))
+
+    def of_layers(self, layers: Collection[int]) -> Iterator[Entry]:
+        """Yield the entries that some layers brought."""
+        return (entry for entry in self._entries if entry.layer in layers)
+
     def of_types(self, types: Collection[FileType]) -> Iterator[Entry]:
         """Yield the entries of some types."""
         return (entry for entry in self._entries if entry.type in types)

@@ -9,17 +9,17 @@ import ctypes
 import struct
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, overload
 
 from enclavize.rootfs.accelerator import Pinned, native_library
-from enclavize.rootfs.entry import IMPLIED_MODE, Entry, FileType, path_bytes, path_text
-from enclavize.rootfs.rows import LETTERS, ROW_SIZE
+from enclavize.rootfs.entry import IMPLIED_MODE, Entry, FileType, path_bytes, path_text, sort_key
+from enclavize.rootfs.records import Whiteout
+from enclavize.rootfs.rows import LETTERS, ROW_SIZE, Rows, RowWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from enclavize.rootfs.rows import Rows
+    from collections.abc import Collection, Iterable, Iterator
 
 _NONE = 0xFFFF_FFFF
 
@@ -178,6 +178,26 @@ class MergedTree(Sequence[Entry]):
         while child != _NONE:
             yield self._entry(child)
             child = self._place(child)[7]
+
+    def changed(self, made: Iterable[Entry], left_out: Collection[str]) -> MergedTree | None:
+        """Return a tree with entries more, in directories that are there, and entries less.
+
+        They count as of no layer. None: there are entries below one that is left out, which stay.
+        """
+        writer = RowWriter()
+        for entry in made:
+            writer.add(replace(entry, member=0))
+        added = len(writer.rows) // ROW_SIZE
+        for path in sorted(left_out, key=sort_key, reverse=True):
+            writer.add(Whiteout(path=path))
+        last = Rows(bytes(writer.rows), bytes(writer.heap), heap_start=0, facts=(), number=-1)
+        tree = merge_natively([*self._layers, last])
+        return tree if tree is not None and len(tree) == len(self) + added - len(left_out) else None
+
+    def of_layers(self, layers: Collection[int]) -> Iterator[Entry]:
+        """Yield the entries that some layers brought."""
+        numbers = struct.iter_unpack(f"<I{_PLACE.size - 4}x", self._places)
+        return (self._entry(at) for at, (number,) in enumerate(numbers) if number in layers)
 
     def of_types(self, types: Collection[FileType]) -> Iterator[Entry]:
         """Yield the entries of some types."""

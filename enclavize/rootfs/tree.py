@@ -12,7 +12,7 @@ from enclavize.rootfs.native_merge import MergedTree
 from enclavize.rootfs.well_known import well_known_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     ContentReader = Callable[[Sequence[Entry]], Mapping[bytes, bytes]]
 
@@ -51,12 +51,12 @@ class Rootfs:
 
     def __init__(
         self,
-        entries: Iterable[Entry] | MergedTree,
+        entries: Iterable[Entry],
         *,
         merkle_reader: Callable[[Entry], bytes],
         content_reader: ContentReader = lambda _entries: {},
     ) -> None:
-        self.entries = entries if isinstance(entries, MergedTree) else ListedTree(entries)
+        self.entries = entries if isinstance(entries, (MergedTree, ListedTree)) else ListedTree(entries)
         self._merkle_reader = merkle_reader
         self._content_reader = content_reader
         self._contents: dict[bytes, bytes] | None = None
@@ -181,8 +181,11 @@ class Rootfs:
             pending.extend(found.link_target.split("/")[::-1])
         return where
 
-    def of_entries(self, entries: Iterable[Entry]) -> Rootfs:
-        """Return a tree with some of the entries."""
+    def changed(self, *, made: Iterable[Entry] = (), left_out: Collection[str] = ()) -> Rootfs:
+        """Return a tree with entries more, in directories that are there, and entries less."""
+        entries = self.entries.changed(made, left_out)
+        if entries is None:
+            entries = ListedTree(self.entries).changed(made, left_out)
         return Rootfs(entries, merkle_reader=self._merkle_reader, content_reader=self._content_reader)
 
     def content(self, entry: Entry) -> bytes | None:

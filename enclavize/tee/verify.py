@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, IntegrityError
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.rootfs.entry import FileType, printable, sort_key
 from enclavize.tee import layout
 from enclavize.tee.annotations import MRSIGNER, describe
 from enclavize.tee.comparison import conversion_error, converted
@@ -148,9 +148,8 @@ def verify_layers(rootfs: Rootfs, image: Image) -> None:
 def verify_rootfs(rootfs: Rootfs, image: Image, contents: TeeContents, workdir: Path) -> None:
     """Check that the enclave is bound to the files of the layers and nothing else. Raises IntegrityError."""
     owned = frozenset(_own_entries(rootfs, image, contents))
-    others = (entry for entry in rootfs.entries if entry.path not in owned)
     contents.format.verify_instance(contents)
-    contents.format.verify_rootfs(rootfs.of_entries(others), image, contents, workdir)
+    contents.format.verify_rootfs(rootfs.changed(left_out=owned), image, contents, workdir)
 
 
 def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterator[str]:
@@ -167,7 +166,12 @@ def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterato
     writable = {f"{layout.ROOT}/{path}" for path in form.writable_directories}
     files = {*described, *(f"{layout.ROOT}/{path}" for path in contents.hashes), _DESCRIPTION}
     directories = writable | {above for path in links | writable | files for above in parents(path)}
-    for entry in rootfs.entries:
+    concerned = (
+        *rootfs.entries.below([layout.ROOT]),
+        *(entry for link in links if (entry := rootfs.get(link))),
+        *rootfs.entries.of_layers(own_layers),
+    )
+    for _, entry in sorted({sort_key(entry.path): entry for entry in concerned}.items()):
         is_below = entry.path == layout.ROOT or entry.path.startswith(f"{layout.ROOT}/")
         is_directory = entry.type is FileType.DIRECTORY and entry.path in directories
         if entry.path in links or (is_below and (is_directory or _belongs(entry, described, form))):

@@ -36,7 +36,7 @@ def with_volume_folders(rootfs: Rootfs, volumes: Iterable[str]) -> Rootfs:
                 made.setdefault(path, Entry(path=path, type=FileType.DIRECTORY, mode=_MODE, data_path=path))
             elif entry.type is not FileType.DIRECTORY:
                 break
-    return rootfs.of_entries((*rootfs.entries, *made.values())) if made else rootfs
+    return rootfs.changed(made=made.values()) if made else rootfs
 
 
 def _may_be(path: str) -> bool:

@@ -146,6 +146,15 @@ def check_native(layers: Sequence[Sequence[Record]], what: object) -> bool:
         assert list(tree.children(entry.path)) == list(listed.children(entry.path))
     for folders in (["a"], ["b/c", "b"], ["gone"], ["c", "a/b"]):
         assert list(tree.below(folders)) == list(listed.below(folders))
+    assert list(tree.of_layers({0, 2})) == list(listed.of_layers({0, 2}))
+    made = [Entry(path=f"new{end}", type=FileType.DIRECTORY, mode=0o755) for end in ("", "/x")]
+    for left_out in [{item.path for item in listed.below(["a"])}, set[str]()]:
+        changed = tree.changed(made, left_out)
+        assert changed is not None
+        expected = [(item.path, item.layer, item.type) for item in listed.changed(made, left_out)]
+        assert [(item.path, item.layer, item.type) for item in changed] == expected
+    if tree.get("a/b"):
+        assert tree.changed((), {"a"}) is None
     assert list(tree.of_types({FileType.SYMLINK})) == list(listed.of_types({FileType.SYMLINK}))
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -122,7 +123,10 @@ def running_containerd(environment: Mapping[str, str]) -> Iterator[Engine]:
 
 @contextmanager
 def running_cri(rune: Path, sandbox_image: str, environment: Mapping[str, str]) -> Iterator[Engine]:
-    """Run containerd with Kubernetes' interface; handlers are runc and rune. Pods use the host's network."""
+    """Run containerd with Kubernetes' interface; handlers are runc and rune. Pods use the host's network.
+
+    It is Debian's, or that of ENCLAVIZE_CONTAINERD, a path.
+    """
     need("containerd", "ctr", "runc")
     need_root()
     folder = _short_folder()
@@ -155,8 +159,35 @@ container_annotations = ["enclave.*"]
 BinaryName = "{rune}"
 """)
     client = ("ctr", "--address", f"{folder}/sock")
-    with _daemon(folder, ["containerd", "--config", config], client, environment) as engine:
+    program = os.environ.get("ENCLAVIZE_CONTAINERD", "containerd")
+    with _daemon(folder, [program, "--config", config], client, environment) as engine:
         yield engine
+
+
+@contextmanager
+def podman_storage(rune: Path) -> Iterator[Engine]:
+    """Give podman a storage and settings of its own; runtimes are runc, and rune as rune's manual says."""
+    need("podman", "conmon", "runc")
+    need_root()
+    folder = _short_folder()
+    config = folder / "containers.conf"
+    # Debian's podman asks for more open files than a container in a container may have.
+    config.write_text(
+        '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+        '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n'
+        'runtime_supports_json = ["crun", "runc", "kata", "runsc", "krun", "rune"]\n'
+        f'[engine.runtimes]\nrune = ["{rune}"]\n'
+    )
+    client = (
+        "env", f"CONTAINERS_CONF={config}", "podman", "--root", f"{folder}/root",
+        "--runroot", f"{folder}/run", "--tmpdir", f"{folder}/tmp", "--storage-driver", "vfs",
+    )  # fmt: skip
+    engine = Engine(command=client, folder=folder)
+    try:
+        yield engine
+    finally:
+        engine.run("rm", "--all", "--force", "--time", "0")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def archives(layout: Path, folder: Path) -> tuple[Path, Path]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.cri import remove_control_groups
-from support.engines import running_cri, running_dockerd
+from support.engines import podman_storage, running_cri, running_dockerd
 from support.guest import ORDINARY, guest_layouts
 from support.programs import need, need_root
 from support.rune import RuneInstallation
@@ -73,6 +73,20 @@ def containerd(
             engine.run(*command, check=True)
         yield engine
     remove_control_groups()
+
+
+@pytest.fixture(scope="module")
+def podman(layouts: dict[str, Path], rune: Path, tmp_path_factory: Factory) -> Iterator[Engine]:
+    """Return a podman that has the images."""
+    with podman_storage(rune) as engine:
+        for name, layout in layouts.items():
+            archive = tmp_path_factory.mktemp("podman") / "image.tar"
+            _copy(layout, f"docker-archive:{archive}:{name}")
+            engine.run("load", "-q", "-i", archive, check=True)
+        first = engine.run("run", "--rm", "--network", "none", "--runtime", "runc", ORDINARY, "exit", "0")
+        if first.returncode != 0:
+            pytest.skip(f"podman runs no container here: {first.stderr.strip()[-200:]}")
+        yield engine
 
 
 def _copy(layout: Path, target: str) -> None:

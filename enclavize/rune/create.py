@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import EnclavizeError, InvalidImageError
+from enclavize.node.sgx_devices import ENCLAVE_DEVICES
 from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
 from enclavize.rune.admission import admit_image
 from enclavize.rune.config_shape import CONFIG_SHAPE
 from enclavize.rune.enclave import RUNELETS
 from enclavize.rune.enclave_folder import EnclaveFolder
-from enclavize.rune.mode import SGX_DEVICE, choose_mode
+from enclavize.rune.mode import choose_mode
 from enclavize.rune.pal_folder import default_base, pal_folder
 from enclavize.rune.pal_plan import PalContainer, make_run_folder, pal_plan
 from enclavize.rune.plan import plan_document
 from enclavize.rune.settings import VARIABLES, absent_settings
-from enclavize.rune.spec import SGX_DEVICES, character_device, tee_plan
+from enclavize.rune.spec import PAL_DEVICES, SGX_DEVICES, character_device, tee_plan
 from enclavize.rune.verdict import ABSENT
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def make_plan(
     mode = choose_mode(
         settings,
         asked=simulation_asked,
-        device_present=Path(SGX_DEVICE).exists(),
+        device_present=_has_device(enclave.libos),
         debug=enclave.debug,
         possible=admitted.modes(),
     )
@@ -87,7 +88,7 @@ def make_plan(
             rootfs=rootfs, bundle=bundle, folder=folder, pal=pal, shared_tree=shared_tree
         )
         changes = pal_plan(
-            spec, container, hook=native_file("rune-hook"), mode=mode, settings=settings, devices=SGX_DEVICES
+            spec, container, hook=native_file("rune-hook"), mode=mode, settings=settings, devices=PAL_DEVICES
         )
         make_run_folder(bundle, spec)
         return plan_document(changes, None)
@@ -105,6 +106,12 @@ def make_plan(
     )
     reusable = program is not None and looks is not None
     return plan_document(plan, _holds(program or "", looks or [], admitted.verdict) if reusable else None)
+
+
+def _has_device(libos: str) -> bool:
+    """Whether this machine has a device for enclaves of this LibOS: that of the legacy driver is for PALs."""
+    names = ENCLAVE_DEVICES if libos not in RUNELETS else ENCLAVE_DEVICES[:2]
+    return any(map(character_device, names))
 
 
 def _image_copy(admitted: AdmittedImage, rootfs: Path, sha256: str) -> Iterator[bytes]:
@@ -130,7 +137,7 @@ def _holds(program: str, looks: list[Look], verdict: Verdict) -> dict[str, Any]:
             **{str(path): None for path in absent_settings()},
             **_with_modes(verdict.policy),
         },
-        "devices": {path: character_device(path) for path in SGX_DEVICES},
+        "devices": {path: character_device(path) for path in PAL_DEVICES},
         "looks": looks,
         "files": {
             name: (file.found.mode, file.found.size, file.sha256) for name, file in verdict.files.items()

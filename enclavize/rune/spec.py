@@ -32,6 +32,12 @@ MARK = "org.enclavize.tee"
 """The annotation by which the front end knows a TEE container (container.c)."""
 
 SGX_DEVICES = (SGX_DEVICE, "/dev/sgx_provision")
+PAL_DEVICES = (*SGX_DEVICES, "/dev/sgx/enclave", "/dev/sgx/provision", "/dev/isgx")
+"""What PALs of others may look for: also the names of Intel's DCAP driver, and of its legacy one."""
+
+_DCAP_NAMES = {SGX_DEVICE: "/dev/sgx/enclave", "/dev/sgx_provision": "/dev/sgx/provision"}
+"""The same interface under other names, where Intel's DCAP driver has made the devices."""
+
 OWN_PREFIX = "ENCLAVIZE_"
 _ARGS, _ENV = ("process", "args"), ("process", "env")
 _DEVICES, _DEVICE_RULES = ("linux", "devices"), ("linux", "resources", "devices")
@@ -127,13 +133,16 @@ def own_mount(destination: str, source: str, access: str = "ro") -> dict[str, An
 
 
 def plan_devices(plan: ConfigPlan, linux: Mapping[str, Any], paths: Iterable[str]) -> None:
-    """Add those devices that the host has and the engine did not add, and let the device cgroup pass them."""
+    """Add those devices that the host has and the engine did not add, and let the device cgroup pass them.
+
+    In the container a device has the name that Linux gives it, whatever the host's driver calls it.
+    """
     objects_of(object_of(linux, "resources"), "devices")
     wanted = list(paths)
     present = [item["path"] for item in objects_of(linux, "devices") if item.get("path") in wanted]
     plan.require_among(_DEVICES, "path", wanted, present)
     for path in wanted:
-        number = character_device(path)
+        number = character_device(path) or character_device(_DCAP_NAMES.get(path, ""))
         if number is None:
             continue
         device = {"type": "c", "major": number[0], "minor": number[1]}

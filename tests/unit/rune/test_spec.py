@@ -157,6 +157,18 @@ def test_devices_of_the_host_are_added_once() -> None:
     ]
 
 
+def test_devices_of_another_driver_have_the_usual_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "enclavize.rune.spec._DCAP_NAMES", {"/dev/sgx_enclave": "/dev/zero", "/dev/null": "/dev/zero"}
+    )
+    spec = _spec()
+    linux = _change(spec, mode=Mode.HARDWARE, devices=("/dev/sgx_enclave", "/dev/null"))["linux"]
+    assert [(device["path"], device["major"], device["minor"]) for device in linux["devices"]] == [
+        ("/dev/sgx_enclave", 1, 5),
+        ("/dev/null", 1, 3),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

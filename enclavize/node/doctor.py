@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
-from enclavize.node.sgx_devices import AESM_SOCKET, ENCLAVE_DEVICES, PROVISION_DEVICES, present
+from enclavize.rune.sgx_devices import AESM_SOCKET, ENCLAVE_DEVICES, PROVISION_DEVICES, present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import EnclavizeError, InvalidImageError
-from enclavize.node.sgx_devices import ENCLAVE_DEVICES
 from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
 from enclavize.rune.admission import admit_image
@@ -26,6 +25,7 @@ from enclavize.rune.pal_folder import default_base, pal_folder
 from enclavize.rune.pal_plan import PalContainer, make_run_folder, pal_plan
 from enclavize.rune.plan import plan_document
 from enclavize.rune.settings import VARIABLES, absent_settings
+from enclavize.rune.sgx_devices import ENCLAVE_DEVICES
 from enclavize.rune.spec import PAL_DEVICES, SGX_DEVICES, character_device, tee_plan
 from enclavize.rune.verdict import ABSENT
 

@@ -2,7 +2,7 @@
 #include "fs/seal.h"
 #include "fs/tree.h"
 
-static int64_t open_user(int64_t descriptor, user_address from, uint32_t flags, uint32_t mode)
+static int64_t open_user(int64_t descriptor, user_address from, uint32_t flags, uint32_t mode, uint32_t resolve)
 {
     char *path;
     struct file *file;
@@ -10,25 +10,98 @@ static int64_t open_user(int64_t descriptor, user_address from, uint32_t flags, 
     if (result < 0) {
         return result;
     }
-    result = open_at(descriptor, path, flags, mode, &file);
+    result = open_at(descriptor, path, flags, mode, resolve, &file);
     buffer_give(&path_buffers, path);
     return result < 0 ? result : install(file, (flags & O_CLOEXEC) != 0);
 }
 
 int64_t sys_open(const struct arguments *arguments)
 {
-    return open_user(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
+    return open_user(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2], 0);
 }
 
 int64_t sys_creat(const struct arguments *arguments)
 {
-    return open_user(AT_FDCWD, arguments->at[0], O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)arguments->at[1]);
+    return open_user(AT_FDCWD, arguments->at[0], O_CREAT | O_WRONLY | O_TRUNC, (uint32_t)arguments->at[1], 0);
 }
 
 int64_t sys_openat(const struct arguments *arguments)
 {
     return open_user(
-        (int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], (uint32_t)arguments->at[3]);
+        (int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], (uint32_t)arguments->at[3], 0);
+}
+
+/* openat2(2): struct open_how. */
+struct open_how {
+    uint64_t flags, mode, resolve;
+};
+#define KNOWN_FLAGS                                                                                              \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_ASYNC | O_DIRECT |    \
+     O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE)
+#define TEMPORARY (O_TMPFILE & ~O_DIRECTORY)
+#define RESOLVE_CACHED 0x20U
+
+static const uint32_t resolve_flags[] = {
+    WALK_NO_MOUNTS, WALK_NO_MAGIC_LINKS, WALK_NO_LINKS, WALK_BENEATH, WALK_IN_ROOT, 0 /* RESOLVE_CACHED */,
+};
+
+/* Bytes of later versions of the structure must be 0: copy_struct_from_user() of Linux. */
+static int64_t how_from_user(struct open_how *how, user_address from, uint64_t size)
+{
+    if (size < sizeof(*how)) {
+        return -EINVAL;
+    }
+    if (size > PAGE_SIZE) {
+        return -E2BIG;
+    }
+    for (uint64_t at = sizeof(*how); at < size; at++) {
+        uint8_t byte;
+        if (copy_from_user(&byte, from + at, 1) < 0) {
+            return -EFAULT;
+        }
+        if (byte != 0) {
+            return -E2BIG;
+        }
+    }
+    return copy_from_user(how, from, sizeof(*how));
+}
+
+/* build_open_flags() of Linux, in its order. */
+static int64_t check_how(const struct open_how *how)
+{
+    uint64_t flags = how->flags;
+    bool creates = (flags & (O_CREAT | TEMPORARY)) != 0;
+    if ((flags & ~(uint64_t)KNOWN_FLAGS) || how->resolve >> ARRAY_LENGTH(resolve_flags) != 0) {
+        return -EINVAL;
+    }
+    if ((how->resolve & (1U << 3)) && (how->resolve & (1U << 4))) { /* beneath, or in root */
+        return -EINVAL;
+    }
+    if (how->mode & ~(creates ? (uint64_t)PERMISSION_BITS : 0)) {
+        return -EINVAL;
+    }
+    if ((flags & O_PATH) && (flags & ~(uint64_t)(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))) {
+        return -EINVAL;
+    }
+    if ((flags & TEMPORARY) && ((flags & O_TMPFILE) != O_TMPFILE || (flags & O_CREAT) || (flags & O_ACCMODE) == O_RDONLY)) {
+        return -EINVAL;
+    }
+    return (how->resolve & RESOLVE_CACHED) && (creates || (flags & O_TRUNC)) ? -EAGAIN : 0;
+}
+
+/* What is there is found at once, or by an OCALL that takes its time: RESOLVE_CACHED refuses only what would change something. */
+int64_t sys_openat2(const struct arguments *arguments)
+{
+    struct open_how how;
+    uint32_t resolve = 0;
+    int64_t result = how_from_user(&how, arguments->at[2], arguments->at[3]);
+    if (result < 0 || (result = check_how(&how)) < 0) {
+        return result;
+    }
+    for (size_t at = 0; at < ARRAY_LENGTH(resolve_flags); at++) {
+        resolve |= (how.resolve >> at & 1) ? resolve_flags[at] : 0;
+    }
+    return open_user((int64_t)arguments->at[0], arguments->at[1], (uint32_t)how.flags, (uint32_t)how.mode, resolve);
 }
 
 int64_t sys_close(const struct arguments *arguments)

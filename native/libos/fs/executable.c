@@ -54,7 +54,7 @@ int64_t open_executable(int descriptor, const char *path, uint32_t flags, struct
     bool is_empty = (flags & AT_EMPTY_PATH) && path[0] == '\0';
     int64_t result = is_empty
                          ? open_descriptor(descriptor, file)
-                         : open_at(descriptor, path, O_PATH | ((flags & AT_SYMLINK_NOFOLLOW) ? O_NOFOLLOW : 0), 0, file);
+                         : open_at(descriptor, path, O_PATH | ((flags & AT_SYMLINK_NOFOLLOW) ? O_NOFOLLOW : 0), 0, 0, file);
     if (result < 0) {
         return result;
     }

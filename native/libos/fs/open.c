@@ -165,7 +165,7 @@ static int64_t check_flags(uint32_t flags)
 /* What O_PATH leaves of the other flags. */
 #define PATH_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t mode, struct file **file)
+int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t mode, uint32_t resolve, struct file **file)
 {
     struct inode *start;
     struct place place;
@@ -173,13 +173,13 @@ int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t m
     bool temporary = (flags & O_TMPFILE) == O_TMPFILE;
     int64_t result = check_flags(flags);
     if (result == 0) {
-        result = start_of(descriptor, path, &start);
+        result = start_of(descriptor, (resolve & WALK_IN_ROOT) ? "" : path, &start);
     }
     if (result < 0) {
         return result;
     }
     bool exclusive = (flags & O_CREAT) && (flags & O_EXCL);
-    uint32_t walk = (flags & O_NOFOLLOW) || exclusive ? 0 : WALK_FOLLOW;
+    uint32_t walk = resolve | ((flags & O_NOFOLLOW) || exclusive ? 0 : WALK_FOLLOW);
     walk |= (flags & O_CREAT) ? WALK_MAY_MISS | WALK_CREATES : 0;
     namespace_lock();
     result = path_walk(start, path, walk, &place);

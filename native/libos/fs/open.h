@@ -9,8 +9,8 @@
  * Any inode with `empty` (AT_EMPTY_PATH). */
 int64_t start_of(int64_t descriptor, const char *path, struct inode **start);
 
-/* openat(2), without a descriptor. */
-int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t mode, struct file **file);
+/* openat(2), without a descriptor; `resolve` are flags of a walk that openat2(2) has beside. */
+int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t mode, uint32_t resolve, struct file **file);
 
 /* Parent and name are there, the place is free: may something be made here? */
 int64_t may_create(const struct place *place);

@@ -96,6 +96,7 @@ void place_release(struct place *place)
 
 /* The state of a walk: the directory reached, and what is still to go in `rest`. */
 struct walk {
+    struct inode *root; /* not counted: the start, which the caller has, or the one root */
     struct inode *current;
     char *buffer; /* PATH_BUFFER_SIZE, holds rest */
     char *rest;
@@ -124,8 +125,42 @@ static struct inode *parent_of(struct inode *directory)
     return directory->parent != NULL ? directory->parent : directory;
 }
 
+/* nd_jump_root() of Linux: a link is absolute. */
+static int64_t go_to_root(struct walk *walk, uint32_t flags)
+{
+    bool leaves_mount = mount_number(walk->current, NULL) != mount_number(walk->root, NULL);
+    if ((flags & WALK_BENEATH) || ((flags & WALK_NO_MOUNTS) && leaves_mount)) {
+        return -EXDEV;
+    }
+    step_to(walk, inode_get(walk->root));
+    return 0;
+}
+
+/* `..`, counted: NULL, and *error, where it must not be gone to. follow_dotdot() of Linux. */
+static struct inode *go_up(const struct walk *walk, uint32_t flags, int64_t *error)
+{
+    struct inode *parent = walk->current == walk->root ? walk->root : parent_of(walk->current);
+    bool is_stuck = walk->current == walk->root && walk->current != root_directory;
+    bool leaves_mount = parent != walk->current && mount_at_root(walk->current);
+    if (((flags & WALK_BENEATH) && (is_stuck || walk->current == walk->root)) || ((flags & WALK_NO_MOUNTS) && leaves_mount)) {
+        *error = -EXDEV;
+        return NULL;
+    }
+    return inode_get(parent);
+}
+
+/* nd_jump_link() of Linux: may this link lead straight to the inode? */
+static int64_t check_jump(const struct inode *link, const struct inode *target, uint32_t flags)
+{
+    bool leaves_mount = target->file_system != link->file_system;
+    return (flags & WALK_NO_MAGIC_LINKS)                       ? -ELOOP
+           : (flags & WALK_NO_MOUNTS) && leaves_mount          ? -EXDEV
+           : (flags & (WALK_BENEATH | WALK_IN_ROOT)) != 0 ? -EXDEV
+                                                               : 0;
+}
+
 /* Puts the link's target before what is still to go. */
-static int64_t expand(struct walk *walk, struct inode *link, const char *after, bool slash)
+static int64_t expand(struct walk *walk, struct inode *link, const char *after, bool slash, uint32_t flags)
 {
     if (++walk->links > LINKS_MAX) {
         return -ELOOP;
@@ -151,10 +186,7 @@ static int64_t expand(struct walk *walk, struct inode *link, const char *after, 
     memcpy(expanded + length, after, rest + 1);
     buffer_give(&path_buffers, walk->buffer);
     walk->buffer = walk->rest = expanded;
-    if (expanded[0] == '/') {
-        step_to(walk, inode_get(root_directory));
-    }
-    return 0;
+    return expanded[0] == '/' ? go_to_root(walk, flags) : 0;
 }
 
 static void finish(struct walk *walk, struct inode *inode, struct place *place)
@@ -195,28 +227,38 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
     bool jumped = false;
     bool dot = name.bytes[0] == '.' && (name.length == 1 || (name.length == 2 && name.bytes[1] == '.'));
     if (dot) {
-        child = inode_get(name.length == 1 ? walk->current : parent_of(walk->current));
+        child = name.length == 1 ? inode_get(walk->current) : go_up(walk, flags, &result);
     } else {
         result = find(walk->current, name, &child);
+        if (result == 0 && (flags & WALK_NO_MOUNTS) && mount_at_root(child)) {
+            inode_put(child);
+            result = -EXDEV;
+        }
     }
     bool follows = slash || place->wants_directory || (flags & WALK_FOLLOW);
     if (result == 0 && is_link(child) && (!last || (follows && (flags & WALK_NAME) == 0))) {
         struct inode *link = child;
         child = NULL;
+        if (flags & WALK_NO_LINKS) {
+            inode_put(link);
+            return -ELOOP;
+        }
         if (link->operations->jump == NULL || (result = link->operations->jump(link, &child, &opened)) == -ENOENT) {
-            result = expand(walk, link, after, slash && !last);
+            result = expand(walk, link, after, slash && !last, flags);
             if (result == 0 && last && slash) {
                 place->wants_directory = true;
             }
             inode_put(link);
             return result;
         }
-        inode_put(link);
         jumped = true;
-        if (result == 0 && ++walk->links > LINKS_MAX) {
-            result = -ELOOP;
-            inode_put(child);
+        if (result == 0) {
+            result = ++walk->links > LINKS_MAX ? -ELOOP : check_jump(link, child, flags);
+            if (result < 0) {
+                inode_put(child);
+            }
         }
+        inode_put(link);
         if (result < 0 || !last) {
             open_name_put(opened);
             opened = NULL;
@@ -265,7 +307,12 @@ static int64_t refresh(struct place *place)
 int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct place *place)
 {
     *place = (struct place){0};
-    struct inode *from = path[0] == '/' ? root_directory : start != NULL ? start : current_whereabouts()->working_directory;
+    struct inode *relative = start != NULL ? start : current_whereabouts()->working_directory;
+    bool is_absolute = path[0] == '/', is_scoped = (flags & (WALK_BENEATH | WALK_IN_ROOT)) != 0;
+    struct inode *from = is_absolute && !(flags & WALK_IN_ROOT) ? root_directory : relative;
+    if (is_absolute && (flags & WALK_BENEATH)) {
+        return -EXDEV;
+    }
     if (path[0] == '\0') {
         if ((flags & WALK_EMPTY) == 0) {
             return -ENOENT;
@@ -282,6 +329,7 @@ int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct 
     int64_t result = length < PATH_BUFFER_SIZE ? 0 : -ENAMETOOLONG;
     if (result == 0) {
         memcpy(walk.buffer, path, length + 1);
+        walk.root = is_scoped ? from : root_directory;
         walk.current = inode_get(from);
         walk.rest = walk.buffer;
     }

@@ -12,6 +12,12 @@ enum walk_flag {
     WALK_NAME = 8, /* the last name itself is wanted, whatever it is and even with a slash behind it: to make or remove it */
     WALK_CREATES = 16, /* of open(2): with a slash behind the last name it is -EISDIR, whatever is there */
     WALK_EMPTY = 4,    /* an empty path is the start itself (AT_EMPTY_PATH) */
+    /* RESOLVE_* of openat2(2): */
+    WALK_NO_MOUNTS = 0x100,     /* -EXDEV where the path leads from one mount into another */
+    WALK_NO_MAGIC_LINKS = 0x200, /* -ELOOP at a link that leads straight to an inode */
+    WALK_NO_LINKS = 0x400,      /* -ELOOP at any link that would be followed */
+    WALK_BENEATH = 0x800,       /* -EXDEV where the path leads out of the start */
+    WALK_IN_ROOT = 0x1000,      /* the start is the root: of absolute paths and links, and for `..` */
 };
 
 /* Where a path leads. Release it with place_release(). */

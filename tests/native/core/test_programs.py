@@ -46,6 +46,7 @@ COUNTS = {
     "interval_timers": (),
     "memory": (),
     "names": (),
+    "openat2": (),
     "pipes": (),
     "ptys": (),
     "seals": (),

@@ -1,5 +1,7 @@
 #include "fs/call_support.h"
+#include "fs/lease.h"
 #include "fs/notify.h"
+#include "fs/owner.h"
 #include "fs/seal.h"
 
 #define RWF_FLAGS 0x1FU
@@ -230,13 +232,6 @@ int64_t sys_lseek(const struct arguments *arguments)
 
 enum ioctl_request { FIONREAD = 0x541B, FIONBIO = 0x5421, FIONCLEX = 0x5450, FIOCLEX = 0x5451, FIOASYNC = 0x5452 };
 
-/* Of these, Linux tells owners by signals. */
-static bool tells_owners(const struct file *file)
-{
-    uint32_t type = file->inode->mode & S_IFMT;
-    return type == S_IFSOCK || type == S_IFIFO;
-}
-
 static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t request, user_address argument)
 {
     int32_t value = 0;
@@ -250,11 +245,14 @@ static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t reques
         }
         file->flags = value != 0 ? file->flags | O_NONBLOCK : file->flags & ~O_NONBLOCK;
         return 0;
-    case FIOASYNC: /* as F_SETFL takes O_ASYNC: nobody is told of anything. Servers set it beside an epoll */
+    case FIOASYNC:
         if (copy_from_user(&value, argument, sizeof(value)) < 0) {
             return -EFAULT;
         }
-        return value == 0 || tells_owners(file) ? 0 : -ENOTTY;
+        if (file->operations->tells_owner == OWNER_HEARS_NOTHING) {
+            return value != 0 ? -ENOTTY : 0;
+        }
+        return owner_set_async(file, (int32_t)descriptor, value != 0);
     case FIONREAD:
         if (is_regular(file->inode)) {
             value = (int32_t)(file->inode->size - file->position);
@@ -277,13 +275,11 @@ int64_t sys_ioctl(const struct arguments *arguments)
         file, ioctl_file(file, (int32_t)arguments->at[0], (uint32_t)arguments->at[1], arguments->at[2]));
 }
 
-int64_t sys_truncate(const struct arguments *arguments)
+/* 1: *leased has a lease that has to go first. */
+static int64_t truncate_path(user_address path, uint64_t size, struct inode **leased)
 {
     struct place place;
-    if ((int64_t)arguments->at[1] < 0) {
-        return -EINVAL;
-    }
-    int64_t result = at_begin(AT_FDCWD, arguments->at[0], WALK_FOLLOW, &place);
+    int64_t result = at_begin(AT_FDCWD, path, WALK_FOLLOW, &place);
     if (result < 0) {
         return result;
     }
@@ -292,14 +288,35 @@ int64_t sys_truncate(const struct arguments *arguments)
         result = -EISDIR;
     } else if (!is_regular(inode) || inode->operations->truncate == NULL) {
         result = -EINVAL;
-    } else if ((result = inode_access(inode, MAY_WRITE)) == 0 && (result = limit_size(inode, arguments->at[1])) == 0) {
-        result = inode->operations->truncate(inode, arguments->at[1]);
+    } else if ((result = inode_access(inode, MAY_WRITE)) == 0 && (result = lease_break(inode, O_WRONLY)) == 0 &&
+               (result = limit_size(inode, size)) == 0) {
+        result = inode->operations->truncate(inode, size);
         if (result == 0) {
             notify_place(&place, IN_MODIFY);
         }
     }
+    *leased = result > 0 ? inode_get(inode) : NULL;
     at_end(&place);
     return result;
+}
+
+int64_t sys_truncate(const struct arguments *arguments)
+{
+    struct inode *leased;
+    if ((int64_t)arguments->at[1] < 0) {
+        return -EINVAL;
+    }
+    for (;;) {
+        int64_t result = truncate_path(arguments->at[0], arguments->at[1], &leased);
+        if (result <= 0) {
+            return result;
+        }
+        result = lease_await(leased, O_WRONLY);
+        inode_put(leased);
+        if (result < 0) {
+            return result;
+        }
+    }
 }
 
 int64_t sys_ftruncate(const struct arguments *arguments)

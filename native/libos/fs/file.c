@@ -2,8 +2,10 @@
 
 #include "fs/epoll.h"
 #include "fs/file_lock.h"
+#include "fs/lease.h"
 #include "fs/notify.h"
 #include "fs/open_name.h"
+#include "fs/owner.h"
 #include "fs/path.h"
 #include "fs/seal.h"
 #include "process/process.h"
@@ -37,6 +39,15 @@ static void free_file(struct file *file)
     release(file, sizeof(struct file));
 }
 
+/* i_readcount and i_writecount of Linux. */
+static void count_open(const struct file *file, int32_t by)
+{
+    if ((file->flags & O_PATH) == 0) {
+        uint32_t *count = is_writable(file) ? &file->inode->open_to_write : &file->inode->open_to_read;
+        __atomic_fetch_add(count, (uint32_t)by, __ATOMIC_SEQ_CST);
+    }
+}
+
 int64_t file_create(struct inode *inode, uint32_t flags, struct file **created)
 {
     struct file *file = allocate_file(inode, flags);
@@ -53,6 +64,7 @@ int64_t file_create(struct inode *inode, uint32_t flags, struct file **created)
         return result;
     }
     file->flags &= ~(O_TRUNC | O_NOCTTY);
+    count_open(file, 1);
     *created = file;
     return 0;
 }
@@ -133,9 +145,14 @@ void file_put(struct file *file)
         notify_file(file, is_writable(file) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     }
     file_unlock_description(file);
+    lease_forget(file);
+    if (file->flags & O_ASYNC) {
+        owner_forget(file);
+    }
     if (file->operations->release != NULL) {
         file->operations->release(file);
     }
+    count_open(file, -1);
     free_file(file);
 }
 

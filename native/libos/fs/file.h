@@ -56,6 +56,8 @@ struct file_operations {
     int64_t (*object_of)(struct file *file, struct shared_object **object);
     void (*tell)(struct file *file, struct text *text); /* further lines of /proc/self/fdinfo; NULL: none */
     void (*release)(struct file *file);
+    /* O_ASYNC: what the owner hears of. Linux takes the flag without effect where there is nothing. */
+    enum { OWNER_HEARS_NOTHING, OWNER_HEARS_OF_DATA, OWNER_HEARS_ALL } tells_owner;
     bool stream;    /* no offsets: lseek and pread give ESPIPE */
     bool generated; /* made when it is read: cannot be mapped */
 };
@@ -72,9 +74,10 @@ struct file {
     struct open_name *name; /* NULL: none, or a directory, which knows its place by itself */
     struct {
         uint32_t type; /* F_OWNER_* */
-        int32_t id;
+        int32_t id;    /* atomic; 0: nobody */
         int32_t signal;
-    } owner; /* who would be told of events (F_SETOWN_EX, F_SETSIG) */
+        uint32_t user, effective_user; /* who said so */
+    } owner; /* who is told of events (fs/owner.h) */
     bool announced;         /* inotify heard of it being opened, and has to hear of it being closed */
 };
 /* Whom F_SETOWN and F_GETOWN speak of: a process, or as a negative number a group. -EINVAL, -ESRCH. */

@@ -115,6 +115,7 @@ struct inode {
     uint32_t uid;
     uint32_t gid;
     uint32_t links;
+    uint32_t open_to_read, open_to_write; /* open files of it that only read, and that write; for regular files; atomic */
     bool covered; /* something is mounted on one of its names */
     uint32_t seals; /* of files in memory: F_SEAL_* (fs/seal.h) */
     uint64_t number;

@@ -270,6 +270,7 @@ static void inotify_tell_watches(struct file *file, struct text *text)
 }
 
 static const struct file_operations operations = {
+    .tells_owner = OWNER_HEARS_OF_DATA,
     .tell = inotify_tell_watches,
     .read = inotify_read,
     .poll = inotify_poll,

@@ -1,5 +1,6 @@
 #include "fs/open.h"
 
+#include "fs/lease.h"
 #include "fs/notify.h"
 #include "fs/open_name.h"
 #include "fs/seal.h"
@@ -94,11 +95,15 @@ static int64_t empty(struct file *file)
     return result;
 }
 
+/* 1: there is a lease on it, and lease_await() waits for its end. */
 static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, struct file **file)
 {
     bool created = place->inode == NULL;
     int64_t result = created ? create_regular(place, mode) : check_existing(place->inode, flags);
-    if (result < 0) {
+    if (result == 0 && !created && is_regular(place->inode) && (flags & O_PATH) == 0) {
+        result = lease_break(place->inode, flags);
+    }
+    if (result != 0) {
         return result;
     }
     if (created) {
@@ -181,13 +186,21 @@ int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t m
     bool exclusive = (flags & O_CREAT) && (flags & O_EXCL);
     uint32_t walk = resolve | ((flags & O_NOFOLLOW) || exclusive ? 0 : WALK_FOLLOW);
     walk |= (flags & O_CREAT) ? WALK_MAY_MISS | WALK_CREATES : 0;
-    namespace_lock();
-    result = path_walk(start, path, walk, &place);
-    if (result == 0) {
-        result = temporary ? open_temporary(&place, flags, mode, file) : open_place(&place, flags, mode, file);
-        place_release(&place);
-    }
-    namespace_unlock();
+    do {
+        struct inode *leased = NULL;
+        namespace_lock();
+        result = path_walk(start, path, walk, &place);
+        if (result == 0) {
+            result = temporary ? open_temporary(&place, flags, mode, file) : open_place(&place, flags, mode, file);
+            leased = result > 0 ? inode_get(place.inode) : NULL;
+            place_release(&place);
+        }
+        namespace_unlock();
+        if (result > 0 && lease_await(leased, flags) < 0) {
+            result = -EINTR;
+        }
+        inode_put(leased);
+    } while (result > 0);
     inode_put(start);
     if (result == 0 && (*file)->operations->opened != NULL) {
         result = (*file)->operations->opened(*file);

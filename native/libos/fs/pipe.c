@@ -80,7 +80,7 @@ static void tell_of_room(struct pipe *pipe, bool was_full)
     if (was_full && !pipe_ring_is_full(&pipe->ring)) {
         event_source_has_room(&pipe->source);
     } else {
-        wake_all(&pipe->source.queue); /* who waits with a large write; no edge */
+        event_source_was_read(&pipe->source); /* who waits with a large write; no edge */
     }
 }
 
@@ -340,6 +340,7 @@ static int64_t wait_for_partner(struct file *file)
 }
 
 static const struct file_operations pipe_operations = {
+    .tells_owner = OWNER_HEARS_ALL,
     .read = pipe_read,
     .write = pipe_write,
     .poll = pipe_poll,
@@ -349,6 +350,7 @@ static const struct file_operations pipe_operations = {
 };
 
 static const struct file_operations fifo_operations = {
+    .tells_owner = OWNER_HEARS_ALL,
     .read = pipe_read,
     .write = pipe_write,
     .poll = pipe_poll,

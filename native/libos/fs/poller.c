@@ -1,6 +1,7 @@
 #include "fs/poller.h"
 
 #include "fs/file.h"
+#include "fs/owner.h"
 
 #define WATCHES_IN_BLOCK 32U
 #define HOSTS_FIRST 16U
@@ -9,6 +10,7 @@
 struct watch {
     struct waiter waiter;
     struct event_source *source;
+    bool of_room;
 };
 
 struct watch_block {
@@ -33,22 +35,37 @@ struct poller {
     bool has_asked; /* before this round, without sleeping again */
 };
 
+static void tell_owners(struct event_source *source, enum owner_reason reason)
+{
+    if (__atomic_load_n(&source->is_told, __ATOMIC_RELAXED)) {
+        owner_source_changed(source, reason);
+    }
+}
+
 void event_source_changed(struct event_source *source)
 {
-    __atomic_fetch_add(&source->room_changes, 1, __ATOMIC_RELEASE);
     event_source_has_data(source);
+    event_source_has_room(source);
 }
 
 void event_source_has_data(struct event_source *source)
 {
     __atomic_fetch_add(&source->changes, 1, __ATOMIC_RELEASE);
     wake_all(&source->queue);
+    tell_owners(source, POLL_IN);
 }
 
 void event_source_has_room(struct event_source *source)
 {
     __atomic_fetch_add(&source->room_changes, 1, __ATOMIC_RELEASE);
     wake_all(&source->queue);
+    tell_owners(source, POLL_OUT);
+}
+
+void event_source_was_read(struct event_source *source)
+{
+    wake_all(&source->queue);
+    tell_owners(source, POLL_OUT);
 }
 
 void event_source_put(struct event_source *source)
@@ -75,6 +92,7 @@ static void watch_source(struct poller *poller, struct event_source *source, con
     struct watch *watch = &poller->blocks->watches[poller->blocks->used++];
     __atomic_fetch_add(&source->references, 1, __ATOMIC_RELAXED);
     watch->source = source;
+    watch->of_room = changes == &source->room_changes;
     watch->waiter.task = current_task();
     wait_queue_add(&source->queue, &watch->waiter);
     poller->changes += (counts ? __atomic_load_n(changes, __ATOMIC_ACQUIRE) : 0) + 1; /* never 0 with a source */
@@ -316,4 +334,21 @@ int64_t poll_until(int64_t (*scan)(void *context, struct poller *poller), void *
         release(poller.answers, poller.capacity * sizeof(struct host_poll));
     }
     return result;
+}
+
+int64_t poller_sources(struct file *file, struct watched_source *sources, size_t room)
+{
+    struct poller poller = {.capacity = HOSTS_FIRST};
+    poller.hosts = poller.few_hosts;
+    poller.answers = poller.few_answers;
+    file_poll(file, POLLIN | POLLOUT, &poller);
+    size_t count = 0;
+    for (const struct watch_block *block = poller.blocks; block != NULL; block = block->next) {
+        for (uint32_t at = 0; at < block->used && count < room && poller.host_count == 0; at++) {
+            sources[count++] = (struct watched_source){block->watches[at].source, block->watches[at].of_room};
+            __atomic_fetch_add(&block->watches[at].source->references, 1, __ATOMIC_RELAXED);
+        }
+    }
+    forget_waiters(&poller);
+    return poller.host_count > 0 ? -EOPNOTSUPP : poller.error < 0 ? poller.error : (int64_t)count;
 }

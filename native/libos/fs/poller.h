@@ -25,6 +25,7 @@ struct event_source {
     struct wait_queue queue;
     uint32_t changes;      /* of what can be read, and of everything else */
     uint32_t room_changes; /* of what can be written: who watches for that has edges of his own (EPOLLET) */
+    bool is_told; /* to owners of files as well (fs/owner.h); atomic */
     uint32_t references;
     void (*unused)(struct event_source *source);
 };
@@ -32,6 +33,8 @@ void event_source_changed(struct event_source *source);
 /* Only for those who read, or who write. */
 void event_source_has_data(struct event_source *source);
 void event_source_has_room(struct event_source *source);
+/* There was room before: who sleeps for more looks again, and an owner hears of it. No edge. */
+void event_source_was_read(struct event_source *source);
 void event_source_put(struct event_source *source);
 
 struct poller;
@@ -58,6 +61,13 @@ void poller_watch_events(struct poller *poller, struct poller_events *events);
 
 /* Events of one file; registers with the poller. `wanted` is only for host fds. */
 uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller);
+
+/* What a file waits for, each with one more count. How many, or -EOPNOTSUPP: the host is asked, too; -ENOMEM. */
+struct watched_source {
+    struct event_source *source;
+    bool of_room;
+};
+int64_t poller_sources(struct file *file, struct watched_source *sources, size_t room);
 
 /* Counts on whenever a source of the file that was asked last changes; 0: it has none. */
 uint32_t poller_changes(const struct poller *poller);

@@ -1,6 +1,7 @@
 #include "fs/proc.h"
 
 #include "fs/inotify.h"
+#include "fs/lease.h"
 #include "fs/mqueue.h"
 #include "fs/pipe.h"
 #include "fs/proc_content.h"
@@ -58,6 +59,8 @@ static const struct synthetic_row proc_rows[] = {
     {"sys/fs/inotify/max_queued_events", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_QUEUE_MAX)},
     {"sys/fs/inotify/max_user_instances", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_INSTANCES_MAX)},
     {"sys/fs/inotify/max_user_watches", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_WATCHES_MAX)},
+    {"sys/fs/lease-break-time", FILE_0444, .fixed = NUMBER_LINE(LEASE_BREAK_SECONDS)},
+    {"sys/fs/leases-enable", FILE_0444, .fixed = "1\n"},
     DIRECTORY_AT("sys/fs/mqueue"),
     {"sys/fs/mqueue/msg_default", FILE_0444, .fixed = NUMBER_LINE(MQ_MESSAGES_DEFAULT)},
     {"sys/fs/mqueue/msg_max", FILE_0444, .fixed = NUMBER_LINE(MQ_MESSAGES_MAX)},

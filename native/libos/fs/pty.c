@@ -213,6 +213,7 @@ static void slave_release(struct file *file)
 }
 
 static const struct file_operations master_operations = {
+    .tells_owner = OWNER_HEARS_OF_DATA,
     .read = master_read,
     .write = master_write,
     .poll = master_poll,
@@ -222,6 +223,7 @@ static const struct file_operations master_operations = {
 };
 
 static const struct file_operations slave_operations = {
+    .tells_owner = OWNER_HEARS_OF_DATA,
     .read = slave_read,
     .write = slave_write,
     .poll = slave_poll,

@@ -138,6 +138,7 @@ static void file_release(struct file *file)
 }
 
 static const struct file_operations operations = {
+    .tells_owner = OWNER_HEARS_OF_DATA,
     .read = file_read,
     .write = file_write,
     .vector = socket_vector,

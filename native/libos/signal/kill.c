@@ -47,8 +47,15 @@ static bool is_lost(const struct process *process, uint64_t signal)
            process->actions->at[signal].handler == SIG_DFL;
 }
 
-/* To the process, or to one of its threads. Signal 0 only asks. Processes and tasks are recycled, so at worst one that is
- * just ending gets it. */
+/* To the process, or to one of its threads. */
+static int64_t deliver(struct process *process, struct task *task, const struct signal_info *info)
+{
+    signal_sent(process, info->signal);
+    int64_t result = task ? signal_send(task, info) : signal_send_process(process, info);
+    return result == SIGNAL_IGNORED ? 0 : result;
+}
+
+/* Signal 0 only asks. Processes and tasks are recycled, so at worst one that is just ending gets it. */
 static int64_t send(struct process *process, struct task *task, uint64_t signal, const struct signal_info *info)
 {
     if (signal && !signal_is_valid(signal)) {
@@ -67,9 +74,16 @@ static int64_t send(struct process *process, struct task *task, uint64_t signal,
         process_kill(process);
         return 0;
     }
-    signal_sent(process, (int)signal);
-    int64_t result = task ? signal_send(task, info) : signal_send_process(process, info);
-    return result == SIGNAL_IGNORED ? 0 : result;
+    return deliver(process, task, info);
+}
+
+int64_t signal_tell(struct process *process, struct task *task, const struct signal_info *info)
+{
+    if (info->signal == SIGKILL) {
+        process_kill(process);
+        return 0;
+    }
+    return deliver(process, task, info);
 }
 
 /* Only the kernel and kill() say so, and a process to itself: rt_sigqueueinfo(2). */
@@ -130,29 +144,53 @@ static bool note_member(struct process *process, void *context)
     return true;
 }
 
+/* The members but the caller's own process, allocated; NULL with crowd->count: out of memory. */
+static struct process **gather(struct crowd *crowd)
+{
+    process_each(note_member, crowd);
+    size_t room = crowd->count;
+    struct process **members = room ? allocate(room * sizeof(*members)) : NULL;
+    *crowd = (struct crowd){.group = crowd->group, .members = members, .room = members ? room : 0, .count = members ? 0 : room,
+                            .has_own = crowd->has_own};
+    if (members) {
+        process_each(note_member, crowd);
+        crowd->count = crowd->count < room ? crowd->count : room;
+    }
+    return members;
+}
+
 /* Success, if one of them could be told. */
 static int64_t kill_crowd(int32_t group, uint64_t signal)
 {
     struct crowd crowd = {.group = group};
-    process_each(note_member, &crowd);
-    size_t room = crowd.count;
-    struct process **members = room ? allocate(room * sizeof(*members)) : NULL;
-    if (room && !members) {
+    struct process **members = gather(&crowd);
+    if (crowd.count && !members) {
         return -EAGAIN;
     }
-    crowd = (struct crowd){.group = group, .members = members, .room = room};
-    process_each(note_member, &crowd);
     int64_t result = -ESRCH;
-    for (size_t at = 0; at < crowd.count && at < room; at++) {
+    for (size_t at = 0; at < crowd.count; at++) {
         int64_t one = signal_kill_process(members[at], signal);
         result = result == 0 ? 0 : one;
     }
-    release(members, room * sizeof(*members));
+    release(members, crowd.room * sizeof(*members));
     if (crowd.has_own) { /* the last one: it may not come back */
         int64_t one = signal_kill_process(current_process(), signal);
         result = result == 0 ? 0 : one;
     }
     return result;
+}
+
+void signal_each_of_group(int32_t group, void (*each)(struct process *process, void *context), void *context)
+{
+    struct crowd crowd = {.group = group};
+    struct process **members = gather(&crowd);
+    for (size_t at = 0; members && at < crowd.count; at++) {
+        each(members[at], context);
+    }
+    release(members, crowd.room * sizeof(*members));
+    if (crowd.has_own) {
+        each(current_process(), context);
+    }
 }
 
 int64_t sys_kill(const struct arguments *arguments)

@@ -1,5 +1,6 @@
 /* The calls about POSIX message queues. A C library takes the leading slash of a name away. */
 #include "fs/call_support.h"
+#include "fs/fs.h"
 #include "fs/mqueue.h"
 #include "signal/signal.h"
 
@@ -89,8 +90,6 @@ int64_t sys_mq_timedreceive(const struct arguments *arguments)
     return result;
 }
 
-enum notification { SIGEV_SIGNAL = 0, SIGEV_NONE = 1, SIGEV_THREAD = 2 };
-
 /* The start of struct sigevent. */
 struct event {
     uint64_t value;
@@ -98,16 +97,40 @@ struct event {
     uint8_t rest[48];
 };
 
-/* SIGEV_THREAD comes by a netlink socket in sigev_signo, of which there are none. */
-static int64_t check_event(const struct event *event)
+/* How C libraries make SIGEV_THREAD of it: `signal` is a netlink socket, and `value` points to what it shall receive (do_mq_notify() of Linux). */
+static int64_t import_socket(const struct event *event, struct mqueue_notification *wanted)
 {
-    switch (event->notification) {
+    if (copy_from_user(wanted->cookie, event->value, MQ_COOKIE_SIZE) < 0) {
+        return -EFAULT;
+    }
+    struct file *socket = opened_file_of_descriptor(event->signal);
+    if (socket == NULL) {
+        return -EBADF;
+    }
+    int64_t result = fs_upcalls.check_netlink(socket);
+    if (result < 0) {
+        file_put(socket);
+        return result;
+    }
+    wanted->socket = socket;
+    return 0;
+}
+
+static int64_t import_event(user_address from, struct mqueue_notification *wanted)
+{
+    struct event event;
+    if (copy_from_user(&event, from, sizeof(event)) < 0) {
+        return -EFAULT;
+    }
+    wanted->value = event.value;
+    switch (event.notification) {
     case SIGEV_NONE:
         return 0;
     case SIGEV_SIGNAL:
-        return event->signal < 0 || event->signal > SIGNAL_COUNT ? -EINVAL : 0;
+        wanted->signal = event.signal;
+        return event.signal < 0 || event.signal > SIGNAL_COUNT ? -EINVAL : 0;
     case SIGEV_THREAD:
-        return -EBADF;
+        return import_socket(&event, wanted);
     default:
         return -EINVAL;
     }
@@ -115,21 +138,16 @@ static int64_t check_event(const struct event *event)
 
 int64_t sys_mq_notify(const struct arguments *arguments)
 {
-    struct event event = {.notification = SIGEV_NONE};
-    if (arguments->at[1] != 0 && copy_from_user(&event, arguments->at[1], sizeof(event)) < 0) {
-        return -EFAULT;
-    }
-    int64_t result = check_event(&event);
+    struct mqueue_notification wanted = {0};
+    int64_t result = arguments->at[1] != 0 ? import_event(arguments->at[1], &wanted) : 0;
     if (result < 0) {
         return result;
     }
     struct file *file = queue_at(arguments, NULL);
-    if (file == NULL) {
-        return -EBADF;
+    result = file == NULL ? -EBADF : mqueue_notify(file, arguments->at[1] != 0 ? &wanted : NULL);
+    if (result < 0) {
+        file_put(wanted.socket);
     }
-    const struct mqueue_notification wanted = {
-        .signal = event.notification == SIGEV_SIGNAL ? event.signal : 0, .value = event.value};
-    result = mqueue_notify(file, arguments->at[1] != 0 ? &wanted : NULL);
     file_put(file);
     return result;
 }

@@ -18,7 +18,12 @@ enum network_file { NETWORK_DEVICES, NETWORK_IPV6_ADDRESSES, NETWORK_TCP, NETWOR
 
 /* What the fs room needs of the room above. */
 struct fs_upcalls {
-    void (*describe_network)(enum network_file file, struct text *text); /* net */
+    /* net: */
+    void (*describe_network)(enum network_file file, struct text *text);
+    /* Is it a netlink socket? 0, -ENOTSOCK, -EINVAL: of another family. */
+    int64_t (*check_netlink)(const struct file *file);
+    /* It receives this from the kernel. */
+    void (*tell_by_netlink)(const struct file *file, const void *bytes, size_t size);
 };
 extern struct fs_upcalls fs_upcalls;
 

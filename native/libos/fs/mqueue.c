@@ -1,5 +1,6 @@
 #include "fs/mqueue.h"
 
+#include "fs/fs.h"
 #include "fs/path.h"
 #include "fs/poller.h"
 #include "fs/synthetic.h"
@@ -79,7 +80,8 @@ static int64_t queue_read(struct file *file, void *to, size_t length, uint64_t *
     mutex_lock(&queue->lock);
     bool is_told = queue->notified != NULL;
     size_t size = format_text(text, sizeof(text), "QSIZE:%lu NOTIFY:%d SIGNO:%d NOTIFY_PID:%d\n", queue->bytes,
-        is_told && queue->notification.signal == 0, is_told ? queue->notification.signal : 0,
+        !is_told ? 0 : queue->notification.socket != NULL ? SIGEV_THREAD : queue->notification.signal == 0 ? SIGEV_NONE : SIGEV_SIGNAL,
+        is_told ? queue->notification.signal : 0,
         is_told ? queue->notified->id : 0);
     mutex_unlock(&queue->lock);
     size_t left = *offset < size ? size - (size_t)*offset : 0;
@@ -89,15 +91,55 @@ static int64_t queue_read(struct file *file, void *to, size_t length, uint64_t *
     return (int64_t)part;
 }
 
-/* A process that closes the queue is not told of it any more. */
-static void queue_release(struct file *file)
+/* What has been taken from a queue, to be told without its lock. */
+struct news {
+    struct process *process; /* gets the signal; NULL: none */
+    struct signal_info info;
+    struct mqueue_notification notification;
+};
+enum cookie_reason { NOTIFY_WOKENUP = 1, NOTIFY_REMOVED = 2 };
+
+static void take_registration(struct queue *queue, enum cookie_reason reason, struct news *news)
 {
-    struct queue *queue = queue_of(file);
+    news->notification = queue->notification;
+    news->notification.cookie[MQ_COOKIE_SIZE - 1] = (uint8_t)reason;
+    news->process = reason == NOTIFY_WOKENUP && queue->notification.signal != 0 ? queue->notified : NULL;
+    news->info = (struct signal_info){
+        .signal = queue->notification.signal,
+        .code = SI_MESGQ,
+        .first = (uint32_t)current_process()->id | (uint64_t)credentials()->user.real << 32,
+        .second = queue->notification.value,
+    };
+    queue->notified = NULL;
+    queue->notification = (struct mqueue_notification){0};
+}
+
+static void tell(const struct news *news)
+{
+    if (news->process != NULL) {
+        signal_send_process(news->process, &news->info);
+    }
+    if (news->notification.socket != NULL) {
+        fs_upcalls.tell_by_netlink(news->notification.socket, news->notification.cookie, MQ_COOKIE_SIZE);
+        file_put(news->notification.socket);
+    }
+}
+
+/* A process that closes the queue is not told of it any more. */
+static void unregister(struct queue *queue)
+{
+    struct news news = {0};
     mutex_lock(&queue->lock);
     if (queue->notified == current_process()) {
-        queue->notified = NULL;
+        take_registration(queue, NOTIFY_REMOVED, &news);
     }
     mutex_unlock(&queue->lock);
+    tell(&news);
+}
+
+static void queue_release(struct file *file)
+{
+    unregister(queue_of(file));
 }
 
 static const struct file_operations file_operations = {
@@ -265,22 +307,12 @@ static int64_t wait(struct queue *queue, uint64_t deadline)
     return result == -ETIMEDOUT ? 0 : result; /* the deadline decides */
 }
 
-/* The first message in an empty queue that nobody waits for is told once: *info is to be sent to this process. NULL: to
- * nobody. */
-static struct process *take_notification(struct queue *queue, struct signal_info *info)
+/* The first message in an empty queue that nobody waits for is told once. */
+static void take_notification(struct queue *queue, struct news *news)
 {
-    if (queue->notified == NULL || queue->messages != 1 || queue->receivers > 0) {
-        return NULL;
+    if (queue->notified != NULL && queue->messages == 1 && queue->receivers == 0) {
+        take_registration(queue, NOTIFY_WOKENUP, news);
     }
-    struct process *notified = queue->notified;
-    queue->notified = NULL;
-    *info = (struct signal_info){
-        .signal = queue->notification.signal,
-        .code = SI_MESGQ,
-        .first = (uint32_t)current_process()->id | (uint64_t)credentials()->user.real << 32,
-        .second = queue->notification.value,
-    };
-    return info->signal != 0 ? notified : NULL;
 }
 
 static void insert(struct queue *queue, struct message *message)
@@ -298,8 +330,7 @@ static void insert(struct queue *queue, struct message *message)
 static int64_t put(struct file *file, struct message *message, uint64_t deadline)
 {
     struct queue *queue = queue_of(file);
-    struct signal_info info;
-    struct process *told = NULL;
+    struct news news = {0};
     int64_t result = 0;
     mutex_lock(&queue->lock);
     while (result == 0 && queue->messages >= queue->messages_max) {
@@ -307,12 +338,10 @@ static int64_t put(struct file *file, struct message *message, uint64_t deadline
     }
     if (result == 0) {
         insert(queue, message);
-        told = take_notification(queue, &info);
+        take_notification(queue, &news);
     }
     mutex_unlock(&queue->lock);
-    if (told != NULL) {
-        signal_send_process(told, &info);
-    }
+    tell(&news);
     if (result == 0) {
         event_source_changed(&queue->source);
     }
@@ -387,10 +416,12 @@ int64_t mqueue_notify(struct file *file, const struct mqueue_notification *wante
 {
     struct queue *queue = queue_of(file);
     int64_t result = 0;
-    mutex_lock(&queue->lock);
     if (wanted == NULL) {
-        queue->notified = queue->notified == current_process() ? NULL : queue->notified;
-    } else if (queue->notified != NULL) {
+        unregister(queue);
+        return 0;
+    }
+    mutex_lock(&queue->lock);
+    if (queue->notified != NULL) {
         result = -EBUSY;
     } else {
         queue->notified = current_process();

@@ -32,11 +32,16 @@ int64_t mqueue_send(
 int64_t mqueue_receive(
     struct file *file, user_address to, uint64_t length, user_address priority, uint64_t deadline);
 
-/* mq_notify(2): who is told of the next message in an empty queue. signal 0: registered, and told nothing. */
+/* mq_notify(2): who is told of the next message in an empty queue. signal 0 and no socket: registered, and told nothing. */
+#define MQ_COOKIE_SIZE 32U
+enum notification { SIGEV_SIGNAL = 0, SIGEV_NONE = 1, SIGEV_THREAD = 2 };
 struct mqueue_notification {
     int32_t signal;
     uint64_t value;
+    struct file *socket; /* counted; SIGEV_THREAD: this netlink socket receives the cookie, whose last byte says why */
+    uint8_t cookie[MQ_COOKIE_SIZE];
 };
+/* Takes the socket's count over when it succeeds. */
 int64_t mqueue_notify(struct file *file, const struct mqueue_notification *wanted);
 
 void mqueue_describe(struct file *file, struct mqueue_attributes *attributes);

@@ -8,5 +8,7 @@ extern const struct socket_family unix_family;
 extern const struct socket_family ipv4_family;
 extern const struct socket_family ipv6_family;
 extern const struct socket_family netlink_family;
+/* Sets netlink's part of fs_upcalls. */
+void netlink_start(void);
 
 #endif

@@ -1,4 +1,5 @@
 /* /proc/net (proc(5)): sockets of the process, and interfaces. Of their traffic nothing is known: all counts are zero. */
+#include "net/families.h"
 #include "net/inet.h"
 #include "net/interfaces.h"
 #include "net/unix.h"
@@ -292,4 +293,5 @@ static void describe(enum network_file file, struct text *text)
 void net_start(void)
 {
     fs_upcalls.describe_network = describe;
+    netlink_start();
 }

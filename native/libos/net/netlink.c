@@ -4,6 +4,7 @@
  */
 #include "net/families.h"
 #include "net/interfaces.h"
+#include "net/socket.h"
 
 /* Linux, include/uapi/linux/netlink.h and rtnetlink.h. */
 #define NETLINK_ROUTE 0U
@@ -290,6 +291,32 @@ static int64_t netlink_send(struct socket *socket, struct message *message, stru
     mutex_unlock(&netlink->lock);
     event_source_has_data(&netlink->source);
     return writer.failed ? -ENOBUFS : (int64_t)message->length;
+}
+
+static int64_t check_netlink(const struct file *file)
+{
+    const struct socket *socket = socket_of(file);
+    return socket == NULL ? -ENOTSOCK : socket->domain != AF_NETLINK ? -EINVAL : 0;
+}
+
+/* A datagram of its own. Without memory it is lost, as when the socket's buffer is full. */
+static void tell_by_netlink(const struct file *file, const void *bytes, size_t size)
+{
+    struct netlink *netlink = netlink_of(socket_of(file));
+    mutex_lock(&netlink->lock);
+    struct reply *reply = size <= REPLY_SIZE ? new_reply(netlink) : NULL;
+    if (reply != NULL) {
+        memcpy(reply->bytes, bytes, size);
+        reply->used = size;
+    }
+    mutex_unlock(&netlink->lock);
+    event_source_has_data(&netlink->source);
+}
+
+void netlink_start(void)
+{
+    fs_upcalls.check_netlink = check_netlink;
+    fs_upcalls.tell_by_netlink = tell_by_netlink;
 }
 
 static int64_t netlink_receive(struct socket *socket, struct message *message, struct poller *poller)

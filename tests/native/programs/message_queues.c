@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define NAME "/enclave-queue"
@@ -24,7 +25,7 @@ static mqd_t create(const char *name, int flags, long messages, long size)
     return mq_open(name, flags | O_CREAT, 0600, &attributes);
 }
 
-static void send(const char *text, unsigned priority)
+static void put(const char *text, unsigned priority)
 {
     CHECK(mq_send(queue, text, strlen(text), priority) == 0);
 }
@@ -64,10 +65,10 @@ static void names(void)
 static void order(void)
 {
     char found[64];
-    send("low", 1);
-    send("high", 9);
-    send("low again", 1);
-    send("", 5);
+    put("low", 1);
+    put("high", 9);
+    put("low again", 1);
+    put("", 5);
     expect("high", 9);
     expect("", 5);
     expect("low", 1);
@@ -100,7 +101,7 @@ static void limits(void)
     CHECK(mq_setattr(queue, &attributes, &old) == 0 && old.mq_flags == 0);
     FAILS(mq_receive(queue, found, 64, NULL), EAGAIN);
     for (int at = 0; at < 4; at++) {
-        send("full", 0);
+        put("full", 0);
     }
     FAILS(mq_send(queue, "x", 1, 0), EAGAIN);
     struct pollfd ready = {.fd = queue, .events = POLLIN | POLLOUT};
@@ -124,7 +125,7 @@ static void limits(void)
 static void *send_late(void *text)
 {
     usleep(20000);
-    send(text, 2);
+    put(text, 2);
     return NULL;
 }
 
@@ -142,7 +143,7 @@ static void waiting(void)
     expect("later", 2);
     CHECK(pthread_join(thread, NULL) == 0 && close(epoll) == 0);
     for (int at = 0; at < 4; at++) {
-        send("full", 0);
+        put("full", 0);
     }
     CHECK(pthread_create(&thread, NULL, send_late, "last") == 0);
     usleep(40000);
@@ -171,15 +172,15 @@ static void notifications(void)
     CHECK(sigaction(SIGUSR1, &(struct sigaction){.sa_sigaction = tell, .sa_flags = SA_SIGINFO}, NULL) == 0);
     CHECK(mq_notify(queue, &event) == 0);
     FAILS(mq_notify(queue, &event), EBUSY);
-    send("first", 0);
+    put("first", 0);
     while (!told) {
         usleep(1000);
     }
     CHECK(told == SIGUSR1 && told_code == SI_MESGQ && told_value == 55);
     told = 0;
-    send("second", 0); /* told once, and only if there was none */
+    put("second", 0); /* told once, and only if there was none */
     CHECK(mq_notify(queue, &event) == 0);
-    send("third", 0);
+    put("third", 0);
     CHECK(told == 0);
     CHECK(mq_notify(queue, NULL) == 0 && mq_notify(queue, NULL) == 0);
     expect("first", 0);
@@ -195,6 +196,47 @@ static void notifications(void)
     FAILS(mq_notify(0, NULL), EBADF);
 }
 
+static volatile int thread_told;
+
+static void on_message(union sigval value)
+{
+    thread_told = value.sival_int;
+}
+
+/* A C library makes this of a netlink socket and a thread that reads from it. */
+static void notifications_by_thread(void)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = on_message, .sigev_value.sival_int = 77};
+    for (int round = 1; round <= 2; round++) {
+        thread_told = 0;
+        event.sigev_value.sival_int = round;
+        CHECK(mq_notify(queue, &event) == 0);
+        put("hello", 0);
+        for (int wait = 0; wait < 5000 && !thread_told; wait++) {
+            usleep(1000);
+        }
+        CHECK(thread_told == round);
+        expect("hello", 0);
+    }
+    char cookie[32] = "cookie", got[64];
+    int netlink = socket(AF_NETLINK, SOCK_RAW, 0);
+    event.sigev_value.sival_ptr = cookie;
+    event.sigev_signo = netlink;
+    CHECK(netlink >= 0 && syscall(SYS_mq_notify, queue, &event) == 0);
+    FAILS(syscall(SYS_mq_notify, queue, &event), EBUSY);
+    put("hello", 0);
+    CHECK(recv(netlink, got, sizeof got, 0) == 32 && strcmp(got, "cookie") == 0 && got[31] == 1);
+    expect("hello", 0);
+    CHECK(syscall(SYS_mq_notify, queue, &event) == 0 && mq_notify(queue, NULL) == 0);
+    CHECK(recv(netlink, got, sizeof got, 0) == 32 && got[31] == 2);
+    CHECK(close(netlink) == 0);
+    FAILS(syscall(SYS_mq_notify, queue, &event), EBADF);
+    event.sigev_signo = 0;
+    CHECK(syscall(SYS_mq_notify, queue, &event) == -1 && (errno == ENOTSOCK || errno == EINVAL));
+    event.sigev_value.sival_ptr = (void *)8;
+    FAILS(syscall(SYS_mq_notify, queue, &event), EFAULT);
+}
+
 int main(void)
 {
     names();
@@ -202,7 +244,8 @@ int main(void)
     limits();
     waiting();
     notifications();
-    send("kept", 7);
+    notifications_by_thread();
+    put("kept", 7);
     CHECK(mq_close(queue) == 0 && (queue = mq_open(NAME, O_RDWR)) >= 0);
     CHECK(mq_unlink(NAME) == 0);
     FAILS(mq_unlink(NAME), ENOENT);

@@ -74,6 +74,9 @@ class Unit:
 _SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".def", ".lds", ".zig"})
 
 SHA256 = (ZigObject("crypto/sha256.zig"), ZigObject("crypto/sha256.zig", SHA_EXTENSIONS))
+SHA256_LANES = ZigObject("crypto/sha256_lanes.zig", SHA_INSTRUCTIONS)
+SHARED_MODULES = {"sha256_ni": "crypto/sha256_ni.zig"}
+"""What Zig sources of several folders import, by name."""
 
 GRAMINE_PAL = ("pal_gramine/*.c", "pal/options.c", "pal/log.c")
 RUNELET_COMMON = tuple(
@@ -92,7 +95,7 @@ UNITS = (
             "-Wl,--gc-sections", "-Wl,--hash-style=sysv", "-Wl,--build-id=none", "-Wl,--no-undefined",
             "-Wl,-T,libos/libos.lds",
         ),
-        zig_objects=SHA256,
+        zig_objects=(*SHA256, SHA256_LANES),
     ),
     Unit(
         output="runelet",
@@ -172,9 +175,12 @@ def zig(*args: str, cache: Path) -> None:
 def build_zig_object(zig_object: ZigObject, target: str, folder: Path, cache: Path) -> Path:
     """Compile one Zig source into ``folder``."""
     path = folder / zig_object.name
+    flags = ("-target", target, f"-mcpu={zig_object.cpu}", *ZIG_FLAGS)
+    modules = [word for name, source in SHARED_MODULES.items() for word in (*flags, f"-M{name}={source}")]
+    dependencies = [word for name in SHARED_MODULES for word in ("--dep", name)]
     zig(
-        "build-obj", zig_object.source, f"-femit-bin={path}", "-target", target, f"-mcpu={zig_object.cpu}",
-        *ZIG_FLAGS, cache=cache,
+        "build-obj", f"-femit-bin={path}", *flags, *dependencies, f"-Mroot={zig_object.source}", *modules,
+        "--name", path.stem, cache=cache,
     )  # fmt: skip
     return path
 

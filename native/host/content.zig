@@ -1,7 +1,7 @@
 //! SHA-256 of an archive, of the file that stands in it and of that file's blocks, in one step for each byte.
 
 const std = @import("std");
-const sha256 = @import("sha256.zig");
+const sha256 = @import("sha256_ni");
 const merkle = @import("merkle.zig");
 const Error = @import("buffer.zig").Error;
 const Output = @import("buffer.zig").Output;

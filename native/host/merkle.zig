@@ -2,7 +2,7 @@
 //! Source: Linux, Documentation/filesystems/fsverity.rst.
 
 const std = @import("std");
-const sha256 = @import("sha256.zig");
+const sha256 = @import("sha256_ni");
 const Buffer = @import("buffer.zig").Buffer;
 const Error = @import("buffer.zig").Error;
 const Output = @import("buffer.zig").Output;

@@ -49,7 +49,7 @@ CONFIG = EnclaveConfig(
 )
 
 
-def _build() -> ModuleType:
+def build_script() -> ModuleType:
     """native/build.py: what is tested is compiled as the product is."""
     if str(NATIVE) not in sys.path:
         sys.path.insert(0, str(NATIVE))
@@ -58,7 +58,7 @@ def _build() -> ModuleType:
 
 def compile_as(name: str, output: Path, sources: Sequence[Path], flags: Sequence[str] = ()) -> Path:
     """Compile sources with the flags and the Zig objects of one of the product's files."""
-    build = _build()
+    build = build_script()
     unit = next(unit for unit in build.UNITS if unit.output == name)
     folder = output.parent
     cache = NATIVE / ".cache"

@@ -1,7 +1,9 @@
-//! SHA-256 of several messages that have the same blocks: their message schedule is computed once.
+//! SHA-256 of several messages at once, by the SHA extensions. One message alone waits for the latency of `sha256rnds2`; two or
+//! three fill the time.
 //!
-//! In the pass over a layer the archive, the file and the 4096-byte block of it are such messages, since all begin at multiples
-//! of 64 bytes of the archive. One message alone waits for the latency of `sha256rnds2`; three fill the time.
+//! Messages may have the same blocks: then their message schedule is computed once. In the pass over a layer the archive, the file
+//! and the 4096-byte block of it are such messages, since all begin at multiples of 64 bytes of the archive. Blocks of a Merkle
+//! tree are messages of their own.
 //! Sources: FIPS 180-4; Intel SDM volume 2, SHA256RNDS2, SHA256MSG1, SHA256MSG2.
 
 const std = @import("std");
@@ -47,15 +49,32 @@ pub fn hash(data: []const u8) Digest {
 
 /// Takes whole blocks into all `states`.
 pub fn compress(comptime lanes: usize, states: [lanes]*State, data: [*]const u8, blocks: usize) void {
+    run(lanes, 1, states, .{data}, blocks);
+}
+
+/// Takes whole blocks of each of `data` into the state of the same number.
+pub fn compressEach(comptime lanes: usize, states: [lanes]*State, data: [lanes][*]const u8, blocks: usize) void {
+    run(lanes, lanes, states, data, blocks);
+}
+
+inline fn run(
+    comptime lanes: usize,
+    comptime sources: usize,
+    states: [lanes]*State,
+    data: [sources][*]const u8,
+    blocks: usize,
+) void {
     var abef: [lanes]Words = undefined;
     var cdgh: [lanes]Words = undefined;
     inline for (0..lanes) |lane| {
         abef[lane] = states[lane].abef;
         cdgh[lane] = states[lane].cdgh;
     }
-    for (0..blocks) |block| {
+    for (0..blocks) |at| {
         const before = .{ abef, cdgh };
-        rounds(lanes, &abef, &cdgh, data[block * block_size ..][0..block_size]);
+        var block: [sources]Block = undefined;
+        inline for (0..sources) |source| block[source] = data[source][at * block_size ..][0..block_size];
+        rounds(lanes, sources, &abef, &cdgh, block);
         inline for (0..lanes) |lane| {
             abef[lane] +%= before[0][lane];
             cdgh[lane] +%= before[1][lane];
@@ -64,21 +83,37 @@ pub fn compress(comptime lanes: usize, states: [lanes]*State, data: [*]const u8,
     inline for (0..lanes) |lane| states[lane].* = .{ .abef = abef[lane], .cdgh = cdgh[lane] };
 }
 
-inline fn rounds(comptime lanes: usize, abef: *[lanes]Words, cdgh: *[lanes]Words, block: Block) void {
-    var words: [4]Words = undefined;
-    inline for (0..4) |at| words[at] = @byteSwap(@as(Words, @bitCast(block[16 * at ..][0..16].*)));
+inline fn rounds(
+    comptime lanes: usize,
+    comptime sources: usize,
+    abef: *[lanes]Words,
+    cdgh: *[lanes]Words,
+    block: [sources]Block,
+) void {
+    var words: [sources][4]Words = undefined;
+    inline for (0..sources) |source| {
+        inline for (0..4) |at| words[source][at] = @byteSwap(@as(Words, @bitCast(block[source][16 * at ..][0..16].*)));
+    }
     inline for (0..16) |four| {
-        const low = words[four % 4] +% constants[four];
-        const high: Words = @shuffle(u32, low, undefined, [4]i32{ 2, 3, 2, 3 });
-        inline for (0..lanes) |lane| cdgh[lane] = twoRounds(cdgh[lane], abef[lane], low);
-        inline for (0..lanes) |lane| abef[lane] = twoRounds(abef[lane], cdgh[lane], high);
+        var low: [sources]Words = undefined;
+        var high: [sources]Words = undefined;
+        inline for (0..sources) |source| {
+            low[source] = words[source][four % 4] +% constants[four];
+            high[source] = @shuffle(u32, low[source], undefined, [4]i32{ 2, 3, 2, 3 });
+        }
+        inline for (0..lanes) |lane| cdgh[lane] = twoRounds(cdgh[lane], abef[lane], low[lane % sources]);
+        inline for (0..lanes) |lane| abef[lane] = twoRounds(abef[lane], cdgh[lane], high[lane % sources]);
         if (four < 12) {
-            const w0, const w1, const w2, const w3 =
-                .{ words[four % 4], words[(four + 1) % 4], words[(four + 2) % 4], words[(four + 3) % 4] };
-            const middle: Words = @shuffle(u32, w2, w3, [4]i32{ 1, 2, 3, -1 });
-            words[four % 4] = message2(message1(w0, w1) +% middle, w3);
+            inline for (0..sources) |source| nextWords(&words[source], four);
         }
     }
+}
+
+inline fn nextWords(words: *[4]Words, comptime four: usize) void {
+    const w0, const w1, const w2, const w3 =
+        .{ words[four % 4], words[(four + 1) % 4], words[(four + 2) % 4], words[(four + 3) % 4] };
+    const middle: Words = @shuffle(u32, w2, w3, [4]i32{ 1, 2, 3, -1 });
+    words[four % 4] = message2(message1(w0, w1) +% middle, w3);
 }
 
 inline fn twoRounds(state: Words, other: Words, words: Words) Words {

@@ -244,6 +244,12 @@ CODES = {
         "enclave has one address, so processes that are forked from one another take turns: the server "
         "serves, but more workers make it no faster, and one that computes makes others wait for its slice.",
     ),
+    "OCC055": Code(
+        "heap outside of any enclave",
+        "ZGC keeps what it knows of an object in the upper bits of pointers, and so puts its heap at "
+        "addresses from 4 TiB on. An enclave's range of addresses ends far below: the JVM ends at once with "
+        "'Failed to reserve enough address space'. G1, Parallel, Serial and Shenandoah have no such wish.",
+    ),
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from enclavize.compat.profile import Support
 from enclavize.compat.program import CommandPath
 from enclavize.compat.report import Severity
 from enclavize.compat.shell import Kind, first_start
+from enclavize.compat.stated import wants_zgc
 from enclavize.compat.symbols import CLIENTS
 from enclavize.compat.wording import error_about, finding_about, finding_about_all, listed, name_of
 from enclavize.rootfs.entry import printable
@@ -93,6 +94,12 @@ def start_findings(program: Program, subject: Subject, profile: Profile) -> Iter
     yield from _ports(program.executable, program, subject.ports, profile)
     if profile.syscalls.network_policy is Support.YES:
         yield from _network(program, subject.ports)
+    if wants_zgc(subject.arguments, subject.environment):
+        yield finding_about(
+            "OCC055", Severity.WARNING, program.executable,
+            "is asked for ZGC (-XX:+UseZGC), whose heap lies at addresses that no enclave has",
+            "another collector: -XX:+UseG1GC, -XX:+UseShenandoahGC",
+        )  # fmt: skip
 
 
 def _launcher(executable: Entry, program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ _XMX = re.compile(r"-Xmx(?P<number>\d{1,13})(?P<unit>[kmgt]?)", re.ASCII | re.IG
 _OLD_SPACE = re.compile(r"--max[-_]old[-_]space[-_]size=(?P<number>\d{1,13})(?P<unit>)", re.ASCII)
 _GO_LIMIT = re.compile(r"(?P<number>\d{1,13})(?P<unit>[KMGT]?)(?:i?B)?", re.ASCII)
 _HEX_LIMIT = re.compile(r"(?:0x)?(?P<number>[0-9a-f]{1,12})", re.ASCII | re.IGNORECASE)
+_ZGC = re.compile(r"-XX:(?P<on>[+-])UseZGC(?!\w)", re.ASCII)
 _COUNT = re.compile(r"\d{1,6}", re.ASCII)
 _GC_VARIABLES = ("DOTNET_GCHeapHardLimit", "COMPlus_GCHeapHardLimit")
 _THREAD_VARIABLES = (
@@ -38,6 +39,13 @@ class Stated:
 def stated_heap(arguments: Sequence[str], environment: Mapping[str, str]) -> Stated | None:
     """Return the largest limit of a heap. Of several options in one text the last one counts."""
     return max(_heaps(arguments, environment), key=lambda found: found.value, default=None)
+
+
+def wants_zgc(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Tell whether a JVM is asked for its collector ZGC. Of several options in a text the last one counts."""
+    texts = (" ".join(arguments), *(environment.get(name, "") for name in _JVM_VARIABLES))
+    last = [found[-1]["on"] for text in texts if (found := list(_ZGC.finditer(text)))]
+    return "+" in last
 
 
 def stated_threads(environment: Mapping[str, str]) -> Stated | None:

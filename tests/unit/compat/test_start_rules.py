@@ -134,6 +134,7 @@ def findings(
     *command: str,
     ports: tuple[str, ...],
     wanted: frozenset[str],
+    variables: dict[str, str] | None = None,
 ) -> list[Finding]:
     """Check the command in an image with three shells, launchers and servers."""
     entries = (
@@ -150,7 +151,7 @@ def findings(
         rootfs=Rootfs(entries, merkle_reader=lambda _entry: b""),
         arguments=command,
         working_directory="/",
-        environment={"PATH": "/bin"},
+        environment={"PATH": "/bin", **(variables or {})},
         uid=0,
         gids=frozenset({0}),
         ports=ports,
@@ -165,9 +166,11 @@ def codes(
     *command: str,
     ports: tuple[str, ...] = (),
     wanted: frozenset[str] = frozenset({"OCC050", "OCC051", "OCC054"}),
+    variables: dict[str, str] | None = None,
 ) -> set[str]:
     """Return the codes alone."""
-    return {finding.code for finding in findings(libos, *command, ports=ports, wanted=wanted)}
+    found = findings(libos, *command, ports=ports, wanted=wanted, variables=variables)
+    return {finding.code for finding in found}
 
 
 @pytest.mark.parametrize(
@@ -248,6 +251,25 @@ def test_what_a_build_decides_about_the_network_is_told() -> None:
     assert codes("builtin", "client", wanted=wanted) == wanted
     assert codes("builtin", "server", wanted=wanted) == set()
     assert codes("gramine", "client", wanted=wanted) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "expected"),
+    [
+        (("-XX:+UseZGC", "-jar", "a.jar"), {}, {"OCC055"}),
+        (("-XX:-UseZGC",), {}, set()),
+        (("-XX:+UseZGC", "-XX:-UseZGC"), {}, set()),
+        (("-XX:+UseZGCRoots",), {}, set()),
+        ((), {"JAVA_TOOL_OPTIONS": "-Xmx1g -XX:+UseZGC"}, {"OCC055"}),
+        ((), {"OTHER": "-XX:+UseZGC"}, set()),
+    ],
+)
+def test_a_collector_whose_heap_no_enclave_has_is_told(
+    arguments: tuple[str, ...], variables: dict[str, str], expected: set[str]
+) -> None:
+    wanted = frozenset({"OCC055"})
+    for libos in ("builtin", "gramine"):
+        assert codes(libos, "ls", *arguments, variables=variables, wanted=wanted) == expected
 
 
 def test_an_index_keeps_the_scripts_of_shells_and_no_others(tmp_path: Path) -> None:

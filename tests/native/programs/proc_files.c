@@ -165,18 +165,18 @@ static void usage(void)
     struct rusage before, after;
     struct tms now;
     CHECK(getrusage(RUSAGE_SELF, &before) == 0 && before.ru_maxrss > 100);
-    for (int round = 0; round < 2000; round++) { /* the kernel works, too */
+    for (int round = 0; round < 20000; round++) { /* the kernel works, too; hosts tell by samples */
         char *at = mmap(NULL, 256 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
         CHECK(at != MAP_FAILED && munmap(at, 256 * PAGE) == 0);
         CHECK(getrusage(RUSAGE_SELF, &after) == 0);
         CHECK(!timercmp(&after.ru_utime, &before.ru_utime, <) && !timercmp(&after.ru_stime, &before.ru_stime, <));
         before = after;
-        if (after.ru_stime.tv_sec * 1000000L + after.ru_stime.tv_usec > 50000) {
+        CHECK(times(&now) != -1);
+        if (now.tms_stime > 1) {
             break;
         }
     }
-    CHECK(after.ru_stime.tv_sec > 0 || after.ru_stime.tv_usec > 0);
-    CHECK(times(&now) != -1 && now.tms_stime > 0);
+    CHECK(now.tms_stime > 1 && (after.ru_stime.tv_sec > 0 || after.ru_stime.tv_usec > 0));
     CHECK(getrusage(RUSAGE_THREAD, &after) == 0 && after.ru_stime.tv_sec * 1000000L + after.ru_stime.tv_usec > 0);
 }
 

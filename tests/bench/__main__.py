@@ -17,6 +17,7 @@ from rich.table import Table
 
 from bench.build import build_rows
 from bench.check_bench import check_rows
+from bench.commands import command_rows
 from bench.containers import container_rows
 from bench.many import many_rows
 from bench.rune_bench import rune_rows
@@ -52,6 +53,7 @@ def main() -> None:
         rows += run_rows(base)
         rows += start_rows(base)
         rows += spawn_rows(base)
+        rows += command_rows(base)
         rows += rune_rows(base)
         rows += container_rows(base)
         rows += sefs_rows(base)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.commands import HEALTHY_FILE, health_image
-from support.engines import TAG, archives, running_containerd, running_dockerd
+from support.cri import Cri, CriError, remove_control_groups
+from support.engines import TAG, archives, running_containerd, running_cri, running_dockerd
 from support.programs import need, need_root
 from support.tee import Converter
 
@@ -122,3 +123,48 @@ def test_containerd_executes_and_kills(
         finally:
             ctr.run("tasks", "delete", "--force", name)
             ctr.run("containers", "delete", name)
+
+
+SANDBOX, IN_POD = "localhost/probe:1", "localhost/probe:tee"
+
+
+@pytest.fixture
+def cri(
+    installation: RuneInstallation, loaded: tuple[Path, Path], tmp_path: Path
+) -> Iterator[tuple[Engine, Cri]]:
+    """Kubernetes' interface of containerd, with the image, and the ordinary one for sandboxes."""
+    environment = {"PATH": os.environ["PATH"], "ENCLAVIZE_SIMULATE": "1"}
+    layouts = {SANDBOX: loaded[1].parent / "image" / "layout", IN_POD: loaded[1].parent / "layout"}
+    with running_cri(installation.rune, SANDBOX, environment) as engine:
+        for name, layout in layouts.items():
+            archive = tmp_path / f"{layout.parent.name}.tar"
+            target = f"oci-archive:{archive}:{name}"
+            subprocess.run(["skopeo", "copy", "-q", f"oci:{layout}:1", target], check=True)
+            command = ("--namespace", "k8s.io", "images", "import", "--snapshotter", "native", archive)
+            engine.run(*command, check=True)
+        yield engine, Cri(engine.command[-1])
+    remove_control_groups()
+
+
+def test_exec_probes_of_a_kubelet(cri: tuple[Engine, Cri], tmp_path: Path) -> None:
+    """A hardened pod in the host's network; a probe that takes too long is ended."""
+    _, kubelet = cri
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o777)
+    pod = kubelet.pod("rune", tmp_path / "logs")
+    container = kubelet.create(pod, IN_POD, mounts=[("/data", folder)], user=65534, hardened=True)
+    kubelet.on("StartContainer", container)
+    try:
+        probe = ("/probe", "exists", f"/data/{HEALTHY_FILE}")
+        assert kubelet.exec_sync(container, *probe).exit_code == 1
+        (folder / HEALTHY_FILE).touch()
+        assert kubelet.exec_sync(container, *probe).exit_code == 0
+        refused = kubelet.exec_sync(container, "/probe", "exists", "/")
+        assert refused.exit_code == 126
+        assert b"--allow-exec" in refused.stderr
+        with pytest.raises(CriError, match="DEADLINE_EXCEEDED"):
+            kubelet.exec_sync(container, "/probe", "sleep", "1000", timeout=1)
+        assert kubelet.exec_sync(container, *probe).exit_code == 0
+    finally:
+        kubelet.remove(pod.id)

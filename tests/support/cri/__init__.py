@@ -191,6 +191,11 @@ class Cri:
         finally:
             self.on("RemoveContainer", container)
 
+    def exec_sync(self, container: str, *command: str, timeout: int = 30) -> Any:
+        """Run a command, as probes do: stdout, stderr, exit_code. Raises CriError after so many seconds."""
+        request = _modules()[1].ExecSyncRequest(container_id=container, cmd=command, timeout=timeout)
+        return self.call("ExecSync", request)
+
     def stop(self, container: str, timeout: int) -> None:
         """Stop, with so many seconds of grace."""
         request = _modules()[1].StopContainerRequest(container_id=container, timeout=timeout)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import functools
 import os
 import resource
 import signal
@@ -16,10 +17,14 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
+
+from enclavize.rune.publish import BACKLOG
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
-_CHUNK = 1 << 16
+_RESET = b"\1\0\0\0\0\0\0\0"
+"""struct linger: at once."""
 _LOOPBACK = ("127.0.0.1", "::1")
 _LOOK_AGAIN_SECONDS = 0.02
 
@@ -64,73 +69,101 @@ def _enter_network(process: int) -> None:
         os.close(descriptor)
 
 
+class _End(asyncio.Protocol):
+    """One connection of a pair. What comes goes to the other; its end is the end of that way only."""
+
+    def __init__(self, other: _End | None = None) -> None:
+        self.other = other
+        self.transport: asyncio.Transport | None = None
+        self.has_ended = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Read nothing until there is somebody who takes it."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on."""
+        if target := self._target:
+            target.write(data)
+
+    def eof_received(self) -> bool:
+        """Say so, and keep the other way, if that has not ended before."""
+        self.has_ended = True
+        if self.other and self.other.has_ended:
+            return False  # connection_lost() closes the other
+        if (target := self._target) and not target.is_closing():
+            target.write_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        """Let the other wait: who is here does not read as fast."""
+        if target := self._target:
+            target.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Let the other go on."""
+        if target := self._target:
+            target.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the other in the same way, after what is still to be written."""
+        if exc and self.other:
+            self.other.reset()
+        elif target := self._target:
+            target.close()
+
+    def reset(self) -> None:
+        """Let who is here see what a refused or broken connection is."""
+        if self.transport:
+            connection = self.transport.get_extra_info("socket")
+            with suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.transport.abort()
+
+    @property
+    def _target(self) -> asyncio.Transport | None:
+        return self.other.transport if self.other else None
+
+
+class _Client(_End):
+    """A connection from the machine's network, which is led to a port of the container's."""
+
+    def __init__(self, port: int, tasks: set[asyncio.Task[None]]) -> None:
+        super().__init__()
+        self._port = port
+        self._tasks = tasks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connect to the container."""
+        super().connection_made(transport)
+        task = asyncio.create_task(self._connect())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        for address in _LOOPBACK:
+            with suppress(OSError):
+                _, self.other = await loop.create_connection(lambda: _End(self), address, self._port)
+                break
+        if self.other is None:
+            self.reset()
+        elif self.transport is None or self.transport.is_closing():
+            self.other.reset()
+        else:
+            self.resume_writing()
+            self.other.resume_writing()
+
+
 async def _forward(pairs: list[tuple[int, ...]]) -> None:
     loop = asyncio.get_running_loop()
-    async with asyncio.TaskGroup() as tasks:
-        for descriptor, port in pairs:
-            listener = socket.socket(fileno=descriptor)
-            listener.setblocking(False)
-            tasks.create_task(_accept(loop, listener, port))
-
-
-async def _accept(loop: asyncio.AbstractEventLoop, listener: socket.socket, port: int) -> None:
-    clients: set[asyncio.Task[None]] = set()
-    while True:
-        try:
-            client, _ = await loop.sock_accept(listener)
-        except OSError:  # such as too many descriptors: those who are there will go
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-            continue
-        task = asyncio.create_task(_serve(loop, client, port))
-        clients.add(task)
-        task.add_done_callback(clients.discard)
-
-
-async def _serve(loop: asyncio.AbstractEventLoop, client: socket.socket, port: int) -> None:
-    """Pass on both ways. What ends one way is the end of that way only; an error is a reset of both."""
-    with client:
-        server = await _connect(loop, port)
-        if server is None:
-            _reset(client)
-            return
-        with server:
-            try:
-                async with asyncio.TaskGroup() as ways:
-                    ways.create_task(_pass_on(loop, client, server))
-                    ways.create_task(_pass_on(loop, server, client))
-            except* OSError:
-                _reset(client)
-                _reset(server)
-
-
-async def _connect(loop: asyncio.AbstractEventLoop, port: int) -> socket.socket | None:
-    for address in _LOOPBACK:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        server = None
-        try:
-            server = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(server, (address, port))
-        except OSError:
-            if server:
-                server.close()
-        else:
-            return server
-    return None
-
-
-async def _pass_on(loop: asyncio.AbstractEventLoop, source: socket.socket, target: socket.socket) -> None:
-    buffer = bytearray(_CHUNK)
-    view = memoryview(buffer)
-    while count := await loop.sock_recv_into(source, view):
-        await loop.sock_sendall(target, view[:count])
-    target.shutdown(socket.SHUT_WR)
-
-
-def _reset(connection: socket.socket) -> None:
-    """Let the other end see what a refused or broken connection is."""
-    with suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    tasks: set[asyncio.Task[None]] = set()
+    for descriptor, port in pairs:
+        await loop.create_server(
+            functools.partial(_Client, port, tasks), sock=socket.socket(fileno=descriptor), backlog=BACKLOG
+        )
+    await loop.create_future()
 
 
 if __name__ == "__main__":

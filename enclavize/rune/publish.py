@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from enclavize.tee.policy import Policy
 
-_BACKLOG = 1024
+BACKLOG = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def _listen(port: PublishedPort) -> socket.socket:
     family = socket.AF_INET6 if is_dual or ":" in port.address else socket.AF_INET
     try:
         return socket.create_server(
-            (port.address, port.host), family=family, backlog=_BACKLOG, dualstack_ipv6=is_dual
+            (port.address, port.host), family=family, backlog=BACKLOG, dualstack_ipv6=is_dual
         )
     except OSError as error:
         raise EnclavizeError(f"--publish {port}: the port cannot be had: {error.strerror}") from error

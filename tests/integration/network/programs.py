@@ -135,6 +135,8 @@ class Program:
 
 
 PYTHON = "/usr/bin/python3.11"
+NODE = ("/bin/node", "--max-old-space-size=64", "--max-semi-space-size=4")
+"""Otherwise its heap grows for minutes, natively as well."""
 WWW = {"path": "/file", "body": TEN_KILOBYTES, "half": True}
 PROGRAMS = (
     Program(image="c", run=("/usr/sbin/nginx",), targets=(target("nginx", 8080, **WWW),)),
@@ -187,11 +189,11 @@ PROGRAMS = (
         targets=(target("granian-rust", 8089, echo="/echo"),),
     ),
     Program(
-        image="node", run=("/bin/node", "/app/server.js", "8090"), about_self="/self",
+        image="node", run=(*NODE, "/app/server.js", "8090"), about_self="/self",
         targets=(target("node", 8090, echo="/echo", half=True),),
     ),
     Program(
-        image="node", run=("/bin/node", "/app/server.js", "8091", *CERTIFICATE),
+        image="node", run=(*NODE, "/app/server.js", "8091", *CERTIFICATE),
         targets=(target("node-tls", 8091, protocol="https", echo="/echo"),),
     ),
     Program(

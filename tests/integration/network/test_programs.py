@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 START_TIMEOUT = 120
-WARM_UP_SECONDS = 10
-LOAD_SECONDS = max(30, scaled(1_800) - 60)
+WARM_UP_SECONDS = scaled(120, least=10)
+LOAD_SECONDS = max(30, scaled(1_740) - 57)
 CROWD = scaled(1_000, least=150)
 CONNECTIONS = 1_000
-GROWTH = 24 << 10
+GROWTH = 32 << 10
 """Kibibytes by which a run-time system with garbage may grow while it works on."""
 
 

@@ -31,8 +31,6 @@ def main() -> None:
 
 
 def _main() -> None:
-    from enclavize.cli.app import app
-    from enclavize.cli.grammar.optional import complete_optional_values
     from enclavize.cli.state import state
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -40,7 +38,7 @@ def _main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
-        app(complete_optional_values(sys.argv[1:]), prog_name="enclavize")
+        _dispatch(sys.argv[1:])
     except EnclavizeError as error:
         if state.show_traceback:
             raise
@@ -53,6 +51,17 @@ def _main() -> None:
         fail(f"{where}{error.strerror or error}", hint, EnclavizeError.exit_code)
     finally:
         _flush_results()
+
+
+def _dispatch(words: list[str]) -> None:
+    if words[:1] == ["run"]:
+        from enclavize.cli.run import run
+
+        sys.exit(run(words[1:]))
+    from enclavize.cli.app import app
+    from enclavize.cli.grammar.optional import complete_optional_values
+
+    app(complete_optional_values(words), prog_name="enclavize")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -13,7 +13,8 @@ from enclavize.cli.explain import explain
 from enclavize.cli.inspect import inspect
 from enclavize.cli.keygen import keygen
 from enclavize.cli.occlum import occlum
-from enclavize.cli.run import CONTEXT, run
+from enclavize.cli.run import DESCRIPTION
+from enclavize.cli.run import run as run_image
 from enclavize.cli.setup import setup
 from enclavize.cli.sign import sign
 from enclavize.cli.signer import signer
@@ -45,9 +46,22 @@ def options(
     state.show_traceback = traceback
 
 
+def run(context: typer.Context) -> None:
+    """Hand over to the parser of ``run``; without an option before it, ``__main__`` goes there directly."""
+    raise typer.Exit(run_image(context.args))
+
+
 for command in (keygen, build, check, explain, inspect, verify, diff, doctor):
     app.command()(command)
-app.command(context_settings=CONTEXT)(run)
+app.command(
+    help=DESCRIPTION,
+    add_help_option=False,
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "allow_interspersed_args": False,
+    },
+)(run)
 app.command()(version)
 app.add_typer(cache, name="cache")
 app.add_typer(occlum, name="occlum")

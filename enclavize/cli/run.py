@@ -1,178 +1,160 @@
-"""``enclavize run``."""
+"""``enclavize run``.
 
-from enum import StrEnum
+Its command line is read by argparse, and not by typer, which takes longer to load than a container to start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
+from enclavize.errors import EnclavizeError, UsageError
 
-CONTEXT = {"allow_interspersed_args": False}
-"""Settings of the command: what follows the image is the program's, options too."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from enclavize.progress import Reporter
+    from enclavize.tee.host_files import HostFiles
 
 AFTER_IMAGE = "--simulate"
 """The one option that may also stand directly after the image; given before it, it is the program's there."""
 
+DESCRIPTION = "Run a TEE image in its enclave. Needs runc, and no daemon."
 
-class LogLevel(StrEnum):
-    """What the runelet and the LibOS say on standard error."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-    DEBUG = "debug"
-    TRACE = "trace"
+LOG_LEVELS = ("error", "warning", "info", "debug", "trace")
+PROFILE_FORMS = ("text", "json")
+NETWORKS = ("none", "host")
+_WIDTH = 110
 
 
-class ProfileForm(StrEnum):
-    """A table as ``strace -c`` prints it, or one line of JSON."""
-
-    TEXT = "text"
-    JSON = "json"
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint="enclavize run --help")
 
 
-class Network(StrEnum):
-    """A network namespace of its own, or the host's."""
-
-    NONE = "none"
-    HOST = "host"
-
-
-def run(
-    *,
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A TEE image, named as for build.")],
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="ARGUMENT", help="For the program, if the image allows arguments."),
-    ] = None,
-    simulate: Annotated[
-        bool, typer.Option("--simulate", help="Run in simulation, without SGX. It protects nothing.")
-    ] = False,
-    interactive: Annotated[
-        bool, typer.Option("-i", "--interactive", help="Keep standard input open.")
-    ] = False,
-    terminal: Annotated[bool, typer.Option("-t", "--tty", help="Give the program a terminal.")] = False,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("-e", "--env", metavar="NAME[=VALUE]", help="Set a variable, if the image allows it."),
-    ] = None,
-    volume: Annotated[
-        list[str] | None,
-        typer.Option("-v", "--volume", metavar="HOST:PATH[:ro]", help="Give a path, if the image opens it."),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the container.")] = None,
-    remove: Annotated[
-        bool, typer.Option("--rm", help="Remove the container at its end. This is always done.")
-    ] = True,
-    log_level: Annotated[
-        LogLevel | None, typer.Option(help="What to say; above 'error' the enclave needs a debug image.")
-    ] = None,
-    trace: Annotated[
-        bool,
-        typer.Option("--trace", help="Print each system call as strace does. Debug images only."),
-    ] = False,
-    profile: Annotated[
-        ProfileForm | None,
-        typer.Option(
-            help="Print at the end how often and how long system calls and OCALLs took, and how often each "
-            "left the enclave. Debug images only."
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where --trace and --profile go; without it, to standard error.",
-            dir_okay=False,
-        ),
-    ] = None,
-    signer: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PUB.pem|MRSIGNER", help="A signer that is trusted; without it, all are."),
-    ] = None,
-    toolchain: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TOOLCHAIN",
-            help="What runs outside of the enclave must be of this toolchain: an install prefix, an image or "
-            "a kept one.",
-        ),
-    ] = None,
-    host_files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="What runs outside of the enclave must have the digests of this file, which 'enclavize "
-            "toolchain digests' writes. Of several files one must fit.",
-        ),
-    ] = None,
-    network: Annotated[Network, typer.Option(help="Network of the container.")] = Network.NONE,
-    publish: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-p",
-            "--publish",
-            metavar="[[ADDRESS:]PORT:]PORT",
-            help="Forward the machine's port to the container's (TCP).",
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
-    ] = False,
-) -> None:
-    """Run a TEE image in its enclave. Needs runc, and no daemon."""
-    from enclavize.cli.grammar.cache_bound import cache_bound
-    from enclavize.cli.grammar.publish import parse_published
-    from enclavize.errors import EnclavizeError, UsageError
-    from enclavize.oci.location import parse_location
-    from enclavize.progress.mode import ProgressMode
-    from enclavize.progress.renderer import reporting
-    from enclavize.rune.run import RunOptions, unpack
-    from enclavize.rune.run import run as run_image
+def run(words: Sequence[str]) -> int:
+    """Read what follows ``run`` and do it; return the exit code. Raises EnclavizeError."""
     from enclavize.rune.supervise import EXIT_NOT_STARTED
-    from enclavize.tee.host_files import read_host_files
 
-    del remove
-    program_arguments = list(arguments or ())
-    if not simulate and program_arguments[:1] == [AFTER_IMAGE]:
-        simulate = True
-        del program_arguments[0]
+    given = _parser().parse_args(list(words))
+    if not given.simulate and given.arguments[:1] == [AFTER_IMAGE]:
+        given.simulate = True
+        del given.arguments[0]
     try:
-        if report and not (trace or profile):
-            raise UsageError("--report says where --trace and --profile go: neither is there")
-        ports = parse_published(publish or (), host_network=network is Network.HOST)
-        options = RunOptions(
-            image=parse_location(image),
-            arguments=tuple(program_arguments),
-            environment=tuple(filter(None, map(_variable, env or ()))),
-            volumes=tuple(map(_volume, volume or ())),
-            name=name,
-            simulate=simulate,
-            log_level=log_level.value if log_level else "",
-            trace=trace,
-            profile=profile.value if profile else "",
-            report=report,
-            mrsigners=_mrsigners(signer or []),
-            toolchain=toolchain,
-            host_files=tuple(map(read_host_files, host_files or ())),
-            stdin=interactive,
-            terminal=terminal,
-            host_network=network is Network.HOST,
-            published=ports,
-            insecure=insecure,
-        )
-        tree = unpack(options, cache_bound(), lambda: reporting(ProgressMode.AUTO))
-        raise typer.Exit(run_image(options, tree))
+        return _run(given)
     except EnclavizeError as error:
         error.exit_code = EXIT_NOT_STARTED
         raise
 
 
+def _run(given: argparse.Namespace) -> int:
+    from enclavize.cli.grammar.cache_bound import cache_bound
+    from enclavize.cli.grammar.publish import parse_published
+    from enclavize.oci.location import parse_location
+    from enclavize.rune.run import RunOptions, unpack
+    from enclavize.rune.run import run as run_image
+
+    if given.report and not (given.trace or given.profile):
+        raise UsageError("--report says where --trace and --profile go: neither is there")
+    options = RunOptions(
+        image=parse_location(given.image),
+        arguments=tuple(given.arguments),
+        environment=tuple(filter(None, map(_variable, given.env))),
+        volumes=tuple(map(_volume, given.volume)),
+        name=given.name,
+        simulate=given.simulate,
+        log_level=given.log_level or "",
+        trace=given.trace,
+        profile=given.profile or "",
+        report=given.report,
+        mrsigners=_mrsigners(given.signer),
+        toolchain=given.toolchain,
+        host_files=_host_files(given.host_files),
+        stdin=given.interactive,
+        terminal=given.tty,
+        host_network=given.network == "host",
+        published=parse_published(given.publish, host_network=given.network == "host"),
+        insecure=given.insecure,
+    )
+    return run_image(options, unpack(options, cache_bound(), _progress))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="enclavize run", usage="%(prog)s [OPTIONS] IMAGE [ARGUMENT]...", description=DESCRIPTION,
+        allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=_WIDTH),
+    )  # fmt: skip
+
+    def flag(*names: str, help: str) -> None:  # noqa: A002 - argparse's own name
+        parser.add_argument(*names, action="store_true", help=help)
+
+    def several(*names: str, metavar: str, help: str, type: type = str) -> None:  # noqa: A002
+        parser.add_argument(*names, action="append", default=[], metavar=metavar, help=help, type=type)
+
+    def one(*names: str, metavar: str, help: str, type: type = str) -> None:  # noqa: A002
+        parser.add_argument(*names, metavar=metavar, help=help, type=type)
+
+    parser.add_argument("image", metavar="IMAGE", help="A TEE image, named as for build.")
+    parser.add_argument(
+        "arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER,
+        help="For the program, if the image allows arguments.",
+    )  # fmt: skip
+    flag("--simulate", help="Run in simulation, without SGX. It protects nothing.")
+    flag("-i", "--interactive", help="Keep standard input open.")
+    flag("-t", "--tty", help="Give the program a terminal.")
+    several("-e", "--env", metavar="NAME[=VALUE]", help="Set a variable, if the image allows it.")
+    several("-v", "--volume", metavar="HOST:PATH[:ro]", help="Give a path, if the image opens it.")
+    one("--name", metavar="NAME", help="Name of the container.")
+    flag("--rm", help="Remove the container at its end. This is always done.")
+    parser.add_argument(
+        "--log-level", choices=LOG_LEVELS,
+        help="What to say; above 'error' the enclave needs a debug image.",
+    )  # fmt: skip
+    flag("--trace", help="Print each system call as strace does. Debug images only.")
+    parser.add_argument(
+        "--profile", choices=PROFILE_FORMS,
+        help="Print at the end how often and how long system calls and OCALLs took, and how often each left "
+        "the enclave. Debug images only.",
+    )  # fmt: skip
+    one(
+        "--report", metavar="FILE", type=Path,
+        help="Where --trace and --profile go; without it, to standard error.",
+    )  # fmt: skip
+    several("--signer", metavar="PUB.pem|MRSIGNER", help="A signer that is trusted; without it, all are.")
+    one(
+        "--toolchain", metavar="TOOLCHAIN",
+        help="What runs outside of the enclave must be of this toolchain: an install prefix, an image or a "
+        "kept one.",
+    )  # fmt: skip
+    several(
+        "--host-files", metavar="FILE", type=Path,
+        help="What runs outside of the enclave must have the digests of this file, which 'enclavize "
+        "toolchain digests' writes. Of several files one must fit.",
+    )  # fmt: skip
+    parser.add_argument(
+        "--network", choices=NETWORKS, default="none", help="Network of the container: none by default."
+    )
+    several(
+        "-p", "--publish", metavar="[[ADDRESS:]PORT:]PORT",
+        help="Forward the machine's port to the container's (TCP).",
+    )  # fmt: skip
+    flag("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
+    return parser
+
+
+def _progress() -> AbstractContextManager[Reporter]:
+    from enclavize.progress.mode import ProgressMode
+    from enclavize.progress.renderer import reporting
+
+    return reporting(ProgressMode.AUTO)
+
+
 def _variable(text: str) -> str:
     """Parse ``NAME=VALUE``, or ``NAME`` with the caller's value, as docker does; empty if there is none."""
-    import os
-
-    from enclavize.errors import UsageError
-
     name, equals, _ = text.partition("=")
     if not name or "\0" in text:
         raise UsageError(f"--env {text!r} is not of the form NAME=VALUE")
@@ -184,8 +166,6 @@ def _variable(text: str) -> str:
 
 
 def _volume(text: str) -> tuple[Path, str, bool]:
-    from enclavize.errors import UsageError
-
     source, _, rest = text.partition(":")
     path, colon, mode = rest.partition(":")
     if not source or not path or (colon and mode not in ("ro", "rw")):
@@ -193,8 +173,18 @@ def _volume(text: str) -> tuple[Path, str, bool]:
     return Path(source), path, mode == "ro"
 
 
+def _host_files(paths: Sequence[Path]) -> tuple[HostFiles, ...]:
+    if not paths:
+        return ()
+    from enclavize.tee.host_files import read_host_files
+
+    return tuple(map(read_host_files, paths))
+
+
 def _mrsigners(texts: list[str]) -> tuple[bytes, ...]:
     """Read keys and hashes as ``verify`` does."""
+    if not texts:
+        return ()
     from enclavize.cli.grammar.expectations import parse_expectations
 
     wanted = parse_expectations(

@@ -31,7 +31,6 @@ OWN_LIBRARIES = frozenset(
 )  # fmt: skip
 """What a LibOS with its own C library has its own copies of."""
 
-_EM_X86_64 = 62
 _PROCESS_REMEDY = "let one process do all the work, or choose a LibOS with processes"
 
 
@@ -201,7 +200,7 @@ def _family(elf: ElfFacts) -> str:
 
 
 def _cannot_run(elf: ElfFacts, profile: Profile) -> bool:
-    if elf.bits != 64 or elf.machine != _EM_X86_64:
+    if not elf.is_x86_64:
         return True
     if elf.interpreter and not elf.pie and profile.elf.fixed_address is Support.NO:
         return True

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
 
-_EM_X86_64 = 62
 _ET_EXEC, _ET_DYN = 2, 3
 _SETUID = 0o6000
 
@@ -113,7 +112,7 @@ def _executable_form(program: Program, profile: Profile) -> Iterator[Finding]:
     if elf is None:
         yield error_about("OCC014", executable, "is neither an ELF file nor a script with #!")
         return
-    if (elf.bits, elf.machine) != (64, _EM_X86_64):
+    if not elf.is_x86_64:
         yield error_about(
             "OCC004",
             executable,

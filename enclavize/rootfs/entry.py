@@ -45,6 +45,10 @@ STAT_TYPE = {
 """The type bits of ``st_mode``."""
 
 
+EM_X86_64 = 62
+"""``e_machine`` of x86-64."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ElfFacts:
     """What the ELF header, the program headers, the dynamic section and the code say.
@@ -55,7 +59,7 @@ class ElfFacts:
     bits: int
     """32 or 64."""
     machine: int
-    """``e_machine``; 62 is x86-64."""
+    """``e_machine``."""
     type: int
     """``e_type``; 2 is ET_EXEC, 3 is ET_DYN."""
     interpreter: str = ""
@@ -85,6 +89,11 @@ class ElfFacts:
     text_relocations: bool = False
     relative_relocations: bool = False
     """Whether there is DT_RELR, which old loaders pass over: the program crashes then."""
+
+    @property
+    def is_x86_64(self) -> bool:
+        """Whether it is for the processors that have SGX, in 64 bits."""
+        return (self.bits, self.machine) == (64, EM_X86_64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,8 +21,6 @@ from enclavize.rune.config_shape import CONFIG_SHAPE
 from enclavize.rune.enclave import RUNELETS
 from enclavize.rune.enclave_folder import EnclaveFolder
 from enclavize.rune.mode import choose_mode
-from enclavize.rune.pal_folder import default_base, pal_folder
-from enclavize.rune.pal_plan import PalContainer, make_run_folder, pal_plan
 from enclavize.rune.plan import plan_document
 from enclavize.rune.settings import VARIABLES, absent_settings
 from enclavize.rune.sgx_devices import ENCLAVE_DEVICES
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from enclavize.rune.admission import AdmittedImage
+    from enclavize.rune.mode import Mode
     from enclavize.rune.mounts import Look
     from enclavize.rune.policy import NodePolicy
     from enclavize.rune.settings import Settings
@@ -77,21 +76,9 @@ def make_plan(
         possible=admitted.modes(),
     )
     if enclave.libos not in RUNELETS:
-        pal = policy.pal_for(enclave.libos, admitted.libos_version(), mode)
-        folder = pal_folder(
-            pal,
-            native_file("runelet-pal"),
-            partial(_image_copy, admitted, rootfs),
-            settings.pal_copies or default_base(),
+        return _pal_plan(
+            spec, admitted, rootfs=rootfs, bundle=bundle, policy=policy, mode=mode, shared_tree=shared_tree
         )
-        container = PalContainer(
-            rootfs=rootfs, bundle=bundle, folder=folder, pal=pal, shared_tree=shared_tree
-        )
-        changes = pal_plan(
-            spec, container, hook=native_file("rune-hook"), mode=mode, settings=settings, devices=PAL_DEVICES
-        )
-        make_run_folder(bundle, spec)
-        return plan_document(changes, None)
     plan, looks = tee_plan(
         spec,
         rootfs=rootfs,
@@ -112,6 +99,36 @@ def _has_device(libos: str) -> bool:
     """Whether this machine has a device for enclaves of this LibOS: that of the legacy driver is for PALs."""
     names = ENCLAVE_DEVICES if libos not in RUNELETS else ENCLAVE_DEVICES[:2]
     return any(map(character_device, names))
+
+
+def _pal_plan(
+    spec: dict[str, Any],
+    admitted: AdmittedImage,
+    *,
+    rootfs: Path,
+    bundle: Path,
+    policy: NodePolicy,
+    mode: Mode,
+    shared_tree: bool,
+) -> bytes:
+    """Return the plan for an image whose PAL is the node's."""
+    from enclavize.rune.pal_folder import default_base, pal_folder
+    from enclavize.rune.pal_plan import PalContainer, make_run_folder, pal_plan
+
+    settings = policy.settings
+    pal = policy.pal_for(admitted.enclave.libos, admitted.libos_version(), mode)
+    folder = pal_folder(
+        pal,
+        native_file("runelet-pal"),
+        partial(_image_copy, admitted, rootfs),
+        settings.pal_copies or default_base(),
+    )
+    container = PalContainer(rootfs=rootfs, bundle=bundle, folder=folder, pal=pal, shared_tree=shared_tree)
+    changes = pal_plan(
+        spec, container, hook=native_file("rune-hook"), mode=mode, settings=settings, devices=PAL_DEVICES
+    )
+    make_run_folder(bundle, spec)
+    return plan_document(changes, None)
 
 
 def _image_copy(admitted: AdmittedImage, rootfs: Path, sha256: str) -> Iterator[bytes]:

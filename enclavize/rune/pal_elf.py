@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
-from enclavize.libos.toolchain.closure import EM_X86_64
 from enclavize.oci.stream import chunks
 from enclavize.rootfs.elf import ElfScanner
 from enclavize.rootfs.entry import printable
@@ -21,7 +20,7 @@ def check_pal_files(pal: PalList, folder: Path, *more: str) -> None:
     """Look at the copies of a list's files, and at ``more`` of that folder. Raises EnclavizeError."""
     for name in (*pal.files, *more):
         facts = _facts(folder / name)
-        if facts is None or facts.bits != 64 or facts.machine != EM_X86_64:
+        if facts is None or not facts.is_x86_64:
             raise EnclavizeError(f"{pal.title}: {name} is no library for x86-64")
         for needed in facts.needed:
             if needed.rpartition("/")[2] not in pal.files:

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from enclavize.libos.toolchain.tree import Found, Tree
     from enclavize.rootfs.entry import ElfFacts
 
-EM_X86_64 = 62
-"""e_machine."""
-
 MAX_LIBRARIES = 256
 
 LIBRARY_FOLDERS = (
@@ -82,7 +79,7 @@ def _take(
 
 
 def _is_x86_64(facts: ElfFacts | None) -> TypeGuard[ElfFacts]:
-    return facts is not None and facts.bits == 64 and facts.machine == EM_X86_64
+    return facts is not None and facts.is_x86_64
 
 
 def _run_path(facts: ElfFacts, tree: Tree, user: Found, root: Tree) -> Iterator[tuple[Tree, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from enclavize.errors import AuthenticationError, InvalidImageError, RegistryError
@@ -84,7 +84,8 @@ def _describe(status: int, body: bytes) -> str:
     except (InvalidImageError, ValueError):  # ValueError: the list is empty
         text = ""
     if not text:
-        return f"HTTP status {status} {http.client.responses.get(status, '')}".rstrip()
+        phrase = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""
+        return f"HTTP status {status} {phrase}".rstrip()
     return f"{printable(text)} (HTTP status {status})"
 
 

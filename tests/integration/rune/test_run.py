@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,28 @@ def test_arguments_output_and_exit_code(runner: Runner) -> None:
     ]  # fmt: skip
     assert runner.run("exit", "7").returncode == 7
     assert _bundles() == before
+
+
+def test_a_run_loads_nothing_heavy(runner: Runner) -> None:
+    assert runner.run("exit", "0").returncode == 0  # it is unpacked now
+    told = replace(runner, environment={**runner.environment, "PYTHONPROFILEIMPORTTIME": "1"})
+    lines = told.run("exit", "0").stderr.splitlines()
+    modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert "enclavize.rune.run" in modules
+    heavy = ("typer", "rich", "pydantic", "urllib3", "cryptography", "docker", "elftools", "jinja2", "email")
+    assert [name for name in heavy if name in modules] == []
+    assert len(modules) < 240
+
+
+def test_an_unknown_option_is_a_usage_error_and_what_follows_the_image_is_the_programs(
+    runner: Runner,
+) -> None:
+    done = runner.run(options=("--simulate", "--foo"))
+    assert done.returncode == 2
+    assert "unrecognized arguments: --foo" in done.stderr
+    assert runner.run("show", "--foo", "-e", "--", "-v").returncode == 0
+    assert runner.run(options=("--simulate", "--network", "all")).returncode == 2
+    assert "Run a TEE image in its enclave" in runner.run(options=("--help",)).stdout
 
 
 def test_simulate_may_follow_the_image(runner: Runner) -> None:

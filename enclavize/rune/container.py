@@ -54,7 +54,6 @@ class Container:
     command: tuple[str, ...] = (ENTRYPOINT,)
     arguments: tuple[str, ...] = ()
     working_directory: str = "/"
-    capabilities: tuple[str, ...] = ()
     environment: tuple[str, ...] = ()
     volumes: tuple[BindMount, ...] = ()
     empty_volumes: tuple[str, ...] = ()
@@ -75,7 +74,7 @@ def container_spec(container: Container) -> dict[str, Any]:
             "args": [*container.command, *container.arguments],
             "env": list(container.environment),
             "cwd": container.working_directory,
-            "capabilities": {name: list(container.capabilities) for name in _CAPABILITY_SETS},
+            "capabilities": {name: [] for name in _CAPABILITY_SETS},
             "noNewPrivileges": True,
         },
         "root": {"path": str(container.rootfs), "readonly": True},

@@ -38,7 +38,7 @@ from enclavize.rune.spec import (
 from enclavize.tee.layout import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from enclavize.rune.pal_list import PalList
     from enclavize.rune.settings import Settings
@@ -47,6 +47,12 @@ RUN_FOLDER = "rune-pal"
 """The container's own folder, in its bundle: native/rune/pal_run.h looks for it there."""
 
 STATUS = "status"
+
+EMPTY = "rune-pal-empty"
+"""In the bundle, too: in the place of files of /etc that no engine has made."""
+
+_ENGINES_FILES = ("hostname", "hosts", "resolv.conf")
+"""Occlum's PAL ends without a message where one is missing; an empty one is fine."""
 
 _ARGS, _ENV = ("process", "args"), ("process", "env")
 _WRITTEN = ("instance/build", "instance/run")
@@ -101,14 +107,20 @@ def make_run_folder(bundle: Path, spec: Mapping[str, Any]) -> None:
     """Make the folder in which the runelet says whether the enclave runs. Raises OSError."""
     folder = bundle / RUN_FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / STATUS).unlink(missing_ok=True)
-    (folder / STATUS).touch(mode=0o600)
+    _make_file(folder / STATUS, 0o600)
+    _make_file(bundle / EMPTY, 0o444)
     owner = _host_owner(spec)
     for path in (folder, folder / STATUS):
         if os.geteuid() == 0:
             os.chown(path, *owner, follow_symlinks=False)
         elif owner != (os.geteuid(), os.getegid()):
             path.chmod(0o777 if path == folder else 0o666)  # of a subordinate id, which is this user's, too
+
+
+def _make_file(path: Path, mode: int) -> None:
+    """Make an empty file, whatever has its name: the container's user may have put a link there."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode))
 
 
 def _host_owner(spec: Mapping[str, Any]) -> tuple[int, int]:
@@ -157,7 +169,7 @@ def _plan_environment(
 
 def _plan_mounts(plan: ConfigPlan, spec: Mapping[str, Any], container: PalContainer, mode: Mode) -> None:
     mounts = objects_of(spec, "mounts")
-    own = list(_own_mounts(container))
+    own = [*_empty_files(container, mounts), *_own_mounts(container)]
     check_mounts(mounts, container.rootfs, container.bundle, own=own, reserved=(ROOT, PAL_ROOT))
     _check_mount_point(container.rootfs)
     plan.require_elements(("mounts",), ("destination", "type", "source", "options"), mounts)
@@ -166,6 +178,15 @@ def _plan_mounts(plan: ConfigPlan, spec: Mapping[str, Any], container: PalContai
         if not there & {str(_AESM), "/run/aesmd"}:
             own.insert(0, own_mount(str(_AESM), str(_AESM)))
     plan.append(("mounts",), *own)
+
+
+def _empty_files(container: PalContainer, mounts: Sequence[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    own = str(container.bundle / EMPTY)
+    there = {mount.get("destination") for mount in mounts if mount.get("source") != own}
+    for name in _ENGINES_FILES:
+        path = f"/etc/{name}"
+        if not there & {"/etc", path} and not os.path.lexists(container.rootfs / path[1:]):
+            yield own_mount(path, own)
 
 
 def _own_mounts(container: PalContainer) -> Iterable[dict[str, Any]]:

@@ -157,7 +157,6 @@ def _by_its_start(container: Container, description: TeeDescription, bundle: Bun
         environment=(*(start.environment or ()), *container.environment),
         working_directory=start.working_directory,
         volumes=(*container.volumes, *network_files(bundle.path, container.name)),
-        capabilities=("CAP_DAC_OVERRIDE",),  # Occlum opens the image's files, of mode 0444, to write to them
     )
 
 

@@ -28,6 +28,7 @@ from enclavize.tee.tar import (
     LINK_MODE,
     PROGRAM_MODE,
     WRITABLE_MODE,
+    WRITTEN_MODE,
     parents,
 )
 
@@ -248,6 +249,8 @@ class _Extraction:
         if member.size > limit:
             raise InvalidImageError(f"{what}: {path} has {member.size} bytes, more than {limit}")
         mode = PROGRAM_MODE if self._format.is_program(name) else FILE_MODE
+        if self._format.is_written(name) and member.mode == WRITTEN_MODE:
+            mode = WRITTEN_MODE
         comparison.member(path, tar.REGULAR, mode, size=member.size)
         self.hashes[name] = _copy(archive.pieces(), self._folder / name)
 

@@ -53,7 +53,11 @@ class InstanceFormat(Protocol):
         ...
 
     def is_program(self, path: str) -> bool:
-        """Whether a file is executable; all others are readable only."""
+        """Whether a file is executable; all others are readable only, or ``is_written``."""
+        ...
+
+    def is_written(self, path: str) -> bool:
+        """Whether the LibOS opens a file for writing. In images of older builds it cannot be written to."""
         ...
 
     @property

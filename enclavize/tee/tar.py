@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 DIRECTORY_MODE = 0o555
 FILE_MODE, PROGRAM_MODE = 0o444, 0o555
 FILE_MODES = frozenset({FILE_MODE, PROGRAM_MODE})
+WRITTEN_MODE = 0o666
+"""Of files that the LibOS opens for writing, whoever it runs as."""
 LINK_MODE = 0o777
 WRITABLE_MODE = 0o777
 """Of directories that the LibOS writes to: the image's USER may be any."""

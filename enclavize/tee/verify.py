@@ -16,7 +16,7 @@ from enclavize.tee.annotations import MRSIGNER, describe
 from enclavize.tee.comparison import conversion_error, converted
 from enclavize.tee.engine_names import OWN_PREFIX, acted_on
 from enclavize.tee.start import check_start
-from enclavize.tee.tar import DIRECTORY_MODE, FILE_MODES, WRITABLE_MODE, parents
+from enclavize.tee.tar import DIRECTORY_MODE, FILE_MODES, WRITABLE_MODE, WRITTEN_MODE, parents
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -175,7 +175,7 @@ def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterato
         is_below = entry.path == layout.ROOT or entry.path.startswith(f"{layout.ROOT}/")
         is_directory = entry.type is FileType.DIRECTORY and entry.path in directories
         if entry.path in links or (is_below and (is_directory or _belongs(entry, described, form))):
-            _check_permissions(entry, writable)
+            _check_permissions(entry, writable, form)
             yield entry.path
         elif is_below:
             raise IntegrityError(f"/{printable(entry.path)} does not belong to the enclave")
@@ -184,7 +184,7 @@ def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterato
                 raise IntegrityError(
                     f"/{printable(entry.path)} is in layer {image.layers[entry.layer].digest}, the enclave's"
                 )
-            _check_permissions(entry, writable)
+            _check_permissions(entry, writable, form)
             yield entry.path
 
 
@@ -192,7 +192,7 @@ def _is_link(entry: Entry | None, target: str) -> bool:
     return entry is not None and entry.type is FileType.SYMLINK and entry.link_target == target
 
 
-def _check_permissions(entry: Entry, writable: Collection[str]) -> None:
+def _check_permissions(entry: Entry, writable: Collection[str], form: InstanceFormat) -> None:
     """Compare owner and mode with those that a build gives: a setuid runelet would be root's.
 
     Raises IntegrityError.
@@ -205,7 +205,8 @@ def _check_permissions(entry: Entry, writable: Collection[str]) -> None:
         case FileType.SYMLINK:
             modes = frozenset({entry.mode})
         case _:
-            modes = FILE_MODES
+            written = form.is_written(entry.path.removeprefix(f"{layout.ROOT}/"))
+            modes = FILE_MODES | {WRITTEN_MODE} if written else FILE_MODES
     if entry.mode not in modes or (entry.uid, entry.gid) != (0, 0) or entry.xattrs:
         raise IntegrityError(
             f"/{printable(entry.path)} has mode {entry.mode:04o}, owner {entry.uid}:{entry.gid}"

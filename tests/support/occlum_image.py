@@ -60,7 +60,7 @@ def occlum_image(
     toolchain = stand_in_occlum(base / "occlum")
     suffix = "_sim" if mode == "SIM" else ""
     pal = toolchain / "build" / "lib" / f"libocclum-pal{suffix}.so.{OCCLUM_VERSION}"
-    trial_pal(pal, version, "-DWAIT_STATUS")
+    trial_pal(pal, version, "-DWAIT_STATUS", "-DAS_OCCLUM")
     image = build_image(
         [[directory("bin"), file(PROGRAM[1:], program, 0o755)]],
         config={"Entrypoint": [PROGRAM], "Cmd": ["show"], "Env": ["PATH=/bin"]},

@@ -124,6 +124,10 @@ class BuiltinFormat:
         code = unconfigured(contents.read(layout.SIGNED_ENCLAVE))
         return version_of("libos.so", hashlib.sha256(code).hexdigest())
 
+    def is_written(self, path: str) -> bool:
+        """Say no: it reads what it has measured."""
+        return False
+
     def simulation(self, contents: TeeContents) -> bool:
         """Say no: the same enclave runs on hardware."""
         return False

@@ -136,6 +136,10 @@ class GramineFormat:
         """Return what ``enclave.json`` says."""
         return contents.description.libos_version
 
+    def is_written(self, path: str) -> bool:
+        """Say no: it reads what it has measured."""
+        return False
+
     def simulation(self, contents: TeeContents) -> bool:
         """Say no: the same enclave runs on hardware."""
         return False

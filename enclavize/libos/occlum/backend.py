@@ -37,6 +37,7 @@ from enclavize.libos.occlum.versions import parse_release
 from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.rootfs.entry import printable
 from enclavize.tee.instance import Instance, InstanceFile
+from enclavize.tee.tar import FILE_MODE, WRITTEN_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -197,10 +198,13 @@ def _files(folder: Path, configuration: Configuration, mode: SgxMode) -> Iterato
         yield _file(name, len(text), io.BytesIO, text)
     for image in (layout.ROOT_IMAGE, layout.INIT_IMAGE):
         for path in sorted((folder / image).iterdir()):
-            yield _file(f"{layout.BUILD}/{image}/{path.name}", path.stat().st_size, path.open, "rb")
+            name = f"{layout.BUILD}/{image}/{path.name}"
+            yield _file(name, path.stat().st_size, path.open, "rb", mode=WRITTEN_MODE)
     for path in sorted(folder.glob(f"*{layout.PROTECTED}")):
         yield _file(f"{layout.BUILD}/{path.name}", path.stat().st_size, path.open, "rb")
 
 
-def _file(name: str, size: int, opener: Callable[..., BinaryIO], *arguments: object) -> InstanceFile:
-    return InstanceFile(path=f"{INSTANCE}/{name}", mode=0o444, size=size, open=partial(opener, *arguments))
+def _file(
+    name: str, size: int, opener: Callable[..., BinaryIO], *arguments: object, mode: int = FILE_MODE
+) -> InstanceFile:
+    return InstanceFile(path=f"{INSTANCE}/{name}", mode=mode, size=size, open=partial(opener, *arguments))

@@ -121,6 +121,10 @@ class OcclumFormat:
 
     is_program = is_shared
 
+    def is_written(self, path: str) -> bool:
+        """Say that of SEFS images, which Occlum opens so although it does not write to them."""
+        return bool(_IMAGE_FILE.fullmatch(path))
+
     def sigstruct(self, signature_file: bytes) -> Sigstruct:
         """Return SIGSTRUCT as it stands in the enclave file. Raises EnclavizeError."""
         from enclavize.sgx.enclave_file import read_signed

@@ -1,12 +1,13 @@
 /*
  * A PAL against the PAL API, of version VERSION (1, 2 or 3), with no enclave. It says on standard output what it
- * is called with. Words in the variable TRIAL_WORDS are as good as those in args. WAIT_STATUS: exit values are as Occlum's. The words of pal_init's `args` tell it how to go wrong: WHAT=CALL[:NUMBER], see wrong_ways. Other words do not matter to it.
+ * is called with. Words in the variable TRIAL_WORDS are as good as those in args. WAIT_STATUS: exit values are as Occlum's. AS_OCCLUM: so are the uses of files. The words of pal_init's `args` tell it how to go wrong: WHAT=CALL[:NUMBER], see wrong_ways. Other words do not matter to it.
  *
  * Its program is told by its arguments: "exit N", "value N" (the raw exit value), "signal" (waits for one), "show", "report".
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -129,6 +130,32 @@ EXPORT int pal_get_version(void)
 }
 #endif
 
+#ifdef AS_OCCLUM
+/* What Occlum's PAL and LibOS do with files: those of images are opened for writing, changes are kept, engines' files are read. */
+static int use_files(const char *instance)
+{
+    static const struct {
+        const char *name;
+        int flags;
+    } below[] = {{"build/mount/__ROOT/metadata", O_RDWR}, {"build/initfs/__ROOT/metadata", O_RDWR},
+                 {"build/lib/libocclum-libos.signed.so", O_RDONLY}, {"run/mount/__ROOT/changed", O_RDWR | O_CREAT}};
+    static const char *const engines[] = {"/etc/hostname", "/etc/hosts", "/etc/resolv.conf"};
+    char path[4096];
+    for (size_t i = 0; i < sizeof(below) / sizeof(*below); i++) {
+        snprintf(path, sizeof(path), "%s/%s", instance, below[i].name);
+        int file = open(path, below[i].flags | O_CLOEXEC, 0600);
+        if (file < 0)
+            return -errno;
+        close(file);
+    }
+    for (size_t i = 0; i < sizeof(engines) / sizeof(*engines); i++) {
+        if (access(engines[i], R_OK) != 0)
+            *(volatile int *)16 = 1;
+    }
+    return 0;
+}
+#endif
+
 EXPORT int pal_init(const struct pal_attr_t *attr)
 {
     const char *more = getenv("TRIAL_WORDS");
@@ -136,6 +163,11 @@ EXPORT int pal_init(const struct pal_attr_t *attr)
     say("init %s level %s\n", attr->args, attr->log_level);
 #if VERSION == 3
     say("device %d address %lu\n", attr->fd, (unsigned long)attr->addr);
+#endif
+#ifdef AS_OCCLUM
+    int error = use_files(attr->args);
+    if (error)
+        return error;
 #endif
     return misbehave("init");
 }

@@ -169,7 +169,7 @@ def changes_of_members(image: TamperedImage, own_layers: int) -> list[Change]:
                     (f"a bit of {path}", lambda image, path=path: image.change_data(path, flipped)),  # type: ignore[misc]
                     (f"no content of {path}", change(path, data=b"")),
                     (f"setuid {path}", change(path, mode=member.mode | 0o4000)),
-                    (f"writable {path}", change(path, mode=0o666)),
+                    (f"writable {path}", change(path, mode=0o777)),
                     (f"link in place of {path}", change(path, type=tarfile.SYMTYPE, link="x", data=b"")),
                     (f"device in place of {path}", change(path, type=tarfile.CHRTYPE, data=b"")),
                     (f"FIFO in place of {path}", change(path, type=tarfile.FIFOTYPE, data=b"")),

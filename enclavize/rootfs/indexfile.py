@@ -78,12 +78,13 @@ def finish_index(
     document = [diff_id, [astuple(elf) for elf in records.facts]]
     facts = json.dumps(document, separators=(",", ":")).encode("ascii")
     file.seek(_HEADER.size + merkle_size)
-    for part in (records.rows, records.heap, facts):
+    for part in (*records.rows, *records.heap, facts):
         file.write(part)
     file.flush()
     with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
         digest = _digest(content)
-    header = _Header(_MAGIC, merkle_size, len(records.rows), len(records.heap), len(facts), digest)
+    rows_size, heap_size = (sum(map(len, parts)) for parts in (records.rows, records.heap))
+    header = _Header(_MAGIC, merkle_size, rows_size, heap_size, len(facts), digest)
     file.seek(0)
     file.write(_HEADER.pack(*header))
     file.flush()

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, overload
 from enclavize.rootfs.accelerator import Pinned, native_library
 from enclavize.rootfs.entry import IMPLIED_MODE, Entry, FileType, path_bytes, path_text, sort_key
 from enclavize.rootfs.records import Whiteout
-from enclavize.rootfs.rows import LETTERS, ROW_SIZE, Rows, RowWriter
+from enclavize.rootfs.rows import LETTERS, ROW_SIZE, RowWriter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+
+    from enclavize.rootfs.rows import Rows
 
 _NONE = 0xFFFF_FFFF
 
@@ -187,11 +189,10 @@ class MergedTree(Sequence[Entry]):
         writer = RowWriter()
         for entry in made:
             writer.add(replace(entry, member=0))
-        added = len(writer.rows) // ROW_SIZE
+        added = len(writer.layer(-1))
         for path in sorted(left_out, key=sort_key, reverse=True):
             writer.add(Whiteout(path=path))
-        last = Rows(bytes(writer.rows), bytes(writer.heap), heap_start=0, facts=(), number=-1)
-        tree = merge_natively([*self._layers, last])
+        tree = merge_natively([*self._layers, writer.layer(-1)])
         return tree if tree is not None and len(tree) == len(self) + added - len(left_out) else None
 
     def of_layers(self, layers: Collection[int]) -> Iterator[Entry]:

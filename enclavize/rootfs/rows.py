@@ -70,10 +70,26 @@ class RowWriter:
     """Collects records. ``facts`` are those of ELF files, in the order of their rows."""
 
     def __init__(self, rows: bytes = b"", heap: bytes = b"", facts: Iterable[ElfFacts] = ()) -> None:
-        """Begin with what is there already."""
-        self.rows = bytearray(rows)
-        self.heap = bytearray(heap)
+        """Begin with what is there already, and may be large: it is not copied."""
+        self._before = rows, heap
+        self._rows = bytearray()
+        self._heap = bytearray()
         self.facts = list(facts)
+
+    @property
+    def rows(self) -> tuple[bytes | bytearray, ...]:
+        """The rows, in parts."""
+        return self._before[0], self._rows
+
+    @property
+    def heap(self) -> tuple[bytes | bytearray, ...]:
+        """The heap, in parts."""
+        return self._before[1], self._heap
+
+    def layer(self, number: int) -> Rows:
+        """Return the records as those of a layer."""
+        rows, heap = b"".join(self.rows), b"".join(self.heap)
+        return Rows(rows, heap, heap_start=0, facts=self.facts, number=number)
 
     def add(self, record: Record) -> None:
         """Append a record."""
@@ -123,9 +139,9 @@ class RowWriter:
         """Append a row and its strings; ``more`` are the interpreter line and the content."""
         strings = (path_bytes(path), path_bytes(link), _packed(xattrs), *more)
         path_size, link_size, xattrs_size, line_size, content_size = map(len, strings)
-        self.rows += _ROW.pack(
+        self._rows += _ROW.pack(
             *row._replace(
-                heap=len(self.heap),
+                heap=len(self._before[1]) + len(self._heap),
                 path_size=path_size,
                 link_size=link_size,
                 xattrs_size=xattrs_size,
@@ -133,7 +149,7 @@ class RowWriter:
                 content_size=content_size,
             )
         )
-        self.heap += b"".join(strings)
+        self._heap += b"".join(strings)
 
 
 class Rows(Collection["Record"]):

@@ -62,7 +62,9 @@ def read_layer(data: bytes, random: Random, digest: str | None = None) -> Found:
         merkle.seek(0)
         trees = merkle.read()
     assert len(trees) == len(b"before") + size
-    return Found(rows=bytes(records.rows), heap=bytes(records.heap), facts=str(records.facts), merkle=trees)
+    return Found(
+        rows=b"".join(records.rows), heap=b"".join(records.heap), facts=str(records.facts), merkle=trees
+    )
 
 
 def read_by_reference(data: bytes, random: Random, digest: str | None = None) -> Found:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from enclavize.rootfs.records import Record
+    from enclavize.rootfs.rows import Rows
 
 
 class PlainMerge(merge._Merge):
@@ -124,8 +125,7 @@ def rows_of(layers: Sequence[Sequence[Record]]) -> list[Rows]:
         writer = RowWriter()
         for record in records:
             writer.add(record)
-        rows, heap = bytes(writer.rows), bytes(writer.heap)
-        result.append(Rows(rows, heap, heap_start=0, facts=writer.facts, number=number))
+        result.append(writer.layer(number))
     return result
 
 

@@ -137,8 +137,21 @@ def _memory(root: Path) -> Iterator[Finding]:
     """Sum up the sections of EPC; Documentation/ABI/stable/sysfs-devices-node: x86/sgx_total_bytes."""
     files = sorted((root / "sys/devices/system/node").glob("node*/x86/sgx_total_bytes"))
     total = sum(int(text) for file in files if (text := _read(file).strip()).isdecimal())
-    if total:
-        yield Finding(name="epc", status=Status.OK, text=f"{total >> 20} MiB of enclave page cache")
+    if not total:
+        return
+    yield Finding(name="epc", status=Status.OK, text=f"{total >> 20} MiB of enclave page cache")
+    # Documentation/admin-guide/cgroup-v2.rst, "Misc": each line is a resource and how much of it there is.
+    capacity = _read(root / "sys/fs/cgroup/misc.capacity")
+    if any(line.split()[:1] == ["sgx_epc"] for line in capacity.splitlines()):
+        text = 'containers can be limited: linux.resources.unified, "misc.max": "sgx_epc BYTES"'
+        yield Finding(name="epc-limit", status=Status.OK, text=text)
+    else:
+        yield Finding(
+            name="epc-limit",
+            status=Status.WARNING,
+            text="one container can take the enclave page cache of all: no control group counts it",
+            fix="a kernel whose misc controller of version 2 has sgx_epc",
+        )
 
 
 def _fsgsbase(root: Path) -> Finding:

@@ -364,6 +364,25 @@ def test_a_plan_that_can_be_read_and_not_written_costs_nothing(known: Node) -> N
         assert not known.is_remembered()
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o770])
+def test_rootless_engines_have_a_store_of_their_own(node: Node, tmp_path: Path, mode: int) -> None:
+    """Root of a user namespace, as under podman; a runtime folder that others could write to is none."""
+    folder = tmp_path / "runtime"
+    folder.mkdir()
+    folder.chmod(mode)
+    rune: list[str | Path] = [node.rune, "--simulate", "create", "-b", node.bundle, "c"]
+    command = ["unshare", "--user", "--map-root-user", *rune]
+    environment = {"PATH": PATH, "ENCLAVIZE_RUNC": "/bin/true", "XDG_RUNTIME_DIR": str(folder)}
+    for _ in range(2):
+        node.spec()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if "unshare" in done.stderr:
+            pytest.skip(f"no user namespaces here: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+    assert node.asked == (1 if mode == 0o700 else 2)
+    assert (folder / "rune" / "plans").is_dir() == (mode == 0o700)
+
+
 def test_containers_that_start_together_ask_once(node: Node) -> None:
     def create(number: int) -> int:
         folder = node.folder / f"bundle-{number}"

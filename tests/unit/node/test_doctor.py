@@ -26,6 +26,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "sys/fs/cgroup/cgroup.controllers": b"cpu memory\n",
         "sys/devices/system/node/node0/x86/sgx_total_bytes": b"134217728\n",
         "sys/devices/system/node/node1/x86/sgx_total_bytes": b"134217728\n",
+        "sys/fs/cgroup/misc.capacity": b"sev 5\nsgx_epc 268435456\n",
         "var/run/aesmd/aesm.socket": b"",
     }.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +49,7 @@ def test_a_machine_that_has_everything(machine: Path) -> None:
         "provisioning",
         "aesm",
         "epc",
+        "epc-limit",
         "fsgsbase",
         "seccomp",
         "cgroups",
@@ -55,6 +57,15 @@ def test_a_machine_that_has_everything(machine: Path) -> None:
         assert findings[name][0] is Status.OK, findings[name]
     assert findings["epc"][1].startswith("256 MiB")
     assert findings["cgroups"][1] == "version 2"
+
+
+@pytest.mark.parametrize("capacity", [None, b"", b"sev 5\n", b"sgx_epc_other 1\n"])
+def test_who_could_take_all_of_the_enclave_page_cache(machine: Path, capacity: bytes | None) -> None:
+    path = machine / "sys/fs/cgroup/misc.capacity"
+    path.unlink()
+    if capacity is not None:
+        path.write_bytes(capacity)
+    assert found(machine)["epc-limit"][0] is Status.WARNING
 
 
 @pytest.mark.parametrize(

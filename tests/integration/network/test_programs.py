@@ -50,8 +50,12 @@ class Running:
 
     @property
     def descriptors(self) -> int:
-        """How many descriptors the host's process has."""
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        """How many sockets and the like the host's process has. Of the image's files it opens up to 128."""
+        count = 0
+        for link in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                count += not str(link.readlink()).startswith("/")
+        return count
 
     @property
     def resident(self) -> int:

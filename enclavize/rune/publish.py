@@ -8,7 +8,6 @@ firewall, no privileges.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ from enclavize.errors import EnclavizeError, UsageError
 from enclavize.tee.policy import Network
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
@@ -76,6 +76,8 @@ def published(ports: Sequence[PublishedPort], pid_file: Path) -> Iterator[None]:
 
 
 def _listen(port: PublishedPort) -> socket.socket:
+    import socket
+
     is_dual = not port.address and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if is_dual or ":" in port.address else socket.AF_INET
     try:

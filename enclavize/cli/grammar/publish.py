@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING
 
@@ -54,6 +53,8 @@ def _parse(text: str, *, host_network: bool) -> PublishedPort:
 
 
 def _address(text: str, address: str) -> str:
+    import ipaddress
+
     if not address:
         return ""
     try:

@@ -24,6 +24,9 @@ CAPABILITIES = (
 )  # fmt: skip
 """Those that engines leave a container's root."""
 
+OWN_NETWORK = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+"""What starts a command in a network of its own, which has loopback."""
+
 NAMESPACES = ("unshare", "--fork", "--pid", "--mount", "--ipc", "--uts", "--net", "--kill-child")
 
 
@@ -104,11 +107,11 @@ class Chroot:
     ) -> subprocess.CompletedProcess[bytes]:
         """Run; what a test kills or fills is its own, not the machine's."""
         need_root()
-        need("unshare", "setpriv", "chroot", "mount")
+        need("unshare", "setpriv", "chroot", "mount", "ip")
         left = ",".join(("-all", *(f"+{name}" for name in CAPABILITIES)))
         root = shlex.quote(str(self.root))
         script = (
-            f"mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev "
+            f"ip link set lo up && mount -t proc proc {root}/proc && mount --rbind /dev {root}/dev "
             f"&& mount -t tmpfs -o mode=1777 tmpfs {root}/tmp "
             f'&& exec setpriv --inh-caps=-all --bounding-set={left} chroot {root} "$@"'
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.foreign import PASSED, Chroot, Expected, differences
+from support.foreign import OWN_NETWORK, PASSED, Chroot, Expected, differences
 from support.programs import need
 from support.scale import scaled
 from support.tee import Converter, ordinary_image
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-QUICK = ("context", "internal/poll", "io", "io/fs", "os", "path/filepath", "sync")
-LONG = ("archive/tar", "bufio", "compress/gzip", "math/big", "os/signal", "sync/atomic")
+QUICK = ("context", "internal/poll", "io", "io/fs", "net", "net/http", "os", "path/filepath", "sync")
+LONG = (
+    "archive/tar", "bufio", "compress/gzip", "crypto/tls", "log/syslog", "math/big", "net/http/cgi",
+    "net/http/fcgi", "net/http/httptest", "net/http/httputil", "net/rpc", "net/smtp", "net/textproto",
+    "os/signal", "sync/atomic",
+)  # fmt: skip
 PACKAGES = QUICK if scaled(100) < 100 else (*QUICK, *LONG)
 SOURCES = "usr/share/go/src"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "TZ": "UTC"}
@@ -86,6 +91,8 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
         (root / folder).mkdir(parents=True)
     (root / "tmp").chmod(0o1777)
     (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (root / "etc" / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
+    shutil.copytree(sources / "testdata", root / SOURCES / "testdata")
     for package in PACKAGES:
         _compile(package, sources, root, base)
     config = [
@@ -93,8 +100,9 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     ]
     image = ordinary_image(base / "layout", root, config=["--config.cmd", program("os"), *config])
     tree = Converter.create(base).tree(
-        image, "tree", "--debug", "--allow-args", "--set", "memory=2G", "--set", "threads=64"
-    )
+        image, "tree", "--debug", "--allow-args", "--allow-network", "all",
+        "--set", "memory=2G", "--set", "threads=64",
+    )  # fmt: skip
     return Suite(chroot=Chroot(root=root), tree=tree)
 
 
@@ -118,5 +126,5 @@ def test_what_passes_natively_passes_in_the_enclave(package: str, suite: Suite) 
     done = suite.chroot.run(*argv, environment=ENVIRONMENT, timeout=TIMEOUT)
     assert done.stdout.endswith((b"PASS\n", b"FAIL\n")), done.stderr.decode()
     native = outcomes(package, done)
-    inside = outcomes(package, suite.tree.run(*argv))
+    inside = outcomes(package, suite.tree.run(*argv, wrapper=OWN_NETWORK))
     assert not (lines := differences(package, native, inside, expected)), "\n".join(lines)

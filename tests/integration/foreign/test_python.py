@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.downloads import debian
-from support.foreign import Chroot, Expected, differences
+from support.foreign import OWN_NETWORK, Chroot, Expected, differences
 from support.programs import REPOSITORY, need
 from support.scale import scaled
 from support.tee import Converter, ordinary_image
@@ -38,9 +39,23 @@ LONG = (
     "test_selectors", "test_shelve", "test_signal", "test_tarfile", "test_thread",
     "test_threading", "test_zipfile",
 )  # fmt: skip
+NETWORK_QUICK = (
+    "test_asyncio.test_selector_events", "test_asyncio.test_streams", "test_asyncio.test_unix_events",
+    "test_httplib", "test_httpservers", "test_socket", "test_socketserver", "test_urllib2_localnet",
+)  # fmt: skip
+NETWORK_LONG = (
+    "test_asyncio.test_base_events", "test_asyncio.test_events", "test_asyncio.test_sendfile",
+    "test_asyncio.test_server", "test_asyncio.test_sock_lowlevel", "test_asyncio.test_sslproto",
+    "test_asyncio.test_subprocess", "test_asyncio.test_tasks", "test_asynchat", "test_asyncore",
+    "test_ftplib", "test_imaplib", "test_nntplib", "test_poplib", "test_smtpd", "test_smtplib", "test_ssl",
+    "test_telnetlib", "test_timeout", "test_urllib2", "test_wsgiref", "test_xmlrpc",
+)  # fmt: skip
 IMPORTED = ("test_genericpath",)  # by others
-MODULES = QUICK if scaled(100) < 100 else (*QUICK, *LONG)
-KEPT = (*MODULES, *IMPORTED)
+IS_QUICK = scaled(100) < 100
+NETWORK = NETWORK_QUICK if IS_QUICK else (*NETWORK_QUICK, *NETWORK_LONG)
+"""Modules that wait for most of their time: both sides of one run at once."""
+MODULES = (*QUICK, *NETWORK) if IS_QUICK else (*QUICK, *LONG, *NETWORK)
+KEPT = {module.partition(".")[0] for module in (*MODULES, *IMPORTED)}
 OUTCOME = re.compile(r"^@@ (begin|passed|failed|skipped) (\S+) ?(.*)$", re.MULTILINE)
 
 
@@ -75,6 +90,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
         (root / folder).mkdir(exist_ok=True)
     (root / "tmp").chmod(0o1777)
     (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
+    (root / "etc" / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
     (root / "etc" / "group").write_text("root:x:0:\nnogroup:x:65534:\n")
     chroot = Chroot(root=root)
     compiled = chroot.run(
@@ -87,8 +103,9 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     ]
     image = ordinary_image(base / "layout", root, config=["--config.cmd", PYTHON, *config])
     tree = Converter.create(base).tree(
-        image, "tree", "--debug", "--allow-args", "--set", "memory=4G", "--set", "threads=128"
-    )
+        image, "tree", "--debug", "--allow-args", "--allow-network", "all",
+        "--set", "memory=4G", "--set", "threads=128",
+    )  # fmt: skip
     return Suite(chroot=chroot, tree=tree)
 
 
@@ -104,7 +121,9 @@ def outcomes(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:
 def test_what_passes_natively_passes_in_the_enclave(module: str, suite: Suite) -> None:
     expected = Expected.of("python")
     argv: Sequence[str] = (PYTHON, f"/{DRIVER.name}", module, *expected.without(module))
-    native = outcomes(suite.chroot.run(*argv, environment=ENVIRONMENT, timeout=TIMEOUT))
+    with ThreadPoolExecutor(2 if module in NETWORK else 1) as pool:
+        natively = pool.submit(suite.chroot.run, *argv, environment=ENVIRONMENT, timeout=TIMEOUT)
+        in_enclave = pool.submit(suite.tree.run, *argv, wrapper=OWN_NETWORK)
+    native, inside = outcomes(natively.result()), outcomes(in_enclave.result())
     assert "passed" in native.values()
-    inside = outcomes(suite.tree.run(*argv))
     assert not (lines := differences(module, native, inside, expected)), "\n".join(lines)

@@ -1,4 +1,5 @@
 #include "fs/call_support.h"
+#include "fs/dnotify.h"
 #include "fs/file_lock.h"
 #include "fs/lease.h"
 #include "fs/owner.h"
@@ -19,6 +20,7 @@ enum fcntl_command {
     F_OFD_SETLKW = 38,
     F_SETLEASE = 1024,
     F_GETLEASE = 1025,
+    F_NOTIFY = 1026,
     F_DUPFD_CLOEXEC = 1030,
     F_SETPIPE_SZ = 1031,
     F_GETPIPE_SZ = 1032,
@@ -102,6 +104,8 @@ static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t comman
         return lease_set(file, (int32_t)descriptor, (uint32_t)argument);
     case F_GETLEASE:
         return lease_of(file);
+    case F_NOTIFY:
+        return dnotify_set(file, (int32_t)descriptor, (uint32_t)argument);
     case F_GETPIPE_SZ:
     case F_SETPIPE_SZ:
         return pipe_size_call(file, command, argument);

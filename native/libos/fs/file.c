@@ -1,5 +1,6 @@
 #include "fs/file.h"
 
+#include "fs/dnotify.h"
 #include "fs/epoll.h"
 #include "fs/file_lock.h"
 #include "fs/lease.h"
@@ -146,6 +147,7 @@ void file_put(struct file *file)
     }
     file_unlock_description(file);
     lease_forget(file);
+    dnotify_forget(file);
     if (file->flags & O_ASYNC) {
         owner_forget(file);
     }

@@ -1,9 +1,21 @@
 #include "fs/notify.h"
 
+#include "fs/dnotify.h"
 #include "fs/open_name.h"
 
 /* What those who watch a directory hear of things in it. */
 #define EVENTS_OF_CHILDREN (IN_ACCESS | IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_CLOSE_NOWRITE | IN_OPEN)
+
+static bool somebody_watches(void)
+{
+    return inotify_is_used() || dnotify_is_used();
+}
+
+static void tell(const struct inode *watched, const struct happening *happening)
+{
+    inotify_tell(watched, happening);
+    dnotify_tell(watched, happening);
+}
 
 static uint32_t kind_of(const struct inode *inode)
 {
@@ -12,21 +24,21 @@ static uint32_t kind_of(const struct inode *inode)
 
 void notify_inode(const struct inode *inode, uint32_t event)
 {
-    if (inotify_is_used()) {
+    if (somebody_watches()) {
         const struct happening happening = {.event = event | kind_of(inode)};
-        inotify_tell(inode, &happening);
+        tell(inode, &happening);
     }
 }
 
 static void tell_name(const struct inode *directory, struct name name, uint32_t event, uint32_t cookie)
 {
     const struct happening happening = {.event = event, .name = name, .cookie = cookie};
-    inotify_tell(directory, &happening);
+    tell(directory, &happening);
 }
 
 void notify_name(const struct inode *directory, struct name name, uint32_t event)
 {
-    if (inotify_is_used()) {
+    if (somebody_watches()) {
         tell_name(directory, name, event, 0);
     }
 }
@@ -40,10 +52,10 @@ static void tell_at(const struct inode *inode, const struct location *location, 
             .name = {.bytes = location->name, .length = location->length},
             .removed = location->removed,
         };
-        inotify_tell(location->parent, &happening);
+        tell(location->parent, &happening);
     }
     const struct happening happening = {.event = event | kind_of(inode), .removed = location->removed};
-    inotify_tell(inode, &happening);
+    tell(inode, &happening);
 }
 
 /* `as_path`: a name that was removed is told as such. */
@@ -62,14 +74,14 @@ static void tell_under_name(const struct inode *inode, const struct open_name *n
 
 void notify_file(struct file *file, uint32_t event)
 {
-    if (inotify_is_used()) {
+    if (somebody_watches()) {
         tell_under_name(file->inode, file->name, event, true);
     }
 }
 
 void notify_file_changed(struct file *file, uint32_t event)
 {
-    if (inotify_is_used()) {
+    if (somebody_watches()) {
         tell_under_name(file->inode, file->name, event, false);
     }
 }
@@ -82,7 +94,7 @@ void notify_opened(struct file *file)
 
 void notify_place(const struct place *place, uint32_t event)
 {
-    if (!inotify_is_used() || event == 0) {
+    if (!somebody_watches() || event == 0) {
         return;
     }
     if (place->parent == NULL || is_directory(place->inode)) {
@@ -113,7 +125,7 @@ uint32_t notify_attributes(uint32_t which)
 
 void notify_end(const struct inode *inode)
 {
-    if (inotify_is_used()) {
+    if (somebody_watches()) {
         notify_inode(inode, IN_DELETE_SELF);
         inotify_end(inode);
     }
@@ -130,7 +142,7 @@ static void end_unless_used(const struct inode *inode, bool last, bool was_open)
 void notify_removed(const struct place *place, bool last)
 {
     bool was_open = open_names_removed(place->parent, place_name(place));
-    if (!inotify_is_used()) {
+    if (!somebody_watches()) {
         return;
     }
     if (!is_directory(place->inode)) {
@@ -151,7 +163,7 @@ static void tell_moved(const struct place *old, const struct place *new)
 void notify_moved(const struct place *old, const struct place *new, struct inode *replaced, bool last)
 {
     bool was_open = open_names_moved(old->parent, place_name(old), new->parent, place_name(new));
-    if (!inotify_is_used()) {
+    if (!somebody_watches()) {
         return;
     }
     tell_moved(old, new);
@@ -167,7 +179,7 @@ void notify_moved(const struct place *old, const struct place *new, struct inode
 void notify_exchanged(const struct place *one, const struct place *other)
 {
     open_names_exchanged(one->parent, place_name(one), other->parent, place_name(other));
-    if (inotify_is_used()) {
+    if (somebody_watches()) {
         tell_moved(one, other);
         notify_inode(one->inode, IN_MOVE_SELF);
         tell_moved(other, one);

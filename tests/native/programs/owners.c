@@ -9,6 +9,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -162,6 +163,39 @@ static void others(void)
     CHECK(unlink("/tmp/owners") == 0 && close(fd) == 0 && close(file) == 0);
 }
 
+#ifndef F_NOTIFY
+#define F_NOTIFY 1026
+#define DN_MODIFY 2
+#define DN_CREATE 4
+#define DN_DELETE 8
+#define DN_RENAME 16
+#define DN_ATTRIB 32
+#define DN_MULTISHOT 0x80000000
+#endif
+
+/* What inotify replaced. */
+static void directories(void)
+{
+    CHECK(mkdir("/tmp/owned", 0700) == 0);
+    int folder = open("/tmp/owned", O_RDONLY | O_DIRECTORY), file = open("/tmp/owned/a", O_CREAT | O_RDWR, 0600);
+    CHECK(folder >= 0 && file >= 0 && fcntl(folder, F_SETSIG, SIGRTMIN) == 0);
+    FAILS(fcntl(file, F_NOTIFY, DN_MODIFY), ENOTDIR);
+    CHECK(fcntl(folder, F_NOTIFY, DN_MODIFY) == 0);
+    count = 0;
+    CHECK(fchmod(file, 0644) == 0 && count == 0);
+    CHECK(write(file, "x", 1) == 1 && count == 1 && number == SIGRTMIN && descriptor == folder);
+    CHECK(write(file, "x", 1) == 1 && count == 1); /* told once */
+    CHECK(fcntl(folder, F_NOTIFY, DN_CREATE | DN_DELETE | DN_MULTISHOT) == 0 && fcntl(folder, F_NOTIFY, DN_ATTRIB) == 0);
+    count = 0;
+    CHECK(close(creat("/tmp/owned/b", 0600)) == 0 && count == 1);
+    CHECK(fchmod(file, 0600) == 0 && count == 2 && write(file, "x", 1) == 1 && count == 2);
+    CHECK(unlink("/tmp/owned/b") == 0 && count == 3);
+    CHECK(fcntl(folder, F_NOTIFY, 0) == 0 && unlink("/tmp/owned/a") == 0 && count == 3);
+    CHECK(fcntl(folder, F_NOTIFY, DN_CREATE | DN_MULTISHOT) == 0 && close(folder) == 0);
+    CHECK(close(creat("/tmp/owned/c", 0600)) == 0 && count == 3); /* closed */
+    CHECK(unlink("/tmp/owned/c") == 0 && rmdir("/tmp/owned") == 0 && close(file) == 0);
+}
+
 int main(void)
 {
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
@@ -171,5 +205,6 @@ int main(void)
     threads();
     sockets();
     others();
+    directories();
     return 0;
 }

@@ -32,6 +32,7 @@ FORMAT_VERSION = 7
 
 _HEADER = struct.Struct("<16sQQQQ32s")
 _MAGIC = b"enclavize index" + bytes([FORMAT_VERSION])
+_CHUNK_SIZE = 1 << 20
 _ELF_FIELDS = tuple(ElfFacts.__dataclass_fields__)
 
 
@@ -81,8 +82,7 @@ def finish_index(
     for part in (*records.rows, *records.heap, facts):
         file.write(part)
     file.flush()
-    with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        digest = _digest(content)
+    digest = _digest(file)
     rows_size, heap_size = (sum(map(len, parts)) for parts in (records.rows, records.heap))
     header = _Header(_MAGIC, merkle_size, rows_size, heap_size, len(facts), digest)
     file.seek(0)
@@ -97,9 +97,10 @@ def read_index(path: Path, number: int) -> LayerIndex:
         if os.fstat(file.fileno()).st_size < _HEADER.size:
             raise DamagedIndexError(str(path))
         content = mmap(file.fileno(), 0, access=ACCESS_READ)
+        digest = _digest(file)
     header = _Header(*_HEADER.unpack_from(content))
     total = _HEADER.size + header.merkle + header.rows + header.heap + header.facts
-    if header.magic != _MAGIC or total != len(content) or header.digest != _digest(content):
+    if header.magic != _MAGIC or total != len(content) or header.digest != digest:
         raise DamagedIndexError(str(path))
     return _index(content, header, path, number)
 
@@ -119,10 +120,13 @@ def _index(content: mmap, header: _Header, path: Path, number: int) -> LayerInde
     return LayerIndex(diff_id=diff_id, records=records, path=path)
 
 
-def _digest(content: mmap) -> bytes:
-    """Return the SHA-256 of everything after the header."""
-    with memoryview(content) as view, view[_HEADER.size :] as rest:
-        return hashlib.sha256(rest).digest()
+def _digest(file: BinaryIO) -> bytes:
+    """Return the SHA-256 of all after the header, read: a bad disk would kill a process that maps it."""
+    content = hashlib.sha256()
+    file.seek(_HEADER.size)
+    while chunk := file.read(_CHUNK_SIZE):
+        content.update(chunk)
+    return content.digest()
 
 
 def _elf_from_json(values: list[Any]) -> ElfFacts:

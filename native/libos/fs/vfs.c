@@ -92,9 +92,13 @@ static int64_t mount_all(const struct configuration *measured)
         }
         memcpy(path, span.start, span.size);
         path[span.size] = '\0';
-        bool is_device = strncmp(path, "/dev/", 5) == 0; /* a file among the devices, such as Kubernetes' termination log */
-        if ((result = volume_create(path + 1, span.flags, &volume)) < 0 ||
-            (result = mount_on(is_device ? dev : root_directory, is_device ? path + 4 : path, volume)) < 0) {
+        /* A file among the devices, Kubernetes' termination log: engines that are no kubelet have none. */
+        bool is_device = strncmp(path, "/dev/", 5) == 0;
+        result = volume_create(path + 1, span.flags, &volume);
+        if (is_device && result == -ENOENT) {
+            continue;
+        }
+        if (result < 0 || (result = mount_on(is_device ? dev : root_directory, is_device ? path + 4 : path, volume)) < 0) {
             return result;
         }
     }

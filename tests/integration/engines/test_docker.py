@@ -154,6 +154,12 @@ def test_volumes(columns: tuple[Column, Column, Column], tmp_path: Path) -> None
     assert "does not see: /mnt; a build opens them with --volume" in tee.err
 
 
+def test_no_termination_log_is_given(columns: tuple[Column, Column, Column]) -> None:
+    """The TEE image opens it to Kubernetes; docker has none, so it is a file like another."""
+    for column in columns:
+        assert column.run((), "put", "/dev/termination-log", "last words") == Said(code=0, out="", err="")
+
+
 def test_command_lines(columns: tuple[Column, Column, Column]) -> None:
     runc, rune, tee = columns
     for options, arguments in (

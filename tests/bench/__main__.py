@@ -23,19 +23,42 @@ from bench.many import many_rows
 from bench.rune_bench import rune_rows
 from bench.runs import run_rows
 from bench.sefs_bench import sefs_rows
+from bench.servers import server_rows
 from bench.signing import signing_rows
 from bench.spawns import spawn_rows
 from bench.starts import start_rows
 from bench.verify_bench import verify_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.harness import Row
+
+
+GROUPS: dict[str, Callable[[Path], list[Row]]] = {
+    "build": build_rows,
+    "many": many_rows,
+    "check": check_rows,
+    "verify": verify_rows,
+    "run": run_rows,
+    "start": start_rows,
+    "spawn": spawn_rows,
+    "commands": command_rows,
+    "servers": server_rows,
+    "rune": rune_rows,
+    "containers": container_rows,
+    "sefs": sefs_rows,
+    "signing": signing_rows,
+}
 
 
 def main() -> None:
     """Measure, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("build/bench.json"))
+    parser.add_argument(
+        "--only", choices=GROUPS, action="append", help="measure this group alone; may be repeated"
+    )
     arguments = parser.parse_args()
     missing = [name for name in ("docker-registry", "skopeo", "umoci", "runc") if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
@@ -46,18 +69,8 @@ def main() -> None:
         # An installed package has its byte code; a checkout may have none.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = str(base / "byte-code")
-        rows += build_rows(base)
-        rows += many_rows(base)
-        rows += check_rows(base)
-        rows += verify_rows(base)
-        rows += run_rows(base)
-        rows += start_rows(base)
-        rows += spawn_rows(base)
-        rows += command_rows(base)
-        rows += rune_rows(base)
-        rows += container_rows(base)
-        rows += sefs_rows(base)
-        rows += signing_rows(base)
+        for name in arguments.only or GROUPS:
+            rows += GROUPS[name](base)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     table = Table(title="enclavize benchmark")

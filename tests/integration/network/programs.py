@@ -135,6 +135,8 @@ class Program:
 
 
 PYTHON = "/usr/bin/python3.11"
+JAVA = ("/jre/bin/java", "-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch")
+"""Its heap has its size from the beginning."""
 NODE = ("/bin/node", "--max-old-space-size=64", "--max-semi-space-size=4")
 """Otherwise its heap grows for minutes, natively as well."""
 WWW = {"path": "/file", "body": TEN_KILOBYTES, "half": True}
@@ -197,7 +199,7 @@ PROGRAMS = (
         targets=(target("node-tls", 8091, protocol="https", echo="/echo"),),
     ),
     Program(
-        image="java", run=("/jre/bin/java", "-Xmx256m", "-cp", "/app", "Servers", "8092", "8093"),
+        image="java", run=(*JAVA, "-cp", "/app", "Servers", "8092", "8093"),
         targets=(target("java", 8092, echo="/echo", half=True, most=IDLE), target("java-nio", 8093)),
     ),
 )  # fmt: skip

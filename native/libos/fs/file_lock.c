@@ -39,14 +39,50 @@ static bool is_same_place(const struct file_lock *one, const struct file_lock *o
            other->first <= one->last;
 }
 
+/* The first in the file, which F_GETLK tells. */
 static const struct file_lock *find_conflict(const struct file_lock *wanted)
 {
-    const struct file_lock *at = held;
-    while (at != NULL && !(is_same_place(at, wanted) && at->owner != wanted->owner &&
-                             (at->type == F_WRLCK || wanted->type == F_WRLCK))) {
-        at = at->next;
+    const struct file_lock *found = NULL;
+    for (const struct file_lock *at = held; at != NULL; at = at->next) {
+        bool conflicts = is_same_place(at, wanted) && at->owner != wanted->owner &&
+                         (at->type == F_WRLCK || wanted->type == F_WRLCK);
+        found = conflicts && (found == NULL || at->first < found->first) ? at : found;
     }
-    return at;
+    return found;
+}
+
+/* An owner that waits for another's record lock; on the stack of who waits. */
+struct waiting {
+    struct waiting *next;
+    const void *owner, *blocker;
+};
+static struct waiting *all_waiting;
+
+static const struct waiting *waiting_of(const void *owner)
+{
+    const struct waiting *waiting = all_waiting;
+    while (waiting != NULL && waiting->owner != owner) {
+        waiting = waiting->next;
+    }
+    return waiting;
+}
+
+#define CHAIN_MAX 10 /* MAX_DEADLK_ITERATIONS of Linux */
+
+/* Would `owner` wait for itself? posix_locks_deadlock() of Linux. */
+static bool is_deadlock(const void *owner, const void *blocker)
+{
+    for (int step = 0; step < CHAIN_MAX; step++) {
+        const struct waiting *waiting = waiting_of(blocker);
+        if (waiting == NULL) {
+            return false;
+        }
+        blocker = waiting->blocker;
+        if (blocker == owner) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void add(struct file_lock *node, const struct file_lock *content)
@@ -88,8 +124,52 @@ static void carve(const struct file_lock *range, struct file_lock **spare)
     }
 }
 
+/* Sleeps until some lock has changed. Open file descriptions cannot tell who waits for whom. */
+static int64_t wait_for(const struct file_lock *wanted, const struct file_lock *conflict)
+{
+    bool is_process = wanted->space == RECORDS && wanted->pid != -1;
+    if (is_process && is_deadlock(wanted->owner, conflict->owner)) {
+        return -EDEADLK;
+    }
+    struct waiting self = {.next = all_waiting, .owner = wanted->owner, .blocker = conflict->owner};
+    if (is_process) {
+        all_waiting = &self;
+    }
+    int64_t result = wait_queue_sleep(&waiters, &lock, NO_TIMEOUT);
+    struct waiting **link = &all_waiting;
+    while (is_process && *link != &self) {
+        link = &(*link)->next;
+    }
+    if (is_process) {
+        *link = self.next;
+    }
+    return result;
+}
+
+/* Locks of one kind that an owner has side by side are one. */
+static void join(struct file_lock *node)
+{
+    for (struct file_lock **link = &held; *link != NULL;) {
+        struct file_lock *at = *link;
+        bool is_kin = at != node && at->inode == node->inode && at->owner == node->owner && at->space == node->space &&
+                      at->type == node->type;
+        bool touches = is_kin && ((node->last != INT64_MAX && at->first == node->last + 1) ||
+                                     (at->last != INT64_MAX && at->last + 1 == node->first));
+        if (!touches) {
+            link = &at->next;
+            continue;
+        }
+        node->first = at->first < node->first ? at->first : node->first;
+        node->last = at->last > node->last ? at->last : node->last;
+        *link = at->next;
+        release(at, sizeof *at);
+        link = &held; /* what it reaches now */
+    }
+}
+
 static int64_t set_lock(const struct file_lock *wanted, bool waits)
 {
+    const struct file_lock *conflict;
     struct file_lock *spare = allocate(sizeof *spare), *node = allocate(sizeof *node);
     int64_t result = spare != NULL && node != NULL ? 0 : -ENOLCK;
     mutex_lock(&lock);
@@ -97,13 +177,14 @@ static int64_t set_lock(const struct file_lock *wanted, bool waits)
         carve(wanted, &spare); /* flock(2): the old lock goes first, also when the new one cannot be had */
         wake_all(&waiters);
     }
-    while (result == 0 && wanted->type != F_UNLCK && find_conflict(wanted) != NULL) {
-        result = waits ? wait_queue_sleep(&waiters, &lock, NO_TIMEOUT) : -EAGAIN;
+    while (result == 0 && wanted->type != F_UNLCK && (conflict = find_conflict(wanted)) != NULL) {
+        result = waits ? wait_for(wanted, conflict) : -EAGAIN;
     }
     if (result == 0) {
         carve(wanted, &spare);
         if (wanted->type != F_UNLCK) {
             add(node, wanted);
+            join(node);
             node = NULL;
         }
         wake_all(&waiters);

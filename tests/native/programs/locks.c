@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/file.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PATH "/tmp/locks"
@@ -87,6 +88,52 @@ static void waiters_wake(void)
     CHECK(flock(one, LOCK_SH | LOCK_NB) == -1 && errno == EWOULDBLOCK);
 }
 
+static struct flock found_by(int fd)
+{
+    struct flock found = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    CHECK(fcntl(fd, F_OFD_GETLK, &found) == 0);
+    return found;
+}
+
+/* Locks side by side are one, and the first one in the file is told. */
+static void regions(void)
+{
+    CHECK(lock_of(one, F_OFD_SETLK, F_WRLCK, 40, 5) == 0 && lock_of(one, F_OFD_SETLK, F_WRLCK, 13, 5) == 0);
+    CHECK(lock_of(one, F_OFD_SETLK, F_WRLCK, 10, 3) == 0);
+    struct flock found = found_by(other);
+    CHECK(found.l_start == 10 && found.l_len == 8);
+    CHECK(lock_of(one, F_OFD_SETLK, F_RDLCK, 12, 2) == 0);
+    found = found_by(other);
+    CHECK(found.l_start == 10 && found.l_len == 2 && found.l_type == F_WRLCK);
+    CHECK(lock_of(one, F_OFD_SETLK, F_WRLCK, 12, 2) == 0 && lock_of(one, F_OFD_SETLK, F_WRLCK, 18, 22) == 0);
+    found = found_by(other);
+    CHECK(found.l_start == 10 && found.l_len == 35);
+    CHECK(lock_of(one, F_OFD_SETLK, F_WRLCK, 45, 0) == 0);
+    found = found_by(other);
+    CHECK(found.l_start == 10 && found.l_len == 0 && lock_of(one, F_OFD_SETLK, F_UNLCK, 0, 0) == 0);
+}
+
+/* Two processes, each of which wants what the other has. */
+static void deadlock(void)
+{
+    int ready[2];
+    char byte;
+    CHECK(pipe(ready) == 0 && lock_of(one, F_SETLK, F_WRLCK, 0, 1) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        int failed = lock_of(one, F_SETLK, F_WRLCK, 1, 1) != 0 || write(ready[1], "x", 1) != 1;
+        _exit(failed || lock_of(one, F_SETLKW, F_WRLCK, 0, 1) != 0);
+    }
+    CHECK(read(ready[0], &byte, 1) == 1);
+    usleep(100000);
+    FAILS(lock_of(one, F_SETLKW, F_WRLCK, 1, 1), EDEADLK);
+    CHECK(lock_of(one, F_SETLK, F_UNLCK, 0, 1) == 0);
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    close(ready[0]), close(ready[1]);
+}
+
 int main(void)
 {
     one = open(PATH, O_CREAT | O_RDWR, 0600);
@@ -95,6 +142,8 @@ int main(void)
     CHECK(one >= 0 && other >= 0 && reader >= 0);
     whole_files();
     records();
+    regions();
+    deadlock();
     arguments();
     waiters_wake();
     CHECK(unlink(PATH) == 0);

@@ -40,6 +40,30 @@ static int64_t visit(int32_t id, void (*each)(struct scheduling *scheduling, voi
     return target.found ? 0 : -ESRCH;
 }
 
+struct ownership {
+    int32_t id;
+    bool is_given;
+};
+
+static bool look_at_owner(struct task *task, void *context)
+{
+    struct ownership *ownership = context;
+    uint32_t user = credentials()->user.effective;
+    if (task->id != ownership->id) {
+        return true;
+    }
+    ownership->is_given = user == task->credentials.user.effective || user == task->credentials.user.real;
+    return false;
+}
+
+/* check_same_owner() of Linux: others' threads want CAP_SYS_NICE. 0 or -EPERM. */
+static int64_t check_owner(int32_t id)
+{
+    struct ownership ownership = {.id = id ? id : current_task()->id, .is_given = true};
+    task_each(look_at_owner, &ownership);
+    return ownership.is_given ? 0 : -EPERM;
+}
+
 /* A word of the CPU set. */
 static uint64_t processors(void)
 {
@@ -87,6 +111,7 @@ int64_t sys_sched_setaffinity(const struct arguments *arguments)
     }
     uint64_t before;
     int64_t error = visit((int32_t)arguments->at[0], get_affinity, &before);
+    error = error ? error : check_owner((int32_t)arguments->at[0]);
     mask &= processors();
     if (error || !mask) {
         return error ? error : -EINVAL;
@@ -158,6 +183,7 @@ int64_t sys_sched_setscheduler(const struct arguments *arguments)
     uint32_t before;
     int64_t error = visit(id, get_policy, &before);
     error = error ? error : check_policy(policy & ~RESET_ON_FORK, priority);
+    error = error ? error : check_owner(id);
     return error ? error : visit(id, set_policy, &policy);
 }
 
@@ -172,7 +198,8 @@ int64_t sys_sched_setparam(const struct arguments *arguments)
     }
     uint32_t policy;
     int64_t error = visit(id, get_policy, &policy);
-    return error ? error : check_policy(policy & ~RESET_ON_FORK, priority);
+    error = error ? error : check_policy(policy & ~RESET_ON_FORK, priority);
+    return error ? error : check_owner(id);
 }
 
 int64_t sys_sched_getparam(const struct arguments *arguments)
@@ -255,6 +282,9 @@ int64_t sys_setpriority(const struct arguments *arguments)
     struct niceness nice = {.lowest = NICE_MAX};
     nice.wanted = wanted < NICE_MIN ? NICE_MIN : wanted > NICE_MAX ? NICE_MAX : wanted;
     int64_t error = visit_named(arguments, get_nice, &nice);
+    if (!error && (uint32_t)arguments->at[0] == PRIO_PROCESS) {
+        error = check_owner((int32_t)arguments->at[1]);
+    }
     if (error) {
         return error;
     }
@@ -341,6 +371,7 @@ int64_t sys_sched_setattr(const struct arguments *arguments)
     bool keeps = wanted.flags & FLAG_KEEP_PARAMETERS;
     uint32_t policy = wanted.flags & FLAG_KEEP_POLICY ? now.policy & ~RESET_ON_FORK : wanted.policy;
     error = policy == SCHED_DEADLINE ? check_deadline(&wanted) : check_policy(policy, (int32_t)wanted.priority);
+    error = error ? error : check_owner(id);
     if (error) {
         return error;
     }

@@ -320,6 +320,29 @@ static void order_of_errors(void)
     (void)byte;
 }
 
+/* Others' threads are scheduled by who has CAP_SYS_NICE alone. */
+static void scheduling_of_others(void)
+{
+    pid_t parent = getpid(), child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        uint64_t mask = 1, none = 0;
+        int priority = 0;
+        CHECK(setuid(65534) == 0);
+        FAILS(syscall(SYS_sched_setaffinity, parent, sizeof mask, &mask), EPERM);
+        FAILS(syscall(SYS_sched_setaffinity, parent, sizeof none, &none), EPERM);
+        FAILS(syscall(SYS_sched_setscheduler, parent, 0, &priority), EPERM);
+        FAILS(syscall(SYS_sched_setparam, parent, &priority), EPERM);
+        FAILS(syscall(SYS_setpriority, PRIO_PROCESS, parent, -2), EPERM);
+        FAILS(syscall(SYS_setpriority, PRIO_PROCESS, parent, 19), EPERM);
+        FAILS(syscall(SYS_setpriority, PRIO_PROCESS, 0, -2), EACCES);
+        CHECK(syscall(SYS_sched_getscheduler, parent) == 0 && syscall(SYS_setpriority, PRIO_PROCESS, 0, 5) == 0);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
 int main(void)
 {
     struct sigaction action = {.sa_sigaction = note, .sa_flags = SA_SIGINFO};
@@ -336,6 +359,9 @@ int main(void)
     sending(id);
     threads_by_clone3();
     order_of_errors();
+    if (getuid() == 0) {
+        scheduling_of_others();
+    }
     if (setgid(65534) == 0 && setuid(65534) == 0) { /* what only root may do comes natively, and not inside */
         FAILS(setpgid(NOBODY, 0), ESRCH);
         FAILS(setpgid(0, -1), EINVAL);

@@ -9,13 +9,11 @@ const Row = row.Row;
 
 const Failure = error{ Odd, OutOfMemory };
 
-const path_max = 4095;
 const name_max = 255;
 const max_links = 40;
 const max_implied = 1_000_000;
 const free_link_names = 1 << 18;
 const link_names_per_member = 32;
-const max_paths_size = 512 << 20;
 const none = std.math.maxInt(u32);
 const root = 0;
 /// A layer that is not yet, and the one of directories that no layer lists.
@@ -79,14 +77,12 @@ const Node = struct {
     is_there: bool = true,
 };
 
-const Slot = u32;
-
 pub const Tree = struct {
     layers: []const Layer,
     number: u32 = 0,
     nodes: List(Node) = .{},
     /// Nodes by parent and name, in open addressing; what was removed stays until the table grows.
-    slots: List(Slot) = .{},
+    slots: List(u32) = .{},
     implied: usize = 0,
     link_names: i64 = free_link_names,
     last_folder: []const u8 = &.{},

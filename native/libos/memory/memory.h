@@ -67,6 +67,8 @@ bool space_hand_over(struct space *copy);
 void space_take_back(struct space *copy);
 /* The calling thread does not touch application memory before it has waited for its turn. */
 void space_go_away(void);
+/* The same, and who waits for a turn comes before it: sched_yield(2). */
+void space_yield(void);
 /* At the end of an exception in a user copy: it goes on. */
 void space_reach(void);
 

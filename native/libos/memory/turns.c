@@ -212,6 +212,21 @@ void space_go_away(void)
     }
 }
 
+void space_yield(void)
+{
+    struct space *space = current_space();
+    if (!__atomic_load_n(&space->residence.turns, __ATOMIC_SEQ_CST)) {
+        return;
+    }
+    lock_memory();
+    const struct turns *turns = space->residence.turns;
+    if (turns && turns->resident == space && turns->waiting && turns->waiting != space) {
+        set_closed(space, true);
+    }
+    unlock_memory();
+    space_go_away();
+}
+
 void space_reach(void)
 {
     if (!current_thread()->away || has_memory_lock()) {

@@ -11,6 +11,7 @@ enum { PRIO_PROCESS = 0, PRIO_PGRP = 1, PRIO_USER = 2 };
 int64_t sys_sched_yield(const struct arguments *arguments)
 {
     (void)arguments;
+    space_yield();
     host_yield();
     return 0;
 }

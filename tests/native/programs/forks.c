@@ -112,6 +112,26 @@ static void who_spins_makes_room(void)
     munmap((void *)shared, PAGE);
 }
 
+/* 600 turns: they would take long if each was a time slice. */
+static void who_yields_makes_room(void)
+{
+    volatile int *turn = map(PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+    pid_t child = fork();
+    int own = child == 0;
+    for (int at = 0; at < 300; at++) {
+        while (*turn % 2 != own) {
+            sched_yield();
+        }
+        __atomic_add_fetch(turn, 1, __ATOMIC_SEQ_CST);
+    }
+    if (child == 0) {
+        _exit(0);
+    }
+    wait_for(child, 0);
+    CHECK(*turn == 600);
+    munmap((void *)turn, PAGE);
+}
+
 static void mappings_change_in_one_alone(void)
 {
     char *memory = map(16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE);
@@ -476,6 +496,7 @@ int main(int argc, char **argv)
     stores_stay_with_who_makes_them();
     turns_are_taken_at_each_message();
     who_spins_makes_room();
+    who_yields_makes_room();
     mappings_change_in_one_alone();
     advice_about_forks_is_kept_to();
     shared_memory_is_shared();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 SILENT_ADDRESS = "198.51.100.1"
 """Nobody answers there: packets to it are lost (RFC 5737: an address for documentation)."""
 
+_GET = """
+import sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1], timeout=30)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status, answer.read().decode(), sep="\\n", end="")
+"""
 _SET_UP = f"""set -e
 ip link set lo up
 ip link add near type veth peer name far
@@ -50,6 +59,13 @@ class NetworkNamespace:
             [*self.wrapper, *command],
             input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
+
+    def get(self, url: str) -> tuple[int, str]:
+        """Ask a server of HTTP inside; return the status and the body."""
+        done = self.run(sys.executable, "-c", _GET, url)
+        assert done.returncode == 0, done.stderr
+        status, _, body = done.stdout.partition("\n")
+        return int(status), body
 
     def listening(self) -> set[int]:
         """Return the ports of TCP at which somebody listens."""

@@ -36,8 +36,11 @@ WARM_UP_SECONDS = scaled(120, least=10)
 LOAD_SECONDS = max(30, scaled(1_740) - 57)
 CROWD = scaled(1_000, least=150)
 CONNECTIONS = 1_000
-GROWTH = 32 << 10
-"""Kibibytes by which a run-time system with garbage may grow while it works on."""
+GROWTH = 16 << 10
+"""Kibibytes by which a server may grow while it works on,"""
+GROWTH_OF_COMPILERS = 48 << 10
+"""and a run-time system that compiles, or collects garbage when it thinks fit, as natively."""
+COMPILERS = frozenset({"python", "node", "java"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,8 @@ class Servers:
     network: NetworkNamespace
     running: tuple[Running, ...]
     crowd: Path
+    left_out: frozenset[str]
+    """Why images of the table cannot be had here."""
 
     def serve(self, seconds: float, crowd: int) -> dict[str, dict[str, int]]:
         """Let all clients at all servers for some time; return the numbers of answers. None may be wrong."""
@@ -92,14 +97,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     need_root()
     base = tmp_path_factory.mktemp("programs")
     images: dict[str, TeeTree] = {}
-    missing = set()
+    left_out = set()
     for name in dict.fromkeys(program.image for program in PROGRAMS):
         try:
             images[name] = TeeTree(root=tree(name, base))
         except pytest.skip.Exception as reason:
-            missing.add(f"{name}: {reason}")
+            left_out.add(f"{name}: {reason}")
     if not images:
-        pytest.skip("; ".join(sorted(missing)))
+        pytest.skip("; ".join(sorted(left_out)))
     crowd = go_program(Path(__file__).parent / "crowd", base / "crowd")
     with network_namespace() as network, contextlib.ExitStack() as stack:
         running = []
@@ -112,7 +117,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             stack.callback(process.wait)
             stack.callback(process.kill)
             running.append(Running(program=program, process=process, log=log))
-        made = Servers(network=network, running=tuple(running), crowd=crowd)
+        made = Servers(network=network, running=tuple(running), crowd=crowd, left_out=frozenset(left_out))
         _wait_for_all(made)
         yield made
 
@@ -128,6 +133,12 @@ def _wait_for_all(servers: Servers) -> None:
         time.sleep(0.2)
 
 
+def test_all_servers_of_the_table_are_there(servers: Servers) -> None:
+    if servers.left_out:
+        pytest.skip("; ".join(sorted(servers.left_out)))
+    assert len(servers.running) == len(PROGRAMS)
+
+
 def test_every_answer_is_right_and_nothing_grows(servers: Servers) -> None:
     """Mixed load on all at once: memory and descriptors stay as they are once all have warmed up."""
     servers.serve(WARM_UP_SECONDS, CROWD)
@@ -141,11 +152,12 @@ def test_every_answer_is_right_and_nothing_grows(servers: Servers) -> None:
         descriptors, resident = before[one.program.name]
         print(one.program.name, descriptors, one.descriptors, resident, one.resident)
         assert _settled(one, descriptors) <= descriptors, one.program.name
-        assert one.resident <= resident + GROWTH, one.program.name
+        growth = GROWTH_OF_COMPILERS if one.program.image in COMPILERS else GROWTH
+        assert one.resident <= resident + growth, one.program.name
         if one.program.about_self:
             was, now = inside[one.program.name], _about_self(servers, one)
             assert now["descriptors"] <= was["descriptors"], one.program.name
-            assert now["VmRSS"] <= was["VmRSS"] + GROWTH, one.program.name
+            assert now["VmRSS"] <= was["VmRSS"] + growth, one.program.name
 
 
 def _settled(one: Running, wanted: int = 0) -> int:
@@ -162,7 +174,7 @@ def _settled(one: Running, wanted: int = 0) -> int:
 def _about_self(servers: Servers, one: Running) -> dict[str, int]:
     """Return what the program reads about itself."""
     url = f"http://{one.program.targets[0].address}{one.program.about_self}"
-    text = servers.network.run("curl", "-sf", url).stdout
+    _, text = servers.network.get(url)
     return {name: int(value) for name, value in re.findall(r"^(\w+):\s+(\d+)", text, re.MULTILINE)}
 
 
@@ -215,6 +227,6 @@ def test_a_proxy_reaches_others_is_refused_and_loses_patience(
     """The program inside is the client here: of another enclave, of nobody, of somebody who never answers."""
     if len({"nginx", "caddy"} & {one.program.name for one in servers.running}) < 2:
         pytest.skip("nginx and caddy cannot be had here")
-    done = servers.network.run("curl", "-s", "-w", "%{http_code}", f"http://127.0.0.1:8080{path}")
-    assert done.stdout.endswith(str(status))
-    assert (done.stdout == f"{TEN_KILOBYTES}{status}") is (status == 200)
+    answered, body = servers.network.get(f"http://127.0.0.1:8080{path}")
+    assert answered == status
+    assert (body == TEN_KILOBYTES) is (status == 200)

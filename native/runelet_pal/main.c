@@ -56,13 +56,18 @@ static bool boot(void)
     return open_library(options.pal, &library) && all_code_is_from(options.libraries) && !FAILED("pal_init", library.init(&attributes));
 }
 
-static _Noreturn void destroy_and_end(int code)
+static void destroy(int code)
 {
     stop_attestation();
     end_within(DESTROY_SECONDS, code);
     int error = CALL("pal_destroy", library.destroy());
     if (error)
         warning_message("pal_destroy of the PAL has failed: %d", error);
+}
+
+static _Noreturn void destroy_and_end(int code)
+{
+    destroy(code);
     end(code);
 }
 
@@ -123,8 +128,10 @@ int pal_kill(int pid, int number)
             warning_message("pal_kill of the PAL has not taken signal %d: %d", number, result);
         return result;
     }
-    if (ends_programs(number))
-        destroy_and_end(128 + number);
+    if (ends_programs(number)) {
+        destroy(128 + number);
+        _exit(128 + number); /* the program's thread may be writing: what it has in buffers goes with it, as after any signal */
+    }
     return 0;
 }
 

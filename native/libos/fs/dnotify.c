@@ -9,7 +9,7 @@ static const uint32_t meanings[] = {
     IN_MODIFY,                 /* DN_MODIFY, 2 */
     IN_CREATE | IN_MOVED_TO,   /* DN_CREATE, 4 */
     IN_DELETE | IN_MOVED_FROM, /* DN_DELETE, 8 */
-    IN_MOVED_FROM | IN_MOVED_TO, /* DN_RENAME, 16 */
+    DNOTIFY_RENAMED,           /* DN_RENAME, 16 */
     IN_ATTRIB,                 /* DN_ATTRIB, 32 */
 };
 
@@ -94,7 +94,7 @@ int64_t dnotify_set(struct file *file, int32_t descriptor, uint32_t events)
 
 void dnotify_tell(const struct inode *watched, const struct happening *happening)
 {
-    if (!dnotify_is_used() || happening->name.length == 0) { /* it hears of what is in it, not of itself */
+    if (!dnotify_is_used()) {
         return;
     }
     mutex_lock(&lock);

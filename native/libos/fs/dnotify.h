@@ -4,6 +4,9 @@
 
 #include "fs/inotify.h"
 
+/* Of a happening, beside what inotify tells: something got another name in the same directory. */
+#define DNOTIFY_RENAMED 0x00010000U
+
 /* 0 for `events`: not any more. -ENOTDIR, -ENOMEM. */
 int64_t dnotify_set(struct file *file, int32_t descriptor, uint32_t events);
 /* The file is closed. */

@@ -158,6 +158,9 @@ static void tell_moved(const struct place *old, const struct place *new)
     uint32_t cookie = __atomic_add_fetch(&last_cookie, 1, __ATOMIC_RELAXED), kind = kind_of(old->inode);
     tell_name(old->parent, place_name(old), IN_MOVED_FROM | kind, cookie);
     tell_name(new->parent, place_name(new), IN_MOVED_TO | kind, cookie);
+    if (old->parent == new->parent) {
+        dnotify_tell(old->parent, &(struct happening){.event = DNOTIFY_RENAMED});
+    }
 }
 
 void notify_moved(const struct place *old, const struct place *new, struct inode *replaced, bool last)

@@ -190,6 +190,11 @@ static void directories(void)
     CHECK(close(creat("/tmp/owned/b", 0600)) == 0 && count == 1);
     CHECK(fchmod(file, 0600) == 0 && count == 2 && write(file, "x", 1) == 1 && count == 2);
     CHECK(unlink("/tmp/owned/b") == 0 && count == 3);
+    CHECK(fcntl(folder, F_NOTIFY, 0) == 0 && fcntl(folder, F_NOTIFY, DN_RENAME | DN_MULTISHOT) == 0);
+    CHECK(rename("/tmp/owned/a", "/tmp/owned/d") == 0 && count == 4 && rename("/tmp/owned/d", "/tmp/owned-a") == 0 && count == 4);
+    CHECK(rename("/tmp/owned-a", "/tmp/owned/a") == 0 && count == 4); /* in one directory alone */
+    CHECK(fcntl(folder, F_NOTIFY, 0) == 0 && fcntl(folder, F_NOTIFY, DN_ATTRIB) == 0 && chmod("/tmp/owned", 0755) == 0 && count == 5);
+    count = 3;
     CHECK(fcntl(folder, F_NOTIFY, 0) == 0 && unlink("/tmp/owned/a") == 0 && count == 3);
     CHECK(fcntl(folder, F_NOTIFY, DN_CREATE | DN_MULTISHOT) == 0 && close(folder) == 0);
     CHECK(close(creat("/tmp/owned/c", 0600)) == 0 && count == 3); /* closed */

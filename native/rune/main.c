@@ -16,6 +16,7 @@
 #include "command_line.h"
 #include "container.h"
 #include "exec.h"
+#include "pal_run.h"
 #include "program.h"
 #include "python_part.h"
 #include "report.h"
@@ -140,6 +141,15 @@ static int start(const struct command_line *line, char **argv)
     return enclave_runs(line, &started) ? 0 : EXIT_FAILED;
 }
 
+static bool has_foreign_pal(const struct command_line *line)
+{
+    struct container_place place;
+    int folder = find_container(line, &place) ? open_pal_run(&place) : -1;
+    if (folder >= 0)
+        close(folder);
+    return folder >= 0;
+}
+
 static int exec_into_container(const struct command_line *line, char **argv)
 {
     const char *reason;
@@ -149,6 +159,10 @@ static int exec_into_container(const struct command_line *line, char **argv)
     case KIND_ORDINARY:
         return become_runc(line, argv);
     case KIND_TEE:
+        if (has_foreign_pal(line)) {
+            report_error(line, "no command can be run in this TEE container: its PAL is not rune's own, and takes the program alone");
+            return failure_of(line);
+        }
         changed = enclave_exec(line, argv, &reason);
         if (changed)
             return become_runc(line, changed);

@@ -375,6 +375,9 @@ def test_start_returns_when_the_enclave_runs(create: Callable[..., Started]) -> 
     assert (done.returncode, done.stderr) == (0, "")
     assert (container.bundle / "rune-pal" / "status").read_text() == "running\n"
     assert container.state() == "running"
+    refused = container.node.rune("exec", container.node.name, "/bin/app")
+    assert refused.returncode == 255
+    assert "no command can be run in this TEE container" in refused.stderr
     assert container.node.rune("kill", container.node.name, "TERM").returncode == 0
     _wait_for(lambda: container.state() == "stopped")
     assert container.output.read_text().endswith("kill -1 15\ndestroy\n")

@@ -30,9 +30,9 @@ LIBRARY = "usr/lib/python3.11"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "TZ": "UTC", "HOME": "/tmp"}
 TIMEOUT = 300
 QUICK = (
-    "test_epoll", "test_fcntl", "test_file", "test_fileio", "test_mmap", "test_os", "test_poll", "test_posix",
-    "test_posixpath", "test_pty", "test_resource", "test_select", "test_shutil", "test_tempfile",
-    "test_threadsignals", "test_time",
+    "test_epoll", "test_fcntl", "test_file", "test_fileio", "test_fork1", "test_mmap", "test_os", "test_poll",
+    "test_posix", "test_posixpath", "test_pty", "test_resource", "test_select", "test_shutil",
+    "test_tempfile", "test_threadsignals", "test_time", "test_wait3", "test_wait4",
 )  # fmt: skip
 LONG = (
     "test_bufio", "test_ctypes", "test_io", "test_largefile", "test_lzma", "test_pathlib", "test_queue",
@@ -50,7 +50,7 @@ NETWORK_LONG = (
     "test_ftplib", "test_imaplib", "test_nntplib", "test_poplib", "test_smtpd", "test_smtplib", "test_ssl",
     "test_telnetlib", "test_timeout", "test_urllib2", "test_wsgiref", "test_xmlrpc",
 )  # fmt: skip
-IMPORTED = ("test_genericpath",)  # by others
+IMPORTED = ("fork_wait", "test_genericpath")  # by others
 IS_QUICK = scaled(100) < 100
 NETWORK = NETWORK_QUICK if IS_QUICK else (*NETWORK_QUICK, *NETWORK_LONG)
 """Modules that wait for most of their time: both sides of one run at once."""

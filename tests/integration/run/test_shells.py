@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs import busybox, need, need_root, with_libraries
+from support.programs import REPOSITORY, busybox, need, need_root, static_pie_musl, with_libraries
 from support.scale import scaled
 from support.tee import Converter, ordinary_image
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
+TERMINAL = REPOSITORY / "tests" / "integration" / "run" / "shells" / "terminal.c"
 TOOLS = (
     "bash", "cat", "cut", "dash", "env", "expr", "false", "grep", "head", "kill", "ls", "mkdir", "mktemp",
     "printf", "rm", "sed", "seq", "sleep", "sort", "tail", "tee", "timeout", "tr", "true", "uname",
@@ -148,6 +149,7 @@ def shells(tmp_path_factory: pytest.TempPathFactory) -> Shells:
     (rootfs / "bin" / "sh").symlink_to("dash")
     for name in (*APPLETS, "mktemp", "mkdir", "kill", "false", "true", "printf", "echo"):
         (rootfs / "bb" / name).symlink_to("/bin/busybox")
+    static_pie_musl(TERMINAL, rootfs / "terminal")
     (rootfs / "entrypoint.sh").write_text(ENTRYPOINT)
     (rootfs / "entrypoint.sh").chmod(0o755)
     base = tmp_path_factory.mktemp("tee")
@@ -180,6 +182,12 @@ def test_bash_reads_from_substituted_processes(shells: Shells) -> None:
     script = "cat <(echo one) <(echo two); wc -l < <(seq 1 7); mapfile -t a < <(seq 1 4); echo ${a[3]}"
     done = shells.tree.run("/bin/bash", "-c", script)
     assert done.stdout == b"one\ntwo\n7\n4\n", done.stderr.decode()
+
+
+def test_jobs_are_controlled_at_a_terminal(shells: Shells) -> None:
+    done = shells.tree.run("/terminal", "/bin/bash")
+    seen = ["ready>", "Stopped", "sleep 50", "ready>", "ready>", "status=130", "500", "3"]
+    assert [line for line in done.stdout.decode().splitlines() if line] == seen, done.stdout + done.stderr
 
 
 def test_an_entrypoint_prepares_and_becomes_the_program(shells: Shells) -> None:

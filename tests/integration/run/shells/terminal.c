@@ -70,7 +70,7 @@ int main(int count, char *arguments[])
     type("echo status=$?\n");
     await("status=130");
     type("seq 1 500 | wc -l\n");
-    await("\r\n500\r\n");
+    await("500\r\n");
     type("exit 3\n");
     if (waitpid(shell, &status, 0) != shell) {
         return 1;

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 DEMO_PACKAGES := python3 python3-venv docker-registry skopeo umoci busybox-static runc
-TEST_PACKAGES := $(DEMO_PACKAGES) erofs-utils fsverity golang-go musl-tools docker.io containerd gcc libc6-dev strace time softhsm2 openssl libarchive-tools buildah zstd iproute2 iptables
+TEST_PACKAGES := $(DEMO_PACKAGES) erofs-utils fsverity golang-go musl-tools docker.io containerd gcc libc6-dev strace time softhsm2 openssl libarchive-tools buildah podman zstd iproute2 iptables
 
 NATIVE_SOURCES := $(shell find native -name .cache -prune -o -type f -print)
 

@@ -176,7 +176,7 @@ static bool find_run(const struct change *exchange, user_address from, struct ru
 static void exchange_run(const struct change *exchange, const struct run *run)
 {
     int64_t pages = (int64_t)((run->end - run->start) / PAGE_SIZE);
-    pages_lend(pages); /* what moves is there twice for a moment */
+    pages_lend(pages + WORDS_RESERVE); /* what moves is there twice for a moment */
     if (run->kind == COMING && commit_add(run->start, run->end)) {
         fatal("out of enclave memory while processes take turns");
     }
@@ -197,7 +197,7 @@ static void exchange_run(const struct change *exchange, const struct run *run)
     } else if (run->kind == LEAVING) {
         commit_remove(run->start, run->end);
     }
-    pages_lend(-pages);
+    pages_lend(-pages - WORDS_RESERVE);
 }
 
 /* `to` sees the same pages of the object at the same addresses: they stay. */

@@ -41,6 +41,9 @@ const struct area_tree *turns_absent_tree(uint32_t nth);
 
 /* What is in place and what is kept (versions.c). */
 
+/* Lent while pages move, which must not fail: for the words of the other programs, beside the pages themselves. */
+#define WORDS_RESERVE 1024
+
 /* commit_add() and commit_add_pending() for private pages of the space, which is resident: the others of its group have nothing there. */
 int versions_add(const struct space *space, user_address start, user_address end);
 int versions_add_pending(const struct space *space, user_address start, user_address end);

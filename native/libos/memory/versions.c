@@ -117,9 +117,9 @@ void versions_drop(const struct space *space, user_address start, user_address e
             if (!is_readable) { /* it goes away anyway */
                 commit_open(at, at + PAGE_SIZE, protection);
             }
-            pages_lend(2); /* it is there twice for a moment */
+            pages_lend(WORDS_RESERVE); /* it is there twice for a moment */
             int64_t error = give_to_sharers(space, at);
-            pages_lend(-2);
+            pages_lend(-WORDS_RESERVE);
             if (error) {
                 fatal("out of enclave memory while memory of several processes is given back");
             }

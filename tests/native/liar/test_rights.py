@@ -110,4 +110,5 @@ def test_no_store_reaches_the_memory_of_a_process_that_takes_turns(
     else:
         assert done.returncode == FATAL_STATUS, done.stderr.decode()
         assert lie != "tables"
-        assert b"the host did not change" in done.stderr
+        told = (b"the host did not change", b"enclave: exception 14 ")  # or it faults at such a page itself
+        assert any(text in done.stderr for text in told)

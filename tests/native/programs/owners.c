@@ -32,12 +32,12 @@ static volatile pid_t who;
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
     (void)context;
-    count++;
     number = signal;
     code = info->si_code;
     band = info->si_band;
     descriptor = info->si_fd;
     who = (pid_t)syscall(SYS_gettid);
+    count++; /* the last: another thread may wait for it */
 }
 
 static void set_flags(int fd, int add, int remove)

@@ -274,8 +274,11 @@ static void session(void)
     show("through /dev/tty", master);
     signal(SIGINT, note), signal(SIGQUIT, note), signal(SIGTSTP, note), signal(SIGWINCH, note), signal(SIGHUP, note);
     signal(SIGCONT, note);
+    /* Read one by one: the next signal may throw away what was echoed before. */
     type("lost\003");
+    show("echo", master);
     type("\034");
+    show("echo", master);
     type("\032");
     CHECK(signals[SIGINT] == 1 && signals[SIGQUIT] == 1 && signals[SIGTSTP] == 1);
     show("interrupted", slave);

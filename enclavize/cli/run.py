@@ -89,50 +89,50 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=_WIDTH),
     )  # fmt: skip
 
-    def flag(*names: str, help: str) -> None:  # noqa: A002 - argparse's own name
-        parser.add_argument(*names, action="store_true", help=help)
+    def flag(*names: str, about: str) -> None:
+        parser.add_argument(*names, action="store_true", help=about)
 
-    def several(*names: str, metavar: str, help: str, type: type = str) -> None:  # noqa: A002
-        parser.add_argument(*names, action="append", default=[], metavar=metavar, help=help, type=type)
+    def several(*names: str, metavar: str, about: str, kind: type = str) -> None:
+        parser.add_argument(*names, action="append", default=[], metavar=metavar, help=about, type=kind)
 
-    def one(*names: str, metavar: str, help: str, type: type = str) -> None:  # noqa: A002
-        parser.add_argument(*names, metavar=metavar, help=help, type=type)
+    def one(*names: str, metavar: str, about: str, kind: type = str) -> None:
+        parser.add_argument(*names, metavar=metavar, help=about, type=kind)
 
     parser.add_argument("image", metavar="IMAGE", help="A TEE image, named as for build.")
     parser.add_argument(
         "arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER,
         help="For the program, if the image allows arguments.",
     )  # fmt: skip
-    flag("--simulate", help="Run in simulation, without SGX. It protects nothing.")
-    flag("-i", "--interactive", help="Keep standard input open.")
-    flag("-t", "--tty", help="Give the program a terminal.")
-    several("-e", "--env", metavar="NAME[=VALUE]", help="Set a variable, if the image allows it.")
-    several("-v", "--volume", metavar="HOST:PATH[:ro]", help="Give a path, if the image opens it.")
-    one("--name", metavar="NAME", help="Name of the container.")
-    flag("--rm", help="Remove the container at its end. This is always done.")
+    flag("--simulate", about="Run in simulation, without SGX. It protects nothing.")
+    flag("-i", "--interactive", about="Keep standard input open.")
+    flag("-t", "--tty", about="Give the program a terminal.")
+    several("-e", "--env", metavar="NAME[=VALUE]", about="Set a variable, if the image allows it.")
+    several("-v", "--volume", metavar="HOST:PATH[:ro]", about="Give a path, if the image opens it.")
+    one("--name", metavar="NAME", about="Name of the container.")
+    flag("--rm", about="Remove the container at its end. This is always done.")
     parser.add_argument(
         "--log-level", choices=LOG_LEVELS,
         help="What to say; above 'error' the enclave needs a debug image.",
     )  # fmt: skip
-    flag("--trace", help="Print each system call as strace does. Debug images only.")
+    flag("--trace", about="Print each system call as strace does. Debug images only.")
     parser.add_argument(
         "--profile", choices=PROFILE_FORMS,
         help="Print at the end how often and how long system calls and OCALLs took, and how often each left "
         "the enclave. Debug images only.",
     )  # fmt: skip
     one(
-        "--report", metavar="FILE", type=Path,
-        help="Where --trace and --profile go; without it, to standard error.",
+        "--report", metavar="FILE", kind=Path,
+        about="Where --trace and --profile go; without it, to standard error.",
     )  # fmt: skip
-    several("--signer", metavar="PUB.pem|MRSIGNER", help="A signer that is trusted; without it, all are.")
+    several("--signer", metavar="PUB.pem|MRSIGNER", about="A signer that is trusted; without it, all are.")
     one(
         "--toolchain", metavar="TOOLCHAIN",
-        help="What runs outside of the enclave must be of this toolchain: an install prefix, an image or a "
+        about="What runs outside of the enclave must be of this toolchain: an install prefix, an image or a "
         "kept one.",
     )  # fmt: skip
     several(
-        "--host-files", metavar="FILE", type=Path,
-        help="What runs outside of the enclave must have the digests of this file, which 'enclavize "
+        "--host-files", metavar="FILE", kind=Path,
+        about="What runs outside of the enclave must have the digests of this file, which 'enclavize "
         "toolchain digests' writes. Of several files one must fit.",
     )  # fmt: skip
     parser.add_argument(
@@ -140,9 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     several(
         "-p", "--publish", metavar="[[ADDRESS:]PORT:]PORT",
-        help="Forward the machine's port to the container's (TCP).",
+        about="Forward the machine's port to the container's (TCP).",
     )  # fmt: skip
-    flag("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
+    flag("--insecure", about="Accept plain HTTP and unknown certificates of registries.")
     return parser
 
 

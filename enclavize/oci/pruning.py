@@ -111,7 +111,7 @@ def prune(
 @contextmanager
 def in_use(tree: Path) -> Iterator[bool]:
     """Keep an unpacked image from being removed; gives whether it is still there."""
-    with open(lock_of(tree), "ab") as lock:  # noqa: PTH123 - append: made if need be, not emptied
+    with lock_of(tree).open("ab") as lock:  # made if need be, not emptied
         fcntl.flock(lock, fcntl.LOCK_SH)
         os.utime(lock.fileno())
         yield tree.is_dir()

@@ -36,8 +36,8 @@ WARM_UP_SECONDS = scaled(120, least=10)
 LOAD_SECONDS = max(30, scaled(1_740) - 57)
 CROWD = scaled(1_000, least=150)
 CONNECTIONS = 1_000
-LATE = 4
-"""Connections that a client has given up and a server has not noticed yet; losses add up to hundreds."""
+LATE = {"flask-sqlite": 4}
+"""Descriptors that may come to those before: one more of Flask's was seen, of unknown cause."""
 GROWTH = 16 << 10
 """Kibibytes by which a server may grow while it works on,"""
 GROWTH_OF_COMPILERS = 48 << 10
@@ -153,12 +153,13 @@ def test_every_answer_is_right_and_nothing_grows(servers: Servers) -> None:
     for one in servers.running:
         descriptors, resident = before[one.program.name]
         print(one.program.name, descriptors, one.descriptors, resident, one.resident)
-        assert _settled(one, descriptors + LATE) <= descriptors + LATE, one.program.name
+        most = descriptors + LATE.get(one.program.name, 0)
+        assert _settled(one, most) <= most, one.program.name
         growth = GROWTH_OF_COMPILERS if one.program.image in COMPILERS else GROWTH
         assert one.resident <= resident + growth, one.program.name
         if one.program.about_self:
             was, now = inside[one.program.name], _about_self(servers, one)
-            assert now["descriptors"] <= was["descriptors"] + LATE, one.program.name
+            assert now["descriptors"] <= was["descriptors"] + LATE.get(one.program.name, 0), one.program.name
             assert now["VmRSS"] <= was["VmRSS"] + growth, one.program.name
 
 

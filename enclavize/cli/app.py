@@ -12,7 +12,9 @@ from enclavize.cli.doctor import doctor
 from enclavize.cli.explain import explain
 from enclavize.cli.inspect import inspect
 from enclavize.cli.keygen import keygen
+from enclavize.cli.measure import measure
 from enclavize.cli.occlum import occlum
+from enclavize.cli.policy import policy
 from enclavize.cli.run import DESCRIPTION
 from enclavize.cli.run import run as run_image
 from enclavize.cli.setup import setup
@@ -51,7 +53,7 @@ def run(context: typer.Context) -> None:
     raise typer.Exit(run_image(context.args))
 
 
-for command in (keygen, build, check, explain, inspect, verify, diff, doctor):
+for command in (keygen, build, check, explain, inspect, measure, verify, diff, doctor):
     app.command()(command)
 app.command(
     help=DESCRIPTION,
@@ -65,6 +67,7 @@ app.command(
 app.command()(version)
 app.add_typer(cache, name="cache")
 app.add_typer(occlum, name="occlum")
+app.add_typer(policy, name="policy")
 app.add_typer(setup, name="setup")
 app.add_typer(sign, name="sign")
 app.add_typer(signer, name="signer")

@@ -195,16 +195,11 @@ def build(
 
     from enclavize.cli.grammar.annotation import parse_annotations, parse_labels
     from enclavize.cli.grammar.configured import Configured
+    from enclavize.cli.grammar.configured_options import configured_policy
     from enclavize.cli.grammar.date import parse_date, parse_epoch
     from enclavize.cli.grammar.execution import parse_source
     from enclavize.cli.grammar.image_key import with_image_key, with_sgx_mode
     from enclavize.cli.grammar.output import combine_outputs
-    from enclavize.cli.grammar.policy import (
-        parse_allowed_variables,
-        parse_commands,
-        parse_network,
-        parse_volumes,
-    )
     from enclavize.cli.grammar.setting import parse_settings
     from enclavize.cli.grammar.signer import parse_image_signing, parse_signer
     from enclavize.cli.grammar.silence import parse_forced
@@ -213,7 +208,6 @@ def build(
     from enclavize.oci.platform import parse_sgx_platform
     from enclavize.pipeline.options import BuildOptions, SigningOptions
     from enclavize.progress.renderer import reporting
-    from enclavize.tee.policy import Policy
 
     sgx_platform = parse_sgx_platform(platform)
     file = Configured.load(config)
@@ -262,7 +256,6 @@ def build(
     if quiet and progress not in (ProgressMode.AUTO, ProgressMode.QUIET):
         raise UsageError(f"--quiet and --progress {progress} contradict each other")
     mode = ProgressMode.QUIET if quiet else progress
-    any_command, commands = file.several("policy", "allow-exec", allow_exec, parse_commands)
     options = BuildOptions(
         source=parse_source(
             source,
@@ -290,16 +283,14 @@ def build(
             only_opened=only_opened or (),
             tmpfs=tmpfs or (),
         ),
-        policy=Policy(
-            allow_arguments=file.flag("policy", "allow-args", allow_args),
-            allowed_environment=file.several("policy", "allow-env", allow_env, parse_allowed_variables),
-            allow_any_exec=any_command,
-            allowed_exec=commands,
-            volumes=file.several("policy", "volume", volume, parse_volumes),
-            allow_host_network_files=file.flag(
-                "policy", "allow-host-network-files", allow_host_network_files
-            ),
-            network=file.one("policy", "allow-network", allow_network, parse_network),
+        policy=configured_policy(
+            file,
+            allow_args=allow_args,
+            allow_env=allow_env,
+            allow_exec=allow_exec,
+            volume=volume,
+            allow_host_network_files=allow_host_network_files,
+            allow_network=allow_network,
         ),
         resources=file.settings("resources", setting or [], parse_settings),
         signing=SigningOptions(

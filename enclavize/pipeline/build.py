@@ -72,15 +72,28 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     )
     with closing(image.source):
         check_convertible(image)
-        if backend is None:
-            libos = choose_libos(image, toolchain, cache, reporter)
-            backend = _backend(libos, toolchain if toolchain and toolchain.libos == libos else None, options)
+        backend = backend or _chosen_backend(image, toolchain, options, cache, reporter)
         tee = _converted(image, options, backend, identity, cache=cache, reporter=reporter)
         signed = sign_build(tee.manifest.digest, options, image_signer or identity.load, reporter)
         delivered = deliver(tee, image, options, cache, reporter, signed=signed)
     write_metadata(options.metadata_file, tee, signed)
     write_image_id(options.image_id_file, tee)
     return BuildResult(tee=tee, delivered=delivered)
+
+
+def backend_of(image: Image, options: BuildOptions, cache: BlobCache, reporter: Reporter) -> Backend:
+    """Return the backend that a build of the image would have. Raises UsageError, IncompatibleImageError."""
+    toolchain = toolchain_of(options, cache, reporter)
+    if options.libos == AUTO:
+        return _chosen_backend(image, toolchain, options, cache, reporter)
+    return _backend(options.libos, toolchain, options)
+
+
+def _chosen_backend(
+    image: Image, toolchain: Toolchain | None, options: BuildOptions, cache: BlobCache, reporter: Reporter
+) -> Backend:
+    libos = choose_libos(image, toolchain, cache, reporter)
+    return _backend(libos, toolchain if toolchain and toolchain.libos == libos else None, options)
 
 
 def _backend(libos: str, toolchain: Toolchain | None, options: BuildOptions) -> Backend:

@@ -20,7 +20,7 @@ from enclavize.libos.toolchain.model import TITLES
 from enclavize.tee.policy import ANY_COMMAND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from pathlib import Path
 
 MAX_CONFIGURATION_SIZE = 1 << 20
@@ -156,15 +156,28 @@ def load_configuration(path: Path) -> Configuration:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_CONFIGURATION_SIZE + 1)
-        if len(data) > MAX_CONFIGURATION_SIZE:
-            raise UsageError(f"{path}: a configuration has at most {MAX_CONFIGURATION_SIZE} bytes")
-        text = data.decode()
-        document = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from error
+    return parse_configuration(data, str(path))[0]
+
+
+def parse_configuration(
+    data: bytes, path: str, apart: Container[str] = ()
+) -> tuple[Configuration, dict[str, Any]]:
+    """Read and check the content of the file ``path``; what stands under the names ``apart`` is handed back.
+
+    Raises UsageError.
+    """
+    if len(data) > MAX_CONFIGURATION_SIZE:
+        raise UsageError(f"{path}: a configuration has at most {MAX_CONFIGURATION_SIZE} bytes")
+    try:
+        text = data.decode()
+        document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also what tomllib and the decoder raise
         raise UsageError(f"{path}: {error}") from error
-    return _checked(Configuration(path=str(path), lines=text.splitlines()), document)
+    others = {name: value for name, value in document.items() if name in apart}
+    own = {name: value for name, value in document.items() if name not in apart}
+    return _checked(Configuration(path=path, lines=text.splitlines()), own), others
 
 
 def _checked(configuration: Configuration, document: Mapping[str, Any]) -> Configuration:

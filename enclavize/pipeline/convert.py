@@ -22,6 +22,7 @@ from enclavize.tee.start import hides_enclave
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
+    from pathlib import Path
 
     from enclavize.libos.base import Backend
     from enclavize.oci.cache import BlobCache
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from enclavize.progress import Reporter, Task
     from enclavize.rootfs.tree import Rootfs
     from enclavize.tee.image import TeeImage
-    from enclavize.tee.instance import Instance
+    from enclavize.tee.instance import Instance, MeasuredEnclave
 
 
 def convert(
@@ -45,28 +46,10 @@ def convert(
     reporter: Reporter,
 ) -> TeeImage:
     """Make the TEE image; its new blobs are in the cache. Raises EnclavizeError."""
-    rootfs = index_image(image, cache=cache, reporter=reporter, refresh=not options.use_cache)
-    check_free(rootfs, image.name)
-
-    profile = profile_for(backend.name, version=backend.version)
-    with reporter.task(f"check that {profile.title} can run it") as task:
-        report = report_on(rootfs, image, profile)
-        report.raise_errors(options.forced)
-        for finding in report.errors:
-            task.warn(f"{finding.code} (forced): {finding.message}")
-        for finding in report.warnings:
-            if finding.code in options.forced:
-                continue
-            doubt(f"{finding.code}: {finding.message}", options, task)
-
     with workspace(cache) as workdir:
-        instance = backend.instance(rootfs, image, options.instance(backend.name), workdir, reporter)
-
-        with reporter.task("measure the enclave") as task:
-            for message in instance.doubts:
-                doubt(message, options, task)
-            enclave = instance.enclave.measure()
-            task.log(f"MRENCLAVE {enclave.measurement.mrenclave.hex()}")
+        rootfs, instance, enclave = measured(
+            image, options, backend=backend, workdir=workdir, cache=cache, reporter=reporter
+        )
 
         sigstruct = Sigstruct(measurement=enclave.measurement, date=bcd_date(date))
         if identity.load:
@@ -92,6 +75,40 @@ def convert(
                 volumes=_volumes(image, instance, rootfs, task),
                 cache=cache,
             )
+
+
+def measured(
+    image: Image,
+    options: BuildOptions,
+    *,
+    backend: Backend,
+    workdir: Path,
+    cache: BlobCache,
+    reporter: Reporter,
+) -> tuple[Rootfs, Instance, MeasuredEnclave]:
+    """Index, check, instance, measure: all that needs no key. Raises EnclavizeError."""
+    rootfs = index_image(image, cache=cache, reporter=reporter, refresh=not options.use_cache)
+    check_free(rootfs, image.name)
+
+    profile = profile_for(backend.name, version=backend.version)
+    with reporter.task(f"check that {profile.title} can run it") as task:
+        report = report_on(rootfs, image, profile)
+        report.raise_errors(options.forced)
+        for finding in report.errors:
+            task.warn(f"{finding.code} (forced): {finding.message}")
+        for finding in report.warnings:
+            if finding.code in options.forced:
+                continue
+            doubt(f"{finding.code}: {finding.message}", options, task)
+
+    instance = backend.instance(rootfs, image, options.instance(backend.name), workdir, reporter)
+
+    with reporter.task("measure the enclave") as task:
+        for message in instance.doubts:
+            doubt(message, options, task)
+        enclave = instance.enclave.measure()
+        task.log(f"MRENCLAVE {enclave.measurement.mrenclave.hex()}")
+    return rootfs, instance, enclave
 
 
 def _volumes(image: Image, instance: Instance, rootfs: Rootfs, task: Task) -> Iterator[str]:

@@ -81,7 +81,18 @@ SHARED_MODULES = {"sha256_ni": "crypto/sha256_ni.zig"}
 GRAMINE_PAL = ("pal_gramine/*.c", "pal/options.c", "pal/log.c")
 RUNELET_COMMON = tuple(
     f"runelet/{name}.c"
-    for name in ("channel", "commands", "exec", "ignored", "main", "message", "mounts", "options", "signals")
+    for name in (
+        "channel",
+        "commands",
+        "exec",
+        "ignored",
+        "main",
+        "message",
+        "mounts",
+        "options",
+        "reports",
+        "signals",
+    )
 )
 """The runelet but for volumes.c, which reads the builtin LibOS's measured configuration."""
 

@@ -20,6 +20,10 @@ extern "C" {
 
 #define PAL_API_VERSION 3
 
+/* SDM volume 3D, TARGETINFO and REPORT. */
+#define PAL_TARGETINFO_SIZE 512
+#define PAL_REPORT_SIZE 432
+
 /*
  * args: words, separated by blanks:
  *   instance=DIR            where enclave.signed.so, rootfs.erofs and rootfs.verity are; "/.enclave" if absent: then DIR/instance, else DIR itself

@@ -1,4 +1,4 @@
-/* `rune attest ID`: a local report of a running enclave, from its PAL (native/runelet_pal/attest.h). */
+/* `rune attest ID`: a local report of a running enclave. */
 #ifndef RUNE_ATTEST_H
 #define RUNE_ATTEST_H
 

@@ -18,6 +18,13 @@ static const char *const command_switches[] = {
     /* checkpoint, restore */ "auto-dedup", "ext-unix-sk", "file-locks", "lazy-pages", "leave-running", "link-remap", "pre-dump",
     "shell-job", "tcp-established", "tcp-skip-in-flight", NULL};
 
+/* events, update: others are runc's affair. */
+static const char *const further_values[] = {
+    "interval", /* update */ "blkio-weight", "cpu-burst", "cpu-idle", "cpu-period", "cpu-quota", "cpu-rt-period", "cpu-rt-runtime", "cpu-share", "cpuset-cpus",
+    "cpuset-mems", "kernel-memory", "kernel-memory-tcp", "l3-cache-schema", "mem-bw-schema", "memory", "memory-reservation", "memory-swap",
+    "pids-limit", "r", "resources", "sgx-epc", NULL};
+static const char *const further_switches[] = {"help", "h", "stats", NULL};
+
 struct option_names {
     const char *const *values, *const *switches;
     bool reordered; /* urfave/cli's reorderArgs() takes an argument that begins with a dash for an option, even where a value is due */
@@ -145,6 +152,30 @@ static void parse_command(struct command_line *line, int argc, char **argv, int 
     }
 }
 
+/* Find the container of `events` and `update`, and --sgx-epc. Where an option is not understood, nothing is: runc says what it thinks of it. */
+static void parse_further(struct command_line *line, int argc, char **argv, int i)
+{
+    struct command_line found = *line;
+    const struct option_names names = {further_values, further_switches, .reordered = true};
+    int options = 0, arguments = 0;
+    bool is_update = strcmp(line->command, "update") == 0, no_more = false;
+    for (; i < argc; i++) {
+        if (!no_more && strcmp(argv[i], "--") == 0) {
+            no_more = true;
+        } else if (!no_more && is_option(argv[i])) {
+            struct option option = take_option(&found, argv, argc, &i, names);
+            options++;
+            if (is_update && option_is(option, "sgx-epc"))
+                found.epc_limit = option.value ? option.value : "";
+        } else {
+            found.id = arguments++ == 0 ? argv[i] : found.id;
+        }
+    }
+    found.epc_alone = options == 1 && arguments == 1;
+    if (!found.unclear)
+        *line = found;
+}
+
 struct command_line parse_command_line(int argc, char **argv)
 {
     struct command_line line = {.bundle = "."};
@@ -169,7 +200,10 @@ struct command_line parse_command_line(int argc, char **argv)
     if (i >= argc)
         return line;
     line.command = argv[i];
+    line.command_index = i;
     if (is_judged(line.command))
         parse_command(&line, argc, argv, i + 1);
+    else if (strcmp(line.command, "events") == 0 || strcmp(line.command, "update") == 0)
+        parse_further(&line, argc, argv, i + 1);
     return line;
 }

@@ -20,10 +20,13 @@ struct command_line {
     const char *plan;       /* --plan, which is rune's own: what `enclavize run` has decided; or NULL */
     const char *target_info; /* --target-info of attest, or NULL */
     const char *report_file; /* --report-file of attest, or NULL */
+    const char *epc_limit;  /* --sgx-epc of update, which is rune's own; or NULL */
+    bool epc_alone;         /* it is update's only option, and the container its only argument */
+    int command_index;      /* where in argv */
     const char *unclear;    /* an option that runc may read in another way than rune, or NULL */
 };
 
-/* Whether rune decides about a command; all others are runc's affair, and their options are not looked at. */
+/* Whether rune decides about a command; all others are runc's affair. Of events and update, options that are not understood leave everything to runc. */
 bool is_judged(const char *command);
 
 /* Takes rune's own options out of `argv`: what is left is runc's command line. */

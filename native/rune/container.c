@@ -163,6 +163,18 @@ static bool find_bundle(struct json state, char bundle[PATH_MAX])
     return false;
 }
 
+/* runc, libcontainer.State: by controller, or one without a name where there is one hierarchy (version 2). */
+static void find_misc_group(struct json state, char path[PATH_MAX])
+{
+    struct json paths, value;
+    path[0] = 0;
+    if (json_member(state, "cgroup_paths", &paths) != JSON_FOUND || *paths.at != '{' ||
+        (json_key(paths, "", &value) != JSON_FOUND && json_key(paths, "misc", &value) != JSON_FOUND))
+        return;
+    if (!json_string(value, path, PATH_MAX) || *path != '/')
+        path[0] = 0;
+}
+
 bool find_container(const struct command_line *line, struct container_place *place)
 {
     struct json state, value;
@@ -171,8 +183,10 @@ bool find_container(const struct command_line *line, struct container_place *pla
         return false;
     bool found = is_own(file) && map_descriptor(file, &state) && find_bundle(state, place->bundle) &&
                  json_member(state, "init_process_pid", &value) == JSON_FOUND && json_number(value) > 0 && json_number(value) <= INT_MAX;
-    if (found)
+    if (found) {
         place->pid = (pid_t)json_number(value);
+        find_misc_group(state, place->misc_group);
+    }
     close(file);
     return found;
 }

@@ -16,6 +16,7 @@ struct verdict container_kind(const struct command_line *line);
 struct container_place {
     char bundle[PATH_MAX];
     pid_t pid; /* of its first process */
+    char misc_group[PATH_MAX]; /* its folder in the hierarchy that has the misc controller; empty: runc has none for it */
 };
 
 /* Find where a container is, by runc's state.json. False if there is no such file, or it is not what runc writes. */

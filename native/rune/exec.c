@@ -12,7 +12,6 @@
 #include "file.h"
 #include "json.h"
 
-#define RUNELET "/.enclave/bin/runelet" /* enclavize/tee/layout.py */
 #define PREFIX_COUNT 3
 static char *const prefix[PREFIX_COUNT] = {RUNELET, "exec", "--"};
 static const char prefix_json[] = "\"" RUNELET "\",\"exec\",\"--\",";

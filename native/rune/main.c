@@ -5,9 +5,12 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +18,7 @@
 #include "bundle.h"
 #include "command_line.h"
 #include "container.h"
+#include "events.h"
 #include "exec.h"
 #include "pal_run.h"
 #include "program.h"
@@ -24,6 +28,7 @@
 #include "settings.h"
 #include "start.h"
 #include "tee.h"
+#include "update.h"
 #include "version.h"
 
 
@@ -175,6 +180,36 @@ static int exec_into_container(const struct command_line *line, char **argv)
     return cannot_tell(line, verdict);
 }
 
+/* runc's own, where there is nothing to add. */
+static int events(const struct command_line *line, char **argv)
+{
+    int ends[2], status = 0;
+    struct container_place place;
+    if (!finds_epc(line, &place) || pipe2(ends, O_CLOEXEC) != 0)
+        return become_runc(line, argv);
+    pid_t parent = getpid(), child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() == parent && dup2(ends[1], STDOUT_FILENO) == STDOUT_FILENO)
+            become_runc(line, argv);
+        _exit(EXIT_FAILED);
+    }
+    close(ends[1]);
+    FILE *in = fdopen(ends[0], "r");
+    if (child < 0 || !in)
+        return EXIT_FAILED;
+    copy_events(&place, in);
+    if (waitpid(child, &status, 0) != child)
+        return EXIT_FAILED;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILED;
+}
+
+static int update(const struct command_line *line, char **argv)
+{
+    char **changed = line->epc_limit ? epc_update(line, argv) : argv;
+    return changed ? become_runc(line, changed) : EXIT_FAILED;
+}
+
 static int version(const struct command_line *line, char **argv)
 {
     pid_t child = fork();
@@ -213,5 +248,9 @@ int main(int argc, char **argv)
         return refuse_if_tee(&line, argv, container_kind(&line), "a TEE container cannot be checkpointed: an enclave's memory stays inside");
     if (strcmp(command, "restore") == 0)
         return refuse_if_tee(&line, argv, bundle_kind(line.bundle), "a TEE container cannot be restored: an enclave's memory stays inside");
+    if (strcmp(command, "events") == 0)
+        return events(&line, argv);
+    if (strcmp(command, "update") == 0)
+        return update(&line, argv);
     return become_runc(&line, argv);
 }

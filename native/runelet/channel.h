@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 #define NONCE_SIZE 16
-#define CHANNEL_VERSION 1U
+#define CHANNEL_VERSION 2U
 #define REQUEST_SIZE_MAX 0x40000U /* more than the enclave takes (abi.h) */
 #define STREAM_COUNT 3
 
@@ -22,10 +22,16 @@ struct hello {
     uint8_t nonce[NONCE_SIZE]; /* who tells it was alive after it was looked at */
 };
 
+enum call_kind {
+    CALL_COMMAND = 1,
+    CALL_REPORT = 2, /* the request's file is a TARGETINFO */
+};
+
 /* With the request's file, then the standard streams that are open. The file: the strings of the arguments, of the environment, and the working
  * directory, each ended by NUL. */
 struct call {
     uint32_t version;
+    uint32_t kind;
     uint8_t nonce[NONCE_SIZE];
     uint32_t argument_count; /* 0: the health check */
     uint32_t environment_count;
@@ -37,6 +43,7 @@ enum notice_type {
     NOTICE_SIGNAL = 1, /* client: value: the signal; with PAL_FROM_TERMINAL, if its terminal has sent it */
     NOTICE_END = 2,    /* server: value: the exit code */
     NOTICE_REFUSAL = 3, /* server: value: the exit code; text says why */
+    NOTICE_REPORT = 4,  /* server: text begins with a REPORT */
 };
 #define NOTICE_TEXT_SIZE 512
 struct notice {

@@ -19,6 +19,7 @@
 #include "exit_codes.h"
 #include "message.h"
 #include "pal.h"
+#include "reports.h"
 
 #define CONNECTIONS_MAX 1000
 #define CALL_SECONDS 10 /* so long may a client take to ask */
@@ -45,12 +46,17 @@ void offer_commands(void)
         warning_message("no command can be run in the enclave from outside: %s", strerror(errno));
 }
 
-static void send_notice(int socket, enum notice_type type, int value, const char *text)
+static void send_notice(int socket, const struct notice *notice)
+{
+    ssize_t sent = send(socket, notice, sizeof(*notice), MSG_NOSIGNAL);
+    (void)sent; /* then nobody waits for it any more */
+}
+
+static void tell(int socket, enum notice_type type, int value, const char *text)
 {
     struct notice notice = {.type = type, .value = (uint32_t)value};
     snprintf(notice.text, sizeof(notice.text), "%s", text);
-    ssize_t sent = send(socket, &notice, sizeof(notice), MSG_NOSIGNAL);
-    (void)sent; /* then nobody waits for it any more */
+    send_notice(socket, &notice);
 }
 
 __attribute__((format(printf, 2, 3))) static bool refuse(const struct connection *connection, const char *format, ...)
@@ -60,7 +66,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(const struct connection
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    send_notice(connection->socket, NOTICE_REFUSAL, EXIT_NOT_ALLOWED, text);
+    tell(connection->socket, NOTICE_REFUSAL, EXIT_NOT_ALLOWED, text);
     return false;
 }
 
@@ -144,7 +150,27 @@ static bool take_call(struct connection *connection, const struct peer *peer, co
     return check_place(connection, peer);
 }
 
-/* Only a process of this container: the same after the answer as before the question. */
+/* It is the whole answer: no command follows. */
+static bool answer_report(const struct connection *connection, const struct call *call, int file)
+{
+    struct notice notice;
+    make_report(file, call->size, &notice);
+    send_notice(connection->socket, &notice);
+    return false;
+}
+
+static bool answer_call(struct connection *connection, const struct peer *peer, const struct call *call, int descriptors[DESCRIPTORS])
+{
+    switch ((enum call_kind)call->kind) {
+    case CALL_COMMAND:
+        return take_call(connection, peer, call, descriptors);
+    case CALL_REPORT:
+        return answer_report(connection, call, descriptors[0]);
+    }
+    return refuse(connection, "the request is malformed");
+}
+
+/* Whether a command is to run. Only a process of this container: the same after the answer as before the question. */
 static bool admit(struct connection *connection)
 {
     struct peer peer;
@@ -160,7 +186,7 @@ static bool admit(struct connection *connection)
                 receive_call(connection->socket, &call, descriptors) == sizeof(call) && call.version == CHANNEL_VERSION &&
                 memcmp(call.nonce, hello.nonce, sizeof(hello.nonce)) == 0 && peer_is_alive(&peer) &&
                 setsockopt(connection->socket, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none)) == 0 &&
-                take_call(connection, &peer, &call, descriptors);
+                answer_call(connection, &peer, &call, descriptors);
     close_all(descriptors);
     peer_close(&peer);
     return done;
@@ -180,9 +206,9 @@ static void *run(void *argument)
     int error = pal_exec(&execution);
     atomic_store(&connection->has_ended, true);
     if (error)
-        send_notice(connection->socket, NOTICE_REFUSAL, EXIT_NOT_ALLOWED, reason_of(error));
+        tell(connection->socket, NOTICE_REFUSAL, EXIT_NOT_ALLOWED, reason_of(error));
     else
-        send_notice(connection->socket, NOTICE_END, exit_value, "");
+        tell(connection->socket, NOTICE_END, exit_value, "");
     shutdown(connection->socket, SHUT_RDWR);
     return NULL;
 }

@@ -126,6 +126,14 @@ static void pass_signal(int connection, int signals)
     (void)sent; /* then the end is about to be told */
 }
 
+static int put_report(const struct notice *notice)
+{
+    if (write(STDOUT_FILENO, notice->text, PAL_REPORT_SIZE) == PAL_REPORT_SIZE)
+        return 0;
+    error_message("exec: the report cannot be written: %s", strerror(errno));
+    return EXIT_NOT_ALLOWED;
+}
+
 static int await_end(int connection, int signals)
 {
     struct notice notice = {0};
@@ -142,16 +150,38 @@ static int await_end(int connection, int signals)
             continue;
         if (size != sizeof(notice))
             return EXIT_KILLED; /* the container has ended */
+        if (notice.type == NOTICE_REPORT)
+            return put_report(&notice);
         if (notice.type == NOTICE_REFUSAL)
             error_message("exec: %.*s", NOTICE_TEXT_SIZE, notice.text);
         return (int)(notice.value & 0xFF);
     }
 }
 
-int exec_command(char **arguments, char **environment)
+/* A whole TARGETINFO, in a file without a name; -1 after an error message. */
+static int take_target(struct call *call)
+{
+    char target[PAL_TARGETINFO_SIZE + 1];
+    size_t size = fread(target, 1, sizeof(target), stdin);
+    if (size != PAL_TARGETINFO_SIZE) {
+        error_message("exec: standard input is not a TARGETINFO, which has %d bytes", PAL_TARGETINFO_SIZE);
+        return -1;
+    }
+    int file = memfd_create("target", MFD_CLOEXEC);
+    if (file < 0 || write(file, target, size) != (ssize_t)size) {
+        error_message("exec: the request cannot be made: %s", strerror(errno));
+        return -1;
+    }
+    call->size = PAL_TARGETINFO_SIZE;
+    return file;
+}
+
+/* `request` is the call's file; -1 after an error message. */
+static int ask(struct call *call, int request)
 {
     sigset_t passed = asynchronous_signals();
-    struct call call = {.version = CHANNEL_VERSION};
+    if (request < 0)
+        return EXIT_NOT_ALLOWED;
     sigdelset(&passed, SIGCHLD);
     sigprocmask(SIG_BLOCK, &passed, NULL);
     int signals = signalfd(-1, &passed, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -160,13 +190,26 @@ int exec_command(char **arguments, char **environment)
         error_message("exec: %s", signals >= 0 && errno == EACCES ? other_user : signals >= 0 && errno == ENOENT ? nobody : strerror(errno));
         return EXIT_NOT_ALLOWED;
     }
-    int request = make_request(&call, arguments, environment);
-    if (request < 0 || !receive_hello(connection, &call))
+    if (!receive_hello(connection, call))
         return EXIT_NOT_ALLOWED;
-    if (!send_call(connection, &call, request)) {
+    if (!send_call(connection, call, request)) {
         error_message("exec: the container's runelet cannot be asked: %s", strerror(errno));
         return EXIT_NOT_ALLOWED;
     }
     close(request);
     return await_end(connection, signals);
+}
+
+int exec_command(char **arguments, char **environment)
+{
+    struct call call = {.version = CHANNEL_VERSION, .kind = CALL_COMMAND};
+    int request = make_request(&call, arguments, environment);
+    return ask(&call, request);
+}
+
+int exec_report(void)
+{
+    struct call call = {.version = CHANNEL_VERSION, .kind = CALL_REPORT};
+    int request = take_target(&call);
+    return ask(&call, request);
 }

@@ -22,10 +22,19 @@
 #include "pal.h"
 #include "signals.h"
 
-/* `runelet exec --health` is the image's health check, `runelet exec -- ARGV` a command in the running enclave. */
+#define HEALTH_CHECK "--health"
+#define REPORT "--report"
+#define COMMAND "--"
+
+/*
+ * `runelet exec --health` is the image's health check, `runelet exec --report` a report of the running enclave, `runelet exec -- ARGV` a command in
+ * it.
+ */
 static bool is_exec(int argc, char **argv)
 {
-    return argc >= 3 && strcmp(argv[1], "exec") == 0 && ((strcmp(argv[2], "--health") == 0 && argc == 3) || strcmp(argv[2], "--") == 0);
+    if (argc < 3 || strcmp(argv[1], "exec") != 0)
+        return false;
+    return strcmp(argv[2], COMMAND) == 0 || (argc == 3 && (strcmp(argv[2], HEALTH_CHECK) == 0 || strcmp(argv[2], REPORT) == 0));
 }
 
 static int pal_failure(const char *step, int error)
@@ -68,8 +77,9 @@ static int run(const struct options *options, char **arguments, char **environme
 /* Behind `exec --` must be something: no arguments at all stand for the health check. */
 static int exec_main(int argc, char **argv)
 {
-    bool is_health_check = strcmp(argv[2], "--health") == 0;
-    if (!is_health_check && argc == 3) {
+    if (strcmp(argv[2], REPORT) == 0)
+        return exec_report();
+    if (strcmp(argv[2], COMMAND) == 0 && argc == 3) {
         error_message("exec: a command is missing");
         return EXIT_NOT_ALLOWED;
     }

@@ -14,10 +14,9 @@
 
 #include "calls.h"
 #include "message.h"
+#include "pal.h"
 
 #define NAME "pal.sock"
-#define TARGETINFO_SIZE 512 /* SDM volume 3D, TARGETINFO and REPORT */
-#define REPORT_SIZE 432
 #define PATIENCE 5 /* seconds */
 
 static int socket_fd = -1;
@@ -27,7 +26,7 @@ static pthread_mutex_t calling = PTHREAD_MUTEX_INITIALIZER;
 
 struct answer {
     int32_t error;
-    char data[REPORT_SIZE];
+    char data[PAL_REPORT_SIZE];
 };
 
 void bind_attestation(const char *folder)
@@ -56,13 +55,13 @@ static size_t refuse(struct answer *answer, int error, const char *reason)
 
 static size_t make_report(void *targetinfo, struct answer *answer)
 {
-    int length = REPORT_SIZE;
+    int length = PAL_REPORT_SIZE;
     if (stopped)
         return refuse(answer, -ESRCH, "the enclave has ended");
-    int error = CALL("pal_get_local_report", attesting->get_local_report(targetinfo, TARGETINFO_SIZE, answer->data, &length));
+    int error = CALL("pal_get_local_report", attesting->get_local_report(targetinfo, PAL_TARGETINFO_SIZE, answer->data, &length));
     if (error != 0)
         return refuse(answer, error < 0 ? error : -EIO, "the PAL gives no report");
-    if (length != REPORT_SIZE)
+    if (length != PAL_REPORT_SIZE)
         return refuse(answer, -EIO, "the PAL has given a report of another size than 432 bytes");
     answer->error = 0;
     return sizeof(*answer);
@@ -71,13 +70,13 @@ static size_t make_report(void *targetinfo, struct answer *answer)
 static void serve(int client)
 {
     const struct timeval patience = {.tv_sec = PATIENCE};
-    char request[TARGETINFO_SIZE + 1];
-    _Alignas(512) char targetinfo[TARGETINFO_SIZE];
+    char request[PAL_TARGETINFO_SIZE + 1];
+    _Alignas(512) char targetinfo[PAL_TARGETINFO_SIZE];
     struct answer answer = {0};
     size_t size;
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    if (recv(client, request, sizeof(request), 0) != TARGETINFO_SIZE) {
+    if (recv(client, request, sizeof(request), 0) != PAL_TARGETINFO_SIZE) {
         size = refuse(&answer, -EINVAL, "a request is a TARGETINFO of 512 bytes");
     } else if (!attesting->get_local_report) {
         size = refuse(&answer, -ENOSYS, "this PAL is of a version of the PAL API before 3, which has no reports");

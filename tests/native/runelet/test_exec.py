@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 Start = "Callable[..., subprocess.Popen[bytes]]"
 HELLO = struct.Struct("<I16s")
-CALL = struct.Struct("<I16sIIII")
+CALL = struct.Struct("<II16sIIII")
 NOTICE = struct.Struct("<II512s")
 NAME = "enclavize-exec-"
-VERSION, REFUSAL = 1, 3
+VERSION, COMMAND, REFUSAL = 2, 1, 3
 
 
 @pytest.fixture
@@ -72,6 +72,23 @@ def test_arguments_environment_and_the_exit_code(container: subprocess.Popen[byt
     assert (done.returncode, done.stderr) == (126, b"enclavize: error: exec: a command is missing\n")
     done = _exec(container, runelet, "--", "show", *["x" * 0x18000] * 3)
     assert (done.returncode, b"longer than" in done.stderr) == (126, True)
+
+
+def test_reports_of_the_enclave(container: subprocess.Popen[bytes], runelet: Path) -> None:
+    for target, report, error in (
+        (b"T" * 512, b"T" * 32 + b"R" * 400, b""),
+        (b"X" * 512, b"", b"this PAL has no reports"),
+        (b"S" * 512, b"", b"a report of another size than 432 bytes"),
+        (b"T" * 511, b"", b"standard input is not a TARGETINFO, which has 512 bytes"),
+        (b"T" * 513, b"", b"standard input is not a TARGETINFO, which has 512 bytes"),
+    ):
+        done = subprocess.run(
+            _inside(container, runelet, "exec", "--report"),
+            input=target, env={}, capture_output=True, check=False, timeout=60,
+        )  # fmt: skip
+        expected = b"enclavize: error: exec: " + error + b"\n" if error else b""
+        assert (done.returncode, done.stdout) == (126 if error else 0, report)
+        assert done.stderr.endswith(expected.replace(b"exec: a report", b"exec: the PAL has given a report"))
 
 
 def test_signals_are_passed_on_and_those_of_a_terminal_are_marked(
@@ -184,8 +201,10 @@ def own(runelet: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _call(nonce: bytes, **changed: int) -> bytes:
-    fields = {"version": VERSION, "arguments": 2, "environment": 0, "size": 0, "streams": 0b111} | changed
-    return CALL.pack(fields.pop("version"), nonce, *fields.values())
+    fields = {
+        "version": VERSION, "kind": COMMAND, "arguments": 2, "environment": 0, "size": 0, "streams": 0b111,
+    } | changed  # fmt: skip
+    return CALL.pack(fields.pop("version"), fields.pop("kind"), nonce, *fields.values())
 
 
 def test_malformed_calls_start_nothing_and_end_nothing(own: subprocess.Popen[bytes]) -> None:
@@ -196,7 +215,7 @@ def test_malformed_calls_start_nothing_and_end_nothing(own: subprocess.Popen[byt
     for _ in range(scaled(2000)):
         strings = bytearray(good)
         changed = {}
-        match generator.randrange(6):
+        match generator.randrange(7):
             case 0:
                 strings[generator.randrange(len(strings))] = generator.randrange(256)
             case 1:
@@ -206,7 +225,9 @@ def test_malformed_calls_start_nothing_and_end_nothing(own: subprocess.Popen[byt
             case 3:
                 changed["environment"] = generator.choice([1, 0x10000, 0xFFFFFFFF])
             case 4:
-                changed["version"] = generator.choice([0, 2])
+                changed["version"] = generator.choice([0, 1, 3])
+            case 5:
+                changed["kind"] = generator.choice([0, 2, 3, 0xFFFFFFFF])
             case _:
                 changed["streams"] = generator.choice([0, 1, 0xFFFFFFFF])
         _try(own, bytes(strings), changed, generator)

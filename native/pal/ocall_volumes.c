@@ -18,7 +18,7 @@
 
 #define OPEN_FLAGS_ALLOWED                                                                                                 \
     (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_NOFOLLOW | O_SYNC | O_DSYNC)
-#define MODE_ALLOWED 0777U
+#define MODE_ALLOWED 07777U
 #define NS_PER_SECOND 1000000000
 
 /* A path's parent directory, opened, and its last component. */
@@ -115,19 +115,39 @@ int64_t ocall_volume_unlink(struct request *call)
     return error ? error : finish(unlinkat(place.parent, place.name, (int)call->arguments[1] & AT_REMOVEDIR), &place);
 }
 
+static int64_t find_two_places(const struct request *call, struct place *from, struct place *to)
+{
+    int64_t error = find_place(call, 0, call->arguments[0], from);
+    if (error) {
+        return error;
+    }
+    error = find_place(call, call->arguments[0], call->arguments[1], to);
+    if (error) {
+        close(from->parent);
+    }
+    return error;
+}
+
 int64_t ocall_volume_rename(struct request *call)
 {
     struct place from, to;
-    int64_t error = find_place(call, 0, call->arguments[0], &from);
+    int64_t error = find_two_places(call, &from, &to);
     if (error) {
-        return error;
-    }
-    error = find_place(call, call->arguments[0], call->arguments[1], &to);
-    if (error) {
-        close(from.parent);
         return error;
     }
     error = finish(renameat(from.parent, from.name, to.parent, to.name), &to);
+    close(from.parent);
+    return error;
+}
+
+int64_t ocall_volume_link(struct request *call)
+{
+    struct place from, to;
+    int64_t error = find_two_places(call, &from, &to);
+    if (error) {
+        return error;
+    }
+    error = finish(linkat(from.parent, from.name, to.parent, to.name, 0), &to);
     close(from.parent);
     return error;
 }
@@ -162,6 +182,17 @@ int64_t ocall_volume_chmod(struct request *call)
     }
     snprintf(link, sizeof(link), "/proc/self/fd/%d", place.parent);
     return finish(chmod(link, (mode_t)call->arguments[1] & MODE_ALLOWED), &place);
+}
+
+int64_t ocall_volume_chown(struct request *call)
+{
+    struct place place;
+    uint64_t user = call->arguments[1], group = call->arguments[2];
+    if (user > UINT32_MAX || group > UINT32_MAX) {
+        return -EINVAL;
+    }
+    int64_t error = find_place(call, 0, call->arguments[0], &place);
+    return error ? error : finish(fchownat(place.parent, place.name, (uid_t)user, (gid_t)group, AT_SYMLINK_NOFOLLOW), &place);
 }
 
 static struct timespec time_of(int64_t ns)

@@ -172,8 +172,10 @@ int64_t host_volume_list(int fd, void *records, size_t length);
 int host_volume_mkdir(const char *path, size_t path_length, uint32_t mode);
 int host_volume_unlink(const char *path, size_t path_length, uint32_t flags);
 int host_volume_rename(const char *old_path, size_t old_length, const char *new_path, size_t new_length);
+int host_volume_link(const char *old_path, size_t old_length, const char *new_path, size_t new_length);
 int host_volume_symlink(const char *target, size_t target_length, const char *path, size_t path_length);
 int host_volume_chmod(const char *path, size_t path_length, uint32_t mode);
+int host_volume_chown(const char *path, size_t path_length, uint32_t user, uint32_t group);
 int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, int64_t mtime_ns);
 
 enum host_file { HOST_FILE_HOSTS = 0, HOST_FILE_RESOLV_CONF = 1, HOST_FILE_HOSTNAME = 2 };

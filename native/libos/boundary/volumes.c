@@ -36,6 +36,11 @@ int host_volume_chmod(const char *path, size_t path_length, uint32_t mode)
     return (int)ocall_with_path(NULL, OCALL_VOLUME_CHMOD, path, path_length, mode, 0);
 }
 
+int host_volume_chown(const char *path, size_t path_length, uint32_t user, uint32_t group)
+{
+    return (int)ocall_with_path(NULL, OCALL_VOLUME_CHOWN, path, path_length, user, group);
+}
+
 int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, int64_t mtime_ns)
 {
     return (int)ocall_with_path(NULL, OCALL_VOLUME_UTIME, path, path_length, (uint64_t)atime_ns, (uint64_t)mtime_ns);
@@ -54,6 +59,11 @@ static int call_two_paths(enum ocall number, const char *first, size_t first_len
 int host_volume_rename(const char *old_path, size_t old_length, const char *new_path, size_t new_length)
 {
     return call_two_paths(OCALL_VOLUME_RENAME, old_path, old_length, new_path, new_length);
+}
+
+int host_volume_link(const char *old_path, size_t old_length, const char *new_path, size_t new_length)
+{
+    return call_two_paths(OCALL_VOLUME_LINK, old_path, old_length, new_path, new_length);
 }
 
 int host_volume_symlink(const char *target, size_t target_length, const char *path, size_t path_length)

@@ -130,7 +130,7 @@ int64_t limit_write(const struct file *file, uint64_t offset, uint64_t *length)
     if (!is_regular(file->inode)) {
         return 0;
     }
-    uint64_t at = file->flags & O_APPEND ? __atomic_load_n(&file->inode->size, __ATOMIC_ACQUIRE) : offset;
+    uint64_t at = file->flags & O_APPEND ? size_now_of(file->inode) : offset;
     if (at >= limit) {
         signal_send_current(SIGXFSZ);
         return -EFBIG;

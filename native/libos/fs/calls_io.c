@@ -179,8 +179,8 @@ enum whence { SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2, SEEK_DATA = 3, SEEK_HOLE
 
 static int64_t seek_to(struct file *file, int64_t offset, uint32_t whence)
 {
-    int64_t size =
-        is_regular(file->inode) ? (int64_t)__atomic_load_n(&file->inode->size, __ATOMIC_ACQUIRE) : 0;
+    bool needs_size = is_regular(file->inode) && whence >= SEEK_END;
+    int64_t size = needs_size ? (int64_t)size_now_of(file->inode) : 0;
     int64_t position;
     switch (whence) {
     case SEEK_SET:
@@ -255,7 +255,7 @@ static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t reques
         return owner_set_async(file, (int32_t)descriptor, value != 0);
     case FIONREAD:
         if (is_regular(file->inode)) {
-            value = (int32_t)(file->inode->size - file->position);
+            value = (int32_t)(size_now_of(file->inode) - file->position);
             return copy_to_user(argument, &value, sizeof(value));
         }
         break;

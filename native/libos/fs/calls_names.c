@@ -202,6 +202,11 @@ static int64_t exchange_places(struct place *old, struct place *new)
     return result;
 }
 
+static bool is_same_file(const struct inode *one, const struct inode *other)
+{
+    return one == other || (one->file_system == other->file_system && one->number == other->number);
+}
+
 /* May the new name be taken away for the renamed one? */
 static int64_t may_replace(const struct place *old, const struct place *new)
 {
@@ -254,14 +259,14 @@ static int64_t rename_place(struct place *old, struct place *new, uint32_t flags
     if (result == 0) {
         result = new->inode != NULL ? may_replace(old, new) : may_create(new);
     }
-    if (result < 0 || new->inode == old->inode) {
+    if (result < 0 || (new->inode != NULL && is_same_file(old->inode, new->inode))) {
         return result; /* two names of one file: rename(2) does nothing */
     }
     if (old->parent->operations->rename == NULL) {
         return -EPERM;
     }
     bool last = new->inode != NULL && is_last_name(new->inode);
-    if (new->inode != NULL) {
+    if (new->inode != NULL && !old->parent->operations->rename_replaces) {
         result = new->parent->operations->unlink(new->parent, place_name(new), new->inode);
         if (result < 0) {
             return result;

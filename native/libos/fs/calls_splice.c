@@ -164,7 +164,7 @@ static int64_t copy_range(struct side *in, struct side *out, uint64_t length)
     if (in->offset + length < in->offset || out->offset + length < out->offset) {
         return -EOVERFLOW;
     }
-    uint64_t size = __atomic_load_n(&from->inode->size, __ATOMIC_ACQUIRE);
+    uint64_t size = size_now_of(from->inode);
     length = in->offset >= size ? 0 : length < size - in->offset ? length : size - in->offset;
     if (overlap(in, out, length) || (int64_t)(in->offset | out->offset) < 0) {
         return -EINVAL;

@@ -160,11 +160,11 @@ void file_put(struct file *file)
 
 void file_describe(struct file *file, struct file_facts *facts)
 {
-    const struct inode *inode = file->inode;
+    struct inode *inode = file->inode;
     *facts = (struct file_facts){
         .device = inode->file_system->device,
         .inode = inode->number,
-        .size = __atomic_load_n(&inode->size, __ATOMIC_ACQUIRE),
+        .size = size_now_of(inode),
         .mode = inode->mode,
         .uid = inode->uid,
         .gid = inode->gid,

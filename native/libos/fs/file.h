@@ -27,7 +27,8 @@
 #define O_CLOEXEC 02000000U
 #define O_PATH 010000000U
 #define O_TMPFILE 020200000U
-#define O_SYNC 04010000U
+#define O_DSYNC 010000U
+#define O_SYNC 04010000U /* with O_DSYNC */
 
 #define AT_FDCWD (-100)
 

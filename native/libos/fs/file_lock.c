@@ -226,7 +226,7 @@ static int64_t import_range(struct file *file, const struct flock *from, struct 
         base = (int64_t)file->position;
         break;
     case 2:
-        base = (int64_t)__atomic_load_n(&file->inode->size, __ATOMIC_ACQUIRE);
+        base = (int64_t)size_now_of(file->inode);
         break;
     default:
         return -EINVAL;

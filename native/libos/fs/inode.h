@@ -88,6 +88,7 @@ struct inode_operations {
     int64_t (*unlink)(struct inode *directory, struct name name, struct inode *inode);
     int64_t (*rename)(struct inode *from, struct name from_name, struct inode *inode, struct inode *to,
         struct name to_name);
+    bool rename_replaces; /* it takes away what had the new name, at once with giving it */
     int64_t (*exchange)(struct inode *one, struct name one_name, struct inode *one_inode, struct inode *other,
         struct name other_name, struct inode *other_inode);
     int64_t (*read_link)(struct inode *link, char *to, size_t size); /* length; not NUL-terminated */
@@ -97,6 +98,8 @@ struct inode_operations {
     int64_t (*refresh)(struct inode *inode);                 /* bring attributes up to date */
     int64_t (*change)(struct inode *inode, const struct attributes *attributes);
     int64_t (*truncate)(struct inode *inode, uint64_t size);
+    /* The size now, of an inode that is open; needs no lock. NULL: what `size` says. */
+    uint64_t (*size_now)(struct inode *inode);
     uint64_t (*block_count)(struct inode *inode); /* of 512 bytes; NULL: as many as the size needs */
     /* 1 and the one at *position, or 0: that was all */
     int64_t (*next_xattr)(struct inode *inode, uint64_t *position, struct xattr *xattr);
@@ -154,6 +157,13 @@ static inline bool is_regular(const struct inode *inode)
 static inline bool is_link(const struct inode *inode)
 {
     return (inode->mode & S_IFMT) == S_IFLNK;
+}
+
+/* Of an inode that is open; needs no lock. */
+static inline uint64_t size_now_of(struct inode *inode)
+{
+    return inode->operations->size_now != NULL ? inode->operations->size_now(inode)
+                                               : __atomic_load_n(&inode->size, __ATOMIC_ACQUIRE);
 }
 
 static inline bool name_equals(struct name one, struct name other)

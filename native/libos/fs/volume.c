@@ -2,16 +2,11 @@
 
 #include "boundary/boundary.h"
 #include "fs/buffer.h"
-#include "fs/volume_file.h"
+#include "fs/volume_names.h"
 
 #define AT_REMOVEDIR 0x200U
-#define HOST_OPEN_FLAGS (O_ACCMODE | O_CREAT | O_EXCL | O_DIRECTORY)
-
-struct volume_inode {
-    struct inode inode;
-    size_t length;
-    char path[]; /* as the host is asked */
-};
+#define HOST_OPEN_FLAGS (O_ACCMODE | O_CREAT | O_EXCL | O_DIRECTORY | O_SYNC | O_DSYNC)
+#define UNCHANGED UINT32_MAX
 
 static const struct inode_operations operations;
 
@@ -22,9 +17,11 @@ static struct volume_inode *volume_of(struct inode *inode)
 
 static void volume_unused(struct inode *inode)
 {
-    size_t length = volume_of(inode)->length;
+    struct volume_inode *volume = volume_of(inode);
+    volume_names_remove(volume);
+    host_descriptor_put(volume->descriptor);
     inode_place(inode, NULL, (struct name){0});
-    release(volume_of(inode), sizeof(struct volume_inode) + length + 1);
+    release(volume, sizeof(*volume));
 }
 
 static struct timespec from_ns(int64_t ns)
@@ -47,7 +44,7 @@ static int64_t take_stat(struct inode *inode, const struct host_stat *stat)
     inode->mode = type | (stat->mode & PERMISSION_BITS);
     inode->uid = stat->uid;
     inode->gid = stat->gid;
-    inode->links = stat->links > 0 ? stat->links : 1;
+    inode->links = stat->links;
     inode->number = stat->inode;
     __atomic_store_n(&inode->size, stat->size, __ATOMIC_RELEASE);
     inode->atime = from_ns(stat->atime_ns);
@@ -60,7 +57,12 @@ static int64_t volume_refresh(struct inode *inode)
 {
     struct host_stat stat;
     struct volume_inode *volume = volume_of(inode);
-    int result = host_volume_stat(volume->path, volume->length, &stat);
+    int result = volume->descriptor != NULL ? host_stat(host_descriptor_fd(volume->descriptor), &stat)
+                 : volume->length > 0       ? host_volume_stat(volume->path, volume->length, &stat)
+                                            : -ENOENT;
+    if (result < 0 && volume->length == 0) {
+        inode->links = 0;
+    }
     return result < 0 ? 0 : take_stat(inode, &stat); /* removed meanwhile: the last known state */
 }
 
@@ -72,18 +74,19 @@ static int64_t create_inode(
     if (result < 0) {
         return result;
     }
-    struct volume_inode *volume = allocate(sizeof(struct volume_inode) + length + 1);
+    struct volume_inode *volume = allocate(sizeof(struct volume_inode));
     if (volume == NULL) {
         return -ENOMEM;
     }
     volume->inode.operations = &operations;
     volume->inode.file_system = file_system;
     volume->inode.references = 1;
-    volume->length = length;
-    memcpy(volume->path, path, length);
     result = take_stat(&volume->inode, &stat);
+    if (result == 0) {
+        result = volume_names_add(volume, path, length);
+    }
     if (result < 0) {
-        volume_unused(&volume->inode);
+        release(volume, sizeof(*volume));
         return result;
     }
     *created = &volume->inode;
@@ -95,6 +98,9 @@ static int64_t join(struct inode *directory, struct name name, char **path, size
 {
     const struct volume_inode *parent = volume_of(directory);
     *length = parent->length + 1 + name.length;
+    if (parent->length == 0) {
+        return -ENOENT; /* it was removed */
+    }
     if (*length >= PATH_BUFFER_SIZE) {
         return -ENAMETOOLONG;
     }
@@ -211,6 +217,19 @@ static int64_t create_on_host(const char *path, size_t length, const struct crea
     }
 }
 
+/* Who creates a file owns it. A host process that cannot give files away keeps it for itself. */
+static int64_t give_to_creator(const struct inode *directory, struct inode *created)
+{
+    struct volume_inode *volume = volume_of(created);
+    uint32_t uid = credentials()->user.file_system;
+    uint32_t gid = (directory->mode & S_ISGID) ? directory->gid : credentials()->group.file_system;
+    if (created->uid == uid && created->gid == gid) {
+        return 0;
+    }
+    int result = host_volume_chown(volume->path, volume->length, uid, gid);
+    return result < 0 ? 0 : volume_refresh(created);
+}
+
 static int64_t volume_create_inode(
     struct inode *directory, struct name name, const struct creation *creation, struct inode **created)
 {
@@ -222,29 +241,66 @@ static int64_t volume_create_inode(
     }
     result = create_on_host(path, length, creation);
     buffer_give(&path_buffers, path);
-    return result < 0 ? result : volume_lookup(directory, name, created);
+    if (result == 0 && (result = volume_lookup(directory, name, created)) == 0) {
+        result = give_to_creator(directory, *created);
+        if (result < 0) {
+            inode_put(*created);
+        }
+    }
+    return result;
+}
+
+static int64_t volume_link(struct inode *directory, struct name name, struct inode *inode)
+{
+    const struct volume_inode *volume = volume_of(inode);
+    char *path;
+    size_t length;
+    if (volume->length == 0) {
+        return -ENOENT; /* it may have other names, but nobody knows them */
+    }
+    int64_t result = join(directory, name, &path, &length);
+    if (result == 0) {
+        result = host_volume_link(volume->path, volume->length, path, length);
+        buffer_give(&path_buffers, path);
+    }
+    return result;
 }
 
 static int64_t volume_unlink(struct inode *directory, struct name name, struct inode *inode)
 {
-    const struct volume_inode *volume = volume_of(inode);
-    (void)directory, (void)name;
-    return host_volume_unlink(volume->path, volume->length, is_directory(inode) ? AT_REMOVEDIR : 0);
+    char *path;
+    size_t length;
+    int64_t result = join(directory, name, &path, &length);
+    if (result < 0) {
+        return result;
+    }
+    result = host_volume_unlink(path, length, is_directory(inode) ? AT_REMOVEDIR : 0);
+    if (result == 0) {
+        volume_names_forget(inode->file_system, path, length);
+    }
+    buffer_give(&path_buffers, path);
+    return result;
 }
 
 static int64_t volume_rename(
     struct inode *from, struct name from_name, struct inode *inode, struct inode *to, struct name to_name)
 {
-    const struct volume_inode *volume = volume_of(inode);
-    char *path;
-    size_t length;
-    (void)from, (void)from_name;
-    int64_t result = join(to, to_name, &path, &length);
+    char *old_path, *new_path;
+    size_t old_length, new_length;
+    int64_t result = join(from, from_name, &old_path, &old_length);
     if (result < 0) {
         return result;
     }
-    result = host_volume_rename(volume->path, volume->length, path, length);
-    buffer_give(&path_buffers, path);
+    result = join(to, to_name, &new_path, &new_length);
+    if (result == 0) {
+        result = host_volume_rename(old_path, old_length, new_path, new_length);
+        if (result == 0) {
+            volume_names_forget(inode->file_system, new_path, new_length);
+            volume_names_move(inode->file_system, old_path, old_length, to, to_name, new_path, new_length);
+        }
+        buffer_give(&path_buffers, new_path);
+    }
+    buffer_give(&path_buffers, old_path);
     return result;
 }
 
@@ -259,10 +315,15 @@ static int64_t volume_change(struct inode *inode, const struct attributes *attri
 {
     const struct volume_inode *volume = volume_of(inode);
     int64_t result = 0;
-    if (attributes->which & (ATTRIBUTE_UID | ATTRIBUTE_GID)) {
-        return -EPERM;
+    if (volume->length == 0) {
+        return -ENOENT;
     }
-    if (attributes->which & ATTRIBUTE_MODE) {
+    if (attributes->which & (ATTRIBUTE_UID | ATTRIBUTE_GID)) {
+        result = host_volume_chown(volume->path, volume->length,
+            (attributes->which & ATTRIBUTE_UID) ? attributes->uid : UNCHANGED,
+            (attributes->which & ATTRIBUTE_GID) ? attributes->gid : UNCHANGED);
+    }
+    if (result == 0 && (attributes->which & ATTRIBUTE_MODE)) {
         result = host_volume_chmod(volume->path, volume->length, attributes->mode);
     }
     if (result == 0 && (attributes->which & (ATTRIBUTE_ATIME | ATTRIBUTE_MTIME))) {
@@ -278,28 +339,67 @@ static int64_t volume_change(struct inode *inode, const struct attributes *attri
 static int64_t volume_truncate(struct inode *inode, uint64_t size)
 {
     const struct volume_inode *volume = volume_of(inode);
-    int fd = host_volume_open(volume->path, volume->length, O_WRONLY, 0);
-    if (fd < 0) {
-        return fd;
+    int64_t result;
+    if (host_descriptor_writes(volume->descriptor)) {
+        result = volume_file_truncate(inode, host_descriptor_fd(volume->descriptor), size);
+    } else {
+        int fd = volume->length == 0 ? -ENOENT : host_volume_open(volume->path, volume->length, O_WRONLY, 0);
+        if (fd < 0) {
+            return fd;
+        }
+        result = volume_file_truncate(inode, fd, size);
+        host_close(fd);
     }
-    int64_t result = volume_file_truncate(inode, fd, size);
-    host_close(fd);
     return result < 0 ? result : volume_refresh(inode);
 }
 
+/* Whoever else has the file open, inside or outside, may have changed it. */
+static uint64_t volume_size_now(struct inode *inode)
+{
+    const struct host_descriptor *descriptor = __atomic_load_n(&volume_of(inode)->descriptor, __ATOMIC_ACQUIRE);
+    struct host_stat stat;
+    bool is_known = descriptor != NULL && host_stat(host_descriptor_fd(descriptor), &stat) == 0 && (int64_t)stat.size >= 0;
+    if (is_known) {
+        __atomic_store_n(&inode->size, stat.size, __ATOMIC_RELEASE);
+    }
+    return __atomic_load_n(&inode->size, __ATOMIC_ACQUIRE);
+}
+
+/* Names that were made and taken away in a directory are as safe as a file system of the host makes them. */
+static int64_t sync_directory(struct file *file)
+{
+    const struct volume_inode *volume = volume_of(file->inode);
+    namespace_lock();
+    int fd = volume->length == 0 ? -ENOENT : host_volume_open(volume->path, volume->length, O_RDONLY | O_DIRECTORY, 0);
+    namespace_unlock();
+    if (fd < 0) {
+        return fd == -ENOENT ? 0 : fd; /* it was removed */
+    }
+    int64_t result = host_sync(fd);
+    host_close(fd);
+    return result;
+}
+
+static const struct file_operations directory_operations = {.sync = sync_directory};
+
 static int64_t volume_open(struct inode *inode, struct file *file)
 {
-    const struct volume_inode *volume = volume_of(inode);
+    struct volume_inode *volume = volume_of(inode);
     if (is_directory(inode)) {
+        file->operations = &directory_operations;
         return 0;
     }
     if (!is_regular(inode)) {
         return -ENXIO;
     }
-    int fd = host_volume_open(volume->path, volume->length, file->flags & HOST_OPEN_FLAGS, 0);
+    int fd = volume->length == 0 ? -ENOENT
+                                 : host_volume_open(volume->path, volume->length, file->flags & HOST_OPEN_FLAGS, 0);
     int64_t result = fd < 0 ? fd : volume_file_open(file, fd);
     if (result < 0 && fd >= 0) {
         host_close(fd);
+    }
+    if (result == 0 && volume->descriptor == NULL) {
+        __atomic_store_n(&volume->descriptor, volume_file_descriptor(file), __ATOMIC_RELEASE);
     }
     return result;
 }
@@ -308,13 +408,16 @@ static const struct inode_operations operations = {
     .lookup = volume_lookup,
     .list = volume_list,
     .create = volume_create_inode,
+    .link = volume_link,
     .unlink = volume_unlink,
     .rename = volume_rename,
+    .rename_replaces = true,
     .read_link = volume_read_link,
     .open = volume_open,
     .refresh = volume_refresh,
     .change = volume_change,
     .truncate = volume_truncate,
+    .size_now = volume_size_now,
     .unused = volume_unused,
 };
 

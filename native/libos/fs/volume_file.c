@@ -2,11 +2,10 @@
 
 #include "boundary/boundary.h"
 
-/* A descriptor of the host's, which open files and mappings share. */
 struct host_descriptor {
     int fd;
     uint32_t references;
-    bool writes;
+    uint32_t access; /* O_RDONLY, O_WRONLY or O_RDWR */
 };
 
 /* One for each file of the host that is open or mapped, whatever names it has. */
@@ -31,7 +30,28 @@ static struct open_volume *state_of(const struct file *file)
     return file->state;
 }
 
-static void put_descriptor(struct host_descriptor *descriptor)
+int host_descriptor_fd(const struct host_descriptor *descriptor)
+{
+    return descriptor->fd;
+}
+
+bool host_descriptor_writes(const struct host_descriptor *descriptor)
+{
+    return descriptor != NULL && descriptor->access != O_RDONLY;
+}
+
+static struct host_descriptor *get_descriptor(struct host_descriptor *descriptor)
+{
+    __atomic_add_fetch(&descriptor->references, 1, __ATOMIC_RELAXED);
+    return descriptor;
+}
+
+struct host_descriptor *volume_file_descriptor(const struct file *file)
+{
+    return get_descriptor(state_of(file)->descriptor);
+}
+
+void host_descriptor_put(struct host_descriptor *descriptor)
 {
     if (descriptor != NULL && __atomic_sub_fetch(&descriptor->references, 1, __ATOMIC_ACQ_REL) == 0) {
         host_close(descriptor->fd);
@@ -92,7 +112,7 @@ static void content_unused(struct shared_object *object)
     }
     *link = content->next;
     spin_unlock(&contents_lock);
-    put_descriptor(content->source);
+    host_descriptor_put(content->source);
     object_drop(object, 0, OBJECT_PAGES_MAX);
     release(content, sizeof(*content));
 }
@@ -184,18 +204,32 @@ static int64_t volume_read(struct file *file, void *to, size_t length, uint64_t 
     return result;
 }
 
+/* Locks the pages behind the end of the file, which is where nobody else can write then. */
+static int64_t lock_end(struct shared_object *object, int fd, size_t length, uint64_t *end)
+{
+    int64_t result = object_lock_pages(object, 0, 0, true);
+    for (uint64_t locked_from = UINT64_MAX; result == 0; locked_from = *end) {
+        result = stat_size(fd, end);
+        bool is_locked = __atomic_load_n(&object->mappings, __ATOMIC_SEQ_CST) == 0 || locked_from == *end;
+        if (result == 0 && is_locked) {
+            return 0;
+        }
+        object_unlock(object);
+        if (result == 0) {
+            result = object_lock_pages(object, *end / PAGE_SIZE, end_page(*end, length), true);
+        }
+    }
+    return result;
+}
+
 /* The host's file first: a page is changed only as far as that was. */
 static int64_t volume_write(struct file *file, const void *from, size_t length, uint64_t *offset)
 {
     struct shared_object *object = &state_of(file)->content->object;
     int fd = state_of(file)->descriptor->fd;
-    if (file->flags & O_APPEND) {
-        int64_t error = stat_size(fd, offset);
-        if (error < 0) {
-            return error;
-        }
-    }
-    int64_t result = object_lock_pages(object, *offset / PAGE_SIZE, end_page(*offset, length), true);
+    int64_t result = (file->flags & O_APPEND)
+                         ? lock_end(object, fd, length, offset)
+                         : object_lock_pages(object, *offset / PAGE_SIZE, end_page(*offset, length), true);
     if (result < 0) {
         return result;
     }
@@ -262,14 +296,13 @@ static int64_t volume_object(struct file *file, struct shared_object **object)
     mutex_lock(&content->object.lock);
     content->object.size = size;
     struct host_descriptor *old = content->source;
-    bool is_better = old == NULL || (open->descriptor->writes && !old->writes);
+    bool is_better = old == NULL || (open->descriptor->access == O_RDWR && old->access != O_RDWR);
     if (is_better) {
-        __atomic_add_fetch(&open->descriptor->references, 1, __ATOMIC_RELAXED);
-        content->source = open->descriptor;
+        content->source = get_descriptor(open->descriptor);
     }
     mutex_unlock(&content->object.lock);
     if (is_better) {
-        put_descriptor(old);
+        host_descriptor_put(old);
     }
     object_get(&content->object);
     *object = &content->object;
@@ -279,7 +312,7 @@ static int64_t volume_object(struct file *file, struct shared_object **object)
 static void volume_release(struct file *file)
 {
     struct open_volume *open = state_of(file);
-    put_descriptor(open->descriptor);
+    host_descriptor_put(open->descriptor);
     object_put(&open->content->object);
     release(open, sizeof(*open));
 }
@@ -304,7 +337,7 @@ int64_t volume_file_open(struct file *file, int fd)
         return -ENOMEM;
     }
     *descriptor = (struct host_descriptor){
-        .fd = fd, .references = 1, .writes = (file->flags & O_ACCMODE) == O_RDWR};
+        .fd = fd, .references = 1, .access = file->flags & O_ACCMODE};
     *open = (struct open_volume){.content = content, .descriptor = descriptor};
     file->state = open;
     file->operations = &file_operations;

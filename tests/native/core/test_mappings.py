@@ -1,4 +1,4 @@
-"""Shared mappings against a model, natively and in the enclave: in memory, and on a volume."""
+"""Shared mappings against a model, and files of volumes: natively, in memory, and on a volume."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs import REPOSITORY, need
+from support.programs import REPOSITORY, need, need_root
 from support.scale import scaled
 from support.tee import Converter, ordinary_image
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 NATIVE = REPOSITORY / "enclavize" / "_native"
-NAMES = ("mapping_mix", "shared_views")
+NAMES = ("mapping_mix", "shared_views", "volume_files")
 MEASURED = bytes(range(256)) * 64
 
 
@@ -86,3 +86,13 @@ def test_views_show_one_memory(tree: TeeTree, rootfs: Path, tmp_path: Path) -> N
     assert done.stdout == expected
     stored = (tree.root / "data" / "stored").read_bytes()
     assert stored == (tmp_path / "stored").read_bytes() == b"stored".ljust(8192, b"\0")
+
+
+def test_files_of_volumes_have_owners_names_and_one_size(tree: TeeTree, rootfs: Path, tmp_path: Path) -> None:
+    """Servers give their data to a user, replace files by renaming, extend them in forked workers."""
+    need_root()
+    expected = native(rootfs / "volume_files", tmp_path / "own")
+    for folder in ("/data/own", "/tmp/own"):
+        done = tree.run("/volume_files", folder)
+        assert (done.returncode, done.stdout) == (0, expected), done.stderr.decode()
+    assert {path.stat().st_uid for path in (tree.root / "data" / "own" / "theirs").iterdir()} == {1234}

@@ -816,7 +816,10 @@ static void test_volume(void)
     close_file(descriptor);
     CHECK(CALL_LIBOS(chmod, USER("/mnt/volume/link"), 0755), 0);
     CHECK(process_upcalls.open_executable(AT_FDCWD, "/mnt/volume/link", 0, &file), -EACCES);
-    CHECK(CALL_LIBOS(link, USER("/mnt/volume/given"), USER("/mnt/volume/hard")), -EPERM);
+    CHECK(CALL_LIBOS(link, USER("/mnt/volume/given"), USER("/mnt/volume/hard")), 0);
+    CHECK(content_is("/mnt/volume/hard", "from the host"), 1);
+    CHECK(CALL_LIBOS(link, USER("/mnt/volume/given"), USER("/tmp/hard")), -EXDEV);
+    CHECK(CALL_LIBOS(unlink, USER("/mnt/volume/hard")), 0);
     CHECK(CALL_LIBOS(rename, USER("/mnt/volume/given"), USER("/tmp/given")), -EXDEV);
     CHECK(CALL_LIBOS(unlink, USER("/mnt/volume/directory/made")), 0);
     CHECK(stat_file("/mnt/volume/link"), 0);

@@ -831,6 +831,14 @@ int host_volume_rename(const char *old_path, size_t old_length, const char *new_
     return (int)from_errno(syscall(82, old_full, new_full));
 }
 
+int host_volume_link(const char *old_path, size_t old_length, const char *new_path, size_t new_length)
+{
+    char old_full[8192], new_full[8192];
+    volume_path(old_full, old_path, old_length);
+    volume_path(new_full, new_path, new_length);
+    return (int)from_errno(syscall(86, old_full, new_full));
+}
+
 int host_volume_symlink(const char *target, size_t target_length, const char *path, size_t path_length)
 {
     char full[8192], text[8192];
@@ -844,6 +852,13 @@ int host_volume_chmod(const char *path, size_t path_length, uint32_t mode)
     char full[8192];
     volume_path(full, path, path_length);
     return (int)from_errno(syscall(90, full, mode));
+}
+
+int host_volume_chown(const char *path, size_t path_length, uint32_t user, uint32_t group)
+{
+    char full[8192];
+    volume_path(full, path, path_length);
+    return (int)from_errno(syscall(94, full, user, group));
 }
 
 int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, int64_t mtime_ns)

@@ -216,11 +216,17 @@ int64_t make_ocall(void *argument)
     case OCALL_VOLUME_RENAME:
         count(s, host_volume_rename(PATH, PATH), 0);
         break;
+    case OCALL_VOLUME_LINK:
+        count(s, host_volume_link(PATH, PATH), 0);
+        break;
     case OCALL_VOLUME_SYMLINK:
         count(s, host_volume_symlink(PATH, PATH), 0);
         break;
     case OCALL_VOLUME_CHMOD:
         count(s, host_volume_chmod(PATH, 0700), 0);
+        break;
+    case OCALL_VOLUME_CHOWN:
+        count(s, host_volume_chown(PATH, 1, 2), 0);
         break;
     case OCALL_VOLUME_UTIME:
         count(s, host_volume_utime(PATH, 1, 2), 0);

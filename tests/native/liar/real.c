@@ -115,6 +115,8 @@ static bool changes_volume(const struct request *call, uint32_t number)
         return call->arguments[1] & O_CREAT;
     case OCALL_VOLUME_UNLINK:
     case OCALL_VOLUME_RENAME:
+    case OCALL_VOLUME_LINK:
+    case OCALL_VOLUME_CHOWN:
     case OCALL_VOLUME_MKDIR:
     case OCALL_VOLUME_SYMLINK:
         return true;

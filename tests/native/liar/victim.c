@@ -166,6 +166,9 @@ static void use_volume(const char *volume)
     lstat("d/l", &stat);
     rename("d/f", "d/g");
     chmod("d/g", 0640);
+    link("d/g", "d/h");
+    chown("d/h", getuid(), getgid());
+    unlink("d/h");
     utimensat(AT_FDCWD, "d/g", times, 0);
     int directory = open("d", O_RDONLY | O_DIRECTORY);
     list(directory);

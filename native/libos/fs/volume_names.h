@@ -1,0 +1,28 @@
+/*
+ * Inodes of volumes, and the names by which the host knows them. The host is asked by path, so each inode that is in
+ * use follows what is renamed and removed inside: it never comes to mean another file. The namespace lock is held.
+ */
+#ifndef ENCLAVIZE_FS_VOLUME_NAMES_H
+#define ENCLAVIZE_FS_VOLUME_NAMES_H
+
+#include "fs/volume_file.h"
+
+struct volume_inode {
+    struct inode inode;
+    struct volume_inode *next, *previous; /* all that are in use */
+    struct host_descriptor *descriptor;   /* of the first open file; NULL: there was none */
+    size_t length;                        /* 0: it has no name any more */
+    char *path;                           /* as the host is asked; not NUL-terminated */
+};
+
+/* -ENOMEM. */
+int64_t volume_names_add(struct volume_inode *volume, const char *path, size_t length);
+void volume_names_remove(struct volume_inode *volume); /* needs no lock */
+
+/* Who had this name has none any more. */
+void volume_names_forget(const struct file_system *file_system, const char *path, size_t length);
+/* Who had this name, or one below it, has the other. For want of memory it has none. */
+void volume_names_move(const struct file_system *file_system, const char *from, size_t from_length, struct inode *to,
+    struct name to_name, const char *to_path, size_t to_length);
+
+#endif

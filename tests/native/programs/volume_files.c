@@ -1,0 +1,205 @@
+/*
+ * Files of a folder that may be a volume: whose they are, their names, their size for everybody who has them open.
+ *
+ * volume_files FOLDER: as root, who may change users; the folder is empty, or made.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define USER 1234U
+#define GROUP 2345U
+
+static struct stat status_of(const char *path)
+{
+    struct stat status;
+    CHECK(lstat(path, &status) == 0);
+    return status;
+}
+
+static struct stat open_status(int descriptor)
+{
+    struct stat status;
+    CHECK(fstat(descriptor, &status) == 0);
+    return status;
+}
+
+static int make(const char *path, int flags)
+{
+    int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
+    CHECK(descriptor >= 0);
+    return descriptor;
+}
+
+static void expect_owner(const char *path, unsigned user, unsigned group)
+{
+    struct stat status = status_of(path);
+    CHECK(status.st_uid == user && status.st_gid == group);
+}
+
+static void owners(void)
+{
+    int own = make("owned", 0);
+    expect_owner("owned", 0, 0);
+    CHECK(chown("owned", USER, GROUP) == 0);
+    expect_owner("owned", USER, GROUP);
+    CHECK(fchown(own, (uid_t)-1, 0) == 0);
+    expect_owner("owned", USER, 0);
+    CHECK(symlink("owned", "link") == 0 && lchown("link", USER, USER) == 0);
+    expect_owner("link", USER, USER);
+    expect_owner("owned", USER, 0);
+    CHECK(chown("link", 0, GROUP) == 0);
+    expect_owner("owned", 0, GROUP);
+    CHECK(close(own) == 0);
+
+    CHECK(mkdir("theirs", 0700) == 0 && chown("theirs", USER, USER) == 0);
+    CHECK(setegid(USER) == 0 && seteuid(USER) == 0);
+    CHECK(close(make("theirs/file", 0)) == 0);
+    CHECK(mkdir("theirs/folder", 0755) == 0 && symlink("file", "theirs/link") == 0);
+    expect_owner("theirs/file", USER, USER);
+    expect_owner("theirs/folder", USER, USER);
+    expect_owner("theirs/link", USER, USER);
+    CHECK(chmod("theirs/file", 0640) == 0 && chown("theirs/file", USER, USER) == 0);
+    FAILS(chown("theirs/file", 0, USER), EPERM);
+    FAILS(chmod("owned", 0644), EPERM);
+    FAILS(open("owned", O_RDONLY), EACCES);
+    CHECK(seteuid(0) == 0 && setegid(0) == 0);
+    CHECK((status_of("theirs/file").st_mode & 07777) == 0640);
+
+    CHECK(mkdir("shared", 0777) == 0 && chown("shared", 0, GROUP) == 0 && chmod("shared", 03777) == 0);
+    CHECK((status_of("shared").st_mode & 07777) == 03777);
+    CHECK(close(make("shared/file", 0)) == 0 && mkdir("shared/folder", 0755) == 0);
+    expect_owner("shared/file", 0, GROUP);
+    expect_owner("shared/folder", 0, GROUP);
+    CHECK(status_of("shared/folder").st_mode & S_ISGID);
+    CHECK(chown("shared/file", USER, USER) == 0 && chmod("shared/file", 06711) == 0);
+    CHECK((status_of("shared/file").st_mode & 07777) == 06711);
+    CHECK(chown("shared/file", USER, GROUP) == 0);
+    CHECK((status_of("shared/file").st_mode & 07777) == 0711);
+}
+
+static void links(void)
+{
+    int one = make("one", 0);
+    CHECK(write(one, "1", 1) == 1 && link("one", "two") == 0);
+    CHECK(status_of("one").st_nlink == 2 && status_of("one").st_ino == status_of("two").st_ino);
+    FAILS(link("one", "two"), EEXIST);
+    FAILS(link("missing", "three"), ENOENT);
+    FAILS(link("shared", "three"), EPERM);
+    CHECK(rename("one", "two") == 0 && status_of("one").st_nlink == 2); /* two names of one file: nothing happens */
+    CHECK(unlink("one") == 0 && status_of("two").st_nlink == 1 && open_status(one).st_nlink == 1);
+    CHECK(unlink("two") == 0 && open_status(one).st_nlink == 0 && open_status(one).st_size == 1);
+    CHECK(ftruncate(one, 5) == 0 && open_status(one).st_size == 5 && lseek(one, 0, SEEK_END) == 5);
+    CHECK(close(one) == 0);
+}
+
+static void names(void)
+{
+    int old = make("name", 0), new = make("name.new", 0);
+    struct stat before = open_status(new);
+    CHECK(write(old, "old", 3) == 3 && write(new, "newer", 5) == 5);
+    CHECK(rename("name.new", "name") == 0);
+    FAILS(access("name.new", F_OK), ENOENT);
+    CHECK(status_of("name").st_ino == before.st_ino && open_status(new).st_ino == before.st_ino);
+    CHECK(open_status(old).st_ino != before.st_ino && open_status(old).st_nlink == 0 && open_status(old).st_size == 3);
+    CHECK(fchmod(new, 0604) == 0 && (status_of("name").st_mode & 07777) == 0604);
+
+    int other = make("name.new", 0); /* the old name is another file's now */
+    CHECK(fchmod(new, 0600) == 0 && fchown(new, USER, USER) == 0 && ftruncate(new, 2) == 0);
+    expect_owner("name.new", 0, 0);
+    expect_owner("name", USER, USER);
+    CHECK(status_of("name").st_size == 2 && status_of("name.new").st_size == 0);
+    CHECK(close(old) == 0 && close(new) == 0 && close(other) == 0);
+
+    char place[4096];
+    CHECK(mkdir("here", 0755) == 0 && mkdir("here/below", 0755) == 0);
+    int below = open("here/below", O_RDONLY | O_DIRECTORY), base = open(".", O_RDONLY | O_DIRECTORY);
+    CHECK(chdir("here/below") == 0 && rename("../../here", "../../there") == 0);
+    CHECK(getcwd(place, sizeof(place)) != NULL && strstr(place, "/there/below") != NULL);
+    CHECK(close(make("file", 0)) == 0);
+    CHECK(faccessat(below, "file", F_OK, 0) == 0 && faccessat(base, "there/below/file", F_OK, 0) == 0);
+    CHECK(fsync(below) == 0 && fsync(base) == 0);
+    CHECK(mkdirat(base, "here", 0755) == 0 && mkdirat(base, "here/below", 0755) == 0);
+    FAILS(faccessat(base, "here/below/file", F_OK, 0), ENOENT);
+    CHECK(faccessat(below, "file", F_OK, 0) == 0);
+    FAILS(renameat(base, "here", base, "there"), ENOTEMPTY);
+    CHECK(fchdir(base) == 0 && unlink("there/below/file") == 0 && rmdir("there/below") == 0);
+    FAILS(openat(below, "file", O_RDWR | O_CREAT, 0600), ENOENT);
+    CHECK(rename("here", "there") == 0); /* an empty folder is replaced */
+    CHECK(close(below) == 0 && close(base) == 0);
+}
+
+static void child_ends(pid_t child)
+{
+    int status;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* As servers with forked workers extend a table's file: each has opened it for itself. */
+static void sizes(void)
+{
+    int own = make("table", 0);
+    CHECK(lseek(own, 0, SEEK_END) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        int descriptor = open("table", O_RDWR);
+        CHECK(pwrite(descriptor, "x", 1, 8191) == 1);
+        _exit(0);
+    }
+    child_ends(child);
+    CHECK(lseek(own, 0, SEEK_END) == 8192 && open_status(own).st_size == 8192);
+    CHECK(truncate("table", 4096) == 0 && lseek(own, 0, SEEK_END) == 4096);
+    CHECK(close(own) == 0);
+}
+
+enum { WRITERS = 3, LINES = 100, LINE = 64 };
+
+/* No line goes over another one, whoever writes. */
+static void appended(void)
+{
+    CHECK(close(make("log", 0)) == 0);
+    pid_t children[WRITERS];
+    for (int writer = 0; writer < WRITERS; writer++) {
+        children[writer] = fork();
+        if (children[writer] == 0) {
+            char line[LINE];
+            int descriptor = open("log", O_WRONLY | O_APPEND | (writer == 0 ? O_SYNC : 0));
+            memset(line, 'a' + writer, LINE);
+            for (int at = 0; at < LINES; at++) {
+                CHECK(write(descriptor, line, LINE) == LINE);
+            }
+            _exit(0);
+        }
+    }
+    for (int writer = 0; writer < WRITERS; writer++) {
+        child_ends(children[writer]);
+    }
+    int seen[WRITERS] = {0}, descriptor = open("log", O_RDONLY);
+    char line[LINE];
+    while (read(descriptor, line, LINE) == LINE) {
+        int writer = line[0] - 'a';
+        CHECK(writer >= 0 && writer < WRITERS && ++seen[writer] <= LINES);
+        for (int at = 0; at < LINE; at++) {
+            CHECK(line[at] == line[0]);
+        }
+    }
+    CHECK(status_of("log").st_size == (off_t)WRITERS * LINES * LINE);
+    CHECK(close(descriptor) == 0);
+}
+
+int main(int count, char **arguments)
+{
+    umask(0);
+    CHECK(count == 2 && (mkdir(arguments[1], 0755) == 0 || errno == EEXIST) && chdir(arguments[1]) == 0);
+    owners();
+    links();
+    names();
+    sizes();
+    appended();
+    printf("files are as they should be\n");
+    return 0;
+}

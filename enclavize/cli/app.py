@@ -13,6 +13,7 @@ from enclavize.cli.explain import explain
 from enclavize.cli.inspect import inspect
 from enclavize.cli.keygen import keygen
 from enclavize.cli.measure import measure
+from enclavize.cli.node import node
 from enclavize.cli.occlum import occlum
 from enclavize.cli.policy import policy
 from enclavize.cli.run import DESCRIPTION
@@ -66,6 +67,7 @@ app.command(
 )(run)
 app.command()(version)
 app.add_typer(cache, name="cache")
+app.add_typer(node, name="node")
 app.add_typer(occlum, name="occlum")
 app.add_typer(policy, name="policy")
 app.add_typer(setup, name="setup")

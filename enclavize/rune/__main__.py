@@ -11,10 +11,15 @@ from enclavize.rune.command_line import parse_command_line
 from enclavize.rune.report import report_error
 
 PLAN_SWITCH = "--plan"
-"""The front end gives it first for a TEE bundle: the plan is written to standard output."""
+"""The front end gives it first for a TEE bundle: the plan is written to standard output.
+
+``--plan=TREE``: for an ordinary image that the node has converted to the ``.enclave`` in this folder.
+"""
 
 ORDINARY_SWITCH = "--ordinary"
-"""Likewise for an ordinary bundle, about which the node's settings may say something: become runc."""
+"""Likewise for an ordinary bundle, about which the node's settings may say something: ``{"ordinary": WORD}``,
+``run`` or ``convert``.
+"""
 
 
 def main() -> None:
@@ -22,10 +27,11 @@ def main() -> None:
     switch, arguments = sys.argv[1] if len(sys.argv) > 1 else "", sys.argv[2:]
     line = parse_command_line(arguments)
     try:
-        if switch == PLAN_SWITCH:
-            _write_plan(Path(line.bundle))
+        name, equals, tree = switch.partition("=")
+        if name == PLAN_SWITCH:
+            _write_plan(Path(line.bundle), Path(tree) if equals else None)
         elif switch == ORDINARY_SWITCH:
-            _become_runc(arguments)
+            _judge_ordinary()
         else:
             raise UsageError("enclavize-rune is started by rune", hint="run rune in its place")
     except EnclavizeError as error:
@@ -36,25 +42,29 @@ def main() -> None:
         sys.exit(1)
 
 
-def _write_plan(bundle: Path) -> None:
+def _write_plan(bundle: Path, tree: Path | None) -> None:
     from enclavize.rune.create import SIMULATE_VARIABLE, make_plan
     from enclavize.rune.policy import load_policy
     from enclavize.rune.verdict_store import default_store
 
     asked = os.environ.get(SIMULATE_VARIABLE) == "1"
-    plan = make_plan(bundle, load_policy(), default_store(), simulation_asked=asked, program=sys.argv[0])
+    plan = make_plan(
+        bundle, load_policy(), default_store(), simulation_asked=asked, program=sys.argv[0], tree=tree
+    )
     sys.stdout.buffer.write(plan)
     sys.stdout.flush()
 
 
-def _become_runc(arguments: list[str]) -> None:
+def _judge_ordinary() -> None:
+    import json
+
     from enclavize.rune.create import check_ordinary
     from enclavize.rune.policy import load_policy
-    from enclavize.rune.runc import find_runc
 
-    runc = find_runc()
-    check_ordinary(load_policy().settings)
-    os.execv(runc, [runc, *arguments])  # noqa: S606 - runc takes over
+    settings = load_policy().settings
+    check_ordinary(settings)
+    sys.stdout.write(json.dumps({"ordinary": settings.ordinary}))
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -25,11 +25,14 @@ class CommandHead:
     more: bool
 
 
-def command_head(arguments: Sequence[str], measured: Sequence[str] | None) -> CommandHead:
+def command_head(
+    arguments: Sequence[str], measured: Sequence[str] | None, entrypoint: Sequence[str] = ()
+) -> CommandHead:
     """Return what the runelet takes the place of; ``measured`` is the enclave's own command line, if known.
 
     A container may name the enclave's whole command line instead of the runelet, as pods with ``command`` do:
-    the enclave runs that without being told. Raises EnclavizeError for another one.
+    the enclave runs that without being told. A container of an ordinary image, which has an ``entrypoint``,
+    may have arguments behind that. Raises EnclavizeError for another one.
     """
     given, init = list(arguments), 0
     if given[:1] and given[0] in INIT_PROGRAMS:
@@ -39,6 +42,8 @@ def command_head(arguments: Sequence[str], measured: Sequence[str] | None) -> Co
         return CommandHead(given=tuple(arguments[: init + 1]), more=True)
     if measured and given == list(measured):
         return CommandHead(given=tuple(arguments), more=False)
+    if entrypoint and given[: len(entrypoint)] == list(entrypoint):
+        return CommandHead(given=tuple(arguments[: init + len(entrypoint)]), more=True)
     runs = f"the enclave runs [{_shown(measured)}]" if measured else "its enclave decides what it runs"
     raise EnclavizeError(
         f"this container is told to run [{_shown(given)}], {runs}",

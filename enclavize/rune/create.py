@@ -18,6 +18,7 @@ from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
 from enclavize.rune.admission import admit_image
 from enclavize.rune.config_shape import CONFIG_SHAPE
+from enclavize.rune.converted import read_entrypoint
 from enclavize.rune.enclave import RUNELETS
 from enclavize.rune.enclave_folder import EnclaveFolder
 from enclavize.rune.mode import choose_mode
@@ -51,11 +52,13 @@ def make_plan(
     simulation_asked: bool,
     program: str | None = None,
     shared_tree: bool = False,
+    tree: Path | None = None,
 ) -> bytes:
     """Return the plan for a TEE bundle (plan.py). Raises EnclavizeError if it must not run.
 
     ``program`` is enclavize-rune, in whose place the plan may decide later; None: it is for this bundle only.
-    ``shared_tree``: other containers have the same root file system.
+    ``shared_tree``: other containers have the same root file system. ``tree`` holds ``.enclave`` for an image
+    that the node has converted; None: it is in the root file system.
     """
     spec = _read_config(bundle / CONFIG)
     root = spec.get("root")
@@ -65,7 +68,7 @@ def make_plan(
         raise InvalidImageError(f"{bundle / CONFIG}: root.path is missing, or not of the usual form")
     bundle = bundle.resolve()
     rootfs = (bundle / path).resolve()
-    admitted = admit_image(rootfs, policy, store)
+    admitted = admit_image(tree or rootfs, policy, store)
     enclave = admitted.enclave
     settings = policy.settings
     mode = choose_mode(
@@ -89,6 +92,8 @@ def make_plan(
         settings=settings,
         devices=SGX_DEVICES,
         measured_argv=admitted.argv,
+        tree=tree.resolve() if tree else rootfs,
+        entrypoint=read_entrypoint(tree) if tree else (),
         direct_mode=enclave.libos == "gramine",
     )
     reusable = program is not None and looks is not None

@@ -21,7 +21,7 @@ SETTINGS_FILE = Path("/etc/rune/config.toml")
 CONFIG_VARIABLE = "ENCLAVIZE_RUNE_CONFIG"
 """The front end's word for ``rune --config FILE``."""
 
-ORDINARY = ("run", "refuse")
+ORDINARY = ("run", "refuse", "convert")
 LIBOSES = ("builtin", "gramine", "occlum")
 LOG_LEVELS = ("error", "warning", "info", "debug", "trace")
 

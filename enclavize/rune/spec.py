@@ -56,19 +56,22 @@ def tee_plan(
     devices: Iterable[str],
     measured_argv: Callable[[], Sequence[str] | None] = lambda: None,
     direct_mode: bool = False,
+    tree: Path | None = None,
+    entrypoint: Sequence[str] = (),
 ) -> tuple[ConfigPlan, list[Look] | None]:
     """Return what becomes of a configuration. Raises EnclavizeError for one that must not run.
 
     ``rootfs`` and ``bundle`` are absolute. ``hook`` checks that ``/.enclave`` is the one of ``rootfs`` when
     all mounts are made. ``measured_argv`` tells what the enclave runs. ``direct_mode``: simulation is that of
     Gramine, which an engine's seccomp profile may stop. The second result are the looks at the host by which
-    mounts were checked (mounts.py).
+    mounts were checked (mounts.py). ``tree`` holds ``.enclave``, if that is not ``rootfs``: the image is an
+    ordinary one with this ``entrypoint``, which the node has converted.
     """
     plan = ConfigPlan()
     process = object_of(spec, "process")
-    _plan_arguments(plan, process, measured_argv)
+    _plan_arguments(plan, process, measured_argv, entrypoint)
     _plan_environment(plan, process, object_of(spec, "annotations"), mode, settings)
-    looks = _plan_mounts(plan, spec, rootfs, bundle, runelet)
+    looks = _plan_mounts(plan, spec, rootfs, bundle, ((tree or rootfs) / ROOT, runelet))
     plan.put(("annotations",), MARK, "1")
     objects_of(object_of(spec, "hooks"), "createContainer")
     arguments = [hook.name, ROOTFS, DEVICE, ORIGIN, str(runelet)]
@@ -83,10 +86,13 @@ def tee_plan(
 
 
 def _plan_arguments(
-    plan: ConfigPlan, process: Mapping[str, Any], measured_argv: Callable[[], Sequence[str] | None]
+    plan: ConfigPlan,
+    process: Mapping[str, Any],
+    measured_argv: Callable[[], Sequence[str] | None],
+    entrypoint: Sequence[str],
 ) -> None:
     arguments = strings_of(process, "args")
-    head = command_head(arguments, measured_argv())
+    head = command_head(arguments, measured_argv(), entrypoint)
     plan.require_head(_ARGS, head.given, more=head.more)
     plan.replace_head(_ARGS, len(head.given), [ENTRYPOINT])
 
@@ -115,11 +121,15 @@ def _plan_environment(
 
 
 def _plan_mounts(
-    plan: ConfigPlan, spec: Mapping[str, Any], rootfs: Path, bundle: Path, runelet: Path
+    plan: ConfigPlan, spec: Mapping[str, Any], rootfs: Path, bundle: Path, own: tuple[Path, Path]
 ) -> list[Look] | None:
-    """Put our own mounts behind the engine's: whatever the others do, these are on top."""
+    """Put our own mounts behind the engine's: whatever the others do, these are on top.
+
+    ``own`` are the enclave's folder and the runelet.
+    """
+    enclave, runelet = own
     mounts = objects_of(spec, "mounts")
-    there = [own_mount(f"/{ROOT}", str(rootfs / ROOT)), own_mount(ENTRYPOINT, str(runelet))]
+    there = [own_mount(f"/{ROOT}", str(enclave)), own_mount(ENTRYPOINT, str(runelet))]
     looks = check_mounts(mounts, rootfs, bundle, own=there)
     plan.require_elements(("mounts",), ("destination", "type", "options"), mounts)
     plan.append(("mounts",), own_mount(f"/{ROOT}", ENCLAVE), own_mount(ENTRYPOINT, str(runelet)))

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Options of runc up to 1.3. Which of them take a value decides where the next option begins, so an unknown one is unclear. */
-static const char *const global_values[] = {"log", "log-format", "root", "criu", "rootless", "config", "plan", NULL};
+static const char *const global_values[] = {"log", "log-format", "root", "criu", "rootless", "config", "plan", "node-socket", NULL};
 static const char *const global_switches[] = {"debug", "systemd-cgroup", "help", "h", "version", "v", "simulate", NULL};
 static const char *const command_values[] = {
     /* create, run */ "b", "bundle", "console-socket", "pid-file", "pidfd-socket", "preserve-fds",
@@ -86,10 +86,16 @@ static struct option take_option(struct command_line *line, char **argv, int arg
 /* Whether an option is rune's own, which runc does not know. `argument` is the option as it was given. */
 static bool own_option(struct command_line *line, struct option option, const char *argument)
 {
-    if (option_is(option, "config") || option_is(option, "plan")) {
-        *(option_is(option, "plan") ? &line->plan : &line->config) = option.value;
-        line->unclear = option.value && *option.value ? line->unclear : argument;
-        return true;
+    const struct {
+        const char *name;
+        const char **value;
+    } values[] = {{"config", &line->config}, {"plan", &line->plan}, {"node-socket", &line->node}};
+    for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+        if (option_is(option, values[i].name)) {
+            *values[i].value = option.value;
+            line->unclear = option.value && *option.value ? line->unclear : argument;
+            return true;
+        }
     }
     if (option_is(option, "simulate")) {
         line->simulate = true;

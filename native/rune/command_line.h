@@ -17,6 +17,7 @@ struct command_line {
     bool version;           /* --version or -v before any command */
     bool simulate;          /* --simulate, which is rune's own */
     const char *config;     /* --config, which is rune's own: instead of the node's settings; or NULL */
+    const char *node;       /* --node-socket, which is rune's own: where the node's daemon listens; or NULL */
     const char *plan;       /* --plan, which is rune's own: what `enclavize run` has decided; or NULL */
     const char *target_info; /* --target-info of attest, or NULL */
     const char *report_file; /* --report-file of attest, or NULL */

@@ -20,6 +20,8 @@
 #include "container.h"
 #include "events.h"
 #include "exec.h"
+#include "json.h"
+#include "node.h"
 #include "pal_run.h"
 #include "program.h"
 #include "python_part.h"
@@ -75,30 +77,51 @@ static int is_unclear(const struct command_line *line)
     return failure_of(line);
 }
 
-/* The Python part decides by the node's settings, and becomes runc or refuses. */
-static int judge_ordinary(const struct command_line *line, char **argv)
+/* The node's daemon brings the enclave, and the bundle is a TEE image's from then on. */
+static int create_converted(const struct command_line *line, char **argv)
 {
-    char path[PATH_MAX];
-    if (find_python_part(line, path))
-        become_python_part(line, path, ORDINARY_SWITCH, argv);
-    return EXIT_FAILED;
+    char tree[PATH_MAX];
+    return ask_node(line, tree) && prepare_tee_bundle(line, argv, tree) ? become_runc(line, argv) : EXIT_FAILED;
+}
+
+/* What the Python part says about ordinary containers: "run" or "convert"; false: it has refused this one. */
+static bool judge_ordinary(const struct command_line *line, char **argv, bool *converted)
+{
+    char path[PATH_MAX], word[16];
+    struct json answer, value;
+    *converted = settings_about_ordinary() == ORDINARY_CONVERT;
+    if (*converted || !settings_may_judge_ordinary())
+        return true;
+    if (!find_python_part(line, path) || !ask_python_part(line, path, ORDINARY_SWITCH, argv, &answer))
+        return false;
+    if (json_key(answer, "ordinary", &value) == JSON_FOUND && json_string(value, word, sizeof(word))) {
+        *converted = strcmp(word, "convert") == 0;
+        if (*converted || strcmp(word, "run") == 0)
+            return true;
+    }
+    report_error(line, "enclavize-rune is not of the version of rune");
+    return false;
 }
 
 static int create_ordinary(const struct command_line *line, char **argv)
 {
     char name[REQUEST_SIZE], message[REQUEST_SIZE + 256];
-    switch (bundle_request(line->bundle, name)) {
-    case REQUEST_NONE:
-        return settings_may_judge_ordinary() ? judge_ordinary(line, argv) : become_runc(line, argv);
-    case REQUEST_ENCLAVE:
-        snprintf(message, sizeof(message), "this container asks for an enclave (%s), and its image is not a TEE image, so it would run without one; "
-                                           "convert it: enclavize build IMAGE -t TEE_IMAGE", name);
-        report_error(line, message);
+    bool converted = false;
+    enum request request = bundle_request(line->bundle, name);
+    if (request == REQUEST_SANDBOX)
+        return become_runc(line, argv);
+    if (request == REQUEST_UNKNOWN)
+        return cannot_tell(line, VERDICT_UNKNOWN("config.json of the bundle", EINVAL));
+    if (!judge_ordinary(line, argv, &converted))
         return EXIT_FAILED;
-    case REQUEST_UNKNOWN:
-        break;
-    }
-    return cannot_tell(line, VERDICT_UNKNOWN("config.json of the bundle", EINVAL));
+    if (converted)
+        return create_converted(line, argv);
+    if (request == REQUEST_NONE)
+        return become_runc(line, argv);
+    snprintf(message, sizeof(message), "this container asks for an enclave (%s), and its image is not a TEE image, so it would run without one; "
+                                       "convert it: enclavize build IMAGE -t TEE_IMAGE", name);
+    report_error(line, message);
+    return EXIT_FAILED;
 }
 
 static int create(const struct command_line *line, char **argv)
@@ -108,7 +131,7 @@ static int create(const struct command_line *line, char **argv)
     case KIND_ORDINARY:
         return create_ordinary(line, argv);
     case KIND_TEE:
-        return prepare_tee_bundle(line, argv) ? become_runc(line, argv) : EXIT_FAILED;
+        return prepare_tee_bundle(line, argv, NULL) ? become_runc(line, argv) : EXIT_FAILED;
     case KIND_UNKNOWN:
         break;
     }

@@ -20,7 +20,8 @@ struct plan {
 struct place {
     struct json config;
     const char *bundle, *rootfs; /* absolute, without links */
-    int folder;                  /* /.enclave below rootfs */
+    const char *enclave;         /* the .enclave folder, likewise: below rootfs, or that of the node for a converted image */
+    int folder;                  /* the same, open */
     const char *program;         /* the Python part */
 };
 

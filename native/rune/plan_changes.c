@@ -189,14 +189,11 @@ bool apply_plan(const struct plan *plan, const struct place *place, struct text 
 {
     struct mount mount;
     char origin[4 * 4096];
-    struct text enclave = {0};
-    text_add_word(&enclave, place->rootfs);
-    text_add(&enclave, "/.enclave", sizeof("/.enclave"));
-    if (enclave.failed || !find_origin(place->folder, enclave.at, &mount, origin, sizeof(origin)))
+    if (!find_origin(place->folder, place->enclave, &mount, origin, sizeof(origin)))
         return false;
     const struct placeholder placeholders[PLACEHOLDERS] = {
         {json_literal("\"{rootfs}\""), place->rootfs},
-        {json_literal("\"{enclave}\""), enclave.at},
+        {json_literal("\"{enclave}\""), place->enclave},
         {json_literal("\"{device}\""), mount.device},
         {json_literal("\"{origin}\""), origin},
     };

@@ -80,7 +80,7 @@ static enum request request_of(struct json config, char name[REQUEST_SIZE])
         if (is_sandbox(annotations, &sandbox) == JSON_INVALID)
             return REQUEST_UNKNOWN;
         if (sandbox)
-            return REQUEST_NONE;
+            return REQUEST_SANDBOX;
         found = annotation_asks(annotations, name);
         if (found == JSON_FOUND)
             return REQUEST_ENCLAVE;

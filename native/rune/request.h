@@ -8,11 +8,12 @@
 
 enum request {
     REQUEST_NONE,
+    REQUEST_SANDBOX, /* of a pod: the engine's own program, whatever the node's settings say of ordinary containers */
     REQUEST_ENCLAVE, /* `name` is the variable or annotation that asks */
     REQUEST_UNKNOWN, /* config.json cannot be read so that it can be told */
 };
 
-/* A pod's sandbox asks for nothing: the engine brings its program, and hands it the pod's annotations. */
+/* A sandbox may have the annotations of its pod, which are not for it. */
 enum request bundle_request(const char *bundle, char name[REQUEST_SIZE]);
 
 #endif

@@ -16,7 +16,8 @@
 #include "report.h"
 
 #define CONFIG "config.json"
-#define PLAN_SWITCH "--plan" /* enclavize/rune/__main__.py */
+#define PLAN_SWITCH "--plan" /* enclavize/rune/__main__.py; --plan=TREE for a converted image */
+#define FOLDER "/.enclave"
 
 static bool fail(const struct command_line *line, const char *what, int error)
 {
@@ -27,7 +28,7 @@ static bool fail(const struct command_line *line, const char *what, int error)
 }
 
 /* Find the container's folders; `bundle` is open. */
-static bool find_place(const struct command_line *line, int bundle, struct place *place)
+static bool find_place(const struct command_line *line, int bundle, const char *tree, struct place *place)
 {
     struct json root, value;
     char *path, *joined = NULL;
@@ -38,9 +39,13 @@ static bool find_place(const struct command_line *line, int bundle, struct place
     place->bundle = realpath(line->bundle, NULL);
     if (!place->bundle || asprintf(&joined, "%s%s%s", *path == '/' ? "" : place->bundle, *path == '/' ? "" : "/", path) < 0 || !(place->rootfs = realpath(joined, NULL)))
         return fail(line, "cannot find the root file system of the bundle", errno);
-    int rootfs = open(place->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    place->folder = rootfs < 0 ? -1 : openat(rootfs, ".enclave", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return place->folder >= 0 || fail(line, "the TEE image has no readable /.enclave", errno);
+    const char *parent = tree ? realpath(tree, NULL) : place->rootfs;
+    char *enclave = NULL;
+    if (!parent || asprintf(&enclave, "%s" FOLDER, strcmp(parent, "/") == 0 ? "" : parent) < 0)
+        return fail(line, "cannot find the folder of the converted image", errno);
+    place->enclave = enclave;
+    place->folder = open(enclave, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return place->folder >= 0 || fail(line, "the TEE image has no readable " FOLDER, errno);
 }
 
 static bool given_plan(const struct command_line *line, struct plan *plan)
@@ -53,9 +58,9 @@ static bool given_plan(const struct command_line *line, struct plan *plan)
 }
 
 /* The plan for this container: of the caller, one that was made before, or a new one. */
-static bool get_plan(const struct command_line *line, char **argv, struct place *place, struct plan *plan)
+static bool get_plan(const struct command_line *line, char **argv, const char *tree, struct place *place, struct plan *plan)
 {
-    char program[PATH_MAX];
+    char program[PATH_MAX], option[PATH_MAX + sizeof(PLAN_SWITCH "=")];
     struct json text;
     if (line->plan)
         return given_plan(line, plan);
@@ -68,7 +73,8 @@ static bool get_plan(const struct command_line *line, char **argv, struct place 
     lock_plan_store(&store);
     if (find_plan(&store, place, plan)) /* of one that started together with this */
         return true;
-    if (!ask_python_part(line, program, PLAN_SWITCH, argv, &text))
+    snprintf(option, sizeof(option), PLAN_SWITCH "%s%s", tree ? "=" : "", tree ? tree : "");
+    if (!ask_python_part(line, program, option, argv, &text))
         return false;
     if (!read_plan(text, plan))
         return fail(line, "enclavize-rune is not of the version of rune", 0);
@@ -91,7 +97,7 @@ static bool replace_config(const struct command_line *line, int bundle, const st
     return fail(line, "cannot write " CONFIG " of the bundle", error);
 }
 
-bool prepare_tee_bundle(const struct command_line *line, char **argv)
+bool prepare_tee_bundle(const struct command_line *line, char **argv, const char *tree)
 {
     struct place place = {0};
     struct plan plan;
@@ -99,7 +105,7 @@ bool prepare_tee_bundle(const struct command_line *line, char **argv)
     int bundle = open(line->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (bundle < 0)
         return fail(line, "cannot open the bundle", errno);
-    if (!find_place(line, bundle, &place) || !get_plan(line, argv, &place, &plan))
+    if (!find_place(line, bundle, tree, &place) || !get_plan(line, argv, tree, &place, &plan))
         return false;
     if (!plan_fits(&plan, place.config) || !apply_plan(&plan, &place, &changed))
         return fail(line, CONFIG " of the bundle is not what was decided about", 0);

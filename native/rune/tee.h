@@ -6,7 +6,8 @@
 
 #include "command_line.h"
 
-/* Change it. False after an error was reported: the container must not run. */
-bool prepare_tee_bundle(const struct command_line *line, char **argv);
+/* Change it. `tree` is the folder that holds .enclave for an image that the node has converted; NULL: it is in the container's root.
+ * False after an error was reported: the container must not run. */
+bool prepare_tee_bundle(const struct command_line *line, char **argv, const char *tree);
 
 #endif

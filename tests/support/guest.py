@@ -17,13 +17,19 @@ _OPEN = (
 _SOURCE = Path(__file__).with_name("guest.c")
 
 
-def guest_layouts(base: Path) -> dict[str, Path]:
-    """Return layouts of the images, by name; the tag in each is 1."""
+def ordinary_guest(base: Path) -> Path:
+    """Return a layout of the ordinary image; its tag is 1."""
     for folder in ("bin", "data", "tmp"):
         (base / "rootfs" / folder).mkdir(parents=True)
     static_musl(_SOURCE, base / "rootfs" / "bin" / "guest")
     config = ("--config.entrypoint", "/bin/guest", "--config.cmd", "wait", "--config.env", "PATH=/bin")
-    source = ordinary_image(base / "ordinary", base / "rootfs", config=config)
+    ordinary_image(base / "ordinary", base / "rootfs", config=config)
+    return base / "ordinary"
+
+
+def guest_layouts(base: Path) -> dict[str, Path]:
+    """Return layouts of the images, by name; the tag in each is 1."""
+    source = f"oci:{ordinary_guest(base)}:1"
     converter = Converter.create(base)
     found = {ORDINARY: base / "ordinary"}
     for name, options in ((TEE, _OPEN), (STRICT, ())):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
+RUN = '{"ordinary": "run"}'
 EMPTY_PLAN = '{"version": 1, "holds": null, "conditions": [], "changes": []}'
 
 
@@ -39,7 +40,8 @@ def recorders(tmp_path: Path, installation: RuneInstallation) -> Callable[..., s
         f'case " $* " in *" state -- "*) cat {folder}/state || {{ echo {unknown} >&2; exit 1; }}; exit;; esac'
     )
     asked = folder / "asked"
-    plan = f"touch {asked}; case $1 in --plan) echo '{EMPTY_PLAN}'; exit;; esac"
+    answers = f"--plan) echo '{EMPTY_PLAN}'; exit;; --ordinary) echo '{RUN}'; exit;;"
+    plan = f"touch {asked}; case $1 in {answers} esac"
     for name, first in (("runc", state), ("enclavize-rune", plan)):
         (folder / name).write_text(f'#!/bin/sh\n{first}\necho "{name} $*"\n')
         (folder / name).chmod(0o755)

@@ -50,7 +50,7 @@ def test_all_keys() -> None:
         "allow_simulaton = false",
         "allow_simulation = 0",
         'allow_debug = "no"',
-        'ordinary = "convert"',
+        'ordinary = "converted"',
         "ordinary = true",
         "mrsigners = []",
         'mrsigners = "ab"',

@@ -1,0 +1,125 @@
+"""One conversion on the node: from an engine's image to a folder that is mounted as ``/.enclave``."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enclavize import __version__
+from enclavize.errors import EnclavizeError
+from enclavize.libos.backends import backend_for
+from enclavize.oci.digest import sha256_digest
+from enclavize.oci.document import canonical_json
+from enclavize.oci.storage import storage_errors
+from enclavize.pipeline.convert import convert
+from enclavize.pipeline.dates import signing_date
+from enclavize.pipeline.options import KeySigner, ServiceSigner
+from enclavize.pipeline.signing import signing_identity
+from enclavize.pipeline.statement import options_statement, statement
+from enclavize.progress import Reporter
+from enclavize.rootfs.entry import printable
+from enclavize.tee.image import check_convertible
+from enclavize.tee.layout import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enclavize.libos.base import Backend
+    from enclavize.node.engines.found import FoundImage
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.image import Image
+    from enclavize.pipeline.options import BuildOptions
+    from enclavize.tee.image import TeeImage
+
+_LIBOS = "builtin"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """An image, and how it is converted by the rule of this name."""
+
+    found: FoundImage
+    options: BuildOptions
+    rule: str
+
+    def __post_init__(self) -> None:
+        if self.options.libos != _LIBOS:
+            raise EnclavizeError(
+                f"the rule {self.rule} asks for {self.options.libos}: nodes convert with the builtin LibOS"
+            )
+
+    @property
+    def backend(self) -> Backend:
+        """What makes the instance."""
+        return backend_for(_LIBOS, None, self.options.tables.get(_LIBOS))
+
+    @property
+    def key(self) -> str:
+        """The name of the result: a hash over all that it depends on, which no name and no registry is."""
+        options, backend = self.options, self.backend
+        ingredients = [
+            _FORMAT,
+            __version__,
+            backend.fingerprint(),
+            self.found.config_digest,
+            options_statement(options, backend.name),
+            [options.signing.isv_prod_id, options.signing.isv_svn, options.signing.debug],
+            str(options.signing.date),
+            [options.strict, *options.forced],
+            _signer(options),
+        ]
+        return hashlib.sha256(canonical_json(ingredients)).hexdigest()
+
+    def run(self, folder: Path, cache: BlobCache) -> dict[str, Any]:
+        """Fill ``folder`` with ``.enclave``; return the statement about it. Raises EnclavizeError."""
+        image, options, backend = self.found.open(cache), self.options, self.backend
+        with closing(image.source):
+            if sha256_digest(image.config_bytes) != self.found.config_digest:
+                raise EnclavizeError(f"the engine's {printable(image.name)} changes while it is read")
+            check_convertible(image)
+            tee = convert(
+                image,
+                options,
+                backend=backend,
+                identity=signing_identity(options.signing),
+                date=signing_date(options.signing.date, None, image.config.created),
+                cache=cache,
+                reporter=Reporter(),
+            )
+            _unpack(tee, image, folder, cache)
+            return {
+                **statement(image, options, backend, tee.description.mrenclave),
+                "image": {"name": self.found.name, "config": self.found.config_digest},
+                "mrsigner": tee.description.mrsigner,
+                "rule": self.rule,
+                "entrypoint": list(image.config.entrypoint),
+            }
+
+
+def _signer(options: BuildOptions) -> list[str]:
+    """Return who signs, without asking: a converted image starts while the service is away."""
+    match options.signing.signer:
+        case ServiceSigner(url=url, token_file=token_file):
+            return [url, str(token_file)]
+        case KeySigner(reference=reference):
+            return [reference]
+        case _:
+            raise EnclavizeError("a node's enclaves are signed by a key or by a signing service")
+
+
+def _unpack(tee: TeeImage, image: Image, folder: Path, cache: BlobCache) -> None:
+    """Write what our layers have. They are tar archives of our own, without compression."""
+    theirs = {layer.digest for layer in image.layers}
+    for layer in tee.layers:
+        if layer.digest in theirs:
+            continue
+        with storage_errors("write", folder), cache.open(layer) as blob:
+            with tarfile.open(fileobj=blob, mode="r|*") as archive:
+                archive.extractall(folder, filter="data")
+            while blob.read(1 << 16):  # the digest is verified with the last byte
+                pass
+    (folder / ROOT).chmod(0o755)

@@ -1,0 +1,1 @@
+"""What container engines know about the image of a container: from their own stores."""

@@ -1,0 +1,182 @@
+"""containerd: the container's record, the image that it names, its snapshot, and the content store."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from enclavize.errors import EnclavizeError, MissingBlobError
+from enclavize.node.engines.containerd_api import (
+    CONTAINER,
+    IMAGE,
+    MOUNTS,
+    SNAPSHOT,
+    Connection,
+    NotThereError,
+)
+from enclavize.node.engines.found import FoundImage, moved, not_its_layers
+from enclavize.node.engines.mounted import lower_folders
+from enclavize.oci.descriptor import Descriptor
+from enclavize.oci.digest import parse_digest, sha256_digest, short
+from enclavize.oci.document import parse_document
+from enclavize.oci.platform import LINUX_AMD64
+from enclavize.oci.select import image_at
+from enclavize.oci.stream import blob_name, read_verified, verified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from enclavize.node.engines.found import AskedContainer
+    from enclavize.oci.digest import Digest
+    from enclavize.oci.image import Image
+    from enclavize.oci.stream import Sink
+
+_CRI_METADATA = "io.cri-containerd.container.metadata"
+"""The extension in which CRI keeps which image was asked for (pkg/cri/store/container/metadata.go)."""
+
+_DISCARD = "discard_unpacked_layers"
+
+
+class ContainerdEngine:
+    """One namespace of a containerd."""
+
+    has_pods = True
+
+    def __init__(self, address: str, namespace: str) -> None:
+        self._address = address
+        self._namespace = namespace
+
+    def find(self, container: AskedContainer) -> FoundImage:
+        """Return the image whose chain of layers the container's snapshot lies on. Raises EnclavizeError."""
+        with closing(self._connect()) as connection:
+            record = connection.call(CONTAINER, id=container.id).container
+            if not record.image:
+                raise EnclavizeError(f"containerd names no image of the container {container.id}")
+            try:
+                entry = connection.call(IMAGE, id=record.image).image
+            except NotThereError as error:
+                raise moved(record.image) from error
+            image = _open(entry.name, entry.target, ContentSource(connection))
+            config = sha256_digest(image.config_bytes)
+            if _is_another(record, entry, config):
+                raise moved(record.image)
+            _check_snapshot(connection, record, image, container)
+        return FoundImage(
+            name=record.image,
+            config_digest=config,
+            labels=image.config.labels,
+            open=lambda _cache: _open(entry.name, entry.target, ContentSource(self._connect())),
+        )
+
+    def _connect(self) -> Connection:
+        return Connection(self._address, self._namespace)
+
+
+def _open(name: str, target: Any, source: ContentSource) -> Image:
+    descriptor = Descriptor(
+        media_type=target.media_type, digest=parse_digest(target.digest), size=target.size
+    )
+    return image_at(name, descriptor, source, LINUX_AMD64)
+
+
+def _is_another(record: Any, entry: Any, config: Digest) -> bool:
+    """Whether the name means another image than when the container was made.
+
+    CRI notes the configuration's digest. Else the name must not have been touched since.
+    """
+    for extension in record.extensions:
+        if extension.key == _CRI_METADATA:
+            document = parse_document(extension.value.value, "CRI's metadata of the container")
+            metadata = document.document("Metadata")
+            return metadata is None or metadata.text("ImageRef") != config
+    updated, created = entry.updated_at, record.created_at
+    return bool((updated.seconds, updated.nanos) > (created.seconds, created.nanos))
+
+
+def _check_snapshot(connection: Connection, record: Any, image: Image, container: AskedContainer) -> None:
+    """Compare the container's root with its snapshot, and that with the layers. Raises EnclavizeError."""
+    key = {"snapshotter": record.snapshotter, "key": record.snapshot_key}
+    if connection.call(SNAPSHOT, **key).info.parent != chain_id(image.config.diff_ids):
+        raise not_its_layers(image.name)
+    mounts = connection.call(MOUNTS, **key).mounts
+    if len(mounts) != 1 or not _is_mounted(mounts[0], container):
+        raise not_its_layers(image.name)
+
+
+def _is_mounted(mount: Any, container: AskedContainer) -> bool:
+    if mount.type in ("bind", "rbind"):
+        return container.seen(mount.source).samefile(container.seen(container.rootfs))
+    wanted = [option.removeprefix("lowerdir=") for option in mount.options if option.startswith("lowerdir=")]
+    return mount.type == "overlay" and [lower_folders(container)] == [text.split(":") for text in wanted]
+
+
+def chain_id(diff_ids: Sequence[str]) -> str:
+    """Return the name of the snapshot of layers on top of one another (image-spec, config.md, "ChainID")."""
+    chain = ""
+    for diff_id in diff_ids:
+        chain = (
+            f"sha256:{hashlib.sha256(f'{chain} {diff_id}'.encode()).hexdigest()}" if chain else str(diff_id)
+        )
+    return chain
+
+
+class ContentSource:
+    """containerd's content store."""
+
+    origin = None
+    remote = False
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def open_blob(
+        self,
+        descriptor: Descriptor,
+        *,
+        advance: Callable[[int], None] | None = None,
+        sink: Sink | None = None,
+    ) -> BinaryIO:
+        """Open a blob. Raises MissingBlobError."""
+        pieces = self._connection.read(descriptor.digest)
+        try:
+            first = next(pieces, b"")
+        except NotThereError as error:
+            raise MissingBlobError(
+                f"containerd does not have {blob_name(descriptor.digest)} any more",
+                hint=f"set {_DISCARD} = false for containerd's CRI, and pull the image again",
+            ) from error
+        stream = _Pieces(first, pieces)
+        return verified(
+            stream, descriptor, f"layer {short(descriptor.digest)} in containerd", advance=advance, sink=sink
+        )
+
+    def read_manifest(self, descriptor: Descriptor) -> bytes:
+        """Return the verified bytes of a manifest or index."""
+        return read_verified(self.open_blob(descriptor), descriptor, blob_name(descriptor.digest))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class _Pieces:
+    """Pieces of a blob, as something to read."""
+
+    def __init__(self, first: bytes, pieces: Iterable[bytes]) -> None:
+        self._pending = first
+        self._pieces: Iterator[bytes] = iter(pieces)
+
+    def read(self, size: int, /) -> bytes:
+        while not self._pending:
+            following = next(self._pieces, None)
+            if following is None:
+                return b""
+            self._pending = following
+        taken, self._pending = self._pending[:size], self._pending[size:]
+        return taken
+
+    def close(self) -> None:
+        close = getattr(self._pieces, "close", None)
+        if close:
+            close()

@@ -1,0 +1,129 @@
+"""dockerd: the list of containers, and the image by its id. What names one container waits for its lock."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enclavize.errors import EnclavizeError
+from enclavize.node.engines.found import FoundImage, not_its_layers
+from enclavize.node.engines.mounted import lower_folders
+from enclavize.oci.digest import parse_digest, sha256_digest
+from enclavize.oci.docker_archive import image_from_docker_files
+from enclavize.oci.platform import LINUX_AMD64
+from enclavize.oci.storage import storage_errors
+from enclavize.oci.tar_files import TarFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import docker
+
+    from enclavize.node.engines.found import AskedContainer
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.image import Image
+
+_INIT_LAYER = "-init"
+"""What dockerd puts between the image and a container: empty files for mounts."""
+
+
+class DockerEngine:
+    """A dockerd that keeps images itself, not in containerd."""
+
+    has_pods = False
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def find(self, container: AskedContainer) -> FoundImage:
+        """Return the image that the container was made from. Raises EnclavizeError."""
+        with self._client() as client:
+            listed = client.api.containers(all=True, filters={"id": container.id})
+            record = next((item for item in listed if item.get("Id") == container.id), None)
+            if record is None:
+                raise EnclavizeError(f"dockerd at {self._host} has no container {container.id}")
+            image_id = parse_digest(str(record.get("ImageID", "")))
+            image = client.api.inspect_image(image_id)  # type: ignore[no-untyped-call]
+        _check_layers(image, container)
+        name = str(record.get("Image", ""))
+        return FoundImage(
+            name=name if _is_name(name, image) else "",
+            config_digest=image_id,
+            labels=dict((image.get("Config") or {}).get("Labels") or {}),
+            open=lambda cache: self._saved(image_id, cache),
+        )
+
+    def _saved(self, image_id: str, cache: BlobCache) -> Image:
+        """Save an image to a nameless file and read it there."""
+        spool = cache.spool()
+        try:
+            with self._client() as client:
+                for data in client.api.get_image(image_id):
+                    with storage_errors("write", cache.root):
+                        spool.write(data)
+            spool.seek(0)
+            image = image_from_docker_files(image_id, TarFiles(spool, image_id), None, LINUX_AMD64)
+            _require_own_store(image, image_id)
+        except BaseException:
+            spool.close()
+            raise
+        return image
+
+    @contextmanager
+    def _client(self) -> Iterator[docker.DockerClient]:
+        import docker
+        import requests
+
+        try:
+            client = docker.DockerClient(base_url=self._host)
+            try:
+                yield client
+            finally:
+                client.close()
+        except docker.errors.APIError as error:
+            raise EnclavizeError(f"dockerd at {self._host} says: {error.explanation or error}") from error
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise EnclavizeError(
+                f"cannot talk to dockerd at {self._host}: {error}", hint="enclavize node serve --docker-host"
+            ) from error
+
+
+def _require_own_store(image: Image, image_id: str) -> None:
+    """Raise EnclavizeError if ids are digests of manifests."""
+    if sha256_digest(image.config_bytes) != image_id:
+        raise EnclavizeError(
+            "this dockerd keeps its images in containerd, from where they cannot be converted yet",
+            hint="convert the image before: enclavize build IMAGE -t TEE_IMAGE",
+        )
+
+
+def _is_name(name: str, image: dict[str, Any]) -> bool:
+    """Whether a container's name for its image still means it: tags move."""
+    from enclavize.errors import UsageError
+    from enclavize.oci.reference import parse_reference
+
+    try:
+        wanted = str(parse_reference(name))
+        known = [*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())]
+        return wanted in [str(parse_reference(item)) for item in known]
+    except UsageError:
+        return False
+
+
+def _check_layers(image: dict[str, Any], container: AskedContainer) -> None:
+    """Compare the folders of an overlay with the image's. Other drivers copy, and leave nothing to compare.
+
+    Raises EnclavizeError.
+    """
+    driver = image.get("GraphDriver") or {}
+    data = driver.get("Data") or {}
+    if driver.get("Name") != "overlay2":
+        return
+    mounted = lower_folders(container)
+    wanted = [data.get("UpperDir") or "", *str(data.get("LowerDir") or "").split(":")]
+    home = Path(wanted[0]).parents[1]  # of what is relative, where there are many layers
+    found = [str((home / path).resolve()) for path in mounted or ()]  # through the short links in "l"
+    own = [path for path in found if not path.removesuffix("/diff").endswith(_INIT_LAYER)]
+    if own != [str(Path(path).resolve()) for path in wanted if path]:
+        raise not_its_layers("its image")

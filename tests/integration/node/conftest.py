@@ -1,0 +1,60 @@
+"""A node: a signing service, the daemon that asks it, and an installed rune."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.guest import ordinary_guest
+from support.node import running_node
+from support.programs import need, need_root
+from support.rune import RuneInstallation
+from support.signing_service import running_service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.node import Node
+    from support.signing_service import Service
+
+
+@pytest.fixture(scope="session")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a layout with an ordinary image, which has the tag 1."""
+    need("umoci", "skopeo", "runc")
+    need_root()
+    return ordinary_guest(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="session")
+def rune(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return RuneInstallation.create(tmp_path_factory.mktemp("installed")).rune
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Run a signing service, with a client for the node."""
+    pytest.importorskip("uvicorn", reason="the signing service needs uvicorn")
+    with running_service(tmp_path_factory.mktemp("service"), {"node": {}}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def node(service: Service) -> Iterator[Node]:
+    """Run the daemon."""
+    need_root()
+    signer = (
+        "--signer", service.url, "--signer-token-file", service.folder / "node.token",
+        "--signer-ca", service.ca,
+    )  # fmt: skip
+    with running_node(signer) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def environment(node: Node) -> dict[str, str]:
+    """What engines are started with."""
+    return {"PATH": os.environ["PATH"], **node.variables}

@@ -1,0 +1,251 @@
+"""Ordinary images under a kubelet's calls: they run in enclaves, signed by the signing service."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from enclavize.signing.keys import mrsigner
+from support.cri import Cri, CriError, remove_control_groups
+from support.engines import running_cri
+from support.guest import ORDINARY
+from support.node import measured
+from support.scale import scaled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from support.cri import Pod
+    from support.engines import Engine
+    from support.node import Node
+    from support.signing_service import Service
+
+pytestmark = pytest.mark.integration
+
+SIMULATION = "SIMULATION"
+
+
+@pytest.fixture(scope="module")
+def containerd(layout: Path, rune: Path, environment: dict[str, str]) -> Iterator[Engine]:
+    pytest.importorskip("grpc", reason="grpcio is not installed")
+    with running_cri(rune, ORDINARY, environment) as engine:
+        _import(engine, layout, ORDINARY)
+        yield engine
+    remove_control_groups()
+
+
+def _import(engine: Engine, layout: Path, name: str, tag: str = "1") -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "image.tar"
+        subprocess.run(
+            ["skopeo", "copy", "-q", f"oci:{layout}:{tag}", f"oci-archive:{archive}:{name}"], check=True
+        )
+        engine.run(
+            "--namespace", "k8s.io", "images", "import", "--snapshotter", "native", archive, check=True
+        )
+
+
+@pytest.fixture(scope="module")
+def cri(containerd: Engine) -> Cri:
+    return Cri(containerd.command[-1])
+
+
+@pytest.fixture
+def pods(cri: Cri) -> Iterator[Callable[..., Pod]]:
+    """Return what makes a pod of the handler rune; it is removed in the end."""
+    made: list[Pod] = []
+    with tempfile.TemporaryDirectory(prefix="cri-logs-") as folder:
+
+        def pod(**annotations: str) -> Pod:
+            names = {name.replace("_", "."): value for name, value in annotations.items()}
+            made.append(cri.pod("rune", Path(folder) / str(len(made)), names))
+            return made[-1]
+
+        yield pod
+        for item in made:
+            cri.remove(item.id)
+
+
+@pytest.fixture
+def pod(pods: Callable[..., Pod]) -> Pod:
+    return pods()
+
+
+def _signed(service: Service) -> list[dict[str, Any]]:
+    return [line for line in service.audit() if line["event"] == "signed"]
+
+
+@pytest.fixture(scope="module")
+def expected(node: Node, layout: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the MRENCLAVE that the rule gives the image, as it is told without the node's daemon and keys."""
+    return measured(f"oci:{layout}:1", node.rules, tmp_path_factory.mktemp("elsewhere"))
+
+
+def test_an_ordinary_image_runs_in_an_enclave_whose_measurement_others_can_tell(
+    cri: Cri, pod: Pod, node: Node, service: Service, expected: str
+) -> None:
+    ended = cri.run(pod, ORDINARY, args=["exit", "4"])
+    assert ended.code == 4
+    assert SIMULATION in ended.log
+    conversion = node.status()["conversions"][0]
+    assert conversion["mrenclave"] == expected
+    assert conversion["mrsigner"] == mrsigner(service.client("node").public_key).hex()
+    assert conversion["rule"] == "50-all.toml"
+    assert conversion["image"]["name"] == ORDINARY
+    assert [line["mrenclave"] for line in _signed(service)] == [expected]
+    assert not node.leftovers()
+
+
+def test_many_at_once_are_converted_once(cri: Cri, pod: Pod, node: Node, service: Service) -> None:
+    node.run("forget", "--all")
+    before, count = node.status()["converted"], max(4, scaled(20))
+    with ThreadPoolExecutor(count) as pool:
+        ended = list(pool.map(lambda _: cri.run(pod, ORDINARY, args=["exit", "3"]), range(count)))
+    assert [item.code for item in ended] == [3] * count
+    assert node.status()["converted"] == before + 1
+    assert len(node.status()["conversions"]) == 1
+
+
+def test_the_program_has_what_the_rule_opens(cri: Cri, pod: Pod, tmp_path: Path) -> None:
+    env = {"TAKEN": "1", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    log = cri.run(pod, ORDINARY, args=["id", "a b"], env=env).log
+    assert "argument a b" in log
+    assert "variable TAKEN=1" in log
+    assert "KUBERNETES" not in log
+    tmp_path.chmod(0o777)
+    assert cri.run(pod, ORDINARY, args=["put", "/data/x", "y"], mounts=[("/data", tmp_path)]).code == 0
+    assert (tmp_path / "x").read_text() == "y\n"
+    assert cri.run(pod, ORDINARY, args=["cat", "/mnt/x"], mounts=[("/mnt", tmp_path)]).code != 0
+
+
+def test_commands(cri: Cri, pod: Pod) -> None:
+    assert cri.run(pod, ORDINARY, command=["/bin/guest"], args=["exit", "6"]).code == 6
+    for command in (["/bin/sh"], ["/bin/guest2", "exit"], ["/.enclave/bin/other"]):
+        with pytest.raises(CriError, match=r"told to run .* the enclave runs"):
+            cri.run(pod, ORDINARY, command=command)
+
+
+def test_a_pod_narrows_and_never_widens(cri: Cri, pods: Callable[..., Pod]) -> None:
+    narrow = pods(enclave_policy="allow-args = false\nallow-env = []\n")
+    ended = cri.run(narrow, ORDINARY, args=["exit", "3"])
+    assert ended.code == 126
+    assert "arguments are not allowed by the measured policy" in ended.log
+    for wish in ('allow-env = ["TAKEN", "MORE"]', "allow-exec = true", 'volume = ["/"]', "isvsvn = 1"):
+        with pytest.raises(CriError, match=r"annotation enclave\.policy|absolute path below"):
+            cri.run(pods(enclave_policy=wish), ORDINARY, args=["exit", "0"])
+
+
+def test_pods_for_inclavare_run(cri: Cri, pod: Pod) -> None:
+    env = {
+        "RUNE_CARRIER": "occlum", "ENCLAVE_TYPE": "intelSgx",
+        "ENCLAVE_RUNTIME_PATH": "/usr/lib/liberpal-builtin.so", "ENCLAVE_RUNTIME_LOGLEVEL": "info",
+    }  # fmt: skip
+    ended = cri.run(pod, ORDINARY, command=["/bin/guest"], args=["id"], env=env, working_dir="/var/run/rune")
+    assert ended.code == 0
+    assert "cwd=/\n" in ended.log
+    assert "ENCLAVE" not in ended.log.replace("enclavize", "")
+    for name, value in (("RUNE_CARRIER", "nobodys"), ("ENCLAVE_TYPE", "sev"), ("ENCLAVE_RUNTIME_PATH", "/x")):
+        with pytest.raises(CriError, match=value):
+            cri.run(pod, ORDINARY, args=["id"], env={name: value})
+
+
+def test_a_tag_that_moves_is_refused(
+    cri: Cri, pod: Pod, containerd: Engine, layout: Path, tmp_path: Path
+) -> None:
+    """The other image has the same layers, and another configuration."""
+    other = tmp_path / "other"
+    subprocess.run(["cp", "-r", layout, other], check=True)
+    subprocess.run(
+        ["umoci", "config", "--image", f"{other}:1", "--config.user", "7:7"], check=True, capture_output=True
+    )
+    container = cri.create(pod, ORDINARY, args=["exit", "0"], name="moved")
+    _import(containerd, other, ORDINARY)
+    with pytest.raises(CriError, match="the name has moved"):
+        cri.on("StartContainer", container)
+    cri.on("RemoveContainer", container)
+    assert "uid=7" in cri.run(pod, ORDINARY, args=["id"]).log
+    _import(containerd, layout, ORDINARY)
+    assert "uid=0" in cri.run(pod, ORDINARY, args=["id"]).log
+
+
+def test_an_image_with_an_enclave_of_its_own_is_refused(
+    cri: Cri, pod: Pod, containerd: Engine, layout: Path, tmp_path: Path
+) -> None:
+    other, name = tmp_path / "other", "docker.io/library/own:1"
+    subprocess.run(["cp", "-r", layout, other], check=True)
+    (tmp_path / ".enclave" / "bin").mkdir(parents=True)
+    (tmp_path / ".enclave" / "bin" / "runelet").write_text("mine")
+    insert = ["umoci", "insert", "--image", f"{other}:1", str(tmp_path / ".enclave"), "/.enclave"]
+    subprocess.run(insert, check=True, capture_output=True)
+    _import(containerd, other, name)
+    with pytest.raises(CriError, match=r"has /\.enclave, where the files of the enclave go"):
+        cri.run(pod, name, args=["exit", "0"])
+
+
+def test_what_the_service_refuses_is_in_the_event(
+    cri: Cri, pods: Callable[..., Pod], node: Node, service: Service
+) -> None:
+    """It signs one measurement, and a pod that narrows has another one."""
+    allowed = next(line["mrenclave"] for line in _signed(service))
+    assert service.stop() == 0
+    service.clients["node"]["measurements"] = [allowed]
+    service.start()
+    try:
+        with pytest.raises(CriError, match=r"may not sign|not allowed|refuse"):
+            cri.run(pods(enclave_policy="allow-env = []"), ORDINARY, args=["exit", "0"])
+        assert not node.leftovers()
+    finally:
+        assert service.stop() == 0
+        del service.clients["node"]["measurements"]
+        service.start()
+    assert cri.run(pods(enclave_policy="allow-env = []"), ORDINARY, args=["exit", "5"]).code == 5
+
+
+def test_without_the_service_only_what_was_converted_runs(
+    cri: Cri, pods: Callable[..., Pod], node: Node, service: Service
+) -> None:
+    assert cri.run(pods(), ORDINARY, args=["exit", "5"]).code == 5
+    assert service.stop() == 0
+    other = {"enclave_policy": "volume = []"}
+    try:
+        assert cri.run(pods(), ORDINARY, args=["exit", "5"]).code == 5
+        with pytest.raises(CriError, match="cannot be reached"):
+            cri.run(pods(**other), ORDINARY, args=["exit", "0"])
+        assert not node.leftovers()
+    finally:
+        service.start()
+    assert cri.run(pods(**other), ORDINARY, args=["exit", "5"]).code == 5
+
+
+def test_without_the_daemon_nothing_runs(cri: Cri, pod: Pod, node: Node) -> None:
+    assert node.stop(kill=True) == -9
+    with pytest.raises(
+        CriError, match=r"its daemon at .* does not answer: Connection refused; see: enclavize"
+    ):
+        cri.run(pod, ORDINARY, args=["exit", "0"])
+    node.start()
+    assert cri.run(pod, ORDINARY, args=["exit", "5"]).code == 5
+    assert node.stop() == 0
+    with pytest.raises(CriError, match="does not answer: No such file"):
+        cri.run(pod, ORDINARY, args=["exit", "0"])
+    node.start()
+    assert cri.run(pod, ORDINARY, args=["exit", "5"]).code == 5
+
+
+def test_what_a_container_has_is_not_forgotten(cri: Cri, pod: Pod, node: Node) -> None:
+    container = cri.create(pod, ORDINARY, args=["wait"], name="held")
+    cri.on("StartContainer", container)
+    held = [item["key"] for item in node.status()["conversions"] if item["in_use"]]
+    assert held
+    done = node.run("forget", "--all")
+    assert all(f"in use: {key}" in done.stderr for key in held)
+    assert cri.exec_sync(container, "/.enclave/bin/runelet", "nothing").exit_code != 0
+    cri.stop(container, 30)
+    cri.on("RemoveContainer", container)
+    assert node.run("forget", *held).returncode == 0
+    assert not node.status()["conversions"]

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 512
 _CONFIG_LIMIT = 16 << 20
 _POD_NAMESPACE = "io.kubernetes.cri.sandbox-namespace"
+_CARRIERS = ("", "occlum", "graphene")
+"""Of Inclavare Containers' shim (docs/design/terminology.md)."""
 _CREDENTIALS = struct.Struct("3i")
 """struct ucred: pid, uid, gid (unix(7), SO_PEERCRED)."""
 _NOWHERE = RegistryLocation(ImageReference(registry="node", repository="image", tag="latest"))
@@ -145,6 +147,7 @@ class Daemon:
         if not isinstance(path, str) or not path or "\0" in path or ".." in path.split("/"):
             raise InvalidImageError("config.json: root.path is missing, or not of the usual form")
         container = AskedContainer(id=wanted.id, rootfs=Path(wanted.bundle) / path, pid=pid)
+        _check_carrier(config)
         engine = self._engine_of(pid, self._settings.docker_host)
         found = engine.find(container)
         annotations = config.get("annotations")
@@ -284,6 +287,19 @@ def _read_config(path: Path) -> dict[str, Any]:
     if len(text) > _CONFIG_LIMIT:
         raise InvalidImageError(f"config.json of the bundle is larger than {_CONFIG_LIMIT} bytes")
     return dict(parse_document(text, "config.json", CONFIG_SHAPE).members)
+
+
+def _check_carrier(config: Mapping[str, Any]) -> None:
+    """Refuse a pod for Inclavare Containers that names nothing that they had. Raises EnclavizeError.
+
+    The LibOS is the rule's: who names another one wants an enclave all the same.
+    """
+    process = config.get("process")
+    variables = process.get("env") if isinstance(process, dict) else None
+    for item in variables if isinstance(variables, list) else ():
+        name, _, value = str(item).partition("=")
+        if name == "RUNE_CARRIER" and value not in _CARRIERS:
+            raise EnclavizeError(f"RUNE_CARRIER {value[:40]!r}: known are {', '.join(_CARRIERS[1:])}")
 
 
 def _facts(tree: Tree) -> dict[str, Any]:

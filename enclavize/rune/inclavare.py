@@ -22,7 +22,6 @@ VARIABLES = {
     "ENCLAVE_RUNTIME_PATH": "enclave.runtime.path",
     "ENCLAVE_RUNTIME_ARGS": "enclave.runtime.args",
     "ENCLAVE_RUNTIME_LOGLEVEL": "enclave.runtime.loglevel",
-    "RUNE_CARRIER": "enclave.carrier",
     "ENCLAVE_RA_TYPE": "enclave.attestation.ra_type",
     "ENCLAVE_RA_EPID_SPID": "enclave.attestation.ra_epid_spid",
     "ENCLAVE_RA_EPID_SUB_KEY": "enclave.attestation.ra_epid_subscription_key",
@@ -31,9 +30,6 @@ VARIABLES = {
 
 _PALS = frozenset({"liberpal-builtin.so", "liberpal-gramine.so"})
 """Those of the runelets; which one runs depends on the image."""
-
-_CARRIERS = frozenset({"occlum", "graphene", "gramine", "builtin"})
-"""Who wants one of them wants an enclave; which LibOS it has is the image's, or the node's rule's, to say."""
 
 _LOG_LEVELS = {level: level for level in ("trace", "debug", "info", "warning", "error")} | dict.fromkeys(
     ("fatal", "panic", "off"), "error"
@@ -69,9 +65,6 @@ def read_wishes(annotations: Mapping[str, str], environment: Mapping[str, str]) 
         raise EnclavizeError(
             f"enclave.runtime.path {path!r}: only {' and '.join(sorted(_PALS))} can be used in this version"
         )
-    carrier = asked["enclave.carrier"]
-    if carrier and carrier not in _CARRIERS:
-        raise EnclavizeError(f"RUNE_CARRIER {carrier!r}: known are {', '.join(sorted(_CARRIERS))}")
     level = asked["enclave.runtime.loglevel"]
     return Wishes(
         log_level=_LOG_LEVELS.get(level, "info") if level else "",

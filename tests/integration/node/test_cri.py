@@ -82,7 +82,7 @@ def _signed(service: Service) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def expected(node: Node, layout: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the MRENCLAVE that the rule gives the image, as it is told without the node's daemon and keys."""
+    """Return the MRENCLAVE that the rule gives the image, as it is told without the node."""
     return measured(f"oci:{layout}:1", node.rules, tmp_path_factory.mktemp("elsewhere"))
 
 

@@ -1,0 +1,81 @@
+"""Ordinary images under podman, whose storage is read by its files."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.engines import podman_storage
+from support.guest import ORDINARY
+from support.node import measured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.engines import Engine
+    from support.node import Node
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def podman(layout: Path, rune: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with podman_storage(rune) as engine:
+        archive = tmp_path_factory.mktemp("podman") / "image.tar"
+        copy = ["skopeo", "copy", "-q", f"oci:{layout}:1", f"oci-archive:{archive}:{ORDINARY}"]
+        subprocess.run(copy, check=True)
+        engine.run("load", "-q", "-i", archive, check=True)
+        first = engine.run("run", "--rm", "--network", "none", "--runtime", "runc", ORDINARY, "exit", "0")
+        if first.returncode != 0:
+            pytest.skip(f"podman runs no container here: {first.stderr.strip()[-200:]}")
+        yield engine
+
+
+def _flags(node: Node) -> tuple[str, ...]:
+    """conmon hands no environment on."""
+    words = ("simulate", f"config={node.folder / 'config.toml'}", f"node-socket={node.socket}")
+    return tuple(part for word in words for part in ("--runtime-flag", word))
+
+
+def _run(engine: Engine, node: Node, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return engine.run(*_flags(node), "run", "--rm", "--network", "none", "--runtime", "rune", *arguments)
+
+
+def test_an_ordinary_image_runs_in_an_enclave_whose_measurement_others_can_tell(
+    podman: Engine, node: Node, layout: Path, tmp_path: Path
+) -> None:
+    done = _run(podman, node, "-e", "TAKEN=1", "-e", "OTHER=2", ORDINARY, "id", "x y")
+    assert done.returncode == 0, done.stderr
+    assert "argument x y" in done.stdout
+    assert "variable TAKEN=1" in done.stdout
+    assert "OTHER" not in done.stdout
+    conversion = node.status()["conversions"][0]
+    assert conversion["mrenclave"] == measured(f"oci:{layout}:1", node.rules, tmp_path)
+    assert conversion["image"]["name"] == ORDINARY
+    assert not node.leftovers()
+
+
+def test_other_programs_are_refused(podman: Engine, node: Node) -> None:
+    done = _run(podman, node, "--entrypoint", "/bin/other", ORDINARY)
+    assert done.returncode != 0
+    assert "told to run [/bin/other], the enclave runs" in done.stderr
+
+
+def test_a_name_that_has_moved_is_refused(podman: Engine, node: Node, layout: Path, tmp_path: Path) -> None:
+    other, archive = tmp_path / "other", tmp_path / "image.tar"
+    subprocess.run(["cp", "-r", layout, other], check=True)
+    change = ["umoci", "config", "--image", f"{other}:1", "--config.user", "7:7"]
+    subprocess.run(change, check=True, capture_output=True)
+    copy = ["skopeo", "copy", "-q", f"oci:{other}:1", f"oci-archive:{archive}:{ORDINARY}"]
+    subprocess.run(copy, check=True)
+    create = ("create", "--name", "moved", "--network", "none", "--runtime", "rune", ORDINARY, "exit", "5")
+    podman.run(*_flags(node), *create, check=True)
+    podman.run("load", "-q", "-i", archive, check=True)
+    done = podman.run(*_flags(node), "start", "-a", "moved")
+    assert done.returncode != 0
+    assert "the name has moved" in done.stderr
+    podman.run("rm", "moved")
+    assert "uid=7" in _run(podman, node, ORDINARY, "id").stdout

@@ -161,7 +161,7 @@ UNITS = (
         zig_objects=(
             ZigObject("host/hashes.zig", SHA_EXTENSIONS), ZigObject("host/pairs.zig", SHA_EXTENSIONS),
             ZigObject("host/scan.zig", SHA_INSTRUCTIONS), ZigObject("host/tree.zig"),
-            ZigObject("host/erofs.zig", SHA_INSTRUCTIONS),
+            ZigObject("host/erofs.zig", SHA_INSTRUCTIONS), ZigObject("host/data_index.zig"),
         ),
     ),
 )  # fmt: skip

@@ -3,11 +3,13 @@
     <cache>/blobs/sha256/<hex>          blobs                       used: modification time
     <cache>/blobs/index/<hex>-<n>       indexes of layers           used: modification time
     <cache>/blobs/results/<key>.json    results of builds           used: modification time
+    <cache>/blobs/layers/<hex>          uncompressed layers         used: modification time
     <cache>/unpacked/<hex>/             images that run unpacks     used: modification time of <hex>.lock
 
 A command uses what it touched since it began: as long as one runs (``oci/cache.py``), nothing that was used
 later than the oldest of them began is removed. ``run`` holds a shared lock on ``<hex>.lock``, whose text is
-the size of the image in bytes, as long as the container lives.
+the size of the image in bytes, as long as the container lives. Unpacked images have hard links to their
+layers; as long as one has, a layer stays, since to remove it would free nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ DEFAULT_MAX_SIZE = 10 << 30
 
 INDEXES = "index"
 RESULTS = "results"
+LAYERS = "layers"
 UNPACKED = "unpacked"
 LOCK_SUFFIX = ".lock"
 
@@ -49,6 +52,7 @@ class ItemKind(StrEnum):
     BLOB = "blob"
     INDEX = "index"
     RESULT = "result"
+    LAYER = "uncompressed layer"
     UNPACKED = "unpacked image"
 
 
@@ -69,16 +73,21 @@ def unpacked_folder(cache: BlobCache) -> Path:
 
 
 def cached_items(cache: BlobCache) -> list[CachedItem]:
-    """Return what is in the cache, the least recently used first. Nothing is locked meanwhile."""
+    """Return what is in the cache, the least recently used first, and layers after the images that have them.
+
+    Nothing is locked meanwhile.
+    """
     since = _oldest_user(cache.root / USERS)
     folders = (
         *((ItemKind.BLOB, cache.root / algorithm) for algorithm in HEX_LENGTHS),
         (ItemKind.INDEX, cache.root / INDEXES),
         (ItemKind.RESULT, cache.root / RESULTS),
+        (ItemKind.LAYER, cache.root / LAYERS),
     )
     files = [item for kind, folder in folders for item in _files(kind, folder)]
     items = [replace(item, in_use=item.last_used >= since) for item in files]
-    return sorted([*items, *_unpacked(unpacked_folder(cache))], key=lambda item: item.last_used)
+    images = _unpacked(unpacked_folder(cache))
+    return sorted([*items, *images], key=lambda item: (item.kind is ItemKind.LAYER, item.last_used))
 
 
 def prune(
@@ -148,6 +157,8 @@ def _unpacked(folder: Path) -> Iterator[CachedItem]:
 
 def _remove(item: CachedItem) -> bool:
     with suppress(OSError):
+        if item.kind is ItemKind.LAYER and item.path.stat().st_nlink > 1:
+            return False
         if item.kind is not ItemKind.UNPACKED:
             item.path.unlink()
             return True

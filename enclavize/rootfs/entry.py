@@ -130,6 +130,8 @@ class Entry:
     """The first of all paths of this file in the merged tree: equal for hard links, and for them only."""
     merkle_offset: int = 0
     """Where the Merkle tree is among those of its layer."""
+    data_offset: int = 0
+    """Where the content is in its layer's archive, before compression; 0: it has holes, and is in parts."""
     elf: ElfFacts | None = None
     interpreter_line: str = ""
     """The line after ``#!``, without blanks around it; "" if there is none."""

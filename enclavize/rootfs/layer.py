@@ -163,6 +163,7 @@ class _Scanner:
         self._member = 0
         self._content_size = 0
         self._metadata_size = 0
+        self._archive_start = 0
         self.merkle_size = 0
 
     def scan_natively(self, chunks: Iterator[bytes]) -> tuple[RowWriter, str]:
@@ -184,6 +185,7 @@ class _Scanner:
             self.merkle_size = native.merkle_size
             if rest is not None:
                 self._merkle.seek(self._merkle_start + self.merkle_size)
+                self._archive_start = native.resumes_at
                 self.scan(rest, records)
             return records, native.finish()
 
@@ -282,6 +284,7 @@ class _Scanner:
 
     def _regular(self, member: tar.Member, path: str, reader: tar.TarReader) -> Entry:
         size = member.size
+        data_offset = self._archive_start + reader.offset if reader.extents is None else 0
         pieces = reader.pieces()
         first = next(pieces, memoryview(b""))
         scanner = elf.ElfScanner() if first[:4] == elf.MAGIC else None
@@ -316,6 +319,7 @@ class _Scanner:
             member=self._member,
             data_path=path,
             merkle_offset=offset,
+            data_offset=data_offset,
             elf=scanner.facts() if scanner is not None else None,
             interpreter_line=line,
             content=bytes(first) if keep else None,

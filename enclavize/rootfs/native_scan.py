@@ -114,6 +114,8 @@ class NativeScan:
         self._elf: _ElfFile | None = None
         self._facts: list[ElfFacts] = []
         self._strings = 0
+        self.resumes_at = 0
+        """Where in the archive the other reader begins."""
 
     def __enter__(self) -> Self:
         return self
@@ -128,13 +130,16 @@ class NativeScan:
 
         What is taken from that counts for the digest as well.
         """
+        seen = 0
         for chunk in chunks:
             is_understood = self._feed(chunk)
             self._look_into_elf_files(chunk)
             self._check_metadata(self.metadata_size)
             if not is_understood:
+                self.resumes_at = seen + self._report.resume_at - self._report.left_over.size
                 rest = (self._report.left_over.copy(), chunk[self._report.resume_at :])
                 return chain(filter(None, rest), filter(self._feed_rest, chunks))
+            seen += len(chunk)
         if self._is_understood(_library().enclavize_scan_finish(self._scanner)):
             return None
         return iter((self._report.left_over.copy(),))

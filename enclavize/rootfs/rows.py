@@ -1,6 +1,6 @@
 """Records of a layer as bytes: rows of fixed size, and their strings in a heap. They are read where they lie.
 
-A row has the fields of :class:`_Row`, little-endian, 144 bytes in all. Its strings follow one another in the
+A row has the fields of :class:`_Row`, little-endian, 152 bytes in all. Its strings follow one another in the
 heap: path, link target, xattrs, interpreter line, content. Of each xattr there are the sizes of its name and
 value, in 2 and 4 bytes, then both. ``native/host/row.zig`` writes the same.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from enclavize.rootfs.entry import ElfFacts
     from enclavize.rootfs.records import Record
 
-_ROW = struct.Struct("<c?HIIIqQQQHHHHIIIIII32s32s")
+_ROW = struct.Struct("<c?HIIIqQQQQHHHHIIIIII32s32s")
 ROW_SIZE = _ROW.size
 _XATTR = struct.Struct("<HI")
 _NO_TREES = memoryview(b"")
@@ -51,6 +51,7 @@ class _Row(NamedTuple):
     heap: int = 0
     """Where its strings begin."""
     merkle_offset: int = 0
+    data_offset: int = 0
     path_size: int = 0
     link_size: int = 0
     line_size: int = 0
@@ -119,6 +120,7 @@ class RowWriter:
             mtime=entry.mtime,
             size=entry.size,
             merkle_offset=entry.merkle_offset,
+            data_offset=entry.data_offset,
             major=entry.rdev[0],
             minor=entry.rdev[1],
             elf=len(self.facts) if entry.elf is not None else 0,
@@ -235,6 +237,7 @@ class Rows(Collection["Record"]):
             member=row.member,
             data_path=data_path,
             merkle_offset=row.merkle_offset,
+            data_offset=row.data_offset,
             elf=self._facts[row.elf - 1] if row.elf else None,
             interpreter_line=line,
             content=self._heap[at : at + row.content_size] if row.has_content else None,

@@ -28,7 +28,7 @@ from enclavize.rootfs.lock import locked
 from enclavize.rootfs.verity import BLOCK_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
@@ -57,8 +57,8 @@ def unpack_layers(image: Image, destination: Path, *, cache: BlobCache, reporter
             if destination.is_dir():
                 return
             lock.write_text(str(_size_of(rootfs)))
-            with _renamed_directory(destination) as root, Beneath(root) as beneath:
-                _make_directories(rootfs, beneath)
+            with renamed_directory(destination) as root, Beneath(root) as beneath:
+                make_directories(rootfs.entries[1:], beneath)
                 for number, layer in enumerate(image.layers):
                     files = _files_of(rootfs, number)
                     if not files:
@@ -69,11 +69,11 @@ def unpack_layers(image: Image, destination: Path, *, cache: BlobCache, reporter
                         fetch_blob(image, layer, cache, task) as blob,
                     ):
                         _unpack_files(blob, what, files, beneath)
-                _make_links(rootfs, beneath)
+                make_links(rootfs.entries, beneath)
 
 
 @contextmanager
-def _renamed_directory(destination: Path) -> Iterator[Path]:
+def renamed_directory(destination: Path) -> Iterator[Path]:
     """Give a directory that gets its name if the block ends well; remove what killed processes left."""
     prefix = f".{destination.name}-"
     for stale in destination.parent.glob(f"{prefix}*"):
@@ -92,8 +92,9 @@ def _size_of(rootfs: Rootfs) -> int:
     return sum(BLOCK_SIZE + entry.size for entry in rootfs.entries if entry.path == entry.data_path)
 
 
-def _make_directories(rootfs: Rootfs, beneath: Beneath) -> None:
-    for entry in rootfs.entries[1:]:
+def make_directories(entries: Iterable[Entry], beneath: Beneath) -> None:
+    """Make the directories among entries, which are in the order of their paths."""
+    for entry in entries:
         if entry.type is FileType.DIRECTORY:
             beneath.directory(path_bytes(entry.path), entry.mode & PERMISSIONS | OWNER_ENTERS)
 
@@ -126,9 +127,9 @@ def _write(entry: Entry, reader: tar.TarReader, beneath: Beneath) -> None:
             file.write(piece)
 
 
-def _make_links(rootfs: Rootfs, beneath: Beneath) -> None:
+def make_links(entries: Iterable[Entry], beneath: Beneath) -> None:
     """Make symbolic links and the further names of hard links, after all files."""
-    for entry in rootfs.entries:
+    for entry in entries:
         path = path_bytes(entry.path)
         match entry.type:
             case FileType.SYMLINK if entry.path == entry.data_path:

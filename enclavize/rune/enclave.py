@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 RUNELETS = {"builtin": "runelet", "gramine": "runelet-gramine"}
 """The host's runelet for each LibOS, among the native components."""
+READS_LAYERS = "builtin"
+"""The LibOS whose PAL finds files in layers as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,9 @@ VARIABLES = {
 }
 """Variables that rune consumes: the application never sees them."""
 
+LAYERS = ".rune/layers"
+"""Where the root of a container has the layers of its image, if it has not their files."""
+
 _PALS = frozenset({"liberpal-builtin.so", "liberpal-gramine.so"})
 """Those of the runelets; which one runs depends on the image."""
 
@@ -39,6 +42,7 @@ _WORDS = {
     "syscall-trap": ("ENCLAVIZE_SYSCALL_TRAP", ("sud", "seccomp")),
     "trace": ("ENCLAVIZE_TRACE", ("",)),
     "profile": ("ENCLAVIZE_PROFILE", ("text", "json")),
+    "layers": ("ENCLAVIZE_LAYERS", (f"/{LAYERS}",)),
     "report-fd": ("ENCLAVIZE_REPORT_FD", ("2", "3")),
 }
 _IGNORED_WORDS = frozenset({"debug", "no-epm"})

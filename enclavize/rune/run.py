@@ -19,6 +19,7 @@ from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
 from enclavize.rune.container import BindMount, Container, container_spec
 from enclavize.rune.create import make_plan
 from enclavize.rune.enclave import RUNELETS, read_description
+from enclavize.rune.inclavare import LAYERS
 from enclavize.rune.mounts import resolve_in_root
 from enclavize.rune.policy import load_policy
 from enclavize.rune.publish import check_policy, published
@@ -117,7 +118,7 @@ def _run(options: RunOptions, tree: Path) -> int:
             environment=options.environment,
             volumes=bind_mounts(options, policy),
             empty_volumes=empty_volumes(options, policy, tree),
-            annotations=_annotations(options),
+            annotations=_annotations(options, tree),
             terminal=options.terminal,
             host_network=options.host_network,
             rootless=_rootless(),
@@ -160,9 +161,10 @@ def _by_its_start(container: Container, description: TeeDescription, bundle: Bun
     )
 
 
-def _annotations(options: RunOptions) -> tuple[tuple[str, str], ...]:
+def _annotations(options: RunOptions, tree: Path) -> tuple[tuple[str, str], ...]:
     """Return what tells the runelet of the host's wishes (rune/inclavare.py)."""
     words = [
+        *([f"layers=/{LAYERS}"] if (tree / LAYERS).is_dir() else []),
         *(["trace"] if options.trace else []),
         *([f"profile={options.profile}"] if options.profile else []),
         *([f"report-fd={REPORT_DESCRIPTOR}"] if options.report else []),

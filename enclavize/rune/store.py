@@ -1,6 +1,9 @@
-"""TEE images unpacked for ``enclavize run``: once for each image, below the user's cache folder.
+"""TEE images made ready for ``enclavize run``: once for each image, below the user's cache folder.
 
     <cache>/unpacked/<hex>/     the image with the manifest sha256:<hex>
+
+Files for the builtin LibOS stay in their layers: its PAL reads them there (rootfs/layered_root.py). Other
+images are unpacked, since Gramine and foreign PALs open files by their names.
 
 Runs share the tree and do not write to it. Whoever changes its files later is noticed in the enclave, by the
 files' fs-verity digests.
@@ -15,9 +18,10 @@ from enclavize.oci.digest import hex_of
 from enclavize.oci.location import RegistryLocation
 from enclavize.oci.pruning import in_use, prune, unpacked_folder
 from enclavize.progress import Reporter
-from enclavize.rune.enclave import RUNELETS
+from enclavize.rune.enclave import READS_LAYERS, RUNELETS, read_description
+from enclavize.rune.inclavare import LAYERS
 from enclavize.tee.annotations import FORMAT, LIBOS
-from enclavize.tee.layout import ENTRYPOINT
+from enclavize.tee.layout import ENTRYPOINT, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.oci.cache import BlobCache
+    from enclavize.oci.image import Image
     from enclavize.oci.location import Location
+
+_HOST_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
 
 
 def unpacked_image(
@@ -60,12 +67,29 @@ def unpacked_image(
         image.require_one_reading()
         tree = store / hex_of(image.manifest.digest)
         if not tree.is_dir():
-            from enclavize.rootfs.unpack import unpack_layers
-
             with progress() as reporter:
-                unpack_layers(image, tree, cache=cache, reporter=reporter)
+                _make_ready(image, tree, cache, reporter)
             with in_use(tree):
                 prune(cache, max_size=cache_bound)
         return tree
     finally:
         image.source.close()
+
+
+def _make_ready(image: Image, tree: Path, cache: BlobCache, reporter: Reporter) -> None:
+    if image.config.labels.get(LIBOS) != READS_LAYERS:
+        from enclavize.rootfs.unpack import unpack_layers
+
+        unpack_layers(image, tree, cache=cache, reporter=reporter)
+        return
+    from enclavize.rootfs.layered_root import make_layered_root
+
+    make_layered_root(
+        image, tree, layers=LAYERS, folder=ROOT, needed=_needed_on_the_host, cache=cache, reporter=reporter
+    )
+
+
+def _needed_on_the_host(root: Path) -> list[str]:
+    """Return the paths that the enclave takes from the host as they are: volumes, and the host's files."""
+    policy = read_description(root).policy
+    return [*(volume.path.removeprefix("/") for volume in policy.volumes), *_HOST_FILES]

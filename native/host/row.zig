@@ -29,6 +29,8 @@ pub const Row = extern struct {
     /// Where its path begins in the heap; link target, xattrs, interpreter line and content follow.
     heap: u64,
     merkle_offset: u64 = 0,
+    /// Where the content of a file is in the archive.
+    data_offset: u64 = 0,
     path_size: u16 = 0,
     link_size: u16 = 0,
     line_size: u16 = 0,
@@ -44,7 +46,7 @@ pub const Row = extern struct {
     verity: [32]u8 = @splat(0),
 
     comptime {
-        std.debug.assert(@sizeOf(Row) == 144);
+        std.debug.assert(@sizeOf(Row) == 152);
     }
 };
 

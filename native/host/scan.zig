@@ -247,6 +247,7 @@ const Scanner = struct {
         if (isFile(member)) {
             scanner.report.content_size += member.row.size;
             member.row.merkle_offset = scanner.report.merkle_size;
+            member.row.data_offset = scanner.content.archive_size;
             scanner.content.begin(member.row.size, scanner.options.merkle_start + scanner.report.merkle_size);
         }
         scanner.stage = if (member.stored != 0) .data else .header;

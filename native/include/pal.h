@@ -28,6 +28,7 @@ extern "C" {
  * args: words, separated by blanks:
  *   instance=DIR            where enclave.signed.so, rootfs.erofs and rootfs.verity are; "/.enclave" if absent: then DIR/instance, else DIR itself
  *   root=DIR                the container's root, which holds the files' data; "/" if absent
+ *   layers=DIR              the folder of the image's layers, from which files' data is read instead; the builtin LibOS only
  *   mode=sim                run in simulation, which protects nothing. Without it a production enclave needs /dev/sgx_enclave; a debug
  *                           enclave falls back to simulation if there is no such device
  *   mode=hw                 hardware only

@@ -14,6 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "layers.h"
 #include "process.h"
 
 #define HANDLES_MAX 65536U
@@ -21,6 +22,11 @@
 
 /* What the enclave calls a descriptor is an index here, so that it can name nothing else of this process. 0: free. */
 static int handles[HANDLES_MAX];
+/* The part of the file that one for OCALL_DATA_READ stands for. */
+static struct {
+    uint64_t start;
+    uint64_t size;
+} parts[HANDLES_MAX];
 static uint32_t handle_hint;
 static pthread_mutex_t handles_mutex = PTHREAD_MUTEX_INITIALIZER;
 
@@ -35,13 +41,15 @@ int host_descriptor(int64_t fd)
     return __atomic_load_n(&handles[fd], __ATOMIC_ACQUIRE) - 1;
 }
 
-int64_t host_descriptor_add(int descriptor)
+static int64_t add_handle(int descriptor, uint64_t start, uint64_t size)
 {
     int64_t found = -EMFILE;
     pthread_mutex_lock(&handles_mutex);
     for (uint32_t step = 0; step < HANDLES_MAX - FIRST_HANDLE; step++) {
         uint32_t index = FIRST_HANDLE + (handle_hint + step) % (HANDLES_MAX - FIRST_HANDLE);
         if (handles[index] == 0) {
+            parts[index].start = start;
+            parts[index].size = size;
             __atomic_store_n(&handles[index], descriptor + 1, __ATOMIC_RELEASE);
             handle_hint = index - FIRST_HANDLE + 1;
             found = index;
@@ -53,6 +61,11 @@ int64_t host_descriptor_add(int descriptor)
         close(descriptor);
     }
     return found;
+}
+
+int64_t host_descriptor_add(int descriptor)
+{
+    return add_handle(descriptor, 0, INT64_MAX);
 }
 
 static int64_t close_handle(int64_t handle)
@@ -223,6 +236,14 @@ int64_t ocall_image_read(struct request *call)
     return read_fully(process.image_files[call->arguments[0]], call->arguments[2], call->arguments[1], call->data);
 }
 
+/* A file's data in its layer. */
+static int64_t open_in_layer(const char *path)
+{
+    struct layer_range range;
+    int descriptor = layers_open_file(path, &range);
+    return descriptor < 0 ? descriptor : add_handle(descriptor, range.offset, range.size);
+}
+
 /* A regular file's data, whatever else the host may have put there: opening a FIFO or a device must neither block nor do anything. */
 int64_t ocall_data_open(struct request *call)
 {
@@ -231,6 +252,9 @@ int64_t ocall_data_open(struct request *call)
     int error = take_path(call, 0, call->arguments[0], path);
     if (error) {
         return error;
+    }
+    if (layers_are_there()) {
+        return open_in_layer(path);
     }
     int descriptor = open_below_root(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
     if (descriptor < 0) {
@@ -246,7 +270,12 @@ int64_t ocall_data_open(struct request *call)
 int64_t ocall_data_read(struct request *call)
 {
     int64_t handle = (int64_t)call->arguments[0];
-    return handle < FIRST_HANDLE ? -EBADF : read_fully(host_descriptor(handle), call->arguments[2], call->arguments[1], call->data);
+    uint64_t length = call->arguments[1], offset = call->arguments[2];
+    if (handle < FIRST_HANDLE || handle >= HANDLES_MAX) {
+        return -EBADF;
+    }
+    uint64_t left = offset < parts[handle].size ? parts[handle].size - offset : 0;
+    return read_fully(host_descriptor(handle), parts[handle].start + offset, length < left ? length : left, call->data);
 }
 
 int64_t ocall_data_close(struct request *call)

@@ -32,6 +32,11 @@ static int set_root(struct options *options, const char *value, size_t length)
     return set_path(options->root, value, length);
 }
 
+static int set_layers(struct options *options, const char *value, size_t length)
+{
+    return set_path(options->layers, value, length);
+}
+
 static int set_mode(struct options *options, const char *value, size_t length)
 {
     if (!equals(value, length, "sim") && !equals(value, length, "hw")) {
@@ -101,7 +106,7 @@ static const struct {
     const char *prefix;
     int (*set)(struct options *options, const char *value, size_t length);
 } WORDS[] = {
-    {"instance=", set_instance}, {"root=", set_root}, {"mode=", set_mode}, {"enclu=", set_enclu},
+    {"instance=", set_instance}, {"root=", set_root}, {"layers=", set_layers}, {"mode=", set_mode}, {"enclu=", set_enclu},
     {"syscall-trap=", set_syscall_trap}, {"trace", set_trace}, {"profile=", set_profile}, {"report-fd=", set_report}, {"no-epm", ignore}, {"debug", ignore},
 };
 

@@ -12,6 +12,7 @@ enum syscall_trap { SYSCALL_TRAP_AUTOMATIC, SYSCALL_TRAP_SUD, SYSCALL_TRAP_SECCO
 struct options {
     char instance[PATH_MAX];
     char root[PATH_MAX];
+    char layers[PATH_MAX]; /* empty: the root has the files */
     enum run_mode mode;
     bool trap_enclu;
     enum syscall_trap syscall_trap;

@@ -18,6 +18,7 @@
 #include "enclave.h"
 #include "enclave_file.h"
 #include "host_thread.h"
+#include "layers.h"
 #include "log.h"
 #include "options.h"
 #include "process.h"
@@ -180,7 +181,10 @@ static int open_image(int directory, const struct options *options)
     }
     log_forget_failure();
     process.root = open(options->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return process.root >= 0 ? 0 : fail(-errno, "%s: %s", options->root, strerror(errno));
+    if (process.root < 0) {
+        return fail(-errno, "%s: %s", options->root, strerror(errno));
+    }
+    return options->layers[0] ? layers_open(options->layers) : 0;
 }
 
 static void close_image(void)
@@ -192,6 +196,7 @@ static void close_image(void)
         }
         *descriptors[index] = -1;
     }
+    layers_close();
 }
 
 /* Every file that the application has open is a descriptor of ours. */

@@ -67,6 +67,8 @@ static int initialise(const struct pal_attr_t *attr)
         return error;
     if (strcmp(options.root, "/") != 0)
         return fail(-EINVAL, "root=%s: Gramine's files are those of the container's own root", options.root);
+    if (options.layers[0])
+        return fail(-EINVAL, "layers=%s: Gramine opens files by their names", options.layers);
     if (options.boot_flags)
         return fail(-EINVAL, "trace and profile: Gramine has its own (--log-level trace, sgx.profile)");
     error = instance_open(&instance, &options);

@@ -12,7 +12,7 @@
 #define DEFAULT_ROOT "/"
 #define DEFAULT_LOG_LEVEL "warning"
 
-enum name { SIMULATE, LOG_LEVEL, ENCLU, SYSCALL_TRAP, TRACE, PROFILE, REPORT_FD, INSTANCE, ROOT, NAME_COUNT };
+enum name { SIMULATE, LOG_LEVEL, ENCLU, SYSCALL_TRAP, TRACE, PROFILE, REPORT_FD, INSTANCE, ROOT, LAYERS, NAME_COUNT };
 
 static const struct {
     const char *name;
@@ -27,6 +27,7 @@ static const struct {
     [REPORT_FD] = {"REPORT_FD", {"2", "3"}},
     [INSTANCE] = {"INSTANCE", {NULL}},
     [ROOT] = {"ROOT", {NULL}},
+    [LAYERS] = {"LAYERS", {NULL}},
 };
 
 /* Take all ENCLAVIZE_* out, also those without a meaning here: none is the application's. */
@@ -91,6 +92,7 @@ bool take_options(char **environment, struct options *options)
     } words[] = {
         {"instance=", options->instance},
         {"root=", options->root},
+        {"layers=", values[LAYERS]},
         {"mode=sim", options->simulate ? "" : NULL},
         {"enclu=", values[ENCLU]},
         {"syscall-trap=", values[SYSCALL_TRAP]},

@@ -10,7 +10,7 @@ struct options {
     const char *log_level;  /* ENCLAVIZE_LOG_LEVEL */
     const char *instance;   /* ENCLAVIZE_INSTANCE */
     const char *root;       /* ENCLAVIZE_ROOT */
-    char pal_arguments[2 * PATH_MAX + 128]; /* the same for pal_init() */
+    char pal_arguments[3 * PATH_MAX + 128]; /* the same for pal_init() */
 };
 
 /* Take them out of `environment` without a look. */

@@ -1,0 +1,91 @@
+"""Layers as uncompressed archives, each kept once for all images that have it: places in them can be read.
+
+    <cache>/blobs/layers/<hex of the diff id>
+
+Images that were unpacked have them as hard links, so one that is removed here is still theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from enclavize.errors import IntegrityError, InvalidImageError
+from enclavize.oci.cache import touch
+from enclavize.oci.digest import hex_of, new_hash, short
+from enclavize.oci.fetch import fetch_blob
+from enclavize.oci.pruning import LAYERS
+from enclavize.oci.storage import storage_errors
+from enclavize.rootfs.decompress import decompressed
+from enclavize.rootfs.layer import size_limit
+from enclavize.rootfs.lock import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.image import Image
+    from enclavize.progress import Reporter
+
+_READABLE = 0o444
+
+
+def layer_file(image: Image, number: int, *, cache: BlobCache, reporter: Reporter) -> Path:
+    """Return the archive of layer ``number`` of an image; it is made, and verified, if it is not there.
+
+    Raises IntegrityError if the layer is not what its diff id says, and what fetching it raises.
+    """
+    diff_id = image.config.diff_ids[number]
+    folder = cache.folder(LAYERS)
+    path = folder / hex_of(diff_id)
+    with storage_errors("write", path):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with locked(folder / f"{path.name}.lock"):
+            if not path.is_file():
+                _make(image, number, path, cache, reporter)
+            touch(path)
+    return path
+
+
+def _make(image: Image, number: int, path: Path, cache: BlobCache, reporter: Reporter) -> None:
+    layer, diff_id = image.layers[number], image.config.diff_ids[number]
+    what = f"layer {short(layer.digest)}"
+    content = new_hash(diff_id)
+    limit = size_limit(image.stored_size(layer))
+    with (
+        reporter.task(f"unpack {what}", total=layer.size) as task,
+        fetch_blob(image, layer, cache, task) as blob,
+        _renamed_file(path) as file,
+    ):
+        for chunk in decompressed(blob, what):
+            limit -= len(chunk)
+            if limit < 0:
+                raise InvalidImageError(f"{what} has become larger since it was indexed")
+            content.update(chunk)
+            file.write(chunk)
+        found = f"{content.name}:{content.hexdigest()}"
+        if found != diff_id:
+            raise IntegrityError(
+                f"{what} has the content {found}, but the image's configuration says {diff_id}"
+            )
+
+
+@contextmanager
+def _renamed_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that gets its name if the block ends well; remove what killed processes left."""
+    prefix = f".{path.name}-"
+    for stale in path.parent.glob(f"{prefix}*"):
+        stale.unlink(missing_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            os.fchmod(file.fileno(), _READABLE)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -30,6 +30,7 @@ from enclavize.rootfs.indexfile import (
     start_index,
 )
 from enclavize.rootfs.layer import scan_layer, size_limit
+from enclavize.rootfs.layer_file import layer_copy
 from enclavize.rootfs.lock import locked
 from enclavize.rootfs.merge import merge_layers
 from enclavize.rootfs.native_merge import merge_natively
@@ -66,11 +67,13 @@ def index_image(
     reporter: Reporter,
     refresh: bool = False,
     hashed: Collection[int] = (),
+    keep_layers: bool = False,
 ) -> Rootfs:
     """Return the merged tree of an image. Layers are read, verified and indexed where they are not known yet.
 
     ``refresh`` reads them in any case. ``hashed`` are the numbers of layers whose blobs are verified also
     where their index is known, if they are on this machine: others are verified by whoever fetches them.
+    ``keep_layers``: those that are read are kept as uncompressed archives (layer_file.py).
     Raises IntegrityError, InvalidImageError, RegistryError.
     """
     diff_ids = image.config.diff_ids
@@ -84,7 +87,7 @@ def index_image(
         if cancelled.is_set():
             raise _CancelledError
         try:
-            indexer = _LayerIndexer(image, number, cache, cancelled)
+            indexer = _LayerIndexer(image, number, cache, cancelled, keep=keep_layers)
             return indexer.index(reporter, refresh=refresh, hashed=number in hashed)
         except BaseException:
             cancelled.set()
@@ -131,11 +134,14 @@ def _merkle(index: LayerIndex, entry: Entry) -> bytes:
 class _LayerIndexer:
     """Finds the index of one layer, or makes it."""
 
-    def __init__(self, image: Image, number: int, cache: BlobCache, cancelled: threading.Event) -> None:
+    def __init__(
+        self, image: Image, number: int, cache: BlobCache, cancelled: threading.Event, *, keep: bool
+    ) -> None:
         self._image = image
         self._number = number
         self._cache = cache
         self._cancelled = cancelled
+        self._keep = keep
         self._layer = image.layers[number]
         self._diff_id = image.config.diff_ids[number]
         self._hex = hex_of(self._layer.digest)
@@ -189,6 +195,7 @@ class _LayerIndexer:
             fetch_blob(self._image, self._layer, self._cache, task) as blob,
             storage_errors("write", self._path),
             self._replaced_file() as file,
+            layer_copy(self._diff_id, self._cache) if self._keep else nullcontext() as copy,
         ):
             start_index(file)
             records, merkle_size = scan_layer(
@@ -198,6 +205,7 @@ class _LayerIndexer:
                 diff_id=self._diff_id,
                 limit=size_limit(self._image.stored_size(self._layer)),
                 merkle=file,
+                copy=copy,
             )
             return finish_index(
                 file,

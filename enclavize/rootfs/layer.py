@@ -91,16 +91,24 @@ def size_limit(compressed_size: int) -> int:
 
 
 def scan_layer(
-    stream: Stream, *, what: str, number: int, diff_id: Digest, limit: int, merkle: BinaryIO
+    stream: Stream,
+    *,
+    what: str,
+    number: int,
+    diff_id: Digest,
+    limit: int,
+    merkle: BinaryIO,
+    copy: BinaryIO | None = None,
 ) -> tuple[RowWriter, int]:
     """Read a layer to its end.
 
-    Merkle trees go to the file ``merkle``, from where it stands. Returns the records, and the bytes of these
-    trees. Raises InvalidImageError, or IntegrityError if the layer is not what ``diff_id`` says; an error of
-    ``stream`` has precedence over what the bad bytes look like.
+    Merkle trees go to the file ``merkle``, from where it stands, and the uncompressed layer to ``copy``.
+    Returns the records, and the bytes of these trees. Raises InvalidImageError, or IntegrityError if the
+    layer is not what ``diff_id`` says; an error of ``stream`` has precedence over what the bad bytes look
+    like.
     """
     scanner = _Scanner(what, number, limit, merkle)
-    source = _limited_chunks(stream, what, limit)
+    source = _limited_chunks(stream, what, limit, copy)
     try:
         if native_scan.is_available() and algorithm_of(diff_id) == "sha256":
             with _ahead(source) as chunks:
@@ -124,7 +132,9 @@ def _ahead(chunks: Generator[bytes, None, None]) -> Iterator[Iterator[bytes]]:
         yield ahead
 
 
-def _limited_chunks(stream: Stream, what: str, limit: int) -> Generator[bytes, None, None]:
+def _limited_chunks(
+    stream: Stream, what: str, limit: int, copy: BinaryIO | None
+) -> Generator[bytes, None, None]:
     """Yield the decompressed layer."""
     size = 0
     for chunk in decompressed(stream, what):
@@ -134,6 +144,8 @@ def _limited_chunks(stream: Stream, what: str, limit: int) -> Generator[bytes, N
                 f"{what} has more than {limit} bytes after decompression",
                 hint=_ABOUT_THE_LIMIT,
             )
+        if copy is not None:
+            copy.write(chunk)
         yield chunk
 
 

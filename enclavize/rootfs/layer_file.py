@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from enclavize.oci.cache import BlobCache
+    from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
     from enclavize.progress import Reporter
 
@@ -39,18 +40,36 @@ def layer_file(image: Image, number: int, *, cache: BlobCache, reporter: Reporte
     Raises IntegrityError if the layer is not what its diff id says, and what fetching it raises.
     """
     diff_id = image.config.diff_ids[number]
-    folder = cache.folder(LAYERS)
-    path = folder / hex_of(diff_id)
-    with storage_errors("write", path):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with locked(folder / f"{path.name}.lock"):
-            if not path.is_file():
-                _make(image, number, path, cache, reporter)
-            touch(path)
+    path = _path(diff_id, cache)
+    with layer_copy(diff_id, cache) as file:
+        if file is not None:
+            _copy(image, number, cache, file, reporter)
+    touch(path)
     return path
 
 
-def _make(image: Image, number: int, path: Path, cache: BlobCache, reporter: Reporter) -> None:
+@contextmanager
+def layer_copy(diff_id: Digest, cache: BlobCache) -> Iterator[BinaryIO | None]:
+    """Open the archive for writing, by whoever has verified it when the block ends; None: it is there.
+
+    Others that want to write the same one wait meanwhile.
+    """
+    path = _path(diff_id, cache)
+    with storage_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with locked(path.with_name(f"{path.name}.lock")):
+            if path.is_file():
+                yield None
+            else:
+                with _renamed_file(path) as file:
+                    yield file
+
+
+def _path(diff_id: Digest, cache: BlobCache) -> Path:
+    return cache.folder(LAYERS) / hex_of(diff_id)
+
+
+def _copy(image: Image, number: int, cache: BlobCache, file: BinaryIO, reporter: Reporter) -> None:
     layer, diff_id = image.layers[number], image.config.diff_ids[number]
     what = f"layer {short(layer.digest)}"
     content = new_hash(diff_id)
@@ -58,7 +77,6 @@ def _make(image: Image, number: int, path: Path, cache: BlobCache, reporter: Rep
     with (
         reporter.task(f"unpack {what}", total=layer.size) as task,
         fetch_blob(image, layer, cache, task) as blob,
-        _renamed_file(path) as file,
     ):
         for chunk in decompressed(blob, what):
             limit -= len(chunk)

@@ -66,7 +66,7 @@ def make_layered_root(
     """
     if destination.is_dir():
         return
-    rootfs = index_image(image, cache=cache, reporter=reporter)
+    rootfs = index_image(image, cache=cache, reporter=reporter, keep_layers=True)
     with storage_errors("unpack to", destination):
         destination.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = lock_of(destination)

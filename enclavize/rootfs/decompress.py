@@ -16,8 +16,8 @@ from enclavize.errors import InvalidImageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-INPUT_SIZE = 256 << 10
-OUTPUT_SIZE = 1 << 20
+INPUT_SIZE = 128 << 10
+OUTPUT_SIZE = 256 << 10
 """Most bytes of one piece."""
 
 MAX_ZSTD_WINDOW = 1 << 27
@@ -44,7 +44,7 @@ class Stream(Protocol):
 
 
 def decompressed(stream: Stream, what: str) -> Iterator[bytes]:
-    """Yield the content of a layer in pieces of at most 1 MiB. Raises InvalidImageError, naming ``what``."""
+    """Yield the content of a layer in pieces of at most 256 KiB. Raises InvalidImageError."""
     head = stream.read(INPUT_SIZE)
     if head.startswith(_GZIP):
         yield from _inflated(head, stream, what)

@@ -21,6 +21,7 @@ from enclavize.oci.digest import hex_of, short
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.pruning import INDEXES
 from enclavize.oci.storage import storage_errors
+from enclavize.rootfs.allocator import return_large_buffers
 from enclavize.rootfs.contents import read_contents
 from enclavize.rootfs.indexfile import (
     FORMAT_VERSION,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from enclavize.rootfs.indexfile import LayerIndex
 
 MAX_PARALLEL_LAYERS = 4
-"""Each takes about 16 MiB of memory and two threads."""
+"""Each takes about 12 MiB of memory and two threads."""
 
 _HASHED_PIECE = 1 << 20
 
@@ -81,6 +82,7 @@ def index_image(
         raise InvalidImageError(
             f"{image.name} has {len(image.layers)} layers, but its configuration lists {len(diff_ids)}"
         )
+    return_large_buffers()
     cancelled = threading.Event()
 
     def index(number: int) -> LayerIndex:

@@ -19,7 +19,7 @@ DIRECTORIES = ("/bin", "/etc", "/home", "/lib", "/usr", "/var")
 
 
 def without_totals(output: bytes) -> list[bytes]:
-    """Return the lines without those for the blocks of a folder: a scattered file has one more for its map."""
+    """Return the lines but for the blocks of folders: a scattered file has one more, for its map."""
     return [line for line in output.splitlines() if not re.fullmatch(rb"total \d+", line)]
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enclavize.errors import EnclavizeError
+from enclavize.errors import EnclavizeError, UsageError
 from enclavize.node.engines.found import FoundImage, not_its_layers
 from enclavize.node.engines.mounted import lower_folders
 from enclavize.oci.digest import parse_digest, sha256_digest
 from enclavize.oci.docker_archive import image_from_docker_files
 from enclavize.oci.platform import LINUX_AMD64
+from enclavize.oci.reference import parse_reference
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.tar_files import TarFiles
 
@@ -46,9 +47,8 @@ class DockerEngine:
             image_id = parse_digest(str(record.get("ImageID", "")))
             image = client.api.inspect_image(image_id)  # type: ignore[no-untyped-call]
         _check_layers(image, container)
-        name = str(record.get("Image", ""))
         return FoundImage(
-            name=name if _is_name(name, image) else "",
+            name=_name(str(record.get("Image", "")), image),
             config_digest=image_id,
             labels=dict((image.get("Config") or {}).get("Labels") or {}),
             open=lambda cache: self._saved(image_id, cache),
@@ -98,17 +98,14 @@ def _require_own_store(image: Image, image_id: str) -> None:
         )
 
 
-def _is_name(name: str, image: dict[str, Any]) -> bool:
-    """Whether a container's name for its image still means it: tags move."""
-    from enclavize.errors import UsageError
-    from enclavize.oci.reference import parse_reference
-
-    try:
+def _name(name: str, image: dict[str, Any]) -> str:
+    """Return a container's name for its image in full, if it still means it: tags move. Else it has none."""
+    with suppress(UsageError):
         wanted = str(parse_reference(name))
         known = [*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())]
-        return wanted in [str(parse_reference(item)) for item in known]
-    except UsageError:
-        return False
+        if wanted in [str(parse_reference(item)) for item in known]:
+            return wanted
+    return ""
 
 
 def _check_layers(image: dict[str, Any], container: AskedContainer) -> None:

@@ -76,7 +76,7 @@ def test_an_ordinary_image_runs_in_an_enclave_whose_measurement_others_can_tell(
     assert "SIMULATION" in done.stderr
     conversion = node.status()["conversions"][0]
     assert conversion["mrenclave"] == measured(f"oci:{layout}:1", node.rules, tmp_path)
-    assert conversion["image"]["name"] == ORDINARY.removeprefix("docker.io/library/")
+    assert conversion["image"]["name"] == ORDINARY
     assert not node.leftovers()
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -15,7 +20,6 @@ from support.scale import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from support.rune import RuneInstallation
 
@@ -194,6 +198,85 @@ def test_the_python_part_judges_ordinary_containers_where_settings_may_say_somet
 ) -> None:
     (tmp_path / "config.toml").write_text(settings)
     assert recorders("--config", tmp_path / "config.toml", "create", "-b", plain, "ID") == who
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'ordinary = "convert"',
+        '# why\nlog_level = "error"\n\tordinary="convert" # all of them\n[min_libos]\nbuiltin = "0.1.0"\n',
+    ],
+)
+def test_without_a_daemon_nothing_is_converted_and_nothing_runs(
+    recorders: Callable[..., str], plain: Path, tmp_path: Path, settings: str
+) -> None:
+    (tmp_path / "config.toml").write_text(settings)
+    words = ("--log", tmp_path / "log", "--config", tmp_path / "config.toml")
+    for text in ("{}", ASKS["RUNE_CARRIER"]):
+        _configure(plain, text)
+        node = ("--node-socket", tmp_path / "absent")
+        assert recorders(*words, *node, "create", "-b", plain, "ID") == "refused"
+        assert f"daemon at {tmp_path}/absent does not answer: No such file" in (tmp_path / "log").read_text()
+    _configure(plain, SANDBOX % "io.kubernetes.cri.container-type")
+    assert recorders(*words, "create", "-b", plain, "ID") == "runc"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        '[min_libos]\nordinary = "convert"',
+        'ordinary = "convert" "x"',
+        "ordinary = 'convert'",
+        'extraordinary = "convert"',
+        '"ordinary" = "convert"',
+    ],
+)
+def test_what_is_not_clearly_conversion_is_the_python_parts_to_tell(
+    recorders: Callable[..., str], plain: Path, tmp_path: Path, settings: str
+) -> None:
+    (tmp_path / "config.toml").write_text(settings)
+    assert recorders("--config", tmp_path / "config.toml", "create", "-b", plain, "ID") == "enclavize-rune"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b'{"version":1,"error":"no rule","hint":"see x"}\n', "no rule; see x"),
+        (b'{"version":1,"error":"no rule","hint":null}\n', 'level=error msg="no rule"'),
+        (b'{"version":1,"tree":"relative"}\n', "is not of the version of rune"),
+        (b'{"version":1}\n', "is not of the version of rune"),
+        (b"nonsense", "is not of the version of rune"),
+        (b'{"tree":"/absent"}', "cannot find the folder of the converted image"),
+        (b'{"tree":"/usr"}', "has no readable /.enclave"),
+        (b"", "ended before it had answered"),
+        (b"x" * 70_000, "ended before it had answered"),
+    ],
+)
+def test_a_daemon_that_answers_otherwise(
+    recorders: Callable[..., str], plain: Path, tmp_path: Path, answer: bytes, message: str
+) -> None:
+    (tmp_path / "config.toml").write_text('ordinary = "convert"\n')
+    _configure(plain, '{"root": {"path": "rootfs"}}')
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/s")
+        listener.listen()
+        asked: list[bytes] = []
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                asked.append(connection.recv(65536))
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        words = ("--log", tmp_path / "log", "--config", tmp_path / "config.toml")
+        node = ("--node-socket", Path(folder) / "s")
+        assert recorders(*words, *node, "create", "-b", plain, 'ID"x') == "refused"
+        thread.join()
+    request = {"version": 1, "operation": "convert", "id": 'ID"x', "bundle": str(plain)}
+    assert json.loads(asked[0]) == request
+    assert message in (tmp_path / "log").read_text()
 
 
 def test_a_log_file_is_there_before_anything_else(

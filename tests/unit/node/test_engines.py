@@ -1,0 +1,70 @@
+"""Which engine has started a rune, and what containerd calls a chain of layers."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from enclavize.errors import EnclavizeError
+from enclavize.node.engines.containerd import ContainerdEngine, chain_id
+from enclavize.node.engines.docker import DockerEngine
+from enclavize.node.engines.peer import engine_by
+from enclavize.node.engines.podman import PodmanEngine
+
+SHIM = "/usr/bin/containerd-shim-runc-v2"
+
+
+def _exit_words(*words: str) -> str:
+    return " ".join(f"--exit-command-arg {word}" for word in words)
+
+
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("parent", "kind", "members"),
+    [
+        (
+            f"{SHIM} -namespace k8s.io -id X -address /run/containerd/containerd.sock",
+            ContainerdEngine,
+            {"_namespace": "k8s.io", "_address": "/run/containerd/containerd.sock"},
+        ),
+        (
+            f"{SHIM} -namespace=k8s.io --address=/s",
+            ContainerdEngine,
+            {"_namespace": "k8s.io", "_address": "/s"},
+        ),
+        (f"{SHIM} -namespace moby -id X -address /s", DockerEngine, {"_host": "unix:///docker"}),
+        (
+            f"conmon --root /other {_exit_words('--root', '/s', '--storage-driver', 'vfs')}",
+            PodmanEngine,
+            {"_root": Path("/s"), "_driver": "vfs"},
+        ),
+        (
+            "/usr/bin/conmon -c X",
+            PodmanEngine,
+            {"_root": Path("/var/lib/containers/storage"), "_driver": "overlay"},
+        ),
+    ],
+)
+def test_the_engine_is_the_one_of_the_parent(parent: str, kind: type, members: dict[str, object]) -> None:
+    engine = engine_by(parent.split(), "unix:///docker")
+    assert isinstance(engine, kind)
+    assert vars(engine) == members
+
+
+@pytest.mark.parametrize("parent", ["", "bash", SHIM, f"{SHIM} -namespace k8s.io", "notconmon", "/bin/crio"])
+def test_others_are_refused(parent: str) -> None:
+    with pytest.raises(EnclavizeError, match="containerd, docker and podman"):
+        engine_by(parent.split(), "")
+
+
+def test_chains_of_layers() -> None:
+    """Names as in image-spec's example of a calculation."""
+    assert chain_id([]) == ""
+    assert chain_id([A]) == A
+    two = chain_id([A, B])
+    assert two == "sha256:" + hashlib.sha256(f"{A} {B}".encode()).hexdigest()
+    assert chain_id([A, B, A]) == "sha256:" + hashlib.sha256(f"{two} {A}".encode()).hexdigest()

@@ -16,6 +16,7 @@ from enclavize.cli.measure import measure
 from enclavize.cli.node import node
 from enclavize.cli.occlum import occlum
 from enclavize.cli.policy import policy
+from enclavize.cli.resolve import resolve
 from enclavize.cli.run import DESCRIPTION
 from enclavize.cli.run import run as run_image
 from enclavize.cli.setup import setup
@@ -54,7 +55,7 @@ def run(context: typer.Context) -> None:
     raise typer.Exit(run_image(context.args))
 
 
-for command in (keygen, build, check, explain, inspect, measure, verify, diff, doctor):
+for command in (keygen, build, check, explain, inspect, measure, resolve, verify, diff, doctor):
     app.command()(command)
 app.command(
     help=DESCRIPTION,

@@ -10,6 +10,7 @@ import os
 import stat
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
@@ -20,7 +21,7 @@ from enclavize.rune.admission import admit_image
 from enclavize.rune.config_shape import CONFIG_SHAPE
 from enclavize.rune.converted import read_entrypoint
 from enclavize.rune.enclave import RUNELETS
-from enclavize.rune.enclave_folder import EnclaveFolder
+from enclavize.rune.enclave_folder import UNLISTED, EnclaveFolder
 from enclavize.rune.mode import choose_mode
 from enclavize.rune.plan import plan_document
 from enclavize.rune.settings import VARIABLES, absent_settings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from enclavize.rune.admission import AdmittedImage
     from enclavize.rune.mode import Mode
     from enclavize.rune.mounts import Look
+    from enclavize.rune.plan import ConfigPlan
     from enclavize.rune.policy import NodePolicy
     from enclavize.rune.settings import Settings
     from enclavize.rune.verdict import Verdict
@@ -80,7 +82,14 @@ def make_plan(
     )
     if enclave.libos not in RUNELETS:
         return _pal_plan(
-            spec, admitted, rootfs=rootfs, bundle=bundle, policy=policy, mode=mode, shared_tree=shared_tree
+            spec,
+            admitted,
+            rootfs=rootfs,
+            bundle=bundle,
+            policy=policy,
+            mode=mode,
+            program=program,
+            shared_tree=shared_tree,
         )
     plan, looks = tee_plan(
         spec,
@@ -95,9 +104,11 @@ def make_plan(
         tree=tree.resolve() if tree else rootfs,
         entrypoint=read_entrypoint(tree) if tree else (),
         direct_mode=enclave.libos == "gramine",
+        quotes=enclave.libos == "gramine",
     )
-    reusable = program is not None and looks is not None
-    return plan_document(plan, _holds(program or "", looks or [], admitted.verdict) if reusable else None)
+    if program is None or looks is None:
+        return plan_document(plan, None)
+    return plan_document(plan, _holds(program, plan, looks, admitted.verdict))
 
 
 def _has_device(libos: str) -> bool:
@@ -114,11 +125,12 @@ def _pal_plan(
     bundle: Path,
     policy: NodePolicy,
     mode: Mode,
+    program: str | None,
     shared_tree: bool,
 ) -> bytes:
     """Return the plan for an image whose PAL is the node's."""
     from enclavize.rune.pal_folder import default_base, pal_folder
-    from enclavize.rune.pal_plan import PalContainer, make_run_folder, pal_plan
+    from enclavize.rune.pal_plan import PalContainer, pal_plan
 
     settings = policy.settings
     pal = policy.pal_for(admitted.enclave.libos, admitted.libos_version(), mode)
@@ -128,12 +140,18 @@ def _pal_plan(
         partial(_image_copy, admitted, rootfs),
         settings.pal_copies or default_base(),
     )
-    container = PalContainer(rootfs=rootfs, bundle=bundle, folder=folder, pal=pal, shared_tree=shared_tree)
-    changes = pal_plan(
+    container = PalContainer(
+        rootfs=rootfs, bundle=bundle, folder=folder.path, pal=pal, shared_tree=shared_tree
+    )
+    plan, looks = pal_plan(
         spec, container, hook=native_file("rune-hook"), mode=mode, settings=settings, devices=PAL_DEVICES
     )
-    make_run_folder(bundle, spec)
-    return plan_document(changes, None)
+    if program is None or looks is None:
+        return plan_document(plan, None)
+    copies = {str(folder.path): folder.described()}
+    return plan_document(
+        plan, _holds(program, plan, looks, admitted.verdict, unlisted=UNLISTED, copies=copies)
+    )
 
 
 def _image_copy(admitted: AdmittedImage, rootfs: Path, sha256: str) -> Iterator[bytes]:
@@ -149,7 +167,15 @@ def _image_copy(admitted: AdmittedImage, rootfs: Path, sha256: str) -> Iterator[
     )
 
 
-def _holds(program: str, looks: list[Look], verdict: Verdict) -> dict[str, Any]:
+def _holds(
+    program: str,
+    plan: ConfigPlan,
+    looks: list[Look],
+    verdict: Verdict,
+    *,
+    unlisted: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    copies: Mapping[str, object] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return all that decided besides config.json."""
     return {
         "enclavize": __version__,
@@ -161,10 +187,13 @@ def _holds(program: str, looks: list[Look], verdict: Verdict) -> dict[str, Any]:
         },
         "devices": {path: character_device(path) for path in PAL_DEVICES},
         "looks": looks,
+        "places": plan.places,
         "files": {
             name: (file.found.mode, file.found.size, file.sha256) for name, file in verdict.files.items()
         },
         "links": verdict.links,
+        "unlisted": dict(unlisted),
+        "copies": dict(copies),
     }
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAX_ENTRIES = 4096
-_UNLISTED = {
+UNLISTED = {
     "instance/build/mount/__ROOT": ("metadata",),
     "instance/run/mount/__ROOT": (),
     "instance/run/initfs/__ROOT": (),
@@ -142,7 +142,7 @@ class EnclaveFolder:
                     raise InvalidImageError(f"/{ROOT}/{below!a} of the TEE image is no file")
 
     def _names(self, path: str, descriptor: int) -> list[str]:
-        names = _UNLISTED.get(path)
+        names = UNLISTED.get(path)
         if names is None:
             return os.listdir(descriptor)
         self.unlisted.add(path)

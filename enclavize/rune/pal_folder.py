@@ -15,6 +15,7 @@ import shutil
 import stat
 import tempfile
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -25,7 +26,7 @@ from enclavize.rune.lock import locked
 from enclavize.rune.pal_elf import check_pal_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from enclavize.rune.pal_list import PalFile, PalList
 
@@ -37,7 +38,25 @@ _MAX_SIZE = 1 << 29
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def pal_folder(pal: PalList, runelet: Path, image_copy: Callable[[str], Iterator[bytes]], base: Path) -> Path:
+@dataclass(frozen=True, kw_only=True)
+class PalFolder:
+    """The folder, and by name the SHA-256 of each file in it, in hex."""
+
+    path: Path
+    digests: Mapping[str, str]
+
+    def described(self) -> dict[str, tuple[int, int, str]]:
+        """Return permission bits, size and digest of each file. Raises OSError."""
+        return {name: (*self._status(name), digest) for name, digest in self.digests.items()}
+
+    def _status(self, name: str) -> tuple[int, int]:
+        status = (self.path / name).lstat()
+        return stat.S_IMODE(status.st_mode), status.st_size
+
+
+def pal_folder(
+    pal: PalList, runelet: Path, image_copy: Callable[[str], Iterator[bytes]], base: Path
+) -> PalFolder:
     """Return the folder with the files, which is made when it is first needed.
 
     ``image_copy`` reads the image's copy of a file, by its SHA-256. Raises EnclavizeError.
@@ -53,7 +72,7 @@ def pal_folder(pal: PalList, runelet: Path, image_copy: Callable[[str], Iterator
         with locked(base / f"{name}.lock"):
             if not _is_whole(folder, wanted):
                 _make(folder, pal, data, image_copy)
-    return folder
+    return PalFolder(path=folder, digests=wanted)
 
 
 def default_base() -> Path:

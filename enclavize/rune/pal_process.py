@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
@@ -27,12 +26,12 @@ KEPT_PREFIX = "ENCLAVIZE_ENV_"
 
 LOG_LEVELS = ("trace", "debug", "info", "warning", "error", "fatal", "panic", "off")
 
-_ACTED_ON = re.compile(
-    r"LD_\w*|GLIBC_TUNABLES|GCONV_PATH|GETCONF_DIR|HOSTALIASES|LOCALDOMAIN|LOCPATH|MALLOC_\w*|NIS_PATH|NLSPATH|"
-    r"RESOLV_\w*|RES_OPTIONS|TMPDIR|TZDIR",
-    re.ASCII,
-)
-"""What glibc takes from setuid programs (sysdeps/generic/unsecvars.h), and all of LD_*."""
+_NAMES = (
+    "GLIBC_TUNABLES", "GCONV_PATH", "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH", "NIS_PATH",
+    "NLSPATH", "RES_OPTIONS", "TMPDIR", "TZDIR",
+)  # fmt: skip
+ACTED_ON = ("LD_", "MALLOC_", "RESOLV_", *(f"{name}=" for name in _NAMES))
+"""How variables begin that glibc takes from setuid programs (sysdeps/generic/unsecvars.h), and all LD_*."""
 
 
 def program_of(arguments: Sequence[str]) -> tuple[int, tuple[str, ...]]:
@@ -64,9 +63,9 @@ def runelet_command(pal: PalList, log_level: str) -> list[str]:
     ]  # fmt: skip
 
 
-def is_acted_on(name: str) -> bool:
-    """Whether loader or C library outside of the enclave would act on a variable."""
-    return bool(_ACTED_ON.fullmatch(name))
+def is_acted_on(variable: str) -> bool:
+    """Whether loader or C library outside of the enclave would act on a variable, NAME=VALUE."""
+    return "=" in variable and variable.startswith(ACTED_ON)
 
 
 def log_level_of(asked: Mapping[str, str], pal: PalList, default: str, working_directory: str) -> str:

@@ -18,7 +18,18 @@ from enclavize.rune.arguments import command_head
 from enclavize.rune.inclavare import ANNOTATION_PREFIX, VARIABLES, read_wishes
 from enclavize.rune.mode import SGX_DEVICE, Mode
 from enclavize.rune.mounts import check_mounts
-from enclavize.rune.plan import DEVICE, ENCLAVE, ORIGIN, ROOTFS, ConfigPlan
+from enclavize.rune.plan import (
+    DEVICE,
+    EMPTY,
+    ENCLAVE,
+    FOLDER,
+    NONE,
+    ORIGIN,
+    OTHER,
+    ROOTFS,
+    ConfigPlan,
+    kind_of_place,
+)
 from enclavize.rune.seccomp import DIRECT_MODE_RULE
 from enclavize.tee.layout import ENTRYPOINT, ROOT
 
@@ -38,6 +49,9 @@ PAL_DEVICES = (*SGX_DEVICES, "/dev/sgx/enclave", "/dev/sgx/provision", "/dev/isg
 _DCAP_NAMES = {SGX_DEVICE: "/dev/sgx/enclave", "/dev/sgx_provision": "/dev/sgx/provision"}
 """The same interface under other names, where Intel's DCAP driver has made the devices."""
 
+AESM = "/var/run/aesmd"
+"""The folder with the socket of Intel's architectural enclaves, which Inclavare's rune mounts, too."""
+
 OWN_PREFIX = "ENCLAVIZE_"
 _ARGS, _ENV = ("process", "args"), ("process", "env")
 _DEVICES, _DEVICE_RULES = ("linux", "devices"), ("linux", "resources", "devices")
@@ -56,6 +70,7 @@ def tee_plan(
     devices: Iterable[str],
     measured_argv: Callable[[], Sequence[str] | None] = lambda: None,
     direct_mode: bool = False,
+    quotes: bool = False,
     tree: Path | None = None,
     entrypoint: Sequence[str] = (),
 ) -> tuple[ConfigPlan, list[Look] | None]:
@@ -63,14 +78,17 @@ def tee_plan(
 
     ``rootfs`` and ``bundle`` are absolute. ``hook`` checks that ``/.enclave`` is the one of ``rootfs`` when
     all mounts are made. ``measured_argv`` tells what the enclave runs. ``direct_mode``: simulation is that of
-    Gramine, which an engine's seccomp profile may stop. The second result are the looks at the host by which
-    mounts were checked (mounts.py). ``tree`` holds ``.enclave``, if that is not ``rootfs``: the image is an
-    ordinary one with this ``entrypoint``, which the node has converted.
+    Gramine, which an engine's seccomp profile may stop. ``quotes``: the enclave may ask for
+    quotes, by the host's socket of the architectural enclaves. The second result are the looks at the host by
+    which mounts were checked (mounts.py). ``tree`` holds ``.enclave``, if that is not ``rootfs``: the image is
+    an ordinary one with this ``entrypoint``, which the node has converted.
     """
     plan = ConfigPlan()
     process = object_of(spec, "process")
     _plan_arguments(plan, process, measured_argv, entrypoint)
     _plan_environment(plan, process, object_of(spec, "annotations"), mode, settings)
+    if mode is Mode.HARDWARE and quotes:
+        plan.append(("mounts",), *aesm_mounts(plan, objects_of(spec, "mounts")))
     looks = _plan_mounts(plan, spec, rootfs, bundle, ((tree or rootfs) / ROOT, runelet))
     plan.put(("annotations",), MARK, "1")
     objects_of(object_of(spec, "hooks"), "createContainer")
@@ -140,6 +158,17 @@ def own_mount(destination: str, source: str, access: str = "ro") -> dict[str, An
     """Return a mount that rune adds."""
     options = ["bind", access, "nosuid", "nodev"]
     return {"destination": destination, "type": "bind", "source": source, "options": options}
+
+
+def aesm_mounts(plan: ConfigPlan, mounts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the mount of the socket's folder, if this machine has one and no mount is there already."""
+    own = own_mount(AESM, AESM)
+    there = {mount.get("destination") for mount in mounts if mount != own}
+    if there & {AESM, "/run/aesmd"}:
+        return []
+    is_there = kind_of_place(Path(AESM), follow=True) in (EMPTY, FOLDER)
+    plan.require_place("host", AESM.lstrip("/"), [EMPTY, FOLDER] if is_there else [NONE, OTHER])
+    return [own] if is_there else []
 
 
 def plan_devices(plan: ConfigPlan, linux: Mapping[str, Any], paths: Iterable[str]) -> None:

@@ -15,7 +15,7 @@
 #define PATH_SIZE 4096
 
 struct tree {
-    struct json files, links;
+    struct json files, links, unlisted;
     size_t files_found, links_found;
 };
 
@@ -90,10 +90,29 @@ static bool entry_is_known(struct tree *tree, int folder, const char *name, cons
     return below >= 0 && folder_is_known(tree, below, path, depth + 1);
 }
 
+/* Names that must be known if they are there; nobody looks at others in this folder. Closes it. */
+static bool names_are_known(struct tree *tree, int folder, const char *above, int depth, struct json names)
+{
+    struct json item;
+    struct stat status;
+    bool is_known = true;
+    while (is_known && json_element(&names, &item) == JSON_FOUND) {
+        char *name = json_text(item);
+        is_known = name && !strchr(name, '/');
+        if (is_known && fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+            is_known = entry_is_known(tree, folder, name, above, depth);
+    }
+    close(folder);
+    return is_known;
+}
+
 /* Closes the folder. */
 static bool folder_is_known(struct tree *tree, int folder, const char *above, int depth)
 {
     struct dirent *entry;
+    struct json names;
+    if (json_key(tree->unlisted, above, &names) == JSON_FOUND)
+        return names_are_known(tree, folder, above, depth, names);
     DIR *entries = fdopendir(folder);
     bool is_known = entries && depth <= MAX_DEPTH;
     while (is_known && (entry = readdir(entries))) {
@@ -107,9 +126,9 @@ static bool folder_is_known(struct tree *tree, int folder, const char *above, in
     return is_known;
 }
 
-bool tree_has_exactly(int folder, struct json files, struct json links)
+bool tree_has_exactly(int folder, struct json files, struct json links, struct json unlisted)
 {
-    struct tree tree = {.files = files, .links = links};
+    struct tree tree = {.files = files, .links = links, .unlisted = unlisted};
     int top = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return top >= 0 && folder_is_known(&tree, top, "", 0) && tree.files_found == count_entries(files) && tree.links_found == count_entries(links);
 }

@@ -5,14 +5,17 @@
 #include "json_edit.h"
 #include "operation.h"
 
-#define FORMAT "1"
+#define FORMAT "2"
 
 bool read_plan(struct json text, struct plan *plan)
 {
-    struct json version;
-    return json_spelled(text, "version", &version) == JSON_FOUND && json_equal(version, json_literal(FORMAT)) &&
-           json_key(text, "holds", &plan->holds) == JSON_FOUND && json_spelled(text, "conditions", &plan->conditions) == JSON_FOUND &&
-           json_spelled(text, "changes", &plan->changes) == JSON_FOUND;
+    struct json version, folder;
+    if (json_spelled(text, "version", &version) != JSON_FOUND || !json_equal(version, json_literal(FORMAT)) ||
+        json_spelled(text, "folder", &folder) != JSON_FOUND)
+        return false;
+    plan->has_folder = json_equal(folder, json_literal("true"));
+    return (plan->has_folder || json_equal(folder, json_literal("false"))) && json_key(text, "holds", &plan->holds) == JSON_FOUND &&
+           json_spelled(text, "conditions", &plan->conditions) == JSON_FOUND && json_spelled(text, "changes", &plan->changes) == JSON_FOUND;
 }
 
 /* Take the next of those that were found, and compare. */

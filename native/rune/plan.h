@@ -14,6 +14,7 @@ struct plan {
     struct json holds;      /* conditions outside of config.json: an object, or null in a plan for one container */
     struct json conditions; /* on config.json */
     struct json changes;    /* of config.json */
+    bool has_folder;        /* the container gets a folder for the runelet of a PAL of others: pal_run.h */
 };
 
 /* The container that a plan is for. */

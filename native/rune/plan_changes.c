@@ -1,3 +1,5 @@
+#define _GNU_SOURCE
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,10 +11,9 @@
 
 /* Strings of a plan that stand for what differs between containers. */
 struct placeholder {
-    struct json name;
-    const char *value;
+    const char *name, *value;
 };
-#define PLACEHOLDERS 4
+#define PLACEHOLDERS 5
 
 struct change {
     struct json config;
@@ -36,11 +37,15 @@ static void write_elements(struct text *out, struct json list, size_t *count)
 
 static void write_filled_string(struct text *out, struct json string, const struct placeholder *placeholders)
 {
-    for (size_t i = 0; i < PLACEHOLDERS; i++) {
-        if (json_equal(string, placeholders[i].name)) {
-            text_add_string(out, placeholders[i].value);
-            return;
-        }
+    char *text = json_text(string), *whole;
+    for (size_t i = 0; text && i < PLACEHOLDERS; i++) {
+        size_t length = strlen(placeholders[i].name);
+        if (strncmp(text, placeholders[i].name, length) != 0 || (text[length] != 0 && text[length] != '/'))
+            continue;
+        if (asprintf(&whole, "%s%s", placeholders[i].value, text + length) < 0)
+            break; /* runc refuses the text as it is: there is no such path */
+        text_add_string(out, whole);
+        return;
     }
     text_add_json(out, string);
 }
@@ -192,10 +197,8 @@ bool apply_plan(const struct plan *plan, const struct place *place, struct text 
     if (!find_origin(place->folder, place->enclave, &mount, origin, sizeof(origin)))
         return false;
     const struct placeholder placeholders[PLACEHOLDERS] = {
-        {json_literal("\"{rootfs}\""), place->rootfs},
-        {json_literal("\"{enclave}\""), place->enclave},
-        {json_literal("\"{device}\""), mount.device},
-        {json_literal("\"{origin}\""), origin},
+        {"{bundle}", place->bundle}, {"{rootfs}", place->rootfs}, {"{enclave}", place->enclave},
+        {"{device}", mount.device},  {"{origin}", origin},
     };
     struct change change = {place->config, placeholders};
     struct json list = plan->changes, item;

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "version.h"
 
 #define PATH_SIZE 4096
+#define PAL_MOUNT_POINT "run" /* enclavize/rune/pal_folder.py */
 
 static bool text_is(struct json value, const char *wanted)
 {
@@ -129,10 +131,78 @@ static bool looks_hold(struct json looks, const struct place *place)
     return found == JSON_ABSENT;
 }
 
+/* What is at a path, by the names that plans have for it; NULL if that cannot be told. */
+static const char *kind_of_place(const char *path, int flags)
+{
+    struct stat status;
+    struct dirent *entry;
+    if (fstatat(AT_FDCWD, path, &status, flags) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? "none" : NULL;
+    if (!S_ISDIR(status.st_mode))
+        return "other";
+    DIR *entries = opendir(path);
+    size_t count = 0;
+    if (!entries)
+        return NULL;
+    while (count < 3 && (entry = readdir(entries))) /* with "." and ".." */
+        count++;
+    closedir(entries);
+    return count < 3 ? "empty" : "folder";
+}
+
+static bool is_in_list(struct json list, const char *wanted)
+{
+    struct json item;
+    while (json_element(&list, &item) == JSON_FOUND) {
+        if (text_is(item, wanted))
+            return true;
+    }
+    return false;
+}
+
+/* [[folder, path, kinds], ...]: one of the kinds is there. */
+static bool places_hold(struct json places, const struct place *place)
+{
+    struct json item, where, below, kinds;
+    enum json_result found;
+    while ((found = json_element(&places, &item)) == JSON_FOUND) {
+        char folder[PATH_SIZE], path[2 * PATH_SIZE], *name;
+        if (*item.at != '[' || json_element(&item, &where) != JSON_FOUND || json_element(&item, &below) != JSON_FOUND ||
+            json_element(&item, &kinds) != JSON_FOUND || *kinds.at != '[' || !(name = json_text(below)) || !look_folder(where, place, folder) ||
+            (size_t)snprintf(path, sizeof(path), "%s/%s", folder, name) >= sizeof(path))
+            return false;
+        const char *kind = kind_of_place(path, *folder ? AT_SYMLINK_NOFOLLOW : 0);
+        if (!kind || !is_in_list(kinds, kind))
+            return false;
+    }
+    return found == JSON_ABSENT;
+}
+
+/* {folder: files}: nobody else can write to the folder, and it has these files and the mount point. */
+static bool copies_hold(struct json copies)
+{
+    struct json name, files;
+    enum json_result found;
+    while ((found = json_entry(&copies, &name, &files)) == JSON_FOUND) {
+        char *path = json_text(name);
+        struct stat status, mount_point;
+        int folder = path && *path == '/' ? open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        if (folder < 0)
+            return false;
+        bool holds = *files.at == '{' && fstat(folder, &status) == 0 && status.st_uid == geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
+                     fstatat(folder, PAL_MOUNT_POINT, &mount_point, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(mount_point.st_mode) &&
+                     tree_has_exactly(folder, files, json_literal("{}"), json_literal("{}"));
+        close(folder);
+        if (!holds)
+            return false;
+    }
+    return found == JSON_ABSENT;
+}
+
 /* Members in the order of what they cost; each has to be there, and no other one. */
 bool plan_holds(const struct plan *plan, const struct place *place)
 {
-    struct json version, program, environment, devices, looks, policy, files, links, key, value, all = plan->holds;
+    struct json version, program, environment, devices, looks, places, policy, files, links, unlisted, copies, key, value, all = plan->holds;
     size_t count = 0;
     while (json_entry(&all, &key, &value) == JSON_FOUND)
         count++;
@@ -140,11 +210,13 @@ bool plan_holds(const struct plan *plan, const struct place *place)
         const char *name;
         struct json *value;
     } members[] = {{"enclavize", &version}, {"program", &program}, {"environment", &environment}, {"devices", &devices},
-                   {"looks", &looks},       {"policy", &policy},   {"files", &files},             {"links", &links}};
+                   {"looks", &looks},       {"places", &places},   {"policy", &policy},           {"files", &files},
+                   {"links", &links},       {"unlisted", &unlisted}, {"copies", &copies}};
     for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
         if (json_key(plan->holds, members[i].name, members[i].value) != JSON_FOUND)
             return false;
     }
     return count == sizeof(members) / sizeof(*members) && text_is(version, VERSION) && text_is(program, place->program) && environment_holds(environment) &&
-           devices_hold(devices) && looks_hold(looks, place) && files_hold(policy) && tree_has_exactly(place->folder, files, links);
+           devices_hold(devices) && looks_hold(looks, place) && places_hold(places, place) && files_hold(policy) && copies_hold(copies) &&
+           tree_has_exactly(place->folder, files, links, unlisted);
 }

@@ -19,7 +19,9 @@
 #define DESCRIPTION "enclave.json"
 #define DESCRIPTION_LIMIT (1 << 20) /* enclavize/tee/layout.py */
 #define SLOTS 16                    /* plans of one image */
-#define MAX_FILES 4096
+#define MAX_FILES 1024
+#define NEW ".new-"
+#define PATIENCE 60 /* seconds: whoever has not finished a file by then was killed */
 
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define NAME_SIZE (HEX_SIZE + 16)
@@ -128,11 +130,16 @@ void lock_plan_store(const struct plan_store *store)
         flock(file, LOCK_EX);
 }
 
-/* Remove the oldest file where there are too many. */
-static void drop_oldest(int folder)
+static bool is_given_up(const char *name, const struct stat *status)
+{
+    return strncmp(name, NEW, strlen(NEW)) == 0 && status->st_mtim.tv_sec + PATIENCE < time(NULL);
+}
+
+/* Remove the oldest file where there are too many, and what was given up. False: there were not. */
+static bool drop_oldest(int folder)
 {
     char oldest[NAME_MAX + 1] = "";
-    struct timespec time = {0};
+    struct timespec age = {0};
     struct stat status;
     struct dirent *entry;
     size_t count = 0;
@@ -141,16 +148,19 @@ static void drop_oldest(int folder)
     while (entries && (entry = readdir(entries))) {
         if (fstatat(folder, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(status.st_mode))
             continue;
-        if (count++ == 0 || status.st_mtim.tv_sec < time.tv_sec ||
-            (status.st_mtim.tv_sec == time.tv_sec && status.st_mtim.tv_nsec < time.tv_nsec)) {
-            time = status.st_mtim;
+        if (is_given_up(entry->d_name, &status)) {
+            unlinkat(folder, entry->d_name, 0);
+            continue;
+        }
+        if (count++ == 0 || status.st_mtim.tv_sec < age.tv_sec ||
+            (status.st_mtim.tv_sec == age.tv_sec && status.st_mtim.tv_nsec < age.tv_nsec)) {
+            age = status.st_mtim;
             snprintf(oldest, sizeof(oldest), "%s", entry->d_name);
         }
     }
     if (entries)
         closedir(entries);
-    if (count > MAX_FILES)
-        unlinkat(folder, oldest, 0);
+    return count > MAX_FILES && unlinkat(folder, oldest, 0) == 0;
 }
 
 void save_plan(const struct plan_store *store, struct json text)
@@ -159,8 +169,9 @@ void save_plan(const struct plan_store *store, struct json text)
     if (store->folder < 0)
         return;
     slot_name(store, store->slot, name);
-    snprintf(temporary, sizeof(temporary), ".new-%ld", (long)getpid());
+    snprintf(temporary, sizeof(temporary), NEW "%ld", (long)getpid());
     if (!write_file(store->folder, temporary, text, 0600) || renameat(store->folder, temporary, store->folder, name) != 0)
         unlinkat(store->folder, temporary, 0); /* the next container gets a plan of its own */
-    drop_oldest(store->folder);
+    while (drop_oldest(store->folder))
+        continue;
 }

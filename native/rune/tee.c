@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "pal_run.h"
 #include "plan.h"
 #include "plan_store.h"
 #include "python_part.h"
@@ -109,5 +110,7 @@ bool prepare_tee_bundle(const struct command_line *line, char **argv, const char
         return false;
     if (!plan_fits(&plan, place.config) || !apply_plan(&plan, &place, &changed))
         return fail(line, CONFIG " of the bundle is not what was decided about", 0);
+    if (plan.has_folder && !make_pal_run(bundle, place.config))
+        return fail(line, "cannot make the container's folder for its PAL", errno);
     return replace_config(line, bundle, &changed);
 }

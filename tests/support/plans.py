@@ -44,7 +44,8 @@ def _found(value: Any, condition: Sequence[Any]) -> Any:
 def _filled(value: Any, placeholders: Mapping[str, str]) -> Any:
     match value:
         case str():
-            return placeholders.get(value, value)
+            name, slash, rest = value.partition("/")
+            return f"{placeholders[name]}{slash}{rest}" if name in placeholders else value
         case list():
             return [_filled(item, placeholders) for item in value]
         case dict():

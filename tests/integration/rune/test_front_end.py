@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 RUN = '{"ordinary": "run"}'
-EMPTY_PLAN = '{"version": 1, "holds": null, "conditions": [], "changes": []}'
+EMPTY_PLAN = '{"version": 2, "folder": false, "holds": null, "conditions": [], "changes": []}'
 
 
 @pytest.fixture

@@ -314,7 +314,7 @@ FORGERIES: dict[str, Callable[[Node], object]] = {
     "a link": lambda node: _link_to_copy(node.plan),
     "cut": lambda node: node.plan.write_bytes(node.plan.read_bytes()[:-9]),
     "empty": lambda node: node.plan.write_bytes(b""),
-    "another version": lambda node: _replace(node.plan, b'"version":1', b'"version":2'),
+    "another version": lambda node: _replace(node.plan, b'"version":2', b'"version":1'),
     "another release": lambda node: _replace(node.plan, b'"enclavize":"', b'"enclavize":"0'),
     "another program": lambda node: _replace(node.plan, b'"program":"', b'"program":"/x'),
     "a condition less": lambda node: _replace(node.plan, b'"devices"', b'"device"'),
@@ -403,6 +403,27 @@ def test_plans_of_one_image_are_few(node: Node) -> None:
         assert not node.is_remembered()
     assert len([path for path in node.store.iterdir() if path.suffix != ".lock"]) <= 16
     assert not list(node.store.glob(".new-*"))
+
+
+def test_the_store_is_bounded_and_cleaned(node: Node) -> None:
+    node.store.mkdir(parents=True)
+    for path in (node.store.parent, node.store):
+        path.chmod(0o700)
+    for number in range(1040):
+        (node.store / f"{number:064x}.0").touch()
+        os.utime(node.store / f"{number:064x}.0", (number, number))
+    for name in (".new-1", ".new-2"):
+        (node.store / name).touch()
+    os.utime(node.store / ".new-1", (1, 1))
+    assert not node.is_remembered()
+    left = {path.name for path in node.store.iterdir()}
+    assert len(left) == 1024
+    assert ".new-1" not in left
+    assert ".new-2" in left
+    assert f"{17:064x}.0" not in left
+    assert f"{1039:064x}.0" in left
+    node.spec()
+    assert node.is_remembered()
 
 
 def test_killed_while_it_is_asked(node: Node) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import enclavize.rune.spec as spec_module
 from enclavize.errors import EnclavizeError
 from enclavize.rune.mode import Mode
 from enclavize.rune.plan import plan_document
@@ -40,6 +41,7 @@ def _change(
     devices: tuple[str, ...] = (),
     *,
     direct_mode: bool = False,
+    quotes: bool = False,
 ) -> dict[str, Any]:
     plan, _ = tee_plan(
         spec,
@@ -51,6 +53,7 @@ def _change(
         settings=settings or Settings(),
         devices=devices,
         direct_mode=direct_mode,
+        quotes=quotes,
     )
     placeholders = {
         "{rootfs}": str(rootfs),
@@ -59,6 +62,26 @@ def _change(
         "{origin}": "/images/7/.enclave",
     }
     return apply_plan(plan_document(plan, None), spec, placeholders)
+
+
+@pytest.mark.parametrize("place", ["folder", "none", "file"])
+def test_the_socket_for_quotes_is_mounted_where_it_is_there(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aesm = tmp_path / "aesmd"
+    if place != "none":
+        aesm.mkdir() if place == "folder" else aesm.touch()
+    monkeypatch.setattr(spec_module, "AESM", str(aesm))
+    for mode in (Mode.HARDWARE, Mode.SIMULATION):
+        for quotes in (True, False):
+            changed = _change(_spec(), mode=mode, quotes=quotes)
+            assert _change(changed, mode=mode, quotes=quotes) == changed
+            found = [mount for mount in changed["mounts"] if mount["destination"] == str(aesm)]
+            assert len(found) == (place == "folder" and quotes and mode is Mode.HARDWARE)
+    of_engine = _spec()
+    of_engine["mounts"].append({"destination": str(aesm), "type": "bind", "source": "/other"})
+    changed = _change(of_engine, mode=Mode.HARDWARE, quotes=True)
+    assert str(aesm) not in [mount["source"] for mount in changed["mounts"]]
 
 
 def test_the_runelet_of_the_host_covers_that_of_the_image() -> None:

@@ -80,8 +80,8 @@ def tee_plan(
     all mounts are made. ``measured_argv`` tells what the enclave runs. ``direct_mode``: simulation is that of
     Gramine, which an engine's seccomp profile may stop. ``quotes``: the enclave may ask for
     quotes, by the host's socket of the architectural enclaves. The second result are the looks at the host by
-    which mounts were checked (mounts.py). ``tree`` holds ``.enclave``, if that is not ``rootfs``: the image is
-    an ordinary one with this ``entrypoint``, which the node has converted.
+    which mounts were checked (mounts.py). ``tree`` holds ``.enclave``, if that is not ``rootfs``: the image
+    is an ordinary one with this ``entrypoint``, which the node has converted.
     """
     plan = ConfigPlan()
     process = object_of(spec, "process")

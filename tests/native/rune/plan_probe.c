@@ -35,7 +35,7 @@ static void give(struct json text)
 
 int main(void)
 {
-    struct place place = {.bundle = "/", .rootfs = "", .folder = open("/", O_PATH | O_DIRECTORY)};
+    struct place place = {.bundle = "/", .rootfs = "", .enclave = "/.enclave", .folder = open("/", O_PATH | O_DIRECTORY)};
     for (;;) {
         struct json text = take();
         struct plan plan;

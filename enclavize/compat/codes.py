@@ -240,7 +240,8 @@ CODES = {
     ),
     "OCC054": Code(
         "workers share a processor",
-        "A server that is known to fork its workers (nginx, Apache, PostgreSQL, PHP-FPM). A page of an "
+        "A server that is known to fork its workers (nginx, Apache, PostgreSQL, PHP-FPM, gunicorn, uWSGI, "
+        "Celery), as the program or as what an entrypoint or a launcher is given. A page of an "
         "enclave has one address, so processes that are forked from one another take turns: the server "
         "serves, but more workers make it no faster, and one that computes makes others wait for its slice.",
     ),
@@ -249,6 +250,13 @@ CODES = {
         "ZGC keeps what it knows of an object in the upper bits of pointers, and so puts its heap at "
         "addresses from 4 TiB on. An enclave's range of addresses ends far below: the JVM ends at once with "
         "'Failed to reserve enough address space'. G1, Parallel, Serial and Shenandoah have no such wish.",
+    ),
+    "OCC056": Code(
+        "health check and other commands from outside",
+        "Engines run health checks, exec probes and lifecycle hooks as further commands in the container. "
+        "The builtin LibOS starts those that are measured: the image's health check, and what a build names "
+        "by --allow-exec. All others are refused with 126, so a probe that no build has named fails. A "
+        "health check whose program is not in the image fails always. Other LibOSes take no commands.",
     ),
 }  # fmt: skip
 

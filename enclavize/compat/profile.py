@@ -103,6 +103,8 @@ class ProcessSupport(Section):
     vfork: Answer
     spawn: Answer
     exec: Answer
+    commands: Answer
+    """Whether engines may start commands in the running container: exec, probes, health checks."""
     working_directory: Answer
     """Yes: one that is not there is made. Partial: all programs start in the root."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from enclavize.compat.launchers import LAUNCHERS, command_behind
 from enclavize.compat.profile import Support
 from enclavize.compat.program import CommandPath
 from enclavize.compat.report import Severity
+from enclavize.compat.service_rules import health_findings, prefork_findings
 from enclavize.compat.shell import Kind, first_start
 from enclavize.compat.stated import wants_zgc
 from enclavize.compat.symbols import CLIENTS
@@ -26,45 +27,8 @@ if TYPE_CHECKING:
     from enclavize.rootfs.entry import Entry
 
 
-@dataclass(frozen=True)
-class Launcher:
-    """A program whose work is to start another: in a child of its own, or in its own place.
-
-    The command stands behind options and ``operands``; ``valued`` are options with a value.
-    """
-
-    forks: bool
-    operands: int = 0
-    valued: tuple[str, ...] = ()
-
-
-LAUNCHERS = {
-    "tini": Launcher(forks=True, valued=("-e", "-p", "-w")),
-    "tini-static": Launcher(forks=True, valued=("-e", "-p")),
-    "docker-init": Launcher(forks=True, valued=("-e", "-p")),
-    "dumb-init": Launcher(forks=True, valued=("-r", "--rewrite")),
-    "catatonit": Launcher(forks=True),
-    "timeout": Launcher(forks=True, operands=1, valued=("-k", "-s", "--signal", "--kill-after")),
-    "gosu": Launcher(forks=False, operands=1),
-    "su-exec": Launcher(forks=False, operands=1),
-    "setpriv": Launcher(forks=False),
-    "chroot": Launcher(forks=False, operands=1),
-    "env": Launcher(forks=False, valued=("-u", "-C", "--unset", "--chdir")),
-    "nice": Launcher(forks=False, valued=("-n", "--adjustment")),
-    "nohup": Launcher(forks=False),
-    "stdbuf": Launcher(forks=False, valued=("-i", "-o", "-e")),
-}
-"""Sources: the manual page of each."""
-
 _FIRST_UNPRIVILEGED_PORT = 1024
 """net.ipv4.ip_unprivileged_port_start of Linux, if nobody changes it."""
-
-PREFORK = frozenset({"nginx", "apache2", "httpd", "php-fpm", "postgres"})
-"""Servers whose first process forks those that do the work."""
-
-_NGINX_CONFIGURATION = "etc/nginx/nginx.conf"
-_NGINX_ALONE = re.compile(r"\bmaster_process\s+off\s*;")
-"""nginx, ngx_core_module: everything in one process."""
 
 SHELLS = ("bash", "dash", "busybox")
 """Whose way to start a command is known: dash takes vfork, the others fork."""
@@ -79,7 +43,6 @@ _BUSYBOX_ITSELF = frozenset(
 )  # fmt: skip
 """Applets that its shell may run without a new process (NOFORK in include/applets.src.h of busybox)."""
 
-_VARIABLE = re.compile(r"\w+=", re.ASCII)
 _SHELL_OPTION = re.compile(r"[-+]([A-Za-z]+)")
 _TCP, _UDP = "tcp", "udp"
 
@@ -90,7 +53,8 @@ def start_findings(program: Program, subject: Subject, profile: Profile) -> Iter
         return
     yield from _launcher(program.executable, program, subject, profile)
     yield from _shell(program.executable, program, subject, profile)
-    yield from _prefork(program.executable, subject, profile)
+    yield from prefork_findings(program.executable, program, subject, profile)
+    yield from health_findings(subject, profile)
     yield from _ports(program.executable, program, subject.ports, profile)
     if profile.syscalls.network_policy is Support.YES:
         yield from _network(program, subject.ports)
@@ -107,7 +71,8 @@ def _launcher(executable: Entry, program: Program, subject: Subject, profile: Pr
     launcher = LAUNCHERS.get(name)
     if launcher is None or program.scripts:
         return
-    command = _command_of(launcher, subject.arguments[1:])
+    rest = command_behind(launcher, subject.arguments[1:])
+    command = rest[0] if rest else ""
     needed = (profile.process.fork,) if launcher.forks else (profile.process.exec,)
     if command and all(support is Support.NO for support in needed):
         call = "fork" if launcher.forks else "execve"
@@ -115,46 +80,6 @@ def _launcher(executable: Entry, program: Program, subject: Subject, profile: Pr
             "OCC050", executable,
             f"starts {printable(command)}, for which {profile.title} has no {call}",
             f"make {printable(command)} the entrypoint, without {name}",
-        )  # fmt: skip
-
-
-def _command_of(launcher: Launcher, arguments: Sequence[str]) -> str:
-    """Return the name of the command that a launcher is told to start, or ""."""
-    operands = launcher.operands
-    rest = iter(arguments)
-    for word in rest:
-        if word in launcher.valued:
-            next(rest, None)
-        elif word.startswith("-") or _VARIABLE.match(word):
-            continue
-        elif operands:
-            operands -= 1
-        else:
-            return word
-    return ""
-
-
-def _prefork(executable: Entry, subject: Subject, profile: Profile) -> Iterator[Finding]:
-    name = posixpath.basename(executable.path)
-    process = profile.process
-    if name not in PREFORK or Support.NO not in (process.fork, process.parallel):
-        return
-    remedy = "choose a LibOS with fork" if process.fork is Support.NO else ""
-    if name == "nginx":
-        configuration = subject.rootfs.find(_NGINX_CONFIGURATION)
-        text = subject.rootfs.content(configuration) if configuration is not None else None
-        said = (text or b"").decode("utf-8", "replace") + " ".join(subject.arguments)
-        if _NGINX_ALONE.search(said):
-            return
-        remedy = "let it work in one process: master_process off; in nginx.conf, or by -g"
-    if process.fork is Support.NO:
-        yield error_about(
-            "OCC050", executable, f"forks processes that do the work; {profile.title} has no fork", remedy
-        )
-    else:
-        yield finding_about(
-            "OCC054", Severity.WARNING, executable,
-            f"forks processes that do the work, which take turns on one processor in {profile.title}", remedy,
         )  # fmt: skip
 
 

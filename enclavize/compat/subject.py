@@ -27,6 +27,8 @@ class Subject:
     gids: frozenset[int]
     ports: tuple[str, ...] = ()
     """What the image exposes, such as ``80/tcp``."""
+    health: tuple[str, ...] = ()
+    """The command of its health check."""
 
     @cached_property
     def program(self) -> Program:

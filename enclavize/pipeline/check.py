@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.compat.rules import check
 from enclavize.compat.subject import Subject
-from enclavize.libos.builtin.process import environment
+from enclavize.libos.builtin.process import environment, health_command
 from enclavize.libos.builtin.users import account_of
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.platform import LINUX_AMD64
@@ -61,5 +61,6 @@ def reports_on(rootfs: Rootfs, image: Image, profiles: Sequence[Profile]) -> tup
         uid=account.user.uid,
         gids=frozenset((account.user.gid, *account.user.groups)),
         ports=config.exposed_ports,
+        health=health_command(config),
     )
     return tuple(check(subject, image, profile) for profile in profiles)

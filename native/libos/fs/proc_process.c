@@ -118,9 +118,9 @@ void proc_status(struct text *text)
     add_ids(text, "Gid", &who->group);
     text_add(text, "FDSize:\t64\nGroups:\t");
     for (uint32_t at = 0; at < who->group_count; at++) {
-        text_add(text, "%u ", who->groups[at]);
+        text_add(text, at > 0 ? " %u" : "%u", who->groups[at]);
     }
-    text_add(text, "\nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n",
+    text_add(text, " \nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n",
         (unsigned long long)(counts.mapped * KIB_PER_PAGE), (unsigned long long)(counts.locked * KIB_PER_PAGE),
         (unsigned long long)(pages_peak() * KIB_PER_PAGE), (unsigned long long)(counts.committed * KIB_PER_PAGE),
         (unsigned)thread_count());

@@ -132,9 +132,10 @@ def without_sockets() -> Profile:
 def findings(
     libos: str | Profile,
     *command: str,
-    ports: tuple[str, ...],
+    ports: tuple[str, ...] = (),
     wanted: frozenset[str],
     variables: dict[str, str] | None = None,
+    health: tuple[str, ...] = (),
 ) -> list[Finding]:
     """Check the command in an image with three shells, launchers and servers."""
     entries = (
@@ -146,6 +147,8 @@ def findings(
         link("bin/sh", "busybox"), link("bin/cat", "busybox"), link("bin/echo", "busybox"),
         script("bin/run", "#!/bin/bash\nls; echo a\n"),
         script("bin/entry", '#!/bin/dash\nexec "$@"\n'),
+        script("bin/gunicorn", "#!/bin/python3\n"), link("bin/workers", "gunicorn"), program("bin/python3"),
+        program("bin/setpriv"),
     )  # fmt: skip
     subject = Subject(
         rootfs=Rootfs(entries, merkle_reader=lambda _entry: b""),
@@ -155,6 +158,7 @@ def findings(
         uid=0,
         gids=frozenset({0}),
         ports=ports,
+        health=health,
     )
     profile = profile_for(libos) if isinstance(libos, str) else libos
     report = check(subject, cast("Image", SimpleNamespace(name="image")), profile)
@@ -221,6 +225,48 @@ def test_servers_with_workers_are_told_of_turns() -> None:
     assert codes("builtin", "postgres", "-D", "/data") == {"OCC054"}
     assert codes("builtin", "nginx", "-g", "daemon off; master_process off;") == set()
     assert codes("builtin", "bash", "-c", "ls; ls") == set()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("entry", "postgres"), ("tini", "--", "entry", "postgres"), ("gosu", "user", "postgres", "-D", "/"),
+        ("setpriv", "--reuid=1", "nginx"), ("workers", "-w", "4"), ("python3", "-m", "gunicorn", "app"),
+        ("entry", "apache2-foreground"), ("tini", "env", "A=1", "php-fpm8.2"),
+    ],
+)  # fmt: skip
+def test_servers_behind_entrypoints_and_launchers_are_told_of_turns(command: tuple[str, ...]) -> None:
+    assert codes("builtin", *command, wanted=frozenset({"OCC054"})) == {"OCC054"}
+    assert codes("gramine", *command, wanted=frozenset({"OCC054"})) == set()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("entry", "server"), ("ls", "nginx"), ("tini", "--", "ls", "postgres"), ("python3", "-m", "app")],
+)
+def test_names_of_servers_that_are_not_started_say_nothing(command: tuple[str, ...]) -> None:
+    assert codes("builtin", *command, wanted=frozenset({"OCC054"})) == set()
+
+
+def test_what_becomes_of_a_health_check() -> None:
+    wanted = frozenset({"OCC056"})
+
+    def told(libos: str, *health: str) -> list[tuple[str, str]]:
+        found = findings(libos, "ls", wanted=wanted, health=health)
+        return [(finding.severity.value, finding.message + finding.remedy) for finding in found]
+
+    assert told("builtin") == told("occlum") == []
+    ((severity, said),) = told("builtin", "server", "--check")
+    assert severity == "note"
+    assert "/bin/server" in said
+    assert "--allow-exec" in said
+    ((severity, said),) = told("builtin", "curl", "-f", "http://localhost")
+    assert severity == "warning"
+    assert "curl" in said
+    for libos in ("occlum", "gramine"):
+        ((severity, said),) = told(libos, "server", "--check")
+        assert severity == "warning"
+        assert "takes no commands from outside" in said
 
 
 def test_shells_differ_in_how_they_start_a_command() -> None:

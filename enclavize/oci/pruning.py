@@ -24,6 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enclavize.lock import try_lock
 from enclavize.oci.cache import USERS, locked_folder
 from enclavize.oci.digest import HEX_LENGTHS
 
@@ -151,7 +152,7 @@ def _unpacked(folder: Path) -> Iterator[CachedItem]:
                     path=tree,
                     size=int(text) if text.isdigit() else _size_of(tree),
                     last_used=os.fstat(lock.fileno()).st_mtime,
-                    in_use=not _try_lock(lock.fileno()),
+                    in_use=not try_lock(lock.fileno()),
                 )
 
 
@@ -163,7 +164,7 @@ def _remove(item: CachedItem) -> bool:
             item.path.unlink()
             return True
         with lock_of(item.path).open("rb") as lock:
-            if not _try_lock(lock.fileno()):
+            if not try_lock(lock.fileno()):
                 return False
             # By one step, so that a killed one leaves no half image under its name.
             doomed = item.path.with_name(f"{_REMOVED}{item.path.name}")
@@ -178,19 +179,11 @@ def _oldest_user(users: Path) -> float:
     began = float("inf")
     for entry in _entries(users):
         with suppress(OSError), Path(entry.path).open("rb") as mark:
-            if _try_lock(mark.fileno()):
+            if try_lock(mark.fileno()):
                 Path(entry.path).unlink()  # it was killed
             else:
                 began = min(began, os.fstat(mark.fileno()).st_mtime - _CLOCK_STEP)
     return began
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def lock_of(tree: Path) -> Path:

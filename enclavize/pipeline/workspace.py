@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enclavize.lock import locked, try_lock
 from enclavize.oci.storage import storage_errors
 
 if TYPE_CHECKING:
@@ -31,15 +32,11 @@ def workspace(cache: BlobCache) -> Iterator[Path]:
     parent = cache.folder("work")
     with storage_errors("write", parent):
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        guard = os.open(parent / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(guard, fcntl.LOCK_EX)  # so that nobody sees a folder before it is locked
+        with locked(parent / _LOCK):  # so that nobody sees a folder before it is locked
             _remove_abandoned(parent)
             folder = Path(tempfile.mkdtemp(dir=parent))
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        finally:
-            os.close(guard)
     try:
         yield folder
     finally:
@@ -54,7 +51,7 @@ def _remove_abandoned(parent: Path) -> None:
         with suppress(OSError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                if try_lock(lock):
+                    shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import IntegrityError, InvalidImageError
+from enclavize.lock import locked
 from enclavize.oci.cache import touch
 from enclavize.oci.digest import hex_of, short
 from enclavize.oci.fetch import fetch_blob
@@ -32,7 +33,6 @@ from enclavize.rootfs.indexfile import (
 )
 from enclavize.rootfs.layer import scan_layer, size_limit
 from enclavize.rootfs.layer_file import layer_copy
-from enclavize.rootfs.lock import locked
 from enclavize.rootfs.merge import merge_layers
 from enclavize.rootfs.native_merge import merge_natively
 from enclavize.rootfs.tree import Rootfs

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import IntegrityError, InvalidImageError
+from enclavize.lock import locked
 from enclavize.oci.cache import touch
 from enclavize.oci.digest import hex_of, new_hash, short
 from enclavize.oci.fetch import fetch_blob
@@ -21,7 +22,6 @@ from enclavize.oci.pruning import LAYERS
 from enclavize.oci.storage import storage_errors
 from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.layer import size_limit
-from enclavize.rootfs.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

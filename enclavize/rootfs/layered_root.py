@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from enclavize.lock import locked
 from enclavize.oci.pruning import lock_of
 from enclavize.oci.storage import storage_errors
 from enclavize.rootfs import tar
@@ -25,7 +26,6 @@ from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import FileType, path_bytes, sort_key
 from enclavize.rootfs.index import index_image
 from enclavize.rootfs.layer_file import layer_file
-from enclavize.rootfs.lock import locked
 from enclavize.rootfs.tree import MAX_SYMLINKS
 from enclavize.rootfs.unpack import (
     OWNER_READS_AND_WRITES,

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from enclavize.lock import locked
 from enclavize.oci.digest import short
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.pruning import lock_of
@@ -24,7 +25,6 @@ from enclavize.rootfs.beneath import Beneath
 from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import FileType, path_bytes
 from enclavize.rootfs.index import index_image
-from enclavize.rootfs.lock import locked
 from enclavize.rootfs.verity import BLOCK_SIZE
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, UsageError
+from enclavize.lock import locked
 from enclavize.oci.storage import storage_errors
-from enclavize.rune.lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

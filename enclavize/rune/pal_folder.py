@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import EnclavizeError, IntegrityError
+from enclavize.lock import locked
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.stream import chunks
-from enclavize.rune.lock import locked
 from enclavize.rune.pal_elf import check_pal_files
 
 if TYPE_CHECKING:

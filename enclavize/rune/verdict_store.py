@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enclavize.rune.lock import locked
+from enclavize.lock import locked
 from enclavize.rune.replace import replace_file
 from enclavize.rune.verdict import parse_verdict
 

@@ -120,7 +120,7 @@ def remove(name: str) -> None:
 
 @contextmanager
 def _locked() -> Iterator[Path]:
-    from enclavize.rootfs.lock import locked
+    from enclavize.lock import locked
 
     root = folder()
     with storage_errors("write", root):

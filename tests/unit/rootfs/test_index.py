@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError, UsageError
+from enclavize.lock import locked
 from enclavize.oci import media_types
 from enclavize.oci.limits import MAX_RATIO
 from enclavize.progress import EventKind, Reporter
 from enclavize.rootfs import layer as layer_module
 from enclavize.rootfs.index import index_image
-from enclavize.rootfs.lock import locked
 from enclavize.rootfs.verity import verity_of
 from support.images import (
     Layer,

@@ -41,16 +41,21 @@ static int milliseconds(uint64_t timeout_ns)
 /* epoll_pwait2 where the kernel has it and lets us: a container's seccomp profile may know only the older one. */
 static int64_t wait_for(struct host_thread *thread, int events, struct epoll_event *found, int room, uint64_t timeout_ns)
 {
+    static const struct timespec now = {0};
     static uint32_t is_refused;
     struct timespec time;
+    struct waiting_call wait = {SYS_epoll_pwait2, {events, (long)found, room, (long)timespec_of(timeout_ns, &time), 0}, 3, (long)&now};
     if (timeout_ns != 0 && timeout_ns != NO_TIMEOUT && !__atomic_load_n(&is_refused, __ATOMIC_RELAXED)) {
-        int64_t result = wakeable_syscall(thread, SYS_epoll_pwait2, events, (long)found, room, (long)timespec_of(timeout_ns, &time), 0);
+        int64_t result = wakeable_syscall(thread, wait);
         if (result != -ENOSYS && result != -EPERM) {
             return result;
         }
         __atomic_store_n(&is_refused, 1, __ATOMIC_RELAXED);
     }
-    return wakeable_syscall(thread, SYS_epoll_pwait, events, (long)found, room, milliseconds(timeout_ns), 0);
+    wait.number = SYS_epoll_pwait;
+    wait.arguments[wait.timeout] = milliseconds(timeout_ns);
+    wait.no_timeout = 0;
+    return wakeable_syscall(thread, wait);
 }
 
 int64_t ocall_events_wait(struct request *call)

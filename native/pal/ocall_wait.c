@@ -89,17 +89,20 @@ int64_t blocking_syscall(struct host_thread *thread, long number, long a, long b
     return result;
 }
 
-int64_t wakeable_syscall(struct host_thread *thread, long number, long a, long b, long c, long d, long e)
+int64_t wakeable_syscall(struct host_thread *thread, struct waiting_call call)
 {
+    const long *given = call.arguments;
     __atomic_store_n(&thread->polling, 1, __ATOMIC_SEQ_CST);
-    int64_t result = end_with_events(thread, EVENT_INTERRUPT | EVENT_WAKE, number, a, b, c, d, e);
+    int64_t result = end_with_events(thread, EVENT_INTERRUPT | EVENT_WAKE, call.number, given[0], given[1], given[2], given[3], given[4]);
     __atomic_store_n(&thread->polling, 0, __ATOMIC_SEQ_CST);
     bool woken = take(thread, EVENT_WAKE);
     if (result != -EINTR) {
         return result;
     }
     bool interrupted = take(thread, EVENT_INTERRUPT);
-    return woken || !interrupted ? 0 : -EINTR;
+    call.arguments[call.timeout] = call.no_timeout; /* it may not have looked at all */
+    result = end_with_events(thread, 0, call.number, given[0], given[1], given[2], given[3], given[4]);
+    return result != 0 && result != -EINTR ? result : woken || !interrupted ? 0 : -EINTR;
 }
 
 _Static_assert(sizeof(struct host_poll) == sizeof(struct pollfd) && offsetof(struct host_poll, events) == offsetof(struct pollfd, events) &&
@@ -107,6 +110,7 @@ _Static_assert(sizeof(struct host_poll) == sizeof(struct pollfd) && offsetof(str
 
 int64_t ocall_poll(struct request *call)
 {
+    static const struct timespec now = {0};
     struct timespec time;
     uint64_t count = call->arguments[0];
     struct host_poll *entries = (struct host_poll *)call->data;
@@ -114,5 +118,6 @@ int64_t ocall_poll(struct request *call)
         entries[index].fd = host_descriptor(entries[index].fd);
         entries[index].revents = 0;
     }
-    return wakeable_syscall(call->thread, SYS_ppoll, (long)entries, (long)count, (long)timespec_of(call->arguments[1], &time), 0, KERNEL_SIGSET_SIZE);
+    struct waiting_call wait = {SYS_ppoll, {(long)entries, (long)count, (long)timespec_of(call->arguments[1], &time), 0, KERNEL_SIGSET_SIZE}, 2, (long)&now};
+    return wakeable_syscall(call->thread, wait);
 }

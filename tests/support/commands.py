@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.images import build_image, directory, file, write_layout
-from support.programs import static_pie_musl
+from support.programs import busybox, static_pie_musl
 from support.rune import ENTRYPOINT
 
 if TYPE_CHECKING:
@@ -109,7 +109,10 @@ class Trees:
 def probe_image(base: Path, config: Mapping[str, object]) -> str:
     """Make an image of the probe, which holds; return its name as a source."""
     probe = static_pie_musl(_PROBE, base / "probe")
-    members = [file("probe", probe.read_bytes(), 0o755), directory("work"), directory("data", 0o777)]
+    members = [
+        file("probe", probe.read_bytes(), 0o755), file("tar", busybox().read_bytes(), 0o755),
+        directory("work"), directory("data", 0o777),
+    ]  # fmt: skip
     defaults = {
         "Entrypoint": ["/probe"],
         "Cmd": ["hold"],

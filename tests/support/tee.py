@@ -90,6 +90,7 @@ class TeeTree:
         env: Mapping[str, str] | None = None,
         simulate: bool = True,
         wrapper: Sequence[str] = (),
+        timeout: float = 120,
     ) -> subprocess.CompletedProcess[bytes]:
         """Start the runelet on this tree, as an engine would inside the container."""
         environment = {**self._environment, **(env or {})}
@@ -97,7 +98,7 @@ class TeeTree:
             del environment["ENCLAVIZE_SIMULATE"]
         return subprocess.run(
             [*wrapper, self._runelet, *argv],
-            env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120,
+            env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout,
         )  # fmt: skip
 
     def start(

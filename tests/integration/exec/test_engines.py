@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ import pytest
 
 from support.commands import HEALTHY_FILE, health_image
 from support.cri import Cri, CriError, remove_control_groups
-from support.engines import TAG, archives, running_containerd, running_cri, running_dockerd
+from support.cri.streaming import STDERR, STDIN, STDOUT
+from support.engines import TAG, archives, podman_storage, running_containerd, running_cri, running_dockerd
 from support.programs import need, need_root
 from support.tee import Converter
 
@@ -125,6 +127,26 @@ def test_containerd_executes_and_kills(
             ctr.run("containers", "delete", name)
 
 
+def test_podman_exec(installation: RuneInstallation, loaded: tuple[Path, Path]) -> None:
+    flags = ("--runtime", "rune", "--runtime-flag", "simulate")
+    with podman_storage(installation.rune) as podman:
+        podman.run("load", "-q", "-i", loaded[0], check=True)
+        started = podman.run(*flags, "run", "-d", "--network", "none", "--name", "probe", TAG)
+        if started.returncode != 0:
+            pytest.skip(f"podman runs no container here: {started.stderr.strip()[-200:]}")
+        done = podman.run(*flags, "exec", "-i", "probe", "/probe", "cat", stdin="a\nb\n")
+        assert (done.returncode, done.stdout) == (0, "a\nb\n"), done.stderr
+        done = podman.run(*flags, "exec", "probe", "/probe", "exit", "0")
+        assert done.returncode == 126
+        assert "the measured policy does not allow this command" in done.stderr
+        with subprocess.Popen(
+            [*podman.command, *flags, "exec", "probe", "/probe", "sleep", "1000"]
+        ) as sleeper:
+            podman.run(*flags, "kill", "-s", "KILL", "probe", check=True)
+            assert sleeper.wait(60) != 0
+
+
+INTERRUPT = b"\x03"
 SANDBOX, IN_POD = "localhost/probe:1", "localhost/probe:tee"
 
 
@@ -166,5 +188,29 @@ def test_exec_probes_of_a_kubelet(cri: tuple[Engine, Cri], tmp_path: Path) -> No
         with pytest.raises(CriError, match="DEADLINE_EXCEEDED"):
             kubelet.exec_sync(container, "/probe", "sleep", "1000", timeout=1)
         assert kubelet.exec_sync(container, *probe).exit_code == 0
+    finally:
+        kubelet.remove(pod.id)
+
+
+def test_streams_and_terminals_of_kubectl_exec(cri: tuple[Engine, Cri], tmp_path: Path) -> None:
+    _, kubelet = cri
+    pod = kubelet.pod("rune", tmp_path / "logs")
+    container = kubelet.create(pod, IN_POD)
+    kubelet.on("StartContainer", container)
+    try:
+        command = kubelet.exec(container, "/probe", "cat")
+        command.send(STDIN, b"a line\n")
+        assert command.read_until(STDOUT, b"\n") == b"a line\n"
+        command.close()
+        command = kubelet.exec(container, "/probe", "cat", tty=True)
+        command.send(STDIN, b"typed\n")
+        assert command.read_until(STDOUT, b"typed\r\ntyped\r\n") == b"typed\r\ntyped\r\n"
+        command.send(STDIN, INTERRUPT)
+        assert command.wait() == 128 + signal.SIGINT
+        for tty in (False, True):
+            refused = kubelet.exec(container, "/probe", "both", tty=tty)
+            assert refused.wait() == 126
+            assert b"--allow-exec" in refused.said[STDOUT if tty else STDERR]
+        assert kubelet.exec(container, "/probe", "exists", f"/data/{HEALTHY_FILE}").wait() == 1
     finally:
         kubelet.remove(pod.id)

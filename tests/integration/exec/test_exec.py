@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pty
 import signal
+import subprocess
+import tarfile
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -76,6 +81,57 @@ def test_without_a_word_nothing_may_run(run: Callable[..., Container], trees: Tr
         assert container.exec(*words).returncode == 126
     done = container.exec(ENTRYPOINT, "exec", "--health")
     assert (done.returncode, done.stderr) == (126, b"enclave: health check: the image has none\n")
+
+
+def test_files_are_copied_as_kubectl_cp_does(run: Callable[..., Container], trees: Trees) -> None:
+    container = run(trees.open)
+    archive, content = io.BytesIO(), os.urandom(300_000)
+    with tarfile.open(fileobj=archive, mode="w") as given:
+        member = tarfile.TarInfo("folder/file")
+        member.size, member.mode = len(content), 0o640
+        given.addfile(member, io.BytesIO(content))
+    done = container.exec("tar", "-xmf", "-", "-C", "/work", stdin=archive.getvalue())
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    done = container.exec("tar", "cf", "-", "/work/folder")
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as taken:
+        assert [(one.name, one.mode) for one in taken if one.isfile()] == [("work/folder/file", 0o640)]
+        file = taken.extractfile("work/folder/file")
+        assert file is not None
+        assert file.read() == content
+    assert run(trees.strict).exec("tar", "cf", "-", "/work").returncode == 126
+
+
+def test_nothing_that_comes_along_widens_the_policy(run: Callable[..., Container], trees: Trees) -> None:
+    """Neither options of the engine, nor what the streams are, nor a terminal."""
+    container = run(trees.strict)
+    refused = ("/probe", "exit", "0")
+    for options in (
+        ("--env=ENCLAVIZE_ALLOW_EXEC=1", "--env=B=1", "--env=PATH=/"),
+        ("--cwd=/",),
+        ("--user=0",),
+        ("--cap=CAP_SYS_ADMIN",),
+        ("--no-new-privs",),
+        ("--ignore-paused",),
+    ):
+        for words in (refused, (*ALLOWED, "more")):
+            done = container.exec(*options, *words)
+            assert (done.returncode, done.stdout) == (126, b""), (options, words)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"/probe exit 0\n")
+        for stream in (file, subprocess.DEVNULL):
+            streams: dict[str, Any] = {"stdin": stream, "stdout": stream, "stderr": subprocess.PIPE}
+            file.seek(0)
+            done = subprocess.run(container.command(*refused), check=False, timeout=60, **streams)
+            assert done.returncode == 126
+            assert b"does not allow this command" in done.stderr
+    opened, terminal = pty.openpty()
+    with subprocess.Popen(
+        container.command("--tty", *refused), stdin=terminal, stdout=terminal, stderr=terminal
+    ) as command:
+        assert command.wait(60) == 126
+    os.close(terminal)
+    os.close(opened)
 
 
 def test_the_environment_is_as_measured(run: Callable[..., Container], trees: Trees) -> None:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-QUICK = ("context", "internal/poll", "io", "io/fs", "net", "net/http", "os", "path/filepath", "sync")
+QUICK = (
+    "context", "internal/poll", "io", "io/fs", "net", "net/http", "os", "os/exec", "path/filepath", "sync",
+)  # fmt: skip
 LONG = (
     "archive/tar", "bufio", "compress/gzip", "crypto/tls", "log/syslog", "math/big", "net/http/cgi",
     "net/http/fcgi", "net/http/httptest", "net/http/httputil", "net/rpc", "net/smtp", "net/textproto",
@@ -32,7 +34,7 @@ LONG = (
 PACKAGES = QUICK if scaled(100) < 100 else (*QUICK, *LONG)
 SOURCES = "usr/share/go/src"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "TZ": "UTC"}
-TIMEOUT = 300
+TIMEOUT = 900
 OUTCOME = re.compile(r"--- (PASS|FAIL|SKIP): (Test\w+) ", re.MULTILINE)
 WORDS = {"PASS": PASSED, "FAIL": "failed", "SKIP": "skipped"}
 DIRECTORY = """package {name}_test
@@ -126,5 +128,5 @@ def test_what_passes_natively_passes_in_the_enclave(package: str, suite: Suite) 
     done = suite.chroot.run(*argv, environment=ENVIRONMENT, timeout=TIMEOUT)
     assert done.stdout.endswith((b"PASS\n", b"FAIL\n")), done.stderr.decode()
     native = outcomes(package, done)
-    inside = outcomes(package, suite.tree.run(*argv, wrapper=OWN_NETWORK))
+    inside = outcomes(package, suite.tree.run(*argv, wrapper=OWN_NETWORK, timeout=TIMEOUT))
     assert not (lines := differences(package, native, inside, expected)), "\n".join(lines)

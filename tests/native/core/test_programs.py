@@ -31,6 +31,7 @@ COUNTS = {
     "epolls": (),
     "holes": (),
     "inotify": (),
+    "interrupted_polls": (),
     "last_thread": (),
     "clocks": (),
     "new_thread": (),

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.cri.streaming import Attached
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -195,6 +197,13 @@ class Cri:
         """Run a command, as probes do: stdout, stderr, exit_code. Raises CriError after so many seconds."""
         request = _modules()[1].ExecSyncRequest(container_id=container, cmd=command, timeout=timeout)
         return self.call("ExecSync", request)
+
+    def exec(self, container: str, *command: str, tty: bool = False) -> Attached:
+        """Start a command as ``kubectl exec -i`` does, with ``-t`` if there is to be a terminal."""
+        request = _modules()[1].ExecRequest(
+            container_id=container, cmd=command, tty=tty, stdin=True, stdout=True, stderr=not tty
+        )
+        return Attached.to(self.call("Exec", request).url)
 
     def stop(self, container: str, timeout: int) -> None:
         """Stop, with so many seconds of grace."""

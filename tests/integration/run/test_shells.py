@@ -203,7 +203,7 @@ def test_nothing_is_left_of_children(shells: Shells) -> None:
         f"for i in $(seq 1 {count}); do sh -c 'ls | wc -l'; done > /tmp/out; after=$({free}); "
         "sort -u /tmp/out | wc -l; echo $((before - after))"
     )
-    done = shells.tree.run("/bin/dash", "-c", script)
+    done = shells.tree.run("/bin/dash", "-c", script, timeout=3000)
     assert done.returncode == 0, done.stderr.decode()
     kinds, lost = map(int, done.stdout.split()[-2:])
     assert kinds == 1

@@ -54,13 +54,13 @@ static uint32_t count_holders(const struct change *exchange, user_address page)
     return holders;
 }
 
-/* Third ones that had what was in place have `replaced` from now on; those that had the same kept page as `to` have what is in place -> whether there are any. */
+/* Third ones that had what was in place have `replaced` from now on, unless that is 0; those that had the same kept page as `to` have what is in place -> whether there are any. */
 static bool follow(const struct change *exchange, user_address page, const struct kept_page *kept, uint64_t replaced)
 {
     bool follows = false;
     EACH_THIRD (third, exchange) {
         uint64_t word = kept_word(&third->residence.kept, page);
-        if (!word) {
+        if (!word && replaced) {
             set_word(third, page, replaced);
         } else if (kept && kept_page_of(word) == kept) {
             set_word(third, page, 0);
@@ -93,7 +93,27 @@ static void swap_bytes(user_address in_place, uint8_t *kept)
     }
 }
 
-/* These three give the word that `from` has for the page afterwards. */
+static bool is_same(user_address in_place, const uint8_t *kept)
+{
+    const uint64_t *first = (const uint64_t *)in_place, *second = (const uint64_t *)kept;
+    size_t at = 0;
+    while (at < PAGE_SIZE / sizeof *first && first[at] == second[at]) {
+        at++;
+    }
+    return at == PAGE_SIZE / sizeof *first;
+}
+
+/* These four give the word that `from` has for the page afterwards. */
+
+/* Both have the same: it becomes one page, as after a fork. */
+static uint64_t join(const struct change *exchange, user_address page, struct kept_page *kept)
+{
+    bool is_shared = count_holders(exchange, page) > 0;
+    is_shared |= follow(exchange, page, kept, 0);
+    set_frozen(page, is_shared);
+    drop_kept(kept);
+    return 0;
+}
 
 static uint64_t swap(const struct change *exchange, user_address page, struct kept_page *kept)
 {
@@ -186,7 +206,10 @@ static void exchange_run(const struct change *exchange, const struct run *run)
     for (user_address page = run->start; page < run->end; page += PAGE_SIZE) {
         uint64_t *word = word_at(exchange, page);
         struct kept_page *kept = kept_page_of(*word);
-        uint64_t left = run->kind == SWAPPED   ? swap(exchange, page, kept)
+        /* Texts of programs that are linked for one address. What can be stored to would only have to be parted again. */
+        bool is_joined = run->kind == SWAPPED && !(run->protection & PROT_WRITE) && is_same(page, kept->bytes);
+        uint64_t left = is_joined              ? join(exchange, page, kept)
+                        : run->kind == SWAPPED ? swap(exchange, page, kept)
                         : run->kind == LEAVING ? leave(exchange, page)
                         : run->kind == COMING  ? come(exchange, page, kept, run->protection)
                                                : 0;

@@ -27,7 +27,9 @@ THREADS = 16
 MEASURED_PAGES = 2500
 """More than a text that is read at once."""
 PING_PONGS = 2000
-KIB_OF_MANY_CHILDREN = 512
+KIB_OF_SAME_TEXT = 8 << 10
+"""One copy, and what is read but was not yet compared."""
+KIB_OF_MANY_CHILDREN = 2048
 """What the LibOS keeps for the next ones; each child that were not given back is 40 KiB or more."""
 COUNTS = {
     "epolls": (),
@@ -176,6 +178,13 @@ def test_memory_is_flat_over_many_children(name: str, tree: TeeTree) -> None:
     done = tree.run(f"/{name}", str(count), timeout=3000)
     assert done.returncode == 0, done.stderr.decode()
     assert int(done.stdout) < KIB_OF_MANY_CHILDREN, f"{done.stdout.decode()} KiB are gone"
+
+
+def test_programs_of_one_address_share_what_is_only_read(tree: TeeTree) -> None:
+    """Five of them, each with 4 MiB that it has read."""
+    done = tree.run("/same_text")
+    assert done.returncode == 0, done.stderr.decode()
+    assert int(done.stdout) < KIB_OF_SAME_TEXT, f"{done.stdout.decode()} KiB are taken"
 
 
 def processors_inside(tree: TeeTree, *wrapper: str) -> set[int]:

@@ -26,7 +26,6 @@ from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import FileType, path_bytes, sort_key
 from enclavize.rootfs.index import index_image
 from enclavize.rootfs.layer_file import layer_file
-from enclavize.rootfs.tree import MAX_SYMLINKS
 from enclavize.rootfs.unpack import (
     OWNER_READS_AND_WRITES,
     PERMISSIONS,
@@ -126,8 +125,11 @@ class _Writer:
         """Write what is at and below these paths, and what leads there."""
         found: dict[str, Entry] = {}
         for path in paths:
-            on_the_way, end = _followed(self._rootfs, path)
-            found |= {entry.path: entry for entry in on_the_way}
+            try:
+                passed, end = self._rootfs.way(path)
+            except OSError:  # links in a circle: the host has nothing there
+                continue
+            found |= {entry.path: entry for entry in passed}
             found |= {entry.path: entry for entry in self._rootfs.entries.below({end})}
         missing = sorted(found.keys() - self._written, key=sort_key)
         self._written.update(missing)
@@ -164,34 +166,3 @@ class _Writer:
                 break
             before += other.size
         return self._layers[0].with_name(str(len(self._layers))), before
-
-
-def _followed(rootfs: Rootfs, path: str) -> tuple[list[Entry], str]:
-    """Return the directories and links on the way of a path, and where it ends, there or not."""
-    names = path.split("/")[::-1]
-    where = ""
-    seen: list[Entry] = []
-    links = 0
-    while names:
-        name = names.pop()
-        if name in {"", "."}:
-            continue
-        if name == "..":
-            where = where.rpartition("/")[0]
-            continue
-        here = f"{where}/{name}" if where else name
-        entry = rootfs.get(here)
-        if entry is None:
-            return seen, here
-        if entry.type is FileType.SYMLINK:
-            links += 1
-            if links > MAX_SYMLINKS:
-                return seen, here
-            seen.append(entry)
-            names += entry.link_target.split("/")[::-1]
-            where = "" if entry.link_target.startswith("/") else where
-            continue
-        where = here
-        if names and entry.type is FileType.DIRECTORY:
-            seen.append(entry)
-    return seen, where

@@ -158,6 +158,11 @@ class Rootfs:
 
         Links are followed; what is not there counts as a directory that is made. Raises OSError with ELOOP.
         """
+        return self.way(path)[1]
+
+    def way(self, path: str) -> tuple[list[Entry], str]:
+        """Return the directories and links on the way to a :meth:`destination`, and that place."""
+        passed: list[Entry] = []
         pending = path.split("/")[::-1]
         where = ""
         links = 0
@@ -170,6 +175,8 @@ class Rootfs:
                 continue
             here = f"{where}/{name}" if where else name
             found = self.entries.get(here)
+            if found is not None and found.type in {FileType.DIRECTORY, FileType.SYMLINK}:
+                passed.append(found)
             if found is None or found.type is not FileType.SYMLINK:
                 where = here
                 continue
@@ -179,7 +186,7 @@ class Rootfs:
             if found.link_target.startswith("/"):
                 where = ""
             pending.extend(found.link_target.split("/")[::-1])
-        return where
+        return passed, where
 
     def changed(self, *, made: Iterable[Entry] = (), left_out: Collection[str] = ()) -> Rootfs:
         """Return a tree with entries more, in directories that are there, and entries less."""

@@ -70,10 +70,7 @@ def musl_busybox(applets: Sequence[str]) -> Path:
 
     def fill(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
-            _client(*_apt("bookworm"), "source", "-qq", "--download-only", "busybox", cwd=scratch)
-            (archive,) = Path(scratch).glob("*.orig.tar.bz2")
-            shutil.unpack_archive(archive, scratch, filter="data")
-            (source,) = Path(scratch).glob("busybox-*/")
+            source = _source("busybox", scratch)
             _client("make", "allnoconfig", cwd=source)
             configuration = (source / ".config").read_text()
             for option in applets:
@@ -85,6 +82,42 @@ def musl_busybox(applets: Sequence[str]) -> Path:
             shutil.copy(source / "busybox", folder / "busybox")
 
     return _once("musl-busybox", fill) / "busybox"
+
+
+NGINX_LEFT_OUT = (
+    "access", "auth_basic", "autoindex", "browser", "charset", "empty_gif", "geo", "grpc", "gzip",
+    "limit_conn", "limit_req", "map", "memcached", "mirror", "referer", "rewrite", "split_clients", "ssi",
+    "upstream_hash", "upstream_ip_hash", "upstream_keepalive", "upstream_least_conn", "upstream_random",
+    "upstream_zone", "userid",
+)  # fmt: skip
+"""Modules of HTTP whose libraries or whose time to compile are not worth it."""
+
+
+def musl_nginx() -> Path:
+    """Return nginx, compiled from Debian's source and linked statically with musl."""
+    need("musl-gcc", "make")
+
+    def fill(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            source = _source("nginx", scratch)
+            # Debian's musl has no crypt(3), which only passwords of HTTP need.
+            (source / "crypt.h").write_text("#define crypt(key, salt) ((char *)0)\n")
+            options = ["--with-cc=musl-gcc", f"--with-cc-opt=-O0 -g0 -I{source}", "--with-ld-opt=-static"]
+            left_out = [f"--without-http_{module}_module" for module in NGINX_LEFT_OUT]
+            _client("./configure", *options, *left_out, cwd=source)
+            _client("make", f"-j{os.cpu_count()}", cwd=source)
+            shutil.copy(source / "objs" / "nginx", folder / "nginx")
+
+    return _once("musl-nginx", fill) / "nginx"
+
+
+def _source(package: str, scratch: str) -> Path:
+    """Return the folder with Debian's source of a package, without Debian's changes."""
+    _client(*_apt("bookworm"), "source", "-qq", "--download-only", package, cwd=scratch)
+    (archive,) = Path(scratch).glob("*.orig.tar.*")
+    shutil.unpack_archive(archive, scratch, filter="data")
+    (folder,) = Path(scratch).glob(f"{package}-*/")
+    return folder
 
 
 def python_packages(version: str, *requirements: str) -> Path:

@@ -18,7 +18,7 @@ from enclavize.tee.policy import Network, Policy, Volume
 from integration.compat.ingredients import GLIBC, from_wheel, packages
 from support.certificates import make_certificate
 from support.corpus import layer_of, members_of
-from support.downloads import MANYLINUX, python_packages
+from support.downloads import MANYLINUX, musl_nginx, python_packages
 from support.images import build_image, directory, file, symlink, write_layout
 from support.programs import go_program, need
 
@@ -158,6 +158,10 @@ PROGRAMS = (
         targets=(target("nginx-workers", 8094, **WWW),),
     ),
     Program(
+        image="musl", run=("/bin/nginx", "-c", "/etc/nginx.conf"),
+        targets=(target("nginx-musl", 8095, **WWW),),
+    ),
+    Program(
         image="c", run=("/usr/bin/memcached", "-u", "root", "-l", "127.0.0.1", "-c", "8192"),
         targets=(target("memcached", 11211, protocol="memcached"),),
     ),
@@ -258,6 +262,12 @@ IMAGES: dict[str, tuple[Callable[[], Layer], ...]] = {
             file("etc/nginx/nginx.conf", NGINX.format(how="master_process off", port=8080)),
             file("etc/nginx/workers.conf", NGINX.format(how="user root; worker_processes 2", port=8094)),
             symlink("usr/bin/redis-server", "redis-check-rdb"),
+        ]),
+    ),
+    "musl": (
+        layer_of(lambda: [
+            file("bin/nginx", musl_nginx().read_bytes(), 0o755), directory("usr/local/nginx/logs", 0o755),
+            file("etc/nginx.conf", NGINX.format(how="master_process off", port=8095)),
         ]),
     ),
     "large": (packages("bookworm", "caddy"),),

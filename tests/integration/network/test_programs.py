@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-START_TIMEOUT = 120
+START_TIMEOUT = 300
 SETTLE_TIMEOUT = 60
 WARM_UP_SECONDS = scaled(120, least=10)
 LOAD_SECONDS = max(30, scaled(1_740) - 57)

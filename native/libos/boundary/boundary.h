@@ -152,7 +152,7 @@ int host_events_create(void); /* fd >= 3 */
 int host_events_change(int events, uint32_t operation, int fd, uint32_t wanted);
 int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns);
 
-/* How often anything was done with the host after which a program could know of data for a socket: a wait that ended by itself, a file that was read.
+/* How often anything was done with the host after which a program could know of data for a socket: a sleep that was no short one, a file that was read.
  * While it has not changed, what the host has said about a socket is as new as anything that the program can know. Data that is sent does not count by
  * itself: who may send to a socket of his own notes it. */
 uint64_t host_activity(void);

@@ -187,6 +187,28 @@ static void settle(struct epoll *epoll)
     }
 }
 
+static void note_told(struct epoll *epoll, const struct poller_events *told)
+{
+    hosted_note(&epoll->hosted, told->is_quiet, told->activity);
+    for (uint32_t at = 0; at < told->count; at++) {
+        const struct item *item = hosted_item(&epoll->hosted, told->found[at].fd);
+        if (item != NULL && (item->events & EPOLLET) == 0) {
+            hosted_note_level(&epoll->hosted, told->found[at].fd, told->found[at].events);
+        }
+    }
+}
+
+/* Each is asked: who does not know it lets the host look from now on. */
+static bool levels_are_served(const struct hosted *hosted)
+{
+    bool is_served = true;
+    for (uint32_t at = 0; at < hosted->level_count; at++) {
+        struct item *item = hosted_item(hosted, hosted->levels[at]);
+        is_served &= item == NULL || (item->file->operations->is_read_up != NULL && item->file->operations->is_read_up(item->file));
+    }
+    return is_served;
+}
+
 int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t count, uint64_t timeout_ns)
 {
     if (file->operations != &operations) {
@@ -199,17 +221,17 @@ int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t 
     }
     if (timeout_ns == 0) {
         mutex_lock(&lock);
-        request.leaves_host_alone = hosted_is_quiet(&request.epoll->hosted);
+        request.leaves_host_alone = hosted_is_quiet(&request.epoll->hosted) && levels_are_served(&request.epoll->hosted);
         mutex_unlock(&lock);
     }
     int64_t result = poll_until(scan, &request, timeout_ns);
-    buffer_give(&path_buffers, request.told.found);
     if (result > 0 || request.told.is_asked) {
         mutex_lock(&lock);
         settle(request.epoll);
-        hosted_note(&request.epoll->hosted, request.told.is_quiet, request.told.activity);
+        note_told(request.epoll, &request.told);
         mutex_unlock(&lock);
     }
+    buffer_give(&path_buffers, request.told.found);
     return result;
 }
 
@@ -224,7 +246,7 @@ static uint32_t epoll_poll(struct file *file, struct poller *poller)
 static void remove_item(struct epoll *epoll, struct item *item, bool is_closing)
 {
     if (item->host_fd >= 0) {
-        hosted_remove(&epoll->hosted, item->host_fd, item->events, is_closing);
+        hosted_remove(&epoll->hosted, item->host_fd, is_closing);
     } else {
         take_out(epoll, item);
     }
@@ -382,7 +404,7 @@ static int64_t add_item(struct epoll *epoll, int descriptor, struct file *file, 
 
 static int64_t change_item(struct epoll *epoll, struct item *item, const struct epoll_event *event)
 {
-    int64_t result = item->host_fd < 0 ? 0 : hosted_change(&epoll->hosted, item->host_fd, item->events, event->events & ~EPOLLWAKEUP);
+    int64_t result = item->host_fd < 0 ? 0 : hosted_change(&epoll->hosted, item->host_fd, event->events & ~EPOLLWAKEUP);
     if (result == 0) {
         set_item(item, event);
     }

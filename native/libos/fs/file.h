@@ -46,6 +46,8 @@ struct file_operations {
     uint32_t (*poll)(struct file *file, struct poller *poller);
     /* the host's descriptor whose readiness is all of this file's, and that is closed with it; NULL, or negative: there is none */
     int (*host_descriptor)(const struct file *file);
+    /* of such a file: has the host seen, as lately as anything the program can know of, that there is nothing to read? NULL: nobody knows */
+    bool (*is_read_up)(struct file *file);
     int64_t (*ioctl)(struct file *file, uint32_t request, user_address argument);
     int64_t (*allocate)(struct file *file, uint32_t mode, uint64_t offset, uint64_t length);
     int64_t (*sync)(struct file *file);

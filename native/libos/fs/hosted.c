@@ -2,6 +2,7 @@
 
 #include "boundary/boundary.h"
 #include "fs/epoll.h"
+#include "fs/poller.h"
 
 #define FIRST_CAPACITY 64U
 #define CAPACITY_MAX 0x100000U
@@ -35,11 +36,6 @@ static bool make_room(struct hosted *hosted, uint32_t host_fd)
     return true;
 }
 
-static bool is_by_level(uint32_t events)
-{
-    return (events & EPOLLET) == 0;
-}
-
 int64_t hosted_add(struct hosted *hosted, struct item *item, int host_fd, uint32_t events)
 {
     if (hosted->host_fd == 0) {
@@ -56,38 +52,41 @@ int64_t hosted_add(struct hosted *hosted, struct item *item, int host_fd, uint32
     if (result == 0) {
         hosted->items[host_fd] = item;
         hosted->count++;
-        hosted->by_level += is_by_level(events);
-        hosted->is_quiet = false;
+        hosted->quiet.is_known = false;
     }
     return result;
 }
 
-int64_t hosted_change(struct hosted *hosted, int host_fd, uint32_t old_events, uint32_t events)
+int64_t hosted_change(struct hosted *hosted, int host_fd, uint32_t events)
 {
     int64_t result = host_events_change(hosted->host_fd, EPOLL_CTL_MOD, host_fd, events);
-    if (result == 0) {
-        hosted->by_level += (uint32_t)is_by_level(events) - is_by_level(old_events);
-        hosted->is_quiet = false;
-    }
+    hosted->quiet.is_known &= result != 0;
     return result;
 }
 
 void hosted_note(struct hosted *hosted, bool is_quiet, uint64_t activity)
 {
-    hosted->is_quiet = is_quiet && hosted->by_level == 0;
-    hosted->activity = activity;
+    quiet_note(&hosted->quiet, is_quiet, activity);
+    hosted->level_count = 0;
+}
+
+/* Of anything but data to read, nobody knows when it is served. */
+void hosted_note_level(struct hosted *hosted, int host_fd, uint32_t events)
+{
+    if (hosted->level_count == HOSTED_LEVELS || (events & ~(POLLIN | POLLRDNORM)) != 0) {
+        hosted->quiet.is_known = false;
+        return;
+    }
+    hosted->levels[hosted->level_count++] = host_fd;
 }
 
 bool hosted_is_quiet(struct hosted *hosted)
 {
-    bool is_quiet = hosted->is_quiet && hosted->activity == host_activity();
-    hosted->is_quiet = false;
-    return is_quiet;
+    return quiet_use(&hosted->quiet);
 }
 
-void hosted_remove(struct hosted *hosted, int host_fd, uint32_t events, bool is_closing)
+void hosted_remove(struct hosted *hosted, int host_fd, bool is_closing)
 {
-    hosted->by_level -= is_by_level(events);
     if (!is_closing) {
         host_events_change(hosted->host_fd, EPOLL_CTL_DEL, host_fd, 0);
     }

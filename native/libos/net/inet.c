@@ -283,18 +283,17 @@ static int64_t inet_name(struct socket *socket, bool is_peer, struct address *ad
     return result < 0 ? result : address_from_name(address, &name, socket->domain) ? 0 : -EPERM;
 }
 
-/* Remembering that there is nothing to read, for one time: the reader goes to wait then, and the host tells of what comes after. */
-
 static void remember_input(struct inet *inet, const struct host_message *message, uint64_t activity)
 {
-    inet->has_no_input = message->input == HOST_INPUT_NONE;
-    inet->activity = activity;
+    quiet_note(&inet->input, message->input == HOST_INPUT_NONE, activity);
 }
 
-static bool is_known_to_be_empty(struct inet *inet)
+/* Whoever is asked in vain has the host look with the next transfers. */
+static bool inet_is_read_up(struct socket *socket)
 {
-    bool is_known = inet->has_no_input && inet->activity == host_activity();
-    inet->has_no_input = false;
+    struct inet *inet = inet_of(socket);
+    bool is_known = quiet_holds(&inet->input);
+    inet->asks_for_input |= !is_known && socket->type == SOCK_STREAM;
     return is_known;
 }
 
@@ -398,7 +397,7 @@ static int64_t inet_receive(struct socket *socket, struct message *message, stru
     if (!may_try(inet, (flags & MSG_OOB) != 0 ? POLLPRI : POLLIN, poller)) {
         return -EAGAIN;
     }
-    if (!is_error && is_known_to_be_empty(inet) && poller == NULL) {
+    if (!is_error && quiet_use(&inet->input) && poller == NULL) {
         return -EAGAIN;
     }
     header.name.length = 0;
@@ -460,6 +459,7 @@ static const struct socket_operations operations = {
     .set_option = inet_set_option,
     .poll = inet_poll,
     .host_descriptor = inet_host_descriptor,
+    .is_read_up = inet_is_read_up,
     .ioctl = inet_ioctl,
     .close = inet_close,
 };

@@ -3,6 +3,7 @@
 #define ENCLAVIZE_NET_INET_H
 
 #include "boundary/boundary.h"
+#include "fs/quiet.h"
 #include "net/control.h"
 
 #define IPPROTO_IP 0U
@@ -24,8 +25,7 @@ struct inet {
     bool has_ended; /* a stream's end was received: the host cannot make it go on */
     /* A stream's reader asks until there is nothing left. When it has done so, the host is asked with each transfer whether it would be so (enum host_input). */
     bool asks_for_input;
-    bool has_no_input;   /* the host said so, when host_activity() was this */
-    uint64_t activity;
+    struct quiet input; /* there is none */
     struct inet *next, *previous; /* all there are */
 };
 

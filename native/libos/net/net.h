@@ -114,6 +114,7 @@ struct socket_operations {
     uint32_t (*poll)(struct socket *socket, struct poller *poller);
     /* What of the host's stands behind it, if its readiness is that alone (file_operations); NULL: nothing. */
     int (*host_descriptor)(const struct socket *socket);
+    bool (*is_read_up)(struct socket *socket); /* file_operations */
     int64_t (*ioctl)(struct socket *socket, uint32_t request, user_address argument); /* -ENOTTY: the interfaces are asked (netdevice(7)) */
     void (*close)(struct socket *socket); /* gives the memory back as well */
 };

@@ -108,6 +108,12 @@ static int file_host_descriptor(const struct file *file)
     return socket->operations->host_descriptor == NULL ? -1 : socket->operations->host_descriptor(socket);
 }
 
+static bool file_is_read_up(struct file *file)
+{
+    struct socket *socket = file->state;
+    return socket->operations->is_read_up != NULL && socket->operations->is_read_up(socket);
+}
+
 /* Linux, include/uapi/asm-generic/sockios.h: other names for F_SETOWN and F_GETOWN. */
 enum { FIOSETOWN = 0x8901, SIOCSPGRP = 0x8902, FIOGETOWN = 0x8903, SIOCGPGRP = 0x8904 };
 
@@ -144,6 +150,7 @@ static const struct file_operations operations = {
     .vector = socket_vector,
     .poll = file_poll_socket,
     .host_descriptor = file_host_descriptor,
+    .is_read_up = file_is_read_up,
     .ioctl = file_ioctl,
     .release = file_release,
     .stream = true,

@@ -108,6 +108,8 @@ def running(tree: TeeTree, *argv: str) -> Iterator[int]:
 
 OCALLS_OF_A_REQUEST = 3
 """Of the network, for a request over a connection that stays: the wait, the request, the answer."""
+UNLUCKY = 0.1
+"""Of requests: a look before the wait that another thread's doings send to the host after all."""
 
 
 OCALLS_OF_A_START = 100
@@ -219,7 +221,7 @@ def load(folder: Path, port: int, connections: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("server", "connections"), [("epoll", 1), ("epoll", 8), ("go", 8), ("node", 8)], ids=str
+    ("server", "connections"), [("epoll", 1), ("epoll", 8), ("go", 8), ("node", 1), ("node", 8)], ids=str
 )
 def test_an_edge_is_never_lost_and_costs_no_ocall_too_many(
     server: str, connections: int, trees: dict[str, TeeTree], tmp_path_factory: pytest.TempPathFactory
@@ -239,4 +241,5 @@ def test_an_edge_is_never_lost_and_costs_no_ocall_too_many(
             process.kill()
     network = {name: calls for name, calls in ocalls.items() if name.startswith(("SOCKET", "EVENTS", "POLL"))}
     print(f"{server}, OCALLs of the network for a request:", sum(network.values()) / count)
-    assert sum(network.values()) <= OCALLS_OF_A_REQUEST * count + OCALLS_OF_A_START, network
+    most = OCALLS_OF_A_REQUEST + (0 if server in MINIMAL else UNLUCKY)
+    assert sum(network.values()) <= most * count + OCALLS_OF_A_START, network

@@ -42,6 +42,7 @@ daemon off; {how}; pid /tmp/nginx.pid; error_log stderr warn; worker_rlimit_nofi
 events {{ worker_connections 4096; }}
 http {{
     access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
+    client_header_timeout 600; client_body_timeout 600; keepalive_timeout 600; send_timeout 600;
     client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fastcgi;
     uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
     server {{
@@ -53,6 +54,20 @@ http {{
 }}
 """
 
+
+CADDY = {
+    "admin": {"disabled": True, "config": {"persist": False}},
+    "apps": {
+        "http": {
+            "servers": {
+                "files": {
+                    "listen": ["127.0.0.1:8081"], "read_header_timeout": "10m",
+                    "routes": [{"handle": [{"handler": "file_server", "root": "/www"}]}],
+                }
+            }
+        }
+    },
+}  # fmt: skip
 
 FLASK = """
 import gc, logging, os, sqlite3, sys
@@ -101,10 +116,12 @@ def greet_from_a_thread(): return "hello from inside\\n"
 async def echo(request: Request): return Response(await request.body())
 if sys.argv[2] == "uvicorn":
     import uvicorn
-    uvicorn.run(app, port=port, log_level="warning", backlog=2048)
+    uvicorn.run(app, port=port, log_level="warning", backlog=2048, timeout_keep_alive=600)
 else:
+    from granian.http import HTTP1Settings
     from granian.server.embed import Server
-    asyncio.run(Server(app, port=port, interface="asgi", backlog=1024).serve())
+    settings = HTTP1Settings(header_read_timeout=600_000)
+    asyncio.run(Server(app, port=port, interface="asgi", backlog=1024, http1_settings=settings).serve())
 """
 """FastAPI, served by uvicorn, or by granian, which is Rust."""
 
@@ -146,7 +163,7 @@ class Program:
 
 
 PYTHON = "/usr/bin/python3.11"
-JAVA = ("/jre/bin/java", "-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch")
+JAVA = ("/jre/bin/java", "-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-Dsun.net.httpserver.idleInterval=600")
 """Its heap has its size from the beginning."""
 NODE = ("/bin/node", "--max-old-space-size=64", "--max-semi-space-size=4")
 """Otherwise its heap grows for minutes, natively as well."""
@@ -170,7 +187,7 @@ PROGRAMS = (
         targets=(target("redis", 6379, protocol="redis"),),
     ),
     Program(
-        image="large", run=("/usr/bin/caddy", "file-server", "--root", "/www", "--listen", "127.0.0.1:8081"),
+        image="large", run=("/usr/bin/caddy", "run", "--config", "/etc/caddy.json"),
         targets=(target("caddy", 8081, **WWW),),
     ),
     Program(
@@ -270,7 +287,9 @@ IMAGES: dict[str, tuple[Callable[[], Layer], ...]] = {
             file("etc/nginx.conf", NGINX.format(how="master_process off", port=8095)),
         ]),
     ),
-    "large": (packages("bookworm", "caddy"),),
+    "large": (
+        packages("bookworm", "caddy"), layer_of(lambda: [file("etc/caddy.json", json.dumps(CADDY))]),
+    ),
     "go": (GLIBC, layer_of(_go)),
     "python": (
         packages("bookworm", "python3.11"), _scripts,

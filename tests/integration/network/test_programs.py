@@ -98,7 +98,7 @@ class Servers:
     def serve(self, seconds: float, crowd: int) -> dict[str, dict[str, int]]:
         """Let all clients at all servers for some time; return the numbers of answers. None may be wrong."""
         targets = told(target for one in self.running for target in one.program.targets)
-        done = self.network.run(self.crowd, str(seconds), str(crowd), stdin=targets, timeout=seconds + 300)
+        done = self.network.run(self.crowd, str(seconds), str(crowd), stdin=targets, timeout=seconds + 900)
         assert done.returncode == 0, done.stderr + self.ended()
         return dict(json.loads(done.stdout))
 

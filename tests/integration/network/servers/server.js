@@ -27,4 +27,6 @@ function answer(request, response) {
 const server = certificate
   ? https.createServer({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) }, answer)
   : http.createServer(answer);
+// Clients may be as slow as the machine makes them.
+Object.assign(server, { headersTimeout: 0, keepAliveTimeout: 600_000, requestTimeout: 0 });
 server.listen(port ?? 0, "127.0.0.1", 511, () => console.log(server.address().port));

@@ -28,6 +28,7 @@ from bench.signing import signing_rows
 from bench.spawns import spawn_rows
 from bench.starts import start_rows
 from bench.verify_bench import verify_rows
+from support.downloads import downloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,7 @@ def main() -> None:
         base = Path(scratch)
         # An installed package has its byte code; a checkout may have none.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ.setdefault("GOCACHE", str(downloads() / "go"))
         os.environ["PYTHONPYCACHEPREFIX"] = str(base / "byte-code")
         for name in arguments.only or GROUPS:
             rows += GROUPS[name](base)

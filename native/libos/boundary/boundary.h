@@ -158,6 +158,18 @@ int host_events_wait(int events, struct host_event *found, size_t room, uint64_t
 uint64_t host_activity(void);
 void host_note_activity(void);
 
+/* That the host had nothing to tell when it was asked last. A program that looks without waiting may be given that for an answer as long as nothing has
+ * happened from which it could know better: once, or again for a moment, since runtimes look before they wait, each thread for itself. All-zero:
+ * nothing is known. */
+struct quiet {
+    bool is_known;
+    uint64_t activity; /* host_activity() before it was asked */
+    uint64_t since;    /* clock_counter(); 0: there is none */
+};
+void quiet_note(struct quiet *quiet, bool is_known, uint64_t activity);
+bool quiet_holds(const struct quiet *quiet);
+bool quiet_use(struct quiet *quiet); /* the same, for an answer that is given by it */
+
 /* The image's files and the container's data. Fewer bytes than asked for means the end of the file. length <= EXCHANGE_DATA_SIZE is not needed. */
 int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length);
 int host_data_open(const char *path, size_t path_length); /* a handle; -ENOENT, -EACCES, -ELOOP, ... */

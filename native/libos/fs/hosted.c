@@ -1,6 +1,5 @@
 #include "fs/hosted.h"
 
-#include "boundary/boundary.h"
 #include "fs/epoll.h"
 #include "fs/poller.h"
 

@@ -2,7 +2,7 @@
 #ifndef ENCLAVIZE_FS_HOSTED_H
 #define ENCLAVIZE_FS_HOSTED_H
 
-#include "fs/quiet.h"
+#include "boundary/boundary.h"
 
 struct item;
 

@@ -3,7 +3,6 @@
 #define ENCLAVIZE_NET_INET_H
 
 #include "boundary/boundary.h"
-#include "fs/quiet.h"
 #include "net/control.h"
 
 #define IPPROTO_IP 0U

@@ -10,6 +10,8 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
+#include <sys/wait.h>
+#include <time.h>
 
 static int wait_for(int epoll, struct epoll_event *events, int room, int timeout_ms)
 {
@@ -45,6 +47,56 @@ static void by_level(void)
     CHECK(epoll_ctl(epoll, EPOLL_CTL_DEL, ends[0], NULL) == 0 && wait_for(epoll, events, 4, 0) == 0);
     CHECK(epoll_ctl(epoll, EPOLL_CTL_DEL, ends[0], NULL) == -1 && errno == ENOENT);
     CHECK(close(ends[0]) == 0 && close(epoll) == 0);
+}
+
+/* Does something come, for one who only looks? */
+static bool comes(int epoll, struct epoll_event *events)
+{
+    int found = 0;
+    for (time_t end = time(NULL) + 20; found == 0 && time(NULL) < end;) {
+        found = wait_for(epoll, events, 4, 0);
+    }
+    return found == 1;
+}
+
+/* Who looks without waiting may be answered from what was seen before, but what holds is told, and what comes is told at last. */
+static void looks(int family)
+{
+    int ends[2], epoll = epoll_create1(0), status;
+    char bytes[16];
+    struct epoll_event events[4];
+    stream_pair(family, ends);
+    CHECK(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0);
+    add(epoll, ends[0], EPOLLIN | EPOLLRDHUP);
+    for (int round = 0; round < 100; round++) {
+        CHECK(write(ends[1], "data", 4) == 4 && wait_for(epoll, events, 4, 1000) == 1);
+        CHECK(wait_for(epoll, events, 4, 0) == 1 && wait_for(epoll, events, 4, 0) == 1); /* a level holds */
+        CHECK(read(ends[0], bytes, 1) == 1 && wait_for(epoll, events, 4, 0) == 1);       /* and while there is more */
+        CHECK(read(ends[0], bytes, 16) == 3 && write(ends[0], "answer", 6) == 6);
+        for (int look = 0; look < 3; look++) {
+            CHECK(wait_for(epoll, events, 4, 0) == 0 && read(ends[0], bytes, 16) == -1 && errno == EAGAIN);
+        }
+        CHECK(recv(ends[1], bytes, 6, MSG_WAITALL) == 6);
+        CHECK(write(ends[1], "more", 4) == 4 && comes(epoll, events) && read(ends[0], bytes, 16) == 4);
+    }
+    CHECK(wait_for(epoll, events, 4, 0) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(write(ends[1], "child", 5) != 5);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    CHECK(comes(epoll, events) && read(ends[0], bytes, 16) == 5 && wait_for(epoll, events, 4, 0) == 0);
+    CHECK(shutdown(ends[1], SHUT_WR) == 0);
+    CHECK(comes(epoll, events));
+    for (int look = 0; look < 3; look++) { /* the end is never used up */
+        CHECK(wait_for(epoll, events, 4, 0) == 1 && events[0].events == (EPOLLIN | EPOLLRDHUP) && read(ends[0], bytes, 16) == 0);
+    }
+    struct epoll_event event = {.events = EPOLLOUT};
+    CHECK(epoll_ctl(epoll, EPOLL_CTL_MOD, ends[0], &event) == 0);
+    for (int look = 0; look < 3; look++) { /* nor is room */
+        CHECK(wait_for(epoll, events, 4, 0) == 1 && events[0].events == EPOLLOUT && write(ends[0], "room", 4) == 4);
+    }
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0 && close(epoll) == 0);
 }
 
 static void by_edge(void)
@@ -251,6 +303,8 @@ int main(int count, char **arguments)
     struct rlimit limit = {.rlim_cur = 4096, .rlim_max = 4096};
     CHECK(connections <= MOST && setrlimit(RLIMIT_NOFILE, &limit) == 0);
     by_level();
+    looks(AF_INET);
+    looks(AF_INET6);
     by_edge();
     together();
     woken();

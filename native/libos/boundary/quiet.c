@@ -1,5 +1,3 @@
-#include "fs/quiet.h"
-
 #include "boundary/boundary.h"
 
 #define MOMENT_NS 100000U

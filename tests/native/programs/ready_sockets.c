@@ -50,7 +50,7 @@ static void by_level(void)
 }
 
 /* Does something come, for one who only looks? */
-static bool comes(int epoll, struct epoll_event *events)
+static int comes(int epoll, struct epoll_event *events)
 {
     int found = 0;
     for (time_t end = time(NULL) + 20; found == 0 && time(NULL) < end;) {

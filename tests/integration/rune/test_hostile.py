@@ -131,6 +131,55 @@ def test_no_link_below_the_folder_leads_anywhere(
         assert (done.returncode, done.stdout) == (1, "")
 
 
+LIES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "another signer": lambda said: said.update(mrsigner="ab" * 32),
+    "another enclave": lambda said: said.update(mrenclave="cd" * 32),
+    "a later version": lambda said: said.update(isvsvn=said["isvsvn"] + 7),
+    "another product": lambda said: said.update(isvprodid=9),
+    "a debug enclave": lambda said: said.update(debug=True),
+    "another LibOS": lambda said: said.update(libos={**said["libos"], "name": "gramine"}),
+    "a PAL of others": lambda said: said.update(libos={**said["libos"], "name": "occlum"}),
+    "a LibOS from elsewhere": lambda said: said.update(libos={**said["libos"], "name": "../evil"}),
+    "a member that nobody knows": lambda said: said.update(evil="/evil/evil.so"),
+    "another command": lambda said: said.update(argv=["/evil/evil.so"]),
+    "another policy": lambda said: said["policy"].update(exec=True),
+    "a file less": lambda said: said["files"].popitem(),
+    "a file of the host": lambda said: said["files"].update(
+        {"../evil/evil.so": said["files"]["bin/runelet"]}
+    ),
+}
+
+
+def test_what_an_image_says_of_its_enclave_is_not_believed(
+    known: Path, installation: RuneInstallation, name: str
+) -> None:
+    path = known / "rootfs" / ".enclave" / "enclave.json"
+    written = path.read_text()
+    path.chmod(0o644)
+    for lie, change in LIES.items():
+        said = json.loads(written)
+        change(said)
+        path.write_text(json.dumps(said, indent=2) + "\n")
+        done = installation.run("run", "--bundle", known, name, env=SIMULATE)
+        assert (done.returncode, done.stdout) == (1, ""), lie
+        assert done.stderr.startswith("rune: error: "), lie
+
+
+def test_the_release_of_a_libos_is_told_by_its_code(
+    known: Path, installation: RuneInstallation, name: str, tmp_path: Path
+) -> None:
+    path = known / "rootfs" / ".enclave" / "enclave.json"
+    said = json.loads(path.read_text())
+    said["libos"]["version"] = "99.0.0"
+    path.chmod(0o644)
+    path.write_text(json.dumps(said, indent=2) + "\n")
+    (tmp_path / "config.toml").write_text('min_libos = { builtin = "99.0.0" }\n')
+    command = ("--config", tmp_path / "config.toml", "run", "--bundle", known, name)
+    done = installation.run(*command, env=SIMULATE)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "99.0.0" in done.stderr
+
+
 @pytest.mark.parametrize(
     "case",
     [

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +239,101 @@ def test_without_the_daemon_nothing_runs(cri: Cri, pod: Pod, node: Node) -> None
         cri.run(pod, ORDINARY, args=["exit", "0"])
     node.start()
     assert cri.run(pod, ORDINARY, args=["exit", "5"]).code == 5
+
+
+def test_a_token_that_is_not_known_any_more(
+    cri: Cri, pods: Callable[..., Pod], node: Node, service: Service
+) -> None:
+    token, wish = service.folder / "node.token", {"enclave_policy": 'allow-network = "none"'}
+    content = token.read_text()
+    token.write_text("another-token\n")
+    try:
+        with pytest.raises(CriError, match=r"does not know|refuses|401"):
+            cri.run(pods(**wish), ORDINARY, args=["exit", "0"])
+    finally:
+        token.write_text(content)
+    assert not node.leftovers()
+    assert cri.run(pods(**wish), ORDINARY, args=["exit", "5"]).code == 5
+
+
+def test_a_full_disk(cri: Cri, pod: Pod, node: Node) -> None:
+    assert node.run("forget", "--all").returncode == 0
+    trees = node.folder / "cache" / "trees"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", trees], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    try:
+        with pytest.raises(CriError, match="No space left on device"):
+            cri.run(pod, ORDINARY, args=["exit", "0"])
+        assert not node.leftovers()
+    finally:
+        subprocess.run(["umount", trees], check=True)
+    assert cri.run(pod, ORDINARY, args=["exit", "5"]).code == 5
+
+
+@pytest.fixture
+def halted(service: Service) -> Iterator[Callable[[], None]]:
+    """Halt the service, so that a conversion stands still where it is signed; return what lets it go on."""
+    assert service.process
+    service.process.send_signal(signal.SIGSTOP)
+    yield lambda: service.process.send_signal(signal.SIGCONT) if service.process else None
+    service.process.send_signal(signal.SIGCONT)
+
+
+def _waiting_rune(rune: Path) -> int:
+    """Wait until a rune waits for the daemon."""
+    for _ in range(1200):
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                files = (process / "fd").iterdir() if (process / "exe").readlink() == rune else ()
+                if any(str(file.readlink()).startswith("socket:") for file in files):
+                    return int(process.name)
+        time.sleep(0.05)
+    pytest.fail("no rune waits")
+
+
+def _converting(node: Node) -> None:
+    for _ in range(1200):
+        if node.status()["running"] == 1:
+            return
+        time.sleep(0.05)
+    pytest.fail("nothing is converted")
+
+
+def test_a_conversion_outlasts_who_has_asked_for_it(
+    cri: Cri, pod: Pod, node: Node, rune: Path, halted: Callable[[], None]
+) -> None:
+    node.run("forget", "--all")
+    before = node.status()["converted"]
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(cri.run, pod, ORDINARY, args=["exit", "0"])
+        _converting(node)
+        os.kill(_waiting_rune(rune), signal.SIGKILL)
+        with pytest.raises(CriError):
+            run.result()
+    halted()
+    assert cri.run(pod, ORDINARY, args=["exit", "5"]).code == 5
+    assert node.status()["converted"] == before + 1
+    assert not node.leftovers()
+
+
+def test_a_daemon_that_is_killed_while_it_converts(
+    cri: Cri, pod: Pod, node: Node, halted: Callable[[], None]
+) -> None:
+    node.run("forget", "--all")
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(cri.run, pod, ORDINARY, args=["exit", "0"])
+        _converting(node)
+        assert node.stop(kill=True) == -9
+        with pytest.raises(CriError, match="ended before it had answered"):
+            run.result()
+    halted()
+    node.start()
+    assert node.status()["conversions"] == []
+    assert cri.run(pod, ORDINARY, args=["exit", "5"]).code == 5
+    assert not node.leftovers()
 
 
 def test_what_a_container_has_is_not_forgotten(cri: Cri, pod: Pod, node: Node) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
@@ -18,7 +18,7 @@ from enclavize.pipeline.convert import convert
 from enclavize.pipeline.dates import signing_date
 from enclavize.pipeline.options import KeySigner, ServiceSigner
 from enclavize.pipeline.signing import signing_identity
-from enclavize.pipeline.statement import options_statement, statement
+from enclavize.pipeline.statement import statement
 from enclavize.progress import Reporter
 from enclavize.rootfs.entry import printable
 from enclavize.tee.image import check_convertible
@@ -66,8 +66,7 @@ class Job:
             __version__,
             backend.fingerprint(),
             self.found.config_digest,
-            options_statement(options, backend.name),
-            [options.signing.isv_prod_id, options.signing.isv_svn, options.signing.debug],
+            asdict(options.instance(backend.name)),
             str(options.signing.date),
             [options.strict, *options.forced],
             _signer(options),

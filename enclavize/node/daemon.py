@@ -59,7 +59,7 @@ _CARRIERS = ("", "occlum", "graphene")
 """Of Inclavare Containers' shim (docs/design/terminology.md)."""
 _CREDENTIALS = struct.Struct("3i")
 """struct ucred: pid, uid, gid (unix(7), SO_PEERCRED)."""
-_NOWHERE = RegistryLocation(ImageReference(registry="node", repository="image", tag="latest"))
+NOWHERE = RegistryLocation(ImageReference(registry="node", repository="image", tag="latest"))
 """Where an image comes from does not matter: nothing of an enclave depends on it."""
 
 
@@ -155,10 +155,10 @@ class Daemon:
         namespace = str(annotations.get(_POD_NAMESPACE, "")) if engine.has_pods else ""
         subject = Subject(image=found.name, namespace=namespace, labels=found.labels)
         rule = rule_for(load_rules(self._settings.rules), subject)
-        options = self._settings.options_of(rule.configuration, _NOWHERE)
+        options = self._settings.options_of(rule.configuration, NOWHERE)
         if wish := annotations.get(ANNOTATION):
             policy = narrowed(
-                options.policy, str(wish), lambda asked: self._settings.options_of(asked, _NOWHERE).policy
+                options.policy, str(wish), lambda asked: self._settings.options_of(asked, NOWHERE).policy
             )
             options = replace(options, policy=policy)
         return Job(found=found, options=options, rule=rule.name)

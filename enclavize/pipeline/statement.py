@@ -2,8 +2,8 @@
 
     {"enclavize": VERSION, "libos": {"name": .., "version": .., "digest": HEX},
      "image": {"name": .., "config": DIGEST},
-     "options": {"policy": as in enclave.json, "memory": BYTES, "threads": COUNT, "kernel_heap": BYTES,
-                 "table": {..}},
+     "options": {"policy": as in enclave.json, "network": TEXT or null (what suits the image),
+                 "memory": BYTES, "threads": COUNT, "kernel_heap": BYTES, "table": {..}},
      "mrenclave": HEX, "isvprodid": .., "isvsvn": .., "debug": ..}
 
 Two statements with the same release, digest, image configuration and options have the same MRENCLAVE; an
@@ -46,6 +46,7 @@ def options_statement(options: BuildOptions, libos: str) -> dict[str, Any]:
     instance = options.instance(libos)
     return {
         "policy": policy_to_json(instance.policy),
+        "network": instance.policy.network,
         "memory": instance.resources.memory,
         "threads": instance.resources.threads,
         "kernel_heap": instance.resources.kernel_heap,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -189,6 +190,25 @@ def test_an_image_with_an_enclave_of_its_own_is_refused(
     _import(containerd, other, name)
     with pytest.raises(CriError, match=r"has /\.enclave, where the files of the enclave go"):
         cri.run(pod, name, args=["exit", "0"])
+
+
+def test_layers_that_containerd_has_thrown_away(
+    cri: Cri, pod: Pod, containerd: Engine, layout: Path, tmp_path: Path
+) -> None:
+    other, name = tmp_path / "other", "docker.io/library/gone:1"
+    subprocess.run(["cp", "-r", layout, other], check=True)
+    (tmp_path / "file").write_text("more")
+    insert = ["umoci", "insert", "--image", f"{other}:1", str(tmp_path / "file"), "/more"]
+    subprocess.run(insert, check=True, capture_output=True)
+    _import(containerd, other, name)
+    inspect = ["skopeo", "inspect", "--raw", f"oci:{other}:1"]
+    manifest = json.loads(subprocess.run(inspect, check=True, capture_output=True).stdout)
+    layer = manifest["layers"][-1]["digest"]
+    containerd.run("--namespace", "k8s.io", "content", "rm", layer, check=True)
+    with pytest.raises(CriError, match="discard_unpacked_layers = false"):
+        cri.run(pod, name, args=["exit", "0"])
+    _import(containerd, other, name)
+    assert cri.run(pod, name, args=["exit", "5"]).code == 5
 
 
 def test_what_the_service_refuses_is_in_the_event(

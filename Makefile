@@ -9,7 +9,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) erofs-utils fsverity golang-go musl-tools dock
 
 NATIVE_SOURCES := $(shell find native -name .cache -prune -o -type f -print)
 
-.PHONY: demo test test-long check format native bench release-digests loader-names wheel clean packages-demo packages-test
+.PHONY: demo test test-long check format native bench release-digests loader-names wheel image clean packages-demo packages-test
 .DEFAULT_GOAL := test
 
 demo: packages-demo $(VENV)/.installed native
@@ -47,6 +47,10 @@ loader-names: $(VENV)/.installed
 wheel: $(VENV)/.installed
 	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/*.whl
+
+# For the node's daemon; needs the registry that pip asks.
+image: $(VENV)/.installed native
+	@$(BIN)/python native/image.py dist/enclavize-image.tar enclavize:latest
 
 packages-demo:
 	@bash samples/debian-packages.sh $(DEMO_PACKAGES)

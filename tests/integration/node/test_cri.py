@@ -359,10 +359,16 @@ def test_a_daemon_that_is_killed_while_it_converts(
 def test_what_a_container_has_is_not_forgotten(cri: Cri, pod: Pod, node: Node) -> None:
     container = cri.create(pod, ORDINARY, args=["wait"], name="held")
     cri.on("StartContainer", container)
+    log = pod.logs / "held.log"
+    for _ in range(1200):
+        if log.exists() and "ready" in log.read_text():
+            break
+        time.sleep(0.05)
     held = [item["key"] for item in node.status()["conversions"] if item["in_use"]]
     assert held
     done = node.run("forget", "--all")
     assert all(f"in use: {key}" in done.stderr for key in held)
+    assert cri.state(container) == "RUNNING", log.read_text()
     assert cri.exec_sync(container, "/.enclave/bin/runelet", "nothing").exit_code != 0
     cri.stop(container, 30)
     cri.on("RemoveContainer", container)

@@ -6,10 +6,15 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "raw_syscall.h"
 #include "sim.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* include/uapi/asm-generic/mman-common.h */
+#endif
 
 #define NO_VECTORS __attribute__((target("general-regs-only"), noinline))
 
@@ -64,6 +69,9 @@ NO_VECTORS static void expose_run(uint64_t page)
     }
     if (end > page && raw_syscall(SYS_mprotect, (long)page, (long)(end - page), host_protection(SECINFO_R | SECINFO_W), 0) != 0) {
         sim_die("the rights cannot be set of the page at ", page);
+    }
+    if (end > page + PAGE_SIZE) { /* EPC pages are there from EAUG on: one system call in place of a fault for each; kernels before 5.14 do not know it */
+        raw_syscall(SYS_madvise, (long)page, (long)(end - page), MADV_POPULATE_WRITE, 0);
     }
 }
 

@@ -101,6 +101,12 @@ void *reallocate(void *object, size_t old_size, size_t new_size);
 void pages_set_limit(uint64_t pages);
 bool pages_charge(uint64_t pages); /* false: the limit is reached */
 void pages_uncharge(uint64_t pages);
+/* Pages that are only kept, for what may come, do not count: whoever lacks memory gets it at once, and they are given back then, while both
+ * together are above the limit. These turn used pages into spare ones and back (false: the limit is reached), and forget spare ones that have been removed. */
+void pages_spare(uint64_t pages);
+bool pages_use_spare(uint64_t pages);
+void pages_drop_spare(uint64_t pages);
+bool pages_are_short(void);
 /* While pages are moved they are there twice: the limit is so much higher (or lower again) meanwhile. */
 void pages_lend(int64_t pages);
 void pages_count(uint64_t *committed, uint64_t *limit);

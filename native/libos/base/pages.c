@@ -15,6 +15,7 @@ _Static_assert(LIBOS_STACKS_END % REGION_SIZE == 0 && LIBOS_DYNAMIC_END % REGION
 
 #define CACHE_REFILL 16U
 #define CACHE_MAX 256U
+#define CACHE_MAX_FOR_RUNS 64U /* several pages at once, which single ones break up */
 
 struct cached_page {
     struct cached_page *next;
@@ -37,6 +38,7 @@ static uint64_t *region_bitmap(uint64_t region)
 
 static uint64_t peak_pages;
 static uint64_t committed_pages; /* of the LibOS and of the application; atomic */
+static uint64_t spare_pages;     /* besides, and only kept; atomic */
 static uint64_t page_limit;
 
 void pages_set_limit(uint64_t pages)
@@ -71,6 +73,32 @@ uint64_t pages_peak(void)
 void pages_uncharge(uint64_t pages)
 {
     __atomic_sub_fetch(&committed_pages, pages, __ATOMIC_RELAXED);
+}
+
+void pages_spare(uint64_t pages)
+{
+    __atomic_add_fetch(&spare_pages, pages, __ATOMIC_RELAXED);
+    pages_uncharge(pages);
+}
+
+bool pages_use_spare(uint64_t pages)
+{
+    if (!pages_charge(pages)) {
+        return false;
+    }
+    pages_drop_spare(pages);
+    return true;
+}
+
+void pages_drop_spare(uint64_t pages)
+{
+    __atomic_sub_fetch(&spare_pages, pages, __ATOMIC_RELAXED);
+}
+
+bool pages_are_short(void)
+{
+    uint64_t spare = __atomic_load_n(&spare_pages, __ATOMIC_RELAXED);
+    return spare && __atomic_load_n(&committed_pages, __ATOMIC_RELAXED) + spare > __atomic_load_n(&page_limit, __ATOMIC_RELAXED);
 }
 
 void pages_count(uint64_t *committed, uint64_t *limit)
@@ -197,30 +225,41 @@ static void refill_cache(void)
     }
 }
 
+/* So many pages one behind the other, as they were put there; or NULL. */
+static void *take_from_cache(uint64_t count)
+{
+    uint64_t found = 0;
+    struct cached_page **link = &cache; /* to the first one that was found */
+    for (struct cached_page *page = cache; page; page = page->next) {
+        if (++found == count) {
+            void *first = *link;
+            *link = page->next;
+            cache_count -= count;
+            return first;
+        }
+        if ((char *)page->next != (char *)page + PAGE_SIZE) {
+            link = &page->next;
+            found = 0;
+        }
+    }
+    return NULL;
+}
+
 void *pages_allocate(size_t count)
 {
     if (count == 0 || count >= REGION_PAGES) {
         return NULL;
     }
     base_upcalls.lock_pages();
-    void *pages;
-    if (count == 1) {
-        if (!cache) {
-            refill_cache();
-        }
-        pages = cache;
-        if (cache) {
-            cache = cache->next;
-            cache_count--;
-        }
-    } else {
-        pages = allocate_run(count);
+    if (count == 1 && !cache) {
+        refill_cache();
     }
+    void *cached = take_from_cache(count), *fresh = cached || count == 1 ? NULL : allocate_run(count);
     base_upcalls.unlock_pages();
-    if (pages && count == 1) {
-        memset(pages, 0, PAGE_SIZE);
+    if (cached) {
+        memset(cached, 0, count * PAGE_SIZE);
     }
-    return pages;
+    return cached ? cached : fresh;
 }
 
 void pages_release(void *first, size_t count)
@@ -229,7 +268,7 @@ void pages_release(void *first, size_t count)
         return;
     }
     base_upcalls.lock_pages();
-    if (count <= CACHE_REFILL && cache_count + count <= CACHE_MAX) {
+    if (count <= CACHE_REFILL && cache_count + count <= (count == 1 ? CACHE_MAX : CACHE_MAX_FOR_RUNS)) {
         put_into_cache(first, count);
     } else {
         release_run((uint64_t)first, count);

@@ -1,4 +1,5 @@
 /* madvise(2): what is advice changes nothing, the rest is done or refused as Linux does (mm/madvise.c of 6.1). */
+#include "memory/loaded.h"
 #include "memory/object.h"
 #include "memory/turns.h"
 
@@ -16,6 +17,7 @@ static int64_t discard(const struct area *area)
     if (area->object) {
         return 0;
     }
+    loaded_settle(area->space, area->start, area->end);
     versions_drop(area->space, area->start, area->end, area->protection);
     if (area->file && !(area->flags & MAP_ON_TOUCH) && fill_from_file(area)) {
         commit_remove(area->start, area->end); /* SIGBUS tells that it cannot be read */

@@ -139,7 +139,8 @@ void area_split(struct area_tree *tree, struct area_node *node, user_address add
 
 bool area_joins(const struct area *lower, const struct area *upper)
 {
-    return lower->space == upper->space && lower->end == upper->start && lower->protection == upper->protection &&
+    bool is_kept_whole = !lower->file && (lower->flags & MAP_PRISTINE);
+    return !is_kept_whole && lower->space == upper->space && lower->end == upper->start && lower->protection == upper->protection &&
            lower->flags == upper->flags && lower->file == upper->file &&
            lower->object == upper->object &&
            ((!lower->file && !lower->object) || lower->offset + (lower->end - lower->start) == upper->offset);

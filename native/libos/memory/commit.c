@@ -115,7 +115,7 @@ int commit_add(user_address start, user_address end)
     return 0;
 }
 
-void commit_remove(user_address start, user_address end)
+static void remove_pages(user_address start, user_address end, void (*count)(uint64_t pages))
 {
     bool committed;
     for (user_address next; start < end; start = next) {
@@ -129,8 +129,18 @@ void commit_remove(user_address start, user_address end)
         }
         mark(bitmaps, start, next, false);
         mark(frozen, start, next, false);
-        pages_uncharge(length / PAGE_SIZE);
+        count(length / PAGE_SIZE);
     }
+}
+
+void commit_remove(user_address start, user_address end)
+{
+    remove_pages(start, end, pages_uncharge);
+}
+
+void commit_remove_spare(user_address start, user_address end)
+{
+    remove_pages(start, end, pages_drop_spare);
 }
 
 /* SGX has no page that is writable or executable but not readable (EMODPE, SDM volume 3D). */

@@ -16,6 +16,8 @@ int commit_add(user_address start, user_address end);
 int commit_add_pending(user_address start, user_address end);
 /* Take away those that are there. */
 void commit_remove(user_address start, user_address end);
+/* The same for pages that are only kept (pages_spare()). */
+void commit_remove_spare(user_address start, user_address end);
 /* Change the rights of those that are there from `before` to `after`. What is frozen stays so. */
 void commit_protect(user_address start, user_address end, uint32_t before, uint32_t after);
 

@@ -1,4 +1,5 @@
 /* MAP_GROWSDOWN: expand_downwards() of Linux. A program's first stack is mapped whole, and does not need it. */
+#include "memory/loaded.h"
 #include "memory/turns.h"
 
 static bool is_far_enough(user_address page)
@@ -11,6 +12,7 @@ static bool is_far_enough(user_address page)
 int64_t grow_down(user_address page)
 {
     struct space *space = current_space();
+    loaded_make_way(page, page + GROWTH_GAP);
     struct area_node *node = area_from(&areas, page);
     if (!node || node->area.space != space || !(node->area.flags & MAP_GROWSDOWN) || !is_far_enough(page) ||
         turns_find_absent(space, page, node->area.start)) {

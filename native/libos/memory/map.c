@@ -1,14 +1,17 @@
 /* Mapping and unmapping: what mmap and munmap do. */
+#include "memory/loaded.h"
 #include "memory/object.h"
 #include "memory/turns.h"
 
 #define EAGER_MAX 0x10000ULL    /* a mapping up to this size gets its pages at once */
-#define PATCHED_MAX 0x800000ULL /* and a text up to this one */
+#define PATCHED_MAX 0x200000ULL /* and a text up to this one: C libraries are smaller */
 
 struct file_upcalls file_upcalls;
 
-void unmap_locked(struct space *space, user_address start, user_address end)
+/* Pages that a new area takes over are left where they are. */
+static void unmap(struct space *space, user_address start, user_address end, bool keeps_pages)
 {
+    loaded_settle(space, start, end);
     for (struct area_node *node; (node = area_from(&areas, start)) && node->area.start < end;) {
         if (node->area.space != space) {
             start = node->area.end;
@@ -26,11 +29,18 @@ void unmap_locked(struct space *space, user_address start, user_address end)
         }
         area_remove(&areas, node);
         note_gap(node->area.end);
-        versions_drop(space, node->area.start, node->area.end, node->area.protection);
+        if (!keeps_pages) {
+            versions_drop(space, node->area.start, node->area.end, node->area.protection);
+        }
         space->mapped_pages -= (node->area.end - node->area.start) / PAGE_SIZE;
         space->locked_pages -= node->area.flags & MAP_LOCKED ? (node->area.end - node->area.start) / PAGE_SIZE : 0;
         drop_node(node);
     }
+}
+
+void unmap_locked(struct space *space, user_address start, user_address end)
+{
+    unmap(space, start, end, false);
 }
 
 /*
@@ -57,7 +67,7 @@ int64_t fill_from_file(const struct area *area)
         return got;
     }
     if (area->protection & PROT_EXEC) {
-        patch_text(area->space, area->start, bytes);
+        patch_text(area, bytes);
     }
     commit_protect(area->start, end, PROT_READ | PROT_WRITE, area->protection);
     return 0;
@@ -86,6 +96,7 @@ static user_address place(user_address hint, uint64_t length)
 {
     hint = PAGE_DOWN(hint);
     if (hint && range_is_good(hint, length)) {
+        loaded_make_way(hint, hint + length);
         const struct area_node *above = area_from(&areas, hint);
         if ((!above || hint + length <= area_border(&above->area)) && place_is_free(hint, hint + length)) {
             return hint;
@@ -94,27 +105,44 @@ static user_address place(user_address hint, uint64_t length)
     return find_gap(length);
 }
 
+/* glibc's loader maps all of an object, with a flag that nobody else sets, and then its segments over it. Until then texts could be read as they are patched. */
+static bool begins_object(const struct area *area, uint32_t flags)
+{
+    if (!(flags & MAP_DENYWRITE) || !(area->flags & MAP_PRISTINE) || area->start || (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))) {
+        return false;
+    }
+    user_address caller = space_upcalls.return_address();
+    return caller >= area->space->interpreter.start && caller < area->space->interpreter.end;
+}
+
 int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
 {
-    bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
+    bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE), is_object = begins_object(&area, flags);
     if (!reserve_nodes()) {
         return -ENOMEM;
     }
-    if (!fixed) {
-        area.start = place(area.start, length);
-        if (!area.start) {
-            return -ENOMEM;
-        }
+    if (is_object && (area.start = loaded_take(area.file, 0, length, 0))) {
+        area.flags |= MAP_ON_TOUCH; /* its segments are there already */
+        is_object = false;
+    } else if (!fixed && !(area.start = place(area.start, length))) {
+        return -ENOMEM;
     }
     area.end = area.start + length;
+    if (fixed) {
+        loaded_make_way(area.start, area.end);
+    }
     if ((flags & MAP_FIXED_NOREPLACE) && !place_is_free(area.start, area.end)) {
         return -EEXIST;
     }
     if (fixed && is_foreign(area.space, area.start, area.end)) {
         return -ENOMEM;
     }
-    if (fixed) {
-        unmap_locked(area.space, area.start, area.end);
+    bool has_pages = fixed && loaded_adopt(&area);
+    if (flags & MAP_FIXED) {
+        unmap(area.space, area.start, area.end, has_pages);
+    }
+    if (is_object) {
+        loaded_note(area.file, area.start, area.end);
     }
     struct area_node *node = take_node();
     node->area = area;
@@ -124,7 +152,7 @@ int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
     area.space->locked_pages += area.flags & MAP_LOCKED ? length / PAGE_SIZE : 0;
     bool eager = (flags & MAP_POPULATE) ||
                  (length <= EAGER_MAX && !(flags & (MAP_NORESERVE | MAP_STACK)));
-    int64_t error = populate(&area, eager);
+    int64_t error = has_pages ? 0 : populate(&area, eager);
     if (error) {
         unmap_locked(area.space, area.start, area.end);
         return error;
@@ -141,6 +169,12 @@ static uint32_t on_touch(struct file *file, uint64_t length, uint32_t protection
     bool is_eager = length <= EAGER_MAX || (flags & (MAP_POPULATE | MAP_LOCKED)) ||
                     (is_text && (length <= PATCHED_MAX || (flags & MAP_PATCHED_WHOLE)));
     return file && (flags & MAP_PRIVATE) && !is_eager && file_upcalls.is_measured(file) ? MAP_ON_TOUCH : 0;
+}
+
+/* Nobody can store to it. */
+static uint32_t pristine(struct file *file, uint32_t protection, uint32_t flags)
+{
+    return file && (flags & MAP_PRIVATE) && !(protection & PROT_WRITE) && file_upcalls.is_measured(file) ? MAP_PRISTINE : 0;
 }
 
 #define AREA_FLAGS (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED | MAP_NEVER_WRITABLE | MAP_WHOLE_STACK)
@@ -164,7 +198,8 @@ static int64_t map_checked(user_address address, uint64_t length, uint32_t prote
         .space = current_space(),
         .start = address,
         .protection = protection & ACCESS_MASK,
-        .flags = locked_flag() | on_touch(file, length, protection, flags | locked_flag()) | (flags & AREA_FLAGS),
+        .flags = locked_flag() | on_touch(file, length, protection, flags | locked_flag()) | pristine(file, protection, flags) |
+                 (flags & AREA_FLAGS),
         .file = file,
         .object = object,
         .offset = offset,
@@ -207,6 +242,29 @@ int64_t memory_map(user_address address, uint64_t length, uint32_t protection, u
     if (object) {
         object_put(object);
     }
+    return result;
+}
+
+int64_t memory_reserve(struct file *file, user_address start, uint64_t length, enum loaded_kind kind)
+{
+    struct area area = {.space = current_space(), .protection = PROT_NONE, .flags = locked_flag() | MAP_PRIVATE | MAP_ANONYMOUS};
+    bool is_program = kind == LOADED_PROGRAM && !start;
+    if (length > APPLICATION_END) {
+        return -ENOMEM;
+    }
+    lock_space();
+    bool fits = is_within_limits(area.space, length, false, 0, 0);
+    user_address taken = fits ? loaded_take(file, start, length, is_program ? program_room(length) - length : 0) : 0;
+    area.start = taken || !is_program ? taken | start : find_program_place(length);
+    int64_t result = fits ? map_locked(area, length, MAP_NORESERVE | (area.start ? MAP_FIXED_NOREPLACE : 0)) : -ENOMEM;
+    if (result >= 0 && !taken) {
+        loaded_note(file, (user_address)result, (user_address)result + length);
+    }
+    if (result >= 0 && kind == LOADED_INTERPRETER) {
+        area.space->interpreter.start = (user_address)result;
+        area.space->interpreter.end = (user_address)result + length;
+    }
+    unlock_memory();
     return result;
 }
 

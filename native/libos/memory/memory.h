@@ -17,21 +17,24 @@ enum protection {
 
 enum map_flag {
     MAP_SHARED = 0x01, MAP_PRIVATE = 0x02, MAP_SHARED_VALIDATE = 0x03, MAP_TYPE = 0x0F, MAP_FIXED = 0x10,
-    MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x0100, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000,
+    MAP_ANONYMOUS = 0x20, MAP_GROWSDOWN = 0x0100, MAP_DENYWRITE = 0x0800, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000, MAP_POPULATE = 0x8000,
     MAP_NONBLOCK = 0x10000, MAP_STACK = 0x20000, MAP_HUGETLB = 0x40000, MAP_FIXED_NOREPLACE = 0x100000,
     /* Of the LibOS alone: */
     MAP_NOT_FORKED = 0x01000000,       /* MADV_DONTFORK */
     MAP_WIPED_BY_FORK = 0x02000000,    /* MADV_WIPEONFORK */
     MAP_LOCKED_ON_FAULT = 0x04000000,  /* with MAP_LOCKED: pages come when they are touched */
+    MAP_PRISTINE = 0x08000000,         /* of a measured file, or trampolines of its text: pages that nobody can have stored to (loaded.h) */
     MAP_WHOLE_STACK = 0x10000000,      /* a program's first stack, which need not grow */
     MAP_PATCHED_WHOLE = 0x20000000,  /* a text that is read and patched at once, however large it is */
     MAP_NEVER_WRITABLE = 0x40000000, /* mprotect(PROT_WRITE) is EACCES */
     MAP_ON_TOUCH = 0x80000000,       /* pages of a measured file are read and verified when they are touched */
-#define MAP_INTERNAL 0xF7000000U
+#define MAP_INTERNAL 0xFF000000U
 };
 
 /* Sets this room's part of wait_upcalls. */
 void memory_start(void);
+/* Gives back what is only kept for later, if others lack memory. The caller has no lock. */
+void memory_relieve(void);
 
 /* What one program has of the application's range. Processes share one from vfork to execve. */
 struct space;
@@ -76,6 +79,8 @@ void space_reach(void);
 struct space_upcalls {
     /* process: the threads of the space that are not away come to the LibOS. */
     void (*attract)(const struct space *space);
+    /* process: where the system call goes on that the calling thread makes. */
+    user_address (*return_address)(void);
 };
 extern struct space_upcalls space_upcalls;
 
@@ -256,9 +261,11 @@ void heap_start(user_address start);
 /* Does the heap reach into the area? */
 bool heap_is_in(const struct area *area);
 
-/* Where a program of this length may lie, with room for its heap behind it: the first at PROGRAM_BASE. 0: nowhere. */
+/* Reserves addresses in the current space for an ELF object of this file, which is mapped there next: `start`, or where it suits if it is 0. Programs have room
+ * for a heap behind them; the first lies at PROGRAM_BASE. An address, -ENOMEM, or -EEXIST: `start` is taken. */
 #define PROGRAM_BASE 0x400000000ULL
-user_address memory_program_place(uint64_t length);
+enum loaded_kind { LOADED_PROGRAM, LOADED_INTERPRETER };
+int64_t memory_reserve(struct file *file, user_address start, uint64_t length, enum loaded_kind kind);
 
 /* The stack of the first program stands at the top of the range; below its guard, mappings without an address are
  * placed from the top down, stacks of other programs too. */

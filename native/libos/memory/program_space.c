@@ -1,4 +1,5 @@
 /* Spaces as programs have them: where the next program lies, and what becomes of its areas when it ends. */
+#include "memory/loaded.h"
 #include "memory/object.h"
 #include "memory/turns.h"
 
@@ -57,6 +58,7 @@ int64_t space_fork(struct space **copy)
     int64_t error = turns_join(space, newcomer);
     error = error ? error : versions_fork(space, newcomer);
     newcomer->limits = space->limits;
+    newcomer->interpreter = space->interpreter;
     newcomer->heap.start = space->heap.start;
     newcomer->heap.end = space->heap.end;
     unlock_memory();
@@ -91,6 +93,7 @@ static void drop_absent(struct space *space)
 static void forget(struct space *space)
 {
     space->heap.start = space->heap.end = 0;
+    space->interpreter.start = space->interpreter.end = 0;
     space->limits = NO_MEMORY_LIMITS;
     space->locks_future = 0;
 }
@@ -98,8 +101,11 @@ static void forget(struct space *space)
 static void clear_locked(struct space *space)
 {
     if (space->residence.turns) {
+        loaded_forget(space);
         turns_leave(space);
         drop_absent(space);
+    } else {
+        loaded_leave(space);
     }
     unmap_locked(space, APPLICATION_START, APPLICATION_END);
     forget(space);
@@ -116,6 +122,7 @@ int64_t space_check_place(const struct space *space, user_address start, user_ad
 {
     struct space *neighbour;
     lock_memory();
+    loaded_make_way(start, end);
     int64_t error = turns_find_neighbour(space, start, end, &neighbour);
     unlock_memory();
     return error;
@@ -126,9 +133,11 @@ int64_t space_clear_for(struct space *space, user_address start, user_address en
     struct space *neighbour;
     bool is_own = space == current_space();
     is_own ? lock_space() : lock_memory();
+    loaded_make_way(start, end);
     int64_t error = turns_find_neighbour(space, start, end, &neighbour);
     bool stays = is_own && neighbour && space->residence.turns && neighbour->residence.turns == space->residence.turns;
     if (stays) {
+        loaded_forget(space);
         unmap_locked(space, APPLICATION_START, APPLICATION_END);
         forget(space);
     } else {
@@ -142,6 +151,7 @@ int64_t space_clear_for(struct space *space, user_address start, user_address en
         space_go_away(); /* the other one is resident */
     }
     lock_memory();
+    loaded_make_way(start, end);
     error = turns_find_neighbour(space, start, end, &neighbour); /* it may have ended meanwhile */
     if (!error && neighbour) {
         error = turns_join(neighbour, space);
@@ -151,19 +161,28 @@ int64_t space_clear_for(struct space *space, user_address start, user_address en
     return error;
 }
 
-user_address memory_program_place(uint64_t length)
+uint64_t program_room(uint64_t length)
+{
+    return length < STRIDE_MAX / 2 ? STRIDE_MAX : length + STRIDE_MAX / 2;
+}
+
+static user_address look_for_place(uint64_t length)
 {
     user_address found = 0;
-    if (length > APPLICATION_END) {
-        return 0;
-    }
-    lock_memory();
     for (uint64_t stride = STRIDE_MAX; stride >= STRIDE_MIN && !found; stride /= 2) {
         uint64_t room = length < stride / 2 ? stride : length + stride / 2;
         for (user_address at = PROGRAM_BASE; at < MMAP_HIGH - room && !found; at += stride) {
             found = place_is_free(at, at + room) ? at : 0;
         }
     }
-    unlock_memory();
+    return found;
+}
+
+user_address find_program_place(uint64_t length)
+{
+    user_address found = look_for_place(length);
+    while (!found && loaded_drop_oldest()) {
+        found = look_for_place(length);
+    }
     return found;
 }

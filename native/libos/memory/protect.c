@@ -1,3 +1,4 @@
+#include "memory/loaded.h"
 #include "memory/object.h"
 
 /* The first error that mprotect must report for the range, without changing anything. */
@@ -29,6 +30,7 @@ static int64_t protect_locked(user_address start, user_address end, uint32_t pro
     if (error) {
         return error;
     }
+    loaded_settle(current_space(), start, end);
     split_at(start);
     split_at(end);
     for (struct area_node *node; start < end; start = node->area.end) {
@@ -38,6 +40,7 @@ static int64_t protect_locked(user_address start, user_address end, uint32_t pro
         } else {
             commit_protect(node->area.start, node->area.end, node->area.protection, protection);
         }
+        node->area.flags &= node->area.protection == protection ? UINT32_MAX : ~(uint32_t)MAP_PRISTINE;
         node->area.protection = protection;
     }
     return 0;

@@ -1,3 +1,4 @@
+#include "memory/loaded.h"
 #include "memory/object.h"
 #include "memory/turns.h"
 
@@ -43,7 +44,7 @@ static int64_t move_private(struct area old, user_address target, uint64_t new_l
     struct area_node *node = area_find(&areas, (user_address)to);
     commit_protect(node->area.start, node->area.end, PROT_READ | PROT_WRITE, old.protection);
     node->area.protection = old.protection;
-    node->area.flags = old.flags;
+    node->area.flags = old.flags & ~(uint32_t)MAP_PRISTINE;
     node->area.offset = old.offset;
     node->area.file = old.file;
     old.space->locked_pages += old.flags & MAP_LOCKED ? new_length / PAGE_SIZE : 0;
@@ -59,6 +60,7 @@ static int64_t move_private(struct area old, user_address target, uint64_t new_l
 /* Could the area [start, end) grow to `new_length` where it is? */
 static bool can_grow(const struct area_node *node, user_address start, user_address end, uint64_t new_length)
 {
+    loaded_make_way(end, start + new_length);
     return node->area.end == end && (!node->area.file || node->area.object) && range_is_good(start, new_length) &&
            place_is_free(end, start + new_length);
 }
@@ -69,6 +71,7 @@ static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t 
     struct space *space = current_space();
     struct area_node *node = find_own(space, address);
     user_address end = address + old_length;
+    loaded_settle(space, address, end);
     bool keeps = flags & MREMAP_DONTUNMAP;
     if (!node || node->area.end < end) {
         return -EFAULT;

@@ -1,4 +1,5 @@
 /* The bookkeeping of the address space: areas, their nodes, gaps. Pages are touched elsewhere. */
+#include "memory/loaded.h"
 #include "memory/turns.h"
 
 #define AREAS_MAX 65530U /* Linux's default vm.max_map_count */
@@ -34,8 +35,18 @@ void lock_space(void)
 
 void unlock_memory(void)
 {
+    while (pages_are_short() && loaded_drop_oldest()) {
+    }
     __atomic_store_n(&owner, NULL, __ATOMIC_RELAXED);
     mutex_unlock(&memory_lock);
+}
+
+void memory_relieve(void)
+{
+    if (pages_are_short()) {
+        lock_memory();
+        unlock_memory();
+    }
 }
 
 bool has_memory_lock(void)
@@ -171,12 +182,21 @@ user_address find_gap(uint64_t length)
     return find_gap_within(length, length < LARGE_LENGTH ? MMAP_LOW : LARGE_LOW, full_from);
 }
 
-user_address find_gap_within(uint64_t length, user_address low, user_address high)
+static user_address look_for_gap(uint64_t length, user_address low, user_address high)
 {
     user_address at = area_find_gap(&areas, length, low, high);
     const struct area_node *absent;
     while (at && (absent = turns_find_absent(current_space(), at, at + length))) {
         at = absent->area.start > low ? area_find_gap(&areas, length, low, absent->area.start) : 0;
+    }
+    return at;
+}
+
+user_address find_gap_within(uint64_t length, user_address low, user_address high)
+{
+    user_address at = look_for_gap(length, low, high);
+    while (!at && loaded_drop_oldest()) {
+        at = look_for_gap(length, low, high);
     }
     return at;
 }

@@ -1,7 +1,7 @@
 /*
  * The application's range, between the files of the memory room only. One lock guards areas and pages of all spaces. While it
  * is held, application memory is touched only where it is known to be committed and writable, so a fault never needs the
- * lock that its own thread holds. The functions down to patch_text() want it held.
+ * lock that its own thread holds. The functions down to program_room() want it held.
  */
 #ifndef ENCLAVIZE_MEMORY_SPACE_H
 #define ENCLAVIZE_MEMORY_SPACE_H
@@ -40,6 +40,10 @@ struct space {
         struct kept_index kept;     /* the same */
     } residence;
     uint64_t mapped_pages, locked_pages;
+    struct loaded *loaded; /* ELF objects (loaded.c) */
+    struct {
+        user_address start, end;
+    } interpreter; /* PT_INTERP's */
     uint32_t locks_future; /* MAP_LOCKED and MAP_LOCKED_ON_FAULT, of what is mapped from now on; atomic */
     struct memory_limits limits;
     struct {
@@ -90,8 +94,12 @@ bool may_lock_more(const struct space *space, uint64_t length);
 /* can_do_mlock() of Linux: may anything be locked? Without the lock. */
 bool may_lock(void);
 
-/* Make the `syscall` sites of freshly loaded code, which is still writable, jump into the LibOS (text.c). */
-void patch_text(struct space *space, user_address text, uint64_t size);
+/* Make the `syscall` sites of freshly loaded code, which is still writable, jump into the LibOS; `size` bytes of the area are there (text.c). */
+void patch_text(const struct area *text, uint64_t size);
+/* Where a program of this length may lie, with room for its heap behind it, or 0 (program_space.c). */
+user_address find_program_place(uint64_t length);
+/* That room, in bytes. */
+uint64_t program_room(uint64_t length);
 
 /* For calls.c: what memory.h does not offer to others. These take the lock. */
 enum { MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MREMAP_DONTUNMAP = 4 };

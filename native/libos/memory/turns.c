@@ -1,6 +1,8 @@
 /* Who is resident, and who waits for it. */
 #include "memory/turns.h"
 
+#include "memory/loaded.h"
+
 #define SLICE_NS 10000000ULL /* a program that runs stays so long when others wait */
 #define SLICE_COSTS 8U       /* or so many times what it took to bring it in: less than an eighth of the time goes into exchanges */
 
@@ -280,6 +282,7 @@ int64_t turns_join(struct space *space, struct space *newcomer)
     if (!turns) {
         return -ENOMEM;
     }
+    loaded_settle(space, APPLICATION_START, APPLICATION_END);
     set_closed(newcomer, true);
     newcomer->residence.next = turns->members;
     turns->members = newcomer;

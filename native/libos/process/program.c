@@ -41,18 +41,10 @@ static int64_t map_segment(struct file *file, const struct elf_segment *segment,
     return 0;
 }
 
-/* A position-independent program lies where others and its heap leave room; its interpreter in any gap. */
-static user_address choose_place(const struct elf_file *elf, bool is_interpreter)
-{
-    return !elf->is_position_independent ? elf->low : is_interpreter ? 0 : memory_program_place(elf->high - elf->low);
-}
-
 /* Reserve the whole span, so that nothing else comes between the segments, then map them. */
-static int64_t map_image(struct file *file, const struct elf_file *elf, bool is_interpreter, user_address *bias)
+static int64_t map_image(struct file *file, const struct elf_file *elf, enum loaded_kind kind, user_address *bias)
 {
-    uint32_t fixed = elf->is_position_independent ? 0 : MAP_FIXED_NOREPLACE;
-    int64_t start = memory_map(choose_place(elf, is_interpreter), elf->high - elf->low, PROT_NONE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, NULL, 0);
+    int64_t start = memory_reserve(file, elf->is_position_independent ? 0 : elf->low, elf->high - elf->low, kind);
     if (start < 0) {
         return start == -EEXIST ? -ENOMEM : start;
     }
@@ -221,9 +213,9 @@ int64_t program_map(const struct program *program, const struct strings *argumen
                     struct context *context)
 {
     struct bias bias = {0};
-    int64_t error = map_image(program->file, &program->elf, false, &bias.program);
+    int64_t error = map_image(program->file, &program->elf, LOADED_PROGRAM, &bias.program);
     if (!error && program->interpreter) {
-        error = map_image(program->interpreter, &program->interpreter_elf, true, &bias.interpreter);
+        error = map_image(program->interpreter, &program->interpreter_elf, LOADED_INTERPRETER, &bias.interpreter);
     }
     if (error) {
         return error;

@@ -194,6 +194,12 @@ static bool attract_here(struct task *task, void *context)
     return true;
 }
 
+/* space_upcalls.return_address */
+static user_address return_address(void)
+{
+    return current_task()->context->rip;
+}
+
 /* space_upcalls.attract */
 static void attract_all(const struct space *space)
 {
@@ -203,6 +209,7 @@ static void attract_all(const struct space *space)
 void tasks_start(void)
 {
     space_upcalls.attract = attract_all;
+    space_upcalls.return_address = return_address;
 }
 
 void task_append_starting(struct task *task)

@@ -102,6 +102,7 @@ static void serve(struct context *context)
     uint64_t number = context->rax;
     task->context = context;
     int64_t result = syscall_dispatch(number, &arguments);
+    memory_relieve();
     if (task->context_replaced) {
         task->context_replaced = false;
     } else {

@@ -82,11 +82,12 @@ COUNTS = {
     "spawn": (),
     "execute": (),
     "forks": (),
+    "loaded": (),
     "storm": (scaled(40_000),),
 }
 
 
-STARTERS = {"execute", "forks", "many_children", "ptys", "spawn"}
+STARTERS = {"execute", "forks", "loaded", "many_children", "ptys", "spawn"}
 """They start themselves anew. Position independent, so that both run at once; ``NAME-fixed`` is not."""
 
 

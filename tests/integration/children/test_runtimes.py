@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-METHODS = ("fork",) if scaled(100) < 100 else ("fork", "spawn", "forkserver")
+IS_QUICK = scaled(100) < 100
+METHODS = ("fork",) if IS_QUICK else ("fork", "spawn", "forkserver")
 """The others start a new Python for each worker."""
+MECHANISMS = ("POSIX_SPAWN", "FORK") if IS_QUICK else ("POSIX_SPAWN", "VFORK", "FORK")
+"""POSIX_SPAWN is Java's own choice, by jspawnhelper."""
 JAVA = ("/jre/bin/java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", "/classes")
 
 
@@ -40,6 +43,6 @@ def test_os_exec_of_go(runtimes: Places) -> None:
     runtimes.check("/usr/bin/children")
 
 
-@pytest.mark.parametrize("mechanism", ["POSIX_SPAWN", "VFORK", "FORK"])
+@pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_process_builder_of_java(runtimes: Places, mechanism: str) -> None:
     runtimes.check(*JAVA, f"-Djdk.lang.Process.launchMechanism={mechanism}", "Children")

@@ -5,7 +5,7 @@ const http = require("node:http");
 const { once } = require("node:events");
 
 const WORKERS = 4;
-const REQUESTS = 40;
+const REQUESTS = 20;
 
 function ask(port) {
   return new Promise((done, failed) => {

@@ -29,6 +29,21 @@ PACKAGE = f"{GRAMINE_LIBRARIES}/gramine"
 
 _LIBRARY = "int stand_in_%(name)s(void);\nint stand_in_%(name)s(void) { return 0; }\n"
 
+_GLIBC = """
+__attribute__((used, visibility("default"))) const char stand_in_paths[] = "\\0" %s;
+"""
+_COMPILED_PATHS = {
+    "ld-linux-x86-64.so.2": ("/opt/stand-in/etc/ld.so.cache",),
+    "libc.so.6": (
+        "/opt/stand-in/lib/locale/locale-archive",
+        "/opt/stand-in/share/locale",
+        "/opt/stand-in/lib/gconv/gconv-modules.cache",
+        "/opt/stand-in/share/zoneinfo",
+        "/opt/stand-in/etc/localtime",
+    ),
+}
+"""What a glibc has compiled in, for a prefix that no image has."""
+
 LOADER = r"""
 static long call(long number, long one, const void *two, long three)
 {
@@ -186,7 +201,7 @@ def stand_in_gramine(folder: Path, *, musl: bool = True, run_path: str = "") -> 
         *((f"-Wl,--enable-new-dtags,-rpath,{run_path}",) if run_path else ()),
     )  # fmt: skip
     for name in ("ld-linux-x86-64.so.2", "libc.so.6", "libm.so.6", "libpthread.so.0"):
-        _library(sources, package / "runtime" / "glibc" / name)
+        _library(sources, package / "runtime" / "glibc" / name, paths=_COMPILED_PATHS.get(name, ()))
     (package / "runtime" / "glibc" / "libm.so").symlink_to("libm.so.6")
     if musl:
         (package / "runtime" / "musl").mkdir()
@@ -239,10 +254,13 @@ def stand_in_occlum(folder: Path, version: str = OCCLUM_VERSION) -> Path:
     return folder
 
 
-def _library(sources: Path, output: Path, *needed: Path) -> Path:
+def _library(sources: Path, output: Path, *needed: Path, paths: Sequence[str] = ()) -> Path:
     name = "".join(char if char.isalnum() else "_" for char in output.name)
+    code = _LIBRARY % {"name": name}
+    if paths:
+        code += _GLIBC % " ".join(f'"{path}\\0"' for path in paths)
     return compile_stand_in(
-        sources, name, _LIBRARY % {"name": name}, output, "-shared", f"-Wl,-soname,{output.name}",
+        sources, name, code, output, "-shared", f"-Wl,-soname,{output.name}",
         "-Wl,--no-as-needed", *needed,
     )  # fmt: skip
 

@@ -17,7 +17,15 @@ from enclavize.libos.builtin.users import account_of
 from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.defaults import Defaults
 from enclavize.libos.gramine.enclave import GramineEnclave
-from enclavize.libos.gramine.files import RUNELET_FILE, glibc_version, read, runtime_files, shared_files
+from enclavize.libos.gramine.exchanged_libc import ExchangedLibc, compiled_paths, exchanged_libc
+from enclavize.libos.gramine.files import (
+    GLIBC_FILES,
+    RUNELET_FILE,
+    glibc_version,
+    read,
+    runtime_files,
+    shared_files,
+)
 from enclavize.libos.gramine.format import LINKS
 from enclavize.libos.gramine.manifest import (
     HELPER_THREADS,
@@ -158,6 +166,7 @@ class _Parts:
         self._toolchain, self._task = toolchain, task
         self.selection = selection_of(rootfs, options.table)
         self._network = {} if options.policy.allow_host_network_files else network_files(rootfs)
+        self._libc = ExchangedLibc()
         self._account = account_of(rootfs, config)
         variables = image_environment(config, self._account.home)
         self._environment = dict(variable.partition("=")[::2] for variable in variables)
@@ -171,7 +180,9 @@ class _Parts:
         arguments = self._arguments()
         entry_point = find_entry_point(self._rootfs, arguments[0], working_directory, self._environment)
         own_libc = self._takes_own_libc(entry_point)
-        mounts = self._mounts(working_directory)
+        runtime = {} if own_libc else runtime_files(self._toolchain, entry_point.libc)
+        self._libc = self._exchanged_libc(entry_point.libc, runtime)
+        mounts = (*self._mounts(working_directory), *self._libc.mounts)
         found = self._trusted_files(entry_point.path, may_mount=may_mount_links(mounts, options.table))
         host = tuple(variable.name for variable in policy.allowed_environment)
         environment = {name: value for name, value in self._environment.items() if name not in host}
@@ -199,14 +210,12 @@ class _Parts:
             allowed_files=allowed_files(
                 self._rootfs, policy.volumes, network=policy.allow_host_network_files
             ),
-            trusted_files=self._with_own_files(
-                found, {} if own_libc else runtime_files(self._toolchain, entry_point.libc)
-            ),
+            trusted_files=self._with_own_files(found, runtime),
         )
 
     def files(self) -> dict[str, bytes]:
         """Return the files beside the manifest, by path below /.enclave."""
-        files = {f"{layout.NETWORK_FILES}/{name}": content for name, content in self._network.items()}
+        files = self._measured_files()
         defaults = Defaults.of(self._config, self._options.policy, self._environment)
         if defaults is not None:
             files[layout.DEFAULTS] = defaults.to_bytes()
@@ -273,12 +282,33 @@ class _Parts:
             self._task.warn(f"nor {len(found.left_out) - _SHOWN} other files, for such reasons")
         return found
 
+    def _exchanged_libc(self, libc: Libc, runtime: dict[str, str]) -> ExchangedLibc:
+        if not runtime:
+            return ExchangedLibc()
+        folder = f"{layout.RUNTIME}/{libc}"
+        paths = None
+        if libc is Libc.GLIBC:
+            loader, library = (read(self._toolchain, f"{folder}/{name}") for name in GLIBC_FILES)
+            paths = compiled_paths(loader, library)
+        return exchanged_libc(
+            self._rootfs,
+            libc,
+            {posixpath.basename(path): path for path in runtime},
+            paths,
+            (mount["path"] for mount in self._options.table.get("fs", {}).get("mounts", [])),
+        )
+
+    def _measured_files(self) -> dict[str, bytes]:
+        """Return the files beside the manifest that are in its list."""
+        files = {f"{layout.NETWORK_FILES}/{name}": content for name, content in self._network.items()}
+        return {**files, layout.LIBRARY_CACHE: self._libc.cache} if self._libc.cache else files
+
     def _with_own_files(self, found: TrustedFiles, runtime: dict[str, str]) -> dict[str, str]:
-        network = {
-            layout.absolute(f"{layout.NETWORK_FILES}/{name}"): hashlib.sha256(content).hexdigest()
-            for name, content in self._network.items()
+        own = {
+            layout.absolute(path): hashlib.sha256(content).hexdigest()
+            for path, content in self._measured_files().items()
         }
-        return dict(sorted({**found.hashes, **runtime, **network}.items()))
+        return dict(sorted({**found.hashes, **runtime, **own}.items()))
 
 
 def _warnings(config: ImageConfig) -> Iterator[str]:

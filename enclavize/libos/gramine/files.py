@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RUNELET_FILE = "runelet-gramine"
 """The runelet with the PAL for Gramine, among the native components."""
 
+GLIBC_FILES = ("ld-linux-x86-64.so.2", "libc.so.6")
+"""The loader and the library that say where Gramine's glibc looks for data."""
+
 _UNNEEDED = re.compile(r"ld\.so|libthread_db\.so\.\d+|libmbed\w+_gramine\.so\.\d+", re.ASCII)
 """A second name of the loader, what debuggers need, and libraries of Gramine's attestation examples."""
 

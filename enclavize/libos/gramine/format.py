@@ -42,6 +42,7 @@ _LIMITS = {
     layout.MANIFEST: MAX_MANIFEST_SIZE,
     layout.SIGNATURE: SIGSTRUCT_SIZE,
     layout.DEFAULTS: _MAX_DEFAULTS_SIZE,
+    layout.LIBRARY_CACHE: _MAX_FILE_SIZE,
     RUNELET: _MAX_FILE_SIZE,
     layout.LIBOS: _MAX_FILE_SIZE,
     layout.SGX_LIBPAL: _MAX_FILE_SIZE,
@@ -53,7 +54,11 @@ _LIMITS = {
 _LIBRARY = re.compile(
     rf"({layout.RUNTIME}/(glibc|musl)|{layout.HOST})/{layout.RUNTIME_LIBRARY.pattern}", re.ASCII
 )
-_OPTIONAL = {layout.DEFAULTS, *(f"{layout.NETWORK_FILES}/{name}" for name in layout.NETWORK_FILE_NAMES)}
+_OPTIONAL = {
+    layout.DEFAULTS,
+    layout.LIBRARY_CACHE,
+    *(f"{layout.NETWORK_FILES}/{name}" for name in layout.NETWORK_FILE_NAMES),
+}
 _OWN_FILES = f"file:/{ROOT}/"
 
 LINKS = MappingProxyType({layout.absolute(layout.DIRECT_MANIFEST)[1:]: layout.MANIFEST.rpartition("/")[2]})

@@ -22,6 +22,8 @@ DIRECT_MANIFEST = "instance/app.manifest"
 """A link to the signed manifest: the loader of direct mode looks for this name."""
 NETWORK_FILES = "instance/network"
 DEFAULTS = "instance/defaults"
+LIBRARY_CACHE = "instance/ld.so.cache"
+"""By which Gramine's glibc finds the image's libraries."""
 
 NETWORK_FILE_NAMES = ("hosts", "hostname", "resolv.conf")
 """Files of ``/etc`` that engines mount their own over."""

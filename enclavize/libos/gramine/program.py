@@ -1,4 +1,4 @@
-"""What Gramine starts: the program's path, whose C library it needs, and where its libraries are."""
+"""What Gramine starts: the program's path, and whose C library it needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from enclavize.compat.library_path import default_folders, libc_family
 from enclavize.compat.program import find_program
 from enclavize.errors import IncompatibleImageError
 from enclavize.libos.gramine.layout import RUNTIME, absolute
-from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,18 +20,24 @@ if TYPE_CHECKING:
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
 
+_INTERPRETER_FOLDERS = ("/lib", "/lib64")
+
 
 class Libc(StrEnum):
-    """Whose C library the program is made for; NONE of a static one."""
+    """Whose C library the program is made for; of a static one, whose the image has for its children."""
 
     GLIBC = "glibc"
     MUSL = "musl"
     NONE = "none"
 
 
+INTERPRETERS = {Libc.GLIBC: "/lib64/ld-linux-x86-64.so.2", Libc.MUSL: "/lib/ld-musl-x86_64.so.1"}
+"""What programs have in PT_INTERP."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EntryPoint:
-    """The program of an image. ``path`` is absolute; ``libraries`` are folders in the order of search.
+    """The program of an image. ``path`` is absolute; ``interpreter`` is its PT_INTERP, or that of others.
 
     ``glibc`` is the newest version that its files ask for, or that the image has; (0, 0) if there is none.
     ``catches_faults``: it makes exceptions of memory faults, by their address.
@@ -40,7 +45,7 @@ class EntryPoint:
 
     path: str
     libc: Libc
-    libraries: tuple[str, ...]
+    interpreter: str
     glibc: tuple[int, int]
     catches_faults: bool = False
 
@@ -59,7 +64,7 @@ def find_entry_point(
     executable = program.executable
     if executable is None or executable.elf is None:
         raise IncompatibleImageError(f"{command} of the image is neither an ELF program nor a script")
-    interpreter = executable.elf.interpreter
+    interpreter = executable.elf.interpreter or _interpreter_of_others(rootfs)
     family = libc_family(interpreter) if interpreter else "none"
     if family not in Libc.__members__.values():
         raise IncompatibleImageError(
@@ -68,23 +73,24 @@ def find_entry_point(
     return EntryPoint(
         path=_start_path(rootfs, command, working_directory, environment, program),
         libc=Libc(family),
-        libraries=tuple(_libraries(rootfs, family, program)) if interpreter else (),
-        glibc=max((_glibc_version(entry) for entry in program.files), default=(0, 0)),
+        interpreter=interpreter,
+        glibc=max(map(_glibc_version, (*program.files, *_libraries(rootfs, "libc.so.6"))), default=(0, 0)),
         catches_faults=any(runtime.name == "jvm" for runtime in program.runtimes),
     )
 
 
 def library_path(entry_point: EntryPoint, preset: str, *, own_libc: bool) -> str:
-    """Return LD_LIBRARY_PATH; ``preset`` is the image's, which alone counts for a static program.
+    """Return LD_LIBRARY_PATH; ``preset`` is the image's. Without it there is none, as in the image.
 
-    Gramine's loaders have defaults of their own, and read no ``ld.so.cache`` of the image: so all folders
-    stand here. ``own_libc`` leaves Gramine's C library out.
+    Gramine looks for an interpreter in these folders alone, so that of the program's is one of them;
+    without the variable, in /lib and /lib64.
     """
     if entry_point.libc is Libc.NONE:
         return preset
-    runtime = [] if own_libc else [absolute(f"{RUNTIME}/{entry_point.libc}")]
-    folders = [*runtime, *(folder for folder in preset.split(":") if folder), *entry_point.libraries]
-    return ":".join(dict.fromkeys(folders))
+    if own_libc:
+        folder = posixpath.dirname(entry_point.interpreter)
+        return f"{preset}:{folder}" if preset else "" if folder in _INTERPRETER_FOLDERS else folder
+    return f"{absolute(f'{RUNTIME}/{entry_point.libc}')}:{preset}" if preset else ""
 
 
 def _start_path(
@@ -103,24 +109,15 @@ def _start_path(
     return posixpath.normpath(found)
 
 
-def _libraries(rootfs: Rootfs, family: str, program: Program) -> Iterator[str]:
-    """Yield each folder that is there once: those of RUNPATH first, which LD_LIBRARY_PATH precedes."""
-    seen: set[str] = set()
-    for path in (*_run_paths(program), *default_folders(rootfs, family)):
-        folder = rootfs.find(path)
-        if folder is not None and folder.type is FileType.DIRECTORY and folder.path not in seen:
-            seen.add(folder.path)
-            yield posixpath.normpath(path)
+def _interpreter_of_others(rootfs: Rootfs) -> str:
+    """Return the interpreter that a static program's children would have; "" if the image has none."""
+    return next((path for path in INTERPRETERS.values() if rootfs.find(path) is not None), "")
 
 
-def _run_paths(program: Program) -> Iterator[str]:
-    for entry in program.files:
-        origin = f"/{entry.path.rpartition('/')[0]}"
-        for text in (entry.elf.rpath, entry.elf.runpath) if entry.elf else ():
-            for folder in text.split(":"):
-                path = folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin)
-                if path.startswith("/") and "$" not in path:
-                    yield path
+def _libraries(rootfs: Rootfs, name: str) -> Iterator[Entry]:
+    for folder in default_folders(rootfs, Libc.GLIBC):
+        if entry := rootfs.find(f"{folder}/{name}"):
+            yield entry
 
 
 def _glibc_version(entry: Entry) -> tuple[int, int]:

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 OPTIONS = InstanceOptions(
     policy=Policy(), resources=Resources(), isv_prod_id=1, isv_svn=2, debuggable=False, table={}
 )
-LIBC = b"\0GLIBC_2.39\0GLIBC_2.40\0GLIBC_2.5\0"
+LIBC = b"\0GLIBC_2.39\0GLIBC_2.40\0GLIBC_2.5\0/opt/gramine/share/zoneinfo\0/opt/gramine/etc/localtime\0"
+LOADER = b"\0/opt/gramine/etc/ld.so.cache\0"
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +77,7 @@ def toolchain(
         "host/ld-linux-x86-64.so.2": b"\0/etc/ld.so.preload\0",
         "host/libc.so.6": b"libc",
         "runtime/glibc/libc.so.6": LIBC,
-        "runtime/glibc/ld-linux-x86-64.so.2": b"ld",
+        "runtime/glibc/ld-linux-x86-64.so.2": LOADER,
         "runtime/glibc/ld.so": b"ld",
         "runtime/glibc/libthread_db.so.1": b"for debuggers",
         **(more or {}),
@@ -140,6 +141,10 @@ def content_of(item: InstanceFile) -> bytes:
         return stream.read()
 
 
+def mounts_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    return {mount["path"]: mount.get("uri", "") for mount in manifest["fs"]["mounts"]}
+
+
 @pytest.mark.parametrize("version", ["1.8", "1.10", "1.9post", "2.0", "1.9~rc1"])
 def test_other_versions_are_refused(programs: Mapping[str, bytes], version: str) -> None:
     with pytest.raises(UsageError, match=f"has Gramine {version}"):
@@ -187,7 +192,10 @@ def test_gramines_libc_is_used_unless_the_image_needs_a_newer_one(
     bench: Bench, programs: Mapping[str, bytes]
 ) -> None:
     manifest = manifest_of(bench.instance(glibc_image(programs), {"Entrypoint": ["/app"]}))
-    assert manifest["loader"]["env"]["LD_LIBRARY_PATH"].startswith("/.enclave/gramine/runtime/glibc:")
+    assert "LD_LIBRARY_PATH" not in manifest["loader"]["env"]
+    assert mounts_of(manifest)["/lib64/ld-linux-x86-64.so.2"] == (
+        "file:/.enclave/gramine/runtime/glibc/ld-linux-x86-64.so.2"
+    )
     uris = [item["uri"] for item in manifest["sgx"]["trusted_files"]]
     assert "file:/.enclave/gramine/runtime/glibc/libc.so.6" in uris
     assert bench.warnings == []
@@ -195,9 +203,62 @@ def test_gramines_libc_is_used_unless_the_image_needs_a_newer_one(
     old = toolchain(programs, more={"runtime/glibc/libc.so.6": b"\0GLIBC_2.2.5\0GLIBC_2.30\0"})
     bench.backend = GramineBackend(old)
     manifest = manifest_of(bench.instance(glibc_image(programs), {"Entrypoint": ["/app"]}))
-    assert "gramine" not in manifest["loader"]["env"]["LD_LIBRARY_PATH"]
+    assert "LD_LIBRARY_PATH" not in manifest["loader"]["env"]
+    assert not [uri for uri in mounts_of(manifest).values() if "gramine" in uri]
     assert not [item for item in manifest["sgx"]["trusted_files"] if ".enclave/gramine" in item["uri"]]
     assert "the image needs glibc 2.34, Gramine has 2.30" in bench.warnings[0]
+
+
+def test_gramines_libc_stands_for_the_images_and_reads_its_data(
+    bench: Bench, programs: Mapping[str, bytes]
+) -> None:
+    members = [
+        *glibc_image(programs),
+        directory("usr/share/zoneinfo"),
+        file("usr/share/zoneinfo/UTC", "zone"),
+        directory("etc"),
+        symlink("etc/localtime", "/usr/share/zoneinfo/UTC"),
+        file("usr/lib/libc.so.6", programs["glibc"]),
+        file("usr/lib/libown.so.1", programs["glibc"]),
+        symlink("lib", "usr/lib"),
+    ]
+    instance = bench.instance(members, {"Entrypoint": ["/app"], "Env": ["LD_LIBRARY_PATH=/opt/lib"]})
+    manifest = manifest_of(instance)
+    assert manifest["loader"]["env"]["LD_LIBRARY_PATH"] == "/.enclave/gramine/runtime/glibc:/opt/lib"
+    mounts = mounts_of(manifest)
+    exchanged = {path for path, uri in mounts.items() if uri.endswith("/runtime/glibc/libc.so.6")}
+    assert exchanged == {"/lib/libc.so.6", "/usr/lib/libc.so.6"}
+    assert mounts["/opt/gramine/share/zoneinfo"] == "file:/usr/share/zoneinfo"
+    assert mounts["/opt/gramine/etc/localtime"] == "file:/etc/localtime"
+    assert mounts["/opt/gramine/etc/ld.so.cache"] == "file:/.enclave/instance/ld.so.cache"
+    cache = next(content_of(item) for item in instance.files if item.path == "instance/ld.so.cache")
+    assert b"\0libown.so.1\0/lib/libown.so.1\0" in cache
+    trusted = {item["uri"]: item["sha256"] for item in manifest["sgx"]["trusted_files"]}
+    assert trusted["file:/.enclave/instance/ld.so.cache"] == hashlib.sha256(cache).hexdigest()
+
+
+def test_nothing_is_mounted_where_the_user_mounts_something_or_the_image_has_files(
+    bench: Bench, programs: Mapping[str, bytes]
+) -> None:
+    mount = {"type": "tmpfs", "path": "/opt/gramine/share/zoneinfo"}
+    members = [
+        *glibc_image(programs),
+        *map(directory, ("opt", "opt/gramine", "opt/gramine/etc", "usr/share", "usr/share/zoneinfo", "etc")),
+        file("usr/share/zoneinfo/UTC", "zone"),
+        file("opt/gramine/etc/localtime", "its own"),
+        file("etc/localtime", "zone"),
+    ]
+    table = {"fs": {"mounts": [mount]}}
+    instance = bench.instance(members, {"Entrypoint": ["/app"]}, replace(OPTIONS, table=table))
+    paths = [found["path"] for found in manifest_of(instance)["fs"]["mounts"]]
+    assert paths.count("/opt/gramine/share/zoneinfo") == 1
+    assert "/opt/gramine/etc/localtime" not in paths
+
+
+def test_what_is_no_glibc_is_refused(bench: Bench, programs: Mapping[str, bytes]) -> None:
+    bench.backend = GramineBackend(toolchain(programs, more={"runtime/glibc/ld-linux-x86-64.so.2": b"ld"}))
+    with pytest.raises(UsageError, match=r"names no ld\.so\.cache"):
+        bench.instance(glibc_image(programs), {"Entrypoint": ["/app"]})
 
 
 def test_what_gramine_does_otherwise_is_told(bench: Bench, programs: Mapping[str, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,19 +86,26 @@ def test_a_script_is_started_by_the_path_that_it_is_found_by(command: str, direc
     assert (found.path, found.libc) == (path, Libc.GLIBC)
 
 
-def test_gramines_library_comes_first_and_the_defaults_last() -> None:
-    found = find_entry_point(ROOTFS, "python3", "/", {**ENVIRONMENT, "LD_LIBRARY_PATH": "/x"})
-    assert library_path(found, "/x", own_libc=False) == (
-        "/.enclave/gramine/runtime/glibc:/x:/opt/lib:/lib64:/lib"
-    )
-    assert library_path(found, "", own_libc=True) == "/opt/lib:/lib64:/lib"
+def test_the_library_path_is_the_images_with_gramines_folder_before_it() -> None:
+    found = find_entry_point(ROOTFS, "python3", "/", ENVIRONMENT)
+    assert library_path(found, "", own_libc=False) == ""
+    assert library_path(found, "/x:", own_libc=False) == "/.enclave/gramine/runtime/glibc:/x:"
 
 
-def test_musl_programs_get_musl_and_static_ones_nothing() -> None:
-    musl = find_entry_point(ROOTFS, "/app/musl", "/", ENVIRONMENT)
-    assert musl.libc is Libc.MUSL
-    assert library_path(musl, "", own_libc=False).split(":")[0] == "/.enclave/gramine/runtime/musl"
+def test_the_images_own_loader_is_found_where_gramine_looks() -> None:
+    found = find_entry_point(ROOTFS, "python3", "/", ENVIRONMENT)
+    assert library_path(found, "", own_libc=True) == ""
+    assert library_path(found, "/x", own_libc=True) == "/x:/lib64"
+    elsewhere = replace(found, interpreter="/opt/glibc/ld-linux-x86-64.so.2")
+    assert library_path(elsewhere, "", own_libc=True) == "/opt/glibc"
+
+
+def test_static_programs_have_the_library_that_their_children_need() -> None:
+    assert find_entry_point(ROOTFS, "/app/musl", "/", ENVIRONMENT).libc is Libc.MUSL
     static = find_entry_point(ROOTFS, "/app/static", "/", ENVIRONMENT)
+    assert (static.libc, static.glibc) == (Libc.GLIBC, (2, 36))
+    alone = Rootfs((folder("app"), program("app/static", elf(static=True))), merkle_reader=lambda _entry: b"")
+    static = find_entry_point(alone, "/app/static", "/", ENVIRONMENT)
     assert (static.libc, library_path(static, "/mine", own_libc=True)) == (Libc.NONE, "/mine")
 
 

@@ -67,6 +67,10 @@ def build(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Options in a file, such as enclavize.toml.")
     ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A manifest as gsc build takes it; Gramine only."),
+    ] = None,
     image_key: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Encrypt the root file system; Occlum only, see gen-image-key."),
@@ -198,6 +202,7 @@ def build(
     from enclavize.cli.grammar.configured_options import configured_policy
     from enclavize.cli.grammar.date import parse_date, parse_epoch
     from enclavize.cli.grammar.execution import parse_source
+    from enclavize.cli.grammar.gramine_manifest import added, first, manifest_options
     from enclavize.cli.grammar.image_key import with_image_key, with_sgx_mode
     from enclavize.cli.grammar.output import combine_outputs
     from enclavize.cli.grammar.setting import parse_settings
@@ -236,6 +241,8 @@ def build(
         )
         return
     production = file.flag("", "production", production)
+    said = manifest_options(file.tables, libos.canonical, manifest)
+    debug = debug or said.debug
     if debug and production:
         raise UsageError("--debug and --production contradict each other")
     who = parse_signer(
@@ -273,7 +280,9 @@ def build(
         toolchain=toolchain,
         tables=with_selection(
             with_sgx_mode(
-                with_image_key(file.tables, libos.canonical, image_key, built_in=builtin_image_key),
+                with_image_key(
+                    {**file.tables, **said.tables}, libos.canonical, image_key, built_in=builtin_image_key
+                ),
                 libos.canonical,
                 sgx_mode,
             ),
@@ -285,18 +294,18 @@ def build(
         ),
         policy=configured_policy(
             file,
-            allow_args=allow_args,
-            allow_env=allow_env,
+            allow_args=allow_args or said.allows_arguments,
+            allow_env=added(allow_env, file.listed("policy", "allow-env"), said.allowed_variables),
             allow_exec=allow_exec,
-            volume=volume,
+            volume=added(volume, file.listed("policy", "volume"), said.volumes),
             allow_host_network_files=allow_host_network_files,
             allow_network=allow_network,
         ),
-        resources=file.settings("resources", setting or [], parse_settings),
+        resources=file.settings("resources", setting or [], parse_settings, behind=said.settings),
         signing=SigningOptions(
             signer=who,
-            isv_prod_id=file.one("", "isvprodid", isvprodid, int) or 0,
-            isv_svn=file.one("", "isvsvn", isvsvn, int) or 0,
+            isv_prod_id=first(file.one("", "isvprodid", isvprodid, int), said.isv_prod_id, 0),
+            isv_svn=first(file.one("", "isvsvn", isvsvn, int), said.isv_svn, 0),
             debug=debug or who is None,
             date=file.one("", "date", parse_date(date) if date else None, parse_date),
         ),

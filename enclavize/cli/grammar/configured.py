@@ -51,6 +51,10 @@ class Configured:
         with self.file.place(table, key):
             return parse(self.file.get(table, key) or [])
 
+    def listed(self, table: str, key: str) -> list[str]:
+        """Return the texts that the file has for an option."""
+        return list(self.file.get(table, key) or ())
+
     def pairs(self, key: str, given: list[str], parse: Callable[[Iterable[str]], T]) -> T:
         """Return ``NAME=VALUE`` options, name by name."""
         texts = [f"{name}={value}" for name, value in (self.file.get("", key) or {}).items()]
@@ -58,10 +62,16 @@ class Configured:
             parse(texts)
         return parse([*texts, *given])
 
-    def settings(self, table: str, given: list[str], parse: Callable[[Iterable[str]], T]) -> T:
-        """Return the values of ``--set``, key by key; in the file they are a table."""
+    def settings(
+        self, table: str, given: list[str], parse: Callable[[Iterable[str]], T], *, behind: Iterable[str] = ()
+    ) -> T:
+        """Return the values of ``--set``, key by key; in the file they are a table.
+
+        Those ``behind`` count where neither has the key.
+        """
         on_command_line = {text.partition("=")[0].strip() for text in given}
-        texts = []
+        in_file = {key for name, key in self.file.values if name == table}
+        texts = [text for text in behind if text.partition("=")[0] not in on_command_line | in_file]
         for name, key in self.file.values:
             if name == table and key not in on_command_line:
                 texts.append(f"{key}={self.file.get(name, key)}")

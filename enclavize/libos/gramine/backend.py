@@ -44,6 +44,8 @@ from enclavize.libos.gramine.mounts import (
 )
 from enclavize.libos.gramine.program import Libc, find_entry_point, library_path
 from enclavize.libos.gramine.selection import LONG_LIST, TMPFS, manifest_part, selection_of, start_time
+from enclavize.libos.gramine.stated_files import stated_files
+from enclavize.libos.gramine.table import joined_variables, without_joined
 from enclavize.libos.gramine.trusted_files import hidden_paths, trusted_files
 from enclavize.libos.network import with_host_network
 from enclavize.oci.stop_signal import DEFAULT_STOP_SIGNAL
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from enclavize.libos.base import InstanceOptions
     from enclavize.libos.gramine.manifest import Mount
     from enclavize.libos.gramine.program import EntryPoint
+    from enclavize.libos.gramine.stated_files import StatedFiles
     from enclavize.libos.gramine.trusted_files import TrustedFiles
     from enclavize.libos.toolchain.model import Toolchain
     from enclavize.oci.image import Image
@@ -100,12 +103,14 @@ class GramineBackend:
         policy = expressible_policy(
             with_host_network(options.policy, "Gramine"), debuggable=options.debuggable
         )
+        stated = stated_files(rootfs, options.table, policy.volumes)
         with reporter.task(f"write the manifest of {len(rootfs)} files") as task:
             for warning in _warnings(image.config):
                 task.warn(warning)
-            parts = _Parts(rootfs, image.config, replace(options, policy=policy), self._toolchain, task)
+            own = replace(options, policy=policy)
+            parts = _Parts(rootfs, image.config, own, self._toolchain, task=task, stated=stated)
             values = parts.values()
-            manifest = make_manifest(values, manifest_part(options.table))
+            manifest = make_manifest(values, without_joined(manifest_part(options.table)))
             task.log(f"the manifest has {len(manifest.files)} trusted files and {len(manifest.text)} bytes")
             if len(manifest.files) > LONG_LIST:
                 task.warn(
@@ -122,7 +127,7 @@ class GramineBackend:
             shared_files=shared,
             files=tuple(_file(path, content) for path, content in sorted(files.items())),
             enclave=GramineEnclave(libpal=read(self._toolchain, layout.SGX_LIBPAL), manifest=manifest),
-            policy=policy,
+            policy=replace(policy, volumes=(*policy.volumes, *stated.volumes)),
             argv=values.arguments or (values.entrypoint,),
             links=LINKS,
             start=Start(
@@ -160,16 +165,26 @@ class _Parts:
     """The parts of one image's manifest, and the small files beside it."""
 
     def __init__(
-        self, rootfs: Rootfs, config: ImageConfig, options: InstanceOptions, toolchain: Toolchain, task: Task
+        self,
+        rootfs: Rootfs,
+        config: ImageConfig,
+        options: InstanceOptions,
+        toolchain: Toolchain,
+        *,
+        task: Task,
+        stated: StatedFiles,
     ) -> None:
+        self._stated = stated
         self._rootfs, self._config, self._options = rootfs, config, options
         self._toolchain, self._task = toolchain, task
-        self.selection = selection_of(rootfs, options.table)
+        self.selection = selection_of(rootfs, options.table, stated.kept)
         self._network = {} if options.policy.allow_host_network_files else network_files(rootfs)
         self._libc = ExchangedLibc()
         self._account = account_of(rootfs, config)
         variables = image_environment(config, self._account.home)
-        self._environment = dict(variable.partition("=")[::2] for variable in variables)
+        self._environment = joined_variables(
+            dict(variable.partition("=")[::2] for variable in variables), options.table
+        )
 
     def values(self) -> ManifestValues:
         """Return what the template is filled with. Raises EnclavizeError."""
@@ -211,6 +226,7 @@ class _Parts:
                 self._rootfs, policy.volumes, network=policy.allow_host_network_files
             ),
             trusted_files=self._with_own_files(found, runtime),
+            pinned_files=self._stated.pinned,
         )
 
     def files(self) -> dict[str, bytes]:
@@ -269,7 +285,7 @@ class _Parts:
             raise UsageError(
                 f"the program {program} is left out of the trusted files", hint=f"add --keep {program}"
             )
-        hidden = hidden_paths(self._options.policy.volumes)
+        hidden = hidden_paths((*self._options.policy.volumes, *self._stated.volumes))
         found = trusted_files(self._rootfs, hidden, self.selection, may_mount=may_mount)
         if found.not_selected:
             self._task.log(

@@ -14,6 +14,7 @@ from enclavize.libos.gramine.enclave import MeasuredGramineEnclave
 from enclavize.libos.gramine.manifest_reader import MAX_MANIFEST_SIZE, read_manifest
 from enclavize.libos.gramine.mounts import mounted_links
 from enclavize.libos.gramine.selection import must_be_listed
+from enclavize.libos.gramine.stated_files import pinned_files, pinned_volumes
 from enclavize.libos.gramine.trusted_files import hidden_paths, unlisted_files
 from enclavize.libos.loader_names import is_loader_like
 from enclavize.libos.process_checks import check_health, check_stop_signal, check_user
@@ -184,7 +185,7 @@ class GramineFormat:
         """
         manifest = _manifest(contents)
         trusted = manifest["sgx"]["trusted_files"]
-        for file in trusted:
+        for file in trusted[len(pinned_files(manifest)) :]:
             uri = file["uri"]
             if uri.startswith(_OWN_FILES):
                 continue
@@ -248,7 +249,10 @@ def policy_of(manifest: Mapping[str, Any]) -> Policy:
     return Policy(
         allow_arguments=loader.get("insecure__use_cmdline_argv", False),
         allowed_environment=tuple(AllowedVariable(name=name, unsafe=is_loader_like(name)) for name in names),
-        volumes=tuple(Volume(path=uri.removeprefix("file:").rstrip("/"), executable=True) for uri in volumes),
+        volumes=(
+            *(Volume(path=uri.removeprefix("file:").rstrip("/"), executable=True) for uri in volumes),
+            *pinned_volumes(manifest),
+        ),
         allow_host_network_files=has_network,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
@@ -47,7 +47,8 @@ class LibosFile:
 class ManifestValues:
     """What the template is filled with. ``arguments`` None: the host gives them.
 
-    ``enclave_size`` is in bytes, ``trusted_files`` SHA-256 by absolute path.
+    ``enclave_size`` is in bytes, ``trusted_files`` SHA-256 by absolute path; ``pinned_files`` are such that
+    the host brings.
     """
 
     entrypoint: str
@@ -66,6 +67,7 @@ class ManifestValues:
     isv_svn: int
     allowed_files: tuple[str, ...]
     trusted_files: Mapping[str, str]
+    pinned_files: Mapping[str, str] = field(default_factory=dict)
     use_exinfo: bool = False
 
 
@@ -74,13 +76,13 @@ def make_manifest(values: ManifestValues, table: Mapping[str, Any]) -> GramineMa
 
     Raises UsageError for a table that is wrong, InvalidImageError for values that are no text.
     """
+    from enclavize.libos.gramine.stated_files import with_pinned
     from enclavize.sgx.gramine_manifest import complete
 
     manifest = merge(tomllib.loads(render(values)), table, debuggable=values.debug)
     check_limits(manifest)
-    manifest["sgx"]["trusted_files"] = [
-        {"uri": uri(path), "sha256": sha256} for path, sha256 in values.trusted_files.items()
-    ]
+    listed = with_pinned(values.pinned_files, values.libos.sha256, values.trusted_files)
+    manifest["sgx"]["trusted_files"] = [{"uri": uri(path), "sha256": sha256} for path, sha256 in listed]
     return complete(manifest)
 
 
@@ -98,7 +100,7 @@ def render(values: ManifestValues) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["toml"] = toml_value
-    given = {field.name: getattr(values, field.name) for field in fields(values)}
+    given = {item.name: getattr(values, item.name) for item in fields(values)}
     given["enclave_size"] = size_text(values.enclave_size)
     return environment.get_template(TEMPLATE).render(given)
 

@@ -108,9 +108,13 @@ def manifest_part(table: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table.items() if key not in (KEEP, LEAVE_OUT, ONLY_OPENED, TMPFS)}
 
 
-def selection_of(rootfs: Rootfs, table: Mapping[str, Any]) -> Selection:
-    """Return what an image and the table ``[gramine]`` say. Raises UsageError."""
+def selection_of(rootfs: Rootfs, table: Mapping[str, Any], stated: Iterable[str] = ()) -> Selection:
+    """Return what an image and the table ``[gramine]`` say. Raises UsageError.
+
+    ``stated`` are paths that are kept, whatever is in their names.
+    """
     kept, more = (_patterns(table, key) for key in (KEEP, LEAVE_OUT))
+    kept += tuple(re.sub(r"([*?[])", r"[\1]", path) for path in stated)
     _texts(table, TMPFS)
     usual: tuple[str, ...] = WITHOUT_PROGRAMS if _is_distribution(rootfs) else ()
     if usual and not _has_compiler(rootfs):

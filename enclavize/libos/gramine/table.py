@@ -14,7 +14,7 @@ from enclavize.errors import UsageError
 from enclavize.libos.gramine.schema import check
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _DECIDED = {
     "loader.entrypoint": "it is the LibOS of the toolchain",
@@ -37,6 +37,9 @@ _DECIDED = {
 }
 """Keys that options of the build decide, with what to do instead."""
 
+JOINED_VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "PATH")
+"""Lists of paths: the image's stand behind the user's, as in images of Gramine Shielded Containers."""
+
 _APPENDED = frozenset({"fs.mounts", "sys.allowed_ioctls", "sys.debug__mock_syscalls"})
 _HOST_FOLDERS = ("/proc", "/sys", "/dev")
 _MISSING = object()
@@ -45,8 +48,6 @@ _MISSING = object()
 def merge(manifest: Mapping[str, Any], table: Mapping[str, Any], *, debuggable: bool) -> dict[str, Any]:
     """Return the manifest with the user's table. Raises UsageError for what contradicts the build."""
     check(dict(table))
-    if _get(table, "sgx.trusted_files") is not _MISSING:
-        raise UsageError("[gramine] sgx.trusted_files: all files of the image are trusted already")
     for key, hint in _DECIDED.items():
         wanted, made = _get(table, key), _get(manifest, key)
         if wanted is not _MISSING and wanted != made:
@@ -65,11 +66,43 @@ def merge(manifest: Mapping[str, Any], table: Mapping[str, Any], *, debuggable: 
     return _merged(manifest, table, "")
 
 
+def joined_variables(environment: Mapping[str, str], table: Mapping[str, Any]) -> dict[str, str]:
+    """Return the image's variables with the user's paths before its own. Raises UsageError."""
+    joined = dict(environment)
+    for name, value in _variables(table):
+        joined[name] = f"{value}:{joined[name]}" if joined.get(name) else value
+    return joined
+
+
+def without_joined(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table without the variables that ``joined_variables`` has taken from it."""
+    names = {name for name, _ in _variables(table)}
+    if not names:
+        return dict(table)
+    loader = table["loader"]
+    rest = {name: value for name, value in loader["env"].items() if name not in names}
+    return {**table, "loader": {**loader, "env": rest}}
+
+
+def _variables(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in JOINED_VARIABLES:
+        value = _get(table, f"loader.env.{name}", None)
+        if isinstance(value, dict):
+            value = value.get("value")
+        if isinstance(value, str):
+            yield name, value
+
+
 def _refuse_for_production(table: Mapping[str, Any]) -> None:
     if _get(table, "sgx.file_check_policy") == "allow_all_but_log":
         raise UsageError(
             '[gramine] sgx.file_check_policy = "allow_all_but_log" lets the host change all files',
             hint="give --debug to try it; name unprotected folders with --volume PATH",
+        )
+    if _get(table, "sgx.profile.enable", "none") != "none":
+        raise UsageError(
+            "[gramine] sgx.profile: Gramine's loader profiles debug enclaves alone, and starts no other",
+            hint="give --debug, or leave it out",
         )
     if _get(table, "fs.insecure__keys", None):
         raise UsageError(

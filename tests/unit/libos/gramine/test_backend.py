@@ -15,6 +15,7 @@ from enclavize.errors import EnclavizeError, UsageError
 from enclavize.libos.base import InstanceOptions, Resources
 from enclavize.libos.gramine import files
 from enclavize.libos.gramine.backend import GramineBackend, expressible_policy
+from enclavize.libos.gramine.format import policy_of
 from enclavize.libos.gramine.mounts import memory_mounts
 from enclavize.libos.toolchain.model import Toolchain, ToolchainFile
 from enclavize.progress import Reporter
@@ -253,6 +254,66 @@ def test_nothing_is_mounted_where_the_user_mounts_something_or_the_image_has_fil
     paths = [found["path"] for found in manifest_of(instance)["fs"]["mounts"]]
     assert paths.count("/opt/gramine/share/zoneinfo") == 1
     assert "/opt/gramine/etc/localtime" not in paths
+
+
+def test_the_users_lists_of_paths_stand_before_the_images(
+    bench: Bench, programs: Mapping[str, bytes]
+) -> None:
+    table = {"loader": {"env": {"LD_LIBRARY_PATH": "/mine", "PATH": {"value": "/p"}, "A": "b"}}}
+    config = {"Entrypoint": ["/app"], "Env": ["PATH=/bin", "A=a", "LD_LIBRARY_PATH=/opt/lib"]}
+    instance = bench.instance(glibc_image(programs), config, replace(OPTIONS, table=table))
+    environment = manifest_of(instance)["loader"]["env"]
+    assert environment["LD_LIBRARY_PATH"] == "/.enclave/gramine/runtime/glibc:/mine:/opt/lib"
+    assert (environment["PATH"], environment["A"]) == ("/p:/bin", "b")
+
+
+def trusting(*files: str | dict[str, str], volumes: tuple[Volume, ...] = ()) -> InstanceOptions:
+    return replace(OPTIONS, table={"sgx": {"trusted_files": list(files)}}, policy=Policy(volumes=volumes))
+
+
+def test_files_that_the_host_brings_are_bound_by_their_hash(
+    bench: Bench, programs: Mapping[str, bytes]
+) -> None:
+    members = [
+        file("app", programs["static"], 0o755),
+        directory("usr"), directory("usr/share"), directory("usr/share/doc"), directory("etc"),
+        file("usr/share/doc/[a]", "kept"), file("usr/share/doc/b", "left out"), file("etc/os-release", ""),
+    ]  # fmt: skip
+    options = trusting(
+        {"uri": "file:/zzz/m.bin", "sha256": "A" * 64}, "file:/usr/share/doc/[a]", "file:/gramine/app_files/x"
+    )
+    instance = bench.instance(members, {"Entrypoint": ["/app"]}, options)
+    manifest = manifest_of(instance)
+    listed = [(item["uri"], item["sha256"]) for item in manifest["sgx"]["trusted_files"]]
+    assert listed[0] == ("file:/zzz/m.bin", "a" * 64)
+    assert listed[1] == ("file:/.enclave/gramine/libsysdb.so", hashlib.sha256(b"libos").hexdigest())
+    assert "file:/usr/share/doc/[a]" in dict(listed)
+    assert "file:/usr/share/doc/b" not in dict(listed)
+    assert instance.policy == policy_of(manifest)
+    assert instance.policy.volumes == (Volume(path="/zzz/m.bin", read_only=True, executable=True),)
+    assert manifest["sgx"]["allowed_files"] == []
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["/app"], "must be file: and an absolute path"),
+        (["file:app"], "must be file: and an absolute path"),
+        (["file:/nothing"], "it is not in the image"),
+        ([{"uri": "file:/app", "sha256": "0" * 64}], "the image has another file there"),
+        ([{"uri": "file:/m", "sha256": "0"}], "no SHA-256"),
+        (
+            [{"uri": "file:/data/m", "sha256": "0" * 64}],
+            "with --volume /data Gramine lets the host",
+        ),
+    ],
+)
+def test_trusted_files_that_cannot_hold_are_refused(
+    bench: Bench, programs: Mapping[str, bytes], files: list[Any], message: str
+) -> None:
+    options = trusting(*files, volumes=(Volume(path="/data"),))
+    with pytest.raises(UsageError, match=message):
+        bench.instance([file("app", programs["static"], 0o755)], {"Entrypoint": ["/app"]}, options)
 
 
 def test_what_is_no_glibc_is_refused(bench: Bench, programs: Mapping[str, bytes]) -> None:

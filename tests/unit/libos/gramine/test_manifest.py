@@ -157,7 +157,7 @@ def test_what_is_the_same_is_no_contradiction() -> None:
         ({"sgx": {"max_threads": 4}}, "contradicts"),
         ({"sgx": {"isvsvn": 9}}, "contradicts"),
         ({"sgx": {"allowed_files": ["file:/etc/"]}}, "contradicts"),
-        ({"sgx": {"trusted_files": ["file:/x"]}}, "trusted already"),
+        ({"sgx": {"profile": {"enable": "main"}}}, "profiles debug enclaves alone"),
         ({"loader": {"entrypoint": {"uri": "file:/other.so"}}}, "contradicts"),
         ({"loader": {"insecure__use_cmdline_argv": True}}, "has no such key"),
         ({"loader": {"insecure__use_host_env": True}}, "has no such key"),

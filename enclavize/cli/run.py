@@ -114,7 +114,10 @@ def _parser() -> argparse.ArgumentParser:
         "--log-level", choices=LOG_LEVELS,
         help="What to say; above 'error' the enclave needs a debug image.",
     )  # fmt: skip
-    flag("--trace", about="Print each system call as strace does. Debug images only.")
+    flag(
+        "--trace",
+        about="Print each system call as strace does (debug images only); of Gramine, the files that are opened.",
+    )
     parser.add_argument(
         "--profile", choices=PROFILE_FORMS,
         help="Print at the end how often and how long system calls and OCALLs took, and how often each left "

@@ -70,6 +70,7 @@ def unpack_layers(image: Image, destination: Path, *, cache: BlobCache, reporter
                     ):
                         _unpack_files(blob, what, files, beneath)
                 make_links(rootfs.entries, beneath)
+                root.chmod(rootfs.entries[0].mode & PERMISSIONS | OWNER_ENTERS)  # others may be who run it
 
 
 @contextmanager

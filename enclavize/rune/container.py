@@ -44,7 +44,8 @@ class BindMount:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """What the caller chooses. ``rootless``: the uid and gid that become root in a user namespace.
+    """What the caller chooses. ``rootless``: the uid and gid that become root in a user namespace; then
+    ``user``, uid and gid in the container, is root.
 
     ``system_files``: the host's /sys is there to be read, for Gramine's direct mode.
     """
@@ -61,6 +62,7 @@ class Container:
     terminal: bool = False
     host_network: bool = False
     rootless: tuple[int, int] | None = None
+    user: tuple[int, int] = (0, 0)
     system_files: bool = False
 
 
@@ -70,7 +72,7 @@ def container_spec(container: Container) -> dict[str, Any]:
         "ociVersion": "1.0.2",
         "process": {
             "terminal": container.terminal,
-            "user": {"uid": 0, "gid": 0},
+            "user": {"uid": container.user[0], "gid": container.user[1]},
             "args": [*container.command, *container.arguments],
             "env": list(container.environment),
             "cwd": container.working_directory,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import EnclavizeError, InvalidImageError
+from enclavize.libos.gramine.layout import MANIFEST, absolute
 from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
 from enclavize.rune.admission import admit_image
@@ -26,7 +27,7 @@ from enclavize.rune.mode import choose_mode
 from enclavize.rune.plan import plan_document
 from enclavize.rune.settings import VARIABLES, absent_settings
 from enclavize.rune.sgx_devices import ENCLAVE_DEVICES
-from enclavize.rune.spec import PAL_DEVICES, SGX_DEVICES, character_device, tee_plan
+from enclavize.rune.spec import PAL_DEVICES, SGX_DEVICES, character_device, own_mount, tee_plan
 from enclavize.rune.verdict import ABSENT
 
 if TYPE_CHECKING:
@@ -55,12 +56,14 @@ def make_plan(
     program: str | None = None,
     shared_tree: bool = False,
     tree: Path | None = None,
+    traced_manifest: Path | None = None,
 ) -> bytes:
     """Return the plan for a TEE bundle (plan.py). Raises EnclavizeError if it must not run.
 
     ``program`` is enclavize-rune, in whose place the plan may decide later; None: it is for this bundle only.
     ``shared_tree``: other containers have the same root file system. ``tree`` holds ``.enclave`` for an image
-    that the node has converted; None: it is in the root file system.
+    that the node has converted; None: it is in the root file system. ``traced_manifest``: what direct mode of
+    Gramine reads instead of the image's manifest; that is still the one that is compared and admitted.
     """
     spec = _read_config(bundle / CONFIG)
     root = spec.get("root")
@@ -106,6 +109,8 @@ def make_plan(
         direct_mode=enclave.libos == "gramine",
         quotes=enclave.libos == "gramine",
     )
+    if traced_manifest is not None:
+        plan.append(("mounts",), own_mount(absolute(MANIFEST), str(traced_manifest)))
     if program is None or looks is None:
         return plan_document(plan, None)
     return plan_document(plan, _holds(program, plan, looks, admitted.verdict))

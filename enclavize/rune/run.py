@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +110,12 @@ def _run(options: RunOptions, tree: Path) -> int:
     options = replace(options, host_files=_host_files(options, description.libos))
     node = node_policy(options, load_policy(), libos=description.libos)
     runtime = runtime_folder()
-    with temporary_bundle(runtime, runc, options.name) as bundle:
+    with ExitStack() as stack:
+        bundle = stack.enter_context(temporary_bundle(runtime, runc, options.name))
+        traced_manifest = None
+        if options.trace and description.libos == "gramine":
+            traced_manifest = stack.enter_context(_traced_files(options, tree, bundle.path))
+            options = replace(options, trace=False, report=None)
         container = Container(
             name=bundle.name,
             rootfs=tree,
@@ -122,6 +127,7 @@ def _run(options: RunOptions, tree: Path) -> int:
             terminal=options.terminal,
             host_network=options.host_network,
             rootless=_rootless(),
+            user=_user(tree, description.libos),
             system_files=description.libos == "gramine",
         )
         if description.libos not in RUNELETS:
@@ -136,6 +142,7 @@ def _run(options: RunOptions, tree: Path) -> int:
                     default_store(),
                     simulation_asked=options.simulate,
                     shared_tree=True,
+                    traced_manifest=traced_manifest,
                 )
             )
         command = [str(native_file("rune")), "--plan", str(plan), "--root", str(runtime / STATE)]
@@ -144,6 +151,21 @@ def _run(options: RunOptions, tree: Path) -> int:
             return run_container(
                 command, runc, bundle.path, bundle.name, stdin=options.stdin, report=report, pid_file=pid_file
             )
+
+
+def _traced_files(options: RunOptions, tree: Path, folder: Path) -> AbstractContextManager[Path]:
+    from enclavize.rune.gramine_trace import traced
+
+    return traced(tree, folder, options.report, simulate=options.simulate)
+
+
+def _user(tree: Path, libos: str) -> tuple[int, int]:
+    """Return the ids that a program of Gramine has on the host, too: those of its files in volumes."""
+    if libos != "gramine" or os.geteuid() != 0:
+        return 0, 0
+    from enclavize.rune.gramine_trace import user_of
+
+    return user_of(tree)
 
 
 def _by_its_start(container: Container, description: TeeDescription, bundle: Bundle) -> Container:

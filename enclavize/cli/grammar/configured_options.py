@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.cli.choices import LibOS
 from enclavize.cli.grammar.date import parse_date
+from enclavize.cli.grammar.gramine_manifest import first, manifest_options
 from enclavize.cli.grammar.policy import (
     parse_allowed_variables,
     parse_commands,
@@ -61,19 +62,20 @@ def options_of_file(
 ) -> BuildOptions:
     """Return a build whose options are those of the file, and which delivers nothing. Raises UsageError."""
     chosen = file.one("", "libos", libos, LibOS.parse) or LibOS.BUILTIN
+    said = manifest_options(file.tables, chosen.canonical, None)
     return BuildOptions(
         source=source,
         platform=platform,
         outputs=(),
         libos=chosen.canonical,
         toolchain=file.one("", "toolchain", toolchain, str),
-        tables=file.tables,
+        tables={**file.tables, **said.tables},
         policy=configured_policy(file),
-        resources=file.settings("resources", [], parse_settings),
+        resources=file.settings("resources", [], parse_settings, behind=said.settings),
         signing=SigningOptions(
             signer=signer,
-            isv_prod_id=file.one("", "isvprodid", None, int) or 0,
-            isv_svn=file.one("", "isvsvn", None, int) or 0,
+            isv_prod_id=first(file.one("", "isvprodid", None, int), said.isv_prod_id, 0),
+            isv_svn=first(file.one("", "isvsvn", None, int), said.isv_svn, 0),
             debug=debug,
             date=file.one("", "date", None, parse_date),
         ),

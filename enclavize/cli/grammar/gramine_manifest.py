@@ -141,7 +141,8 @@ def _volume(uri: str) -> str:
             f"--manifest: sgx.allowed_files has {uri[:100]!r}; it must be file: and an absolute path",
             hint="the program's folder in the image is no constant of Gramine: write the whole path",
         )
-    return posixpath.normpath(path)
+    # Gramine lets programs write there and run what is there.
+    return f"{posixpath.normpath(path)}:exec"
 
 
 def _passed_through(manifest: dict[str, Any]) -> list[str]:

@@ -281,7 +281,7 @@ class _Parts:
         )
 
     def _trusted_files(self, program: str, *, may_mount: bool) -> TrustedFiles:
-        if self.selection.leaves_out(program):
+        if self._is_left_out(program):
             raise UsageError(
                 f"the program {program} is left out of the trusted files", hint=f"add --keep {program}"
             )
@@ -318,6 +318,10 @@ class _Parts:
         """Return the files beside the manifest that are in its list."""
         files = {f"{layout.NETWORK_FILES}/{name}": content for name, content in self._network.items()}
         return {**files, layout.LIBRARY_CACHE: self._libc.cache} if self._libc.cache else files
+
+    def _is_left_out(self, program: str) -> bool:
+        entry = self._rootfs.find(program)
+        return entry is not None and self.selection.leaves_out(program, f"/{entry.path}")
 
     def _with_own_files(self, found: TrustedFiles, runtime: dict[str, str]) -> dict[str, str]:
         own = {

@@ -77,17 +77,20 @@ class Patterns:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What is left out, unless it is kept; ``only`` are paths beside which everything is left out."""
+    """What is left out, unless it is kept; ``only`` are files without links beside which all are left out."""
 
     left_out: Patterns = Patterns(())
     kept: Patterns = Patterns(())
     only: frozenset[str] | None = None
 
-    def leaves_out(self, path: str) -> bool:
-        """Tell whether the file with this absolute path is not to be listed."""
+    def leaves_out(self, path: str, real: str) -> bool:
+        """Tell whether a file is not to be listed by an absolute path; ``real`` is that without links.
+
+        Who watches from outside sees files without links: what was opened has all its names.
+        """
         if _ALWAYS_LISTED.match(path) or self.kept.match(path):
             return False
-        return self.left_out.match(path) or (self.only is not None and path not in self.only)
+        return self.left_out.match(path) or (self.only is not None and real not in self.only)
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -119,12 +122,12 @@ def selection_of(rootfs: Rootfs, table: Mapping[str, Any], stated: Iterable[str]
     usual: tuple[str, ...] = WITHOUT_PROGRAMS if _is_distribution(rootfs) else ()
     if usual and not _has_compiler(rootfs):
         usual += FOR_COMPILERS
-    there = [text for text in usual if _is_there(rootfs, text)]
     opened = table.get(ONLY_OPENED)
+    there = [text for text in usual if opened is None and _is_there(rootfs, text)]
     return Selection(
         left_out=Patterns(tuple(dict.fromkeys((*there, *more)))),
         kept=Patterns(kept),
-        only=None if opened is None else frozenset(_names(rootfs, _texts(table, ONLY_OPENED))),
+        only=None if opened is None else frozenset(_files(rootfs, _texts(table, ONLY_OPENED))),
     )
 
 
@@ -147,15 +150,12 @@ def _is_there(rootfs: Rootfs, pattern: str) -> bool:
     return "*" in pattern or rootfs.get(pattern[1:]) is not None
 
 
-def _names(rootfs: Rootfs, paths: Iterable[str]) -> Iterable[str]:
-    """Yield the names by which a manifest lists what a program opened: links in folders without links."""
+def _files(rootfs: Rootfs, paths: Iterable[str]) -> Iterable[str]:
+    """Yield the files, without links, that a program opened by some of these paths."""
     for path in paths:
-        folder, _, name = path.rstrip("/").rpartition("/")
-        parent, entry = rootfs.find(folder), rootfs.find(path)
-        if parent is None or entry is None or entry.type is not FileType.REGULAR:
-            continue  # of another run: a temporary file, a folder, nothing at all
-        yield f"/{parent.path}/{name}" if parent.path else f"/{name}"
-        yield f"/{entry.path}"
+        entry = rootfs.find(path)
+        if entry is not None and entry.type is FileType.REGULAR:
+            yield f"/{entry.path}"  # others are of another run: a temporary file, a folder, nothing at all
 
 
 def _patterns(table: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ class _Names:
         self.not_selected = 0
         for path, entry in _walk(rootfs, hidden, mounted):
             match entry.type:
-                case FileType.REGULAR if selection.leaves_out(path):
+                case FileType.REGULAR if selection.leaves_out(path, f"/{entry.path}"):
                     self.not_selected += 1
                 case FileType.REGULAR if reason := _reason(path, entry):
                     self.left_out[path] = reason

@@ -58,7 +58,7 @@ def test_what_the_manifest_opens_is_opened(tmp_path: Path) -> None:
         'loader.insecure__use_cmdline_argv = true\nsgx.allowed_files = [ "file:/data/", "file:/etc/x" ]\n'
         "sgx.debug = true\nsgx.isvprodid = 7\nsgx.isvsvn = 0\n",
     )
-    assert (found.volumes, found.allows_arguments, found.debug) == (("/data", "/etc/x"), True, True)
+    assert (found.volumes, found.allows_arguments, found.debug) == (("/data:exec", "/etc/x:exec"), True, True)
     assert (found.isv_prod_id, found.isv_svn) == (7, 0)
 
 

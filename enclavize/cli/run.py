@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     flag(
         "--trace",
-        about="Print each system call as strace does (debug images only); of Gramine, the files that are opened.",
+        about="Print each system call as strace does (debug images only); of Gramine, the opened files.",
     )
     parser.add_argument(
         "--profile", choices=PROFILE_FORMS,

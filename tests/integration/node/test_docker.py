@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,6 @@ from support.node import measured, running_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from support.engines import Engine
     from support.node import Node
@@ -139,3 +139,22 @@ def test_rules_do_not_go_by_a_name_that_has_moved(
         (node.rules / "10-named.toml").unlink()
         (tmp_path / "rule").rename(node.rules / "50-all.toml")
     assert "uid=7" in _run(docker, ORDINARY, "id").stdout
+
+
+def test_a_changed_lower_folder_never_runs(docker: Engine, node: Node) -> None:
+    """The conversion is there already: it is the enclave that finds what it was not made of."""
+    assert _run(docker, ORDINARY, "exit", "5").returncode == 5
+    driver = docker.run("image", "inspect", "-f", "{{.GraphDriver.Name}}", ORDINARY).stdout.strip()
+    if driver != "overlay2":
+        pytest.skip(f"with {driver} containers have copies of the image's files")
+    upper = docker.run("image", "inspect", "-f", "{{.GraphDriver.Data.UpperDir}}", ORDINARY).stdout.strip()
+    program = Path(upper) / "bin" / "guest"
+    content = program.read_bytes()
+    program.write_bytes(content[:4096] + bytes([content[4096] ^ 1]) + content[4097:])
+    try:
+        done = _run(docker, ORDINARY, "exit", "5")
+        assert done.returncode != 5
+        assert "/bin/guest" in done.stderr
+    finally:
+        program.write_bytes(content)
+    assert _run(docker, ORDINARY, "exit", "5").returncode == 5

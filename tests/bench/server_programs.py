@@ -82,7 +82,7 @@ def _wrk(client: Client, port: int, path: str, connections: int, seconds: int) -
     rate = re.search(r"Requests/sec: +([\d.]+)", told)
     p99 = re.search(r"99% +([\d.]+)(us|ms|s)\b", told)
     count = re.search(r"(\d+) requests in", told)
-    if rate is None or p99 is None or count is None or "Non-2xx" in told:
+    if rate is None or p99 is None or count is None or "Non-2xx" in told or not int(count[1]):
         raise SystemExit(f"wrk: {told}")
     return Load(rate=float(rate[1]), p99=float(p99[1]) * UNITS[p99[2]], count=int(count[1]))
 
@@ -106,8 +106,8 @@ def programs(base: Path) -> Iterator[Program]:
     if shutil.which("go") is not None:
         root = _root(base, "go")
         go_program(SERVERS, root / "server")
-        yield Program(name="Go net/http", root=root, argv=("/server",))
         make_certificate(root)
+        yield Program(name="Go net/http", root=root, argv=("/server",))
         argv = ("/server", "0", "/certificate.pem", "/key.pem")
         yield Program(name="Go net/http", root=root, argv=argv, clients=(Client.TLS,))
     search = "/usr/bin:/usr/local/bin:/usr/sbin"

@@ -100,6 +100,15 @@ int32_t console_group_of_session(int32_t session)
     return group;
 }
 
+uint32_t console_device_of_session(int32_t session)
+{
+    spin_lock(&lock);
+    const struct console *console = find(session);
+    uint32_t device = console != NULL && console->terminal != NULL ? (uint32_t)console->terminal->rdev : 0;
+    spin_unlock(&lock);
+    return device;
+}
+
 int64_t console_group(const struct console *console)
 {
     bool controls = console->session == current_process()->session;

@@ -18,6 +18,7 @@ void console_forget(struct console *console, const struct inode *stream);
 struct inode *console_terminal(void);
 /* The group in the foreground of a session's terminal; 0: it has none. */
 int32_t console_group_of_session(int32_t session);
+uint32_t console_device_of_session(int32_t session); /* 0: it has none */
 
 /* tcgetpgrp(3), tcsetpgrp(3). -ENOTTY: it is not the calling process's controlling terminal; -ESRCH, -EPERM. */
 int64_t console_group(const struct console *console);

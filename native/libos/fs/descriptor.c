@@ -189,9 +189,8 @@ int64_t descriptor_set_flags(int64_t descriptor, bool close_on_exec)
     return entry != NULL ? 0 : -EBADF;
 }
 
-int64_t descriptor_next(int64_t from)
+static int64_t next_in_use(struct descriptor_table *table, int64_t from)
 {
-    struct descriptor_table *table = current_table();
     int64_t result = -1;
     spin_lock(&table->lock);
     for (uint64_t index = (uint64_t)from; index < table->capacity && result < 0; index++) {
@@ -201,6 +200,66 @@ int64_t descriptor_next(int64_t from)
     }
     spin_unlock(&table->lock);
     return result;
+}
+
+int64_t descriptor_next(int64_t from)
+{
+    return next_in_use(current_table(), from);
+}
+
+/* A table of another process stays while the lists are locked, since who leaves it takes it away under that lock. */
+struct look {
+    int64_t descriptor;
+    struct file *file;
+    bool close_on_exec;
+    uint64_t capacity;
+};
+
+static void look_at_descriptor(struct process *process, struct task *task, void *context)
+{
+    (void)task;
+    struct look *look = context;
+    struct descriptor_table *table = process->descriptors;
+    if (table == NULL) {
+        return;
+    }
+    spin_lock(&table->lock);
+    const struct descriptor *entry = find(table, look->descriptor);
+    if (entry != NULL) {
+        look->file = entry->file;
+        look->close_on_exec = entry->close_on_exec;
+        file_get(look->file);
+    }
+    look->capacity = table->capacity;
+    spin_unlock(&table->lock);
+}
+
+struct file *descriptor_file_of(const struct subject *subject, int64_t descriptor, bool *close_on_exec)
+{
+    struct look look = {.descriptor = descriptor};
+    (void)subject_with(subject, look_at_descriptor, &look);
+    *close_on_exec = look.close_on_exec;
+    return look.file;
+}
+
+uint64_t descriptor_capacity_of(const struct subject *subject)
+{
+    struct look look = {.descriptor = -1};
+    (void)subject_with(subject, look_at_descriptor, &look);
+    return look.capacity;
+}
+
+static void look_for_next(struct process *process, struct task *task, void *context)
+{
+    (void)task;
+    int64_t *descriptor = context;
+    *descriptor = process->descriptors != NULL ? next_in_use(process->descriptors, *descriptor) : -1;
+}
+
+int64_t descriptor_next_of(const struct subject *subject, int64_t from)
+{
+    int64_t descriptor = from;
+    return subject_with(subject, look_for_next, &descriptor) == 0 ? descriptor : -1;
 }
 
 static bool copy_entries(struct descriptor_table *to, struct descriptor_table *from)

@@ -1,15 +1,14 @@
 #include "fs/pidfd.h"
 
 #include "fs/call_support.h"
-#include "fs/proc_content.h"
+#include "fs/descriptor.h"
+#include "fs/proc_entry.h"
 #include "fs/poller.h"
 #include "signal/signal.h"
 
-/* Processes are recycled: it is still the same one while its id and its start are. */
 struct pidfd {
-    struct process *process;
+    struct subject subject;
     int32_t id;
-    uint64_t start_time_ns;
 };
 
 /* Some process has ended: few wait for that, so all may look. It stays. */
@@ -24,8 +23,8 @@ void pidfd_process_ended(void)
 static struct process *process_of(const struct file *file)
 {
     const struct pidfd *pidfd = file->state;
-    struct process *process = process_of_id(pidfd->id);
-    return process == pidfd->process && process->start_time_ns == pidfd->start_time_ns ? process : NULL;
+    struct subject_facts facts;
+    return subject_look(&pidfd->subject, &facts) == 0 ? pidfd->subject.process : NULL;
 }
 
 /* Ready when the process has ended. */
@@ -89,7 +88,7 @@ int64_t pidfd_create(struct process *process, uint32_t flags)
     if (pidfd == NULL) {
         return -ENOMEM;
     }
-    *pidfd = (struct pidfd){.process = process, .id = process->id, .start_time_ns = process->start_time_ns};
+    *pidfd = (struct pidfd){.subject = {.process = process, .serial = process->serial}, .id = process->id};
     int64_t result =
         file_create_anonymous(&operations, "anon_inode:[pidfd]", 0600, O_RDWR | flags, pidfd, &file);
     if (result < 0) {
@@ -116,14 +115,16 @@ int64_t sys_pidfd_open(const struct arguments *arguments)
 /* Signals may go to the process of an open folder of /proc, too: tgid_pidfd_to_pid() of Linux. */
 static int64_t process_to_signal(int descriptor, struct process **process)
 {
+    struct subject subject;
+    struct subject_facts facts;
     struct file *file = opened_file_of_descriptor(descriptor);
-    if (file == NULL || file->inode != process_directory) {
-        file_put(file);
+    bool is_folder = file != NULL && proc_entry_subject(file->inode, &subject);
+    file_put(file);
+    if (!is_folder) {
         return process_at(descriptor, process);
     }
-    *process = process_of_id((int32_t)(uintptr_t)file->state);
-    file_put(file);
-    return *process != NULL ? 0 : -ESRCH;
+    *process = subject.process;
+    return subject_look(&subject, &facts);
 }
 
 int64_t sys_pidfd_send_signal(const struct arguments *arguments)
@@ -152,14 +153,19 @@ int64_t sys_pidfd_getfd(const struct arguments *arguments)
     if ((uint32_t)arguments->at[2] != 0) {
         return -EINVAL;
     }
-    struct process *process;
-    int64_t result = process_at((int)arguments->at[0], &process);
-    if (result < 0) {
-        return result;
+    struct file *pidfd = pidfd_at((int)arguments->at[0]);
+    if (pidfd == NULL) {
+        return -EBADF;
     }
-    if (process != current_process()) {
-        return -EPERM; /* it takes PTRACE_MODE_ATTACH */
+    struct subject subject = ((const struct pidfd *)pidfd->state)->subject;
+    file_put(pidfd);
+    struct subject_facts facts;
+    int64_t result = subject_look(&subject, &facts);
+    result = result < 0 ? result : subject_may_be_inspected(&facts, INSPECTS_BY_CALL); /* PTRACE_MODE_ATTACH */
+    if (result < 0 || facts.has_ended) {
+        return result < 0 ? result : -ESRCH;
     }
-    struct file *file = file_at(arguments, 1);
+    bool closes;
+    struct file *file = descriptor_file_of(&subject, (int)arguments->at[1], &closes);
     return file == NULL ? -EBADF : install(file, true);
 }

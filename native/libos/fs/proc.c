@@ -9,8 +9,8 @@
 #include "process/process.h"
 
 const struct file_system proc_file_system = {.type = "proc",
-    .magic = 0x9FA0,
-    .device = 0x33,
+    .magic = PROC_MAGIC,
+    .device = PROC_DEVICE,
     .read_only = true,
     .forbids_exec = true,
     .has_no_blocks = true};
@@ -24,15 +24,9 @@ static const struct file_system sys_file_system = {.type = "sysfs",
 #define LINE_OF(number) #number "\n"
 #define NUMBER_LINE(constant) LINE_OF(constant)
 
-/* There is one of each, and no way into another: the numbers are those of Linux's first ones. */
-#define NAMESPACE(name, text) {"ns/" name, LINK, .fixed = (text), .has_owner = true}
-#define ALL_IDS "         0          0 4294967295\n"
-
 #define DIRECTORY (S_IFDIR | 0555)
 #define DIRECTORY_AT(name) {.path = (name), .mode = DIRECTORY}
 #define FILE_0444 (S_IFREG | 0444)
-#define FILE_0400 (S_IFREG | 0400)
-#define FILE_0644 (S_IFREG | 0644)
 #define LINK (S_IFLNK | 0777)
 
 static const struct synthetic_row proc_rows[] = {
@@ -43,7 +37,7 @@ static const struct synthetic_row proc_rows[] = {
     {"net", LINK, .fixed = "self/net"},
     {"cpuinfo", FILE_0444, .content = proc_cpuinfo},
     {"filesystems", FILE_0444, .fixed = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevpts\nnodev\toverlay\n"},
-    {"loadavg", FILE_0444, .fixed = "0.00 0.00 0.00 1/1 1\n"},
+    {"loadavg", FILE_0444, .content = proc_load},
     {"meminfo", FILE_0444, .content = proc_meminfo},
     {"stat", FILE_0444, .content = proc_stat},
     {"swaps", FILE_0444, .fixed = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
@@ -109,89 +103,11 @@ static const struct synthetic_row proc_rows[] = {
     {"sys/vm/overcommit_memory", FILE_0444, .fixed = "0\n"},
 };
 
-/* Of the calling process: it alone is there, as under `hidepid=2` of proc(5). */
-static const struct synthetic_row process_rows[] = {
-    {"", DIRECTORY, .has_owner = true},
-    {"cgroup", FILE_0444, .fixed = "0::/\n", .has_owner = true},
-    {"auxv", FILE_0400, .content = proc_auxiliary_vector, .has_owner = true},
-    {"cmdline", FILE_0444, .content = proc_cmdline, .has_owner = true},
-    {"coredump_filter", FILE_0644, .fixed = "00000033\n", .has_owner = true},
-    {"cpuset", FILE_0444, .fixed = "/\n", .has_owner = true},
-    {"comm", FILE_0644, .content = proc_comm, .has_owner = true},
-    {"cwd", LINK, .target = proc_working_directory_target, .jump = proc_working_directory_jump, .has_owner = true},
-    {"environ", FILE_0400, .content = proc_environ, .has_owner = true},
-    {"exe", LINK, .target = proc_executable_target, .jump = proc_executable_jump, .has_owner = true},
-    {"fd", S_IFDIR | 0500, .lookup = proc_descriptor_lookup, .list = proc_descriptor_list, .has_owner = true},
-    {"fdinfo", S_IFDIR | 0500, .lookup = proc_descriptor_info_lookup, .list = proc_descriptor_info_list, .has_owner = true},
-    {"io", FILE_0400, .content = proc_io, .has_owner = true},
-    {"limits", FILE_0444, .content = proc_limits, .has_owner = true},
-    {"maps", FILE_0444, .content = proc_maps, .has_owner = true},
-    {"mountinfo", FILE_0444, .content = proc_mountinfo, .has_owner = true},
-    {"mounts", FILE_0444, .content = proc_mounts, .has_owner = true},
-    {"net", DIRECTORY, .has_owner = true},
-    {"net/dev", FILE_0444, .content = proc_net_devices},
-    {"net/if_inet6", FILE_0444, .content = proc_net_ipv6_addresses},
-    {"net/tcp", FILE_0444, .content = proc_net_tcp},
-    {"net/tcp6", FILE_0444, .content = proc_net_tcp6},
-    {"net/udp", FILE_0444, .content = proc_net_udp},
-    {"net/udp6", FILE_0444, .content = proc_net_udp6},
-    {"net/unix", FILE_0444, .content = proc_net_unix},
-    {"net/route", FILE_0444, .content = proc_net_routes},
-    {"net/arp", FILE_0444, .content = proc_net_neighbours},
-    {"net/snmp", FILE_0444, .content = proc_net_counters},
-    {"net/sockstat", FILE_0444, .content = proc_net_sockets},
-    {"net/sockstat6", FILE_0444, .content = proc_net_sockets6},
-    DIRECTORY_AT("ns"),
-    NAMESPACE("cgroup", "cgroup:[4026531835]"),
-    NAMESPACE("ipc", "ipc:[4026531839]"),
-    NAMESPACE("mnt", "mnt:[4026531841]"),
-    NAMESPACE("net", "net:[4026531840]"),
-    NAMESPACE("pid", "pid:[4026531836]"),
-    NAMESPACE("pid_for_children", "pid:[4026531836]"),
-    NAMESPACE("time", "time:[4026531834]"),
-    NAMESPACE("time_for_children", "time:[4026531834]"),
-    NAMESPACE("user", "user:[4026531837]"),
-    NAMESPACE("uts", "uts:[4026531838]"),
-    {"gid_map", FILE_0444, .fixed = ALL_IDS, .has_owner = true},
-    {"uid_map", FILE_0444, .fixed = ALL_IDS, .has_owner = true},
-    {"setgroups", FILE_0444, .fixed = "allow\n", .has_owner = true},
-    {"loginuid", FILE_0444, .fixed = "4294967295", .has_owner = true},
-    {"sessionid", FILE_0444, .fixed = "4294967295", .has_owner = true},
-    {"oom_adj", FILE_0644, .fixed = "0\n", .has_owner = true},
-    {"oom_score", FILE_0444, .fixed = "0\n", .has_owner = true},
-    {"oom_score_adj", FILE_0644, .fixed = "0\n", .has_owner = true},
-    {"pagemap", FILE_0400, .read_at = proc_pagemap, .has_owner = true},
-    {"personality", FILE_0400, .fixed = "00000000\n", .has_owner = true},
-    {"root", LINK, .fixed = "/", .has_owner = true},
-    {"schedstat", FILE_0444, .content = proc_schedule_statistics, .has_owner = true},
-    {"smaps", FILE_0444, .content = proc_smaps, .has_owner = true},
-    {"smaps_rollup", FILE_0444, .content = proc_smaps_rollup, .has_owner = true},
-    {"stat", FILE_0444, .content = proc_process_stat, .has_owner = true},
-    {"statm", FILE_0444, .content = proc_statm, .has_owner = true},
-    {"status", FILE_0444, .content = proc_status, .has_owner = true},
-    {"syscall", FILE_0400, .fixed = "running\n", .has_owner = true},
-    {"wchan", FILE_0444, .fixed = "0", .has_owner = true},
-    {"timerslack_ns", FILE_0444, .content = proc_timer_slack, .has_owner = true},
-    {"task", DIRECTORY, .lookup = proc_task_lookup, .list = proc_task_list, .has_owner = true},
-};
-
-static const struct synthetic_row task_rows[] = {
-    {"", DIRECTORY, .has_owner = true},
-    {"comm", FILE_0644, .content = proc_comm, .has_owner = true},
-    {"stat", FILE_0444, .content = proc_process_stat, .has_owner = true},
-    {"status", FILE_0444, .content = proc_status, .has_owner = true},
-    {"maps", FILE_0444, .content = proc_maps, .has_owner = true},
-    {"smaps", FILE_0444, .content = proc_smaps, .has_owner = true},
-};
-
 int64_t proc_create(struct inode **root)
 {
-    const struct name self = {.bytes = "self", .length = 4};
-    int64_t result = synthetic_create(&proc_file_system, task_rows, ARRAY_LENGTH(task_rows), &task_directory);
-    result = result < 0 ? result
-                        : synthetic_create(&proc_file_system, process_rows, ARRAY_LENGTH(process_rows), &process_directory);
-    result = result < 0 ? result : synthetic_create(&proc_file_system, proc_rows, ARRAY_LENGTH(proc_rows), root);
-    return result < 0 ? result : inode_place(process_directory, *root, self);
+    int64_t result = synthetic_create(&proc_file_system, proc_rows, ARRAY_LENGTH(proc_rows), root);
+    proc_root = result < 0 ? NULL : *root;
+    return result;
 }
 
 static const struct synthetic_row sys_rows[] = {

@@ -1,10 +1,12 @@
-/* What stands in the files of /proc and /sys: proc.c has the table. */
+/* What stands in the files of /proc and /sys: proc.c and proc_rows.c have the tables. */
 #ifndef ENCLAVIZE_FS_PROC_CONTENT_H
 #define ENCLAVIZE_FS_PROC_CONTENT_H
 
-#include "fs/synthetic.h"
+#include "fs/proc_entry.h"
 
 extern const struct file_system proc_file_system;
+#define PROC_MAGIC 0x9FA0
+#define PROC_DEVICE 0x33
 
 #define KIB_PER_PAGE (PAGE_SIZE / 1024)
 
@@ -17,6 +19,7 @@ static inline uint64_t ticks(uint64_t ns)
 /* The machine (proc_system.c). */
 void proc_meminfo(struct text *text);
 void proc_uptime(struct text *text);
+void proc_load(struct text *text);
 void proc_version(struct text *text);
 void proc_hostname(struct text *text);
 void proc_pty_count(struct text *text);
@@ -55,48 +58,56 @@ void proc_semaphores(struct text *text);
 void proc_shared_segments(struct text *text);
 void proc_message_queues(struct text *text);
 
-/* The process and its threads (proc_process.c). */
+/* Processes and their threads (proc_process.c, proc_status.c). */
 int64_t proc_self(char *to, size_t size);
 int64_t proc_thread_self(char *to, size_t size);
 int64_t proc_process_lookup(struct name name, struct inode **found);
 int64_t proc_process_list(uint64_t cookie, entry_sink *sink, void *context);
-void proc_cmdline(struct text *text);
-void proc_comm(struct text *text);
-void proc_timer_slack(struct text *text);
-int64_t proc_working_directory_target(char *to, size_t size);
-int64_t proc_working_directory_jump(struct inode **target, struct open_name **name);
-void proc_environ(struct text *text);
-int64_t proc_executable_target(char *to, size_t size);
-int64_t proc_executable_jump(struct inode **target, struct open_name **name);
-void proc_limits(struct text *text);
-void proc_auxiliary_vector(struct text *text);
-void proc_schedule_statistics(struct text *text);
-void proc_io(struct text *text);
-void proc_process_stat(struct text *text);
-void proc_statm(struct text *text);
-void proc_status(struct text *text);
-int64_t proc_task_lookup(struct name name, struct inode **found);
-int64_t proc_task_list(uint64_t cookie, entry_sink *sink, void *context);
+int64_t proc_thread_lookup(struct proc_entry *entry, struct name name, struct inode **found);
+int64_t proc_thread_list(const struct proc_entry *entry, uint64_t cookie, entry_sink *sink, void *context);
+int64_t proc_children(struct text *text, const struct proc_entry *entry);
+int64_t proc_cmdline(struct text *text, const struct proc_entry *entry);
+int64_t proc_environ(struct text *text, const struct proc_entry *entry);
+int64_t proc_auxiliary_vector(struct text *text, const struct proc_entry *entry);
+int64_t proc_comm(struct text *text, const struct proc_entry *entry);
+int64_t proc_set_comm(const struct proc_entry *entry, const char *bytes, size_t length);
+int64_t proc_timer_slack(struct text *text, const struct proc_entry *entry);
+int64_t proc_set_timer_slack(const struct proc_entry *entry, const char *bytes, size_t length);
+int64_t proc_oom_adj(struct text *text, const struct proc_entry *entry);
+int64_t proc_oom_score(struct text *text, const struct proc_entry *entry);
+int64_t proc_oom_score_adj(struct text *text, const struct proc_entry *entry);
+int64_t proc_set_oom_adj(const struct proc_entry *entry, const char *bytes, size_t length);
+int64_t proc_set_oom_score_adj(const struct proc_entry *entry, const char *bytes, size_t length);
+int64_t proc_limits(struct text *text, const struct proc_entry *entry);
+int64_t proc_io(struct text *text, const struct proc_entry *entry);
+int64_t proc_schedule_statistics(struct text *text, const struct proc_entry *entry);
+int64_t proc_system_call(struct text *text, const struct proc_entry *entry);
+int64_t proc_process_stat(struct text *text, const struct proc_entry *entry);
+int64_t proc_statm(struct text *text, const struct proc_entry *entry);
+int64_t proc_status(struct text *text, const struct proc_entry *entry);
+int64_t proc_working_directory_target(const struct proc_entry *entry, char *to, size_t size);
+int64_t proc_working_directory_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name);
+int64_t proc_executable_target(const struct proc_entry *entry, char *to, size_t size);
+int64_t proc_executable_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name);
+int64_t proc_root_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name);
 
-/* Its memory (proc_memory.c). */
-void proc_maps(struct text *text);
-void proc_smaps(struct text *text);
-void proc_smaps_rollup(struct text *text);
-int64_t proc_pagemap(void *to, size_t length, uint64_t offset);
+/* Their memory (proc_memory.c). */
+int64_t proc_maps(struct text *text, const struct proc_entry *entry);
+int64_t proc_smaps(struct text *text, const struct proc_entry *entry);
+int64_t proc_smaps_rollup(struct text *text, const struct proc_entry *entry);
+int64_t proc_pagemap(const struct proc_entry *entry, void *to, size_t length, uint64_t offset);
 
-/* Its descriptors (proc_descriptors.c). */
-int64_t proc_descriptor_lookup(struct name name, struct inode **found);
-int64_t proc_descriptor_list(uint64_t cookie, entry_sink *sink, void *context);
-int64_t proc_descriptor_info_lookup(struct name name, struct inode **found);
-int64_t proc_descriptor_info_list(uint64_t cookie, entry_sink *sink, void *context);
+/* Their descriptors (proc_descriptors.c). */
+int64_t proc_descriptor_lookup(struct proc_entry *entry, struct name name, struct inode **found);
+int64_t proc_descriptor_list(const struct proc_entry *entry, uint64_t cookie, entry_sink *sink, void *context);
+int64_t proc_descriptor_info_lookup(struct proc_entry *entry, struct name name, struct inode **found);
+int64_t proc_descriptor_info_list(const struct proc_entry *entry, uint64_t cookie, entry_sink *sink, void *context);
 
 /* A decimal number without leading zeros, or -1. */
 int64_t proc_number_of(struct name name);
 struct name proc_name_of_number(char buffer[16], int64_t number);
 
-/* What every /proc/self/task/TID is: all threads look alike. */
-extern struct inode *task_directory;
-/* What /proc/PID is for the process that looks. */
-extern struct inode *process_directory;
+/* /proc. */
+extern struct inode *proc_root;
 
 #endif

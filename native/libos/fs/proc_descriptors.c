@@ -1,7 +1,8 @@
-/* /proc/self/fd and fdinfo. */
+/* /proc/PID/fd and fdinfo. */
 #include "fs/proc_content.h"
 
 #include "fs/call_support.h"
+#include "fs/descriptor.h"
 #include "fs/open_name.h"
 
 /* A decimal number without leading zeros, or -1. */
@@ -24,31 +25,24 @@ struct name proc_name_of_number(char buffer[16], int64_t number)
     return (struct name){.bytes = buffer, .length = length};
 }
 
-/* /proc/self/fd/N: a magic link to whatever is open there. */
-struct descriptor_link {
-    struct inode inode;
-    int descriptor;
-};
-
-static int descriptor_of(struct inode *link)
+static struct file *file_of(const struct proc_entry *entry)
 {
-    return CONTAINER_OF(link, struct descriptor_link, inode)->descriptor;
+    bool closes;
+    return descriptor_file_of(&entry->subject, entry->descriptor, &closes);
 }
 
-static int64_t descriptor_target(struct inode *link, char *to, size_t size)
+static int64_t descriptor_target(const struct proc_entry *entry, char *to, size_t size)
 {
-    struct file *file = file_of_descriptor(descriptor_of(link));
-    if (file == NULL) {
-        return -ENOENT;
-    }
-    int64_t result = file_path_locked(file, to, size);
+    struct file *file = file_of(entry);
+    int64_t result = file != NULL ? file_path_locked(file, to, size) : -ENOENT;
     file_put(file);
     return result;
 }
 
-static int64_t descriptor_jump(struct inode *link, struct inode **target, struct open_name **name)
+/* A magic link to whatever is open there. */
+static int64_t descriptor_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name)
 {
-    struct file *file = file_of_descriptor(descriptor_of(link));
+    struct file *file = file_of(entry);
     if (file == NULL) {
         return -ENOENT;
     }
@@ -58,132 +52,78 @@ static int64_t descriptor_jump(struct inode *link, struct inode **target, struct
     return 0;
 }
 
-static void descriptor_link_unused(struct inode *inode)
+static int64_t descriptor_info(struct text *text, const struct proc_entry *entry)
 {
-    release(CONTAINER_OF(inode, struct descriptor_link, inode), sizeof(struct descriptor_link));
-}
-
-static const struct inode_operations descriptor_operations = {
-    .read_link = descriptor_target,
-    .jump = descriptor_jump,
-    .unused = descriptor_link_unused,
-};
-
-int64_t proc_descriptor_lookup(struct name name, struct inode **found)
-{
-    int64_t descriptor = proc_number_of(name);
-    if (descriptor < 0 || descriptor_flags(descriptor) < 0) {
+    bool closes;
+    struct file *file = descriptor_file_of(&entry->subject, entry->descriptor, &closes);
+    if (file == NULL) {
         return -ENOENT;
     }
-    int64_t result = synthetic_create_inode(
-        &proc_file_system, &descriptor_operations, S_IFLNK | 0700, sizeof(struct descriptor_link), found);
-    if (result == 0) {
-        CONTAINER_OF(*found, struct descriptor_link, inode)->descriptor = (int)descriptor;
+    text_add(text, "pos:\t%llu\nflags:\t0%o\nmnt_id:\t%u\nino:\t%llu\n", (unsigned long long)file->position,
+        file_status_flags(file) | (closes ? O_CLOEXEC : 0), file->inode->file_system->device, (unsigned long long)file->inode->number);
+    if (file->operations->tell != NULL) {
+        file->operations->tell(file, text);
+    }
+    file_put(file);
+    return 0;
+}
+
+static const struct proc_row link_row = {
+    .path = "fd/N", .mode = S_IFLNK | 0700, .target = descriptor_target, .jump = descriptor_jump, .is_private = true};
+static const struct proc_row info_row = {.path = "fdinfo/N", .mode = S_IFREG | 0444, .content = descriptor_info, .is_private = true};
+
+/* tid_fd_update_inode() of Linux: the link's own rights tell how the file is open. */
+static uint32_t mode_of_link(const struct file *file)
+{
+    return (is_readable(file) ? 0500 : 0) | (is_writable(file) ? 0300 : 0);
+}
+
+static int64_t find(struct proc_entry *folder, const struct proc_row *row, struct name name, struct inode **found)
+{
+    int64_t descriptor = proc_number_of(name);
+    bool closes;
+    struct file *file = descriptor >= 0 ? descriptor_file_of(&folder->subject, descriptor, &closes) : NULL;
+    if (file == NULL) {
+        return -ENOENT;
+    }
+    int64_t result = proc_entry_create(&folder->subject, folder->table, row, (int32_t)descriptor, &folder->inode, name, found);
+    if (result == 0 && row == &link_row) {
+        (*found)->mode = S_IFLNK | mode_of_link(file);
         (*found)->size = 64;
     }
+    file_put(file);
     return result;
 }
 
-static int64_t list_descriptors(uint64_t cookie, uint32_t type, entry_sink *sink, void *context)
+int64_t proc_descriptor_lookup(struct proc_entry *folder, struct name name, struct inode **found)
 {
-    uint64_t base = cookie & ~0xFFFFFFFFULL;
+    return find(folder, &link_row, name, found);
+}
+
+int64_t proc_descriptor_info_lookup(struct proc_entry *folder, struct name name, struct inode **found)
+{
+    return find(folder, &info_row, name, found);
+}
+
+static int64_t list(const struct proc_entry *folder, const struct proc_row *row, uint64_t cookie, entry_sink *sink, void *context)
+{
     char text[16];
-    for (int64_t at = descriptor_next((int64_t)(cookie - base)); at >= 0; at = descriptor_next(at + 1)) {
-        if (!sink(context, proc_name_of_number(text, at), base + (uint64_t)at + 1, type,
-                base + (uint64_t)at + 1)) {
+    const struct subject *subject = &folder->subject;
+    for (int64_t at = descriptor_next_of(subject, (int64_t)(cookie - PROC_COOKIE_BASE)); at >= 0; at = descriptor_next_of(subject, at + 1)) {
+        uint64_t number = proc_entry_number(subject, folder->table, row, (int32_t)at);
+        if (!sink(context, proc_name_of_number(text, at), number, row->mode & S_IFMT, PROC_COOKIE_BASE + (uint64_t)at + 1)) {
             break;
         }
     }
     return 0;
 }
 
-int64_t proc_descriptor_list(uint64_t cookie, entry_sink *sink, void *context)
+int64_t proc_descriptor_list(const struct proc_entry *folder, uint64_t cookie, entry_sink *sink, void *context)
 {
-    return list_descriptors(cookie, S_IFLNK, sink, context);
+    return list(folder, &link_row, cookie, sink, context);
 }
 
-/* /proc/self/fdinfo/N is made when it is opened: what the descriptor is then. */
-struct descriptor_info {
-    struct inode inode;
-    int descriptor;
-};
-
-static int64_t info_read(struct file *file, void *to, size_t length, uint64_t *offset)
+int64_t proc_descriptor_info_list(const struct proc_entry *folder, uint64_t cookie, entry_sink *sink, void *context)
 {
-    const struct text *text = file->state;
-    size_t left = *offset < text->used ? text->used - (size_t)*offset : 0;
-    size_t part = left < length ? left : length;
-    memcpy(to, text->bytes + *offset, part);
-    *offset += part;
-    return (int64_t)part;
-}
-
-static void info_release(struct file *file)
-{
-    struct text *text = file->state;
-    release(text->bytes, text->size);
-    release(text, sizeof(struct text));
-}
-
-static const struct file_operations info_file_operations = {.read = info_read, .release = info_release, .generated = true};
-
-static void add_info(struct text *text, struct file *file, int descriptor)
-{
-    bool is_closed_on_exec = descriptor_flags(descriptor) > 0;
-    text_add(text, "pos:\t%llu\nflags:\t0%o\nmnt_id:\t%u\nino:\t%llu\n", (unsigned long long)file->position,
-        file_status_flags(file) | (is_closed_on_exec ? O_CLOEXEC : 0), file->inode->file_system->device,
-        (unsigned long long)file->inode->number);
-    if (file->operations->tell != NULL) {
-        file->operations->tell(file, text);
-    }
-}
-
-static int64_t info_open(struct inode *inode, struct file *file)
-{
-    int descriptor = CONTAINER_OF(inode, struct descriptor_info, inode)->descriptor;
-    struct file *target = file_of_descriptor(descriptor);
-    if (target == NULL) {
-        return -ENOENT;
-    }
-    struct text *text = allocate(sizeof(struct text));
-    if (text != NULL) {
-        add_info(text, target, descriptor);
-    }
-    file_put(target);
-    if (text == NULL || text->failed) {
-        if (text != NULL) {
-            release(text->bytes, text->size);
-        }
-        release(text, sizeof(struct text));
-        return -ENOMEM;
-    }
-    file->state = text;
-    file->operations = &info_file_operations;
-    return 0;
-}
-
-static void info_unused(struct inode *inode)
-{
-    release(CONTAINER_OF(inode, struct descriptor_info, inode), sizeof(struct descriptor_info));
-}
-
-static const struct inode_operations info_operations = {.open = info_open, .unused = info_unused};
-
-int64_t proc_descriptor_info_lookup(struct name name, struct inode **found)
-{
-    int64_t descriptor = proc_number_of(name);
-    if (descriptor < 0 || descriptor_flags(descriptor) < 0) {
-        return -ENOENT;
-    }
-    int64_t result = synthetic_create_inode(
-        &proc_file_system, &info_operations, S_IFREG | 0444, sizeof(struct descriptor_info), found);
-    if (result == 0) {
-        CONTAINER_OF(*found, struct descriptor_info, inode)->descriptor = (int)descriptor;
-    }
-    return result;
-}
-
-int64_t proc_descriptor_info_list(uint64_t cookie, entry_sink *sink, void *context)
-{
-    return list_descriptors(cookie, S_IFREG, sink, context);
+    return list(folder, &info_row, cookie, sink, context);
 }

@@ -1,4 +1,4 @@
-/* What /proc says of the memory of the process: maps, smaps, pagemap. */
+/* What /proc says of the memory of a process: maps, smaps, pagemap. */
 #include "fs/proc_content.h"
 
 #include "fs/buffer.h"
@@ -6,17 +6,36 @@
 #include "memory/memory.h"
 #include "process/process.h"
 
-static const char *name_of(const struct area *area, char *path)
+/* Whose areas these are: the calling thread is in that memory. */
+struct maps {
+    struct text *text;
+    user_address vdso, stack_top;
+};
+
+/* Nothing, where there is no memory any more: a zombie's maps are empty. */
+static int64_t each_area(struct text *text, const struct proc_entry *entry, bool (*each)(const struct area *area, void *context))
 {
-    const struct process *process = current_process();
+    struct space *own = current_space();
+    struct subject_facts facts;
+    if (subject_visit(&entry->subject, &facts) < 0) {
+        return subject_look(&entry->subject, &facts);
+    }
+    struct maps maps = {.text = text, .vdso = facts.vdso, .stack_top = facts.stack_top};
+    memory_each(current_space(), each, &maps);
+    space_end_visit(own);
+    return 0;
+}
+
+static const char *name_of(const struct maps *maps, const struct area *area, char *path)
+{
     path[0] = '\0';
     if (area->file != NULL) {
         return file_path(area->file, path, PATH_BUFFER_SIZE) < 0 ? "" : path;
     }
-    if (process->vdso != 0 && area->start == process->vdso) {
+    if (maps->vdso != 0 && area->start == maps->vdso) {
         return "[vdso]";
     }
-    if (area->start < process->stack_top && process->stack_top <= area->end) {
+    if (area->start < maps->stack_top && maps->stack_top <= area->end) {
         return "[stack]";
     }
     return area->object == NULL && heap_is_in(area) ? "[heap]" : "";
@@ -25,8 +44,9 @@ static const char *name_of(const struct area *area, char *path)
 #define NAME_COLUMN 73U /* of Linux */
 
 /* A line of maps. False: out of memory. */
-static bool add_line(struct text *text, const struct area *area)
+static bool add_line(struct maps *maps, const struct area *area)
 {
+    struct text *text = maps->text;
     struct file_facts facts = {0};
     char *path = buffer_take(&path_buffers);
     if (path == NULL) {
@@ -41,7 +61,7 @@ static bool add_line(struct text *text, const struct area *area)
         (area->protection & PROT_WRITE) ? 'w' : '-', (area->protection & PROT_EXEC) ? 'x' : '-',
         (area->flags & MAP_TYPE) == MAP_SHARED ? 's' : 'p', (unsigned long long)area->offset,
         (unsigned long long)facts.device, (unsigned long long)facts.inode);
-    const char *name = name_of(area, path);
+    const char *name = name_of(maps, area, path);
     while (name[0] != '\0' && text->used - start < NAME_COLUMN && !text->failed) {
         text_add(text, " ");
     }
@@ -56,9 +76,9 @@ static bool add_area(const struct area *area, void *context)
     return add_line(context, area);
 }
 
-void proc_maps(struct text *text)
+int64_t proc_maps(struct text *text, const struct proc_entry *entry)
 {
-    memory_each(current_space(), add_area, text);
+    return each_area(text, entry, add_area);
 }
 
 /* What smaps counts, in KiB. */
@@ -161,8 +181,9 @@ static void add_flags(struct text *text, const struct area *area)
 
 static bool add_area_in_full(const struct area *area, void *context)
 {
-    struct text *text = context;
-    if (!add_line(text, area)) {
+    struct maps *maps = context;
+    struct text *text = maps->text;
+    if (!add_line(maps, area)) {
         return false;
     }
     struct sums sums = sums_of(area);
@@ -174,9 +195,9 @@ static bool add_area_in_full(const struct area *area, void *context)
     return !text->failed;
 }
 
-void proc_smaps(struct text *text)
+int64_t proc_smaps(struct text *text, const struct proc_entry *entry)
 {
-    memory_each(current_space(), add_area_in_full, text);
+    return each_area(text, entry, add_area_in_full);
 }
 
 static bool sum_up(const struct area *area, void *context)
@@ -192,12 +213,19 @@ static bool sum_up(const struct area *area, void *context)
     return true;
 }
 
-void proc_smaps_rollup(struct text *text)
+int64_t proc_smaps_rollup(struct text *text, const struct proc_entry *entry)
 {
+    struct space *own = current_space();
+    struct subject_facts facts;
     struct sums all = {0};
+    if (subject_visit(&entry->subject, &facts) < 0) {
+        return -ESRCH;
+    }
     memory_each(current_space(), sum_up, &all);
+    space_end_visit(own);
     text_add(text, "%08lx-%08lx ---p 00000000 00:00 0                          [rollup]\n", all.start, all.end);
     add_sums(text, &all, true);
+    return 0;
 }
 
 /* Documentation/admin-guide/mm/pagemap.rst; frame numbers are 0, as for everybody without CAP_SYS_ADMIN. */
@@ -207,14 +235,19 @@ void proc_smaps_rollup(struct text *text)
 #define LOOK_PAGES 512U
 #define ADDRESSES_END 0x7FFFFFFFF000ULL /* TASK_SIZE of Linux */
 
-int64_t proc_pagemap(void *to, size_t length, uint64_t offset)
+int64_t proc_pagemap(const struct proc_entry *entry, void *to, size_t length, uint64_t offset)
 {
+    struct space *own = current_space();
     if (offset % ENTRY_SIZE != 0 || length % ENTRY_SIZE != 0) {
         return -EINVAL;
     }
     uint64_t page = offset / ENTRY_SIZE, end = ADDRESSES_END / PAGE_SIZE, *entries = to;
     size_t count = length / ENTRY_SIZE;
     count = page >= end ? 0 : count < end - page ? count : (size_t)(end - page);
+    struct subject_facts facts;
+    if (subject_visit(&entry->subject, &facts) < 0) {
+        return 0;
+    }
     for (size_t done = 0; done < count;) {
         uint8_t states[LOOK_PAGES];
         size_t part = count - done < LOOK_PAGES ? count - done : LOOK_PAGES;
@@ -225,5 +258,6 @@ int64_t proc_pagemap(void *to, size_t length, uint64_t offset)
         }
         done += part;
     }
+    space_end_visit(own);
     return (int64_t)(count * ENTRY_SIZE);
 }

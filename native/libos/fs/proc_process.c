@@ -1,162 +1,223 @@
-/* What /proc says of the process and its threads. */
+/* What /proc says of processes and their threads, and where it finds them; proc_status.c has what they are counted by. */
 #include "fs/proc_content.h"
 
-#include "fs/buffer.h"
 #include "fs/open_name.h"
 #include "fs/path.h"
-#include "fs/proc.h"
-#include "memory/memory.h"
-#include "process/process.h"
 
-/* A range of application memory, as far as it can be read. */
+struct inode *proc_root;
+
+#define USER_MEMORY_MAX (1U << 22)
+
+/* A range of the memory that the calling thread is in, as far as it can be read. */
 static void add_user_memory(struct text *text, user_address start, user_address end)
 {
-    size_t length = end > start && end - start < (1U << 22) ? (size_t)(end - start) : 0;
+    size_t length = end > start && end - start < USER_MEMORY_MAX ? (size_t)(end - start) : 0;
     char *to = length > 0 ? text_reserve(text, length) : NULL;
-    if (to != NULL && copy_from_user(to, start, length) == 0) {
-        text->used += length;
+    text->used += to != NULL && copy_from_user(to, start, length) == 0 ? length : 0;
+}
+
+/* Empty for zombies. */
+int64_t proc_cmdline(struct text *text, const struct proc_entry *entry)
+{
+    struct space *own = current_space();
+    struct subject_facts facts;
+    if (subject_visit(&entry->subject, &facts) == 0) {
+        add_user_memory(text, facts.arguments_start, facts.arguments_end);
+        space_end_visit(own);
+        return 0;
+    }
+    return subject_look(&entry->subject, &facts);
+}
+
+int64_t proc_environ(struct text *text, const struct proc_entry *entry)
+{
+    struct space *own = current_space();
+    struct subject_facts facts;
+    if (subject_visit(&entry->subject, &facts) == 0) {
+        add_user_memory(text, facts.environment_start, facts.environment_end);
+        space_end_visit(own);
+    }
+    return 0;
+}
+
+static void add_auxiliary_vector(struct process *process, struct task *task, void *context)
+{
+    uint64_t (*vector)[2] = context;
+    if (task != NULL) {
+        memcpy(vector, process->auxiliary, sizeof process->auxiliary);
     }
 }
 
-void proc_cmdline(struct text *text)
+int64_t proc_auxiliary_vector(struct text *text, const struct proc_entry *entry)
 {
-    add_user_memory(text, current_process()->arguments_start, current_process()->arguments_end);
-}
-
-void proc_environ(struct text *text)
-{
-    add_user_memory(text, current_process()->environment_start, current_process()->environment_end);
-}
-
-void proc_auxiliary_vector(struct text *text)
-{
-    const struct process *process = current_process();
+    uint64_t vector[AUXILIARY_MAX][2] = {0};
     size_t count = 0;
-    while (count < AUXILIARY_MAX - 1 && process->auxiliary[count][0] != 0) {
+    (void)subject_with(&entry->subject, add_auxiliary_vector, vector);
+    while (count < AUXILIARY_MAX - 1 && vector[count][0] != 0) {
         count++;
     }
-    text_add_bytes(text, process->auxiliary, (count + 1) * sizeof(process->auxiliary[0])); /* with the last one, AT_NULL */
+    if (count > 0) {
+        text_add_bytes(text, vector, (count + 1) * sizeof(vector[0])); /* with the last one, AT_NULL */
+    }
+    return 0;
 }
 
-/* proc_pid_schedstat() of Linux: time on a processor, time waited for one, and how often; the host does not tell the latter. */
-void proc_schedule_statistics(struct text *text)
+int64_t proc_comm(struct text *text, const struct proc_entry *entry)
 {
-    struct cpu_use use = usage_of_process();
-    text_add(text, "%lu 0 0\n", use.user + use.system);
+    struct subject_facts facts;
+    int64_t result = subject_look(&entry->subject, &facts);
+    if (result == 0) {
+        text_add(text, "%s\n", facts.name);
+    }
+    return result;
 }
 
-void proc_io(struct text *text)
-{
-    const struct io_counts *counts = &current_process()->io;
-    text_add(text,
-        "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
-        counts->read_bytes, counts->written_bytes, counts->reads, counts->writes);
-}
-
-void proc_timer_slack(struct text *text)
-{
-    text_add(text, "%lu\n", timer_slack(current_task()));
-}
-
-void proc_comm(struct text *text)
-{
-    text_add(text, "%s\n", current_process()->name);
-}
-
-static size_t thread_count(void)
-{
-    int32_t none;
-    return task_ids(current_process(), &none, 0);
-}
-
-static int32_t parent_id(void)
-{
-    lists_lock();
-    const struct process *parent = current_process()->parent;
-    int32_t id = parent != NULL ? parent->id : 0;
-    lists_unlock();
-    return id;
-}
-
-static void add_ids(struct text *text, const char *name, const struct ids *ids)
-{
-    text_add(text, "%s:\t%u\t%u\t%u\t%u\n", name, ids->real, ids->effective, ids->saved, ids->file_system);
-}
-
-struct leader {
-    const char *state;
+struct renaming {
+    const char *bytes;
+    size_t length;
 };
 
-static bool look_at_leader(struct task *task, void *context)
+static void rename_task(struct process *process, struct task *task, void *context)
 {
-    struct leader *leader = context;
-    if (task_id(task) != task->process->id) {
-        return true;
+    const struct renaming *renaming = context;
+    char name[sizeof process->name] = {0};
+    memcpy(name, renaming->bytes, renaming->length < sizeof name - 1 ? renaming->length : sizeof name - 1);
+    if (task != NULL) {
+        memcpy(task->name, name, sizeof name);
     }
-    leader->state = sleeper_is_asleep(&task->sleeper) ? "S (sleeping)" : "R (running)";
-    return false;
-}
-
-/* Of the first thread, as proc(5) has it. */
-static const char *state_of_leader(void)
-{
-    struct leader leader = {"Z (zombie)"}; /* it has ended, others go on */
-    process_each_task(current_process(), look_at_leader, &leader);
-    return leader.state;
-}
-
-void proc_status(struct text *text)
-{
-    struct memory_counts counts;
-    memory_count(current_space(), &counts);
-    text_add(text,
-        "Name:\t%s\nUmask:\t%04o\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
-        current_process()->name, current_whereabouts()->mode_mask, state_of_leader(), current_process()->id,
-        current_process()->id, parent_id());
-    const struct credentials *who = credentials();
-    add_ids(text, "Uid", &who->user);
-    add_ids(text, "Gid", &who->group);
-    text_add(text, "FDSize:\t64\nGroups:\t");
-    for (uint32_t at = 0; at < who->group_count; at++) {
-        text_add(text, at > 0 ? " %u" : "%u", who->groups[at]);
+    if (task == NULL || task->id == process->id) {
+        memcpy(process->name, name, sizeof name);
     }
-    text_add(text, " \nVmSize:\t%8llu kB\nVmLck:\t%8llu kB\nVmHWM:\t%8llu kB\nVmRSS:\t%8llu kB\nThreads:\t%u\n",
-        (unsigned long long)(counts.mapped * KIB_PER_PAGE), (unsigned long long)(counts.locked * KIB_PER_PAGE),
-        (unsigned long long)(pages_peak() * KIB_PER_PAGE), (unsigned long long)(counts.committed * KIB_PER_PAGE),
-        (unsigned)thread_count());
-    const uint64_t sets[] = {who->inheritable, who->permitted, who->effective, who->bounding, who->ambient};
-    const char *const names[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
-    for (size_t at = 0; at < ARRAY_LENGTH(sets); at++) {
-        text_add(text, "%s:\t%016lx\n", names[at], sets[at]);
+}
+
+/* Threads may name each other; -EINVAL: another process's. */
+int64_t proc_set_comm(const struct proc_entry *entry, const char *bytes, size_t length)
+{
+    struct renaming renaming = {bytes, length};
+    return entry->subject.process != current_process() ? -EINVAL : subject_with(&entry->subject, rename_task, &renaming);
+}
+
+/* A decimal number with blanks around it, as kstrtoint() takes it after strstrip(). */
+static bool number_of(const char *bytes, size_t length, int64_t *number)
+{
+    while (length > 0 && (bytes[length - 1] == '\n' || bytes[length - 1] == ' ')) {
+        length--;
     }
-    text_add(text, "NoNewPrivs:\t%u\nSeccomp:\t0\n", who->no_new_privileges);
-    uint64_t mask = task_processors(current_task());
-    text_add(text, "Cpus_allowed:\t%lx\nCpus_allowed_list:\t", mask);
-    proc_add_processors(text, mask);
+    while (length > 0 && *bytes == ' ') {
+        bytes++, length--;
+    }
+    bool is_negative = length > 0 && *bytes == '-';
+    int64_t value = proc_number_of((struct name){bytes + is_negative, length - is_negative});
+    *number = is_negative ? -value : value;
+    return value >= 0;
 }
 
-/* proc(5): 52 fields; those that mean nothing here are 0. */
-void proc_process_stat(struct text *text)
+#define ADJUSTMENT_MAX 1000 /* OOM_SCORE_ADJ_MAX */
+#define OLD_ADJUSTMENT_MAX 15
+#define OLD_DISABLED (-17)
+
+int64_t proc_oom_score_adj(struct text *text, const struct proc_entry *entry)
 {
-    struct memory_counts counts;
-    memory_count(current_space(), &counts);
-    struct cpu_use use = usage_of_process();
-    text_add(text, "%d (%s) %c %d %d %d 0 -1 0 0 0 0 0 %llu %llu 0 0 20 0 %u 0 %llu %llu %llu 18446744073709551615",
-        current_process()->id, current_process()->name, state_of_leader()[0], parent_id(), current_process()->group,
-        current_process()->session, (unsigned long long)ticks(use.user), (unsigned long long)ticks(use.system),
-        (unsigned)thread_count(), (unsigned long long)ticks(current_process()->start_time_ns),
-        (unsigned long long)(counts.mapped * PAGE_SIZE), (unsigned long long)counts.committed);
-    text_add(text, " 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 %llu %llu %llu %llu 0\n",
-        (unsigned long long)current_process()->arguments_start, (unsigned long long)current_process()->arguments_end,
-        (unsigned long long)current_process()->environment_start, (unsigned long long)current_process()->environment_end);
+    struct subject_facts facts;
+    int64_t result = subject_look(&entry->subject, &facts);
+    if (result == 0) {
+        text_add(text, "%d\n", facts.memory_pressure_adjustment);
+    }
+    return result;
 }
 
-void proc_statm(struct text *text)
+/* oom_adj_read() of Linux. */
+int64_t proc_oom_adj(struct text *text, const struct proc_entry *entry)
 {
-    struct memory_counts counts;
-    memory_count(current_space(), &counts);
-    text_add(text, "%llu %llu 0 0 0 %llu 0\n", (unsigned long long)counts.mapped,
-        (unsigned long long)counts.committed, (unsigned long long)counts.mapped);
+    struct subject_facts facts;
+    int64_t result = subject_look(&entry->subject, &facts);
+    int32_t score = facts.memory_pressure_adjustment;
+    if (result == 0) {
+        text_add(text, "%d\n", score == ADJUSTMENT_MAX ? OLD_ADJUSTMENT_MAX : score * -OLD_DISABLED / ADJUSTMENT_MAX);
+    }
+    return result;
+}
+
+/* Nobody is chosen here: memory ends for who asks for it. */
+int64_t proc_oom_score(struct text *text, const struct proc_entry *entry)
+{
+    struct subject_facts facts;
+    int64_t result = subject_look(&entry->subject, &facts);
+    if (result == 0) {
+        text_add(text, "0\n");
+    }
+    return result;
+}
+
+struct adjustment {
+    int32_t wanted;
+    int64_t result;
+};
+
+/* Less than it was wants CAP_SYS_RESOURCE, which nobody has. */
+static void adjust(struct process *process, struct task *task, void *context)
+{
+    (void)task;
+    struct adjustment *adjustment = context;
+    if (adjustment->wanted < process->memory_pressure_adjustment) {
+        adjustment->result = -EACCES;
+    } else {
+        process->memory_pressure_adjustment = adjustment->wanted;
+    }
+}
+
+static int64_t set_adjustment(const struct proc_entry *entry, int64_t wanted)
+{
+    struct adjustment adjustment = {.wanted = (int32_t)wanted};
+    int64_t result = subject_with(&entry->subject, adjust, &adjustment);
+    return result < 0 ? result : adjustment.result;
+}
+
+int64_t proc_set_oom_score_adj(const struct proc_entry *entry, const char *bytes, size_t length)
+{
+    int64_t number;
+    bool is_good = number_of(bytes, length, &number) && number >= -ADJUSTMENT_MAX && number <= ADJUSTMENT_MAX;
+    return is_good ? set_adjustment(entry, number) : -EINVAL;
+}
+
+int64_t proc_set_oom_adj(const struct proc_entry *entry, const char *bytes, size_t length)
+{
+    int64_t number;
+    bool is_good = number_of(bytes, length, &number) && number >= OLD_DISABLED && number <= OLD_ADJUSTMENT_MAX;
+    int64_t score = number == OLD_ADJUSTMENT_MAX ? ADJUSTMENT_MAX : number * ADJUSTMENT_MAX / -OLD_DISABLED;
+    return is_good ? set_adjustment(entry, score) : -EINVAL;
+}
+
+/* That of others wants CAP_SYS_NICE, which nobody has. */
+int64_t proc_timer_slack(struct text *text, const struct proc_entry *entry)
+{
+    struct subject_facts facts;
+    int64_t result = subject_look(&entry->subject, &facts);
+    if (result == 0 && !facts.is_own) {
+        return -EPERM;
+    }
+    if (result == 0) {
+        text_add(text, "%lu\n", facts.timer_slack);
+    }
+    return result;
+}
+
+static void set_timer_slack(struct process *process, struct task *task, void *context)
+{
+    (void)process;
+    if (task != NULL) {
+        task->scheduling.timer_slack = *(const uint64_t *)context;
+    }
+}
+
+int64_t proc_set_timer_slack(const struct proc_entry *entry, const char *bytes, size_t length)
+{
+    int64_t number;
+    if (!number_of(bytes, length, &number) || number < 0) {
+        return -EINVAL;
+    }
+    uint64_t slack = (uint64_t)number;
+    return entry->subject.process != current_process() ? -EPERM : subject_with(&entry->subject, set_timer_slack, &slack);
 }
 
 /* fs/proc/base.c */
@@ -195,53 +256,93 @@ static void add_limit(struct text *text, uint64_t value)
     }
 }
 
-void proc_limits(struct text *text)
+static void copy_limits(struct process *process, struct task *task, void *context)
 {
+    (void)task;
+    struct limit *limits = context;
+    for (uint32_t at = 0; at < RLIMIT_COUNT; at++) {
+        limits[at] = limit_of_process(process, (enum resource)at);
+    }
+}
+
+int64_t proc_limits(struct text *text, const struct proc_entry *entry)
+{
+    struct limit limits[RLIMIT_COUNT];
+    int64_t result = subject_with(&entry->subject, copy_limits, limits);
+    if (result < 0) {
+        return result;
+    }
     text_add(text, "Limit                     Soft Limit           Hard Limit           Units     \n");
     for (size_t at = 0; at < ARRAY_LENGTH(limit_names); at++) {
-        struct limit limit = limit_of(limit_names[at].resource);
+        const struct limit *limit = &limits[limit_names[at].resource];
         text_add(text, "%s", limit_names[at].name);
-        add_limit(text, limit.soft);
-        add_limit(text, limit.hard);
+        add_limit(text, limit->soft);
+        add_limit(text, limit->hard);
         text_add(text, "%s\n", limit_names[at].unit);
     }
+    return 0;
 }
 
-int64_t proc_executable_target(char *to, size_t size)
+/* What fs/ keeps of processes goes under the namespace lock, which is held. */
+static void find_executable(struct process *process, struct task *task, void *context)
 {
-    return current_process()->executable != NULL ? file_path_locked(current_process()->executable, to, size) : -ENOENT;
+    if (task != NULL) {
+        *(struct file **)context = process->executable;
+    }
 }
 
-int64_t proc_executable_jump(struct inode **target, struct open_name **name)
+int64_t proc_executable_target(const struct proc_entry *entry, char *to, size_t size)
 {
-    if (current_process()->executable == NULL) {
+    struct file *executable = NULL;
+    (void)subject_with(&entry->subject, find_executable, &executable);
+    return executable != NULL ? file_path_locked(executable, to, size) : -ENOENT;
+}
+
+int64_t proc_executable_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name)
+{
+    struct file *executable = NULL;
+    (void)subject_with(&entry->subject, find_executable, &executable);
+    if (executable == NULL) {
         return -ENOENT;
     }
-    const struct file *executable = current_process()->executable;
     *target = inode_get(executable->inode);
     *name = executable->name != NULL ? open_name_get(executable->name) : NULL;
     return 0;
 }
 
-static int64_t directory_target(struct inode *directory, char *to, size_t size)
+static void find_working_directory(struct process *process, struct task *task, void *context)
 {
+    if (task != NULL && process->whereabouts != NULL) {
+        *(struct inode **)context = process->whereabouts->working_directory;
+    }
+}
+
+int64_t proc_working_directory_target(const struct proc_entry *entry, char *to, size_t size)
+{
+    struct inode *directory = NULL;
     size_t start = 0;
-    int64_t length = path_of(directory, (struct name){0}, to, size, &start);
+    (void)subject_with(&entry->subject, find_working_directory, &directory);
+    int64_t length = directory != NULL ? path_of(directory, (struct name){0}, to, size, &start) : -ENOENT;
     if (length > 0) {
         memmove(to, to + start, (size_t)length);
     }
     return length;
 }
 
-int64_t proc_working_directory_target(char *to, size_t size)
+int64_t proc_working_directory_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name)
 {
-    return directory_target(current_whereabouts()->working_directory, to, size);
+    struct inode *directory = NULL;
+    (void)subject_with(&entry->subject, find_working_directory, &directory);
+    *name = NULL;
+    *target = directory != NULL ? inode_get(directory) : NULL;
+    return directory != NULL ? 0 : -ENOENT;
 }
 
-int64_t proc_working_directory_jump(struct inode **target, struct open_name **name)
+int64_t proc_root_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name)
 {
+    (void)entry;
     *name = NULL;
-    *target = inode_get(current_whereabouts()->working_directory);
+    *target = inode_get(root_directory);
     return 0;
 }
 
@@ -255,52 +356,130 @@ int64_t proc_thread_self(char *to, size_t size)
     return (int64_t)format_text(to, size, "%d/task/%d", current_process()->id, task_id(current_task()));
 }
 
-struct inode *task_directory;
-struct inode *process_directory;
-
+/* A thread that is not a first one is found, too, but not listed: proc(5). */
 int64_t proc_process_lookup(struct name name, struct inode **found)
 {
-    if (proc_number_of(name) != current_process()->id) {
+    struct subject subject;
+    int64_t id = proc_number_of(name);
+    if (id <= 0 || subject_of_id((int32_t)id, &subject) < 0) {
         return -ENOENT;
     }
-    *found = inode_get(process_directory);
-    return 0;
+    return proc_entry_create(&subject, &proc_process_table, proc_process_table.rows, -1, proc_root, name, found);
+}
+
+/* The lowest id above `above`. */
+struct next_id {
+    const struct process *process; /* threads: of this one */
+    int32_t above, next;
+    struct subject subject;
+};
+
+static void consider_id(struct next_id *next, int32_t id, const struct subject *subject)
+{
+    if (id > next->above && (next->next == 0 || id < next->next)) {
+        next->next = id;
+        next->subject = *subject;
+    }
+}
+
+static bool consider_process(struct process *process, void *context)
+{
+    consider_id(context, process->id, &(struct subject){.process = process, .serial = process->serial});
+    return true;
+}
+
+static bool consider_thread(struct task *task, void *context)
+{
+    consider_id(context, task->id, &(struct subject){.process = task->process, .serial = task->process->serial, .thread_serial = task->serial});
+    return true;
 }
 
 int64_t proc_process_list(uint64_t cookie, entry_sink *sink, void *context)
 {
-    uint64_t base = cookie & ~0xFFFFFFFFULL;
+    uint64_t base = cookie & ~(PROC_COOKIE_BASE - 1);
     char text[16];
-    if (cookie == base) {
-        sink(context, proc_name_of_number(text, current_process()->id), process_directory->number, S_IFDIR, base + 1);
-    }
-    return 0;
-}
-
-int64_t proc_task_lookup(struct name name, struct inode **found)
-{
-    int32_t ids[256];
-    size_t count = task_ids(current_process(), ids, ARRAY_LENGTH(ids));
-    int64_t wanted = proc_number_of(name);
-    for (size_t at = 0; at < count && at < ARRAY_LENGTH(ids); at++) {
-        if (ids[at] == wanted) {
-            *found = inode_get(task_directory);
+    struct next_id next = {.above = (int32_t)(cookie - base)};
+    for (;; next.above = next.next, next.next = 0) {
+        process_each(consider_process, &next);
+        if (next.next == 0) {
+            return 0;
+        }
+        uint64_t number = proc_entry_number(&next.subject, &proc_process_table, proc_process_table.rows, -1);
+        if (!sink(context, proc_name_of_number(text, next.next), number, S_IFDIR, base + (uint64_t)next.next)) {
             return 0;
         }
     }
-    return -ENOENT;
 }
 
-int64_t proc_task_list(uint64_t cookie, entry_sink *sink, void *context)
+/* A first thread that has ended is there as long as its process. */
+static int64_t find_thread(const struct subject *process, int32_t id, struct subject *subject)
 {
-    int32_t ids[256];
-    uint64_t base = cookie & ~0xFFFFFFFFULL;
-    size_t count = task_ids(current_process(), ids, ARRAY_LENGTH(ids));
+    int64_t result = subject_of_thread(process, id, subject);
+    if (result < 0 && id == process->process->id) {
+        *subject = *process;
+        subject->thread_serial = 0;
+        return 0;
+    }
+    return result;
+}
+
+int64_t proc_thread_lookup(struct proc_entry *entry, struct name name, struct inode **found)
+{
+    struct subject subject;
+    int64_t id = proc_number_of(name);
+    if (id <= 0 || find_thread(&entry->subject, (int32_t)id, &subject) < 0) {
+        return -ENOENT;
+    }
+    return proc_entry_create(&subject, &proc_thread_table, proc_thread_table.rows, -1, &entry->inode, name, found);
+}
+
+int64_t proc_thread_list(const struct proc_entry *entry, uint64_t cookie, entry_sink *sink, void *context)
+{
     char text[16];
-    for (size_t at = (size_t)(cookie - base); at < count && at < ARRAY_LENGTH(ids); at++) {
-        if (!sink(context, proc_name_of_number(text, ids[at]), task_directory->number, S_IFDIR, base + at + 1)) {
-            break;
+    struct next_id next = {.above = (int32_t)(cookie - PROC_COOKIE_BASE)};
+    struct subject first;
+    for (;; next.above = next.next, next.next = 0) {
+        process_each_task(entry->subject.process, consider_thread, &next);
+        if (find_thread(&entry->subject, entry->subject.process->id, &first) == 0) {
+            consider_id(&next, entry->subject.process->id, &first);
+        }
+        if (next.next == 0) {
+            return 0;
+        }
+        uint64_t number = proc_entry_number(&next.subject, &proc_thread_table, proc_thread_table.rows, -1);
+        if (!sink(context, proc_name_of_number(text, next.next), number, S_IFDIR, PROC_COOKIE_BASE + (uint64_t)next.next)) {
+            return 0;
         }
     }
-    return 0;
+}
+
+struct family {
+    const struct process *parent;
+    struct text *text;
+    int32_t above, next;
+};
+
+static bool consider_child(struct process *process, void *context)
+{
+    struct family *family = context;
+    if (process->parent == family->parent && process->id > family->above && (family->next == 0 || process->id < family->next)) {
+        family->next = process->id;
+    }
+    return true;
+}
+
+/* Which thread made a child is not known: they are the first one's. */
+int64_t proc_children(struct text *text, const struct proc_entry *entry)
+{
+    struct subject_facts facts;
+    int64_t result = subject_look(&entry->subject, &facts);
+    struct family family = {.parent = entry->subject.process, .text = text};
+    for (; result == 0 && facts.id == facts.process; family.above = family.next, family.next = 0) {
+        process_each(consider_child, &family);
+        if (family.next == 0) {
+            break;
+        }
+        text_add(text, "%d ", family.next);
+    }
+    return result;
 }

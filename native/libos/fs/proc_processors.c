@@ -15,16 +15,37 @@ void proc_cpuinfo(struct text *text)
     }
 }
 
+struct states {
+    uint32_t running;
+};
+
+static bool count_running(struct task *task, void *context)
+{
+    ((struct states *)context)->running += !sleeper_can_be_interrupted(&task->sleeper);
+    return true;
+}
+
+static void add_times(struct text *text, const char *name, uint64_t user, uint64_t system, uint64_t uptime)
+{
+    uint64_t used = user + system;
+    text_add(text, "%s %lu 0 %lu %lu 0 0 0 0 0 0\n", name, user, system, uptime > used ? uptime - used : 0);
+}
+
+/* What the enclave used, spread over its processors; of the others on the machine nothing is known: they count as idle. */
 void proc_stat(struct text *text)
 {
-    uint64_t used = ticks(clock_now_ns(CLOCK_PROCESS_CPUTIME_ID));
+    struct cpu_use use = usage_of_process();
+    struct states states = {0};
+    uint64_t count = processor_count(), user = ticks(use.user), system = ticks(use.system), uptime = ticks(clock_now_ns(CLOCK_BOOTTIME));
     uint64_t booted = (clock_now_ns(CLOCK_REALTIME) - clock_now_ns(CLOCK_BOOTTIME)) / NS_PER_SECOND;
-    text_add(text, "cpu  %llu 0 0 0 0 0 0 0 0 0\n", (unsigned long long)used);
-    for (uint32_t at = 0; at < processor_count(); at++) {
-        text_add(text, "cpu%u %llu 0 0 0 0 0 0 0 0 0\n", at, (unsigned long long)(at == 0 ? used : 0));
+    task_each(count_running, &states);
+    add_times(text, "cpu ", user, system, uptime * count);
+    for (uint32_t at = 0; at < count; at++) {
+        char name[16];
+        format_text(name, sizeof name, "cpu%u", at);
+        add_times(text, name, user / count, system / count, uptime);
     }
-    text_add(text, "intr 0\nctxt 0\nbtime %llu\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n",
-        (unsigned long long)booted);
+    text_add(text, "intr 0\nctxt 0\nbtime %lu\nprocesses %d\nprocs_running %u\nprocs_blocked 0\n", booted, process_last_id(), states.running);
 }
 
 void proc_add_processors(struct text *text, uint64_t mask)

@@ -48,6 +48,26 @@ void proc_uptime(struct text *text)
         (unsigned long long)(hundredths % 100));
 }
 
+struct runnable {
+    uint32_t running, threads;
+};
+
+static bool count_thread(struct task *task, void *context)
+{
+    struct runnable *runnable = context;
+    runnable->threads++;
+    runnable->running += !sleeper_can_be_interrupted(&task->sleeper);
+    return true;
+}
+
+/* The host's load is not told; nobody averages that of the enclave. */
+void proc_load(struct text *text)
+{
+    struct runnable runnable = {0};
+    task_each(count_thread, &runnable);
+    text_add(text, "0.00 0.00 0.00 %u/%u %d\n", runnable.running, runnable.threads, process_last_id());
+}
+
 void proc_version(struct text *text)
 {
     text_add(text, "Linux version %s (enclavize) %s\n", KERNEL_RELEASE, KERNEL_VERSION);

@@ -1,5 +1,6 @@
 #include "fs/pty.h"
 #include "fs/console.h"
+#include "fs/terminal.h"
 #include "signal/signal.h"
 
 #define HANG_UP (1ULL << (SIGHUP - 1) | 1ULL << (SIGCONT - 1))
@@ -25,6 +26,18 @@ struct pty *controlling_pty(void)
     }
     mutex_unlock(&lock);
     return pty;
+}
+
+struct terminal terminal_of_session(int32_t session)
+{
+    mutex_lock(&lock);
+    const struct pty *pty = *find(session);
+    struct terminal terminal = {.device = pty != NULL ? (uint32_t)pty->inode.rdev : 0, .group = pty != NULL ? pty->group : -1};
+    mutex_unlock(&lock);
+    if (terminal.device == 0 && (terminal.device = console_device_of_session(session)) != 0) {
+        terminal.group = console_group_of_session(session);
+    }
+    return terminal;
 }
 
 bool is_controlling_pty(const struct pty *pty)

@@ -55,79 +55,86 @@ void text_add(struct text *text, const char *format, ...)
     text_add_bytes(text, line, length < sizeof(line) ? length : sizeof(line) - 1);
 }
 
-/* An open synthetic file: its text is made at the first read, so that all reads see one state. */
-struct snapshot {
+struct text_file {
+    const struct text_source *source;
     struct mutex lock;
-    bool made;
     struct text text;
 };
 
-static int64_t snapshot_read(struct file *file, void *to, size_t length, uint64_t *offset)
+static int64_t text_file_read(struct file *file, void *to, size_t length, uint64_t *offset)
 {
-    struct snapshot *snapshot = file->state;
-    const struct synthetic_row *row = entry_of(file->inode)->row;
+    struct text_file *opened = file->state;
+    struct text *text = &opened->text;
     int64_t result = 0;
-    if (row->read_at != NULL) {
-        result = row->read_at(to, length, *offset);
-        *offset += result > 0 ? (uint64_t)result : 0;
-        return result;
+    mutex_lock(&opened->lock);
+    if (*offset == 0) {
+        text->used = 0;
+        text->failed = false;
+        result = opened->source->make(file->inode, text);
+        result = result == 0 && text->failed ? -ENOMEM : result;
+        text->used = result < 0 ? 0 : text->used;
     }
-    mutex_lock(&snapshot->lock);
-    if (!snapshot->made) {
-        if (row->content != NULL) {
-            row->content(&snapshot->text);
-        } else {
-            text_add_bytes(&snapshot->text, row->fixed, strlen(row->fixed));
-        }
-        snapshot->made = true;
-    }
-    if (snapshot->text.failed) {
-        result = -ENOMEM;
-    } else if (*offset < snapshot->text.used) {
-        size_t left = snapshot->text.used - (size_t)*offset;
+    if (result == 0 && *offset < text->used) {
+        size_t left = text->used - (size_t)*offset;
         size_t part = left < length ? left : length;
-        memcpy(to, snapshot->text.bytes + *offset, part);
+        memcpy(to, text->bytes + *offset, part);
         *offset += part;
         result = (int64_t)part;
     }
-    mutex_unlock(&snapshot->lock);
+    mutex_unlock(&opened->lock);
     return result;
 }
 
-/* Where a row allows writing, what is written has no effect (oom_score_adj, comm). */
-static int64_t snapshot_write(struct file *file, const void *from, size_t length, uint64_t *offset)
+static int64_t text_file_write(struct file *file, const void *from, size_t length, uint64_t *offset)
 {
-    (void)file, (void)from;
-    *offset += length;
-    return (int64_t)length;
+    const struct text_file *opened = file->state;
+    int64_t result = opened->source->write != NULL ? opened->source->write(file->inode, from, length) : -EINVAL;
+    *offset += result == 0 ? length : 0;
+    return result == 0 ? (int64_t)length : result;
 }
 
-static void snapshot_release(struct file *file)
+static void text_file_release(struct file *file)
 {
-    struct snapshot *snapshot = file->state;
-    release(snapshot->text.bytes, snapshot->text.size);
-    release(snapshot, sizeof(struct snapshot));
+    struct text_file *opened = file->state;
+    release(opened->text.bytes, opened->text.size);
+    release(opened, sizeof(struct text_file));
 }
 
-static const struct file_operations snapshot_operations = {
-    .read = snapshot_read,
-    .write = snapshot_write,
-    .release = snapshot_release,
+static const struct file_operations text_file_operations = {
+    .read = text_file_read,
+    .write = text_file_write,
+    .release = text_file_release,
     .generated = true,
 };
 
-static int64_t synthetic_open(struct inode *inode, struct file *file)
+int64_t text_file_open(struct file *file, const struct text_source *source)
 {
-    if (is_directory(inode)) {
-        file->state = (void *)(uintptr_t)current_process()->id; /* that of /proc/self is this process's, whoever gets the descriptor */
-        return 0;
-    }
-    file->state = allocate(sizeof(struct snapshot));
-    if (file->state == NULL) {
+    struct text_file *opened = allocate(sizeof(struct text_file));
+    if (opened == NULL) {
         return -ENOMEM;
     }
-    file->operations = &snapshot_operations;
+    opened->source = source;
+    file->state = opened;
+    file->operations = &text_file_operations;
     return 0;
+}
+
+static int64_t make_content(struct inode *inode, struct text *text)
+{
+    const struct synthetic_row *row = entry_of(inode)->row;
+    if (row->content != NULL) {
+        row->content(text);
+    } else {
+        text_add_bytes(text, row->fixed, strlen(row->fixed));
+    }
+    return 0;
+}
+
+static const struct text_source content_source = {.make = make_content};
+
+static int64_t synthetic_open(struct inode *inode, struct file *file)
+{
+    return is_directory(inode) ? 0 : text_file_open(file, &content_source);
 }
 
 static int64_t synthetic_lookup(struct inode *directory, struct name name, struct inode **found)
@@ -169,18 +176,6 @@ static int64_t synthetic_read_link(struct inode *link, char *to, size_t size)
     return (int64_t)length;
 }
 
-static int64_t synthetic_jump(struct inode *link, struct inode **target, struct open_name **name)
-{
-    const struct synthetic_row *row = entry_of(link)->row;
-    return row->jump != NULL ? row->jump(target, name) : -ENOENT;
-}
-
-static int64_t synthetic_truncate(struct inode *inode, uint64_t size)
-{
-    (void)inode, (void)size;
-    return 0;
-}
-
 static void synthetic_unused(struct inode *inode)
 {
     (void)inode; /* the tables' inodes stay */
@@ -190,9 +185,7 @@ static const struct inode_operations operations = {
     .lookup = synthetic_lookup,
     .list = synthetic_list,
     .read_link = synthetic_read_link,
-    .jump = synthetic_jump,
     .open = synthetic_open,
-    .truncate = synthetic_truncate,
     .unused = synthetic_unused,
 };
 
@@ -244,10 +237,6 @@ int64_t synthetic_create(const struct file_system *file_system, const struct syn
         entry->row = &rows[at];
         entry->inode.operations = &operations;
         fill_inode(&entry->inode, file_system, rows[at].mode);
-        if (rows[at].has_owner) {
-            entry->inode.uid = credentials()->user.file_system;
-            entry->inode.gid = credentials()->group.file_system;
-        }
         if (at == 0) {
             continue;
         }

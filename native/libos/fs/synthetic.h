@@ -19,21 +19,24 @@ void text_add_bytes(struct text *text, const void *bytes, size_t length);
 /* Room for `length` bytes more, to be filled and then counted in by the caller. */
 char *text_reserve(struct text *text, size_t length);
 
+/* An open file whose text is made when it is read from its beginning, so that further reads see one state; no lock is held then. */
+struct text_source {
+    int64_t (*make)(struct inode *inode, struct text *text); /* 0 or a negative errno */
+    int64_t (*write)(struct inode *inode, const char *bytes, size_t length); /* 0 or a negative errno; NULL: nobody may */
+};
+int64_t text_file_open(struct file *file, const struct text_source *source);
+
 struct synthetic_row {
     const char *path;
     uint32_t mode;                      /* with type */
     void (*content)(struct text *text); /* regular files: no lock is held */
-    /* the same in place of a text: any part of a file that is too large to be made at once */
-    int64_t (*read_at)(void *to, size_t length, uint64_t offset);
     /* the same for a fixed text; symbolic links: a fixed target */
     const char *fixed;
     /* symbolic links: the target; the namespace lock is held */
     int64_t (*target)(char *to, size_t size);
-    int64_t (*jump)(struct inode **target, struct open_name **name); /* magic links */
     /* directories: names that are not in the table */
     int64_t (*lookup)(struct name name, struct inode **found);
     int64_t (*list)(uint64_t cookie, entry_sink *sink, void *context);
-    bool has_owner; /* belongs to the measured user, not to root */
 };
 
 /* Rows come in an order in which a directory stands before what is in it; the first one, path "", is the

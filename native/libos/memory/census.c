@@ -1,5 +1,6 @@
 /* What /proc tells of areas and their pages: memory that the enclave really has. */
 #include "memory/object.h"
+#include "memory/turns.h"
 
 /* A page of an object is in one view at most. */
 static bool is_in_view(const struct area *area, user_address page, bool *is_dirty)
@@ -21,6 +22,62 @@ static void count_object(const struct area *area, struct area_counts *counts)
     mutex_unlock(&area->object->lock);
 }
 
+static uint64_t count_committed(const struct area *area)
+{
+    bool committed;
+    uint64_t count = 0;
+    for (user_address at = area->start, next; at < area->end; at = next) {
+        next = commit_run(at, area->end, &committed);
+        count += committed ? (next - at) / PAGE_SIZE : 0;
+    }
+    return count;
+}
+
+/* Private pages of a space that is not resident: what is in place counts where it has no other word. */
+static uint64_t count_kept(const struct space *space, const struct area *area)
+{
+    uint64_t count = 0;
+    for (user_address page = area->start; page < area->end; page += PAGE_SIZE) {
+        uint64_t word = kept_word(&space->residence.kept, page);
+        count += word ? word != KEPT_NOTHING : commit_test(page);
+    }
+    return count;
+}
+
+static void count_in_space(const struct space *space, const struct area *area, bool is_resident, struct space_counts *counts)
+{
+    uint64_t pages = (area->end - area->start) / PAGE_SIZE;
+    struct area_counts of_area = {0};
+    if (area->object) {
+        count_object(area, &of_area);
+    } else {
+        of_area.resident = is_resident ? count_committed(area) : count_kept(space, area);
+    }
+    bool is_memory = area->object && !area->object->operations->write;
+    counts->resident += of_area.resident;
+    counts->resident_shared += is_memory ? of_area.resident : 0;
+    counts->resident_of_files += (area->file && !is_memory && !(area->protection & PROT_WRITE)) || (area->object && !is_memory) ? of_area.resident : 0;
+    counts->text += (area->protection & PROT_EXEC) ? pages : 0;
+    counts->data += is_data(area->protection, area->flags) ? pages : 0;
+    counts->stack += (area->flags & MAP_WHOLE_STACK) ? pages : 0;
+}
+
+void memory_count_space(const struct space *space, struct space_counts *counts)
+{
+    *counts = (struct space_counts){0};
+    lock_memory();
+    bool is_resident = space_is_resident(space);
+    const struct area_tree *tree = is_resident ? &areas : &space->residence.areas;
+    for (const struct area_node *node = area_from(tree, 0); node; node = area_from(tree, node->area.end)) {
+        if (node->area.space == space) {
+            count_in_space(space, &node->area, is_resident, counts);
+        }
+    }
+    counts->mapped = space->mapped_pages;
+    counts->locked = space->locked_pages;
+    unlock_memory();
+}
+
 void memory_count_area(const struct area *area, struct area_counts *counts)
 {
     *counts = (struct area_counts){0};
@@ -30,11 +87,7 @@ void memory_count_area(const struct area *area, struct area_counts *counts)
     if (is_same && area->object) {
         count_object(area, counts);
     } else if (is_same) {
-        bool committed;
-        for (user_address at = area->start, next; at < area->end; at = next) {
-            next = commit_run(at, area->end, &committed);
-            counts->resident += committed ? (next - at) / PAGE_SIZE : 0;
-        }
+        counts->resident = count_committed(area);
         bool may_differ = !area->file || (area->protection & PROT_WRITE);
         counts->dirty = may_differ ? counts->resident : 0;
     }

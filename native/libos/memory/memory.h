@@ -57,6 +57,14 @@ int64_t space_check_place(const struct space *space, user_address start, user_ad
 int64_t space_fork(struct space **copy);
 /* The calling thread goes on in that one; nothing is counted. */
 void space_enter(struct space *space);
+/* The calling thread looks at memory of another process and is, for that time, in its space: nothing ends it meanwhile. -ESRCH: it has ended; -EBUSY: a
+ * program is just being loaded there. */
+int64_t space_visit(struct space *space);
+/* Back to its own. */
+void space_end_visit(struct space *own);
+/* No other process has it, and nobody visits it until space_release(). False: that is not so. */
+bool space_claim(struct space *space);
+void space_release(struct space *space);
 /* Where threads are that have no program: it has no areas. */
 extern struct space libos_space;
 
@@ -239,6 +247,11 @@ struct memory_counts {
     uint64_t locked;    /* of these, in areas with MAP_LOCKED */
 };
 void memory_count(const struct space *space, struct memory_counts *counts);
+/* Of a space, resident or not, in pages, as proc(5) counts. The space may have ended: then it has none. */
+struct space_counts {
+    uint64_t mapped, locked, resident, resident_of_files, resident_shared, text, data, stack;
+};
+void memory_count_space(const struct space *space, struct space_counts *counts);
 /* Of an area, in pages: what is committed there, and what of it differs from its file, or may. */
 struct area_counts {
     uint64_t resident, dirty;

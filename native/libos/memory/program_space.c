@@ -34,9 +34,9 @@ struct space *space_get(struct space *space)
     return space;
 }
 
-void space_put(struct space *space)
+static void put(struct space *space, uint32_t counts)
 {
-    if (__atomic_sub_fetch(&space->references, 1, __ATOMIC_ACQ_REL) == 0) {
+    if (__atomic_sub_fetch(&space->references, counts, __ATOMIC_ACQ_REL) == 0) {
         space_clear(space);
         if (space != &first_space) {
             lock_memory();
@@ -45,6 +45,45 @@ void space_put(struct space *space)
             unlock_memory();
         }
     }
+}
+
+void space_put(struct space *space)
+{
+    put(space, 1);
+}
+
+int64_t space_visit(struct space *space)
+{
+    uint32_t references = __atomic_load_n(&space->references, __ATOMIC_ACQUIRE);
+    do {
+        if (!(references & SPACE_PROCESSES)) {
+            return -ESRCH;
+        }
+        if (references & SPACE_CLAIMED) {
+            return -EBUSY;
+        }
+    } while (!__atomic_compare_exchange_n(&space->references, &references, references + SPACE_VISITOR, true, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
+    space_enter(space);
+    return 0;
+}
+
+void space_end_visit(struct space *own)
+{
+    struct space *visited = current_space();
+    space_enter(own);
+    put(visited, SPACE_VISITOR);
+}
+
+bool space_claim(struct space *space)
+{
+    uint32_t alone = 1;
+    return __atomic_compare_exchange_n(&space->references, &alone, 1 | SPACE_CLAIMED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+void space_release(struct space *space)
+{
+    __atomic_and_fetch(&space->references, ~SPACE_CLAIMED, __ATOMIC_RELEASE);
 }
 
 int64_t space_fork(struct space **copy)
@@ -73,7 +112,7 @@ int64_t space_fork(struct space **copy)
 
 bool space_is_shared(const struct space *space)
 {
-    return __atomic_load_n(&space->references, __ATOMIC_ACQUIRE) > 1;
+    return (__atomic_load_n(&space->references, __ATOMIC_ACQUIRE) & SPACE_PROCESSES) > 1;
 }
 
 /* What was not resident has nothing in place. */

@@ -24,10 +24,14 @@ bool has_memory_lock(void); /* the calling thread has it */
 uint64_t object_new_id(void);
 extern struct area_tree areas; /* of all spaces that are resident */
 
+#define SPACE_PROCESSES 0xFFFFU
+#define SPACE_VISITOR 0x10000U
+#define SPACE_CLAIMED 0x80000000U
+
 /* Spaces are recycled, not freed: a late look through an old pointer is harmless. */
 struct space {
     struct wait_queue waiting; /* threads that wait for its turn; stays when the space is recycled */
-    uint32_t references;       /* atomic */
+    uint32_t references;       /* atomic: of processes; SPACE_VISITOR for each who visits it; SPACE_CLAIMED */
     uint64_t id;               /* never used again: private futexes are known by it */
     struct residence {         /* turns.c */
         struct turns *turns;        /* atomic; NULL: it is alone at its addresses, and always resident */

@@ -119,6 +119,7 @@ void become_zombie(struct process *process)
     hand_over_children(process);
     lists_lock();
     process->uid = credentials()->user.real;
+    process->last_credentials = *credentials();
     process->state = PROCESS_ZOMBIE;
     uint32_t command = process->command, status = process->wait_status;
     struct obituary obituary = settle(process);

@@ -84,7 +84,10 @@ static struct process *make_child(uint64_t flags, uint64_t exit_signal)
     child->arguments_end = parent->arguments_end;
     child->environment_start = parent->environment_start;
     child->environment_end = parent->environment_end;
+    memcpy(child->auxiliary, parent->auxiliary, sizeof child->auxiliary);
     child->vdso = parent->vdso;
+    child->stack_top = parent->stack_top;
+    child->memory_pressure_adjustment = parent->memory_pressure_adjustment;
     child->attributes.is_not_dumpable = parent->attributes.is_not_dumpable;
     child->attributes.has_no_huge_pages = parent->attributes.has_no_huge_pages;
     child->start_time_ns = clock_now_ns(CLOCK_BOOTTIME);

@@ -14,7 +14,7 @@ struct ids {
 
 enum capability {
     CAP_CHOWN = 0, CAP_DAC_OVERRIDE = 1, CAP_FOWNER = 3, CAP_FSETID = 4, CAP_KILL = 5, CAP_SETGID = 6, CAP_SETUID = 7,
-    CAP_SETPCAP = 8, CAP_NET_BIND_SERVICE = 10, CAP_SYS_ADMIN = 21, CAP_SYS_RESOURCE = 24, CAP_LAST = 40,
+    CAP_SETPCAP = 8, CAP_NET_BIND_SERVICE = 10, CAP_SYS_PTRACE = 19, CAP_SYS_ADMIN = 21, CAP_SYS_NICE = 23, CAP_SYS_RESOURCE = 24, CAP_LAST = 40,
 };
 #define CAPABILITY_BIT(capability) (1ULL << (capability))
 
@@ -37,6 +37,10 @@ struct credentials {
 const struct credentials *credentials(void);
 /* Those of the measured configuration. */
 const struct credentials *credentials_measured(void);
+static inline bool credentials_are_all(const struct ids *ids, uint32_t id)
+{
+    return ids->real == id && ids->effective == id && ids->saved == id;
+}
 /* The calling thread may do what the capability allows. */
 bool is_capable(enum capability capability);
 /* gid is the thread's file system group or one of its supplementary groups. */

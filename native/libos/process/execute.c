@@ -129,15 +129,18 @@ static int64_t execute(const struct program *program, const struct strings *argu
         return error;
     }
     end_other_threads();
-    if (is_shared) {
+    __atomic_store_n(&task->process->is_loading, true, __ATOMIC_SEQ_CST);
+    if (is_shared || !space_claim(task->space)) {
         error = load_into_new_space(program, arguments, environment, &context);
         if (error && !had_threads) {
+            __atomic_store_n(&task->process->is_loading, false, __ATOMIC_SEQ_CST);
             return error;
         }
     } else {
         leave_memory(task);
         error = program_make_room(program, task->space);
         error = error ? error : load(program, arguments, environment, &context);
+        space_release(task->space);
     }
     error = error ? error : process_upcalls.execute_signals();
     error = error ? error : process_upcalls.execute_files(program->file);
@@ -145,6 +148,7 @@ static int64_t execute(const struct program *program, const struct strings *argu
         die(program, error);
     }
     become(task, program);
+    __atomic_store_n(&task->process->is_loading, false, __ATOMIC_SEQ_CST);
     *task->context = context;
     task->context_replaced = true;
     thread_reset();

@@ -35,130 +35,188 @@ void limits_start(void)
     limits_set_first(&first_process);
 }
 
-struct limit limit_of(enum resource resource)
+struct limit limit_of_process(const struct process *process, enum resource resource)
 {
     spin_lock(&limits_lock);
-    struct limit limit = current_process()->limits[resource];
+    struct limit limit = process->limits[resource];
     spin_unlock(&limits_lock);
     return limit;
 }
 
-uint64_t resource_limit(enum resource resource)
+struct limit limit_of(enum resource resource)
 {
-    return __atomic_load_n(&current_process()->limits[resource].soft, __ATOMIC_RELAXED);
+    return limit_of_process(current_process(), resource);
 }
 
-void limit_raise_soft(enum resource resource)
+static uint64_t soft_limit(const struct process *process, enum resource resource)
+{
+    return __atomic_load_n(&process->limits[resource].soft, __ATOMIC_RELAXED);
+}
+
+uint64_t resource_limit(enum resource resource)
+{
+    return soft_limit(current_process(), resource);
+}
+
+void limit_raise_soft(struct process *process, enum resource resource)
 {
     spin_lock(&limits_lock);
-    struct limit *limit = &current_process()->limits[resource];
+    struct limit *limit = &process->limits[resource];
     limit->soft += limit->soft < limit->hard;
     spin_unlock(&limits_lock);
 }
 
 /* The first stack is mapped whole: what lies beyond the limit is taken away, and given back when that is raised. Not that of
- * the parent, in whose memory a process is until it executes a program. */
-static int64_t limit_stack(uint64_t before)
+ * the parent, in whose memory a process is until it executes a program. The calling thread is in the process's space. */
+static int64_t limit_stack(const struct process *process, uint64_t before)
 {
-    user_address top = current_process()->stack_top;
+    user_address top = process->stack_top;
     if (space_is_shared(current_space())) {
         return 0;
     }
-    user_address old = top - PAGE_UP(before), new = top - PAGE_UP(resource_limit(RLIMIT_STACK));
+    user_address old = top - PAGE_UP(before), new = top - PAGE_UP(soft_limit(process, RLIMIT_STACK));
     return new > old ? memory_protect(old, new - old, PROT_NONE)
                      : memory_protect(new, old - new, PROT_READ | PROT_WRITE);
 }
 
-static void limit_memory(void)
+static uint64_t in_pages(uint64_t limit)
+{
+    return limit == UNLIMITED ? UINT64_MAX : limit / PAGE_SIZE;
+}
+
+/* The same. */
+static void limit_memory(const struct process *process)
 {
     memory_set_limits(&(struct memory_limits){
-        .mapped = resource_limit(RLIMIT_AS) == UNLIMITED ? UINT64_MAX : resource_limit(RLIMIT_AS) / PAGE_SIZE,
-        .data = resource_limit(RLIMIT_DATA) == UNLIMITED ? UINT64_MAX : resource_limit(RLIMIT_DATA) / PAGE_SIZE,
-        .locked = resource_limit(RLIMIT_MEMLOCK),
-        .stack = resource_limit(RLIMIT_STACK),
+        .mapped = in_pages(soft_limit(process, RLIMIT_AS)),
+        .data = in_pages(soft_limit(process, RLIMIT_DATA)),
+        .locked = soft_limit(process, RLIMIT_MEMLOCK),
+        .stack = soft_limit(process, RLIMIT_STACK),
     });
 }
 
 int64_t limits_apply_to_program(void)
 {
-    limit_memory();
-    return resource_limit(RLIMIT_STACK) < STACK_SIZE ? limit_stack(STACK_SIZE) : 0;
+    const struct process *process = current_process();
+    limit_memory(process);
+    return soft_limit(process, RLIMIT_STACK) < STACK_SIZE ? limit_stack(process, STACK_SIZE) : 0;
 }
 
 /* What the new limit means for those who keep to it; 0, or -EAGAIN: nobody can. */
-static int64_t apply(enum resource resource, const struct limit *before)
+static int64_t apply_here(const struct process *process, enum resource resource, const struct limit *before)
 {
     switch (resource) {
     case RLIMIT_AS:
     case RLIMIT_DATA:
     case RLIMIT_MEMLOCK:
-        limit_memory();
+        limit_memory(process);
         return 0;
     case RLIMIT_STACK:
-        limit_memory();
-        return limit_stack(before->soft);
+        limit_memory(process);
+        return limit_stack(process, before->soft);
     case RLIMIT_CPU:
-        return process_upcalls.cpu_limit_changed();
+        return process_upcalls.cpu_limit_changed(process);
     default:
         return 0;
     }
 }
 
-static int64_t replace(enum resource resource, const struct limit *wanted)
+static int64_t apply(const struct subject *subject, enum resource resource, const struct limit *before)
 {
-    if (wanted->soft > wanted->hard) {
-        return -EINVAL;
+    struct space *own = current_space();
+    bool is_of_memory = resource == RLIMIT_AS || resource == RLIMIT_DATA || resource == RLIMIT_MEMLOCK || resource == RLIMIT_STACK;
+    if (!is_of_memory || subject->process == current_process()) {
+        return apply_here(subject->process, resource, before);
     }
+    struct subject_facts facts;
+    if (subject_visit(subject, &facts)) {
+        return 0; /* it has no memory any more */
+    }
+    int64_t error = apply_here(subject->process, resource, before);
+    space_end_visit(own);
+    return error;
+}
+
+struct limit_exchange {
+    enum resource resource;
+    const struct limit *wanted; /* NULL: it is only asked for */
+    struct limit before;
+    int64_t error;
+};
+
+static void exchange_listed(struct process *process, struct task *task, void *context)
+{
+    (void)task;
+    struct limit_exchange *exchange = context;
+    struct limit *limit = &process->limits[exchange->resource];
+    const struct limit *wanted = exchange->wanted;
     spin_lock(&limits_lock);
-    struct limit before = current_process()->limits[resource];
-    bool allowed = wanted->hard <= before.hard; /* nobody has CAP_SYS_RESOURCE */
-    if (allowed) {
-        current_process()->limits[resource] = *wanted;
+    exchange->before = *limit;
+    if (wanted) {
+        exchange->error = wanted->soft > wanted->hard ? -EINVAL : wanted->hard > limit->hard ? -EPERM : 0; /* nobody has CAP_SYS_RESOURCE */
+        *limit = exchange->error ? *limit : *wanted;
     }
     spin_unlock(&limits_lock);
-    int64_t error = allowed ? apply(resource, &before) : -EPERM;
-    if (allowed && error) {
-        spin_lock(&limits_lock);
-        current_process()->limits[resource] = before;
-        spin_unlock(&limits_lock);
+}
+
+/* do_prlimit() of Linux. */
+static int64_t exchange_limit(const struct subject *subject, uint64_t number, const struct limit *wanted, struct limit *before)
+{
+    struct limit_exchange exchange = {.resource = (enum resource)number, .wanted = wanted};
+    if (number >= RLIMIT_COUNT) {
+        return -EINVAL;
+    }
+    int64_t error = subject_with(subject, exchange_listed, &exchange);
+    error = error ? error : exchange.error;
+    *before = exchange.before;
+    if (error || !wanted) {
+        return error;
+    }
+    error = apply(subject, exchange.resource, before);
+    if (error) {
+        struct limit_exchange back = {.resource = exchange.resource, .wanted = before};
+        (void)subject_with(subject, exchange_listed, &back);
     }
     return error;
 }
 
-static int64_t exchange_limit(uint64_t number, user_address new, user_address old)
-{
-    if (number >= RLIMIT_COUNT) {
-        return -EINVAL;
-    }
-    enum resource resource = (enum resource)number;
-    struct limit before = limit_of(resource), wanted;
-    if (new) {
-        if (copy_from_user(&wanted, new, sizeof wanted)) {
-            return -EFAULT;
-        }
-        int64_t error = replace(resource, &wanted);
-        if (error) {
-            return error;
-        }
-    }
-    return old ? copy_to_user(old, &before, sizeof before) : 0;
-}
-
 int64_t sys_getrlimit(const struct arguments *arguments)
 {
-    return exchange_limit((uint32_t)arguments->at[0], 0, arguments->at[1]);
+    const struct subject self = subject_self();
+    struct limit limit;
+    int64_t error = exchange_limit(&self, (uint32_t)arguments->at[0], NULL, &limit);
+    return error ? error : copy_to_user(arguments->at[1], &limit, sizeof limit);
 }
 
 int64_t sys_setrlimit(const struct arguments *arguments)
 {
-    return exchange_limit((uint32_t)arguments->at[0], arguments->at[1], 0);
+    const struct subject self = subject_self();
+    struct limit wanted, before;
+    return copy_from_user(&wanted, arguments->at[1], sizeof wanted) ? -EFAULT
+                                                                    : exchange_limit(&self, (uint32_t)arguments->at[0], &wanted, &before);
+}
+
+/* check_prlimit_permission() of Linux, without CAP_SYS_RESOURCE. */
+static int64_t check_permission(const struct subject_facts *facts)
+{
+    const struct credentials *own = credentials(), *other = &facts->credentials;
+    bool is_same = credentials_are_all(&other->user, own->user.real) && credentials_are_all(&other->group, own->group.real);
+    return facts->is_own || is_same ? 0 : -EPERM;
 }
 
 int64_t sys_prlimit64(const struct arguments *arguments)
 {
     int32_t id = (int32_t)arguments->at[0];
-    if (!process_id_is_own((uint32_t)id)) {
-        return id > 0 && process_of_id(id) ? -EPERM : -ESRCH; /* that of others takes CAP_SYS_RESOURCE here */
+    struct subject subject = subject_self();
+    struct subject_facts facts;
+    struct limit wanted, before;
+    if (arguments->at[2] && copy_from_user(&wanted, arguments->at[2], sizeof wanted)) {
+        return -EFAULT;
     }
-    return exchange_limit((uint32_t)arguments->at[1], arguments->at[2], arguments->at[3]);
+    int64_t error = id ? subject_of_id(id, &subject) : 0;
+    error = error ? error : subject_look(&subject, &facts);
+    error = error ? error : check_permission(&facts);
+    subject.thread_serial = 0; /* limits are the process's */
+    error = error ? error : exchange_limit(&subject, (uint32_t)arguments->at[1], arguments->at[2] ? &wanted : NULL, &before);
+    return !error && arguments->at[3] ? copy_to_user(arguments->at[3], &before, sizeof before) : error;
 }

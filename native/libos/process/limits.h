@@ -24,9 +24,10 @@ void limits_set_first(struct process *process);
 /* The calling process has a program that knows nothing of its limits yet. 0 or -ENOMEM. */
 int64_t limits_apply_to_program(void);
 struct limit limit_of(enum resource resource);
+struct limit limit_of_process(const struct process *process, enum resource resource);
 /* The soft limit, which is what counts. */
 uint64_t resource_limit(enum resource resource);
 /* By one, where the hard limit allows it: so RLIMIT_CPU moves on with each SIGXCPU. */
-void limit_raise_soft(enum resource resource);
+void limit_raise_soft(struct process *process, enum resource resource);
 
 #endif

@@ -10,6 +10,7 @@
 #include "process/credentials.h"
 #include "process/ipc.h"
 #include "process/limits.h"
+#include "process/subject.h"
 
 /* What the handler of a signal is told: the start of Linux's siginfo_t. */
 struct signal_info {
@@ -51,14 +52,6 @@ enum process_change { CHANGE_NONE, CHANGE_STOPPED, CHANGE_CONTINUED };
  */
 #define AUXILIARY_MAX 24U
 
-/* Processor time in ns. System time is what the host's kernel spent; what the LibOS does is user time. */
-struct cpu_use {
-    uint64_t user, system;
-};
-static inline struct cpu_use cpu_use_sum(struct cpu_use one, struct cpu_use other)
-{
-    return (struct cpu_use){one.user + other.user, one.system + other.system};
-}
 /* Of the enclave, and of the calling thread: neither part ever goes back. */
 struct cpu_use usage_of_process(void);
 struct cpu_use usage_of_thread(void);
@@ -75,12 +68,14 @@ struct io_counts {
 struct process {
     struct wait_queue children; /* who waits for a child of it; stays when the process is recycled */
     struct process *next;   /* listed: all that are not free, or all that are */
+    uint64_t serial;                   /* never used again */
     enum process_state state;          /* listed */
     int32_t id, group, session;        /* listed */
     struct process *parent;            /* listed; NULL: the first one, and commands from outside */
     uint32_t task_count;               /* listed: living threads */
     uint32_t exit_signal;              /* what its end sends to the parent */
     bool has_executed;                 /* a program, since it was made: setpgid(2) */
+    bool is_loading;                   /* a program: what is told of its memory does not belong together; atomic */
     uint32_t command;                  /* not 0: a command from outside, and what the host calls it */
     struct process_attributes attributes;
 
@@ -93,6 +88,8 @@ struct process {
     struct cpu_use use, children_use; /* of threads that have ended; of children that were waited for: listed */
     struct vfork *vfork;    /* atomic: who waits until it has a program, or has ended */
     uint32_t uid;           /* listed: the real one, when something was last told of it */
+    struct credentials last_credentials; /* of a zombie */
+    int32_t memory_pressure_adjustment;  /* /proc/PID/oom_score_adj; atomic: nobody acts on it */
 
     char name[16];             /* of the main thread, for /proc */
     user_address arguments_start, arguments_end;     /* on the first stack, for /proc/self/cmdline */
@@ -148,6 +145,7 @@ struct task {
     struct task *next;      /* all living tasks, or all dead ones; under the list's lock */
     struct task *next_starting; /* waiting for a host thread; under the list's lock */
     struct process *process;
+    uint64_t serial; /* never used again */
     int32_t id;
     bool alive;
     char name[16];
@@ -200,6 +198,8 @@ void lists_lock(void);
 void lists_unlock(void);
 /* By its id, or NULL; zombies too. */
 struct process *process_of_id(int32_t id);
+/* The id that was given last. */
+int32_t process_last_id(void);
 /* Calls `each` for every process under the lists' lock, zombies too; stops when it returns false. */
 void process_each(bool (*each)(struct process *process, void *context), void *context);
 /* The same for the living threads of one process. */
@@ -238,6 +238,8 @@ void machine_start(uint32_t processors);
 uint32_t processor_count(void);
 /* Those that the task has asked for, or all: a word of the CPU set. */
 uint64_t task_processors(const struct task *task);
+/* Which of them the thread with this index is told to be on. */
+uint32_t processor_of(uint64_t mask, uint64_t thread);
 
 /* The start, in this order. */
 
@@ -257,8 +259,8 @@ void commands_start(void);
 struct process_upcalls {
     /* signal: a thread ends that may have been told of a signal to the process: another has to be told. */
     void (*thread_ends)(struct task *task);
-    /* time: RLIMIT_CPU has been set. 0, or -EAGAIN: there is no thread to watch over it. */
-    int64_t (*cpu_limit_changed)(void);
+    /* time: RLIMIT_CPU of the process has been set. 0, or -EAGAIN: there is no thread to watch over it. */
+    int64_t (*cpu_limit_changed)(const struct process *process);
     /* signal: handlers of a new process: the caller's, or a copy, or the default ones. 0 or -ENOMEM. */
     int64_t (*inherit_signals)(struct process *child, bool shares, bool clears);
     /* signal: the calling process, of one thread, runs another program: no handler is left. 0 or -ENOMEM. */

@@ -2,11 +2,9 @@
 #include "process/process.h"
 
 enum { SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5, SCHED_DEADLINE = 6, SCHED_MAX = 6 };
-enum { PRIO_PROCESS = 0, PRIO_PGRP = 1, PRIO_USER = 2 };
 #define RESET_ON_FORK 0x40000000U
 #define NICE_MIN (-20)
 #define NICE_MAX 19
-#define NICE_ZERO 20 /* the raw call's answer: 20 - nice */
 
 int64_t sys_sched_yield(const struct arguments *arguments)
 {
@@ -17,7 +15,7 @@ int64_t sys_sched_yield(const struct arguments *arguments)
 }
 
 struct target {
-    int32_t id; /* 0: all */
+    int32_t id;
     void (*visit)(struct scheduling *scheduling, void *context);
     void *context;
     bool found;
@@ -26,11 +24,11 @@ struct target {
 static bool visit_task(struct task *task, void *context)
 {
     struct target *target = context;
-    if (target->id == 0 || task->id == target->id) {
+    if (task->id == target->id) {
         target->visit(&task->scheduling, target->context);
         target->found = true;
     }
-    return target->id == 0 || !target->found;
+    return !target->found;
 }
 
 /* Visits the thread with this id, 0: the calling one; -ESRCH. */
@@ -121,7 +119,7 @@ int64_t sys_sched_setaffinity(const struct arguments *arguments)
 }
 
 /* Threads are told different processors as far as there are some: programs keep data for each. */
-static uint32_t processor_of(uint64_t mask, uint64_t thread)
+uint32_t processor_of(uint64_t mask, uint64_t thread)
 {
     for (uint64_t before = thread % (uint64_t)__builtin_popcountll(mask); before > 0; before--) {
         mask &= mask - 1;
@@ -227,69 +225,6 @@ int64_t sys_sched_get_priority_max(const struct arguments *arguments)
 int64_t sys_sched_get_priority_min(const struct arguments *arguments)
 {
     return priority_bound((uint32_t)arguments->at[0], 1);
-}
-
-struct niceness {
-    int32_t wanted, lowest;
-};
-
-static void get_nice(struct scheduling *scheduling, void *context)
-{
-    struct niceness *nice = context;
-    nice->lowest = scheduling->nice < nice->lowest ? scheduling->nice : nice->lowest;
-}
-
-static void set_nice(struct scheduling *scheduling, void *context)
-{
-    scheduling->nice = (int8_t)((const struct niceness *)context)->wanted;
-}
-
-/* Visits whom getpriority(2) and setpriority(2) mean. */
-static int64_t visit_named(const struct arguments *arguments,
-                           void (*each)(struct scheduling *scheduling, void *context), void *context)
-{
-    uint32_t who = (uint32_t)arguments->at[1];
-    bool is_everybody;
-    switch ((uint32_t)arguments->at[0]) {
-    case PRIO_PROCESS:
-        return visit((int32_t)who, each, context);
-    case PRIO_PGRP:
-        is_everybody = process_id_is_own(who);
-        break;
-    case PRIO_USER:
-        is_everybody = who == 0 || who == credentials()->user.real;
-        break;
-    default:
-        return -EINVAL;
-    }
-    if (!is_everybody) {
-        return -ESRCH;
-    }
-    task_each(visit_task, &(struct target){.visit = each, .context = context});
-    return 0;
-}
-
-int64_t sys_getpriority(const struct arguments *arguments)
-{
-    struct niceness nice = {.lowest = NICE_MAX};
-    int64_t error = visit_named(arguments, get_nice, &nice);
-    return error ? error : NICE_ZERO - nice.lowest;
-}
-
-/* Lower values want CAP_SYS_NICE or RLIMIT_NICE. */
-int64_t sys_setpriority(const struct arguments *arguments)
-{
-    int32_t wanted = (int32_t)arguments->at[2];
-    struct niceness nice = {.lowest = NICE_MAX};
-    nice.wanted = wanted < NICE_MIN ? NICE_MIN : wanted > NICE_MAX ? NICE_MAX : wanted;
-    int64_t error = visit_named(arguments, get_nice, &nice);
-    if (!error && (uint32_t)arguments->at[0] == PRIO_PROCESS) {
-        error = check_owner((int32_t)arguments->at[1]);
-    }
-    if (error) {
-        return error;
-    }
-    return nice.wanted < nice.lowest ? -EACCES : visit_named(arguments, set_nice, &nice);
 }
 
 /* sched_setattr(2): struct sched_attr, and how much of it the first version had. */
@@ -416,66 +351,4 @@ int64_t sys_sched_rr_get_interval(const struct arguments *arguments)
     int64_t error = id < 0 ? -EINVAL : visit(id, get_policy, &policy);
     const struct timespec slice = {.nanoseconds = SLICE_NS};
     return error ? error : copy_to_user(arguments->at[1], &slice, sizeof slice);
-}
-
-enum { IOPRIO_CLASS_NONE = 0, IOPRIO_CLASS_REALTIME = 1, IOPRIO_CLASS_BEST_EFFORT = 2, IOPRIO_CLASS_IDLE = 3 };
-#define IOPRIO_CLASS_SHIFT 13
-#define IOPRIO_LEVEL_MASK 7U
-#define IOPRIO_WHO_PROCESS 1 /* then as for getpriority(2): group, user */
-
-static int64_t check_io_priority(uint32_t priority)
-{
-    switch (priority >> IOPRIO_CLASS_SHIFT & 7) {
-    case IOPRIO_CLASS_NONE:
-        return priority & IOPRIO_LEVEL_MASK ? -EINVAL : 0;
-    case IOPRIO_CLASS_REALTIME:
-        return -EPERM;
-    case IOPRIO_CLASS_BEST_EFFORT:
-    case IOPRIO_CLASS_IDLE:
-        return 0;
-    default:
-        return -EINVAL;
-    }
-}
-
-static void set_io_priority(struct scheduling *scheduling, void *context)
-{
-    scheduling->io_priority = *(const uint16_t *)context;
-}
-
-static void get_io_priority(struct scheduling *scheduling, void *context)
-{
-    *(uint16_t *)context = scheduling->io_priority;
-}
-
-/* Of several, the one that comes first. */
-static void get_best_io_priority(struct scheduling *scheduling, void *context)
-{
-    uint16_t *best = context, own = scheduling->io_priority;
-    if (own >> IOPRIO_CLASS_SHIFT == IOPRIO_CLASS_NONE) {
-        own = (uint16_t)(IOPRIO_CLASS_BEST_EFFORT << IOPRIO_CLASS_SHIFT | (scheduling->nice + NICE_ZERO) / 5);
-    }
-    *best = own < *best ? own : *best;
-}
-
-static struct arguments as_for_priority(const struct arguments *arguments)
-{
-    return (struct arguments){{(uint32_t)arguments->at[0] - IOPRIO_WHO_PROCESS, arguments->at[1]}};
-}
-
-int64_t sys_ioprio_set(const struct arguments *arguments)
-{
-    uint16_t priority = (uint16_t)arguments->at[2];
-    const struct arguments named = as_for_priority(arguments);
-    int64_t error = check_io_priority(priority);
-    return error ? error : visit_named(&named, set_io_priority, &priority);
-}
-
-int64_t sys_ioprio_get(const struct arguments *arguments)
-{
-    bool is_one = (uint32_t)arguments->at[0] == IOPRIO_WHO_PROCESS;
-    uint16_t priority = UINT16_MAX;
-    const struct arguments named = as_for_priority(arguments);
-    int64_t error = visit_named(&named, is_one ? get_io_priority : get_best_io_priority, &priority);
-    return error ? error : priority;
 }

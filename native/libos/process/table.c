@@ -4,7 +4,8 @@
 #define ID_LIMIT 32768   /* pid_max of Linux */
 #define ID_RESERVED 300  /* where ids begin anew: RESERVED_PIDS of Linux */
 
-struct process first_process = {.state = PROCESS_RUNNING, .id = PROCESS_ID, .group = PROCESS_ID, .session = PROCESS_ID};
+#define FIRST_SERIAL 1
+struct process first_process = {.serial = FIRST_SERIAL, .state = PROCESS_RUNNING, .id = PROCESS_ID, .group = PROCESS_ID, .session = PROCESS_ID};
 
 static struct process *listed = &first_process;
 static struct process *free_ones;
@@ -62,7 +63,19 @@ int32_t task_new_id(void)
     return id;
 }
 
-struct process *process_make(void)
+static uint64_t last_serial = FIRST_SERIAL;
+
+uint64_t process_new_serial(void)
+{
+    return __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED);
+}
+
+int32_t process_last_id(void)
+{
+    return __atomic_load_n(&last_id, __ATOMIC_RELAXED);
+}
+
+static struct process *take_free(void)
 {
     lists_lock();
     struct process *process = free_ones;
@@ -75,6 +88,15 @@ struct process *process_make(void)
     }
     size_t kept = offsetof(struct process, next); /* a late wake may be about to look at it */
     memset((char *)process + kept, 0, sizeof *process - kept);
+    return process;
+}
+
+struct process *process_make(void)
+{
+    struct process *process = take_free();
+    if (process) {
+        process->serial = process_new_serial();
+    }
     return process;
 }
 

@@ -4,6 +4,8 @@
 
 #include "process/task.h"
 
+/* Of processes and threads together. */
+uint64_t process_new_serial(void);
 /* A zeroed one, in no list; NULL: out of memory. */
 struct process *process_make(void);
 void process_list(struct process *process);

@@ -1,5 +1,5 @@
 /* The lists of tasks: living, dead, and those that wait for a host thread. */
-#include "process/task.h"
+#include "process/table.h"
 
 static struct spinlock list_lock;
 static struct task *living;
@@ -42,6 +42,7 @@ struct task *task_make(void)
     } else if (!(task = allocate(sizeof *task))) {
         return NULL;
     }
+    task->serial = process_new_serial();
     task->space = current_task() ? current_space() : &first_space;
     task->process = current_task() ? current_process() : &first_process;
     return task;
@@ -78,11 +79,16 @@ static void unlink_living(struct task *task)
     task->process->task_count--;
 }
 
+void task_each_listed(bool (*each)(struct task *task, void *context), void *context)
+{
+    for (struct task *task = living; task && each(task, context); task = task->next) {
+    }
+}
+
 void task_each(bool (*each)(struct task *task, void *context), void *context)
 {
     spin_lock(&list_lock);
-    for (struct task *task = living; task && each(task, context); task = task->next) {
-    }
+    task_each_listed(each, context);
     spin_unlock(&list_lock);
 }
 

@@ -11,6 +11,9 @@ int32_t task_new_id(void);
 /* The lock of the lists is held. */
 bool task_is_listed(int32_t id);
 
+/* task_each() for who has the lock of the lists. */
+void task_each_listed(bool (*each)(struct task *task, void *context), void *context);
+
 void task_add_living(struct task *task);
 /* True: it was the last one of its process. */
 bool task_remove_living(struct task *task);

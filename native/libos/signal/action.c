@@ -39,6 +39,16 @@ bool signal_is_ignored(const struct process *process, int signal)
     return handler == SIG_IGN || (handler == SIG_DFL && !stops && !signal_ends_process(signal));
 }
 
+void signal_handling(const struct process *process, uint64_t *ignored, uint64_t *caught)
+{
+    const struct signal_actions *actions = __atomic_load_n(&process->actions, __ATOMIC_ACQUIRE); /* recycled, never given back */
+    *ignored = *caught = 0;
+    for (int signal = 1; actions && signal <= SIGNAL_COUNT; signal++) {
+        user_address handler = __atomic_load_n(&actions->at[signal].handler, __ATOMIC_RELAXED);
+        *(handler == SIG_IGN ? ignored : caught) |= handler == SIG_DFL ? 0 : SIGNAL_BIT(signal);
+    }
+}
+
 struct signal_action signal_take_action(int signal)
 {
     struct signal_actions *actions = current_process()->actions;

@@ -16,6 +16,11 @@ struct queued_signal {
 };
 static uint64_t queued_count; /* RLIMIT_SIGPENDING */
 
+uint64_t signals_queued(void)
+{
+    return __atomic_load_n(&queued_count, __ATOMIC_RELAXED);
+}
+
 struct signal_upcalls signal_upcalls;
 
 uint64_t signals_of_host;

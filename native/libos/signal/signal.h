@@ -36,6 +36,10 @@ void signal_each_of_group(int32_t group, void (*each)(struct process *process, v
 /* 0 or -EFAULT. */
 int64_t signal_info_from_user(struct signal_info *info, user_address from);
 
+/* Which signals the process ignores, and for which it has handlers (bit n - 1): SigIgn and SigCgt of proc(5). */
+void signal_handling(const struct process *process, uint64_t *ignored, uint64_t *caught);
+/* How many are queued, of all processes. */
+uint64_t signals_queued(void);
 /* All that wait for the task or for the process, blocked or not. */
 uint64_t signals_pending(const struct task *task);
 /* Takes one of the wanted signals, for the calling task; false: none waits. */

@@ -14,7 +14,7 @@ static uint64_t ns_of_seconds(uint64_t seconds)
 /* 0, or -EAGAIN. */
 static int64_t set(void)
 {
-    struct limit limit = limit_of(RLIMIT_CPU);
+    struct limit limit = limit_of_process(&first_process, RLIMIT_CPU);
     if (limit.soft == UNLIMITED) {
         alarm_cancel(&alarm);
         return 0;
@@ -26,20 +26,20 @@ static int64_t set(void)
 static void ring(struct alarm *rung, uint64_t now)
 {
     (void)rung;
-    struct limit limit = limit_of(RLIMIT_CPU);
+    struct limit limit = limit_of_process(&first_process, RLIMIT_CPU);
     if (limit.hard != UNLIMITED && now >= ns_of_seconds(limit.hard)) {
         process_exit(0, SIGKILL);
     }
     if (now >= ns_of_seconds(limit.soft)) {
-        limit_raise_soft(RLIMIT_CPU);
+        limit_raise_soft(&first_process, RLIMIT_CPU);
         signal_send_process(&first_process, &(struct signal_info){.signal = SIGXCPU, .code = SI_KERNEL});
     }
     set();
 }
 
-static int64_t limit_changed(void)
+static int64_t limit_changed(const struct process *process)
 {
-    if (current_process() != &first_process) {
+    if (process != &first_process) {
         return 0; /* remembered: the host's clock is that of all processes together */
     }
     alarms_lock();

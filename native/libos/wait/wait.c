@@ -16,6 +16,11 @@ bool sleeper_is_asleep(const struct sleeper *sleeper)
     return __atomic_load_n(&sleeper->state, __ATOMIC_RELAXED) == TASK_SLEEPING;
 }
 
+bool sleeper_can_be_interrupted(const struct sleeper *sleeper)
+{
+    return sleeper_is_asleep(sleeper) && !__atomic_load_n(&sleeper->is_patient, __ATOMIC_RELAXED);
+}
+
 void task_wake(struct task *task)
 {
     struct sleeper *sleeper = sleeper_of(task);
@@ -91,14 +96,23 @@ int task_sleep(uint64_t timeout_ns)
     return interrupted ? interrupted : result == -ETIMEDOUT ? -ETIMEDOUT : 0;
 }
 
+static void sleep_patiently(struct task *task, uint64_t timeout_ns)
+{
+    bool *is_patient = &sleeper_of(task)->is_patient;
+    __atomic_store_n(is_patient, true, __ATOMIC_RELAXED);
+    if (begin_sleep(task) && host_wait(timeout_ns) == -EINTR) {
+        /* a signal is no reason to give up, but host_wait() will not sleep until it is taken */
+        host_yield();
+    }
+    end_sleep(task);
+    __atomic_store_n(is_patient, false, __ATOMIC_RELAXED);
+}
+
 void task_sleep_deaf_for(uint64_t timeout_ns)
 {
     struct task *task = current_task();
     wait_upcalls.signal_is_pending(); /* takes in what waits outside: the host's wait would end for it */
-    if (begin_sleep(task) && host_wait(timeout_ns) == -EINTR) {
-        host_yield();
-    }
-    end_sleep(task);
+    sleep_patiently(task, timeout_ns);
 }
 
 void task_sleep_deaf(void)
@@ -219,11 +233,7 @@ void mutex_lock(struct mutex *mutex)
         if (__atomic_exchange_n(&mutex->state, 2, __ATOMIC_ACQUIRE) == 0) {
             break;
         }
-        if (begin_sleep(task) && host_wait(NO_TIMEOUT) == -EINTR) {
-            /* a signal is no reason to give up a lock, but host_wait() will not sleep until it is taken */
-            host_yield();
-        }
-        end_sleep(task);
+        sleep_patiently(task, NO_TIMEOUT);
     }
     if (!leave_queue(&mutex->waiters, &waiter)) {
         wake_one(&mutex->waiters); /* we took the lock by ourselves: the wake belongs to another */

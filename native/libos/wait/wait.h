@@ -9,6 +9,7 @@
 /* What this room keeps of a task: struct task begins with it. A task without a thread is dead or not yet there. */
 struct sleeper {
     uint32_t state;   /* enum sleep_state */
+    bool is_patient;  /* it sleeps until a lock or a turn is its own: no signal ends that; atomic */
     uint16_t spin_skip, spin_penalty; /* what it has learned of waiting inside (spin.c); the owner writes it */
     struct thread *thread;
 };
@@ -16,8 +17,10 @@ struct sleeper {
 /* The calling thread runs as this task; not any more. */
 void sleeper_begin(struct sleeper *sleeper, struct thread *thread);
 void sleeper_end(struct sleeper *sleeper);
-/* The task waits inside an OCALL: S in /proc. */
+/* The task waits inside an OCALL. */
 bool sleeper_is_asleep(const struct sleeper *sleeper);
+/* The same, for something that a signal can end: S in /proc. */
+bool sleeper_can_be_interrupted(const struct sleeper *sleeper);
 
 struct wait_queue;
 

@@ -69,6 +69,7 @@ COUNTS = {
     "stack_limit": (),
     "proc_files": (),
     "process_calls": (),
+    "other_processes": (scaled(2_000, least=50),),
     "robust": (),
     "signal_descriptors": (),
     "sysv_ipc": (),

@@ -154,7 +154,10 @@ struct shim_thread {
     void *context;
 };
 
-static struct shim_thread first_thread = {.task = {.process = &first_process, .credentials = {.effective = CAPABILITIES_OF_ROOT}}};
+struct space {
+    char unused;
+} first_space, libos_space;
+static struct shim_thread first_thread = {.task = {.id = PROCESS_ID, .space = &first_space, .process = &first_process, .credentials = {.effective = CAPABILITIES_OF_ROOT}}};
 static __thread struct shim_thread *self;
 static struct shim_thread *threads[64] = {&first_thread};
 static uint32_t thread_total = 1;
@@ -218,6 +221,65 @@ void task_each(bool (*each)(struct task *task, void *context), void *context)
 {
     for (uint32_t at = 0; at < thread_total && each(&threads[at]->task, context); at++) {
     }
+}
+
+void task_each_listed(bool (*each)(struct task *task, void *context), void *context)
+{
+    task_each(each, context);
+}
+
+bool task_must_end(void)
+{
+    return false;
+}
+
+int32_t process_last_id(void)
+{
+    return PROCESS_ID;
+}
+
+uint32_t processor_of(uint64_t mask, uint64_t thread)
+{
+    (void)mask, (void)thread;
+    return 0;
+}
+
+uint64_t host_thread_clock(uint32_t host_index)
+{
+    (void)host_index;
+    return 0;
+}
+
+int64_t space_visit(struct space *space)
+{
+    (void)space;
+    return 0;
+}
+
+void space_end_visit(struct space *own)
+{
+    (void)own;
+}
+
+void space_go_away(void)
+{
+}
+
+void memory_count_space(const struct space *space, struct space_counts *counts)
+{
+    (void)space;
+    *counts = (struct space_counts){.mapped = 2000, .resident = 1000};
+}
+
+uint64_t signals_queued(void)
+{
+    return 0;
+}
+
+void signal_handling(const struct process *process, uint64_t *ignored, uint64_t *caught)
+{
+    (void)process;
+    *ignored = *caught = 0;
 }
 
 size_t task_count(void)
@@ -472,6 +534,7 @@ struct shim_thread *shim_thread_start(void (*run)(void *context), void *context)
     thread->context = context;
     thread->thread.host_index = thread_total;
     thread->task.process = &first_process;
+    thread->task.space = &first_space;
     thread->task.credentials = self->task.credentials;
     threads[thread_total++] = thread;
     pthread_create(&thread->handle, NULL, run_thread, thread);

@@ -29,6 +29,7 @@ BELOW = (
     *("base/format.c", "base/spinlock.c", "base/upcalls.c", "boundary/quiet.c"),
     *("memory/object.c", "memory/page_index.c"),
     *("process/capabilities.c", "process/credentials.c", "process/limits.c", "process/machine.c"),
+    "process/subject.c",
     *("wait/spin.c", "wait/wait.c"),
 )
 """What of the rooms below needs no enclave."""

@@ -154,12 +154,14 @@ static int64_t load(struct wish *wish, struct context *context, const char **pro
         error = -ENOMEM;
         *problem = program_has_no_place;
     }
+    __atomic_store_n(&current_process()->is_loading, true, __ATOMIC_SEQ_CST);
     error = error ? error : program_make_room(program, current_space());
     error = error ? error : program_map(program, &wish->arguments, &wish->environment, context);
     error = error ? error : limits_apply_to_program();
     error = error ? error : process_upcalls.execute_files(program->file);
     if (!error) {
         program_set_name(program->name);
+        __atomic_store_n(&current_process()->is_loading, false, __ATOMIC_SEQ_CST);
     }
     program_close(program);
     return error;

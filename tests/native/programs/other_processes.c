@@ -134,6 +134,7 @@ static pid_t start_child(void (*run)(void))
     CHECK(child >= 0);
     if (child == 0) {
         close(opened[0]);
+        CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* should a check fail */
         run();
         CHECK(write(opened[1], "x", 1) == 1);
         for (;;) {

@@ -49,7 +49,7 @@ def serve(
     from enclavize.cli.grammar.signer import parse_signer
     from enclavize.cli.grammar.size import parse_size
     from enclavize.errors import UsageError
-    from enclavize.node.daemon import Daemon, NodeSettings, listen
+    from enclavize.node.daemon import NOWHERE, Daemon, NodeSettings, listen
     from enclavize.node.rules import load_rules
     from enclavize.node.trees import Trees
     from enclavize.oci.platform import LINUX_AMD64
@@ -71,7 +71,6 @@ def serve(
         )
     if os.geteuid() != 0:
         raise UsageError("the node's daemon reads what engines keep for root alone", hint="run it as root")
-    load_rules(rules)
     settings = NodeSettings(
         socket=socket,
         rules=rules,
@@ -81,6 +80,8 @@ def serve(
             Configured(configuration), source=source, platform=LINUX_AMD64, signer=who
         ),
     )
+    for rule in load_rules(rules):  # a mistake is better told now than to the first pod
+        settings.options_of(rule.configuration, NOWHERE)
     with closing(Trees(cache, parse_size(max_size))) as trees, listen(socket) as listener:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)

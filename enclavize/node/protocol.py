@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,8 @@ def ask(path: Path, **request: Any) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(str(path))
-            connection.sendall(encode(request))
+            with suppress(BrokenPipeError):  # it may have said already why it reads nothing
+                connection.sendall(encode(request))
             data = b"".join(iter(lambda: connection.recv(1 << 16), b""))
         except OSError as error:
             raise EnclavizeError(

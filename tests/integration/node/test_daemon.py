@@ -100,10 +100,16 @@ def test_a_bundle_without_an_engine_is_refused(node: Node, tmp_path: Path) -> No
 
 def test_only_root_is_answered(node: Node) -> None:
     """Neither does the folder let others in, nor does the daemon believe them."""
-    program = (
-        "import os, socket, sys; os.setgid(65534); os.setuid(65534); c = socket.socket(socket.AF_UNIX); "
-        "c.connect(sys.argv[1]); c.sendall(sys.argv[2].encode()); print(c.recv(4096))"
-    )
+    program = """
+import contextlib, os, socket, sys
+os.setgid(65534)
+os.setuid(65534)
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1])
+with contextlib.suppress(BrokenPipeError):  # it may have been answered already
+    connection.sendall(sys.argv[2].encode())
+print(connection.recv(4096))
+"""
     request = '{"version": 1, "operation": "status"}\n'
 
     def ask() -> subprocess.CompletedProcess[str]:
@@ -140,7 +146,11 @@ def test_who_does_not_sign_does_not_start(node: Node) -> None:
     done = node.run("serve")
     assert done.returncode == 2
     assert "nobody signs the node's enclaves" in done.stderr
-    (node.rules / "90-bad.toml").write_text("[match\n")
+
+
+@pytest.mark.parametrize("rule", ["[match\n", '[policy]\nallow-env = ["LD_PRELOAD"]\n', 'libos = "none"\n'])
+def test_a_daemon_with_a_malformed_rule_does_not_start(node: Node, rule: str) -> None:
+    (node.rules / "90-bad.toml").write_text(rule)
     try:
         done = subprocess.run(
             [*SERVE, *node.signer, "--rules", node.rules],

@@ -9,7 +9,7 @@ import json
 import shutil
 import statistics
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from bench.server_programs import Program
     from bench.server_sides import Side
 
-ROUNDS = 3
-SECONDS = 1
+ROUNDS = 2
+SECONDS = 2
 CONNECTIONS = 8
 TARGETS = {
     ("epoll server in C", Client.KEPT): 0.5,
@@ -51,15 +51,24 @@ def _once(program: Program, client: Client, side: Side) -> Figures:
         return Figures(load=load, memory=server.memory)
 
 
-def _ocalls(program: Program, client: Client, side: Side, connections: int, folder: Path) -> float:
-    """Return the OCALLs for a request."""
+def _ocalls(program: Program, client: Client, side: Side, folder: Path) -> tuple[float, ...]:
+    """Return the OCALLs for a request, with one connection and with many; without those of a start."""
+    idle, _ = _profile(program, client, side, 0, folder)
+    loaded = [_profile(program, client, side, connections, folder) for connections in (1, CONNECTIONS)]
+    return tuple((ocalls - idle) / requests for ocalls, requests in loaded)
+
+
+def _profile(program: Program, client: Client, side: Side, connections: int, folder: Path) -> tuple[int, int]:
+    """Return the numbers of OCALLs and of requests."""
     report = folder / "profile"
-    variables = {**side.environment, "ENCLAVIZE_PROFILE": "json"}
-    profiled = type(side)(command=side.command, environment=variables)
+    profiled = replace(side, environment={**side.environment, "ENCLAVIZE_PROFILE": "json"})
+    requests = 0
     with report.open("wb") as errors, running(program, profiled, errors=errors.fileno()) as server:
-        load = ask(client, server.port, program.path, connections=connections, seconds=SECONDS)
+        if connections:
+            load = ask(client, server.port, program.path, connections=connections, seconds=SECONDS)
+            requests = load.count
     profile = json.loads(report.read_bytes().splitlines()[-1])
-    return sum(int(row["calls"]) for row in profile["ocalls"]) / load.count
+    return sum(int(row["calls"]) for row in profile["ocalls"]), requests
 
 
 def _median(figures: Sequence[Figures]) -> Figures:
@@ -81,7 +90,7 @@ def _row(program: Program, client: Client, base: Path) -> Row:
             seen[name].append(_once(program, client, side))
     found = {name: _median(figures) for name, figures in seen.items()}
     ours = found.pop("ours")
-    one, more = (_ocalls(program, client, places["ours"], count, base) for count in (1, CONNECTIONS))
+    one, more = _ocalls(program, client, places["ours"], base)
     share, target = ours.load.rate / found["native"].load.rate, TARGETS.get((program.name, client), 0.0)
     is_ahead = all(ours.load.rate > other.load.rate for name, other in found.items() if name != "native")
     return Row(

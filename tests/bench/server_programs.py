@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SERVERS = REPOSITORY / "tests" / "integration" / "network" / "servers"
 TEN_KILOBYTES = b"0123456789" * 1_000
+WORKERS = (1, 2, 4)
+"""Of a server that forks them; in the enclave they take turns."""
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 NGINX = """
 daemon off; master_process off; pid /tmp/nginx.pid; error_log stderr crit;
@@ -103,6 +105,9 @@ def programs(base: Path) -> Iterator[Program]:
     """Make a root file system for each server that can be had."""
     static_musl(SERVERS / "epoll.c", _root(base, "epoll") / "server")
     yield Program(name="epoll server in C", root=base / "epoll", argv=("/server",))
+    for workers in WORKERS:
+        name = f"prefork server in C, workers: {workers}"
+        yield Program(name=name, root=base / "epoll", argv=("/server", str(workers)))
     if shutil.which("go") is not None:
         root = _root(base, "go")
         go_program(SERVERS, root / "server")

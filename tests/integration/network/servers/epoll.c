@@ -1,11 +1,17 @@
-/* An HTTP server of one thread, in the least calls: epoll by levels, one read and one write for each request. Prints its port. */
+/*
+ * An HTTP server of one thread, in the least calls: epoll by levels, one read and one write for each request. Prints its port. With a number it forks so
+ * many workers first, which share the listener.
+ */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <signal.h>
 #include <unistd.h>
 
 static const char ANSWER[] = "HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\nhello from inside\n";
@@ -34,22 +40,51 @@ static void serve(int fd)
     }
 }
 
-int main(void)
+static void watch_next(int events, int listener)
+{
+    int fd = accept(listener, NULL, NULL);
+    if (fd >= 0) { /* else another worker was faster */
+        watch(events, fd);
+    }
+}
+
+/* Returns in the workers; the first process waits for them. */
+static void fork_workers(int count)
+{
+    for (int worker = 0; worker < count; worker++) {
+        pid_t child = fork();
+        need(child >= 0, "fork");
+        if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            return;
+        }
+    }
+    while (count && wait(NULL) > 0) {
+    }
+    if (count) {
+        exit(0);
+    }
+}
+
+int main(int count, char *arguments[])
 {
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof name;
-    int listener = socket(AF_INET, SOCK_STREAM, 0), events = epoll_create1(0);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     need(listener >= 0 && bind(listener, (void *)&name, size) == 0 && listen(listener, 128) == 0, "listen");
-    need(events >= 0 && getsockname(listener, (void *)&name, &size) == 0, "epoll_create1");
-    watch(events, listener);
+    need(getsockname(listener, (void *)&name, &size) == 0, "getsockname");
     printf("%d\n", ntohs(name.sin_port));
     fflush(stdout);
+    fork_workers(count > 1 ? atoi(arguments[1]) : 0);
+    int events = epoll_create1(0);
+    need(events >= 0, "epoll_create1");
+    watch(events, listener);
     for (;;) {
         struct epoll_event found[64];
-        int count = epoll_wait(events, found, 64, -1);
-        for (int at = 0; at < count; at++) {
+        int ready = epoll_wait(events, found, 64, -1);
+        for (int at = 0; at < ready; at++) {
             if (found[at].data.fd == listener) {
-                watch(events, accept(listener, NULL, NULL));
+                watch_next(events, listener);
             } else {
                 serve(found[at].data.fd);
             }

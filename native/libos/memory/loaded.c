@@ -153,6 +153,10 @@ user_address loaded_take(struct file *file, user_address start, uint64_t length,
     remove_area(loaded->start);
     EACH_PIECE (piece, loaded) {
         piece->waits = true;
+        if (piece->trampolines) {
+            area_find(&areas, piece->trampolines)->area.space = space;
+            space->mapped_pages += (piece->trampolines_end - piece->trampolines) / PAGE_SIZE;
+        }
     }
     loaded->next = space->loaded;
     space->loaded = loaded;
@@ -209,15 +213,10 @@ bool loaded_adopt(const struct area *area)
     struct loaded *loaded = area->flags & MAP_PRISTINE ? find_loaded(area) : NULL;
     for (uint32_t i = 0; loaded && i < loaded->count; i++) {
         struct piece *piece = &loaded->pieces[i];
-        if (!is_same(piece, area)) {
-            continue;
+        if (is_same(piece, area)) {
+            piece->waits = false;
+            return true;
         }
-        piece->waits = false;
-        if (piece->trampolines) {
-            area_find(&areas, piece->trampolines)->area.space = area->space;
-            area->space->mapped_pages += (piece->trampolines_end - piece->trampolines) / PAGE_SIZE;
-        }
-        return true;
     }
     return false;
 }
@@ -231,22 +230,22 @@ static bool is_covered(const struct piece *piece, const struct space *space)
            node->area.offset + (piece->start - node->area.start) == piece->offset;
 }
 
-static void settle(struct piece *piece, const struct space *space)
+static void settle(struct piece *piece, struct space *space)
 {
     if (!piece->waits) {
         return;
     }
-    if (!is_covered(piece, space)) {
-        commit_remove(piece->start, piece->end);
-    }
-    if (piece->trampolines) {
-        commit_remove(piece->trampolines, piece->trampolines_end);
-        remove_area(piece->trampolines);
-    }
+    struct piece old = *piece;
     *piece = (struct piece){0};
+    if (!is_covered(&old, space)) {
+        commit_remove(old.start, old.end);
+    }
+    if (old.trampolines) {
+        unmap_locked(space, old.trampolines, old.trampolines_end);
+    }
 }
 
-void loaded_settle(const struct space *space, user_address start, user_address end)
+void loaded_settle(struct space *space, user_address start, user_address end)
 {
     for (struct loaded *loaded = space->loaded; loaded; loaded = loaded->next) {
         EACH_PIECE (piece, loaded) {

@@ -19,7 +19,7 @@ void loaded_note_text(const struct area *text, user_address trampolines, user_ad
 /* A part of what was taken is mapped as it was before: its pages are there, and from now on the area's. */
 bool loaded_adopt(const struct area *area);
 /* The space changes what it has in the range: what it has not mapped again goes. */
-void loaded_settle(const struct space *space, user_address start, user_address end);
+void loaded_settle(struct space *space, user_address start, user_address end);
 /* The space, which is alone at its addresses, goes: its objects stay. */
 void loaded_leave(struct space *space);
 /* The space goes, and its objects with it. */

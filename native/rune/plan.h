@@ -31,7 +31,10 @@ bool read_plan(struct json text, struct plan *plan);
 /* Whether config.json is one that the plan is for. */
 bool plan_fits(const struct plan *plan, struct json config);
 
-/* Whether everything else is as it was when the plan was made. Costs the hashes of all files of the enclave. */
+/* Whether the node is as it was when the plan was made: a plan that is not current decides about no container any more. */
+bool plan_is_current(const struct plan *plan, const struct place *place);
+
+/* Whether everything is, the container's files too. Costs the hashes of all files of the enclave. */
 bool plan_holds(const struct plan *plan, const struct place *place);
 
 /* Write the changed config.json of a plan that fits. */

@@ -17,6 +17,7 @@
 #include "version.h"
 
 #define PATH_SIZE 4096
+#define MEMBERS 11 /* of `holds`: what this does not know may decide, too */
 #define PAL_MOUNT_POINT "run" /* enclavize/rune/pal_folder.py */
 
 static bool text_is(struct json value, const char *wanted)
@@ -199,24 +200,33 @@ static bool copies_hold(struct json copies)
     return found == JSON_ABSENT;
 }
 
-/* Members in the order of what they cost; each has to be there, and no other one. */
+static bool member(const struct plan *plan, const char *name, struct json *value)
+{
+    return json_key(plan->holds, name, value) == JSON_FOUND;
+}
+
+static size_t count_members(struct json object)
+{
+    struct json key, value;
+    size_t count = 0;
+    while (json_entry(&object, &key, &value) == JSON_FOUND)
+        count++;
+    return count;
+}
+
+bool plan_is_current(const struct plan *plan, const struct place *place)
+{
+    struct json version, program, environment, devices, policy;
+    return count_members(plan->holds) == MEMBERS && member(plan, "enclavize", &version) && text_is(version, VERSION) &&
+           member(plan, "program", &program) && text_is(program, place->program) && member(plan, "environment", &environment) &&
+           environment_holds(environment) && member(plan, "devices", &devices) && devices_hold(devices) && member(plan, "policy", &policy) &&
+           files_hold(policy);
+}
+
 bool plan_holds(const struct plan *plan, const struct place *place)
 {
-    struct json version, program, environment, devices, looks, places, policy, files, links, unlisted, copies, key, value, all = plan->holds;
-    size_t count = 0;
-    while (json_entry(&all, &key, &value) == JSON_FOUND)
-        count++;
-    struct {
-        const char *name;
-        struct json *value;
-    } members[] = {{"enclavize", &version}, {"program", &program}, {"environment", &environment}, {"devices", &devices},
-                   {"looks", &looks},       {"places", &places},   {"policy", &policy},           {"files", &files},
-                   {"links", &links},       {"unlisted", &unlisted}, {"copies", &copies}};
-    for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
-        if (json_key(plan->holds, members[i].name, members[i].value) != JSON_FOUND)
-            return false;
-    }
-    return count == sizeof(members) / sizeof(*members) && text_is(version, VERSION) && text_is(program, place->program) && environment_holds(environment) &&
-           devices_hold(devices) && looks_hold(looks, place) && places_hold(places, place) && files_hold(policy) && copies_hold(copies) &&
-           tree_has_exactly(place->folder, files, links, unlisted);
+    struct json looks, places, files, links, unlisted, copies;
+    return plan_is_current(plan, place) && member(plan, "looks", &looks) && looks_hold(looks, place) && member(plan, "places", &places) &&
+           places_hold(places, place) && member(plan, "copies", &copies) && copies_hold(copies) && member(plan, "files", &files) &&
+           member(plan, "links", &links) && member(plan, "unlisted", &unlisted) && tree_has_exactly(place->folder, files, links, unlisted);
 }

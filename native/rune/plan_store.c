@@ -109,7 +109,7 @@ bool find_plan(struct plan_store *store, const struct place *place, struct plan 
         bool fits = is_read && plan_fits(plan, place->config);
         if (fits && plan_holds(plan, place))
             return true;
-        if (!has_slot && (!is_read || fits)) { /* of no use any more, or never been */
+        if (!has_slot && (!is_read || (fits && !plan_is_current(plan, place)))) { /* of no use any more, or never been */
             store->slot = slot;
             has_slot = true;
         }

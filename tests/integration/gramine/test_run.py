@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import shutil
 import signal
@@ -95,6 +97,7 @@ def test_files_have_all_their_names(real: Lab, opened: Path) -> None:
 
 def test_folders_in_memory_and_volumes_can_be_written(real: Lab, opened: Path, tmp_path: Path) -> None:
     paths = ("/tmp/a", "/run/b", "/dev/shm/c", "/data/d")
+    os.chown(tmp_path, 7, 8)  # the image's user
     done = real.run(opened, "-v", f"{tmp_path}:/data", "--", "write", *paths)
     assert done.stdout == "written\n" * len(paths)
     assert "does not see" not in done.stderr
@@ -234,3 +237,20 @@ def test_the_sgx_loader_takes_the_manifest_and_needs_nothing_of_the_image(real: 
     )
     assert done.returncode == 254
     assert "Cannot open /dev/sgx_enclave" in done.stderr
+
+
+def test_a_file_that_the_host_brings_has_to_have_its_hash(real: Lab, source: str, tmp_path: Path) -> None:
+    manifest, model = tmp_path / "app.manifest", tmp_path / "model"
+    model.write_text("weights\n")
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    manifest.write_text(
+        f'sgx.trusted_files = [ {{ uri = "file:/models/m.bin", sha256 = "{digest}" }} ]\n'
+        "loader.insecure__use_cmdline_argv = true\n"
+    )
+    layout = real.build(source, "pinned", "--manifest", str(manifest))
+    done = real.run(layout, "-v", f"{model}:/models/m.bin", "--", "cat", "/models/m.bin")
+    assert (done.stdout, done.returncode) == ("weights\n", 0), done.stderr
+    model.write_text("Weights\n")
+    done = real.run(layout, "-v", f"{model}:/models/m.bin", "--", "cat", "/models/m.bin")
+    assert done.stdout == "/models/m.bin: Operation not permitted\n"
+    assert real.verify(layout).returncode == 0

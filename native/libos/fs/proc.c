@@ -42,6 +42,7 @@ static const struct synthetic_row proc_rows[] = {
     {"stat", FILE_0444, .content = proc_stat},
     {"swaps", FILE_0444, .fixed = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
     {"uptime", FILE_0444, .content = proc_uptime},
+    {"vmstat", FILE_0444, .content = proc_vmstat},
     {"version", FILE_0444, .content = proc_version},
     DIRECTORY_AT("sysvipc"),
     {"sysvipc/msg", FILE_0444, .content = proc_message_queues},

@@ -18,6 +18,7 @@ static inline uint64_t ticks(uint64_t ns)
 
 /* The machine (proc_system.c). */
 void proc_meminfo(struct text *text);
+void proc_vmstat(struct text *text);
 void proc_uptime(struct text *text);
 void proc_load(struct text *text);
 void proc_version(struct text *text);

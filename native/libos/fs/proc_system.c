@@ -41,6 +41,15 @@ void proc_meminfo(struct text *text)
     }
 }
 
+/* What vmstat(8) looks for: nothing is paged or swapped here. */
+void proc_vmstat(struct text *text)
+{
+    struct memory_counts counts;
+    memory_count(current_space(), &counts);
+    text_add(text, "nr_free_pages %lu\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\noom_kill 0\n",
+        counts.limit - counts.committed);
+}
+
 void proc_uptime(struct text *text)
 {
     uint64_t hundredths = ticks(clock_now_ns(CLOCK_BOOTTIME));

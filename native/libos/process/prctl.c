@@ -35,7 +35,9 @@ static int64_t set_name(struct task *task, user_address from)
 
 uint64_t timer_slack(const struct task *task)
 {
-    return task->scheduling.timer_slack ? task->scheduling.timer_slack : TIMER_SLACK_DEFAULT;
+    const struct scheduling *scheduling = &task->scheduling;
+    uint64_t usual = scheduling->default_timer_slack ? scheduling->default_timer_slack : TIMER_SLACK_DEFAULT;
+    return scheduling->timer_slack ? scheduling->timer_slack : usual;
 }
 
 int64_t sys_prctl(const struct arguments *arguments)

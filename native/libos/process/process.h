@@ -131,7 +131,7 @@ struct scheduling {
     uint32_t policy;
     int8_t nice;
     uint16_t io_priority; /* ioprio_set(2); 0: after the nice value */
-    uint64_t timer_slack; /* ns; 0: the default */
+    uint64_t timer_slack, default_timer_slack; /* ns; 0: the default; 0: Linux's own */
 };
 
 /*

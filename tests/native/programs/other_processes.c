@@ -170,6 +170,8 @@ static void settle(void)
     sigemptyset(&mask);
     sigaddset(&mask, SIGHUP);
     sigprocmask(SIG_BLOCK, &mask, NULL);
+    CHECK(prctl(PR_GET_TIMERSLACK) == 70000 && prctl(PR_SET_TIMERSLACK, 1000L) == 0);
+    CHECK(prctl(PR_SET_TIMERSLACK, 0L) == 0 && prctl(PR_GET_TIMERSLACK) == 70000); /* what its parent had is its default */
     strcpy(shown, "what a child wrote");
 }
 
@@ -411,6 +413,8 @@ int main(int count, char **arguments)
     if (count == 2 && atoi(arguments[1]) == 0) {
         return 0;
     }
+    CHECK(read_file("/proc/vmstat") > 0 && strstr(text, "nr_free_pages ") != NULL);
+    CHECK(prctl(PR_SET_TIMERSLACK, 70000L) == 0);
     pid_t child = start_child(settle);
     facts(child);
     stops(child);

@@ -23,7 +23,7 @@ WORKERS = (1, 2, 4)
 """Of a server that forks them; in the enclave they take turns."""
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 NGINX = """
-daemon off; master_process off; pid /tmp/nginx.pid; error_log stderr crit;
+daemon off; master_process off; user root; pid /tmp/nginx.pid; error_log stderr crit;
 events {{ worker_connections 1024; }}
 http {{
     access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;

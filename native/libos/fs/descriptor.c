@@ -58,6 +58,18 @@ static bool make_room(struct descriptor_table *table, uint64_t index)
     return true;
 }
 
+int64_t descriptor_is_left(void)
+{
+    struct descriptor_table *table = current_table();
+    spin_lock(&table->lock);
+    uint64_t index = table->first_free;
+    while (index < table->capacity && table->at[index].file != NULL) {
+        index++;
+    }
+    spin_unlock(&table->lock);
+    return index < resource_limit(RLIMIT_NOFILE) ? 0 : -EMFILE;
+}
+
 int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
 {
     struct descriptor_table *table = current_table();

@@ -130,6 +130,8 @@ int64_t file_path_locked(struct file *file, char *buffer, size_t size);
 /* The lowest free descriptor from `lowest` on; takes the caller's count over. -EMFILE, -ENOMEM: the count is
  * still the caller's. */
 int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec);
+/* -EMFILE: there is none for one more. For who takes something that must not be lost for want of a descriptor. */
+int64_t descriptor_is_left(void);
 /* At exactly this number; what was there is closed. */
 int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec);
 int64_t descriptor_close(int64_t descriptor);

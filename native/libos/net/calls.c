@@ -164,10 +164,11 @@ static int64_t accept_file(struct file *file, struct socket *socket, uint32_t fl
     user_address name_length, struct file **accepted)
 {
     struct acceptance acceptance = {0};
-    if (socket->operations->accept == NULL) {
-        return -EOPNOTSUPP;
+    int64_t result = descriptor_is_left(); /* a connection stays where it is until there is one */
+    if (result < 0 || socket->operations->accept == NULL) {
+        return result < 0 ? result : -EOPNOTSUPP;
     }
-    int64_t result = socket_wait(socket, accept_step, &acceptance, receive_timeout(file, socket, 0));
+    result = socket_wait(socket, accept_step, &acceptance, receive_timeout(file, socket, 0));
     if (result < 0) {
         return result;
     }

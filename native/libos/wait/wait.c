@@ -111,8 +111,11 @@ static void sleep_patiently(struct task *task, uint64_t timeout_ns)
 void task_sleep_deaf_for(uint64_t timeout_ns)
 {
     struct task *task = current_task();
-    wait_upcalls.signal_is_pending(); /* takes in what waits outside: the host's wait would end for it */
+    bool is_pending = wait_upcalls.signal_is_pending(); /* takes in what waits outside: the host's wait would end for it */
     sleep_patiently(task, timeout_ns);
+    if (is_pending) { /* this may be the way back to the application, behind its look for signals */
+        __atomic_store_n(&current_thread()->attention, 1, __ATOMIC_SEQ_CST);
+    }
 }
 
 void task_sleep_deaf(void)

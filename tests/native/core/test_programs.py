@@ -36,6 +36,7 @@ COUNTS = {
     "holes": (),
     "inotify": (),
     "interrupted_polls": (),
+    "killed_in_turn": (),
     "last_thread": (),
     "clocks": (),
     "new_thread": (),

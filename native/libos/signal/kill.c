@@ -124,7 +124,7 @@ static struct process *process_named(int32_t id)
 
 struct crowd {
     int32_t group;           /* 0: all but the first process and the caller's own */
-    struct process **members; /* in no order, but the caller's own is not among them */
+    struct process **members; /* parents before their children; the caller's own is not among them */
     size_t room, count;
     bool has_own;
 };
@@ -144,6 +144,22 @@ static bool note_member(struct process *process, void *context)
     return true;
 }
 
+/*
+ * Linux tells a group under the lock that a process takes to end, so nobody sees a child end of a signal that is meant
+ * for himself, too, and has not got it. Here parents are told first: they are older.
+ */
+static void sort_by_age(struct crowd *crowd)
+{
+    for (size_t at = 1; at < crowd->count; at++) {
+        struct process *process = crowd->members[at];
+        size_t to = at;
+        for (; to > 0 && crowd->members[to - 1]->start_time_ns > process->start_time_ns; to--) {
+            crowd->members[to] = crowd->members[to - 1];
+        }
+        crowd->members[to] = process;
+    }
+}
+
 /* The members but the caller's own process, allocated; NULL with crowd->count: out of memory. */
 static struct process **gather(struct crowd *crowd)
 {
@@ -155,6 +171,7 @@ static struct process **gather(struct crowd *crowd)
     if (members) {
         process_each(note_member, crowd);
         crowd->count = crowd->count < room ? crowd->count : room;
+        sort_by_age(crowd);
     }
     return members;
 }

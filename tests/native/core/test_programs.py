@@ -76,6 +76,7 @@ COUNTS = {
     "sysv_ipc": (),
     "signals": (),
     "first_and_last_words": (),
+    "group_signals": (),
     "tcp": (),
     "udp": (),
     "unix_sockets": (),

@@ -31,10 +31,7 @@ make_folders() {
 }
 
 make_cluster() {
-	local password; password="$(mktemp)"
-	printf '%s\n' "$POSTGRES_PASSWORD" > "$password"
-	eval 'initdb --username="$POSTGRES_USER" --pwfile="$password" --auth=trust --no-sync '"$POSTGRES_INITDB_ARGS"' > /dev/null'
-	rm "$password"
+	eval 'initdb --username="$POSTGRES_USER" --pwfile=<(printf "%s\n" "$POSTGRES_PASSWORD") --auth=trust --no-sync '"$POSTGRES_INITDB_ARGS"' > /dev/null'
 	cat >> "$PGDATA/pg_hba.conf" <<-EOF
 
 		host all all all trust

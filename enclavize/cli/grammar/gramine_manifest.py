@@ -88,13 +88,13 @@ def manifest_options(
         opened = {
             "volumes": tuple(map(_volume, _taken(merged, "sgx", "allowed_files") or ())),
             "allowed_variables": tuple(_passed_through(merged)),
+            "debug": _get(merged, "sgx", "debug") is True,
             "allows_arguments": _get(merged, "loader", "insecure__use_cmdline_argv") is True,
         }
     return ManifestOptions(
         settings=tuple(_settings(merged)),
         isv_prod_id=_number(merged, "isvprodid"),
         isv_svn=_number(merged, "isvsvn"),
-        debug=_get(merged, "sgx", "debug") is True,
         tables={"gramine": merged},
         **opened,
     )

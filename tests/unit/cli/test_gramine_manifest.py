@@ -63,6 +63,7 @@ def test_what_the_manifest_opens_is_opened(tmp_path: Path) -> None:
 
 
 def test_the_table_of_a_file_opens_nothing_and_stands_behind_the_manifest(tmp_path: Path) -> None:
+    assert not manifest_options({"gramine": {"sgx": {"debug": True}}}, "gramine", None).debug
     table = {"sgx": {"enclave_size": "1G", "allowed_files": ["file:/data/"]}, "keep": ["/usr/share/doc"]}
     found = manifest_options({"gramine": table}, "gramine", None)
     assert (found.settings, found.volumes) == ((f"memory={1 << 30}",), ())

@@ -156,8 +156,10 @@ def _clean(cri: Cri) -> None:
         time.sleep(0.5)
 
 
-def _leftovers(cri: Cri, folder: Path, ids: set[str], interrupted: set[str]) -> dict[str, list[str]]:
-    """Return what is still there of containers that are gone.
+def _leftovers(
+    cri: Cri, folder: Path, ids: set[str], interrupted: set[str], before: set[Path]
+) -> dict[str, list[str]]:
+    """Return what is still there of containers that are gone, and was not ``before``.
 
     runc that is killed between making a control group and writing its state, or while it removes that, leaves
     it: no later command of any runtime hears of it. So do ``interrupted`` ones, then, under runc itself; of
@@ -165,7 +167,7 @@ def _leftovers(cri: Cri, folder: Path, ids: set[str], interrupted: set[str]) -> 
     """
     state = Path("/run/containerd/runc/k8s.io")
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    groups = {path for path in control_groups() if path.name != CGROUP_PARENT[1:]}
+    groups = {path for path in control_groups() if path.name != CGROUP_PARENT[1:]} - before
     states = {path.name for path in state.iterdir()} if state.is_dir() else set()
     bundles = {path.name for path in (folder / "state").glob("io.containerd.runtime.v2.task/k8s.io/*")}
     found = {
@@ -183,6 +185,7 @@ def _leftovers(cri: Cri, folder: Path, ids: set[str], interrupted: set[str]) -> 
 
 def test_nothing_stays_behind_of_what_was_killed(containerd: Engine, tmp_path: Path) -> None:
     cri = Cri(containerd.command[-1])
+    before = set(control_groups())  # of a run of this test that was killed itself
     seed = SystemRandom().randrange(1 << 32)
     killer = Killer(folder=containerd.folder, random=Random(seed))
     thread = threading.Thread(target=killer.run)
@@ -205,11 +208,11 @@ def test_nothing_stays_behind_of_what_was_killed(containerd: Engine, tmp_path: P
     interrupted = killer.runtimes.union(
         *(life.ids for life in lives if not life.ids.isdisjoint(killer.runtimes))
     )
-    left = _leftovers(cri, containerd.folder, ids, interrupted)
+    left = _leftovers(cri, containerd.folder, ids, interrupted, before)
     for _ in range(40):
         if left:
             time.sleep(0.25)
-            left = _leftovers(cri, containerd.folder, ids, interrupted)
+            left = _leftovers(cri, containerd.folder, ids, interrupted, before)
     assert not left, (seed, killer.counts)
     ended = Counter(life.code for life in lives)
     assert ended.total() == len(lives)

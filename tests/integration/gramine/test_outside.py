@@ -155,18 +155,17 @@ def test_every_file_outside_is_compared(
         assert path.removeprefix(".enclave/") in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda image: add_host_file(image, "libevil.so"), "libevil.so is not among its files"),
-        (lambda image: without(image, "gramine/runtime/musl/libc.so"), "libc.so is missing"),
-    ],
-)
-def test_no_file_may_be_more_or_less(
-    lab: Lab, built: Path, tmp_path: Path, change: Callable[[TamperedImage], object], message: str
-) -> None:
-    copy = changed(built, tmp_path / "copy", change)
-    assert message in verify(lab, copy, "--toolchain", lab.toolchain, code=4).stderr
+def test_no_file_may_be_added(lab: Lab, built: Path, tmp_path: Path) -> None:
+    copy = changed(built, tmp_path / "copy", lambda image: add_host_file(image, "libevil.so"))
+    done = verify(lab, copy, "--toolchain", lab.toolchain, code=4)
+    assert "libevil.so is not among its files" in done.stderr
+
+
+def test_no_file_may_be_left_out(lab: Lab, built: Path, tmp_path: Path) -> None:
+    if not list(lab.toolchain.rglob("runtime/musl/libc.so")):
+        pytest.skip("this Gramine was built without musl, whose C library nothing of the image names")
+    copy = changed(built, tmp_path / "copy", lambda image: without(image, "gramine/runtime/musl/libc.so"))
+    assert "libc.so is missing" in verify(lab, copy, "--toolchain", lab.toolchain, code=4).stderr
 
 
 def test_another_runelet_is_refused_with_and_without_a_toolchain(

@@ -81,14 +81,14 @@ def test_tini_reaps_and_tells_the_status(places: tuple[Place, Place], script: st
 @pytest.mark.parametrize("group", [(), ("-g",)], ids=["child", "group"])
 def test_tini_forwards_signals(place: Place, group: tuple[str, ...]) -> None:
     script = """
-        trap 'echo asked; wait; exit 9' TERM; trap 'echo reloaded' HUP
+        trap 'echo asked; wait; exit 9' TERM; trap 'echo reloaded' USR1
         (trap 'echo child; exit' TERM; echo ready; while :; do sleep 0.1; done) &
         while :; do sleep 0.1; [ -n "$(jobs -r)" ] || exit 8; done
     """
     with place.server("tini", "-s", *group, "--", "bash", "-c", script) as server:
         server.says("ready")
         if not group:
-            server.send(signal.SIGHUP)
+            server.send(signal.SIGUSR1)  # unlike SIGHUP nothing ignores it from the start, as nohup does
             server.says("reloaded")
             server.send(signal.SIGTERM)
             server.says("asked")

@@ -17,6 +17,7 @@ from enclavize.node.engines.containerd_api import (
 )
 from enclavize.node.engines.found import FoundImage, moved, not_its_layers
 from enclavize.node.engines.mounted import lower_folders
+from enclavize.node.engines.pieces import PieceReader
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import parse_digest, sha256_digest, short
 from enclavize.oci.document import parse_document
@@ -25,7 +26,7 @@ from enclavize.oci.select import image_at
 from enclavize.oci.stream import blob_name, read_verified, verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from enclavize.node.engines.found import AskedContainer
     from enclavize.oci.digest import Digest
@@ -146,7 +147,7 @@ class ContentSource:
                 f"containerd does not have {blob_name(descriptor.digest)} any more",
                 hint=f"set {_DISCARD} = false for containerd's CRI, and pull the image again",
             ) from error
-        stream = _Pieces(first, pieces)
+        stream = PieceReader(pieces, first)
         return verified(
             stream, descriptor, f"layer {short(descriptor.digest)} in containerd", advance=advance, sink=sink
         )
@@ -158,25 +159,3 @@ class ContentSource:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-
-class _Pieces:
-    """Pieces of a blob, as something to read."""
-
-    def __init__(self, first: bytes, pieces: Iterable[bytes]) -> None:
-        self._pending = first
-        self._pieces: Iterator[bytes] = iter(pieces)
-
-    def read(self, size: int, /) -> bytes:
-        while not self._pending:
-            following = next(self._pieces, None)
-            if following is None:
-                return b""
-            self._pending = following
-        taken, self._pending = self._pending[:size], self._pending[size:]
-        return taken
-
-    def close(self) -> None:
-        close = getattr(self._pieces, "close", None)
-        if close:
-            close()

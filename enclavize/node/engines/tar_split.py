@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import IntegrityError, InvalidImageError
+from enclavize.node.engines.pieces import PieceReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,34 +28,12 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DATA = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class _Assembled:
-    """An archive, to be read once."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._pending = b""
-
-    def read(self, size: int, /) -> bytes:
-        while not self._pending:
-            following = next(self._pieces, None)
-            if following is None:
-                return b""
-            self._pending = following
-        taken, self._pending = self._pending[:size], self._pending[size:]
-        return taken
-
-    def close(self) -> None:
-        close = getattr(self._pieces, "close", None)
-        if close:
-            close()
-
-
-def assembled(split: Path, folder: Path, what: str) -> _Assembled:
+def assembled(split: Path, folder: Path, what: str) -> PieceReader:
     """Return the archive whose list is ``split``, with the files in ``folder``.
 
     Reading raises InvalidImageError, and IntegrityError for files that are not as they were.
     """
-    return _Assembled(_pieces(split, folder, what))
+    return PieceReader(_pieces(split, folder, what))
 
 
 def assembled_size(split: Path) -> int:

@@ -14,13 +14,13 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-import time
 import weakref
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from enclavize.errors import IntegrityError
+from enclavize.lock import try_lock
 from enclavize.oci.digest import Digest, algorithm_of, hex_of, new_hash
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.stream import verified
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from enclavize.oci.descriptor import Descriptor
-
-_EMPTY_FILE_AGE = 3600
-"""Seconds after which an empty temporary file counts as abandoned."""
 
 USERS = "users"
 
@@ -51,10 +48,11 @@ class TemporaryBlob:
 
     def __init__(self, cache: BlobCache) -> None:
         self._cache = cache
-        self._descriptor, name = tempfile.mkstemp(dir=cache.temporary_folder)
+        with locked_folder(cache.root, fcntl.LOCK_SH):  # so that nobody removes it before it is locked
+            self._descriptor, name = tempfile.mkstemp(dir=cache.temporary_folder)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         self._path = Path(name)
         self._open = True
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def write(self, data: bytes | memoryview) -> None:
         """Add bytes."""
@@ -184,16 +182,15 @@ class BlobCache:
             return tempfile.TemporaryFile(dir=self.temporary_folder)
 
     def remove_abandoned(self) -> None:
-        """Remove the temporary files that killed builds left."""
-        if not self.temporary_folder.is_dir():
+        """Remove the temporary files and marks that killed builds left: those that nobody has locked."""
+        folders = [path for path in (self.temporary_folder, self.root / USERS) if path.is_dir()]
+        if not folders:
             return
-        for path in self.temporary_folder.iterdir():
-            with suppress(OSError), path.open("rb") as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                status = os.fstat(stream.fileno())
-                # Between mkstemp and flock a living writer holds no lock, but its file is new and empty.
-                if status.st_size or time.time() - status.st_mtime > _EMPTY_FILE_AGE:
-                    path.unlink()
+        with locked_folder(self.root, fcntl.LOCK_EX):
+            for path in (path for folder in folders for path in folder.iterdir()):
+                with suppress(OSError), path.open("rb") as stream:
+                    if try_lock(stream.fileno()):
+                        path.unlink()
 
     def _use(self) -> None:
         """Say that the cache is in use, as long as this object is; not while others prune it."""

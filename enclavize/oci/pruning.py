@@ -179,9 +179,7 @@ def _oldest_user(users: Path) -> float:
     began = float("inf")
     for entry in _entries(users):
         with suppress(OSError), Path(entry.path).open("rb") as mark:
-            if try_lock(mark.fileno()):
-                Path(entry.path).unlink()  # it was killed
-            else:
+            if not try_lock(mark.fileno()):  # or it was killed
                 began = min(began, os.fstat(mark.fileno()).st_mtime - _CLOCK_STEP)
     return began
 

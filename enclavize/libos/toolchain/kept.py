@@ -112,6 +112,7 @@ def remove(name: str) -> None:
         if not _NAME.fullmatch(name) or not path.is_file():
             raise UsageError(f"there is no toolchain {name}", hint=f"kept: {', '.join(names()) or 'none'}")
         path.unlink()
+        _store().remove_abandoned()
         used = {file.sha256 for other in names() if (known := find(other)) for file in known.files.values()}
         for stored in (root / "sha256").glob("*"):
             if stored.name not in used:

@@ -10,7 +10,7 @@ import os
 import ssl
 import subprocess
 import sys
-import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -97,41 +97,22 @@ class Service:
         return ssl.create_default_context(cafile=str(self.ca))
 
     def start(self) -> None:
-        """Start, and wait until it says where it listens."""
-        config = self.write_config()
-        self.log = (self.folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "enclavize", "signer", "serve", "--config", str(config)],
-            cwd=REPOSITORY, stderr=subprocess.PIPE, env={**os.environ, **self.environment},
-        )  # fmt: skip
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.write(line)
-            self.log.flush()
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if event["event"] == "listening":
-                self.port = event["port"]
-                break
-        else:
-            self.log.close()
-            pytest.fail(f"the service does not start:\n{(self.folder / 'log').read_text()}")
-        self._drain()
+        """Start, and wait until it says where it listens.
 
-    def _drain(self) -> None:
-        assert self.process is not None
-        stream = self.process.stderr
-        assert stream is not None
-
-        def copy() -> None:
-            for line in stream:
-                self.log.write(line)
-                self.log.flush()
-
-        self._copier = threading.Thread(target=copy, daemon=True)
-        self._copier.start()
+        The log is a file, not a pipe: what the service said before it answered can be read after the answer.
+        """
+        config, log = self.write_config(), self.folder / "log"
+        known = log.stat().st_size if log.exists() else 0
+        with log.open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "enclavize", "signer", "serve", "--config", str(config)],
+                cwd=REPOSITORY, stderr=stderr, env={**os.environ, **self.environment},
+            )  # fmt: skip
+        while (port := _listening_port(log.read_bytes()[known:])) is None:
+            if self.process.poll() is not None:
+                pytest.fail(f"the service does not start:\n{log.read_text()}")
+            time.sleep(0.02)
+        self.port = port
 
     def stop(self, *, kill: bool = False) -> int:
         """End it; return the exit code."""
@@ -141,10 +122,6 @@ class Service:
         else:
             self.process.terminate()
         code = self.process.wait(30)
-        self._copier.join(10)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        self.log.close()
         self.process = None
         return code
 
@@ -155,6 +132,13 @@ class Service:
     def audit(self) -> list[dict[str, Any]]:
         lines = (self.folder / "audit.jsonl").read_bytes().split(b"\n")[:-1]
         return [json.loads(line) for line in lines]
+
+
+def _listening_port(log: bytes) -> int | None:
+    for line in log.splitlines(keepends=True):
+        if line.endswith(b"}\n") and (event := json.loads(line))["event"] == "listening":
+            return int(event["port"])
+    return None
 
 
 @contextmanager

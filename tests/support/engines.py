@@ -17,7 +17,7 @@ import pytest
 from support.programs import need, need_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 START_TIMEOUT = 30
 TAG = "tee:1"
@@ -25,10 +25,11 @@ TAG = "tee:1"
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """A running engine: ``command`` is how to talk to it."""
+    """A running engine: ``command`` is how to talk to it; ``restart`` ends and starts its daemon."""
 
     command: tuple[str, ...]
     folder: Path
+    restart: Callable[[], None] | None = None
 
     def run(
         self, *arguments: str | Path, stdin: str = "", check: bool = False
@@ -46,19 +47,33 @@ class Engine:
 def _daemon(
     folder: Path, command: Sequence[str | Path], client: tuple[str, ...], environment: Mapping[str, str]
 ) -> Iterator[Engine]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-    try:
+    daemon: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        daemon.append(process)
         end = time.monotonic() + START_TIMEOUT
         while subprocess.run([*client, "version"], capture_output=True, check=False).returncode != 0:
             if process.poll() is not None or time.monotonic() > end:
                 last = (folder / "log").read_text().splitlines()[-1:]
                 pytest.skip(f"{command[0]} does not start here: {last}")
             time.sleep(0.1)
-        yield Engine(command=client, folder=folder)
-    finally:
+
+    def stop() -> None:
+        process = daemon.pop()
         process.terminate()
         process.wait()
+
+    def restart() -> None:
+        stop()
+        start()
+
+    try:
+        start()
+        yield Engine(command=client, folder=folder, restart=restart)
+    finally:
+        stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

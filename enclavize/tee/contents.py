@@ -197,6 +197,8 @@ class _Extraction:
         self._writable = {f"{layout.ROOT}/{name}" for name in form.writable_directories}
         self._directories: dict[str, str] = {}
         self._links: set[str] = set()
+        self._mount_files: set[str] = set()
+        self._mount_directories: set[str] = set()
         self.hashes: dict[str, str] = {}
 
     def take_layer(self, comparison: LayerComparison, what: str, *, shared: bool) -> None:
@@ -213,9 +215,10 @@ class _Extraction:
     def check(self, image: str) -> None:
         """Check that all is there, and no other directory. Raises InvalidImageError."""
         form, writable = self._format, self._writable
-        own = {*(f"{layout.ROOT}/{name}" for name in self.hashes), *self._links, *writable}
+        mounts = self._mount_files | self._mount_directories
+        own = {*(f"{layout.ROOT}/{name}" for name in self.hashes), *self._links, *writable, *mounts}
         above = {directory for path in own for directory in parents(path)}
-        for path in sorted(self._directories.keys() - writable - above):
+        for path in sorted(self._directories.keys() - writable - self._mount_directories - above):
             raise _foreign(path, self._directories[path])
         for name in sorted(form.required | {layout.DESCRIPTION}):
             if name not in self.hashes:
@@ -232,7 +235,7 @@ class _Extraction:
             if len(self._directories) >= _MAX_DIRECTORIES:
                 raise _foreign(path, what)
             self._directories[path] = what
-            writable = not shared and path in self._writable
+            writable = not shared and (path in self._writable or self._is_for_a_volume(path, member))
             mode = WRITABLE_MODE if writable else DIRECTORY_MODE
             comparison.member(path, tar.DIRECTORY, mode, implied=not writable)
             return
@@ -240,6 +243,10 @@ class _Extraction:
         if member.type == tar.SYMLINK and self._format.links.get(path) == link and not shared:
             self._links.add(path)
             comparison.member(path, tar.SYMLINK, LINK_MODE, target=link)
+            return
+        if member.type == tar.REGULAR and path in self._format.mount_files - self._mount_files and not shared:
+            self._mount_files.add(path)
+            comparison.member(path, tar.REGULAR, FILE_MODE)
             return
         limit = self._limit(name) if path == f"{layout.ROOT}/{name}" else None
         if limit is None or member.type != tar.REGULAR or self._format.is_shared(name) != shared:
@@ -253,6 +260,17 @@ class _Extraction:
             mode = WRITTEN_MODE
         comparison.member(path, tar.REGULAR, mode, size=member.size)
         self.hashes[name] = _copy(archive.pieces(), self._folder / name)
+
+    def _is_for_a_volume(self, path: str, member: Member) -> bool:
+        """Note a directory that may be one for volumes: which these are is measured, and known at the end."""
+        found = bool(
+            self._format.mount_files
+            and member.mode == WRITABLE_MODE
+            and path.partition("/")[0] != layout.ROOT
+        )
+        if found:
+            self._mount_directories.add(path)
+        return found
 
     def _limit(self, name: str) -> int | None:
         if any(part in ("", ".", "..") for part in name.split("/")):

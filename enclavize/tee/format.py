@@ -75,6 +75,18 @@ class InstanceFormat(Protocol):
         """Directories below ``/.enclave`` that are there although nothing is in them."""
         ...
 
+    @property
+    def mount_files(self) -> frozenset[str]:
+        """Empty files for engines to mount theirs on, by path from the root of the image.
+
+        Images of older builds have none. Where there are some, there may be directories, too.
+        """
+        ...
+
+    def mount_directories(self, contents: TeeContents) -> frozenset[str]:
+        """Return the empty directories on which volumes are mounted, likewise. Raises EnclavizeError."""
+        ...
+
     def sigstruct(self, signature_file: bytes) -> Sigstruct:
         """Return SIGSTRUCT as it stands in the file, not verified. Raises EnclavizeError."""
         ...

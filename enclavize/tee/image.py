@@ -33,7 +33,7 @@ from enclavize.tee.description import DescribedFile, TeeDescription
 from enclavize.tee.engine_names import OWN_PREFIX, acted_on
 from enclavize.tee.instance import NO_HEALTH_CHECK
 from enclavize.tee.start import CONFIG_MEMBERS, HEALTH_SCHEDULE, is_count
-from enclavize.tee.tar import WRITABLE_MODE, TarDirectory, TarFile, TarLink, write_layer
+from enclavize.tee.tar import FILE_MODE, WRITABLE_MODE, TarDirectory, TarFile, TarLink, write_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -152,6 +152,8 @@ def assemble(
         ),
         *(TarDirectory(path=_below_root(path), mode=WRITABLE_MODE) for path in instance.writable_directories),
         *(TarLink(path=path, target=target) for path, target in instance.links.items()),
+        *(TarFile(path=path, mode=FILE_MODE, size=0, open=io.BytesIO) for path in instance.mount_files),
+        *(TarDirectory(path=path, mode=WRITABLE_MODE) for path in instance.mount_directories),
     ]
     added = [_write(members, cache) for members in (_files(instance.shared_files), own) if members]
     kept = image.layers if instance.keeps_layers else ()

@@ -78,7 +78,8 @@ class Instance:
     ``shared_files`` are the same for every image of this LibOS version and get a layer of their own. The file
     that carries the signature is not among ``files``. ``writable_directories`` are below ``/.enclave``;
     ``argv`` is the program with its arguments, as far as they are measured. ``links`` are symbolic ones, by
-    path from the root of the image. ``doubts`` say where the LibOS protects
+    path from the root of the image. ``mount_files`` and ``mount_directories`` are empty ones there, on which
+    engines mount theirs. ``doubts`` say where the LibOS protects
     less than was asked for: warnings, or errors of a production build. Without ``keeps_layers`` the root
     file system is among ``files``, and the layers of the source are left out. ``simulation``: the enclave
     runs in simulation alone. ``left_out`` are patterns of files of the layers that the enclave does not have.
@@ -93,6 +94,8 @@ class Instance:
     argv: tuple[str, ...]
     writable_directories: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
+    mount_files: tuple[str, ...] = ()
+    mount_directories: tuple[str, ...] = ()
     keeps_layers: bool = True
     start: Start = field(default_factory=Start)
     doubts: tuple[str, ...] = ()

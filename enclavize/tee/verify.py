@@ -162,19 +162,21 @@ def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterato
         if entry is None or entry.type is not FileType.REGULAR or entry.sha256.hex() != file.sha256:
             raise IntegrityError(f"/{printable(path)} is not the file that enclave.json describes")
         own_layers.add(entry.layer)
-    links = {path for path, target in form.links.items() if _is_link(rootfs.get(path), target)}
+    outer = {path for path, target in form.links.items() if _is_link(rootfs.get(path), target)}
+    outer |= {path for path in form.mount_files if _is_empty(rootfs.get(path))}
     writable = {f"{layout.ROOT}/{path}" for path in form.writable_directories}
+    writable |= form.mount_directories(contents)
     files = {*described, *(f"{layout.ROOT}/{path}" for path in contents.hashes), _DESCRIPTION}
-    directories = writable | {above for path in links | writable | files for above in parents(path)}
+    directories = writable | {above for path in outer | writable | files for above in parents(path)}
     concerned = (
         *rootfs.entries.below([layout.ROOT]),
-        *(entry for link in links if (entry := rootfs.get(link))),
+        *(entry for path in outer if (entry := rootfs.get(path))),
         *rootfs.entries.of_layers(own_layers),
     )
     for _, entry in sorted({sort_key(entry.path): entry for entry in concerned}.items()):
         is_below = entry.path == layout.ROOT or entry.path.startswith(f"{layout.ROOT}/")
         is_directory = entry.type is FileType.DIRECTORY and entry.path in directories
-        if entry.path in links or (is_below and (is_directory or _belongs(entry, described, form))):
+        if entry.path in outer or (is_below and (is_directory or _belongs(entry, described, form))):
             _check_permissions(entry, writable, form)
             yield entry.path
         elif is_below:
@@ -190,6 +192,10 @@ def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterato
 
 def _is_link(entry: Entry | None, target: str) -> bool:
     return entry is not None and entry.type is FileType.SYMLINK and entry.link_target == target
+
+
+def _is_empty(entry: Entry | None) -> bool:
+    return entry is not None and entry.type is FileType.REGULAR and not entry.size
 
 
 def _check_permissions(entry: Entry, writable: Collection[str], form: InstanceFormat) -> None:

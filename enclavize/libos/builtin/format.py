@@ -55,6 +55,7 @@ class BuiltinFormat:
     required = frozenset(_LIMITS)
     layers = 2
     writable_directories: frozenset[str] = frozenset()
+    mount_files: frozenset[str] = frozenset()
     unlisted_directories: frozenset[str] = frozenset()
     links: Mapping[str, str] = MappingProxyType({})
 
@@ -65,6 +66,10 @@ class BuiltinFormat:
     def describes(self, path: str) -> bool:
         """Say that all files are listed."""
         return True
+
+    def mount_directories(self, contents: TeeContents) -> frozenset[str]:
+        """Say that there are none: the layers have what engines mount on."""
+        return frozenset()
 
     def is_shared(self, path: str) -> bool:
         """Say that of the runelet alone."""

@@ -74,6 +74,7 @@ class GramineFormat:
     required = frozenset(_LIMITS) - _OPTIONAL
     layers = 2
     writable_directories: frozenset[str] = frozenset()
+    mount_files: frozenset[str] = frozenset()
     unlisted_directories: frozenset[str] = frozenset()
     links = LINKS
 
@@ -84,6 +85,10 @@ class GramineFormat:
     def describes(self, path: str) -> bool:
         """Say that all files are listed."""
         return True
+
+    def mount_directories(self, contents: TeeContents) -> frozenset[str]:
+        """Say that there are none: the layers have what engines mount on."""
+        return frozenset()
 
     def is_shared(self, path: str) -> bool:
         """Say that of the runelet and of Gramine's own files."""

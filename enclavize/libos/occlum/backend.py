@@ -31,11 +31,12 @@ from enclavize.libos.occlum.image_tree import ImageTree
 from enclavize.libos.occlum.initfs import init_tree
 from enclavize.libos.occlum.instance import run_directories
 from enclavize.libos.occlum.libraries import CLibrary, lay_over, provided_by, wanted_by
+from enclavize.libos.occlum.mount_points import MOUNT_FILES, check_volume, source_directories
 from enclavize.libos.occlum.options import parse_table
 from enclavize.libos.occlum.tree_builder import data_file
 from enclavize.libos.occlum.versions import parse_release
 from enclavize.libos.sdk_enclave import SdkEnclave
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.entry import path_bytes, printable
 from enclavize.tee.instance import Instance, InstanceFile
 from enclavize.tee.tar import FILE_MODE, WRITTEN_MODE
 
@@ -91,10 +92,13 @@ class OcclumBackend:
     ) -> Instance:
         """Make the instance. Raises EnclavizeError for what the image or the options cannot have."""
         with_host_network(options.policy, "Occlum")
+        for volume in options.policy.volumes:
+            check_volume(volume.path, LINKS)
         mode = self._asked.mode
         program = find_program(rootfs, image.config)
         libraries = self._libraries(rootfs, image, program)
         configuration = self._configuration(image, program, options, glibc=CLibrary.GLIBC in libraries)
+        mounts = configuration.document["mount"]
         init = init_tree(self._toolchain)
         start = _bound_start(rootfs, image.config, program)
         init.put(START, data_file(start.to_bytes()))
@@ -103,8 +107,8 @@ class OcclumBackend:
                 task.warn(warning)
             tree = ImageTree(rootfs, image, task.warn)
             lay_over(tree.builder, self._toolchain, libraries)
-            targets = (mount["target"].encode() for mount in configuration.document["mount"])
-            for directory in (*_REQUIRED_DIRECTORIES, *targets):
+            targets = (mount["target"] for mount in mounts)
+            for directory in (*_REQUIRED_DIRECTORIES, *map(path_bytes, (*targets, *image.config.volumes))):
                 tree.builder.directory(directory.strip(b"/"))
             root = tree.root()
         folder = workdir / layout.BUILD
@@ -129,6 +133,8 @@ class OcclumBackend:
             argv=(*program.entrypoint, *program.command),
             writable_directories=tuple(sorted(WRITABLE_DIRECTORIES)),
             links=LINKS,
+            mount_files=tuple(sorted(MOUNT_FILES)),
+            mount_directories=tuple(sorted(source_directories(mounts, LINKS))),
             keeps_layers=False,
             start=occlum_start(start, debug=options.debuggable),
             doubts=(*mode_doubts(mode), *key_doubts(self._asked.image_key)),

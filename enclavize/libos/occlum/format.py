@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import IntegrityError
 from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.chain import MAX_CONFIGURATION, policy_of, read_chain
+from enclavize.libos.occlum.mount_points import MOUNT_FILES, source_directories
 from enclavize.libos.process_checks import check_health, check_stop_signal
 from enclavize.libos.sdk_enclave import read_sdk_enclave
 from enclavize.rootfs.entry import printable
@@ -106,6 +107,11 @@ class OcclumFormat:
     writable_directories = WRITABLE_DIRECTORIES
     unlisted_directories = WRITABLE_DIRECTORIES | {f"{BUILD}/{layout.ROOT_IMAGE}"}
     links = LINKS
+    mount_files = MOUNT_FILES
+
+    def mount_directories(self, contents: TeeContents) -> frozenset[str]:
+        """Return the sources of what is mounted. Raises EnclavizeError."""
+        return source_directories(_chain(contents).app["mount"], LINKS)
 
     def limit(self, path: str) -> int | None:
         """Return the largest size of a file of the instance."""

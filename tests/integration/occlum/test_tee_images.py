@@ -127,7 +127,10 @@ def test_the_image_has_inclavares_layout_and_none_of_the_source(
     assert len(tee) == 2
     assert not tee & plain
     tree = unpacked(name, tmp_path / "tree")
-    assert sorted(path.name for path in tree.iterdir()) == [".enclave", "run"]
+    assert sorted(path.name for path in tree.iterdir()) == [".enclave", "etc", "run"]
+    assert {path.name: path.read_bytes() for path in (tree / "etc").iterdir()} == dict.fromkeys(
+        ("hostname", "hosts", "resolv.conf"), b""
+    )
     link = tree / "run" / "rune" / "occlum_instance"
     assert str(link.readlink()) == "/.enclave/instance"
     instance = tree / INSTANCE
@@ -296,14 +299,21 @@ def test_an_image_can_be_signed_elsewhere(converter: Converter, make: Callable[.
     assert facts(converter, f"oci:{command.base / 'signed'}")["digest"] == wanted["digest"]
 
 
-def changed(name: str, path: str, change: Callable[[bytes], bytes] | None, more: list[Member]) -> None:
-    """Rewrite a file of the last layer as an attacker with the registry's keys would, consistently."""
+def changed(
+    name: str, path: str, change: Callable[[bytes], bytes] | None, more: list[Member], *, without: str = ""
+) -> None:
+    """Rewrite a file of the last layer as an attacker with the registry's keys would, consistently.
+
+    ``without``: leave that out, with all that is in it. ``more`` is sorted in, as a build would.
+    """
     folder = Path(name.removeprefix("oci:"))
     manifest = manifest_of(name)
     layer = manifest["layers"][-1]
     members = []
     with tarfile.open(fileobj=io.BytesIO(document(name, layer["digest"]))) as archive:
         for member in archive:
+            if without and (member.name == without or member.name.startswith(f"{without}/")):
+                continue
             content = archive.extractfile(member) if member.isreg() else None
             data = content.read() if content else b""
             if member.name == path:
@@ -322,7 +332,7 @@ def changed(name: str, path: str, change: Callable[[bytes], bytes] | None, more:
         (folder / "blobs" / "sha256" / digest.removeprefix("sha256:")).write_bytes(data)
         return {"digest": digest, "size": len(data)}
 
-    layer |= put(written([*members, *more]))
+    layer |= put(written(sorted([*members, *more], key=lambda member: member.path)))
     config["rootfs"]["diff_ids"][-1] = layer["digest"]
     manifest["config"] |= put(json.dumps(config).encode())
     index = json.loads((folder / "index.json").read_text())
@@ -370,12 +380,15 @@ def test_a_root_of_another_build_is_found(converter: Converter, make: Callable[.
     "member",
     [
         file("etc/motd", "hello"),
+        Member(path="etc/other", mtime=0, mode=0o444),
+        Member(path="shared", type=tarfile.DIRTYPE, mtime=0, mode=0o777),
+        Member(path="shared", type=tarfile.DIRTYPE, mtime=0, mode=0o555),
         file(f"{INSTANCE}/build/mount/__ROOT/ff000000000000000000000000000000", "x"),
         file(f"{INSTANCE}/build/mount/__ROOT/note", "x"),
         file(f"{INSTANCE}/run/mount/__ROOT/metadata", "x"),
         directory(f"{INSTANCE}/run/other"),
     ],
-    ids=lambda member: member.path,
+    ids=lambda member: f"{member.path}-{member.mode:o}",
 )
 def test_a_file_that_was_added_is_found(
     converter: Converter, make: Callable[..., str], member: Member
@@ -390,6 +403,9 @@ def test_a_file_that_was_added_is_found(
     [
         (("--volume", "/v"), "", "Occlum cannot keep a program from running files of the host"),
         (("--volume", "/v:ro:exec"), "", "Occlum cannot mount a folder of the host read-only"),
+        (("--volume", "/run:exec"), "", "/run would hide /run/rune/occlum_instance, which the enclave needs"),
+        (("--volume", "/etc/hosts:exec"), "", "/etc/hosts would hide /etc/hosts"),
+        (("--volume", f"/{'v' * 300}:exec"), "", "the path is too long for a layer"),
         (("--allow-exec=app",), "", "Occlum starts programs by absolute paths alone"),
         (("--builtin-image-key",), "", "builtin-image-key needs a key"),
         (("--set", "memory=16MiB"), "", "no process could start"),

@@ -41,7 +41,9 @@ def advice_lines(report: Report) -> list[str]:
     """Return the advice on sizes, then its reasons."""
     advice = report.advice
     heap = f", kernel heap {advice.kernel_heap // _MIB}M" if advice.kernel_heap else ""
-    return [f"memory {advice.memory // _MIB}M, threads {advice.threads}{heap}", *advice.reasons]
+    descriptors = f", open files of the host {advice.descriptors}" if advice.descriptors else ""
+    sizes = f"memory {advice.memory // _MIB}M, threads {advice.threads}{heap}{descriptors}"
+    return [sizes, *advice.reasons]
 
 
 def decisive_codes(report: Report) -> str:

@@ -170,6 +170,8 @@ class Sizes(Section):
     memory: Bytes
     minimum_memory: Bytes
     kernel_heap: Bytes
+    heap_per_file: Bytes
+    """What each file of the root takes of that heap, and a descriptor of the host, once it was used."""
     threads: Annotated[int, up_to(_MAX_THREADS)]
 
 

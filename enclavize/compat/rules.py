@@ -40,7 +40,13 @@ def check(subject: Subject, image: Image, profile: Profile) -> Report:
         libos_version=profile.version,
         title=profile.title,
         findings=tuple(sorted(found, key=lambda finding: list(Severity).index(finding.severity))),
-        advice=advise(program, profile, subject.arguments, subject.environment),
+        advice=advise(
+            program,
+            profile,
+            subject.arguments,
+            subject.environment,
+            entries=len(subject.rootfs.entries),
+        ),
     )
 
 

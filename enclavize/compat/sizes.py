@@ -10,23 +10,32 @@ from enclavize.compat.stated import stated_heap, stated_threads
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from enclavize.compat.profile import Profile
+    from enclavize.compat.profile import Profile, Sizes
     from enclavize.compat.program import Program
 
 _MIB = 1 << 20
 _BESIDE_HEAP = 512 * _MIB
 """What runtimes have beside the heap that an option limits: metaspace, code cache, stacks."""
+_HEAP_STEP = 4 * _MIB
+MOST_HEAP = 512 * _MIB
+"""What is advised for files at most: the heap is there from the start, and few programs use them all."""
+_OWN_DESCRIPTORS = 128
+"""Beside those of files: libraries, standard streams, sockets."""
 _OWN_THREADS = 8
 """Threads beside those that a variable sets: the first one, the runtime's, the LibOS's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """Bytes and counts; ``kernel_heap`` is 0 where the LibOS has none of its own."""
+    """Bytes and counts; ``kernel_heap`` is 0 where the LibOS has none of its own.
+
+    ``descriptors`` of the host are open when all files were used; 0: there is one for each open file alone.
+    """
 
     memory: int
     threads: int
     kernel_heap: int
+    descriptors: int
     reasons: tuple[str, ...]
 
 
@@ -62,10 +71,33 @@ NEEDS = {
 """Sizes of the demos of Occlum and Gramine, rounded."""
 
 
+def heap_for_files(sizes: Sizes, entries: int) -> int:
+    """Return the bytes of the LibOS's own heap when all files were used; 0 if that takes none.
+
+    A quarter of the default is for everything else.
+    """
+    if not sizes.heap_per_file:
+        return 0
+    return -(-(sizes.kernel_heap // 4 + entries * sizes.heap_per_file) // _HEAP_STEP) * _HEAP_STEP
+
+
+def descriptors_for_files(sizes: Sizes, entries: int) -> int:
+    """Return how many descriptors of the host are open when all files were used; 0 if they are closed."""
+    return entries + _OWN_DESCRIPTORS if sizes.heap_per_file else 0
+
+
 def advise(
-    program: Program, profile: Profile, arguments: Sequence[str], environment: Mapping[str, str]
+    program: Program,
+    profile: Profile,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    entries: int,
 ) -> Advice:
-    """Return sizes for a program: never less than the defaults of the LibOS."""
+    """Return sizes for a program: never less than the defaults of the LibOS.
+
+    ``entries`` are the files and folders of the image.
+    """
     files = sum(entry.size for entry in program.files if entry.elf is not None)
     sizes = profile.sizes
     memory = max(sizes.minimum_memory, 2 * files + 64 * _MIB)
@@ -86,6 +118,12 @@ def advise(
             kernel_heap = max(kernel_heap, need.kernel_heap) if kernel_heap else 0
             size = "" if heap else f"{need.memory // _MIB} MiB and "
             reasons.append(f"{need.why}: {size}{need.threads} threads")
+    if (for_files := heap_for_files(sizes, entries)) > kernel_heap:
+        kernel_heap = max(kernel_heap, min(for_files, MOST_HEAP))
+        reasons.append(
+            f"{entries} files and folders: {sizes.heap_per_file >> 10} KiB of kernel heap for each in use"
+            + (f", but no more than {MOST_HEAP // _MIB} MiB" if for_files > MOST_HEAP else "")
+        )
     if stated := stated_threads(environment):
         threads = max(threads, stated.value + _OWN_THREADS)
         reasons.append(f"{stated.text} in the image: as many threads, and {_OWN_THREADS} more")
@@ -97,5 +135,6 @@ def advise(
         memory=max(-(-memory // (16 * _MIB)) * 16 * _MIB, sizes.memory),
         threads=max(threads, sizes.threads),
         kernel_heap=kernel_heap,
+        descriptors=descriptors_for_files(sizes, entries),
         reasons=tuple(reasons),
     )

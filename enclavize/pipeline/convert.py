@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.profile import profile_for
@@ -101,7 +102,12 @@ def measured(
                 continue
             doubt(f"{finding.code}: {finding.message}", options, task)
 
-    instance = backend.instance(rootfs, image, options.instance(backend.name), workdir, reporter)
+        asked = options.instance(backend.name)
+        if asked.resources.kernel_heap is None and (heap := report.advice.kernel_heap):
+            asked = replace(asked, resources=replace(asked.resources, kernel_heap=heap))
+            task.log(f"kernel heap {heap >> 20}M, as advised")
+
+    instance = backend.instance(rootfs, image, asked, workdir, reporter)
 
     with reporter.task("measure the enclave") as task:
         for message in instance.doubts:

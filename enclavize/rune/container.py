@@ -6,6 +6,7 @@ the runelet gets no capabilities, a read-only root, and no network of the host u
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ def container_spec(container: Container) -> dict[str, Any]:
             "cwd": container.working_directory,
             "capabilities": {name: [] for name in _CAPABILITY_SETS},
             "noNewPrivileges": True,
+            "rlimits": [_open_files()],
         },
         "root": {"path": str(container.rootfs), "readonly": True},
         "hostname": container.name[:64],
@@ -90,6 +92,12 @@ def container_spec(container: Container) -> dict[str, Any]:
         "annotations": dict(container.annotations),
         "linux": _linux(container),
     }
+
+
+def _open_files() -> dict[str, Any]:
+    """Allow as many open files as this process may have: Occlum opens one for each file that is used."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return {"type": "RLIMIT_NOFILE", "soft": most, "hard": most}
 
 
 def _system_mounts() -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.libos.builtin.process import DEFAULT_PATH, environment
 from enclavize.libos.occlum.libraries import with_library_path
+from enclavize.libos.occlum.schema import bytes_of, is_size
 from enclavize.libos.occlum.template import HOST_FOLDER, merged, size_text, template
 from enclavize.rootfs.entry import FileType
 from enclavize.tee.policy import TERMINATION_LOG
@@ -26,6 +27,7 @@ HOME = "/root"
 """Everything runs as uid 0."""
 
 _PAGE_SIZE = 4096
+_HEAP, _HEAP_MAX = "kernel_space_heap_size", "kernel_space_heap_max_size"
 _EXECUTABLE = 0o111
 
 
@@ -67,7 +69,7 @@ def make_document(
     }
     if resources.kernel_heap is not None:
         heap = -(-resources.kernel_heap // _PAGE_SIZE) * _PAGE_SIZE
-        document["resource_limits"]["kernel_space_heap_size"] = size_text(heap)
+        document["resource_limits"][_HEAP] = size_text(heap)
     variables = [*document["env"]["default"], *environment(config, HOME)]
     document["entry_points"] = _entry_points(program, policy)
     document["env"] = {
@@ -98,6 +100,16 @@ def with_table(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[
         targets = [mount.get("target") for mount in mounts]
         result["mount"] = [mount for mount in document["mount"] if mount["target"] not in targets] + mounts
     return result
+
+
+def within_given_heap(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Let a table that gives the kernel's heap a largest size alone limit the first one, too."""
+    given = changes.get("resource_limits")
+    if isinstance(given, dict) and _HEAP_MAX in given and _HEAP not in given:
+        limits = document["resource_limits"]
+        if is_size(most := given[_HEAP_MAX]) and bytes_of(most) < bytes_of(limits[_HEAP]):
+            limits[_HEAP] = most
+    return document
 
 
 def _located(rootfs: Rootfs, name: str, config: ImageConfig) -> str:

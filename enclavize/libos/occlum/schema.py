@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from enclavize.libos.occlum.versions import Change
 
@@ -61,6 +61,11 @@ class Member:
 def problems(document: object, release: Release) -> list[str]:
     """Return what is wrong with the form of an Occlum.json; nothing of it is compared with anything else."""
     return [f"{where} {what}".strip() for where, what in _object(_members(release), release)(document)]
+
+
+def is_size(value: object) -> TypeGuard[str]:
+    """Tell a size that is well-formed."""
+    return isinstance(value, str) and _SIZE.fullmatch(value) is not None
 
 
 def bytes_of(text: str) -> int:
@@ -210,7 +215,7 @@ def _inside(name: str, problems: Problems) -> Problems:
 
 
 def _size(value: object) -> Problems:
-    if not isinstance(value, str) or not _SIZE.fullmatch(value):
+    if not is_size(value):
         yield "", f"is {_shown(value)}: a size is a whole number with a unit, KB, MB, GB, TB or B"
     elif not 0 < bytes_of(value) <= _LARGEST:
         yield "", f"is {_shown(value)}, which is no size that an enclave can have"

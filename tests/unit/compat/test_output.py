@@ -9,7 +9,7 @@ from enclavize.compat.choice import best, reason
 from enclavize.compat.report import Finding, Report, Severity
 from enclavize.compat.sizes import Advice
 
-ADVICE = Advice(memory=1 << 30, threads=64, kernel_heap=0, reasons=("as usual",))
+ADVICE = Advice(memory=1 << 30, threads=64, kernel_heap=0, descriptors=0, reasons=("as usual",))
 ERROR = Finding(code="OCC008", severity=Severity.ERROR, path="bin/a b", message="100% static", remedy="none")
 WARNING = Finding(code="OCC019", severity=Severity.WARNING, path="bin/x", message="imports fork")
 NOTE = Finding(code="OCC030", severity=Severity.NOTE, path="", message="is go")

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 
 
-def advice(size: int = 0, *arguments: str, libos: str = "builtin", runtime: str = "", **env: str) -> Advice:
+def advice(
+    size: int = 0, *arguments: str, libos: str = "builtin", runtime: str = "", entries: int = 1, **env: str
+) -> Advice:
     elf = ElfFacts(bits=64, machine=62, type=3)
     entry = Entry(path="bin/app", type=FileType.REGULAR, mode=0o755, size=size, elf=elf)
     runtimes = (Runtime(name=runtime, version="", entry=entry),) if runtime else ()
     program = Program(executable=entry, runtimes=runtimes)
-    return advise(program, profile_for(libos), ("app", *arguments), env)
+    return advise(program, profile_for(libos), ("app", *arguments), env, entries=entries)
 
 
 def test_small_programs_get_the_defaults_and_the_reason() -> None:
@@ -46,6 +48,22 @@ def test_runtimes_get_what_their_demos_need() -> None:
     assert found.kernel_heap == NEEDS["cpython"].kernel_heap
     assert advice(libos="gramine", runtime="cpython").kernel_heap == 0
     assert advice(runtime="node").memory >= NEEDS["node"].memory
+
+
+@pytest.mark.parametrize(
+    ("entries", "heap"),
+    # Python's tree of 5,674 entries takes 128M; a quarter of the default, 8M, is for all else.
+    [(1, 32), (1024, 32), (1025, 36), (5674, 144), (15_000, 360), (21_504, 512), (100_000, 512)],
+)
+def test_files_take_heap_of_the_libos(entries: int, heap: int) -> None:
+    found = advice(libos="occlum", entries=entries)
+    assert found.kernel_heap == heap * MIB
+    assert found.descriptors == entries + 128
+    assert any(f"{entries} files and folders" in reason for reason in found.reasons) == (heap > 32)
+    assert any("no more than 512 MiB" in reason for reason in found.reasons) == (entries > 21_504)
+    for other in ("builtin", "gramine"):
+        none = advice(libos=other, entries=entries)
+        assert (none.kernel_heap, none.descriptors) == (0, 0)
 
 
 def test_a_limit_of_the_heap_takes_the_place_of_the_runtimes_need() -> None:

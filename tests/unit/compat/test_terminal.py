@@ -25,7 +25,9 @@ WARNINGS = tuple(
     Finding(code=f"OCC0{number}", severity=Severity.WARNING, path="", message="may fail")
     for number in range(10, 30)
 )
-ADVICE = Advice(memory=1 << 30, threads=64, kernel_heap=1 << 25, reasons=("as usual, but " * 10,))
+ADVICE = Advice(
+    memory=1 << 30, threads=64, kernel_heap=1 << 25, descriptors=0, reasons=("as usual, but " * 10,)
+)
 REPORTS = [
     Report(
         image="registry.example/" + "long/" * 20 + "name:tag", libos=profile.libos,

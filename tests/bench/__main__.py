@@ -20,6 +20,7 @@ from bench.check_bench import check_rows
 from bench.commands import command_rows
 from bench.containers import container_rows
 from bench.many import many_rows
+from bench.node_bench import node_rows
 from bench.rune_bench import rune_rows
 from bench.runs import run_rows
 from bench.sefs_bench import sefs_rows
@@ -48,6 +49,7 @@ GROUPS: dict[str, Callable[[Path], list[Row]]] = {
     "servers": server_rows,
     "rune": rune_rows,
     "containers": container_rows,
+    "node": node_rows,
     "sefs": sefs_rows,
     "signing": signing_rows,
 }

@@ -1,4 +1,4 @@
-"""Conversion on the node, under containerd: beside the start of a TEE image, and beside ``enclavize build``."""
+"""Conversion on the node, under containerd, beside a TEE image's start and ``enclavize build``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def node_rows(base: Path) -> list[Row]:
     subprocess.run([*_ENCLAVIZE, "keygen", key], check=True, capture_output=True)
     (folder / "images").mkdir()
     layouts = guest_layouts(folder / "images")
-    large, _size = large_image(folder)
+    large, _ = large_image(folder)
     with running_node(("--key", key)) as node, _engine(folder, node) as engine:
         for name, layout in ((ORDINARY, layouts[ORDINARY]), (TEE, layouts[TEE]), (LARGE, large)):
             _import(engine, layout, name)
@@ -109,8 +109,8 @@ def _first_start(cri: Cri, pod: Pod, node: Node, folder: Path) -> Row:
         builds.append(
             run(
                 [
-                    *_ENCLAVIZE, "build", f"oci:{folder / 'layout'}:1", "-t", "large:tee", "--key", folder / "key.pem",
-                    "-o", f"type=oci,dest={output}", "-q",
+                    *_ENCLAVIZE, "build", f"oci:{folder / 'layout'}:1", "-t", "large:tee",
+                    "--key", folder / "key.pem", "-o", f"type=oci,dest={output}", "-q",
                 ],
                 {**os.environ, "XDG_CACHE_HOME": str(folder / f"cache{number}")},
             )

@@ -62,6 +62,11 @@ class Backend(Protocol):
         """The version of the LibOS files that go into the image."""
         ...
 
+    @property
+    def keeps_layers(self) -> bool:
+        """Whether the image's layers are in the TEE image; else it has the root in a form of its own."""
+        ...
+
     def fingerprint(self) -> str:
         """Return a digest of all files that the backend itself contributes."""
         ...

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from enclavize.errors import IntegrityError
 from enclavize.lock import try_lock
+from enclavize.oci.arrival import Arrivals
 from enclavize.oci.digest import Digest, algorithm_of, hex_of, new_hash
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.stream import verified
@@ -69,6 +70,10 @@ class TemporaryBlob:
             os.fchmod(self._descriptor, 0o444)
             self._path.rename(path)
         self._release()
+
+    def duplicate(self) -> int:
+        """Return a descriptor of the file for whoever reads beside the writer; the caller closes it."""
+        return os.dup(self._descriptor)
 
     def abort(self) -> None:
         """Throw the blob away, unless it was committed."""
@@ -125,6 +130,7 @@ class BlobCache:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or default_cache_root()
         self.temporary_folder = self.root / "tmp"
+        self.arrivals = Arrivals()
         self._swept = False
         self._used = False
 

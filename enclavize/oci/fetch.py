@@ -38,13 +38,18 @@ def fetch_blob(image: Image, descriptor: Descriptor, cache: BlobCache, task: Tas
         ) from error
 
 
+def follow_blob(image: Image, descriptor: Descriptor, cache: BlobCache) -> BinaryIO:
+    """Open a blob that another thread may be fetching: it is not fetched twice then, see oci/arrival.py."""
+    return cache.arrivals.follow(descriptor) or fetch_blob(image, descriptor, cache)
+
+
 def _open(image: Image, descriptor: Descriptor, cache: BlobCache, task: Task | None) -> BinaryIO:
     advance = task.advance if task else None
     if not image.source.remote:
         return image.source.open_blob(descriptor, advance=advance, sink=None)
     with suppress(FileNotFoundError):
         return cache.open(descriptor, advance=advance)
-    sink = cache.temporary_blob()
+    sink = cache.arrivals.begin(descriptor, cache.temporary_blob())
     try:
         return image.source.open_blob(descriptor, advance=advance, sink=sink)
     except BaseException:

@@ -140,9 +140,9 @@ def size_problem(size: int, descriptor: Descriptor) -> str:
 
 
 class VerifiedStream(io.BufferedReader):
-    """What :func:`verified` returns; ``descriptor`` is what it was verified against."""
+    """What :func:`verified` returns, and others that verify; ``descriptor`` is what against."""
 
-    def __init__(self, reader: _VerifyingReader, descriptor: Descriptor) -> None:
+    def __init__(self, reader: io.RawIOBase, descriptor: Descriptor) -> None:
         super().__init__(reader, buffer_size=CHUNK_SIZE)
         self.descriptor = descriptor
 

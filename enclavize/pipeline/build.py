@@ -13,6 +13,7 @@ from enclavize.libos.backends import backend_for
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.resolve import resolve
+from enclavize.pipeline.ahead import Ahead
 from enclavize.pipeline.choose import choose_libos
 from enclavize.pipeline.dates import signing_date
 from enclavize.pipeline.deliver import check_outputs, deliver
@@ -29,6 +30,7 @@ from enclavize.tee.known_flaws import known_flaws
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Callable
 
     from enclavize.libos.base import Backend
     from enclavize.libos.toolchain import Toolchain
@@ -70,12 +72,14 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     image = resolve(
         options.source, options.platform, cache=cache, insecure=options.insecure, reporter=reporter
     )
-    with closing(image.source):
+    with closing(image.source), closing(Ahead(image, options, cache, reporter)) as ahead:
         check_convertible(image)
         backend = backend or _chosen_backend(image, toolchain, options, cache, reporter)
-        tee = _converted(image, options, backend, identity, cache=cache, reporter=reporter)
+        tee = _converted(
+            image, options, backend, identity, cache=cache, reporter=reporter, on_layer=ahead.push
+        )
         signed = sign_build(tee.manifest.digest, options, image_signer or identity.load, reporter)
-        delivered = deliver(tee, image, options, cache, reporter, signed=signed)
+        delivered = deliver(tee, image, options, cache, reporter, ahead=ahead, signed=signed)
     write_metadata(options.metadata_file, tee, signed)
     write_image_id(options.image_id_file, tee)
     return BuildResult(tee=tee, delivered=delivered)
@@ -118,6 +122,7 @@ def _converted(
     *,
     cache: BlobCache,
     reporter: Reporter,
+    on_layer: Callable[[int], object],
 ) -> TeeImage:
     """Find that the TEE image was made before, or make it."""
     date = signing_date(options.signing.date, options.source_date_epoch, image.config.created)
@@ -137,7 +142,14 @@ def _converted(
     from enclavize.pipeline.convert import convert
 
     tee = convert(
-        image, options, backend=backend, identity=identity, date=date, cache=cache, reporter=reporter
+        image,
+        options,
+        backend=backend,
+        identity=identity,
+        date=date,
+        cache=cache,
+        reporter=reporter,
+        on_layer=on_layer if backend.keeps_layers else lambda _number: None,
     )
     results.keep(key, tee)
     return tee

@@ -22,7 +22,7 @@ from enclavize.tee.start import hides_enclave
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from enclavize.libos.base import Backend
@@ -45,11 +45,21 @@ def convert(
     date: dt.date,
     cache: BlobCache,
     reporter: Reporter,
+    on_layer: Callable[[int], object] = lambda _number: None,
 ) -> TeeImage:
-    """Make the TEE image; its new blobs are in the cache. Raises EnclavizeError."""
+    """Make the TEE image; its new blobs are in the cache. Raises EnclavizeError.
+
+    ``on_layer``: see ``rootfs.index.index_image``.
+    """
     with workspace(cache) as workdir:
         rootfs, instance, enclave = measured(
-            image, options, backend=backend, workdir=workdir, cache=cache, reporter=reporter
+            image,
+            options,
+            backend=backend,
+            workdir=workdir,
+            cache=cache,
+            reporter=reporter,
+            on_layer=on_layer,
         )
 
         sigstruct = Sigstruct(measurement=enclave.measurement, date=bcd_date(date))
@@ -86,9 +96,12 @@ def measured(
     workdir: Path,
     cache: BlobCache,
     reporter: Reporter,
+    on_layer: Callable[[int], object] = lambda _number: None,
 ) -> tuple[Rootfs, Instance, MeasuredEnclave]:
     """Index, check, instance, measure: all that needs no key. Raises EnclavizeError."""
-    rootfs = index_image(image, cache=cache, reporter=reporter, refresh=not options.use_cache)
+    rootfs = index_image(
+        image, cache=cache, reporter=reporter, refresh=not options.use_cache, on_layer=on_layer
+    )
     check_free(rootfs, image.name)
 
     profile = profile_for(backend.name, version=backend.version)

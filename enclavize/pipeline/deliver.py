@@ -11,6 +11,7 @@ from enclavize.errors import UsageError
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.target import ImageToWrite, LayerToWrite
+from enclavize.pipeline.ahead import Ahead
 from enclavize.pipeline.options import Output, OutputKind
 
 if TYPE_CHECKING:
@@ -71,10 +72,15 @@ def deliver(
     cache: BlobCache,
     reporter: Reporter,
     *,
+    ahead: Ahead | None = None,
     signed: SignedImage | None = None,
 ) -> tuple[str, ...]:
-    """Write all outputs, one after the other; return a line about each, and about each image signature."""
+    """Write all outputs, one after the other; return a line about each, and about each image signature.
+
+    ``ahead`` may have begun with the source's layers.
+    """
     signatures = signed.signatures if signed else {}
+    ahead = ahead or Ahead(image, options, cache, reporter)
     lines: list[str] = []
     for output in options.outputs:
         match output:
@@ -87,19 +93,17 @@ def deliver(
 
                 write_tar(as_image(tee, image, cache), output.destination, cache, reporter)
             case _:
-                _target(output, options).deliver(
+                _target(output, ahead).deliver(
                     _image_to_write(tee, image, output, cache, signatures), reporter
                 )
         lines += _lines(output, tee)
     return (*lines, *(signed.lines if signed else ()))
 
 
-def _target(output: Output, options: BuildOptions) -> Target:
+def _target(output: Output, ahead: Ahead) -> Target:
     match output.kind:
         case OutputKind.REGISTRY:
-            from enclavize.oci.registry.target import RegistryTarget
-
-            return RegistryTarget(insecure=options.insecure)
+            return ahead.target(output)
         case OutputKind.DAEMON:
             from enclavize.oci.daemon import DaemonTarget
 

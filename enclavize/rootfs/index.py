@@ -39,7 +39,7 @@ from enclavize.rootfs.tree import Rootfs
 from enclavize.rootfs.verity import tree_size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.descriptor import Descriptor
@@ -69,12 +69,14 @@ def index_image(
     refresh: bool = False,
     hashed: Collection[int] = (),
     keep_layers: bool = False,
+    on_layer: Callable[[int], object] = lambda _number: None,
 ) -> Rootfs:
     """Return the merged tree of an image. Layers are read, verified and indexed where they are not known yet.
 
     ``refresh`` reads them in any case. ``hashed`` are the numbers of layers whose blobs are verified also
     where their index is known, if they are on this machine: others are verified by whoever fetches them.
     ``keep_layers``: those that are read are kept as uncompressed archives (layer_file.py).
+    ``on_layer`` is told the number of each layer once its bytes are on their way, or need not be read.
     Raises IntegrityError, InvalidImageError, RegistryError.
     """
     diff_ids = image.config.diff_ids
@@ -90,7 +92,9 @@ def index_image(
             raise _CancelledError
         try:
             indexer = _LayerIndexer(image, number, cache, cancelled, keep=keep_layers)
-            return indexer.index(reporter, refresh=refresh, hashed=number in hashed)
+            return indexer.index(
+                reporter, refresh=refresh, hashed=number in hashed, begun=lambda: on_layer(number)
+            )
         except BaseException:
             cancelled.set()
             raise
@@ -150,9 +154,12 @@ class _LayerIndexer:
         self._folder = cache.folder(INDEXES)
         self._path = self._folder / f"{self._hex}-{FORMAT_VERSION}"
 
-    def index(self, reporter: Reporter, *, refresh: bool, hashed: bool) -> LayerIndex:
+    def index(
+        self, reporter: Reporter, *, refresh: bool, hashed: bool, begun: Callable[[], object]
+    ) -> LayerIndex:
         with reporter.task(f"index {_name(self._layer)}", total=self._layer.size) as task:
             if not refresh and not self._abandoned() and (known := self._known()) is not None:
+                begun()
                 self._use_known(task, hashed=hashed)
                 return known
             with storage_errors("write", self._folder):
@@ -161,9 +168,10 @@ class _LayerIndexer:
                 for stale in self._abandoned():
                     stale.unlink(missing_ok=True)
                 if not refresh and (known := self._known()) is not None:
+                    begun()
                     self._use_known(task, hashed=hashed)
                     return known
-                return self._make(task)
+                return self._make(task, begun)
 
     def _use_known(self, task: Task, *, hashed: bool) -> None:
         is_here = not self._image.source.remote or self._cache.has(self._layer.digest)
@@ -192,13 +200,14 @@ class _LayerIndexer:
         if self._cancelled.is_set():
             raise _CancelledError
 
-    def _make(self, task: Task) -> LayerIndex:
+    def _make(self, task: Task, begun: Callable[[], object]) -> LayerIndex:
         with (
             fetch_blob(self._image, self._layer, self._cache, task) as blob,
             storage_errors("write", self._path),
             self._replaced_file() as file,
             layer_copy(self._diff_id, self._cache) if self._keep else nullcontext() as copy,
         ):
+            begun()
             start_index(file)
             records, merkle_size = scan_layer(
                 _Cancellable(blob, self._cancelled),

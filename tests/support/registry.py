@@ -9,6 +9,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -138,7 +139,7 @@ class Front:
             pass
 
         Handler.front = front
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_port
         self.host = f"127.0.0.1:{self.port}"
@@ -154,6 +155,13 @@ class Front:
     def count(self, start: str) -> int:
         """Return how many requests began with ``METHOD /path``."""
         return sum(line.startswith(start) for line, _ in self.requests)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of errors, but not of clients that went away between two requests."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class FrontHandler(BaseHTTPRequestHandler):

@@ -43,6 +43,7 @@ class BuiltinBackend:
     """Makes instances for the LibOS of this package."""
 
     name = "builtin"
+    keeps_layers = True
     version = __version__
 
     def fingerprint(self) -> str:

@@ -78,6 +78,7 @@ class GramineBackend:
     """Makes instances for the Gramine of a toolchain."""
 
     name = "gramine"
+    keeps_layers = True
 
     def __init__(self, toolchain: Toolchain) -> None:
         """Take the toolchain. Raises UsageError for a version whose enclaves are not known."""

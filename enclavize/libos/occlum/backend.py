@@ -76,6 +76,7 @@ class OcclumBackend:
     """Makes instances for the Occlum of a toolchain. Layers are read from ``cache``."""
 
     name = "occlum"
+    keeps_layers = False
 
     def __init__(self, toolchain: Toolchain, cache: BlobCache, table: Mapping[str, Any]) -> None:
         """Take the toolchain and the table ``[occlum]``, whose key is read.
@@ -142,7 +143,7 @@ class OcclumBackend:
             links=LINKS,
             mount_files=tuple(sorted(MOUNT_FILES)),
             mount_directories=tuple(sorted(source_directories(mounts, LINKS))),
-            keeps_layers=False,
+            keeps_layers=self.keeps_layers,
             start=occlum_start(start, debug=options.debuggable),
             doubts=(*mode_doubts(mode), *key_doubts(self._asked.image_key)),
             simulation=mode is SgxMode.SIMULATION,

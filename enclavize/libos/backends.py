@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
-from enclavize.libos.toolchain.model import TITLES
+from enclavize.libos.titles import TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

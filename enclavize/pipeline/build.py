@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
-from enclavize.compat.profile import profile_for
 from enclavize.errors import UsageError
 from enclavize.libos.backends import backend_for
+from enclavize.libos.titles import TITLES
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.resolve import resolve
 from enclavize.pipeline.ahead import Ahead
-from enclavize.pipeline.choose import choose_libos
 from enclavize.pipeline.dates import signing_date
 from enclavize.pipeline.deliver import check_outputs, deliver
 from enclavize.pipeline.doubt import doubt
@@ -23,7 +22,6 @@ from enclavize.pipeline.metadata import forget_image_id, write_image_id, write_m
 from enclavize.pipeline.options import AUTO
 from enclavize.pipeline.results import Results, result_key
 from enclavize.pipeline.signing import signing_identity
-from enclavize.pipeline.toolchain import toolchain_of
 from enclavize.tee.annotations import base_annotations
 from enclavize.tee.image import check_convertible
 from enclavize.tee.known_flaws import known_flaws
@@ -67,7 +65,7 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     image_signer = open_image_signer(options)
     identity = signing_identity(options.signing)
     cache = BlobCache()
-    toolchain = toolchain_of(options, cache, reporter)
+    toolchain = _toolchain(options, cache, reporter)
     backend = None if options.libos == AUTO else _backend(options.libos, toolchain, options)
     image = resolve(
         options.source, options.platform, cache=cache, insecure=options.insecure, reporter=reporter
@@ -87,15 +85,25 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
 
 def backend_of(image: Image, options: BuildOptions, cache: BlobCache, reporter: Reporter) -> Backend:
     """Return the backend that a build of the image would have. Raises UsageError, IncompatibleImageError."""
-    toolchain = toolchain_of(options, cache, reporter)
+    toolchain = _toolchain(options, cache, reporter)
     if options.libos == AUTO:
         return _chosen_backend(image, toolchain, options, cache, reporter)
     return _backend(options.libos, toolchain, options)
 
 
+def _toolchain(options: BuildOptions, cache: BlobCache, reporter: Reporter) -> Toolchain | None:
+    if options.toolchain is None and options.libos not in TITLES:
+        return None
+    from enclavize.pipeline.toolchain import toolchain_of
+
+    return toolchain_of(options, cache, reporter)
+
+
 def _chosen_backend(
     image: Image, toolchain: Toolchain | None, options: BuildOptions, cache: BlobCache, reporter: Reporter
 ) -> Backend:
+    from enclavize.pipeline.choose import choose_libos
+
     libos = choose_libos(image, toolchain, cache, reporter)
     return _backend(libos, toolchain if toolchain and toolchain.libos == libos else None, options)
 
@@ -106,11 +114,15 @@ def _backend(libos: str, toolchain: Toolchain | None, options: BuildOptions) -> 
         for path in toolchain.missing:
             toolchain.require(path)
     backend = backend_for(libos, toolchain, options.tables.get(libos))
-    profile = profile_for(backend.name, version=backend.version)
-    if options.resources.kernel_heap is not None and not profile.sizes.kernel_heap:
-        raise UsageError(
-            f"--set kernel-heap: {profile.title} has no heap of its own", hint="leave it out, and set memory"
-        )
+    if options.resources.kernel_heap is not None:
+        from enclavize.compat.profile import profile_for
+
+        profile = profile_for(backend.name, version=backend.version)
+        if not profile.sizes.kernel_heap:
+            raise UsageError(
+                f"--set kernel-heap: {profile.title} has no heap of its own",
+                hint="leave it out, and set memory",
+            )
     return backend
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
 from enclavize.libos.base import MAX_THREADS
-from enclavize.libos.toolchain.model import TITLES
+from enclavize.libos.titles import TITLES
 from enclavize.tee.policy import ANY_COMMAND
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.libos.host_files import host_files_by_mode
+from enclavize.libos.titles import TITLES
 from enclavize.libos.toolchain import open_toolchain
-from enclavize.libos.toolchain.model import TITLES
 from enclavize.tee.known_flaws import UNKNOWN_RELEASE, known_flaws
 from enclavize.tee.outside import LibosFindings, compare_outside
 

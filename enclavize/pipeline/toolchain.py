@@ -8,8 +8,8 @@ from enclavize import __version__
 from enclavize.compat.profile import profile_for
 from enclavize.errors import UsageError
 from enclavize.libos.host_files import host_files_of, installed_files
+from enclavize.libos.titles import TITLES
 from enclavize.libos.toolchain import kept, open_toolchain
-from enclavize.libos.toolchain.model import TITLES
 from enclavize.libos.toolchain.open import MACHINE, locate_in
 from enclavize.oci.cache import BlobCache
 from enclavize.pipeline.options import AUTO

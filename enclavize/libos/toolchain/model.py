@@ -29,13 +29,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import UsageError
+from enclavize.libos.titles import TITLES
 from enclavize.oci.document import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-TITLES = {"gramine": "Gramine", "occlum": "Occlum"}
-"""How messages call the LibOSes that have toolchains."""
 
 
 @dataclass(frozen=True, kw_only=True)

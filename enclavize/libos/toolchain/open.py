@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
+from enclavize.libos.titles import TITLES
 from enclavize.libos.toolchain import gramine, kept, occlum
 from enclavize.libos.toolchain.folder import FolderTree
 from enclavize.libos.toolchain.located import checked_version
-from enclavize.libos.toolchain.model import TITLES, Toolchain, ToolchainFile
+from enclavize.libos.toolchain.model import Toolchain, ToolchainFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

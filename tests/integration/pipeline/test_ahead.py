@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import threading
 from typing import TYPE_CHECKING
@@ -76,7 +77,8 @@ def test_a_layer_is_uploaded_before_all_of_it_is_there(
     def take(handler: FrontHandler) -> bool:
         nonlocal arrived
         if is_upload(handler) and handler.headers["Content-Length"] == str(len(blob)):
-            handler.rfile.peek(1)
+            assert isinstance(handler.rfile, io.BufferedReader)
+            handler.rfile.peek(1)  # waits for a byte of it
             arrived += 1
             has_begun.set()
         return False

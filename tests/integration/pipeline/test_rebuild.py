@@ -1,0 +1,65 @@
+"""A build with nothing to do loads little: most of its time is the start of Python."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.programs import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.command import Command
+    from support.images import BuiltImage
+    from support.registry import Registry
+
+pytestmark = pytest.mark.integration
+
+NOT_NEEDED = {
+    *("cryptography", "docker", "elftools", "isal", "jinja2", "pydantic", "rich", "tarfile", "zstandard"),
+    *(
+        "enclavize.compat.profile",
+        "enclavize.compat.rules",
+        "enclavize.libos.gramine",
+        "enclavize.libos.occlum",
+        "enclavize.libos.toolchain",
+    ),
+    *("enclavize.pipeline.check", "enclavize.pipeline.choose", "enclavize.pipeline.convert"),
+    *("enclavize.rootfs.elf", "enclavize.rootfs.erofs", "enclavize.rootfs.index", "enclavize.rootfs.layer"),
+    *("enclavize.rootfs.merge", "enclavize.rootfs.tree", "enclavize.rune"),
+}
+
+SCRIPT = f"""
+import sys
+from enclavize.__main__ import main
+sys.argv = ["enclavize", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(sorted({NOT_NEEDED!r} & set(sys.modules)))
+"""
+
+
+def test_a_build_with_nothing_to_do_loads_no_more_than_it_needs(
+    command: Command, registry: Registry, image: BuiltImage, push: Callable[..., str], key: Path
+) -> None:
+    arguments = ["build", push(image, "still/app:1"), "-t", f"{registry.host}/still/app:tee"]
+    arguments += ["--key", str(key), "--push", "--progress", "plain"]
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, *arguments],
+            env={**command.variables(), "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True, text=True, check=True, cwd=command.base,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert "CACHED" in runs[1].stderr
+    assert "index layer" not in runs[1].stderr
+    assert runs[1].stdout == "[]\n"
+    assert "enclavize.rootfs.index" in runs[0].stdout

@@ -19,7 +19,7 @@ from enclavize.libos.network import with_host_network
 from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.build import SgxMode, build, key_doubts, mode_doubts
 from enclavize.libos.occlum.chain import START, BoundStart, policy_of
-from enclavize.libos.occlum.configuration import check_configuration
+from enclavize.libos.occlum.configuration import check_configuration, refusal
 from enclavize.libos.occlum.document import find_program, make_document, with_table, within_given_heap
 from enclavize.libos.occlum.files import toolchain_files
 from enclavize.libos.occlum.format import (
@@ -34,6 +34,7 @@ from enclavize.libos.occlum.initfs import init_tree
 from enclavize.libos.occlum.instance import run_directories
 from enclavize.libos.occlum.libraries import CLibrary, lay_over, provided_by, wanted_by
 from enclavize.libos.occlum.mount_points import MOUNT_FILES, check_volume, source_directories
+from enclavize.libos.occlum.mount_targets import target_problems
 from enclavize.libos.occlum.options import parse_table
 from enclavize.libos.occlum.tree_builder import data_file
 from enclavize.libos.occlum.versions import parse_release
@@ -118,6 +119,8 @@ class OcclumBackend:
             targets = (mount["target"] for mount in mounts)
             for directory in (*_REQUIRED_DIRECTORIES, *map(path_bytes, (*targets, *image.config.volumes))):
                 tree.builder.directory(directory.strip(b"/"))
+            if found := list(target_problems(tree.builder, configuration)):
+                raise refusal(found)
             root = tree.root()
         folder = workdir / layout.BUILD
         folder.mkdir()

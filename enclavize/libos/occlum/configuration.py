@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError, UsageError
 from enclavize.libos.occlum import schema
+from enclavize.libos.occlum.mount_targets import order_problems
 from enclavize.libos.occlum.schema import bytes_of
 from enclavize.libos.occlum.versions import Change
 from enclavize.oci.document import parse_document as parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from enclavize.libos.occlum.versions import Release
@@ -25,6 +26,7 @@ MIN_CACHE_SIZE = 48 * PAGE_SIZE
 MIN_DISK_SIZE = 5 << 30
 
 _KIB = 1 << 10
+_LAYERS = ["sefs", "sefs"]
 _EDMM_HEAP_MAX = 1 << 30
 _EDMM_USER_SPACE_MAX = 16 << 30
 _EDMM_THREADS_MAX = 4096
@@ -65,7 +67,7 @@ def check_configuration(document: object, release: Release, *, edmm: bool = Fals
     Raises UsageError with all that is wrong.
     """
     if found := schema.problems(document, release):
-        raise _refusal(found)
+        raise refusal(found)
     assert isinstance(document, dict)
     edmm = edmm or bool(document.get("feature", {}).get("enable_edmm"))
     limits = _limits(document["resource_limits"], release, edmm=edmm)
@@ -74,12 +76,13 @@ def check_configuration(document: object, release: Release, *, edmm: bool = Fals
         *_process_problems(document["process"], limits, release),
         *_kss_problems(document["metadata"]),
         *_root_problems(document["mount"]),
+        *order_problems(document["mount"]),
         *_mount_problems(document["mount"], "mount", limits),
     ]
     if edmm and not release.has(Change.EDMM):
         found.append(f"EDMM does not exist in Occlum {release}")
     if found:
-        raise _refusal(found)
+        raise refusal(found)
     return Configuration(release=release, document=document, edmm=edmm, limits=limits)
 
 
@@ -108,7 +111,8 @@ def root_image_layer(mounts: list[dict[str, Any]]) -> dict[str, Any]:
     return next(layer for layer in root["options"]["layers"] if _is_image(layer))
 
 
-def _refusal(found: list[str]) -> UsageError:
+def refusal(found: Sequence[str]) -> UsageError:
+    """Return the error that tells all that was found."""
     lines = "".join(f"\n  {problem}" for problem in found[1:])
     return UsageError(f"Occlum.json: {found[0]}{lines}", hint="see docs/occlum.md, section 2")
 
@@ -210,13 +214,16 @@ def _root_problems(mounts: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _mount_problems(mounts: list[dict[str, Any]], where: str, limits: Limits) -> Iterator[str]:
-    targets = [mount["target"] for mount in mounts]
     for index, mount in enumerate(mounts):
         name, options = f"{where}[{index}]", mount.get("options", {})
-        if where == "mount" and mount["target"] in targets[:index]:
-            yield f"{name}: a second file system is mounted at {mount['target']}"
         if mount["type"] == "hostfs" and "source" not in mount:
             yield f"{name}: a hostfs needs a source, the folder of the host"
+        if mount["type"] == "sefs" and "source" not in mount:
+            yield f"{name}: a sefs needs a source, the folder of its image"
+        if options.get("temporary") and "MAC" in options:
+            yield f"{name}: a sefs with options.MAC cannot be temporary"
+        if mount["type"] == "unionfs" and [layer["type"] for layer in options.get("layers", ())] != _LAYERS:
+            yield f"{name}: a unionfs needs options.layers, two of type sefs"
         if "cache_size" in options:
             yield from _cache_problems(f"{name}.options.cache_size", options["cache_size"], limits)
         if mount["type"] == "ext2" and "disk_size" not in options:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from enclavize.errors import UsageError
 from enclavize.libos.occlum import layout
 from enclavize.libos.occlum.build import SgxMode, build
-from enclavize.libos.occlum.configuration import check_configuration, load_document
+from enclavize.libos.occlum.configuration import check_configuration, load_document, refusal
 from enclavize.libos.occlum.initfs import HOSTS, init_tree
 from enclavize.libos.occlum.libraries import lay_over, provided_by
+from enclavize.libos.occlum.mount_targets import target_problems
 from enclavize.libos.occlum.sefs.output import atomic_folder
 from enclavize.libos.occlum.sefs.structures import InodeType
 from enclavize.libos.occlum.sefs.tree import scan, walk
@@ -103,6 +104,8 @@ def build_instance(folder: Path, request: BuildRequest, task: Task) -> Sigstruct
     release = parse_release(toolchain.version)
     configuration = instance_configuration(folder, release, mode=mode, edmm=request.edmm)
     root = scan(folder / layout.IMAGE)
+    if found := list(target_problems(_scanned(root), configuration)):
+        raise refusal(found)
     init = _scanned(scan(folder / layout.INITFS))
     init.remove(layout.IMAGE_KEY)
     if (ra_configuration := folder / layout.INIT_RA).is_file():

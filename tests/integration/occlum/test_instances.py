@@ -275,3 +275,15 @@ def test_the_releases_before_0_29_6_have_two_configurations(converter: Converter
     with tarfile.open(old / "old.tar.gz") as archive:
         assert "old/build/Occlum.json.protected" in archive.getnames()
     shutil.rmtree(old)
+
+
+def test_a_mount_without_its_folder_is_refused_before_anything_is_written(
+    instance: Path, build: Callable[..., str]
+) -> None:
+    mount = {"target": "/new/dir", "type": "ramfs"}
+    configure(instance, lambda document: document["mount"].append(mount))
+    before = sorted(path.name for path in instance.iterdir())
+    assert "mounted at /new/dir, which is no folder of the root file system" in build(code=2)
+    assert sorted(path.name for path in instance.iterdir()) == before
+    (instance / "image" / "new" / "dir").mkdir(parents=True)
+    build()

@@ -420,6 +420,11 @@ def test_a_file_that_was_added_is_found(
         ((), 'entry_points = ["app"]', "not an absolute path"),
         ((), 'mount = [{target = "/", type = "ramfs"}]', "no unionfs at /"),
         (
+            ("--volume=/tmp/v:exec",),
+            'mount = [{target = "/tmp", type = "ramfs"}]',
+            "hides mount[1] at /tmp/v",
+        ),
+        (
             (),
             'mount = [{target = "/w", type = "sefs", source = "./run/w"}]',
             "a TEE image has no instance/run/w to write to",

@@ -109,6 +109,13 @@ def test_instances_are_made_for_known_releases_alone(text: str) -> None:
         ("mount/1/target", "/", "a second file system is mounted at /"),
         ("mount/1/target", "host", r"mount\[1\].target is 'host', not an absolute path"),
         ("mount/1/source", None, r"mount\[1\]: a hostfs needs a source"),
+        ("mount/1/type", "unionfs", r"mount\[1\]: a unionfs needs options.layers, two of type sefs"),
+        ("mount/1", {"type": "sefs", "target": "/data"}, r"mount\[1\]: a sefs needs a source"),
+        (
+            "mount/0/options/layers/0/options",
+            {"MAC": "", "temporary": True},
+            r"layers\[0\]: a sefs with options.MAC cannot be temporary",
+        ),
         ("mount/1/type", "ext2", r"mount\[1\]: an ext2 needs options.disk_size"),
         ("mount/1/options", {"disk_size": "1GB"}, "disk_size is 1GB, less than 5GB"),
         ("mount/1/options", {"cache_size": "4KB"}, "cache_size is 4KB, less than 192KB"),
@@ -120,6 +127,32 @@ def test_instances_are_made_for_known_releases_alone(text: str) -> None:
 def test_each_mistake_has_its_own_message(path: str, value: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_configuration(changed(path, value), parse_release("0.31.0"))
+
+
+def mounted(*mounts: tuple[str, str]) -> dict[str, Any]:
+    made = document()
+    made["mount"][1:] = [{"type": kind, "target": target, "source": "."} for kind, target in mounts]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("mounts", "message"),
+    [
+        ((("ramfs", "/tmp"), ("hostfs", "/tmp/")), "a second file system is mounted at /tmp/"),
+        ((("hostfs", "/tmp/in"), ("ramfs", "/tmp")), r"mount\[2\] at /tmp hides mount\[1\] at /tmp/in"),
+        ((("ramfs", "/tmp"), ("hostfs", "/tmp/in")), r"mount\[2\] at /tmp/in is inside .* a ramfs"),
+    ],
+)
+def test_mounts_that_cannot_all_be_there_are_refused(
+    mounts: tuple[tuple[str, str], ...], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_configuration(mounted(*mounts), parse_release("0.31.0"))
+
+
+def test_a_mount_in_what_the_host_gives_is_the_hosts_matter() -> None:
+    check_configuration(mounted(("hostfs", "/host"), ("ramfs", "/host/in")), parse_release("0.31.0"))
+    check_configuration(mounted(("ramfs", "/tmp"), ("ramfs", "/tmpx")), parse_release("0.31.0"))
 
 
 @pytest.mark.parametrize(

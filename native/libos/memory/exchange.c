@@ -24,16 +24,19 @@ enum kind {
     NOWHERE, /* nor has any */
 };
 
-/* A page of an object that both see there stays: it is neither's. */
-static bool is_in_place(user_address page)
+/*
+ * A page of an object that both see there stays: it is neither's. So does one of a program outside of the group: a word that says that `to` has nothing
+ * there outlives the page that it was made for, and the place may be anybody's since.
+ */
+static bool is_in_place(const struct space *from, user_address page)
 {
-    const struct area_node *node = commit_test(page) ? area_find(&areas, page) : NULL;
+    const struct area_node *node = commit_test(page) ? find_own(from, page) : NULL;
     return node && !node->area.object;
 }
 
-static enum kind kind_of(uint64_t word, user_address page)
+static enum kind kind_of(const struct space *from, uint64_t word, user_address page)
 {
-    return kept_page_of(word) ? (is_in_place(page) ? SWAPPED : COMING) : is_in_place(page) ? LEAVING : NOWHERE;
+    return kept_page_of(word) ? (is_in_place(from, page) ? SWAPPED : COMING) : is_in_place(from, page) ? LEAVING : NOWHERE;
 }
 
 static void set_word(struct space *space, user_address page, uint64_t value)
@@ -185,9 +188,9 @@ static bool find_run(const struct change *exchange, user_address from, struct ru
         return false;
     }
     const struct area_node *node = area_of(exchange, page);
-    *run = (struct run){.kind = kind_of(*word, page), .start = page, .end = page + PAGE_SIZE,
+    *run = (struct run){.kind = kind_of(exchange->from, *word, page), .start = page, .end = page + PAGE_SIZE,
                         .protection = node ? node->area.protection : PROT_NONE};
-    while ((word = word_at(exchange, run->end)) && kind_of(*word, run->end) == run->kind && area_of(exchange, run->end) == node) {
+    while ((word = word_at(exchange, run->end)) && kind_of(exchange->from, *word, run->end) == run->kind && area_of(exchange, run->end) == node) {
         run->end += PAGE_SIZE;
     }
     return true;

@@ -42,7 +42,6 @@ static int64_t fault_in(const struct area *area, user_address page)
     if (versions_add(area->space, range.start, range.end)) {
         range = (struct range){page, page + PAGE_SIZE};
         if (versions_add(area->space, range.start, range.end)) {
-            log_line(LOG_ERROR, "out of enclave memory: the image is built for less (see --set memory)");
             return -ENOMEM;
         }
     }
@@ -103,6 +102,42 @@ static int64_t read_in(const struct area *area, user_address page)
     return add_with_content(area, (struct range){range.start, end}, block);
 }
 
+static int64_t serve(const struct area *area, user_address page, enum fault_access access)
+{
+    if (area->object) {
+        return shared_fault(area, page, access);
+    }
+    if (commit_test(page)) { /* else another thread was faster */
+        return access == FAULT_WRITE && commit_is_frozen(page) ? versions_thaw(area, page) : 0;
+    }
+    if (area->flags & MAP_ON_TOUCH) {
+        return read_in(area, page);
+    }
+    return area->file ? -EIO : fault_in(area, page);
+}
+
+static bool is_behind_its_file(const struct area *area, uint64_t offset)
+{
+    struct file_facts facts = {0};
+    if (area->file) {
+        file_upcalls.describe(area->file, &facts);
+    }
+    return area->file && offset >= facts.size;
+}
+
+/* Why a page does not come: the application hears no more of it than SIGBUS, or EFAULT. */
+static void tell_reason(const struct area *area, user_address page, int64_t error)
+{
+    if (error == -ENOMEM) {
+        log_line(LOG_ERROR, "out of enclave memory: the image is built for less (see --set memory)");
+    } else if (error && error != -EAGAIN && log_enabled(LOG_DEBUG)) {
+        uint64_t offset = area->offset + (page - area->start);
+        log_line(LOG_DEBUG, "the page at 0x%lx does not come (errno %d): %s mapping at 0x%lx, offset 0x%lx%s", page, (int)-error,
+                 area->object ? "shared" : area->file ? "private" : "anonymous", area->start, offset,
+                 is_behind_its_file(area, offset) ? " behind the end of its file" : "");
+    }
+}
+
 static int64_t fault_locked(user_address page, enum fault_access access)
 {
     if (!area_find(&areas, page) && grow_down(page)) {
@@ -115,16 +150,9 @@ static int64_t fault_locked(user_address page, enum fault_access access)
     if (!access_is_allowed(node->area.protection, access)) {
         return -EACCES;
     }
-    if (node->area.object) {
-        return shared_fault(&node->area, page, access);
-    }
-    if (commit_test(page)) { /* else another thread was faster */
-        return access == FAULT_WRITE && commit_is_frozen(page) ? versions_thaw(&node->area, page) : 0;
-    }
-    if (node->area.flags & MAP_ON_TOUCH) {
-        return read_in(&node->area, page);
-    }
-    return node->area.file ? -EIO : fault_in(&node->area, page);
+    int64_t error = serve(&node->area, page, access);
+    tell_reason(&node->area, page, error);
+    return error;
 }
 
 /* Two threads that store through two views of a page take turns: who has got it is let use it before it is taken away again. */

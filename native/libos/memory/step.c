@@ -13,7 +13,20 @@
 #define PREFIX_GS 0x65U
 #define RFLAGS_DF (1U << 10)
 
-/* The same registers fault at one page, at another, and at the first again: nothing has gone on in between. */
+static bool are_one_page(user_address page, user_address other)
+{
+    lock_space();
+    const struct area_node *first = find_own(current_space(), page), *second = find_own(current_space(), other);
+    bool found = first && second && first->area.object && first->area.object == second->area.object &&
+                 page_in_object(&first->area, page) == page_in_object(&second->area, other);
+    unlock_memory();
+    return found;
+}
+
+/*
+ * The same registers fault at one page, at another, and at the first again: if both are one page nothing has gone on in between. Otherwise the first one
+ * has been taken away meanwhile, as by another program of the group that had its turn.
+ */
 static bool goes_in_circles(struct step *step, const struct context *context, user_address page)
 {
     bool is_same = memcmp(&step->last, context, sizeof *context) == 0;
@@ -21,7 +34,7 @@ static bool goes_in_circles(struct step *step, const struct context *context, us
     step->last = *context;
     step->pages[0] = is_same ? step->pages[1] : 0;
     step->pages[1] = page;
-    return circles;
+    return circles && are_one_page(page, step->pages[0]);
 }
 
 /* As many of the bytes as can be read: those of the first page, or all. */

@@ -90,7 +90,6 @@ int64_t versions_thaw(const struct area *area, user_address page)
     const struct space *space = area->space;
     int64_t error = give_to_sharers(space, page);
     if (error) {
-        log_line(LOG_ERROR, "out of enclave memory: the image is built for less (see --set memory)");
         return error;
     }
     uint64_t size = space->residence.turns ? THAW_AROUND : THAW_ALONE_AROUND;

@@ -86,11 +86,13 @@ COUNTS = {
     "execute": (),
     "forks": (),
     "loaded": (),
+    "lost_turns": (),
+    "reused_places": (),
     "storm": (scaled(40_000),),
 }
 
 
-STARTERS = {"execute", "forks", "loaded", "many_children", "ptys", "spawn"}
+STARTERS = {"execute", "forks", "loaded", "many_children", "ptys", "reused_places", "spawn"}
 """They start themselves anew. Position independent, so that both run at once; ``NAME-fixed`` is not."""
 
 
@@ -307,6 +309,13 @@ def test_private_mappings_come_when_they_are_touched(tree: TeeTree, rootfs: Path
     report = json.loads(next(line for line in done.stderr.splitlines() if line.startswith(b"{")))
     mapped = next(item for item in report["systemCalls"] if item["name"] == "mmap")
     assert (mapped["calls"], mapped["transitions"]) == (1, 0)
+
+
+def test_debug_log_says_why_a_page_does_not_come(tree: TeeTree) -> None:
+    done = tree.run("/private_maps", "/measured", env={"ENCLAVIZE_LOG_LEVEL": "debug"})
+    reason = rb"does not come \(errno 5\): private mapping at 0x\w+, offset 0x\w+ behind the end of its file"
+    assert done.returncode == 0
+    assert re.search(reason, done.stderr)
 
 
 def test_changed_page_that_is_touched_is_a_bus_error(tree: TeeTree, tmp_path: Path) -> None:

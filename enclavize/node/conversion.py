@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import EnclavizeError
-from enclavize.libos.backends import backend_for
+from enclavize.node.toolchains import check_libos
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.document import canonical_json
 from enclavize.oci.storage import storage_errors
+from enclavize.pipeline.build import backend_with
 from enclavize.pipeline.convert import convert
 from enclavize.pipeline.dates import signing_date
 from enclavize.pipeline.options import KeySigner, ServiceSigner
@@ -28,34 +29,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclavize.libos.base import Backend
+    from enclavize.libos.toolchain import Toolchain
     from enclavize.node.engines.found import FoundImage
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
     from enclavize.pipeline.options import BuildOptions
     from enclavize.tee.image import TeeImage
 
-_LIBOS = "builtin"
 _FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """An image, and how it is converted by the rule of this name."""
+    """An image, and how it is converted by the rule of this name. ``toolchain`` is that of its LibOS."""
 
     found: FoundImage
     options: BuildOptions
     rule: str
+    toolchain: Toolchain | None = None
 
     def __post_init__(self) -> None:
-        if self.options.libos != _LIBOS:
-            raise EnclavizeError(
-                f"the rule {self.rule} asks for {self.options.libos}: nodes convert with the builtin LibOS"
-            )
+        check_libos(self.options, self.rule)
 
     @property
     def backend(self) -> Backend:
         """What makes the instance."""
-        return backend_for(_LIBOS, None, self.options.tables.get(_LIBOS))
+        return backend_with(self.options.libos, self.toolchain, self.options)
 
     @property
     def key(self) -> str:

@@ -34,6 +34,7 @@ from enclavize.node.protocol import (
     parse_request,
 )
 from enclavize.node.rules import Subject, load_rules, rule_for
+from enclavize.node.toolchains import Toolchains, check_libos
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.document import parse_document
 from enclavize.oci.location import RegistryLocation
@@ -85,6 +86,7 @@ class Daemon:
     ) -> None:
         self._settings = settings
         self._trees = trees
+        self._toolchains = Toolchains()
         self._engine_of = engine_of
         self._lock = threading.Lock()
         self._running: dict[str, Future[None]] = {}
@@ -161,7 +163,8 @@ class Daemon:
                 options.policy, str(wish), lambda asked: self._settings.options_of(asked, NOWHERE).policy
             )
             options = replace(options, policy=policy)
-        return Job(found=found, options=options, rule=rule.name)
+        check_libos(options, rule.name)
+        return Job(found=found, options=options, rule=rule.name, toolchain=self._toolchains.of(options))
 
     def _tree_of(self, job: Job, bundle: str) -> Path:
         """Return the tree of a job, which is made by the first who asks. Raises EnclavizeError."""
@@ -183,6 +186,7 @@ class Daemon:
         try:
             self._make(key, job)
         except EnclavizeError as error:
+            self._toolchains.forget(job.options)
             running.set_exception(error)
         finally:
             with self._lock:

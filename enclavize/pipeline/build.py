@@ -66,7 +66,7 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     identity = signing_identity(options.signing)
     cache = BlobCache()
     toolchain = _toolchain(options, cache, reporter)
-    backend = None if options.libos == AUTO else _backend(options.libos, toolchain, options)
+    backend = None if options.libos == AUTO else backend_with(options.libos, toolchain, options)
     image = resolve(
         options.source, options.platform, cache=cache, insecure=options.insecure, reporter=reporter
     )
@@ -88,7 +88,7 @@ def backend_of(image: Image, options: BuildOptions, cache: BlobCache, reporter: 
     toolchain = _toolchain(options, cache, reporter)
     if options.libos == AUTO:
         return _chosen_backend(image, toolchain, options, cache, reporter)
-    return _backend(options.libos, toolchain, options)
+    return backend_with(options.libos, toolchain, options)
 
 
 def _toolchain(options: BuildOptions, cache: BlobCache, reporter: Reporter) -> Toolchain | None:
@@ -105,10 +105,10 @@ def _chosen_backend(
     from enclavize.pipeline.choose import choose_libos
 
     libos = choose_libos(image, toolchain, cache, reporter)
-    return _backend(libos, toolchain if toolchain and toolchain.libos == libos else None, options)
+    return backend_with(libos, toolchain if toolchain and toolchain.libos == libos else None, options)
 
 
-def _backend(libos: str, toolchain: Toolchain | None, options: BuildOptions) -> Backend:
+def backend_with(libos: str, toolchain: Toolchain | None, options: BuildOptions) -> Backend:
     """Return the backend. Raises UsageError for missing files, and for settings that the LibOS lacks."""
     if toolchain is not None:
         for path in toolchain.missing:

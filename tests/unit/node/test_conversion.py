@@ -69,9 +69,18 @@ def test_all_else_does() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_other_liboses_are_refused() -> None:
-    with pytest.raises(EnclavizeError, match="asks for gramine: nodes convert with the builtin LibOS"):
-        _key(replace(OPTIONS, libos="gramine"))
+@pytest.mark.parametrize(
+    ("libos", "toolchain", "message"),
+    [
+        ("occlum", None, "asks for occlum, whose enclaves write to their own copy of the image"),
+        ("auto", None, "asks for auto: nodes convert for builtin and gramine"),
+        ("gramine", "registry.example/gramine:1", "a node's is a folder, by its absolute path"),
+        ("gramine", "./prefix", "a node's is a folder, by its absolute path"),
+    ],
+)
+def test_what_a_node_does_not_do_is_refused(libos: str, toolchain: str | None, message: str) -> None:
+    with pytest.raises(EnclavizeError, match=message):
+        _key(replace(OPTIONS, libos=libos, toolchain=toolchain))
 
 
 def test_an_unsigned_conversion_is_none() -> None:

@@ -1,0 +1,68 @@
+"""Toolchains that the node's rules name, opened once: the daemon asks for one whenever a container starts.
+
+What has been opened is verified when it is read. So a toolchain that was installed anew since is not taken
+for the old one: conversions fail, and the next opens it again.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from enclavize.errors import EnclavizeError
+from enclavize.libos.titles import TITLES
+from enclavize.oci.cache import BlobCache
+from enclavize.pipeline.toolchain import toolchain_of
+from enclavize.progress import Reporter
+
+if TYPE_CHECKING:
+    from enclavize.libos.toolchain import Toolchain
+    from enclavize.pipeline.options import BuildOptions
+
+LIBOSES = ("builtin", "gramine")
+"""Those that images are converted for on nodes."""
+
+
+def check_libos(options: BuildOptions, rule: str) -> None:
+    """Refuse a rule that asks for what nodes do not convert with. Raises EnclavizeError."""
+    if options.libos == "occlum":
+        raise EnclavizeError(
+            f"the rule {rule} asks for occlum, whose enclaves write to their own copy of the image: "
+            "containers of a node share what was converted",
+            hint="build the TEE image with enclavize build --libos occlum, and run that",
+        )
+    if options.libos not in LIBOSES:
+        raise EnclavizeError(
+            f"the rule {rule} asks for {options.libos}: nodes convert for {' and '.join(LIBOSES)}"
+        )
+    text = options.toolchain
+    if options.libos in TITLES and text is not None and "/" in text and not text.startswith("/"):
+        raise EnclavizeError(
+            f"the rule {rule} has the toolchain {text}: a node's is a folder, by its absolute path, or a "
+            "kept one, by its name"
+        )
+
+
+class Toolchains:
+    """Open toolchains, by what the rules call them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[tuple[str, str | None], Toolchain] = {}
+
+    def of(self, options: BuildOptions) -> Toolchain | None:
+        """Return the toolchain of a rule; None for the builtin LibOS. Raises EnclavizeError."""
+        if options.libos not in TITLES:
+            return None
+        key = options.libos, options.toolchain
+        with self._lock:
+            if (known := self._open.get(key)) is None:
+                known = toolchain_of(options, BlobCache(), Reporter())
+                assert known is not None
+                self._open[key] = known
+            return known
+
+    def forget(self, options: BuildOptions) -> None:
+        """Open it again when it is asked for next."""
+        with self._lock:
+            self._open.pop((options.libos, options.toolchain), None)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import LibOS, Platform, Progress, SgxModeChoice
+from enclavize.cli.choices import InitRaChoice, LibOS, Platform, Progress, SgxModeChoice
 from enclavize.cli.destination import ImageIdFile, Load, MetadataFile, Push, Tags
 from enclavize.cli.execution_options import Cmd, Entrypoint, Env, Expose, User, VolumeOfImage, Workdir
 from enclavize.cli.key_options import Ca, Certificate, Service, TokenFile
@@ -82,6 +82,14 @@ def build(
     sgx_mode: Annotated[
         SgxModeChoice | None,
         typer.Option(help="HW, or SIM for an enclave that runs in simulation alone; Occlum only."),
+    ] = None,
+    init_ra: Annotated[
+        InitRaChoice | None,
+        typer.Option("--init-ra", help="Let init get the image key by remote attestation; Occlum only."),
+    ] = None,
+    init_ra_conf: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its init_ra_conf.json: key service, secrets, what is compared."),
     ] = None,
     keep: Annotated[
         list[str] | None,
@@ -203,7 +211,7 @@ def build(
     from enclavize.cli.grammar.date import parse_date, parse_epoch
     from enclavize.cli.grammar.execution import parse_source
     from enclavize.cli.grammar.gramine_manifest import added, first, manifest_options
-    from enclavize.cli.grammar.image_key import with_image_key, with_sgx_mode
+    from enclavize.cli.grammar.image_key import with_image_key, with_init_ra, with_sgx_mode
     from enclavize.cli.grammar.output import combine_outputs
     from enclavize.cli.grammar.setting import parse_settings
     from enclavize.cli.grammar.signer import parse_image_signing, parse_signer
@@ -279,12 +287,17 @@ def build(
         libos=libos.canonical,
         toolchain=toolchain,
         tables=with_selection(
-            with_sgx_mode(
-                with_image_key(
-                    {**file.tables, **said.tables}, libos.canonical, image_key, built_in=builtin_image_key
+            with_init_ra(
+                with_sgx_mode(
+                    with_image_key(
+                        {**file.tables, **said.tables}, libos.canonical, image_key, built_in=builtin_image_key
+                    ),
+                    libos.canonical,
+                    sgx_mode,
                 ),
                 libos.canonical,
-                sgx_mode,
+                init_ra,
+                init_ra_conf,
             ),
             libos.canonical,
             keep=keep or (),

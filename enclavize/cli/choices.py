@@ -59,6 +59,12 @@ class SgxModeChoice(StrEnum):
     SIMULATION = "SIM"
 
 
+class InitRaChoice(StrEnum):
+    """How an init of Occlum's gets its keys."""
+
+    GRPC_RATLS = "grpc_ratls"
+
+
 class ToolchainLibOS(StrEnum):
     """LibOSes that come as toolchains."""
 

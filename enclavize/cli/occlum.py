@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import Progress, SgxModeChoice
+from enclavize.cli.choices import InitRaChoice, Progress, SgxModeChoice
 from enclavize.cli.passphrase import PassphraseEnv, PassphraseFd, PassphraseFile
 from enclavize.progress.mode import ProgressMode
 
@@ -42,6 +42,10 @@ Toolchain = Annotated[
         metavar="TOOLCHAIN",
         help="Occlum's files: an install prefix, an image, or the name of a kept toolchain.",
     ),
+]
+InitRa = Annotated[
+    InitRaChoice | None,
+    typer.Option("--init-ra", help="Let init get the image key by remote attestation (0.29.6 and later)."),
 ]
 Instance = Annotated[
     Path,
@@ -143,12 +147,14 @@ def new(
     *,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder to make.")],
     toolchain: Toolchain = None,
+    init_ra: InitRa = None,
     progress: Progress = ProgressMode.AUTO,
     insecure: Insecure = False,
 ) -> None:
     """Make an instance directory: Occlum.json, and the image and initfs with Occlum's C libraries.
 
-    Put the program and its files into PATH/image, change PATH/Occlum.json, and build.
+    Put the program and its files into PATH/image, change PATH/Occlum.json, and build. With --init-ra fill in
+    PATH/init_ra_conf.json, too.
     """
     from enclavize.libos.occlum.instance import new_instance
     from enclavize.pipeline.occlum import occlum_toolchain
@@ -157,7 +163,7 @@ def new(
     with reporting(progress) as reporter:
         found = occlum_toolchain(toolchain, insecure=insecure, reporter=reporter)
         with reporter.task(f"make an instance for {found.title}"):
-            new_instance(path, found)
+            new_instance(path, found, with_ratls=init_ra is InitRaChoice.GRPC_RATLS)
 
 
 @occlum.command()

@@ -225,7 +225,8 @@ def stand_in_occlum(folder: Path, version: str = OCCLUM_VERSION) -> Path:
         folder / "etc" / "template",
     )
     musl, glibc = folder / "toolchains" / "gcc" / "x86_64-linux-musl" / "lib", folder / "glibc" / "lib"
-    for path in (libraries, programs, template, musl, glibc, sources):
+    ratls, dcap = (folder / "toolchains" / name / "musl" for name in ("grpc_ratls", "dcap_lib"))
+    for path in (libraries, programs, template, musl, glibc, ratls, dcap, sources):
         path.mkdir(parents=True)
     libos = _OCCLUM_LIBOS.replace("%(minor)d", "21" if version.startswith("0.31.") else "20")
     for name in ("libocclum-libos", "libocclum-libos_sim"):
@@ -239,10 +240,13 @@ def stand_in_occlum(folder: Path, version: str = OCCLUM_VERSION) -> Path:
     for name in ("libocclum-libos", "libocclum-pal"):
         (libraries / f"{name}.so.{version.partition('.')[0]}").symlink_to(f"{name}.so.{version}")
         (libraries / f"{name}.so").symlink_to(f"{name}.so.{version.partition('.')[0]}")
-    for name in ("occlum-run", "occlum_exec_client", "occlum_exec_server", "init"):
+    for name in ("occlum-run", "occlum_exec_client", "occlum_exec_server", "init", "init_grpc_ratls"):
         compile_stand_in(sources, name, LOADER, programs / name, "-pie", "-Wl,-e,_start")
-    for name in ("libc.so", "libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1"):
+    for name in ("libc.so", "libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1", "libcjson.so.1"):
         _library(sources, musl / name)
+    for name in ("libgrpc_ratls_client.so", "libhw_grpc_proto.so"):
+        _library(sources, ratls / name)
+    _library(sources, dcap / "libocclum_dcap.so.0.1.0")
     for name in (
         "ld-linux-x86-64.so.2", "libc.so.6", "libpthread.so.0", "libm.so.6", "libstdc++.so.6",
         "libgcc_s.so.1",

@@ -1,4 +1,4 @@
-"""``--image-key``, ``--builtin-image-key`` and ``--sgx-mode``: entries of the table ``[occlum]``."""
+"""``--image-key``, ``--builtin-image-key``, ``--sgx-mode`` and ``--init-ra``: of the table ``[occlum]``."""
 
 from __future__ import annotations
 
@@ -42,3 +42,21 @@ def with_sgx_mode(
     from enclavize.libos.occlum.options import SGX_MODE
 
     return {**tables, "occlum": {**tables.get("occlum", {}), SGX_MODE: str(mode)}}
+
+
+def with_init_ra(
+    tables: Mapping[str, Mapping[str, Any]], libos: str, kind: str | None, configuration: Path | None
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return the tables with the init and its configuration in them. Raises UsageError for other LibOSes."""
+    if kind is None and configuration is None:
+        return tables
+    if libos != "occlum":
+        raise UsageError("--init-ra is for --libos occlum", hint="other LibOSes have no init")
+    from enclavize.libos.occlum.options import INIT_RA, INIT_RA_CONFIGURATION
+
+    table = dict(tables.get("occlum", {}))
+    if kind is not None:
+        table[INIT_RA] = str(kind)
+    if configuration is not None:
+        table[INIT_RA_CONFIGURATION] = str(configuration)
+    return {**tables, "occlum": table}

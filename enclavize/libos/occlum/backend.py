@@ -16,7 +16,7 @@ from enclavize.errors import UsageError
 from enclavize.libos.builtin.process import stop_signal_of
 from enclavize.libos.builtin.users import account_of
 from enclavize.libos.network import with_host_network
-from enclavize.libos.occlum import layout
+from enclavize.libos.occlum import init_ra, layout
 from enclavize.libos.occlum.build import SgxMode, build, key_doubts, mode_doubts
 from enclavize.libos.occlum.chain import START, BoundStart, policy_of
 from enclavize.libos.occlum.configuration import check_configuration, refusal
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from enclavize.libos.occlum.configuration import Configuration
     from enclavize.libos.occlum.document import Program
     from enclavize.libos.occlum.options import OcclumOptions
+    from enclavize.libos.occlum.tree_builder import TreeBuilder
     from enclavize.libos.occlum.versions import Release
     from enclavize.libos.toolchain import Toolchain
     from enclavize.oci.cache import BlobCache
@@ -60,8 +61,8 @@ if TYPE_CHECKING:
     from enclavize.rootfs.tree import Rootfs
 
 NO_KEY_WARNING = (
-    "Occlum's own init cannot mount an encrypted root file system without builtin-image-key: the toolchain's "
-    "init must be one that gets the key by remote attestation"
+    "Occlum's own init cannot mount an encrypted root file system without builtin-image-key: give --init-ra, "
+    "or a toolchain whose init gets the key by remote attestation"
 )
 ARGUMENTS_WARNING = (
     "with Occlum the host chooses the arguments of the program, and gives resolv.conf, hosts and hostname"
@@ -90,9 +91,10 @@ class OcclumBackend:
         self.version = str(self._release)
 
     def fingerprint(self) -> str:
-        """Return a digest of the toolchain and of the image key."""
-        key = self._asked.image_key
-        return hashlib.sha256(self._toolchain.digest.encode() + (key.key if key else b"")).hexdigest()
+        """Return a digest of the toolchain, the image key, and the configuration of an init that gets it."""
+        key, asked = self._asked.image_key, self._asked.init_ra
+        parts = (self._toolchain.digest.encode(), key.key if key else b"", asked.text if asked else b"")
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
     def instance(
         self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
@@ -106,7 +108,7 @@ class OcclumBackend:
         libraries = self._libraries(rootfs, image, program)
         configuration = self._configuration(image, program, options, glibc=CLibrary.GLIBC in libraries)
         mounts = configuration.document["mount"]
-        init = init_tree(self._toolchain)
+        init = self._init(release=self._release)
         start = _bound_start(rootfs, image.config, program)
         init.put(START, data_file(start.to_bytes()))
         with reporter.task(f"plan the file system of {self._toolchain.title}") as task:
@@ -119,7 +121,10 @@ class OcclumBackend:
             targets = (mount["target"] for mount in mounts)
             for directory in (*_REQUIRED_DIRECTORIES, *map(path_bytes, (*targets, *image.config.volumes))):
                 tree.builder.directory(directory.strip(b"/"))
-            if found := list(target_problems(tree.builder, configuration)):
+            found = list(target_problems(tree.builder, configuration))
+            if self._asked.init_ra:
+                found += init_ra.folder_problems(tree.builder, self._asked.init_ra.files)
+            if found:
                 raise refusal(found)
             root = tree.root()
         folder = workdir / layout.BUILD
@@ -166,6 +171,15 @@ class OcclumBackend:
             )
         return configuration
 
+    def _init(self, *, release: Release) -> TreeBuilder:
+        """Return the init file system. Raises UsageError for a toolchain that lacks files of it."""
+        init = init_tree(self._toolchain)
+        if self._asked.init_ra:
+            init_ra.require_release(release)
+            init_ra.put_init(init, self._toolchain)
+            init_ra.put_configuration(init, self._asked.init_ra.text)
+        return init
+
     def _file_warnings(self, configuration: Configuration, entries: int) -> Iterator[str]:
         """Yield what all files would need beyond what there is: the LibOS ends without a message."""
         sizes, limits = profile_for(self.name, version=self.version).sizes, configuration.limits
@@ -205,8 +219,10 @@ def _bound_start(rootfs: Rootfs, config: ImageConfig, program: Program) -> Bound
 
 def _warnings(image: Image, asked: OcclumOptions, release: Release) -> Iterator[str]:
     yield ARGUMENTS_WARNING
-    if asked.image_key and not asked.image_key.built_in:
+    if asked.image_key and not asked.image_key.built_in and not asked.init_ra:
         yield NO_KEY_WARNING
+    if asked.init_ra and not asked.init_ra.verifies:
+        yield init_ra.NOT_VERIFIED
     config = image.config
     if config.working_dir.strip("/"):
         yield f"programs start in / with Occlum {release}, not in {printable(config.working_dir)}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
 from enclavize.libos.loader_names import is_loader_like
 from enclavize.libos.occlum import layout
+from enclavize.libos.occlum.init_ra import RA_CONFIGURATION
 from enclavize.libos.occlum.section import read_mac
 from enclavize.libos.occlum.sefs.image import SefsImage, states_encryption
 from enclavize.libos.occlum.sefs.keys import notation, parse_notation
@@ -37,6 +38,7 @@ START = b"etc/enclavize.json"
 """In the init file system: what the image is started with."""
 
 _IMAGE_CONFIG = b"etc/image_config.json"
+_INIT_FILES = (_IMAGE_CONFIG, layout.IMAGE_KEY, START, RA_CONFIGURATION)
 _MAX_INIT_FILE = 1 << 20
 
 
@@ -62,7 +64,8 @@ class BoundStart:
 class Chain:
     """What an enclave is bound to. ``system`` and ``app`` are the configurations of both stages.
 
-    ``key_built_in``: the key of the root image is in the init file system, for everybody to read.
+    ``key_built_in``: the key of the root image is in the init file system, for everybody to read. ``init_ra``
+    is the configuration of an init that gets it by remote attestation.
     """
 
     system: Mapping[str, Any]
@@ -72,6 +75,7 @@ class Chain:
     encrypted: bool
     key_built_in: bool
     start: BoundStart | None
+    init_ra: Mapping[str, Any] | None
 
 
 def read_chain(elf: EnclaveElf, build: Path) -> Chain:
@@ -99,6 +103,7 @@ def read_chain(elf: EnclaveElf, build: Path) -> Chain:
             else states_encryption(build / layout.ROOT_IMAGE),
             key_built_in=layout.IMAGE_KEY in files or bool(image_config.get("key")),
             start=_start(files.get(START)),
+            init_ra=_json(text, "etc/init_ra_conf.json") if (text := files.get(RA_CONFIGURATION)) else None,
         )
     except (KeyError, TypeError, AttributeError, IndexError, StopIteration) as error:
         raise IntegrityError("the measured configuration is not one of Occlum's") from error
@@ -168,7 +173,7 @@ def _init_files(folder: Path, mac: bytes) -> dict[bytes, bytes]:
     """Return the small files that say how the root is mounted and what is started, by path."""
     found = {}
     for member in SefsImage(folder, None, mac).members():
-        if member.path in (_IMAGE_CONFIG, layout.IMAGE_KEY, START) and member.inode.size <= _MAX_INIT_FILE:
+        if member.path in _INIT_FILES and member.inode.size <= _MAX_INIT_FILE:
             found[member.path] = b"".join(map(bytes, member.pieces()))
     return found
 

@@ -201,6 +201,7 @@ class OcclumFormat:
             "command": list(chain.start.command) if chain.start else [],
             "configuration": dict(chain.app),
             "resource_limits": chain.system.get("resource_limits"),
+            **({} if chain.init_ra is None else {"init_ra": dict(chain.init_ra)}),
         }
 
     def verify_instance(self, contents: TeeContents) -> None:

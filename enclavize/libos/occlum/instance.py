@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import UsageError
-from enclavize.libos.occlum import layout
+from enclavize.libos.occlum import init_ra, layout
 from enclavize.libos.occlum.build import SgxMode, build
 from enclavize.libos.occlum.configuration import check_configuration, load_document, refusal
 from enclavize.libos.occlum.initfs import HOSTS, init_tree
@@ -63,8 +63,11 @@ class BuildRequest:
     image_key: ImageKey | None = None
 
 
-def new_instance(folder: Path, toolchain: Toolchain) -> None:
-    """Make an instance directory to be filled in. Raises UsageError if it exists."""
+def new_instance(folder: Path, toolchain: Toolchain, *, with_ratls: bool = False) -> None:
+    """Make an instance directory to be filled in; ``with_ratls``: its init gets keys by remote attestation.
+
+    Raises UsageError if it exists, or if the toolchain lacks files.
+    """
     release = parse_release(toolchain.version)
     image = TreeBuilder()
     for directory in _IMAGE_DIRECTORIES:
@@ -72,12 +75,17 @@ def new_instance(folder: Path, toolchain: Toolchain) -> None:
     image.put(b"etc/hosts", data_file(HOSTS))
     lay_over(image, toolchain, provided_by(toolchain))
     init = init_tree(toolchain)
+    if with_ratls:
+        init_ra.require_release(release)
+        init_ra.put_init(init, toolchain)
     with atomic_folder(folder) as instance:
         _write_tree(image.root(), instance / layout.IMAGE)
         _write_tree(init.root(), instance / layout.INITFS)
         (instance / layout.CONFIGURATION).write_bytes(
             (json.dumps(template(release), indent=4) + "\n").encode()
         )
+        if with_ratls:
+            (instance / layout.INIT_RA).write_bytes(init_ra.template())
         (instance / layout.STATUS).write_text("initialized\n")
 
 
@@ -104,13 +112,12 @@ def build_instance(folder: Path, request: BuildRequest, task: Task) -> Sigstruct
     release = parse_release(toolchain.version)
     configuration = instance_configuration(folder, release, mode=mode, edmm=request.edmm)
     root = scan(folder / layout.IMAGE)
-    if found := list(target_problems(_scanned(root), configuration)):
-        raise refusal(found)
     init = _scanned(scan(folder / layout.INITFS))
     init.remove(layout.IMAGE_KEY)
-    if (ra_configuration := folder / layout.INIT_RA).is_file():
-        with storage_errors("read", ra_configuration):
-            init.put(b"etc/" + layout.INIT_RA.encode(), data_file(ra_configuration.read_bytes()))
+    files = _configure_init_ra(folder / layout.INIT_RA, init, request, task)
+    image = _scanned(root)
+    if found := [*target_problems(image, configuration), *init_ra.folder_problems(image, files)]:
+        raise refusal(found)
     with _replaced(folder / layout.BUILD) as output:
         built = build(
             output,
@@ -131,6 +138,28 @@ def build_instance(folder: Path, request: BuildRequest, task: Task) -> Sigstruct
         (folder / layout.SGX_MODE).write_text(f"{mode.value}\n")
         (folder / layout.STATUS).write_text("built\n")
     return signed
+
+
+def _configure_init_ra(path: Path, init: TreeBuilder, request: BuildRequest, task: Task) -> tuple[str, ...]:
+    """Put the configuration of remote attestation into the init file system; return the files of its secrets.
+
+    That of another init than ours is its own matter, and goes there as it is. Raises UsageError.
+    """
+    if init.get(init_ra.CLIENT) is None:
+        if path.is_file():
+            with storage_errors("read", path):
+                init_ra.put_configuration(init, path.read_bytes())
+        return ()
+    if request.image_key and request.image_key.built_in:
+        raise UsageError(
+            "the init of this instance gets the image key by remote attestation",
+            hint="leave --buildin-image-key out",
+        )
+    configuration = init_ra.load_ra_configuration(path)
+    init_ra.put_configuration(init, configuration.text)
+    if not configuration.verifies:
+        task.warn(init_ra.NOT_VERIFIED)
+    return configuration.files
 
 
 def run_directories(document: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The table ``[occlum]`` of enclavize.toml: members of Occlum.json, and four options of our own."""
+"""The table ``[occlum]`` of enclavize.toml: members of Occlum.json, and options of our own."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
 from enclavize.libos.occlum.build import ImageKey, SgxMode
+from enclavize.libos.occlum.init_ra import GRPC_RATLS, load_ra_configuration
 from enclavize.libos.occlum.sefs.keys import read_image_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from enclavize.libos.occlum.init_ra import RaConfiguration
 
 IMAGE_KEY = "image-key"
 BUILT_IN_KEY = "builtin-image-key"
 EDMM = "edmm"
 SGX_MODE = "sgx-mode"
 
-_OWN = (IMAGE_KEY, BUILT_IN_KEY, EDMM, SGX_MODE)
+INIT_RA = "init-ra"
+INIT_RA_CONFIGURATION = "init-ra-conf"
+
+_OWN = (IMAGE_KEY, BUILT_IN_KEY, EDMM, SGX_MODE, INIT_RA, INIT_RA_CONFIGURATION)
 
 _ELSEWHERE = {
     "product_id": "--isvprodid",
@@ -36,6 +42,7 @@ class OcclumOptions:
     image_key: ImageKey | None = None
     edmm: bool = False
     mode: SgxMode = SgxMode.HARDWARE
+    init_ra: RaConfiguration | None = None
 
 
 def parse_table(table: Mapping[str, Any]) -> OcclumOptions:
@@ -60,7 +67,30 @@ def parse_table(table: Mapping[str, Any]) -> OcclumOptions:
         image_key=None if key is None else ImageKey(key=read_image_key(Path(key)), built_in=built_in),
         edmm=_flag(table, EDMM),
         mode=mode,
+        init_ra=_init_ra(table, built_in=built_in),
     )
+
+
+def _init_ra(table: Mapping[str, Any], *, built_in: bool) -> RaConfiguration | None:
+    kind, name = table.get(INIT_RA), table.get(INIT_RA_CONFIGURATION)
+    if kind is None and name is None:
+        return None
+    if kind != GRPC_RATLS:
+        raise UsageError(
+            f"[occlum] {INIT_RA}: {GRPC_RATLS} is the one that is known here",
+            hint="for another, put your init in place of build/bin/init of the toolchain",
+        )
+    if not isinstance(name, str):
+        raise UsageError(
+            f"[occlum] {INIT_RA} needs {INIT_RA_CONFIGURATION}, the name of a file",
+            hint="'enclavize occlum new PATH --init-ra grpc_ratls' writes one to be filled in",
+        )
+    if built_in:
+        raise UsageError(
+            f"[occlum] {BUILT_IN_KEY} and {INIT_RA} contradict each other",
+            hint=f"the init gets the key by remote attestation: leave {BUILT_IN_KEY} out",
+        )
+    return load_ra_configuration(Path(name))
 
 
 def _mode(table: Mapping[str, Any]) -> SgxMode:

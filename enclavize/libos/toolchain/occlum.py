@@ -19,6 +19,13 @@ _LIBRARIES = ("libocclum-libos", "libocclum-libos_sim", "libocclum-pal", "libocc
 _PROGRAMS = ("occlum-run", "occlum_exec_client", "occlum_exec_server")
 _NEEDED = frozenset({"libocclum-libos", "libocclum-pal", "init"})
 
+_RATLS_LIBRARIES = (
+    ("grpc_ratls", "libgrpc_ratls_client.so"),
+    ("grpc_ratls", "libhw_grpc_proto.so"),
+    ("dcap_lib", "libocclum_dcap.so.0.1.0"),
+)
+"""Of the init that gets keys by remote attestation, since 0.29.6: folder below ``toolchains``, and name."""
+
 _MUSL_FOLDER = "x86_64-linux-musl/lib"
 _MUSL = re.compile(r"ld-musl-x86_64\.so\.1|libc\.so|lib[\w+-]+\.so\.\d+", re.ASCII)
 _GLIBC = re.compile(r"ld-linux-x86-64\.so\.2|lib[\w+-]+\.so\.\d+", re.ASCII)
@@ -56,6 +63,9 @@ def _located(trees: Sequence[Tree], prefix: str, names: Sequence[str]) -> Locate
     for program in _PROGRAMS:
         located.take(f"bin/{program}", tree, f"{prefix}build/bin/{program}", needed=False)
     located.take("initfs/bin/init", tree, f"{prefix}build/bin/init")
+    located.take("initfs/bin/init_grpc_ratls", tree, f"{prefix}build/bin/init_grpc_ratls", needed=False)
+    for folder, name in _RATLS_LIBRARIES:
+        located.take(f"grpc_ratls/{name}", tree, f"{prefix}toolchains/{folder}/musl/{name}", needed=False)
     located.take_all("template", tree, f"{prefix}etc/template", _TEMPLATE)
     _take_c_libraries(located, trees, prefix)
     _find_version(located)

@@ -111,6 +111,15 @@ def build(
         list[str] | None,
         typer.Option(metavar="PATH", help="A folder in memory that can be written; Gramine only."),
     ] = None,
+    ra_tls: Annotated[
+        bool, typer.Option("--ra-tls", help="Take Gramine's library for RA-TLS from the toolchain.")
+    ] = False,
+    secret_provisioning: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Fetch secrets from HOST:PORT before the program starts; Gramine only."
+        ),
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(
@@ -246,6 +255,8 @@ def build(
             user=user,
             expose=expose,
             volume_of_image=volume_of_image,
+            tmpfs=tmpfs,
+            volume=volume,
         )
         return
     production = file.flag("", "production", production)
@@ -304,6 +315,8 @@ def build(
             leave_out=leave_out or (),
             only_opened=only_opened or (),
             tmpfs=tmpfs or (),
+            ra_tls=ra_tls,
+            secret_provisioning=secret_provisioning,
         ),
         policy=configured_policy(
             file,

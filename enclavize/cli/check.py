@@ -38,6 +38,13 @@ def check(
         list[str] | None,
         typer.Option(metavar="CODE[:PATTERN]", help="Leave out findings, of files that match PATTERN."),
     ] = None,
+    tmpfs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="A folder in memory, as for build: it can be written."),
+    ] = None,
+    volume: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="A volume, as for build: it can be written.")
+    ] = None,
     platform: Platform = "linux/amd64",
     progress: Progress = ProgressMode.AUTO,
     insecure: Annotated[
@@ -88,7 +95,14 @@ def check(
         profiles = given or list(builtin_profiles())
     sgx_platform = parse_sgx_platform(platform)
     with reporting(progress) as reporter:
-        found = check_image(location, profiles, platform=sgx_platform, insecure=insecure, reporter=reporter)
+        found = check_image(
+            location,
+            profiles,
+            platform=sgx_platform,
+            insecure=insecure,
+            reporter=reporter,
+            writable=[path.partition(":")[0] for path in (*(tmpfs or []), *(volume or []))],
+        )
     reports = tuple(report.without(silences) for report in found)
     if report_format is ReportFormat.TABLE and is_terminal(sys.stdout):
         from rich.console import Console

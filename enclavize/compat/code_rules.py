@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from enclavize.compat.library_path import libc_family
 from enclavize.compat.profile import Support
 from enclavize.compat.report import Severity
-from enclavize.compat.symbols import CALLS, EXECS, FORKS, SOCKETS, SPAWNS, VFORKS
+from enclavize.compat.symbols import CALLS, DISPENSABLE, EXECS, FORKS, SOCKETS, SPAWNS, VFORKS
 from enclavize.compat.syscalls import NAMES
 from enclavize.compat.version_rules import is_newer, version_findings
 from enclavize.compat.wording import finding_about, finding_about_all, listed, name_of
@@ -117,8 +117,9 @@ def _calls(entry: Entry, elf: ElfFacts, profile: Profile, *, first: bool) -> Ite
     absent = [name for name in elf.imports if name in CALLS and not any(map(calls.serves, CALLS[name]))]
     if absent:
         errnos = sorted({calls.errno_of(CALLS[name][0]) for name in absent})
+        matters = first and not DISPENSABLE.issuperset(absent)
         yield finding_about(
-            "OCC022", Severity.WARNING if first else Severity.NOTE, entry,
+            "OCC022", Severity.WARNING if matters else Severity.NOTE, entry,
             f"imports {listed(absent)}, which fail on {profile.title} with {' or '.join(errnos)}",
         )  # fmt: skip
 

@@ -13,10 +13,14 @@ _WIDTH = 80
 
 @dataclass(frozen=True)
 class Code:
-    """One rule: a short title, and the text that explains it."""
+    """One rule: a short title, and the text that explains it.
+
+    ``weakens``: what it warns of makes the enclave protect less, which ``--production`` does not let pass.
+    """
 
     title: str
     text: str
+    weakens: bool = False
 
 
 CODES = {
@@ -142,6 +146,7 @@ CODES = {
         "executable stack or relocated code",
         "The file asks for an executable stack, or has relocations in its code, so that pages must be "
         "writable and executable.",
+        weakens=True,
     ),
     "OCC027": Code(
         "C++ library too old in the LibOS",
@@ -179,6 +184,7 @@ CODES = {
         "the enclave starts: the host decides where names lead to, so peers must be authenticated. Under "
         "Gramine they are what the container engine mounts, which has another hash than the image's: allow "
         "them, or set sys.enable_extra_runtime_domain_names_conf.",
+        weakens=True,
     ),
     "OCC035": Code(
         "file of the LibOS in the place of the image's",
@@ -203,6 +209,7 @@ CODES = {
         "shared memory",
         "shm_open or sem_open is imported. Memory shared by processes of one enclave, or of several, is "
         "missing or partial in LibOSes; under Gramine it lies outside the enclave, unprotected.",
+        weakens=True,
     ),
     "OCC040": Code(
         "no resolv.conf",
@@ -257,6 +264,36 @@ CODES = {
         "The builtin LibOS starts those that are measured: the image's health check, and what a build names "
         "by --allow-exec. All others are refused with 126, so a probe that no build has named fails. A "
         "health check whose program is not in the image fails always. Other LibOSes take no commands.",
+    ),
+    "OCC057": Code(
+        "becomes another user",
+        "Entrypoints of servers start as root and go on as another user, by gosu, su-exec, setpriv, capsh "
+        "and the like. Where the LibOS lacks the system calls for that, they end there. With USER in the "
+        "image there is nothing to drop, and such entrypoints start the server themselves.",
+    ),
+    "OCC058": Code(
+        "known not to work without",
+        "The program is known by its name, and that it does not work without a system call which the LibOS "
+        "does not serve: PostgreSQL without System V's shared memory, gunicorn and touch without utimensat.",
+    ),
+    "OCC059": Code(
+        "folder cannot be written",
+        "Natively the program's user may write to the folder. Gramine keeps the image's files as they were "
+        "measured: programs can write to volumes and to folders in memory alone. --tmpfs PATH makes a folder "
+        "such, --volume PATH opens it to the host; VOLUMEs of the image, /tmp, /run and /dev/shm are in "
+        "memory by themselves.",
+    ),
+    "OCC060": Code(
+        "files in memory are not shared",
+        "Each process has folders in memory (/tmp, /run, /dev/shm) of its own under Gramine: what a script "
+        "writes there, the programs that it starts do not find. A volume is shared, and so is a mount of the "
+        "type encrypted.",
+    ),
+    "OCC061": Code(
+        "logs beside other files",
+        "Images of servers have links in the place of log files, to /dev/stdout and /dev/stderr. Gramine "
+        "opens no pipes of the host by such names. In a folder that has nothing else, a build puts devices "
+        "in their place; elsewhere they cannot be opened.",
     ),
 }  # fmt: skip
 

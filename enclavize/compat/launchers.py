@@ -16,12 +16,18 @@ _VARIABLE = re.compile(r"\w+=", re.ASCII)
 class Launcher:
     """A program whose work is to start another: in a child of its own, or in its own place.
 
-    The command stands behind options and ``operands``; ``valued`` are options with a value.
+    The command stands behind options and ``operands``; ``valued`` are options with a value. ``drops`` tells
+    whether it becomes another user, ``calls`` are system calls that it cannot do without.
     """
 
     forks: bool
     operands: int = 0
     valued: tuple[str, ...] = ()
+    drops: bool = False
+    calls: tuple[str, ...] = ()
+
+
+_SET_USER = ("setgroups", "setgid", "setuid")
 
 
 LAUNCHERS = {
@@ -31,15 +37,26 @@ LAUNCHERS = {
     "dumb-init": Launcher(forks=True, valued=("-r", "--rewrite")),
     "catatonit": Launcher(forks=True),
     "timeout": Launcher(forks=True, operands=1, valued=("-k", "-s", "--signal", "--kill-after")),
-    "gosu": Launcher(forks=False, operands=1),
-    "su-exec": Launcher(forks=False, operands=1),
-    "setpriv": Launcher(forks=False),
+    "gosu": Launcher(forks=False, operands=1, drops=True, calls=_SET_USER),
+    "su-exec": Launcher(forks=False, operands=1, drops=True, calls=_SET_USER),
+    "chpst": Launcher(
+        forks=False, valued=("-u", "-U", "-e", "-/", "-n", "-l", "-L", "-m", "-d", "-o", "-p", "-f", "-c"),
+        drops=True, calls=_SET_USER,
+    ),
+    "setuidgid": Launcher(forks=False, operands=1, drops=True, calls=_SET_USER),
+    "s6-setuidgid": Launcher(forks=False, operands=1, drops=True, calls=_SET_USER),
+    # It asks the kernel to keep its capabilities, and may be told to gain none (prctl(2)).
+    "setpriv": Launcher(
+        forks=False, drops=True, calls=("prctl",),
+        valued=("--reuid", "--regid", "--groups", "--inh-caps", "--ambient-caps", "--bounding-set"),
+    ),
+    "capsh": Launcher(forks=False, drops=True, calls=("prctl", "capset")),
     "chroot": Launcher(forks=False, operands=1),
     "env": Launcher(forks=False, valued=("-u", "-C", "--unset", "--chdir")),
     "nice": Launcher(forks=False, valued=("-n", "--adjustment")),
     "nohup": Launcher(forks=False),
     "stdbuf": Launcher(forks=False, valued=("-i", "-o", "-e")),
-}
+}  # fmt: skip
 """Sources: the manual page of each."""
 
 

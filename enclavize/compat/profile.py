@@ -137,6 +137,12 @@ class FileSupport(Section):
     """FIFOs, sockets and devices that the image has outside ``hidden``."""
     shared_memory: Answer
     """Memory shared with other processes: shm_open, and MAP_SHARED mappings that are written."""
+    writable: Answer
+    """Whether programs may write to the image's own folders; if not, to volumes and to ``memory`` alone."""
+    memory: Paths
+    """Folders that are in memory, whatever the image says."""
+    memory_shared: Answer
+    """Whether the processes of a program see each other's files there."""
 
 
 @dataclass(frozen=True, kw_only=True)

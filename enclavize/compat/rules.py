@@ -12,6 +12,7 @@ from enclavize.compat.profile import Support
 from enclavize.compat.program import split_line
 from enclavize.compat.report import Finding, Report, Severity
 from enclavize.compat.sizes import advise
+from enclavize.compat.stage_rules import lowered, stage_findings
 from enclavize.compat.start_rules import start_findings
 from enclavize.compat.wording import error_about, finding_about, name_of
 from enclavize.rootfs.entry import FileType, printable
@@ -33,7 +34,7 @@ _SETUID = 0o6000
 def check(subject: Subject, image: Image, profile: Profile) -> Report:
     """Apply all rules. Errors first, then warnings, then notes."""
     program = subject.program
-    found = _findings(subject, program, profile)
+    found = dict.fromkeys(_findings(subject, program, profile))
     return Report(
         image=image.name,
         libos=profile.libos,
@@ -66,8 +67,23 @@ def _findings(subject: Subject, program: Program, profile: Profile) -> Iterator[
     yield from _working_directory(subject, profile)
     yield from closure_findings(program, profile)
     yield from start_findings(program, subject, profile)
+    yield from stage_findings(subject, profile)
+    yield from _later_programs(subject, profile)
     yield from file_findings(program, subject, profile)
     yield from other_files(subject.rootfs, program, profile)
+
+
+def _later_programs(subject: Subject, profile: Profile) -> Iterator[Finding]:
+    """Look at what launchers and entrypoints become as at the first program."""
+    for stage in subject.stages[1:]:
+        program = stage.program
+        found = (
+            *_program_is_there(program, profile),
+            *_executable_form(program, profile),
+            *_loader(program, profile),
+            *closure_findings(program, profile),
+        )
+        yield from found if stage.certain else lowered(found)
 
 
 def _program_is_there(program: Program, profile: Profile) -> Iterator[Finding]:

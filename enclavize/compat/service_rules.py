@@ -7,7 +7,6 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from enclavize.compat.launchers import LAUNCHERS, command_behind
 from enclavize.compat.profile import Support
 from enclavize.compat.program import find_program
 from enclavize.compat.report import Severity
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from enclavize.compat.profile import Profile
-    from enclavize.compat.program import Program
     from enclavize.compat.report import Finding
+    from enclavize.compat.stages import Stage
     from enclavize.compat.subject import Subject
     from enclavize.rootfs.entry import Entry
 
@@ -30,34 +29,31 @@ _PREFORK = re.compile(
 """Servers whose first process forks those that do the work, and scripts that become one."""
 
 _PYTHON = re.compile(r"python[\d.]*")
-_SHELL = re.compile(r"(ba|da|a)?sh|busybox")
 _NGINX_CONFIGURATION = "etc/nginx/nginx.conf"
 _NGINX_ALONE = re.compile(r"\bmaster_process\s+off\s*;")
 """nginx, ngx_core_module: everything in one process."""
 
 
-def _server_of(program: Program, subject: Subject) -> str:
-    """Return the name of the server that forks: the program, or what launchers and entrypoints are given."""
-    words = subject.arguments
-    while words and (launcher := LAUNCHERS.get(posixpath.basename(words[0]))) is not None:
-        words = command_behind(launcher, words[1:])
-    if words and words != subject.arguments:
-        program = find_program(subject.rootfs, words[0], subject.working_directory, subject.environment)
+def server_names(stage: Stage) -> list[str]:
+    """Return the names by which a step is known: the program's, its script's, that of a module of Python."""
+    program, words = stage.program, stage.arguments
     files = [*([program.executable] if program.executable else []), *program.scripts]
-    names = [posixpath.basename(path) for path in (*(entry.path for entry in files), *words[:1])]
+    names = [posixpath.basename(path) for path in (*(entry.path for entry in files), words[0])]
     if words[1:2] == ("-m",) and _PYTHON.fullmatch(names[0]):
         names += words[2:3]
-    elif program.scripts and _SHELL.fullmatch(names[0]):  # an entrypoint ends with exec "$@"
-        names += [posixpath.basename(word) for word in words[1:2]]
+    return names
+
+
+def _server_of(subject: Subject) -> str:
+    """Return the name of the server that forks: the program, or what launchers and entrypoints are given."""
+    names = (name for stage in subject.stages for name in server_names(stage))
     return next((name for name in names if _PREFORK.fullmatch(name)), "")
 
 
-def prefork_findings(
-    executable: Entry, program: Program, subject: Subject, profile: Profile
-) -> Iterator[Finding]:
+def prefork_findings(executable: Entry, subject: Subject, profile: Profile) -> Iterator[Finding]:
     """Tell of workers that take turns, or cannot be forked at all."""
     process = profile.process
-    name = _server_of(program, subject)
+    name = _server_of(subject)
     if not name or Support.NO not in (process.fork, process.parallel):
         return
     remedy = "choose a LibOS with fork" if process.fork is Support.NO else ""

@@ -6,7 +6,7 @@ A reader for POSIX.1-2017, XCU 2.10 ("Shell Grammar"), with what bash adds to wo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.shell_words import ASSIGNMENT, REDIRECTIONS, NotUnderstoodError, Word, tokens
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Simple:
+    """``words`` are without assignments and redirections, with what stands between ``[[`` and ``]]``."""
+
     words: tuple[Word, ...]
     forks: bool
+    negated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +33,13 @@ class Forking:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandList:
-    """Commands one after the other. Of each, only the first of ``&&`` and ``||`` certainly runs."""
+    """Commands one after the other. Of each, only the first of ``&&`` and ``||`` certainly runs.
+
+    ``operators`` are those between the commands of each item.
+    """
 
     items: tuple[tuple[Command, ...], ...]
+    operators: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,32 +100,39 @@ class _Parser:
 
     def _list(self, ends: tuple[str, ...]) -> CommandList:
         items: list[tuple[Command, ...]] = []
+        operators: list[tuple[str, ...]] = []
         while True:
             while self._peek() in ("\n", ";"):
                 self._at += 1
             token = self._peek()
             if token is None or token in ends or (ends and self._reserved() in ends):
-                return CommandList(items=tuple(items))
-            item = self._and_or()
+                return CommandList(items=tuple(items), operators=tuple(operators))
+            item, between = self._and_or()
             if self._peek() == "&":
                 self._at += 1
-                item = (Forking(what="a command in the background"),)
+                item, between = (Forking(what="a command in the background"),), ()
             items.append(item)
+            operators.append(between)
             if self._peek() not in ("\n", ";", None, *ends) and self._tokens[self._at - 1] != "&":
                 raise NotUnderstoodError
 
-    def _and_or(self) -> tuple[Command, ...]:
-        commands = [self._pipeline()]
-        while self._peek() in ("&&", "||"):
+    def _and_or(self) -> tuple[tuple[Command, ...], tuple[str, ...]]:
+        commands, operators = [self._pipeline()], []
+        while (operator := self._peek()) in ("&&", "||"):
             self._at += 1
             self._newlines()
             commands.append(self._pipeline())
-        return tuple(commands)
+            operators.append(str(operator))
+        return tuple(commands), tuple(operators)
 
     def _pipeline(self) -> Command:
-        while self._reserved() in ("!", "time"):
+        negated = False
+        while (word := self._reserved()) in ("!", "time"):
+            negated ^= word == "!"
             self._at += 1
         command = self._command()
+        if negated and isinstance(command, Simple):
+            command = replace(command, negated=True)
         while self._peek() in ("|", "|&"):
             self._at += 1
             self._newlines()
@@ -178,9 +192,8 @@ class _Parser:
         if self._reserved() == "elif":
             self._at += 1
             inner = self._if()
-            return Branches(
-                condition=condition, branches=(*branches, CommandList(items=((inner,),))), complete=True
-            )
+            otherwise = CommandList(items=((inner,),), operators=((),))
+            return Branches(condition=condition, branches=(*branches, otherwise), complete=True)
         if self._reserved() == "else":
             self._at += 1
             branches.append(self._list(("fi",)))
@@ -267,25 +280,28 @@ class _Parser:
                 if words or not ASSIGNMENT.match(token.literal or ""):
                     words.append(token)
                 if len(words) == 1 and token.literal == "[[":
-                    forks |= self._condition()
+                    words += (condition := self._condition())
+                    forks |= any(word.substitutes for word in condition)
             else:
                 break
         if self._at == start:
             raise NotUnderstoodError
         return Simple(words=tuple(words), forks=forks)
 
-    def _condition(self) -> bool:
-        """Pass over what stands between ``[[`` and ``]]``; tell whether it has a command substitution."""
-        forks = False
+    def _condition(self) -> list[Word]:
+        """Return what stands between ``[[`` and ``]]``, with that; operators as words of their text."""
+        words: list[Word] = []
         while True:
-            token = self._peek()
-            if token is None:
-                raise NotUnderstoodError
+            match self._peek():
+                case None:
+                    raise NotUnderstoodError
+                case Word() as word:
+                    words.append(word)
+                case operator:
+                    words.append(Word(literal=operator, bare=True, substitutes=False, raw=operator))
             self._at += 1
-            if isinstance(token, Word):
-                forks |= token.substitutes
-                if token.literal == "]]":
-                    return forks
+            if words[-1].literal == "]]":
+                return words
 
     def _is_number_of_redirection(self) -> bool:
         """Tell whether here is the 2 of ``2>&1``."""

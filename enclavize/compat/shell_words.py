@@ -15,11 +15,15 @@ class NotUnderstoodError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Word:
-    """``literal`` is the text without quotes, None if it has expansions; ``bare`` whether it was unquoted."""
+    """``literal`` is the text without quotes, None if it has expansions; ``bare`` whether it was unquoted.
+
+    ``raw`` is the text as it stands in the script.
+    """
 
     literal: str | None
     bare: bool
     substitutes: bool
+    raw: str = ""
 
 
 _OPERATOR = re.compile(r"&&|\|\||;;&?|;&|<<<|<<-?|>>|<&|>&|<>|>\||&>>?|\|&|[;&|()<>\n]")
@@ -118,6 +122,7 @@ def _word(text: str, at: int) -> tuple[Word, int]:
         literal=assignment[0] if assignment else None if expands else literal,
         bare=not quoted,
         substitutes=substitutes,
+        raw=text[start:at],
     )
     return word, at
 

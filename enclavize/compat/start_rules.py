@@ -10,6 +10,7 @@ from enclavize.compat.launchers import LAUNCHERS, command_behind
 from enclavize.compat.profile import Support
 from enclavize.compat.program import CommandPath
 from enclavize.compat.report import Severity
+from enclavize.compat.scripts import script_of
 from enclavize.compat.service_rules import health_findings, prefork_findings
 from enclavize.compat.shell import Kind, first_start
 from enclavize.compat.stated import wants_zgc
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 _FIRST_UNPRIVILEGED_PORT = 1024
 """net.ipv4.ip_unprivileged_port_start of Linux, if nobody changes it."""
 
-SHELLS = ("bash", "dash", "busybox")
-"""Whose way to start a command is known: dash takes vfork, the others fork."""
-
 _BUSYBOX_ITSELF = frozenset(
     {
         "adjtimex", "arch", "basename", "clear", "dirname", "echo", "false", "free", "fsync", "hostid",
@@ -43,7 +41,6 @@ _BUSYBOX_ITSELF = frozenset(
 )  # fmt: skip
 """Applets that its shell may run without a new process (NOFORK in include/applets.src.h of busybox)."""
 
-_SHELL_OPTION = re.compile(r"[-+]([A-Za-z]+)")
 _TCP, _UDP = "tcp", "udp"
 
 
@@ -53,7 +50,7 @@ def start_findings(program: Program, subject: Subject, profile: Profile) -> Iter
         return
     yield from _launcher(program.executable, program, subject, profile)
     yield from _shell(program.executable, program, subject, profile)
-    yield from prefork_findings(program.executable, program, subject, profile)
+    yield from prefork_findings(program.executable, subject, profile)
     yield from health_findings(subject, profile)
     yield from _ports(program.executable, program, subject.ports, profile)
     if profile.syscalls.network_policy is Support.YES:
@@ -85,8 +82,8 @@ def _launcher(executable: Entry, program: Program, subject: Subject, profile: Pr
 
 def _shell(executable: Entry, program: Program, subject: Subject, profile: Profile) -> Iterator[Finding]:
     family = posixpath.basename(executable.path)
-    text, parameters = _script_of(program, subject) if family in SHELLS else (None, False)
-    if text is None:
+    script = script_of(program, subject.arguments, subject.rootfs, subject.working_directory)
+    if script is None:
         return
 
     path = CommandPath(subject.rootfs, subject.working_directory, subject.environment.get("PATH", ""))
@@ -95,7 +92,8 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
         found = path.find(name)
         return found is not None and not (_same(found, executable) and name in _BUSYBOX_ITSELF)
 
-    start = first_start(text, finds, parameters=parameters, replaces=not program.scripts)
+    parameters = bool(script.parameters)
+    start = first_start(script.text, finds, parameters=parameters, replaces=not program.scripts)
     if start is None:
         return
     # Of busybox, only static builds have a shell that does without links to itself (FEATURE_SH_STANDALONE).
@@ -118,40 +116,6 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
             f"cannot do without {printable(start.what)}; {profile.title} has no {call}",
             "make the program that does the work the entrypoint, without a shell",
         )  # fmt: skip
-
-
-def _script_of(program: Program, subject: Subject) -> tuple[str | None, bool]:
-    """Return what the shell is to do, None if that is not known, and whether it gets parameters."""
-    if program.scripts:
-        text = _text(program.scripts[0]) if len(program.scripts) == 1 else None
-        return text, len(subject.arguments) > 1
-    name, *rest = subject.arguments
-    if posixpath.basename(name) == "busybox" and rest:
-        name, *rest = rest
-    if posixpath.basename(name) not in ("sh", "ash", "bash", "dash"):
-        return None, False
-    command = False
-    at = 0
-    while at < len(rest) and (match := _SHELL_OPTION.fullmatch(rest[at])):
-        if "s" in match[1] or "n" in match[1]:
-            return None, False
-        command |= "c" in match[1] and rest[at][0] == "-"
-        at += 2 if "o" in match[1].lower() else 1
-    if rest[at : at + 1] == ["--"]:
-        at += 1
-    if at >= len(rest) or rest[at].startswith("-"):
-        return None, False
-    parameters = len(rest) - at - 1
-    if command:
-        return rest[at], parameters > 1  # behind the text comes the name that the shell is to have
-    script = subject.rootfs.find(posixpath.join(subject.working_directory, rest[at]))
-    return _text(script) if script is not None else None, parameters > 0
-
-
-def _text(entry: Entry) -> str | None:
-    if entry.content is None or b"\0" in entry.content:
-        return None
-    return entry.content.decode("utf-8", "surrogateescape")
 
 
 def _same(entry: Entry | None, other: Entry) -> bool:

@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from enclavize.compat.program import Program, find_program
+from enclavize.compat.log_links import only_logs
+from enclavize.compat.profile import Support
+from enclavize.compat.program import Program
+from enclavize.compat.stages import stages
+from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from enclavize.compat.profile import FileSupport
+    from enclavize.compat.stages import Stage
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
 
@@ -29,13 +35,29 @@ class Subject:
     """What the image exposes, such as ``80/tcp``."""
     health: tuple[str, ...] = ()
     """The command of its health check."""
+    writable: tuple[str, ...] = ()
+    """Absolute paths of the image's volumes, and of those and of folders in memory that a build is told."""
 
     @cached_property
     def program(self) -> Program:
         """What the image starts: the same for all LibOSes."""
         if not self.arguments or not self.arguments[0]:
             return Program()
-        return find_program(self.rootfs, self.arguments[0], self.working_directory, self.environment)
+        return self.stages[0].program
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """What the command line comes to, step by step."""
+        return stages(self.rootfs, self.arguments, self.working_directory, self.environment, self.uid)
+
+    def is_closed(self, folder: str, files: FileSupport) -> bool:
+        """Tell whether the image has a folder that can be written natively, but not in the LibOS."""
+        entry = self.rootfs.find(folder)
+        if files.writable is not Support.NO or entry is None or entry.type is not FileType.DIRECTORY:
+            return False
+        path = f"/{entry.path}/"
+        opened = (*(f"/{name}" for name in files.memory), *self.writable, *only_logs(self.rootfs))
+        return not any(path.startswith(f"{place.rstrip('/')}/") for place in opened)
 
     def may(self, entry: Entry, wanted: int) -> bool:
         """Tell whether the user has the right ``wanted``: 4 to read, 1 to search a folder (access(2))."""

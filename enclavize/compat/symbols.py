@@ -39,9 +39,16 @@ CALLS = {
         "pivot_root", "shmget", "semget", "msgget", "mq_open", "setxattr", "getxattr", "renameat2", "statx",
         "name_to_handle_at", "process_vm_readv", "process_vm_writev", "mlock", "mlockall", "mbind",
         "get_mempolicy", "set_mempolicy", "waitid", "sched_setscheduler", "pidfd_open", "epoll_pwait2",
-        "preadv2", "pwritev2", "mremap", "symlink", "link", "io_uring_setup",
+        "preadv2", "pwritev2", "mremap", "symlink", "link", "linkat", "symlinkat", "io_uring_setup",
+        "utimensat", "prctl", "setresuid", "setresgid", "setreuid", "setregid", "capset",
     )
 } | {
+    "futimens": ("utimensat",),
+    "utimes": ("utimes", "utimensat"),
+    "utime": ("utime", "utimensat"),
+    "lutimes": ("utimensat",),
+    "futimes": ("utimensat",),
+    "futimesat": ("futimesat",),
     "io_uring_queue_init": ("io_uring_setup",),
     "inotify_init": ("inotify_init", "inotify_init1"),
     "inotify_init1": ("inotify_init1",),
@@ -50,3 +57,13 @@ CALLS = {
     "alarm": ("alarm", "setitimer"),
 }  # fmt: skip
 """System calls of which each function needs one."""
+
+DISPENSABLE = frozenset(
+    {
+        "times", "getrusage", "copy_file_range", "statx", "membarrier", "preadv2", "pwritev2", "mremap",
+        "renameat2", "prctl", "memfd_create", "epoll_pwait2", "sched_setscheduler", "setresuid", "setresgid",
+        "setreuid", "setregid", "capset",
+    }
+)  # fmt: skip
+"""Functions without which programs do: they tell less, or take another way. Those that do not are known by
+name (``servers.py``, ``launchers.py``)."""

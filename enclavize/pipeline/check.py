@@ -34,21 +34,27 @@ def check_image(
     platform: Platform = LINUX_AMD64,
     insecure: bool,
     reporter: Reporter,
+    writable: Sequence[str] = (),
 ) -> tuple[Report, ...]:
-    """Resolve and index an image, and check it. Raises EnclavizeError, but not for what the checks find."""
+    """Resolve and index an image, and check it. Raises EnclavizeError, but not for what the checks find.
+
+    ``writable`` are the folders that a build would be told to open for writing.
+    """
     cache = BlobCache()
     image = resolve(location, platform, cache=cache, insecure=insecure, reporter=reporter)
     with closing(image.source):
         rootfs = index_image(image, cache=cache, reporter=reporter)
-        return reports_on(rootfs, image, profiles)
+        return reports_on(rootfs, image, profiles, writable)
 
 
-def report_on(rootfs: Rootfs, image: Image, profile: Profile) -> Report:
+def report_on(rootfs: Rootfs, image: Image, profile: Profile, writable: Sequence[str] = ()) -> Report:
     """Apply a profile's rules to an image. Raises EnclavizeError for a malformed configuration."""
-    return reports_on(rootfs, image, [profile])[0]
+    return reports_on(rootfs, image, [profile], writable)[0]
 
 
-def reports_on(rootfs: Rootfs, image: Image, profiles: Sequence[Profile]) -> tuple[Report, ...]:
+def reports_on(
+    rootfs: Rootfs, image: Image, profiles: Sequence[Profile], writable: Sequence[str] = ()
+) -> tuple[Report, ...]:
     """Do the same for some profiles."""
     config = image.config
     account = account_of(rootfs, config)
@@ -62,5 +68,6 @@ def reports_on(rootfs: Rootfs, image: Image, profiles: Sequence[Profile]) -> tup
         gids=frozenset((account.user.gid, *account.user.groups)),
         ports=config.exposed_ports,
         health=health_command(config),
+        writable=tuple(posixpath.normpath(path) for path in (*config.volumes, *writable)),
     )
     return tuple(check(subject, image, profile) for profile in profiles)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from enclavize.compat.codes import CODES
 from enclavize.compat.profile import profile_for
 from enclavize.libos.formats import format_for
 from enclavize.pipeline.check import report_on
@@ -106,14 +107,18 @@ def measured(
 
     profile = profile_for(backend.name, version=backend.version)
     with reporter.task(f"check that {profile.title} can run it") as task:
-        report = report_on(rootfs, image, profile)
+        report = report_on(rootfs, image, profile, options.writable(backend.name))
         report.raise_errors(options.forced)
         for finding in report.errors:
             task.warn(f"{finding.code} (forced): {finding.message}")
         for finding in report.warnings:
             if finding.code in options.forced:
                 continue
-            doubt(f"{finding.code}: {finding.message}", options, task)
+            text = f"{finding.code}: {finding.message}"
+            if CODES[finding.code].weakens:
+                doubt(text, options, task)
+            else:
+                task.warn(text)
 
         asked = options.instance(backend.name)
         if asked.resources.kernel_heap is None and (heap := report.advice.kernel_heap):

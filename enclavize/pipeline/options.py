@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from enclavize.libos.base import InstanceOptions, Resources
+from enclavize.libos.gramine.asked import memory_folders
 from enclavize.oci.platform import LINUX_AMD64
 from enclavize.tee.policy import Policy
 
@@ -134,6 +135,11 @@ class BuildOptions:
     metadata_file: Path | None = None
     image_id_file: Path | None = None
     source_date_epoch: int | None = None
+
+    def writable(self, libos: str) -> tuple[str, ...]:
+        """Return the folders that the program may write to beside those of the image's volumes."""
+        folders = memory_folders(self.tables.get(libos, {}))
+        return (*(volume.path for volume in self.policy.volumes), *folders)
 
     def instance(self, libos: str) -> InstanceOptions:
         """Return what a LibOS is told. A debug image allows any exec, so that one can look into it."""

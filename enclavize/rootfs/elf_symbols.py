@@ -31,7 +31,8 @@ WATCHED = frozenset(
     shm_open shmget semget msgget mq_open sem_open setxattr getxattr renameat2 statx name_to_handle_at
     process_vm_readv process_vm_writev mlock mlockall mbind get_mempolicy set_mempolicy waitid
     sched_setscheduler pidfd_open epoll_pwait2 preadv2 pwritev2 mremap symlink link
-    gettid reallocarray qsort_r pthread_getname_np tcgetwinsize tcsetwinsize
+    utimensat futimens utimes utime lutimes futimes futimesat prctl setresuid setresgid setreuid setregid
+    capset linkat symlinkat gettid reallocarray qsort_r pthread_getname_np tcgetwinsize tcsetwinsize
     """.split()
 )
 """Imports that tell something about a program; others are not kept."""

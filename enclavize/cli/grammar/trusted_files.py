@@ -1,4 +1,4 @@
-"""``--keep``, ``--leave-out``, ``--only-opened`` and ``--tmpfs``: entries of the table ``[gramine]``."""
+"""Options of a build that are entries of the table ``[gramine]``."""
 
 from __future__ import annotations
 
@@ -22,22 +22,31 @@ def with_selection(
     leave_out: Sequence[str],
     only_opened: Sequence[Path],
     tmpfs: Sequence[str],
+    ra_tls: bool = False,
+    secret_provisioning: str | None = None,
 ) -> Mapping[str, Mapping[str, Any]]:
     """Return the tables of LibOSes with the options in them. Raises UsageError."""
-    if not (keep or leave_out or only_opened or tmpfs):
+    if not (keep or leave_out or only_opened or tmpfs or ra_tls or secret_provisioning):
         return tables
     if libos != "gramine":
         raise UsageError(
-            "--keep, --leave-out, --only-opened and --tmpfs are for --libos gramine",
+            "--keep, --leave-out, --only-opened, --tmpfs, --ra-tls and --secret-provisioning are for "
+            "--libos gramine",
             hint="the enclaves of other LibOSes have all files of the image, and more places to write to",
         )
-    from enclavize.libos.gramine.selection import KEEP, LEAVE_OUT, ONLY_OPENED, TMPFS
+    from enclavize.libos.gramine.asked import TMPFS
+    from enclavize.libos.gramine.attestation import RA_TLS, SECRET_PROVISIONING
+    from enclavize.libos.gramine.selection import KEEP, LEAVE_OUT, ONLY_OPENED
 
     table = dict(tables.get("gramine", {}))
     options = ((KEEP, keep), (LEAVE_OUT, leave_out), (ONLY_OPENED, _union(only_opened)), (TMPFS, tmpfs))
     for key, more in options:
         if more:
             table[key] = [*table.get(key, []), *more]
+    if ra_tls:
+        table[RA_TLS] = True
+    if secret_provisioning:
+        table[SECRET_PROVISIONING] = secret_provisioning
     return {**tables, "gramine": table}
 
 

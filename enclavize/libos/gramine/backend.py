@@ -10,11 +10,20 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from enclavize.compat.library_path import default_folders
 from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.libos.builtin.process import environment as image_environment
 from enclavize.libos.builtin.process import stop_signal_of
 from enclavize.libos.builtin.users import account_of
 from enclavize.libos.gramine import layout
+from enclavize.libos.gramine.asked import TMPFS
+from enclavize.libos.gramine.attestation import (
+    PRELOAD,
+    attestation_of,
+    missing_preloads,
+    with_preloads,
+    with_remote_attestation,
+)
 from enclavize.libos.gramine.defaults import Defaults
 from enclavize.libos.gramine.enclave import GramineEnclave
 from enclavize.libos.gramine.exchanged_libc import ExchangedLibc, compiled_paths, exchanged_libc
@@ -37,15 +46,18 @@ from enclavize.libos.gramine.manifest import (
 from enclavize.libos.gramine.mounts import (
     allowed_files,
     link_mounts,
+    log_mounts,
     may_mount_links,
     memory_mounts,
     network_files,
     network_mounts,
+    user_mounts,
 )
 from enclavize.libos.gramine.program import Libc, find_entry_point, library_path
-from enclavize.libos.gramine.selection import LONG_LIST, TMPFS, manifest_part, selection_of, start_time
+from enclavize.libos.gramine.schema import check
+from enclavize.libos.gramine.selection import LONG_LIST, manifest_part, selection_of, start_time
 from enclavize.libos.gramine.stated_files import stated_files
-from enclavize.libos.gramine.table import joined_variables, without_joined
+from enclavize.libos.gramine.table import joined_variables, stated_variables, without_joined
 from enclavize.libos.gramine.trusted_files import hidden_paths, trusted_files
 from enclavize.libos.network import with_host_network
 from enclavize.oci.stop_signal import DEFAULT_STOP_SIGNAL
@@ -54,10 +66,11 @@ from enclavize.rootfs.entry import printable
 from enclavize.tee.instance import NO_HEALTH_CHECK, Instance, InstanceFile, Start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from enclavize.libos.base import InstanceOptions
+    from enclavize.libos.gramine.attestation import Attestation
     from enclavize.libos.gramine.manifest import Mount
     from enclavize.libos.gramine.program import EntryPoint
     from enclavize.libos.gramine.stated_files import StatedFiles
@@ -104,6 +117,7 @@ class GramineBackend:
         policy = expressible_policy(
             with_host_network(options.policy, "Gramine"), debuggable=options.debuggable
         )
+        check(manifest_part(options.table))
         stated = stated_files(rootfs, options.table, policy.volumes)
         with reporter.task(f"write the manifest of {len(rootfs)} files") as task:
             for warning in _warnings(image.config):
@@ -111,7 +125,8 @@ class GramineBackend:
             own = replace(options, policy=policy)
             parts = _Parts(rootfs, image.config, own, self._toolchain, task=task, stated=stated)
             values = parts.values()
-            manifest = make_manifest(values, without_joined(manifest_part(options.table)))
+            table = without_joined(manifest_part(options.table))
+            manifest = make_manifest(values, with_remote_attestation(table, parts.attestation))
             task.log(f"the manifest has {len(manifest.files)} trusted files and {len(manifest.text)} bytes")
             if len(manifest.files) > LONG_LIST:
                 task.warn(
@@ -186,6 +201,8 @@ class _Parts:
         self._environment = joined_variables(
             dict(variable.partition("=")[::2] for variable in variables), options.table
         )
+        said = {**stated_variables(options.table), **self._environment}
+        self._attestation = attestation_of(options.table, said)
 
     def values(self) -> ManifestValues:
         """Return what the template is filled with. Raises EnclavizeError."""
@@ -196,12 +213,17 @@ class _Parts:
         arguments = self._arguments()
         entry_point = find_entry_point(self._rootfs, arguments[0], working_directory, self._environment)
         own_libc = self._takes_own_libc(entry_point)
-        runtime = {} if own_libc else runtime_files(self._toolchain, entry_point.libc)
+        attestation = self._attestation
+        runtime = {}
+        if not own_libc:
+            runtime = runtime_files(self._toolchain, entry_point.libc, attestation.libraries)
         self._libc = self._exchanged_libc(entry_point.libc, runtime)
         mounts = (*self._mounts(working_directory), *self._libc.mounts)
         found = self._trusted_files(entry_point.path, may_mount=may_mount_links(mounts, options.table))
         host = tuple(variable.name for variable in policy.allowed_environment)
-        environment = {name: value for name, value in self._environment.items() if name not in host}
+        variables = with_preloads(self._environment, attestation, entry_point.libc, own_libc=own_libc)
+        self._check_preloads(variables, entry_point.libc, runtime)
+        environment = {name: value for name, value in variables.items() if name not in host}
         if libraries := library_path(entry_point, environment.get(LIBRARY_PATH, ""), own_libc=own_libc):
             environment[LIBRARY_PATH] = libraries
         return ManifestValues(
@@ -238,6 +260,23 @@ class _Parts:
             files[layout.DEFAULTS] = defaults.to_bytes()
         return files
 
+    @property
+    def attestation(self) -> Attestation:
+        """What of Gramine's attestation is asked for."""
+        return self._attestation
+
+    def _check_preloads(self, environment: Mapping[str, str], libc: Libc, runtime: Mapping[str, str]) -> None:
+        """Refuse preloads of the user's that are nowhere: loaders pass over them. Warn of the image's."""
+        missing = missing_preloads(self._rootfs, environment, default_folders(self._rootfs, libc), runtime)
+        said = stated_variables(self._options.table).get(PRELOAD, "")
+        for name in missing:
+            if name in said:
+                raise UsageError(
+                    f"LD_PRELOAD names {printable(name)}, which is neither in the image nor in the toolchain",
+                    hint="add it to the image: the program would run without it",
+                )
+            self._task.warn(f"LD_PRELOAD names {printable(name)}, which the image does not have")
+
     def _arguments(self) -> tuple[str, ...]:
         arguments = (*self._config.entrypoint, *self._config.cmd)
         if not arguments:
@@ -269,17 +308,17 @@ class _Parts:
         return False
 
     def _mounts(self, working_directory: str) -> tuple[Mount, ...]:
-        return (
-            *memory_mounts(
-                self._rootfs,
-                working_directory,
-                self._options.policy.volumes,
-                self._options.table,
-                of_image=self._config.volumes,
-                asked=self._options.table.get(TMPFS, ()),
-            ),
-            *network_mounts(self._network),
+        volumes, table = self._options.policy.volumes, self._options.table
+        memory = memory_mounts(
+            self._rootfs,
+            working_directory,
+            volumes,
+            table,
+            of_image=self._config.volumes,
+            asked=table.get(TMPFS, ()),
         )
+        taken = [volume.path for volume in volumes] + [mount["path"] for mount in user_mounts(table)]
+        return (*memory, *network_mounts(self._network), *log_mounts(self._rootfs, memory, taken))
 
     def _trusted_files(self, program: str, *, may_mount: bool) -> TrustedFiles:
         if self._is_left_out(program):
@@ -312,7 +351,7 @@ class _Parts:
             libc,
             {posixpath.basename(path): path for path in runtime},
             paths,
-            (mount["path"] for mount in self._options.table.get("fs", {}).get("mounts", [])),
+            (mount["path"] for mount in user_mounts(self._options.table)),
         )
 
     def _measured_files(self) -> dict[str, bytes]:

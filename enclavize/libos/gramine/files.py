@@ -7,7 +7,9 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
+from enclavize.errors import UsageError
 from enclavize.libos.gramine import layout
+from enclavize.libos.gramine.attestation import LIBRARIES
 from enclavize.libos.gramine.loader import interpreter_of, with_interpreter, without_system_files
 from enclavize.resources import native_file
 from enclavize.tee.instance import InstanceFile
@@ -15,7 +17,7 @@ from enclavize.tee.layout import RUNELET
 from enclavize.tee.tar import FILE_MODE, PROGRAM_MODE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from enclavize.libos.gramine.program import Libc
     from enclavize.libos.toolchain.model import Toolchain, ToolchainFile
@@ -50,12 +52,23 @@ def read(toolchain: Toolchain, path: str) -> bytes:
         return stream.read()
 
 
-def runtime_files(toolchain: Toolchain, libc: Libc) -> dict[str, str]:
-    """Return the files of Gramine's C library: SHA-256 by absolute path in the container."""
+def runtime_files(toolchain: Toolchain, libc: Libc, attestation: Collection[str] = ()) -> dict[str, str]:
+    """Return the files of Gramine's C library: SHA-256 by absolute path in the container.
+
+    ``attestation`` are those of the libraries for attestation that are wanted, too. Raises UsageError for one
+    that the toolchain does not have.
+    """
+    files = {posixpath.basename(file.path): file for file in toolchain.below(f"runtime/{libc}")}
+    for name in attestation:
+        if name not in files:
+            raise UsageError(
+                f"the toolchain {toolchain.origin} has no {name} for {libc}",
+                hint="build Gramine with -Ddcap=enabled, or take its packages",
+            )
     return {
         layout.absolute(f"{layout.GRAMINE}/{file.path}"): file.sha256
-        for file in toolchain.below(f"runtime/{libc}")
-        if not _UNNEEDED.fullmatch(posixpath.basename(file.path))
+        for name, file in files.items()
+        if not _UNNEEDED.fullmatch(name) and (name in attestation or name not in LIBRARIES)
     }
 
 

@@ -6,6 +6,7 @@ import posixpath
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from enclavize.compat.log_links import only_logs
 from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.libos.gramine.layout import NETWORK_FILE_NAMES, NETWORK_FILES, absolute, uri
 from enclavize.libos.gramine.manifest import Mount
@@ -58,16 +59,22 @@ def link_mounts(links: Mapping[str, str]) -> tuple[Mount, ...]:
     return tuple(Mount(type="chroot", path=path, uri=uri(folder)) for path, folder in links.items())
 
 
+def user_mounts(table: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the mounts of the table ``[gramine]``."""
+    mounts: Sequence[Mapping[str, Any]] = table.get("fs", {}).get("mounts", [])
+    return mounts
+
+
 def may_mount_links(own: Sequence[Mount], table: Mapping[str, Any]) -> bool:
     """Tell whether mounts of links will be known from the user's: another mount of ours stands between."""
-    return bool(own) or not table.get("fs", {}).get("mounts")
+    return bool(own) or not user_mounts(table)
 
 
 def mounted_links(mounts: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Yield path and folder of the mounts in a manifest that stand for links: those before all others."""
     own = uri(absolute(""))
     for mount in takewhile(lambda mount: mount.get("type") == "chroot", mounts):
-        if mount.get("uri", "").startswith(own):
+        if mount.get("uri", "").startswith(own) or not mount.get("uri", "").startswith("file:"):
             return
         yield mount.get("path", ""), mount.get("uri", "").removeprefix("file:")
 
@@ -88,7 +95,7 @@ def memory_mounts(
     for hide the image's files.
     """
     taken = [volume.path for volume in volumes] + [
-        posixpath.normpath(mount["path"]) for mount in table.get("fs", {}).get("mounts", [])
+        posixpath.normpath(mount["path"]) for mount in user_mounts(table)
     ]
     usual = [*MEMORY_FOLDERS, *(_absolute(path) for path in of_image)]
     if rootfs.find(working_directory) is None:
@@ -101,6 +108,22 @@ def memory_mounts(
         if is_free and is_new and (hides_files or not _has_files(rootfs, path)):
             found.append(path)
     return tuple(Mount(type="tmpfs", path=path) for path in found)
+
+
+def log_mounts(rootfs: Rootfs, memory: Sequence[Mount], taken: Collection[str]) -> tuple[Mount, ...]:
+    """Return devices in the place of links to the standard streams, in folders that have nothing else.
+
+    Gramine's root opens no pipes, and mounts nothing over a link to one, so a folder in memory hides the
+    links. ``memory`` are the folders in memory that there are, ``taken`` are paths of volumes and mounts.
+    """
+    found: list[Mount] = []
+    for folder, links in only_logs(rootfs).items():
+        if any(_overlap(folder, path) for path in taken):
+            continue
+        if not any(f"{folder}/".startswith(f"{mount.path}/") for mount in memory):
+            found.append(Mount(type="tmpfs", path=folder))
+        found += [Mount(type="chroot", path=path, uri=f"dev:{stream}") for path, stream in links.items()]
+    return tuple(found)
 
 
 def _absolute(path: str) -> str:

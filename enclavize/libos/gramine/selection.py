@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
+from enclavize.libos.gramine.asked import TMPFS
+from enclavize.libos.gramine.attestation import RA_TLS, SECRET_PROVISIONING
 from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 KEEP = "keep"
 LEAVE_OUT = "leave-out"
 ONLY_OPENED = "only-opened"
-TMPFS = "tmpfs"
 """Keys of the table ``[gramine]`` that are no part of a manifest."""
 
 EVERYTHING = "/**"
@@ -108,7 +109,8 @@ def must_be_listed(path: str) -> bool:
 
 def manifest_part(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of the table ``[gramine]`` is merged into the manifest."""
-    return {key: value for key, value in table.items() if key not in (KEEP, LEAVE_OUT, ONLY_OPENED, TMPFS)}
+    own = (KEEP, LEAVE_OUT, ONLY_OPENED, TMPFS, RA_TLS, SECRET_PROVISIONING)
+    return {key: value for key, value in table.items() if key not in own}
 
 
 def selection_of(rootfs: Rootfs, table: Mapping[str, Any], stated: Iterable[str] = ()) -> Selection:

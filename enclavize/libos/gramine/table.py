@@ -74,6 +74,16 @@ def joined_variables(environment: Mapping[str, str], table: Mapping[str, Any]) -
     return joined
 
 
+def stated_variables(table: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables of the table that have a value."""
+    found = {}
+    for name, value in _get(table, "loader.env", {}).items():
+        text = value.get("value") if isinstance(value, dict) else value
+        if isinstance(text, str):
+            found[name] = text
+    return found
+
+
 def without_joined(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table without the variables that ``joined_variables`` has taken from it."""
     names = {name for name, _ in _variables(table)}

@@ -20,9 +20,10 @@ LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "lib64", "lib")
 """Of Debian, of Fedora, of Alpine."""
 
 _MARKER = "libsysdb.so"
-_GLIBC = re.compile(r"ld-linux-x86-64\.so\.2|ld\.so|lib\w+\.so\.\d+", re.ASCII)
-"""Names that programs ask for; what is left out serves the linker, and Gramine's attestation examples."""
-_MUSL = re.compile(r"ld-musl-x86_64\.so\.1|libc\.so", re.ASCII)
+_ATTESTATION = r"lib(?:ra_tls|secret_prov)_attest\.so"
+_GLIBC = re.compile(rf"ld-linux-x86-64\.so\.2|ld\.so|lib\w+\.so\.\d+|{_ATTESTATION}", re.ASCII)
+"""Names that programs ask for; what is left out serves the linker."""
+_MUSL = re.compile(rf"ld-musl-x86_64\.so\.1|libc\.so|{_ATTESTATION}", re.ASCII)
 
 _PYTHON_FOLDERS = ("site-packages", "dist-packages")
 _DIST_INFO = re.compile(r"graminelibos(-[^/]*)?\.dist-info", re.ASCII)

@@ -335,7 +335,7 @@ DEBIAN = (
     ),
     image(
         "nginx-debian-12", "/usr/sbin/nginx -g 'daemon off;'", "",
-        "006+050 016+050 016+050 016+050 016+050 016+050 .       .   .",
+        "006+050 016+050 016+050 016+050 016+050 016+050 059     059 .",
         packages("bookworm", "nginx-light"), text("etc/passwd", NGINX_USER), text("run/none", ""),
         text("etc/group", "www-data:x:33:\n"), ExposedPorts={"80/tcp": {}},
     ),
@@ -346,7 +346,7 @@ DEBIAN = (
     ),
     image(
         "env-debian-11", "env A=1 ls /etc", "os-release",
-        "006+050 050     .       .       .       .       .       .   .",
+        "006+050 016+050 016     .       .       .       .       .   .",
         packages("bullseye", "coreutils", "base-files"),
     ),
     # dash takes vfork, which there is since 0.24.

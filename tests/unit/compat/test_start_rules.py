@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclavize.compat.profile import Profile, profile_for
@@ -93,6 +93,7 @@ def test_what_depends_on_data_or_is_not_understood_is_not_told(script: str) -> N
     assert first_start(script, IN_PATH.__contains__) is None
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ls; \n\"'`$(){}[]<>|&\\\\#=!*?ifthenfidoesac", max_size=300))
 def test_no_text_makes_the_reader_fail(script: str) -> None:
     first_start(script, IN_PATH.__contains__)

@@ -1,0 +1,182 @@
+"""Which commands a script comes to: certainly, or on some of its ways.
+
+The script is read in the order in which it runs, with its arguments and its user (``shell_conditions.py``):
+``if [ "$(id -u)" = 0 ]; then exec gosu redis "$0" "$@"; fi`` leads root to gosu, and nobody else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from enclavize.compat.shell import MAX_SCRIPT_SIZE
+from enclavize.compat.shell_conditions import ALL_ARGUMENTS, both, outcome, values_of
+from enclavize.compat.shell_grammar import Branches, CommandList, Forking, Function, Simple, parse
+from enclavize.compat.shell_words import NotUnderstoodError
+
+if TYPE_CHECKING:
+    from enclavize.compat.shell_conditions import Known
+    from enclavize.compat.shell_grammar import Command
+
+_MAX_DEPTH = 40
+_MAX_STEPS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptCommand:
+    """``words`` are as far as they are known; ``replaces``: the shell becomes it (``exec``).
+
+    ``certain``: every way through the script leads there.
+    """
+
+    words: tuple[str, ...]
+    certain: bool
+    replaces: bool
+
+
+def script_commands(text: str, known: Known) -> tuple[ScriptCommand, ...]:
+    """Return the simple commands that a script comes to, in order; none of a text that is not understood."""
+    if len(text) > MAX_SCRIPT_SIZE:
+        return ()
+    walk = _Walk(known)
+    try:
+        walk.run(parse(text), certain=True)
+    except (NotUnderstoodError, RecursionError):
+        return ()
+    return tuple(walk.found)
+
+
+@dataclass
+class _Walk:
+    """``may_have_ended``: one of the commands so far may have been the last, or the last of a function."""
+
+    known: Known
+    found: list[ScriptCommand] = field(default_factory=list)
+    functions: dict[str, Command] = field(default_factory=dict)
+    ended: bool = False
+    may_have_ended: bool = False
+    may_have_returned: bool = False
+    depth: int = 0
+    steps: int = 0
+
+    def run(self, command: Command, *, certain: bool) -> bool | None:
+        """Go through a command; return whether it succeeds, None if that is not known."""
+        self.depth += 1
+        self.steps += 1
+        if self.depth > _MAX_DEPTH or self.steps > _MAX_STEPS:
+            raise NotUnderstoodError
+        try:
+            match command:
+                case Simple():
+                    result = self._simple(command, certain=certain)
+                    return result if result is None else result ^ command.negated
+                case CommandList():
+                    return self._list(command, certain=certain)
+                case Branches():
+                    self._branches(command, certain=certain)
+                case Function():
+                    self.functions[command.name] = command.body
+                case Forking():
+                    pass
+            return None
+        finally:
+            self.depth -= 1
+
+    def _list(self, commands: CommandList, *, certain: bool) -> bool | None:
+        result: bool | None = None
+        for item, operators in zip(commands.items, commands.operators, strict=True):
+            result = self.run(item[0], certain=certain)
+            for operator, command in zip(operators, item[1:], strict=True):
+                wanted = operator == "&&"
+                if self.ended or result is (not wanted):
+                    continue
+                if result is None:
+                    following, ends = self._perhaps(command)
+                    self.may_have_ended |= ends
+                else:
+                    following = self.run(command, certain=certain)
+                known = both(result, following) if wanted else (following if result is False else None)
+                result = known if result is not None else None
+            if self.ended:
+                return result
+        return result
+
+    def _branches(self, command: Branches, *, certain: bool) -> None:
+        result = None if command.condition is None else self.run(command.condition, certain=certain)
+        if self.ended:
+            return
+        if result is not None and len(command.branches) <= 2:
+            for branch in command.branches[:1] if result else command.branches[1:]:
+                self.run(branch, certain=certain)
+            return
+        before = self.known
+        ends: list[bool] = []
+        after = before
+        for branch in command.branches:
+            self.known = before
+            ends.append(self._perhaps(branch)[1])
+            after = after if self.known == before else replace(before, arguments=None)
+        self.known = after
+        self.ended = command.complete and bool(ends) and all(ends)
+        self.may_have_ended |= any(ends)
+
+    def _perhaps(self, command: Command) -> tuple[bool | None, bool]:
+        """Go through what may run or not; return whether it succeeds, and whether the script ends with it."""
+        may_have_ended, self.may_have_ended = self.may_have_ended, False
+        result = self.run(command, certain=False)
+        ends, self.ended = self.ended, False
+        self.may_have_ended |= may_have_ended
+        return result, ends
+
+    def _simple(self, command: Simple, *, certain: bool) -> bool | None:
+        if not command.words:
+            return None
+        values = values_of(command.words, self.known)
+        name = values[0] if values else None
+        if name in self.functions:
+            return self._call(command, name, certain=certain)
+        if name in ("set", "shift"):
+            self._change_arguments(name, values[1:], certain=certain)
+        if name == "exit":
+            self._end()
+            return None
+        if name == "return":
+            self.may_have_returned = True
+            return None
+        replaces = name == "exec"
+        rest = values[1:] if replaces else values
+        if rest and rest[0]:
+            end = rest.index(None) if None in rest else len(rest)
+            words = tuple(value for value in rest[:end] if value is not None)
+            is_certain = certain and not (self.may_have_ended or self.may_have_returned)
+            self.found.append(ScriptCommand(words=words, certain=is_certain, replaces=replaces))
+        if replaces and rest:
+            self._end()
+        return outcome(command.words, self.known)
+
+    def _call(self, command: Simple, name: str | None, *, certain: bool) -> bool | None:
+        before, returned = self.known, self.may_have_returned
+        if [word.raw for word in command.words[1:]] not in [[text] for text in ALL_ARGUMENTS]:
+            self.known = replace(before, arguments=None)
+        self.run(self.functions[name or ""], certain=certain)
+        self.known, self.may_have_returned = before, returned
+        return None
+
+    def _change_arguments(self, name: str, values: list[str | None], *, certain: bool) -> None:
+        before = self.known.arguments
+        if name == "set" and "--" not in values:
+            return
+        if not certain or before is None:
+            self.known = replace(self.known, arguments=None)
+        elif name == "shift":
+            self.known = replace(self.known, arguments=before[1:] if not values else None)
+        else:
+            new = values[values.index("--") + 1 :]
+            complete = tuple(value for value in new if value is not None)
+            self.known = replace(self.known, arguments=complete if len(complete) == len(new) else None)
+
+    def _end(self) -> None:
+        if not (self.may_have_ended or self.may_have_returned):
+            self.ended = True
+        else:
+            self.may_have_ended = True

@@ -1,0 +1,173 @@
+"""Rules about each step of a command line: launchers that drop privileges, known servers, scripts."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from enclavize.compat.launchers import LAUNCHERS
+from enclavize.compat.log_links import log_links, only_logs
+from enclavize.compat.profile import Support
+from enclavize.compat.report import Finding, Severity
+from enclavize.compat.servers import needs_of
+from enclavize.compat.service_rules import server_names
+from enclavize.compat.shell import BUILTINS
+from enclavize.compat.wording import listed
+from enclavize.rootfs.entry import FileType, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from enclavize.compat.profile import Profile
+    from enclavize.compat.stages import Stage
+    from enclavize.compat.subject import Subject
+
+_IN_MEMORY = re.compile(r"\bmktemp\b|\$\{?TMPDIR\b|(?<![\w/])/(?:tmp|run|dev/shm)/[\w$\"'{]")
+"""What a script says that makes files in folders in memory."""
+
+
+def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
+    """Apply the rules. What is not certain to happen gives no error."""
+    yield from _users_folders(subject, profile)
+    yield from _logs(subject, profile)
+    for stage in subject.stages:
+        found = (
+            *_drops_privileges(stage, profile),
+            *_needs(stage, subject, profile),
+            *_commands(stage, subject, profile),
+            *_shares_memory_folders(stage, profile),
+        )
+        yield from found if stage.certain else lowered(found)
+
+
+def lowered(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Make warnings of errors: what they are about may not happen."""
+    for finding in findings:
+        is_error = finding.severity is Severity.ERROR
+        yield replace(finding, severity=Severity.WARNING) if is_error else finding
+
+
+def _users_folders(subject: Subject, profile: Profile) -> Iterator[Finding]:
+    """Tell which folders were made for the image's user, and cannot be written."""
+    if subject.uid == 0 or profile.files.writable is not Support.NO:
+        return
+    found: list[str] = []
+    for entry in subject.rootfs.entries:
+        path = f"/{entry.path}"
+        is_own = entry.type is FileType.DIRECTORY and entry.uid == subject.uid and entry.mode & 0o200
+        is_new = not any(path.startswith(f"{folder}/") for folder in found)
+        if is_own and is_new and subject.is_closed(path, profile.files):
+            found.append(path)
+    if found:
+        yield Finding(
+            code="OCC059",
+            severity=Severity.WARNING,
+            path=found[0].strip("/"),
+            message=f"user {subject.uid} of the image owns {printable(listed(found))}, and {profile.title} "
+            "keeps the image's folders as they are: nothing can be written there",
+            remedy=f"--tmpfs {printable(found[0])}, or --volume for what is to last",
+            others=tuple(folder.strip("/") for folder in found[1:]),
+        )
+
+
+def _logs(subject: Subject, profile: Profile) -> Iterator[Finding]:
+    """Tell of links to the standard streams that stand beside other files."""
+    if profile.files.writable is not Support.NO:
+        return
+    handled = only_logs(subject.rootfs)
+    for folder, links in log_links(subject.rootfs).items():
+        if folder not in handled and subject.is_closed(folder, profile.files):
+            yield Finding(
+                code="OCC061",
+                severity=Severity.WARNING,
+                path=next(iter(links)).strip("/"),
+                message=f"{printable(listed(links))}: {profile.title} cannot open links to the standard "
+                "streams that stand beside other files",
+                remedy="put them in a folder of their own, or let the program log to /dev/stdout itself",
+            )
+
+
+def _drops_privileges(stage: Stage, profile: Profile) -> Iterator[Finding]:
+    launcher = LAUNCHERS.get(stage.name)
+    if launcher is None or not launcher.drops or stage.program.executable is None:
+        return
+    if absent := [name for name in launcher.calls if not profile.syscalls.serves(name)]:
+        yield Finding(
+            code="OCC057",
+            severity=Severity.ERROR,
+            path=stage.program.executable.path,
+            message=f"{printable(stage.name)} becomes another user by {listed(absent)}, which fail on "
+            f"{profile.title} with {profile.syscalls.errno_of(absent[0])}",
+            remedy="set USER in the image: entrypoints start the server themselves then",
+        )
+
+
+def _needs(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
+    path = stage.program.executable.path if stage.program.executable else ""
+    for name in dict.fromkeys(server_names(stage)):
+        for needs in needs_of(name):
+            absent = [call for call in needs.calls if not profile.syscalls.serves(call)]
+            if absent:
+                yield Finding(
+                    code="OCC058",
+                    severity=Severity.ERROR,
+                    path=path,
+                    message=f"{printable(name)} does not work without {listed(absent)}, which "
+                    f"{profile.title} does not serve: {needs.why}",
+                    remedy="choose a LibOS that serves it, or another server",
+                )
+            closed = [folder for folder in needs.folders if subject.is_closed(folder, profile.files)]
+            if closed:
+                yield Finding(
+                    code="OCC059",
+                    severity=Severity.ERROR,
+                    path=closed[0].strip("/"),
+                    message=f"{printable(name)} writes to {listed(closed)}, and {profile.title} keeps the "
+                    "image's folders as they are",
+                    remedy=" ".join(f"--tmpfs {folder}" for folder in closed)
+                    + ", or --volume for what is to last",
+                )
+
+
+def _commands(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
+    """Tell of commands in a script that are known to fail; the script may go on."""
+    steps = {step.arguments for step in subject.stages}
+    names = dict.fromkeys(
+        posixpath.basename(command.words[0]) for command in stage.commands if command.words not in steps
+    )
+    for name in names:
+        for needs in needs_of(name):
+            if absent := [call for call in needs.calls if not profile.syscalls.serves(call)]:
+                yield Finding(
+                    code="OCC058",
+                    severity=Severity.WARNING,
+                    path="",
+                    message=f"{printable(stage.name)} starts {name}, which fails without {listed(absent)} on "
+                    f"{profile.title}: {needs.why}",
+                    remedy="leave it out of the script, or let its failure be",
+                )
+
+
+def _shares_memory_folders(stage: Stage, profile: Profile) -> Iterator[Finding]:
+    if profile.files.memory_shared is not Support.NO or stage.script is None:
+        return
+    if not _IN_MEMORY.search(stage.script.text) or stage.program.executable is None:
+        return
+    starts = [
+        command.words[0]
+        for command in stage.commands
+        if not command.replaces and command.words[0] not in BUILTINS
+    ]
+    if starts:
+        entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
+        yield Finding(
+            code="OCC060",
+            severity=Severity.WARNING,
+            path=entry.path,
+            message=f"{printable(stage.name)} makes files in a folder in memory and starts "
+            f"{printable(listed(dict.fromkeys(starts)))}: on {profile.title} each process has such folders "
+            "of its own, so they do not see each other's files",
+            remedy="--volume PATH with TMPDIR=PATH, or a mount of the type encrypted",
+        )

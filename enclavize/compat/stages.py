@@ -1,0 +1,95 @@
+"""What a command line comes to, step by step: entrypoint, launcher, the server that they become."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enclavize.compat.launchers import LAUNCHERS, command_behind
+from enclavize.compat.program import find_program
+from enclavize.compat.script_commands import script_commands
+from enclavize.compat.scripts import script_of
+from enclavize.compat.shell import BUILTINS
+from enclavize.compat.shell_conditions import Known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from enclavize.compat.program import Program
+    from enclavize.compat.script_commands import ScriptCommand
+    from enclavize.compat.scripts import Script
+    from enclavize.rootfs.tree import Rootfs
+
+_MAX_STAGES = 16
+_DROPPED = -1
+"""A user that is not root, whoever it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step. ``certain``: all ways lead there; ``commands`` are those that its script comes to."""
+
+    arguments: tuple[str, ...]
+    program: Program
+    uid: int
+    certain: bool = True
+    commands: tuple[ScriptCommand, ...] = ()
+    script: Script | None = None
+
+    @property
+    def name(self) -> str:
+        """What the command is called, without folders."""
+        return posixpath.basename(self.arguments[0])
+
+
+def stages(
+    rootfs: Rootfs,
+    arguments: tuple[str, ...],
+    working_directory: str,
+    environment: Mapping[str, str],
+    uid: int,
+) -> tuple[Stage, ...]:
+    """Return the steps of a command line, the first one first. Each command is looked at once."""
+    found: dict[tuple[str, ...], Stage] = {}
+    pending: list[_Step] = [(arguments, uid, True, None)]
+    while pending and len(found) < _MAX_STAGES:
+        words, who, certain, shell = pending.pop(0)
+        if not words or not words[0] or words in found:
+            continue
+        program = find_program(rootfs, words[0], working_directory, environment)
+        if program.executable is None and shell is not None and _is_busybox(shell):
+            continue  # it may be one of its applets
+        script = script_of(program, words, rootfs, working_directory)
+        known = Known(words[0], script.parameters, who) if script else None
+        commands = script_commands(script.text, known) if script and known else ()
+        stage = Stage(
+            arguments=words, program=program, uid=who, certain=certain, commands=commands, script=script
+        )
+        found[words] = stage
+        pending += [(*step, program if script else None) for step in _following(stage)]
+    return tuple(found.values())
+
+
+_Step = tuple[tuple[str, ...], int, bool, "Program | None"]
+"""Words, user, whether it is certain, and the shell whose command it is."""
+
+
+def _is_busybox(program: Program) -> bool:
+    return program.executable is not None and posixpath.basename(program.executable.path) == "busybox"
+
+
+def _following(stage: Stage) -> Iterator[tuple[tuple[str, ...], int, bool]]:
+    launcher = LAUNCHERS.get(stage.name)
+    if launcher is not None and not stage.program.scripts:
+        uid = _DROPPED if launcher.drops else stage.uid
+        yield command_behind(launcher, stage.arguments[1:]), uid, stage.certain
+    if stage.script is None:
+        return
+    if not stage.commands:  # it cannot be read: mostly such scripts end with exec "$@"
+        yield stage.script.parameters, stage.uid, False
+    last = stage.commands[-1:]
+    for command in stage.commands:
+        name = posixpath.basename(command.words[0])
+        if name not in BUILTINS and (command.replaces or name in LAUNCHERS or command in last):
+            yield command.words, stage.uid, stage.certain and command.certain

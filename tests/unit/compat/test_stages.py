@@ -1,0 +1,216 @@
+"""What an entrypoint comes to, for whom, and what a LibOS lacks for it."""
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enclavize.compat.profile import profile_for
+from enclavize.compat.report import Severity
+from enclavize.compat.rules import check
+from enclavize.compat.script_commands import script_commands
+from enclavize.compat.shell_conditions import Known
+from enclavize.compat.subject import Subject
+from enclavize.rootfs.entry import ElfFacts, Entry, FileType
+from enclavize.rootfs.tree import Rootfs
+
+if TYPE_CHECKING:
+    from enclavize.compat.report import Finding
+    from enclavize.oci.image import Image
+
+REDIS = """#!/bin/sh
+set -e
+if [ "${1#-}" != "$1" ] || [ "${1%.conf}" != "$1" ]; then
+    set -- redis-server "$@"
+fi
+if [ "$1" = 'redis-server' -a "$(id -u)" = '0' ]; then
+    find . \\! -user redis -exec chown redis '{}' +
+    exec setpriv --reuid=redis --regid=redis --clear-groups -- "$0" "$@"
+fi
+um="$(umask)"
+if [ "$um" = '0022' ]; then
+    umask 0077
+fi
+exec "$@"
+"""
+
+
+def last(text: str, *arguments: str, uid: int = 0) -> tuple[tuple[str, ...], bool]:
+    command = script_commands(text, Known("/run.sh", arguments, uid))[-1]
+    return command.words, command.certain
+
+
+SETPRIV = ("setpriv", "--reuid=redis", "--regid=redis", "--clear-groups", "--", "/run.sh", "redis-server")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "uid", "wanted"),
+    [
+        (("redis-server",), 0, SETPRIV),
+        (("redis-server",), 999, ("redis-server",)),
+        (("--port", "1"), 0, (*SETPRIV, "--port", "1")),
+        (("a.conf",), 999, ("redis-server", "a.conf")),
+        (("sh", "-c", "x"), 0, ("sh", "-c", "x")),
+    ],
+)
+def test_the_entrypoint_of_redis_is_followed(arguments: tuple[str, ...], uid: int, wanted: Any) -> None:
+    assert last(REDIS, *arguments, uid=uid) == (wanted, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "certain"),
+    [
+        ("[ $UID -eq 0 ] && exec gosu a b; exec c", ("gosu", "a", "b"), True),
+        ("[ $UID -ne 0 ] && exec gosu a b; exec c", ("c",), True),
+        ("[[ $EUID == 0 && $1 == x ]] || exec a; exec c", ("c",), True),
+        ("if ! [ `id -u` = 0 ]; then exec a; fi; exec c", ("c",), True),
+        ("if [ -f /x ]; then exec a; fi; exec c", ("c",), False),
+        ("if [ -f /x ]; then exec a; else exec b; fi; exec c", ("b",), False),
+        ("f() { if [ -f /x ]; then return; fi; ls; }; f; exec c", ("c",), True),
+        ("main() { exec a \"$@\"; }; main \"$@\"", ("a", "x"), True),
+        ("main() { exec a \"$@\"; }; main 1", ("a",), True),
+        ('case "$1" in x) exec a;; esac; exec c', ("c",), False),
+        ('shift; exec a "$@"', ("a",), True),
+        ('if [ -f /x ]; then set -- b "$@"; fi; exec a "$@"', ("a",), True),
+        ('exec a "${1:0:1}" $NOTHING z', ("a", "x"), True),
+        ('exec a "$2" "$0"', ("a", "", "/run.sh"), True),
+        ("exit 0; exec a", ("ls",), True),
+        ("false && exec a; true || exec b; exec c", ("c",), True),
+        ("false || false && exec a; exec c", ("c",), True),
+        ("true && true || exec a; exec c", ("c",), True),
+    ],
+)  # fmt: skip
+def test_conditions_count_as_far_as_they_are_known(text: str, wanted: tuple[str, ...], certain: bool) -> None:
+    assert last(f"ls\n{text}", "x") == (wanted, certain)
+
+
+def test_what_is_not_understood_comes_to_nothing() -> None:
+    for text in ("((i++))\nexec a", "if true; then", "f() { f; }; f", "{ " * 5000, "exec a\n" * 5000):
+        assert script_commands(text, Known("x", (), 0)) == ()
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="[]$@#%{}\"'=!-aodex01&|; \n()", max_size=200))
+def test_no_text_makes_the_walk_fail(text: str) -> None:
+    script_commands(text, Known("x", ("-a", ""), 0))
+
+
+def program(path: str, **facts: Any) -> Entry:
+    elf = ElfFacts(**{"bits": 64, "machine": 62, "type": 2, "pie": False, "static": True, **facts})
+    return Entry(path=path, type=FileType.REGULAR, mode=0o755, size=1, elf=elf, data_path=path)
+
+
+def script(path: str, text: str) -> Entry:
+    line = text.partition("\n")[0].removeprefix("#!")
+    return Entry(
+        path=path, type=FileType.REGULAR, mode=0o755, interpreter_line=line, content=text.encode(),
+        data_path=path,
+    )  # fmt: skip
+
+
+def folder(path: str, uid: int = 0, mode: int = 0o755) -> Entry:
+    return Entry(path=path, type=FileType.DIRECTORY, mode=mode, uid=uid)
+
+
+def link(path: str, target: str) -> Entry:
+    return Entry(path=path, type=FileType.SYMLINK, mode=0o777, link_target=target)
+
+
+NAMES = ("sh", "ls", "id", "cat", "find", "setpriv", "gosu", "touch", "nginx", "postgres", "redis-server")
+
+
+def findings(
+    libos: str, *command: str, uid: int = 0, writable: tuple[str, ...] = (), more: tuple[Entry, ...] = ()
+) -> list[tuple[str, Severity]]:
+    entries = [folder(name) for name in ("bin", "var", "var/log")]
+    entries += [program(f"bin/{name}") for name in NAMES if name != "sh"]
+    entries += [program("bin/dash"), link("bin/sh", "dash"), program("bin/python3"), *more]
+    subject = Subject(
+        rootfs=Rootfs(tuple(entries), merkle_reader=lambda _entry: b""), arguments=command,
+        working_directory="/", environment={"PATH": "/bin"}, uid=uid, gids=frozenset({uid}),
+        writable=writable,
+    )  # fmt: skip
+    report = check(subject, cast("Image", SimpleNamespace(name="image")), profile_for(libos))
+    found: tuple[Finding, ...] = report.findings
+    return [(item.code, item.severity) for item in found if item.code >= "OCC057" or item.code == "OCC002"]
+
+
+ERROR, WARNING = Severity.ERROR, Severity.WARNING
+
+
+def test_launchers_that_need_what_is_missing_are_errors_if_they_run() -> None:
+    run = (script("run.sh", REDIS),)
+    assert findings("gramine", "/run.sh", "redis-server", more=run) == [("OCC057", ERROR)]
+    assert findings("gramine", "/run.sh", "redis-server", uid=9, more=run) == []
+    assert findings("builtin", "/run.sh", "redis-server", more=run) == []
+    assert findings("gramine", "setpriv", "--reuid=1", "ls") == [("OCC057", ERROR)]
+    assert findings("gramine", "gosu", "redis", "ls") == []  # setuid and setgroups are served
+    maybe = (script("run.sh", "#!/bin/sh\n[ -f /x ] && exec setpriv --reuid=1 ls\nexec ls\n"),)
+    assert findings("gramine", "/run.sh", more=maybe) == [("OCC057", WARNING)]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("postgres",), ("gosu", "a", "postgres", "-D", "/x"), ("/entry", "postgres"),
+        ("sh", "-c", "exec postgres"),
+        ("/gunicorn", "app"), ("python3", "-m", "gunicorn"), ("touch", "x"),
+    ],
+)  # fmt: skip
+def test_programs_that_are_known_not_to_work_are_errors(command: tuple[str, ...]) -> None:
+    more = (script("entry", '#!/bin/sh\nexec "$@"\n'), script("gunicorn", "#!/bin/python3\n"))
+    assert findings("gramine", *command, more=more) == [("OCC058", ERROR)]
+    assert findings("builtin", *command, more=more) == []
+
+
+def test_commands_of_a_script_that_fail_are_warnings() -> None:
+    run = (script("run.sh", "#!/bin/sh\ntouch /data/x\nls\n"),)
+    assert findings("gramine", "/run.sh", more=run) == [("OCC058", WARNING)]
+
+
+def test_what_an_entrypoint_becomes_is_looked_at() -> None:
+    entry = (script("entry", '#!/bin/sh\nexec "$@"\n'),)
+    assert findings("gramine", "/entry", "missing", more=entry) == [("OCC002", ERROR)]
+    assert findings("gramine", "/entry", "ls", more=entry) == []
+
+
+def test_folders_that_a_server_writes_to_are_told_until_they_are_opened() -> None:
+    more = (folder("var/lib"), folder("var/lib/nginx"), folder("var/log/nginx"))
+    assert findings("gramine", "nginx", more=more) == [("OCC059", ERROR)]
+    assert findings("gramine", "nginx", more=more, writable=("/var/lib/nginx",)) == [("OCC059", ERROR)]
+    assert findings("gramine", "nginx", more=more, writable=("/var/lib", "/var/log/nginx/")) == []
+    assert findings("builtin", "nginx", more=more) == []
+    logs = (*more, link("var/log/nginx/a.log", "/dev/stdout"), link("var/log/nginx/e.log", "/proc/self/fd/2"))
+    assert findings("gramine", "nginx", more=logs, writable=("/var/lib/nginx",)) == []
+    beside = (*logs, program("var/log/nginx/other"))
+    assert findings("gramine", "ls", more=beside) == [("OCC061", WARNING)]
+
+
+def test_folders_of_the_images_user_are_told() -> None:
+    more = (folder("srv", 7), folder("srv/below", 7), folder("tmp", 7), folder("opt", 7, 0o500))
+    assert findings("gramine", "ls", uid=7, more=more) == [("OCC059", WARNING)]
+    assert findings("gramine", "ls", uid=7, more=more, writable=("/srv",)) == []
+    assert findings("gramine", "ls", uid=0, more=more) == []
+    assert findings("builtin", "ls", uid=7, more=more) == []
+
+
+def test_scripts_that_share_files_in_memory_with_children_are_told() -> None:
+    run = (script("run.sh", "#!/bin/sh\nf=$(mktemp)\necho x >$f\ncat $f\n"),)
+    assert findings("gramine", "/run.sh", more=run) == [("OCC060", WARNING)]
+    assert findings("builtin", "/run.sh", more=run) == []
+    own = (script("run.sh", "#!/bin/sh\necho x >/tmp/f\nread y </tmp/f\n"),)
+    assert findings("gramine", "/run.sh", more=own) == []
+
+
+def test_only_what_weakens_an_enclave_stops_a_production_build() -> None:
+    from enclavize.compat.codes import CODES
+
+    assert {code for code, entry in CODES.items() if entry.weakens} == {"OCC026", "OCC034", "OCC039"}
+
+
+def test_applets_of_busybox_are_not_missing() -> None:
+    busybox = (program("bin/busybox"), link("bin/ash", "busybox"))
+    assert findings("gramine", "/bin/ash", "-c", "ls2 /bin", more=busybox) == []
+    assert findings("gramine", "/bin/sh", "-c", "exec ls2 /bin", more=busybox) == [("OCC002", ERROR)]

@@ -9,7 +9,8 @@ import pytest
 
 from enclavize.errors import UsageError
 from enclavize.libos.gramine.backend import GramineBackend
-from enclavize.libos.gramine.mounts import Mount, log_mounts
+from enclavize.libos.gramine.manifest import Mount
+from enclavize.libos.gramine.mounts import log_mounts
 from enclavize.progress import Reporter
 from enclavize.rootfs.index import index_image
 from support.images import directory, file, symlink

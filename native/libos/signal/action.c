@@ -39,6 +39,18 @@ bool signal_is_ignored(const struct process *process, int signal)
     return handler == SIG_IGN || (handler == SIG_DFL && !stops && !signal_ends_process(signal));
 }
 
+/* Linux tells those in a namespace of nobody outside of it: si_pid is 0. */
+static bool is_of_host(const struct signal_info *info)
+{
+    return info->code == SI_USER && info->first == 0;
+}
+
+bool signal_is_shielded_from(const struct process *process, const struct signal_info *info)
+{
+    return process == &first_process && !is_of_host(info) &&
+           __atomic_load_n(&process->actions->at[info->signal].handler, __ATOMIC_RELAXED) == SIG_DFL;
+}
+
 void signal_handling(const struct process *process, uint64_t *ignored, uint64_t *caught)
 {
     const struct signal_actions *actions = __atomic_load_n(&process->actions, __ATOMIC_ACQUIRE); /* recycled, never given back */

@@ -37,6 +37,11 @@ static inline bool signal_is_valid(uint64_t signal)
 
 /* By its action, or by default. */
 bool signal_is_ignored(const struct process *process, int signal);
+/*
+ * As each PID namespace's first process: what is sent inside, by itself and by the kernel as well, does nothing to it by
+ * default (pid_namespaces(7), SIGNAL_UNKILLABLE of Linux). Faults do, and so does what the host sends, whose word it is.
+ */
+bool signal_is_shielded_from(const struct process *process, const struct signal_info *info);
 /* What is left to do by default. */
 bool signal_ends_process(int signal);
 bool signal_stops_process(int signal);

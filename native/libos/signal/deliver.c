@@ -43,10 +43,11 @@ static void run_handler(struct task *task, struct context *context, const struct
     }
 }
 
-/* A namespace's first process is not ended by signals of those in it that it does not handle, not even by SIGKILL
- * (pid_namespaces(7)): those of others do not get here (kill.c). */
 static void act_by_default(const struct signal_info *info)
 {
+    if (signal_is_shielded_from(current_process(), info)) {
+        return; /* it waited while it was blocked, or handled */
+    }
     if (signal_stops_process(info->signal) && current_process() != &first_process) {
         process_stop(info->signal);
     } else if (signal_ends_process(info->signal)) {

@@ -40,11 +40,12 @@ static bool may_send(const struct process *process, uint64_t signal)
     return permission.is_given;
 }
 
-/* As in each PID namespace, others do not end or stop the first process by what it does not handle: pid_namespaces(7). */
-static bool is_lost(const struct process *process, uint64_t signal)
+/* SIGKILL cannot wait, so the first process is shielded from it here: pid_namespaces(7). */
+static void end_by_kill(struct process *process)
 {
-    return process == &first_process && current_process() != &first_process &&
-           process->actions->at[signal].handler == SIG_DFL;
+    if (process != &first_process) {
+        process_kill(process);
+    }
 }
 
 /* To the process, or to one of its threads. */
@@ -64,14 +65,14 @@ static int64_t send(struct process *process, struct task *task, uint64_t signal,
     if (!may_send(process, signal)) {
         return -EPERM;
     }
-    if (!signal || is_lost(process, signal)) {
+    if (!signal) {
         return 0;
     }
-    if (signal == SIGKILL && process == current_process()) {
+    if (signal == SIGKILL && process == current_process() && process != &first_process) {
         process_exit(0, SIGKILL);
     }
     if (signal == SIGKILL) {
-        process_kill(process);
+        end_by_kill(process);
         return 0;
     }
     return deliver(process, task, info);
@@ -80,7 +81,7 @@ static int64_t send(struct process *process, struct task *task, uint64_t signal,
 int64_t signal_tell(struct process *process, struct task *task, const struct signal_info *info)
 {
     if (info->signal == SIGKILL) {
-        process_kill(process);
+        end_by_kill(process);
         return 0;
     }
     return deliver(process, task, info);

@@ -175,9 +175,14 @@ void signal_thread_ends(struct task *task)
     signal_pass_on();
 }
 
+static bool does_nothing(const struct process *process, const struct signal_info *info)
+{
+    return signal_is_ignored(process, info->signal) || signal_is_shielded_from(process, info);
+}
+
 int64_t signal_send(struct task *task, const struct signal_info *info)
 {
-    if (signal_is_ignored(task->process, info->signal) && !((task->blocked | task->awaited) & SIGNAL_BIT(info->signal))) {
+    if (does_nothing(task->process, info) && !((task->blocked | task->awaited) & SIGNAL_BIT(info->signal))) {
         return SIGNAL_IGNORED;
     }
     int64_t result = mark(task->process, task, info);
@@ -223,7 +228,7 @@ static int64_t send_process(struct process *process, const struct signal_info *i
     process_each_task(process, consider, &choice);
     struct task *usual = choice.first ? choice.first : choice.caller ? choice.caller : choice.any;
     struct task *chosen = to_running && choice.running ? choice.running : usual;
-    if (signal_is_ignored(process, info->signal) && chosen && !choice.is_awaited) {
+    if (does_nothing(process, info) && chosen && !choice.is_awaited) {
         return SIGNAL_IGNORED;
     }
     int64_t result = mark(process, NULL, info);

@@ -42,20 +42,38 @@ static bool passes(const struct control_message *message, bool is_sent)
     return false;
 }
 
+/* What Linux passes over in silence: what Unix sockets take, and levels of other protocols (__sock_cmsg_send(), ip_cmsg_send()). */
+static bool is_passed_over(const struct control_message *message)
+{
+    switch (message->level) {
+    case SOL_SOCKET:
+        return message->type == SCM_RIGHTS || message->type == SCM_CREDENTIALS;
+    case IPPROTO_IP:
+    case IPPROTO_IPV6:
+    case IPPROTO_UDP:
+        return false;
+    default:
+        return true;
+    }
+}
+
 int64_t control_to_host(struct host_message *to, const struct control *from)
 {
     struct control_message message;
-    uint32_t position = 0;
+    uint32_t position = 0, start = 0, length = 0;
     if (from->length > sizeof(to->control)) {
         return -ENOBUFS;
     }
-    while (control_next(from, &position, &message)) {
-        if (!passes(&message, true)) {
+    for (; control_next(from, &position, &message); start = position) {
+        uint32_t end = position < from->length ? position : from->length; /* the last one need not be padded */
+        if (passes(&message, true)) {
+            memcpy(to->control + length, from->bytes + start, end - start);
+            length += end - start;
+        } else if (!is_passed_over(&message)) {
             return -EINVAL;
         }
     }
-    memcpy(to->control, from->bytes, from->length);
-    to->control_length = from->length;
+    to->control_length = length;
     return 0;
 }
 

@@ -49,6 +49,8 @@ enum shutdown_how { SHUT_RD = 0, SHUT_WR = 1, SHUT_RDWR = 2 };
 #define MSG_CMSG_CLOEXEC 0x40000000U
 
 #define SOL_SOCKET 1U
+#define SCM_RIGHTS 1U /* types of its control messages, for Unix sockets */
+#define SCM_CREDENTIALS 2U
 enum socket_option {
     SO_DEBUG = 1, SO_REUSEADDR = 2, SO_TYPE = 3, SO_ERROR = 4, SO_DONTROUTE = 5, SO_BROADCAST = 6, SO_SNDBUF = 7,
     SO_RCVBUF = 8, SO_KEEPALIVE = 9, SO_OOBINLINE = 10, SO_PRIORITY = 12, SO_LINGER = 13, SO_REUSEPORT = 15,

@@ -4,8 +4,6 @@
 
 #include "net/unix_queue.h"
 
-#define SCM_RIGHTS 1U
-#define SCM_CREDENTIALS 2U
 
 /* What a message to be sent carries. -EBADF, -EINVAL, -EPERM, -ETOOMANYREFS, -ENOMEM: `rights` is empty. */
 int64_t control_import(const struct message *message, struct rights *rights, struct sender *from);

@@ -114,6 +114,40 @@ static void packet_information(int family)
     CHECK(close(one) == 0 && close(other) == 0);
 }
 
+static struct cmsghdr *put(struct msghdr *header, struct cmsghdr *control, int level, int type, size_t size)
+{
+    control->cmsg_level = level;
+    control->cmsg_type = type;
+    control->cmsg_len = CMSG_LEN(size);
+    header->msg_controllen = (size_t)((char *)CMSG_DATA(control) - (char *)header->msg_control) + size;
+    memset(CMSG_DATA(control), 0, CMSG_SPACE(size) - CMSG_LEN(0));
+    return (struct cmsghdr *)(void *)((char *)control + CMSG_SPACE(size));
+}
+
+/* What Unix sockets take and what other protocols' levels say is passed over; what a level does not know is refused. */
+static void passed_over(int family)
+{
+    char byte = 'x', space[256] = {0};
+    int one = bound(family, SOCK_DGRAM), other = bound(family, SOCK_DGRAM), hops = 7;
+    int level = family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, type = family == AF_INET ? IP_TTL : IPV6_HOPLIMIT;
+    connect_to(one, other, family);
+    struct iovec part = {&byte, 1};
+    struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = space};
+    struct cmsghdr *control = (struct cmsghdr *)(void *)space;
+    control = put(&header, control, SOL_SOCKET, SCM_RIGHTS, sizeof(int));
+    control = put(&header, control, SOL_SOCKET, SCM_CREDENTIALS, sizeof(struct ucred));
+    control = put(&header, control, IPPROTO_TCP, 77, 3);
+    struct cmsghdr *last = control;
+    control = put(&header, control, level, type, sizeof(hops));
+    memcpy(CMSG_DATA(last), &hops, sizeof(hops));
+    CHECK(sendmsg(one, &header, 0) == 1 && recv(other, &byte, 1, 0) == 1);
+    put(&header, last, level, type, 3);
+    FAILS(sendmsg(one, &header, 0), EINVAL);
+    put(&header, last, SOL_SOCKET, 0x77, sizeof(int));
+    FAILS(sendmsg(one, &header, 0), EINVAL);
+    CHECK(close(one) == 0 && close(other) == 0);
+}
+
 #define MANY 20
 
 static void many_at_once(int family)
@@ -159,6 +193,7 @@ int main(void)
         sizes(families[at]);
         refused(families[at]);
         packet_information(families[at]);
+        passed_over(families[at]);
         many_at_once(families[at]);
     }
     puts("udp ok");

@@ -1,4 +1,5 @@
 #include "fs/call_support.h"
+#include "fs/process_files.h"
 #include "fs/seal.h"
 #include "fs/tree.h"
 
@@ -119,8 +120,12 @@ int64_t sys_close_range(const struct arguments *arguments)
     if (first > last || (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) != 0) {
         return -EINVAL;
     }
-    if ((flags & CLOSE_RANGE_UNSHARE) && task_count() > 1) {
+    if ((flags & CLOSE_RANGE_UNSHARE) && current_process()->task_count > 1) {
         return -EINVAL; /* threads share one table: none can have a copy of its own */
+    }
+    int64_t error = (flags & CLOSE_RANGE_UNSHARE) ? process_files_unshare(true, false) : 0;
+    if (error < 0) {
+        return error;
     }
     for (int64_t at = descriptor_next(first); at >= 0 && at <= last; at = descriptor_next(at + 1)) {
         if (flags & CLOSE_RANGE_CLOEXEC) {

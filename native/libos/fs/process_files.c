@@ -98,18 +98,36 @@ static int64_t inherit(struct process *child, bool shares_descriptors, bool shar
     return 0;
 }
 
-static int64_t execute(struct file *file)
+int64_t process_files_unshare(bool descriptors, bool whereabouts)
 {
     struct process *process = current_process();
-    struct descriptor_table *own = descriptor_table_inherit(process->descriptors, false);
-    if (own == NULL) {
+    struct descriptor_table *table = descriptor_table_inherit(process->descriptors, !descriptors), *old_table;
+    struct whereabouts *where = whereabouts_inherit(process->whereabouts, !whereabouts), *old_where;
+    if (table == NULL || where == NULL) {
+        descriptor_table_put(table);
+        whereabouts_put(where);
         return -ENOMEM;
     }
     lists_lock();
-    struct descriptor_table *shared = process->descriptors;
-    process->descriptors = own;
+    old_table = process->descriptors;
+    process->descriptors = table;
     lists_unlock();
-    descriptor_table_put(shared);
+    namespace_lock();
+    old_where = process->whereabouts;
+    process->whereabouts = where;
+    namespace_unlock();
+    descriptor_table_put(old_table);
+    whereabouts_put(old_where);
+    return 0;
+}
+
+static int64_t execute(struct file *file)
+{
+    struct process *process = current_process();
+    int64_t error = process_files_unshare(true, false);
+    if (error < 0) {
+        return error;
+    }
     descriptor_table_close_on_exec();
     file_get(file);
     namespace_lock();

@@ -82,6 +82,7 @@ COUNTS = {
     "unix_sockets": (),
     "ready_sockets": (scaled(1_000, least=100),),
     "threads": (scaled(20_000),),
+    "sharing": (),
     "spawn": (),
     "execute": (),
     "forks": (),
@@ -149,6 +150,25 @@ def test_program_finds_what_linux_promises(name: str, tree: TeeTree, rootfs: Pat
     done = tree.run(f"/{name}", *arguments)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == native.stdout
+
+
+FIRST_PROCESS = ("unshare", "--pid", "--fork", "--kill-child")
+
+
+@pytest.mark.parametrize(
+    ("argv", "end"),
+    [((), None), (("abort",), signal.SIGSEGV), (("trap",), signal.SIGILL)],
+    ids=["nothing", "abort", "trap"],
+)
+def test_signals_that_the_first_process_does_not_handle(
+    argv: tuple[str, ...], end: signal.Signals | None, tree: TeeTree, rootfs: Path
+) -> None:
+    if os.geteuid() == 0:
+        words = [*FIRST_PROCESS, rootfs / "first_process", *argv]
+        native = subprocess.run(words, capture_output=True, check=False, timeout=120)
+        assert native.returncode == (-end if end else 0), native.stderr.decode()
+    done = tree.run("/first_process", *argv)
+    assert done.returncode == (128 + end if end else 0), done.stderr.decode()
 
 
 @pytest.mark.parametrize("seed", range(1, 4))

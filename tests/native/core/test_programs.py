@@ -164,7 +164,7 @@ def test_signals_that_the_first_process_does_not_handle(
     argv: tuple[str, ...], end: signal.Signals | None, tree: TeeTree, rootfs: Path
 ) -> None:
     if os.geteuid() == 0:
-        words = [*FIRST_PROCESS, rootfs / "first_process", *argv]
+        words = [*FIRST_PROCESS, str(rootfs / "first_process"), *argv]
         native = subprocess.run(words, capture_output=True, check=False, timeout=120)
         assert native.returncode == (-end if end else 0), native.stderr.decode()
     done = tree.run("/first_process", *argv)

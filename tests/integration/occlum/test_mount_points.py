@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -60,31 +61,34 @@ def test_folders_of_the_images_volumes_are_in_the_root(
     assert "/data/large of the image is a file; Occlum needs a directory there" in said
 
 
-@pytest.mark.parametrize(
-    "member",
-    [
-        Member(path="etc/hosts", data=b"10.0.0.1 bank\n", mtime=0, mode=0o444),
-        Member(path="etc/hosts", mtime=0, mode=0o666),
-        Member(path="etc/hosts", type=tarfile.SYMTYPE, link="/srv/shared/hosts", mtime=0, mode=0o777),
-        Member(path="etc/hosts", mtime=0, mode=0o444, uid=1000),
-        Member(path="srv/shared", type=tarfile.DIRTYPE, mtime=0, mode=0o755),
-        Member(path="srv/shared", mtime=0, mode=0o444),
-        Member(path="srv", type=tarfile.DIRTYPE, mtime=0, mode=0o777),
-    ],
-    ids=str,
+OTHERS = (
+    Member(path="etc/hosts", data=b"10.0.0.1 bank\n", mtime=0, mode=0o444),
+    Member(path="etc/hosts", mtime=0, mode=0o666),
+    Member(path="etc/hosts", type=tarfile.SYMTYPE, link="/srv/shared/hosts", mtime=0, mode=0o777),
+    Member(path="etc/hosts", mtime=0, mode=0o444, uid=1000),
+    Member(path="srv/shared", type=tarfile.DIRTYPE, mtime=0, mode=0o755),
+    Member(path="srv/shared", mtime=0, mode=0o444),
+    Member(path="srv", type=tarfile.DIRTYPE, mtime=0, mode=0o777),
 )
+
+
 def test_others_than_a_build_makes_are_found(
-    converter: Converter, make: Callable[..., str], member: Member
+    converter: Converter, make: Callable[..., str], tmp_path: Path
 ) -> None:
     name = converter.build(make(), "tee", "--volume", "/srv/shared:exec")
-    changed(name, "", None, [member], without=member.path)
-    said = verify(converter, name, code=1)
-    assert "ERROR" in said
-    assert "Traceback" not in said
+    for number, member in enumerate(OTHERS):
+        copy = shutil.copytree(name.removeprefix("oci:"), tmp_path / str(number))
+        changed(f"oci:{copy}", "", None, [member], without=member.path)
+        said = verify(converter, f"oci:{copy}", code=1)
+        assert "ERROR" in said, member
+        assert "Traceback" not in said, member
 
 
-@pytest.mark.parametrize("path", ["etc", "shared"])
-def test_images_of_older_builds_have_none(converter: Converter, make: Callable[..., str], path: str) -> None:
+def test_images_of_older_builds_have_none(
+    converter: Converter, make: Callable[..., str], tmp_path: Path
+) -> None:
     name = converter.build(make(), "tee", "--volume", "/shared:exec")
-    changed(name, "", None, [], without=path)
-    assert re.search(r"trusted +true", verify(converter, name))
+    for path in ("etc", "shared"):
+        copy = shutil.copytree(name.removeprefix("oci:"), tmp_path / path)
+        changed(f"oci:{copy}", "", None, [], without=path)
+        assert re.search(r"trusted +true", verify(converter, f"oci:{copy}"))

@@ -75,11 +75,12 @@ def send_chunks(
     """
     descriptor = stream.descriptor
     upload = _Upload(client, f"take blob {descriptor.digest} into {repository}", session, progress)
+    room = memoryview(bytearray(min(CHUNK_SIZE, descriptor.size)))
     position = 0
     while position < descriptor.size:
-        data = stream.read(min(CHUNK_SIZE, descriptor.size - position))
-        upload.send(_Chunk(start=position, data=memoryview(data)))
-        position += len(data)
+        size = stream.readinto(room[: descriptor.size - position])
+        upload.send(_Chunk(start=position, data=room[:size]))
+        position += size
     return upload.session
 
 

@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -35,6 +35,7 @@ from enclavize.rootfs.layer import scan_layer, size_limit
 from enclavize.rootfs.layer_file import layer_copy
 from enclavize.rootfs.merge import merge_layers
 from enclavize.rootfs.native_merge import merge_natively
+from enclavize.rootfs.rows import RowWriter
 from enclavize.rootfs.tree import Rootfs
 from enclavize.rootfs.verity import tree_size
 
@@ -206,15 +207,17 @@ class _LayerIndexer:
             storage_errors("write", self._path),
             self._replaced_file() as file,
             layer_copy(self._diff_id, self._cache) if self._keep else nullcontext() as copy,
+            closing(RowWriter(self._cache.spool)) as records,
         ):
             begun()
             start_index(file)
-            records, merkle_size = scan_layer(
+            merkle_size = scan_layer(
                 _Cancellable(blob, self._cancelled),
                 what=_name(self._layer),
                 number=self._number,
                 diff_id=self._diff_id,
                 limit=size_limit(self._image.stored_size(self._layer)),
+                records=records,
                 merkle=file,
                 copy=copy,
             )

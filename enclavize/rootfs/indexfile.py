@@ -79,12 +79,11 @@ def finish_index(
     document = [diff_id, [astuple(elf) for elf in records.facts]]
     facts = json.dumps(document, separators=(",", ":")).encode("ascii")
     file.seek(_HEADER.size + merkle_size)
-    for part in (*records.rows, *records.heap, facts):
-        file.write(part)
+    records.copy_to(file)
+    file.write(facts)
     file.flush()
     digest = _digest(file)
-    rows_size, heap_size = (sum(map(len, parts)) for parts in (records.rows, records.heap))
-    header = _Header(_MAGIC, merkle_size, rows_size, heap_size, len(facts), digest)
+    header = _Header(_MAGIC, merkle_size, records.rows_size, records.heap_size, len(facts), digest)
     file.seek(0)
     file.write(_HEADER.pack(*header))
     file.flush()

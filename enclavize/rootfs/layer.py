@@ -21,7 +21,6 @@ from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import PATH_MAX, Entry, FileType, path_text, printable
 from enclavize.rootfs.readahead import read_ahead
 from enclavize.rootfs.records import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
-from enclavize.rootfs.rows import RowWriter
 from enclavize.rootfs.verity import VerityStream, tree_size, verity_of
 from enclavize.rootfs.well_known import KEEP_NAMED_SIZE, KEPT_FILES, KEPT_FOLDERS
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from enclavize.oci.digest import Digest
     from enclavize.rootfs.decompress import Stream
     from enclavize.rootfs.records import Record
+    from enclavize.rootfs.rows import RowWriter
 
 WHITEOUT_PREFIX = ".wh."
 """image-spec, layer.md, "Whiteouts"."""
@@ -97,32 +97,32 @@ def scan_layer(
     number: int,
     diff_id: Digest,
     limit: int,
+    records: RowWriter,
     merkle: BinaryIO,
     copy: BinaryIO | None = None,
-) -> tuple[RowWriter, int]:
+) -> int:
     """Read a layer to its end.
 
     Merkle trees go to the file ``merkle``, from where it stands, and the uncompressed layer to ``copy``.
-    Returns the records, and the bytes of these trees. Raises InvalidImageError, or IntegrityError if the
-    layer is not what ``diff_id`` says; an error of ``stream`` has precedence over what the bad bytes look
-    like.
+    ``records`` gets what is found, in files. Returns the bytes of these trees. Raises InvalidImageError, or
+    IntegrityError if the layer is not what ``diff_id`` says; an error of ``stream`` has precedence over what
+    the bad bytes look like.
     """
     scanner = _Scanner(what, number, limit, merkle)
     source = _limited_chunks(stream, what, limit, copy)
     try:
         if native_scan.is_available() and algorithm_of(diff_id) == "sha256":
             with _ahead(source) as chunks:
-                records, found = scanner.scan_natively(chunks)
+                found = scanner.scan_natively(chunks, records)
                 _check_content(f"sha256:{found}", what, diff_id)
         else:
-            records = RowWriter()
             with _ahead(_verified_chunks(source, what, diff_id)) as chunks:
                 scanner.scan(chunks, records)
     except InvalidImageError:
         while stream.read(1 << 20):
             pass
         raise
-    return records, scanner.merkle_size
+    return scanner.merkle_size
 
 
 @contextmanager
@@ -178,10 +178,11 @@ class _Scanner:
         self._archive_start = 0
         self.merkle_size = 0
 
-    def scan_natively(self, chunks: Iterator[bytes]) -> tuple[RowWriter, str]:
-        """Read all members, natively as far as possible; return records, and the archive's SHA-256."""
+    def scan_natively(self, chunks: Iterator[bytes], records: RowWriter) -> str:
+        """Read all members, natively as far as possible; return the archive's SHA-256."""
         native = native_scan.NativeScan(
             descriptor=self._merkle.fileno(),
+            records=records,
             merkle_start=self._merkle_start,
             max_members=MAX_ENTRIES,
             max_content_size=self._limit,
@@ -190,7 +191,7 @@ class _Scanner:
         )
         with native:
             rest = native.scan(chunks)
-            records = native.rows()
+            native.tell(records)
             self._member = native.members
             self._content_size = native.content_size
             self._metadata_size = native.metadata_size
@@ -199,7 +200,7 @@ class _Scanner:
                 self._merkle.seek(self._merkle_start + self.merkle_size)
                 self._archive_start = native.resumes_at
                 self.scan(rest, records)
-            return records, native.finish()
+            return native.finish()
 
     def scan(self, chunks: Iterator[bytes], records: RowWriter) -> None:
         """Read all members that are left."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import weakref
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from enclavize.rootfs.accelerator import Pinned, native_library
 from enclavize.rootfs.entry import IMPLIED_MODE, Entry, FileType, path_bytes, path_text, sort_key
@@ -25,11 +26,25 @@ if TYPE_CHECKING:
 
 _NONE = 0xFFFF_FFFF
 
-_PLACE = struct.Struct("<IIQIIIIIB?2x")
-"""Layer and row (_NONE: a directory that no layer lists), where its path is and how long, the place of the
-first path of the same file, its parent, first entry and next sibling; its kind, whether it is an ELF file."""
-_KIND_AT, _IS_ELF_AT = 36, 37
+_PLACE = struct.Struct("<IIIIIIIHB?")
+"""Layer and row (_NONE: a directory that no layer lists), where its path is, the place of the first path of
+the same file, its parent, first entry and next sibling; how long its path is, its kind, whether it is an
+ELF file."""
+_KIND_AT, _IS_ELF_AT = 30, 31
 _AFTER_SLASH = bytes([ord("/") + 1])
+
+
+class _Place(NamedTuple):
+    layer: int
+    row: int
+    path: int
+    data: int
+    parent: int
+    child: int
+    sibling: int
+    path_size: int
+    kind: int
+    is_elf: bool
 
 
 class _Layer(ctypes.Structure):
@@ -40,6 +55,7 @@ class _Layer(ctypes.Structure):
         ("heap_size", ctypes.c_size_t),
         ("merkle", ctypes.c_void_p),
         ("merkle_size", ctypes.c_size_t),
+        ("is_mapped", ctypes.c_uint64),
     )
 
 
@@ -87,14 +103,16 @@ def merge_natively(layers: Sequence[Rows]) -> MergedTree | None:
         if code.value < 0:
             raise MemoryError
         return None
-    try:
-        return MergedTree(
-            ctypes.string_at(report.places, report.count * _PLACE.size),
-            ctypes.string_at(report.paths, report.paths_size),
-            layers,
-        )
-    finally:
-        library.enclavize_merge_free(tree)
+    merged = MergedTree(
+        _memory(report.places, report.count * _PLACE.size), _memory(report.paths, report.paths_size), layers
+    )
+    weakref.finalize(merged, library.enclavize_merge_free, tree)
+    return merged
+
+
+def _memory(start: int | None, size: int) -> memoryview:
+    """Return native memory as it lies there."""
+    return memoryview((ctypes.c_uint8 * size).from_address(start) if start else b"").cast("B")
 
 
 def _layer_table(layers: Sequence[Rows], pinned: Pinned) -> ctypes.Array[_Layer]:
@@ -104,6 +122,7 @@ def _layer_table(layers: Sequence[Rows], pinned: Pinned) -> ctypes.Array[_Layer]
         slot.rows, slot.count = pinned.address(rows), len(rows) // ROW_SIZE
         slot.heap, slot.heap_size = pinned.address(heap), len(heap)
         slot.merkle, slot.merkle_size = pinned.address(merkle), len(merkle)
+        slot.is_mapped = layer.is_mapped
     return table
 
 
@@ -123,7 +142,7 @@ class TreeParts(ctypes.Structure):
 class MergedTree(Sequence[Entry]):
     """All entries in the order of their paths."""
 
-    def __init__(self, places: bytes, paths: bytes, layers: Sequence[Rows]) -> None:
+    def __init__(self, places: memoryview, paths: memoryview, layers: Sequence[Rows]) -> None:
         self._places = places
         self._paths = paths
         self._layers = layers
@@ -176,10 +195,10 @@ class MergedTree(Sequence[Entry]):
     def children(self, path: str) -> Iterator[Entry]:
         """Yield the entries of a directory in order."""
         found = self.place_of(path)
-        child = _NONE if found is None else self._place(found)[6]
+        child = _NONE if found is None else self._place(found).child
         while child != _NONE:
             yield self._entry(child)
-            child = self._place(child)[7]
+            child = self._place(child).sibling
 
     def changed(self, made: Iterable[Entry], left_out: Collection[str]) -> MergedTree | None:
         """Return a tree with entries more, in directories that are there, and entries less.
@@ -220,20 +239,20 @@ class MergedTree(Sequence[Entry]):
         marks = self._places[_IS_ELF_AT :: _PLACE.size]
         return (self._entry(at) for at, mark in enumerate(marks) if mark)
 
-    def _place(self, index: int) -> tuple[int, ...]:
-        return _PLACE.unpack_from(self._places, index * _PLACE.size)
+    def _place(self, index: int) -> _Place:
+        return _Place._make(_PLACE.unpack_from(self._places, index * _PLACE.size))
 
     def _path(self, index: int) -> bytes:
         place = self._place(index)
-        return self._paths[place[2] : place[2] + place[3]]
+        return bytes(self._paths[place.path : place.path + place.path_size])
 
     def _entry(self, index: int) -> Entry:
-        layer, row, at, size, data, *_ = self._place(index)
-        path = path_text(self._paths[at : at + size])
-        data_path = path if data == index else path_text(self._path(data))
-        if layer == _NONE:
+        place = self._place(index)
+        path = path_text(bytes(self._paths[place.path : place.path + place.path_size]))
+        data_path = path if place.data == index else path_text(self._path(place.data))
+        if place.layer == _NONE:
             return Entry(path=path, type=FileType.DIRECTORY, mode=IMPLIED_MODE, data_path=path)
-        return self._layers[layer].entry(row, path, data_path)
+        return self._layers[place.layer].entry(place.row, path, data_path)
 
 
 class _Part(Sequence[Entry]):

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from enclavize.rootfs import elf
 from enclavize.rootfs.accelerator import native_library
-from enclavize.rootfs.rows import RowWriter
 from enclavize.rootfs.tar import HEAD_SIZE
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from enclavize.rootfs.entry import ElfFacts
+    from enclavize.rootfs.rows import RowWriter
 
 
 class _Bytes(ctypes.Structure):
@@ -35,6 +35,8 @@ class _Bytes(ctypes.Structure):
 class _Options(ctypes.Structure):
     _fields_ = (
         ("descriptor", ctypes.c_int32),
+        ("rows_descriptor", ctypes.c_int32),
+        ("heap_descriptor", ctypes.c_int32),
         ("merkle_start", ctypes.c_uint64),
         ("max_members", ctypes.c_uint64),
         ("max_content_size", ctypes.c_uint64),
@@ -44,8 +46,8 @@ class _Options(ctypes.Structure):
 
 class _Report(ctypes.Structure):
     _fields_ = (
-        ("rows", _Bytes),
-        ("heap", _Bytes),
+        ("rows_size", ctypes.c_uint64),
+        ("heap_size", ctypes.c_uint64),
         ("elf_parts", _Bytes),
         ("left_over", _Bytes),
         ("resume_at", ctypes.c_uint64),
@@ -90,17 +92,20 @@ class NativeScan:
         self,
         *,
         descriptor: int,
+        records: RowWriter,
         merkle_start: int,
         max_members: int,
         max_content_size: int,
         kept_names: Iterable[str],
         check_metadata: Callable[[int], object],
     ) -> None:
-        """Merkle trees are written to an open file, from ``merkle_start`` on."""
+        """Merkle trees go to an open file, from ``merkle_start`` on; rows to those of ``records``."""
         names = "".join(f"{name}\0" for name in kept_names).encode()
         self._names = ctypes.create_string_buffer(names, len(names))
         options = _Options(
             descriptor=descriptor,
+            rows_descriptor=records.descriptors[0],
+            heap_descriptor=records.descriptors[1],
             merkle_start=merkle_start,
             max_members=max_members,
             max_content_size=max_content_size,
@@ -149,9 +154,9 @@ class NativeScan:
         self._is_understood(_library().enclavize_scan_finish(self._scanner))
         return bytes(self._report.digest).hex()
 
-    def rows(self) -> RowWriter:
-        """Return what was found."""
-        return RowWriter(self._report.rows.copy(), self._report.heap.copy(), self._facts)
+    def tell(self, records: RowWriter) -> None:
+        """Tell the writer of records what is in its files."""
+        records.go_on(self._report.rows_size, self._report.heap_size, self._facts)
 
     @property
     def members(self) -> int:

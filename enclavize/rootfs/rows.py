@@ -7,15 +7,17 @@ value, in 2 and 4 bytes, then both. ``native/host/row.zig`` writes the same.
 
 from __future__ import annotations
 
+import io
+import shutil
 import struct
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from enclavize.rootfs.entry import NO_XATTRS, Entry, FileType, path_bytes, path_text
 from enclavize.rootfs.records import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from mmap import mmap
 
     from enclavize.rootfs.entry import ElfFacts
@@ -25,6 +27,7 @@ _ROW = struct.Struct("<c?HIIIqQQQQHHHHIIIIII32s32s")
 ROW_SIZE = _ROW.size
 _XATTR = struct.Struct("<HI")
 _NO_TREES = memoryview(b"")
+_COPIED_PIECE = 1 << 20
 
 LETTERS = {
     FileType.REGULAR: b"f",
@@ -68,28 +71,46 @@ class _Row(NamedTuple):
 
 
 class RowWriter:
-    """Collects records. ``facts`` are those of ELF files, in the order of their rows."""
+    """Collects records in two files that ``room`` makes: a layer may have a million of them.
 
-    def __init__(self, rows: bytes = b"", heap: bytes = b"", facts: Iterable[ElfFacts] = ()) -> None:
-        """Begin with what is there already, and may be large: it is not copied."""
-        self._before = rows, heap
-        self._rows = bytearray()
-        self._heap = bytearray()
-        self.facts = list(facts)
+    ``facts`` are those of ELF files, in the order of their rows.
+    """
 
-    @property
-    def rows(self) -> tuple[bytes | bytearray, ...]:
-        """The rows, in parts."""
-        return self._before[0], self._rows
+    def __init__(self, room: Callable[[], BinaryIO] = io.BytesIO) -> None:
+        self._rows = room()
+        self._heap = room()
+        self.rows_size = 0
+        self.heap_size = 0
+        self.facts: list[ElfFacts] = []
 
     @property
-    def heap(self) -> tuple[bytes | bytearray, ...]:
-        """The heap, in parts."""
-        return self._before[1], self._heap
+    def descriptors(self) -> tuple[int, int]:
+        """The files of rows and heap, for native code that writes to them."""
+        return self._rows.fileno(), self._heap.fileno()
+
+    def go_on(self, rows_size: int, heap_size: int, facts: Iterable[ElfFacts]) -> None:
+        """Go on behind what native code has written."""
+        self.rows_size, self.heap_size = rows_size, heap_size
+        self._rows.seek(rows_size)
+        self._heap.seek(heap_size)
+        self.facts.extend(facts)
+
+    def copy_to(self, file: BinaryIO) -> None:
+        """Append rows and heap to a file."""
+        for part in (self._rows, self._heap):
+            part.seek(0)
+            shutil.copyfileobj(part, file, _COPIED_PIECE)
+
+    def close(self) -> None:
+        """Give the files up."""
+        self._rows.close()
+        self._heap.close()
 
     def layer(self, number: int) -> Rows:
         """Return the records as those of a layer."""
-        rows, heap = b"".join(self.rows), b"".join(self.heap)
+        both = io.BytesIO()
+        self.copy_to(both)
+        rows, heap = both.getvalue()[: self.rows_size], both.getvalue()[self.rows_size :]
         return Rows(rows, heap, heap_start=0, facts=self.facts, number=number)
 
     def add(self, record: Record) -> None:
@@ -141,9 +162,9 @@ class RowWriter:
         """Append a row and its strings; ``more`` are the interpreter line and the content."""
         strings = (path_bytes(path), path_bytes(link), _packed(xattrs), *more)
         path_size, link_size, xattrs_size, line_size, content_size = map(len, strings)
-        self._rows += _ROW.pack(
+        packed = _ROW.pack(
             *row._replace(
-                heap=len(self._before[1]) + len(self._heap),
+                heap=self.heap_size,
                 path_size=path_size,
                 link_size=link_size,
                 xattrs_size=xattrs_size,
@@ -151,7 +172,9 @@ class RowWriter:
                 content_size=content_size,
             )
         )
-        self._heap += b"".join(strings)
+        self._rows.write(packed)
+        self.rows_size += len(packed)
+        self.heap_size += self._heap.write(b"".join(strings))
 
 
 class Rows(Collection["Record"]):
@@ -190,6 +213,11 @@ class Rows(Collection["Record"]):
     def parts(self) -> tuple[bytes | memoryview, memoryview, memoryview]:
         """Rows, heap and Merkle trees."""
         return self._rows, memoryview(self._heap)[self._heap_start :], self._merkle
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether all of it is in a file that is mapped."""
+        return not isinstance(self._heap, bytes)
 
     def entry(self, number: int, path: str, data_path: str) -> Entry:
         """Return the entry of a row at a place of the merged tree."""

@@ -86,6 +86,7 @@ const Writer = struct {
     fn collect(writer: *Writer) Failure!void {
         @setRuntimeSafety(true);
         for (0..writer.tree.count) |index| {
+            writer.tree.forget(index);
             const at: u32 = @intCast(index);
             const place = writer.tree.place(at);
             if (place.kind == 'd' and at != 0) writer.inodes.items[writer.inode_of.items[place.parent]].links += 1;
@@ -115,7 +116,8 @@ const Writer = struct {
     fn placeAll(writer: *Writer) Failure!void {
         @setRuntimeSafety(true);
         var offset: u64 = inodes.first_inode;
-        for (writer.inodes.items) |*inode| {
+        for (writer.inodes.items, 0..) |*inode, at| {
+            writer.tree.forget(at);
             const kind = writer.tree.place(inode.place).kind;
             if (kind == 'd') {
                 try writer.children(inode.place);
@@ -125,13 +127,13 @@ const Writer = struct {
             inode.layout = inodes.layoutOf(inode, kind);
             const room = block_size - offset % block_size;
             if (inode.bodySize() > room) offset += room;
-            inode.offset = offset;
+            inode.nid = std.math.cast(u32, offset / inodes.slot_size) orelse return error.Odd;
             offset += std.mem.alignForward(u64, inode.bodySize(), inodes.slot_size);
         }
         var block = (offset + block_size - 1) / block_size;
         for (writer.inodes.items) |*inode| {
             if (inode.blockCount() == 0) continue;
-            inode.start_block = block;
+            inode.start_block = std.math.cast(u32, block) orelse return error.Odd;
             block += inode.blockCount();
         }
         if (block >= none) return error.Odd;
@@ -147,6 +149,7 @@ const Writer = struct {
         const mask = slots.items.len - 1;
         var next = merkle.treeSize(writer.size);
         for (writer.inodes.items, 0..) |*inode, at| {
+            writer.tree.forget(at);
             if (!inode.on_host or inode.size <= block_size) continue;
             const verity = writer.tree.rowOf(inode.place).?.verity;
             var slot = std.mem.readInt(u64, verity[0..8], .little) & mask;
@@ -159,7 +162,7 @@ const Writer = struct {
                 continue;
             }
             slots.items[slot] = @intCast(at);
-            inode.merkle = next;
+            inode.merkle = std.math.cast(u32, next / merkle.hash_size) orelse return error.Odd;
             next += merkle.treeSize(inode.size);
         }
     }
@@ -170,7 +173,8 @@ const Writer = struct {
         try image.padTo(super_offset);
         try writer.writeSuper(image);
         for (writer.inodes.items, 1..) |*inode, number| {
-            try image.padTo(inode.offset);
+            writer.tree.forget(number);
+            try image.padTo(@as(u64, inode.nid) * inodes.slot_size);
             try writer.writeInode(image, inode, @intCast(number));
         }
         try image.padBlock();
@@ -189,7 +193,7 @@ const Writer = struct {
         std.mem.writeInt(u32, super[0..4], 0xE0F5E1E2, .little);
         std.mem.writeInt(u32, super[8..12], 0x2, .little); // MTIME
         super[12] = 12; // block size, log2
-        std.mem.writeInt(u16, super[14..16], @intCast(writer.inodes.items[0].nid()), .little);
+        std.mem.writeInt(u16, super[14..16], @intCast(writer.inodes.items[0].nid), .little);
         std.mem.writeInt(u64, super[16..24], writer.inodes.items.len, .little);
         std.mem.writeInt(u32, super[36..40], @intCast(writer.size / block_size), .little);
         std.mem.writeInt(u32, super[80..84], 0x4, .little); // CHUNKED_FILE
@@ -206,7 +210,7 @@ const Writer = struct {
         std.mem.writeInt(u16, core[2..4], inodes.xattrCount(inode.xattrs_size), .little);
         std.mem.writeInt(u16, core[4..6], typeBits(place.kind) | mode, .little);
         std.mem.writeInt(u64, core[8..16], inode.size, .little);
-        var where: u32 = if (inode.on_host) chunk_bits else @intCast(inode.start_block);
+        var where: u32 = if (inode.on_host) chunk_bits else inode.start_block;
         if (record) |found| {
             if (place.kind == 'c' or place.kind == 'b') where = (found.minor & 0xff) | found.major << 8 | (found.minor & ~@as(u32, 0xff)) << 12;
             std.mem.writeInt(u32, core[24..28], found.uid, .little);
@@ -228,7 +232,7 @@ const Writer = struct {
     /// Returns the data of an inode that is in the image.
     fn dataOf(writer: *Writer, inode: *const Inode) Failure![]const u8 {
         @setRuntimeSafety(true);
-        if (writer.tree.place(inode.place).kind != 'd') return inode.content orelse error.Odd;
+        if (writer.tree.place(inode.place).kind != 'd') return inodes.contentOf(writer.tree, inode.place, writer.named);
         try writer.children(inode.place);
         const data = &writer.data;
         data.shrink(0);
@@ -239,7 +243,7 @@ const Writer = struct {
             for (left[0..count]) |entry| {
                 const child = &writer.inodes.items[entry.inode];
                 var dirent: [inodes.dirent_size]u8 = @splat(0);
-                std.mem.writeInt(u64, dirent[0..8], child.nid(), .little);
+                std.mem.writeInt(u64, dirent[0..8], child.nid, .little);
                 std.mem.writeInt(u16, dirent[8..10], @intCast(name_offset), .little);
                 dirent[10] = direntType(writer.tree.place(child.place).kind);
                 try data.appendAll(&dirent);
@@ -257,7 +261,7 @@ const Writer = struct {
         @setRuntimeSafety(true);
         var end = merkle.treeSize(writer.size);
         for (writer.inodes.items) |*inode| {
-            if (!inode.on_host or inode.size <= block_size or inode.merkle != end) continue;
+            if (!inode.on_host or inode.size <= block_size or @as(u64, inode.merkle) * merkle.hash_size != end) continue;
             const layer = writer.tree.layerOf(inode.place).?;
             const start = writer.tree.rowOf(inode.place).?.merkle_offset;
             const size = merkle.treeSize(inode.size);

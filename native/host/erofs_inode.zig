@@ -27,19 +27,14 @@ pub const Inode = struct {
     place: u32,
     links: u32 = 1,
     size: u64 = 0,
-    /// Where its Merkle tree is.
-    merkle: u64 = 0,
-    offset: u64 = 0,
-    start_block: u64 = 0,
+    /// Where its Merkle tree is, counted in hashes.
+    merkle: u32 = 0,
+    /// Where it is itself, counted in slots.
+    nid: u32 = 0,
+    start_block: u32 = 0,
     xattrs_size: u32 = 0,
     layout: Layout = .plain,
     on_host: bool = false,
-    /// What is in the image of a regular file or a symbolic link.
-    content: ?[]const u8 = null,
-
-    pub fn nid(inode: *const Inode) u64 {
-        return inode.offset / slot_size;
-    }
 
     pub fn tailSize(inode: *const Inode) u64 {
         return switch (inode.layout) {
@@ -93,6 +88,12 @@ pub const Tree = extern struct {
         @setRuntimeSafety(true);
         const layer = tree.place(at).layer;
         return if (layer == none) null else &tree.layers[0..tree.layer_count][layer];
+    }
+
+    /// Gives back memory after every so many places.
+    pub fn forget(tree: *const Tree, at: usize) void {
+        if (at % merge.rows_to_forget != merge.rows_to_forget - 1) return;
+        for (tree.layers[0..tree.layer_count]) |*layer| layer.forget();
     }
 
     /// The record of a place; null: a directory that no layer lists.
@@ -156,30 +157,36 @@ pub fn make(tree: *const Tree, at: u32, named: []align(1) const Named) Failure!I
     @setRuntimeSafety(true);
     var inode: Inode = .{ .place = at };
     const record = tree.rowOf(at) orelse return inode;
-    const layer = tree.layerOf(at).?;
     switch (record.kind) {
-        'l' => {
-            inode.size = record.size;
-            inode.content = layer.text(record.heap + record.path_size, record.link_size);
-        },
+        'l' => inode.size = record.size,
         row.Kind.regular => {
             inode.size = record.size;
             if (inode.size > max_file_size) return error.Odd;
-            if (record.has_content != 0) {
-                const before: u64 = @as(u64, record.path_size) + record.link_size + record.xattrs_size + record.line_size;
-                inode.content = layer.text(record.heap + before, record.content_size);
-            }
-            inode.on_host = inode.size > max_inline_always;
-            for (named) |file| {
-                if (file.place != at) continue;
-                inode.content = file.data[0..file.size];
-                inode.on_host = false;
-            }
-            if (!inode.on_host and (inode.content orelse return error.Odd).len != inode.size) return error.Odd;
+            inode.on_host = inode.size > max_inline_always and namedContent(named, at) == null;
+            if (!inode.on_host and (try contentOf(tree, at, named)).len != inode.size) return error.Odd;
         },
         else => {},
     }
     return inode;
+}
+
+fn namedContent(named: []align(1) const Named, at: u32) ?[]const u8 {
+    for (named) |file| {
+        if (file.place == at) return file.data[0..file.size];
+    }
+    return null;
+}
+
+/// Returns what is in the image of a regular file or a symbolic link.
+pub fn contentOf(tree: *const Tree, at: u32, named: []align(1) const Named) Failure![]const u8 {
+    @setRuntimeSafety(true);
+    if (namedContent(named, at)) |content| return content;
+    const record = tree.rowOf(at) orelse return error.Odd;
+    const layer = tree.layerOf(at).?;
+    if (record.kind == 'l') return layer.text(record.heap + record.path_size, record.link_size);
+    if (record.has_content == 0) return error.Odd;
+    const before: u64 = @as(u64, record.path_size) + record.link_size + record.xattrs_size + record.line_size;
+    return layer.text(record.heap + before, record.content_size);
 }
 
 pub fn layoutOf(inode: *const Inode, kind: u8) Layout {
@@ -229,7 +236,7 @@ pub fn xattrArea(tree: *const Tree, inode: *const Inode, scratch: *List(u8), are
         metacopy[4..].* = record.verity;
         try items.append(.{ .index = trusted, .name = "overlay.metacopy", .value = &metacopy });
         if (inode.size > block_size) {
-            std.mem.writeInt(u64, &offset, inode.merkle, .little);
+            std.mem.writeInt(u64, &offset, @as(u64, inode.merkle) * merkle.hash_size, .little);
             try items.append(.{ .index = trusted, .name = "enclavize.merkle", .value = &offset });
         }
         if (inode.links > 1) {

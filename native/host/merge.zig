@@ -14,6 +14,9 @@ const max_links = 40;
 const max_implied = 1_000_000;
 const free_link_names = 1 << 18;
 const link_names_per_member = 32;
+const page_size = 4096;
+/// How many rows are read until their memory is given back.
+pub const rows_to_forget = 1 << 16;
 const none = std.math.maxInt(u32);
 const root = 0;
 /// A layer that is not yet, and the one of directories that no layer lists.
@@ -27,6 +30,16 @@ pub const Layer = extern struct {
     heap_size: usize,
     merkle: [*]const u8,
     merkle_size: usize,
+    /// All of it is in a file that is mapped, and can be read again.
+    is_mapped: u64,
+
+    /// Gives back the memory of what was read of a mapped file.
+    pub fn forget(layer: *const Layer) void {
+        if (layer.is_mapped == 0) return;
+        forgetPages(@ptrCast(layer.rows), layer.count * @sizeOf(Row));
+        forgetPages(layer.heap, layer.heap_size);
+        forgetPages(layer.merkle, layer.merkle_size);
+    }
 
     pub fn text(layer: *const Layer, start: u64, size: usize) []const u8 {
         @setRuntimeSafety(true);
@@ -39,17 +52,20 @@ pub const Place = extern struct {
     /// Where its record is; no_layer: a directory that no layer lists.
     layer: u32,
     row: u32,
-    path: u64,
-    path_size: u32,
+    path: u32,
     /// The first path of the same file.
     data: u32,
     parent: u32,
     /// The first entry of a directory, and the next one of its own.
     child: u32 = none,
     sibling: u32 = none,
+    path_size: u16,
     kind: u8,
     is_elf: bool,
-    unused: u16 = 0,
+
+    comptime {
+        std.debug.assert(@sizeOf(Place) == 32);
+    }
 };
 
 const Record = struct {
@@ -64,23 +80,38 @@ const Record = struct {
 const Kind = enum { directory, symlink, other };
 
 const Node = struct {
-    record: Record,
-    /// The hard link that made this name of the record.
-    link: ?Record = null,
-    kind: Kind,
+    record: Record = .{},
     parent: u32,
+    /// The kind of its row.
+    letter: u8 = 'd',
+    is_elf: bool = false,
+    is_there: bool = true,
+
+    pub fn kind(node: Node) Kind {
+        return switch (node.letter) {
+            'd' => .directory,
+            'l' => .symlink,
+            else => .other,
+        };
+    }
+};
+
+/// What has to be known of a node until all layers are laid over one another.
+const Relation = struct {
     name: []const u8,
+    /// The hard link that made this name of the record.
+    link: Record = .{},
     child: u32 = none,
     sibling: u32 = none,
     /// The last layer that brought this node or something below it.
     touched: u32 = no_layer,
-    is_there: bool = true,
 };
 
 pub const Tree = struct {
     layers: []const Layer,
     number: u32 = 0,
     nodes: List(Node) = .{},
+    relations: List(Relation) = .{},
     /// Nodes by parent and name, in open addressing; what was removed stays until the table grows.
     slots: List(u32) = .{},
     implied: usize = 0,
@@ -94,26 +125,25 @@ pub const Tree = struct {
 
     pub fn merge(tree: *Tree) Failure!void {
         @setRuntimeSafety(true);
-        try tree.nodes.append(.{ .record = .{}, .kind = .directory, .parent = root, .name = &.{} });
+        try tree.nodes.append(.{ .parent = root });
+        try tree.relations.append(.{ .name = &.{} });
         try tree.grow();
         for (tree.layers, 0..) |*layer, number| {
             tree.number = @intCast(number);
             tree.forgetFolder();
             tree.link_names += @intCast(link_names_per_member * layer.count);
-            for (0..layer.count) |at| try tree.apply(layer, .{ .layer = tree.number, .row = @intCast(at) });
+            for (0..layer.count) |at| {
+                try tree.apply(layer, .{ .layer = tree.number, .row = @intCast(at) });
+                if (at % rows_to_forget == rows_to_forget - 1) layer.forget();
+            }
+            layer.forget();
         }
+        inline for (.{ &tree.slots, &tree.missing }) |list| list.deinit();
         try @import("places.zig").flatten(tree);
-        inline for (.{ &tree.nodes, &tree.slots, &tree.missing }) |list| list.deinit();
     }
 
     pub fn deinit(tree: *Tree) void {
-        inline for (.{ &tree.nodes, &tree.slots, &tree.missing, &tree.places, &tree.paths }) |list| list.deinit();
-    }
-
-    pub fn recordOf(tree: *const Tree, node: *const Node) ?*align(1) const Row {
-        @setRuntimeSafety(true);
-        if (node.record.layer == no_layer) return null;
-        return &tree.layers[node.record.layer].rows[node.record.row];
+        inline for (.{ &tree.nodes, &tree.relations, &tree.slots, &tree.missing, &tree.places, &tree.paths }) |list| list.deinit();
     }
 
     fn apply(tree: *Tree, layer: *const Layer, record: Record) Failure!void {
@@ -124,32 +154,34 @@ pub const Tree = struct {
             row.Kind.hard_link => try tree.putLink(layer, record, path, layer.text(found.heap + found.path_size, found.link_size)),
             row.Kind.whiteout => try tree.hide(path),
             row.Kind.opaque_whiteout => try tree.hideAll(path),
-            'd', 'l', 'f', 'c', 'b', 'p' => try tree.put(record, path, switch (found.kind) {
-                'd' => .directory,
-                'l' => .symlink,
-                else => .other,
-            }),
+            'd', 'l', 'f', 'c', 'b', 'p' => {
+                const node: Node = .{ .record = record, .parent = root, .letter = found.kind, .is_elf = found.elf != 0 };
+                try tree.put(node, path);
+            },
             else => return error.Odd,
         }
     }
 
-    fn put(tree: *Tree, record: Record, path: []const u8, kind: Kind) Failure!void {
+    /// Puts a node at a path, where its parent is found.
+    fn put(tree: *Tree, given: Node, path: []const u8) Failure!void {
         @setRuntimeSafety(true);
         if (path.len == 0) {
-            tree.nodes.items[root].record = record;
+            tree.nodes.items[root].record = given.record;
             return;
         }
         const folder, const base = split(path);
         const where = try tree.madeDirectory(folder);
         if (tree.find(where, base)) |old| {
-            if (kind == .directory and tree.nodes.items[old].kind == .directory) {
-                tree.nodes.items[old].record = record;
+            if (given.kind() == .directory and tree.nodes.items[old].kind() == .directory) {
+                tree.nodes.items[old].record = given.record;
                 tree.touch(old);
                 return;
             }
             tree.remove(old);
         }
-        tree.touch(try tree.add(.{ .record = record, .kind = kind, .parent = where, .name = base }));
+        var node = given;
+        node.parent = where;
+        tree.touch(try tree.add(node, .{ .name = base }));
     }
 
     fn putLink(tree: *Tree, layer: *const Layer, record: Record, path: []const u8, target: []const u8) Failure!void {
@@ -160,10 +192,10 @@ pub const Tree = struct {
         const target_folder, const target_base = split(target);
         const target_where = try tree.follow(target_folder);
         if (base.len == 0 or tree.missing.items.len != 0) return error.Odd;
-        const node = tree.nodes.items[tree.find(target_where, target_base) orelse return error.Odd];
-        if (node.kind == .directory or !tree.saysTheSame(layer, layer.rows[record.row], node)) return error.Odd;
-        const name: Node = .{ .record = node.record, .link = record, .kind = node.kind, .parent = where, .name = base };
-        tree.touch(try tree.add(name));
+        var node = tree.nodes.items[tree.find(target_where, target_base) orelse return error.Odd];
+        if (node.kind() == .directory or !tree.saysTheSame(layer, layer.rows[record.row], node)) return error.Odd;
+        node.parent = where;
+        tree.touch(try tree.add(node, .{ .name = base, .link = record }));
     }
 
     fn saysTheSame(tree: *const Tree, layer: *const Layer, link: Row, node: Node) bool {
@@ -175,7 +207,7 @@ pub const Tree = struct {
             const others = target_layer.text(target.heap + target.path_size + target.link_size, target.xattrs_size);
             if (!std.mem.eql(u8, xattrs, others)) return false; // in another order: the reference compares them
         }
-        return (node.kind == .symlink or link.mode == target.mode) and link.uid == target.uid and link.gid == target.gid;
+        return (node.kind() == .symlink or link.mode == target.mode) and link.uid == target.uid and link.gid == target.gid;
     }
 
     fn hide(tree: *Tree, path: []const u8) Failure!void {
@@ -183,7 +215,7 @@ pub const Tree = struct {
         const folder, const base = split(path);
         const where = try tree.hidingPlace(folder) orelse return;
         const hidden = tree.find(where, base) orelse return;
-        if (tree.nodes.items[hidden].touched == tree.number) return error.Odd;
+        if (tree.relations.items[hidden].touched == tree.number) return error.Odd;
         tree.remove(hidden);
     }
 
@@ -197,25 +229,26 @@ pub const Tree = struct {
 
     fn hideBelow(tree: *Tree, where: u32, path: []const u8) Failure!void {
         @setRuntimeSafety(true);
-        var at = tree.nodes.items[where].child;
-        while (at != none) : (at = tree.nodes.items[at].sibling) {
-            const node = &tree.nodes.items[at];
+        var at = tree.relations.items[where].child;
+        while (at != none) : (at = tree.relations.items[at].sibling) {
+            const node = tree.nodes.items[at];
+            const relation = tree.relations.items[at];
             if (!node.is_there) continue;
-            if (node.touched != tree.number) {
+            if (relation.touched != tree.number) {
                 tree.remove(at);
                 continue;
             }
-            const record = node.link orelse node.record;
+            const record = if (relation.link.layer == no_layer) node.record else relation.link;
             if (record.layer != tree.number) return error.Odd;
             const layer = &tree.layers[record.layer];
             const found = layer.rows[record.row];
             const own = layer.text(found.heap, found.path_size);
             const prefix = if (path.len == 0) 0 else path.len + 1;
-            if (own.len != prefix + node.name.len or !std.mem.startsWith(u8, own, path)) return error.Odd;
+            if (own.len != prefix + relation.name.len or !std.mem.startsWith(u8, own, path)) return error.Odd;
             if (prefix != 0 and own[path.len] != '/') return error.Odd;
-            if (!std.mem.eql(u8, own[prefix..], node.name)) return error.Odd;
+            if (!std.mem.eql(u8, own[prefix..], relation.name)) return error.Odd;
             // Paths have at most 2048 names, and each level takes few bytes of the stack.
-            if (node.kind == .directory) try tree.hideBelow(at, own);
+            if (node.kind() == .directory) try tree.hideBelow(at, own);
         }
     }
 
@@ -256,7 +289,7 @@ pub const Tree = struct {
         for (missing) |name| {
             tree.implied += 1;
             if (name.len > name_max or tree.implied > max_implied) return error.Odd;
-            where = try tree.add(.{ .record = .{}, .kind = .directory, .parent = where, .name = name });
+            where = try tree.add(.{ .parent = where }, .{ .name = name });
             tree.touch(where);
         }
         tree.last_folder = path;
@@ -288,7 +321,7 @@ pub const Tree = struct {
                 continue;
             }
             const at = if (missing == 0) tree.find(where, name) else null;
-            const kind: Kind = if (at) |found| tree.nodes.items[found].kind else .other;
+            const kind: Kind = if (at) |found| tree.nodes.items[found].kind() else .other;
             switch (kind) {
                 .directory => where = at.?,
                 .other => try tree.missing.append(name),
@@ -311,28 +344,29 @@ pub const Tree = struct {
 
     fn touch(tree: *Tree, start: u32) void {
         var at = start;
-        while (tree.nodes.items[at].touched != tree.number) : (at = tree.nodes.items[at].parent) {
-            tree.nodes.items[at].touched = tree.number;
+        while (tree.relations.items[at].touched != tree.number) : (at = tree.nodes.items[at].parent) {
+            tree.relations.items[at].touched = tree.number;
         }
     }
 
     fn remove(tree: *Tree, at: u32) void {
         const node = &tree.nodes.items[at];
         node.is_there = false;
-        if (node.kind != .other) tree.forgetFolder();
+        if (node.kind() != .other) tree.forgetFolder();
     }
 
     fn forgetFolder(tree: *Tree) void {
         tree.last_node = none;
     }
 
-    fn add(tree: *Tree, node: Node) Failure!u32 {
+    fn add(tree: *Tree, node: Node, relation: Relation) Failure!u32 {
         @setRuntimeSafety(true);
         const at: u32 = @intCast(tree.nodes.items.len);
         if (at == none) return error.Odd;
         try tree.nodes.append(node);
-        const parent = &tree.nodes.items[node.parent];
-        tree.nodes.items[at].sibling = parent.child;
+        try tree.relations.append(relation);
+        const parent = &tree.relations.items[node.parent];
+        tree.relations.items[at].sibling = parent.child;
         parent.child = at;
         if (tree.nodes.items.len * 2 > tree.slots.items.len) try tree.grow() else tree.insert(at);
         return at;
@@ -342,16 +376,16 @@ pub const Tree = struct {
         const mask = tree.slots.items.len - 1;
         var slot = hashOf(parent, name) & mask;
         while (tree.slots.items[slot] != none) : (slot = (slot + 1) & mask) {
-            const node = &tree.nodes.items[tree.slots.items[slot]];
-            if (node.parent == parent and node.is_there and std.mem.eql(u8, node.name, name)) return tree.slots.items[slot];
+            const at = tree.slots.items[slot];
+            const node = &tree.nodes.items[at];
+            if (node.parent == parent and node.is_there and std.mem.eql(u8, tree.relations.items[at].name, name)) return at;
         }
         return null;
     }
 
     fn insert(tree: *Tree, at: u32) void {
-        const node = &tree.nodes.items[at];
         const mask = tree.slots.items.len - 1;
-        var slot = hashOf(node.parent, node.name) & mask;
+        var slot = hashOf(tree.nodes.items[at].parent, tree.relations.items[at].name) & mask;
         while (tree.slots.items[slot] != none) slot = (slot + 1) & mask;
         tree.slots.items[slot] = at;
     }
@@ -365,6 +399,12 @@ pub const Tree = struct {
         }
     }
 };
+
+fn forgetPages(start: [*]const u8, size: usize) void {
+    const first = std.mem.alignForward(usize, @intFromPtr(start), page_size);
+    const end = std.mem.alignBackward(usize, @intFromPtr(start) + size, page_size);
+    if (first < end) _ = std.os.linux.madvise(@ptrFromInt(first), end - first, std.os.linux.MADV.DONTNEED);
+}
 
 fn hashOf(parent: u32, name: []const u8) usize {
     return @truncate(std.hash.Wyhash.hash(parent, name));

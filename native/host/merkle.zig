@@ -8,7 +8,7 @@ const Error = @import("buffer.zig").Error;
 const Output = @import("buffer.zig").Output;
 
 pub const block_size = 4096;
-const hash_size = @sizeOf(sha256.Digest);
+pub const hash_size = @sizeOf(sha256.Digest);
 const hashes_per_block = block_size / hash_size;
 const max_levels = 12;
 

@@ -9,7 +9,7 @@ const max_paths_size = 512 << 20;
 const none = std.math.maxInt(u32);
 
 /// A place before it is sorted.
-const Found = struct { node: u32, path: u64, size: u32 };
+const Found = struct { node: u32, path: u32, size: u32 };
 
 pub fn flatten(tree: *merge.Tree) error{ Odd, OutOfMemory }!void {
     @setRuntimeSafety(true);
@@ -18,24 +18,27 @@ pub fn flatten(tree: *merge.Tree) error{ Odd, OutOfMemory }!void {
     var by_node: List(u32) = .{};
     defer by_node.deinit();
     try collect(tree, &found);
+    tree.relations.deinit();
+    for (tree.layers) |*layer| layer.forget();
     std.sort.pdq(Found, found.items, @as([]const u8, tree.paths.items), isBefore);
 
     try by_node.appendNTimes(none, tree.nodes.items.len);
     for (found.items, 0..) |item, at| by_node.items[item.node] = @intCast(at);
+    try tree.places.reserve(found.items.len);
     for (found.items) |item| {
         const node = &tree.nodes.items[item.node];
-        const record = tree.recordOf(node);
         try tree.places.append(.{
             .layer = node.record.layer,
             .row = node.record.row,
             .path = item.path,
-            .path_size = item.size,
+            .path_size = @intCast(item.size),
             .data = none,
             .parent = by_node.items[node.parent],
-            .kind = if (record) |there| there.kind else 'd',
-            .is_elf = if (record) |there| there.elf != 0 else false,
+            .kind = node.letter,
+            .is_elf = node.is_elf,
         });
     }
+    tree.nodes.deinit();
     // From the last to the first, so that lists of entries are in order.
     var at = tree.places.items.len;
     while (at > 1) {
@@ -45,7 +48,7 @@ pub fn flatten(tree: *merge.Tree) error{ Odd, OutOfMemory }!void {
         place.sibling = parent.child;
         parent.child = @intCast(at);
     }
-    try findFirstNames(tree, found.items);
+    try findFirstNames(tree);
 }
 
 /// Walks through the tree, and writes down all paths.
@@ -55,13 +58,16 @@ fn collect(tree: *merge.Tree, found: *List(Found)) error{ Odd, OutOfMemory }!voi
     var at: usize = 0;
     while (at < found.items.len) : (at += 1) {
         const folder = found.items[at];
-        var child = tree.nodes.items[folder.node].child;
-        while (child != none) : (child = tree.nodes.items[child].sibling) {
-            const node = &tree.nodes.items[child];
-            if (!node.is_there) continue;
+        if (at % merge.rows_to_forget == merge.rows_to_forget - 1) {
+            for (tree.layers) |*layer| layer.forget();
+        }
+        var child = tree.relations.items[folder.node].child;
+        while (child != none) : (child = tree.relations.items[child].sibling) {
+            const name = tree.relations.items[child].name;
+            if (!tree.nodes.items[child].is_there) continue;
             const start = tree.paths.items.len;
             const prefix: usize = if (folder.size == 0) 0 else folder.size + 1;
-            const size = prefix + node.name.len;
+            const size = prefix + name.len;
             if (size > path_max or start + size > max_paths_size) return error.Odd;
             try tree.paths.reserve(size);
             tree.paths.items.len += size;
@@ -70,8 +76,8 @@ fn collect(tree: *merge.Tree, found: *List(Found)) error{ Odd, OutOfMemory }!voi
                 @memcpy(path[0..folder.size], tree.paths.items[folder.path..][0..folder.size]);
                 path[folder.size] = '/';
             }
-            @memcpy(path[prefix..], node.name);
-            try found.append(.{ .node = child, .path = start, .size = @intCast(size) });
+            @memcpy(path[prefix..], name);
+            try found.append(.{ .node = child, .path = @intCast(start), .size = @intCast(size) });
         }
     }
 }
@@ -81,7 +87,7 @@ fn isBefore(paths: []const u8, a: Found, b: Found) bool {
 }
 
 /// Hard links are places of one record: all know the first.
-fn findFirstNames(tree: *merge.Tree, found: []const Found) error{ Odd, OutOfMemory }!void {
+fn findFirstNames(tree: *merge.Tree) error{ Odd, OutOfMemory }!void {
     @setRuntimeSafety(true);
     var offsets: List(usize) = .{};
     defer offsets.deinit();
@@ -93,9 +99,9 @@ fn findFirstNames(tree: *merge.Tree, found: []const Found) error{ Odd, OutOfMemo
     var first: List(u32) = .{};
     defer first.deinit();
     try first.appendNTimes(none, total);
-    for (tree.places.items, found, 0..) |*place, item, at| {
+    for (tree.places.items, 0..) |*place, at| {
         place.data = @intCast(at);
-        if (tree.nodes.items[item.node].kind == .directory) continue;
+        if (place.kind == 'd') continue;
         const known = &first.items[offsets.items[place.layer] + place.row];
         if (known.* == none) known.* = @intCast(at);
         place.data = known.*;

@@ -18,6 +18,8 @@ const keep_always_size = 64;
 const keep_script_size = 16 << 10;
 const keep_named_size = 64 << 10;
 const max_interpreter_line = 256;
+/// Bytes of strings that are written at once.
+const heap_piece = 64 << 10;
 const elf_magic = "\x7fELF";
 
 const Failure = error{ Odd, OutOfMemory, WriteFailed };
@@ -38,8 +40,9 @@ const Bytes = extern struct {
 
 /// What the caller sees; see `_Report` in native_scan.py.
 const Report = extern struct {
-    rows: Bytes = .{},
-    heap: Bytes = .{},
+    /// Bytes of rows and heap that are in their files.
+    rows_size: u64 = 0,
+    heap_size: u64 = 0,
     /// Parts of ELF files in the latest piece.
     elf_parts: Bytes = .{},
     /// The beginning of the member that is for another reader, as far as it was in earlier pieces.
@@ -57,6 +60,8 @@ const Report = extern struct {
 /// See `_Options` in native_scan.py.
 const Options = extern struct {
     descriptor: i32,
+    rows_descriptor: i32,
+    heap_descriptor: i32,
     merkle_start: u64,
     max_members: u64,
     max_content_size: u64,
@@ -87,7 +92,9 @@ const Scanner = struct {
     head: Buffer = .{},
     is_elf: bool = false,
 
-    rows: Buffer = .{},
+    rows: Output,
+    strings: Output,
+    /// Strings that are not in their file yet; rows that are made say where they are in here.
     heap: Buffer = .{},
     scratch: Buffer = .{},
     elf_parts: Buffer = .{},
@@ -124,7 +131,8 @@ const Scanner = struct {
 
     /// The archive has ended: was this a place for it?
     fn finish(scanner: *Scanner) Failure!void {
-        try scanner.output.flush();
+        if (scanner.stage == .data) scanner.heap.shrink(scanner.member.row.heap);
+        try scanner.flush();
         const at_start = scanner.group.items.len == 0;
         switch (scanner.stage) {
             .padding, .done, .odd => {},
@@ -132,7 +140,6 @@ const Scanner = struct {
             .end_mark => if (scanner.group.items.len != tar.record_size) return error.Odd,
             .data => {
                 // The reference begins with this member.
-                scanner.heap.shrink(scanner.member.row.heap);
                 if (isFile(&scanner.member)) scanner.report.content_size -= scanner.member.row.size;
                 return error.Odd;
             },
@@ -143,7 +150,18 @@ const Scanner = struct {
         scanner.report.resume_at = at + scanner.taken;
         scanner.content.skip(data[at + scanner.taken ..]);
         scanner.stage = .odd;
-        try scanner.output.flush();
+        try scanner.flush();
+    }
+
+    fn flush(scanner: *Scanner) Failure!void {
+        try scanner.flushHeap();
+        inline for (.{ &scanner.output, &scanner.rows, &scanner.strings }) |output| try output.flush();
+    }
+
+    fn flushHeap(scanner: *Scanner) Failure!void {
+        try scanner.strings.writeAt(scanner.report.heap_size, scanner.heap.items);
+        scanner.report.heap_size += scanner.heap.items.len;
+        scanner.heap.shrink(0);
     }
 
     fn takeHeader(scanner: *Scanner, rest: []const u8, at: usize) Failure!usize {
@@ -326,7 +344,10 @@ const Scanner = struct {
         }
         report.members += 1;
         report.metadata_size += member.names_size + member.xattrs_size + member.row.content_size;
-        try scanner.rows.appendAll(std.mem.asBytes(&member.row));
+        member.row.heap += report.heap_size;
+        try scanner.rows.writeAt(report.rows_size, std.mem.asBytes(&member.row));
+        report.rows_size += @sizeOf(row.Row);
+        if (scanner.heap.items.len >= heap_piece) try scanner.flushHeap();
     }
 
     fn isKept(scanner: *const Scanner, line: []const u8) bool {
@@ -345,8 +366,6 @@ const Scanner = struct {
 
     fn publish(scanner: *Scanner) void {
         const report = &scanner.report;
-        report.rows = .of(scanner.rows.items);
-        report.heap = .of(scanner.heap.items);
         report.elf_parts = .of(scanner.elf_parts.items);
         report.left_over = .of(scanner.group.items);
     }
@@ -354,7 +373,7 @@ const Scanner = struct {
     fn code(scanner: *const Scanner, failure: Failure) c_int {
         return switch (failure) {
             error.Odd => 1,
-            error.WriteFailed => -scanner.output.errno,
+            error.WriteFailed => -@max(scanner.output.errno, scanner.rows.errno, scanner.strings.errno),
             error.OutOfMemory => -@as(c_int, @intFromEnum(std.os.linux.E.NOMEM)),
         };
     }
@@ -399,6 +418,8 @@ export fn enclavize_scan_new(options: *const Options) ?*Scanner {
     scanner.* = .{
         .options = options.*,
         .output = .{ .descriptor = options.descriptor, .position = options.merkle_start },
+        .rows = .{ .descriptor = options.rows_descriptor, .position = 0 },
+        .strings = .{ .descriptor = options.heap_descriptor, .position = 0 },
     };
     return scanner;
 }
@@ -423,9 +444,9 @@ export fn enclavize_scan_report(scanner: *const Scanner) *const Report {
 }
 
 export fn enclavize_scan_free(scanner: *Scanner) void {
-    const buffers = .{ &scanner.group, &scanner.head, &scanner.rows, &scanner.heap, &scanner.scratch, &scanner.elf_parts };
+    const buffers = .{ &scanner.group, &scanner.head, &scanner.heap, &scanner.scratch, &scanner.elf_parts };
     inline for (buffers) |buffer| buffer.deinit();
-    scanner.output.waiting.deinit();
+    inline for (.{ &scanner.output, &scanner.rows, &scanner.strings }) |output| output.waiting.deinit();
     scanner.content.tree.above.deinit();
     free(scanner);
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from enclavize.oci.digest import Digest
 from enclavize.rootfs import native_scan
 from enclavize.rootfs.accelerator import LIBRARY
 from enclavize.rootfs.layer import scan_layer
+from enclavize.rootfs.rows import RowWriter
 
 if TYPE_CHECKING:
     from random import Random
@@ -49,21 +52,32 @@ class _Pieces:
 def read_layer(data: bytes, random: Random, digest: str | None = None) -> Found:
     """Read an archive that counts as the one of a SHA-256; without it: of its own."""
     diff_id = Digest(f"sha256:{digest or hashlib.sha256(data).hexdigest()}")
-    with tempfile.TemporaryFile() as merkle:
+    with tempfile.TemporaryFile() as merkle, closing(RowWriter(tempfile.TemporaryFile)) as records:
         merkle.write(b"before")
         merkle.flush()
         try:
-            records, size = scan_layer(
-                _Pieces(data, random), what="layer", number=0, diff_id=diff_id, limit=LIMIT, merkle=merkle
+            size = scan_layer(
+                _Pieces(data, random),
+                what="layer",
+                number=0,
+                diff_id=diff_id,
+                limit=LIMIT,
+                records=records,
+                merkle=merkle,
             )
         except EnclavizeError as error:
             return Found(error=str(error))
         merkle.flush()
         merkle.seek(0)
         trees = merkle.read()
+        rows = io.BytesIO()
+        records.copy_to(rows)
     assert len(trees) == len(b"before") + size
     return Found(
-        rows=b"".join(records.rows), heap=b"".join(records.heap), facts=str(records.facts), merkle=trees
+        rows=rows.getvalue()[: records.rows_size],
+        heap=rows.getvalue()[records.rows_size :],
+        facts=str(records.facts),
+        merkle=trees,
     )
 
 

@@ -20,7 +20,7 @@ _INTERVAL = 0.05
 def locked(
     path: Path, *, wait: bool = True, while_waiting: Callable[[], object] | None = None
 ) -> Iterator[None]:
-    """Hold the lock that the (empty, lasting) file ``path`` stands for, which is made if need be.
+    """Hold the lock that the lasting file ``path`` stands for, which is made if need be; its content is free.
 
     ``while_waiting`` is called again and again meanwhile, and may raise to give up. Raises BlockingIOError if
     another one has it and it may not ``wait``.

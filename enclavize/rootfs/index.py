@@ -36,6 +36,7 @@ from enclavize.rootfs.layer_file import layer_copy
 from enclavize.rootfs.merge import merge_layers
 from enclavize.rootfs.native_merge import merge_natively
 from enclavize.rootfs.rows import RowWriter
+from enclavize.rootfs.shared_progress import SharedProgress
 from enclavize.rootfs.tree import Rootfs
 from enclavize.rootfs.verity import tree_size
 
@@ -165,14 +166,17 @@ class _LayerIndexer:
                 return known
             with storage_errors("write", self._folder):
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with locked(self._folder / f"{self._hex}.lock", while_waiting=self._check_cancelled):
+            lock = self._folder / f"{self._hex}.lock"
+            progress = SharedProgress(lock)
+            with locked(lock, while_waiting=lambda: self._wait(progress, task)):
+                task.advance(-task.current)
                 for stale in self._abandoned():
                     stale.unlink(missing_ok=True)
                 if not refresh and (known := self._known()) is not None:
                     begun()
                     self._use_known(task, hashed=hashed)
                     return known
-                return self._make(task, begun)
+                return self._make(task, progress, begun)
 
     def _use_known(self, task: Task, *, hashed: bool) -> None:
         is_here = not self._image.source.remote or self._cache.has(self._layer.digest)
@@ -180,7 +184,7 @@ class _LayerIndexer:
             task.mark_cached()
             return
         with fetch_blob(self._image, self._layer, self._cache, task) as blob:
-            stream = _Cancellable(blob, self._cancelled)
+            stream = _Watched(blob, self._cancelled)
             while stream.read(_HASHED_PIECE):
                 pass
 
@@ -197,11 +201,12 @@ class _LayerIndexer:
                 return index
         return None
 
-    def _check_cancelled(self) -> None:
+    def _wait(self, progress: SharedProgress, task: Task) -> None:
         if self._cancelled.is_set():
             raise _CancelledError
+        progress.show(task)
 
-    def _make(self, task: Task, begun: Callable[[], object]) -> LayerIndex:
+    def _make(self, task: Task, progress: SharedProgress, begun: Callable[[], object]) -> LayerIndex:
         with (
             fetch_blob(self._image, self._layer, self._cache, task) as blob,
             storage_errors("write", self._path),
@@ -210,9 +215,10 @@ class _LayerIndexer:
             closing(RowWriter(self._cache.spool)) as records,
         ):
             begun()
+            progress.begin()
             start_index(file)
             merkle_size = scan_layer(
-                _Cancellable(blob, self._cancelled),
+                _Watched(blob, self._cancelled, progress),
                 what=_name(self._layer),
                 number=self._number,
                 diff_id=self._diff_id,
@@ -244,14 +250,20 @@ class _LayerIndexer:
             raise
 
 
-class _Cancellable:
-    """A stream that ends with an error when nobody wants its bytes any more."""
+class _Watched:
+    """A stream that ends with an error when nobody wants its bytes any more, and tells how far it is."""
 
-    def __init__(self, stream: BinaryIO, cancelled: threading.Event) -> None:
+    def __init__(
+        self, stream: BinaryIO, cancelled: threading.Event, progress: SharedProgress | None = None
+    ) -> None:
         self._stream = stream
         self._cancelled = cancelled
+        self._progress = progress
 
     def read(self, size: int, /) -> bytes:
         if self._cancelled.is_set():
             raise _CancelledError
-        return self._stream.read(size)
+        data = self._stream.read(size)
+        if self._progress:
+            self._progress.advance(len(data))
+        return data

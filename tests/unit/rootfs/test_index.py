@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
+import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.media_types import Compression
     from enclavize.progress import Event
     from enclavize.rootfs.tree import Rootfs
@@ -50,6 +54,9 @@ TOP = [
     hard_link("bin/ash", "bin/sh", mode=0o755),
     file("s\udcffe", pattern(4097)),
 ]
+
+
+PATIENCE = 300
 
 
 def events_of(action: Callable[[Reporter], object]) -> list[Event]:
@@ -314,6 +321,48 @@ def test_a_build_that_waits_for_another_can_be_stopped(tmp_path: Path) -> None:
         pytest.raises(InvalidImageError, match="path"),
     ):
         index_image(image, cache=cache_of(tmp_path), reporter=Reporter())
+
+
+def test_a_build_that_waits_sees_how_far_the_other_one_is(tmp_path: Path) -> None:
+    image = image_of(tmp_path, [[file("large", random.Random(1).randbytes(2_000_000))]])
+    layer = image.layers[0]
+    is_seen, is_half_way = threading.Event(), threading.Event()
+    seen: list[Event] = []
+
+    class Slow:
+        remote, origin = False, None
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(image.source, name)
+
+        def open_blob(self, descriptor: Descriptor, **_: object) -> BinaryIO:
+            blob = image.source.open_blob(descriptor).read()
+
+            class Stream(io.BytesIO):
+                def read(self, size: int | None = -1, /) -> bytes:
+                    if self.tell() > layer.size // 2:
+                        is_half_way.set()
+                        assert is_seen.wait(PATIENCE)
+                    return super().read(size)
+
+            return Stream(blob)
+
+    def look(event: Event) -> None:
+        if event.name.startswith("index layer"):
+            seen.append(event)
+            if event.current:
+                is_seen.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        source: Any = Slow()
+        slow = replace(image, source=source)
+        first = pool.submit(index_image, slow, cache=cache_of(tmp_path), reporter=Reporter())
+        assert is_half_way.wait(PATIENCE)
+        second = pool.submit(index_image, image, cache=cache_of(tmp_path), reporter=Reporter(look))
+        assert first.result(PATIENCE)
+        assert second.result(PATIENCE)
+    assert 0 < max(event.current for event in seen) <= layer.size
+    assert seen[-1].kind is EventKind.CACHED
 
 
 def test_one_bad_layer_stops_the_others(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from enclavize.oci.reference import ImageReference
 from enclavize.oci.storage import storage_errors
 from enclavize.rootfs.entry import printable
 from enclavize.rune.config_shape import CONFIG_SHAPE
+from enclavize.rune.inclavare import CARRIER, CARRIERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 512
 _CONFIG_LIMIT = 16 << 20
 _POD_NAMESPACE = "io.kubernetes.cri.sandbox-namespace"
-_CARRIERS = ("", "occlum", "graphene")
 """Of Inclavare Containers' shim (docs/design/terminology.md)."""
 _CREDENTIALS = struct.Struct("3i")
 """struct ucred: pid, uid, gid (unix(7), SO_PEERCRED)."""
@@ -302,8 +302,8 @@ def _check_carrier(config: Mapping[str, Any]) -> None:
     variables = process.get("env") if isinstance(process, dict) else None
     for item in variables if isinstance(variables, list) else ():
         name, _, value = str(item).partition("=")
-        if name == "RUNE_CARRIER" and value not in _CARRIERS:
-            raise EnclavizeError(f"RUNE_CARRIER {value[:40]!r}: known are {', '.join(_CARRIERS[1:])}")
+        if name == CARRIER and value and value not in CARRIERS:
+            raise EnclavizeError(f"{CARRIER} {value[:40]!r}: known are {', '.join(CARRIERS)}")
 
 
 def _facts(tree: Tree) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
 from enclavize.rune.arguments import command_head
-from enclavize.rune.inclavare import ANNOTATION_PREFIX, VARIABLES, read_wishes
+from enclavize.rune.inclavare import ANNOTATION_PREFIX, CARRIER, VARIABLES, read_wishes
 from enclavize.rune.mode import SGX_DEVICE, Mode
 from enclavize.rune.mounts import check_mounts
 from enclavize.rune.plan import (
@@ -36,6 +36,7 @@ from enclavize.tee.layout import ENTRYPOINT, ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from enclavize.rune.inclavare import Wishes
     from enclavize.rune.mounts import Look
     from enclavize.rune.settings import Settings
 
@@ -86,7 +87,8 @@ def tee_plan(
     plan = ConfigPlan()
     process = object_of(spec, "process")
     _plan_arguments(plan, process, measured_argv, entrypoint)
-    _plan_environment(plan, process, object_of(spec, "annotations"), mode, settings)
+    wishes = _plan_wishes(plan, process, object_of(spec, "annotations"), converted=tree not in (None, rootfs))
+    _plan_environment(plan, wishes, mode, settings)
     if mode is Mode.HARDWARE and quotes:
         plan.append(("mounts",), *aesm_mounts(plan, objects_of(spec, "mounts")))
     looks = _plan_mounts(plan, spec, rootfs, bundle, ((tree or rootfs) / ROOT, runelet))
@@ -115,27 +117,27 @@ def _plan_arguments(
     plan.replace_head(_ARGS, len(head.given), [ENTRYPOINT])
 
 
-def _plan_environment(
-    plan: ConfigPlan,
-    process: Mapping[str, Any],
-    annotations: Mapping[str, Any],
-    mode: Mode,
-    settings: Settings,
-) -> None:
-    """Variables that rune consumes give way to its own, which are the runelet's options."""
+def _plan_wishes(
+    plan: ConfigPlan, process: Mapping[str, Any], annotations: Mapping[str, Any], *, converted: bool
+) -> Wishes:
+    """Read what is asked of the runelet; with the same questions goes the same answer."""
     variables = strings_of(process, "env")
-    consumed = [f"{name}=" for name in VARIABLES]
-    found = [item for item in variables if item.startswith(tuple(consumed))]
+    deciding = [f"{name}=" for name in (*VARIABLES, *((CARRIER,) if converted else ()))]
+    found = [item for item in variables if item.startswith(tuple(deciding))]
     asked = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION_PREFIX)}
-    plan.require_strings(_ENV, consumed, found)
+    plan.require_strings(_ENV, deciding, found)
     plan.require_keys(("annotations",), [ANNOTATION_PREFIX], asked)
     environment = {name: value for name, _, value in (item.partition("=") for item in found)}
-    wishes = read_wishes(asked, environment)
+    return read_wishes(asked, environment, converted=converted)
+
+
+def _plan_environment(plan: ConfigPlan, wishes: Wishes, mode: Mode, settings: Settings) -> None:
+    """Variables that rune consumes give way to its own, which are the runelet's options."""
     own = {"ENCLAVIZE_LOG_LEVEL": wishes.log_level or settings.log_level, **dict(wishes.runelet_environment)}
     if mode is Mode.SIMULATION:
         own["ENCLAVIZE_SIMULATE"] = "1"
     lines = [f"{name}={value}" for name, value in sorted(own.items())]
-    plan.replace_strings(_ENV, [OWN_PREFIX, *consumed], lines)
+    plan.replace_strings(_ENV, [OWN_PREFIX, *(f"{name}=" for name in VARIABLES)], lines)
 
 
 def _plan_mounts(

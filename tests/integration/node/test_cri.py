@@ -148,12 +148,15 @@ def test_a_pod_narrows_and_never_widens(cri: Cri, pods: Callable[..., Pod]) -> N
 def test_pods_for_inclavare_run(cri: Cri, pod: Pod) -> None:
     env = {
         "RUNE_CARRIER": "occlum", "ENCLAVE_TYPE": "intelSgx",
-        "ENCLAVE_RUNTIME_PATH": "/usr/lib/liberpal-builtin.so", "ENCLAVE_RUNTIME_LOGLEVEL": "info",
+        "ENCLAVE_RUNTIME_PATH": "/opt/occlum/build/lib/libocclum-pal.so",
+        "ENCLAVE_RUNTIME_ARGS": "occlum_instance", "ENCLAVE_RUNTIME_LOGLEVEL": "info",
+        "OCCLUM_RELEASE_ENCLAVE": "1",
     }  # fmt: skip
     ended = cri.run(pod, ORDINARY, command=["/bin/guest"], args=["id"], env=env, working_dir="/var/run/rune")
     assert ended.code == 0
     assert "cwd=/\n" in ended.log
-    assert "ENCLAVE" not in ended.log.replace("enclavize", "")
+    assert "ENCLAVE_" not in ended.log
+    assert "variable OCCLUM" not in ended.log
     for name, value in (("RUNE_CARRIER", "nobodys"), ("ENCLAVE_TYPE", "sev"), ("ENCLAVE_RUNTIME_PATH", "/x")):
         with pytest.raises(CriError, match=value):
             cri.run(pod, ORDINARY, args=["id"], env={name: value})

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "machine.h"
 #include "raw_syscall.h"
-#include "sim.h"
 
 static uint8_t *blocks; /* aligned to BLOCK_SIZE */
 static uint32_t block_count;
@@ -154,6 +154,6 @@ void host_thread_interrupt(struct host_thread *thread)
 {
     pid_t tid = __atomic_load_n(&thread->tid, __ATOMIC_ACQUIRE);
     if (tid != 0) {
-        syscall(SYS_tgkill, getpid(), tid, sim_interrupt_signal());
+        syscall(SYS_tgkill, getpid(), tid, machine_interrupt_signal());
     }
 }

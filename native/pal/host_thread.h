@@ -21,6 +21,7 @@
 
 #ifndef __ASSEMBLER__
 
+#include <asm/sgx.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -50,6 +51,11 @@ struct host_thread {
     bool takes_signals;   /* host signals may be given to it */
     pid_t tid;
     struct exchange *exchange;
+    struct sgx_thread {
+        struct sgx_enclave_run run;
+        uint64_t code;    /* of the last EEXIT that ended an entry */
+        bool is_handling; /* entered at CSSA 1, to handle an exception or an interrupt */
+    } sgx; /* on hardware */
 };
 
 #define BLOCK_SIZE 0x80000UL

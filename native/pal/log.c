@@ -10,6 +10,8 @@
 
 #include "raw_syscall.h"
 
+#define EXIT_FAULT 139 /* as after SIGSEGV */
+
 #define LOG_SILENT (-1)
 
 static const struct {
@@ -125,4 +127,14 @@ void log_raw_hex(const char *label, unsigned long value)
     digits[18] = '\0';
     log_raw(label);
     log_raw(digits);
+}
+
+_Noreturn void die(const char *reason, unsigned long value)
+{
+    log_raw("enclavize: ");
+    log_raw_hex(reason, value);
+    log_raw("\n");
+    for (;;) {
+        raw_syscall(SYS_exit_group, EXIT_FAULT, 0, 0, 0);
+    }
 }

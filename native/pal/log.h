@@ -27,5 +27,7 @@ void log_forget_failure(void);
 /* Usable in signal handlers and without libc's thread-local storage. */
 void log_raw(const char *text);
 void log_raw_hex(const char *label, unsigned long value);
+/* Ends the process at once: the enclave did something that a CPU would answer with a fault nobody can handle, or the machine fails. */
+_Noreturn void die(const char *reason, unsigned long value);
 
 #endif

@@ -1,16 +1,8 @@
-/*
- * Dynamic memory, as the SGX driver of the kernel would do it with EAUG, EMODPR, EMODT and EREMOVE. The EPCM says what is possible: a request that
- * does not fit the state of a page is refused before anything is changed.
- */
-#define _GNU_SOURCE
+/* Dynamic memory: the range is checked here, the rest is the machine's. */
 #include <errno.h>
-#include <sys/mman.h>
 
-#include "enclave.h"
+#include "machine.h"
 #include "ocall.h"
-
-#define DYNAMIC_START APPLICATION_START
-#define DYNAMIC_END LIBOS_DYNAMIC_END
 
 static bool range_is_valid(uint64_t address, uint64_t length)
 {
@@ -18,73 +10,29 @@ static bool range_is_valid(uint64_t address, uint64_t length)
            length <= DYNAMIC_END - address;
 }
 
-/* Are the states of all pages, as far as `mask` goes, as wanted? */
-static bool states_are(uint64_t address, uint64_t length, uint16_t mask, uint16_t wanted)
-{
-    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
-        if ((*epcm_entry(page) & mask) != wanted) {
-            return false;
-        }
-    }
-    return true;
-}
-
 int64_t ocall_memory_add(struct request *call)
 {
     uint64_t address = call->arguments[0], length = call->arguments[1];
-    const uint16_t added = EPCM_VALID | EPCM_PENDING | SECINFO_R | SECINFO_W | ((SECINFO_R | SECINFO_W) << EPCM_TABLE_SHIFT);
-    if (!range_is_valid(address, length) || !states_are(address, length, EPCM_VALID, 0)) {
-        return -EINVAL;
-    }
-    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
-        *epcm_entry(page) = added; /* what is not accepted cannot be touched, and could not before */
-    }
-    return 0;
+    return range_is_valid(address, length) ? machine->add_memory(address, length) : -EINVAL;
 }
 
-/* The page tables get the new rights. Where the EPCM has more, EMODPR takes them away. */
 int64_t ocall_memory_protect(struct request *call)
 {
-    uint64_t address = call->arguments[0], length = call->arguments[1];
-    uint16_t rights = call->arguments[2] & EPCM_RIGHTS;
-    if (!range_is_valid(address, length) || rights != call->arguments[2] ||
-        !states_are(address, length, EPCM_VALID | EPCM_PENDING | EPCM_MODIFIED | EPCM_TRIM, EPCM_VALID)) {
+    uint64_t address = call->arguments[0], length = call->arguments[1], rights = call->arguments[2], is_restriction = call->arguments[3];
+    if (!range_is_valid(address, length) || rights & ~(uint64_t)SECINFO_RIGHTS || is_restriction > 1) {
         return -EINVAL;
     }
-    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
-        uint16_t entry = *epcm_entry(page);
-        uint16_t restricted = (entry & EPCM_RIGHTS & ~rights) ? EPCM_PR : 0;
-        entry &= (uint16_t) ~(EPCM_TABLE_RIGHTS | (EPCM_RIGHTS & ~rights));
-        *epcm_entry(page) = entry | restricted | (uint16_t)(rights << EPCM_TABLE_SHIFT);
-    }
-    return enclave_apply_rights(address, length) == 0 ? 0 : -ENOMEM;
+    return is_restriction ? machine->restrict_memory(address, length, (uint32_t)rights) : machine->protect_memory(address, length, (uint32_t)rights);
 }
 
 int64_t ocall_memory_trim(struct request *call)
 {
     uint64_t address = call->arguments[0], length = call->arguments[1];
-    if (!range_is_valid(address, length) || !states_are(address, length, EPCM_VALID | EPCM_PENDING | EPCM_TRIM, EPCM_VALID)) {
-        return -EINVAL;
-    }
-    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
-        *epcm_entry(page) = EPCM_VALID | EPCM_TRIM | EPCM_MODIFIED;
-    }
-    return enclave_apply_rights(address, length) == 0 ? 0 : -ENOMEM;
+    return range_is_valid(address, length) ? machine->trim_memory(address, length) : -EINVAL;
 }
 
 int64_t ocall_memory_remove(struct request *call)
 {
     uint64_t address = call->arguments[0], length = call->arguments[1];
-    if (!range_is_valid(address, length) ||
-        !states_are(address, length, EPCM_VALID | EPCM_TRIM | EPCM_MODIFIED, EPCM_VALID | EPCM_TRIM)) {
-        return -EINVAL;
-    }
-    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    if (mmap((void *)address, length, PROT_NONE, flags, -1, 0) == MAP_FAILED) {
-        return -errno;
-    }
-    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
-        *epcm_entry(page) = 0;
-    }
-    return 0;
+    return range_is_valid(address, length) ? machine->remove_memory(address, length) : -EINVAL;
 }

@@ -11,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "machine.h"
 #include "ocall.h"
 #include "ocall_files.h"
-#include "sim.h"
 #include "wait.h"
 
 #define NS_PER_SECOND 1000000000ULL

@@ -20,13 +20,12 @@
 #include "host_thread.h"
 #include "layers.h"
 #include "log.h"
+#include "machine.h"
 #include "options.h"
 #include "process.h"
 #include "sigstruct.h"
-#include "sim.h"
 
 #define EXPORT __attribute__((visibility("default")))
-#define SGX_DEVICE "/dev/sgx_enclave"
 #define ENCLAVE_FILE_NAME "enclave.signed.so"
 #define BANNER                                                                                                             \
     "enclavize: SIMULATION: this enclave protects NOTHING; the host can read and change everything in it\n"
@@ -104,13 +103,15 @@ static uint8_t *read_file(int fd, size_t *size)
 }
 
 /* Simulation is chosen, never fallen into: but for debug enclaves, which protect nothing anyway. */
-static int choose_mode(enum run_mode mode, bool debug)
+static int choose_machine(enum run_mode mode, bool debug)
 {
+    machine = &simulated_machine;
     if (mode == MODE_SIMULATION) {
         return 0;
     }
     if (access(SGX_DEVICE, F_OK) == 0) {
-        return fail(-ENOSYS, "this version cannot run an enclave on SGX hardware yet; simulation must be asked for (mode=sim)");
+        machine = &sgx_machine;
+        return machine->find();
     }
     if (mode == MODE_HARDWARE || !debug) {
         return fail(-ENODEV, SGX_DEVICE " is missing: this machine has no SGX, or its driver is not visible here. "
@@ -130,7 +131,7 @@ static int load(struct enclave_file *file, const struct options *options)
 {
     int error = sigstruct_verify(&file->sigstruct);
     if (!error) {
-        error = choose_mode(options->mode, sigstruct_allows_debug(&file->sigstruct));
+        error = choose_machine(options->mode, sigstruct_allows_debug(&file->sigstruct));
     }
     if (!error && options->boot_flags && !sigstruct_allows_debug(&file->sigstruct)) {
         error = fail(-EACCES, "trace and profile tell what the program does: this is a production enclave, and only debug enclaves are observed");
@@ -143,11 +144,11 @@ static int load(struct enclave_file *file, const struct options *options)
     }
     error = host_threads_allocate(enclave.tcs_addresses, enclave.tcs_count);
     if (!error) {
-        error = sim_start(&enclave, options);
+        error = machine->start(&enclave, options);
     }
     if (error) {
         host_threads_release();
-        enclave_release();
+        machine->release();
     }
     return error;
 }
@@ -240,7 +241,9 @@ static int initialise(const struct pal_attr_t *attr)
     process.boot_flags = options.boot_flags;
     log_set_report(options.boot_flags ? options.report : -1);
     raise_descriptor_limit();
-    show_banner();
+    if (machine == &simulated_machine) {
+        show_banner();
+    }
     return 0;
 }
 
@@ -345,9 +348,9 @@ EXPORT int pal_destroy(void)
         return fail(-EBUSY, "the enclave is running");
     }
     if (state != STATE_NEW) {
-        sim_stop();
+        machine->stop();
         host_threads_release();
-        enclave_release();
+        machine->release();
         close_image();
         commands_release();
         state = STATE_NEW;
@@ -366,7 +369,10 @@ EXPORT int pal_get_local_report(void *targetinfo, int targetinfo_len, void *repo
     if (state == STATE_NEW) {
         return fail(-ESRCH, "the PAL has not been initialised");
     }
-    sim_report(targetinfo, no_data, &made);
+    int error = machine->report(targetinfo, no_data, &made);
+    if (error) {
+        return error;
+    }
     memcpy(report, &made, sizeof(made));
     *report_len = sizeof(made);
     return 0;

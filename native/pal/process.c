@@ -14,8 +14,8 @@
 #include "command.h"
 #include "host_time.h"
 #include "log.h"
+#include "machine.h"
 #include "processors.h"
-#include "sim.h"
 
 #define THREAD_STACK_SIZE (256UL << 10)
 #define EXIT_NOT_STARTED 125
@@ -114,7 +114,7 @@ static void block_signals(sigset_t *before)
     for (size_t index = 0; index < sizeof(needed) / sizeof(needed[0]); index++) {
         sigdelset(&blocked, needed[index]);
     }
-    sigdelset(&blocked, sim_interrupt_signal());
+    sigdelset(&blocked, machine_interrupt_signal());
     pthread_sigmask(SIG_SETMASK, &blocked, before);
 }
 
@@ -129,7 +129,7 @@ void process_set_exit(uint64_t status, uint64_t signal)
     int value = signal ? 128 + (int)(signal & 0x7F) : (int)(status & 0xFF);
     if (__atomic_compare_exchange_n(&exiting, &expected, 2, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
         process.exit_value = value;
-        sim_abandon_all();
+        machine->abandon_all();
         commands_end();
     }
 }
@@ -138,12 +138,12 @@ static void enclave_loop(struct host_thread *thread, uint64_t ecall)
 {
     uint32_t refusals = 0;
     while (!is_exiting()) {
-        switch (sim_enter(thread, ecall)) {
+        switch (machine->enter(thread, ecall)) {
         case EEXIT_DONE:
             break;
         case EEXIT_REFUSED: /* a command, and the first program is not there yet */
             if (ecall != ECALL_COMMAND) {
-                sim_die("the enclave refused ECALL ", ecall);
+                die("the enclave refused ECALL ", ecall);
             }
             if (refusals++ == REFUSALS_MAX) {
                 return;
@@ -151,12 +151,12 @@ static void enclave_loop(struct host_thread *thread, uint64_t ecall)
             nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
             continue;
         case EEXIT_ENDED: /* another thread brings OCALL_EXIT */
-        case SIM_ABANDONED:
+        case MACHINE_ABANDONED:
             return;
         case EEXIT_BROKEN:
-            sim_die("the enclave has stopped itself: an exception came where it has no stack, after ECALL ", ecall);
+            die("the enclave has stopped itself: an exception came where it has no stack, after ECALL ", ecall);
         default:
-            sim_die("the enclave refused ECALL ", ecall);
+            die("the enclave refused ECALL ", ecall);
         }
         switch (ocall_serve(thread)) {
         case STEP_RETURN:
@@ -202,7 +202,7 @@ static void take_signals(struct host_thread *thread, bool takes)
 
 static bool begin_thread(struct host_thread *thread)
 {
-    int error = sim_thread_begin(thread);
+    int error = machine->thread_begin(thread);
     if (error) {
         log_message(LOG_ERROR, "a thread cannot run the enclave: %s", strerror(-error));
         process_set_exit(EXIT_NOT_STARTED, 0);
@@ -222,7 +222,7 @@ static void live(struct host_thread *thread, uint64_t ecall)
 
 static void end_thread(struct host_thread *thread)
 {
-    sim_thread_end(thread);
+    machine->thread_end(thread);
     host_thread_free(thread);
 }
 

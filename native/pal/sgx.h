@@ -41,6 +41,23 @@ struct attributes {
     uint64_t xfrm;
 };
 
+struct secinfo {
+    uint64_t flags;
+    uint8_t reserved[56];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct secinfo) == 64, "SECINFO");
+
+struct secs {
+    uint64_t size;
+    uint64_t base;
+    uint32_t ssa_frame_pages;
+    uint32_t misc_select;
+    uint8_t reserved1[24];
+    struct attributes attributes;
+    uint8_t rest[4032]; /* what EINIT fills in, and KSS */
+};
+_Static_assert(sizeof(struct secs) == 4096, "SECS");
+
 /* TCS. The CPU keeps its state in the reserved part, where software cannot look: the simulator does, too. */
 struct tcs {
     uint64_t state; /* 1: busy */

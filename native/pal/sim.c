@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "raw_syscall.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -27,34 +26,21 @@
 #endif
 
 #define USER_ADDRESS_END 0x7FFFFFFFF000UL
-#define EXIT_FAULT 139 /* as after SIGSEGV */
 
 _Static_assert(offsetof(struct host_thread, host_rsp) == HOST_THREAD_RSP, "sim_entry.S");
 _Static_assert(offsetof(struct host_thread, host_gs) == HOST_THREAD_GS, "sim_entry.S");
 _Static_assert(offsetof(struct host_thread, entry_gs) == HOST_THREAD_ENTRY_GS, "sim_entry.S");
 _Static_assert(offsetof(struct host_thread, cssa) == HOST_THREAD_CSSA, "sim_entry.S");
 _Static_assert(offsetof(struct host_thread, ssa_gpr) == HOST_THREAD_SSA_GPR, "sim_entry.S");
-_Static_assert(offsetof(struct host_thread, events_that_interrupt) == offsetof(struct host_thread, events) + 4, "sim_entry.S");
 _Static_assert(offsetof(struct tcs, hidden_thread) == TCS_HIDDEN_THREAD, "sim_entry.S");
 
 const struct enclave *sim_enclave;
 uint8_t sim_traps_enclu;
-uint64_t sim_td_offset;
 uint32_t sim_xfrm;
 bool sim_abandoning;
 static enum syscall_trap trap;
 
 void sim_gate(void);
-
-_Noreturn void sim_die(const char *reason, uint64_t value)
-{
-    log_raw("enclavize: ");
-    log_raw_hex(reason, value);
-    log_raw("\n");
-    for (;;) {
-        raw_syscall(SYS_exit_group, EXIT_FAULT, 0, 0, 0);
-    }
-}
 
 /* `syscall` inside ELRANGE must trap. Outside everything is allowed: the PAL, libc, sigreturn. */
 
@@ -117,14 +103,13 @@ static int open_gate(void)
     }
     memcpy((void *)address, jump, sizeof(jump));
     memcpy((uint8_t *)address + sizeof(jump), &target, sizeof(target));
-    return enclave_apply_rights(page, PAGE_SIZE);
+    return sim_apply_rights(page, PAGE_SIZE);
 }
 
 int sim_start(const struct enclave *enclave, const struct options *options)
 {
     sim_enclave = enclave;
     sim_traps_enclu = options->trap_enclu;
-    sim_td_offset = enclave->td_offset;
     sim_xfrm = (uint32_t)enclave->attributes.xfrm;
     sim_abandoning = false;
     if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
@@ -204,7 +189,7 @@ void sim_begin_eresume(struct host_thread *thread)
     struct tcs *tcs = thread->tcs;
     uint64_t free_state = 0;
     if (tcs->cssa == 0 || !__atomic_compare_exchange_n(&tcs->state, &free_state, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        sim_die("ERESUME of a thread that was not interrupted, TCS ", (uint64_t)tcs);
+        die("ERESUME of a thread that was not interrupted, TCS ", (uint64_t)tcs);
     }
     tcs->cssa--;
     thread->ssa = tcs->ossa + tcs->cssa * sim_enclave->ssa_frame_size;
@@ -214,9 +199,4 @@ void sim_begin_eresume(struct host_thread *thread)
 void sim_abandon_all(void)
 {
     __atomic_store_n(&sim_abandoning, true, __ATOMIC_RELEASE);
-}
-
-int sim_interrupt_signal(void)
-{
-    return SIGRTMAX - 2;
 }

@@ -7,7 +7,7 @@
 #define ENCLU_EENTER 2
 #define ENCLU_ERESUME 3
 #define ENCLU_EEXIT 4
-#define SIM_ABANDONED 256
+#define MACHINE_ABANDONED 256
 
     .hidden sim_traps_enclu, sim_td_offset, sim_xfrm, sim_begin_eresume, sim_leaf
 
@@ -91,7 +91,7 @@ sim_after_eenter:
     ret
 /* A signal handler took the thread out of the enclave for good: host FS, GS and RSP are back. */
 sim_abandoned:
-    mov $SIM_ABANDONED, %eax
+    mov $MACHINE_ABANDONED, %eax
     jmp .Lleave
     .size sim_eenter, . - sim_eenter
 
@@ -194,34 +194,5 @@ sim_gate:
     pop %rcx
     ret
     .size sim_gate, . - sim_gate
-
-/*
- * long interruptible_syscall(const uint32_t events[2], long number, long a, long b, long c, long d, long e)
- *
- * Does not begin when one of the events that interrupt is there already. A signal handler that finds the thread between the look and the instruction
- * sends it to the end (sim_signals.c), so no event is lost in between. Returns -EINTR then.
- */
-    .globl interruptible_syscall, interruptible_begin, interruptible_end, interruptible_abort
-    .hidden interruptible_syscall, interruptible_begin, interruptible_end, interruptible_abort
-    .type interruptible_syscall, @function
-interruptible_syscall:
-    mov %rdi, %r11
-    mov %rsi, %rax
-    mov %rdx, %rdi
-    mov %rcx, %rsi
-    mov %r8, %rdx
-    mov %r9, %r10
-    mov 8(%rsp), %r8
-interruptible_begin:
-    mov (%r11), %ecx
-    test 4(%r11), %ecx
-    jnz interruptible_abort
-    syscall
-interruptible_end:
-    ret
-interruptible_abort:
-    mov $-4, %rax
-    ret
-    .size interruptible_syscall, . - interruptible_syscall
 
     .section .note.GNU-stack, "", @progbits

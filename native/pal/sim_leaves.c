@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "log.h"
 #include "raw_syscall.h"
 #include "sim.h"
 
@@ -35,11 +36,11 @@ NO_VECTORS static void zero(void *to, size_t size)
 NO_VECTORS static void check_operand(uint64_t address, uint64_t alignment, uint32_t rights)
 {
     if (address % alignment != 0 || address >= ELRANGE_SIZE) {
-        sim_die("ENCLU with a bad operand at ", address);
+        die("ENCLU with a bad operand at ", address);
     }
     uint16_t entry = *epcm_entry(address);
     if (!(entry & EPCM_VALID) || (entry & (EPCM_PENDING | EPCM_MODIFIED | EPCM_TCS | EPCM_TRIM)) || (entry & rights) != rights) {
-        sim_die("ENCLU with an operand that the page's rights forbid at ", address);
+        die("ENCLU with an operand that the page's rights forbid at ", address);
     }
 }
 
@@ -53,7 +54,7 @@ NO_VECTORS static void set_rights(uint64_t page, uint32_t before)
 {
     uint32_t rights = epcm_effective_rights(*epcm_entry(page));
     if (rights != before && raw_syscall(SYS_mprotect, (long)page, PAGE_SIZE, host_protection(rights), 0) != 0) {
-        sim_die("the rights cannot be set of the page at ", page);
+        die("the rights cannot be set of the page at ", page);
     }
 }
 
@@ -68,7 +69,7 @@ NO_VECTORS static void expose_run(uint64_t page)
         *epcm_entry(end) |= EPCM_EXPOSED;
     }
     if (end > page && raw_syscall(SYS_mprotect, (long)page, (long)(end - page), host_protection(SECINFO_R | SECINFO_W), 0) != 0) {
-        sim_die("the rights cannot be set of the page at ", page);
+        die("the rights cannot be set of the page at ", page);
     }
     if (end > page + PAGE_SIZE) { /* EPC pages are there from EAUG on: one system call in place of a fault for each; kernels before 5.14 do not know it */
         raw_syscall(SYS_madvise, (long)page, (long)(end - page), MADV_POPULATE_WRITE, 0);
@@ -80,7 +81,7 @@ NO_VECTORS static uint64_t eaccept(uint64_t secinfo_address, uint64_t page)
     check_operand(secinfo_address, 64, SECINFO_R);
     uint64_t flags = *(const uint64_t *)secinfo_address;
     if (page % PAGE_SIZE != 0 || page >= ELRANGE_SIZE) {
-        sim_die("EACCEPT of ", page);
+        die("EACCEPT of ", page);
     }
     uint16_t *entry = epcm_entry(page);
     if (!(*entry & EPCM_VALID) || epcm_as_secinfo(*entry) != flags || !(*entry & (EPCM_PENDING | EPCM_MODIFIED | EPCM_PR))) {
@@ -119,7 +120,7 @@ NO_VECTORS static void fill_hidden(uint64_t page, uint64_t source)
     long written = file < 0 ? file : raw_syscall(SYS_pwrite64, file, (long)source, PAGE_SIZE, (long)page);
     if (written != PAGE_SIZE) {
         if (raw_syscall(SYS_mprotect, (long)page, PAGE_SIZE, host_protection(SECINFO_R | SECINFO_W), 0) != 0) {
-            sim_die("the rights cannot be set of the page at ", page);
+            die("the rights cannot be set of the page at ", page);
         }
         copy((void *)page, (const void *)source, PAGE_SIZE);
         raw_syscall(SYS_mprotect, (long)page, PAGE_SIZE, 0, 0);
@@ -135,7 +136,7 @@ NO_VECTORS static uint64_t eacceptcopy(uint64_t secinfo_address, uint64_t page, 
     uint64_t flags = *(const uint64_t *)secinfo_address;
     if ((flags & ~(uint64_t)SECINFO_RIGHTS) != SECINFO_REG || (flags & (SECINFO_R | SECINFO_W)) == SECINFO_W || page % PAGE_SIZE != 0 ||
         page >= ELRANGE_SIZE) {
-        sim_die("EACCEPTCOPY to ", page);
+        die("EACCEPTCOPY to ", page);
     }
     uint16_t *entry = epcm_entry(page);
     if ((*entry & ~(EPCM_TABLE_RIGHTS | EPCM_EXPOSED)) != added) {
@@ -154,7 +155,7 @@ NO_VECTORS static uint64_t emodpe(uint64_t secinfo_address, uint64_t page)
     check_operand(page, PAGE_SIZE, 0);
     uint16_t *entry = epcm_entry(page);
     if (((*entry | rights) & (SECINFO_R | SECINFO_W)) == SECINFO_W) {
-        sim_die("EMODPE to writable but not readable of ", page);
+        die("EMODPE to writable but not readable of ", page);
     }
     uint32_t before = epcm_effective_rights(*entry);
     *entry |= (uint16_t)rights;
@@ -162,7 +163,7 @@ NO_VECTORS static uint64_t emodpe(uint64_t secinfo_address, uint64_t page)
     return 0;
 }
 
-NO_VECTORS void sim_report(const void *target, const uint8_t data[64], struct report *report)
+NO_VECTORS int sim_report(const void *target, const uint8_t data[64], struct report *report)
 {
     const struct enclave *enclave = sim_enclave;
     (void)target; /* the report key of the target is what makes a real MAC */
@@ -175,6 +176,7 @@ NO_VECTORS void sim_report(const void *target, const uint8_t data[64], struct re
     report->isv_svn = enclave->isv_svn;
     copy(report->report_data, data, sizeof(report->report_data));
     copy(report->mac, FAKE_MAC, sizeof(report->mac));
+    return 0;
 }
 
 NO_VECTORS static uint64_t ereport(uint64_t target, uint64_t data, uint64_t report)
@@ -208,6 +210,6 @@ NO_VECTORS uint64_t sim_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t
     case ENCLU_EGETKEY:
         return egetkey(rbx, rcx);
     default:
-        sim_die("an ENCLU leaf that is not simulated: ", leaf);
+        die("an ENCLU leaf that is not simulated: ", leaf);
     }
 }

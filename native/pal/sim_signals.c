@@ -41,7 +41,6 @@
 #define VECTORS_REPORTED 0x2B606BU
 
 extern const char sim_trap_eenter[], sim_after_eenter[], sim_abandoned[], sim_after_exception[], sim_trap_eresume[];
-extern const char interruptible_begin[], interruptible_end[], interruptible_abort[];
 
 static const int FAULTS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
 #define FAULT_COUNT (sizeof(FAULTS) / sizeof(FAULTS[0]))
@@ -201,7 +200,7 @@ static void asynchronous_exit(struct host_thread *thread, ucontext_t *frame, con
     save_state(thread, frame, exception);
     if (!sim_prepare_entry(thread)) {
         log_raw_hex("enclavize: the enclave faulted while it handled an exception, at ", (uint64_t)registers[REG_RIP]);
-        sim_die(", EXITINFO ", exception->exit_info);
+        die(", EXITINFO ", exception->exit_info);
     }
     for (size_t index = 0; index < REGISTER_COUNT; index++) {
         registers[REGISTERS[index].frame] = 0;
@@ -221,7 +220,7 @@ static bool emulate_enclu(struct host_thread *thread, ucontext_t *frame)
     }
     if (rip == (uint64_t)sim_trap_eenter) {
         if (!sim_prepare_entry(thread)) {
-            sim_die("EENTER of a busy thread, TCS ", (uint64_t)thread->tcs);
+            die("EENTER of a busy thread, TCS ", (uint64_t)thread->tcs);
         }
         enter(thread, registers, (uint64_t)sim_after_eenter);
         return true;
@@ -289,7 +288,7 @@ static void call_previous(int signal, siginfo_t *info, void *frame, const struct
     } else if (action->sa_handler == SIG_DFL) {
         log_raw_hex("enclavize: the PAL crashed at ", (uint64_t)((ucontext_t *)frame)->uc_mcontext.gregs[REG_RIP]);
         log_raw_hex(", address ", (uint64_t)((ucontext_t *)frame)->uc_mcontext.gregs[REG_CR2]);
-        sim_die(", signal ", (uint64_t)signal);
+        die(", signal ", (uint64_t)signal);
     } else if (action->sa_handler != SIG_IGN) {
         action->sa_handler(signal);
     }
@@ -342,8 +341,8 @@ static void handle_interrupt(int signal, siginfo_t *info, void *context)
         } else if (thread->tcs->cssa == 0) {
             asynchronous_exit(thread, frame, &interrupt);
         }
-    } else if (rip >= (uint64_t)interruptible_begin && rip < (uint64_t)interruptible_end) {
-        registers[REG_RIP] = (greg_t)interruptible_abort;
+    } else {
+        registers[REG_RIP] = (greg_t)interruptible_continuation(rip);
     }
 }
 
@@ -356,7 +355,7 @@ static bool install(int signal, void (*handler)(int, siginfo_t *, void *), struc
 
 bool sim_install_handlers(void)
 {
-    bool done = install(sim_interrupt_signal(), handle_interrupt, &previous_interrupt);
+    bool done = install(machine_interrupt_signal(), handle_interrupt, &previous_interrupt);
     for (size_t index = 0; index < FAULT_COUNT; index++) {
         done = done && install(FAULTS[index], handle_fault, &previous[index]);
     }
@@ -365,7 +364,7 @@ bool sim_install_handlers(void)
 
 void sim_remove_handlers(void)
 {
-    sigaction(sim_interrupt_signal(), &previous_interrupt, NULL);
+    sigaction(machine_interrupt_signal(), &previous_interrupt, NULL);
     for (size_t index = 0; index < FAULT_COUNT; index++) {
         sigaction(FAULTS[index], &previous[index], NULL);
     }

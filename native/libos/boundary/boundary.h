@@ -52,7 +52,7 @@ void host_command_end(uint32_t number, uint32_t status, uint32_t signal, const c
 
 /*
  * Memory. To add pages: host_memory_add(), then enclave_accept(). To give rights: enclave_extend(), then host_memory_protect().
- * To take rights: host_memory_protect(), then enclave_accept_restricted(). To remove: host_memory_trim(), enclave_accept_trimmed(), host_memory_remove().
+ * To take rights: host_memory_restrict(), then enclave_accept_restricted(). To remove: host_memory_trim(), enclave_accept_trimmed(), host_memory_remove().
  * Ranges are page-aligned. New pages are zero, readable and writable.
  */
 #define PAGE_READ 1U
@@ -60,11 +60,12 @@ void host_command_end(uint32_t number, uint32_t status, uint32_t signal, const c
 #define PAGE_EXECUTE 4U
 
 int host_memory_add(uint64_t address, uint64_t length);
-int host_memory_protect(uint64_t address, uint64_t length, uint32_t protection);
+int host_memory_protect(uint64_t address, uint64_t length, uint32_t protection); /* page tables */
+int host_memory_restrict(uint64_t address, uint64_t length, uint32_t protection); /* EMODPR, and page tables */
 int host_memory_trim(uint64_t address, uint64_t length);
 int host_memory_remove(uint64_t address, uint64_t length);
 
-/* EACCEPT of each page: 0, or -EPERM when the host has not done what was asked (the caller must not use the memory). */
+/* EACCEPT of each page: 0; -EPERM when the host has not done what was asked (the caller must not use the memory); -ENOMEM when it has no page. */
 int enclave_accept(uint64_t address, uint64_t length);
 int enclave_accept_restricted(uint64_t address, uint64_t length, uint32_t protection);
 /* EACCEPTCOPY of one page that was added: nobody can touch it before, and then it has the source page's bytes and these rights in the EPCM. In the

@@ -165,7 +165,9 @@ static void change_rights(user_address start, user_address end, uint32_t old, ui
     if (new & ~old) {
         enclave_extend(start, length, old | new);
     }
-    if (host_memory_protect(start, length, new) || ((old & ~new) && enclave_accept_restricted(start, length, new))) {
+    bool is_restriction = old & ~new;
+    int error = is_restriction ? host_memory_restrict(start, length, new) : host_memory_protect(start, length, new);
+    if (error || (is_restriction && enclave_accept_restricted(start, length, new))) {
         fatal("the host did not change the protection of memory at 0x%lx", start);
     }
 }

@@ -15,7 +15,7 @@ static void need(int error, user_address address)
 static void restrict_run(struct shared_object *object, uint64_t first, uint64_t count, uint32_t rights)
 {
     user_address address = place_address(*page_index_find(&object->pages, first));
-    need(host_memory_protect(address, count * PAGE_SIZE, rights), address);
+    need(host_memory_restrict(address, count * PAGE_SIZE, rights), address);
     need(enclave_accept_restricted(address, count * PAGE_SIZE, rights), address);
     for (uint64_t page = first; page < first + count; page++) {
         uint64_t *place = page_index_find(&object->pages, page);

@@ -84,7 +84,7 @@ static void torture(uint32_t count)
     commit(TORTURE_CODE, size);
     memcpy((void *)TORTURE_CODE, __start_torture_code, code_size);
     enclave_extend(TORTURE_CODE, size, PAGE_EXECUTE);
-    need(host_memory_protect(TORTURE_CODE, size, PAGE_READ | PAGE_EXECUTE) == 0, "no protection");
+    need(host_memory_restrict(TORTURE_CODE, size, PAGE_READ | PAGE_EXECUTE) == 0, "no protection");
     need(enclave_accept_restricted(TORTURE_CODE, size, PAGE_READ | PAGE_EXECUTE) == 0, "protection not accepted");
     running = count;
     for (uint32_t index = 1; index < count; index++) {
@@ -121,7 +121,7 @@ static void abuse(const char *what)
         need(host_memory_add(0x20000000, 4096) == 0, "no memory");
         need(host_memory_add(0x20000000, 4096) < 0, "a page was added twice");
         need(host_memory_add(ENCLAVE_IMAGE_ADDRESS, 4096) < 0, "a page was added over the image");
-        need(host_memory_protect(0x20001000, 4096, PAGE_READ) < 0, "a page that is not there was protected");
+        need(host_memory_restrict(0x20001000, 4096, PAGE_READ) < 0, "a page that is not there was protected");
         need(enclave_accept(0x20000000, 4096) == 0 && enclave_accept(0x20000000, 4096) == -EPERM, "accepted twice");
         need(host_memory_remove(0x20000000, 4096) < 0, "a page was removed that is not trimmed");
         need(host_memory_trim(0x20000000, 4096) == 0 && host_memory_remove(0x20000000, 4096) < 0, "removed before it was accepted");

@@ -49,7 +49,7 @@ static void page_life(enum ocall number)
     need(page[0] == 0 && page[511] == 0, "a new page is not zero");
     page[0] = SECRET;
     if (number == OCALL_MEMORY_PROTECT) {
-        if (host_memory_protect(address, PAGE_SIZE, PAGE_READ) != 0 || enclave_accept_restricted(address, PAGE_SIZE, PAGE_READ) != 0) {
+        if (host_memory_restrict(address, PAGE_SIZE, PAGE_READ) != 0 || enclave_accept_restricted(address, PAGE_SIZE, PAGE_READ) != 0) {
             return;
         }
         need(page[0] == SECRET, "a page has changed with its rights");

@@ -26,7 +26,7 @@
 #define EXIT_VECTOR 128
 #define EXIT_IN_USE 384
 
-#define LEFT_BY_AEX 512 /* beside enum eexit and SIM_ABANDONED */
+#define LEFT_BY_AEX 512 /* beside enum eexit and MACHINE_ABANDONED */
 
 #ifndef __ASSEMBLER__
 

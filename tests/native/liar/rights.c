@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim.h"
+
 static const char *lie(void)
 {
     const char *kind = getenv("LIAR_RIGHTS");
@@ -26,7 +28,7 @@ static void open_tables(uint64_t address, uint64_t length)
     for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
         *epcm_entry(page) |= EPCM_TABLE_RIGHTS;
     }
-    enclave_apply_rights(address, length);
+    sim_apply_rights(address, length);
 }
 
 int64_t ocall_memory_add(struct request *call)

@@ -1,0 +1,122 @@
+/* ECREATE, EADD and EINIT of the simulation: the pages lie at their addresses in this process. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "elrange.h"
+#include "log.h"
+#include "sim.h"
+
+#define PAGES_IN_ELRANGE (ELRANGE_SIZE / PAGE_SIZE)
+
+uint16_t *epcm;
+uint64_t sim_td_offset;
+
+/* The simulated CPU keeps TCS pages for itself: they stay readable and writable for the PAL. */
+static uint32_t rights_of(uint16_t entry)
+{
+    return (entry & EPCM_TCS) ? SECINFO_R | SECINFO_W : epcm_effective_rights(entry);
+}
+
+int sim_apply_rights(uint64_t address, uint64_t length)
+{
+    uint64_t start = address;
+    while (start < address + length) {
+        uint32_t rights = rights_of(*epcm_entry(start));
+        uint64_t end = start + PAGE_SIZE;
+        while (end < address + length && rights_of(*epcm_entry(end)) == rights) {
+            end += PAGE_SIZE;
+        }
+        if (mprotect((void *)start, end - start, host_protection(rights)) != 0) {
+            return -errno;
+        }
+        start = end;
+    }
+    return 0;
+}
+
+static bool all_pages(uint64_t address, uint64_t length, uint16_t wanted)
+{
+    if (address % PAGE_SIZE != 0 || address >= ELRANGE_SIZE || length > ELRANGE_SIZE - address) {
+        return false;
+    }
+    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
+        if ((*epcm_entry(page) & (wanted | EPCM_TCS)) != wanted) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What EENTER would refuse later, and what the simulator relies on. */
+static int check_threads(const struct enclave *enclave)
+{
+    for (uint32_t index = 0; index < enclave->tcs_count; index++) {
+        const struct tcs *tcs = (const struct tcs *)enclave->tcs_addresses[index];
+        uint64_t td_offset = tcs->ogsbase - (uint64_t)tcs;
+        if (tcs->cssa != 0 || tcs->nssa != 2 || tcs->state != 0 || tcs->hidden_thread != 0 ||
+            !all_pages(tcs->ossa, tcs->nssa * enclave->ssa_frame_size, EPCM_VALID | SECINFO_R | SECINFO_W) ||
+            !all_pages(tcs->ogsbase, PAGE_SIZE, EPCM_VALID | SECINFO_R | SECINFO_W) ||
+            !all_pages(tcs->oentry & ~(PAGE_SIZE - 1), PAGE_SIZE, EPCM_VALID | SECINFO_R | SECINFO_X) ||
+            (index > 0 && td_offset != sim_td_offset)) {
+            return fail(-ENOEXEC, "the enclave file is malformed: thread %u is impossible", index);
+        }
+        sim_td_offset = td_offset;
+    }
+    return 0;
+}
+
+int sim_create(const struct enclave *enclave)
+{
+    int error = elrange_reserve();
+    if (error) {
+        return error;
+    }
+    epcm = mmap(NULL, PAGES_IN_ELRANGE * sizeof(*epcm), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (epcm == MAP_FAILED) {
+        epcm = NULL;
+        error = fail(-errno, "there is no memory for the table of pages");
+    } else if (mprotect((void *)enclave->image_start, enclave->image_end - enclave->image_start, PROT_READ | PROT_WRITE) != 0) {
+        error = fail(-errno, "there is no memory for the enclave");
+    }
+    if (error) {
+        sim_release();
+    }
+    return error;
+}
+
+void sim_release(void)
+{
+    elrange_release();
+    if (epcm) {
+        munmap(epcm, PAGES_IN_ELRANGE * sizeof(*epcm));
+    }
+    epcm = NULL;
+}
+
+int sim_add_page(uint64_t address, const uint8_t *content, uint64_t flags, bool is_measured)
+{
+    uint16_t *entry = epcm_entry(address);
+    uint32_t rights = flags & SECINFO_RIGHTS;
+    (void)is_measured; /* enclave.c measures */
+    if (*entry & EPCM_VALID) {
+        return -EEXIST;
+    }
+    *entry = (uint16_t)(EPCM_VALID | rights | (rights << EPCM_TABLE_SHIFT) | ((flags & SECINFO_TYPE) == SECINFO_TCS ? EPCM_TCS : 0));
+    if (content) {
+        memcpy((void *)address, content, PAGE_SIZE);
+    }
+    return 0;
+}
+
+/* What EINIT looks at has been looked at (sigstruct.c). */
+int sim_initialise(struct enclave *enclave, const struct sigstruct *sigstruct)
+{
+    (void)sigstruct;
+    int error = check_threads(enclave);
+    if (!error && sim_apply_rights(enclave->image_start, enclave->image_end - enclave->image_start) != 0) {
+        error = fail(-ENOMEM, "the rights of the enclave's pages cannot be set");
+    }
+    return error;
+}

@@ -1,0 +1,27 @@
+#include "sim.h"
+
+/* Simulation is everywhere. */
+static int find(void)
+{
+    return 0;
+}
+
+const struct machine simulated_machine = {
+    .find = find,
+    .create = sim_create,
+    .add_page = sim_add_page,
+    .initialise = sim_initialise,
+    .release = sim_release,
+    .start = sim_start,
+    .stop = sim_stop,
+    .thread_begin = sim_thread_begin,
+    .thread_end = sim_thread_end,
+    .enter = sim_enter,
+    .abandon_all = sim_abandon_all,
+    .add_memory = sim_add_memory,
+    .protect_memory = sim_protect_memory,
+    .restrict_memory = sim_restrict_memory,
+    .trim_memory = sim_trim_memory,
+    .remove_memory = sim_remove_memory,
+    .report = sim_report,
+};

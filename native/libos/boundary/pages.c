@@ -11,6 +11,11 @@ int host_memory_protect(uint64_t address, uint64_t length, uint32_t protection)
     return (int)ocall_make(NULL, OCALL_MEMORY_PROTECT, address, length, protection, 0);
 }
 
+int host_memory_restrict(uint64_t address, uint64_t length, uint32_t protection)
+{
+    return (int)ocall_make(NULL, OCALL_MEMORY_PROTECT, address, length, protection, 1);
+}
+
 int host_memory_trim(uint64_t address, uint64_t length)
 {
     return (int)ocall_make(NULL, OCALL_MEMORY_TRIM, address, length, 0, 0);
@@ -21,31 +26,47 @@ int host_memory_remove(uint64_t address, uint64_t length)
     return (int)ocall_make(NULL, OCALL_MEMORY_REMOVE, address, length, 0, 0);
 }
 
-static int accept_pages(uint64_t address, uint64_t length, uint64_t flags)
+/* What went wrong with a page. */
+static int refused(uint64_t result, uint64_t page)
+{
+    if (result == ENCLU_NO_PAGE) {
+        log_line(LOG_INFO, "the host has no page for 0x%llx", (unsigned long long)page);
+        return -ENOMEM;
+    }
+    log_line(LOG_ERROR, "the host did not change the page at 0x%llx as asked", (unsigned long long)page);
+    return -EPERM;
+}
+
+/* `page`: where it ended. */
+static int accept_up_to(uint64_t *page, uint64_t end, uint64_t flags)
 {
     const struct secinfo secinfo = {.flags = flags};
-    for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
-        if (enclu(ENCLU_EACCEPT, (uint64_t)&secinfo, page, 0) != 0) {
-            log_line(LOG_ERROR, "the host did not change the page at 0x%llx as asked", (unsigned long long)page);
-            return -EPERM;
+    for (; *page < end; *page += PAGE_SIZE) {
+        uint64_t result = enclu(ENCLU_EACCEPT, (uint64_t)&secinfo, *page, 0);
+        if (result != 0) {
+            return refused(result, *page);
         }
     }
     return 0;
 }
 
+static int accept_pages(uint64_t address, uint64_t length, uint64_t flags)
+{
+    return accept_up_to(&address, address + length, flags);
+}
+
+#define ADDED (PAGE_READ | PAGE_WRITE | SECINFO_TYPE_REG | SECINFO_PENDING)
+
 int enclave_accept(uint64_t address, uint64_t length)
 {
-    return accept_pages(address, length, PAGE_READ | PAGE_WRITE | SECINFO_TYPE_REG | SECINFO_PENDING);
+    return accept_pages(address, length, ADDED);
 }
 
 int enclave_accept_copy(uint64_t address, const void *source, uint32_t protection)
 {
     const struct secinfo secinfo = {.flags = protection | SECINFO_TYPE_REG};
-    if (enclu(ENCLU_EACCEPTCOPY, (uint64_t)&secinfo, address, (uint64_t)source) != 0) {
-        log_line(LOG_ERROR, "the host did not add the page at 0x%llx as asked", (unsigned long long)address);
-        return -EPERM;
-    }
-    return 0;
+    uint64_t result = enclu(ENCLU_EACCEPTCOPY, (uint64_t)&secinfo, address, (uint64_t)source);
+    return result == 0 ? 0 : refused(result, address);
 }
 
 int enclave_accept_restricted(uint64_t address, uint64_t length, uint32_t protection)
@@ -68,8 +89,15 @@ void enclave_extend(uint64_t address, uint64_t length, uint32_t protection)
 
 int enclave_add(uint64_t address, uint64_t length)
 {
+    uint64_t page = address;
     int error = host_memory_add(address, length);
-    return error ? error : enclave_accept(address, length);
+    if (!error) {
+        error = accept_up_to(&page, address + length, ADDED);
+    }
+    if (error && page > address) { /* none at all, so that they can be asked for again */
+        enclave_remove(address, page - address);
+    }
+    return error;
 }
 
 int enclave_remove(uint64_t address, uint64_t length)

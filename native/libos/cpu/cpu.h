@@ -69,7 +69,8 @@ _Noreturn void leave_for_good(void) HIDDEN;
 _Noreturn void leave_ended(void) HIDDEN;
 /* From now on every entry is refused and no thread goes back to the application. False: it had ended already. */
 bool enclave_set_end(enum eexit why);
-/* ENCLU with its operands -> RAX. */
+/* ENCLU with its operands -> RAX; ENCLU_NO_PAGE: the page of EACCEPT or EACCEPTCOPY does not come. */
+#define ENCLU_NO_PAGE ~0ULL
 uint64_t enclu(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx) HIDDEN;
 _Noreturn void switch_stack(uint64_t top, void (*function)(uint64_t, uint64_t), uint64_t argument1, uint64_t argument2)
     HIDDEN;

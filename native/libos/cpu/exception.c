@@ -35,7 +35,7 @@ _Static_assert(offsetof(struct cpu_upcalls, attention) == CPU_UPCALL_ATTENTION, 
 extern uint32_t enclave_end HIDDEN;
 void exception_phase_2_entry(struct exception_frame *frame) HIDDEN;
 extern const char resume_window[] HIDDEN, resume_off_stack[] HIDDEN, resume_window_end[] HIDDEN;
-extern const char syscall_entry_on_stack[] HIDDEN;
+extern const char syscall_entry_on_stack[] HIDDEN, enclu_instruction[] HIDDEN;
 
 /* Everything else is the application's doing, a jump to nowhere too. */
 static bool is_libos_code(uint64_t rip)
@@ -98,6 +98,27 @@ static uint64_t free_stack(const struct thread *thread, const struct ssa_gpr *gp
     return has_room && !is_off_stack(gpr->rip) ? gpr->rsp : 0;
 }
 
+/*
+ * A page fault that the kernel has served already: it brings a page (EAUG, or back from where it had put it) and would go on by itself, but if a signal
+ * of the host comes at that moment the PAL enters here, and the SSA tells of the fault. In the LibOS's own memory, and at an ENCLU whatever its page, that
+ * is what a fault is; so the instruction is tried again, until nothing but a fault can be the reason.
+ */
+#define TRIES_MAX 64U
+
+static bool is_tried_again(struct thread *thread, const struct ssa_gpr *gpr, uint32_t exit_info, uint64_t address)
+{
+    bool is_enclu = gpr->rip == (uint64_t)enclu_instruction, is_own = address >= LIBOS_DYNAMIC_START && address < ELRANGE_START + ELRANGE_SIZE;
+    if ((exit_info & EXIT_INFO_VECTOR) != VECTOR_PAGE_FAULT || !is_libos_code(gpr->rip) || !(is_enclu || is_own)) {
+        return false;
+    }
+    if (thread->own_fault.rip != gpr->rip || thread->own_fault.address != address) {
+        thread->own_fault.rip = gpr->rip;
+        thread->own_fault.address = address;
+        thread->own_fault.tries = 0;
+    }
+    return thread->own_fault.tries++ < TRIES_MAX;
+}
+
 /* ERESUME would only lead out again. */
 static uint64_t refuse_to_go_on(struct ssa_gpr *gpr)
 {
@@ -111,14 +132,14 @@ bool enclave_set_end(enum eexit why)
     return __atomic_compare_exchange_n(&enclave_end, &living, why, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-uint64_t exception_phase_1(uint64_t tcs, const struct thread *thread);
-uint64_t exception_phase_1(uint64_t tcs, const struct thread *thread)
+uint64_t exception_phase_1(uint64_t tcs, struct thread *thread);
+uint64_t exception_phase_1(uint64_t tcs, struct thread *thread)
 {
     struct ssa_gpr *gpr = (struct ssa_gpr *)(tcs + GLOBAL_DATA->thread.first_ssa_gpr);
     const struct ssa_exinfo *exinfo = (const struct ssa_exinfo *)gpr - 1;
     uint32_t exit_info = gpr->exit_info;
     gpr->exit_info = 0; /* the host may enter here again for the same AEX: then it is an interrupt */
-    bool is_interrupt = !(exit_info & EXIT_INFO_VALID), is_libos = is_libos_code(gpr->rip);
+    bool is_interrupt = !(exit_info & EXIT_INFO_VALID) || is_tried_again(thread, gpr, exit_info, exinfo->address), is_libos = is_libos_code(gpr->rip);
     uint32_t end = __atomic_load_n(&enclave_end, __ATOMIC_ACQUIRE);
     if (end == EEXIT_BROKEN || (end && !(is_interrupt && is_libos))) { /* ENDED: one thread of the LibOS is on its way to OCALL_EXIT */
         return refuse_to_go_on(gpr);
@@ -140,6 +161,14 @@ uint64_t exception_phase_1(uint64_t tcs, const struct thread *thread)
     frame->is_interrupt = is_interrupt;
     continue_at(gpr, exception_phase_2_entry, frame, (uint64_t)frame);
     return EEXIT_DONE;
+}
+
+/* EACCEPT or EACCEPTCOPY of a page that the host does not bring. */
+static bool is_without_page(const struct exception_frame *frame)
+{
+    const struct context *context = &frame->context;
+    return frame->info.vector == VECTOR_PAGE_FAULT && context->rip == (uint64_t)enclu_instruction &&
+           (context->rax == ENCLU_EACCEPT || context->rax == ENCLU_EACCEPTCOPY);
 }
 
 /* #UD on 0F 05: `syscall`, which is illegal in an enclave. */
@@ -166,7 +195,10 @@ _Noreturn void exception_phase_2(struct exception_frame *frame)
         context_resume(context);
     }
     current_thread()->exceptions++;
-    if (is_syscall(frame)) {
+    if (is_without_page(frame)) {
+        context->rax = ENCLU_NO_PAGE;
+        context->rip += ENCLU_SIZE;
+    } else if (is_syscall(frame)) {
         syscall(context);
     } else if (!cpu_upcalls.exception || !cpu_upcalls.exception(context, &frame->info)) {
         fatal("exception %u at 0x%llx, error code %u, address 0x%llx", frame->info.vector, (unsigned long long)context->rip,

@@ -9,6 +9,8 @@
 
 enum enclu_leaf { ENCLU_EREPORT = 0, ENCLU_EGETKEY = 1, ENCLU_EACCEPT = 5, ENCLU_EMODPE = 6, ENCLU_EACCEPTCOPY = 7 };
 
+#define ENCLU_SIZE 3U /* bytes of the instruction */
+
 /* The last 184 bytes of an SSA frame. */
 struct ssa_gpr {
     uint64_t rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;

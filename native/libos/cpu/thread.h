@@ -59,6 +59,10 @@ struct thread {
     uint32_t away;         /* its program's memory may not be there: see to that first (memory/turns.h); the owner writes it */
     uint64_t ocalls;       /* made, and exceptions taken, for --profile */
     uint64_t exceptions;
+    struct {
+        uint64_t rip, address;
+        uint32_t tries;
+    } own_fault; /* of the LibOS in its own memory, tried again (exception.c) */
 };
 
 static inline struct thread *current_thread(void)

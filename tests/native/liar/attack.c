@@ -144,13 +144,22 @@ static size_t allow_entry(const struct attempt *attempt, uint32_t state, struct 
     return 3;
 }
 
+/* A fault that the kernel may have served is tried again, as after an interrupt; how often is counted. */
+static bool is_tried_again(const struct attempt *attempt)
+{
+    bool is_own = stepping.address >= LIBOS_DYNAMIC_START && stepping.address < ELRANGE_SIZE;
+    return (attempt->kind & 0xFF) == 14 && stepping.rip >= ENCLAVE_IMAGE_ADDRESS && (is_own || stepping.rip == sim_enclave->stub_address);
+}
+
 static size_t allow_exception(const struct attempt *attempt, struct range allowed[])
 {
     const struct tcs *tcs = attempt->thread->tcs;
+    const struct thread *data = data_of(attempt->thread);
     uint64_t stack = (uint64_t)tcs - EXCEPTION_STACK_BELOW_TCS;
     allowed[0] = (struct range){tcs->ossa, tcs->ossa + sim_enclave->ssa_frame_size * tcs->nssa};
     allowed[1] = (struct range){stack - (ENTRY_STACK_SIZE - (EXCEPTION_STACK_BELOW_TCS - ENTRY_STACK_BELOW_TCS)), stack};
-    return 2;
+    allowed[2] = (struct range){(uint64_t)&data->own_fault, (uint64_t)(&data->own_fault + 1)};
+    return 3;
 }
 
 /* The LibOS stack that an exception may use: below what is in use; 0: none. */
@@ -219,8 +228,9 @@ static void try_at_aex(const struct attempt *attempt, uint64_t expected)
 {
     struct range allowed[8];
     struct host_thread *thread = attempt->thread;
-    uint64_t stack = attempt->kind == INTERRUPTED ? 0 : stack_for_exception(attempt);
-    bool has_ended = attempt->kind != INTERRUPTED && stack == 0;
+    bool is_interrupt = attempt->kind == INTERRUPTED || is_tried_again(attempt);
+    uint64_t stack = is_interrupt ? 0 : stack_for_exception(attempt);
+    bool has_ended = !is_interrupt && stack == 0;
     size_t count = allow_exception(attempt, allowed);
     if (stack) {
         allowed[count++] = (struct range){stack - EXCEPTION_FRAME_MAX, stack};
@@ -241,7 +251,7 @@ static void try_at_aex(const struct attempt *attempt, uint64_t expected)
     if (!attempt->resumes || (attempt->kind != INTERRUPTED && attempt->entries_at_aex == 0) || (has_ended && !data_of(thread)->exit_address)) {
         return; /* a fault that is not handled comes again; a thread that was never inside has no address to leave to */
     }
-    uint64_t code = resume(thread), wanted = has_ended ? EEXIT_BROKEN : attempt->kind == INTERRUPTED ? expected : EEXIT_DONE;
+    uint64_t code = resume(thread), wanted = has_ended ? EEXIT_BROKEN : is_interrupt ? expected : EEXIT_DONE;
     if (code != wanted) {
         describe(attempt, "after ERESUME", code, wanted);
     }

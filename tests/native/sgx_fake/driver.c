@@ -1,0 +1,545 @@
+/* /dev/sgx_enclave: ioctls, mappings, page faults. The order of checks is the kernel's. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "fake.h"
+
+#define DEVICE "/dev/sgx_enclave"
+
+/* _IOC(direction, 0xA4, number, size): 1 to write, 3 both. */
+#define REQUEST(direction, number, size) ((direction) << 30 | (size) << 16 | 0xA4UL << 8 | (number))
+#define REQUEST_CREATE REQUEST(1UL, 0, 8UL)
+#define REQUEST_ADD REQUEST(3UL, 1, 48UL)
+#define REQUEST_INIT REQUEST(1UL, 2, 8UL)
+#define REQUEST_RESTRICT REQUEST(3UL, 5, 40UL)
+#define REQUEST_TYPES REQUEST(3UL, 6, 40UL)
+#define REQUEST_REMOVE REQUEST(3UL, 7, 24UL)
+#define NOT_MODIFIABLE 20 /* SGX_PAGE_NOT_MODIFIABLE */
+
+#define ATTRIBUTES_KNOWN 0xF7ULL /* INIT DEBUG MODE64 PROVISIONKEY EINITTOKENKEY CET KSS */
+#define ATTRIBUTE_INIT 1ULL
+#define ATTRIBUTE_MODE64 4ULL
+#define ATTRIBUTE_PROVISION 0x10ULL
+
+uint16_t *pages;
+uint8_t *store;
+struct thread_control controls[4096];
+unsigned control_count;
+struct secs_fields secs;
+uint8_t measurement[32], signer[32];
+bool is_created, is_initialized;
+
+static int device = -1;
+static uint64_t used, added_start = SPACE, added_end;
+static uint32_t is_in_ioctl;
+static struct mapping {
+    uint64_t start, end;
+    int protection;
+} mappings[8192];
+static unsigned mapping_count;
+
+static uint32_t lock;
+
+void take(void)
+{
+    while (__atomic_exchange_n(&lock, 1, __ATOMIC_ACQUIRE)) {
+        syscall(SYS_sched_yield);
+    }
+}
+
+void give(void)
+{
+    __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
+}
+
+/* The judge: what is measured and signed is verified by libraries, in the test. Messages: kind, length, bytes. */
+
+static void send(uint32_t kind, const struct iovec *parts, int part_count)
+{
+    uint32_t header[2] = {kind, 0};
+    struct iovec all[8] = {{header, sizeof(header)}};
+    for (int index = 0; index < part_count; index++) {
+        all[index + 1] = parts[index];
+        header[1] += (uint32_t)parts[index].iov_len;
+    }
+    for (int index = 0; index <= part_count; index++) {
+        for (size_t done = 0; done < all[index].iov_len;) {
+            ssize_t sent = write((int)setting("FAKE_JUDGE", 0), (uint8_t *)all[index].iov_base + done, all[index].iov_len - done);
+            if (sent <= 0) {
+                refuse("the judge has gone");
+            }
+            done += (size_t)sent;
+        }
+    }
+}
+
+static void receive(void *to, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t got = read((int)setting("FAKE_JUDGE", 0), (uint8_t *)to + done, size - done);
+        if (got <= 0) {
+            refuse("the judge has gone");
+        }
+        done += (size_t)got;
+    }
+}
+
+static void measure(const void *bytes, size_t size)
+{
+    struct iovec part = {(void *)bytes, size};
+    send(1, &part, 1);
+}
+
+static void measure_record(const char *name, const void *first, size_t first_size, const void *second, size_t second_size)
+{
+    uint8_t record[64] = {0};
+    memcpy(record, name, strlen(name));
+    memcpy(record + 8, first, first_size);
+    memcpy(record + 8 + first_size, second, second_size);
+    measure(record, sizeof(record));
+}
+
+/* Mappings. */
+
+static int protection_of(uint64_t page)
+{
+    for (unsigned index = mapping_count; index > 0; index--) {
+        if (page >= mappings[index - 1].start && page < mappings[index - 1].end) {
+            return mappings[index - 1].protection;
+        }
+    }
+    return -1;
+}
+
+void apply(uint64_t page)
+{
+    uint16_t entry = *page_of(page);
+    int protection = protection_of(page);
+    int rights = 0;
+    if (protection > 0 && (entry & (P_VALID | P_PENDING | P_MODIFIED | P_TYPE)) == (P_VALID | P_REG)) {
+        rights = protection & entry & P_RIGHTS; /* PROT_READ, PROT_WRITE, PROT_EXEC have the same bits */
+    }
+    if (protection >= 0 && mprotect((void *)page, PAGE, rights) != 0) {
+        refuse("mprotect: %d", errno);
+    }
+}
+
+static bool has_room(void)
+{
+    uint64_t limit = setting("FAKE_EPC", SPACE);
+    return used < limit;
+}
+
+enum verdict page_fault(struct exception *fault)
+{
+    uint64_t page = fault->address & ~(PAGE - 1);
+    enum verdict verdict = REFUSED;
+    take();
+    uint16_t *entry = page_of(page);
+    int protection = protection_of(page), wanted = fault->error & FAULT_W ? P_W : fault->error & FAULT_I ? P_X : P_R;
+    fault->error &= ~(uint32_t)(FAULT_P | FAULT_SGX);
+    if (protection < 0 || !(protection & wanted)) {
+        fault->error |= *entry & P_VALID ? FAULT_P : 0;
+    } else if (!(*entry & P_VALID)) {
+        if (is_initialized && has_room()) {
+            used++;
+            count(N_EAUG);
+            *entry = P_VALID | P_PENDING | P_REG | P_R | P_W | P_RIGHTS << P_MAX_SHIFT;
+            verdict = AGAIN;
+        }
+    } else if ((*entry & (P_PENDING | P_MODIFIED | P_TYPE)) != P_REG || !(*entry & wanted)) {
+        fault->error |= FAULT_P | FAULT_SGX;
+    } else {
+        apply(page);
+        verdict = AGAIN;
+    }
+    give();
+    return verdict;
+}
+
+/* SGX_IOC_ENCLAVE_CREATE: ECREATE. */
+
+struct raw_secs {
+    uint64_t size, base;
+    uint32_t ssa_pages, misc;
+    uint8_t reserved1[24];
+    uint64_t flags, xfrm;
+    uint8_t zero[4096 - 64];
+};
+
+static bool all_zero(const uint8_t *bytes, size_t size)
+{
+    for (size_t index = 0; index < size; index++) {
+        if (bytes[index]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+#define SSA_NEEDED (2688U + 16U + 184U) /* XSAVE area with AVX-512, EXINFO, GPRSGX */
+
+static int create(const uint64_t *argument)
+{
+    const struct raw_secs *given = (const struct raw_secs *)argument[0];
+    if (is_created || (given->size & (given->size - 1)) != 0) {
+        return EINVAL;
+    }
+    bool is_good = (uint64_t)given % PAGE == 0 && given->size >= 2 * PAGE && given->size <= SPACE && given->base % given->size == 0 && given->ssa_pages > 0 &&
+                   given->ssa_pages * PAGE >= SSA_NEEDED && !(given->misc & ~1U) && all_zero(given->reserved1, sizeof(given->reserved1)) &&
+                   !(given->flags & ~ATTRIBUTES_KNOWN) && !(given->flags & ATTRIBUTE_INIT) && (given->flags & ATTRIBUTE_MODE64) &&
+                   (given->xfrm & 3) == 3 && !(given->xfrm & ~0xE7ULL) && ((given->xfrm & 0xE0) == 0 || (given->xfrm & 0xE4) == 0xE4) &&
+                   all_zero(given->zero, sizeof(given->zero));
+    if (!is_good) {
+        return EIO;
+    }
+    secs = (struct secs_fields){given->size, given->base, given->ssa_pages, given->misc, given->flags, given->xfrm};
+    measure_record("ECREATE", &given->ssa_pages, 4, &given->size, 8);
+    is_created = true;
+    return 0;
+}
+
+/* SGX_IOC_ENCLAVE_ADD_PAGES: EADD, EEXTEND. */
+
+static bool is_range(uint64_t offset, uint64_t length)
+{
+    return offset % PAGE == 0 && length && length % PAGE == 0 && offset + length >= offset && offset + length - PAGE < secs.size;
+}
+
+struct raw_tcs {
+    uint64_t state, flags, ossa;
+    uint32_t cssa, nssa;
+    uint64_t oentry, aep, ofsbase, ogsbase;
+    uint32_t fslimit, gslimit;
+    uint8_t reserved[4096 - 72];
+};
+
+static bool add_control(uint64_t address)
+{
+    const struct raw_tcs *tcs = (const struct raw_tcs *)(store + address);
+    if (tcs->flags & ~1ULL || tcs->ossa % PAGE || tcs->ofsbase % PAGE || tcs->ogsbase % PAGE || tcs->oentry >= secs.size || !tcs->nssa ||
+        !all_zero(tcs->reserved, sizeof(tcs->reserved)) || control_count == sizeof(controls) / sizeof(*controls)) {
+        return false;
+    }
+    controls[control_count++] = (struct thread_control){
+        .address = address, .ossa = tcs->ossa, .oentry = tcs->oentry, .ofsbase = tcs->ofsbase, .ogsbase = tcs->ogsbase, .nssa = tcs->nssa,
+    };
+    return true;
+}
+
+static int add_page(uint64_t address, uint64_t source, uint64_t flags, bool is_measured)
+{
+    uint16_t *entry = page_of(address);
+    uint64_t offset = address - secs.base;
+    bool is_tcs = (flags & 0xFF00) == P_TCS;
+    if (!has_room()) {
+        return ENOMEM;
+    }
+    if (*entry & P_VALID) {
+        return EBUSY;
+    }
+    memcpy(store + address, (const void *)source, PAGE);
+    if (is_tcs && !add_control(address)) {
+        return EIO;
+    }
+    *entry = (uint16_t)(P_VALID | (flags & P_RIGHTS) | (is_tcs ? P_TCS : P_REG) | (is_tcs ? P_R | P_W : flags & P_RIGHTS) << P_MAX_SHIFT);
+    used++;
+    added_start = address < added_start ? address : added_start;
+    added_end = address + PAGE > added_end ? address + PAGE : added_end;
+    measure_record("EADD", &offset, 8, &flags, 8);
+    for (uint64_t at = 0; is_measured && at < PAGE; at += 256) {
+        uint64_t block = offset + at;
+        measure_record("EEXTEND", &block, 8, "", 0);
+        measure(store + address + at, 256);
+    }
+    return 0;
+}
+
+static int add(uint64_t *argument)
+{
+    uint64_t source = argument[0], offset = argument[1], length = argument[2], flags = argument[4], done = 0;
+    const uint64_t *secinfo = (const uint64_t *)argument[3];
+    int error = 0;
+    if (!is_created || is_initialized || source % PAGE || !is_range(offset, length)) {
+        return EINVAL;
+    }
+    uint64_t type = secinfo[0] & 0xFF00;
+    if ((type != P_REG && type != P_TCS) || (secinfo[0] & (P_R | P_W)) == P_W || (type == P_TCS && secinfo[0] & P_RIGHTS) ||
+        secinfo[0] & ~(0xFF00ULL | P_RIGHTS) || !all_zero((const uint8_t *)(secinfo + 1), 56)) {
+        return EINVAL;
+    }
+    static unsigned calls;
+    uint64_t most = setting("FAKE_PARTIAL", 0);
+    if (most && calls++ % 3 == 0) { /* a signal before the first page */
+        argument[5] = 0;
+        return EINTR;
+    }
+    for (; done < length && !error && (!most || done < most * PAGE); done += error ? 0 : PAGE) {
+        error = add_page(secs.base + offset + done, source + done, secinfo[0], flags & 1);
+    }
+    argument[5] = done;
+    return error;
+}
+
+/* SGX_IOC_ENCLAVE_INIT: EINIT. */
+
+#define SIGSTRUCT_SIZE 1808
+#define SIGSTRUCT_VENDOR 16
+
+static int init(const uint64_t *argument)
+{
+    const uint8_t *sigstruct = (const uint8_t *)argument[0];
+    uint32_t vendor, verdict;
+    if (!is_created || is_initialized) {
+        return EINVAL;
+    }
+    memcpy(&vendor, sigstruct + SIGSTRUCT_VENDOR, sizeof(vendor));
+    if (vendor != 0 && vendor != 0x8086) {
+        return EINVAL;
+    }
+    if (secs.flags & ATTRIBUTE_PROVISION) {
+        return EACCES;
+    }
+    static unsigned calls;
+    if (setting("FAKE_PARTIAL", 0) && calls++ == 0) {
+        return EINTR;
+    }
+    uint64_t own[3] = {secs.flags, secs.xfrm, secs.misc};
+    struct iovec parts[] = {{own, sizeof(own)}, {(void *)sigstruct, SIGSTRUCT_SIZE}};
+    send(2, parts, 2);
+    receive(&verdict, sizeof(verdict));
+    receive(measurement, sizeof(measurement));
+    receive(signer, sizeof(signer));
+    if (verdict != 0 || is_set("FAKE_KERNEL", "launch-control")) {
+        return EPERM;
+    }
+    secs.flags |= ATTRIBUTE_INIT;
+    is_initialized = true;
+    return 0;
+}
+
+/* EDMM. One page after the other; `change` returns 0 or an errno, and may leave an SGX error. */
+
+static int restrict_page(uint64_t address, uint64_t rights, uint64_t *result)
+{
+    uint16_t *entry = page_of(address);
+    if (!(*entry & P_VALID)) {
+        return EFAULT;
+    }
+    if ((*entry & P_TYPE) != P_REG) {
+        return EINVAL;
+    }
+    if (*entry & (P_PENDING | P_MODIFIED)) {
+        *result = NOT_MODIFIABLE;
+        return EFAULT;
+    }
+    *entry = (uint16_t)((*entry & ~(P_RIGHTS & ~rights)) | P_PR);
+    apply(address);
+    return 0;
+}
+
+static int trim_page(uint64_t address, uint64_t type, uint64_t *result)
+{
+    uint16_t *entry = page_of(address);
+    if (!(*entry & P_VALID)) {
+        return EFAULT;
+    }
+    if (type != 4) {
+        refuse("a page becomes one of type %d, which nobody needs", (int)type);
+    }
+    if ((*entry & P_TYPE) != P_REG && (*entry & P_TYPE) != P_TCS) {
+        return EINVAL;
+    }
+    if (*entry & (P_PENDING | P_MODIFIED)) {
+        *result = NOT_MODIFIABLE;
+        return EFAULT;
+    }
+    *entry = (uint16_t)((*entry & P_RIGHTS << P_MAX_SHIFT) | P_VALID | P_MODIFIED | P_TRIM);
+    apply(address);
+    return 0;
+}
+
+static int remove_page(uint64_t address, uint64_t unused, uint64_t *result)
+{
+    uint16_t *entry = page_of(address);
+    (void)unused;
+    (void)result;
+    if (!(*entry & P_VALID)) {
+        return EFAULT;
+    }
+    if ((*entry & P_TYPE) != P_TRIM || *entry & P_MODIFIED) {
+        return EPERM;
+    }
+    *entry = 0;
+    used--;
+    apply(address);
+    if (fallocate(device, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)address, PAGE) != 0) {
+        refuse("fallocate: %d", errno);
+    }
+    return 0;
+}
+
+static int change(uint64_t offset, uint64_t length, uint64_t value, uint64_t *result, uint64_t *done, int (*one)(uint64_t, uint64_t, uint64_t *))
+{
+    uint64_t most = setting("FAKE_PARTIAL", 0), nowhere;
+    int error = 0;
+    static unsigned calls;
+    bool is_short = most && calls++ % 2 == 0;
+    take();
+    for (*done = 0; *done < length && !error; *done += error ? 0 : PAGE) {
+        if (is_short && *done == (most - 1) * PAGE) { /* the page is being reclaimed */
+            error = EAGAIN;
+        } else {
+            error = one(secs.base + offset + *done, value, result ? result : &nowhere);
+        }
+    }
+    give();
+    return error;
+}
+
+static int dynamic(unsigned long request, uint64_t *argument)
+{
+    if (is_set("FAKE_CPU", "sgx1")) {
+        return ENODEV;
+    }
+    bool is_remove = request == REQUEST_REMOVE;
+    if (!is_initialized || !is_range(argument[0], argument[1])) {
+        return EINVAL;
+    }
+    if (is_remove) {
+        return argument[2] ? EINVAL : change(argument[0], argument[1], 0, NULL, &argument[2], remove_page);
+    }
+    if (argument[3] || argument[4]) {
+        return EINVAL;
+    }
+    if (request == REQUEST_TYPES) {
+        return argument[2] & ~0xFFULL ? EINVAL : change(argument[0], argument[1], argument[2], &argument[3], &argument[4], trim_page);
+    }
+    bool is_impossible = argument[2] & ~(uint64_t)P_RIGHTS || (argument[2] & (P_R | P_W)) == P_W;
+    return is_impossible ? EINVAL : change(argument[0], argument[1], argument[2], &argument[3], &argument[4], restrict_page);
+}
+
+static int serve(unsigned long request, uint64_t *argument)
+{
+    switch (request) {
+    case REQUEST_CREATE:
+        return create(argument);
+    case REQUEST_ADD:
+        return add(argument);
+    case REQUEST_INIT:
+        return init(argument);
+    case REQUEST_RESTRICT:
+    case REQUEST_TYPES:
+    case REQUEST_REMOVE:
+        return is_set("FAKE_KERNEL", "5.19") ? ENOTTY : dynamic(request, argument);
+    default:
+        return ENOTTY;
+    }
+}
+
+int fake_ioctl(int descriptor, unsigned long request, ...)
+{
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (descriptor != device) {
+        return ioctl(descriptor, request, argument);
+    }
+    count(N_IOCTL);
+    if (__atomic_exchange_n(&is_in_ioctl, 1, __ATOMIC_ACQ_REL)) {
+        errno = EBUSY;
+        return -1;
+    }
+    int error = serve((unsigned)request, argument); /* the kernel takes 32 bits */
+    __atomic_store_n(&is_in_ioctl, 0, __ATOMIC_RELEASE);
+    errno = error;
+    return error ? -1 : 0;
+}
+
+int fake_access(const char *path, int mode)
+{
+    if (strcmp(path, DEVICE) == 0) {
+        errno = ENOENT;
+        return is_set("FAKE_KERNEL", "none") ? -1 : 0;
+    }
+    return access(path, mode);
+}
+
+int fake_open(const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    if (strcmp(path, DEVICE) != 0) {
+        return open(path, flags, mode);
+    }
+    if (is_set("FAKE_KERNEL", "forbidden") || (flags & O_ACCMODE) != O_RDWR) {
+        errno = EACCES;
+        return -1;
+    }
+    kernel_start();
+    device = memfd_create("fake-epc", MFD_CLOEXEC);
+    if (device < 0 || ftruncate(device, (off_t)SPACE) != 0) {
+        refuse("memfd: %d", errno);
+    }
+    if (!pages) {
+        pages = mmap(NULL, SPACE / PAGE * sizeof(*pages), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    }
+    store = mmap(NULL, SPACE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, device, 0);
+    if (store == MAP_FAILED || pages == MAP_FAILED) {
+        refuse("mmap: %d", errno);
+    }
+    return device;
+}
+
+void *fake_mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset)
+{
+    if (descriptor < 0 || descriptor != device) {
+        return mmap(address, length, protection, flags, descriptor, offset);
+    }
+    uint64_t start = (uint64_t)address, end = start + length;
+    if (!(flags & MAP_SHARED) || !(flags & MAP_FIXED)) {
+        errno = EINVAL;
+        return MAP_FAILED;
+    }
+    if ((protection & PROT_EXEC) && is_set("FAKE_KERNEL", "noexec")) {
+        errno = EPERM;
+        return MAP_FAILED;
+    }
+    bool is_allowed = !is_initialized || (start >= secs.base && end <= secs.base + secs.size);
+    for (uint64_t page = start; page < end && is_allowed; page += PAGE) {
+        if (page >= added_start && page < added_end && (*page_of(page) & P_VALID)) {
+            is_allowed = !(protection & ~(*page_of(page) >> P_MAX_SHIFT));
+        } else if (page < added_start && end > added_start) {
+            page = added_start - PAGE;
+        }
+    }
+    if (!is_allowed) {
+        errno = EACCES;
+        return MAP_FAILED;
+    }
+    if (mapping_count == sizeof(mappings) / sizeof(*mappings)) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    void *got = mmap(address, length, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, device, (off_t)start);
+    if (got == MAP_FAILED) {
+        return got;
+    }
+    mappings[mapping_count++] = (struct mapping){start, end, protection};
+    for (uint64_t page = start; page < end && page >= added_start && page < added_end; page += PAGE) {
+        apply(page);
+    }
+    return got;
+}

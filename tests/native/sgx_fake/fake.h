@@ -1,0 +1,97 @@
+/*
+ * A CPU with SGX2 and Linux's driver for it, for tests: written from the manuals (Intel SDM volume 3D; Linux, Documentation/arch/x86/sgx.rst and
+ * uapi/asm/sgx.h), and from nothing in native/pal. It is strict: what hardware or kernel would refuse is refused, with their errors.
+ *
+ * Pages lie in one memory file, at the offset that is their address; the CPU reads and writes them by a second mapping of it. ENCLU is an illegal
+ * instruction on the machine that runs this, so each one comes here as SIGILL.
+ *
+ * Variables: FAKE_JUDGE (descriptor of what verifies for EINIT), FAKE_EPC (pages), FAKE_PARTIAL, FAKE_SPURIOUS, FAKE_LOST, FAKE_CPU, FAKE_KERNEL
+ * (faults.c), FAKE_REPORT.
+ */
+#ifndef SGX_FAKE_H
+#define SGX_FAKE_H
+
+#undef access
+#undef open
+#undef ioctl
+#undef mmap
+#undef sigaction
+#undef getauxval
+#undef __get_cpuid_count
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+#define PAGE 4096ULL
+#define SPACE_BITS 36 /* of what this fake keeps tables for */
+#define SPACE (1ULL << SPACE_BITS)
+
+/* EPCM entries. */
+enum { P_R = 1, P_W = 2, P_X = 4, P_RIGHTS = 7, P_VALID = 8, P_PENDING = 0x10, P_MODIFIED = 0x20, P_PR = 0x40, P_TCS = 0x100, P_REG = 0x200, P_TRIM = 0x400, P_TYPE = 0x700 };
+#define P_MAX_SHIFT 12 /* the driver's: the most that a mapping may allow */
+extern uint16_t *pages;
+static inline uint16_t *page_of(uint64_t address)
+{
+    return &pages[address / PAGE];
+}
+
+/* The second mapping. */
+extern uint8_t *store;
+
+struct thread_control {
+    uint64_t address, ossa, oentry, ofsbase, ogsbase, nssa;
+    uint64_t cssa, aep, host_fs, host_gs, fs;
+    uint32_t busy;
+};
+extern struct thread_control controls[4096];
+extern unsigned control_count;
+
+struct secs_fields {
+    uint64_t size, base, ssa_pages, misc, flags, xfrm;
+};
+extern struct secs_fields secs;
+extern uint8_t measurement[32], signer[32];
+extern bool is_created, is_initialized;
+
+struct exception {
+    int vector; /* -1: none */
+    uint32_t error;
+    uint64_t address;
+};
+enum { V_UD = 6, V_GP = 13, V_PF = 14 };
+enum { FAULT_P = 1, FAULT_W = 2, FAULT_U = 4, FAULT_I = 16, FAULT_SGX = 0x8000 };
+#define NO_EXCEPTION ((struct exception){.vector = -1})
+#define GENERAL_PROTECTION ((struct exception){.vector = V_GP})
+
+void take(void);
+void give(void); /* the lock of all tables */
+
+/* cpu.c */
+struct thread_control *control_inside(void); /* of the calling thread; NULL: it is outside */
+struct exception cpu_eenter(ucontext_t *frame);
+struct exception cpu_eresume(ucontext_t *frame);
+struct exception cpu_inside(struct thread_control *control, ucontext_t *frame); /* a leaf of ENCLU */
+void cpu_aex(struct thread_control *control, ucontext_t *frame, struct exception exception);
+uint64_t read_fs(void);
+void write_fs(uint64_t value);
+void write_gs(uint64_t value);
+
+/* driver.c */
+enum verdict { AGAIN, REFUSED };
+enum verdict page_fault(struct exception *fault); /* as the kernel answers a #PF at an address of the enclave */
+void apply(uint64_t page); /* the real rights of a page */
+
+/* kernel.c */
+void kernel_start(void);
+
+/* faults.c */
+uint64_t setting(const char *name, uint64_t otherwise);
+bool is_set(const char *name, const char *value);
+bool every(const char *name); /* true each time that so many calls have been made */
+void count(unsigned what);
+enum { N_EENTER, N_ERESUME, N_EEXIT, N_AEX, N_EACCEPT, N_EAUG, N_IOCTL, N_MAX };
+_Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 2))); /* the PAL or the enclave did what nobody may */
+
+#endif

@@ -1,0 +1,121 @@
+"""The PAL's machine that is SGX hardware, on a fake of CPU and driver that shares nothing with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.scale import scaled
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
+    from support.sgx_fake import Machine
+    from support.tee import TeeTree
+
+PROGRAMS = {
+    "memory": (),
+    "signals": (),
+    "threads": (scaled(1_000, least=50),),
+    "pipes": (),
+    "tcp": (),
+    "step_down": (),
+    "spawn": (),
+    "forks": (),
+}
+
+REFUSALS = [
+    ({"cpu": "none"}, "the CPU has no SGX"),
+    ({"cpu": "sgx1"}, "needs SGX2"),
+    ({"cpu": "small"}, "at most 2^35 bytes"),
+    ({"kernel": "5.19"}, "needs Linux 6.0 or later"),
+    ({"kernel": "vdso=0"}, "has no __vdso_sgx_enter_enclave"),
+    ({"kernel": "none"}, "/dev/sgx_enclave is missing"),
+    ({"kernel": "forbidden"}, "/dev/sgx_enclave cannot be opened"),
+    ({"kernel": "noexec"}, "mounted noexec"),
+    ({"kernel": "launch-control"}, "launch control"),
+    ({"epc": 50}, "the enclave page cache (EPC) is full"),
+]
+
+
+def _counts(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """What the fake has counted."""
+    lines = [line.split() for line in done.stderr.splitlines() if line.startswith("fake: ")]
+    return {name: int(number) for _, name, number in lines}
+
+
+def test_exit_code_of_the_enclave_is_that_of_the_process(machine: Machine, torture: Path) -> None:
+    done = machine.run(torture, "exit", "7")
+    assert done.returncode == 7, done.stderr
+    assert "SIMULATION" not in done.stderr
+    counts = _counts(done)
+    assert counts["eenter"] == counts["eexit"]
+    assert counts["aex"] == counts["eresume"] == counts["eaug"]
+
+
+def test_hardware_is_chosen_where_the_device_is(machine: Machine, torture: Path) -> None:
+    assert "SIMULATION" not in machine.run(torture, "exit", "7", mode="").stderr
+    assert "SIMULATION" in machine.run(torture, "exit", "7", mode="mode=sim").stderr
+
+
+@pytest.mark.parametrize(("settings", "message"), REFUSALS)
+def test_machine_that_cannot_run_it_says_why(
+    machine: Machine, torture: Path, settings: dict[str, str | int], message: str
+) -> None:
+    done = machine.run(torture, "exit", "0", fake=settings)
+    assert (done.returncode, message in done.stderr) == (125, True), done.stderr
+
+
+@pytest.mark.parametrize("spurious", [0, 2])
+def test_code_under_a_storm_of_signals_keeps_its_registers(
+    machine: Machine, torture: Path, spurious: int
+) -> None:
+    """General and vector registers, flags, red zone, FS base; system calls; page faults."""
+    done = machine.run(torture, "torture", "4", str(scaled(20_000)), storm=50, fake={"spurious": spurious})
+    assert done.returncode == 0, done.stderr
+    assert "sent 0 signals" not in done.stderr
+
+
+def test_signals_are_not_lost_between_looking_and_sleeping(machine: Machine, torture: Path) -> None:
+    done = machine.run(torture, "signals", str(scaled(10_000)), storm=5)
+    assert done.returncode == 0, done.stderr
+
+
+def test_thread_that_leaves_by_itself_is_told_of_signals(machine: Machine, torture: Path) -> None:
+    done = machine.run(torture, "orphan", str(scaled(4_000)), storm=5)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+def test_requests_that_are_done_by_parts_are_continued(machine: Machine, torture: Path, pages: int) -> None:
+    """EINTR before the first page, fewer pages than asked for, EAGAIN after some, EINTR of EINIT."""
+    done = machine.run(torture, "torture", "2", "50", fake={"partial": pages})
+    assert done.returncode == 0, done.stderr
+
+
+def test_enclave_that_is_lost_ends_with_a_message(machine: Machine, torture: Path) -> None:
+    done = machine.run(torture, "torture", "2", str(scaled(4_000)), fake={"lost": 200})
+    assert (done.returncode, "the enclave is lost" in done.stderr) == (139, True), done.stderr
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program_finds_what_linux_promises(name: str, machine: Machine, tree: TeeTree) -> None:
+    arguments = [str(count) for count in PROGRAMS[name]]
+    done = machine.run(tree.instance, f"/{name}", *arguments, options=f"root={tree.root}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_program_goes_on_after_requests_by_parts_and_interrupts(machine: Machine, tree: TeeTree) -> None:
+    done = machine.run(
+        tree.instance, "/spawn", options=f"root={tree.root}", fake={"partial": 2, "spurious": 40}
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_program_without_memory_is_told_so(machine: Machine, tree: TeeTree) -> None:
+    """EACCEPT of a page that the kernel does not bring."""
+    done = machine.run(tree.instance, "/memory", options=f"root={tree.root}", fake={"epc": 1000})
+    assert done.returncode not in {0, 139}, done.stderr
+    assert "the enclave page cache (EPC) is full" in done.stderr

@@ -1,0 +1,138 @@
+"""A CPU with SGX2 and the kernel's driver (tests/native/sgx_fake), and who judges for its EINIT."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import struct
+import subprocess
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from support.programs import REPOSITORY, zig_cc
+from support.torture import HERE, NATIVE, compile_as
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+FAKE = REPOSITORY / "tests" / "native" / "sgx_fake"
+SOURCES = ("cpu.c", "driver.c", "faults.c", "kernel.c", "image.S")
+
+# SGX error codes, SDM volume 3D.
+INVALID_SIG_STRUCT, INVALID_ATTRIBUTE, INVALID_MEASUREMENT, INVALID_SIGNATURE = 1, 2, 4, 8
+
+_UPDATE, _EINIT = 1, 2
+_ZERO_RANGES = ((44, 128), (908, 912), (992, 1008), (1028, 1040))
+
+
+def einit(sigstruct: bytes, measured: bytes, flags: int, xfrm: int, misc: int) -> int:
+    """Verify as EINIT does; 0, or the error code."""
+    header, header2 = sigstruct[:12], sigstruct[24:40]
+    if (
+        header.hex() != "06000000e100000000000100"
+        or header2.hex() != "01010000600000006000000001000000"
+        or any(any(sigstruct[start:end]) for start, end in _ZERO_RANGES)
+        or sigstruct[512:516] != b"\3\0\0\0"
+    ):
+        return INVALID_SIG_STRUCT
+    modulus, signature, q1, q2 = (
+        int.from_bytes(sigstruct[at : at + 384], "little") for at in (128, 516, 1040, 1424)
+    )
+    try:
+        RSAPublicNumbers(3, modulus).public_key().verify(
+            signature.to_bytes(384, "big"), sigstruct[:128] + sigstruct[900:1028], PKCS1v15(), SHA256()
+        )
+    except (InvalidSignature, ValueError):
+        return INVALID_SIGNATURE
+    square = signature * signature
+    if q1 != square // modulus or q2 != signature * (square % modulus) // modulus:
+        return INVALID_SIGNATURE
+    if sigstruct[960:992] != measured:
+        return INVALID_MEASUREMENT
+    wanted = struct.unpack_from("<QQQQ", sigstruct, 928)
+    misc_select, misc_mask = struct.unpack_from("<II", sigstruct, 900)
+    for own, value, mask in (
+        (flags, wanted[0], wanted[2]),
+        (xfrm, wanted[1], wanted[3]),
+        (misc, misc_select, misc_mask),
+    ):
+        if own & mask != value & mask:
+            return INVALID_ATTRIBUTE
+    return 0
+
+
+def _judge(connection: socket.socket) -> None:
+    """Hash what the fake measures, and answer it at EINIT."""
+    measured = hashlib.sha256()
+    with connection, connection.makefile("rb") as stream:
+        while header := stream.read(8):
+            kind, length = struct.unpack("<II", header)
+            content = stream.read(length)
+            if kind == _UPDATE:
+                measured.update(content)
+                continue
+            flags, xfrm, misc = struct.unpack_from("<QQQ", content)
+            sigstruct = content[24:]
+            verdict = einit(sigstruct, measured.digest(), flags, xfrm, misc)
+            signer = hashlib.sha256(sigstruct[128:512]).digest()
+            connection.sendall(struct.pack("<I", verdict) + measured.digest() + signer)
+
+
+def compile_fake(output: Path, *, flags: Sequence[str] = ()) -> Path:
+    """Compile host.c of tests/native/boundary with a PAL that finds the fake where the kernel would be."""
+    vdso = output.parent / "vdso.so"
+    zig_cc(
+        "-target",
+        "x86_64-linux-musl",
+        "-shared",
+        "-nostdlib",
+        "-Wl,--hash-style=gnu",
+        FAKE / "vdso.S",
+        "-o",
+        vdso,
+    )
+    pal = sorted((NATIVE / "pal").glob("*.[cS]"))
+    fake = [FAKE / name for name in SOURCES]
+    redirect = ("-include", str(FAKE / "redirect.h"), f'-DVDSO="{vdso}"')
+    return compile_as("runelet", output, [*pal, HERE / "host.c", *fake], ["-Ipal", *redirect, *flags])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Runs enclave instances on the fake."""
+
+    program: Path
+
+    def run(
+        self,
+        instance: Path,
+        *arguments: str,
+        options: str = "",
+        storm: int = 0,
+        mode: str = "mode=hw",
+        timeout: float = 300,
+        fake: Mapping[str, str | int] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the enclave. ``fake``: the settings of fake.h, in lower case."""
+        variables = {f"FAKE_{name.upper()}": str(value) for name, value in (fake or {}).items()}
+        ours, theirs = socket.socketpair()
+        judge = threading.Thread(target=_judge, args=(ours,))
+        judge.start()
+        with theirs:
+            words = f"instance={instance} {mode} {options}"
+            done = subprocess.run(
+                [self.program, words, "warning", str(storm), *arguments],
+                env={**os.environ, **variables, "FAKE_JUDGE": str(theirs.fileno()), "FAKE_REPORT": "1"},
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout,
+                pass_fds=(theirs.fileno(),),
+            )  # fmt: skip
+        judge.join()
+        return done

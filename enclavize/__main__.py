@@ -58,10 +58,11 @@ def _dispatch(words: list[str]) -> None:
         from enclavize.cli.run import run
 
         sys.exit(run(words[1:]))
-    from enclavize.cli.app import app
+    from enclavize.cli.app import app_for
     from enclavize.cli.grammar.optional import complete_optional_values
 
-    app(complete_optional_values(words), prog_name="enclavize")
+    completed = complete_optional_values(words)
+    app_for(completed)(completed, prog_name="enclavize")
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -230,10 +230,10 @@ def load_profile(path: Path) -> Profile:
     return Profile(**values)
 
 
-def builtin_profiles() -> tuple[Profile, ...]:
-    """Return the profiles that come with this package, by LibOS and then by version."""
+def builtin_profiles(libos: str = "") -> tuple[Profile, ...]:
+    """Return the profiles of this package, or those of one LibOS, by LibOS and then by version."""
     paths = (path for path in data_dir("libos_profiles").glob("*.toml") if path.name != KNOWN_FLAWS)
-    profiles = [load_profile(path) for path in paths]
+    profiles = [load_profile(path) for path in paths if libos in ("", path.stem.partition("-")[0])]
     return tuple(sorted(profiles, key=lambda profile: (profile.libos, version_key(profile.version))))
 
 
@@ -246,14 +246,14 @@ def profile_for(libos: str, extra: Iterable[Profile] = (), *, version: str | Non
     """
     name, _, exact = libos.partition("@")
     extra = tuple(extra)
-    known = (*builtin_profiles(), *extra)
-    for profiles in (extra, known):
+    for profiles in (extra, builtin_profiles(name)):
         found = [profile for profile in profiles if profile.libos == name and exact in ("", profile.version)]
         if version is not None and not exact:
             found = [profile for profile in found if version_key(profile.version) <= version_key(version)]
         if found:
             return max(found, key=lambda profile: version_key(profile.version))
     wanted = f"{libos} {version}" if version is not None and not exact else libos
+    known = (*builtin_profiles(), *extra)
     raise UsageError(
         f"there is no profile for the LibOS {wanted} in this version",
         hint="known: " + ", ".join(f"{profile.libos}@{profile.version}" for profile in known),

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 NOT_NEEDED = {
+    *("enclavize.cli.check", "enclavize.cli.node", "enclavize.cli.verify"),
     *("cryptography", "docker", "elftools", "isal", "jinja2", "pydantic", "rich", "tarfile", "zstandard"),
     *(
         "enclavize.compat.profile",
         "enclavize.compat.rules",
-        "enclavize.libos.gramine",
-        "enclavize.libos.occlum",
+        "enclavize.libos.gramine.backend",
+        "enclavize.libos.occlum.backend",
         "enclavize.libos.toolchain",
     ),
     *("enclavize.pipeline.check", "enclavize.pipeline.choose", "enclavize.pipeline.convert"),

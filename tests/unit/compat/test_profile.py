@@ -24,6 +24,7 @@ def test_the_profiles_of_the_package_are_well_formed() -> None:
         "occlum 0.29.7", "occlum 0.30.1", "occlum 0.31.0",
     ]  # fmt: skip
     for profile in builtin_profiles():
+        assert profile in builtin_profiles(profile.libos), "a file is named after its LibOS"
         calls = profile.syscalls
         assert calls.implemented
         assert not calls.implemented & calls.partial

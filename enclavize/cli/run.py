@@ -54,6 +54,7 @@ def _run(given: argparse.Namespace) -> int:
     from enclavize.cli.grammar.cache_bound import cache_bound
     from enclavize.cli.grammar.publish import parse_published
     from enclavize.oci.location import parse_location
+    from enclavize.rune.capabilities import chosen_capabilities
     from enclavize.rune.run import RunOptions, unpack
     from enclavize.rune.run import run as run_image
 
@@ -76,6 +77,7 @@ def _run(given: argparse.Namespace) -> int:
         stdin=given.interactive,
         terminal=given.tty,
         host_network=given.network == "host",
+        capabilities=chosen_capabilities(given.cap_add, given.cap_drop),
         published=parse_published(given.publish, host_network=given.network == "host"),
         insecure=given.insecure,
     )
@@ -144,6 +146,14 @@ def _parser() -> argparse.ArgumentParser:
     several(
         "-p", "--publish", metavar="[[ADDRESS:]PORT:]PORT",
         about="Forward the machine's port to the container's (TCP).",
+    )  # fmt: skip
+    several(
+        "--cap-add", metavar="CAP", about="Let the host's side of the container do more; names as docker's."
+    )
+    several(
+        "--cap-drop", metavar="CAP",
+        about="Let it do less: by default it may give files of volumes away (CHOWN, DAC_OVERRIDE, FSETID, "
+        "FOWNER).",
     )  # fmt: skip
     flag("--insecure", about="Accept plain HTTP and unknown certificates of registries.")
     return parser

@@ -1,7 +1,8 @@
 """The container that ``enclavize run`` makes around a TEE image: config.json of the OCI runtime spec.
 
 It is docker's default container with less in it: the enclave brings its own /proc, /sys, /dev and /tmp, so
-the runelet gets no capabilities, a read-only root, and no network of the host unless it is asked for.
+the runelet gets no capabilities but those for files of volumes, a read-only root, and no network of the host
+unless it is asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from enclavize.tee.layout import ENTRYPOINT
 if TYPE_CHECKING:
     from pathlib import Path
 
-_CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
 _NO_SUID_EXEC_DEV = ["nosuid", "noexec", "nodev"]
 _SYSTEM_FILES = {
     "destination": "/sys",
@@ -65,6 +65,7 @@ class Container:
     rootless: tuple[int, int] | None = None
     user: tuple[int, int] = (0, 0)
     system_files: bool = False
+    capabilities: tuple[str, ...] = ()
 
 
 def container_spec(container: Container) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def container_spec(container: Container) -> dict[str, Any]:
             "args": [*container.command, *container.arguments],
             "env": list(container.environment),
             "cwd": container.working_directory,
-            "capabilities": {name: [] for name in _CAPABILITY_SETS},
+            "capabilities": _capabilities(container),
             "noNewPrivileges": True,
             "rlimits": [_open_files()],
         },
@@ -98,6 +99,14 @@ def _open_files() -> dict[str, Any]:
     """Allow as many open files as this process may have: Occlum opens one for each file that is used."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     return {"type": "RLIMIT_NOFILE", "soft": most, "hard": most}
+
+
+def _capabilities(container: Container) -> dict[str, list[str]]:
+    """As with docker, a user who is not root has them in the bounding set alone."""
+    bounding = list(container.capabilities)
+    effective = bounding if container.user[0] == 0 else []
+    given = {"bounding": bounding, "effective": effective, "permitted": effective}
+    return {**given, "inheritable": [], "ambient": []}
 
 
 def _system_mounts() -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from enclavize.oci.storage import storage_errors
 from enclavize.progress import Reporter
 from enclavize.resources import native_file
 from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
+from enclavize.rune.capabilities import DEFAULT as DEFAULT_CAPABILITIES
 from enclavize.rune.container import BindMount, Container, container_spec
 from enclavize.rune.create import make_plan
 from enclavize.rune.enclave import RUNELETS, read_description
@@ -71,6 +72,7 @@ class RunOptions:
     terminal: bool = False
     host_network: bool = False
     published: tuple[PublishedPort, ...] = ()
+    capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
     insecure: bool = False
 
 
@@ -129,6 +131,7 @@ def _run(options: RunOptions, tree: Path) -> int:
             rootless=_rootless(),
             user=_user(tree, description.libos),
             system_files=description.libos == "gramine",
+            capabilities=options.capabilities,
         )
         if description.libos not in RUNELETS:
             container = _by_its_start(container, description, bundle)

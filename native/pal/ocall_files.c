@@ -200,6 +200,11 @@ int64_t ocall_sync(struct request *call)
     return result_of(fsync(host_descriptor((int64_t)call->arguments[0])));
 }
 
+int64_t ocall_sync_all(struct request *call)
+{
+    return result_of(syncfs(host_descriptor((int64_t)call->arguments[0])));
+}
+
 int64_t ocall_truncate(struct request *call)
 {
     return result_of(ftruncate(host_descriptor((int64_t)call->arguments[0]), (off_t)call->arguments[1]));

@@ -129,6 +129,7 @@ int host_poll(struct host_poll *entries, size_t count, uint64_t timeout_ns);
 int host_stat(int fd, struct host_stat *stat);
 int64_t host_ioctl(int fd, uint32_t request, void *data, size_t in, size_t out);
 int host_sync(int fd);
+int host_sync_all(int fd); /* its file system */
 int host_truncate(int fd, uint64_t length);
 
 /* Sockets, which never block. Lengths in what comes back are checked; families, addresses and flags are the caller's to check. */

@@ -75,6 +75,11 @@ int host_sync(int fd)
     return (int)ocall_make(NULL, OCALL_SYNC, (uint64_t)fd, 0, 0, 0);
 }
 
+int host_sync_all(int fd)
+{
+    return (int)ocall_make(NULL, OCALL_SYNC_ALL, (uint64_t)fd, 0, 0, 0);
+}
+
 int host_truncate(int fd, uint64_t length)
 {
     return (int)ocall_make(NULL, OCALL_TRUNCATE, (uint64_t)fd, length, 0, 0);

@@ -39,6 +39,13 @@ static inline struct file *file_or_path_at(const struct arguments *arguments, ui
     return file_of_descriptor((int)arguments->at[index]);
 }
 
+/* The last word of a call on a file: its count is given back. */
+static inline int64_t on_file(struct file *file, int64_t result)
+{
+    file_put(file);
+    return result;
+}
+
 /* Makes a descriptor of a fresh file; on failure the file is put. */
 int64_t install(struct file *file, bool close_on_exec);
 

@@ -7,12 +7,6 @@
 #define RWF_FLAGS 0x1FU
 #define RWF_APPEND 0x10U
 
-static int64_t on_file(struct file *file, int64_t result)
-{
-    file_put(file);
-    return result;
-}
-
 int64_t sys_read(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
@@ -405,37 +399,6 @@ int64_t sys_fallocate(const struct arguments *arguments)
     return on_file(file, allocate_range(file, (uint32_t)arguments->at[1], arguments->at[2], arguments->at[3]));
 }
 
-int64_t sys_fsync(const struct arguments *arguments)
-{
-    struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
-        return -EBADF;
-    }
-    bool holds_data = is_regular(file->inode) || is_directory(file->inode);
-    int64_t result = holds_data ? 0 : -EINVAL;
-    if (result == 0 && file->operations->sync != NULL) {
-        result = file->operations->sync(file);
-    }
-    return on_file(file, result);
-}
-
-int64_t sys_fdatasync(const struct arguments *arguments)
-{
-    return sys_fsync(arguments);
-}
-
-int64_t sys_sync(const struct arguments *arguments)
-{
-    (void)arguments;
-    return 0;
-}
-
-int64_t sys_syncfs(const struct arguments *arguments)
-{
-    struct file *file = file_at(arguments, 0);
-    return file == NULL ? -EBADF : on_file(file, 0);
-}
-
 /* Nothing is read before it is asked for; the checks are Linux's. */
 int64_t sys_readahead(const struct arguments *arguments)
 {
@@ -445,27 +408,6 @@ int64_t sys_readahead(const struct arguments *arguments)
         return -EBADF;
     }
     return on_file(file, is_regular(file->inode) ? 0 : -EINVAL);
-}
-
-#define SYNC_FILE_RANGE_ALL 7U
-
-int64_t sys_sync_file_range(const struct arguments *arguments)
-{
-    struct file *file = file_at(arguments, 0);
-    int64_t offset = (int64_t)arguments->at[1], length = (int64_t)arguments->at[2], end;
-    if (file == NULL) {
-        return -EBADF;
-    }
-    int64_t result = 0;
-    if ((arguments->at[3] & ~(uint64_t)SYNC_FILE_RANGE_ALL) != 0 || offset < 0 || length < 0 ||
-        __builtin_add_overflow(offset, length, &end)) {
-        result = -EINVAL;
-    } else if (!is_regular(file->inode) && !is_directory(file->inode) && !is_link(file->inode)) {
-        result = -ESPIPE;
-    } else if (arguments->at[3] != 0 && file->operations->sync != NULL) {
-        result = file->operations->sync(file);
-    }
-    return on_file(file, result);
 }
 
 #define FADVISE_LAST 5U /* POSIX_FADV_NOREUSE */

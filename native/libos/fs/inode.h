@@ -44,6 +44,7 @@ struct file_system {
     bool read_only;
     bool forbids_exec;
     bool has_no_blocks; /* statfs: nothing is stored there */
+    int64_t (*sync)(struct inode *root); /* syncfs(2); NULL: nothing outlives the enclave */
 };
 
 /* Takes one directory entry; false: no room, stop. `cookie` leads to the entry after it. */

@@ -421,6 +421,21 @@ static const struct inode_operations operations = {
     .unused = volume_unused,
 };
 
+/* Of a file as well: a volume may be one. */
+static int64_t sync_volume(struct inode *root)
+{
+    const struct volume_inode *volume = volume_of(root);
+    namespace_lock();
+    int fd = host_volume_open(volume->path, volume->length, O_RDONLY, 0);
+    namespace_unlock();
+    if (fd < 0) {
+        return fd;
+    }
+    int64_t result = host_sync_all(fd);
+    host_close(fd);
+    return result;
+}
+
 int64_t volume_create(const char *path, uint32_t flags, struct inode **root)
 {
     static uint32_t device = 0x40;
@@ -434,6 +449,7 @@ int64_t volume_create(const char *path, uint32_t flags, struct inode **root)
         .device = device++,
         .read_only = (flags & VOLUME_READ_ONLY) != 0,
         .forbids_exec = (flags & VOLUME_EXECUTABLE) == 0,
+        .sync = sync_volume,
     };
     int64_t result = create_inode(file_system, path, strlen(path), root);
     if (result < 0) {

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -23,9 +23,7 @@ from support.programs import (
     static_pie_musl,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+SU_EXEC = Path(__file__).parents[1] / "servers" / "entrypoints" / "su_exec.c"
 SORTED_FILE_SIZE = 50_000_000
 
 
@@ -84,13 +82,14 @@ def _write_lines(path: Path, size: int) -> None:
 
 
 def _fill(rootfs: Path) -> None:
-    for folder in ("bin", "etc", "tmp", "usr/share/deep/er", "var/empty", "home/user"):
+    for folder in ("bin", "etc", "tmp", "usr/share/deep/er", "var/empty", "home/user", "data"):
         (rootfs / folder).mkdir(parents=True)
     static_musl(SAMPLES / "hello" / "hello.c", rootfs / "bin" / "hello")
     static_pie_musl(SAMPLES / "hello" / "hello.c", rootfs / "bin" / "hello-pie")
     libraries = {"once": SAMPLES / "hello" / "once.c", "twice": SAMPLES / "hello" / "twice.c"}
     dynamic_musl(rootfs, SAMPLES / "hello" / "dynamic.c", libraries, "dynamic")
     go_program(SAMPLES / "goroutines", rootfs / "bin" / "goroutines")
+    static_musl(SU_EXEC, rootfs / "bin" / "su-exec")
     shutil.copy(busybox(), rootfs / "bin" / "busybox")
     (rootfs / "bin" / "sh").symlink_to("busybox")
     (rootfs / "etc" / "os-release").write_text("Corpus 1.0\n")
@@ -144,6 +143,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     subprocess.run([*enclavize, "keygen", key], env=environment, check=True, capture_output=True)
     subprocess.run(
         [*enclavize, "build", f"oci:{layout}:1", "-t", "corpus:tee", "--key", key, "--allow-args",
+         "--volume", "/data",
          "-o", f"type=oci,dest={base / 'tee.tar'}", "--progress", "plain"],
         env=environment, check=True,
     )  # fmt: skip

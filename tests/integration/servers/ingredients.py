@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.corpus import members_of
 from support.downloads import debian, python_packages
 from support.images import build_layer, directory, file, symlink
+from support.programs import static_musl, zig_cc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +118,15 @@ def of_packages(groups: tuple[tuple[str, ...], ...]) -> Iterator[Member]:
                 yield member
 
 
+def _step_downs() -> dict[str, bytes]:
+    source = HERE / "entrypoints" / "su_exec.c"
+    with tempfile.TemporaryDirectory() as name:
+        musl, glibc = Path(name) / "su-exec", Path(name) / "su-exec-glibc"
+        static_musl(source, musl)
+        zig_cc("-target", "x86_64-linux-gnu.2.36", "-O2", "-s", source, "-o", glibc)
+        return {path.name: path.read_bytes() for path in (musl, glibc)}
+
+
 def _own_files() -> Iterator[Member]:
     users = [f"{name}:x:{uid}:{uid}::/:/bin/sh\n" for name, uid in USERS.items()]
     groups = [f"{name}:x:{uid}:\n" for name, uid in USERS.items()]
@@ -127,6 +138,8 @@ def _own_files() -> Iterator[Member]:
     yield from (symlink("bin/sh", "dash"), symlink("usr/bin/python3", "python3.11"))
     for name in ("postgres", "redis", "nginx"):
         yield file(f"usr/local/bin/{name}.sh", (HERE / "entrypoints" / f"{name}.sh").read_bytes(), 0o755)
+    for name, bytes_ in _step_downs().items():
+        yield file(f"usr/local/bin/{name}", bytes_, 0o755)
     templates = (HERE / "entrypoints" / "20-templates.sh").read_bytes()
     yield file("docker-entrypoint.d/20-templates.sh", templates, 0o755)
     yield file("docker-entrypoint.d/notes.txt", "")

@@ -23,6 +23,8 @@ STEP_DOWNS = {
     ),
     "runuser": ("runuser", "-u", "postgres", "--", "sh", "-c", IDENTITY),
     "chpst": ("chpst", "-u", "postgres:redis", "sh", "-c", IDENTITY),
+    "su-exec": ("su-exec", "redis", "sh", "-c", IDENTITY + "; echo $HOME"),
+    "su-exec of glibc": ("su-exec-glibc", "1234:redis", "sh", "-c", IDENTITY + "; echo $HOME"),
     "s6": ("s6-applyuidgid", "-u", "101", "-g", "101", "-G", "100,101", "sh", "-c", IDENTITY),
 }  # fmt: skip
 SCRIPTS = {

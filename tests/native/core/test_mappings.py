@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 NATIVE = REPOSITORY / "enclavize" / "_native"
-NAMES = ("mapping_mix", "shared_views", "volume_files")
+NAMES = ("mapping_mix", "shared_views", "synced", "volume_files")
 MEASURED = bytes(range(256)) * 64
 
 
@@ -53,9 +54,9 @@ def tree(rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
     )
 
 
-def native(*arguments: str | Path) -> bytes:
+def native(*arguments: str | Path, stdin: bytes = b"") -> bytes:
     """Run a program without an enclave; return its output."""
-    done = subprocess.run([*map(str, arguments)], capture_output=True, check=False, timeout=300)
+    done = subprocess.run([*map(str, arguments)], input=stdin, capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
 
@@ -96,3 +97,20 @@ def test_files_of_volumes_have_owners_names_and_one_size(tree: TeeTree, rootfs: 
         done = tree.run("/volume_files", folder)
         assert (done.returncode, done.stdout) == (0, expected), done.stderr.decode()
     assert {path.stat().st_uid for path in (tree.root / "data" / "own" / "theirs").iterdir()} == {1234}
+
+
+def test_sync_asks_the_host_for_its_volumes(tree: TeeTree, rootfs: Path, tmp_path: Path) -> None:
+    """What was stored to a mapping is there while it goes on; the host is asked once for each call."""
+    assert native(rootfs / "synced", tmp_path, stdin=b"..") == b"synced\nsynced\n"
+    with tree.start("/synced", "/data", env={"ENCLAVIZE_PROFILE": "json"}, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for content in (b"by sync", b"by syncfs"):
+            assert process.stdout.readline() == b"synced\n"
+            assert (tree.root / "data" / "file").read_bytes() == content.ljust(4096, b"\0")
+            process.stdin.write(b".")
+            process.stdin.flush()
+        _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said.decode()
+    ocalls = json.loads(next(line for line in said.splitlines() if line.startswith(b"{")))["ocalls"]
+    assert [item["calls"] for item in ocalls if item["name"] == "SYNC_ALL"] == [3]

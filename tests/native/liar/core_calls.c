@@ -180,6 +180,9 @@ int64_t make_ocall(void *argument)
     case OCALL_SYNC:
         count(s, host_sync(5), 0);
         break;
+    case OCALL_SYNC_ALL:
+        count(s, host_sync_all(5), 0);
+        break;
     case OCALL_TRUNCATE:
         count(s, host_truncate(5, 100), 0);
         break;

@@ -75,6 +75,10 @@ def measure(
         toolchain=toolchain,
         insecure=insecure,
     )
+    if rule:
+        from enclavize.node.toolchains import check_libos
+
+        check_libos(options, rule.name)
     with reporting(progress) as reporter:
         facts = measure_image(options, reporter)
     sys.stdout.write(present({**facts, **({"rule": rule.name} if rule else {})}, form))

@@ -51,7 +51,7 @@ def serve(
     from enclavize.errors import UsageError
     from enclavize.node.daemon import NOWHERE, Daemon, NodeSettings, listen
     from enclavize.node.rules import load_rules
-    from enclavize.node.toolchains import check_libos
+    from enclavize.node.toolchains import check_rule
     from enclavize.node.trees import Trees
     from enclavize.oci.platform import LINUX_AMD64
 
@@ -82,7 +82,7 @@ def serve(
         ),
     )
     for rule in load_rules(rules):  # a mistake is better told now than to the first pod
-        check_libos(settings.options_of(rule.configuration, NOWHERE), rule.name)
+        check_rule(settings.options_of(rule.configuration, NOWHERE), rule.name)
     with closing(Trees(cache, parse_size(max_size))) as trees, listen(socket) as listener:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)

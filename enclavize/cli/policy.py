@@ -37,6 +37,7 @@ def check(
     from enclavize.cli.grammar.configured_options import options_of_file
     from enclavize.cli.present import present
     from enclavize.node.chosen import chosen_rule
+    from enclavize.node.toolchains import check_rule
     from enclavize.oci.location import parse_location
     from enclavize.oci.platform import LINUX_AMD64
     from enclavize.pipeline.options import NoSigner
@@ -47,9 +48,11 @@ def check(
     options = options_of_file(
         Configured(rule.configuration), source=source, platform=LINUX_AMD64, signer=NoSigner()
     )
+    check_rule(options, rule.name)
     facts = {
         "rule": rule.name,
         "libos": options.libos,
+        **({"toolchain": options.toolchain} if options.toolchain else {}),
         "production": options.strict,
         "force": list(options.forced),
         "isvprodid": options.signing.isv_prod_id,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import EnclavizeError
-from enclavize.node.toolchains import check_libos
+from enclavize.node.toolchains import check_rule
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.document import canonical_json
 from enclavize.oci.storage import storage_errors
@@ -49,7 +49,7 @@ class Job:
     toolchain: Toolchain | None = None
 
     def __post_init__(self) -> None:
-        check_libos(self.options, self.rule)
+        check_rule(self.options, self.rule)
 
     @property
     def backend(self) -> Backend:

@@ -34,7 +34,7 @@ from enclavize.node.protocol import (
     parse_request,
 )
 from enclavize.node.rules import Subject, load_rules, rule_for
-from enclavize.node.toolchains import Toolchains, check_libos
+from enclavize.node.toolchains import Toolchains, check_rule
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.document import parse_document
 from enclavize.oci.location import RegistryLocation
@@ -163,7 +163,7 @@ class Daemon:
                 options.policy, str(wish), lambda asked: self._settings.options_of(asked, NOWHERE).policy
             )
             options = replace(options, policy=policy)
-        check_libos(options, rule.name)
+        check_rule(options, rule.name)
         return Job(found=found, options=options, rule=rule.name, toolchain=self._toolchains.of(options))
 
     def _tree_of(self, job: Job, bundle: str) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from enclavize.errors import EnclavizeError
+from enclavize.errors import UsageError
 from enclavize.libos.titles import TITLES
 from enclavize.oci.cache import BlobCache
 from enclavize.pipeline.toolchain import toolchain_of
@@ -24,20 +24,25 @@ LIBOSES = ("builtin", "gramine")
 
 
 def check_libos(options: BuildOptions, rule: str) -> None:
-    """Refuse a rule that asks for what nodes do not convert with. Raises EnclavizeError."""
+    """Refuse a rule that asks for what nodes do not convert with. Raises UsageError."""
     if options.libos == "occlum":
-        raise EnclavizeError(
+        raise UsageError(
             f"the rule {rule} asks for occlum, whose enclaves write to their own copy of the image: "
             "containers of a node share what was converted",
             hint="build the TEE image with enclavize build --libos occlum, and run that",
         )
     if options.libos not in LIBOSES:
-        raise EnclavizeError(
+        raise UsageError(
             f"the rule {rule} asks for {options.libos}: nodes convert for {' and '.join(LIBOSES)}"
         )
+
+
+def check_rule(options: BuildOptions, rule: str) -> None:
+    """Refuse that, and a toolchain that is not the node's own. Raises UsageError."""
+    check_libos(options, rule)
     text = options.toolchain
     if options.libos in TITLES and text is not None and "/" in text and not text.startswith("/"):
-        raise EnclavizeError(
+        raise UsageError(
             f"the rule {rule} has the toolchain {text}: a node's is a folder, by its absolute path, or a "
             "kept one, by its name"
         )

@@ -112,3 +112,19 @@ def test_what_cannot_be_built_cannot_be_measured(command: Command, source: str) 
     (command.base / "rule.toml").write_text("isvsvn = 70000\n")
     refused = command.run("measure", source, "--policy-of", "rule.toml", code=2)
     assert "rule.toml, line 1: isvsvn is not a number" in refused.stderr
+
+
+def test_a_rule_for_what_nodes_do_not_do_is_told(command: Command, source: str) -> None:
+    rule = command.base / "rule.toml"
+    rule.write_text('libos = "occlum"\n')
+    for words in (
+        ("measure", source, "--policy-of", rule),
+        ("policy", "check", rule, source, "--as", "a/b:1"),
+    ):
+        assert "the rule rule.toml asks for occlum, whose enclaves" in command.run(*words, code=2).stderr
+    rule.write_text('libos = "gramine"\ntoolchain = "registry.example/gramine:1"\n')
+    said = command.run("policy", "check", rule, source, "--as", "a/b:1", code=2).stderr
+    assert "a node's is a folder, by its absolute path, or a kept one" in said
+    rule.write_text('libos = "gramine"\ntoolchain = "/opt/gramine"\n')
+    found = command.run("policy", "check", rule, source, "--as", "a/b:1", "--format", "toolchain").stdout
+    assert found == "/opt/gramine\n"

@@ -9,15 +9,14 @@ import signal
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from enclavize.compat.profile import profile_for
 from enclavize.compat.program import find_program as find_files
-from enclavize.compat.sizes import descriptors_for_files, heap_for_files
 from enclavize.errors import UsageError
 from enclavize.libos.builtin.process import stop_signal_of
 from enclavize.libos.builtin.users import account_of
 from enclavize.libos.network import with_host_network
 from enclavize.libos.occlum import init_ra, layout
 from enclavize.libos.occlum.build import SgxMode, build, key_doubts, mode_doubts
+from enclavize.libos.occlum.capacity import capacity_warnings
 from enclavize.libos.occlum.chain import START, BoundStart, policy_of
 from enclavize.libos.occlum.configuration import check_configuration, refusal
 from enclavize.libos.occlum.document import find_program, make_document, with_table, within_given_heap
@@ -68,9 +67,6 @@ ARGUMENTS_WARNING = (
     "with Occlum the host chooses the arguments of the program, and gives resolv.conf, hosts and hostname"
 )
 
-_USUAL_DESCRIPTORS = 1024
-"""What a process may have open where nobody says more."""
-
 _REQUIRED_DIRECTORIES = (b"dev", b"etc", b"proc", b"root", b"tmp")
 
 
@@ -114,7 +110,9 @@ class OcclumBackend:
         with reporter.task(f"plan the file system of {self._toolchain.title}") as task:
             for warning in _warnings(image, self._asked, self._release):
                 task.warn(warning)
-            for warning in self._file_warnings(configuration, len(rootfs.entries)):
+            for warning in capacity_warnings(
+                configuration, len(rootfs.entries), setting="--set kernel-heap={}M"
+            ):
                 task.warn(warning)
             tree = ImageTree(rootfs, image, task.warn)
             lay_over(tree.builder, self._toolchain, libraries)
@@ -179,21 +177,6 @@ class OcclumBackend:
             init_ra.put_init(init, self._toolchain)
             init_ra.put_configuration(init, self._asked.init_ra.text)
         return init
-
-    def _file_warnings(self, configuration: Configuration, entries: int) -> Iterator[str]:
-        """Yield what all files would need beyond what there is: the LibOS ends without a message."""
-        sizes, limits = profile_for(self.name, version=self.version).sizes, configuration.limits
-        heap = limits.kernel_heap_max if configuration.edmm else limits.kernel_heap_init
-        if heap < (wanted := heap_for_files(sizes, entries)):
-            yield (
-                f"the image has {entries} files and folders, and a kernel heap of {heap >> 20}M: if the "
-                f"program uses them all, it takes {wanted >> 20}M (--set kernel-heap={wanted >> 20}M)"
-            )
-        if (descriptors := descriptors_for_files(sizes, entries)) > _USUAL_DESCRIPTORS:
-            yield (
-                "each file that is used stays open on the host: for all of them the container must have "
-                f"{descriptors} open files (docker run --ulimit nofile={descriptors})"
-            )
 
     def _libraries(self, rootfs: Rootfs, image: Image, program: Program) -> tuple[CLibrary, ...]:
         """Return the C libraries to lay over: the program's, and of the others those that there are."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from enclavize.errors import UsageError
 from enclavize.libos.occlum import init_ra, layout
 from enclavize.libos.occlum.build import SgxMode, build
+from enclavize.libos.occlum.capacity import capacity_warnings
 from enclavize.libos.occlum.configuration import check_configuration, load_document, refusal
 from enclavize.libos.occlum.initfs import HOSTS, init_tree
 from enclavize.libos.occlum.libraries import lay_over, provided_by
@@ -118,6 +119,9 @@ def build_instance(folder: Path, request: BuildRequest, task: Task) -> Sigstruct
     image = _scanned(root)
     if found := [*target_problems(image, configuration), *init_ra.folder_problems(image, files)]:
         raise refusal(found)
+    setting = 'resource_limits.kernel_space_heap_size of Occlum.json: "{}MB"'
+    for warning in capacity_warnings(configuration, len(image), setting=setting):
+        task.warn(warning)
     with _replaced(folder / layout.BUILD) as output:
         built = build(
             output,

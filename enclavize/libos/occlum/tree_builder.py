@@ -28,6 +28,10 @@ class TreeBuilder:
     def __init__(self, nodes: Mapping[bytes, TreeNode] | None = None) -> None:
         self._nodes = {b"": root_node(), **(nodes or {})}
 
+    def __len__(self) -> int:
+        """Return how many nodes there are, with the root."""
+        return len(self._nodes)
+
     def get(self, path: bytes) -> TreeNode | None:
         """Return the node of a path, following no link."""
         return self._nodes.get(path)

@@ -287,3 +287,23 @@ def test_a_mount_without_its_folder_is_refused_before_anything_is_written(
     assert sorted(path.name for path in instance.iterdir()) == before
     (instance / "image" / "new" / "dir").mkdir(parents=True)
     build()
+
+
+def test_many_files_want_more_than_the_template_gives(converter: Converter, instance: Path) -> None:
+    for number in range(1100):
+        (instance / "image" / "root" / str(number)).touch()
+    command = (
+        "occlum",
+        "build",
+        "-C",
+        instance,
+        "--toolchain",
+        converter.toolchain,
+        "--sign-key",
+        converter.key,
+    )
+    said = converter.command.run(*command).stderr
+    assert 'kernel_space_heap_size of Occlum.json: "36MB"' in said
+    assert "open files must be allowed" in said
+    configure(instance, lambda document: document["resource_limits"].update(kernel_space_heap_size="36MB"))
+    assert "kernel_space_heap_size" not in converter.command.run(*command).stderr

@@ -154,6 +154,16 @@ UNITS = (
         flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
     ),
     Unit(
+        output="libenclavize-hash-portable.so",
+        target=SHARED_TARGET,
+        sources=(),
+        flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
+        zig_objects=tuple(
+            ZigObject(f"host/{name}.zig")
+            for name in ("hashes", "pairs", "scan", "tree", "erofs", "data_index")
+        ),
+    ),
+    Unit(
         output="libenclavize-hash.so",
         target=SHARED_TARGET,
         sources=(),

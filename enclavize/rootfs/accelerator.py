@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LIBRARY = "libenclavize-hash.so"
 CPU_FLAGS = frozenset({"sha_ni", "avx2"})
 """What the library is compiled for."""
+PORTABLE_LIBRARY = "libenclavize-hash-portable.so"
+"""The same for all other x86-64 processors."""
 
 
 class _Buffer(ctypes.Structure):
@@ -66,13 +68,14 @@ class Pinned:
 
 def native_library(*functions: str) -> ctypes.CDLL | None:
     """Return the library; None if it was not built (with these functions), or not for this CPU."""
+    name = LIBRARY if _cpu_flags() >= CPU_FLAGS else PORTABLE_LIBRARY
     try:
-        library = ctypes.CDLL(str(native_file(LIBRARY)))
-        for name in functions:
-            getattr(library, name)
+        library = ctypes.CDLL(str(native_file(name)))
+        for function in functions:
+            getattr(library, function)
     except (EnclavizeError, OSError, AttributeError):
         return None
-    return library if _cpu_flags() >= CPU_FLAGS else None
+    return library
 
 
 def _function(name: str) -> Any:

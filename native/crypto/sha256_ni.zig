@@ -4,6 +4,7 @@
 //! Messages may have the same blocks: then their message schedule is computed once. In the pass over a layer the archive, the file
 //! and the 4096-byte block of it are such messages, since all begin at multiples of 64 bytes of the archive. Blocks of a Merkle
 //! tree are messages of their own.
+//! Compiled for a processor without these extensions, the messages go one after the other through std.crypto.
 //! Sources: FIPS 180-4; Intel SDM volume 2, SHA256RNDS2, SHA256MSG1, SHA256MSG2.
 
 const std = @import("std");
@@ -13,6 +14,7 @@ pub const Digest = [32]u8;
 
 const Words = @Vector(4, u32);
 const Block = *const [block_size]u8;
+const has_extensions = @import("builtin").cpu.has(.x86, .sha);
 
 /// The eight words in the order in which `sha256rnds2` has them.
 pub const State = struct {
@@ -31,11 +33,22 @@ pub const State = struct {
         return last.digest();
     }
 
-    pub fn digest(state: State) Digest {
+    /// The words in the order of the standard.
+    fn words(state: State) [8]u32 {
         const a, const c = .{ state.abef, state.cdgh };
-        const words: [8]u32 = .{ a[3], a[2], c[3], c[2], a[1], a[0], c[1], c[0] };
+        return .{ a[3], a[2], c[3], c[2], a[1], a[0], c[1], c[0] };
+    }
+
+    fn of(given: [8]u32) State {
+        return .{
+            .abef = .{ given[5], given[4], given[1], given[0] },
+            .cdgh = .{ given[7], given[6], given[3], given[2] },
+        };
+    }
+
+    pub fn digest(state: State) Digest {
         var result: Digest = undefined;
-        for (words, 0..) |word, at| std.mem.writeInt(u32, result[4 * at ..][0..4], word, .big);
+        for (state.words(), 0..) |word, at| std.mem.writeInt(u32, result[4 * at ..][0..4], word, .big);
         return result;
     }
 };
@@ -64,6 +77,15 @@ inline fn run(
     data: [sources][*]const u8,
     blocks: usize,
 ) void {
+    if (!has_extensions) {
+        inline for (0..lanes) |lane| {
+            var hasher: std.crypto.hash.sha2.Sha256 = .init(.{});
+            hasher.s = states[lane].words();
+            hasher.update(data[lane % sources][0 .. blocks * block_size]);
+            states[lane].* = .of(hasher.s);
+        }
+        return;
+    }
     var abef: [lanes]Words = undefined;
     var cdgh: [lanes]Words = undefined;
     inline for (0..lanes) |lane| {

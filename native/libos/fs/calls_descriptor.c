@@ -6,14 +6,19 @@
 static int64_t open_user(int64_t descriptor, user_address from, uint32_t flags, uint32_t mode, uint32_t resolve)
 {
     char *path;
-    struct file *file;
+    struct file *file = NULL;
+    struct descriptor_slot slot; /* nothing is created or cut that nobody can have open */
     int64_t result = path_from_user(from, &path);
     if (result < 0) {
         return result;
     }
-    result = open_at(descriptor, path, flags, mode, resolve, &file);
+    result = descriptor_reserve(&slot, (flags & O_CLOEXEC) != 0);
+    if (result == 0) {
+        result = open_at(descriptor, path, flags, mode, resolve, &file);
+        result = descriptor_fill(&slot, result, file);
+    }
     buffer_give(&path_buffers, path);
-    return result < 0 ? result : install(file, (flags & O_CLOEXEC) != 0);
+    return result;
 }
 
 int64_t sys_open(const struct arguments *arguments)

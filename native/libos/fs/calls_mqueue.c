@@ -10,7 +10,7 @@ int64_t sys_mq_open(const struct arguments *arguments)
 {
     uint32_t flags = (uint32_t)arguments->at[1];
     struct mqueue_attributes attributes, *wanted = NULL;
-    struct file *file;
+    struct file *file = NULL;
     char *name;
     if (arguments->at[3] != 0) {
         if (copy_from_user(&attributes, arguments->at[3], sizeof(attributes)) < 0) {
@@ -22,9 +22,14 @@ int64_t sys_mq_open(const struct arguments *arguments)
     if (result < 0) {
         return result;
     }
-    result = mqueue_open(name, flags, (uint32_t)arguments->at[2], wanted, &file);
+    struct descriptor_slot slot;
+    result = descriptor_reserve(&slot, true);
+    if (result == 0) {
+        result = mqueue_open(name, flags, (uint32_t)arguments->at[2], wanted, &file);
+        result = descriptor_fill(&slot, result, file);
+    }
     buffer_give(&path_buffers, name);
-    return result < 0 ? result : install(file, true);
+    return result;
 }
 
 int64_t sys_mq_unlink(const struct arguments *arguments)

@@ -7,6 +7,7 @@
 struct descriptor {
     struct file *file;
     bool close_on_exec;
+    bool is_reserved; /* the file is still to come */
 };
 
 struct descriptor_table {
@@ -58,31 +59,24 @@ static bool make_room(struct descriptor_table *table, uint64_t index)
     return true;
 }
 
-int64_t descriptor_is_left(void)
+static bool is_free(const struct descriptor *entry)
 {
-    struct descriptor_table *table = current_table();
-    spin_lock(&table->lock);
-    uint64_t index = table->first_free;
-    while (index < table->capacity && table->at[index].file != NULL) {
-        index++;
-    }
-    spin_unlock(&table->lock);
-    return index < resource_limit(RLIMIT_NOFILE) ? 0 : -EMFILE;
+    return entry->file == NULL && !entry->is_reserved;
 }
 
-int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
+/* The lowest free one from `lowest` on becomes this. */
+static int64_t take_free(struct descriptor_table *table, int64_t lowest, const struct descriptor *entry)
 {
-    struct descriptor_table *table = current_table();
     for (;;) {
         spin_lock(&table->lock);
         uint64_t from = (uint64_t)lowest > table->first_free ? (uint64_t)lowest : table->first_free, index = from;
-        while (index < table->capacity && table->at[index].file != NULL) {
+        while (index < table->capacity && !is_free(&table->at[index])) {
             index++;
         }
         bool allowed = index < resource_limit(RLIMIT_NOFILE);
         bool fits = index < table->capacity;
         if (allowed && fits) {
-            table->at[index] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
+            table->at[index] = *entry;
             table->first_free = from == table->first_free ? index + 1 : table->first_free;
         }
         spin_unlock(&table->lock);
@@ -96,6 +90,46 @@ int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
             return -ENOMEM;
         }
     }
+}
+
+int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
+{
+    return take_free(current_table(), lowest, &(struct descriptor){.file = file, .close_on_exec = close_on_exec});
+}
+
+int64_t descriptor_reserve(struct descriptor_slot *slot, bool close_on_exec)
+{
+    slot->table = current_table();
+    slot->number = take_free(slot->table, 0, &(struct descriptor){.close_on_exec = close_on_exec, .is_reserved = true});
+    if (slot->number < 0) {
+        return slot->number;
+    }
+    descriptor_table_inherit(slot->table, true);
+    return 0;
+}
+
+int64_t descriptor_fill(struct descriptor_slot *slot, int64_t result, struct file *file)
+{
+    struct descriptor_table *table = slot->table;
+    spin_lock(&table->lock);
+    struct descriptor *entry = &table->at[slot->number];
+    entry->is_reserved = false;
+    bool close_on_exec = entry->close_on_exec, is_own = table == current_table();
+    if (result >= 0 && is_own) {
+        entry->file = file;
+        result = slot->number;
+    } else {
+        table->first_free = (uint64_t)slot->number < table->first_free ? (uint64_t)slot->number : table->first_free;
+    }
+    spin_unlock(&table->lock);
+    descriptor_table_put(table);
+    if (result >= 0 && !is_own) { /* another thread has left the table, with the process (unshare(2)) */
+        result = descriptor_add(file, 0, close_on_exec);
+        if (result < 0) {
+            file_put(file);
+        }
+    }
+    return result;
 }
 
 static void close_file(const struct descriptor_table *table, struct file *file)
@@ -120,9 +154,15 @@ int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec
         return -ENOMEM;
     }
     spin_lock(&table->lock);
+    bool is_reserved = table->at[descriptor].is_reserved;
     struct file *old = table->at[descriptor].file;
-    table->at[descriptor] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
+    if (!is_reserved) {
+        table->at[descriptor] = (struct descriptor){.file = file, .close_on_exec = close_on_exec};
+    }
     spin_unlock(&table->lock);
+    if (is_reserved) {
+        return -EBUSY;
+    }
     close_file(table, old);
     return descriptor;
 }
@@ -285,6 +325,7 @@ static bool copy_entries(struct descriptor_table *to, struct descriptor_table *f
         bool fits = last <= to->capacity;
         for (uint64_t index = 0; fits && index < last; index++) {
             to->at[index] = from->at[index];
+            to->at[index].is_reserved = false; /* what comes is for who asked */
             if (to->at[index].file != NULL) {
                 file_get(to->at[index].file);
             }

@@ -130,9 +130,17 @@ int64_t file_path_locked(struct file *file, char *buffer, size_t size);
 /* The lowest free descriptor from `lowest` on; takes the caller's count over. -EMFILE, -ENOMEM: the count is
  * still the caller's. */
 int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec);
-/* -EMFILE: there is none for one more. For who takes something that must not be lost for want of a descriptor. */
-int64_t descriptor_is_left(void);
-/* At exactly this number; what was there is closed. */
+/* A descriptor whose file is still to come: for who takes or makes what must not be lost for want of a descriptor. Until it is filled
+ * it is none (EBADF), and none that can be had (EBUSY for dup2(2)), as on Linux. */
+struct descriptor_slot {
+    struct descriptor_table *table; /* counted */
+    int64_t number;
+};
+/* 0, -EMFILE, -ENOMEM. */
+int64_t descriptor_reserve(struct descriptor_slot *slot, bool close_on_exec);
+/* What has become of it: a negative errno, which is returned, or the file, whose count is taken over; returns its descriptor. */
+int64_t descriptor_fill(struct descriptor_slot *slot, int64_t result, struct file *file);
+/* At exactly this number; what was there is closed. -EBADF, -EBUSY, -ENOMEM. */
 int64_t descriptor_set(int64_t descriptor, struct file *file, bool close_on_exec);
 int64_t descriptor_close(int64_t descriptor);
 /* -EBADF, or whether FD_CLOEXEC is set. */

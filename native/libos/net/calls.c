@@ -164,11 +164,10 @@ static int64_t accept_file(struct file *file, struct socket *socket, uint32_t fl
     user_address name_length, struct file **accepted)
 {
     struct acceptance acceptance = {0};
-    int64_t result = descriptor_is_left(); /* a connection stays where it is until there is one */
-    if (result < 0 || socket->operations->accept == NULL) {
-        return result < 0 ? result : -EOPNOTSUPP;
+    if (socket->operations->accept == NULL) {
+        return -EOPNOTSUPP;
     }
-    result = socket_wait(socket, accept_step, &acceptance, receive_timeout(file, socket, 0));
+    int64_t result = socket_wait(socket, accept_step, &acceptance, receive_timeout(file, socket, 0));
     if (result < 0) {
         return result;
     }
@@ -186,7 +185,7 @@ static int64_t accept_file(struct file *file, struct socket *socket, uint32_t fl
 
 static int64_t accept_call(const struct arguments *arguments, uint32_t flags)
 {
-    struct file *file, *accepted;
+    struct file *file, *accepted = NULL;
     struct socket *socket;
     if ((flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) {
         return -EINVAL;
@@ -195,9 +194,14 @@ static int64_t accept_call(const struct arguments *arguments, uint32_t flags)
     if (result < 0) {
         return result;
     }
-    result = accept_file(file, socket, flags, arguments->at[1], arguments->at[2], &accepted);
+    struct descriptor_slot slot; /* a connection stays where it is until there is one */
+    result = descriptor_reserve(&slot, (flags & SOCK_CLOEXEC) != 0);
+    if (result == 0) {
+        result = accept_file(file, socket, flags, arguments->at[1], arguments->at[2], &accepted);
+        result = descriptor_fill(&slot, result, accepted);
+    }
     file_put(file);
-    return result < 0 ? result : install(accepted, (flags & SOCK_CLOEXEC) != 0);
+    return result;
 }
 
 int64_t sys_accept(const struct arguments *arguments)

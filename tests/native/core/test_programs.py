@@ -37,6 +37,7 @@ COUNTS = {
     "inotify": (),
     "interrupted_polls": (),
     "killed_in_turn": (),
+    "last_descriptor": (),
     "last_thread": (),
     "clocks": (),
     "new_thread": (),

@@ -297,28 +297,11 @@ static void files_to_sockets(void)
     CHECK(close(file) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
 }
 
-/* A connection that nobody has a descriptor for stays until there is one. */
-static void without_descriptors(void)
-{
-    struct rlimit limit;
-    char byte;
-    int listener = listening(AF_INET, 8), client = connected_to(AF_INET, port_of(listener));
-    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    struct rlimit none = {.rlim_cur = (rlim_t)client + 1, .rlim_max = limit.rlim_max};
-    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    CHECK(accept(listener, NULL, NULL) == -1 && errno == EMFILE && accept(listener, NULL, NULL) == -1 && errno == EMFILE);
-    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    int server = accept(listener, NULL, NULL);
-    CHECK(server >= 0 && write(server, "x", 1) == 1 && read(client, &byte, 1) == 1 && byte == 'x');
-    CHECK(close(server) == 0 && close(client) == 0 && close(listener) == 0);
-}
-
 int main(int count, char **arguments)
 {
     int connections = count > 1 ? atoi(arguments[1]) : 100;
     struct rlimit limit = {.rlim_cur = 4096, .rlim_max = 4096};
     CHECK(connections <= MOST && setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    without_descriptors();
     by_level();
     looks(AF_INET);
     looks(AF_INET6);

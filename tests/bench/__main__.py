@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,11 @@ def main() -> None:
     parser.add_argument(
         "--only", choices=GROUPS, action="append", help="measure this group alone; may be repeated"
     )
+    parser.add_argument(
+        "--server", default="", help="of the servers, those alone that have this in their name"
+    )
     arguments = parser.parse_args()
+    groups = {**GROUPS, "servers": partial(server_rows, wanted=arguments.server)}
     missing = [name for name in ("docker-registry", "skopeo", "umoci", "runc") if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
         sys.exit(f"the benchmark needs root and: {', '.join(missing) or 'nothing else'}")
@@ -73,8 +78,8 @@ def main() -> None:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ.setdefault("GOCACHE", str(downloads() / "go"))
         os.environ["PYTHONPYCACHEPREFIX"] = str(base / "byte-code")
-        for name in arguments.only or GROUPS:
-            rows += GROUPS[name](base)
+        for name in arguments.only or groups:
+            rows += groups[name](base)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     table = Table(title="enclavize benchmark")

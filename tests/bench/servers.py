@@ -9,6 +9,7 @@ import json
 import shutil
 import statistics
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ TARGETS = {
     ("Node http", Client.KEPT): 0.95,
 }
 """Of the native rate. All rows are to be ahead of the other systems."""
+FUTEXES = frozenset({"WAIT", "WAKE"})
+"""OCALLs by which threads wait for each other: how many depends on what else the machine does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +54,21 @@ def _once(program: Program, client: Client, side: Side) -> Figures:
         return Figures(load=load, memory=server.memory)
 
 
-def _ocalls(program: Program, client: Client, side: Side, folder: Path) -> tuple[float, ...]:
-    """Return the OCALLs for a request, with one connection and with many; without those of a start."""
+def _ocalls(program: Program, client: Client, side: Side, folder: Path) -> str:
+    """Return the OCALLs for a request, with many connections and with one; without those of a start."""
     idle, _ = _profile(program, client, side, 0, folder)
-    loaded = [_profile(program, client, side, connections, folder) for connections in (1, CONNECTIONS)]
-    return tuple((ocalls - idle) / requests for ocalls, requests in loaded)
+    told = []
+    for connections in (CONNECTIONS, 1):
+        ocalls, requests = _profile(program, client, side, connections, folder)
+        ocalls.subtract(idle)
+        futexes = sum(ocalls[name] for name in FUTEXES)
+        told.append(f"{(ocalls.total() - futexes) / requests:.2f} + {futexes / requests:.2f}")
+    return f"OCALLs + futexes {told[0]}, with one connection {told[1]}"
 
 
-def _profile(program: Program, client: Client, side: Side, connections: int, folder: Path) -> tuple[int, int]:
+def _profile(
+    program: Program, client: Client, side: Side, connections: int, folder: Path
+) -> tuple[Counter[str], int]:
     """Return the numbers of OCALLs and of requests."""
     report = folder / "profile"
     profiled = replace(side, environment={**side.environment, "ENCLAVIZE_PROFILE": "json"})
@@ -68,7 +78,7 @@ def _profile(program: Program, client: Client, side: Side, connections: int, fol
             load = ask(client, server.port, program.path, connections=connections, seconds=SECONDS)
             requests = load.count
     profile = json.loads(report.read_bytes().splitlines()[-1])
-    return sum(int(row["calls"]) for row in profile["ocalls"]), requests
+    return Counter({row["name"]: int(row["calls"]) for row in profile["ocalls"]}), requests
 
 
 def _median(figures: Sequence[Figures]) -> Figures:
@@ -90,22 +100,23 @@ def _row(program: Program, client: Client, base: Path) -> Row:
             seen[name].append(_once(program, client, side))
     found = {name: _median(figures) for name, figures in seen.items()}
     ours = found.pop("ours")
-    one, more = _ocalls(program, client, places["ours"], base)
+    ocalls = _ocalls(program, client, places["ours"], base)
     share, target = ours.load.rate / found["native"].load.rate, TARGETS.get((program.name, client), 0.0)
     is_ahead = all(ours.load.rate > other.load.rate for name, other in found.items() if name != "native")
     return Row(
         name=f"{program.name}, {client.value}",
         target=f"{target} x native" if target else "ahead of others",
-        ours=f"{ours} ({share:.2f} x), OCALLs {more:.2f}, {one:.2f} with one connection",
+        ours=f"{ours} ({share:.2f} x), {ocalls}",
         peer=", ".join(f"{name} {figures}" for name, figures in found.items()),
         met=share >= target and is_ahead,
     )
 
 
-def server_rows(base: Path) -> list[Row]:
-    """Measure each server, if there is wrk."""
+def server_rows(base: Path, *, wanted: str = "") -> list[Row]:
+    """Measure each server whose name has this in it, if there is wrk."""
     if shutil.which("wrk") is None:
         return []
     with tempfile.TemporaryDirectory(dir=base, prefix="servers-") as scratch:
         folder = Path(scratch)
-        return [_row(program, client, folder) for program in programs(folder) for client in program.clients]
+        found = [program for program in programs(folder) if wanted in program.name]
+        return [_row(program, client, folder) for program in found for client in program.clients]

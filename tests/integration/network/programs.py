@@ -104,7 +104,7 @@ natively as well. SQLite keeps the table open for the next thread, as often as t
 """
 
 FASTAPI = """
-import asyncio, sys
+import asyncio, resource, sys
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response
 app, port = FastAPI(), int(sys.argv[1])
@@ -114,6 +114,7 @@ async def greet(): return "hello from inside\\n"
 def greet_from_a_thread(): return "hello from inside\\n"
 @app.post("/echo")
 async def echo(request: Request): return Response(await request.body())
+resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
 if sys.argv[2] == "uvicorn":
     import uvicorn
     uvicorn.run(app, port=port, log_level="warning", backlog=2048, timeout_keep_alive=600)
@@ -123,7 +124,11 @@ else:
     settings = HTTP1Settings(header_read_timeout=600_000)
     asyncio.run(Server(app, port=port, interface="asgi", backlog=1024, http1_settings=settings).serve())
 """
-"""FastAPI, served by uvicorn, or by granian, which is Rust."""
+"""FastAPI, served by uvicorn, or by granian, which is Rust.
+
+Without a descriptor asyncio tries in vain as often as its backlog is long, and again a second later for each
+time: natively as well, a server that has too few for its clients is busy with that alone.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,7 +67,10 @@ def main() -> None:
         "--server", default="", help="of the servers, those alone that have this in their name"
     )
     arguments = parser.parse_args()
-    groups = {**GROUPS, "servers": partial(server_rows, wanted=arguments.server)}
+    groups: dict[str, Callable[[Path], list[Row]]] = {
+        **GROUPS,
+        "servers": partial(server_rows, wanted=arguments.server),
+    }
     missing = [name for name in ("docker-registry", "skopeo", "umoci", "runc") if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
         sys.exit(f"the benchmark needs root and: {', '.join(missing) or 'nothing else'}")

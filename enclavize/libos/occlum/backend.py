@@ -32,7 +32,12 @@ from enclavize.libos.occlum.image_tree import ImageTree
 from enclavize.libos.occlum.initfs import init_tree
 from enclavize.libos.occlum.instance import run_directories
 from enclavize.libos.occlum.libraries import CLibrary, lay_over, provided_by, wanted_by
-from enclavize.libos.occlum.mount_points import MOUNT_FILES, check_volume, source_directories
+from enclavize.libos.occlum.mount_points import (
+    MOUNT_FILES,
+    check_directories,
+    check_volume,
+    source_directories,
+)
 from enclavize.libos.occlum.mount_targets import target_problems
 from enclavize.libos.occlum.options import parse_table
 from enclavize.libos.occlum.tree_builder import data_file
@@ -104,6 +109,7 @@ class OcclumBackend:
         libraries = self._libraries(rootfs, image, program)
         configuration = self._configuration(image, program, options, glibc=CLibrary.GLIBC in libraries)
         mounts = configuration.document["mount"]
+        check_directories(sources := sorted(source_directories(mounts, LINKS)))
         init = self._init(release=self._release)
         start = _bound_start(rootfs, image.config, program)
         init.put(START, data_file(start.to_bytes()))
@@ -148,7 +154,7 @@ class OcclumBackend:
             writable_directories=tuple(sorted(WRITABLE_DIRECTORIES)),
             links=LINKS,
             mount_files=tuple(sorted(MOUNT_FILES)),
-            mount_directories=tuple(sorted(source_directories(mounts, LINKS))),
+            mount_directories=tuple(sources),
             keeps_layers=self.keeps_layers,
             start=occlum_start(start, debug=options.debuggable),
             doubts=(*mode_doubts(mode), *key_doubts(self._asked.image_key)),

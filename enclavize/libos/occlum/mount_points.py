@@ -35,16 +35,20 @@ def source_directories(mounts: Iterable[Mapping[str, Any]], links: Collection[st
 
 
 def check_volume(path: str, links: Collection[str]) -> None:
-    """Refuse a volume that would hide what the enclave needs, or whose folder fits in no layer.
-
-    Raises UsageError.
-    """
+    """Refuse a volume that would hide what the enclave needs. Raises UsageError."""
     if hidden := _hidden(path.lstrip("/"), {*links, *MOUNT_FILES}):
         raise UsageError(f"--volume {path} would hide /{hidden}, which the enclave needs")
-    try:
-        ustar_header(path.lstrip("/"), DIRECTORY, WRITABLE_MODE, 0, "")
-    except ValueError as error:
-        raise UsageError(f"--volume {path[:100]!r}: the path is too long for a layer") from error
+
+
+def check_directories(directories: Iterable[str]) -> None:
+    """Refuse folders that fit in no layer. Raises UsageError."""
+    for path in directories:
+        try:
+            ustar_header(path, DIRECTORY, WRITABLE_MODE, 0, "")
+        except ValueError as error:
+            raise UsageError(
+                f"the volume {'/' + path[:100]!r} has a path that is too long for a layer"
+            ) from error
 
 
 def _hidden(path: str, own: Iterable[str]) -> str:

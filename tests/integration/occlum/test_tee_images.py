@@ -405,7 +405,12 @@ def test_a_file_that_was_added_is_found(
         (("--volume", "/v:ro:exec"), "", "Occlum cannot mount a folder of the host read-only"),
         (("--volume", "/run:exec"), "", "/run would hide /run/rune/occlum_instance, which the enclave needs"),
         (("--volume", "/etc/hosts:exec"), "", "/etc/hosts would hide /etc/hosts"),
-        (("--volume", f"/{'v' * 300}:exec"), "", "the path is too long for a layer"),
+        (("--volume", f"/{'v' * 300}:exec"), "", "a path that is too long for a layer"),
+        (
+            (),
+            f'mount = [{{target = "/v", type = "hostfs", source = "/{"v" * 300}"}}]',
+            "a path that is too long for a layer",
+        ),
         (("--allow-exec=app",), "", "Occlum starts programs by absolute paths alone"),
         (("--builtin-image-key",), "", "builtin-image-key needs a key"),
         (("--set", "memory=16MiB"), "", "no process could start"),

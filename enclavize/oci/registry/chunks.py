@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from enclavize.oci.registry.transport import Request
     from enclavize.oci.stream import VerifiedStream
 
-CHUNK_SIZE = 8 << 20
+CHUNK_SIZE = 6 << 20
 """Bytes of a chunk; storage services want 5 MiB at least (Amazon S3, "Multipart upload limits")."""
 
 LARGEST_SINGLE_PUT = 32 << 20

@@ -79,6 +79,10 @@ _Noreturn void switch_stack(uint64_t top, void (*function)(uint64_t, uint64_t), 
 
 /* What CPUID says inside. From struct boot, once, before the first program: an answer never changes. */
 void cpuid_start(const uint32_t words[CPUID_WORD_COUNT]);
+struct cpuid {
+    uint32_t eax, ebx, ecx, edx;
+};
+struct cpuid cpuid_of(uint32_t leaf, uint32_t subleaf);
 /* CPUID.01H:EDX of every x86-64 CPU that has SGX; also AT_HWCAP, as Linux has it. */
 #define CPUID_BASELINE_EDX 0x078BFBFFU
 

@@ -59,10 +59,6 @@ void cpuid_start(const uint32_t from_host[CPUID_WORD_COUNT])
     }
 }
 
-struct registers {
-    uint32_t eax, ebx, ecx, edx;
-};
-
 #define LEAF_MAX 0xDU
 #define EXTENDED_LEAF_MAX 0x80000008U
 #define CLFLUSH_EIGHT_QUADWORDS 0x800U
@@ -72,7 +68,7 @@ struct registers {
 
 /* Leaf 4, all caches with 64-byte lines, used by one thread. EAX: type and level; EBX: ways and line size. */
 #define CACHE(type, level, ways, sets) {(type) | (level) << 5 | BIT(8), ((ways) - 1U) << 22 | 63U, (sets) - 1U, 0}
-static const struct registers CACHES[] = {
+static const struct cpuid CACHES[] = {
     CACHE(1, 1, 8, 64), CACHE(2, 1, 8, 64), CACHE(3, 2, 16, 1024), CACHE(3, 3, 16, 16384),
 };
 
@@ -82,7 +78,7 @@ static const struct {
     uint32_t offset, size;
 } COMPONENTS[] = {[2] = {576, 256}, [5] = {1088, 64}, [6] = {1152, 512}, [7] = {1664, 1024}};
 
-static struct registers state_components(uint32_t subleaf)
+static struct cpuid state_components(uint32_t subleaf)
 {
     uint32_t xfrm = (uint32_t)vector_mask(), size = XSAVE_LEGACY_AND_HEADER;
     if (subleaf == 0) {
@@ -91,60 +87,60 @@ static struct registers state_components(uint32_t subleaf)
                 size = COMPONENTS[number].offset + COMPONENTS[number].size;
             }
         }
-        return (struct registers){.eax = xfrm, .ebx = size, .ecx = size};
+        return (struct cpuid){.eax = xfrm, .ebx = size, .ecx = size};
     }
     if (subleaf == 1) {
-        return (struct registers){.eax = words[CPUID_D_1_EAX]};
+        return (struct cpuid){.eax = words[CPUID_D_1_EAX]};
     }
     bool has = subleaf < ARRAY_LENGTH(COMPONENTS) && (xfrm & BIT(subleaf));
-    return has ? (struct registers){.eax = COMPONENTS[subleaf].size, .ebx = COMPONENTS[subleaf].offset} : (struct registers){0};
+    return has ? (struct cpuid){.eax = COMPONENTS[subleaf].size, .ebx = COMPONENTS[subleaf].offset} : (struct cpuid){0};
 }
 
-static struct registers text_at(const char *text)
+static struct cpuid text_at(const char *text)
 {
-    struct registers part;
+    struct cpuid part;
     memcpy(&part, text, sizeof part);
     return part;
 }
 
 static const char BRAND[48] = "Intel(R) SGX enclave";
 
-static struct registers answer(uint32_t leaf, uint32_t subleaf)
+struct cpuid cpuid_of(uint32_t leaf, uint32_t subleaf)
 {
     switch (leaf) {
     case 0: /* "GenuineIntel" */
-        return (struct registers){.eax = LEAF_MAX, .ebx = 0x756E6547, .edx = 0x49656E69, .ecx = 0x6C65746E};
+        return (struct cpuid){.eax = LEAF_MAX, .ebx = 0x756E6547, .edx = 0x49656E69, .ecx = 0x6C65746E};
     case 1:
-        return (struct registers){
+        return (struct cpuid){
             .eax = words[CPUID_1_EAX], .ebx = CLFLUSH_EIGHT_QUADWORDS, .ecx = words[CPUID_1_ECX], .edx = CPUID_BASELINE_EDX,
         };
     case 2:
-        return (struct registers){.eax = CACHES_IN_LEAF_4};
+        return (struct cpuid){.eax = CACHES_IN_LEAF_4};
     case 4:
-        return subleaf < ARRAY_LENGTH(CACHES) ? CACHES[subleaf] : (struct registers){0};
+        return subleaf < ARRAY_LENGTH(CACHES) ? CACHES[subleaf] : (struct cpuid){0};
     case 7:
-        return subleaf == 0 ? (struct registers){.ebx = words[CPUID_7_EBX], .ecx = words[CPUID_7_ECX], .edx = words[CPUID_7_EDX]}
-                            : (struct registers){0};
+        return subleaf == 0 ? (struct cpuid){.ebx = words[CPUID_7_EBX], .ecx = words[CPUID_7_ECX], .edx = words[CPUID_7_EDX]}
+                            : (struct cpuid){0};
     case 0xD:
         return state_components(subleaf);
     case 0x80000000:
-        return (struct registers){.eax = EXTENDED_LEAF_MAX};
+        return (struct cpuid){.eax = EXTENDED_LEAF_MAX};
     case 0x80000001: /* SYSCALL (which the LibOS serves), RDTSCP, 64 bits */
-        return (struct registers){.ecx = words[CPUID_80000001_ECX], .edx = BIT(11) | BIT(27) | BIT(29)};
+        return (struct cpuid){.ecx = words[CPUID_80000001_ECX], .edx = BIT(11) | BIT(27) | BIT(29)};
     case 0x80000002:
     case 0x80000003:
     case 0x80000004:
         return text_at(BRAND + 16 * (leaf - 0x80000002));
     case 0x80000008: /* 46 physical, 48 linear address bits */
-        return (struct registers){.eax = 48 << 8 | 46};
+        return (struct cpuid){.eax = 48 << 8 | 46};
     default:
-        return (struct registers){0};
+        return (struct cpuid){0};
     }
 }
 
 void cpuid_answer(struct context *context)
 {
-    struct registers got = answer((uint32_t)context->rax, (uint32_t)context->rcx);
+    struct cpuid got = cpuid_of((uint32_t)context->rax, (uint32_t)context->rcx);
     context->rax = got.eax;
     context->rbx = got.ebx;
     context->rcx = got.ecx;

@@ -3,15 +3,78 @@
 
 #include "process/process.h"
 
+/* Linux, arch/x86/include/asm/cpufeatures.h: names of bits, in the order of its words. */
+struct feature_word {
+    uint32_t leaf, subleaf;
+    size_t offset; /* of the register in struct cpuid */
+    const char *names[32];
+};
+#define WORD(leaf, subleaf, reg) leaf, subleaf, offsetof(struct cpuid, reg)
+
+static const struct feature_word FEATURES[] = {
+    {WORD(1, 0, edx),
+     {"fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", [11] = "sep", "mtrr", "pge", "mca", "cmov", "pat", "pse36",
+      [19] = "clflush", [23] = "mmx", "fxsr", "sse", "sse2", [28] = "ht"}},
+    {WORD(0x80000001, 0, edx), {[11] = "syscall", [20] = "nx", [27] = "rdtscp", [29] = "lm"}},
+    {WORD(1, 0, ecx),
+     {"pni", "pclmulqdq", [9] = "ssse3", [12] = "fma", "cx16", [19] = "sse4_1", "sse4_2", [22] = "movbe", "popcnt", [25] = "aes", "xsave",
+      [28] = "avx", "f16c", "rdrand"}},
+    {WORD(0x80000001, 0, ecx), {"lahf_lm", [5] = "abm", [8] = "3dnowprefetch"}},
+    {WORD(7, 0, ebx),
+     {"fsgsbase", [3] = "bmi1", [5] = "avx2", [8] = "bmi2", "erms", [16] = "avx512f", "avx512dq", "rdseed", "adx", [21] = "avx512ifma",
+      [23] = "clflushopt", "clwb", [28] = "avx512cd", "sha_ni", "avx512bw", "avx512vl"}},
+    {WORD(0xD, 1, eax), {"xsaveopt", "xsavec", "xgetbv1"}},
+    {WORD(7, 0, ecx),
+     {[1] = "avx512vbmi", [6] = "avx512_vbmi2", [8] = "gfni", "vaes", "vpclmulqdq", "avx512_vnni", "avx512_bitalg",
+      [14] = "avx512_vpopcntdq"}},
+    {WORD(7, 0, edx), {[4] = "fsrm"}},
+};
+
+static void add_features(struct text *text)
+{
+    text_add(text, "flags\t\t:");
+    for (size_t word = 0; word < ARRAY_LENGTH(FEATURES); word++) {
+        struct cpuid said = cpuid_of(FEATURES[word].leaf, FEATURES[word].subleaf);
+        uint32_t bits;
+        memcpy(&bits, (const uint8_t *)&said + FEATURES[word].offset, sizeof bits);
+        for (; bits; bits &= bits - 1) {
+            const char *name = FEATURES[word].names[__builtin_ctz(bits)];
+            if (name != NULL) {
+                text_add(text, " %s", name);
+            }
+        }
+    }
+    text_add(text, "\n");
+}
+
+static void add_identity(struct text *text)
+{
+    char vendor[12 + 1] = {0}, brand[48 + 1] = {0};
+    struct cpuid first = cpuid_of(0, 0), signature = cpuid_of(1, 0);
+    uint32_t family = signature.eax >> 8 & 0xF, model = signature.eax >> 4 & 0xF;
+    memcpy(vendor, (uint32_t[]){first.ebx, first.edx, first.ecx}, 12);
+    for (uint32_t at = 0; at < 3; at++) {
+        struct cpuid part = cpuid_of(0x80000002 + at, 0);
+        memcpy(brand + 16 * (size_t)at, &part, sizeof part);
+    }
+    model |= family >= 6 ? (signature.eax >> 12 & 0xF0) : 0; /* the extended ones: SDM volume 2, CPUID */
+    family += family == 0xF ? signature.eax >> 20 & 0xFF : 0;
+    text_add(text, "vendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\nmodel name\t: %s\n", vendor, family, model, brand);
+    text_add(text, "stepping\t: %u\ncpu MHz\t\t: 0.000\n", signature.eax & 0xF);
+}
+
+/* The same that CPUID says: no program is told of an instruction in one way and not in the other. */
 void proc_cpuinfo(struct text *text)
 {
-    for (uint32_t at = 0; at < processor_count(); at++) {
-        text_add(text,
-            "processor\t: %u\nvendor_id\t: GenuineIntel\nmodel name\t: SGX enclave\ncpu MHz\t\t: 0.000\n",
-            at);
-        text_add(text, "siblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n", processor_count(), at,
-            processor_count());
-        text_add(text, "flags\t\t: fpu tsc cx8 cmov fxsr sse sse2 syscall nx lm\n\n");
+    uint32_t count = processor_count(), sizes = cpuid_of(0x80000008, 0).eax;
+    for (uint32_t at = 0; at < count; at++) {
+        text_add(text, "processor\t: %u\n", at);
+        add_identity(text);
+        text_add(text, "physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\n", count, at, count);
+        text_add(text, "cpuid level\t: %u\n", cpuid_of(0, 0).eax);
+        add_features(text);
+        text_add(text, "clflush size\t: 64\ncache_alignment\t: 64\n");
+        text_add(text, "address sizes\t: %u bits physical, %u bits virtual\n\n", sizes & 0xFF, sizes >> 8 & 0xFF);
     }
 }
 

@@ -82,9 +82,8 @@ void proc_version(struct text *text)
     text_add(text, "Linux version %s (enclavize) %s\n", KERNEL_RELEASE, KERNEL_VERSION);
 }
 
-/* A line of /proc/mounts or mountinfo about the file system at `path`; `number` counts from 0. */
-typedef void mount_line(
-    struct text *text, uint32_t number, const char *path, const struct file_system *file_system);
+/* A line of /proc/mounts or mountinfo about what is mounted at `path`, of the mount with the number `parent`; `number` counts from 0. */
+typedef void mount_line(struct text *text, uint32_t number, uint64_t parent, const char *path, const struct file_system *file_system);
 
 static void each_mount(struct text *text, mount_line *line)
 {
@@ -99,18 +98,18 @@ static void each_mount(struct text *text, mount_line *line)
         namespace_lock();
         bool known = is_directory(root) && path_of((struct inode *)(uintptr_t)root, (struct name){0}, path,
                                                PATH_BUFFER_SIZE, &start) > 0;
+        uint64_t parent = known ? mount_number(root->parent, NULL) : 0;
         namespace_unlock();
         if (known) {
-            line(text, at, path + start, root->file_system);
+            line(text, at, parent, path + start, root->file_system);
         }
         buffer_give(&path_buffers, path);
     }
 }
 
-static void mounts_line(
-    struct text *text, uint32_t number, const char *path, const struct file_system *file_system)
+static void mounts_line(struct text *text, uint32_t number, uint64_t parent, const char *path, const struct file_system *file_system)
 {
-    (void)number;
+    (void)number, (void)parent;
     text_add(text, "%s %s %s %s%s 0 0\n", file_system->type, path, file_system->type,
         file_system->read_only ? "ro" : "rw", file_system->forbids_exec ? ",noexec" : "");
 }
@@ -121,11 +120,10 @@ void proc_mounts(struct text *text)
     each_mount(text, mounts_line);
 }
 
-static void mountinfo_line(
-    struct text *text, uint32_t number, const char *path, const struct file_system *file_system)
+static void mountinfo_line(struct text *text, uint32_t number, uint64_t parent, const char *path, const struct file_system *file_system)
 {
     const char *rights = file_system->read_only ? "ro" : "rw";
-    text_add(text, "%u 1 0:%u / %s %s - %s %s %s\n", number + 2, file_system->device, path, rights,
+    text_add(text, "%u %lu 0:%u / %s %s - %s %s %s\n", number + 2, parent, file_system->device, path, rights,
         file_system->type, file_system->type, rights);
 }
 

@@ -33,6 +33,7 @@ KIB_OF_MANY_CHILDREN = 2048
 """What the LibOS keeps for the next ones; each child that were not given back is 40 KiB or more."""
 COUNTS = {
     "epolls": (),
+    "features": (),
     "holes": (),
     "inotify": (),
     "interrupted_polls": (),

@@ -180,8 +180,35 @@ static void usage(void)
     CHECK(getrusage(RUSAGE_THREAD, &after) == 0 && after.ru_stime.tv_sec * 1000000L + after.ru_stime.tv_usec > 0);
 }
 
+/* Is the mount with this number at the path (0: any one)? Its parent's number goes to *parent. */
+static int is_mounted(const char *path, int wanted, int *parent)
+{
+    char line[4096], where[4096];
+    int number, above, is_there = 0;
+    FILE *file = fopen("/proc/self/mountinfo", "r");
+    CHECK(file);
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%d %d %*s %*s %4095s", &number, &above, where) == 3 && strcmp(where, path) == 0 &&
+            (wanted == 0 || number == wanted)) {
+            is_there = 1;
+            *parent = above;
+        }
+    }
+    fclose(file);
+    return is_there;
+}
+
+static void mounts(void)
+{
+    int above, unused;
+    if (is_mounted("/dev", 0, &unused) && is_mounted("/dev/shm", 0, &above)) {
+        CHECK(is_mounted("/dev", above, &unused) || is_mounted("/dev/shm", above, &unused)); /* hosts have two there, too */
+    }
+}
+
 int main(void)
 {
+    mounts();
     maps_of_memory();
     names();
     vector();

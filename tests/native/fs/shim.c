@@ -327,6 +327,13 @@ void signal_each_of_group(int32_t group, void (*each)(struct process *process, v
     (void)group, (void)each, (void)context;
 }
 
+/* A processor that can do nothing. */
+struct cpuid cpuid_of(uint32_t leaf, uint32_t subleaf)
+{
+    (void)leaf, (void)subleaf;
+    return (struct cpuid){0};
+}
+
 struct cpu_use usage_of_process(void)
 {
     return (struct cpu_use){0};

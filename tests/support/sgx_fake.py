@@ -16,12 +16,14 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from support.programs import REPOSITORY, zig_cc
-from support.torture import HERE, NATIVE, compile_as
+from support.programs import REPOSITORY, need, zig_cc
+from support.torture import HERE, NATIVE, build_script, compile_as
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from support.sgx_mutations import Mutation
 
 FAKE = REPOSITORY / "tests" / "native" / "sgx_fake"
 SOURCES = ("cpu.c", "driver.c", "faults.c", "kernel.c", "image.S")
@@ -86,23 +88,23 @@ def _judge(connection: socket.socket) -> None:
             connection.sendall(struct.pack("<I", verdict) + measured.digest() + signer)
 
 
+def _vdso(folder: Path) -> Path:
+    vdso = folder / "vdso.so"
+    flags = ("-target", "x86_64-linux-musl", "-shared", "-nostdlib", "-Wl,--hash-style=gnu")
+    zig_cc(*flags, FAKE / "vdso.S", "-o", vdso)
+    return vdso
+
+
+def _redirects(vdso: Path) -> tuple[str, ...]:
+    return ("-include", str(FAKE / "redirect.h"), f'-DVDSO="{vdso}"')
+
+
 def compile_fake(output: Path, *, flags: Sequence[str] = ()) -> Path:
     """Compile host.c of tests/native/boundary with a PAL that finds the fake where the kernel would be."""
-    vdso = output.parent / "vdso.so"
-    zig_cc(
-        "-target",
-        "x86_64-linux-musl",
-        "-shared",
-        "-nostdlib",
-        "-Wl,--hash-style=gnu",
-        FAKE / "vdso.S",
-        "-o",
-        vdso,
-    )
+    vdso = _vdso(output.parent)
     pal = sorted((NATIVE / "pal").glob("*.[cS]"))
     fake = [FAKE / name for name in SOURCES]
-    redirect = ("-include", str(FAKE / "redirect.h"), f'-DVDSO="{vdso}"')
-    return compile_as("runelet", output, [*pal, HERE / "host.c", *fake], ["-Ipal", *redirect, *flags])
+    return compile_as("runelet", output, [*pal, HERE / "host.c", *fake], ["-Ipal", *_redirects(vdso), *flags])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,3 +138,64 @@ class Machine:
             )  # fmt: skip
         judge.join()
         return done
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """The same program in objects, by gcc, so that one with a fault is there in a second."""
+
+    folder: Path
+    objects: dict[str, Path]
+    program: Path
+
+    @staticmethod
+    def create(folder: Path) -> Bench:
+        need("gcc")
+        build = build_script()
+        unit = next(unit for unit in build.UNITS if unit.output == "runelet")
+        cache = NATIVE / ".cache"
+        zig_objects = [build.build_zig_object(item, unit.target, folder, cache) for item in unit.zig_objects]
+        vdso = _vdso(folder)
+        pal = sorted((NATIVE / "pal").glob("*.[cS]"))
+        sources = [*pal, HERE / "host.c", *(FAKE / name for name in SOURCES)]
+        objects = {source.name: folder / f"{source.parent.name}-{source.name}.o" for source in sources}
+        for source in sources:
+            _gcc("-c", source, "-o", objects[source.name], *_redirects(vdso))
+        objects |= {path.name: path for path in zig_objects}
+        bench = Bench(folder=folder, objects=objects, program=folder / "program")
+        bench._link(objects, bench.program)
+        return bench
+
+    def _link(self, objects: Mapping[str, Path], output: Path) -> None:
+        _gcc("-pie", *objects.values(), "-pthread", "-o", output)
+
+    def mutate(self, fault: Mutation) -> Path:
+        """Build the program with the fault."""
+        text = (NATIVE / "pal" / fault.file).read_text()
+        assert text.count(fault.old) == 1, fault
+        source, changed = self.folder / fault.file, self.folder / "changed.o"
+        source.write_text(text.replace(fault.old, fault.new))
+        _gcc("-c", source, "-o", changed, *_redirects(self.folder / "vdso.so"))
+        program = self.folder / "changed"
+        self._link({**self.objects, fault.file: changed}, program)
+        return program
+
+    def machine(self, program: Path) -> Machine:
+        return Machine(program=program)
+
+
+def _gcc(*arguments: str | Path) -> None:
+    """Signal handlers run on the enclave's FS base: no stack protector, which reads there."""
+    flags = (
+        "-std=gnu17",
+        "-O1",
+        "-w",
+        "-fPIE",
+        "-fno-stack-protector",
+        "-I",
+        NATIVE / "include",
+        "-I",
+        NATIVE / "pal",
+    )
+    done = subprocess.run(["gcc", *flags, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

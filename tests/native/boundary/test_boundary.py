@@ -73,9 +73,11 @@ def test_enclave_whose_end_is_ignored_cannot_be_entered(hostile_host: Host) -> N
     assert done.returncode == 42, done.stderr
 
 
-def test_dynamic_memory_keeps_to_the_rules_of_the_epcm(host: Host) -> None:
-    done = host.run("abuse", "twice")
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("what", ["twice", "cycle"])
+def test_dynamic_memory_keeps_to_the_rules_of_the_epcm(host: Host, what: str) -> None:
+    for options in MODES[:2]:
+        done = host.run("abuse", what, options=options)
+        assert done.returncode == 0, done.stderr
 
 
 def test_pending_page_cannot_be_used_in_trap_mode(host: Host) -> None:

@@ -130,6 +130,18 @@ static void abuse(const char *what)
         need(*(volatile uint8_t *)0x20000000 == 0, "a new page is not zero");
         host_exit(0, 0);
     }
+    if (strcmp(what, "cycle") == 0) { /* what an honest host does on any machine */
+        commit(0x20000000, 4 * PAGE_SIZE);
+        *(volatile uint8_t *)0x20001000 = 1;
+        need(host_memory_restrict(0x20000000, 4 * PAGE_SIZE, PAGE_READ) == 0, "not restricted");
+        need(enclave_accept_restricted(0x20000000, 4 * PAGE_SIZE, PAGE_READ) == 0, "restriction not accepted");
+        need(host_memory_trim(0x20000000, 4 * PAGE_SIZE) == 0 && host_memory_remove(0x20000000, 4 * PAGE_SIZE) < 0, "removed before it was accepted");
+        need(enclave_accept_trimmed(0x20000000, 4 * PAGE_SIZE) == 0 && host_memory_remove(0x20000000, 4 * PAGE_SIZE) == 0, "not removed");
+        commit(0x20000000, 4 * PAGE_SIZE);
+        need(*(volatile uint8_t *)0x20001000 == 0, "a new page is not zero");
+        *(volatile uint8_t *)0x20001000 = 1;
+        host_exit(0, 0);
+    }
     stop("nothing happened");
 }
 

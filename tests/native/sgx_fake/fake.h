@@ -5,8 +5,9 @@
  * Pages lie in one memory file, at the offset that is their address; the CPU reads and writes them by a second mapping of it. ENCLU is an illegal
  * instruction on the machine that runs this, so each one comes here as SIGILL.
  *
- * Variables: FAKE_JUDGE (descriptor of what verifies for EINIT), FAKE_EPC (pages), FAKE_PARTIAL, FAKE_SPURIOUS, FAKE_LOST, FAKE_CPU, FAKE_KERNEL
- * (faults.c), FAKE_REPORT.
+ * Variables: FAKE_JUDGE: the descriptor of what verifies for EINIT. FAKE_EPC: pages there are. FAKE_PARTIAL: requests end after so many pages, and are
+ * interrupted. FAKE_SPURIOUS, FAKE_INTERRUPT: each so many-th instruction that comes here is interrupted first, without and with a signal. FAKE_LOST: the
+ * entry at which all pages are lost. FAKE_CPU: none, sgx1, small. FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts.
  */
 #ifndef SGX_FAKE_H
 #define SGX_FAKE_H
@@ -89,7 +90,7 @@ void kernel_start(void);
 /* faults.c */
 uint64_t setting(const char *name, uint64_t otherwise);
 bool is_set(const char *name, const char *value);
-bool every(const char *name); /* true each time that so many calls have been made */
+bool every(const char *name, uint64_t *calls); /* true each time that so many calls have been made */
 void count(unsigned what);
 enum { N_EENTER, N_ERESUME, N_EEXIT, N_AEX, N_EACCEPT, N_EAUG, N_IOCTL, N_MAX };
 _Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 2))); /* the PAL or the enclave did what nobody may */

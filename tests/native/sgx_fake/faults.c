@@ -24,11 +24,10 @@ bool is_set(const char *name, const char *value)
     return found && strcmp(found, value) == 0;
 }
 
-bool every(const char *name)
+bool every(const char *name, uint64_t *calls)
 {
-    static uint64_t calls;
     uint64_t period = setting(name, 0);
-    return period && __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED) % period == 0;
+    return period && __atomic_add_fetch(calls, 1, __ATOMIC_RELAXED) % period == 0;
 }
 
 void count(unsigned what)

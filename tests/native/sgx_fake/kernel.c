@@ -86,6 +86,18 @@ static bool is_enclu(uint64_t rip)
     return rip < SPACE && rip <= SPACE - sizeof(ENCLU) && memcmp(store + rip, ENCLU, sizeof(ENCLU)) == 0;
 }
 
+/* Nobody handles it: the same exception comes without an end. */
+static void watch(const greg_t *registers, struct exception exception)
+{
+    static __thread uint64_t last, times;
+    uint64_t now = exception.address ^ (uint64_t)exception.vector << 56 ^ (uint64_t)registers[REG_RBX];
+    times = now == last && exception.vector == V_PF ? times + 1 : 0;
+    last = now;
+    if (times > 1000) {
+        refuse("the page fault at 0x%llx comes again and again", (unsigned long long)exception.address);
+    }
+}
+
 /* An exception inside. */
 static void except(struct thread_control *control, ucontext_t *frame, struct exception exception, int signal, siginfo_t *info)
 {
@@ -100,6 +112,7 @@ static void except(struct thread_control *control, ucontext_t *frame, struct exc
         deliver(signal, info, frame);
         return;
     }
+    watch(registers, exception);
     fix_up(registers, exception);
 }
 
@@ -120,8 +133,10 @@ static void inside(struct thread_control *control, ucontext_t *frame, int signal
     write_fs(control->host_fs);
     bool is_leaf = (signal == SIGILL || signal == SIGSEGV) && registers[REG_TRAPNO] != V_PF && is_enclu((uint64_t)registers[REG_RIP]);
     struct exception exception = is_leaf ? NO_EXCEPTION : exception_of(signal, info, registers);
-    if (every("FAKE_SPURIOUS")) {
-        exception = NO_EXCEPTION; /* an interrupt comes first: the instruction is done again */
+    static uint64_t spurious, interrupts;
+    bool is_interrupted = every("FAKE_INTERRUPT", &interrupts);
+    if (is_interrupted || every("FAKE_SPURIOUS", &spurious)) {
+        exception = NO_EXCEPTION; /* it comes first: the instruction is done again */
         is_leaf = false;
     } else if (is_leaf) {
         exception = cpu_inside(control, frame);
@@ -135,6 +150,9 @@ static void inside(struct thread_control *control, ucontext_t *frame, int signal
     control->fs = enclave_fs;
     if (exception.vector < 0) {
         cpu_aex(control, frame, exception);
+        if (is_interrupted) {
+            deliver(SIGRTMAX - 2, info, frame);
+        }
     } else {
         except(control, frame, exception, signal, info);
     }

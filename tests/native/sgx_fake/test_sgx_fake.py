@@ -68,12 +68,12 @@ def test_machine_that_cannot_run_it_says_why(
     assert (done.returncode, message in done.stderr) == (125, True), done.stderr
 
 
-@pytest.mark.parametrize("spurious", [0, 2])
+@pytest.mark.parametrize("fake", [{}, {"spurious": 2}, {"interrupt": 3}])
 def test_code_under_a_storm_of_signals_keeps_its_registers(
-    machine: Machine, torture: Path, spurious: int
+    machine: Machine, torture: Path, fake: dict[str, str | int]
 ) -> None:
     """General and vector registers, flags, red zone, FS base; system calls; page faults."""
-    done = machine.run(torture, "torture", "4", str(scaled(20_000)), storm=50, fake={"spurious": spurious})
+    done = machine.run(torture, "torture", "4", str(scaled(20_000)), storm=50, fake=fake)
     assert done.returncode == 0, done.stderr
     assert "sent 0 signals" not in done.stderr
 
@@ -95,6 +95,11 @@ def test_requests_that_are_done_by_parts_are_continued(machine: Machine, torture
     assert done.returncode == 0, done.stderr
 
 
+def test_dynamic_memory_comes_and_goes(machine: Machine, torture: Path) -> None:
+    done = machine.run(torture, "abuse", "cycle")
+    assert done.returncode == 0, done.stderr
+
+
 def test_enclave_that_is_lost_ends_with_a_message(machine: Machine, torture: Path) -> None:
     done = machine.run(torture, "torture", "2", str(scaled(4_000)), fake={"lost": 200})
     assert (done.returncode, "the enclave is lost" in done.stderr) == (139, True), done.stderr
@@ -107,7 +112,10 @@ def test_program_finds_what_linux_promises(name: str, machine: Machine, tree: Te
     assert done.returncode == 0, done.stderr
 
 
-def test_program_goes_on_after_requests_by_parts_and_interrupts(machine: Machine, tree: TeeTree) -> None:
+@pytest.mark.parametrize("fake", [{"partial": 2, "spurious": 40}, {"interrupt": 5}])
+def test_program_goes_on_after_requests_by_parts_and_interrupts(
+    machine: Machine, tree: TeeTree, fake: dict[str, str | int]
+) -> None:
     done = machine.run(
         tree.instance, "/spawn", options=f"root={tree.root}", fake={"partial": 2, "spurious": 40}
     )

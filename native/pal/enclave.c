@@ -119,7 +119,7 @@ static int choose_attributes(struct enclave *enclave, const struct enclave_file 
     enclave->attributes = (struct attributes){
         .flags = (file->attributes.flags & ~(ATTRIBUTE_INIT | ATTRIBUTE_DEBUG)) |
                  (sigstruct_allows_debug(&file->sigstruct) ? ATTRIBUTE_DEBUG : 0),
-        .xfrm = file->attributes.xfrm & enabled_features() & EXTENDED_MAX,
+        .xfrm = file->attributes.xfrm & enabled_features() & machine->features() & EXTENDED_MAX,
     };
     if (enclave->attributes.flags & (ATTRIBUTE_PROVISION_KEY | ATTRIBUTE_EINITTOKEN_KEY)) {
         return fail(-ENOEXEC, "the enclave file asks for the provisioning or launch key");

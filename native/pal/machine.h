@@ -20,6 +20,8 @@
 struct machine {
     /* Can enclaves run here at all? */
     int (*find)(void);
+    /* What of XFRM its enclaves may have, if the system has enabled it. */
+    uint64_t (*features)(void);
     /* Reserves ELRANGE; ECREATE. */
     int (*create)(const struct enclave *enclave);
     /* EADD, and EEXTEND if it is measured. `content`: a page; NULL: zeros. -EEXIST: the page is there already. */

@@ -34,6 +34,11 @@ static int find(void)
     return error ? error : sgx_probe_driver();
 }
 
+static uint64_t features(void)
+{
+    return sgx_processor().allowed.xfrm;
+}
+
 /* Only the enclave can make one. */
 static int report(const void *target, const uint8_t data[64], struct report *made)
 {
@@ -45,6 +50,7 @@ static int report(const void *target, const uint8_t data[64], struct report *mad
 
 const struct machine sgx_machine = {
     .find = find,
+    .features = features,
     .create = sgx_create,
     .add_page = sgx_add_page,
     .initialise = sgx_initialise,

@@ -6,8 +6,14 @@ static int find(void)
     return 0;
 }
 
+static uint64_t features(void)
+{
+    return UINT64_MAX;
+}
+
 const struct machine simulated_machine = {
     .find = find,
+    .features = features,
     .create = sim_create,
     .add_page = sim_add_page,
     .initialise = sim_initialise,

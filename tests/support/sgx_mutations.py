@@ -120,6 +120,12 @@ MUTATIONS = {
         old="return ask(SGX_IOC_ENCLAVE_REMOVE_PAGES, &pages,",
         new="return *(volatile uint64_t *)&pages.length ? 0 : ask(SGX_IOC_ENCLAVE_REMOVE_PAGES, &pages,",
     ),
+    "features that the CPU does not give to enclaves": Mutation(
+        file="sgx_machine.c",
+        old="return sgx_processor().allowed.xfrm;",
+        new="return ~0ULL;",
+        fake={"cpu": "sse"},
+    ),
     "reserved bytes of struct sgx_enclave_run": Mutation(
         file=_ENTER,
         old=".user_data = (uint64_t)thread}",

@@ -10,7 +10,7 @@ import pytest
 from enclavize.signing.keys import generate_key
 from enclavize.signing.local import LocalSigner
 from support.programs import REPOSITORY, need, static_pie_musl
-from support.sgx_fake import Machine, compile_fake
+from support.sgx_fake import FAKE, Machine, compile_fake
 from support.tee import Converter, ordinary_image
 from support.torture import BOUNDARY, HERE, NATIVE, TORTURE, compile_as, sign
 
@@ -58,6 +58,9 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in PROGRAMS:
         flags = ("-static", "-O2", "-pthread")
         subprocess.run(["musl-gcc", *flags, sources / f"{name}.c", "-o", folder / name], check=True)
+    subprocess.run(
+        ["musl-gcc", "-static", "-O2", "-pthread", FAKE / "spin.c", "-o", folder / "spin"], check=True
+    )
     for name in STARTERS:
         static_pie_musl(sources / f"{name}.c", folder / name, "-pthread")
     return folder

@@ -492,7 +492,12 @@ struct exception cpu_inside(struct thread_control *control, ucontext_t *frame)
     return exception;
 }
 
-/* CPUID of a CPU with SGX2; FAKE_CPU: sgx1, none, small. */
+uint64_t cpu_features(void)
+{
+    return is_set("FAKE_CPU", "sse") ? 3 : 0xE7;
+}
+
+/* CPUID of a CPU with SGX2. */
 int fake_cpuid(unsigned leaf, unsigned subleaf, unsigned *a, unsigned *b, unsigned *c, unsigned *d)
 {
     int found = __get_cpuid_count(leaf, subleaf, a, b, c, d);
@@ -502,7 +507,7 @@ int fake_cpuid(unsigned leaf, unsigned subleaf, unsigned *a, unsigned *b, unsign
         bool is_first = subleaf == 0;
         *a = is_first ? (is_set("FAKE_CPU", "sgx1") ? 1U : 3U) : 0xF6U;
         *b = is_first ? 1 : 0;
-        *c = is_first ? 0 : 0xE7U;
+        *c = is_first ? 0 : (unsigned)cpu_features();
         *d = is_first ? (is_set("FAKE_CPU", "small") ? 35U : 56U) << 8 | 31U : 0;
         found = 1;
     }

@@ -197,7 +197,7 @@ static int create(const uint64_t *argument)
     bool is_good = (uint64_t)given % PAGE == 0 && given->size >= 2 * PAGE && given->size <= SPACE && given->base % given->size == 0 && given->ssa_pages > 0 &&
                    given->ssa_pages * PAGE >= SSA_NEEDED && !(given->misc & ~1U) && all_zero(given->reserved1, sizeof(given->reserved1)) &&
                    !(given->flags & ~ATTRIBUTES_KNOWN) && !(given->flags & ATTRIBUTE_INIT) && (given->flags & ATTRIBUTE_MODE64) &&
-                   (given->xfrm & 3) == 3 && !(given->xfrm & ~0xE7ULL) && ((given->xfrm & 0xE0) == 0 || (given->xfrm & 0xE4) == 0xE4) &&
+                   (given->xfrm & 3) == 3 && !(given->xfrm & ~cpu_features()) && ((given->xfrm & 0xE0) == 0 || (given->xfrm & 0xE4) == 0xE4) &&
                    all_zero(given->zero, sizeof(given->zero));
     if (!is_good) {
         return EIO;

@@ -7,7 +7,7 @@
  *
  * Variables: FAKE_JUDGE: the descriptor of what verifies for EINIT. FAKE_EPC: pages there are. FAKE_PARTIAL: requests end after so many pages, and are
  * interrupted. FAKE_SPURIOUS, FAKE_INTERRUPT: each so many-th instruction that comes here is interrupted first, without and with a signal. FAKE_LOST: the
- * entry at which all pages are lost. FAKE_CPU: none, sgx1, small. FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts.
+ * entry at which all pages are lost. FAKE_CPU: none, sgx1, small, sse (no AVX in enclaves). FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts.
  */
 #ifndef SGX_FAKE_H
 #define SGX_FAKE_H
@@ -75,6 +75,7 @@ struct exception cpu_eenter(ucontext_t *frame);
 struct exception cpu_eresume(ucontext_t *frame);
 struct exception cpu_inside(struct thread_control *control, ucontext_t *frame); /* a leaf of ENCLU */
 void cpu_aex(struct thread_control *control, ucontext_t *frame, struct exception exception);
+uint64_t cpu_features(void); /* of XFRM */
 uint64_t read_fs(void);
 void write_fs(uint64_t value);
 void write_gs(uint64_t value);

@@ -112,6 +112,11 @@ def test_program_finds_what_linux_promises(name: str, machine: Machine, tree: Te
     assert done.returncode == 0, done.stderr
 
 
+def test_program_ends_with_threads_that_never_leave_the_enclave(machine: Machine, tree: TeeTree) -> None:
+    done = machine.run(tree.instance, "/spin", options=f"root={tree.root}")
+    assert done.returncode == 23, done.stderr
+
+
 @pytest.mark.parametrize("fake", [{"partial": 2, "spurious": 40}, {"interrupt": 5}])
 def test_program_goes_on_after_requests_by_parts_and_interrupts(
     machine: Machine, tree: TeeTree, fake: dict[str, str | int]

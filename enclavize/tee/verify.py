@@ -164,8 +164,9 @@ def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterato
         own_layers.add(entry.layer)
     outer = {path for path, target in form.links.items() if _is_link(rootfs.get(path), target)}
     outer |= {path for path in form.mount_files if _is_empty(rootfs.get(path))}
-    writable = {f"{layout.ROOT}/{path}" for path in form.writable_directories}
-    writable |= form.mount_directories(contents)
+    directories_outside = form.mount_directories(contents)
+    _check_mount_points(rootfs, form.mount_files | directories_outside, image.name)
+    writable = {f"{layout.ROOT}/{path}" for path in form.writable_directories} | directories_outside
     files = {*described, *(f"{layout.ROOT}/{path}" for path in contents.hashes), _DESCRIPTION}
     directories = writable | {above for path in outer | writable | files for above in parents(path)}
     concerned = (
@@ -192,6 +193,18 @@ def _own_entries(rootfs: Rootfs, image: Image, contents: TeeContents) -> Iterato
 
 def _is_link(entry: Entry | None, target: str) -> bool:
     return entry is not None and entry.type is FileType.SYMLINK and entry.link_target == target
+
+
+def _check_mount_points(rootfs: Rootfs, wanted: Collection[str], name: str) -> None:
+    """Check that what engines mount on is all there, or nothing of it, as in images of older builds.
+
+    Raises IntegrityError.
+    """
+    missing = sorted(path for path in wanted if rootfs.get(path) is None)
+    if missing and len(missing) < len(wanted):
+        raise IntegrityError(
+            f"{name} has no /{printable(missing[0])}, on which engines mount, but others of these"
+        )
 
 
 def _is_empty(entry: Entry | None) -> bool:

@@ -167,7 +167,7 @@ def changes_of_members(image: TamperedImage, own_layers: int) -> list[Change]:
             case _:
                 found += [
                     (f"a bit of {path}", lambda image, path=path: image.change_data(path, flipped)),  # type: ignore[misc]
-                    (f"no content of {path}", change(path, data=b"")),
+                    *([(f"no content of {path}", change(path, data=b""))] if member.data else []),
                     (f"setuid {path}", change(path, mode=member.mode | 0o4000)),
                     (f"writable {path}", change(path, mode=0o777)),
                     (f"link in place of {path}", change(path, type=tarfile.SYMTYPE, link="x", data=b"")),

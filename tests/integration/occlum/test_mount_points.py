@@ -84,11 +84,15 @@ def test_others_than_a_build_makes_are_found(
         assert "Traceback" not in said, member
 
 
-def test_images_of_older_builds_have_none(
+def test_images_of_older_builds_have_none_and_others_have_all(
     converter: Converter, make: Callable[..., str], tmp_path: Path
 ) -> None:
     name = converter.build(make(), "tee", "--volume", "/shared:exec")
-    for path in ("etc", "shared"):
-        copy = shutil.copytree(name.removeprefix("oci:"), tmp_path / path)
-        changed(f"oci:{copy}", "", None, [], without=path)
-        assert re.search(r"trusted +true", verify(converter, f"oci:{copy}"))
+    for number, without in enumerate([("etc", "shared"), ("etc",), ("shared",), ("etc/hosts",)]):
+        copy = shutil.copytree(name.removeprefix("oci:"), tmp_path / str(number))
+        for path in without:
+            changed(f"oci:{copy}", "", None, [], without=path)
+        if number == 0:
+            assert re.search(r"trusted +true", verify(converter, f"oci:{copy}"))
+        else:
+            assert "on which engines mount" in verify(converter, f"oci:{copy}", code=1)

@@ -290,10 +290,11 @@ CODES = {
         "type encrypted.",
     ),
     "OCC061": Code(
-        "logs beside other files",
-        "Images of servers have links in the place of log files, to /dev/stdout and /dev/stderr. Gramine "
-        "opens no pipes of the host by such names. In a folder that has nothing else, a build puts devices "
-        "in their place; elsewhere they cannot be opened.",
+        "logs by links",
+        "Images of servers have links in the place of log files, to /dev/stdout and /dev/stderr. The host "
+        "follows links of an image behind Gramine's back, and Gramine opens no pipes of the host. Its own "
+        "/dev/stdout and /dev/stderr work: the program's configuration can name them. A folder in memory "
+        "(--tmpfs) hides the links; what is logged there is lost.",
     ),
 }  # fmt: skip
 

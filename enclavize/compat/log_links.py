@@ -25,12 +25,3 @@ def log_links(rootfs: Rootfs) -> dict[str, dict[str, str]]:
         if stream and folder not in ("/", "/dev"):
             found.setdefault(folder, {})[f"/{entry.path}"] = stream
     return {folder: dict(sorted(links.items())) for folder, links in sorted(found.items())}
-
-
-def only_logs(rootfs: Rootfs) -> dict[str, dict[str, str]]:
-    """Return those folders that have nothing else: a folder in memory can stand for them."""
-    return {
-        folder: links
-        for folder, links in log_links(rootfs).items()
-        if all(f"/{child.path}" in links for child in rootfs.children(folder[1:]))
-    }

@@ -11,8 +11,9 @@ from enclavize.compat.library_path import libc_family
 from enclavize.compat.profile import Support
 from enclavize.compat.program import split_line
 from enclavize.compat.report import Finding, Report, Severity
-from enclavize.compat.sizes import advise
+from enclavize.compat.sizes import advise, largest
 from enclavize.compat.stage_rules import lowered, stage_findings
+from enclavize.compat.stages import Stage
 from enclavize.compat.start_rules import start_findings
 from enclavize.compat.wording import error_about, finding_about, name_of
 from enclavize.rootfs.entry import FileType, printable
@@ -41,14 +42,24 @@ def check(subject: Subject, image: Image, profile: Profile) -> Report:
         libos_version=profile.version,
         title=profile.title,
         findings=tuple(sorted(found, key=lambda finding: list(Severity).index(finding.severity))),
-        advice=advise(
-            program,
-            profile,
-            subject.arguments,
-            subject.environment,
-            entries=len(subject.rootfs.entries),
+        advice=largest(
+            advise(
+                stage.program,
+                profile,
+                stage.arguments,
+                subject.environment,
+                entries=len(subject.rootfs.entries),
+            )
+            for stage in _sized(subject)
         ),
     )
+
+
+def _sized(subject: Subject) -> tuple[Stage, ...]:
+    """Return the steps whose programs take memory; an image without a program has an empty one."""
+    if subject.stages:
+        return subject.stages
+    return (Stage(arguments=subject.arguments, program=subject.program, uid=subject.uid),)
 
 
 def _findings(subject: Subject, program: Program, profile: Profile) -> Iterator[Finding]:

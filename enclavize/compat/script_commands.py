@@ -169,7 +169,7 @@ class _Walk:
         if not certain or before is None:
             self.known = replace(self.known, arguments=None)
         elif name == "shift":
-            self.known = replace(self.known, arguments=before[1:] if not values else None)
+            self.known = replace(self.known, arguments=_shifted(before, values))
         else:
             new = values[values.index("--") + 1 :]
             complete = tuple(value for value in new if value is not None)
@@ -180,3 +180,9 @@ class _Walk:
             self.ended = True
         else:
             self.may_have_ended = True
+
+
+def _shifted(arguments: tuple[str, ...], values: list[str | None]) -> tuple[str, ...] | None:
+    """Return what ``shift``, or ``shift N``, leaves."""
+    count = values[0] if values else "1"
+    return arguments[int(count) :] if count is not None and count.isdecimal() and len(count) < 4 else None

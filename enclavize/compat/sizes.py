@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.stated import stated_heap, stated_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from enclavize.compat.profile import Profile, Sizes
     from enclavize.compat.program import Program
+    from enclavize.rootfs.entry import ElfFacts
 
 _MIB = 1 << 20
 _BESIDE_HEAP = 512 * _MIB
@@ -21,6 +22,8 @@ MOST_HEAP = 512 * _MIB
 """What is advised for files at most: the heap is there from the start, and few programs use them all."""
 _OWN_DESCRIPTORS = 128
 """Beside those of files: libraries, standard streams, sockets."""
+_NATIVE_THREADS = 64
+"""For programs of no known runtime that import pthread_create: as many as servers usually have workers."""
 _OWN_THREADS = 8
 """Threads beside those that a variable sets: the first one, the runtime's, the LibOS's."""
 
@@ -86,6 +89,17 @@ def descriptors_for_files(sizes: Sizes, entries: int) -> int:
     return entries + _OWN_DESCRIPTORS if sizes.heap_per_file else 0
 
 
+def largest(advices: Iterable[Advice]) -> Advice:
+    """Return what is enough for each step of a command line: mostly one takes the place of another."""
+    found = list(dict.fromkeys(advices))
+    most = max(found, key=lambda advice: (advice.memory, advice.threads))
+    return replace(
+        most,
+        threads=max(advice.threads for advice in found),
+        kernel_heap=max(advice.kernel_heap for advice in found),
+    )
+
+
 def advise(
     program: Program,
     profile: Profile,
@@ -124,6 +138,9 @@ def advise(
             f"{entries} files and folders: {sizes.heap_per_file >> 10} KiB of kernel heap for each in use"
             + (f", but no more than {MOST_HEAP // _MIB} MiB" if for_files > MOST_HEAP else "")
         )
+    if not program.runtimes and any("pthread_create" in elf.imports for elf in _elf_files(program)):
+        threads = max(threads, _NATIVE_THREADS)
+        reasons.append(f"it starts threads, and how many cannot be told: {_NATIVE_THREADS}")
     if stated := stated_threads(environment):
         threads = max(threads, stated.value + _OWN_THREADS)
         reasons.append(f"{stated.text} in the image: as many threads, and {_OWN_THREADS} more")
@@ -138,3 +155,10 @@ def advise(
         descriptors=descriptors_for_files(sizes, entries),
         reasons=tuple(reasons),
     )
+
+
+def _elf_files(program: Program) -> Iterator[ElfFacts]:
+    """Yield what is known of the program and its libraries, but for the loader and the C library's own."""
+    for entry in (*([program.executable] if program.executable else []), *program.libraries):
+        if entry.elf is not None:
+            yield entry.elf

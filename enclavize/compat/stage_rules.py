@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.launchers import LAUNCHERS
-from enclavize.compat.log_links import log_links, only_logs
+from enclavize.compat.log_links import log_links
 from enclavize.compat.profile import Support
 from enclavize.compat.report import Finding, Severity
 from enclavize.compat.servers import needs_of
@@ -73,19 +73,19 @@ def _users_folders(subject: Subject, profile: Profile) -> Iterator[Finding]:
 
 
 def _logs(subject: Subject, profile: Profile) -> Iterator[Finding]:
-    """Tell of links to the standard streams that stand beside other files."""
+    """Tell of links to the standard streams, by which servers log."""
     if profile.files.writable is not Support.NO:
         return
-    handled = only_logs(subject.rootfs)
     for folder, links in log_links(subject.rootfs).items():
-        if folder not in handled and subject.is_closed(folder, profile.files):
+        if subject.is_closed(folder, profile.files):
             yield Finding(
                 code="OCC061",
                 severity=Severity.WARNING,
                 path=next(iter(links)).strip("/"),
-                message=f"{printable(listed(links))}: {profile.title} cannot open links to the standard "
-                "streams that stand beside other files",
-                remedy="put them in a folder of their own, or let the program log to /dev/stdout itself",
+                message=f"{printable(listed(links))}: links to the standard streams, which {profile.title} "
+                "cannot open",
+                remedy="let the program's configuration name /dev/stdout and /dev/stderr, which work; "
+                f"--tmpfs {printable(folder)} lets it log to where nobody looks",
             )
 
 

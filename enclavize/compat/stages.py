@@ -50,12 +50,12 @@ def stages(
     environment: Mapping[str, str],
     uid: int,
 ) -> tuple[Stage, ...]:
-    """Return the steps of a command line, the first one first. Each command is looked at once."""
-    found: dict[tuple[str, ...], Stage] = {}
+    """Return the steps of a command line, the first one first: each command once for each user."""
+    found: dict[tuple[tuple[str, ...], int], Stage] = {}
     pending: list[_Step] = [(arguments, uid, True, None)]
     while pending and len(found) < _MAX_STAGES:
         words, who, certain, shell = pending.pop(0)
-        if not words or not words[0] or words in found:
+        if not words or not words[0] or (words, who) in found:
             continue
         program = find_program(rootfs, words[0], working_directory, environment)
         if program.executable is None and shell is not None and _is_busybox(shell):
@@ -66,7 +66,7 @@ def stages(
         stage = Stage(
             arguments=words, program=program, uid=who, certain=certain, commands=commands, script=script
         )
-        found[words] = stage
+        found[words, who] = stage
         pending += [(*step, program if script else None) for step in _following(stage)]
     return tuple(found.values())
 

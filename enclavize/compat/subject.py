@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from enclavize.compat.log_links import only_logs
 from enclavize.compat.profile import Support
 from enclavize.compat.program import Program
 from enclavize.compat.stages import stages
@@ -56,7 +55,7 @@ class Subject:
         if files.writable is not Support.NO or entry is None or entry.type is not FileType.DIRECTORY:
             return False
         path = f"/{entry.path}/"
-        opened = (*(f"/{name}" for name in files.memory), *self.writable, *only_logs(self.rootfs))
+        opened = (*(f"/{name}" for name in files.memory), *self.writable)
         return not any(path.startswith(f"{place.rstrip('/')}/") for place in opened)
 
     def may(self, entry: Entry, wanted: int) -> bool:

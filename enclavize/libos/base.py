@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -26,12 +26,22 @@ MAX_THREADS = 4096
 class Resources:
     """What the enclave may use: bytes of dynamic memory, and threads at one time.
 
-    ``kernel_heap`` are the bytes that a LibOS with a heap of its own has for it; None: its default.
+    ``kernel_heap`` are the bytes that a LibOS with a heap of its own has for it; None: its default. ``given``
+    are the names of those that somebody asked for.
     """
 
     memory: int = 1 << 30
     threads: int = 64
     kernel_heap: int | None = None
+    given: tuple[str, ...] = field(default=(), compare=False)
+
+    def advised(self, *, memory: int, threads: int) -> Resources:
+        """Return what was given, and these where nothing was."""
+        return replace(
+            self,
+            memory=self.memory if "memory" in self.given else memory,
+            threads=self.threads if "threads" in self.given else threads,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

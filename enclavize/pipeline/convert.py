@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from enclavize.libos.base import Backend
+    from enclavize.compat.sizes import Advice
+    from enclavize.libos.base import Backend, Resources
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
     from enclavize.pipeline.options import BuildOptions
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from enclavize.rootfs.tree import Rootfs
     from enclavize.tee.image import TeeImage
     from enclavize.tee.instance import Instance, MeasuredEnclave
+
+SIZED_BY_ADVICE = frozenset({"gramine"})
+"""LibOSes whose processes each take memory of the enclave's size: more than is needed is dear."""
 
 
 def convert(
@@ -124,6 +128,8 @@ def measured(
         if asked.resources.kernel_heap is None and (heap := report.advice.kernel_heap):
             asked = replace(asked, resources=replace(asked.resources, kernel_heap=heap))
             task.log(f"kernel heap {heap >> 20}M, as advised")
+        if backend.name in SIZED_BY_ADVICE:
+            asked = replace(asked, resources=_sizes(asked.resources, report.advice, task))
 
     instance = backend.instance(rootfs, image, asked, workdir, reporter)
 
@@ -133,6 +139,15 @@ def measured(
         enclave = instance.enclave.measure()
         task.log(f"MRENCLAVE {enclave.measurement.mrenclave.hex()}")
     return rootfs, instance, enclave
+
+
+def _sizes(resources: Resources, advice: Advice, task: Task) -> Resources:
+    """Return the sizes that were given, or else those that the check advises; say which."""
+    sizes = resources.advised(memory=advice.memory, threads=advice.threads)
+    task.log(f"memory {sizes.memory >> 20}M, threads {sizes.threads}; --set memory= and --set threads=")
+    if not {"memory", "threads"} <= set(sizes.given):
+        task.log(f"as the check advises: {'; '.join(advice.reasons)}")
+    return sizes
 
 
 def _volumes(image: Image, instance: Instance, rootfs: Rootfs, task: Task) -> Iterator[str]:

@@ -24,7 +24,7 @@ WATCHED = frozenset(
     fork _Fork vfork clone posix_spawn posix_spawnp system popen wordexp daemon forkpty execv execve execvp
     execvpe execl execlp execle fexecve
     socket connect bind listen accept accept4 socketpair getaddrinfo recvmmsg sendmmsg
-    dlopen syscall
+    dlopen syscall pthread_create
     io_uring_queue_init io_uring_setup io_setup io_submit inotify_init inotify_init1 fanotify_init signalfd
     timerfd_create timer_create eventfd memfd_create userfaultfd perf_event_open membarrier copy_file_range
     splice tee vmsplice setitimer alarm getrusage times ptrace seccomp unshare setns mount chroot pivot_root

@@ -1,4 +1,5 @@
-/* volumes.h for Gramine: the folders in sgx.allowed_files of the manifest. It only spares needless warnings: nothing is decided here. */
+/* volumes.h for Gramine: what is in sgx.allowed_files of the manifest, and files in sgx.trusted_files, which the host may bring if they have
+ * their hash. It only spares needless warnings: nothing is decided here. */
 #define _GNU_SOURCE
 #include "volumes.h"
 
@@ -12,6 +13,7 @@
 #define MANIFEST_SIZE_MAX (256 << 20)
 #define LIST "\nallowed_files = [\n"
 #define ENTRY "    \"file:"
+#define FILE_ENTRY "\n[[sgx.trusted_files]]\nuri = \"file:%s\"\n"
 
 static bool read_manifest(int file, struct volumes *volumes)
 {
@@ -42,6 +44,16 @@ struct volumes read_volumes(const char *instance)
     return volumes;
 }
 
+static bool is_listed_file(const struct volumes *volumes, const char *path)
+{
+    char *entry;
+    if (!volumes->configuration || asprintf(&entry, FILE_ENTRY, path) < 0)
+        return false;
+    bool found = strstr(volumes->configuration, entry) != NULL;
+    free(entry);
+    return found;
+}
+
 /* One entry a line, as the manifest's writer has it; names with characters that TOML escapes are not found. */
 bool is_volume(const struct volumes *volumes, const char *path)
 {
@@ -56,7 +68,7 @@ bool is_volume(const struct volumes *volumes, const char *path)
         line = strchr(line, '\n');
         line = line ? line + 1 : NULL;
     }
-    return false;
+    return is_listed_file(volumes, path);
 }
 
 /* The manifest has them in ways that the runelet does not read. */

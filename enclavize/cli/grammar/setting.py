@@ -33,6 +33,7 @@ def parse_settings(texts: Iterable[str]) -> Resources:
         memory=_memory(settings["memory"]) if "memory" in settings else defaults.memory,
         threads=_threads(settings["threads"]) if "threads" in settings else defaults.threads,
         kernel_heap=_memory(settings["kernel-heap"], "kernel-heap") if "kernel-heap" in settings else None,
+        given=tuple(sorted(settings)),
     )
 
 

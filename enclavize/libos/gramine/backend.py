@@ -46,7 +46,6 @@ from enclavize.libos.gramine.manifest import (
 from enclavize.libos.gramine.mounts import (
     allowed_files,
     link_mounts,
-    log_mounts,
     may_mount_links,
     memory_mounts,
     network_files,
@@ -317,8 +316,7 @@ class _Parts:
             of_image=self._config.volumes,
             asked=table.get(TMPFS, ()),
         )
-        taken = [volume.path for volume in volumes] + [mount["path"] for mount in user_mounts(table)]
-        return (*memory, *network_mounts(self._network), *log_mounts(self._rootfs, memory, taken))
+        return (*memory, *network_mounts(self._network))
 
     def _trusted_files(self, program: str, *, may_mount: bool) -> TrustedFiles:
         if self._is_left_out(program):

@@ -6,7 +6,6 @@ import posixpath
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from enclavize.compat.log_links import only_logs
 from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.libos.gramine.layout import NETWORK_FILE_NAMES, NETWORK_FILES, absolute, uri
 from enclavize.libos.gramine.manifest import Mount
@@ -108,22 +107,6 @@ def memory_mounts(
         if is_free and is_new and (hides_files or not _has_files(rootfs, path)):
             found.append(path)
     return tuple(Mount(type="tmpfs", path=path) for path in found)
-
-
-def log_mounts(rootfs: Rootfs, memory: Sequence[Mount], taken: Collection[str]) -> tuple[Mount, ...]:
-    """Return devices in the place of links to the standard streams, in folders that have nothing else.
-
-    Gramine's root opens no pipes, and mounts nothing over a link to one, so a folder in memory hides the
-    links. ``memory`` are the folders in memory that there are, ``taken`` are paths of volumes and mounts.
-    """
-    found: list[Mount] = []
-    for folder, links in only_logs(rootfs).items():
-        if any(_overlap(folder, path) for path in taken):
-            continue
-        if not any(f"{folder}/".startswith(f"{mount.path}/") for mount in memory):
-            found.append(Mount(type="tmpfs", path=folder))
-        found += [Mount(type="chroot", path=path, uri=f"dev:{stream}") for path, stream in links.items()]
-    return tuple(found)
 
 
 def _absolute(path: str) -> str:

@@ -73,6 +73,8 @@ def test_the_entrypoint_of_redis_is_followed(arguments: tuple[str, ...], uid: in
         ("main() { exec a \"$@\"; }; main 1", ("a",), True),
         ('case "$1" in x) exec a;; esac; exec c', ("c",), False),
         ('shift; exec a "$@"', ("a",), True),
+        ('shift 0; exec a "$@"', ("a", "x"), True),
+        ('shift $N; exec a "$@"', ("a",), True),
         ('if [ -f /x ]; then set -- b "$@"; fi; exec a "$@"', ("a",), True),
         ('exec a "${1:0:1}" $NOTHING z', ("a", "x"), True),
         ('exec a "$2" "$0"', ("a", "", "/run.sh"), True),
@@ -165,6 +167,11 @@ def test_programs_that_are_known_not_to_work_are_errors(command: tuple[str, ...]
     assert findings("builtin", *command, more=more) == []
 
 
+def test_a_script_that_calls_itself_for_another_user_is_read_again() -> None:
+    text = '#!/bin/sh\n[ "$(id -u)" = 0 ] && exec gosu redis "$0" "$@"\nexec "$@"\n'
+    assert findings("gramine", "/entry", "postgres", more=(script("entry", text),)) == [("OCC058", ERROR)]
+
+
 def test_commands_of_a_script_that_fail_are_warnings() -> None:
     run = (script("run.sh", "#!/bin/sh\ntouch /data/x\nls\n"),)
     assert findings("gramine", "/run.sh", more=run) == [("OCC058", WARNING)]
@@ -183,9 +190,9 @@ def test_folders_that_a_server_writes_to_are_told_until_they_are_opened() -> Non
     assert findings("gramine", "nginx", more=more, writable=("/var/lib", "/var/log/nginx/")) == []
     assert findings("builtin", "nginx", more=more) == []
     logs = (*more, link("var/log/nginx/a.log", "/dev/stdout"), link("var/log/nginx/e.log", "/proc/self/fd/2"))
-    assert findings("gramine", "nginx", more=logs, writable=("/var/lib/nginx",)) == []
-    beside = (*logs, program("var/log/nginx/other"))
-    assert findings("gramine", "ls", more=beside) == [("OCC061", WARNING)]
+    assert findings("gramine", "ls", more=logs) == [("OCC061", WARNING)]
+    assert findings("gramine", "nginx", more=logs, writable=("/var/lib", "/var/log/nginx")) == []
+    assert findings("builtin", "ls", more=logs) == []
 
 
 def test_folders_of_the_images_user_are_told() -> None:
@@ -214,3 +221,21 @@ def test_applets_of_busybox_are_not_missing() -> None:
     busybox = (program("bin/busybox"), link("bin/ash", "busybox"))
     assert findings("gramine", "/bin/ash", "-c", "ls2 /bin", more=busybox) == []
     assert findings("gramine", "/bin/sh", "-c", "exec ls2 /bin", more=busybox) == [("OCC002", ERROR)]
+
+
+def test_sizes_are_those_of_what_an_entrypoint_becomes() -> None:
+    entries = (folder("bin"), program("bin/dash"), link("bin/sh", "dash"), program("bin/node"))
+    entries += (script("entry", '#!/bin/sh\nexec "$@"\n'), program("bin/many", imports=("pthread_create",)))
+
+    def sizes(*command: str) -> tuple[int, int]:
+        subject = Subject(
+            rootfs=Rootfs(entries, merkle_reader=lambda _entry: b""), arguments=command,
+            working_directory="/", environment={"PATH": "/bin"}, uid=0, gids=frozenset({0}),
+        )  # fmt: skip
+        advice = check(subject, cast("Image", SimpleNamespace(name="image")), profile_for("gramine")).advice
+        return advice.memory >> 20, advice.threads
+
+    assert sizes("node") == sizes("/entry", "node") == (2064, 32)
+    assert sizes("sh") == (256, 8)
+    assert sizes("/entry", "many") == (256, 64)
+    assert sizes() == (256, 8)

@@ -9,12 +9,7 @@ import pytest
 
 from enclavize.errors import UsageError
 from enclavize.libos.gramine.backend import GramineBackend
-from enclavize.libos.gramine.manifest import Mount
-from enclavize.libos.gramine.mounts import log_mounts
-from enclavize.progress import Reporter
-from enclavize.rootfs.index import index_image
-from support.images import directory, file, symlink
-from support.indexing import cache_of
+from support.images import file
 from unit.libos.gramine.test_backend import (
     OPTIONS,
     backend,
@@ -127,20 +122,3 @@ def test_a_preload_of_the_image_that_is_missing_is_a_warning(
 ) -> None:
     built(bench, programs, {}, "LD_PRELOAD=libgone.so")
     assert any("libgone.so, which the image does not have" in warning for warning in bench.warnings)
-
-
-def test_links_to_the_standard_streams_become_devices_where_they_stand_alone(bench: Bench) -> None:
-    members = [
-        directory("var/log/alone"), symlink("var/log/alone/a.log", "/dev/stdout"),
-        symlink("var/log/alone/e.log", "/proc/self/fd/2"), directory("var/log/beside"),
-        symlink("var/log/beside/a.log", "/dev/stdout"), file("var/log/beside/other"),
-    ]  # fmt: skip
-    rootfs = index_image(bench.image(members, {}), cache=cache_of(bench.folder), reporter=Reporter())
-    folder = Mount(type="tmpfs", path="/var/log/alone")
-    devices = (
-        Mount(type="chroot", path="/var/log/alone/a.log", uri="dev:/dev/stdout"),
-        Mount(type="chroot", path="/var/log/alone/e.log", uri="dev:/dev/stderr"),
-    )
-    assert log_mounts(rootfs, (), ()) == (folder, *devices)
-    assert log_mounts(rootfs, (Mount(type="tmpfs", path="/var/log"),), ()) == devices
-    assert log_mounts(rootfs, (), ("/var",)) == ()

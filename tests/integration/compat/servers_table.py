@@ -76,7 +76,7 @@ def users() -> Layer:
         lambda: [
             *text_members("etc/passwd", "\n".join((*rows, "nobody:x:65534:65534::/:/bin/sh", ""))),
             *text_members("etc/group", "\n".join((*groups, ""))),
-            directory("data", 0o777),
+            directory("data", 0o1777),
         ]
     )()
 

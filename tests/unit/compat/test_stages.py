@@ -200,6 +200,9 @@ def test_folders_of_the_images_user_are_told() -> None:
     assert findings("gramine", "ls", uid=7, more=more) == [("OCC059", WARNING)]
     assert findings("gramine", "ls", uid=7, more=more, writable=("/srv",)) == []
     assert findings("gramine", "ls", uid=0, more=more) == []
+    open_to_all = (folder("srv", 0, 0o777), folder("scratch", 0, 0o1777))
+    assert findings("gramine", "ls", uid=0, more=open_to_all) == [("OCC059", WARNING)]
+    assert findings("gramine", "ls", uid=0, more=open_to_all, writable=("/srv",)) == []
     assert findings("builtin", "ls", uid=7, more=more) == []
 
 

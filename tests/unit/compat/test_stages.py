@@ -227,8 +227,10 @@ def test_applets_of_busybox_are_not_missing() -> None:
 
 
 def test_sizes_are_those_of_what_an_entrypoint_becomes() -> None:
-    entries = (folder("bin"), program("bin/dash"), link("bin/sh", "dash"), program("bin/node"))
-    entries += (script("entry", '#!/bin/sh\nexec "$@"\n'), program("bin/many", imports=("pthread_create",)))
+    entries = (
+        folder("bin"), program("bin/dash"), link("bin/sh", "dash"), program("bin/node"),
+        script("entry", '#!/bin/sh\nexec "$@"\n'), program("bin/many", imports=("pthread_create",)),
+    )  # fmt: skip
 
     def sizes(*command: str) -> tuple[int, int]:
         subject = Subject(

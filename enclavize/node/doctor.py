@@ -103,7 +103,14 @@ def _processor(root: Path) -> Finding:
 
 def _devices(root: Path) -> Iterator[Finding]:
     enclave, provision = present(ENCLAVE_DEVICES, root), present(PROVISION_DEVICES, root)
-    if enclave:
+    if enclave and _is_noexec(root / "dev"):
+        yield Finding(
+            name="device",
+            status=Status.WARNING,
+            text="/dev is mounted noexec: no enclave can be mapped from there",
+            fix="mount -o remount,exec /dev",
+        )
+    elif enclave:
         yield Finding(name="device", status=Status.OK, text=", ".join(enclave))
     else:
         yield Finding(
@@ -131,6 +138,13 @@ def _devices(root: Path) -> Iterator[Finding]:
             text=f"no {AESM_SOCKET}: quotes only from within the program's own process",
             fix="install and start Intel's sgx-aesm-service, if programs need it",
         )
+
+
+def _is_noexec(folder: Path) -> bool:
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_NOEXEC)
+    except OSError:
+        return False
 
 
 def _memory(root: Path) -> Iterator[Finding]:

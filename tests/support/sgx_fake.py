@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -159,8 +160,13 @@ class Bench:
         pal = sorted((NATIVE / "pal").glob("*.[cS]"))
         sources = [*pal, HERE / "host.c", *(FAKE / name for name in SOURCES)]
         objects = {source.name: folder / f"{source.parent.name}-{source.name}.o" for source in sources}
-        for source in sources:
-            _gcc("-c", source, "-o", objects[source.name], *_redirects(vdso))
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            compiling = [
+                pool.submit(_gcc, "-c", source, "-o", objects[source.name], *_redirects(vdso))
+                for source in sources
+            ]
+        for one in compiling:
+            one.result()
         objects |= {path.name: path for path in zig_objects}
         bench = Bench(folder=folder, objects=objects, program=folder / "program")
         bench._link(objects, bench.program)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,19 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def found(root: Path) -> dict[str, tuple[Status, str]]:
     return {finding.name: (finding.status, finding.text) for finding in diagnose(root)}
+
+
+def test_devices_on_a_file_system_without_programs_are_no_use(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine / "dev").mkdir()
+    seen = os.statvfs(machine)
+    noexec = os.statvfs_result((*tuple(seen)[:8], seen.f_flag | os.ST_NOEXEC, *tuple(seen)[9:]))
+    monkeypatch.setattr(os, "statvfs", lambda _path: noexec)
+    assert found(machine)["device"] == (
+        Status.WARNING,
+        "/dev is mounted noexec: no enclave can be mapped from there",
+    )
 
 
 def test_a_machine_that_has_everything(machine: Path) -> None:

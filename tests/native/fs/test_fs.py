@@ -58,7 +58,8 @@ def build(folder: Path, sanitizers: tuple[str, ...], *names: str) -> dict[str, P
         compiler, *FLAGS, *sanitizers, f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}",
     ]  # fmt: skip
     core = [NATIVE / "libos" / name for name in BELOW]
-    sources = [HERE / "shim.c", *sorted(FILE_SYSTEM.glob("*.c")), *sorted(NET.glob("*.c")), *core]
+    stand_ins = sorted(HERE.glob("shim*.c"))
+    sources = [*stand_ins, *sorted(FILE_SYSTEM.glob("*.c")), *sorted(NET.glob("*.c")), *core]
     objects = [folder / f"{source.stem}.o" for source in sources]
 
     def compile_one(source: Path, target: Path) -> None:

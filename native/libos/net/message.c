@@ -182,19 +182,6 @@ static int64_t send_message(struct file *file, struct socket *socket, user_addre
     return result;
 }
 
-int64_t sys_sendmsg(const struct arguments *arguments)
-{
-    struct file *file;
-    struct socket *socket;
-    int64_t result = socket_at(arguments, 0, &file, &socket);
-    if (result < 0) {
-        return result;
-    }
-    result = send_message(file, socket, arguments->at[1], (uint32_t)arguments->at[2]);
-    file_put(file);
-    return result;
-}
-
 /* Where and what is told of a message that was received: the fields of struct msghdr that the call writes. */
 static int64_t give_header(const struct call *call, user_address to)
 {
@@ -234,7 +221,9 @@ static int64_t receive_message(struct file *file, struct socket *socket, user_ad
     return result;
 }
 
-int64_t sys_recvmsg(const struct arguments *arguments)
+typedef int64_t one_message(struct file *file, struct socket *socket, user_address header, uint32_t flags);
+
+static int64_t single(const struct arguments *arguments, one_message *one)
 {
     struct file *file;
     struct socket *socket;
@@ -242,14 +231,22 @@ int64_t sys_recvmsg(const struct arguments *arguments)
     if (result < 0) {
         return result;
     }
-    result = receive_message(file, socket, arguments->at[1], (uint32_t)arguments->at[2]);
+    result = one(file, socket, arguments->at[1], (uint32_t)arguments->at[2]);
     file_put(file);
     return result;
 }
 
-#define MMSGHDR_SIZE 64U /* struct msghdr, then the bytes of the message in a uint32_t */
+int64_t sys_sendmsg(const struct arguments *arguments)
+{
+    return single(arguments, send_message);
+}
 
-typedef int64_t one_message(struct file *file, struct socket *socket, user_address header, uint32_t flags);
+int64_t sys_recvmsg(const struct arguments *arguments)
+{
+    return single(arguments, receive_message);
+}
+
+#define MMSGHDR_SIZE 64U /* struct msghdr, then the bytes of the message in a uint32_t */
 
 /* The message at an index of an array of struct mmsghdr. */
 static int64_t numbered(

@@ -61,9 +61,16 @@ static uint64_t zero_bytes(uint64_t word)
     return (word - EACH_BYTE) & ~word & EACH_BYTE << 7;
 }
 
+/* memcpy() is a call here. */
 static uint64_t word_at(const uint8_t *text)
 {
-    typedef uint64_t unaligned __attribute__((aligned(1), may_alias)); /* memcpy() is a call here */
+    typedef uint64_t unaligned __attribute__((aligned(1), may_alias));
+    return *(const unaligned *)text;
+}
+
+static int32_t distance_at(const uint8_t *text)
+{
+    typedef int32_t unaligned __attribute__((aligned(1), may_alias));
     return *(const unaligned *)text;
 }
 
@@ -169,6 +176,27 @@ static bool is_middle(const struct patch_site *site, int64_t target)
     return target > site->start && target < site->end;
 }
 
+/* Which stretches of the text, folded, have a part of a block: almost all branches lead elsewhere, and are known by one bit. */
+#define STRETCH 32U
+#define STRETCHES 32768U
+_Static_assert(BLOCK_MAX <= STRETCH, "a block reaches into two stretches at most");
+
+struct stretches {
+    uint64_t words[STRETCHES / 64];
+};
+
+static void note_stretch(struct stretches *stretches, uint64_t at)
+{
+    uint64_t stretch = at / STRETCH % STRETCHES;
+    stretches->words[stretch / 64] |= 1ULL << (stretch % 64);
+}
+
+static bool may_be_in_block(const struct stretches *stretches, int64_t target)
+{
+    uint64_t stretch = (uint64_t)target / STRETCH % STRETCHES;
+    return stretches->words[stretch / 64] >> (stretch % 64) & 1;
+}
+
 /* The site whose block has `target` in its middle, or NULL. */
 static struct patch_site *site_at(struct patch_site *sites, size_t count, int64_t target)
 {
@@ -217,12 +245,15 @@ static bool is_single(const uint8_t *text, const struct patch_site *site)
 
 static void drop_branch_targets(const uint8_t *text, size_t size, struct patch_site *sites, size_t count)
 {
+    struct stretches stretches = {0};
     size_t several = 0;
     for (size_t i = 0; i < count; i++) {
         if (is_single(text, &sites[i])) {
             continue;
         }
         several++;
+        note_stretch(&stretches, sites[i].start);
+        note_stretch(&stretches, sites[i].end);
         if (is_near_target(text, size, &sites[i])) {
             drop(&sites[i]);
         }
@@ -232,9 +263,8 @@ static void drop_branch_targets(const uint8_t *text, size_t size, struct patch_s
         if (end > size) {
             continue;
         }
-        int32_t distance;
-        memcpy(&distance, text + end - sizeof distance, sizeof distance);
-        struct patch_site *site = site_at(sites, count, (int64_t)end + distance);
+        int64_t target = (int64_t)end + distance_at(text + end - sizeof(int32_t));
+        struct patch_site *site = may_be_in_block(&stretches, target) ? site_at(sites, count, target) : NULL;
         if (site && !is_single(text, site)) {
             drop(site);
         }

@@ -56,17 +56,9 @@ void memory_is_not_alone(void)
     __atomic_store_n(&has_others, true, __ATOMIC_RELAXED);
 }
 
-/* New pages with this content. Where there are other threads none of them sees a page before it has its content. */
+/* New pages with this content. No other thread sees a page before it has its content. */
 static int64_t add_with_content(const struct area *area, struct range range, const uint8_t *content)
 {
-    if (!__atomic_load_n(&has_others, __ATOMIC_RELAXED)) {
-        if (versions_add(area->space, range.start, range.end)) {
-            return -ENOMEM;
-        }
-        memcpy((void *)range.start, content, range.end - range.start);
-        commit_protect(range.start, range.end, PROT_READ | PROT_WRITE, area->protection);
-        return 0;
-    }
     if (versions_add_pending(area->space, range.start, range.end)) {
         return -ENOMEM;
     }
@@ -82,24 +74,56 @@ static int64_t add_with_content(const struct area *area, struct range range, con
     return 0;
 }
 
-/* The block around a page of a measured file. Behind the end of the file there is nothing (SIGBUS). */
-static int64_t read_in(const struct area *area, user_address page)
+/* Verified content of the pages that the file reaches, and zeros behind its end there -> the end of these pages. */
+static int64_t read_pages(const struct area *area, struct range range, uint8_t *to)
+{
+    int64_t got = file_upcalls.read_measured(area->file, to, range.end - range.start, area->offset + (range.start - area->start));
+    if (got < 0) {
+        return got;
+    }
+    uint64_t length = PAGE_UP((uint64_t)got);
+    memset(to + got, 0, length - (uint64_t)got);
+    return (int64_t)(range.start + length);
+}
+
+/* Nobody but the only thread could see the pages before they have their content: it is read into them. */
+static int64_t read_in_place(const struct area *area, struct range range)
+{
+    if (versions_add(area->space, range.start, range.end)) {
+        return -ENOMEM;
+    }
+    int64_t end = read_pages(area, range, (uint8_t *)range.start);
+    user_address kept = end < 0 ? range.start : (user_address)end;
+    commit_remove(kept, range.end);
+    commit_protect(range.start, kept, PROT_READ | PROT_WRITE, area->protection);
+    return end;
+}
+
+static int64_t read_aside(const struct area *area, struct range range)
 {
     static uint8_t *block; /* used under the memory lock alone */
     if (!block && !(block = pages_allocate(FAULT_AROUND / PAGE_SIZE))) {
         return -ENOMEM;
     }
+    int64_t end = read_pages(area, range, block);
+    if (end <= (int64_t)range.start) {
+        return end;
+    }
+    range.end = (user_address)end;
+    int64_t error = add_with_content(area, range, block);
+    return error ? error : end;
+}
+
+/* The block around a page of a measured file. Behind the end of the file there is nothing (SIGBUS). */
+static int64_t read_in(const struct area *area, user_address page)
+{
     struct range range = missing_around(area, page);
-    int64_t got = file_upcalls.read_measured(area->file, block, range.end - range.start, area->offset + (range.start - area->start));
-    if (got < 0) {
-        return got;
+    bool is_alone = !__atomic_load_n(&has_others, __ATOMIC_RELAXED);
+    int64_t end = is_alone ? read_in_place(area, range) : read_aside(area, range);
+    if (end < 0) {
+        return end;
     }
-    user_address end = range.start + PAGE_UP((uint64_t)got);
-    if (end <= page) {
-        return -EIO;
-    }
-    memset(block + got, 0, end - range.start - (uint64_t)got);
-    return add_with_content(area, (struct range){range.start, end}, block);
+    return (user_address)end > page ? 0 : -EIO;
 }
 
 static int64_t serve(const struct area *area, user_address page, enum fault_access access)

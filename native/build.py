@@ -104,7 +104,7 @@ UNITS = (
         flags=(
             *ENCLAVE_FLAGS, "-nostdlib", "-shared", "-Wl,-Bsymbolic", "-Wl,-z,noexecstack", "-Wl,-z,norelro",
             "-Wl,--gc-sections", "-Wl,--hash-style=sysv", "-Wl,--build-id=none", "-Wl,--no-undefined",
-            "-Wl,-T,libos/libos.lds",
+            "-Wl,-T,libos/libos.lds", "-s",
         ),
         zig_objects=(*SHA256, SHA256_LANES),
     ),

@@ -18,9 +18,22 @@ pytestmark = pytest.mark.integration
 DIRECTORIES = ("/bin", "/etc", "/home", "/lib", "/usr", "/var")
 
 
+TOTAL = re.compile(rb"total (\d+)")
+MAP_BLOCK = 4  # KiB: the leaf of its extent tree, of which a scattered file has one
+
+
 def without_totals(output: bytes) -> list[bytes]:
-    """Return the lines but for the blocks of folders: a scattered file has one more, for its map."""
-    return [line for line in output.splitlines() if not re.fullmatch(rb"total \d+", line)]
+    """Return the lines but for the blocks of folders."""
+    return [line for line in output.splitlines() if not TOTAL.fullmatch(line)]
+
+
+def totals(output: bytes) -> list[tuple[int, int]]:
+    """Return of each folder listed the KiB of its files, and how many lines tell of them."""
+    parts = re.split(rb"(?m)^total (\d+)\n", output)[1:]
+    return [
+        (int(number), len(lines.split(b"\n\n")[0].splitlines()))
+        for number, lines in zip(parts[::2], parts[1::2], strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +64,8 @@ def test_output_and_exit_code_equal_those_of_a_chroot(corpus: Corpus, argv: tupl
         assert sorted(enclave.stdout.splitlines()) == sorted(native.stdout.splitlines())
     else:
         assert without_totals(enclave.stdout) == without_totals(native.stdout)
+        for (inside, files), (outside, _) in zip(totals(enclave.stdout), totals(native.stdout), strict=True):
+            assert inside <= outside <= inside + files * MAP_BLOCK
 
 
 def test_standard_input_is_read_to_its_end(corpus: Corpus) -> None:

@@ -27,6 +27,8 @@ function answer(request, response) {
 const server = certificate
   ? https.createServer({ cert: fs.readFileSync(certificate), key: fs.readFileSync(key) }, answer)
   : http.createServer(answer);
+// Node itself only raises the signal anew, which does nothing to a container's first process.
+process.on("SIGTERM", () => process.exit(0));
 // Clients may be as slow as the machine makes them.
 Object.assign(server, { headersTimeout: 0, keepAliveTimeout: 600_000, requestTimeout: 0 });
 server.listen(port ?? 0, "127.0.0.1", 511, () => console.log(server.address().port));

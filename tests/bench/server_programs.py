@@ -65,6 +65,8 @@ class Program:
     port: int | None = None
     path: str = "/"
     clients: tuple[Client, ...] = (Client.KEPT,)
+    writes: tuple[str, ...] = ()
+    """Folders of the image."""
 
 
 def ask(client: Client, port: int, path: str, *, connections: int, seconds: int) -> Load:
@@ -132,7 +134,7 @@ def programs(base: Path) -> Iterator[Program]:
         (root / "etc" / "group").write_text("root:x:0:\n")
         yield Program(
             name="nginx, 10 KB", root=root, argv=("/bin/nginx", "-c", "/nginx.conf"), port=port, path="/file",
-            clients=(Client.KEPT, Client.CLOSED),
+            clients=(Client.KEPT, Client.CLOSED), writes=("/var/lib/nginx", "/var/log/nginx"),
         )  # fmt: skip
     if redis is not None and shutil.which("redis-benchmark") is not None:
         root, port = _with_program(_root(base, "redis"), redis), _free_port()

@@ -67,7 +67,7 @@ def sides(program: Program, base: Path) -> dict[str, Side]:
     chroot = ("chroot", str(program.root), *program.argv)
     image = f"oci:{base / program.root.name}-layout:1"
     if not (base / f"{program.root.name}-layout").exists():
-        config = ["--config.cmd", program.argv[0]]
+        config = ["--config.entrypoint", program.argv[0]]
         ordinary_image(base / f"{program.root.name}-layout", program.root, config=config)
     found = {"native": Side(command=chroot), "ours": _ours(program, image, base)}
     if shutil.which("runsc") is not None:
@@ -88,7 +88,9 @@ def _ours(program: Program, image: str, base: Path) -> Side:
         "ENCLAVIZE_INSTANCE": str(root / ".enclave" / "instance"),
         "ENCLAVIZE_SIMULATE": "1",
     }
-    return Side(command=(str(root / ".enclave" / "bin" / "runelet"), *program.argv), environment=variables)
+    return Side(
+        command=(str(root / ".enclave" / "bin" / "runelet"), *program.argv[1:]), environment=variables
+    )
 
 
 def _gramine(program: Program, image: str, base: Path) -> Side:
@@ -98,9 +100,10 @@ def _gramine(program: Program, image: str, base: Path) -> Side:
     layout = folder / "layout"
     if not folder.exists():
         folder.mkdir()
+        writes = [word for path in program.writes for word in ("--tmpfs", path)]
         converter.run(
             "build", image, "--libos", "gramine", "--toolchain", os.environ[GRAMINE_VARIABLE], *OPTIONS,
-            "-o", f"type=oci,tar=false,dest={layout}",
+            *writes, "-o", f"type=oci,tar=false,dest={layout}",
         )  # fmt: skip
     run = (sys.executable, "-m", "enclavize", "run", "--simulate", "--network", "host", f"oci:{layout}")
     return Side(command=(*run, *program.argv[1:]), environment=converter.environment)

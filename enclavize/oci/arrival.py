@@ -9,15 +9,12 @@ from __future__ import annotations
 import io
 import os
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import EnclavizeError
 from enclavize.oci.stream import VerifiedStream, blob_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from _typeshed import WriteableBuffer
 
     from enclavize.oci.cache import TemporaryBlob
@@ -28,10 +25,10 @@ if TYPE_CHECKING:
 class Arrival:
     """The sink of a blob that is being read and verified (``stream.verified``), into a file of the cache."""
 
-    def __init__(self, blob: TemporaryBlob, descriptor: Descriptor, forget: Callable[[], object]) -> None:
+    def __init__(self, blob: TemporaryBlob, descriptor: Descriptor, arrivals: Arrivals) -> None:
         self.descriptor = descriptor
         self._blob = blob
-        self._forget = forget
+        self._arrivals = arrivals
         self._changed = threading.Condition()
         self._size = 0
         self._is_verified = False
@@ -85,7 +82,7 @@ class Arrival:
                 return
             self._has_ended, self._is_verified = True, is_verified
             self._changed.notify_all()
-        self._forget()
+        self._arrivals.forget(self)
 
 
 class _Follower(io.RawIOBase):
@@ -118,9 +115,8 @@ class Arrivals:
 
     def begin(self, descriptor: Descriptor, blob: TemporaryBlob) -> Arrival:
         """Return the sink for a blob, which others can follow from now on."""
-        digest = descriptor.digest
-        arrival = Arrival(blob, descriptor, lambda: self._forget(digest, arrival))
-        self._found[digest] = arrival
+        arrival = Arrival(blob, descriptor, self)
+        self._found[descriptor.digest] = arrival
         return arrival
 
     def follow(self, descriptor: Descriptor) -> BinaryIO | None:
@@ -130,7 +126,7 @@ class Arrivals:
             return None
         return arrival.follow()
 
-    def _forget(self, digest: Digest, arrival: Arrival) -> None:
-        if self._found.get(digest) is arrival:
-            with suppress(KeyError):
-                del self._found[digest]
+    def forget(self, arrival: Arrival) -> None:
+        """Note that a blob is not on its way any more."""
+        if self._found.get(arrival.descriptor.digest) is arrival:
+            del self._found[arrival.descriptor.digest]

@@ -88,13 +88,12 @@ class _Push:
 
     def __init__(self, registry: str, repository: str, *, auth: Credentials | None, insecure: bool) -> None:
         self._repository = repository
-        self._client = RegistryClient(registry, auth=auth, insecure=insecure, warn=self._warn)
+        self._warnings = _Warnings()
+        self._client = RegistryClient(registry, auth=auth, insecure=insecure, warn=self._warnings)
         self._pool = ThreadPoolExecutor(CONCURRENT_UPLOADS, thread_name_prefix="push")
         self._stop = threading.Event()
         self._jobs: dict[Digest, Future[bool]] = {}
         """Whether a layer is there now; an error of one that may not fail any more."""
-        self._task: Task | None = None
-        self._warnings: list[str] = []
 
     def begin(self, layer: LayerToWrite, reporter: Reporter) -> None:
         """Push a layer in the background. It may fail."""
@@ -105,9 +104,7 @@ class _Push:
     def finish(self, image: ImageToWrite, references: list[ImageReference], reporter: Reporter) -> None:
         """Push what is left of an image."""
         with reporter.task(f"push {references[0].name}") as task:
-            self._task = task
-            for text in self._warnings:
-                task.warn(text)
+            self._warnings.show_in(task)
             self._finish_layers(image, reporter)
             client, repository = self._client, self._repository
             push_bytes(client, repository, image.config, image.config_bytes)
@@ -124,6 +121,7 @@ class _Push:
         self._pool.shutdown(wait=False, cancel_futures=True)
         wait(self._jobs.values(), timeout=_GRACE)
         self._client.close()  # or a thread would wait for a registry that is slow
+        self._jobs.clear()  # errors in them hold much
 
     def _finish_layers(self, image: ImageToWrite, reporter: Reporter) -> None:
         pending: dict[Future[bool], LayerToWrite] = {}
@@ -173,8 +171,22 @@ class _Push:
                 task.mark_cached()
             return True
 
-    def _warn(self, text: str) -> None:
+
+class _Warnings:
+    """What a registry warns of, kept until there is a task to show it in."""
+
+    def __init__(self) -> None:
+        self._task: Task | None = None
+        self._kept: list[str] = []
+
+    def __call__(self, text: str) -> None:
         if self._task is None:
-            self._warnings.append(text)
+            self._kept.append(text)
         else:
             self._task.warn(text)
+
+    def show_in(self, task: Task) -> None:
+        """Show what was kept, and what comes."""
+        self._task = task
+        for text in self._kept:
+            task.warn(text)

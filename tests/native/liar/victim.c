@@ -151,6 +151,7 @@ static void use_volume(const char *volume)
     need(pwrite(file, constants, 300, 5000) <= 300, "more written than given");
     fsync(file);
     fdatasync(file);
+    sync();
     need(fstat(file, &stat) <= 0, "fstat");
     look_after(pread(file, buffer(), 700, 100), 700);
     lseek(file, 0, SEEK_SET);

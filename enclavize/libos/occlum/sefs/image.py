@@ -88,7 +88,8 @@ class SefsImage:
                 )
             if file.size > (len(self._names) // (GROUP_BLOCKS - 2) + 1) * _GROUP_SIZE:
                 raise IntegrityError(f"{file.size} bytes are too many for {len(self._names)} files")
-            self._metadata = file.content()
+            with _about(METADATA):
+                self._metadata = file.content()
             self._used = self._read_maps()
         self.records = self._find_records()
 

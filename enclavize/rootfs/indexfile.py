@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from enclavize.rootfs.rows import RowWriter
 
-FORMAT_VERSION = 9
+FORMAT_VERSION = 10
 """Part of the file's name: whoever changes what is found in a layer, or how it is written, counts up."""
 
 _HEADER = struct.Struct("<16sQQQQ32s")

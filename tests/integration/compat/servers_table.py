@@ -102,6 +102,7 @@ PYTHON_PATH: dict[str, Any] = {
     "Env": ["PATH=/usr/sbin:/usr/bin:/bin", "PYTHONPATH=/opt/site"],
     "WorkingDir": "/srv",
 }
+SITE = text("etc/nginx/sites-enabled/default", "server { listen 8080; }\n")
 LOGS = (link("var/log/nginx/access.log", "/dev/stdout"), link("var/log/nginx/error.log", "/dev/stderr"))
 
 
@@ -149,9 +150,9 @@ SERVERS = (
     server("memcached", "/entry.sh memcached -u root", "served: VERSION", ". .",
         *SHELL, packages("bookworm", "memcached"), asked(11211, "version")),
     server("nginx", "/entry.sh nginx -g 'daemon off;'", "served: HTTP", "059 .",
-        *SHELL, NGINX, asked(80), ExposedPorts={"80/tcp": {}}),
+        *SHELL, NGINX, SITE, asked(8080), ExposedPorts={"8080/tcp": {}}),
     server("nginx-tmpfs-logs", "/entry.sh nginx -g 'daemon off;'", "served: HTTP", ". .",
-        *SHELL, NGINX, *LOGS, asked(80), ExposedPorts={"80/tcp": {}},
+        *SHELL, NGINX, SITE, *LOGS, asked(8080), ExposedPorts={"8080/tcp": {}},
         options="--tmpfs /var/lib/nginx --tmpfs /var/log/nginx"),
     server("postgres-gosu", "gosu redis /usr/lib/postgresql/15/bin/postgres -D /tmp", "ready", "058 058",
         TOOLS, packages("bookworm", "postgresql-15")),

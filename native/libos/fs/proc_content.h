@@ -76,6 +76,7 @@ int64_t proc_timer_slack(struct text *text, const struct proc_entry *entry);
 int64_t proc_set_timer_slack(const struct proc_entry *entry, const char *bytes, size_t length);
 int64_t proc_oom_adj(struct text *text, const struct proc_entry *entry);
 int64_t proc_oom_score(struct text *text, const struct proc_entry *entry);
+int64_t proc_personality(struct text *text, const struct proc_entry *entry);
 int64_t proc_oom_score_adj(struct text *text, const struct proc_entry *entry);
 int64_t proc_set_oom_adj(const struct proc_entry *entry, const char *bytes, size_t length);
 int64_t proc_set_oom_score_adj(const struct proc_entry *entry, const char *bytes, size_t length);

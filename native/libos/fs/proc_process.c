@@ -112,6 +112,16 @@ static bool number_of(const char *bytes, size_t length, int64_t *number)
     return value >= 0;
 }
 
+int64_t proc_personality(struct text *text, const struct proc_entry *entry)
+{
+    struct subject_facts facts;
+    int64_t result = subject_look(&entry->subject, &facts);
+    if (result == 0) {
+        text_add(text, "%08x\n", facts.personality);
+    }
+    return result;
+}
+
 #define ADJUSTMENT_MAX 1000 /* OOM_SCORE_ADJ_MAX */
 #define OLD_ADJUSTMENT_MAX 15
 #define OLD_DISABLED (-17)

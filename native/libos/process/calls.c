@@ -39,10 +39,21 @@ int64_t sys_sysinfo(const struct arguments *arguments)
     return copy_to_user(arguments->at[0], &info, sizeof info);
 }
 
+#define PERSONALITY_QUERY 0xFFFFFFFFU
+
+/* Linux remembers any, and obeys; addresses are never random here, and of nothing else it is said that it was done. */
 int64_t sys_personality(const struct arguments *arguments)
 {
-    (void)arguments;
-    return 0;
+    bool *is_set = &current_process()->attributes.wants_fixed_addresses;
+    uint32_t wanted = (uint32_t)arguments->at[0], old = *is_set ? ADDR_NO_RANDOMIZE : 0;
+    if (wanted == PERSONALITY_QUERY) {
+        return old;
+    }
+    if (wanted & ~ADDR_NO_RANDOMIZE) {
+        return -EINVAL;
+    }
+    *is_set = wanted != 0;
+    return old;
 }
 
 enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };

@@ -36,9 +36,11 @@ struct signal_actions;
 struct interval_timers;
 struct vfork;
 
+#define ADDR_NO_RANDOMIZE 0x40000U /* personality(2) */
 /* What prctl(2) says of a process; atomic. */
 struct process_attributes {
     bool is_not_dumpable, reaps_orphans, has_no_huge_pages;
+    bool wants_fixed_addresses; /* personality(2) */
     bool uses_barriers; /* membarrier(2): it is registered for the private ones */
 };
 

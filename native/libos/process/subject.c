@@ -146,6 +146,7 @@ static void note(struct process *process, struct task *task, void *context)
         .credentials = process->last_credentials,
         .process_pending = __atomic_load_n(&process->signals.pending, __ATOMIC_RELAXED),
         .memory_pressure_adjustment = process->memory_pressure_adjustment,
+        .personality = process->attributes.wants_fixed_addresses ? ADDR_NO_RANDOMIZE : 0,
     };
     memcpy(facts->name, is_first ? task->name : process->name, sizeof facts->name);
     facts->name[sizeof facts->name - 1] = '\0';

@@ -44,6 +44,7 @@ struct subject_facts {
     uint64_t timer_slack;
     uint64_t pending, process_pending, blocked;
     int32_t memory_pressure_adjustment;
+    uint32_t personality;
 };
 
 /* Of the calling process; a process by its id; a thread by its id, of that process, or of any one (NULL). -ESRCH. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,6 +25,8 @@ static void own_attributes(void)
     CHECK(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0 && prctl(PR_GET_PDEATHSIG, &value) == 0 && value == SIGUSR1);
     FAILS(prctl(PR_SET_PDEATHSIG, 65), EINVAL);
     CHECK(prctl(PR_SET_PDEATHSIG, 0) == 0);
+    CHECK(personality(0xFFFFFFFF) == 0 && personality(ADDR_NO_RANDOMIZE) == 0 && personality(0xFFFFFFFF) == ADDR_NO_RANDOMIZE);
+    CHECK(personality(PER_LINUX) == ADDR_NO_RANDOMIZE && personality(0xFFFFFFFF) == PER_LINUX);
     CHECK(prctl(PR_SET_DUMPABLE, 0) == 0 && prctl(PR_GET_DUMPABLE) == 0);
     CHECK(prctl(PR_SET_DUMPABLE, 1) == 0 && prctl(PR_GET_DUMPABLE) == 1);
     FAILS(prctl(PR_SET_DUMPABLE, 2), EINVAL);

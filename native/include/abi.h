@@ -102,6 +102,7 @@ struct command {
 
 /* Signals for a command from outside; the bit of this one in exchange.signals says that there are some (OCALL_COMMAND_SIGNALS): nobody can send it. */
 #define COMMAND_DOORBELL SIGSTOP
+#define COMMAND_NONE 0U /* number of no command: of the first process */
 struct command_signals {
     uint32_t command;
     uint32_t target;  /* enum command_target */

@@ -88,7 +88,7 @@ int pal_exec(struct pal_exec_args *args);
 
 /* Offer a signal to the process; 0 and -1 are the first one. The measured allowlist decides what is let in. SIGKILL ends it at once, with 137; of a
  * command all that is left of its session. Signals that come before the process runs are kept. -ESRCH, -EINVAL. */
-#define PAL_FROM_TERMINAL 0x100 /* added to the signal of a command: its terminal sends it, so it goes to the group in the foreground */
+#define PAL_FROM_TERMINAL 0x100 /* added to a signal: the terminal sends it, so it goes to the group in the foreground */
 int pal_kill(int pid, int sig);
 
 /* Tear down; the enclave must not be running (-EBUSY). */

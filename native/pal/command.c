@@ -32,6 +32,7 @@ struct record {
 };
 
 static struct record *records;
+static uint64_t from_terminal; /* signals of the first process's terminal; under the mutex */
 static int last_number = PROCESS_NUMBER;
 static bool enclave_has_ended;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -214,6 +215,14 @@ int command_signal(int number, int signal, bool is_from_terminal)
     return record ? 0 : fail(-ESRCH, "there is no process %d", number);
 }
 
+void command_signal_of_terminal(int signal)
+{
+    pthread_mutex_lock(&mutex);
+    from_terminal |= 1ULL << (signal - 1);
+    pthread_mutex_unlock(&mutex);
+    process_signal(COMMAND_DOORBELL);
+}
+
 void commands_end(void)
 {
     pthread_mutex_lock(&mutex);
@@ -242,6 +251,10 @@ int64_t ocall_command_signals(struct request *call)
     size_t room = call->arguments[0] / sizeof(struct command_signals), count = 0;
     struct command_signals *answers = (struct command_signals *)call->data;
     pthread_mutex_lock(&mutex);
+    if (from_terminal && count < room) {
+        answers[count++] = (struct command_signals){COMMAND_NONE, COMMAND_FOREGROUND, from_terminal};
+        from_terminal = 0;
+    }
     for (struct record *record = records; record; record = record->next) {
         record->is_known |= record->thread == call->thread;
         for (uint32_t target = COMMAND_PROCESS; target <= COMMAND_FOREGROUND; target++) {

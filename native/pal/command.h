@@ -18,6 +18,9 @@ int command_run(int number, int *exit_value);
 /* -ESRCH. */
 int command_signal(int number, int signal, bool is_from_terminal);
 
+/* From the terminal of the first process, for the group in its foreground. */
+void command_signal_of_terminal(int signal);
+
 /* The enclave has ended, and all commands with it. */
 void commands_end(void);
 /* Forgets those that never ran. */

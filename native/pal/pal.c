@@ -337,7 +337,7 @@ EXPORT int pal_kill(int pid, int sig)
     if ((pid != PROCESS_NUMBER && pid != 0 && pid != -1) || (state != STATE_CREATED && state != STATE_RUNNING)) {
         return fail(-ESRCH, "there is no process %d", pid);
     }
-    process_signal(sig);
+    is_from_terminal ? command_signal_of_terminal(sig) : process_signal(sig);
     return 0;
 }
 

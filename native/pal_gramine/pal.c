@@ -131,6 +131,7 @@ EXPORT int pal_exec(struct pal_exec_args *args)
 
 EXPORT int pal_kill(int pid, int sig)
 {
+    sig &= ~PAL_FROM_TERMINAL; /* the group in the foreground is not known here */
     if (sig < 1 || sig > 64)
         return fail(-EINVAL, "signal %d does not exist", sig);
     int now = current_state();

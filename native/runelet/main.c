@@ -65,6 +65,7 @@ static int run(const struct options *options, char **arguments, char **environme
     error = pal_create_process(&process);
     if (error)
         return pal_failure("the enclave takes no process", error);
+    mark_signals_of_terminal(PAL_FROM_TERMINAL);
     forward_signals(pid);
     serve_commands();
     struct pal_exec_args execution = {.pid = pid, .exit_value = &exit_value};

@@ -13,6 +13,7 @@
 #include "pal.h"
 
 static atomic_bool forwarding;
+static atomic_int terminal_mark;
 static atomic_int awaited; /* the process that the PAL waits for, if it is a child of this one */
 static sigset_t received;
 
@@ -52,17 +53,24 @@ static void reap_orphans(void)
     }
 }
 
+/* Its keys, and a new size: what the kernel sends to the group in the foreground. The other signals that it sends are for this process. */
+static bool is_of_terminal(const siginfo_t *info)
+{
+    return info->si_code == SI_KERNEL && (info->si_signo == SIGINT || info->si_signo == SIGQUIT || info->si_signo == SIGWINCH);
+}
+
 static void *receive(void *unused)
 {
     (void)unused;
     for (;;) {
-        int number = sigwaitinfo(&received, NULL);
+        siginfo_t info;
+        int number = sigwaitinfo(&received, &info);
         if (number < 0)
             continue;
         if (number == SIGCHLD) {
             reap_orphans();
         } else if (atomic_load(&forwarding)) {
-            pal_kill(-1, number);
+            pal_kill(-1, number | (is_of_terminal(&info) ? atomic_load(&terminal_mark) : 0));
         } else if (!ignored_by_default(number)) {
             _exit(128 + number);
         }
@@ -88,6 +96,11 @@ bool start_signal_thread(void)
 {
     const sigset_t signals = asynchronous_signals();
     return start_signal_thread_for(&signals);
+}
+
+void mark_signals_of_terminal(int mark)
+{
+    atomic_store(&terminal_mark, mark);
 }
 
 void forward_signals(int pid)

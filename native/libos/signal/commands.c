@@ -76,13 +76,25 @@ static void send_to_foreground(const struct process *command, uint64_t signals)
     }
 }
 
+/* ^C at the container's own terminal. Without a foreground group, and for what has no session yet, it is the first process's. */
+static void deliver_of_terminal(uint64_t signals)
+{
+    if (signal_upcalls.foreground_group(first_process.session)) {
+        send_to_foreground(&first_process, signals);
+    } else {
+        send_all(&first_process, signals, SI_KERNEL);
+    }
+}
+
 static void deliver(const struct command_signals *wanted)
 {
     struct search search = {.command = wanted->command};
     uint64_t signals = wanted->signals & signals_of_host;
-    if (wanted->command) {
-        process_each(compare, &search);
+    if (wanted->command == COMMAND_NONE) {
+        deliver_of_terminal(signals);
+        return;
     }
+    process_each(compare, &search);
     if (!search.found) {
         return;
     }

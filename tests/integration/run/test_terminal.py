@@ -1,0 +1,65 @@
+"""The container's own terminal: its keys are for the group in the foreground, and the shell stays."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from integration.run.conftest import Corpus
+
+pytestmark = pytest.mark.integration
+
+INTERRUPT, QUIT = b"\x03", b"\x1c"
+PROMPT = b"\x1b[6n"
+"""With it busybox asks where the cursor is."""
+SHELL = ("/bin/busybox", "sh", "-i")
+
+
+def _read_until(terminal: int, wanted: bytes) -> None:
+    output = b""
+    while wanted not in output:
+        try:
+            more = os.read(terminal, 1000)
+        except OSError:  # EIO: the other end is closed
+            more = b""
+        assert more, output
+        output += more
+
+
+def _talk(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Interrupt what handles it, then what does not, and go on with the shell; return its exit code."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(command[0], [*command], {**environment})
+    try:
+        _read_until(terminal, PROMPT)
+        handles = "trap \"echo he''ard; exit 3\" INT; echo read''y; while :; do busybox sleep 1; done"
+        os.write(terminal, f"PATH=/bin; sh -c '{handles}'; echo status $?\n".encode())
+        _read_until(terminal, b"ready\r\n")
+        os.write(terminal, INTERRUPT)
+        _read_until(terminal, b"heard\r\nstatus 3\r\n")
+        for key, status in ((INTERRUPT, b"130"), (QUIT, b"131")):
+            os.write(terminal, b"sh -c 'echo as''leep; exec busybox sleep 10000'\n")
+            _read_until(terminal, b"asleep\r\n")
+            os.write(terminal, key)
+            _read_until(terminal, PROMPT)
+            os.write(terminal, b"echo status $?\n")
+            _read_until(terminal, b"status " + status)
+        os.write(terminal, b"exit 5\n")
+        _, ended = os.waitpid(pid, 0)
+        return os.waitstatus_to_exitcode(ended)
+    finally:
+        os.close(terminal)
+
+
+def test_keys_end_the_job_and_not_the_shell(corpus: Corpus) -> None:
+    chroot = shutil.which("chroot") or "chroot"
+    assert _talk([chroot, str(corpus.unpacked), *SHELL], {"TZ": "UTC"}) == 5
+    assert _talk([*corpus.command("-t"), corpus.tee, *SHELL], corpus.environment) == 5

@@ -54,11 +54,11 @@ def _users_folders(subject: Subject, profile: Profile) -> Iterator[Finding]:
     if profile.files.writable is not Support.NO:
         return
     found: list[str] = []
-    for entry in subject.rootfs.entries:
+    for entry in subject.rootfs.entries.of_types({FileType.DIRECTORY}):
         path = f"/{entry.path}"
         for_user = subject.uid != 0 and entry.uid == subject.uid and entry.mode & 0o200
         # Those with the sticky bit are for temporary files.
-        is_own = entry.type is FileType.DIRECTORY and (for_user or entry.mode & 0o1002 == 0o002)
+        is_own = for_user or entry.mode & 0o1002 == 0o002
         is_new = not any(path.startswith(f"{folder}/") for folder in found)
         if is_own and is_new and subject.is_closed(path, profile.files):
             found.append(path)

@@ -154,7 +154,7 @@ SERVERS = (
     server("nginx-tmpfs-logs", "/entry.sh nginx -g 'daemon off;'", "served: HTTP", ". .",
         *SHELL, NGINX, SITE, *LOGS, asked(8080), ExposedPorts={"8080/tcp": {}},
         options="--tmpfs /var/lib/nginx --tmpfs /var/log/nginx"),
-    server("postgres-gosu", "gosu redis /usr/lib/postgresql/15/bin/postgres -D /tmp", "ready", "058 058",
+    server("postgres-gosu", "gosu redis /usr/lib/postgresql/15/bin/postgres -D /tmp", "ready", "058 .",
         TOOLS, packages("bookworm", "postgresql-15")),
     server("gunicorn", "/entry.sh python3.11 -m gunicorn -b 127.0.0.1:8080 app:app", "served: HTTP", "058 .",
         *SHELL, PYTHON, of_pypi("gunicorn==23.0.0"), APP, asked(8080), **PYTHON_PATH),

@@ -121,7 +121,7 @@ class Service:
             self.process.kill()
         else:
             self.process.terminate()
-        code = self.process.wait(30)
+        code = self.process.wait(120)
         self.process = None
         return code
 

@@ -104,5 +104,5 @@ class Host:
         words = f"instance={instance or self.instance} {mode} {options}"
         return subprocess.run(
             [*wrapper, self.program, words, "info", str(storm), *arguments],
-            capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **self.environment},
+            capture_output=True, text=True, check=False, timeout=500, env={**os.environ, **self.environment},
         )  # fmt: skip

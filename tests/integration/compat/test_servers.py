@@ -103,7 +103,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             return
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(10)
+            process.wait(120)
         except subprocess.TimeoutExpired:
             continue
     process.kill()

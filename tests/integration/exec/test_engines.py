@@ -121,7 +121,7 @@ def test_containerd_executes_and_kills(
                     if ctr.run("tasks", "kill", "--exec-id", "two", "-s", "SIGTERM", name).returncode == 0:
                         break
                     time.sleep(0.05)
-                assert command.wait(20) == 128 + 15
+                assert command.wait(120) == 128 + 15
         finally:
             ctr.run("tasks", "delete", "--force", name)
             ctr.run("containers", "delete", name)

@@ -141,7 +141,7 @@ def test_signals_that_ask_for_an_end_come_as_sigterm(real: Lab, opened: Path, nu
         time.sleep(0.1)
         process.send_signal(number)
         assert process.stdout.read() == f"signal {signal.SIGTERM}\n"
-        assert process.wait(30) == code
+        assert process.wait(120) == code
 
 
 def test_a_dynamic_musl_program_gets_gramines_musl(real: Lab) -> None:

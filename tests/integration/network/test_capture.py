@@ -60,7 +60,7 @@ def captured(tree: TeeTree, wrapper: Sequence[str]) -> bytes:
         assert capture.stdout.readline() == b"ready\n"
         done = tree.run(wrapper=wrapper)
         assert done.returncode == 0, done.stderr
-        return capture.communicate(timeout=30)[0]
+        return capture.communicate(timeout=120)[0]
 
 
 def test_unix_sockets_are_not_heard(tree: TeeTree) -> None:

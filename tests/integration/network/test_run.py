@@ -63,7 +63,7 @@ def published(converter: Converter, *options: str) -> Iterator[int]:
             yield port
         finally:
             process.terminate()
-        assert process.wait(30) == 143
+        assert process.wait(120) == 143
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
 
@@ -112,7 +112,7 @@ def test_the_sample_is_a_server_with_the_network_that_its_port_asks_for(tmp_path
             connection.close()
         finally:
             process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_a_published_port_where_nobody_listens_is_reset(converter: Converter) -> None:
@@ -158,4 +158,4 @@ def test_a_server_is_reached_through_the_machines_network(converter: Converter) 
             connection.close()
         finally:
             process.terminate()
-        assert process.wait(30) == 143
+        assert process.wait(120) == 143

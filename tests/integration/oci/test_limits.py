@@ -143,7 +143,7 @@ def test_a_fetch_that_is_killed_leaves_what_the_next_one_removes(
         living.writer().__enter__().__exit__(None, None, None)
         assert files[0].exists(), "a file that is being written is not removed"
         process.send_signal(number)
-        process.wait(timeout=20)
+        process.wait(timeout=120)
         assert len(list(cache.temporary_folder.iterdir())) == (1 if number is signal.SIGKILL else 0)
     assert not cache.has(layer.digest)
     found = resolve(parse_location(name), cache=cache, reporter=reporter)

@@ -82,7 +82,7 @@ def test_an_interrupted_build_ends_at_once_even_when_the_registry_hangs(
             time.sleep(0.02)
         process.send_signal(number)
         try:
-            _, errors = process.communicate(timeout=20)
+            _, errors = process.communicate(timeout=120)
         finally:
             process.kill()
     assert process.returncode == 130

@@ -102,7 +102,7 @@ def test_an_unhandled_signal_ends_the_program(corpus: Corpus, number: signal.Sig
         time.sleep(0.05)
         process.send_signal(number)
         try:
-            assert process.wait(20) in (status, -number if number == signal.SIGKILL else status)
+            assert process.wait(120) in (status, -number if number == signal.SIGKILL else status)
         finally:
             process.stdin.close()
             process.kill()

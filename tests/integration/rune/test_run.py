@@ -225,7 +225,7 @@ def test_a_name_is_used_once(runner: Runner) -> None:
         assert done.returncode == 125
         assert "runs already" in done.stderr
         process.terminate()
-        assert process.wait(20) == 143
+        assert process.wait(120) == 143
     assert runner.run("exit", "0", options=options).returncode == 0
     assert runner.run("exit", "0", options=("--simulate", "--name", "../x")).returncode == 125
 
@@ -233,7 +233,7 @@ def test_a_name_is_used_once(runner: Runner) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_ends_the_program(running: subprocess.Popen[str], number: signal.Signals) -> None:
     running.send_signal(number)
-    assert running.wait(20) == 128 + number
+    assert running.wait(120) == 128 + number
 
 
 def test_an_image_that_runs_is_not_pruned(running: subprocess.Popen[str], runner: Runner) -> None:
@@ -254,7 +254,7 @@ def test_a_killed_program_gives_137(running: subprocess.Popen[str]) -> None:
     (runc,) = _children(running.pid)
     (init,) = [pid for pid in _children(runc) if _name(pid) == "runelet"]
     os.kill(init, signal.SIGKILL)
-    assert running.wait(20) == 137
+    assert running.wait(120) == 137
 
 
 def test_a_killed_run_takes_its_container_along_and_the_next_one_cleans_up(

@@ -28,7 +28,7 @@ def _create(installation: RuneInstallation, folder: Path, name: str) -> int:
     """Create a container, which keeps the streams that it is given."""
     return subprocess.run(
         [installation.rune, "create", "--bundle", folder, name],
-        env={"PATH": "/usr/bin:/bin", **SIMULATE}, check=False, timeout=30,
+        env={"PATH": "/usr/bin:/bin", **SIMULATE}, check=False, timeout=120,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ).returncode  # fmt: skip
 

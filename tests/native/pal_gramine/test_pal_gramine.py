@@ -135,7 +135,7 @@ def test_what_asks_for_an_end_is_sigterm(instance: Instance, number: int) -> Non
         time.sleep(0.1)
         process.send_signal(number)
         assert process.stdout.read() == "ended\n"
-        assert process.wait(30) == 3
+        assert process.wait(120) == 3
 
 
 def test_the_child_ends_with_the_runelet(instance: Instance) -> None:

@@ -138,7 +138,7 @@ def test_the_end_of_the_runelet_is_that_of_its_clients(
         assert client.stdout is not None
         assert client.stdout.readline() == b"ready\n"
         container.kill()
-        assert client.wait(20) == 128 + signal.SIGKILL
+        assert client.wait(120) == 128 + signal.SIGKILL
 
 
 def test_another_container_is_not_heard(container: subprocess.Popen[bytes], runelet: Path) -> None:

@@ -120,7 +120,7 @@ def waiting(runelet: Path) -> Iterator[subprocess.Popen[str]]:
 )
 def test_signals_are_passed_on(waiting: subprocess.Popen[str], number: int) -> None:
     waiting.send_signal(number)
-    assert waiting.wait(10) == 128 + number
+    assert waiting.wait(120) == 128 + number
 
 
 def test_other_signals_do_not_end_the_runelet(waiting: subprocess.Popen[str]) -> None:
@@ -138,7 +138,7 @@ def test_a_signal_before_the_application_runs_ends_the_start(runelet: Path) -> N
     with subprocess.Popen([runelet, "wait"], env={"ENCLAVIZE_INSTANCE": "/slow"}) as process:
         _wait_until(lambda: _threads(process.pid) == 2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 143
+        assert process.wait(120) == 143
 
 
 def test_a_resize_of_the_terminal_reaches_the_application(runelet: Path) -> None:
@@ -171,7 +171,7 @@ def test_as_pid_1_signals_end_the_program_and_orphans_are_reaped(runelet: Path) 
         (pid_1,) = _children(process.pid)
         _wait_until(lambda: not _children(pid_1))
         os.kill(pid_1, signal.SIGTERM)
-        assert process.wait(10) == 143
+        assert process.wait(120) == 143
 
 
 def test_mounts_that_the_enclave_does_not_see_are_named_once(runelet: Path, tmp_path: Path) -> None:

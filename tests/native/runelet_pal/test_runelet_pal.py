@@ -225,7 +225,7 @@ def test_signals_are_those_of_the_list(
 ) -> None:
     process = start(pal(2, "-DWAIT_STATUS"), *WAIT)
     process.send_signal(sent)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (128 + taken, "")
     assert out == f"kill -1 {taken}\ndestroy\n"
 
@@ -235,7 +235,7 @@ def test_a_signal_that_is_listed_comes_as_it_is(
 ) -> None:
     process = start(pal(3), "--signal=15", "--signal=10", "--signal=2")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, "kill -1 2\ndestroy\n")
 
 
@@ -244,7 +244,7 @@ def test_a_pal_that_takes_no_signals_is_ended(
 ) -> None:
     process = start(pal(1), *WAIT)
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (143, "destroy\n")
 
 
@@ -253,7 +253,7 @@ def test_a_refused_signal_is_told(
 ) -> None:
     process = start(pal(2, "-DWAIT_STATUS"), *WAIT, args="result=kill:-22")
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert err == "enclavize: warning: pal_kill of the PAL has not taken signal 15: -22\n"
 
 
@@ -269,7 +269,7 @@ def test_a_signal_before_the_enclave_runs_ends_it(pal: Callable[..., PalFolder])
     assert process.stdout is not None
     assert process.stdout.readline().startswith("init")
     process.terminate()
-    assert process.wait(timeout=30) == 143
+    assert process.wait(timeout=120) == 143
     process.stdout.close()
 
 
@@ -326,6 +326,6 @@ def test_another_command_line_is_refused(pal: Callable[..., PalFolder], options:
     command = folder.command("program", options=options)
     if options == ["--pal=x"]:
         command = [item for item in command if not item.startswith("--libraries")]
-    done = subprocess.run(command, env={}, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, env={}, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 125
     assert done.stderr.startswith("enclavize: error: ")

@@ -11,7 +11,7 @@
  *   family            start two children that sleep, print "ready", sleep
  *   leave             start a child that sleeps a second and then prints "late", end
  *   size              print the terminal's size, and again at SIGWINCH; end with 0 at SIGINT
- *   foreground        put a child into the foreground, which prints "ready" and then the signals that come; end with its exit code
+ *   foreground        put a child into the foreground, say so; it prints "ready" and then the signals that come; end with its exit code
  *   tty               write a line to /dev/tty
  */
 #define _GNU_SOURCE
@@ -117,6 +117,8 @@ static int foreground(void)
     if (child < 0 || tcsetpgrp(0, child) != 0 || tcgetpgrp(0) != child)
         return 1;
     signal(SIGINT, SIG_DFL); /* would end this one */
+    puts("foreground");
+    fflush(stdout);
     return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 2;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,10 @@ _KEPT = (
 
 # Tests have homes of their own, but Go's standard library is not compiled anew in each.
 os.environ.setdefault("GOCACHE", str(downloads() / "go"))
+
+# Jobs in the background of a shell ignore these, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

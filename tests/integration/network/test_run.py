@@ -21,6 +21,8 @@ pytestmark = pytest.mark.integration
 
 PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 RUN = (*ENCLAVIZE, "run", "--simulate")
+ENDED_BY_SIGTERM = 2
+"""Of a Go program that does not handle it, as a container's first process: natively as well."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def published(converter: Converter, *options: str) -> Iterator[int]:
             yield port
         finally:
             process.terminate()
-        assert process.wait(120) == 143
+        assert process.wait(120) == ENDED_BY_SIGTERM
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
 
@@ -158,4 +160,4 @@ def test_a_server_is_reached_through_the_machines_network(converter: Converter) 
             connection.close()
         finally:
             process.terminate()
-        assert process.wait(120) == 143
+        assert process.wait(120) == ENDED_BY_SIGTERM

@@ -57,13 +57,14 @@ def build_script() -> ModuleType:
 
 
 def compile_as(name: str, output: Path, sources: Sequence[Path], flags: Sequence[str] = ()) -> Path:
-    """Compile sources with the flags and the Zig objects of one of the product's files."""
+    """Compile sources with the flags and the Zig objects of one of the product's files; symbols stay."""
     build = build_script()
     unit = next(unit for unit in build.UNITS if unit.output == name)
     folder = output.parent
     cache = NATIVE / ".cache"
     objects = [str(build.build_zig_object(item, unit.target, folder, cache)) for item in unit.zig_objects]
-    arguments = ("-target", unit.target, *build.COMMON, *unit.flags, *flags, *map(str, sources), *objects)
+    flags = [*(flag for flag in unit.flags if flag != "-s"), *flags]
+    arguments = ("-target", unit.target, *build.COMMON, *flags, *map(str, sources), *objects)
     build.zig("cc", *arguments, "-o", str(output), cache=cache)
     return output
 

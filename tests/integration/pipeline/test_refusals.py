@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 OUTPUT = ("-o", "type=oci,dest=x.tar")
+PT_GNU_STACK = 0x6474E551
 
 
 @pytest.fixture
@@ -93,14 +95,31 @@ def test_an_old_image_id_does_not_outlive_a_failure(command: Command) -> None:
     assert (command.base / "build.json").read_text() == "old"
 
 
-def test_production_turns_doubts_into_errors(command: Command, tmp_path: Path, key: Path) -> None:
-    data = Path("/bin/busybox").read_bytes()
+def test_production_turns_doubts_about_protection_into_errors(
+    command: Command, tmp_path: Path, key: Path
+) -> None:
+    program = with_executable_stack(Path("/bin/busybox").read_bytes())
     doubtful = build_image(
-        [[directory("bin"), file("bin/busybox", data, 0o4755)]], config={"Cmd": ["/bin/busybox"]}
+        [[directory("bin"), file("bin/busybox", program, 0o4755)]], config={"Cmd": ["/bin/busybox"]}
     )
     source = f"oci:{write_layout(tmp_path / 'layout', {'1': doubtful})}"
-    assert "WARNING: OCC011" in command.run("build", source, "--key", key, *OUTPUT).stderr
-    assert "OCC011" in command.run("build", source, "--key", key, "--production", *OUTPUT, code=4).stderr
+    warned = command.run("build", source, "--key", key, *OUTPUT).stderr
+    assert "WARNING: OCC011" in warned  # setuid, which has no effect
+    assert "WARNING: OCC026" in warned
+    refused = command.run("build", source, "--key", key, "--production", *OUTPUT, code=4).stderr
+    assert "--production: OCC026" in refused
+    command.run("build", source, "--key", key, "--production", "--force", "OCC026", *OUTPUT)
+
+
+def with_executable_stack(program: bytes) -> bytes:
+    """Set PF_X in the PT_GNU_STACK of an ELF file (System V ABI, "Program Header")."""
+    changed = bytearray(program)
+    (table,), (size, count) = struct.unpack_from("<Q", changed, 32), struct.unpack_from("<HH", changed, 54)
+    for at in range(table, table + size * count, size):
+        (kind,) = struct.unpack_from("<I", changed, at)
+        if kind == PT_GNU_STACK:
+            changed[at + 4] |= 1
+    return bytes(changed)
 
 
 def test_a_key_that_everybody_can_read_is_refused(command: Command, source: str) -> None:

@@ -46,9 +46,14 @@ class Node:
         return found
 
     def bundle(self, change: Callable[[dict[str, Any]], object] = lambda _: None) -> Path:
-        """Write what an engine writes, with a root file system of its own."""
+        """Write what an engine writes, with a root file system of its own.
+
+        It is that of an image of earlier releases, without the files that rune brings then.
+        """
         number = len(list(self.folder.glob("bundle-*")))
         bundle = self.image.bundle(self.folder / f"bundle-{number}", "exit", "3")
+        for name in ("hosts", "hostname", "resolv.conf"):
+            (bundle / "rootfs" / "etc" / name).unlink()
         spec = read_spec(bundle)
         change(spec)
         (bundle / "config.json").write_text(json.dumps(spec))

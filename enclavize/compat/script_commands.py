@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.shell import MAX_SCRIPT_SIZE
-from enclavize.compat.shell_conditions import ALL_ARGUMENTS, both, outcome, values_of
+from enclavize.compat.shell_conditions import ALL_ARGUMENTS, outcome, values_of
 from enclavize.compat.shell_grammar import Branches, CommandList, Forking, Function, Simple, parse
 from enclavize.compat.shell_words import NotUnderstoodError
 
@@ -95,8 +95,7 @@ class _Walk:
                     self.may_have_ended |= ends
                 else:
                     following = self.run(command, certain=certain)
-                known = both(result, following) if wanted else (following if result is False else None)
-                result = known if result is not None else None
+                result = following if result is not None else None
             if self.ended:
                 return result
         return result

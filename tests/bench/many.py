@@ -28,7 +28,8 @@ def many_rows(base: Path) -> list[Row]:
     folder = base / "many"
     folder.mkdir()
     layer = folder / "layer.tar.gz"
-    _write_layer(layer, static_musl(SAMPLES / "hello" / "hello.c", folder / "hello"))
+    program = static_musl(SAMPLES / "hello" / "hello.c", folder / "hello")
+    write_layer(layer, program, FILES, range(100, 3000))
     layout, _ = layout_of([layer], folder, ["/hello"])
     environment = {
         **os.environ,
@@ -66,17 +67,18 @@ def many_rows(base: Path) -> list[Row]:
     ]
 
 
-def _write_layer(path: Path, program: Path) -> None:
+def write_layer(path: Path, program: Path, files: int, sizes: range) -> None:
+    """Write a layer of so many small files, with the program as ``hello``; always the same."""
     source = random.Random(1)
     data = source.randbytes(1 << 16)
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
         archive.add(program, "hello")
-        for number in range(FILES // PER_FOLDER):
+        for number in range(files // PER_FOLDER):
             folder = tarfile.TarInfo(f"opt/app/module{number}")
             folder.type, folder.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(folder)
             for file in range(PER_FOLDER):
                 member = tarfile.TarInfo(f"{folder.name}/file{file}.js")
-                member.size = source.randrange(100, 3000)
+                member.size = source.choice(sizes)
                 start = source.randrange(len(data) - member.size)
                 archive.addfile(member, io.BytesIO(data[start : start + member.size]))

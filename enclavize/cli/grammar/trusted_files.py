@@ -35,7 +35,7 @@ def with_selection(
             hint="the enclaves of other LibOSes have all files of the image, and more places to write to",
         )
     from enclavize.libos.gramine.asked import TMPFS
-    from enclavize.libos.gramine.attestation import RA_TLS, SECRET_PROVISIONING
+    from enclavize.libos.gramine.attestation import PROVISIONING, RA_TLS
     from enclavize.libos.gramine.selection import KEEP, LEAVE_OUT, ONLY_OPENED
 
     table = dict(tables.get("gramine", {}))
@@ -46,7 +46,7 @@ def with_selection(
     if ra_tls:
         table[RA_TLS] = True
     if secret_provisioning:
-        table[SECRET_PROVISIONING] = secret_provisioning
+        table[PROVISIONING] = secret_provisioning
     return {**tables, "gramine": table}
 
 

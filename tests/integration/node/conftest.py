@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.guest import ordinary_guest
+from support.engines import podman_storage
+from support.guest import ORDINARY, ordinary_guest
 from support.node import running_node
 from support.programs import need, need_root
 from support.rune import RuneInstallation
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from support.engines import Engine
     from support.node import Node
     from support.signing_service import Service
 
@@ -58,3 +61,17 @@ def node(service: Service) -> Iterator[Node]:
 def environment(node: Node) -> dict[str, str]:
     """What engines are started with."""
     return {"PATH": os.environ["PATH"], **node.variables}
+
+
+@pytest.fixture(scope="module")
+def podman(layout: Path, rune: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Give podman a storage with the ordinary image."""
+    with podman_storage(rune) as engine:
+        archive = tmp_path_factory.mktemp("podman") / "image.tar"
+        copy = ["skopeo", "copy", "-q", f"oci:{layout}:1", f"oci-archive:{archive}:{ORDINARY}"]
+        subprocess.run(copy, check=True)
+        engine.run("load", "-q", "-i", archive, check=True)
+        first = engine.run("run", "--rm", "--network", "none", "--runtime", "runc", ORDINARY, "exit", "0")
+        if first.returncode != 0:
+            pytest.skip(f"podman runs no container here: {first.stderr.strip()[-200:]}")
+        yield engine

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from enclavize.signing.keys import generate_key
-from support.engines import podman_storage
 from support.guest import ORDINARY
 from support.node import measured, running_node
 from support.programs import need_root
 from support.stand_in_toolchain import GRAMINE_VARIABLE, gramine_toolchain, stand_in_gramine
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -33,19 +32,6 @@ force = ["OCC008", "OCC009"]
 allow-args = true
 """
 SETTINGS = "allow_unchecked_host_files = true\n"
-
-
-@pytest.fixture(scope="module")
-def podman(layout: Path, rune: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with podman_storage(rune) as engine:
-        archive = tmp_path_factory.mktemp("podman") / "image.tar"
-        copy = ["skopeo", "copy", "-q", f"oci:{layout}:1", f"oci-archive:{archive}:{ORDINARY}"]
-        subprocess.run(copy, check=True)
-        engine.run("load", "-q", "-i", archive, check=True)
-        first = engine.run("run", "--rm", "--network", "none", "--runtime", "runc", ORDINARY, "exit", "0")
-        if first.returncode != 0:
-            pytest.skip(f"podman runs no container here: {first.stderr.strip()[-200:]}")
-        yield engine
 
 
 @pytest.fixture(scope="module")

@@ -7,31 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.engines import podman_storage
 from support.guest import ORDINARY
 from support.node import measured
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from support.engines import Engine
     from support.node import Node
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def podman(layout: Path, rune: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with podman_storage(rune) as engine:
-        archive = tmp_path_factory.mktemp("podman") / "image.tar"
-        copy = ["skopeo", "copy", "-q", f"oci:{layout}:1", f"oci-archive:{archive}:{ORDINARY}"]
-        subprocess.run(copy, check=True)
-        engine.run("load", "-q", "-i", archive, check=True)
-        first = engine.run("run", "--rm", "--network", "none", "--runtime", "runc", ORDINARY, "exit", "0")
-        if first.returncode != 0:
-            pytest.skip(f"podman runs no container here: {first.stderr.strip()[-200:]}")
-        yield engine
 
 
 def _flags(node: Node) -> tuple[str, ...]:

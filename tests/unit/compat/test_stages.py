@@ -13,8 +13,9 @@ from enclavize.compat.rules import check
 from enclavize.compat.script_commands import script_commands
 from enclavize.compat.shell_conditions import Known
 from enclavize.compat.subject import Subject
-from enclavize.rootfs.entry import ElfFacts, Entry, FileType
+from enclavize.rootfs.entry import Entry, FileType
 from enclavize.rootfs.tree import Rootfs
+from support.entries import program, script
 
 if TYPE_CHECKING:
     from enclavize.compat.report import Finding
@@ -97,19 +98,6 @@ def test_what_is_not_understood_comes_to_nothing() -> None:
 @given(st.text(alphabet="[]$@#%{}\"'=!-aodex01&|; \n()", max_size=200))
 def test_no_text_makes_the_walk_fail(text: str) -> None:
     script_commands(text, Known("x", ("-a", ""), 0))
-
-
-def program(path: str, **facts: Any) -> Entry:
-    elf = ElfFacts(**{"bits": 64, "machine": 62, "type": 2, "pie": False, "static": True, **facts})
-    return Entry(path=path, type=FileType.REGULAR, mode=0o755, size=1, elf=elf, data_path=path)
-
-
-def script(path: str, text: str) -> Entry:
-    line = text.partition("\n")[0].removeprefix("#!")
-    return Entry(
-        path=path, type=FileType.REGULAR, mode=0o755, interpreter_line=line, content=text.encode(),
-        data_path=path,
-    )  # fmt: skip
 
 
 def folder(path: str, uid: int = 0, mode: int = 0o755) -> Entry:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +14,10 @@ from enclavize.compat.report import Finding
 from enclavize.compat.rules import check
 from enclavize.compat.shell import MAX_SCRIPT_SIZE, Kind, first_start
 from enclavize.compat.subject import Subject
-from enclavize.rootfs.entry import ElfFacts, Entry, FileType
+from enclavize.rootfs.entry import Entry, FileType
 from enclavize.rootfs.layer import KEEP_SCRIPT_SIZE
 from enclavize.rootfs.tree import Rootfs
+from support.entries import program, script
 from support.images import file
 from support.indexing import index_layers
 
@@ -104,19 +105,6 @@ def test_parameters_make_exec_certain() -> None:
     start = first_start(entrypoint, IN_PATH.__contains__, parameters=True)
     assert start
     assert start.kind is Kind.EXEC
-
-
-def program(path: str, **facts: Any) -> Entry:
-    elf = ElfFacts(**{"bits": 64, "machine": 62, "type": 2, "pie": False, "static": True, **facts})
-    return Entry(path=path, type=FileType.REGULAR, mode=0o755, size=1, elf=elf, data_path=path)
-
-
-def script(path: str, text: str) -> Entry:
-    line = text.partition("\n")[0].removeprefix("#!")
-    return Entry(
-        path=path, type=FileType.REGULAR, mode=0o755, interpreter_line=line, content=text.encode(),
-        data_path=path,
-    )  # fmt: skip
 
 
 def link(path: str, target: str) -> Entry:

@@ -30,6 +30,12 @@ def serve(
     max_size: Annotated[str, typer.Option(metavar="SIZE", help="Their bound.")] = "10G",
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Conversions at one time.")] = 2,
     docker_host: Annotated[str, typer.Option(metavar="URL", help="Where dockerd answers.")] = DOCKER_HOST,
+    fetch_layers: Annotated[
+        bool,
+        typer.Option(
+            "--fetch-layers", help="Fetch layers that containerd has thrown away from the image's registry."
+        ),
+    ] = False,
     key: Annotated[
         str | None, typer.Option(metavar="KEY.pem|pkcs11:URI", help="Private key, if no service signs.")
     ] = None,
@@ -50,6 +56,7 @@ def serve(
     from enclavize.cli.grammar.size import parse_size
     from enclavize.errors import UsageError
     from enclavize.node.daemon import NOWHERE, Daemon, NodeSettings, listen
+    from enclavize.node.engines.peer import EngineSettings
     from enclavize.node.rules import load_rules
     from enclavize.node.toolchains import check_rule
     from enclavize.node.trees import Trees
@@ -76,7 +83,7 @@ def serve(
         socket=socket,
         rules=rules,
         jobs=jobs,
-        docker_host=docker_host,
+        engines=EngineSettings(docker_host=docker_host, fetch_layers=fetch_layers),
         options_of=lambda configuration, source: options_of_file(
             Configured(configuration), source=source, platform=LINUX_AMD64, signer=who
         ),

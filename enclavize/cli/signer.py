@@ -30,8 +30,13 @@ def serve(
 @signer.command()
 def token(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the token, for the client.")],
+    *,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36500, metavar="N", help="It expires after so many days.")
+    ] = None,
 ) -> None:
     """Make a token for a client, and print the hash by which signer.toml knows it."""
+    import datetime as dt
     import secrets
 
     from enclavize.errors import UsageError
@@ -43,7 +48,11 @@ def token(
         write_file(path, [f"{secret}\n".encode()], mode=0o600, replace=False)
     except FileExistsError as error:
         raise UsageError(f"{path} exists; a token is never overwritten") from error
-    sys.stdout.write(f'token_sha256 = ["{hash_token(secret)}"]\n')
+    known = f'"{hash_token(secret)}"'
+    if days is not None:
+        end = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+        known = f"{{ sha256 = {known}, expires = {end:%Y-%m-%dT%H:%M:%SZ} }}"
+    sys.stdout.write(f"token_sha256 = [{known}]\n")
 
 
 @audit.command()

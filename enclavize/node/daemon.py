@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from enclavize.node.engines.found import Engine
+    from enclavize.node.engines.peer import EngineSettings
     from enclavize.node.trees import Tree, Trees
     from enclavize.oci.location import Location
     from enclavize.pipeline.configuration import Configuration
@@ -74,7 +75,7 @@ class NodeSettings:
     socket: Path
     rules: Path
     jobs: int
-    docker_host: str
+    engines: EngineSettings
     options_of: Callable[[Configuration, Location], BuildOptions]
 
 
@@ -82,7 +83,10 @@ class Daemon:
     """Answers requests. ``engine_of`` finds who has started a rune."""
 
     def __init__(
-        self, settings: NodeSettings, trees: Trees, engine_of: Callable[[int, str], Engine] = engine_of
+        self,
+        settings: NodeSettings,
+        trees: Trees,
+        engine_of: Callable[[int, EngineSettings], Engine] = engine_of,
     ) -> None:
         self._settings = settings
         self._trees = trees
@@ -150,7 +154,7 @@ class Daemon:
             raise InvalidImageError("config.json: root.path is missing, or not of the usual form")
         container = AskedContainer(id=wanted.id, rootfs=Path(wanted.bundle) / path, pid=pid)
         _check_carrier(config)
-        engine = self._engine_of(pid, self._settings.docker_host)
+        engine = self._engine_of(pid, self._settings.engines)
         found = engine.find(container)
         annotations = config.get("annotations")
         annotations = annotations if isinstance(annotations, dict) else {}

@@ -11,9 +11,12 @@ from enclavize.oci.media_types import may_be_elsewhere
 from enclavize.oci.registry.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.image import Image
+    from enclavize.oci.source import Source
     from enclavize.progress import Task
 
 
@@ -26,7 +29,7 @@ def fetch_blob(image: Image, descriptor: Descriptor, cache: BlobCache, task: Tas
     at the latest with its last bytes. Raises InvalidImageError for a blob that is not where its image is.
     """
     try:
-        return _open(image, descriptor, cache, task)
+        return open_through(image.source, descriptor, cache, task.advance if task else None)
     except (MissingBlobError, NotFoundError) as error:
         if not may_be_elsewhere(descriptor.media_type):
             raise
@@ -43,15 +46,17 @@ def follow_blob(image: Image, descriptor: Descriptor, cache: BlobCache) -> Binar
     return cache.arrivals.follow(descriptor) or fetch_blob(image, descriptor, cache)
 
 
-def _open(image: Image, descriptor: Descriptor, cache: BlobCache, task: Task | None) -> BinaryIO:
-    advance = task.advance if task else None
-    if not image.source.remote:
-        return image.source.open_blob(descriptor, advance=advance, sink=None)
+def open_through(
+    source: Source, descriptor: Descriptor, cache: BlobCache, advance: Callable[[int], None] | None
+) -> BinaryIO:
+    """Open a blob of a source, as ``fetch_blob`` does. ``advance`` is told the bytes read."""
+    if not source.remote:
+        return source.open_blob(descriptor, advance=advance, sink=None)
     with suppress(FileNotFoundError):
         return cache.open(descriptor, advance=advance)
     sink = cache.arrivals.begin(descriptor, cache.temporary_blob())
     try:
-        return image.source.open_blob(descriptor, advance=advance, sink=sink)
+        return source.open_blob(descriptor, advance=advance, sink=sink)
     except BaseException:
         sink.abort()
         raise

@@ -68,6 +68,7 @@ class RemoteSigner:
         """
         self._url = _checked_url(url)
         self._headers = {"User-Agent": f"enclavize/{__version__}", "Content-Type": "text/plain"}
+        self._token_file = token_file
         if token_file:
             self._headers["Authorization"] = f"Bearer {read_token(token_file)}"
         for path in filter(None, (ca, certificate)):
@@ -179,7 +180,11 @@ class RemoteSigner:
             return SigningRefusedError(f"{self._url} refuses with status {status}: {reason}")
         if status == _NOT_FOUND and path == SIGN_IMAGE_PATH:
             return SigningRefusedError(f"{self._url} does not sign images: it has no {path}")
-        hint = "Give --signer-token-file, or --signer-certificate." if status == _UNAUTHORIZED else None
+        hint = None
+        if status == _UNAUTHORIZED:
+            hint = "Give --signer-token-file, or --signer-certificate."
+            if self._token_file:
+                hint = f"Put a token that the service knows into {self._token_file}."
         return SigningServiceError(f"{self._url} answers with status {status}: {reason}", hint=hint)
 
 

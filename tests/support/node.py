@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from support.command import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 RULE = """production = false
 [policy]
@@ -35,6 +36,7 @@ class Node:
     folder: Path
     signer: Sequence[str | Path]
     options: Sequence[str | Path] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -64,24 +66,25 @@ class Node:
         (self.folder / "config.toml").write_text(f'{settings}ordinary = "convert"\n')
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
-        with (self.folder / "log").open("ab") as log:
+        """Start it, and wait until it listens.
+
+        The log is a file, not a pipe: what the daemon said before it answered can be read after the answer.
+        """
+        path = self.folder / "log"
+        known = path.stat().st_size if path.exists() else 0
+        with path.open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     sys.executable, "-m", "enclavize", "node", "serve", "--socket", self.socket,
                     "--rules", self.rules, "--cache", self.folder / "cache", *self.signer, *self.options,
                 ],
-                cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.PIPE,
-                env={**os.environ, "HOME": str(self.folder)},
+                cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, "HOME": str(self.folder), **self.environment},
             )  # fmt: skip
-            assert self.process.stderr is not None
-            first = self.process.stderr.readline()
-            if not first.startswith(b"listening"):
-                pytest.fail(f"the node's daemon does not start: {first!r} {self.process.stderr.read()!r}")
-        # What it says later goes to a pipe that a thread of ours would have to empty: cat does.
-        with (self.folder / "log").open("ab") as log:
-            self._copier = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=log)
-        self.process.stderr.close()
+        while b"listening at " not in path.read_bytes()[known:]:
+            if self.process.poll() is not None:
+                pytest.fail(f"the node's daemon does not start:\n{self.log}")
+            time.sleep(0.02)
 
     def stop(self, *, kill: bool = False) -> int:
         assert self.process is not None
@@ -90,9 +93,14 @@ class Node:
         else:
             self.process.terminate()
         code = self.process.wait(60)
-        self._copier.wait(60)
         self.process = None
         return code
+
+    def restart(self, *options: str | Path) -> None:
+        """End it and start it, with these options."""
+        self.stop()
+        self.options = options
+        self.start()
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run ``enclavize node``."""

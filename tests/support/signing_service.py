@@ -71,7 +71,7 @@ class Service:
             }
             lines += [
                 f"[clients.{name}]",
-                *(f"{key} = {json.dumps(value)}" for key, value in settings.items()),
+                *(f"{key} = {_toml(value)}" for key, value in settings.items()),
             ]
         path = self.folder / "signer.toml"
         path.write_text("\n".join(lines) + "\n")
@@ -132,6 +132,18 @@ class Service:
     def audit(self) -> list[dict[str, Any]]:
         lines = (self.folder / "audit.jsonl").read_bytes().split(b"\n")[:-1]
         return [json.loads(line) for line in lines]
+
+
+def _toml(value: object) -> str:
+    match value:
+        case dict():
+            return "{ " + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + " }"
+        case list():
+            return f"[{', '.join(map(_toml, value))}]"
+        case dt.datetime():
+            return value.isoformat()
+        case _:
+            return json.dumps(value)
 
 
 def _listening_port(log: bytes) -> int | None:

@@ -15,6 +15,7 @@ from enclavize.node.engines.containerd_api import (
     Connection,
     NotThereError,
 )
+from enclavize.node.engines.elsewhere import Elsewhere
 from enclavize.node.engines.found import FoundImage, moved, not_its_layers
 from enclavize.node.engines.mounted import lower_folders
 from enclavize.node.engines.pieces import PieceReader
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from enclavize.node.engines.found import AskedContainer
+    from enclavize.oci.cache import BlobCache
     from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
     from enclavize.oci.stream import Sink
@@ -44,9 +46,11 @@ class ContainerdEngine:
 
     has_pods = True
 
-    def __init__(self, address: str, namespace: str) -> None:
+    def __init__(self, address: str, namespace: str, *, fetches: bool = False) -> None:
+        """``fetches``: layers that are not there any more come from the registry."""
         self._address = address
         self._namespace = namespace
+        self._fetches = fetches
 
     def find(self, container: AskedContainer) -> FoundImage:
         """Return the image whose chain of layers the container's snapshot lies on. Raises EnclavizeError."""
@@ -67,8 +71,12 @@ class ContainerdEngine:
             name=record.image,
             config_digest=config,
             labels=image.config.labels,
-            open=lambda _cache: _open(entry.name, entry.target, ContentSource(self._connect())),
+            open=lambda cache: self._opened(entry, cache),
         )
+
+    def _opened(self, entry: Any, cache: BlobCache) -> Image:
+        elsewhere = Elsewhere(entry.name, parse_digest(entry.target.digest), cache) if self._fetches else None
+        return _open(entry.name, entry.target, ContentSource(self._connect(), elsewhere))
 
     def _connect(self) -> Connection:
         return Connection(self._address, self._namespace)
@@ -123,13 +131,14 @@ def chain_id(diff_ids: Sequence[str]) -> str:
 
 
 class ContentSource:
-    """containerd's content store."""
+    """containerd's content store, and where to get what is missing there."""
 
     origin = None
     remote = False
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, elsewhere: Elsewhere | None = None) -> None:
         self._connection = connection
+        self._elsewhere = elsewhere
 
     def open_blob(
         self,
@@ -143,9 +152,12 @@ class ContentSource:
         try:
             first = next(pieces, b"")
         except NotThereError as error:
+            if self._elsewhere:
+                return self._elsewhere.open_blob(descriptor, advance)
             raise MissingBlobError(
                 f"containerd does not have {blob_name(descriptor.digest)} any more",
-                hint=f"set {_DISCARD} = false for containerd's CRI, and pull the image again",
+                hint=f"set {_DISCARD} = false for containerd's CRI, and pull the image again; or let the "
+                "node's daemon fetch layers: enclavize node serve --fetch-layers",
             ) from error
         stream = PieceReader(pieces, first)
         return verified(
@@ -157,5 +169,7 @@ class ContentSource:
         return read_verified(self.open_blob(descriptor), descriptor, blob_name(descriptor.digest))
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close connections."""
         self._connection.close()
+        if self._elsewhere:
+            self._elsewhere.close()

@@ -8,6 +8,7 @@ Who asks the daemon is root, and so is its parent: nothing of this is a containe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -26,12 +27,20 @@ _EXIT_ARGUMENT = "--exit-command-arg"
 _DEFAULT_STORAGE = "/var/lib/containers/storage"
 
 
-def engine_of(pid: int, docker_host: str) -> Engine:
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """What command lines do not tell. ``fetch_layers``: see ``ContainerdEngine``."""
+
+    docker_host: str
+    fetch_layers: bool = False
+
+
+def engine_of(pid: int, settings: EngineSettings) -> Engine:
     """Return the engine that has started a process. Raises EnclavizeError for none that is known."""
-    return engine_by(_parent_of(pid), docker_host)
+    return engine_by(_parent_of(pid), settings)
 
 
-def engine_by(parent: Sequence[str], docker_host: str) -> Engine:
+def engine_by(parent: Sequence[str], settings: EngineSettings) -> Engine:
     """Return the engine whose part has this command line. Raises EnclavizeError."""
     program = PurePosixPath(parent[0]).name if parent else ""
     if program.startswith(SHIM):
@@ -39,11 +48,11 @@ def engine_by(parent: Sequence[str], docker_host: str) -> Engine:
         if namespace == DOCKER_NAMESPACE:
             from enclavize.node.engines.docker import DockerEngine
 
-            return DockerEngine(docker_host)
+            return DockerEngine(settings.docker_host)
         if namespace and address:
             from enclavize.node.engines.containerd import ContainerdEngine
 
-            return ContainerdEngine(address, namespace)
+            return ContainerdEngine(address, namespace, fetches=settings.fetch_layers)
     if program == CONMON:
         from enclavize.node.engines.podman import PodmanEngine
 

@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from enclavize.sgx.sigstruct import SIGNED_SIZE
-from enclavize.signing.service.clients import Authenticator, RateLimiter
+from enclavize.signing.service.clients import Authenticator, ExpiredTokenError, RateLimiter
 from enclavize.signing.service.core import RefusedError
 from enclavize.signing.service.protocol import (
     HEALTH_PATH,
@@ -143,13 +143,13 @@ class _Handlers:
 
     def _identify(self, request: Request) -> Client:
         certificate = getattr(request.state, PEER_CERTIFICATE, None)
-        client = self._authenticator.identify(request.headers.get("authorization"), certificate)
+        reason = "a valid token or client certificate is missing"
+        try:
+            client = self._authenticator.identify(request.headers.get("authorization"), certificate)
+        except ExpiredTokenError as error:
+            client, reason = None, str(error)
         if client is None:
-            raise RefusedError(
-                HTTPStatus.UNAUTHORIZED,
-                "a valid token or client certificate is missing",
-                {"WWW-Authenticate": "Bearer"},
-            )
+            raise RefusedError(HTTPStatus.UNAUTHORIZED, reason, {"WWW-Authenticate": "Bearer"})
         return client
 
     def _limit(self, client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import time
 from typing import TYPE_CHECKING
@@ -19,13 +20,22 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+class ExpiredTokenError(Exception):
+    """The token was right until the time that the text names."""
+
+
 class Authenticator:
     """Finds the client that a bearer token and a verified TLS certificate belong to.
 
     Only hashes are compared, so that how long it takes tells nothing about a token.
     """
 
-    def __init__(self, clients: Iterable[Client]) -> None:
+    def __init__(
+        self,
+        clients: Iterable[Client],
+        clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        self._clock = clock
         self._by_token: dict[str, Client] = {}
         self._by_certificate: dict[str, Client] = {}
         for client in clients:
@@ -34,15 +44,21 @@ class Authenticator:
                 self._by_certificate |= dict.fromkeys(client.certificate_hashes, client)
 
     def identify(self, authorization: str | None, certificate: bytes | None) -> Client | None:
-        """``authorization`` is the header, ``certificate`` DER. Each that is presented must be right."""
+        """``authorization`` is the header, ``certificate`` DER. Each that is presented must be right.
+
+        Raises ``ExpiredTokenError``.
+        """
         shown = hashlib.sha256(certificate).hexdigest() if certificate else ""
         if authorization is None:
             return self._by_certificate.get(shown)
         if authorization[: len(_BEARER)].lower() != _BEARER:
             return None
-        client = self._by_token.get(hash_token(authorization[len(_BEARER) :].strip()))
+        token = hash_token(authorization[len(_BEARER) :].strip())
+        client = self._by_token.get(token)
         if client and client.certificate_hashes and shown not in client.certificate_hashes:
             return None
+        if client and (end := client.token_expiry.get(token)) and self._clock() >= end:
+            raise ExpiredTokenError(f"the token of {client.name} expired at {end.isoformat()}")
         return client
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from enclavize.signing.service.policy import DEFAULT_XFRM, MAX_SVN, NO_ID, Signi
 from enclavize.signing.signers import is_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from enum import IntFlag
     from pathlib import Path
 
@@ -45,7 +46,7 @@ class KeyConfig:
 class Client:
     """Who may sign, with which one key. Hashes are SHA-256 in hex: of bearer tokens, of DER certificates.
 
-    Of each kind that is there, one must be presented.
+    Of each kind that is there, one must be presented. ``token_expiry``: when tokens end, by their hashes.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Client:
     policy: SigningPolicy
     requests_per_minute: int
     images: ImagePolicy = field(default_factory=ImagePolicy)
+    token_expiry: Mapping[str, dt.datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,10 +206,12 @@ def _client(name: str, table: _Table) -> Client:
     any_measurement, any_product = table.is_any("measurements"), table.is_any("product_ids")
     any_misc_select = table.is_any("misc_select")
     hashes = "SHA-256 hashes in hex"
+    tokens = _tokens(table)
     client = Client(
         name=name,
         key=table.text("key"),
-        token_hashes=table.texts("token_sha256", _HASH, hashes, []),
+        token_hashes=frozenset(tokens),
+        token_expiry={token: end for token, end in tokens.items() if end},
         certificate_hashes=table.texts("certificate_sha256", _HASH, hashes, []),
         policy=SigningPolicy(
             measurements=None
@@ -233,6 +237,27 @@ def _client(name: str, table: _Table) -> Client:
     if client.policy.min_svn > client.policy.max_svn:
         raise table.wrong("max_svn", f"at least min_svn, which is {client.policy.min_svn}")
     return client
+
+
+def _tokens(table: _Table) -> dict[str, dt.datetime | None]:
+    """Return when each token ends: ``"HASH"``, or ``{ sha256 = "HASH", expires = 2027-01-01T00:00:00Z }``."""
+    what = "a list of SHA-256 hashes in hex, or of { sha256 = HASH, expires = DATE }"
+    found: dict[str, dt.datetime | None] = {}
+    for item in table.take("token_sha256", list, what, []):
+        end = None
+        match item:
+            case str(token):
+                pass
+            case {"sha256": str(token), "expires": dt.datetime() as date, **others} if not others:
+                if date.tzinfo is None:
+                    raise table.wrong("token_sha256", "with a time zone where a token expires, such as Z")
+                end = date
+            case _:
+                raise table.wrong("token_sha256", what)
+        if not _HASH.fullmatch(token) or token in found:
+            raise table.wrong("token_sha256", f"{what}, each once")
+        found[token] = end
+    return found
 
 
 def _image_names(table: _Table) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import signal
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from enclavize.signing.keys import mrsigner
+from enclavize.signing.service.clients import hash_token
 from support.cri import Cri, CriError, remove_control_groups
 from support.engines import running_cri
 from support.guest import ORDINARY
 from support.node import measured
+from support.registry import PASSWORD, USERNAME, auth_entry, running_registry, write_docker_config
 from support.scale import scaled
 
 if TYPE_CHECKING:
@@ -195,23 +198,60 @@ def test_an_image_with_an_enclave_of_its_own_is_refused(
         cri.run(pod, name, args=["exit", "0"])
 
 
-def test_layers_that_containerd_has_thrown_away(
-    cri: Cri, pod: Pod, containerd: Engine, layout: Path, tmp_path: Path
-) -> None:
-    other, name = tmp_path / "other", "docker.io/library/gone:1"
+@pytest.fixture
+def other(layout: Path, tmp_path: Path) -> Path:
+    """Return the layout of an image with one more layer."""
+    other = tmp_path / "other"
     subprocess.run(["cp", "-r", layout, other], check=True)
     (tmp_path / "file").write_text("more")
     insert = ["umoci", "insert", "--image", f"{other}:1", str(tmp_path / "file"), "/more"]
     subprocess.run(insert, check=True, capture_output=True)
+    return other
+
+
+def test_layers_that_containerd_has_thrown_away(cri: Cri, pod: Pod, containerd: Engine, other: Path) -> None:
+    name = "docker.io/library/gone:1"
     _import(containerd, other, name)
-    inspect = ["skopeo", "inspect", "--raw", f"oci:{other}:1"]
-    manifest = json.loads(subprocess.run(inspect, check=True, capture_output=True).stdout)
-    layer = manifest["layers"][-1]["digest"]
-    containerd.run("--namespace", "k8s.io", "content", "rm", layer, check=True)
-    with pytest.raises(CriError, match="discard_unpacked_layers = false"):
+    containerd.run("--namespace", "k8s.io", "content", "rm", _layers(other)[-1], check=True)
+    with pytest.raises(CriError, match=r"discard_unpacked_layers = false.*serve --fetch-layers"):
         cri.run(pod, name, args=["exit", "0"])
     _import(containerd, other, name)
     assert cri.run(pod, name, args=["exit", "5"]).code == 5
+
+
+def test_layers_are_fetched_from_the_registry_that_the_name_names(
+    cri: Cri, pod: Pod, containerd: Engine, node: Node, other: Path
+) -> None:
+    """By digest: the tag has moved meanwhile. The node has no password for the registry, and then it has."""
+    folder = other.parent
+    with running_registry(folder / "registry", htpasswd=True) as registry:
+        name = f"{registry.host}/gone:1"
+        push = ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"--dest-creds={USERNAME}:{PASSWORD}"]
+        subprocess.run([*push, f"oci:{other}:1", f"docker://{name}"], check=True)
+        _import(containerd, other, name)
+        change = ["umoci", "config", "--image", f"{other}:1", "--tag", "2", "--config.user", "7:7"]
+        subprocess.run(change, check=True, capture_output=True)
+        subprocess.run([*push, f"oci:{other}:2", f"docker://{name}"], check=True)
+        for layer in _layers(other):
+            containerd.run("--namespace", "k8s.io", "content", "rm", layer)
+        node.restart("--fetch-layers")
+        try:
+            with pytest.raises(CriError, match=r"cannot be fetched: .*(credentials|denied|401|log in)"):
+                cri.run(pod, name, args=["exit", "0"])
+            assert not node.leftovers()
+            write_docker_config(node.folder / ".docker", {"auths": {registry.host: auth_entry()}})
+            assert cri.run(pod, name, args=["exit", "5"]).code == 5
+            (conversion,) = [item for item in node.status()["conversions"] if item["image"]["name"] == name]
+            elsewhere = measured(f"oci:{other}:1", node.rules, folder, "--as", name)
+            assert conversion["mrenclave"] == elsewhere
+        finally:
+            node.restart()
+
+
+def _layers(layout: Path) -> list[str]:
+    inspect = ["skopeo", "inspect", "--raw", f"oci:{layout}:1"]
+    manifest = json.loads(subprocess.run(inspect, check=True, capture_output=True).stdout)
+    return [layer["digest"] for layer in manifest["layers"]]
 
 
 def test_what_the_service_refuses_is_in_the_event(
@@ -277,6 +317,28 @@ def test_a_token_that_is_not_known_any_more(
         token.write_text(content)
     assert not node.leftovers()
     assert cri.run(pods(**wish), ORDINARY, args=["exit", "5"]).code == 5
+
+
+def test_a_token_that_has_expired(cri: Cri, pods: Callable[..., Pod], node: Node, service: Service) -> None:
+    """The refusal says so, and the next try with a new token works: nobody starts the daemon again."""
+    token, wish = service.folder / "node.token", {"enclave_policy": "allow-env = []\nvolume = []"}
+    old, past = token.read_text(), dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    assert service.stop() == 0
+    service.clients["node"]["token_sha256"] = [
+        {"sha256": hash_token(old.strip()), "expires": past}, hash_token("a-new-token")
+    ]  # fmt: skip
+    service.start()
+    try:
+        with pytest.raises(CriError, match=r"status 401: the token of node expired at 2020-01-01T00:00:00"):
+            cri.run(pods(**wish), ORDINARY, args=["exit", "0"])
+        assert not node.leftovers()
+        token.write_text("a-new-token\n")
+        assert cri.run(pods(**wish), ORDINARY, args=["exit", "5"]).code == 5
+    finally:
+        token.write_text(old)
+        assert service.stop() == 0
+        del service.clients["node"]["token_sha256"]
+        service.start()
 
 
 def test_a_full_disk(cri: Cri, pod: Pod, node: Node) -> None:

@@ -10,7 +10,7 @@ import pytest
 from enclavize.errors import EnclavizeError
 from enclavize.node.engines.containerd import ContainerdEngine, chain_id
 from enclavize.node.engines.docker import DockerEngine
-from enclavize.node.engines.peer import engine_by
+from enclavize.node.engines.peer import EngineSettings, engine_by
 from enclavize.node.engines.podman import PodmanEngine
 
 SHIM = "/usr/bin/containerd-shim-runc-v2"
@@ -29,12 +29,12 @@ A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
         (
             f"{SHIM} -namespace k8s.io -id X -address /run/containerd/containerd.sock",
             ContainerdEngine,
-            {"_namespace": "k8s.io", "_address": "/run/containerd/containerd.sock"},
+            {"_namespace": "k8s.io", "_address": "/run/containerd/containerd.sock", "_fetches": True},
         ),
         (
             f"{SHIM} -namespace=k8s.io --address=/s",
             ContainerdEngine,
-            {"_namespace": "k8s.io", "_address": "/s"},
+            {"_namespace": "k8s.io", "_address": "/s", "_fetches": True},
         ),
         (f"{SHIM} -namespace moby -id X -address /s", DockerEngine, {"_host": "unix:///docker"}),
         (
@@ -50,7 +50,7 @@ A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
     ],
 )
 def test_the_engine_is_the_one_of_the_parent(parent: str, kind: type, members: dict[str, object]) -> None:
-    engine = engine_by(parent.split(), "unix:///docker")
+    engine = engine_by(parent.split(), EngineSettings(docker_host="unix:///docker", fetch_layers=True))
     assert isinstance(engine, kind)
     assert vars(engine) == members
 
@@ -58,7 +58,7 @@ def test_the_engine_is_the_one_of_the_parent(parent: str, kind: type, members: d
 @pytest.mark.parametrize("parent", ["", "bash", SHIM, f"{SHIM} -namespace k8s.io", "notconmon", "/bin/crio"])
 def test_others_are_refused(parent: str) -> None:
     with pytest.raises(EnclavizeError, match="containerd, docker and podman"):
-        engine_by(parent.split(), "")
+        engine_by(parent.split(), EngineSettings(docker_host=""))
 
 
 def test_chains_of_layers() -> None:

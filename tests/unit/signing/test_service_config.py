@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enclavize.errors import EnclavizeError, UsageError
-from enclavize.signing.service.clients import Authenticator, RateLimiter, hash_token
+from enclavize.signing.service.clients import Authenticator, ExpiredTokenError, RateLimiter, hash_token
 from enclavize.signing.service.config import load_config
 from support.scale import scaled
 
@@ -37,6 +39,10 @@ LISTED = (
     f'[clients.one]\nkey = "release"\ntoken_sha256 = ["{A}"]\nmeasurements = ["{B}"]\nproduct_ids = [1]\n'
 )
 ANY = f'[clients.two]\nkey = "release"\ntoken_sha256 = ["{B}"]\nmeasurements = "any"\nproduct_ids = [2]\n'
+
+
+def _until(token: str, end: str) -> str:
+    return f'{{ sha256 = "{token}", expires = {end} }}'
 
 
 def test_a_configuration_is_read(tmp_path: Path) -> None:
@@ -88,6 +94,13 @@ def test_a_configuration_is_read(tmp_path: Path) -> None:
         (SERVER + LISTED + 'family_ids = ["00"]\n', "family_ids must be a list of numbers of 32 hex"),
         (SERVER + LISTED + "extended_product_ids = [1]\n", "extended_product_ids must be"),
         (SERVER + LISTED + ANY.replace(B, A), "have the same token"),
+        (SERVER + LISTED.replace(f'"{A}"', f'"{A}", "{A}"'), "token_sha256 must be .* each once"),
+        (SERVER + LISTED.replace(f'"{A}"', "7"), "token_sha256 must be"),
+        (SERVER + LISTED.replace(f'"{A}"', f'{{ sha256 = "{A}" }}'), "token_sha256 must be"),
+        (SERVER + LISTED.replace(f'"{A}"', _until(A, "2027-01-01")), "token_sha256 must be"),
+        (SERVER + LISTED.replace(f'"{A}"', _until(A, "2027-01-01T00:00:00")), "with a time zone"),
+        (SERVER + LISTED.replace(f'"{A}"', _until(A, '"2027-01-01T00:00:00Z"')), "token_sha256 must be"),
+        (SERVER + LISTED.replace(f'"{A}"', _until("a", "2027-01-01T00:00:00Z")), "token_sha256 must be"),
         (SERVER + LISTED.replace(".one", '."o ne"'), "is no name"),
         (SERVER + LISTED.replace("token_sha", "certificate_sha"), ""),
         (
@@ -105,6 +118,23 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         load_config(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_token_is_good_until_it_expires(tmp_path: Path) -> None:
+    path = tmp_path / "signer.toml"
+    tokens = f'"{A}"', f'"{C}", {_until(A, "2027-01-01T01:00:00+01:00")}'
+    path.write_text(SERVER + LISTED.replace(*tokens))
+    config = load_config(path)
+    end = dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
+    for now, is_good in ((end - dt.timedelta(seconds=1), True), (end, False)):
+        authenticator = Authenticator(config.clients, partial(max, now, now))
+        assert authenticator.identify("Bearer c", None) == config.clients[0]
+        assert authenticator.identify("Bearer x", None) is None
+        if is_good:
+            assert authenticator.identify("Bearer a", None) == config.clients[0]
+            continue
+        with pytest.raises(ExpiredTokenError, match="the token of one expired at 2027-01-01T01:00:00"):
+            authenticator.identify("Bearer a", None)
 
 
 @pytest.mark.parametrize(

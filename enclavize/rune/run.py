@@ -21,6 +21,7 @@ from enclavize.rune.container import BindMount, Container, container_spec
 from enclavize.rune.create import make_plan
 from enclavize.rune.enclave import RUNELETS, read_description
 from enclavize.rune.inclavare import LAYERS
+from enclavize.rune.mountpoints import mountpoints
 from enclavize.rune.mounts import resolve_in_root
 from enclavize.rune.policy import load_policy
 from enclavize.rune.publish import check_policy, published
@@ -135,6 +136,8 @@ def _run(options: RunOptions, tree: Path) -> int:
         )
         if description.libos not in RUNELETS:
             container = _by_its_start(container, description, bundle)
+        destinations = [*container.empty_volumes, *(volume.destination for volume in container.volumes)]
+        stack.enter_context(mountpoints(tree, destinations))
         bundle.write(container_spec(container))
         plan = bundle.path / "plan.json"
         with storage_errors("write", plan):

@@ -143,7 +143,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     subprocess.run([*enclavize, "keygen", key], env=environment, check=True, capture_output=True)
     subprocess.run(
         [*enclavize, "build", f"oci:{layout}:1", "-t", "corpus:tee", "--key", key, "--allow-args",
-         "--volume", "/data",
+         "--volume", "/data", "--volume", "/new/file",
          "-o", f"type=oci,dest={base / 'tee.tar'}", "--progress", "plain"],
         env=environment, check=True,
     )  # fmt: skip

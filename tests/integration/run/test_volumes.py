@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from integration.run.conftest import Corpus
 
 pytestmark = pytest.mark.integration
@@ -47,3 +46,14 @@ def test_a_capability_that_nobody_knows(corpus: Corpus) -> None:
     enclave = corpus.enclave("/bin/hello", options=("--cap-add", "fly"))
     assert enclave.status == 125
     assert b"--cap-add 'fly': unknown capability" in enclave.stderr
+
+
+def test_a_mountpoint_does_not_outlive_its_run(corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "given").write_text("given\n")
+    script = "busybox cat /new/file; busybox ls /new"
+    options = ("-v", f"{tmp_path / 'given'}:/new/file")
+    given = corpus.enclave("/bin/busybox", "sh", "-c", script, options=options)
+    assert given.stdout == b"given\nfile\n", given.stderr.decode()
+    trees = list((Path(corpus.environment["XDG_CACHE_HOME"]) / "enclavize" / "unpacked").glob("*/"))
+    assert trees
+    assert not any((tree / "new").exists() for tree in trees)

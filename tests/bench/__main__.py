@@ -20,6 +20,7 @@ from bench.build import build_rows
 from bench.check_bench import check_rows
 from bench.commands import command_rows
 from bench.containers import container_rows
+from bench.gramine_bench import gramine_rows
 from bench.many import many_rows
 from bench.node_bench import node_rows
 from bench.rune_bench import rune_rows
@@ -48,6 +49,7 @@ GROUPS: dict[str, Callable[[Path], list[Row]]] = {
     "spawn": spawn_rows,
     "commands": command_rows,
     "servers": server_rows,
+    "gramine": gramine_rows,
     "rune": rune_rows,
     "containers": container_rows,
     "node": node_rows,
@@ -64,12 +66,13 @@ def main() -> None:
         "--only", choices=GROUPS, action="append", help="measure this group alone; may be repeated"
     )
     parser.add_argument(
-        "--server", default="", help="of the servers, those alone that have this in their name"
+        "--server", default="", help="of servers and programs, those alone that have this in their name"
     )
     arguments = parser.parse_args()
     groups: dict[str, Callable[[Path], list[Row]]] = {
         **GROUPS,
         "servers": partial(server_rows, wanted=arguments.server),
+        "gramine": partial(gramine_rows, wanted=arguments.server),
     }
     missing = [name for name in ("docker-registry", "skopeo", "umoci", "runc") if shutil.which(name) is None]
     if missing or os.geteuid() != 0:

@@ -124,7 +124,7 @@ def programs(base: Path) -> Iterator[Program]:
         shutil.copy(SERVERS / "server.js", root)
         yield Program(name="Node http", root=root, argv=("/bin/node", "/server.js"))
     if nginx is not None:
-        root, port = _with_program(_root(base, "nginx"), nginx), _free_port()
+        root, port = _with_program(_root(base, "nginx"), nginx), free_port()
         (root / "nginx.conf").write_text(NGINX.format(port=port))
         (root / "file").write_bytes(TEN_KILOBYTES)
         for folder in ("tmp", "www", "etc", "var/log/nginx", "var/lib/nginx"):
@@ -137,7 +137,7 @@ def programs(base: Path) -> Iterator[Program]:
             clients=(Client.KEPT, Client.CLOSED), writes=("/var/lib/nginx", "/var/log/nginx"),
         )  # fmt: skip
     if redis is not None and shutil.which("redis-benchmark") is not None:
-        root, port = _with_program(_root(base, "redis"), redis), _free_port()
+        root, port = _with_program(_root(base, "redis"), redis), free_port()
         yield Program(
             name="Redis", root=root, port=port, clients=(Client.GET, Client.SET),
             argv=("/bin/redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""),
@@ -157,7 +157,8 @@ def _with_program(root: Path, program: str) -> Path:
     return root
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port at which nobody listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

@@ -56,7 +56,7 @@ static void reap_orphans(void)
 /* Its keys, and a new size: what the kernel sends to the group in the foreground. The other signals that it sends are for this process. */
 static bool is_of_terminal(const siginfo_t *info)
 {
-    return info->si_code == SI_KERNEL && (info->si_signo == SIGINT || info->si_signo == SIGQUIT || info->si_signo == SIGWINCH);
+    return info->si_code == SI_KERNEL && (info->si_signo == SIGINT || info->si_signo == SIGQUIT || info->si_signo == SIGTSTP || info->si_signo == SIGWINCH);
 }
 
 static void *receive(void *unused)

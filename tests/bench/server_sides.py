@@ -18,7 +18,7 @@ from support.stand_in_toolchain import GRAMINE_VARIABLE
 from support.tee import Converter, ordinary_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bench.server_programs import Program
 
@@ -73,7 +73,9 @@ def sides(program: Program, base: Path) -> dict[str, Side]:
     if shutil.which("runsc") is not None:
         found["gVisor"] = Side(command=(*GVISOR, *chroot))
     if GRAMINE_VARIABLE in os.environ:
-        found["Gramine"] = _gramine(program, image, base)
+        writes = [word for path in program.writes for word in ("--tmpfs", path)]
+        folder = base / f"{program.root.name}-gramine"
+        found["Gramine"] = gramine_side(program.argv[1:], image, folder, (*OPTIONS, *writes))
     return found
 
 
@@ -93,20 +95,18 @@ def _ours(program: Program, image: str, base: Path) -> Side:
     )
 
 
-def _gramine(program: Program, image: str, base: Path) -> Side:
-    """By ``enclavize run``, which gives it the files that its manifest names."""
-    folder = base / f"{program.root.name}-gramine"
+def gramine_side(arguments: Sequence[str], image: str, folder: Path, options: Sequence[str]) -> Side:
+    """By ``enclavize run``, which gives it the files that its manifest names. ``folder`` keeps the image."""
     converter = Converter(base=folder, key=folder / "enclave-key.pem", environment=_home(folder))
     layout = folder / "layout"
     if not folder.exists():
         folder.mkdir()
-        writes = [word for path in program.writes for word in ("--tmpfs", path)]
         converter.run(
-            "build", image, "--libos", "gramine", "--toolchain", os.environ[GRAMINE_VARIABLE], *OPTIONS,
-            *writes, "-o", f"type=oci,tar=false,dest={layout}",
+            "build", image, "--libos", "gramine", "--toolchain", os.environ[GRAMINE_VARIABLE], *options,
+            "-o", f"type=oci,tar=false,dest={layout}",
         )  # fmt: skip
     run = (sys.executable, "-m", "enclavize", "run", "--simulate", "--network", "host", f"oci:{layout}")
-    return Side(command=(*run, *program.argv[1:]), environment=converter.environment)
+    return Side(command=(*run, *arguments), environment=converter.environment)
 
 
 def _home(folder: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 #include "fs/console.h"
 
 #include "fs/pty.h"
+#include "fs/terminal.h"
 
 struct console {
     uint32_t references;
@@ -113,6 +114,12 @@ int64_t console_group(const struct console *console)
 {
     bool controls = console->session == current_process()->session;
     return controls ? __atomic_load_n(&console->group, __ATOMIC_RELAXED) : -ENOTTY;
+}
+
+int64_t console_check_background(const struct console *console, int signal)
+{
+    int64_t group = console_group(console);
+    return group < 0 ? 0 : terminal_check_background((int32_t)group, signal);
 }
 
 int64_t console_set_group(struct console *console, int32_t group)

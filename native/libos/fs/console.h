@@ -23,5 +23,7 @@ uint32_t console_device_of_session(int32_t session); /* 0: it has none */
 /* tcgetpgrp(3), tcsetpgrp(3). -ENOTTY: it is not the calling process's controlling terminal; -ESRCH, -EPERM. */
 int64_t console_group(const struct console *console);
 int64_t console_set_group(struct console *console, int32_t group);
+/* terminal_check_background(), if it is the calling process's controlling terminal. */
+int64_t console_check_background(const struct console *console, int signal);
 
 #endif

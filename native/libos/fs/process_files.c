@@ -2,6 +2,7 @@
 
 #include "fs/descriptor.h"
 #include "fs/file.h"
+#include "fs/terminal.h"
 
 #define DEFAULT_MODE_MASK 022U
 
@@ -59,6 +60,9 @@ static void leave(struct process *process)
     process->descriptors = NULL;
     lists_unlock();
     descriptor_table_put(descriptors);
+    if (process->session == process->id) {
+        terminal_session_ends(process->session);
+    }
     namespace_lock();
     struct whereabouts *whereabouts = process->whereabouts;
     struct file *executable = process->executable;

@@ -140,7 +140,7 @@ static int64_t slave_read(struct file *file, void *to, size_t length, uint64_t *
     (void)offset;
     struct pty *pty = file->state;
     size_t done = 0;
-    int64_t result = 0;
+    int64_t result = pty_check_background(pty, SIGTTIN);
     mutex_lock(&pty->lock);
     while (!pty->master_is_closed && result == 0) {
         struct patience patience = patience_of(pty);
@@ -165,7 +165,7 @@ static int64_t slave_write(struct file *file, const void *from, size_t length, u
     (void)offset;
     struct pty *pty = file->state;
     size_t done = 0;
-    int64_t result = 0;
+    int64_t result = (pty->line.settings.local & TOSTOP) ? pty_check_background(pty, SIGTTOU) : 0;
     mutex_lock(&pty->lock);
     while (done < length && result == 0) {
         size_t part = pty->master_is_closed ? 0 : line_write(&pty->line, (const uint8_t *)from + done, length - done);

@@ -59,6 +59,8 @@ void pty_hang_up(struct pty *pty);
 /* To its foreground group: bit n - 1 for signal n. */
 void pty_send_signals(struct pty *pty, uint64_t signals);
 int32_t pty_foreground_group(const struct pty *pty);
+/* terminal_check_background(), if it is the terminal of the caller's session. */
+int64_t pty_check_background(const struct pty *pty, int signal);
 /* tcsetpgrp(3). -ENOTTY, -ESRCH, -EPERM. */
 int64_t terminal_may_have_group(int32_t group); /* is it one of the caller's session? 0, -ESRCH, -EPERM */
 int64_t pty_set_foreground_group(struct pty *pty, int32_t group);

@@ -219,12 +219,38 @@ static int64_t of_master(struct pty *pty, uint32_t request, user_address argumen
     }
 }
 
+/* In the background these stop the caller. Settings are the slave's, whichever end is asked to change them. */
+static bool changes_terminal(uint32_t request, bool is_master)
+{
+    switch (request) {
+    case TCSETS:
+    case TCSETSW:
+    case TCSETSF:
+    case TCSETS2:
+    case TCSETSW2:
+    case TCSETSF2:
+    case TIOCSPGRP:
+        return true;
+    case TCSBRK:
+    case TCSBRKP:
+    case TCXONC:
+    case TCFLSH:
+        return !is_master;
+    default:
+        return false;
+    }
+}
+
 int64_t pty_ioctl(struct file *file, uint32_t request, user_address argument)
 {
     bool is_master;
     struct pty *pty = pty_of(file, &is_master);
     if (!is_master && pty->master_is_closed) {
         return request == TIOCSPGRP ? -ENOTTY : -EIO;
+    }
+    int64_t refusal = changes_terminal(request, is_master) ? pty_check_background(pty, SIGTTOU) : 0;
+    if (refusal < 0) {
+        return refusal == -EIO && request == TIOCSPGRP ? -ENOTTY : refusal;
     }
     switch (request) {
     case TCGETS:

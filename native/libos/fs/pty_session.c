@@ -3,7 +3,7 @@
 #include "fs/terminal.h"
 #include "signal/signal.h"
 
-#define HANG_UP (1ULL << (SIGHUP - 1) | 1ULL << (SIGCONT - 1))
+#define HANG_UP (SIGNAL_BIT(SIGHUP) | SIGNAL_BIT(SIGCONT))
 
 static struct mutex lock;
 static struct pty *controlling; /* all that control a session */
@@ -76,53 +76,16 @@ int64_t controlling_pty_set(struct pty *pty)
     return result;
 }
 
-/* Those of a group. Processes are recycled, never given back: what is noted may be used later. */
-struct group {
-    int32_t id;
-    struct process **members;
-    size_t room, count;
-};
-
-static bool note_member(struct process *process, void *context)
+static void send(int32_t group, uint64_t signals)
 {
-    struct group *group = context;
-    if (process->group == group->id) {
-        if (group->count < group->room) {
-            group->members[group->count] = process;
-        }
-        group->count++;
-    }
-    return true;
-}
-
-static void send(struct process *process, uint64_t signals)
-{
-    for (int signal = 1; signals != 0; signal++, signals >>= 1) {
-        if (signals & 1) {
-            const struct signal_info info = {.signal = signal, .code = SI_KERNEL};
-            (void)signal_send_process(process, &info);
-        }
+    for (uint64_t left = group != 0 ? signals : 0; left != 0; left &= left - 1) {
+        signal_tell_group(group, __builtin_ctzll(left) + 1);
     }
 }
 
 void pty_send_signals(struct pty *pty, uint64_t signals)
 {
-    struct group group = {.id = pty_foreground_group(pty)};
-    if (signals == 0 || group.id == 0) {
-        return;
-    }
-    process_each(note_member, &group);
-    size_t room = group.count;
-    struct process **members = room > 0 ? allocate(room * sizeof(*members)) : NULL;
-    if (members == NULL) {
-        return;
-    }
-    group = (struct group){.id = group.id, .members = members, .room = room};
-    process_each(note_member, &group);
-    for (size_t at = 0; at < group.count && at < room; at++) {
-        send(members[at], signals);
-    }
-    release(members, room * sizeof(*members));
+    send(pty_foreground_group(pty), signals);
 }
 
 int64_t controlling_pty_give_up(struct pty *pty)
@@ -148,9 +111,44 @@ void pty_hang_up(struct pty *pty)
         release_session(pty);
     }
     mutex_unlock(&lock);
-    if (leader != NULL) {
-        send(leader, HANG_UP);
+    for (int at = 0; leader != NULL && at < 2; at++) {
+        (void)signal_tell(leader, NULL, &(struct signal_info){.signal = at == 0 ? SIGHUP : SIGCONT, .code = SI_KERNEL});
     }
+}
+
+void terminal_session_ends(int32_t session)
+{
+    mutex_lock(&lock);
+    struct pty *pty = *find(session);
+    int32_t group = pty != NULL ? pty->group : console_group_of_session(session);
+    if (pty != NULL) {
+        release_session(pty);
+    }
+    mutex_unlock(&lock);
+    send(group, SIGNAL_BIT(SIGHUP));
+}
+
+int64_t terminal_check_background(int32_t foreground, int signal)
+{
+    const struct process *process = current_process();
+    uint64_t ignored, caught;
+    if (foreground == 0 || foreground == process->group) {
+        return 0;
+    }
+    signal_handling(process, &ignored, &caught);
+    if ((ignored | current_task()->blocked) & SIGNAL_BIT(signal)) {
+        return signal == SIGTTIN ? -EIO : 0;
+    }
+    if (group_is_orphaned(process->group)) {
+        return -EIO;
+    }
+    signal_tell_group(process->group, signal);
+    return -EINTR; /* the call starts again when the process goes on */
+}
+
+int64_t pty_check_background(const struct pty *pty, int signal)
+{
+    return is_controlling_pty(pty) ? terminal_check_background(pty_foreground_group(pty), signal) : 0;
 }
 
 int32_t pty_foreground_group(const struct pty *pty)

@@ -11,6 +11,7 @@ struct stream {
     struct inode inode;
     int host_fd;
     struct console *console; /* that of the processes that began with it */
+    bool is_terminal;
 };
 
 static struct stream *stream_of(const struct file *file)
@@ -44,9 +45,19 @@ static int64_t wait_ready(const struct file *file, uint16_t events)
     return result == 0 ? -EAGAIN : result < 0 ? result : 0;
 }
 
+/* Who reads in the background, or changes the terminal there, is stopped. */
+static int64_t check_background(const struct stream *stream, int signal)
+{
+    return stream->is_terminal ? console_check_background(stream->console, signal) : 0;
+}
+
 static int64_t stream_read(struct file *file, void *to, size_t length, uint64_t *offset)
 {
     (void)offset;
+    int64_t refusal = check_background(stream_of(file), SIGTTIN);
+    if (refusal < 0) {
+        return refusal;
+    }
     for (;;) {
         int64_t result = (file->flags & O_NONBLOCK) ? wait_ready(file, POLLIN) : 0;
         if (result == 0) {
@@ -65,9 +76,32 @@ static int64_t stream_read(struct file *file, void *to, size_t length, uint64_t 
     }
 }
 
+#define TCGETS 0x5401U
+#define TERMIOS_SIZE 36
+#define TERMIOS_LOCAL 12 /* where c_lflag is */
+#define TOSTOP 0x100U
+
+/* The host keeps the settings: it is asked only in the background. */
+static int64_t check_output(const struct stream *stream)
+{
+    uint8_t settings[TERMIOS_SIZE];
+    uint32_t local;
+    int64_t group = stream->is_terminal ? console_group(stream->console) : 0;
+    if (group <= 0 || group == current_process()->group ||
+        host_ioctl(stream->host_fd, TCGETS, settings, 0, sizeof(settings)) < 0) {
+        return 0;
+    }
+    memcpy(&local, settings + TERMIOS_LOCAL, sizeof(local));
+    return (local & TOSTOP) ? check_background(stream, SIGTTOU) : 0;
+}
+
 static int64_t stream_write(struct file *file, const void *from, size_t length, uint64_t *offset)
 {
     (void)offset;
+    int64_t refusal = check_output(stream_of(file));
+    if (refusal < 0) {
+        return refusal;
+    }
     for (;;) {
         int64_t result = (file->flags & O_NONBLOCK) ? wait_ready(file, POLLOUT) : 0;
         if (result == 0) {
@@ -98,21 +132,21 @@ static uint32_t stream_poll(struct file *file, struct poller *poller)
 static const struct {
     uint32_t request;
     uint16_t in, out;
+    bool changes_terminal; /* SIGTTOU in the background */
 } requests[] = {
-    {0x5401, 0, 36},     /* TCGETS */
-    {0x5402, 36, 0},     /* TCSETS */
-    {0x5403, 36, 0},     /* TCSETSW */
-    {0x5404, 36, 0},     /* TCSETSF */
-    {0x5413, 0, 8},      /* TIOCGWINSZ */
-    {0x5414, 8, 0},      /* TIOCSWINSZ */
-    {0x541B, 0, 4},      /* FIONREAD */
-    {0x802C542A, 0, 44}, /* TCGETS2 */
-    {0x402C542B, 44, 0}, /* TCSETS2 */
-    {0x402C542C, 44, 0}, /* TCSETSW2 */
-    {0x402C542D, 44, 0}, /* TCSETSF2 */
+    {TCGETS, 0, TERMIOS_SIZE, false},
+    {0x5402, TERMIOS_SIZE, 0, true}, /* TCSETS */
+    {0x5403, TERMIOS_SIZE, 0, true}, /* TCSETSW */
+    {0x5404, TERMIOS_SIZE, 0, true}, /* TCSETSF */
+    {0x5413, 0, 8, false},           /* TIOCGWINSZ */
+    {0x5414, 8, 0, false},           /* TIOCSWINSZ */
+    {0x541B, 0, 4, false},           /* FIONREAD */
+    {0x802C542A, 0, 44, false},      /* TCGETS2 */
+    {0x402C542B, 44, 0, true},       /* TCSETS2 */
+    {0x402C542C, 44, 0, true},       /* TCSETSW2 */
+    {0x402C542D, 44, 0, true},       /* TCSETSF2 */
 };
 
-#define TCGETS 0x5401U
 #define TIOCGPGRP 0x540FU
 #define TIOCSPGRP 0x5410U
 
@@ -126,6 +160,10 @@ static int64_t exchange_group(struct console *console, uint32_t request, user_ad
     if (request == TIOCGPGRP) {
         return copy_to_user(argument, &group, sizeof(group));
     }
+    int64_t refusal = console_check_background(console, SIGTTOU);
+    if (refusal < 0) {
+        return refusal == -EIO ? -ENOTTY : refusal;
+    }
     return copy_from_user(&group, argument, sizeof(group)) < 0 ? -EFAULT : console_set_group(console, group);
 }
 
@@ -133,7 +171,7 @@ static int64_t stream_ioctl(struct file *file, uint32_t request, user_address ar
 {
     uint8_t data[64] = {0};
     if (request == TIOCGPGRP || request == TIOCSPGRP) { /* process groups of the host mean nothing inside */
-        if (host_ioctl(host_fd_of(file), TCGETS, data, 0, 36) < 0) {
+        if (host_ioctl(host_fd_of(file), TCGETS, data, 0, TERMIOS_SIZE) < 0) {
             return -ENOTTY;
         }
         return exchange_group(stream_of(file)->console, request, argument);
@@ -141,6 +179,10 @@ static int64_t stream_ioctl(struct file *file, uint32_t request, user_address ar
     for (size_t at = 0; at < ARRAY_LENGTH(requests); at++) {
         if (requests[at].request != request) {
             continue;
+        }
+        int64_t refusal = requests[at].changes_terminal ? check_background(stream_of(file), SIGTTOU) : 0;
+        if (refusal < 0) {
+            return refusal;
         }
         if (requests[at].in > 0 && copy_from_user(data, argument, requests[at].in) < 0) {
             return -EFAULT;
@@ -220,7 +262,7 @@ static const struct file_system file_system = {.type = "devpts", .magic = 0x1CD1
 static bool is_terminal(const struct stream *stream)
 {
     uint8_t termios[64];
-    return (stream->inode.mode & S_IFMT) == S_IFCHR && host_ioctl(stream->host_fd, TCGETS, termios, 0, 36) >= 0;
+    return (stream->inode.mode & S_IFMT) == S_IFCHR && host_ioctl(stream->host_fd, TCGETS, termios, 0, TERMIOS_SIZE) >= 0;
 }
 
 static const char *const names[STREAM_COUNT] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
@@ -250,6 +292,7 @@ static struct stream *stream_create(int fd, int host_fd, struct console *console
 static int64_t open_as(int fd, struct stream *stream)
 {
     bool has_terminal = is_terminal(stream);
+    stream->is_terminal = has_terminal;
     if (has_terminal) {
         console_set_terminal(stream->console, &stream->inode);
         if (current_process() == &first_process) {

@@ -56,8 +56,15 @@ struct orphans {
     const struct process *parent;
     struct process *reaper;
     struct obituary obituaries[ROUND];
+    int32_t groups[ROUND]; /* that the parent could have continued until now; 0: none */
     size_t count;
 };
+
+/* kill_orphaned_pgrp() of Linux. Listed. */
+static int32_t group_led_by(const struct process *parent, const struct process *child)
+{
+    return parent && parent->group != child->group && parent->session == child->session ? child->group : 0;
+}
 
 static bool hand_over(struct process *child, void *context)
 {
@@ -65,10 +72,13 @@ static bool hand_over(struct process *child, void *context)
     if (child->parent != orphans->parent) {
         return true;
     }
+    int32_t group = group_led_by(orphans->parent, child);
     child->parent = orphans->reaper;
     child->exit_signal = SIGCHLD;
-    if (child->state == PROCESS_ZOMBIE) {
-        orphans->obituaries[orphans->count++] = settle(child);
+    if (child->state == PROCESS_ZOMBIE || group) {
+        orphans->groups[orphans->count] = group;
+        orphans->obituaries[orphans->count++] =
+            child->state == PROCESS_ZOMBIE ? settle(child) : (struct obituary){.parent = NULL};
     }
     return orphans->count < ROUND;
 }
@@ -84,6 +94,9 @@ static void hand_over_children(struct process *process)
         process_each(hand_over, &orphans);
         for (size_t at = 0; at < orphans.count; at++) {
             tell(&orphans.obituaries[at]);
+            if (orphans.groups[at]) {
+                group_lost_parent(orphans.groups[at]);
+            }
         }
     } while (orphans.count == ROUND);
 }
@@ -122,8 +135,12 @@ void become_zombie(struct process *process)
     process->last_credentials = *credentials();
     process->state = PROCESS_ZOMBIE;
     uint32_t command = process->command, status = process->wait_status;
+    int32_t group = group_led_by(process->parent, process);
     struct obituary obituary = settle(process);
     lists_unlock();
+    if (group) {
+        group_lost_parent(group);
+    }
     process_upcalls.process_ended();
     tell(&obituary);
     if (command) {

@@ -19,6 +19,10 @@ struct signal_info child_info(const struct process *child);
  * waits for its own parent, which is told. */
 void become_zombie(struct process *process);
 
+/* A parent of a member has ended that was in another group of the session. Stopped processes that nobody could continue
+ * any more are told, as POSIX wants (_exit(2)). */
+void group_lost_parent(int32_t group);
+
 /* The parent that sleeps in vfork() goes on (clone.c). */
 void release_vfork(struct process *process);
 

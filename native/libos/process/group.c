@@ -1,5 +1,5 @@
 /* Ids of processes, groups and sessions: credentials(7). */
-#include "process/table.h"
+#include "process/child.h"
 
 int64_t sys_getpid(const struct arguments *arguments)
 {
@@ -56,6 +56,41 @@ static bool has_group(struct process *process, void *context)
     struct group_query *query = context;
     query->is_found = process->group == query->group && (!query->session || process->session == query->session);
     return !query->is_found;
+}
+
+struct group_state {
+    int32_t group;
+    bool is_led, has_stopped;
+};
+
+/* Some parent of a member is in another group of the session, and could continue it: will_become_orphaned_pgrp() of Linux. */
+static bool look_at_member(struct process *process, void *context)
+{
+    struct group_state *state = context;
+    if (process->group != state->group || process->state != PROCESS_RUNNING) {
+        return true;
+    }
+    const struct process *parent = process->parent;
+    state->is_led |= parent && parent->group != process->group && parent->session == process->session;
+    state->has_stopped |= __atomic_load_n(&process->stop_signal, __ATOMIC_SEQ_CST) != 0;
+    return true;
+}
+
+bool group_is_orphaned(int32_t group)
+{
+    struct group_state state = {.group = group};
+    process_each(look_at_member, &state);
+    return !state.is_led;
+}
+
+void group_lost_parent(int32_t group)
+{
+    struct group_state state = {.group = group};
+    process_each(look_at_member, &state);
+    if (!state.is_led && state.has_stopped) {
+        process_upcalls.tell_group(group, SIGHUP);
+        process_upcalls.tell_group(group, SIGCONT);
+    }
 }
 
 int64_t sys_setsid(const struct arguments *arguments)

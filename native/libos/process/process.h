@@ -226,6 +226,8 @@ struct task *task_start_service(void (*service)(void));
 _Noreturn void task_exit(int status);
 /* The calling process ends; with the first one the enclave. */
 _Noreturn void process_exit(int status, int signal);
+/* Nobody of the session could continue the group: its terminal and raise(3) do not stop it (POSIX, "orphaned process group"). */
+bool group_is_orphaned(int32_t group);
 /* Another process ends by SIGKILL. */
 void process_kill(struct process *process);
 /* The calling thread has to end. */
@@ -275,6 +277,8 @@ struct process_upcalls {
     void (*leave_signals)(struct process *process);
     /* signal: a child has ended: its parent is told. */
     void (*tell_parent)(struct process *parent, const struct signal_info *info);
+    /* signal: the kernel's own, to all of a group. */
+    void (*tell_group)(int32_t group, int signal);
     /* signal: SIGCHLD is ignored or has SA_NOCLDWAIT: nobody will wait for a child. Under the lists' lock. */
     bool (*ignores_children)(const struct process *parent);
     /* signal: the parent of the task's process has ended, and the task wants to know. */

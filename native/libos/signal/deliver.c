@@ -43,13 +43,20 @@ static void run_handler(struct task *task, struct context *context, const struct
     }
 }
 
+static bool may_be_stopped(const struct process *process, int signal)
+{
+    return process != &first_process && (signal == SIGSTOP || !group_is_orphaned(process->group));
+}
+
 static void act_by_default(const struct signal_info *info)
 {
     if (signal_is_shielded_from(current_process(), info)) {
         return; /* it waited while it was blocked, or handled */
     }
-    if (signal_stops_process(info->signal) && current_process() != &first_process) {
-        process_stop(info->signal);
+    if (signal_stops_process(info->signal)) {
+        if (may_be_stopped(current_process(), info->signal)) {
+            process_stop(info->signal);
+        }
     } else if (signal_ends_process(info->signal)) {
         process_exit(0, info->signal);
     }

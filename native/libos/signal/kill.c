@@ -211,6 +211,17 @@ void signal_each_of_group(int32_t group, void (*each)(struct process *process, v
     }
 }
 
+static void tell_of_kernel(struct process *process, void *context)
+{
+    const int *signal = context;
+    (void)signal_tell(process, NULL, &(struct signal_info){.signal = *signal, .code = SI_KERNEL});
+}
+
+void signal_tell_group(int32_t group, int signal)
+{
+    signal_each_of_group(group, tell_of_kernel, &signal);
+}
+
 int64_t sys_kill(const struct arguments *arguments)
 {
     int32_t target = (int32_t)arguments->at[0];

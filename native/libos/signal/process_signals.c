@@ -128,6 +128,7 @@ void process_signals_start(void)
     process_upcalls.execute_signals = execute;
     process_upcalls.leave_signals = leave;
     process_upcalls.tell_parent = tell_parent;
+    process_upcalls.tell_group = signal_tell_group;
     process_upcalls.ignores_children = ignores_children;
     process_upcalls.parent_died = parent_died;
 }

@@ -30,6 +30,8 @@ int64_t signal_kill_process(struct process *process, uint64_t signal);
 int64_t signal_queue_process(struct process *process, uint64_t signal, const struct signal_info *info);
 /* The kernel's own, to the process or to one thread of it (NULL: whichever). As signal_send(). */
 int64_t signal_tell(struct process *process, struct task *task, const struct signal_info *info);
+/* The same to all of a group. */
+void signal_tell_group(int32_t group, int signal);
 /* Calls `each`, without a lock, for the processes of a group. */
 void signal_each_of_group(int32_t group, void (*each)(struct process *process, void *context), void *context);
 #define SIGNAL_INFO_SIZE 128 /* siginfo_t */

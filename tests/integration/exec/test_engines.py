@@ -17,6 +17,7 @@ from support.cri.streaming import STDERR, STDIN, STDOUT
 from support.engines import TAG, archives, podman_storage, running_containerd, running_cri, running_dockerd
 from support.programs import need, need_root
 from support.tee import Converter
+from support.terminal import INTERRUPT, SUSPEND, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     source, built, layout = health_image(base / "image"), base / "tee.tar", base / "layout"
     converter.run(
         "build", source, "-t", TAG, "--key", str(converter.key), "--volume", "/data",
-        "--allow-exec", "/probe cat", "--allow-exec", "/probe sleep 1000", "-o", f"type=oci,dest={built}",
+        "--allow-exec", "/probe cat", "--allow-exec", "/probe sleep 1000", "--allow-args",
+        "-o", f"type=oci,dest={built}",
     )  # fmt: skip
     subprocess.run(["skopeo", "copy", "-q", f"oci-archive:{built}", f"oci:{layout}:1"], check=True)
     return archives(layout, base)
@@ -101,6 +103,36 @@ def test_docker_exec(docker: Engine, container: str) -> None:
     docker.run("stop", container, check=True)  # ends it, too
 
 
+DETACH = b"\x10\x11"
+"""^P^Q: keys of docker's own client."""
+
+
+def test_the_terminal_of_docker_run(docker: Engine) -> None:
+    """Sizes reach the first process; ^Z does not stop it, as in any container; who detaches can come back."""
+    name = f"terminal-{os.getpid()}"
+    run = ("run", "-it", "--name", name, "--runtime", "rune", "--network", "host", TAG, "size")
+    terminals = [Terminal([*docker.command, *run])]
+    try:
+        for rows in (30, 31):
+            terminals[0].resize(rows, 90)
+            terminals[0].read_until(b"size %d 90\n" % rows)
+        terminals[0].type(SUSPEND)
+        terminals[0].resize(32, 90)
+        terminals[0].read_until(b"size 32 90\n")
+        terminals[0].type(DETACH)
+        assert terminals[0].wait() == 0
+        assert docker.run("inspect", "-f", "{{.State.Running}}", name).stdout == "true\n"
+        terminals.append(Terminal([*docker.command, "attach", name]))
+        terminals[1].resize(33, 91)
+        terminals[1].read_until(b"size 33 91\n")
+        docker.run("stop", name, check=True)
+        assert terminals[1].wait() == 128 + signal.SIGTERM
+    finally:
+        docker.run("rm", "-f", name)
+        for terminal in terminals:
+            terminal.close()
+
+
 def test_containerd_executes_and_kills(
     installation: RuneInstallation, loaded: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -146,7 +178,6 @@ def test_podman_exec(installation: RuneInstallation, loaded: tuple[Path, Path]) 
             assert sleeper.wait(60) != 0
 
 
-INTERRUPT = b"\x03"
 SANDBOX, IN_POD = "localhost/probe:1", "localhost/probe:tee"
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
-import struct
-import subprocess
-import termios
-import tty
 from typing import TYPE_CHECKING
 
 import pytest
+
+from support.terminal import INTERRUPT, QUIT, SUSPEND, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,49 +16,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-INTERRUPT, QUIT = b"\x03", b"\x1c"
-
-
-class Terminal:
-    """A command with a terminal, as ``docker exec -t`` makes it.
-
-    runc may still be about to prepare both terminals when the command writes for the first time: the test's
-    is raw from the start, and what is shown has no CR.
-    """
-
-    def __init__(self, container: Container, *words: str) -> None:
-        command = [str(word) for word in container.command("--tty", *words)]
-        self.pid, self.descriptor = pty.fork()
-        if self.pid == 0:
-            tty.setraw(0)
-            os.execv(command[0], command)
-
-    def resize(self, rows: int, columns: int) -> None:
-        """Change the size of the window."""
-        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def type(self, keys: bytes) -> None:
-        """Press these keys."""
-        os.write(self.descriptor, keys)
-
-    def read_until(self, *wanted: bytes) -> bytes:
-        """Return what was shown up to the last of these."""
-        output = b""
-        while not all(text in output for text in wanted):
-            try:
-                more = os.read(self.descriptor, 1000)
-            except OSError:  # EIO: the other end is closed
-                more = b""
-            assert more, output
-            output += more.replace(b"\r", b"")
-        return output
-
-    def wait(self) -> int:
-        """Return the exit code."""
-        _, status = os.waitpid(self.pid, 0)
-        self.pid = 0
-        return os.waitstatus_to_exitcode(status)
-
 
 @pytest.fixture
 def open_terminal(run: Callable[..., Container], trees: Trees) -> Iterator[Callable[..., Terminal]]:
@@ -70,15 +23,12 @@ def open_terminal(run: Callable[..., Container], trees: Trees) -> Iterator[Calla
     made = []
 
     def start(*words: str) -> Terminal:
-        made.append(Terminal(container, *words))
+        made.append(Terminal(container.command("--tty", *words)))
         return made[-1]
 
     yield start
     for terminal in made:
-        os.close(terminal.descriptor)
-        if terminal.pid:
-            subprocess.run(["kill", "-9", str(terminal.pid)], check=False)
-            os.waitpid(terminal.pid, 0)
+        terminal.close()
 
 
 def test_the_size_of_the_window_and_its_changes(open_terminal: Callable[..., Terminal]) -> None:
@@ -88,6 +38,9 @@ def test_the_size_of_the_window_and_its_changes(open_terminal: Callable[..., Ter
     terminal.read_until(b"size 40 100\n")
     terminal.resize(41, 101)
     terminal.read_until(b"size 41 101\n")
+    terminal.type(SUSPEND)  # nobody could continue it: as natively, it is not stopped
+    terminal.resize(42, 102)
+    terminal.read_until(b"size 42 102\n")
     terminal.type(INTERRUPT)
     assert terminal.wait() == 128 + 2
 
@@ -100,6 +53,8 @@ def test_keys_are_for_the_group_in_the_foreground(open_terminal: Callable[..., T
     terminal.read_until(b"signal 2\n")
     terminal.type(QUIT)
     terminal.read_until(b"signal 3\n")
+    terminal.type(SUSPEND)
+    terminal.read_until(b"signal 20\n")
     os.kill(terminal.pid, 15)  # by runc to the command, not to the group
     assert terminal.wait() == 128 + 15
 

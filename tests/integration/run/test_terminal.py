@@ -6,9 +6,12 @@ import os
 import pty
 import select
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
+
+from support.terminal import INTERRUPT, QUIT, SUSPEND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-INTERRUPT, QUIT = b"\x03", b"\x1c"
 PROMPT = b"\x1b[6n"
 """With it busybox asks where the cursor is."""
 PATIENCE = 3.0
@@ -47,6 +49,25 @@ def _press_until_it_ends(terminal: int, key: bytes) -> None:
             os.write(terminal, key)
 
 
+def _suspend(terminal: int) -> None:
+    """Stop what runs, and let it go on; what reads in the background is stopped, too."""
+    os.write(terminal, b"sh -c 'echo as''leep; exec busybox sleep 10000'\n")
+    _read_until(terminal, b"asleep\r\n")
+    _press_until_it_ends(terminal, SUSPEND)
+    os.write(terminal, b"echo status $?\n")
+    _read_until(terminal, b"status %d" % (128 + signal.SIGTSTP))
+    os.write(terminal, b"echo wo''ken; fg\n")
+    _read_until(terminal, b"woken\r\n")
+    _press_until_it_ends(terminal, INTERRUPT)
+    os.write(terminal, b"busybox cat & until jobs | busybox grep -q Stopped; do :; done; echo stop''ped\n")
+    _read_until(terminal, b"stopped\r\n")
+    os.write(terminal, b"fg\n")
+    _read_until(terminal, b"cat\r\n")
+    os.write(terminal, b"some words\n")
+    _read_until(terminal, b"some words\r\nsome words\r\n")
+    _press_until_it_ends(terminal, INTERRUPT)
+
+
 def _talk(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Interrupt what handles it, then what does not, and go on with the shell; return its exit code."""
     pid, terminal = pty.fork()
@@ -65,6 +86,7 @@ def _talk(command: Sequence[str], environment: Mapping[str, str]) -> int:
             _press_until_it_ends(terminal, key)
             os.write(terminal, b"echo status $?\n")
             _read_until(terminal, b"status " + status)
+        _suspend(terminal)
         os.write(terminal, b"exit 5\n")
         _, ended = os.waitpid(pid, 0)
         return os.waitstatus_to_exitcode(ended)

@@ -26,20 +26,22 @@ TOOLS = (
 SMALL = (TOOLS, ("redis-server",))
 ALL = (
     *SMALL, ("s6", "runit"), ("python3.11",), ("nginx-light",), ("apache2",), ("postgresql-15",),
+    ("mariadb-server",),
 )  # fmt: skip
 PYTHON_PACKAGES = ("gunicorn==23.0.0", "supervisor==4.3.0")
 _LEFT_OUT = re.compile(
     r"usr/lib/x86_64-linux-gnu/(perl|libLLVM|libz3|libperl)|usr/lib/postgresql/15/lib/(bitcode|llvmjit)"
-    r"|var/run|usr/share/(?!postgresql/|zoneinfo$|zoneinfo/(UTC|Etc))|var/lib/dpkg|usr/include|usr/bin/(perl|dpkg|debconf)"
+    r"|var/run|usr/share/(?!postgresql/|mysql/(charsets|english|[^/]*sql$)|zoneinfo$|zoneinfo/(UTC|Etc))|var/lib/dpkg|usr/include|usr/bin/(perl|dpkg|debconf)"
     r"|usr/lib/(python3.*/(test|lib2to3|idlelib|tkinter|ensurepip|pydoc_data|distutils)|valgrind|udev|systemd|apt)"
-    r"|usr/lib/x86_64-linux-gnu/(gconv|openssh|libdb-|engines)|usr/lib/apache2/modules/(?!mod_(mpm_pre|authz_core))"
+    r"|usr/bin/(mariadb-(?!install-db)|mysql|(aria|myisam|wsrep)|mariadbd-|innochecksum|perror|replace|resolve_stack|msql)"
+    r"|usr/lib/libgalera|usr/lib/x86_64-linux-gnu/(gconv|openssh|libdb-|engines)|usr/lib/apache2/modules/(?!mod_(mpm_pre|authz_core))"
 )
 """What Debian's own tools need, and what compiles queries."""
-USERS = {"redis": 100, "postgres": 101, "www-data": 33, "nobody": 65534}
+USERS = {"redis": 100, "postgres": 101, "mysql": 102, "www-data": 33, "nobody": 65534}
 PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin"
 ENVIRONMENT = {
     "PATH": PATH, "PYTHONPATH": "/opt/packages:/app", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8",
-    "POSTGRES_PASSWORD": "secret", "POSTGRES_DB": "app", "NGINX_WORKERS": "2",
+    "POSTGRES_PASSWORD": "secret", "POSTGRES_DB": "app", "MYSQL_PASSWORD": "secret", "NGINX_WORKERS": "2",
 }  # fmt: skip
 SETTINGS = ("PGDATA", "PORT", "NGINX_PORT", "NGINX_WORKERS")
 """Variables that the host may set."""
@@ -136,7 +138,7 @@ def _own_files() -> Iterator[Member]:
     yield from (directory("tmp", 0o1777), directory("run"), directory("data", 0o755), directory("app"))
     yield symlink("var/run", "/run")
     yield from (symlink("bin/sh", "dash"), symlink("usr/bin/python3", "python3.11"))
-    for name in ("postgres", "redis", "nginx"):
+    for name in ("postgres", "mysql", "redis", "nginx"):
         yield file(f"usr/local/bin/{name}.sh", (HERE / "entrypoints" / f"{name}.sh").read_bytes(), 0o755)
     for name, bytes_ in _step_downs().items():
         yield file(f"usr/local/bin/{name}", bytes_, 0o755)

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,8 @@ from support.downloads import python_packages
 from support.scale import scaled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from integration.servers.places import Place, Server
 
 pytestmark = pytest.mark.integration
@@ -26,6 +29,7 @@ REQUESTS = scaled(400, least=40)
 CLIENTS = 10
 ROWS = scaled(200, least=10)
 READY = "database system is ready to accept connections"
+MARIADB_READY = "mariadbd: ready for connections"
 
 
 def workers(port: int, server: Server, wanted: int) -> set[bytes]:
@@ -164,13 +168,24 @@ def test_redis_saves_in_forked_children(place: Place) -> None:
         assert server.ends(signal.SIGINT) == 0
 
 
-def test_postgresql_keeps_what_its_clients_have_committed(place: Place) -> None:
-    """Ten clients at once; the end of a backend by SIGKILL; three kinds of shutdown; one folder for all."""
-    sys.path.append(str(python_packages("3.11", "pg8000==1.31.2")))
+def client_library(package: str, module: str) -> Any:
+    """Import a client that is no part of the project."""
+    sys.path.append(str(python_packages("3.11", package)))
     try:
-        pg8000: Any = importlib.import_module("pg8000.dbapi")
+        return importlib.import_module(module)
     finally:
         sys.path.pop()
+
+
+def at_once(work: Callable[[int], None]) -> None:
+    """Run clients side by side."""
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(work, range(CLIENTS)))
+
+
+def test_postgresql_keeps_what_its_clients_have_committed(place: Place) -> None:
+    """Ten clients at once; the end of a backend by SIGKILL; three kinds of shutdown; one folder for all."""
+    pg8000 = client_library("pg8000==1.31.2", "pg8000.dbapi")
     port = free_port()
 
     def connect() -> Any:
@@ -201,11 +216,7 @@ def test_postgresql_keeps_what_its_clients_have_committed(place: Place) -> None:
         server.says("the cluster is ready for its first start")
         assert "prepared by postgres" in server.said
         server.says(READY)
-        clients = [threading.Thread(target=work, args=(who,)) for who in range(CLIENTS)]
-        for client in clients:
-            client.start()
-        for client in clients:
-            client.join()
+        at_once(work)
         assert count() == committed
         one, other = connect(), connect()
         one.autocommit = True
@@ -230,4 +241,54 @@ def test_postgresql_keeps_what_its_clients_have_committed(place: Place) -> None:
             server.says("there is a cluster already")
             server.says(READY)
             assert count() == committed + 1
+            assert server.ends(number) == 0 or number == signal.SIGKILL
+
+
+def test_mariadb_keeps_what_its_clients_have_committed(place: Place) -> None:
+    """Its entrypoint makes the folder by a server of its own. Ten clients; SIGKILL; one folder for all."""
+    pymysql = client_library("PyMySQL==1.1.1", "pymysql")
+    port = free_port()
+
+    def connect() -> Any:
+        return pymysql.connect(
+            user="app", password="secret", host="127.0.0.1", port=port, database="app", autocommit=False
+        )
+
+    def work(who: int) -> None:
+        connection = connect()
+        cursor = connection.cursor()
+        for row in range(ROWS):
+            cursor.execute("INSERT INTO made VALUES (%s, %s)", (who, f"row {row} " * 10))
+            if row % 5 == 4:
+                connection.rollback()
+            elif row % 5 == 3:
+                connection.commit()
+        connection.close()
+
+    def count() -> int:
+        connection = connect()
+        cursor = connection.cursor()
+        cursor.execute("SELECT count(*) FROM made")
+        (found,) = cursor.fetchone()
+        connection.close()
+        return int(found)
+
+    committed = CLIENTS * (ROWS // 5) * 4
+    places = ("--datadir=/data/mariadb", "--socket=/tmp/mariadb/socket", f"--port={port}")
+    sizes = ("--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M")
+    argv = ("mysql.sh", *places, *sizes, "--bind-address=127.0.0.1")
+    with place.server(*argv) as server:
+        server.says("the data folder is ready for its first start")
+        assert "prepared by mysql" in server.said
+        server.says(MARIADB_READY, 2)
+        at_once(work)
+        assert count() == committed
+        one = connect()
+        one.cursor().execute("INSERT INTO made VALUES (-1, 'never committed')")
+        server.send(signal.SIGKILL)
+        server.ends()
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+        with place.server(*argv) as server:
+            server.says(MARIADB_READY)
+            assert count() == committed
             assert server.ends(number) == 0 or number == signal.SIGKILL

@@ -57,6 +57,7 @@ COUNTS = {
     "names": (),
     "openat2": (),
     "owners": (),
+    "job_control": (),
     "pipes": (),
     "ptys": (),
     "seals": (),

@@ -22,7 +22,7 @@ def config(**members: Any) -> ImageConfig:
 
 def test_the_host_may_ask_to_end_but_never_fake_a_fault() -> None:
     mask = host_signals(signal.SIGSEGV)
-    for allowed in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGWINCH):
+    for allowed in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTSTP, signal.SIGWINCH):
         assert mask & 1 << (allowed - 1)
     for fault in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP):
         assert not mask & 1 << (fault - 1)

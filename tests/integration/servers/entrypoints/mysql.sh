@@ -63,7 +63,7 @@ run_once() {
 prepare() {
 	mkdir -p "$DATADIR"
 	note 'making the data folder'
-	mariadb-install-db --datadir="$DATADIR" --rpm --auth-root-authentication-method=normal --skip-test-db > /dev/null
+	mariadb-install-db --rpm --auth-root-authentication-method=normal --skip-test-db "${@:2}" > /dev/null
 	start_temporary_server "$@"
 	make_accounts
 	run_once

@@ -18,7 +18,7 @@ HOST_SIGNALS = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM,
     signal.SIGCONT, signal.SIGTSTP, signal.SIGWINCH,
 )  # fmt: skip
-"""What the host may send into the enclave besides the image's stop signal: to end, to reload, to stop, to redraw.
+"""What the host may send into the enclave besides the image's stop signal: to end, reload, stop, redraw.
 
 Never SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP: a program would take a lie for a fault of its own.
 """

@@ -113,14 +113,14 @@ UNITS = (
         target=HOST_TARGET,
         sources=("pal/*.S", "pal/*.c", "runelet/*.c"),
         flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
-        zig_objects=(*SHA256, ZigObject("crypto/rsa.zig")),
+        zig_objects=(*SHA256, ZigObject("crypto/rsa.zig"), ZigObject("crypto/cmac.zig")),
     ),
     Unit(
         output="liberpal-builtin.so",
         target=SHARED_TARGET,
         sources=("pal/*.S", "pal/*.c"),
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
-        zig_objects=(*SHA256, ZigObject("crypto/rsa.zig")),
+        zig_objects=(*SHA256, ZigObject("crypto/rsa.zig"), ZigObject("crypto/cmac.zig")),
     ),
     Unit(
         output="runelet-gramine",
@@ -146,6 +146,13 @@ UNITS = (
         sources=("rune/*.c", "pal/sha256.c"),
         flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
         zig_objects=SHA256,
+    ),
+    Unit(
+        output="selftest",
+        target=HOST_TARGET,
+        sources=("selftest/*.c",),
+        flags=(*HOST_FLAGS, "-static", "-pie", "-s"),
+        zig_objects=(ZigObject("crypto/cmac.zig"),),
     ),
     Unit(
         output="rune-hook",

@@ -57,6 +57,7 @@ def _run(given: argparse.Namespace) -> int:
     from enclavize.rune.capabilities import chosen_capabilities
     from enclavize.rune.run import RunOptions, unpack
     from enclavize.rune.run import run as run_image
+    from enclavize.rune.sgx_devices import sgx_device
 
     if given.report and not (given.trace or given.profile):
         raise UsageError("--report says where --trace and --profile go: neither is there")
@@ -79,6 +80,7 @@ def _run(given: argparse.Namespace) -> int:
         host_network=given.network == "host",
         capabilities=chosen_capabilities(given.cap_add, given.cap_drop),
         published=parse_published(given.publish, host_network=given.network == "host"),
+        devices=tuple(map(sgx_device, given.device)),
         insecure=given.insecure,
     )
     return run_image(options, unpack(options, cache_bound(), _progress))
@@ -154,6 +156,11 @@ def _parser() -> argparse.ArgumentParser:
         "--cap-drop", metavar="CAP",
         about="Let it do less: by default it may give files of volumes away (CHOWN, DAC_OVERRIDE, FSETID, "
         "FOWNER).",
+    )  # fmt: skip
+    several(
+        "--device", metavar="PATH",
+        about="Give an SGX device beside /dev/sgx_enclave, which is there by itself: /dev/sgx_provision, for "
+        "quotes that are made in the container.",
     )  # fmt: skip
     flag("--insecure", about="Accept plain HTTP and unknown certificates of registries.")
     return parser

@@ -17,6 +17,8 @@ from enclavize.tee.layout import ENTRYPOINT
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from enclavize.rune.sgx_devices import Device
+
 _NO_SUID_EXEC_DEV = ["nosuid", "noexec", "nodev"]
 _SYSTEM_FILES = {
     "destination": "/sys",
@@ -66,6 +68,7 @@ class Container:
     user: tuple[int, int] = (0, 0)
     system_files: bool = False
     capabilities: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
 
 
 def container_spec(container: Container) -> dict[str, Any]:
@@ -145,6 +148,10 @@ def _bind_mount(volume: BindMount) -> dict[str, Any]:
     }
 
 
+def _number(device: Device) -> dict[str, Any]:
+    return {"type": "c", "major": device.major, "minor": device.minor}
+
+
 def _linux(container: Container) -> dict[str, Any]:
     namespaces = ["pid", "mount", "ipc", "uts"]
     sysctl: dict[str, str] = {}
@@ -157,9 +164,15 @@ def _linux(container: Container) -> dict[str, Any]:
         "seccomp": SECCOMP_PROFILE,
         "sysctl": sysctl,
     }
+    if container.devices:
+        linux["devices"] = [
+            {"path": device.path, **_number(device), "fileMode": 0o666, "uid": 0, "gid": 0}
+            for device in container.devices
+        ]
     if container.rootless is None:
         linux["cgroupsPath"] = f"/enclavize.{container.name}"
-        linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+        allowed = [{"allow": True, **_number(device), "access": "rw"} for device in container.devices]
+        linux["resources"] = {"devices": [{"allow": False, "access": "rwm"}, *allowed]}
     else:
         uid, gid = container.rootless
         namespaces.append("user")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from enclavize.rune.bundle import Bundle
     from enclavize.rune.policy import NodePolicy
     from enclavize.rune.publish import PublishedPort
+    from enclavize.rune.sgx_devices import Device
     from enclavize.tee.description import TeeDescription
     from enclavize.tee.host_files import HostFiles
     from enclavize.tee.policy import Policy
@@ -74,6 +75,7 @@ class RunOptions:
     host_network: bool = False
     published: tuple[PublishedPort, ...] = ()
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
+    devices: tuple[Device, ...] = ()
     insecure: bool = False
 
 
@@ -133,6 +135,7 @@ def _run(options: RunOptions, tree: Path) -> int:
             user=_user(tree, description.libos),
             system_files=description.libos == "gramine",
             capabilities=options.capabilities,
+            devices=options.devices,
         )
         if description.libos not in RUNELETS:
             container = _by_its_start(container, description, bundle)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
+
+from enclavize.errors import UsageError
 
 ENCLAVE_DEVICES = ("/dev/sgx_enclave", "/dev/sgx/enclave", "/dev/isgx")
 """Linux since 5.11; Intel's DCAP driver; the legacy driver for launch control."""
@@ -13,6 +17,32 @@ PROVISION_DEVICES = ("/dev/sgx_provision", "/dev/sgx/provision")
 
 AESM_SOCKET = Path("/var/run/aesmd/aesm.socket")
 """Of Intel's architectural enclave service."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A character device of this machine."""
+
+    path: str
+    major: int
+    minor: int
+
+
+def sgx_device(path: str) -> Device:
+    """Return what ``--device PATH`` names. Raises UsageError: enclaves use no other devices of the host."""
+    known = (*ENCLAVE_DEVICES, *PROVISION_DEVICES)
+    if path not in known:
+        raise UsageError(
+            f"--device {path}: an enclave uses no devices of the host but SGX's",
+            hint=f"one of {', '.join(known)}",
+        )
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise UsageError(f"--device {path}: {error.strerror}", hint="enclavize doctor") from error
+    if not stat.S_ISCHR(status.st_mode):
+        raise UsageError(f"--device {path}: not a character device")
+    return Device(path=path, major=os.major(status.st_rdev), minor=os.minor(status.st_rdev))
 
 
 def present(paths: tuple[str, ...], root: Path = Path("/")) -> list[str]:

@@ -43,11 +43,14 @@ if TYPE_CHECKING:
 MARK = "org.enclavize.tee"
 """The annotation by which the front end knows a TEE container (container.c)."""
 
-SGX_DEVICES = (SGX_DEVICE, "/dev/sgx_provision")
-PAL_DEVICES = (*SGX_DEVICES, "/dev/sgx/enclave", "/dev/sgx/provision", "/dev/isgx")
+SGX_DEVICES = (SGX_DEVICE,)
+"""The provisioning device is never added: it lets an enclave see a key by which the machine is known for ever
+(Documentation/arch/x86/sgx.rst, "Provisioning"). Who wants it there asks the engine for it."""
+
+PAL_DEVICES = (*SGX_DEVICES, "/dev/sgx/enclave", "/dev/isgx")
 """What PALs of others may look for: also the names of Intel's DCAP driver, and of its legacy one."""
 
-_DCAP_NAMES = {SGX_DEVICE: "/dev/sgx/enclave", "/dev/sgx_provision": "/dev/sgx/provision"}
+_DCAP_NAMES = {SGX_DEVICE: "/dev/sgx/enclave"}
 """The same interface under other names, where Intel's DCAP driver has made the devices."""
 
 AESM = "/var/run/aesmd"

@@ -27,6 +27,8 @@ enum ecall {
     ECALL_THREAD = 1, /* first entry of a further thread, made by OCALL_THREAD_CREATE */
     ECALL_RETURN = 2, /* back from an OCALL */
     ECALL_COMMAND = 3, /* first entry of a thread that is to run a command from outside: struct command lies in exchange.data */
+    ECALL_REPORT = 4,  /* no thread begins: exchange.data has a TARGETINFO, then the REPORT for it, with REPORTDATA of zeros, and exchange.result its size.
+                          Comes back with EEXIT_REFUSED, also when it is done */
 };
 /* With CSSA 1 every entry is an exception entry, whatever RDI says. What happened is read from the SSA alone. If
  * EXITINFO is not valid the AEX was an interrupt, and exchange.signals is looked at. */

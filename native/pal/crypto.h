@@ -16,6 +16,9 @@ void sha256_start(struct sha256 *hash);
 void sha256_update(struct sha256 *hash, const void *data, size_t size);
 void sha256_finish(struct sha256 *hash, uint8_t digest[32]);
 
+/* AES-128-CMAC (RFC 4493). Uses XMM registers. */
+void aes_cmac(const uint8_t key[16], const void *message, size_t size, uint8_t mac[16]);
+
 /* RSA-3072, e = 3, PKCS#1 v1.5 with SHA-256. All numbers little-endian, as in SIGSTRUCT. */
 bool rsa3072_verify(const uint8_t modulus[384], const uint8_t signature[384], const void *message, size_t size);
 

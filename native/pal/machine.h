@@ -49,9 +49,6 @@ struct machine {
     int (*restrict_memory)(uint64_t address, uint64_t length, uint32_t rights); /* EMODPR, then the page tables */
     int (*trim_memory)(uint64_t address, uint64_t length);
     int (*remove_memory)(uint64_t address, uint64_t length);
-
-    /* A report of this enclave for the one that TARGETINFO names. */
-    int (*report)(const void *target, const uint8_t data[64], struct report *report);
 };
 extern const struct machine simulated_machine, sgx_machine;
 extern const struct machine *machine; /* the one that was chosen */

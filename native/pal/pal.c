@@ -360,7 +360,6 @@ EXPORT int pal_destroy(void)
 
 EXPORT int pal_get_local_report(void *targetinfo, int targetinfo_len, void *report, int *report_len)
 {
-    static const uint8_t no_data[64];
     struct report made;
     log_forget_failure();
     if (!targetinfo || targetinfo_len != TARGETINFO_SIZE || !report || !report_len || *report_len < REPORT_SIZE) {
@@ -369,7 +368,7 @@ EXPORT int pal_get_local_report(void *targetinfo, int targetinfo_len, void *repo
     if (state == STATE_NEW) {
         return fail(-ESRCH, "the PAL has not been initialised");
     }
-    int error = machine->report(targetinfo, no_data, &made);
+    int error = process_report(targetinfo, &made);
     if (error) {
         return error;
     }

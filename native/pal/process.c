@@ -301,6 +301,52 @@ void process_enter_command(struct host_thread *thread, const void *request, size
     count_out();
 }
 
+/* Until the first program is there, entries are refused. */
+static uint64_t enter_for_report(struct host_thread *thread, const uint8_t target[TARGETINFO_SIZE])
+{
+    uint64_t left = EEXIT_REFUSED;
+    memcpy(thread->exchange->data, target, TARGETINFO_SIZE);
+    thread->exchange->result = -EAGAIN;
+    for (int tried = 0; tried < REFUSALS_MAX && left == EEXIT_REFUSED && thread->exchange->result == -EAGAIN && !is_exiting(); tried++) {
+        if (tried > 0) {
+            nanosleep(&(struct timespec){.tv_nsec = RETRY_NS}, NULL);
+        }
+        left = machine->enter(thread, ECALL_REPORT);
+    }
+    return left;
+}
+
+int process_report(const uint8_t target[TARGETINFO_SIZE], struct report *report)
+{
+    struct host_thread *thread = process_claim_thread();
+    sigset_t before;
+    int64_t result = -ESRCH;
+    if (!thread) {
+        return process_is_ending() ? fail(-ESRCH, "the enclave has ended")
+                                   : fail(-EAGAIN, "the enclave does not run, or no thread of it is free for a report (see --set threads)");
+    }
+    block_signals(&before);
+    if (begin_thread(thread)) {
+        uint64_t left = enter_for_report(thread, target);
+        result = left == EEXIT_REFUSED ? thread->exchange->result : -ESRCH;
+        memcpy(report, thread->exchange->data, sizeof(*report));
+    }
+    end_thread(thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    drive_out(main_thread);
+    count_out();
+    switch (result) {
+    case REPORT_SIZE:
+        return 0;
+    case -EINVAL:
+        return fail(-EINVAL, "the TARGETINFO is not one: fields that are reserved are not zero");
+    case -ESRCH:
+        return fail(-ESRCH, "the enclave has ended");
+    default:
+        return fail(-EAGAIN, "the enclave does not run yet");
+    }
+}
+
 int process_create_thread(void)
 {
     pthread_t handle;

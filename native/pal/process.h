@@ -37,6 +37,9 @@ void process_give_back_thread(struct host_thread *thread);
 /* The calling thread runs, from ECALL_COMMAND, for which this lies in exchange.data, to the end of the thread, which is told before the record is given back. */
 void process_enter_command(struct host_thread *thread, const void *request, size_t size, void (*left)(struct host_thread *thread));
 
+/* Has the enclave make a report of itself for the one that TARGETINFO names. 0, or a negative errno told to fail(). */
+int process_report(const uint8_t target[TARGETINFO_SIZE], struct report *report);
+
 /* Runs it in the calling thread to its end. 0, or a negative errno told to fail(). */
 int process_run(void);
 

@@ -127,6 +127,42 @@ _Static_assert(sizeof(struct sigstruct) == 1808, "SIGSTRUCT");
 #define TARGETINFO_SIZE 512
 #define REPORT_SIZE 432
 
+struct target_info {
+    uint8_t mrenclave[32];
+    struct attributes attributes;
+    uint8_t cet_attributes;
+    uint8_t reserved1;
+    uint16_t config_svn;
+    uint32_t misc_select;
+    uint8_t reserved2[8];
+    uint8_t config_id[64];
+    uint8_t reserved3[384];
+};
+_Static_assert(sizeof(struct target_info) == TARGETINFO_SIZE, "TARGETINFO");
+
+enum key_name { KEY_EINITTOKEN = 0, KEY_PROVISION = 1, KEY_PROVISION_SEAL = 2, KEY_REPORT = 3, KEY_SEAL = 4 };
+#define KEY_POLICY_MRENCLAVE 0x1U
+#define KEY_POLICY_MRSIGNER 0x2U
+struct key_request {
+    uint16_t name;
+    uint16_t policy;
+    uint16_t isv_svn;
+    uint16_t reserved1;
+    uint8_t cpu_svn[16];
+    struct attributes attributes_mask;
+    uint8_t key_id[32];
+    uint32_t misc_mask;
+    uint16_t config_svn;
+    uint8_t reserved2[434];
+};
+_Static_assert(sizeof(struct key_request) == 512, "KEYREQUEST");
+
+/* What EGETKEY leaves in RAX. */
+#define SGX_INVALID_ATTRIBUTE 2U
+#define SGX_INVALID_CPUSVN 32U
+#define SGX_INVALID_ISVSVN 64U
+#define SGX_INVALID_KEYNAME 256U
+
 struct report {
     uint8_t cpu_svn[16];
     uint32_t misc_select;

@@ -39,15 +39,6 @@ static uint64_t features(void)
     return sgx_processor().allowed.xfrm;
 }
 
-/* Only the enclave can make one. */
-static int report(const void *target, const uint8_t data[64], struct report *made)
-{
-    (void)target;
-    (void)data;
-    (void)made;
-    return fail(-ENOSYS, "reports of an enclave on hardware are not there from outside yet");
-}
-
 const struct machine sgx_machine = {
     .find = find,
     .features = features,
@@ -66,5 +57,4 @@ const struct machine sgx_machine = {
     .restrict_memory = sgx_restrict_memory,
     .trim_memory = sgx_trim_memory,
     .remove_memory = sgx_remove_memory,
-    .report = report,
 };

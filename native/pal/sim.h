@@ -29,8 +29,6 @@ int sim_protect_memory(uint64_t address, uint64_t length, uint32_t rights);
 int sim_restrict_memory(uint64_t address, uint64_t length, uint32_t rights);
 int sim_trim_memory(uint64_t address, uint64_t length);
 int sim_remove_memory(uint64_t address, uint64_t length);
-/* A fake one. */
-int sim_report(const void *target, const uint8_t data[64], struct report *report);
 
 /*
  * Between the files of the simulation.
@@ -43,6 +41,9 @@ extern uint32_t sim_xfrm;
 uint64_t sim_eenter(struct host_thread *thread, uint64_t ecall, struct exchange *exchange);
 void sim_begin_eresume(struct host_thread *thread);
 uint64_t sim_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx);
+/* EREPORT, and EGETKEY with its error code (sim_keys.c), on operands that have been checked. */
+void sim_ereport(const struct target_info *target, const uint8_t data[64], struct report *report);
+uint64_t sim_egetkey(const struct key_request *request, uint8_t key[16]);
 /* Takes the TCS for an entry and fills in entry_*. False: EENTER faults. */
 bool sim_prepare_entry(struct host_thread *thread);
 bool sim_install_handlers(void);

@@ -1,6 +1,8 @@
 #ifndef ENCLAVIZE_PAL_SIM_EPCM_H
 #define ENCLAVIZE_PAL_SIM_EPCM_H
 
+#include <stdbool.h>
+
 #include "abi.h"
 #include "sgx.h"
 
@@ -29,6 +31,12 @@ static inline uint16_t *epcm_entry(uint64_t address)
 static inline uint32_t epcm_effective_rights(uint16_t entry)
 {
     return (entry & (EPCM_PENDING | EPCM_EXPOSED)) == EPCM_PENDING ? 0 : entry & (entry >> EPCM_TABLE_SHIFT) & EPCM_RIGHTS;
+}
+
+/* May a leaf of ENCLU use the page so? */
+static inline bool epcm_usable(uint16_t entry, uint32_t rights)
+{
+    return (entry & EPCM_VALID) && !(entry & (EPCM_PENDING | EPCM_MODIFIED | EPCM_TCS | EPCM_TRIM)) && (entry & rights) == rights;
 }
 
 /* Make the host's page tables follow the EPCM over a range. 0, or a negative errno. */

@@ -19,17 +19,9 @@
 
 #define NO_VECTORS __attribute__((target("general-regs-only"), noinline))
 
-static const char FAKE_MAC[16] __attribute__((nonstring)) = "SIMULATED REPORT";
-static const char FAKE_KEY[16] __attribute__((nonstring)) = "SIMULATION KEY!!";
-
 NO_VECTORS static void copy(void *to, const void *from, size_t size)
 {
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
-}
-
-NO_VECTORS static void zero(void *to, size_t size)
-{
-    __asm__ volatile("rep stosb" : "+D"(to), "+c"(size) : "a"(0) : "memory");
 }
 
 /* Operands of leaves must be naturally aligned and in pages of the enclave with these rights; anything else is #GP or #PF on a CPU. */
@@ -38,8 +30,7 @@ NO_VECTORS static void check_operand(uint64_t address, uint64_t alignment, uint3
     if (address % alignment != 0 || address >= ELRANGE_SIZE) {
         die("ENCLU with a bad operand at ", address);
     }
-    uint16_t entry = *epcm_entry(address);
-    if (!(entry & EPCM_VALID) || (entry & (EPCM_PENDING | EPCM_MODIFIED | EPCM_TCS | EPCM_TRIM)) || (entry & rights) != rights) {
+    if (!epcm_usable(*epcm_entry(address), rights)) {
         die("ENCLU with an operand that the page's rights forbid at ", address);
     }
 }
@@ -163,28 +154,12 @@ NO_VECTORS static uint64_t emodpe(uint64_t secinfo_address, uint64_t page)
     return 0;
 }
 
-NO_VECTORS int sim_report(const void *target, const uint8_t data[64], struct report *report)
-{
-    const struct enclave *enclave = sim_enclave;
-    (void)target; /* the report key of the target is what makes a real MAC */
-    zero(report, sizeof(*report));
-    report->misc_select = enclave->misc_select;
-    report->attributes = enclave->attributes;
-    copy(report->mrenclave, enclave->mrenclave, sizeof(report->mrenclave));
-    copy(report->mrsigner, enclave->mrsigner, sizeof(report->mrsigner));
-    report->isv_prod_id = enclave->isv_prod_id;
-    report->isv_svn = enclave->isv_svn;
-    copy(report->report_data, data, sizeof(report->report_data));
-    copy(report->mac, FAKE_MAC, sizeof(report->mac));
-    return 0;
-}
-
 NO_VECTORS static uint64_t ereport(uint64_t target, uint64_t data, uint64_t report)
 {
     check_operand(target, 512, SECINFO_R);
     check_operand(data, 128, SECINFO_R);
     check_operand(report, 512, SECINFO_R | SECINFO_W);
-    sim_report((const void *)target, (const uint8_t *)data, (struct report *)report);
+    sim_ereport((const struct target_info *)target, (const uint8_t *)data, (struct report *)report);
     return 0;
 }
 
@@ -192,8 +167,7 @@ NO_VECTORS static uint64_t egetkey(uint64_t request, uint64_t key)
 {
     check_operand(request, 512, SECINFO_R);
     check_operand(key, 16, SECINFO_R | SECINFO_W);
-    copy((void *)key, FAKE_KEY, sizeof(FAKE_KEY));
-    return 0;
+    return sim_egetkey((const struct key_request *)request, (uint8_t *)key);
 }
 
 NO_VECTORS uint64_t sim_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx)

@@ -29,5 +29,4 @@ const struct machine simulated_machine = {
     .restrict_memory = sim_restrict_memory,
     .trim_memory = sim_trim_memory,
     .remove_memory = sim_remove_memory,
-    .report = sim_report,
 };

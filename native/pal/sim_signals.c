@@ -32,11 +32,16 @@
 #define SYSCALL_LENGTH 2
 #define ENCLU_LENGTH 3
 #define RFLAGS_INITIAL 0x202U
+#define RFLAGS_STATUS 0x8D5U /* CF, PF, AF, ZF, SF, OF */
+#define RFLAGS_ZF 0x40U
 
 #define VECTOR_INVALID_OPCODE 6
 #define VECTOR_BREAKPOINT 3
 #define VECTOR_GENERAL_PROTECTION 13
 #define VECTOR_PAGE_FAULT 14
+#define PAGE_FAULT_PRESENT 0x1
+#define PAGE_FAULT_WRITE 0x2
+#define PAGE_FAULT_USER 0x4
 /* #DE, #DB, #BP, #BR, #UD, #GP, #PF, #MF, #AC, #XM, #CP */
 #define VECTORS_REPORTED 0x2B606BU
 
@@ -210,6 +215,59 @@ static void asynchronous_exit(struct host_thread *thread, ucontext_t *frame, con
     enter(thread, registers, (uint64_t)sim_after_exception);
 }
 
+/* Operands of EREPORT and EGETKEY: registers, alignments, rights (SDM volume 3D). */
+#define OPERANDS_MAX 3
+struct operand {
+    uint8_t reg;
+    uint16_t alignment;
+    uint8_t rights;
+};
+static const struct operand OPERANDS[][OPERANDS_MAX] = {
+    [ENCLU_EREPORT] = {{REG_RBX, 512, SECINFO_R}, {REG_RCX, 128, SECINFO_R}, {REG_RDX, 512, SECINFO_R | SECINFO_W}},
+    [ENCLU_EGETKEY] = {{REG_RBX, 512, SECINFO_R}, {REG_RCX, 16, SECINFO_R | SECINFO_W}},
+};
+
+/* Leaves the exception in the frame, as the kernel does. */
+static bool fault_of_operand(greg_t *registers, uint64_t address, const struct operand *operand)
+{
+    if (address % operand->alignment != 0 || !in_elrange(address)) {
+        registers[REG_TRAPNO] = VECTOR_GENERAL_PROTECTION;
+        registers[REG_ERR] = 0;
+        return true;
+    }
+    uint16_t entry = *epcm_entry(address);
+    if (epcm_usable(entry, operand->rights) && (epcm_effective_rights(entry) & operand->rights) == operand->rights) {
+        return false;
+    }
+    registers[REG_TRAPNO] = VECTOR_PAGE_FAULT;
+    registers[REG_ERR] = PAGE_FAULT_USER | ((entry & EPCM_VALID) ? PAGE_FAULT_PRESENT : 0) | ((operand->rights & SECINFO_W) ? PAGE_FAULT_WRITE : 0);
+    registers[REG_CR2] = (greg_t)address;
+    return true;
+}
+
+/* A program may ask the CPU for reports and keys itself. Its other leaves are not simulated: they raise #UD. */
+static bool emulate_enclu_of_program(greg_t *registers)
+{
+    static const uint8_t enclu[ENCLU_LENGTH] = {0x0F, 0x01, 0xD7};
+    uint64_t leaf = (uint64_t)registers[REG_RAX], rip = (uint64_t)registers[REG_RIP], last = rip + ENCLU_LENGTH - 1;
+    bool is_readable = in_elrange(last) && (epcm_effective_rights(*epcm_entry(rip)) & epcm_effective_rights(*epcm_entry(last)) & SECINFO_R);
+    if (leaf > ENCLU_EGETKEY || !is_readable || memcmp((const void *)rip, enclu, sizeof(enclu)) != 0) {
+        return false;
+    }
+    for (size_t index = 0; index < OPERANDS_MAX && OPERANDS[leaf][index].alignment; index++) {
+        if (fault_of_operand(registers, (uint64_t)registers[OPERANDS[leaf][index].reg], &OPERANDS[leaf][index])) {
+            return false;
+        }
+    }
+    uint64_t error = sim_leaf(leaf, (uint64_t)registers[REG_RBX], (uint64_t)registers[REG_RCX], (uint64_t)registers[REG_RDX]);
+    if (leaf == ENCLU_EGETKEY) {
+        registers[REG_RAX] = (greg_t)error;
+        registers[REG_EFL] = (registers[REG_EFL] & ~(greg_t)RFLAGS_STATUS) | (error ? RFLAGS_ZF : 0);
+    }
+    registers[REG_RIP] += ENCLU_LENGTH;
+    return true;
+}
+
 /* The real ENCLU, in trap mode. True: this was one, and has been done. */
 static bool emulate_enclu(struct host_thread *thread, ucontext_t *frame)
 {
@@ -303,6 +361,10 @@ static void handle_fault(int signal, siginfo_t *info, void *context)
         return; /* sent by a process: no fault of ours */
     }
     if (thread && (signal == SIGILL || signal == SIGSEGV) && emulate_enclu(thread, frame)) {
+        return;
+    }
+    bool is_illegal = signal == SIGILL || (signal == SIGSEGV && registers[REG_TRAPNO] == VECTOR_GENERAL_PROTECTION);
+    if (is_illegal && is_inside(thread, (uint64_t)registers[REG_RIP]) && emulate_enclu_of_program(registers)) {
         return;
     }
     if (is_inside(thread, (uint64_t)registers[REG_RIP]) || is_wild_jump(thread, registers)) {

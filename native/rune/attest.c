@@ -14,8 +14,8 @@
 #include "pal_run.h"
 #include "report.h"
 
-#define MAC_OFFSET 416
-static const char simulated_mac[] = "SIMULATED REPORT"; /* native/pal/sim_leaves.c */
+#define KEY_ID_OFFSET 384
+static const char simulated[] = "SIMULATED REPORT"; /* native/pal/sim_keys.c */
 
 static int refuse(const struct command_line *line, const char *what, const char *why)
 {
@@ -42,7 +42,7 @@ static int put_out(const struct command_line *line, const char *report)
     int file = line->report_file ? open(line->report_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : STDOUT_FILENO;
     if (file < 0 || write(file, report, REPORT_SIZE) != REPORT_SIZE)
         return refuse(line, "cannot write the report", strerror(errno));
-    if (memcmp(report + MAC_OFFSET, simulated_mac, strlen(simulated_mac)) == 0)
+    if (memcmp(report + KEY_ID_OFFSET, simulated, strlen(simulated)) == 0)
         dprintf(STDERR_FILENO, "rune: warning: this report is of a simulated enclave, and proves nothing\n");
     return EXIT_SUCCESS;
 }

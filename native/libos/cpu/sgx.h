@@ -43,17 +43,62 @@ struct secinfo {
 #define SECINFO_TYPE_REG 0x200U
 #define SECINFO_TYPE_TRIM 0x400U
 
+struct enclave_attributes {
+    uint64_t flags, xfrm;
+};
+#define ATTRIBUTE_DEBUG 2U
+
+/* For whom a report is. */
+struct target_info {
+    uint8_t mrenclave[32];
+    struct enclave_attributes attributes;
+    uint8_t cet_attributes;
+    uint8_t reserved1;
+    uint16_t config_svn;
+    uint32_t misc_select;
+    uint8_t reserved2[8];
+    uint8_t config_id[64];
+    uint8_t reserved3[384];
+} __attribute__((aligned(512)));
+#define TARGET_INFO_SIZE 512U
+_Static_assert(sizeof(struct target_info) == TARGET_INFO_SIZE, "TARGETINFO");
+
 struct report {
     uint8_t cpu_svn[16];
     uint32_t misc_select;
-    uint8_t reserved1[28];
-    uint64_t attributes_flags;
-    uint64_t attributes_xfrm;
-    uint8_t rest[432 - 64];
+    uint8_t cet_attributes;
+    uint8_t reserved1[11];
+    uint8_t isv_ext_prod_id[16];
+    struct enclave_attributes attributes;
+    uint8_t mrenclave[32];
+    uint8_t reserved2[32];
+    uint8_t mrsigner[32];
+    uint8_t reserved3[32];
+    uint8_t config_id[64];
+    uint16_t isv_prod_id, isv_svn, config_svn;
+    uint8_t reserved4[42];
+    uint8_t isv_family_id[16];
+    uint8_t report_data[64];
+    uint8_t key_id[32];
+    uint8_t mac[16];
 } __attribute__((aligned(512)));
-_Static_assert(sizeof(struct report) == 512, "432 bytes, padded to the alignment");
+#define REPORT_SIZE 432U
+#define REPORT_DATA_SIZE 64U
+_Static_assert(sizeof(struct report) == 512, "REPORT, padded to its alignment");
 
-#define ATTRIBUTE_DEBUG 2U
+enum key_name { KEY_NAME_REPORT = 3, KEY_NAME_SEAL = 4 };
+enum key_policy { KEY_POLICY_MRENCLAVE = 1, KEY_POLICY_MRSIGNER = 2 };
+struct key_request {
+    uint16_t name, policy, isv_svn, reserved1;
+    uint8_t cpu_svn[16];
+    struct enclave_attributes attributes_mask;
+    uint8_t key_id[32];
+    uint32_t misc_mask;
+    uint16_t config_svn;
+    uint8_t reserved2[434];
+} __attribute__((aligned(512)));
+_Static_assert(sizeof(struct key_request) == 512, "KEYREQUEST");
+#define ENCLAVE_KEY_SIZE 16U
 
 /* global_data_t of the Intel SDK 2.26, patched into g_global_data by the loader: what the enclave needs of it. Addresses are relative to the TCS. */
 struct global_data {

@@ -1,5 +1,6 @@
 #include "fs/process_files.h"
 
+#include "fs/attestation.h"
 #include "fs/descriptor.h"
 #include "fs/file.h"
 #include "fs/terminal.h"
@@ -71,6 +72,7 @@ static void leave(struct process *process)
     namespace_unlock();
     whereabouts_put(whereabouts);
     file_put(executable);
+    attestation_leave(process);
 }
 
 static int64_t begin(struct process *process)

@@ -134,7 +134,11 @@ static const struct text_source content_source = {.make = make_content};
 
 static int64_t synthetic_open(struct inode *inode, struct file *file)
 {
-    return is_directory(inode) ? 0 : text_file_open(file, &content_source);
+    const struct blob *blob = entry_of(inode)->row->blob;
+    if (is_directory(inode)) {
+        return 0;
+    }
+    return blob != NULL ? blob_open(file, blob) : text_file_open(file, &content_source);
 }
 
 static int64_t synthetic_lookup(struct inode *directory, struct name name, struct inode **found)

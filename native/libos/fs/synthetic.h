@@ -5,7 +5,7 @@
 #ifndef ENCLAVIZE_FS_SYNTHETIC_H
 #define ENCLAVIZE_FS_SYNTHETIC_H
 
-#include "fs/file.h"
+#include "fs/blob.h"
 
 /* A text that grows. */
 struct text {
@@ -32,6 +32,8 @@ struct synthetic_row {
     void (*content)(struct text *text); /* regular files: no lock is held */
     /* the same for a fixed text; symbolic links: a fixed target */
     const char *fixed;
+    /* regular files in place of both */
+    const struct blob *blob;
     /* symbolic links: the target; the namespace lock is held */
     int64_t (*target)(char *to, size_t size);
     /* directories: names that are not in the table */

@@ -1,5 +1,6 @@
 #include "fs/fs.h"
 
+#include "fs/attestation.h"
 #include "fs/buffer.h"
 #include "fs/console.h"
 #include "fs/device.h"
@@ -70,14 +71,15 @@ static int64_t mount_synthetic(const char *name, struct inode *root)
 
 static int64_t mount_all(const struct configuration *measured)
 {
-    struct inode *proc, *sys, *dev, *shm, *pts;
+    struct inode *proc, *sys, *dev, *shm, *pts, *attestation;
     int64_t result;
     if ((result = proc_create(&proc)) < 0 || (result = mount_synthetic("proc", proc)) < 0 ||
         (result = sys_create(&sys)) < 0 || (result = mount_synthetic("sys", sys)) < 0 ||
         (result = device_create_directory(&dev)) < 0 || (result = mount_synthetic("dev", dev)) < 0 ||
         (result = tree_create(&memory_file_system, S_ISVTX | 0777, &shm)) < 0 ||
         (result = mount_on(dev, "shm", shm)) < 0 || (result = devpts_create(&pts)) < 0 ||
-        (result = mount_on(dev, "pts", pts)) < 0) {
+        (result = mount_on(dev, "pts", pts)) < 0 || (result = attestation_create(&attestation)) < 0 ||
+        (result = mount_on(dev, "attestation", attestation)) < 0) {
         return result;
     }
     if (measured->policy & POLICY_ALLOW_HOST_NETWORK_FILES) {

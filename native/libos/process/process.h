@@ -112,6 +112,7 @@ struct process {
     struct descriptor_table *descriptors; /* listed; counted: processes may share one (CLONE_FILES) */
     struct whereabouts *whereabouts;      /* directories and umask; the same (CLONE_FS); under the namespace lock */
     struct file *executable;              /* the program; under the namespace lock */
+    struct attestation *attestation;      /* what it has written for its reports; NULL: nothing (fs/attestation.c) */
 };
 extern struct process first_process;
 #define PROCESS_ID 1 /* the first one's */

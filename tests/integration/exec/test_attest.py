@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 MRENCLAVE = slice(64, 96)
 REPORT_DATA = slice(320, 384)
-MAC = slice(416, 432)
+KEY_ID = slice(384, 416)
 """SDM volume 3D, REPORT."""
 
 
@@ -50,7 +50,7 @@ def test_a_report_says_which_enclave_runs_and_that_it_is_simulated(
         assert len(report) == 432
         assert report[MRENCLAVE].hex() == described["mrenclave"]
         assert report[REPORT_DATA] == bytes(64)
-        assert report[MAC] == b"SIMULATED REPORT"
+        assert report[KEY_ID] == b"SIMULATED REPORT, NO PROTECTION!"
         assert b"a simulated enclave, and proves nothing" in done.stderr
 
 

@@ -36,6 +36,7 @@ struct thread_control controls[4096];
 unsigned control_count;
 struct secs_fields secs;
 uint8_t measurement[32], signer[32];
+uint16_t product[2];
 bool is_created, is_initialized;
 
 static int device = -1;
@@ -91,6 +92,24 @@ static void receive(void *to, size_t size)
         }
         done += (size_t)got;
     }
+}
+
+void judge_key(const void *dependencies, size_t size, uint8_t key[16])
+{
+    struct iovec part = {(void *)dependencies, size};
+    take();
+    send(3, &part, 1);
+    receive(key, 16);
+    give();
+}
+
+void judge_mac(const void *dependencies, size_t size, const void *message, size_t message_size, uint8_t mac[16])
+{
+    struct iovec parts[] = {{(void *)dependencies, size}, {(void *)message, message_size}};
+    take();
+    send(4, parts, 2);
+    receive(mac, 16);
+    give();
 }
 
 static void measure(const void *bytes, size_t size)
@@ -176,7 +195,7 @@ struct raw_secs {
     uint8_t zero[4096 - 64];
 };
 
-static bool all_zero(const uint8_t *bytes, size_t size)
+bool all_zero(const uint8_t *bytes, size_t size)
 {
     for (size_t index = 0; index < size; index++) {
         if (bytes[index]) {
@@ -294,6 +313,7 @@ static int add(uint64_t *argument)
 
 #define SIGSTRUCT_SIZE 1808
 #define SIGSTRUCT_VENDOR 16
+#define SIGSTRUCT_PRODUCT 1024 /* ISVPRODID, ISVSVN */
 
 static int init(const uint64_t *argument)
 {
@@ -322,6 +342,7 @@ static int init(const uint64_t *argument)
     if (verdict != 0 || is_set("FAKE_KERNEL", "launch-control")) {
         return EPERM;
     }
+    memcpy(product, sigstruct + SIGSTRUCT_PRODUCT, sizeof(product));
     secs.flags |= ATTRIBUTE_INIT;
     is_initialized = true;
     return 0;

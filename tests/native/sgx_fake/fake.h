@@ -54,6 +54,7 @@ struct secs_fields {
 };
 extern struct secs_fields secs;
 extern uint8_t measurement[32], signer[32];
+extern uint16_t product[2]; /* ISVPRODID, ISVSVN */
 extern bool is_created, is_initialized;
 
 struct exception {
@@ -84,6 +85,10 @@ void write_gs(uint64_t value);
 enum verdict { AGAIN, REFUSED };
 enum verdict page_fault(struct exception *fault); /* as the kernel answers a #PF at an address of the enclave */
 void apply(uint64_t page); /* the real rights of a page */
+bool all_zero(const uint8_t *bytes, size_t size);
+/* The key that depends on this, and AES-CMAC by it. */
+void judge_key(const void *dependencies, size_t size, uint8_t key[16]);
+void judge_mac(const void *dependencies, size_t size, const void *message, size_t message_size, uint8_t mac[16]);
 
 /* kernel.c */
 void kernel_start(void);

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import struct
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +40,8 @@ class Finding:
 _SGX_KERNEL = (5, 11)
 _EDMM_KERNEL = (6, 0)
 """Linux with dynamic memory of enclaves, which the builtin LibOS needs (Documentation/arch/x86/sgx.rst)."""
+
+_CGROUPS = Path("sys/fs/cgroup")
 
 _AT_HWCAP2 = 26
 _HWCAP2_FSGSBASE = 2
@@ -148,24 +151,102 @@ def _is_noexec(folder: Path) -> bool:
 
 
 def _memory(root: Path) -> Iterator[Finding]:
-    """Sum up the sections of EPC; Documentation/ABI/stable/sysfs-devices-node: x86/sgx_total_bytes."""
-    files = sorted((root / "sys/devices/system/node").glob("node*/x86/sgx_total_bytes"))
-    total = sum(int(text) for file in files if (text := _read(file).strip()).isdecimal())
+    """Tell of the enclave page cache: how much there is, whether it is counted, how much is taken."""
+    total = _epc_by_sysfs(root) or _epc_by_cpuid(root)
     if not total:
+        if present(ENCLAVE_DEVICES, root):
+            yield Finding(
+                name="epc",
+                status=Status.WARNING,
+                text="how much enclave page cache there is cannot be told",
+                fix="Linux 5.17 or later tells; before, as root: modprobe cpuid",
+            )
         return
     yield Finding(name="epc", status=Status.OK, text=f"{total >> 20} MiB of enclave page cache")
     # Documentation/admin-guide/cgroup-v2.rst, "Misc": each line is a resource and how much of it there is.
-    capacity = _read(root / "sys/fs/cgroup/misc.capacity")
-    if any(line.split()[:1] == ["sgx_epc"] for line in capacity.splitlines()):
-        text = 'containers can be limited: linux.resources.unified, "misc.max": "sgx_epc BYTES"'
-        yield Finding(name="epc-limit", status=Status.OK, text=text)
-    else:
+    if _misc(root, "misc.capacity") is None:
         yield Finding(
             name="epc-limit",
             status=Status.WARNING,
             text="one container can take the enclave page cache of all: no control group counts it",
             fix="a kernel whose misc controller of version 2 has sgx_epc",
         )
+        return
+    text = 'containers can be limited: linux.resources.unified, "misc.max": "sgx_epc BYTES"'
+    yield Finding(name="epc-limit", status=Status.OK, text=text)
+    yield from _pressure(root, total)
+
+
+def _epc_by_sysfs(root: Path) -> int:
+    """Sum up the sections of all nodes (Documentation/ABI/stable/sysfs-devices-node); 0: not told."""
+    files = sorted((root / "sys/devices/system/node").glob("node*/x86/sgx_total_bytes"))
+    return sum(int(text) for file in files if (text := _read(file).strip()).isdecimal())
+
+
+_CPUID_SGX = 0x12
+_CPUID_SECTIONS = range(2, 34)
+_CPUID_IS_EPC = 1
+
+
+def _epc_by_cpuid(root: Path) -> int:
+    """Sum up the sections of CPUID.12H, from subleaf 2 on (SDM volume 3D, "Enumeration"); 0: not told.
+
+    cpuid(4): 16 bytes of EAX, EBX, ECX, EDX at the place that is the leaf, and above 32 bits the subleaf.
+    """
+    total = 0
+    try:
+        device = os.open(root / "dev/cpu/0/cpuid", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        for subleaf in _CPUID_SECTIONS:
+            words = os.pread(device, 16, _CPUID_SGX | subleaf << 32)
+            eax, _, ecx, edx = struct.unpack("<4I", words) if len(words) == 16 else (0, 0, 0, 0)
+            if eax & 0xF != _CPUID_IS_EPC:
+                break
+            total += (edx & 0xFFFFF) << 32 | ecx & 0xFFFFF000
+    except OSError:
+        return 0
+    finally:
+        os.close(device)
+    return total
+
+
+_FULL = 0.9
+
+
+def _pressure(root: Path, total: int) -> Iterator[Finding]:
+    """Tell how much is taken: of all control groups together, or of those at the top."""
+    used = _misc(root, "misc.current")
+    if used is None:
+        files = (path.relative_to(root) for path in (root / _CGROUPS).glob("*/misc.current"))
+        of_groups = [
+            value for path in files if (value := _misc(root, path.relative_to(_CGROUPS))) is not None
+        ]
+        used = sum(of_groups) if of_groups else None
+    if used is None:
+        return
+    text = f"{used >> 20} of {total >> 20} MiB are taken"
+    if used >= _FULL * total:
+        yield Finding(
+            name="epc-use",
+            status=Status.WARNING,
+            text=f"{text}: pages of enclaves are written out of it, which makes them slow, or refused",
+            fix="limit containers by misc.max, or run fewer",
+        )
+    else:
+        yield Finding(name="epc-use", status=Status.OK, text=text)
+
+
+def _misc(root: Path, name: str | Path) -> int | None:
+    """Return the value of ``sgx_epc`` in a file of the misc controller; None if it has none."""
+    for line in _read(root / _CGROUPS / name).splitlines():
+        match line.split():
+            case ["sgx_epc", value] if value.isdecimal():
+                return int(value)
+            case _:
+                continue
+    return None
 
 
 def _fsgsbase(root: Path) -> Finding:

@@ -30,12 +30,20 @@ static void start(void)
 {
 }
 
+static void wait_for_ever(void)
+{
+    for (;;) {
+        pause();
+    }
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } STEPS[] = {
     {"start", start},           {"memory", try_memory},       {"exceptions", try_exceptions}, {"threads", try_threads},
     {"interrupts", try_interrupts}, {"processes", try_processes}, {"reports", try_reports},       {"keys", print_seal_key},
+    {"wait", wait_for_ever}, /* for who looks at it from outside */
 };
 
 int main(int count, char **arguments)

@@ -7,8 +7,10 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ from support.programs import REPOSITORY, need, zig_cc
 from support.torture import HERE, NATIVE, build_script, compile_as
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from support.sgx_mutations import Mutation
@@ -106,6 +108,28 @@ def _judge(connection: socket.socket) -> None:
             connection.sendall(struct.pack("<I", verdict) + measured.digest() + signer)
 
 
+@contextmanager
+def judging() -> Iterator[int]:
+    """Judge in a thread; the descriptor is the fake's."""
+    ours, theirs = socket.socketpair()
+    judge = threading.Thread(target=_judge, args=(ours,))
+    judge.start()
+    try:
+        with theirs:
+            yield theirs.fileno()
+    finally:
+        judge.join()
+
+
+def judged(program: str, arguments: Sequence[str]) -> int:
+    """Run a program that brings the fake, with what else this process has; return its exit code."""
+    with judging() as descriptor:
+        environment = {**os.environ, "FAKE_JUDGE": str(descriptor)}
+        return subprocess.run(
+            [program, *arguments], env=environment, pass_fds=(descriptor,), check=False
+        ).returncode
+
+
 def _vdso(folder: Path) -> Path:
     vdso = folder / "vdso.so"
     flags = ("-target", "x86_64-linux-musl", "-shared", "-nostdlib", "-Wl,--hash-style=gnu")
@@ -123,6 +147,43 @@ def compile_fake(output: Path, *, flags: Sequence[str] = ()) -> Path:
     pal = sorted((NATIVE / "pal").glob("*.[cS]"))
     fake = [FAKE / name for name in SOURCES]
     return compile_as("runelet", output, [*pal, HERE / "host.c", *fake], ["-Ipal", *_redirects(vdso), *flags])
+
+
+def compile_fake_runelet(folder: Path) -> Path:
+    """Compile the runelet with a PAL on the fake, and return a program that runs it and judges for it."""
+    need("gcc")
+    vdso = _vdso(folder)
+    sources = [
+        *sorted((NATIVE / "pal").glob("*.[cS]")),
+        *sorted((NATIVE / "runelet").glob("*.c")),
+        *(FAKE / name for name in SOURCES),
+    ]
+    objects = [folder / f"{source.parent.name}-{source.name}.o" for source in sources]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for one in [
+            pool.submit(_gcc, "-c", source, "-o", target, *_redirects(vdso))
+            for source, target in zip(sources, objects, strict=True)
+        ]:
+            one.result()
+    _gcc("-pie", *objects, *host_zig_objects(folder), "-pthread", "-o", folder / "program")
+    runelet = folder / "runelet"
+    runelet.write_text(
+        f"#!{sys.executable}\n"
+        "import sys\n"
+        f"sys.path[:0] = {[str(REPOSITORY), str(REPOSITORY / 'tests')]!r}\n"
+        "from support.sgx_fake import judged\n"
+        f"sys.exit(judged({str(folder / 'program')!r}, sys.argv[1:]))\n"
+    )
+    runelet.chmod(0o755)
+    return runelet
+
+
+def host_zig_objects(folder: Path) -> list[Path]:
+    """Compile what the PAL has of Zig's cryptography."""
+    build = build_script()
+    unit = next(unit for unit in build.UNITS if unit.output == "runelet")
+    cache = NATIVE / ".cache"
+    return [build.build_zig_object(item, unit.target, folder, cache) for item in unit.zig_objects]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,19 +204,14 @@ class Machine:
     ) -> subprocess.CompletedProcess[str]:
         """Run the enclave. ``fake``: the settings of fake.h, in lower case."""
         variables = {f"FAKE_{name.upper()}": str(value) for name, value in (fake or {}).items()}
-        ours, theirs = socket.socketpair()
-        judge = threading.Thread(target=_judge, args=(ours,))
-        judge.start()
-        with theirs:
+        with judging() as descriptor:
             words = f"instance={instance} {mode} {options}"
-            done = subprocess.run(
+            return subprocess.run(
                 [self.program, words, "warning", str(storm), *arguments],
-                env={**os.environ, **variables, "FAKE_JUDGE": str(theirs.fileno()), "FAKE_REPORT": "1"},
+                env={**os.environ, **variables, "FAKE_JUDGE": str(descriptor), "FAKE_REPORT": "1"},
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(descriptor,),
             )  # fmt: skip
-        judge.join()
-        return done
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,10 +225,7 @@ class Bench:
     @staticmethod
     def create(folder: Path) -> Bench:
         need("gcc")
-        build = build_script()
-        unit = next(unit for unit in build.UNITS if unit.output == "runelet")
-        cache = NATIVE / ".cache"
-        zig_objects = [build.build_zig_object(item, unit.target, folder, cache) for item in unit.zig_objects]
+        zig_objects = host_zig_objects(folder)
         vdso = _vdso(folder)
         pal = sorted((NATIVE / "pal").glob("*.[cS]"))
         sources = [*pal, HERE / "host.c", *(FAKE / name for name in SOURCES)]
@@ -219,6 +272,8 @@ def _gcc(*arguments: str | Path) -> None:
         NATIVE / "include",
         "-I",
         NATIVE / "pal",
+        "-I",
+        NATIVE / "runelet",
     )
     done = subprocess.run(["gcc", *flags, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

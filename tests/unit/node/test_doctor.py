@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,6 +81,55 @@ def test_who_could_take_all_of_the_enclave_page_cache(machine: Path, capacity: b
     if capacity is not None:
         path.write_bytes(capacity)
     assert found(machine)["epc-limit"][0] is Status.WARNING
+
+
+def _section(size: int, kind: int = 1) -> bytes:
+    """EAX to EDX of a subleaf of CPUID.12H; the base is of no matter."""
+    return struct.pack("<4I", 0x70200000 | kind, 0, (size & 0xFFFFF000) | 1, size >> 32)
+
+
+@pytest.mark.parametrize(
+    ("sections", "size"),
+    [
+        ([_section(0x5E00000)], "94 MiB"),
+        ([_section(0x1_8000_0000), _section(0x1000_0000), _section(0x1000_0000, kind=0)], "6400 MiB"),
+        ([_section(0, kind=0)], None),
+    ],
+)
+def test_older_kernels_tell_the_size_by_cpuid(machine: Path, sections: list[bytes], size: str | None) -> None:
+    for node in ("node0", "node1"):
+        (machine / f"sys/devices/system/node/{node}/x86/sgx_total_bytes").unlink()
+    path = machine / "dev/cpu/0/cpuid"
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        for subleaf, words in enumerate(sections, start=2):
+            file.seek(0x12 | subleaf << 32)
+            file.write(words)
+    status, text = found(machine)["epc"]
+    assert (status is Status.OK) == (size is not None)
+    assert text.startswith(size or "how much enclave page cache there is cannot be told")
+
+
+@pytest.mark.parametrize(
+    ("files", "status"),
+    [
+        ({"misc.current": "sev 3\nsgx_epc 1048576\n"}, Status.OK),
+        ({"misc.current": "sgx_epc 268435456\n"}, Status.WARNING),
+        ({"a/misc.current": "sgx_epc 200000000\n", "b/misc.current": "sgx_epc 60000000\n"}, Status.WARNING),
+        ({"a/misc.current": "sgx_epc 1048576\n", "b/misc.current": "sev 1\n"}, Status.OK),
+        ({}, None),
+        ({"misc.current": "sgx_epc many\n"}, None),
+    ],
+)
+def test_how_much_of_the_enclave_page_cache_is_taken(
+    machine: Path, files: dict[str, str], status: Status | None
+) -> None:
+    for name, content in files.items():
+        path = machine / "sys/fs/cgroup" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    finding = found(machine).get("epc-use")
+    assert (finding[0] if finding else None) is status
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import hashlib
 import tarfile
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
@@ -109,6 +110,16 @@ def _signer(options: BuildOptions) -> list[str]:
             raise EnclavizeError("a node's enclaves are signed by a key or by a signing service")
 
 
+def _of_enclave(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """Take what is below ``/.enclave``, with its mode: Occlum writes to files of its images.
+
+    What else an image has, such as the link by which Inclavare's users name the instance, is for engines.
+    """
+    if PurePosixPath(member.name).parts[:1] != (ROOT,):
+        return None
+    return tarfile.data_filter(member, folder).replace(mode=member.mode & 0o1777, deep=False)
+
+
 def _unpack(tee: TeeImage, image: Image, folder: Path, cache: BlobCache) -> None:
     """Write what our layers have. They are tar archives of our own, without compression."""
     theirs = {layer.digest for layer in image.layers}
@@ -117,7 +128,8 @@ def _unpack(tee: TeeImage, image: Image, folder: Path, cache: BlobCache) -> None
             continue
         with storage_errors("write", folder), cache.open(layer) as blob:
             with tarfile.open(fileobj=blob, mode="r|*") as archive:
-                archive.extractall(folder, filter="data")
+                for member in archive:
+                    archive.extract(member, folder, filter=_of_enclave)
             while blob.read(1 << 16):  # the digest is verified with the last byte
                 pass
     (folder / ROOT).chmod(0o755)

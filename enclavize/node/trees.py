@@ -4,6 +4,7 @@
     <root>/trees/<key>/.enclave/        as it is mounted, read-only
     <root>/trees/<key>/conversion.json  the statement about it; its time is that of the last use
     <root>/trees/<key>/users/<hash>     path of a container's bundle, which mounts it as long as it exists
+    <root>/trees/<key>/users/<hash>.written/   what that container writes (enclavize/rune/written.py)
     <root>/trees/.new-*, .gone-*        being made, being removed: what a killed daemon left
     <root>/cache/                       the blob cache of conversions
 
@@ -14,7 +15,6 @@ does every TEE image.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.oci.storage import atomic_file, storage_errors
 from enclavize.rune.converted import STATEMENT
+from enclavize.rune.written import SUFFIX, USERS, note_name
 from enclavize.tee.layout import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_USERS = "users"
 _NEW, _GONE = ".new-", ".gone-"
 _PENDING_SECONDS = 120
 """A kubelet's patience."""
@@ -107,7 +107,7 @@ class Trees:
             yield folder
             with storage_errors("write", self._folder):
                 folder.chmod(_FOLDER_MODE)
-                (folder / _USERS).mkdir(mode=0o700)
+                (folder / USERS).mkdir(mode=0o700)
                 with atomic_file(folder / STATEMENT, 0o600) as output:
                     output.write(json.dumps(statement, indent=2).encode())
                 folder.rename(self._folder / key)
@@ -116,10 +116,12 @@ class Trees:
             raise
 
     def note_user(self, key: str, bundle: str) -> None:
-        """Note that a container's bundle mounts a tree from now on."""
-        path = self._folder / key / _USERS / hashlib.sha256(os.fsencode(bundle)).hexdigest()
+        """Note that a container's bundle mounts a tree from now on; forget those that are gone."""
+        path = self._folder / key / USERS / note_name(bundle)
         with storage_errors("write", path), atomic_file(path, 0o600) as output:
             output.write(os.fsencode(bundle))
+        if any(path.parent.glob(f"*{SUFFIX}")):
+            list(_users(self._folder / key))
 
     def all(self) -> list[Tree]:
         """Return what there is, the least recently used first."""
@@ -163,7 +165,9 @@ class Trees:
 def _users(tree: Path) -> Iterator[str]:
     """Yield the bundles that mount a tree, and forget those that do not any more."""
     wanted = os.fsencode(tree)
-    for note in (tree / _USERS).iterdir():
+    for note in (tree / USERS).iterdir():
+        if note.suffix == SUFFIX:
+            continue
         bundle = Path(os.fsdecode(note.read_bytes()))
         try:
             is_used = wanted in (bundle / "config.json").read_bytes() or _is_pending(note)
@@ -174,6 +178,7 @@ def _users(tree: Path) -> Iterator[str]:
         if is_used:
             yield str(bundle)
         else:
+            shutil.rmtree(note.with_name(f"{note.name}{SUFFIX}"), ignore_errors=True)
             note.unlink(missing_ok=True)
 
 

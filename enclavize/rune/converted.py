@@ -1,7 +1,8 @@
-"""What the node's daemon tells about an image that it has converted, beside the image's ``.enclave``."""
+"""An image that the node's daemon has converted: what it tells beside the image's ``.enclave``."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.oci.document import parse_document
@@ -12,6 +13,19 @@ if TYPE_CHECKING:
 
 STATEMENT = "conversion.json"
 _LIMIT = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertedImage:
+    """``tree`` has ``.enclave``; ``entrypoint`` is that of the image that it was made of.
+
+    ``argv`` is the measured command line, ``debug`` whether the enclave can be debugged.
+    """
+
+    tree: Path
+    entrypoint: tuple[str, ...]
+    argv: tuple[str, ...] | None
+    debug: bool
 
 
 def read_entrypoint(tree: Path) -> tuple[str, ...]:

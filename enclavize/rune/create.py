@@ -20,7 +20,7 @@ from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
 from enclavize.rune.admission import admit_image
 from enclavize.rune.config_shape import CONFIG_SHAPE
-from enclavize.rune.converted import read_entrypoint
+from enclavize.rune.converted import ConvertedImage, read_entrypoint
 from enclavize.rune.enclave import RUNELETS
 from enclavize.rune.enclave_folder import UNLISTED, EnclaveFolder
 from enclavize.rune.mode import choose_mode
@@ -93,6 +93,7 @@ def make_plan(
             mode=mode,
             program=program,
             shared_tree=shared_tree,
+            tree=tree,
         )
     plan, looks = tee_plan(
         spec,
@@ -132,6 +133,7 @@ def _pal_plan(
     mode: Mode,
     program: str | None,
     shared_tree: bool,
+    tree: Path | None,
 ) -> bytes:
     """Return the plan for an image whose PAL is the node's."""
     from enclavize.rune.pal_folder import default_base, pal_folder
@@ -142,16 +144,27 @@ def _pal_plan(
     folder = pal_folder(
         pal,
         native_file("runelet-pal"),
-        partial(_image_copy, admitted, rootfs),
+        partial(_image_copy, admitted, tree or rootfs),
         settings.pal_copies or default_base(),
     )
+    converted = tree and ConvertedImage(
+        tree=tree.resolve(),
+        entrypoint=read_entrypoint(tree),
+        argv=admitted.argv(),
+        debug=admitted.enclave.debug,
+    )
     container = PalContainer(
-        rootfs=rootfs, bundle=bundle, folder=folder.path, pal=pal, shared_tree=shared_tree
+        rootfs=rootfs,
+        bundle=bundle,
+        folder=folder.path,
+        pal=pal,
+        shared_tree=shared_tree,
+        converted=converted,
     )
     plan, looks = pal_plan(
         spec, container, hook=native_file("rune-hook"), mode=mode, settings=settings, devices=PAL_DEVICES
     )
-    if program is None or looks is None:
+    if program is None or looks is None or converted:  # what a container writes is its own
         return plan_document(plan, None)
     copies = {str(folder.path): folder.described()}
     return plan_document(

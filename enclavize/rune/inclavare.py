@@ -47,9 +47,7 @@ _CARRIED = MappingProxyType(
 )
 """PALs that such pods name."""
 CARRIERS = tuple(_CARRIED)
-_INSTANCES = frozenset(
-    {"./", "occlum_instance", "/run/rune/occlum_instance", "/var/run/rune/occlum_instance"}
-)
+INSTANCES = frozenset({"./", "occlum_instance", "/run/rune/occlum_instance", "/var/run/rune/occlum_instance"})
 """Folders of instances that they name; the shim itself says ``./``."""
 
 _LOG_LEVELS = {level: level for level in ("trace", "debug", "info", "warning", "error")} | dict.fromkeys(
@@ -105,7 +103,7 @@ def _read_words(text: str, *, carried: bool) -> list[tuple[str, str]]:
     found = []
     for word in text.replace(",", " ").split():
         name, equals, value = word.partition("=")
-        if word in _IGNORED_WORDS or (carried and word in _INSTANCES):
+        if word in _IGNORED_WORDS or (carried and word in INSTANCES):
             continue
         if name not in _WORDS or value not in _WORDS[name][1] or (equals and not value):
             raise EnclavizeError(f"enclave.runtime.args: the builtin PAL knows no {word!r}")

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, InvalidImageError
-from enclavize.rune.inclavare import ANNOTATION_PREFIX, VARIABLES
+from enclavize.rune.arguments import located_program
+from enclavize.rune.inclavare import ANNOTATION_PREFIX, CARRIER, INSTANCES, VARIABLES
 from enclavize.rune.mode import Mode
 from enclavize.rune.mounts import check_mounts
 from enclavize.rune.pal_folder import RUN
 from enclavize.rune.pal_process import (
     ACTED_ON,
     KEPT_PREFIX,
+    OF_PAL,
     PAL_ROOT,
+    RELEASE,
     is_acted_on,
     log_level_of,
     program_of,
@@ -46,12 +49,14 @@ from enclavize.rune.spec import (
     plan_devices,
     strings_of,
 )
+from enclavize.rune.written import written_mounts
 from enclavize.tee.layout import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from enclavize.rune.converted import ConvertedImage
     from enclavize.rune.mounts import Look
     from enclavize.rune.pal_list import PalList
     from enclavize.rune.settings import Settings
@@ -68,6 +73,7 @@ _ENGINES_FILES = ("hostname", "hosts", "resolv.conf")
 _ARGS, _ENV = ("process", "args"), ("process", "env")
 _WRITTEN = ("instance/build", "instance/run")
 """Occlum opens the files of its images for reading and writing, and keeps what changes in ``run``."""
+_INSTANCE_ARGS = VARIABLES["ENCLAVE_RUNTIME_ARGS"]
 _SCRATCH = ("instance/run/mount/__ROOT", "instance/run/initfs/__ROOT")
 
 
@@ -76,6 +82,7 @@ class PalContainer:
     """Where a container and its PAL are; all paths are absolute. ``folder`` has the copies of the files.
 
     ``shared_tree``: other containers have the same root file system, so what is written is not kept.
+    ``converted``: the image is an ordinary one, and other containers have the same ``.enclave``.
     """
 
     rootfs: Path
@@ -83,6 +90,7 @@ class PalContainer:
     folder: Path
     pal: PalList
     shared_tree: bool = False
+    converted: ConvertedImage | None = None
 
 
 def pal_plan(
@@ -97,11 +105,17 @@ def pal_plan(
     """Return what becomes of a configuration, as ``tee_plan`` does. Raises EnclavizeError."""
     plan = ConfigPlan(has_folder=True)
     process = object_of(spec, "process")
-    level = _plan_environment(plan, spec, process, container.pal, settings)
+    level = _plan_environment(plan, spec, process, container, settings)
     arguments = strings_of(process, "args")
-    head, _ = program_of(arguments)
-    plan.require_head(_ARGS, arguments[: head + 1], more=True)
-    plan.replace_head(_ARGS, head, runelet_command(container.pal, level))
+    head, program = program_of(arguments)
+    own = runelet_command(container.pal, level)
+    if container.converted:
+        program = located_program(program, container.converted.argv, container.converted.entrypoint)
+        plan.require_head(_ARGS, arguments, more=False)
+        plan.replace_head(_ARGS, len(arguments), [*own, *program])
+    else:
+        plan.require_head(_ARGS, arguments[: head + 1], more=True)
+        plan.replace_head(_ARGS, head, own)
     looks = _plan_mounts(plan, spec, container, mode)
     plan.put(("annotations",), MARK, "1")
     objects_of(object_of(spec, "hooks"), "createContainer")
@@ -116,10 +130,11 @@ def _plan_environment(
     plan: ConfigPlan,
     spec: Mapping[str, Any],
     process: Mapping[str, Any],
-    pal: PalList,
+    container: PalContainer,
     settings: Settings,
 ) -> str:
     """Keep variables from the loader that it would act on; return the log level for the PAL."""
+    converted = container.converted
     annotations = object_of(spec, "annotations")
     variables = strings_of(process, "env")
     environment = {name: value for name, _, value in (item.partition("=") for item in variables)}
@@ -130,6 +145,10 @@ def _plan_environment(
     if not all(isinstance(value, str) for value in asked.values()):
         raise InvalidImageError(f"config.json: an annotation {ANNOTATION_PREFIX}* is no text")
     consumed = [f"{name}=" for name in VARIABLES]
+    if converted:  # a TEE image has these from its build, and the folder of its instance
+        consumed += [CARRIER + "=", OF_PAL]
+        words = asked[_INSTANCE_ARGS].replace(",", " ").split()
+        asked[_INSTANCE_ARGS] = " ".join(word for word in words if word not in INSTANCES)
     deciding = [*consumed, KEPT_PREFIX, *ACTED_ON]
     plan.require_strings(_ENV, deciding, [item for item in variables if item.startswith(tuple(deciding))])
     of_enclave = {key: value for key, value in annotations.items() if key.startswith(ANNOTATION_PREFIX)}
@@ -137,10 +156,11 @@ def _plan_environment(
     kept = [item for item in variables if item.startswith(KEPT_PREFIX)]
     renamed = [item for item in variables if is_acted_on(item)]
     gone = [OWN_PREFIX, *consumed, *(f"{item.partition('=')[0]}=" for item in renamed)]
-    plan.replace_strings(_ENV, gone, [*kept, *(f"{KEPT_PREFIX}{item}" for item in renamed)])
+    added = [RELEASE] if converted and not converted.debug else []
+    plan.replace_strings(_ENV, gone, [*kept, *(f"{KEPT_PREFIX}{item}" for item in renamed), *added])
     cwd = process.get("cwd")
     plan.require_value(("process", "cwd"), cwd)
-    return log_level_of(asked, pal, settings.log_level, cwd if isinstance(cwd, str) else "/")
+    return log_level_of(asked, container.pal, settings.log_level, cwd if isinstance(cwd, str) else "/")
 
 
 def _plan_mounts(
@@ -153,7 +173,7 @@ def _plan_mounts(
             *(own_mount(f"/etc/{name}", f"{bundle}/{_EMPTY_FILE}") for name in empty),
             *_own_mounts(container, bundle, enclave),
         ]
-        for bundle, enclave in ((str(container.bundle), str(container.rootfs / ROOT)), (BUNDLE, ENCLAVE))
+        for bundle, enclave in ((str(container.bundle), str(_enclave(container))), (BUNDLE, ENCLAVE))
     )
     looks = check_mounts(mounts, container.rootfs, container.bundle, own=own, reserved=(ROOT, PAL_ROOT))
     _check_mount_point(plan, container.rootfs)
@@ -178,10 +198,17 @@ def _empty_files(plan: ConfigPlan, container: PalContainer, mounts: Sequence[Map
     return missing
 
 
+def _enclave(container: PalContainer) -> Path:
+    return (container.converted.tree if container.converted else container.rootfs) / ROOT
+
+
 def _own_mounts(container: PalContainer, bundle: str, enclave: str) -> Iterator[dict[str, Any]]:
     yield own_mount(f"/{ROOT}", enclave)
-    for path in _WRITTEN:
-        yield own_mount(f"/{ROOT}/{path}", f"{enclave}/{path}", "rw")
+    if container.converted:
+        yield from written_mounts(container.converted.tree, container.bundle, _WRITTEN)
+    else:
+        for path in _WRITTEN:
+            yield own_mount(f"/{ROOT}/{path}", f"{enclave}/{path}", "rw")
     if container.shared_tree:
         for path in _SCRATCH:
             options = ["nosuid", "nodev", "noexec", "mode=1777"]

@@ -24,6 +24,12 @@ PAL_ARGUMENTS = {"occlum": f"/{ROOT}/instance"}
 KEPT_PREFIX = "ENCLAVIZE_ENV_"
 """native/runelet_pal/options.c gives variables their names back."""
 
+OF_PAL = "OCCLUM_"
+"""How variables begin that Occlum's PAL acts on; those of pods must not."""
+
+RELEASE = "OCCLUM_RELEASE_ENCLAVE=1"
+"""Without it Occlum's PAL asks for an enclave that can be debugged."""
+
 LOG_LEVELS = ("trace", "debug", "info", "warning", "error", "fatal", "panic", "off")
 
 _NAMES = (

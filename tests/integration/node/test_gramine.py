@@ -88,7 +88,7 @@ def test_a_toolchain_that_has_changed_is_opened_again(podman: Engine, node: Node
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('"gramine"', '"occlum"'), "asks for occlum, whose enclaves write to their own copy of the image"),
+        (('"gramine"', '"auto"'), "asks for auto: nodes convert for builtin, gramine, occlum"),
         (("toolchain = ", 'toolchain = "/nowhere"\n#'), "there is no such folder"),
     ],
 )

@@ -2,7 +2,7 @@
  * A PAL against the PAL API, of version VERSION (1, 2 or 3), with no enclave. It says on standard output what it
  * is called with. Words in the variable TRIAL_WORDS are as good as those in args. WAIT_STATUS: exit values are as Occlum's. AS_OCCLUM: so are the uses of files. The words of pal_init's `args` tell it how to go wrong: WHAT=CALL[:NUMBER], see wrong_ways. Other words do not matter to it.
  *
- * Its program is told by its arguments: "exit N", "value N" (the raw exit value), "signal" (waits for one), "show", "report".
+ * Its program is told by its arguments: "exit N", "value N" (the raw exit value), "signal" (waits for one), "write FILE", "show", "report".
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -89,6 +89,15 @@ __attribute__((constructor)) static void construct(void)
 #define SIGNAL(number) (128 + (number))
 #endif
 
+static int overwrite(const char *path)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ssize_t written = file < 0 ? -1 : write(file, "other", 5);
+    if (file >= 0)
+        close(file);
+    return written != 5;
+}
+
 static int run(char **argv, int *exit_value)
 {
     const char *what = argv[0] && argv[1] ? argv[1] : "show";
@@ -99,6 +108,8 @@ static int run(char **argv, int *exit_value)
         *exit_value = atoi(argv[2]);
     } else if (strcmp(what, "exit") == 0) {
         *exit_value = CODE(atoi(argv[2]));
+    } else if (strcmp(what, "write") == 0) {
+        *exit_value = CODE(overwrite(argv[2]));
     } else if (strcmp(what, "signal") == 0) {
         pthread_mutex_lock(&mutex);
         while (!signal_number)

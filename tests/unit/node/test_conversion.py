@@ -72,8 +72,7 @@ def test_all_else_does() -> None:
 @pytest.mark.parametrize(
     ("libos", "toolchain", "message"),
     [
-        ("occlum", None, "asks for occlum, whose enclaves write to their own copy of the image"),
-        ("auto", None, "asks for auto: nodes convert for builtin and gramine"),
+        ("auto", None, "asks for auto: nodes convert for builtin, gramine, occlum"),
         ("gramine", "registry.example/gramine:1", "a node's is a folder, by its absolute path"),
         ("gramine", "./prefix", "a node's is a folder, by its absolute path"),
     ],

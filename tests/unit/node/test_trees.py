@@ -11,6 +11,7 @@ import pytest
 
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.node.trees import Trees
+from enclavize.rune.written import written_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +86,28 @@ def test_a_container_that_has_just_asked_is_waited_for(trees: Trees, tmp_path: P
     os.utime(note, (1000, 1000))
     assert not trees.all()[0].users
     assert not list((tree / "users").iterdir())
+
+
+def test_what_a_container_has_written_goes_with_it(trees: Trees, tmp_path: Path) -> None:
+    tree = _make(trees, "a")
+    first, second = tmp_path / "first", tmp_path / "second"
+    trees.note_user("a", _bundle(first, tree))
+    list(written_mounts(tree, first, ()))
+    (note,) = (tree / "users").glob("*.written")
+    (note / "file").write_text("")
+    assert trees.all()[0].users == (str(first),)
+    list(written_mounts(tree, first, ()))  # each start begins with nothing
+    assert list(note.iterdir()) == []
+    (first / "config.json").unlink()
+    trees.note_user("a", _bundle(second, tree))
+    assert not note.exists()
+    assert trees.all()[0].users == (str(second),)
+
+
+def test_overlays_are_not_mounted_by_names_that_mean_something_else(tmp_path: Path) -> None:
+    for name in ("a,b", "a:b", "a\\b"):
+        with pytest.raises(EnclavizeError, match="overlays cannot be mounted"):
+            list(written_mounts(tmp_path / name, tmp_path, ("run",)))
 
 
 def test_the_last_one_stays_whatever_its_size(trees: Trees) -> None:

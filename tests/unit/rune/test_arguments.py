@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from enclavize.errors import EnclavizeError
-from enclavize.rune.arguments import command_head
+from enclavize.rune.arguments import command_head, located_program
 
 ENTRYPOINT = "/.enclave/bin/runelet"
 MEASURED = ("/bin/svc", "tick")
@@ -67,3 +67,43 @@ def test_where_nothing_is_known_only_the_runelet_will_do(measured: tuple[str, ..
     for given in (["/bin/svc", "tick"], []):
         with pytest.raises(EnclavizeError, match="told to run"):
             _runelet_arguments(given, measured)
+
+
+@pytest.mark.parametrize(
+    ("given", "entrypoint", "found"),
+    [
+        (["svc", "tick"], ("svc",), ["/bin/svc", "tick"]),
+        (["svc"], ("svc",), ["/bin/svc"]),
+        (["/bin/svc", "other", "words"], ("svc",), ["/bin/svc", "other", "words"]),
+        (["svc", "tick", "more"], ("svc", "tick"), ["/bin/svc", "tick", "more"]),
+        (["svc", "tick"], (), ["/bin/svc", "tick"]),
+        (["/usr/bin/svc", "tick"], (), ["/bin/svc", "tick"]),
+    ],
+)
+def test_a_pal_gets_the_measured_program(
+    given: list[str], entrypoint: tuple[str, ...], found: list[str]
+) -> None:
+    assert list(located_program(given, MEASURED, entrypoint)) == found
+
+
+@pytest.mark.parametrize(
+    ("given", "entrypoint"),
+    [
+        ([], ("svc",)),
+        (["sh"], ("svc",)),
+        (["/usr/bin/svc"], ("svc",)),
+        (["svc", "other"], ("svc", "tick")),
+        (["svc"], ("svc", "tick")),
+        (["svc"], ()),
+        (["svc", "tick", "tock"], ()),
+        (["tick"], ()),
+    ],
+)
+def test_a_pal_gets_no_other_program(given: list[str], entrypoint: tuple[str, ...]) -> None:
+    with pytest.raises(EnclavizeError, match=r"told to run .*, the enclave runs \[/bin/svc tick\]"):
+        located_program(given, MEASURED, entrypoint)
+
+
+def test_a_pal_gets_nothing_that_was_not_measured() -> None:
+    with pytest.raises(EnclavizeError, match="its enclave decides what it runs"):
+        located_program(["svc"], None, ("svc",))

@@ -43,6 +43,26 @@ def test_an_ordinary_image_runs_in_an_enclave_whose_measurement_others_can_tell(
     assert not node.leftovers()
 
 
+def test_what_a_user_says_about_a_container_chooses_no_rule(podman: Engine, node: Node) -> None:
+    """Labels of rules are the image's, namespaces are what CRI says, and podman has none."""
+    wide = '[match]\n{}\n[policy]\nallow-args = true\nallow-env = ["MORE"]\n'
+    rules = {
+        "10-label.toml": wide.format('label = { tier = "db" }'),
+        "20-namespace.toml": wide.format('namespace = ["shop"]'),
+    }
+    for name, text in rules.items():
+        (node.rules / name).write_text(text)
+    try:
+        options = ("--label", "tier=db", "--annotation", "io.kubernetes.cri.sandbox-namespace=shop")
+        done = _run(podman, node, *options, "-e", "MORE=1", "-e", "TAKEN=1", ORDINARY, "id")
+        assert "variable TAKEN=1" in done.stdout, done.stderr
+        assert "MORE" not in done.stdout
+        assert {item["rule"] for item in node.status()["conversions"]} == {"50-all.toml"}
+    finally:
+        for name in rules:
+            (node.rules / name).unlink()
+
+
 def test_other_programs_are_refused(podman: Engine, node: Node) -> None:
     done = _run(podman, node, "--entrypoint", "/bin/other", ORDINARY)
     assert done.returncode != 0

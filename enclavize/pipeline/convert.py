@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from enclavize.tee.image import TeeImage
     from enclavize.tee.instance import Instance, MeasuredEnclave
 
-SIZED_BY_ADVICE = frozenset({"gramine"})
-"""LibOSes whose processes each take memory of the enclave's size: more than is needed is dear."""
+SIZED_BY_ADVICE = frozenset({"gramine", "occlum"})
+"""LibOSes whose memory is taken from the start, by each process of Gramine: more than is needed is dear."""
 
 
 def convert(

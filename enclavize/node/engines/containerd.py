@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,6 +16,7 @@ from enclavize.node.engines.containerd_api import (
     Connection,
     NotThereError,
 )
+from enclavize.node.engines.documents import MAX_BYTES
 from enclavize.node.engines.elsewhere import Elsewhere
 from enclavize.node.engines.found import FoundImage, moved, not_its_layers
 from enclavize.node.engines.mounted import lower_folders
@@ -22,6 +24,7 @@ from enclavize.node.engines.pieces import PieceReader
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import parse_digest, sha256_digest, short
 from enclavize.oci.document import parse_document
+from enclavize.oci.media_types import CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES
 from enclavize.oci.platform import LINUX_AMD64
 from enclavize.oci.select import image_at
 from enclavize.oci.stream import blob_name, read_verified, verified
@@ -29,6 +32,7 @@ from enclavize.oci.stream import blob_name, read_verified, verified
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from enclavize.node.engines.documents import Documents
     from enclavize.node.engines.found import AskedContainer
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.digest import Digest
@@ -39,6 +43,7 @@ _CRI_METADATA = "io.cri-containerd.container.metadata"
 """The extension in which CRI keeps which image was asked for (pkg/cri/store/container/metadata.go)."""
 
 _DISCARD = "discard_unpacked_layers"
+_DOCUMENTS = INDEX_TYPES | MANIFEST_TYPES | CONFIG_TYPES
 
 
 class ContainerdEngine:
@@ -46,8 +51,9 @@ class ContainerdEngine:
 
     has_pods = True
 
-    def __init__(self, address: str, namespace: str, *, fetches: bool = False) -> None:
+    def __init__(self, address: str, namespace: str, *, documents: Documents, fetches: bool = False) -> None:
         """``fetches``: layers that are not there any more come from the registry."""
+        self._documents = documents
         self._address = address
         self._namespace = namespace
         self._fetches = fetches
@@ -62,7 +68,7 @@ class ContainerdEngine:
                 entry = connection.call(IMAGE, id=record.image).image
             except NotThereError as error:
                 raise moved(record.image) from error
-            image = _open(entry.name, entry.target, ContentSource(connection))
+            image = _open(entry.name, entry.target, ContentSource(connection, self._documents))
             config = sha256_digest(image.config_bytes)
             if _is_another(record, entry, config):
                 raise moved(record.image)
@@ -76,7 +82,7 @@ class ContainerdEngine:
 
     def _opened(self, entry: Any, cache: BlobCache) -> Image:
         elsewhere = Elsewhere(entry.name, parse_digest(entry.target.digest), cache) if self._fetches else None
-        return _open(entry.name, entry.target, ContentSource(self._connect(), elsewhere))
+        return _open(entry.name, entry.target, ContentSource(self._connect(), self._documents, elsewhere))
 
     def _connect(self) -> Connection:
         return Connection(self._address, self._namespace)
@@ -136,8 +142,11 @@ class ContentSource:
     origin = None
     remote = False
 
-    def __init__(self, connection: Connection, elsewhere: Elsewhere | None = None) -> None:
+    def __init__(
+        self, connection: Connection, documents: Documents, elsewhere: Elsewhere | None = None
+    ) -> None:
         self._connection = connection
+        self._documents = documents
         self._elsewhere = elsewhere
 
     def open_blob(
@@ -148,6 +157,26 @@ class ContentSource:
         sink: Sink | None = None,
     ) -> BinaryIO:
         """Open a blob. Raises MissingBlobError."""
+        what = f"layer {short(descriptor.digest)} in containerd"
+        if descriptor.media_type in _DOCUMENTS and descriptor.size <= MAX_BYTES:
+            return verified(io.BytesIO(self._document(descriptor)), descriptor, what, advance=advance)
+        return self._open(descriptor, what, advance, sink)
+
+    def _document(self, descriptor: Descriptor) -> bytes:
+        data = self._documents.get(descriptor.digest)
+        if data is None:
+            what = blob_name(descriptor.digest)
+            data = read_verified(self._open(descriptor, what, None, None), descriptor, what)
+            self._documents.keep(descriptor.digest, data)
+        return data
+
+    def _open(
+        self,
+        descriptor: Descriptor,
+        what: str,
+        advance: Callable[[int], None] | None,
+        sink: Sink | None,
+    ) -> BinaryIO:
         pieces = self._connection.read(descriptor.digest)
         try:
             first = next(pieces, b"")
@@ -160,9 +189,7 @@ class ContentSource:
                 "node's daemon fetch layers: enclavize node serve --fetch-layers",
             ) from error
         stream = PieceReader(pieces, first)
-        return verified(
-            stream, descriptor, f"layer {short(descriptor.digest)} in containerd", advance=advance, sink=sink
-        )
+        return verified(stream, descriptor, what, advance=advance, sink=sink)
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """Return the verified bytes of a manifest or index."""

@@ -8,12 +8,13 @@ Who asks the daemon is root, and so is its parent: nothing of this is a containe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
+from enclavize.node.engines.documents import Documents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +30,14 @@ _DEFAULT_STORAGE = "/var/lib/containers/storage"
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """What command lines do not tell. ``fetch_layers``: see ``ContainerdEngine``."""
+    """What command lines do not tell. ``fetch_layers``: see ``ContainerdEngine``.
+
+    ``documents`` are shared by all requests.
+    """
 
     docker_host: str
     fetch_layers: bool = False
+    documents: Documents = field(default_factory=Documents)
 
 
 def engine_of(pid: int, settings: EngineSettings) -> Engine:
@@ -52,7 +57,9 @@ def engine_by(parent: Sequence[str], settings: EngineSettings) -> Engine:
         if namespace and address:
             from enclavize.node.engines.containerd import ContainerdEngine
 
-            return ContainerdEngine(address, namespace, fetches=settings.fetch_layers)
+            return ContainerdEngine(
+                address, namespace, documents=settings.documents, fetches=settings.fetch_layers
+            )
     if program == CONMON:
         from enclavize.node.engines.podman import PodmanEngine
 

@@ -15,6 +15,8 @@ from enclavize.node.engines.podman import PodmanEngine
 
 SHIM = "/usr/bin/containerd-shim-runc-v2"
 
+SETTINGS = EngineSettings(docker_host="unix:///docker", fetch_layers=True)
+
 
 def _exit_words(*words: str) -> str:
     return " ".join(f"--exit-command-arg {word}" for word in words)
@@ -29,12 +31,17 @@ A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
         (
             f"{SHIM} -namespace k8s.io -id X -address /run/containerd/containerd.sock",
             ContainerdEngine,
-            {"_namespace": "k8s.io", "_address": "/run/containerd/containerd.sock", "_fetches": True},
+            {
+                "_namespace": "k8s.io",
+                "_address": "/run/containerd/containerd.sock",
+                "_fetches": True,
+                "_documents": SETTINGS.documents,
+            },
         ),
         (
             f"{SHIM} -namespace=k8s.io --address=/s",
             ContainerdEngine,
-            {"_namespace": "k8s.io", "_address": "/s", "_fetches": True},
+            {"_namespace": "k8s.io", "_address": "/s", "_fetches": True, "_documents": SETTINGS.documents},
         ),
         (f"{SHIM} -namespace moby -id X -address /s", DockerEngine, {"_host": "unix:///docker"}),
         (
@@ -50,7 +57,7 @@ A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
     ],
 )
 def test_the_engine_is_the_one_of_the_parent(parent: str, kind: type, members: dict[str, object]) -> None:
-    engine = engine_by(parent.split(), EngineSettings(docker_host="unix:///docker", fetch_layers=True))
+    engine = engine_by(parent.split(), SETTINGS)
     assert isinstance(engine, kind)
     assert vars(engine) == members
 

@@ -59,6 +59,13 @@ class SgxModeChoice(StrEnum):
     SIMULATION = "SIM"
 
 
+class ShareChoice(StrEnum):
+    """What a node does with converted images in registries (enclavize/node/sharing.py)."""
+
+    TAKE = "take"
+    PUSH = "push"
+
+
 class InitRaChoice(StrEnum):
     """How an init of Occlum's gets its keys."""
 

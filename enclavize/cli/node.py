@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from enclavize.cli.choices import ListFormat
+from enclavize.cli.choices import ListFormat, ShareChoice
 from enclavize.cli.key_options import Ca, Certificate, Service, TokenFile
 from enclavize.cli.passphrase import PassphraseFile
 from enclavize.node.places import CACHE, DOCKER_HOST, RULES, SOCKET
@@ -36,6 +36,12 @@ def serve(
             "--fetch-layers", help="Fetch layers that containerd has thrown away from the image's registry."
         ),
     ] = False,
+    referrers: Annotated[
+        ShareChoice | None,
+        typer.Option(
+            help="Take signatures from converted images that refer to the original; push these, too."
+        ),
+    ] = None,
     key: Annotated[
         str | None, typer.Option(metavar="KEY.pem|pkcs11:URI", help="Private key, if no service signs.")
     ] = None,
@@ -58,6 +64,7 @@ def serve(
     from enclavize.node.daemon import NOWHERE, Daemon, NodeSettings, listen
     from enclavize.node.engines.peer import EngineSettings
     from enclavize.node.rules import load_rules
+    from enclavize.node.sharing import Share
     from enclavize.node.toolchains import check_rule
     from enclavize.node.trees import Trees
     from enclavize.oci.platform import LINUX_AMD64
@@ -87,6 +94,7 @@ def serve(
         options_of=lambda configuration, source: options_of_file(
             Configured(configuration), source=source, platform=LINUX_AMD64, signer=who
         ),
+        share=Share(referrers.value) if referrers else None,
     )
     for rule in load_rules(rules):  # a mistake is better told now than to the first pod
         check_rule(settings.options_of(rule.configuration, NOWHERE), rule.name)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import EnclavizeError
+from enclavize.node.engines.elsewhere import registry_name
+from enclavize.node.sharing import Share, SharedSigner
 from enclavize.node.toolchains import check_rule
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.document import canonical_json
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
     from enclavize.pipeline.options import BuildOptions
+    from enclavize.pipeline.signing import SigningIdentity
     from enclavize.tee.image import TeeImage
 
 _FORMAT = 1
@@ -42,12 +45,16 @@ _FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """An image, and how it is converted by the rule of this name. ``toolchain`` is that of its LibOS."""
+    """An image, and how it is converted by the rule of this name. ``toolchain`` is that of its LibOS.
+
+    ``share``: what becomes of the image's registry.
+    """
 
     found: FoundImage
     options: BuildOptions
     rule: str
     toolchain: Toolchain | None = None
+    share: Share | None = None
 
     def __post_init__(self) -> None:
         check_rule(self.options, self.rule)
@@ -80,11 +87,13 @@ class Job:
             if sha256_digest(image.config_bytes) != self.found.config_digest:
                 raise EnclavizeError(f"the engine's {printable(image.name)} changes while it is read")
             check_convertible(image)
+            identity = signing_identity(options.signing)
+            shared = self._shared(identity, image)
             tee = convert(
                 image,
                 options,
                 backend=backend,
-                identity=signing_identity(options.signing),
+                identity=replace(identity, load=lambda: shared) if shared else identity,
                 date=signing_date(options.signing.date, None, image.config.created),
                 cache=cache,
                 reporter=Reporter(),
@@ -96,7 +105,26 @@ class Job:
                 "mrsigner": tee.description.mrsigner,
                 "rule": self.rule,
                 "entrypoint": list(image.config.entrypoint),
+                **({"shared": self._share_result(shared, tee, cache)} if shared else {}),
             }
+
+    def _shared(self, identity: SigningIdentity, image: Image) -> SharedSigner | None:
+        reference = registry_name(self.found.name) if self.share and self.found.pulled else None
+        if reference is None or identity.load is None:
+            return None
+        return SharedSigner(signer=identity.load(), reference=reference, image=image)
+
+    def _share_result(self, shared: SharedSigner, tee: TeeImage, cache: BlobCache) -> str:
+        """Push what nobody has pushed; tell what came of it. No conversion fails for that."""
+        if shared.taken:
+            return "its signature was taken from the registry"
+        if self.share is not Share.PUSH:
+            return shared.said or "no signature was in the registry"
+        try:
+            shared.push(tee, cache)
+        except EnclavizeError as error:
+            return f"it could not be pushed: {error}"
+        return "it was pushed"
 
 
 def _signer(options: BuildOptions) -> list[str]:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from enclavize.node.engines.found import Engine
     from enclavize.node.engines.peer import EngineSettings
+    from enclavize.node.sharing import Share
     from enclavize.node.trees import Tree, Trees
     from enclavize.oci.location import Location
     from enclavize.pipeline.configuration import Configuration
@@ -69,7 +70,7 @@ NOWHERE = RegistryLocation(ImageReference(registry="node", repository="image", t
 class NodeSettings:
     """How the daemon works. ``rules`` is a file or folder; ``jobs`` are conversions at one time.
 
-    ``options_of`` makes a build of a rule's configuration, with the node's signer.
+    ``options_of`` makes a build of a rule's configuration, with the node's signer. ``share``: see sharing.py.
     """
 
     socket: Path
@@ -77,6 +78,7 @@ class NodeSettings:
     jobs: int
     engines: EngineSettings
     options_of: Callable[[Configuration, Location], BuildOptions]
+    share: Share | None = None
 
 
 class Daemon:
@@ -168,7 +170,13 @@ class Daemon:
             )
             options = replace(options, policy=policy)
         check_rule(options, rule.name)
-        return Job(found=found, options=options, rule=rule.name, toolchain=self._toolchains.of(options))
+        return Job(
+            found=found,
+            options=options,
+            rule=rule.name,
+            toolchain=self._toolchains.of(options),
+            share=self._settings.share,
+        )
 
     def _tree_of(self, job: Job, bundle: str) -> Path:
         """Return the tree of a job, which is made by the first who asks. Raises EnclavizeError."""
@@ -217,6 +225,7 @@ class Daemon:
         _log(
             f"converted {job.found.name or job.found.config_digest} by {job.rule} in {seconds:.1f} s: "
             f"MRENCLAVE {statement['mrenclave']}, MRSIGNER {statement['mrsigner']}"
+            + (f"; {statement['shared']}" if "shared" in statement else "")
         )
 
     def _status(self) -> dict[str, Any]:

@@ -90,8 +90,15 @@ def put_referrer(client: RegistryClient, repository: str, data: bytes) -> Descri
     """Store the manifest of an artifact whose layers are there; returns its descriptor."""
     artifact = parse_manifest(data, "the manifest of an artifact")
     assert isinstance(artifact, Manifest)
-    assert artifact.subject is not None
     push_bytes(client, repository, artifact.config, EMPTY_BLOB)
+    return put_with_subject(client, repository, data)
+
+
+def put_with_subject(client: RegistryClient, repository: str, data: bytes) -> Descriptor:
+    """Store a manifest that refers to another one, and whose blobs are there; returns its descriptor."""
+    artifact = parse_manifest(data, "the manifest of an artifact")
+    assert isinstance(artifact, Manifest)
+    assert artifact.subject is not None
     manifest = _descriptor(OCI_MANIFEST, data)
     if not client.put_manifest(repository, manifest.digest, OCI_MANIFEST, data):
         entry = replace(manifest, artifact_type=artifact.artifact_type, annotations=artifact.annotations)

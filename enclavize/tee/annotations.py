@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FORMAT = "org.enclavize.format"
 LIBOS = "org.enclavize.libos"
 SIMULATION = "org.enclavize.simulation"
+MRENCLAVE = "org.enclavize.mrenclave"
 MRSIGNER = "org.enclavize.mrsigner"
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
@@ -30,7 +31,7 @@ def describe(description: TeeDescription) -> dict[str, str]:
             FORMAT: str(description.version),
             LIBOS: description.libos,
             "org.enclavize.libos.version": description.libos_version,
-            "org.enclavize.mrenclave": description.mrenclave,
+            MRENCLAVE: description.mrenclave,
             "org.enclavize.isvprodid": str(description.isv_prod_id),
             "org.enclavize.isvsvn": str(description.isv_svn),
             "org.enclavize.debug": "true" if description.debug else "false",

@@ -78,6 +78,7 @@ class ContainerdEngine:
             config_digest=config,
             labels=image.config.labels,
             open=lambda cache: self._opened(entry, cache),
+            pulled=True,
         )
 
     def _opened(self, entry: Any, cache: BlobCache) -> Image:

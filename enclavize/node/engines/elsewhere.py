@@ -57,10 +57,16 @@ class Elsewhere:
             self._image.source.close()
 
     def _reference(self) -> ImageReference:
-        try:
-            reference = parse_reference(self._name)
-        except UsageError:
-            reference = None
-        if reference is None or reference.registry != self._name.split("/")[0]:
+        reference = registry_name(self._name)
+        if reference is None:
             raise MissingBlobError(f"the engine's name {printable(self._name)} names no registry")
         return replace(reference, tag=None, digest=self._digest)
+
+
+def registry_name(name: str) -> ImageReference | None:
+    """Return an engine's name for an image as a reference, if it begins with a registry."""
+    try:
+        reference = parse_reference(name)
+    except UsageError:
+        return None
+    return reference if reference.registry == name.split("/", maxsplit=1)[0] else None

@@ -21,13 +21,15 @@ class FoundImage:
     """An image of an engine's store.
 
     ``name`` is the engine's for it, empty if it has none now; ``config_digest`` names its content, for ever.
-    ``open`` reads manifest and configuration; who calls it closes the image's source.
+    ``open`` reads manifest and configuration; who calls it closes the image's source. ``pulled``: the
+    manifest is the one that the registry has.
     """
 
     name: str
     config_digest: Digest
     labels: Mapping[str, str]
     open: Callable[[BlobCache], Image]
+    pulled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

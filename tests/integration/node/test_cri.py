@@ -7,16 +7,19 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from enclavize.signing.keys import mrsigner
+from enclavize.node.sharing import ARTIFACT_TYPE
+from enclavize.signing.keys import mrsigner, public_key_pem
 from enclavize.signing.service.clients import hash_token
 from support.cri import Cri, CriError, remove_control_groups
 from support.engines import running_cri
@@ -219,33 +222,103 @@ def test_layers_that_containerd_has_thrown_away(cri: Cri, pod: Pod, containerd: 
     assert cri.run(pod, name, args=["exit", "5"]).code == 5
 
 
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """An image that was pulled from a registry, which wants a password. Its layout has the tag 1."""
+
+    name: str
+    host: str
+    layout: Path
+    push: tuple[str, ...]
+
+
+@pytest.fixture
+def remote(containerd: Engine, other: Path) -> Iterator[Remote]:
+    with running_registry(other.parent / "registry", htpasswd=True) as registry:
+        push = ("skopeo", "copy", "-q", "--dest-tls-verify=false", f"--dest-creds={USERNAME}:{PASSWORD}")
+        copied = other.parent / "copied"
+        found = Remote(name=f"{registry.host}/gone:1", host=registry.host, layout=copied, push=push)
+        subprocess.run([*push, f"oci:{other}:1", f"docker://{found.name}"], check=True)
+        pull = ["skopeo", "copy", "-q", "--src-tls-verify=false", f"--src-creds={USERNAME}:{PASSWORD}"]
+        subprocess.run([*pull, f"docker://{found.name}", f"oci:{copied}:1"], check=True)
+        _import(containerd, copied, found.name)
+        yield found
+
+
+def _let_in(node: Node, remote: Remote) -> None:
+    """Give the daemon the password."""
+    write_docker_config(node.folder / ".docker", {"auths": {remote.host: auth_entry()}})
+
+
 def test_layers_are_fetched_from_the_registry_that_the_name_names(
-    cri: Cri, pod: Pod, containerd: Engine, node: Node, other: Path
+    cri: Cri, pod: Pod, containerd: Engine, node: Node, remote: Remote
 ) -> None:
     """By digest: the tag has moved meanwhile. The node has no password for the registry, and then it has."""
-    folder = other.parent
-    with running_registry(folder / "registry", htpasswd=True) as registry:
-        name = f"{registry.host}/gone:1"
-        push = ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"--dest-creds={USERNAME}:{PASSWORD}"]
-        subprocess.run([*push, f"oci:{other}:1", f"docker://{name}"], check=True)
-        _import(containerd, other, name)
-        change = ["umoci", "config", "--image", f"{other}:1", "--tag", "2", "--config.user", "7:7"]
-        subprocess.run(change, check=True, capture_output=True)
-        subprocess.run([*push, f"oci:{other}:2", f"docker://{name}"], check=True)
-        for layer in _layers(other):
-            containerd.run("--namespace", "k8s.io", "content", "rm", layer)
-        node.restart("--fetch-layers")
-        try:
-            with pytest.raises(CriError, match=r"cannot be fetched: .*(credentials|denied|401|log in)"):
-                cri.run(pod, name, args=["exit", "0"])
-            assert not node.leftovers()
-            write_docker_config(node.folder / ".docker", {"auths": {registry.host: auth_entry()}})
-            assert cri.run(pod, name, args=["exit", "5"]).code == 5
-            (conversion,) = [item for item in node.status()["conversions"] if item["image"]["name"] == name]
-            elsewhere = measured(f"oci:{other}:1", node.rules, folder, "--as", name)
-            assert conversion["mrenclave"] == elsewhere
-        finally:
-            node.restart()
+    name, layout = remote.name, remote.layout
+    change = ["umoci", "config", "--image", f"{layout}:1", "--tag", "2", "--config.user", "7:7"]
+    subprocess.run(change, check=True, capture_output=True)
+    subprocess.run([*remote.push, f"oci:{layout}:2", f"docker://{name}"], check=True)
+    for layer in _layers(layout):
+        containerd.run("--namespace", "k8s.io", "content", "rm", layer)
+    node.restart("--fetch-layers")
+    try:
+        with pytest.raises(CriError, match=r"cannot be fetched: .*(credentials|denied|401|log in)"):
+            cri.run(pod, name, args=["exit", "0"])
+        assert not node.leftovers()
+        _let_in(node, remote)
+        assert cri.run(pod, name, args=["exit", "5"]).code == 5
+        elsewhere = measured(f"oci:{layout}:1", node.rules, layout.parent, "--as", name)
+        assert _conversion(node, name)["mrenclave"] == elsewhere
+    finally:
+        node.restart()
+
+
+def test_nodes_share_signatures_in_the_registry(
+    cri: Cri, pod: Pod, node: Node, service: Service, remote: Remote
+) -> None:
+    """Who has no password for the registry asks the service; what was pushed is a TEE image."""
+    before = len(_signed(service))
+    try:
+        for options, signed, said in (
+            (("--referrers", "push"), 1, "it could not be pushed"),
+            (("--referrers", "push"), 2, "it was pushed"),
+            (("--referrers", "take"), 2, "its signature was taken from the registry"),
+            ((), 3, ""),
+        ):
+            node.run("forget", "--all")
+            node.restart(*options)
+            assert cri.run(pod, remote.name, args=["exit", "5"]).code == 5
+            assert said in _conversion(node, remote.name).get("shared", "")
+            assert len(_signed(service)) == before + signed
+            _let_in(node, remote)
+    finally:
+        node.restart()
+    (pushed,) = _referrers(remote)
+    signer = service.folder / "signer.pub.pem"
+    signer.write_bytes(public_key_pem(service.client("node").public_key))
+    image = f"{remote.host}/gone@{pushed['digest']}"
+    verify = [sys.executable, "-m", "enclavize", "verify", image, "--signer", signer]
+    environment = {**os.environ, "DOCKER_CONFIG": str(node.folder / ".docker")}
+    done = subprocess.run(verify, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+def _referrers(remote: Remote) -> list[dict[str, Any]]:
+    """Return what refers to the image; Debian's registry has a list under a tag."""
+    inspect = ["skopeo", "inspect", "--tls-verify=false", f"--creds={USERNAME}:{PASSWORD}"]
+    repository = remote.name.removesuffix(":1")
+    digest = json.loads(
+        subprocess.run([*inspect, f"docker://{remote.name}"], check=True, capture_output=True).stdout
+    )["Digest"]
+    tag = digest.replace(":", "-")
+    raw = subprocess.run([*inspect, "--raw", f"docker://{repository}:{tag}"], check=True, capture_output=True)
+    return [item for item in json.loads(raw.stdout)["manifests"] if item["artifactType"] == ARTIFACT_TYPE]
+
+
+def _conversion(node: Node, name: str) -> dict[str, Any]:
+    found: dict[str, Any]
+    (found,) = [item for item in node.status()["conversions"] if item["image"]["name"] == name]
+    return found
 
 
 def _layers(layout: Path) -> list[str]:

@@ -147,12 +147,14 @@ def _pal_plan(
         partial(_image_copy, admitted, tree or rootfs),
         settings.pal_copies or default_base(),
     )
-    converted = tree and ConvertedImage(
-        tree=tree.resolve(),
-        entrypoint=read_entrypoint(tree),
-        argv=admitted.argv(),
-        debug=admitted.enclave.debug,
-    )
+    converted = None
+    if tree:
+        converted = ConvertedImage(
+            tree=tree.resolve(),
+            entrypoint=read_entrypoint(tree),
+            argv=admitted.argv(),
+            debug=admitted.enclave.debug,
+        )
     container = PalContainer(
         rootfs=rootfs,
         bundle=bundle,

@@ -297,7 +297,7 @@ def test_nodes_share_signatures_in_the_registry(
     signer = service.folder / "signer.pub.pem"
     signer.write_bytes(public_key_pem(service.client("node").public_key))
     image = f"{remote.host}/gone@{pushed['digest']}"
-    verify = [sys.executable, "-m", "enclavize", "verify", image, "--signer", signer]
+    verify = [sys.executable, "-m", "enclavize", "verify", image, "--signer", str(signer)]
     environment = {**os.environ, "DOCKER_CONFIG": str(node.folder / ".docker")}
     done = subprocess.run(verify, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr

@@ -72,7 +72,7 @@ def test_the_daemons_memory_stays_where_it_is(layout: Path, tmp_path: Path) -> N
     """Each conversion is another one, by its rule; the cache holds a few of them."""
     subprocess.run(["cp", "-r", layout, tmp_path / "image"], check=True)
     (tmp_path / "large").write_bytes(os.urandom(LARGE))
-    insert = ["umoci", "insert", "--image", f"{tmp_path / 'image'}:1", tmp_path / "large", "/large"]
+    insert = ["umoci", "insert", "--image", f"{tmp_path / 'image'}:1", f"{tmp_path}/large", "/large"]
     subprocess.run(insert, check=True, capture_output=True)
     generate_key(tmp_path / "key.pem")
     for name in ("rules", "bundle"):

@@ -4,7 +4,7 @@ A node that has converted an image pushes the TEE image, whose manifest names th
 (image-spec, manifest.md; distribution-spec, "Listing Referrers") and has the enclave's signature:
 
     "artifactType": "application/vnd.enclavize.tee-image.v1",
-    "annotations": {"org.enclavize.mrenclave": HEX, "org.enclavize.signature": BASE64, ...}
+    "annotations": {"org.enclavize.mrenclave": HEX, "enclavize.org/signature": BASE64, ...}
 
 Another node converts the image itself, as the measurement is only then its own, and takes nothing but the
 signature: one that fits its own SIGSTRUCT, under the key of its own signer. So whoever can write to the
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from enclavize.tee.image import TeeImage
 
 ARTIFACT_TYPE = "application/vnd.enclavize.tee-image.v1"
-SIGNATURE = "org.enclavize.signature"
-"""384 bytes, big-endian, as OpenSSL writes them."""
+SIGNATURE = "enclavize.org/signature"
+"""384 bytes, big-endian, as OpenSSL writes them. (No name of a build: `verify` knows all of these.)"""
 
 _MAX_TRIED = 64
 """Signatures for one measurement; others with its annotation are somebody's mischief."""

@@ -236,27 +236,28 @@ def build(
     libos = file.one("", "libos", libos, LibOS.parse) or LibOS.BUILTIN
     toolchain = file.one("", "toolchain", toolchain, str)
     forced = file.several("", "force", force, parse_forced)
+    location = parse_source(
+        source,
+        entrypoint=entrypoint,
+        cmd=cmd,
+        env=env,
+        workdir=workdir,
+        user=user,
+        expose=expose,
+        volumes=volume_of_image,
+    )
     if check:
-        from enclavize.cli.check import check as check_command
+        from enclavize.cli.check import check_location
 
-        checked = None if libos is LibOS.AUTO else libos.canonical
-        check_command(
-            image=source,
-            libos=checked,
+        check_location(
+            location,
+            libos=None if libos is LibOS.AUTO else libos.canonical,
             toolchain=toolchain,
-            ignore=list(forced),
+            ignore=forced,
+            writable=(*(tmpfs or ()), *(volume or ())),
             platform=platform,
             progress=progress,
             insecure=insecure,
-            entrypoint=entrypoint,
-            cmd=cmd,
-            env=env,
-            workdir=workdir,
-            user=user,
-            expose=expose,
-            volume_of_image=volume_of_image,
-            tmpfs=tmpfs,
-            volume=volume,
         )
         return
     production = file.flag("", "production", production)
@@ -283,16 +284,7 @@ def build(
         raise UsageError(f"--quiet and --progress {progress} contradict each other")
     mode = ProgressMode.QUIET if quiet else progress
     options = BuildOptions(
-        source=parse_source(
-            source,
-            entrypoint=entrypoint,
-            cmd=cmd,
-            env=env,
-            workdir=workdir,
-            user=user,
-            expose=expose,
-            volumes=volume_of_image,
-        ),
+        source=location,
         platform=sgx_platform,
         outputs=combine_outputs(output or [], push=push, load=load, tags=tag or []),
         libos=libos.canonical,

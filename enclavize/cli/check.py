@@ -2,13 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from enclavize.cli.choices import Platform, Progress, ReportFormat, canonical_libos
 from enclavize.cli.execution_options import Cmd, Entrypoint, Env, Expose, User, VolumeOfImage, Workdir
 from enclavize.progress.mode import ProgressMode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from enclavize.oci.location import Location
 
 
 def check(
@@ -60,15 +65,6 @@ def check(
 ) -> None:
     """Tell whether a LibOS can run an image. Exit code 3 if it cannot, or if none can."""
     from enclavize.cli.grammar.execution import parse_source
-    from enclavize.cli.grammar.silence import parse_silences
-    from enclavize.compat import output
-    from enclavize.compat.profile import builtin_profiles, load_profile, profile_for
-    from enclavize.compat.report import Verdict
-    from enclavize.errors import IncompatibleImageError
-    from enclavize.oci.platform import parse_sgx_platform
-    from enclavize.pipeline.check import check_image
-    from enclavize.pipeline.toolchain import toolchain_profile
-    from enclavize.progress.renderer import is_terminal, reporting
 
     location = parse_source(
         image,
@@ -80,28 +76,68 @@ def check(
         expose=expose,
         volumes=volume_of_image,
     )
-    silences = parse_silences(ignore or [])
-    given = [load_profile(path) for path in profile or []]
+    check_location(
+        location,
+        libos=libos,
+        toolchain=toolchain,
+        profiles=profile or (),
+        report_format=report_format,
+        strict=strict,
+        ignore=ignore or (),
+        writable=(*(tmpfs or ()), *(volume or ())),
+        platform=platform,
+        progress=progress,
+        insecure=insecure,
+    )
+
+
+def check_location(
+    location: "Location",
+    *,
+    libos: str | None,
+    toolchain: str | None,
+    ignore: "Sequence[str]",
+    writable: "Sequence[str]",
+    platform: str,
+    progress: ProgressMode,
+    insecure: bool,
+    profiles: "Sequence[Path]" = (),
+    report_format: ReportFormat = ReportFormat.TABLE,
+    strict: bool = False,
+) -> None:
+    """Check an image and print the report; the options are in the user's words. Raises typer.Exit."""
+    from enclavize.cli.grammar.silence import parse_silences
+    from enclavize.compat import output
+    from enclavize.compat.profile import builtin_profiles, load_profile, profile_for
+    from enclavize.compat.report import Verdict
+    from enclavize.errors import IncompatibleImageError
+    from enclavize.oci.platform import parse_sgx_platform
+    from enclavize.pipeline.check import check_image
+    from enclavize.pipeline.toolchain import toolchain_profile
+    from enclavize.progress.renderer import is_terminal, reporting
+
+    silences = parse_silences(ignore)
+    given = [load_profile(path) for path in profiles]
     libos = canonical_libos(libos) if libos is not None else None
     if toolchain is not None:
         with reporting(progress) as reporter:
-            profiles = [toolchain_profile(toolchain, libos, given, insecure=insecure, reporter=reporter)]
-        sys.stderr.write(f"{toolchain} is checked as {profiles[0].title}\n")
+            wanted = [toolchain_profile(toolchain, libos, given, insecure=insecure, reporter=reporter)]
+        sys.stderr.write(f"{toolchain} is checked as {wanted[0].title}\n")
     elif libos is not None:
-        profiles = [profile_for(libos, given)]
-        if "@" not in libos and profiles[0].title != libos:
-            sys.stderr.write(f"{libos} means {profiles[0].title}, the newest profile\n")
+        wanted = [profile_for(libos, given)]
+        if "@" not in libos and wanted[0].title != libos:
+            sys.stderr.write(f"{libos} means {wanted[0].title}, the newest profile\n")
     else:
-        profiles = given or list(builtin_profiles())
+        wanted = given or list(builtin_profiles())
     sgx_platform = parse_sgx_platform(platform)
     with reporting(progress) as reporter:
         found = check_image(
             location,
-            profiles,
+            wanted,
             platform=sgx_platform,
             insecure=insecure,
             reporter=reporter,
-            writable=[path.partition(":")[0] for path in (*(tmpfs or []), *(volume or []))],
+            writable=[path.partition(":")[0] for path in writable],
         )
     reports = tuple(report.without(silences) for report in found)
     if report_format is ReportFormat.TABLE and is_terminal(sys.stdout):

@@ -14,6 +14,7 @@ from enclavize.oci.image import Image, spelling
 from enclavize.oci.image_config import parse_config
 from enclavize.oci.layout import read_small
 from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_LAYERS
+from enclavize.oci.local_source import LocalSource
 from enclavize.oci.manifest import image_manifest
 from enclavize.oci.media_types import (
     MAGIC_SIZE,
@@ -25,18 +26,15 @@ from enclavize.oci.media_types import (
     sniff_compression,
 )
 from enclavize.oci.select import check_machine
-from enclavize.oci.stream import verified
 from enclavize.oci.tar_files import open_archive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.docker_manifest import DockerEntry
     from enclavize.oci.platform import Platform
     from enclavize.oci.reference import ImageReference
-    from enclavize.oci.stream import Sink
     from enclavize.oci.tar_files import TarFiles
 
 _LAYER_TYPES = {"gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
@@ -55,33 +53,22 @@ def image_from_docker_archive(
         raise
 
 
-class DockerArchiveSource:
+class DockerArchiveSource(LocalSource):
     """The blobs of a docker archive, found by the paths that its manifest.json gives."""
-
-    origin = None
-    remote = False
 
     def __init__(self, files: TarFiles, paths: dict[Digest, str]) -> None:
         self._files = files
         self._paths = paths
 
-    def open_blob(
-        self,
-        descriptor: Descriptor,
-        *,
-        advance: Callable[[int], None] | None = None,
-        sink: Sink | None = None,
-    ) -> BinaryIO:
-        """Open a layer or the configuration."""
-        path = self._paths.get(descriptor.digest)
-        if path is None:
-            raise InvalidImageError(f"{self._files.name} has no blob {descriptor.digest}")
-        what = f"{self._files.name}, {path}"
-        return verified(self._files.open(path), descriptor, what, advance=advance, sink=sink)
-
     def close(self) -> None:
         """Close the archive."""
         self._files.close()
+
+    def _find(self, digest: Digest) -> tuple[BinaryIO, str]:
+        path = self._paths.get(digest)
+        if path is None:
+            raise InvalidImageError(f"{self._files.name} has no blob {digest}")
+        return self._files.open(path), f"{self._files.name}, {path}"
 
 
 def image_from_docker_files(

@@ -17,6 +17,7 @@ from enclavize.oci.document import canonical_json, parse_document
 from enclavize.oci.image import spelling
 from enclavize.oci.image_signature import signature_tag
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
+from enclavize.oci.local_source import LocalSource
 from enclavize.oci.manifest import MANIFEST_SHAPE, Index, parse_manifest
 from enclavize.oci.media_types import OCI_INDEX
 from enclavize.oci.reference import parse_reference
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from enclavize.oci.image import Image
     from enclavize.oci.image_signature import ImageSignature
     from enclavize.oci.platform import Platform
-    from enclavize.oci.stream import Sink
     from enclavize.oci.target import ImageToWrite
     from enclavize.progress import Reporter
 
@@ -85,29 +85,11 @@ class FolderFiles:
         """Nothing is open."""
 
 
-class LayoutSource:
+class LayoutSource(LocalSource):
     """The blobs of a layout."""
-
-    origin = None
-    remote = False
 
     def __init__(self, files: Files) -> None:
         self._files = files
-
-    def open_blob(
-        self,
-        descriptor: Descriptor,
-        *,
-        advance: Callable[[int], None] | None = None,
-        sink: Sink | None = None,
-    ) -> BinaryIO:
-        """Open a blob. Raises MissingBlobError if there is none."""
-        try:
-            stream = self._files.open(blob_path(descriptor.digest))
-        except FileNotFoundError as error:
-            raise MissingBlobError(f"{self._files.name} has no blob {descriptor.digest}") from error
-        what = f"{self._files.name}, {blob_name(descriptor.digest)}"
-        return verified(stream, descriptor, what, advance=advance, sink=sink)
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """Read a manifest."""
@@ -137,6 +119,13 @@ class LayoutSource:
     def close(self) -> None:
         """Close an archive."""
         self._files.close()
+
+    def _find(self, digest: Digest) -> tuple[BinaryIO, str]:
+        try:
+            stream = self._files.open(blob_path(digest))
+        except FileNotFoundError as error:
+            raise MissingBlobError(f"{self._files.name} has no blob {digest}") from error
+        return stream, f"{self._files.name}, {blob_name(digest)}"
 
 
 def blob_path(digest: Digest) -> str:

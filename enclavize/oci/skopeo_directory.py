@@ -18,18 +18,18 @@ from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import hex_of, sha256_digest
 from enclavize.oci.layout import FolderFiles, read_small
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
+from enclavize.oci.local_source import LocalSource
 from enclavize.oci.manifest import parse_manifest
 from enclavize.oci.select import select_image
-from enclavize.oci.stream import blob_name, read_verified, verified
+from enclavize.oci.stream import blob_name, read_verified
 from enclavize.rootfs.entry import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
+    from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
     from enclavize.oci.platform import Platform
-    from enclavize.oci.stream import Sink
 
 VERSION_FILE = "version"
 MANIFEST_FILE = "manifest.json"
@@ -46,49 +46,29 @@ def is_skopeo_directory(path: Path) -> bool:
         return stream.read(len(VERSION_PREFIX)) == VERSION_PREFIX
 
 
-class SkopeoDirectorySource:
+class SkopeoDirectorySource(LocalSource):
     """The blobs of such a folder."""
-
-    origin = None
-    remote = False
 
     def __init__(self, files: FolderFiles) -> None:
         self._files = files
-
-    def open_blob(
-        self,
-        descriptor: Descriptor,
-        *,
-        advance: Callable[[int], None] | None = None,
-        sink: Sink | None = None,
-    ) -> BinaryIO:
-        """Open a blob. Raises MissingBlobError if there is none."""
-        return self._open(hex_of(descriptor.digest), descriptor, advance=advance, sink=sink)
 
     def read_manifest(self, descriptor: Descriptor) -> bytes:
         """Read one of several manifests."""
         path = f"{hex_of(descriptor.digest)}.{MANIFEST_FILE}"
         if not descriptor.size:
             descriptor = replace(descriptor, size=len(read_small(self._files, path, MAX_MANIFEST_SIZE)))
-        return read_verified(self._open(path, descriptor), descriptor, f"{self._files.name}, manifest")
+        stream, _ = self._open(path, descriptor.digest)
+        return read_verified(stream, descriptor, f"{self._files.name}, manifest")
 
-    def close(self) -> None:
-        """Nothing is open."""
+    def _find(self, digest: Digest) -> tuple[BinaryIO, str]:
+        return self._open(hex_of(digest), digest)
 
-    def _open(
-        self,
-        path: str,
-        descriptor: Descriptor,
-        *,
-        advance: Callable[[int], None] | None = None,
-        sink: Sink | None = None,
-    ) -> BinaryIO:
+    def _open(self, path: str, digest: Digest) -> tuple[BinaryIO, str]:
         try:
             stream = self._files.open(path)
         except FileNotFoundError as error:
-            raise MissingBlobError(f"{self._files.name} has no blob {descriptor.digest}") from error
-        what = f"{self._files.name}, {blob_name(descriptor.digest)}"
-        return verified(stream, descriptor, what, advance=advance, sink=sink)
+            raise MissingBlobError(f"{self._files.name} has no blob {digest}") from error
+        return stream, f"{self._files.name}, {blob_name(digest)}"
 
 
 def image_from_skopeo_directory(name: str, path: Path, platform: Platform) -> Image:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, MissingBlobError
 from enclavize.node.engines.found import FoundImage, moved, not_its_layers
@@ -22,19 +22,19 @@ from enclavize.oci.digest import parse_digest, sha256_digest, short
 from enclavize.oci.image import Image, spelling
 from enclavize.oci.image_config import parse_config
 from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_LAYERS
+from enclavize.oci.local_source import LocalSource
 from enclavize.oci.manifest import image_manifest
 from enclavize.oci.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from enclavize.oci.platform import LINUX_AMD64
 from enclavize.oci.select import check_machine
-from enclavize.oci.stream import verified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from enclavize.node.engines.found import AskedContainer
     from enclavize.oci.digest import Digest
-    from enclavize.oci.stream import Sink
+    from enclavize.oci.stream import Readable
 
 _MAX_FILE = 64 << 20
 _LAYER_FOLDERS = {"overlay": "overlay/{}/diff", "vfs": "vfs/dir/{}"}
@@ -143,35 +143,23 @@ def _image(name: str, config_bytes: bytes, source: StorageSource) -> Image:
     )
 
 
-class StorageSource:
+class StorageSource(LocalSource):
     """Layers of a storage, as the archives that they were. ``layers`` are ids by diff id."""
-
-    origin = None
-    remote = False
 
     def __init__(self, root: Path, driver: str, layers: dict[str, str]) -> None:
         self._root = root
         self._driver = driver
         self._layers = layers
 
-    def open_blob(
-        self,
-        descriptor: Descriptor,
-        *,
-        advance: Callable[[int], None] | None = None,
-        sink: Sink | None = None,
-    ) -> BinaryIO:
-        """Put the archive of a layer together again. Raises MissingBlobError."""
-        split, folder = self._places(descriptor.digest)
-        what = f"layer {short(descriptor.digest)} in podman's storage"
-        return verified(assembled(split, folder, what), descriptor, what, advance=advance, sink=sink)
-
     def size(self, diff_id: Digest) -> int:
         """Return the bytes of a layer's archive."""
         return assembled_size(self._places(diff_id)[0])
 
-    def close(self) -> None:
-        """Nothing is open."""
+    def _find(self, digest: Digest) -> tuple[Readable, str]:
+        """Put the archive of a layer together again."""
+        split, folder = self._places(digest)
+        what = f"layer {short(digest)} in podman's storage"
+        return assembled(split, folder, what), what
 
     def _places(self, digest: Digest) -> tuple[Path, Path]:
         layer = self._layers.get(digest)

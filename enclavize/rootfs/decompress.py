@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 from enclavize.errors import InvalidImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 INPUT_SIZE = 128 << 10
 OUTPUT_SIZE = 256 << 10
@@ -43,7 +43,7 @@ class Stream(Protocol):
         ...
 
 
-def decompressed(stream: Stream, what: str) -> Iterator[bytes]:
+def decompressed(stream: Stream, what: str) -> Generator[bytes, None, None]:
     """Yield the content of a layer in pieces of at most 256 KiB. Raises InvalidImageError."""
     head = stream.read(INPUT_SIZE)
     if head.startswith(_GZIP):
@@ -60,7 +60,7 @@ def decompressed(stream: Stream, what: str) -> Iterator[bytes]:
             head = stream.read(OUTPUT_SIZE)
 
 
-def _inflated(data: bytes, stream: Stream, what: str) -> Iterator[bytes]:
+def _inflated(data: bytes, stream: Stream, what: str) -> Generator[bytes, None, None]:
     """Yield the content of one or more gzip members (RFC 1952)."""
     decompressobj, codec_error = _inflater()
     while data:
@@ -121,7 +121,7 @@ def _xz() -> _Codec:
     return _Codec(name="xz", magic=_XZ, decoder=decoder, errors=(lzma.LZMAError, EOFError), padding=b"\0")
 
 
-def _decoded(data: bytes, stream: Stream, what: str, codec: _Codec) -> Iterator[bytes]:
+def _decoded(data: bytes, stream: Stream, what: str, codec: _Codec) -> Generator[bytes, None, None]:
     """Yield the content of one or more streams."""
     while data:
         if not data.startswith(codec.magic):
@@ -149,7 +149,7 @@ def _is_skippable_frame(head: bytes) -> bool:
     return len(head) >= 4 and 0x50 <= head[0] <= 0x5F and head[1:4] == b"\x2a\x4d\x18"
 
 
-def _zstd_decompressed(head: bytes, stream: Stream, what: str) -> Iterator[bytes]:
+def _zstd_decompressed(head: bytes, stream: Stream, what: str) -> Generator[bytes, None, None]:
     """Yield the content of zstd frames. It is the tar reader who notices a last frame that is cut short."""
     import zstandard
 

@@ -5,6 +5,7 @@ Nothing is unpacked: what is packed comes straight from the layers' archives, ea
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from enclavize.oci.fetch import fetch_blob
 from enclavize.rootfs import tar
 from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import FileType, path_bytes, printable
+from enclavize.rootfs.readahead import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from enclavize.rootfs.tree import Rootfs
 
 _SHOWN = 5
+_AHEAD = 4
+"""Pieces that are inflated while earlier ones are written."""
 
 
 class ImageTree:
@@ -72,8 +76,8 @@ class ImageTree:
             with (
                 reporter.task(f"pack {what}", total=layer.size) as task,
                 fetch_blob(self._image, layer, cache, task) as blob,
+                closing(read_ahead(decompressed(blob, what), _AHEAD)) as chunks,
             ):
-                chunks = decompressed(blob, what)
                 reader = tar.TarReader(chunks, what)
                 for member, _ in enumerate(reader):
                     if member in wanted:

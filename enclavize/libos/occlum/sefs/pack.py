@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
@@ -31,7 +31,7 @@ from enclavize.libos.occlum.sefs.tree import show, walk
 from enclavize.libos.occlum.sefs.writer import ContentChangedError, PieceReader, ProtectedFileWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from enclavize.libos.occlum.sefs.protection import Protection
@@ -59,7 +59,7 @@ class _Numbered:
     parent: int
     path: bytes
     node: TreeNode
-    children: list[_Numbered] = field(default_factory=list)
+    children: Sequence[_Numbered] = ()
 
 
 def pack(
@@ -96,7 +96,7 @@ class _Packing:
     def __init__(self, root: TreeNode, protection: Protection, records: Records) -> None:
         self._records = records
         self.items = _number(root)
-        self._by_path = {item.path[1:]: item for item in self.items}
+        self._by_path = {item.path: item for item in self.items}
         self._protection = protection
         self._writer = ProtectedFileWriter(protection)
         self._metadata = bytearray(_metadata_size(self.items[-1].number, records))
@@ -104,7 +104,7 @@ class _Packing:
 
     def at(self, path: bytes) -> _Numbered:
         """Return a file of the tree."""
-        return self._by_path[path]
+        return self._by_path[b"/" + path]
 
     def left(self) -> Iterator[_Numbered]:
         """Yield what was not written yet; what is read from the image comes last."""
@@ -119,7 +119,7 @@ class _Packing:
             with _open(item, self._records) as content:
                 yield content
             return
-        name = image_file_id(self._by_path[item.node.same_as].number).hex()
+        name = image_file_id(self.at(item.node.same_as).number).hex()
         with (folder / name).open("rb", buffering=0) as file:
             yield PieceReader(ProtectedFile(file, name.encode(), self._protection).pieces())
 
@@ -143,16 +143,19 @@ class _Packing:
 
 def _number(root: TreeNode) -> list[_Numbered]:
     """Give all nodes numbers, in the order in which Occlum's tool makes inodes."""
-    numbered = [_Numbered(number=ROOT, parent=ROOT, path=b"", node=root)]
-    folders = {b"": numbered[0]}
+    inside: list[_Numbered] = []
+    numbered = [_Numbered(number=ROOT, parent=ROOT, path=b"", node=root, children=inside)]
+    folders = {b"": (ROOT, inside)}
     for path, node in walk(root):
-        parent = folders[path.rpartition(b"/")[0]]
+        parent, siblings = folders[path.rpartition(b"/")[0]]
         number = next_inode(numbered[-1].number)
-        item = _Numbered(number=number, parent=parent.number, path=path, node=node)
-        numbered.append(item)
-        parent.children.append(item)
+        children: Sequence[_Numbered] = ()
         if node.type is InodeType.DIRECTORY:
-            folders[path] = item
+            children = inside = []
+            folders[path] = (number, inside)
+        item = _Numbered(number=number, parent=parent, path=path, node=node, children=children)
+        numbered.append(item)
+        siblings.append(item)
     return numbered
 
 
@@ -205,7 +208,7 @@ def _directory(item: _Numbered, records: Records) -> bytes:
 
 
 def _write_file(writer: ProtectedFileWriter, path: Path, content: Readable, size: int) -> bytes:
-    with path.open("xb") as output:
+    with path.open("xb", buffering=0) as output:
         return writer.write(output, path.name.encode(), content, size)
 
 

@@ -72,30 +72,39 @@ class ContentChangedError(EnclavizeError):
 
 
 class ProtectedFileWriter:
-    """Writes protected files one after the other; its buffer, of one group, is all the memory it needs.
+    """Writes protected files one after the other; its buffer, of node 0 and a group, is all that it needs.
 
     (Tree nodes with children are kept until the end of their file: 4096 bytes for 12.5 MB of content.)
     """
 
     def __init__(self, protection: Protection) -> None:
         self._protection = protection
-        self._buffer = memoryview(bytearray(GROUP_SIZE))
+        self._buffer = memoryview(bytearray(NODE_SIZE + GROUP_SIZE))
+        self._group = self._buffer[NODE_SIZE:]
 
     def write(self, output: BinaryIO, name: bytes, content: Readable, size: int) -> bytes:
-        """Write the protected file of ``size`` bytes; return its MAC.
+        """Write the protected file of ``size`` bytes into a new file; return its MAC.
 
         ``name`` is what the file must be called when it is opened. Raises ContentChangedError if
         the content is of another size.
         """
         inline = bytearray(min(size, INLINE_SIZE))
         _fill(content, memoryview(inline))
-        output.seek(NODE_SIZE)
-        root = self._write_groups(output, content, size - len(inline), tree_nodes(size))
+        rest, count = size - len(inline), tree_nodes(size)
+        root, written = bytes(ENTRY_SIZE), NODE_SIZE
+        if count == 1:  # most files: written by one call
+            sealed = self._seal_group(content, rest)
+            root, written = self._protection.seal_nodes(sealed[:NODE_SIZE]), NODE_SIZE + len(sealed)
+        elif count:
+            output.seek(NODE_SIZE)
+            root = self._write_groups(output, content, rest, count)
         if content.readinto(memoryview(bytearray(1))):
             raise ContentChangedError("grew while it was read")
-        node, mac = self._protection.seal_metadata(BODY.pack(name, size, root, bytes(inline)))
+        self._buffer[:NODE_SIZE], mac = self._protection.seal_metadata(
+            BODY.pack(name, size, root, bytes(inline))
+        )
         output.seek(0)
-        output.write(node)
+        _write_all(output, self._buffer[:written])
         return mac
 
     def _write_groups(self, output: BinaryIO, content: Readable, size: int, count: int) -> bytes:
@@ -109,31 +118,34 @@ class ProtectedFileWriter:
             return entry
 
         for index in range(count):
-            data, length = self._read_group(content, min(size, GROUP_DATA))
+            length = min(size, GROUP_DATA)
             size -= length
-            node = self._buffer[:NODE_SIZE]
-            entries = self._protection.seal_nodes(data)
-            node[: len(entries)] = entries
-            node[len(entries) :] = bytes(NODE_SIZE - len(entries))
+            sealed = self._seal_group(content, length)
+            node = sealed[:NODE_SIZE]
             if has_children(index, count):
                 waiting[index] = bytearray(node)
             else:
                 root = hand_up(index, self._protection.seal_nodes(node))
-            output.write(self._buffer[: NODE_SIZE + len(data)])
+            _write_all(output, sealed)
         for index in reversed(waiting):
             node = memoryview(waiting[index])
             root = hand_up(index, self._protection.seal_nodes(node))
             output.seek(group_offset(index))
-            output.write(node)
+            _write_all(output, node)
         return root
 
-    def _read_group(self, content: Readable, length: int) -> tuple[memoryview, int]:
-        """Read the content of one group; return its data nodes, the last one filled up with zeros."""
-        end = -(-length // NODE_SIZE) * NODE_SIZE
-        data = self._buffer[NODE_SIZE : NODE_SIZE + end]
+    def _seal_group(self, content: Readable, length: int) -> memoryview:
+        """Read the content of one group; return its tree node, open yet, and its protected data nodes.
+
+        The last of these is filled up with zeros.
+        """
+        end = NODE_SIZE + -(-length // NODE_SIZE) * NODE_SIZE
+        data = self._group[NODE_SIZE:end]
         _fill(content, data[:length])
-        data[length:] = bytes(end - length)
-        return data, length
+        data[length:] = bytes(len(data) - length)
+        entries = self._protection.seal_nodes(data)
+        self._group[:NODE_SIZE] = entries.ljust(NODE_SIZE, b"\0")
+        return self._group[:end]
 
 
 def _fill(content: Readable, buffer: memoryview) -> None:
@@ -142,3 +154,9 @@ def _fill(content: Readable, buffer: memoryview) -> None:
         if not count:
             raise ContentChangedError("became shorter while it was read")
         buffer = buffer[count:]
+
+
+def _write_all(output: BinaryIO, data: memoryview) -> None:
+    """Write all, to a file without a buffer too: that takes what fits on the disk at first."""
+    while data:
+        data = data[output.write(data) :]

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from enclavize.rootfs.entry import Entry
     from enclavize.rootfs.tree import Rootfs
 
-SHELLS = ("bash", "dash", "busybox")
-"""Whose way to start a command is known: dash takes vfork, the others fork."""
+_NAMES = ("sh", "ash", "bash", "dash", "ksh", "mksh")
+SHELLS = (*_NAMES, "busybox")
+"""Files that are shells: ``/bin/sh`` is a link to one, or one itself, whose name nobody knows."""
 
-_NAMES = ("sh", "ash", "bash", "dash")
+FORKING_SHELLS = ("bash", "busybox")
+"""Those that start a command by fork alone; dash takes vfork, and of the others that is not known."""
+
 _OPTION = re.compile(r"[-+]([A-Za-z]+)")
 
 

@@ -10,7 +10,7 @@ from enclavize.compat.launchers import LAUNCHERS, command_behind
 from enclavize.compat.profile import Support
 from enclavize.compat.program import CommandPath
 from enclavize.compat.report import Severity
-from enclavize.compat.scripts import script_of
+from enclavize.compat.scripts import FORKING_SHELLS, script_of
 from enclavize.compat.service_rules import health_findings, prefork_findings
 from enclavize.compat.shell import Kind, first_start
 from enclavize.compat.stated import wants_zgc
@@ -102,10 +102,10 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
     if start.kind is Kind.LAST and applet:
         return  # which the shell may become without execve
     process = profile.process
-    child = process.vfork if family == "dash" and start.kind is Kind.COMMAND else process.fork
+    child = (process.fork,) if family in FORKING_SHELLS else (process.fork, process.vfork)
     needed = {
         Kind.FORK: (process.fork,),
-        Kind.COMMAND: (child,),
+        Kind.COMMAND: child,
         Kind.LAST: (process.fork, process.vfork, process.exec),
         Kind.EXEC: (process.exec,),
     }[start.kind]

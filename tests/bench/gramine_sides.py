@@ -75,22 +75,23 @@ class Run:
 
 
 def run_once(program: Measured, place: Place, *, connections: int, seconds: int) -> Run:
-    """Start it, wait for it, ask it."""
+    """Start it, wait for it, ask it; return when all of it has ended."""
     began = time.monotonic()
-    with place.started() as process:
-        if program.port is None:
+    if program.port is None or program.client is None:
+        with place.started() as process:
             if process.wait(_START_SECONDS):
                 raise SystemExit(f"{program.name}: exit code {process.returncode}")
             return Run(seconds=time.monotonic() - began)
+    with place.started() as process:
         while not _listens(program.port):
             if process.poll() is not None or time.monotonic() - began > _START_SECONDS:
                 raise SystemExit(f"{program.name}: does not listen in {place.root}")
             time.sleep(_INTERVAL)
         started = time.monotonic() - began
-        if program.client is None:
-            return Run(seconds=started)
         load = ask(program.client, program.port, program.path, connections=connections, seconds=seconds)
         memory = Running(process=process, port=program.port).memory
+    while _listens(program.port):
+        time.sleep(_INTERVAL)
     return Run(seconds=started, rate=load.rate, memory=memory)
 
 

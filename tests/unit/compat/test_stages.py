@@ -202,6 +202,15 @@ def test_scripts_that_share_files_in_memory_with_children_are_told() -> None:
     assert findings("gramine", "/run.sh", more=own) == []
 
 
+@pytest.mark.parametrize("shell", ["/own/sh", "/own/ksh", "/own/bash"])
+def test_a_shell_is_one_by_any_name(shell: str) -> None:
+    """An image may have the file itself at /bin/sh, and no link to it."""
+    text = f"#!{shell}\nf=$(mktemp)\ncat $f\nexec setpriv --reuid=1 ls\n"
+    more = (folder("own"), program(shell[1:]), script("run.sh", text))
+    assert findings("gramine", "/run.sh", more=more) == [("OCC057", ERROR), ("OCC060", WARNING)]
+    assert findings("gramine", shell, "-c", "exec postgres", more=more) == [("OCC058", ERROR)]
+
+
 def test_only_what_weakens_an_enclave_stops_a_production_build() -> None:
     from enclavize.compat.codes import CODES
 

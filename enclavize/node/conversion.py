@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from enclavize.pipeline.signing import SigningIdentity
     from enclavize.tee.image import TeeImage
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)

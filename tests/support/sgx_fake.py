@@ -130,29 +130,31 @@ def judged(program: str, arguments: Sequence[str]) -> int:
         ).returncode
 
 
-def _vdso(folder: Path) -> Path:
+def vdso_of(folder: Path) -> Path:
+    """Compile the fake vDSO."""
     vdso = folder / "vdso.so"
     flags = ("-target", "x86_64-linux-musl", "-shared", "-nostdlib", "-Wl,--hash-style=gnu")
     zig_cc(*flags, FAKE / "vdso.S", "-o", vdso)
     return vdso
 
 
-def _redirects(vdso: Path) -> tuple[str, ...]:
+def redirects(vdso: Path) -> tuple[str, ...]:
+    """Return the flags by which the PAL finds the fake where the kernel would be."""
     return ("-include", str(FAKE / "redirect.h"), f'-DVDSO="{vdso}"')
 
 
 def compile_fake(output: Path, *, flags: Sequence[str] = ()) -> Path:
     """Compile host.c of tests/native/boundary with a PAL that finds the fake where the kernel would be."""
-    vdso = _vdso(output.parent)
+    vdso = vdso_of(output.parent)
     pal = sorted((NATIVE / "pal").glob("*.[cS]"))
     fake = [FAKE / name for name in SOURCES]
-    return compile_as("runelet", output, [*pal, HERE / "host.c", *fake], ["-Ipal", *_redirects(vdso), *flags])
+    return compile_as("runelet", output, [*pal, HERE / "host.c", *fake], ["-Ipal", *redirects(vdso), *flags])
 
 
 def compile_fake_runelet(folder: Path) -> Path:
     """Compile the runelet with a PAL on the fake, and return a program that runs it and judges for it."""
     need("gcc")
-    vdso = _vdso(folder)
+    vdso = vdso_of(folder)
     sources = [
         *sorted((NATIVE / "pal").glob("*.[cS]")),
         *sorted((NATIVE / "runelet").glob("*.c")),
@@ -161,11 +163,11 @@ def compile_fake_runelet(folder: Path) -> Path:
     objects = [folder / f"{source.parent.name}-{source.name}.o" for source in sources]
     with ThreadPoolExecutor(max_workers=2) as pool:
         for one in [
-            pool.submit(_gcc, "-c", source, "-o", target, *_redirects(vdso))
+            pool.submit(compile_c, "-c", source, "-o", target, *redirects(vdso))
             for source, target in zip(sources, objects, strict=True)
         ]:
             one.result()
-    _gcc("-pie", *objects, *host_zig_objects(folder), "-pthread", "-o", folder / "program")
+    compile_c("-pie", *objects, *host_zig_objects(folder), "-pthread", "-o", folder / "program")
     runelet = folder / "runelet"
     runelet.write_text(
         f"#!{sys.executable}\n"
@@ -226,13 +228,13 @@ class Bench:
     def create(folder: Path) -> Bench:
         need("gcc")
         zig_objects = host_zig_objects(folder)
-        vdso = _vdso(folder)
+        vdso = vdso_of(folder)
         pal = sorted((NATIVE / "pal").glob("*.[cS]"))
         sources = [*pal, HERE / "host.c", *(FAKE / name for name in SOURCES)]
         objects = {source.name: folder / f"{source.parent.name}-{source.name}.o" for source in sources}
         with ThreadPoolExecutor(max_workers=2) as pool:
             compiling = [
-                pool.submit(_gcc, "-c", source, "-o", objects[source.name], *_redirects(vdso))
+                pool.submit(compile_c, "-c", source, "-o", objects[source.name], *redirects(vdso))
                 for source in sources
             ]
         for one in compiling:
@@ -243,7 +245,7 @@ class Bench:
         return bench
 
     def _link(self, objects: Mapping[str, Path], output: Path) -> None:
-        _gcc("-pie", *objects.values(), "-pthread", "-o", output)
+        compile_c("-pie", *objects.values(), "-pthread", "-o", output)
 
     def mutate(self, fault: Mutation) -> Path:
         """Build the program with the fault."""
@@ -251,7 +253,7 @@ class Bench:
         assert text.count(fault.old) == 1, fault
         source, changed = self.folder / fault.file, self.folder / "changed.o"
         source.write_text(text.replace(fault.old, fault.new))
-        _gcc("-c", source, "-o", changed, *_redirects(self.folder / "vdso.so"))
+        compile_c("-c", source, "-o", changed, *redirects(self.folder / "vdso.so"))
         program = self.folder / "changed"
         self._link({**self.objects, fault.file: changed}, program)
         return program
@@ -260,7 +262,7 @@ class Bench:
         return Machine(program=program)
 
 
-def _gcc(*arguments: str | Path) -> None:
+def compile_c(*arguments: str | Path) -> None:
     """Signal handlers run on the enclave's FS base: no stack protector, which reads there."""
     flags = (
         "-std=gnu17",

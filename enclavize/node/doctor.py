@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
@@ -113,6 +114,13 @@ def _devices(root: Path) -> Iterator[Finding]:
             text="/dev is mounted noexec: no enclave can be mapped from there",
             fix="mount -o remount,exec /dev",
         )
+    elif enclave and (lacking := _without_access(root / enclave[0].lstrip("/"))):
+        yield Finding(
+            name="device",
+            status=Status.WARNING,
+            text=f"this user may not use {enclave[0]} ({lacking})",
+            fix="as root: usermod -aG GROUP USER, and log in again; containers of root have it by themselves",
+        )
     elif enclave:
         yield Finding(name="device", status=Status.OK, text=", ".join(enclave))
     else:
@@ -141,6 +149,20 @@ def _devices(root: Path) -> Iterator[Finding]:
             text=f"no {AESM_SOCKET}: quotes only from within the program's own process",
             fix="install and start Intel's sgx-aesm-service, if programs need it",
         )
+
+
+def _without_access(device: Path) -> str:
+    """Return whose a device is, if this user may not use it; else nothing."""
+    import grp
+
+    if os.access(device, os.R_OK | os.W_OK) or not device.exists():
+        return ""
+    status = device.stat()
+    try:
+        group = grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        group = str(status.st_gid)
+    return f"group {group}, mode {stat.S_IMODE(status.st_mode):04o}"
 
 
 def _is_noexec(folder: Path) -> bool:

@@ -68,6 +68,19 @@ def test_what_is_wrong_with_a_target_is_in_the_log(
     assert "not a file with a TARGETINFO, which has 512 bytes" in record["msg"]
 
 
+def test_enclave_makes_no_report_for_what_is_no_target(
+    run: Callable[..., Container], trees: Trees, tmp_path: Path
+) -> None:
+    """EREPORT would fault (SDM volume 3D, TARGETINFO): reserved fields have to be zero."""
+    container = run(trees.closed)
+    (tmp_path / "target").write_bytes(bytes(511) + b"\1")
+    done = _attest(container, "--target-info", tmp_path / "target")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"the TARGETINFO is not one: fields that are reserved are not zero" in done.stderr
+    (tmp_path / "target").write_bytes(bytes(range(32)) + bytes(480))
+    assert len(_attest(container, "--target-info", tmp_path / "target").stdout) == 432
+
+
 def test_who_does_not_answer_is_named(run: Callable[..., Container], trees: Trees, tmp_path: Path) -> None:
     container = run(trees.closed)
     log = tmp_path / "log.json"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from enclavize.sgx.enclave_file import measure_enclave, write_signed
+from enclavize.sgx.sigstruct import Sigstruct
+from enclavize.sgx.structures import AttributeFlags, Attributes
+from enclavize.signing.local import sign_sigstruct
 from support.scale import scaled
+from support.torture import CONFIG
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
+    from enclavize.signing.local import LocalSigner
     from support.sgx_fake import Machine
     from support.tee import TeeTree
 
@@ -66,6 +73,22 @@ def test_machine_that_cannot_run_it_says_why(
 ) -> None:
     done = machine.run(torture, "exit", "0", fake=settings)
     assert (done.returncode, message in done.stderr) == (125, True), done.stderr
+
+
+def test_attributes_that_are_demanded_in_vain_are_named(
+    machine: Machine, torture: Path, signer: LocalSigner, tmp_path: Path
+) -> None:
+    """AVX, which SIGSTRUCT demands, and the CPU does not give to enclaves."""
+    avx = Attributes(flags=AttributeFlags.MODE64BIT, xfrm=7)
+    enclave = measure_enclave(torture / "enclave.signed.so", CONFIG, resign=True)
+    demanding = replace(enclave.measurement, attributes=avx, attributes_mask=avx)
+    sigstruct = sign_sigstruct(Sigstruct(measurement=demanding, date=0x20260101), signer)
+    write_signed(replace(enclave, measurement=demanding), sigstruct, tmp_path / "enclave.signed.so")
+    done = machine.run(tmp_path, "exit", "0", fake={"cpu": "sse"})
+    assert done.returncode == 125
+    assert (
+        "the SIGSTRUCT demands other attributes: flags 0x4, XFRM 0x7; this CPU and file give" in done.stderr
+    )
 
 
 @pytest.mark.parametrize("fake", [{}, {"spurious": 2}, {"interrupt": 3}])

@@ -55,6 +55,20 @@ def test_devices_on_a_file_system_without_programs_are_no_use(
     )
 
 
+def test_who_may_not_use_the_device_is_told_whose_it_is(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = machine / "dev/sgx_enclave"
+    device.parent.mkdir()
+    device.touch(0o660)
+    device.chmod(0o660)
+    monkeypatch.setattr(os, "access", lambda *_arguments: False)
+    status, text = found(machine)["device"]
+    assert status is Status.WARNING
+    assert text.startswith("this user may not use /dev/sgx_enclave (group ")
+    assert text.endswith(", mode 0660)")
+
+
 def test_a_machine_that_has_everything(machine: Path) -> None:
     findings = found(machine)
     for name in (

@@ -116,12 +116,12 @@ def test_what_cannot_be_built_cannot_be_measured(command: Command, source: str) 
 
 def test_a_rule_for_what_nodes_do_not_do_is_told(command: Command, source: str) -> None:
     rule = command.base / "rule.toml"
-    rule.write_text('libos = "occlum"\n')
+    rule.write_text('libos = "auto"\n')
     for words in (
         ("measure", source, "--policy-of", rule),
         ("policy", "check", rule, source, "--as", "a/b:1"),
     ):
-        assert "the rule rule.toml asks for occlum, whose enclaves" in command.run(*words, code=2).stderr
+        assert "the rule rule.toml asks for auto: nodes convert for" in command.run(*words, code=2).stderr
     rule.write_text('libos = "gramine"\ntoolchain = "registry.example/gramine:1"\n')
     said = command.run("policy", "check", rule, source, "--as", "a/b:1", code=2).stderr
     assert "a node's is a folder, by its absolute path, or a kept one" in said

@@ -8,6 +8,7 @@
 #define RECEIVED_FLAGS (MSG_OOB | MSG_PEEK)
 #define TOLD_FLAGS (MSG_OOB | MSG_TRUNC | MSG_CTRUNC | MSG_EOR)
 #define IPPROTO_MAX 263U /* include/uapi/linux/in.h */
+#define DATAGRAM_MAX 0xFFFFU /* what an IP header can say (RFC 791, RFC 8200) */
 
 static const struct socket_operations operations;
 
@@ -368,6 +369,11 @@ static int64_t tell(struct socket *socket, struct message *message, const struct
         message->received_flags &= ~MSG_TRUNC;
         return (int64_t)got;
     }
+    size_t full_length = header->full_length > got ? header->full_length : got;
+    if (full_length > DATAGRAM_MAX) {
+        log_line(LOG_ERROR, "the host received a datagram of %lu bytes", full_length);
+        return -EPERM;
+    }
     if (header->name.length == 0 && (message->flags & MSG_ERRQUEUE) != 0) {
         message->address.length = 0; /* nobody was named when it was sent */
     } else if (!address_from_name(&message->address, &header->name, socket->domain)) {
@@ -375,7 +381,7 @@ static int64_t tell(struct socket *socket, struct message *message, const struct
     } else if (!policy_allows_source(header->name.bytes)) {
         return -EAGAIN; /* as if it had never come */
     }
-    message->full_length = header->full_length > got ? header->full_length : got;
+    message->full_length = full_length;
     control_from_host(message, header);
     return (int64_t)got;
 }

@@ -98,3 +98,8 @@ uint64_t host_activity(void)
 void host_note_activity(void)
 {
 }
+
+uint64_t host_slept_until(void)
+{
+    return 0;
+}

@@ -10,12 +10,16 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from enclavize.rootfs.entry import STAT_TYPE, FileType, path_bytes
 from enclavize.rootfs.erofs import write_erofs
 from support.sample_tree import SampleTree, sample, write_sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parents[2] / "native"
@@ -68,10 +72,9 @@ def build(folder: Path, sanitizers: tuple[str, ...], *names: str) -> dict[str, P
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         list(pool.map(compile_one, sources, objects))
     for name in names:
-        parts = [folder / "erofs.o"] if name == "fuzz" else objects
         subprocess.run(
             [
-                *command, str(HERE / f"{name}_test.c"), *map(str, parts),
+                *command, str(HERE / f"{name}_test.c"), *map(str, parts_of(name, objects)),
                 "-l:libcrypto.so.3", "-lpthread", "-o", str(folder / name),
             ],
             check=True, timeout=120,
@@ -79,9 +82,21 @@ def build(folder: Path, sanitizers: tuple[str, ...], *names: str) -> dict[str, P
     return {name: folder / name for name in names}
 
 
+def parts_of(name: str, objects: Iterable[Path]) -> Iterator[Path]:
+    """Return what a test program is linked with: the parser alone, another network, or all there is."""
+    match name:
+        case "fuzz":
+            yield from (one for one in objects if one.name == "erofs.o")
+        case "network":
+            yield HERE / "lying_network.c"
+            yield from (one for one in objects if one.name != "shim_network.o")
+        case _:
+            yield from objects
+
+
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return build(tmp_path_factory.mktemp("fs"), SANITIZERS, "tree", "calls", "fuzz")
+    return build(tmp_path_factory.mktemp("fs"), SANITIZERS, "tree", "calls", "fuzz", "network")
 
 
 @pytest.fixture(scope="session")
@@ -238,3 +253,11 @@ def test_what_the_host_adds_is_invisible(programs: dict[str, Path], image: Sampl
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_parser_withstands_wrong_images(programs: dict[str, Path], image: Sample, seed: int) -> None:
     run(programs["fuzz"], image.folder / "rootfs.erofs", seed, int(20_000 * SCALE))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_lie_about_the_network_reaches_the_program(
+    programs: dict[str, Path], image: Sample, seed: int
+) -> None:
+    """Names, lengths, descriptors of others, events that nobody asked for, data after the end."""
+    run(programs["network"], *image.arguments(), seed, int(400_000 * SCALE))

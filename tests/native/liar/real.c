@@ -253,14 +253,32 @@ _Noreturn static void live(struct host_thread *thread, enum lot lot)
     }
 }
 
-/* As many children for one OCALL as for any other. */
+/* Children that are due when so many times have passed; the first time always has some. */
+static uint64_t due(uint64_t passed, uint64_t times, uint64_t wanted)
+{
+    return (passed * wanted + times - 1) / times;
+}
+
+/* As many children for one OCALL as for any other, spread over all the times that it will be made, as far as is known. */
 static uint64_t children_now(uint32_t number)
 {
+    static uint64_t passed[OCALL_COUNT];
     uint64_t wanted = setting("LIAR_CHILDREN", 4), times = counts->made[number] ? counts->made[number] : 1;
     if (OCALLS[number].result.rule == OCALL_RESULT_NEVER) {
         return 0;
     }
-    return wanted / times + (random_below(times) < wanted % times);
+    uint64_t before = passed[number]++;
+    return due(before + 1, times, wanted) - due(before, times, wanted);
+}
+
+/* Once, while the program is at work, it is told that there are signals for commands, and asks for them. */
+static void ring(struct host_thread *thread, uint32_t number)
+{
+    static bool has_rung;
+    if (number == OCALL_YIELD && !has_rung) {
+        has_rung = true;
+        __atomic_fetch_or(&thread->exchange->signals, 1ULL << (COMMAND_DOORBELL - 1), __ATOMIC_SEQ_CST);
+    }
 }
 
 enum next_step real_serve(struct host_thread *thread)
@@ -293,6 +311,7 @@ enum next_step real_serve(struct host_thread *thread)
         if (step != STEP_RETURN) {
             return step;
         }
+        ring(thread, number);
         uint64_t code = go_on(thread);
         if (code != EEXIT_DONE) {
             found("ECALL_RETURN ended with 0x%lx", code);

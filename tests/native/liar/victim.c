@@ -308,7 +308,9 @@ static void look_at_clock(void)
         latest = now;
     }
     nanosleep(&(struct timespec){0, 1000}, NULL);
-    syscall(SYS_sched_yield);
+    for (int often = 0; often < 50; often++) { /* the host does not hear of one now and then */
+        syscall(SYS_sched_yield);
+    }
 }
 
 static void use_memory(void)
@@ -360,12 +362,13 @@ static long wake(void)
     return syscall(SYS_futex, &turn, 1 /* FUTEX_WAKE */, 1);
 }
 
-/* When the other thread sleeps, if it is there. */
+/* When the other thread sleeps, if it is there; it has looked for a wake in vain by then, so that the host has to wake it. */
 static void next_turn(uint32_t value)
 {
-    for (int patience = 100; wake() != 1 && patience > 0; patience--) {
+    int patience = 100;
+    do {
         usleep(2000);
-    }
+    } while (wake() != 1 && --patience > 0);
     __atomic_store_n(&turn, value, __ATOMIC_SEQ_CST);
     wake();
 }

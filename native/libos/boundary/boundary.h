@@ -163,15 +163,16 @@ int host_events_create(void); /* fd >= 3 */
 int host_events_change(int events, uint32_t operation, int fd, uint32_t wanted);
 int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns);
 
-/* How often anything was done with the host after which a program could know of data for a socket: a sleep that was no short one, a file that was read.
- * While it has not changed, what the host has said about a socket is as new as anything that the program can know. Data that is sent does not count by
- * itself: who may send to a socket of his own notes it. */
+/* How often anything was done with the host after which a program could know of data for a socket: a wait for events, a file that was read.
+ * While it has not changed, what the host has said about a socket is as new as anything that the program can know, but for the time that has passed.
+ * Data that is sent does not count by itself: who may send to a socket of his own notes it. */
 uint64_t host_activity(void);
 void host_note_activity(void);
+uint64_t host_slept_until(void); /* clock_counter() when a sleep has ended that was no short one; 0: there was none, or is no counter */
 
 /* That the host had nothing to tell when it was asked last. A program that looks without waiting may be given that for an answer as long as nothing has
- * happened from which it could know better: once, or again for a moment, since runtimes look before they wait, each thread for itself. All-zero:
- * nothing is known. */
+ * happened from which it could know better: once, or again for a moment, since runtimes look before they wait, each thread for itself; after a sleep
+ * of anybody for a moment alone. All-zero: nothing is known. */
 struct quiet {
     bool is_known;
     uint64_t activity; /* host_activity() before it was asked */

@@ -43,6 +43,7 @@ static void note_ocall(enum ocall number, uint64_t start)
 }
 
 uint64_t ocalls_with_activity; /* counted when the host is done */
+uint64_t slept_until;          /* clock_counter() at the end of the last sleep that counts */
 
 #define SHORT_SLEEPS_NS 500000U
 
@@ -57,6 +58,20 @@ static bool is_short_sleep(uint64_t timeout_ns)
     return true;
 }
 
+/* From a sleep a program knows that time has passed, and no more; where there is no counter, that is like anything else. */
+static void note_sleep(uint64_t timeout_ns)
+{
+    uint64_t now = clock_counter(), seen = __atomic_load_n(&slept_until, __ATOMIC_RELAXED);
+    if (is_short_sleep(timeout_ns)) {
+        return;
+    }
+    if (now == 0) {
+        host_note_activity();
+    }
+    while (seen < now && !__atomic_compare_exchange_n(&slept_until, &seen, now, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    }
+}
+
 /* What is received says nothing of other connections: the network keeps no order among them. */
 static bool leaves_sockets_alone(enum ocall number, const uint64_t arguments[OCALL_ARGUMENTS], int64_t result)
 {
@@ -68,6 +83,7 @@ static bool leaves_sockets_alone(enum ocall number, const uint64_t arguments[OCA
     case OCALL_OPTION_GET:
     case OCALL_OPTION_SET:
     case OCALL_EVENTS_CHANGE:
+    case OCALL_WAIT: /* one that was woken */
     case OCALL_WAKE:
     case OCALL_INTERRUPT:
     case OCALL_YIELD:
@@ -79,8 +95,6 @@ static bool leaves_sockets_alone(enum ocall number, const uint64_t arguments[OCA
     case OCALL_MEMORY_TRIM:
     case OCALL_MEMORY_REMOVE:
         return true;
-    case OCALL_WAIT:
-        return result != -ETIMEDOUT || is_short_sleep(arguments[0]);
     case OCALL_EVENTS_WAIT: /* an edge that was told must be found by who reads: it comes only once */
         return arguments[2] == 0 && result <= 0;
     default:
@@ -96,6 +110,11 @@ void host_note_activity(void)
 uint64_t host_activity(void)
 {
     return __atomic_load_n(&ocalls_with_activity, __ATOMIC_ACQUIRE);
+}
+
+uint64_t host_slept_until(void)
+{
+    return __atomic_load_n(&slept_until, __ATOMIC_ACQUIRE);
 }
 
 int64_t ocall_make(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
@@ -117,7 +136,9 @@ int64_t ocall_make(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_
         note_ocall(number, start);
         result = check_result(row, arguments, exchange->result);
     } while (result == -EINTR && row->again && !attention_is_pending());
-    if (!leaves_sockets_alone(number, arguments, result)) {
+    if (number == OCALL_WAIT && result == -ETIMEDOUT) {
+        note_sleep(arguments[0]);
+    } else if (!leaves_sockets_alone(number, arguments, result)) {
         host_note_activity();
     }
     if (out && result >= 0) {

@@ -10,7 +10,9 @@ int64_t sys_sched_yield(const struct arguments *arguments)
 {
     (void)arguments;
     space_yield();
-    host_yield();
+    if (!task_yields_to_nobody()) {
+        host_yield();
+    }
     return 0;
 }
 

@@ -12,6 +12,7 @@
 #define SOON_COUNTS 8U
 #define PENALTY_MAX 1023U
 #define PAUSES 8
+#define YIELDS_APART_NS 100000U /* who yields more often than this waits for somebody, who may be outside */
 
 static uint32_t processor_limit;
 static int32_t awake;
@@ -31,6 +32,25 @@ static bool has_free_processor(void)
     return processor_limit > 1 && __atomic_load_n(&awake, __ATOMIC_RELAXED) <= (int32_t)processor_limit;
 }
 
+static void pause_shortly(void)
+{
+    for (int pause = 0; pause < PAUSES; pause++) {
+        __builtin_ia32_pause();
+    }
+}
+
+bool task_yields_to_nobody(void)
+{
+    struct sleeper *sleeper = sleeper_of(current_task());
+    uint64_t now = processor_limit > 1 ? clock_counter() : 0, before = sleeper->yielded;
+    sleeper->yielded = now;
+    bool is_alone = now != 0 && now - before > clock_ticks(YIELDS_APART_NS) && has_free_processor();
+    if (is_alone) {
+        pause_shortly();
+    }
+    return is_alone;
+}
+
 static bool is_to_wait(const struct sleeper *sleeper)
 {
     return __atomic_load_n(&sleeper->state, __ATOMIC_ACQUIRE) == TASK_AWAKE && !attention_is_pending() && has_free_processor();
@@ -43,9 +63,7 @@ struct spin spin_for_wake(struct sleeper *sleeper, uint64_t *timeout_ns)
     uint64_t limit = spin.start && !sleeper->spin_skip ? clock_ticks(wanted) : 0, last = spin.start;
     while (limit && is_to_wait(sleeper)) {
         spin.tried = true;
-        for (int pause = 0; pause < PAUSES; pause++) {
-            __builtin_ia32_pause();
-        }
+        pause_shortly();
         uint64_t now = clock_counter();
         spin.preempted |= now - last > clock_ticks(PREEMPTED_NS);
         last = now;

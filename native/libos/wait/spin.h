@@ -10,6 +10,11 @@ enum sleep_state {
     TASK_WOKEN = 2,    /* a wake came: the next sleep returns at once */
 };
 
+static inline struct sleeper *sleeper_of(struct task *task)
+{
+    return (struct sleeper *)task; /* its first member */
+}
+
 void spin_start(uint32_t processors);
 /* Threads that want a processor: one more, one less. */
 void spin_count(int32_t change);

@@ -6,11 +6,6 @@
 
 struct wait_upcalls wait_upcalls;
 
-static struct sleeper *sleeper_of(struct task *task)
-{
-    return (struct sleeper *)task; /* its first member */
-}
-
 bool sleeper_is_asleep(const struct sleeper *sleeper)
 {
     return __atomic_load_n(&sleeper->state, __ATOMIC_RELAXED) == TASK_SLEEPING;

@@ -12,6 +12,7 @@ struct sleeper {
     bool is_patient;  /* it sleeps until a lock or a turn is its own: no signal ends that; atomic */
     uint16_t spin_skip, spin_penalty; /* what it has learned of waiting inside (spin.c); the owner writes it */
     struct thread *thread;
+    uint64_t yielded; /* clock_counter() at its last sched_yield() */
 };
 
 /* The calling thread runs as this task; not any more. */
@@ -76,6 +77,8 @@ int task_sleep(uint64_t timeout_ns);
 /* Sleeps until task_wake(), whatever signals wait; often too short. */
 void task_sleep_deaf(void);
 void task_sleep_deaf_for(uint64_t timeout_ns);
+/* For sched_yield(): no other thread wants the processor, as far as is known here, and the caller does not ask again and again. */
+bool task_yields_to_nobody(void);
 /* The caller has slept for a reason of its own, and may have taken a wake that was meant for the next sleep: that will be short. */
 void task_keep_wake(void);
 bool task_sleep_begin(void);

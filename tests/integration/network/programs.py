@@ -172,6 +172,8 @@ JAVA = ("/jre/bin/java", "-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-Dsun.net
 """Its heap has its size from the beginning."""
 NODE = ("/bin/node", "--max-old-space-size=64", "--max-semi-space-size=4")
 """Otherwise its heap grows for minutes, natively as well."""
+REDIS = ("/usr/bin/redis-server", "--auto-aof-rewrite-min-size", "4mb")
+"""What is added to its file stays inside, without a volume: a forked child writes the file anew in time."""
 WWW = {"path": "/file", "body": TEN_KILOBYTES, "half": True}
 PROGRAMS = (
     Program(image="c", run=("/usr/sbin/nginx",), targets=(target("nginx", 8080, **WWW),)),
@@ -188,7 +190,7 @@ PROGRAMS = (
         targets=(target("memcached", 11211, protocol="memcached"),),
     ),
     Program(
-        image="c", run=("/usr/bin/redis-server", "--appendonly", "yes", "--dir", "/data", "--save", ""),
+        image="c", run=(*REDIS, "--appendonly", "yes", "--dir", "/data", "--save", ""),
         targets=(target("redis", 6379, protocol="redis"),),
     ),
     Program(

@@ -28,7 +28,10 @@ HTTP = "GET / HTTP/1.0"
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """``prints`` is in the output of an image that works; ``options`` are those of a build for Gramine."""
+    """``prints`` is in the output of an image that works; ``options`` are those of a build for Gramine.
+
+    ``fails`` is in the output of one that does not work, and does not end either.
+    """
 
     name: str
     run: tuple[str, ...]
@@ -37,6 +40,7 @@ class Server:
     builtin: str
     layers: tuple[Callable[[], Layer], ...]
     options: tuple[str, ...] = ()
+    fails: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -47,13 +51,14 @@ def server(
     verdicts: str,
     *layers: Callable[[], Layer],
     options: str = "",
+    fails: str = "",
     **config: Any,
 ) -> Server:
     """One row; the verdicts are for Gramine and for builtin."""
     gramine, builtin = verdicts.split()
     return Server(
         name=name, run=tuple(shlex.split(run)), prints=prints, gramine=gramine, builtin=builtin,
-        layers=(*layers, users), options=tuple(options.split()), config=config,
+        layers=(*layers, users), options=tuple(options.split()), fails=fails, config=config,
     )  # fmt: skip
 
 
@@ -157,7 +162,8 @@ SERVERS = (
     server("postgres-gosu", "gosu redis /usr/lib/postgresql/15/bin/postgres -D /tmp", "ready", "058 .",
         TOOLS, packages("bookworm", "postgresql-15")),
     server("gunicorn", "/entry.sh python3.11 -m gunicorn -b 127.0.0.1:8080 app:app", "served: HTTP", "058 .",
-        *SHELL, PYTHON, of_pypi("gunicorn==23.0.0"), APP, asked(8080), **PYTHON_PATH),
+        *SHELL, PYTHON, of_pypi("gunicorn==23.0.0"), APP, asked(8080), **PYTHON_PATH,
+        fails="Function not implemented"),
     server("uvicorn", "/entry.sh python3.11 -m uvicorn --port 8080 api:app", "served: HTTP", ". .",
         *SHELL, PYTHON, WEB, FASTAPI, asked(8080), **PYTHON_PATH),
     server("flask", "/entry.sh python3.11 -m flask --app app run -p 8080", "served: HTTP", ". .",

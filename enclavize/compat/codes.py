@@ -286,8 +286,9 @@ CODES = {
     "OCC060": Code(
         "files in memory are not shared",
         "Each process has folders in memory (/tmp, /run, /dev/shm) of its own under Gramine: what a script "
-        "writes there, the programs that it starts do not find. A volume is shared, and so is a mount of the "
-        "type encrypted.",
+        "writes there, the programs that it starts do not find. It is an error where the script certainly "
+        "ends with that: a command that reads such a file, under set -e or as the last one. A volume is "
+        "shared, and so is a mount of the type encrypted.",
     ),
     "OCC061": Code(
         "logs by links",

@@ -26,12 +26,14 @@ _MAX_STEPS = 10_000
 class ScriptCommand:
     """``words`` are as far as they are known; ``replaces``: the shell becomes it (``exec``).
 
-    ``certain``: every way through the script leads there.
+    ``certain``: every way through the script leads there. ``decides``: it is certain, no condition and in no
+    list of ``&&`` and ``||``, so that a script under ``set -e``, or one that ends with it, fails if it fails.
     """
 
     words: tuple[str, ...]
     certain: bool
     replaces: bool
+    decides: bool = False
 
 
 def script_commands(text: str, known: Known) -> tuple[ScriptCommand, ...]:
@@ -56,6 +58,7 @@ class _Walk:
     ended: bool = False
     may_have_ended: bool = False
     may_have_returned: bool = False
+    is_condition: bool = False
     depth: int = 0
     steps: int = 0
 
@@ -85,7 +88,8 @@ class _Walk:
     def _list(self, commands: CommandList, *, certain: bool) -> bool | None:
         result: bool | None = None
         for item, operators in zip(commands.items, commands.operators, strict=True):
-            result = self.run(item[0], certain=certain)
+            go = self._tested if operators else self.run
+            result = go(item[0], certain=certain)
             for operator, command in zip(operators, item[1:], strict=True):
                 wanted = operator == "&&"
                 if self.ended or result is (not wanted):
@@ -101,7 +105,7 @@ class _Walk:
         return result
 
     def _branches(self, command: Branches, *, certain: bool) -> None:
-        result = None if command.condition is None else self.run(command.condition, certain=certain)
+        result = None if command.condition is None else self._tested(command.condition, certain=certain)
         if self.ended:
             return
         if result is not None and len(command.branches) <= 2:
@@ -118,6 +122,13 @@ class _Walk:
         self.known = after
         self.ended = command.complete and bool(ends) and all(ends)
         self.may_have_ended |= any(ends)
+
+    def _tested(self, command: Command, *, certain: bool) -> bool | None:
+        """Go through a command whose failure ends no script."""
+        before, self.is_condition = self.is_condition, True
+        result = self.run(command, certain=certain)
+        self.is_condition = before
+        return result
 
     def _perhaps(self, command: Command) -> tuple[bool | None, bool]:
         """Go through what may run or not; return whether it succeeds, and whether the script ends with it."""
@@ -148,7 +159,10 @@ class _Walk:
             end = rest.index(None) if None in rest else len(rest)
             words = tuple(value for value in rest[:end] if value is not None)
             is_certain = certain and not (self.may_have_ended or self.may_have_returned)
-            self.found.append(ScriptCommand(words=words, certain=is_certain, replaces=replaces))
+            decides = is_certain and not (self.is_condition or command.negated)
+            self.found.append(
+                ScriptCommand(words=words, certain=is_certain, replaces=replaces, decides=decides)
+            )
         if replaces and rest:
             self._end()
         return outcome(command.words, self.known)

@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 _IN_MEMORY = re.compile(r"\bmktemp\b|\$\{?TMPDIR\b|(?<![\w/])/(?:tmp|run|dev/shm)/[\w$\"'{]")
 """What a script says that makes files in folders in memory."""
 
+_READERS = frozenset(
+    {
+        "awk", "cat", "chgrp", "chmod", "chown", "cmp", "comm", "cut", "diff", "grep", "head", "join", "ls",
+        "md5sum", "mv", "nl", "od", "paste", "sed", "sha256sum", "sort", "stat", "tail", "uniq", "wc",
+    }
+)  # fmt: skip
+"""Commands that fail if a file that they are given is not there."""
+
+_ENDS_AT_FAILURE = re.compile(r"-[a-z]*e[a-z]*")
+"""Of ``set``: the script ends with the first command that fails."""
+
 
 def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
     """Apply the rules. What is not certain to happen gives no error."""
@@ -37,7 +48,7 @@ def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
             *_drops_privileges(stage, profile),
             *_needs(stage, subject, profile),
             *_commands(stage, subject, profile),
-            *_shares_memory_folders(stage, profile),
+            *_shares_memory_folders(stage, subject, profile),
         )
         yield from found if stage.certain else lowered(found)
 
@@ -152,7 +163,7 @@ def _commands(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Find
                 )
 
 
-def _shares_memory_folders(stage: Stage, profile: Profile) -> Iterator[Finding]:
+def _shares_memory_folders(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
     if profile.files.memory_shared is not Support.NO or stage.script is None:
         return
     if not _IN_MEMORY.search(stage.script.text) or stage.program.executable is None:
@@ -166,10 +177,33 @@ def _shares_memory_folders(stage: Stage, profile: Profile) -> Iterator[Finding]:
         entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
         yield Finding(
             code="OCC060",
-            severity=Severity.WARNING,
+            severity=Severity.ERROR if _ends_without(stage, subject, profile) else Severity.WARNING,
             path=entry.path,
             message=f"{printable(stage.name)} makes files in a folder in memory and starts "
             f"{printable(listed(dict.fromkeys(starts)))}: on {profile.title} each process has such folders "
             "of its own, so they do not see each other's files",
             remedy="--volume PATH with TMPDIR=PATH, or a mount of the type encrypted",
         )
+
+
+def _ends_without(stage: Stage, subject: Subject, profile: Profile) -> bool:
+    """Tell whether the script certainly fails: a child of it reads what only the shell itself has."""
+    ends = any(
+        command.words[0] == "set" and any(map(_ENDS_AT_FAILURE.fullmatch, command.words[1:]))
+        for command in stage.commands
+    )
+    return any(
+        command.decides
+        and not command.replaces
+        and posixpath.basename(command.words[0]) in _READERS
+        and (ends or command is stage.commands[-1])
+        and any(_is_memory_alone(word, subject, profile) for word in command.words[1:])
+        for command in stage.commands
+    )
+
+
+def _is_memory_alone(word: str, subject: Subject, profile: Profile) -> bool:
+    """Tell whether a word is a path in a folder in memory, of nothing that the image or a volume has."""
+    opened = any(word.startswith(f"{place.rstrip('/')}/") for place in subject.writable)
+    in_memory = any(word.startswith(f"/{folder}/") for folder in profile.files.memory)
+    return in_memory and not opened and subject.rootfs.find(word) is None

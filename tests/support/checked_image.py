@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -64,6 +65,12 @@ def report(
         gids=frozenset({uid}),
     )
     return check(subject, cast("Image", SimpleNamespace(name="image")), profile or profile_for(libos))
+
+
+def leaving_out(*folders: str) -> Profile:
+    """Return the profile of a LibOS whose tools leave folders out, as gsc does."""
+    profile = profile_for("gramine")
+    return replace(profile, files=replace(profile.files, left_out=folders))
 
 
 REPLACED = Silence(code="OCC035")

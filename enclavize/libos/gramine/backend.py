@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
-import re
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -53,6 +52,7 @@ from enclavize.libos.gramine.mounts import (
     user_mounts,
 )
 from enclavize.libos.gramine.program import Libc, find_entry_point, library_path
+from enclavize.libos.gramine.releases import require_known, require_served
 from enclavize.libos.gramine.schema import check
 from enclavize.libos.gramine.selection import LONG_LIST, manifest_part, selection_of, start_time
 from enclavize.libos.gramine.stated_files import stated_files
@@ -82,7 +82,6 @@ if TYPE_CHECKING:
     from enclavize.tee.policy import Policy
 
 LIBRARY_PATH = "LD_LIBRARY_PATH"
-_KNOWN_VERSION = re.compile(r"1\.9(\.\d+)?", re.ASCII)
 _SHOWN = 3
 
 
@@ -94,12 +93,7 @@ class GramineBackend:
 
     def __init__(self, toolchain: Toolchain) -> None:
         """Take the toolchain. Raises UsageError for a version whose enclaves are not known."""
-        if not _KNOWN_VERSION.fullmatch(toolchain.version):
-            raise UsageError(
-                f"the toolchain {toolchain.origin} has Gramine {toolchain.version}; "
-                "how the enclaves of that version are built is not known here, only that of 1.9",
-                hint="give --toolchain a Gramine 1.9",
-            )
+        require_known(toolchain)
         self._toolchain = toolchain
         self.version = toolchain.version
 
@@ -117,6 +111,7 @@ class GramineBackend:
             with_host_network(options.policy, "Gramine"), debuggable=options.debuggable
         )
         check(manifest_part(options.table))
+        require_served(options.table, self.version)
         stated = stated_files(rootfs, options.table, policy.volumes)
         with reporter.task(f"write the manifest of {len(rootfs)} files") as task:
             for warning in _warnings(image.config):

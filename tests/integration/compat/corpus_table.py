@@ -398,9 +398,10 @@ ALPINE = (
         "050     050     .       .       .       .       .       .   .",
         musl, alpine,
     ),
+    # Each process of Gramine has a /tmp of its own.
     image(
         "alpine-prepares", "/run.sh", "ready",
-        "050     050     050     050     050     050     .       .   .",
+        "050     050     050     050     050     050     060     060 .",
         musl, alpine, text("run.sh", PREPARES),
     ),
     image(

@@ -108,6 +108,10 @@ PYTHON_PATH: dict[str, Any] = {
     "WorkingDir": "/srv",
 }
 SITE = text("etc/nginx/sites-enabled/default", "server { listen 8080; }\n")
+ALGEBRA = tuple(
+    link(f"usr/lib/x86_64-linux-gnu/lib{name}.so.3", f"{name}/lib{name}.so.3") for name in ("blas", "lapack")
+)
+"""What update-alternatives would link."""
 LOGS = (link("var/log/nginx/access.log", "/dev/stdout"), link("var/log/nginx/error.log", "/dev/stderr"))
 
 
@@ -175,7 +179,8 @@ SERVERS = (
     server("java", "/usr/lib/jvm/java-17-openjdk-amd64/bin/java -version", "OpenJDK", ". .",
         packages("bookworm", "openjdk-17-jre-headless", "base-files")),
     server("r", "Rscript -e 'cat(\"answer\", 6 * 7)'", "answer 42", ". .",
-        packages("bookworm", "r-base-core", "base-files", "dash", "coreutils"), link("bin/sh", "dash")),
+        TOOLS, packages("bookworm", "r-base-core", "base-files", "dash", "coreutils"), link("bin/sh", "dash"),
+        *ALGEBRA),
     server("lua", "lua5.4 -e 'print(6 * 7)'", "42", ". .", packages("bookworm", "lua5.4", "base-files")),
     server("python-subprocess", "python3.11 /child.py", "from a child", ". .",
         *SHELL, PYTHON, text("child.py", "import subprocess\nsubprocess.run(['echo', 'from a child'])\n")),

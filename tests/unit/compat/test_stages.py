@@ -202,6 +202,35 @@ def test_scripts_that_share_files_in_memory_with_children_are_told() -> None:
     assert findings("gramine", "/run.sh", more=own) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        ("set -eu; mkdir -p /tmp/w; echo x >/tmp/w/f; cat /tmp/w/f; id", ERROR),
+        ("echo x >/tmp/f; cat /tmp/f", ERROR),
+        ("f() { cat /tmp/f; }; set -e; f; id", ERROR),
+        ("set -e; sh -c 'echo x >/tmp/f'; cat /tmp/f", ERROR),
+        ("echo x >/tmp/f; cat /tmp/f; id", WARNING),
+        ("set -e; cat /tmp/f || id; ls", WARNING),
+        ("set -e; if cat /tmp/f; then id; fi; ls", WARNING),
+        ("set -e; ! cat /tmp/f; ls", WARNING),
+        ("set -e; [ -f /x ] && cat /tmp/f; ls", WARNING),
+        ("set -e; rm -f /tmp/f; ls", WARNING),
+        ("set -e; cat /tmp/own; echo x >/tmp/g; ls", WARNING),
+    ],
+)
+def test_a_script_that_cannot_do_without_is_an_error(text: str, severity: Severity) -> None:
+    more = (script("run.sh", f"#!/bin/sh\n{text}\n"), folder("tmp"), program("tmp/own"))
+    assert findings("gramine", "/run.sh", more=more) == [("OCC060", severity)]
+    assert findings("builtin", "/run.sh", more=more) == []
+    opened = findings("gramine", "/run.sh", more=more, writable=("/tmp",))
+    assert opened == [("OCC060", WARNING)]
+
+
+def test_scripts_that_keep_to_themselves_are_not_told_of() -> None:
+    own = (script("run.sh", "#!/bin/sh\necho x >/tmp/f\nread y </tmp/f\n"),)
+    assert findings("gramine", "/run.sh", more=own) == []
+
+
 @pytest.mark.parametrize("shell", ["/own/sh", "/own/ksh", "/own/bash"])
 def test_a_shell_is_one_by_any_name(shell: str) -> None:
     """An image may have the file itself at /bin/sh, and no link to it."""

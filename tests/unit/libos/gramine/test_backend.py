@@ -146,7 +146,30 @@ def mounts_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {mount["path"]: mount.get("uri", "") for mount in manifest["fs"]["mounts"]}
 
 
-@pytest.mark.parametrize("version", ["1.8", "1.10", "1.9post", "2.0", "1.9~rc1"])
+@pytest.mark.parametrize("version", ["1.8", "1.8.1", "1.9", "1.9.1"])
+def test_known_versions_are_taken(programs: Mapping[str, bytes], version: str) -> None:
+    assert GramineBackend(toolchain(programs, version)).version == version
+
+
+def test_a_gramine_that_wants_launch_tokens_is_refused(programs: Mapping[str, bytes]) -> None:
+    message = b"Cannot open token %s. Use gramine-sgx-get-token on the runtime host to create it."
+    with pytest.raises(UsageError, match="old driver"):
+        GramineBackend(toolchain(programs, "1.8", {"sgx/loader": message}))
+
+
+@pytest.mark.parametrize("place", ["mounts", "root"])
+def test_a_key_that_a_release_does_not_have_is_refused(
+    bench: Bench, programs: Mapping[str, bytes], place: str
+) -> None:
+    mount = {"type": "encrypted", "uri": "file:/a", "key_name": "k", "enable_recovery": True}
+    table = {"fs": {"mounts": [{**mount, "path": "/a"}]} if place == "mounts" else {"root": mount}}
+    members, config = [file("app", programs["static"], 0o755)], {"Entrypoint": ["/app"]}
+    bench.backend = GramineBackend(toolchain(programs, "1.8"))
+    with pytest.raises(UsageError, match=r"enable_recovery is unknown to Gramine 1\.8"):
+        bench.instance(members, config, replace(OPTIONS, table=table))
+
+
+@pytest.mark.parametrize("version", ["1.7", "1.10", "1.9post", "2.0", "1.9~rc1"])
 def test_other_versions_are_refused(programs: Mapping[str, bytes], version: str) -> None:
     with pytest.raises(UsageError, match=f"has Gramine {version}"):
         GramineBackend(toolchain(programs, version))

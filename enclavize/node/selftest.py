@@ -96,7 +96,7 @@ def _machine_steps(findings: Mapping[str, Finding]) -> Iterator[Step]:
     for name, settles in _MACHINE.items():
         finding = findings.get(name)
         if finding is None:
-            yield Step(name=name, status=Status.WARNING, text=_NOT_SHOWN, settles=settles, fix=_REST)
+            yield Step(name=name, status=Status.WARNING, text=_NOT_SHOWN, settles=settles)
         else:
             yield Step(name=name, status=finding.status, text=finding.text, settles=settles, fix=finding.fix)
 

@@ -163,7 +163,7 @@ def compile_fake_runelet(folder: Path) -> Path:
     objects = [folder / f"{source.parent.name}-{source.name}.o" for source in sources]
     with ThreadPoolExecutor(max_workers=2) as pool:
         for one in [
-            pool.submit(compile_c, "-c", source, "-o", target, *redirects(vdso))
+            pool.submit(compile_c, "-O0", "-c", source, "-o", target, *redirects(vdso))
             for source, target in zip(sources, objects, strict=True)
         ]:
             one.result()

@@ -40,6 +40,21 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "diagnose", lambda _root: iter(findings))
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program, converted once."""
+    folder = tmp_path_factory.mktemp("converted")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "HOME"):
+            patch.setenv(name, str(folder / "home"))
+        return convert_program(folder)
+
+
+@pytest.fixture
+def converted(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "convert_program", lambda _folder: tree)
+
+
 def test_every_step_passes(runelet: Path, tmp_path: Path) -> None:
     steps = list(selftest(tmp_path, runelet=runelet))
     assert [step for step in steps if step.status is Status.ERROR] == []
@@ -55,6 +70,7 @@ def test_every_step_passes(runelet: Path, tmp_path: Path) -> None:
         (("FAKE_CPU", "sgx1"), "needs SGX2"),
     ],
 )
+@pytest.mark.usefixtures("converted")
 def test_cause_is_told(
     setting: tuple[str, str], text: str, runelet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,22 +80,22 @@ def test_cause_is_told(
     assert (start.status, text in start.text) == (Status.ERROR, True), start
 
 
+@pytest.mark.usefixtures("converted")
 def test_step_that_needs_more_than_there_is_fails_alone(
     runelet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_EPC", "5000")
+    monkeypatch.setenv("FAKE_EPC", "8000")
     monkeypatch.setattr(module, "_STEPS", {"start": "all", "memory": "more"})
     steps = {step.name: step for step in selftest(tmp_path, runelet=runelet)}
     assert steps["start"].status is Status.OK
     assert steps["memory"].status is Status.ERROR
 
 
-def test_report_for_the_host(runelet: Path, tmp_path: Path) -> None:
+def test_report_for_the_host(runelet: Path, tree: Path, tmp_path: Path) -> None:
     """What ``rune attest`` asks for: the enclave on hardware makes it, beside its program."""
     need_root()
     if shutil.which("unshare") is None:
         pytest.skip("not installed here: unshare")
-    tree = convert_program(tmp_path)
     environment = {
         **os.environ,
         "ENCLAVIZE_ROOT": str(tree),
@@ -93,7 +109,7 @@ def test_report_for_the_host(runelet: Path, tmp_path: Path) -> None:
     subprocess.run(
         ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", script],
         cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False,
-        timeout=120,
+        timeout=300,
     )  # fmt: skip
     report = (tmp_path / "report").read_bytes()
     assert len(report) == 432

@@ -108,8 +108,10 @@ def test_containers_write_to_folders_of_their_own(engine: Engine, node: Node) ->
         assert done.returncode == 0, done.stderr
     assert _content(tree / ".enclave") == before
     assert _run(engine, node, NAME, "exit", "7").returncode == 7
-    assert len(list((tree / "users").glob("*.written"))) <= 1
-    node.run("forget", "--all")
+    for _ in range(100):  # podman may remove the container after it has ended
+        if not tree.exists():
+            break
+        node.run("forget", "--all")
     assert not tree.exists()
 
 

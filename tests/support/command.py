@@ -117,8 +117,9 @@ def _inside(native: Path, *arguments: str) -> Done:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     code = 0
     with (
-        mock.patch("enclavize.resources.native_file", native.joinpath),
+        # The order matters: a module that is imported below the other patch would keep it.
         mock.patch("enclavize.libos.builtin.backend.native_file", native.joinpath),
+        mock.patch("enclavize.resources.native_file", native.joinpath),
         mock.patch.object(sys, "argv", ["enclavize", *arguments]),
         redirect_stdout(streams[0]),
         redirect_stderr(streams[1]),

@@ -139,7 +139,7 @@ void file_put(struct file *file)
     if (file == NULL || __atomic_sub_fetch(&file->references, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
     }
-    if (__atomic_load_n(&file->watched, __ATOMIC_ACQUIRE)) {
+    if (__atomic_load_n(&file->items, __ATOMIC_ACQUIRE) != NULL) {
         epoll_forget(file);
     }
     if (file->announced) {

@@ -70,7 +70,7 @@ struct file {
     struct inode *inode;
     uint32_t references;
     uint32_t flags; /* access mode and status flags */
-    bool watched;   /* some epoll may know it */
+    struct item *items; /* of epolls that watch it; their lock's */
     struct mutex position_lock;
     uint64_t position;
     void *state; /* of the kind of file */

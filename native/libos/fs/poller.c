@@ -2,6 +2,7 @@
 
 #include "fs/file.h"
 #include "fs/owner.h"
+#include "fs/subscriber.h"
 
 #define WATCHES_IN_BLOCK 32U
 #define HOSTS_FIRST 16U
@@ -23,8 +24,8 @@ struct watch_block {
 struct poller {
     struct watch_block *blocks;
     int64_t error;
-    uint32_t wanted;  /* of the file that is being asked */
-    uint32_t changes; /* same */
+    uint32_t wanted; /* of the file that is being asked */
+    struct subscriber *subscriber; /* who hears of its sources; NULL: this wait does */
     uint64_t wake_at;
     /* What this round waits for, and what the host said after the last one: rounds ask in the same order, unless a scan ends early. */
     uint32_t host_count, answer_count, capacity;
@@ -33,6 +34,7 @@ struct poller {
     /* One epoll of the host's; it is waited in, if nothing else is there. */
     struct poller_events *events;
     bool has_asked; /* before this round, without sleeping again */
+    bool is_deferred; /* somebody wants this round not to count before the host was asked */
 };
 
 static void tell_owners(struct event_source *source, enum owner_reason reason)
@@ -62,6 +64,11 @@ void event_source_has_room(struct event_source *source)
     tell_owners(source, POLL_OUT);
 }
 
+void event_source_moved(struct event_source *source)
+{
+    wake_all(&source->queue);
+}
+
 void event_source_was_read(struct event_source *source)
 {
     wake_all(&source->queue);
@@ -75,11 +82,16 @@ void event_source_put(struct event_source *source)
     }
 }
 
-static void watch_source(struct poller *poller, struct event_source *source, const uint32_t *changes, bool counts)
+static void watch_for(struct poller *poller, struct subscriber *subscriber, struct event_source *source)
 {
-    if (poller == NULL) {
-        return;
+    if (!subscriber_name(subscriber, source)) {
+        poller->error = -ENOMEM;
+        subscriber->must_be_asked = true;
     }
+}
+
+static void watch_source(struct poller *poller, struct event_source *source, bool of_room)
+{
     if (poller->blocks == NULL || poller->blocks->used == WATCHES_IN_BLOCK) {
         struct watch_block *block = allocate(sizeof(struct watch_block));
         if (block == NULL) {
@@ -92,34 +104,73 @@ static void watch_source(struct poller *poller, struct event_source *source, con
     struct watch *watch = &poller->blocks->watches[poller->blocks->used++];
     __atomic_fetch_add(&source->references, 1, __ATOMIC_RELAXED);
     watch->source = source;
-    watch->of_room = changes == &source->room_changes;
+    watch->of_room = of_room;
     watch->waiter.task = current_task();
     wait_queue_add(&source->queue, &watch->waiter);
-    poller->changes += (counts ? __atomic_load_n(changes, __ATOMIC_ACQUIRE) : 0) + 1; /* never 0 with a source */
+}
+
+/* What makes room is no news for who only reads: to him, it is no edge. */
+static void watch(struct poller *poller, struct event_source *source, bool of_room)
+{
+    struct subscriber *subscriber = poller == NULL ? NULL : poller->subscriber;
+    if (subscriber != NULL) {
+        bool counts = !of_room || (poller->wanted & (POLLOUT | POLLWRNORM)) != 0;
+        const uint32_t *changes = of_room ? &source->room_changes : &source->changes;
+        watch_for(poller, subscriber, source);
+        subscriber->changes += (counts ? __atomic_load_n(changes, __ATOMIC_ACQUIRE) : 0) + 1; /* never 0 with a source */
+    } else if (poller != NULL) {
+        watch_source(poller, source, of_room);
+    }
 }
 
 void poller_watch(struct poller *poller, struct event_source *source)
 {
-    watch_source(poller, source, &source->changes, true);
+    watch(poller, source, false);
 }
 
-/* What makes room is no news for who only reads: to him, it is no edge. */
 void poller_watch_room(struct poller *poller, struct event_source *source)
 {
-    bool counts = poller != NULL && (poller->wanted & (POLLOUT | POLLWRNORM)) != 0;
-    watch_source(poller, source, &source->room_changes, counts);
+    watch(poller, source, true);
+}
+
+void poller_ask_again(struct poller *poller)
+{
+    if (poller != NULL && poller->subscriber != NULL) {
+        poller->subscriber->must_be_asked = true;
+    }
 }
 
 void poller_wake_at(struct poller *poller, uint64_t time_ns)
 {
+    poller_ask_again(poller);
     if (poller != NULL && time_ns < poller->wake_at) {
         poller->wake_at = time_ns;
     }
 }
 
-uint32_t poller_changes(const struct poller *poller)
+struct subscriber *poller_begin(struct poller *poller, struct subscriber *subscriber)
 {
-    return poller->changes;
+    struct subscriber *outer = poller->subscriber;
+    subscriber_begin_round(subscriber);
+    poller->subscriber = subscriber;
+    return outer;
+}
+
+void poller_end(struct poller *poller, struct subscriber *outer)
+{
+    const struct subscriber *subscriber = poller->subscriber;
+    subscriber_end_round(poller->subscriber);
+    if (outer != NULL) {
+        outer->must_be_asked |= subscriber->must_be_asked;
+    }
+    poller->subscriber = outer;
+}
+
+bool poller_counts(struct poller *poller)
+{
+    bool counts = poller->host_count == 0 || poller->has_asked;
+    poller->is_deferred |= !counts;
+    return counts && poller->error == 0;
 }
 
 /* Room for one more. */
@@ -172,6 +223,7 @@ uint32_t poller_watch_host_events(struct poller *poller, int host_fd, uint32_t w
     if (poller == NULL) {
         return 0;
     }
+    poller_ask_again(poller);
     if (!make_room(poller)) {
         poller->error = -ENOMEM;
         return 0;
@@ -202,7 +254,6 @@ uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller)
     }
     if (poller != NULL) {
         poller->wanted = wanted;
-        poller->changes = 0;
     }
     return file->operations->poll(file, poller);
 }
@@ -302,6 +353,7 @@ static int64_t run(
         poller->host_count = 0;
         poller->events = NULL;
         poller->wake_at = UINT64_MAX;
+        poller->is_deferred = false;
         int64_t result = scan(context, poller);
         if (poller->error < 0) {
             return poller->error;
@@ -310,7 +362,7 @@ static int64_t run(
         bool settled = result != 0 || left == 0 || interrupted < 0;
         if (settled && poller->host_count > 0 && !poller->has_asked) {
             int count = ask_host(poller, 0);
-            if (count > 0) {
+            if (count > 0 || poller->is_deferred) {
                 continue;
             }
         }
@@ -322,25 +374,45 @@ static int64_t run(
     }
 }
 
+static void begin(struct poller *poller)
+{
+    *poller = (struct poller){.capacity = HOSTS_FIRST, .wake_at = UINT64_MAX};
+    poller->hosts = poller->few_hosts;
+    poller->answers = poller->few_answers;
+}
+
+static void end(struct poller *poller)
+{
+    forget_waiters(poller);
+    if (poller->hosts != poller->few_hosts) {
+        release(poller->hosts, poller->capacity * sizeof(struct host_poll));
+        release(poller->answers, poller->capacity * sizeof(struct host_poll));
+    }
+}
+
 int64_t poll_until(int64_t (*scan)(void *context, struct poller *poller), void *context, uint64_t timeout_ns)
 {
-    struct poller poller = {.capacity = HOSTS_FIRST};
-    poller.hosts = poller.few_hosts;
-    poller.answers = poller.few_answers;
+    struct poller poller;
+    begin(&poller);
     int64_t result = run(&poller, scan, context, timeout_ns);
-    forget_waiters(&poller);
-    if (poller.hosts != poller.few_hosts) {
-        release(poller.hosts, poller.capacity * sizeof(struct host_poll));
-        release(poller.answers, poller.capacity * sizeof(struct host_poll));
-    }
+    end(&poller);
+    return result;
+}
+
+int64_t poll_once(int64_t (*scan)(void *context, struct poller *poller), void *context)
+{
+    struct poller poller;
+    begin(&poller);
+    int64_t result = scan(context, &poller);
+    result = poller.error < 0 ? poller.error : result;
+    end(&poller);
     return result;
 }
 
 int64_t poller_sources(struct file *file, struct watched_source *sources, size_t room)
 {
-    struct poller poller = {.capacity = HOSTS_FIRST};
-    poller.hosts = poller.few_hosts;
-    poller.answers = poller.few_answers;
+    struct poller poller;
+    begin(&poller);
     file_poll(file, POLLIN | POLLOUT, &poller);
     size_t count = 0;
     for (const struct watch_block *block = poller.blocks; block != NULL; block = block->next) {
@@ -349,6 +421,7 @@ int64_t poller_sources(struct file *file, struct watched_source *sources, size_t
             __atomic_fetch_add(&block->watches[at].source->references, 1, __ATOMIC_RELAXED);
         }
     }
-    forget_waiters(&poller);
-    return poller.host_count > 0 ? -EOPNOTSUPP : poller.error < 0 ? poller.error : (int64_t)count;
+    int64_t result = poller.host_count > 0 ? -EOPNOTSUPP : poller.error < 0 ? poller.error : (int64_t)count;
+    end(&poller);
+    return result;
 }

@@ -33,6 +33,8 @@ void event_source_changed(struct event_source *source);
 /* Only for those who read, or who write. */
 void event_source_has_data(struct event_source *source);
 void event_source_has_room(struct event_source *source);
+/* What a file waits for has become something else: who waits for it asks again. No edge. */
+void event_source_moved(struct event_source *source);
 /* There was room before: who sleeps for more looks again, and an owner hears of it. No edge. */
 void event_source_was_read(struct event_source *source);
 void event_source_put(struct event_source *source);
@@ -45,6 +47,8 @@ void poller_watch(struct poller *poller, struct event_source *source);
 void poller_watch_room(struct poller *poller, struct event_source *source);
 /* Something that becomes ready by itself, at this time of CLOCK_MONOTONIC. */
 void poller_wake_at(struct poller *poller, uint64_t time_ns);
+/* What the file says is true for who asks, and now: an epoll asks it in each wait. */
+void poller_ask_again(struct poller *poller);
 /* A host fd: returns the events that hold as far as the host has said in this round. */
 uint32_t poller_watch_host(struct poller *poller, int host_fd);
 uint32_t poller_watch_host_events(struct poller *poller, int host_fd, uint32_t events);
@@ -69,11 +73,19 @@ struct watched_source {
 };
 int64_t poller_sources(struct file *file, struct watched_source *sources, size_t room);
 
-/* Counts on whenever a source of the file that was asked last changes; 0: it has none. */
-uint32_t poller_changes(const struct poller *poller);
+/* Between these, what a file waits for is told to the subscriber (fs/subscriber.h), not to the wait; what the host or a time decides still is. They
+ * nest: poller_begin() returns what its poller_end() takes. */
+struct subscriber;
+struct subscriber *poller_begin(struct poller *poller, struct subscriber *subscriber);
+void poller_end(struct poller *poller, struct subscriber *outer);
+
+/* At the end of a scan: does it count, if it has a result? If not it is run again, after the host was asked. */
+bool poller_counts(struct poller *poller);
 
 /* Calls `scan` until it returns non-zero (its result), the time is over (0), or a signal waits (-EINTR).
  * scan() asks file_poll() of every file; it may run several times before its result counts. */
 int64_t poll_until(int64_t (*scan)(void *context, struct poller *poller), void *context, uint64_t timeout_ns);
+/* Calls it once, and waits for nothing: its result, or -ENOMEM. */
+int64_t poll_once(int64_t (*scan)(void *context, struct poller *poller), void *context);
 
 #endif

@@ -120,6 +120,7 @@ static int64_t signal_read(struct file *file, void *to, size_t length, uint64_t 
 static uint32_t signal_poll(struct file *file, struct poller *poller)
 {
     poller_watch(poller, &arrivals);
+    poller_ask_again(poller);
     return (signals_pending(current_task()) & mask_of(file)) != 0 ? POLLIN | POLLRDNORM : 0;
 }
 

@@ -253,6 +253,7 @@ static int64_t set_partner(struct endpoint *endpoint, struct inbox *partner, str
     mutex_unlock(&endpoint->in->lock);
     inbox_put(endpoint->out);
     endpoint->out = partner == NULL ? NULL : inbox_get(partner);
+    event_source_moved(&endpoint->in->source); /* who wants to write waits for another inbox */
     return 0;
 }
 

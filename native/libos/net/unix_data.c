@@ -335,10 +335,11 @@ static void look_at_receiver(struct endpoint *endpoint, struct inbox *out, bool 
 uint32_t unix_poll(struct socket *socket, struct poller *poller)
 {
     struct endpoint *endpoint = endpoint_of(socket);
-    struct inbox *in = endpoint->in, *out = endpoint_out(endpoint);
+    struct inbox *in = endpoint->in;
     bool has_room = true, refuses = false;
     uint32_t events = 0;
     poller_watch(poller, &in->source);
+    struct inbox *out = endpoint_out(endpoint); /* another one is told there */
     if (out != NULL) {
         poller_watch_room(poller, &out->source);
         look_at_receiver(endpoint, out, &has_room, &refuses);

@@ -110,6 +110,7 @@ int64_t unix_set_option(struct socket *socket, uint32_t level, uint32_t name, co
     switch (name) {
     case SO_SNDBUF:
         endpoint->send_size = buffer_size(number);
+        event_source_moved(&endpoint->in->source); /* there may be room now */
         break;
     case SO_RCVBUF:
         endpoint->receive_size = buffer_size(number);

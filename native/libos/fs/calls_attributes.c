@@ -59,10 +59,10 @@ static int64_t change_mode(struct target target, uint32_t mode)
     return change(&target, &attributes);
 }
 
-static int64_t change_mode_path(int64_t descriptor, user_address path, uint32_t mode)
+static int64_t change_mode_path(int64_t descriptor, user_address path, uint32_t mode, uint32_t walk)
 {
     struct place place;
-    int64_t result = at_begin(descriptor, path, WALK_FOLLOW, &place);
+    int64_t result = at_begin(descriptor, path, walk, &place);
     if (result == 0) {
         result = change_mode(of_place(&place), mode);
         at_end(&place);
@@ -72,12 +72,21 @@ static int64_t change_mode_path(int64_t descriptor, user_address path, uint32_t 
 
 int64_t sys_chmod(const struct arguments *arguments)
 {
-    return change_mode_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1]);
+    return change_mode_path(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], WALK_FOLLOW);
 }
 
 int64_t sys_fchmodat(const struct arguments *arguments)
 {
-    return change_mode_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2]);
+    return change_mode_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], WALK_FOLLOW);
+}
+
+int64_t sys_fchmodat2(const struct arguments *arguments)
+{
+    uint64_t flags = (uint32_t)arguments->at[3];
+    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) {
+        return -EINVAL;
+    }
+    return change_mode_path((int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], walk_flags(flags));
 }
 
 int64_t sys_fchmod(const struct arguments *arguments)

@@ -48,6 +48,13 @@ int64_t sys_readlinkat(const struct arguments *arguments)
         (int64_t)arguments->at[0], arguments->at[1], arguments->at[2], (uint32_t)arguments->at[3]);
 }
 
+/* Everybody may make the one of number 0, which opens nothing (a whiteout). */
+static bool is_device(const struct creation *creation)
+{
+    uint32_t type = creation->mode & S_IFMT;
+    return type == S_IFBLK || (type == S_IFCHR && creation->rdev != 0);
+}
+
 static int64_t create_in(struct place *place, const struct creation *creation)
 {
     if (place->inode != NULL) {
@@ -57,6 +64,9 @@ static int64_t create_in(struct place *place, const struct creation *creation)
         return -ENOENT;
     }
     int64_t result = may_create(place);
+    if (result == 0 && is_device(creation) && !is_capable(CAP_MKNOD)) {
+        return -EPERM;
+    }
     if (result == 0) {
         result = place->parent->operations->create(place->parent, place_name(place), creation, &place->inode);
     }
@@ -109,9 +119,9 @@ int64_t sys_mkdirat(const struct arguments *arguments)
     return make_directory((int64_t)arguments->at[0], arguments->at[1], arguments->at[2]);
 }
 
-static int64_t make_node(int64_t descriptor, user_address path, uint32_t mode, uint64_t rdev)
+static int64_t make_node(int64_t descriptor, user_address path, uint32_t mode, uint32_t rdev)
 {
-    struct creation creation = {.mode = (mode & (S_IFMT | PERMISSION_BITS)) & ~current_whereabouts()->mode_mask, .rdev = rdev};
+    struct creation creation = {.mode = (mode & (S_IFMT | PERMISSION_BITS)) & ~current_whereabouts()->mode_mask};
     switch (mode & S_IFMT) {
     case 0:
         creation.mode |= S_IFREG;
@@ -120,9 +130,10 @@ static int64_t make_node(int64_t descriptor, user_address path, uint32_t mode, u
     case S_IFIFO:
     case S_IFSOCK:
         break;
-    case S_IFCHR:
+    case S_IFCHR: /* opens what is below /dev under this number, or nothing */
     case S_IFBLK:
-        return -EPERM;
+        creation.rdev = rdev;
+        break;
     default:
         return -EINVAL;
     }
@@ -131,13 +142,13 @@ static int64_t make_node(int64_t descriptor, user_address path, uint32_t mode, u
 
 int64_t sys_mknod(const struct arguments *arguments)
 {
-    return make_node(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], arguments->at[2]);
+    return make_node(AT_FDCWD, arguments->at[0], (uint32_t)arguments->at[1], (uint32_t)arguments->at[2]);
 }
 
 int64_t sys_mknodat(const struct arguments *arguments)
 {
     return make_node(
-        (int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], arguments->at[3]);
+        (int64_t)arguments->at[0], arguments->at[1], (uint32_t)arguments->at[2], (uint32_t)arguments->at[3]);
 }
 
 static int64_t make_link(user_address from, int64_t descriptor, user_address path)

@@ -257,6 +257,37 @@ int64_t sys_fstatfs(const struct arguments *arguments)
     return result;
 }
 
+struct user_ustat {
+    int32_t blocks_free, padding;
+    uint64_t files_free;
+    char name[6], pack[6];
+    uint32_t padding_of_end;
+};
+_Static_assert(sizeof(struct user_ustat) == 32, "struct ustat of x86-64");
+
+static const struct file_system *file_system_of(uint32_t device)
+{
+    const struct inode *root = root_directory;
+    for (size_t at = 0; root != NULL; at++) {
+        if (root->file_system->device == device) {
+            return root->file_system;
+        }
+        root = mount_at(at);
+    }
+    return NULL;
+}
+
+int64_t sys_ustat(const struct arguments *arguments)
+{
+    const struct file_system *file_system = file_system_of((uint32_t)arguments->at[0]);
+    if (file_system == NULL) {
+        return -EINVAL;
+    }
+    uint64_t blocks = file_system->has_no_blocks ? 0 : STATFS_BLOCKS;
+    struct user_ustat ustat = {.blocks_free = (int32_t)(blocks / 2), .files_free = blocks / 2};
+    return copy_to_user(arguments->at[1], &ustat, sizeof(ustat));
+}
+
 static int64_t access_path(int64_t descriptor, user_address path, uint32_t wanted, uint64_t flags)
 {
     struct place place;

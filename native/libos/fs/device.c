@@ -24,6 +24,31 @@ static int64_t read_random(struct file *file, void *to, size_t length, uint64_t 
     return (int64_t)length;
 }
 
+/* Linux, include/uapi/linux/random.h. */
+enum random_request {
+    RNDZAPENTCNT = 0x5204, RNDCLEARPOOL = 0x5206, RNDRESEEDCRNG = 0x5207,
+    RNDADDTOENTCNT = 0x40045201, RNDADDENTROPY = 0x40085203, RNDGETENTCNT = 0x80045200,
+};
+
+/* What changes the pool is CAP_SYS_ADMIN's, which nobody has. */
+static int64_t random_ioctl(struct file *file, uint32_t request, user_address argument)
+{
+    int32_t bits = ENTROPY_BITS;
+    (void)file;
+    switch (request) {
+    case RNDGETENTCNT:
+        return copy_to_user(argument, &bits, sizeof(bits));
+    case RNDADDTOENTCNT:
+    case RNDADDENTROPY:
+    case RNDZAPENTCNT:
+    case RNDCLEARPOOL:
+    case RNDRESEEDCRNG:
+        return -EPERM;
+    default:
+        return -EINVAL;
+    }
+}
+
 static int64_t write_away(struct file *file, const void *from, size_t length, uint64_t *offset)
 {
     (void)file, (void)from, (void)offset;
@@ -39,7 +64,7 @@ static int64_t write_full(struct file *file, const void *from, size_t length, ui
 static const struct file_operations null_operations = {.read = read_nothing, .write = write_away};
 static const struct file_operations zero_operations = {.read = read_zeros, .write = write_away};
 static const struct file_operations full_operations = {.read = read_zeros, .write = write_full};
-static const struct file_operations random_operations = {.read = read_random, .write = write_away};
+static const struct file_operations random_operations = {.read = read_random, .write = write_away, .ioctl = random_ioctl};
 
 /* The controlling terminal. */
 static int64_t open_terminal(struct file *file)

@@ -4,6 +4,8 @@
 
 #include "fs/file.h"
 
+#define ENTROPY_BITS 256 /* POOL_READY_BITS of Linux: there is always enough */
+
 /* -ENXIO for a device that is not there. */
 int64_t device_open(struct inode *inode, struct file *file);
 

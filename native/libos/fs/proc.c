@@ -1,5 +1,6 @@
 #include "fs/proc.h"
 
+#include "fs/device.h"
 #include "fs/inotify.h"
 #include "fs/lease.h"
 #include "fs/mqueue.h"
@@ -93,6 +94,8 @@ static const struct synthetic_row proc_rows[] = {
     {"sys/kernel/version", FILE_0444, .fixed = KERNEL_VERSION "\n"},
     DIRECTORY_AT("sys/kernel/random"),
     {"sys/kernel/random/boot_id", FILE_0444, .content = proc_boot_id},
+    {"sys/kernel/random/entropy_avail", FILE_0444, .fixed = NUMBER_LINE(ENTROPY_BITS)},
+    {"sys/kernel/random/poolsize", FILE_0444, .fixed = NUMBER_LINE(ENTROPY_BITS)},
     {"sys/kernel/random/uuid", FILE_0444, .content = proc_uuid},
     DIRECTORY_AT("sys/net"),
     DIRECTORY_AT("sys/net/core"),

@@ -8,6 +8,10 @@ enum pty_request {
     TCSETS = 0x5402,
     TCSETSW = 0x5403,
     TCSETSF = 0x5404,
+    TCGETA = 0x5405,
+    TCSETA = 0x5406,
+    TCSETAW = 0x5407,
+    TCSETAF = 0x5408,
     TCSBRK = 0x5409,
     TCXONC = 0x540A,
     TCFLSH = 0x540B,
@@ -38,6 +42,8 @@ enum pty_request {
 enum flow { TCOOFF, TCOON, TCIOFF, TCION };
 enum queue { TCIFLUSH, TCOFLUSH, TCIOFLUSH };
 
+#define TERMIO_CHARACTERS 8 /* NCC */
+#define UINT16_BITS 0xFFFFU
 #define BAUD_BITS 0x100FU /* CBAUD */
 #define BAUD_OTHER 0x1000U /* BOTHER: the speeds say it */
 
@@ -46,11 +52,17 @@ static int64_t give(user_address to, int32_t value)
     return copy_to_user(to, &value, sizeof(value));
 }
 
-static int64_t get_settings(struct pty *pty, user_address to, size_t size)
+static struct line_settings settings_of(struct pty *pty)
 {
     mutex_lock(&pty->lock);
     struct line_settings settings = pty->line.settings;
     mutex_unlock(&pty->lock);
+    return settings;
+}
+
+static int64_t get_settings(struct pty *pty, user_address to, size_t size)
+{
+    const struct line_settings settings = settings_of(pty);
     return copy_to_user(to, &settings, size);
 }
 
@@ -64,14 +76,9 @@ static uint32_t speed_of(uint32_t control)
     return (control & BAUD_OTHER) ? extended[index] : speeds[index];
 }
 
-static int64_t set_settings(struct pty *pty, user_address from, size_t size, bool flush)
+static int64_t set_settings(struct pty *pty, const struct line_settings *wanted, bool flush)
 {
-    mutex_lock(&pty->lock);
-    struct line_settings settings = pty->line.settings;
-    mutex_unlock(&pty->lock);
-    if (copy_from_user(&settings, from, size) < 0) {
-        return -EFAULT;
-    }
+    struct line_settings settings = *wanted;
     if ((settings.control & BAUD_BITS) != BAUD_OTHER) {
         settings.input_speed = settings.output_speed = speed_of(settings.control);
     }
@@ -87,6 +94,44 @@ static int64_t set_settings(struct pty *pty, user_address from, size_t size, boo
     }
     wake_all(&pty->slave.queue); /* who waits may wait for less now */
     return 0;
+}
+
+static int64_t take_settings(struct pty *pty, user_address from, size_t size, bool flush)
+{
+    struct line_settings settings = settings_of(pty);
+    return copy_from_user(&settings, from, size) < 0 ? -EFAULT : set_settings(pty, &settings, flush);
+}
+
+/* What System V had: flags of 16 bits, the others stay, and fewer characters. */
+struct termio {
+    uint16_t input, output, control, local;
+    uint8_t discipline, characters[TERMIO_CHARACTERS];
+};
+_Static_assert(sizeof(struct termio) == 18, "struct termio of x86-64");
+
+static int64_t get_termio(struct pty *pty, user_address to)
+{
+    const struct line_settings settings = settings_of(pty);
+    struct termio termio = {.input = (uint16_t)settings.input, .output = (uint16_t)settings.output,
+        .control = (uint16_t)settings.control, .local = (uint16_t)settings.local, .discipline = settings.discipline};
+    memcpy(termio.characters, settings.characters, sizeof(termio.characters));
+    return copy_to_user(to, &termio, sizeof(termio));
+}
+
+static int64_t set_termio(struct pty *pty, user_address from, bool flush)
+{
+    struct line_settings settings = settings_of(pty);
+    struct termio termio;
+    if (copy_from_user(&termio, from, sizeof(termio)) < 0) {
+        return -EFAULT;
+    }
+    settings.input = (settings.input & ~UINT16_BITS) | termio.input;
+    settings.output = (settings.output & ~UINT16_BITS) | termio.output;
+    settings.control = (settings.control & ~UINT16_BITS) | termio.control;
+    settings.local = (settings.local & ~UINT16_BITS) | termio.local;
+    settings.discipline = termio.discipline;
+    memcpy(settings.characters, termio.characters, sizeof(termio.characters));
+    return set_settings(pty, &settings, flush);
 }
 
 static int64_t set_window(struct pty *pty, user_address from)
@@ -261,11 +306,17 @@ int64_t pty_ioctl(struct file *file, uint32_t request, user_address argument)
     case TCSETS:
     case TCSETSW:
     case TCSETSF:
-        return set_settings(pty, argument, TERMIOS_SIZE, request == TCSETSF);
+        return take_settings(pty, argument, TERMIOS_SIZE, request == TCSETSF);
     case TCSETS2:
     case TCSETSW2:
     case TCSETSF2:
-        return set_settings(pty, argument, sizeof(struct line_settings), request == TCSETSF2);
+        return take_settings(pty, argument, sizeof(struct line_settings), request == TCSETSF2);
+    case TCGETA:
+        return get_termio(pty, argument);
+    case TCSETA:
+    case TCSETAW:
+    case TCSETAF:
+        return set_termio(pty, argument, request == TCSETAF);
     case TCSBRK:
     case TCSBRKP:
         return 0;

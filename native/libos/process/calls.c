@@ -41,6 +41,13 @@ int64_t sys_sysinfo(const struct arguments *arguments)
 
 #define PERSONALITY_QUERY 0xFFFFFFFFU
 
+/* Nobody has CAP_SYS_TTY_CONFIG. */
+int64_t sys_vhangup(const struct arguments *arguments)
+{
+    (void)arguments;
+    return -EPERM;
+}
+
 /* Linux remembers any, and obeys; addresses are never random here, and of nothing else it is said that it was done. */
 int64_t sys_personality(const struct arguments *arguments)
 {

@@ -561,7 +561,12 @@ static void test_pipes(void)
     CHECK(CALL_LIBOS(read, (uint64_t)reader, USER(bytes), 10), 0);
     close_file(reader);
     CHECK(CALL_LIBOS(unlink, USER("/tmp/fifo")), 0);
-    CHECK(CALL_LIBOS(mknod, USER("/tmp/device"), 0020600, 0x103), -EPERM);
+    CHECK(CALL_LIBOS(mknod, USER("/tmp/device"), 0020600, 0x103), 0);
+    become(1, 1, 1);
+    CHECK(CALL_LIBOS(mknod, USER("/tmp/other-device"), 0020600, 0x103), -EPERM);
+    CHECK(CALL_LIBOS(mknod, USER("/tmp/whiteout"), 0020600, 0), 0);
+    CHECK(CALL_LIBOS(unlink, USER("/tmp/whiteout")), 0);
+    become(0, 0, 0);
 }
 
 enum { UNIX = 1, INET = 2, STREAM = 1, RELIABLE = 4, PEEK = 2, DONTWAIT = 0x40, NOSIGNAL = 0x4000 };

@@ -23,6 +23,12 @@ COST_ROUNDS = 5
 TIMED = ("clock_gettime", "pipe there and back", "condition there and back", "thread made and joined")
 """What cost.c prints behind the first three figures. Wakes are quick with two free processors only."""
 
+EPOLL = (
+    "one of 4,000 idle sockets added to an epoll",
+    "one of 4,000 sockets written, told of by epoll, read",
+)
+"""What epoll.c prints."""
+
 DATA_SIZE = 64 << 20
 """Bytes of the file that is read."""
 
@@ -102,6 +108,22 @@ def _figures(sample: Sample) -> list[float]:
     return [float(word) for word in sample.stdout.split()]
 
 
+def _both_sides(
+    base: Path, source: str, environment: dict[str, str], data: Path | None = None
+) -> tuple[list[float], list[float]]:
+    """Measure what a program prints, natively and in the enclave by turns; return both sides' medians."""
+    name = Path(source).stem
+    program = static_musl(Path(__file__).parent / source, base / name)
+    runelet, direct = _unpacked(base, name, _image(base, program, name, environment, data), environment)
+    native = [program] if data is None else [program, data]
+    rounds = [(_figures(run(native)), _figures(run([runelet], direct))) for _ in range(COST_ROUNDS)]
+    sides = (
+        [statistics.median(figures) for figures in zip(*side, strict=True)]
+        for side in zip(*rounds, strict=True)
+    )
+    return next(sides), next(sides)
+
+
 def run_rows(base: Path) -> list[Row]:
     """Measure hello and the cost of calls."""
     environment = {
@@ -111,7 +133,6 @@ def run_rows(base: Path) -> list[Row]:
         "HOME": str(base),
     }
     hello = static_musl(SAMPLES / "hello" / "hello.c", base / "hello")
-    cost = static_musl(Path(__file__).parent / "cost.c", base / "cost")
     enclavize = [sys.executable, "-m", "enclavize"]
     if not (base / "key.pem").exists():
         subprocess.run(
@@ -129,15 +150,8 @@ def run_rows(base: Path) -> list[Row]:
     with file.open("wb") as stream:  # not held: a child's peak memory begins with its parent's
         for _ in range(DATA_SIZE >> 20):
             stream.write(os.urandom(1 << 20))
-    cost_tee = _image(base, cost, "cost", environment, file)
-    runelet_file, direct = _unpacked(base, "cost", cost_tee, environment)
-    rounds = [
-        (_figures(run([cost, file])), _figures(run([runelet_file], direct))) for _ in range(COST_ROUNDS)
-    ]
-    native_calls, enclave_calls = (
-        [statistics.median(figures) for figures in zip(*side, strict=True)]
-        for side in zip(*rounds, strict=True)
-    )
+    native_calls, enclave_calls = _both_sides(base, "cost.c", environment, file)
+    native_epoll, enclave_epoll = _both_sides(base, "epoll.c", environment)
     return [
         Row(name="hello, native", target="-", ours=seconds(native.seconds), peer="-", met=None),
         Row(
@@ -184,6 +198,16 @@ def run_rows(base: Path) -> list[Row]:
                 met=ours <= 2 * peer,
             )
             for name, ours, peer in zip(TIMED, enclave_calls[3:-2], native_calls[3:-2], strict=True)
+        ),
+        *(
+            Row(
+                name=name,
+                target="2 x native",
+                ours=f"{ours:.0f} ns, {ours / peer:.1f} x",
+                peer=f"{peer:.0f} ns native",
+                met=ours <= 2 * peer,
+            )
+            for name, ours, peer in zip(EPOLL, enclave_epoll, native_epoll, strict=True)
         ),
         Row(
             name="store to a page of two views by turns",

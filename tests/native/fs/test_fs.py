@@ -74,7 +74,7 @@ def build(folder: Path, sanitizers: tuple[str, ...], *names: str) -> dict[str, P
     for name in names:
         subprocess.run(
             [
-                *command, str(HERE / f"{name}_test.c"), *map(str, parts_of(name, objects)),
+                *command, *map(str, sorted(HERE.glob(f"{name}_*.c"))), *map(str, parts_of(name, objects)),
                 "-l:libcrypto.so.3", "-lpthread", "-o", str(folder / name),
             ],
             check=True, timeout=120,
@@ -176,7 +176,7 @@ def test_inodes_of_a_large_tree_come_and_go(programs: dict[str, Path], tmp_path:
 
 
 def volume_root(folder: Path) -> Path:
-    """A host folder with what calls_test.c expects in the volume."""
+    """A host folder with what calls_content.c expects in the volume."""
     volume = folder / "mnt" / "volume"
     volume.mkdir(parents=True)
     (volume / "given").write_text("from the host")

@@ -39,6 +39,14 @@ KNOWN_NEEDS = (
         why="it sets the times of files, also of those that it makes",
     ),
     Needs(
+        names=re.compile(
+            r"shellcheck|pandoc|hadolint|postgrest|graphql-engine|cardano-node|hledger(-web)?|dhall|git-annex"
+            r"|ghc(-[\d.]+)?|cabal|stack"
+        ),
+        calls=("timerfd_create",),
+        why="the runtime of Haskell (GHC) has its clock by it, and ends otherwise",
+    ),
+    Needs(
         names=re.compile(r"nginx"),
         folders=("/var/lib/nginx", "/var/cache/nginx", "/var/log/nginx"),
     ),

@@ -19,6 +19,7 @@ import tomli_w
 from bench.server_programs import ask
 from bench.server_sides import Running
 from support.stand_in_toolchain import GRAMINE_VARIABLE
+from support.stopping import stop
 from support.tee import ENCLAVIZE, Converter, ordinary_image
 
 if TYPE_CHECKING:
@@ -148,8 +149,8 @@ def _trace(program: Measured, converter: Converter, base: Path) -> Path:
             while process.poll() is None and not _listens(program.port):
                 time.sleep(_INTERVAL)
             ask(program.client, program.port, program.path, connections=2, seconds=1)
-            process.terminate()
-        process.wait(_START_SECONDS)
+            stop(process)
+        process.wait()
     return report
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import time
 from itertools import pairwise
@@ -23,6 +22,7 @@ from support.images import build_image, write_layout
 from support.programs import need, need_root
 from support.scale import scaled
 from support.stand_in_toolchain import GRAMINE_VARIABLE
+from support.stopping import stop
 from support.tee import ENCLAVIZE, Converter
 
 if TYPE_CHECKING:
@@ -99,20 +99,6 @@ def ran(
             return (bool(text) and text in said) or (not text and code == 0), code, said
         finally:
             stop(process)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a server; some take two signals, and one in an enclave may have no handler yet."""
-    for _ in range(6):
-        if process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(120)
-        except subprocess.TimeoutExpired:
-            continue
-    process.kill()
-    process.wait()
 
 
 @pytest.mark.parametrize("case", PART, ids=lambda case: case.name)

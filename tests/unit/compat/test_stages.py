@@ -108,7 +108,10 @@ def link(path: str, target: str) -> Entry:
     return Entry(path=path, type=FileType.SYMLINK, mode=0o777, link_target=target)
 
 
-NAMES = ("sh", "ls", "id", "cat", "find", "setpriv", "gosu", "touch", "nginx", "postgres", "redis-server")
+NAMES = (
+    "sh", "ls", "id", "cat", "find", "setpriv", "gosu", "touch", "nginx", "pandoc", "postgres",
+    "redis-server",
+)  # fmt: skip
 
 
 def findings(
@@ -146,7 +149,7 @@ def test_launchers_that_need_what_is_missing_are_errors_if_they_run() -> None:
     [
         ("postgres",), ("gosu", "a", "postgres", "-D", "/x"), ("/entry", "postgres"),
         ("sh", "-c", "exec postgres"),
-        ("/gunicorn", "app"), ("python3", "-m", "gunicorn"), ("touch", "x"),
+        ("/gunicorn", "app"), ("python3", "-m", "gunicorn"), ("touch", "x"), ("pandoc", "x"),
     ],
 )  # fmt: skip
 def test_programs_that_are_known_not_to_work_are_errors(command: tuple[str, ...]) -> None:

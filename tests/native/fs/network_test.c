@@ -220,7 +220,7 @@ static void try_events(uint32_t at)
     struct event event = {.events = (uint32_t)random_below(1ULL << 32), .data = EVENT_DATA}, found[8];
     uint64_t epoll = (uint64_t)epolls[random_below(EPOLLS)], room = 1 + random_below(ARRAY_LENGTH(found));
     CALL_LIBOS(epoll_ctl, epoll, EPOLL_ADD + random_below(3), (uint64_t)sockets[at].fd, USER(&event));
-    int64_t count = CALL_LIBOS(epoll_wait, epoll, USER(found), room, random_below(8) == 0);
+    int64_t count = CALL_LIBOS(epoll_wait, epoll, USER(found), room, random_below(64) == 0);
     NEED(count <= (int64_t)room);
     for (int64_t index = 0; index < count; index++) {
         NEED(found[index].data == EVENT_DATA && found[index].events != 0);

@@ -38,6 +38,9 @@ _NEW, _GONE = ".new-", ".gone-"
 _PENDING_SECONDS = 120
 """A kubelet's patience."""
 
+MANY_NOTES = 256
+"""More than a node has containers of one image, mostly."""
+
 _FOLDER_MODE = 0o711
 """Containers in user namespaces reach the tree, and see of the folders above that they are there."""
 
@@ -116,11 +119,15 @@ class Trees:
             raise
 
     def note_user(self, key: str, bundle: str) -> None:
-        """Note that a container's bundle mounts a tree from now on; forget those that are gone."""
+        """Note that a container's bundle mounts a tree from now on.
+
+        Those that are gone are forgotten when they are many, or have left what they wrote.
+        """
         path = self._folder / key / USERS / note_name(bundle)
         with storage_errors("write", path), atomic_file(path, 0o600) as output:
             output.write(os.fsencode(bundle))
-        if any(path.parent.glob(f"*{SUFFIX}")):
+        names = [item.name for item in path.parent.iterdir()]
+        if len(names) > MANY_NOTES or any(name.endswith(SUFFIX) for name in names):
             list(_users(self._folder / key))
 
     def all(self) -> list[Tree]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enclavize.errors import EnclavizeError, UsageError
-from enclavize.node.trees import Trees
+from enclavize.node.trees import MANY_NOTES, Trees
 from enclavize.rune.written import written_mounts
 
 if TYPE_CHECKING:
@@ -102,6 +102,15 @@ def test_what_a_container_has_written_goes_with_it(trees: Trees, tmp_path: Path)
     trees.note_user("a", _bundle(second, tree))
     assert not note.exists()
     assert trees.all()[0].users == (str(second),)
+
+
+def test_notes_about_containers_do_not_pile_up(trees: Trees, tmp_path: Path) -> None:
+    tree = _make(trees, "a")
+    for number in range(MANY_NOTES + 20):
+        trees.note_user("a", str(tmp_path / f"gone-{number}"))
+    trees.note_user("a", _bundle(tmp_path / "bundle", tree))
+    assert len(list((tree / "users").iterdir())) <= MANY_NOTES
+    assert trees.all()[0].users == (str(tmp_path / "bundle"),)
 
 
 def test_overlays_are_not_mounted_by_names_that_mean_something_else(tmp_path: Path) -> None:

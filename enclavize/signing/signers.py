@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,6 +100,8 @@ class PlugInSigner:
 
 
 def _plug_in(scheme: str, reference: str, passphrase: Callable[[], bytes] | None) -> Signer:
+    from importlib.metadata import entry_points
+
     found = tuple(entry_points(group=ENTRY_POINT_GROUP, name=scheme))
     if len(found) != 1:
         raise UsageError(

@@ -1,12 +1,63 @@
-"""A real image of about 500 MB in three layers, filled from this machine's own /usr."""
+"""Real images of about 500 MB, of three layers and of one, filled from this machine's own /usr."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.index_bench import layout_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LAYERS = (("usr/bin", 130_000_000), ("usr/lib", 340_000_000), ("usr/share", 20_000_000))
+COMMAND = ("/usr/bin/busybox", "true")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargeImage:
+    """A layout with one image, and the bytes of its layers when they are uncompressed."""
+
+    layout: Path
+    size: int
+
+
+def large_image(base: Path) -> LargeImage:
+    """Make the image of three layers in ``base``, unless it is there."""
+    return _image(base / "large", [(layer,) for layer in LAYERS])
+
+
+def large_layer(base: Path) -> LargeImage:
+    """Make the image of the same files in one layer, unless it is there."""
+    return _image(base / "large-layer", [LAYERS])
+
+
+def _image(folder: Path, contents: Sequence[Sequence[tuple[str, int]]]) -> LargeImage:
+    size_file = folder / "size"
+    if not size_file.exists():
+        folder.mkdir(parents=True)
+        layers = [_layer(folder / f"{number}.tar.gz", tops) for number, tops in enumerate(contents)]
+        size_file.write_text(str(layout_of(layers, folder, COMMAND)[1]))
+        for layer in layers:
+            layer.unlink()
+    return LargeImage(layout=folder / "layout", size=int(size_file.read_text()))
+
+
+def _layer(path: Path, tops: Sequence[tuple[str, int]]) -> Path:
+    # Piped, not held: a child's peak memory begins with its parent's.
+    names = path.with_suffix(".names")
+    names.write_text("".join(f"{name}\0" for top, limit in tops for name in _pick(Path("/", top), limit)))
+    with (
+        path.open("wb") as output,
+        subprocess.Popen(
+            ["tar", "-C", "/", "--null", "-T", names, "-cf", "-"], stdout=subprocess.PIPE
+        ) as archive,
+    ):
+        subprocess.run(["gzip", "-6"], stdin=archive.stdout, stdout=output, check=True)
+    return path
 
 
 def _pick(top: Path, limit: int) -> list[str]:
@@ -24,32 +75,3 @@ def _pick(top: Path, limit: int) -> list[str]:
             size += length
             picked.append(str(path)[1:])
     return picked
-
-
-def large_image(base: Path) -> tuple[Path, int]:
-    """Make the layout ``base/layout`` with image ``1``; return its path and the bytes of its files."""
-    layout, size = base / "layout", 0
-    subprocess.run(["umoci", "init", "--layout", layout], check=True)
-    subprocess.run(["umoci", "new", "--image", f"{layout}:1"], check=True)
-    for index, (top, limit) in enumerate(LAYERS):
-        root = base / f"layer{index}"
-        root.mkdir()
-        names = "\0".join(_pick(Path("/", top), limit))
-        # Piped, not held: a child's peak memory begins with its parent's.
-        (base / "names").write_text(names)
-        with subprocess.Popen(
-            ["tar", "-C", "/", "--null", "-T", base / "names", "-cf", "-"], stdout=subprocess.PIPE
-        ) as archive:
-            subprocess.run(["tar", "-C", root, "-xf", "-"], stdin=archive.stdout, check=True)
-        subprocess.run(
-            ["umoci", "insert", "--image", f"{layout}:1", root / "usr", "/usr"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        size += sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
-        subprocess.run(["rm", "-rf", root], check=True)
-    subprocess.run(
-        ["umoci", "config", "--image", f"{layout}:1", "--architecture", "amd64", "--os", "linux",
-         "--config.cmd", "/usr/bin/busybox", "--config.cmd", "true"], check=True,
-    )  # fmt: skip
-    return layout, size

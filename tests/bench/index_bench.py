@@ -53,7 +53,7 @@ def sample_layer(folder: Path) -> Path:
 
 
 def layout_of(layers: list[Path], folder: Path, command: Sequence[str] = ()) -> tuple[Path, int]:
-    """Write an image layout of the layers; return it and the size of the layers when uncompressed."""
+    """Write a layout with the image ``1`` of the layers; return it and their size when uncompressed."""
     blobs = folder / "layout" / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     total = 0
@@ -91,6 +91,7 @@ def layout_of(layers: list[Path], folder: Path, command: Sequence[str] = ()) -> 
     entry = {
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         **put(json.dumps(manifest).encode()),
+        "annotations": {"org.opencontainers.image.ref.name": "1"},
     }
     layout = folder / "layout"
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))

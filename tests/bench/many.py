@@ -1,4 +1,4 @@
-"""An image of 300,000 small files: converted for the first time, and again with another option."""
+"""An image of 300,000 small files: converted for the first time, again with another option, and run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILES, PER_FOLDER = 300_000, 100
-FIRST, CHANGED, PEAK = 5.0, 1.5, 250e6
+FIRST, CHANGED, STARTED, PEAK = 5.0, 1.5, 3.0, 250e6
 """Seconds to stay below, and bytes."""
+
+INFLATE = """
+import sys
+from enclavize.rootfs.decompress import decompressed
+with open(sys.argv[1], "rb") as layer:
+    for _ in decompressed(layer, "layer"):
+        pass
+"""
 
 
 def many_rows(base: Path) -> list[Row]:
@@ -49,6 +57,11 @@ def many_rows(base: Path) -> list[Row]:
         command += ["--key", str(key), "--push"]
         first = run(command, environment)
         changed = run([*command, "--set", "threads=9"], environment)
+        started = run(
+            [*enclavize, "run", "--simulate", f"{registry.host}/many:tee"],
+            {**environment, "XDG_CACHE_HOME": str(folder / "empty-cache")},
+        )
+        inflating = run([sys.executable, "-c", INFLATE, layer])
     return [
         Row(
             name=f"{FILES:,} small files, first build",
@@ -63,6 +76,13 @@ def many_rows(base: Path) -> list[Row]:
             ours=f"{times(changed)}, {megabytes(changed.peak)}",
             peer="-",
             met=changed.seconds < CHANGED,
+        ),
+        Row(
+            name=f"{FILES:,} small files, enclavize run, nothing cached",
+            target=f"< inflating + {STARTED:.0f} s",
+            ours=f"{times(started)}, {megabytes(started.peak)}",
+            peer=f"inflating: {times(inflating)}",
+            met=started.seconds < inflating.seconds + STARTED,
         ),
     ]
 

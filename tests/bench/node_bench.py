@@ -41,7 +41,7 @@ def node_rows(base: Path) -> list[Row]:
     subprocess.run([*_ENCLAVIZE, "keygen", key], check=True, capture_output=True)
     (folder / "images").mkdir()
     layouts = guest_layouts(folder / "images")
-    large, _ = large_image(folder)
+    large = large_image(base).layout
     with running_node(("--key", key)) as node, _engine(folder, node) as engine:
         for name, layout in ((ORDINARY, layouts[ORDINARY]), (TEE, layouts[TEE]), (LARGE, large)):
             _import(engine, layout, name)
@@ -49,7 +49,7 @@ def node_rows(base: Path) -> list[Row]:
         with tempfile.TemporaryDirectory(prefix="cri-logs-") as logs:
             pod = cri.pod("rune", Path(logs))
             try:
-                return [_second_start(cri, pod), _first_start(cri, pod, node, folder)]
+                return [_second_start(cri, pod), _first_start(cri, pod, node, folder, large)]
             finally:
                 cri.remove(pod.id)
 
@@ -95,7 +95,7 @@ def _second_start(cri: Cri, pod: Pod) -> Row:
     )
 
 
-def _first_start(cri: Cri, pod: Pod, node: Node, folder: Path) -> Row:
+def _first_start(cri: Cri, pod: Pod, node: Node, folder: Path, layout: Path) -> Row:
     """Each with an empty cache, by turns."""
     starts, builds = [], []
     for number in range(CONVERSIONS):
@@ -109,7 +109,7 @@ def _first_start(cri: Cri, pod: Pod, node: Node, folder: Path) -> Row:
         builds.append(
             run(
                 [
-                    *_ENCLAVIZE, "build", f"oci:{folder / 'layout'}:1", "-t", "large:tee",
+                    *_ENCLAVIZE, "build", f"oci:{layout}:1", "-t", "large:tee",
                     "--key", folder / "key.pem", "-o", f"type=oci,dest={output}", "-q",
                 ],
                 {**os.environ, "XDG_CACHE_HOME": str(folder / f"cache{number}")},

@@ -89,7 +89,7 @@ class Connections:
         self._warn = warn
         self._proxies = Proxies.load()
         self._contexts: Contexts | None = None
-        self._pools: dict[tuple[str, bool], urllib3.PoolManager] = {}
+        self._pools: dict[tuple[str, bool, bool], urllib3.PoolManager] = {}
         self._made: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
         self._closed = False
         self._lock = threading.Lock()
@@ -130,25 +130,27 @@ class Connections:
         scheme, host, port = origin_of(url)
         proxy = self._proxies.proxy_for(scheme, host, port)
         is_registry = (host, port) == origin_of(f"{scheme}://{self._registry}")[1:]
+        has_tls = "https" in (scheme, proxy.partition(":")[0].lower())
+        key = proxy, is_registry, has_tls
         with self._lock:
             if self._closed:
                 raise RegistryError("stopped")
-            if (proxy, is_registry) not in self._pools:
-                self._pools[proxy, is_registry] = self._new_pool(proxy, is_registry=is_registry)
-            return self._pools[proxy, is_registry]
+            if key not in self._pools:
+                self._pools[key] = self._new_pool(proxy, is_registry=is_registry, has_tls=has_tls)
+            return self._pools[key]
 
-    def _new_pool(self, proxy: str, *, is_registry: bool) -> urllib3.PoolManager:
-        if self._contexts is None:
-            self._contexts = tls_contexts(self._registry, insecure=self._insecure, warn=self._warn)
+    def _new_pool(self, proxy: str, *, is_registry: bool, has_tls: bool) -> urllib3.PoolManager:
         if self._insecure:
             urllib3.disable_warnings(http_errors.InsecureRequestWarning)  # the user has asked for it
         options: dict[str, Any] = {
             "maxsize": CONNECTIONS,
             "timeout": urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
             "cert_reqs": "CERT_NONE" if self._insecure else "CERT_REQUIRED",
-            "ssl_context": self._contexts.registry if is_registry else self._contexts.others,
             "blocksize": CHUNK_SIZE,
         }
+        if has_tls:  # reading the system's authorities takes 10 ms
+            contexts = self._tls_contexts()
+            options["ssl_context"] = contexts.registry if is_registry else contexts.others
         pool = _proxy_pool(proxy, options) if proxy else urllib3.PoolManager(**options)
         classes: Any = {
             "http": partial(_Pool, on_new=self._add),
@@ -156,6 +158,11 @@ class Connections:
         }
         pool.pool_classes_by_scheme = classes
         return pool
+
+    def _tls_contexts(self) -> Contexts:
+        if self._contexts is None:
+            self._contexts = tls_contexts(self._registry, insecure=self._insecure, warn=self._warn)
+        return self._contexts
 
 
 def _proxy_pool(proxy: str, options: Mapping[str, Any]) -> urllib3.PoolManager:

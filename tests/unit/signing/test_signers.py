@@ -87,7 +87,7 @@ def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path, monkeypatch: pytest
 
 def install(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     found = EntryPoints(EntryPoint(name, f"{__name__}:plug_in", signers.ENTRY_POINT_GROUP) for name in names)
-    monkeypatch.setattr(signers, "entry_points", found.select)
+    monkeypatch.setattr("importlib.metadata.entry_points", found.select)
     monkeypatch.setattr(EntryPoint, "load", lambda _self: plug_in)
 
 

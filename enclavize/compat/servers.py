@@ -47,6 +47,11 @@ KNOWN_NEEDS = (
         why="the runtime of Haskell (GHC) has its clock by it, and ends otherwise",
     ),
     Needs(
+        names=re.compile(r"dart(vm|aotruntime)?"),
+        calls=("timerfd_create",),
+        why="Dart's runtime waits by it, and aborts otherwise",
+    ),
+    Needs(
         names=re.compile(r"nginx"),
         folders=("/var/lib/nginx", "/var/cache/nginx", "/var/log/nginx"),
     ),

@@ -232,19 +232,20 @@ NPM = (
         "006     .       .       .       .       .       .       .   .",
         GLIBC_231, from_npm("@dprint/linux-x64-glibc", "0.57.4", "package/dprint", "bin/dprint"),
     ),
+    # Dart waits by timerfd_create.
     image(
         "sass-dart-musl", "/opt/src/dart /opt/src/sass.snapshot --version", "1.105.0",
-        "017     017     017     017     017     017     .       .   .",
+        "017+058 017+058 017     017     017     017     058     058 .",
         musl, from_npm("sass-embedded-linux-musl-x64", "1.105.0", "package/dart-sass", "opt"),
     ),
     image(
         "sass-dart-glibc", "/opt/src/dart /opt/src/sass.snapshot --version", "1.108.2",
-        "006     .       .       .       .       .       .       .   .",
+        "006+058 058     .       .       .       .       058     058 .",
         GLIBC, from_npm("sass-embedded-linux-x64", "1.108.2", "package/dart-sass", "opt"),
     ),
     # Of Alpine's libraries it needs libgcc_s too, which Occlum has.
     image(
-        "lightningcss-musl", "lightningcss --version", "lightningcss",
+        "lightningcss-musl", "lightningcss --version", "lightningcss 1.",
         ".       .       .       .       .       .       007     007 007",
         musl,
         from_npm("lightningcss-cli-linux-x64-musl", "1.33.0", "package/lightningcss", "bin/lightningcss"),

@@ -238,7 +238,7 @@ def test_the_sgx_loader_takes_the_manifest_and_needs_nothing_of_the_image(real: 
         ["unshare", "--mount", "sh", "-c", script, "sh", tree], capture_output=True, text=True, check=False
     )
     assert done.returncode == 254
-    assert "Cannot open /dev/sgx_enclave" in done.stderr
+    assert re.search(r"Cannot open (/dev/sgx_enclave|SGX driver device)", done.stderr)
 
 
 def test_a_file_that_the_host_brings_has_to_have_its_hash(real: Lab, source: str, tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def link(path: str, target: str) -> Entry:
 
 NAMES = (
     "sh", "ls", "id", "cat", "find", "setpriv", "gosu", "touch", "nginx", "pandoc", "postgres",
-    "redis-server",
+    "redis-server", "dart",
 )  # fmt: skip
 
 
@@ -149,7 +149,8 @@ def test_launchers_that_need_what_is_missing_are_errors_if_they_run() -> None:
     [
         ("postgres",), ("gosu", "a", "postgres", "-D", "/x"), ("/entry", "postgres"),
         ("sh", "-c", "exec postgres"),
-        ("/gunicorn", "app"), ("python3", "-m", "gunicorn"), ("touch", "x"), ("pandoc", "x"),
+        ("/gunicorn", "app"), ("python3", "-m", "gunicorn"), ("touch", "x"),
+        ("pandoc", "x"), ("gosu", "a", "dart", "x"),
     ],
 )  # fmt: skip
 def test_programs_that_are_known_not_to_work_are_errors(command: tuple[str, ...]) -> None:

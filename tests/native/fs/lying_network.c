@@ -51,7 +51,7 @@ static void lie_in_name(struct host_name *name)
         told.name.length = 0;
         return;
     }
-    uint16_t family = families[random_below(ARRAY_LENGTH(families))];
+    uint16_t family = random_below(2) ? AF_INET : families[random_below(ARRAY_LENGTH(families))];
     fill(name->bytes, sizeof(name->bytes));
     memcpy(name->bytes, &family, sizeof(family));
     name->length = random_below(2) ? lengths[random_below(ARRAY_LENGTH(lengths))] : family == AF_INET6 ? HOST_NAME_SIZE : 16;
@@ -118,11 +118,12 @@ int64_t host_receive(int fd, struct host_message *message, void *data, size_t le
     lie_in_name(&message->name);
     message->control_length = (uint32_t)random_below(room + 1);
     message->full_length = is_told ? 0 : message->full_length & (random_below(8) ? 0xFFFF : ~0U);
-    if (message->control_length >= 16 && random_below(2)) { /* one that has its length at least */
-        const uint64_t size = random_below(2) ? message->control_length : 16 + 4;
+    if (message->control_length >= 16) { /* one that looks right: struct cmsghdr */
+        const uint64_t size = (uint64_t[]){message->control_length, 16 + 4, 16 + 12, random_below(300)}[random_below(4)];
+        const uint32_t level = (uint32_t[]){SOL_SOCKET, 0, 0, 41}[random_below(4)], type = (uint32_t[]){SO_TIMESTAMPNS, 8, 8, 67}[random_below(4)];
         memcpy(message->control, &size, sizeof(size));
-        message->control[11] = message->control[10] = message->control[9] = 0;
-        message->control[8] = (uint8_t[]){SOL_SOCKET, 0, 41, 17}[random_below(4)];
+        memcpy(message->control + 8, &level, sizeof(level));
+        memcpy(message->control + 12, &type, sizeof(type));
     }
     fill(data, result > 0 ? (size_t)result : 0);
     return result;

@@ -165,6 +165,21 @@ static void take_end(uint32_t at, int64_t result, uint64_t length, uint64_t flag
     }
 }
 
+/* cmsg(3): all within what the call says there is, and IP_PKTINFO in its own size, if it is whole. */
+static void look_at_control(const uint8_t *control, uint64_t length)
+{
+    static const uint32_t packet[2] = {0, 8};
+    uint64_t size;
+    for (uint64_t at = 0; length - at >= 16; at += (size + 7) & ~7ULL) {
+        memcpy(&size, control + at, sizeof(size));
+        NEED(size >= 16 && size <= length - at);
+        NEED(memcmp(control + at + 8, packet, sizeof(packet)) != 0 || size <= 16 + 12);
+        if (size < 16 || size >= length - at) {
+            break;
+        }
+    }
+}
+
 #define TOLD_FLAGS (MSG_OOB | MSG_CTRUNC | MSG_TRUNC | MSG_EOR)
 
 static void try_to_receive(uint32_t at)
@@ -188,6 +203,7 @@ static void try_to_receive(uint32_t at)
         NEED(result <= 0xFFFF);
         NEED(result < 0 || (header.control_length <= control_room && (header.flags & ~(uint64_t)(TOLD_FLAGS | (flags & MSG_ERRQUEUE))) == 0));
         NEED(result < 0 || (uint32_t)header.name_length <= 28);
+        look_at_control(control, result < 0 || header.control_length > control_room ? 0 : header.control_length);
     }
     take_end(at, result, room, flags);
 }

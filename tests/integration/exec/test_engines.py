@@ -125,7 +125,7 @@ def test_the_terminal_of_docker_run(docker: Engine) -> None:
         terminals.append(Terminal([*docker.command, "attach", name]))
         terminals[1].resize(33, 91)
         terminals[1].read_until(b"size 33 91\n")
-        docker.run("stop", name, check=True)
+        docker.run("stop", "-t", "100", name, check=True)
         assert terminals[1].wait() == 128 + signal.SIGTERM
     finally:
         docker.run("rm", "-f", name)

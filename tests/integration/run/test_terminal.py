@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
+END_OF_FILE = b"\x04"
 PROMPT = b"\x1b[6n"
 """With it busybox asks where the cursor is."""
 PATIENCE = 3.0
@@ -56,16 +57,16 @@ def _suspend(terminal: int) -> None:
     _press_until_it_ends(terminal, SUSPEND)
     os.write(terminal, b"echo status $?\n")
     _read_until(terminal, b"status %d" % (128 + signal.SIGTSTP))
-    os.write(terminal, b"echo wo''ken; fg\n")
-    _read_until(terminal, b"woken\r\n")
-    _press_until_it_ends(terminal, INTERRUPT)
+    os.write(terminal, b"kill %1; fg; echo ended $?\n")
+    _read_until(terminal, b"ended %d\r\n" % (128 + signal.SIGTERM))
     os.write(terminal, b"busybox cat & until jobs | busybox grep -q Stopped; do :; done; echo stop''ped\n")
     _read_until(terminal, b"stopped\r\n")
-    os.write(terminal, b"fg\n")
-    _read_until(terminal, b"cat\r\n")
+    os.write(terminal, b"echo fore''ground; fg; echo ended $?\n")
+    _read_until(terminal, b"foreground\r\nbusybox cat\r\n")
     os.write(terminal, b"some words\n")
     _read_until(terminal, b"some words\r\nsome words\r\n")
-    _press_until_it_ends(terminal, INTERRUPT)
+    os.write(terminal, END_OF_FILE)
+    _read_until(terminal, b"ended 0\r\n")
 
 
 def _talk(command: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -73,9 +73,10 @@ static int64_t process_at(int descriptor, struct process **process)
     return *process != NULL ? 0 : -ESRCH;
 }
 
-int32_t process_of_pidfd(int descriptor)
+int32_t process_of_pidfd(int descriptor, bool *is_nonblocking)
 {
     struct file *file = pidfd_at(descriptor);
+    *is_nonblocking = file != NULL && (file->flags & O_NONBLOCK) != 0;
     int32_t id = file != NULL ? ((const struct pidfd *)file->state)->id : -EBADF;
     file_put(file);
     return id;

@@ -5,7 +5,7 @@
 #include "fs/file.h"
 
 /* process_upcalls.process_of_descriptor */
-int32_t process_of_pidfd(int descriptor);
+int32_t process_of_pidfd(int descriptor, bool *is_nonblocking);
 /* process_upcalls.process_ended */
 void pidfd_process_ended(void);
 /* process_upcalls.make_descriptor: a descriptor, close-on-exec; flags: O_NONBLOCK. */

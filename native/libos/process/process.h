@@ -312,7 +312,7 @@ struct process_upcalls {
     int64_t (*make_descriptor)(struct process *process, uint32_t flags);
     int64_t (*close_descriptor)(int64_t descriptor);
     /* fs: the process that the descriptor is of (pidfd_open(2)), or -EBADF. */
-    int32_t (*process_of_descriptor)(int descriptor);
+    int32_t (*process_of_descriptor)(int descriptor, bool *is_nonblocking);
 };
 extern struct process_upcalls process_upcalls;
 

@@ -17,6 +17,7 @@ struct wish {
     uint32_t type; /* P_ALL, P_PID, P_PGID */
     int32_t id;
     uint32_t options;
+    bool is_nonblocking; /* by its pidfd: as WNOHANG, but nothing found is -EAGAIN */
 
     bool has_child; /* one that might do something yet */
     bool is_found;
@@ -148,7 +149,7 @@ static int64_t import_target(uint32_t type, int32_t id, struct wish *wish)
         return id < 0 ? -EINVAL : 0;
     case P_PIDFD:
         wish->type = P_PID;
-        wish->id = id < 0 ? -EINVAL : process_upcalls.process_of_descriptor(id);
+        wish->id = id < 0 ? -EINVAL : process_upcalls.process_of_descriptor(id, &wish->is_nonblocking);
         return wish->id < 0 ? wish->id : 0;
     default:
         return -EINVAL;
@@ -167,8 +168,11 @@ int64_t sys_waitid(const struct arguments *arguments)
     if (result) {
         return result;
     }
-    wish.options = options;
+    wish.options = options | (wish.is_nonblocking ? WNOHANG : 0);
     result = await(&wish);
+    if (!result && !wish.is_found && wish.is_nonblocking && !(options & WNOHANG)) {
+        return -EAGAIN;
+    }
     if (result || (wish.is_found && put_usage(arguments->at[4], &wish))) {
         return result ? result : -EFAULT;
     }

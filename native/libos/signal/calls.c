@@ -138,7 +138,8 @@ int64_t sys_rt_sigtimedwait(const struct arguments *arguments)
         int slept = task_sleep(timeout == NO_TIMEOUT ? NO_TIMEOUT : timeout - passed);
         task->blocked = blocked;
         task->awaited = 0;
-        if (slept == -EINTR && (signals_pending(task) & ~task->blocked)) {
+        bool is_ready = (signals_pending(task) & wanted) != 0; /* before any handler of it runs */
+        if (slept == -EINTR && !is_ready && signal_is_pending()) { /* or the process stops or ends */
             result = -EINTR;
             break;
         }

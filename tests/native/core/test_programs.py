@@ -47,6 +47,7 @@ COUNTS = {
     "step_down": (),
     "advice": (),
     "arguments": (),
+    "awaited_signals": (),
     "growing": (),
     "locked_memory": (),
     "leases": (),

@@ -271,6 +271,9 @@ static bool changes_terminal(uint32_t request, bool is_master)
     case TCSETS:
     case TCSETSW:
     case TCSETSF:
+    case TCSETA:
+    case TCSETAW:
+    case TCSETAF:
     case TCSETS2:
     case TCSETSW2:
     case TCSETSF2:

@@ -130,7 +130,7 @@ static int open_terminal(void)
 static void use(int slave, char what)
 {
     struct termios settings;
-    char byte;
+    char byte, old[18]; /* struct termio */
     switch (what) {
     case 'r':
         CHECK(read(slave, &byte, 1) == 1 && byte == 'k');
@@ -140,6 +140,9 @@ static void use(int slave, char what)
         break;
     case 's':
         CHECK(tcgetattr(slave, &settings) == 0 && tcsetattr(slave, TCSANOW, &settings) == 0);
+        break;
+    case 'a':
+        CHECK(ioctl(slave, TCGETA, old) == 0 && ioctl(slave, TCSETA, old) == 0);
         break;
     case 'g':
         CHECK(tcsetpgrp(slave, getpgrp()) == 0);
@@ -155,7 +158,7 @@ static void use(int slave, char what)
 static const struct {
     char what;
     int number;
-} USES[] = {{'r', SIGTTIN}, {'w', SIGTTOU}, {'s', SIGTTOU}, {'g', SIGTTOU}, {'f', SIGTTOU}, {'o', SIGTTOU}};
+} USES[] = {{'r', SIGTTIN}, {'w', SIGTTOU}, {'s', SIGTTOU}, {'a', SIGTTOU}, {'g', SIGTTOU}, {'f', SIGTTOU}, {'o', SIGTTOU}};
 
 static void set_output_stop(int slave, int is_on)
 {

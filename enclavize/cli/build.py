@@ -161,7 +161,11 @@ def build(
     ] = False,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="memory=SIZE, threads=COUNT, kernel-heap=SIZE."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="memory=SIZE, threads=COUNT, kernel-heap=SIZE, fault-around=SIZE.",
+        ),
     ] = None,
     allow_args: Annotated[bool, typer.Option("--allow-args", help="The host may give arguments.")] = False,
     allow_env: Annotated[

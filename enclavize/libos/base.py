@@ -21,18 +21,23 @@ MAX_MEMORY = 56 << 30
 
 MAX_THREADS = 4096
 
+MAX_FAULT_AROUND = 64 << 20
+"""Bytes of untouched memory that one page fault may bring."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """What the enclave may use: bytes of dynamic memory, and threads at one time.
 
-    ``kernel_heap`` are the bytes that a LibOS with a heap of its own has for it; None: its default. ``given``
-    are the names of those that somebody asked for.
+    ``kernel_heap`` are the bytes that a LibOS with a heap of its own has for it; None: its default.
+    ``fault_around`` are the bytes that a page fault of the builtin LibOS may bring; None: its default.
+    ``given`` are the names of those that somebody asked for.
     """
 
     memory: int = 1 << 30
     threads: int = 64
     kernel_heap: int | None = None
+    fault_around: int | None = None
     given: tuple[str, ...] = field(default=(), compare=False)
 
     def advised(self, *, memory: int, threads: int) -> Resources:

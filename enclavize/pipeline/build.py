@@ -123,6 +123,8 @@ def backend_with(libos: str, toolchain: Toolchain | None, options: BuildOptions)
                 f"--set kernel-heap: {profile.title} has no heap of its own",
                 hint="leave it out, and set memory",
             )
+    if options.resources.fault_around is not None and backend.name != "builtin":
+        raise UsageError("--set fault-around: only the builtin LibOS decides what a page fault brings")
     return backend
 
 

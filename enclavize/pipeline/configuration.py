@@ -108,7 +108,12 @@ _SCHEMA: Mapping[str, Mapping[str, Callable[[object], Value]]] = {
         "label": _pairs,
         "annotation": _pairs,
     },
-    "resources": {"memory": _size, "threads": _up_to(MAX_THREADS), "kernel-heap": _size},
+    "resources": {
+        "memory": _size,
+        "threads": _up_to(MAX_THREADS),
+        "kernel-heap": _size,
+        "fault-around": _size,
+    },
     "policy": {
         "allow-args": _flag,
         "allow-env": _texts,

@@ -50,5 +50,6 @@ def options_statement(options: BuildOptions, libos: str) -> dict[str, Any]:
         "memory": instance.resources.memory,
         "threads": instance.resources.threads,
         "kernel_heap": instance.resources.kernel_heap,
+        **({"fault_around": around} if (around := instance.resources.fault_around) else {}),
         "table": dict(instance.table),
     }

@@ -54,7 +54,7 @@ _LOG_LEVELS = {level: level for level in ("trace", "debug", "info", "warning", "
     ("fatal", "panic", "off"), "error"
 )
 _WORDS = {
-    "enclu": ("ENCLAVIZE_ENCLU", ("gate", "trap")),
+    "enclu": ("ENCLAVIZE_ENCLU", ("gate", "trap", "step")),
     "syscall-trap": ("ENCLAVIZE_SYSCALL_TRAP", ("sud", "seccomp")),
     "trace": ("ENCLAVIZE_TRACE", ("",)),
     "profile": ("ENCLAVIZE_PROFILE", ("text", "json")),

@@ -221,6 +221,7 @@ enum configuration_record {
     CONFIGURATION_THREADS = 14,           /* u32 */
     CONFIGURATION_HOST_SIGNALS = 15,      /* u64 mask of host signals that are let in, bit (n - 1) */
     CONFIGURATION_HOSTNAME = 16,          /* text */
+    CONFIGURATION_FAULT_AROUND = 17,      /* u64 bytes that one page fault may bring */
 };
 
 enum policy_flag {

@@ -102,7 +102,7 @@ static int add_page(void *context, const struct enclave_page *page)
     return type == SECINFO_TCS ? remember_tcs(enclave, page->address) : 0;
 }
 
-static uint64_t enabled_features(void)
+uint64_t enclave_enabled_features(void)
 {
     uint32_t a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) {
@@ -119,7 +119,7 @@ static int choose_attributes(struct enclave *enclave, const struct enclave_file 
     enclave->attributes = (struct attributes){
         .flags = (file->attributes.flags & ~(ATTRIBUTE_INIT | ATTRIBUTE_DEBUG)) |
                  (sigstruct_allows_debug(&file->sigstruct) ? ATTRIBUTE_DEBUG : 0),
-        .xfrm = file->attributes.xfrm & enabled_features() & machine->features() & EXTENDED_MAX,
+        .xfrm = file->attributes.xfrm & enclave_enabled_features() & machine->features() & EXTENDED_MAX,
     };
     if (enclave->attributes.flags & (ATTRIBUTE_PROVISION_KEY | ATTRIBUTE_EINITTOKEN_KEY)) {
         return fail(-ENOEXEC, "the enclave file asks for the provisioning or launch key");

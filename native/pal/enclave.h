@@ -25,6 +25,9 @@ struct enclave {
     uint64_t tcs_addresses[TCS_MAX];
 };
 
+/* XCR0: what of XFRM the system has switched on. */
+uint64_t enclave_enabled_features(void);
+
 /* Builds the enclave on the machine from a parsed file whose SIGSTRUCT verifies: adds and measures all pages, compares, initialises. Of the file nothing
  * is needed afterwards; machine->release() undoes it. 0, or a negative errno with the reason told to fail(). */
 int enclave_build(struct enclave *enclave, const struct enclave_file *file);

@@ -18,8 +18,8 @@
 
 /* Functions that return int: 0, or a negative errno, which those up to start() have told to fail(). */
 struct machine {
-    /* Can enclaves run here at all? */
-    int (*find)(void);
+    /* Can enclaves run here at all, as is wanted? The first of all calls. */
+    int (*find)(const struct options *options);
     /* What of XFRM its enclaves may have, if the system has enabled it. */
     uint64_t (*features)(void);
     /* Reserves ELRANGE; ECREATE. */

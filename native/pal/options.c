@@ -48,10 +48,11 @@ static int set_mode(struct options *options, const char *value, size_t length)
 
 static int set_enclu(struct options *options, const char *value, size_t length)
 {
-    if (!equals(value, length, "gate") && !equals(value, length, "trap")) {
+    if (!equals(value, length, "gate") && !equals(value, length, "trap") && !equals(value, length, "step")) {
         return -EINVAL;
     }
-    options->trap_enclu = equals(value, length, "trap");
+    options->step_enclave = equals(value, length, "step");
+    options->trap_enclu = options->step_enclave || equals(value, length, "trap");
     return 0;
 }
 

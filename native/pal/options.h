@@ -14,7 +14,8 @@ struct options {
     char root[PATH_MAX];
     char layers[PATH_MAX]; /* empty: the root has the files */
     enum run_mode mode;
-    bool trap_enclu;
+    bool trap_enclu;  /* strict simulation: each ENCLU is executed, and traps */
+    bool step_enclave; /* the same, and each instruction inside is looked at first */
     enum syscall_trap syscall_trap;
     uint32_t boot_flags; /* enum boot_flag: what a debug enclave is to tell */
     int report;          /* the descriptor where it goes */

@@ -103,22 +103,22 @@ static uint8_t *read_file(int fd, size_t *size)
 }
 
 /* Simulation is chosen, never fallen into: but for debug enclaves, which protect nothing anyway. */
-static int choose_machine(enum run_mode mode, bool debug)
+static int choose_machine(const struct options *options, bool debug)
 {
     machine = &simulated_machine;
-    if (mode == MODE_SIMULATION) {
-        return 0;
+    if (options->mode == MODE_SIMULATION) {
+        return machine->find(options);
     }
     if (access(SGX_DEVICE, F_OK) == 0) {
         machine = &sgx_machine;
-        return machine->find();
+        return machine->find(options);
     }
-    if (mode == MODE_HARDWARE || !debug) {
+    if (options->mode == MODE_HARDWARE || !debug) {
         return fail(-ENODEV, SGX_DEVICE " is missing: this machine has no SGX, or its driver is not visible here. "
                                         "Simulation, which protects nothing, must be asked for (mode=sim)");
     }
     log_message(LOG_WARNING, SGX_DEVICE " is missing: the debug enclave runs in simulation");
-    return 0;
+    return machine->find(options);
 }
 
 static void show_banner(void)
@@ -131,7 +131,7 @@ static int load(struct enclave_file *file, const struct options *options)
 {
     int error = sigstruct_verify(&file->sigstruct);
     if (!error) {
-        error = choose_machine(options->mode, sigstruct_allows_debug(&file->sigstruct));
+        error = choose_machine(options, sigstruct_allows_debug(&file->sigstruct));
     }
     if (!error && options->boot_flags && !sigstruct_allows_debug(&file->sigstruct)) {
         error = fail(-EACCES, "trace and profile tell what the program does: this is a production enclave, and only debug enclaves are observed");

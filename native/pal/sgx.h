@@ -24,8 +24,11 @@ enum enclu_leaf {
 #define SECINFO_REG 0x200U
 #define SECINFO_TRIM 0x400U
 
-/* What EACCEPT leaves in RAX when the EPCM is not as SECINFO says. */
-#define SGX_PAGE_ATTRIBUTES_MISMATCH 19U
+/* Error codes in RAX (SDM volume 3D, "Information and Error Codes"). */
+enum sgx_error {
+    SGX_INVALID_SIG_STRUCT = 1, SGX_INVALID_ATTRIBUTE = 2, SGX_INVALID_MEASUREMENT = 4, SGX_INVALID_SIGNATURE = 8, SGX_INVALID_EINITTOKEN = 16,
+    SGX_PAGE_ATTRIBUTES_MISMATCH = 19, SGX_PAGE_NOT_MODIFIABLE = 20, SGX_INVALID_CPUSVN = 32, SGX_INVALID_ISVSVN = 64, SGX_INVALID_KEYNAME = 256,
+};
 
 #define ATTRIBUTE_INIT 0x1ULL
 #define ATTRIBUTE_DEBUG 0x2ULL
@@ -156,12 +159,6 @@ struct key_request {
     uint8_t reserved2[434];
 };
 _Static_assert(sizeof(struct key_request) == 512, "KEYREQUEST");
-
-/* What EGETKEY leaves in RAX. */
-#define SGX_INVALID_ATTRIBUTE 2U
-#define SGX_INVALID_CPUSVN 32U
-#define SGX_INVALID_ISVSVN 64U
-#define SGX_INVALID_KEYNAME 256U
 
 struct report {
     uint8_t cpu_svn[16];

@@ -167,6 +167,7 @@ int sgx_start(const struct enclave *enclave, const struct options *options)
     (void)enclave;
     (void)options;
     is_abandoning = false;
+    sgx_start_memory();
     if (!install(machine_interrupt_signal(), handle_interrupt, &previous_interrupt) || !install(SIGTRAP, handle_trap, &previous_trap)) {
         return fail(-errno, "signal handlers cannot be installed: %s", strerror(errno));
     }
@@ -175,6 +176,7 @@ int sgx_start(const struct enclave *enclave, const struct options *options)
 
 void sgx_stop(void)
 {
+    sgx_stop_memory();
     sigaction(machine_interrupt_signal(), &previous_interrupt, NULL);
     sigaction(SIGTRAP, &previous_trap, NULL);
 }

@@ -24,8 +24,9 @@ static int check_processor(const struct sgx_processor *processor)
 }
 _Static_assert(ELRANGE_SIZE == 1ULL << ELRANGE_BITS, "abi.h");
 
-static int find(void)
+static int find(const struct options *options)
 {
+    (void)options;
     const struct sgx_processor processor = sgx_processor();
     int error = check_processor(&processor);
     if (!error && !sgx_find_entry()) {

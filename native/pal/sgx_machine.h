@@ -28,6 +28,8 @@ int sgx_initialise(struct enclave *enclave, const struct sigstruct *sigstruct);
 void sgx_release(void);
 /* sgx_memory.c, on the device of sgx_driver.c */
 extern int sgx_device;
+void sgx_start_memory(void);
+void sgx_stop_memory(void);
 int sgx_add_memory(uint64_t address, uint64_t length);
 int sgx_protect_memory(uint64_t address, uint64_t length, uint32_t rights);
 int sgx_restrict_memory(uint64_t address, uint64_t length, uint32_t rights);

@@ -11,16 +11,12 @@
 static const uint8_t HEADER[12] = {0x06, 0, 0, 0, 0xE1, 0, 0, 0, 0, 0, 0x01, 0};
 static const uint8_t HEADER2[16] = {0x01, 0x01, 0, 0, 0x60, 0, 0, 0, 0x60, 0, 0, 0, 0x01, 0, 0, 0};
 #define EXPONENT 3U
+#define VENDOR_INTEL 0x8086U
 
 /* The signed bytes are two runs: from the start to the modulus, and from misc_select to isv_svn. */
 #define SIGNED_HEAD offsetof(struct sigstruct, modulus)
 #define SIGNED_BODY_START offsetof(struct sigstruct, misc_select)
 #define SIGNED_BODY (offsetof(struct sigstruct, reserved4) - SIGNED_BODY_START)
-
-static int refuse(const char *reason)
-{
-    return fail(-ENOEXEC, "the SIGSTRUCT is refused: %s", reason);
-}
 
 static bool all_zero(const void *bytes, size_t size)
 {
@@ -32,31 +28,43 @@ static bool all_zero(const void *bytes, size_t size)
     return sum == 0;
 }
 
-int sigstruct_verify(const struct sigstruct *sigstruct)
+const char *sigstruct_flaw(const struct sigstruct *sigstruct, enum sgx_error *error)
 {
+    *error = SGX_INVALID_SIG_STRUCT;
     uint8_t message[SIGNED_HEAD + SIGNED_BODY];
     if (memcmp(sigstruct->header, HEADER, sizeof(HEADER)) != 0 || memcmp(sigstruct->header2, HEADER2, sizeof(HEADER2)) != 0) {
-        return refuse("its header is not that of a SIGSTRUCT");
+        return "its header is not that of a SIGSTRUCT";
     }
     if (!all_zero(sigstruct->reserved1, sizeof(sigstruct->reserved1)) || !all_zero(sigstruct->reserved2, sizeof(sigstruct->reserved2)) ||
         !all_zero(sigstruct->reserved3, sizeof(sigstruct->reserved3)) || !all_zero(sigstruct->reserved4, sizeof(sigstruct->reserved4))) {
-        return refuse("reserved bytes are not zero");
+        return "reserved bytes are not zero";
+    }
+    if (sigstruct->vendor != 0 && sigstruct->vendor != VENDOR_INTEL) {
+        return "its vendor is neither 0 nor Intel";
     }
     if (all_zero(sigstruct->modulus, sizeof(sigstruct->modulus))) {
-        return refuse("it has no signature yet");
+        return "it has no signature yet";
     }
     if (sigstruct->exponent != EXPONENT) {
-        return refuse("the key's exponent is not 3");
+        return "the key's exponent is not 3";
     }
+    *error = SGX_INVALID_SIGNATURE;
     memcpy(message, sigstruct, SIGNED_HEAD);
     memcpy(message + SIGNED_HEAD, (const uint8_t *)sigstruct + SIGNED_BODY_START, SIGNED_BODY);
     if (!rsa3072_verify(sigstruct->modulus, sigstruct->signature, message, sizeof(message))) {
-        return refuse("its signature does not verify");
+        return "its signature does not verify";
     }
     if (!rsa3072_quotients_match(sigstruct->modulus, sigstruct->signature, sigstruct->q1, sigstruct->q2)) {
-        return refuse("q1 or q2 does not belong to the signature");
+        return "q1 or q2 does not belong to the signature";
     }
-    return 0;
+    return NULL;
+}
+
+int sigstruct_verify(const struct sigstruct *sigstruct)
+{
+    enum sgx_error error;
+    const char *flaw = sigstruct_flaw(sigstruct, &error);
+    return flaw ? fail(-ENOEXEC, "the SIGSTRUCT is refused: %s", flaw) : 0;
 }
 
 static void print_hex(char *to, const uint8_t *bytes, size_t size)
@@ -86,7 +94,7 @@ int sigstruct_match(const struct sigstruct *sigstruct, const uint8_t mrenclave[3
                     (unsigned long long)attributes.xfrm);
     }
     if ((misc_select & sigstruct->misc_mask) != (sigstruct->misc_select & sigstruct->misc_mask)) {
-        return refuse("it demands another MISCSELECT");
+        return fail(-ENOEXEC, "the SIGSTRUCT is refused: it demands another MISCSELECT");
     }
     return 0;
 }

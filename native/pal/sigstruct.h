@@ -6,7 +6,9 @@
 
 #include "sgx.h"
 
-/* Constants, exponent, signature, quotients. */
+/* Constants, exponent, signature, quotients. NULL; or what is wrong, and the error code of EINIT. */
+const char *sigstruct_flaw(const struct sigstruct *sigstruct, enum sgx_error *error);
+/* The same. */
 int sigstruct_verify(const struct sigstruct *sigstruct);
 
 /* Against the enclave that was built. */

@@ -35,7 +35,6 @@ _Static_assert(offsetof(struct host_thread, ssa_gpr) == HOST_THREAD_SSA_GPR, "si
 _Static_assert(offsetof(struct tcs, hidden_thread) == TCS_HIDDEN_THREAD, "sim_entry.S");
 
 const struct enclave *sim_enclave;
-uint8_t sim_traps_enclu;
 uint32_t sim_xfrm;
 bool sim_abandoning;
 static enum syscall_trap trap;
@@ -109,7 +108,6 @@ static int open_gate(void)
 int sim_start(const struct enclave *enclave, const struct options *options)
 {
     sim_enclave = enclave;
-    sim_traps_enclu = options->trap_enclu;
     sim_xfrm = (uint32_t)enclave->attributes.xfrm;
     sim_abandoning = false;
     if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)) {
@@ -157,13 +155,47 @@ static struct ssa_gpr *gpr_of_frame(const struct tcs *tcs, uint64_t frame)
     return (struct ssa_gpr *)(end - sizeof(struct ssa_gpr));
 }
 
-bool sim_prepare_entry(struct host_thread *thread)
+/* In trap mode, what EENTER and ERESUME check of an SSA frame. NULL: nothing is wrong. */
+static const char *frame_flaw(const struct tcs *tcs, uint64_t frame)
+{
+    uint64_t start = tcs->ossa + frame * sim_enclave->ssa_frame_size;
+    for (uint64_t page = start; sim_traps_enclu && page < start + sim_enclave->ssa_frame_size; page += PAGE_SIZE) {
+        uint16_t entry = *epcm_entry(page);
+        if ((entry & (EPCM_VALID | EPCM_PENDING | EPCM_MODIFIED | EPCM_TCS | EPCM_TRIM)) != EPCM_VALID ||
+            (entry & (SECINFO_R | SECINFO_W)) != (SECINFO_R | SECINFO_W)) {
+            return "EENTER or ERESUME #PF: the SSA frame is not there, or cannot be written, TCS ";
+        }
+    }
+    return NULL;
+}
+
+static bool take(struct tcs *tcs)
+{
+    uint64_t free_state = 0;
+    return __atomic_compare_exchange_n(&tcs->state, &free_state, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+const char *sim_prepare_entry(struct host_thread *thread)
 {
     struct tcs *tcs = thread->tcs;
-    uint64_t free_state = 0;
-    if (tcs->cssa >= tcs->nssa ||
-        !__atomic_compare_exchange_n(&tcs->state, &free_state, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        return false;
+    if (!sim_is_initialised) {
+        return "EENTER #GP(0): the enclave is not initialised, TCS ";
+    }
+    if ((uint64_t)tcs % PAGE_SIZE != 0 || (uint64_t)tcs >= ELRANGE_SIZE) {
+        return "EENTER #GP(0): the TCS is not aligned, or not in the enclave, TCS ";
+    }
+    if ((*epcm_entry((uint64_t)tcs) & (EPCM_VALID | EPCM_TCS | EPCM_MODIFIED)) != (EPCM_VALID | EPCM_TCS)) {
+        return "EENTER #PF: the page is no TCS: ";
+    }
+    if (tcs->cssa >= tcs->nssa) {
+        return "EENTER #GP(0): all SSA frames are in use (CSSA = NSSA), TCS ";
+    }
+    const char *flaw = frame_flaw(tcs, tcs->cssa);
+    if (flaw) {
+        return flaw;
+    }
+    if (!take(tcs)) {
+        return "EENTER #GP(0): a thread is in the enclave with this TCS: ";
     }
     struct ssa_gpr *gpr = gpr_of_frame(tcs, tcs->cssa);
     gpr->ursp = thread->host_rsp;
@@ -172,28 +204,59 @@ bool sim_prepare_entry(struct host_thread *thread)
     thread->entry_gs = tcs->ogsbase;
     thread->oentry = tcs->oentry;
     thread->cssa = tcs->cssa;
-    return true;
+    return NULL;
 }
 
 uint64_t sim_enter(struct host_thread *thread, uint64_t ecall)
 {
-    if (thread->tcs->cssa != 0 || (!sim_traps_enclu && !sim_prepare_entry(thread))) {
+    if (thread->tcs->cssa != 0 || (!sim_traps_enclu && sim_prepare_entry(thread))) {
         return EEXIT_REFUSED;
     }
     return sim_eenter(thread, ecall, thread->exchange);
+}
+
+#define XSAVE_HEADER 512 /* XSTATE_BV, then 56 bytes that are zero in the standard form */
+#define XSAVE_HEADER_WORDS 8
+#define MXCSR_OFFSET 24
+#define MXCSR_KNOWN 0x2FFFFU
+
+/* What XRSTOR and the loading of the registers would refuse. */
+static const char *state_flaw(const uint8_t *ssa, const struct ssa_gpr *gpr)
+{
+    uint64_t header[XSAVE_HEADER_WORDS], reserved = 0;
+    uint32_t mxcsr;
+    memcpy(header, ssa + XSAVE_HEADER, sizeof(header));
+    memcpy(&mxcsr, ssa + MXCSR_OFFSET, sizeof(mxcsr));
+    for (size_t index = 1; index < XSAVE_HEADER_WORDS; index++) {
+        reserved |= header[index];
+    }
+    if ((header[0] & ~sim_enclave->attributes.xfrm) || reserved || (mxcsr & ~MXCSR_KNOWN)) {
+        return "ERESUME #GP(0): the SSA has vector state that XFRM does not allow, TCS ";
+    }
+    if (gpr->rip > USER_ADDRESS_END || gpr->fs_base > USER_ADDRESS_END || gpr->gs_base > USER_ADDRESS_END) {
+        return "ERESUME #GP(0): an address in the SSA is not canonical, TCS ";
+    }
+    return NULL;
 }
 
 /* ERESUME up to loading the registers. */
 void sim_begin_eresume(struct host_thread *thread)
 {
     struct tcs *tcs = thread->tcs;
-    uint64_t free_state = 0;
-    if (tcs->cssa == 0 || !__atomic_compare_exchange_n(&tcs->state, &free_state, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        die("ERESUME of a thread that was not interrupted, TCS ", (uint64_t)tcs);
+    if (tcs->cssa == 0) {
+        die("ERESUME #GP(0): the thread was not interrupted (CSSA = 0), TCS ", (uint64_t)tcs);
+    }
+    const char *flaw = frame_flaw(tcs, tcs->cssa - 1);
+    thread->ssa = tcs->ossa + (tcs->cssa - 1) * sim_enclave->ssa_frame_size;
+    thread->ssa_gpr = gpr_of_frame(tcs, tcs->cssa - 1);
+    flaw = flaw || !sim_traps_enclu ? flaw : state_flaw((const uint8_t *)thread->ssa, thread->ssa_gpr);
+    if (!flaw && !take(tcs)) {
+        flaw = "ERESUME #GP(0): a thread is in the enclave with this TCS: ";
+    }
+    if (flaw) {
+        die(flaw, (uint64_t)tcs);
     }
     tcs->cssa--;
-    thread->ssa = tcs->ossa + tcs->cssa * sim_enclave->ssa_frame_size;
-    thread->ssa_gpr = gpr_of_frame(tcs, tcs->cssa);
 }
 
 void sim_abandon_all(void)

@@ -4,14 +4,21 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "crypto.h"
 #include "elrange.h"
 #include "log.h"
 #include "sim.h"
+#include "sim_rules.h"
 
 #define PAGES_IN_ELRANGE (ELRANGE_SIZE / PAGE_SIZE)
 
 uint16_t *epcm;
 uint64_t sim_td_offset;
+bool sim_is_initialised;
+
+/* In trap mode, EINIT compares by itself. */
+static struct sha256 measurement;
+static const uint8_t ZEROS[PAGE_SIZE];
 
 /* The simulated CPU keeps TCS pages for itself: they stay readable and writable for the PAL. */
 static uint32_t rights_of(uint16_t entry)
@@ -49,7 +56,7 @@ static bool all_pages(uint64_t address, uint64_t length, uint16_t wanted)
     return true;
 }
 
-/* What EENTER would refuse later, and what the simulator relies on. */
+/* What EENTER would refuse later, and what gate mode relies on. */
 static int check_threads(const struct enclave *enclave)
 {
     for (uint32_t index = 0; index < enclave->tcs_count; index++) {
@@ -69,10 +76,12 @@ static int check_threads(const struct enclave *enclave)
 
 int sim_create(const struct enclave *enclave)
 {
-    int error = elrange_reserve();
+    const char *flaw = sim_ecreate_flaw(enclave);
+    int error = flaw ? fail(-EIO, "ECREATE #GP(0): %s", flaw) : elrange_reserve();
     if (error) {
         return error;
     }
+    sim_enclave = enclave;
     epcm = mmap(NULL, PAGES_IN_ELRANGE * sizeof(*epcm), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (epcm == MAP_FAILED) {
         epcm = NULL;
@@ -82,8 +91,12 @@ int sim_create(const struct enclave *enclave)
     }
     if (error) {
         sim_release();
+        return error;
     }
-    return error;
+    if (sim_traps_enclu) {
+        sim_measure_ecreate(&measurement, enclave);
+    }
+    return 0;
 }
 
 void sim_release(void)
@@ -93,15 +106,25 @@ void sim_release(void)
         munmap(epcm, PAGES_IN_ELRANGE * sizeof(*epcm));
     }
     epcm = NULL;
+    sim_is_initialised = false;
 }
 
 int sim_add_page(uint64_t address, const uint8_t *content, uint64_t flags, bool is_measured)
 {
+    const char *flaw = sim_eadd_flaw(address, content ? content : ZEROS, flags);
+    if (flaw) {
+        return fail(-EIO, "EADD #GP(0): %s: the page at 0x%llx", flaw, (unsigned long long)address);
+    }
+    if (sim_is_initialised) {
+        return fail(-EINVAL, "EADD #GP(0): the enclave is initialised already");
+    }
     uint16_t *entry = epcm_entry(address);
     uint32_t rights = flags & SECINFO_RIGHTS;
-    (void)is_measured; /* enclave.c measures */
     if (*entry & EPCM_VALID) {
         return -EEXIST;
+    }
+    if (sim_traps_enclu) {
+        sim_measure_eadd(&measurement, address, content ? content : ZEROS, flags, is_measured);
     }
     *entry = (uint16_t)(EPCM_VALID | rights | (rights << EPCM_TABLE_SHIFT) | ((flags & SECINFO_TYPE) == SECINFO_TCS ? EPCM_TCS : 0));
     if (content) {
@@ -110,13 +133,16 @@ int sim_add_page(uint64_t address, const uint8_t *content, uint64_t flags, bool 
     return 0;
 }
 
-/* What EINIT looks at has been looked at (sigstruct.c). */
+/* In gate mode, what EINIT looks at has been looked at (sigstruct.c). */
 int sim_initialise(struct enclave *enclave, const struct sigstruct *sigstruct)
 {
-    (void)sigstruct;
-    int error = check_threads(enclave);
+    if (sim_is_initialised) {
+        return fail(-EINVAL, "EINIT: the enclave is initialised already");
+    }
+    int error = sim_traps_enclu ? sim_einit(&measurement, enclave, sigstruct) : check_threads(enclave);
     if (!error && sim_apply_rights(enclave->image_start, enclave->image_end - enclave->image_start) != 0) {
         error = fail(-ENOMEM, "the rights of the enclave's pages cannot be set");
     }
+    sim_is_initialised = !error;
     return error;
 }

@@ -9,7 +9,7 @@
 #define ENCLU_EEXIT 4
 #define MACHINE_ABANDONED 256
 
-    .hidden sim_traps_enclu, sim_td_offset, sim_xfrm, sim_begin_eresume, sim_leaf
+    .hidden sim_traps_enclu, sim_td_offset, sim_xfrm, sim_begin_eresume, sim_gate_leaf
 
 /* struct ssa_gpr */
 #define GPR_RAX 0
@@ -181,7 +181,7 @@ sim_gate:
     mov %rax, %rdi
     mov %rbx, %rsi
     xchg %rcx, %rdx /* (leaf, RBX, RCX, RDX) */
-    call sim_leaf
+    call sim_gate_leaf
     mov %rbp, %rsp
     pop %rbp
     pop %r11

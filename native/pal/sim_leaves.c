@@ -24,15 +24,74 @@ NO_VECTORS static void copy(void *to, const void *from, size_t size)
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
 }
 
-/* Operands of leaves must be naturally aligned and in pages of the enclave with these rights; anything else is #GP or #PF on a CPU. */
-NO_VECTORS static void check_operand(uint64_t address, uint64_t alignment, uint32_t rights)
+NO_VECTORS static bool refuse(struct refusal *refusal, const char *why, uint64_t address)
 {
-    if (address % alignment != 0 || address >= ELRANGE_SIZE) {
-        die("ENCLU with a bad operand at ", address);
+    refusal->why = why;
+    refusal->address = address;
+    refusal->vector = VECTOR_GENERAL_PROTECTION;
+    refusal->error_code = 0;
+    return false;
+}
+
+/* By the EPCM, or since there is no page: the kernel would bring one. */
+NO_VECTORS static bool refuse_page(struct refusal *refusal, const char *why, uint64_t address, bool is_write)
+{
+    uint16_t entry = *epcm_entry(address);
+    bool is_there = entry & EPCM_VALID, is_mapped = (entry >> EPCM_TABLE_SHIFT) & (is_write ? SECINFO_W : SECINFO_R);
+    refusal->why = why;
+    refusal->address = address;
+    refusal->vector = VECTOR_PAGE_FAULT;
+    refusal->error_code = PAGE_FAULT_USER | (is_write ? PAGE_FAULT_WRITE : 0) | (is_there ? PAGE_FAULT_PRESENT | (is_mapped ? PAGE_FAULT_SGX : 0) : 0);
+    return false;
+}
+
+/* Operands of leaves must be naturally aligned and in pages of the enclave with these rights. */
+NO_VECTORS static bool check_operand(struct refusal *refusal, uint64_t address, uint64_t alignment, uint32_t rights)
+{
+    if (address % alignment != 0) {
+        return refuse(refusal, "an operand is not aligned", address);
     }
-    if (!epcm_usable(*epcm_entry(address), rights)) {
-        die("ENCLU with an operand that the page's rights forbid at ", address);
+    if (address >= ELRANGE_SIZE) {
+        return refuse(refusal, "an operand is not in the enclave", address);
     }
+    uint16_t entry = *epcm_entry(address);
+    if (!epcm_usable(entry, rights) || (epcm_effective_rights(entry) & rights) != rights) {
+        return refuse_page(refusal, "the EPCM or the page table forbids an operand", address, rights & SECINFO_W);
+    }
+    return true;
+}
+
+/* The page that a leaf is for. */
+NO_VECTORS static bool check_target(struct refusal *refusal, uint64_t page)
+{
+    if (page % PAGE_SIZE != 0) {
+        return refuse(refusal, "the page's address is not aligned", page);
+    }
+    if (page >= ELRANGE_SIZE) {
+        return refuse(refusal, "the page is not in the enclave", page);
+    }
+    return (*epcm_entry(page) & EPCM_VALID) || refuse_page(refusal, "there is no page", page, true);
+}
+
+#define SECINFO_KNOWN (SECINFO_RIGHTS | SECINFO_PENDING | SECINFO_MODIFIED | SECINFO_PR | SECINFO_TYPE)
+
+NO_VECTORS static bool read_secinfo(struct refusal *refusal, uint64_t address, uint64_t *flags)
+{
+    if (!check_operand(refusal, address, 64, SECINFO_R)) {
+        return false;
+    }
+    const uint64_t *words = (const uint64_t *)address;
+    uint64_t reserved = words[0] & ~(uint64_t)SECINFO_KNOWN;
+    for (unsigned index = 1; index < sizeof(struct secinfo) / sizeof(*words); index++) {
+        reserved |= words[index];
+    }
+    *flags = words[0];
+    return !reserved || refuse(refusal, "reserved bits of SECINFO are set", address);
+}
+
+NO_VECTORS static bool is_writable_alone(uint64_t rights)
+{
+    return (rights & (SECINFO_R | SECINFO_W)) == SECINFO_W;
 }
 
 NO_VECTORS static uint32_t epcm_as_secinfo(uint16_t entry)
@@ -67,15 +126,36 @@ NO_VECTORS static void expose_run(uint64_t page)
     }
 }
 
-NO_VECTORS static uint64_t eaccept(uint64_t secinfo_address, uint64_t page)
+/* SDM volume 3D, EACCEPT: "the combination of requested PT, PENDING and MODIFIED is legal". */
+NO_VECTORS static bool is_acceptable(uint64_t flags)
 {
-    check_operand(secinfo_address, 64, SECINFO_R);
-    uint64_t flags = *(const uint64_t *)secinfo_address;
-    if (page % PAGE_SIZE != 0 || page >= ELRANGE_SIZE) {
-        die("EACCEPT of ", page);
+    bool is_pending = flags & SECINFO_PENDING, is_modified = flags & SECINFO_MODIFIED, is_restricted = flags & SECINFO_PR;
+    switch (flags & SECINFO_TYPE) {
+    case SECINFO_REG:
+        return (is_pending || is_restricted) && !is_modified && !is_writable_alone(flags);
+    case SECINFO_TCS:
+    case SECINFO_TRIM:
+        return is_modified && !is_pending && !is_restricted;
+    default:
+        return false;
+    }
+}
+
+NO_VECTORS static uint64_t eaccept(struct refusal *refusal, uint64_t secinfo_address, uint64_t page)
+{
+    uint64_t flags;
+    if (!read_secinfo(refusal, secinfo_address, &flags)) {
+        return 0;
+    }
+    if (!is_acceptable(flags)) {
+        refuse(refusal, "SECINFO has a state that no page can be accepted in", secinfo_address);
+        return 0;
+    }
+    if (!check_target(refusal, page)) {
+        return 0;
     }
     uint16_t *entry = epcm_entry(page);
-    if (!(*entry & EPCM_VALID) || epcm_as_secinfo(*entry) != flags || !(*entry & (EPCM_PENDING | EPCM_MODIFIED | EPCM_PR))) {
+    if (epcm_as_secinfo(*entry) != flags) {
         return SGX_PAGE_ATTRIBUTES_MISMATCH;
     }
     if (!sim_traps_enclu && (*entry & EPCM_PENDING)) {
@@ -119,15 +199,19 @@ NO_VECTORS static void fill_hidden(uint64_t page, uint64_t source)
 }
 
 /* The new page is there with its content and its rights, or not at all. */
-NO_VECTORS static uint64_t eacceptcopy(uint64_t secinfo_address, uint64_t page, uint64_t source)
+NO_VECTORS static uint64_t eacceptcopy(struct refusal *refusal, uint64_t secinfo_address, uint64_t page, uint64_t source)
 {
     const uint16_t added = EPCM_VALID | EPCM_PENDING | SECINFO_R | SECINFO_W;
-    check_operand(secinfo_address, 64, SECINFO_R);
-    check_operand(source, PAGE_SIZE, SECINFO_R);
-    uint64_t flags = *(const uint64_t *)secinfo_address;
-    if ((flags & ~(uint64_t)SECINFO_RIGHTS) != SECINFO_REG || (flags & (SECINFO_R | SECINFO_W)) == SECINFO_W || page % PAGE_SIZE != 0 ||
-        page >= ELRANGE_SIZE) {
-        die("EACCEPTCOPY to ", page);
+    uint64_t flags;
+    if (!read_secinfo(refusal, secinfo_address, &flags) || !check_operand(refusal, source, PAGE_SIZE, SECINFO_R)) {
+        return 0;
+    }
+    if ((flags & ~(uint64_t)SECINFO_RIGHTS) != SECINFO_REG || is_writable_alone(flags)) {
+        refuse(refusal, "SECINFO has rights or a type that no page can be copied with", secinfo_address);
+        return 0;
+    }
+    if (!check_target(refusal, page)) {
+        return 0;
     }
     uint16_t *entry = epcm_entry(page);
     if ((*entry & ~(EPCM_TABLE_RIGHTS | EPCM_EXPOSED)) != added) {
@@ -139,51 +223,76 @@ NO_VECTORS static uint64_t eacceptcopy(uint64_t secinfo_address, uint64_t page, 
     return 0;
 }
 
-NO_VECTORS static uint64_t emodpe(uint64_t secinfo_address, uint64_t page)
+/* RAX is not changed: the value is what it was. */
+NO_VECTORS static uint64_t emodpe(struct refusal *refusal, uint64_t secinfo_address, uint64_t page)
 {
-    check_operand(secinfo_address, 64, SECINFO_R);
-    uint32_t rights = *(const uint64_t *)secinfo_address & SECINFO_RIGHTS;
-    check_operand(page, PAGE_SIZE, 0);
+    uint64_t flags;
+    if (!read_secinfo(refusal, secinfo_address, &flags) || !check_target(refusal, page)) {
+        return ENCLU_EMODPE;
+    }
     uint16_t *entry = epcm_entry(page);
-    if (((*entry | rights) & (SECINFO_R | SECINFO_W)) == SECINFO_W) {
-        die("EMODPE to writable but not readable of ", page);
+    if (*entry & (EPCM_PENDING | EPCM_MODIFIED | EPCM_TCS | EPCM_TRIM)) {
+        refuse_page(refusal, "the page is pending, modified or no regular one", page, true);
+        return ENCLU_EMODPE;
+    }
+    if ((flags & SECINFO_W) && !((*entry | flags) & SECINFO_R)) {
+        refuse(refusal, "a page would be writable and not readable", page);
+        return ENCLU_EMODPE;
     }
     uint32_t before = epcm_effective_rights(*entry);
-    *entry |= (uint16_t)rights;
+    *entry |= (uint16_t)(flags & SECINFO_RIGHTS);
     set_rights(page, before);
-    return 0;
+    return ENCLU_EMODPE;
 }
 
-NO_VECTORS static uint64_t ereport(uint64_t target, uint64_t data, uint64_t report)
+NO_VECTORS static uint64_t ereport(struct refusal *refusal, uint64_t target, uint64_t data, uint64_t report)
 {
-    check_operand(target, 512, SECINFO_R);
-    check_operand(data, 128, SECINFO_R);
-    check_operand(report, 512, SECINFO_R | SECINFO_W);
-    sim_ereport((const struct target_info *)target, (const uint8_t *)data, (struct report *)report);
-    return 0;
+    if (check_operand(refusal, target, 512, SECINFO_R) && check_operand(refusal, data, 128, SECINFO_R) &&
+        check_operand(refusal, report, 512, SECINFO_R | SECINFO_W)) {
+        sim_ereport((const struct target_info *)target, (const uint8_t *)data, (struct report *)report);
+    }
+    return ENCLU_EREPORT;
 }
 
-NO_VECTORS static uint64_t egetkey(uint64_t request, uint64_t key)
+NO_VECTORS static uint64_t egetkey(struct refusal *refusal, uint64_t request, uint64_t key)
 {
-    check_operand(request, 512, SECINFO_R);
-    check_operand(key, 16, SECINFO_R | SECINFO_W);
-    return sim_egetkey((const struct key_request *)request, (uint8_t *)key);
+    bool is_good = check_operand(refusal, request, 512, SECINFO_R) && check_operand(refusal, key, 16, SECINFO_R | SECINFO_W);
+    return is_good ? sim_egetkey((const struct key_request *)request, (uint8_t *)key) : 0;
 }
 
-NO_VECTORS uint64_t sim_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx)
+NO_VECTORS uint64_t sim_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx, struct refusal *refusal)
 {
     switch (leaf) {
     case ENCLU_EACCEPT:
-        return eaccept(rbx, rcx);
+        return eaccept(refusal, rbx, rcx);
     case ENCLU_EMODPE:
-        return emodpe(rbx, rcx);
+        return emodpe(refusal, rbx, rcx);
     case ENCLU_EACCEPTCOPY:
-        return eacceptcopy(rbx, rcx, rdx);
+        return eacceptcopy(refusal, rbx, rcx, rdx);
     case ENCLU_EREPORT:
-        return ereport(rbx, rcx, rdx);
+        return ereport(refusal, rbx, rcx, rdx);
     case ENCLU_EGETKEY:
-        return egetkey(rbx, rcx);
+        return egetkey(refusal, rbx, rcx);
     default:
-        die("an ENCLU leaf that is not simulated: ", leaf);
+        refuse(refusal, "no such leaf inside of an enclave", leaf);
+        return leaf;
     }
+}
+
+/* Gate mode. Nothing was trapped that could become an exception, but for a page that is not there: the LibOS knows what its code says. */
+NO_VECTORS uint64_t sim_gate_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx)
+{
+    struct refusal refusal;
+    refusal.why = NULL;
+    uint64_t result = sim_leaf(leaf, rbx, rcx, rdx, &refusal);
+    if (!refusal.why) {
+        return result;
+    }
+    if ((leaf == ENCLU_EACCEPT || leaf == ENCLU_EACCEPTCOPY) && refusal.vector == VECTOR_PAGE_FAULT && refusal.address == rcx) {
+        return SGX_PAGE_ATTRIBUTES_MISMATCH;
+    }
+    log_raw_hex("enclavize: ENCLU leaf ", leaf);
+    log_raw(" is refused: ");
+    log_raw(refusal.why);
+    die(", address ", refusal.address);
 }

@@ -1,8 +1,13 @@
 #include "sim.h"
 
+uint8_t sim_traps_enclu;
+bool sim_steps;
+
 /* Simulation is everywhere. */
-static int find(void)
+static int find(const struct options *options)
 {
+    sim_traps_enclu = options->trap_enclu;
+    sim_steps = options->step_enclave;
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "log.h"
 #include "sim.h"
 
 /* Are the states of all pages, as far as `mask` goes, as wanted? */
@@ -17,6 +18,20 @@ static bool states_are(uint64_t address, uint64_t length, uint16_t mask, uint16_
         }
     }
     return true;
+}
+
+/* As the driver answers EMODPR and EMODT: -EFAULT, with the error code of the leaf, for a page that is not there or is being changed. */
+static int find_flaw(uint64_t address, uint64_t length, uint16_t changing)
+{
+    if (!states_are(address, length, EPCM_VALID, EPCM_VALID)) {
+        return -EFAULT;
+    }
+    if (!states_are(address, length, EPCM_TRIM, 0)) {
+        return -EINVAL;
+    }
+    return states_are(address, length, changing, 0)
+               ? 0
+               : fail(-EFAULT, "EMODPR or EMODT: SGX_PAGE_NOT_MODIFIABLE (%u): a page is pending or modified", SGX_PAGE_NOT_MODIFIABLE);
 }
 
 int sim_add_memory(uint64_t address, uint64_t length)
@@ -34,8 +49,9 @@ int sim_add_memory(uint64_t address, uint64_t length)
 /* `kept`: what EMODPR leaves in the EPCM. `restricted`: EPCM_PR if it was done. */
 static int set_rights(uint64_t address, uint64_t length, uint32_t rights, uint16_t kept, uint16_t restricted)
 {
-    if (!states_are(address, length, EPCM_VALID | EPCM_PENDING | EPCM_MODIFIED | EPCM_TRIM, EPCM_VALID)) {
-        return -EINVAL;
+    int error = find_flaw(address, length, EPCM_PENDING | EPCM_MODIFIED);
+    if (error) {
+        return error;
     }
     for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
         uint16_t entry = *epcm_entry(page) & (uint16_t) ~(EPCM_TABLE_RIGHTS | (EPCM_RIGHTS & ~kept));
@@ -57,8 +73,9 @@ int sim_restrict_memory(uint64_t address, uint64_t length, uint32_t rights)
 
 int sim_trim_memory(uint64_t address, uint64_t length)
 {
-    if (!states_are(address, length, EPCM_VALID | EPCM_PENDING | EPCM_TRIM, EPCM_VALID)) {
-        return -EINVAL;
+    int error = find_flaw(address, length, EPCM_PENDING | EPCM_MODIFIED);
+    if (error) {
+        return error;
     }
     for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
         *epcm_entry(page) = EPCM_VALID | EPCM_TRIM | EPCM_MODIFIED;
@@ -69,8 +86,11 @@ int sim_trim_memory(uint64_t address, uint64_t length)
 int sim_remove_memory(uint64_t address, uint64_t length)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    if (!states_are(address, length, EPCM_VALID | EPCM_TRIM | EPCM_MODIFIED, EPCM_VALID | EPCM_TRIM)) {
-        return -EINVAL;
+    if (!states_are(address, length, EPCM_VALID, EPCM_VALID)) {
+        return -EFAULT;
+    }
+    if (!states_are(address, length, EPCM_TRIM | EPCM_MODIFIED, EPCM_TRIM)) {
+        return -EPERM;
     }
     if (mmap((void *)address, length, PROT_NONE, flags, -1, 0) == MAP_FAILED) {
         return -errno;

@@ -13,6 +13,8 @@
 
 #include "log.h"
 #include "sim.h"
+#include "sim_frame.h"
+#include "sim_instructions.h"
 
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1
@@ -21,27 +23,15 @@
 #define SYS_USER_DISPATCH 2
 #endif
 
-#define XSAVE_LEGACY_SIZE 512
-#define XSAVE_HEADER_SIZE 64
-#define XSAVE_MXCSR 24
-#define XSAVE_MXCSR_INITIAL 0x1F80U
-#define XSAVE_SOFTWARE_BYTES 464 /* the kernel's description of the frame, to 511 */
-#define XSAVE_MAX 2688U
-#define FP_XSTATE_MAGIC1 0x46505853U
 
 #define SYSCALL_LENGTH 2
 #define ENCLU_LENGTH 3
+#define USER_ADDRESS_BITS 47
 #define RFLAGS_INITIAL 0x202U
+#define RFLAGS_TF 0x100U
 #define RFLAGS_STATUS 0x8D5U /* CF, PF, AF, ZF, SF, OF */
 #define RFLAGS_ZF 0x40U
 
-#define VECTOR_INVALID_OPCODE 6
-#define VECTOR_BREAKPOINT 3
-#define VECTOR_GENERAL_PROTECTION 13
-#define VECTOR_PAGE_FAULT 14
-#define PAGE_FAULT_PRESENT 0x1
-#define PAGE_FAULT_WRITE 0x2
-#define PAGE_FAULT_USER 0x4
 /* #DE, #DB, #BP, #BR, #UD, #GP, #PF, #MF, #AC, #XM, #CP */
 #define VECTORS_REPORTED 0x2B606BU
 
@@ -80,86 +70,11 @@ static bool in_elrange(uint64_t address)
     return address - ELRANGE_START < ELRANGE_SIZE;
 }
 
-/* The vector state between a signal frame and an SSA frame. Both are XSAVE images in standard form. */
-
-struct frame_software_bytes { /* struct _fpx_sw_bytes */
-    uint32_t magic1, extended_size;
-    uint64_t xfeatures;
-    uint32_t xstate_size;
-};
-
-static uint64_t *features_of(uint8_t *image)
+/* The trap flag is the simulator's, as far as it uses it. */
+static void set_stepping(greg_t *frame, bool is_inside)
 {
-    return (uint64_t *)(image + XSAVE_LEGACY_SIZE);
-}
-
-/* The size of the frame's image, as far as the enclave has it; only the legacy part in a frame without extensions. */
-static size_t frame_size(const uint8_t *image)
-{
-    struct frame_software_bytes software;
-    memcpy(&software, image + XSAVE_SOFTWARE_BYTES, sizeof(software));
-    if (software.magic1 != FP_XSTATE_MAGIC1) {
-        return XSAVE_LEGACY_SIZE;
-    }
-    return software.xstate_size < XSAVE_MAX ? software.xstate_size : XSAVE_MAX;
-}
-
-static void save_vectors(uint8_t *ssa, uint8_t *image)
-{
-    size_t size = frame_size(image);
-    uint64_t features = size > XSAVE_LEGACY_SIZE ? *features_of(image) & sim_xfrm : XFRM_LEGACY;
-    memcpy(ssa, image, size);
-    memset(ssa + XSAVE_SOFTWARE_BYTES, 0, XSAVE_LEGACY_SIZE - XSAVE_SOFTWARE_BYTES);
-    memset(ssa + XSAVE_LEGACY_SIZE, 0, XSAVE_HEADER_SIZE);
-    *features_of(ssa) = features;
-    if (size > XSAVE_LEGACY_SIZE) { /* AEX leaves the CPU with initial state */
-        const uint32_t mxcsr = XSAVE_MXCSR_INITIAL;
-        *features_of(image) &= ~(uint64_t)sim_xfrm;
-        memcpy(image + XSAVE_MXCSR, &mxcsr, sizeof(mxcsr));
-    }
-}
-
-static void load_vectors(uint8_t *image, const uint8_t *ssa)
-{
-    uint8_t software[XSAVE_LEGACY_SIZE - XSAVE_SOFTWARE_BYTES];
-    size_t size = frame_size(image);
-    uint64_t features;
-    memcpy(&features, ssa + XSAVE_LEGACY_SIZE, sizeof(features));
-    memcpy(software, image + XSAVE_SOFTWARE_BYTES, sizeof(software));
-    memcpy(image, ssa, XSAVE_LEGACY_SIZE);
-    memcpy(image + XSAVE_SOFTWARE_BYTES, software, sizeof(software));
-    if (size > XSAVE_LEGACY_SIZE) {
-        memcpy(image + XSAVE_LEGACY_SIZE + XSAVE_HEADER_SIZE, ssa + XSAVE_LEGACY_SIZE + XSAVE_HEADER_SIZE,
-               size - XSAVE_LEGACY_SIZE - XSAVE_HEADER_SIZE);
-        *features_of(image) = (*features_of(image) & ~(uint64_t)sim_xfrm) | (features & sim_xfrm);
-    }
-}
-
-/* General registers: the frame's index for each field of GPRSGX. */
-static const struct {
-    uint8_t frame;
-    uint8_t gpr;
-} REGISTERS[] = {
-#define REGISTER(frame, field) {frame, offsetof(struct ssa_gpr, field)}
-    REGISTER(REG_RAX, rax), REGISTER(REG_RCX, rcx), REGISTER(REG_RDX, rdx), REGISTER(REG_RBX, rbx), REGISTER(REG_RSP, rsp),
-    REGISTER(REG_RBP, rbp), REGISTER(REG_RSI, rsi), REGISTER(REG_RDI, rdi), REGISTER(REG_R8, r8), REGISTER(REG_R9, r9),
-    REGISTER(REG_R10, r10), REGISTER(REG_R11, r11), REGISTER(REG_R12, r12), REGISTER(REG_R13, r13), REGISTER(REG_R14, r14),
-    REGISTER(REG_R15, r15), REGISTER(REG_EFL, rflags), REGISTER(REG_RIP, rip),
-#undef REGISTER
-};
-#define REGISTER_COUNT (sizeof(REGISTERS) / sizeof(REGISTERS[0]))
-
-static void save_registers(struct ssa_gpr *gpr, const greg_t *frame)
-{
-    for (size_t index = 0; index < REGISTER_COUNT; index++) {
-        memcpy((uint8_t *)gpr + REGISTERS[index].gpr, &frame[REGISTERS[index].frame], sizeof(uint64_t));
-    }
-}
-
-static void load_registers(greg_t *frame, const struct ssa_gpr *gpr)
-{
-    for (size_t index = 0; index < REGISTER_COUNT; index++) {
-        memcpy(&frame[REGISTERS[index].frame], (const uint8_t *)gpr + REGISTERS[index].gpr, sizeof(uint64_t));
+    if (sim_steps) {
+        frame[REG_EFL] = (frame[REG_EFL] & ~(greg_t)RFLAGS_TF) | (is_inside ? RFLAGS_TF : 0);
     }
 }
 
@@ -172,6 +87,7 @@ static void enter(struct host_thread *thread, greg_t *frame, uint64_t return_add
     frame[REG_RBX] = (greg_t)thread->tcs;
     frame[REG_RCX] = (greg_t)return_address;
     frame[REG_RIP] = (greg_t)thread->oentry;
+    set_stepping(frame, true);
 }
 
 struct exception {
@@ -188,6 +104,7 @@ static void save_state(struct host_thread *thread, ucontext_t *frame, const stru
     struct ssa_gpr *gpr = (struct ssa_gpr *)(ssa + sim_enclave->ssa_frame_size) - 1;
     struct ssa_exinfo *exinfo = (struct ssa_exinfo *)gpr - 1;
 
+    set_stepping(registers, false);
     save_registers(gpr, registers);
     save_vectors((uint8_t *)ssa, (uint8_t *)frame->uc_mcontext.fpregs);
     gpr->exit_info = exception->exit_info;
@@ -203,69 +120,113 @@ static void asynchronous_exit(struct host_thread *thread, ucontext_t *frame, con
 {
     greg_t *registers = frame->uc_mcontext.gregs;
     save_state(thread, frame, exception);
-    if (!sim_prepare_entry(thread)) {
+    const char *flaw = sim_prepare_entry(thread);
+    if (flaw) {
         log_raw_hex("enclavize: the enclave faulted while it handled an exception, at ", (uint64_t)registers[REG_RIP]);
-        die(", EXITINFO ", exception->exit_info);
+        log_raw_hex(", EXITINFO ", exception->exit_info);
+        log_raw(": ");
+        die(flaw, (uint64_t)thread->tcs);
     }
-    for (size_t index = 0; index < REGISTER_COUNT; index++) {
-        registers[REGISTERS[index].frame] = 0;
-    }
+    clear_registers(registers);
     registers[REG_RSP] = (greg_t)thread->host_rsp;
     registers[REG_EFL] = RFLAGS_INITIAL;
     enter(thread, registers, (uint64_t)sim_after_exception);
 }
 
-/* Operands of EREPORT and EGETKEY: registers, alignments, rights (SDM volume 3D). */
-#define OPERANDS_MAX 3
-struct operand {
-    uint8_t reg;
-    uint16_t alignment;
-    uint8_t rights;
-};
-static const struct operand OPERANDS[][OPERANDS_MAX] = {
-    [ENCLU_EREPORT] = {{REG_RBX, 512, SECINFO_R}, {REG_RCX, 128, SECINFO_R}, {REG_RDX, 512, SECINFO_R | SECINFO_W}},
-    [ENCLU_EGETKEY] = {{REG_RBX, 512, SECINFO_R}, {REG_RCX, 16, SECINFO_R | SECINFO_W}},
-};
-
-/* Leaves the exception in the frame, as the kernel does. */
-static bool fault_of_operand(greg_t *registers, uint64_t address, const struct operand *operand)
+static bool is_inside(const struct host_thread *thread, uint64_t rip)
 {
-    if (address % operand->alignment != 0 || !in_elrange(address)) {
-        registers[REG_TRAPNO] = VECTOR_GENERAL_PROTECTION;
-        registers[REG_ERR] = 0;
-        return true;
-    }
-    uint16_t entry = *epcm_entry(address);
-    if (epcm_usable(entry, operand->rights) && (epcm_effective_rights(entry) & operand->rights) == operand->rights) {
-        return false;
-    }
-    registers[REG_TRAPNO] = VECTOR_PAGE_FAULT;
-    registers[REG_ERR] = PAGE_FAULT_USER | ((entry & EPCM_VALID) ? PAGE_FAULT_PRESENT : 0) | ((operand->rights & SECINFO_W) ? PAGE_FAULT_WRITE : 0);
-    registers[REG_CR2] = (greg_t)address;
-    return true;
+    return thread && in_elrange(rip) && __atomic_load_n(&thread->tcs->state, __ATOMIC_ACQUIRE);
 }
 
-/* A program may ask the CPU for reports and keys itself. Its other leaves are not simulated: they raise #UD. */
-static bool emulate_enclu_of_program(greg_t *registers)
+/* EXITINFO and EXINFO of what the simulated CPU itself refuses. */
+static struct exception exception_of_refusal(const struct refusal *refusal)
 {
-    static const uint8_t enclu[ENCLU_LENGTH] = {0x0F, 0x01, 0xD7};
-    uint64_t leaf = (uint64_t)registers[REG_RAX], rip = (uint64_t)registers[REG_RIP], last = rip + ENCLU_LENGTH - 1;
-    bool is_readable = in_elrange(last) && (epcm_effective_rights(*epcm_entry(rip)) & epcm_effective_rights(*epcm_entry(last)) & SECINFO_R);
-    if (leaf > ENCLU_EGETKEY || !is_readable || memcmp((const void *)rip, enclu, sizeof(enclu)) != 0) {
-        return false;
+    return (struct exception){
+        .exit_info = EXIT_INFO_VALID | EXIT_TYPE_HARDWARE | refusal->vector,
+        .exinfo = {.error_code = refusal->error_code, .address = refusal->vector == VECTOR_PAGE_FAULT ? refusal->address : 0},
+    };
+}
+
+/* A page that is not there is no fault of the enclave: it asks by EACCEPT whether the host has brought it. */
+static void log_refusal(const struct refusal *refusal, const char *instruction)
+{
+    if (!sim_traps_enclu || (refusal->vector == VECTOR_PAGE_FAULT && !(refusal->error_code & PAGE_FAULT_PRESENT))) {
+        return;
     }
-    for (size_t index = 0; index < OPERANDS_MAX && OPERANDS[leaf][index].alignment; index++) {
-        if (fault_of_operand(registers, (uint64_t)registers[OPERANDS[leaf][index].reg], &OPERANDS[leaf][index])) {
-            return false;
-        }
+    log_raw("enclavize: strict simulation: ");
+    log_raw(instruction);
+    log_raw(refusal->vector == VECTOR_PAGE_FAULT ? " #PF: " : refusal->vector == VECTOR_INVALID_OPCODE ? " #UD: " : " #GP(0): ");
+    log_raw(refusal->why);
+    log_raw_hex(", ", refusal->address);
+    log_raw("\n");
+}
+
+static void refuse_inside(struct host_thread *thread, ucontext_t *frame, const char *instruction, const struct refusal *refusal)
+{
+    const struct exception exception = exception_of_refusal(refusal);
+    log_refusal(refusal, instruction);
+    asynchronous_exit(thread, frame, &exception);
+}
+
+static void leave(struct host_thread *thread, ucontext_t *frame)
+{
+    greg_t *registers = frame->uc_mcontext.gregs;
+    if ((uint64_t)registers[REG_RBX] >> USER_ADDRESS_BITS) {
+        const struct refusal refusal = {
+            .why = "the target is not canonical", .address = (uint64_t)registers[REG_RBX], .vector = VECTOR_GENERAL_PROTECTION,
+        };
+        refuse_inside(thread, frame, "EEXIT", &refusal);
+        return;
     }
-    uint64_t error = sim_leaf(leaf, (uint64_t)registers[REG_RBX], (uint64_t)registers[REG_RCX], (uint64_t)registers[REG_RDX]);
-    if (leaf == ENCLU_EGETKEY) {
+    __atomic_store_n(&thread->tcs->state, 0, __ATOMIC_RELEASE);
+    write_fs(thread->host_fs);
+    write_gs(thread->host_gs);
+    registers[REG_RIP] = registers[REG_RBX];
+    set_stepping(registers, false);
+}
+
+static const uint8_t ENCLU[ENCLU_LENGTH] = {0x0F, 0x01, 0xD7};
+
+static const char *leaf_name(uint32_t leaf)
+{
+    static const char *const names[] = {
+        [ENCLU_EREPORT] = "EREPORT", [ENCLU_EGETKEY] = "EGETKEY", [ENCLU_EENTER] = "EENTER", [ENCLU_ERESUME] = "ERESUME", [ENCLU_EEXIT] = "EEXIT",
+        [ENCLU_EACCEPT] = "EACCEPT", [ENCLU_EMODPE] = "EMODPE", [ENCLU_EACCEPTCOPY] = "EACCEPTCOPY",
+    };
+    return leaf < sizeof(names) / sizeof(names[0]) ? names[leaf] : "ENCLU";
+}
+
+static bool can_fetch(uint64_t address)
+{
+    return in_elrange(address) && (epcm_effective_rights(*epcm_entry(address)) & SECINFO_X);
+}
+
+static bool is_enclu_inside(uint64_t rip)
+{
+    return can_fetch(rip) && can_fetch(rip + ENCLU_LENGTH - 1) && memcmp((const void *)rip, ENCLU, sizeof(ENCLU)) == 0;
+}
+
+/* RAX and ZF tell of the errors of these leaves; the others leave both as they are (SDM volume 3D). */
+static bool tells_error(uint32_t leaf)
+{
+    return leaf == ENCLU_EGETKEY || leaf == ENCLU_EACCEPT || leaf == ENCLU_EACCEPTCOPY;
+}
+
+static void do_leaf(struct host_thread *thread, ucontext_t *frame)
+{
+    greg_t *registers = frame->uc_mcontext.gregs;
+    uint32_t leaf = (uint32_t)registers[REG_RAX];
+    struct refusal refusal = {0};
+    uint64_t error = sim_leaf(leaf, (uint64_t)registers[REG_RBX], (uint64_t)registers[REG_RCX], (uint64_t)registers[REG_RDX], &refusal);
+    if (refusal.why) {
+        refuse_inside(thread, frame, leaf_name(leaf), &refusal);
+        return;
+    }
+    if (tells_error(leaf)) {
         registers[REG_RAX] = (greg_t)error;
         registers[REG_EFL] = (registers[REG_EFL] & ~(greg_t)RFLAGS_STATUS) | (error ? RFLAGS_ZF : 0);
     }
     registers[REG_RIP] += ENCLU_LENGTH;
-    return true;
 }
 
 /* The real ENCLU, in trap mode. True: this was one, and has been done. */
@@ -273,12 +234,13 @@ static bool emulate_enclu(struct host_thread *thread, ucontext_t *frame)
 {
     greg_t *registers = frame->uc_mcontext.gregs;
     uint64_t rip = (uint64_t)registers[REG_RIP];
-    if (!sim_traps_enclu) {
+    if (!sim_traps_enclu || registers[REG_TRAPNO] == VECTOR_PAGE_FAULT) {
         return false;
     }
     if (rip == (uint64_t)sim_trap_eenter) {
-        if (!sim_prepare_entry(thread)) {
-            die("EENTER of a busy thread, TCS ", (uint64_t)thread->tcs);
+        const char *flaw = sim_prepare_entry(thread);
+        if (flaw) {
+            die(flaw, (uint64_t)thread->tcs);
         }
         enter(thread, registers, (uint64_t)sim_after_eenter);
         return true;
@@ -289,22 +251,50 @@ static bool emulate_enclu(struct host_thread *thread, ucontext_t *frame)
         load_vectors((uint8_t *)frame->uc_mcontext.fpregs, (const uint8_t *)thread->ssa);
         write_fs(thread->ssa_gpr->fs_base);
         write_gs(thread->ssa_gpr->gs_base);
+        set_stepping(registers, true);
         return true;
     }
-    if (rip != sim_enclave->stub_address) {
+    if (!is_enclu_inside(rip)) {
         return false;
     }
-    if (registers[REG_RAX] == ENCLU_EEXIT) {
-        __atomic_store_n(&thread->tcs->state, 0, __ATOMIC_RELEASE);
-        write_fs(thread->host_fs);
-        write_gs(thread->host_gs);
-        registers[REG_RIP] = registers[REG_RBX];
-        return true;
+    if ((uint32_t)registers[REG_RAX] == ENCLU_EEXIT) {
+        leave(thread, frame);
+    } else {
+        do_leaf(thread, frame);
     }
-    registers[REG_RAX] = (greg_t)sim_leaf((uint64_t)registers[REG_RAX], (uint64_t)registers[REG_RBX], (uint64_t)registers[REG_RCX],
-                                          (uint64_t)registers[REG_RDX]);
-    registers[REG_RIP] += ENCLU_LENGTH;
     return true;
+}
+
+/* In gate mode: a program may ask the CPU for reports and keys itself. Its other leaves are not simulated: they raise #UD. */
+static bool emulate_enclu_of_program(struct host_thread *thread, ucontext_t *frame)
+{
+    const greg_t *registers = frame->uc_mcontext.gregs;
+    uint64_t rip = (uint64_t)registers[REG_RIP];
+    if ((uint64_t)registers[REG_RAX] > ENCLU_EGETKEY || registers[REG_TRAPNO] == VECTOR_PAGE_FAULT || !is_inside(thread, rip) || !is_enclu_inside(rip)) {
+        return false;
+    }
+    do_leaf(thread, frame);
+    return true;
+}
+
+static uint32_t rights_wanted(uint32_t error_code)
+{
+    return error_code & PAGE_FAULT_WRITE ? SECINFO_W : error_code & PAGE_FAULT_FETCH ? SECINFO_X : SECINFO_R;
+}
+
+/* In trap mode, the error code of #PF as the EPCM has it: the real page tables hide what they allow and the EPCM does not. */
+static uint32_t page_fault_code(uint32_t error_code, uint64_t address)
+{
+    if (!sim_traps_enclu || !in_elrange(address)) {
+        return error_code;
+    }
+    uint16_t entry = *epcm_entry(address);
+    uint32_t wanted = rights_wanted(error_code), code = error_code & ~(uint32_t)PAGE_FAULT_PRESENT;
+    if (!(entry & EPCM_VALID)) {
+        return code;
+    }
+    bool is_mapped = (entry >> EPCM_TABLE_SHIFT) & wanted;
+    return code | PAGE_FAULT_PRESENT | (is_mapped ? PAGE_FAULT_SGX : 0);
 }
 
 /* What a CPU would put into EXITINFO and EXINFO. */
@@ -322,14 +312,12 @@ static struct exception exception_of(int signal, const siginfo_t *info, greg_t *
     }
     if (vector == VECTOR_PAGE_FAULT || vector == VECTOR_GENERAL_PROTECTION) {
         exception.exinfo.error_code = (uint32_t)registers[REG_ERR];
-        exception.exinfo.address = vector == VECTOR_PAGE_FAULT ? (uint64_t)registers[REG_CR2] : 0;
+    }
+    if (vector == VECTOR_PAGE_FAULT) {
+        exception.exinfo.address = (uint64_t)registers[REG_CR2];
+        exception.exinfo.error_code = page_fault_code(exception.exinfo.error_code, exception.exinfo.address);
     }
     return exception;
-}
-
-static bool is_inside(const struct host_thread *thread, uint64_t rip)
-{
-    return thread && in_elrange(rip) && __atomic_load_n(&thread->tcs->state, __ATOMIC_ACQUIRE);
 }
 
 /* A jump of the enclave to somewhere outside: on a CPU the fetch faults, since it is still in enclave mode. */
@@ -337,6 +325,27 @@ static bool is_wild_jump(const struct host_thread *thread, const greg_t *registe
 {
     return thread && !in_elrange((uint64_t)registers[REG_RIP]) && registers[REG_TRAPNO] == VECTOR_PAGE_FAULT &&
            registers[REG_CR2] == registers[REG_RIP] && read_gs() == thread->tcs->ogsbase;
+}
+
+#define INSTRUCTION_MAX 15U
+
+/* Is the next instruction one that a CPU would not execute here? */
+static void look_ahead(struct host_thread *thread, ucontext_t *frame)
+{
+    greg_t *registers = frame->uc_mcontext.gregs;
+    for (;;) {
+        uint64_t rip = (uint64_t)registers[REG_RIP];
+        if (!sim_steps || !is_inside(thread, rip) || !can_fetch(rip)) {
+            return;
+        }
+        uint64_t size = can_fetch(rip + INSTRUCTION_MAX - 1) ? INSTRUCTION_MAX : PAGE_SIZE - rip % PAGE_SIZE;
+        const char *instruction = sim_illegal_instruction((const uint8_t *)rip, size);
+        if (!instruction) {
+            return;
+        }
+        const struct refusal refusal = {.why = "illegal in an enclave", .address = rip, .vector = VECTOR_INVALID_OPCODE};
+        refuse_inside(thread, frame, instruction, &refusal);
+    }
 }
 
 static void call_previous(int signal, siginfo_t *info, void *frame, const struct sigaction *action)
@@ -361,15 +370,21 @@ static void handle_fault(int signal, siginfo_t *info, void *context)
         return; /* sent by a process: no fault of ours */
     }
     if (thread && (signal == SIGILL || signal == SIGSEGV) && emulate_enclu(thread, frame)) {
+        look_ahead(thread, frame);
         return;
     }
-    bool is_illegal = signal == SIGILL || (signal == SIGSEGV && registers[REG_TRAPNO] == VECTOR_GENERAL_PROTECTION);
-    if (is_illegal && is_inside(thread, (uint64_t)registers[REG_RIP]) && emulate_enclu_of_program(registers)) {
+    if (thread && sim_steps && registers[REG_TRAPNO] == VECTOR_DEBUG) {
+        set_stepping(registers, is_inside(thread, (uint64_t)registers[REG_RIP]));
+        look_ahead(thread, frame);
+        return;
+    }
+    if ((signal == SIGILL || signal == SIGSEGV) && emulate_enclu_of_program(thread, frame)) {
         return;
     }
     if (is_inside(thread, (uint64_t)registers[REG_RIP]) || is_wild_jump(thread, registers)) {
         const struct exception exception = exception_of(signal, info, registers);
         asynchronous_exit(thread, frame, &exception);
+        look_ahead(thread, frame);
         return;
     }
     for (size_t index = 0; index < FAULT_COUNT; index++) {

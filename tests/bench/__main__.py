@@ -30,6 +30,7 @@ from bench.servers import server_rows
 from bench.signing import signing_rows
 from bench.spawns import spawn_rows
 from bench.starts import start_rows
+from bench.transitions import transition_rows
 from bench.verify_bench import verify_rows
 from support.downloads import downloads
 
@@ -47,6 +48,7 @@ GROUPS: dict[str, Callable[[Path], list[Row]]] = {
     "run": run_rows,
     "start": start_rows,
     "spawn": spawn_rows,
+    "transitions": transition_rows,
     "commands": command_rows,
     "servers": server_rows,
     "gramine": gramine_rows,

@@ -188,6 +188,23 @@ def host_zig_objects(folder: Path) -> list[Path]:
     return [build.build_zig_object(item, unit.target, folder, cache) for item in unit.zig_objects]
 
 
+def run_judged(
+    command: Sequence[str | Path],
+    *,
+    timeout: float = 300,
+    environment: Mapping[str, str] | None = None,
+    output: int = subprocess.PIPE,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program with the fake in it, and judge for it."""
+    with judging() as descriptor:
+        return subprocess.run(
+            command,
+            env={**os.environ, **(environment or {}), "FAKE_JUDGE": str(descriptor)},
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, check=False,
+            timeout=timeout, pass_fds=(descriptor,),
+        )  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """Runs enclave instances on the fake."""
@@ -203,17 +220,14 @@ class Machine:
         mode: str = "mode=hw",
         timeout: float = 300,
         fake: Mapping[str, str | int] | None = None,
+        output: int = subprocess.PIPE,
     ) -> subprocess.CompletedProcess[str]:
-        """Run the enclave. ``fake``: the settings of fake.h, in lower case."""
+        """Run the enclave. ``fake``: the settings of fake.h, in lower case; ``output``: where stdout goes."""
         variables = {f"FAKE_{name.upper()}": str(value) for name, value in (fake or {}).items()}
-        with judging() as descriptor:
-            words = f"instance={instance} {mode} {options}"
-            return subprocess.run(
-                [self.program, words, "warning", str(storm), *arguments],
-                env={**os.environ, **variables, "FAKE_JUDGE": str(descriptor), "FAKE_REPORT": "1"},
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=timeout,
-                pass_fds=(descriptor,),
-            )  # fmt: skip
+        words = f"instance={instance} {mode} {options}"
+        command = [str(self.program), words, "warning", str(storm), *arguments]
+        environment = {**variables, "FAKE_REPORT": "1"}
+        return run_judged(command, timeout=timeout, environment=environment, output=output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,6 +260,15 @@ class Bench:
 
     def _link(self, objects: Mapping[str, Path], output: Path) -> None:
         compile_c("-pie", *objects.values(), "-pthread", "-o", output)
+
+    def link_with(self, name: str, *sources: str) -> Path:
+        """Build a program of other sources of the fake's folder instead of host.c."""
+        added = {source: self.folder / f"{source}.o" for source in sources}
+        for source, compiled in added.items():
+            compile_c("-c", FAKE / source, "-o", compiled, *redirects(self.folder / "vdso.so"))
+        kept = {source: path for source, path in self.objects.items() if source != "host.c"}
+        self._link({**kept, **added}, self.folder / name)
+        return self.folder / name
 
     def mutate(self, fault: Mutation) -> Path:
         """Build the program with the fault."""

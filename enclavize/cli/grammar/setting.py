@@ -1,4 +1,4 @@
-"""``--set memory=SIZE``, ``--set threads=COUNT`` and ``--set kernel-heap=SIZE``."""
+"""``--set memory=SIZE``, ``threads=COUNT``, ``kernel-heap=SIZE`` and ``fault-around=SIZE``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from enclavize.cli.grammar.fields import parse_pair
 from enclavize.cli.grammar.size import parse_size
 from enclavize.errors import UsageError
-from enclavize.libos.base import MAX_MEMORY, MAX_THREADS, MIN_MEMORY, Resources
+from enclavize.libos.base import MAX_FAULT_AROUND, MAX_MEMORY, MAX_THREADS, MIN_MEMORY, Resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-SETTINGS = ("memory", "threads", "kernel-heap")
+PAGE_SIZE = 4096
+SETTINGS = ("memory", "threads", "kernel-heap", "fault-around")
 
 
 def parse_settings(texts: Iterable[str]) -> Resources:
@@ -33,6 +34,7 @@ def parse_settings(texts: Iterable[str]) -> Resources:
         memory=_memory(settings["memory"]) if "memory" in settings else defaults.memory,
         threads=_threads(settings["threads"]) if "threads" in settings else defaults.threads,
         kernel_heap=_memory(settings["kernel-heap"], "kernel-heap") if "kernel-heap" in settings else None,
+        fault_around=_fault_around(settings["fault-around"]) if "fault-around" in settings else None,
         given=tuple(sorted(settings)),
     )
 
@@ -43,7 +45,16 @@ def _memory(text: str, key: str = "memory") -> int:
         raise UsageError(
             f"--set {key}={text}: an enclave has from {MIN_MEMORY >> 20}M to {MAX_MEMORY >> 30}G of memory"
         )
-    return -(-size // 4096) * 4096
+    return -(-size // PAGE_SIZE) * PAGE_SIZE
+
+
+def _fault_around(text: str) -> int:
+    size = parse_size(text)
+    if not PAGE_SIZE <= size <= MAX_FAULT_AROUND or size % PAGE_SIZE:
+        raise UsageError(
+            f"--set fault-around={text}: a multiple of 4K, up to {MAX_FAULT_AROUND >> 20}M, is wanted"
+        )
+    return size
 
 
 def _threads(text: str) -> int:

@@ -129,6 +129,7 @@ def configure(
         threads=options.resources.threads,
         host_signals=host_signals(stop_signal),
         hostname=hostname_of(rootfs),
+        fault_around=options.resources.fault_around,
     )
 
 

@@ -53,6 +53,7 @@ class Record(IntEnum):
     THREADS = 14
     HOST_SIGNALS = 15
     HOSTNAME = 16
+    FAULT_AROUND = 17
 
 
 REPEATED = frozenset(
@@ -133,6 +134,7 @@ class MeasuredConfiguration:
     threads: int
     host_signals: int
     hostname: str
+    fault_around: int | None = None
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -178,6 +180,8 @@ def _records(config: MeasuredConfiguration) -> Iterator[tuple[Record, int, bytes
     yield Record.THREADS, 0, struct.pack("<I", config.threads)
     yield Record.HOST_SIGNALS, 0, struct.pack("<Q", config.host_signals)
     yield Record.HOSTNAME, 0, _text(config.hostname)
+    if config.fault_around is not None:
+        yield Record.FAULT_AROUND, 0, struct.pack("<Q", config.fault_around)
 
 
 def _record(kind: Record, flags: int, value: bytes) -> bytes:
@@ -272,6 +276,7 @@ def parse_configuration(data: bytes) -> MeasuredConfiguration:
         threads=number(Record.THREADS, "<I"),
         host_signals=number(Record.HOST_SIGNALS, "<Q"),
         hostname="".join(texts(Record.HOSTNAME)),
+        fault_around=number(Record.FAULT_AROUND, "<Q") if values[Record.FAULT_AROUND] else None,
     )
 
 

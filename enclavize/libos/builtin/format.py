@@ -155,6 +155,7 @@ class BuiltinFormat:
             "healthcheck": list(configuration.healthcheck),
             "memory": configuration.memory,
             "threads": configuration.threads,
+            **({"fault_around": configuration.fault_around} if configuration.fault_around else {}),
             "hostname": configuration.hostname,
             "rootfs": {"size": rootfs.size, "verity": f"sha256:{rootfs.verity_digest.hex()}"},
         }

@@ -84,6 +84,11 @@ int enclave_accept_trimmed(uint64_t address, uint64_t length);
 /* host_memory_add() and enclave_accept(); the three steps of removing. 0, or what the host or enclave_accept() said. */
 int enclave_add(uint64_t address, uint64_t length);
 int enclave_remove(uint64_t address, uint64_t length);
+/* For --profile, if this is not NULL; in pages: what EACCEPT, EACCEPTCOPY and EMODPE were made for; what came, and what went. */
+struct page_counts {
+    uint64_t accepted, copied, extended, added, removed;
+};
+extern struct page_counts *page_counts;
 /* EMODPE of each page. A page that is not there faults. */
 void enclave_extend(uint64_t address, uint64_t length, uint32_t protection);
 

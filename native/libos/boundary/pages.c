@@ -26,6 +26,15 @@ int host_memory_remove(uint64_t address, uint64_t length)
     return (int)ocall_make(NULL, OCALL_MEMORY_REMOVE, address, length, 0, 0);
 }
 
+struct page_counts *page_counts;
+
+#define COUNT(field, pages)                                                                                            \
+    do {                                                                                                               \
+        if (page_counts) {                                                                                             \
+            __atomic_fetch_add(&page_counts->field, (pages), __ATOMIC_RELAXED);                                        \
+        }                                                                                                              \
+    } while (0)
+
 /* What went wrong with a page. */
 static int refused(uint64_t result, uint64_t page)
 {
@@ -41,13 +50,17 @@ static int refused(uint64_t result, uint64_t page)
 static int accept_up_to(uint64_t *page, uint64_t end, uint64_t flags)
 {
     const struct secinfo secinfo = {.flags = flags};
+    uint64_t start = *page, result = 0;
     for (; *page < end; *page += PAGE_SIZE) {
-        uint64_t result = enclu(ENCLU_EACCEPT, (uint64_t)&secinfo, *page, 0);
+        result = enclu(ENCLU_EACCEPT, (uint64_t)&secinfo, *page, 0);
         if (result != 0) {
-            return refused(result, *page);
+            break;
         }
     }
-    return 0;
+    uint64_t pages = (*page - start) / PAGE_SIZE;
+    COUNT(accepted, pages);
+    COUNT(added, flags & SECINFO_PENDING ? pages : 0);
+    return result == 0 ? 0 : refused(result, *page);
 }
 
 static int accept_pages(uint64_t address, uint64_t length, uint64_t flags)
@@ -66,6 +79,8 @@ int enclave_accept_copy(uint64_t address, const void *source, uint32_t protectio
 {
     const struct secinfo secinfo = {.flags = protection | SECINFO_TYPE_REG};
     uint64_t result = enclu(ENCLU_EACCEPTCOPY, (uint64_t)&secinfo, address, (uint64_t)source);
+    COUNT(added, result == 0);
+    COUNT(copied, result == 0);
     return result == 0 ? 0 : refused(result, address);
 }
 
@@ -85,6 +100,7 @@ void enclave_extend(uint64_t address, uint64_t length, uint32_t protection)
     for (uint64_t page = address; page < address + length; page += PAGE_SIZE) {
         enclu(ENCLU_EMODPE, (uint64_t)&secinfo, page, 0);
     }
+    COUNT(extended, length / PAGE_SIZE);
 }
 
 int enclave_add(uint64_t address, uint64_t length)
@@ -106,5 +122,9 @@ int enclave_remove(uint64_t address, uint64_t length)
     if (!error) {
         error = enclave_accept_trimmed(address, length);
     }
-    return error ? error : host_memory_remove(address, length);
+    if (!error) {
+        error = host_memory_remove(address, length);
+    }
+    COUNT(removed, error ? 0 : length / PAGE_SIZE);
+    return error;
 }

@@ -11,6 +11,12 @@
 #include "cpu/sgx.h"
 #include "cpu/thread.h"
 
+/* For --profile, if this is not NULL. Entries: at CSSA 1, to look at what an asynchronous exit was. */
+struct exit_counts {
+    uint64_t entries, exceptions;
+};
+extern struct exit_counts *exit_counts;
+
 /* What the CPU room needs of the rooms above. Each room sets its part when it starts, before there is a second thread. */
 struct cpu_upcalls {
     /* syscall: serve one system call; on return the context is resumed. Replacing the whole context (rt_sigreturn) is

@@ -29,6 +29,7 @@ struct exception_frame {
 } __attribute__((aligned(64)));
 
 struct cpu_upcalls cpu_upcalls;
+struct exit_counts *exit_counts;
 _Static_assert(offsetof(struct cpu_upcalls, system_call) == CPU_UPCALL_SYSTEM_CALL, "entry.S");
 _Static_assert(offsetof(struct cpu_upcalls, attention) == CPU_UPCALL_ATTENTION, "entry.S");
 
@@ -139,6 +140,9 @@ uint64_t exception_phase_1(uint64_t tcs, struct thread *thread)
     const struct ssa_exinfo *exinfo = (const struct ssa_exinfo *)gpr - 1;
     uint32_t exit_info = gpr->exit_info;
     gpr->exit_info = 0; /* the host may enter here again for the same AEX: then it is an interrupt */
+    if (exit_counts) {
+        __atomic_fetch_add(&exit_counts->entries, 1, __ATOMIC_RELAXED);
+    }
     bool is_interrupt = !(exit_info & EXIT_INFO_VALID) || is_tried_again(thread, gpr, exit_info, exinfo->address), is_libos = is_libos_code(gpr->rip);
     uint32_t end = __atomic_load_n(&enclave_end, __ATOMIC_ACQUIRE);
     if (end == EEXIT_BROKEN || (end && !(is_interrupt && is_libos))) { /* ENDED: one thread of the LibOS is on its way to OCALL_EXIT */
@@ -195,6 +199,9 @@ _Noreturn void exception_phase_2(struct exception_frame *frame)
         context_resume(context);
     }
     current_thread()->exceptions++;
+    if (exit_counts) {
+        __atomic_fetch_add(&exit_counts->exceptions, 1, __ATOMIC_RELAXED);
+    }
     if (is_without_page(frame)) {
         context->rax = ENCLU_NO_PAGE;
         context->rip += ENCLU_SIZE;

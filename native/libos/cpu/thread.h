@@ -57,6 +57,10 @@ struct thread {
     uint64_t index;        /* 0, 1, .. in order of first entry; trusted, fixed for a TCS */
     uint32_t host_index;   /* what OCALL_WAKE and OCALL_INTERRUPT want; from the host */
     uint32_t away;         /* its program's memory may not be there: see to that first (memory/turns.h); the owner writes it */
+    struct {
+        uint64_t page, exceptions;
+        uint32_t times;
+    } same_fault;          /* of the application, at a page that is there (memory/fault.c) */
     uint64_t ocalls;       /* made, and exceptions taken, for --profile */
     uint64_t exceptions;
     struct {

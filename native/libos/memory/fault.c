@@ -3,6 +3,45 @@
 #include "memory/turns.h"
 
 #define FAULT_AROUND 0x10000ULL /* aligned block that one fault brings */
+#define FAULT_AROUND_MAX 0x100000ULL /* what a fault brings of memory that is touched from its start to its end, unless the configuration says otherwise */
+#define SHARE_AHEAD 64U /* at most this part of the memory that is left comes before it is touched */
+#define STREAMS 8U
+
+static uint64_t around_max = FAULT_AROUND_MAX;
+
+void memory_set_fault_around(uint64_t bytes)
+{
+    around_max = bytes < PAGE_SIZE ? PAGE_SIZE : PAGE_DOWN(bytes);
+}
+
+/* Faults that follow one another: the next one is expected at `next`, and brings twice as much as the last. On hardware a fault costs an asynchronous exit, an
+ * entry and an OCALL; a page that comes with it costs no transition. Under the memory lock. */
+static struct stream {
+    user_address next;
+    uint64_t size;
+} streams[STREAMS];
+
+static struct stream *stream_at(user_address page)
+{
+    static size_t turn;
+    for (size_t index = 0; index < STREAMS; index++) {
+        if (streams[index].next == page) {
+            return &streams[index];
+        }
+    }
+    struct stream *stream = &streams[turn++ % STREAMS];
+    *stream = (struct stream){0};
+    return stream;
+}
+
+/* How much of what follows may come with the page. */
+static uint64_t most_ahead(void)
+{
+    uint64_t committed, limit;
+    pages_count(&committed, &limit);
+    uint64_t left = limit > committed ? (limit - committed) / SHARE_AHEAD * PAGE_SIZE : 0;
+    return left < around_max ? left : around_max;
+}
 
 static bool access_is_allowed(uint32_t protection, enum fault_access access)
 {
@@ -35,10 +74,19 @@ static struct range missing_around(const struct area *area, user_address page)
     return (struct range){start, commit_run(start, end, &committed)};
 }
 
-/* The block around a page of an anonymous area; only that page when memory is short. */
+/* The block around a page of an anonymous area, and more where the last faults were just before it; only that page when memory is short. */
 static int64_t fault_in(const struct area *area, user_address page)
 {
     struct range range = missing_around(area, page);
+    struct stream *stream = stream_at(range.start);
+    uint64_t size = stream->size * 2, most = most_ahead();
+    size = size < most ? size : most;
+    if (size > range.end - range.start && size > page - range.start) {
+        bool committed;
+        user_address end = range.start + size;
+        range.end = commit_run(range.start, end < area->end ? end : area->end, &committed);
+    }
+    *stream = (struct stream){.next = range.end, .size = range.end - range.start};
     if (versions_add(area->space, range.start, range.end)) {
         range = (struct range){page, page + PAGE_SIZE};
         if (versions_add(area->space, range.start, range.end)) {
@@ -126,13 +174,34 @@ static int64_t read_in(const struct area *area, user_address page)
     return (user_address)end > page ? 0 : -EIO;
 }
 
+#define SAME_FAULTS_MAX 500U
+
+/* The thread's exceptions are one after the other for a page that is there, with all rights: an honest host lets it use the page at one of the next tries. */
+static bool is_kept_back(user_address page)
+{
+    struct thread *thread = current_thread();
+    bool is_same = thread->same_fault.page == page && thread->exceptions == thread->same_fault.exceptions + 1;
+    thread->same_fault.page = page;
+    thread->same_fault.exceptions = thread->exceptions;
+    thread->same_fault.times = is_same ? thread->same_fault.times + 1 : 0;
+    if (thread->same_fault.times < SAME_FAULTS_MAX) {
+        return false;
+    }
+    thread->same_fault.times = 0;
+    log_line(LOG_ERROR, "the host keeps the page at 0x%lx back", page);
+    return true;
+}
+
 static int64_t serve(const struct area *area, user_address page, enum fault_access access)
 {
     if (area->object) {
         return shared_fault(area, page, access);
     }
     if (commit_test(page)) { /* else another thread was faster */
-        return access == FAULT_WRITE && commit_is_frozen(page) ? versions_thaw(area, page) : 0;
+        if (access == FAULT_WRITE && commit_is_frozen(page)) {
+            return versions_thaw(area, page);
+        }
+        return is_kept_back(page) ? -EIO : 0;
     }
     if (area->flags & MAP_ON_TOUCH) {
         return read_in(area, page);

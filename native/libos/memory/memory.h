@@ -226,6 +226,8 @@ void memory_write_back(void);
 
 /* From now on there are several threads. */
 void memory_is_not_alone(void);
+/* The most that one page fault brings of memory that is touched from its start to its end. */
+void memory_set_fault_around(uint64_t bytes);
 
 /* Serve a page fault: 0 when the page is there now; -EFAULT: no area (SEGV_MAPERR); -EACCES: SEGV_ACCERR;
  * -ENOMEM, -EIO: SIGBUS. */

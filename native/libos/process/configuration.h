@@ -45,6 +45,7 @@ struct configuration {
     uint64_t memory;
     uint32_t threads;
     uint64_t host_signals;
+    uint64_t fault_around; /* 0: the default */
 };
 
 /* What is wrong, for the one error line; NULL when all is well. `bytes` must stay: spans point into it. */

@@ -69,6 +69,9 @@ void process_start(void)
         process_refuse(FATAL_STATUS, "measured configuration", error);
     }
     pages_set_limit(configuration.memory / PAGE_SIZE);
+    if (configuration.fault_around) {
+        memory_set_fault_around(configuration.fault_around);
+    }
     credentials_start(configuration.uid, configuration.gid, configuration.groups.start,
                       configuration.groups.size / sizeof(uint32_t));
     limits_start();

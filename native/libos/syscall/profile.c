@@ -11,6 +11,8 @@ static struct call_count {
 } counts[SYSCALL_COUNT];
 
 static struct ocall_count ocalls[OCALL_COUNT];
+static struct exit_counts exits;
+static struct page_counts pages;
 static bool is_json;
 static uint64_t start_ns, start_ticks;
 
@@ -40,6 +42,18 @@ static void add(struct text *text, const char *format, ...)
     text->length = text->length < sizeof text->bytes ? text->length : sizeof text->bytes - 1;
 }
 
+/* What the enclave itself sees of transitions; asynchronous exits that the kernel serves and ends (EAUG) it does not see. */
+struct machine_count {
+    const char *name, *json;
+    const uint64_t *number;
+};
+static const struct machine_count MACHINE_COUNTS[] = {
+    {"entries to handle an exit (AEX)", "handledExits", &exits.entries}, {"exceptions", "exceptions", &exits.exceptions},
+    {"EACCEPT", "eaccept", &pages.accepted}, {"EACCEPTCOPY", "eacceptcopy", &pages.copied}, {"EMODPE", "emodpe", &pages.extended},
+    {"pages added", "pagesAdded", &pages.added}, {"pages removed", "pagesRemoved", &pages.removed},
+};
+#define MACHINE_COUNT_COUNT (sizeof MACHINE_COUNTS / sizeof MACHINE_COUNTS[0])
+
 /* The lines of a table leave one by one. */
 static void flush(struct text *text)
 {
@@ -62,6 +76,11 @@ static void print_tables(const struct totals *totals)
     static struct text text;
     add(&text, "profile: %lu.%06lu seconds, %lu system calls, %lu OCALLs", totals->passed / 1000000, totals->passed % 1000000, totals->calls,
         totals->ocalls);
+    flush(&text);
+    add(&text, "profile:");
+    for (size_t index = 0; index < MACHINE_COUNT_COUNT; index++) {
+        add(&text, "%s %lu %s", index ? "," : "", *MACHINE_COUNTS[index].number, MACHINE_COUNTS[index].name);
+    }
     flush(&text);
     add(&text, "%% time     seconds  usecs/call     calls    errors transitions syscall");
     flush(&text);
@@ -118,7 +137,11 @@ static void print_json(const struct totals *totals)
             comma = ",";
         }
     }
-    add(&text, "]}");
+    add(&text, "],\"machine\":{");
+    for (size_t index = 0; index < MACHINE_COUNT_COUNT; index++) {
+        add(&text, "%s\"%s\":%lu", index ? "," : "", MACHINE_COUNTS[index].json, *MACHINE_COUNTS[index].number);
+    }
+    add(&text, "}}");
     flush(&text);
 }
 
@@ -147,5 +170,7 @@ void profile_start(bool json)
     start_ns = clock_now_ns(CLOCK_MONOTONIC);
     start_ticks = clock_counter();
     ocall_counts = ocalls;
+    exit_counts = &exits;
+    page_counts = &pages;
     process_upcalls.report = report;
 }

@@ -80,6 +80,14 @@ def test_dynamic_memory_keeps_to_the_rules_of_the_epcm(host: Host, what: str) ->
         assert done.returncode == 0, done.stderr
 
 
+def test_no_instruction_is_illegal_in_an_enclave(host: Host) -> None:
+    """Each is looked at first: entry, exceptions, OCALLs, and the end."""
+    for arguments in (("exit", "7"), ("abuse", "cycle")):
+        done = host.run(*arguments, options="enclu=step")
+        assert done.returncode == (7 if arguments[0] == "exit" else 0), done.stderr
+        assert "illegal in an enclave" not in done.stderr
+
+
 def test_pending_page_cannot_be_used_in_trap_mode(host: Host) -> None:
     assert host.run("abuse", "pending", options="enclu=trap").returncode == 99
 

@@ -162,6 +162,17 @@ def test_program_finds_what_linux_promises(name: str, tree: TeeTree, rootfs: Pat
     assert done.stdout == native.stdout
 
 
+STRICT = tuple(COUNTS) if scaled(100) >= 100 else ("memory", "pipes", "signals", "spawn", "threads")
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_program_runs_in_strict_simulation(name: str, tree: TeeTree) -> None:
+    arguments = [str(count) for count in COUNTS[name]]
+    done = tree.run(f"/{name}", *arguments, env={"ENCLAVIZE_ENCLU": "trap"}, timeout=600)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"strict simulation" not in done.stderr  # nothing was refused on the way
+
+
 FIRST_PROCESS = ("unshare", "--pid", "--fork", "--kill-child")
 
 

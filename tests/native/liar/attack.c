@@ -102,7 +102,7 @@ struct hostile_registers random_registers(struct host_thread *thread, uint64_t e
 
 uint64_t enter_hostile(struct host_thread *thread, const struct hostile_registers *registers)
 {
-    if (!sim_prepare_entry(thread)) {
+    if (sim_prepare_entry(thread)) {
         return EENTER_FAULTS;
     }
     uint64_t code = enter_with(thread, registers);

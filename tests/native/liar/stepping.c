@@ -27,7 +27,7 @@ static void leave_by_aex(struct host_thread *thread, ucontext_t *frame, uint32_t
     stepping.rip = (uint64_t)registers[REG_RIP];
     stepping.rsp = (uint64_t)registers[REG_RSP];
     stepping.state = state;
-    stepping.entered_twice = sim_prepare_entry(thread);
+    stepping.entered_twice = !sim_prepare_entry(thread);
     registers[REG_EFL] &= ~RFLAGS_TRAP;
     save_state(thread, frame, &exception);
     write_fs(thread->host_fs);

@@ -9,8 +9,9 @@ import pytest
 
 from enclavize.signing.keys import generate_key
 from enclavize.signing.local import LocalSigner
+from support.liar import LIAR
 from support.programs import REPOSITORY, need, static_pie_musl
-from support.sgx_fake import FAKE, Machine, compile_fake
+from support.sgx_fake import FAKE, Bench, Machine, compile_fake
 from support.tee import Converter, ordinary_image
 from support.torture import BOUNDARY, HERE, NATIVE, TORTURE, compile_as, sign
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     return Machine(program=compile_fake(tmp_path_factory.mktemp("fake") / "host"))
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench.create(tmp_path_factory.mktemp("bench"))
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +64,10 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in PROGRAMS:
         flags = ("-static", "-O2", "-pthread")
         subprocess.run(["musl-gcc", *flags, sources / f"{name}.c", "-o", folder / name], check=True)
-    subprocess.run(
-        ["musl-gcc", "-static", "-O2", "-pthread", FAKE / "spin.c", "-o", folder / "spin"], check=True
-    )
+    others = (FAKE / "spin.c", FAKE / "lied_to.c", LIAR / "victim.c")
+    for source in others:
+        flags = ("-static", "-O2", "-pthread")
+        subprocess.run(["musl-gcc", *flags, source, "-o", folder / source.stem], check=True)
     for name in STARTERS:
         static_pie_musl(sources / f"{name}.c", folder / name, "-pthread")
     return folder

@@ -572,7 +572,10 @@ static struct exception egetkey(greg_t *registers)
 static struct exception eexit(struct thread_control *control, greg_t *registers)
 {
     uint64_t to = (uint64_t)registers[REG_RBX];
-    if (to >> 47 || to - secs.base < secs.size) {
+    if (to >> 47) {
+        return GENERAL_PROTECTION;
+    }
+    if (to - secs.base < secs.size) {
         refuse("EEXIT to 0x%llx", (unsigned long long)to);
     }
     count(N_EEXIT);

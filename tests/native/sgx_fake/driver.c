@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -28,7 +29,7 @@
 #define ATTRIBUTES_KNOWN 0xF7ULL /* INIT DEBUG MODE64 PROVISIONKEY EINITTOKENKEY CET KSS */
 #define ATTRIBUTE_INIT 1ULL
 #define ATTRIBUTE_MODE64 4ULL
-#define ATTRIBUTE_PROVISION 0x10ULL
+#define ATTRIBUTES_UNPRIVILEGED 0x86ULL /* DEBUG MODE64 KSS: what the driver gives to everybody */
 
 uint16_t *pages;
 uint8_t *store;
@@ -169,7 +170,7 @@ enum verdict page_fault(struct exception *fault)
     if (protection < 0 || !(protection & wanted)) {
         fault->error |= *entry & P_VALID ? FAULT_P : 0;
     } else if (!(*entry & P_VALID)) {
-        if (is_initialized && has_room()) {
+        if (is_initialized && has_room() && !lies("no-page")) {
             used++;
             count(N_EAUG);
             *entry = P_VALID | P_PENDING | P_REG | P_R | P_W | P_RIGHTS << P_MAX_SHIFT;
@@ -183,6 +184,36 @@ enum verdict page_fault(struct exception *fault)
     }
     give();
     return verdict;
+}
+
+/* A system call reads the first byte of each part. Of pages of the enclave it gets ones, once the kernel has served the fault; -EFAULT, or a part of what was
+ * asked for, where that cannot be done. */
+ssize_t fake_pwritev(int descriptor, const struct iovec *parts, int count, off_t offset)
+{
+    static uint8_t ones[PAGE];
+    struct iovec given[1024];
+    int good = 0;
+    memset(ones, 0xFF, sizeof(ones));
+    for (; good < count; good++) {
+        uint64_t address = (uint64_t)parts[good].iov_base;
+        given[good] = parts[good];
+        if (address >= secs.base && address - secs.base < secs.size) {
+            struct exception fault = {V_PF, FAULT_U, address};
+            if (parts[good].iov_len > PAGE - address % PAGE) {
+                refuse("a system call reads several pages of the enclave");
+            }
+            bool is_there = *page_of(address) & P_VALID;
+            if (!is_there && page_fault(&fault) != AGAIN) {
+                break;
+            }
+            given[good].iov_base = ones;
+        }
+    }
+    if (good == 0 && count > 0) {
+        errno = EFAULT;
+        return -1;
+    }
+    return pwritev(descriptor, given, good, offset);
 }
 
 /* SGX_IOC_ENCLAVE_CREATE: ECREATE. */
@@ -245,7 +276,7 @@ struct raw_tcs {
 static bool add_control(uint64_t address)
 {
     const struct raw_tcs *tcs = (const struct raw_tcs *)(store + address);
-    if (tcs->flags & ~1ULL || tcs->ossa % PAGE || tcs->ofsbase % PAGE || tcs->ogsbase % PAGE || tcs->oentry >= secs.size || !tcs->nssa ||
+    if (tcs->flags & ~1ULL || tcs->ossa % PAGE || tcs->ofsbase % PAGE || tcs->ogsbase % PAGE || tcs->oentry >= secs.size ||
         !all_zero(tcs->reserved, sizeof(tcs->reserved)) || control_count == sizeof(controls) / sizeof(*controls)) {
         return false;
     }
@@ -312,6 +343,7 @@ static int add(uint64_t *argument)
 /* SGX_IOC_ENCLAVE_INIT: EINIT. */
 
 #define SIGSTRUCT_SIZE 1808
+#define SGX_INVALID_EINITTOKEN 16U
 #define SIGSTRUCT_VENDOR 16
 #define SIGSTRUCT_PRODUCT 1024 /* ISVPRODID, ISVSVN */
 
@@ -326,7 +358,7 @@ static int init(const uint64_t *argument)
     if (vendor != 0 && vendor != 0x8086) {
         return EINVAL;
     }
-    if (secs.flags & ATTRIBUTE_PROVISION) {
+    if (secs.flags & ~ATTRIBUTES_UNPRIVILEGED) {
         return EACCES;
     }
     static unsigned calls;
@@ -340,6 +372,7 @@ static int init(const uint64_t *argument)
     receive(measurement, sizeof(measurement));
     receive(signer, sizeof(signer));
     if (verdict != 0 || is_set("FAKE_KERNEL", "launch-control")) {
+        dprintf(STDERR_FILENO, "fake: EINIT error %u\n", verdict ? verdict : SGX_INVALID_EINITTOKEN);
         return EPERM;
     }
     memcpy(product, sigstruct + SIGSTRUCT_PRODUCT, sizeof(product));
@@ -409,13 +442,36 @@ static int remove_page(uint64_t address, uint64_t unused, uint64_t *result)
     return 0;
 }
 
+/* A hostile kernel changes a page that nobody asked it to change: the next one that is there. */
+static void meddle(uint64_t address)
+{
+    bool is_restriction = lies("restrict"), is_removal = lies("remove");
+    for (uint64_t page = address; (is_restriction || is_removal) && page < address + 64 * PAGE && page < SPACE; page += PAGE) {
+        uint16_t *entry = page_of(page);
+        if ((*entry & (P_VALID | P_TYPE)) == (P_VALID | P_REG)) {
+            *entry = is_removal ? 0 : (uint16_t)((*entry & ~P_W) | P_PR);
+            apply(page);
+            return;
+        }
+    }
+}
+
 static int change(uint64_t offset, uint64_t length, uint64_t value, uint64_t *result, uint64_t *done, int (*one)(uint64_t, uint64_t, uint64_t *))
 {
     uint64_t most = setting("FAKE_PARTIAL", 0), nowhere;
     int error = 0;
     static unsigned calls;
     bool is_short = most && calls++ % 2 == 0;
+    if (lies("idle")) {
+        *done = length;
+        return 0;
+    }
+    if (lies("too-many")) {
+        *done = length + PAGE;
+        return 0;
+    }
     take();
+    meddle(secs.base + offset + length);
     for (*done = 0; *done < length && !error; *done += error ? 0 : PAGE) {
         if (is_short && *done == (most - 1) * PAGE) { /* the page is being reclaimed */
             error = EAGAIN;
@@ -558,7 +614,7 @@ void *fake_mmap(void *address, size_t length, int protection, int flags, int des
     if (got == MAP_FAILED) {
         return got;
     }
-    mappings[mapping_count++] = (struct mapping){start, end, protection};
+    mappings[mapping_count++] = (struct mapping){start, end, lies("read-only") ? protection & ~PROT_WRITE : protection};
     for (uint64_t page = start; page < end && page >= added_start && page < added_end; page += PAGE) {
         apply(page);
     }

@@ -7,7 +7,9 @@
  *
  * Variables: FAKE_JUDGE: the descriptor of what verifies for EINIT. FAKE_EPC: pages there are. FAKE_PARTIAL: requests end after so many pages, and are
  * interrupted. FAKE_SPURIOUS, FAKE_INTERRUPT: each so many-th instruction that comes here is interrupted first, without and with a signal. FAKE_LOST: the
- * entry at which all pages are lost. FAKE_CPU: none, sgx1, small, sse (no AVX in enclaves). FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts.
+ * entry at which all pages are lost. FAKE_LIE, FAKE_LIE_EACH: a hostile kernel lies so, each so many-th time: no-page (EAUG is not made), idle (requests
+ * that are not done succeed), too-many (more is done than was asked), restrict, remove (of what nobody asked to), read-only (mappings), again (EENTER for
+ * ERESUME), skip (ERESUME for EENTER after an exception), exception (another one is told). FAKE_CPU: none, sgx1, small, sse (no AVX in enclaves). FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts.
  */
 #ifndef SGX_FAKE_H
 #define SGX_FAKE_H
@@ -16,6 +18,7 @@
 #undef open
 #undef ioctl
 #undef mmap
+#undef pwritev
 #undef sigaction
 #undef getauxval
 #undef __get_cpuid_count
@@ -45,6 +48,7 @@ struct thread_control {
     uint64_t address, ossa, oentry, ofsbase, ogsbase, nssa;
     uint64_t cssa, aep, host_fs, host_gs, fs;
     uint32_t busy;
+    bool is_again; /* a lie: the entry is one too many */
 };
 extern struct thread_control controls[4096];
 extern unsigned control_count;
@@ -96,6 +100,7 @@ void kernel_start(void);
 /* faults.c */
 uint64_t setting(const char *name, uint64_t otherwise);
 bool is_set(const char *name, const char *value);
+bool lies(const char *kind); /* true when it is time for this lie */
 bool every(const char *name, uint64_t *calls); /* true each time that so many calls have been made */
 void count(unsigned what);
 enum { N_EENTER, N_ERESUME, N_EEXIT, N_AEX, N_EACCEPT, N_EAUG, N_IOCTL, N_MAX };

@@ -30,6 +30,12 @@ bool every(const char *name, uint64_t *calls)
     return period && __atomic_add_fetch(calls, 1, __ATOMIC_RELAXED) % period == 0;
 }
 
+bool lies(const char *kind)
+{
+    static uint64_t calls;
+    return is_set("FAKE_LIE", kind) && every("FAKE_LIE_EACH", &calls);
+}
+
 void count(unsigned what)
 {
     __atomic_fetch_add(&counts[what], 1, __ATOMIC_RELAXED);

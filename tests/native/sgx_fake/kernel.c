@@ -112,8 +112,25 @@ static void except(struct thread_control *control, ucontext_t *frame, struct exc
         deliver(signal, info, frame);
         return;
     }
+    if (lies("skip")) {
+        return; /* RIP is at the ENCLU, RAX is ERESUME */
+    }
     watch(registers, exception);
-    fix_up(registers, exception);
+    fix_up(registers, lies("exception") ? (struct exception){V_UD, 0, exception.address ^ PAGE} : exception);
+}
+
+/* A program that has set the trap flag stops before these: CPUID is illegal inside, RDTSC and RDTSCP are where CR4.TSD is set. */
+static bool becomes_fault(greg_t *registers, struct exception *exception)
+{
+    const uint8_t *code = (const uint8_t *)registers[REG_RIP];
+    bool is_cpuid = code[0] == 0x0F && code[1] == 0xA2;
+    bool is_counter = code[0] == 0x0F && (code[1] == 0x31 || (code[1] == 0x01 && code[2] == 0xF9));
+    if (registers[REG_TRAPNO] != 1 || !(is_cpuid || is_counter)) {
+        return false;
+    }
+    registers[REG_EFL] &= ~0x100;
+    *exception = (struct exception){.vector = is_cpuid ? V_UD : V_GP};
+    return true;
 }
 
 static struct exception exception_of(int signal, const siginfo_t *info, greg_t *registers)
@@ -122,8 +139,20 @@ static struct exception exception_of(int signal, const siginfo_t *info, greg_t *
         registers[REG_RIP] -= 2;
         return (struct exception){.vector = V_UD};
     }
+    struct exception fault;
+    if (signal == SIGTRAP && becomes_fault(registers, &fault)) {
+        return fault;
+    }
     int vector = (int)registers[REG_TRAPNO];
     return (struct exception){vector, (uint32_t)registers[REG_ERR], vector == V_PF ? (uint64_t)registers[REG_CR2] : 0};
+}
+
+static void go_on_after_lie(struct thread_control *control, greg_t *registers)
+{
+    control->is_again = false;
+    registers[REG_RAX] = 3;
+    registers[REG_RBX] = (greg_t)control->address;
+    registers[REG_RCX] = registers[REG_RIP] = (greg_t)vdso_enclu;
 }
 
 static void inside(struct thread_control *control, ucontext_t *frame, int signal, siginfo_t *info)
@@ -143,6 +172,8 @@ static void inside(struct thread_control *control, ucontext_t *frame, int signal
         if (exception.vector < 0) {
             if (__atomic_load_n(&control->busy, __ATOMIC_ACQUIRE) && control_inside() == control) {
                 write_fs(enclave_fs);
+            } else if (control->is_again) {
+                go_on_after_lie(control, registers);
             }
             return;
         }
@@ -158,6 +189,21 @@ static void inside(struct thread_control *control, ucontext_t *frame, int signal
     }
 }
 
+/* ERESUME; a hostile host enters once more before. */
+static struct exception resume(ucontext_t *frame)
+{
+    if (!lies("again")) {
+        return cpu_eresume(frame);
+    }
+    struct exception exception = cpu_eenter(frame);
+    struct thread_control *control = control_inside();
+    if (exception.vector < 0 && control) {
+        control->is_again = true;
+        frame->uc_mcontext.gregs[REG_RDI] = 2; /* whatever */
+    }
+    return exception;
+}
+
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
     ucontext_t *frame = context;
@@ -169,7 +215,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     }
     if ((signal == SIGILL || signal == SIGSEGV) && (uint64_t)registers[REG_RIP] == vdso_enclu) {
         greg_t leaf = registers[REG_RAX];
-        struct exception exception = leaf == 2 ? cpu_eenter(frame) : leaf == 3 ? cpu_eresume(frame) : GENERAL_PROTECTION;
+        struct exception exception = leaf == 2 ? cpu_eenter(frame) : leaf == 3 ? resume(frame) : GENERAL_PROTECTION;
         if (exception.vector >= 0) {
             fix_up(registers, exception);
         }

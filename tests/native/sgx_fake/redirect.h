@@ -10,12 +10,14 @@
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 int fake_access(const char *path, int mode);
 int fake_open(const char *path, int flags, ...);
 int fake_ioctl(int descriptor, unsigned long request, ...);
 void *fake_mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset);
+ssize_t fake_pwritev(int descriptor, const struct iovec *parts, int count, off_t offset);
 int fake_sigaction(int signal, const struct sigaction *action, struct sigaction *before);
 unsigned long fake_getauxval(unsigned long type);
 int fake_cpuid(unsigned leaf, unsigned subleaf, unsigned *a, unsigned *b, unsigned *c, unsigned *d);
@@ -24,6 +26,7 @@ int fake_cpuid(unsigned leaf, unsigned subleaf, unsigned *a, unsigned *b, unsign
 #define open(...) fake_open(__VA_ARGS__)
 #define ioctl(...) fake_ioctl(__VA_ARGS__)
 #define mmap(...) fake_mmap(__VA_ARGS__)
+#define pwritev(...) fake_pwritev(__VA_ARGS__)
 #define sigaction(...) fake_sigaction(__VA_ARGS__)
 #define getauxval(...) fake_getauxval(__VA_ARGS__)
 #define __get_cpuid_count(...) fake_cpuid(__VA_ARGS__)

@@ -7,20 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.sgx_fake import Bench
 from support.sgx_mutations import MUTATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.sgx_fake import Bench
     from support.sgx_mutations import Mutation
 
 PATIENCE = 60.0
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return Bench.create(tmp_path_factory.mktemp("bench"))
 
 
 def _runs(bench: Bench, program: Path, torture: Path, mutation: Mutation) -> bool:

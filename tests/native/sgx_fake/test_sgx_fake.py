@@ -59,7 +59,7 @@ def test_exit_code_of_the_enclave_is_that_of_the_process(machine: Machine, tortu
     assert "SIMULATION" not in done.stderr
     counts = _counts(done)
     assert counts["eenter"] == counts["eexit"]
-    assert counts["aex"] == counts["eresume"] == counts["eaug"]
+    assert counts["aex"] == counts["eresume"] <= counts["eaug"]  # pages are made from outside
 
 
 def test_hardware_is_chosen_where_the_device_is(machine: Machine, torture: Path) -> None:
@@ -132,6 +132,12 @@ def test_enclave_that_is_lost_ends_with_a_message(machine: Machine, torture: Pat
 def test_program_finds_what_linux_promises(name: str, machine: Machine, tree: TeeTree) -> None:
     arguments = [str(count) for count in PROGRAMS[name]]
     done = machine.run(tree.instance, f"/{name}", *arguments, options=f"root={tree.root}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_instructions_that_are_illegal_in_enclaves_are_answered(machine: Machine, tree: TeeTree) -> None:
+    """CPUID is #UD, RDTSC #GP where the system forbids it: the program stops before, the fake faults."""
+    done = machine.run(tree.instance, "/victim", "illegal", options=f"root={tree.root}")
     assert done.returncode == 0, done.stderr
 
 

@@ -1,0 +1,47 @@
+"""A hostile kernel on the interface of hardware: what it says of memory and exceptions changes no byte."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.scale import scaled
+
+if TYPE_CHECKING:
+    from support.sgx_fake import Machine
+    from support.tee import TeeTree
+
+STATUS_FOUND = 99
+UNNOTICED = ("again", "skip", "exception")
+"""What the enclave does not believe from anybody but its CPU."""
+NOTICED = ("no-page", "idle", "too-many", "restrict", "remove", "read-only")
+"""What makes the enclave end, or the program get an error, sooner or later."""
+PERIODS = (2, 3, 7, 50, 211)[: scaled(5, least=2)]
+
+
+@pytest.mark.parametrize("each", PERIODS)
+@pytest.mark.parametrize("lie", UNNOTICED)
+def test_program_sees_nothing_of_lies_about_exceptions(
+    lie: str, each: int, machine: Machine, tree: TeeTree
+) -> None:
+    fake: dict[str, str | int] = {"lie": lie, "lie_each": each}
+    done = machine.run(tree.instance, "/lied_to", options=f"root={tree.root}", fake=fake)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("each", PERIODS)
+@pytest.mark.parametrize("lie", NOTICED)
+def test_lies_about_memory_are_errors_and_no_other_bytes(
+    lie: str, each: int, machine: Machine, tree: TeeTree
+) -> None:
+    fake: dict[str, str | int] = {"lie": lie, "lie_each": each}
+    done = machine.run(tree.instance, "/lied_to", options=f"root={tree.root}", fake=fake)
+    assert done.returncode != STATUS_FOUND, done.stderr
+    assert "fake: refused" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("fake", [{"spurious": 2}, {"interrupt": 2}, {"interrupt": 3, "partial": 1}])
+def test_program_sees_nothing_of_storms(machine: Machine, tree: TeeTree, fake: dict[str, str | int]) -> None:
+    done = machine.run(tree.instance, "/lied_to", options=f"root={tree.root}", fake=fake)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,149 @@
+"""Small enclaves with one flaw each (tests/native/sgx_fake/illegal.c): who refuses them, and how (SDM 3D)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flaw:
+    """``simulated`` and ``hardware``: parts of what the program prints. Empty: it does not come to that.
+
+    ``leaf`` is the one that refuses; "-" an instruction of the enclave's own.
+    """
+
+    leaf: str
+    about: str
+    simulated: tuple[str, ...]
+    hardware: tuple[str, ...]
+    steps: bool = False
+    """Only where each instruction is looked at first."""
+
+
+_GP, _PF, _UD = "exception 13, error code 0", "exception 14, error code", "exception 6, error code 0"
+_EIO, _EINVAL, _EPERM, _EACCES = "errno 5:", "errno 22:", "errno 1:", "errno 13:"
+
+
+def _ecreate(about: str, hardware: str = _EIO) -> Flaw:
+    return Flaw(leaf="ECREATE", about=about, simulated=("ECREATE #GP(0)",), hardware=(hardware,))
+
+
+def _eadd(about: str, hardware: str = _EINVAL, simulated: str = "EADD #GP(0)") -> Flaw:
+    return Flaw(leaf="EADD", about=about, simulated=(simulated,), hardware=(hardware,) if hardware else ())
+
+
+def _einit(about: str, name: str, code: int, hardware: str = _EPERM) -> Flaw:
+    seen = (hardware, f"fake: EINIT error {code}") if hardware == _EPERM else (hardware,)
+    return Flaw(leaf="EINIT", about=about, simulated=(_EPERM, f"{name} ({code})"), hardware=seen)
+
+
+def _inside(leaf: str, about: str, answer: str = _GP) -> Flaw:
+    faults = answer.startswith("exception") and not answer.startswith("exception 14")
+    simulated = (answer, f"{leaf} #GP(0)") if faults and leaf.startswith("E") else (answer,)
+    return Flaw(leaf=leaf, about=about, simulated=simulated, hardware=(answer,))
+
+
+def _entry(about: str, name: str, hardware: str) -> Flaw:
+    return Flaw(leaf="EENTER", about=about, simulated=(name,), hardware=(hardware,))
+
+
+def _resume(about: str) -> Flaw:
+    """The PAL cannot tell an ERESUME that faults from an exception inside: it goes round and round."""
+    return Flaw(leaf="ERESUME", about=about, simulated=("ERESUME #GP(0)",), hardware=())
+
+
+def _illegal(name: str) -> Flaw:
+    return Flaw(leaf="-", about=name, simulated=(_UD, f"{name} #UD"), hardware=(), steps=True)
+
+
+_ENTER_GP = "exception 0x000000000000000d"
+_MISMATCH = "ENCLU 19"  # SGX_PAGE_ATTRIBUTES_MISMATCH
+
+ILLEGAL = {
+    "size_no_power": _ecreate("size that is no power of 2", _EINVAL),
+    "size_of_a_page": _ecreate("size of one page"),
+    "no_ssa": _ecreate("SSA frames of no page"),
+    "unknown_misc": _ecreate("unknown bit of MISCSELECT"),
+    "unknown_attribute": _ecreate("unknown bit of ATTRIBUTES"),
+    "initialised_attribute": _ecreate("ATTRIBUTES.INIT"),
+    "no_mode64": _ecreate("32-bit enclave"),
+    "no_sse": _ecreate("XFRM without SSE"),
+    "unknown_xfrm": _ecreate("XFRM with what the CPU does not have"),
+    "page_unaligned": _eadd("address that is not aligned"),
+    "page_outside": _eadd("address outside of ELRANGE"),
+    "writable_alone": _eadd("W without R"),
+    "reserved_secinfo": _eadd("reserved bit of SECINFO"),
+    "pending_at_eadd": _eadd("PENDING in SECINFO"),
+    "page_type": _eadd("page type PT_TRIM"),
+    "tcs_rights": _eadd("TCS with rights"),
+    "tcs_flags": _eadd("unknown flag of a TCS", _EIO),
+    "tcs_reserved": _eadd("reserved byte of a TCS", _EIO),
+    "tcs_ossa": _eadd("OSSA that is not aligned", _EIO),
+    "tcs_ogsbase": _eadd("OGSBASE that is not aligned", _EIO),
+    "page_twice": _eadd("page that is there already", "a page is there twice", "errno 17:"),
+    "page_after_einit": _eadd("page after EINIT", ""),
+    "measurement": _einit("another MRENCLAVE", "SGX_INVALID_MEASUREMENT", 4),
+    "signature": _einit("changed signature", "SGX_INVALID_SIGNATURE", 8),
+    "quotient": _einit("changed Q1", "SGX_INVALID_SIGNATURE", 8),
+    "sigstruct_header": _einit("changed header", "SGX_INVALID_SIG_STRUCT", 1),
+    "sigstruct_vendor": _einit("unknown vendor", "SGX_INVALID_SIG_STRUCT", 1, _EINVAL),
+    "attribute_mask": _einit("DEBUG against the SIGSTRUCT", "SGX_INVALID_ATTRIBUTE", 2),
+    "provision_key": Flaw(leaf="EINIT", about="provisioning key", simulated=(_EACCES,), hardware=(_EACCES,)),
+    "launch_key": Flaw(leaf="EINIT", about="launch key", simulated=(_EACCES,), hardware=(_EACCES,)),
+    "einit_twice": Flaw(leaf="EINIT", about="second EINIT", simulated=(_EINVAL,), hardware=(_EINVAL,)),
+    "no_einit": _entry("no EINIT", "EENTER #GP(0): the enclave is not initialised", _ENTER_GP),
+    "no_tcs": _entry("page that is no TCS", "EENTER #PF: the page is no TCS", "a page was taken away"),
+    "busy": _entry("TCS in use", "EENTER #GP(0): a thread is in the enclave", _ENTER_GP),
+    "no_frame": _entry("NSSA 0", "EENTER #GP(0): all SSA frames are in use", _ENTER_GP),
+    "one_frame": _entry(
+        "exception in the last SSA frame", "EENTER #GP(0): all SSA frames are in use", _ENTER_GP
+    ),
+    "frame_left_out": _entry("missing SSA frame", "#PF: the SSA frame is not there", "a page was taken away"),
+    "frame_read_only": _entry(
+        "SSA frame without W",
+        "#PF: the SSA frame is not there, or cannot be written",
+        "a page was taken away",
+    ),
+    "resume_features": _resume("SSA with state beyond XFRM"),
+    "resume_header": _resume("SSA with reserved bytes of the XSAVE header"),
+    "resume_address": _resume("RIP that is not canonical"),
+    "exit_not_canonical": _inside("EEXIT", "target that is not canonical"),
+    "enter_inside": _inside("EENTER", "inside of an enclave"),
+    "unknown_leaf": _inside("ENCLU", "leaf 99"),
+    "accept_unaligned_secinfo": _inside("EACCEPT", "SECINFO that is not aligned"),
+    "accept_secinfo_outside": _inside("EACCEPT", "SECINFO outside of ELRANGE"),
+    "accept_reserved": _inside("EACCEPT", "reserved byte of SECINFO"),
+    "accept_state": _inside("EACCEPT", "neither PENDING nor PR nor MODIFIED"),
+    "accept_unaligned": _inside("EACCEPT", "page that is not aligned"),
+    "accept_outside": _inside("EACCEPT", "page outside of ELRANGE"),
+    "accept_rights": _inside("EACCEPT", "other rights than the EPCM has", _MISMATCH),
+    "accept_what_is_there": _inside("EACCEPT", "page that is not pending", _MISMATCH),
+    "extend_pending": _inside("EMODPE", "pending page", _PF),
+    "extend_tcs": _inside("EMODPE", "TCS", _PF),
+    "copy_from_pending": _inside("EACCEPTCOPY", "source that is pending", f"{_PF} {0x8005}"),
+    "copy_state": _inside("EACCEPTCOPY", "PENDING in SECINFO"),
+    "copy_over_page": _inside("EACCEPTCOPY", "page that is not pending", _MISMATCH),
+    "report_unaligned": _inside("EREPORT", "TARGETINFO that is not aligned"),
+    "report_read_only": _inside("EREPORT", "report in a page without W", f"{_PF} 7"),
+    "key_unaligned": _inside("EGETKEY", "KEYREQUEST that is not aligned"),
+    "restrict_pending": Flaw(
+        leaf="EMODPR",
+        about="pending page",
+        simulated=("errno 14:", "SGX_PAGE_NOT_MODIFIABLE (20)"),
+        hardware=("errno 14:",),
+    ),
+    "touch_pending": _inside("-", "load from a pending page", f"{_PF} {0x8005}"),
+    "store_read_only": _inside("-", "store to a page without W", f"{_PF} 7"),
+    "run_data": _inside("-", "jump to a page without X", f"{_PF} 21"),
+    "syscall_": _inside("-", "SYSCALL", _UD),
+    "int_80": _inside("-", "INT n", _UD),
+    "cpuid": _illegal("CPUID"),
+    "iret": _illegal("IRET"),
+    "far_return": _illegal("far RET"),
+    "far_jump": _illegal("far JMP"),
+    "load_segment": _illegal("MOV to a segment register"),
+    "in": _illegal("IN or OUT"),
+    "rdpmc": _illegal("RDPMC"),
+    "sgdt": _illegal("SGDT"),
+    "getsec": _illegal("GETSEC"),
+}

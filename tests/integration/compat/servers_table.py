@@ -74,7 +74,7 @@ def of_pypi(*requirements: str) -> Callable[[], Layer]:
 
 @functools.cache
 def users() -> Layer:
-    """The users that the servers have."""
+    """The users that the servers have, and the folders that packages do not bring."""
     rows = ("root:x:0:0::/root:/bin/sh", "redis:x:999:999::/:/bin/sh", "www-data:x:33:33::/:/bin/sh")
     groups = ("root:x:0:", "redis:x:999:", "www-data:x:33:", "nogroup:x:65534:")
     return layer_of(
@@ -82,6 +82,8 @@ def users() -> Layer:
             *text_members("etc/passwd", "\n".join((*rows, "nobody:x:65534:65534::/:/bin/sh", ""))),
             *text_members("etc/group", "\n".join((*groups, ""))),
             directory("data", 0o1777),
+            directory("run"),
+            directory("tmp", 0o1777),
         ]
     )()
 

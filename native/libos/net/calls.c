@@ -93,21 +93,20 @@ int64_t sys_socketpair(const struct arguments *arguments)
     return install_two(files, (type & SOCK_CLOEXEC) != 0, arguments->at[3]);
 }
 
-int64_t sys_bind(const struct arguments *arguments)
+static int64_t bind_call(struct file *file, struct socket *socket, const struct arguments *arguments)
 {
-    struct file *file;
-    struct socket *socket;
+    (void)file;
     struct address address;
-    int64_t result = socket_at(arguments, 0, &file, &socket);
+    int64_t result = address_from_user(&address, arguments->at[1], (int32_t)arguments->at[2]);
     if (result < 0) {
         return result;
     }
-    result = address_from_user(&address, arguments->at[1], (int32_t)arguments->at[2]);
-    if (result == 0) {
-        result = socket->operations->bind == NULL ? -EOPNOTSUPP : socket->operations->bind(socket, &address);
-    }
-    file_put(file);
-    return result;
+    return socket->operations->bind == NULL ? -EOPNOTSUPP : socket->operations->bind(socket, &address);
+}
+
+int64_t sys_bind(const struct arguments *arguments)
+{
+    return on_socket(arguments, bind_call);
 }
 
 static int64_t connect_step(struct socket *socket, void *context, struct poller *poller)
@@ -115,37 +114,33 @@ static int64_t connect_step(struct socket *socket, void *context, struct poller 
     return socket->operations->connect(socket, context, poller);
 }
 
-int64_t sys_connect(const struct arguments *arguments)
+static int64_t connect_call(struct file *file, struct socket *socket, const struct arguments *arguments)
 {
-    struct file *file;
-    struct socket *socket;
     struct address address;
-    int64_t result = socket_at(arguments, 0, &file, &socket);
+    int64_t result = address_from_user(&address, arguments->at[1], (int32_t)arguments->at[2]);
     if (result < 0) {
         return result;
     }
-    result = address_from_user(&address, arguments->at[1], (int32_t)arguments->at[2]);
-    if (result == 0) {
-        result = socket->operations->connect == NULL
-                     ? -EOPNOTSUPP
-                     : socket_wait(socket, connect_step, &address, send_timeout(file, socket, 0));
-    }
-    file_put(file);
-    return result;
+    return socket->operations->connect == NULL
+               ? -EOPNOTSUPP
+               : socket_wait(socket, connect_step, &address, send_timeout(file, socket, 0));
+}
+
+int64_t sys_connect(const struct arguments *arguments)
+{
+    return on_socket(arguments, connect_call);
+}
+
+static int64_t listen_call(struct file *file, struct socket *socket, const struct arguments *arguments)
+{
+    (void)file;
+    return socket->operations->listen == NULL ? -EOPNOTSUPP
+                                              : socket->operations->listen(socket, (int32_t)arguments->at[1]);
 }
 
 int64_t sys_listen(const struct arguments *arguments)
 {
-    struct file *file;
-    struct socket *socket;
-    int64_t result = socket_at(arguments, 0, &file, &socket);
-    if (result < 0) {
-        return result;
-    }
-    result = socket->operations->listen == NULL ? -EOPNOTSUPP
-                                                : socket->operations->listen(socket, (int32_t)arguments->at[1]);
-    file_put(file);
-    return result;
+    return on_socket(arguments, listen_call);
 }
 
 struct acceptance {
@@ -214,48 +209,47 @@ int64_t sys_accept4(const struct arguments *arguments)
     return accept_call(arguments, (uint32_t)arguments->at[3]);
 }
 
-static int64_t name_call(const struct arguments *arguments, bool peer)
+static int64_t give_name(struct socket *socket, const struct arguments *arguments, bool peer)
 {
-    struct file *file;
-    struct socket *socket;
     struct address address = {0};
-    int64_t result = socket_at(arguments, 0, &file, &socket);
-    if (result < 0) {
-        return result;
-    }
-    result = socket->operations->name == NULL ? -EOPNOTSUPP : socket->operations->name(socket, peer, &address);
-    if (result >= 0) {
-        result = address_to_user_sized(&address, arguments->at[1], arguments->at[2]);
-    }
-    file_put(file);
-    return result;
+    int64_t result = socket->operations->name == NULL ? -EOPNOTSUPP : socket->operations->name(socket, peer, &address);
+    return result < 0 ? result : address_to_user_sized(&address, arguments->at[1], arguments->at[2]);
+}
+
+static int64_t name_call(struct file *file, struct socket *socket, const struct arguments *arguments)
+{
+    (void)file;
+    return give_name(socket, arguments, false);
 }
 
 int64_t sys_getsockname(const struct arguments *arguments)
 {
-    return name_call(arguments, false);
+    return on_socket(arguments, name_call);
+}
+
+static int64_t peer_name_call(struct file *file, struct socket *socket, const struct arguments *arguments)
+{
+    (void)file;
+    return give_name(socket, arguments, true);
 }
 
 int64_t sys_getpeername(const struct arguments *arguments)
 {
-    return name_call(arguments, true);
+    return on_socket(arguments, peer_name_call);
+}
+
+static int64_t shutdown_call(struct file *file, struct socket *socket, const struct arguments *arguments)
+{
+    (void)file;
+    uint32_t how = (uint32_t)arguments->at[1];
+    if (how > SHUT_RDWR) {
+        return -EINVAL;
+    }
+    return socket->operations->shutdown == NULL ? -EOPNOTSUPP
+                                                : socket->operations->shutdown(socket, (enum shutdown_how)how);
 }
 
 int64_t sys_shutdown(const struct arguments *arguments)
 {
-    struct file *file;
-    struct socket *socket;
-    uint32_t how = (uint32_t)arguments->at[1];
-    int64_t result = socket_at(arguments, 0, &file, &socket);
-    if (result < 0) {
-        return result;
-    }
-    if (how > SHUT_RDWR) {
-        result = -EINVAL;
-    } else {
-        result = socket->operations->shutdown == NULL ? -EOPNOTSUPP
-                                                      : socket->operations->shutdown(socket, (enum shutdown_how)how);
-    }
-    file_put(file);
-    return result;
+    return on_socket(arguments, shutdown_call);
 }

@@ -41,45 +41,39 @@ int64_t socket_vector(struct file *file, const struct iovec *vector, size_t coun
     return (writes ? send_pieces : receive_pieces)(file, file->state, &message, &pieces);
 }
 
-int64_t sys_sendto(const struct arguments *arguments)
+static int64_t send_to(struct file *file, struct socket *socket, const struct arguments *arguments)
 {
-    struct file *file;
-    struct socket *socket;
     const struct iovec vector = {.base = arguments->at[1], .length = capped(arguments->at[2])};
     const struct pieces pieces = {.vector = &vector, .count = 1, .total = vector.length};
     struct message message = {.flags = (uint32_t)arguments->at[3]};
-    int64_t result = socket_at(arguments, 0, &file, &socket);
-    if (result < 0) {
-        return result;
-    }
+    int64_t result = 0;
     if (arguments->at[4] != 0) {
         result = address_from_user(&message.address, arguments->at[4], (int32_t)arguments->at[5]);
     }
-    if (result == 0) {
-        result = send_pieces(file, socket, &message, &pieces);
+    return result < 0 ? result : send_pieces(file, socket, &message, &pieces);
+}
+
+int64_t sys_sendto(const struct arguments *arguments)
+{
+    return on_socket(arguments, send_to);
+}
+
+static int64_t receive_from(struct file *file, struct socket *socket, const struct arguments *arguments)
+{
+    const struct iovec vector = {.base = arguments->at[1], .length = capped(arguments->at[2])};
+    const struct pieces pieces = {.vector = &vector, .count = 1, .total = vector.length};
+    struct message message = {.flags = (uint32_t)arguments->at[3]};
+    int64_t result = receive_pieces(file, socket, &message, &pieces);
+    if (result >= 0 && arguments->at[4] != 0) {
+        int64_t told = address_to_user_sized(&message.address, arguments->at[4], arguments->at[5]);
+        result = told < 0 ? told : result;
     }
-    file_put(file);
     return result;
 }
 
 int64_t sys_recvfrom(const struct arguments *arguments)
 {
-    struct file *file;
-    struct socket *socket;
-    const struct iovec vector = {.base = arguments->at[1], .length = capped(arguments->at[2])};
-    const struct pieces pieces = {.vector = &vector, .count = 1, .total = vector.length};
-    struct message message = {.flags = (uint32_t)arguments->at[3]};
-    int64_t result = socket_at(arguments, 0, &file, &socket);
-    if (result < 0) {
-        return result;
-    }
-    result = receive_pieces(file, socket, &message, &pieces);
-    if (result >= 0 && arguments->at[4] != 0) {
-        int64_t told = address_to_user_sized(&message.address, arguments->at[4], arguments->at[5]);
-        result = told < 0 ? told : result;
-    }
-    file_put(file);
-    return result;
+    return on_socket(arguments, receive_from);
 }
 
 /* struct msghdr of x86-64. */
@@ -221,30 +215,27 @@ static int64_t receive_message(struct file *file, struct socket *socket, user_ad
     return result;
 }
 
-typedef int64_t one_message(struct file *file, struct socket *socket, user_address header, uint32_t flags);
-
-static int64_t single(const struct arguments *arguments, one_message *one)
+static int64_t send_one(struct file *file, struct socket *socket, const struct arguments *arguments)
 {
-    struct file *file;
-    struct socket *socket;
-    int64_t result = socket_at(arguments, 0, &file, &socket);
-    if (result < 0) {
-        return result;
-    }
-    result = one(file, socket, arguments->at[1], (uint32_t)arguments->at[2]);
-    file_put(file);
-    return result;
+    return send_message(file, socket, arguments->at[1], (uint32_t)arguments->at[2]);
 }
 
 int64_t sys_sendmsg(const struct arguments *arguments)
 {
-    return single(arguments, send_message);
+    return on_socket(arguments, send_one);
+}
+
+static int64_t receive_one(struct file *file, struct socket *socket, const struct arguments *arguments)
+{
+    return receive_message(file, socket, arguments->at[1], (uint32_t)arguments->at[2]);
 }
 
 int64_t sys_recvmsg(const struct arguments *arguments)
 {
-    return single(arguments, receive_message);
+    return on_socket(arguments, receive_one);
 }
+
+typedef int64_t one_message(struct file *file, struct socket *socket, user_address header, uint32_t flags);
 
 #define MMSGHDR_SIZE 64U /* struct msghdr, then the bytes of the message in a uint32_t */
 
@@ -258,22 +249,21 @@ static int64_t numbered(
     return result < 0 ? result : copy_to_user(at + sizeof(struct user_header), &length, sizeof(length));
 }
 
-int64_t sys_sendmmsg(const struct arguments *arguments)
+static int64_t send_several(struct file *file, struct socket *socket, const struct arguments *arguments)
 {
-    struct file *file;
-    struct socket *socket;
     uint32_t count = (uint32_t)arguments->at[2], done = 0;
+    int64_t result = 0;
     count = count < MESSAGES_MAX ? count : MESSAGES_MAX;
-    int64_t result = socket_at(arguments, 0, &file, &socket);
-    if (result < 0) {
-        return result;
-    }
     while (done < count && result >= 0) {
         result = numbered(file, socket, arguments->at[1], done, (uint32_t)arguments->at[3], send_message);
         done += result >= 0;
     }
-    file_put(file);
     return done > 0 ? (int64_t)done : result;
+}
+
+int64_t sys_sendmmsg(const struct arguments *arguments)
+{
+    return on_socket(arguments, send_several);
 }
 
 /* The time is looked at after each message only (recvmmsg(2), BUGS). */

@@ -98,8 +98,9 @@ static int64_t set_option(struct socket *socket, uint32_t level, uint32_t name, 
 }
 
 /* A value that is longer than the application's room is cut (getsockopt(2)). */
-static int64_t give_option(struct socket *socket, const struct arguments *arguments)
+static int64_t give_option(struct file *file, struct socket *socket, const struct arguments *arguments)
 {
+    (void)file;
     uint8_t value[OPTION_SIZE_MAX] __attribute__((aligned(8))) = {0};
     int32_t room;
     if (copy_from_user(&room, arguments->at[4], sizeof(room)) < 0) {
@@ -120,20 +121,13 @@ static int64_t give_option(struct socket *socket, const struct arguments *argume
 
 int64_t sys_getsockopt(const struct arguments *arguments)
 {
-    struct file *file;
-    struct socket *socket;
-    int64_t result = socket_at(arguments, 0, &file, &socket);
-    if (result < 0) {
-        return result;
-    }
-    result = give_option(socket, arguments);
-    file_put(file);
-    return result;
+    return on_socket(arguments, give_option);
 }
 
 /* No option that is served is longer than OPTION_SIZE_MAX; what stands behind a value is not looked at, as in Linux. */
-static int64_t take_option(struct socket *socket, const struct arguments *arguments)
+static int64_t take_option(struct file *file, struct socket *socket, const struct arguments *arguments)
 {
+    (void)file;
     uint8_t value[OPTION_SIZE_MAX] __attribute__((aligned(8))) = {0};
     int32_t length = (int32_t)arguments->at[4];
     if (length < 0) {
@@ -148,13 +142,5 @@ static int64_t take_option(struct socket *socket, const struct arguments *argume
 
 int64_t sys_setsockopt(const struct arguments *arguments)
 {
-    struct file *file;
-    struct socket *socket;
-    int64_t result = socket_at(arguments, 0, &file, &socket);
-    if (result < 0) {
-        return result;
-    }
-    result = take_option(socket, arguments);
-    file_put(file);
-    return result;
+    return on_socket(arguments, take_option);
 }

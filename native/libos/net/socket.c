@@ -198,3 +198,16 @@ int64_t socket_at(const struct arguments *arguments, uint32_t index, struct file
     }
     return 0;
 }
+
+int64_t on_socket(const struct arguments *arguments, socket_call *call)
+{
+    struct file *file;
+    struct socket *socket;
+    int64_t result = socket_at(arguments, 0, &file, &socket);
+    if (result < 0) {
+        return result;
+    }
+    result = call(file, socket, arguments);
+    file_put(file);
+    return result;
+}

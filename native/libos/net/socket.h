@@ -23,6 +23,10 @@ int64_t raise_broken_pipe(const struct socket *socket, uint32_t flags, int64_t r
 /* The open file behind a descriptor, with a count, and its socket. -EBADF, -ENOTSOCK. */
 int64_t socket_at(const struct arguments *arguments, uint32_t index, struct file **file, struct socket **socket);
 
+/* Gives the socket of the first argument to a call. -EBADF, -ENOTSOCK. */
+typedef int64_t socket_call(struct file *file, struct socket *socket, const struct arguments *arguments);
+int64_t on_socket(const struct arguments *arguments, socket_call *call);
+
 /* readv and writev: a message is one message, however many pieces it comes in (message.c). */
 int64_t socket_vector(struct file *file, const struct iovec *vector, size_t count, bool writes);
 

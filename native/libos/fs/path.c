@@ -4,7 +4,6 @@
 #include "fs/open_name.h"
 
 #define LINKS_MAX 40U /* MAXSYMLINKS of Linux */
-#define MOUNTS_MAX 64U
 
 struct inode *root_directory;
 

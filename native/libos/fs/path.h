@@ -70,6 +70,9 @@ int64_t mount_add(struct inode *directory, struct name name, struct inode *root)
 /* The mounts in order, for /proc/self/mounts; NULL behind the last one. */
 struct inode *mount_at(size_t index);
 
+#define MOUNTS_MAX 64U                       /* laid over names, beside the root's own */
+#define MOUNT_NUMBER_MAX (MOUNTS_MAX + 1U)
+
 /* The number of the mount that something lies in, as in /proc/self/mountinfo: of what is no directory, `parent` tells. */
 uint64_t mount_number(const struct inode *inode, const struct inode *parent);
 bool mount_at_root(const struct inode *inode); /* it is the root of a mount */

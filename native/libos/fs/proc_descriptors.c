@@ -52,6 +52,18 @@ static int64_t descriptor_jump(const struct proc_entry *entry, struct inode **ta
     return 0;
 }
 
+/* What lies in no mount of the tree, as a pipe, has a number above all of theirs. */
+static uint64_t mount_of(const struct file *file)
+{
+    struct location location;
+    namespace_lock();
+    location_of_name(file->name, &location);
+    uint64_t mount = mount_number(file->inode, location.parent);
+    namespace_unlock();
+    location_release(&location);
+    return mount != 0 ? mount : MOUNT_NUMBER_MAX + file->inode->file_system->device;
+}
+
 static int64_t descriptor_info(struct text *text, const struct proc_entry *entry)
 {
     bool closes;
@@ -59,8 +71,8 @@ static int64_t descriptor_info(struct text *text, const struct proc_entry *entry
     if (file == NULL) {
         return -ENOENT;
     }
-    text_add(text, "pos:\t%llu\nflags:\t0%o\nmnt_id:\t%u\nino:\t%llu\n", (unsigned long long)file->position,
-        file_status_flags(file) | (closes ? O_CLOEXEC : 0), file->inode->file_system->device, (unsigned long long)file->inode->number);
+    text_add(text, "pos:\t%llu\nflags:\t0%o\nmnt_id:\t%llu\nino:\t%llu\n", (unsigned long long)file->position,
+        file_status_flags(file) | (closes ? O_CLOEXEC : 0), (unsigned long long)mount_of(file), (unsigned long long)file->inode->number);
     if (file->operations->tell != NULL) {
         file->operations->tell(file, text);
     }

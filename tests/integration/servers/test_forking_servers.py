@@ -28,6 +28,7 @@ pytestmark = pytest.mark.integration
 REQUESTS = scaled(400, least=40)
 CLIENTS = 10
 ROWS = scaled(200, least=10)
+COMMITTED = CLIENTS * (ROWS // 5) * 4
 READY = "database system is ready to accept connections"
 MARIADB_READY = "mariadbd: ready for connections"
 
@@ -177,19 +178,8 @@ def client_library(package: str, module: str) -> Any:
         sys.path.pop()
 
 
-def at_once(work: Callable[[int], None]) -> None:
-    """Run clients side by side."""
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(work, range(CLIENTS)))
-
-
-def test_postgresql_keeps_what_its_clients_have_committed(place: Place) -> None:
-    """Ten clients at once; the end of a backend by SIGKILL; three kinds of shutdown; one folder for all."""
-    pg8000 = client_library("pg8000==1.31.2", "pg8000.dbapi")
-    port = free_port()
-
-    def connect() -> Any:
-        return pg8000.connect(user="postgres", host="127.0.0.1", port=port, database="app")
+def insert_at_once(connect: Callable[[], Any]) -> None:
+    """Let clients insert side by side, by the Python DB API; they take back a row of five."""
 
     def work(who: int) -> None:
         connection = connect()
@@ -202,22 +192,35 @@ def test_postgresql_keeps_what_its_clients_have_committed(place: Place) -> None:
                 connection.commit()
         connection.close()
 
-    def count() -> int:
-        connection = connect()
-        cursor = connection.cursor()
-        cursor.execute("SELECT count(*) FROM made")
-        (found,) = cursor.fetchone()
-        connection.close()
-        return int(found)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(work, range(CLIENTS)))
 
-    committed = CLIENTS * (ROWS // 5) * 4
+
+def count_rows(connect: Callable[[], Any]) -> int:
+    """Ask as a client that has just come."""
+    connection = connect()
+    cursor = connection.cursor()
+    cursor.execute("SELECT count(*) FROM made")
+    (found,) = cursor.fetchone()
+    connection.close()
+    return int(found)
+
+
+def test_postgresql_keeps_what_its_clients_have_committed(place: Place) -> None:
+    """Ten clients at once; the end of a backend by SIGKILL; three kinds of shutdown; one folder for all."""
+    pg8000 = client_library("pg8000==1.31.2", "pg8000.dbapi")
+    port = free_port()
+
+    def connect() -> Any:
+        return pg8000.connect(user="postgres", host="127.0.0.1", port=port, database="app")
+
     argv = ("postgres.sh", "-p", str(port), "-c", "dynamic_shared_memory_type=posix")
     with place.server(*argv, PGDATA="/data/postgres") as server:
         server.says("the cluster is ready for its first start")
         assert "prepared by postgres" in server.said
         server.says(READY)
-        at_once(work)
-        assert count() == committed
+        insert_at_once(connect)
+        assert count_rows(connect) == COMMITTED
         one, other = connect(), connect()
         one.autocommit = True
         cursor = one.cursor()
@@ -233,14 +236,14 @@ def test_postgresql_keeps_what_its_clients_have_committed(place: Place) -> None:
                 connection.close()
         server.says("all server processes terminated; reinitializing")
         server.says(READY, 2)
-        assert count() == committed + 1
+        assert count_rows(connect) == COMMITTED + 1
         assert server.ends(signal.SIGINT) == 0
     assert re.search(r"redo (starts|done) at|redo is not required", "\n".join(server.said))
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
         with place.server(*argv, PGDATA="/data/postgres") as server:
             server.says("there is a cluster already")
             server.says(READY)
-            assert count() == committed + 1
+            assert count_rows(connect) == COMMITTED + 1
             assert server.ends(number) == 0 or number == signal.SIGKILL
 
 
@@ -254,26 +257,6 @@ def test_mariadb_keeps_what_its_clients_have_committed(place: Place) -> None:
             user="app", password="secret", host="127.0.0.1", port=port, database="app", autocommit=False
         )
 
-    def work(who: int) -> None:
-        connection = connect()
-        cursor = connection.cursor()
-        for row in range(ROWS):
-            cursor.execute("INSERT INTO made VALUES (%s, %s)", (who, f"row {row} " * 10))
-            if row % 5 == 4:
-                connection.rollback()
-            elif row % 5 == 3:
-                connection.commit()
-        connection.close()
-
-    def count() -> int:
-        connection = connect()
-        cursor = connection.cursor()
-        cursor.execute("SELECT count(*) FROM made")
-        (found,) = cursor.fetchone()
-        connection.close()
-        return int(found)
-
-    committed = CLIENTS * (ROWS // 5) * 4
     places = ("--datadir=/data/mariadb", "--socket=/tmp/mariadb/socket", f"--port={port}")
     # By default it reserves 8 TiB of addresses, more than an enclave has.
     sizes = ("--innodb-buffer-pool-size=32M", "--innodb-buffer-pool-size-max=1G", "--innodb-log-file-size=8M")
@@ -282,8 +265,8 @@ def test_mariadb_keeps_what_its_clients_have_committed(place: Place) -> None:
         server.says("the data folder is ready for its first start")
         assert "prepared by mysql" in server.said
         server.says(MARIADB_READY, 2)
-        at_once(work)
-        assert count() == committed
+        insert_at_once(connect)
+        assert count_rows(connect) == COMMITTED
         one = connect()
         one.cursor().execute("INSERT INTO made VALUES (-1, 'never committed')")
         server.send(signal.SIGKILL)
@@ -291,5 +274,5 @@ def test_mariadb_keeps_what_its_clients_have_committed(place: Place) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with place.server(*argv) as server:
             server.says(MARIADB_READY)
-            assert count() == committed
+            assert count_rows(connect) == COMMITTED
             assert server.ends(number) == 0 or number == signal.SIGKILL

@@ -53,6 +53,19 @@ static int first_line(const char *path, char *line, size_t size)
     return (int)length;
 }
 
+static unsigned long long mount_told_of(int fd)
+{
+    char path[64], text[512], *line;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+    int info = open(path, O_RDONLY);
+    ssize_t length = read(info, text, sizeof text - 1);
+    CHECK(info >= 0 && length > 0 && close(info) == 0);
+    text[length] = '\0';
+    line = strstr(text, "mnt_id:\t");
+    CHECK(line != NULL);
+    return strtoull(line + strlen("mnt_id:\t"), NULL, 10);
+}
+
 static void statuses(void)
 {
     struct status before, after, directory = status_of("/dev/shm"), none;
@@ -68,6 +81,7 @@ static void statuses(void)
     CHECK(memcmp(&after.btime, &before.btime, sizeof after.btime) == 0 && after.size == 3 && after.mode == (S_IFREG | 0640));
     CHECK(memcmp(&after.ctime, &before.ctime, sizeof after.ctime) != 0);
     CHECK(status_of("/").mount != after.mount && status_of("/proc").mount != after.mount);
+    CHECK(mount_told_of(fd) == before.mount);
     CHECK(syscall(SYS_statx, AT_FDCWD, PATH, 0, 0x80000000U, &none) == -1 && errno == EINVAL);
     CHECK(syscall(SYS_statx, AT_FDCWD, PATH, 0x6000, BASIC, &none) == -1 && errno == EINVAL);
     CHECK(syscall(SYS_statx, fd, "", 0x1000, BASIC, &none) == 0 && none.size == 3);

@@ -139,7 +139,8 @@ class Daemon:
     def _convert(self, wanted: Convert, pid: int) -> Mapping[str, Any]:
         try:
             job = self._job(wanted, pid)
-            tree = self._tree_of(job, wanted.bundle)
+            with self._toolchains.used_for(job.options):
+                tree = self._tree_of(job, wanted.bundle)
         except EnclavizeError as error:
             with self._lock:
                 self._counts["failed"] += 1
@@ -198,7 +199,6 @@ class Daemon:
         try:
             self._make(key, job)
         except EnclavizeError as error:
-            self._toolchains.forget(job.options)
             running.set_exception(error)
         finally:
             with self._lock:

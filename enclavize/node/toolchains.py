@@ -7,15 +7,18 @@ for the old one: conversions fail, and the next opens it again.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from enclavize.errors import UsageError
+from enclavize.errors import EnclavizeError, UsageError
 from enclavize.libos.titles import TITLES
 from enclavize.oci.cache import BlobCache
 from enclavize.pipeline.toolchain import toolchain_of
 from enclavize.progress import Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from enclavize.libos.toolchain import Toolchain
     from enclavize.pipeline.options import BuildOptions
 
@@ -59,7 +62,12 @@ class Toolchains:
                 self._open[key] = known
             return known
 
-    def forget(self, options: BuildOptions) -> None:
-        """Open it again when it is asked for next."""
-        with self._lock:
-            self._open.pop((options.libos, options.toolchain), None)
+    @contextmanager
+    def used_for(self, options: BuildOptions) -> Iterator[None]:
+        """Have the toolchain opened again by who asks next, if this one fails: it may have changed."""
+        try:
+            yield
+        except EnclavizeError:
+            with self._lock:
+                self._open.pop((options.libos, options.toolchain), None)
+            raise

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os/signal"
 	"sync"
@@ -47,10 +48,14 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func main() {
 	ended, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	server := &http.Server{Addr: ":8080", Handler: &store{texts: map[string][]byte{}}}
+	listener, err := net.Listen("tcp", ":8080")
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Print("listening on :8080")
+	server := &http.Server{Handler: &store{texts: map[string][]byte{}}}
 	served := make(chan error, 1)
-	go func() { served <- server.ListenAndServe() }()
-	log.Print("listening on ", server.Addr)
+	go func() { served <- server.Serve(listener) }()
 	select {
 	case err := <-served:
 		log.Fatal(err)

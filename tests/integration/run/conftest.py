@@ -82,7 +82,7 @@ def _write_lines(path: Path, size: int) -> None:
 
 
 def _fill(rootfs: Path) -> None:
-    for folder in ("bin", "etc", "tmp", "usr/share/deep/er", "var/empty", "home/user", "data"):
+    for folder in ("bin", "etc", "tmp", "usr/share/deep/er", "var/empty", "home/user", "data", "mnt"):
         (rootfs / folder).mkdir(parents=True)
     static_musl(SAMPLES / "hello" / "hello.c", rootfs / "bin" / "hello")
     static_pie_musl(SAMPLES / "hello" / "hello.c", rootfs / "bin" / "hello-pie")
@@ -143,7 +143,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     subprocess.run([*enclavize, "keygen", key], env=environment, check=True, capture_output=True)
     subprocess.run(
         [*enclavize, "build", f"oci:{layout}:1", "-t", "corpus:tee", "--key", key, "--allow-args",
-         "--volume", "/data", "--volume", "/new/file",
+         "--volume", "/data", "--volume", "/mnt/new/file",
          "-o", f"type=oci,dest={base / 'tee.tar'}", "--progress", "plain"],
         env=environment, check=True,
     )  # fmt: skip

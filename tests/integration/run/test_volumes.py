@@ -50,9 +50,9 @@ def test_a_capability_that_nobody_knows(corpus: Corpus) -> None:
 
 def test_a_mountpoint_does_not_outlive_its_run(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "given").write_text("given\n")
-    options = ("-v", f"{tmp_path / 'given'}:/new/file")
-    given = corpus.enclave("/bin/busybox", "cat", "/new/file", options=options)
+    options = ("-v", f"{tmp_path / 'given'}:/mnt/new/file")
+    given = corpus.enclave("/bin/busybox", "cat", "/mnt/new/file", options=options)
     assert given.stdout == b"given\n", given.stderr.decode()
     trees = list((Path(corpus.environment["XDG_CACHE_HOME"]) / "enclavize" / "unpacked").glob("*/"))
     assert trees
-    assert not any((tree / "new").exists() for tree in trees)
+    assert not any((tree / "mnt" / "new").exists() for tree in trees)

@@ -39,5 +39,6 @@ class LocalSource(ABC):
         Raises MissingBlobError, InvalidImageError if there is none.
         """
 
-    def close(self) -> None:  # noqa: B027 - most have nothing open
+    @abstractmethod
+    def close(self) -> None:
         """Release what is open."""

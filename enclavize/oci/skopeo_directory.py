@@ -60,6 +60,9 @@ class SkopeoDirectorySource(LocalSource):
         stream, _ = self._open(path, descriptor.digest)
         return read_verified(stream, descriptor, f"{self._files.name}, manifest")
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def _find(self, digest: Digest) -> tuple[BinaryIO, str]:
         return self._open(hex_of(digest), digest)
 

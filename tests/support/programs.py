@@ -23,6 +23,12 @@ def need(*commands: str) -> None:
         pytest.skip(f"not installed here: {', '.join(missing)}")
 
 
+def need_native(name: str = "libos.so") -> None:
+    """Skip the test where the project's native components have not been built."""
+    if not (REPOSITORY / "enclavize" / "_native" / name).is_file():
+        pytest.skip("the native components have not been built")
+
+
 def need_root() -> None:
     """Skip the test where it does not run as root."""
     if os.geteuid() != 0:

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from support.sgx_mutations import Mutation
 
 FAKE = REPOSITORY / "tests" / "native" / "sgx_fake"
-SOURCES = ("cpu.c", "driver.c", "faults.c", "kernel.c", "image.S")
+SOURCES = (
+    "cpu.c", "cpu_keys.c", "cpu_leaves.c", "driver.c", "driver_dynamic.c", "faults.c", "judge.c", "kernel.c",
+    "image.S",
+)  # fmt: skip
 
 # SGX error codes, SDM volume 3D.
 INVALID_SIG_STRUCT, INVALID_ATTRIBUTE, INVALID_MEASUREMENT, INVALID_SIGNATURE = 1, 2, 4, 8

@@ -8,12 +8,12 @@ from enclavize.cli.grammar.fields import parse_pair
 from enclavize.cli.grammar.size import parse_size
 from enclavize.errors import UsageError
 from enclavize.libos.base import MAX_FAULT_AROUND, MAX_MEMORY, MAX_THREADS, MIN_MEMORY, Resources
+from enclavize.sgx.structures import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-PAGE_SIZE = 4096
 SETTINGS = ("memory", "threads", "kernel-heap", "fault-around")
 
 

@@ -155,6 +155,9 @@ class StorageSource(LocalSource):
         """Return the bytes of a layer's archive."""
         return assembled_size(self._places(diff_id)[0])
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def _find(self, digest: Digest) -> tuple[Readable, str]:
         """Put the archive of a layer together again."""
         split, folder = self._places(digest)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.engines import podman_storage
+from support.engines import need_podman_to_run, podman_storage
 from support.guest import ORDINARY, ordinary_guest
 from support.node import running_node
 from support.programs import need, need_root
@@ -71,7 +71,5 @@ def podman(layout: Path, rune: Path, tmp_path_factory: pytest.TempPathFactory) -
         copy = ["skopeo", "copy", "-q", f"oci:{layout}:1", f"oci-archive:{archive}:{ORDINARY}"]
         subprocess.run(copy, check=True)
         engine.run("load", "-q", "-i", archive, check=True)
-        first = engine.run("run", "--rm", "--network", "none", "--runtime", "runc", ORDINARY, "exit", "0")
-        if first.returncode != 0:
-            pytest.skip(f"podman runs no container here: {first.stderr.strip()[-200:]}")
+        need_podman_to_run(engine, ORDINARY)
         yield engine

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs import REPOSITORY, need, static_pie_musl, with_libraries
+from support.programs import REPOSITORY, need, need_native, static_pie_musl, with_libraries
 from support.tee import Converter, ordinary_image
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ PROGRAMS = ("dynamic", "dynamic-fixed", "static", "static-fixed")
 def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the program for glibc's loader, and static; for any address, and for one."""
     need("gcc", "musl-gcc", "umoci", "skopeo")
-    if not (REPOSITORY / "enclavize" / "_native" / "libos.so").is_file():
-        pytest.skip("the native components have not been built")
+    need_native()
     folder = tmp_path_factory.mktemp("rootfs")
     folder.chmod(0o755)
     compile_ = ("-O2", "-Wall", "-Wextra", SOURCE, "-o")

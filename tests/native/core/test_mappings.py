@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs import REPOSITORY, need, need_root
+from support.programs import REPOSITORY, need, need_native, need_root
 from support.scale import scaled
 from support.tee import Converter, ordinary_image
 
@@ -27,8 +27,7 @@ MEASURED = bytes(range(256)) * 64
 def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the programs, static, and a file that is measured."""
     need("musl-gcc", "umoci", "skopeo")
-    if not (NATIVE / "libos.so").is_file():
-        pytest.skip("the native components have not been built")
+    need_native()
     folder = tmp_path_factory.mktemp("rootfs")
     folder.chmod(0o755)
     for name in ("tmp", "data"):

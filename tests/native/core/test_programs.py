@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs import REPOSITORY, need, static_pie_musl
+from support.programs import REPOSITORY, need, need_native, static_pie_musl
 from support.scale import scaled
 from support.tee import Converter, TeeTree, ordinary_image
 
@@ -109,8 +109,7 @@ ELSEWHERE = frozenset({"attestation"})
 def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the programs, static."""
     need("musl-gcc", "umoci", "skopeo")
-    if not (NATIVE / "libos.so").is_file():
-        pytest.skip("the native components have not been built")
+    need_native()
     folder = tmp_path_factory.mktemp("rootfs")
     folder.chmod(0o755)  # other users of the image go through it, too
     (folder / "tmp").mkdir()

@@ -10,9 +10,9 @@ import pytest
 from enclavize.signing.keys import generate_key
 from enclavize.signing.local import LocalSigner
 from support.liar import CORE, LIAR, Liar, compile_liar
-from support.programs import need
+from support.programs import need, need_native
 from support.tee import Converter, ordinary_image
-from support.torture import BOUNDARY, NATIVE, compile_as, sign
+from support.torture import BOUNDARY, compile_as, sign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +42,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def victim_image(tmp_path_factory: pytest.TempPathFactory) -> str:
     """victim.c as an ordinary image, with a volume."""
     need("musl-gcc", "umoci", "skopeo")
-    if not (NATIVE.parent / "enclavize" / "_native" / "libos.so").is_file():
-        pytest.skip("the native components have not been built")
+    need_native()
     base = tmp_path_factory.mktemp("victim")
     rootfs = base / "rootfs"
     (rootfs / "volume").mkdir(parents=True)

@@ -10,10 +10,10 @@ import pytest
 from enclavize.signing.keys import generate_key
 from enclavize.signing.local import LocalSigner
 from support.liar import LIAR
-from support.programs import REPOSITORY, need, static_pie_musl
+from support.programs import REPOSITORY, need, need_native, static_pie_musl
 from support.sgx_fake import FAKE, Bench, Machine, compile_fake
 from support.tee import Converter, ordinary_image
-from support.torture import BOUNDARY, HERE, NATIVE, TORTURE, compile_as, sign
+from support.torture import BOUNDARY, HERE, TORTURE, compile_as, sign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,8 +54,7 @@ STARTERS = ("forks", "spawn")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with programs that check the LibOS's promises from inside (tests/native/programs)."""
     need("musl-gcc", "umoci", "skopeo")
-    if not (NATIVE.parent / "enclavize" / "_native" / "libos.so").is_file():
-        pytest.skip("the native components have not been built")
+    need_native()
     folder = tmp_path_factory.mktemp("rootfs")
     folder.chmod(0o755)  # other users of the image go through it, too
     (folder / "tmp").mkdir()

@@ -4,7 +4,6 @@
  */
 #include <cpuid.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -12,7 +11,6 @@
 
 enum { LEAF_EREPORT, LEAF_EGETKEY, LEAF_EENTER, LEAF_ERESUME, LEAF_EEXIT, LEAF_EACCEPT, LEAF_EMODPE, LEAF_EACCEPTCOPY };
 #define ENCLU_SIZE 3
-#define MISMATCH 19 /* SGX_PAGE_ATTRIBUTES_MISMATCH */
 
 uint64_t read_fs(void)
 {
@@ -311,264 +309,6 @@ void cpu_aex(struct thread_control *control, ucontext_t *frame, struct exception
     __atomic_store_n(&control->busy, 0, __ATOMIC_RELEASE);
 }
 
-/* The other leaves. Operands: an alignment, and a page that may be used so. */
-
-static struct exception operand(uint64_t address, uint64_t alignment, uint16_t rights)
-{
-    if (address % alignment || address - secs.base >= secs.size) {
-        return GENERAL_PROTECTION;
-    }
-    uint16_t entry = *page_of(address);
-    if (!(entry & P_VALID)) {
-        return (struct exception){V_PF, FAULT_U | (rights & P_W ? FAULT_W : 0), address};
-    }
-    if ((entry & (P_PENDING | P_MODIFIED | P_TYPE)) != P_REG || (entry & rights) != rights) {
-        return (struct exception){V_PF, FAULT_P | FAULT_U | FAULT_SGX | (rights & P_W ? FAULT_W : 0), address};
-    }
-    return NO_EXCEPTION;
-}
-
-/* SECINFO: flags that must be zero, and 56 bytes that are. */
-static struct exception read_secinfo(uint64_t address, uint64_t *flags)
-{
-    struct exception exception = operand(address, 64, P_R);
-    if (exception.vector < 0) {
-        const uint64_t *fields = (const uint64_t *)(store + address);
-        *flags = fields[0];
-        bool is_zero = !(fields[0] & ~0xFF3FULL);
-        for (unsigned index = 1; index < 8; index++) {
-            is_zero = is_zero && !fields[index];
-        }
-        exception = is_zero ? exception : GENERAL_PROTECTION;
-    }
-    return exception;
-}
-
-static struct exception target(uint64_t page)
-{
-    if (page % PAGE || page - secs.base >= secs.size) {
-        return GENERAL_PROTECTION;
-    }
-    return *page_of(page) & P_VALID ? NO_EXCEPTION : (struct exception){V_PF, FAULT_U | FAULT_W, page};
-}
-
-/* SECINFO.FLAGS as the entry is: R W X PENDING MODIFIED PR, type. */
-static uint64_t flags_of(uint16_t entry)
-{
-    return (entry & P_RIGHTS) | (entry & P_PENDING ? 8U : 0) | (entry & P_MODIFIED ? 0x10U : 0) | (entry & P_PR ? 0x20U : 0) | (entry & P_TYPE);
-}
-
-static struct exception eaccept(greg_t *registers)
-{
-    uint64_t flags, page = (uint64_t)registers[REG_RCX];
-    struct exception exception = read_secinfo((uint64_t)registers[REG_RBX], &flags);
-    exception = exception.vector < 0 ? target(page) : exception;
-    if (exception.vector >= 0) {
-        return exception;
-    }
-    uint64_t type = flags & 0xFF00, state = flags & 0x38;
-    bool is_sane = (type == P_REG && (state == 8 || state == 0x20 || state == 0x28)) || ((type == P_TRIM || type == P_TCS) && state == 0x10);
-    if (!is_sane || (flags & 3) == 2) {
-        return GENERAL_PROTECTION;
-    }
-    count(N_EACCEPT);
-    take();
-    uint16_t *entry = page_of(page);
-    bool is_match = (*entry & P_VALID) && flags_of(*entry) == flags;
-    if (is_match) {
-        *entry &= (uint16_t)~(P_PENDING | P_MODIFIED | P_PR);
-        apply(page);
-    }
-    give();
-    registers[REG_RAX] = is_match ? 0 : MISMATCH;
-    return exception;
-}
-
-static struct exception emodpe(greg_t *registers)
-{
-    uint64_t flags, page = (uint64_t)registers[REG_RCX];
-    struct exception exception = read_secinfo((uint64_t)registers[REG_RBX], &flags);
-    exception = exception.vector < 0 ? target(page) : exception;
-    if (exception.vector >= 0) {
-        return exception;
-    }
-    take();
-    uint16_t *entry = page_of(page);
-    if ((*entry & (P_PENDING | P_MODIFIED | P_TYPE)) != P_REG) {
-        exception = (struct exception){V_PF, FAULT_P | FAULT_U | FAULT_SGX, page};
-    } else if ((flags & P_W) && !((*entry | flags) & P_R)) {
-        exception = GENERAL_PROTECTION;
-    } else {
-        *entry |= flags & P_RIGHTS;
-        apply(page);
-    }
-    give();
-    return exception;
-}
-
-static struct exception eacceptcopy(greg_t *registers)
-{
-    uint64_t flags, page = (uint64_t)registers[REG_RCX], source = (uint64_t)registers[REG_RDX];
-    struct exception exception = read_secinfo((uint64_t)registers[REG_RBX], &flags);
-    exception = exception.vector < 0 ? operand(source, PAGE, P_R) : exception;
-    exception = exception.vector < 0 ? target(page) : exception;
-    if (exception.vector >= 0) {
-        return exception;
-    }
-    if ((flags & ~7ULL) != P_REG || (flags & 3) == 2) {
-        return GENERAL_PROTECTION;
-    }
-    take();
-    uint16_t *entry = page_of(page);
-    bool is_match = flags_of(*entry) == (P_REG | 8U | P_R | P_W);
-    if (is_match) {
-        memcpy(store + page, store + source, PAGE);
-        *entry = (uint16_t)((*entry & ~(P_PENDING | P_RIGHTS)) | (flags & P_RIGHTS));
-        apply(page);
-    }
-    give();
-    registers[REG_RAX] = is_match ? 0 : MISMATCH;
-    return exception;
-}
-
-/*
- * EREPORT and EGETKEY. What a key depends on, in the order of the manual's KEYDEPENDENCIES; the judge has the CPU's secret, and does AES.
- */
-struct dependencies {
-    uint16_t key_name, isv_prod_id, isv_svn, config_svn;
-    uint64_t flags, xfrm, flags_mask, xfrm_mask;
-    uint8_t measurement[32], signer[32], key_id[32], cpu_svn[16], config_id[64];
-    uint32_t misc, misc_mask;
-    uint16_t policy, zero[3];
-};
-
-enum { NAME_EINITTOKEN, NAME_PROVISION, NAME_PROVISION_SEAL, NAME_REPORT, NAME_SEAL };
-enum { POLICY_MRENCLAVE = 1, POLICY_MRSIGNER = 2 };
-enum { BAD_ATTRIBUTE = 2, BAD_CPUSVN = 32, BAD_ISVSVN = 64, BAD_KEYNAME = 256 };
-#define FLAG_INIT_DEBUG 3ULL
-#define STATUS_FLAGS 0x8D5
-#define ZERO_FLAG 0x40
-static const uint8_t CPU_SVN[16] = {7, 5}; /* compared as a number, the first byte the lowest */
-
-static uint16_t field16(const uint8_t *structure, size_t offset)
-{
-    return (uint16_t)(structure[offset] | structure[offset + 1] << 8);
-}
-
-/* TARGETINFO: MEASUREMENT 0, ATTRIBUTES 32, CETATTRIBUTES 48, CONFIGSVN 50, MISCSELECT 52, CONFIGID 64; the rest must be zero. REPORT: CPUSVN 0, MISCSELECT
- * 16, ATTRIBUTES 48, MRENCLAVE 64, MRSIGNER 128, ISVPRODID 256, ISVSVN 258, REPORTDATA 320, KEYID 384, MAC 416. */
-static struct exception ereport(greg_t *registers)
-{
-    uint64_t target_info = (uint64_t)registers[REG_RBX], data = (uint64_t)registers[REG_RCX], report = (uint64_t)registers[REG_RDX];
-    struct exception exception = operand(target_info, 512, P_R);
-    exception = exception.vector < 0 ? operand(data, 128, P_R) : exception;
-    exception = exception.vector < 0 ? operand(report, 512, P_R | P_W) : exception;
-    if (exception.vector >= 0) {
-        return exception;
-    }
-    const uint8_t *from = store + target_info;
-    if (from[49] || !all_zero(from + 56, 8) || !all_zero(from + 128, 384)) {
-        return GENERAL_PROTECTION;
-    }
-    struct dependencies wanted = {.key_name = NAME_REPORT, .config_svn = field16(from, 50)};
-    uint8_t made[432] = {0};
-    memcpy(wanted.measurement, from, 32);
-    memcpy(&wanted.flags, from + 32, 8);
-    memcpy(&wanted.xfrm, from + 40, 8);
-    memcpy(&wanted.misc, from + 52, 4);
-    memcpy(wanted.config_id, from + 64, 64);
-    memcpy(wanted.cpu_svn, CPU_SVN, 16);
-    memset(wanted.key_id, 0x4B, 32);
-    memcpy(made, CPU_SVN, 16);
-    memcpy(made + 16, &secs.misc, 4);
-    memcpy(made + 48, &secs.flags, 8);
-    memcpy(made + 56, &secs.xfrm, 8);
-    memcpy(made + 64, measurement, 32);
-    memcpy(made + 128, signer, 32);
-    memcpy(made + 256, &product, 4);
-    memcpy(made + 320, store + data, 64);
-    memcpy(made + 384, wanted.key_id, 32);
-    judge_mac(&wanted, sizeof(wanted), made, 384, made + 416);
-    memcpy(store + report, made, sizeof(made));
-    return exception;
-}
-
-static bool is_newer(const uint8_t *wanted)
-{
-    for (int index = 15; index >= 0; index--) {
-        if (wanted[index] != CPU_SVN[index]) {
-            return wanted[index] > CPU_SVN[index];
-        }
-    }
-    return false;
-}
-
-/* KEYREQUEST: KEYNAME 0, KEYPOLICY 2, ISVSVN 4, CPUSVN 8, ATTRIBUTEMASK 24, KEYID 40, MISCMASK 72, CONFIGSVN 76; the rest must be zero. */
-static uint64_t depend(const uint8_t *request, struct dependencies *wanted)
-{
-    *wanted = (struct dependencies){.key_name = field16(request, 0), .flags = secs.flags, .xfrm = secs.xfrm, .misc = secs.misc};
-    memcpy(wanted->key_id, request + 40, 32);
-    switch (wanted->key_name) {
-    case NAME_REPORT:
-        memcpy(wanted->measurement, measurement, 32);
-        memcpy(wanted->cpu_svn, CPU_SVN, 16);
-        return 0;
-    case NAME_SEAL:
-        break;
-    case NAME_EINITTOKEN:
-    case NAME_PROVISION:
-    case NAME_PROVISION_SEAL:
-        return BAD_ATTRIBUTE;
-    default:
-        return BAD_KEYNAME;
-    }
-    if (is_newer(request + 8)) {
-        return BAD_CPUSVN;
-    }
-    if (field16(request, 4) > product[1] || field16(request, 76) > 0) {
-        return BAD_ISVSVN;
-    }
-    wanted->policy = field16(request, 2);
-    wanted->isv_prod_id = product[0];
-    wanted->isv_svn = field16(request, 4);
-    memcpy(wanted->cpu_svn, request + 8, 16);
-    memcpy(&wanted->flags_mask, request + 24, 8);
-    memcpy(&wanted->xfrm_mask, request + 32, 8);
-    memcpy(&wanted->misc_mask, request + 72, 4);
-    wanted->flags &= wanted->flags_mask | FLAG_INIT_DEBUG;
-    wanted->xfrm &= wanted->xfrm_mask;
-    wanted->misc &= wanted->misc_mask;
-    if (wanted->policy & POLICY_MRENCLAVE) {
-        memcpy(wanted->measurement, measurement, 32);
-    }
-    if (wanted->policy & POLICY_MRSIGNER) {
-        memcpy(wanted->signer, signer, 32);
-    }
-    return 0;
-}
-
-static struct exception egetkey(greg_t *registers)
-{
-    uint64_t request = (uint64_t)registers[REG_RBX], to = (uint64_t)registers[REG_RCX];
-    struct exception exception = operand(request, 512, P_R);
-    exception = exception.vector < 0 ? operand(to, 16, P_R | P_W) : exception;
-    if (exception.vector >= 0) {
-        return exception;
-    }
-    const uint8_t *from = store + request;
-    if (field16(from, 2) & ~3U || field16(from, 6) || !all_zero(from + 78, 434)) {
-        return GENERAL_PROTECTION;
-    }
-    struct dependencies wanted;
-    uint64_t error = depend(from, &wanted);
-    if (!error) {
-        judge_key(&wanted, sizeof(wanted), store + to);
-    }
-    registers[REG_RAX] = (greg_t)error;
-    registers[REG_EFL] = (registers[REG_EFL] & ~(greg_t)STATUS_FLAGS) | (error ? ZERO_FLAG : 0);
-    return exception;
-}
-
 static struct exception eexit(struct thread_control *control, greg_t *registers)
 {
     uint64_t to = (uint64_t)registers[REG_RBX];
@@ -589,27 +329,25 @@ static struct exception eexit(struct thread_control *control, greg_t *registers)
 struct exception cpu_inside(struct thread_control *control, ucontext_t *frame)
 {
     greg_t *registers = frame->uc_mcontext.gregs;
-    struct exception exception;
+    struct exception exception = GENERAL_PROTECTION;
     switch (registers[REG_RAX]) {
     case LEAF_EREPORT:
-        exception = ereport(registers);
+        exception = cpu_ereport(registers);
         break;
     case LEAF_EGETKEY:
-        exception = egetkey(registers);
+        exception = cpu_egetkey(registers);
         break;
     case LEAF_EEXIT:
         return eexit(control, registers);
     case LEAF_EACCEPT:
-        exception = eaccept(registers);
+        exception = cpu_eaccept(registers);
         break;
     case LEAF_EMODPE:
-        exception = emodpe(registers);
+        exception = cpu_emodpe(registers);
         break;
     case LEAF_EACCEPTCOPY:
-        exception = eacceptcopy(registers);
+        exception = cpu_eacceptcopy(registers);
         break;
-    default:
-        exception = GENERAL_PROTECTION;
     }
     registers[REG_RIP] += exception.vector < 0 ? ENCLU_SIZE : 0;
     return exception;

@@ -1,10 +1,8 @@
 /* /dev/sgx_enclave: ioctls, mappings, page faults. The order of checks is the kernel's. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -15,16 +13,6 @@
 #include "fake.h"
 
 #define DEVICE "/dev/sgx_enclave"
-
-/* _IOC(direction, 0xA4, number, size): 1 to write, 3 both. */
-#define REQUEST(direction, number, size) ((direction) << 30 | (size) << 16 | 0xA4UL << 8 | (number))
-#define REQUEST_CREATE REQUEST(1UL, 0, 8UL)
-#define REQUEST_ADD REQUEST(3UL, 1, 48UL)
-#define REQUEST_INIT REQUEST(1UL, 2, 8UL)
-#define REQUEST_RESTRICT REQUEST(3UL, 5, 40UL)
-#define REQUEST_TYPES REQUEST(3UL, 6, 40UL)
-#define REQUEST_REMOVE REQUEST(3UL, 7, 24UL)
-#define NOT_MODIFIABLE 20 /* SGX_PAGE_NOT_MODIFIABLE */
 
 #define ATTRIBUTES_KNOWN 0xF7ULL /* INIT DEBUG MODE64 PROVISIONKEY EINITTOKENKEY CET KSS */
 #define ATTRIBUTE_INIT 1ULL
@@ -61,71 +49,6 @@ void take(void)
 void give(void)
 {
     __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
-}
-
-/* The judge: what is measured and signed is verified by libraries, in the test. Messages: kind, length, bytes. */
-
-static void send(uint32_t kind, const struct iovec *parts, int part_count)
-{
-    uint32_t header[2] = {kind, 0};
-    struct iovec all[8] = {{header, sizeof(header)}};
-    for (int index = 0; index < part_count; index++) {
-        all[index + 1] = parts[index];
-        header[1] += (uint32_t)parts[index].iov_len;
-    }
-    for (int index = 0; index <= part_count; index++) {
-        for (size_t done = 0; done < all[index].iov_len;) {
-            ssize_t sent = write((int)setting("FAKE_JUDGE", 0), (uint8_t *)all[index].iov_base + done, all[index].iov_len - done);
-            if (sent <= 0) {
-                refuse("the judge has gone");
-            }
-            done += (size_t)sent;
-        }
-    }
-}
-
-static void receive(void *to, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t got = read((int)setting("FAKE_JUDGE", 0), (uint8_t *)to + done, size - done);
-        if (got <= 0) {
-            refuse("the judge has gone");
-        }
-        done += (size_t)got;
-    }
-}
-
-void judge_key(const void *dependencies, size_t size, uint8_t key[16])
-{
-    struct iovec part = {(void *)dependencies, size};
-    take();
-    send(3, &part, 1);
-    receive(key, 16);
-    give();
-}
-
-void judge_mac(const void *dependencies, size_t size, const void *message, size_t message_size, uint8_t mac[16])
-{
-    struct iovec parts[] = {{(void *)dependencies, size}, {(void *)message, message_size}};
-    take();
-    send(4, parts, 2);
-    receive(mac, 16);
-    give();
-}
-
-static void measure(const void *bytes, size_t size)
-{
-    struct iovec part = {(void *)bytes, size};
-    send(1, &part, 1);
-}
-
-static void measure_record(const char *name, const void *first, size_t first_size, const void *second, size_t second_size)
-{
-    uint8_t record[64] = {0};
-    memcpy(record, name, strlen(name));
-    memcpy(record + 8, first, first_size);
-    memcpy(record + 8 + first_size, second, second_size);
-    measure(record, sizeof(record));
 }
 
 /* Mappings. */
@@ -216,6 +139,15 @@ ssize_t fake_pwritev(int descriptor, const struct iovec *parts, int count, off_t
     return pwritev(descriptor, given, good, offset);
 }
 
+void driver_free(uint64_t page)
+{
+    used--;
+    apply(page);
+    if (fallocate(device, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)page, PAGE) != 0) {
+        refuse("fallocate: %d", errno);
+    }
+}
+
 /* SGX_IOC_ENCLAVE_CREATE: ECREATE. */
 
 struct raw_secs {
@@ -253,14 +185,14 @@ static int create(const uint64_t *argument)
         return EIO;
     }
     secs = (struct secs_fields){given->size, given->base, given->ssa_pages, given->misc, given->flags, given->xfrm};
-    measure_record("ECREATE", &given->ssa_pages, 4, &given->size, 8);
+    judge_record("ECREATE", &given->ssa_pages, 4, &given->size, 8);
     is_created = true;
     return 0;
 }
 
 /* SGX_IOC_ENCLAVE_ADD_PAGES: EADD, EEXTEND. */
 
-static bool is_range(uint64_t offset, uint64_t length)
+bool is_range(uint64_t offset, uint64_t length)
 {
     return offset % PAGE == 0 && length && length % PAGE == 0 && offset + length >= offset && offset + length - PAGE < secs.size;
 }
@@ -305,11 +237,11 @@ static int add_page(uint64_t address, uint64_t source, uint64_t flags, bool is_m
     used++;
     added_start = address < added_start ? address : added_start;
     added_end = address + PAGE > added_end ? address + PAGE : added_end;
-    measure_record("EADD", &offset, 8, &flags, 8);
+    judge_record("EADD", &offset, 8, &flags, 8);
     for (uint64_t at = 0; is_measured && at < PAGE; at += 256) {
         uint64_t block = offset + at;
-        measure_record("EEXTEND", &block, 8, "", 0);
-        measure(store + address + at, 256);
+        judge_record("EEXTEND", &block, 8, "", 0);
+        judge_measure(store + address + at, 256);
     }
     return 0;
 }
@@ -367,10 +299,10 @@ static int init(const uint64_t *argument)
     }
     uint64_t own[3] = {secs.flags, secs.xfrm, secs.misc};
     struct iovec parts[] = {{own, sizeof(own)}, {(void *)sigstruct, SIGSTRUCT_SIZE}};
-    send(2, parts, 2);
-    receive(&verdict, sizeof(verdict));
-    receive(measurement, sizeof(measurement));
-    receive(signer, sizeof(signer));
+    judge_send(2, parts, 2);
+    judge_receive(&verdict, sizeof(verdict));
+    judge_receive(measurement, sizeof(measurement));
+    judge_receive(signer, sizeof(signer));
     if (verdict != 0 || is_set("FAKE_KERNEL", "launch-control")) {
         dprintf(STDERR_FILENO, "fake: EINIT error %u\n", verdict ? verdict : SGX_INVALID_EINITTOKEN);
         return EPERM;
@@ -379,130 +311,6 @@ static int init(const uint64_t *argument)
     secs.flags |= ATTRIBUTE_INIT;
     is_initialized = true;
     return 0;
-}
-
-/* EDMM. One page after the other; `change` returns 0 or an errno, and may leave an SGX error. */
-
-static int restrict_page(uint64_t address, uint64_t rights, uint64_t *result)
-{
-    uint16_t *entry = page_of(address);
-    if (!(*entry & P_VALID)) {
-        return EFAULT;
-    }
-    if ((*entry & P_TYPE) != P_REG) {
-        return EINVAL;
-    }
-    if (*entry & (P_PENDING | P_MODIFIED)) {
-        *result = NOT_MODIFIABLE;
-        return EFAULT;
-    }
-    *entry = (uint16_t)((*entry & ~(P_RIGHTS & ~rights)) | P_PR);
-    apply(address);
-    return 0;
-}
-
-static int trim_page(uint64_t address, uint64_t type, uint64_t *result)
-{
-    uint16_t *entry = page_of(address);
-    if (!(*entry & P_VALID)) {
-        return EFAULT;
-    }
-    if (type != 4) {
-        refuse("a page becomes one of type %d, which nobody needs", (int)type);
-    }
-    if ((*entry & P_TYPE) != P_REG && (*entry & P_TYPE) != P_TCS) {
-        return EINVAL;
-    }
-    if (*entry & (P_PENDING | P_MODIFIED)) {
-        *result = NOT_MODIFIABLE;
-        return EFAULT;
-    }
-    *entry = (uint16_t)((*entry & P_RIGHTS << P_MAX_SHIFT) | P_VALID | P_MODIFIED | P_TRIM);
-    apply(address);
-    return 0;
-}
-
-static int remove_page(uint64_t address, uint64_t unused, uint64_t *result)
-{
-    uint16_t *entry = page_of(address);
-    (void)unused;
-    (void)result;
-    if (!(*entry & P_VALID)) {
-        return EFAULT;
-    }
-    if ((*entry & P_TYPE) != P_TRIM || *entry & P_MODIFIED) {
-        return EPERM;
-    }
-    *entry = 0;
-    used--;
-    apply(address);
-    if (fallocate(device, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)address, PAGE) != 0) {
-        refuse("fallocate: %d", errno);
-    }
-    return 0;
-}
-
-/* A hostile kernel changes a page that nobody asked it to change: the next one that is there. */
-static void meddle(uint64_t address)
-{
-    bool is_restriction = lies("restrict"), is_removal = lies("remove");
-    for (uint64_t page = address; (is_restriction || is_removal) && page < address + 64 * PAGE && page < SPACE; page += PAGE) {
-        uint16_t *entry = page_of(page);
-        if ((*entry & (P_VALID | P_TYPE)) == (P_VALID | P_REG)) {
-            *entry = is_removal ? 0 : (uint16_t)((*entry & ~P_W) | P_PR);
-            apply(page);
-            return;
-        }
-    }
-}
-
-static int change(uint64_t offset, uint64_t length, uint64_t value, uint64_t *result, uint64_t *done, int (*one)(uint64_t, uint64_t, uint64_t *))
-{
-    uint64_t most = setting("FAKE_PARTIAL", 0), nowhere;
-    int error = 0;
-    static unsigned calls;
-    bool is_short = most && calls++ % 2 == 0;
-    if (lies("idle")) {
-        *done = length;
-        return 0;
-    }
-    if (lies("too-many")) {
-        *done = length + PAGE;
-        return 0;
-    }
-    take();
-    meddle(secs.base + offset + length);
-    for (*done = 0; *done < length && !error; *done += error ? 0 : PAGE) {
-        if (is_short && *done == (most - 1) * PAGE) { /* the page is being reclaimed */
-            error = EAGAIN;
-        } else {
-            error = one(secs.base + offset + *done, value, result ? result : &nowhere);
-        }
-    }
-    give();
-    return error;
-}
-
-static int dynamic(unsigned long request, uint64_t *argument)
-{
-    if (is_set("FAKE_CPU", "sgx1")) {
-        return ENODEV;
-    }
-    bool is_remove = request == REQUEST_REMOVE;
-    if (!is_initialized || !is_range(argument[0], argument[1])) {
-        return EINVAL;
-    }
-    if (is_remove) {
-        return argument[2] ? EINVAL : change(argument[0], argument[1], 0, NULL, &argument[2], remove_page);
-    }
-    if (argument[3] || argument[4]) {
-        return EINVAL;
-    }
-    if (request == REQUEST_TYPES) {
-        return argument[2] & ~0xFFULL ? EINVAL : change(argument[0], argument[1], argument[2], &argument[3], &argument[4], trim_page);
-    }
-    bool is_impossible = argument[2] & ~(uint64_t)P_RIGHTS || (argument[2] & (P_R | P_W)) == P_W;
-    return is_impossible ? EINVAL : change(argument[0], argument[1], argument[2], &argument[3], &argument[4], restrict_page);
 }
 
 static int serve(unsigned long request, uint64_t *argument)
@@ -517,7 +325,7 @@ static int serve(unsigned long request, uint64_t *argument)
     case REQUEST_RESTRICT:
     case REQUEST_TYPES:
     case REQUEST_REMOVE:
-        return is_set("FAKE_KERNEL", "5.19") ? ENOTTY : dynamic(request, argument);
+        return is_set("FAKE_KERNEL", "5.19") ? ENOTTY : driver_dynamic(request, argument);
     default:
         return ENOTTY;
     }

@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 
 #define PAGE 4096ULL
@@ -85,11 +86,40 @@ uint64_t read_fs(void);
 void write_fs(uint64_t value);
 void write_gs(uint64_t value);
 
+/* cpu_leaves.c */
+struct exception cpu_operand(uint64_t address, uint64_t alignment, uint16_t rights); /* none for a page of the enclave that may be used so */
+struct exception cpu_eaccept(greg_t *registers);
+struct exception cpu_emodpe(greg_t *registers);
+struct exception cpu_eacceptcopy(greg_t *registers);
+
+/* cpu_keys.c */
+struct exception cpu_ereport(greg_t *registers);
+struct exception cpu_egetkey(greg_t *registers);
+
 /* driver.c */
+/* _IOC(direction, 0xA4, number, size): 1 to write, 3 both. */
+#define REQUEST(direction, number, size) ((direction) << 30 | (size) << 16 | 0xA4UL << 8 | (number))
+#define REQUEST_CREATE REQUEST(1UL, 0, 8UL)
+#define REQUEST_ADD REQUEST(3UL, 1, 48UL)
+#define REQUEST_INIT REQUEST(1UL, 2, 8UL)
+#define REQUEST_RESTRICT REQUEST(3UL, 5, 40UL)
+#define REQUEST_TYPES REQUEST(3UL, 6, 40UL)
+#define REQUEST_REMOVE REQUEST(3UL, 7, 24UL)
 enum verdict { AGAIN, REFUSED };
 enum verdict page_fault(struct exception *fault); /* as the kernel answers a #PF at an address of the enclave */
 void apply(uint64_t page); /* the real rights of a page */
+void driver_free(uint64_t page);
+bool is_range(uint64_t offset, uint64_t length); /* of pages of the enclave */
 bool all_zero(const uint8_t *bytes, size_t size);
+
+/* driver_dynamic.c */
+int driver_dynamic(unsigned long request, uint64_t *argument); /* 0 or an errno */
+
+/* judge.c */
+void judge_send(uint32_t kind, const struct iovec *parts, int part_count);
+void judge_receive(void *to, size_t size);
+void judge_measure(const void *bytes, size_t size);
+void judge_record(const char *name, const void *first, size_t first_size, const void *second, size_t second_size);
 /* The key that depends on this, and AES-CMAC by it. */
 void judge_key(const void *dependencies, size_t size, uint8_t key[16]);
 void judge_mac(const void *dependencies, size_t size, const void *message, size_t message_size, uint8_t mac[16]);

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from support.programs import REPOSITORY, need, static_pie_musl
+from support.programs import REPOSITORY, need, need_native, static_pie_musl
 from support.sgx_fake import cmac
 from support.tee import Converter, ordinary_image
 from support.torture import NATIVE, build_script
@@ -45,8 +45,7 @@ class Run(Protocol):
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Images:
     need("umoci", "skopeo")
-    if not (NATIVE.parent / "enclavize" / "_native" / "libos.so").is_file():
-        pytest.skip("the native components have not been built")
+    need_native()
     base, rootfs = tmp_path_factory.mktemp("attesting"), tmp_path_factory.mktemp("rootfs")
     build = build_script()
     cmac_object = build.build_zig_object(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,8 @@ import pytest
 from enclavize.node import selftest as module
 from enclavize.node.doctor import Finding, Status
 from enclavize.node.selftest import convert_program, is_shown, selftest
-from support.programs import need_root
+from support.programs import need, need_native, need_root
 from support.sgx_fake import compile_fake_runelet
-from support.torture import NATIVE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +23,7 @@ MRENCLAVE, REPORT_DATA, KEY_ID = slice(64, 96), slice(320, 384), slice(384, 416)
 
 @pytest.fixture(scope="module")
 def runelet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not (NATIVE.parent / "enclavize" / "_native" / "selftest").is_file():
-        pytest.skip("the native components have not been built")
+    need_native("selftest")
     return compile_fake_runelet(tmp_path_factory.mktemp("runelet"))
 
 
@@ -94,8 +91,7 @@ def test_step_that_needs_more_than_there_is_fails_alone(
 def test_report_for_the_host(runelet: Path, tree: Path, tmp_path: Path) -> None:
     """What ``rune attest`` asks for: the enclave on hardware makes it, beside its program."""
     need_root()
-    if shutil.which("unshare") is None:
-        pytest.skip("not installed here: unshare")
+    need("unshare")
     environment = {
         **os.environ,
         "ENCLAVIZE_ROOT": str(tree),

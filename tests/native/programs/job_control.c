@@ -23,6 +23,18 @@ static void handle(int number, int flags)
     CHECK(sigaction(number, &(struct sigaction){.sa_handler = note, .sa_flags = flags}, NULL) == 0);
 }
 
+/* Between a look and pause() the signal could come, and would be awaited for ever. */
+static void await(int number)
+{
+    sigset_t blocked, before;
+    sigemptyset(&blocked), sigaddset(&blocked, number);
+    CHECK(sigprocmask(SIG_BLOCK, &blocked, &before) == 0);
+    while (!told[number]) {
+        sigsuspend(&before);
+    }
+    CHECK(sigprocmask(SIG_SETMASK, &before, NULL) == 0);
+}
+
 static void say(char word)
 {
     CHECK(write(words[1], &word, 1) == 1);
@@ -94,9 +106,7 @@ static void group_is_orphaned(int parent_is_member)
                 handle(SIGHUP, 0), handle(SIGCONT, 0);
                 say('j');
                 raise(SIGTSTP);
-                while (!told[SIGHUP]) {
-                    pause();
-                }
+                await(SIGHUP);
                 CHECK(told[SIGCONT] == 1);
                 say('h');
                 _exit(0);
@@ -292,9 +302,7 @@ static void terminals(void)
             signal(SIGTTOU, SIG_IGN);
             CHECK(tcsetpgrp(slave, getpgrp()) == 0);
             say('r');
-            while (!told[SIGHUP]) {
-                pause();
-            }
+            await(SIGHUP);
             FAILS(open("/dev/tty", O_RDWR), ENXIO);
             say('e');
             _exit(0);

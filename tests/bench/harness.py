@@ -41,18 +41,18 @@ class Row:
 
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Sample:
-    """Run one command to its end, standard error to nowhere; its failure is ours."""
+    """Run one command to its end. Its failure is ours; standard error is told then only."""
     words = list(map(str, command))
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as report:
         done = subprocess.run(
             [sys.executable, "-I", "-S", STARTER, str(writer), *words],
-            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            pass_fds=(writer,), check=False,
+            env=environment, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=(writer,), check=False,
         )  # fmt: skip
         os.close(writer)
         if done.returncode != 0:
-            raise SystemExit(f"{' '.join(words)}: exit code {done.returncode}")
+            said = done.stderr.decode(errors="replace")
+            raise SystemExit(f"{' '.join(words)}: exit code {done.returncode}\n{said}")
         return Sample(stdout=done.stdout, **json.load(report))
 
 

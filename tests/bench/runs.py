@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.harness import Row, median, run, seconds, times
+from bench.harness import Row, median, median_of, run, seconds, times
 from support.programs import SAMPLES, static_musl
+from support.tee import Converter, ordinary_image
 
 if TYPE_CHECKING:
     from bench.harness import Sample
+    from support.tee import TeeTree
 
 ROUNDS = 11
 COST_ROUNDS = 5
@@ -33,75 +35,31 @@ DATA_SIZE = 64 << 20
 """Bytes of the file that is read."""
 
 
-def _image(
-    base: Path, program: Path, name: str, environment: dict[str, str], data: Path | None = None
-) -> str:
-    rootfs = base / f"{name}-rootfs"
+def _image(converter: Converter, program: Path, data: Path | None = None) -> TeeTree:
+    """Make an image of one program, and convert it; ``NAME-tee.tar`` and ``NAME-tee`` are what it became.
+
+    Its name is the program's. The runelet of the tree is started directly, without an engine in between,
+    which would copy what the program writes from a pipe to its place.
+    """
+    name = program.name
+    rootfs = converter.base / f"{name}-rootfs"
     (rootfs / "bin").mkdir(parents=True)
     shutil.copy(program, rootfs / "bin" / name)
     if data is not None:
         shutil.copy(data, rootfs / "data")
-    layout = base / f"{name}-layout"
-    for arguments in (
-        ["init", "--layout", layout],
-        ["new", "--image", f"{layout}:1"],
-        ["insert", "--image", f"{layout}:1", rootfs, "/"],
-        [
-            "config",
-            "--image",
-            f"{layout}:1",
-            "--architecture",
-            "amd64",
-            "--os",
-            "linux",
-            "--config.cmd",
-            f"/bin/{name}",
-        ],
-        ["unpack", "--image", f"{layout}:1", base / f"{name}-bundle"],
-    ):
-        subprocess.run(["umoci", *arguments], check=True, capture_output=True)
-    config = base / f"{name}-bundle" / "config.json"
+    layout = converter.base / f"{name}-ordinary"
+    image = ordinary_image(layout, rootfs, config=["--config.cmd", f"/bin/{name}"])
+    return converter.tree(image, f"{name}-tee")
+
+
+def _bundle(converter: Converter, name: str) -> Path:
+    """Unpack the image as it was for runc."""
+    bundle = converter.base / f"{name}-bundle"
+    image = f"{converter.base / f'{name}-ordinary'}:1"
+    subprocess.run(["umoci", "unpack", "--image", image, bundle], check=True, capture_output=True)
+    config = bundle / "config.json"
     config.write_text(config.read_text().replace('"terminal": true', '"terminal": false'))
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "enclavize",
-            "build",
-            f"oci:{layout}:1",
-            "--key",
-            base / "key.pem",
-            "-q",
-            "-t",
-            "bench:1",
-            "-o",
-            f"type=oci,dest={base / f'{name}-tee.tar'}",
-        ],
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
-    return f"oci-archive:{base / f'{name}-tee.tar'}"
-
-
-def _unpacked(base: Path, name: str, tee: str, environment: dict[str, str]) -> tuple[Path, dict[str, str]]:
-    """Unpack an image by running it; return its runelet, and the environment that starts it directly.
-
-    Without an engine in between, which would copy what the program writes from a pipe to its place.
-    """
-    cache = base / f"{name}-cache"
-    run(
-        [sys.executable, "-m", "enclavize", "run", "--simulate", tee],
-        {**environment, "XDG_CACHE_HOME": str(cache)},
-    )
-    runelet = next(path for path in cache.rglob("runelet") if path.parent.name == "bin")
-    root = runelet.parents[2]
-    return runelet, {
-        **environment,
-        "ENCLAVIZE_SIMULATE": "1",
-        "ENCLAVIZE_ROOT": str(root),
-        "ENCLAVIZE_INSTANCE": str(root / ".enclave/instance"),
-    }
+    return bundle
 
 
 def _figures(sample: Sample) -> list[float]:
@@ -109,14 +67,13 @@ def _figures(sample: Sample) -> list[float]:
 
 
 def _both_sides(
-    base: Path, source: str, environment: dict[str, str], data: Path | None = None
+    converter: Converter, source: str, data: Path | None = None
 ) -> tuple[list[float], list[float]]:
     """Measure what a program prints, natively and in the enclave by turns; return both sides' medians."""
-    name = Path(source).stem
-    program = static_musl(Path(__file__).parent / source, base / name)
-    runelet, direct = _unpacked(base, name, _image(base, program, name, environment, data), environment)
+    program = static_musl(Path(__file__).parent / source, converter.base / Path(source).stem)
+    tree = _image(converter, program, data)
     native = [program] if data is None else [program, data]
-    rounds = [(_figures(run(native)), _figures(run([runelet], direct))) for _ in range(COST_ROUNDS)]
+    rounds = [(_figures(run(native)), _figures(_started(tree))) for _ in range(COST_ROUNDS)]
     sides = (
         [statistics.median(figures) for figures in zip(*side, strict=True)]
         for side in zip(*rounds, strict=True)
@@ -124,34 +81,35 @@ def _both_sides(
     return next(sides), next(sides)
 
 
+def _started(tree: TeeTree) -> Sample:
+    return run([tree.runelet], {**os.environ, **tree.environment})
+
+
 def run_rows(base: Path) -> list[Row]:
     """Measure hello and the cost of calls."""
-    environment = {
-        **os.environ,
-        "XDG_DATA_HOME": str(base / "data"),
-        "XDG_CACHE_HOME": str(base / "cache"),
-        "HOME": str(base),
-    }
-    hello = static_musl(SAMPLES / "hello" / "hello.c", base / "hello")
-    enclavize = [sys.executable, "-m", "enclavize"]
-    if not (base / "key.pem").exists():
-        subprocess.run(
-            [*enclavize, "keygen", base / "key.pem"], env=environment, check=True, capture_output=True
-        )
-
-    tee = _image(base, hello, "hello", environment)
+    folder = base / "runs"
+    folder.mkdir()
+    converter = Converter.create(folder)
+    hello = static_musl(SAMPLES / "hello" / "hello.c", folder / "hello")
+    tree = _image(converter, hello)
+    bundle = _bundle(converter, "hello")
+    archive = f"oci-archive:{folder / 'hello-tee.tar'}"
+    command = [sys.executable, "-m", "enclavize", "run", "--simulate", archive]
     native = median(ROUNDS, lambda: run([hello]))
-    runc = median(ROUNDS, lambda: run(["runc", "run", "--bundle", base / "hello-bundle", "bench-hello"]))
-    whole = median(ROUNDS, lambda: run([*enclavize, "run", "--simulate", tee], environment))
-    runelet_file, direct = _unpacked(base, "hello", tee, environment)
-    runelet = median(ROUNDS, lambda: run([runelet_file], direct))
+    runelet = median(ROUNDS, lambda: _started(tree))
+    run(command, converter.environment)
+    engines, wholes = [], []
+    for _ in range(ROUNDS):
+        engines.append(run(["runc", "run", "--bundle", bundle, "bench-hello"]))
+        wholes.append(run(command, converter.environment))
+    runc, whole = median_of(engines), median_of(wholes)
 
-    file = base / "sequential"
+    file = folder / "sequential"
     with file.open("wb") as stream:  # not held: a child's peak memory begins with its parent's
         for _ in range(DATA_SIZE >> 20):
             stream.write(os.urandom(1 << 20))
-    native_calls, enclave_calls = _both_sides(base, "cost.c", environment, file)
-    native_epoll, enclave_epoll = _both_sides(base, "epoll.c", environment)
+    native_calls, enclave_calls = _both_sides(converter, "cost.c", file)
+    native_epoll, enclave_epoll = _both_sides(converter, "epoll.c")
     return [
         Row(name="hello, native", target="-", ours=seconds(native.seconds), peer="-", met=None),
         Row(

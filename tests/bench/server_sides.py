@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.stand_in_toolchain import GRAMINE_VARIABLE
-from support.tee import Converter, ordinary_image
+from support.tee import Converter, TeeTree, ordinary_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -84,15 +84,8 @@ def _ours(program: Program, image: str, base: Path) -> Side:
     if not folder.exists():
         folder.mkdir()
         Converter.create(folder).tree(image, "tree", *OPTIONS)
-    root = folder / "tree"
-    variables = {
-        "ENCLAVIZE_ROOT": str(root),
-        "ENCLAVIZE_INSTANCE": str(root / ".enclave" / "instance"),
-        "ENCLAVIZE_SIMULATE": "1",
-    }
-    return Side(
-        command=(str(root / ".enclave" / "bin" / "runelet"), *program.argv[1:]), environment=variables
-    )
+    tree = TeeTree(root=folder / "tree")
+    return Side(command=(tree.runelet, *program.argv[1:]), environment=tree.environment)
 
 
 def gramine_side(arguments: Sequence[str], image: str, folder: Path, options: Sequence[str]) -> Side:

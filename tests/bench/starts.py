@@ -78,13 +78,7 @@ def start_rows(base: Path) -> list[Row]:
             options = ("--allow-args", "--set", "threads=32", "--set", "memory=4G")
             tree = Converter.create(folder).tree(image, "tree", *options)
             native = _cpu_seconds(["chroot", folder / "rootfs", program, *arguments])
-            runelet = tree.root / ".enclave" / "bin" / "runelet"
-            environment = {
-                "ENCLAVIZE_ROOT": str(tree.root),
-                "ENCLAVIZE_INSTANCE": str(tree.instance),
-                "ENCLAVIZE_SIMULATE": "1",
-            }
-            ours = _cpu_seconds([runelet, program, *arguments], environment)
+            ours = _cpu_seconds([tree.runelet, program, *arguments], tree.environment)
         rows.append(
             Row(
                 name=f"{name}, start to exit (CPU time)",

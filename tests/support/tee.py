@@ -93,11 +93,11 @@ class TeeTree:
         timeout: float = 120,
     ) -> subprocess.CompletedProcess[bytes]:
         """Start the runelet on this tree, as an engine would inside the container."""
-        environment = {**self._environment, **(env or {})}
+        environment = {**self.environment, **(env or {})}
         if not simulate:
             del environment["ENCLAVIZE_SIMULATE"]
         return subprocess.run(
-            [*wrapper, self._runelet, *argv],
+            [*wrapper, self.runelet, *argv],
             env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout,
         )  # fmt: skip
 
@@ -111,17 +111,19 @@ class TeeTree:
     ) -> subprocess.Popen[bytes]:
         """Do the same without waiting for the end. ``output`` is both streams; else they are pipes."""
         return subprocess.Popen(
-            [*wrapper, self._runelet, *argv],
-            env={**self._environment, **(env or {})},
+            [*wrapper, self.runelet, *argv],
+            env={**self.environment, **(env or {})},
             stdin=stdin, stdout=output or subprocess.PIPE, stderr=output or subprocess.PIPE,
         )  # fmt: skip
 
     @property
-    def _runelet(self) -> str:
+    def runelet(self) -> str:
+        """The program that an engine starts."""
         return str(self.root / ".enclave" / "bin" / "runelet")
 
     @property
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """What it is told, beside what an engine tells it."""
         return {
             "ENCLAVIZE_ROOT": str(self.root),
             "ENCLAVIZE_INSTANCE": str(self.instance),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from enclavize.compat.profile import Profile
     from enclavize.oci.image import Image
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
@@ -75,6 +76,11 @@ class Backend(Protocol):
     @property
     def version(self) -> str:
         """The version of the LibOS files that go into the image."""
+        ...
+
+    @property
+    def profile(self) -> Profile:
+        """What the LibOS can run, with the files that go into the image."""
         ...
 
     @property

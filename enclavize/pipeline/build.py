@@ -115,9 +115,7 @@ def backend_with(libos: str, toolchain: Toolchain | None, options: BuildOptions)
             toolchain.require(path)
     backend = backend_for(libos, toolchain, options.tables.get(libos))
     if options.resources.kernel_heap is not None:
-        from enclavize.compat.profile import profile_for
-
-        profile = profile_for(backend.name, version=backend.version)
+        profile = backend.profile
         if not profile.sizes.kernel_heap:
             raise UsageError(
                 f"--set kernel-heap: {profile.title} has no heap of its own",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from enclavize.compat.choice import best, reason
 from enclavize.compat.profile import profile_for
 from enclavize.errors import IncompatibleImageError
+from enclavize.libos.toolchain_profile import profile_of
 from enclavize.pipeline.check import reports_on
 from enclavize.rootfs.index import index_image
 
@@ -23,7 +24,7 @@ def choose_libos(image: Image, toolchain: Toolchain | None, cache: BlobCache, re
     with reporter.task("choose a LibOS") as task:
         profiles = [profile_for("builtin")]
         if toolchain is not None:
-            profiles.append(profile_for(toolchain.libos, version=toolchain.version))
+            profiles.append(profile_of(toolchain))
         reports = reports_on(rootfs, image, profiles)
         chosen = best(reports)
         if chosen is None:

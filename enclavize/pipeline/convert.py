@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.codes import CODES
-from enclavize.compat.profile import profile_for
 from enclavize.libos.formats import format_for
 from enclavize.pipeline.check import report_on
 from enclavize.pipeline.dates import created_text
@@ -109,7 +108,7 @@ def measured(
     )
     check_free(rootfs, image.name)
 
-    profile = profile_for(backend.name, version=backend.version)
+    profile = backend.profile
     with reporter.task(f"check that {profile.title} can run it") as task:
         report = report_on(rootfs, image, profile, options.writable(backend.name))
         report.raise_errors(options.forced)

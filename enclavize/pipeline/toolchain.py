@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
-from enclavize.compat.profile import profile_for
 from enclavize.errors import UsageError
 from enclavize.libos.host_files import host_files_of, installed_files
 from enclavize.libos.titles import TITLES
 from enclavize.libos.toolchain import kept, open_toolchain
 from enclavize.libos.toolchain.open import MACHINE, locate_in
+from enclavize.libos.toolchain_profile import profile_of
 from enclavize.oci.cache import BlobCache
 from enclavize.pipeline.options import AUTO
 
@@ -57,7 +57,7 @@ def toolchain_profile(
     )
     if at and version != toolchain.version:
         raise UsageError(f"the toolchain {toolchain.origin} holds {toolchain.title}, not {libos}")
-    return profile_for(toolchain.libos, extra, version=toolchain.version)
+    return profile_of(toolchain, extra)
 
 
 def inspect_toolchain(text: str, libos: str | None, *, insecure: bool, reporter: Reporter) -> dict[str, Any]:

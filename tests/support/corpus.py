@@ -66,7 +66,7 @@ TIMED_OUT = 124
 
 PROFILES = (
     "occlum@0.18.1", "occlum@0.21.0", "occlum@0.24.0", "occlum@0.29.7", "occlum@0.30.1", "occlum@0.31.0",
-    "gramine@1.8", "gramine@1.9", "builtin@0.2.0",
+    "occlum@0.31.0-ubuntu22.04", "gramine@1.8", "gramine@1.9", "builtin@0.2.0",
 )  # fmt: skip
 """The columns."""
 

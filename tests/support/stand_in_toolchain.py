@@ -269,6 +269,16 @@ def _library(sources: Path, output: Path, *needed: Path, paths: Sequence[str] = 
     )  # fmt: skip
 
 
+def versioned_library(sources: Path, output: Path, version: str) -> Path:
+    """Make a library whose only function, ``stand_in()``, has a version such as ``GLIBC_2.35``."""
+    script = sources / f"{version}.map"
+    script.write_text(f"{version} {{ global: *; }};\n")
+    return compile_stand_in(
+        sources, version, "int stand_in(void);\nint stand_in(void) { return 0; }\n", output, "-shared",
+        f"-Wl,-soname,{output.name}", f"-Wl,--version-script,{script}",
+    )  # fmt: skip
+
+
 def compile_stand_in(sources: Path, name: str, code: str, output: Path, *options: str | Path) -> Path:
     """Compile ``code``, which needs no library, in the folder ``sources``."""
     source = sources / f"{name}.c"

@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
+from enclavize.compat.profile import profile_for
 from enclavize.errors import IncompatibleImageError
 from enclavize.libos.builtin.config import MeasuredConfiguration, RootfsBinding
 from enclavize.libos.builtin.enclave import enclave_config, with_configuration
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from enclavize.compat.profile import Profile
     from enclavize.libos.base import InstanceOptions
     from enclavize.oci.image import Image
     from enclavize.oci.image_config import ImageConfig
@@ -46,6 +48,11 @@ class BuiltinBackend:
     name = "builtin"
     keeps_layers = True
     version = __version__
+
+    @property
+    def profile(self) -> Profile:
+        """What the LibOS can run, in this version."""
+        return profile_for(self.name, version=self.version)
 
     def fingerprint(self) -> str:
         """Return a digest of the LibOS's own files."""

@@ -59,6 +59,7 @@ from enclavize.libos.gramine.stated_files import stated_files
 from enclavize.libos.gramine.table import joined_variables, stated_variables, without_joined
 from enclavize.libos.gramine.trusted_files import hidden_paths, trusted_files
 from enclavize.libos.network import with_host_network
+from enclavize.libos.toolchain_profile import profile_of
 from enclavize.oci.stop_signal import DEFAULT_STOP_SIGNAL
 from enclavize.resources import native_file
 from enclavize.rootfs.entry import printable
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from enclavize.compat.profile import Profile
     from enclavize.libos.base import InstanceOptions
     from enclavize.libos.gramine.attestation import Attestation
     from enclavize.libos.gramine.manifest import Mount
@@ -96,6 +98,11 @@ class GramineBackend:
         require_known(toolchain)
         self._toolchain = toolchain
         self.version = toolchain.version
+
+    @property
+    def profile(self) -> Profile:
+        """What the LibOS can run, with the files of the toolchain."""
+        return profile_of(self._toolchain)
 
     def fingerprint(self) -> str:
         """Return a digest of the toolchain and of the runelet."""

@@ -43,6 +43,7 @@ from enclavize.libos.occlum.options import parse_table
 from enclavize.libos.occlum.tree_builder import data_file
 from enclavize.libos.occlum.versions import parse_release
 from enclavize.libos.sdk_enclave import SdkEnclave
+from enclavize.libos.toolchain_profile import profile_of
 from enclavize.rootfs.entry import path_bytes, printable
 from enclavize.tee.instance import Instance, InstanceFile
 from enclavize.tee.tar import FILE_MODE, WRITTEN_MODE
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from enclavize.compat.profile import Profile
     from enclavize.libos.base import InstanceOptions
     from enclavize.libos.occlum.configuration import Configuration
     from enclavize.libos.occlum.document import Program
@@ -90,6 +92,11 @@ class OcclumBackend:
         self._release = parse_release(toolchain.version)
         self._asked = parse_table(table)
         self.version = str(self._release)
+
+    @property
+    def profile(self) -> Profile:
+        """What the LibOS can run, with the files of the toolchain."""
+        return profile_of(self._toolchain)
 
     def fingerprint(self) -> str:
         """Return a digest of the toolchain, the image key, and the configuration of an init that gets it."""

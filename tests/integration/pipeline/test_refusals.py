@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import subprocess
 import tarfile
@@ -190,7 +191,7 @@ def test_all_profiles_are_compared_and_the_best_is_built(command: Command, tmp_p
     program = static_musl(SAMPLES / "hello" / "hello.c", tmp_path / "hello").read_bytes()
     source = layout(tmp_path, build_layer([directory("bin"), file("bin/app", program, 0o755)]))
     text = command.run("check", source).stdout
-    assert "Occlum 0.31.0  does not run" in text
+    assert re.search(r"Occlum 0\.31\.0 +does not run", text)
     assert "best: builtin" in text
     assert (
         "builtin: " in command.run("build", source, "--libos", "auto", *OUTPUT, "--progress", "plain").stderr

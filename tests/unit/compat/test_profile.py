@@ -21,7 +21,7 @@ GOOD = (data_dir("libos_profiles") / "occlum-0.18.1.toml").read_text()
 def test_the_profiles_of_the_package_are_well_formed() -> None:
     assert [f"{profile.libos} {profile.version}" for profile in builtin_profiles()] == [
         "builtin 0.2.0", "gramine 1.8", "gramine 1.9", "occlum 0.18.1", "occlum 0.21.0", "occlum 0.24.0",
-        "occlum 0.29.7", "occlum 0.30.1", "occlum 0.31.0",
+        "occlum 0.29.7", "occlum 0.30.1", "occlum 0.31.0", "occlum 0.31.0-ubuntu22.04",
     ]  # fmt: skip
     for profile in builtin_profiles():
         assert profile in builtin_profiles(profile.libos), "a file is named after its LibOS"
@@ -34,7 +34,7 @@ def test_the_profiles_of_the_package_are_well_formed() -> None:
 
 
 def test_a_name_alone_means_the_newest_version() -> None:
-    assert profile_for("occlum").version == "0.31.0"
+    assert profile_for("occlum").version == "0.31.0-ubuntu22.04"
     assert profile_for("occlum@0.18.1").libc.glibc is Support.NO
     for unknown in ("scone", "occlum@9"):
         with pytest.raises(UsageError, match="no profile"):
@@ -45,7 +45,7 @@ def test_an_installed_version_means_the_newest_profile_that_is_not_newer() -> No
     assert profile_for("occlum", version="0.31.0").version == "0.31.0"
     assert profile_for("occlum", version="0.30.0").version == "0.29.7"
     assert profile_for("occlum", version="0.26.4-rt").title == "Occlum 0.24.0"
-    assert profile_for("occlum", version="1.0").version == "0.31.0"
+    assert profile_for("occlum", version="1.0").version == "0.31.0-ubuntu22.04"
     assert profile_for("occlum", version="0.31").version == "0.31.0"
     assert profile_for("occlum@0.21.0", version="0.31.0").version == "0.21.0"
     with pytest.raises(UsageError, match=r"no profile for the LibOS occlum 0\.9"):

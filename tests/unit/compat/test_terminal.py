@@ -54,7 +54,7 @@ def test_the_table_has_a_row_for_each_profile_and_ends_with_the_choice() -> None
     lines = drawn(REPORTS).splitlines()
     for report in REPORTS:
         assert any(line.startswith(report.title) and report.verdict.value in line for line in lines)
-    assert "best: builtin (3 of 9 profiles run the image; builtin does without a warning)" in lines
+    assert "best: builtin (3 of 10 profiles run the image; builtin does without a warning)" in lines
 
 
 def test_where_none_runs_the_errors_of_the_nearest_are_shown() -> None:
@@ -70,7 +70,7 @@ def test_findings_come_with_remedies_advice_and_verdict() -> None:
     assert "→ link it dynamically" in text
     assert "kernel heap 32M" in text
     assert "2 findings" in text
-    assert "Occlum 0.31.0: does not run: " in text
+    assert "Occlum 0.31.0 (Ubuntu 22.04): does not run: " in text
 
 
 def test_colours_are_left_out_if_nobody_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:

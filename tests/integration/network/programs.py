@@ -172,7 +172,7 @@ JAVA = ("/jre/bin/java", "-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch", "-Dsun.net
 """Its heap has its size from the beginning."""
 NODE = ("/bin/node", "--max-old-space-size=64", "--max-semi-space-size=4")
 """Otherwise its heap grows for minutes, natively as well."""
-REDIS = ("/usr/bin/redis-server", "--auto-aof-rewrite-min-size", "4mb")
+REDIS = ("/usr/bin/redis-server", "--auto-aof-rewrite-min-size", "1mb")
 """What is added to its file stays inside, without a volume: a forked child writes the file anew in time."""
 WWW = {"path": "/file", "body": TEN_KILOBYTES, "half": True}
 PROGRAMS = (

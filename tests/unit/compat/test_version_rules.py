@@ -14,7 +14,9 @@ from support.checked_image import APP, FOO, GLIBC, LOADER, MUSL, REPLACED, codes
         ("GLIBC_2.27", "occlum@0.21.0", []),
         ("GLIBC_2.31", "occlum@0.21.0", [("OCC016", "error")]),
         ("GLIBC_2.31", "occlum", []),
-        ("GLIBC_2.34", "occlum", [("OCC016", "error")]),
+        ("GLIBC_2.34", "occlum@0.31.0", [("OCC016", "error")]),
+        ("GLIBC_2.35", "occlum@0.31.0-ubuntu22.04", []),
+        ("GLIBC_2.36", "occlum@0.31.0-ubuntu22.04", [("OCC016", "error")]),
         ("GLIBC_2.4", "occlum", []),
         ("GLIBC_2.34", "builtin", []),
         ("GLIBC_2.34", "gramine", []),
@@ -42,8 +44,11 @@ def test_the_musl_of_the_libos_must_be_new_enough() -> None:
         ("GLIBCXX_3.4.25", "occlum@0.21.0", []),
         ("GLIBCXX_3.4.26", "occlum@0.21.0", [("OCC027", "error")]),
         ("GLIBCXX_3.4.28", "occlum", []),
-        ("CXXABI_1.3.13", "occlum", [("OCC027", "error")]),
-        ("GCC_12.0.0", "occlum", [("OCC027", "error")]),
+        ("CXXABI_1.3.13", "occlum@0.31.0", [("OCC027", "error")]),
+        ("CXXABI_1.3.13", "occlum@0.31.0-ubuntu22.04", []),
+        ("GLIBCXX_3.4.31", "occlum@0.31.0-ubuntu22.04", [("OCC027", "error")]),
+        ("GCC_12.0.0", "occlum@0.31.0", [("OCC027", "error")]),
+        ("GCC_12.0.0", "occlum@0.31.0-ubuntu22.04", []),
         ("GLIBCXX_3.4.30", "builtin", []),
         ("GLIBCXX_3.4.31", "builtin", [("OCC028", "error")]),
         ("GLIBC_2.34", "builtin", []),
@@ -80,7 +85,7 @@ def test_a_library_that_a_program_brings_comes_before_the_one_of_the_libos(
 ) -> None:
     facts = elf(interpreter=interpreter, needed=("libstdc++.so.6",), versions=("GLIBCXX_3.4.30",), **paths)
     standard = program("opt/libstdc++.so.6", elf=elf(defines=("GLIBCXX_3.4.30",)))
-    found = report(program("bin/app", elf=facts), LOADER, folder("opt"), standard, libos="occlum")
+    found = report(program("bin/app", elf=facts), LOADER, folder("opt"), standard, libos="occlum@0.31.0")
     assert codes(found) == expected
 
 
@@ -112,7 +117,7 @@ def test_two_c_libraries_in_one_program_are_told() -> None:
     [
         ({"interpreter": GLIBC, "versions": ("GLIBC_2.29",)}, ["occlum@0.18.1", "occlum@0.21.0"]),
         ({"needed": ("libc.so.6",), "versions": ("GLIBC_2.2.5",)}, ["occlum@0.18.1"]),
-        ({"needed": ("libc.so.6",), "versions": ("GLIBCXX_3.4.29",)},
+        ({"needed": ("libc.so.6",), "versions": ("GLIBCXX_3.4.31",)},
          ["occlum@0.18.1", "occlum@0.21.0", "occlum"]),
         ({"interpreter": MUSL, "imports": ("statx",)}, ["occlum@0.18.1", "occlum@0.21.0", "occlum"]),
         ({"interpreter": MUSL, "relative_relocations": True}, ["occlum@0.18.1", "occlum@0.21.0", "occlum"]),

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from enclavize.cli.run import DESCRIPTION
-from enclavize.cli.run import run as run_image
 from enclavize.cli.state import state
 from enclavize.cli.version import show_version
 
@@ -43,6 +41,8 @@ def app_for(words: Sequence[str]) -> typer.Typer:
 
 def _add(app: typer.Typer, name: str) -> None:
     if name == "run":
+        from enclavize.cli.run import DESCRIPTION
+
         app.command(
             help=DESCRIPTION,
             add_help_option=False,
@@ -74,4 +74,6 @@ def options(
 
 def run(context: typer.Context) -> None:
     """Hand over to the parser of ``run``; without an option before it, ``__main__`` goes there directly."""
+    from enclavize.cli.run import run as run_image
+
     raise typer.Exit(run_image(context.args))

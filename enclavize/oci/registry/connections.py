@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import weakref
 from contextlib import suppress
@@ -35,6 +36,9 @@ READ_TIMEOUT = 60.0
 
 CONNECTIONS = 8
 
+
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST"})
+"""What OpenSSL says of an answer that is no record of TLS (ssl/record/methods/tls_common.c)."""
 
 _TARGET = "Target"
 """Stands among the headers until a request is written."""
@@ -125,6 +129,22 @@ class Connections:
             decode_content=False,
             retries=False,
         )
+
+    def is_plain(self, url: str) -> bool:
+        """Tell whether it is certain that nobody speaks TLS there; nothing is sent but the offer to do so."""
+        scheme, host, port = origin_of(url)
+        if self._proxies.proxy_for(scheme, host, port):
+            return False
+        offer = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        offer.check_hostname, offer.verify_mode = False, ssl.CERT_NONE  # whoever it is
+        try:
+            with socket.create_connection((host, port), CONNECT_TIMEOUT) as plain:
+                offer.wrap_socket(plain, server_hostname=host).close()
+        except ssl.SSLError as error:
+            return error.reason in _NOT_TLS
+        except (OSError, ValueError):
+            return False
+        return False
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         scheme, host, port = origin_of(url)

@@ -172,6 +172,14 @@ def test_insecure_accepts_any_certificate(encrypted: Registry, image: BuiltImage
     assert encrypted.has_stored(image.descriptor.digest)
 
 
+def test_no_authorities_are_read_for_a_registry_without_tls(
+    registry: Registry, image: BuiltImage, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enclavize.oci.registry.connections.tls_contexts", None)
+    RegistryTarget().deliver(to_write(image, f"{registry.host}/plain/app:1"), reporter)
+    assert registry.has_stored(image.descriptor.digest)
+
+
 def test_plain_http_beyond_this_machine_needs_to_be_allowed(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -280,9 +280,10 @@ CODES = {
     "OCC059": Code(
         "folder cannot be written",
         "Natively the program's user may write to the folder. Gramine keeps the image's files as they were "
-        "measured: programs can write to volumes and to folders in memory alone. --tmpfs PATH makes a folder "
-        "such, --volume PATH opens it to the host; VOLUMEs of the image, /tmp, /run and /dev/shm are in "
-        "memory by themselves.",
+        "measured: programs can write to volumes and to folders in memory alone. It is an error where a "
+        "known program ends without its folder, or a script certainly ends with that. --tmpfs PATH makes a "
+        "folder such, --volume PATH opens it to the host; VOLUMEs of the image, /tmp, /run and /dev/shm are "
+        "in memory by themselves.",
     ),
     "OCC060": Code(
         "files in memory are not shared",

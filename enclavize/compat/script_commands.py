@@ -26,6 +26,9 @@ _MAX_STEPS = 10_000
 class ScriptCommand:
     """``words`` are as far as they are known; ``replaces``: the shell becomes it (``exec``).
 
+    ``written`` are files that its redirections open for writing, as far as they are known. A redirection
+    without a command is one of ``:``, which does as much.
+
     ``certain``: every way through the script leads there. ``decides``: it is certain, no condition and in no
     list of ``&&`` and ``||``, so that a script under ``set -e``, or one that ends with it, fails if it fails.
     """
@@ -34,6 +37,7 @@ class ScriptCommand:
     certain: bool
     replaces: bool
     decides: bool = False
+    written: tuple[str, ...] = ()
 
 
 def script_commands(text: str, known: Known) -> tuple[ScriptCommand, ...]:
@@ -139,7 +143,10 @@ class _Walk:
         return result, ends
 
     def _simple(self, command: Simple, *, certain: bool) -> bool | None:
+        written = tuple(path for path in values_of(command.written, self.known) if path is not None)
         if not command.words:
+            if written:
+                self._find((":",), command, written, certain=certain)
             return None
         values = values_of(command.words, self.known)
         name = values[0] if values else None
@@ -158,14 +165,27 @@ class _Walk:
         if rest and rest[0]:
             end = rest.index(None) if None in rest else len(rest)
             words = tuple(value for value in rest[:end] if value is not None)
-            is_certain = certain and not (self.may_have_ended or self.may_have_returned)
-            decides = is_certain and not (self.is_condition or command.negated)
-            self.found.append(
-                ScriptCommand(words=words, certain=is_certain, replaces=replaces, decides=decides)
-            )
+            self._find(words, command, written, certain=certain, replaces=replaces)
         if replaces and rest:
             self._end()
         return outcome(command.words, self.known)
+
+    def _find(
+        self,
+        words: tuple[str, ...],
+        command: Simple,
+        written: tuple[str, ...],
+        *,
+        certain: bool,
+        replaces: bool = False,
+    ) -> None:
+        is_certain = certain and not (self.may_have_ended or self.may_have_returned)
+        decides = is_certain and not (self.is_condition or command.negated)
+        self.found.append(
+            ScriptCommand(
+                words=words, certain=is_certain, replaces=replaces, decides=decides, written=written
+            )
+        )
 
     def _call(self, command: Simple, name: str | None, *, certain: bool) -> bool | None:
         before, returned = self.known, self.may_have_returned

@@ -5,21 +5,46 @@ Imports alone do not tell: most programs that import a function come along witho
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
     """``names`` are those of the program; ``calls`` are system calls, ``why`` says what for.
 
-    ``folders`` are such that it writes to, before it serves or at all, where the image has them.
+    ``folders`` are such that it writes to, before it serves or at all, where the image has them. ``keeps`` is
+    the folder that it makes for what it keeps: variables and what stands behind their values, of which the
+    first one that is set counts. ``always``: it ends without that folder, whatever it is to do; others end
+    at some of their commands.
     """
 
     names: re.Pattern[str]
     calls: tuple[str, ...] = ()
     why: str = ""
     folders: tuple[str, ...] = ()
+    keeps: tuple[tuple[str, str], ...] = ()
+    always: bool = False
+
+    def kept_in(self, environment: Mapping[str, str]) -> str:
+        """Return the absolute path of the folder that it makes, or ""."""
+        found = (
+            posixpath.join(value, *filter(None, [below]))
+            for name, below in self.keeps
+            if (value := environment.get(name, ""))
+        )
+        path = next(found, "")
+        return path if path.startswith("/") else ""
+
+
+def _in_cache(name: str) -> tuple[tuple[str, str], ...]:
+    """Return where a cache is by the XDG Base Directory Specification."""
+    return ("XDG_CACHE_HOME", name), ("HOME", f".cache/{name}")
 
 
 KNOWN_NEEDS = (
@@ -55,8 +80,18 @@ KNOWN_NEEDS = (
         names=re.compile(r"nginx"),
         folders=("/var/lib/nginx", "/var/cache/nginx", "/var/log/nginx"),
     ),
+    Needs(
+        names=re.compile(r"dprint"),
+        keeps=(("DPRINT_CACHE_DIR", ""), *_in_cache("dprint")),
+        always=True,
+    ),
+    Needs(names=re.compile(r"buf"), keeps=(("BUF_CACHE_DIR", ""), *_in_cache("buf"))),
+    Needs(names=re.compile(r"go"), keeps=(("GOCACHE", ""), *_in_cache("go-build"))),
+    Needs(names=re.compile(r"gpg2?"), keeps=(("GNUPGHOME", ""), ("HOME", ".gnupg"))),
 )
-"""Seen on Gramine 1.9, whose system calls these are that are missing (``tests/integration/compat``)."""
+"""Seen on Gramine 1.9, whose system calls these are that are missing (``tests/integration/compat``);
+``keeps`` where nothing below HOME could be written.
+"""
 
 
 def needs_of(name: str) -> tuple[Needs, ...]:

@@ -7,6 +7,7 @@ is true, false, or None where it cannot be told. Sources: POSIX.1-2017, XCU 2.6.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ ALL_ARGUMENTS = ('"$@"', "$@", '"${@}"', "${@}", "$*")
 _USER = re.compile(r"\$\(\s*id -u\s*\)|`\s*id -u\s*`|\$\{?E?UID\}?", re.ASCII)
 _ARGUMENT = re.compile(r"\$(?:(\d)|\{(\d)(?:(#|%)([\w.-]*)|:(\d):(\d))?\})", re.ASCII)
 """``$1``, ``${1}``, ``${1#-}``, ``${1%.conf}`` and ``${1:0:1}``; patterns are taken as they stand."""
+
+_HOME = re.compile(r"\"?(?:\$HOME|\$\{HOME\})\"?(?:/([\w./-]*))?", re.ASCII)
+"""``$HOME/.cache``, also with quotes around the variable alone."""
 
 _COMPARISONS: dict[str, Callable[[str, str], bool]] = {
     "=": str.__eq__,
@@ -37,22 +41,29 @@ _OR, _AND = ("-o", "||"), ("-a", "&&")
 
 @dataclass(frozen=True)
 class Known:
-    """``arguments`` are those of the script, None if they are not known; ``name`` is its own, ``$0``."""
+    """``arguments`` are those of the script, None if they are not known; ``name`` is its own, ``$0``.
+
+    ``home`` is HOME, "" if it is not known.
+    """
 
     name: str
     arguments: tuple[str, ...] | None
     uid: int
+    home: str = ""
 
 
 def value_of(word: Word, known: Known) -> str | None:
     """Return what a word expands to, None if that is not known."""
     if word.literal is not None:
-        return word.literal
+        is_home = word.bare and word.literal.startswith("~/") and known.home
+        return posixpath.join(known.home, word.literal[2:]) if is_home else word.literal
     text = word.raw[1:-1] if word.raw[:1] == word.raw[-1:] == '"' else word.raw
     if _USER.fullmatch(text):
         return str(known.uid)
     if text in ("$0", "${0}", "$BASH_SOURCE", "${BASH_SOURCE}"):
         return known.name
+    if known.home and (below := _HOME.fullmatch(text)):
+        return posixpath.join(known.home, *filter(None, [below[1]]))
     match = _ARGUMENT.fullmatch(text)
     return _argument(match, known) if match else None
 

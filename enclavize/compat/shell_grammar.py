@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Simple:
-    """``words`` are without assignments and redirections, with what stands between ``[[`` and ``]]``."""
+    """``words`` are without assignments and redirections, with what stands between ``[[`` and ``]]``.
+
+    ``written`` are the files that redirections open for writing.
+    """
 
     words: tuple[Word, ...]
     forks: bool
     negated: bool = False
+    written: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,7 @@ Command = Simple | Forking | CommandList | Branches | Function
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*")
+_WRITING = frozenset({">", ">>", ">|", "<>", "&>", "&>>"})
 
 
 def parse(text: str) -> CommandList:
@@ -268,12 +273,15 @@ class _Parser:
 
     def _simple(self) -> Simple:
         words: list[Word] = []
+        written: list[Word] = []
         forks = False
         start = self._at
         while True:
             token = self._peek()
             if token in REDIRECTIONS or self._is_number_of_redirection():
-                forks |= self._redirection()
+                operator, target = self._redirection()
+                forks |= target.substitutes
+                written += [target] if operator in _WRITING else []
             elif isinstance(token, Word):
                 self._at += 1
                 forks |= token.substitutes
@@ -286,7 +294,7 @@ class _Parser:
                 break
         if self._at == start:
             raise NotUnderstoodError
-        return Simple(words=tuple(words), forks=forks)
+        return Simple(words=tuple(words), forks=forks, written=tuple(written))
 
     def _condition(self) -> list[Word]:
         """Return what stands between ``[[`` and ``]]``, with that; operators as words of their text."""
@@ -308,13 +316,14 @@ class _Parser:
         following = self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else None
         return self._reserved().isdigit() and following in REDIRECTIONS
 
-    def _redirection(self) -> bool:
-        """Pass over a redirection; tell whether its target is a command substitution."""
+    def _redirection(self) -> tuple[Token | None, Word]:
+        """Pass over a redirection; return its operator and its target."""
         if self._is_number_of_redirection():
             self._at += 1
+        operator = self._peek()
         self._at += 1
         target = self._peek()
         if not isinstance(target, Word):
             raise NotUnderstoodError
         self._at += 1
-        return target.substitutes
+        return operator, target

@@ -11,6 +11,7 @@ from enclavize.compat.launchers import LAUNCHERS
 from enclavize.compat.log_links import log_links
 from enclavize.compat.profile import Support
 from enclavize.compat.report import Finding, Severity
+from enclavize.compat.script_writes import write_findings
 from enclavize.compat.servers import needs_of
 from enclavize.compat.service_rules import server_names
 from enclavize.compat.shell import BUILTINS
@@ -35,9 +36,6 @@ _READERS = frozenset(
 )  # fmt: skip
 """Commands that fail if a file that they are given is not there."""
 
-_ENDS_AT_FAILURE = re.compile(r"-[a-z]*e[a-z]*")
-"""Of ``set``: the script ends with the first command that fails."""
-
 
 def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
     """Apply the rules. What is not certain to happen gives no error."""
@@ -49,6 +47,7 @@ def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
             *_needs(stage, subject, profile),
             *_commands(stage, subject, profile),
             *_shares_memory_folders(stage, subject, profile),
+            *write_findings(stage, subject, profile),
         )
         yield from found if stage.certain else lowered(found)
 
@@ -142,6 +141,16 @@ def _needs(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding
                     remedy=" ".join(f"--tmpfs {folder}" for folder in closed)
                     + ", or --volume for what is to last",
                 )
+            kept = needs.kept_in(subject.environment)
+            if kept and subject.cannot_make(kept, profile.files):
+                yield Finding(
+                    code="OCC059",
+                    severity=Severity.ERROR if needs.always else Severity.WARNING,
+                    path=path,
+                    message=f"{printable(name)} {'ends' if needs.always else 'may end'} if it cannot make "
+                    f"{printable(kept)}, and {profile.title} keeps the image's folders as they are",
+                    remedy=f"--tmpfs {printable(kept)}, or --volume for what is to last",
+                )
 
 
 def _commands(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
@@ -188,15 +197,10 @@ def _shares_memory_folders(stage: Stage, subject: Subject, profile: Profile) -> 
 
 def _ends_without(stage: Stage, subject: Subject, profile: Profile) -> bool:
     """Tell whether the script certainly fails: a child of it reads what only the shell itself has."""
-    ends = any(
-        command.words[0] == "set" and any(map(_ENDS_AT_FAILURE.fullmatch, command.words[1:]))
-        for command in stage.commands
-    )
     return any(
-        command.decides
-        and not command.replaces
+        not command.replaces
         and posixpath.basename(command.words[0]) in _READERS
-        and (ends or command is stage.commands[-1])
+        and stage.fails_with(command)
         and any(_is_memory_alone(word, subject, profile) for word in command.words[1:])
         for command in stage.commands
     )

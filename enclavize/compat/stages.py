@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _MAX_STAGES = 16
 _DROPPED = -1
 """A user that is not root, whoever it is."""
+_ENDS_AT_FAILURE = re.compile(r"-[a-z]*e[a-z]*")
+"""Of ``set``: the script ends with the first command that fails."""
+_SETS_HOME = re.compile(r"\bHOME=")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,14 @@ class Stage:
     def name(self) -> str:
         """What the command is called, without folders."""
         return posixpath.basename(self.arguments[0])
+
+    def fails_with(self, command: ScriptCommand) -> bool:
+        """Tell whether the script certainly fails if one of its commands does."""
+        ends = any(
+            other.words[0] == "set" and any(map(_ENDS_AT_FAILURE.fullmatch, other.words[1:]))
+            for other in self.commands
+        )
+        return command.decides and (ends or command is self.commands[-1])
 
 
 def stages(
@@ -61,14 +73,22 @@ def stages(
         if program.executable is None and shell is not None and _is_busybox(shell):
             continue  # it may be one of its applets
         script = script_of(program, words, rootfs, working_directory)
-        known = Known(words[0], script.parameters, who) if script else None
-        commands = script_commands(script.text, known) if script and known else ()
+        commands = _commands(script, words[0], who, environment) if script else ()
         stage = Stage(
             arguments=words, program=program, uid=who, certain=certain, commands=commands, script=script
         )
         found[words, who] = stage
         pending += [(*step, program if script else None) for step in _following(stage)]
     return tuple(found.values())
+
+
+def _commands(
+    script: Script, name: str, uid: int, environment: Mapping[str, str]
+) -> tuple[ScriptCommand, ...]:
+    """Return what a script comes to; launchers that drop privileges, and scripts, may set another HOME."""
+    is_kept = uid != _DROPPED and not _SETS_HOME.search(script.text)
+    home = environment.get("HOME", "") if is_kept else ""
+    return script_commands(script.text, Known(name, script.parameters, uid, home))
 
 
 _Step = tuple[tuple[str, ...], int, bool, "Program | None"]

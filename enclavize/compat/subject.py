@@ -54,9 +54,26 @@ class Subject:
         entry = self.rootfs.find(folder)
         if files.writable is not Support.NO or entry is None or entry.type is not FileType.DIRECTORY:
             return False
-        path = f"/{entry.path}/"
+        return self._is_kept(entry.path, files)
+
+    def cannot_make(self, path: str, files: FileSupport) -> bool:
+        """Tell whether the user can make a file or folder natively, or has it, but not in the LibOS."""
+        if files.writable is not Support.NO:
+            return False
+        try:
+            passed, canonical = self.rootfs.way(path)
+        except OSError:
+            return False
+        folders = [entry for entry in passed if entry.type is FileType.DIRECTORY]
+        nearest = folders[-1] if folders else self.rootfs.get("")
+        if self.rootfs.get(canonical) is None and nearest is not None and not self.may(nearest, 2):
+            return False
+        return self._is_kept(canonical, files)
+
+    def _is_kept(self, canonical: str, files: FileSupport) -> bool:
+        """Tell whether a place is neither in memory nor opened by a build."""
         opened = (*(f"/{name}" for name in files.memory), *self.writable)
-        return not any(path.startswith(f"{place.rstrip('/')}/") for place in opened)
+        return not any(f"/{canonical}/".startswith(f"{place.rstrip('/')}/") for place in opened)
 
     def may(self, entry: Entry, wanted: int) -> bool:
         """Tell whether the user has the right ``wanted``: 4 to read, 1 to search a folder (access(2))."""

@@ -229,9 +229,10 @@ NPM = (
         "006+028 016     016     016     016     016     .       .       .   028",
         GLIBC_231, from_npm("@ast-grep/cli-linux-x64-gnu", "0.51.1", "package/ast-grep", "bin/ast-grep"),
     ),
+    # It makes its cache below HOME whatever it is to do.
     image(
         "dprint-glibc", "dprint --version", "dprint 0.57.4",
-        "006     .       .       .       .       .       .       .       .   .",
+        "006     .       .       .       .       .       .       059     059 .",
         GLIBC_231, from_npm("@dprint/linux-x64-glibc", "0.57.4", "package/dprint", "bin/dprint"),
     ),
     # Dart waits by timerfd_create.

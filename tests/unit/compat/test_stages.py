@@ -110,20 +110,25 @@ def link(path: str, target: str) -> Entry:
 
 NAMES = (
     "sh", "ls", "id", "cat", "find", "setpriv", "gosu", "touch", "nginx", "pandoc", "postgres",
-    "redis-server", "dart",
+    "redis-server", "dart", "dprint", "buf", "cp",
 )  # fmt: skip
 
 
 def findings(
-    libos: str, *command: str, uid: int = 0, writable: tuple[str, ...] = (), more: tuple[Entry, ...] = ()
+    libos: str,
+    *command: str,
+    uid: int = 0,
+    writable: tuple[str, ...] = (),
+    more: tuple[Entry, ...] = (),
+    variables: dict[str, str] | None = None,
 ) -> list[tuple[str, Severity]]:
     entries = [folder(name) for name in ("bin", "var", "var/log")]
     entries += [program(f"bin/{name}") for name in NAMES if name != "sh"]
     entries += [program("bin/dash"), link("bin/sh", "dash"), program("bin/python3"), *more]
     subject = Subject(
         rootfs=Rootfs(tuple(entries), merkle_reader=lambda _entry: b""), arguments=command,
-        working_directory="/", environment={"PATH": "/bin"}, uid=uid, gids=frozenset({uid}),
-        writable=writable,
+        working_directory="/", environment={"PATH": "/bin", **(variables or {})}, uid=uid,
+        gids=frozenset({uid}), writable=writable,
     )  # fmt: skip
     report = check(subject, cast("Image", SimpleNamespace(name="image")), profile_for(libos))
     found: tuple[Finding, ...] = report.findings
@@ -196,6 +201,73 @@ def test_folders_of_the_images_user_are_told() -> None:
     assert findings("gramine", "ls", uid=0, more=open_to_all) == [("OCC059", WARNING)]
     assert findings("gramine", "ls", uid=0, more=open_to_all, writable=("/srv",)) == []
     assert findings("builtin", "ls", uid=7, more=more) == []
+
+
+HOME = {"HOME": "/root"}
+
+
+@pytest.mark.parametrize(
+    ("command", "variables", "writable", "severity"),
+    [
+        ("dprint", HOME, (), ERROR),
+        ("dprint", {"HOME": "/"}, (), ERROR),
+        ("dprint", HOME, ("/root/.cache/dprint",), None),
+        ("dprint", HOME, ("/root",), None),
+        ("dprint", {"HOME": "/tmp"}, (), None),
+        ("dprint", {**HOME, "XDG_CACHE_HOME": "/tmp/cache"}, (), None),
+        ("dprint", {**HOME, "XDG_CACHE_HOME": "/var/cache"}, ("/var/cache",), None),
+        ("dprint", {"HOME": "/tmp", "XDG_CACHE_HOME": "/var"}, (), ERROR),
+        ("dprint", {**HOME, "DPRINT_CACHE_DIR": "/run/dprint"}, (), None),
+        ("dprint", {}, (), None),
+        ("buf", HOME, (), WARNING),
+        ("ls", HOME, (), None),
+    ],
+)
+def test_caches_below_home_are_told_until_they_are_opened(
+    command: str, variables: dict[str, str], writable: tuple[str, ...], severity: Severity | None
+) -> None:
+    wanted = [("OCC059", severity)] if severity else []
+    assert findings("gramine", command, variables=variables, writable=writable) == wanted
+    assert findings("builtin", command, variables=variables) == []
+
+
+def test_who_cannot_write_natively_either_is_not_told() -> None:
+    homes = (folder("home"), folder("home/own", 7, 0o700))
+    own = {"HOME": "/home/own"}
+    found = findings("gramine", "dprint", uid=7, more=homes, variables=own)
+    assert found == [("OCC059", ERROR), ("OCC059", WARNING)]
+    assert findings("gramine", "dprint", uid=8, more=(folder("root"),), variables=HOME) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        ("set -e; echo x >/etc/app.conf; ls", ERROR),
+        ("set -e; echo x 2>/var/log/app.log; ls", ERROR),
+        ("echo x >>/var/log/app.log", ERROR),
+        ("set -e; >/var/new; ls", ERROR),
+        ("set -e; cp /bin/ls /opt/; ls", ERROR),
+        ("set -e; echo x >$HOME/.app; ls", ERROR),
+        ('set -e; echo x >"${HOME}/.app"; ls', ERROR),
+        ('set -e; echo x >"$HOME"/.app; ls', ERROR),
+        ("set -e; echo x >~/.app; ls", ERROR),
+        ("export HOME=/tmp; echo x >~/.app; ls", None),
+        ("set -e; mkdir -p /var/own; ls", WARNING),
+        ("set -e; mkdir -p /var/log; ls", None),
+        ("echo x >/etc/app.conf; ls", WARNING),
+        ("set -e; echo x >/etc/app.conf || true; ls", WARNING),
+        ("set -e; if [ -w /etc ]; then echo x >/etc/app.conf; fi; ls", WARNING),
+        ("set -e; echo x 2>/dev/null; ls </etc/app.conf >&2", None),
+        ("set -e; echo x >$FILE; ls", None),
+    ],
+)
+def test_scripts_that_write_to_the_images_folders_are_told(text: str, severity: Severity | None) -> None:
+    more = (script("run.sh", f"#!/bin/sh\n{text}\n"),)
+    wanted = [("OCC059", severity)] if severity else []
+    assert findings("gramine", "/run.sh", more=more, variables=HOME) == wanted
+    assert findings("builtin", "/run.sh", more=more, variables=HOME) == []
+    opened = ("/etc", "/var", "/opt", "/root")
+    assert findings("gramine", "/run.sh", more=more, variables=HOME, writable=opened) == []
 
 
 def test_scripts_that_share_files_in_memory_with_children_are_told() -> None:

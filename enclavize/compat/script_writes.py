@@ -1,0 +1,80 @@
+"""Scripts that write to folders of the image, which a LibOS may keep as they were measured."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from enclavize.compat.profile import Support
+from enclavize.compat.report import Finding, Severity
+from enclavize.compat.wording import listed
+from enclavize.rootfs.entry import FileType, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from enclavize.compat.profile import Profile
+    from enclavize.compat.script_commands import ScriptCommand
+    from enclavize.compat.stages import Stage
+    from enclavize.compat.subject import Subject
+
+_ALL_OPERANDS = frozenset({"mkdir", "tee"})
+_LAST_OPERAND = frozenset({"cp", "install", "ln", "mv"})
+"""Commands that write to what they are given: to all of it, or to the last one (POSIX.1-2017, XCU 4)."""
+
+
+def write_findings(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
+    """Tell of files that a script means to make where nothing can be made.
+
+    It is an error where the script certainly ends with that. ``mkdir`` alone is none: under an engine whose
+    root can be written the host makes the folder.
+    """
+    if profile.files.writable is not Support.NO or stage.script is None:
+        return
+    closed: dict[str, bool] = {}
+    for command in stage.commands:
+        makes_folders = posixpath.basename(command.words[0]) == "mkdir"
+        for path in _written(command, subject):
+            if not _is_beside(path, profile) and subject.cannot_make(path, profile.files):
+                fails = stage.fails_with(command) and (not makes_folders or path in command.written)
+                closed[path] = closed.get(path, False) or fails
+    if not closed:
+        return
+    entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
+    # What is opened by a build is a folder.
+    folders = dict.fromkeys(
+        path if subject.rootfs.find(path) is None else posixpath.dirname(path) for path in closed
+    )
+    yield Finding(
+        code="OCC059",
+        severity=Severity.ERROR if any(closed.values()) else Severity.WARNING,
+        path=entry.path if entry else "",
+        message=f"{printable(stage.name)} writes to {printable(listed(closed))}, and {profile.title} keeps "
+        "the image's files as they are",
+        remedy=" ".join(f"--tmpfs {printable(folder)}" for folder in folders)
+        + " for what it alone needs, --volume for what others are to read",
+    )
+
+
+def _written(command: ScriptCommand, subject: Subject) -> Iterator[str]:
+    """Yield the absolute paths that a command writes to."""
+    name = posixpath.basename(command.words[0])
+    operands = [word for word in command.words[1:] if not word.startswith("-")]
+    if name in _LAST_OPERAND:
+        operands = operands[-1:]
+    elif name not in _ALL_OPERANDS:
+        operands = []
+    for path in (*operands, *command.written):
+        is_there = name == "mkdir" and _is_folder(path, subject)
+        if path.startswith("/") and not is_there:
+            yield path
+
+
+def _is_folder(path: str, subject: Subject) -> bool:
+    entry = subject.rootfs.find(path)
+    return entry is not None and entry.type is FileType.DIRECTORY
+
+
+def _is_beside(path: str, profile: Profile) -> bool:
+    """Tell whether a file is none of the image: a device, or one of ``/proc``."""
+    return any(f"{path}/".startswith(f"/{folder}/") for folder in profile.files.hidden)

@@ -1,14 +1,20 @@
-"""dockerd: the list of containers, and the image by its id. What names one container waits for its lock."""
+"""dockerd: the list of containers, and the image by its id. What names one container waits for its lock.
+
+It keeps images itself, or has containerd keep them: then the list names the manifest that a container has
+(since API 1.48), and manifest, layers and the container's root are containerd's.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, UsageError
+from enclavize.node.engines.containerd_images import Snapshot, check_root
 from enclavize.node.engines.found import FoundImage, not_its_layers
 from enclavize.node.engines.mounted import lower_folders
+from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import parse_digest, sha256_digest
 from enclavize.oci.docker_archive import image_from_docker_files
 from enclavize.oci.platform import LINUX_AMD64
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 
     import docker
 
+    from enclavize.node.engines.containerd_images import ContainerdImages
     from enclavize.node.engines.found import AskedContainer
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
@@ -30,12 +37,13 @@ _INIT_LAYER = "-init"
 
 
 class DockerEngine:
-    """A dockerd that keeps images itself, not in containerd."""
+    """A dockerd, and what the containerd below it keeps for it."""
 
     has_pods = False
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, images: ContainerdImages) -> None:
         self._host = host
+        self._images = images
 
     def find(self, container: AskedContainer) -> FoundImage:
         """Return the image that the container was made from. Raises EnclavizeError."""
@@ -46,12 +54,32 @@ class DockerEngine:
                 raise EnclavizeError(f"dockerd at {self._host} has no container {container.id}")
             image_id = parse_digest(str(record.get("ImageID", "")))
             image = client.api.inspect_image(image_id)  # type: ignore[no-untyped-call]
+            manifest = record.get("ImageManifestDescriptor")
+            driver = str(client.info()["Driver"]) if manifest else ""
+        name = _name(str(record.get("Image", "")), image)
+        if manifest:
+            return self._kept_below(name, Descriptor.from_json(manifest), driver, container)
         _check_layers(image, container)
         return FoundImage(
-            name=_name(str(record.get("Image", "")), image),
+            name=name,
             config_digest=image_id,
             labels=dict((image.get("Config") or {}).get("Labels") or {}),
             open=lambda cache: self._saved(image_id, cache),
+        )
+
+    def _kept_below(
+        self, name: str, manifest: Descriptor, snapshotter: str, container: AskedContainer
+    ) -> FoundImage:
+        """Return an image of containerd, which has no name for it in the container's record."""
+        root = Snapshot(snapshotter=snapshotter, key=container.id, beneath=f"{container.id}{_INIT_LAYER}")
+        with closing(self._images.connect()) as connection:
+            image = self._images.read(connection, name or manifest.digest, manifest)
+            check_root(connection, root, image, container)
+        return FoundImage(
+            name=name,
+            config_digest=sha256_digest(image.config_bytes),
+            labels=image.config.labels,
+            open=lambda cache: self._images.open(name, manifest, cache),
         )
 
     def _saved(self, image_id: str, cache: BlobCache) -> Image:
@@ -93,8 +121,8 @@ def _require_own_store(image: Image, image_id: str) -> None:
     """Raise EnclavizeError if ids are digests of manifests."""
     if sha256_digest(image.config_bytes) != image_id:
         raise EnclavizeError(
-            "this dockerd keeps its images in containerd, from where they cannot be converted yet",
-            hint="convert the image before: enclavize build IMAGE -t TEE_IMAGE",
+            "this dockerd keeps its images in containerd, and does not tell which of them a container has",
+            hint="docker 28 and later do; or convert the image before: enclavize build IMAGE -t TEE_IMAGE",
         )
 
 

@@ -30,7 +30,7 @@ _DEFAULT_STORAGE = "/var/lib/containers/storage"
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """What command lines do not tell. ``fetch_layers``: see ``ContainerdEngine``.
+    """What command lines do not tell. ``fetch_layers``: see ``ContainerdImages``.
 
     ``documents`` are shared by all requests.
     """
@@ -50,16 +50,17 @@ def engine_by(parent: Sequence[str], settings: EngineSettings) -> Engine:
     program = PurePosixPath(parent[0]).name if parent else ""
     if program.startswith(SHIM):
         namespace, address = _option(parent, "namespace"), _option(parent, "address")
-        if namespace == DOCKER_NAMESPACE:
-            from enclavize.node.engines.docker import DockerEngine
-
-            return DockerEngine(settings.docker_host)
         if namespace and address:
             from enclavize.node.engines.containerd import ContainerdEngine
+            from enclavize.node.engines.containerd_images import ContainerdImages
+            from enclavize.node.engines.docker import DockerEngine
 
-            return ContainerdEngine(
+            images = ContainerdImages(
                 address, namespace, documents=settings.documents, fetches=settings.fetch_layers
             )
+            if namespace == DOCKER_NAMESPACE:
+                return DockerEngine(settings.docker_host, images)
+            return ContainerdEngine(images)
     if program == CONMON:
         from enclavize.node.engines.podman import PodmanEngine
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from enclavize.errors import EnclavizeError
-from enclavize.node.engines.containerd import ContainerdEngine, chain_id
+from enclavize.node.engines.containerd import ContainerdEngine
+from enclavize.node.engines.containerd_images import chain_id
 from enclavize.node.engines.docker import DockerEngine
 from enclavize.node.engines.peer import EngineSettings, engine_by
 from enclavize.node.engines.podman import PodmanEngine
@@ -26,39 +27,44 @@ A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
 @pytest.mark.parametrize(
-    ("parent", "kind", "members"),
+    ("parent", "kind", "address", "namespace"),
     [
         (
             f"{SHIM} -namespace k8s.io -id X -address /run/containerd/containerd.sock",
             ContainerdEngine,
-            {
-                "_namespace": "k8s.io",
-                "_address": "/run/containerd/containerd.sock",
-                "_fetches": True,
-                "_documents": SETTINGS.documents,
-            },
+            "/run/containerd/containerd.sock",
+            "k8s.io",
         ),
-        (
-            f"{SHIM} -namespace=k8s.io --address=/s",
-            ContainerdEngine,
-            {"_namespace": "k8s.io", "_address": "/s", "_fetches": True, "_documents": SETTINGS.documents},
-        ),
-        (f"{SHIM} -namespace moby -id X -address /s", DockerEngine, {"_host": "unix:///docker"}),
-        (
-            f"conmon --root /other {_exit_words('--root', '/s', '--storage-driver', 'vfs')}",
-            PodmanEngine,
-            {"_root": Path("/s"), "_driver": "vfs"},
-        ),
-        (
-            "/usr/bin/conmon -c X",
-            PodmanEngine,
-            {"_root": Path("/var/lib/containers/storage"), "_driver": "overlay"},
-        ),
+        (f"{SHIM} -namespace=k8s.io --address=/s", ContainerdEngine, "/s", "k8s.io"),
+        (f"{SHIM} -namespace moby -id X -address /s", DockerEngine, "/s", "moby"),
     ],
 )
-def test_the_engine_is_the_one_of_the_parent(parent: str, kind: type, members: dict[str, object]) -> None:
+def test_the_engine_of_a_shim(parent: str, kind: type, address: str, namespace: str) -> None:
     engine = engine_by(parent.split(), SETTINGS)
     assert isinstance(engine, kind)
+    members = vars(engine)
+    assert vars(members.pop("_images")) == {
+        "_address": address,
+        "_namespace": namespace,
+        "_documents": SETTINGS.documents,
+        "_fetches": True,
+    }
+    assert members == ({"_host": "unix:///docker"} if kind is DockerEngine else {})
+
+
+@pytest.mark.parametrize(
+    ("parent", "members"),
+    [
+        (
+            f"conmon --root /other {_exit_words('--root', '/s', '--storage-driver', 'vfs')}",
+            {"_root": Path("/s"), "_driver": "vfs"},
+        ),
+        ("/usr/bin/conmon -c X", {"_root": Path("/var/lib/containers/storage"), "_driver": "overlay"}),
+    ],
+)
+def test_podman_is_known_by_conmon(parent: str, members: dict[str, object]) -> None:
+    engine = engine_by(parent.split(), SETTINGS)
+    assert isinstance(engine, PodmanEngine)
     assert vars(engine) == members
 
 

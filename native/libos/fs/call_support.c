@@ -240,3 +240,9 @@ int64_t write_from_user(struct file *file, user_address from, uint64_t length, u
     }
     return result;
 }
+
+int64_t optional_timeout(uint64_t *timeout_ns, user_address from)
+{
+    *timeout_ns = NO_TIMEOUT;
+    return from == 0 ? 0 : timeout_from_user(timeout_ns, from);
+}

@@ -46,6 +46,16 @@ static inline int64_t on_file(struct file *file, int64_t result)
     return result;
 }
 
+/* The timeout of a wait: milliseconds, or none if they are negative. */
+static inline uint64_t milliseconds(uint64_t argument)
+{
+    int32_t value = (int32_t)argument;
+    return value < 0 ? NO_TIMEOUT : (uint64_t)value * 1000000;
+}
+
+/* The same as a timespec; NULL: none. */
+int64_t optional_timeout(uint64_t *timeout_ns, user_address from);
+
 /* Makes a descriptor of a fresh file; on failure the file is put. */
 int64_t install(struct file *file, bool close_on_exec);
 
@@ -61,5 +71,17 @@ int64_t limit_write(const struct file *file, uint64_t offset, uint64_t *length);
 int64_t limit_size(const struct inode *inode, uint64_t size);
 
 int64_t write_from_user(struct file *file, user_address from, uint64_t length, uint64_t *offset);
+
+/* Either of these. */
+typedef int64_t transfer(struct file *file, user_address address, uint64_t length, uint64_t *offset);
+
+enum transfer_flag { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_NOWAIT = 8 };
+/* May one transfer be asked for with these? 0 or -EOPNOTSUPP. */
+int64_t check_transfer_flags(const struct file *file, uint32_t flags);
+/* A write is done: what RWF_DSYNC and RWF_SYNC want of it; its result, or the error of that. */
+int64_t after_transfer(struct file *file, uint32_t flags, int64_t result);
+/* readv(2) and writev(2) of a file, with those flags. */
+int64_t transfer_vectors(
+    struct file *file, user_address from, uint64_t count, transfer *piece, uint64_t *offset, uint32_t flags);
 
 #endif

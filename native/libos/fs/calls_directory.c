@@ -116,6 +116,20 @@ int64_t sys_getdents64(const struct arguments *arguments)
     return list_call(arguments, false);
 }
 
+#define UNREACHABLE "(unreachable)" /* prepend_path() of Linux */
+
+/* Before a path that stands at the end of a buffer; its new length, or -ENAMETOOLONG. */
+static int64_t mark_unreachable(char *path, size_t *start, int64_t length)
+{
+    size_t mark = strlen(UNREACHABLE);
+    if (*start < mark) {
+        return -ENAMETOOLONG;
+    }
+    *start -= mark;
+    memcpy(path + *start, UNREACHABLE, mark);
+    return length + (int64_t)mark;
+}
+
 int64_t sys_getcwd(const struct arguments *arguments)
 {
     char *path = buffer_take(&path_buffers);
@@ -124,8 +138,13 @@ int64_t sys_getcwd(const struct arguments *arguments)
         return -ENOMEM;
     }
     namespace_lock();
-    int64_t result = path_of(current_whereabouts()->working_directory, (struct name){0}, path, PATH_BUFFER_SIZE, &start);
+    const struct inode *directory = current_whereabouts()->working_directory;
+    int64_t result = path_of(directory, (struct name){0}, path, PATH_BUFFER_SIZE, &start);
+    bool is_reachable = is_below_root_of_caller(directory);
     namespace_unlock();
+    if (result >= 0 && !is_reachable) {
+        result = mark_unreachable(path, &start, result);
+    }
     if (result >= 0) {
         result += 1; /* the NUL counts */
         if ((uint64_t)result > arguments->at[1]) {
@@ -175,21 +194,28 @@ int64_t sys_fchdir(const struct arguments *arguments)
     return result;
 }
 
-static int64_t refuse(void)
-{
-    return -EPERM;
-}
-
 /* Linux looks at the directory first. */
 int64_t sys_chroot(const struct arguments *arguments)
 {
     struct place place;
     int64_t result = at_begin(AT_FDCWD, arguments->at[0], WALK_FOLLOW, &place);
-    if (result == 0) {
-        result = is_directory(place.inode) ? inode_access(place.inode, MAY_EXECUTE) : -ENOTDIR;
-        at_end(&place);
+    if (result < 0) {
+        return result;
     }
-    return result < 0 ? result : refuse();
+    result = is_directory(place.inode) ? inode_access(place.inode, MAY_EXECUTE) : -ENOTDIR;
+    if (result == 0 && !is_capable(CAP_SYS_CHROOT)) {
+        result = -EPERM;
+    }
+    if (result == 0) {
+        set_root(place.inode);
+    }
+    at_end(&place);
+    return result;
+}
+
+static int64_t refuse(void)
+{
+    return -EPERM;
 }
 
 int64_t sys_mount(const struct arguments *arguments)

@@ -4,8 +4,21 @@
 #include "fs/owner.h"
 #include "fs/seal.h"
 
-#define RWF_FLAGS 0x1FU
-#define RWF_APPEND 0x10U
+/* kiocb_set_rw_flags() of Linux. What waits cannot be asked not to for one call; nor can one write append. */
+int64_t check_transfer_flags(const struct file *file, uint32_t flags)
+{
+    bool is_known = (flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT)) == 0;
+    return is_known && !((flags & RWF_NOWAIT) && file->operations->stream) ? 0 : -EOPNOTSUPP;
+}
+
+int64_t after_transfer(struct file *file, uint32_t flags, int64_t result)
+{
+    if (result <= 0 || (flags & (RWF_DSYNC | RWF_SYNC)) == 0 || file->operations->sync == NULL) {
+        return result;
+    }
+    int64_t error = file->operations->sync(file);
+    return error < 0 ? error : result;
+}
 
 int64_t sys_read(const struct arguments *arguments)
 {
@@ -20,8 +33,6 @@ int64_t sys_write(const struct arguments *arguments)
     return file == NULL ? -EBADF
                         : on_file(file, write_from_user(file, arguments->at[1], arguments->at[2], NULL));
 }
-
-typedef int64_t transfer(struct file *file, user_address address, uint64_t length, uint64_t *offset);
 
 static int64_t at_offset(const struct arguments *arguments, transfer *piece)
 {
@@ -85,8 +96,8 @@ static int64_t write_gathered(struct file *file, const struct iovec *vector, siz
     return result;
 }
 
-static int64_t vector_call(
-    int64_t descriptor, user_address from, uint64_t count, transfer *piece, uint64_t *offset)
+int64_t transfer_vectors(
+    struct file *file, user_address from, uint64_t count, transfer *piece, uint64_t *offset, uint32_t flags)
 {
     struct iovec few[8];
     struct iovec *vector = few;
@@ -96,67 +107,66 @@ static int64_t vector_call(
     if (count > ARRAY_LENGTH(few) && (vector = allocate(count * sizeof(struct iovec))) == NULL) {
         return -ENOMEM;
     }
-    struct file *file = opened_file_of_descriptor((int32_t)descriptor);
-    int64_t result = file == NULL ? -EBADF : iovec_import(vector, from, count);
-    if (result >= 0 && offset != NULL && file->operations->stream) {
-        result = -ESPIPE;
-    }
-    if (result >= 0 && file->operations->vector != NULL) {
-        result = file->operations->vector(file, vector, count, piece == write_from_user);
-    } else if (result >= 0) {
-        bool gather = piece == write_from_user && file->operations->stream &&
-                      result <= (int64_t)PATH_BUFFER_SIZE && count > 1 && is_writable(file) &&
+    bool writes = piece == write_from_user;
+    int64_t result = !(writes ? is_writable(file) : is_readable(file)) ? -EBADF : iovec_import(vector, from, count);
+    int64_t error = result < 0 ? result : check_transfer_flags(file, flags);
+    if (error < 0) {
+        result = error;
+    } else if (file->operations->vector != NULL) {
+        result = file->operations->vector(file, vector, count, writes);
+    } else {
+        bool gather = writes && file->operations->stream && result <= (int64_t)PATH_BUFFER_SIZE && count > 1 &&
                       file->operations->write != NULL;
-        result = gather ? write_gathered(file, vector, count)
-                        : transfer_vector(file, piece, vector, count, offset);
+        result = gather ? write_gathered(file, vector, count) : transfer_vector(file, piece, vector, count, offset);
     }
-    file_put(file);
     if (vector != few) {
         release(vector, count * sizeof(struct iovec));
     }
-    return result;
+    return writes ? after_transfer(file, flags, result) : result;
+}
+
+static int64_t vector_call(const struct arguments *arguments, transfer *piece, uint64_t *offset, uint32_t flags)
+{
+    struct file *file = file_at(arguments, 0);
+    if (file == NULL) {
+        return -EBADF;
+    }
+    return on_file(file, offset != NULL && file->operations->stream
+                             ? -ESPIPE
+                             : transfer_vectors(file, arguments->at[1], arguments->at[2], piece, offset, flags));
 }
 
 int64_t sys_readv(const struct arguments *arguments)
 {
-    return vector_call((int64_t)arguments->at[0], arguments->at[1], arguments->at[2], read_to_user, NULL);
+    return vector_call(arguments, read_to_user, NULL, 0);
 }
 
 int64_t sys_writev(const struct arguments *arguments)
 {
-    return vector_call((int64_t)arguments->at[0], arguments->at[1], arguments->at[2], write_from_user, NULL);
+    return vector_call(arguments, write_from_user, NULL, 0);
 }
 
-static int64_t vector_at(const struct arguments *arguments, transfer *piece)
+static int64_t vector_at(const struct arguments *arguments, transfer *piece, uint32_t flags)
 {
     uint64_t offset = arguments->at[3];
-    if ((int64_t)offset < 0) {
-        return -EINVAL;
-    }
-    return vector_call((int64_t)arguments->at[0], arguments->at[1], arguments->at[2], piece, &offset);
+    return (int64_t)offset < 0 ? -EINVAL : vector_call(arguments, piece, &offset, flags);
 }
 
 int64_t sys_preadv(const struct arguments *arguments)
 {
-    return vector_at(arguments, read_to_user);
+    return vector_at(arguments, read_to_user, 0);
 }
 
 int64_t sys_pwritev(const struct arguments *arguments)
 {
-    return vector_at(arguments, write_from_user);
+    return vector_at(arguments, write_from_user, 0);
 }
 
 /* Offset -1: the file's own position. */
 static int64_t vector_flags(const struct arguments *arguments, transfer *piece)
 {
-    uint64_t flags = arguments->at[5];
-    if ((flags & ~(uint64_t)RWF_FLAGS) != 0 || (flags & RWF_APPEND) != 0) {
-        return -EOPNOTSUPP;
-    }
-    if ((int64_t)arguments->at[3] == -1) {
-        return vector_call((int64_t)arguments->at[0], arguments->at[1], arguments->at[2], piece, NULL);
-    }
-    return vector_at(arguments, piece);
+    uint32_t flags = (uint32_t)arguments->at[5];
+    return (int64_t)arguments->at[3] == -1 ? vector_call(arguments, piece, NULL, flags) : vector_at(arguments, piece, flags);
 }
 
 int64_t sys_preadv2(const struct arguments *arguments)
@@ -212,7 +222,7 @@ int64_t sys_lseek(const struct arguments *arguments)
     }
     int64_t result;
     if (file->operations->stream) {
-        result = -ESPIPE;
+        result = (uint32_t)arguments->at[2] > SEEK_HOLE ? -EINVAL : -ESPIPE;
     } else {
         mutex_lock(&file->position_lock);
         result = seek_to(file, (int64_t)arguments->at[1], (uint32_t)arguments->at[2]);

@@ -92,6 +92,15 @@ static int64_t take_free(struct descriptor_table *table, int64_t lowest, const s
     }
 }
 
+uint64_t descriptor_capacity(void)
+{
+    struct descriptor_table *table = current_table();
+    spin_lock(&table->lock);
+    uint64_t capacity = table->capacity;
+    spin_unlock(&table->lock);
+    return capacity;
+}
+
 int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec)
 {
     return take_free(current_table(), lowest, &(struct descriptor){.file = file, .close_on_exec = close_on_exec});

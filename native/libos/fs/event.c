@@ -125,6 +125,20 @@ int64_t event_create(uint64_t initial, bool semaphore, uint32_t flags, struct fi
     return result;
 }
 
+bool is_event(const struct file *file)
+{
+    return file->operations == &counter_operations;
+}
+
+void event_signal(struct file *file)
+{
+    struct counter *counter = file->state;
+    mutex_lock(&counter->lock);
+    counter->value += counter->value < COUNTER_MAX;
+    mutex_unlock(&counter->lock);
+    event_source_changed(&counter->source);
+}
+
 struct timer {
     struct event_source source;
     struct mutex lock;

@@ -130,6 +130,8 @@ int64_t file_path_locked(struct file *file, char *buffer, size_t size);
 /* The lowest free descriptor from `lowest` on; takes the caller's count over. -EMFILE, -ENOMEM: the count is
  * still the caller's. */
 int64_t descriptor_add(struct file *file, int64_t lowest, bool close_on_exec);
+/* No descriptor of the calling process is as high. */
+uint64_t descriptor_capacity(void);
 /* A descriptor whose file is still to come: for who takes or makes what must not be lost for want of a descriptor. Until it is filled
  * it is none (EBADF), and none that can be had (EBUSY for dup2(2)), as on Linux. */
 struct descriptor_slot {

@@ -119,6 +119,21 @@ static int64_t find(struct inode *directory, struct name name, struct inode **fo
                                                  : -ENOENT;
 }
 
+struct inode *root_of_caller(void)
+{
+    const struct whereabouts *whereabouts = current_whereabouts();
+    return whereabouts != NULL ? whereabouts->root : root_directory;
+}
+
+bool is_below_root_of_caller(const struct inode *directory)
+{
+    const struct inode *root = root_of_caller(), *step = directory;
+    while (step != NULL && step != root) {
+        step = step->parent;
+    }
+    return step != NULL;
+}
+
 static struct inode *parent_of(struct inode *directory)
 {
     return directory->parent != NULL ? directory->parent : directory;
@@ -139,9 +154,8 @@ static int64_t go_to_root(struct walk *walk, uint32_t flags)
 static struct inode *go_up(const struct walk *walk, uint32_t flags, int64_t *error)
 {
     struct inode *parent = walk->current == walk->root ? walk->root : parent_of(walk->current);
-    bool is_stuck = walk->current == walk->root && walk->current != root_directory;
     bool leaves_mount = parent != walk->current && mount_at_root(walk->current);
-    if (((flags & WALK_BENEATH) && (is_stuck || walk->current == walk->root)) || ((flags & WALK_NO_MOUNTS) && leaves_mount)) {
+    if (((flags & WALK_BENEATH) && walk->current == walk->root) || ((flags & WALK_NO_MOUNTS) && leaves_mount)) {
         *error = -EXDEV;
         return NULL;
     }
@@ -308,7 +322,7 @@ int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct 
     *place = (struct place){0};
     struct inode *relative = start != NULL ? start : current_whereabouts()->working_directory;
     bool is_absolute = path[0] == '/', is_scoped = (flags & (WALK_BENEATH | WALK_IN_ROOT)) != 0;
-    struct inode *from = is_absolute && !(flags & WALK_IN_ROOT) ? root_directory : relative;
+    struct inode *root = root_of_caller(), *from = is_absolute && !(flags & WALK_IN_ROOT) ? root : relative;
     if (is_absolute && (flags & WALK_BENEATH)) {
         return -EXDEV;
     }
@@ -328,7 +342,7 @@ int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct 
     int64_t result = length < PATH_BUFFER_SIZE ? 0 : -ENAMETOOLONG;
     if (result == 0) {
         memcpy(walk.buffer, path, length + 1);
-        walk.root = is_scoped ? from : root_directory;
+        walk.root = is_scoped ? from : root;
         walk.current = inode_get(from);
         walk.rest = walk.buffer;
     }
@@ -366,14 +380,15 @@ static bool prepend(char *buffer, size_t *at, const char *bytes, size_t length)
     return true;
 }
 
-int64_t path_of_removed(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start)
+int64_t path_of_removed(const struct inode *directory, struct name name, char *buffer, size_t size, size_t *start)
 {
     size_t at = size - 1;
     buffer[at] = '\0';
     if (name.length > 0 && !prepend(buffer, &at, name.bytes, name.length)) {
         return -ENAMETOOLONG;
     }
-    for (struct inode *step = directory; step != root_directory; step = step->parent) {
+    const struct inode *root = root_of_caller();
+    for (const struct inode *step = directory; step != root && step != root_directory; step = step->parent) {
         if (step->parent == NULL) {
             return -ENOENT;
         }
@@ -388,7 +403,7 @@ int64_t path_of_removed(struct inode *directory, struct name name, char *buffer,
     return (int64_t)(size - 1 - at);
 }
 
-int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start)
+int64_t path_of(const struct inode *directory, struct name name, char *buffer, size_t size, size_t *start)
 {
     for (const struct inode *step = directory; step != NULL; step = step->parent) {
         if (step->links == 0) {

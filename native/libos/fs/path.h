@@ -41,18 +41,19 @@ static inline struct name place_name(const struct place *place)
     return (struct name){.bytes = place->name, .length = place->name_length};
 }
 
-/* The absolute path of a directory, or of `name` in it: written to the end of `buffer`; *start says where.
+/* The path from the caller's root to a directory, or to `name` in it, and from the root of all where the caller's is not above it: written to the end of `buffer`; *start says where.
  * Length, or -ENAMETOOLONG, -ENOENT (removed). */
-int64_t path_of(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start);
+int64_t path_of(const struct inode *directory, struct name name, char *buffer, size_t size, size_t *start);
 /* The same, though directories on the way may have been removed. */
-int64_t path_of_removed(struct inode *directory, struct name name, char *buffer, size_t size, size_t *start);
+int64_t path_of_removed(const struct inode *directory, struct name name, char *buffer, size_t size, size_t *start);
 
-/* The one root. */
+/* The root of all; a process may have one below it (chroot(2)). */
 extern struct inode *root_directory;
 
 /* What a process brings to a path; struct fs_struct of Linux. */
 struct whereabouts {
     uint32_t references;             /* atomic */
+    struct inode *root;              /* counted; where `/` leads, and where `..` ends */
     struct inode *working_directory; /* counted */
     uint32_t mode_mask;              /* umask; atomic */
 };
@@ -60,8 +61,11 @@ static inline struct whereabouts *current_whereabouts(void)
 {
     return current_process()->whereabouts;
 }
-/* The namespace lock is held. */
+/* The namespace lock is held for these. */
 void set_working_directory(struct inode *inode);
+void set_root(struct inode *inode);
+struct inode *root_of_caller(void); /* not counted */
+bool is_below_root_of_caller(const struct inode *directory); /* it, or below it */
 
 /* Lay a file system over a name. The directory need not have that name; then it is found, but not listed.
  * Takes a count of `root`. */

@@ -1,5 +1,6 @@
 #include "fs/proc.h"
 
+#include "fs/aio.h"
 #include "fs/device.h"
 #include "fs/inotify.h"
 #include "fs/lease.h"
@@ -15,7 +16,7 @@ const struct file_system proc_file_system = {.type = "proc",
     .read_only = true,
     .forbids_exec = true,
     .has_no_blocks = true};
-static const struct file_system sys_file_system = {.type = "sysfs",
+const struct file_system sys_file_system = {.type = "sysfs",
     .magic = 0x62656572,
     .device = 0x34,
     .read_only = true,
@@ -51,6 +52,8 @@ static const struct synthetic_row proc_rows[] = {
     {"sysvipc/shm", FILE_0444, .content = proc_shared_segments},
     DIRECTORY_AT("sys"),
     DIRECTORY_AT("sys/fs"),
+    {"sys/fs/aio-max-nr", FILE_0444, .fixed = NUMBER_LINE(AIO_EVENTS_MAX)},
+    {"sys/fs/aio-nr", FILE_0444, .content = proc_aio_events},
     DIRECTORY_AT("sys/fs/inotify"),
     {"sys/fs/inotify/max_queued_events", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_QUEUE_MAX)},
     {"sys/fs/inotify/max_user_instances", FILE_0444, .fixed = NUMBER_LINE(INOTIFY_INSTANCES_MAX)},
@@ -109,9 +112,7 @@ static const struct synthetic_row proc_rows[] = {
 
 int64_t proc_create(struct inode **root)
 {
-    int64_t result = synthetic_create(&proc_file_system, proc_rows, ARRAY_LENGTH(proc_rows), root);
-    proc_root = result < 0 ? NULL : *root;
-    return result;
+    return synthetic_create(&proc_file_system, proc_rows, ARRAY_LENGTH(proc_rows), root);
 }
 
 static const struct synthetic_row sys_rows[] = {
@@ -133,11 +134,7 @@ static const struct synthetic_row sys_rows[] = {
         .fixed = "always within_size advise [never] deny force\n"},
 };
 
-static const struct synthetic_row processor_rows[] = {DIRECTORY_AT("")};
-
 int64_t sys_create(struct inode **root)
 {
-    int64_t result = synthetic_create(&sys_file_system, processor_rows, ARRAY_LENGTH(processor_rows), &processor_directory);
-    return result < 0 ? result
-                      : synthetic_create(&sys_file_system, sys_rows, ARRAY_LENGTH(sys_rows), root);
+    return synthetic_create(&sys_file_system, sys_rows, ARRAY_LENGTH(sys_rows), root);
 }

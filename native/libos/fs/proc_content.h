@@ -23,6 +23,7 @@ void proc_uptime(struct text *text);
 void proc_load(struct text *text);
 void proc_version(struct text *text);
 void proc_hostname(struct text *text);
+void proc_aio_events(struct text *text);
 void proc_pty_count(struct text *text);
 void proc_threads_max(struct text *text);
 void proc_boot_id(struct text *text);
@@ -35,10 +36,9 @@ void proc_cpuinfo(struct text *text);
 void proc_stat(struct text *text);
 void proc_processor_list(struct text *text);
 void proc_add_processors(struct text *text, uint64_t mask);
-int64_t processor_lookup(struct name name, struct inode **found);
+int64_t processor_lookup(struct inode *directory, struct name name, struct inode **found);
 int64_t processor_list(uint64_t cookie, entry_sink *sink, void *context);
-/* What every /sys/devices/system/cpu/cpuN is: empty. */
-extern struct inode *processor_directory;
+extern const struct file_system sys_file_system;
 
 /* The network (proc_net.c). */
 void proc_net_devices(struct text *text);
@@ -62,7 +62,7 @@ void proc_message_queues(struct text *text);
 /* Processes and their threads (proc_process.c, proc_status.c). */
 int64_t proc_self(char *to, size_t size);
 int64_t proc_thread_self(char *to, size_t size);
-int64_t proc_process_lookup(struct name name, struct inode **found);
+int64_t proc_process_lookup(struct inode *directory, struct name name, struct inode **found);
 int64_t proc_process_list(uint64_t cookie, entry_sink *sink, void *context);
 int64_t proc_thread_lookup(struct proc_entry *entry, struct name name, struct inode **found);
 int64_t proc_thread_list(const struct proc_entry *entry, uint64_t cookie, entry_sink *sink, void *context);
@@ -91,6 +91,7 @@ int64_t proc_working_directory_target(const struct proc_entry *entry, char *to, 
 int64_t proc_working_directory_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name);
 int64_t proc_executable_target(const struct proc_entry *entry, char *to, size_t size);
 int64_t proc_executable_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name);
+int64_t proc_root_target(const struct proc_entry *entry, char *to, size_t size);
 int64_t proc_root_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name);
 
 /* Their memory (proc_memory.c). */
@@ -108,8 +109,5 @@ int64_t proc_descriptor_info_list(const struct proc_entry *entry, uint64_t cooki
 /* A decimal number without leading zeros, or -1. */
 int64_t proc_number_of(struct name name);
 struct name proc_name_of_number(char buffer[16], int64_t number);
-
-/* /proc. */
-extern struct inode *proc_root;
 
 #endif

@@ -171,6 +171,7 @@ static void add_flags(struct text *text, const struct area *area)
         {area->flags & MAP_NOT_FORKED, "dc "},
         {!is_shared && (area->protection & PROT_WRITE), "ac "},
         {area->flags & MAP_WIPED_BY_FORK, "wf "},
+        {area->flags & MAP_SEALED, "sl "},
     };
     text_add(text, "THPeligible:           0\nVmFlags: ");
     for (size_t at = 0; at < ARRAY_LENGTH(flags); at++) {

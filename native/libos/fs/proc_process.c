@@ -4,8 +4,6 @@
 #include "fs/open_name.h"
 #include "fs/path.h"
 
-struct inode *proc_root;
-
 #define USER_MEMORY_MAX (1U << 22)
 
 /* A range of the memory that the calling thread is in, as far as it can be read. */
@@ -293,69 +291,6 @@ int64_t proc_limits(struct text *text, const struct proc_entry *entry)
     return 0;
 }
 
-/* What fs/ keeps of processes goes under the namespace lock, which is held. */
-static void find_executable(struct process *process, struct task *task, void *context)
-{
-    if (task != NULL) {
-        *(struct file **)context = process->executable;
-    }
-}
-
-int64_t proc_executable_target(const struct proc_entry *entry, char *to, size_t size)
-{
-    struct file *executable = NULL;
-    (void)subject_with(&entry->subject, find_executable, &executable);
-    return executable != NULL ? file_path_locked(executable, to, size) : -ENOENT;
-}
-
-int64_t proc_executable_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name)
-{
-    struct file *executable = NULL;
-    (void)subject_with(&entry->subject, find_executable, &executable);
-    if (executable == NULL) {
-        return -ENOENT;
-    }
-    *target = inode_get(executable->inode);
-    *name = executable->name != NULL ? open_name_get(executable->name) : NULL;
-    return 0;
-}
-
-static void find_working_directory(struct process *process, struct task *task, void *context)
-{
-    if (task != NULL && process->whereabouts != NULL) {
-        *(struct inode **)context = process->whereabouts->working_directory;
-    }
-}
-
-int64_t proc_working_directory_target(const struct proc_entry *entry, char *to, size_t size)
-{
-    struct inode *directory = NULL;
-    size_t start = 0;
-    (void)subject_with(&entry->subject, find_working_directory, &directory);
-    int64_t length = directory != NULL ? path_of(directory, (struct name){0}, to, size, &start) : -ENOENT;
-    if (length > 0) {
-        memmove(to, to + start, (size_t)length);
-    }
-    return length;
-}
-
-int64_t proc_working_directory_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name)
-{
-    struct inode *directory = NULL;
-    (void)subject_with(&entry->subject, find_working_directory, &directory);
-    *name = NULL;
-    *target = directory != NULL ? inode_get(directory) : NULL;
-    return directory != NULL ? 0 : -ENOENT;
-}
-
-int64_t proc_root_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name)
-{
-    (void)entry;
-    *name = NULL;
-    *target = inode_get(root_directory);
-    return 0;
-}
-
 int64_t proc_self(char *to, size_t size)
 {
     return (int64_t)format_text(to, size, "%d", current_process()->id);
@@ -367,14 +302,14 @@ int64_t proc_thread_self(char *to, size_t size)
 }
 
 /* A thread that is not a first one is found, too, but not listed: proc(5). */
-int64_t proc_process_lookup(struct name name, struct inode **found)
+int64_t proc_process_lookup(struct inode *directory, struct name name, struct inode **found)
 {
     struct subject subject;
     int64_t id = proc_number_of(name);
     if (id <= 0 || subject_of_id((int32_t)id, &subject) < 0) {
         return -ENOENT;
     }
-    return proc_entry_create(&subject, &proc_process_table, proc_process_table.rows, -1, proc_root, name, found);
+    return proc_entry_create(&subject, &proc_process_table, proc_process_table.rows, -1, directory, name, found);
 }
 
 /* The lowest id above `above`. */

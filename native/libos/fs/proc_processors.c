@@ -134,17 +134,87 @@ void proc_processor_list(struct text *text)
     proc_add_processors(text, UINT64_MAX >> (64 - processor_count()));
 }
 
-struct inode *processor_directory;
+#define PROCESSORS_MAX 64U /* a word of the CPU set */
+#define MASK_LENGTH 24U    /* two words of 32 bits, a comma, a newline, NUL */
+
+/* What is in /sys/devices/system/cpu/cpuN: it is made when it is first asked for, and stays. */
+struct processor_directory {
+    char number[8], own_mask[MASK_LENGTH], all_mask[MASK_LENGTH], all_list[16];
+    struct synthetic_row rows[14];
+    struct inode *inode;
+};
+static struct processor_directory *directories[PROCESSORS_MAX];
+
+/* As bitmaps are printed by Linux (%*pb): a digit for each four processors that there are, a comma after each eight. */
+static void print_mask(char *to, uint64_t mask, uint32_t count)
+{
+    for (uint32_t digit = (count + 3) / 4; digit-- > 0;) {
+        *to++ = "0123456789abcdef"[mask >> 4 * digit & 15];
+        if (digit > 0 && digit % 8 == 0) {
+            *to++ = ',';
+        }
+    }
+    *to++ = '\n';
+    *to = '\0';
+}
+
+/* Each is a core of its own, and all are in one package, as CPUID says. */
+static int64_t fill_directory(struct processor_directory *directory, uint32_t at)
+{
+    uint32_t count = processor_count();
+    format_text(directory->number, sizeof directory->number, "%u\n", at);
+    format_text(directory->all_list, sizeof directory->all_list, count > 1 ? "0-%u\n" : "%u\n", count - 1);
+    print_mask(directory->own_mask, 1ULL << at, count);
+    print_mask(directory->all_mask, UINT64_MAX >> (PROCESSORS_MAX - count), count);
+    const struct synthetic_row rows[] = {
+        {.path = "", .mode = S_IFDIR | 0555},
+        {.path = "topology", .mode = S_IFDIR | 0555},
+        {"topology/core_cpus", S_IFREG | 0444, .fixed = directory->own_mask},
+        {"topology/core_cpus_list", S_IFREG | 0444, .fixed = directory->number},
+        {"topology/core_id", S_IFREG | 0444, .fixed = directory->number},
+        {"topology/core_siblings", S_IFREG | 0444, .fixed = directory->all_mask},
+        {"topology/core_siblings_list", S_IFREG | 0444, .fixed = directory->all_list},
+        {"topology/die_id", S_IFREG | 0444, .fixed = "0\n"},
+        {"topology/package_cpus", S_IFREG | 0444, .fixed = directory->all_mask},
+        {"topology/package_cpus_list", S_IFREG | 0444, .fixed = directory->all_list},
+        {"topology/physical_package_id", S_IFREG | 0444, .fixed = "0\n"},
+        {"topology/thread_siblings", S_IFREG | 0444, .fixed = directory->own_mask},
+        {"topology/thread_siblings_list", S_IFREG | 0444, .fixed = directory->number},
+    };
+    _Static_assert(ARRAY_LENGTH(rows) <= ARRAY_LENGTH(directory->rows), "all rows are kept");
+    memcpy(directory->rows, rows, sizeof rows);
+    return synthetic_create(&sys_file_system, directory->rows, ARRAY_LENGTH(rows), &directory->inode);
+}
+
+/* The namespace lock is held. */
+static int64_t directory_of(uint32_t at, struct inode **inode)
+{
+    if (directories[at] == NULL) {
+        struct processor_directory *directory = allocate(sizeof *directory);
+        int64_t result = directory != NULL ? fill_directory(directory, at) : -ENOMEM;
+        if (result < 0) {
+            release(directory, sizeof *directory);
+            return result;
+        }
+        directories[at] = directory;
+    }
+    *inode = directories[at]->inode;
+    return 0;
+}
 
 /* A number behind "cpu", as the directory lists it. */
-int64_t processor_lookup(struct name name, struct inode **found)
+int64_t processor_lookup(struct inode *parent, struct name name, struct inode **found)
 {
     char text[16];
     for (uint32_t at = 0; at < processor_count(); at++) {
         size_t length = format_text(text, sizeof text, "cpu%u", at);
         if (name_equals(name, (struct name){.bytes = text, .length = length})) {
-            *found = inode_get(processor_directory);
-            return 0;
+            int64_t result = directory_of(at, found);
+            if (result == 0 && (*found)->parent == NULL) {
+                result = inode_place(*found, parent, name);
+            }
+            *found = result == 0 ? inode_get(*found) : NULL;
+            return result;
         }
     }
     return -ENOENT;
@@ -154,9 +224,14 @@ int64_t processor_list(uint64_t cookie, entry_sink *sink, void *context)
 {
     uint64_t base = cookie & ~0xFFFFFFFFULL;
     char text[16];
+    struct inode *inode;
     for (uint64_t at = cookie - base; at < processor_count(); at++) {
         struct name name = {.bytes = text, .length = format_text(text, sizeof text, "cpu%u", (uint32_t)at)};
-        if (!sink(context, name, processor_directory->number, S_IFDIR, base + at + 1)) {
+        int64_t result = directory_of((uint32_t)at, &inode);
+        if (result < 0) {
+            return result;
+        }
+        if (!sink(context, name, inode->number, S_IFDIR, base + at + 1)) {
             break;
         }
     }

@@ -60,7 +60,7 @@
     {"oom_score_adj", FILE_0644, .content = proc_oom_score_adj, .write = proc_set_oom_score_adj}, \
     {"pagemap", FILE_0400, .read_at = proc_pagemap, .is_private = true}, \
     {"personality", FILE_0400, .content = proc_personality, .is_private = true}, \
-    {"root", LINK, .fixed = "/", .jump = proc_root_jump, .is_private = true}, \
+    {"root", LINK, .target = proc_root_target, .jump = proc_root_jump, .is_private = true}, \
     {"schedstat", FILE_0444, .content = proc_schedule_statistics}, \
     {"sessionid", FILE_0444, .fixed = "4294967295"}, \
     {"setgroups", FILE_0644, .fixed = "allow\n"}, \

@@ -1,6 +1,7 @@
 /* What /proc and /sys say of the machine: always the enclave, never the host. */
 #include "fs/proc_content.h"
 
+#include "fs/aio.h"
 #include "fs/buffer.h"
 #include "fs/path.h"
 #include "fs/pty.h"
@@ -96,14 +97,25 @@ static void each_mount(struct text *text, mount_line *line)
             return;
         }
         namespace_lock();
-        bool known = is_directory(root) && path_of((struct inode *)(uintptr_t)root, (struct name){0}, path,
-                                               PATH_BUFFER_SIZE, &start) > 0;
+        bool known = is_directory(root) && is_below_root_of_caller(root) &&
+                     path_of(root, (struct name){0}, path, PATH_BUFFER_SIZE, &start) > 0;
         uint64_t parent = known ? mount_number(root->parent, NULL) : 0;
         namespace_unlock();
         if (known) {
             line(text, at, parent, path + start, root->file_system);
         }
         buffer_give(&path_buffers, path);
+    }
+}
+
+/* Who has another root does not see it. */
+static void add_root_mount(struct text *text, const char *line)
+{
+    namespace_lock();
+    bool is_seen = root_of_caller() == root_directory;
+    namespace_unlock();
+    if (is_seen) {
+        text_add(text, "%s", line);
     }
 }
 
@@ -116,7 +128,7 @@ static void mounts_line(struct text *text, uint32_t number, uint64_t parent, con
 
 void proc_mounts(struct text *text)
 {
-    text_add(text, "overlay / overlay rw 0 0\n");
+    add_root_mount(text, "overlay / overlay rw 0 0\n");
     each_mount(text, mounts_line);
 }
 
@@ -129,7 +141,7 @@ static void mountinfo_line(struct text *text, uint32_t number, uint64_t parent, 
 
 void proc_mountinfo(struct text *text)
 {
-    text_add(text, "1 0 0:48 / / rw - overlay overlay rw\n");
+    add_root_mount(text, "1 0 0:48 / / rw - overlay overlay rw\n");
     each_mount(text, mountinfo_line);
 }
 
@@ -173,6 +185,11 @@ void proc_hostname(struct text *text)
     } else {
         text_add(text, "localhost\n");
     }
+}
+
+void proc_aio_events(struct text *text)
+{
+    text_add(text, "%u\n", aio_events_in_use());
 }
 
 void proc_pty_count(struct text *text)

@@ -1,5 +1,6 @@
 #include "fs/process_files.h"
 
+#include "fs/aio.h"
 #include "fs/attestation.h"
 #include "fs/descriptor.h"
 #include "fs/file.h"
@@ -7,19 +8,29 @@
 
 #define DEFAULT_MODE_MASK 022U
 
-void set_working_directory(struct inode *inode)
+static void replace(struct inode **directory, struct inode *inode)
 {
-    struct whereabouts *whereabouts = current_whereabouts();
-    struct inode *old = whereabouts->working_directory;
-    whereabouts->working_directory = inode_get(inode);
+    struct inode *old = *directory;
+    *directory = inode_get(inode);
     inode_put(old);
 }
 
-static struct whereabouts *whereabouts_create(struct inode *working_directory, uint32_t mode_mask)
+void set_working_directory(struct inode *inode)
+{
+    replace(&current_whereabouts()->working_directory, inode);
+}
+
+void set_root(struct inode *inode)
+{
+    replace(&current_whereabouts()->root, inode);
+}
+
+static struct whereabouts *whereabouts_create(struct inode *root, struct inode *working_directory, uint32_t mode_mask)
 {
     struct whereabouts *whereabouts = allocate(sizeof(struct whereabouts));
     if (whereabouts != NULL) {
         whereabouts->references = 1;
+        whereabouts->root = inode_get(root);
         whereabouts->working_directory = inode_get(working_directory);
         whereabouts->mode_mask = mode_mask;
     }
@@ -29,6 +40,7 @@ static struct whereabouts *whereabouts_create(struct inode *working_directory, u
 static void whereabouts_put(struct whereabouts *whereabouts)
 {
     if (whereabouts != NULL && __atomic_sub_fetch(&whereabouts->references, 1, __ATOMIC_ACQ_REL) == 0) {
+        inode_put(whereabouts->root);
         inode_put(whereabouts->working_directory);
         release(whereabouts, sizeof(struct whereabouts));
     }
@@ -36,7 +48,7 @@ static void whereabouts_put(struct whereabouts *whereabouts)
 
 int64_t process_files_create(struct process *process)
 {
-    process->whereabouts = whereabouts_create(root_directory, DEFAULT_MODE_MASK);
+    process->whereabouts = whereabouts_create(root_directory, root_directory, DEFAULT_MODE_MASK);
     process->descriptors = descriptor_table_inherit(NULL, false);
     return process->whereabouts != NULL && process->descriptors != NULL ? 0 : -ENOMEM;
 }
@@ -49,7 +61,7 @@ static struct whereabouts *whereabouts_inherit(struct whereabouts *from, bool sh
         return from;
     }
     namespace_lock();
-    struct whereabouts *copy = whereabouts_create(from->working_directory, from->mode_mask);
+    struct whereabouts *copy = whereabouts_create(from->root, from->working_directory, from->mode_mask);
     namespace_unlock();
     return copy;
 }
@@ -72,6 +84,7 @@ static void leave(struct process *process)
     namespace_unlock();
     whereabouts_put(whereabouts);
     file_put(executable);
+    aio_leave(process);
     attestation_leave(process);
 }
 
@@ -135,6 +148,7 @@ static int64_t execute(struct file *file)
         return error;
     }
     descriptor_table_close_on_exec();
+    aio_leave(process);
     file_get(file);
     namespace_lock();
     struct file *old = process->executable;

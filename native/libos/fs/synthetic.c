@@ -150,7 +150,7 @@ static int64_t synthetic_lookup(struct inode *directory, struct name name, struc
             return 0;
         }
     }
-    return parent->row->lookup != NULL ? parent->row->lookup(name, found) : -ENOENT;
+    return parent->row->lookup != NULL ? parent->row->lookup(directory, name, found) : -ENOENT;
 }
 
 static int64_t synthetic_list(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context)

@@ -37,7 +37,7 @@ struct synthetic_row {
     /* symbolic links: the target; the namespace lock is held */
     int64_t (*target)(char *to, size_t size);
     /* directories: names that are not in the table */
-    int64_t (*lookup)(struct name name, struct inode **found);
+    int64_t (*lookup)(struct inode *directory, struct name name, struct inode **found);
     int64_t (*list)(uint64_t cookie, entry_sink *sink, void *context);
 };
 

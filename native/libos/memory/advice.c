@@ -25,6 +25,19 @@ static int64_t discard(const struct area *area)
     return 0;
 }
 
+static bool discards(enum advice advice)
+{
+    return advice == MADV_FREE || advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_REMOVE ||
+           advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+}
+
+/* can_madvise_modify() of Linux: who cannot store to sealed memory shall not empty it either; what is a file's, the file has. */
+static bool seal_forbids(const struct area *area, enum advice advice)
+{
+    bool is_anonymous = !area->file && !area->object;
+    return (area->flags & MAP_SEALED) && discards(advice) && is_anonymous && !(area->protection & PROT_WRITE);
+}
+
 /* `area` is the part of an area that the advice is about; `node` is that area, which is no larger where its flags change. */
 static int64_t advise_area(struct area_node *node, const struct area *area, enum advice advice)
 {
@@ -128,7 +141,11 @@ static int64_t advise_locked(user_address start, user_address end, enum advice a
         gap = node->area.start > at ? -ENOMEM : gap;
         struct area part = part_of(&node->area, at, end);
         at = part.end;
-        result = advice == MADV_REMOVE ? punch(&part) : advise_area(node, &part, advice);
+        if (seal_forbids(&part, advice)) {
+            result = -EPERM;
+        } else {
+            result = advice == MADV_REMOVE ? punch(&part) : advise_area(node, &part, advice);
+        }
     }
     if (changes_flags(advice)) {
         join_around(start, end);

@@ -137,6 +137,9 @@ int64_t map_locked(struct area area, uint64_t length, uint32_t flags)
     if (fixed && is_foreign(area.space, area.start, area.end)) {
         return -ENOMEM;
     }
+    if ((flags & MAP_FIXED) && has_sealed(area.space, area.start, area.end)) {
+        return -EPERM;
+    }
     bool has_pages = fixed && loaded_adopt(&area);
     if (flags & MAP_FIXED) {
         unmap(area.space, area.start, area.end, has_pages);
@@ -289,9 +292,10 @@ int64_t memory_unmap(user_address address, uint64_t length)
     lock_space();
     user_address end = address + PAGE_UP(length);
     bool ready = reserve_nodes() || (!lies_within(address) && !lies_within(end)); /* no split, no node */
-    if (ready) {
+    int64_t result = !ready ? -ENOMEM : has_sealed(current_space(), address, end) ? -EPERM : 0;
+    if (!result) {
         unmap_locked(current_space(), address, end);
     }
     unlock_memory();
-    return ready ? 0 : -ENOMEM;
+    return result;
 }

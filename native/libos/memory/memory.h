@@ -28,6 +28,7 @@ enum map_flag {
     MAP_PATCHED_WHOLE = 0x20000000,  /* a text that is read and patched at once, however large it is */
     MAP_NEVER_WRITABLE = 0x40000000, /* mprotect(PROT_WRITE) is EACCES */
     MAP_ON_TOUCH = 0x80000000,       /* pages of a measured file are read and verified when they are touched */
+    MAP_SEALED = 0x200,                /* mseal(2); no flag of mmap(2) has this bit */
 #define MAP_INTERNAL 0xFF000000U
 };
 

@@ -10,6 +10,9 @@ static int64_t check_protect(user_address start, user_address end, uint32_t prot
         if (!node) {
             return -ENOMEM;
         }
+        if (node->area.flags & MAP_SEALED) {
+            return -EPERM;
+        }
         if ((node->area.flags & MAP_NEVER_WRITABLE) && (protection & PROT_WRITE)) {
             return -EACCES;
         }

@@ -73,6 +73,9 @@ static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t 
     user_address end = address + old_length;
     loaded_settle(space, address, end);
     bool keeps = flags & MREMAP_DONTUNMAP;
+    if (node && (node->area.flags & MAP_SEALED)) {
+        return -EPERM;
+    }
     if (!node || node->area.end < end) {
         return -EFAULT;
     }

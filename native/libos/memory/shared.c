@@ -159,7 +159,8 @@ void memory_detach(user_address start, const struct shared_object *object)
     user_address end = start + PAGE_UP(object->size);
     for (struct area_node *node = area_from(&areas, start), *next; node && node->area.start < end; node = next) {
         user_address last = node->area.end;
-        if (is_of(&node->area, start) && node->area.object == object) {
+        bool is_wanted = is_of(&node->area, start) && node->area.object == object;
+        if (is_wanted && !(node->area.flags & MAP_SEALED)) { /* shmdt(2) says nothing of sealed ones */
             unmap_locked(node->area.space, node->area.start, last);
         }
         next = area_from(&areas, last);

@@ -68,6 +68,9 @@ struct area_node *find_own(const struct space *space, user_address address);
 /* Does an area of another space lie in the range? */
 bool is_foreign(const struct space *space, user_address start, user_address end);
 
+/* Does a sealed area of the space lie in the range? (seal.c) */
+bool has_sealed(const struct space *space, user_address start, user_address end);
+
 /* Make `address` a border between areas. */
 void split_at(user_address address);
 void join_around(user_address start, user_address end);

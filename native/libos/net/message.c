@@ -3,6 +3,7 @@
 #include "net/control.h"
 #include "net/socket.h"
 #include "net/transfer.h"
+#include "time/time.h"
 
 #define TRANSFER_MAX 0x7FFFF000ULL /* MAX_RW_COUNT of Linux */
 #define MESSAGES_MAX 1024U         /* UIO_MAXIOV: of sendmmsg */
@@ -271,7 +272,7 @@ int64_t sys_recvmmsg(const struct arguments *arguments)
 {
     struct file *file;
     struct socket *socket;
-    uint64_t timeout_ns = NO_TIMEOUT, start = 0;
+    uint64_t timeout_ns = NO_TIMEOUT, start = 0, passed = 0;
     uint32_t count = (uint32_t)arguments->at[2], flags = (uint32_t)arguments->at[3], done = 0;
     if (arguments->at[4] != 0) {
         int64_t bad = timeout_from_user(&timeout_ns, arguments->at[4]);
@@ -288,10 +289,15 @@ int64_t sys_recvmmsg(const struct arguments *arguments)
         result = numbered(file, socket, arguments->at[1], done, flags & ~MSG_WAITFORONE, receive_message);
         done += result >= 0;
         flags |= (flags & MSG_WAITFORONE) != 0 ? MSG_DONTWAIT : 0;
-        if (timeout_ns != NO_TIMEOUT && clock_now_ns(CLOCK_MONOTONIC) - start >= timeout_ns) {
+        passed = timeout_ns != NO_TIMEOUT ? clock_now_ns(CLOCK_MONOTONIC) - start : 0;
+        if (passed >= timeout_ns) {
             break;
         }
     }
     file_put(file);
-    return done > 0 ? (int64_t)done : result;
+    if (done > 0 && timeout_ns != NO_TIMEOUT) {
+        struct timespec rest = timespec_of(passed < timeout_ns ? timeout_ns - passed : 0);
+        result = copy_to_user(arguments->at[4], &rest, sizeof(rest));
+    }
+    return done > 0 && result != -EFAULT ? (int64_t)done : result;
 }

@@ -3,9 +3,28 @@
 
 #define UTS_LENGTH 65
 
+#define PERSONALITY_KIND 0xFFU
+
+/* override_release() of Linux: a release of 2.6 for who knows no other, 6.1 being 2.6.61. */
+static void tell_old_release(char release[UTS_LENGTH])
+{
+    const char *rest = KERNEL_RELEASE;
+    while (*rest == '.' || (*rest >= '0' && *rest <= '9')) {
+        rest++;
+    }
+    format_text(release, UTS_LENGTH, "2.6.%u%s", 60 + KERNEL_PATCHLEVEL, rest);
+}
+
 int64_t sys_uname(const struct arguments *arguments)
 {
     char fields[6][UTS_LENGTH] = {"Linux", "localhost", KERNEL_RELEASE, KERNEL_VERSION, "x86_64", "(none)"};
+    uint32_t personality = current_task()->personality;
+    if (personality & UNAME26) {
+        tell_old_release(fields[2]);
+    }
+    if ((personality & PERSONALITY_KIND) == PER_LINUX32) {
+        memcpy(fields[4], "i686", sizeof "i686");
+    }
     if (configuration.hostname.size) {
         format_text(fields[1], UTS_LENGTH, "%.*s", (int)configuration.hostname.size,
                     configuration.hostname.start);
@@ -48,18 +67,19 @@ int64_t sys_vhangup(const struct arguments *arguments)
     return -EPERM;
 }
 
-/* Linux remembers any, and obeys; addresses are never random here, and of nothing else it is said that it was done. */
+/* What it changes in Linux for 64 bits is done here, too (uname(2), select(2)); addresses are never random, and nothing is mapped at 0. That
+ * all that can be read can be executed would be another promise about memory than the image's: it is refused. */
 int64_t sys_personality(const struct arguments *arguments)
 {
-    bool *is_set = &current_process()->attributes.wants_fixed_addresses;
-    uint32_t wanted = (uint32_t)arguments->at[0], old = *is_set ? ADDR_NO_RANDOMIZE : 0;
+    struct task *task = current_task();
+    uint32_t wanted = (uint32_t)arguments->at[0], old = task->personality;
     if (wanted == PERSONALITY_QUERY) {
         return old;
     }
-    if (wanted & ~ADDR_NO_RANDOMIZE) {
+    if (wanted & READ_IMPLIES_EXEC) {
         return -EINVAL;
     }
-    *is_set = wanted != 0;
+    task->personality = wanted;
     return old;
 }
 

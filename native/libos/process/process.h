@@ -36,11 +36,14 @@ struct signal_actions;
 struct interval_timers;
 struct vfork;
 
-#define ADDR_NO_RANDOMIZE 0x40000U /* personality(2) */
+/* personality(2) */
+#define PER_LINUX32 8U /* in the lowest byte: uname(2) tells the machine of 32 bits */
+#define UNAME26 0x20000U
+#define READ_IMPLIES_EXEC 0x400000U
+#define STICKY_TIMEOUTS 0x4000000U
 /* What prctl(2) says of a process; atomic. */
 struct process_attributes {
     bool is_not_dumpable, reaps_orphans, has_no_huge_pages;
-    bool wants_fixed_addresses; /* personality(2) */
     bool uses_barriers; /* membarrier(2): it is registered for the private ones */
 };
 
@@ -156,6 +159,7 @@ struct task {
     struct credentials credentials; /* the owner writes it */
     struct scheduling scheduling;
     uint8_t parent_death_signal; /* PR_SET_PDEATHSIG */
+    uint32_t personality;        /* personality(2); the owner writes it */
 
     user_address clear_child_tid;
     user_address robust_list;
@@ -236,6 +240,7 @@ bool task_must_end(void);
 
 /* The machine that programs see, in uname and in /proc alike. */
 #define KERNEL_RELEASE "6.1.0-enclavize"
+#define KERNEL_PATCHLEVEL 1
 #define KERNEL_VERSION "#1 SMP"
 /* As many as the host lets the enclave use, at least 1 and at most one for each thread. The host's word cannot be checked:
  * it decides how much runs at once anyway. */

@@ -114,6 +114,7 @@ static void note_thread(struct subject_facts *facts, const struct task *task)
     facts->processors = task_processors(task);
     facts->processor = thread ? processor_of(facts->processors, thread->index) : 0;
     facts->timer_slack = timer_slack(task);
+    facts->personality = task->personality;
     facts->blocked = task->blocked;
     facts->pending = __atomic_load_n(&task->signals.pending, __ATOMIC_RELAXED);
 }
@@ -146,7 +147,6 @@ static void note(struct process *process, struct task *task, void *context)
         .credentials = process->last_credentials,
         .process_pending = __atomic_load_n(&process->signals.pending, __ATOMIC_RELAXED),
         .memory_pressure_adjustment = process->memory_pressure_adjustment,
-        .personality = process->attributes.wants_fixed_addresses ? ADDR_NO_RANDOMIZE : 0,
     };
     memcpy(facts->name, is_first ? task->name : process->name, sizeof facts->name);
     facts->name[sizeof facts->name - 1] = '\0';

@@ -132,6 +132,7 @@ static void inherit(struct task *task, const struct task *parent, const struct t
     memcpy(task->name, parent->name, sizeof task->name);
     task->credentials = parent->credentials;
     task->scheduling = parent->scheduling;
+    task->personality = parent->personality;
     task->scheduling.timer_slack = 0; /* what it was is the default from now on: PR_SET_TIMERSLACK */
     task->scheduling.default_timer_slack = timer_slack(parent);
     if (wish->keeps_signal_stack) {

@@ -14,10 +14,22 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define NOBODY 0x3FFFFFFF
+
+static void personalities(void)
+{
+    struct utsname usual, other;
+    CHECK(uname(&usual) == 0 && strcmp(usual.machine, "x86_64") == 0);
+    CHECK(personality(PER_LINUX32 | UNAME26) == PER_LINUX && uname(&other) == 0);
+    CHECK(strcmp(other.machine, "i686") == 0 && strncmp(other.release, "2.6.", 4) == 0);
+    CHECK(strcmp(strchr(other.release, '-'), strchr(usual.release, '-')) == 0);
+    CHECK(personality(PER_SVR4) == (PER_LINUX32 | UNAME26) && uname(&other) == 0 && strcmp(other.machine, "x86_64") == 0);
+    CHECK(strcmp(other.release, usual.release) == 0 && personality(PER_LINUX) == PER_SVR4);
+}
 
 static void own_attributes(void)
 {
@@ -27,6 +39,7 @@ static void own_attributes(void)
     CHECK(prctl(PR_SET_PDEATHSIG, 0) == 0);
     CHECK(personality(0xFFFFFFFF) == 0 && personality(ADDR_NO_RANDOMIZE) == 0 && personality(0xFFFFFFFF) == ADDR_NO_RANDOMIZE);
     CHECK(personality(PER_LINUX) == ADDR_NO_RANDOMIZE && personality(0xFFFFFFFF) == PER_LINUX);
+    personalities();
     CHECK(prctl(PR_SET_DUMPABLE, 0) == 0 && prctl(PR_GET_DUMPABLE) == 0);
     CHECK(prctl(PR_SET_DUMPABLE, 1) == 0 && prctl(PR_GET_DUMPABLE) == 1);
     FAILS(prctl(PR_SET_DUMPABLE, 2), EINVAL);

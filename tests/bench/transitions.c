@@ -30,7 +30,7 @@ static void need(int condition, const char *what)
 static void heap(unsigned long mebibytes)
 {
     unsigned long size = mebibytes << 20;
-    char *memory = malloc(size);
+    volatile char *memory = malloc(size); /* else the compiler leaves the stores out */
     need(memory != NULL, "malloc");
     for (unsigned long at = 0; at < size; at += PAGE) {
         memory[at] = 1;

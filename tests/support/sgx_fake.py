@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.sgx_mutations import Mutation
+    from support.tee import TeeTree
 
 FAKE = REPOSITORY / "tests" / "native" / "sgx_fake"
 SOURCES = (
@@ -208,6 +209,24 @@ def run_judged(
         )  # fmt: skip
 
 
+COUNTED = ("eenter", "eresume", "eexit", "aex", "eaccept", "eaug", "eremove", "ioctl")
+"""What the fake counts, in its order (fake.h)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A server that runs on the fake."""
+
+    port: int
+    counts_file: Path
+    process: subprocess.Popen[str]
+
+    def counts(self) -> dict[str, int]:
+        """Return what was counted up to now."""
+        numbers = struct.unpack(f"<{len(COUNTED)}Q", self.counts_file.read_bytes())
+        return dict(zip(COUNTED, numbers, strict=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """Runs enclave instances on the fake."""
@@ -231,6 +250,37 @@ class Machine:
         command = [str(self.program), words, "warning", str(storm), *arguments]
         environment = {**variables, "FAKE_REPORT": "1"}
         return run_judged(command, timeout=timeout, environment=environment, output=output)
+
+    @contextmanager
+    def serving(
+        self,
+        tree: TeeTree,
+        *arguments: str,
+        counts_file: Path,
+        fake: Mapping[str, str | int] | None = None,
+    ) -> Iterator[Served]:
+        """Run a server that prints its port, and end it."""
+        variables = {f"FAKE_{name.upper()}": str(value) for name, value in (fake or {}).items()}
+        words = f"instance={tree.instance} mode=hw root={tree.root}"
+        with judging() as descriptor:
+            environment = {
+                **os.environ,
+                **variables,
+                "FAKE_JUDGE": str(descriptor),
+                "FAKE_COUNTS": str(counts_file),
+            }
+            with subprocess.Popen(
+                [self.program, words, "warning", "0", *arguments],
+                env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                pass_fds=(descriptor,),
+            ) as process:  # fmt: skip
+                try:
+                    assert process.stdout is not None
+                    line = process.stdout.readline()
+                    assert line, f"{arguments} ended before it listened: {process.wait()}"
+                    yield Served(port=int(line), counts_file=counts_file, process=process)
+                finally:
+                    process.kill()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 #include "memory/turns.h"
 
 #define FAULT_AROUND 0x10000ULL /* aligned block that one fault brings */
-#define FAULT_AROUND_MAX 0x100000ULL /* what a fault brings of memory that is touched from its start to its end, unless the configuration says otherwise */
+#define FAULT_AROUND_MAX 0x200000ULL /* what a fault brings of memory that is touched from its start to its end, unless the configuration says otherwise */
 #define SHARE_AHEAD 64U /* at most this part of the memory that is left comes before it is touched */
 #define STREAMS 8U
 

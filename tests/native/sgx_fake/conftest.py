@@ -48,6 +48,7 @@ def torture(signer: LocalSigner, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 PROGRAMS = ("memory", "signals", "threads", "step_down", "pipes", "tcp")
 STARTERS = ("forks", "spawn")
+TRANSITIONS = REPOSITORY / "tests" / "bench" / "transitions.c"
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +64,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in PROGRAMS:
         flags = ("-static", "-O2", "-pthread")
         subprocess.run(["musl-gcc", *flags, sources / f"{name}.c", "-o", folder / name], check=True)
-    others = (FAKE / "spin.c", FAKE / "lied_to.c", LIAR / "victim.c")
+    others = (FAKE / "spin.c", FAKE / "lied_to.c", LIAR / "victim.c", TRANSITIONS)
     for source in others:
         flags = ("-static", "-O2", "-pthread")
         subprocess.run(["musl-gcc", *flags, source, "-o", folder / source.stem], check=True)
@@ -75,7 +76,17 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tree(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
     """The programs in the real LibOS."""
+    return _converted(programs, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def frugal_tree(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
+    """The same; a page fault brings little."""
+    return _converted(programs, tmp_path_factory, "--set", "fault-around=64K")
+
+
+def _converted(programs: Path, tmp_path_factory: pytest.TempPathFactory, *options: str) -> TeeTree:
     base = tmp_path_factory.mktemp("tee")
     image = ordinary_image(base / "layout", programs, config=["--config.cmd", "/memory"])
-    options = ("--debug", "--allow-args", "--allow-network", "all", "--set", "threads=16")
-    return Converter.create(base).tree(image, "tree", *options)
+    common = ("--debug", "--allow-args", "--allow-network", "all", "--set", "threads=16")
+    return Converter.create(base).tree(image, "tree", *common, *options)

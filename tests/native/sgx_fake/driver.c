@@ -142,6 +142,7 @@ ssize_t fake_pwritev(int descriptor, const struct iovec *parts, int count, off_t
 void driver_free(uint64_t page)
 {
     used--;
+    count(N_EREMOVE);
     apply(page);
     if (fallocate(device, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)page, PAGE) != 0) {
         refuse("fallocate: %d", errno);

@@ -9,7 +9,8 @@
  * interrupted. FAKE_SPURIOUS, FAKE_INTERRUPT: each so many-th instruction that comes here is interrupted first, without and with a signal. FAKE_LOST: the
  * entry at which all pages are lost. FAKE_LIE, FAKE_LIE_EACH: a hostile kernel lies so, each so many-th time: no-page (EAUG is not made), idle (requests
  * that are not done succeed), too-many (more is done than was asked), restrict, remove (of what nobody asked to), read-only (mappings), again (EENTER for
- * ERESUME), skip (ERESUME for EENTER after an exception), exception (another one is told). FAKE_CPU: none, sgx1, small, sse (no AVX in enclaves). FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts.
+ * ERESUME), skip (ERESUME for EENTER after an exception), exception (another one is told). FAKE_CPU: none, sgx1, small, sse (no AVX in enclaves). FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts at
+ * the end. FAKE_COUNTS: a file that has them at any time, 8 bytes each, in the order of the enumeration below.
  */
 #ifndef SGX_FAKE_H
 #define SGX_FAKE_H
@@ -133,7 +134,7 @@ bool is_set(const char *name, const char *value);
 bool lies(const char *kind); /* true when it is time for this lie */
 bool every(const char *name, uint64_t *calls); /* true each time that so many calls have been made */
 void count(unsigned what);
-enum { N_EENTER, N_ERESUME, N_EEXIT, N_AEX, N_EACCEPT, N_EAUG, N_IOCTL, N_MAX };
+enum { N_EENTER, N_ERESUME, N_EEXIT, N_AEX, N_EACCEPT, N_EAUG, N_EREMOVE, N_IOCTL, N_MAX };
 _Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 2))); /* the PAL or the enclave did what nobody may */
 
 #endif

@@ -53,6 +53,7 @@ def test_settings_have_defaults_and_are_rounded_to_pages() -> None:
     assert parse_settings([]) == Resources(memory=1 << 30, threads=64)
     assert parse_settings(["memory=1048577", "threads=8"]) == Resources(memory=(1 << 20) + 4096, threads=8)
     assert parse_settings(["kernel-heap=32M"]) == Resources(kernel_heap=32 << 20)
+    assert parse_settings(["fault-around=64K"]) == Resources(fault_around=64 << 10)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,9 @@ def test_settings_have_defaults_and_are_rounded_to_pages() -> None:
         "threads=x",
         "threads=²",
         "heap=1M",
+        "fault-around=0",
+        "fault-around=6k",
+        "fault-around=65M",
         "=1",
     ],
 )

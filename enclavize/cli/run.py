@@ -19,8 +19,21 @@ if TYPE_CHECKING:
     from enclavize.progress import Reporter
     from enclavize.tee.host_files import HostFiles
 
-AFTER_IMAGE = "--simulate"
-"""The one option that may also stand directly after the image; given before it, it is the program's there."""
+SIMULATIONS = {
+    "--simulate": ("", "Run in simulation, without SGX. It protects nothing."),
+    "--simulate=strict": (
+        "trap",
+        "The same; what an SGX CPU and its driver refuse is refused, too (builtin LibOS). Slower.",
+    ),
+    "--simulate=step": (
+        "step",
+        "The same, and each instruction is looked at. Some thousand times slower.",
+    ),
+}
+"""How the CPU's instruction for enclaves is simulated (the PAL's ``enclu=``), and the help.
+
+The one option that may also stand directly after the image; given before it, it is the program's there.
+"""
 
 DESCRIPTION = "Run a TEE image in its enclave. Needs runc, and no daemon."
 
@@ -40,9 +53,8 @@ def run(words: Sequence[str]) -> int:
     from enclavize.rune.supervise import EXIT_NOT_STARTED
 
     given = _parser().parse_args(list(words))
-    if not given.simulate and given.arguments[:1] == [AFTER_IMAGE]:
-        given.simulate = True
-        del given.arguments[0]
+    if given.simulate is None and given.arguments and given.arguments[0] in SIMULATIONS:
+        given.simulate, _ = SIMULATIONS[given.arguments.pop(0)]
     try:
         return _run(given)
     except EnclavizeError as error:
@@ -67,7 +79,8 @@ def _run(given: argparse.Namespace) -> int:
         environment=tuple(filter(None, map(_variable, given.env))),
         volumes=tuple(map(_volume, given.volume)),
         name=given.name,
-        simulate=given.simulate,
+        simulate=given.simulate is not None,
+        enclu=given.simulate or "",
         log_level=given.log_level or "",
         trace=given.trace,
         profile=given.profile or "",
@@ -107,7 +120,8 @@ def _parser() -> argparse.ArgumentParser:
         "arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER,
         help="For the program, if the image allows arguments.",
     )  # fmt: skip
-    flag("--simulate", about="Run in simulation, without SGX. It protects nothing.")
+    for name, (enclu, about) in SIMULATIONS.items():
+        parser.add_argument(name, dest="simulate", action="store_const", const=enclu, help=about)
     flag("-i", "--interactive", about="Keep standard input open.")
     flag("-t", "--tty", about="Give the program a terminal.")
     several("-e", "--env", metavar="NAME[=VALUE]", about="Set a variable, if the image allows it.")

@@ -53,8 +53,10 @@ INSTANCES = frozenset({"./", "occlum_instance", "/run/rune/occlum_instance", "/v
 _LOG_LEVELS = {level: level for level in ("trace", "debug", "info", "warning", "error")} | dict.fromkeys(
     ("fatal", "panic", "off"), "error"
 )
+STRICT = ("trap", "step")
+"""ENCLAVIZE_ENCLU: simulation that refuses what hardware refuses."""
 _WORDS = {
-    "enclu": ("ENCLAVIZE_ENCLU", ("gate", "trap", "step")),
+    "enclu": ("ENCLAVIZE_ENCLU", ("gate", *STRICT)),
     "syscall-trap": ("ENCLAVIZE_SYSCALL_TRAP", ("sud", "seccomp")),
     "trace": ("ENCLAVIZE_TRACE", ("",)),
     "profile": ("ENCLAVIZE_PROFILE", ("text", "json")),

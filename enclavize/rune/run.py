@@ -54,7 +54,8 @@ _USER_NAMESPACE_SWITCHES = (
 class RunOptions:
     """What the user asks for. ``volumes`` are (host path, container path, read-only).
 
-    ``trace`` and ``profile`` (text, json) go to standard error, or to the file ``report``.
+    ``enclu`` (trap, step) makes simulation strict. ``trace`` and ``profile`` (text, json) go to standard
+    error, or to the file ``report``.
     """
 
     image: Location
@@ -63,6 +64,7 @@ class RunOptions:
     volumes: tuple[tuple[Path, str, bool], ...] = ()
     name: str | None = None
     simulate: bool = False
+    enclu: str = ""
     log_level: str = ""
     trace: bool = False
     profile: str = ""
@@ -111,6 +113,11 @@ def _run(options: RunOptions, tree: Path) -> int:
     runc = find_runc()
     description = read_description(tree)
     policy = description.policy
+    if options.enclu and description.libos != "builtin":
+        raise UsageError(
+            f"strict simulation is of the builtin LibOS alone, and this image has {description.libos}",
+            hint="run it with --simulate",
+        )
     check_policy(options.published, policy)
     options = replace(options, host_files=_host_files(options, description.libos))
     node = node_policy(options, load_policy(), libos=description.libos)
@@ -196,6 +203,7 @@ def _annotations(options: RunOptions, tree: Path) -> tuple[tuple[str, str], ...]
     """Return what tells the runelet of the host's wishes (rune/inclavare.py)."""
     words = [
         *([f"layers=/{LAYERS}"] if (tree / LAYERS).is_dir() else []),
+        *([f"enclu={options.enclu}"] if options.enclu else []),
         *(["trace"] if options.trace else []),
         *([f"profile={options.profile}"] if options.profile else []),
         *([f"report-fd={REPORT_DESCRIPTOR}"] if options.report else []),

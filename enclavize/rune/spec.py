@@ -13,9 +13,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enclavize.errors import InvalidImageError
+from enclavize.errors import EnclavizeError, InvalidImageError
 from enclavize.rune.arguments import command_head
-from enclavize.rune.inclavare import ANNOTATION_PREFIX, CARRIER, VARIABLES, read_wishes
+from enclavize.rune.inclavare import ANNOTATION_PREFIX, CARRIER, STRICT, VARIABLES, read_wishes
 from enclavize.rune.mode import SGX_DEVICE, Mode
 from enclavize.rune.mounts import check_mounts
 from enclavize.rune.plan import (
@@ -139,6 +139,12 @@ def _plan_environment(plan: ConfigPlan, wishes: Wishes, mode: Mode, settings: Se
     own = {"ENCLAVIZE_LOG_LEVEL": wishes.log_level or settings.log_level, **dict(wishes.runelet_environment)}
     if mode is Mode.SIMULATION:
         own["ENCLAVIZE_SIMULATE"] = "1"
+    elif own.get("ENCLAVIZE_ENCLU") in STRICT:
+        raise EnclavizeError(
+            f"enclave.runtime.args: enclu={own['ENCLAVIZE_ENCLU']} is strict simulation, and this enclave "
+            "runs on SGX hardware",
+            hint="leave it out, or ask for simulation, too",
+        )
     lines = [f"{name}={value}" for name, value in sorted(own.items())]
     plan.replace_strings(_ENV, [OWN_PREFIX, *(f"{name}=" for name in VARIABLES)], lines)
 

@@ -27,8 +27,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 #define ENCLAVE_FILE_NAME "enclave.signed.so"
-#define BANNER                                                                                                             \
-    "enclavize: SIMULATION: this enclave protects NOTHING; the host can read and change everything in it\n"
+#define BANNER "SIMULATION: this enclave protects NOTHING; the host can read and change everything in it\n"
 
 static const char *const IMAGE_FILE_NAMES[] = {"rootfs.erofs", "rootfs.verity"};
 
@@ -111,6 +110,10 @@ static int choose_machine(const struct options *options, bool debug)
     }
     if (access(SGX_DEVICE, F_OK) == 0) {
         machine = &sgx_machine;
+        if (options->trap_enclu) {
+            return fail(-EINVAL, "strict simulation (enclu=trap, enclu=step) was asked for, and this enclave would run on SGX hardware; ask for "
+                                 "simulation, too (mode=sim)");
+        }
         return machine->find(options);
     }
     if (options->mode == MODE_HARDWARE || !debug) {
@@ -121,9 +124,10 @@ static int choose_machine(const struct options *options, bool debug)
     return machine->find(options);
 }
 
-static void show_banner(void)
+static void show_banner(const struct options *options)
 {
-    ssize_t written = write(STDERR_FILENO, BANNER, sizeof(BANNER) - 1);
+    static const char plain[] = "enclavize: " BANNER, strict[] = "enclavize: STRICT " BANNER;
+    ssize_t written = options->trap_enclu ? write(STDERR_FILENO, strict, sizeof(strict) - 1) : write(STDERR_FILENO, plain, sizeof(plain) - 1);
     (void)written;
 }
 
@@ -242,7 +246,7 @@ static int initialise(const struct pal_attr_t *attr)
     log_set_report(options.boot_flags ? options.report : -1);
     raise_descriptor_limit();
     if (machine == &simulated_machine) {
-        show_banner();
+        show_banner(&options);
     }
     return 0;
 }

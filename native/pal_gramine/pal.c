@@ -71,6 +71,8 @@ static int initialise(const struct pal_attr_t *attr)
         return fail(-EINVAL, "layers=%s: Gramine opens files by their names", options.layers);
     if (options.boot_flags)
         return fail(-EINVAL, "trace and profile: Gramine has its own (--log-level trace, sgx.profile)");
+    if (options.trap_enclu)
+        return fail(-EINVAL, "enclu: strict simulation is of the builtin LibOS alone");
     error = instance_open(&instance, &options);
     if (!error && instance.direct) {
         ssize_t written = write(STDERR_FILENO, BANNER, sizeof(BANNER) - 1);

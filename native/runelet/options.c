@@ -20,7 +20,7 @@ static const struct {
 } names[NAME_COUNT] = {
     [SIMULATE] = {"SIMULATE", {"0", "1"}},
     [LOG_LEVEL] = {"LOG_LEVEL", {"error", "warning", "info", "debug", "trace"}},
-    [ENCLU] = {"ENCLU", {"gate", "trap"}},
+    [ENCLU] = {"ENCLU", {"gate", "trap", "step"}},
     [SYSCALL_TRAP] = {"SYSCALL_TRAP", {"sud", "seccomp"}},
     [TRACE] = {"TRACE", {"0", "1"}},
     [PROFILE] = {"PROFILE", {"text", "json"}},

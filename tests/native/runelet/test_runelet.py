@@ -45,6 +45,11 @@ def test_options_become_words_for_the_pal(runelet: Path) -> None:
     assert _shown(done, "level") == ["trace"]
 
 
+def test_simulation_may_look_at_each_instruction(runelet: Path) -> None:
+    done = _run(runelet, "show", ENCLAVIZE_SIMULATE="1", ENCLAVIZE_ENCLU="step")
+    assert _shown(done, "words")[0].endswith(" mode=sim enclu=step")
+
+
 def test_wishes_to_see_what_the_program_does_become_words(runelet: Path) -> None:
     done = _run(runelet, "show", ENCLAVIZE_TRACE="1", ENCLAVIZE_PROFILE="json", ENCLAVIZE_REPORT_FD="3")
     assert _shown(done, "words")[0].endswith(" trace profile=json report-fd=3")

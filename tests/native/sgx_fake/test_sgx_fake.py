@@ -67,6 +67,13 @@ def test_hardware_is_chosen_where_the_device_is(machine: Machine, torture: Path)
     assert "SIMULATION" in machine.run(torture, "exit", "7", mode="mode=sim").stderr
 
 
+@pytest.mark.parametrize("enclu", ["trap", "step"])
+def test_strict_simulation_is_none_of_hardware(machine: Machine, torture: Path, enclu: str) -> None:
+    done = machine.run(torture, "exit", "0", mode="", options=f"enclu={enclu}")
+    assert (done.returncode, "strict simulation" in done.stderr) == (125, True), done.stderr
+    assert "STRICT SIMULATION" in machine.run(torture, "exit", "0", mode=f"mode=sim enclu={enclu}").stderr
+
+
 @pytest.mark.parametrize(("settings", "message"), REFUSALS)
 def test_machine_that_cannot_run_it_says_why(
     machine: Machine, torture: Path, settings: dict[str, str | int], message: str
@@ -161,3 +168,29 @@ def test_program_without_memory_is_told_so(machine: Machine, tree: TeeTree) -> N
     done = machine.run(tree.instance, "/memory", options=f"root={tree.root}", fake={"epc": 1000})
     assert done.returncode not in {0, 139}, done.stderr
     assert "the enclave page cache (EPC) is full" in done.stderr
+
+
+MEBIBYTES = 32
+PAGES = MEBIBYTES * 256
+
+
+def _transitions(machine: Machine, tree: TeeTree, *arguments: str) -> int:
+    done = machine.run(tree.instance, "/transitions", *arguments, options=f"root={tree.root}")
+    assert done.returncode == 0, done.stderr
+    counts = _counts(done)
+    assert counts["eenter"] == counts["eexit"]
+    return counts["eexit"] + counts["aex"]
+
+
+def test_start_takes_less_than_60_transitions(machine: Machine, tree: TeeTree) -> None:
+    assert _transitions(machine, tree, "start") < 60
+
+
+def test_touched_memory_comes_in_runs_as_large_as_the_configuration_says(
+    machine: Machine, tree: TeeTree, frugal_tree: TeeTree
+) -> None:
+    """A transition for 64 pages, and for 4 where a fault brings 16."""
+    start = _transitions(machine, tree, "start")
+    large, small = (_transitions(machine, one, "heap", str(MEBIBYTES)) for one in (tree, frugal_tree))
+    assert large - start <= PAGES / 64
+    assert small - start >= PAGES / 5

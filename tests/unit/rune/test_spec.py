@@ -125,6 +125,14 @@ def test_options_come_from_rune_and_never_from_the_container() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("enclu", ["trap", "step"])
+def test_strict_simulation_is_none_of_hardware(enclu: str) -> None:
+    spec = {**_spec(), "annotations": {"enclave.runtime.args": f"enclu={enclu}"}}
+    assert f"ENCLAVIZE_ENCLU={enclu}" in _change(copy.deepcopy(spec))["process"]["env"]
+    with pytest.raises(EnclavizeError, match="strict simulation"):
+        _change(spec, mode=Mode.HARDWARE)
+
+
 def test_an_annotation_chooses_the_log_level() -> None:
     spec = {**_spec(), "annotations": {"enclave.runtime.loglevel": "trace", "kept": "yes"}}
     changed = _change(spec, settings=Settings(log_level="error"))

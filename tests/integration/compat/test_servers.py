@@ -38,6 +38,9 @@ STARTED = 400
 """Seconds within which a server answers on the busiest machine; nothing waits that long for one that does."""
 PART = SERVERS[:: max(1, len(SERVERS) // scaled(160, least=8))]
 """As many as there is time for: packages are downloaded and indexed."""
+QUICK = ("dprint-cache", "script-writes", "lua")
+ON_BUILTIN = [case for case in SERVERS if case.name in QUICK or scaled(100) >= 100]
+"""Run on the builtin LibOS: a few in every test run, all of them in long ones."""
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +130,20 @@ def test_gramine_proves_its_column(
     fails = case.fails if isinstance(case, Server) else ""
     printed, code, said = ran(converter, layout, folder, text=case.prints, fails=fails)
     assert printed == (wanted == RUNS), (code, said)
+
+
+@pytest.mark.timeout(3 * STARTED)
+@pytest.mark.parametrize("case", ON_BUILTIN, ids=lambda case: case.name)
+def test_builtin_proves_its_column(folder: Path, converter: Converter, case: Server) -> None:
+    need("runc")
+    need_root()
+    layout = folder / "tee"
+    converter.run(
+        "build", image_of(case, folder), "--debug", "--allow-network", "all",
+        "-o", f"type=oci,tar=false,dest={layout}",
+    )  # fmt: skip
+    printed, code, said = ran(converter, layout, folder, text=case.prints, fails="")
+    assert printed == (case.builtin == RUNS), (code, said)
 
 
 def forced(codes: str) -> list[str]:

@@ -38,14 +38,15 @@ def atomic_file(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 yield stream
-                os.fchmod(stream.fileno(), mode & ~_umask())
+                os.fchmod(stream.fileno(), mode & ~umask())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the mode bits that new files of this process do not get."""
     # The only way to read it without setting it, which would disturb other threads.
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("Umask:"):

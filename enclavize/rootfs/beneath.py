@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from enclavize.errors import EnclavizeError
+from enclavize.oci.storage import umask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,10 +49,14 @@ def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
 
 
 class Beneath:
-    """Makes directories, files and links below ``root``. Paths are relative, in bytes."""
+    """Makes directories, files and links below ``root``. Paths are relative, in bytes.
+
+    Modes are those that are asked for: what an image lets everybody write to does not depend on the umask.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._umask = umask()
         self._folder = b""
         self._folder_descriptor = -1
 
@@ -68,11 +73,17 @@ class Beneath:
         """Make a directory in one that exists."""
         folder, name = self._parent(path)
         os.mkdir(name, mode, dir_fd=folder)
+        if mode & self._umask:
+            os.chmod(name, mode, dir_fd=folder)
 
     def create(self, path: bytes, mode: int) -> int:
         """Make a regular file, and open it for writing."""
         folder, name = self._parent(path)
-        return open_beneath(folder, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        descriptor = open_beneath(folder, name, flags, mode)
+        if mode & self._umask:
+            os.fchmod(descriptor, mode)
+        return descriptor
 
     def symlink(self, path: bytes, target: bytes) -> None:
         """Make a symbolic link."""

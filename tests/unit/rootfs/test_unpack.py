@@ -30,7 +30,8 @@ LAYERS = [
         directory("bin", 0o500), file("bin/sh", pattern(100_000), 0o6755),
         hard_link("bin/ash", "bin/sh", mode=0o6755),
         file("secret", "s", 0o000), file("gone", "g"), directory("o"), file("o/1", "1"),
-        symlink("lib", "usr/lib"), symlink("escape", "/etc"),
+        symlink("lib", "usr/lib"), symlink("escape", "/etc"), directory("tmp", 0o1777),
+        file("tmp/all", "a", 0o666),
         Member(path="null", type=b"3", device=(1, 3)), Member(path="pipe", type=b"6"),
     ],
     [
@@ -74,6 +75,7 @@ def test_the_merged_tree_is_on_disk(tmp_path: Path, compression: object) -> None
             mode = (root / entry.path).lstat().st_mode
             assert not mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX)
             assert mode & 0o600 == 0o600
+            assert mode & 0o077 == entry.mode & 0o077, "whatever the umask"
             assert (root / entry.path).lstat().st_uid == os.geteuid()
     assert leftovers(tmp_path) == []
 

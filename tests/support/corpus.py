@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import stat
 import subprocess
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enclavize.compat.profile import builtin_profiles
 from enclavize.compat.report import Verdict
@@ -60,6 +61,22 @@ class Case:
     def columns(self) -> dict[str, str]:
         """The expected verdict by profile."""
         return dict(zip(PROFILES, self.verdicts.split(), strict=True))
+
+
+def image(
+    name: str,
+    run: str,
+    prints: str,
+    verdicts: str,
+    *layers: Callable[[], Layer],
+    docker: bool = False,
+    **config: Any,
+) -> Case:
+    """One row of the table."""
+    return Case(
+        name=name, verdicts=verdicts, prints=prints, run=tuple(shlex.split(run)), layers=layers,
+        docker=docker, config=config,
+    )  # fmt: skip
 
 
 SERVED_SECONDS = 6

@@ -20,7 +20,7 @@ from enclavize.oci.location import parse_location
 from enclavize.oci.resolve import resolve
 from enclavize.progress import Reporter
 from enclavize.rootfs.index import index_image
-from integration.compat.ingredients import ENDLESS, FREESTANDING
+from integration.compat.broken_table import ENDLESS, FREESTANDING
 from support.downloads import MANYLINUX_1, MUSLLINUX, wheel
 from support.programs import (
     MUSL_LOADER,

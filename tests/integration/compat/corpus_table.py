@@ -13,45 +13,35 @@ Verdicts follow from what is known of the LibOSes, not from what the check says:
 
 from __future__ import annotations
 
-import shlex
-from typing import TYPE_CHECKING, Any
-
+from integration.compat.broken_table import BROKEN
 from integration.compat.ingredients import (
-    ENDLESS,
-    FREESTANDING,
+    BUILT_IN,
+    DEBIAN_12,
     GLIBC,
     GLIBC_231,
+    HELLO,
     MUSL_125,
     PIE,
     alpine,
-    altered,
     compiled,
     compiled_go,
     from_npm,
     from_wheel,
     link,
-    linked,
     musl,
     packages,
     static_busybox,
     text,
 )
-from support.corpus import Case
+from integration.compat.tools_table import TOOLS
+from support.corpus import image
 from support.downloads import MANYLINUX, MANYLINUX_1, MUSLLINUX
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from support.images import Layer
-
-HELLO = '#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n'
 HELLO_230 = """#define _GNU_SOURCE
 #include <stdio.h>
 #include <unistd.h>
 int main(void) { printf("task %d\\n", gettid() > 0); return 0; }
 """
-NEEDS_LIBRARY = "int gone(void);\nint main(void) { return gone(); }\n"
-LIBRARY = "int gone(void) { return 0; }\n"
 GO_HELLO = """package main
 import "fmt"
 func main() {
@@ -85,12 +75,6 @@ mkdir -p /tmp/work
 echo ready > /tmp/work/state
 cat /tmp/work/state
 """
-BUILT_IN = """#!/bin/sh
-set -eu
-sum=0
-for i in 1 2 3; do sum=$((sum + i)); done
-[ $sum -gt 5 ] && echo sum $sum
-"""
 PYTHON_PROGRAM = """import asyncio, hashlib, json, sqlite3, ssl, threading
 results = []
 work = lambda: results.append(hashlib.sha256(bytes(1000000)).hexdigest())
@@ -105,22 +89,6 @@ asyncio.run(asyncio.sleep(0.01))
 print("threads", len(results), "rows", database.execute("select count(*) from numbers").fetchone()[0])
 """
 NGINX_USER = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n"
-
-
-def image(
-    name: str,
-    run: str,
-    prints: str,
-    verdicts: str,
-    *layers: Callable[[], Layer],
-    docker: bool = False,
-    **config: Any,
-) -> Case:
-    """One row of the table."""
-    return Case(
-        name=name, verdicts=verdicts, prints=prints, run=tuple(shlex.split(run)), layers=layers,
-        docker=docker, config=config,
-    )  # fmt: skip
 
 
 # fmt: off
@@ -161,6 +129,16 @@ PYPI = (
         "ruff-static-pie", "ruff --version", "ruff 0.17.6",
         "008     008     008     008     008     008     008     .       .   .",
         from_wheel("ruff", "0.17.6", MUSLLINUX, "ruff-0.17.6.data/scripts/ruff", "bin/ruff"),
+    ),
+    image(
+        "typos-glibc", "typos --version", "typos-cli 1.48.0",
+        "006     .       .       .       .       .       .       .       .   .",
+        GLIBC, from_wheel("typos", "1.48.0", MANYLINUX, "typos-1.48.0.data/scripts/typos", "bin/typos"),
+    ),
+    image(
+        "taplo-glibc", "taplo --version", "taplo 0.9.3",
+        "006     .       .       .       .       .       .       .       .   .",
+        GLIBC_231, from_wheel("taplo", "0.9.3", MANYLINUX, "taplo-0.9.3.data/scripts/taplo", "bin/taplo"),
     ),
     image(
         "uv-glibc", "uv --version", "uv 0.13.9",
@@ -273,7 +251,7 @@ DEBIAN = (
     image(
         "minbase-debian-12", "ls /etc", "debian_version",
         "006     016     016     016     016     016     .       .       .   .",
-        packages("bookworm", "?essential"), docker=True,
+        DEBIAN_12, docker=True,
     ),
     image(
         "bash-debian-11", "bash -c 'x=(1 2 3); echo count ${#x[@]}'", "count 3",
@@ -424,21 +402,6 @@ ALPINE = (
         "010     010     010     010     010     010     010     .       .   .",
         musl, alpine, text("a", "#!/b\n"), text("b", "#!/c\n"), text("c", BUILT_IN),
     ),
-    image(
-        "script-of-windows", "/run.sh", "sum",
-        "002     002     002     002     002     002     002     002     002 002",
-        musl, alpine, text("run.sh", BUILT_IN.replace("\n", "\r\n")),
-    ),
-    image(
-        "script-without-interpreter", "/run.py", "hello",
-        "002     002     002     002     002     002     002     002     002 002",
-        musl, alpine, text("run.py", "#!/usr/bin/python3\nprint('hello')\n"),
-    ),
-    image(
-        "text-without-interpreter", "/run", "hello",
-        "014     014     014     014     014     014     014     014     014 014",
-        musl, alpine, text("run", "echo hello\n"),
-    ),
     # Occlum starts everything in the root, and Gramine makes the folder.
     image(
         "no-working-directory", "sh -c pwd", "/srv/data",
@@ -449,11 +412,6 @@ ALPINE = (
         "working-directory", "sh -c pwd", "/usr/bin",
         ".       .       .       .       .       .       .       .       .   .",
         musl, alpine, WorkingDir="/usr/bin",
-    ),
-    image(
-        "no-such-program", "server --port 80", "",
-        "002     002     002     002     002     002     002     002     002 002",
-        musl, alpine,
     ),
 )
 COMPILED = (
@@ -503,32 +461,8 @@ COMPILED = (
         "008     008     008     008     008     008     008     .       .   .",
         compiled_go(GO_SERVER, "bin/app"), ExposedPorts={"8080/tcp": {}},
     ),
-    image(
-        "aarch64", "app", "hello",
-        "004     004     004     004     004     004     004     004     004 004",
-        compiled(ENDLESS, "bin/app", *FREESTANDING, target="aarch64-linux-none"),
-    ),
-    image(
-        "i386", "app", "hello",
-        "004     004     004     004     004     004     004     004     004 004",
-        compiled(ENDLESS, "bin/app", *FREESTANDING, target="x86-linux-none"),
-    ),
-    image(
-        "object-file", "app", "hello",
-        "014     014     014     014     014     014     014     014     014 014",
-        compiled(HELLO, "bin/app", "-c"),
-    ),
-    image(
-        "cut-short", "app", "hello",
-        "008+025 008+025 008+025 008+025 008+025 008+025 008+025 025     025 025",
-        altered(compiled(HELLO, "bin/app", "-static"), lambda data: data[: len(data) // 2]),
-    ),
-    image(
-        "library-missing", "app", "",
-        "007     007     007     007     007     007     007     007     007 007",
-        musl, linked(NEEDS_LIBRARY, LIBRARY, "bin/app"),
-    ),
 )
 # fmt: on
 
-IMAGES = (*PYPI, *NPM, *DEBIAN, *ALPINE, *COMPILED)
+REAL = (*PYPI, *NPM, *DEBIAN, *TOOLS, *ALPINE, *COMPILED)
+IMAGES = (*REAL, *BROKEN)

@@ -30,6 +30,7 @@ def packages(release: str, *names: str) -> Callable[[], Layer]:
 
 GLIBC = functools.cache(packages("bookworm", "libc6", "libstdc++6", "libgcc-s1"))
 MUSL_125 = packages("trixie", "musl")
+DEBIAN_12 = functools.cache(packages("bookworm", "?essential"))
 GLIBC_231 = functools.cache(packages("bullseye", "libc6", "libstdc++6", "libgcc-s1"))
 
 
@@ -84,10 +85,13 @@ def link(path: str, target: str) -> Callable[[], Layer]:
 
 
 PIE = ("-fPIE", "-pie")
-
-ENDLESS = "void _start(void) { for (;;) {} }"
-FREESTANDING = ("-static", "-nostdlib", "-ffreestanding")
-"""Without a C library: for another architecture zig would compile a whole one."""
+HELLO = '#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n'
+BUILT_IN = """#!/bin/sh
+set -eu
+sum=0
+for i in 1 2 3; do sum=$((sum + i)); done
+[ $sum -gt 5 ] && echo sum $sum
+"""
 
 
 def compiled(source: str, path: str, *options: str, target: str = "x86_64-linux-musl") -> Callable[[], Layer]:

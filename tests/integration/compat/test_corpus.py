@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.compat.profile import builtin_profiles
-from integration.compat.corpus_table import IMAGES
+from enclavize.compat.profile import builtin_profiles, profile_for
+from integration.compat.broken_table import BROKEN
+from integration.compat.corpus_table import IMAGES, REAL
 from support.corpus import PROFILES, RUNS, Laboratory, verdict
 
 if TYPE_CHECKING:
@@ -59,6 +60,19 @@ def test_the_corpus_is_large_and_covers_all_profiles() -> None:
     assert len(IMAGES) - len(runnable) >= 10
     assert len({case.name for case in IMAGES}) == len(IMAGES)
     assert {f"{profile.libos}@{profile.version}" for profile in builtin_profiles()} == set(PROFILES)
+
+
+@pytest.mark.parametrize("libos", ["builtin", "gramine", "occlum"])
+def test_no_libos_fails_for_more_than_a_third_of_the_real_images(libos: str) -> None:
+    newest = profile_for(libos)
+    column = f"{newest.libos}@{newest.version}"
+    failing = [case.name for case in REAL if case.columns[column] != RUNS]
+    assert 3 * len(failing) <= len(REAL), failing
+
+
+def test_broken_images_run_nowhere() -> None:
+    assert all(RUNS not in case.columns.values() for case in BROKEN)
+    assert all(RUNS in case.columns.values() for case in REAL)
 
 
 def named(name: str) -> Case:

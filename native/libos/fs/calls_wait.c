@@ -133,6 +133,35 @@ int64_t sys_epoll_ctl(const struct arguments *arguments)
     return result;
 }
 
+struct event_room {
+    struct epoll_event *list; /* NULL: out of memory */
+    size_t count;
+    struct buffer_pool *pool; /* whose the list is; NULL: nobody's */
+};
+
+/* As many as there can be. Where there is no memory for all, who waits is told of the others the next time. */
+static struct event_room take_room(const struct file *epoll, size_t wanted)
+{
+    size_t small = PATH_BUFFER_SIZE / sizeof(struct epoll_event), large = EXCHANGE_DATA_SIZE / sizeof(struct epoll_event);
+    size_t watched = wanted > large ? epoll_watched(epoll) : 0, count = wanted < watched ? wanted : watched;
+    struct event_room room = {.list = count > large ? allocate(count * sizeof(struct epoll_event)) : NULL, .count = count};
+    if (room.list == NULL) {
+        room.pool = wanted <= small ? &path_buffers : &data_buffers;
+        room.count = wanted < large ? wanted : large;
+        room.list = buffer_take(room.pool);
+    }
+    return room;
+}
+
+static void give_room(const struct event_room *room)
+{
+    if (room->pool != NULL) {
+        buffer_give(room->pool, room->list);
+    } else {
+        release(room->list, room->count * sizeof(struct epoll_event));
+    }
+}
+
 static int64_t epoll_wait_call(const struct arguments *arguments, uint64_t timeout_ns)
 {
     int32_t wanted = (int32_t)arguments->at[2];
@@ -143,17 +172,13 @@ static int64_t epoll_wait_call(const struct arguments *arguments, uint64_t timeo
     if (file == NULL) {
         return -EBADF;
     }
-    bool is_small = (size_t)wanted <= PATH_BUFFER_SIZE / sizeof(struct epoll_event);
-    struct buffer_pool *pool = is_small ? &path_buffers : &data_buffers;
-    struct epoll_event *events = buffer_take(pool);
-    size_t room = (is_small ? PATH_BUFFER_SIZE : EXCHANGE_DATA_SIZE) / sizeof(struct epoll_event);
-    room = (size_t)wanted < room ? (size_t)wanted : room;
-    int64_t result = events == NULL ? -ENOMEM : epoll_wait_events(file, events, room, timeout_ns);
+    struct event_room room = take_room(file, (size_t)wanted);
+    int64_t result = room.list == NULL ? -ENOMEM : epoll_wait_events(file, room.list, room.count, timeout_ns);
     if (result > 0 &&
-        copy_to_user(arguments->at[1], events, (size_t)result * sizeof(struct epoll_event)) < 0) {
+        copy_to_user(arguments->at[1], room.list, (size_t)result * sizeof(struct epoll_event)) < 0) {
         result = -EFAULT;
     }
-    buffer_give(pool, events);
+    give_room(&room);
     file_put(file);
     return result;
 }

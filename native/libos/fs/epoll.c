@@ -126,6 +126,15 @@ int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t 
     return result;
 }
 
+size_t epoll_watched(const struct file *file)
+{
+    const struct epoll *epoll = epoll_of(file);
+    mutex_lock(&lock);
+    size_t count = epoll == NULL ? 0 : epoll->count;
+    mutex_unlock(&lock);
+    return count;
+}
+
 static uint32_t epoll_poll(struct file *file, struct poller *poller)
 {
     mutex_lock(&lock);

@@ -21,6 +21,9 @@ int64_t epoll_change(struct file *epoll, enum epoll_operation operation, int des
 /* Fills `events` (LibOS memory): the number of events, 0 when the time is over, -EINTR, -EINVAL. */
 int64_t epoll_wait_events(struct file *epoll, struct epoll_event *events, size_t count, uint64_t timeout_ns);
 
+/* How many files it watches now; 0 for what is no epoll. */
+size_t epoll_watched(const struct file *epoll);
+
 /* The last count of `file` is gone. */
 void epoll_forget(struct file *file);
 

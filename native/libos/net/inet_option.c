@@ -9,8 +9,8 @@ enum ip_option {
     IP_MULTICAST_TTL = 33, IP_MULTICAST_LOOP = 34, IP_ADD_MEMBERSHIP = 35, IP_DROP_MEMBERSHIP = 36, IP_MULTICAST_ALL = 49,
 };
 enum ipv6_option {
-    IPV6_UNICAST_HOPS = 16, IPV6_MULTICAST_IF = 17, IPV6_MULTICAST_HOPS = 18, IPV6_MULTICAST_LOOP = 19, IPV6_JOIN_GROUP = 20,
-    IPV6_LEAVE_GROUP = 21, IPV6_MTU_DISCOVER = 23, IPV6_MTU = 24, IPV6_RECVERR = 25, IPV6_V6ONLY = 26, IPV6_RECVPKTINFO = 49,
+    IPV6_ADDRFORM = 1, IPV6_UNICAST_HOPS = 16, IPV6_MULTICAST_IF = 17, IPV6_MULTICAST_HOPS = 18, IPV6_MULTICAST_LOOP = 19,
+    IPV6_JOIN_GROUP = 20, IPV6_LEAVE_GROUP = 21, IPV6_MTU_DISCOVER = 23, IPV6_MTU = 24, IPV6_RECVERR = 25, IPV6_V6ONLY = 26, IPV6_RECVPKTINFO = 49,
     IPV6_RECVHOPLIMIT = 51, IPV6_DONTFRAG = 62, IPV6_RECVTCLASS = 66, IPV6_TCLASS = 67, IPV6_AUTOFLOWLABEL = 70,
     IPV6_RECVORIGDSTADDR = 74, IPV6_FREEBIND = 78,
 };
@@ -72,6 +72,7 @@ static const struct row {
     {IPPROTO_IP, IP_MULTICAST_ALL, BOTH, 0, INT},
     {IPPROTO_IP, IP_ADD_MEMBERSHIP, JOIN, 8, 12},
     {IPPROTO_IP, IP_DROP_MEMBERSHIP, JOIN, 8, 12},
+    {IPPROTO_IPV6, IPV6_ADDRFORM, BOTH, INT, INT},
     {IPPROTO_IPV6, IPV6_UNICAST_HOPS, BOTH, INT, INT},
     {IPPROTO_IPV6, IPV6_MULTICAST_IF, BOTH, INT, INT},
     {IPPROTO_IPV6, IPV6_MULTICAST_HOPS, BOTH, INT, INT},
@@ -184,5 +185,9 @@ int64_t inet_set_option(struct socket *socket, uint32_t level, uint32_t name, co
     if (level == SOL_SOCKET && name == SO_BINDTODEVICE && !is_device(value, size)) {
         return -ENODEV;
     }
-    return host_option_set(inet_of(socket)->host_fd, level, name, value, size < row->most ? size : row->most);
+    int64_t result = host_option_set(inet_of(socket)->host_fd, level, name, value, size < row->most ? size : row->most);
+    if (result == 0 && level == IPPROTO_IPV6 && name == IPV6_ADDRFORM) {
+        socket->domain = AF_INET; /* ipv6(7): for good */
+    }
+    return result;
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
@@ -20,6 +21,8 @@
 #define LONG_WAIT 120000 /* of what has to come */
 #define WAITERS 4
 #define ONE_SHOTS 300
+#define CROWD 23000
+#define SPARE 64
 
 static struct epoll_event events[MANY];
 
@@ -346,6 +349,30 @@ static void shared_by_processes(void)
     close(ends[0]), close(ends[1]), close(epoll);
 }
 
+/* A wait tells of all that is ready, if there is room for it. */
+static void all_at_once(void)
+{
+    static struct epoll_event found[CROWD];
+    static bool seen[CROWD + SPARE];
+    const struct rlimit limit = {CROWD + SPARE, CROWD + SPARE};
+    struct rlimit before;
+    CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    if (before.rlim_max < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return; /* nobody has so many here */
+    }
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    int epoll = make(), first = eventfd(1, 0);
+    watch(epoll, first, EPOLLIN);
+    for (int count = 1; count < CROWD; count++) {
+        watch(epoll, dup(first), EPOLLIN);
+    }
+    CHECK(epoll_wait(epoll, found, CROWD, 0) == CROWD);
+    for (int at = 0; at < CROWD; at++) {
+        CHECK(found[at].events == EPOLLIN && found[at].data.u64 < CROWD + SPARE && !seen[found[at].data.u64]);
+        seen[found[at].data.u64] = true;
+    }
+}
+
 int main(void)
 {
     one_of_many();
@@ -359,5 +386,6 @@ int main(void)
     one_for_each();
     connected_later();
     shared_by_processes();
+    all_at_once();
     puts("epoll items ok");
 }

@@ -264,6 +264,31 @@ static void errors(void)
     CHECK(close(fd) == 0 && close(twin) == 0);
 }
 
+/* A socket of IPv6 whose peer has IPv4 becomes one of IPv4 (ipv6(7): IPV6_ADDRFORM), with that family's names. */
+static void becomes_ipv4(void)
+{
+    union name mapped = {.ipv6 = {.sin6_family = AF_INET6, .sin6_addr.s6_addr = {[10] = 0xFF, [11] = 0xFF, [12] = 127, [15] = 1}}}, name;
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    int listener = listening(AF_INET, 4), other = connected_to(AF_INET6, port_of(listening(AF_INET6, 4)));
+    int client = socket(AF_INET6, SOCK_STREAM, 0), value = AF_INET;
+    socklen_t size = sizeof(name);
+    CHECK(setsockopt(client, IPPROTO_IPV6, IPV6_ADDRFORM, &value, 4) == -1 && errno == ENOTCONN);
+    CHECK(setsockopt(other, IPPROTO_IPV6, IPV6_ADDRFORM, &value, 4) == -1 && errno == EADDRNOTAVAIL);
+    mapped.ipv6.sin6_port = htons((unsigned short)port_of(listener));
+    CHECK(connect(client, &mapped.any, sizeof(mapped.ipv6)) == 0 && number(client, SOL_SOCKET, SO_DOMAIN) == AF_INET6);
+    CHECK(number(client, IPPROTO_IPV6, IPV6_ADDRFORM) == AF_INET6);
+    CHECK(setsockopt(client, IPPROTO_IPV6, IPV6_ADDRFORM, &value, 4) == 0 && number(client, SOL_SOCKET, SO_DOMAIN) == AF_INET);
+    CHECK(getpeername(client, &name.any, &size) == 0 && size == sizeof(name.ipv4) && name.any.sa_family == AF_INET);
+    int server = accept(listener, NULL, NULL);
+    CHECK(server >= 0 && write(server, "hello", 5) == 5 && read(client, &name, sizeof(name)) == 5);
+    CHECK(setsockopt(client, IPPROTO_IPV6, IPV6_ADDRFORM, &value, 4) == -1 && errno == ENOPROTOOPT);
+    CHECK(connect(client, &nobody, sizeof(nobody)) == 0);
+    name = loopback(AF_INET, 0);
+    CHECK(bind(client, &name.any, sizeof(name.ipv4)) == 0 && listen(client, 1) == 0);
+    CHECK(close(connected_to(AF_INET, port_of(client))) == 0);
+    CHECK(close(client) == 0 && close(server) == 0 && close(listener) == 0 && close(other) == 0);
+}
+
 static void *connect_later(void *argument)
 {
     usleep(30000);
@@ -301,6 +326,7 @@ int main(void)
         options(families[at]);
     }
     errors();
+    becomes_ipv4();
     waiting();
     puts("tcp ok");
     return 0;

@@ -167,7 +167,7 @@ UNITS = (
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
         zig_objects=tuple(
             ZigObject(f"host/{name}.zig")
-            for name in ("hashes", "pairs", "scan", "tree", "erofs", "data_index")
+            for name in ("hashes", "search", "scan", "tree", "erofs", "data_index")
         ),
     ),
     Unit(
@@ -176,7 +176,7 @@ UNITS = (
         sources=(),
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
         zig_objects=(
-            ZigObject("host/hashes.zig", SHA_EXTENSIONS), ZigObject("host/pairs.zig", SHA_EXTENSIONS),
+            ZigObject("host/hashes.zig", SHA_EXTENSIONS), ZigObject("host/search.zig", SHA_EXTENSIONS),
             ZigObject("host/scan.zig", SHA_INSTRUCTIONS), ZigObject("host/tree.zig"),
             ZigObject("host/erofs.zig", SHA_INSTRUCTIONS), ZigObject("host/data_index.zig"),
         ),

@@ -23,6 +23,8 @@ CPU_FLAGS = frozenset({"sha_ni", "avx2"})
 """What the library is compiled for."""
 PORTABLE_LIBRARY = "libenclavize-hash-portable.so"
 """The same for all other x86-64 processors."""
+ELF64_SYMBOL_SIZE = 24
+"""Elf64_Sym: gABI, chapter 4, "Symbol Table"."""
 
 
 class _Buffer(ctypes.Structure):
@@ -116,6 +118,38 @@ def native_find_pairs() -> Callable[[bytes, int, int, bytes, int], list[int]] | 
         return offsets[: call(data, start, min(end, len(data)), pair[0], seconds, offsets, limit)]
 
     return find_pairs
+
+
+@cache
+def native_find_bytes() -> Callable[[bytes, bytes, int, int], int] | None:
+    """Return the native form of ``bytes.find`` in a range that lies in the data, or None."""
+    if (call := _function("enclavize_find_bytes")) is None:
+        return None
+    size, text = ctypes.c_size_t, ctypes.c_char_p
+    call.argtypes = (text, size, size, text, size)
+    call.restype = size
+
+    def find_bytes(data: bytes, needle: bytes, start: int, end: int) -> int:
+        found = int(call(data, start, end, needle, len(needle)))
+        return found if found < end else -1
+
+    return find_bytes
+
+
+@cache
+def native_undefined_names() -> Callable[[bytes], list[int]] | None:
+    """Return the native form of ``elf_symbols.undefined_names``, or None."""
+    if (call := _function("enclavize_undefined_names")) is None:
+        return None
+    call.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)
+    call.restype = ctypes.c_size_t
+
+    def undefined_names(symbols: bytes) -> list[int]:
+        count = len(symbols) // ELF64_SYMBOL_SIZE
+        names = (ctypes.c_uint32 * count)()
+        return names[: call(symbols, count, names)]
+
+    return undefined_names
 
 
 def _cpu_flags() -> frozenset[str]:

@@ -14,7 +14,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from enclavize.rootfs.accelerator import native_find_pairs
+from enclavize.rootfs.accelerator import native_find_bytes, native_find_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,13 @@ def find_pairs(data: bytes, start: int, end: int, pair: bytes, limit: int) -> Se
         return native(data, start, end, pair, limit)
     pattern = re.compile(re.escape(pair[:1]) + b"[" + re.escape(pair[1:]) + b"]", re.DOTALL)
     return [match.start() for match in islice(pattern.finditer(data, start, end), limit)]
+
+
+def find_bytes(data: bytes, needle: bytes, start: int, end: int) -> int:
+    """Return where ``needle`` begins first, all of it in a range that lies in ``data``; or -1."""
+    if (native := native_find_bytes()) is not None:
+        return native(data, needle, start, end)
+    return data.find(needle, start, end)
 
 
 class CodeScan:
@@ -121,12 +128,12 @@ class CodeScan:
         """Look for the marks of toolchains, which are data."""
         if not self._go:
             self._look_for_go(data, first, last, base)
-        if not self._rust and (at := data.find(_RUST_MARK, first, last)) >= 0:
+        if not self._rust and (at := find_bytes(data, _RUST_MARK, first, last)) >= 0:
             version = _RUST_VERSION.match(data, at + len(_RUST_MARK))
             self._rust = f"rustc {version[0].decode()}" if version else ""
 
     def _look_for_go(self, data: bytes, first: int, last: int, base: int) -> None:
-        at = data.find(_GO_MAGIC, first, last)
+        at = find_bytes(data, _GO_MAGIC, first, last)
         if at < 0 or (base + at) % _GO_ALIGNMENT:
             return
         flags = data[at + 15 : at + 16]

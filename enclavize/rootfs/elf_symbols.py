@@ -9,11 +9,13 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
+from enclavize.rootfs.accelerator import ELF64_SYMBOL_SIZE, native_undefined_names
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 MAX_SYMBOLS = 65536
-SYMBOL_SIZE = 24
+SYMBOL_SIZE = ELF64_SYMBOL_SIZE
 MAX_VERSIONS_SIZE = 64 << 10
 """Bytes of .gnu.version_r and of .gnu.version_d that are looked at."""
 MAX_VERSIONS = 1024
@@ -52,12 +54,22 @@ def watched_imports(symbols: bytes, strings: bytes) -> tuple[str, ...]:
     """Return the names in ``WATCHED`` that a symbol table has undefined, but not weak; sorted."""
     found = set()
     whole = min(len(symbols), MAX_SYMBOLS * SYMBOL_SIZE)
-    for name, info, _, section, _, _ in _SYMBOL.iter_unpack(symbols[: whole - whole % SYMBOL_SIZE]):
-        if section == _SHN_UNDEF and name and info >> 4 != _STB_WEAK:
-            end = strings.find(b"\0", name, name + MAX_NAME)
-            if end > 0 and (text := strings[name:end]) in WATCHED:
-                found.add(text.decode())
+    for name in undefined_names(symbols[: whole - whole % SYMBOL_SIZE]):
+        end = strings.find(b"\0", name, name + MAX_NAME)
+        if end > 0 and (text := strings[name:end]) in WATCHED:
+            found.add(text.decode())
     return tuple(sorted(found))
+
+
+def undefined_names(symbols: bytes) -> Sequence[int]:
+    """Return where the names of the symbols are that are undefined, but not weak, and have one."""
+    if (native := native_undefined_names()) is not None:
+        return native(symbols)
+    return [
+        name
+        for name, info, _, section, _, _ in _SYMBOL.iter_unpack(symbols)
+        if section == _SHN_UNDEF and name and info >> 4 != _STB_WEAK
+    ]
 
 
 def needed_versions(table: bytes, strings: bytes) -> tuple[str, ...]:

@@ -13,10 +13,16 @@ import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
-from enclavize.rootfs import accelerator, elf_code
+from enclavize.rootfs import accelerator, elf_code, elf_symbols
 from enclavize.rootfs.elf import ElfScanner
 from enclavize.rootfs.elf_code import MAX_CODE_SIZE, CodeScan, find_pairs
-from enclavize.rootfs.elf_symbols import WATCHED, defined_versions, needed_versions, watched_imports
+from enclavize.rootfs.elf_symbols import (
+    WATCHED,
+    defined_versions,
+    needed_versions,
+    undefined_names,
+    watched_imports,
+)
 from support.scale import scaled
 
 if TYPE_CHECKING:
@@ -181,3 +187,35 @@ def test_native_code_finds_the_pairs_that_python_finds(pair: bytes, monkeypatch:
         start, end = chance.randrange(100), chance.randrange(220)
         limit = chance.choice([1, 5, 300])
         assert native(data, start, end, pair, limit) == find_pairs(data, start, end, pair, limit)
+
+
+@pytest.mark.parametrize("needle", [b"a", b"ab", b"aba", b"\xff Go buildinf:"])
+def test_native_code_finds_the_bytes_that_python_finds(needle: bytes) -> None:
+    native = accelerator.native_find_bytes()
+    if native is None:
+        pytest.skip(f"{accelerator.LIBRARY} was not built, or not for this CPU")
+    chance = random.Random(8)
+    for _ in range(500):
+        parts = [needle, needle[:1], needle[-1:], needle[:-1], b"x"]
+        data = b"".join(chance.choices(parts, weights=(1, 9, 9, 9, 200), k=chance.randrange(200)))
+        start, end = sorted(chance.choices(range(len(data) + 1), k=2))
+        assert native(data, needle, start, end) == data.find(needle, start, end)
+        assert native(data, needle, end, start) == data.find(needle, end, start)
+
+
+def test_native_code_finds_the_symbols_that_python_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    native = accelerator.native_undefined_names()
+    if native is None:
+        pytest.skip(f"{accelerator.LIBRARY} was not built, or not for this CPU")
+    monkeypatch.setattr(elf_symbols, "native_undefined_names", lambda: None)
+    chance = random.Random(9)
+    for count in (0, 1, 2, 300):
+        symbols = b"".join(
+            struct.pack(
+                "<IBBHQQ", chance.choice((0, 1, 0xFFFFFFFF)), chance.randrange(256), chance.randrange(256),
+                chance.choice((0, 0, 1, 0xFFFF)), chance.getrandbits(64), chance.getrandbits(64),
+            )
+            for _ in range(count)
+        )  # fmt: skip
+        assert native(symbols) == undefined_names(symbols)
+        assert native(symbols + bytes(23)) == undefined_names(symbols)

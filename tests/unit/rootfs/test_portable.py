@@ -22,6 +22,8 @@ CACHED = (
     native_erofs._library,
     accelerator.native_hash_blocks,
     accelerator.native_find_pairs,
+    accelerator.native_find_bytes,
+    accelerator.native_undefined_names,
 )
 
 EDGES = (0, 1, 55, 56, 63, 64, 65, 119, 120, 4095, 4096, 4097, 8192, 128 * 4096, 128 * 4096 + 1)

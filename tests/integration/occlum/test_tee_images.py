@@ -187,6 +187,8 @@ def test_the_image_goes_wherever_images_go(
     tree = converter.command.base / "tree"
     assert (tree / "run" / "rune" / "occlum_instance").is_symlink()
     assert (tree / INSTANCE / "run" / "mount" / "__ROOT").is_dir()
+    opened = [*(tree / INSTANCE / "build" / "mount" / "__ROOT").iterdir()]
+    assert {path.stat().st_mode & 0o777 for path in opened} == {0o666}, "as in the layer, whatever the umask"
 
 
 def test_the_file_that_differs_is_named(converter: Converter, make: Callable[..., str]) -> None:

@@ -131,6 +131,10 @@ void sim_stop(void)
 int sim_thread_begin(struct host_thread *thread)
 {
     const stack_t stack = {.ss_sp = (char *)thread + BLOCK_ALTERNATE_STACK, .ss_size = ALTERNATE_STACK_SIZE};
+    int error = sim_show_thread(thread->tcs);
+    if (error) {
+        return error;
+    }
     thread->tcs->hidden_thread = (uint64_t)thread;
     thread->tid = (pid_t)syscall(SYS_gettid);
     if (sigaltstack(&stack, NULL) != 0) {

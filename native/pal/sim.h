@@ -41,6 +41,8 @@ extern uint64_t sim_td_offset; /* OGSBASE minus TCS, the same for all */
 extern uint32_t sim_xfrm;
 
 uint64_t sim_eenter(struct host_thread *thread, uint64_t ecall, struct exchange *exchange);
+/* Before a TCS is used: its own pages can be touched from then on. */
+int sim_show_thread(const struct tcs *tcs);
 void sim_begin_eresume(struct host_thread *thread);
 /* An exception that a CPU makes of an instruction. */
 struct refusal {

@@ -16,6 +16,11 @@ uint16_t *epcm;
 uint64_t sim_td_offset;
 bool sim_is_initialised;
 
+/* Gate mode: the rights of a TCS's own pages, from behind the TD before it to its TD, are set when the TCS is first used. Guards lie among them, and each
+ * change of rights costs a system call, an area of the kernel's, and its end: that is not worth it for the threads that never come. */
+static uint64_t hidden_start;
+static bool is_shown[TCS_MAX];
+
 /* In trap mode, EINIT compares by itself. */
 static struct sha256 measurement;
 static const uint8_t ZEROS[PAGE_SIZE];
@@ -72,6 +77,51 @@ static int check_threads(const struct enclave *enclave)
         sim_td_offset = td_offset;
     }
     return 0;
+}
+
+static uint64_t td_end(const struct enclave *enclave, uint32_t index)
+{
+    return enclave->tcs_addresses[index] + sim_td_offset + PAGE_SIZE;
+}
+
+/* Where the pages of the second thread begin; the end of the image if threads do not lie one behind the other. */
+static uint64_t second_thread(const struct enclave *enclave)
+{
+    for (uint32_t index = 1; index < enclave->tcs_count; index++) {
+        if (td_end(enclave, index) <= td_end(enclave, index - 1)) {
+            return enclave->image_end;
+        }
+    }
+    uint64_t start = td_end(enclave, 0);
+    bool is_apart = !sim_traps_enclu && sim_td_offset % PAGE_SIZE == 0 && sim_td_offset < ELRANGE_SIZE && start > enclave->image_start;
+    return is_apart && td_end(enclave, enclave->tcs_count - 1) <= enclave->image_end ? start : enclave->image_end;
+}
+
+static int apply_first_rights(const struct enclave *enclave)
+{
+    hidden_start = second_thread(enclave);
+    memset(is_shown, 0, sizeof(is_shown));
+    uint64_t hidden_end = hidden_start < enclave->image_end ? td_end(enclave, enclave->tcs_count - 1) : hidden_start;
+    if (hidden_start < hidden_end && mprotect((void *)hidden_start, hidden_end - hidden_start, PROT_NONE) != 0) {
+        return -errno;
+    }
+    int error = sim_apply_rights(enclave->image_start, hidden_start - enclave->image_start);
+    return error ? error : sim_apply_rights(hidden_end, enclave->image_end - hidden_end);
+}
+
+int sim_show_thread(const struct tcs *tcs)
+{
+    uint32_t index = 0;
+    while (index < sim_enclave->tcs_count && sim_enclave->tcs_addresses[index] != (uint64_t)tcs) {
+        index++;
+    }
+    if (hidden_start == sim_enclave->image_end || index == 0 || index == sim_enclave->tcs_count || is_shown[index]) {
+        return 0;
+    }
+    uint64_t start = td_end(sim_enclave, index - 1);
+    int error = sim_apply_rights(start, td_end(sim_enclave, index) - start);
+    is_shown[index] = !error;
+    return error;
 }
 
 int sim_create(const struct enclave *enclave)
@@ -140,7 +190,7 @@ int sim_initialise(struct enclave *enclave, const struct sigstruct *sigstruct)
         return fail(-EINVAL, "EINIT: the enclave is initialised already");
     }
     int error = sim_traps_enclu ? sim_einit(&measurement, enclave, sigstruct) : check_threads(enclave);
-    if (!error && sim_apply_rights(enclave->image_start, enclave->image_end - enclave->image_start) != 0) {
+    if (!error && apply_first_rights(enclave) != 0) {
         error = fail(-ENOMEM, "the rights of the enclave's pages cannot be set");
     }
     sim_is_initialised = !error;

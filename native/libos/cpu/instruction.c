@@ -29,15 +29,20 @@ _Static_assert(sizeof one_byte == 257 && sizeof two_byte == 257, "one letter for
 
 struct cursor {
     const uint8_t *code;
-    size_t size;
+    size_t limit; /* no instruction reaches behind it */
     size_t at;
     size_t modrm, operand_end; /* of an operand in memory, or 0 */
     bool failed;
 };
 
+static struct cursor start_at(const uint8_t *code, size_t size)
+{
+    return (struct cursor){.code = code, .limit = size < INSTRUCTION_MAX ? size : INSTRUCTION_MAX};
+}
+
 static uint8_t next(struct cursor *cursor)
 {
-    if (cursor->at >= cursor->size || cursor->at >= INSTRUCTION_MAX) {
+    if (cursor->at >= cursor->limit) {
         cursor->failed = true;
         return 0;
     }
@@ -46,9 +51,8 @@ static uint8_t next(struct cursor *cursor)
 
 static void skip(struct cursor *cursor, size_t count)
 {
-    for (; count; count--) {
-        next(cursor);
-    }
+    cursor->failed |= count > cursor->limit - cursor->at;
+    cursor->at += cursor->failed ? 0 : count;
 }
 
 /* ModRM, SIB and displacement -> ModRM.reg */
@@ -178,7 +182,7 @@ static void skip_instruction(struct cursor *cursor)
 
 size_t instruction_length(const uint8_t *code, size_t size)
 {
-    struct cursor cursor = {.code = code, .size = size};
+    struct cursor cursor = start_at(code, size);
     skip_instruction(&cursor);
     return cursor.failed ? 0 : cursor.at;
 }
@@ -271,7 +275,7 @@ static void decode_operand(const uint8_t *code, const uint8_t *opcode, uint8_t r
 
 bool instruction_decode(const uint8_t *code, size_t size, struct instruction *instruction)
 {
-    struct cursor cursor = {.code = code, .size = size};
+    struct cursor cursor = start_at(code, size);
     skip_instruction(&cursor);
     *instruction = (struct instruction){.length = cursor.at, .modrm = cursor.modrm, .operand_end = cursor.operand_end};
     if (cursor.failed) {

@@ -52,13 +52,14 @@ static bool is_syscall(const uint8_t *at)
     return at[0] == 0x0F && at[1] == 0x05;
 }
 
-/* Large texts are looked through eight bytes at a time: of bit 7 of each byte that is zero, the lowest is never wrong. */
+/* Large texts are looked through eight bytes at a time: bit 7 of each byte that is zero, and no other. */
 #define EACH_BYTE 0x0101010101010101ULL
+#define LOW_BITS (0x7F * EACH_BYTE)
 #define WORD 8U
 
 static uint64_t zero_bytes(uint64_t word)
 {
-    return (word - EACH_BYTE) & ~word & EACH_BYTE << 7;
+    return ~(((word & LOW_BITS) + LOW_BITS) | word | LOW_BITS);
 }
 
 /* memcpy() is a call here. */
@@ -99,21 +100,12 @@ static bool is_branch(const uint8_t *at)
     return (at[0] & 0xFE) == 0xE8 || is_near_conditional(at);
 }
 
-/* The next byte from `at` on that reads as a branch with a 32-bit distance, or `size`. */
-static size_t next_branch(const uint8_t *text, size_t size, size_t at)
+/* Which of the eight bytes read as branches with a 32-bit distance: bit 7 of each. One byte more is read. */
+static uint64_t branches_in(const uint8_t *text)
 {
-    for (; at + WORD + 1 <= size; at += WORD) {
-        uint64_t word = word_at(text + at), next = word_at(text + at + 1);
-        uint64_t found = zero_bytes((word & 0xFE * EACH_BYTE) ^ 0xE8 * EACH_BYTE) |
-                         zero_bytes((word ^ 0x0F * EACH_BYTE) | ((next & 0xF0 * EACH_BYTE) ^ 0x80 * EACH_BYTE));
-        if (found) {
-            return at + (size_t)__builtin_ctzll(found) / 8;
-        }
-    }
-    while (at + 1 < size && !is_branch(text + at)) {
-        at++;
-    }
-    return at + 1 < size ? at : size;
+    uint64_t word = word_at(text), next = word_at(text + 1);
+    return zero_bytes((word & 0xFE * EACH_BYTE) ^ 0xE8 * EACH_BYTE) |
+           zero_bytes((word ^ 0x0F * EACH_BYTE) | ((next & 0xF0 * EACH_BYTE) ^ 0x80 * EACH_BYTE));
 }
 
 size_t patch_candidates(const uint8_t *text, size_t size)
@@ -130,8 +122,16 @@ size_t patch_candidates(const uint8_t *text, size_t size)
 static uint32_t agreed_starts(const uint8_t *site)
 {
     uint32_t seen[FARTHEST + 1] = {0}; /* by distance of the starting point; 0: decoding does not fall on the site */
+    uint8_t lengths[FARTHEST + 1] = {0}; /* where decoding comes by; it falls into step, so most other places need no decoding */
+    bool is_passed[FARTHEST + 1] = {0};
+    for (size_t distance = FARTHEST; distance > 0; distance--) {
+        if (distance >= NEAREST || is_passed[distance]) {
+            lengths[distance] = (uint8_t)instruction_length(site - distance, distance);
+            is_passed[distance - lengths[distance]] = true;
+        }
+    }
     for (size_t distance = 1; distance <= FARTHEST; distance++) {
-        size_t length = instruction_length(site - distance, distance);
+        size_t length = lengths[distance];
         uint32_t bit = distance <= BLOCK_MAX ? 1U << (distance - 1) : 0;
         uint32_t rest = length ? seen[distance - length] : 0; /* decoding goes on where a nearer point started */
         seen[distance] = length == distance ? bit : rest ? rest | bit : 0;
@@ -243,10 +243,24 @@ static bool is_single(const uint8_t *text, const struct patch_site *site)
     return instruction_length(text + site->start, size) == size;
 }
 
+/* Drops the site that the bytes at `at` lead into, if they read as a branch. Almost none do lead into one, so that is asked last. */
+static void drop_target(const uint8_t *text, size_t size, size_t at, const struct stretches *stretches, struct patch_site *sites, size_t count)
+{
+    size_t end = at + 5 + (text[at] == 0x0F);
+    if (end > size) {
+        return;
+    }
+    int64_t target = (int64_t)end + distance_at(text + end - sizeof(int32_t));
+    struct patch_site *site = may_be_in_block(stretches, target) ? site_at(sites, count, target) : NULL;
+    if (site && is_branch(text + at) && !is_single(text, site)) {
+        drop(site);
+    }
+}
+
 static void drop_branch_targets(const uint8_t *text, size_t size, struct patch_site *sites, size_t count)
 {
     struct stretches stretches = {0};
-    size_t several = 0;
+    size_t several = 0, at = 0;
     for (size_t i = 0; i < count; i++) {
         if (is_single(text, &sites[i])) {
             continue;
@@ -258,16 +272,17 @@ static void drop_branch_targets(const uint8_t *text, size_t size, struct patch_s
             drop(&sites[i]);
         }
     }
-    for (size_t at = 0; several && (at = next_branch(text, size, at)) < size; at++) {
-        size_t end = at + (is_near_conditional(text + at) ? 6 : 5);
-        if (end > size) {
-            continue;
-        }
-        int64_t target = (int64_t)end + distance_at(text + end - sizeof(int32_t));
-        struct patch_site *site = may_be_in_block(&stretches, target) ? site_at(sites, count, target) : NULL;
-        if (site && !is_single(text, site)) {
-            drop(site);
-        }
+    if (!several) {
+        return;
+    }
+    for (; at + WORD + 1 <= size; at += WORD) {
+        uint64_t found = branches_in(text + at);
+        do { /* once in a word without a branch, too: whether there is one cannot be predicted */
+            drop_target(text, size, at + (size_t)__builtin_ctzll(found | 1ULL << 63) / 8, &stretches, sites, count);
+        } while ((found &= found - 1));
+    }
+    for (; at + 1 < size; at++) {
+        drop_target(text, size, at, &stretches, sites, count);
     }
 }
 

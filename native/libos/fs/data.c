@@ -5,7 +5,8 @@
 
 #define HANDLES_MAX 128U
 #define NO_HANDLE (-1)
-#define READ_AHEAD_BLOCKS 32U
+#define READ_AHEAD_FIRST 4U /* many files are opened for a header alone */
+#define READ_AHEAD_MAX 32U
 #define BULK_BLOCKS (EXCHANGE_DATA_SIZE / BLOCK_SIZE)
 #define BULK_MINIMUM (16U * BLOCK_SIZE) /* below it reads go through the block cache */
 
@@ -14,7 +15,8 @@ struct host_data {
     int handle;
     uint32_t readers; /* of the handle, now */
     bool reported;
-    uint64_t next_block;             /* where a sequential reader goes on; a hint */
+    uint64_t next_block;             /* where a sequential reader goes on; a hint, */
+    uint32_t ahead;                  /* and what it gets at once */
     struct host_data *newer, *older; /* among those with a handle */
     size_t path_length;
     char path[];
@@ -172,8 +174,27 @@ static size_t clip(const struct host_data *data, uint64_t block, size_t blocks)
     return left < blocks * BLOCK_SIZE ? (size_t)left : blocks * BLOCK_SIZE;
 }
 
-/* Part of one block, by way of the cache. A sequential reader gets the next blocks into the cache as well. */
-static int64_t read_cached(struct host_data *data, uint64_t block, size_t start, size_t length, void *to)
+/* How many blocks come into the cache at once: what is asked for, and more each time that a reader goes on where it was. One if what follows does not go
+ * by way of the cache (0). */
+static size_t blocks_ahead(struct host_data *data, uint64_t block, size_t wanted)
+{
+    if (wanted == 0) {
+        return 1;
+    }
+    uint32_t ahead = block == 0 ? READ_AHEAD_FIRST : 1;
+    if (block != 0 && block == __atomic_load_n(&data->next_block, __ATOMIC_RELAXED)) {
+        uint32_t last = __atomic_load_n(&data->ahead, __ATOMIC_RELAXED);
+        ahead = last < READ_AHEAD_MAX / 2 ? 2 * last : READ_AHEAD_MAX;
+    }
+    size_t blocks = (wanted + BLOCK_SIZE - 1) / BLOCK_SIZE;
+    blocks = blocks < ahead ? ahead : blocks;
+    blocks = blocks < READ_AHEAD_MAX ? blocks : READ_AHEAD_MAX;
+    __atomic_store_n(&data->ahead, (uint32_t)blocks, __ATOMIC_RELAXED);
+    return blocks;
+}
+
+/* Part of one block, by way of the cache. `wanted`: from the start of the block on, see blocks_ahead(). */
+static int64_t read_cached(struct host_data *data, uint64_t block, size_t start, size_t length, size_t wanted, void *to)
 {
     struct block_key key = {.object = data->verity.object, .index = block, .kind = BLOCK_DATA};
     if (block_cache_copy(&key, start, length, to)) {
@@ -183,8 +204,7 @@ static int64_t read_cached(struct host_data *data, uint64_t block, size_t start,
     if (buffer == NULL) {
         return -ENOMEM;
     }
-    bool sequential = block == 0 || block == __atomic_load_n(&data->next_block, __ATOMIC_RELAXED);
-    size_t size = clip(data, block, sequential ? READ_AHEAD_BLOCKS : 1);
+    size_t size = clip(data, block, blocks_ahead(data, block, wanted));
     int64_t result = load(data, block, buffer, size);
     if (result == 0) {
         size_t padded = (size + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
@@ -223,7 +243,8 @@ int64_t data_read(struct host_data *data, uint64_t offset, void *to, size_t leng
             result = load(data, block, (uint8_t *)to + done, part);
             __atomic_store_n(&data->next_block, block + blocks, __ATOMIC_RELAXED);
         } else {
-            result = read_cached(data, block, start, part, (uint8_t *)to + done);
+            size_t wanted = left - part < BULK_MINIMUM ? start + left : 0;
+            result = read_cached(data, block, start, part, wanted, (uint8_t *)to + done);
         }
         if (result < 0) {
             return result;

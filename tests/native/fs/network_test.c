@@ -170,7 +170,7 @@ static void look_at_control(const uint8_t *control, uint64_t length)
 {
     static const uint32_t packet[2] = {0, 8};
     uint64_t size;
-    for (uint64_t at = 0; length - at >= 16; at += (size + 7) & ~7ULL) {
+    for (uint64_t at = 0; at + 16 <= length; at += (size + 7) & ~7ULL) { /* the room may end within the last one's padding */
         memcpy(&size, control + at, sizeof(size));
         NEED(size >= 16 && size <= length - at);
         NEED(memcmp(control + at + 8, packet, sizeof(packet)) != 0 || size <= 16 + 12);

@@ -42,6 +42,8 @@ _EXCHANGED = ("/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6")
 _LIBRARIES = re.compile(r"(/\S+) \(0x")
 _START_SECONDS = 120
 _INTERVAL = 0.005
+_TRACED_SECONDS = 5
+"""How long a traced program is asked; it is slow at first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +150,10 @@ def _trace(program: Measured, converter: Converter, base: Path) -> Path:
         if program.port is not None and program.client is not None:
             while process.poll() is None and not _listens(program.port):
                 time.sleep(_INTERVAL)
-            ask(program.client, program.port, program.path, connections=2, seconds=1)
-            stop(process)
+            try:
+                ask(program.client, program.port, program.path, connections=2, seconds=_TRACED_SECONDS)
+            finally:
+                stop(process)
         process.wait()
     return report
 

@@ -1,8 +1,8 @@
 """Images of servers and interpreters, made of packages, and what became of them when they ran.
 
 Gramine's verdicts are those of runs on a real Gramine 1.9 in direct mode: "." if the image did what it does
-natively, else the numbers of the codes that name why it did not. On the builtin LibOS such servers are run by
-``tests/integration/network``.
+natively, else the numbers of the codes that name why it did not. The builtin LibOS runs them, too, and
+``tests/integration/network`` asks such servers more.
 """
 
 from __future__ import annotations

@@ -90,6 +90,7 @@ def users() -> Layer:
             *text_members("etc/passwd", "\n".join((*rows, "nobody:x:65534:65534::/:/bin/sh", ""))),
             *text_members("etc/group", "\n".join((*groups, ""))),
             directory("data", 0o1777),
+            directory("root", 0o700),
             directory("run"),
             directory("tmp", 0o1777),
         ]
@@ -117,6 +118,7 @@ PYTHON_PATH: dict[str, Any] = {
     "Env": ["PATH=/usr/sbin:/usr/bin:/bin", "PYTHONPATH=/opt/site"],
     "WorkingDir": "/srv",
 }
+POSTGRES = "/usr/lib/postgresql/15/bin/postgres"
 INITDB = text(
     "entry.sh",
     "#!/bin/sh\nset -e\ngosu redis /usr/lib/postgresql/15/bin/initdb -D /tmp/d --no-sync >/dev/null\n"
@@ -179,7 +181,7 @@ SERVERS = (
     server("nginx-tmpfs-logs", "/entry.sh nginx -g 'daemon off;'", "served: HTTP", ". .",
         *SHELL, NGINX, SITE, *LOGS, asked(8080), ExposedPorts={"8080/tcp": {}},
         options="--tmpfs /var/lib/nginx --tmpfs /var/log/nginx"),
-    server("postgres-gosu", "/entry.sh gosu redis /usr/lib/postgresql/15/bin/postgres -D /tmp/d -k /tmp",
+    server("postgres-gosu", f"/entry.sh gosu redis {POSTGRES} -h 127.0.0.1 -D /tmp/d -k /tmp",
         "ready to accept", "058 .",
         TOOLS, link("bin/sh", "dash"), packages("bookworm", "postgresql-15"), INITDB),
     server("gunicorn", "/entry.sh python3.11 -m gunicorn -b 127.0.0.1:8080 app:app", "served: HTTP", "058 .",

@@ -116,7 +116,7 @@ uint64_t enclave_enabled_features(void)
 static int choose_attributes(struct enclave *enclave, const struct enclave_file *file)
 {
     enclave->misc_select = file->misc_select & MISC_EXINFO;
-    enclave->attributes = (struct attributes){
+    enclave->attributes = (struct sgx_attributes){
         .flags = (file->attributes.flags & ~(ATTRIBUTE_INIT | ATTRIBUTE_DEBUG)) |
                  (sigstruct_allows_debug(&file->sigstruct) ? ATTRIBUTE_DEBUG : 0),
         .xfrm = file->attributes.xfrm & enclave_enabled_features() & machine->features() & EXTENDED_MAX,

@@ -11,7 +11,7 @@
 #define TCS_MAX 4096U
 
 struct enclave {
-    struct attributes attributes;
+    struct sgx_attributes attributes;
     uint32_t misc_select;
     uint8_t mrenclave[32];
     uint8_t mrsigner[32];

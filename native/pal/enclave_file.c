@@ -34,7 +34,7 @@ struct metadata {
     uint32_t desired_misc_select;
     uint32_t tcs_min_pool;
     uint64_t enclave_size;
-    struct attributes attributes;
+    struct sgx_attributes attributes;
     struct sigstruct sigstruct;
     struct directory directories[DIRECTORY_COUNT];
 } __attribute__((packed));

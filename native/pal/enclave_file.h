@@ -17,7 +17,7 @@ struct enclave_file {
     const uint8_t *metadata;
     size_t metadata_size;
     struct sigstruct sigstruct;
-    struct attributes attributes; /* that the file asks for */
+    struct sgx_attributes attributes; /* that the file asks for */
     uint32_t misc_select;
     uint32_t ssa_frame_pages;
     uint64_t enclave_size; /* of the image with its regions */

@@ -376,8 +376,8 @@ EXPORT int pal_get_local_report(void *targetinfo, int targetinfo_len, void *repo
     if (error) {
         return error;
     }
-    memcpy(report, &made, sizeof(made));
-    *report_len = sizeof(made);
+    memcpy(report, &made, REPORT_SIZE);
+    *report_len = REPORT_SIZE;
     return 0;
 }
 

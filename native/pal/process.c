@@ -329,7 +329,7 @@ int process_report(const uint8_t target[TARGETINFO_SIZE], struct report *report)
     if (begin_thread(thread)) {
         uint64_t left = enter_for_report(thread, target);
         result = left == EEXIT_REFUSED ? thread->exchange->result : -ESRCH;
-        memcpy(report, thread->exchange->data, sizeof(*report));
+        memcpy(report, thread->exchange->data, REPORT_SIZE);
     }
     end_thread(thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

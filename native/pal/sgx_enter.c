@@ -42,7 +42,9 @@ static _Noreturn void die_of_entry(const struct sgx_enclave_run *run)
     if (run->exception_vector == VECTOR_PAGE_FAULT && (run->exception_error_code & PAGE_FAULT_SGX)) {
         die("the enclave is lost: the machine slept or was moved, or a page was taken away, TCS ", run->tcs);
     }
-    log_raw_hex("enclavize: EENTER faulted, TCS ", run->tcs);
+    log_raw("enclavize: ");
+    log_raw(run->function == ENCLU_ERESUME ? "ERESUME" : "EENTER");
+    log_raw_hex(" faulted, TCS ", run->tcs);
     log_raw_hex(", error code ", run->exception_error_code);
     log_raw("\n");
     die("exception ", run->exception_vector);
@@ -60,13 +62,13 @@ static void note_full_cache(const struct sgx_enclave_run *run)
 }
 
 /* At each exit: > 0: the ENCLU leaf to go on with; 0: back to sgx_enter(). */
-static int on_exit(long rdi, long rsi, long rdx, long rsp, long r8, long r9, struct sgx_enclave_run *run)
+int sgx_on_exit(long rdi, long rsi, long rdx, long rsp, long r8, long r9, struct sgx_enclave_run *run);
+int sgx_on_exit(long rdi, long rsi, long rdx, long rsp, long r8, long r9, struct sgx_enclave_run *run)
 {
     struct host_thread *thread = (struct host_thread *)run->user_data;
     (void)rsi;
     (void)rdx;
     (void)rsp;
-    (void)r8;
     (void)r9;
     switch (run->function) {
     case ENCLU_EEXIT:
@@ -77,6 +79,12 @@ static int on_exit(long rdi, long rsi, long rdx, long rsp, long r8, long r9, str
         thread->sgx.code = (uint32_t)rdi;
         return 0;
     case ENCLU_ERESUME: /* the thread was inside, or was about to be again */
+        if (r8 == SGX_RESUMING) {
+            die_of_entry(run);
+        }
+        if (!is_vector_reported(run->exception_vector)) {
+            die("the enclave cannot be told of an exception inside (EXITINFO has no such vector): ", run->exception_vector);
+        }
         if (thread->sgx.is_handling) {
             die("the enclave faulted while it handled an exception, at ", run->exception_addr);
         }
@@ -91,7 +99,7 @@ static int on_exit(long rdi, long rsi, long rdx, long rsp, long r8, long r9, str
 uint64_t sgx_enter(struct host_thread *thread, uint64_t ecall)
 {
     thread->sgx.is_handling = false;
-    thread->sgx.run = (struct sgx_enclave_run){.tcs = (uint64_t)thread->tcs, .user_handler = (uint64_t)on_exit, .user_data = (uint64_t)thread};
+    thread->sgx.run = (struct sgx_enclave_run){.tcs = (uint64_t)thread->tcs, .user_handler = (uint64_t)sgx_exit_handler, .user_data = (uint64_t)thread};
     int result = sgx_call(ecall, thread->exchange, ENCLU_EENTER, enter_enclave, &thread->sgx.run, &thread->host_rsp);
     if (result == SGX_ABANDONED) {
         return MACHINE_ABANDONED;

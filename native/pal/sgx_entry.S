@@ -2,7 +2,7 @@
  * The call of __vdso_sgx_enter_enclave (linux/arch/x86/include/uapi/asm/sgx.h): it passes registers on and keeps RBX, RBP and RSP alone; the enclave
  * clears the others, and leaves the vector state initial.
  */
-#define SGX_ABANDONED 256
+#include "sgx_leaving.h"
 
     .text
 
@@ -47,5 +47,17 @@ sgx_abandoned:
     mov $SGX_ABANDONED, %eax
     jmp .Lleave
     .size sgx_call, . - sgx_call
+
+/* run.user_handler: sgx_on_exit() with the same arguments, the last of which is on the stack, and R8 as an ERESUME is to leave it. */
+    .globl sgx_exit_handler
+    .hidden sgx_exit_handler
+    .type sgx_exit_handler, @function
+sgx_exit_handler:
+    push 8(%rsp)
+    call sgx_on_exit
+    add $8, %rsp
+    mov $SGX_RESUMING, %r8d
+    ret
+    .size sgx_exit_handler, . - sgx_exit_handler
 
     .section .note.GNU-stack, "", @progbits

@@ -3,13 +3,14 @@
 #define ENCLAVIZE_PAL_SGX_MACHINE_H
 
 #include "machine.h"
+#include "sgx_leaving.h"
 
 /* What CPUID says of SGX (SDM volume 3D, "Enumeration"). */
 struct sgx_processor {
     bool has_sgx1, has_sgx2;
     uint32_t misc_select;      /* what MISCSELECT may have */
     uint32_t size_bits;        /* of the largest enclave, as a power of 2 */
-    struct attributes allowed; /* what ATTRIBUTES may have */
+    struct sgx_attributes allowed; /* what ATTRIBUTES may have */
 };
 struct sgx_processor sgx_processor(void);
 
@@ -45,8 +46,8 @@ uint64_t sgx_enter(struct host_thread *thread, uint64_t ecall);
 void sgx_abandon_all(void);
 
 /* sgx_entry.S: calls the vDSO's function, which calls thread->sgx.run.user_handler at each exit; what the function returns, or SGX_ABANDONED. */
-#define SGX_ABANDONED 256
 int sgx_call(uint64_t ecall, struct exchange *exchange, uint32_t leaf, sgx_vdso_function *function, struct sgx_enclave_run *run, uint64_t *stack);
 extern const char sgx_abandoned[];
+void sgx_exit_handler(void);
 
 #endif

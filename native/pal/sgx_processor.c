@@ -20,7 +20,7 @@ struct sgx_processor sgx_processor(void)
     found.misc_select = b;
     found.size_bits = d >> 8 & 0xFF; /* MaxEnclaveSize_64 */
     if (__get_cpuid_count(LEAF_SGX, 1, &a, &b, &c, &d)) {
-        found.allowed = (struct attributes){.flags = (uint64_t)b << 32 | a, .xfrm = (uint64_t)d << 32 | c};
+        found.allowed = (struct sgx_attributes){.flags = (uint64_t)b << 32 | a, .xfrm = (uint64_t)d << 32 | c};
     }
     return found;
 }

@@ -74,7 +74,7 @@ static void print_hex(char *to, const uint8_t *bytes, size_t size)
     }
 }
 
-int sigstruct_match(const struct sigstruct *sigstruct, const uint8_t mrenclave[32], struct attributes attributes, uint32_t misc_select)
+int sigstruct_match(const struct sigstruct *sigstruct, const uint8_t mrenclave[32], struct sgx_attributes attributes, uint32_t misc_select)
 {
     if (memcmp(mrenclave, sigstruct->enclave_hash, 32) != 0) {
         char found[65], wanted[65];
@@ -85,7 +85,7 @@ int sigstruct_match(const struct sigstruct *sigstruct, const uint8_t mrenclave[3
                     "(MRENCLAVE %s, signed %s)",
                     found, wanted);
     }
-    const struct attributes mask = sigstruct->attributes_mask;
+    const struct sgx_attributes mask = sigstruct->attributes_mask;
     if ((attributes.flags & mask.flags) != (sigstruct->attributes.flags & mask.flags) ||
         (attributes.xfrm & mask.xfrm) != (sigstruct->attributes.xfrm & mask.xfrm)) {
         return fail(-ENOEXEC, "the SIGSTRUCT demands other attributes: flags 0x%llx, XFRM 0x%llx; this CPU and file give 0x%llx, 0x%llx",

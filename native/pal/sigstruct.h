@@ -12,7 +12,7 @@ const char *sigstruct_flaw(const struct sigstruct *sigstruct, enum sgx_error *er
 int sigstruct_verify(const struct sigstruct *sigstruct);
 
 /* Against the enclave that was built. */
-int sigstruct_match(const struct sigstruct *sigstruct, const uint8_t mrenclave[32], struct attributes attributes, uint32_t misc_select);
+int sigstruct_match(const struct sigstruct *sigstruct, const uint8_t mrenclave[32], struct sgx_attributes attributes, uint32_t misc_select);
 
 /* May the host launch this enclave in debug mode? */
 bool sigstruct_allows_debug(const struct sigstruct *sigstruct);

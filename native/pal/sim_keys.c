@@ -21,7 +21,7 @@ static const char KEY_PREFIX[] = "SIMULATED "; /* of each key; what follows is d
 struct dependencies {
     uint16_t name, policy, isv_prod_id, isv_svn, config_svn;
     uint16_t padding[3];
-    struct attributes attributes, attributes_mask;
+    struct sgx_attributes attributes, attributes_mask;
     uint32_t misc_select, misc_mask;
     uint8_t mrenclave[32], mrsigner[32], key_id[32], cpu_svn[16], config_id[64];
 };
@@ -75,7 +75,7 @@ NO_VECTORS void sim_ereport(const struct target_info *target, const uint8_t data
     struct dependencies dependencies;
     uint8_t key[16], data_read[64];
     zero(&dependencies, sizeof(dependencies));
-    dependencies.name = KEY_REPORT;
+    dependencies.name = REPORT_KEY;
     dependencies.attributes = target->attributes;
     dependencies.misc_select = target->misc_select;
     dependencies.config_svn = target->config_svn;
@@ -83,7 +83,7 @@ NO_VECTORS void sim_ereport(const struct target_info *target, const uint8_t data
     copy(dependencies.config_id, target->config_id, sizeof(dependencies.config_id));
     copy(dependencies.key_id, KEY_ID, sizeof(KEY_ID));
     copy(data_read, data, sizeof(data_read)); /* operands may overlap */
-    zero(report, sizeof(*report));
+    zero(report, REPORT_SIZE);
     report->misc_select = enclave->misc_select;
     report->attributes = enclave->attributes;
     report->isv_prod_id = enclave->isv_prod_id;
@@ -116,10 +116,10 @@ NO_VECTORS uint64_t sim_egetkey(const struct key_request *request, uint8_t key[1
     dependencies.attributes = enclave->attributes;
     copy(dependencies.key_id, request->key_id, sizeof(dependencies.key_id));
     switch (request->name) {
-    case KEY_REPORT:
+    case REPORT_KEY:
         copy(dependencies.mrenclave, enclave->mrenclave, sizeof(dependencies.mrenclave));
         break;
-    case KEY_SEAL:
+    case SEAL_KEY:
         if (is_above(request->cpu_svn)) {
             return SGX_INVALID_CPUSVN;
         }
@@ -141,9 +141,9 @@ NO_VECTORS uint64_t sim_egetkey(const struct key_request *request, uint8_t key[1
             copy(dependencies.mrsigner, enclave->mrsigner, sizeof(dependencies.mrsigner));
         }
         break;
-    case KEY_EINITTOKEN:
-    case KEY_PROVISION:
-    case KEY_PROVISION_SEAL: /* no enclave has the attributes for them here */
+    case EINITTOKEN_KEY:
+    case PROVISION_KEY:
+    case PROVISION_SEAL_KEY: /* no enclave has the attributes for them here */
         return SGX_INVALID_ATTRIBUTE;
     default:
         return SGX_INVALID_KEYNAME;

@@ -245,10 +245,37 @@ NO_VECTORS static uint64_t emodpe(struct refusal *refusal, uint64_t secinfo_addr
     return ENCLU_EMODPE;
 }
 
+NO_VECTORS static bool check_reserved(struct refusal *refusal, const void *field, size_t size)
+{
+    for (size_t index = 0; index < size; index++) {
+        if (((const uint8_t *)field)[index]) {
+            return refuse(refusal, "a reserved field of an operand is set", (uint64_t)field);
+        }
+    }
+    return true;
+}
+
+NO_VECTORS static bool check_target_info(struct refusal *refusal, const struct target_info *target)
+{
+    return check_reserved(refusal, &target->reserved1, sizeof(target->reserved1)) &&
+           check_reserved(refusal, target->reserved2, sizeof(target->reserved2)) &&
+           check_reserved(refusal, target->reserved3, sizeof(target->reserved3));
+}
+
+/* The other policies are those of KSS, which is off. */
+NO_VECTORS static bool check_key_request(struct refusal *refusal, const struct key_request *request)
+{
+    if (request->policy & ~(KEY_POLICY_MRENCLAVE | KEY_POLICY_MRSIGNER)) {
+        return refuse(refusal, "KEYPOLICY has what only enclaves with KSS may use", (uint64_t)request);
+    }
+    return check_reserved(refusal, &request->reserved1, sizeof(request->reserved1)) &&
+           check_reserved(refusal, request->reserved2, sizeof(request->reserved2));
+}
+
 NO_VECTORS static uint64_t ereport(struct refusal *refusal, uint64_t target, uint64_t data, uint64_t report)
 {
     if (check_operand(refusal, target, 512, SECINFO_R) && check_operand(refusal, data, 128, SECINFO_R) &&
-        check_operand(refusal, report, 512, SECINFO_R | SECINFO_W)) {
+        check_operand(refusal, report, 512, SECINFO_R | SECINFO_W) && check_target_info(refusal, (const struct target_info *)target)) {
         sim_ereport((const struct target_info *)target, (const uint8_t *)data, (struct report *)report);
     }
     return ENCLU_EREPORT;
@@ -256,7 +283,8 @@ NO_VECTORS static uint64_t ereport(struct refusal *refusal, uint64_t target, uin
 
 NO_VECTORS static uint64_t egetkey(struct refusal *refusal, uint64_t request, uint64_t key)
 {
-    bool is_good = check_operand(refusal, request, 512, SECINFO_R) && check_operand(refusal, key, 16, SECINFO_R | SECINFO_W);
+    bool is_good = check_operand(refusal, request, 512, SECINFO_R) && check_operand(refusal, key, 16, SECINFO_R | SECINFO_W) &&
+                   check_key_request(refusal, (const struct key_request *)request);
     return is_good ? sim_egetkey((const struct key_request *)request, (uint8_t *)key) : 0;
 }
 

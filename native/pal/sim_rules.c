@@ -139,7 +139,7 @@ int sim_einit(struct sha256 *hash, const struct enclave *enclave, const struct s
 {
     uint8_t measured[32];
     enum sgx_error code;
-    const struct attributes own = enclave->attributes, wanted = sigstruct->attributes, mask = sigstruct->attributes_mask;
+    const struct sgx_attributes own = enclave->attributes, wanted = sigstruct->attributes, mask = sigstruct->attributes_mask;
     sha256_finish(hash, measured);
     if (own.flags & ATTRIBUTES_PRIVILEGED) {
         return fail(-EACCES, "EINIT: ATTRIBUTES has the provisioning or launch key, which the driver keeps for whom the administrator allows it");

@@ -32,9 +32,6 @@
 #define RFLAGS_STATUS 0x8D5U /* CF, PF, AF, ZF, SF, OF */
 #define RFLAGS_ZF 0x40U
 
-/* #DE, #DB, #BP, #BR, #UD, #GP, #PF, #MF, #AC, #XM, #CP */
-#define VECTORS_REPORTED 0x2B606BU
-
 extern const char sim_trap_eenter[], sim_after_eenter[], sim_abandoned[], sim_after_exception[], sim_trap_eresume[];
 
 static const int FAULTS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
@@ -307,9 +304,10 @@ static struct exception exception_of(int signal, const siginfo_t *info, greg_t *
     }
     uint64_t vector = (uint64_t)registers[REG_TRAPNO];
     struct exception exception = {0};
-    if (vector < 32 && (VECTORS_REPORTED >> vector) & 1) {
-        exception.exit_info = EXIT_INFO_VALID | (vector == VECTOR_BREAKPOINT ? EXIT_TYPE_SOFTWARE : EXIT_TYPE_HARDWARE) | (uint32_t)vector;
+    if (!is_vector_reported(vector)) {
+        die("the enclave cannot be told of an exception inside (EXITINFO has no such vector): ", vector);
     }
+    exception.exit_info = EXIT_INFO_VALID | (vector == VECTOR_BREAKPOINT ? EXIT_TYPE_SOFTWARE : EXIT_TYPE_HARDWARE) | (uint32_t)vector;
     if (vector == VECTOR_PAGE_FAULT || vector == VECTOR_GENERAL_PROTECTION) {
         exception.exinfo.error_code = (uint32_t)registers[REG_ERR];
     }

@@ -48,8 +48,8 @@ def _entry(about: str, name: str, hardware: str) -> Flaw:
 
 
 def _resume(about: str) -> Flaw:
-    """The PAL cannot tell an ERESUME that faults from an exception inside: it goes round and round."""
-    return Flaw(leaf="ERESUME", about=about, simulated=("ERESUME #GP(0)",), hardware=())
+    hardware = ("ERESUME faulted", _ENTER_GP)
+    return Flaw(leaf="ERESUME", about=about, simulated=("ERESUME #GP(0)",), hardware=hardware)
 
 
 def _illegal(name: str) -> Flaw:
@@ -58,6 +58,7 @@ def _illegal(name: str) -> Flaw:
 
 _ENTER_GP = "exception 0x000000000000000d"
 _MISMATCH = "ENCLU 19"  # SGX_PAGE_ATTRIBUTES_MISMATCH
+_NOT_REPORTED = "the enclave cannot be told of an exception inside"
 
 ILLEGAL = {
     "size_no_power": _ecreate("size that is no power of 2", _EINVAL),
@@ -120,12 +121,39 @@ ILLEGAL = {
     "accept_what_is_there": _inside("EACCEPT", "page that is not pending", _MISMATCH),
     "extend_pending": _inside("EMODPE", "pending page", _PF),
     "extend_tcs": _inside("EMODPE", "TCS", _PF),
+    "extend_unaligned": _inside("EMODPE", "page that is not aligned"),
+    "extend_outside": _inside("EMODPE", "page outside of ELRANGE"),
+    "extend_reserved": _inside("EMODPE", "reserved byte of SECINFO"),
+    "extend_writable_alone": _inside("EMODPE", "W without R"),
+    "accept_modified": _inside("EACCEPT", "PENDING and MODIFIED"),
+    "accept_trim_pending": _inside("EACCEPT", "PT_TRIM that is PENDING"),
+    "copy_writable_alone": _inside("EACCEPTCOPY", "W without R"),
+    "copy_unaligned": _inside("EACCEPTCOPY", "source that is not aligned"),
+    "copy_outside": _inside("EACCEPTCOPY", "page outside of ELRANGE"),
+    "stack_not_canonical": _inside("-", "#SS, of which EXITINFO does not tell", _NOT_REPORTED),
     "copy_from_pending": _inside("EACCEPTCOPY", "source that is pending", f"{_PF} {0x8005}"),
     "copy_state": _inside("EACCEPTCOPY", "PENDING in SECINFO"),
     "copy_over_page": _inside("EACCEPTCOPY", "page that is not pending", _MISMATCH),
     "report_unaligned": _inside("EREPORT", "TARGETINFO that is not aligned"),
     "report_read_only": _inside("EREPORT", "report in a page without W", f"{_PF} 7"),
+    "report_data_unaligned": _inside("EREPORT", "REPORTDATA that is not aligned"),
+    "report_outside": _inside("EREPORT", "report outside of ELRANGE"),
+    "report_reserved_byte": _inside("EREPORT", "reserved byte of TARGETINFO, at 49"),
+    "report_reserved_middle": _inside("EREPORT", "reserved byte of TARGETINFO, at 63"),
+    "report_reserved_end": _inside("EREPORT", "reserved byte of TARGETINFO, the last"),
     "key_unaligned": _inside("EGETKEY", "KEYREQUEST that is not aligned"),
+    "key_output_unaligned": _inside("EGETKEY", "key that is not aligned"),
+    "key_read_only": _inside("EGETKEY", "key in a page without W", f"{_PF} 7"),
+    "key_policy": _inside("EGETKEY", "policy of KSS, which is off"),
+    "key_reserved": _inside("EGETKEY", "reserved byte of KEYREQUEST, at 6"),
+    "key_reserved_end": _inside("EGETKEY", "reserved byte of KEYREQUEST, the last"),
+    "key_name": _inside("EGETKEY", "unknown KEYNAME", "ENCLU 256"),
+    "key_launch": _inside("EGETKEY", "launch key without the attribute", "ENCLU 2"),
+    "key_provision": _inside("EGETKEY", "provisioning key without the attribute", "ENCLU 2"),
+    "key_provision_seal": _inside("EGETKEY", "provisioning seal key without the attribute", "ENCLU 2"),
+    "key_cpu_svn": _inside("EGETKEY", "CPUSVN above the CPU's", "ENCLU 32"),
+    "key_isv_svn": _inside("EGETKEY", "ISVSVN above the enclave's", "ENCLU 64"),
+    "key_config_svn": _inside("EGETKEY", "CONFIGSVN above the enclave's", "ENCLU 64"),
     "restrict_pending": Flaw(
         leaf="EMODPR",
         about="pending page",

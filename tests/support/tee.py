@@ -128,4 +128,5 @@ class TeeTree:
             "ENCLAVIZE_ROOT": str(self.root),
             "ENCLAVIZE_INSTANCE": str(self.instance),
             "ENCLAVIZE_SIMULATE": "1",
+            "ENCLAVIZE_ENCLU": os.environ.get("ENCLAVIZE_TEST_ENCLU", "gate"),
         }

@@ -13,10 +13,10 @@ static bool are_zero(const uint8_t *bytes, size_t size)
     return any == 0;
 }
 
-int enclave_report(const uint8_t target[TARGET_INFO_SIZE], const uint8_t data[REPORT_DATA_SIZE], struct report *report)
+int enclave_report(const uint8_t target[TARGETINFO_SIZE], const uint8_t data[REPORTDATA_SIZE], struct report *report)
 {
     struct target_info operand;
-    uint8_t data_operand[REPORT_DATA_SIZE] __attribute__((aligned(128)));
+    uint8_t data_operand[REPORTDATA_SIZE] __attribute__((aligned(128)));
     memcpy(&operand, target, sizeof(operand));
     memcpy(data_operand, data, sizeof(data_operand));
     if (operand.reserved1 != 0 || !are_zero(operand.reserved2, sizeof(operand.reserved2)) || !are_zero(operand.reserved3, sizeof(operand.reserved3))) {
@@ -29,7 +29,7 @@ int enclave_report(const uint8_t target[TARGET_INFO_SIZE], const uint8_t data[RE
 
 void enclave_report_to_self(struct report *report)
 {
-    static const uint8_t zeros[TARGET_INFO_SIZE];
+    static const uint8_t zeros[TARGETINFO_SIZE];
     enclave_report(zeros, zeros, report);
 }
 
@@ -46,13 +46,13 @@ void enclave_target_info(struct target_info *target)
     target->misc_select = report.misc_select;
 }
 
-int enclave_seal_key(enum key_policy policy, uint8_t key[ENCLAVE_KEY_SIZE])
+int enclave_seal_key(enum key_policy policy, uint8_t key[KEY_SIZE])
 {
     struct report report;
-    uint8_t got[ENCLAVE_KEY_SIZE] __attribute__((aligned(16))) = {0};
+    uint8_t got[KEY_SIZE] __attribute__((aligned(16))) = {0};
     enclave_report_to_self(&report);
     struct key_request request = {
-        .name = KEY_NAME_SEAL,
+        .name = SEAL_KEY,
         .policy = (uint16_t)policy,
         .isv_svn = report.isv_svn,
         .config_svn = report.config_svn,

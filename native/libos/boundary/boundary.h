@@ -44,12 +44,12 @@ bool enclave_is_debug(void);
 
 /* EREPORT and EGETKEY. In simulation what they give proves nothing and protects nothing, and says so by its text. */
 /* 0; -EINVAL: fields of TARGETINFO that the CPU wants to be zero are not. */
-int enclave_report(const uint8_t target[TARGET_INFO_SIZE], const uint8_t data[REPORT_DATA_SIZE], struct report *report);
+int enclave_report(const uint8_t target[TARGETINFO_SIZE], const uint8_t data[REPORTDATA_SIZE], struct report *report);
 /* A TARGETINFO of zeros, and data of zeros: nobody can verify it, and the enclave itself need not. */
 void enclave_report_to_self(struct report *report);
 void enclave_target_info(struct target_info *target);
 /* The sealing key, as Gramine asks for it (KEYID 0, this CPUSVN and ISVSVN): the same at each start. -EACCES: the CPU refuses. */
-int enclave_seal_key(enum key_policy policy, uint8_t key[ENCLAVE_KEY_SIZE]);
+int enclave_seal_key(enum key_policy policy, uint8_t key[KEY_SIZE]);
 
 /* Commands from outside. What the host wants, on the thread that entered for it, before its first OCALL. -EINVAL: malformed; number is not 0 then, if
  * the host can be told. */

@@ -142,8 +142,8 @@ static bool begin(uint64_t ecall)
 /* Says which enclave runs, to whom the host likes; nothing in the name of the program, which has REPORTDATA for itself (docs/rune.md). */
 static void report_to_host(struct exchange *exchange)
 {
-    static const uint8_t no_data[REPORT_DATA_SIZE];
-    uint8_t target[TARGET_INFO_SIZE];
+    static const uint8_t no_data[REPORTDATA_SIZE];
+    uint8_t target[TARGETINFO_SIZE];
     struct report report;
     memcpy(target, exchange->data, sizeof(target));
     int64_t result = enclave_report(target, no_data, &report);

@@ -68,7 +68,7 @@ static int accept_pages(uint64_t address, uint64_t length, uint64_t flags)
     return accept_up_to(&address, address + length, flags);
 }
 
-#define ADDED (PAGE_READ | PAGE_WRITE | SECINFO_TYPE_REG | SECINFO_PENDING)
+#define ADDED (PAGE_READ | PAGE_WRITE | SECINFO_REG | SECINFO_PENDING)
 
 int enclave_accept(uint64_t address, uint64_t length)
 {
@@ -77,7 +77,7 @@ int enclave_accept(uint64_t address, uint64_t length)
 
 int enclave_accept_copy(uint64_t address, const void *source, uint32_t protection)
 {
-    const struct secinfo secinfo = {.flags = protection | SECINFO_TYPE_REG};
+    const struct secinfo secinfo = {.flags = protection | SECINFO_REG};
     uint64_t result = enclu(ENCLU_EACCEPTCOPY, (uint64_t)&secinfo, address, (uint64_t)source);
     COUNT(added, result == 0);
     COUNT(copied, result == 0);
@@ -86,12 +86,12 @@ int enclave_accept_copy(uint64_t address, const void *source, uint32_t protectio
 
 int enclave_accept_restricted(uint64_t address, uint64_t length, uint32_t protection)
 {
-    return accept_pages(address, length, protection | SECINFO_TYPE_REG | SECINFO_PR);
+    return accept_pages(address, length, protection | SECINFO_REG | SECINFO_PR);
 }
 
 int enclave_accept_trimmed(uint64_t address, uint64_t length)
 {
-    return accept_pages(address, length, SECINFO_TYPE_TRIM | SECINFO_MODIFIED);
+    return accept_pages(address, length, SECINFO_TRIM | SECINFO_MODIFIED);
 }
 
 void enclave_extend(uint64_t address, uint64_t length, uint32_t protection)

@@ -4,11 +4,11 @@
 
 /* What a report of this process is about, and for whom. */
 struct attestation {
-    uint8_t user_report_data[REPORT_DATA_SIZE];
-    uint8_t target_info[TARGET_INFO_SIZE];
+    uint8_t user_report_data[REPORTDATA_SIZE];
+    uint8_t target_info[TARGETINFO_SIZE];
 };
 
-_Static_assert(TARGET_INFO_SIZE <= BLOB_SIZE_MAX && REPORT_SIZE <= BLOB_SIZE_MAX, "blobs");
+_Static_assert(TARGETINFO_SIZE <= BLOB_SIZE_MAX && REPORT_SIZE <= BLOB_SIZE_MAX, "blobs");
 
 /* Guards what the processes have, and the key; never held for long. */
 static struct mutex lock;
@@ -47,12 +47,12 @@ static int64_t save_part(size_t offset, size_t size, const uint8_t *from, size_t
 
 static int64_t save_user_report_data(const uint8_t *from, size_t length)
 {
-    return save_part(offsetof(struct attestation, user_report_data), REPORT_DATA_SIZE, from, length);
+    return save_part(offsetof(struct attestation, user_report_data), REPORTDATA_SIZE, from, length);
 }
 
 static int64_t save_target_info(const uint8_t *from, size_t length)
 {
-    return save_part(offsetof(struct attestation, target_info), TARGET_INFO_SIZE, from, length);
+    return save_part(offsetof(struct attestation, target_info), TARGETINFO_SIZE, from, length);
 }
 
 static int64_t load_report(uint8_t to[BLOB_SIZE_MAX])
@@ -94,7 +94,7 @@ static int64_t load_type(uint8_t to[BLOB_SIZE_MAX])
 static int64_t load_seal_key(enum key_policy policy, uint8_t *to)
 {
     int error = enclave_seal_key(policy, to);
-    return error < 0 ? error : (int64_t)ENCLAVE_KEY_SIZE;
+    return error < 0 ? error : (int64_t)KEY_SIZE;
 }
 
 static int64_t load_mrenclave_key(uint8_t to[BLOB_SIZE_MAX])
@@ -110,7 +110,7 @@ static int64_t load_mrsigner_key(uint8_t to[BLOB_SIZE_MAX])
 /* The one key that programs set, after they were given it. All processes of the enclave have it. */
 static struct {
     bool is_set;
-    uint8_t bytes[ENCLAVE_KEY_SIZE];
+    uint8_t bytes[KEY_SIZE];
 } default_key;
 
 static int64_t load_default_key(uint8_t to[BLOB_SIZE_MAX])

@@ -54,12 +54,12 @@ void random_bytes(void *to, size_t size)
 }
 
 /* Reports and keys of an enclave that is none: each byte tells what was asked. */
-int enclave_report(const uint8_t target[TARGET_INFO_SIZE], const uint8_t data[REPORT_DATA_SIZE], struct report *report)
+int enclave_report(const uint8_t target[TARGETINFO_SIZE], const uint8_t data[REPORTDATA_SIZE], struct report *report)
 {
     memset(report, 0, sizeof(*report));
-    memcpy(report->report_data, data, REPORT_DATA_SIZE);
+    memcpy(report->report_data, data, REPORTDATA_SIZE);
     report->mac[0] = target[0];
-    return target[TARGET_INFO_SIZE - 1] == 0 ? 0 : -EINVAL;
+    return target[TARGETINFO_SIZE - 1] == 0 ? 0 : -EINVAL;
 }
 
 void enclave_target_info(struct target_info *target)
@@ -68,9 +68,9 @@ void enclave_target_info(struct target_info *target)
     target->mrenclave[0] = 0x7E;
 }
 
-int enclave_seal_key(enum key_policy policy, uint8_t key[ENCLAVE_KEY_SIZE])
+int enclave_seal_key(enum key_policy policy, uint8_t key[KEY_SIZE])
 {
-    memset(key, (int)policy, ENCLAVE_KEY_SIZE);
+    memset(key, (int)policy, KEY_SIZE);
     return 0;
 }
 

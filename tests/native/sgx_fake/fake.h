@@ -6,7 +6,7 @@
  * instruction on the machine that runs this, so each one comes here as SIGILL.
  *
  * Variables: FAKE_JUDGE: the descriptor of what verifies for EINIT. FAKE_EPC: pages there are. FAKE_PARTIAL: requests end after so many pages, and are
- * interrupted. FAKE_SPURIOUS, FAKE_INTERRUPT: each so many-th instruction that comes here is interrupted first, without and with a signal. FAKE_LOST: the
+ * interrupted. FAKE_SPURIOUS, FAKE_INTERRUPT: each so many-th instruction that comes here is interrupted first, without and with a signal, and passes when it comes again. FAKE_LOST: the
  * entry at which all pages are lost. FAKE_LIE, FAKE_LIE_EACH: a hostile kernel lies so, each so many-th time: no-page (EAUG is not made), idle (requests
  * that are not done succeed), too-many (more is done than was asked), restrict, remove (of what nobody asked to), read-only (mappings), again (EENTER for
  * ERESUME), skip (ERESUME for EENTER after an exception), exception (another one is told). FAKE_CPU: none, sgx1, small, sse (no AVX in enclaves). FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts at
@@ -51,6 +51,7 @@ struct thread_control {
     uint64_t cssa, aep, host_fs, host_gs, fs;
     uint32_t busy;
     bool is_again; /* a lie: the entry is one too many */
+    uint64_t interrupted[4]; /* by CSSA: the instruction that was interrupted before it was done; 0: none */
 };
 extern struct thread_control controls[4096];
 extern unsigned control_count;

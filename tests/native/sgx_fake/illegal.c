@@ -35,7 +35,7 @@ struct program {
     uint64_t poke, value; /* what is stored where after an exception; poke 0: nothing */
 };
 #define SECINFO_AT 512  /* a SECINFO, of `secinfo` */
-#define REQUEST_AT 1024 /* zeros but for the first word, of `request` */
+#define REQUEST_AT 1024 /* `request`, a KEYREQUEST or a TARGETINFO */
 #define DATA_AT(offset) (AT(DATA) + (offset))
 
 struct sheet {
@@ -46,7 +46,7 @@ struct sheet {
     struct sigstruct sigstruct;
     uint64_t secinfo[8];
     struct program program;
-    uint16_t request;
+    uint16_t request[256];
     bool adds, restricts; /* the page DYNAMIC, before the entry */
 };
 
@@ -120,13 +120,52 @@ FLAW(accept_outside, set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), 1ULL << 40,
 FLAW(touch_pending, s->adds = true; set_leaf(s, 0, DYNAMIC, 0, 0); put(s, "\x48\x8B\x03", 3))
 FLAW(extend_pending, s->adds = true; s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EMODPE, DATA_AT(SECINFO_AT), DYNAMIC, 0))
 FLAW(extend_tcs, s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EMODPE, DATA_AT(SECINFO_AT), AT(TCS), 0))
+FLAW(extend_unaligned, s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EMODPE, DATA_AT(SECINFO_AT), AT(DATA) + 8, 0))
+FLAW(extend_outside, s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EMODPE, DATA_AT(SECINFO_AT), 1ULL << 40, 0))
+FLAW(extend_reserved, s->secinfo[7] = 1; set_leaf(s, ENCLU_EMODPE, DATA_AT(SECINFO_AT), AT(DATA), 0))
+FLAW(extend_writable_alone, s->flags[ZEROS] = SECINFO_REG; s->secinfo[0] = SECINFO_REG | SECINFO_W; set_leaf(s, ENCLU_EMODPE, DATA_AT(SECINFO_AT), AT(ZEROS), 0))
+FLAW(accept_modified, s->adds = true; s->secinfo[0] |= SECINFO_MODIFIED; set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), DYNAMIC, 0))
+FLAW(accept_trim_pending, s->adds = true; s->secinfo[0] = SECINFO_TRIM | SECINFO_PENDING; set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), DYNAMIC, 0))
+FLAW(copy_writable_alone, s->adds = true; s->secinfo[0] = SECINFO_REG | SECINFO_W; set_leaf(s, ENCLU_EACCEPTCOPY, DATA_AT(SECINFO_AT), DYNAMIC, AT(ZEROS)))
+FLAW(copy_unaligned, s->adds = true; s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EACCEPTCOPY, DATA_AT(SECINFO_AT), DYNAMIC, AT(ZEROS) + 8))
+FLAW(copy_outside, s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EACCEPTCOPY, DATA_AT(SECINFO_AT), 1ULL << 40, AT(ZEROS)))
+FLAW(stack_not_canonical, set_leaf(s, 0, 1ULL << 60, 0, 0); put(s, "\x48\x89\xDC\x50", 4))
 FLAW(copy_from_pending, s->adds = true; s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EACCEPTCOPY, DATA_AT(SECINFO_AT), DYNAMIC, DYNAMIC))
 FLAW(copy_state, s->adds = true; set_leaf(s, ENCLU_EACCEPTCOPY, DATA_AT(SECINFO_AT), DYNAMIC, AT(ZEROS)))
 FLAW(copy_over_page, s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EACCEPTCOPY, DATA_AT(SECINFO_AT), AT(LOCAL), AT(ZEROS)))
 FLAW(report_unaligned, set_leaf(s, ENCLU_EREPORT, AT(ZEROS) + 64, AT(ZEROS), DATA_AT(2048)))
 FLAW(report_read_only, set_leaf(s, ENCLU_EREPORT, AT(ZEROS), AT(ZEROS), AT(CODE)))
-FLAW(key_name, s->request = 5; set_leaf(s, ENCLU_EGETKEY, DATA_AT(REQUEST_AT), DATA_AT(2048), 0))
-FLAW(key_provision, s->request = 1; set_leaf(s, ENCLU_EGETKEY, DATA_AT(REQUEST_AT), DATA_AT(2048), 0))
+/* The word at a byte of the operand. */
+static void ask_key(struct sheet *s, uint16_t name, size_t offset, uint16_t value)
+{
+    s->request[0] = name;
+    s->request[offset / 2] = value;
+    set_leaf(s, ENCLU_EGETKEY, DATA_AT(REQUEST_AT), DATA_AT(2048), 0);
+}
+
+static void ask_report(struct sheet *s, size_t offset)
+{
+    s->request[offset / 2] = 0x100;
+    set_leaf(s, ENCLU_EREPORT, DATA_AT(REQUEST_AT), AT(ZEROS), DATA_AT(2048));
+}
+
+FLAW(report_data_unaligned, set_leaf(s, ENCLU_EREPORT, AT(ZEROS), AT(ZEROS) + 64, DATA_AT(2048)))
+FLAW(report_outside, set_leaf(s, ENCLU_EREPORT, AT(ZEROS), AT(ZEROS), 1ULL << 40))
+FLAW(report_reserved_byte, ask_report(s, 48))
+FLAW(report_reserved_middle, ask_report(s, 62))
+FLAW(report_reserved_end, ask_report(s, 510))
+FLAW(key_name, ask_key(s, 5, 0, 5))
+FLAW(key_launch, ask_key(s, EINITTOKEN_KEY, 0, EINITTOKEN_KEY))
+FLAW(key_provision, ask_key(s, PROVISION_KEY, 0, PROVISION_KEY))
+FLAW(key_provision_seal, ask_key(s, PROVISION_SEAL_KEY, 0, PROVISION_SEAL_KEY))
+FLAW(key_cpu_svn, ask_key(s, SEAL_KEY, 22, 1))
+FLAW(key_isv_svn, ask_key(s, SEAL_KEY, 4, 9))
+FLAW(key_config_svn, ask_key(s, SEAL_KEY, 76, 1))
+FLAW(key_policy, ask_key(s, SEAL_KEY, 2, 4))
+FLAW(key_reserved, ask_key(s, SEAL_KEY, 6, 1))
+FLAW(key_reserved_end, ask_key(s, SEAL_KEY, 510, 1))
+FLAW(key_read_only, set_leaf(s, ENCLU_EGETKEY, DATA_AT(REQUEST_AT), AT(ZEROS), 0))
+FLAW(key_output_unaligned, set_leaf(s, ENCLU_EGETKEY, DATA_AT(REQUEST_AT), DATA_AT(2056), 0))
 FLAW(key_unaligned, set_leaf(s, ENCLU_EGETKEY, DATA_AT(REQUEST_AT) + 16, DATA_AT(2048), 0))
 FLAW(store_read_only, set_leaf(s, 0, AT(CODE), 0, 0); put(s, "\x48\x89\x03", 3))
 FLAW(run_data, set_leaf(s, 0, AT(ZEROS), 0, 0); put(s, "\xFF\xE3", 2))
@@ -156,7 +195,11 @@ static const struct row {
     ROW(resume_features), ROW(resume_header), ROW(resume_address), ROW(exit_not_canonical), ROW(enter_inside), ROW(unknown_leaf), ROW(accept_unaligned_secinfo), ROW(accept_secinfo_outside), ROW(accept_reserved),
     ROW(accept_state), ROW(accept_rights), ROW(accept_what_is_there), ROW(accept_unaligned), ROW(accept_outside), ROW(touch_pending), ROW(extend_pending),
     ROW(extend_tcs), ROW(copy_from_pending), ROW(copy_state), ROW(copy_over_page), ROW(report_unaligned), ROW(report_read_only), ROW(key_name),
-    ROW(key_provision), ROW(key_unaligned), ROW(store_read_only), ROW(run_data), ROW(restrict_pending), ROW(cpuid), ROW(syscall_), ROW(int_80), ROW(iret),
+    ROW(key_provision), ROW(key_unaligned), ROW(key_launch), ROW(key_provision_seal), ROW(key_cpu_svn), ROW(key_isv_svn), ROW(key_config_svn), ROW(key_policy),
+    ROW(key_reserved), ROW(key_reserved_end), ROW(key_read_only), ROW(key_output_unaligned), ROW(report_data_unaligned), ROW(report_outside),
+    ROW(report_reserved_byte), ROW(report_reserved_middle), ROW(report_reserved_end), ROW(extend_unaligned), ROW(extend_outside), ROW(extend_reserved),
+    ROW(extend_writable_alone), ROW(accept_modified), ROW(accept_trim_pending), ROW(copy_writable_alone), ROW(copy_unaligned), ROW(copy_outside),
+    ROW(stack_not_canonical), ROW(store_read_only), ROW(run_data), ROW(restrict_pending), ROW(cpuid), ROW(syscall_), ROW(int_80), ROW(iret),
     ROW(far_return), ROW(load_segment), ROW(in), ROW(rdpmc), ROW(sgdt), ROW(getsec), ROW(far_jump),
     {"page_unaligned", none, UNALIGNED_PAGE}, {"page_outside", none, OUTSIDE_PAGE}, {"page_twice", none, TWICE}, {"page_after_einit", none, AFTER_EINIT},
     {"einit_twice", none, EINIT_TWICE}, {"no_einit", none, NO_EINIT}, {"busy", spin, BUSY},
@@ -182,7 +225,7 @@ static void start_sheet(struct sheet *sheet, const struct row *row)
     row->make(sheet);
     memcpy(sheet->bytes[DATA], &sheet->program, sizeof(sheet->program));
     memcpy(sheet->bytes[DATA] + SECINFO_AT, sheet->secinfo, sizeof(sheet->secinfo));
-    memcpy(sheet->bytes[DATA] + REQUEST_AT, &sheet->request, sizeof(sheet->request));
+    memcpy(sheet->bytes[DATA] + REQUEST_AT, sheet->request, sizeof(sheet->request));
 }
 
 static void measure(const struct row *row)

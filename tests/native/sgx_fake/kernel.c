@@ -155,6 +155,23 @@ static void go_on_after_lie(struct thread_control *control, greg_t *registers)
     registers[REG_RCX] = registers[REG_RIP] = (greg_t)vdso_enclu;
 }
 
+static uint64_t *interrupted_at(struct thread_control *control)
+{
+    if (control->cssa >= sizeof(control->interrupted) / sizeof(*control->interrupted)) {
+        refuse("more SSA frames than this fake keeps account of");
+    }
+    return &control->interrupted[control->cssa];
+}
+
+/* No instruction is interrupted twice before it is done: what handles an interrupt has instructions of its own that count, and with the wrong number between
+ * interrupts nothing else would ever be done. */
+static bool was_interrupted(struct thread_control *control, const greg_t *registers)
+{
+    bool is_same = *interrupted_at(control) == (uint64_t)registers[REG_RIP];
+    *interrupted_at(control) = 0;
+    return is_same;
+}
+
 static void inside(struct thread_control *control, ucontext_t *frame, int signal, siginfo_t *info)
 {
     greg_t *registers = frame->uc_mcontext.gregs;
@@ -163,9 +180,11 @@ static void inside(struct thread_control *control, ucontext_t *frame, int signal
     bool is_leaf = (signal == SIGILL || signal == SIGSEGV) && registers[REG_TRAPNO] != V_PF && is_enclu((uint64_t)registers[REG_RIP]);
     struct exception exception = is_leaf ? NO_EXCEPTION : exception_of(signal, info, registers);
     static uint64_t spurious, interrupts;
-    bool is_interrupted = every("FAKE_INTERRUPT", &interrupts);
-    if (is_interrupted || every("FAKE_SPURIOUS", &spurious)) {
+    bool passes = was_interrupted(control, registers);
+    bool is_interrupted = !passes && every("FAKE_INTERRUPT", &interrupts);
+    if (is_interrupted || (!passes && every("FAKE_SPURIOUS", &spurious))) {
         exception = NO_EXCEPTION; /* it comes first: the instruction is done again */
+        *interrupted_at(control) = (uint64_t)registers[REG_RIP];
         is_leaf = false;
     } else if (is_leaf) {
         exception = cpu_inside(control, frame);

@@ -24,7 +24,11 @@ CALLED_BY_NAME = frozenset({"enclave_first_entry", "libos_start"})
 ROWS = "calls.def"
 """A room's rows of the system call table, which the topmost room puts together."""
 
-SHARED_HEADERS = {"abi.h": frozenset(ROOMS), "ocalls.h": frozenset({"boundary"})}
+SHARED_HEADERS = {
+    "abi.h": frozenset(ROOMS),
+    "ocalls.h": frozenset({"boundary"}),
+    "sgx_arch.h": frozenset({"cpu"}),
+}
 """Headers of ``native/include``, which the PAL has too, and the rooms that may include them."""
 
 FREESTANDING = frozenset({"stdarg.h", "stdbool.h", "stddef.h", "stdint.h"})

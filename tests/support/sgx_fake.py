@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FAKE = REPOSITORY / "tests" / "native" / "sgx_fake"
 SOURCES = (
     "cpu.c", "cpu_keys.c", "cpu_leaves.c", "driver.c", "driver_dynamic.c", "faults.c", "judge.c", "kernel.c",
-    "image.S",
+    "tracking.c", "image.S",
 )  # fmt: skip
 
 # SGX error codes, SDM volume 3D.
@@ -42,7 +42,7 @@ INVALID_SIG_STRUCT, INVALID_ATTRIBUTE, INVALID_MEASUREMENT, INVALID_SIGNATURE = 
 
 _UPDATE, _EINIT, _KEY, _MAC = 1, 2, 3, 4
 _DEPENDENCIES_SIZE = 232
-_CPU_SECRET = bytes(range(16))
+CPU_SECRET = bytes(range(16))
 """All enclaves of these tests run on one CPU."""
 
 _ZERO_RANGES = ((44, 128), (908, 912), (992, 1008), (1028, 1040))
@@ -102,7 +102,7 @@ def _judge(connection: socket.socket) -> None:
                 measured.update(content)
                 continue
             if kind in {_KEY, _MAC}:
-                key = cmac(_CPU_SECRET, content[:_DEPENDENCIES_SIZE])
+                key = cmac(CPU_SECRET, content[:_DEPENDENCIES_SIZE])
                 connection.sendall(key if kind == _KEY else cmac(key, content[_DEPENDENCIES_SIZE:]))
                 continue
             flags, xfrm, misc = struct.unpack_from("<QQQ", content)

@@ -203,6 +203,7 @@ static struct exception take_control(const greg_t *registers, struct thread_cont
     if (__atomic_exchange_n(&control->busy, 1, __ATOMIC_ACQ_REL)) {
         return GENERAL_PROTECTION;
     }
+    track_entry(control);
     *taken = control;
     return NO_EXCEPTION;
 }

@@ -3,7 +3,7 @@
 
 #include "fake.h"
 
-#define MISMATCH 19 /* SGX_PAGE_ATTRIBUTES_MISMATCH */
+enum { NOT_TRACKED = 11, MISMATCH = 19 }; /* SGX_NOT_TRACKED, SGX_PAGE_ATTRIBUTES_MISMATCH */
 
 struct exception cpu_operand(uint64_t address, uint64_t alignment, uint16_t rights)
 {
@@ -66,13 +66,15 @@ struct exception cpu_eaccept(greg_t *registers)
     count(N_EACCEPT);
     take();
     uint16_t *entry = page_of(page);
-    bool is_match = (*entry & P_VALID) && flags_of(*entry) == flags;
-    if (is_match) {
+    uint64_t error = !(*entry & P_VALID) || flags_of(*entry) != flags ? MISMATCH : 0;
+    bool is_change = !(flags & 8); /* and no new page */
+    error = !error && is_change && !is_tracked(page) ? NOT_TRACKED : error;
+    if (!error) {
         *entry &= (uint16_t)~(P_PENDING | P_MODIFIED | P_PR);
         apply(page);
     }
     give();
-    registers[REG_RAX] = is_match ? 0 : MISMATCH;
+    registers[REG_RAX] = (greg_t)error;
     return exception;
 }
 

@@ -19,6 +19,7 @@ static int restrict_page(uint64_t address, uint64_t rights, uint64_t *result)
         return EFAULT;
     }
     *entry = (uint16_t)((*entry & ~(P_RIGHTS & ~rights)) | P_PR);
+    track_change(address);
     apply(address);
     return 0;
 }
@@ -40,6 +41,7 @@ static int trim_page(uint64_t address, uint64_t type, uint64_t *result)
         return EFAULT;
     }
     *entry = (uint16_t)((*entry & P_RIGHTS << P_MAX_SHIFT) | P_VALID | P_MODIFIED | P_TRIM);
+    track_change(address);
     apply(address);
     return 0;
 }
@@ -98,6 +100,9 @@ static int change(uint64_t offset, uint64_t length, uint64_t value, uint64_t *re
         }
     }
     give();
+    if (one != remove_page) {
+        track();
+    }
     return error;
 }
 

@@ -6,11 +6,12 @@
  * instruction on the machine that runs this, so each one comes here as SIGILL.
  *
  * Variables: FAKE_JUDGE: the descriptor of what verifies for EINIT. FAKE_EPC: pages there are. FAKE_PARTIAL: requests end after so many pages, and are
- * interrupted. FAKE_SPURIOUS, FAKE_INTERRUPT: each so many-th instruction that comes here is interrupted first, without and with a signal, and passes when it comes again. FAKE_LOST: the
- * entry at which all pages are lost. FAKE_LIE, FAKE_LIE_EACH: a hostile kernel lies so, each so many-th time: no-page (EAUG is not made), idle (requests
- * that are not done succeed), too-many (more is done than was asked), restrict, remove (of what nobody asked to), read-only (mappings), again (EENTER for
- * ERESUME), skip (ERESUME for EENTER after an exception), exception (another one is told). FAKE_CPU: none, sgx1, small, sse (no AVX in enclaves). FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts at
- * the end. FAKE_COUNTS: a file that has them at any time, 8 bytes each, in the order of the enumeration below.
+ * interrupted. FAKE_SPURIOUS, FAKE_INTERRUPT: each so many-th instruction that comes here is interrupted first, without and with a signal, and passes when it
+ * comes again. FAKE_LOST: the entry at which all pages are lost. FAKE_LIE, FAKE_LIE_EACH: a hostile kernel lies so, each so many-th time: no-page (EAUG
+ * is not made), idle (requests that are not done succeed), too-many (more is done than was asked), restrict, remove (of what nobody asked to), untracked
+ * (no ETRACK), read-only (mappings), again (EENTER for ERESUME), skip (ERESUME for EENTER after an exception), exception (another one is told). FAKE_CPU: none, sgx1, small, sse
+ * (no AVX in enclaves). FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts at the end. FAKE_COUNTS: a file that has
+ * them at any time, 8 bytes each, in the order of the enumeration below.
  */
 #ifndef SGX_FAKE_H
 #define SGX_FAKE_H
@@ -24,6 +25,7 @@
 #undef getauxval
 #undef __get_cpuid_count
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -51,6 +53,8 @@ struct thread_control {
     uint64_t cssa, aep, host_fs, host_gs, fs;
     uint32_t busy;
     bool is_again; /* a lie: the entry is one too many */
+    uint64_t epoch; /* of its entry */
+    int host_thread;
     uint64_t interrupted[4]; /* by CSSA: the instruction that was interrupted before it was done; 0: none */
 };
 extern struct thread_control controls[4096];
@@ -116,6 +120,13 @@ bool all_zero(const uint8_t *bytes, size_t size);
 
 /* driver_dynamic.c */
 int driver_dynamic(unsigned long request, uint64_t *argument); /* 0 or an errno */
+
+/* tracking.c */
+void track_entry(struct thread_control *control);
+void track_change(uint64_t page);  /* by EMODPR or EMODT */
+bool is_tracked(uint64_t page);    /* has every thread left that may know the page as it was? */
+void track(void);                  /* what the kernel does after a change; without the lock */
+bool is_kick(const siginfo_t *info);
 
 /* judge.c */
 void judge_send(uint32_t kind, const struct iovec *parts, int part_count);

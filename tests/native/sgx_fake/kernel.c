@@ -252,7 +252,9 @@ static void on_signal(int signal, siginfo_t *info, void *context)
         control->fs = enclave_fs;
         cpu_aex(control, context, NO_EXCEPTION);
     }
-    deliver(signal, info, context);
+    if (!is_kick(info)) {
+        deliver(signal, info, context);
+    }
 }
 
 static bool is_fault(int signal)

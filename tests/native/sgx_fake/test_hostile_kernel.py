@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 STATUS_FOUND = 99
 UNNOTICED = ("again", "skip", "exception")
 """What the enclave does not believe from anybody but its CPU."""
-NOTICED = ("no-page", "idle", "too-many", "restrict", "remove", "read-only")
+NOTICED = ("no-page", "idle", "too-many", "restrict", "remove", "read-only", "untracked")
 """What makes the enclave end, or the program get an error, sooner or later."""
 PERIODS = (2, 3, 7, 50, 211)[: scaled(5, least=2)]
 

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from support.strictness import ENCLU
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -128,5 +130,5 @@ class TeeTree:
             "ENCLAVIZE_ROOT": str(self.root),
             "ENCLAVIZE_INSTANCE": str(self.instance),
             "ENCLAVIZE_SIMULATE": "1",
-            "ENCLAVIZE_ENCLU": os.environ.get("ENCLAVIZE_TEST_ENCLU", "gate"),
+            "ENCLAVIZE_ENCLU": ENCLU,
         }

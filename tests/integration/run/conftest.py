@@ -22,6 +22,7 @@ from support.programs import (
     static_musl,
     static_pie_musl,
 )
+from support.strictness import SIMULATE
 
 SU_EXEC = Path(__file__).parents[1] / "servers" / "entrypoints" / "su_exec.c"
 SORTED_FILE_SIZE = 50_000_000
@@ -69,7 +70,7 @@ class Corpus:
 
     def command(self, *options: str) -> list[str]:
         """Return the command line of ``enclavize run`` up to the image."""
-        return [sys.executable, "-m", "enclavize", "run", "--simulate", "-i", *options]
+        return [sys.executable, "-m", "enclavize", "run", SIMULATE, "-i", *options]
 
 
 def _write_lines(path: Path, size: int) -> None:

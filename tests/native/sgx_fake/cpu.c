@@ -64,6 +64,12 @@ static struct thread_control *find_control(uint64_t address)
     return NULL;
 }
 
+bool cpu_has_frame(uint64_t tcs)
+{
+    const struct thread_control *control = find_control(tcs);
+    return control && control->cssa < control->nssa;
+}
+
 /* The state of a thread, in its SSA. */
 
 struct gpr {
@@ -210,7 +216,7 @@ static struct exception take_control(const greg_t *registers, struct thread_cont
 
 static struct exception give_back(struct thread_control *control, struct exception exception)
 {
-    __atomic_store_n(&control->busy, 0, __ATOMIC_RELEASE);
+    track_exit(control);
     return exception;
 }
 
@@ -307,7 +313,7 @@ void cpu_aex(struct thread_control *control, ucontext_t *frame, struct exception
     registers[REG_EFL] = flags | 2;
     control->cssa++;
     go_outside(control);
-    __atomic_store_n(&control->busy, 0, __ATOMIC_RELEASE);
+    track_exit(control);
 }
 
 static struct exception eexit(struct thread_control *control, greg_t *registers)
@@ -323,7 +329,7 @@ static struct exception eexit(struct thread_control *control, greg_t *registers)
     registers[REG_RCX] = (greg_t)control->aep;
     registers[REG_RIP] = (greg_t)to;
     go_outside(control);
-    __atomic_store_n(&control->busy, 0, __ATOMIC_RELEASE);
+    track_exit(control);
     return NO_EXCEPTION;
 }
 

@@ -215,6 +215,7 @@ static bool add_control(uint64_t address)
     }
     controls[control_count++] = (struct thread_control){
         .address = address, .ossa = tcs->ossa, .oentry = tcs->oentry, .ofsbase = tcs->ofsbase, .ogsbase = tcs->ogsbase, .nssa = tcs->nssa,
+        .epoch = EPOCH_OUTSIDE,
     };
     return true;
 }

@@ -53,7 +53,7 @@ struct thread_control {
     uint64_t cssa, aep, host_fs, host_gs, fs;
     uint32_t busy;
     bool is_again; /* a lie: the entry is one too many */
-    uint64_t epoch; /* of its entry */
+    uint64_t epoch; /* of its entry; EPOCH_OUTSIDE until that is known */
     int host_thread;
     uint64_t interrupted[4]; /* by CSSA: the instruction that was interrupted before it was done; 0: none */
 };
@@ -83,6 +83,7 @@ void give(void); /* the lock of all tables */
 
 /* cpu.c */
 struct thread_control *control_inside(void); /* of the calling thread; NULL: it is outside */
+bool cpu_has_frame(uint64_t tcs); /* can it be entered? */
 struct exception cpu_eenter(ucontext_t *frame);
 struct exception cpu_eresume(ucontext_t *frame);
 struct exception cpu_inside(struct thread_control *control, ucontext_t *frame); /* a leaf of ENCLU */
@@ -122,10 +123,12 @@ bool all_zero(const uint8_t *bytes, size_t size);
 int driver_dynamic(unsigned long request, uint64_t *argument); /* 0 or an errno */
 
 /* tracking.c */
-void track_entry(struct thread_control *control);
-void track_change(uint64_t page);  /* by EMODPR or EMODT */
-bool is_tracked(uint64_t page);    /* has every thread left that may know the page as it was? */
-void track(void);                  /* what the kernel does after a change; without the lock */
+#define EPOCH_OUTSIDE UINT64_MAX
+void track_entry(struct thread_control *control); /* whose TCS is taken */
+void track_exit(struct thread_control *control);  /* gives the TCS back */
+void track_change(uint64_t page); /* by EMODPR or EMODT; with the lock */
+bool is_tracked(uint64_t page);   /* has every thread left that may know the page as it was? With the lock */
+void track(void);                 /* what the kernel does after a change; without the lock */
 bool is_kick(const siginfo_t *info);
 
 /* judge.c */

@@ -208,10 +208,10 @@ static void inside(struct thread_control *control, ucontext_t *frame, int signal
     }
 }
 
-/* ERESUME; a hostile host enters once more before. */
+/* ERESUME; a hostile host enters once more before, if there is a frame for that. */
 static struct exception resume(ucontext_t *frame)
 {
-    if (!lies("again")) {
+    if (!cpu_has_frame((uint64_t)frame->uc_mcontext.gregs[REG_RBX]) || !lies("again")) {
         return cpu_eresume(frame);
     }
     struct exception exception = cpu_eenter(frame);

@@ -13,29 +13,37 @@
 #define KICK_SIGNAL (SIGRTMAX - 2) /* one that the PAL lets through */
 #define KICK_VALUE 0x4B49434B
 
-static uint64_t epoch;                   /* of the SECS: how often ETRACK was done */
-static uint32_t changed[SPACE / PAGE];   /* the epoch of the last change, and 1; 0: none */
+static uint64_t epoch;                 /* of the SECS: how often ETRACK was done */
+static uint32_t changed[SPACE / PAGE]; /* the epoch of the last change, and 1; 0: none */
 
 void track_entry(struct thread_control *control)
 {
+    take();
     control->host_thread = (int)syscall(SYS_gettid);
-    __atomic_store_n(&control->epoch, __atomic_load_n(&epoch, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+    __atomic_store_n(&control->epoch, epoch, __ATOMIC_RELEASE);
+    give();
+}
+
+void track_exit(struct thread_control *control)
+{
+    __atomic_store_n(&control->epoch, EPOCH_OUTSIDE, __ATOMIC_RELEASE);
+    __atomic_store_n(&control->busy, 0, __ATOMIC_RELEASE);
 }
 
 void track_change(uint64_t page)
 {
-    changed[page / PAGE] = (uint32_t)__atomic_load_n(&epoch, __ATOMIC_ACQUIRE) + 1;
+    changed[page / PAGE] = (uint32_t)epoch + 1;
 }
 
 static bool is_inside_since(const struct thread_control *control, uint64_t last)
 {
-    return __atomic_load_n(&control->busy, __ATOMIC_ACQUIRE) && __atomic_load_n(&control->epoch, __ATOMIC_ACQUIRE) <= last;
+    return __atomic_load_n(&control->epoch, __ATOMIC_ACQUIRE) <= last;
 }
 
 bool is_tracked(uint64_t page)
 {
     uint32_t change = changed[page / PAGE];
-    bool is_over = !change || __atomic_load_n(&epoch, __ATOMIC_ACQUIRE) >= change;
+    bool is_over = epoch >= change;
     for (unsigned index = 0; change && index < control_count; index++) {
         is_over = is_over && !is_inside_since(&controls[index], change - 1);
     }
@@ -63,7 +71,9 @@ void track(void)
     if (lies("untracked")) {
         return;
     }
-    uint64_t last = __atomic_fetch_add(&epoch, 1, __ATOMIC_ACQ_REL);
+    take();
+    uint64_t last = epoch++;
+    give();
     for (unsigned index = 0; index < control_count; index++) {
         if (is_inside_since(&controls[index], last)) {
             kick(&controls[index]);

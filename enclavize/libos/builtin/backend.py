@@ -10,7 +10,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
-from enclavize.compat.profile import profile_for
 from enclavize.errors import IncompatibleImageError
 from enclavize.libos.builtin.config import MeasuredConfiguration, RootfsBinding
 from enclavize.libos.builtin.enclave import enclave_config, with_configuration
@@ -52,6 +51,8 @@ class BuiltinBackend:
     @property
     def profile(self) -> Profile:
         """What the LibOS can run, in this version."""
+        from enclavize.compat.profile import profile_for
+
         return profile_for(self.name, version=self.version)
 
     def fingerprint(self) -> str:

@@ -189,6 +189,9 @@ static int64_t with_position(
     if (length == 0 && !is_message) {
         return 0;
     }
+    if (offset != NULL && (int64_t)length > 0 && (int64_t)(*offset + length) < 0) {
+        return -EINVAL; /* rw_verify_area() of Linux */
+    }
     length = length < TRANSFER_MAX ? length : TRANSFER_MAX;
     if (offset != NULL) {
         return pieces(file, address, length, offset);

@@ -26,7 +26,7 @@ _Static_assert(sizeof(struct request) == 64, "struct iocb");
 
 #define IOCB_FLAG_RESFD 1U
 #define KIOCB_KEY 0U /* what the kernel leaves in a request that it has taken */
-#define EVENTS_LIMIT (0x10000000U / sizeof(struct aio_event))
+#define EVENTS_LIMIT (0x10000000U / sizeof(struct aio_event) / 2)
 
 int64_t sys_io_setup(const struct arguments *arguments)
 {

@@ -80,7 +80,7 @@ int64_t sys_lstat(const struct arguments *arguments)
 int64_t sys_newfstatat(const struct arguments *arguments)
 {
     uint64_t flags = (uint32_t)arguments->at[3];
-    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)) != 0) {
+    if ((flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)) != 0) {
         return -EINVAL;
     }
     return stat_path((int64_t)arguments->at[0], arguments->at[1], walk_flags(flags), arguments->at[2]);

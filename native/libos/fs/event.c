@@ -58,12 +58,12 @@ static int64_t counter_write(struct file *file, const void *from, size_t length,
         return -EINVAL;
     }
     mutex_lock(&counter->lock);
-    while (added > COUNTER_MAX - counter->value && result == 0) {
+    while (added >= UINT64_MAX - counter->value && result == 0) {
         result = (file->flags & O_NONBLOCK)
                      ? -EAGAIN
                      : wait_queue_sleep(&counter->source.queue, &counter->lock, NO_TIMEOUT);
     }
-    if (added <= COUNTER_MAX - counter->value) {
+    if (added < UINT64_MAX - counter->value) {
         counter->value += added;
         result = sizeof(added);
     }
@@ -80,6 +80,7 @@ static uint32_t counter_poll(struct file *file, struct poller *poller)
     poller_watch(poller, &counter->source);
     mutex_lock(&counter->lock);
     uint32_t events = counter->value > 0 ? POLLIN | POLLRDNORM : 0;
+    events |= counter->value == UINT64_MAX ? POLLERR : 0;
     events |= counter->value < COUNTER_MAX ? POLLOUT | POLLWRNORM : 0;
     mutex_unlock(&counter->lock);
     return events;
@@ -134,7 +135,7 @@ void event_signal(struct file *file)
 {
     struct counter *counter = file->state;
     mutex_lock(&counter->lock);
-    counter->value += counter->value < COUNTER_MAX;
+    counter->value += counter->value < UINT64_MAX; /* one more than write(2) can: told as an error */
     mutex_unlock(&counter->lock);
     event_source_changed(&counter->source);
 }

@@ -8,7 +8,7 @@
 int64_t event_create(uint64_t initial, bool semaphore, uint32_t flags, struct file **file);
 
 bool is_event(const struct file *file);
-/* One more on an eventfd's counter, if there is room; never sleeps. */
+/* One more on an eventfd's counter, up to UINT64_MAX; never sleeps. */
 void event_signal(struct file *file);
 
 int64_t timer_create(uint32_t clock, uint32_t flags, struct file **file);

@@ -107,7 +107,17 @@ static void anonymous_unused(struct inode *inode)
     release(inode, sizeof(struct inode));
 }
 
-static const struct inode_operations anonymous_operations = {.unused = anonymous_unused};
+int64_t inode_change_anonymous(struct inode *inode, const struct attributes *attributes)
+{
+    uint32_t type = inode->mode & S_IFMT;
+    if (type != S_IFIFO && type != S_IFSOCK) {
+        return -EOPNOTSUPP;
+    }
+    inode_take_attributes(inode, attributes);
+    return 0;
+}
+
+static const struct inode_operations anonymous_operations = {.change = inode_change_anonymous, .unused = anonymous_unused};
 
 int64_t file_create_anonymous(const struct file_operations *operations, const char *kind, uint32_t mode,
     uint32_t flags, void *state, struct file **created)

@@ -103,6 +103,8 @@ int64_t file_create(struct inode *inode, uint32_t flags, struct file **file);
 /* The inode of files that have no name, zeroed before; its operations are the caller's. 0 or -ENOMEM. */
 int64_t inode_begin_anonymous(struct inode *inode, const char *kind, uint32_t mode);
 void inode_end_anonymous(struct inode *inode);
+/* Pipes and sockets have owners and permissions, nothing else without a name does. */
+int64_t inode_change_anonymous(struct inode *inode, const struct attributes *attributes);
 /* A file that has no name, and an inode of its own: events, epoll. Takes no lock. */
 int64_t file_create_anonymous(const struct file_operations *operations, const char *kind, uint32_t mode,
     uint32_t flags, void *state, struct file **file);

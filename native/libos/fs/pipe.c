@@ -399,7 +399,8 @@ static void pipe_inode_unused(struct inode *inode)
 
 int64_t pipe_create(uint32_t flags, struct file *ends[2])
 {
-    static const struct inode_operations operations = {.open = open_again, .unused = pipe_inode_unused};
+    static const struct inode_operations operations = {
+        .open = open_again, .change = inode_change_anonymous, .unused = pipe_inode_unused};
     struct pipe_inode *of_pipe = allocate(sizeof(struct pipe_inode));
     if (of_pipe == NULL) {
         return -ENOMEM;

@@ -12,6 +12,7 @@ struct stream {
     int host_fd;
     struct console *console; /* that of the processes that began with it */
     bool is_terminal;
+    bool has_own_mode; /* chmod(2) */
 };
 
 static struct stream *stream_of(const struct file *file)
@@ -236,11 +237,19 @@ static int64_t stream_refresh(struct inode *inode)
     }
     uint32_t type = stat.mode & S_IFMT;
     bool known = type == S_IFREG || type == S_IFCHR || type == S_IFIFO || type == S_IFSOCK;
-    inode->mode = (known ? type : S_IFIFO) | (stat.mode & 0777);
+    inode->mode = (known ? type : S_IFIFO) | ((stream->has_own_mode ? inode->mode : stat.mode) & 0777);
     inode->rdev = type == S_IFCHR ? stat.rdev : 0;
     inode->size = type == S_IFREG && (int64_t)stat.size >= 0 ? stat.size : 0;
     inode->mtime = (struct timespec){.seconds = stat.mtime_ns / (int64_t)NS_PER_SECOND};
     inode->atime = inode->ctime = inode->mtime;
+    return 0;
+}
+
+/* Inside alone: a program that steps down gives its output away before, and then opens it anew. */
+static int64_t stream_change(struct inode *inode, const struct attributes *attributes)
+{
+    CONTAINER_OF(inode, struct stream, inode)->has_own_mode |= (attributes->which & ATTRIBUTE_MODE) != 0;
+    inode_take_attributes(inode, attributes);
     return 0;
 }
 
@@ -256,7 +265,7 @@ static void stream_unused(struct inode *inode)
 }
 
 static const struct inode_operations inode_operations = {
-    .open = stream_open, .refresh = stream_refresh, .unused = stream_unused};
+    .open = stream_open, .refresh = stream_refresh, .change = stream_change, .unused = stream_unused};
 static const struct file_system file_system = {.type = "devpts", .magic = 0x1CD1, .device = 0x32};
 
 static bool is_terminal(const struct stream *stream)

@@ -73,7 +73,7 @@ static int64_t remap_locked(user_address address, uint64_t old_length, uint64_t 
     user_address end = address + old_length;
     loaded_settle(space, address, end);
     bool keeps = flags & MREMAP_DONTUNMAP;
-    if (node && (node->area.flags & MAP_SEALED)) {
+    if (has_sealed(space, address, old_length ? end : address + 1)) {
         return -EPERM;
     }
     if (!node || node->area.end < end) {

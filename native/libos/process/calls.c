@@ -88,7 +88,9 @@ enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };
 int64_t sys_getrandom(const struct arguments *arguments)
 {
     uint64_t length = arguments->at[1];
-    if (arguments->at[2] & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE)) {
+    uint64_t flags = (uint32_t)arguments->at[2];
+    bool contradicts = (flags & GRND_RANDOM) && (flags & GRND_INSECURE);
+    if (contradicts || (flags & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE))) {
         return -EINVAL;
     }
     uint8_t piece[256];

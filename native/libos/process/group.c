@@ -113,7 +113,7 @@ int64_t sys_setpgid(const struct arguments *arguments)
 {
     int32_t id = (int32_t)arguments->at[0], group = (int32_t)arguments->at[1];
     struct process *own = current_process();
-    if (group < 0) {
+    if (group < 0 || (group == 0 && id < 0)) {
         return -EINVAL;
     }
     struct process *process = id ? process_of_id(id) : own;

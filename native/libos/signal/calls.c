@@ -64,8 +64,12 @@ int64_t sys_sigaltstack(const struct arguments *arguments)
         if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0) {
             return -EINVAL;
         }
+        bool is_same = new.start == task->signal_stack.start && new.size == task->signal_stack.size &&
+                       new.flags == task->signal_stack.flags;
         if (mode == SS_DISABLE) {
             new = (struct signal_stack){0};
+        } else if (is_same) {
+            return arguments->at[1] ? copy_to_user(arguments->at[1], &old, sizeof old) : 0; /* whatever its size */
         } else if (new.size < SIGNAL_STACK_MINIMUM) {
             return -ENOMEM;
         } else if (!user_range_is_valid(new.start, new.size)) {
@@ -81,7 +85,8 @@ int64_t sys_rt_sigpending(const struct arguments *arguments)
 {
     struct task *task = current_task();
     uint64_t set = signals_pending(task) & task->blocked;
-    return arguments->at[1] == sizeof set ? copy_to_user(arguments->at[0], &set, sizeof set) : -EINVAL;
+    uint64_t size = arguments->at[1]; /* a part of the set may be asked for */
+    return size <= sizeof set ? copy_to_user(arguments->at[0], &set, size) : -EINVAL;
 }
 
 static int64_t sleep_until_signal(void)

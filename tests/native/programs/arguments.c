@@ -6,11 +6,14 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -171,8 +174,50 @@ static void pointers(void)
     CHECK(close(pipes[0]) == 0 && close(pipes[1]) == 0 && munmap(page, PAGE) == 0);
 }
 
+/* One mistake at a time, and what looks like one and is none. */
+static void small_things(void)
+{
+    uint64_t set = 1;
+    char byte;
+    struct stat status;
+    CHECK(syscall(SYS_rt_sigpending, &set, 0) == 0 && set == 1 && syscall(SYS_rt_sigpending, &set, 8) == 0 && set == 0);
+    FAILS(syscall(SYS_rt_sigpending, &set, 9), EINVAL);
+    FAILS(syscall(SYS_getrandom, &byte, 1, 6), EINVAL); /* GRND_RANDOM and GRND_INSECURE */
+    FAILS(setpgid(-1, 0), EINVAL);
+    CHECK(syscall(SYS_sigaltstack, &(stack_t){0}, NULL) == 0); /* no change; libraries look at the size themselves */
+    FAILS(syscall(SYS_sigaltstack, &(stack_t){.ss_sp = &byte}, NULL), ENOMEM);
+    int zero = open("/dev/zero", O_RDWR);
+    CHECK(zero >= 0 && pread(zero, &byte, 1, INT64_MAX - 1) == 1);
+    FAILS(pread(zero, &byte, 1, INT64_MAX), EINVAL);
+    FAILS(pwrite(zero, &byte, 1, INT64_MAX), EINVAL);
+    CHECK(lseek(zero, 0, 99) == -1 && errno == EINVAL && close(zero) == 0);
+    CHECK(syscall(SYS_newfstatat, AT_FDCWD, "/", &status, 0x4000) == 0); /* AT_STATX_DONT_SYNC */
+}
+
+/* Pipes and sockets, those among them that a program is started with, have an owner and permissions. */
+static void owners_without_names(void)
+{
+    int ends[2], pair[2], counter = eventfd(0, 0);
+    struct stat status;
+    CHECK(pipe(ends) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && counter >= 0);
+    const int files[] = {ends[0], pair[1]};
+    for (size_t at = 0; at < sizeof files / sizeof *files; at++) {
+        CHECK(fchmod(files[at], 0640) == 0 && fchown(files[at], getuid(), getgid()) == 0);
+        CHECK(fstat(files[at], &status) == 0 && (status.st_mode & 07777) == 0640 && status.st_uid == getuid());
+    }
+    CHECK(fstat(ends[1], &status) == 0 && (status.st_mode & 07777) == 0640);
+    CHECK(close(ends[0]) == 0 && close(ends[1]) == 0 && close(pair[0]) == 0 && close(pair[1]) == 0 && close(counter) == 0);
+    CHECK(fstat(1, &status) == 0);
+    if (S_ISFIFO(status.st_mode)) { /* and no device of the machine's */
+        CHECK(fchmod(1, 0622) == 0 && fstat(1, &status) == 0 && (status.st_mode & 07777) == 0622);
+        CHECK(fchown(1, getuid(), getgid()) == 0);
+    }
+}
+
 int main(void)
 {
+    small_things();
+    owners_without_names();
     paths();
     pointers();
     scheduling();

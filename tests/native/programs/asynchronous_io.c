@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -156,6 +157,23 @@ static void refusals(aio_context_t context, int fd)
     CHECK(events_of(context, 0, 1, &event, NULL) == 0 && close(reader) == 0); /* no event came of any */
 }
 
+/* The counter of an event goes one further than write(2) can make it. */
+static void overflow(aio_context_t context, int fd)
+{
+    char byte;
+    uint64_t count = UINT64_MAX - 1;
+    int event = eventfd(0, EFD_NONBLOCK);
+    struct pollfd entry = {.fd = event, .events = POLLIN | POLLOUT};
+    struct iocb request = request_of(IOCB_CMD_PREAD, fd, &byte, 1, 0), *list[1] = {&request};
+    struct io_event done[2];
+    request.aio_flags = IOCB_FLAG_RESFD;
+    request.aio_resfd = (uint32_t)event;
+    CHECK(write(event, &count, 8) == 8 && poll(&entry, 1, 0) == 1 && entry.revents == POLLIN);
+    CHECK(submit(context, 1, list) == 1 && submit(context, 1, list) == 1 && events_of(context, 2, 2, done, NULL) == 2);
+    CHECK(poll(&entry, 1, 0) == 1 && entry.revents == (POLLIN | POLLERR) && (count = 1, write(event, &count, 8)) == -1 && errno == EAGAIN);
+    CHECK(read(event, &count, 8) == 8 && count == UINT64_MAX && close(event) == 0);
+}
+
 /* What is not fetched takes room. */
 static void room(int fd)
 {
@@ -228,6 +246,7 @@ int main(void)
     CHECK(fd >= 0 && setup(8, &context) == 0);
     transfers(context, fd);
     refusals(context, fd);
+    overflow(context, fd);
     room(fd);
     waiting(fd);
     children(context);

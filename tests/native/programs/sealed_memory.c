@@ -66,6 +66,14 @@ static void one_in_the_middle(void)
     stays(start + 2 * PAGE, PAGE);
 }
 
+/* A range of several areas, of which a later one is sealed. */
+static void moved_together(void)
+{
+    char *start = map_pages(3, PROT_READ | PROT_WRITE), *target = map_pages(1, PROT_READ | PROT_WRITE);
+    CHECK(seal(start + PAGE, PAGE, 0) == 0);
+    FAILS((long)mremap(start, 3 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, target), EPERM);
+}
+
 static void only_readable(void)
 {
     static const int discarding[] = {MADV_DONTNEED, MADV_FREE, MADV_DONTFORK, MADV_WIPEONFORK, DONTNEED_LOCKED};
@@ -133,6 +141,7 @@ int main(void)
     if (is_there()) {
         arguments();
         one_in_the_middle();
+        moved_together();
         only_readable();
         of_a_file();
         segment();

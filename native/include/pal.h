@@ -32,7 +32,7 @@ extern "C" {
  *   mode=sim                run in simulation, which protects nothing. Without it a production enclave needs /dev/sgx_enclave; a debug
  *                           enclave falls back to simulation if there is no such device
  *   mode=hw                 hardware only
- *   enclu=gate|trap|step    how simulation gets hold of ENCLU (default: gate); trap and step are strict (docs/hardware.md)
+ *   enclu=gate|trap|step    how simulation gets hold of ENCLU (default: gate); trap and step are strict (docs/hardware.md), and an error on hardware
  *   syscall-trap=sud|seccomp  how simulation gets hold of `syscall` (default: sud if the kernel has it)
  *   trace                   print each system call as strace does; debug enclaves only
  *   profile=text|json       print counts and times of system calls and OCALLs at the end; debug enclaves only

@@ -84,9 +84,10 @@ int enclave_accept_trimmed(uint64_t address, uint64_t length);
 /* host_memory_add() and enclave_accept(); the three steps of removing. 0, or what the host or enclave_accept() said. */
 int enclave_add(uint64_t address, uint64_t length);
 int enclave_remove(uint64_t address, uint64_t length);
-/* For --profile, if this is not NULL; in pages: what EACCEPT, EACCEPTCOPY and EMODPE were made for; what came, and what went. */
+/* For --profile, if this is not NULL; in pages: what EACCEPT, EACCEPTCOPY and EMODPE were made for; what came, and what went. And how often the host was
+ * asked for what only the driver can do (EMODPR, EMODT, EREMOVE): an ioctl each. */
 struct page_counts {
-    uint64_t accepted, copied, extended, added, removed;
+    uint64_t accepted, copied, extended, added, removed, requests;
 };
 extern struct page_counts *page_counts;
 /* EMODPE of each page. A page that is not there faults. */

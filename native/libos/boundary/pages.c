@@ -1,6 +1,15 @@
 /* Dynamic enclave memory: what the host is asked for, and the instructions that accept what it did. */
 #include "boundary/ocall.h"
 
+struct page_counts *page_counts;
+
+#define COUNT(field, pages)                                                                                            \
+    do {                                                                                                               \
+        if (page_counts) {                                                                                             \
+            __atomic_fetch_add(&page_counts->field, (pages), __ATOMIC_RELAXED);                                        \
+        }                                                                                                              \
+    } while (0)
+
 int host_memory_add(uint64_t address, uint64_t length)
 {
     return (int)ocall_make(NULL, OCALL_MEMORY_ADD, address, length, 0, 0);
@@ -13,27 +22,21 @@ int host_memory_protect(uint64_t address, uint64_t length, uint32_t protection)
 
 int host_memory_restrict(uint64_t address, uint64_t length, uint32_t protection)
 {
+    COUNT(requests, 1);
     return (int)ocall_make(NULL, OCALL_MEMORY_PROTECT, address, length, protection, 1);
 }
 
 int host_memory_trim(uint64_t address, uint64_t length)
 {
+    COUNT(requests, 1);
     return (int)ocall_make(NULL, OCALL_MEMORY_TRIM, address, length, 0, 0);
 }
 
 int host_memory_remove(uint64_t address, uint64_t length)
 {
+    COUNT(requests, 1);
     return (int)ocall_make(NULL, OCALL_MEMORY_REMOVE, address, length, 0, 0);
 }
-
-struct page_counts *page_counts;
-
-#define COUNT(field, pages)                                                                                            \
-    do {                                                                                                               \
-        if (page_counts) {                                                                                             \
-            __atomic_fetch_add(&page_counts->field, (pages), __ATOMIC_RELAXED);                                        \
-        }                                                                                                              \
-    } while (0)
 
 /* What went wrong with a page. */
 static int refused(uint64_t result, uint64_t page)

@@ -13,6 +13,7 @@ static struct call_count {
 static struct ocall_count ocalls[OCALL_COUNT];
 static struct exit_counts exits;
 static struct page_counts pages;
+static uint64_t entered; /* since the program's start */
 static bool is_json;
 static uint64_t start_ns, start_ticks;
 
@@ -48,9 +49,10 @@ struct machine_count {
     const uint64_t *number;
 };
 static const struct machine_count MACHINE_COUNTS[] = {
-    {"entries to handle an exit (AEX)", "handledExits", &exits.entries}, {"exceptions", "exceptions", &exits.exceptions},
+    {"EENTER", "eenter", &entered}, {"of them to handle an exit (AEX)", "handledExits", &exits.entries}, {"exceptions", "exceptions", &exits.exceptions},
     {"EACCEPT", "eaccept", &pages.accepted}, {"EACCEPTCOPY", "eacceptcopy", &pages.copied}, {"EMODPE", "emodpe", &pages.extended},
     {"pages added", "pagesAdded", &pages.added}, {"pages removed", "pagesRemoved", &pages.removed},
+    {"ioctls", "ioctls", &pages.requests},
 };
 #define MACHINE_COUNT_COUNT (sizeof MACHINE_COUNTS / sizeof MACHINE_COUNTS[0])
 
@@ -156,6 +158,7 @@ static void report(void)
     for (size_t number = 0; number < OCALL_COUNT; number++) {
         totals.ocalls += ocalls[number].calls;
     }
+    entered = 1 + ocalls[OCALL_THREAD_CREATE].calls + totals.ocalls + exits.entries;
     ocall_counts = NULL;
     if (is_json) {
         print_json(&totals);

@@ -59,6 +59,11 @@ def test_a_static_program_runs_on_scratch_as_the_image_says(real: Lab, built: Pa
     assert SIMULATION in done.stderr
 
 
+def test_strict_simulation_is_not_gramines(real: Lab, built: Path) -> None:
+    done = real.converter.run("run", "--simulate=strict", f"oci:{built}", check=False)
+    assert (done.returncode, "of the builtin LibOS alone" in done.stderr) == (125, True), done.stderr
+
+
 def test_without_sgx_and_without_being_asked_nothing_runs(real: Lab, built: Path) -> None:
     if Path("/dev/sgx_enclave").exists():
         pytest.skip("this machine has SGX")

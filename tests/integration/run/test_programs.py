@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -111,3 +112,21 @@ def test_an_unhandled_signal_ends_the_program(corpus: Corpus, number: signal.Sig
 def test_an_unknown_system_call_is_named_at_debug_level_only_in_a_debug_build(corpus: Corpus) -> None:
     quiet = corpus.enclave("/bin/hello")
     assert b"not implemented" not in quiet.stderr
+
+
+def test_simulation_is_strict_where_that_is_asked_for(corpus: Corpus) -> None:
+    done = corpus.enclave("/bin/hello", "7", options=("--simulate=strict",))
+    assert (done.stdout, done.status) == (corpus.native("/bin/hello", "7").stdout, 7)
+    assert b"STRICT SIMULATION" in done.stderr
+    assert b"STRICT" not in corpus.enclave("/bin/hello").stderr
+
+
+def test_strict_simulation_may_be_asked_for_behind_the_image(corpus: Corpus) -> None:
+    command = [sys.executable, "-m", "enclavize", "run", corpus.tee, "--simulate=strict", "/bin/hello", "7"]
+    done = subprocess.run(command, env=corpus.environment, capture_output=True, check=False)
+    assert (done.returncode, b"STRICT SIMULATION" in done.stderr) == (7, True), done.stderr
+
+
+def test_simulation_of_another_kind_is_refused(corpus: Corpus) -> None:
+    done = corpus.enclave("/bin/hello", options=("--simulate=full",))
+    assert (done.status, b"--simulate" in done.stderr) == (2, True)

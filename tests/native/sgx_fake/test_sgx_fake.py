@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -194,3 +195,20 @@ def test_touched_memory_comes_in_runs_as_large_as_the_configuration_says(
     large, small = (_transitions(machine, one, "heap", str(MEBIBYTES)) for one in (tree, frugal_tree))
     assert large - start <= PAGES / 64
     assert small - start >= PAGES / 5
+
+
+def test_profile_counts_as_the_cpu_and_the_driver_do(machine: Machine, tree: TeeTree) -> None:
+    """But for what comes before the program's start, which is always the same."""
+    unseen = []
+    for threads in (5, 50):
+        done = machine.run(
+            tree.instance, "/transitions", "thread", str(threads), options=f"root={tree.root} profile=json"
+        )
+        assert done.returncode == 0, done.stderr
+        seen = json.loads(next(line for line in done.stderr.splitlines() if line.startswith("{")))["machine"]
+        counts = _counts(done)
+        unseen.append((counts["eenter"] - seen["eenter"], counts["ioctl"] - seen["ioctls"]))
+    (few_entries, few_ioctls), (many_entries, many_ioctls) = unseen
+    assert 0 < few_entries < 60
+    assert abs(many_entries - few_entries) <= 5
+    assert many_ioctls == few_ioctls > 0

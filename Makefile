@@ -7,6 +7,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DEMO_PACKAGES := python3 python3-venv docker-registry skopeo umoci busybox-static runc
 TEST_PACKAGES := $(DEMO_PACKAGES) erofs-utils fsverity golang-go musl-tools docker.io containerd gcc libc6-dev strace time softhsm2 openssl libarchive-tools buildah podman zstd iproute2 iptables
 
+# What runs programs in the builtin LibOS.
+STRICT_TESTS := $(addprefix tests/,native/core $(addprefix integration/,run children network servers foreign))
+
 NATIVE_SOURCES := $(shell find native -name .cache -prune -o -type f -print)
 
 .PHONY: demo test test-long check format native bench release-digests loader-names wheel image clean packages-demo packages-test
@@ -20,6 +23,7 @@ test: packages-test $(VENV)/.installed native
 
 test-long: packages-test $(VENV)/.installed native
 	@ENCLAVIZE_TEST_SCALE=1.0 tests/run.sh --timeout 3600
+	@ENCLAVIZE_TEST_STRICT=1 $(BIN)/python -m pytest --timeout 3600 $(STRICT_TESTS)
 
 bench: packages-test $(VENV)/.installed native
 	@PYTHONPATH=tests $(BIN)/python -m bench --output build/bench.json

@@ -363,8 +363,8 @@ void attack_entries(struct host_thread *thread)
     if (!threads[1]) {
         found("no thread is left to attack");
     }
-    threads[1]->tcs->hidden_thread = (uint64_t)threads[1];
     memory_remember();
+    threads[1]->tcs->hidden_thread = (uint64_t)threads[1];
     for (size_t index = 0; index < COUNT(honest); index++) {
         honest[index] = (struct attempt){.thread = threads[index % COUNT(threads)], .ecall = ecalls[index / COUNT(threads)]};
         steps[index] = try_in_child(&honest[index]);

@@ -29,8 +29,19 @@ static void remember_range(uint64_t start, uint64_t end)
     }
 }
 
+/* Simulation hides the pages of threads that have never begun, which an enclave on a CPU has. */
+static void show_threads(void)
+{
+    for (uint32_t index = 0; index < sim_enclave->tcs_count; index++) {
+        if (sim_show_thread((const struct tcs *)sim_enclave->tcs_addresses[index])) {
+            found("the pages of a thread cannot be shown");
+        }
+    }
+}
+
 void memory_remember(void)
 {
+    show_threads();
     page_count = 0;
     if (!copies) {
         copies = malloc(PAGES_MAX * PAGE_SIZE);

@@ -39,8 +39,7 @@ static void send_all(struct process *process, uint64_t signals, int32_t code)
 {
     for (uint64_t left = signals; left; left &= left - 1) {
         struct signal_info info = {.signal = __builtin_ctzll(left) + 1, .code = code};
-        signal_sent(process, info.signal);
-        (void)signal_send_process(process, &info);
+        (void)signal_send_to(process, NULL, &info);
     }
 }
 

@@ -48,11 +48,13 @@ static void end_by_kill(struct process *process)
     }
 }
 
-/* To the process, or to one of its threads. */
-static int64_t deliver(struct process *process, struct task *task, const struct signal_info *info)
+int64_t signal_send_to(struct process *process, struct task *task, const struct signal_info *info)
 {
-    signal_sent(process, info->signal);
+    signal_cancel_opposite(process, info->signal);
     int64_t result = task ? signal_send(task, info) : signal_send_process(process, info);
+    if (info->signal == SIGCONT) {
+        process_continue(process);
+    }
     return result == SIGNAL_IGNORED ? 0 : result;
 }
 
@@ -75,7 +77,7 @@ static int64_t send(struct process *process, struct task *task, uint64_t signal,
         end_by_kill(process);
         return 0;
     }
-    return deliver(process, task, info);
+    return signal_send_to(process, task, info);
 }
 
 int64_t signal_tell(struct process *process, struct task *task, const struct signal_info *info)
@@ -84,7 +86,7 @@ int64_t signal_tell(struct process *process, struct task *task, const struct sig
         end_by_kill(process);
         return 0;
     }
-    return deliver(process, task, info);
+    return signal_send_to(process, task, info);
 }
 
 /* Only the kernel and kill() say so, and a process to itself: rt_sigqueueinfo(2). */

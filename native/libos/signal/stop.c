@@ -48,17 +48,16 @@ void process_stop(int signal)
 
 void process_continue(struct process *process)
 {
-    signal_discard(process, STOPS);
     if (__atomic_exchange_n(&process->stop_signal, 0, __ATOMIC_SEQ_CST)) {
         process_each_task(process, attract, NULL);
         tell_parent(process, CLD_CONTINUED, SIGCONT);
     }
 }
 
-void signal_sent(struct process *process, int signal)
+void signal_cancel_opposite(struct process *process, int signal)
 {
     if (signal == SIGCONT) {
-        process_continue(process);
+        signal_discard(process, STOPS);
     } else if (signal_stops_process(signal)) {
         signal_discard(process, SIGNAL_BIT(SIGCONT));
     }

@@ -6,9 +6,12 @@
 
 /* The calling process stops by default action of the signal; each of its threads does so on its way back. */
 void process_stop(int signal);
+/* After SIGCONT is pending: whoever goes on finds it beside what came before it. */
 void process_continue(struct process *process);
-/* What the sending of a signal does at once, whoever takes it: SIGCONT and stops cancel each other (signal(7)). */
-void signal_sent(struct process *process, int signal);
+/* Before a signal is sent, whoever takes it: SIGCONT and stops cancel each other (signal(7)). */
+void signal_cancel_opposite(struct process *process, int signal);
+/* To the process, or to one of its threads; with what SIGCONT does at once. */
+int64_t signal_send_to(struct process *process, struct task *task, const struct signal_info *info);
 /* Sleeps while the calling process is stopped. True: it was. */
 bool wait_while_stopped(void);
 

@@ -118,7 +118,7 @@ def test_simulation_is_strict_where_that_is_asked_for(corpus: Corpus) -> None:
     done = corpus.enclave("/bin/hello", "7", options=("--simulate=strict",))
     assert (done.stdout, done.status) == (corpus.native("/bin/hello", "7").stdout, 7)
     assert b"STRICT SIMULATION" in done.stderr
-    assert b"STRICT" not in corpus.enclave("/bin/hello").stderr
+    assert b"STRICT" not in corpus.enclave("/bin/hello", options=("--simulate",)).stderr
 
 
 def test_strict_simulation_may_be_asked_for_behind_the_image(corpus: Corpus) -> None:

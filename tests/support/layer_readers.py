@@ -14,9 +14,10 @@ import pytest
 from enclavize.errors import EnclavizeError
 from enclavize.oci.digest import Digest
 from enclavize.rootfs import native_scan
-from enclavize.rootfs.accelerator import LIBRARY
+from enclavize.rootfs.accelerator import PORTABLE_LIBRARY
 from enclavize.rootfs.layer import scan_layer
 from enclavize.rootfs.rows import RowWriter
+from support.programs import need_native
 
 if TYPE_CHECKING:
     from random import Random
@@ -90,5 +91,5 @@ def read_by_reference(data: bytes, random: Random, digest: str | None = None) ->
 
 def need_native_reader() -> None:
     """Skip the test where there is none."""
-    if not native_scan.is_available():
-        pytest.skip(f"{LIBRARY} was not built, or not for this CPU")
+    need_native(PORTABLE_LIBRARY)
+    assert native_scan.is_available()

@@ -7,6 +7,7 @@ import io
 import posixpath
 import signal
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enclavize.compat.library_path import default_folders
@@ -99,7 +100,7 @@ class GramineBackend:
         self._toolchain = toolchain
         self.version = toolchain.version
 
-    @property
+    @cached_property
     def profile(self) -> Profile:
         """What the LibOS can run, with the files of the toolchain."""
         return profile_of(self._toolchain)

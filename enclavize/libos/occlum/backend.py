@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import signal
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from enclavize.compat.program import find_program as find_files
@@ -93,7 +93,7 @@ class OcclumBackend:
         self._asked = parse_table(table)
         self.version = str(self._release)
 
-    @property
+    @cached_property
     def profile(self) -> Profile:
         """What the LibOS can run, with the files of the toolchain."""
         return profile_of(self._toolchain)

@@ -51,15 +51,17 @@ def engine_by(parent: Sequence[str], settings: EngineSettings) -> Engine:
     if program.startswith(SHIM):
         namespace, address = _option(parent, "namespace"), _option(parent, "address")
         if namespace and address:
-            from enclavize.node.engines.containerd import ContainerdEngine
             from enclavize.node.engines.containerd_images import ContainerdImages
-            from enclavize.node.engines.docker import DockerEngine
 
             images = ContainerdImages(
                 address, namespace, documents=settings.documents, fetches=settings.fetch_layers
             )
             if namespace == DOCKER_NAMESPACE:
+                from enclavize.node.engines.docker import DockerEngine
+
                 return DockerEngine(settings.docker_host, images)
+            from enclavize.node.engines.containerd import ContainerdEngine
+
             return ContainerdEngine(images)
     if program == CONMON:
         from enclavize.node.engines.podman import PodmanEngine

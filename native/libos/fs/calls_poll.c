@@ -64,14 +64,19 @@ struct patience {
 
 static struct patience begin_patience(user_address at, bool is_timeval, uint64_t timeout_ns)
 {
+    bool is_asked = at != 0 && timeout_ns != 0 && !(current_task()->personality & STICKY_TIMEOUTS);
     return (struct patience){
-        .at = at, .is_timeval = is_timeval, .start_ns = clock_now_ns(CLOCK_MONOTONIC), .timeout_ns = timeout_ns};
+        .at = is_asked ? at : 0,
+        .is_timeval = is_timeval,
+        .start_ns = is_asked ? clock_now_ns(CLOCK_MONOTONIC) : 0,
+        .timeout_ns = timeout_ns,
+    };
 }
 
 /* poll_select_finish() of Linux: a call does not fail because its timeout lies where nothing can be written. */
 static int64_t finish(const struct patience *patience, int64_t result)
 {
-    if (patience->at == 0 || patience->timeout_ns == 0 || (current_task()->personality & STICKY_TIMEOUTS)) {
+    if (patience->at == 0) {
         return result;
     }
     uint64_t passed = clock_now_ns(CLOCK_MONOTONIC) - patience->start_ns;

@@ -50,11 +50,17 @@ static uint64_t flags_of(uint16_t entry)
     return (entry & P_RIGHTS) | (entry & P_PENDING ? 8U : 0) | (entry & P_MODIFIED ? 0x10U : 0) | (entry & P_PR ? 0x20U : 0) | (entry & P_TYPE);
 }
 
+/* RBX: SECINFO; RCX: the page that it is about. */
+static struct exception operands(const greg_t *registers, uint64_t *flags)
+{
+    struct exception exception = read_secinfo((uint64_t)registers[REG_RBX], flags);
+    return exception.vector < 0 ? target((uint64_t)registers[REG_RCX]) : exception;
+}
+
 struct exception cpu_eaccept(greg_t *registers)
 {
     uint64_t flags, page = (uint64_t)registers[REG_RCX];
-    struct exception exception = read_secinfo((uint64_t)registers[REG_RBX], &flags);
-    exception = exception.vector < 0 ? target(page) : exception;
+    struct exception exception = operands(registers, &flags);
     if (exception.vector >= 0) {
         return exception;
     }
@@ -81,8 +87,7 @@ struct exception cpu_eaccept(greg_t *registers)
 struct exception cpu_emodpe(greg_t *registers)
 {
     uint64_t flags, page = (uint64_t)registers[REG_RCX];
-    struct exception exception = read_secinfo((uint64_t)registers[REG_RBX], &flags);
-    exception = exception.vector < 0 ? target(page) : exception;
+    struct exception exception = operands(registers, &flags);
     if (exception.vector >= 0) {
         return exception;
     }

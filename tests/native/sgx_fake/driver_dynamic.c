@@ -5,18 +5,28 @@
 
 #define NOT_MODIFIABLE 20 /* SGX_PAGE_NOT_MODIFIABLE */
 
+/* What EMODPR and EMODT refuse, and the driver before them. */
+static int flaw_of(uint16_t entry, bool has_right_type, uint64_t *result)
+{
+    if (!(entry & P_VALID)) {
+        return EFAULT;
+    }
+    if (!has_right_type) {
+        return EINVAL;
+    }
+    if (entry & (P_PENDING | P_MODIFIED)) {
+        *result = NOT_MODIFIABLE;
+        return EFAULT;
+    }
+    return 0;
+}
+
 static int restrict_page(uint64_t address, uint64_t rights, uint64_t *result)
 {
     uint16_t *entry = page_of(address);
-    if (!(*entry & P_VALID)) {
-        return EFAULT;
-    }
-    if ((*entry & P_TYPE) != P_REG) {
-        return EINVAL;
-    }
-    if (*entry & (P_PENDING | P_MODIFIED)) {
-        *result = NOT_MODIFIABLE;
-        return EFAULT;
+    int flaw = flaw_of(*entry, (*entry & P_TYPE) == P_REG, result);
+    if (flaw) {
+        return flaw;
     }
     *entry = (uint16_t)((*entry & ~(P_RIGHTS & ~rights)) | P_PR);
     track_change(address);
@@ -27,18 +37,12 @@ static int restrict_page(uint64_t address, uint64_t rights, uint64_t *result)
 static int trim_page(uint64_t address, uint64_t type, uint64_t *result)
 {
     uint16_t *entry = page_of(address);
-    if (!(*entry & P_VALID)) {
-        return EFAULT;
-    }
     if (type != 4) {
         refuse("a page becomes one of type %d, which nobody needs", (int)type);
     }
-    if ((*entry & P_TYPE) != P_REG && (*entry & P_TYPE) != P_TCS) {
-        return EINVAL;
-    }
-    if (*entry & (P_PENDING | P_MODIFIED)) {
-        *result = NOT_MODIFIABLE;
-        return EFAULT;
+    int flaw = flaw_of(*entry, (*entry & P_TYPE) == P_REG || (*entry & P_TYPE) == P_TCS, result);
+    if (flaw) {
+        return flaw;
     }
     *entry = (uint16_t)((*entry & P_RIGHTS << P_MAX_SHIFT) | P_VALID | P_MODIFIED | P_TRIM);
     track_change(address);

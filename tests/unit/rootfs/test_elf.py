@@ -23,6 +23,7 @@ from enclavize.rootfs.elf_symbols import (
     undefined_names,
     watched_imports,
 )
+from support.programs import need_native
 from support.scale import scaled
 
 if TYPE_CHECKING:
@@ -177,9 +178,9 @@ def test_other_byte_orders_and_classes_are_no_error() -> None:
 
 @pytest.mark.parametrize("pair", [b"\x0f\x05\x34\x01", b"\xcd\x80", b"a^]"])
 def test_native_code_finds_the_pairs_that_python_finds(pair: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_native(accelerator.PORTABLE_LIBRARY)
     native = accelerator.native_find_pairs()
-    if native is None:
-        pytest.skip(f"{accelerator.LIBRARY} was not built, or not for this CPU")
+    assert native is not None
     monkeypatch.setattr(elf_code, "native_find_pairs", lambda: None)
     chance = random.Random(7)
     for _ in range(200):
@@ -191,9 +192,9 @@ def test_native_code_finds_the_pairs_that_python_finds(pair: bytes, monkeypatch:
 
 @pytest.mark.parametrize("needle", [b"a", b"ab", b"aba", b"\xff Go buildinf:"])
 def test_native_code_finds_the_bytes_that_python_finds(needle: bytes) -> None:
+    need_native(accelerator.PORTABLE_LIBRARY)
     native = accelerator.native_find_bytes()
-    if native is None:
-        pytest.skip(f"{accelerator.LIBRARY} was not built, or not for this CPU")
+    assert native is not None
     chance = random.Random(8)
     for _ in range(500):
         parts = [needle, needle[:1], needle[-1:], needle[:-1], b"x"]
@@ -204,9 +205,9 @@ def test_native_code_finds_the_bytes_that_python_finds(needle: bytes) -> None:
 
 
 def test_native_code_finds_the_symbols_that_python_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    need_native(accelerator.PORTABLE_LIBRARY)
     native = accelerator.native_undefined_names()
-    if native is None:
-        pytest.skip(f"{accelerator.LIBRARY} was not built, or not for this CPU")
+    assert native is not None
     monkeypatch.setattr(elf_symbols, "native_undefined_names", lambda: None)
     chance = random.Random(9)
     for count in (0, 1, 2, 300):

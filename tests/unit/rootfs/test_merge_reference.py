@@ -10,12 +10,13 @@ import pytest
 
 from enclavize.errors import InvalidImageError
 from enclavize.rootfs import merge, native_merge
-from enclavize.rootfs.accelerator import LIBRARY
+from enclavize.rootfs.accelerator import PORTABLE_LIBRARY
 from enclavize.rootfs.entry import Entry, FileType
 from enclavize.rootfs.listed_tree import ListedTree
 from enclavize.rootfs.records import HardLink, OpaqueWhiteout, Whiteout
 from enclavize.rootfs.rows import Rows, RowWriter
 from enclavize.rootfs.tree import MAX_SYMLINKS
+from support.programs import need_native
 from support.scale import scaled
 
 if TYPE_CHECKING:
@@ -160,8 +161,8 @@ def check_native(layers: Sequence[Sequence[Record]], what: object) -> bool:
 
 
 def test_native_merging_is_that_of_the_reference() -> None:
-    if not native_merge.is_available():
-        pytest.skip(f"{LIBRARY} was not built, or not for this CPU")
+    need_native(PORTABLE_LIBRARY)
+    assert native_merge.is_available()
     counts: Counter[tuple[bool, bool]] = Counter()
     for seed in range(scaled(50_000)):
         layers = random_layers(random.Random(seed))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from enclavize.rootfs import erofs, native_merge
-from enclavize.rootfs.accelerator import LIBRARY
+from enclavize.rootfs.accelerator import PORTABLE_LIBRARY
 from enclavize.rootfs.native_merge import MergedTree
 from support.images import Member, directory, file, hard_link, symlink, whiteout
 from support.indexing import index_layers
+from support.programs import need_native
 from support.sample_tree import INLINE, pattern
 from support.scale import scaled
 
@@ -34,8 +35,8 @@ LETTERS = "!-.abcé\udcff"
 @pytest.fixture(autouse=True)
 def native() -> None:
     """Skip all where there is nothing to compare."""
-    if not native_merge.is_available():
-        pytest.skip(f"{LIBRARY} was not built, or not for this CPU")
+    need_native(PORTABLE_LIBRARY)
+    assert native_merge.is_available()
 
 
 def check(rootfs: Rootfs, folder: Path) -> None:

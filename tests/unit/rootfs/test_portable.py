@@ -11,6 +11,7 @@ from enclavize.rootfs import accelerator, native_erofs, native_merge, native_sca
 from enclavize.rootfs.verity import hash_blocks
 from support.images import file, tar_of
 from support.layer_readers import read_by_reference, read_layer
+from support.programs import need_native
 from support.scale import scaled
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ EDGES = (0, 1, 55, 56, 63, 64, 65, 119, 120, 4095, 4096, 4097, 8192, 128 * 4096,
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Take one of the libraries, as on a machine that it is for."""
     name: str = request.param
+    need_native(name)
     if name == accelerator.PORTABLE_LIBRARY:
         monkeypatch.setattr(accelerator, "_cpu_flags", frozenset)
+    elif not accelerator._cpu_flags() >= accelerator.CPU_FLAGS:
+        pytest.skip(f"{name} is not for this CPU")
     for cached in CACHED:
         cached.cache_clear()
-    if not native_scan.is_available():
-        pytest.skip(f"{name} was not built, or not for this CPU")
+    assert native_scan.is_available()
     yield name
     monkeypatch.undo()
     for cached in CACHED:

@@ -18,6 +18,7 @@ from enclavize.rootfs.verity import (
     tree_size,
     verity_of,
 )
+from support.programs import need_native
 from support.sample_tree import pattern
 from support.scale import scaled
 
@@ -64,9 +65,9 @@ def test_a_stream_gives_what_memory_gives(size: int, cuts: list[int]) -> None:
 @pytest.mark.parametrize("size", [65_536, 65_537, 100_000, 4096 * 33 + 1])
 @pytest.mark.parametrize("start", [0, 1, 100])
 def test_native_code_gives_what_python_gives(size: int, start: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_native(accelerator.PORTABLE_LIBRARY)
     native = accelerator.native_hash_blocks()
-    if native is None:
-        pytest.skip(f"{accelerator.LIBRARY} was not built, or not for this CPU")
+    assert native is not None
     data = memoryview(pattern(200_000))[start : start + size]
     monkeypatch.setattr(verity, "native_hash_blocks", lambda: None)
     assert native(data) == hash_blocks(data)

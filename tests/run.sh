@@ -13,10 +13,12 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-echo "==> unit and native tests run beside; their output follows that of the integration tests"
-"$python" -m pytest --basetemp "$scratch/beside" "$@" tests/unit tests/native >"$scratch/log" 2>&1 &
+# Of the integration tests, those that start registries alone; engines, LibOSes and their servers stay in one process.
+with_registries=(tests/integration/oci tests/integration/pipeline)
+echo "==> unit and native tests, oci and pipeline run beside; their output follows that of the other integration tests"
+"$python" -m pytest --basetemp "$scratch/beside" "$@" tests/unit tests/native "${with_registries[@]}" >"$scratch/log" 2>&1 &
 beside=$!
-"$python" -m pytest --basetemp "$scratch/integration" "$@" tests/integration
+"$python" -m pytest --basetemp "$scratch/integration" "$@" tests/integration "${with_registries[@]/#/--ignore=}"
 integration=$?
 wait "$beside"
 unit=$?

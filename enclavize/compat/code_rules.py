@@ -11,7 +11,7 @@ from enclavize.compat.report import Severity
 from enclavize.compat.symbols import CALLS, DISPENSABLE, EXECS, FORKS, SOCKETS, SPAWNS, VFORKS
 from enclavize.compat.syscalls import NAMES
 from enclavize.compat.version_rules import is_newer, version_findings
-from enclavize.compat.wording import finding_about, finding_about_all, listed, name_of
+from enclavize.compat.wording import finding_about, finding_about_all, listed, name_of, that_fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def _processes(entry: Entry, elf: ElfFacts, profile: Profile) -> Iterator[Findin
     for code, found in texts.items():
         yield finding_about(
             code, Severity.WARNING, entry,
-            f"imports {listed(found)}, which fail on {profile.title}", _PROCESS_REMEDY,
+            f"imports {that_fail(found)} on {profile.title}", _PROCESS_REMEDY,
         )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def _calls(entry: Entry, elf: ElfFacts, profile: Profile, *, first: bool) -> Ite
         matters = first and not DISPENSABLE.issuperset(absent)
         yield finding_about(
             "OCC022", Severity.WARNING if matters else Severity.NOTE, entry,
-            f"imports {listed(absent)}, which fail on {profile.title} with {' or '.join(errnos)}",
+            f"imports {that_fail(absent)} on {profile.title} with {' or '.join(errnos)}",
         )  # fmt: skip
 
 

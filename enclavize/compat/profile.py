@@ -58,7 +58,10 @@ class ElfSupport(Section):
     static_pie: Answer
     script_depth: Annotated[int, up_to(_MAX_SCRIPT_DEPTH)]
     script_arguments: Answer
-    """Whether ``#!/bin/sh -e`` is split into an interpreter and its argument."""
+    """Whether ``#!/bin/sh -e`` is split into an interpreter and its argument.
+
+    ``partial``: that of an entrypoint is, as builds start its interpreter in its place, whatever its depth.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from enclavize.compat.code_rules import OWN_LIBRARIES, closure_findings, other_files
 from enclavize.compat.file_rules import file_findings
+from enclavize.compat.first_line_rules import first_line_findings
 from enclavize.compat.library_path import libc_family
 from enclavize.compat.profile import Support
-from enclavize.compat.program import split_line
 from enclavize.compat.report import Finding, Report, Severity
 from enclavize.compat.sizes import advise, largest
 from enclavize.compat.stage_rules import lowered, stage_findings
@@ -72,6 +72,7 @@ def _findings(subject: Subject, program: Program, profile: Profile) -> Iterator[
         )
         return
     yield from _program_is_there(program, profile)
+    yield from first_line_findings(program, profile, by_build=profile.elf.script_arguments is Support.PARTIAL)
     yield from _executable_form(program, profile)
     yield from _loader(program, profile)
     yield from _setuid(program)
@@ -90,6 +91,7 @@ def _later_programs(subject: Subject, profile: Profile) -> Iterator[Finding]:
         program = stage.program
         found = (
             *_program_is_there(program, profile),
+            *first_line_findings(program, profile, by_build=False),
             *_executable_form(program, profile),
             *_loader(program, profile),
             *closure_findings(program, profile),
@@ -105,24 +107,6 @@ def _program_is_there(program: Program, profile: Profile) -> Iterator[Finding]:
             f"{printable(missing.wanted_by)} runs {missing.wanted!r}, which is not a file of the image",
             "correct ENTRYPOINT, PATH or the #! line",
         )
-    if len(program.scripts) > profile.elf.script_depth:
-        script = program.scripts[profile.elf.script_depth]
-        yield error_about(
-            "OCC010",
-            script,
-            f"is a script that interprets a script; {profile.title} follows {profile.elf.script_depth}",
-            "make an ELF program the interpreter",
-        )
-    for script in program.scripts:
-        interpreter, argument = split_line(script.interpreter_line)
-        if argument and profile.elf.script_arguments is Support.NO:
-            yield error_about(
-                "OCC015",
-                script,
-                f"begins with #!{printable(script.interpreter_line)}; "
-                f"{profile.title} takes all of it as the name of the interpreter",
-                f"make {printable(interpreter)} the entrypoint, with the argument and the script behind it",
-            )
     for launcher in program.launchers:
         if profile.process.exec is Support.NO:
             yield error_about(

@@ -15,7 +15,7 @@ from enclavize.compat.script_writes import write_findings
 from enclavize.compat.servers import needs_of
 from enclavize.compat.service_rules import server_names
 from enclavize.compat.shell import BUILTINS
-from enclavize.compat.wording import listed
+from enclavize.compat.wording import listed, that_fail
 from enclavize.rootfs.entry import FileType, printable
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _drops_privileges(stage: Stage, profile: Profile) -> Iterator[Finding]:
             code="OCC057",
             severity=Severity.ERROR,
             path=stage.program.executable.path,
-            message=f"{printable(stage.name)} becomes another user by {listed(absent)}, which fail on "
+            message=f"{printable(stage.name)} becomes another user by {that_fail(absent)} on "
             f"{profile.title} with {profile.syscalls.errno_of(absent[0])}",
             remedy="set USER in the image: entrypoints start the server themselves then",
         )

@@ -27,6 +27,11 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names[:_MAX_NAMED]) + more
 
 
+def that_fail(names: Sequence[str]) -> str:
+    """Return some of the names, and that they fail."""
+    return f"{listed(names)}, which {'fails' if len(names) == 1 else 'fail'}"
+
+
 def finding_about(code: str, severity: Severity, entry: Entry, text: str, remedy: str = "") -> Finding:
     """Return a finding whose message begins with the name of the file."""
     return Finding(

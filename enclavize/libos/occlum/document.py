@@ -6,6 +6,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from enclavize.compat.program import MAX_SCRIPTS, split_line
 from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.libos.builtin.process import DEFAULT_PATH, environment
 from enclavize.libos.occlum.libraries import with_library_path
@@ -51,10 +52,10 @@ def find_program(rootfs: Rootfs, config: ImageConfig) -> Program:
             "the image names no program to run: it has neither an entrypoint nor a command",
             hint="set ENTRYPOINT in the image; of dir:PATH: --entrypoint",
         )
-    path = _located(rootfs, words[0], config)
+    start = _interpreted(rootfs, _located(rootfs, words[0], config))
     if config.entrypoint:
-        return Program(path=path, entrypoint=(path, *config.entrypoint[1:]), command=config.cmd)
-    return Program(path=path, entrypoint=(path,), command=config.cmd[1:])
+        return Program(path=start[0], entrypoint=(*start, *config.entrypoint[1:]), command=config.cmd)
+    return Program(path=start[0], entrypoint=start, command=config.cmd[1:])
 
 
 def make_document(
@@ -123,6 +124,26 @@ def _located(rootfs: Rootfs, name: str, config: ImageConfig) -> str:
     raise IncompatibleImageError(
         f"the program {name!r} is not in the image", hint="check ENTRYPOINT, CMD and PATH of the image"
     )
+
+
+def _interpreted(rootfs: Rootfs, path: str) -> tuple[str, ...]:
+    """Return the words that start a program, as Linux makes them of first lines that Occlum does not read.
+
+    Occlum takes all of a line as the name of the interpreter, which must be an ELF file
+    (src/libos/src/process/do_spawn/exec_loader.rs); Linux splits off one argument, and follows scripts of
+    scripts (fs/binfmt_script.c). A script that Occlum starts itself stays the program: then no host can give
+    the interpreter another one.
+    """
+    words: tuple[str, ...] = (path,)
+    read = True
+    for depth in range(MAX_SCRIPTS):
+        entry = rootfs.find(words[0])
+        if entry is None or not entry.interpreter_line:
+            break
+        interpreter, argument = split_line(entry.interpreter_line)
+        words = (posixpath.join("/", interpreter), *([argument] if argument else []), *words)
+        read = not (depth or argument)
+    return (path,) if read else words
 
 
 def _entry_points(program: Program, policy: Policy) -> list[str]:

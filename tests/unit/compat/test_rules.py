@@ -89,9 +89,6 @@ def test_scripts_lead_to_their_interpreters() -> None:
     assert codes(report(script, STATIC, command=("start",))) == []
     assert codes(report(script, command=("start",))) == [("OCC002", "error")]
     assert codes(report(outer, script, STATIC, command=("outer",))) == []
-    assert ("OCC010", "error") in codes(
-        report(outer, script, APP, LOADER, FOO, command=("outer",), libos="occlum")
-    )
     windows = program("bin/start", interpreter_line="/bin/app\r")
     assert codes(report(windows, STATIC, command=("start",))) == [("OCC002", "error")]
     loop = program("bin/loop", interpreter_line="/bin/loop")
@@ -141,11 +138,25 @@ def test_a_working_directory_that_the_user_may_not_enter_is_told_of(libos: str) 
             assert not expected or "user 7 may not enter /srv:" in found.findings[0].message
 
 
-def test_arguments_in_the_first_line_of_a_script_are_not_for_occlum() -> None:
+def test_first_lines_that_occlum_does_not_read_are_read_by_a_build() -> None:
+    tini, env = (replace(APP, path=f"bin/{name}") for name in ("tini", "env"))
     script = program("bin/start", interpreter_line="/bin/app -x")
-    entries = (script, APP, LOADER, FOO)
-    assert codes(report(*entries, command=("start",), libos="occlum")) == [("OCC015", "error")]
-    assert codes(report(*entries, command=("start",), libos="gramine")) == []
+    outer = program("bin/outer", interpreter_line="/bin/start")
+    files = (script, outer, APP, LOADER, FOO, tini, env)
+    assert codes(report(*files, command=("start",), libos="occlum")) == [("OCC015", "warning")]
+    assert codes(report(*files, command=("start",), libos="occlum@0.18.1")) == [("OCC015", "error")]
+    assert codes(report(*files, command=("start",), libos="gramine")) == []
+    both = [("OCC010", "warning"), ("OCC015", "warning")]
+    assert codes(report(*files, command=("outer",), libos="occlum")) == both
+    loop = program("bin/loop", interpreter_line="/bin/loop")
+    assert ("OCC010", "error") in codes(report(loop, command=("loop",), libos="occlum"))
+    # Who comes later is read by Occlum.
+    assert ("OCC015", "error") in codes(report(*files, command=("tini", "--", "start"), libos="occlum"))
+    by_env = program("bin/start", interpreter_line="/bin/env inner")
+    inner = replace(script, path="bin/inner")
+    later = report(by_env, inner, *files[2:], command=("start",), libos="occlum")
+    found = [(finding.severity.value, finding.path) for finding in later.findings if finding.code == "OCC015"]
+    assert sorted(found) == [("error", "bin/inner"), ("warning", "bin/start")]
 
 
 def test_a_library_is_no_program_but_a_loader_is() -> None:

@@ -42,6 +42,8 @@ SHA_EXTENSIONS = "x86_64+sha+ssse3+sse4_1+avx+avx2"
 SHA_INSTRUCTIONS = "x86_64+sha+ssse3+sse4_1"
 """For code that uses the SHA extensions itself: they have no VEX form, and would wait among AVX code."""
 
+WIDE_REGISTERS = "x86_64+avx512f+avx512bw+avx512vl"
+
 ZIG_FLAGS = (
     "-O", "ReleaseFast", "-fPIC", "-fstrip", "-fno-stack-check", "-fno-stack-protector", "-fsingle-threaded",
 )  # fmt: skip
@@ -75,6 +77,7 @@ _SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".def", ".lds", ".zig"})
 
 SHA256 = (ZigObject("crypto/sha256.zig"), ZigObject("crypto/sha256.zig", SHA_EXTENSIONS))
 SHA256_LANES = ZigObject("crypto/sha256_lanes.zig", SHA_INSTRUCTIONS)
+SHA256_WIDE = ZigObject("crypto/sha256_wide.zig", WIDE_REGISTERS)
 SHARED_MODULES = {"sha256_ni": "crypto/sha256_ni.zig"}
 """What Zig sources of several folders import, by name."""
 
@@ -106,7 +109,7 @@ UNITS = (
             "-Wl,--gc-sections", "-Wl,--hash-style=sysv", "-Wl,--build-id=none", "-Wl,--no-undefined",
             "-Wl,-T,libos/libos.lds", "-s",
         ),
-        zig_objects=(*SHA256, SHA256_LANES),
+        zig_objects=(*SHA256, SHA256_LANES, SHA256_WIDE),
     ),
     Unit(
         output="runelet",

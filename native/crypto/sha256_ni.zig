@@ -34,7 +34,7 @@ pub const State = struct {
     }
 
     /// The words in the order of the standard.
-    fn words(state: State) [8]u32 {
+    pub fn words(state: State) [8]u32 {
         const a, const c = .{ state.abef, state.cdgh };
         return .{ a[3], a[2], c[3], c[2], a[1], a[0], c[1], c[0] };
     }
@@ -163,7 +163,7 @@ inline fn message2(words: Words, last: Words) Words {
     );
 }
 
-const constants: [16]Words = .{
+pub const constants: [16]Words = .{
     .{ 0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5 }, .{ 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5 },
     .{ 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3 }, .{ 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174 },
     .{ 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc }, .{ 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da },

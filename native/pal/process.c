@@ -40,6 +40,7 @@ static uint32_t exiting;
 
 uint32_t cpu_features_found(void)
 {
+    const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | (uint32_t)bit_AVX512VL;
     uint32_t a, b, c, d, found = 0;
     if (__get_cpuid(1, &a, &b, &c, &d)) {
         found |= (c & bit_AES) ? CPU_FEATURE_AES : 0;
@@ -48,7 +49,7 @@ uint32_t cpu_features_found(void)
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         found |= (b & bit_SHA) ? CPU_FEATURE_SHA : 0;
         found |= (b & bit_AVX2) ? CPU_FEATURE_AVX2 : 0;
-        found |= (b & bit_AVX512F) ? CPU_FEATURE_AVX512 : 0;
+        found |= (b & avx512) == avx512 ? CPU_FEATURE_AVX512 : 0;
     }
     if (__get_cpuid_count(0xD, 1, &a, &b, &c, &d)) {
         found |= (a & XGETBV_OF_XINUSE) ? CPU_FEATURE_XINUSE : 0;

@@ -203,6 +203,7 @@ struct base_upcalls {
     /* cpu: runs `work` while the application's vector registers are put away. */
     void (*with_vector_registers)(void (*work)(void *argument), void *argument);
     bool (*has_sha_extensions)(void);
+    bool (*has_wide_registers)(void); /* AVX-512: F, BW, VL */
     /* boundary */
     void (*write_line)(enum log_level level, const char *text, size_t length);
     void (*end)(uint32_t status, uint32_t signal, const char *text, size_t length); /* does not return */

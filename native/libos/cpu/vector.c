@@ -2,6 +2,7 @@
 #include "cpu/cpu.h"
 
 #define XFRM_AVX 4U
+#define XFRM_AVX512 0xE4U /* which needs AVX */
 #define XSAVE_X87 1U
 #define XSAVE_MXCSR 24
 #define XSAVE_REGISTERS 32
@@ -55,6 +56,11 @@ static bool has_sha_extensions(void)
     return (cpu_features & wanted) == wanted && (vector_components & XFRM_AVX) != 0;
 }
 
+static bool has_wide_registers(void)
+{
+    return (cpu_features & CPU_FEATURE_AVX512) && (vector_components & XFRM_AVX512) == XFRM_AVX512;
+}
+
 static void with_vector_registers(void (*work)(void *argument), void *argument)
 {
     uint8_t application[VECTOR_STATE_SIZE] __attribute__((aligned(64)));
@@ -67,5 +73,6 @@ void vector_start(uint64_t xfrm)
 {
     vector_components = (uint32_t)(xfrm & COMPONENTS_KNOWN);
     base_upcalls.has_sha_extensions = has_sha_extensions;
+    base_upcalls.has_wide_registers = has_wide_registers;
     base_upcalls.with_vector_registers = with_vector_registers;
 }

@@ -98,7 +98,7 @@ def test_exception_without_stack_ends_the_enclave_with_a_message(host: Host) -> 
     assert "exception" in done.stderr
 
 
-def test_sha256_is_right_with_and_without_sha_extensions(host: Host) -> None:
+def test_sha256_is_right_with_what_this_cpu_has_with_less_and_with_nothing(host: Host) -> None:
     assert host.run("sha256").returncode == 0
 
 

@@ -276,12 +276,22 @@ void libos_start(const struct boot *boot, const char *strings)
             0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23,
             0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad,
         };
-        uint8_t digest[32];
-        sha256("abc", 3, digest);
-        need(memcmp(digest, abc, 32) == 0, "SHA-256 by this CPU");
-        cpu_features = 0;
-        sha256("abc", 3, digest);
-        need(memcmp(digest, abc, 32) == 0, "SHA-256 by any CPU");
+        enum { MESSAGES = 41 }; /* 16 twice, and more than half of 16 */
+        static const uint32_t less[] = {0, CPU_FEATURE_AVX512, UINT32_MAX};
+        uint8_t messages[3 * MESSAGES], digests[32 * MESSAGES];
+        for (size_t i = 0; i < sizeof messages; i++) {
+            messages[i] = (uint8_t)('a' + i % 3);
+        }
+        for (size_t i = 0; i < ARRAY_LENGTH(less); i++) {
+            cpu_features &= ~less[i];
+            for (size_t count = 1; count <= MESSAGES; count++) {
+                memset(digests, 0, sizeof digests);
+                sha256_each(messages, 3, count, digests);
+                for (size_t at = 0; at < count; at++) {
+                    need(memcmp(digests + 32 * at, abc, 32) == 0, "SHA-256");
+                }
+            }
+        }
         host_exit(0, 0);
     }
     if (strcmp(strings, "debug") == 0) {

@@ -1,9 +1,9 @@
-/* Writes the digests that the enclave's two lanes give: of `count` messages of `size` bytes each, from standard input. */
+/* Writes the digests that the enclave's EACH gives, of several lanes: of `count` messages of `size` bytes each, from standard input. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-void sha256_each_ni(const void *data, size_t size, size_t count, uint8_t *digests);
+void EACH(const void *data, size_t size, size_t count, uint8_t *digests);
 
 int main(int count, char **values)
 {
@@ -15,6 +15,6 @@ int main(int count, char **values)
     if (!data || !digests || fread(data, 1, size * messages, stdin) != size * messages) {
         return 1;
     }
-    sha256_each_ni(data, size, messages, digests);
+    EACH(data, size, messages, digests);
     return fwrite(digests, 32, messages, stdout) == messages ? 0 : 1;
 }

@@ -1,4 +1,4 @@
-"""The enclave's two and sixteen lanes of SHA-256 give what hashlib gives: known answers, and random lengths."""
+"""The lanes of the enclave's SHA-256, two and sixteen, give what hashlib gives: known answers, and random lengths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lanes of the enclave's SHA-256, two and sixteen, give what hashlib gives: known answers, and random lengths."""
+"""Two and sixteen lanes of the enclave's SHA-256 give what hashlib gives: known answers, random lengths."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ UNITS = (
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
         zig_objects=tuple(
             ZigObject(f"host/{name}.zig")
-            for name in ("hashes", "search", "scan", "tree", "erofs", "data_index")
+            for name in ("hashes", "code", "symbols", "scan", "tree", "erofs", "data_index")
         ),
     ),
     Unit(
@@ -179,7 +179,8 @@ UNITS = (
         sources=(),
         flags=(*HOST_FLAGS, "-shared", "-Wl,-z,now", "-Wl,--no-undefined", "-s"),
         zig_objects=(
-            ZigObject("host/hashes.zig", SHA_EXTENSIONS), ZigObject("host/search.zig", SHA_EXTENSIONS),
+            ZigObject("host/hashes.zig", SHA_EXTENSIONS), ZigObject("host/code.zig", SHA_EXTENSIONS),
+            ZigObject("host/symbols.zig"),
             ZigObject("host/scan.zig", SHA_INSTRUCTIONS), ZigObject("host/tree.zig"),
             ZigObject("host/erofs.zig", SHA_INSTRUCTIONS), ZigObject("host/data_index.zig"),
         ),

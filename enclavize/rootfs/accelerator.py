@@ -1,7 +1,6 @@
 """Optional native forms of what is done for every byte of a layer: same results, and no interpreter's lock.
 
-Threads that hash block by block in Python would pass the lock to and fro for every 4096 bytes; ``re`` keeps
-it while it looks for instructions.
+Threads that hash block by block in Python would pass the lock to and fro for every 4096 bytes.
 """
 
 from __future__ import annotations
@@ -100,40 +99,6 @@ def native_hash_blocks() -> Callable[[bytes | memoryview], bytes] | None:
         return digests.raw
 
     return hash_blocks
-
-
-@cache
-def native_find_pairs() -> Callable[[bytes, int, int, bytes, int], list[int]] | None:
-    """Return the native form of ``elf_code.find_pairs``, or None."""
-    if (call := _function("enclavize_find_pairs")) is None:
-        return None
-    size, text = ctypes.c_size_t, ctypes.c_char_p
-    call.argtypes = (text, size, size, ctypes.c_uint8, text, ctypes.c_void_p, size)
-    call.restype = size
-
-    def find_pairs(data: bytes, start: int, end: int, pair: bytes, limit: int) -> list[int]:
-        offsets = (ctypes.c_uint32 * limit)()
-        # Three second bytes always; which of them are equal does not matter.
-        seconds = pair[1:].ljust(3, pair[-1:])
-        return offsets[: call(data, start, min(end, len(data)), pair[0], seconds, offsets, limit)]
-
-    return find_pairs
-
-
-@cache
-def native_find_bytes() -> Callable[[bytes, bytes, int, int], int] | None:
-    """Return the native form of ``bytes.find`` in a range that lies in the data, or None."""
-    if (call := _function("enclavize_find_bytes")) is None:
-        return None
-    size, text = ctypes.c_size_t, ctypes.c_char_p
-    call.argtypes = (text, size, size, text, size)
-    call.restype = size
-
-    def find_bytes(data: bytes, needle: bytes, start: int, end: int) -> int:
-        found = int(call(data, start, end, needle, len(needle)))
-        return found if found < end else -1
-
-    return find_bytes
 
 
 @cache

@@ -9,7 +9,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enclavize.rootfs.elf_code import CodeScan
+from enclavize.rootfs import native_code
+from enclavize.rootfs.elf_code import MAX_CODE_SEGMENTS, CodeScan
 from enclavize.rootfs.elf_symbols import (
     MAX_SYMBOLS,
     MAX_VERSIONS_SIZE,
@@ -19,6 +20,7 @@ from enclavize.rootfs.elf_symbols import (
     watched_imports,
 )
 from enclavize.rootfs.entry import ElfFacts, path_text
+from enclavize.rootfs.native_code import NativeCodeScan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 MAGIC = b"\x7fELF"
 
 MAX_PROGRAM_HEADERS = 1024
-MAX_CODE_SEGMENTS = 32
-"""Program headers among which segments with code are looked for."""
 MAX_DYNAMIC_SIZE = 256 << 10
 """Bytes of a dynamic section that are looked at."""
 MAX_STRINGS_SIZE = 8 << 20
@@ -98,6 +98,13 @@ class _Window:
             self._parts.append(part)
             self._size += len(part)
 
+    def pass_on(self, other: _Window) -> None:
+        """Feed another window with what was collected."""
+        offset = self.start
+        for part in self._parts:
+            other.feed(offset, part)
+            offset += len(part)
+
     def data(self) -> bytes:
         """Return what was collected: a prefix of the range."""
         return b"".join(self._parts)
@@ -113,12 +120,13 @@ class ElfScanner:
         self._segments: Sequence[_Segment] = ()
         self._dynamic: _Window | None = None
         self._interpreter: _Window | None = None
-        self._start = _Window(0, MAX_STRINGS_SIZE)
+        self._start: _Window | None = None
+        """What passed before the dynamic section, which tells what of it is wanted."""
         self._strings: _Window | None = None
         self._symbols: _Window | None = None
         self._needed_versions: _Window | None = None
         self._defined_versions: _Window | None = None
-        self._code: CodeScan | None = None
+        self._code: CodeScan | NativeCodeScan | None = None
         self._complete = True
         self._entries: list[tuple[int, int]] | None = None
 
@@ -126,7 +134,7 @@ class ElfScanner:
         """Take the next piece; the first one has the ELF header and the program headers, if it can be."""
         if not self._offset:
             self._read_headers(bytes(piece[: 64 << 10]))
-        if self._dynamic is not None:
+        if self._start is not None:
             self._start.feed(self._offset, piece)
         for window in (self._interpreter, self._dynamic):
             if window is not None:
@@ -134,6 +142,7 @@ class ElfScanner:
         end = self._offset + len(piece)
         if self._dynamic is not None and self._entries is None and end >= self._dynamic.end:
             self._read_dynamic(self._dynamic.data())
+            self._start = None
         for window in (self._strings, self._symbols, self._needed_versions, self._defined_versions):
             if window is not None:
                 window.feed(self._offset, piece)
@@ -234,11 +243,12 @@ class ElfScanner:
                 for segment in segments[:MAX_CODE_SEGMENTS]
                 if segment.type == _PT_LOAD and segment.flags & _PF_X
             ]
-            self._code = CodeScan(code)
+            self._code = NativeCodeScan(code) if native_code.is_available() else CodeScan(code)
         for segment in segments:
             match segment.type:
                 case 2 if self._dynamic is None:
                     self._dynamic = _Window(segment.offset, min(segment.size, MAX_DYNAMIC_SIZE))
+                    self._start = _Window(0, MAX_STRINGS_SIZE)
                 case 3 if self._interpreter is None:
                     self._interpreter = _Window(segment.offset, min(segment.size, MAX_STRING))
 
@@ -256,23 +266,23 @@ class ElfScanner:
         if address is None:
             return
         table_size = min(first.get(_DT_STRSZ, 0), MAX_STRINGS_SIZE)
-        passed = self._start.data()
-        self._strings = self._window_at(address, table_size, passed)
+        self._strings = self._window_at(address, table_size)
         if self._class.bits != 64:
             return
         if (symbols := first.get(_DT_SYMTAB)) is not None:
             ends = [first[tag] - symbols for tag in _TABLE_TAGS if first.get(tag, 0) > symbols]
-            self._symbols = self._window_at(symbols, min([*ends, MAX_SYMBOLS * SYMBOL_SIZE]), passed)
+            self._symbols = self._window_at(symbols, min([*ends, MAX_SYMBOLS * SYMBOL_SIZE]))
         if (versions := first.get(_DT_VERNEED)) is not None:
-            self._needed_versions = self._window_at(versions, MAX_VERSIONS_SIZE, passed)
+            self._needed_versions = self._window_at(versions, MAX_VERSIONS_SIZE)
         if (versions := first.get(_DT_VERDEF)) is not None:
-            self._defined_versions = self._window_at(versions, MAX_VERSIONS_SIZE, passed)
+            self._defined_versions = self._window_at(versions, MAX_VERSIONS_SIZE)
 
-    def _window_at(self, address: int, size: int, passed: bytes) -> _Window | None:
+    def _window_at(self, address: int, size: int) -> _Window | None:
         """Return a window on what is loaded at ``address``, fed with the part of the file that has passed."""
         for segment in self._segments:
             if segment.type == _PT_LOAD and segment.address <= address < segment.address + segment.size:
                 window = _Window(address - segment.address + segment.offset, size)
-                window.feed(0, passed)
+                if self._start is not None:
+                    self._start.pass_on(window)
                 return window
         return None

@@ -13,9 +13,9 @@ import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
-from enclavize.rootfs import accelerator, elf_code, elf_symbols
+from enclavize.rootfs import accelerator, elf_code, elf_symbols, native_code
 from enclavize.rootfs.elf import ElfScanner
-from enclavize.rootfs.elf_code import MAX_CODE_SIZE, CodeScan, find_pairs
+from enclavize.rootfs.elf_code import MAX_CODE_SIZE, MAX_SITES, CodeScan
 from enclavize.rootfs.elf_symbols import (
     WATCHED,
     defined_versions,
@@ -23,6 +23,7 @@ from enclavize.rootfs.elf_symbols import (
     undefined_names,
     watched_imports,
 )
+from enclavize.rootfs.native_code import NativeCodeScan
 from support.programs import need_native
 from support.scale import scaled
 
@@ -176,32 +177,52 @@ def test_other_byte_orders_and_classes_are_no_error() -> None:
     assert scan(b"\x7fELF\x03\x01" + bytes(100)) is None
 
 
-@pytest.mark.parametrize("pair", [b"\x0f\x05\x34\x01", b"\xcd\x80", b"a^]"])
-def test_native_code_finds_the_pairs_that_python_finds(pair: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    need_native(accelerator.PORTABLE_LIBRARY)
-    native = accelerator.native_find_pairs()
-    assert native is not None
-    monkeypatch.setattr(elf_code, "native_find_pairs", lambda: None)
-    chance = random.Random(7)
-    for _ in range(200):
-        data = bytes(chance.choices(pair + b"xyz", k=chance.randrange(200)))
-        start, end = chance.randrange(100), chance.randrange(220)
-        limit = chance.choice([1, 5, 300])
-        assert native(data, start, end, pair, limit) == find_pairs(data, start, end, pair, limit)
+CODE_WORDS = (
+    *(b"\xb8\x29\0\0\0", b"\xb8\xff\x03\0\0", b"\xb8\0\x04\0\0", b"\xb8", b"\0"),
+    *(b"\x0f\x05", b"\x0f\x34", b"\x0f\x01\xf9", b"\x0f\x01", b"\xcd\x80", b"\x89\xe5", b"\x8b\xec"),
+    *(b"\x0f", b"\x05", b"\xcd", b"\x80", b"\xf9", b"\x90", b"\x90" * 7, bytes(40)),
+)
+MARKS = (
+    *(b"\xff Go buildinf:", b"\xff Go buildinf:\x08\x02" + bytes(16) + b"\x08go1.22.1", b"\xff Go"),
+    *(b"rustc version 1.80.0 (x)", b"rustc version ", b"rustc"),
+)
 
 
-@pytest.mark.parametrize("needle", [b"a", b"ab", b"aba", b"\xff Go buildinf:"])
-def test_native_code_finds_the_bytes_that_python_finds(needle: bytes) -> None:
+@pytest.mark.parametrize("limits", [(MAX_CODE_SIZE, MAX_SITES), (700, 9)], ids=["all", "few"])
+def test_native_code_finds_in_code_what_python_finds(
+    limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     need_native(accelerator.PORTABLE_LIBRARY)
-    native = accelerator.native_find_bytes()
-    assert native is not None
-    chance = random.Random(8)
-    for _ in range(500):
-        parts = [needle, needle[:1], needle[-1:], needle[:-1], b"x"]
-        data = b"".join(chance.choices(parts, weights=(1, 9, 9, 9, 200), k=chance.randrange(200)))
-        start, end = sorted(chance.choices(range(len(data) + 1), k=2))
-        assert native(data, needle, start, end) == data.find(needle, start, end)
-        assert native(data, needle, end, start) == data.find(needle, end, start)
+    for module in (elf_code, native_code):
+        monkeypatch.setattr(module, "MAX_CODE_SIZE", limits[0])
+        monkeypatch.setattr(module, "MAX_SITES", limits[1])
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    toolchains = set()
+    for _ in range(scaled(40_000, least=2000)):
+        count = chance.choice((5, 50, 200))
+        marks = chance.choice((0, 0, 2))
+        weights = (*(1 for _ in CODE_WORDS), *(marks for _ in MARKS))
+        words = chance.choices((*CODE_WORDS, *MARKS), weights=weights, k=count)
+        data = b"".join(word.rjust(-(-len(word) // 16) * 16) if word in MARKS[:2] else word for word in words)
+        ranges = [
+            tuple(sorted(chance.choices(range(-(-len(data) // 16) * 16 + 100), k=2)))
+            for _ in range(chance.randrange(4))
+        ]
+        if chance.random() < 0.5:
+            ranges = [(chance.choice((0, 16, 200)), chance.choice((len(data), 1 << 70)))]
+        reference, native = CodeScan(ranges), NativeCodeScan(ranges)
+        at = 0
+        while at < len(data):
+            size = chance.choice((1, 16, 127, 128, 129, 300, 1000))
+            for found in (reference, native):
+                found.feed(at, memoryview(data)[at : at + size])
+            at += size
+        for name in ("syscalls", "instructions", "toolchain"):
+            assert getattr(native, name) == getattr(reference, name), name
+        toolchains.add(reference.toolchain)
+    assert {"go1.22.1", "rustc 1.80.0", ""} <= toolchains
 
 
 def test_native_code_finds_the_symbols_that_python_finds(monkeypatch: pytest.MonkeyPatch) -> None:

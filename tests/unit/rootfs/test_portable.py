@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.rootfs import accelerator, native_erofs, native_merge, native_scan
+from enclavize.rootfs import accelerator, native_code, native_erofs, native_merge, native_scan
 from enclavize.rootfs.verity import hash_blocks
 from support.images import file, tar_of
 from support.layer_readers import read_by_reference, read_layer
@@ -22,8 +22,7 @@ CACHED = (
     native_merge._library,
     native_erofs._library,
     accelerator.native_hash_blocks,
-    accelerator.native_find_pairs,
-    accelerator.native_find_bytes,
+    native_code._function,
     accelerator.native_undefined_names,
 )
 

@@ -206,9 +206,9 @@ def test_native_code_finds_in_code_what_python_finds(
         weights = (*(1 for _ in CODE_WORDS), *(marks for _ in MARKS))
         words = chance.choices((*CODE_WORDS, *MARKS), weights=weights, k=count)
         data = b"".join(word.rjust(-(-len(word) // 16) * 16) if word in MARKS[:2] else word for word in words)
+        ends = range(-(-len(data) // 16) * 16 + 100)
         ranges = [
-            tuple(sorted(chance.choices(range(-(-len(data) // 16) * 16 + 100), k=2)))
-            for _ in range(chance.randrange(4))
+            (min(pair), max(pair)) for pair in (chance.choices(ends, k=2) for _ in range(chance.randrange(4)))
         ]
         if chance.random() < 0.5:
             ranges = [(chance.choice((0, 16, 200)), chance.choice((len(data), 1 << 70)))]

@@ -67,6 +67,10 @@ class RegistryError(EnclavizeError):
     exit_code = 5
 
 
+class NotFoundError(RegistryError):
+    """The registry does not have this repository, manifest or blob."""
+
+
 class AuthenticationError(RegistryError):
     """A registry refuses the credentials, or wants some."""
 

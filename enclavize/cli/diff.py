@@ -59,7 +59,7 @@ def diff(
 
 
 def _text(found: "Difference") -> str:
-    from enclavize.rootfs.entry import printable
+    from enclavize.rootfs.names import printable
 
     lines = []
     for fact in found.facts:
@@ -87,6 +87,6 @@ def _items(sign: str, items: list[Any]) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    from enclavize.rootfs.entry import printable
+    from enclavize.rootfs.names import printable
 
     return "none" if value is None else printable(value if isinstance(value, str) else json.dumps(value))

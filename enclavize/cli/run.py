@@ -63,7 +63,6 @@ def run(words: Sequence[str]) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from enclavize.cli.grammar.cache_bound import cache_bound
     from enclavize.cli.grammar.publish import parse_published
     from enclavize.oci.location import parse_location
     from enclavize.rune.capabilities import chosen_capabilities
@@ -96,7 +95,7 @@ def _run(given: argparse.Namespace) -> int:
         devices=tuple(map(sgx_device, given.device)),
         insecure=given.insecure,
     )
-    return run_image(options, unpack(options, cache_bound(), _progress))
+    return run_image(options, unpack(options, _cache_bound, _progress))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -178,6 +177,12 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     flag("--insecure", about="Accept plain HTTP and unknown certificates of registries.")
     return parser
+
+
+def _cache_bound() -> int:
+    from enclavize.cli.grammar.cache_bound import cache_bound
+
+    return cache_bound()
 
 
 def _progress() -> AbstractContextManager[Reporter]:

@@ -1,11 +1,8 @@
 """What the options before the command say."""
 
-from dataclasses import dataclass
 
-
-@dataclass
 class _State:
-    show_traceback: bool = False
+    show_traceback = False
 
 
 state = _State()

@@ -8,7 +8,7 @@ from enclavize.compat.profile import Support
 from enclavize.compat.program import MAX_SCRIPTS, env_command, split_line
 from enclavize.compat.report import Severity
 from enclavize.compat.wording import finding_about
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,8 @@ from enclavize.compat.stage_rules import lowered, stage_findings
 from enclavize.compat.stages import Stage
 from enclavize.compat.start_rules import start_findings
 from enclavize.compat.wording import error_about, finding_about, name_of
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.rootfs.entry import FileType
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

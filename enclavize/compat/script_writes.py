@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from enclavize.compat.profile import Support
 from enclavize.compat.report import Finding, Severity
 from enclavize.compat.wording import listed
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.rootfs.entry import FileType
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

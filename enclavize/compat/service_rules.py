@@ -11,7 +11,7 @@ from enclavize.compat.profile import Support
 from enclavize.compat.program import find_program
 from enclavize.compat.report import Severity
 from enclavize.compat.wording import error_about, finding_about, finding_about_all
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

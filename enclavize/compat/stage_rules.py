@@ -16,7 +16,8 @@ from enclavize.compat.servers import needs_of
 from enclavize.compat.service_rules import server_names
 from enclavize.compat.shell import BUILTINS
 from enclavize.compat.wording import listed, that_fail
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.rootfs.entry import FileType
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

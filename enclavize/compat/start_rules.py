@@ -16,7 +16,7 @@ from enclavize.compat.shell import Kind, first_start
 from enclavize.compat.stated import wants_zgc
 from enclavize.compat.symbols import CLIENTS
 from enclavize.compat.wording import error_about, finding_about, finding_about_all, listed, name_of
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -24,7 +24,7 @@ from enclavize.pipeline.options import KeySigner, ServiceSigner
 from enclavize.pipeline.signing import signing_identity
 from enclavize.pipeline.statement import statement
 from enclavize.progress import Reporter
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.tee.image import check_convertible
 from enclavize.tee.layout import ROOT
 

@@ -41,7 +41,7 @@ from enclavize.oci.location import RegistryLocation
 from enclavize.oci.pruning import prune
 from enclavize.oci.reference import ImageReference
 from enclavize.oci.storage import storage_errors
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.rune.config_shape import CONFIG_SHAPE
 from enclavize.rune.inclavare import CARRIER, CARRIERS
 

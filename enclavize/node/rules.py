@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.oci.reference import parse_reference
 from enclavize.pipeline.configuration import parse_configuration
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.rune.policy import read_pinned
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 import weakref
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from enclavize.errors import IntegrityError
+from enclavize.folders import user_cache
 from enclavize.lock import try_lock
 from enclavize.oci.arrival import Arrivals
 from enclavize.oci.digest import Digest, algorithm_of, hex_of, new_hash
@@ -39,15 +39,15 @@ _ANY_SHA256 = Digest("sha256:")
 
 def default_cache_root() -> Path:
     """Return ``enclavize/blobs`` below the user's cache folder (XDG_CACHE_HOME)."""
-    import platformdirs
-
-    return platformdirs.user_cache_path("enclavize") / "blobs"
+    return user_cache() / "blobs"
 
 
 class TemporaryBlob:
     """A blob without a name. Whoever commits it vouches for the digest."""
 
     def __init__(self, cache: BlobCache) -> None:
+        import tempfile
+
         self._cache = cache
         with locked_folder(cache.root, fcntl.LOCK_SH):  # so that nobody removes it before it is locked
             self._descriptor, name = tempfile.mkstemp(dir=cache.temporary_folder)
@@ -183,6 +183,8 @@ class BlobCache:
 
     def spool(self) -> BinaryIO:
         """Return a nameless file on the cache's disk, for data that must be seekable for a while."""
+        import tempfile
+
         with storage_errors("write", self.root):
             self.temporary_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             return tempfile.TemporaryFile(dir=self.temporary_folder)
@@ -203,6 +205,8 @@ class BlobCache:
         if self._used:
             return
         self._used = True
+        import tempfile
+
         folder = self.root / USERS
         with suppress(OSError):  # the cache may belong to somebody else
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

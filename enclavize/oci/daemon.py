@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
-from enclavize.oci.archive import ArchiveStyle, archive_chunks
+from enclavize.oci.archive_target import ArchiveStyle, archive_chunks
 from enclavize.oci.docker_archive import image_from_docker_files
 from enclavize.oci.media_types import layer_compression
 from enclavize.oci.storage import storage_errors

@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from enclavize.errors import InvalidImageError, MissingBlobError
+from enclavize.errors import InvalidImageError, MissingBlobError, NotFoundError
 from enclavize.oci.digest import short
 from enclavize.oci.media_types import may_be_elsewhere
-from enclavize.oci.registry.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

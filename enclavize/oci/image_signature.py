@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.descriptor import Descriptor
-from enclavize.oci.digest import hex_of, sha256_digest
+from enclavize.oci.digest import sha256_digest
 from enclavize.oci.document import canonical_json
 from enclavize.oci.limits import MAX_LAYERS
 from enclavize.oci.manifest import Manifest, image_manifest, parse_manifest
@@ -26,7 +26,6 @@ from enclavize.oci.media_types import OCI_CONFIG
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from enclavize.oci.digest import Digest
 
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 ARTIFACT_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
@@ -99,11 +98,6 @@ class SignatureImage:
         if len(layers) > MAX_LAYERS:
             raise InvalidImageError(f"the image would have more than {MAX_LAYERS} signatures")
         return replace(self, layers=tuple(layers))
-
-
-def signature_tag(signed: Digest) -> str:
-    """Return the tag for the signatures of a manifest."""
-    return f"sha256-{hex_of(signed)}.sig"
 
 
 def parse_signature_image(data: bytes, what: str) -> SignatureImage:

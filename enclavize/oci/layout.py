@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import shutil
 import stat
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -15,7 +14,6 @@ from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import algorithm_of, hex_of
 from enclavize.oci.document import canonical_json, parse_document
 from enclavize.oci.image import spelling
-from enclavize.oci.image_signature import signature_tag
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
 from enclavize.oci.local_source import LocalSource
 from enclavize.oci.manifest import MANIFEST_SHAPE, Index, parse_manifest
@@ -23,6 +21,7 @@ from enclavize.oci.media_types import OCI_INDEX
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.select import ambiguities_of, choose, image_at
 from enclavize.oci.shape import Shape
+from enclavize.oci.signature_tag import signature_tag
 from enclavize.oci.storage import atomic_file, storage_errors
 from enclavize.oci.stream import CHUNK_SIZE, blob_name, read_verified, verified
 
@@ -264,6 +263,8 @@ class LayoutTarget:
                     raise UsageError(f"{path} exists and is not an OCI layout", hint="name another folder")
                 self._write(path, image, task.advance)
             else:
+                import tempfile
+
                 path.parent.mkdir(parents=True, exist_ok=True)
                 temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:200]}."))
                 try:

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import InvalidImageError
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
-from enclavize.oci.image_signature import (
-    SignatureImage,
-    parse_signature_image,
-    read_signature,
-    signature_tag,
-)
+from enclavize.oci.image_signature import SignatureImage, parse_signature_image, read_signature
 from enclavize.oci.layout import (
     INDEX_FILE,
     REF_NAME,
@@ -26,6 +21,7 @@ from enclavize.oci.layout import (
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import Index, parse_manifest
 from enclavize.oci.media_types import OCI_MANIFEST
+from enclavize.oci.signature_tag import signature_tag
 from enclavize.oci.stream import read_verified
 
 if TYPE_CHECKING:

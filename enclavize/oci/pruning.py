@@ -18,7 +18,7 @@ import fcntl
 import os
 import shutil
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from enclavize.lock import try_lock
 from enclavize.oci.cache import USERS, locked_folder
 from enclavize.oci.digest import HEX_LENGTHS
+from enclavize.oci.unpacked import LOCK_SUFFIX, lock_of, unpacked_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,8 +39,6 @@ DEFAULT_MAX_SIZE = 10 << 30
 INDEXES = "index"
 RESULTS = "results"
 LAYERS = "layers"
-UNPACKED = "unpacked"
-LOCK_SUFFIX = ".lock"
 
 _CLOCK_STEP = 1.0
 """Seconds: files' times come from a clock that ticks more slowly than others."""
@@ -66,11 +65,6 @@ class CachedItem:
     size: int
     last_used: float
     in_use: bool = False
-
-
-def unpacked_folder(cache: BlobCache) -> Path:
-    """Return the folder of unpacked images."""
-    return cache.root.parent / UNPACKED
 
 
 def cached_items(cache: BlobCache) -> list[CachedItem]:
@@ -116,15 +110,6 @@ def prune(
             else:
                 left.append(item)
     return removed, left
-
-
-@contextmanager
-def in_use(tree: Path) -> Iterator[bool]:
-    """Keep an unpacked image from being removed; gives whether it is still there."""
-    with lock_of(tree).open("ab") as lock:  # made if need be, not emptied
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        os.utime(lock.fileno())
-        yield tree.is_dir()
 
 
 def _files(kind: ItemKind, folder: Path) -> Iterator[CachedItem]:
@@ -182,11 +167,6 @@ def _oldest_user(users: Path) -> float:
             if not try_lock(mark.fileno()):  # or it was killed
                 began = min(began, os.fstat(mark.fileno()).st_mtime - _CLOCK_STEP)
     return began
-
-
-def lock_of(tree: Path) -> Path:
-    """Return the file whose lock an unpacked image's users hold."""
-    return tree.with_name(f"{tree.name}{LOCK_SUFFIX}")
 
 
 def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:

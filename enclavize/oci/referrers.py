@@ -10,14 +10,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from enclavize.errors import RegistryError
+from enclavize.errors import NotFoundError, RegistryError
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import algorithm_of, hex_of, sha256_digest
 from enclavize.oci.document import canonical_json, parse_document
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import MANIFEST_SHAPE, Index, Manifest, parse_manifest
 from enclavize.oci.media_types import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
-from enclavize.oci.registry.errors import NotFoundError
 from enclavize.oci.registry.upload import push_bytes
 
 if TYPE_CHECKING:

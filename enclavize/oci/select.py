@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from enclavize.errors import InvalidImageError
+from enclavize.errors import InvalidImageError, NotFoundError
 from enclavize.oci.image import Image, spelling
 from enclavize.oci.image_config import parse_config
 from enclavize.oci.limits import MAX_INDEX_DEPTH, MAX_INDEX_LOOKS, MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import Index, Manifest, parse_manifest
 from enclavize.oci.media_types import CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES, layer_compression
 from enclavize.oci.platform import LINUX_AMD64, Platform
-from enclavize.oci.registry.errors import NotFoundError
 from enclavize.oci.source import Source
 from enclavize.oci.stream import blob_name, read_verified
 

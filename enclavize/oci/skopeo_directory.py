@@ -22,7 +22,7 @@ from enclavize.oci.local_source import LocalSource
 from enclavize.oci.manifest import parse_manifest
 from enclavize.oci.select import select_image
 from enclavize.oci.stream import blob_name, read_verified
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -32,6 +31,8 @@ def storage_errors(action: str, path: Path) -> Iterator[None]:
 @contextmanager
 def atomic_file(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Open a file that takes its name when the block ends well, and vanishes when it does not."""
+    import tempfile
+
     with storage_errors("write", path):
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:200]}.")
         temporary = Path(name)

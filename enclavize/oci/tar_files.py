@@ -13,8 +13,8 @@ import os
 import posixpath
 import stat
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from enum import Enum, auto
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.digest import Digest, new_hash
@@ -23,8 +23,7 @@ from enclavize.oci.media_types import MAGIC_SIZE, sniff_compression
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.stream import chunks
 from enclavize.rootfs import tar
-from enclavize.rootfs.decompress import decompressed
-from enclavize.rootfs.entry import path_text, printable
+from enclavize.rootfs.names import path_text, printable
 from enclavize.rootfs.tar import TarReader
 
 if TYPE_CHECKING:
@@ -47,8 +46,7 @@ _PIECE = 64 << 10
 """Bytes read at once while headers are looked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(NamedTuple):
     """``extents`` are the stored parts of a file with holes, None if there are none."""
 
     offset: int
@@ -60,27 +58,19 @@ class _File:
         return self.size if self.extents is None else sum(size for _, size in self.extents)
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
+class _Link(NamedTuple):
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Device:
+class _Other(Enum):
+    FOLDER = auto()
+    DEVICE = auto()
     """Also a pipe."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Nothing:
+    NOTHING = auto()
     """A global pax header."""
 
 
-_Member = _File | _Link | _Folder | _Device | _Nothing
+_Member = _File | _Link | _Other
 
 
 class TarFiles:
@@ -123,12 +113,12 @@ class TarFiles:
                 case tar.SYMLINK:
                     found = _Link(posixpath.join(posixpath.dirname(path), path_text(member.link)))
                 case tar.DIRECTORY:
-                    found = _Folder()
+                    found = _Other.FOLDER
                 case tar.GLOBAL_HEADER:
-                    found = _Nothing()
+                    found = _Other.NOTHING
                 case _:
-                    found = _Device()
-            if known and not (known == found and isinstance(found, _Folder | _Nothing)):
+                    found = _Other.DEVICE
+            if known and not (known is found and found is not _Other.DEVICE):
                 raise InvalidImageError(f"{self.name} has {printable(path)} twice")
             self._members[path] = found
         self._check_folders()
@@ -136,7 +126,7 @@ class TarFiles:
     def _check_folders(self) -> None:
         paths = sorted(self._members)
         for path, member in self._members.items():
-            if not isinstance(member, _Folder):
+            if member is not _Other.FOLDER:
                 below = bisect_left(paths, f"{path}/")
                 if below < len(paths) and paths[below].startswith(f"{path}/"):
                     raise InvalidImageError(
@@ -144,7 +134,7 @@ class TarFiles:
                     )
 
     def __contains__(self, path: str) -> bool:
-        return not isinstance(self._members.get(_normal(path), _Nothing()), _Nothing)
+        return self._members.get(_normal(path), _Other.NOTHING) is not _Other.NOTHING
 
     def open(self, path: str) -> BinaryIO:
         """Open a file. Raises FileNotFoundError, and InvalidImageError for what is no regular file."""
@@ -188,7 +178,7 @@ class TarFiles:
         match self._members.get(_normal(path)):
             case _File() as member:
                 return member
-            case None | _Nothing():
+            case None | _Other.NOTHING:
                 raise FileNotFoundError(path)
             case _:
                 raise InvalidImageError(f"{self.name}: {printable(path)} is not a regular file")
@@ -324,6 +314,8 @@ def _data_size(descriptor: int) -> int:
 
 
 def _spool(source: _Counted, output: BinaryIO, name: str) -> None:
+    from enclavize.rootfs.decompress import decompressed
+
     size = 0
     for data in decompressed(source, name):
         size += len(data)

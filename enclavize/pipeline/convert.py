@@ -11,8 +11,8 @@ from enclavize.pipeline.check import report_on
 from enclavize.pipeline.dates import created_text
 from enclavize.pipeline.doubt import doubt
 from enclavize.pipeline.workspace import workspace
-from enclavize.rootfs.entry import printable
 from enclavize.rootfs.index import index_image
+from enclavize.rootfs.names import printable
 from enclavize.sgx.sigstruct import Sigstruct, bcd_date
 from enclavize.signing.local import sign_sigstruct
 from enclavize.tee.annotations import base_annotations

@@ -109,7 +109,7 @@ def _target(output: Output, ahead: Ahead) -> Target:
 
             return DaemonTarget()
         case OutputKind.DOCKER_ARCHIVE | OutputKind.OCI_ARCHIVE:
-            from enclavize.oci.archive import ArchiveStyle, ArchiveTarget
+            from enclavize.oci.archive_target import ArchiveStyle, ArchiveTarget
 
             docker = output.kind is OutputKind.DOCKER_ARCHIVE
             return ArchiveTarget(output.destination, ArchiveStyle.DOCKER if docker else ArchiveStyle.OCI)

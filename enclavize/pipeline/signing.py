@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
+from enclavize.folders import user_data
 from enclavize.oci.storage import storage_errors
 from enclavize.pipeline.options import KeySigner, NoSigner, ServiceSigner
 
@@ -94,9 +95,7 @@ def _load(path: Path, passphrase: Callable[[], bytes] | None) -> Signer:
 
 def debug_key() -> Path:
     """Return the path of the user's debug key."""
-    import platformdirs
-
-    path = platformdirs.user_data_path("enclavize") / DEBUG_KEY
+    path = user_data() / DEBUG_KEY
     if not path.exists():
         from enclavize.signing.keys import generate_key
 

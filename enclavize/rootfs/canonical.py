@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enclavize.errors import InvalidImageError
-from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, path_text, printable
+from enclavize.rootfs.entry import NAME_MAX, PATH_MAX
+from enclavize.rootfs.names import path_text, printable
 
 
 def canonical_path(name: bytes, what: str) -> str:

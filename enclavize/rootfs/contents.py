@@ -16,8 +16,8 @@ from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import Digest, short
 from enclavize.oci.fetch import fetch_blob
 from enclavize.rootfs.decompress import decompressed
-from enclavize.rootfs.entry import printable
 from enclavize.rootfs.layer import size_limit
+from enclavize.rootfs.names import printable
 from enclavize.rootfs.tar import TarReader
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from enclavize.rootfs.accelerator import Pinned, native_library
-from enclavize.rootfs.entry import FileType, path_bytes
+from enclavize.rootfs.entry import FileType
 from enclavize.rootfs.layer import KEEP_ALWAYS_SIZE
+from enclavize.rootfs.names import path_bytes
 from enclavize.rootfs.native_merge import MergedTree, TreeParts
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from enclavize.rootfs.elf_symbols import (
     needed_versions,
     watched_imports,
 )
-from enclavize.rootfs.entry import ElfFacts, path_text
+from enclavize.rootfs.entry import ElfFacts
+from enclavize.rootfs.names import path_text
 from enclavize.rootfs.native_code import NativeCodeScan
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import InvalidImageError
-from enclavize.rootfs.entry import STAT_TYPE, FileType, path_bytes, printable
+from enclavize.rootfs.entry import STAT_TYPE, FileType
 from enclavize.rootfs.erofs_image import ErofsImage
+from enclavize.rootfs.names import path_bytes, printable
 from enclavize.rootfs.native_erofs import write_natively
 from enclavize.rootfs.native_merge import MergedTree
 from enclavize.rootfs.verity import BLOCK_SIZE, VerityStream, tree_size

@@ -18,7 +18,8 @@ from enclavize.oci.limits import MAX_RATIO
 from enclavize.rootfs import elf, native_scan, tar
 from enclavize.rootfs.canonical import canonical_path
 from enclavize.rootfs.decompress import decompressed
-from enclavize.rootfs.entry import PATH_MAX, Entry, FileType, path_text, printable
+from enclavize.rootfs.entry import PATH_MAX, Entry, FileType
+from enclavize.rootfs.names import path_text, printable
 from enclavize.rootfs.readahead import read_ahead
 from enclavize.rootfs.records import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
 from enclavize.rootfs.verity import VerityStream, tree_size, verity_of

@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.lock import locked
-from enclavize.oci.pruning import lock_of
 from enclavize.oci.storage import storage_errors
+from enclavize.oci.unpacked import lock_of
 from enclavize.rootfs import tar
 from enclavize.rootfs.beneath import Beneath
 from enclavize.rootfs.data_index import files_with_holes, write_data_index
 from enclavize.rootfs.decompress import decompressed
-from enclavize.rootfs.entry import FileType, path_bytes, sort_key
+from enclavize.rootfs.entry import FileType
 from enclavize.rootfs.index import index_image
 from enclavize.rootfs.layer_file import layer_file
+from enclavize.rootfs.names import path_bytes, sort_key
 from enclavize.rootfs.unpack import (
     OWNER_READS_AND_WRITES,
     PERMISSIONS,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
-from enclavize.rootfs.entry import Entry, FileType, sort_key
+from enclavize.rootfs.entry import Entry, FileType
+from enclavize.rootfs.names import sort_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
-from enclavize.rootfs.entry import IMPLIED_MODE, NAME_MAX, PATH_MAX, Entry, FileType, path_bytes, printable
+from enclavize.rootfs.entry import IMPLIED_MODE, NAME_MAX, PATH_MAX, Entry, FileType
+from enclavize.rootfs.names import path_bytes, printable
 from enclavize.rootfs.records import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
 from enclavize.rootfs.tree import MAX_SYMLINKS
 

@@ -15,7 +15,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from enclavize.rootfs.accelerator import Pinned, native_library
-from enclavize.rootfs.entry import IMPLIED_MODE, Entry, FileType, path_bytes, path_text, sort_key
+from enclavize.rootfs.entry import IMPLIED_MODE, Entry, FileType
+from enclavize.rootfs.names import path_bytes, path_text, sort_key
 from enclavize.rootfs.records import Whiteout
 from enclavize.rootfs.rows import LETTERS, ROW_SIZE, RowWriter
 

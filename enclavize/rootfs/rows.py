@@ -13,7 +13,8 @@ import struct
 from collections.abc import Collection
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from enclavize.rootfs.entry import NO_XATTRS, Entry, FileType, path_bytes, path_text
+from enclavize.rootfs.entry import NO_XATTRS, Entry, FileType
+from enclavize.rootfs.names import path_bytes, path_text
 from enclavize.rootfs.records import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
 
 if TYPE_CHECKING:

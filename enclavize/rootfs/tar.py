@@ -274,6 +274,6 @@ class TarReader:
 
     @staticmethod
     def _shown(name: bytes) -> str:
-        from enclavize.rootfs.entry import path_text, printable
+        from enclavize.rootfs.names import path_text, printable
 
         return printable(path_text(name))

@@ -6,8 +6,9 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from enclavize.rootfs.entry import PATH_MAX, Entry, FileType, path_bytes
+from enclavize.rootfs.entry import PATH_MAX, Entry, FileType
 from enclavize.rootfs.listed_tree import ListedTree
+from enclavize.rootfs.names import path_bytes
 from enclavize.rootfs.native_merge import MergedTree
 from enclavize.rootfs.well_known import well_known_files
 

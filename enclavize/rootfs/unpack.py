@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from enclavize.lock import locked
 from enclavize.oci.digest import short
 from enclavize.oci.fetch import fetch_blob
-from enclavize.oci.pruning import lock_of
 from enclavize.oci.storage import storage_errors
+from enclavize.oci.unpacked import lock_of
 from enclavize.rootfs import tar
 from enclavize.rootfs.beneath import Beneath
 from enclavize.rootfs.decompress import decompressed
-from enclavize.rootfs.entry import FileType, path_bytes
+from enclavize.rootfs.entry import FileType
 from enclavize.rootfs.index import index_image
+from enclavize.rootfs.names import path_bytes
 from enclavize.rootfs.verity import BLOCK_SIZE
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ def _another(given: Sequence[str], measured: Sequence[str] | None, hint: str) ->
 def _shown(arguments: Sequence[str]) -> str:
     import shlex  # these would cost every start of a container some milliseconds
 
-    from enclavize.rootfs.entry import printable
+    from enclavize.rootfs.names import printable
 
     text = printable(shlex.join(arguments))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -13,11 +13,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
-import subprocess
-import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +56,8 @@ def runtime_folder() -> Path:
     elif chosen and Path(chosen).is_dir():
         folder = Path(chosen) / "enclavize"
     else:
+        import tempfile
+
         folder = Path(tempfile.gettempdir()) / f"enclavize-{uid}"
     with storage_errors("make", folder):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -78,7 +77,7 @@ def temporary_bundle(runtime: Path, runc: str, name: str | None) -> Iterator[Bun
     """
     if name is not None and not _NAME.fullmatch(name):
         raise UsageError(f"--name {name!r}: letters, digits, '.', '_' and '-' are allowed, 63 at most")
-    name = name or f"enclavize-{secrets.token_hex(6)}"
+    name = name or f"enclavize-{os.urandom(6).hex()}"
     path = runtime / "bundles" / name
     with ExitStack() as stack:
         with storage_errors("make", path), locked(runtime / "lock"):
@@ -97,6 +96,8 @@ def _remove_abandoned(runtime: Path, runc: str) -> None:
     for path in (runtime / "bundles").iterdir():
         # One that just ended may vanish under our hands.
         with suppress(BlockingIOError, FileNotFoundError), locked(path / _LOCK, wait=False):
+            import subprocess
+
             subprocess.run(
                 [runc, "--root", runtime / STATE, "delete", "--force", path.name],
                 stdin=subprocess.DEVNULL, capture_output=True, check=False,

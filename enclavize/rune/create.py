@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import EnclavizeError, InvalidImageError
-from enclavize.libos.gramine.layout import MANIFEST, absolute
 from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
 from enclavize.rune.admission import admit_image
 from enclavize.rune.config_shape import CONFIG_SHAPE
-from enclavize.rune.converted import ConvertedImage, read_entrypoint
 from enclavize.rune.enclave import RUNELETS
 from enclavize.rune.enclave_folder import UNLISTED, EnclaveFolder
 from enclavize.rune.mode import choose_mode
@@ -95,6 +93,11 @@ def make_plan(
             shared_tree=shared_tree,
             tree=tree,
         )
+    entrypoint: tuple[str, ...] = ()
+    if tree:
+        from enclavize.rune.converted import read_entrypoint
+
+        entrypoint = read_entrypoint(tree)
     plan, looks = tee_plan(
         spec,
         rootfs=rootfs,
@@ -106,11 +109,13 @@ def make_plan(
         devices=SGX_DEVICES,
         measured_argv=admitted.argv,
         tree=tree.resolve() if tree else rootfs,
-        entrypoint=read_entrypoint(tree) if tree else (),
+        entrypoint=entrypoint,
         direct_mode=enclave.libos == "gramine",
         quotes=enclave.libos == "gramine",
     )
     if traced_manifest is not None:
+        from enclavize.libos.gramine.layout import MANIFEST, absolute
+
         plan.append(("mounts",), own_mount(absolute(MANIFEST), str(traced_manifest)))
     if program is None or looks is None:
         return plan_document(plan, None)
@@ -136,6 +141,7 @@ def _pal_plan(
     tree: Path | None,
 ) -> bytes:
     """Return the plan for an image whose PAL is the node's."""
+    from enclavize.rune.converted import ConvertedImage, read_entrypoint
     from enclavize.rune.pal_folder import default_base, pal_folder
     from enclavize.rune.pal_plan import PalContainer, pal_plan
 

@@ -16,7 +16,7 @@ from enclavize.errors import UsageError
 from enclavize.libos.gramine.layout import MANIFEST
 from enclavize.libos.gramine.manifest_reader import read_manifest
 from enclavize.oci.storage import storage_errors
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.rune.opened_files import watched
 from enclavize.tee.layout import ROOT
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from enclavize.errors import EnclavizeError
 from enclavize.oci.stream import chunks
 from enclavize.rootfs.elf import ElfScanner
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

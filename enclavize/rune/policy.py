@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.resources import data_dir
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.rune.settings import SETTINGS_FILE, Settings, read_settings, settings_file
 from enclavize.rune.verdict import ABSENT
 

@@ -8,7 +8,6 @@ firewall, no privileges.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -63,6 +62,8 @@ def published(ports: Sequence[PublishedPort], pid_file: Path) -> Iterator[None]:
     with ExitStack() as stack:
         listeners = [stack.enter_context(_listen(port)) for port in ports]
         pairs = [f"{at.fileno()}:{port.container}" for at, port in zip(listeners, ports, strict=True)]
+        import subprocess
+
         forwarder = subprocess.Popen(
             [sys.executable, "-P", "-m", "enclavize.rune.forward", str(os.getpid()), str(pid_file), *pairs],
             stdin=subprocess.DEVNULL,

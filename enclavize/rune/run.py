@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
-from enclavize.oci.pruning import in_use
 from enclavize.oci.storage import storage_errors
+from enclavize.oci.unpacked import in_use
 from enclavize.progress import Reporter
 from enclavize.resources import native_file
 from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
@@ -82,7 +82,9 @@ class RunOptions:
 
 
 def unpack(
-    options: RunOptions, cache_bound: int, progress: Callable[[], AbstractContextManager[Reporter]]
+    options: RunOptions,
+    cache_bound: Callable[[], int],
+    progress: Callable[[], AbstractContextManager[Reporter]],
 ) -> Path:
     """Make the image's tree ready, once for each image. Raises EnclavizeError.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from enclavize.errors import InvalidImageError
 from enclavize.oci.digest import hex_of
 from enclavize.oci.location import RegistryLocation
-from enclavize.oci.pruning import in_use, prune, unpacked_folder
+from enclavize.oci.unpacked import in_use, unpacked_folder
 from enclavize.progress import Reporter
 from enclavize.rune.enclave import READS_LAYERS, RUNELETS, read_description
 from enclavize.rune.inclavare import LAYERS
@@ -39,7 +39,7 @@ def unpacked_image(
     location: Location,
     *,
     cache: BlobCache,
-    cache_bound: int,
+    cache_bound: Callable[[], int],
     insecure: bool,
     progress: Callable[[], AbstractContextManager[Reporter]],
 ) -> Path:
@@ -67,10 +67,13 @@ def unpacked_image(
         image.require_one_reading()
         tree = store / hex_of(image.manifest.digest)
         if not tree.is_dir():
+            from enclavize.oci.pruning import prune
+
+            max_size = cache_bound()
             with progress() as reporter:
                 _make_ready(image, tree, cache, reporter)
             with in_use(tree):
-                prune(cache, max_size=cache_bound)
+                prune(cache, max_size=max_size)
         return tree
     finally:
         image.source.close()

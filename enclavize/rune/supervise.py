@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,9 +14,8 @@ FORWARDED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
     signal.SIGALRM, signal.SIGCONT, signal.SIGWINCH,
 )  # fmt: skip
-_libc = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
 _SI_KERNEL = 0x80
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _LOG_LIMIT = 1 << 20
 
 EXIT_NOT_STARTED = 125
@@ -46,25 +43,29 @@ def run_container(
     """
     log = bundle / "log.json"
     command = [
-        *rune, "--log", str(log), "--log-format", "json",
+        *rune, "--parent", str(os.getpid()), "--log", str(log), "--log-format", "json",
         "run", "--bundle", str(bundle), *(() if report is None else ("--preserve-fds", "1")),
         "--pid-file", str(pid_file), name,
     ]  # fmt: skip
     waited = {*FORWARDED, signal.SIGCHLD}
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, waited)
     try:
-        child = subprocess.Popen(
+        child = os.posix_spawn(
+            command[0],
             command,
-            stdin=None if stdin else subprocess.DEVNULL,
-            preexec_fn=lambda: _prepare_child(previous, report),  # noqa: PLW1509 - no other thread is left
-            env={**os.environ, "ENCLAVIZE_RUNC": runc},
-            close_fds=report is None,  # Python's own are closed at exec in any case
+            {**os.environ, "ENCLAVIZE_RUNC": runc},
+            file_actions=[
+                *([] if stdin else [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]),
+                *([] if report is None else [(os.POSIX_SPAWN_DUP2, report, REPORT_DESCRIPTOR)]),
+            ],
+            setsigmask=previous,
+            setsigdef=_IGNORED_BY_PYTHON,
         )
         try:
             status = _wait(child, waited)
         except BaseException:
-            child.terminate()
-            child.wait()
+            os.kill(child, signal.SIGTERM)
+            os.waitpid(child, 0)
             raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
@@ -73,22 +74,15 @@ def run_container(
     return status if status >= 0 else 128 - status
 
 
-def _wait(child: subprocess.Popen[bytes], waited: set[signal.Signals]) -> int:
+def _wait(child: int, waited: set[signal.Signals]) -> int:
     """Pass signals on to runc until it ends. What a terminal sends (^C), its whole group gets, runc too."""
-    while (status := child.poll()) is None:
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
         received = signal.sigwaitinfo(waited)
         if received.si_signo != signal.SIGCHLD and received.si_code != _SI_KERNEL:
-            child.send_signal(received.si_signo)
-    return status
-
-
-def _prepare_child(mask: set[int | signal.Signals], report: int | None) -> None:
-    """Runs between fork and exec. The kernel sends runc SIGTERM when ``enclavize run`` itself is killed."""
-    if report is not None:
-        os.dup2(report, REPORT_DESCRIPTOR)
-        os.set_inheritable(REPORT_DESCRIPTOR, True)
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            os.kill(child, received.si_signo)
 
 
 def _has_error(log: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
 from enclavize.libos.formats import format_for
 from enclavize.libos_version import version_key
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.rootfs.verity import VerityStream
 from enclavize.rune.enclave import RUNELETS, Enclave, admit
 from enclavize.rune.settings import SETTINGS_FILE

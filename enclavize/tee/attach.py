@@ -12,7 +12,7 @@ from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.media_types import OCI_LAYER
 from enclavize.oci.stream import chunks
 from enclavize.rootfs.decompress import decompressed
-from enclavize.rootfs.entry import path_text
+from enclavize.rootfs.names import path_text
 from enclavize.rootfs.tar import TarReader
 from enclavize.rootfs.tar_header import RECORD_SIZE
 from enclavize.tee import layout

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.rootfs.tar_header import RECORD_SIZE
 from enclavize.tee.tar import LAYER_WRITERS
 

@@ -12,19 +12,18 @@ from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.stream import chunks
 from enclavize.rootfs import tar
 from enclavize.rootfs.decompress import decompressed
-from enclavize.rootfs.entry import path_text
 from enclavize.rootfs.layer import MAX_ENTRIES, size_limit
+from enclavize.rootfs.names import path_text
 from enclavize.rootfs.tar import TarReader
 from enclavize.rootfs.verity import VerityStream
 from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT, LIBOS
 from enclavize.tee.comparison import LayerComparison, conversion_error, converted, is_of_a_conversion
 from enclavize.tee.description import parse_description
-from enclavize.tee.layout import FORMAT_VERSION, MAX_DESCRIPTION_SIZE
+from enclavize.tee.layout import FORMAT_VERSION, FORMAT_VERSIONS, MAX_DESCRIPTION_SIZE
 from enclavize.tee.tar import (
     DIRECTORY_MODE,
     FILE_MODE,
-    LAYER_WRITERS,
     LINK_MODE,
     PROGRAM_MODE,
     WRITABLE_MODE,
@@ -111,7 +110,7 @@ def require_tee_image(image: Image) -> None:
         raise InvalidImageError(
             f"{image.name} is not a TEE image", hint="make one of it with: enclavize build IMAGE -t TEE_IMAGE"
         )
-    if version not in map(str, LAYER_WRITERS):
+    if version not in map(str, FORMAT_VERSIONS):
         raise InvalidImageError(
             f"{image.name} is a TEE image of format {version[:20]!r}; this version of enclavize knows 1 to "
             f"{FORMAT_VERSION}"

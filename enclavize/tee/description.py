@@ -24,9 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.document import Document, parse_document
-from enclavize.tee.layout import FORMAT_VERSION, MAX_DESCRIPTION_SIZE
+from enclavize.tee.layout import FORMAT_VERSION, FORMAT_VERSIONS, MAX_DESCRIPTION_SIZE
 from enclavize.tee.policy import AllowedVariable, Network, Policy, Volume
-from enclavize.tee.tar import LAYER_WRITERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +102,7 @@ def parse_description(data: bytes) -> TeeDescription:
         raise InvalidImageError(f"{_WHAT} is larger than {MAX_DESCRIPTION_SIZE} bytes")
     document = parse_document(data, _WHAT)
     version = document.members.get("version")
-    if not isinstance(version, int) or isinstance(version, bool) or version not in LAYER_WRITERS:
+    if not isinstance(version, int) or isinstance(version, bool) or version not in FORMAT_VERSIONS:
         raise InvalidImageError(
             f"{_WHAT} has version {version!r}; this version of enclavize knows 1 to {FORMAT_VERSION}"
         )

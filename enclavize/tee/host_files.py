@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.tee.layout import ROOT
 
 if TYPE_CHECKING:

@@ -1,7 +1,9 @@
 """Names in a TEE image (docs/tee-image.md, section 1)."""
 
 FORMAT_VERSION = 2
-"""What is written. Images of all versions from 1 on are read, and signed again as what they are."""
+"""What is written."""
+FORMAT_VERSIONS = (1, 2)
+"""What is read, and signed again as what it is."""
 
 ROOT = ".enclave"
 """The folder of all our files, at the root of the image."""

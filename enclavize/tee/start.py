@@ -10,7 +10,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.tee import layout
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from enclavize.rootfs.tar import DIRECTORY, REGULAR, SYMLINK
 from enclavize.rootfs.tar_header import RECORD_SIZE
-from enclavize.tee.layout import FORMAT_VERSION
+from enclavize.tee.layout import FORMAT_VERSION, FORMAT_VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -158,5 +158,5 @@ _SORTED_USTAR = LayerWriter(
     arrangement=sorted_with_directories, header=ustar_header, end=bytes(2 * RECORD_SIZE)
 )
 
-LAYER_WRITERS = MappingProxyType({1: _SORTED_USTAR, 2: _SORTED_USTAR})
-"""By format version. Version 2 differs in ``enclave.json`` alone."""
+LAYER_WRITERS = MappingProxyType(dict.fromkeys(FORMAT_VERSIONS, _SORTED_USTAR))
+"""By format version; all are written alike. Version 2 differs in ``enclave.json`` alone."""

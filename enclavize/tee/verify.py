@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, IntegrityError
-from enclavize.rootfs.entry import FileType, printable, sort_key
+from enclavize.rootfs.entry import FileType
+from enclavize.rootfs.names import printable, sort_key
 from enclavize.tee import layout
 from enclavize.tee.annotations import MRSIGNER, describe
 from enclavize.tee.comparison import conversion_error, converted

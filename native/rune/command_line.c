@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Options of runc up to 1.3. Which of them take a value decides where the next option begins, so an unknown one is unclear. */
-static const char *const global_values[] = {"log", "log-format", "root", "criu", "rootless", "config", "plan", "node-socket", NULL};
+static const char *const global_values[] = {"log", "log-format", "root", "criu", "rootless", "config", "plan", "parent", "node-socket", NULL};
 static const char *const global_switches[] = {"debug", "systemd-cgroup", "help", "h", "version", "v", "simulate", NULL};
 static const char *const command_values[] = {
     /* create, run */ "b", "bundle", "console-socket", "pid-file", "pidfd-socket", "preserve-fds",
@@ -89,7 +89,7 @@ static bool own_option(struct command_line *line, struct option option, const ch
     const struct {
         const char *name;
         const char **value;
-    } values[] = {{"config", &line->config}, {"plan", &line->plan}, {"node-socket", &line->node}};
+    } values[] = {{"config", &line->config}, {"plan", &line->plan}, {"parent", &line->parent}, {"node-socket", &line->node}};
     for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
         if (option_is(option, values[i].name)) {
             *values[i].value = option.value;

@@ -245,6 +245,16 @@ static int version(const struct command_line *line, char **argv)
     return 0;
 }
 
+/* The kernel ends runc with its parent, and an exec in between changes nothing (PR_SET_PDEATHSIG(2const)). */
+static bool end_with_parent(const char *parent)
+{
+    char now[16];
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0)
+        return false;
+    snprintf(now, sizeof(now), "%ld", (long)getppid()); /* it may have ended before that */
+    return strcmp(parent, now) == 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct command_line line = parse_command_line(argc, argv);
@@ -257,6 +267,10 @@ int main(int argc, char **argv)
         setenv(CONFIG_VARIABLE, line.config, 1);
     if (is_judged(command))
         open_log(&line);
+    if (line.parent && !end_with_parent(line.parent)) {
+        report_error(&line, "the process of --parent has ended");
+        return failure_of(&line);
+    }
     if (line.version)
         return version(&line, argv);
     if (strcmp(command, "create") == 0 || strcmp(command, "run") == 0)

@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enclavize.rootfs.entry import Entry, FileType, path_bytes
+from enclavize.rootfs.entry import Entry, FileType
 from enclavize.rootfs.erofs import write_erofs
+from enclavize.rootfs.names import path_bytes
 from enclavize.rootfs.tree import Rootfs
 from enclavize.rootfs.verity import verity_of
 

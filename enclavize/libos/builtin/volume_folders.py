@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, Entry, FileType, path_bytes
+from enclavize.rootfs.entry import NAME_MAX, PATH_MAX, Entry, FileType
+from enclavize.rootfs.names import path_bytes
 from enclavize.tee import layout
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ from enclavize.libos.network import with_host_network
 from enclavize.libos.toolchain_profile import profile_of
 from enclavize.oci.stop_signal import DEFAULT_STOP_SIGNAL
 from enclavize.resources import native_file
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.tee.instance import NO_HEALTH_CHECK, Instance, InstanceFile, Start
 
 if TYPE_CHECKING:

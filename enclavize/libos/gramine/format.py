@@ -18,7 +18,8 @@ from enclavize.libos.gramine.stated_files import pinned_files, pinned_volumes
 from enclavize.libos.gramine.trusted_files import hidden_paths, unlisted_files
 from enclavize.libos.loader_names import is_loader_like
 from enclavize.libos.process_checks import check_health, check_stop_signal, check_user
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.rootfs.entry import FileType
+from enclavize.rootfs.names import printable
 from enclavize.sgx.sigstruct import Sigstruct
 from enclavize.sgx.structures import SIGSTRUCT_SIZE
 from enclavize.tee.instance import NO_HEALTH_CHECK, Start

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
 from enclavize.libos.gramine.layout import LIBOS, absolute, uri
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.rootfs.entry import FileType
+from enclavize.rootfs.names import printable
 from enclavize.tee.policy import Volume
 
 if TYPE_CHECKING:

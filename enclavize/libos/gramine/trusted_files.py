@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from enclavize.errors import IncompatibleImageError
 from enclavize.libos.gramine.layout import NETWORK_FILE_NAMES
 from enclavize.libos.gramine.selection import Selection
-from enclavize.rootfs.entry import PATH_MAX, FileType, printable
+from enclavize.rootfs.entry import PATH_MAX, FileType
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

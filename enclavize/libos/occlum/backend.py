@@ -44,7 +44,7 @@ from enclavize.libos.occlum.tree_builder import data_file
 from enclavize.libos.occlum.versions import parse_release
 from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.libos.toolchain_profile import profile_of
-from enclavize.rootfs.entry import path_bytes, printable
+from enclavize.rootfs.names import path_bytes, printable
 from enclavize.tee.instance import Instance, InstanceFile
 from enclavize.tee.tar import FILE_MODE, WRITTEN_MODE
 

@@ -19,7 +19,7 @@ from enclavize.libos.occlum.chain import MAX_CONFIGURATION, policy_of, read_chai
 from enclavize.libos.occlum.mount_points import MOUNT_FILES, source_directories
 from enclavize.libos.process_checks import check_health, check_stop_signal
 from enclavize.libos.sdk_enclave import read_sdk_enclave
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 from enclavize.tee.instance import NO_HEALTH_CHECK, Start
 from enclavize.tee.layout import ROOT
 

@@ -17,7 +17,8 @@ from enclavize.oci.digest import short
 from enclavize.oci.fetch import fetch_blob
 from enclavize.rootfs import tar
 from enclavize.rootfs.decompress import decompressed
-from enclavize.rootfs.entry import FileType, path_bytes, printable
+from enclavize.rootfs.entry import FileType
+from enclavize.rootfs.names import path_bytes, printable
 from enclavize.rootfs.readahead import read_ahead
 
 if TYPE_CHECKING:

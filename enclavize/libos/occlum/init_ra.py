@@ -19,7 +19,7 @@ from enclavize.errors import InvalidImageError, UsageError
 from enclavize.libos.occlum.tree_builder import data_file, toolchain_file
 from enclavize.libos.occlum.versions import Change
 from enclavize.oci.document import parse_document
-from enclavize.rootfs.entry import path_bytes
+from enclavize.rootfs.names import path_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

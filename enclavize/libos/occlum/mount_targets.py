@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize.libos.occlum.sefs.structures import InodeType
 from enclavize.libos.occlum.versions import Change
-from enclavize.rootfs.entry import path_bytes
+from enclavize.rootfs.names import path_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

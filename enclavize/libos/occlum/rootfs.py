@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from enclavize.libos.occlum.sefs.image import SefsImage
 from enclavize.libos.occlum.sefs.structures import InodeType
-from enclavize.rootfs.entry import Entry, FileType, path_text
+from enclavize.rootfs.entry import Entry, FileType
+from enclavize.rootfs.names import path_text
 from enclavize.rootfs.tree import Rootfs
 
 if TYPE_CHECKING:

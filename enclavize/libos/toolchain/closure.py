@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeGuard
 
 from enclavize.errors import UsageError
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

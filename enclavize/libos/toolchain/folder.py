@@ -16,7 +16,7 @@ from enclavize.oci.digest import Digest
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.stream import chunks, verified
 from enclavize.rootfs.elf import MAGIC, ElfScanner
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -12,7 +12,8 @@ from enclavize.oci.digest import Digest, short
 from enclavize.oci.fetch import fetch_blob
 from enclavize.rootfs import tar
 from enclavize.rootfs.decompress import decompressed
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.rootfs.entry import FileType
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

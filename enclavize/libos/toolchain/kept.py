@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import EnclavizeError, UsageError
+from enclavize.folders import user_data
 from enclavize.libos.toolchain.model import Toolchain, ToolchainFile
 from enclavize.libos.toolchain.tree import FILE, MAX_FILE_SIZE
 from enclavize.oci.descriptor import Descriptor
@@ -39,9 +40,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", re.ASCII)
 
 def folder() -> Path:
     """Return where kept toolchains are."""
-    import platformdirs
-
-    return platformdirs.user_data_path("enclavize") / "toolchains"
+    return user_data() / "toolchains"
 
 
 def names() -> tuple[str, ...]:

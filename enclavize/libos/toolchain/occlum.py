@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from enclavize.libos.toolchain.located import Located, expanded
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from enclavize.oci.fetch import open_through
 from enclavize.oci.platform import LINUX_AMD64
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.registry.source import image_from_registry
-from enclavize.rootfs.entry import printable
+from enclavize.rootfs.names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

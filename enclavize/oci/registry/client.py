@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from urllib3 import exceptions as http_errors
 
-from enclavize.errors import IntegrityError, InvalidImageError, RegistryError
+from enclavize.errors import IntegrityError, InvalidImageError, NotFoundError, RegistryError
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import hex_of, new_hash, parse_digest, sha256_digest
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
@@ -24,7 +24,6 @@ from enclavize.oci.registry.download import ResumingStream
 from enclavize.oci.registry.errors import (
     MAX_ERROR_BODY,
     LostSessionError,
-    NotFoundError,
     TransientError,
     error_of_response,
 )

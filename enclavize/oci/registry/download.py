@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from urllib3 import exceptions as http_errors
 
-from enclavize.errors import AuthenticationError, IntegrityError, RegistryError
-from enclavize.oci.registry.errors import NotFoundError, TransientError
+from enclavize.errors import AuthenticationError, IntegrityError, NotFoundError, RegistryError
+from enclavize.oci.registry.errors import TransientError
 from enclavize.oci.stream import CHUNK_SIZE, blob_name, size_problem
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from enclavize.errors import AuthenticationError, InvalidImageError, RegistryError
+from enclavize.errors import AuthenticationError, InvalidImageError, NotFoundError, RegistryError
 from enclavize.oci.document import parse_document
 from enclavize.oci.shape import Shape
 
@@ -30,10 +30,6 @@ class TransientError(RegistryError):
 
 class LostSessionError(RegistryError):
     """The registry knows nothing any more of an upload, or has less of it than it has got."""
-
-
-class NotFoundError(RegistryError):
-    """The registry does not have this repository, manifest or blob."""
 
 
 def printable(text: str) -> str:

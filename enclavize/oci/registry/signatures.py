@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enclavize.errors import InvalidImageError
+from enclavize.errors import InvalidImageError, NotFoundError
 from enclavize.oci.image_signature import (
     ARTIFACT_TYPE,
     SIGNATURE,
     SignatureImage,
     parse_signature_image,
     read_signature,
-    signature_tag,
 )
 from enclavize.oci.limits import MAX_LAYERS, MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import Manifest, parse_manifest
 from enclavize.oci.media_types import OCI_MANIFEST
 from enclavize.oci.referrers import artifact_manifest, list_referrers, put_referrer
-from enclavize.oci.registry.errors import NotFoundError
 from enclavize.oci.registry.upload import push_bytes
+from enclavize.oci.signature_tag import signature_tag
 from enclavize.oci.stream import read_verified
 
 if TYPE_CHECKING:

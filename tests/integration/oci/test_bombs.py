@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from enclavize.errors import IntegrityError, InvalidImageError
-from enclavize.oci.archive import ArchiveStyle, ArchiveTarget
+from enclavize.oci.archive_target import ArchiveStyle, ArchiveTarget
 from enclavize.oci.limits import ARCHIVE_FREE_SIZE, MAX_RATIO
 from enclavize.oci.location import parse_location
 from enclavize.oci.resolve import resolve

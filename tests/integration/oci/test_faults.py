@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enclavize.errors import EnclavizeError, IntegrityError, RegistryError
-from enclavize.oci.archive import ArchiveStyle, ArchiveTarget
+from enclavize.oci.archive_target import ArchiveStyle, ArchiveTarget
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.layout import LayoutTarget

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
-from enclavize.oci.archive import ArchiveStyle, ArchiveTarget
+from enclavize.oci.archive_target import ArchiveStyle, ArchiveTarget
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.layout import LayoutTarget
 from enclavize.oci.limits import MAX_INDEX_DEPTH

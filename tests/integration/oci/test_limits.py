@@ -32,7 +32,7 @@ PEAK_LIMIT = 120 << 20
 STREAM_THROUGH = """
 import hashlib, io, sys
 from pathlib import Path
-from enclavize.oci.archive import ArchiveStyle, ArchiveTarget
+from enclavize.oci.archive_target import ArchiveStyle, ArchiveTarget
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import Digest, sha256_digest

@@ -11,13 +11,14 @@ import pytest
 
 from enclavize.errors import EnclavizeError, InvalidImageError, RegistryError
 from enclavize.oci.digest import sha256_digest
-from enclavize.oci.image_signature import ARTIFACT_TYPE, ImageSignature, SignatureImage, signature_tag
+from enclavize.oci.image_signature import ARTIFACT_TYPE, ImageSignature, SignatureImage
 from enclavize.oci.limits import MAX_LAYERS, MAX_MANIFEST_SIZE
 from enclavize.oci.media_types import OCI_MANIFEST
 from enclavize.oci.referrers import artifact_manifest, list_referrers
 from enclavize.oci.registry.client import RegistryClient
 from enclavize.oci.registry.signatures import find_signatures, push_signatures
 from enclavize.oci.registry.target import RegistryTarget
+from enclavize.oci.signature_tag import signature_tag
 from support.images import to_write
 from support.registry import Front
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.rootfs.entry import STAT_TYPE, FileType, path_bytes
+from enclavize.rootfs.entry import STAT_TYPE, FileType
 from enclavize.rootfs.erofs import write_erofs
+from enclavize.rootfs.names import path_bytes
 from enclavize.rootfs.verity import tree_size, verity_of
 from support.images import directory, file, hard_link, opaque, symlink
 from support.indexing import index_layers

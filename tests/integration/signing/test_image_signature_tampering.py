@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from enclavize.errors import EnclavizeError
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.digest import sha256_digest
-from enclavize.oci.image_signature import SIGNATURE, ImageSignature, signature_tag
+from enclavize.oci.image_signature import SIGNATURE, ImageSignature
 from enclavize.oci.location import parse_location
 from enclavize.oci.resolve import resolve
+from enclavize.oci.signature_tag import signature_tag
 from enclavize.progress import Reporter
 from enclavize.signing.image_keys import LocalImageSigner
 from enclavize.signing.image_payload import build_payload

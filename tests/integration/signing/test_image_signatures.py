@@ -12,9 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from enclavize.oci.image_signature import ARTIFACT_TYPE, signature_tag
+from enclavize.oci.image_signature import ARTIFACT_TYPE
 from enclavize.oci.referrers import list_referrers
 from enclavize.oci.registry.client import RegistryClient
+from enclavize.oci.signature_tag import signature_tag
 from support.command import Command
 from support.programs import need
 from support.registry import Front, running_registry

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.rootfs.entry import STAT_TYPE, FileType, path_bytes
+from enclavize.rootfs.entry import STAT_TYPE, FileType
 from enclavize.rootfs.erofs import write_erofs
+from enclavize.rootfs.names import path_bytes
 from support.sample_tree import SampleTree, sample, write_sample
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
-from enclavize.oci.archive import ArchiveStyle, ArchiveTarget
+from enclavize.oci.archive_target import ArchiveStyle, ArchiveTarget
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import parse_location
 from enclavize.oci.resolve import resolve

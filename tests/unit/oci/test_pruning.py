@@ -13,8 +13,9 @@ import pytest
 from enclavize.oci.cache import BlobCache
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
-from enclavize.oci.pruning import ItemKind, cached_items, in_use, lock_of, prune, unpacked_folder
+from enclavize.oci.pruning import ItemKind, cached_items, prune
 from enclavize.oci.storage import atomic_file
+from enclavize.oci.unpacked import in_use, lock_of, unpacked_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

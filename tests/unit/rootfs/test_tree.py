@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from enclavize.rootfs.entry import FileType, printable
+from enclavize.rootfs.entry import FileType
+from enclavize.rootfs.names import printable
 from enclavize.rootfs.tree import Rootfs
 from support.sample_tree import SampleTree
 

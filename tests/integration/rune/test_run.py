@@ -109,7 +109,8 @@ def test_a_run_loads_nothing_heavy(runner: Runner) -> None:
     assert "enclavize.rune.run" in modules
     heavy = (
         "typer", "rich", "pydantic", "urllib3", "cryptography", "docker", "elftools", "jinja2", "email",
-        "subprocess", "tempfile", "tarfile", "ctypes", "http", "enclavize.rootfs.entry", "enclavize.oci.pruning",
+        "subprocess", "tempfile", "tarfile", "ctypes", "http", "enclavize.rootfs.entry",
+        "enclavize.oci.pruning",
     )  # fmt: skip
     assert [name for name in heavy if name in modules] == []
     assert len(modules) < 182, sorted(modules)

@@ -201,7 +201,10 @@ static int map(uint64_t start, uint64_t end, uint32_t rights)
     if (mmap((void *)start, end - start, host_protection(rights), MAP_SHARED | MAP_FIXED, sgx_device, 0) != MAP_FAILED) {
         return 0;
     }
-    return fail(-errno, "the enclave's pages cannot be mapped: %s%s", strerror(errno), errno == EPERM ? "; is the file system of " SGX_DEVICE " mounted noexec?" : "");
+    return fail(-errno, "the enclave's pages cannot be mapped: %s%s", strerror(errno),
+                errno == EPERM    ? "; is the file system of " SGX_DEVICE " mounted noexec?"
+                : errno == EACCES ? "; does this process run as with setarch -X (READ_IMPLIES_EXEC)?"
+                                  : "");
 }
 
 /*

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "sim_rules.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -162,12 +163,19 @@ static struct ssa_gpr *gpr_of_frame(const struct tcs *tcs, uint64_t frame)
 /* In trap mode, what EENTER and ERESUME check of an SSA frame. NULL: nothing is wrong. */
 static const char *frame_flaw(const struct tcs *tcs, uint64_t frame)
 {
-    uint64_t start = tcs->ossa + frame * sim_enclave->ssa_frame_size;
-    for (uint64_t page = start; sim_traps_enclu && page < start + sim_enclave->ssa_frame_size; page += PAGE_SIZE) {
+    static const char flaw[] = "EENTER or ERESUME #PF: the SSA frame is not there, or cannot be written, TCS ";
+    uint64_t size = sim_enclave->ssa_frame_size, start = tcs->ossa + frame * size;
+    if (!sim_traps_enclu) {
+        return NULL;
+    }
+    if (start >= ELRANGE_SIZE || size > ELRANGE_SIZE - start) {
+        return flaw;
+    }
+    for (uint64_t page = start; page < start + size; page += PAGE_SIZE) {
         uint16_t entry = *epcm_entry(page);
         if ((entry & (EPCM_VALID | EPCM_PENDING | EPCM_MODIFIED | EPCM_TCS | EPCM_TRIM)) != EPCM_VALID ||
             (entry & (SECINFO_R | SECINFO_W)) != (SECINFO_R | SECINFO_W)) {
-            return "EENTER or ERESUME #PF: the SSA frame is not there, or cannot be written, TCS ";
+            return flaw;
         }
     }
     return NULL;
@@ -179,22 +187,33 @@ static bool take(struct tcs *tcs)
     return __atomic_compare_exchange_n(&tcs->state, &free_state, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
-const char *sim_prepare_entry(struct host_thread *thread)
+/* In the order in which EENTER looks at it. In gate mode, the TCS was looked at when the enclave was built (sim_build.c). */
+static const char *entry_flaw(const struct tcs *tcs)
 {
-    struct tcs *tcs = thread->tcs;
+    if ((uint64_t)tcs % PAGE_SIZE != 0) {
+        return "EENTER #GP(0): the TCS is not aligned: ";
+    }
+    if ((uint64_t)tcs >= ELRANGE_SIZE || (*epcm_entry((uint64_t)tcs) & (EPCM_VALID | EPCM_TCS | EPCM_MODIFIED)) != (EPCM_VALID | EPCM_TCS)) {
+        return "EENTER #PF: the page is no TCS: ";
+    }
+    const char *flaw = sim_traps_enclu ? sim_tcs_flaw(tcs) : NULL;
+    if (flaw) {
+        return flaw;
+    }
     if (!sim_is_initialised) {
         return "EENTER #GP(0): the enclave is not initialised, TCS ";
-    }
-    if ((uint64_t)tcs % PAGE_SIZE != 0 || (uint64_t)tcs >= ELRANGE_SIZE) {
-        return "EENTER #GP(0): the TCS is not aligned, or not in the enclave, TCS ";
-    }
-    if ((*epcm_entry((uint64_t)tcs) & (EPCM_VALID | EPCM_TCS | EPCM_MODIFIED)) != (EPCM_VALID | EPCM_TCS)) {
-        return "EENTER #PF: the page is no TCS: ";
     }
     if (tcs->cssa >= tcs->nssa) {
         return "EENTER #GP(0): all SSA frames are in use (CSSA = NSSA), TCS ";
     }
-    const char *flaw = frame_flaw(tcs, tcs->cssa);
+    flaw = frame_flaw(tcs, tcs->cssa);
+    return flaw || !sim_traps_enclu ? flaw : sim_tcs_address_flaw(tcs);
+}
+
+const char *sim_prepare_entry(struct host_thread *thread)
+{
+    struct tcs *tcs = thread->tcs;
+    const char *flaw = entry_flaw(tcs);
     if (flaw) {
         return flaw;
     }

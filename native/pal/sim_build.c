@@ -67,7 +67,7 @@ static int check_threads(const struct enclave *enclave)
     for (uint32_t index = 0; index < enclave->tcs_count; index++) {
         const struct tcs *tcs = (const struct tcs *)enclave->tcs_addresses[index];
         uint64_t td_offset = tcs->ogsbase - (uint64_t)tcs;
-        if (tcs->cssa != 0 || tcs->nssa != 2 || tcs->state != 0 || tcs->hidden_thread != 0 ||
+        if (tcs->nssa != 2 || sim_tcs_flaw(tcs) || sim_tcs_address_flaw(tcs) ||
             !all_pages(tcs->ossa, tcs->nssa * enclave->ssa_frame_size, EPCM_VALID | SECINFO_R | SECINFO_W) ||
             !all_pages(tcs->ogsbase, PAGE_SIZE, EPCM_VALID | SECINFO_R | SECINFO_W) ||
             !all_pages(tcs->oentry & ~(PAGE_SIZE - 1), PAGE_SIZE, EPCM_VALID | SECINFO_R | SECINFO_X) ||
@@ -173,12 +173,16 @@ int sim_add_page(uint64_t address, const uint8_t *content, uint64_t flags, bool 
     if (*entry & EPCM_VALID) {
         return -EEXIST;
     }
-    if (sim_traps_enclu) {
-        sim_measure_eadd(&measurement, address, content ? content : ZEROS, flags, is_measured);
-    }
-    *entry = (uint16_t)(EPCM_VALID | rights | (rights << EPCM_TABLE_SHIFT) | ((flags & SECINFO_TYPE) == SECINFO_TCS ? EPCM_TCS : 0));
+    bool is_tcs = (flags & SECINFO_TYPE) == SECINFO_TCS;
+    *entry = (uint16_t)(EPCM_VALID | rights | (rights << EPCM_TABLE_SHIFT) | (is_tcs ? EPCM_TCS : 0));
     if (content) {
         memcpy((void *)address, content, PAGE_SIZE);
+    }
+    if (is_tcs) {
+        sim_eadd_tcs((struct tcs *)address);
+    }
+    if (sim_traps_enclu) {
+        sim_measure_eadd(&measurement, address, content || is_tcs ? (const uint8_t *)address : ZEROS, flags, is_measured);
     }
     return 0;
 }

@@ -123,7 +123,7 @@ NO_VECTORS uint64_t sim_egetkey(const struct key_request *request, uint8_t key[1
         if (is_above(request->cpu_svn)) {
             return SGX_INVALID_CPUSVN;
         }
-        if (request->isv_svn > enclave->isv_svn || request->config_svn > 0) {
+        if (request->isv_svn > enclave->isv_svn) {
             return SGX_INVALID_ISVSVN;
         }
         dependencies.policy = request->policy;
@@ -132,7 +132,7 @@ NO_VECTORS uint64_t sim_egetkey(const struct key_request *request, uint8_t key[1
         dependencies.attributes_mask = request->attributes_mask;
         dependencies.attributes.flags &= request->attributes_mask.flags | ATTRIBUTE_INIT | ATTRIBUTE_DEBUG;
         dependencies.attributes.xfrm &= request->attributes_mask.xfrm;
-        dependencies.misc_mask = request->misc_mask;
+        dependencies.misc_mask = ~request->misc_mask;
         dependencies.misc_select &= request->misc_mask;
         if (request->policy & KEY_POLICY_MRENCLAVE) {
             copy(dependencies.mrenclave, enclave->mrenclave, sizeof(dependencies.mrenclave));

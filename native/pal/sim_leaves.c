@@ -45,39 +45,39 @@ NO_VECTORS static bool refuse_page(struct refusal *refusal, const char *why, uin
     return false;
 }
 
-/* Operands of leaves must be naturally aligned and in pages of the enclave with these rights. */
-NO_VECTORS static bool check_operand(struct refusal *refusal, uint64_t address, uint64_t alignment, uint32_t rights)
+/* Operands of leaves must be naturally aligned and in pages of the enclave with the rights that it takes. In which order that is looked at, of several
+ * operands, is each leaf's own (SDM volume 3D, "Operation"). */
+NO_VECTORS static bool check_place(struct refusal *refusal, uint64_t address, uint64_t alignment)
 {
     if (address % alignment != 0) {
         return refuse(refusal, "an operand is not aligned", address);
     }
-    if (address >= ELRANGE_SIZE) {
-        return refuse(refusal, "an operand is not in the enclave", address);
-    }
-    uint16_t entry = *epcm_entry(address);
-    if (!epcm_usable(entry, rights) || (epcm_effective_rights(entry) & rights) != rights) {
-        return refuse_page(refusal, "the EPCM or the page table forbids an operand", address, rights & SECINFO_W);
-    }
-    return true;
+    return address < ELRANGE_SIZE || refuse(refusal, "an operand is not in the enclave", address);
 }
 
-/* The page that a leaf is for. */
-NO_VECTORS static bool check_target(struct refusal *refusal, uint64_t page)
+NO_VECTORS static bool check_page_is_there(struct refusal *refusal, uint64_t address, bool is_write)
 {
-    if (page % PAGE_SIZE != 0) {
-        return refuse(refusal, "the page's address is not aligned", page);
-    }
-    if (page >= ELRANGE_SIZE) {
-        return refuse(refusal, "the page is not in the enclave", page);
-    }
-    return (*epcm_entry(page) & EPCM_VALID) || refuse_page(refusal, "there is no page", page, true);
+    return (*epcm_entry(address) & EPCM_VALID) || refuse_page(refusal, "there is no page", address, is_write);
+}
+
+NO_VECTORS static bool check_rights(struct refusal *refusal, uint64_t address, uint32_t rights)
+{
+    uint16_t entry = *epcm_entry(address);
+    bool is_good = epcm_usable(entry, rights) && (epcm_effective_rights(entry) & rights) == rights;
+    return is_good || refuse_page(refusal, "the EPCM or the page table forbids an operand", address, rights & SECINFO_W);
+}
+
+NO_VECTORS static bool check_operand(struct refusal *refusal, uint64_t address, uint64_t alignment, uint32_t rights)
+{
+    return check_place(refusal, address, alignment) && check_rights(refusal, address, rights);
 }
 
 #define SECINFO_KNOWN (SECINFO_RIGHTS | SECINFO_PENDING | SECINFO_MODIFIED | SECINFO_PR | SECINFO_TYPE)
+#define SECINFO_ALIGNMENT 64
 
 NO_VECTORS static bool read_secinfo(struct refusal *refusal, uint64_t address, uint64_t *flags)
 {
-    if (!check_operand(refusal, address, 64, SECINFO_R)) {
+    if (!check_rights(refusal, address, SECINFO_R)) {
         return false;
     }
     const uint64_t *words = (const uint64_t *)address;
@@ -94,10 +94,11 @@ NO_VECTORS static bool is_writable_alone(uint64_t rights)
     return (rights & (SECINFO_R | SECINFO_W)) == SECINFO_W;
 }
 
+/* What EACCEPT compares: all but PR. */
 NO_VECTORS static uint32_t epcm_as_secinfo(uint16_t entry)
 {
     uint32_t type = (entry & EPCM_TRIM) ? SECINFO_TRIM : (entry & EPCM_TCS) ? SECINFO_TCS : SECINFO_REG;
-    return type | (entry & (EPCM_RIGHTS | EPCM_PENDING | EPCM_MODIFIED | EPCM_PR));
+    return type | (entry & (EPCM_RIGHTS | EPCM_PENDING | EPCM_MODIFIED));
 }
 
 NO_VECTORS static void set_rights(uint64_t page, uint32_t before)
@@ -132,7 +133,7 @@ NO_VECTORS static bool is_acceptable(uint64_t flags)
     bool is_pending = flags & SECINFO_PENDING, is_modified = flags & SECINFO_MODIFIED, is_restricted = flags & SECINFO_PR;
     switch (flags & SECINFO_TYPE) {
     case SECINFO_REG:
-        return (is_pending || is_restricted) && !is_modified && !is_writable_alone(flags);
+        return (is_pending || is_restricted) && !is_modified;
     case SECINFO_TCS:
     case SECINFO_TRIM:
         return is_modified && !is_pending && !is_restricted;
@@ -144,18 +145,16 @@ NO_VECTORS static bool is_acceptable(uint64_t flags)
 NO_VECTORS static uint64_t eaccept(struct refusal *refusal, uint64_t secinfo_address, uint64_t page)
 {
     uint64_t flags;
-    if (!read_secinfo(refusal, secinfo_address, &flags)) {
+    if (!check_place(refusal, secinfo_address, SECINFO_ALIGNMENT) || !read_secinfo(refusal, secinfo_address, &flags) ||
+        !check_place(refusal, page, PAGE_SIZE) || !check_page_is_there(refusal, page, true)) {
         return 0;
     }
     if (!is_acceptable(flags)) {
         refuse(refusal, "SECINFO has a state that no page can be accepted in", secinfo_address);
         return 0;
     }
-    if (!check_target(refusal, page)) {
-        return 0;
-    }
     uint16_t *entry = epcm_entry(page);
-    if (epcm_as_secinfo(*entry) != flags) {
+    if (epcm_as_secinfo(*entry) != (flags & ~(uint64_t)SECINFO_PR)) {
         return SGX_PAGE_ATTRIBUTES_MISMATCH;
     }
     if (!sim_traps_enclu && (*entry & EPCM_PENDING)) {
@@ -203,14 +202,16 @@ NO_VECTORS static uint64_t eacceptcopy(struct refusal *refusal, uint64_t secinfo
 {
     const uint16_t added = EPCM_VALID | EPCM_PENDING | SECINFO_R | SECINFO_W;
     uint64_t flags;
-    if (!read_secinfo(refusal, secinfo_address, &flags) || !check_operand(refusal, source, PAGE_SIZE, SECINFO_R)) {
+    if (!check_place(refusal, secinfo_address, SECINFO_ALIGNMENT) || !check_place(refusal, page, PAGE_SIZE) || !check_place(refusal, source, PAGE_SIZE) ||
+        !check_page_is_there(refusal, secinfo_address, false) || !check_page_is_there(refusal, page, true) ||
+        !check_page_is_there(refusal, source, false) || !read_secinfo(refusal, secinfo_address, &flags)) {
         return 0;
     }
-    if ((flags & ~(uint64_t)SECINFO_RIGHTS) != SECINFO_REG || is_writable_alone(flags)) {
+    if ((flags & SECINFO_TYPE) != SECINFO_REG || is_writable_alone(flags)) { /* PENDING, MODIFIED and PR do not count */
         refuse(refusal, "SECINFO has rights or a type that no page can be copied with", secinfo_address);
         return 0;
     }
-    if (!check_target(refusal, page)) {
+    if (!check_rights(refusal, source, SECINFO_R)) {
         return 0;
     }
     uint16_t *entry = epcm_entry(page);
@@ -227,7 +228,9 @@ NO_VECTORS static uint64_t eacceptcopy(struct refusal *refusal, uint64_t secinfo
 NO_VECTORS static uint64_t emodpe(struct refusal *refusal, uint64_t secinfo_address, uint64_t page)
 {
     uint64_t flags;
-    if (!read_secinfo(refusal, secinfo_address, &flags) || !check_target(refusal, page)) {
+    if (!check_place(refusal, secinfo_address, SECINFO_ALIGNMENT) || !check_place(refusal, page, PAGE_SIZE) ||
+        !check_page_is_there(refusal, secinfo_address, false) || !check_page_is_there(refusal, page, true) ||
+        !read_secinfo(refusal, secinfo_address, &flags)) {
         return ENCLU_EMODPE;
     }
     uint16_t *entry = epcm_entry(page);
@@ -262,11 +265,11 @@ NO_VECTORS static bool check_target_info(struct refusal *refusal, const struct t
            check_reserved(refusal, target->reserved3, sizeof(target->reserved3));
 }
 
-/* The other policies are those of KSS, which is off. */
+/* The other policies, and CONFIGSVN, are those of KSS, which is off. */
 NO_VECTORS static bool check_key_request(struct refusal *refusal, const struct key_request *request)
 {
-    if (request->policy & ~(KEY_POLICY_MRENCLAVE | KEY_POLICY_MRSIGNER)) {
-        return refuse(refusal, "KEYPOLICY has what only enclaves with KSS may use", (uint64_t)request);
+    if ((request->policy & ~(KEY_POLICY_MRENCLAVE | KEY_POLICY_MRSIGNER)) || request->config_svn) {
+        return refuse(refusal, "KEYPOLICY or CONFIGSVN has what only enclaves with KSS may use", (uint64_t)request);
     }
     return check_reserved(refusal, &request->reserved1, sizeof(request->reserved1)) &&
            check_reserved(refusal, request->reserved2, sizeof(request->reserved2));
@@ -274,8 +277,8 @@ NO_VECTORS static bool check_key_request(struct refusal *refusal, const struct k
 
 NO_VECTORS static uint64_t ereport(struct refusal *refusal, uint64_t target, uint64_t data, uint64_t report)
 {
-    if (check_operand(refusal, target, 512, SECINFO_R) && check_operand(refusal, data, 128, SECINFO_R) &&
-        check_operand(refusal, report, 512, SECINFO_R | SECINFO_W) && check_target_info(refusal, (const struct target_info *)target)) {
+    if (check_operand(refusal, target, 512, SECINFO_R) && check_target_info(refusal, (const struct target_info *)target) &&
+        check_operand(refusal, data, 128, SECINFO_R) && check_operand(refusal, report, 512, SECINFO_W)) {
         sim_ereport((const struct target_info *)target, (const uint8_t *)data, (struct report *)report);
     }
     return ENCLU_EREPORT;
@@ -283,7 +286,7 @@ NO_VECTORS static uint64_t ereport(struct refusal *refusal, uint64_t target, uin
 
 NO_VECTORS static uint64_t egetkey(struct refusal *refusal, uint64_t request, uint64_t key)
 {
-    bool is_good = check_operand(refusal, request, 512, SECINFO_R) && check_operand(refusal, key, 16, SECINFO_R | SECINFO_W) &&
+    bool is_good = check_operand(refusal, request, 512, SECINFO_R) && check_operand(refusal, key, 16, SECINFO_W) &&
                    check_key_request(refusal, (const struct key_request *)request);
     return is_good ? sim_egetkey((const struct key_request *)request, (uint8_t *)key) : 0;
 }

@@ -14,6 +14,7 @@
 #define XSAVE_SIZE_SSE 576U
 #define XSAVE_SIZE_AVX 832U
 #define XSAVE_SIZE_AVX512 2688U
+#define CANONICAL_BITS 47
 #define TCS_DBGOPTIN 0x1U
 #define TCS_RESERVED 72 /* the offset of what must be zero to the end */
 
@@ -57,25 +58,38 @@ const char *sim_ecreate_flaw(const struct enclave *enclave)
     return enclave->ssa_frame_size % PAGE_SIZE || enclave->ssa_frame_size < needed ? "SSA frames have no room for the state" : NULL;
 }
 
-static const char *tcs_flaw(const uint8_t *content)
+/* EADD looks at nothing else of a TCS. */
+static const char *reserved_flaw(const uint8_t *tcs)
 {
-    struct tcs tcs;
-    memcpy(&tcs, content, sizeof(tcs));
-    if (tcs.flags & ~(uint64_t)TCS_DBGOPTIN) {
-        return "reserved flags of the TCS are set";
-    }
-    if (tcs.ossa % PAGE_SIZE || tcs.ofsbase % PAGE_SIZE || tcs.ogsbase % PAGE_SIZE) {
-        return "OSSA, OFSBASE or OGSBASE of the TCS is not aligned";
-    }
-    if (tcs.ossa >= ELRANGE_SIZE || tcs.oentry >= ELRANGE_SIZE || tcs.ofsbase >= ELRANGE_SIZE || tcs.ogsbase >= ELRANGE_SIZE) {
-        return "an address of the TCS is not in the enclave";
-    }
     for (size_t at = TCS_RESERVED; at < PAGE_SIZE; at++) {
-        if (content[at]) {
+        if (tcs[at]) {
             return "reserved bytes of the TCS are not zero";
         }
     }
     return NULL;
+}
+
+void sim_eadd_tcs(struct tcs *tcs)
+{
+    tcs->state = tcs->aep = 0;
+    tcs->cssa = 0;
+    tcs->flags &= ~(uint64_t)TCS_DBGOPTIN;
+}
+
+const char *sim_tcs_flaw(const struct tcs *tcs)
+{
+    if (tcs->ossa % PAGE_SIZE || tcs->ofsbase % PAGE_SIZE || tcs->ogsbase % PAGE_SIZE) {
+        return "EENTER #GP(0): OSSA, OFSBASE or OGSBASE is not aligned, TCS ";
+    }
+    return tcs->flags ? "EENTER #GP(0): reserved flags are set, TCS " : NULL;
+}
+
+const char *sim_tcs_address_flaw(const struct tcs *tcs)
+{
+    if (tcs->oentry >> CANONICAL_BITS || tcs->ofsbase >> CANONICAL_BITS || tcs->ogsbase >> CANONICAL_BITS) {
+        return "EENTER #GP(0): OENTRY, OFSBASE or OGSBASE is not canonical, TCS ";
+    }
+    return tcs->oentry < ELRANGE_SIZE ? NULL : "EENTER: what is at OENTRY, outside of the enclave, cannot be executed in it, TCS ";
 }
 
 const char *sim_eadd_flaw(uint64_t address, const uint8_t *content, uint64_t flags)
@@ -96,7 +110,7 @@ const char *sim_eadd_flaw(uint64_t address, const uint8_t *content, uint64_t fla
     if (type == SECINFO_REG) {
         return NULL;
     }
-    return rights ? "a TCS has rights" : tcs_flaw(content);
+    return rights ? "a TCS has rights" : reserved_flaw(content);
 }
 
 static void measure(struct sha256 *hash, const char *name, const void *fields, size_t size)
@@ -135,6 +149,12 @@ static int refuse(const char *name, enum sgx_error code, const char *why)
     return fail(-EPERM, "EINIT refuses the enclave: %s (%u): %s", name, code, why);
 }
 
+static bool has_family(const struct sigstruct *sigstruct)
+{
+    static const uint8_t none[sizeof(sigstruct->isv_family_id)];
+    return memcmp(sigstruct->isv_family_id, none, sizeof(none)) != 0;
+}
+
 int sim_einit(struct sha256 *hash, const struct enclave *enclave, const struct sigstruct *sigstruct)
 {
     uint8_t measured[32];
@@ -144,9 +164,16 @@ int sim_einit(struct sha256 *hash, const struct enclave *enclave, const struct s
     if (own.flags & ATTRIBUTES_PRIVILEGED) {
         return fail(-EACCES, "EINIT: ATTRIBUTES has the provisioning or launch key, which the driver keeps for whom the administrator allows it");
     }
+    if (wanted.flags & mask.flags & ~(uint64_t)(ATTRIBUTES_KNOWN & ~ATTRIBUTE_INIT) || wanted.xfrm & mask.xfrm & ~enclave_enabled_features() ||
+        sigstruct->misc_select & sigstruct->misc_mask & ~MISC_EXINFO) {
+        return fail(-EINVAL, "EINIT: the SIGSTRUCT demands attributes that this CPU does not have, which the driver refuses before");
+    }
     const char *flaw = sigstruct_flaw(sigstruct, &code);
     if (flaw) {
         return refuse(code == SGX_INVALID_SIGNATURE ? "SGX_INVALID_SIGNATURE" : "SGX_INVALID_SIG_STRUCT", code, flaw);
+    }
+    if (has_family(sigstruct) && !(own.flags & ATTRIBUTE_KSS)) {
+        return refuse("SGX_INVALID_SIG_STRUCT", SGX_INVALID_SIG_STRUCT, "ISVFAMILYID is that of an enclave with KSS");
     }
     if (memcmp(measured, sigstruct->enclave_hash, sizeof(measured)) != 0) {
         return refuse("SGX_INVALID_MEASUREMENT", SGX_INVALID_MEASUREMENT, "MRENCLAVE is not that of the SIGSTRUCT");

@@ -120,7 +120,7 @@ ATTESTATION_MUTATIONS = {
     ),
     "key without ISVSVN": _simulation("dependencies.isv_svn = request->isv_svn;"),
     "key without ISVPRODID": _simulation("dependencies.isv_prod_id = enclave->isv_prod_id;"),
-    "key for a later version": _simulation("request->isv_svn > enclave->isv_svn || "),
+    "key for a later version": _simulation("if (request->isv_svn > enclave->isv_svn) {", "if (false) {"),
     "key for a newer CPU": _simulation("if (is_above(request->cpu_svn)) {", "if (false) {"),
     "key without DEBUG": _simulation(
         "request->attributes_mask.flags | ATTRIBUTE_INIT | ATTRIBUTE_DEBUG;",

@@ -37,6 +37,14 @@ def _einit(about: str, name: str, code: int, hardware: str = _EPERM) -> Flaw:
     return Flaw(leaf="EINIT", about=about, simulated=(_EPERM, f"{name} ({code})"), hardware=seen)
 
 
+def _demand(about: str) -> Flaw:
+    """What the driver refuses before EINIT comes to it."""
+    told = f"SIGSTRUCT that demands an unknown {about}"
+    return Flaw(
+        leaf="EINIT", about=told, simulated=(_EINVAL, "which the driver refuses"), hardware=(_EINVAL,)
+    )
+
+
 def _inside(leaf: str, about: str, answer: str = _GP) -> Flaw:
     faults = answer.startswith("exception") and not answer.startswith("exception 14")
     simulated = (answer, f"{leaf} #GP(0)") if faults and leaf.startswith("E") else (answer,)
@@ -77,10 +85,7 @@ ILLEGAL = {
     "pending_at_eadd": _eadd("PENDING in SECINFO"),
     "page_type": _eadd("page type PT_TRIM"),
     "tcs_rights": _eadd("TCS with rights"),
-    "tcs_flags": _eadd("unknown flag of a TCS", _EIO),
     "tcs_reserved": _eadd("reserved byte of a TCS", _EIO),
-    "tcs_ossa": _eadd("OSSA that is not aligned", _EIO),
-    "tcs_ogsbase": _eadd("OGSBASE that is not aligned", _EIO),
     "page_twice": _eadd("page that is there already", "a page is there twice", "errno 17:"),
     "page_after_einit": _eadd("page after EINIT", ""),
     "measurement": _einit("another MRENCLAVE", "SGX_INVALID_MEASUREMENT", 4),
@@ -89,9 +94,23 @@ ILLEGAL = {
     "sigstruct_header": _einit("changed header", "SGX_INVALID_SIG_STRUCT", 1),
     "sigstruct_vendor": _einit("unknown vendor", "SGX_INVALID_SIG_STRUCT", 1, _EINVAL),
     "attribute_mask": _einit("DEBUG against the SIGSTRUCT", "SGX_INVALID_ATTRIBUTE", 2),
+    "isv_family": _einit("ISVFAMILYID without KSS", "SGX_INVALID_SIG_STRUCT", 1),
+    "demanded_attribute": _demand("attribute"),
+    "demanded_misc": _demand("bit of MISCSELECT"),
+    "demanded_features": _demand("bit of XFRM"),
     "provision_key": Flaw(leaf="EINIT", about="provisioning key", simulated=(_EACCES,), hardware=(_EACCES,)),
     "launch_key": Flaw(leaf="EINIT", about="launch key", simulated=(_EACCES,), hardware=(_EACCES,)),
     "einit_twice": Flaw(leaf="EINIT", about="second EINIT", simulated=(_EINVAL,), hardware=(_EINVAL,)),
+    "tcs_flags": _entry("unknown flag of a TCS", "EENTER #GP(0): reserved flags", _ENTER_GP),
+    "tcs_ossa": _entry("OSSA that is not aligned", "EENTER #GP(0): OSSA", _ENTER_GP),
+    "tcs_ogsbase": _entry(
+        "OGSBASE that is not aligned", "EENTER #GP(0): OSSA, OFSBASE or OGSBASE", _ENTER_GP
+    ),
+    "tcs_oentry": _entry("OENTRY that is not canonical", "EENTER #GP(0): OENTRY", _ENTER_GP),
+    "tcs_ofsbase": _entry("OFSBASE that is not canonical", "EENTER #GP(0): OENTRY, OFSBASE", _ENTER_GP),
+    "tcs_ossa_outside": _entry(
+        "OSSA outside of ELRANGE", "#PF: the SSA frame is not there", "a page was taken away"
+    ),
     "no_einit": _entry("no EINIT", "EENTER #GP(0): the enclave is not initialised", _ENTER_GP),
     "no_tcs": _entry("page that is no TCS", "EENTER #PF: the page is no TCS", "a page was taken away"),
     "busy": _entry("TCS in use", "EENTER #GP(0): a thread is in the enclave", _ENTER_GP),
@@ -118,6 +137,7 @@ ILLEGAL = {
     "accept_unaligned": _inside("EACCEPT", "page that is not aligned"),
     "accept_outside": _inside("EACCEPT", "page outside of ELRANGE"),
     "accept_rights": _inside("EACCEPT", "other rights than the EPCM has", _MISMATCH),
+    "accept_writable_alone": _inside("EACCEPT", "W without R, which no page has", _MISMATCH),
     "accept_what_is_there": _inside("EACCEPT", "page that is not pending", _MISMATCH),
     "extend_pending": _inside("EMODPE", "pending page", _PF),
     "extend_tcs": _inside("EMODPE", "TCS", _PF),
@@ -132,7 +152,7 @@ ILLEGAL = {
     "copy_outside": _inside("EACCEPTCOPY", "page outside of ELRANGE"),
     "stack_not_canonical": _inside("-", "#SS, of which EXITINFO does not tell", _NOT_REPORTED),
     "copy_from_pending": _inside("EACCEPTCOPY", "source that is pending", f"{_PF} {0x8005}"),
-    "copy_state": _inside("EACCEPTCOPY", "PENDING in SECINFO"),
+    "copy_of_tcs": _inside("EACCEPTCOPY", "type PT_TCS"),
     "copy_over_page": _inside("EACCEPTCOPY", "page that is not pending", _MISMATCH),
     "report_unaligned": _inside("EREPORT", "TARGETINFO that is not aligned"),
     "report_read_only": _inside("EREPORT", "report in a page without W", f"{_PF} 7"),
@@ -153,7 +173,7 @@ ILLEGAL = {
     "key_provision_seal": _inside("EGETKEY", "provisioning seal key without the attribute", "ENCLU 2"),
     "key_cpu_svn": _inside("EGETKEY", "CPUSVN above the CPU's", "ENCLU 32"),
     "key_isv_svn": _inside("EGETKEY", "ISVSVN above the enclave's", "ENCLU 64"),
-    "key_config_svn": _inside("EGETKEY", "CONFIGSVN above the enclave's", "ENCLU 64"),
+    "key_config_svn": _inside("EGETKEY", "CONFIGSVN of KSS, which is off"),
     "restrict_pending": Flaw(
         leaf="EMODPR",
         about="pending page",
@@ -175,3 +195,11 @@ ILLEGAL = {
     "sgdt": _illegal("SGDT"),
     "getsec": _illegal("GETSEC"),
 }
+
+LEGAL = {
+    "none": "no flaw at all",
+    "tcs_state": "STATE, CSSA, AEP and DBGOPTIN of a TCS: EADD sets them to zero, and measures that",
+    "accept_restricted": "PR in EACCEPT's SECINFO, of a page that was not restricted: it is not compared",
+    "copy_state": "PENDING in EACCEPTCOPY's SECINFO: it is not looked at",
+}
+"""What looks wrong, and by the manual is not: name -> what it is."""

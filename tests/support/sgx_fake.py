@@ -34,11 +34,13 @@ if TYPE_CHECKING:
 FAKE = REPOSITORY / "tests" / "native" / "sgx_fake"
 SOURCES = (
     "cpu.c", "cpu_keys.c", "cpu_leaves.c", "driver.c", "driver_dynamic.c", "faults.c", "judge.c", "kernel.c",
-    "tracking.c", "image.S",
+    "mappings.c", "tracking.c", "image.S",
 )  # fmt: skip
 
 # SGX error codes, SDM volume 3D.
 INVALID_SIG_STRUCT, INVALID_ATTRIBUTE, INVALID_MEASUREMENT, INVALID_SIGNATURE = 1, 2, 4, 8
+
+KSS = 1 << 7
 
 _UPDATE, _EINIT, _KEY, _MAC = 1, 2, 3, 4
 _DEPENDENCIES_SIZE = 232
@@ -70,6 +72,8 @@ def einit(sigstruct: bytes, measured: bytes, flags: int, xfrm: int, misc: int) -
     square = signature * signature
     if q1 != square // modulus or q2 != signature * (square % modulus) // modulus:
         return INVALID_SIGNATURE
+    if any(sigstruct[912:928]) and not flags & KSS:  # ISVFAMILYID
+        return INVALID_SIG_STRUCT
     if sigstruct[960:992] != measured:
         return INVALID_MEASUREMENT
     wanted = struct.unpack_from("<QQQQ", sigstruct, 928)

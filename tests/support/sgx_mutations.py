@@ -72,6 +72,9 @@ MUTATIONS = {
     "a part that is taken for the whole": Mutation(
         file=_DRIVER, old="done += add.count;", new="done = batch.length;", fake=_BY_PARTS
     ),
+    "a part that is forgotten with EINTR": Mutation(
+        file=_DRIVER, old="done += add.count;", new="done += error ? 0 : add.count;", fake=_BY_PARTS
+    ),
     "EINTR that is an error": Mutation(
         file=_DRIVER,
         old="(error && error != EINTR && error != EAGAIN) || add.count",
@@ -98,6 +101,9 @@ MUTATIONS = {
         new="SECINFO_R);\n    if (!error) {",
     ),
     "old answers in a request": Mutation(file=_MEMORY, old="*fields.count = 0;", new="", fake=_BY_PARTS),
+    "EBUSY of a page that is being written out": Mutation(
+        file=_MEMORY, old="error == EAGAIN || error == EBUSY", new="error == EAGAIN", fake=_BY_PARTS
+    ),
     "a request that is not continued": Mutation(
         file=_MEMORY, old="*fields.length -= count;", new="*fields.length = 0;", fake=_BY_PARTS
     ),

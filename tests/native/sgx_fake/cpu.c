@@ -108,6 +108,9 @@ static struct extra *extra_of(uint64_t frame)
 
 static bool has_frame(uint64_t frame)
 {
+    if (frame - secs.base >= secs.size || frame_size() > secs.base + secs.size - frame) {
+        return false;
+    }
     for (uint64_t page = frame; page < frame + frame_size(); page += PAGE) {
         if ((*page_of(page) & (P_VALID | P_PENDING | P_MODIFIED | P_TYPE | P_R | P_W)) != (P_VALID | P_REG | P_R | P_W)) {
             return false;
@@ -200,11 +203,14 @@ static struct exception take_control(const greg_t *registers, struct thread_cont
         is_lost = true;
     }
     struct thread_control *control = find_control(address);
-    if (address % PAGE || !is_initialized) {
+    if (address % PAGE) {
         return GENERAL_PROTECTION;
     }
     if (!control || (*page_of(address) & (P_VALID | P_MODIFIED | P_PENDING | P_TYPE)) != (P_VALID | P_TCS) || is_lost) {
         return lost_page(address);
+    }
+    if (control->ossa % PAGE || control->ofsbase % PAGE || control->ogsbase % PAGE || control->flags || !is_initialized) {
+        return GENERAL_PROTECTION;
     }
     if (__atomic_exchange_n(&control->busy, 1, __ATOMIC_ACQ_REL)) {
         return GENERAL_PROTECTION;
@@ -228,12 +234,18 @@ struct exception cpu_eenter(ucontext_t *frame)
     if (exception.vector >= 0) {
         return exception;
     }
-    uint64_t area = frame_of(control, control->cssa);
+    uint64_t area = frame_of(control, control->cssa), entry = secs.base + control->oentry;
     if (control->cssa >= control->nssa || (uint64_t)registers[REG_RCX] >> 47) {
         return give_back(control, GENERAL_PROTECTION);
     }
     if (!has_frame(area)) {
         return give_back(control, lost_page(area));
+    }
+    if (entry >> 47 || (secs.base + control->ofsbase) >> 47 || (secs.base + control->ogsbase) >> 47) {
+        return give_back(control, GENERAL_PROTECTION);
+    }
+    if (entry - secs.base >= secs.size) {
+        refuse("OENTRY is 0x%llx", (unsigned long long)control->oentry);
     }
     trap_system_calls();
     count(N_EENTER);
@@ -242,7 +254,7 @@ struct exception cpu_eenter(ucontext_t *frame)
     control->aep = (uint64_t)registers[REG_RCX];
     registers[REG_RCX] = registers[REG_RIP] + ENCLU_SIZE;
     registers[REG_RAX] = (greg_t)control->cssa;
-    registers[REG_RIP] = (greg_t)(secs.base + control->oentry);
+    registers[REG_RIP] = (greg_t)entry;
     go_inside(control, secs.base + control->ofsbase, secs.base + control->ogsbase);
     return NO_EXCEPTION;
 }
@@ -300,7 +312,9 @@ void cpu_aex(struct thread_control *control, ucontext_t *frame, struct exception
     gpr->exit_info = exit_info_of(exception.vector);
     gpr->fs = control->fs; /* who calls has put it there, and taken the host's */
     gpr->gs = read_gs();
-    *extra_of(area) = (struct extra){exception.vector == V_PF ? exception.address : 0, exception.vector == V_PF || exception.vector == V_GP ? exception.error : 0, 0};
+    if (secs.misc & 1) {
+        *extra_of(area) = (struct extra){exception.vector == V_PF ? exception.address : 0, exception.vector == V_PF || exception.vector == V_GP ? exception.error : 0, 0};
+    }
     greg_t flags = registers[REG_EFL] & ~0x8D5; /* status flags and DF */
     for (unsigned index = 0; index < 18; index++) {
         registers[ORDER[index]] = 0;

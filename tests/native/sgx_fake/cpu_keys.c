@@ -16,8 +16,6 @@ enum { NAME_EINITTOKEN, NAME_PROVISION, NAME_PROVISION_SEAL, NAME_REPORT, NAME_S
 enum { POLICY_MRENCLAVE = 1, POLICY_MRSIGNER = 2 };
 enum { BAD_ATTRIBUTE = 2, BAD_CPUSVN = 32, BAD_ISVSVN = 64, BAD_KEYNAME = 256 };
 #define FLAG_INIT_DEBUG 3ULL
-#define STATUS_FLAGS 0x8D5
-#define ZERO_FLAG 0x40
 static const uint8_t CPU_SVN[16] = {7, 5}; /* compared as a number, the first byte the lowest */
 
 static uint16_t field16(const uint8_t *structure, size_t offset)
@@ -31,14 +29,14 @@ struct exception cpu_ereport(greg_t *registers)
 {
     uint64_t target_info = (uint64_t)registers[REG_RBX], data = (uint64_t)registers[REG_RCX], report = (uint64_t)registers[REG_RDX];
     struct exception exception = cpu_operand(target_info, 512, P_R);
+    const uint8_t *from = store + target_info;
+    if (exception.vector < 0 && (from[49] || !all_zero(from + 56, 8) || !all_zero(from + 128, 384))) {
+        return GENERAL_PROTECTION;
+    }
     exception = exception.vector < 0 ? cpu_operand(data, 128, P_R) : exception;
-    exception = exception.vector < 0 ? cpu_operand(report, 512, P_R | P_W) : exception;
+    exception = exception.vector < 0 ? cpu_operand(report, 512, P_W) : exception;
     if (exception.vector >= 0) {
         return exception;
-    }
-    const uint8_t *from = store + target_info;
-    if (from[49] || !all_zero(from + 56, 8) || !all_zero(from + 128, 384)) {
-        return GENERAL_PROTECTION;
     }
     struct dependencies wanted = {.key_name = NAME_REPORT, .config_svn = field16(from, 50)};
     uint8_t made[432] = {0};
@@ -95,7 +93,7 @@ static uint64_t depend(const uint8_t *request, struct dependencies *wanted)
     if (is_newer(request + 8)) {
         return BAD_CPUSVN;
     }
-    if (field16(request, 4) > product[1] || field16(request, 76) > 0) {
+    if (field16(request, 4) > product[1]) {
         return BAD_ISVSVN;
     }
     wanted->policy = field16(request, 2);
@@ -108,6 +106,7 @@ static uint64_t depend(const uint8_t *request, struct dependencies *wanted)
     wanted->flags &= wanted->flags_mask | FLAG_INIT_DEBUG;
     wanted->xfrm &= wanted->xfrm_mask;
     wanted->misc &= wanted->misc_mask;
+    wanted->misc_mask = ~wanted->misc_mask;
     if (wanted->policy & POLICY_MRENCLAVE) {
         memcpy(wanted->measurement, measurement, 32);
     }
@@ -121,12 +120,13 @@ struct exception cpu_egetkey(greg_t *registers)
 {
     uint64_t request = (uint64_t)registers[REG_RBX], to = (uint64_t)registers[REG_RCX];
     struct exception exception = cpu_operand(request, 512, P_R);
-    exception = exception.vector < 0 ? cpu_operand(to, 16, P_R | P_W) : exception;
+    exception = exception.vector < 0 ? cpu_operand(to, 16, P_W) : exception;
     if (exception.vector >= 0) {
         return exception;
     }
     const uint8_t *from = store + request;
-    if (field16(from, 2) & ~3U || field16(from, 6) || !all_zero(from + 78, 434)) {
+    bool is_of_kss = field16(from, 2) & ~3U || field16(from, 76); /* KEYPOLICY, CONFIGSVN: and KSS is off */
+    if (is_of_kss || field16(from, 6) || !all_zero(from + 78, 434)) {
         return GENERAL_PROTECTION;
     }
     struct dependencies wanted;
@@ -134,7 +134,6 @@ struct exception cpu_egetkey(greg_t *registers)
     if (!error) {
         judge_key(&wanted, sizeof(wanted), store + to);
     }
-    registers[REG_RAX] = (greg_t)error;
-    registers[REG_EFL] = (registers[REG_EFL] & ~(greg_t)STATUS_FLAGS) | (error ? ZERO_FLAG : 0);
+    cpu_tell_error(registers, error);
     return exception;
 }

@@ -5,74 +5,72 @@
 
 enum { NOT_TRACKED = 11, MISMATCH = 19 }; /* SGX_NOT_TRACKED, SGX_PAGE_ATTRIBUTES_MISMATCH */
 
+/* The three steps at which an operand can be refused. Which operand's come first is each leaf's own. */
+
+static struct exception place(uint64_t address, uint64_t alignment)
+{
+    return address % alignment || address - secs.base >= secs.size ? GENERAL_PROTECTION : NO_EXCEPTION;
+}
+
+static struct exception resolve(uint64_t address, uint16_t rights)
+{
+    return *page_of(address) & P_VALID ? NO_EXCEPTION : (struct exception){V_PF, FAULT_U | (rights & P_W ? FAULT_W : 0), address};
+}
+
+static struct exception access_page(uint64_t address, uint16_t rights)
+{
+    uint16_t entry = *page_of(address);
+    bool is_good = (entry & (P_PENDING | P_MODIFIED | P_TYPE)) == P_REG && (entry & rights) == rights;
+    return is_good ? NO_EXCEPTION : (struct exception){V_PF, FAULT_P | FAULT_U | FAULT_SGX | (rights & P_W ? FAULT_W : 0), address};
+}
+
 struct exception cpu_operand(uint64_t address, uint64_t alignment, uint16_t rights)
 {
-    if (address % alignment || address - secs.base >= secs.size) {
-        return GENERAL_PROTECTION;
-    }
-    uint16_t entry = *page_of(address);
-    if (!(entry & P_VALID)) {
-        return (struct exception){V_PF, FAULT_U | (rights & P_W ? FAULT_W : 0), address};
-    }
-    if ((entry & (P_PENDING | P_MODIFIED | P_TYPE)) != P_REG || (entry & rights) != rights) {
-        return (struct exception){V_PF, FAULT_P | FAULT_U | FAULT_SGX | (rights & P_W ? FAULT_W : 0), address};
-    }
-    return NO_EXCEPTION;
+    struct exception exception = place(address, alignment);
+    exception = exception.vector < 0 ? resolve(address, rights) : exception;
+    return exception.vector < 0 ? access_page(address, rights) : exception;
 }
 
-/* SECINFO: flags that must be zero, and 56 bytes that are. */
+/* SECINFO, in a page that can be read: flags that must be zero, and 56 bytes that are. */
 static struct exception read_secinfo(uint64_t address, uint64_t *flags)
 {
-    struct exception exception = cpu_operand(address, 64, P_R);
-    if (exception.vector < 0) {
-        const uint64_t *fields = (const uint64_t *)(store + address);
-        *flags = fields[0];
-        bool is_zero = !(fields[0] & ~0xFF3FULL);
-        for (unsigned index = 1; index < 8; index++) {
-            is_zero = is_zero && !fields[index];
-        }
-        exception = is_zero ? exception : GENERAL_PROTECTION;
+    const uint64_t *fields = (const uint64_t *)(store + address);
+    struct exception exception = access_page(address, P_R);
+    *flags = fields[0];
+    bool is_zero = !(fields[0] & ~0xFF3FULL);
+    for (unsigned index = 1; index < 8; index++) {
+        is_zero = is_zero && !fields[index];
     }
-    return exception;
+    return exception.vector < 0 && !is_zero ? GENERAL_PROTECTION : exception;
 }
 
-static struct exception target(uint64_t page)
-{
-    if (page % PAGE || page - secs.base >= secs.size) {
-        return GENERAL_PROTECTION;
-    }
-    return *page_of(page) & P_VALID ? NO_EXCEPTION : (struct exception){V_PF, FAULT_U | FAULT_W, page};
-}
-
-/* SECINFO.FLAGS as the entry is: R W X PENDING MODIFIED PR, type. */
+/* SECINFO.FLAGS as EACCEPT compares them: R W X PENDING MODIFIED, type. It does not compare PR. */
 static uint64_t flags_of(uint16_t entry)
 {
-    return (entry & P_RIGHTS) | (entry & P_PENDING ? 8U : 0) | (entry & P_MODIFIED ? 0x10U : 0) | (entry & P_PR ? 0x20U : 0) | (entry & P_TYPE);
+    return (entry & P_RIGHTS) | (entry & P_PENDING ? 8U : 0) | (entry & P_MODIFIED ? 0x10U : 0) | (entry & P_TYPE);
 }
-
-/* RBX: SECINFO; RCX: the page that it is about. */
-static struct exception operands(const greg_t *registers, uint64_t *flags)
-{
-    struct exception exception = read_secinfo((uint64_t)registers[REG_RBX], flags);
-    return exception.vector < 0 ? target((uint64_t)registers[REG_RCX]) : exception;
-}
+#define FLAG_PR 0x20ULL
 
 struct exception cpu_eaccept(greg_t *registers)
 {
-    uint64_t flags, page = (uint64_t)registers[REG_RCX];
-    struct exception exception = operands(registers, &flags);
+    uint64_t flags = 0, secinfo = (uint64_t)registers[REG_RBX], page = (uint64_t)registers[REG_RCX];
+    struct exception exception = place(secinfo, 64);
+    exception = exception.vector < 0 ? resolve(secinfo, P_R) : exception;
+    exception = exception.vector < 0 ? read_secinfo(secinfo, &flags) : exception;
+    exception = exception.vector < 0 ? place(page, PAGE) : exception;
+    exception = exception.vector < 0 ? resolve(page, P_W) : exception;
     if (exception.vector >= 0) {
         return exception;
     }
     uint64_t type = flags & 0xFF00, state = flags & 0x38;
     bool is_sane = (type == P_REG && (state == 8 || state == 0x20 || state == 0x28)) || ((type == P_TRIM || type == P_TCS) && state == 0x10);
-    if (!is_sane || (flags & 3) == 2) {
+    if (!is_sane) {
         return GENERAL_PROTECTION;
     }
     count(N_EACCEPT);
     take();
     uint16_t *entry = page_of(page);
-    uint64_t error = !(*entry & P_VALID) || flags_of(*entry) != flags ? MISMATCH : 0;
+    uint64_t error = !(*entry & P_VALID) || flags_of(*entry) != (flags & ~FLAG_PR) ? MISMATCH : 0;
     bool is_change = !(flags & 8); /* and no new page */
     error = !error && is_change && !is_tracked(page) ? NOT_TRACKED : error;
     if (!error) {
@@ -80,14 +78,18 @@ struct exception cpu_eaccept(greg_t *registers)
         apply(page);
     }
     give();
-    registers[REG_RAX] = (greg_t)error;
+    cpu_tell_error(registers, error);
     return exception;
 }
 
 struct exception cpu_emodpe(greg_t *registers)
 {
-    uint64_t flags, page = (uint64_t)registers[REG_RCX];
-    struct exception exception = operands(registers, &flags);
+    uint64_t flags = 0, secinfo = (uint64_t)registers[REG_RBX], page = (uint64_t)registers[REG_RCX];
+    struct exception exception = place(secinfo, 64);
+    exception = exception.vector < 0 ? place(page, PAGE) : exception;
+    exception = exception.vector < 0 ? resolve(secinfo, P_R) : exception;
+    exception = exception.vector < 0 ? resolve(page, P_W) : exception;
+    exception = exception.vector < 0 ? read_secinfo(secinfo, &flags) : exception;
     if (exception.vector >= 0) {
         return exception;
     }
@@ -107,15 +109,20 @@ struct exception cpu_emodpe(greg_t *registers)
 
 struct exception cpu_eacceptcopy(greg_t *registers)
 {
-    uint64_t flags, page = (uint64_t)registers[REG_RCX], source = (uint64_t)registers[REG_RDX];
-    struct exception exception = read_secinfo((uint64_t)registers[REG_RBX], &flags);
-    exception = exception.vector < 0 ? cpu_operand(source, PAGE, P_R) : exception;
-    exception = exception.vector < 0 ? target(page) : exception;
+    uint64_t flags = 0, secinfo = (uint64_t)registers[REG_RBX], page = (uint64_t)registers[REG_RCX], source = (uint64_t)registers[REG_RDX];
+    struct exception exception = place(secinfo, 64);
+    exception = exception.vector < 0 ? place(page, PAGE) : exception;
+    exception = exception.vector < 0 ? place(source, PAGE) : exception;
+    exception = exception.vector < 0 ? resolve(secinfo, P_R) : exception;
+    exception = exception.vector < 0 ? resolve(page, P_W) : exception;
+    exception = exception.vector < 0 ? resolve(source, P_R) : exception;
+    exception = exception.vector < 0 ? read_secinfo(secinfo, &flags) : exception;
+    if (exception.vector < 0 && ((flags & 0xFF00) != P_REG || (flags & 3) == 2)) {
+        return GENERAL_PROTECTION; /* PENDING, MODIFIED and PR are not looked at */
+    }
+    exception = exception.vector < 0 ? access_page(source, P_R) : exception;
     if (exception.vector >= 0) {
         return exception;
-    }
-    if ((flags & ~7ULL) != P_REG || (flags & 3) == 2) {
-        return GENERAL_PROTECTION;
     }
     take();
     uint16_t *entry = page_of(page);
@@ -126,6 +133,6 @@ struct exception cpu_eacceptcopy(greg_t *registers)
         apply(page);
     }
     give();
-    registers[REG_RAX] = is_match ? 0 : MISMATCH;
+    cpu_tell_error(registers, is_match ? 0 : MISMATCH);
     return exception;
 }

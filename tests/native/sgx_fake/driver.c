@@ -1,4 +1,4 @@
-/* /dev/sgx_enclave: ioctls, mappings, page faults. The order of checks is the kernel's. */
+/* /dev/sgx_enclave: its ioctls up to EINIT. The order of checks is the kernel's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -28,14 +28,10 @@ uint8_t measurement[32], signer[32];
 uint16_t product[2];
 bool is_created, is_initialized;
 
-static int device = -1;
-static uint64_t used, added_start = SPACE, added_end;
+int fake_device = -1;
+uint64_t added_start = SPACE, added_end;
+static uint64_t used;
 static uint32_t is_in_ioctl;
-static struct mapping {
-    uint64_t start, end;
-    int protection;
-} mappings[8192];
-static unsigned mapping_count;
 
 static uint32_t lock;
 
@@ -51,92 +47,23 @@ void give(void)
     __atomic_store_n(&lock, 0, __ATOMIC_RELEASE);
 }
 
-/* Mappings. */
-
-static int protection_of(uint64_t page)
+static bool copy_from(void *to, uint64_t from, size_t size)
 {
-    for (unsigned index = mapping_count; index > 0; index--) {
-        if (page >= mappings[index - 1].start && page < mappings[index - 1].end) {
-            return mappings[index - 1].protection;
-        }
-    }
-    return -1;
+    struct iovec here = {to, size}, there = {(void *)from, size};
+    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
-void apply(uint64_t page)
+static bool copy_to(uint64_t to, const void *from, size_t size)
 {
-    uint16_t entry = *page_of(page);
-    int protection = protection_of(page);
-    int rights = 0;
-    if (protection > 0 && (entry & (P_VALID | P_PENDING | P_MODIFIED | P_TYPE)) == (P_VALID | P_REG)) {
-        rights = protection & entry & P_RIGHTS; /* PROT_READ, PROT_WRITE, PROT_EXEC have the same bits */
-    }
-    if (protection >= 0 && mprotect((void *)page, PAGE, rights) != 0) {
-        refuse("mprotect: %d", errno);
-    }
+    struct iovec here = {(void *)from, size}, there = {(void *)to, size};
+    return process_vm_writev(getpid(), &here, 1, &there, 1, 0) == (ssize_t)size;
 }
 
-static bool has_room(void)
+bool driver_take(void)
 {
-    uint64_t limit = setting("FAKE_EPC", SPACE);
-    return used < limit;
-}
-
-enum verdict page_fault(struct exception *fault)
-{
-    uint64_t page = fault->address & ~(PAGE - 1);
-    enum verdict verdict = REFUSED;
-    take();
-    uint16_t *entry = page_of(page);
-    int protection = protection_of(page), wanted = fault->error & FAULT_W ? P_W : fault->error & FAULT_I ? P_X : P_R;
-    fault->error &= ~(uint32_t)(FAULT_P | FAULT_SGX);
-    if (protection < 0 || !(protection & wanted)) {
-        fault->error |= *entry & P_VALID ? FAULT_P : 0;
-    } else if (!(*entry & P_VALID)) {
-        if (is_initialized && has_room() && !lies("no-page")) {
-            used++;
-            count(N_EAUG);
-            *entry = P_VALID | P_PENDING | P_REG | P_R | P_W | P_RIGHTS << P_MAX_SHIFT;
-            verdict = AGAIN;
-        }
-    } else if ((*entry & (P_PENDING | P_MODIFIED | P_TYPE)) != P_REG || !(*entry & wanted)) {
-        fault->error |= FAULT_P | FAULT_SGX;
-    } else {
-        apply(page);
-        verdict = AGAIN;
-    }
-    give();
-    return verdict;
-}
-
-/* A system call reads the first byte of each part. Of pages of the enclave it gets ones, once the kernel has served the fault; -EFAULT, or a part of what was
- * asked for, where that cannot be done. */
-ssize_t fake_pwritev(int descriptor, const struct iovec *parts, int count, off_t offset)
-{
-    static uint8_t ones[PAGE];
-    struct iovec given[1024];
-    int good = 0;
-    memset(ones, 0xFF, sizeof(ones));
-    for (; good < count; good++) {
-        uint64_t address = (uint64_t)parts[good].iov_base;
-        given[good] = parts[good];
-        if (address >= secs.base && address - secs.base < secs.size) {
-            struct exception fault = {V_PF, FAULT_U, address};
-            if (parts[good].iov_len > PAGE - address % PAGE) {
-                refuse("a system call reads several pages of the enclave");
-            }
-            bool is_there = *page_of(address) & P_VALID;
-            if (!is_there && page_fault(&fault) != AGAIN) {
-                break;
-            }
-            given[good].iov_base = ones;
-        }
-    }
-    if (good == 0 && count > 0) {
-        errno = EFAULT;
-        return -1;
-    }
-    return pwritev(descriptor, given, good, offset);
+    bool has_room = used < setting("FAKE_EPC", SPACE);
+    used += has_room;
+    return has_room;
 }
 
 void driver_free(uint64_t page)
@@ -144,7 +71,7 @@ void driver_free(uint64_t page)
     used--;
     count(N_EREMOVE);
     apply(page);
-    if (fallocate(device, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)page, PAGE) != 0) {
+    if (fallocate(fake_device, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)page, PAGE) != 0) {
         refuse("fallocate: %d", errno);
     }
 }
@@ -173,11 +100,18 @@ bool all_zero(const uint8_t *bytes, size_t size)
 
 static int create(const uint64_t *argument)
 {
-    const struct raw_secs *given = (const struct raw_secs *)argument[0];
-    if (is_created || (given->size & (given->size - 1)) != 0) {
+    static struct raw_secs copy;
+    const struct raw_secs *given = &copy;
+    if (is_created) {
         return EINVAL;
     }
-    bool is_good = (uint64_t)given % PAGE == 0 && given->size >= 2 * PAGE && given->size <= SPACE && given->base % given->size == 0 && given->ssa_pages > 0 &&
+    if (!copy_from(&copy, argument[0], sizeof(copy))) {
+        return EFAULT;
+    }
+    if (!given->size || (given->size & (given->size - 1)) != 0) {
+        return EINVAL;
+    }
+    bool is_good = given->size >= 2 * PAGE && given->size <= SPACE && given->base % given->size == 0 && given->ssa_pages > 0 &&
                    given->ssa_pages * PAGE >= SSA_NEEDED && !(given->misc & ~1U) && all_zero(given->reserved1, sizeof(given->reserved1)) &&
                    !(given->flags & ~ATTRIBUTES_KNOWN) && !(given->flags & ATTRIBUTE_INIT) && (given->flags & ATTRIBUTE_MODE64) &&
                    (given->xfrm & 3) == 3 && !(given->xfrm & ~cpu_features()) && ((given->xfrm & 0xE0) == 0 || (given->xfrm & 0xE4) == 0xE4) &&
@@ -206,16 +140,18 @@ struct raw_tcs {
     uint8_t reserved[4096 - 72];
 };
 
+/* EADD looks at reserved bytes alone: at the rest EENTER does. */
 static bool add_control(uint64_t address)
 {
-    const struct raw_tcs *tcs = (const struct raw_tcs *)(store + address);
-    if (tcs->flags & ~1ULL || tcs->ossa % PAGE || tcs->ofsbase % PAGE || tcs->ogsbase % PAGE || tcs->oentry >= secs.size ||
-        !all_zero(tcs->reserved, sizeof(tcs->reserved)) || control_count == sizeof(controls) / sizeof(*controls)) {
+    struct raw_tcs *tcs = (struct raw_tcs *)(store + address);
+    if (!all_zero(tcs->reserved, sizeof(tcs->reserved)) || control_count == sizeof(controls) / sizeof(*controls)) {
         return false;
     }
+    tcs->state = tcs->cssa = tcs->aep = 0;
+    tcs->flags &= ~1ULL; /* DBGOPTIN */
     controls[control_count++] = (struct thread_control){
-        .address = address, .ossa = tcs->ossa, .oentry = tcs->oentry, .ofsbase = tcs->ofsbase, .ogsbase = tcs->ogsbase, .nssa = tcs->nssa,
-        .epoch = EPOCH_OUTSIDE,
+        .address = address, .flags = tcs->flags, .ossa = tcs->ossa, .oentry = tcs->oentry, .ofsbase = tcs->ofsbase, .ogsbase = tcs->ogsbase,
+        .nssa = tcs->nssa, .epoch = EPOCH_OUTSIDE,
     };
     return true;
 }
@@ -225,18 +161,15 @@ static int add_page(uint64_t address, uint64_t source, uint64_t flags, bool is_m
     uint16_t *entry = page_of(address);
     uint64_t offset = address - secs.base;
     bool is_tcs = (flags & 0xFF00) == P_TCS;
-    if (!has_room()) {
+    if (!driver_take()) {
         return ENOMEM;
     }
-    if (*entry & P_VALID) {
-        return EBUSY;
-    }
-    memcpy(store + address, (const void *)source, PAGE);
-    if (is_tcs && !add_control(address)) {
-        return EIO;
+    int error = *entry & P_VALID ? EBUSY : !copy_from(store + address, source, PAGE) ? EFAULT : is_tcs && !add_control(address) ? EIO : 0;
+    if (error) {
+        used--;
+        return error;
     }
     *entry = (uint16_t)(P_VALID | (flags & P_RIGHTS) | (is_tcs ? P_TCS : P_REG) | (is_tcs ? P_R | P_W : flags & P_RIGHTS) << P_MAX_SHIFT);
-    used++;
     added_start = address < added_start ? address : added_start;
     added_end = address + PAGE > added_end ? address + PAGE : added_end;
     judge_record("EADD", &offset, 8, &flags, 8);
@@ -251,10 +184,13 @@ static int add_page(uint64_t address, uint64_t source, uint64_t flags, bool is_m
 static int add(uint64_t *argument)
 {
     uint64_t source = argument[0], offset = argument[1], length = argument[2], flags = argument[4], done = 0;
-    const uint64_t *secinfo = (const uint64_t *)argument[3];
+    uint64_t secinfo[8];
     int error = 0;
     if (!is_created || is_initialized || source % PAGE || !is_range(offset, length)) {
         return EINVAL;
+    }
+    if (!copy_from(secinfo, argument[3], sizeof(secinfo))) {
+        return EFAULT;
     }
     uint64_t type = secinfo[0] & 0xFF00;
     if ((type != P_REG && type != P_TCS) || (secinfo[0] & (P_R | P_W)) == P_W || (type == P_TCS && secinfo[0] & P_RIGHTS) ||
@@ -271,7 +207,8 @@ static int add(uint64_t *argument)
         error = add_page(secs.base + offset + done, source + done, secinfo[0], flags & 1);
     }
     argument[5] = done;
-    return error;
+    bool is_in_vain = done < length && calls % 2; /* a signal while the kernel looks for a page: some are done, and it is an error */
+    return !error && is_in_vain ? EINTR : error;
 }
 
 /* SGX_IOC_ENCLAVE_INIT: EINIT. */
@@ -279,14 +216,30 @@ static int add(uint64_t *argument)
 #define SIGSTRUCT_SIZE 1808
 #define SGX_INVALID_EINITTOKEN 16U
 #define SIGSTRUCT_VENDOR 16
+#define SIGSTRUCT_MISCSELECT 900 /* and its mask */
+#define SIGSTRUCT_ATTRIBUTES 928 /* and their mask */
 #define SIGSTRUCT_PRODUCT 1024 /* ISVPRODID, ISVSVN */
+
+/* What SIGSTRUCT demands, and CPUID does not promise to enclaves: the driver asks before the CPU does. */
+static bool demands_in_vain(const uint8_t *sigstruct)
+{
+    uint32_t misc[2];
+    uint64_t attributes[4]; /* flags, XFRM, and the masks of both */
+    memcpy(misc, sigstruct + SIGSTRUCT_MISCSELECT, sizeof(misc));
+    memcpy(attributes, sigstruct + SIGSTRUCT_ATTRIBUTES, sizeof(attributes));
+    return (attributes[0] & attributes[2] & ~(ATTRIBUTES_KNOWN & ~ATTRIBUTE_INIT)) || (misc[0] & misc[1] & ~1U) ||
+           (attributes[1] & attributes[3] & ~cpu_features());
+}
 
 static int init(const uint64_t *argument)
 {
-    const uint8_t *sigstruct = (const uint8_t *)argument[0];
+    uint8_t sigstruct[SIGSTRUCT_SIZE];
     uint32_t vendor, verdict;
     if (!is_created || is_initialized) {
         return EINVAL;
+    }
+    if (!copy_from(sigstruct, argument[0], sizeof(sigstruct))) {
+        return EFAULT;
     }
     memcpy(&vendor, sigstruct + SIGSTRUCT_VENDOR, sizeof(vendor));
     if (vendor != 0 && vendor != 0x8086) {
@@ -294,6 +247,9 @@ static int init(const uint64_t *argument)
     }
     if (secs.flags & ~ATTRIBUTES_UNPRIVILEGED) {
         return EACCES;
+    }
+    if (demands_in_vain(sigstruct)) {
+        return EINVAL;
     }
     static unsigned calls;
     if (setting("FAKE_PARTIAL", 0) && calls++ == 0) {
@@ -333,13 +289,15 @@ static int serve(unsigned long request, uint64_t *argument)
     }
 }
 
+#define ARGUMENT_WORDS 6
+
 int fake_ioctl(int descriptor, unsigned long request, ...)
 {
     va_list arguments;
     va_start(arguments, request);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
-    if (descriptor != device) {
+    if (descriptor != fake_device) {
         return ioctl(descriptor, request, argument);
     }
     count(N_IOCTL);
@@ -347,7 +305,13 @@ int fake_ioctl(int descriptor, unsigned long request, ...)
         errno = EBUSY;
         return -1;
     }
-    int error = serve((unsigned)request, argument); /* the kernel takes 32 bits */
+    uint64_t copy[ARGUMENT_WORDS] = {0};
+    size_t size = request >> 16 & 0x3FFF;
+    bool is_readable = size <= sizeof(copy) && copy_from(copy, (uint64_t)argument, size);
+    int error = is_readable ? serve((unsigned)request, copy) : EFAULT; /* the kernel takes 32 bits */
+    if (is_readable && request >> 30 & 2 && !copy_to((uint64_t)argument, copy, size)) {
+        error = EFAULT;
+    }
     __atomic_store_n(&is_in_ioctl, 0, __ATOMIC_RELEASE);
     errno = error;
     return error ? -1 : 0;
@@ -376,57 +340,16 @@ int fake_open(const char *path, int flags, ...)
         return -1;
     }
     kernel_start();
-    device = memfd_create("fake-epc", MFD_CLOEXEC);
-    if (device < 0 || ftruncate(device, (off_t)SPACE) != 0) {
+    fake_device = memfd_create("fake-epc", MFD_CLOEXEC);
+    if (fake_device < 0 || ftruncate(fake_device, (off_t)SPACE) != 0) {
         refuse("memfd: %d", errno);
     }
     if (!pages) {
         pages = mmap(NULL, SPACE / PAGE * sizeof(*pages), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     }
-    store = mmap(NULL, SPACE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, device, 0);
+    store = mmap(NULL, SPACE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fake_device, 0);
     if (store == MAP_FAILED || pages == MAP_FAILED) {
         refuse("mmap: %d", errno);
     }
-    return device;
-}
-
-void *fake_mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset)
-{
-    if (descriptor < 0 || descriptor != device) {
-        return mmap(address, length, protection, flags, descriptor, offset);
-    }
-    uint64_t start = (uint64_t)address, end = start + length;
-    if (!(flags & MAP_SHARED) || !(flags & MAP_FIXED)) {
-        errno = EINVAL;
-        return MAP_FAILED;
-    }
-    if ((protection & PROT_EXEC) && is_set("FAKE_KERNEL", "noexec")) {
-        errno = EPERM;
-        return MAP_FAILED;
-    }
-    bool is_allowed = !is_initialized || (start >= secs.base && end <= secs.base + secs.size);
-    for (uint64_t page = start; page < end && is_allowed; page += PAGE) {
-        if (page >= added_start && page < added_end && (*page_of(page) & P_VALID)) {
-            is_allowed = !(protection & ~(*page_of(page) >> P_MAX_SHIFT));
-        } else if (page < added_start && end > added_start) {
-            page = added_start - PAGE;
-        }
-    }
-    if (!is_allowed) {
-        errno = EACCES;
-        return MAP_FAILED;
-    }
-    if (mapping_count == sizeof(mappings) / sizeof(*mappings)) {
-        errno = ENOMEM;
-        return MAP_FAILED;
-    }
-    void *got = mmap(address, length, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, device, (off_t)start);
-    if (got == MAP_FAILED) {
-        return got;
-    }
-    mappings[mapping_count++] = (struct mapping){start, end, lies("read-only") ? protection & ~PROT_WRITE : protection};
-    for (uint64_t page = start; page < end && page >= added_start && page < added_end; page += PAGE) {
-        apply(page);
-    }
-    return got;
+    return fake_device;
 }

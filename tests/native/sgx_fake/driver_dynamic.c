@@ -84,8 +84,8 @@ static int change(uint64_t offset, uint64_t length, uint64_t value, uint64_t *re
 {
     uint64_t most = setting("FAKE_PARTIAL", 0), nowhere;
     int error = 0;
-    static unsigned calls;
-    bool is_short = most && calls++ % 2 == 0;
+    static unsigned calls[2];
+    bool is_remove = one == remove_page, is_short = most && calls[is_remove]++ % 2 == is_remove;
     if (lies("idle")) {
         *done = length;
         return 0;
@@ -98,13 +98,13 @@ static int change(uint64_t offset, uint64_t length, uint64_t value, uint64_t *re
     meddle(secs.base + offset + length);
     for (*done = 0; *done < length && !error; *done += error ? 0 : PAGE) {
         if (is_short && *done == (most - 1) * PAGE) { /* the page is being reclaimed */
-            error = EAGAIN;
+            error = is_remove ? EBUSY : EAGAIN;
         } else {
             error = one(secs.base + offset + *done, value, result ? result : &nowhere);
         }
     }
     give();
-    if (one != remove_page) {
+    if (!is_remove) {
         track();
     }
     return error;

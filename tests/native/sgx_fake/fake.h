@@ -10,7 +10,7 @@
  * comes again. FAKE_LOST: the entry at which all pages are lost. FAKE_LIE, FAKE_LIE_EACH: a hostile kernel lies so, each so many-th time: no-page (EAUG
  * is not made), idle (requests that are not done succeed), too-many (more is done than was asked), restrict, remove (of what nobody asked to), untracked
  * (no ETRACK), read-only (mappings), again (EENTER for ERESUME), skip (ERESUME for EENTER after an exception), exception (another one is told). FAKE_CPU: none, sgx1, small, sse
- * (no AVX in enclaves). FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control. FAKE_REPORT: counts at the end. FAKE_COUNTS: a file that has
+ * (no AVX in enclaves). FAKE_KERNEL: none, 5.19, vdso=0, forbidden, noexec, launch-control, "setarch -X". FAKE_REPORT: counts at the end. FAKE_COUNTS: a file that has
  * them at any time, 8 bytes each, in the order of the enumeration below.
  */
 #ifndef SGX_FAKE_H
@@ -49,7 +49,7 @@ static inline uint16_t *page_of(uint64_t address)
 extern uint8_t *store;
 
 struct thread_control {
-    uint64_t address, ossa, oentry, ofsbase, ogsbase, nssa;
+    uint64_t address, flags, ossa, oentry, ofsbase, ogsbase, nssa;
     uint64_t cssa, aep, host_fs, host_gs, fs;
     uint32_t busy;
     bool is_again; /* a lie: the entry is one too many */
@@ -95,6 +95,12 @@ void write_gs(uint64_t value);
 
 /* cpu_leaves.c */
 struct exception cpu_operand(uint64_t address, uint64_t alignment, uint16_t rights); /* none for a page of the enclave that may be used so */
+/* As leaves do, in RAX and ZF; CF, PF, AF, SF and OF are cleared. 0: no error. */
+static inline void cpu_tell_error(greg_t *registers, uint64_t error)
+{
+    registers[REG_RAX] = (greg_t)error;
+    registers[REG_EFL] = (registers[REG_EFL] & ~(greg_t)0x8D5) | (error ? 0x40 : 0);
+}
 struct exception cpu_eaccept(greg_t *registers);
 struct exception cpu_emodpe(greg_t *registers);
 struct exception cpu_eacceptcopy(greg_t *registers);
@@ -104,6 +110,10 @@ struct exception cpu_ereport(greg_t *registers);
 struct exception cpu_egetkey(greg_t *registers);
 
 /* driver.c */
+extern int fake_device;
+extern uint64_t added_start, added_end; /* between them lies what EADD has added */
+bool driver_take(void); /* one page of the EPC, if there is one */
+void driver_free(uint64_t page);
 /* _IOC(direction, 0xA4, number, size): 1 to write, 3 both. */
 #define REQUEST(direction, number, size) ((direction) << 30 | (size) << 16 | 0xA4UL << 8 | (number))
 #define REQUEST_CREATE REQUEST(1UL, 0, 8UL)
@@ -112,12 +122,13 @@ struct exception cpu_egetkey(greg_t *registers);
 #define REQUEST_RESTRICT REQUEST(3UL, 5, 40UL)
 #define REQUEST_TYPES REQUEST(3UL, 6, 40UL)
 #define REQUEST_REMOVE REQUEST(3UL, 7, 24UL)
+bool is_range(uint64_t offset, uint64_t length); /* of pages of the enclave */
+bool all_zero(const uint8_t *bytes, size_t size);
+
+/* mappings.c */
 enum verdict { AGAIN, REFUSED };
 enum verdict page_fault(struct exception *fault); /* as the kernel answers a #PF at an address of the enclave */
 void apply(uint64_t page); /* the real rights of a page */
-void driver_free(uint64_t page);
-bool is_range(uint64_t offset, uint64_t length); /* of pages of the enclave */
-bool all_zero(const uint8_t *bytes, size_t size);
 
 /* driver_dynamic.c */
 int driver_dynamic(unsigned long request, uint64_t *argument); /* 0 or an errno */

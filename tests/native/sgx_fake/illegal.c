@@ -87,11 +87,20 @@ FLAW(tcs_flags, tcs_of(s)->flags = 2)
 FLAW(tcs_reserved, tcs_of(s)->reserved[100] = 1)
 FLAW(tcs_ossa, tcs_of(s)->ossa += 64)
 FLAW(tcs_ogsbase, tcs_of(s)->ogsbase += 8)
+FLAW(tcs_ossa_outside, tcs_of(s)->ossa = 1ULL << 46)
+FLAW(tcs_oentry, tcs_of(s)->oentry = 1ULL << 60)
+FLAW(tcs_ofsbase, tcs_of(s)->ofsbase = 1ULL << 60)
+FLAW(tcs_state, *tcs_of(s) = (struct tcs){.state = 1, .flags = 1, .ossa = AT(SSA), .cssa = 7, .nssa = 2, .oentry = AT(CODE), .aep = BASE, .ogsbase = AT(LOCAL)};
+     set_leaf(s, ENCLU_EREPORT, AT(ZEROS), AT(ZEROS), DATA_AT(2048)))
 #define measurement none /* the test signs another one */
 FLAW(signature, s->sigstruct.signature[0] ^= 1)
 FLAW(quotient, s->sigstruct.q1[0] ^= 1)
 FLAW(sigstruct_header, s->sigstruct.header[0] ^= 1)
 FLAW(sigstruct_vendor, s->sigstruct.vendor = 1)
+FLAW(isv_family, )
+FLAW(demanded_attribute, s->sigstruct.attributes.flags |= 1ULL << 40)
+FLAW(demanded_misc, s->sigstruct.misc_select |= 4)
+FLAW(demanded_features, s->sigstruct.attributes.xfrm |= 1ULL << 40)
 FLAW(attribute_mask, s->enclave.attributes.flags ^= ATTRIBUTE_DEBUG)
 FLAW(provision_key, s->enclave.attributes.flags |= ATTRIBUTE_PROVISION_KEY)
 FLAW(launch_key, s->enclave.attributes.flags |= ATTRIBUTE_EINITTOKEN_KEY)
@@ -114,6 +123,8 @@ FLAW(accept_secinfo_outside, s->adds = true; set_leaf(s, ENCLU_EACCEPT, 1ULL << 
 FLAW(accept_reserved, s->adds = true; s->secinfo[3] = 1; set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), DYNAMIC, 0))
 FLAW(accept_state, s->adds = true; s->secinfo[0] = SECINFO_REG | SECINFO_R | SECINFO_W; set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), DYNAMIC, 0))
 FLAW(accept_rights, s->adds = true; s->secinfo[0] |= SECINFO_X; set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), DYNAMIC, 0))
+FLAW(accept_restricted, s->adds = true; s->secinfo[0] |= SECINFO_PR; set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), DYNAMIC, 0))
+FLAW(accept_writable_alone, s->adds = true; s->secinfo[0] &= ~(uint64_t)SECINFO_R; set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), DYNAMIC, 0))
 FLAW(accept_what_is_there, set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), AT(ZEROS), 0))
 FLAW(accept_unaligned, s->adds = true; set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), DYNAMIC + 8, 0))
 FLAW(accept_outside, set_leaf(s, ENCLU_EACCEPT, DATA_AT(SECINFO_AT), 1ULL << 40, 0))
@@ -132,6 +143,7 @@ FLAW(copy_outside, s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EA
 FLAW(stack_not_canonical, set_leaf(s, 0, 1ULL << 60, 0, 0); put(s, "\x48\x89\xDC\x50", 4))
 FLAW(copy_from_pending, s->adds = true; s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EACCEPTCOPY, DATA_AT(SECINFO_AT), DYNAMIC, DYNAMIC))
 FLAW(copy_state, s->adds = true; set_leaf(s, ENCLU_EACCEPTCOPY, DATA_AT(SECINFO_AT), DYNAMIC, AT(ZEROS)))
+FLAW(copy_of_tcs, s->adds = true; s->secinfo[0] = SECINFO_TCS; set_leaf(s, ENCLU_EACCEPTCOPY, DATA_AT(SECINFO_AT), DYNAMIC, AT(ZEROS)))
 FLAW(copy_over_page, s->secinfo[0] = SECINFO_REG | SECINFO_R; set_leaf(s, ENCLU_EACCEPTCOPY, DATA_AT(SECINFO_AT), AT(LOCAL), AT(ZEROS)))
 FLAW(report_unaligned, set_leaf(s, ENCLU_EREPORT, AT(ZEROS) + 64, AT(ZEROS), DATA_AT(2048)))
 FLAW(report_read_only, set_leaf(s, ENCLU_EREPORT, AT(ZEROS), AT(ZEROS), AT(CODE)))
@@ -190,11 +202,11 @@ static const struct row {
 #define ROW(name) {#name, name, WHOLE}
     ROW(none), ROW(size_no_power), ROW(size_of_a_page), ROW(no_ssa), ROW(unknown_misc), ROW(unknown_attribute), ROW(initialised_attribute), ROW(no_mode64),
     ROW(no_sse), ROW(unknown_xfrm), ROW(writable_alone), ROW(reserved_secinfo), ROW(pending_at_eadd), ROW(page_type), ROW(tcs_rights), ROW(tcs_flags),
-    ROW(tcs_reserved), ROW(tcs_ossa), ROW(tcs_ogsbase), ROW(measurement), ROW(signature), ROW(quotient), ROW(sigstruct_header), ROW(sigstruct_vendor),
-    ROW(attribute_mask), ROW(provision_key), ROW(launch_key), ROW(no_tcs), ROW(one_frame), ROW(no_frame), ROW(frame_left_out), ROW(frame_read_only),
+    ROW(tcs_reserved), ROW(tcs_ossa), ROW(tcs_ogsbase), ROW(tcs_ossa_outside), ROW(tcs_oentry), ROW(tcs_ofsbase), ROW(tcs_state), ROW(measurement), ROW(signature), ROW(quotient), ROW(sigstruct_header), ROW(sigstruct_vendor),
+    ROW(isv_family), ROW(demanded_attribute), ROW(demanded_misc), ROW(demanded_features), ROW(attribute_mask), ROW(provision_key), ROW(launch_key), ROW(no_tcs), ROW(one_frame), ROW(no_frame), ROW(frame_left_out), ROW(frame_read_only),
     ROW(resume_features), ROW(resume_header), ROW(resume_address), ROW(exit_not_canonical), ROW(enter_inside), ROW(unknown_leaf), ROW(accept_unaligned_secinfo), ROW(accept_secinfo_outside), ROW(accept_reserved),
-    ROW(accept_state), ROW(accept_rights), ROW(accept_what_is_there), ROW(accept_unaligned), ROW(accept_outside), ROW(touch_pending), ROW(extend_pending),
-    ROW(extend_tcs), ROW(copy_from_pending), ROW(copy_state), ROW(copy_over_page), ROW(report_unaligned), ROW(report_read_only), ROW(key_name),
+    ROW(accept_state), ROW(accept_rights), ROW(accept_restricted), ROW(accept_writable_alone), ROW(accept_what_is_there), ROW(accept_unaligned), ROW(accept_outside), ROW(touch_pending), ROW(extend_pending),
+    ROW(extend_tcs), ROW(copy_from_pending), ROW(copy_state), ROW(copy_of_tcs), ROW(copy_over_page), ROW(report_unaligned), ROW(report_read_only), ROW(key_name),
     ROW(key_provision), ROW(key_unaligned), ROW(key_launch), ROW(key_provision_seal), ROW(key_cpu_svn), ROW(key_isv_svn), ROW(key_config_svn), ROW(key_policy),
     ROW(key_reserved), ROW(key_reserved_end), ROW(key_read_only), ROW(key_output_unaligned), ROW(report_data_unaligned), ROW(report_outside),
     ROW(report_reserved_byte), ROW(report_reserved_middle), ROW(report_reserved_end), ROW(extend_unaligned), ROW(extend_outside), ROW(extend_reserved),
@@ -234,6 +246,7 @@ static void measure(const struct row *row)
     struct sha256 hash;
     uint8_t digest[32];
     start_sheet(&sheet, row);
+    sim_eadd_tcs(tcs_of(&sheet));
     sim_measure_ecreate(&hash, &sheet.enclave);
     for (unsigned page = 0; page < PAGE_COUNT; page++) {
         if (!sheet.is_left_out[page]) {

@@ -116,6 +116,7 @@ static void except(struct thread_control *control, ucontext_t *frame, struct exc
         return; /* RIP is at the ENCLU, RAX is ERESUME */
     }
     watch(registers, exception);
+    exception.address &= ~(PAGE - 1); /* where in the page, CR2 does not say */
     fix_up(registers, lies("exception") ? (struct exception){V_UD, 0, exception.address ^ PAGE} : exception);
 }
 

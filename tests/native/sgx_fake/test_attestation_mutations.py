@@ -102,7 +102,8 @@ def _sealing(cpu: Cpu, policy: int, *, key_id: bytes = bytes(32), masks: tuple[i
         Dependencies(
             name=SEAL_KEY, policy=policy, product=PRODUCT, svn=SVN, cpu_svn=cpu.cpu_svn, key_id=key_id,
             flags=FLAGS & (flags_mask | 3), flags_mask=flags_mask,
-            xfrm=XFRM & xfrm_mask, xfrm_mask=xfrm_mask, misc=MISC & misc_mask, misc_mask=misc_mask,
+            xfrm=XFRM & xfrm_mask, xfrm_mask=xfrm_mask,
+            misc=MISC & misc_mask, misc_mask=misc_mask ^ 0xFFFFFFFF,
             mrenclave=MRENCLAVE if policy & POLICY_MRENCLAVE else bytes(32),
             mrsigner=MRSIGNER if policy & POLICY_MRSIGNER else bytes(32),
         )

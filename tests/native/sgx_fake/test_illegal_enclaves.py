@@ -11,7 +11,7 @@ from enclavize.sgx.measurement import Measurement
 from enclavize.sgx.sigstruct import Sigstruct
 from enclavize.sgx.structures import Attributes
 from enclavize.signing.local import sign_sigstruct
-from support.illegal_enclaves import ILLEGAL
+from support.illegal_enclaves import ILLEGAL, LEGAL
 from support.sgx_fake import run_judged
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ def illegal(bench: Bench) -> Path:
     return bench.link_with("illegal", "illegal.c", "illegal_enclave.S")
 
 
-def _sign(measured: str, signer: LocalSigner) -> bytes:
+def _sign(measured: str, signer: LocalSigner, *, family: bytes = bytes(16)) -> bytes:
     said = Measurement(
         mrenclave=bytes.fromhex(measured),
         attributes=Attributes(flags=4, xfrm=3),
         attributes_mask=_ALL_BITS,
         misc_select=1,
         misc_mask=0xFFFFFFFF,
+        isv_family_id=family,
     )
     return sign_sigstruct(Sigstruct(measurement=said, date=0x20250101), signer).to_bytes()
 
@@ -51,6 +52,7 @@ def sigstructs(
     signed = {value: _sign(value, signer) for value in set(measured.values())}
     for name, value in measured.items():
         (folder / name).write_bytes(signed[value])
+    (folder / "isv_family").write_bytes(_sign(measured["isv_family"], signer, family=b"F" * 16))
     return {name: folder / name for name in measured}
 
 
@@ -59,9 +61,10 @@ def _answer(illegal: Path, machine: str, sigstruct: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_enclave_without_a_flaw_runs(illegal: Path, sigstructs: dict[str, Path]) -> None:
+@pytest.mark.parametrize("name", LEGAL)
+def test_enclave_without_a_flaw_runs(name: str, illegal: Path, sigstructs: dict[str, Path]) -> None:
     for machine in ("trap", "step", "hw"):
-        assert _answer(illegal, machine, sigstructs["none"]).splitlines()[0] == "ENCLU 0"
+        assert _answer(illegal, machine, sigstructs[name]).splitlines()[0] == "ENCLU 0"
 
 
 @pytest.mark.parametrize("name", ILLEGAL)

@@ -43,6 +43,7 @@ REFUSALS = [
     ({"kernel": "none"}, "/dev/sgx_enclave is missing"),
     ({"kernel": "forbidden"}, "/dev/sgx_enclave cannot be opened"),
     ({"kernel": "noexec"}, "mounted noexec"),
+    ({"kernel": "setarch -X"}, "READ_IMPLIES_EXEC"),
     ({"kernel": "launch-control"}, "launch control"),
     ({"epc": 50}, "the enclave page cache (EPC) is full"),
 ]

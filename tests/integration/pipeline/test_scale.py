@@ -92,8 +92,8 @@ def _layout_of_one_file(path: Path, size: int) -> Path:
     with layer.open("wb") as stream:
         stream.write(member.tobuf(tarfile.GNU_FORMAT) + b"begin")
         stream.truncate(512 + -(-size // 512) * 512 + 1024)
-    with layer.open("rb") as stream:
-        while data := stream.read(PIECE):
+    with layer.open("rb") as source:
+        while data := source.read(PIECE):
             digest.update(data)
     layer.rename(blobs / digest.hexdigest())
 

@@ -66,11 +66,21 @@ class Start:
     what: str
 
 
+def _none_served(_start: Start) -> bool:
+    return False
+
+
 def first_start(
-    text: str, finds: Callable[[str], bool], *, parameters: bool = False, replaces: bool = True
+    text: str,
+    finds: Callable[[str], bool],
+    *,
+    served: Callable[[Start], bool] = _none_served,
+    parameters: bool = False,
+    replaces: bool = True,
 ) -> Start | None:
     """Return what a script cannot do without: every way to its end leads through it. None: cannot be told.
 
+    ``served`` tells what the LibOS is able to start: the script goes on behind it.
     ``finds`` tells whether a command without a slash is in PATH; one that is not makes no process.
     ``parameters`` tells whether the script is given any, so that ``exec "$@"`` is more than nothing.
     ``replaces`` tells whether a shell may replace itself by the last command: it may behind ``-c`` only.
@@ -79,7 +89,7 @@ def first_start(
         return None
     try:
         script = parse(text)
-        return _Walk(finds, parameters).run(script, last=replaces).start
+        return _Walk(finds, served, parameters).run(script, last=replaces).start
     except (NotUnderstoodError, RecursionError):
         return None
 
@@ -99,6 +109,7 @@ _OPEN = _Outcome(may_end=True)
 @dataclass
 class _Walk:
     finds: Callable[[str], bool]
+    served: Callable[[Start], bool]
     parameters: bool
     functions: dict[str, Command] = field(default_factory=dict)
     depth: int = 0
@@ -114,7 +125,7 @@ class _Walk:
                 case Simple():
                     return self._simple(command, last=last)
                 case Forking():
-                    return _Outcome(start=Start(kind=Kind.FORK, what=command.what))
+                    return self._starts(Kind.FORK, command.what)
                 case CommandList():
                     return self._list(command, last=last)
                 case Branches():
@@ -137,8 +148,8 @@ class _Walk:
         return _NOTHING
 
     def _branches(self, command: Branches) -> _Outcome:
-        if command.forks:
-            return _Outcome(start=Start(kind=Kind.FORK, what="a command substitution"))
+        if command.forks and (outcome := self._starts(Kind.FORK, "a command substitution")).start:
+            return outcome
         if command.condition is not None:
             outcome = self.run(command.condition, last=False)
             if outcome.start or outcome.may_end:
@@ -152,8 +163,8 @@ class _Walk:
         return _NOTHING
 
     def _simple(self, command: Simple, *, last: bool) -> _Outcome:
-        if command.forks:
-            return _Outcome(start=Start(kind=Kind.FORK, what="a command substitution"))
+        if command.forks and (outcome := self._starts(Kind.FORK, "a command substitution")).start:
+            return outcome
         if not command.words:
             return _NOTHING
         name, *arguments = (word.literal for word in command.words)
@@ -173,11 +184,17 @@ class _Walk:
             return _OPEN
         if name in BUILTINS or not ("/" in name or self.finds(name)):
             return _NOTHING
-        return _Outcome(start=Start(kind=Kind.LAST if last else Kind.COMMAND, what=name))
+        return self._starts(Kind.LAST if last else Kind.COMMAND, name)
 
     def _exec(self, arguments: list[str | None]) -> _Outcome:
         if not arguments:
             return _NOTHING  # redirections alone
         if not self.parameters and not any(arguments):
             return _OPEN  # what expands to nothing replaces nothing
-        return _Outcome(start=Start(kind=Kind.EXEC, what=f"exec {arguments[0] or '...'}"))
+        return self._starts(Kind.EXEC, f"exec {arguments[0] or '...'}")
+
+    def _starts(self, kind: Kind, what: str) -> _Outcome:
+        start = Start(kind=kind, what=what)
+        if not self.served(start):
+            return _Outcome(start=start)
+        return _OPEN if kind is Kind.EXEC else _NOTHING

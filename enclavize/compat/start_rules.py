@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from enclavize.compat.profile import Profile
     from enclavize.compat.program import Program
     from enclavize.compat.report import Finding
+    from enclavize.compat.shell import Start
     from enclavize.compat.subject import Subject
     from enclavize.rootfs.entry import Entry
 
@@ -92,15 +93,6 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
         found = path.find(name)
         return found is not None and not (_same(found, executable) and name in _BUSYBOX_ITSELF)
 
-    parameters = bool(script.parameters)
-    start = first_start(script.text, finds, parameters=parameters, replaces=not program.scripts)
-    if start is None:
-        return
-    # Of busybox, only static builds have a shell that does without links to itself (FEATURE_SH_STANDALONE).
-    alone = family == "busybox" and executable.elf is not None and executable.elf.static
-    applet = alone and _same(path.find(start.what), executable)
-    if start.kind is Kind.LAST and applet:
-        return  # which the shell may become without execve
     process = profile.process
     child = (process.fork,) if family in FORKING_SHELLS else (process.fork, process.vfork)
     needed = {
@@ -108,8 +100,19 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
         Kind.COMMAND: child,
         Kind.LAST: (process.fork, process.vfork, process.exec),
         Kind.EXEC: (process.exec,),
-    }[start.kind]
-    if all(support is Support.NO for support in needed):
+    }
+    # Of busybox, only static builds have a shell that does without links to itself (FEATURE_SH_STANDALONE).
+    alone = family == "busybox" and executable.elf is not None and executable.elf.static
+
+    def served(start: Start) -> bool:
+        if start.kind is Kind.LAST and alone and _same(path.find(start.what), executable):
+            return True  # the shell may become it without execve
+        return any(support is not Support.NO for support in needed[start.kind])
+
+    start = first_start(
+        script.text, finds, served=served, parameters=bool(script.parameters), replaces=not program.scripts
+    )
+    if start:
         call = "execve" if start.kind is Kind.EXEC else "fork"
         yield error_about(
             "OCC050", program.scripts[0] if program.scripts else executable,

@@ -174,6 +174,10 @@ def codes(
         (("bash", "-euo", "pipefail", "-c", "ls"), set()),
         (("bash", "--", "/bin/run"), {"OCC050"}),
         (("dash", "/bin/run"), set()),  # simple commands by vfork
+        (("dash", "-c", "ls; sleep 1 & wait"), {"OCC050"}),
+        (("dash", "-c", "ls && echo a; echo $(ls) | bash"), {"OCC050"}),
+        (("dash", "-c", "ls; exec ls; echo | bash"), set()),
+        (("dash", "-c", "if ls; then exit; fi; echo | bash"), set()),
         (("run",), {"OCC050"}),
         (("entry", "ls"), set()),
         (("sh", "-c", "/bin/ls"), set()),

@@ -16,7 +16,7 @@ from enclavize.errors import InvalidImageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-INPUT_SIZE = 128 << 10
+INPUT_SIZE = 256 << 10
 OUTPUT_SIZE = 256 << 10
 """Most bytes of one piece."""
 

@@ -22,6 +22,7 @@ from enclavize.oci.digest import hex_of, short
 from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.pruning import INDEXES
 from enclavize.oci.storage import storage_errors
+from enclavize.oci.stream import CHUNK_SIZE
 from enclavize.rootfs.allocator import return_large_buffers
 from enclavize.rootfs.contents import read_contents
 from enclavize.rootfs.indexfile import (
@@ -52,8 +53,6 @@ if TYPE_CHECKING:
 
 MAX_PARALLEL_LAYERS = 4
 """Each takes about 12 MiB of memory and two threads."""
-
-_HASHED_PIECE = 1 << 20
 
 
 class _CancelledError(Exception):
@@ -185,7 +184,7 @@ class _LayerIndexer:
             return
         with fetch_blob(self._image, self._layer, self._cache, task) as blob:
             stream = _Watched(blob, self._cancelled)
-            while stream.read(_HASHED_PIECE):
+            while stream.read(CHUNK_SIZE):
                 pass
 
     def _abandoned(self) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from enclavize.tee.start import hides_enclave
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from enclavize.compat.sizes import Advice
@@ -87,7 +88,7 @@ def convert(
                 labels=options.labels,
                 annotations={**base_annotations(options.source, image.manifest), **options.annotations},
                 created=created_text(options.source_date_epoch),
-                volumes=_volumes(image, instance, rootfs, task),
+                volumes=_volumes(image, instance, rootfs, options.writable(instance.libos), task),
                 cache=cache,
             )
 
@@ -149,10 +150,23 @@ def _sizes(resources: Resources, advice: Advice, task: Task) -> Resources:
     return sizes
 
 
-def _volumes(image: Image, instance: Instance, rootfs: Rootfs, task: Task) -> Iterator[str]:
-    """Yield the image's volumes but for those that would hide the enclave from the engine."""
+def _volumes(
+    image: Image, instance: Instance, rootfs: Rootfs, opened: Sequence[str], task: Task
+) -> Iterator[str]:
+    """Yield the image's volumes but for those that would hide the enclave from the engine.
+
+    Of the others those are told that neither ``opened`` nor a folder above them opens: what a database keeps
+    there is not kept.
+    """
     for path in image.config.volumes:
         if hides_enclave(rootfs, path, instance.links):
             task.warn(f"the volume {printable(path)} of the image is left out: it would hide the enclave")
-        else:
-            yield path
+            continue
+        folder = posixpath.normpath(path)
+        if not any(f"{folder}/".startswith(f"{place.rstrip('/')}/") for place in opened):
+            task.warn(
+                f"the enclave does not see what is mounted on {printable(path)}, a volume of the image: "
+                "files there end with the container. "
+                f"--volume {printable(folder)} lets it have them, and the host"
+            )
+        yield path

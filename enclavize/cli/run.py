@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from enclavize.progress import Reporter
+    from enclavize.rune.publish import PublishedPort
     from enclavize.tee.host_files import HostFiles
 
 SIMULATIONS = {
@@ -63,7 +64,6 @@ def run(words: Sequence[str]) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from enclavize.cli.grammar.publish import parse_published
     from enclavize.oci.location import parse_location
     from enclavize.rune.capabilities import chosen_capabilities
     from enclavize.rune.run import RunOptions, unpack
@@ -91,7 +91,7 @@ def _run(given: argparse.Namespace) -> int:
         terminal=given.tty,
         host_network=given.network == "host",
         capabilities=chosen_capabilities(given.cap_add, given.cap_drop),
-        published=parse_published(given.publish, host_network=given.network == "host"),
+        published=_published(given.publish, host_network=given.network == "host"),
         devices=tuple(map(sgx_device, given.device)),
         insecure=given.insecure,
     )
@@ -210,6 +210,14 @@ def _volume(text: str) -> tuple[Path, str, bool]:
     if not source or not path or (colon and mode not in ("ro", "rw")):
         raise UsageError(f"--volume {text!r} is not of the form HOST:PATH[:ro]")
     return Path(source), path, mode == "ro"
+
+
+def _published(texts: Sequence[str], *, host_network: bool) -> tuple[PublishedPort, ...]:
+    if not texts:
+        return ()
+    from enclavize.cli.grammar.publish import parse_published
+
+    return parse_published(texts, host_network=host_network)
 
 
 def _host_files(paths: Sequence[Path]) -> tuple[HostFiles, ...]:

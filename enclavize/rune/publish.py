@@ -56,9 +56,6 @@ def published(ports: Sequence[PublishedPort], pid_file: Path) -> Iterator[None]:
 
     The container's runtime writes the id of a process in the container's network to ``pid_file``.
     """
-    if not ports:
-        yield
-        return
     with ExitStack() as stack:
         listeners = [stack.enter_context(_listen(port)) for port in ports]
         pairs = [f"{at.fileno()}:{port.container}" for at, port in zip(listeners, ports, strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,6 @@ from enclavize.rune.inclavare import LAYERS
 from enclavize.rune.mountpoints import mountpoints
 from enclavize.rune.mounts import resolve_in_root
 from enclavize.rune.policy import load_policy
-from enclavize.rune.publish import check_policy, published
 from enclavize.rune.runc import find_runc
 from enclavize.rune.store import unpacked_image
 from enclavize.rune.supervise import REPORT_DESCRIPTOR, run_container
@@ -120,7 +119,10 @@ def _run(options: RunOptions, tree: Path) -> int:
             f"strict simulation is of the builtin LibOS alone, and this image has {description.libos}",
             hint="run it with --simulate",
         )
-    check_policy(options.published, policy)
+    if options.published:
+        from enclavize.rune.publish import check_policy
+
+        check_policy(options.published, policy)
     options = replace(options, host_files=_host_files(options, description.libos))
     node = node_policy(options, load_policy(), libos=description.libos)
     runtime = runtime_folder()
@@ -165,10 +167,18 @@ def _run(options: RunOptions, tree: Path) -> int:
             )
         command = [str(native_file("rune")), "--plan", str(plan), "--root", str(runtime / STATE)]
         pid_file = bundle.path / "pid"
-        with _open_report(options.report) as report, published(options.published, pid_file):
+        with _open_report(options.report) as report, _published(options.published, pid_file):
             return run_container(
                 command, runc, bundle.path, bundle.name, stdin=options.stdin, report=report, pid_file=pid_file
             )
+
+
+def _published(ports: tuple[PublishedPort, ...], pid_file: Path) -> AbstractContextManager[None]:
+    if not ports:
+        return nullcontext()
+    from enclavize.rune.publish import published
+
+    return published(ports, pid_file)
 
 
 def _traced_files(options: RunOptions, tree: Path, folder: Path) -> AbstractContextManager[Path]:

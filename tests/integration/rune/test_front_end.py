@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -127,6 +128,11 @@ def test_own_options_in_another_form_are_refused(
     recorders: Callable[..., str], bundle: Path, arguments: str
 ) -> None:
     assert recorders(*(str(bundle) if word == "B" else word for word in arguments.split())) == "refused"
+
+
+def test_nothing_begins_whose_parent_has_ended(recorders: Callable[..., str], bundle: Path) -> None:
+    assert recorders("--parent", str(os.getpid()), "run", "-b", str(bundle), "ID") == "enclavize-rune"
+    assert recorders("--parent", str(os.getppid()), "run", "-b", str(bundle), "ID") == "refused"
 
 
 ASKS = {

@@ -8,7 +8,8 @@ DEMO_PACKAGES := python3 python3-venv docker-registry skopeo umoci busybox-stati
 TEST_PACKAGES := $(DEMO_PACKAGES) erofs-utils fsverity golang-go musl-tools docker.io containerd gcc libc6-dev strace time softhsm2 openssl libarchive-tools buildah podman zstd iproute2 iptables
 
 # What runs programs in the builtin LibOS.
-STRICT_TESTS := $(addprefix tests/,native/core $(addprefix integration/,run children network servers foreign))
+STRICT_TESTS := $(addprefix tests/,native/core $(addprefix integration/,run children network servers foreign exec differential/test_runs.py \
+  $(addprefix compat/,test_corpus.py test_servers.py)))
 
 NATIVE_SOURCES := $(shell find native -name .cache -prune -o -type f -print)
 

@@ -15,6 +15,7 @@ import pytest
 from support.images import build_image, directory, file, write_layout
 from support.programs import busybox, static_pie_musl
 from support.rune import ENTRYPOINT
+from support.strictness import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,9 @@ class Container:
 
     def exec(self, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run to the end."""
-        return subprocess.run(self.command(*words), input=stdin, capture_output=True, check=False, timeout=60)
+        return subprocess.run(
+            self.command(*words), input=stdin, capture_output=True, check=False, timeout=60 * PATIENCE
+        )
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Do not wait for the end."""

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from support.strictness import ENCLU
+from support.strictness import ENCLU, PATIENCE, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,16 +92,21 @@ class TeeTree:
         env: Mapping[str, str] | None = None,
         simulate: bool = True,
         wrapper: Sequence[str] = (),
-        timeout: float = 120,
+        timeout: float = 120 * PATIENCE,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Start the runelet on this tree, as an engine would inside the container."""
+        """Start the runelet on this tree, as an engine would inside the container.
+
+        Nothing of what the LibOS does may be refused on the way, even if it went well in the end.
+        """
         environment = {**self.environment, **(env or {})}
         if not simulate:
             del environment["ENCLAVIZE_SIMULATE"]
-        return subprocess.run(
+        done = subprocess.run(
             [*wrapper, self.runelet, *argv],
             env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout,
         )  # fmt: skip
+        assert not (refused := refusals(done.stderr)), "\n".join(refused)
+        return done
 
     def start(
         self,

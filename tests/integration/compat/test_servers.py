@@ -23,6 +23,7 @@ from support.programs import need, need_root
 from support.scale import scaled
 from support.stand_in_toolchain import GRAMINE_VARIABLE
 from support.stopping import stop
+from support.strictness import SIMULATE
 from support.tee import ENCLAVIZE, Converter
 
 if TYPE_CHECKING:
@@ -78,12 +79,18 @@ def checked(source: str, libos: str, options: Sequence[str] = ()) -> str:
 
 
 def ran(
-    converter: Converter, layout: Path, folder: Path, *, text: str, fails: str
+    converter: Converter,
+    layout: Path,
+    folder: Path,
+    *,
+    text: str,
+    fails: str,
+    simulate: str = "--simulate",
 ) -> tuple[bool, int | None, str]:
     """Start an image; return whether it printed the text, how it ended by itself, and what it printed."""
     output = folder / "output"
     with output.open("wb") as stream:
-        command = [*ENCLAVIZE, "run", "--simulate", f"oci:{layout}"]
+        command = [*ENCLAVIZE, "run", simulate, f"oci:{layout}"]
         process = subprocess.Popen(
             command, env=converter.environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
         )
@@ -142,7 +149,7 @@ def test_builtin_proves_its_column(folder: Path, converter: Converter, case: Ser
         "build", image_of(case, folder), "--debug", "--allow-network", "all",
         "-o", f"type=oci,tar=false,dest={layout}",
     )  # fmt: skip
-    printed, code, said = ran(converter, layout, folder, text=case.prints, fails="")
+    printed, code, said = ran(converter, layout, folder, text=case.prints, fails="", simulate=SIMULATE)
     assert printed == (case.builtin == RUNS), (code, said)
 
 

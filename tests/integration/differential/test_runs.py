@@ -22,6 +22,7 @@ from support.programs import need, static_musl
 from support.readers import Outcome, RefusedError
 from support.scale import scaled
 from support.stand_in import native_files
+from support.strictness import SIMULATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -122,7 +123,7 @@ def _converted(command: Command, made: Sample, folder: Path) -> Outcome | Refuse
     if built.returncode != 0:
         return RefusedError(built.stderr)
     done = Command(base=command.base, native=command.native, separate=True).finish(
-        "run", "--simulate", f"oci:{tee}"
+        "run", SIMULATE, f"oci:{tee}"
     )
     if done.returncode in (125, 126, 127):
         return RefusedError(done.stderr)

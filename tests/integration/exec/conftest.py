@@ -13,6 +13,7 @@ import pytest
 from support.commands import FEW_THREADS, HEALTH, THREADS, Container, Trees, probe_image
 from support.programs import need, need_root
 from support.rune import ENTRYPOINT, RuneInstallation, write_bundle
+from support.strictness import BUNDLE_ENVIRONMENT
 from support.tee import Converter
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def run(
         write_bundle(folder, [ENTRYPOINT])
         spec = json.loads((folder / "config.json").read_text())
         spec["process"].update(cwd="/work", capabilities={})
+        spec["process"]["env"] = [*spec["process"].get("env", ()), *BUNDLE_ENVIRONMENT]
         spec["root"]["path"] = str(tree.root)
         if change:
             change(spec)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.programs import REPOSITORY, go_program, need, need_root, static_musl
+from support.strictness import SIMULATE
 from support.tee import ENCLAVIZE, Converter, ordinary_image
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
-RUN = (*ENCLAVIZE, "run", "--simulate")
+RUN = (*ENCLAVIZE, "run", SIMULATE)
 ENDED_BY_SIGTERM = 2
 """Of a Go program that does not handle it, as a container's first process: natively as well."""
 
@@ -132,17 +133,17 @@ def test_a_port_that_is_taken_or_not_to_be_reached_is_an_error(converter: Conver
     image = f"oci-archive:{converter.base / 'open.tar'}"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = converter.run("run", "--simulate", "-p", f"127.0.0.1:{port}:80", image, check=False)
+        done = converter.run("run", SIMULATE, "-p", f"127.0.0.1:{port}:80", image, check=False)
         assert done.returncode == 125
         assert f"--publish 127.0.0.1:{port}:80: the port cannot be had: Address already in use" in done.stderr
     alone = f"oci-archive:{converter.base / 'tree.tar'}"
-    done = converter.run("run", "--simulate", "-p", "80", alone, check=False)
+    done = converter.run("run", SIMULATE, "-p", "80", alone, check=False)
     assert done.returncode == 125
     assert "network is loopback: nobody from elsewhere is to reach it" in done.stderr
 
 
 def test_loopback_is_there_without_a_network(converter: Converter) -> None:
-    done = converter.run("run", "--simulate", f"oci-archive:{converter.base / 'tree.tar'}")
+    done = converter.run("run", SIMULATE, f"oci-archive:{converter.base / 'tree.tar'}")
     assert done.stdout == "tcp ok\n"
 
 

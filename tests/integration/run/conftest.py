@@ -22,7 +22,7 @@ from support.programs import (
     static_musl,
     static_pie_musl,
 )
-from support.strictness import SIMULATE
+from support.strictness import SIMULATE, refusals
 
 SU_EXEC = Path(__file__).parents[1] / "servers" / "entrypoints" / "su_exec.c"
 SORTED_FILE_SIZE = 50_000_000
@@ -66,6 +66,7 @@ class Corpus:
             capture_output=True,
             check=False,
         )
+        assert not (refused := refusals(done.stderr)), "\n".join(refused)
         return Result(stdout=done.stdout, stderr=done.stderr, status=done.returncode)
 
     def command(self, *options: str) -> list[str]:

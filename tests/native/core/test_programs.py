@@ -173,7 +173,6 @@ def test_program_runs_in_strict_simulation(name: str, tree: TeeTree) -> None:
     arguments = [str(count) for count in COUNTS[name]]
     done = tree.run(f"/{name}", *arguments, env={"ENCLAVIZE_ENCLU": "trap"}, timeout=600)
     assert done.returncode == 0, done.stderr.decode()
-    assert b"strict simulation" not in done.stderr  # nothing was refused on the way
 
 
 FIRST_PROCESS = ("unshare", "--pid", "--fork", "--kill-child")

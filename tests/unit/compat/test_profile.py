@@ -133,6 +133,15 @@ def test_errors_name_file_line_and_key(tmp_path: Path, old: str, new: str, messa
     assert message in str(caught.value)
 
 
+def test_no_advice_speaks_of_processes_that_are_missing_where_there_are_some() -> None:
+    for profile in builtin_profiles():
+        if profile.process.fork is profile.process.spawn is Support.YES:
+            advice = [
+                profile.runtimes.of(name) for name in ("go", "jvm", "cpython", "node", "dotnet", "rust")
+            ]
+            assert not re.search("no child|there is one|nothing to stand on", " ".join(advice)), advice
+
+
 def test_a_profile_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read"):
         load_profile(tmp_path / "missing.toml")

@@ -143,3 +143,11 @@ void host_time_fill(struct host_time *time)
     }
     *time = made;
 }
+
+void host_time_renew(struct host_time *time)
+{
+    uint64_t valid_for = time->valid_for; /* 0: nobody has asked, or there is no counter */
+    if (valid_for != 0 && __rdtsc() - time->counter > valid_for / 2) {
+        host_time_fill(time);
+    }
+}

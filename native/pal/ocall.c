@@ -104,6 +104,7 @@ enum next_step ocall_serve(struct host_thread *thread)
         return STEP_THREAD_EXIT;
     default:
         exchange->result = serve(&call, number);
+        host_time_renew(&exchange->time);
         return STEP_RETURN;
     }
 }

@@ -175,6 +175,7 @@ int host_events_wait(int events, struct host_event *found, size_t room, uint64_t
 uint64_t host_activity(void);
 void host_note_activity(void);
 uint64_t host_slept_until(void); /* clock_counter() when a sleep has ended that was no short one; 0: there was none, or is no counter */
+void host_note_sleep(uint64_t timeout_ns); /* one whose time was spent inside */
 
 /* That the host had nothing to tell when it was asked last. A program that looks without waiting may be given that for an answer as long as nothing has
  * happened from which it could know better: once, or again for a moment, since runtimes look before they wait, each thread for itself; after a sleep

@@ -59,7 +59,7 @@ static bool is_short_sleep(uint64_t timeout_ns)
 }
 
 /* From a sleep a program knows that time has passed, and no more; where there is no counter, that is like anything else. */
-static void note_sleep(uint64_t timeout_ns)
+void host_note_sleep(uint64_t timeout_ns)
 {
     uint64_t now = clock_counter(), seen = __atomic_load_n(&slept_until, __ATOMIC_RELAXED);
     if (is_short_sleep(timeout_ns)) {
@@ -137,7 +137,7 @@ int64_t ocall_make(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_
         result = check_result(row, arguments, exchange->result);
     } while (result == -EINTR && row->again && !attention_is_pending());
     if (number == OCALL_WAIT && result == -ETIMEDOUT) {
-        note_sleep(arguments[0]);
+        host_note_sleep(arguments[0]);
     } else if (!leaves_sockets_alone(number, arguments, result)) {
         host_note_activity();
     }

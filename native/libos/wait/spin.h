@@ -22,6 +22,7 @@ void spin_count(int32_t change);
 struct spin {
     uint64_t start; /* time stamp counter; 0: there is none to go by */
     bool tried, preempted;
+    bool is_over; /* all of the timeout was spent */
 };
 
 /* Waits for a wake while it is worth it, no longer than the timeout; takes the time from it, if it is not NO_TIMEOUT. */

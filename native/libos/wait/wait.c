@@ -80,10 +80,14 @@ int task_sleep(uint64_t timeout_ns)
 {
     int result = 0;
     struct sleeper *sleeper = sleeper_of(current_task());
+    uint64_t wanted_ns = timeout_ns;
     let_others_run();
     struct spin spin = spin_for_wake(sleeper, &timeout_ns);
     bool sleeps = task_sleep_begin();
-    if (sleeps) {
+    if (sleeps && spin.is_over) {
+        host_note_sleep(wanted_ns);
+        result = -ETIMEDOUT;
+    } else if (sleeps) {
         result = host_wait(timeout_ns);
     }
     spin_learn(sleeper, spin, sleeps);

@@ -11,6 +11,7 @@ struct sleeper {
     uint32_t state;   /* enum sleep_state */
     bool is_patient;  /* it sleeps until a lock or a turn is its own: no signal ends that; atomic */
     uint16_t spin_skip, spin_penalty; /* what it has learned of waiting inside (spin.c); the owner writes it */
+    uint8_t short_skip;
     struct thread *thread;
     uint64_t yielded; /* clock_counter() at its last sched_yield() */
 };

@@ -55,6 +55,17 @@ static void learn(void)
     CHECK(sleeper.state == TASK_WOKEN && wait_for(20000) >= 20000);
 }
 
+/* A sleep that nobody ends. */
+static bool sleep_is_over_inside(uint64_t ns)
+{
+    uint64_t timeout = ns;
+    sleeper.state = TASK_AWAKE;
+    wake_at = 0;
+    struct spin spin = spin_for_wake(&sleeper, &timeout);
+    spin_learn(&sleeper, spin, true);
+    return spin.is_over;
+}
+
 int main(void)
 {
     spin_start(2);
@@ -88,8 +99,17 @@ int main(void)
     sleeper.state = TASK_AWAKE;
     wake_at = 0;
     uint64_t start = now;
-    spin_for_wake(&sleeper, &timeout);
-    CHECK(now - start <= 2500 && timeout == 0);
+    CHECK(spin_for_wake(&sleeper, &timeout).is_over && now - start <= 2500 && timeout == 0);
+
+    for (int i = 0; i < 1000; i++) { /* a short sleep is over inside, whatever was learned of waits */
+        wait_for(10000000);
+        CHECK(sleep_is_over_inside(20000));
+    }
+    CHECK(!sleep_is_over_inside(100000)); /* of others, nobody looks at the time inside */
+    step = 25000;
+    CHECK(sleep_is_over_inside(20000)); /* but not again, where the host takes the processor away */
+    step = 100;
+    CHECK(!sleep_is_over_inside(20000) && !sleep_is_over_inside(20000));
 
     counter_is_missing = true;
     CHECK(wait_for(20000) < 1000);

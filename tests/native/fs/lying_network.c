@@ -217,3 +217,8 @@ uint64_t host_slept_until(void)
 {
     return 0;
 }
+
+void host_note_sleep(uint64_t timeout_ns)
+{
+    (void)timeout_ns;
+}

@@ -174,9 +174,21 @@ struct host_message {
     uint32_t full_length;    /* received: of the datagram */
     uint32_t flags;          /* received: MSG_TRUNC, MSG_CTRUNC, MSG_OOB */
     uint32_t input;          /* to send and to receive: enum host_input, when the socket is to be looked at afterwards; answer: what was seen */
+    uint64_t socket;         /* to send and to receive: what the enclave calls the stream, no two alike; 0: nothing is read ahead of it */
+    uint32_t aheads;         /* to send and to receive: how often something was read ahead of it; if that is on its way, nothing is received: -EAGAIN */
+    uint32_t wants_ahead;    /* to send and to receive: whether more may be read ahead, once */
     uint8_t control[HOST_CONTROL_SIZE];
 };
 enum host_input { HOST_INPUT_UNKNOWN = 0, HOST_INPUT_ASK = 1, HOST_INPUT_NONE = 2 };
+
+/* What has come over one of the streams of which OCALL_EVENTS_WAIT tells; before its answers. */
+#define HOST_AHEAD_SIZE 4072U
+struct host_ahead {
+    uint64_t socket;
+    uint32_t length; /* 0: nothing was read ahead */
+    uint32_t input;  /* enum host_input, if the last transfer has asked for it */
+    uint8_t bytes[HOST_AHEAD_SIZE];
+};
 
 /* One answer of OCALL_EVENTS_WAIT. */
 struct host_event {

@@ -116,7 +116,7 @@ static inline uint64_t ocall_area_size(const struct ocall_area *area, const uint
         size = (uint64_t)result;
         break;
     case OCALL_SIZE_EVENTS:
-        size = (uint64_t)result <= EXCHANGE_DATA_SIZE ? (uint64_t)result * sizeof(struct host_event) : UINT64_MAX;
+        size = (uint64_t)result <= EXCHANGE_DATA_SIZE ? sizeof(struct host_ahead) + (uint64_t)result * sizeof(struct host_event) : UINT64_MAX;
         break;
     case OCALL_SIZE_MESSAGE:
         size = offsetof(struct host_message, control);

@@ -7,6 +7,7 @@
 
 #include "ocall.h"
 #include "ocall_files.h"
+#include "read_ahead.h"
 #include "wait.h"
 
 #ifndef SYS_epoll_pwait2
@@ -61,14 +62,19 @@ static int64_t wait_for(struct host_thread *thread, int events, struct epoll_eve
 int64_t ocall_events_wait(struct request *call)
 {
     struct epoll_event found[EVENTS_MAX];
-    struct host_event *answers = (struct host_event *)call->data;
+    struct host_ahead *ahead = (struct host_ahead *)call->data;
+    struct host_event *answers = (struct host_event *)(ahead + 1);
     uint64_t room = call->arguments[1] < EVENTS_MAX ? call->arguments[1] : EVENTS_MAX;
     if (room == 0) {
         return -EINVAL;
     }
     int64_t count = wait_for(call->thread, host_descriptor((int64_t)call->arguments[0]), found, (int)room, call->arguments[2]);
+    ahead->length = 0;
     for (int64_t at = 0; at < count; at++) {
         answers[at] = (struct host_event){.fd = (int32_t)found[at].data.u64, .events = found[at].events};
+        if (call->arguments[3] && ahead->length == 0) {
+            read_ahead(answers[at].fd, answers[at].events, ahead);
+        }
     }
     return count;
 }

@@ -16,8 +16,8 @@
 
 #include "layers.h"
 #include "process.h"
+#include "read_ahead.h"
 
-#define HANDLES_MAX 65536U
 #define FIRST_HANDLE 3U
 
 /* What the enclave calls a descriptor is an index here, so that it can name nothing else of this process. 0: free. */
@@ -73,6 +73,7 @@ static int64_t close_handle(int64_t handle)
     if (handle < FIRST_HANDLE || handle >= HANDLES_MAX) {
         return -EBADF;
     }
+    read_ahead_stop(handle, true);
     pthread_mutex_lock(&handles_mutex);
     int descriptor = handles[handle] - 1;
     handles[handle] = 0;

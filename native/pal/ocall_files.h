@@ -7,12 +7,17 @@
 
 #include "ocall.h"
 
+#define HANDLES_MAX 65536U
+
 /* The descriptor for an enclave's fd: 0, 1, 2 are the standard streams. -1: none. */
 int host_descriptor(int64_t fd);
 /* Gives a descriptor a number (>= 3), or closes it and returns -EMFILE. */
 int64_t host_descriptor_add(int descriptor);
 /* Closes one that was given such a number. */
 void host_descriptor_remove(int64_t fd);
+
+/* Whether there is anything to read, an end or an error included. */
+enum host_input look_at_input(int descriptor);
 
 /* struct host_stat into the data area. */
 void put_stat(struct request *call, const struct stat *status);

@@ -14,6 +14,7 @@
 
 #include "ocall.h"
 #include "ocall_files.h"
+#include "read_ahead.h"
 
 _Static_assert(sizeof(struct sockaddr_in6) == HOST_NAME_SIZE, "host_name");
 
@@ -60,6 +61,7 @@ int64_t ocall_socket_connect(struct request *call)
 {
     struct sockaddr_storage name = {0};
     int error = take_name(call, &name);
+    read_ahead_stop((int64_t)call->arguments[0], false);
     return error ? error : result_of(connect(socket_descriptor(call), (const struct sockaddr *)&name, (socklen_t)call->arguments[1]));
 }
 
@@ -105,8 +107,7 @@ int64_t ocall_socket_name(struct request *call)
     return 0;
 }
 
-/* Whether there is anything to read, an end or an error included. */
-static enum host_input look_at_input(int descriptor)
+enum host_input look_at_input(int descriptor)
 {
     struct pollfd entry = {.fd = descriptor, .events = INPUT_EVENTS};
     return poll(&entry, 1, 0) == 0 ? HOST_INPUT_NONE : HOST_INPUT_UNKNOWN;
@@ -136,35 +137,47 @@ int64_t ocall_socket_send(struct request *call)
         return -errno;
     }
     const struct host_message answer = {.input = message.input == HOST_INPUT_ASK ? look_at_input(descriptor) : HOST_INPUT_UNKNOWN};
+    read_ahead_sent((int64_t)call->arguments[0], &message);
     memcpy(call->data, &answer, offsetof(struct host_message, control));
     return sent;
 }
 
-int64_t ocall_socket_receive(struct request *call)
+static int64_t receive(struct request *call, struct host_message *message)
 {
-    struct host_message message;
     struct sockaddr_storage name = {0};
-    int descriptor = socket_descriptor(call), error = take_message(call, &message);
-    if (error) {
-        return error;
-    }
-    struct iovec data = {.iov_base = call->data + sizeof(message), .iov_len = call->arguments[1]};
+    int descriptor = socket_descriptor(call);
+    struct iovec data = {.iov_base = call->data + sizeof(*message), .iov_len = call->arguments[1]};
     struct msghdr header = {
         .msg_name = &name, .msg_namelen = sizeof(name), .msg_iov = &data, .msg_iovlen = 1,
-        .msg_control = message.control_length ? message.control : NULL, .msg_controllen = message.control_length,
+        .msg_control = message->control_length ? message->control : NULL, .msg_controllen = message->control_length,
     };
     ssize_t got = recvmsg(descriptor, &header, (int)call->arguments[2] | MSG_DONTWAIT);
     if (got < 0) {
         return -errno;
     }
-    bool asks = message.input == HOST_INPUT_ASK;
+    struct host_message answer = *message;
     put_name(call->data, &name, header.msg_namelen);
-    message.control_length = message.control_length ? (uint32_t)header.msg_controllen : 0;
-    message.flags = (uint32_t)header.msg_flags;
-    message.full_length = (uint32_t)got;
-    message.input = asks ? look_at_input(descriptor) : HOST_INPUT_UNKNOWN;
-    memcpy(call->data + sizeof(struct host_name), (const uint8_t *)&message + sizeof(struct host_name), sizeof(message) - sizeof(struct host_name));
+    answer.control_length = message->control_length ? (uint32_t)header.msg_controllen : 0;
+    answer.flags = (uint32_t)header.msg_flags;
+    answer.full_length = (uint32_t)got;
+    answer.input = message->input == HOST_INPUT_ASK ? look_at_input(descriptor) : HOST_INPUT_UNKNOWN;
+    memcpy(call->data + sizeof(struct host_name), (const uint8_t *)&answer + sizeof(struct host_name), sizeof(answer) - sizeof(struct host_name));
     return (uint64_t)got < call->arguments[1] ? got : (int64_t)call->arguments[1]; /* more with MSG_TRUNC */
+}
+
+int64_t ocall_socket_receive(struct request *call)
+{
+    struct host_message message;
+    int64_t error = take_message(call, &message), fd = (int64_t)call->arguments[0];
+    if (error) {
+        return error;
+    }
+    if (!read_ahead_receives(fd, &message)) {
+        return -EAGAIN;
+    }
+    int64_t got = receive(call, &message);
+    read_ahead_received(fd, &message);
+    return got;
 }
 
 int64_t ocall_socket_shut(struct request *call)
@@ -185,5 +198,6 @@ int64_t ocall_option_get(struct request *call)
 int64_t ocall_option_set(struct request *call)
 {
     int level = (int)(call->arguments[1] >> 32), name = (int)call->arguments[1];
+    read_ahead_stop((int64_t)call->arguments[0], false);
     return result_of(setsockopt(socket_descriptor(call), level, name, call->data, (socklen_t)call->arguments[2]));
 }

@@ -164,10 +164,11 @@ int64_t host_option_get(int fd, uint32_t level, uint32_t name, void *value, size
 int host_option_set(int fd, uint32_t level, uint32_t name, const void *value, size_t length);
 int64_t host_interfaces(struct host_interface *interfaces, size_t count); /* how many there are */
 
-/* The host's epoll. Events are told by the fd. -> number of events; 0 also when woken by host_wake() or without reason; -EINTR */
+/* The host's epoll. Events are told by the fd. -> number of events; 0 also when woken by host_wake() or without reason; -EINTR. What was read ahead of one
+ * of the streams is left in `ahead`, its length within HOST_AHEAD_SIZE, 0 if there is none; NULL: nothing is to be read. */
 int host_events_create(void); /* fd >= 3 */
 int host_events_change(int events, uint32_t operation, int fd, uint32_t wanted);
-int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns);
+int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns, struct host_ahead *ahead);
 
 /* How often anything was done with the host after which a program could know of data for a socket: a wait for events, a file that was read.
  * While it has not changed, what the host has said about a socket is as new as anything that the program can know, but for the time that has passed.

@@ -114,9 +114,29 @@ int host_events_change(int events, uint32_t operation, int fd, uint32_t wanted)
     return (int)ocall_make(NULL, OCALL_EVENTS_CHANGE, (uint64_t)events, operation, (uint64_t)fd, wanted);
 }
 
-int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns)
+/* What was read ahead is no more than there is room for, whatever the host says. */
+static void take_ahead(struct host_ahead *ahead)
 {
-    int result = (int)ocall_make(found, OCALL_EVENTS_WAIT, (uint64_t)events, room, timeout_ns, 0);
+    const struct host_ahead *answer = exchange_data();
+    memcpy(ahead, answer, offsetof(struct host_ahead, bytes));
+    if (ahead->length > HOST_AHEAD_SIZE) {
+        log_line(LOG_ERROR, "the host has read %u bytes ahead", ahead->length);
+        ahead->length = 0;
+    }
+    memcpy(ahead->bytes, answer->bytes, ahead->length);
+}
+
+int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns, struct host_ahead *ahead)
+{
+    int result = (int)ocall_make(NULL, OCALL_EVENTS_WAIT, (uint64_t)events, room, timeout_ns, ahead != NULL);
+    if (result > 0) {
+        memcpy(found, (const struct host_ahead *)exchange_data() + 1, (size_t)result * sizeof(*found));
+    }
+    if (ahead != NULL && result > 0) {
+        take_ahead(ahead);
+    } else if (ahead != NULL) {
+        ahead->length = 0;
+    }
     return result == -EINTR && !attention_is_pending() ? 0 : result;
 }
 

@@ -24,9 +24,12 @@ static uint32_t list_hosted(const struct hosted *hosted, struct poller_events *t
 {
     uint32_t count = 0;
     for (uint32_t at = 0; at < told->count; at++) {
-        const struct item *item = hosted_item(hosted, told->found[at].fd);
+        struct item *item = hosted_item(hosted, told->found[at].fd);
         uint32_t found = item == NULL ? 0 : told->found[at].events & (item->events | POLLERR | POLLHUP) & ~CONTROL_BITS;
         if (found != 0) {
+            found |= item_has_ahead(item) ? (POLLIN | POLLRDNORM) & item->events : 0;
+            item->is_spent = (item->events & EPOLLONESHOT) != 0;
+            ready_remove(item); /* until note_told() */
             events[count++] = (struct epoll_event){.events = found, .data = item->data};
         }
     }
@@ -50,7 +53,7 @@ static uint32_t scan_both(struct request *request, struct poller *poller)
     uint32_t room = (uint32_t)request->room;
     told->host_fd = epoll->hosted.host_fd;
     if (room == 1 && epoll->prefers_host && told->count == 0) {
-        int count = host_events_wait(told->host_fd, told->found, 1, 0);
+        int count = host_events_wait(told->host_fd, told->found, 1, 0, NULL);
         told->count = count < 0 ? 0 : (uint32_t)count;
     }
     uint32_t count = list_hosted(&epoll->hosted, told, request->events);
@@ -83,9 +86,12 @@ static void note_told(struct epoll *epoll, const struct poller_events *told)
 {
     hosted_note(&epoll->hosted, told->is_quiet, told->activity);
     for (uint32_t at = 0; at < told->count; at++) {
-        const struct item *item = hosted_item(&epoll->hosted, told->found[at].fd);
+        struct item *item = hosted_item(&epoll->hosted, told->found[at].fd);
         if (item != NULL && (item->events & EPOLLET) == 0) {
             hosted_note_level(&epoll->hosted, told->found[at].fd, told->found[at].events);
+            if (item_has_ahead(item)) {
+                ready_changed(&item->subscriber);
+            }
         }
     }
 }
@@ -111,6 +117,7 @@ int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t 
     if (request.told.found == NULL) {
         return -ENOMEM;
     }
+    request.told.ahead = ahead_take();
     if (timeout_ns == 0) {
         mutex_lock(&lock);
         request.leaves_host_alone = hosted_is_quiet(&request.epoll->hosted) && levels_are_served(&request.epoll->hosted);
@@ -122,6 +129,7 @@ int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t 
         note_told(request.epoll, &request.told);
         mutex_unlock(&lock);
     }
+    ahead_give(request.told.ahead);
     buffer_give(&path_buffers, request.told.found);
     return result;
 }
@@ -201,6 +209,17 @@ static void set_item(struct item *item, const struct epoll_event *event)
     item->events = event->events | POLLERR | POLLHUP;
     item->data = event->data;
     item->seen_valid = false;
+    item->is_spent = false;
+}
+
+/* What the host has handed over it does not tell of. Positive: who waits has to look. */
+static int64_t look_ahead(struct item *item)
+{
+    bool has_ahead = item_has_ahead(item);
+    if (has_ahead) {
+        ready_add(item);
+    }
+    return has_ahead;
 }
 
 /* The host knows one item of a file. Another one, of a second descriptor, is watched here. */
@@ -209,7 +228,8 @@ static int64_t begin_item(struct item *item, const struct epoll_event *event)
     struct hosted *hosted = &item->epoll->hosted;
     item->host_fd = host_descriptor_of(item->file);
     if (item->host_fd >= 0 && hosted_item(hosted, item->host_fd) == NULL) {
-        return hosted_add(hosted, item, item->host_fd, event->events & ~EPOLLWAKEUP);
+        int64_t result = hosted_add(hosted, item, item->host_fd, event->events & ~EPOLLWAKEUP);
+        return result < 0 ? result : look_ahead(item);
     }
     item->host_fd = -1;
     return ready_begin(item);
@@ -244,7 +264,7 @@ static int64_t change_item(struct item *item, const struct epoll_event *event)
     if (result == 0) {
         set_item(item, event);
     }
-    return result < 0 || item->host_fd >= 0 ? result : ready_begin(item);
+    return result < 0 ? result : item->host_fd >= 0 ? look_ahead(item) : ready_begin(item);
 }
 
 /* Positive: who waits has to look at the item. */
@@ -297,6 +317,23 @@ int64_t epoll_change(struct file *epoll_file, enum epoll_operation operation, in
         event_source_has_data(&epoll->source);
     }
     return result < 0 ? result : 0;
+}
+
+bool epoll_watches(const struct file *file)
+{
+    return __atomic_load_n(&file->items, __ATOMIC_RELAXED) != NULL;
+}
+
+void epoll_has_ahead(struct file *file, int events_fd)
+{
+    mutex_lock(&lock);
+    for (struct item *item = file->items; item != NULL; item = item->next_of_file) {
+        bool is_told = item->epoll->hosted.host_fd == events_fd && item->host_fd >= 0;
+        if (!is_told) {
+            ready_changed(&item->subscriber);
+        }
+    }
+    mutex_unlock(&lock);
 }
 
 void epoll_forget(struct file *file)

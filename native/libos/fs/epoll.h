@@ -24,6 +24,11 @@ int64_t epoll_wait_events(struct file *epoll, struct epoll_event *events, size_t
 /* How many files it watches now; 0 for what is no epoll. */
 size_t epoll_watched(const struct file *epoll);
 
+/* Does any epoll watch it? A hint: one may begin meanwhile. */
+bool epoll_watches(const struct file *file);
+/* The host has handed over data of it (file_operations.has_ahead), in the wait of its epoll `events_fd`, which tells of that itself. */
+void epoll_has_ahead(struct file *file, int events_fd);
+
 /* The last count of `file` is gone. */
 void epoll_forget(struct file *file);
 

@@ -19,9 +19,10 @@ struct item {
     int host_fd;     /* the host's epoll watches it; -1: it is watched here */
     uint32_t events; /* wanted, with control bits; no event bits: disabled by EPOLLONESHOT */
     uint64_t data;
+    bool is_spent;   /* by EPOLLONESHOT, as the host has told; of what it does not watch, `events` says so */
     struct item *next_in_bucket;
     struct item *next_of_file, *previous_of_file;
-    /* Watched here: */
+    /* Watched here, or with data that the host has handed over: */
     struct subscriber subscriber;
     bool seen_valid; /* edge-triggered: `seen` holds */
     uint32_t seen;   /* the subscriber's changes, when it was reported last */
@@ -64,6 +65,12 @@ struct item *items_next(const struct epoll *epoll, const struct item *item);
 
 /* epoll_nesting.c: would watching `inner` let an epoll watch itself, or nest too deep? */
 bool nesting_is_refused(const struct epoll *outer, const struct epoll *inner);
+
+/* Does the host watch it, and has handed over data of it that was not read yet? */
+static inline bool item_has_ahead(const struct item *item)
+{
+    return item->host_fd >= 0 && item->file->operations->has_ahead != NULL && item->file->operations->has_ahead(item->file);
+}
 
 /* epoll_ready.c. A subscriber's `changed`. */
 void ready_changed(struct subscriber *subscriber);

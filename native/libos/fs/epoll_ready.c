@@ -63,6 +63,9 @@ static uint32_t poll_item(struct item *item, struct poller *poller, uint32_t dep
     if (!is_enabled(item)) {
         return 0;
     }
+    if (item->host_fd >= 0) { /* of all else, the host tells */
+        return item_has_ahead(item) && !item->is_spent ? (POLLIN | POLLRDNORM) & item->events : 0;
+    }
     struct subscriber *outer = poller_begin(poller, subscriber);
     if (inner == NULL) {
         events = file_poll(item->file, item->events & ~CONTROL_BITS & 0xFFFF, poller);

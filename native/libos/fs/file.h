@@ -48,6 +48,8 @@ struct file_operations {
     int (*host_descriptor)(const struct file *file);
     /* of such a file: has the host seen, as lately as anything the program can know of, that there is nothing to read? NULL: nobody knows */
     bool (*is_read_up)(struct file *file);
+    /* of such a file: is there something to read that the host has handed over already? NULL: never */
+    bool (*has_ahead)(struct file *file);
     int64_t (*ioctl)(struct file *file, uint32_t request, user_address argument);
     int64_t (*allocate)(struct file *file, uint32_t mode, uint64_t offset, uint64_t length);
     int64_t (*sync)(struct file *file);

@@ -1,12 +1,13 @@
 /*
  * The fs room: files, descriptors, paths, and the calls about them. What mappings and programs need of files it gives as
  * file_upcalls (memory/) and process_upcalls (process/). For the room above: how a kind of file is made (file.h), paths and
- * descriptors (call_support.h), how files are waited for (poller.h), and pipes.
+ * descriptors (call_support.h), how files are waited for (poller.h, epoll.h), and pipes.
  */
 #ifndef ENCLAVIZE_FS_H
 #define ENCLAVIZE_FS_H
 
 #include "fs/call_support.h"
+#include "fs/epoll.h"
 #include "fs/file.h"
 #include "fs/pipe.h"
 #include "fs/poller.h"
@@ -24,6 +25,9 @@ struct fs_upcalls {
     int64_t (*check_netlink)(const struct file *file);
     /* It receives this from the kernel. */
     void (*tell_by_netlink)(const struct file *file, const void *bytes, size_t size);
+    /* The host has read this ahead of a socket, in the wait of its epoll `events_fd`; given away, for ahead_give().
+     * activity: host_activity() when it was so. */
+    void (*take_ahead)(struct host_ahead *ahead, int events_fd, uint64_t activity);
 };
 extern struct fs_upcalls fs_upcalls;
 

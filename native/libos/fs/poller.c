@@ -1,6 +1,7 @@
 #include "fs/poller.h"
 
-#include "fs/file.h"
+#include "fs/buffer.h"
+#include "fs/fs.h"
 #include "fs/owner.h"
 #include "fs/subscriber.h"
 
@@ -128,6 +129,13 @@ void poller_watch(struct poller *poller, struct event_source *source)
     watch(poller, source, false);
 }
 
+void poller_watch_aside(struct poller *poller, struct event_source *source)
+{
+    if (poller != NULL) {
+        watch_source(poller, source, false);
+    }
+}
+
 void poller_watch_room(struct poller *poller, struct event_source *source)
 {
     watch(poller, source, true);
@@ -237,7 +245,7 @@ void poller_watch_events(struct poller *poller, struct poller_events *events)
 {
     poller->events = events;
     if (poller_watch_host_events(poller, events->host_fd, POLLIN) != 0 && events->count == 0) {
-        int count = host_events_wait(events->host_fd, events->found, events->room, 0);
+        int count = host_events_wait(events->host_fd, events->found, events->room, 0, NULL);
         events->count = count < 0 ? 0 : (uint32_t)count;
     }
 }
@@ -271,16 +279,32 @@ static void forget_waiters(struct poller *poller)
     }
 }
 
+_Static_assert(sizeof(struct host_ahead) <= PATH_BUFFER_SIZE, "one of path_buffers");
+
+struct host_ahead *ahead_take(void)
+{
+    return buffer_take(&path_buffers);
+}
+
+void ahead_give(struct host_ahead *ahead)
+{
+    buffer_give(&path_buffers, ahead);
+}
+
 /* With nothing but one epoll of the host's to wait for, the wait brings its events along. */
 static int ask_events(struct poller *poller, uint64_t timeout_ns)
 {
     struct poller_events *events = poller->events;
     uint64_t activity = host_activity();
-    int count = host_events_wait(events->host_fd, events->found, events->room, timeout_ns);
+    int count = host_events_wait(events->host_fd, events->found, events->room, timeout_ns, events->ahead);
     events->activity = activity + (timeout_ns != 0 || count > 0); /* this is one, by itself */
     events->count = count < 0 ? 0 : (uint32_t)count;
     events->is_asked = true;
     events->is_quiet = count >= 0 && (uint32_t)count < events->room;
+    if (events->ahead != NULL && events->ahead->length > 0) {
+        fs_upcalls.take_ahead(events->ahead, events->host_fd, events->activity);
+        events->ahead = NULL;
+    }
     return count;
 }
 

@@ -43,6 +43,8 @@ struct poller;
 
 /* For a file's poll operation: what to wait for. Nothing happens when `poller` is NULL. */
 void poller_watch(struct poller *poller, struct event_source *source);
+/* Something beside what the host tells of a file: who waits looks again, but it is no change of the file. */
+void poller_watch_aside(struct poller *poller, struct event_source *source);
 /* The same, for who only writes. */
 void poller_watch_room(struct poller *poller, struct event_source *source);
 /* Something that becomes ready by itself, at this time of CLOCK_MONOTONIC. */
@@ -58,10 +60,14 @@ struct poller_events {
     int host_fd;
     struct host_event *found; /* LibOS memory */
     uint32_t room, count;
+    struct host_ahead *ahead; /* of ahead_take(), for what the host reads ahead; NULL: it is to read nothing */
     bool is_asked, is_quiet; /* it was waited for; it has told all that there was, when host_activity() was this */
     uint64_t activity;
 };
 void poller_watch_events(struct poller *poller, struct poller_events *events);
+/* Room for what is read ahead; NULL when out of memory. */
+struct host_ahead *ahead_take(void);
+void ahead_give(struct host_ahead *ahead);
 
 /* Events of one file; registers with the poller. `wanted` is only for host fds. */
 uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller);

@@ -10,5 +10,7 @@ extern const struct socket_family ipv6_family;
 extern const struct socket_family netlink_family;
 /* Sets netlink's part of fs_upcalls. */
 void netlink_start(void);
+/* And what was read ahead of TCP's streams. */
+void ahead_start(void);
 
 #endif

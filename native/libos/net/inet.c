@@ -34,44 +34,18 @@ static bool may_try(struct inet *inet, uint32_t events, struct poller *poller)
     return poller == NULL || poller_watch_host_events(poller, inet->host_fd, events) != 0;
 }
 
-static struct mutex list_lock;
-static struct inet *first;
-
-void inet_each(void (*each)(struct inet *inet, void *context), void *context)
+static void inet_unused(struct event_source *source)
 {
-    mutex_lock(&list_lock);
-    for (struct inet *inet = first; inet != NULL; inet = inet->next) {
-        each(inet, context);
-    }
-    mutex_unlock(&list_lock);
-}
-
-static void list(struct inet *inet)
-{
-    mutex_lock(&list_lock);
-    inet->next = first;
-    if (first != NULL) {
-        first->previous = inet;
-    }
-    first = inet;
-    mutex_unlock(&list_lock);
-}
-
-static void unlist(struct inet *inet)
-{
-    mutex_lock(&list_lock);
-    *(inet->previous != NULL ? &inet->previous->next : &first) = inet->next;
-    if (inet->next != NULL) {
-        inet->next->previous = inet->previous;
-    }
-    mutex_unlock(&list_lock);
+    release(CONTAINER_OF(source, struct inet, source), sizeof(struct inet));
 }
 
 static void keep_host_socket(struct inet *inet, int host_fd, uint32_t domain, uint32_t type, uint32_t protocol)
 {
     socket_initialise(&inet->socket, &operations, domain, type, protocol);
     inet->host_fd = host_fd;
-    list(inet);
+    inet->source.references = 1;
+    inet->source.unused = inet_unused;
+    inet_list(inet);
 }
 
 /* The protocol that inet_create() of Linux finds for this type. */
@@ -135,9 +109,10 @@ static int64_t create_ipv6(enum socket_type type, uint32_t protocol, struct sock
 static void inet_close(struct socket *socket)
 {
     struct inet *inet = inet_of(socket);
-    unlist(inet);
+    inet_unlist(inet);
+    ahead_close(inet);
     host_close(inet->host_fd);
-    release(inet, sizeof(struct inet));
+    event_source_put(&inet->source);
 }
 
 static int64_t inet_bind(struct socket *socket, const struct address *address)
@@ -209,7 +184,11 @@ static int64_t inet_listen(struct socket *socket, int32_t backlog)
 static int64_t connect_on_host(struct inet *inet, const struct host_name *name)
 {
     int64_t result = host_connect(inet->host_fd, name);
-    inet->has_ended &= result == -EISCONN || result == -EALREADY;
+    bool is_same = result == -EISCONN || result == -EALREADY;
+    inet->has_ended &= is_same;
+    if (!is_same) {
+        ahead_forget(inet);
+    }
     return result;
 }
 
@@ -273,6 +252,7 @@ static int64_t inet_accept(struct socket *socket, struct socket **connected, str
         return result;
     }
     keep_host_socket(made, host_fd, socket->domain, SOCK_STREAM, socket->protocol);
+    made->ahead.is_refused = inet->ahead.is_refused;
     *connected = &made->socket;
     return 0;
 }
@@ -293,6 +273,9 @@ static void remember_input(struct inet *inet, const struct host_message *message
 static bool inet_is_read_up(struct socket *socket)
 {
     struct inet *inet = inet_of(socket);
+    if (ahead_length(inet) > 0) {
+        return false;
+    }
     bool is_known = quiet_holds(&inet->input);
     inet->asks_for_input |= !is_known && socket->type == SOCK_STREAM;
     return is_known;
@@ -327,9 +310,9 @@ static int64_t inet_send(struct socket *socket, struct message *message, struct 
 {
     struct inet *inet = inet_of(socket);
     struct host_message header;
-    header.name.length = 0;
-    header.control_length = 0;
+    memset(&header, 0, offsetof(struct host_message, control));
     header.input = inet->asks_for_input ? HOST_INPUT_ASK : HOST_INPUT_UNKNOWN;
+    ahead_describe(inet, &header);
     size_t length = message->length;
     bool begins = begins_connection(inet, message);
     if (length > HOST_MESSAGE_DATA) {
@@ -386,38 +369,70 @@ static int64_t tell(struct socket *socket, struct message *message, const struct
     return (int64_t)got;
 }
 
-static int64_t inet_receive(struct socket *socket, struct message *message, struct poller *poller)
+/* Of what the host has, as much as there is room for behind what was read ahead. */
+static int64_t receive_from_host(struct inet *inet, struct message *message, size_t ahead, uint32_t flags)
 {
-    struct inet *inet = inet_of(socket);
     struct host_message header;
-    bool is_stream = socket->type == SOCK_STREAM;
-    bool is_error = (message->flags & MSG_ERRQUEUE) != 0; /* of a datagram that was sent: ip(7), IP_RECVERR */
-    uint32_t flags = (message->flags & RECEIVED_FLAGS) | (is_stream ? 0 : MSG_TRUNC) | (is_error ? MSG_ERRQUEUE : 0);
-    size_t length = message->length < HOST_MESSAGE_DATA ? message->length : HOST_MESSAGE_DATA;
-    if (is_error && is_stream) {
-        return -EAGAIN; /* TCP puts nothing there but times, which are no option here */
-    }
-    if (inet->has_ended && length > 0 && (flags & MSG_OOB) == 0) {
-        return 0;
-    }
-    if (!may_try(inet, (flags & MSG_OOB) != 0 ? POLLPRI : POLLIN, poller)) {
-        return -EAGAIN;
-    }
-    if (!is_error && quiet_use(&inet->input) && poller == NULL) {
-        return -EAGAIN;
-    }
-    header.name.length = 0;
+    bool is_stream = inet->socket.type == SOCK_STREAM;
+    size_t room = message->length - ahead, length = room < HOST_MESSAGE_DATA ? room : HOST_MESSAGE_DATA;
+    memset(&header, 0, offsetof(struct host_message, control));
     header.control_length = message->control.room < HOST_CONTROL_SIZE ? message->control.room : HOST_CONTROL_SIZE;
     header.input = inet->asks_for_input && is_stream ? HOST_INPUT_ASK : HOST_INPUT_UNKNOWN;
+    ahead_describe(inet, &header);
     uint64_t activity = host_activity();
-    int64_t result = host_receive(inet->host_fd, &header, message->data, length, flags);
+    int64_t result = host_receive(inet->host_fd, &header, message->data + ahead, length, flags);
     if (result < 0) {
-        inet->asks_for_input |= result == -EAGAIN && poller == NULL && is_stream;
         return result;
     }
     remember_input(inet, &header, activity);
-    inet->has_ended |= is_stream && result == 0 && length > 0 && (flags & MSG_OOB) == 0 && !inet->reads_no_more;
-    return tell(socket, message, &header, (size_t)result);
+    inet->has_ended |= is_stream && result == 0 && room > 0 && ahead == 0 && (flags & MSG_OOB) == 0 && !inet->reads_no_more;
+    return tell(&inet->socket, message, &header, (size_t)result);
+}
+
+/* What was read ahead comes first. A reader may take a piece that is shorter than his room for all that there was, so the host is asked for the rest
+ * unless it had none. Who only looks may wait for what has come since. */
+static int64_t receive_stream(struct inet *inet, struct message *message, uint32_t flags)
+{
+    bool looks_only = (flags & MSG_PEEK) != 0, is_all;
+    size_t ahead = (flags & MSG_OOB) != 0 ? 0 : ahead_read(inet, message->data, message->length, looks_only, &is_all);
+    if (ahead > 0 && (ahead == message->length || (is_all && !looks_only))) {
+        return (int64_t)ahead;
+    }
+    int64_t result = receive_from_host(inet, message, ahead, flags);
+    if (ahead > 0) {
+        return result < 0 ? (int64_t)ahead : (int64_t)ahead + result;
+    }
+    return result;
+}
+
+static int64_t inet_receive(struct socket *socket, struct message *message, struct poller *poller)
+{
+    struct inet *inet = inet_of(socket);
+    bool is_stream = socket->type == SOCK_STREAM;
+    bool is_error = (message->flags & MSG_ERRQUEUE) != 0; /* of a datagram that was sent: ip(7), IP_RECVERR */
+    uint32_t flags = (message->flags & RECEIVED_FLAGS) | (is_stream ? 0 : MSG_TRUNC) | (is_error ? MSG_ERRQUEUE : 0);
+    if (is_error && is_stream) {
+        return -EAGAIN; /* TCP puts nothing there but times, which are no option here */
+    }
+    if (inet->has_ended && message->length > 0 && (flags & MSG_OOB) == 0) {
+        return 0;
+    }
+    ahead_watch(inet, poller);
+    bool has_ahead = is_stream && (flags & MSG_OOB) == 0 && ahead_length(inet) > 0;
+    if (!has_ahead && !may_try(inet, (flags & MSG_OOB) != 0 ? POLLPRI : POLLIN, poller)) {
+        return -EAGAIN;
+    }
+    if (!has_ahead && !is_error && quiet_use(&inet->input) && poller == NULL) {
+        return -EAGAIN;
+    }
+    int64_t result = is_stream ? receive_stream(inet, message, flags) : receive_from_host(inet, message, 0, flags);
+    inet->asks_for_input |= result == -EAGAIN && poller == NULL && is_stream;
+    return result;
+}
+
+static bool inet_has_ahead(struct socket *socket)
+{
+    return ahead_length(inet_of(socket)) > 0;
 }
 
 static int64_t inet_shutdown(struct socket *socket, enum shutdown_how how)
@@ -430,7 +445,9 @@ static int64_t inet_shutdown(struct socket *socket, enum shutdown_how how)
 
 static uint32_t inet_poll(struct socket *socket, struct poller *poller)
 {
-    return poller_watch_host(poller, inet_of(socket)->host_fd);
+    struct inet *inet = inet_of(socket);
+    ahead_watch(inet, poller);
+    return poller_watch_host(poller, inet->host_fd) | (ahead_length(inet) > 0 ? POLLIN | POLLRDNORM : 0);
 }
 
 static int inet_host_descriptor(const struct socket *socket)
@@ -447,8 +464,15 @@ static int64_t inet_ioctl(struct socket *socket, uint32_t request, user_address 
     if (request != FIONREAD && request != TIOCOUTQ && request != SIOCATMARK) {
         return -ENOTTY;
     }
-    int64_t result = host_ioctl(inet_of(socket)->host_fd, request, &value, 0, sizeof(value));
+    struct inet *inet = inet_of(socket);
+    int32_t ahead = (int32_t)ahead_length(inet);
+    int64_t result = host_ioctl(inet->host_fd, request, &value, 0, sizeof(value));
     value = value < 0 ? 0 : value;
+    if (request == FIONREAD) {
+        value = value > INT32_MAX - ahead ? INT32_MAX : value + ahead;
+    } else if (request == SIOCATMARK && ahead > 0) {
+        value = 0; /* what comes before the mark was not read yet */
+    }
     return result < 0 ? result : copy_to_user(argument, &value, sizeof(value));
 }
 
@@ -466,6 +490,7 @@ static const struct socket_operations operations = {
     .poll = inet_poll,
     .host_descriptor = inet_host_descriptor,
     .is_read_up = inet_is_read_up,
+    .has_ahead = inet_has_ahead,
     .ioctl = inet_ioctl,
     .close = inet_close,
 };

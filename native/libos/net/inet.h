@@ -16,16 +16,29 @@
 #define SOCKADDR_IN_SIZE 16U
 #define SOCKADDR_IN6_SIZE 28U
 
+/* inet_ahead.c */
+struct inet_ahead {
+    struct spinlock lock;
+    struct host_ahead *piece; /* NULL: there is none */
+    uint32_t start;  /* of what of it was not read yet */
+    uint32_t count;  /* of pieces that have come */
+    bool is_all;     /* the stream had no more when it was read */
+    bool is_refused; /* by an option that has a say in how it is received */
+};
+
 struct inet {
     struct socket socket;
     int host_fd;
+    uint64_t number; /* no two sockets have the same one */
+    struct event_source source; /* changes when a piece has come ahead; what the host has, only the host tells */
+    struct inet_ahead ahead;
     bool is_bound; /* by the application */
     bool reads_no_more; /* shutdown() was called for what comes; TCP gives what comes all the same */
     bool has_ended; /* a stream's end was received: the host cannot make it go on */
     /* A stream's reader asks until there is nothing left. When it has done so, the host is asked with each transfer whether it would be so (enum host_input). */
     bool asks_for_input;
     struct quiet input; /* there is none */
-    struct inet *next, *previous; /* all there are */
+    struct inet *next, *previous; /* inet_list.c */
 };
 
 static inline struct inet *inet_of(struct socket *socket)
@@ -33,8 +46,22 @@ static inline struct inet *inet_of(struct socket *socket)
     return CONTAINER_OF(socket, struct inet, socket);
 }
 
-/* inet.c: for every socket, one after the other; none can be closed meanwhile. */
+/* inet_list.c: for every socket, one after the other, or for the one of that number, if it is there; none can be closed meanwhile. */
 void inet_each(void (*each)(struct inet *inet, void *context), void *context);
+void inet_with(uint64_t number, void (*use)(struct inet *inet, void *context), void *context);
+void inet_list(struct inet *inet);
+void inet_unlist(struct inet *inet);
+
+/* inet_ahead.c: tells the host of it; what is there, in bytes. */
+void ahead_describe(struct inet *inet, struct host_message *header);
+size_t ahead_length(struct inet *inet);
+void ahead_watch(struct inet *inet, struct poller *poller);
+/* As many bytes as there are. `is_all`: the host had no more, so that a reader who gets less than he has room for may believe that there is no more. */
+size_t ahead_read(struct inet *inet, void *to, size_t length, bool looks_only, bool *is_all);
+/* Another connection begins: what is there, or on its way, is of the last one. */
+void ahead_forget(struct inet *inet);
+/* Before the host's socket is closed, when it is in no list any more. */
+void ahead_close(struct inet *inet);
 
 /* inet_name.c: the size of an address at least; names as the host takes them. -EINVAL: too short; -EAFNOSUPPORT: of another family. AF_UNSPEC passes where the caller says so. */
 uint32_t least_address(uint32_t domain);

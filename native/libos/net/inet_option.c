@@ -186,6 +186,9 @@ int64_t inet_set_option(struct socket *socket, uint32_t level, uint32_t name, co
         return -ENODEV;
     }
     int64_t result = host_option_set(inet_of(socket)->host_fd, level, name, value, size < row->most ? size : row->most);
+    if (level == SOL_SOCKET && (name == SO_RCVLOWAT || name == SO_OOBINLINE)) {
+        inet_of(socket)->ahead.is_refused = true;
+    }
     if (result == 0 && level == IPPROTO_IPV6 && name == IPV6_ADDRFORM) {
         socket->domain = AF_INET; /* ipv6(7): for good */
     }

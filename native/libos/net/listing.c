@@ -294,4 +294,5 @@ void net_start(void)
 {
     fs_upcalls.describe_network = describe;
     netlink_start();
+    ahead_start();
 }

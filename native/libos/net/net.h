@@ -117,6 +117,7 @@ struct socket_operations {
     /* What of the host's stands behind it, if its readiness is that alone (file_operations); NULL: nothing. */
     int (*host_descriptor)(const struct socket *socket);
     bool (*is_read_up)(struct socket *socket); /* file_operations */
+    bool (*has_ahead)(struct socket *socket); /* file_operations */
     int64_t (*ioctl)(struct socket *socket, uint32_t request, user_address argument); /* -ENOTTY: the interfaces are asked (netdevice(7)) */
     void (*close)(struct socket *socket); /* gives the memory back as well */
 };
@@ -129,6 +130,7 @@ struct socket {
     uint16_t type; /* enum socket_type */
     uint32_t protocol;
     uint64_t receive_timeout_ns, send_timeout_ns; /* NO_TIMEOUT: none */
+    struct file *file; /* not counted; NULL: it has none yet */
     uint64_t inode; /* for /proc/net: the number and the owner of its file */
     uint32_t owner;
 };

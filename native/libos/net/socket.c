@@ -114,6 +114,12 @@ static bool file_is_read_up(struct file *file)
     return socket->operations->is_read_up != NULL && socket->operations->is_read_up(socket);
 }
 
+static bool file_has_ahead(struct file *file)
+{
+    struct socket *socket = file->state;
+    return socket->operations->has_ahead != NULL && socket->operations->has_ahead(socket);
+}
+
 /* Linux, include/uapi/asm-generic/sockios.h: other names for F_SETOWN and F_GETOWN. */
 enum { FIOSETOWN = 0x8901, SIOCSPGRP = 0x8902, FIOGETOWN = 0x8903, SIOCGPGRP = 0x8904 };
 
@@ -151,6 +157,7 @@ static const struct file_operations operations = {
     .poll = file_poll_socket,
     .host_descriptor = file_host_descriptor,
     .is_read_up = file_is_read_up,
+    .has_ahead = file_has_ahead,
     .ioctl = file_ioctl,
     .release = file_release,
     .stream = true,
@@ -179,6 +186,7 @@ int64_t socket_open(struct socket *socket, uint32_t flags, struct file **file)
     int64_t result = file_create_anonymous(
         &operations, "socket", S_IFSOCK | 0777, O_RDWR | (flags & O_NONBLOCK), socket, file);
     if (result == 0) {
+        socket->file = *file;
         socket->inode = (*file)->inode->number;
         socket->owner = (*file)->inode->uid;
     }

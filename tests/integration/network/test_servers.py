@@ -62,8 +62,8 @@ def running(tree: TeeTree, *argv: str) -> Iterator[int]:
             process.kill()
 
 
-OCALLS_OF_A_REQUEST = 3
-"""Of the network, for a request over a connection that stays: the wait, the request, the answer."""
+OCALLS_OF_A_REQUEST = 2
+"""Of the network, for a request over a connection that stays: the wait, with the request, and the answer."""
 UNLUCKY = 0.1
 """Of requests: a look before the wait that another thread's doings send to the host after all."""
 

@@ -171,13 +171,18 @@ int host_events_change(int events, uint32_t operation, int fd, uint32_t wanted)
     return (int)answer(0, 0);
 }
 
-int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns)
+int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns, struct host_ahead *ahead)
 {
     int64_t result = answer(0, (int64_t)(room < 8 ? room : 8));
     (void)events, (void)timeout_ns;
     for (int64_t at = 0; at < result; at++) {
         int64_t fd = random_below(8) ? FIRST_FD + (int64_t)random_below(6) : (int32_t)random_below(1ULL << 32);
         found[at] = (struct host_event){.fd = (int32_t)fd, .events = (uint32_t)random_below(1ULL << 32)};
+    }
+    if (ahead != NULL) {
+        *ahead = (struct host_ahead){.socket = random_below(64), .input = (uint32_t)random_below(4)};
+        ahead->length = result > 0 && random_below(2) ? 1 + (uint32_t)random_below(HOST_AHEAD_SIZE) : 0;
+        fill(ahead->bytes, ahead->length);
     }
     return (int)result;
 }

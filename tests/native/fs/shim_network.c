@@ -84,9 +84,9 @@ int host_events_change(int events, uint32_t operation, int fd, uint32_t wanted)
     return -EBADF;
 }
 
-int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns)
+int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns, struct host_ahead *ahead)
 {
-    (void)events, (void)found, (void)room, (void)timeout_ns;
+    (void)events, (void)found, (void)room, (void)timeout_ns, (void)ahead;
     return -EBADF;
 }
 

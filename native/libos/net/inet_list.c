@@ -1,0 +1,55 @@
+/* All sockets of the host that there are, by the number that the host knows them by when it reads ahead. */
+#include "net/inet.h"
+
+#define BUCKETS 256U
+
+static struct mutex lock;
+static struct inet *buckets[BUCKETS];
+static uint64_t last;
+
+void inet_each(void (*each)(struct inet *inet, void *context), void *context)
+{
+    mutex_lock(&lock);
+    for (size_t at = 0; at < BUCKETS; at++) {
+        for (struct inet *inet = buckets[at]; inet != NULL; inet = inet->next) {
+            each(inet, context);
+        }
+    }
+    mutex_unlock(&lock);
+}
+
+void inet_list(struct inet *inet)
+{
+    mutex_lock(&lock);
+    inet->number = ++last;
+    struct inet **bucket = &buckets[inet->number % BUCKETS];
+    inet->next = *bucket;
+    if (*bucket != NULL) {
+        (*bucket)->previous = inet;
+    }
+    *bucket = inet;
+    mutex_unlock(&lock);
+}
+
+void inet_unlist(struct inet *inet)
+{
+    mutex_lock(&lock);
+    *(inet->previous != NULL ? &inet->previous->next : &buckets[inet->number % BUCKETS]) = inet->next;
+    if (inet->next != NULL) {
+        inet->next->previous = inet->previous;
+    }
+    mutex_unlock(&lock);
+}
+
+void inet_with(uint64_t number, void (*use)(struct inet *inet, void *context), void *context)
+{
+    mutex_lock(&lock);
+    struct inet *inet = buckets[number % BUCKETS];
+    while (inet != NULL && inet->number != number) {
+        inet = inet->next;
+    }
+    if (inet != NULL) {
+        use(inet, context);
+    }
+    mutex_unlock(&lock);
+}

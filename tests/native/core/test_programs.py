@@ -27,6 +27,8 @@ THREADS = 16
 MEASURED_PAGES = 2500
 """More than a text that is read at once."""
 PING_PONGS = 2000
+SLEEPS = 400
+"""Of a millisecond."""
 KIB_OF_SAME_TEXT = 8 << 10
 """One copy, and what is read but was not yet compared."""
 KIB_OF_MANY_CHILDREN = 2048
@@ -341,6 +343,16 @@ def test_threads_on_one_processor_do_not_wait_inside(tree: TeeTree) -> None:
     profile = json.loads(next(line for line in done.stderr.splitlines() if line.startswith(b"{")))
     assert next(item["calls"] for item in profile["ocalls"] if item["name"] == "WAIT") > PING_PONGS
     assert tree.run("/ping_pong").returncode == 0
+
+
+def test_clocks_come_along_with_other_calls(tree: TeeTree) -> None:
+    """They hold for 10 ms: asked for by themselves, they would be 40 calls and more."""
+    done = tree.run("/sleeps", str(SLEEPS), env={"ENCLAVIZE_PROFILE": "json"})
+    assert done.returncode == 0, done.stderr.decode()
+    profile = json.loads(next(line for line in done.stderr.splitlines() if line.startswith(b"{")))
+    calls = {item["name"]: item["calls"] for item in profile["ocalls"]}
+    assert calls["WAIT"] >= SLEEPS
+    assert calls["CLOCK"] < SLEEPS / 20
 
 
 def test_private_mappings_come_when_they_are_touched(tree: TeeTree, rootfs: Path) -> None:

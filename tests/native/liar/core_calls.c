@@ -111,12 +111,10 @@ static void receive_message(struct subject *subject)
     need(subject->result < 0 || (message.name.length <= HOST_NAME_SIZE && message.control_length <= room), "a message with more than there is room for");
 }
 
-static struct host_ahead ahead_room;
-
 static void events(struct subject *subject)
 {
     size_t room = subject->room / sizeof(struct host_event);
-    struct host_ahead *ahead = random_below(2) ? &ahead_room : NULL;
+    struct host_ahead ahead_room, *ahead = random_below(2) ? &ahead_room : NULL;
     count(subject, host_events_wait(5, (struct host_event *)subject->to, room, 0, ahead), room);
     need(!ahead || (ahead->length <= HOST_AHEAD_SIZE && (subject->result > 0 || ahead->length == 0)), "more was read ahead than there is room for");
     subject->changed = subject->result > 0 ? (size_t)subject->result * sizeof(struct host_event) : 0;

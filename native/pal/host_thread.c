@@ -6,7 +6,9 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -83,9 +85,48 @@ struct host_thread *host_thread_for_signals(void)
     return NULL;
 }
 
+static int64_t ns_of(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+/* What the calling host thread has used since it was made. */
+static int own_time(struct thread_time *time)
+{
+    struct timespec total;
+    struct rusage usage;
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &total) != 0 || getrusage(RUSAGE_THREAD, &usage) != 0) {
+        return -EINVAL;
+    }
+    *time = (struct thread_time){ns_of(&total), (int64_t)usage.ru_stime.tv_sec * 1000000000 + (int64_t)usage.ru_stime.tv_usec * 1000};
+    return 0;
+}
+
+int host_thread_time(const struct host_thread *thread, struct thread_time *time)
+{
+    int error = own_time(time);
+    time->total -= thread->before.total;
+    time->system -= thread->before.system;
+    return error;
+}
+
+#define THREAD_CPU_CLOCK(tid) ((clockid_t)(~(unsigned)(tid) << 3 | 6)) /* CPUCLOCK_SCHED | CPUCLOCK_PERTHREAD_MASK of Linux */
+
+int64_t host_thread_time_of(const struct host_thread *thread)
+{
+    struct timespec now;
+    pid_t tid = __atomic_load_n(&thread->tid, __ATOMIC_ACQUIRE);
+    int64_t before = __atomic_load_n(&thread->before.total, __ATOMIC_RELAXED);
+    if (tid == 0 || clock_gettime(THREAD_CPU_CLOCK(tid), &now) != 0) {
+        return -ESRCH;
+    }
+    return ns_of(&now) > before ? ns_of(&now) - before : 0;
+}
+
 void host_thread_free(struct host_thread *thread)
 {
     __atomic_store_n(&thread->tid, 0, __ATOMIC_RELEASE);
+    thread->before = (struct thread_time){0};
     thread->events = 0;
     thread->polling = 0;
     madvise(thread->exchange, sizeof(*thread->exchange) / PAGE_SIZE * PAGE_SIZE, MADV_DONTNEED);
@@ -117,6 +158,7 @@ bool host_thread_park(struct host_thread *thread, bool (*is_over)(void))
     }
     bool is_called = __atomic_exchange_n(&thread->parking, PARKING_NONE, __ATOMIC_SEQ_CST) == PARKING_CALLED;
     __atomic_fetch_sub(&parked, 1, __ATOMIC_ACQ_REL);
+    (void)own_time(&thread->before); /* no error: both were told when the thread was made */
     return is_called;
 }
 

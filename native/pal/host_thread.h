@@ -36,6 +36,11 @@
 /* A thread that has left the enclave for good may wait for the next one that is to be made, since making one costs more. */
 enum parking { PARKING_NONE, PARKING_WAITS, PARKING_CALLED, PARKING_RETIRED };
 
+/* Processor time in ns, and how much of it the host's kernel spent. */
+struct thread_time {
+    int64_t total, system;
+};
+
 struct host_thread {
     struct tcs *tcs;
     uint64_t host_rsp, host_fs, host_gs; /* while inside */
@@ -50,6 +55,7 @@ struct host_thread {
     uint32_t parking;     /* futex word: enum parking; in_use while it is not PARKING_NONE */
     bool takes_signals;   /* host signals may be given to it */
     pid_t tid;
+    struct thread_time before; /* what it had used when it was called for the thread that is inside now; written while it is not */
     struct exchange *exchange;
     struct sgx_thread {
         struct sgx_enclave_run run;
@@ -85,6 +91,11 @@ bool host_thread_call(void);
 void host_thread_retire(void);
 /* Those that wait look whether it is over. */
 void host_threads_end_parking(void);
+
+/* What the calling host thread has used for the thread that is inside. 0, or -EINVAL: the kernel does not tell. */
+int host_thread_time(const struct host_thread *thread, struct thread_time *time);
+/* The same of any one, in all: ns, or -ESRCH. */
+int64_t host_thread_time_of(const struct host_thread *thread);
 
 /* Sends the directed internal signal, so that it leaves the enclave or a blocking system call. */
 void host_thread_interrupt(struct host_thread *thread);

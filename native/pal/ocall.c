@@ -26,10 +26,10 @@ int64_t ocall_yield(struct request *call)
     return 0;
 }
 
-static int64_t system_time(int who)
+static int64_t system_time_of_process(void)
 {
     struct rusage usage;
-    if (getrusage(who, &usage) != 0) {
+    if (getrusage(RUSAGE_SELF, &usage) != 0) {
         return -EINVAL;
     }
     return (int64_t)usage.ru_stime.tv_sec * 1000000000 + (int64_t)usage.ru_stime.tv_usec * 1000;
@@ -38,9 +38,14 @@ static int64_t system_time(int who)
 int64_t ocall_clock(struct request *call)
 {
     struct timespec now;
+    struct thread_time used;
     uint64_t clock = call->arguments[0];
-    if (clock == HOST_CLOCK_PROCESS_SYSTEM || clock == HOST_CLOCK_THREAD_SYSTEM) {
-        return system_time(clock == HOST_CLOCK_PROCESS_SYSTEM ? RUSAGE_SELF : RUSAGE_THREAD);
+    if (clock == HOST_CLOCK_PROCESS_SYSTEM) {
+        return system_time_of_process();
+    }
+    if (clock == HOST_CLOCK_THREAD_SYSTEM || clock == CLOCK_THREAD_CPUTIME_ID) {
+        int error = host_thread_time(call->thread, &used);
+        return error ? error : clock == CLOCK_THREAD_CPUTIME_ID ? used.total : used.system;
     }
     if (clock > CLOCK_TAI || clock_gettime((clockid_t)clock, &now) != 0) {
         return -EINVAL;
@@ -51,17 +56,10 @@ int64_t ocall_clock(struct request *call)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-#define THREAD_CPU_CLOCK(tid) ((clockid_t)(~(unsigned)(tid) << 3 | 6)) /* CPUCLOCK_SCHED | CPUCLOCK_PERTHREAD_MASK of Linux */
-
 int64_t ocall_thread_clock(struct request *call)
 {
-    struct timespec now;
     const struct host_thread *thread = host_thread_at(call->arguments[0]);
-    pid_t tid = thread ? __atomic_load_n(&thread->tid, __ATOMIC_ACQUIRE) : 0;
-    if (tid == 0 || clock_gettime(THREAD_CPU_CLOCK(tid), &now) != 0) {
-        return -ESRCH;
-    }
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return thread ? host_thread_time_of(thread) : -ESRCH;
 }
 
 int64_t ocall_log(struct request *call)

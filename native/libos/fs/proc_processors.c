@@ -97,7 +97,7 @@ static void add_times(struct text *text, const char *name, uint64_t user, uint64
 /* What the enclave used, spread over its processors; of the others on the machine nothing is known: they count as idle. */
 void proc_stat(struct text *text)
 {
-    struct cpu_use use = usage_of_process();
+    struct cpu_use use = usage_of_enclave();
     struct states states = {0};
     uint64_t count = processor_count(), user = ticks(use.user), system = ticks(use.system), uptime = ticks(clock_now_ns(CLOCK_BOOTTIME));
     uint64_t booted = (clock_now_ns(CLOCK_REALTIME) - clock_now_ns(CLOCK_BOOTTIME)) / NS_PER_SECOND;

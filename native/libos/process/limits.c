@@ -11,7 +11,7 @@ static const struct limit first_limits[RLIMIT_COUNT] = {
     [RLIMIT_FSIZE] = {UNLIMITED, UNLIMITED},
     [RLIMIT_DATA] = {UNLIMITED, UNLIMITED},
     [RLIMIT_STACK] = {STACK_SIZE, STACK_SIZE},
-    [RLIMIT_CORE] = {0, 0},
+    [RLIMIT_CORE] = {0, UNLIMITED}, /* remembered: memory of an enclave is never dumped */
     [RLIMIT_RSS] = {UNLIMITED, UNLIMITED},
     [RLIMIT_NOFILE] = {DESCRIPTORS_SOFT, DESCRIPTORS_MAX},
     [RLIMIT_MEMLOCK] = {UNLIMITED, UNLIMITED},
@@ -103,7 +103,7 @@ int64_t limits_apply_to_program(void)
 }
 
 /* What the new limit means for those who keep to it; 0, or -EAGAIN: nobody can. */
-static int64_t apply_here(const struct process *process, enum resource resource, const struct limit *before)
+static int64_t apply_here(struct process *process, enum resource resource, const struct limit *before)
 {
     switch (resource) {
     case RLIMIT_AS:

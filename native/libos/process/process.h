@@ -57,9 +57,15 @@ enum process_change { CHANGE_NONE, CHANGE_STOPPED, CHANGE_CONTINUED };
  */
 #define AUXILIARY_MAX 24U
 
-/* Of the enclave, and of the calling thread: neither part ever goes back. */
-struct cpu_use usage_of_process(void);
+struct process;
+/* Of a process, of the calling thread, and of all that the enclave runs: no part of the first two ever goes back. */
+struct cpu_use usage_of_process(struct process *process);
 struct cpu_use usage_of_thread(void);
+struct cpu_use usage_of_enclave(void);
+/* The first one's whole, with one OCALL while the process is the only one there ever was. ns. */
+uint64_t usage_clock(struct process *process);
+/* A second process comes: from now on each has used what its threads have. */
+void usage_is_not_alone(void);
 /* What the calling thread, whose task this is, has used counts for its process from now on. */
 void usage_thread_ends(struct task *task);
 /* struct rusage; the largest memory in pages. 0 or -EFAULT. */
@@ -91,6 +97,7 @@ struct process {
     int32_t stop_signal;    /* atomic: not 0: stopped by it */
     enum process_change change;        /* listed */
     struct cpu_use use, children_use; /* of threads that have ended; of children that were waited for: listed */
+    struct cpu_use told_use;           /* of all of it, the last time; under a lock of usage.c */
     struct vfork *vfork;    /* atomic: who waits until it has a program, or has ended */
     uint32_t uid;           /* listed: the real one, when something was last told of it */
     struct credentials last_credentials; /* of a zombie */
@@ -109,6 +116,7 @@ struct process {
     struct signal_set signals;         /* sent to the process */
     struct signal_actions *actions;    /* counted: CLONE_SIGHAND */
     struct interval_timers *timers;    /* NULL: none was ever set; under the lock of alarms */
+    struct cpu_limit *cpu_limit;       /* NULL: RLIMIT_CPU was never set; the same */
 
     /* What fs/ keeps. */
     struct io_counts io;
@@ -156,6 +164,7 @@ struct task {
     bool alive;
     char name[16];
     struct cpu_use use; /* as it was told last; the owner writes it */
+    bool use_is_of_process; /* it ends, and what it has used is counted there: listed */
     struct credentials credentials; /* the owner writes it */
     struct scheduling scheduling;
     uint8_t parent_death_signal; /* PR_SET_PDEATHSIG */
@@ -270,7 +279,7 @@ struct process_upcalls {
     /* signal: a thread ends that may have been told of a signal to the process: another has to be told. */
     void (*thread_ends)(struct task *task);
     /* time: RLIMIT_CPU of the process has been set. 0, or -EAGAIN: there is no thread to watch over it. */
-    int64_t (*cpu_limit_changed)(const struct process *process);
+    int64_t (*cpu_limit_changed)(struct process *process);
     /* signal: handlers of a new process: the caller's, or a copy, or the default ones. 0 or -ENOMEM. */
     int64_t (*inherit_signals)(struct process *child, bool shares, bool clears);
     /* signal: the calling process, of one thread, runs another program: no handler is left. 0 or -ENOMEM. */

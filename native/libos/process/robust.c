@@ -115,12 +115,23 @@ int64_t sys_set_robust_list(const struct arguments *arguments)
     return 0;
 }
 
+/* Who asks for that of another process must be allowed to look at it: ptrace_may_access() of Linux. 0, -ESRCH, -EPERM. */
+static int64_t may_ask(int32_t id)
+{
+    struct subject subject;
+    struct subject_facts facts;
+    int64_t error = subject_of_thread(NULL, id, &subject);
+    error = error ? error : subject_look(&subject, &facts);
+    return error ? error : subject_may_be_inspected(&facts, INSPECTS_BY_CALL);
+}
+
 int64_t sys_get_robust_list(const struct arguments *arguments)
 {
     int32_t id = (int32_t)arguments->at[0];
+    int64_t error = id ? may_ask(id) : 0;
     const struct task *task = id ? task_of_id(id) : current_task();
-    if (!task) {
-        return -ESRCH;
+    if (error || !task) {
+        return error ? error : -ESRCH;
     }
     uint64_t size = sizeof(struct robust_list);
     user_address head = task->robust_list;

@@ -232,6 +232,7 @@ void subject_count_memory(const struct subject *subject, struct space_counts *co
 
 struct clocks {
     uint64_t serial; /* of the one thread, or 0 */
+    bool has_caller; /* of whom the clock is at hand */
     struct process *process;
     struct subject_use use;
     size_t count;
@@ -246,7 +247,9 @@ static bool note_clock(struct task *task, void *context)
     struct clocks *clocks = context;
     const struct thread *thread = __atomic_load_n(&task->sleeper.thread, __ATOMIC_SEQ_CST);
     bool is_meant = clocks->serial ? task->serial == clocks->serial : task->process == clocks->process;
-    if (is_meant && thread) {
+    if (is_meant && task == current_task()) {
+        clocks->has_caller = !task->use_is_of_process;
+    } else if (is_meant && thread && !task->use_is_of_process) {
         clocks->at[clocks->count].host_index = thread->host_index;
         clocks->at[clocks->count++].system = task->use.system;
     }
@@ -277,6 +280,9 @@ int64_t subject_usage(const struct subject *subject, struct subject_use *use)
         uint64_t all = host_thread_clock(clocks->at[at].host_index), system = clocks->at[at].system;
         system = system < all ? system : all;
         clocks->use.own = cpu_use_sum(clocks->use.own, (struct cpu_use){all - system, system});
+    }
+    if (clocks->has_caller) {
+        clocks->use.own = cpu_use_sum(clocks->use.own, usage_of_thread());
     }
     *use = clocks->use;
     release(clocks, sizeof *clocks);

@@ -96,6 +96,7 @@ struct process *process_make(void)
     struct process *process = take_free();
     if (process) {
         process->serial = process_new_serial();
+        usage_is_not_alone();
     }
     return process;
 }

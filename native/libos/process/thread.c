@@ -41,6 +41,9 @@ static void take_over(struct task *task)
     if (task->set_child_id) {
         copy_to_user(task->set_child_id, &task->id, sizeof task->id); /* as in Linux, nobody is told that it failed */
     }
+    if (task->id == task->process->id && limit_of(RLIMIT_CPU).soft != UNLIMITED) {
+        (void)process_upcalls.cpu_limit_changed(task->process); /* its parent has the same limit, so somebody watches already */
+    }
 }
 
 static _Noreturn void start_thread(void)

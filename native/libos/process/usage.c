@@ -16,15 +16,58 @@ static struct cpu_use split(struct cpu_use *last, uint64_t total, uint64_t syste
     return *last;
 }
 
-struct cpu_use usage_of_process(void)
+/*
+ * While the first process is the only one there has been, it has used what the host says of the enclave. From then on a process has used what its
+ * threads have, and the first one what the enclave had until then.
+ */
+static bool has_others; /* atomic */
+
+struct cpu_use usage_of_enclave(void)
+{
+    uint64_t total = clock_now_ns(CLOCK_PROCESS_CPUTIME_ID), system = host_clock(HOST_CLOCK_PROCESS_SYSTEM);
+    return (struct cpu_use){total - (system < total ? system : total), system};
+}
+
+static struct cpu_use of_threads(struct process *process)
+{
+    struct subject_use use = {0};
+    (void)subject_usage(&(struct subject){.process = process, .serial = process->serial}, &use); /* else it is told as the last time */
+    return use.own;
+}
+
+struct cpu_use usage_of_process(struct process *process)
 {
     static struct spinlock lock;
-    static struct cpu_use last;
-    uint64_t total = clock_now_ns(CLOCK_PROCESS_CPUTIME_ID), system = host_clock(HOST_CLOCK_PROCESS_SYSTEM);
+    struct cpu_use now = __atomic_load_n(&has_others, __ATOMIC_SEQ_CST) ? of_threads(process) : usage_of_enclave();
     spin_lock(&lock);
-    struct cpu_use use = split(&last, total, system);
+    struct cpu_use use = split(&process->told_use, now.user + now.system, now.system);
     spin_unlock(&lock);
     return use;
+}
+
+uint64_t usage_clock(struct process *process)
+{
+    if (!__atomic_load_n(&has_others, __ATOMIC_SEQ_CST)) {
+        return clock_now_ns(CLOCK_PROCESS_CPUTIME_ID);
+    }
+    struct cpu_use use = usage_of_process(process);
+    return use.user + use.system;
+}
+
+void usage_is_not_alone(void)
+{
+    static struct mutex lock;
+    mutex_lock(&lock);
+    if (!has_others) {
+        uint64_t total = clock_now_ns(CLOCK_PROCESS_CPUTIME_ID);
+        struct cpu_use threads = of_threads(&first_process);
+        uint64_t counted = threads.user + threads.system;
+        lists_lock();
+        first_process.use.user += total > counted ? total - counted : 0;
+        lists_unlock();
+        __atomic_store_n(&has_others, true, __ATOMIC_SEQ_CST);
+    }
+    mutex_unlock(&lock);
 }
 
 struct cpu_use usage_of_thread(void)
@@ -36,8 +79,10 @@ struct cpu_use usage_of_thread(void)
 void usage_thread_ends(struct task *task)
 {
     struct cpu_use use = usage_of_thread();
-    __atomic_add_fetch(&task->process->use.user, use.user, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&task->process->use.system, use.system, __ATOMIC_RELAXED);
+    lists_lock();
+    task->process->use = cpu_use_sum(task->process->use, use);
+    task->use_is_of_process = true;
+    lists_unlock();
 }
 
 static void set_time(int64_t to[2], uint64_t ns)

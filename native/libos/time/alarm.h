@@ -8,7 +8,7 @@
 struct alarm {
     struct alarm *next;
     bool is_set;
-    struct clock clock; /* not a thread's own, but that of a named thread */
+    struct clock clock; /* of use: not the caller's, but that of a named thread or process */
     uint64_t at;        /* of the clock, ns */
     /* It is time. The alarm is not set any more, and may be set again. */
     void (*ring)(struct alarm *alarm, uint64_t now);

@@ -107,8 +107,8 @@ int64_t sys_clock_nanosleep(const struct arguments *arguments)
     if (!clock_of_number((int32_t)arguments->at[0], &clock)) {
         return -EINVAL;
     }
-    bool is_own = clock.id == CLOCK_THREAD_CPUTIME_ID && (!clock.thread || clock.thread == task_id(current_task()));
-    if (is_own && clock.thread) {
+    bool is_own = clock.id == CLOCK_THREAD_CPUTIME_ID && (!clock.whose || clock.whose == task_id(current_task()));
+    if (is_own && clock.whose) {
         return -EINVAL; /* it would sleep for ever */
     }
     if (is_own || is_coarse(&clock) || clock.id == CLOCK_MONOTONIC_RAW) {
@@ -128,7 +128,7 @@ static int64_t clock_ticks_of(uint64_t ns)
 
 int64_t sys_times(const struct arguments *arguments)
 {
-    struct cpu_use own = usage_of_process(), children = current_process()->children_use;
+    struct cpu_use own = usage_of_process(current_process()), children = current_process()->children_use;
     int64_t ticks[4] = {
         clock_ticks_of(own.user), clock_ticks_of(own.system), clock_ticks_of(children.user), clock_ticks_of(children.system),
     };
@@ -146,7 +146,7 @@ int64_t sys_getrusage(const struct arguments *arguments)
     uint64_t peak = pages_peak();
     switch ((int32_t)arguments->at[0]) {
     case RUSAGE_SELF:
-        use = usage_of_process();
+        use = usage_of_process(current_process());
         break;
     case RUSAGE_THREAD:
         use = usage_of_thread();

@@ -17,10 +17,10 @@ static bool cpu_clock_of_number(int32_t number, struct clock *clock)
         return false;
     }
     if (number & CPUCLOCK_THREAD) {
-        *clock = (struct clock){.id = CLOCK_THREAD_CPUTIME_ID, .thread = id};
+        *clock = (struct clock){.id = CLOCK_THREAD_CPUTIME_ID, .whose = id};
         return id == 0 || task_of_id(id);
     }
-    *clock = (struct clock){.id = CLOCK_PROCESS_CPUTIME_ID};
+    *clock = (struct clock){.id = CLOCK_PROCESS_CPUTIME_ID, .whose = id};
     return id == 0 || process_of_id(id);
 }
 
@@ -34,16 +34,31 @@ bool clock_of_number(int32_t number, struct clock *clock)
     return number <= CLOCK_BOOTTIME || number == CLOCK_TAI;
 }
 
-bool clock_read(const struct clock *clock, uint64_t *now)
+static bool read_thread(int32_t id, uint64_t *now)
 {
-    if (clock->thread == 0 || clock->thread == task_id(current_task())) {
-        *now = clock_now_ns(clock->id);
-        return true;
-    }
-    const struct task *task = task_of_id(clock->thread);
+    const struct task *task = task_of_id(id);
     const struct thread *thread = task ? __atomic_load_n(&task->sleeper.thread, __ATOMIC_SEQ_CST) : NULL;
     *now = thread ? host_thread_clock(thread->host_index) : 0;
     return task;
+}
+
+static bool read_process(int32_t id, uint64_t *now)
+{
+    struct process *process = id ? process_of_id(id) : current_process();
+    *now = process ? usage_clock(process) : 0;
+    return process;
+}
+
+bool clock_read(const struct clock *clock, uint64_t *now)
+{
+    if (clock->id == CLOCK_PROCESS_CPUTIME_ID) {
+        return read_process(clock->whose, now);
+    }
+    if (clock->whose && clock->whose != task_id(current_task())) {
+        return read_thread(clock->whose, now);
+    }
+    *now = clock_now_ns(clock->id);
+    return true;
 }
 
 bool ns_of_timespec(uint64_t *ns, const struct timespec *time)

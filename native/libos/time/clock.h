@@ -6,12 +6,12 @@
 
 struct clock {
     enum clock_id id;
-    int32_t thread; /* CLOCK_THREAD_CPUTIME_ID: whose; 0: the calling thread's */
+    int32_t whose; /* id of a thread, CLOCK_THREAD_CPUTIME_ID, or of a process, CLOCK_PROCESS_CPUTIME_ID; 0: the caller's */
 };
 
 /* The clock of a number as clock_gettime(2) takes it; false: there is none. */
 bool clock_of_number(int32_t number, struct clock *clock);
-/* False: its thread has ended. ns. */
+/* False: whose it is has ended. ns. */
 bool clock_read(const struct clock *clock, uint64_t *now);
 static inline bool clock_counts_use(const struct clock *clock)
 {

@@ -48,7 +48,7 @@ static struct interval_timers *own_timers(void)
     if (!process->timers && (process->timers = allocate(sizeof *process->timers))) {
         for (size_t which = 0; which < ITIMER_COUNT; which++) {
             process->timers->at[which] = (struct interval_timer){
-                .alarm = {.clock = {.id = kinds[which].clock}, .ring = ring},
+                .alarm = {.clock = {.id = kinds[which].clock, .whose = which == ITIMER_REAL ? 0 : process->id}, .ring = ring},
                 .process = process,
                 .signal = kinds[which].signal,
             };
@@ -93,8 +93,8 @@ static int64_t exchange_timer(uint32_t which, const struct setting *new, struct 
     *old = describe(timer);
     alarm_cancel(&timer->alarm);
     if (new->value) {
-        uint64_t now = clock_now_ns(timer->alarm.clock.id);
-        error = alarm_set(&timer->alarm, now + new->value);
+        uint64_t now;
+        error = clock_read(&timer->alarm.clock, &now) ? alarm_set(&timer->alarm, now + new->value) : -ESRCH;
     }
     timer->interval = error ? 0 : new->interval;
     alarms_unlock();

@@ -153,8 +153,8 @@ static int64_t choose_clock(int32_t number, struct clock *clock)
     if (!clock_of_number(number, clock)) {
         return -EINVAL;
     }
-    if (clock->id == CLOCK_THREAD_CPUTIME_ID && !clock->thread) {
-        clock->thread = task_id(current_task());
+    if (clock_counts_use(clock) && !clock->whose) {
+        clock->whose = clock->id == CLOCK_THREAD_CPUTIME_ID ? task_id(current_task()) : current_process()->id;
     }
     bool ticks = clock->id == CLOCK_REALTIME || clock->id == CLOCK_MONOTONIC || clock->id == CLOCK_BOOTTIME;
     return ticks || clock_counts_use(clock) ? 0 : -EOPNOTSUPP;

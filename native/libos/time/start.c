@@ -8,6 +8,7 @@ static void end_timers(struct process *process, bool executes)
     posix_timers_end(process);
     if (!executes) {
         interval_timers_end(process);
+        cpu_limit_end(process);
     }
 }
 

@@ -59,6 +59,7 @@ COUNTS = {
     "queued_signals": (),
     "futexes": (),
     "interval_timers": (),
+    "processor_times": (),
     "memory": (),
     "names": (),
     "openat2": (),

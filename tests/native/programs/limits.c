@@ -110,10 +110,20 @@ static void memory(void)
     CHECK(map(256 * MEBIBYTE, PROT_NONE, MAP_PRIVATE) != MAP_FAILED);
 }
 
+/* Remembered: who limits what is dumped, or forbids it, is not refused. */
+static void dumps(void)
+{
+    struct rlimit limit;
+    CHECK(setrlimit(RLIMIT_CORE, &(struct rlimit){1, 1}) == 0);
+    CHECK(getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 1 && limit.rlim_max == 1);
+    CHECK(setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) == 0);
+}
+
 int main(void)
 {
     descriptors();
     file_sizes();
     memory();
+    dumps();
     puts("limits ok");
 }

@@ -354,6 +354,7 @@ static void strangers(void)
         FAILS(setpriority(PRIO_PROCESS, (id_t)first, 19), EPERM);
         FAILS(kill(first, 0), EPERM);
         FAILS(process_vm_readv(first, &here, 1, &there, 1, 0), EPERM);
+        FAILS(syscall(SYS_get_robust_list, first, text, shown), EPERM);
         CHECK(getpriority(PRIO_PROCESS, (id_t)first) == 0);
         _exit(0);
     }

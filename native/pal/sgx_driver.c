@@ -125,6 +125,10 @@ void sgx_release(void)
     run_count = run_room = 0;
 }
 
+/*
+ * A stop (SIGSTOP, a container that is frozen) while the kernel looks for a page ends the request with ERESTARTSYS (sgx_alloc_epc_page() of Linux), and the
+ * kernel itself begins it again from the start: the pages that were done are there then, and are told of by EBUSY. The last one cannot be among them.
+ */
 static int add_batch(void)
 {
     const struct secinfo secinfo = {.flags = batch.flags};
@@ -138,8 +142,12 @@ static int add_batch(void)
             .flags = batch.is_measured ? SGX_PAGE_MEASURE : 0,
         };
         int error = ioctl(sgx_device, SGX_IOC_ENCLAVE_ADD_PAGES, &add) == 0 ? 0 : errno;
-        if (error == EBUSY) {
-            return -EEXIST;
+        if (error == EBUSY) { /* the first page is there */
+            done += PAGE_SIZE;
+            if (done == batch.length) {
+                return -EEXIST;
+            }
+            continue;
         }
         if ((error && error != EINTR && error != EAGAIN) || add.count > batch.length - done || tries == TRIES_MAX) {
             return fail_to("filled", error ? error : EIO);

@@ -72,8 +72,8 @@ MUTATIONS = {
     "a part that is taken for the whole": Mutation(
         file=_DRIVER, old="done += add.count;", new="done = batch.length;", fake=_BY_PARTS
     ),
-    "a part that is forgotten with EINTR": Mutation(
-        file=_DRIVER, old="done += add.count;", new="done += error ? 0 : add.count;", fake=_BY_PARTS
+    "a request that the kernel has begun again": Mutation(
+        file=_DRIVER, old="if (done == batch.length) {", new="if (done) {", fake=_BY_PARTS
     ),
     "EINTR that is an error": Mutation(
         file=_DRIVER,

@@ -207,6 +207,10 @@ static int add(uint64_t *argument)
         error = add_page(secs.base + offset + done, source + done, secinfo[0], flags & 1);
     }
     argument[5] = done;
+    if (!error && done < length && calls % 5 == 2) { /* stopped while the kernel looked for a page: it begins again by itself, and finds the first page there */
+        argument[5] = 0;
+        return EBUSY;
+    }
     bool is_in_vain = done < length && calls % 2; /* a signal while the kernel looks for a page: some are done, and it is an error */
     return !error && is_in_vain ? EINTR : error;
 }

@@ -277,7 +277,8 @@ CODES = {
         "known not to work without",
         "The program is known by its name, and that it does not work without a system call which the LibOS "
         "does not serve: PostgreSQL without System V's shared memory, gunicorn and touch without utimensat, "
-        "programs of Haskell and Dart without timerfd_create.",
+        "programs of Haskell and Dart without timerfd_create. It is a warning where only some of its work "
+        "needs the call: Ruby without getresuid.",
     ),
     "OCC059": Code(
         "folder cannot be written",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Needs:
     """``names`` are those of the program; ``calls`` are system calls, ``why`` says what for.
 
+    ``partly``: only some of its work needs the calls.
+
     ``folders`` are such that it writes to, before it serves or at all, where the image has them. ``keeps`` is
     the folder that it makes for what it keeps: variables and what stands behind their values, of which the
     first one that is set counts. ``always``: it ends without that folder, whatever it is to do; others end
@@ -27,6 +29,7 @@ class Needs:
     names: re.Pattern[str]
     calls: tuple[str, ...] = ()
     why: str = ""
+    partly: bool = False
     folders: tuple[str, ...] = ()
     keeps: tuple[tuple[str, str], ...] = ()
     always: bool = False
@@ -75,6 +78,12 @@ KNOWN_NEEDS = (
         names=re.compile(r"dart(vm|aotruntime)?"),
         calls=("timerfd_create",),
         why="Dart's runtime waits by it, and aborts otherwise",
+    ),
+    Needs(
+        names=re.compile(r"ruby[\d.]*"),
+        calls=("getresuid",),
+        why="it asks for its users before it starts a program (`...`, system, spawn), which raises ENOSYS",
+        partly=True,
     ),
     Needs(
         names=re.compile(r"nginx"),

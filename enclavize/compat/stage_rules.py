@@ -125,10 +125,10 @@ def _needs(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding
             if absent:
                 yield Finding(
                     code="OCC058",
-                    severity=Severity.ERROR,
+                    severity=Severity.WARNING if needs.partly else Severity.ERROR,
                     path=path,
-                    message=f"{printable(name)} does not work without {listed(absent)}, which "
-                    f"{profile.title} does not serve: {needs.why}",
+                    message=f"{printable(name)} does not {'all its ' if needs.partly else ''}work without "
+                    f"{listed(absent)}, which {profile.title} does not serve: {needs.why}",
                     remedy="choose a LibOS that serves it, or another server",
                 )
             closed = [folder for folder in needs.folders if subject.is_closed(folder, profile.files)]

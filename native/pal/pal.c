@@ -227,8 +227,7 @@ static int initialise(const struct pal_attr_t *attr)
     if (error) {
         return error;
     }
-    const uint32_t sha = CPU_FEATURE_SHA | CPU_FEATURE_AVX2;
-    sha256_choose((cpu_features_found() & sha) == sha);
+    sha256_choose(cpu_features_found() & CPU_FEATURE_SHA);
     int directory = open_instance(options.instance);
     if (directory < 0) {
         return directory;

@@ -48,7 +48,6 @@ uint32_t cpu_features_found(void)
     }
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         found |= (b & bit_SHA) ? CPU_FEATURE_SHA : 0;
-        found |= (b & bit_AVX2) ? CPU_FEATURE_AVX2 : 0;
         found |= (b & avx512) == avx512 ? CPU_FEATURE_AVX512 : 0;
     }
     if (__get_cpuid_count(0xD, 1, &a, &b, &c, &d)) {

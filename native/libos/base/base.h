@@ -139,6 +139,9 @@ bool user_range_is_valid(user_address address, uint64_t size);
 /* 0 or -EFAULT. A copy that fails half-way has changed the first part. */
 int copy_from_user(void *to, user_address from, size_t size);
 int copy_to_user(user_address to, const void *from, size_t size);
+/* The same as far as the memory reaches -> how many bytes that were; none if there cannot be so many. */
+size_t copy_some_from_user(void *to, user_address from, size_t size);
+size_t copy_some_to_user(user_address to, const void *from, size_t size);
 int clear_user(user_address to, size_t size);
 /* The string's length without NUL; -EFAULT; -ENAMETOOLONG when there is no NUL in the first `size` bytes. */
 int64_t strncpy_from_user(char *to, user_address from, size_t size);

@@ -1,5 +1,5 @@
-/* SHA-256 with the application's vector registers put away: all of each, since the variants for the SHA extensions
- * and for AVX-512 are made of instructions that clear the upper parts of what they write. */
+/* SHA-256 with the application's vector registers put away: all of each, since the variant for
+ * AVX-512 is made of instructions that clear the upper parts of what they write. */
 #include "base/base.h"
 
 #define VARIANT(name)                                                                                                      \

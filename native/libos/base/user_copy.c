@@ -81,16 +81,26 @@ bool user_range_is_valid(user_address address, uint64_t size)
                          address <= APPLICATION_END - size);
 }
 
-int copy_from_user(void *to, user_address from, size_t size)
+size_t copy_some_from_user(void *to, user_address from, size_t size)
 {
     reach_application();
-    return user_range_is_valid(from, size) && copy_bytes(to, (const void *)from, size) == 0 ? 0 : -EFAULT;
+    return user_range_is_valid(from, size) ? size - copy_bytes(to, (const void *)from, size) : 0;
+}
+
+size_t copy_some_to_user(user_address to, const void *from, size_t size)
+{
+    reach_application();
+    return user_range_is_valid(to, size) ? size - copy_bytes((void *)to, from, size) : 0;
+}
+
+int copy_from_user(void *to, user_address from, size_t size)
+{
+    return copy_some_from_user(to, from, size) == size ? 0 : -EFAULT;
 }
 
 int copy_to_user(user_address to, const void *from, size_t size)
 {
-    reach_application();
-    return user_range_is_valid(to, size) && copy_bytes((void *)to, from, size) == 0 ? 0 : -EFAULT;
+    return copy_some_to_user(to, from, size) == size ? 0 : -EFAULT;
 }
 
 int clear_user(user_address to, size_t size)

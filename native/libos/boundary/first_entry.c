@@ -87,17 +87,16 @@ static bool get_libos_stack(struct thread *thread)
 /* Copies what the host wants the process to get. What of it counts is decided by the measured policy. */
 static bool copy_boot(const struct exchange *exchange)
 {
-    struct boot *boot = (struct boot *)BOOT_AREA_START;
-    if (enclave_add(BOOT_AREA_START, PAGE_UP(sizeof(*boot) + EXCHANGE_DATA_SIZE + 1)) != 0) {
+    struct boot *boot = (struct boot *)BOOT_AREA_START, head;
+    memcpy(&head, exchange->data, sizeof(head));
+    if (head.strings_size > EXCHANGE_DATA_SIZE - sizeof(head) ||
+        enclave_add(BOOT_AREA_START, PAGE_UP(sizeof(head) + head.strings_size + 1)) != 0) {
         return false;
     }
-    memcpy(boot, exchange->data, sizeof(*boot));
-    if (boot->strings_size > EXCHANGE_DATA_SIZE - sizeof(*boot)) {
-        return false;
-    }
-    memcpy(boot + 1, exchange->data + sizeof(*boot), boot->strings_size);
-    ((char *)(boot + 1))[boot->strings_size] = '\0';
-    cpu_features = boot->cpu_features;
+    *boot = head;
+    memcpy(boot + 1, exchange->data + sizeof(head), head.strings_size);
+    ((char *)(boot + 1))[head.strings_size] = '\0';
+    cpu_features = head.cpu_features;
     return true;
 }
 

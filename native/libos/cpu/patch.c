@@ -47,71 +47,79 @@ void patch_disable(void)
     is_disabled = true;
 }
 
-static bool is_syscall(const uint8_t *at)
-{
-    return at[0] == 0x0F && at[1] == 0x05;
-}
-
-/* Large texts are looked through eight bytes at a time: bit 7 of each byte that is zero, and no other. */
-#define EACH_BYTE 0x0101010101010101ULL
-#define LOW_BITS (0x7F * EACH_BYTE)
-#define WORD 8U
-
-static uint64_t zero_bytes(uint64_t word)
-{
-    return ~(((word & LOW_BITS) + LOW_BITS) | word | LOW_BITS);
-}
-
-/* memcpy() is a call here. */
-static uint64_t word_at(const uint8_t *text)
-{
-    typedef uint64_t unaligned __attribute__((aligned(1), may_alias));
-    return *(const unaligned *)text;
-}
-
 static int32_t distance_at(const uint8_t *text)
 {
     typedef int32_t unaligned __attribute__((aligned(1), may_alias));
-    return *(const unaligned *)text;
+    return *(const unaligned *)text; /* memcpy() is a call here */
 }
 
-/* The next `syscall` from `at` on, or `size`. */
-static size_t next_syscall(const uint8_t *text, size_t size, size_t at)
+/* places.zig */
+typedef void mark_function(const uint8_t *text, size_t count, uint64_t *marks);
+mark_function places_of_syscalls HIDDEN, places_of_branches HIDDEN;
+
+/* The places of one kind in a text, in their order. Large texts are looked through a piece at a time. */
+#define BYTES_PER_MARKS 64U
+#define PIECE_SIZE (BYTES_PER_MARKS * 256U)
+
+struct places {
+    const uint8_t *text;
+    size_t size;
+    mark_function *mark;
+    size_t start, end; /* of the piece that is marked */
+    size_t at;         /* what of it has been given out: whole words of marks */
+    uint64_t marks[PIECE_SIZE / BYTES_PER_MARKS];
+};
+
+static void mark_piece(void *argument)
 {
-    for (; at + WORD + 1 <= size; at += WORD) {
-        uint64_t found = zero_bytes((word_at(text + at) ^ 0x0F * EACH_BYTE) | (word_at(text + at + 1) ^ 0x05 * EACH_BYTE));
-        if (found) {
-            return at + (size_t)__builtin_ctzll(found) / 8;
+    struct places *places = argument;
+    uint8_t last[BYTES_PER_MARKS + 1] = {0};
+    size_t left = places->size - places->end, piece = left <= BYTES_PER_MARKS ? left : (left - 1) / BYTES_PER_MARKS * BYTES_PER_MARKS;
+    places->start = places->at = places->end;
+    if (left <= BYTES_PER_MARKS) {
+        memcpy(last, places->text + places->start, left);
+        places->mark(last, 1, places->marks);
+    } else {
+        piece = piece < PIECE_SIZE ? piece : PIECE_SIZE;
+        places->mark(places->text + places->start, piece / BYTES_PER_MARKS, places->marks);
+    }
+    places->end += piece;
+}
+
+/* The next place, or `size`. */
+static size_t next_place(struct places *places)
+{
+    for (;;) {
+        for (; places->at < places->end; places->at += BYTES_PER_MARKS) {
+            uint64_t *marks = &places->marks[(places->at - places->start) / BYTES_PER_MARKS];
+            if (*marks) {
+                size_t found = places->at + (size_t)__builtin_ctzll(*marks);
+                *marks &= *marks - 1;
+                return found;
+            }
         }
+        if (places->end == places->size) {
+            return places->size;
+        }
+        base_upcalls.with_vector_registers(mark_piece, places);
     }
-    while (at + SYSCALL_SIZE <= size && !is_syscall(text + at)) {
-        at++;
-    }
-    return at + SYSCALL_SIZE <= size ? at : size;
 }
 
-static bool is_near_conditional(const uint8_t *at)
+/* The next `syscall` with enough in front of it to be decoded. */
+static size_t next_syscall(struct places *places)
 {
-    return at[0] == 0x0F && (at[1] & 0xF0) == 0x80;
-}
-
-static bool is_branch(const uint8_t *at)
-{
-    return (at[0] & 0xFE) == 0xE8 || is_near_conditional(at);
-}
-
-/* Which of the eight bytes read as branches with a 32-bit distance: bit 7 of each. One byte more is read. */
-static uint64_t branches_in(const uint8_t *text)
-{
-    uint64_t word = word_at(text), next = word_at(text + 1);
-    return zero_bytes((word & 0xFE * EACH_BYTE) ^ 0xE8 * EACH_BYTE) |
-           zero_bytes((word ^ 0x0F * EACH_BYTE) | ((next & 0xF0 * EACH_BYTE) ^ 0x80 * EACH_BYTE));
+    size_t at;
+    do {
+        at = next_place(places);
+    } while (at < FARTHEST && at < places->size);
+    return at;
 }
 
 size_t patch_candidates(const uint8_t *text, size_t size)
 {
+    struct places places = {.text = text, .size = size, .mark = places_of_syscalls};
     size_t count = 0;
-    for (size_t at = FARTHEST; !is_disabled && (at = next_syscall(text, size, at)) < size; at++) {
+    while (!is_disabled && next_syscall(&places) < size) {
         count++;
     }
     return count;
@@ -243,7 +251,7 @@ static bool is_single(const uint8_t *text, const struct patch_site *site)
     return instruction_length(text + site->start, size) == size;
 }
 
-/* Drops the site that the bytes at `at` lead into, if they read as a branch. Almost none do lead into one, so that is asked last. */
+/* Drops the site that the branch at `at` leads into. */
 static void drop_target(const uint8_t *text, size_t size, size_t at, const struct stretches *stretches, struct patch_site *sites, size_t count)
 {
     size_t end = at + 5 + (text[at] == 0x0F);
@@ -252,7 +260,7 @@ static void drop_target(const uint8_t *text, size_t size, size_t at, const struc
     }
     int64_t target = (int64_t)end + distance_at(text + end - sizeof(int32_t));
     struct patch_site *site = may_be_in_block(stretches, target) ? site_at(sites, count, target) : NULL;
-    if (site && is_branch(text + at) && !is_single(text, site)) {
+    if (site && !is_single(text, site)) {
         drop(site);
     }
 }
@@ -260,7 +268,7 @@ static void drop_target(const uint8_t *text, size_t size, size_t at, const struc
 static void drop_branch_targets(const uint8_t *text, size_t size, struct patch_site *sites, size_t count)
 {
     struct stretches stretches = {0};
-    size_t several = 0, at = 0;
+    size_t several = 0;
     for (size_t i = 0; i < count; i++) {
         if (is_single(text, &sites[i])) {
             continue;
@@ -275,21 +283,17 @@ static void drop_branch_targets(const uint8_t *text, size_t size, struct patch_s
     if (!several) {
         return;
     }
-    for (; at + WORD + 1 <= size; at += WORD) {
-        uint64_t found = branches_in(text + at);
-        do { /* once in a word without a branch, too: whether there is one cannot be predicted */
-            drop_target(text, size, at + (size_t)__builtin_ctzll(found | 1ULL << 63) / 8, &stretches, sites, count);
-        } while ((found &= found - 1));
-    }
-    for (; at + 1 < size; at++) {
+    struct places branches = {.text = text, .size = size, .mark = places_of_branches};
+    for (size_t at; (at = next_place(&branches)) < size;) {
         drop_target(text, size, at, &stretches, sites, count);
     }
 }
 
 size_t patch_find(const uint8_t *text, size_t size, struct patch_site *sites)
 {
+    struct places syscalls = {.text = text, .size = size, .mark = places_of_syscalls};
     size_t found = 0, kept = 0;
-    for (size_t at = FARTHEST; (at = next_syscall(text, size, at)) < size; at++) {
+    for (size_t at; (at = next_syscall(&syscalls)) < size;) {
         size_t block = block_size(text + at);
         if (block) {
             sites[found++] = (struct patch_site){.start = (uint32_t)(at - block), .end = (uint32_t)at};

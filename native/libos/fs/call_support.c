@@ -78,10 +78,12 @@ int64_t install_two(struct file *files[2], bool close_on_exec, user_address to)
     return result;
 }
 
-/* Small transfers need no large buffer. */
+/* Small transfers need no large buffer, and the smallest none of a pool, which costs two locks. */
+#define FEW_BYTES 256U
+
 static struct buffer_pool *pool_for(uint64_t length)
 {
-    return length <= PATH_BUFFER_SIZE ? &path_buffers : &data_buffers;
+    return length <= FEW_BYTES ? NULL : length <= PATH_BUFFER_SIZE ? &path_buffers : &data_buffers;
 }
 
 static size_t piece_of(uint64_t length)
@@ -96,8 +98,9 @@ static int64_t read_pieces(struct file *file, user_address to, uint64_t length, 
     if (file->operations->stream && length > 0 && !user_is_writable(to)) {
         return -EFAULT; /* before the bytes are gone */
     }
+    uint8_t few[FEW_BYTES];
     struct buffer_pool *pool = pool_for(length);
-    void *buffer = buffer_take(pool);
+    void *buffer = pool != NULL ? buffer_take(pool) : few;
     if (buffer == NULL) {
         return -ENOMEM;
     }
@@ -110,17 +113,22 @@ static int64_t read_pieces(struct file *file, user_address to, uint64_t length, 
         if (result <= 0) {
             break;
         }
-        if (copy_to_user(to + done, buffer, (size_t)result) < 0) {
-            *offset = before;
+        size_t taken = copy_some_to_user(to + done, buffer, (size_t)result);
+        if (taken < (size_t)result) {
+            taken = file->operations->stream ? 0 : taken; /* filemap_read(), seq_read_iter() of Linux; each stream has a rule of its own */
+            done += taken;
+            *offset = before + taken;
             result = -EFAULT;
             break;
         }
-        done += (uint64_t)result;
-        if ((size_t)result < part) {
+        done += taken;
+        if (taken < part) {
             break;
         }
     } while (done < length && !file->operations->stream);
-    buffer_give(pool, buffer);
+    if (pool != NULL) {
+        buffer_give(pool, buffer);
+    }
     return done > 0 ? (int64_t)done : result;
 }
 
@@ -148,14 +156,21 @@ int64_t limit_size(const struct inode *inode, uint64_t size)
     return seals_check_size(inode, size);
 }
 
+/* generic_perform_write() of Linux. */
+static bool writes_in_part(const struct file *file)
+{
+    return is_regular(file->inode) && !file->operations->stream && !file->operations->generated;
+}
+
 static int64_t write_pieces(struct file *file, user_address from, uint64_t length, uint64_t *offset)
 {
     int64_t refusal = limit_write(file, *offset, &length);
     if (refusal != 0) {
         return refusal;
     }
+    uint8_t few[FEW_BYTES];
     struct buffer_pool *pool = pool_for(length);
-    void *buffer = buffer_take(pool);
+    void *buffer = pool != NULL ? buffer_take(pool) : few;
     if (buffer == NULL) {
         return -ENOMEM;
     }
@@ -163,10 +178,8 @@ static int64_t write_pieces(struct file *file, user_address from, uint64_t lengt
     int64_t result;
     do {
         size_t part = piece_of(length - done);
-        result = copy_from_user(buffer, from + done, part);
-        if (result == 0) {
-            result = file->operations->write(file, buffer, part, offset);
-        }
+        size_t given = copy_some_from_user(buffer, from + done, part);
+        result = given == part || (given > 0 && writes_in_part(file)) ? file->operations->write(file, buffer, given, offset) : -EFAULT;
         if (result <= 0) {
             break;
         }
@@ -175,7 +188,9 @@ static int64_t write_pieces(struct file *file, user_address from, uint64_t lengt
             break;
         }
     } while (done < length);
-    buffer_give(pool, buffer);
+    if (pool != NULL) {
+        buffer_give(pool, buffer);
+    }
     return done > 0 ? (int64_t)done : result;
 }
 

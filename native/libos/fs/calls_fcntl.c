@@ -139,8 +139,13 @@ int64_t sys_fcntl(const struct arguments *arguments)
     return result;
 }
 
+#define LOCK_MAND 32U
+
 int64_t sys_flock(const struct arguments *arguments)
 {
+    if (arguments->at[1] & LOCK_MAND) {
+        return 0; /* Linux ignores such requests (5.15 and later) */
+    }
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
         return -EBADF;

@@ -89,13 +89,14 @@ struct file {
 int64_t file_set_owner(struct file *file, int32_t who);
 int32_t file_owner(const struct file *file);
 
+/* OPEN_FMODE() of Linux: with O_ACCMODE both are asked for, and neither is given. */
 static inline bool is_readable(const struct file *file)
 {
-    return (file->flags & O_PATH) == 0 && (file->flags & O_ACCMODE) != O_WRONLY;
+    return (file->flags & O_PATH) == 0 && ((file->flags & O_ACCMODE) + 1) & 1;
 }
 static inline bool is_writable(const struct file *file)
 {
-    return (file->flags & O_PATH) == 0 && (file->flags & O_ACCMODE) != O_RDONLY;
+    return (file->flags & O_PATH) == 0 && ((file->flags & O_ACCMODE) + 1) & 2;
 }
 
 /* An open file of `inode`, which calls the inode's open operation unless O_PATH is set. The namespace lock is

@@ -422,6 +422,9 @@ int64_t pipe_create(uint32_t flags, struct file *ends[2])
 
 int64_t pipe_open_fifo(struct pipe **slot, struct file *file)
 {
+    if ((file->flags & O_ACCMODE) == O_ACCMODE) {
+        return -EINVAL;
+    }
     if (*slot == NULL && (*slot = pipe_make()) == NULL) {
         return -ENOMEM;
     }

@@ -51,8 +51,78 @@ static const struct sample samples[] = {
     SAMPLE("\xB8\x78\x56\x34\x12\x0F\x05\xC3", 0, 0),
 };
 
+struct base_upcalls base_upcalls;
+
+static void call(void (*work)(void *argument), void *argument)
+{
+    work(argument);
+}
+
+/* Texts are looked through in pieces: nothing is lost where one ends, nor found twice. */
+#define LARGE_SIZE 0x9000U
+#define LARGE_SITE 0x6000U
+
+static size_t candidates_one_by_one(const uint8_t *text, size_t size)
+{
+    size_t count = 0;
+    for (size_t at = 95; at + 2 <= size; at++) { /* FARTHEST of patch.c */
+        count += text[at] == 0x0F && text[at + 1] == 0x05;
+    }
+    return count;
+}
+
+static int check_candidates(uint8_t *text)
+{
+    static const uint8_t bytes[] = {0x0F, 0x05, 0x0F, 0x90};
+    for (size_t i = 0; i < LARGE_SIZE; i++) {
+        text[i] = bytes[random_number(4)];
+    }
+    for (size_t size = 0; size <= 400; size++) {
+        CHECK(patch_candidates(text, size) == candidates_one_by_one(text, size));
+    }
+    for (size_t size = 0x4000 - 70; size <= 0x4000 + 70; size++) {
+        CHECK(patch_candidates(text, size) == candidates_one_by_one(text, size));
+    }
+    CHECK(patch_candidates(text, LARGE_SIZE) == candidates_one_by_one(text, LARGE_SIZE));
+    return 0;
+}
+
+/* A branch at `at` that leads into the middle of the block before the site, or one byte in front of it. */
+static size_t sites_with_branch(uint8_t *text, size_t at, bool is_conditional, bool leads_into_block)
+{
+    static const uint8_t site[] = "\xB8\x27\x00\x00\x00\x48\x89\xFE\x0F\x05\xC3";
+    struct patch_site sites[8];
+    size_t end = at + (is_conditional ? 6 : 5);
+    int32_t distance = (int32_t)(LARGE_SITE + (leads_into_block ? 5 : 0)) - (int32_t)end;
+    memset(text, 0x90, LARGE_SIZE);
+    memcpy(text + LARGE_SITE, site, sizeof site - 1);
+    memcpy(text + at, is_conditional ? "\x0F\x84" : "\xE9", is_conditional ? 2 : 1);
+    memcpy(text + end - 4, &distance, 4);
+    return patch_find(text, LARGE_SIZE, sites);
+}
+
+static int check_branches(uint8_t *text)
+{
+    static const size_t edges[] = {0x40, 0x4000, 0x8000, LARGE_SIZE - 128, LARGE_SIZE - 6};
+    for (size_t edge = 0; edge < ARRAY_LENGTH(edges); edge++) {
+        for (size_t at = edges[edge] - 8; at <= edges[edge]; at++) {
+            for (int is_conditional = 0; is_conditional < 2; is_conditional++) {
+                CHECK(sites_with_branch(text, at, is_conditional, true) == 0);
+                CHECK(sites_with_branch(text, at, is_conditional, false) == 1);
+            }
+        }
+    }
+    return 0;
+}
+
 int main(void)
 {
+    base_upcalls.with_vector_registers = call;
+    uint8_t *large = malloc(LARGE_SIZE);
+    if (check_candidates(large) || check_branches(large)) {
+        return 1;
+    }
+    free(large);
     uint8_t *text = mmap(NULL, 0x4000, 7, 0x22, -1, 0);
     CHECK(text != (void *)-1);
     uint8_t *trampolines = text + 0x2000;

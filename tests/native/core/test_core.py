@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from enclavize.libos.loader_names import RULES, is_loader_like
+from support.torture import build_script
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parents[2] / "native"
@@ -33,6 +34,7 @@ PARTS = {
     "spin": ("wait/spin.c",),
     "text": ("base/format.c",),
 }
+ZIG_PARTS = {"patch": ("PLACES",)}
 
 
 def build(name: str, target: Path) -> Path:
@@ -44,11 +46,16 @@ def build(name: str, target: Path) -> Path:
         HERE / "stand_ins.c",
         *(NATIVE / "libos" / part for part in PARTS[name]),
     ]
+    script = build_script()
+    objects = [
+        script.build_zig_object(getattr(script, part), script.HOST_TARGET, target, script.NATIVE / ".cache")
+        for part in ZIG_PARTS.get(name, ())
+    ]
     program = target / name
     subprocess.run(
         [
             compiler, *FLAGS, f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'libos'}",
-            *map(str, sources), "-o", str(program),
+            *map(str, sources), *map(str, objects), "-o", str(program),
         ],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -73,6 +73,7 @@ COUNTS = {
     "seals": (),
     "shared_segments": (),
     "sparse": (),
+    "short_transfers": (),
     "splice": (),
     "statuses": (),
     "xattrs": (),

@@ -199,22 +199,32 @@ static bool is_user(user_address address, size_t size)
     return size == 0 || address >= PAGE_SIZE;
 }
 
-int copy_from_user(void *to, user_address from, size_t size)
+size_t copy_some_from_user(void *to, user_address from, size_t size)
 {
     if (!is_user(from, size)) {
-        return -EFAULT;
+        return 0;
     }
     memcpy(to, (const void *)(uintptr_t)from, size);
-    return 0;
+    return size;
+}
+
+size_t copy_some_to_user(user_address to, const void *from, size_t size)
+{
+    if (!is_user(to, size)) {
+        return 0;
+    }
+    memcpy((void *)(uintptr_t)to, from, size);
+    return size;
+}
+
+int copy_from_user(void *to, user_address from, size_t size)
+{
+    return copy_some_from_user(to, from, size) == size ? 0 : -EFAULT;
 }
 
 int copy_to_user(user_address to, const void *from, size_t size)
 {
-    if (!is_user(to, size)) {
-        return -EFAULT;
-    }
-    memcpy((void *)(uintptr_t)to, from, size);
-    return 0;
+    return copy_some_to_user(to, from, size) == size ? 0 : -EFAULT;
 }
 
 bool user_is_writable(user_address address)

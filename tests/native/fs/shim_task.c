@@ -127,6 +127,16 @@ struct cpu_use usage_of_process(struct process *process)
     return (struct cpu_use){0};
 }
 
+struct cpu_use usage_of_thread(void)
+{
+    return (struct cpu_use){0};
+}
+
+struct cpu_use usage_of_enclave(void)
+{
+    return (struct cpu_use){0};
+}
+
 size_t task_ids(const struct process *process, int32_t *ids, size_t count)
 {
     (void)process;

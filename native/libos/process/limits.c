@@ -27,7 +27,8 @@ static const struct limit first_limits[RLIMIT_COUNT] = {
 void limits_set_first(struct process *process)
 {
     memcpy(process->limits, first_limits, sizeof first_limits);
-    process->limits[RLIMIT_NPROC] = (struct limit){configuration.threads, configuration.threads};
+    /* Servers raise it as under an engine; clone() goes by the threads there are, too. */
+    process->limits[RLIMIT_NPROC] = (struct limit){configuration.threads, UNLIMITED};
 }
 
 void limits_start(void)

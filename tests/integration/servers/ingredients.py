@@ -91,7 +91,6 @@ user=root
 logfile=/dev/null
 logfile_maxbytes=0
 pidfile=/tmp/supervisord.pid
-minprocs=50
 [program:service]
 command=/bin/bash /app/service.sh
 stdout_logfile=/dev/stdout

@@ -110,6 +110,12 @@ static void memory(void)
     CHECK(map(256 * MEBIBYTE, PROT_NONE, MAP_PRIVATE) != MAP_FAILED);
 }
 
+/* supervisord and others begin with this. */
+static void processes(void)
+{
+    set(RLIMIT_NPROC, 200, get(RLIMIT_NPROC).rlim_max);
+}
+
 /* Remembered: who limits what is dumped, or forbids it, is not refused. */
 static void dumps(void)
 {
@@ -124,6 +130,7 @@ int main(void)
     descriptors();
     file_sizes();
     memory();
+    processes();
     dumps();
     puts("limits ok");
 }

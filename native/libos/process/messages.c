@@ -24,6 +24,24 @@ struct queue {
     struct message *first, *last;
 };
 
+/*
+ * A thread that waits for a message. Who sends one hands it over (pipelined_send() of Linux): it is received then, even if
+ * the queue is gone before the thread runs.
+ */
+struct receiver {
+    struct receiver *next;
+    int32_t queue, process;
+    uint32_t flags;
+    int64_t type;
+    uint64_t room;
+    struct message *message;
+    bool is_served;
+    int64_t result; /* once it is served */
+};
+
+/* Under the table's lock. Who has waited longest comes first. */
+static struct receiver *receivers;
+
 static struct ipc_object *make(const void *wanted, int64_t *error)
 {
     (void)wanted;
@@ -79,6 +97,40 @@ static int64_t find(int32_t id, uint32_t modes, bool has_slept, struct queue **q
     return ipc_is_allowed(object, modes) ? 0 : -EACCES;
 }
 
+/* By its type: this one, another (MSG_EXCEPT), or up to -type. */
+static bool is_wanted(const struct message *message, int64_t type, uint32_t flags)
+{
+    if (type < 0) {
+        return (uint64_t)message->type <= (type == INT64_MIN ? INT64_MAX : (uint64_t)-type);
+    }
+    return type == 0 || (message->type == type) != ((flags & MSG_EXCEPT) != 0);
+}
+
+static bool is_too_large(const struct message *message, uint64_t room, uint32_t flags)
+{
+    return message->size > room && !(flags & MSG_NOERROR);
+}
+
+/* To one who waits for it. Who has no room for it learns that. */
+static bool hand_over(struct queue *queue, struct message *message)
+{
+    for (struct receiver *receiver = receivers; receiver; receiver = receiver->next) {
+        if (receiver->queue != queue->object.id || receiver->is_served || !is_wanted(message, receiver->type, receiver->flags)) {
+            continue;
+        }
+        receiver->is_served = true;
+        if (is_too_large(message, receiver->room, receiver->flags)) {
+            receiver->result = -E2BIG;
+            continue;
+        }
+        receiver->message = message;
+        queue->status.receive_time = ipc_time();
+        queue->status.receiver = receiver->process;
+        return true;
+    }
+    return false;
+}
+
 static void append(struct queue *queue, struct message *message)
 {
     message->next = NULL;
@@ -86,9 +138,6 @@ static void append(struct queue *queue, struct message *message)
     queue->last = message;
     queue->status.bytes += message->size;
     queue->status.count++;
-    queue->status.send_time = ipc_time();
-    queue->status.sender = current_process()->id;
-    ipc_wake(table, queue->object.id);
 }
 
 /* Under the lock. Takes the message over if it returns 0. */
@@ -105,7 +154,12 @@ static int64_t send(int32_t id, uint32_t flags, struct message *message)
         result = result ? result : slept;
     }
     if (result == 0) {
-        append(queue, message);
+        queue->status.send_time = ipc_time();
+        queue->status.sender = current_process()->id;
+        if (!hand_over(queue, message)) {
+            append(queue, message);
+        }
+        ipc_wake(table, id);
     }
     return result;
 }
@@ -143,18 +197,13 @@ int64_t sys_msgsnd(const struct arguments *arguments)
 static struct message **choose(struct queue *queue, int64_t type, uint32_t flags)
 {
     struct message **best = NULL, **link = &queue->first;
-    uint64_t most = type == INT64_MIN ? INT64_MAX : (uint64_t)-type;
     for (int64_t place = 0; *link; link = &(*link)->next, place++) {
-        int64_t found = (*link)->type;
-        if (flags & MSG_COPY) {
-            if (place == type) {
-                return link;
-            }
-        } else if (type < 0) {
-            bool is_better = (uint64_t)found <= most && (!best || found < (*best)->type);
-            best = is_better ? link : best;
-        } else if (type == 0 || (found == type) != ((flags & MSG_EXCEPT) != 0)) {
+        bool is_first = flags & MSG_COPY ? place == type : type >= 0 && is_wanted(*link, type, flags);
+        if (is_first) {
             return link;
+        }
+        if (type < 0 && is_wanted(*link, type, flags) && (!best || (*link)->type < (*best)->type)) {
+            best = link;
         }
     }
     return best ? best : link;
@@ -175,25 +224,50 @@ static struct message *take(struct queue *queue, struct message **link)
     return message;
 }
 
+/* It keeps its place through all that wakes it for nothing. */
+static void enlist(struct receiver *self)
+{
+    struct receiver **link = &receivers;
+    while (*link && *link != self) {
+        link = &(*link)->next;
+    }
+    *link = self;
+}
+
+static void delist(const struct receiver *self)
+{
+    struct receiver **link = &receivers;
+    while (*link && *link != self) {
+        link = &(*link)->next;
+    }
+    if (*link) {
+        *link = self->next;
+    }
+}
+
 /* Under the lock: 0 and the message, or a negative errno. */
-static int64_t receive(int32_t id, uint64_t room, int64_t type, uint32_t flags, struct message **message)
+static int64_t receive(struct receiver *self)
 {
     struct queue *queue;
-    int64_t result = find(id, IPC_READS, false, &queue);
+    int64_t result = find(self->queue, IPC_READS, false, &queue);
     while (result == 0) {
-        struct message **link = choose(queue, type, flags);
+        struct message **link = choose(queue, self->type, self->flags);
         if (*link) {
-            if ((*link)->size > room && !(flags & MSG_NOERROR)) {
+            if (is_too_large(*link, self->room, self->flags)) {
                 return -E2BIG;
             }
-            *message = flags & MSG_COPY ? copy_of(*link) : take(queue, link);
-            return *message ? 0 : -ENOMEM;
+            self->message = self->flags & MSG_COPY ? copy_of(*link) : take(queue, link);
+            return self->message ? 0 : -ENOMEM;
         }
-        if (flags & IPC_NOWAIT) {
+        if (self->flags & IPC_NOWAIT) {
             return -ENOMSG;
         }
-        int slept = ipc_sleep(table, id, NO_TIMEOUT);
-        result = find(id, IPC_READS, true, &queue);
+        enlist(self);
+        int slept = ipc_sleep(table, self->queue, NO_TIMEOUT);
+        if (self->is_served) {
+            return self->result;
+        }
+        result = find(self->queue, IPC_READS, true, &queue);
         result = result ? result : slept;
     }
     return result;
@@ -203,17 +277,21 @@ int64_t sys_msgrcv(const struct arguments *arguments)
 {
     uint32_t flags = (uint32_t)arguments->at[4];
     uint64_t room = arguments->at[2];
-    struct message *message = NULL;
     bool copies_badly = (flags & MSG_COPY) && ((flags & MSG_EXCEPT) || !(flags & IPC_NOWAIT));
     if ((int32_t)arguments->at[0] < 0 || room > INT64_MAX || copies_badly) {
         return -EINVAL;
     }
+    struct receiver self = {
+        .queue = (int32_t)arguments->at[0], .process = current_process()->id, .flags = flags, .type = (int64_t)arguments->at[3], .room = room,
+    };
     mutex_lock(&table->lock);
-    int64_t result = receive((int32_t)arguments->at[0], room, (int64_t)arguments->at[3], flags, &message);
+    int64_t result = receive(&self);
+    delist(&self);
     mutex_unlock(&table->lock);
     if (result) {
         return result;
     }
+    struct message *message = self.message;
     size_t size = message->size < room ? message->size : room;
     bool told = !copy_to_user(arguments->at[1], &message->type, sizeof message->type) &&
                 !copy_to_user(arguments->at[1] + sizeof message->type, message->bytes, size);

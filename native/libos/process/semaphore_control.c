@@ -24,7 +24,9 @@ static int64_t count_sleepers(const struct set *set, uint32_t number, bool for_z
 {
     int64_t count = 0;
     for (const struct sleeping *sleeper = sleeping_threads; sleeper; sleeper = sleeper->next) {
-        count += sleeper->set == set->object.id && sleeper->number == number && sleeper->for_zero == for_zero;
+        const struct operation *awaited = &sleeper->operations[sleeper->stopped];
+        bool waits = sleeper->set == set->object.id && !sleeper->is_settled;
+        count += waits && awaited->number == number && (awaited->change == 0) == for_zero;
     }
     return count;
 }
@@ -47,7 +49,7 @@ static int64_t set_one(struct set *set, uint32_t number, int32_t value)
     set->semaphores[number] = (struct semaphore){.value = value, .process = current_process()->id};
     semaphores_forget_undos(set, number, 1);
     set->change_time = ipc_time();
-    ipc_wake(table, set->object.id);
+    semaphores_changed(set);
     return 0;
 }
 
@@ -75,7 +77,7 @@ static int64_t set_all(struct set *set, user_address from)
     if (result == 0) {
         semaphores_forget_undos(set, 0, set->count);
         set->change_time = ipc_time();
-        ipc_wake(table, set->object.id);
+        semaphores_changed(set);
     }
     release(values, set->count * sizeof *values);
     return result;

@@ -64,11 +64,11 @@ static struct undo *find_undo(const struct process *process, const struct set *s
     return undo;
 }
 
-static struct undo *need_undo(const struct set *set)
+static struct undo *need_undo(const struct process *process, const struct set *set)
 {
-    struct undo *undo = find_undo(current_process(), set);
+    struct undo *undo = find_undo(process, set);
     if (!undo && (undo = allocate(undo_size(set->count)))) {
-        undo->process = current_process();
+        undo->process = process;
         undo->set = set->object.id;
         undo->count = set->count;
         undo->next = undos;
@@ -110,19 +110,12 @@ void semaphores_process_ends(const struct process *process)
             semaphore->value = value < 0 ? 0 : value > SEMVMX ? SEMVMX : value;
         }
         if (object) {
-            ipc_wake(table, undo->set);
+            semaphores_changed(set_of(object));
         }
     }
     semaphores_drop_undos(process, 0);
     mutex_unlock(&table->lock);
 }
-
-/* struct sembuf */
-struct operation {
-    uint16_t number;
-    int16_t change;
-    int16_t flags;
-};
 
 #define DONE 0
 #define WAITS 1
@@ -142,9 +135,9 @@ static int64_t apply_one(struct set *set, const struct operation *operation)
     return DONE;
 }
 
-static int64_t note_undo(struct set *set, const struct operation *operation)
+static int64_t note_undo(const struct process *process, struct set *set, const struct operation *operation)
 {
-    struct undo *undo = need_undo(set);
+    struct undo *undo = need_undo(process, set);
     if (!undo) {
         return -ENOMEM;
     }
@@ -156,93 +149,125 @@ static int64_t note_undo(struct set *set, const struct operation *operation)
     return DONE;
 }
 
-/* All of them or none: DONE, WAITS (for *stopped) or a negative errno. */
-static int64_t apply(struct set *set, const struct operation *operations, size_t count, size_t *stopped)
+/* All of them or none: DONE, WAITS (for `stopped`) or a negative errno. */
+static int64_t apply(struct set *set, struct sleeping *call)
 {
+    const struct operation *operations = call->operations;
     int64_t result = DONE;
     size_t at = 0;
-    for (; at < count && result == DONE; at++) {
+    for (; at < call->count && result == DONE; at++) {
         result = apply_one(set, &operations[at]);
         if (result == DONE && (operations[at].flags & (int16_t)SEM_UNDO)) {
-            result = note_undo(set, &operations[at]);
+            result = note_undo(call->process, set, &operations[at]);
             set->semaphores[operations[at].number].value -= result == DONE ? 0 : operations[at].change;
         }
     }
     if (result == DONE) {
+        for (at = 0; at < call->count; at++) {
+            set->semaphores[operations[at].number].process = call->process->id;
+        }
+        set->operation_time = ipc_time();
         return DONE;
     }
-    *stopped = at - 1;
-    for (at = *stopped; at > 0; at--) {
+    call->stopped = at - 1;
+    for (at = call->stopped; at > 0; at--) {
         const struct operation *done = &operations[at - 1];
         set->semaphores[done->number].value -= done->change;
         if (done->flags & (int16_t)SEM_UNDO) {
-            find_undo(current_process(), set)->adjustments[done->number] += done->change;
+            find_undo(call->process, set)->adjustments[done->number] += done->change;
         }
     }
     return result;
 }
 
-static void finish(struct set *set, const struct operation *operations, size_t count)
+/* Of those who change values, or of the others. True: one has changed some. */
+static bool settle(struct set *set, bool alters)
 {
-    for (size_t at = 0; at < count; at++) {
-        set->semaphores[operations[at].number].process = current_process()->id;
+    for (struct sleeping *sleeper = sleeping_threads; sleeper; sleeper = sleeper->next) {
+        if (sleeper->set != set->object.id || sleeper->is_settled || sleeper->alters != alters) {
+            continue;
+        }
+        int64_t result = apply(set, sleeper);
+        if (result != WAITS) {
+            sleeper->is_settled = true;
+            sleeper->result = result;
+        }
+        if (alters && result == DONE) {
+            return true;
+        }
     }
-    set->operation_time = ipc_time();
+    return false;
+}
+
+void semaphores_changed(struct set *set)
+{
+    do {
+        settle(set, false); /* before another changes what they wait for */
+    } while (settle(set, true));
     ipc_wake(table, set->object.id);
 }
 
-static int sleep(int32_t id, const struct operation *operation, uint64_t timeout_ns)
+/* It keeps its place through all that wakes it for nothing. */
+static void enlist(struct sleeping *call)
 {
-    struct sleeping self = {.next = sleeping_threads, .set = id, .number = operation->number, .for_zero = operation->change == 0};
-    sleeping_threads = &self;
-    int result = ipc_sleep(table, id, timeout_ns);
     struct sleeping **link = &sleeping_threads;
-    while (*link != &self) {
+    while (*link && *link != call) {
         link = &(*link)->next;
     }
-    *link = self.next;
-    return result;
+    *link = call;
+}
+
+static void delist(const struct sleeping *call)
+{
+    struct sleeping **link = &sleeping_threads;
+    while (*link && *link != call) {
+        link = &(*link)->next;
+    }
+    if (*link) {
+        *link = call->next;
+    }
 }
 
 /* 0, -EFBIG or -EACCES. */
-static int64_t check_operations(const struct set *set, const struct operation *operations, size_t count)
+static int64_t check_operations(const struct set *set, struct sleeping *call)
 {
-    bool changes = false;
-    for (size_t at = 0; at < count; at++) {
-        if (operations[at].number >= set->count) {
+    for (size_t at = 0; at < call->count; at++) {
+        if (call->operations[at].number >= set->count) {
             return -EFBIG;
         }
-        changes |= operations[at].change != 0;
+        call->alters |= call->operations[at].change != 0;
     }
-    return ipc_is_allowed(&set->object, changes ? IPC_WRITES : IPC_READS) ? 0 : -EACCES;
+    return ipc_is_allowed(&set->object, call->alters ? IPC_WRITES : IPC_READS) ? 0 : -EACCES;
 }
 
 /* Under the lock. */
-static int64_t operate(int32_t id, const struct operation *operations, size_t count, uint64_t deadline)
+static int64_t operate(struct sleeping *call, uint64_t deadline)
 {
-    struct ipc_object *object = ipc_find(table, id);
-    int64_t result = object ? check_operations(set_of(object), operations, count) : -EINVAL;
+    struct ipc_object *object = ipc_find(table, call->set);
+    int64_t result = object ? check_operations(set_of(object), call) : -EINVAL;
     while (result == 0) {
-        size_t stopped;
-        int64_t outcome = apply(set_of(object), operations, count, &stopped);
+        int64_t outcome = apply(set_of(object), call);
+        if (outcome == DONE && call->alters) {
+            semaphores_changed(set_of(object));
+        }
         if (outcome != WAITS) {
-            result = outcome;
-            break;
+            return outcome;
         }
         uint64_t timeout = NO_TIMEOUT;
         if (deadline != NO_TIMEOUT) {
             uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
             timeout = deadline > now ? deadline - now : 0;
         }
-        result = timeout ? sleep(id, &operations[stopped], timeout) : -EAGAIN;
+        enlist(call);
+        result = timeout ? ipc_sleep(table, call->set, timeout) : -EAGAIN;
+        if (call->is_settled) {
+            return call->result;
+        }
         result = result == -ETIMEDOUT ? 0 : result; /* the deadline decides */
-        object = ipc_find(table, id);
+        object = ipc_find(table, call->set);
         if (!object) {
             return -EIDRM;
         }
-    }
-    if (result == 0) {
-        finish(set_of(object), operations, count);
     }
     return result;
 }
@@ -264,8 +289,10 @@ static int64_t operation_call(const struct arguments *arguments, uint64_t timeou
     int64_t result = copy_from_user(operations, arguments->at[1], size);
     if (!result) {
         uint64_t deadline = timeout_ns == NO_TIMEOUT ? NO_TIMEOUT : clock_now_ns(CLOCK_MONOTONIC) + timeout_ns;
+        struct sleeping call = {.process = current_process(), .set = (int32_t)arguments->at[0], .operations = operations, .count = count};
         mutex_lock(&table->lock);
-        result = operate((int32_t)arguments->at[0], operations, count, deadline);
+        result = operate(&call, deadline);
+        delist(&call);
         mutex_unlock(&table->lock);
     }
     if (operations != few) {

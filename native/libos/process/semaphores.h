@@ -28,17 +28,32 @@ static inline struct set *set_of(const struct ipc_object *object)
     return CONTAINER_OF(object, struct set, object);
 }
 
-/* A thread that waits, for GETNCNT and GETZCNT. */
-struct sleeping {
-    struct sleeping *next;
-    int32_t set;
+/* struct sembuf */
+struct operation {
     uint16_t number;
-    bool for_zero;
+    int16_t change;
+    int16_t flags;
 };
 
-/* Under the table's lock, as all that follows. */
+/*
+ * A thread that waits. Who makes its operations possible does them for it (do_smart_update() of Linux): they are done
+ * then, even if the set is gone before the thread runs.
+ */
+struct sleeping {
+    struct sleeping *next;
+    struct process *process;
+    int32_t set;
+    const struct operation *operations;
+    size_t count, stopped; /* the one that it waits for, for GETNCNT and GETZCNT */
+    bool alters, is_settled;
+    int64_t result; /* once it is settled */
+};
+
+/* Under the table's lock, as all that follows. Who has waited longest comes first. */
 extern struct sleeping *sleeping_threads;
 
+/* The set's values are others: settles and wakes whom this lets go on. */
+void semaphores_changed(struct set *set);
 /* Nothing is to be undone any more: all of one process or, if that is NULL, all of one set. */
 void semaphores_drop_undos(const struct process *process, int32_t set);
 /* The same for some of a set: their values have been set. */

@@ -162,6 +162,31 @@ static void waiting(void)
     CHECK(semctl(shared, 0, IPC_RMID) == 0);
 }
 
+/* What a change makes possible is done with it, not when the thread that waits for it runs: it does not learn that the set is gone. */
+static void done_by_others(void)
+{
+    pthread_t threads[2];
+    void *error;
+    for (int at = 0; at < 50; at++) {
+        CHECK((shared = semget(IPC_PRIVATE, 1, 0600)) >= 0 && change(shared, 0, 1, 0) == 0);
+        CHECK(pthread_create(&threads[0], NULL, take, &shared) == 0);
+        wait_until(GETZCNT, 1);
+        CHECK(change(shared, 0, -1, 0) == 0 && semctl(shared, 0, GETZCNT) == 0 && semctl(shared, 0, IPC_RMID) == 0);
+        CHECK(pthread_join(threads[0], &error) == 0 && !error);
+    }
+    CHECK((shared = semget(IPC_PRIVATE, 1, 0600)) >= 0 && change(shared, 0, 1, 0) == 0);
+    CHECK(pthread_create(&threads[0], NULL, take, NULL) == 0);
+    wait_until(GETNCNT, 1);
+    CHECK(pthread_create(&threads[1], NULL, take, &shared) == 0);
+    wait_until(GETZCNT, 1);
+    CHECK(change(shared, 0, 1, 0) == 0 && value(shared, 0) == 0); /* one takes two, and lets the other go on */
+    CHECK(semctl(shared, 0, GETNCNT) == 0 && semctl(shared, 0, GETZCNT) == 0);
+    CHECK(semctl(shared, 0, IPC_RMID) == 0);
+    for (int at = 0; at < 2; at++) {
+        CHECK(pthread_join(threads[at], &error) == 0 && !error);
+    }
+}
+
 struct message {
     long type;
     char text[64];
@@ -257,6 +282,14 @@ static void waiting_for_messages(void)
     CHECK(msgctl(queue, IPC_RMID, NULL) == 0);
     CHECK(pthread_join(thread, &error) == 0 && (long)error == EIDRM);
     FAILS(send(1, "x", 0), EINVAL);
+    for (int at = 0; at < 20; at++) { /* what is sent to one who waits is received, even if the queue goes at once */
+        CHECK((queue = msgget(IPC_PRIVATE, 0600)) >= 0 && pthread_create(&thread, NULL, receive_one, NULL) == 0);
+        usleep(5000);
+        struct msqid_ds status;
+        CHECK(send(1, "four", 0) == 0 && msgctl(queue, IPC_STAT, &status) == 0);
+        CHECK(msgctl(queue, IPC_RMID, NULL) == 0 && pthread_join(thread, &error) == 0);
+        CHECK(status.msg_qnum != 0 || !error);
+    }
 }
 
 /* As others with fewer rights see them. */
@@ -298,6 +331,7 @@ int main(void)
     keys();
     values();
     waiting();
+    done_by_others();
     messages();
     waiting_for_messages();
     listed();

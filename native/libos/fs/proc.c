@@ -74,6 +74,7 @@ static const struct synthetic_row proc_rows[] = {
     {"sys/fs/pipe-user-pages-hard", FILE_0444, .fixed = "0\n"},
     DIRECTORY_AT("sys/kernel"),
     {"sys/kernel/cap_last_cap", FILE_0444, .fixed = "40\n"},
+    {"sys/kernel/core_pattern", FILE_0444, .fixed = "core\n"},
     {"sys/kernel/domainname", FILE_0444, .fixed = "(none)\n"},
     {"sys/kernel/hostname", FILE_0444, .content = proc_hostname},
     {"sys/kernel/msgmax", FILE_0444, .fixed = "8192\n"},

@@ -114,6 +114,7 @@ static void files_of_proc(void)
     CHECK(uname(&name) == 0);
     CHECK(first_line("/proc/sys/kernel/version", line, sizeof line) && strcmp(line, name.version) == 0);
     CHECK(first_line("/proc/sys/kernel/osrelease", line, sizeof line) && strcmp(line, name.release) == 0);
+    CHECK(first_line("/proc/sys/kernel/core_pattern", line, sizeof line));
     CHECK(first_line("/proc/sys/kernel/pid_max", line, sizeof line) && atoi(line) >= 32768);
     CHECK(first_line("/proc/sys/kernel/pty/max", line, sizeof line) && atoi(line) > 0);
     CHECK(first_line("/proc/self/uid_map", line, sizeof line) && atoi(line) == 0);

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import subprocess
-import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -322,23 +321,3 @@ def test_a_layer_that_lies_about_itself_is_not_pushed(
         assert front.count("DELETE /v2/app/blobs/uploads/") == 1
         assert front.count("PUT /v2/app/manifests/") == 0
     assert not registry.has_stored(honest.descriptor.digest)
-
-
-def test_the_configuration_does_not_wait_for_layers(registry: Registry, reporter: Reporter) -> None:
-    image = build_image([[file("a", "1")]])
-    config = hashlib.sha256(image.config_bytes).hexdigest()
-    config_is_there = threading.Event()
-    waited = []
-
-    def hold_layer(handler: FrontHandler) -> bool:
-        if handler.command == "PUT" and "/uploads/" in handler.path:
-            if config in handler.path:
-                handler.forward()
-                config_is_there.set()
-                return True
-            waited.append(config_is_there.wait(20))
-        return False
-
-    with Front(registry.port, hold_layer) as front:
-        RegistryTarget().deliver(to_write(image, f"{front.host}/side/app:1"), reporter)
-    assert waited == [True]

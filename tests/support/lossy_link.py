@@ -27,28 +27,28 @@ IMPOSSIBLE = 77
 LOSS = 0.05
 PACKET = 1500
 BREAKS = 3
-"""Connections that break, about."""
+"""Connections that break, about, one of so many packets each: so none has more luck than another."""
 SETUP = (
     f"ip link set lo mtu {PACKET} up",
     "tc qdisc add dev lo root tbf rate 160mbit burst 64k latency 100ms",
     f"iptables -A INPUT -p tcp -m statistic --mode random --probability {LOSS} -j DROP",
 )
 BREAK = (
-    "iptables -A INPUT -p tcp --dport {} -m statistic --mode random --probability {:.6f} "
+    "iptables -A INPUT -p tcp --dport {} -m statistic --mode nth --every {} --packet 0 "
     "-j REJECT --reject-with tcp-reset"
 )
 
 
 def main() -> None:
     folder, size = Path(sys.argv[1]), int(sys.argv[2])
-    for command in (*SETUP, BREAK.format(1, 0)):
+    for command in (*SETUP, BREAK.format(1, 2)):
         if subprocess.run(command.split(), check=False).returncode:
             sys.exit(IMPOSSIBLE)
     noise = random.Random(1)
     contents = [[file(f"noise{number}", noise.randbytes(size // LAYERS))] for number in range(LAYERS)]
     image = build_image(contents, compression="none")
     with running_registry(folder / "registry") as registry:
-        subprocess.run(BREAK.format(registry.port, BREAKS * PACKET / size).split(), check=True)
+        subprocess.run(BREAK.format(registry.port, size // PACKET // BREAKS).split(), check=True)
         RegistryTarget().deliver(to_write(image, f"{registry.host}/app:1"), Reporter())
         cache = BlobCache(folder / "cache")
         found = resolve(parse_location(f"{registry.host}/app:1"), cache=cache, reporter=Reporter())

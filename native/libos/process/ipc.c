@@ -165,6 +165,27 @@ void ipc_wake(struct ipc_table *table, int32_t id)
     wake_all(&table->sleepers[(uint32_t)id % IPC_QUEUES]);
 }
 
+static struct ipc_waiting **find_link(struct ipc_waiting **first, const struct ipc_waiting *call)
+{
+    while (*first && *first != call) {
+        first = &(*first)->next;
+    }
+    return first;
+}
+
+void ipc_enlist(struct ipc_waiting **first, struct ipc_waiting *call)
+{
+    *find_link(first, call) = call;
+}
+
+void ipc_delist(struct ipc_waiting **first, const struct ipc_waiting *call)
+{
+    struct ipc_waiting **link = find_link(first, call);
+    if (*link) {
+        *link = call->next;
+    }
+}
+
 int64_t ipc_time(void)
 {
     return (int64_t)(clock_now_ns(CLOCK_REALTIME) / NS_PER_SECOND);

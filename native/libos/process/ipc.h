@@ -74,6 +74,12 @@ void ipc_remove(struct ipc_table *table, struct ipc_object *object);
 /* Sleeps until the object has changed, or is gone: the lock is released meanwhile. As wait_queue_sleep(). */
 int ipc_sleep(struct ipc_table *table, int32_t id, uint64_t timeout_ns);
 void ipc_wake(struct ipc_table *table, int32_t id);
+/* A call that waits, behind those that have waited longer. It keeps its place through all that wakes it for nothing. */
+struct ipc_waiting {
+    struct ipc_waiting *next;
+};
+void ipc_enlist(struct ipc_waiting **first, struct ipc_waiting *call);
+void ipc_delist(struct ipc_waiting **first, const struct ipc_waiting *call);
 /* Seconds since 1970. */
 int64_t ipc_time(void);
 

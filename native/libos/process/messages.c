@@ -29,7 +29,7 @@ struct queue {
  * the queue is gone before the thread runs.
  */
 struct receiver {
-    struct receiver *next;
+    struct ipc_waiting waiting;
     int32_t queue, process;
     uint32_t flags;
     int64_t type;
@@ -39,8 +39,8 @@ struct receiver {
     int64_t result; /* once it is served */
 };
 
-/* Under the table's lock. Who has waited longest comes first. */
-static struct receiver *receivers;
+/* Under the table's lock. */
+static struct ipc_waiting *receivers;
 
 static struct ipc_object *make(const void *wanted, int64_t *error)
 {
@@ -114,7 +114,8 @@ static bool is_too_large(const struct message *message, uint64_t room, uint32_t 
 /* To one who waits for it. Who has no room for it learns that. */
 static bool hand_over(struct queue *queue, struct message *message)
 {
-    for (struct receiver *receiver = receivers; receiver; receiver = receiver->next) {
+    for (struct ipc_waiting *at = receivers; at; at = at->next) {
+        struct receiver *receiver = CONTAINER_OF(at, struct receiver, waiting);
         if (receiver->queue != queue->object.id || receiver->is_served || !is_wanted(message, receiver->type, receiver->flags)) {
             continue;
         }
@@ -224,27 +225,6 @@ static struct message *take(struct queue *queue, struct message **link)
     return message;
 }
 
-/* It keeps its place through all that wakes it for nothing. */
-static void enlist(struct receiver *self)
-{
-    struct receiver **link = &receivers;
-    while (*link && *link != self) {
-        link = &(*link)->next;
-    }
-    *link = self;
-}
-
-static void delist(const struct receiver *self)
-{
-    struct receiver **link = &receivers;
-    while (*link && *link != self) {
-        link = &(*link)->next;
-    }
-    if (*link) {
-        *link = self->next;
-    }
-}
-
 /* Under the lock: 0 and the message, or a negative errno. */
 static int64_t receive(struct receiver *self)
 {
@@ -262,7 +242,7 @@ static int64_t receive(struct receiver *self)
         if (self->flags & IPC_NOWAIT) {
             return -ENOMSG;
         }
-        enlist(self);
+        ipc_enlist(&receivers, &self->waiting);
         int slept = ipc_sleep(table, self->queue, NO_TIMEOUT);
         if (self->is_served) {
             return self->result;
@@ -286,7 +266,7 @@ int64_t sys_msgrcv(const struct arguments *arguments)
     };
     mutex_lock(&table->lock);
     int64_t result = receive(&self);
-    delist(&self);
+    ipc_delist(&receivers, &self.waiting);
     mutex_unlock(&table->lock);
     if (result) {
         return result;

@@ -23,7 +23,8 @@ void semaphore_describe(const struct ipc_object *object, struct semaphore_status
 static int64_t count_sleepers(const struct set *set, uint32_t number, bool for_zero)
 {
     int64_t count = 0;
-    for (const struct sleeping *sleeper = sleeping_threads; sleeper; sleeper = sleeper->next) {
+    for (const struct ipc_waiting *at = sleeping_threads; at; at = at->next) {
+        const struct sleeping *sleeper = CONTAINER_OF(at, struct sleeping, waiting);
         const struct operation *awaited = &sleeper->operations[sleeper->stopped];
         bool waits = sleeper->set == set->object.id && !sleeper->is_settled;
         count += waits && awaited->number == number && (awaited->change == 0) == for_zero;

@@ -14,7 +14,7 @@ struct undo {
 
 /* Under the table's lock. */
 static struct undo *undos;
-struct sleeping *sleeping_threads;
+struct ipc_waiting *sleeping_threads;
 
 static struct ipc_object *make(const void *wanted, int64_t *error)
 {
@@ -183,7 +183,8 @@ static int64_t apply(struct set *set, struct sleeping *call)
 /* Of those who change values, or of the others. True: one has changed some. */
 static bool settle(struct set *set, bool alters)
 {
-    for (struct sleeping *sleeper = sleeping_threads; sleeper; sleeper = sleeper->next) {
+    for (struct ipc_waiting *at = sleeping_threads; at; at = at->next) {
+        struct sleeping *sleeper = CONTAINER_OF(at, struct sleeping, waiting);
         if (sleeper->set != set->object.id || sleeper->is_settled || sleeper->alters != alters) {
             continue;
         }
@@ -205,27 +206,6 @@ void semaphores_changed(struct set *set)
         settle(set, false); /* before another changes what they wait for */
     } while (settle(set, true));
     ipc_wake(table, set->object.id);
-}
-
-/* It keeps its place through all that wakes it for nothing. */
-static void enlist(struct sleeping *call)
-{
-    struct sleeping **link = &sleeping_threads;
-    while (*link && *link != call) {
-        link = &(*link)->next;
-    }
-    *link = call;
-}
-
-static void delist(const struct sleeping *call)
-{
-    struct sleeping **link = &sleeping_threads;
-    while (*link && *link != call) {
-        link = &(*link)->next;
-    }
-    if (*link) {
-        *link = call->next;
-    }
 }
 
 /* 0, -EFBIG or -EACCES. */
@@ -258,7 +238,7 @@ static int64_t operate(struct sleeping *call, uint64_t deadline)
             uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
             timeout = deadline > now ? deadline - now : 0;
         }
-        enlist(call);
+        ipc_enlist(&sleeping_threads, &call->waiting);
         result = timeout ? ipc_sleep(table, call->set, timeout) : -EAGAIN;
         if (call->is_settled) {
             return call->result;
@@ -292,7 +272,7 @@ static int64_t operation_call(const struct arguments *arguments, uint64_t timeou
         struct sleeping call = {.process = current_process(), .set = (int32_t)arguments->at[0], .operations = operations, .count = count};
         mutex_lock(&table->lock);
         result = operate(&call, deadline);
-        delist(&call);
+        ipc_delist(&sleeping_threads, &call.waiting);
         mutex_unlock(&table->lock);
     }
     if (operations != few) {

@@ -40,7 +40,7 @@ struct operation {
  * then, even if the set is gone before the thread runs.
  */
 struct sleeping {
-    struct sleeping *next;
+    struct ipc_waiting waiting;
     struct process *process;
     int32_t set;
     const struct operation *operations;
@@ -49,8 +49,8 @@ struct sleeping {
     int64_t result; /* once it is settled */
 };
 
-/* Under the table's lock, as all that follows. Who has waited longest comes first. */
-extern struct sleeping *sleeping_threads;
+/* Under the table's lock, as all that follows. */
+extern struct ipc_waiting *sleeping_threads;
 
 /* The set's values are others: settles and wakes whom this lets go on. */
 void semaphores_changed(struct set *set);

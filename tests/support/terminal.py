@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import termios
@@ -36,17 +37,33 @@ class Terminal:
         """Press these keys."""
         os.write(self.descriptor, keys)
 
+    def resize_until(self, rows: int, columns: int, wanted: bytes) -> None:
+        """Change the size, and read until this is shown.
+
+        docker's client reads the size and then begins to listen: what changes in between it is told again.
+        """
+        self.resize(rows, columns)
+        output = b""
+        while wanted not in output:
+            if select.select([self.descriptor], [], [], 0.2)[0]:
+                output += self._read(output)
+            else:
+                os.kill(self.pid, signal.SIGWINCH)
+
     def read_until(self, *wanted: bytes) -> bytes:
         """Return what was shown up to the last of these."""
         output = b""
         while not all(text in output for text in wanted):
-            try:
-                more = os.read(self.descriptor, 1000)
-            except OSError:  # EIO: the other end is closed
-                more = b""
-            assert more, output
-            output += more.replace(b"\r", b"")
+            output += self._read(output)
         return output
+
+    def _read(self, before: bytes) -> bytes:
+        try:
+            more = os.read(self.descriptor, 1000)
+        except OSError:  # EIO: the other end is closed
+            more = b""
+        assert more, before
+        return more.replace(b"\r", b"")
 
     def wait(self) -> int:
         """Return the exit code."""

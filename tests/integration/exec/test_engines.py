@@ -114,17 +114,14 @@ def test_the_terminal_of_docker_run(docker: Engine) -> None:
     terminals = [Terminal([*docker.command, *run])]
     try:
         for rows in (30, 31):
-            terminals[0].resize(rows, 90)
-            terminals[0].read_until(b"size %d 90\n" % rows)
+            terminals[0].resize_until(rows, 90, b"size %d 90\n" % rows)
         terminals[0].type(SUSPEND)
-        terminals[0].resize(32, 90)
-        terminals[0].read_until(b"size 32 90\n")
+        terminals[0].resize_until(32, 90, b"size 32 90\n")
         terminals[0].type(DETACH)
         assert terminals[0].wait() == 0
         assert docker.run("inspect", "-f", "{{.State.Running}}", name).stdout == "true\n"
         terminals.append(Terminal([*docker.command, "attach", name]))
-        terminals[1].resize(33, 91)
-        terminals[1].read_until(b"size 33 91\n")
+        terminals[1].resize_until(33, 91, b"size 33 91\n")
         docker.run("stop", "-t", "100", name, check=True)
         assert terminals[1].wait() == 128 + signal.SIGTERM
     finally:

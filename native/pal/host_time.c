@@ -1,6 +1,7 @@
 /*
  * CLOCK_MONOTONIC against the time stamp counter, as the kernel's vDSO has it. The kernel does not tell its factor, so it is measured over the last
- * second or two: a reading is uncertain by some 50 ns, which over the time that a reading is valid is less than the clocks' own jitter.
+ * second or two, and at the start over the time that there was: a reading is uncertain by some 50 ns, and what is counted on from it by a few times that,
+ * which is less than the clocks' own jitter.
  */
 #define _GNU_SOURCE
 #include "host_time.h"
@@ -15,12 +16,14 @@
 #include <x86intrin.h>
 
 #define NS_PER_SECOND 1000000000ULL
-#define VALID_NS 10000000ULL         /* also how late a step of CLOCK_REALTIME may be seen */
-#define BASELINE_MIN_NS 2000000ULL   /* below it the factor is too uncertain */
+#define VALID_NS 10000000ULL            /* also how late a step of CLOCK_REALTIME may be seen */
+#define VALID_PER_BASELINE 5U           /* how much longer a factor may be used than it was measured */
+#define BASELINE_MIN_NS 100000ULL       /* below it the factor is too uncertain */
+#define BASELINE_COMPARED_NS 2000000ULL /* below it, to tell whether the rate has changed */
 #define BASELINE_RENEWED_NS NS_PER_SECOND
-#define RATE_TOLERANCE 1000U         /* a change by more than 1/1000: the machine slept or moved */
+#define RATE_TOLERANCE 1000U            /* a change by more than 1/1000: the machine slept or moved */
 #define TRIES 4
-#define GOOD_GAP 200U                /* ticks that a reading takes */
+#define GOOD_GAP 200U                   /* ticks that a reading takes */
 
 #define CPUID_POWER_MANAGEMENT 0x80000007U /* SDM volume 3, 18.17.4: EDX bit 8, invariant TSC */
 #define INVARIANT_COUNTER (1U << 8)
@@ -90,28 +93,37 @@ static void restart(struct reading now)
     last_multiplier = 0;
 }
 
-/* 0: not known now. */
-static uint64_t multiplier_at(struct reading now)
+struct rate {
+    uint64_t multiplier; /* 0: not known now */
+    uint64_t valid_ns;
+};
+
+static struct rate rate_at(struct reading now)
 {
+    const struct rate unknown = {0};
     if (now.counter <= newer.counter || now.ns < newer.ns) {
         restart(now);
-        return 0;
+        return unknown;
     }
-    if (now.ns - older.ns < BASELINE_MIN_NS) {
-        return 0;
+    uint64_t baseline_ns = now.ns - older.ns;
+    if (baseline_ns < BASELINE_MIN_NS) {
+        return unknown;
     }
-    uint64_t multiplier = (uint64_t)(((unsigned __int128)(now.ns - older.ns) << 32) / (now.counter - older.counter));
+    uint64_t multiplier = (uint64_t)(((unsigned __int128)baseline_ns << 32) / (now.counter - older.counter));
+    if (baseline_ns < BASELINE_COMPARED_NS) {
+        return (struct rate){multiplier, VALID_PER_BASELINE * baseline_ns};
+    }
     uint64_t difference = multiplier > last_multiplier ? multiplier - last_multiplier : last_multiplier - multiplier;
     if (last_multiplier && difference > last_multiplier / RATE_TOLERANCE) {
         restart(now);
-        return 0;
+        return unknown;
     }
     last_multiplier = multiplier;
     if (now.ns - newer.ns > BASELINE_RENEWED_NS) {
         older = newer;
         newer = now;
     }
-    return multiplier;
+    return (struct rate){multiplier, VALID_NS};
 }
 
 void host_time_start(void)
@@ -126,8 +138,9 @@ void host_time_fill(struct host_time *time)
     if (is_usable) {
         struct reading monotonic = read_clock(CLOCK_MONOTONIC);
         pthread_mutex_lock(&mutex);
-        made.multiplier = multiplier_at(monotonic);
+        struct rate rate = rate_at(monotonic);
         pthread_mutex_unlock(&mutex);
+        made.multiplier = rate.multiplier;
         made.counter = monotonic.counter;
         made.clocks[HOST_TIME_MONOTONIC] = monotonic.ns;
         static const struct {
@@ -139,7 +152,7 @@ void host_time_fill(struct host_time *time)
             uint64_t passed = (uint64_t)((unsigned __int128)(reading.counter - made.counter) * made.multiplier >> 32);
             made.clocks[others[at].index] = reading.ns - passed;
         }
-        made.valid_for = made.multiplier ? (uint64_t)(((unsigned __int128)VALID_NS << 32) / made.multiplier) : 0;
+        made.valid_for = made.multiplier ? (uint64_t)(((unsigned __int128)rate.valid_ns << 32) / made.multiplier) : 0;
     }
     *time = made;
 }

@@ -177,7 +177,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)  # engines that run beside look at all mounts
 
 
 def test_a_full_disk_for_the_output_gives_one_error(command: Command, source: str, small_disk: Path) -> None:

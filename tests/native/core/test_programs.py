@@ -354,7 +354,7 @@ def test_clocks_come_along_with_other_calls(tree: TeeTree) -> None:
     profile = json.loads(next(line for line in done.stderr.splitlines() if line.startswith(b"{")))
     calls = {item["name"]: item["calls"] for item in profile["ocalls"]}
     assert calls["WAIT"] >= SLEEPS
-    assert calls["CLOCK"] < SLEEPS / 20
+    assert calls.get("CLOCK", 0) < SLEEPS / 20
 
 
 def test_private_mappings_come_when_they_are_touched(tree: TeeTree, rootfs: Path) -> None:

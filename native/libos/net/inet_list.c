@@ -24,6 +24,7 @@ void inet_list(struct inet *inet)
     inet->number = ++last;
     struct inet **bucket = &buckets[inet->number % BUCKETS];
     inet->next = *bucket;
+    inet->previous = NULL; /* it may have stood elsewhere before */
     if (*bucket != NULL) {
         (*bucket)->previous = inet;
     }

@@ -92,6 +92,7 @@ COUNTS = {
     "signals": (),
     "first_and_last_words": (),
     "group_signals": (),
+    "many_sockets": (),
     "tcp": (),
     "udp": (),
     "unix_sockets": (),

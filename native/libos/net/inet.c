@@ -369,23 +369,24 @@ static int64_t tell(struct socket *socket, struct message *message, const struct
     return (int64_t)got;
 }
 
-/* Of what the host has, as much as there is room for behind what was read ahead. */
-static int64_t receive_from_host(struct inet *inet, struct message *message, size_t ahead, uint32_t flags)
+/* Of what the host has, as much as there is room for behind what was read ahead. -EAGAIN: there is nothing, or more has been read ahead since. */
+static int64_t receive_from_host(struct inet *inet, struct message *message, struct ahead_found ahead, uint32_t flags)
 {
     struct host_message header;
     bool is_stream = inet->socket.type == SOCK_STREAM;
-    size_t room = message->length - ahead, length = room < HOST_MESSAGE_DATA ? room : HOST_MESSAGE_DATA;
+    size_t room = message->length - ahead.size, length = room < HOST_MESSAGE_DATA ? room : HOST_MESSAGE_DATA;
     memset(&header, 0, offsetof(struct host_message, control));
     header.control_length = message->control.room < HOST_CONTROL_SIZE ? message->control.room : HOST_CONTROL_SIZE;
     header.input = inet->asks_for_input && is_stream ? HOST_INPUT_ASK : HOST_INPUT_UNKNOWN;
     ahead_describe(inet, &header);
+    header.aheads = ahead.count;
     uint64_t activity = host_activity();
-    int64_t result = host_receive(inet->host_fd, &header, message->data + ahead, length, flags);
+    int64_t result = host_receive(inet->host_fd, &header, message->data + ahead.size, length, flags);
     if (result < 0) {
         return result;
     }
     remember_input(inet, &header, activity);
-    inet->has_ended |= is_stream && result == 0 && room > 0 && ahead == 0 && (flags & MSG_OOB) == 0 && !inet->reads_no_more;
+    inet->has_ended |= is_stream && result == 0 && room > 0 && ahead.size == 0 && (flags & MSG_OOB) == 0 && !inet->reads_no_more;
     return tell(&inet->socket, message, &header, (size_t)result);
 }
 
@@ -393,14 +394,14 @@ static int64_t receive_from_host(struct inet *inet, struct message *message, siz
  * unless it had none. Who only looks may wait for what has come since. */
 static int64_t receive_stream(struct inet *inet, struct message *message, uint32_t flags)
 {
-    bool looks_only = (flags & MSG_PEEK) != 0, is_all;
-    size_t ahead = (flags & MSG_OOB) != 0 ? 0 : ahead_read(inet, message->data, message->length, looks_only, &is_all);
-    if (ahead > 0 && (ahead == message->length || (is_all && !looks_only))) {
-        return (int64_t)ahead;
+    bool looks_only = (flags & MSG_PEEK) != 0;
+    struct ahead_found ahead = ahead_read(inet, message->data, (flags & MSG_OOB) != 0 ? 0 : message->length, looks_only);
+    if (ahead.size > 0 && (ahead.size == message->length || (ahead.is_all && !looks_only))) {
+        return (int64_t)ahead.size;
     }
     int64_t result = receive_from_host(inet, message, ahead, flags);
-    if (ahead > 0) {
-        return result < 0 ? (int64_t)ahead : (int64_t)ahead + result;
+    if (ahead.size > 0) {
+        return result < 0 ? (int64_t)ahead.size : (int64_t)ahead.size + result;
     }
     return result;
 }
@@ -425,7 +426,10 @@ static int64_t inet_receive(struct socket *socket, struct message *message, stru
     if (!has_ahead && !is_error && quiet_use(&inet->input) && poller == NULL) {
         return -EAGAIN;
     }
-    int64_t result = is_stream ? receive_stream(inet, message, flags) : receive_from_host(inet, message, 0, flags);
+    int64_t result;
+    do {
+        result = is_stream ? receive_stream(inet, message, flags) : receive_from_host(inet, message, (struct ahead_found){0}, flags);
+    } while (result == -EAGAIN && (flags & MSG_OOB) == 0 && ahead_length(inet) > 0); /* which has come since it was read */
     inet->asks_for_input |= result == -EAGAIN && poller == NULL && is_stream;
     return result;
 }

@@ -56,8 +56,13 @@ void inet_unlist(struct inet *inet);
 void ahead_describe(struct inet *inet, struct host_message *header);
 size_t ahead_length(struct inet *inet);
 void ahead_watch(struct inet *inet, struct poller *poller);
-/* As many bytes as there are. `is_all`: the host had no more, so that a reader who gets less than he has room for may believe that there is no more. */
-size_t ahead_read(struct inet *inet, void *to, size_t length, bool looks_only, bool *is_all);
+struct ahead_found {
+    size_t size;
+    uint32_t count; /* of the pieces up to then: what the host gives behind them is only what comes next if none has come since */
+    bool is_all; /* the host had no more, so that a reader who gets less than he has room for may believe that there is no more */
+};
+
+struct ahead_found ahead_read(struct inet *inet, void *to, size_t length, bool looks_only);
 /* Another connection begins: what is there, or on its way, is of the last one. */
 void ahead_forget(struct inet *inet);
 /* Before the host's socket is closed, when it is in no list any more. */

@@ -33,13 +33,13 @@ void ahead_watch(struct inet *inet, struct poller *poller)
     }
 }
 
-size_t ahead_read(struct inet *inet, void *to, size_t length, bool looks_only, bool *is_all)
+struct ahead_found ahead_read(struct inet *inet, void *to, size_t length, bool looks_only)
 {
     struct inet_ahead *ahead = &inet->ahead;
     struct host_ahead *read_up = NULL;
     spin_lock(&ahead->lock);
     size_t left = ahead->piece == NULL ? 0 : ahead->piece->length - ahead->start, size = length < left ? length : left;
-    *is_all = ahead->is_all;
+    struct ahead_found found = {.size = size, .count = ahead->count, .is_all = ahead->is_all};
     if (size > 0) {
         memcpy(to, ahead->piece->bytes + ahead->start, size);
     }
@@ -52,7 +52,7 @@ size_t ahead_read(struct inet *inet, void *to, size_t length, bool looks_only, b
     }
     spin_unlock(&ahead->lock);
     ahead_give(read_up);
-    return size;
+    return found;
 }
 
 static void drop(struct inet *inet)

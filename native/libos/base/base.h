@@ -169,6 +169,16 @@ struct iovec {
  * -EFAULT. */
 int64_t iovec_import(struct iovec *to, user_address from, uint64_t count);
 
+/* The memory of the application that a call is about, one piece behind the other. */
+struct pieces {
+    const struct iovec *vector;
+    size_t count;
+    uint64_t total; /* bytes: no more than they have together */
+};
+/* What lies `begin` bytes behind their beginning, as far as the memory reaches -> how many bytes that were. */
+size_t copy_some_from_pieces(void *to, const struct pieces *pieces, uint64_t begin, size_t size);
+size_t copy_some_to_pieces(const struct pieces *pieces, uint64_t begin, const void *from, size_t size);
+
 struct timespec {
     int64_t seconds;
     int64_t nanoseconds;

@@ -62,26 +62,4 @@ int64_t install(struct file *file, bool close_on_exec);
 /* The same for two, whose descriptors are written to `to` as two ints. */
 int64_t install_two(struct file *files[2], bool close_on_exec, user_address to);
 
-/* One piece of a read or write between a file and the application. `offset` NULL: the file's own position. */
-int64_t read_to_user(struct file *file, user_address to, uint64_t length, uint64_t *offset);
-/* RLIMIT_FSIZE and seals: cut the length of a write to a regular file; -EFBIG and SIGXFSZ, or -EPERM, where nothing may be
- * written. */
-int64_t limit_write(const struct file *file, uint64_t offset, uint64_t *length);
-/* The same for a new size. */
-int64_t limit_size(const struct inode *inode, uint64_t size);
-
-int64_t write_from_user(struct file *file, user_address from, uint64_t length, uint64_t *offset);
-
-/* Either of these. */
-typedef int64_t transfer(struct file *file, user_address address, uint64_t length, uint64_t *offset);
-
-enum transfer_flag { RWF_HIPRI = 1, RWF_DSYNC = 2, RWF_SYNC = 4, RWF_NOWAIT = 8 };
-/* May one transfer be asked for with these? 0 or -EOPNOTSUPP. */
-int64_t check_transfer_flags(const struct file *file, uint32_t flags);
-/* A write is done: what RWF_DSYNC and RWF_SYNC want of it; its result, or the error of that. */
-int64_t after_transfer(struct file *file, uint32_t flags, int64_t result);
-/* readv(2) and writev(2) of a file, with those flags. */
-int64_t transfer_vectors(
-    struct file *file, user_address from, uint64_t count, transfer *piece, uint64_t *offset, uint32_t flags);
-
 #endif

@@ -2,6 +2,7 @@
 #include "fs/aio.h"
 #include "fs/call_support.h"
 #include "fs/event.h"
+#include "fs/file_transfer.h"
 #include "signal/signal.h"
 
 enum opcode {
@@ -56,7 +57,7 @@ static int64_t move_bytes(struct file *file, const struct request *request, int6
 {
     bool is_vector = request->opcode == IOCB_CMD_PREADV || request->opcode == IOCB_CMD_PWRITEV;
     bool writes = request->opcode == IOCB_CMD_PWRITE || request->opcode == IOCB_CMD_PWRITEV;
-    transfer *piece = writes ? write_from_user : read_to_user;
+    transfer *move = writes ? write_from_user : read_to_user;
     uint64_t offset = (uint64_t)request->offset, *place = file->operations->stream ? NULL : &offset;
     int64_t error = check_transfer_flags(file, request->transfer_flags);
     if (error == 0 && !(writes ? is_writable(file) : is_readable(file))) {
@@ -66,11 +67,11 @@ static int64_t move_bytes(struct file *file, const struct request *request, int6
         error = -EINVAL;
     }
     if (error == 0 && is_vector) {
-        *result = transfer_vectors(file, request->buffer, request->length, piece, place, request->transfer_flags);
+        *result = transfer_vectors(file, request->buffer, request->length, move, place, request->transfer_flags);
         return *result == -EFAULT || *result == -EINVAL ? *result : 0;
     }
     if (error == 0) {
-        *result = piece(file, request->buffer, request->length, place);
+        *result = move(file, request->buffer, request->length, place);
         *result = writes ? after_transfer(file, request->transfer_flags, *result) : *result;
     }
     return error;

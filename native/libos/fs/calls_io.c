@@ -1,24 +1,9 @@
 #include "fs/call_support.h"
+#include "fs/file_transfer.h"
 #include "fs/lease.h"
 #include "fs/notify.h"
 #include "fs/owner.h"
 #include "fs/seal.h"
-
-/* kiocb_set_rw_flags() of Linux. What waits cannot be asked not to for one call; nor can one write append. */
-int64_t check_transfer_flags(const struct file *file, uint32_t flags)
-{
-    bool is_known = (flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT)) == 0;
-    return is_known && !((flags & RWF_NOWAIT) && file->operations->stream) ? 0 : -EOPNOTSUPP;
-}
-
-int64_t after_transfer(struct file *file, uint32_t flags, int64_t result)
-{
-    if (result <= 0 || (flags & (RWF_DSYNC | RWF_SYNC)) == 0 || file->operations->sync == NULL) {
-        return result;
-    }
-    int64_t error = file->operations->sync(file);
-    return error < 0 ? error : result;
-}
 
 int64_t sys_read(const struct arguments *arguments)
 {
@@ -34,7 +19,7 @@ int64_t sys_write(const struct arguments *arguments)
                         : on_file(file, write_from_user(file, arguments->at[1], arguments->at[2], NULL));
 }
 
-static int64_t at_offset(const struct arguments *arguments, transfer *piece)
+static int64_t at_offset(const struct arguments *arguments, transfer *move)
 {
     uint64_t offset = arguments->at[3];
     if ((int64_t)offset < 0) {
@@ -45,7 +30,7 @@ static int64_t at_offset(const struct arguments *arguments, transfer *piece)
         return -EBADF;
     }
     return on_file(
-        file, file->operations->stream ? -ESPIPE : piece(file, arguments->at[1], arguments->at[2], &offset));
+        file, file->operations->stream ? -ESPIPE : move(file, arguments->at[1], arguments->at[2], &offset));
 }
 
 int64_t sys_pread64(const struct arguments *arguments)
@@ -58,74 +43,7 @@ int64_t sys_pwrite64(const struct arguments *arguments)
     return at_offset(arguments, write_from_user);
 }
 
-/* Piece by piece; stops at a short one. A pipe's writes are atomic up to 4 KiB: those are gathered first. */
-static int64_t transfer_vector(
-    struct file *file, transfer *piece, const struct iovec *vector, size_t count, uint64_t *offset)
-{
-    int64_t done = 0;
-    for (size_t at = 0; at < count; at++) {
-        if (vector[at].length == 0) {
-            continue;
-        }
-        int64_t result = piece(file, vector[at].base, vector[at].length, offset);
-        if (result < 0) {
-            return done > 0 ? done : result;
-        }
-        done += result;
-        if ((uint64_t)result < vector[at].length || (file->operations->stream && piece == read_to_user)) {
-            break;
-        }
-    }
-    return done;
-}
-
-static int64_t write_gathered(struct file *file, const struct iovec *vector, size_t count)
-{
-    uint8_t *buffer = buffer_take(&path_buffers);
-    size_t length = 0;
-    uint64_t none = 0;
-    int64_t result = buffer == NULL ? -ENOMEM : 0;
-    for (size_t at = 0; at < count && result == 0; at++) {
-        result = copy_from_user(buffer + length, vector[at].base, (size_t)vector[at].length);
-        length += (size_t)vector[at].length;
-    }
-    if (result == 0) {
-        result = file->operations->write(file, buffer, length, &none);
-    }
-    buffer_give(&path_buffers, buffer);
-    return result;
-}
-
-int64_t transfer_vectors(
-    struct file *file, user_address from, uint64_t count, transfer *piece, uint64_t *offset, uint32_t flags)
-{
-    struct iovec few[8];
-    struct iovec *vector = few;
-    if (count > IOV_MAX) {
-        return -EINVAL;
-    }
-    if (count > ARRAY_LENGTH(few) && (vector = allocate(count * sizeof(struct iovec))) == NULL) {
-        return -ENOMEM;
-    }
-    bool writes = piece == write_from_user;
-    int64_t result = !(writes ? is_writable(file) : is_readable(file)) ? -EBADF : iovec_import(vector, from, count);
-    int64_t error = result < 0 ? result : check_transfer_flags(file, flags);
-    if (error < 0) {
-        result = error;
-    } else if (file->operations->vector != NULL) {
-        result = file->operations->vector(file, vector, count, writes);
-    } else {
-        bool gather = writes && file->operations->stream && result <= (int64_t)PATH_BUFFER_SIZE && count > 1 &&
-                      file->operations->write != NULL;
-        result = gather ? write_gathered(file, vector, count) : transfer_vector(file, piece, vector, count, offset);
-    }
-    if (vector != few) {
-        release(vector, count * sizeof(struct iovec));
-    }
-    return writes ? after_transfer(file, flags, result) : result;
-}
-
-static int64_t vector_call(const struct arguments *arguments, transfer *piece, uint64_t *offset, uint32_t flags)
+static int64_t vector_call(const struct arguments *arguments, transfer *move, uint64_t *offset, uint32_t flags)
 {
     struct file *file = file_at(arguments, 0);
     if (file == NULL) {
@@ -133,7 +51,7 @@ static int64_t vector_call(const struct arguments *arguments, transfer *piece, u
     }
     return on_file(file, offset != NULL && file->operations->stream
                              ? -ESPIPE
-                             : transfer_vectors(file, arguments->at[1], arguments->at[2], piece, offset, flags));
+                             : transfer_vectors(file, arguments->at[1], arguments->at[2], move, offset, flags));
 }
 
 int64_t sys_readv(const struct arguments *arguments)
@@ -146,10 +64,10 @@ int64_t sys_writev(const struct arguments *arguments)
     return vector_call(arguments, write_from_user, NULL, 0);
 }
 
-static int64_t vector_at(const struct arguments *arguments, transfer *piece, uint32_t flags)
+static int64_t vector_at(const struct arguments *arguments, transfer *move, uint32_t flags)
 {
     uint64_t offset = arguments->at[3];
-    return (int64_t)offset < 0 ? -EINVAL : vector_call(arguments, piece, &offset, flags);
+    return (int64_t)offset < 0 ? -EINVAL : vector_call(arguments, move, &offset, flags);
 }
 
 int64_t sys_preadv(const struct arguments *arguments)
@@ -163,10 +81,10 @@ int64_t sys_pwritev(const struct arguments *arguments)
 }
 
 /* Offset -1: the file's own position. */
-static int64_t vector_flags(const struct arguments *arguments, transfer *piece)
+static int64_t vector_flags(const struct arguments *arguments, transfer *move)
 {
     uint32_t flags = (uint32_t)arguments->at[5];
-    return (int64_t)arguments->at[3] == -1 ? vector_call(arguments, piece, NULL, flags) : vector_at(arguments, piece, flags);
+    return (int64_t)arguments->at[3] == -1 ? vector_call(arguments, move, NULL, flags) : vector_at(arguments, move, flags);
 }
 
 int64_t sys_preadv2(const struct arguments *arguments)

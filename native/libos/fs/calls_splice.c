@@ -1,6 +1,7 @@
 /* Calls that move data from file to file: sendfile, copy_file_range, splice, tee, vmsplice. Whatever goes through a pipe is
  * copied: pages are never shared with the application. */
 #include "fs/call_support.h"
+#include "fs/file_transfer.h"
 #include "fs/notify.h"
 #include "fs/pipe.h"
 #include "signal/signal.h"
@@ -43,11 +44,7 @@ static bool can_write(const struct file *file)
 /* Writes as write(2) does. */
 static int64_t write_side(struct side *to, const void *from, size_t length)
 {
-    uint64_t allowed = length;
-    int64_t result = limit_write(to->file, to->offset, &allowed);
-    if (result == 0) {
-        result = to->file->operations->write(to->file, from, (size_t)allowed, &to->offset);
-    }
+    int64_t result = write_within_limits(to->file, from, length, &to->offset);
     if (result > 0) {
         notify_file(to->file, IN_MODIFY);
     }

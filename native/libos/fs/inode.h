@@ -126,6 +126,7 @@ struct inode {
     uint64_t size;
     uint64_t rdev;
     bool can_be_linked; /* it has no name yet, and may get one (O_TMPFILE without O_EXCL) */
+    struct mutex writing; /* of regular files: held for each call that writes */
     struct timespec atime, mtime, ctime;
     struct timespec btime; /* 0: not known */
     /* Directories: where they are, or were before they were removed (links 0). NULL for the root. */

@@ -2,37 +2,9 @@
 
 #include "net/socket.h"
 
-typedef int copy_part(void *bytes, user_address address, size_t size);
-
-static int gather_part(void *bytes, user_address address, size_t size)
+static int64_t gather(void *to, const struct pieces *pieces, uint64_t begin, size_t length)
 {
-    return copy_from_user(bytes, address, size);
-}
-
-static int scatter_part(void *bytes, user_address address, size_t size)
-{
-    return copy_to_user(address, bytes, size);
-}
-
-/* Copies `length` bytes that begin `from` bytes into the pieces. */
-static int64_t copy_pieces(const struct pieces *pieces, uint64_t from, uint8_t *bytes, size_t length, copy_part *copy)
-{
-    for (size_t at = 0; at < pieces->count && length > 0; at++) {
-        const struct iovec *piece = &pieces->vector[at];
-        if (from >= piece->length) {
-            from -= piece->length;
-            continue;
-        }
-        uint64_t left = piece->length - from;
-        size_t part = left < length ? (size_t)left : length;
-        if (copy(bytes, piece->base + from, part) < 0) {
-            return -EFAULT;
-        }
-        bytes += part;
-        length -= part;
-        from = 0;
-    }
-    return 0;
+    return copy_some_from_pieces(to, pieces, begin, length) == length ? 0 : -EFAULT;
 }
 
 static size_t piece_size(uint64_t left)
@@ -67,7 +39,7 @@ static int64_t send_stream(
     int64_t result;
     do {
         message->length = piece_size(pieces->total - done);
-        result = copy_pieces(pieces, done, message->data, message->length, gather_part);
+        result = gather(message->data, pieces, done, message->length);
         if (result == 0) {
             result = socket_send(socket, message, done == 0 ? timeout_ns : time_until(end));
         }
@@ -96,7 +68,7 @@ int64_t transfer_send(
         result = send_stream(socket, message, pieces, timeout_ns);
     } else {
         message->length = (size_t)pieces->total;
-        result = copy_pieces(pieces, 0, message->data, message->length, gather_part);
+        result = gather(message->data, pieces, 0, message->length);
         result = result < 0 ? result : socket_send(socket, message, timeout_ns);
     }
     buffer_give(pool, message->data);
@@ -117,7 +89,7 @@ int64_t transfer_receive(
     do {
         message->length = piece_size(pieces->total - done);
         result = socket_receive(socket, message, done == 0 ? timeout_ns : time_until(end));
-        if (result > 0 && copy_pieces(pieces, done, message->data, (size_t)result, scatter_part) < 0) {
+        if (result > 0 && copy_some_to_pieces(pieces, done, message->data, (size_t)result) < (size_t)result) {
             result = -EFAULT;
         }
         done += result > 0 ? (uint64_t)result : 0;

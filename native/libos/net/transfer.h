@@ -4,12 +4,6 @@
 
 #include "net/net.h"
 
-struct pieces {
-    const struct iovec *vector;
-    size_t count;
-    uint64_t total; /* bytes */
-};
-
 /* `data` and `length` of the message are filled in here. A stream goes on until all is sent or it would have to wait longer
  * than it may. The bytes that were sent, or a negative errno (without SIGPIPE). */
 int64_t transfer_send(struct socket *socket, struct message *message, const struct pieces *pieces, uint64_t timeout_ns);

@@ -96,6 +96,7 @@ COUNTS = {
     "tcp": (),
     "udp": (),
     "unix_sockets": (),
+    "whole_transfers": (scaled(40_000, least=2_000),),
     "ready_sockets": (scaled(1_000, least=100),),
     "threads": (scaled(20_000),),
     "sharing": (),

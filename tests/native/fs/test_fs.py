@@ -31,7 +31,7 @@ FLAGS = ("-std=gnu17", "-O1", "-g", "-Wall", "-Wextra", "-fno-builtin", "-Wno-bu
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREAD_SANITIZER = ("-fsanitize=thread",)
 BELOW = (
-    *("base/format.c", "base/spinlock.c", "base/upcalls.c", "boundary/quiet.c"),
+    *("base/format.c", "base/pieces.c", "base/spinlock.c", "base/upcalls.c", "boundary/quiet.c"),
     *("memory/object.c", "memory/page_index.c"),
     *("process/capabilities.c", "process/credentials.c", "process/limits.c", "process/machine.c"),
     "process/subject.c",

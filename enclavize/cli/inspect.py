@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from enclavize.cli.choices import Progress
+from enclavize.progress.mode import ProgressMode
+
 
 def inspect(
     *,
@@ -15,6 +18,7 @@ def inspect(
             "--format", metavar="table|json|FIELD", help="FIELD is a name of the JSON form: mrenclave."
         ),
     ] = "table",
+    progress: Progress = ProgressMode.AUTO,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Accept plain HTTP and unknown certificates of registries.")
     ] = False,
@@ -23,7 +27,8 @@ def inspect(
     from enclavize.cli.present import present
     from enclavize.oci.location import parse_location
     from enclavize.pipeline.inspect import inspect_image
-    from enclavize.progress import Reporter
+    from enclavize.progress.renderer import reporting
 
-    facts = inspect_image(parse_location(image), insecure=insecure, reporter=Reporter())
+    with reporting(progress) as reporter:
+        facts = inspect_image(parse_location(image), insecure=insecure, reporter=reporter)
     sys.stdout.write(present(facts, form))

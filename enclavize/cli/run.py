@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -44,8 +46,17 @@ NETWORKS = ("none", "host")
 _WIDTH = 110
 
 
+_VALUE_OF_A_FLAG = re.compile(r"argument (?:\S+/)?(--[a-z-]+): ignored explicit argument (.*)")
+"""What argparse says of a value that an option does not take."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        if match := _VALUE_OF_A_FLAG.fullmatch(message):
+            flag, value = match.groups()
+            forms = [name for name in SIMULATIONS if name.startswith(f"{flag}=")]
+            message = f"{flag} has no value {value}" if forms else f"{flag} takes no value, {value} was given"
+            raise UsageError(message, hint=f"there is {', '.join([flag, *forms])}")
         raise UsageError(message, hint="enclavize run --help")
 
 
@@ -95,7 +106,8 @@ def _run(given: argparse.Namespace) -> int:
         devices=tuple(map(sgx_device, given.device)),
         insecure=given.insecure,
     )
-    return run_image(options, unpack(options, _cache_bound, _progress))
+    reporting = partial(_reporting, _progress_mode(given.progress))
+    return run_image(options, unpack(options, _cache_bound, reporting))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,6 +187,10 @@ def _parser() -> argparse.ArgumentParser:
         about="Give an SGX device beside /dev/sgx_enclave, which is there by itself: /dev/sgx_provision, for "
         "quotes that are made in the container.",
     )  # fmt: skip
+    one(
+        "--progress", metavar="auto|tty|plain|quiet|rawjson|none",
+        about="How progress is shown while the image is unpacked: auto by default.",
+    )  # fmt: skip
     flag("--insecure", about="Accept plain HTTP and unknown certificates of registries.")
     return parser
 
@@ -185,11 +201,22 @@ def _cache_bound() -> int:
     return cache_bound()
 
 
-def _progress() -> AbstractContextManager[Reporter]:
+def _progress_mode(chosen: str | None) -> str:
+    """Return a value of ``--progress``. Its module is loaded if one was given: few runs have progress."""
+    mode = chosen or os.environ.get("ENCLAVIZE_PROGRESS", "")
+    if mode:
+        from enclavize.progress.mode import ProgressMode
+
+        if mode not in list(ProgressMode):
+            raise UsageError(f"--progress {mode!r}: there is {', '.join(ProgressMode)}")
+    return mode or "auto"
+
+
+def _reporting(mode: str) -> AbstractContextManager[Reporter]:
     from enclavize.progress.mode import ProgressMode
     from enclavize.progress.renderer import reporting
 
-    return reporting(ProgressMode.AUTO)
+    return reporting(ProgressMode(mode))
 
 
 def _variable(text: str) -> str:

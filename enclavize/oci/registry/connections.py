@@ -17,7 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from enclavize.errors import RegistryError
-from enclavize.oci.registry.address import authority_of, origin_of, request_target
+from enclavize.oci.registry.address import authority_of, origin_of, request_target, site_of
 from enclavize.oci.registry.certificates import tls_contexts
 from enclavize.oci.registry.errors import printable
 from enclavize.oci.registry.proxies import Proxies
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 """Seconds without a byte. Registries may be silent for long while they verify an uploaded blob."""
+
+_PATIENCE = 0.5
+"""Seconds until the offer of TLS is said to be complete: who answers does so in milliseconds."""
 
 CONNECTIONS = 8
 
@@ -131,20 +134,25 @@ class Connections:
         )
 
     def is_plain(self, url: str) -> bool:
-        """Tell whether it is certain that nobody speaks TLS there; nothing is sent but the offer to do so."""
+        """Tell whether it is certain that nobody speaks TLS there; nothing is sent but the offer to do so.
+
+        Raises RegistryError where somebody takes connections, and never says anything.
+        """
         scheme, host, port = origin_of(url)
         if self._proxies.proxy_for(scheme, host, port):
             return False
         offer = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         offer.check_hostname, offer.verify_mode = False, ssl.CERT_NONE  # whoever it is
         try:
-            with socket.create_connection((host, port), CONNECT_TIMEOUT) as plain:
-                offer.wrap_socket(plain, server_hostname=host).close()
+            with (
+                socket.create_connection((host, port), CONNECT_TIMEOUT) as plain,
+                offer.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False) as tls,
+            ):
+                return not _takes_offer(tls, site_of(url))
         except ssl.SSLError as error:
             return error.reason in _NOT_TLS
         except (OSError, ValueError):
             return False
-        return False
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         scheme, host, port = origin_of(url)
@@ -183,6 +191,25 @@ class Connections:
         if self._contexts is None:
             self._contexts = tls_contexts(self._registry, insecure=self._insecure, warn=self._warn)
         return self._contexts
+
+
+def _takes_offer(tls: ssl.SSLSocket, site: str) -> bool:
+    """Go through the handshake. Raises what it fails with, RegistryError where nothing is heard."""
+    tls.settimeout(_PATIENCE)
+    try:
+        tls.do_handshake()
+    except TimeoutError:
+        # A server of plain HTTP may wait for the end of a line, which an offer of TLS need not have.
+        socket.socket.shutdown(tls, socket.SHUT_WR)
+        tls.settimeout(CONNECT_TIMEOUT)
+        try:
+            tls.do_handshake()
+        except TimeoutError as error:
+            raise RegistryError(
+                f"{site} takes connections, but says nothing within {CONNECT_TIMEOUT:.0f} seconds",
+                hint="is that the port of a registry?",
+            ) from error
+    return True
 
 
 def _proxy_pool(proxy: str, options: Mapping[str, Any]) -> urllib3.PoolManager:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 
@@ -12,12 +14,13 @@ import pytest
 from enclavize.errors import RegistryError
 from enclavize.oci.registry.client import RegistryClient
 from enclavize.oci.registry.target import RegistryTarget
+from enclavize.oci.registry.transport import Transport
 from support.certificates import make_certificate
 from support.images import to_write
 from support.registry import running_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from enclavize.progress import Reporter
@@ -190,3 +193,54 @@ def test_plain_http_beyond_this_machine_needs_to_be_allowed(
     client = RegistryClient(registry.host, insecure=True)
     assert not client.has_manifest("app", "1")
     client.close()
+
+
+@contextmanager
+def taking_connections(
+    answer: Callable[[socket.socket], object],
+) -> Iterator[tuple[str, list[socket.socket]]]:
+    """A site that does something with each connection, one after the other; its name, and those it took."""
+    taken: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):  # closed
+                while True:
+                    connection, _ = listening.accept()
+                    taken.append(connection)
+                    answer(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}", taken
+        for connection in taken:
+            connection.close()
+
+
+@pytest.fixture
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enclavize.oci.registry.connections._PATIENCE", 0.05)
+    monkeypatch.setattr("enclavize.oci.registry.transport.FIRST_DELAY", 0.001)
+
+
+@pytest.mark.usefixtures("_hurry")
+def test_who_waits_for_the_end_of_a_line_is_told_that_the_offer_of_tls_is_complete() -> None:
+    def answer(connection: socket.socket) -> None:
+        while connection.recv(4096):
+            pass
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with taking_connections(answer) as (host, taken):
+        assert Transport(host).base_url() == f"http://{host}"
+        assert len(taken) == 1
+
+
+@pytest.mark.usefixtures("_hurry")
+def test_a_port_that_never_says_anything_is_named_after_one_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("CONNECT_TIMEOUT", "READ_TIMEOUT"):
+        monkeypatch.setattr(f"enclavize.oci.registry.connections.{name}", 0.2)
+    with taking_connections(lambda _connection: None) as (host, taken):
+        with pytest.raises(RegistryError, match=f"{host} takes connections, but says nothing"):
+            RegistryClient(host).has_manifest("app", "1")
+        assert len(taken) == 1

@@ -293,3 +293,9 @@ def test_inspect_shows_one_field(built: Built) -> None:
     assert built.command.run("inspect", built.name, "--format", "isvsvn").stdout == "4\n"
     assert built.command.run("inspect", built.name, "--format", "measured.user").stdout == "[7, 8, 9]\n"
     assert "fields:" in built.command.run("inspect", built.name, "--format", "nothing", code=2).stderr
+
+
+def test_inspect_shows_progress_as_it_is_told(built: Built) -> None:
+    for mode, shown in (("plain", True), ("none", False)):
+        done = built.command.run("inspect", built.name, "--progress", mode, "--format", "isvsvn")
+        assert (done.stdout, "resolve" in done.stderr) == ("4\n", shown)

@@ -31,6 +31,7 @@ struct inet {
     int host_fd;
     uint64_t number; /* no two sockets have the same one */
     struct event_source source; /* changes when a piece has come ahead; what the host has, only the host tells */
+    struct mutex reading; /* held by who takes of a stream what was read ahead, and what follows from the host */
     struct inet_ahead ahead;
     bool is_bound; /* by the application */
     bool reads_no_more; /* shutdown() was called for what comes; TCP gives what comes all the same */
@@ -50,7 +51,17 @@ static inline struct inet *inet_of(struct socket *socket)
 void inet_each(void (*each)(struct inet *inet, void *context), void *context);
 void inet_with(uint64_t number, void (*use)(struct inet *inet, void *context), void *context);
 void inet_list(struct inet *inet);
+/* What the host has read ahead under the last number is nobody's from now on. */
+void inet_renumber(struct inet *inet);
 void inet_unlist(struct inet *inet);
+
+/* inet_transfer.c */
+int64_t inet_send(struct socket *socket, struct message *message, struct poller *poller);
+int64_t inet_receive(struct socket *socket, struct message *message, struct poller *poller);
+/* Has the host said that it can be done? Without a poller there is nobody to ask: trying shows it. */
+bool inet_may_try(struct inet *inet, uint32_t events, struct poller *poller);
+/* What the program sends may come to a socket of its own from now on. */
+void inet_reach_out(void);
 
 /* inet_ahead.c: tells the host of it; what is there, in bytes. */
 void ahead_describe(struct inet *inet, struct host_message *header);

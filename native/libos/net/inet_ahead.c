@@ -66,9 +66,8 @@ static void drop(struct inet *inet)
 
 void ahead_forget(struct inet *inet)
 {
+    inet_renumber(inet);
     drop(inet);
-    inet_unlist(inet);
-    inet_list(inet);
 }
 
 /* To the host, all was read; to who has sent it, what was not read is a reset (tcp_close() of Linux), as if nothing was to linger. */

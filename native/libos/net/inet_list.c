@@ -18,27 +18,47 @@ void inet_each(void (*each)(struct inet *inet, void *context), void *context)
     mutex_unlock(&lock);
 }
 
-void inet_list(struct inet *inet)
+/* Under the lock. It may have stood elsewhere before. */
+static void put_in(struct inet *inet)
 {
-    mutex_lock(&lock);
     inet->number = ++last;
     struct inet **bucket = &buckets[inet->number % BUCKETS];
     inet->next = *bucket;
-    inet->previous = NULL; /* it may have stood elsewhere before */
+    inet->previous = NULL;
     if (*bucket != NULL) {
         (*bucket)->previous = inet;
     }
     *bucket = inet;
+}
+
+static void take_out(struct inet *inet)
+{
+    *(inet->previous != NULL ? &inet->previous->next : &buckets[inet->number % BUCKETS]) = inet->next;
+    if (inet->next != NULL) {
+        inet->next->previous = inet->previous;
+    }
+}
+
+void inet_list(struct inet *inet)
+{
+    mutex_lock(&lock);
+    put_in(inet);
+    mutex_unlock(&lock);
+}
+
+/* As one step: threads may connect one socket at once. */
+void inet_renumber(struct inet *inet)
+{
+    mutex_lock(&lock);
+    take_out(inet);
+    put_in(inet);
     mutex_unlock(&lock);
 }
 
 void inet_unlist(struct inet *inet)
 {
     mutex_lock(&lock);
-    *(inet->previous != NULL ? &inet->previous->next : &buckets[inet->number % BUCKETS]) = inet->next;
-    if (inet->next != NULL) {
-        inet->next->previous = inet->previous;
-    }
+    take_out(inet);
     mutex_unlock(&lock);
 }
 

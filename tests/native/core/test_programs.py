@@ -93,6 +93,7 @@ COUNTS = {
     "first_and_last_words": (),
     "group_signals": (),
     "many_sockets": (),
+    "shared_sockets": (scaled(20_000, least=2_000),),
     "tcp": (),
     "udp": (),
     "unix_sockets": (),

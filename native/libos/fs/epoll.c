@@ -19,21 +19,30 @@ static void epoll_unused(struct event_source *source)
     release(CONTAINER_OF(source, struct epoll, source), sizeof(struct epoll));
 }
 
-/* The events that the host has told, as the application asked for them. What it says of files that are not watched is nothing. */
-static uint32_t list_hosted(const struct hosted *hosted, struct poller_events *told, struct epoll_event *events)
+/* The events that the host has told, as the application asked for them. What it says of files that are not watched is nothing, and of one that was
+ * told already, it is no second event: programs let go of what an event is about, and one wait of Linux tells of a file once. */
+static uint32_t list_hosted(struct epoll *epoll, struct poller_events *told, struct epoll_event *events)
 {
     uint32_t count = 0;
+    bool is_news = false;
     for (uint32_t at = 0; at < told->count; at++) {
-        struct item *item = hosted_item(hosted, told->found[at].fd);
+        struct item *item = hosted_item(&epoll->hosted, told->found[at].fd);
         uint32_t found = item == NULL ? 0 : told->found[at].events & (item->events | POLLERR | POLLHUP) & ~CONTROL_BITS;
-        if (found != 0) {
+        if (found == 0 || item->told_in == epoll->scans) {
+            continue;
+        }
+        is_news = true;
+        item->told_in = epoll->scans;
+        item->is_spent = (item->events & EPOLLONESHOT) != 0;
+        if (item->found != NULL) {
+            item->found->events |= found;
+        } else {
             found |= item_has_ahead(item) ? (POLLIN | POLLRDNORM) & item->events : 0;
-            item->is_spent = (item->events & EPOLLONESHOT) != 0;
             ready_remove(item); /* until note_told() */
             events[count++] = (struct epoll_event){.events = found, .data = item->data};
         }
     }
-    told->count = count == 0 ? 0 : told->count;
+    told->count = is_news ? told->count : 0;
     return count;
 }
 
@@ -44,6 +53,18 @@ struct request {
     struct poller_events told;
     bool leaves_host_alone;
 };
+
+/* Where there is no room for the host to tell of them, it is asked what else holds of those whose data it has handed over. */
+static void ask_for_rest(const struct epoll *epoll)
+{
+    for (struct item *item = epoll->kept; item != NULL; item = item->next_kept) {
+        uint32_t rest = item->events & ~(CONTROL_BITS | POLLIN | POLLRDNORM | POLLERR | POLLHUP);
+        struct host_poll asked = {.fd = item->host_fd, .events = (uint16_t)rest};
+        if (item->host_fd >= 0 && item->found != NULL && rest != 0 && host_poll(&asked, 1, 0) > 0) {
+            item->found->events |= asked.revents & item->events;
+        }
+    }
+}
 
 /* Neither side may leave the other without room for ever: what is watched here comes first, but for one place. */
 static uint32_t scan_both(struct request *request, struct poller *poller)
@@ -56,13 +77,15 @@ static uint32_t scan_both(struct request *request, struct poller *poller)
         int count = host_events_wait(told->host_fd, told->found, 1, 0, NULL);
         told->count = count < 0 ? 0 : (uint32_t)count;
     }
-    uint32_t count = list_hosted(&epoll->hosted, told, request->events);
+    uint32_t count = list_hosted(epoll, told, request->events);
     uint32_t left = count > 0 ? room - count : room > 1 ? room - 1 : 1;
     uint32_t here = ready_poll(epoll, poller, request->events + count, left, 0);
     told->room = room - here < HOSTED_ROOM ? room - here : HOSTED_ROOM;
     if (told->room > 0 && count == 0) {
         poller_watch_events(poller, told);
-        count = list_hosted(&epoll->hosted, told, request->events + here);
+        count = list_hosted(epoll, told, request->events + here);
+    } else if (told->room == 0) {
+        ask_for_rest(epoll);
     }
     if (poller_counts(poller)) {
         epoll->prefers_host = here > 0;
@@ -74,6 +97,7 @@ static int64_t scan(void *context, struct poller *poller)
 {
     struct request *request = context;
     mutex_lock(&lock);
+    request->epoll->scans++;
     uint32_t count = request->epoll->hosted.count > 0 && !request->leaves_host_alone
                          ? scan_both(request, poller)
                          : ready_poll(request->epoll, poller, request->events, request->room, 0);

@@ -19,6 +19,7 @@ struct item {
     int host_fd;     /* the host's epoll watches it; -1: it is watched here */
     uint32_t events; /* wanted, with control bits; no event bits: disabled by EPOLLONESHOT */
     uint64_t data;
+    uint64_t told_in; /* the scan in which the host has told of it last */
     bool is_spent;   /* by EPOLLONESHOT, as the host has told; of what it does not watch, `events` says so */
     struct item *next_in_bucket;
     struct item *next_of_file, *previous_of_file;
@@ -28,7 +29,7 @@ struct item {
     uint32_t seen;   /* the subscriber's changes, when it was reported last */
     bool is_ready;   /* in the list of what has to be looked at */
     struct item *next_ready, *previous_ready;
-    bool is_found;   /* by the scan that goes on */
+    struct epoll_event *found; /* where the scan that goes on has listed it; NULL: nowhere */
     struct item *next_kept;
 };
 
@@ -50,6 +51,7 @@ struct epoll {
     struct ready ready;
     struct item *kept; /* by the scan that goes on: the last one first */
     struct hosted hosted;
+    uint64_t scans;    /* which have begun */
     bool prefers_host; /* where there is room for one event only, both sides take turns */
 };
 

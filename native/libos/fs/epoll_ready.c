@@ -98,7 +98,7 @@ uint32_t ready_poll(struct epoll *epoll, struct poller *poller, struct epoll_eve
         if (is_kept && events == NULL) {
             ready_add(item);
         } else if (is_kept) {
-            item->is_found = found != 0;
+            item->found = found != 0 ? &events[count] : NULL;
             item->next_kept = epoll->kept;
             epoll->kept = item;
             events[count] = (struct epoll_event){.events = found, .data = item->data};
@@ -126,7 +126,9 @@ void ready_settle(struct epoll *epoll, bool counts)
     struct item *found = NULL; /* the first one first */
     for (struct item *item = epoll->kept, *next; item != NULL; item = next) {
         next = item->next_kept;
-        if (counts && item->is_found) {
+        bool is_found = item->found != NULL;
+        item->found = NULL;
+        if (counts && is_found) {
             item->next_kept = found;
             found = item;
         } else {

@@ -144,6 +144,16 @@ static bool changes_sockets(uint32_t number)
     }
 }
 
+/* Tells of one file as often as there is room for: how often. */
+static int64_t repeat_event(const struct request *call)
+{
+    struct host_event *events = (struct host_event *)((struct host_ahead *)call->data + 1);
+    for (uint64_t at = 1; at < call->arguments[1]; at++) {
+        events[at] = events[0];
+    }
+    return (int64_t)call->arguments[1];
+}
+
 /* Time passes as the host wants: nobody sleeps. */
 static int64_t answer_in_child(struct request *call, uint32_t number, enum lot lot, bool lies)
 {
@@ -163,6 +173,10 @@ static int64_t answer_in_child(struct request *call, uint32_t number, enum lot l
     }
     if (number == OCALL_SOCKET_ACCEPT) {
         result = host_descriptor_add(memfd_create("socket", MFD_CLOEXEC));
+    }
+    if (lies && number == OCALL_EVENTS_WAIT && result > 0 && random_below(2)) {
+        counts->lies++;
+        return repeat_event(call);
     }
     if (lies) {
         counts->took_memory |= is_of_memory(number);

@@ -96,6 +96,28 @@ static void by_level(void)
     CHECK(close(epoll) == 0 && close(other) == 0 && close(outer) == 0);
 }
 
+/* Beside what the host tells: nothing is told twice in one wait, nor by halves because there is little room. */
+static void by_level_with_room(void)
+{
+    int ends[2], twin, epoll = epoll_create1(0);
+    begin(ends, epoll, EPOLLIN | EPOLLOUT);
+    struct epoll_event events[4];
+    CHECK(write(ends[1], "abc", 3) == 3);
+    come(ends[0], 3);
+    for (int turn = 0; turn < 4; turn++) {
+        CHECK(epoll_wait(epoll, events, 1, turn % 2 - 1) == 1 && events[0].events == (EPOLLIN | EPOLLOUT));
+    }
+    CHECK((twin = dup(ends[0])) >= 0);
+    watch(epoll, EPOLL_CTL_ADD, twin, EPOLLIN | EPOLLOUT);
+    for (int turn = 0; turn < 8; turn++) {
+        CHECK(epoll_wait(epoll, events, 4, turn % 2 - 1) == 2 && events[0].data.fd + events[1].data.fd == ends[0] + twin);
+        CHECK(events[0].events == (EPOLLIN | EPOLLOUT) && events[1].events == (EPOLLIN | EPOLLOUT));
+    }
+    CHECK(close(twin) == 0);
+    end(ends);
+    CHECK(close(epoll) == 0);
+}
+
 /* Who reads by edges takes a read that gives less than he has room for as the last one. */
 static void by_edge(void)
 {
@@ -250,6 +272,7 @@ int main(int count, char **arguments)
         wanted[at] = (char)(at * 7);
     }
     by_level();
+    by_level_with_room();
     by_edge();
     at_the_end();
     run_race(rounds, EPOLLIN, wait_and_read, wait_and_read);

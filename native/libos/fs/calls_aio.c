@@ -212,13 +212,14 @@ int64_t sys_io_getevents(const struct arguments *arguments)
 
 int64_t sys_io_pgetevents(const struct arguments *arguments)
 {
-    uint64_t timeout_ns, mask[2] = {0, 0}; /* address and size */
+    uint64_t timeout_ns;
+    struct mask_place place;
     int64_t result = optional_timeout(&timeout_ns, arguments->at[4]);
-    if (result == 0 && arguments->at[5] != 0) {
-        result = copy_from_user(mask, arguments->at[5], sizeof(mask));
+    if (result == 0) {
+        result = signal_find_mask(&place, arguments->at[5]);
     }
-    if (result == 0 && mask[0] != 0) {
-        result = signal_set_temporary_mask(mask[0], mask[1]);
+    if (result == 0) {
+        result = signal_set_temporary_mask(place.mask, place.size);
     }
     return result < 0 ? result : take_events(arguments, timeout_ns);
 }

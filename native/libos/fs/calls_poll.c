@@ -314,13 +314,13 @@ int64_t sys_select(const struct arguments *arguments)
 int64_t sys_pselect6(const struct arguments *arguments)
 {
     uint64_t timeout_ns;
-    uint64_t mask[2] = {0, 0}; /* address and size */
-    int64_t result = arguments->at[5] != 0 ? copy_from_user(mask, arguments->at[5], sizeof(mask)) : 0;
+    struct mask_place place;
+    int64_t result = signal_find_mask(&place, arguments->at[5]);
     if (result == 0) {
         result = optional_timeout(&timeout_ns, arguments->at[4]);
     }
-    if (result == 0 && mask[0] != 0) {
-        result = signal_set_temporary_mask(mask[0], mask[1]);
+    if (result == 0) {
+        result = signal_set_temporary_mask(place.mask, place.size);
     }
     if (result < 0) {
         return result;

@@ -129,6 +129,12 @@ int signal_set_temporary_mask(user_address mask, uint64_t size)
     return 0;
 }
 
+int signal_find_mask(struct mask_place *found, user_address place)
+{
+    *found = (struct mask_place){0};
+    return place ? copy_from_user(found, place, sizeof *found) : 0;
+}
+
 void signal_start(void)
 {
     process_signals_start();

@@ -51,6 +51,13 @@ bool signal_take(struct task *task, uint64_t wanted, struct signal_info *info);
  * end returns to the old one. mask 0: nothing happens. -EINVAL (size is not 8), -EFAULT. */
 int signal_set_temporary_mask(user_address mask, uint64_t size);
 
+/* pselect6 and io_pgetevents have no argument left for its size: theirs is the place of this. 0: there is no mask. -EFAULT. */
+struct mask_place {
+    user_address mask;
+    uint64_t size;
+};
+int signal_find_mask(struct mask_place *found, user_address place);
+
 /* What the signal room needs of the rooms above. */
 struct signal_upcalls {
     /* fs: a signal waits for somebody. */

@@ -6,7 +6,8 @@ Source: POSIX.1-2017, XCU 2.2 ("Quoting") to 2.7 ("Redirection"), with what bash
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from enclavize.values import dataclass
 
 
 class NotUnderstoodError(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
@@ -16,6 +15,7 @@ from enclavize.pipeline.options import SigningOptions
 from enclavize.pipeline.signing import signing_identity
 from enclavize.pipeline.toolchain import installed_toolchain
 from enclavize.signing.local import sign_sigstruct
+from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +34,7 @@ from enclavize.rootfs.unpack import (
     renamed_directory,
 )
 from enclavize.rootfs.verity import BLOCK_SIZE
+from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from enclavize.resources import native_file
 from enclavize.tee import layout
 from enclavize.tee.instance import Instance, InstanceFile
 from enclavize.tee.policy import Network
+from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from enclavize.errors import UsageError
 from enclavize.libos.occlum.build import ImageKey, SgxMode
 from enclavize.libos.occlum.init_ra import GRPC_RATLS, load_ra_configuration
 from enclavize.libos.occlum.sefs.keys import read_image_key
+from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

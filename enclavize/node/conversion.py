@@ -20,6 +20,7 @@ from enclavize.oci.storage import storage_errors
 from enclavize.pipeline.build import backend_with
 from enclavize.pipeline.convert import convert
 from enclavize.pipeline.dates import signing_date
+from enclavize.pipeline.indexing import index
 from enclavize.pipeline.options import KeySigner, ServiceSigner
 from enclavize.pipeline.signing import signing_identity
 from enclavize.pipeline.statement import statement
@@ -92,6 +93,7 @@ class Job:
             shared = self._shared(identity, image)
             tee = convert(
                 image,
+                index(image, options, backend, cache, Reporter()),
                 options,
                 backend=backend,
                 identity=replace(identity, load=lambda: shared) if shared else identity,

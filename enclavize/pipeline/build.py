@@ -152,17 +152,21 @@ def _converted(
             task.mark_cached()
             return known
 
+    from enclavize.pipeline.indexing import index
+
+    rootfs = index(image, options, backend, cache, reporter, on_layer=on_layer)
+
     from enclavize.pipeline.convert import convert
 
     tee = convert(
         image,
+        rootfs,
         options,
         backend=backend,
         identity=identity,
         date=date,
         cache=cache,
         reporter=reporter,
-        on_layer=on_layer if backend.keeps_layers else lambda _number: None,
     )
     results.keep(key, tee)
     return tee

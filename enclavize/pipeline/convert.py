@@ -1,4 +1,4 @@
-"""The middle of a build: index, check, instance, measure, sign, assemble."""
+"""The middle of a build: check, instance, measure, sign, assemble."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from enclavize.pipeline.check import report_on
 from enclavize.pipeline.dates import created_text
 from enclavize.pipeline.doubt import doubt
 from enclavize.pipeline.workspace import workspace
-from enclavize.rootfs.index import index_image
 from enclavize.rootfs.names import printable
 from enclavize.sgx.sigstruct import Sigstruct, bcd_date
 from enclavize.signing.local import sign_sigstruct
@@ -23,7 +22,7 @@ from enclavize.values import replace
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from enclavize.compat.sizes import Advice
@@ -43,6 +42,7 @@ SIZED_BY_ADVICE = frozenset({"gramine", "occlum"})
 
 def convert(
     image: Image,
+    rootfs: Rootfs,
     options: BuildOptions,
     *,
     backend: Backend,
@@ -50,21 +50,11 @@ def convert(
     date: dt.date,
     cache: BlobCache,
     reporter: Reporter,
-    on_layer: Callable[[int], object] = lambda _number: None,
 ) -> TeeImage:
-    """Make the TEE image; its new blobs are in the cache. Raises EnclavizeError.
-
-    ``on_layer``: see ``rootfs.index.index_image``.
-    """
+    """Make the TEE image; its new blobs are in the cache. Raises EnclavizeError."""
     with workspace(cache) as workdir:
-        rootfs, instance, enclave = measured(
-            image,
-            options,
-            backend=backend,
-            workdir=workdir,
-            cache=cache,
-            reporter=reporter,
-            on_layer=on_layer,
+        instance, enclave = measured(
+            image, rootfs, options, backend=backend, workdir=workdir, reporter=reporter
         )
 
         sigstruct = Sigstruct(measurement=enclave.measurement, date=bcd_date(date))
@@ -95,18 +85,14 @@ def convert(
 
 def measured(
     image: Image,
+    rootfs: Rootfs,
     options: BuildOptions,
     *,
     backend: Backend,
     workdir: Path,
-    cache: BlobCache,
     reporter: Reporter,
-    on_layer: Callable[[int], object] = lambda _number: None,
-) -> tuple[Rootfs, Instance, MeasuredEnclave]:
-    """Index, check, instance, measure: all that needs no key. Raises EnclavizeError."""
-    rootfs = index_image(
-        image, cache=cache, reporter=reporter, refresh=not options.use_cache, on_layer=on_layer
-    )
+) -> tuple[Instance, MeasuredEnclave]:
+    """Check, instance, measure: all that needs no key. Raises EnclavizeError."""
     check_free(rootfs, image.name)
 
     profile = backend.profile
@@ -138,7 +124,7 @@ def measured(
             doubt(message, options, task)
         enclave = instance.enclave.measure()
         task.log(f"MRENCLAVE {enclave.measurement.mrenclave.hex()}")
-    return rootfs, instance, enclave
+    return instance, enclave
 
 
 def _sizes(resources: Resources, advice: Advice, task: Task) -> Resources:

@@ -9,6 +9,7 @@ from enclavize.oci.cache import BlobCache
 from enclavize.oci.resolve import resolve
 from enclavize.pipeline.build import backend_of
 from enclavize.pipeline.convert import measured
+from enclavize.pipeline.indexing import index
 from enclavize.pipeline.statement import statement
 from enclavize.pipeline.workspace import workspace
 from enclavize.tee.image import check_convertible
@@ -27,7 +28,6 @@ def measure_image(options: BuildOptions, reporter: Reporter) -> dict[str, Any]:
     with closing(image.source), workspace(cache) as workdir:
         check_convertible(image)
         backend = backend_of(image, options, cache, reporter)
-        _, _, enclave = measured(
-            image, options, backend=backend, workdir=workdir, cache=cache, reporter=reporter
-        )
+        rootfs = index(image, options, backend, cache, reporter)
+        _, enclave = measured(image, rootfs, options, backend=backend, workdir=workdir, reporter=reporter)
         return statement(image, options, backend, enclave.measurement.mrenclave.hex())

@@ -71,6 +71,7 @@ def index_image(
     hashed: Collection[int] = (),
     keep_layers: bool = False,
     on_layer: Callable[[int], object] = lambda _number: None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Rootfs:
     """Return the merged tree of an image. Layers are read, verified and indexed where they are not known yet.
 
@@ -78,6 +79,7 @@ def index_image(
     where their index is known, if they are on this machine: others are verified by whoever fetches them.
     ``keep_layers``: those that are read are kept as uncompressed archives (layer_file.py).
     ``on_layer`` is told the number of each layer once its bytes are on their way, or need not be read.
+    ``meanwhile`` is called while threads read layers, and awaited.
     Raises IntegrityError, InvalidImageError, RegistryError.
     """
     diff_ids = image.config.diff_ids
@@ -105,6 +107,7 @@ def index_image(
     with ThreadPoolExecutor(workers, thread_name_prefix="index") as pool:
         futures = {number: pool.submit(index, number) for number in largest_first}
         try:
+            meanwhile()
             errors = [futures[number].exception() for number in range(len(diff_ids))]
         except BaseException:
             cancelled.set()

@@ -1,4 +1,4 @@
-"""A build with nothing to do loads little: most of its time is the start of Python."""
+"""What a build loads: little if there is nothing to do, and the later stages while layers are read."""
 
 from __future__ import annotations
 
@@ -47,6 +47,23 @@ print(sorted({NOT_NEEDED!r} & set(sys.modules)))
 """
 
 
+LATE = ("enclavize.", "cryptography.", "elftools.")
+
+TOLD_SCRIPT = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Told(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        sys.stderr.write(f"loads {name}\\n")
+
+sys.meta_path.insert(0, Told())
+from enclavize.__main__ import main
+sys.argv = ["enclavize", *sys.argv[1:]]
+main()
+"""
+
+
 def test_a_build_with_nothing_to_do_loads_no_more_than_it_needs(
     command: Command, registry: Registry, image: BuiltImage, push: Callable[..., str], key: Path
 ) -> None:
@@ -64,3 +81,20 @@ def test_a_build_with_nothing_to_do_loads_no_more_than_it_needs(
     assert "index layer" not in runs[1].stderr
     assert runs[1].stdout == "[]\n"
     assert "enclavize.rootfs.index" in runs[0].stdout
+
+
+def test_what_comes_after_the_layers_is_loaded_while_they_are_read(
+    command: Command, registry: Registry, image: BuiltImage, push: Callable[..., str], key: Path
+) -> None:
+    arguments = ["build", push(image, "loads/app:1"), "-t", f"{registry.host}/loads/app:tee", "--push"]
+    arguments += ["--key", str(key), "--progress", "plain"]
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD_SCRIPT, *arguments],
+        env={**command.variables(), "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True, text=True, check=True, cwd=command.base,
+    )  # fmt: skip
+    before, merged, after = done.stderr.partition("merge layers")
+    assert merged
+    assert "loads enclavize.sgx.enclave_file.build\n" in before
+    late = [line for line in after.splitlines() if line.startswith(tuple(f"loads {name}" for name in LATE))]
+    assert late == []

@@ -278,7 +278,8 @@ CODES = {
         "The program is known by its name, and that it does not work without a system call which the LibOS "
         "does not serve: PostgreSQL without System V's shared memory, gunicorn and touch without utimensat, "
         "programs of Haskell and Dart without timerfd_create. It is a warning where only some of its work "
-        "needs the call: Ruby without getresuid.",
+        "needs the call (Ruby without getresuid), and a note where it only writes a line about it: Ruby "
+        "without timer_create, PHP-FPM and Apache without options of TCP.",
     ),
     "OCC059": Code(
         "folder cannot be written",
@@ -301,6 +302,12 @@ CODES = {
         "follows links of an image behind Gramine's back, and Gramine opens no pipes of the host. Its own "
         "/dev/stdout and /dev/stderr work: the program's configuration can name them. A folder in memory "
         "(--tmpfs) hides the links; what is logged there is lost.",
+    ),
+    "OCC062": Code(
+        "pipes by a name",
+        "bash's <(...) and >(...) stand for the name of a pipe, /dev/fd/63, which the command opens; so do "
+        "/dev/stdin and /proc/self/fd/0 where standard input is a pipe. Gramine opens no pipe by a name: No "
+        "such file or directory. It is an error where the script certainly ends with that.",
     ),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from enclavize.compat.profile_schema import (
     Calls,
     Document,
     Flag,
+    Names,
     Paths,
     SymbolVersions,
     Text,
@@ -146,6 +147,8 @@ class FileSupport(Section):
     """Folders that are in memory, whatever the image says."""
     memory_shared: Answer
     """Whether the processes of a program see each other's files there."""
+    pipes_by_name: Answer
+    """Whether a pipe can be opened by the name of its descriptor: /dev/fd, /dev/stdin, bash's ``<(...)``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +163,8 @@ class SyscallSupport(Section):
     table_size: Annotated[int, up_to(_MAX_TABLE_SIZE)]
     """Numbers from here on give ``beyond_errno``."""
     beyond_errno: Text
+    absent_options: Names
+    """Options of sockets that setsockopt and getsockopt do not know, as far as programs speak of them."""
     network_policy: Answer
     """Whether the measured policy restricts where sockets may lead (``--allow-network``)."""
 

@@ -52,6 +52,15 @@ def _calls(value: object) -> frozenset[str]:
     return frozenset(value)
 
 
+def _names(value: object) -> frozenset[str]:
+    if not isinstance(value, list):
+        raise WrongValueError("is not a list of names")
+    for name in value:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", name, re.ASCII):
+            raise WrongValueError(f"has {name!r}, which is no name such as TCP_INFO")
+    return frozenset(value)
+
+
 def _paths(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise WrongValueError("is not a list of paths")
@@ -101,6 +110,8 @@ Flag = Annotated[bool, _flag]
 Version = Annotated[tuple[int, ...], _version]
 """Empty text stands for (0, 0)."""
 Calls = Annotated[frozenset[str], _calls]
+Names = Annotated[frozenset[str], _names]
+"""Names of constants."""
 Paths = Annotated[tuple[str, ...], _paths]
 """Canonical paths, without the first slash."""
 SymbolVersions = Annotated[dict[str, tuple[int, ...]], _symbol_versions]

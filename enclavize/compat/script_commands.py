@@ -29,6 +29,8 @@ class ScriptCommand:
     ``written`` are files that its redirections open for writing, as far as they are known. A redirection
     without a command is one of ``:``, which does as much.
 
+    ``names_pipe``: a word or a redirection of it is bash's ``<(...)``.
+
     ``certain``: every way through the script leads there. ``decides``: it is certain, no condition and in no
     list of ``&&`` and ``||``, so that a script under ``set -e``, or one that ends with it, fails if it fails.
     """
@@ -38,6 +40,7 @@ class ScriptCommand:
     replaces: bool
     decides: bool = False
     written: tuple[str, ...] = ()
+    names_pipe: bool = False
 
 
 def script_commands(text: str, known: Known) -> tuple[ScriptCommand, ...]:
@@ -145,7 +148,7 @@ class _Walk:
     def _simple(self, command: Simple, *, certain: bool) -> bool | None:
         written = tuple(path for path in values_of(command.written, self.known) if path is not None)
         if not command.words:
-            if written:
+            if written or command.names_pipe:
                 self._find((":",), command, written, certain=certain)
             return None
         values = values_of(command.words, self.known)
@@ -162,6 +165,8 @@ class _Walk:
             return None
         replaces = name == "exec"
         rest = values[1:] if replaces else values
+        if replaces and not rest and (written or command.names_pipe):
+            self._find((":",), command, written, certain=certain)
         if rest and rest[0]:
             end = rest.index(None) if None in rest else len(rest)
             words = tuple(value for value in rest[:end] if value is not None)
@@ -183,7 +188,12 @@ class _Walk:
         decides = is_certain and not (self.is_condition or command.negated)
         self.found.append(
             ScriptCommand(
-                words=words, certain=is_certain, replaces=replaces, decides=decides, written=written
+                words=words,
+                certain=is_certain,
+                replaces=replaces,
+                decides=decides,
+                written=written,
+                names_pipe=command.names_pipe,
             )
         )
 

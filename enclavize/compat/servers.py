@@ -7,33 +7,54 @@ from __future__ import annotations
 
 import posixpath
 import re
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from enclavize.compat.nginx import written_paths
 from enclavize.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from enclavize.compat.profile import SyscallSupport
+    from enclavize.rootfs.tree import Rootfs
+
+
+class Loss(StrEnum):
+    """What a program without its system calls does not do, as a message says it of the program."""
+
+    ALL = "does not work"
+    PART = "does not all its work"
+    NONE = "works, but says so in its log,"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
     """``names`` are those of the program; ``calls`` are system calls, ``why`` says what for.
 
-    ``partly``: only some of its work needs the calls.
+    ``options`` are those of setsockopt and getsockopt, ``loss`` is what becomes of it without all of them.
 
-    ``folders`` are such that it writes to, before it serves or at all, where the image has them. ``keeps`` is
-    the folder that it makes for what it keeps: variables and what stands behind their values, of which the
-    first one that is set counts. ``always``: it ends without that folder, whatever it is to do; others end
-    at some of their commands.
+    ``writes`` tells, of an image and a command line, the folders that it writes to before it serves.
+    ``keeps`` is the folder that it makes for what it keeps: variables and what stands behind their values,
+    of which the first one that is set counts. ``always``: it ends without that folder, whatever it is to do;
+    others end at some of their commands.
     """
 
     names: re.Pattern[str]
     calls: tuple[str, ...] = ()
     why: str = ""
-    partly: bool = False
-    folders: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    loss: Loss = Loss.ALL
+    writes: Callable[[Rootfs, Sequence[str]], tuple[str, ...]] | None = None
     keeps: tuple[tuple[str, str], ...] = ()
     always: bool = False
+
+    def missing(self, calls: SyscallSupport) -> list[str]:
+        """Return what of it a LibOS does not serve."""
+        return [
+            *(name for name in self.calls if not calls.serves(name)),
+            *(name for name in self.options if name in calls.absent_options),
+        ]
 
     def kept_in(self, environment: Mapping[str, str]) -> str:
         """Return the absolute path of the folder that it makes, or ""."""
@@ -84,12 +105,32 @@ KNOWN_NEEDS = (
         names=re.compile(r"ruby[\d.]*"),
         calls=("getresuid",),
         why="it asks for its users before it starts a program (`...`, system, spawn), which raises ENOSYS",
-        partly=True,
+        loss=Loss.PART,
     ),
     Needs(
-        names=re.compile(r"nginx"),
-        folders=("/var/lib/nginx", "/var/cache/nginx", "/var/log/nginx"),
+        names=re.compile(r"ruby[\d.]*"),
+        calls=("timer_create",),
+        why="signals that come at a bad moment wait for the next one",
+        loss=Loss.NONE,
     ),
+    Needs(
+        names=re.compile(r"ipcmk"),
+        calls=("shmget",),
+        why="it makes objects of System V",
+    ),
+    Needs(
+        names=re.compile(r"php-fpm[\d.]*"),
+        options=("TCP_INFO",),
+        why="its status page does not know how many connections wait",
+        loss=Loss.NONE,
+    ),
+    Needs(
+        names=re.compile(r"apache2|httpd"),
+        options=("TCP_DEFER_ACCEPT",),
+        why="its workers take connections before something was asked",
+        loss=Loss.NONE,
+    ),
+    Needs(names=re.compile(r"nginx"), writes=written_paths),
     Needs(
         names=re.compile(r"dprint"),
         keeps=(("DPRINT_CACHE_DIR", ""), *_in_cache("dprint")),

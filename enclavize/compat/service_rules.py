@@ -7,6 +7,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from enclavize.compat.nginx import works_alone
 from enclavize.compat.profile import Support
 from enclavize.compat.program import find_program
 from enclavize.compat.report import Severity
@@ -29,9 +30,6 @@ _PREFORK = re.compile(
 """Servers whose first process forks those that do the work, and scripts that become one."""
 
 _PYTHON = re.compile(r"python[\d.]*")
-_NGINX_CONFIGURATION = "etc/nginx/nginx.conf"
-_NGINX_ALONE = re.compile(r"\bmaster_process\s+off\s*;")
-"""nginx, ngx_core_module: everything in one process."""
 
 
 def server_names(stage: Stage) -> list[str]:
@@ -58,10 +56,7 @@ def prefork_findings(executable: Entry, subject: Subject, profile: Profile) -> I
         return
     remedy = "choose a LibOS with fork" if process.fork is Support.NO else ""
     if name == "nginx":
-        configuration = subject.rootfs.find(_NGINX_CONFIGURATION)
-        text = subject.rootfs.content(configuration) if configuration is not None else None
-        said = (text or b"").decode("utf-8", "replace") + " ".join(subject.arguments)
-        if _NGINX_ALONE.search(said):
+        if any(works_alone(subject.rootfs, stage.arguments) for stage in subject.stages):
             return
         remedy = "let it work in one process: master_process off; in nginx.conf, or by -g"
     is_itself = name == posixpath.basename(executable.path)

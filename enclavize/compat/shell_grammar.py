@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 class Simple:
     """``words`` are without assignments and redirections, with what stands between ``[[`` and ``]]``.
 
-    ``written`` are the files that redirections open for writing.
+    ``written`` are the files that redirections open for writing. ``names_pipe``: a word or a redirection is
+    bash's ``<(...)``.
     """
 
     words: tuple[Word, ...]
     forks: bool
     negated: bool = False
     written: tuple[Word, ...] = ()
+    names_pipe: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +151,12 @@ class _Parser:
         command = self._compound()
         if command is None:
             return self._simple()
+        names_pipe = False
         while self._peek() in REDIRECTIONS or self._is_number_of_redirection():
-            self._redirection()
+            names_pipe |= self._redirection()[1].is_process
+        if names_pipe:  # it is opened before anything else is done
+            opened = Simple(words=(), forks=True, names_pipe=True)
+            return CommandList(items=((opened,), (command,)), operators=((), ()))
         return command
 
     def _compound(self) -> Command | None:
@@ -274,17 +280,19 @@ class _Parser:
     def _simple(self) -> Simple:
         words: list[Word] = []
         written: list[Word] = []
-        forks = False
+        forks = names_pipe = False
         start = self._at
         while True:
             token = self._peek()
             if token in REDIRECTIONS or self._is_number_of_redirection():
                 operator, target = self._redirection()
                 forks |= target.substitutes
+                names_pipe |= target.is_process
                 written += [target] if operator in _WRITING else []
             elif isinstance(token, Word):
                 self._at += 1
                 forks |= token.substitutes
+                names_pipe |= token.is_process
                 if words or not ASSIGNMENT.match(token.literal or ""):
                     words.append(token)
                 if len(words) == 1 and token.literal == "[[":
@@ -294,7 +302,7 @@ class _Parser:
                 break
         if self._at == start:
             raise NotUnderstoodError
-        return Simple(words=tuple(words), forks=forks, written=tuple(written))
+        return Simple(words=tuple(words), forks=forks, written=tuple(written), names_pipe=names_pipe)
 
     def _condition(self) -> list[Word]:
         """Return what stands between ``[[`` and ``]]``, with that; operators as words of their text."""

@@ -26,6 +26,11 @@ class Word:
     substitutes: bool
     raw: str = ""
 
+    @property
+    def is_process(self) -> bool:
+        """Tell whether it is bash's ``<(...)`` or ``>(...)``, which stands for the name of a pipe."""
+        return self.literal is None and self.raw.startswith(("<(", ">("))
+
 
 _OPERATOR = re.compile(r"&&|\|\||;;&?|;&|<<<|<<-?|>>|<&|>&|<>|>\||&>>?|\|&|[;&|()<>\n]")
 REDIRECTIONS = ("<", ">", ">>", "<&", ">&", "<>", ">|", "&>", "&>>", "<<", "<<-", "<<<")
@@ -50,8 +55,8 @@ def tokens(text: str) -> list[Token]:
             end = text.find("\n", at)
             at = len(text) if end < 0 else end
         elif text.startswith(("<(", ">("), at):
-            at = _closing(text, at + 2)
-            found.append(Word(literal=None, bare=False, substitutes=True))
+            start, at = at, _closing(text, at + 2)
+            found.append(Word(literal=None, bare=False, substitutes=True, raw=text[start:at]))
         elif text.startswith("((", at):
             raise NotUnderstoodError  # arithmetic, or a subshell in a subshell
         elif match := _OPERATOR.match(text, at):

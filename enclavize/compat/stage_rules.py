@@ -11,7 +11,7 @@ from enclavize.compat.log_links import log_links
 from enclavize.compat.profile import Support
 from enclavize.compat.report import Finding, Severity
 from enclavize.compat.script_writes import write_findings
-from enclavize.compat.servers import needs_of
+from enclavize.compat.servers import Loss, needs_of
 from enclavize.compat.service_rules import server_names
 from enclavize.compat.shell import BUILTINS
 from enclavize.compat.wording import listed, that_fail
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 _IN_MEMORY = re.compile(r"\bmktemp\b|\$\{?TMPDIR\b|(?<![\w/])/(?:tmp|run|dev/shm)/[\w$\"'{]")
 """What a script says that makes files in folders in memory."""
+
+_SEVERITIES = {Loss.ALL: Severity.ERROR, Loss.PART: Severity.WARNING, Loss.NONE: Severity.NOTE}
+
+_NAMED_PIPE = re.compile(r"(?<=[\s=])[<>]\(|/dev/stdin\b|/dev/fd/\d|/proc/self/fd/(?![12]\b)\d")
+"""What a script says that opens a pipe by the name of a descriptor; its own output is mostly none."""
 
 _READERS = frozenset(
     {
@@ -48,6 +53,7 @@ def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
             *_needs(stage, subject, profile),
             *_commands(stage, subject, profile),
             *_shares_memory_folders(stage, subject, profile),
+            *_names_pipes(stage, profile),
             *write_findings(stage, subject, profile),
         )
         yield from found if stage.certain else lowered(found)
@@ -119,39 +125,44 @@ def _drops_privileges(stage: Stage, profile: Profile) -> Iterator[Finding]:
 
 def _needs(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
     path = stage.program.executable.path if stage.program.executable else ""
-    for name in dict.fromkeys(server_names(stage)):
-        for needs in needs_of(name):
-            absent = [call for call in needs.calls if not profile.syscalls.serves(call)]
-            if absent:
-                yield Finding(
-                    code="OCC058",
-                    severity=Severity.WARNING if needs.partly else Severity.ERROR,
-                    path=path,
-                    message=f"{printable(name)} does not {'all its ' if needs.partly else ''}work without "
-                    f"{listed(absent)}, which {profile.title} does not serve: {needs.why}",
-                    remedy="choose a LibOS that serves it, or another server",
-                )
-            closed = [folder for folder in needs.folders if subject.is_closed(folder, profile.files)]
-            if closed:
-                yield Finding(
-                    code="OCC059",
-                    severity=Severity.ERROR,
-                    path=closed[0].strip("/"),
-                    message=f"{printable(name)} writes to {listed(closed)}, and {profile.title} keeps the "
-                    "image's folders as they are",
-                    remedy=" ".join(f"--tmpfs {folder}" for folder in closed)
-                    + ", or --volume for what is to last",
-                )
-            kept = needs.kept_in(subject.environment)
-            if kept and subject.cannot_make(kept, profile.files):
-                yield Finding(
-                    code="OCC059",
-                    severity=Severity.ERROR if needs.always else Severity.WARNING,
-                    path=path,
-                    message=f"{printable(name)} {'ends' if needs.always else 'may end'} if it cannot make "
-                    f"{printable(kept)}, and {profile.title} keeps the image's folders as they are",
-                    remedy=f"--tmpfs {printable(kept)}, or --volume for what is to last",
-                )
+    known = {needs: name for name in reversed(server_names(stage)) for needs in needs_of(name)}
+    for needs, name in known.items():
+        if absent := needs.missing(profile.syscalls):
+            yield Finding(
+                code="OCC058",
+                severity=_SEVERITIES[needs.loss],
+                path=path,
+                message=f"{printable(name)} {needs.loss} without {listed(absent)}, which {profile.title} "
+                f"does not serve: {needs.why}",
+                remedy="" if needs.loss is Loss.NONE else "choose a LibOS that serves it, or another server",
+            )
+        written = needs.writes(subject.rootfs, stage.arguments) if needs.writes else ()
+        if closed := [folder for folder in written if _is_closed(folder, subject, profile)]:
+            yield Finding(
+                code="OCC059",
+                severity=Severity.ERROR,
+                path=closed[0].strip("/"),
+                message=f"{printable(name)} writes to {printable(listed(closed))}, and {profile.title} keeps "
+                "the image's folders as they are",
+                remedy=" ".join(f"--tmpfs {printable(folder)}" for folder in closed)
+                + ", or --volume for what is to last",
+            )
+        kept = needs.kept_in(subject.environment)
+        if kept and subject.cannot_make(kept, profile.files):
+            yield Finding(
+                code="OCC059",
+                severity=Severity.ERROR if needs.always else Severity.WARNING,
+                path=path,
+                message=f"{printable(name)} {'ends' if needs.always else 'may end'} if it cannot make "
+                f"{printable(kept)}, and {profile.title} keeps the image's folders as they are",
+                remedy=f"--tmpfs {printable(kept)}, or --volume for what is to last",
+            )
+
+
+def _is_closed(folder: str, subject: Subject, profile: Profile) -> bool:
+    """Tell whether a folder can be written, or made, natively, but not in the LibOS."""
+    is_there = subject.rootfs.find(folder) is not None
+    return (subject.is_closed if is_there else subject.cannot_make)(folder, profile.files)
 
 
 def _commands(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
@@ -162,13 +173,14 @@ def _commands(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Find
     )
     for name in names:
         for needs in needs_of(name):
-            if absent := [call for call in needs.calls if not profile.syscalls.serves(call)]:
+            absent = needs.missing(profile.syscalls)
+            if absent and needs.loss is not Loss.NONE:
                 yield Finding(
                     code="OCC058",
                     severity=Severity.WARNING,
                     path="",
-                    message=f"{printable(stage.name)} starts {name}, which fails without {listed(absent)} on "
-                    f"{profile.title}: {needs.why}",
+                    message=f"{printable(stage.name)} starts {name}, which {needs.loss} without "
+                    f"{listed(absent)} on {profile.title}: {needs.why}",
                     remedy="leave it out of the script, or let its failure be",
                 )
 
@@ -194,6 +206,25 @@ def _shares_memory_folders(stage: Stage, subject: Subject, profile: Profile) -> 
             "of its own, so they do not see each other's files",
             remedy="--volume PATH with TMPDIR=PATH, or a mount of the type encrypted",
         )
+
+
+def _names_pipes(stage: Stage, profile: Profile) -> Iterator[Finding]:
+    if profile.files.pipes_by_name is not Support.NO or stage.script is None:
+        return
+    if not (found := _NAMED_PIPE.search(stage.script.text)) or stage.program.executable is None:
+        return
+    what = f"{found[0]}...)" if found[0].endswith("(") else found[0]
+    fails = any(command.names_pipe and stage.fails_with(command) for command in stage.commands)
+    entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
+    yield Finding(
+        code="OCC062",
+        severity=Severity.ERROR if fails else Severity.WARNING,
+        path=entry.path,
+        message=f"{printable(stage.name)} has {what}, by which a pipe is opened; {profile.title} opens no "
+        "pipe by a name",
+        remedy="a pipeline, or a text behind <<<; of programs that read such a name, let them read their "
+        "standard input",
+    )
 
 
 def _ends_without(stage: Stage, subject: Subject, profile: Profile) -> bool:

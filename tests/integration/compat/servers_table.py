@@ -175,6 +175,7 @@ for i in 1 2 3 4 5 6 7 8 9 10; do n=$(expr $n + $(expr $i + 1)); done
 echo $n
 """
 KEEPS = text("run.sh", "#!/bin/sh\nset -e\necho wrote >~/.app\nread x <~/.app\necho $x\n")
+LINES = "#!/bin/bash\nset -e\nwhile read -r x; do echo $x; done "
 DATE = "#!/bin/sh\nTZ=UTC0 date -d @0 +%H:%M\nenv -i PATH=$PATH printf 'clean %s\\n' environment\n"
 
 # fmt: off
@@ -227,6 +228,12 @@ SERVERS = (
     server("lua", "lua5.4 -e 'print(6 * 7)'", "42", ". .", packages("bookworm", "lua5.4", "base-files")),
     server("python-subprocess", "python3.11 /child.py", "from a child", ". .",
         *SHELL, PYTHON, text("child.py", "import subprocess\nsubprocess.run(['echo', 'from a child'])\n")),
+    server("process-substitution", "/run.sh", "from a pipe", "062 .",
+        TOOLS, text("run.sh", LINES + "< <(echo from a pipe)\n")),
+    server("here-string", "/run.sh", "from a text", ". .",
+        TOOLS, text("run.sh", LINES + "<<<'from a text'\n")),
+    server("nginx-own-folders", "/entry.sh nginx -c /etc/own.conf -g 'daemon off;'", "served: HTTP", ". .",
+        *SHELL, NGINX, OWN_FOLDERS, asked(8080), ExposedPorts={"8080/tcp": {}}),
     server("clean-environment", "/run.sh", "clean environment", ". .", *SHELL, text("run.sh", DATE)),
     server("touch", "touch /tmp/new", "", "058 .", *SHELL),
     server("volume", "sh -c 'echo kept >/data/f; read x </data/f; echo $x'", "kept", ". .",

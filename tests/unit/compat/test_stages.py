@@ -104,6 +104,11 @@ def folder(path: str, uid: int = 0, mode: int = 0o755) -> Entry:
     return Entry(path=path, type=FileType.DIRECTORY, mode=mode, uid=uid)
 
 
+def text(path: str, content: str) -> Entry:
+    raw = content.encode()
+    return Entry(path=path, type=FileType.REGULAR, mode=0o644, size=len(raw), content=raw)
+
+
 def link(path: str, target: str) -> Entry:
     return Entry(path=path, type=FileType.SYMLINK, mode=0o777, link_target=target)
 
@@ -141,7 +146,7 @@ def findings(
     return [(item.code, item.severity) for item in found if item.code >= "OCC057" or item.code == "OCC002"]
 
 
-ERROR, WARNING = Severity.ERROR, Severity.WARNING
+ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
 def test_launchers_that_need_what_is_missing_are_errors_if_they_run() -> None:
@@ -172,8 +177,15 @@ def test_programs_that_are_known_not_to_work_are_errors(command: tuple[str, ...]
 
 def test_a_program_of_which_only_some_work_fails_is_warned_of() -> None:
     ruby = (script("a.rb", "#!/bin/ruby3.1\n"),)
-    assert findings("gramine", "/a.rb", more=ruby) == [("OCC058", WARNING)]
+    assert findings("gramine", "/a.rb", more=ruby) == [("OCC058", WARNING), ("OCC058", NOTE)]
     assert findings("builtin", "/a.rb", more=ruby) == []
+
+
+@pytest.mark.parametrize("server", ["apache2", "php-fpm8.2"])
+def test_a_program_that_only_says_so_in_its_log_is_noted(server: str) -> None:
+    more = (program(f"bin/{server}"),)
+    assert findings("gramine", server, more=more) == [("OCC058", NOTE)]
+    assert findings("builtin", server, more=more) == []
 
 
 def test_a_script_that_calls_itself_for_another_user_is_read_again() -> None:
@@ -203,6 +215,43 @@ def test_folders_that_a_server_writes_to_are_told_until_they_are_opened() -> Non
     assert findings("gramine", "ls", more=logs) == [("OCC061", WARNING)]
     assert findings("gramine", "nginx", more=logs, writable=("/var/lib", "/var/log/nginx")) == []
     assert findings("builtin", "ls", more=logs) == []
+
+
+OWN = "pid /tmp/p; error_log stderr; http { access_log off; # access_log /var/log/x;\n"
+TEMPORARY = "".join(
+    f"{kind}_temp_path {{place}}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "arguments", "severity"),
+    [
+        (OWN + TEMPORARY.format(place="/tmp") + "}", (), None),
+        (OWN + TEMPORARY.format(place="/srv/cache") + "}", (), ERROR),
+        (OWN + "include own.d/*.conf; }", (), None),
+        (OWN + "include own.d/a.conf; }", ("-g", "daemon off;"), None),
+        (OWN + "include own.d/b.conf; }", (), ERROR),
+        (OWN + "}", (), ERROR),
+        (OWN.replace("off", "'/srv/logs/a' main") + TEMPORARY.format(place="/tmp") + "}", (), ERROR),
+        (TEMPORARY.format(place="/tmp"), (), ERROR),
+        (TEMPORARY.format(place="/tmp"), ("-g", "error_log stderr; access_log /dev/stdout x;"), None),
+        ("include nginx.conf;", (), ERROR),
+    ],
+)
+def test_nginx_writes_where_its_configuration_says(
+    configuration: str, arguments: tuple[str, ...], severity: Severity | None
+) -> None:
+    more = (
+        *map(folder, ("etc", "etc/nginx", "etc/nginx/own.d", "var/lib", "var/lib/nginx", "var/log/nginx")),
+        text("etc/nginx/own.d/a.conf", TEMPORARY.format(place="/run")),
+    )
+    wanted = [("OCC059", severity)] if severity else []
+    default = (*more, text("etc/nginx/nginx.conf", configuration))
+    assert findings("gramine", "nginx", *arguments, more=default) == wanted
+    named = (*more, text("etc/nginx/nginx.conf", ""), text("etc/own.conf", configuration))
+    assert findings("gramine", "nginx", "-c", "/etc/own.conf", *arguments, more=named) == (
+        wanted if "include own.d" not in configuration else [("OCC059", ERROR)]
+    )
 
 
 def test_folders_of_the_images_user_are_told() -> None:
@@ -313,6 +362,31 @@ def test_a_script_that_cannot_do_without_is_an_error(text: str, severity: Severi
     assert findings("builtin", "/run.sh", more=more) == []
     opened = findings("gramine", "/run.sh", more=more, writable=("/tmp",))
     assert opened == [("OCC060", WARNING)]
+
+
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        ("set -e; cat <(ls); id", ERROR),
+        ("cat <(ls)", ERROR),
+        ("set -e; read x < <(ls); id", ERROR),
+        ("set -e; while read x; do echo $x; done < <(ls); id", ERROR),
+        ("set -e; { ls; } > >(cat) 2>&1; id", ERROR),
+        ("set -e; exec > >(cat); ls", ERROR),
+        ("cat <(ls); id", WARNING),
+        ("set -e; if cat <(ls); then id; fi; ls", WARNING),
+        ("exec 3< <(ls); id", WARNING),
+        ("set -e; f() { cat <(ls); }; id", WARNING),
+        ("(( 1 )); cat <(ls)", WARNING),
+        ("ls | cat /dev/stdin", WARNING),
+        ("ls | cat /proc/self/fd/0; ls", WARNING),
+        ("echo x >/proc/self/fd/2; echo x >/dev/stdout; read x <<<'<(ls)'; [[ a <b ]]; id", None),
+    ],
+)
+def test_pipes_that_scripts_open_by_a_name_are_told(text: str, severity: Severity | None) -> None:
+    more = (script("run.sh", f"#!/bin/sh\n{text}\n"),)
+    assert findings("gramine", "/run.sh", more=more) == ([("OCC062", severity)] if severity else [])
+    assert findings("builtin", "/run.sh", more=more) == []
 
 
 def test_scripts_that_keep_to_themselves_are_not_told_of() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from textwrap import fill
 
 from enclavize.errors import UsageError
-from enclavize.values import dataclass
 
 _WIDTH = 80
 """Columns of explanations."""

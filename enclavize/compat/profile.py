@@ -1,6 +1,7 @@
 """Profiles: what one version of one LibOS can run, as data (``libos_profiles/NAME.toml``)."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -22,7 +23,6 @@ from enclavize.errors import UsageError
 from enclavize.libos_version import version_key
 from enclavize.resources import data_dir
 from enclavize.tee.known_flaws import KNOWN_FLAWS
-from enclavize.values import dataclass
 
 _MAX_SCRIPT_DEPTH = 5
 _MAX_TABLE_SIZE = 1024

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IncompatibleImageError
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

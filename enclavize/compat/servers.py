@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from enclavize.compat.nginx import written_paths
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

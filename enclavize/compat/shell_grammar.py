@@ -6,10 +6,10 @@ A reader for POSIX.1-2017, XCU 2.10 ("Shell Grammar"), with what bash adds to wo
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.shell_words import ASSIGNMENT, REDIRECTIONS, NotUnderstoodError, Word, tokens
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from enclavize.compat.shell_words import Token

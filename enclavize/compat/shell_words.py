@@ -6,8 +6,7 @@ Source: POSIX.1-2017, XCU 2.2 ("Quoting") to 2.7 ("Redirection"), with what bash
 from __future__ import annotations
 
 import re
-
-from enclavize.values import dataclass
+from dataclasses import dataclass
 
 
 class NotUnderstoodError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.launchers import LAUNCHERS
@@ -17,7 +18,6 @@ from enclavize.compat.shell import BUILTINS
 from enclavize.compat.wording import listed, that_fail
 from enclavize.rootfs.entry import FileType
 from enclavize.rootfs.names import printable
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.compat.launchers import LAUNCHERS, command_behind
@@ -12,7 +13,6 @@ from enclavize.compat.script_commands import script_commands
 from enclavize.compat.scripts import script_of
 from enclavize.compat.shell import BUILTINS
 from enclavize.compat.shell_conditions import Known
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ from enclavize.compat.profile import Support
 from enclavize.compat.program import Program
 from enclavize.compat.stages import stages
 from enclavize.rootfs.entry import FileType
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

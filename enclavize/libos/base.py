@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
-
-from enclavize.values import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

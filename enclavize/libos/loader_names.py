@@ -10,7 +10,7 @@ addresses and credentials of databases.
 
 from __future__ import annotations
 
-from enclavize.values import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

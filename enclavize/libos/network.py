@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.tee.policy import Network
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from enclavize.tee.policy import Policy

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enclavize.tee.instance import InstanceFile
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,11 +7,11 @@ packages without any.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.profile import Support, profile_for
 from enclavize.rootfs.elf import ElfScanner
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

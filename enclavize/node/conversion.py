@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,6 @@ from enclavize.progress import Reporter
 from enclavize.rootfs.names import printable
 from enclavize.tee.image import check_convertible
 from enclavize.tee.layout import ROOT
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from pathlib import Path

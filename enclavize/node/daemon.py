@@ -13,6 +13,7 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,6 @@ from enclavize.oci.storage import storage_errors
 from enclavize.rootfs.names import printable
 from enclavize.rune.config_shape import CONFIG_SHAPE
 from enclavize.rune.inclavare import CARRIER, CARRIERS
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

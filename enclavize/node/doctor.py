@@ -8,13 +8,13 @@ import re
 import shutil
 import stat
 import struct
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
 from enclavize.rune.sgx_devices import AESM_SOCKET, ENCLAVE_DEVICES, PROVISION_DEVICES, present
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
 from enclavize.rune.replace import replace_file
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

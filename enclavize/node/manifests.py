@@ -7,10 +7,10 @@ the pod is put before the first one that is there.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError, UsageError
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

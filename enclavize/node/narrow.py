@@ -10,12 +10,12 @@ A key that is not there stays as the rule has it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.pipeline.configuration import parse_configuration
 from enclavize.tee.policy import Network
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -19,11 +19,11 @@ from __future__ import annotations
 import json
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, InvalidImageError, UsageError
 from enclavize.oci.document import canonical_json, parse_document
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from enclavize.oci.reference import parse_reference
 from enclavize.oci.resolve import resolve
 from enclavize.pipeline.verify import annotations_of
 from enclavize.tee.annotations import BASE_DIGEST, FORMAT
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,6 +18,7 @@ takes every image. An image that no rule takes is not converted.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, UsageError
@@ -25,7 +26,6 @@ from enclavize.oci.reference import parse_reference
 from enclavize.pipeline.configuration import parse_configuration
 from enclavize.rootfs.names import printable
 from enclavize.rune.policy import read_pinned
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from enclavize.errors import EnclavizeError
-from enclavize.values import dataclass
 
 NAME = "rune"
 

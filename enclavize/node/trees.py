@@ -21,6 +21,7 @@ import shutil
 import tempfile
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,6 @@ from enclavize.oci.storage import atomic_file, storage_errors
 from enclavize.rune.converted import STATEMENT
 from enclavize.rune.written import SUFFIX, USERS, note_name
 from enclavize.tee.layout import ROOT
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.oci.agreement import check_docker_manifest
 from enclavize.oci.layout import image_from_layout
 from enclavize.oci.tar_files import open_archive
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

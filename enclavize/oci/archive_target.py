@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import tarfile
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,6 @@ from enclavize.oci.layout import (
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.storage import atomic_file, storage_errors
 from enclavize.oci.stream import blob_name, chunks, verified
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

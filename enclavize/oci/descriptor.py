@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.oci.digest import parse_digest
@@ -9,7 +10,6 @@ from enclavize.oci.document import Document
 from enclavize.oci.limits import MAX_BLOB_SIZE
 from enclavize.oci.platform import Platform
 from enclavize.oci.shape import Shape
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

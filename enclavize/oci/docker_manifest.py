@@ -5,6 +5,7 @@ Source: moby, daemon/internal/image/tarexport/tarexport.go, ``manifestItem``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from enclavize.oci.layout import read_small
 from enclavize.oci.limits import MAX_MANIFEST_SIZE
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.shape import Shape
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from enclavize.oci.layout import Files

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.limits import MAX_CONFIG_ITEMS
 from enclavize.oci.shape import TwiceError
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

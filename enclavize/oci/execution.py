@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from enclavize.errors import UsageError
-from enclavize.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

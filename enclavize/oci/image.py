@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.image_config import parse_config
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from enclavize.oci.descriptor import Descriptor

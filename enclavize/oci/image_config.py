@@ -7,6 +7,7 @@ warning; what only docker takes is taken as docker does, with one too.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from enclavize.oci.document import Document, optional, parse_document
 from enclavize.oci.limits import MAX_CONFIG_SIZE
 from enclavize.oci.shape import Shape
 from enclavize.oci.stop_signal import parse_signal
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
@@ -21,7 +22,6 @@ from enclavize.oci.document import canonical_json
 from enclavize.oci.limits import MAX_LAYERS
 from enclavize.oci.manifest import Manifest, image_manifest, parse_manifest
 from enclavize.oci.media_types import OCI_CONFIG
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -23,7 +24,6 @@ from enclavize.oci.shape import Shape
 from enclavize.oci.signature_tag import signature_tag
 from enclavize.oci.storage import atomic_file, storage_errors
 from enclavize.oci.stream import CHUNK_SIZE, blob_name, read_verified, verified
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.oci.execution import NOTHING
 from enclavize.oci.reference import parse_reference
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from enclavize.oci.execution import Execution

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
@@ -10,7 +11,6 @@ from enclavize.oci.document import Document, canonical_json, optional, parse_doc
 from enclavize.oci.limits import MAX_CONFIG_SIZE, MAX_INDEX_ENTRIES, MAX_LAYERS, MAX_MANIFEST_SIZE
 from enclavize.oci.media_types import INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
 from enclavize.oci.shape import Shape
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

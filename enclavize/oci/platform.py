@@ -6,8 +6,9 @@ Names are compared as containerd and docker compare them: github.com/containerd/
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from enclavize.errors import UsageError
-from enclavize.values import dataclass
 
 _OPERATING_SYSTEMS = {"": "linux", "macos": "darwin"}
 """Other names; an entry without one is for the system that the engine runs on."""

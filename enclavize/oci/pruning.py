@@ -19,6 +19,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,6 @@ from enclavize.lock import try_lock
 from enclavize.oci.cache import USERS, locked_folder
 from enclavize.oci.digest import HEX_LENGTHS
 from enclavize.oci.unpacked import LOCK_SUFFIX, lock_of, unpacked_folder
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError, UsageError
 from enclavize.oci.digest import parse_digest
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from enclavize.oci.digest import Digest

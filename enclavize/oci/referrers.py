@@ -7,6 +7,7 @@ A registry without that API, such as docker-registry 2.8, keeps the list as an i
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import NotFoundError, RegistryError
@@ -17,7 +18,6 @@ from enclavize.oci.limits import MAX_MANIFEST_SIZE
 from enclavize.oci.manifest import MANIFEST_SHAPE, Index, Manifest, parse_manifest
 from enclavize.oci.media_types import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
 from enclavize.oci.registry.upload import push_bytes
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from enclavize.errors import InvalidImageError, NotFoundError
@@ -13,7 +14,6 @@ from enclavize.oci.media_types import CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES,
 from enclavize.oci.platform import LINUX_AMD64, Platform
 from enclavize.oci.source import Source
 from enclavize.oci.stream import blob_name, read_verified
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,10 +10,9 @@ matches"; fold.go: for ASCII names that is ASCII case, U+017F (long s) and U+212
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

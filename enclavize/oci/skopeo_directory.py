@@ -10,6 +10,7 @@ Source: containers/image, directory/directory_transport.go and directory_dest.go
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import InvalidImageError, MissingBlobError
@@ -22,7 +23,6 @@ from enclavize.oci.manifest import parse_manifest
 from enclavize.oci.select import select_image
 from enclavize.oci.stream import blob_name, read_verified
 from enclavize.rootfs.names import printable
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from pathlib import Path

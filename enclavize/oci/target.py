@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.manifest import Manifest, parse_manifest
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

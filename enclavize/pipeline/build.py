@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
@@ -25,7 +25,6 @@ from enclavize.pipeline.signing import signing_identity
 from enclavize.tee.annotations import base_annotations
 from enclavize.tee.image import check_convertible
 from enclavize.tee.known_flaws import known_flaws
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -11,13 +11,13 @@ import math
 import re
 import tomllib
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
 from enclavize.libos.base import MAX_THREADS
 from enclavize.libos.titles import TITLES
 from enclavize.tee.policy import ANY_COMMAND
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence

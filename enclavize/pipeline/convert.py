@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.codes import CODES
@@ -18,7 +19,6 @@ from enclavize.tee.annotations import base_annotations
 from enclavize.tee.engine_names import acted_on
 from enclavize.tee.image import assemble, check_free
 from enclavize.tee.start import hides_enclave
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     import datetime as dt

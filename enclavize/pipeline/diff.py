@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.libos.formats import format_of
@@ -19,7 +20,6 @@ from enclavize.rootfs.index import index_image
 from enclavize.tee import layout
 from enclavize.tee.annotations import FORMAT
 from enclavize.tee.contents import read_contents
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.oci.reference import parse_reference
 from enclavize.pipeline.options import KeySigner, NoSigner, OutputKind
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
@@ -15,7 +16,6 @@ from enclavize.pipeline.options import SigningOptions
 from enclavize.pipeline.signing import signing_identity
 from enclavize.pipeline.toolchain import installed_toolchain
 from enclavize.signing.local import sign_sigstruct
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,6 @@ from enclavize.libos.base import InstanceOptions, Resources
 from enclavize.libos.gramine.asked import memory_folders
 from enclavize.oci.platform import LINUX_AMD64
 from enclavize.tee.policy import Policy
-from enclavize.values import dataclass, field, replace
 
 if TYPE_CHECKING:
     import datetime as dt

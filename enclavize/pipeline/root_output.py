@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tarfile
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,7 +17,6 @@ from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import FileType
 from enclavize.rootfs.index import index_image
 from enclavize.rootfs.unpack import unpack_layers
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
@@ -23,7 +24,6 @@ from enclavize.signing.two_step import attach, open_enclave, read_material, read
 from enclavize.tee.attach import attach_signature
 from enclavize.tee.contents import read_contents
 from enclavize.tee.verify import verify_enclave, verify_labels
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

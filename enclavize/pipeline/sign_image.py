@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError, UsageError
@@ -17,7 +18,6 @@ from enclavize.pipeline.sign import opened_image
 from enclavize.signing.image_keys import is_signed_by, load_image_public_key
 from enclavize.signing.image_payload import build_payload, parse_payload
 from enclavize.signing.two_step import read_signature
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

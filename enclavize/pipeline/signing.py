@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from enclavize.errors import UsageError
 from enclavize.folders import user_data
 from enclavize.oci.storage import storage_errors
 from enclavize.pipeline.options import KeySigner, NoSigner, ServiceSigner
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

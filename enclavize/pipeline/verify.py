@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import OutsideUncheckedError, SigningRefusedError
@@ -19,7 +20,6 @@ from enclavize.tee.image_trust import judge_signatures
 from enclavize.tee.outside import Outside
 from enclavize.tee.start import check_process
 from enclavize.tee.verify import identity_of, verify_enclave, verify_labels, verify_layers, verify_rootfs
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from enclavize.oci.digest import Digest

@@ -1,9 +1,8 @@
 """Event types. The JSON form (``--progress rawjson``) is versioned by ``EVENT_VERSION``."""
 
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
-
-from enclavize.values import dataclass
 
 EVENT_VERSION = 1
 
@@ -38,6 +37,4 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """Return the versioned JSON form."""
-        from dataclasses import asdict
-
         return {"v": EVENT_VERSION, **asdict(self), "kind": self.kind.value}

@@ -8,10 +8,10 @@ wrong. OCI knows gzip and zstd; xz and bzip2 are what docker and podman take bes
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from enclavize.errors import InvalidImageError
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -6,6 +6,7 @@ Sources: System V gABI, chapters 4 and 5; include/uapi/linux/elf.h.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.rootfs import native_code
@@ -21,7 +22,6 @@ from enclavize.rootfs.elf_symbols import (
 from enclavize.rootfs.entry import ElfFacts
 from enclavize.rootfs.names import path_text
 from enclavize.rootfs.native_code import NativeCodeScan
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

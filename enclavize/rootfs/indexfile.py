@@ -15,13 +15,12 @@ import hashlib
 import json
 import os
 import struct
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from enclavize.rootfs.entry import ElfFacts
 from enclavize.rootfs.rows import Rows
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,6 @@ from enclavize.rootfs.unpack import (
     renamed_directory,
 )
 from enclavize.rootfs.verity import BLOCK_SIZE
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -7,6 +7,7 @@ docker, containerd, podman and umoci differ, a layer is refused: nobody could te
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
@@ -14,7 +15,6 @@ from enclavize.rootfs.entry import IMPLIED_MODE, NAME_MAX, PATH_MAX, Entry, File
 from enclavize.rootfs.names import path_bytes, printable
 from enclavize.rootfs.records import GlobalHeader, HardLink, OpaqueWhiteout, Whiteout
 from enclavize.rootfs.tree import MAX_SYMLINKS
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -10,6 +10,7 @@ import struct
 import weakref
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -18,7 +19,6 @@ from enclavize.rootfs.entry import IMPLIED_MODE, Entry, FileType
 from enclavize.rootfs.names import path_bytes, path_text, sort_key
 from enclavize.rootfs.records import Whiteout
 from enclavize.rootfs.rows import LETTERS, ROW_SIZE, RowWriter
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
@@ -11,7 +12,6 @@ from enclavize.rune.enclave_folder import EnclaveFolder
 from enclavize.rune.mode import BOTH, Mode
 from enclavize.rune.verdict import CoveredFile, Verdict
 from enclavize.tee.layout import DESCRIPTION, MAX_DESCRIPTION_SIZE
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

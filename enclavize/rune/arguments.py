@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
 from enclavize.tee.layout import ENTRYPOINT
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,13 +16,13 @@ import re
 import shutil
 import stat
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.lock import locked
 from enclavize.oci.storage import storage_errors
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

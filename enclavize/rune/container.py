@@ -8,11 +8,11 @@ unless it is asked for.
 from __future__ import annotations
 
 import resource
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.rune.seccomp import SECCOMP_PROFILE
 from enclavize.tee.layout import ENTRYPOINT
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.oci.document import parse_document
 from enclavize.oci.storage import storage_errors
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
 from enclavize.rune.enclave_folder import EnclaveFolder
 from enclavize.tee.layout import DESCRIPTION, MAX_DESCRIPTION_SIZE
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

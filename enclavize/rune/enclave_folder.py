@@ -10,11 +10,11 @@ import hashlib
 import os
 import stat
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from enclavize.errors import IntegrityError, InvalidImageError
 from enclavize.tee.layout import ROOT
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

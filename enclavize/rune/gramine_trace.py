@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
@@ -18,7 +19,6 @@ from enclavize.oci.storage import storage_errors
 from enclavize.rootfs.names import printable
 from enclavize.rune.opened_files import watched
 from enclavize.tee.layout import ROOT
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

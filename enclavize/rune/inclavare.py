@@ -7,12 +7,12 @@ conversion on the node the one that it would have had: either way it is a name, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

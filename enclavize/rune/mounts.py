@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, InvalidImageError
 from enclavize.tee.layout import ROOT
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

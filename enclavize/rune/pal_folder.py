@@ -15,6 +15,7 @@ import shutil
 import stat
 import tempfile
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -23,7 +24,6 @@ from enclavize.lock import locked
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.stream import chunks
 from enclavize.rune.pal_elf import check_pal_files
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -17,12 +17,12 @@ from __future__ import annotations
 import hashlib
 import re
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError
 from enclavize.rune.mode import Mode
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,6 +6,7 @@ As spec.py does it, but that loader, libraries and runelet are on ``/.rune``, an
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, InvalidImageError
@@ -50,7 +51,6 @@ from enclavize.rune.spec import (
 )
 from enclavize.rune.written import written_mounts
 from enclavize.tee.layout import ROOT
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

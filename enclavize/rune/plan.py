@@ -47,6 +47,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,14 +73,14 @@ NONE, EMPTY, FOLDER, OTHER = "none", "empty", "folder", "other"
 At = tuple[str, ...]
 
 
+@dataclass(kw_only=True)
 class ConfigPlan:
     """Conditions and changes, as they are found."""
 
-    def __init__(self, *, has_folder: bool = False) -> None:
-        self.conditions: list[list[Any]] = []
-        self.changes: list[list[Any]] = []
-        self.places: list[list[Any]] = []
-        self.has_folder = has_folder
+    conditions: list[list[Any]] = field(default_factory=list)
+    changes: list[list[Any]] = field(default_factory=list)
+    places: list[list[Any]] = field(default_factory=list)
+    has_folder: bool = False
 
     def require_value(self, at: At, value: object) -> None:
         """``value`` None: there must be none."""

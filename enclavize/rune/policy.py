@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from enclavize.resources import data_dir
 from enclavize.rootfs.names import printable
 from enclavize.rune.settings import SETTINGS_FILE, Settings, read_settings, settings_file
 from enclavize.rune.verdict import ABSENT
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

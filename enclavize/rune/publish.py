@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.tee.policy import Network
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     import socket

@@ -6,6 +6,7 @@ import os
 import posixpath
 import sys
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,6 @@ from enclavize.rune.store import unpacked_image
 from enclavize.rune.supervise import REPORT_DESCRIPTOR, run_container
 from enclavize.rune.verdict_store import default_store
 from enclavize.tee.policy import TERMINATION_LOG
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

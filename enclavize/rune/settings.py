@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError
-from enclavize.values import dataclass, field, field_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,7 +103,7 @@ def read_settings(data: bytes, path: Path) -> Settings:
 
 def parse_settings(table: dict[str, Any]) -> Settings:
     """Check each key. Raises ValueError."""
-    known = set(field_names(Settings))
+    known = {field.name for field in fields(Settings)}
     for name in table:
         if name not in known:
             raise ValueError(f"unknown key {name}; known are {', '.join(sorted(known))}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from enclavize.errors import UsageError
-from enclavize.values import dataclass
 
 ENCLAVE_DEVICES = ("/dev/sgx_enclave", "/dev/sgx/enclave", "/dev/isgx")
 """Linux since 5.11; Intel's DCAP driver; the legacy driver for launch control."""

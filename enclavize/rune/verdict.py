@@ -21,11 +21,11 @@ the same ones is the image that was verified. Lines stand in this order; the las
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.rune.enclave import Enclave
 from enclavize.rune.enclave_folder import FoundFile
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.lock import locked
 from enclavize.rune.replace import replace_file
 from enclavize.rune.verdict import parse_verdict
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,6 @@ from enclavize.tee.description import parse_description
 from enclavize.tee.layout import DESCRIPTION, ROOT, RUNELET
 from enclavize.tee.outside import Outside, compare_host_files
 from enclavize.tee.verify import measure_enclave
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from enclavize.rune.enclave_folder import EnclaveFolder

@@ -15,6 +15,7 @@ The free pages are added without content, and not at all with EDMM; everything e
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
@@ -23,7 +24,6 @@ from enclavize.sgx.enclave_file.load import ADDED_COST, EXTENDED_COST, MAX_MEASU
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.measurement import MrenclaveHasher
 from enclavize.sgx.structures import PAGE_SIZE, SecinfoFlags, pack_tcs
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from enclavize.sgx.enclave_file.elf import Segment

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ from enclavize.errors import UsageError
 from enclavize.sgx.gramine_enclave import measure_gramine
 from enclavize.sgx.measurement import Measurement
 from enclavize.sgx.structures import AttributeFlags, Attributes, MiscSelect, Xfrm
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

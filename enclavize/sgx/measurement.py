@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from enclavize.sgx.structures import EEXTEND_CHUNK, PAGE_SIZE, AttributeFlags
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from enclavize.sgx.structures import Attributes

@@ -8,6 +8,7 @@ Modulus, signature, Q1 and Q2 are stored little-endian, short values padded with
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError, SigningRefusedError
@@ -19,7 +20,6 @@ from enclavize.sgx.structures import (
     SIGSTRUCT_SIZE,
     Attributes,
 )
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -6,9 +6,8 @@ Control and Data Structures". All numbers are little-endian.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-
-from enclavize.values import dataclass
 
 PAGE_SIZE = 4096
 EEXTEND_CHUNK = 256

@@ -12,6 +12,7 @@ with ``{"critical"``, where signing material begins with ``sgx.sigstruct.HEADER`
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError, UsageError
@@ -19,7 +20,6 @@ from enclavize.oci.digest import algorithm_of, parse_digest
 from enclavize.oci.document import canonical_json, parse_document
 from enclavize.oci.image_signature import MAX_PAYLOAD_SIZE
 from enclavize.oci.reference import parse_reference
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from enclavize.oci.digest import Digest

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 from enclavize.errors import IntegrityError
 from enclavize.sgx.sigstruct import Sigstruct
-from enclavize.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

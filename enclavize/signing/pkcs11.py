@@ -9,6 +9,7 @@ import os
 import re
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -18,7 +19,6 @@ from enclavize.sgx.structures import RSA_EXPONENT
 from enclavize.signing.image_payload import build_payload
 from enclavize.signing.keys import RSA_KEY_BITS, check_sgx_key
 from enclavize.signing.secret_file import read_secret
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

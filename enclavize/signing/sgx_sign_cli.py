@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,6 @@ from enclavize.signing.dates import tool_date
 from enclavize.signing.keys import doubts, load_private_key, load_public_key
 from enclavize.signing.local import LocalSigner, sign_sigstruct
 from enclavize.signing.material import SigningMaterial
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,6 +7,7 @@ v1.5 signatures with SHA-256 signs the 256 bytes.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from enclavize.errors import IntegrityError, UsageError
@@ -17,7 +18,6 @@ from enclavize.sgx.sigstruct import Sigstruct
 from enclavize.sgx.structures import RSA_KEY_BYTES
 from enclavize.signing.keys import check_sgx_key
 from enclavize.signing.material import SigningMaterial
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

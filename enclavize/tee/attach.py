@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.oci.descriptor import Descriptor
@@ -19,7 +20,6 @@ from enclavize.tee.annotations import describe
 from enclavize.tee.image import copied_config, describe_file, write_documents
 from enclavize.tee.instance import InstanceFile
 from enclavize.tee.tar import LAYER_WRITERS
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import IntegrityError, InvalidImageError
@@ -29,7 +30,6 @@ from enclavize.tee.tar import (
     WRITTEN_MODE,
     parents,
 )
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.document import Document, parse_document
 from enclavize.tee.layout import FORMAT_VERSION, FORMAT_VERSIONS, MAX_DESCRIPTION_SIZE
 from enclavize.tee.policy import AllowedVariable, Network, Policy, Volume
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enclavize.tee.image_trust import ImageExpectations
 from enclavize.tee.outside import LibosExpectations
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

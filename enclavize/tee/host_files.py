@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.rootfs.names import printable
 from enclavize.tee.layout import ROOT
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -6,6 +6,7 @@ import hashlib
 import io
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
@@ -33,7 +34,6 @@ from enclavize.tee.engine_names import OWN_PREFIX, acted_on
 from enclavize.tee.instance import NO_HEALTH_CHECK
 from enclavize.tee.start import CONFIG_MEMBERS, HEALTH_SCHEDULE, is_count
 from enclavize.tee.tar import FILE_MODE, WRITABLE_MODE, TarDirectory, TarFile, TarLink, write_layer
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError, InvalidImageError
@@ -9,7 +10,6 @@ from enclavize.oci.digest import sha256_digest
 from enclavize.oci.source import SignatureStore
 from enclavize.signing.image_keys import is_signed_by
 from enclavize.signing.image_payload import parse_payload
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import functools
 import tomllib
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
 from enclavize.errors import UsageError
 from enclavize.libos_version import version_key
 from enclavize.resources import data_dir
-from enclavize.values import dataclass, field_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +97,7 @@ def read_flaws(path: Path) -> tuple[Flaw, ...]:
 
 
 def _flaw(table: object, what: str) -> Flaw:
-    names = set(field_names(Flaw))
+    names = {field.name for field in fields(Flaw)}
     if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
         raise UsageError(f"{what} is not a table of strings")
     for name in sorted(table.keys() - names):

@@ -6,13 +6,13 @@ compared with one, or with digests that an operator pins. A signature of the enc
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError
 from enclavize.tee import layout
 from enclavize.tee.releases import versions_of
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
-
-from enclavize.values import dataclass, replace
 
 TERMINATION_LOG = "/dev/termination-log"
 """Kubernetes' file for a program's last words: the one volume that may be among the devices."""

@@ -16,12 +16,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
 from enclavize.errors import EnclavizeError
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import posixpath
 import shutil
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from enclavize.rootfs.tar import DIRECTORY, REGULAR, SYMLINK
 from enclavize.rootfs.tar_header import RECORD_SIZE
 from enclavize.tee.layout import FORMAT_VERSION, FORMAT_VERSIONS
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

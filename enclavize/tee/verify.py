@@ -6,6 +6,7 @@ the measurement were checked; what its root file system is, from the layers, who
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, IntegrityError
@@ -17,7 +18,6 @@ from enclavize.tee.comparison import conversion_error, converted
 from enclavize.tee.engine_names import OWN_PREFIX, acted_on
 from enclavize.tee.start import check_start
 from enclavize.tee.tar import DIRECTORY_MODE, FILE_MODES, WRITABLE_MODE, WRITTEN_MODE, parents
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

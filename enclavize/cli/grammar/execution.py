@@ -6,12 +6,12 @@ import json
 import posixpath
 import re
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.oci.execution import NOTHING, Execution, not_of_an_image
 from enclavize.oci.location import DirectoryLocation, parse_location
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

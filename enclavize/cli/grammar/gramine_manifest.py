@@ -11,10 +11,10 @@ import posixpath
 import re
 import tomllib
 from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,6 +11,7 @@ DIR                                     type=local,dest=DIR
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,6 @@ from enclavize.cli.grammar.fields import parse_fields, parse_switch
 from enclavize.errors import UsageError
 from enclavize.oci.reference import parse_reference
 from enclavize.pipeline.options import Output, OutputKind
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from enclavize.resources import native_file
 from enclavize.tee import layout
 from enclavize.tee.instance import Instance, InstanceFile
 from enclavize.tee.policy import Network
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

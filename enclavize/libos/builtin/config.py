@@ -12,12 +12,12 @@ The constants are those of ``enum configuration_record`` in native/include/abi.h
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError, UsageError
 from enclavize.tee.policy import AllowedVariable, Network, Policy, Volume
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

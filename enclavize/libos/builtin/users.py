@@ -6,12 +6,12 @@ groups come from /etc/group only where the user is found in /etc/passwd and no g
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IncompatibleImageError, InvalidImageError
 from enclavize.libos.builtin.config import User
 from enclavize.rootfs.entry import FileType
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

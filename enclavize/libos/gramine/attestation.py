@@ -8,11 +8,11 @@ makes ``libsecret_prov_attest.so`` a preload, which fetches secrets before the p
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
 from enclavize.libos.gramine.layout import RUNTIME, absolute
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -6,6 +6,7 @@ import hashlib
 import io
 import posixpath
 import signal
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,6 @@ from enclavize.oci.stop_signal import DEFAULT_STOP_SIGNAL
 from enclavize.resources import native_file
 from enclavize.rootfs.names import printable
 from enclavize.tee.instance import NO_HEALTH_CHECK, Instance, InstanceFile, Start
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

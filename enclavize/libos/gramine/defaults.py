@@ -10,10 +10,10 @@ Nothing of it is measured, as the host could set all of it anyway. The PAL reads
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError
 from enclavize.libos.gramine.layout import SIGNATURE
 from enclavize.sgx.sigstruct import Sigstruct
 from enclavize.tee.instance import InstanceFile
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from enclavize.sgx.gramine_manifest import GramineManifest

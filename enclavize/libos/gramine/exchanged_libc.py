@@ -9,7 +9,7 @@ Makeconfig (``zonedir``, ``localtime-file``, ``complocaledir``, ``localedir``, `
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from enclavize.libos.gramine.library_cache import libraries, library_cache
 from enclavize.libos.gramine.manifest import Mount
 from enclavize.libos.gramine.program import INTERPRETERS
 from enclavize.rootfs.entry import FileType
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

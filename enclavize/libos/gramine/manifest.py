@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError
@@ -11,7 +11,6 @@ from enclavize.libos.gramine.layout import uri
 from enclavize.libos.gramine.limits import check_limits
 from enclavize.libos.gramine.table import merge
 from enclavize.resources import data_dir
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from enclavize.compat.library_path import default_folders, libc_family
 from enclavize.compat.program import find_program
 from enclavize.errors import IncompatibleImageError
 from enclavize.libos.gramine.layout import RUNTIME, absolute
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,6 +8,7 @@ out of images of distributions. A file that is not listed cannot be opened by th
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from enclavize.errors import UsageError
 from enclavize.libos.gramine.asked import TMPFS
 from enclavize.libos.gramine.attestation import PROVISIONING, RA_TLS
 from enclavize.rootfs.entry import FileType
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

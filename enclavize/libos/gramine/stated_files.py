@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
@@ -16,7 +17,6 @@ from enclavize.libos.gramine.layout import LIBOS, absolute, uri
 from enclavize.rootfs.entry import FileType
 from enclavize.rootfs.names import printable
 from enclavize.tee.policy import Volume
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

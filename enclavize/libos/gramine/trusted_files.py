@@ -8,6 +8,7 @@ stays short. The index of the image has all hashes already; nothing is read here
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IncompatibleImageError
@@ -15,7 +16,6 @@ from enclavize.libos.gramine.layout import NETWORK_FILE_NAMES
 from enclavize.libos.gramine.selection import Selection
 from enclavize.rootfs.entry import PATH_MAX, FileType
 from enclavize.rootfs.names import printable
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

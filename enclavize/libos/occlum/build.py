@@ -9,6 +9,7 @@ Before 0.29.6 the root's MAC is in a configuration of its own, whose MAC is in t
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,6 @@ from enclavize.libos.occlum.sefs.protection import IntegrityOnly
 from enclavize.libos.occlum.sefs.writer import ProtectedFileWriter
 from enclavize.libos.occlum.versions import Change
 from enclavize.oci.storage import storage_errors
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

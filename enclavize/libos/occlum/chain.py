@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, IntegrityError, InvalidImageError
@@ -23,7 +23,6 @@ from enclavize.libos.occlum.sefs.protection import IntegrityOnly
 from enclavize.libos.occlum.sefs.reader import ProtectedFile
 from enclavize.oci.document import parse_document
 from enclavize.tee.policy import AllowedVariable, Policy, Volume
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError, UsageError
@@ -10,7 +11,6 @@ from enclavize.libos.occlum.mount_targets import order_problems
 from enclavize.libos.occlum.schema import bytes_of
 from enclavize.libos.occlum.versions import Change
 from enclavize.oci.document import parse_document as parse_json
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

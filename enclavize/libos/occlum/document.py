@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.compat.program import MAX_SCRIPTS, split_line
@@ -13,7 +14,6 @@ from enclavize.libos.occlum.schema import bytes_of, is_size
 from enclavize.libos.occlum.template import HOST_FOLDER, merged, size_text, template
 from enclavize.rootfs.entry import FileType
 from enclavize.tee.policy import TERMINATION_LOG
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

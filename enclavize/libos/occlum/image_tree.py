@@ -6,6 +6,7 @@ Nothing is unpacked: what is packed comes straight from the layers' archives, ea
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from enclavize.libos.occlum.sefs.structures import PERMISSIONS, InodeType
@@ -19,7 +20,6 @@ from enclavize.rootfs.decompress import decompressed
 from enclavize.rootfs.entry import FileType
 from enclavize.rootfs.names import path_bytes, printable
 from enclavize.rootfs.readahead import read_ahead
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

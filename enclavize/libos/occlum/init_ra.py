@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import InvalidImageError, UsageError
@@ -19,7 +20,6 @@ from enclavize.libos.occlum.tree_builder import data_file, toolchain_file
 from enclavize.libos.occlum.versions import Change
 from enclavize.oci.document import parse_document
 from enclavize.rootfs.names import path_bytes
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

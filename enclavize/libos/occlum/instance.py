@@ -10,6 +10,7 @@ import json
 import secrets
 import shutil
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -30,7 +31,6 @@ from enclavize.libos.occlum.versions import parse_release
 from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.oci.storage import storage_errors
 from enclavize.sgx.sigstruct import Sigstruct, bcd_date
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,6 @@ from enclavize.errors import UsageError
 from enclavize.libos.occlum.build import ImageKey, SgxMode
 from enclavize.libos.occlum.init_ra import GRPC_RATLS, load_ra_configuration
 from enclavize.libos.occlum.sefs.keys import read_image_key
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

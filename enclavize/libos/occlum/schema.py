@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from enclavize.libos.occlum.versions import Change
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import IncompatibleImageError
 from enclavize.libos.occlum.sefs.structures import InodeType
 from enclavize.libos.occlum.sefs.tree import TreeNode, root_node, show, symlink
 from enclavize.libos.occlum.sefs.writer import PieceReader
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

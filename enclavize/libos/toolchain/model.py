@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import UsageError
 from enclavize.libos.titles import TITLES
 from enclavize.oci.document import canonical_json
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from enclavize.errors import MissingBlobError
@@ -18,7 +19,6 @@ from enclavize.oci.media_types import CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES
 from enclavize.oci.platform import LINUX_AMD64
 from enclavize.oci.select import image_at
 from enclavize.oci.stream import blob_name, read_verified, verified
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from enclavize.errors import EnclavizeError, MissingBlobError, UsageError
@@ -11,7 +12,6 @@ from enclavize.oci.platform import LINUX_AMD64
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.registry.source import image_from_registry
 from enclavize.rootfs.names import printable
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,13 +8,13 @@ Who asks the daemon is root, and so is its parent: nothing of this is a containe
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
 from enclavize.node.engines.documents import Documents
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

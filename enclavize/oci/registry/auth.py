@@ -11,6 +11,7 @@ import base64
 import re
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -22,7 +23,6 @@ from enclavize.oci.registry.address import origin_of
 from enclavize.oci.registry.errors import TransientError, error_of_response, printable
 from enclavize.oci.registry.transport import Request
 from enclavize.oci.shape import Shape
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

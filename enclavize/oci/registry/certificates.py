@@ -8,12 +8,11 @@ certificates".
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import urllib3
-
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,12 +7,12 @@ not lose the session: then the blob is begun anew.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enclavize.errors import AuthenticationError, RegistryError
 from enclavize.oci.registry.errors import LostSessionError, TransientError
 from enclavize.oci.stream import CHUNK_SIZE as PIECE
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -28,7 +29,6 @@ from enclavize.oci.registry.errors import (
 )
 from enclavize.oci.registry.transport import Request, Transport
 from enclavize.oci.stream import blob_name, verified
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,6 +11,7 @@ import base64
 import binascii
 import os
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from enclavize.errors import AuthenticationError, InvalidImageError
 from enclavize.oci.document import Document, parse_document
 from enclavize.oci.reference import DOCKER_HUB
 from enclavize.oci.shape import Shape
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

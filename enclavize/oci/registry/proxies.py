@@ -10,10 +10,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.oci.registry.address import is_loopback
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

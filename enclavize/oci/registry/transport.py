@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from urllib3 import exceptions as http_errors
@@ -15,7 +16,6 @@ from enclavize.oci.reference import DOCKER_HUB
 from enclavize.oci.registry.address import is_loopback, join_url, origin_of, site_of
 from enclavize.oci.registry.connections import Connections
 from enclavize.oci.registry.errors import TransientError, printable
-from enclavize.values import dataclass, field, replace
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

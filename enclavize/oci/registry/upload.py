@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,6 @@ from enclavize.oci.registry.chunks import LARGEST_SINGLE_PUT, ChunkRefusedError,
 from enclavize.oci.registry.client import push_scope
 from enclavize.oci.registry.errors import LostSessionError, TransientError
 from enclavize.oci.stream import CHUNK_SIZE, blob_name, ensure_verified
-from enclavize.values import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

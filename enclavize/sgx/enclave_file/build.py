@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
@@ -21,7 +21,6 @@ from enclavize.sgx.enclave_file.metadata import (
     parse_block,
 )
 from enclavize.sgx.structures import SIGSTRUCT_SIZE, TCS_SIZE, MiscSelect
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from enclavize.sgx.enclave_file.config import EnclaveConfig

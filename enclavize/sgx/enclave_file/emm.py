@@ -8,13 +8,13 @@ in the layout table and so in MRENCLAVE.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.sgx.enclave_file.layout import SSA_FRAMES
 from enclavize.sgx.structures import PAGE_SIZE
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

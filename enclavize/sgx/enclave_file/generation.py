@@ -7,11 +7,11 @@ write what that release's loader and runtime expect.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from enclavize.sgx.enclave_file.emm import EmmModel
 from enclavize.sgx.errors import InvalidEnclaveError
-from enclavize.values import dataclass, replace
 
 
 class ThreadData(Enum):

@@ -12,12 +12,12 @@ is relative to the image.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
 from enclavize.sgx.structures import PAGE_SIZE, TCS_SIZE, SecinfoFlags
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

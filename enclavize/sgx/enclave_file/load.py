@@ -5,6 +5,7 @@ Signer and verifier share this module. docs/enclave-file.md describes the same f
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from enclavize.sgx.enclave_file.linking import relocated_pages
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.measurement import MrenclaveHasher
 from enclavize.sgx.structures import PAGE_SIZE, TCS_FIELDS, TCS_SIZE, SecinfoFlags
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,12 +17,12 @@ A second block, for other platforms, begins right after the first one's ``size``
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enclavize.sgx.enclave_file.layout import LayoutEntry, parse_layout
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.structures import SIGSTRUCT_SIZE, Attributes
-from enclavize.values import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError, UsageError
@@ -22,7 +23,6 @@ from enclavize.sgx.enclave_file.load import measure
 from enclavize.sgx.enclave_file.metadata import parse_blocks
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.sigstruct import Sigstruct
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.errors import IntegrityError
@@ -11,7 +12,6 @@ from enclavize.sgx.enclave_file.metadata import parse_blocks
 from enclavize.sgx.enclave_file.sign import UnsignedEnclave, read_enclave
 from enclavize.sgx.errors import InvalidEnclaveError
 from enclavize.sgx.sigstruct import Sigstruct
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,10 +15,10 @@ import fcntl
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from enclavize.errors import IntegrityError, UsageError
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

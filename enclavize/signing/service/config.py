@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
@@ -12,7 +13,6 @@ from enclavize.sgx.structures import AttributeFlags, MiscSelect, Xfrm
 from enclavize.signing.service.image_policy import ImagePolicy, is_pattern
 from enclavize.signing.service.policy import DEFAULT_XFRM, MAX_SVN, NO_ID, SigningPolicy
 from enclavize.signing.signers import is_file
-from enclavize.values import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.signing.image_payload import is_whole_name
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

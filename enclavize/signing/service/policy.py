@@ -7,11 +7,11 @@ as one that was signed with it (SDM 3D, EINIT). So what is forbidden must be 0 i
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.sgx.sigstruct import TYPE_RELEASE
 from enclavize.sgx.structures import AttributeFlags, MiscSelect, Xfrm
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enclavize.libos.occlum.sefs.image import SefsImage
 from enclavize.libos.occlum.sefs.output import atomic_folder
 from enclavize.libos.occlum.sefs.structures import InodeType
 from enclavize.rootfs.beneath import Beneath, open_beneath
-from enclavize.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,9 +1,10 @@
 """Results of earlier builds, found by what went into them.
 
-    <cache>/results/<key>.json      the manifest's descriptor, and the description
+    <cache>/results/<key>.json      the manifest's descriptor, the description, and SHA-256 of both
 
 The key is a hash over everything that the result depends on; all blobs are in the blob cache. A file is
-written whole and renamed, so builds may run at the same time and be killed at any moment. Beyond
+written whole and renamed, so builds may run at the same time and be killed at any moment. The hash is there
+for damaged disks: a build tells of the measurement that is written here. Beyond
 ``MAX_RESULTS`` the least recently used ones are removed.
 """
 
@@ -31,12 +32,16 @@ if TYPE_CHECKING:
 
 MAX_RESULTS = 1000
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def result_key(ingredients: Any) -> str:
     """Return the name of a result: the hash of its ingredients, a JSON value."""
     return hashlib.sha256(canonical_json([_FORMAT, ingredients])).hexdigest()
+
+
+def _digest(manifest: Any, description: Any) -> str:
+    return hashlib.sha256(canonical_json([manifest, description])).hexdigest()
 
 
 class Results:
@@ -57,6 +62,8 @@ class Results:
             manifest = document.document("manifest")
             if description is None or manifest is None:
                 return None
+            if document.members.get("sha256") != _digest(manifest.members, description.members):
+                return None
             tee = self._load(
                 Descriptor.from_json(manifest), parse_description(canonical_json(description.members))
             )
@@ -69,10 +76,14 @@ class Results:
         """Remember a result."""
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        manifest, description = tee.manifest.to_json(), tee.description.to_json()
+        document = {
+            "manifest": manifest,
+            "description": description,
+            "sha256": _digest(manifest, description),
+        }
         with atomic_file(path, 0o600) as output:
-            output.write(
-                canonical_json({"manifest": tee.manifest.to_json(), "description": tee.description.to_json()})
-            )
+            output.write(canonical_json(document))
         self._trim()
 
     def _load(self, manifest: Descriptor, description: Any) -> TeeImage:

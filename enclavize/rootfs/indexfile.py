@@ -1,6 +1,7 @@
 """The file that keeps what was found in a layer, so that the layer is never read again.
 
     80 bytes    magic and format version; bytes of the Merkle trees, rows, heap and facts; SHA-256 of these
+                four parts and of their sizes, as they stand here
     Merkle trees of the layer's files, one after the other
     rows and heap: see rows.py
     facts: JSON, [diff_id, [facts of an ELF file, ...]]
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
     from enclavize.rootfs.rows import RowWriter
 
-FORMAT_VERSION = 10
+FORMAT_VERSION = 11
 """Part of the file's name: whoever changes what is found in a layer, or how it is written, counts up."""
 
+_SIZES = struct.Struct("<QQQQ")
 _HEADER = struct.Struct("<16sQQQQ32s")
 _MAGIC = b"enclavize index" + bytes([FORMAT_VERSION])
 _CHUNK_SIZE = 1 << 20
@@ -82,8 +84,8 @@ def finish_index(
     records.copy_to(file)
     file.write(facts)
     file.flush()
-    digest = _digest(file)
-    header = _Header(_MAGIC, merkle_size, records.rows_size, records.heap_size, len(facts), digest)
+    sizes = merkle_size, records.rows_size, records.heap_size, len(facts)
+    header = _Header(_MAGIC, *sizes, _digest(file, sizes))
     file.seek(0)
     file.write(_HEADER.pack(*header))
     file.flush()
@@ -96,11 +98,11 @@ def read_index(path: Path, number: int) -> LayerIndex:
         if os.fstat(file.fileno()).st_size < _HEADER.size:
             raise DamagedIndexError(str(path))
         content = mmap(file.fileno(), 0, access=ACCESS_READ)
-        digest = _digest(file)
-    header = _Header(*_HEADER.unpack_from(content))
-    total = _HEADER.size + header.merkle + header.rows + header.heap + header.facts
-    if header.magic != _MAGIC or total != len(content) or header.digest != digest:
-        raise DamagedIndexError(str(path))
+        header = _Header(*_HEADER.unpack_from(content))
+        sizes = header.merkle, header.rows, header.heap, header.facts
+        is_whole = header.magic == _MAGIC and _HEADER.size + sum(sizes) == len(content)
+        if not is_whole or header.digest != _digest(file, sizes):
+            raise DamagedIndexError(str(path))
     return _index(content, header, path, number)
 
 
@@ -119,12 +121,13 @@ def _index(content: mmap, header: _Header, path: Path, number: int) -> LayerInde
     return LayerIndex(diff_id=diff_id, records=records, path=path)
 
 
-def _digest(file: BinaryIO) -> bytes:
-    """Return the SHA-256 of all after the header, read: a bad disk would kill a process that maps it."""
+def _digest(file: BinaryIO, sizes: tuple[int, int, int, int]) -> bytes:
+    """Return the SHA-256 of the parts and their sizes, read: a bad disk would kill a process that maps it."""
     content = hashlib.sha256()
     file.seek(_HEADER.size)
     while chunk := file.read(_CHUNK_SIZE):
         content.update(chunk)
+    content.update(_SIZES.pack(*sizes))
     return content.digest()
 
 

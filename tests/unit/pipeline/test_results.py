@@ -81,6 +81,18 @@ def test_a_damaged_result_is_as_good_as_none(cache: BlobCache, damage: bytes) ->
     assert Results(cache).find("key", frozenset()) is None
 
 
+def test_a_result_in_which_any_bit_is_another_is_as_good_as_none(cache: BlobCache) -> None:
+    """A build tells of the measurement that it has from there."""
+    Results(cache).keep("key", tee_image(cache))
+    path = cache.root / "results" / "key.json"
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        assert Results(cache).find("key", frozenset()) is None, at
+    path.write_bytes(whole)
+    assert Results(cache).find("key", frozenset()) is not None
+
+
 def test_a_damaged_blob_is_noticed(cache: BlobCache) -> None:
     tee = tee_image(cache)
     Results(cache).keep("key", tee)

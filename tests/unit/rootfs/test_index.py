@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import random
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -136,6 +137,23 @@ def test_a_damaged_index_is_made_again(tmp_path: Path, where: int) -> None:
     image = image_of(tmp_path / "again", [BASE, TOP])
     events = events_of(lambda reporter: index_image(image, cache=cache_of(tmp_path), reporter=reporter))
     assert not any(event.kind is EventKind.CACHED for event in events)
+    assert contents(index_image(image, cache=cache_of(tmp_path), reporter=Reporter())) == first
+
+
+@pytest.mark.parametrize("parts", [(0, 1), (1, 2), (2, 3), (3, 0)])
+@pytest.mark.parametrize("by", [8, -1, 152])
+def test_an_index_whose_parts_are_said_to_end_elsewhere_is_made_again(
+    parts: tuple[int, int], by: int, tmp_path: Path
+) -> None:
+    first = contents(index_layers(tmp_path, [BASE]))
+    [path] = index_files(tmp_path)
+    data = bytearray(path.read_bytes())
+    sizes = list(struct.unpack_from("<4Q", data, 16))
+    sizes[parts[0]] += by
+    sizes[parts[1]] -= by
+    struct.pack_into("<4Q", data, 16, *(size & (1 << 64) - 1 for size in sizes))
+    path.write_bytes(data)
+    image = image_of(tmp_path / "again", [BASE])
     assert contents(index_image(image, cache=cache_of(tmp_path), reporter=Reporter())) == first
 
 

@@ -164,7 +164,7 @@ def build(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="memory=SIZE, threads=COUNT, kernel-heap=SIZE, fault-around=SIZE.",
+            help="memory=SIZE, threads=COUNT, kernel-heap=SIZE, fault-around=SIZE, switchless=COUNT.",
         ),
     ] = None,
     allow_args: Annotated[bool, typer.Option("--allow-args", help="The host may give arguments.")] = False,

@@ -22,6 +22,9 @@ MAX_MEMORY = 56 << 30
 
 MAX_THREADS = 4096
 
+MAX_SWITCHLESS = 4
+"""Host threads for switchless calls: each burns a processor while it watches."""
+
 MAX_FAULT_AROUND = 64 << 20
 """Bytes of untouched memory that one page fault may bring."""
 
@@ -32,6 +35,7 @@ class Resources:
 
     ``kernel_heap`` are the bytes that a LibOS with a heap of its own has for it; None: its default.
     ``fault_around`` are the bytes that a page fault of the builtin LibOS may bring; None: its default.
+    ``switchless`` are the host threads that serve calls of the builtin LibOS which do not leave it.
     ``given`` are the names of those that somebody asked for.
     """
 
@@ -39,6 +43,7 @@ class Resources:
     threads: int = 64
     kernel_heap: int | None = None
     fault_around: int | None = None
+    switchless: int = 0
     given: tuple[str, ...] = field(default=(), compare=False)
 
     def advised(self, *, memory: int, threads: int) -> Resources:

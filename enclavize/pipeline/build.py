@@ -123,6 +123,11 @@ def backend_with(libos: str, toolchain: Toolchain | None, options: BuildOptions)
             )
     if options.resources.fault_around is not None and backend.name != "builtin":
         raise UsageError("--set fault-around: only the builtin LibOS decides what a page fault brings")
+    if options.resources.switchless and backend.name != "builtin":
+        raise UsageError(
+            "--set switchless: only the builtin LibOS has these calls",
+            hint="Gramine: sgx.insecure__rpc_thread_num in its manifest",
+        )
     return backend
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
-from enclavize.libos.base import MAX_THREADS
+from enclavize.libos.base import MAX_SWITCHLESS, MAX_THREADS
 from enclavize.libos.titles import TITLES
 from enclavize.tee.policy import ANY_COMMAND
 
@@ -113,6 +113,7 @@ _SCHEMA: Mapping[str, Mapping[str, Callable[[object], Value]]] = {
         "threads": _up_to(MAX_THREADS),
         "kernel-heap": _size,
         "fault-around": _size,
+        "switchless": _up_to(MAX_SWITCHLESS),
     },
     "policy": {
         "allow-args": _flag,

@@ -51,5 +51,6 @@ def options_statement(options: BuildOptions, libos: str) -> dict[str, Any]:
         "threads": instance.resources.threads,
         "kernel_heap": instance.resources.kernel_heap,
         **({"fault_around": around} if (around := instance.resources.fault_around) else {}),
+        **({"switchless": workers} if (workers := instance.resources.switchless) else {}),
         "table": dict(instance.table),
     }

@@ -57,6 +57,15 @@ struct host_time {
 /* For OCALL_CLOCK, beside Linux's numbers: the processor time that the host's kernel spent, of the process and of the thread. */
 enum { HOST_CLOCK_PROCESS_SYSTEM = 16, HOST_CLOCK_THREAD_SYSTEM = 17 };
 
+/* exchange.switchless: a call for which the enclave's thread stays inside, and a worker of the host's serves it meanwhile. */
+enum switchless_state {
+    SWITCHLESS_CLOSED = 0, /* by the host: nobody watches */
+    SWITCHLESS_OPEN = 1,   /* by the host: somebody does; by the enclave: it has withdrawn what it had posted, or has seen that it is done */
+    SWITCHLESS_POSTED = 2, /* by the enclave, which can withdraw it */
+    SWITCHLESS_TAKEN = 3,  /* by the host */
+    SWITCHLESS_DONE = 4,   /* by the host: the answer is there */
+};
+
 /* One per host thread, outside ELRANGE, written by both sides. */
 struct exchange {
     uint32_t ocall;       /* enclave -> PAL: enum ocall */
@@ -65,6 +74,8 @@ struct exchange {
     int64_t result;       /* PAL -> enclave: >= 0, or a negative Linux errno */
     uint64_t signals;     /* PAL -> enclave: host signals waiting, bit (n - 1); cleared by the enclave by atomic exchange */
     struct host_time time; /* PAL -> enclave */
+    uint32_t switchless;  /* enum switchless_state; changed by atomic exchange */
+    uint32_t reserved;
     uint8_t data[EXCHANGE_DATA_SIZE] __attribute__((aligned(64)));
 };
 
@@ -127,6 +138,9 @@ enum boot_flag {
     BOOT_PROFILE = 4,      /* system calls and OCALLs, counted and timed; at the end */
     BOOT_PROFILE_JSON = 8, /* the same as one line of JSON */
 };
+
+/* Host threads that serve calls while the enclave's threads stay inside (enum switchless_state). */
+#define WORKERS_MAX 4U
 
 /* Host file kinds of OCALL_IMAGE_READ. */
 enum image_file { IMAGE_ROOTFS = 0, IMAGE_VERITY = 1 };
@@ -234,6 +248,7 @@ enum configuration_record {
     CONFIGURATION_HOST_SIGNALS = 15,      /* u64 mask of host signals that are let in, bit (n - 1) */
     CONFIGURATION_HOSTNAME = 16,          /* text */
     CONFIGURATION_FAULT_AROUND = 17,      /* u64 bytes that one page fault may bring */
+    CONFIGURATION_SWITCHLESS = 18,        /* u32 workers of the host for calls that do not leave the enclave */
 };
 
 enum policy_flag {

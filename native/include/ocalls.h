@@ -24,6 +24,13 @@ enum ocall_size {
     OCALL_SIZE_MESSAGE_BYTES, OCALL_SIZE_MESSAGE_RESULT,
 };
 
+/* Whether a worker of the host's may serve it (enum switchless_state): only what never waits, and can be done by any thread. */
+enum ocall_worker {
+    OCALL_WORKER_NEVER,
+    OCALL_WORKER_ALWAYS,
+    OCALL_WORKER_UNTIMED, /* while an argument, which is a timeout, is 0 */
+};
+
 /* No pointers: the enclave uses it before it has relocated itself. */
 struct ocall_description {
     char name[16];
@@ -32,6 +39,10 @@ struct ocall_description {
         uint8_t argument;
     } result;
     bool again;
+    struct {
+        uint8_t rule; /* enum ocall_worker */
+        uint8_t argument;
+    } worker;
     struct ocall_area {
         uint8_t rule; /* enum ocall_size */
         uint8_t argument, second;
@@ -47,6 +58,9 @@ struct ocall_description {
 #define OCALL_RESULT_OF_NANOSECONDS {OCALL_RESULT_NANOSECONDS, 0}
 #define OCALL_INTERRUPTED_AGAIN true
 #define OCALL_INTERRUPTED_SHOWN false
+#define OCALL_BY_WORKER_NEVER {OCALL_WORKER_NEVER, 0}
+#define OCALL_BY_WORKER_ALWAYS {OCALL_WORKER_ALWAYS, 0}
+#define OCALL_BY_WORKER_UNTIMED(argument) {OCALL_WORKER_UNTIMED, argument}
 #define OCALL_AREA_NOTHING {OCALL_SIZE_NOTHING, 0, 0}
 #define OCALL_AREA_BYTES(argument) {OCALL_SIZE_BYTES, argument, 0}
 #define OCALL_AREA_PATHS(first, second) {OCALL_SIZE_PATHS, first, second}
@@ -59,10 +73,10 @@ struct ocall_description {
 #define OCALL_AREA_MESSAGE_RESULT {OCALL_SIZE_MESSAGE_RESULT, 0, 0}
 
 static const struct ocall_description OCALLS[OCALL_COUNT] = {
-#define OCALL(name_, NAME_, arguments_, result_, interrupted_, in_, out_)                                                  \
+#define OCALL(name_, NAME_, arguments_, result_, interrupted_, worker_, in_, out_)                                         \
     [OCALL_##NAME_] = {                                                                                                    \
         .name = #NAME_, .result = OCALL_RESULT_OF_##result_, .again = OCALL_INTERRUPTED_##interrupted_,                    \
-        .in = OCALL_AREA_##in_, .out = OCALL_AREA_##out_,                                                                  \
+        .worker = OCALL_BY_WORKER_##worker_, .in = OCALL_AREA_##in_, .out = OCALL_AREA_##out_,                             \
     },
 #define OCALL_LAST OCALL
 #include "ocalls.def"
@@ -129,6 +143,12 @@ static inline uint64_t ocall_area_size(const struct ocall_area *area, const uint
         break;
     }
     return size <= EXCHANGE_DATA_SIZE ? size : UINT64_MAX;
+}
+
+/* May a worker serve it? */
+static inline bool ocall_is_for_worker(const struct ocall_description *ocall, const uint64_t arguments[OCALL_ARGUMENTS])
+{
+    return ocall->worker.rule == OCALL_WORKER_ALWAYS || (ocall->worker.rule == OCALL_WORKER_UNTIMED && arguments[ocall->worker.argument] == 0);
 }
 
 /* Do the arguments keep within exchange.data, whatever the result will be? */

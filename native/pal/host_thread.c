@@ -17,6 +17,7 @@
 
 static uint8_t *blocks; /* aligned to BLOCK_SIZE */
 static uint32_t block_count;
+static uint32_t used_count;
 
 int host_threads_allocate(const uint64_t *tcs_addresses, uint32_t count)
 {
@@ -49,6 +50,7 @@ void host_threads_release(void)
     }
     blocks = NULL;
     block_count = 0;
+    used_count = 0;
 }
 
 struct host_thread *host_thread_at(uint64_t index)
@@ -62,12 +64,25 @@ struct host_thread *host_thread_of_stack(uint64_t stack_pointer)
     return offset < (uint64_t)block_count * BLOCK_SIZE ? host_thread_at(offset / BLOCK_SIZE) : NULL;
 }
 
+uint32_t host_threads_used(void)
+{
+    return __atomic_load_n(&used_count, __ATOMIC_RELAXED);
+}
+
+static void note_used(uint32_t count)
+{
+    uint32_t seen = host_threads_used();
+    while (seen < count && !__atomic_compare_exchange_n(&used_count, &seen, count, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+}
+
 struct host_thread *host_thread_claim(void)
 {
     for (uint32_t index = 0; index < block_count; index++) {
         struct host_thread *thread = host_thread_at(index);
         uint32_t expected = 0;
         if (__atomic_compare_exchange_n(&thread->in_use, &expected, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            note_used(index + 1);
             return thread;
         }
     }

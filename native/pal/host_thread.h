@@ -76,6 +76,8 @@ void host_threads_release(void);
 
 /* The record at an index; NULL if there is none. */
 struct host_thread *host_thread_at(uint64_t index);
+/* Records from this index on have never been used. */
+uint32_t host_threads_used(void);
 /* The record whose alternate stack holds this address; NULL if none does. For signal handlers. */
 struct host_thread *host_thread_of_stack(uint64_t stack_pointer);
 /* Marks a record as used; NULL when all are. */

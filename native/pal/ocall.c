@@ -12,6 +12,7 @@
 #include "log.h"
 #include "ocalls.h"
 #include "process.h"
+#include "worker.h"
 
 int64_t ocall_thread_create(struct request *call)
 {
@@ -85,12 +86,36 @@ static int64_t serve(struct request *call, uint32_t number)
     return ocall_fits(&OCALLS[number], call->arguments) ? HANDLERS[number](call) : -EINVAL;
 }
 
+static uint32_t read_request(struct host_thread *thread, struct request *call)
+{
+    const struct exchange *exchange = thread->exchange;
+    *call = (struct request){.thread = thread, .data = thread->exchange->data};
+    memcpy(call->arguments, exchange->arguments, sizeof(call->arguments));
+    return *(const volatile uint32_t *)&exchange->ocall;
+}
+
+static bool is_for_worker(const struct request *call, uint32_t number)
+{
+    return number < OCALL_COUNT && ocall_is_for_worker(&OCALLS[number], call->arguments);
+}
+
+static void answer(struct exchange *exchange, int64_t result)
+{
+    exchange->result = result;
+    host_time_renew(&exchange->time);
+}
+
+void ocall_serve_switchless(struct host_thread *thread)
+{
+    struct request call;
+    uint32_t number = read_request(thread, &call);
+    answer(thread->exchange, is_for_worker(&call, number) ? serve(&call, number) : -ENOSYS);
+}
+
 enum next_step ocall_serve(struct host_thread *thread)
 {
-    struct exchange *exchange = thread->exchange;
-    struct request call = {.thread = thread, .data = exchange->data};
-    uint32_t number = *(volatile uint32_t *)&exchange->ocall;
-    memcpy(call.arguments, exchange->arguments, sizeof(call.arguments));
+    struct request call;
+    uint32_t number = read_request(thread, &call);
     switch (number) {
     case OCALL_EXIT:
         if (call.arguments[2] > 0 && call.arguments[2] <= EXCHANGE_DATA_SIZE) {
@@ -101,8 +126,10 @@ enum next_step ocall_serve(struct host_thread *thread)
     case OCALL_THREAD_EXIT:
         return STEP_THREAD_EXIT;
     default:
-        exchange->result = serve(&call, number);
-        host_time_renew(&exchange->time);
+        answer(thread->exchange, serve(&call, number));
+        if (is_for_worker(&call, number)) {
+            workers_note_call();
+        }
         return STEP_RETURN;
     }
 }

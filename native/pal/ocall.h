@@ -18,6 +18,9 @@ typedef int64_t (*ocall_handler)(struct request *call);
 #define OCALL_LAST(...)
 #include "ocalls.def"
 
+/* Serves what stands in the thread's exchange area while the thread itself is inside: only what a worker may. */
+void ocall_serve_switchless(struct host_thread *thread);
+
 /* Ends with -EINTR when the thread is interrupted, also when that was just before. */
 int64_t blocking_syscall(struct host_thread *thread, long number, long a, long b, long c, long d);
 

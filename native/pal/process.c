@@ -16,6 +16,7 @@
 #include "log.h"
 #include "machine.h"
 #include "processors.h"
+#include "worker.h"
 
 #define THREAD_STACK_SIZE (256UL << 10)
 #define EXIT_NOT_STARTED 125
@@ -405,6 +406,7 @@ int process_run(void)
     end_thread(thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     wait_for_threads();
+    workers_stop();
     return 0;
 }
 

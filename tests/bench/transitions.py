@@ -90,10 +90,11 @@ def _ask(connection: socket.socket, requests: int) -> None:
             raise SystemExit("the server has closed a connection that was to be kept")
 
 
-def _request(machine: Machine, folder: Path, server: str) -> Counts:
+def _request(machine: Machine, folder: Path, server: str, *settings: str) -> Counts:
     """Return what a request costs that comes when the last one was answered."""
     runtime, *command = (COMMANDS | MINIMAL)[server]
-    tree = server_tree(runtime, folder)
+    folder.mkdir()
+    tree = server_tree(runtime, folder, *settings)
     with (
         machine.serving(tree, *command, counts_file=folder / "counts") as served,
         socket.create_connection(("127.0.0.1", served.port), timeout=120) as connection,
@@ -132,10 +133,12 @@ def _operations(machine: Machine, folder: Path) -> list[Row]:
 def _requests(machine: Machine, folder: Path) -> list[Row]:
     rows = []
     for server, name in SERVERS.items():
-        (folder / server).mkdir()
         counts = _request(machine, folder / server, server)
         met = round(counts.transitions, 1) <= 3  # runtimes look at clocks and wake threads at times
         rows.append(_row(f"GET, connection kept: {name}", "3 transitions", counts, met))
+        counts = _request(machine, folder / f"{server}-switchless", server, "switchless=1")
+        met = round(counts.transitions, 1) <= 3
+        rows.append(_row(f"GET, connection kept, switchless=1: {name}", "3 transitions", counts, met))
     return rows
 
 

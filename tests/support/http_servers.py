@@ -50,8 +50,8 @@ MINIMAL = {"epoll": ("epoll", "/server")}
 """What answers to everything with the greeting."""
 
 
-def server_tree(runtime: str, base: Path) -> TeeTree:
-    """Return a TEE image with the servers of this runtime, made below ``base``."""
+def server_tree(runtime: str, base: Path, *settings: str) -> TeeTree:
+    """Return a TEE image with the servers of this runtime and these settings, made below ``base``."""
     match runtime:
         case "go":
             root = base / "rootfs"
@@ -69,9 +69,8 @@ def server_tree(runtime: str, base: Path) -> TeeTree:
         case _:
             need("node")
             image = _sample_with(base, "node", "/usr/bin/node", "server.js")
-    return Converter.create(base).tree(
-        image, "tree", "--debug", "--allow-args", "--set", "memory=2G", "--set", "threads=128"
-    )
+    options = [option for setting in ("memory=2G", "threads=128", *settings) for option in ("--set", setting)]
+    return Converter.create(base).tree(image, "tree", "--debug", "--allow-args", *options)
 
 
 def ask(connection: http.client.HTTPConnection, path: str = "/", body: bytes | None = None) -> bytes:

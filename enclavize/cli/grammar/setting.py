@@ -1,4 +1,4 @@
-"""``--set memory=SIZE``, ``threads=COUNT``, ``kernel-heap=SIZE`` and ``fault-around=SIZE``."""
+"""``--set``: memory=SIZE, threads=COUNT, kernel-heap=SIZE, fault-around=SIZE, switchless=COUNT."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 from enclavize.cli.grammar.fields import parse_pair
 from enclavize.cli.grammar.size import parse_size
 from enclavize.errors import UsageError
-from enclavize.libos.base import MAX_FAULT_AROUND, MAX_MEMORY, MAX_THREADS, MIN_MEMORY, Resources
+from enclavize.libos.base import (
+    MAX_FAULT_AROUND,
+    MAX_MEMORY,
+    MAX_SWITCHLESS,
+    MAX_THREADS,
+    MIN_MEMORY,
+    Resources,
+)
 from enclavize.sgx.structures import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-SETTINGS = ("memory", "threads", "kernel-heap", "fault-around")
+SETTINGS = ("memory", "threads", "kernel-heap", "fault-around", "switchless")
 
 
 def parse_settings(texts: Iterable[str]) -> Resources:
@@ -35,6 +42,7 @@ def parse_settings(texts: Iterable[str]) -> Resources:
         threads=_threads(settings["threads"]) if "threads" in settings else defaults.threads,
         kernel_heap=_memory(settings["kernel-heap"], "kernel-heap") if "kernel-heap" in settings else None,
         fault_around=_fault_around(settings["fault-around"]) if "fault-around" in settings else None,
+        switchless=_switchless(settings["switchless"]) if "switchless" in settings else defaults.switchless,
         given=tuple(sorted(settings)),
     )
 
@@ -55,6 +63,12 @@ def _fault_around(text: str) -> int:
             f"--set fault-around={text}: a multiple of 4K, up to {MAX_FAULT_AROUND >> 20}M, is wanted"
         )
     return size
+
+
+def _switchless(text: str) -> int:
+    if text not in map(str, range(MAX_SWITCHLESS + 1)):
+        raise UsageError(f"--set switchless={text}: a number from 0 to {MAX_SWITCHLESS} is wanted")
+    return int(text)
 
 
 def _threads(text: str) -> int:

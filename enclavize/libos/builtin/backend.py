@@ -138,6 +138,7 @@ def configure(
         host_signals=host_signals(stop_signal),
         hostname=hostname_of(rootfs),
         fault_around=options.resources.fault_around,
+        switchless=options.resources.switchless,
     )
 
 

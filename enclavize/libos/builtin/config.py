@@ -54,6 +54,7 @@ class Record(IntEnum):
     HOST_SIGNALS = 15
     HOSTNAME = 16
     FAULT_AROUND = 17
+    SWITCHLESS = 18
 
 
 REPEATED = frozenset(
@@ -135,6 +136,7 @@ class MeasuredConfiguration:
     host_signals: int
     hostname: str
     fault_around: int | None = None
+    switchless: int = 0
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -182,6 +184,8 @@ def _records(config: MeasuredConfiguration) -> Iterator[tuple[Record, int, bytes
     yield Record.HOSTNAME, 0, _text(config.hostname)
     if config.fault_around is not None:
         yield Record.FAULT_AROUND, 0, struct.pack("<Q", config.fault_around)
+    if config.switchless:
+        yield Record.SWITCHLESS, 0, struct.pack("<I", config.switchless)
 
 
 def _record(kind: Record, flags: int, value: bytes) -> bytes:
@@ -277,6 +281,7 @@ def parse_configuration(data: bytes) -> MeasuredConfiguration:
         host_signals=number(Record.HOST_SIGNALS, "<Q"),
         hostname="".join(texts(Record.HOSTNAME)),
         fault_around=number(Record.FAULT_AROUND, "<Q") if values[Record.FAULT_AROUND] else None,
+        switchless=number(Record.SWITCHLESS, "<I"),
     )
 
 

@@ -156,6 +156,7 @@ class BuiltinFormat:
             "memory": configuration.memory,
             "threads": configuration.threads,
             **({"fault_around": configuration.fault_around} if configuration.fault_around else {}),
+            **({"switchless": configuration.switchless} if configuration.switchless else {}),
             "hostname": configuration.hostname,
             "rootfs": {"size": rootfs.size, "verity": f"sha256:{rootfs.verity_digest.hex()}"},
         }

@@ -22,6 +22,8 @@ struct boundary_upcalls {
     /* signal: on the way back to the application, when thread->attention was set (it is cleared before) or host signals
      * have come (mask, bit n - 1: only those that are allowed). Deliver signals by changing the context. */
     void (*attention)(struct context *context, uint64_t host_signals);
+    /* wait: nobody waits for a processor, so that a thread may burn its own (switchless.c). NULL: it does not. */
+    bool (*has_free_processor)(void);
     /* memory: the last thing on that way: the application's memory is there from here on. */
     void (*take_turn)(void);
 };
@@ -123,9 +125,16 @@ void clock_counter_faults(void);
 bool clock_fix_up(uint64_t *rip);
 uint64_t host_clock(uint32_t clock); /* as the host says it; ns */
 
+/* The host has so many threads from now on that serve calls while ours stay inside: 0, or what it says. And they are used, before there is a second
+ * thread. */
+int host_workers(uint32_t count);
+void switchless_start(void);
+
 /* For --profile: counted and timed if this is not NULL; one for each OCALL. */
 struct ocall_count {
-    uint64_t calls, ticks;
+    uint64_t calls, ticks; /* that left the enclave */
+    uint64_t switchless, switchless_ticks;
+    uint64_t withdrawn; /* no worker came: among the calls that left, with the time that it took to see that */
 };
 extern struct ocall_count *ocall_counts;
 const char *ocall_name(enum ocall number);

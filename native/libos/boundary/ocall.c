@@ -33,13 +33,28 @@ const char *ocall_name(enum ocall number)
     return OCALLS[number].name;
 }
 
-static void note_ocall(enum ocall number, uint64_t start)
+enum way { BY_LEAVING, BY_LEAVING_IN_THE_END, BY_WORKER };
+
+static void note_ocall(enum ocall number, uint64_t start, enum way way)
 {
-    current_thread()->ocalls++;
+    current_thread()->ocalls += way != BY_WORKER;
     if (ocall_counts) {
-        __atomic_fetch_add(&ocall_counts[number].calls, 1, __ATOMIC_RELAXED);
-        __atomic_fetch_add(&ocall_counts[number].ticks, clock_counter() - start, __ATOMIC_RELAXED);
+        struct ocall_count *count = &ocall_counts[number];
+        __atomic_fetch_add(way == BY_WORKER ? &count->switchless : &count->calls, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(way == BY_WORKER ? &count->switchless_ticks : &count->ticks, clock_counter() - start, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&count->withdrawn, way == BY_LEAVING_IN_THE_END, __ATOMIC_RELAXED);
     }
+}
+
+/* The call that stands in the exchange area. */
+static enum way make(struct switchless *call, bool is_tried)
+{
+    bool is_posted = is_tried && switchless_post(call);
+    if (is_posted && switchless_wait(call)) {
+        return BY_WORKER;
+    }
+    ocall();
+    return is_posted ? BY_LEAVING_IN_THE_END : BY_LEAVING;
 }
 
 uint64_t ocalls_with_activity; /* counted when the host is done */
@@ -122,18 +137,19 @@ int64_t ocall_make(void *out, enum ocall number, uint64_t a, uint64_t b, uint64_
     const struct ocall_description *row = &OCALLS[number];
     const uint64_t arguments[OCALL_ARGUMENTS] = {a, b, c, d};
     volatile struct exchange *exchange = current_thread()->exchange;
+    struct switchless call;
     int64_t result;
     if (!ocall_fits(row, arguments)) {
         return -EINVAL;
     }
     do {
+        bool is_tried = ocall_is_for_worker(row, arguments) && switchless_begin(&call, current_thread()->exchange);
         exchange->ocall = number;
         for (size_t index = 0; index < OCALL_ARGUMENTS; index++) {
             exchange->arguments[index] = arguments[index];
         }
         uint64_t start = ocall_counts ? clock_counter() : 0;
-        ocall();
-        note_ocall(number, start);
+        note_ocall(number, start, make(&call, is_tried));
         result = check_result(row, arguments, exchange->result);
     } while (result == -EINTR && row->again && !attention_is_pending());
     if (number == OCALL_WAIT && result == -ETIMEDOUT) {

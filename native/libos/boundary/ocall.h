@@ -28,6 +28,18 @@ int64_t ocall_transfer(enum ocall number, uint64_t object, void *to, const void 
 /* An OCALL whose first argument is the length of a path. */
 int64_t ocall_with_path(void *out, enum ocall number, const char *path, size_t path_length, uint64_t b, uint64_t c);
 
+/* switchless.c. The calling thread's own; `state` is outside. */
+struct switchless {
+    uint32_t *state;
+    uint64_t start, patience; /* ticks */
+};
+/* Is it worth trying now? Before the call is described in the exchange area. */
+bool switchless_begin(struct switchless *call, struct exchange *exchange);
+/* False: nobody watches any more. */
+bool switchless_post(struct switchless *call);
+/* Of what was posted: true when the answer is there; false: it was withdrawn. */
+bool switchless_wait(struct switchless *call);
+
 /* What host_activity() gives. */
 extern uint64_t ocalls_with_activity;
 

@@ -36,6 +36,11 @@ int host_thread_create(void)
     return (int)ocall_make(NULL, OCALL_THREAD_CREATE, 0, 0, 0, 0);
 }
 
+int host_workers(uint32_t count)
+{
+    return (int)ocall_make(NULL, OCALL_WORKERS, count, 0, 0, 0);
+}
+
 int host_wait(uint64_t timeout_ns)
 {
     int result = (int)ocall_make(NULL, OCALL_WAIT, timeout_ns, 0, 0, 0);

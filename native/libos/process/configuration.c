@@ -5,7 +5,7 @@
 #include "process/configuration.h"
 
 #define FIRST_TYPE CONFIGURATION_ENTRYPOINT
-#define LAST_TYPE CONFIGURATION_FAULT_AROUND
+#define LAST_TYPE CONFIGURATION_SWITCHLESS
 #define POLICY_NETWORK (POLICY_NETWORK_LOOPBACK | POLICY_NETWORK_ALL)
 #define POLICY_ALL (POLICY_ALLOW_ARGUMENTS | POLICY_ALLOW_ANY_EXEC | POLICY_ALLOW_HOST_NETWORK_FILES | POLICY_NETWORK)
 #define HOSTNAME_MAX 64U
@@ -51,6 +51,7 @@ static const struct record_rule rules[] = {
     [CONFIGURATION_HOST_SIGNALS] = {"bad host signals", VALUE_NUMBERS, 8, 8, 0, false},
     [CONFIGURATION_HOSTNAME] = {"bad host name", VALUE_TEXT, 1, HOSTNAME_MAX, 0, false},
     [CONFIGURATION_FAULT_AROUND] = {"bad size of a fault", VALUE_NUMBERS, 8, 8, 0, false},
+    [CONFIGURATION_SWITCHLESS] = {"bad number of workers", VALUE_NUMBERS, 4, 4, 0, false},
 };
 
 static uint32_t read_u32(const char *at)
@@ -160,6 +161,9 @@ static void store(struct configuration *to, const struct configuration_entry *en
         break;
     case CONFIGURATION_FAULT_AROUND:
         to->fault_around = read_u64(value);
+        break;
+    case CONFIGURATION_SWITCHLESS:
+        to->switchless = read_u32(value);
         break;
     default: {
         struct span_list *list = list_of(to, entry->type);

@@ -46,6 +46,7 @@ struct configuration {
     uint32_t threads;
     uint64_t host_signals;
     uint64_t fault_around; /* 0: the default */
+    uint32_t switchless;   /* workers of the host; 0: none */
 };
 
 /* What is wrong, for the one error line; NULL when all is well. `bytes` must stay: spans point into it. */

@@ -62,6 +62,15 @@ static bool thread_exists(int32_t id)
     return task_of_id(id);
 }
 
+static void start_workers(uint32_t count)
+{
+    if (host_workers(count) == 0) {
+        switchless_start();
+    } else {
+        log_line(LOG_WARNING, "the host has no workers for switchless calls: all calls leave the enclave");
+    }
+}
+
 void process_start(void)
 {
     const char *error = configuration_parse(&configuration, measured_configuration);
@@ -71,6 +80,9 @@ void process_start(void)
     pages_set_limit(configuration.memory / PAGE_SIZE);
     if (configuration.fault_around) {
         memory_set_fault_around(configuration.fault_around);
+    }
+    if (configuration.switchless) {
+        start_workers(configuration.switchless);
     }
     credentials_start(configuration.uid, configuration.gid, configuration.groups.start,
                       configuration.groups.size / sizeof(uint32_t));

@@ -14,6 +14,7 @@ static struct ocall_count ocalls[OCALL_COUNT];
 static struct exit_counts exits;
 static struct page_counts pages;
 static uint64_t entered; /* since the program's start */
+static uint64_t switchless, withdrawn;
 static bool is_json;
 static uint64_t start_ns, start_ticks;
 
@@ -52,7 +53,7 @@ static const struct machine_count MACHINE_COUNTS[] = {
     {"EENTER", "eenter", &entered}, {"of them to handle an exit (AEX)", "handledExits", &exits.entries}, {"exceptions", "exceptions", &exits.exceptions},
     {"EACCEPT", "eaccept", &pages.accepted}, {"EACCEPTCOPY", "eacceptcopy", &pages.copied}, {"EMODPE", "emodpe", &pages.extended},
     {"pages added", "pagesAdded", &pages.added}, {"pages removed", "pagesRemoved", &pages.removed},
-    {"ioctls", "ioctls", &pages.requests},
+    {"ioctls", "ioctls", &pages.requests}, {"switchless calls", "switchless", &switchless}, {"withdrawn", "withdrawn", &withdrawn},
 };
 #define MACHINE_COUNT_COUNT (sizeof MACHINE_COUNTS / sizeof MACHINE_COUNTS[0])
 
@@ -72,6 +73,15 @@ struct totals {
     uint64_t rate; /* ticks of a microsecond; 0: there is no counter, and no time is told */
     uint64_t passed, calls, ticks, ocalls;
 };
+
+static void print_ocall(struct text *text, const struct totals *totals, size_t number, const char *way, uint64_t calls, uint64_t ticks)
+{
+    if (calls) {
+        uint64_t us = microseconds(ticks, totals->rate);
+        add(text, "       %4lu.%06lu %11lu %9lu %s%s", us / 1000000, us % 1000000, us / calls, calls, ocall_name((enum ocall)number), way);
+        flush(text);
+    }
+}
 
 static void print_tables(const struct totals *totals)
 {
@@ -108,12 +118,8 @@ static void print_tables(const struct totals *totals)
     add(&text, "            seconds  usecs/call     calls OCALL");
     flush(&text);
     for (size_t number = 0; number < OCALL_COUNT; number++) {
-        if (ocalls[number].calls) {
-            uint64_t us = microseconds(ocalls[number].ticks, totals->rate);
-            add(&text, "       %4lu.%06lu %11lu %9lu %s", us / 1000000, us % 1000000, us / ocalls[number].calls, ocalls[number].calls,
-                ocall_name((enum ocall)number));
-            flush(&text);
-        }
+        print_ocall(&text, totals, number, "", ocalls[number].calls, ocalls[number].ticks);
+        print_ocall(&text, totals, number, " (switchless)", ocalls[number].switchless, ocalls[number].switchless_ticks);
     }
 }
 
@@ -133,9 +139,11 @@ static void print_json(const struct totals *totals)
     add(&text, "],\"ocalls\":[");
     comma = "";
     for (size_t number = 0; number < OCALL_COUNT; number++) {
-        if (ocalls[number].calls) {
-            add(&text, "%s{\"name\":\"%s\",\"calls\":%lu,\"microseconds\":%lu}", comma, ocall_name((enum ocall)number), ocalls[number].calls,
-                microseconds(ocalls[number].ticks, totals->rate));
+        const struct ocall_count *count = &ocalls[number];
+        if (count->calls || count->switchless) {
+            add(&text, "%s{\"name\":\"%s\",\"calls\":%lu,\"microseconds\":%lu,\"switchless\":%lu,\"withdrawn\":%lu}", comma,
+                ocall_name((enum ocall)number), count->calls, microseconds(count->ticks + count->switchless_ticks, totals->rate), count->switchless,
+                count->withdrawn);
             comma = ",";
         }
     }
@@ -157,6 +165,8 @@ static void report(void)
     }
     for (size_t number = 0; number < OCALL_COUNT; number++) {
         totals.ocalls += ocalls[number].calls;
+        switchless += ocalls[number].switchless;
+        withdrawn += ocalls[number].withdrawn;
     }
     entered = 1 + ocalls[OCALL_THREAD_CREATE].calls + totals.ocalls + exits.entries;
     ocall_counts = NULL;

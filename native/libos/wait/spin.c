@@ -29,7 +29,7 @@ void spin_count(int32_t change)
     __atomic_fetch_add(&awake, change, __ATOMIC_RELAXED);
 }
 
-static bool has_free_processor(void)
+bool has_free_processor(void)
 {
     return processor_limit > 1 && __atomic_load_n(&awake, __ATOMIC_RELAXED) <= (int32_t)processor_limit;
 }

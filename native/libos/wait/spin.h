@@ -18,6 +18,8 @@ static inline struct sleeper *sleeper_of(struct task *task)
 void spin_start(uint32_t processors);
 /* Threads that want a processor: one more, one less. */
 void spin_count(int32_t change);
+/* No more want one than there are, and there are several: a thread may burn its own while it waits. */
+bool has_free_processor(void);
 
 struct spin {
     uint64_t start; /* time stamp counter; 0: there is none to go by */

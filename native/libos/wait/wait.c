@@ -268,4 +268,5 @@ void wait_start(uint32_t processors)
     spin_start(processors);
     base_upcalls.lock_pages = lock_pages;
     base_upcalls.unlock_pages = unlock_pages;
+    boundary_upcalls.has_free_processor = has_free_processor;
 }

@@ -32,6 +32,7 @@ PARTS = {
     "patch": ("cpu/patch.c", "cpu/instruction.c"),
     "policy": ("process/policy.c", "base/strings.c", "process/configuration.c"),
     "spin": ("wait/spin.c",),
+    "switchless": ("boundary/switchless.c",),
     "text": ("base/format.c",),
 }
 ZIG_PARTS = {"patch": ("PLACES",)}
@@ -72,6 +73,10 @@ def run(*arguments: object) -> None:
 @pytest.mark.parametrize("name", ["emulation", "instruction", "patch", "policy", "spin", "text"])
 def test_part_does_what_it_says(name: str, tmp_path: Path) -> None:
     run(build(name, tmp_path))
+
+
+def test_switchless_calls_are_made_once_and_answered_by_the_host_alone(tmp_path: Path) -> None:
+    run(build("switchless", tmp_path), int(1_000_000 * SCALE))
 
 
 def test_dangerous_variables_are_the_same_inside_and_outside(tmp_path: Path) -> None:

@@ -153,14 +153,27 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+OPTIONS = ("--debug", "--allow-args", "--allow-network", "all", "--set", f"threads={THREADS}")
+
+
 @pytest.fixture(scope="module")
-def tree(rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
+def image(rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the programs as an ordinary image."""
+    base = tmp_path_factory.mktemp("image")
+    return ordinary_image(base / "layout", rootfs, config=["--config.cmd", "/memory"])
+
+
+@pytest.fixture(scope="module")
+def tree(image: str, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
     """Return the programs as a debug TEE image."""
-    base = tmp_path_factory.mktemp("tee")
-    image = ordinary_image(base / "layout", rootfs, config=["--config.cmd", "/memory"])
-    return Converter.create(base).tree(
-        image, "tree", "--debug", "--allow-args", "--allow-network", "all", "--set", f"threads={THREADS}"
-    )
+    return Converter.create(tmp_path_factory.mktemp("tee")).tree(image, "tree", *OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def switchless_tree(image: str, tmp_path_factory: pytest.TempPathFactory) -> TeeTree:
+    """Return the same whose calls two workers of the host serve."""
+    base = tmp_path_factory.mktemp("switchless")
+    return Converter.create(base).tree(image, "tree", *OPTIONS, "--set", "switchless=2")
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -180,6 +193,23 @@ STRICT = tuple(COUNTS) if scaled(100) >= 100 else ("memory", "pipes", "signals",
 def test_program_runs_in_strict_simulation(name: str, tree: TeeTree) -> None:
     arguments = [str(count) for count in COUNTS[name]]
     done = tree.run(f"/{name}", *arguments, env={"ENCLAVIZE_ENCLU": "trap"}, timeout=600)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+SWITCHLESS = (
+    tuple(COUNTS)
+    if scaled(100) >= 100
+    else ("barriers", "epolls", "forks", "futexes", "group_signals", "read_ahead", "ready_sockets", "tcp")
+)
+
+
+@pytest.mark.parametrize("enclu", ["gate", "trap"])
+@pytest.mark.parametrize("name", SWITCHLESS)
+def test_program_finds_the_same_with_switchless_calls(
+    name: str, enclu: str, switchless_tree: TeeTree
+) -> None:
+    arguments = [str(count) for count in COUNTS[name]]
+    done = switchless_tree.run(f"/{name}", *arguments, env={"ENCLAVIZE_ENCLU": enclu}, timeout=600)
     assert done.returncode == 0, done.stderr.decode()
 
 

@@ -65,7 +65,9 @@ def victim(victim_image: str, tmp_path_factory: pytest.TempPathFactory) -> TeeTr
     """The victim in the real LibOS, a debug enclave."""
     options = ("--debug", "--allow-args", "--allow-host-network-files", "--volume", "/volume")
     base = tmp_path_factory.mktemp("debug")
-    return Converter.create(base).tree(victim_image, "tree", *options, "--set", "threads=8")
+    return Converter.create(base).tree(
+        victim_image, "tree", *options, "--set", "threads=8", "--set", "switchless=1"
+    )
 
 
 @pytest.fixture(scope="session")

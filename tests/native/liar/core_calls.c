@@ -138,6 +138,9 @@ int64_t make_ocall(void *argument)
     case OCALL_YIELD:
         host_yield();
         break;
+    case OCALL_WORKERS:
+        count(s, host_workers(2), 0);
+        break;
     case OCALL_CLOCK:
         count(s, (int64_t)host_clock(1), INT64_MAX);
         need(s->result >= 0, "a clock before the beginning");

@@ -116,6 +116,7 @@ enum field {
     FIELD_ENTRY,        /* other entries first */
     FIELD_TIME,         /* the clocks that OCALL_CLOCK leaves to be counted on from */
     FIELD_FLIP_TIME,
+    FIELD_SWITCHLESS,   /* the state of calls that do not leave, changed at each instruction: what nobody has made is done, and what was made, twice */
     FIELD_INTERRUPT,    /* an AEX at some instruction of the way back */
     FIELD_COUNT
 };

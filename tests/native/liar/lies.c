@@ -9,7 +9,7 @@
 
 static const char *const FIELD_NAMES[FIELD_COUNT] = {
     "result", "data", "beyond", "request", "signals", "index", "replay", "flipped result", "flipped data", "flipped request", "entry",
-    "time", "flipped time", "interrupt",
+    "time", "flipped time", "switchless", "interrupt",
 };
 
 struct host_thread *victim;
@@ -26,6 +26,9 @@ static bool applies(const struct ocall_description *row, enum field field)
 {
     if (field == FIELD_TIME || field == FIELD_FLIP_TIME) {
         return row == &OCALLS[OCALL_CLOCK];
+    }
+    if (field == FIELD_SWITCHLESS) {
+        return is_real; /* the core asks for no workers */
     }
     return (field != FIELD_DATA && field != FIELD_FLIP_DATA) || row->out.rule != OCALL_SIZE_NOTHING;
 }
@@ -88,6 +91,13 @@ static void flip(volatile uint64_t *address, uint64_t one, uint64_t other)
 {
     stepping = (struct stepping){.on = true, .thread = victim, .flip = address, .values = {one, other}};
     counts->flips++;
+}
+
+/* More often what lets a call be posted, and says that it is done. */
+static void flip_switchless(struct exchange *exchange)
+{
+    const uint64_t states[] = {SWITCHLESS_DONE, SWITCHLESS_DONE, SWITCHLESS_DONE, SWITCHLESS_CLOSED, SWITCHLESS_TAKEN, SWITCHLESS_POSTED, random_number()};
+    flip((volatile uint64_t *)&exchange->switchless, SWITCHLESS_OPEN, states[random_below(sizeof(states) / sizeof(states[0]))]);
 }
 
 static void try_entries(void)
@@ -177,6 +187,12 @@ static bool lie(struct request *call, uint32_t number, enum field field, int64_t
             return false;
         }
         flip((volatile uint64_t *)&exchange->time + random_below(sizeof(exchange->time) / sizeof(uint64_t)), UINT64_MAX, random_number());
+        break;
+    case FIELD_SWITCHLESS:
+        if (!is_real || stepping.on) {
+            return false;
+        }
+        flip_switchless(exchange);
         break;
     case FIELD_ENTRY:
         try_entries();

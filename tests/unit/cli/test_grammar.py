@@ -54,6 +54,7 @@ def test_settings_have_defaults_and_are_rounded_to_pages() -> None:
     assert parse_settings(["memory=1048577", "threads=8"]) == Resources(memory=(1 << 20) + 4096, threads=8)
     assert parse_settings(["kernel-heap=32M"]) == Resources(kernel_heap=32 << 20)
     assert parse_settings(["fault-around=64K"]) == Resources(fault_around=64 << 10)
+    assert parse_settings(["switchless=2"]) == Resources(switchless=2)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,10 @@ def test_settings_have_defaults_and_are_rounded_to_pages() -> None:
         "threads=²",
         "heap=1M",
         "fault-around=0",
+        "switchless=5",
+        "switchless=-1",
+        "switchless=01",
+        "switchless=",
         "fault-around=6k",
         "fault-around=65M",
         "=1",

@@ -270,8 +270,9 @@ CODES = {
     "OCC057": Code(
         "becomes another user",
         "Entrypoints of servers start as root and go on as another user, by gosu, su-exec, setpriv, capsh "
-        "and the like. Where the LibOS lacks the system calls for that, they end there. With USER in the "
-        "image there is nothing to drop, and such entrypoints start the server themselves.",
+        "and the like. Where the LibOS lacks the system calls for that, they end there; su, runuser and sudo "
+        "also where their session of PAM cannot begin. With USER in the image there is nothing to drop, and "
+        "such entrypoints start the server themselves.",
     ),
     "OCC058": Code(
         "known not to work without",

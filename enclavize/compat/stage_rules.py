@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from enclavize.compat.launchers import LAUNCHERS
 from enclavize.compat.log_links import log_links
+from enclavize.compat.pam import required_in_sessions
 from enclavize.compat.profile import Support
 from enclavize.compat.report import Finding, Severity
 from enclavize.compat.script_writes import write_findings
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _IN_MEMORY = re.compile(r"\bmktemp\b|\$\{?TMPDIR\b|(?<![\w/])/(?:tmp|run|dev/shm)/[\w$\"'{]")
 """What a script says that makes files in folders in memory."""
+
+_LIMITS, _PRIORITY = "pam_limits.so", "setpriority"
 
 _SEVERITIES = {Loss.ALL: Severity.ERROR, Loss.PART: Severity.WARNING, Loss.NONE: Severity.NOTE}
 
@@ -49,7 +52,7 @@ def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
     yield from _logs(subject, profile)
     for stage in subject.stages:
         found = (
-            *_drops_privileges(stage, profile),
+            *_drops_privileges(stage, subject, profile),
             *_needs(stage, subject, profile),
             *_commands(stage, subject, profile),
             *_shares_memory_folders(stage, subject, profile),
@@ -108,19 +111,34 @@ def _logs(subject: Subject, profile: Profile) -> Iterator[Finding]:
             )
 
 
-def _drops_privileges(stage: Stage, profile: Profile) -> Iterator[Finding]:
+def _drops_privileges(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
     launcher = LAUNCHERS.get(stage.name)
     if launcher is None or not launcher.drops or stage.program.executable is None:
         return
-    if absent := [name for name in launcher.calls if not profile.syscalls.serves(name)]:
-        yield Finding(
-            code="OCC057",
-            severity=Severity.ERROR,
-            path=stage.program.executable.path,
-            message=f"{printable(stage.name)} becomes another user by {that_fail(absent)} on "
-            f"{profile.title} with {profile.syscalls.errno_of(absent[0])}",
-            remedy="set USER in the image: entrypoints start the server themselves then",
+    calls = profile.syscalls
+    absent = [name for name in launcher.calls if not calls.serves(name)]
+    if absent:
+        how = f"by {that_fail(absent)} on {profile.title} with {calls.errno_of(absent[0])}"
+    elif launcher.session and _PRIORITY not in calls.implemented and _sets_limits(stage, subject):
+        how = (
+            f"in a session of PAM, whose pam_limits sets a priority of 0, which {_PRIORITY} of "
+            f"{profile.title} refuses"
         )
+    else:
+        return
+    yield Finding(
+        code="OCC057",
+        severity=Severity.ERROR,
+        path=stage.program.executable.path,
+        message=f"{printable(stage.name)} becomes another user {how}",
+        remedy="set USER in the image: entrypoints start the server themselves then"
+        + (", or take setuidgid, chpst or gosu" if not absent else ""),
+    )
+
+
+def _sets_limits(stage: Stage, subject: Subject) -> bool:
+    """Tell whether a session of a launcher does not begin without limits and a priority (pam_limits(8))."""
+    return _LIMITS in required_in_sessions(subject.rootfs, stage.name)
 
 
 def _needs(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:

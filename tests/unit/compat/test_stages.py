@@ -115,7 +115,7 @@ def link(path: str, target: str) -> Entry:
 
 NAMES = (
     "sh", "ls", "id", "cat", "find", "setpriv", "gosu", "touch", "nginx", "pandoc", "postgres",
-    "redis-server", "dart", "dprint", "buf", "cp",
+    "redis-server", "dart", "dprint", "buf", "cp", "su", "runuser", "sudo", "setsid", "numactl", "taskset",
 )  # fmt: skip
 
 
@@ -158,6 +158,55 @@ def test_launchers_that_need_what_is_missing_are_errors_if_they_run() -> None:
     assert findings("gramine", "gosu", "redis", "ls") == []  # setuid and setgroups are served
     maybe = (script("run.sh", "#!/bin/sh\n[ -f /x ] && exec setpriv --reuid=1 ls\nexec ls\n"),)
     assert findings("gramine", "/run.sh", more=maybe) == [("OCC057", WARNING)]
+
+
+LIMITS = "session required pam_limits.so\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "wanted"),
+    [
+        (("runuser", "-u", "redis", "--", "ls"), (text("etc/pam.d/runuser", LIMITS),), True),
+        (("runuser", "-u", "redis", "--", "ls"), (text("etc/pam.d/su", LIMITS),), False),
+        (("runuser", "-u", "redis", "ls"), (text("usr/lib/pam.d/runuser", LIMITS),), True),
+        (("su", "redis", "-c", "ls"), (text("etc/pam.d/su", LIMITS),), True),
+        (
+            ("su", "redis", "-c", "ls"),
+            (text("etc/pam.d/su", f"# {LIMITS}auth required pam_limits.so\n"),),
+            False,
+        ),
+        (("su", "redis", "-c", "ls"), (text("etc/pam.d/su", "session optional pam_limits.so\n"),), False),
+        (
+            ("su", "redis"),
+            (text("etc/pam.d/su", "@include common\n"), text("etc/pam.d/common", f"@include su\n{LIMITS}")),
+            True,
+        ),
+        (
+            ("su", "redis"),
+            (text("etc/pam.d/su", "session include other\n"), text("etc/pam.d/other", LIMITS)),
+            True,
+        ),
+        (("sudo", "-u", "redis", "ls"), (), True),
+    ],
+)
+def test_sessions_that_do_not_begin_are_errors(
+    command: tuple[str, ...], more: tuple[Entry, ...], wanted: bool
+) -> None:
+    folders = tuple(map(folder, ("etc", "etc/pam.d", "usr", "usr/lib", "usr/lib/pam.d")))
+    assert findings("gramine", *command, more=folders + more) == ([("OCC057", ERROR)] if wanted else [])
+    assert findings("builtin", *command, more=folders + more) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("su", "redis", "-c", "exec postgres"), ("su", "-s", "/bin/sh", "redis", "-c", "postgres"),
+        ("runuser", "redis", "-c", "postgres"), ("runuser", "-u", "redis", "--", "postgres", "-D", "/x"),
+        ("setsid", "postgres"), ("numactl", "--interleave=all", "postgres"), ("taskset", "1", "postgres"),
+    ],
+)  # fmt: skip
+def test_what_launchers_start_is_followed(command: tuple[str, ...]) -> None:
+    assert findings("gramine", *command) == [("OCC058", ERROR)]
 
 
 @pytest.mark.parametrize(

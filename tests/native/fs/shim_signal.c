@@ -1,6 +1,7 @@
 /* Signals: what was sent is remembered, what waits is said by the test. There are no objects of System V IPC. */
 #include "shim_libos.h"
 
+struct boundary_upcalls boundary_upcalls; /* nobody asks for a processor */
 bool signal_waits;
 int signal_sent;
 
@@ -126,4 +127,10 @@ void message_queue_describe(const struct ipc_object *object, struct message_queu
 {
     (void)object;
     (void)status;
+}
+
+int signal_find_mask(struct mask_place *found, user_address place)
+{
+    *found = (struct mask_place){0};
+    return place ? copy_from_user(found, place, sizeof *found) : 0;
 }

@@ -310,6 +310,12 @@ CODES = {
         "/dev/stdin and /proc/self/fd/0 where standard input is a pipe. Gramine opens no pipe by a name: No "
         "such file or directory. It is an error where the script certainly ends with that.",
     ),
+    "OCC063": Code(
+        "program that was not measured",
+        "A script writes a program, or makes one executable, that the image does not have. The builtin LibOS "
+        "starts what was measured, and what a volume with the flag exec has: all else is Permission denied. "
+        "It is an error where the script certainly ends with that.",
+    ),
 }  # fmt: skip
 
 

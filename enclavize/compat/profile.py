@@ -149,6 +149,8 @@ class FileSupport(Section):
     """Whether the processes of a program see each other's files there."""
     pipes_by_name: Answer
     """Whether a pipe can be opened by the name of its descriptor: /dev/fd, /dev/stdin, bash's ``<(...)``."""
+    written_programs: Answer
+    """Whether a program that was written inside can be started."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ The script is read in the order in which it runs, with its arguments and its use
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ from enclavize.compat.shell_words import NotUnderstoodError
 if TYPE_CHECKING:
     from enclavize.compat.shell_conditions import Known
     from enclavize.compat.shell_grammar import Command
+
+_ALL_OPERANDS = frozenset({"mkdir", "tee"})
+_LAST_OPERAND = frozenset({"cp", "install", "ln", "mv"})
+"""Commands that write to what they are given: to all of it, or to the last one (POSIX.1-2017, XCU 4)."""
 
 _MAX_DEPTH = 40
 _MAX_STEPS = 10_000
@@ -41,6 +46,20 @@ class ScriptCommand:
     decides: bool = False
     written: tuple[str, ...] = ()
     names_pipe: bool = False
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """Its words behind the name, without options."""
+        return tuple(word for word in self.words[1:] if not word.startswith("-"))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The absolute paths that it writes to."""
+        name = posixpath.basename(self.words[0])
+        given = self.operands if name in _ALL_OPERANDS else ()
+        if name in _LAST_OPERAND:
+            given = self.operands[-1:]
+        return tuple(path for path in (*given, *self.written) if path.startswith("/"))
 
 
 def script_commands(text: str, known: Known) -> tuple[ScriptCommand, ...]:

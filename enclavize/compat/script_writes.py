@@ -15,13 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from enclavize.compat.profile import Profile
-    from enclavize.compat.script_commands import ScriptCommand
     from enclavize.compat.stages import Stage
     from enclavize.compat.subject import Subject
-
-_ALL_OPERANDS = frozenset({"mkdir", "tee"})
-_LAST_OPERAND = frozenset({"cp", "install", "ln", "mv"})
-"""Commands that write to what they are given: to all of it, or to the last one (POSIX.1-2017, XCU 4)."""
 
 
 def write_findings(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
@@ -35,7 +30,9 @@ def write_findings(stage: Stage, subject: Subject, profile: Profile) -> Iterator
     closed: dict[str, bool] = {}
     for command in stage.commands:
         makes_folders = posixpath.basename(command.words[0]) == "mkdir"
-        for path in _written(command, subject):
+        for path in command.writes:
+            if makes_folders and _is_folder(path, subject):
+                continue
             if not _is_beside(path, profile) and subject.cannot_make(path, profile.files):
                 fails = stage.fails_with(command) and (not makes_folders or path in command.written)
                 closed[path] = closed.get(path, False) or fails
@@ -55,20 +52,6 @@ def write_findings(stage: Stage, subject: Subject, profile: Profile) -> Iterator
         remedy=" ".join(f"--tmpfs {printable(folder)}" for folder in folders)
         + " for what it alone needs, --volume for what others are to read",
     )
-
-
-def _written(command: ScriptCommand, subject: Subject) -> Iterator[str]:
-    """Yield the absolute paths that a command writes to."""
-    name = posixpath.basename(command.words[0])
-    operands = [word for word in command.words[1:] if not word.startswith("-")]
-    if name in _LAST_OPERAND:
-        operands = operands[-1:]
-    elif name not in _ALL_OPERANDS:
-        operands = []
-    for path in (*operands, *command.written):
-        is_there = name == "mkdir" and _is_folder(path, subject)
-        if path.startswith("/") and not is_there:
-            yield path
 
 
 def _is_folder(path: str, subject: Subject) -> bool:

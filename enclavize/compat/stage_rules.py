@@ -17,6 +17,7 @@ from enclavize.compat.servers import Loss, needs_of
 from enclavize.compat.service_rules import server_names
 from enclavize.compat.shell import BUILTINS
 from enclavize.compat.wording import listed, that_fail
+from enclavize.compat.written_program_rules import written_program_findings
 from enclavize.rootfs.entry import FileType
 from enclavize.rootfs.names import printable
 
@@ -58,6 +59,7 @@ def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
             *_shares_memory_folders(stage, subject, profile),
             *_names_pipes(stage, profile),
             *write_findings(stage, subject, profile),
+            *written_program_findings(stage, subject, profile),
         )
         yield from found if stage.certain else lowered(found)
 

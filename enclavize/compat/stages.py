@@ -109,7 +109,11 @@ def _following(stage: Stage) -> Iterator[tuple[tuple[str, ...], int, bool]]:
     if not stage.commands:  # it cannot be read: mostly such scripts end with exec "$@"
         yield stage.script.parameters, stage.uid, False
     last = stage.commands[-1:]
+    written: set[str] = set()
     for command in stage.commands:
         name = posixpath.basename(command.words[0])
+        if command.words[0] in written:
+            continue  # the image does not have it
+        written.update(command.writes)
         if name not in BUILTINS and (command.replaces or name in LAUNCHERS or command in last):
             yield command.words, stage.uid, stage.certain and command.certain

@@ -175,6 +175,7 @@ for i in 1 2 3 4 5 6 7 8 9 10; do n=$(expr $n + $(expr $i + 1)); done
 echo $n
 """
 KEEPS = text("run.sh", "#!/bin/sh\nset -e\necho wrote >~/.app\nread x <~/.app\necho $x\n")
+MAKES = "#!/bin/sh\nset -e\nprintf '#!/bin/sh\\necho ran\\n' >/tmp/made\nchmod 755 /tmp/made\n/tmp/made\n"
 LINES = "#!/bin/bash\nset -e\nwhile read -r x; do echo $x; done "
 DATE = "#!/bin/sh\nTZ=UTC0 date -d @0 +%H:%M\nenv -i PATH=$PATH printf 'clean %s\\n' environment\n"
 
@@ -230,6 +231,7 @@ SERVERS = (
         *SHELL, PYTHON, text("child.py", "import subprocess\nsubprocess.run(['echo', 'from a child'])\n")),
     server("process-substitution", "/run.sh", "from a pipe", "062 .",
         TOOLS, text("run.sh", LINES + "< <(echo from a pipe)\n")),
+    server("written-program", "/run.sh", "ran", "060 063", *SHELL, text("run.sh", MAKES)),
     server("here-string", "/run.sh", "from a text", ". .",
         TOOLS, text("run.sh", LINES + "<<<'from a text'\n")),
     server("nginx-own-folders", "/entry.sh nginx -c /etc/own.conf -g 'daemon off;'", "served: HTTP", ". .",

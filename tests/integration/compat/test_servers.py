@@ -146,7 +146,7 @@ def test_builtin_proves_its_column(folder: Path, converter: Converter, case: Ser
     need_root()
     layout = folder / "tee"
     converter.run(
-        "build", image_of(case, folder), "--debug", "--allow-network", "all",
+        "build", image_of(case, folder), "--debug", "--allow-network", "all", *forced(case.builtin),
         "-o", f"type=oci,tar=false,dest={layout}",
     )  # fmt: skip
     printed, code, said = ran(converter, layout, folder, text=case.prints, fails="", simulate=SIMULATE)

@@ -438,6 +438,25 @@ def test_pipes_that_scripts_open_by_a_name_are_told(text: str, severity: Severit
     assert findings("builtin", "/run.sh", more=more) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        ("set -e; echo x >/tmp/p; chmod 755 /tmp/p; /tmp/p; id", ERROR),
+        ("cp /bin/ls /srv/p; /srv/p", ERROR),
+        ("cp /bin/ls /srv/p; exec /srv/p", ERROR),
+        ("cp /bin/ls /srv/p; /srv/p; id", WARNING),
+        ("echo x >/tmp/p; chmod +x /tmp/p; id", WARNING),
+        ("chmod -R a+rx /tmp/folder; id", WARNING),
+        ("echo x >/tmp/p; chmod 644 /tmp/p; chmod u+w /tmp/p; chmod 755 /bin/ls; id", None),
+        ("echo x >/tmp/p; . /tmp/p; id", None),
+    ],
+)
+def test_programs_that_scripts_make_are_told(text: str, severity: Severity | None) -> None:
+    more = (script("run.sh", f"#!/bin/sh\n{text}\n"),)
+    assert findings("builtin", "/run.sh", more=more) == ([("OCC063", severity)] if severity else [])
+    assert "OCC002" not in {code for code, _ in findings("gramine", "/run.sh", more=more)}
+
+
 def test_scripts_that_keep_to_themselves_are_not_told_of() -> None:
     own = (script("run.sh", "#!/bin/sh\necho x >/tmp/f\nread y </tmp/f\n"),)
     assert findings("gramine", "/run.sh", more=own) == []

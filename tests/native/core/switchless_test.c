@@ -10,11 +10,13 @@ int pthread_create(unsigned long *thread, const void *attributes, void *(*start)
 int pthread_join(unsigned long thread, void **result);
 
 #define ENDED 42
+#define PATIENCE_NS 5000U
+#define LOOK_NS 100U
 
 struct boundary_upcalls boundary_upcalls;
 static struct exchange exchange;
 static bool is_busy, counter_is_missing;
-static uint64_t now = 1000; /* ticks of 1 ns; each look at the counter takes 100 */
+static uint64_t now = 1000; /* ticks of 1 ns; each look at the counter takes LOOK_NS */
 static void (*at_look)(void); /* what the host does meanwhile */
 
 void fatal(const char *format, ...)
@@ -29,7 +31,7 @@ uint64_t clock_counter(void)
     if (at_look) {
         at_look();
     }
-    return counter_is_missing ? 0 : __atomic_add_fetch(&now, 100, __ATOMIC_RELAXED);
+    return counter_is_missing ? 0 : __atomic_add_fetch(&now, LOOK_NS, __ATOMIC_RELAXED);
 }
 
 uint64_t clock_ticks(uint32_t ns)
@@ -66,6 +68,16 @@ static enum outcome make(void)
 static void take(void)
 {
     if (state_now() == SWITCHLESS_POSTED) {
+        set_state(SWITCHLESS_TAKEN);
+    }
+}
+
+static uint64_t looks;
+
+/* Between the last look and the withdrawal. */
+static void take_at_last(void)
+{
+    if (state_now() == SWITCHLESS_POSTED && ++looks == PATIENCE_NS / LOOK_NS) {
         set_state(SWITCHLESS_TAKEN);
     }
 }
@@ -120,7 +132,7 @@ static uint32_t withdraw_one(void)
     uint64_t start = now;
     set_state(SWITCHLESS_OPEN);
     at_look = NULL;
-    CHECK(make() == WITHDRAWN && state_now() == SWITCHLESS_OPEN && now - start < 6000);
+    CHECK(make() == WITHDRAWN && state_now() == SWITCHLESS_OPEN && now - start < PATIENCE_NS + 10 * LOOK_NS);
     at_look = serve;
     while (make() == NOT_TRIED) {
         skipped++;
@@ -156,7 +168,7 @@ static void *finish_later(void *unused)
     while (state_now() != SWITCHLESS_TAKEN) {
         sched_yield();
     }
-    for (int times = 0; times < 1000; times++) {
+    for (int times = 0; times < 50; times++) {
         sched_yield();
     }
     CHECK(state_now() == SWITCHLESS_TAKEN); /* nobody has withdrawn it */
@@ -166,13 +178,13 @@ static void *finish_later(void *unused)
 }
 
 /* What was taken is waited for, however long it takes. */
-static void check_slow_worker(void)
+static void check_slow_worker(void (*taking)(void))
 {
     unsigned long thread;
     exchange.result = 0;
     set_state(SWITCHLESS_OPEN);
     CHECK(pthread_create(&thread, NULL, finish_later, NULL) == 0);
-    at_look = take;
+    at_look = taking;
     CHECK(make() == SERVED && exchange.result == 7 && state_now() == SWITCHLESS_OPEN);
     at_look = NULL;
     pthread_join(thread, NULL);
@@ -262,7 +274,17 @@ int main(int count, char **arguments)
     switchless_start();
     check_when_it_is_tried();
     check_withdrawal();
-    check_slow_worker();
+    check_slow_worker(take);
+    at_look = serve;
+    while (make() != SERVED) { /* it may have been late: then others are skipped */
+    }
+    at_look = NULL;
+    check_slow_worker(take_at_last);
+    CHECK(looks == PATIENCE_NS / LOOK_NS);
+    at_look = serve;
+    while (make() != SERVED) {
+    }
+    at_look = NULL;
     check_lies();
     check_races(count > 1 ? (uint64_t)atol(arguments[1]) : 1000);
     return 0;

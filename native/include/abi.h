@@ -193,6 +193,12 @@ struct host_message {
     uint32_t wants_ahead;    /* to send and to receive: whether more may be read ahead, once */
     uint8_t control[HOST_CONTROL_SIZE];
 };
+/* What OCALL_IOCTL is asked of a stream with: the same two. While something is on its way, the answer is -EAGAIN. */
+struct host_stream {
+    uint64_t socket;
+    uint32_t aheads;
+    uint32_t padding;
+};
 enum host_input { HOST_INPUT_UNKNOWN = 0, HOST_INPUT_ASK = 1, HOST_INPUT_NONE = 2 };
 
 /* What has come over one of the streams of which OCALL_EVENTS_WAIT tells; before its answers. */

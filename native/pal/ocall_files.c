@@ -174,13 +174,34 @@ static const struct {
     {TCGETS, 0, KERNEL_TERMIOS_SIZE, false}, {TCSETS, KERNEL_TERMIOS_SIZE, 0, false}, {TCSETSW, KERNEL_TERMIOS_SIZE, 0, false},
     {TCSETSF, KERNEL_TERMIOS_SIZE, 0, false}, {TIOCGWINSZ, 0, sizeof(struct winsize), false},
     {TIOCSWINSZ, sizeof(struct winsize), 0, false}, {TIOCGPGRP, 0, sizeof(pid_t), false}, {TIOCGSID, 0, sizeof(pid_t), false},
-    {FIONREAD, 0, sizeof(int), false}, {TIOCOUTQ, 0, sizeof(int), false}, {SIOCATMARK, 0, sizeof(int), false}, {TCSBRK, sizeof(int), 0, true}, {TCFLSH, sizeof(int), 0, true},
+    {FIONREAD, 0, sizeof(int), false}, {TCSBRK, sizeof(int), 0, true}, {TCFLSH, sizeof(int), 0, true},
     {TCXONC, sizeof(int), 0, true},
 };
+
+static int64_t stream_ioctl(struct request *call)
+{
+    struct host_stream asked;
+    int value = 0;
+    int64_t fd = (int64_t)call->arguments[0];
+    memcpy(&asked, call->data, sizeof(asked));
+    const struct host_message message = {.socket = asked.socket, .aheads = asked.aheads};
+    if (!read_ahead_receives(fd, &message)) {
+        return -EAGAIN;
+    }
+    int64_t result = result_of(ioctl(host_descriptor(fd), call->arguments[1], &value));
+    read_ahead_looked(fd);
+    memcpy(call->data, &value, sizeof(value));
+    return result;
+}
 
 int64_t ocall_ioctl(struct request *call)
 {
     int descriptor = host_descriptor((int64_t)call->arguments[0]);
+    uint64_t request = call->arguments[1];
+    bool is_of_stream = request == FIONREAD || request == TIOCOUTQ || request == SIOCATMARK;
+    if (is_of_stream && call->arguments[2] == sizeof(struct host_stream) && call->arguments[3] == sizeof(int)) {
+        return stream_ioctl(call);
+    }
     for (size_t index = 0; index < sizeof(TERMINAL_REQUESTS) / sizeof(TERMINAL_REQUESTS[0]); index++) {
         if (TERMINAL_REQUESTS[index].request != call->arguments[1]) {
             continue;

@@ -55,6 +55,14 @@ void read_ahead_received(int64_t fd, const struct host_message *message)
     }
 }
 
+void read_ahead_looked(int64_t fd)
+{
+    struct stream *stream = stream_of(fd);
+    if (stream) {
+        pthread_mutex_unlock(&stream->lock);
+    }
+}
+
 void read_ahead_sent(int64_t fd, const struct host_message *message)
 {
     struct stream *stream = stream_of(fd);

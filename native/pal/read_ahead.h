@@ -12,6 +12,8 @@
 /* Before something is received. False: something else is on its way into the enclave, and read_ahead_received() is not to be called. */
 bool read_ahead_receives(int64_t fd, const struct host_message *message);
 void read_ahead_received(int64_t fd, const struct host_message *message);
+/* In its place, where nothing was received. */
+void read_ahead_looked(int64_t fd);
 /* After something was sent. */
 void read_ahead_sent(int64_t fd, const struct host_message *message);
 /* Not until the next transfer asks for it; when the descriptor is closed, all is forgotten. */

@@ -275,27 +275,6 @@ static int inet_host_descriptor(const struct socket *socket)
     return CONTAINER_OF(socket, const struct inet, socket)->host_fd;
 }
 
-/* Linux, include/uapi/asm-generic/{ioctls,sockios}.h: each gives an int. */
-enum { FIONREAD = 0x541B, TIOCOUTQ = 0x5411, SIOCATMARK = 0x8905 };
-
-static int64_t inet_ioctl(struct socket *socket, uint32_t request, user_address argument)
-{
-    int32_t value = 0;
-    if (request != FIONREAD && request != TIOCOUTQ && request != SIOCATMARK) {
-        return -ENOTTY;
-    }
-    struct inet *inet = inet_of(socket);
-    int32_t ahead = (int32_t)ahead_length(inet);
-    int64_t result = host_ioctl(inet->host_fd, request, &value, 0, sizeof(value));
-    value = value < 0 ? 0 : value;
-    if (request == FIONREAD) {
-        value = value > INT32_MAX - ahead ? INT32_MAX : value + ahead;
-    } else if (request == SIOCATMARK && ahead > 0) {
-        value = 0; /* what comes before the mark was not read yet */
-    }
-    return result < 0 ? result : copy_to_user(argument, &value, sizeof(value));
-}
-
 static const struct socket_operations operations = {
     .bind = inet_bind,
     .connect = inet_connect,

@@ -88,6 +88,7 @@ bool address_from_name(struct address *address, const struct host_name *name, ui
 /* inet_option.c */
 int64_t inet_get_option(struct socket *socket, uint32_t level, uint32_t name, void *value, uint32_t *size);
 int64_t inet_set_option(struct socket *socket, uint32_t level, uint32_t name, const void *value, uint32_t size);
+int64_t inet_ioctl(struct socket *socket, uint32_t request, user_address argument);
 
 /* inet_control.c: control messages that pass, in their own form. -EINVAL: one that does not. */
 int64_t control_to_host(struct host_message *to, const struct control *from);

@@ -194,3 +194,41 @@ int64_t inet_set_option(struct socket *socket, uint32_t level, uint32_t name, co
     }
     return result;
 }
+
+/* Linux, include/uapi/asm-generic/{ioctls,sockios}.h: each gives an int. */
+enum { FIONREAD = 0x541B, TIOCOUTQ = 0x5411, SIOCATMARK = 0x8905 };
+
+/* The host says so until what it has read ahead is inside: then it is counted here. */
+static int64_t ask_host(struct inet *inet, uint32_t request, int32_t *value, size_t *ahead)
+{
+    union {
+        struct host_stream stream;
+        int32_t value;
+    } asked;
+    int64_t result;
+    do {
+        struct host_message header;
+        ahead_describe(inet, &header);
+        *ahead = ahead_length(inet); /* afterwards: what comes in between, the host takes for on its way */
+        asked.stream = (struct host_stream){.socket = header.socket, .aheads = header.aheads};
+        result = host_ioctl(inet->host_fd, request, &asked, sizeof(asked.stream), sizeof(asked.value));
+    } while (result == -EAGAIN);
+    *value = result < 0 || asked.value < 0 ? 0 : asked.value;
+    return result;
+}
+
+int64_t inet_ioctl(struct socket *socket, uint32_t request, user_address argument)
+{
+    int32_t value;
+    size_t ahead;
+    if (request != FIONREAD && request != TIOCOUTQ && request != SIOCATMARK) {
+        return -ENOTTY;
+    }
+    int64_t result = ask_host(inet_of(socket), request, &value, &ahead);
+    if (request == FIONREAD) {
+        value = value > INT32_MAX - (int32_t)ahead ? INT32_MAX : value + (int32_t)ahead;
+    } else if (request == SIOCATMARK && ahead > 0) {
+        value = 0; /* what comes before the mark was not read yet */
+    }
+    return result < 0 ? result : copy_to_user(argument, &value, sizeof(value));
+}

@@ -2,6 +2,7 @@
 #include "fs/call_support.h"
 #include "fs/descriptor.h"
 #include "fs/file.h"
+#include "fs/pidfd.h"
 #include "fs/process_files.h"
 
 /* Linux, include/uapi/linux/kcmp.h. */
@@ -108,4 +109,16 @@ int64_t sys_unshare(const struct arguments *arguments)
         return -EPERM;
     }
     return process_files_unshare(flags & CLONE_FILES, flags & CLONE_FS);
+}
+
+/* Of descriptors, those of processes stand for namespaces (setns(2)): those of /proc cannot be opened. */
+int64_t sys_setns(const struct arguments *arguments)
+{
+    struct file *file = file_at(arguments, 0);
+    uint32_t flags = (uint32_t)arguments->at[1];
+    if (file == NULL) {
+        return -EBADF;
+    }
+    bool names_some = flags != 0 && (flags & ~CLONE_NAMESPACES) == 0;
+    return on_file(file, is_pidfd(file) && names_some ? -EPERM : -EINVAL);
 }

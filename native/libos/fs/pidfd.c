@@ -50,6 +50,11 @@ static void pidfd_tell(struct file *file, struct text *text)
 static const struct file_operations operations = {
     .tell = pidfd_tell, .poll = pidfd_poll, .release = pidfd_release, .stream = true};
 
+bool is_pidfd(const struct file *file)
+{
+    return file->operations == &operations;
+}
+
 /* With a count; NULL: EBADF. */
 static struct file *pidfd_at(int descriptor)
 {

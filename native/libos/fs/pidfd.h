@@ -4,6 +4,7 @@
 
 #include "fs/file.h"
 
+bool is_pidfd(const struct file *file);
 /* process_upcalls.process_of_descriptor */
 int32_t process_of_pidfd(int descriptor, bool *is_nonblocking);
 /* process_upcalls.process_ended */

@@ -31,6 +31,8 @@ const struct file_system sys_file_system = {.type = "sysfs",
 #define FILE_0444 (S_IFREG | 0444)
 #define LINK (S_IFLNK | 0777)
 
+const char proc_file_systems[] = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevpts\nnodev\toverlay\n";
+
 static const struct synthetic_row proc_rows[] = {
     {"", DIRECTORY, .lookup = proc_process_lookup, .list = proc_process_list},
     {"self", LINK, .target = proc_self},
@@ -38,7 +40,7 @@ static const struct synthetic_row proc_rows[] = {
     {"mounts", LINK, .fixed = "self/mounts"},
     {"net", LINK, .fixed = "self/net"},
     {"cpuinfo", FILE_0444, .content = proc_cpuinfo},
-    {"filesystems", FILE_0444, .fixed = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevpts\nnodev\toverlay\n"},
+    {"filesystems", FILE_0444, .fixed = proc_file_systems},
     {"loadavg", FILE_0444, .content = proc_load},
     {"meminfo", FILE_0444, .content = proc_meminfo},
     {"stat", FILE_0444, .content = proc_stat},

@@ -7,4 +7,7 @@
 int64_t proc_create(struct inode **root);
 int64_t sys_create(struct inode **root);
 
+/* What /proc/filesystems says: a line for each kind, its name behind a tab. */
+extern const char proc_file_systems[];
+
 #endif

@@ -89,7 +89,7 @@ void area_hold(const struct area *area)
     }
 }
 
-static void area_let_go(const struct area *area)
+void area_let_go(const struct area *area)
 {
     if (area->object) {
         __atomic_sub_fetch(&area->object->mappings, 1, __ATOMIC_SEQ_CST);

@@ -60,8 +60,9 @@ struct space {
 bool reserve_nodes(void);
 struct area_node *take_node(void);
 void drop_node(struct area_node *node);
-/* One more count of the area's file and object: drop_node() takes one away. */
+/* One more count of the area's file and object, and one less: drop_node() takes one away, too. */
 void area_hold(const struct area *area);
+void area_let_go(const struct area *area);
 
 /* The space's area that holds the address, or NULL. */
 struct area_node *find_own(const struct space *space, user_address address);

@@ -32,12 +32,6 @@ int64_t sys_uname(const struct arguments *arguments)
     return copy_to_user(arguments->at[0], fields, sizeof fields);
 }
 
-int64_t sys_sethostname(const struct arguments *arguments)
-{
-    (void)arguments;
-    return -EPERM;
-}
-
 int64_t sys_sysinfo(const struct arguments *arguments)
 {
     struct {

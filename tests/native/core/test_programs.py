@@ -84,6 +84,7 @@ COUNTS = {
     "stack_limit": (),
     "proc_files": (),
     "process_calls": (),
+    "rare_calls": (),
     "read_ahead": (scaled(200_000, least=10_000),),
     "other_processes": (scaled(2_000, least=50),),
     "robust": (),

@@ -201,7 +201,7 @@ def test_program_runs_in_strict_simulation(name: str, tree: TeeTree) -> None:
 SWITCHLESS = (
     tuple(COUNTS)
     if scaled(100) >= 100
-    else ("barriers", "epolls", "forks", "futexes", "group_signals", "read_ahead", "ready_sockets", "tcp")
+    else ("barriers", "epolls", "forks", "futexes", "group_signals", "read_ahead", "tcp", "udp")
 )
 
 

@@ -105,11 +105,11 @@ static int64_t result_of(long result)
     return result < 0 ? -errno : result;
 }
 
-/* arguments: fd, length, (offset) */
+/* arguments: fd, length */
 static int64_t transfer(struct request *call, long number)
 {
     int descriptor = host_descriptor((int64_t)call->arguments[0]);
-    return blocking_syscall(call->thread, number, descriptor, (long)call->data, (long)call->arguments[1], (long)call->arguments[2]);
+    return blocking_syscall(call->thread, number, descriptor, (long)call->data, (long)call->arguments[1], 0);
 }
 
 int64_t ocall_read(struct request *call)
@@ -122,14 +122,17 @@ int64_t ocall_write(struct request *call)
     return transfer(call, SYS_write);
 }
 
+/* Files that have places: no signal ends what is done there, so nothing waits for the next call either (signal(7)). */
 int64_t ocall_pread(struct request *call)
 {
-    return transfer(call, SYS_pread64);
+    int descriptor = host_descriptor((int64_t)call->arguments[0]);
+    return result_of(pread(descriptor, call->data, call->arguments[1], (off_t)call->arguments[2]));
 }
 
 int64_t ocall_pwrite(struct request *call)
 {
-    return transfer(call, SYS_pwrite64);
+    int descriptor = host_descriptor((int64_t)call->arguments[0]);
+    return result_of(pwrite(descriptor, call->data, call->arguments[1], (off_t)call->arguments[2]));
 }
 
 int64_t ocall_close(struct request *call)

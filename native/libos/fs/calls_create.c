@@ -134,6 +134,8 @@ static int64_t make_node(int64_t descriptor, user_address path, uint32_t mode, u
     case S_IFBLK:
         creation.rdev = rdev;
         break;
+    case S_IFDIR:
+        return -EPERM;
     default:
         return -EINVAL;
     }

@@ -26,6 +26,8 @@ enum fcntl_command {
     F_GETPIPE_SZ = 1032,
     F_ADD_SEALS = 1033,
     F_GET_SEALS = 1034,
+    F_GET_RW_HINT = 1035,
+    F_SET_RW_HINT = 1036,
 };
 
 #define SETTABLE_FLAGS (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME)
@@ -57,6 +59,9 @@ static int64_t set_status_flags(struct file *file, int32_t descriptor, uint32_t 
     if ((flags & ~file->flags & O_NOATIME) && !is_owner(file->inode)) {
         return -EPERM;
     }
+    if ((flags & O_DIRECT) && !takes_direct(file) && (file->inode->mode & S_IFMT) != S_IFIFO) {
+        return -EINVAL; /* of pipes it is packets */
+    }
     int64_t result = owner_set_async(file, descriptor, (flags & O_ASYNC) != 0);
     if (result < 0) {
         return result;
@@ -72,6 +77,28 @@ static int64_t pipe_size_call(struct file *file, uint32_t command, uint64_t argu
         return -EBADF;
     }
     return command == F_GETPIPE_SZ ? pipe_size(pipe) : pipe_set_size(pipe, (uint32_t)argument);
+}
+
+#define WRITE_HINT_MAX 5U /* RWH_WRITE_LIFE_EXTREME */
+
+/* How long what is written will live: nothing here goes by it. */
+static int64_t write_hint_call(struct inode *inode, uint32_t command, user_address argument)
+{
+    uint64_t hint = __atomic_load_n(&inode->write_hint, __ATOMIC_RELAXED);
+    if (command == F_GET_RW_HINT) {
+        return copy_to_user(argument, &hint, sizeof(hint));
+    }
+    if (!is_owner(inode)) {
+        return -EPERM;
+    }
+    if (copy_from_user(&hint, argument, sizeof(hint)) < 0) {
+        return -EFAULT;
+    }
+    if (hint > WRITE_HINT_MAX) {
+        return -EINVAL;
+    }
+    __atomic_store_n(&inode->write_hint, (uint8_t)hint, __ATOMIC_RELAXED);
+    return 0;
 }
 
 static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t command, uint64_t argument)
@@ -113,6 +140,9 @@ static int64_t fcntl_file(struct file *file, int64_t descriptor, uint32_t comman
         return seals_add(file, (uint32_t)argument);
     case F_GET_SEALS:
         return seals_of(file);
+    case F_GET_RW_HINT:
+    case F_SET_RW_HINT:
+        return write_hint_call(file->inode, command, argument);
     default:
         return owner_call(file, command, argument);
     }

@@ -139,8 +139,12 @@ int64_t sys_lseek(const struct arguments *arguments)
         return -EBADF;
     }
     int64_t result;
-    if (file->operations->stream) {
-        result = (uint32_t)arguments->at[2] > SEEK_HOLE ? -EINVAL : -ESPIPE;
+    if ((uint32_t)arguments->at[2] > SEEK_HOLE) {
+        result = -EINVAL;
+    } else if (file->operations->stands) {
+        result = 0;
+    } else if (file->operations->stream) {
+        result = -ESPIPE;
     } else {
         mutex_lock(&file->position_lock);
         result = seek_to(file, (int64_t)arguments->at[1], (uint32_t)arguments->at[2]);
@@ -152,7 +156,7 @@ int64_t sys_lseek(const struct arguments *arguments)
     return on_file(file, result);
 }
 
-enum ioctl_request { FIONREAD = 0x541B, FIONBIO = 0x5421, FIONCLEX = 0x5450, FIOCLEX = 0x5451, FIOASYNC = 0x5452 };
+enum ioctl_request { FIGETBSZ = 2, FIONREAD = 0x541B, FIONBIO = 0x5421, FIONCLEX = 0x5450, FIOCLEX = 0x5451, FIOASYNC = 0x5452 };
 
 static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t request, user_address argument)
 {
@@ -181,6 +185,9 @@ static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t reques
             return copy_to_user(argument, &value, sizeof(value));
         }
         break;
+    case FIGETBSZ:
+        value = BLOCK_SIZE;
+        return copy_to_user(argument, &value, sizeof(value));
     default:
         break;
     }

@@ -7,7 +7,7 @@ int64_t sys_fsync(const struct arguments *arguments)
     if (file == NULL) {
         return -EBADF;
     }
-    bool holds_data = is_regular(file->inode) || is_directory(file->inode);
+    bool holds_data = (is_regular(file->inode) || is_directory(file->inode)) && !file->inode->file_system->has_no_blocks;
     int64_t result = holds_data ? 0 : -EINVAL;
     if (result == 0 && file->operations->sync != NULL) {
         result = file->operations->sync(file);

@@ -164,12 +164,12 @@ static int64_t list_locked(struct inode *inode, char *names, size_t room)
 
 static int64_t set_locked(struct inode *inode, const char *name, const void *value, size_t size, uint32_t flags)
 {
-    if (inode->operations->set_xattr == NULL) {
-        return -EOPNOTSUPP;
-    }
     int64_t result = check_access(inode, name, true);
     if (result == 0 && (result = check_name(name)) == 0) {
         result = check_change(name, value != NULL);
+    }
+    if (result == 0 && inode->operations->set_xattr == NULL) {
+        result = -EOPNOTSUPP;
     }
     return result < 0 ? result : inode->operations->set_xattr(inode, name, value, size, flags);
 }

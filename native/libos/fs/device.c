@@ -61,10 +61,11 @@ static int64_t write_full(struct file *file, const void *from, size_t length, ui
     return -ENOSPC;
 }
 
-static const struct file_operations null_operations = {.read = read_nothing, .write = write_away};
-static const struct file_operations zero_operations = {.read = read_zeros, .write = write_away};
-static const struct file_operations full_operations = {.read = read_zeros, .write = write_full};
-static const struct file_operations random_operations = {.read = read_random, .write = write_away, .ioctl = random_ioctl};
+static const struct file_operations null_operations = {.read = read_nothing, .write = write_away, .stands = true};
+static const struct file_operations zero_operations = {.read = read_zeros, .write = write_away, .stands = true};
+static const struct file_operations full_operations = {.read = read_zeros, .write = write_full, .stands = true};
+static const struct file_operations random_operations = {
+    .read = read_random, .write = write_away, .ioctl = random_ioctl, .stands = true};
 
 /* The controlling terminal. */
 static int64_t open_terminal(struct file *file)

@@ -202,7 +202,7 @@ static void epoll_release(struct file *file)
 }
 
 static const struct file_operations operations = {
-    .poll = epoll_poll, .release = epoll_release, .stream = true};
+    .poll = epoll_poll, .release = epoll_release, .stream = true, .stands = true};
 
 int64_t epoll_create_file(uint32_t flags, struct file **file)
 {
@@ -291,6 +291,16 @@ static int64_t change_item(struct item *item, const struct epoll_event *event)
     return result < 0 ? result : item->host_fd >= 0 ? look_ahead(item) : ready_begin(item);
 }
 
+/* do_epoll_ctl() of Linux, before it looks for the item: EPOLLEXCLUSIVE is for what is added, and with little else. */
+static bool is_wrongly_exclusive(enum epoll_operation operation, const struct file *file, uint32_t events)
+{
+    uint32_t others = EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLET | POLLIN | POLLOUT | POLLERR | POLLHUP;
+    if ((events & EPOLLEXCLUSIVE) == 0 || operation == EPOLL_CTL_DEL) {
+        return false;
+    }
+    return operation != EPOLL_CTL_ADD || epoll_of(file) != NULL || (events & ~others) != 0;
+}
+
 /* Positive: who waits has to look at the item. */
 static int64_t change_locked(struct epoll *epoll, enum epoll_operation operation, int descriptor,
     struct file *file, const struct epoll_event *event)
@@ -309,7 +319,7 @@ static int64_t change_locked(struct epoll *epoll, enum epoll_operation operation
         if (item == NULL) {
             return -ENOENT;
         }
-        return change_item(item, event);
+        return (item->events & EPOLLEXCLUSIVE) ? -EINVAL : change_item(item, event);
     case EPOLL_CTL_DEL:
         if (item == NULL) {
             return -ENOENT;
@@ -330,6 +340,9 @@ int64_t epoll_change(struct file *epoll_file, enum epoll_operation operation, in
     }
     if (file->operations->poll == NULL) {
         return -EPERM; /* always ready: regular files, directories, /dev/null */
+    }
+    if (is_wrongly_exclusive(operation, file, event->events)) {
+        return -EINVAL;
     }
     mutex_lock(&lock);
     uint32_t hosted = epoll->hosted.count;

@@ -79,9 +79,9 @@ static uint32_t counter_poll(struct file *file, struct poller *poller)
     struct counter *counter = file->state;
     poller_watch(poller, &counter->source);
     mutex_lock(&counter->lock);
-    uint32_t events = counter->value > 0 ? POLLIN | POLLRDNORM : 0;
+    uint32_t events = counter->value > 0 ? POLLIN : 0; /* eventfd_poll() of Linux tells nothing of POLLRDNORM */
     events |= counter->value == UINT64_MAX ? POLLERR : 0;
-    events |= counter->value < COUNTER_MAX ? POLLOUT | POLLWRNORM : 0;
+    events |= counter->value < COUNTER_MAX ? POLLOUT : 0;
     mutex_unlock(&counter->lock);
     return events;
 }
@@ -105,6 +105,7 @@ static const struct file_operations counter_operations = {
     .poll = counter_poll,
     .release = counter_release,
     .stream = true,
+    .stands = true,
 };
 
 int64_t event_create(uint64_t initial, bool semaphore, uint32_t flags, struct file **file)
@@ -146,6 +147,7 @@ struct timer {
     enum clock_id clock;
     uint64_t next; /* time of `clock`; 0: not armed */
     uint64_t interval;
+    bool is_absolute; /* as it was set last */
 };
 
 static void timer_unused(struct event_source *source)
@@ -206,7 +208,7 @@ static uint32_t timer_poll(struct file *file, struct poller *poller)
     struct timer *timer = file->state;
     poller_watch(poller, &timer->source);
     mutex_lock(&timer->lock);
-    uint32_t events = expirations(timer, false) > 0 ? POLLIN | POLLRDNORM : 0;
+    uint32_t events = expirations(timer, false) > 0 ? POLLIN : 0;
     uint64_t left = until_next(timer);
     mutex_unlock(&timer->lock);
     if (events == 0 && left != NO_TIMEOUT) {
@@ -221,11 +223,35 @@ static void timer_release(struct file *file)
     event_source_put(&timer->source);
 }
 
+static void describe(const struct timer *timer, struct itimerspec *now)
+{
+    uint64_t left = until_next(timer);
+    now->interval = timespec_of(timer->interval);
+    now->value = timespec_of(left == NO_TIMEOUT ? 0 : left == 0 ? 1 : left);
+}
+
+/* timerfd_show() of Linux. */
+static void timer_tell(struct file *file, struct text *text)
+{
+    struct timer *timer = file->state;
+    struct itimerspec now;
+    mutex_lock(&timer->lock);
+    describe(timer, &now);
+    text_add(text, "clockid: %u\nticks: %llu\nsettime flags: 0%u\n", timer->clock,
+        (unsigned long long)expirations(timer, false), timer->is_absolute);
+    mutex_unlock(&timer->lock);
+    text_add(text, "it_value: (%llu, %llu)\nit_interval: (%llu, %llu)\n", (unsigned long long)now.value.seconds,
+        (unsigned long long)now.value.nanoseconds, (unsigned long long)now.interval.seconds,
+        (unsigned long long)now.interval.nanoseconds);
+}
+
 static const struct file_operations timer_operations = {
+    .tell = timer_tell,
     .read = timer_read,
     .poll = timer_poll,
     .release = timer_release,
     .stream = true,
+    .stands = true,
 };
 
 int64_t timer_create(uint32_t clock, uint32_t flags, struct file **file)
@@ -247,13 +273,6 @@ int64_t timer_create(uint32_t clock, uint32_t flags, struct file **file)
         timer_unused(&timer->source);
     }
     return result;
-}
-
-static void describe(const struct timer *timer, struct itimerspec *now)
-{
-    uint64_t left = until_next(timer);
-    now->interval = timespec_of(timer->interval);
-    now->value = timespec_of(left == NO_TIMEOUT ? 0 : left == 0 ? 1 : left);
 }
 
 int64_t timer_get(struct file *file, struct itimerspec *now)
@@ -279,6 +298,7 @@ int64_t timer_set(struct file *file, bool absolute, const struct itimerspec *new
     mutex_lock(&timer->lock);
     describe(timer, old);
     timer->interval = interval;
+    timer->is_absolute = absolute;
     timer->next = value == 0 ? 0 : absolute ? value : clock_now_ns(timer->clock) + value;
     mutex_unlock(&timer->lock);
     event_source_changed(&timer->source);

@@ -84,7 +84,9 @@ int64_t inode_begin_anonymous(struct inode *inode, const char *kind, uint32_t mo
     inode->number = new_inode_number();
     inode->atime = inode->mtime = inode->ctime = time_now();
     char text[64];
-    size_t length = format_text(text, sizeof(text), "%s:[%llu]", kind, (unsigned long long)inode->number);
+    bool is_numbered = (mode & S_IFMT) != 0; /* pipefs and sockfs; all of anon_inode is one inode in Linux */
+    size_t length = is_numbered ? format_text(text, sizeof(text), "%s:[%llu]", kind, (unsigned long long)inode->number)
+                                : format_text(text, sizeof(text), "%s", kind);
     inode->name = allocate(length + 1);
     if (inode->name == NULL) {
         return -ENOMEM;

@@ -59,11 +59,14 @@ struct file_operations {
     void (*flush)(struct file *file); /* a descriptor of it is closed */
     /* what shared mappings show, with one more count; NULL: cannot be mapped so */
     int64_t (*object_of)(struct file *file, struct shared_object **object);
+    /* of a regular file: held for each call that writes; NULL: that of the inode */
+    struct mutex *(*writing)(const struct file *file);
     void (*tell)(struct file *file, struct text *text); /* further lines of /proc/self/fdinfo; NULL: none */
     void (*release)(struct file *file);
     /* O_ASYNC: what the owner hears of. Linux takes the flag without effect where there is nothing. */
     enum { OWNER_HEARS_NOTHING, OWNER_HEARS_OF_DATA, OWNER_HEARS_ALL } tells_owner;
     bool stream;    /* no offsets: lseek and pread give ESPIPE */
+    bool stands;    /* lseek goes nowhere, whatever it is asked: 0 (noop_llseek() and null_lseek() of Linux) */
     bool generated; /* made when it is read: cannot be mapped */
 };
 
@@ -97,6 +100,12 @@ static inline bool is_readable(const struct file *file)
 static inline bool is_writable(const struct file *file)
 {
     return (file->flags & O_PATH) == 0 && ((file->flags & O_ACCMODE) + 1) & 2;
+}
+
+/* FMODE_CAN_ODIRECT of Linux: what lies in blocks. */
+static inline bool takes_direct(const struct file *file)
+{
+    return is_regular(file->inode) && !file->operations->stream && !file->operations->generated;
 }
 
 /* An open file of `inode`, which calls the inode's open operation unless O_PATH is set. The namespace lock is

@@ -212,6 +212,9 @@ int64_t file_lock_whole(struct file *file, uint32_t operation)
     default:
         return -EINVAL;
     }
+    if (wanted.type != F_UNLCK && !is_readable(file) && !is_writable(file)) {
+        return -EBADF;
+    }
     return set_lock(&wanted, (operation & LOCK_NB) == 0);
 }
 

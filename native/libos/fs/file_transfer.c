@@ -96,17 +96,22 @@ int64_t limit_size(const struct inode *inode, uint64_t size)
 
 /* While somebody writes to a regular file, nobody else does (generic_file_write_iter() of Linux): what one call writes stays together, and the end of
  * the file, which limits are about, is where it goes. */
+static struct mutex *writing_of(const struct file *file)
+{
+    return file->operations->writing != NULL ? file->operations->writing(file) : &file->inode->writing;
+}
+
 static void writing_begin(struct file *file)
 {
     if (is_regular(file->inode)) {
-        mutex_lock(&file->inode->writing);
+        mutex_lock(writing_of(file));
     }
 }
 
 static void writing_end(struct file *file)
 {
     if (is_regular(file->inode)) {
-        mutex_unlock(&file->inode->writing);
+        mutex_unlock(writing_of(file));
     }
 }
 
@@ -274,7 +279,7 @@ int64_t transfer_vectors(
     int64_t error = result < 0 ? result : check_transfer_flags(file, flags);
     if (error < 0) {
         result = error;
-    } else if (file->operations->vector != NULL) {
+    } else if (result > 0 && file->operations->vector != NULL) { /* of nothing nobody is asked: do_iter_write() */
         result = file->operations->vector(file, vector, count, writes);
     } else if (result > 0) {
         const struct pieces pieces = {.vector = vector, .count = (size_t)count, .total = (uint64_t)result};

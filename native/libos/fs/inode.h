@@ -122,6 +122,7 @@ struct inode {
     uint32_t open_to_read, open_to_write; /* open files of it that only read, and that write; for regular files; atomic */
     bool covered; /* something is mounted on one of its names */
     uint32_t seals; /* of files in memory: F_SEAL_* (fs/seal.h) */
+    uint8_t write_hint; /* RWH_WRITE_LIFE_*: kept for who asks */
     uint64_t number;
     uint64_t size;
     uint64_t rdev;

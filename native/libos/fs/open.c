@@ -99,6 +99,9 @@ static int64_t empty(struct file *file)
 static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, struct file **file)
 {
     bool created = place->inode == NULL;
+    if (!created && (flags & O_DIRECT) && (flags & O_PATH) == 0 && !is_regular(place->inode)) {
+        return -EINVAL; /* do_dentry_open() of Linux: it has no blocks */
+    }
     int64_t result = created ? create_regular(place, mode) : check_existing(place->inode, flags);
     if (result == 0 && !created && is_regular(place->inode) && (flags & O_PATH) == 0) {
         result = lease_break(place->inode, flags);

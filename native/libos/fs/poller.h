@@ -15,6 +15,7 @@
 #define POLLNVAL 0x020U
 #define POLLRDNORM 0x040U
 #define POLLWRNORM 0x100U
+#define POLLWRBAND 0x200U
 #define POLLRDHUP 0x2000U
 
 struct file;

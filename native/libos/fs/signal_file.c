@@ -121,7 +121,7 @@ static uint32_t signal_poll(struct file *file, struct poller *poller)
 {
     poller_watch(poller, &arrivals);
     poller_ask_again(poller);
-    return (signals_pending(current_task()) & mask_of(file)) != 0 ? POLLIN | POLLRDNORM : 0;
+    return (signals_pending(current_task()) & mask_of(file)) != 0 ? POLLIN : 0;
 }
 
 static void signal_release(struct file *file)
@@ -141,6 +141,7 @@ static const struct file_operations operations = {
     .poll = signal_poll,
     .release = signal_release,
     .stream = true,
+    .stands = true,
 };
 
 static int64_t create(uint64_t mask, uint32_t flags)

@@ -11,6 +11,7 @@ struct host_descriptor {
 /* One for each file of the host that is open or mapped, whatever names it has. */
 struct volume_content {
     struct shared_object object;
+    struct mutex writing;
     struct volume_content *next; /* under contents_lock, like what follows */
     const struct file_system *file_system;
     uint64_t number;
@@ -274,6 +275,12 @@ static int64_t volume_sync(struct file *file)
     return result < 0 ? result : host_sync(state_of(file)->descriptor->fd);
 }
 
+/* Each name that is looked up has an inode of its own. */
+static struct mutex *volume_writing(const struct file *file)
+{
+    return &state_of(file)->content->writing;
+}
+
 /* Mappings of the file may stay for long: others see it as it is now. */
 static void volume_flush(struct file *file)
 {
@@ -322,6 +329,7 @@ static const struct file_operations file_operations = {
     .write = volume_write,
     .sync = volume_sync,
     .flush = volume_flush,
+    .writing = volume_writing,
     .object_of = volume_object,
     .release = volume_release,
 };

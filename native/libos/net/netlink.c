@@ -414,7 +414,7 @@ static uint32_t netlink_poll(struct socket *socket, struct poller *poller)
     struct netlink *netlink = netlink_of(socket);
     poller_watch(poller, &netlink->source);
     mutex_lock(&netlink->lock);
-    uint32_t events = POLLOUT | POLLWRNORM | (netlink->first != NULL ? POLLIN | POLLRDNORM : 0);
+    uint32_t events = POLLOUT | POLLWRNORM | POLLWRBAND | (netlink->first != NULL ? POLLIN | POLLRDNORM : 0);
     mutex_unlock(&netlink->lock);
     return events;
 }

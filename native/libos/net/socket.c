@@ -31,6 +31,9 @@ int64_t socket_wait(struct socket *socket, socket_step *step, void *context, uin
         return attempt.result;
     }
     int64_t result = poll_until(scan, &attempt, timeout_ns);
+    if (result == -EINTR && timeout_ns != NO_TIMEOUT) {
+        result = -ERESTART_RESTARTBLOCK; /* a handler ends it for good, whatever its flags: sock_intr_errno() of Linux */
+    }
     return result < 0 ? result : attempt.result;
 }
 

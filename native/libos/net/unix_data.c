@@ -355,7 +355,7 @@ uint32_t unix_poll(struct socket *socket, struct poller *poller)
     events |= ended ? POLLRDHUP : 0;
     events |= ended && sends_no_more ? POLLHUP : 0;
     events |= has_connections(socket) && out == NULL && !listens ? POLLHUP : 0;
-    events |= has_room && !listens ? POLLOUT | POLLWRNORM : 0;
+    events |= has_room && !listens ? POLLOUT | POLLWRNORM | POLLWRBAND : 0;
     inbox_put(out);
     return events;
 }

@@ -98,11 +98,21 @@ static bool any_is_zero(const struct ids *ids)
     return ids->real == 0 || ids->effective == 0 || ids->saved == 0;
 }
 
+/* commit_creds() of Linux: what the process has in memory may be more than its new user is to see. */
+static void note_change(const struct ids *old, const struct ids *new)
+{
+    if (old->effective != new->effective || old->file_system != new->file_system) {
+        current_process()->attributes.is_not_dumpable = true;
+        current_task()->parent_death_signal = 0;
+    }
+}
+
 /* capabilities(7), "Effect of user ID changes on capabilities". */
 static void change_user(const struct ids *new)
 {
     struct credentials *who = own();
     struct ids old = who->user;
+    note_change(&old, new);
     who->user = *new;
     if (any_is_zero(&old) && !any_is_zero(new)) {
         if (!who->keeps_capabilities) {
@@ -119,6 +129,7 @@ static void change_user(const struct ids *new)
 
 static void change_group(const struct ids *new)
 {
+    note_change(&own()->group, new);
     own()->group = *new;
 }
 

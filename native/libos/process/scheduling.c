@@ -171,6 +171,12 @@ static int64_t check_policy(uint32_t policy, int32_t priority)
     return is_realtime(policy) ? -EPERM : 0;
 }
 
+/* Children that get more than they may is what it prevents: CAP_SYS_NICE ends it, which nobody has. */
+static int64_t check_reset(uint32_t before, uint32_t policy)
+{
+    return before & ~policy & RESET_ON_FORK ? -EPERM : 0;
+}
+
 int64_t sys_sched_setscheduler(const struct arguments *arguments)
 {
     int32_t id = (int32_t)arguments->at[0], priority;
@@ -185,6 +191,7 @@ int64_t sys_sched_setscheduler(const struct arguments *arguments)
     int64_t error = visit(id, get_policy, &before);
     error = error ? error : check_policy(policy & ~RESET_ON_FORK, priority);
     error = error ? error : check_owner(id);
+    error = error ? error : check_reset(before, policy);
     return error ? error : visit(id, set_policy, &policy);
 }
 
@@ -308,15 +315,19 @@ int64_t sys_sched_setattr(const struct arguments *arguments)
     }
     bool keeps = wanted.flags & FLAG_KEEP_PARAMETERS;
     uint32_t policy = wanted.flags & FLAG_KEEP_POLICY ? now.policy & ~RESET_ON_FORK : wanted.policy;
+    uint32_t reset = wanted.flags & FLAG_KEEP_POLICY       ? now.policy & RESET_ON_FORK
+                     : wanted.flags & FLAG_RESET_ON_FORK ? RESET_ON_FORK
+                                                           : 0;
     error = policy == SCHED_DEADLINE ? check_deadline(&wanted) : check_policy(policy, (int32_t)wanted.priority);
     error = error ? error : check_owner(id);
+    error = error ? error : check_reset(now.policy, reset);
     if (error) {
         return error;
     }
     if (!keeps && wanted.nice < now.nice) {
         return -EPERM;
     }
-    now.policy = policy | (wanted.flags & FLAG_RESET_ON_FORK ? RESET_ON_FORK : 0);
+    now.policy = policy | reset;
     now.nice = keeps ? now.nice : (int8_t)wanted.nice;
     return visit(id, set_all, &now);
 }

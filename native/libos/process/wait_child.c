@@ -69,15 +69,16 @@ static bool look(struct process *child, void *context)
     if (!is_meant(child, wish)) {
         return true;
     }
+    if (child->state == PROCESS_ZOMBIE && (wish->options & WEXITED) == 0) {
+        return true; /* it does nothing else any more: wait_task_zombie() of Linux */
+    }
     wish->has_child = true;
     wish->pid = child->id;
     bool has_stopped = child->change == CHANGE_STOPPED && (wish->options & WSTOPPED);
     bool has_continued = child->change == CHANGE_CONTINUED && (wish->options & WCONTINUED);
     if (child->state == PROCESS_ZOMBIE) {
-        wish->is_found = (wish->options & WEXITED) != 0;
-        if (wish->is_found) {
-            take_zombie(child, wish);
-        }
+        wish->is_found = true;
+        take_zombie(child, wish);
     } else if (has_stopped || has_continued) {
         wish->is_found = true;
         take_change(child, wish);

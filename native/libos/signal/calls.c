@@ -52,7 +52,7 @@ int64_t sys_sigaltstack(const struct arguments *arguments)
     struct task *task = current_task();
     bool used = signal_stack_is_used(task, task->context->rsp);
     struct signal_stack old = task->signal_stack, new;
-    old.flags = old.size ? (old.flags & (int32_t)SS_AUTODISARM) | (used ? SS_ONSTACK : 0) : SS_DISABLE;
+    old.flags = signal_stack_flags(task, task->context->rsp);
     if (arguments->at[0]) {
         if (copy_from_user(&new, arguments->at[0], sizeof new)) {
             return -EFAULT;
@@ -67,7 +67,7 @@ int64_t sys_sigaltstack(const struct arguments *arguments)
         bool is_same = new.start == task->signal_stack.start && new.size == task->signal_stack.size &&
                        new.flags == task->signal_stack.flags;
         if (mode == SS_DISABLE) {
-            new = (struct signal_stack){0};
+            new = (struct signal_stack){.flags = new.flags};
         } else if (is_same) {
             return arguments->at[1] ? copy_to_user(arguments->at[1], &old, sizeof old) : 0; /* whatever its size */
         } else if (new.size < SIGNAL_STACK_MINIMUM) {

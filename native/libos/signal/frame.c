@@ -51,7 +51,15 @@ struct software_bytes {
 bool signal_stack_is_used(const struct task *task, user_address stack_pointer)
 {
     const struct signal_stack *stack = &task->signal_stack;
-    return stack->size && stack_pointer > stack->start && stack_pointer - stack->start <= stack->size;
+    bool is_left_at_once = (stack->flags & (int32_t)SS_AUTODISARM) != 0; /* on_sig_stack() of Linux */
+    return stack->size && !is_left_at_once && stack_pointer > stack->start && stack_pointer - stack->start <= stack->size;
+}
+
+int32_t signal_stack_flags(const struct task *task, user_address stack_pointer)
+{
+    const struct signal_stack *stack = &task->signal_stack;
+    int32_t use = stack->size == 0 ? SS_DISABLE : signal_stack_is_used(task, stack_pointer) ? SS_ONSTACK : 0;
+    return (stack->flags & (int32_t)SS_AUTODISARM) | use;
 }
 
 static int push_vector_state(user_address at)
@@ -100,9 +108,7 @@ int signal_frame_push(struct task *task, struct context *context, const struct s
     if (switches) {
         top = old_stack.start + old_stack.size;
     }
-    old_stack.flags = old_stack.size
-                          ? (old_stack.flags & (int32_t)SS_AUTODISARM) | (on_stack ? SS_ONSTACK : 0)
-                          : SS_DISABLE;
+    old_stack.flags = signal_stack_flags(task, context->rsp);
     user_address vector_state = (top - VECTOR_STATE_SIZE - sizeof(uint32_t)) & ~63ULL;
     user_address at = ((vector_state - sizeof(struct signal_frame)) & ~15ULL) - 8; /* as after a call */
     if ((switches || on_stack) && at < old_stack.start) {

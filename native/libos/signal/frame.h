@@ -17,5 +17,7 @@ int signal_frame_pop(struct task *task, struct context *context);
 
 /* The stack pointer lies on the task's alternative stack. */
 bool signal_stack_is_used(const struct task *task, user_address stack_pointer);
+/* What sigaltstack(2) tells of it. */
+int32_t signal_stack_flags(const struct task *task, user_address stack_pointer);
 
 #endif

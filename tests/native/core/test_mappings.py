@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 NATIVE = REPOSITORY / "enclavize" / "_native"
-NAMES = ("mapping_mix", "shared_views", "synced", "volume_files")
+NAMES = ("mapping_mix", "shared_views", "synced", "volume_files", "appenders")
 MEASURED = bytes(range(256)) * 64
 
 
@@ -96,6 +96,17 @@ def test_files_of_volumes_have_owners_names_and_one_size(tree: TeeTree, rootfs: 
         done = tree.run("/volume_files", folder)
         assert (done.returncode, done.stdout) == (0, expected), done.stderr.decode()
     assert {path.stat().st_uid for path in (tree.root / "data" / "own" / "theirs").iterdir()} == {1234}
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/data"])
+def test_writers_do_not_mix_and_nothing_is_cut_short(
+    folder: str, tree: TeeTree, rootfs: Path, tmp_path: Path
+) -> None:
+    """Logs of several threads and processes; timers' signals; messages in two parts."""
+    count = str(scaled(20_000))
+    expected = native(rootfs / "appenders", tmp_path, count)
+    done = tree.run("/appenders", folder, count)
+    assert (done.returncode, done.stdout) == (0, expected), done.stderr.decode()
 
 
 def test_sync_asks_the_host_for_its_volumes(tree: TeeTree, rootfs: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -164,6 +165,38 @@ static void several_messages(void)
     CHECK(time.tv_sec == 3600 && close(pair[0]) == 0 && close(pair[1]) == 0);
 }
 
+static void do_nothing(int signal)
+{
+    (void)signal;
+}
+
+/* signal(7): where a socket has a timeout, no flag of a handler starts the call again. */
+static void sockets_that_are_interrupted(void)
+{
+    struct sigaction action = {.sa_handler = do_nothing, .sa_flags = SA_RESTART};
+    struct itimerval often = {{0, 5000}, {0, 5000}}, never = {{0, 0}, {0, 0}};
+    struct timeval long_time = {.tv_sec = 3600};
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int pair[2], udp = socket(AF_INET, SOCK_DGRAM, 0), tcp = socket(AF_INET, SOCK_STREAM, 0);
+    char byte = 0;
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && listen(tcp, 1) == 0);
+    CHECK(bind(udp, (struct sockaddr *)&any, sizeof any) == 0);
+    int sockets[] = {pair[0], udp, tcp};
+    for (int at = 0; at < 3; at++) {
+        CHECK(setsockopt(sockets[at], SOL_SOCKET, SO_RCVTIMEO, &long_time, sizeof long_time) == 0);
+    }
+    CHECK(sigaction(SIGALRM, &action, NULL) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0);
+    FAILS(recv(pair[0], &byte, 1, 0), EINTR);
+    FAILS(read(pair[0], &byte, 1), EINTR);
+    FAILS(recv(udp, &byte, 1, 0), EINTR);
+    FAILS(accept(tcp, NULL, NULL), EINTR);
+    CHECK(setsockopt(pair[1], SOL_SOCKET, SO_SNDTIMEO, &long_time, sizeof long_time) == 0);
+    while (send(pair[1], &byte, 1, 0) == 1) {
+    }
+    CHECK(errno == EINTR && setitimer(ITIMER_REAL, &never, NULL) == 0);
+    CHECK(close(pair[0]) == 0 && close(pair[1]) == 0 && close(udp) == 0 && close(tcp) == 0);
+}
+
 int main(void)
 {
     CHECK(pipe(ends) == 0);
@@ -173,6 +206,7 @@ int main(void)
     large_sets();
     only_events_are_written();
     several_messages();
+    sockets_that_are_interrupted();
     puts("timeouts ok");
     return 0;
 }

@@ -119,6 +119,11 @@ KNOWN_NEEDS = (
         why="it makes objects of System V",
     ),
     Needs(
+        names=re.compile(r"numactl"),
+        calls=("get_mempolicy",),
+        why="it asks for the policy of memory first; entrypoints that try it before they take it do without",
+    ),
+    Needs(
         names=re.compile(r"php-fpm[\d.]*"),
         options=("TCP_INFO",),
         why="its status page does not know how many connections wait",

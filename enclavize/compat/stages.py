@@ -116,4 +116,6 @@ def _following(stage: Stage) -> Iterator[tuple[tuple[str, ...], int, bool]]:
             continue  # the image does not have it
         written.update(command.writes)
         if name not in BUILTINS and (command.replaces or name in LAUNCHERS or command in last):
-            yield command.words, stage.uid, stage.certain and command.certain
+            # What is only tried, as the condition of an if, may fail.
+            happens = command.certain if command.replaces else command.decides
+            yield command.words, stage.uid, stage.certain and happens

@@ -202,7 +202,7 @@ def test_sessions_that_do_not_begin_are_errors(
     [
         ("su", "redis", "-c", "exec postgres"), ("su", "-s", "/bin/sh", "redis", "-c", "postgres"),
         ("runuser", "redis", "-c", "postgres"), ("runuser", "-u", "redis", "--", "postgres", "-D", "/x"),
-        ("setsid", "postgres"), ("numactl", "--interleave=all", "postgres"), ("taskset", "1", "postgres"),
+        ("setsid", "postgres"), ("taskset", "1", "postgres"),
     ],
 )  # fmt: skip
 def test_what_launchers_start_is_followed(command: tuple[str, ...]) -> None:
@@ -228,6 +228,15 @@ def test_a_program_of_which_only_some_work_fails_is_warned_of() -> None:
     ruby = (script("a.rb", "#!/bin/ruby3.1\n"),)
     assert findings("gramine", "/a.rb", more=ruby) == [("OCC058", WARNING), ("OCC058", NOTE)]
     assert findings("builtin", "/a.rb", more=ruby) == []
+
+
+def test_an_entrypoint_that_tries_numactl_first_is_warned_of() -> None:
+    text = (
+        '#!/bin/sh\nif numactl --interleave=all -- true; then set -- numactl -i all -- "$@"; fi\nexec "$@"\n'
+    )
+    mongo = (script("entry", text),)
+    assert findings("builtin", "numactl", "-i", "all", "ls") == [("OCC058", ERROR)]
+    assert {severity for _, severity in findings("builtin", "/entry", "ls", more=mongo)} <= {WARNING}
 
 
 @pytest.mark.parametrize("server", ["apache2", "php-fpm8.2"])

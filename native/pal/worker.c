@@ -21,7 +21,7 @@
 #include "ocall.h"
 #include "process.h"
 
-#define WATCH_NS 300000 /* after the last call */
+#define WATCH_NS 1000000 /* after the last call */
 #define PENALTY_MAX 63U
 #define WORKER_STACK_SIZE (256UL << 10) /* of the handlers: as for enclave threads */
 

@@ -200,6 +200,7 @@ class RuntimeAdvice(Section):
     cpython: Text
     node: Text
     dotnet: Text
+    erlang: Text
     rust: Text
 
     def of(self, runtime: str) -> str:

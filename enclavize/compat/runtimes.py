@@ -18,6 +18,7 @@ _EXECUTABLES = (
     ("cpython", re.compile(r"python(\d+(\.\d+)?)?")),
     ("node", re.compile(r"node(js)?")),
     ("dotnet", re.compile(r"dotnet")),
+    ("erlang", re.compile(r"erlexec|beam(\.smp)?")),
 )
 _LIBRARIES = (
     ("jvm", re.compile(r"lib(jvm|jli)\.so")),
@@ -35,7 +36,7 @@ _VERSION_VARIABLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """A runtime (go, jvm, cpython, node, dotnet, rust) and the file that tells; ``version`` may be ""."""
+    """A runtime, as ``RuntimeAdvice`` names it, and the file that tells; ``version`` may be ""."""
 
     name: str
     version: str

@@ -70,8 +70,12 @@ NEEDS = {
         memory=2048 * _MIB, threads=64, kernel_heap=64 * _MIB,
         why=".NET reserves its heap, and a thread for each CPU",
     ),
+    "erlang": Need(
+        memory=2048 * _MIB, threads=64, kernel_heap=64 * _MIB,
+        why="BEAM reserves a GiB for literals, and has two schedulers for each CPU and ten for files",
+    ),
 }  # fmt: skip
-"""Sizes of the demos of Occlum and Gramine, rounded."""
+"""Sizes of the demos of Occlum and Gramine, rounded; of Erlang by erl(1): ``+MIscs``, ``+S``, ``+SDio``."""
 
 
 def heap_for_files(sizes: Sizes, entries: int) -> int:

@@ -136,9 +136,8 @@ def test_errors_name_file_line_and_key(tmp_path: Path, old: str, new: str, messa
 def test_no_advice_speaks_of_processes_that_are_missing_where_there_are_some() -> None:
     for profile in builtin_profiles():
         if profile.process.fork is profile.process.spawn is Support.YES:
-            advice = [
-                profile.runtimes.of(name) for name in ("go", "jvm", "cpython", "node", "dotnet", "rust")
-            ]
+            names = ("go", "jvm", "cpython", "node", "dotnet", "erlang", "rust")
+            advice = [profile.runtimes.of(name) for name in names]
             assert not re.search("no child|there is one|nothing to stand on", " ".join(advice)), advice
 
 

@@ -19,12 +19,14 @@ def test_go_is_recognised_and_the_remedy_names_its_fork() -> None:
     assert report(go).advice.memory >= 512 << 20
 
 
+ERTS = ("usr/lib/erlang", "usr/lib/erlang/erts", "usr/lib/erlang/erts/bin")
 RUNTIMES = {
     "go": program("bin/server", elf=elf(type=2, pie=False, static=True, toolchain="go1.22.1")),
     "jvm": program("opt/java/bin/java", elf=elf(interpreter=MUSL)),
     "cpython": program("bin/python3.11", elf=elf(interpreter=MUSL)),
     "node": program("bin/node", elf=elf(interpreter=MUSL)),
     "dotnet": program("bin/dotnet", elf=elf(interpreter=MUSL)),
+    "erlang": program("usr/lib/erlang/erts/bin/erlexec", elf=elf(interpreter=MUSL)),
     "rust": program("bin/tool", elf=elf(interpreter=MUSL, toolchain="rustc 1.80.0")),
 }
 
@@ -33,7 +35,7 @@ RUNTIMES = {
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_each_runtime_gets_the_advice_of_each_profile(runtime: str, profile: Profile) -> None:
     entry = RUNTIMES[runtime]
-    found = report(entry, LOADER, *map(folder, ("opt", "opt/java", "opt/java/bin")), profile=profile,
+    found = report(entry, LOADER, *map(folder, ("opt", "opt/java", "opt/java/bin", *ERTS)), profile=profile,
                    command=(f"/{entry.path}",))  # fmt: skip
     (note,) = [finding for finding in found.findings if finding.code == "OCC030"]
     assert note.path == entry.path

@@ -19,6 +19,8 @@ const none = inodes.none;
 const super_offset = 1024;
 const chunk_bits = 31;
 const implied_mode = 0o755;
+/// Of a tree that is written: all of a large file's would be held twice.
+const merkle_piece = 1 << 20;
 
 /// See `_Result` in native_erofs.py.
 const Result = extern struct { size: u64 = 0, verity_size: u64 = 0, digest: [32]u8 = @splat(0) };
@@ -266,8 +268,14 @@ const Writer = struct {
             const start = writer.tree.rowOf(inode.place).?.merkle_offset;
             const size = merkle.treeSize(inode.size);
             if (layer.merkle_size < size or start > layer.merkle_size - size) return error.Odd;
-            try verity.writeAt(end, layer.merkle[start..][0..size]);
-            end += size;
+            var left = layer.merkle[start..][0..size];
+            while (left.len != 0) {
+                const piece = left[0..@min(left.len, merkle_piece)];
+                try verity.writeAt(end, piece);
+                layer.forgetMerkle(piece);
+                end += piece.len;
+                left = left[piece.len..];
+            }
         }
         return end;
     }

@@ -41,6 +41,11 @@ pub const Layer = extern struct {
         forgetPages(layer.merkle, layer.merkle_size);
     }
 
+    /// The same of a part of its Merkle trees.
+    pub fn forgetMerkle(layer: *const Layer, part: []const u8) void {
+        if (layer.is_mapped != 0) forgetPages(part.ptr, part.len);
+    }
+
     pub fn text(layer: *const Layer, start: u64, size: usize) []const u8 {
         @setRuntimeSafety(true);
         return layer.heap[0..layer.heap_size][start..][0..size];

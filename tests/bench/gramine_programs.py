@@ -43,6 +43,16 @@ for i in 1 2 3 4 5 6 7; do x=$(echo $i | cat); done
 echo done
 """
 """Fourteen children: a subshell and its command each time, and the pipe's."""
+_NETWORK = """import torch
+torch.manual_seed(0)
+layers = (torch.nn.Conv2d(3, 16, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(16 * 62 * 62, 10))
+network = torch.nn.Sequential(*layers)
+with torch.no_grad():
+    for _ in range(50):
+        found = network(torch.rand(8, 3, 64, 64))
+print(float(found.sum()))
+"""
+"""Inference of a small network: what starts is large, what it does is short."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +129,12 @@ def measured_programs(port: int) -> Iterator[Measured]:
         argv=("/usr/lib/R/bin/exec/R", "--no-echo", "--no-restore", "-e", "cat(6 * 7)"),
         environment=("R_HOME=/usr/lib/R", "LD_LIBRARY_PATH=/usr/lib/R/lib"),
         listed=("usr/lib/R", "etc/R", "usr/share/R"), adds=_with_algebra,
+    )  # fmt: skip
+    yield Measured(
+        name="PyTorch", packages=("python3-torch", "base-files"), argv=("/usr/bin/python3.11", "/network.py"),
+        environment=("PYTHONDONTWRITEBYTECODE=1", "LD_LIBRARY_PATH=/usr/lib"),
+        files={"network.py": _NETWORK}, adds=_with_algebra,
+        listed=("usr/lib/python3.11", "usr/lib/python3", "usr/lib/libgloo.so.0", "network.py"),
     )  # fmt: skip
     yield Measured(
         name="script of 14 processes", packages=("dash", "coreutils"),

@@ -43,22 +43,16 @@ def _version(value: object) -> tuple[int, ...]:
     return tuple(map(int, value.split("."))) if value else (0, 0)
 
 
-def _calls(value: object) -> frozenset[str]:
-    if not isinstance(value, list):
-        raise WrongValueError("is not a list of names of system calls")
-    for name in value:
-        if not isinstance(name, str) or name not in NUMBERS:
-            raise WrongValueError(f"has {name!r}, which is no system call of x86-64")
-    return frozenset(value)
+def _names(what: str, is_one: Callable[[str], object], lack: str) -> Callable[[object], frozenset[str]]:
+    def names(value: object) -> frozenset[str]:
+        if not isinstance(value, list):
+            raise WrongValueError(f"is not a list of {what}")
+        for name in value:
+            if not isinstance(name, str) or not is_one(name):
+                raise WrongValueError(f"has {name!r}, which is no {lack}")
+        return frozenset(value)
 
-
-def _names(value: object) -> frozenset[str]:
-    if not isinstance(value, list):
-        raise WrongValueError("is not a list of names")
-    for name in value:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", name, re.ASCII):
-            raise WrongValueError(f"has {name!r}, which is no name such as TCP_INFO")
-    return frozenset(value)
+    return names
 
 
 def _paths(value: object) -> tuple[str, ...]:
@@ -109,8 +103,12 @@ Text = Annotated[str, _text]
 Flag = Annotated[bool, _flag]
 Version = Annotated[tuple[int, ...], _version]
 """Empty text stands for (0, 0)."""
-Calls = Annotated[frozenset[str], _calls]
-Names = Annotated[frozenset[str], _names]
+Calls = Annotated[
+    frozenset[str], _names("names of system calls", NUMBERS.__contains__, "system call of x86-64")
+]
+Names = Annotated[
+    frozenset[str], _names("names", re.compile(r"[A-Z][A-Z0-9_]{0,63}").fullmatch, "name such as TCP_INFO")
+]
 """Names of constants."""
 Paths = Annotated[tuple[str, ...], _paths]
 """Canonical paths, without the first slash."""

@@ -258,8 +258,7 @@ int64_t file_check_mapping(struct file *file, int protection, int flags)
     }
     struct file_facts facts;
     file_describe(file, &facts);
-    bool has_pages = is_regular(file->inode) && !file->operations->stream && !file->operations->generated;
-    if (!has_pages && !facts.zeros) {
+    if (!has_pages(file) && !facts.zeros) {
         return -ENODEV;
     }
     return (protection & PROT_EXEC_BIT) && facts.forbids_exec ? -EPERM : 0;

@@ -102,8 +102,8 @@ static inline bool is_writable(const struct file *file)
     return (file->flags & O_PATH) == 0 && ((file->flags & O_ACCMODE) + 1) & 2;
 }
 
-/* FMODE_CAN_ODIRECT of Linux: what lies in blocks. */
-static inline bool takes_direct(const struct file *file)
+/* Its content lies in pages: what Linux reads and writes by its page cache, and lets be opened with O_DIRECT (FMODE_CAN_ODIRECT). */
+static inline bool has_pages(const struct file *file)
 {
     return is_regular(file->inode) && !file->operations->stream && !file->operations->generated;
 }

@@ -128,8 +128,7 @@ int64_t write_within_limits(struct file *file, const void *from, size_t length, 
 /* Of memory that ends too early: files take all that there is (generic_perform_write() of Linux), pipes whole pages (pipe_write()). */
 static size_t usable_part(const struct file *file, size_t given, size_t part)
 {
-    bool takes_all = is_regular(file->inode) && !file->operations->stream && !file->operations->generated;
-    return given == part || takes_all ? given : PAGE_DOWN(given);
+    return given == part || has_pages(file) ? given : PAGE_DOWN(given);
 }
 
 static int64_t write_parts(struct file *file, const struct pieces *from, uint64_t length, void *buffer, uint64_t *offset)

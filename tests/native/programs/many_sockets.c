@@ -1,9 +1,5 @@
 /* Hundreds of sockets that are connected, looked at and closed in all orders: each stays itself. */
-#include "check.h"
-
-#include <arpa/inet.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "sockets.h"
 
 #define SOCKETS 600
 
@@ -18,22 +14,10 @@ static void open_all(void)
 
 static void connect_one(int at)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, name;
-    socklen_t size = sizeof name;
-    CHECK(connect(sockets[at], (struct sockaddr *)&address, sizeof address) == 0);
-    CHECK(getpeername(sockets[at], (struct sockaddr *)&name, &size) == 0 && name.sin_port == address.sin_port);
-}
-
-/* What looks at all of them comes to an end. */
-static void look_at_all(void)
-{
-    char text[4096];
-    FILE *file = fopen("/proc/net/udp", "r");
-    while (file && fgets(text, sizeof text, file)) {
-    }
-    if (file) {
-        fclose(file);
-    }
+    union name address = loopback(AF_INET, 9), name;
+    socklen_t size = sizeof(name);
+    CHECK(connect(sockets[at], &address.any, name_size(AF_INET)) == 0);
+    CHECK(getpeername(sockets[at], &name.any, &size) == 0 && name.ipv4.sin_port == address.ipv4.sin_port);
 }
 
 int main(void)

@@ -27,18 +27,6 @@ static void run(void *(*each)(void *))
     }
 }
 
-/* What looks at all sockets comes to an end. */
-static void look_at_all(void)
-{
-    char text[4096];
-    FILE *file = fopen("/proc/net/udp", "r");
-    while (file && fgets(text, sizeof text, file)) {
-    }
-    if (file) {
-        fclose(file);
-    }
-}
-
 /* One opens and closes it, all connect it at once. */
 static void *connect_it(void *number)
 {

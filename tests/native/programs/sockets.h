@@ -73,4 +73,16 @@ static inline void stream_pair(int family, int ends[2])
     CHECK(ends[1] >= 0 && close(listener) == 0);
 }
 
+/* All that there are, one after the other: that comes to an end. */
+static inline void look_at_all(void)
+{
+    char text[4096];
+    FILE *file = fopen("/proc/net/udp", "r");
+    while (file && fgets(text, sizeof(text), file)) {
+    }
+    if (file) {
+        fclose(file);
+    }
+}
+
 #endif

@@ -99,9 +99,6 @@ static int64_t empty(struct file *file)
 static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, struct file **file)
 {
     bool created = place->inode == NULL;
-    if (!created && (flags & O_DIRECT) && (flags & O_PATH) == 0 && !is_regular(place->inode)) {
-        return -EINVAL; /* do_dentry_open() of Linux: it has no blocks */
-    }
     int64_t result = created ? create_regular(place, mode) : check_existing(place->inode, flags);
     if (result == 0 && !created && is_regular(place->inode) && (flags & O_PATH) == 0) {
         result = lease_break(place->inode, flags);
@@ -116,7 +113,8 @@ static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, st
     if (result < 0) {
         return result;
     }
-    result = remember_name(*file, place);
+    bool is_refused = (flags & O_DIRECT) && (flags & O_PATH) == 0 && !has_pages(*file); /* do_dentry_open() of Linux */
+    result = is_refused ? -EINVAL : remember_name(*file, place);
     if (result == 0 && (flags & O_PATH) == 0) {
         notify_opened(*file);
         result = (flags & O_TRUNC) && !created ? empty(*file) : 0;

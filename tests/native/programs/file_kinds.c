@@ -73,6 +73,7 @@ static void devices(void)
         FAILS(open(paths[at], O_RDWR | O_DIRECT), EINVAL);
     }
     FAILS(open("/proc", O_RDONLY | O_DIRECTORY | O_DIRECT), EINVAL);
+    FAILS(open("/proc/self/stat", O_RDONLY | O_DIRECT), EINVAL);
 }
 
 static void attributes(void)

@@ -98,7 +98,7 @@ bool has_variable(const struct volumes *volumes, const char *variable)
         if (wanted > 0 && entry.size == wanted && memcmp(value, variable, wanted) == 0)
             return true;
     }
-    return volumes->configuration == NULL;
+    return !volumes->configuration;
 }
 
 void free_volumes(struct volumes *volumes)

@@ -132,9 +132,9 @@ int host_events_wait(int events, struct host_event *found, size_t room, uint64_t
     if (result > 0) {
         memcpy(found, (const struct host_ahead *)exchange_data() + 1, (size_t)result * sizeof(*found));
     }
-    if (ahead != NULL && result > 0) {
+    if (ahead && result > 0) {
         take_ahead(ahead);
-    } else if (ahead != NULL) {
+    } else if (ahead) {
         ahead->length = 0;
     }
     return result == -EINTR && !attention_is_pending() ? 0 : result;

@@ -53,7 +53,7 @@ int64_t aio_create(uint32_t events, user_address *id)
         return -EAGAIN;
     }
     struct aio_context *context = allocate(size_of(events));
-    if (context == NULL) {
+    if (!context) {
         return -ENOMEM;
     }
     int64_t name = take_name();
@@ -76,10 +76,10 @@ struct aio_context *aio_get(user_address id)
 {
     mutex_lock(&contexts_lock);
     struct aio_context *context = contexts;
-    while (context != NULL && (context->id != id || context->process != current_process())) {
+    while (context && (context->id != id || context->process != current_process())) {
         context = context->next;
     }
-    if (context != NULL) {
+    if (context) {
         __atomic_fetch_add(&context->references, 1, __ATOMIC_RELAXED);
     }
     mutex_unlock(&contexts_lock);
@@ -91,11 +91,11 @@ static struct aio_context *delist(const struct process *process, user_address id
 {
     mutex_lock(&contexts_lock);
     struct aio_context **link = &contexts;
-    while (*link != NULL && ((*link)->process != process || (id != 0 && (*link)->id != id))) {
+    while (*link && ((*link)->process != process || (id != 0 && (*link)->id != id))) {
         link = &(*link)->next;
     }
     struct aio_context *context = *link;
-    if (context != NULL) {
+    if (context) {
         *link = context->next;
         events_in_use -= context->capacity;
     }
@@ -115,7 +115,7 @@ static void end(struct aio_context *context)
 int64_t aio_destroy(user_address id)
 {
     struct aio_context *context = delist(current_process(), id);
-    if (id == 0 || context == NULL) {
+    if (id == 0 || !context) {
         return -EINVAL;
     }
     end(context);
@@ -126,7 +126,7 @@ int64_t aio_destroy(user_address id)
 void aio_leave(const struct process *process)
 {
     struct aio_context *context;
-    while ((context = delist(process, 0)) != NULL) {
+    while ((context = delist(process, 0))) {
         end(context);
     }
 }
@@ -195,7 +195,7 @@ int64_t aio_take(struct aio_context *context, uint64_t least, uint64_t most, use
         if (result < 0 || done >= least || (timeout_ns != NO_TIMEOUT && passed >= timeout_ns)) {
             break;
         }
-        if (context->process == NULL) {
+        if (!context->process) {
             result = -EINVAL;
             break;
         }

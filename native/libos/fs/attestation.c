@@ -17,7 +17,7 @@ static struct mutex lock;
 static struct attestation *own(void)
 {
     struct process *process = current_process();
-    if (process->attestation == NULL) {
+    if (!process->attestation) {
         process->attestation = allocate(sizeof(struct attestation));
     }
     return process->attestation;
@@ -37,12 +37,12 @@ static int64_t save_part(size_t offset, size_t size, const uint8_t *from, size_t
 {
     mutex_lock(&lock);
     uint8_t *state = (uint8_t *)own();
-    if (state != NULL) {
+    if (state) {
         memset(state + offset, 0, size);
         memcpy(state + offset, from, length < size ? length : size);
     }
     mutex_unlock(&lock);
-    return state != NULL ? 0 : -ENOMEM;
+    return state ? 0 : -ENOMEM;
 }
 
 static int64_t save_user_report_data(const uint8_t *from, size_t length)
@@ -61,11 +61,11 @@ static int64_t load_report(uint8_t to[BLOB_SIZE_MAX])
     struct attestation wanted = {0};
     mutex_lock(&lock);
     const struct attestation *state = own();
-    if (state != NULL) {
+    if (state) {
         wanted = *state;
     }
     mutex_unlock(&lock);
-    if (state == NULL) {
+    if (!state) {
         return -ENOMEM;
     }
     if (enclave_report(wanted.target_info, wanted.user_report_data, &report) != 0) {

@@ -26,7 +26,7 @@ static int64_t blob_read(struct file *file, void *to, size_t length, uint64_t *o
 static int64_t blob_write(struct file *file, const void *from, size_t length, uint64_t *offset)
 {
     struct opened *opened = file->state;
-    if (opened->blob->save == NULL) {
+    if (!opened->blob->save) {
         return -EACCES;
     }
     mutex_lock(&opened->lock);
@@ -56,14 +56,14 @@ static const struct file_operations operations = {
 
 int64_t blob_open(struct file *file, const struct blob *blob)
 {
-    if (blob->save == NULL && is_writable(file)) {
+    if (!blob->save && is_writable(file)) {
         return -EACCES;
     }
     struct opened *opened = allocate(sizeof(*opened));
-    if (opened == NULL) {
+    if (!opened) {
         return -ENOMEM;
     }
-    int64_t length = blob->load != NULL ? blob->load(opened->bytes) : 0;
+    int64_t length = blob->load ? blob->load(opened->bytes) : 0;
     if (length < 0) {
         release(opened, sizeof(*opened));
         return length;

@@ -33,7 +33,7 @@ static bool same_key(const struct block_key *one, const struct block_key *other)
 
 static uint32_t find(const struct block_key *key)
 {
-    if (cache.slots == NULL) {
+    if (!cache.slots) {
         return NO_SLOT;
     }
     uint32_t at = cache.buckets[bucket_of(key)];
@@ -96,19 +96,19 @@ bool block_cache_copy(const struct block_key *key, size_t offset, size_t length,
 /* Memory is taken outside the spin lock; the loser of a race gives its memory back. */
 static bool prepare(void)
 {
-    if (__atomic_load_n(&cache.slots, __ATOMIC_ACQUIRE) != NULL) {
+    if (__atomic_load_n(&cache.slots, __ATOMIC_ACQUIRE)) {
         return true;
     }
     struct slot *slots = allocate(SLOT_COUNT * sizeof(struct slot));
     uint32_t *buckets = allocate(BUCKET_COUNT * sizeof(uint32_t));
-    if (slots == NULL || buckets == NULL) {
+    if (!slots || !buckets) {
         release(slots, SLOT_COUNT * sizeof(struct slot));
         release(buckets, BUCKET_COUNT * sizeof(uint32_t));
         return false;
     }
     memset(buckets, 0xFF, BUCKET_COUNT * sizeof(uint32_t));
     spin_lock(&cache.lock);
-    bool first = cache.slots == NULL;
+    bool first = !cache.slots;
     if (first) {
         cache.buckets = buckets;
         cache.newest = cache.oldest = NO_SLOT;
@@ -134,7 +134,7 @@ void block_cache_insert(const struct block_key *key, const void *block)
     spin_lock(&cache.lock);
     if (find(key) == NO_SLOT) {
         uint32_t at = NO_SLOT;
-        if (fresh != NULL && cache.used < SLOT_COUNT) {
+        if (fresh && cache.used < SLOT_COUNT) {
             at = cache.used;
             __atomic_store_n(&cache.used, at + 1, __ATOMIC_RELAXED);
             cache.slots[at].block = fresh;
@@ -155,7 +155,7 @@ void block_cache_insert(const struct block_key *key, const void *block)
         }
     }
     spin_unlock(&cache.lock);
-    if (fresh != NULL) {
+    if (fresh) {
         pages_release(fresh, 1);
     }
 }

@@ -11,12 +11,12 @@ void *buffer_take(struct buffer_pool *pool)
         buffer = pool->ready[--pool->count];
     }
     spin_unlock(&pool->lock);
-    return buffer != NULL ? buffer : pages_allocate(pool->pages);
+    return buffer ? buffer : pages_allocate(pool->pages);
 }
 
 void buffer_give(struct buffer_pool *pool, void *buffer)
 {
-    if (buffer == NULL) {
+    if (!buffer) {
         return;
     }
     spin_lock(&pool->lock);

@@ -3,7 +3,7 @@
 int64_t path_from_user(user_address from, char **path)
 {
     *path = buffer_take(&path_buffers);
-    if (*path == NULL) {
+    if (!*path) {
         return -ENOMEM;
     }
     int64_t result = strncpy_from_user(*path, from, PATH_BUFFER_SIZE);

@@ -63,7 +63,7 @@ static int64_t move_bytes(struct file *file, const struct request *request, int6
     if (error == 0 && !(writes ? is_writable(file) : is_readable(file))) {
         error = -EBADF;
     }
-    if (error == 0 && ((writes ? file->operations->write == NULL : file->operations->read == NULL) || request->offset < 0)) {
+    if (error == 0 && ((writes ? !file->operations->write : !file->operations->read) || request->offset < 0)) {
         error = -EINVAL;
     }
     if (error == 0 && is_vector) {
@@ -83,14 +83,14 @@ static int64_t synchronise(struct file *file, const struct request *request, int
     if (has_more || (!is_regular(file->inode) && !is_directory(file->inode))) {
         return -EINVAL;
     }
-    *result = file->operations->sync != NULL ? file->operations->sync(file) : 0;
+    *result = file->operations->sync ? file->operations->sync(file) : 0;
     return 0;
 }
 
 static int64_t perform(const struct request *request, int64_t *result)
 {
     struct file *file = opened_file_of_descriptor(request->descriptor);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     switch (request->opcode) {
@@ -115,9 +115,9 @@ static int64_t find_event(const struct request *request, struct file **event)
         return 0;
     }
     struct file *file = opened_file_of_descriptor(request->event_descriptor);
-    if (file == NULL || !is_event(file)) {
+    if (!file || !is_event(file)) {
         file_put(file);
-        return file == NULL ? -EBADF : -EINVAL;
+        return !file ? -EBADF : -EINVAL;
     }
     *event = file;
     return 0;
@@ -127,7 +127,7 @@ static int64_t check_request(const struct request *request)
 {
     bool is_valid = request->reserved == 0 && (int64_t)request->length >= 0;
     struct file *file = is_valid ? opened_file_of_descriptor(request->descriptor) : NULL;
-    int64_t result = !is_valid ? -EINVAL : file == NULL ? -EBADF : 0;
+    int64_t result = !is_valid ? -EINVAL : !file ? -EBADF : 0;
     file_put(file);
     return result;
 }
@@ -145,7 +145,7 @@ static int64_t submit_reserved(struct aio_context *context, user_address from, c
     if (result == 0) {
         aio_complete(context, &(struct aio_event){.data = request->data, .request = from, .result = done});
     }
-    if (result == 0 && event != NULL) {
+    if (result == 0 && event) {
         event_signal(event);
     }
     file_put(event);
@@ -175,7 +175,7 @@ int64_t sys_io_submit(const struct arguments *arguments)
         return -EINVAL;
     }
     struct aio_context *context = aio_get(arguments->at[0]);
-    if (context == NULL) {
+    if (!context) {
         return -EINVAL;
     }
     count = count < (int64_t)aio_capacity(context) ? count : (int64_t)aio_capacity(context);
@@ -192,7 +192,7 @@ int64_t sys_io_submit(const struct arguments *arguments)
 static int64_t take_events(const struct arguments *arguments, uint64_t timeout_ns)
 {
     struct aio_context *context = aio_get(arguments->at[0]);
-    if (context == NULL) {
+    if (!context) {
         return -EINVAL;
     }
     int64_t least = (int64_t)arguments->at[1], most = (int64_t)arguments->at[2];

@@ -26,13 +26,13 @@ static struct target of_place(const struct place *place)
 static int64_t change(const struct target *target, const struct attributes *attributes)
 {
     struct inode *inode = target->inode;
-    if (inode->operations->change == NULL) {
+    if (!inode->operations->change) {
         return inode->file_system->read_only ? -EROFS : -EPERM;
     }
     int64_t result = inode->file_system->read_only ? -EROFS : inode->operations->change(inode, attributes);
     uint32_t event = notify_attributes(attributes->which);
     if (result == 0 && event != 0) {
-        if (target->file != NULL) {
+        if (target->file) {
             notify_file_changed(target->file, event);
         } else {
             notify_place(target->place, event);
@@ -92,7 +92,7 @@ int64_t sys_fchmodat2(const struct arguments *arguments)
 int64_t sys_fchmod(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     namespace_lock();
@@ -161,7 +161,7 @@ int64_t sys_fchownat(const struct arguments *arguments)
 int64_t sys_fchown(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     namespace_lock();
@@ -180,11 +180,11 @@ static int64_t change_times(struct target target, const struct timespec *times)
     struct inode *inode = target.inode;
     struct timespec now = time_now();
     struct attributes attributes = {.which = ATTRIBUTE_ATIME | ATTRIBUTE_MTIME, .atime = now, .mtime = now};
-    bool only_now = times == NULL || (times[0].nanoseconds == UTIME_NOW && times[1].nanoseconds == UTIME_NOW);
+    bool only_now = !times || (times[0].nanoseconds == UTIME_NOW && times[1].nanoseconds == UTIME_NOW);
     if (!is_owner(inode) && (!only_now || inode_access(inode, MAY_WRITE) < 0)) {
         return only_now ? -EACCES : -EPERM;
     }
-    for (uint32_t at = 0; times != NULL && at < 2; at++) {
+    for (uint32_t at = 0; times && at < 2; at++) {
         if (times[at].nanoseconds == UTIME_OMIT) {
             attributes.which &= at == 0 ? ~(uint32_t)ATTRIBUTE_ATIME : ~(uint32_t)ATTRIBUTE_MTIME;
         } else if (times[at].nanoseconds != UTIME_NOW) {
@@ -204,12 +204,12 @@ static int64_t change_times_path(
     int64_t descriptor, user_address path, const struct timespec *times, uint32_t walk)
 {
     struct place place;
-    if (times != NULL && (!time_is_valid(&times[0]) || !time_is_valid(&times[1]))) {
+    if (times && (!time_is_valid(&times[0]) || !time_is_valid(&times[1]))) {
         return -EINVAL;
     }
     if (path == 0) { /* the descriptor itself: futimens */
         struct file *file = opened_file_of_descriptor((int32_t)descriptor);
-        if (file == NULL) {
+        if (!file) {
             return -EBADF;
         }
         namespace_lock();

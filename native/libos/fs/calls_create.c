@@ -19,7 +19,7 @@ static int64_t read_link(int64_t descriptor, user_address path, user_address to,
         return result;
     }
     char *target = buffer_take(&path_buffers);
-    if (target == NULL) {
+    if (!target) {
         result = -ENOMEM;
     } else if (!is_link(place.inode)) {
         result = is_empty_string(path) ? -ENOENT : -EINVAL; /* do_readlinkat() of Linux */
@@ -57,7 +57,7 @@ static bool is_device(const struct creation *creation)
 
 static int64_t create_in(struct place *place, const struct creation *creation)
 {
-    if (place->inode != NULL) {
+    if (place->inode) {
         return -EEXIST;
     }
     if (place->wants_directory && (creation->mode & S_IFMT) != S_IFDIR) {

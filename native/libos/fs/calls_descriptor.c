@@ -145,13 +145,13 @@ int64_t sys_close_range(const struct arguments *arguments)
 int64_t sys_dup(const struct arguments *arguments)
 {
     struct file *file = file_or_path_at(arguments, 0);
-    return file == NULL ? -EBADF : install(file, false);
+    return !file ? -EBADF : install(file, false);
 }
 
 static int64_t duplicate_to(const struct arguments *arguments, bool close_on_exec)
 {
     struct file *file = file_or_path_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     int64_t result = descriptor_set((int32_t)arguments->at[1], file, close_on_exec);
@@ -189,7 +189,7 @@ static int64_t name_memory_file(struct inode *inode, const char *name)
 {
     size_t size = sizeof(MFD_NAME " (deleted)") + strlen(name);
     inode->name = allocate(size);
-    if (inode->name == NULL) {
+    if (!inode->name) {
         return -ENOMEM;
     }
     inode->name_length = format_text(inode->name, size, MFD_NAME "%s (deleted)", name);

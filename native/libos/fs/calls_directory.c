@@ -49,7 +49,7 @@ static int64_t list_directory(struct inode *directory, uint64_t position, struct
         return -ENOENT; /* it was removed */
     }
     static const struct name dots[DOT_COUNT] = {{".", 1}, {"..", 2}};
-    struct inode *parent = directory->parent != NULL ? directory->parent : directory;
+    struct inode *parent = directory->parent ? directory->parent : directory;
     const uint64_t numbers[DOT_COUNT] = {directory->number, parent->number};
     for (; position < DOT_COUNT; position++) {
         if (!put_entry(buffer, dots[position], numbers[position], S_IFDIR, position + 1)) {
@@ -57,7 +57,7 @@ static int64_t list_directory(struct inode *directory, uint64_t position, struct
         }
     }
     buffer->base = DOT_COUNT;
-    if (directory->operations->list == NULL) {
+    if (!directory->operations->list) {
         return 0;
     }
     return directory->operations->list(directory, position - DOT_COUNT, put_entry, buffer);
@@ -68,7 +68,7 @@ static int64_t list_file(struct file *file, user_address to, uint64_t size, bool
     struct entry_buffer buffer = {
         .size = size < PATH_BUFFER_SIZE * 8 ? (size_t)size : PATH_BUFFER_SIZE * 8, .old_format = old_format};
     buffer.bytes = buffer_take(&data_buffers);
-    if (buffer.bytes == NULL) {
+    if (!buffer.bytes) {
         return -ENOMEM;
     }
     mutex_lock(&file->position_lock);
@@ -93,7 +93,7 @@ static int64_t list_file(struct file *file, user_address to, uint64_t size, bool
 static int64_t list_call(const struct arguments *arguments, bool old_format)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     int64_t result = !is_directory(file->inode)
@@ -134,7 +134,7 @@ int64_t sys_getcwd(const struct arguments *arguments)
 {
     char *path = buffer_take(&path_buffers);
     size_t start = 0;
-    if (path == NULL) {
+    if (!path) {
         return -ENOMEM;
     }
     namespace_lock();
@@ -184,7 +184,7 @@ int64_t sys_chdir(const struct arguments *arguments)
 int64_t sys_fchdir(const struct arguments *arguments)
 {
     struct file *file = file_or_path_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     namespace_lock();

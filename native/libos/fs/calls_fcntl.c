@@ -50,7 +50,7 @@ uint32_t file_status_flags(const struct file *file)
 {
     const struct inode *inode = file->inode;
     bool large = (file->flags & O_PATH) == 0 &&
-                 (file->name != NULL || is_regular(inode) || is_directory(inode));
+                 (file->name || is_regular(inode) || is_directory(inode));
     return (file->flags & ~O_CLOEXEC) | (large ? O_LARGEFILE : 0);
 }
 
@@ -73,7 +73,7 @@ static int64_t set_status_flags(struct file *file, int32_t descriptor, uint32_t 
 static int64_t pipe_size_call(struct file *file, uint32_t command, uint64_t argument)
 {
     struct pipe *pipe = pipe_of(file);
-    if (pipe == NULL) {
+    if (!pipe) {
         return -EBADF;
     }
     return command == F_GETPIPE_SZ ? pipe_size(pipe) : pipe_set_size(pipe, (uint32_t)argument);
@@ -159,7 +159,7 @@ int64_t sys_fcntl(const struct arguments *arguments)
 {
     struct file *file = file_or_path_at(arguments, 0);
     uint32_t command = (uint32_t)arguments->at[1];
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     int64_t result = (file->flags & O_PATH) && !is_for_paths(command)
@@ -177,7 +177,7 @@ int64_t sys_flock(const struct arguments *arguments)
         return 0; /* Linux ignores such requests (5.15 and later) */
     }
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     int64_t result = file_lock_whole(file, (uint32_t)arguments->at[1]);

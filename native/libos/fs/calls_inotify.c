@@ -50,7 +50,7 @@ int64_t sys_inotify_add_watch(const struct arguments *arguments)
         return -EINVAL;
     }
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     bool is_possible = !((mask & IN_MASK_ADD) && (mask & IN_MASK_CREATE)) && is_inotify(file);
@@ -62,7 +62,7 @@ int64_t sys_inotify_add_watch(const struct arguments *arguments)
 int64_t sys_inotify_rm_watch(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     int64_t result = is_inotify(file) ? inotify_remove(file, (int32_t)arguments->at[1]) : -EINVAL;

@@ -8,15 +8,15 @@
 int64_t sys_read(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    return file == NULL ? -EBADF
-                        : on_file(file, read_to_user(file, arguments->at[1], arguments->at[2], NULL));
+    return !file ? -EBADF
+                 : on_file(file, read_to_user(file, arguments->at[1], arguments->at[2], NULL));
 }
 
 int64_t sys_write(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    return file == NULL ? -EBADF
-                        : on_file(file, write_from_user(file, arguments->at[1], arguments->at[2], NULL));
+    return !file ? -EBADF
+                 : on_file(file, write_from_user(file, arguments->at[1], arguments->at[2], NULL));
 }
 
 static int64_t at_offset(const struct arguments *arguments, transfer *move)
@@ -26,7 +26,7 @@ static int64_t at_offset(const struct arguments *arguments, transfer *move)
         return -EINVAL;
     }
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     return on_file(
@@ -46,10 +46,10 @@ int64_t sys_pwrite64(const struct arguments *arguments)
 static int64_t vector_call(const struct arguments *arguments, transfer *move, uint64_t *offset, uint32_t flags)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
-    return on_file(file, offset != NULL && file->operations->stream
+    return on_file(file, offset && file->operations->stream
                              ? -ESPIPE
                              : transfer_vectors(file, arguments->at[1], arguments->at[2], move, offset, flags));
 }
@@ -122,7 +122,7 @@ static int64_t seek_to(struct file *file, int64_t offset, uint32_t whence)
         if (offset < 0 || offset >= size) {
             return -ENXIO;
         }
-        if (file->operations->seek != NULL) {
+        if (file->operations->seek) {
             return file->operations->seek(file, (uint64_t)offset, whence == SEEK_HOLE);
         }
         return whence == SEEK_DATA ? offset : size; /* no holes are known, as lseek(2) allows */
@@ -135,7 +135,7 @@ static int64_t seek_to(struct file *file, int64_t offset, uint32_t whence)
 int64_t sys_lseek(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     int64_t result;
@@ -191,13 +191,13 @@ static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t reques
     default:
         break;
     }
-    return file->operations->ioctl != NULL ? file->operations->ioctl(file, request, argument) : -ENOTTY;
+    return file->operations->ioctl ? file->operations->ioctl(file, request, argument) : -ENOTTY;
 }
 
 int64_t sys_ioctl(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     return on_file(
@@ -215,7 +215,7 @@ static int64_t truncate_path(user_address path, uint64_t size, struct inode **le
     struct inode *inode = place.inode;
     if (is_directory(inode)) {
         result = -EISDIR;
-    } else if (!is_regular(inode) || inode->operations->truncate == NULL) {
+    } else if (!is_regular(inode) || !inode->operations->truncate) {
         result = -EINVAL;
     } else if ((result = inode_access(inode, MAY_WRITE)) == 0 && (result = lease_break(inode, O_WRONLY)) == 0 &&
                (result = limit_size(inode, size)) == 0) {
@@ -254,11 +254,11 @@ int64_t sys_ftruncate(const struct arguments *arguments)
         return -EINVAL;
     }
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     int64_t result = (file->flags & O_PATH) ? -EBADF : -EINVAL;
-    if (is_writable(file) && is_regular(file->inode) && file->inode->operations->truncate != NULL) {
+    if (is_writable(file) && is_regular(file->inode) && file->inode->operations->truncate) {
         namespace_lock();
         result = limit_size(file->inode, arguments->at[1]);
         if (result == 0) {
@@ -299,7 +299,7 @@ static int64_t check_allocate(const struct file *file, uint32_t mode, int64_t of
     if (offset > INT64_MAX - length) {
         return -EFBIG;
     }
-    if (file->operations->allocate == NULL) {
+    if (!file->operations->allocate) {
         return -EOPNOTSUPP;
     }
     if (mode & FALLOC_FL_PUNCH_HOLE) {
@@ -328,7 +328,7 @@ int64_t file_punch_hole(struct file *file, uint64_t offset, uint64_t length)
 int64_t sys_fallocate(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     return on_file(file, allocate_range(file, (uint32_t)arguments->at[1], arguments->at[2], arguments->at[3]));
@@ -338,7 +338,7 @@ int64_t sys_fallocate(const struct arguments *arguments)
 int64_t sys_readahead(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL || !is_readable(file)) {
+    if (!file || !is_readable(file)) {
         file_put(file);
         return -EBADF;
     }
@@ -350,7 +350,7 @@ int64_t sys_readahead(const struct arguments *arguments)
 int64_t sys_fadvise64(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     bool is_pipe = (file->inode->mode & S_IFMT) == S_IFIFO;

@@ -8,7 +8,7 @@ enum sysfs_option { INDEX_OF_NAME = 1, NAME_OF_INDEX = 2, COUNT = 3 };
 static bool next_kind(const char **line, struct name *kind)
 {
     const char *begin = memchr(*line, '\t', strlen(*line));
-    if (begin == NULL) {
+    if (!begin) {
         return false;
     }
     begin++;

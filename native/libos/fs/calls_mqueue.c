@@ -47,7 +47,7 @@ int64_t sys_mq_unlink(const struct arguments *arguments)
 static struct file *queue_at(const struct arguments *arguments, bool (*can)(const struct file *file))
 {
     struct file *file = file_at(arguments, 0);
-    if (file != NULL && is_mqueue(file) && (can == NULL || can(file))) {
+    if (file && is_mqueue(file) && (!can || can(file))) {
         return file;
     }
     file_put(file);
@@ -71,7 +71,7 @@ int64_t sys_mq_timedsend(const struct arguments *arguments)
         return -EINVAL;
     }
     struct file *file = queue_at(arguments, is_writable);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     result = mqueue_send(file, arguments->at[1], arguments->at[2], (uint32_t)arguments->at[3], deadline);
@@ -87,7 +87,7 @@ int64_t sys_mq_timedreceive(const struct arguments *arguments)
         return result;
     }
     struct file *file = queue_at(arguments, is_readable);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     result = mqueue_receive(file, arguments->at[1], arguments->at[2], arguments->at[3], deadline);
@@ -109,7 +109,7 @@ static int64_t import_socket(const struct event *event, struct mqueue_notificati
         return -EFAULT;
     }
     struct file *socket = opened_file_of_descriptor(event->signal);
-    if (socket == NULL) {
+    if (!socket) {
         return -EBADF;
     }
     int64_t result = fs_upcalls.check_netlink(socket);
@@ -149,7 +149,7 @@ int64_t sys_mq_notify(const struct arguments *arguments)
         return result;
     }
     struct file *file = queue_at(arguments, NULL);
-    result = file == NULL ? -EBADF : mqueue_notify(file, arguments->at[1] != 0 ? &wanted : NULL);
+    result = !file ? -EBADF : mqueue_notify(file, arguments->at[1] != 0 ? &wanted : NULL);
     if (result < 0) {
         file_put(wanted.socket);
     }
@@ -168,7 +168,7 @@ int64_t sys_mq_getsetattr(const struct arguments *arguments)
         return -EINVAL;
     }
     struct file *file = queue_at(arguments, NULL);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     mqueue_describe(file, &old);

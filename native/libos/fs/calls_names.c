@@ -18,7 +18,7 @@ static int64_t may_remove(const struct place *place)
     if (is_mount_point(parent, place_name(place))) {
         return -EBUSY;
     }
-    return parent->operations->unlink == NULL ? -EPERM : 0;
+    return !parent->operations->unlink ? -EPERM : 0;
 }
 
 static bool is_last_name(const struct inode *inode)
@@ -35,10 +35,10 @@ static int64_t remove_at(int64_t descriptor, user_address path, bool directory)
     }
     if (place.is_dot) {
         bool parent = place.name_length == 2;
-        result = !directory                                       ? -EISDIR
-                 : place.parent == NULL || place.name_length == 0 ? -EBUSY
-                 : parent                                         ? -ENOTEMPTY
-                                                                  : -EINVAL;
+        result = !directory                                ? -EISDIR
+                 : !place.parent || place.name_length == 0 ? -EBUSY
+                 : parent                                  ? -ENOTEMPTY
+                                                           : -EINVAL;
     } else if (directory != is_directory(place.inode)) {
         result = directory ? -ENOTDIR : -EISDIR;
     } else if (place.wants_directory && !is_directory(place.inode)) {
@@ -111,7 +111,7 @@ static int64_t walk_two(int64_t one_descriptor, user_address one_path, uint32_t 
 
 static int64_t link_place(struct place *old, struct place *new)
 {
-    if (new->inode != NULL) {
+    if (new->inode) {
         return -EEXIST;
     }
     if (new->wants_directory) {
@@ -124,7 +124,7 @@ static int64_t link_place(struct place *old, struct place *new)
     if (result < 0) {
         return result;
     }
-    if (is_directory(old->inode) || new->parent->operations->link == NULL) {
+    if (is_directory(old->inode) || !new->parent->operations->link) {
         return -EPERM;
     }
     if (old->inode->links == 0 && !old->inode->can_be_linked) {
@@ -173,7 +173,7 @@ enum rename_flag { RENAME_NOREPLACE = 1, RENAME_EXCHANGE = 2 };
 
 static bool is_below(const struct inode *directory, const struct inode *above)
 {
-    for (const struct inode *step = directory; step != NULL; step = step->parent) {
+    for (const struct inode *step = directory; step; step = step->parent) {
         if (step == above) {
             return true;
         }
@@ -191,7 +191,7 @@ static int64_t exchange_places(struct place *old, struct place *new)
     if (result < 0 || new->inode == old->inode) {
         return result;
     }
-    if (old->parent->operations->exchange == NULL) {
+    if (!old->parent->operations->exchange) {
         return -EINVAL;
     }
     result = old->parent->operations->exchange(
@@ -221,22 +221,22 @@ static int64_t may_replace(const struct place *old, const struct place *new)
 
 static int64_t rename_place(struct place *old, struct place *new, uint32_t flags)
 {
-    if (old->is_dot || new->is_dot || old->parent == NULL) {
+    if (old->is_dot || new->is_dot || !old->parent) {
         return !old->is_dot && (flags & RENAME_NOREPLACE) ? -EEXIST : -EBUSY;
     }
     if (old->parent->file_system != new->parent->file_system) {
         return -EXDEV;
     }
-    if (old->inode == NULL) {
+    if (!old->inode) {
         return -ENOENT; /* only now: both directories come first */
     }
     if (old->inode->file_system != old->parent->file_system) {
         return -EXDEV;
     }
-    if (new->inode != NULL && (flags & RENAME_NOREPLACE)) {
+    if (new->inode && (flags & RENAME_NOREPLACE)) {
         return -EEXIST;
     }
-    if (new->inode == NULL && (flags & RENAME_EXCHANGE)) {
+    if (!new->inode && (flags & RENAME_EXCHANGE)) {
         return -ENOENT;
     }
     if ((flags & RENAME_EXCHANGE) && new->wants_directory && !is_directory(new->inode)) {
@@ -249,7 +249,7 @@ static int64_t rename_place(struct place *old, struct place *new, uint32_t flags
     if (is_directory(old->inode) && is_below(new->parent, old->inode)) {
         return -EINVAL;
     }
-    if (new->inode != NULL && is_directory(new->inode) && is_below(old->parent, new->inode)) {
+    if (new->inode && is_directory(new->inode) && is_below(old->parent, new->inode)) {
         return (flags & RENAME_EXCHANGE) ? -EINVAL : -ENOTEMPTY;
     }
     if (flags & RENAME_EXCHANGE) {
@@ -257,16 +257,16 @@ static int64_t rename_place(struct place *old, struct place *new, uint32_t flags
     }
     int64_t result = may_remove(old);
     if (result == 0) {
-        result = new->inode != NULL ? may_replace(old, new) : may_create(new);
+        result = new->inode ? may_replace(old, new) : may_create(new);
     }
-    if (result < 0 || (new->inode != NULL && is_same_file(old->inode, new->inode))) {
+    if (result < 0 || (new->inode && is_same_file(old->inode, new->inode))) {
         return result; /* two names of one file: rename(2) does nothing */
     }
-    if (old->parent->operations->rename == NULL) {
+    if (!old->parent->operations->rename) {
         return -EPERM;
     }
-    bool last = new->inode != NULL && is_last_name(new->inode);
-    if (new->inode != NULL && !old->parent->operations->rename_replaces) {
+    bool last = new->inode && is_last_name(new->inode);
+    if (new->inode && !old->parent->operations->rename_replaces) {
         result = new->parent->operations->unlink(new->parent, place_name(new), new->inode);
         if (result < 0) {
             return result;

@@ -27,7 +27,7 @@ static int64_t scan_set(void *context, struct poller *poller)
             continue;
         }
         uint32_t revents = POLLNVAL;
-        if (set->files[at] != NULL) {
+        if (set->files[at]) {
             revents = file_poll(set->files[at], entry->events, poller) &
                       (entry->events | POLLERR | POLLHUP | POLLNVAL);
         }
@@ -41,7 +41,7 @@ static int64_t scan_set(void *context, struct poller *poller)
 static int64_t poll_entries(struct poll_entry *entries, size_t count, uint64_t timeout_ns)
 {
     struct poll_set set = {.entries = entries, .count = count, .files = NULL};
-    if (count > 0 && (set.files = allocate(count * sizeof(struct file *))) == NULL) {
+    if (count > 0 && !(set.files = allocate(count * sizeof(struct file *)))) {
         return -ENOMEM;
     }
     for (size_t at = 0; at < count; at++) {
@@ -106,7 +106,7 @@ static int64_t poll_call(user_address from, uint64_t count, uint64_t timeout_ns)
     }
     size_t size = (size_t)count * sizeof(struct poll_entry);
     struct poll_entry *entries = NULL;
-    if (count > 0 && (entries = allocate(size)) == NULL) {
+    if (count > 0 && !(entries = allocate(size))) {
         return -ENOMEM;
     }
     int64_t result = copy_from_user(entries, from, size);
@@ -211,7 +211,7 @@ static uint32_t list_entries(const struct bit_sets *sets, struct poll_entry *ent
     uint32_t count = 0;
     for (uint32_t bit = 0; bit < sets->limit; bit++) {
         uint16_t events = events_of(sets, bit);
-        if (events != 0 && entries != NULL) {
+        if (events != 0 && entries) {
             entries[count] = (struct poll_entry){.descriptor = (int32_t)bit, .events = events};
         }
         count += events != 0;
@@ -246,7 +246,7 @@ static int64_t select_listed(struct bit_sets *sets, uint64_t timeout_ns)
     uint32_t count = list_entries(sets, NULL);
     size_t size = count * sizeof(struct poll_entry);
     struct poll_entry *entries = count > 0 ? allocate(size) : NULL;
-    if (count > 0 && entries == NULL) {
+    if (count > 0 && !entries) {
         return -ENOMEM;
     }
     (void)list_entries(sets, entries);
@@ -272,7 +272,7 @@ static int64_t select_call(const struct arguments *arguments, uint64_t timeout_n
         .limit = limit,
         .words = (limit + WORD_BITS - 1) / WORD_BITS,
     };
-    if (limit > 0 && (sets.bits = allocate(size_of_sets(&sets))) == NULL) {
+    if (limit > 0 && !(sets.bits = allocate(size_of_sets(&sets)))) {
         return -ENOMEM;
     }
     int64_t result = import_sets(&sets);

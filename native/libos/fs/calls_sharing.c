@@ -116,7 +116,7 @@ int64_t sys_setns(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
     uint32_t flags = (uint32_t)arguments->at[1];
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     bool names_some = flags != 0 && (flags & ~CLONE_NAMESPACES) == 0;

@@ -16,7 +16,7 @@ struct side {
 static int64_t offset_from_user(struct side *side)
 {
     if (side->user == 0) {
-        side->offset = side->file != NULL ? side->file->position : 0;
+        side->offset = side->file ? side->file->position : 0;
         return 0;
     }
     return copy_from_user(&side->offset, side->user, sizeof(side->offset));
@@ -33,12 +33,12 @@ static int64_t offset_to_user(const struct side *side)
 
 static bool can_read(const struct file *file)
 {
-    return file != NULL && is_readable(file);
+    return file && is_readable(file);
 }
 
 static bool can_write(const struct file *file)
 {
-    return file != NULL && is_writable(file);
+    return file && is_writable(file);
 }
 
 /* Writes as write(2) does. */
@@ -69,7 +69,7 @@ static size_t piece_of(uint64_t length)
 static int64_t copy_between(struct side *from, struct side *to, uint64_t length)
 {
     uint8_t *buffer = buffer_take(&data_buffers);
-    if (buffer == NULL) {
+    if (!buffer) {
         return -ENOMEM;
     }
     uint64_t done = 0;
@@ -109,8 +109,8 @@ static int64_t send_file(struct side *in, struct side *out, uint64_t length)
         return -EBADF;
     }
     bool to_pipe = pipe_of(out->file) != NULL;
-    if (in->file->operations->read == NULL || in->file->operations->stream || is_directory(in->file->inode) ||
-        out->file->operations->write == NULL || (!to_pipe && (out->file->flags & O_APPEND))) {
+    if (!in->file->operations->read || in->file->operations->stream || is_directory(in->file->inode) ||
+        !out->file->operations->write || (!to_pipe && (out->file->flags & O_APPEND))) {
         return -EINVAL;
     }
     return copy_between(in, out, length);
@@ -166,7 +166,7 @@ static int64_t copy_range(struct side *in, struct side *out, uint64_t length)
     if (overlap(in, out, length) || (int64_t)(in->offset | out->offset) < 0) {
         return -EINVAL;
     }
-    if (from->operations->read == NULL || to->operations->write == NULL) {
+    if (!from->operations->read || !to->operations->write) {
         return -EINVAL;
     }
     return length == 0 ? 0 : copy_between(in, out, length);
@@ -176,10 +176,10 @@ int64_t sys_copy_file_range(const struct arguments *arguments)
 {
     struct side in = {.file = file_at(arguments, 0), .user = arguments->at[1]};
     struct side out = {.file = file_at(arguments, 2), .user = arguments->at[3]};
-    int64_t result = arguments->at[5] != 0                            ? -EINVAL
-                     : in.file == NULL || out.file == NULL            ? -EBADF
+    int64_t result = arguments->at[5] != 0                                     ? -EINVAL
+                     : !in.file || !out.file                                   ? -EBADF
                      : offset_from_user(&in) < 0 || offset_from_user(&out) < 0 ? -EFAULT
-                                                                      : 0;
+                                                                               : 0;
     if (result == 0) {
         result = copy_range(&in, &out, arguments->at[4]);
         if (result > 0 && (offset_to_user(&in) < 0 || offset_to_user(&out) < 0)) {
@@ -205,7 +205,7 @@ static int64_t told_of_broken(int64_t result)
 static int64_t pipe_to_pipe(struct pipe *from, struct pipe *to, uint64_t length, bool nonblocking, bool keep)
 {
     uint8_t *buffer = buffer_take(&data_buffers);
-    if (buffer == NULL) {
+    if (!buffer) {
         return -ENOMEM;
     }
     int64_t result = pipe_await_room(to, nonblocking);
@@ -225,7 +225,7 @@ static int64_t pipe_to_pipe(struct pipe *from, struct pipe *to, uint64_t length,
 static int64_t pipe_to_file(struct pipe *from, struct side *to, uint64_t length, bool nonblocking)
 {
     uint8_t *buffer = buffer_take(&data_buffers);
-    if (buffer == NULL) {
+    if (!buffer) {
         return -ENOMEM;
     }
     uint64_t done = 0;
@@ -252,7 +252,7 @@ static int64_t pipe_to_file(struct pipe *from, struct side *to, uint64_t length,
 static int64_t file_to_pipe(struct side *from, struct pipe *to, uint64_t length, bool nonblocking)
 {
     uint8_t *buffer = buffer_take(&data_buffers);
-    if (buffer == NULL) {
+    if (!buffer) {
         return -ENOMEM;
     }
     int64_t result = pipe_await_room(to, nonblocking);
@@ -289,49 +289,49 @@ static int64_t splice(struct side *in, struct side *out, uint64_t length, bool n
     if (!is_readable(in->file) || !is_writable(out->file)) {
         return -EBADF;
     }
-    if (from != NULL && to != NULL) {
+    if (from && to) {
         return from == to ? -EINVAL
                           : pipe_to_pipe(from, to, length,
                                 nonblocking || is_nonblocking(in->file) || is_nonblocking(out->file), false);
     }
-    if ((from == NULL && to == NULL) || is_anonymous(in->file) || is_anonymous(out->file)) {
+    if ((!from && !to) || is_anonymous(in->file) || is_anonymous(out->file)) {
         return -EINVAL;
     }
-    struct side *file = from != NULL ? out : in;
+    struct side *file = from ? out : in;
     bool stream = file->file->operations->stream;
     if (file->user != 0 && stream) {
         return -EINVAL;
     }
-    if (from != NULL && (out->file->flags & O_APPEND)) {
+    if (from && (out->file->flags & O_APPEND)) {
         return -EINVAL;
     }
     if (!stream && (int64_t)file->offset < 0) {
         return -EINVAL;
     }
-    if (from != NULL) {
-        return out->file->operations->write == NULL
+    if (from) {
+        return !out->file->operations->write
                    ? -EINVAL
                    : pipe_to_file(from, out, length, nonblocking || is_nonblocking(in->file));
     }
-    return in->file->operations->read == NULL || is_directory(in->file->inode)
+    return !in->file->operations->read || is_directory(in->file->inode)
                ? -EINVAL
                : file_to_pipe(in, to, length, nonblocking || is_nonblocking(out->file));
 }
 
 static int64_t splice_call(struct side *in, struct side *out, uint64_t length, uint32_t flags)
 {
-    if (in->file == NULL || out->file == NULL) {
+    if (!in->file || !out->file) {
         return -EBADF;
     }
-    if ((pipe_of(in->file) != NULL && in->user != 0) || (pipe_of(out->file) != NULL && out->user != 0)) {
+    if ((pipe_of(in->file) && in->user != 0) || (pipe_of(out->file) && out->user != 0)) {
         return -ESPIPE;
     }
     if (offset_from_user(out) < 0 || offset_from_user(in) < 0) {
         return -EFAULT;
     }
-    struct side *moved = pipe_of(in->file) != NULL ? out : in;
+    struct side *moved = pipe_of(in->file) ? out : in;
     int64_t result = splice(in, out, length, (flags & SPLICE_F_NONBLOCK) != 0);
-    if (result > 0 && pipe_of(moved->file) == NULL && offset_to_user(moved) < 0) {
+    if (result > 0 && !pipe_of(moved->file) && offset_to_user(moved) < 0) {
         result = -EFAULT;
     }
     return result;
@@ -360,7 +360,7 @@ static int64_t tee(struct file *in, struct file *out, uint64_t length, uint32_t 
         return -EBADF;
     }
     struct pipe *from = pipe_of(in), *to = pipe_of(out);
-    if (from == NULL || to == NULL || from == to) {
+    if (!from || !to || from == to) {
         return -EINVAL;
     }
     bool nonblocking = (flags & SPLICE_F_NONBLOCK) || is_nonblocking(in) || is_nonblocking(out);
@@ -388,7 +388,7 @@ static int64_t splice_memory(struct pipe *pipe, bool writes, const struct iovec 
 {
     uint8_t *buffer = buffer_take(&data_buffers);
     size_t length = piece_of(piece->length);
-    int64_t result = buffer == NULL ? -ENOMEM : 0;
+    int64_t result = !buffer ? -ENOMEM : 0;
     if (result == 0 && writes) {
         result = copy_from_user(buffer, piece->base, length);
         if (result == 0) {
@@ -433,7 +433,7 @@ int64_t sys_vmsplice(const struct arguments *arguments)
         return -EINVAL;
     }
     struct file *file = file_at(arguments, 0);
-    if (file == NULL || (!is_readable(file) && !is_writable(file)) || pipe_of(file) == NULL) {
+    if (!file || (!is_readable(file) && !is_writable(file)) || !pipe_of(file)) {
         file_put(file);
         return -EBADF;
     }
@@ -441,7 +441,7 @@ int64_t sys_vmsplice(const struct arguments *arguments)
     int64_t result = count > IOV_MAX ? -EINVAL : 0;
     if (result == 0 && count > 0) {
         vector = allocate(count * sizeof(struct iovec));
-        result = vector == NULL ? -ENOMEM : iovec_import(vector, arguments->at[1], count);
+        result = !vector ? -ENOMEM : iovec_import(vector, arguments->at[1], count);
         if (result > 0) {
             bool nonblocking = (flags & SPLICE_F_NONBLOCK) || is_nonblocking(file);
             result = splice_vector(pipe_of(file), is_writable(file), vector, (size_t)count, nonblocking);

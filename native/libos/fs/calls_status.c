@@ -21,7 +21,7 @@ _Static_assert(sizeof(struct user_stat) == 144, "struct stat of x86-64");
 /* Blocks of 512 bytes as ext4 counts them; a short symbolic link lies in its inode. */
 static uint64_t blocks_of(struct inode *inode)
 {
-    if (is_regular(inode) && inode->operations->block_count != NULL) {
+    if (is_regular(inode) && inode->operations->block_count) {
         return inode->operations->block_count(inode);
     }
     bool fast_link = is_link(inode) && inode->size < 60;
@@ -50,7 +50,7 @@ static void fill_stat(struct inode *inode, struct user_stat *stat)
 
 static int64_t refresh(struct inode *inode)
 {
-    return inode->operations->refresh != NULL ? inode->operations->refresh(inode) : 0;
+    return inode->operations->refresh ? inode->operations->refresh(inode) : 0;
 }
 
 /* Copies the status while the lock is held; gives it to the application afterwards. */
@@ -90,7 +90,7 @@ int64_t sys_fstat(const struct arguments *arguments)
 {
     struct user_stat stat;
     struct file *file = file_or_path_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     namespace_lock();
@@ -249,7 +249,7 @@ int64_t sys_statfs(const struct arguments *arguments)
 int64_t sys_fstatfs(const struct arguments *arguments)
 {
     struct file *file = file_or_path_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     int64_t result = statfs_of(file->inode, arguments->at[1]);
@@ -268,7 +268,7 @@ _Static_assert(sizeof(struct user_ustat) == 32, "struct ustat of x86-64");
 static const struct file_system *file_system_of(uint32_t device)
 {
     const struct inode *root = root_directory;
-    for (size_t at = 0; root != NULL; at++) {
+    for (size_t at = 0; root; at++) {
         if (root->file_system->device == device) {
             return root->file_system;
         }
@@ -280,7 +280,7 @@ static const struct file_system *file_system_of(uint32_t device)
 int64_t sys_ustat(const struct arguments *arguments)
 {
     const struct file_system *file_system = file_system_of((uint32_t)arguments->at[0]);
-    if (file_system == NULL) {
+    if (!file_system) {
         return -EINVAL;
     }
     uint64_t blocks = file_system->has_no_blocks ? 0 : STATFS_BLOCKS;

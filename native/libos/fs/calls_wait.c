@@ -71,7 +71,7 @@ int64_t sys_timerfd_settime(const struct arguments *arguments)
         return -EINVAL;
     }
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     int64_t result = timer_set(file, (flags & TFD_TIMER_ABSTIME) != 0, &new, &old);
@@ -86,7 +86,7 @@ int64_t sys_timerfd_gettime(const struct arguments *arguments)
 {
     struct itimerspec now;
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     int64_t result = timer_get(file, &now);
@@ -124,7 +124,7 @@ int64_t sys_epoll_ctl(const struct arguments *arguments)
     struct file *epoll = file_at(arguments, 0);
     struct file *file = file_at(arguments, 2);
     int64_t result = -EBADF;
-    if (epoll != NULL && file != NULL) {
+    if (epoll && file) {
         result =
             epoll_change(epoll, (enum epoll_operation)operation, (int32_t)arguments->at[2], file, &event);
     }
@@ -145,7 +145,7 @@ static struct event_room take_room(const struct file *epoll, size_t wanted)
     size_t small = PATH_BUFFER_SIZE / sizeof(struct epoll_event), large = EXCHANGE_DATA_SIZE / sizeof(struct epoll_event);
     size_t watched = wanted > large ? epoll_watched(epoll) : 0, count = wanted < watched ? wanted : watched;
     struct event_room room = {.list = count > large ? allocate(count * sizeof(struct epoll_event)) : NULL, .count = count};
-    if (room.list == NULL) {
+    if (!room.list) {
         room.pool = wanted <= small ? &path_buffers : &data_buffers;
         room.count = wanted < large ? wanted : large;
         room.list = buffer_take(room.pool);
@@ -155,7 +155,7 @@ static struct event_room take_room(const struct file *epoll, size_t wanted)
 
 static void give_room(const struct event_room *room)
 {
-    if (room->pool != NULL) {
+    if (room->pool) {
         buffer_give(room->pool, room->list);
     } else {
         release(room->list, room->count * sizeof(struct epoll_event));
@@ -169,11 +169,11 @@ static int64_t epoll_wait_call(const struct arguments *arguments, uint64_t timeo
         return -EINVAL;
     }
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     struct event_room room = take_room(file, (size_t)wanted);
-    int64_t result = room.list == NULL ? -ENOMEM : epoll_wait_events(file, room.list, room.count, timeout_ns);
+    int64_t result = !room.list ? -ENOMEM : epoll_wait_events(file, room.list, room.count, timeout_ns);
     if (result > 0 &&
         copy_to_user(arguments->at[1], room.list, (size_t)result * sizeof(struct epoll_event)) < 0) {
         result = -EFAULT;

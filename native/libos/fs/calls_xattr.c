@@ -79,7 +79,7 @@ static int64_t target_begin(struct target *target, const struct arguments *argum
         return result;
     }
     target->file = file_at(arguments, 0);
-    if (target->file == NULL) {
+    if (!target->file) {
         return -EBADF;
     }
     namespace_lock();
@@ -89,7 +89,7 @@ static int64_t target_begin(struct target *target, const struct arguments *argum
 
 static void target_end(struct target *target)
 {
-    if (target->file != NULL) {
+    if (target->file) {
         namespace_unlock();
         file_put(target->file);
     } else {
@@ -99,7 +99,7 @@ static void target_end(struct target *target)
 
 static int64_t find(struct inode *inode, const char *name, struct xattr *xattr)
 {
-    if (inode->operations->next_xattr == NULL) {
+    if (!inode->operations->next_xattr) {
         return -EOPNOTSUPP;
     }
     for (uint64_t position = 0;;) {
@@ -128,7 +128,7 @@ static int64_t get_locked(struct inode *inode, const char *name, void **value, u
         return -ERANGE;
     }
     *value = allocate(xattr.size);
-    if (*value == NULL) {
+    if (!*value) {
         return -ENOMEM;
     }
     result = inode->operations->read_xattr(&xattr, *value);
@@ -143,7 +143,7 @@ static int64_t list_locked(struct inode *inode, char *names, size_t room)
 {
     struct xattr xattr;
     size_t total = 0;
-    if (inode->operations->next_xattr == NULL) {
+    if (!inode->operations->next_xattr) {
         return 0;
     }
     for (uint64_t position = 0;;) {
@@ -168,7 +168,7 @@ static int64_t set_locked(struct inode *inode, const char *name, const void *val
     if (result == 0 && (result = check_name(name)) == 0) {
         result = check_change(name, value != NULL);
     }
-    if (result == 0 && inode->operations->set_xattr == NULL) {
+    if (result == 0 && !inode->operations->set_xattr) {
         result = -EOPNOTSUPP;
     }
     return result < 0 ? result : inode->operations->set_xattr(inode, name, value, size, flags);
@@ -186,7 +186,7 @@ static int64_t get_call(const struct arguments *arguments, bool by_descriptor, u
     result = get_locked(target.inode, name, &value, arguments->at[3]);
     target_end(&target);
     size_t size = result > 0 ? (size_t)result : 0;
-    if (value != NULL && copy_to_user(arguments->at[2], value, size) < 0) {
+    if (value && copy_to_user(arguments->at[2], value, size) < 0) {
         result = -EFAULT;
     }
     release(value, size);
@@ -198,7 +198,7 @@ static int64_t list_call(const struct arguments *arguments, bool by_descriptor, 
     struct target target;
     size_t room = arguments->at[2] < XATTR_LIST_MAX ? (size_t)arguments->at[2] : XATTR_LIST_MAX;
     char *names = room > 0 ? allocate(room) : NULL;
-    if (room > 0 && names == NULL) {
+    if (room > 0 && !names) {
         return -ENOMEM;
     }
     int64_t result = target_begin(&target, arguments, by_descriptor, walk);
@@ -206,7 +206,7 @@ static int64_t list_call(const struct arguments *arguments, bool by_descriptor, 
         result = list_locked(target.inode, names, room);
         target_end(&target);
     }
-    if (names != NULL && result > 0 && copy_to_user(arguments->at[1], names, (size_t)result) < 0) {
+    if (names && result > 0 && copy_to_user(arguments->at[1], names, (size_t)result) < 0) {
         result = -EFAULT;
     }
     release(names, room);
@@ -222,7 +222,7 @@ static int64_t change(const struct arguments *arguments, bool by_descriptor, uin
         return result;
     }
     result = set_locked(target.inode, name, value, size, flags);
-    if (result == 0 && target.file != NULL) {
+    if (result == 0 && target.file) {
         notify_file_changed(target.file, IN_ATTRIB);
     } else if (result == 0) {
         notify_place(&target.place, IN_ATTRIB);
@@ -247,7 +247,7 @@ static int64_t set_call(const struct arguments *arguments, bool by_descriptor, u
         return -E2BIG;
     }
     void *value = allocate((size_t)size + 1); /* an empty value is one, too */
-    if (value == NULL) {
+    if (!value) {
         return -ENOMEM;
     }
     result = size > 0 ? copy_from_user(value, arguments->at[2], (size_t)size) : 0;

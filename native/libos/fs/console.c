@@ -16,7 +16,7 @@ static struct console *consoles;
 struct console *console_create(void)
 {
     struct console *console = allocate(sizeof(struct console));
-    if (console != NULL) {
+    if (console) {
         console->references = 1;
         console->session = current_process()->session;
         console->group = current_process()->group;
@@ -36,7 +36,7 @@ struct console *console_get(struct console *console)
 
 void console_put(struct console *console)
 {
-    if (console == NULL || __atomic_sub_fetch(&console->references, 1, __ATOMIC_ACQ_REL) != 0) {
+    if (!console || __atomic_sub_fetch(&console->references, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
     }
     spin_lock(&lock);
@@ -52,7 +52,7 @@ void console_put(struct console *console)
 void console_set_terminal(struct console *console, struct inode *stream)
 {
     spin_lock(&lock);
-    console->terminal = console->terminal != NULL ? console->terminal : stream;
+    console->terminal = console->terminal ? console->terminal : stream;
     spin_unlock(&lock);
 }
 
@@ -67,7 +67,7 @@ void console_forget(struct console *console, const struct inode *stream)
 static struct console *find(int32_t session)
 {
     struct console *console = consoles;
-    while (console != NULL && (console->session != session || console->terminal == NULL)) {
+    while (console && (console->session != session || !console->terminal)) {
         console = console->next;
     }
     return console;
@@ -87,7 +87,7 @@ struct inode *console_terminal(void)
 {
     spin_lock(&lock);
     struct console *console = find(current_process()->session);
-    struct inode *terminal = console != NULL && take_count(console->terminal) ? console->terminal : NULL;
+    struct inode *terminal = console && take_count(console->terminal) ? console->terminal : NULL;
     spin_unlock(&lock);
     return terminal;
 }
@@ -96,7 +96,7 @@ int32_t console_group_of_session(int32_t session)
 {
     spin_lock(&lock);
     struct console *console = find(session);
-    int32_t group = console != NULL ? __atomic_load_n(&console->group, __ATOMIC_RELAXED) : 0;
+    int32_t group = console ? __atomic_load_n(&console->group, __ATOMIC_RELAXED) : 0;
     spin_unlock(&lock);
     return group;
 }
@@ -105,7 +105,7 @@ uint32_t console_device_of_session(int32_t session)
 {
     spin_lock(&lock);
     const struct console *console = find(session);
-    uint32_t device = console != NULL && console->terminal != NULL ? (uint32_t)console->terminal->rdev : 0;
+    uint32_t device = console && console->terminal ? (uint32_t)console->terminal->rdev : 0;
     spin_unlock(&lock);
     return device;
 }

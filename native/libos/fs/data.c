@@ -31,7 +31,7 @@ static struct {
 struct host_data *data_create(const struct verity_file *verity, const char *path, size_t length)
 {
     struct host_data *data = allocate(sizeof(struct host_data) + length + 1);
-    if (data == NULL) {
+    if (!data) {
         return NULL;
     }
     data->verity = *verity;
@@ -43,15 +43,15 @@ struct host_data *data_create(const struct verity_file *verity, const char *path
 
 static void unlink_handle(struct host_data *data)
 {
-    *(data->newer != NULL ? &data->newer->older : &handles.newest) = data->older;
-    *(data->older != NULL ? &data->older->newer : &handles.oldest) = data->newer;
+    *(data->newer ? &data->newer->older : &handles.newest) = data->older;
+    *(data->older ? &data->older->newer : &handles.oldest) = data->newer;
 }
 
 static void link_handle(struct host_data *data)
 {
     data->newer = NULL;
     data->older = handles.newest;
-    *(handles.newest != NULL ? &handles.newest->newer : &handles.oldest) = data;
+    *(handles.newest ? &handles.newest->newer : &handles.oldest) = data;
     handles.newest = data;
 }
 
@@ -85,10 +85,10 @@ static int64_t refuse(struct host_data *data, int64_t error, const char *why)
 static void make_room(void)
 {
     struct host_data *oldest = handles.oldest;
-    while (oldest != NULL && oldest->readers > 0) {
+    while (oldest && oldest->readers > 0) {
         oldest = oldest->newer;
     }
-    if (oldest != NULL) {
+    if (oldest) {
         close_handle(oldest);
     }
 }
@@ -201,7 +201,7 @@ static int64_t read_cached(struct host_data *data, uint64_t block, size_t start,
         return 0;
     }
     uint8_t *buffer = buffer_take(&data_buffers);
-    if (buffer == NULL) {
+    if (!buffer) {
         return -ENOMEM;
     }
     size_t size = clip(data, block, blocks_ahead(data, block, wanted));

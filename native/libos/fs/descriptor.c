@@ -25,7 +25,7 @@ static struct descriptor_table *current_table(void)
 
 static struct descriptor *find(const struct descriptor_table *table, int64_t descriptor)
 {
-    if (descriptor < 0 || (uint64_t)descriptor >= table->capacity || table->at[descriptor].file == NULL) {
+    if (descriptor < 0 || (uint64_t)descriptor >= table->capacity || !table->at[descriptor].file) {
         return NULL;
     }
     return &table->at[descriptor];
@@ -39,7 +39,7 @@ static bool make_room(struct descriptor_table *table, uint64_t index)
         capacity *= 2;
     }
     struct descriptor *fresh = allocate(capacity * sizeof(struct descriptor));
-    if (fresh == NULL) {
+    if (!fresh) {
         return false;
     }
     spin_lock(&table->lock);
@@ -48,7 +48,7 @@ static bool make_room(struct descriptor_table *table, uint64_t index)
     if (table->capacity < capacity) {
         old = table->at;
         old_capacity = table->capacity;
-        if (old != NULL) {
+        if (old) {
             memcpy(fresh, old, old_capacity * sizeof(struct descriptor));
         }
         table->at = fresh;
@@ -61,7 +61,7 @@ static bool make_room(struct descriptor_table *table, uint64_t index)
 
 static bool is_free(const struct descriptor *entry)
 {
-    return entry->file == NULL && !entry->is_reserved;
+    return !entry->file && !entry->is_reserved;
 }
 
 /* The lowest free one from `lowest` on becomes this. */
@@ -143,9 +143,9 @@ int64_t descriptor_fill(struct descriptor_slot *slot, int64_t result, struct fil
 
 static void close_file(const struct descriptor_table *table, struct file *file)
 {
-    if (file != NULL) {
+    if (file) {
         file_unlock_process(file, table);
-        if (file->operations->flush != NULL) {
+        if (file->operations->flush) {
             file->operations->flush(file);
         }
         file_put(file);
@@ -180,13 +180,13 @@ static int64_t close_entry(struct descriptor_table *table, int64_t descriptor)
 {
     spin_lock(&table->lock);
     struct descriptor *entry = find(table, descriptor);
-    struct file *file = entry != NULL ? entry->file : NULL;
-    if (entry != NULL) {
+    struct file *file = entry ? entry->file : NULL;
+    if (entry) {
         entry->file = NULL;
         table->first_free = (uint64_t)descriptor < table->first_free ? (uint64_t)descriptor : table->first_free;
     }
     spin_unlock(&table->lock);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     close_file(table, file);
@@ -210,8 +210,8 @@ struct file *file_of_descriptor(int descriptor)
     struct descriptor_table *table = current_table();
     spin_lock(&table->lock);
     struct descriptor *entry = find(table, descriptor);
-    struct file *file = entry != NULL ? entry->file : NULL;
-    if (file != NULL) {
+    struct file *file = entry ? entry->file : NULL;
+    if (file) {
         file_get(file);
     }
     spin_unlock(&table->lock);
@@ -221,7 +221,7 @@ struct file *file_of_descriptor(int descriptor)
 struct file *opened_file_of_descriptor(int descriptor)
 {
     struct file *file = file_of_descriptor(descriptor);
-    if (file != NULL && (file->flags & O_PATH) != 0) {
+    if (file && (file->flags & O_PATH) != 0) {
         file_put(file);
         return NULL;
     }
@@ -233,7 +233,7 @@ int64_t descriptor_flags(int64_t descriptor)
     struct descriptor_table *table = current_table();
     spin_lock(&table->lock);
     struct descriptor *entry = find(table, descriptor);
-    int64_t result = entry != NULL ? entry->close_on_exec : -EBADF;
+    int64_t result = entry ? entry->close_on_exec : -EBADF;
     spin_unlock(&table->lock);
     return result;
 }
@@ -243,11 +243,11 @@ int64_t descriptor_set_flags(int64_t descriptor, bool close_on_exec)
     struct descriptor_table *table = current_table();
     spin_lock(&table->lock);
     struct descriptor *entry = find(table, descriptor);
-    if (entry != NULL) {
+    if (entry) {
         entry->close_on_exec = close_on_exec;
     }
     spin_unlock(&table->lock);
-    return entry != NULL ? 0 : -EBADF;
+    return entry ? 0 : -EBADF;
 }
 
 static int64_t next_in_use(struct descriptor_table *table, int64_t from)
@@ -255,7 +255,7 @@ static int64_t next_in_use(struct descriptor_table *table, int64_t from)
     int64_t result = -1;
     spin_lock(&table->lock);
     for (uint64_t index = (uint64_t)from; index < table->capacity && result < 0; index++) {
-        if (table->at[index].file != NULL) {
+        if (table->at[index].file) {
             result = (int64_t)index;
         }
     }
@@ -281,12 +281,12 @@ static void look_at_descriptor(struct process *process, struct task *task, void 
     (void)task;
     struct look *look = context;
     struct descriptor_table *table = process->descriptors;
-    if (table == NULL) {
+    if (!table) {
         return;
     }
     spin_lock(&table->lock);
     const struct descriptor *entry = find(table, look->descriptor);
-    if (entry != NULL) {
+    if (entry) {
         look->file = entry->file;
         look->close_on_exec = entry->close_on_exec;
         file_get(look->file);
@@ -314,7 +314,7 @@ static void look_for_next(struct process *process, struct task *task, void *cont
 {
     (void)task;
     int64_t *descriptor = context;
-    *descriptor = process->descriptors != NULL ? next_in_use(process->descriptors, *descriptor) : -1;
+    *descriptor = process->descriptors ? next_in_use(process->descriptors, *descriptor) : -1;
 }
 
 int64_t descriptor_next_of(const struct subject *subject, int64_t from)
@@ -328,14 +328,14 @@ static bool copy_entries(struct descriptor_table *to, struct descriptor_table *f
     for (;;) {
         spin_lock(&from->lock);
         uint64_t last = from->capacity;
-        while (last > 0 && from->at[last - 1].file == NULL) {
+        while (last > 0 && !from->at[last - 1].file) {
             last--;
         }
         bool fits = last <= to->capacity;
         for (uint64_t index = 0; fits && index < last; index++) {
             to->at[index] = from->at[index];
             to->at[index].is_reserved = false; /* what comes is for who asked */
-            if (to->at[index].file != NULL) {
+            if (to->at[index].file) {
                 file_get(to->at[index].file);
             }
         }
@@ -353,11 +353,11 @@ struct descriptor_table *descriptor_table_inherit(struct descriptor_table *from,
         return from;
     }
     struct descriptor_table *table = allocate(sizeof(struct descriptor_table));
-    if (table == NULL) {
+    if (!table) {
         return NULL;
     }
     table->references = 1;
-    if (from != NULL && !copy_entries(table, from)) {
+    if (from && !copy_entries(table, from)) {
         descriptor_table_put(table);
         return NULL;
     }
@@ -366,7 +366,7 @@ struct descriptor_table *descriptor_table_inherit(struct descriptor_table *from,
 
 void descriptor_table_put(struct descriptor_table *table)
 {
-    if (table == NULL || __atomic_sub_fetch(&table->references, 1, __ATOMIC_ACQ_REL) != 0) {
+    if (!table || __atomic_sub_fetch(&table->references, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
     }
     descriptor_table_close_all(table);

@@ -71,7 +71,7 @@ static const struct file_operations random_operations = {
 static int64_t open_terminal(struct file *file)
 {
     struct pty *pty = controlling_pty();
-    if (pty == NULL) {
+    if (!pty) {
         return stream_open_terminal(file);
     }
     int64_t result = pty_open_slave(pty, file); /* takes the count over */
@@ -117,7 +117,7 @@ int64_t device_open(struct inode *inode, struct file *file)
 {
     for (size_t at = 0; at < ARRAY_LENGTH(devices); at++) {
         if (inode->rdev == number_of(devices[at].major, devices[at].minor)) {
-            if (devices[at].open != NULL) {
+            if (devices[at].open) {
                 return devices[at].open(file);
             }
             file->operations = devices[at].operations;

@@ -20,7 +20,7 @@ static struct pty *pty_of_inode(struct inode *inode)
 static struct pty *find_locked(int32_t number)
 {
     struct pty *pty = all;
-    while (pty != NULL && pty->number != number) {
+    while (pty && pty->number != number) {
         pty = pty->next;
     }
     return pty;
@@ -30,7 +30,7 @@ uint32_t devpts_count(void)
 {
     uint32_t count = 0;
     mutex_lock(&lock);
-    for (const struct pty *pty = all; pty != NULL; pty = pty->next) {
+    for (const struct pty *pty = all; pty; pty = pty->next) {
         count++;
     }
     mutex_unlock(&lock);
@@ -63,7 +63,7 @@ static void pty_unused(struct inode *inode)
 
 static void number_it_locked(struct pty *pty)
 {
-    while (find_locked(pty->number) != NULL) {
+    while (find_locked(pty->number)) {
         pty->number++;
     }
     pty->next = all;
@@ -73,7 +73,7 @@ static void number_it_locked(struct pty *pty)
 int64_t devpts_open_master(struct file *file)
 {
     struct pty *pty = allocate(sizeof(struct pty));
-    if (pty == NULL) {
+    if (!pty) {
         return -ENOMEM;
     }
     pty->sources = 2;
@@ -133,11 +133,11 @@ static int64_t devpts_lookup(struct inode *directory, struct name name, struct i
     (void)directory;
     mutex_lock(&lock);
     struct pty *pty = find_locked(number_of(name));
-    if (pty != NULL) {
+    if (pty) {
         *found = inode_get(&pty->inode);
     }
     mutex_unlock(&lock);
-    return pty != NULL ? 0 : -ENOENT;
+    return pty ? 0 : -ENOENT;
 }
 
 /* Cookies are numbers and one. */

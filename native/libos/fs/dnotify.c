@@ -31,7 +31,7 @@ bool dnotify_is_used(void)
 static struct watch **find(const struct file *file)
 {
     struct watch **link = &watches;
-    while (*link != NULL && (*link)->file != file) {
+    while (*link && (*link)->file != file) {
         link = &(*link)->next;
     }
     return link;
@@ -51,7 +51,7 @@ void dnotify_forget(const struct file *file)
     }
     mutex_lock(&lock);
     struct watch **link = find(file);
-    if (*link != NULL) {
+    if (*link) {
         take_out(link);
     }
     mutex_unlock(&lock);
@@ -69,7 +69,7 @@ int64_t dnotify_set(struct file *file, int32_t descriptor, uint32_t events)
         return -ENOTDIR;
     }
     struct watch *watch = allocate(sizeof(struct watch));
-    if (watch == NULL) {
+    if (!watch) {
         return -ENOMEM;
     }
     for (size_t at = 0; at < ARRAY_LENGTH(meanings); at++) {
@@ -78,7 +78,7 @@ int64_t dnotify_set(struct file *file, int32_t descriptor, uint32_t events)
     owner_default(file);
     mutex_lock(&lock);
     struct watch *old = *find(file);
-    if (old == NULL) {
+    if (!old) {
         *watch = (struct watch){.next = watches, .file = file};
         __atomic_store_n(&watches, watch, __ATOMIC_RELEASE);
         old = watch;
@@ -98,7 +98,7 @@ void dnotify_tell(const struct inode *watched, const struct happening *happening
         return;
     }
     mutex_lock(&lock);
-    for (struct watch **link = &watches; *link != NULL;) {
+    for (struct watch **link = &watches; *link;) {
         struct watch *watch = *link;
         bool is_meant = watch->file->inode == watched && (watch->events & happening->event) != 0;
         if (is_meant) {

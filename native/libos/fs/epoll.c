@@ -27,14 +27,14 @@ static uint32_t list_hosted(struct epoll *epoll, struct poller_events *told, str
     bool is_news = false;
     for (uint32_t at = 0; at < told->count; at++) {
         struct item *item = hosted_item(&epoll->hosted, told->found[at].fd);
-        uint32_t found = item == NULL ? 0 : told->found[at].events & (item->events | POLLERR | POLLHUP) & ~CONTROL_BITS;
+        uint32_t found = !item ? 0 : told->found[at].events & (item->events | POLLERR | POLLHUP) & ~CONTROL_BITS;
         if (found == 0 || item->told_in == epoll->scans) {
             continue;
         }
         is_news = true;
         item->told_in = epoll->scans;
         item->is_spent = (item->events & EPOLLONESHOT) != 0;
-        if (item->found != NULL) {
+        if (item->found) {
             item->found->events |= found;
         } else {
             found |= item_has_ahead(item) ? (POLLIN | POLLRDNORM) & item->events : 0;
@@ -57,10 +57,10 @@ struct request {
 /* Where there is no room for the host to tell of them, it is asked what else holds of those whose data it has handed over. */
 static void ask_for_rest(const struct epoll *epoll)
 {
-    for (struct item *item = epoll->kept; item != NULL; item = item->next_kept) {
+    for (struct item *item = epoll->kept; item; item = item->next_kept) {
         uint32_t rest = item->events & ~(CONTROL_BITS | POLLIN | POLLRDNORM | POLLERR | POLLHUP);
         struct host_poll asked = {.fd = item->host_fd, .events = (uint16_t)rest};
-        if (item->host_fd >= 0 && item->found != NULL && rest != 0 && host_poll(&asked, 1, 0) > 0) {
+        if (item->host_fd >= 0 && item->found && rest != 0 && host_poll(&asked, 1, 0) > 0) {
             item->found->events |= asked.revents & item->events;
         }
     }
@@ -111,7 +111,7 @@ static void note_told(struct epoll *epoll, const struct poller_events *told)
     hosted_note(&epoll->hosted, told->is_quiet, told->activity);
     for (uint32_t at = 0; at < told->count; at++) {
         struct item *item = hosted_item(&epoll->hosted, told->found[at].fd);
-        if (item != NULL && (item->events & EPOLLET) == 0) {
+        if (item && (item->events & EPOLLET) == 0) {
             hosted_note_level(&epoll->hosted, told->found[at].fd, told->found[at].events);
             if (item_has_ahead(item)) {
                 ready_changed(&item->subscriber);
@@ -126,19 +126,19 @@ static bool levels_are_served(const struct hosted *hosted)
     bool is_served = true;
     for (uint32_t at = 0; at < hosted->level_count; at++) {
         struct item *item = hosted_item(hosted, hosted->levels[at]);
-        is_served &= item == NULL || (item->file->operations->is_read_up != NULL && item->file->operations->is_read_up(item->file));
+        is_served &= !item || (item->file->operations->is_read_up && item->file->operations->is_read_up(item->file));
     }
     return is_served;
 }
 
 int64_t epoll_wait_events(struct file *file, struct epoll_event *events, size_t count, uint64_t timeout_ns)
 {
-    if (epoll_of(file) == NULL) {
+    if (!epoll_of(file)) {
         return -EINVAL;
     }
     struct request request = {.epoll = epoll_of(file), .events = events, .room = count};
     request.told.found = buffer_take(&path_buffers);
-    if (request.told.found == NULL) {
+    if (!request.told.found) {
         return -ENOMEM;
     }
     request.told.ahead = ahead_take();
@@ -162,7 +162,7 @@ size_t epoll_watched(const struct file *file)
 {
     const struct epoll *epoll = epoll_of(file);
     mutex_lock(&lock);
-    size_t count = epoll == NULL ? 0 : epoll->count;
+    size_t count = !epoll ? 0 : epoll->count;
     mutex_unlock(&lock);
     return count;
 }
@@ -191,7 +191,7 @@ static void epoll_release(struct file *file)
 {
     struct epoll *epoll = file->state;
     mutex_lock(&lock);
-    for (struct item *item = items_next(epoll, NULL), *next; item != NULL; item = next) {
+    for (struct item *item = items_next(epoll, NULL), *next; item; item = next) {
         next = items_next(epoll, item);
         remove_item(item, true);
     }
@@ -207,7 +207,7 @@ static const struct file_operations operations = {
 int64_t epoll_create_file(uint32_t flags, struct file **file)
 {
     struct epoll *epoll = allocate(sizeof(struct epoll));
-    if (epoll == NULL) {
+    if (!epoll) {
         return -ENOMEM;
     }
     epoll->source.references = 1;
@@ -224,7 +224,7 @@ int64_t epoll_create_file(uint32_t flags, struct file **file)
 
 static int host_descriptor_of(const struct file *file)
 {
-    return file->operations->host_descriptor == NULL ? -1 : file->operations->host_descriptor(file);
+    return !file->operations->host_descriptor ? -1 : file->operations->host_descriptor(file);
 }
 
 /* Linux tells of errors and of the end, whoever asks for them or not. */
@@ -251,7 +251,7 @@ static int64_t begin_item(struct item *item, const struct epoll_event *event)
 {
     struct hosted *hosted = &item->epoll->hosted;
     item->host_fd = host_descriptor_of(item->file);
-    if (item->host_fd >= 0 && hosted_item(hosted, item->host_fd) == NULL) {
+    if (item->host_fd >= 0 && !hosted_item(hosted, item->host_fd)) {
         int64_t result = hosted_add(hosted, item, item->host_fd, event->events & ~EPOLLWAKEUP);
         return result < 0 ? result : look_ahead(item);
     }
@@ -262,7 +262,7 @@ static int64_t begin_item(struct item *item, const struct epoll_event *event)
 static int64_t add_item(struct epoll *epoll, int descriptor, struct file *file, const struct epoll_event *event)
 {
     struct item *item = allocate(sizeof(struct item));
-    if (item == NULL) {
+    if (!item) {
         return -ENOMEM;
     }
     item->epoll = epoll;
@@ -298,7 +298,7 @@ static bool is_wrongly_exclusive(enum epoll_operation operation, const struct fi
     if ((events & EPOLLEXCLUSIVE) == 0 || operation == EPOLL_CTL_DEL) {
         return false;
     }
-    return operation != EPOLL_CTL_ADD || epoll_of(file) != NULL || (events & ~others) != 0;
+    return operation != EPOLL_CTL_ADD || epoll_of(file) || (events & ~others) != 0;
 }
 
 /* Positive: who waits has to look at the item. */
@@ -308,20 +308,20 @@ static int64_t change_locked(struct epoll *epoll, enum epoll_operation operation
     struct item *item = items_find(epoll, descriptor, file);
     switch (operation) {
     case EPOLL_CTL_ADD:
-        if (item != NULL) {
+        if (item) {
             return -EEXIST;
         }
-        if (epoll_of(file) != NULL && nesting_is_refused(epoll, epoll_of(file))) {
+        if (epoll_of(file) && nesting_is_refused(epoll, epoll_of(file))) {
             return -ELOOP;
         }
         return add_item(epoll, descriptor, file, event);
     case EPOLL_CTL_MOD:
-        if (item == NULL) {
+        if (!item) {
             return -ENOENT;
         }
         return (item->events & EPOLLEXCLUSIVE) ? -EINVAL : change_item(item, event);
     case EPOLL_CTL_DEL:
-        if (item == NULL) {
+        if (!item) {
             return -ENOENT;
         }
         remove_item(item, false);
@@ -335,10 +335,10 @@ int64_t epoll_change(struct file *epoll_file, enum epoll_operation operation, in
     struct file *file, const struct epoll_event *event)
 {
     struct epoll *epoll = epoll_of(epoll_file);
-    if (epoll == NULL || epoll_file == file) {
+    if (!epoll || epoll_file == file) {
         return -EINVAL;
     }
-    if (file->operations->poll == NULL) {
+    if (!file->operations->poll) {
         return -EPERM; /* always ready: regular files, directories, /dev/null */
     }
     if (is_wrongly_exclusive(operation, file, event->events)) {
@@ -364,7 +364,7 @@ bool epoll_watches(const struct file *file)
 void epoll_has_ahead(struct file *file, int events_fd)
 {
     mutex_lock(&lock);
-    for (struct item *item = file->items; item != NULL; item = item->next_of_file) {
+    for (struct item *item = file->items; item; item = item->next_of_file) {
         bool is_told = item->epoll->hosted.host_fd == events_fd && item->host_fd >= 0;
         if (!is_told) {
             ready_changed(&item->subscriber);
@@ -376,7 +376,7 @@ void epoll_has_ahead(struct file *file, int events_fd)
 void epoll_forget(struct file *file)
 {
     mutex_lock(&lock);
-    while (file->items != NULL) {
+    while (file->items) {
         remove_item(file->items, true);
     }
     mutex_unlock(&lock);

@@ -16,11 +16,11 @@ static bool make_room(struct epoll *epoll)
     }
     struct epoll grown = {.capacity = epoll->capacity == 0 ? FIRST_CAPACITY : epoll->capacity * 2};
     grown.buckets = allocate(grown.capacity * sizeof(struct item *));
-    if (grown.buckets == NULL) {
+    if (!grown.buckets) {
         return epoll->capacity > 0;
     }
     for (uint32_t at = 0; at < epoll->capacity; at++) {
-        for (struct item *item = epoll->buckets[at], *next; item != NULL; item = next) {
+        for (struct item *item = epoll->buckets[at], *next; item; item = next) {
             next = item->next_in_bucket;
             struct item **bucket = bucket_of(&grown, item->descriptor);
             item->next_in_bucket = *bucket;
@@ -36,7 +36,7 @@ static bool make_room(struct epoll *epoll)
 struct item *items_find(const struct epoll *epoll, int descriptor, const struct file *file)
 {
     struct item *item = epoll->capacity == 0 ? NULL : *bucket_of(epoll, descriptor);
-    while (item != NULL && (item->descriptor != descriptor || item->file != file)) {
+    while (item && (item->descriptor != descriptor || item->file != file)) {
         item = item->next_in_bucket;
     }
     return item;
@@ -54,7 +54,7 @@ bool items_add(struct item *item)
     epoll->count++;
     epoll->nested += epoll_of(item->file) != NULL;
     item->next_of_file = item->file->items;
-    if (item->next_of_file != NULL) {
+    if (item->next_of_file) {
         item->next_of_file->previous_of_file = item;
     }
     __atomic_store_n(&item->file->items, item, __ATOMIC_RELEASE);
@@ -71,23 +71,23 @@ void items_remove(struct item *item)
     *link = item->next_in_bucket;
     epoll->count--;
     epoll->nested -= epoll_of(item->file) != NULL;
-    if (item->next_of_file != NULL) {
+    if (item->next_of_file) {
         item->next_of_file->previous_of_file = item->previous_of_file;
     }
-    __atomic_store_n(item->previous_of_file != NULL ? &item->previous_of_file->next_of_file : &item->file->items,
+    __atomic_store_n(item->previous_of_file ? &item->previous_of_file->next_of_file : &item->file->items,
         item->next_of_file, __ATOMIC_RELEASE);
 }
 
 struct item *items_next(const struct epoll *epoll, const struct item *item)
 {
     uint32_t at = 0;
-    if (item != NULL) {
-        if (item->next_in_bucket != NULL) {
+    if (item) {
+        if (item->next_in_bucket) {
             return item->next_in_bucket;
         }
         at = (uint32_t)(bucket_of(epoll, item->descriptor) - epoll->buckets) + 1;
     }
-    while (at < epoll->capacity && epoll->buckets[at] == NULL) {
+    while (at < epoll->capacity && !epoll->buckets[at]) {
         at++;
     }
     return at < epoll->capacity ? epoll->buckets[at] : NULL;

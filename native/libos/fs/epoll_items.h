@@ -71,7 +71,7 @@ bool nesting_is_refused(const struct epoll *outer, const struct epoll *inner);
 /* Does the host watch it, and has handed over data of it that was not read yet? */
 static inline bool item_has_ahead(const struct item *item)
 {
-    return item->host_fd >= 0 && item->file->operations->has_ahead != NULL && item->file->operations->has_ahead(item->file);
+    return item->host_fd >= 0 && item->file->operations->has_ahead && item->file->operations->has_ahead(item->file);
 }
 
 /* epoll_ready.c. A subscriber's `changed`. */

@@ -9,9 +9,9 @@ static uint32_t depth_below(const struct epoll *epoll, const struct epoll *outer
         return NESTING_MAX + 1;
     }
     const struct item *item = epoll->nested == 0 ? NULL : items_next(epoll, NULL);
-    for (; item != NULL && depth <= NESTING_MAX; item = items_next(epoll, item)) {
+    for (; item && depth <= NESTING_MAX; item = items_next(epoll, item)) {
         const struct epoll *inner = epoll_of(item->file);
-        uint32_t found = inner != NULL ? depth_below(inner, outer) + 1 : 0;
+        uint32_t found = inner ? depth_below(inner, outer) + 1 : 0;
         depth = found > depth ? found : depth;
     }
     return depth;
@@ -20,7 +20,7 @@ static uint32_t depth_below(const struct epoll *epoll, const struct epoll *outer
 static uint32_t depth_above(const struct epoll *inner)
 {
     uint32_t depth = 0;
-    for (const struct item *item = inner->file->items; item != NULL; item = item->next_of_file) {
+    for (const struct item *item = inner->file->items; item; item = item->next_of_file) {
         uint32_t found = depth_above(item->epoll) + 1;
         depth = found > depth ? found : depth;
     }

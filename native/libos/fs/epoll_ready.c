@@ -9,8 +9,8 @@ static void put(struct item *item, bool at_the_end)
         item->is_ready = true;
         item->previous_ready = at_the_end ? ready->last : NULL;
         item->next_ready = at_the_end ? NULL : ready->first;
-        *(item->previous_ready != NULL ? &item->previous_ready->next_ready : &ready->first) = item;
-        *(item->next_ready != NULL ? &item->next_ready->previous_ready : &ready->last) = item;
+        *(item->previous_ready ? &item->previous_ready->next_ready : &ready->first) = item;
+        *(item->next_ready ? &item->next_ready->previous_ready : &ready->last) = item;
     }
     spin_unlock(&ready->lock);
 }
@@ -26,8 +26,8 @@ void ready_remove(struct item *item)
     spin_lock(&ready->lock);
     if (item->is_ready) {
         item->is_ready = false;
-        *(item->previous_ready != NULL ? &item->previous_ready->next_ready : &ready->first) = item->next_ready;
-        *(item->next_ready != NULL ? &item->next_ready->previous_ready : &ready->last) = item->previous_ready;
+        *(item->previous_ready ? &item->previous_ready->next_ready : &ready->first) = item->next_ready;
+        *(item->next_ready ? &item->next_ready->previous_ready : &ready->last) = item->previous_ready;
     }
     spin_unlock(&ready->lock);
 }
@@ -67,13 +67,13 @@ static uint32_t poll_item(struct item *item, struct poller *poller, uint32_t dep
         return item_has_ahead(item) && !item->is_spent ? (POLLIN | POLLRDNORM) & item->events : 0;
     }
     struct subscriber *outer = poller_begin(poller, subscriber);
-    if (inner == NULL) {
+    if (!inner) {
         events = file_poll(item->file, item->events & ~CONTROL_BITS & 0xFFFF, poller);
     } else {
         events = depth <= NESTING_MAX && ready_poll(inner, poller, NULL, 1, depth + 1) > 0 ? POLLIN | POLLRDNORM : 0;
     }
     poller_end(poller, outer);
-    if (inner != NULL && subscriber->must_be_asked) {
+    if (inner && subscriber->must_be_asked) {
         subscriber->changes = 0;
     }
     events &= item->events | POLLERR | POLLHUP;
@@ -86,16 +86,16 @@ uint32_t ready_poll(struct epoll *epoll, struct poller *poller, struct epoll_eve
 {
     uint32_t count = 0;
     poller_watch(poller, &epoll->source);
-    if (events == NULL && epoll->hosted.count > 0) {
+    if (!events && epoll->hosted.count > 0) {
         count = poller_watch_host_events(poller, epoll->hosted.host_fd, POLLIN) != 0;
     }
     struct item *last = end_of(&epoll->ready, true), *item = NULL;
-    while (last != NULL && item != last && (events == NULL || count < room)) {
+    while (last && item != last && (!events || count < room)) {
         item = end_of(&epoll->ready, false);
         ready_remove(item);
         uint32_t found = poll_item(item, poller, depth);
         bool is_kept = found != 0 || (is_enabled(item) && item->subscriber.must_be_asked);
-        if (is_kept && events == NULL) {
+        if (is_kept && !events) {
             ready_add(item);
         } else if (is_kept) {
             item->found = found != 0 ? &events[count] : NULL;
@@ -124,7 +124,7 @@ static void serve(struct item *item)
 void ready_settle(struct epoll *epoll, bool counts)
 {
     struct item *found = NULL; /* the first one first */
-    for (struct item *item = epoll->kept, *next; item != NULL; item = next) {
+    for (struct item *item = epoll->kept, *next; item; item = next) {
         next = item->next_kept;
         bool is_found = item->found != NULL;
         item->found = NULL;
@@ -136,7 +136,7 @@ void ready_settle(struct epoll *epoll, bool counts)
         }
     }
     epoll->kept = NULL;
-    for (; found != NULL; found = found->next_kept) {
+    for (; found; found = found->next_kept) {
         serve(found);
     }
 }

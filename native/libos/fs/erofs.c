@@ -268,7 +268,7 @@ static int64_t read_entry(const struct erofs_inode *directory, const struct dire
     entry->name_length = (uint32_t)strnlen(entry->name, end - start);
     entry->name[entry->name_length] = '\0';
     bool sound = entry->name_length > 0 && (last || entry->name_length == end - start) &&
-                 memchr(entry->name, '/', entry->name_length) == NULL;
+                 !memchr(entry->name, '/', entry->name_length);
     return sound ? 0 : malformed(directory->nid * NID_SIZE);
 }
 

@@ -111,7 +111,7 @@ static const struct file_operations counter_operations = {
 int64_t event_create(uint64_t initial, bool semaphore, uint32_t flags, struct file **file)
 {
     struct counter *counter = allocate(sizeof(struct counter));
-    if (counter == NULL) {
+    if (!counter) {
         return -ENOMEM;
     }
     counter->source.references = 1;
@@ -260,7 +260,7 @@ int64_t timer_create(uint32_t clock, uint32_t flags, struct file **file)
         return -EINVAL;
     }
     struct timer *timer = allocate(sizeof(struct timer));
-    if (timer == NULL) {
+    if (!timer) {
         return -ENOMEM;
     }
     timer->source.references = 1;

@@ -8,7 +8,7 @@
 static int64_t open_descriptor(int descriptor, struct file **file)
 {
     struct file *base = file_of_descriptor(descriptor);
-    if (base == NULL) {
+    if (!base) {
         return -EBADF;
     }
     namespace_lock();
@@ -39,7 +39,7 @@ static int64_t may_execute(const struct file *file)
 static int64_t open_for_reading(struct file *file)
 {
     struct inode *inode = file->inode;
-    if (inode->operations->open == NULL) {
+    if (!inode->operations->open) {
         return -EACCES;
     }
     namespace_lock();

@@ -17,7 +17,7 @@ static const struct file_operations path_operations = {0}; /* O_PATH: nothing bu
 static struct file *allocate_file(struct inode *inode, uint32_t flags)
 {
     struct file *file = allocate(sizeof(struct file));
-    if (file != NULL) {
+    if (file) {
         file->inode = inode_get(inode);
         if (is_directory(inode)) {
             inode_pin(inode);
@@ -52,13 +52,13 @@ static void count_open(const struct file *file, int32_t by)
 int64_t file_create(struct inode *inode, uint32_t flags, struct file **created)
 {
     struct file *file = allocate_file(inode, flags);
-    if (file == NULL) {
+    if (!file) {
         return -ENOMEM;
     }
     file->operations = (flags & O_PATH) ? &path_operations : &directory_operations;
     int64_t result = 0;
     if ((flags & O_PATH) == 0) {
-        result = inode->operations->open != NULL ? inode->operations->open(inode, file) : -ENXIO;
+        result = inode->operations->open ? inode->operations->open(inode, file) : -ENXIO;
     }
     if (result < 0) {
         free_file(file);
@@ -88,7 +88,7 @@ int64_t inode_begin_anonymous(struct inode *inode, const char *kind, uint32_t mo
     size_t length = is_numbered ? format_text(text, sizeof(text), "%s:[%llu]", kind, (unsigned long long)inode->number)
                                 : format_text(text, sizeof(text), "%s", kind);
     inode->name = allocate(length + 1);
-    if (inode->name == NULL) {
+    if (!inode->name) {
         return -ENOMEM;
     }
     memcpy(inode->name, text, length);
@@ -98,7 +98,7 @@ int64_t inode_begin_anonymous(struct inode *inode, const char *kind, uint32_t mo
 
 void inode_end_anonymous(struct inode *inode)
 {
-    if (inode->name != NULL) {
+    if (inode->name) {
         release(inode->name, inode->name_length + 1);
     }
 }
@@ -125,14 +125,14 @@ int64_t file_create_anonymous(const struct file_operations *operations, const ch
     uint32_t flags, void *state, struct file **created)
 {
     struct inode *inode = allocate(sizeof(struct inode));
-    if (inode == NULL) {
+    if (!inode) {
         return -ENOMEM;
     }
     inode->operations = &anonymous_operations;
     int64_t result = inode_begin_anonymous(inode, kind, mode);
     struct file *file = result == 0 ? allocate_file(inode, flags) : NULL;
     inode_put(inode);
-    if (file == NULL) {
+    if (!file) {
         return -ENOMEM;
     }
     file->operations = operations;
@@ -148,10 +148,10 @@ void file_get(struct file *file)
 
 void file_put(struct file *file)
 {
-    if (file == NULL || __atomic_sub_fetch(&file->references, 1, __ATOMIC_ACQ_REL) != 0) {
+    if (!file || __atomic_sub_fetch(&file->references, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
     }
-    if (__atomic_load_n(&file->items, __ATOMIC_ACQUIRE) != NULL) {
+    if (__atomic_load_n(&file->items, __ATOMIC_ACQUIRE)) {
         epoll_forget(file);
     }
     if (file->announced) {
@@ -163,7 +163,7 @@ void file_put(struct file *file)
     if (file->flags & O_ASYNC) {
         owner_forget(file);
     }
-    if (file->operations->release != NULL) {
+    if (file->operations->release) {
         file->operations->release(file);
     }
     count_open(file, -1);
@@ -222,7 +222,7 @@ int64_t file_path_locked(struct file *file, char *buffer, size_t size)
     if (is_directory(inode)) {
         return path_of_place(file->inode, (struct name){0}, inode->links == 0, buffer, size);
     }
-    if (file->name != NULL) {
+    if (file->name) {
         return path_of_open_name(file->name, buffer, size);
     }
     if (inode->name_length + 1 > size) {
@@ -266,5 +266,5 @@ int64_t file_check_mapping(struct file *file, int protection, int flags)
 
 int64_t file_object_of(struct file *file, struct shared_object **object)
 {
-    return file->operations->object_of != NULL ? file->operations->object_of(file, object) : -ENODEV;
+    return file->operations->object_of ? file->operations->object_of(file, object) : -ENODEV;
 }

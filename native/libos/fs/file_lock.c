@@ -43,10 +43,10 @@ static bool is_same_place(const struct file_lock *one, const struct file_lock *o
 static const struct file_lock *find_conflict(const struct file_lock *wanted)
 {
     const struct file_lock *found = NULL;
-    for (const struct file_lock *at = held; at != NULL; at = at->next) {
+    for (const struct file_lock *at = held; at; at = at->next) {
         bool conflicts = is_same_place(at, wanted) && at->owner != wanted->owner &&
                          (at->type == F_WRLCK || wanted->type == F_WRLCK);
-        found = conflicts && (found == NULL || at->first < found->first) ? at : found;
+        found = conflicts && (!found || at->first < found->first) ? at : found;
     }
     return found;
 }
@@ -61,7 +61,7 @@ static struct waiting *all_waiting;
 static const struct waiting *waiting_of(const void *owner)
 {
     const struct waiting *waiting = all_waiting;
-    while (waiting != NULL && waiting->owner != owner) {
+    while (waiting && waiting->owner != owner) {
         waiting = waiting->next;
     }
     return waiting;
@@ -74,7 +74,7 @@ static bool is_deadlock(const void *owner, const void *blocker)
 {
     for (int step = 0; step < CHAIN_MAX; step++) {
         const struct waiting *waiting = waiting_of(blocker);
-        if (waiting == NULL) {
+        if (!waiting) {
             return false;
         }
         blocker = waiting->blocker;
@@ -96,7 +96,7 @@ static void add(struct file_lock *node, const struct file_lock *content)
 static void carve(const struct file_lock *range, struct file_lock **spare)
 {
     struct file_lock **link = &held;
-    while (*link != NULL) {
+    while (*link) {
         struct file_lock *at = *link;
         if (at->owner != range->owner || !is_same_place(at, range)) {
             link = &at->next;
@@ -149,7 +149,7 @@ static int64_t wait_for(const struct file_lock *wanted, const struct file_lock *
 /* Locks of one kind that an owner has side by side are one. */
 static void join(struct file_lock *node)
 {
-    for (struct file_lock **link = &held; *link != NULL;) {
+    for (struct file_lock **link = &held; *link;) {
         struct file_lock *at = *link;
         bool is_kin = at != node && at->inode == node->inode && at->owner == node->owner && at->space == node->space &&
                       at->type == node->type;
@@ -171,13 +171,13 @@ static int64_t set_lock(const struct file_lock *wanted, bool waits)
 {
     const struct file_lock *conflict;
     struct file_lock *spare = allocate(sizeof *spare), *node = allocate(sizeof *node);
-    int64_t result = spare != NULL && node != NULL ? 0 : -ENOLCK;
+    int64_t result = spare && node ? 0 : -ENOLCK;
     mutex_lock(&lock);
     if (result == 0 && wanted->space == WHOLE_FILES) {
         carve(wanted, &spare); /* flock(2): the old lock goes first, also when the new one cannot be had */
         wake_all(&waiters);
     }
-    while (result == 0 && wanted->type != F_UNLCK && (conflict = find_conflict(wanted)) != NULL) {
+    while (result == 0 && wanted->type != F_UNLCK && (conflict = find_conflict(wanted))) {
         result = waits ? wait_for(wanted, conflict) : -EAGAIN;
     }
     if (result == 0) {
@@ -259,7 +259,7 @@ static int64_t test_lock(struct flock *answer, const struct file_lock *wanted, u
     mutex_lock(&lock);
     const struct file_lock *conflict = find_conflict(wanted);
     answer->type = F_UNLCK;
-    if (conflict != NULL) {
+    if (conflict) {
         answer->type = (int16_t)conflict->type;
         answer->whence = 0;
         answer->start = conflict->first;
@@ -310,7 +310,7 @@ static void unlock_all(const struct inode *inode, const void *owner, enum lock_s
 
 void file_unlock_process(const struct file *file, const struct descriptor_table *table)
 {
-    if (__atomic_load_n(&held, __ATOMIC_ACQUIRE) == NULL) {
+    if (!__atomic_load_n(&held, __ATOMIC_ACQUIRE)) {
         return;
     }
     mutex_lock(&lock);
@@ -321,7 +321,7 @@ void file_unlock_process(const struct file *file, const struct descriptor_table 
 
 void file_unlock_description(const struct file *file)
 {
-    if (__atomic_load_n(&held, __ATOMIC_ACQUIRE) == NULL) {
+    if (!__atomic_load_n(&held, __ATOMIC_ACQUIRE)) {
         return;
     }
     mutex_lock(&lock);

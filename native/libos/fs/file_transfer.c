@@ -37,8 +37,8 @@ static int64_t read_pieces(struct file *file, const struct pieces *to, uint64_t 
     }
     uint8_t few[FEW_BYTES];
     struct buffer_pool *pool = pool_for(to->total);
-    void *buffer = pool != NULL ? buffer_take(pool) : few;
-    if (buffer == NULL) {
+    void *buffer = pool ? buffer_take(pool) : few;
+    if (!buffer) {
         return -ENOMEM;
     }
     uint64_t done = 0;
@@ -63,7 +63,7 @@ static int64_t read_pieces(struct file *file, const struct pieces *to, uint64_t 
             break;
         }
     } while (done < to->total && !file->operations->stream);
-    if (pool != NULL) {
+    if (pool) {
         buffer_give(pool, buffer);
     }
     return done > 0 ? (int64_t)done : result;
@@ -98,7 +98,7 @@ int64_t limit_size(const struct inode *inode, uint64_t size)
  * the file, which limits are about, is where it goes. */
 static struct mutex *writing_of(const struct file *file)
 {
-    return file->operations->writing != NULL ? file->operations->writing(file) : &file->inode->writing;
+    return file->operations->writing ? file->operations->writing(file) : &file->inode->writing;
 }
 
 static void writing_begin(struct file *file)
@@ -154,8 +154,8 @@ static int64_t write_pieces(struct file *file, const struct pieces *from, uint64
 {
     uint8_t few[FEW_BYTES];
     struct buffer_pool *pool = pool_for(from->total);
-    void *buffer = pool != NULL ? buffer_take(pool) : few;
-    if (buffer == NULL) {
+    void *buffer = pool ? buffer_take(pool) : few;
+    if (!buffer) {
         return -ENOMEM;
     }
     uint64_t length = from->total;
@@ -163,7 +163,7 @@ static int64_t write_pieces(struct file *file, const struct pieces *from, uint64
     int64_t result = limit_write(file, *offset, &length);
     result = result < 0 ? result : write_parts(file, from, length, buffer, offset);
     writing_end(file);
-    if (pool != NULL) {
+    if (pool) {
         buffer_give(pool, buffer);
     }
     return result;
@@ -174,16 +174,16 @@ typedef int64_t move_pieces(struct file *file, const struct pieces *pieces, uint
 /* With the file's own position, calls on one open file take turns; streams have none. */
 static int64_t with_position(struct file *file, move_pieces *move, const struct pieces *pieces, uint64_t *offset)
 {
-    bool is_message = move == write_pieces && file->operations->vector != NULL; /* may be empty */
+    bool is_message = move == write_pieces && file->operations->vector; /* may be empty */
     if (pieces->total == 0 && !is_message) {
         return 0;
     }
-    if (offset != NULL && (int64_t)pieces->total > 0 && (int64_t)(*offset + pieces->total) < 0) {
+    if (offset && (int64_t)pieces->total > 0 && (int64_t)(*offset + pieces->total) < 0) {
         return -EINVAL; /* rw_verify_area() of Linux */
     }
     const struct pieces moved = {
         .vector = pieces->vector, .count = pieces->count, .total = pieces->total < TRANSFER_MAX ? pieces->total : TRANSFER_MAX};
-    if (offset != NULL) {
+    if (offset) {
         return move(file, &moved, offset);
     }
     if (file->operations->stream) {
@@ -207,7 +207,7 @@ static int64_t read_all(struct file *file, const struct pieces *to, uint64_t *of
     if (!is_readable(file)) {
         return -EBADF;
     }
-    if (file->operations->read == NULL) {
+    if (!file->operations->read) {
         return is_directory(file->inode) ? -EISDIR : -EINVAL;
     }
     int64_t result = with_position(file, read_pieces, to, offset);
@@ -223,7 +223,7 @@ static int64_t write_all(struct file *file, const struct pieces *from, uint64_t 
     if (!is_writable(file)) {
         return -EBADF;
     }
-    if (file->operations->write == NULL) {
+    if (!file->operations->write) {
         return -EINVAL;
     }
     int64_t result = with_position(file, write_pieces, from, offset);
@@ -255,7 +255,7 @@ int64_t check_transfer_flags(const struct file *file, uint32_t flags)
 
 int64_t after_transfer(struct file *file, uint32_t flags, int64_t result)
 {
-    if (result <= 0 || (flags & (RWF_DSYNC | RWF_SYNC)) == 0 || file->operations->sync == NULL) {
+    if (result <= 0 || (flags & (RWF_DSYNC | RWF_SYNC)) == 0 || !file->operations->sync) {
         return result;
     }
     int64_t error = file->operations->sync(file);
@@ -270,7 +270,7 @@ int64_t transfer_vectors(
     if (count > IOV_MAX) {
         return -EINVAL;
     }
-    if (count > ARRAY_LENGTH(few) && (vector = allocate(count * sizeof(struct iovec))) == NULL) {
+    if (count > ARRAY_LENGTH(few) && !(vector = allocate(count * sizeof(struct iovec)))) {
         return -ENOMEM;
     }
     bool writes = move == write_from_user;
@@ -278,7 +278,7 @@ int64_t transfer_vectors(
     int64_t error = result < 0 ? result : check_transfer_flags(file, flags);
     if (error < 0) {
         result = error;
-    } else if (result > 0 && file->operations->vector != NULL) { /* of nothing nobody is asked: do_iter_write() */
+    } else if (result > 0 && file->operations->vector) { /* of nothing nobody is asked: do_iter_write() */
         result = file->operations->vector(file, vector, count, writes);
     } else if (result > 0) {
         const struct pieces pieces = {.vector = vector, .count = (size_t)count, .total = (uint64_t)result};

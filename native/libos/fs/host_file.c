@@ -15,7 +15,7 @@ static bool is_blank(char byte)
 static bool is_hosts_line(const char *line, size_t length)
 {
     size_t address = 0;
-    while (address < length && memchr("0123456789abcdefABCDEF:.%", line[address], 25) != NULL) {
+    while (address < length && memchr("0123456789abcdefABCDEF:.%", line[address], 25)) {
         address++;
     }
     return address >= 2 && address < length && is_blank(line[address]);
@@ -105,7 +105,7 @@ static int64_t mount_text(mount_function *mount, const char *path, const char *t
 void host_files_mount(mount_function *mount)
 {
     char *text = allocate(HOST_FILE_MAX);
-    for (size_t at = 0; text != NULL && at < ARRAY_LENGTH(files); at++) {
+    for (size_t at = 0; text && at < ARRAY_LENGTH(files); at++) {
         int64_t length = host_file(files[at].file, text, HOST_FILE_MAX);
         if (length < 0) {
             log_line(LOG_WARNING, "%s: the host gives none, the image's own is used", files[at].path);

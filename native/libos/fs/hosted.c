@@ -22,10 +22,10 @@ static bool make_room(struct hosted *hosted, uint32_t host_fd)
     }
     if (capacity > hosted->capacity) {
         struct item **items = allocate(capacity * sizeof(struct item *));
-        if (items == NULL) {
+        if (!items) {
             return false;
         }
-        if (hosted->items != NULL) {
+        if (hosted->items) {
             memcpy(items, hosted->items, hosted->capacity * sizeof(struct item *));
         }
         release(hosted->items, hosted->capacity * sizeof(struct item *));

@@ -24,7 +24,7 @@ struct inode *inode_get(struct inode *inode)
 
 void inode_put(struct inode *inode)
 {
-    if (inode != NULL && __atomic_sub_fetch(&inode->references, 1, __ATOMIC_ACQ_REL) == 0) {
+    if (inode && __atomic_sub_fetch(&inode->references, 1, __ATOMIC_ACQ_REL) == 0) {
         inode->operations->unused(inode);
     }
 }
@@ -36,7 +36,7 @@ void inode_pin(struct inode *inode)
 
 void inode_unpin(struct inode *inode)
 {
-    if (inode != NULL && __atomic_sub_fetch(&inode->pins, 1, __ATOMIC_ACQ_REL) == 0 &&
+    if (inode && __atomic_sub_fetch(&inode->pins, 1, __ATOMIC_ACQ_REL) == 0 &&
         __atomic_load_n(&inode->links, __ATOMIC_RELAXED) == 0) {
         notify_end(inode);
     }
@@ -49,7 +49,7 @@ void location_of_directory(const struct inode *directory, struct location *locat
 {
     *location = (struct location){0};
     mutex_lock(&place_lock);
-    if (directory->parent != NULL) {
+    if (directory->parent) {
         location->parent = inode_get(directory->parent);
         location->length = directory->name_length;
         location->removed = directory->links == 0;
@@ -61,9 +61,9 @@ void location_of_directory(const struct inode *directory, struct location *locat
 int64_t inode_place(struct inode *directory, struct inode *parent, struct name name)
 {
     char *copy = NULL;
-    if (parent != NULL) {
+    if (parent) {
         copy = allocate(name.length + 1);
-        if (copy == NULL) {
+        if (!copy) {
             return -ENOMEM;
         }
         memcpy(copy, name.bytes, name.length);
@@ -75,7 +75,7 @@ int64_t inode_place(struct inode *directory, struct inode *parent, struct name n
     struct inode *old_parent = directory->parent;
     directory->parent = parent;
     directory->name = copy;
-    directory->name_length = parent != NULL ? name.length : 0;
+    directory->name_length = parent ? name.length : 0;
     mutex_unlock(&place_lock);
     release(old_name, old_length + 1);
     inode_put(old_parent);

@@ -165,8 +165,8 @@ static inline bool is_link(const struct inode *inode)
 /* Of an inode that is open; needs no lock. */
 static inline uint64_t size_now_of(struct inode *inode)
 {
-    return inode->operations->size_now != NULL ? inode->operations->size_now(inode)
-                                               : __atomic_load_n(&inode->size, __ATOMIC_ACQUIRE);
+    return inode->operations->size_now ? inode->operations->size_now(inode)
+                                       : __atomic_load_n(&inode->size, __ATOMIC_ACQUIRE);
 }
 
 static inline bool name_equals(struct name one, struct name other)

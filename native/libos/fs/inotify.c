@@ -70,7 +70,7 @@ static size_t size_of(const struct event *event)
 
 static void append(struct instance *instance, struct event *event)
 {
-    *(instance->last != NULL ? &instance->last->next : &instance->first) = event;
+    *(instance->last ? &instance->last->next : &instance->first) = event;
     instance->last = event;
     instance->bytes += size_of(event);
     instance->queued++;
@@ -80,7 +80,7 @@ static void append(struct instance *instance, struct event *event)
 static struct event *make_event(int32_t number, uint32_t mask, uint32_t cookie, struct name name)
 {
     struct event *event = allocate(sizeof(struct event) + name.length);
-    if (event != NULL) {
+    if (event) {
         size_t unit = sizeof(struct event_header);
         size_t padded = name.length == 0 ? 0 : (name.length + 1 + unit - 1) / unit * unit;
         event->header = (struct event_header){number, mask, cookie, (uint32_t)padded};
@@ -98,7 +98,7 @@ static void release_event(struct event *event)
 /* The same as the last one says nothing new (event_compare() of Linux). */
 static bool repeats(const struct event *last, int32_t number, uint32_t mask, struct name name)
 {
-    return last != NULL && (last->header.mask & IN_IGNORED) == 0 && last->header.watch == number &&
+    return last && (last->header.mask & IN_IGNORED) == 0 && last->header.watch == number &&
            last->header.mask == mask && name_equals((struct name){last->name, last->name_length}, name);
 }
 
@@ -106,17 +106,17 @@ static bool repeats(const struct event *last, int32_t number, uint32_t mask, str
 static void queue(struct instance *instance, int32_t number, uint32_t mask, uint32_t cookie, struct name name)
 {
     struct event *event = NULL;
-    bool has_overflown = instance->last != NULL && (instance->last->header.mask & IN_Q_OVERFLOW);
+    bool has_overflown = instance->last && (instance->last->header.mask & IN_Q_OVERFLOW);
     if (repeats(instance->last, number, mask, name)) {
         return;
     }
     if (instance->queued < INOTIFY_QUEUE_MAX) {
         event = make_event(number, mask, cookie, name);
     }
-    if (event == NULL && !has_overflown) {
+    if (!event && !has_overflown) {
         event = make_event(-1, IN_Q_OVERFLOW, 0, (struct name){0});
     }
-    if (event != NULL) {
+    if (event) {
         append(instance, event);
     }
 }
@@ -146,7 +146,7 @@ static void end_watch(struct watch *watch)
 void inotify_tell(const struct inode *watched, const struct happening *happening)
 {
     mutex_lock(&lock);
-    for (struct watch *watch = *bucket_of(watched), *next; watch != NULL; watch = next) {
+    for (struct watch *watch = *bucket_of(watched), *next; watch; watch = next) {
         next = watch->next_in_bucket;
         bool wanted = is_of(watch, watched) && (watch->mask & happening->event & IN_ALL_EVENTS) != 0 &&
                       !(happening->removed && (watch->mask & IN_EXCL_UNLINK));
@@ -167,7 +167,7 @@ void inotify_tell(const struct inode *watched, const struct happening *happening
 void inotify_end(const struct inode *watched)
 {
     mutex_lock(&lock);
-    for (struct watch *watch = *bucket_of(watched), *next; watch != NULL; watch = next) {
+    for (struct watch *watch = *bucket_of(watched), *next; watch; watch = next) {
         next = watch->next_in_bucket;
         if (is_of(watch, watched)) {
             end_watch(watch);
@@ -180,7 +180,7 @@ void inotify_end(const struct inode *watched)
 static int64_t take_events(struct instance *instance, uint8_t *to, size_t length)
 {
     size_t done = 0;
-    while (instance->first != NULL && size_of(instance->first) <= length - done) {
+    while (instance->first && size_of(instance->first) <= length - done) {
         struct event *event = instance->first;
         memcpy(to + done, &event->header, sizeof(event->header));
         done += sizeof(event->header);
@@ -188,7 +188,7 @@ static int64_t take_events(struct instance *instance, uint8_t *to, size_t length
         memcpy(to + done, event->name, event->name_length);
         done += event->header.length;
         instance->first = event->next;
-        instance->last = event->next == NULL ? NULL : instance->last;
+        instance->last = !event->next ? NULL : instance->last;
         instance->bytes -= size_of(event);
         instance->queued--;
         release_event(event);
@@ -202,7 +202,7 @@ static int64_t inotify_read(struct file *file, void *to, size_t length, uint64_t
     struct instance *instance = file->state;
     int64_t result = 0;
     mutex_lock(&lock);
-    while (instance->first == NULL && result == 0) {
+    while (!instance->first && result == 0) {
         result = (file->flags & O_NONBLOCK) ? -EAGAIN
                                             : wait_queue_sleep(&instance->source.queue, &lock, NO_TIMEOUT);
     }
@@ -218,7 +218,7 @@ static uint32_t inotify_poll(struct file *file, struct poller *poller)
     struct instance *instance = file->state;
     poller_watch(poller, &instance->source);
     mutex_lock(&lock);
-    uint32_t events = instance->first != NULL ? POLLIN | POLLRDNORM : 0;
+    uint32_t events = instance->first ? POLLIN | POLLRDNORM : 0;
     mutex_unlock(&lock);
     return events;
 }
@@ -242,12 +242,12 @@ static void inotify_release(struct file *file)
 {
     struct instance *instance = file->state;
     mutex_lock(&lock);
-    while (instance->watches != NULL) {
+    while (instance->watches) {
         struct watch *watch = instance->watches;
         unlink_watch(watch);
         release(watch, sizeof(struct watch));
     }
-    while (instance->first != NULL) {
+    while (instance->first) {
         struct event *event = instance->first;
         instance->first = event->next;
         release_event(event);
@@ -262,7 +262,7 @@ static void inotify_tell_watches(struct file *file, struct text *text)
 {
     const struct instance *instance = file->state;
     mutex_lock(&lock);
-    for (const struct watch *watch = instance->watches; watch != NULL; watch = watch->next_of_instance) {
+    for (const struct watch *watch = instance->watches; watch; watch = watch->next_of_instance) {
         text_add(text, "inotify wd:%x ino:%llx sdev:%x mask:%x ignored_mask:0 \n", (unsigned)watch->number,
             (unsigned long long)watch->inode, watch->file_system->device, watch->mask);
     }
@@ -301,7 +301,7 @@ int64_t inotify_create(uint32_t flags, struct file **file)
     }
     struct instance *instance = allocate(sizeof(struct instance));
     int64_t result = -ENOMEM;
-    if (instance != NULL) {
+    if (instance) {
         instance->source.references = 1;
         instance->source.unused = instance_unused;
         result = file_create_anonymous(&operations, "anon_inode:inotify", 0600, O_RDONLY | flags, instance, file);
@@ -320,7 +320,7 @@ int64_t inotify_create(uint32_t flags, struct file **file)
 static struct watch *find(const struct instance *instance, const struct inode *inode)
 {
     struct watch *watch = *bucket_of(inode);
-    while (watch != NULL && (watch->instance != instance || !is_of(watch, inode))) {
+    while (watch && (watch->instance != instance || !is_of(watch, inode))) {
         watch = watch->next_in_bucket;
     }
     return watch;
@@ -330,7 +330,7 @@ static int64_t add_locked(struct instance *instance, const struct inode *inode, 
 {
     struct watch *watch = find(instance, inode);
     uint32_t kept = mask & (IN_ALL_EVENTS | KEPT_FLAGS);
-    if (watch != NULL) {
+    if (watch) {
         if (mask & IN_MASK_CREATE) {
             return -EEXIST;
         }
@@ -341,7 +341,7 @@ static int64_t add_locked(struct instance *instance, const struct inode *inode, 
         return -ENOSPC;
     }
     watch = allocate(sizeof(struct watch));
-    if (watch == NULL) {
+    if (!watch) {
         return -ENOMEM;
     }
     *watch = (struct watch){
@@ -372,12 +372,12 @@ int64_t inotify_remove(struct file *file, int32_t number)
     struct instance *instance = file->state;
     mutex_lock(&lock);
     struct watch *watch = instance->watches;
-    while (watch != NULL && watch->number != number) {
+    while (watch && watch->number != number) {
         watch = watch->next_of_instance;
     }
-    if (watch != NULL) {
+    if (watch) {
         end_watch(watch);
     }
     mutex_unlock(&lock);
-    return watch != NULL ? 0 : -EINVAL;
+    return watch ? 0 : -EINVAL;
 }

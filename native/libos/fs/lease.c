@@ -19,7 +19,7 @@ static struct lease *leases; /* atomic where nobody needs more than whether ther
 static struct lease *find(const struct file *file)
 {
     struct lease *lease = leases;
-    while (lease != NULL && lease->file != file) {
+    while (lease && lease->file != file) {
         lease = lease->next;
     }
     return lease;
@@ -39,7 +39,7 @@ static void take_out(struct lease *lease)
 static void take_overdue(void)
 {
     uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
-    for (struct lease *lease = leases, *next; lease != NULL; lease = next) {
+    for (struct lease *lease = leases, *next; lease; lease = next) {
         next = lease->next;
         if (lease->deadline == 0 || now < lease->deadline) {
             continue;
@@ -72,7 +72,7 @@ static bool is_opened_otherwise(const struct file *file, enum lease_type type)
 /* Another lease that does not go with it: generic_add_lease(). */
 static bool is_leased_otherwise(const struct file *file, enum lease_type type)
 {
-    for (const struct lease *other = leases; other != NULL; other = other->next) {
+    for (const struct lease *other = leases; other; other = other->next) {
         if (other->file != file && other->file->inode == file->inode &&
             (type == F_WRLCK || (other->deadline != 0 && other->target == F_UNLCK))) {
             return true;
@@ -85,7 +85,7 @@ static int64_t put(const struct file *file, int32_t descriptor, enum lease_type 
 {
     struct lease *lease = find(file);
     if (type == F_UNLCK) {
-        if (lease == NULL) {
+        if (!lease) {
             return -EAGAIN;
         }
         take_out(lease);
@@ -95,8 +95,8 @@ static int64_t put(const struct file *file, int32_t descriptor, enum lease_type 
     if (is_opened_otherwise(file, type) || is_leased_otherwise(file, type)) {
         return -EAGAIN;
     }
-    if (lease == NULL) {
-        if (*spare == NULL) {
+    if (!lease) {
+        if (!*spare) {
             return -ENOMEM;
         }
         lease = *spare;
@@ -140,19 +140,19 @@ int64_t lease_of(const struct file *file)
     mutex_lock(&lock);
     take_overdue();
     const struct lease *lease = find(file);
-    int64_t type = lease != NULL ? (int64_t)lease->target : F_UNLCK;
+    int64_t type = lease ? (int64_t)lease->target : F_UNLCK;
     mutex_unlock(&lock);
     return type;
 }
 
 void lease_forget(const struct file *file)
 {
-    if (__atomic_load_n(&leases, __ATOMIC_SEQ_CST) == NULL) {
+    if (!__atomic_load_n(&leases, __ATOMIC_SEQ_CST)) {
         return;
     }
     mutex_lock(&lock);
     struct lease *lease = find(file);
-    if (lease != NULL) {
+    if (lease) {
         take_out(lease);
         wake_all(&waiters);
     }
@@ -168,7 +168,7 @@ static bool conflicts(const struct lease *lease, const struct inode *inode, bool
 static uint64_t latest_deadline(const struct inode *inode, bool writes)
 {
     uint64_t latest = 0;
-    for (const struct lease *lease = leases; lease != NULL; lease = lease->next) {
+    for (const struct lease *lease = leases; lease; lease = lease->next) {
         latest = conflicts(lease, inode, writes) && lease->deadline > latest ? lease->deadline : latest;
     }
     return latest;
@@ -182,13 +182,13 @@ static bool is_writing(uint32_t flags)
 int64_t lease_break(struct inode *inode, uint32_t flags)
 {
     bool writes = is_writing(flags);
-    if (__atomic_load_n(&leases, __ATOMIC_SEQ_CST) == NULL) {
+    if (!__atomic_load_n(&leases, __ATOMIC_SEQ_CST)) {
         return 0;
     }
     mutex_lock(&lock);
     take_overdue();
     bool is_leased = false;
-    for (struct lease *lease = leases; lease != NULL; lease = lease->next) {
+    for (struct lease *lease = leases; lease; lease = lease->next) {
         enum lease_type target = writes ? F_UNLCK : F_RDLCK;
         if (!conflicts(lease, inode, writes)) {
             continue;

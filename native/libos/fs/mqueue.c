@@ -47,7 +47,7 @@ static struct queue *queue_of(const struct file *file)
 static void queue_free(struct event_source *source)
 {
     struct queue *queue = CONTAINER_OF(source, struct queue, source);
-    for (struct message *message = queue->first, *next; message != NULL; message = next) {
+    for (struct message *message = queue->first, *next; message; message = next) {
         next = message->next;
         release(message, sizeof(*message) + message->size);
     }
@@ -80,7 +80,7 @@ static int64_t queue_read(struct file *file, void *to, size_t length, uint64_t *
     mutex_lock(&queue->lock);
     bool is_told = queue->notified != NULL;
     size_t size = format_text(text, sizeof(text), "QSIZE:%lu NOTIFY:%d SIGNO:%d NOTIFY_PID:%d\n", queue->bytes,
-        !is_told ? 0 : queue->notification.socket != NULL ? SIGEV_THREAD : queue->notification.signal == 0 ? SIGEV_NONE : SIGEV_SIGNAL,
+        !is_told ? 0 : queue->notification.socket ? SIGEV_THREAD : queue->notification.signal == 0 ? SIGEV_NONE : SIGEV_SIGNAL,
         is_told ? queue->notification.signal : 0,
         is_told ? queue->notified->id : 0);
     mutex_unlock(&queue->lock);
@@ -116,10 +116,10 @@ static void take_registration(struct queue *queue, enum cookie_reason reason, st
 
 static void tell(const struct news *news)
 {
-    if (news->process != NULL) {
+    if (news->process) {
         signal_send_process(news->process, &news->info);
     }
-    if (news->notification.socket != NULL) {
+    if (news->notification.socket) {
         fs_upcalls.tell_by_netlink(news->notification.socket, news->notification.cookie, MQ_COOKIE_SIZE);
         file_put(news->notification.socket);
     }
@@ -168,7 +168,7 @@ static int64_t create(const char *name, uint32_t mode, const struct mqueue_attri
     struct queue **created)
 {
     uint64_t messages = MQ_MESSAGES_DEFAULT, size = MQ_SIZE_DEFAULT;
-    if (attributes != NULL) {
+    if (attributes) {
         messages = (uint64_t)attributes->messages_max;
         size = (uint64_t)attributes->size_max;
     }
@@ -193,7 +193,7 @@ static int64_t create(const char *name, uint32_t mode, const struct mqueue_attri
     size_t length = strlen(name);
     inode->links = 1;
     inode->name = allocate(length + 2);
-    if (inode->name == NULL) {
+    if (!inode->name) {
         release(queue, sizeof(*queue));
         return -ENOMEM;
     }
@@ -216,7 +216,7 @@ static int64_t create(const char *name, uint32_t mode, const struct mqueue_attri
 static struct queue **find(const char *name)
 {
     struct queue **link = &queues;
-    while (*link != NULL && strcmp((*link)->name, name) != 0) {
+    while (*link && strcmp((*link)->name, name) != 0) {
         link = &(*link)->next;
     }
     return link;
@@ -233,7 +233,7 @@ static int64_t check_name(const char *name)
         return -ENAMETOOLONG;
     }
     bool is_dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-    return is_dots || memchr(name, '/', length) != NULL ? -EACCES : 0;
+    return is_dots || memchr(name, '/', length) ? -EACCES : 0;
 }
 
 static int64_t check_access(const struct queue *queue, uint32_t flags)
@@ -248,7 +248,7 @@ static int64_t find_or_create(const char *name, uint32_t flags, uint32_t mode,
     const struct mqueue_attributes *attributes, struct queue **found)
 {
     *found = *find(name);
-    if (*found == NULL) {
+    if (!*found) {
         return (flags & O_CREAT) ? create(name, mode, attributes, found) : -ENOENT;
     }
     return (flags & O_CREAT) && (flags & O_EXCL) ? -EEXIST : check_access(*found, flags);
@@ -279,7 +279,7 @@ int64_t mqueue_unlink(const char *name)
     }
     mutex_lock(&names_lock);
     struct queue **link = find(name), *queue = *link;
-    result = queue == NULL ? -ENOENT : is_owner(&queue->inode) ? 0 : -EPERM; /* their directory is sticky */
+    result = !queue ? -ENOENT : is_owner(&queue->inode) ? 0 : -EPERM; /* their directory is sticky */
     if (result == 0) {
         *link = queue->next;
         queue_count--;
@@ -310,7 +310,7 @@ static int64_t wait(struct queue *queue, uint64_t deadline)
 /* The first message in an empty queue that nobody waits for is told once. */
 static void take_notification(struct queue *queue, struct news *news)
 {
-    if (queue->notified != NULL && queue->messages == 1 && queue->receivers == 0) {
+    if (queue->notified && queue->messages == 1 && queue->receivers == 0) {
         take_registration(queue, NOTIFY_WOKENUP, news);
     }
 }
@@ -318,7 +318,7 @@ static void take_notification(struct queue *queue, struct news *news)
 static void insert(struct queue *queue, struct message *message)
 {
     struct message **link = &queue->first;
-    while (*link != NULL && (*link)->priority >= message->priority) {
+    while (*link && (*link)->priority >= message->priority) {
         link = &(*link)->next;
     }
     message->next = *link;
@@ -355,7 +355,7 @@ int64_t mqueue_send(
         return -EMSGSIZE;
     }
     struct message *message = allocate(sizeof(*message) + length);
-    if (message == NULL) {
+    if (!message) {
         return -ENOMEM;
     }
     message->priority = priority;
@@ -416,12 +416,12 @@ int64_t mqueue_notify(struct file *file, const struct mqueue_notification *wante
 {
     struct queue *queue = queue_of(file);
     int64_t result = 0;
-    if (wanted == NULL) {
+    if (!wanted) {
         unregister(queue);
         return 0;
     }
     mutex_lock(&queue->lock);
-    if (queue->notified != NULL) {
+    if (queue->notified) {
         result = -EBUSY;
     } else {
         queue->notified = current_process();

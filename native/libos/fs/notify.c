@@ -46,7 +46,7 @@ void notify_name(const struct inode *directory, struct name name, uint32_t event
 /* First the directory that it lies in, then itself. */
 static void tell_at(const struct inode *inode, const struct location *location, uint32_t event)
 {
-    if (location->parent != NULL && (event & EVENTS_OF_CHILDREN)) {
+    if (location->parent && (event & EVENTS_OF_CHILDREN)) {
         const struct happening happening = {
             .event = event | kind_of(inode),
             .name = {.bytes = location->name, .length = location->length},
@@ -97,7 +97,7 @@ void notify_place(const struct place *place, uint32_t event)
     if (!somebody_watches() || event == 0) {
         return;
     }
-    if (place->parent == NULL || is_directory(place->inode)) {
+    if (!place->parent || is_directory(place->inode)) {
         tell_under_name(place->inode, place->opened, event, false);
         return;
     }
@@ -170,11 +170,11 @@ void notify_moved(const struct place *old, const struct place *new, struct inode
         return;
     }
     tell_moved(old, new);
-    if (replaced != NULL) {
+    if (replaced) {
         notify_inode(replaced, IN_ATTRIB);
     }
     notify_inode(old->inode, IN_MOVE_SELF);
-    if (replaced != NULL) {
+    if (replaced) {
         end_unless_used(replaced, last, was_open);
     }
 }

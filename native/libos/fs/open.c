@@ -13,7 +13,7 @@ int64_t start_of(int64_t descriptor, const char *path, struct inode **start)
         return 0;
     }
     struct file *file = file_of_descriptor((int32_t)descriptor);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     *start = inode_get(file->inode);
@@ -24,7 +24,7 @@ int64_t start_of(int64_t descriptor, const char *path, struct inode **start)
 int64_t may_create(const struct place *place)
 {
     const struct inode *parent = place->parent;
-    if (parent->operations->create == NULL) {
+    if (!parent->operations->create) {
         return parent->file_system->read_only ? -EROFS : -EACCES;
     }
     if (parent->links == 0) {
@@ -69,11 +69,11 @@ static int64_t check_existing(const struct inode *inode, uint32_t flags)
 
 static int64_t remember_name(struct file *file, const struct place *place)
 {
-    if (place->opened != NULL) {
+    if (place->opened) {
         file->name = open_name_get(place->opened);
-    } else if (place->parent != NULL && !place->is_dot && !is_directory(file->inode)) {
+    } else if (place->parent && !place->is_dot && !is_directory(file->inode)) {
         file->name = open_name_of(place->parent, place_name(place));
-        return file->name == NULL ? -ENOMEM : 0;
+        return !file->name ? -ENOMEM : 0;
     }
     return 0;
 }
@@ -82,7 +82,7 @@ static int64_t remember_name(struct file *file, const struct place *place)
 static int64_t empty(struct file *file)
 {
     struct inode *inode = file->inode;
-    if (!is_regular(inode) || inode->operations->truncate == NULL) {
+    if (!is_regular(inode) || !inode->operations->truncate) {
         return 0;
     }
     int64_t result = seals_check_size(inode, 0);
@@ -98,7 +98,7 @@ static int64_t empty(struct file *file)
 /* 1: there is a lease on it, and lease_await() waits for its end. */
 static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, struct file **file)
 {
-    bool created = place->inode == NULL;
+    bool created = !place->inode;
     int64_t result = created ? create_regular(place, mode) : check_existing(place->inode, flags);
     if (result == 0 && !created && is_regular(place->inode) && (flags & O_PATH) == 0) {
         result = lease_break(place->inode, flags);
@@ -136,7 +136,7 @@ static int64_t open_temporary(struct place *place, uint32_t flags, uint32_t mode
     if (result < 0) {
         return result;
     }
-    if (directory->operations->create_unnamed == NULL) {
+    if (!directory->operations->create_unnamed) {
         return -EOPNOTSUPP;
     }
     const struct creation creation = {
@@ -203,7 +203,7 @@ int64_t open_at(int64_t descriptor, const char *path, uint32_t flags, uint32_t m
         inode_put(leased);
     } while (result > 0);
     inode_put(start);
-    if (result == 0 && (*file)->operations->opened != NULL) {
+    if (result == 0 && (*file)->operations->opened) {
         result = (*file)->operations->opened(*file);
         if (result < 0) {
             file_put(*file);

@@ -38,7 +38,7 @@ static bool is_at(const struct open_name *entry, const struct inode *directory, 
 static struct open_name **find(const struct inode *directory, struct name name)
 {
     struct open_name **link = bucket_of(directory, name);
-    while (*link != NULL && !is_at(*link, directory, name)) {
+    while (*link && !is_at(*link, directory, name)) {
         link = &(*link)->next;
     }
     return link;
@@ -47,7 +47,7 @@ static struct open_name **find(const struct inode *directory, struct name name)
 static bool set_place(struct open_name *entry, struct inode *directory, struct name name)
 {
     char *bytes = allocate(name.length);
-    if (bytes == NULL) {
+    if (!bytes) {
         return false;
     }
     memcpy(bytes, name.bytes, name.length);
@@ -65,7 +65,7 @@ static bool set_place(struct open_name *entry, struct inode *directory, struct n
 static struct open_name *make(struct inode *directory, struct name name)
 {
     struct open_name *entry = allocate(sizeof(struct open_name));
-    if (entry != NULL && !set_place(entry, directory, name)) {
+    if (entry && !set_place(entry, directory, name)) {
         release(entry, sizeof(struct open_name));
         entry = NULL;
     }
@@ -75,7 +75,7 @@ static struct open_name *make(struct inode *directory, struct name name)
 struct open_name *open_name_of_unnamed(struct inode *directory, struct name name)
 {
     struct open_name *entry = make(directory, name);
-    if (entry != NULL) {
+    if (entry) {
         entry->removed = true;
         entry->references = 1;
     }
@@ -87,10 +87,10 @@ struct open_name *open_name_of(struct inode *directory, struct name name)
     mutex_lock(&lock);
     struct open_name **link = find(directory, name);
     struct open_name *entry = *link;
-    if (entry == NULL) {
+    if (!entry) {
         *link = entry = make(directory, name);
     }
-    if (entry != NULL) {
+    if (entry) {
         entry->references++;
     }
     mutex_unlock(&lock);
@@ -109,7 +109,7 @@ struct open_name *open_name_get(struct open_name *name)
 static struct open_name *take_out(struct open_name **link)
 {
     struct open_name *entry = *link;
-    if (entry != NULL) {
+    if (entry) {
         *link = entry->next;
         entry->next = NULL;
     }
@@ -118,7 +118,7 @@ static struct open_name *take_out(struct open_name **link)
 
 bool open_name_put(struct open_name *name)
 {
-    if (name == NULL) {
+    if (!name) {
         return false;
     }
     mutex_lock(&lock);
@@ -139,7 +139,7 @@ bool open_name_put(struct open_name *name)
 /* Without memory it counts as removed. */
 static void put_in(struct open_name *entry, struct inode *directory, struct name name)
 {
-    if (entry == NULL) {
+    if (!entry) {
         return;
     }
     if (!set_place(entry, directory, name)) {
@@ -154,7 +154,7 @@ static void put_in(struct open_name *entry, struct inode *directory, struct name
 static bool remove_locked(struct inode *directory, struct name name)
 {
     struct open_name *entry = take_out(find(directory, name));
-    if (entry != NULL) {
+    if (entry) {
         entry->removed = true;
     }
     return entry != NULL;
@@ -190,7 +190,7 @@ bool open_names_removed(struct inode *directory, struct name name)
 void location_of_name(const struct open_name *name, struct location *location)
 {
     *location = (struct location){0};
-    if (name == NULL) {
+    if (!name) {
         return;
     }
     mutex_lock(&lock);

@@ -163,9 +163,9 @@ void owner_tell(const struct file *file, int32_t descriptor, enum owner_reason r
     struct process *process = id != 0 && file->owner.type == F_OWNER_PID ? process_of_id(id) : NULL;
     if (id != 0 && file->owner.type == F_OWNER_PGRP) {
         signal_each_of_group(id, tell_member, &message);
-    } else if (task != NULL) {
+    } else if (task) {
         tell(task->process, task, &message);
-    } else if (process != NULL) {
+    } else if (process) {
         tell(process, NULL, &message);
     }
 }
@@ -184,7 +184,7 @@ static struct notice *notices;
 void owner_source_changed(struct event_source *source, enum owner_reason reason)
 {
     mutex_lock(&lock);
-    for (const struct notice *notice = notices; notice != NULL; notice = notice->next) {
+    for (const struct notice *notice = notices; notice; notice = notice->next) {
         if (notice->source == source && notice->reason == reason) {
             owner_tell(notice->file, notice->descriptor, reason);
         }
@@ -202,7 +202,7 @@ static int64_t watch(struct file *file, int32_t descriptor)
         struct event_source *source = sources[at].source;
         bool is_told = !sources[at].of_room || file->operations->tells_owner == OWNER_HEARS_ALL;
         struct notice *notice = is_told ? allocate(sizeof(struct notice)) : NULL;
-        if (notice == NULL) {
+        if (!notice) {
             event_source_put(source);
             continue;
         }
@@ -220,7 +220,7 @@ static int64_t watch(struct file *file, int32_t descriptor)
 void owner_forget(struct file *file)
 {
     mutex_lock(&lock);
-    for (struct notice **link = &notices; *link != NULL;) {
+    for (struct notice **link = &notices; *link;) {
         struct notice *notice = *link;
         if (notice->file != file) {
             link = &notice->next;

@@ -66,7 +66,7 @@ static uint64_t number_of_mount(const struct inode *root)
 uint64_t mount_number(const struct inode *inode, const struct inode *parent)
 {
     uint64_t number = number_of_mount(inode);
-    for (const struct inode *step = is_directory(inode) ? inode : parent; step != NULL && number == 0;
+    for (const struct inode *step = is_directory(inode) ? inode : parent; step && number == 0;
          step = step->parent) {
         number = number_of_mount(step);
     }
@@ -111,24 +111,24 @@ static void step_to(struct walk *walk, struct inode *inode)
 static int64_t find(struct inode *directory, struct name name, struct inode **found)
 {
     struct inode *mounted = find_mount(directory, name);
-    if (mounted != NULL) {
+    if (mounted) {
         *found = inode_get(mounted);
         return 0;
     }
-    return directory->operations->lookup != NULL ? directory->operations->lookup(directory, name, found)
-                                                 : -ENOENT;
+    return directory->operations->lookup ? directory->operations->lookup(directory, name, found)
+                                         : -ENOENT;
 }
 
 struct inode *root_of_caller(void)
 {
     const struct whereabouts *whereabouts = current_whereabouts();
-    return whereabouts != NULL ? whereabouts->root : root_directory;
+    return whereabouts ? whereabouts->root : root_directory;
 }
 
 bool is_below_root_of_caller(const struct inode *directory)
 {
     const struct inode *root = root_of_caller(), *step = directory;
-    while (step != NULL && step != root) {
+    while (step && step != root) {
         step = step->parent;
     }
     return step != NULL;
@@ -136,7 +136,7 @@ bool is_below_root_of_caller(const struct inode *directory)
 
 static struct inode *parent_of(struct inode *directory)
 {
-    return directory->parent != NULL ? directory->parent : directory;
+    return directory->parent ? directory->parent : directory;
 }
 
 /* nd_jump_root() of Linux: a link is absolute. */
@@ -179,7 +179,7 @@ static int64_t expand(struct walk *walk, struct inode *link, const char *after, 
         return -ELOOP;
     }
     char *expanded = buffer_take(&path_buffers);
-    if (expanded == NULL) {
+    if (!expanded) {
         return -ENOMEM;
     }
     int64_t length = link->operations->read_link(link, expanded, PATH_BUFFER_SIZE - 1);
@@ -256,7 +256,7 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
             inode_put(link);
             return -ELOOP;
         }
-        if (link->operations->jump == NULL || (result = link->operations->jump(link, &child, &opened)) == -ENOENT) {
+        if (!link->operations->jump || (result = link->operations->jump(link, &child, &opened)) == -ENOENT) {
             result = expand(walk, link, after, slash && !last, flags);
             if (result == 0 && last && slash) {
                 place->wants_directory = true;
@@ -297,7 +297,7 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
     place->name_length = name.length;
     memcpy(place->name, name.bytes, name.length);
     place->name[name.length] = '\0';
-    if (child != NULL && place->wants_directory && !is_directory(child) && (flags & WALK_NAME) == 0) {
+    if (child && place->wants_directory && !is_directory(child) && (flags & WALK_NAME) == 0) {
         inode_put(child);
         open_name_put(opened);
         place->opened = NULL;
@@ -314,13 +314,13 @@ static int64_t step(struct walk *walk, uint32_t flags, struct place *place)
 static int64_t refresh(struct place *place)
 {
     struct inode *inode = place->inode;
-    return inode != NULL && inode->operations->refresh != NULL ? inode->operations->refresh(inode) : 0;
+    return inode && inode->operations->refresh ? inode->operations->refresh(inode) : 0;
 }
 
 int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct place *place)
 {
     *place = (struct place){0};
-    struct inode *relative = start != NULL ? start : current_whereabouts()->working_directory;
+    struct inode *relative = start ? start : current_whereabouts()->working_directory;
     bool is_absolute = path[0] == '/', is_scoped = (flags & (WALK_BENEATH | WALK_IN_ROOT)) != 0;
     struct inode *root = root_of_caller(), *from = is_absolute && !(flags & WALK_IN_ROOT) ? root : relative;
     if (is_absolute && (flags & WALK_BENEATH)) {
@@ -335,7 +335,7 @@ int64_t path_walk(struct inode *start, const char *path, uint32_t flags, struct 
         return refresh(place);
     }
     struct walk walk = {.buffer = buffer_take(&path_buffers)};
-    if (walk.buffer == NULL) {
+    if (!walk.buffer) {
         return -ENOMEM;
     }
     size_t length = strnlen(path, PATH_BUFFER_SIZE);
@@ -389,7 +389,7 @@ int64_t path_of_removed(const struct inode *directory, struct name name, char *b
     }
     const struct inode *root = root_of_caller();
     for (const struct inode *step = directory; step != root && step != root_directory; step = step->parent) {
-        if (step->parent == NULL) {
+        if (!step->parent) {
             return -ENOENT;
         }
         if (!prepend(buffer, &at, step->name, step->name_length)) {
@@ -405,7 +405,7 @@ int64_t path_of_removed(const struct inode *directory, struct name name, char *b
 
 int64_t path_of(const struct inode *directory, struct name name, char *buffer, size_t size, size_t *start)
 {
-    for (const struct inode *step = directory; step != NULL; step = step->parent) {
+    for (const struct inode *step = directory; step; step = step->parent) {
         if (step->links == 0) {
             return -ENOENT;
         }

@@ -32,7 +32,7 @@ static uint32_t pidfd_poll(struct file *file, struct poller *poller)
 {
     poller_watch(poller, &endings);
     const struct process *process = process_of(file);
-    return process == NULL ? POLLIN | POLLHUP : process->state == PROCESS_ZOMBIE ? POLLIN : 0;
+    return !process ? POLLIN | POLLHUP : process->state == PROCESS_ZOMBIE ? POLLIN : 0;
 }
 
 static void pidfd_release(struct file *file)
@@ -43,7 +43,7 @@ static void pidfd_release(struct file *file)
 static void pidfd_tell(struct file *file, struct text *text)
 {
     const struct pidfd *pidfd = file->state;
-    int id = process_of(file) != NULL ? pidfd->id : -1;
+    int id = process_of(file) ? pidfd->id : -1;
     text_add(text, "Pid:\t%d\nNSpid:\t%d\n", id, id);
 }
 
@@ -59,7 +59,7 @@ bool is_pidfd(const struct file *file)
 static struct file *pidfd_at(int descriptor)
 {
     struct file *file = file_of_descriptor(descriptor);
-    if (file != NULL && file->operations == &operations) {
+    if (file && file->operations == &operations) {
         return file;
     }
     file_put(file);
@@ -70,19 +70,19 @@ static struct file *pidfd_at(int descriptor)
 static int64_t process_at(int descriptor, struct process **process)
 {
     struct file *file = pidfd_at(descriptor);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     *process = process_of(file);
     file_put(file);
-    return *process != NULL ? 0 : -ESRCH;
+    return *process ? 0 : -ESRCH;
 }
 
 int32_t process_of_pidfd(int descriptor, bool *is_nonblocking)
 {
     struct file *file = pidfd_at(descriptor);
-    *is_nonblocking = file != NULL && (file->flags & O_NONBLOCK) != 0;
-    int32_t id = file != NULL ? ((const struct pidfd *)file->state)->id : -EBADF;
+    *is_nonblocking = file && (file->flags & O_NONBLOCK) != 0;
+    int32_t id = file ? ((const struct pidfd *)file->state)->id : -EBADF;
     file_put(file);
     return id;
 }
@@ -91,7 +91,7 @@ int64_t pidfd_create(struct process *process, uint32_t flags)
 {
     struct file *file;
     struct pidfd *pidfd = allocate(sizeof(struct pidfd));
-    if (pidfd == NULL) {
+    if (!pidfd) {
         return -ENOMEM;
     }
     *pidfd = (struct pidfd){.subject = {.process = process, .serial = process->serial}, .id = process->id};
@@ -112,8 +112,8 @@ int64_t sys_pidfd_open(const struct arguments *arguments)
         return -EINVAL;
     }
     struct process *process = process_of_id(id);
-    if (process == NULL) {
-        return task_of_id(id) != NULL ? -EINVAL : -ESRCH; /* a thread is no process */
+    if (!process) {
+        return task_of_id(id) ? -EINVAL : -ESRCH; /* a thread is no process */
     }
     return pidfd_create(process, flags);
 }
@@ -124,7 +124,7 @@ static int64_t process_to_signal(int descriptor, struct process **process)
     struct subject subject;
     struct subject_facts facts;
     struct file *file = opened_file_of_descriptor(descriptor);
-    bool is_folder = file != NULL && proc_entry_subject(file->inode, &subject);
+    bool is_folder = file && proc_entry_subject(file->inode, &subject);
     file_put(file);
     if (!is_folder) {
         return process_at(descriptor, process);
@@ -160,7 +160,7 @@ int64_t sys_pidfd_getfd(const struct arguments *arguments)
         return -EINVAL;
     }
     struct file *pidfd = pidfd_at((int)arguments->at[0]);
-    if (pidfd == NULL) {
+    if (!pidfd) {
         return -EBADF;
     }
     struct subject subject = ((const struct pidfd *)pidfd->state)->subject;
@@ -173,5 +173,5 @@ int64_t sys_pidfd_getfd(const struct arguments *arguments)
     }
     bool closes;
     struct file *file = descriptor_file_of(&subject, (int)arguments->at[1], &closes);
-    return file == NULL ? -EBADF : install(file, true);
+    return !file ? -EBADF : install(file, true);
 }

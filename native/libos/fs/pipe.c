@@ -45,7 +45,7 @@ struct pipe *pipe_make(void)
 {
     bool few = has_too_many(__atomic_load_n(&slots_of_all, __ATOMIC_RELAXED) + SLOTS);
     struct pipe *pipe = allocate(sizeof(struct pipe));
-    if (pipe == NULL) {
+    if (!pipe) {
         return NULL;
     }
     if (pipe_ring_create(&pipe->ring, few ? SLOTS_FEW : SLOTS) < 0) {
@@ -390,7 +390,7 @@ static int64_t open_again(struct inode *inode, struct file *file)
 static void pipe_inode_unused(struct inode *inode)
 {
     struct pipe_inode *of_pipe = CONTAINER_OF(inode, struct pipe_inode, inode);
-    if (of_pipe->pipe != NULL) {
+    if (of_pipe->pipe) {
         pipe_forget(of_pipe->pipe);
     }
     inode_end_anonymous(inode);
@@ -402,14 +402,14 @@ int64_t pipe_create(uint32_t flags, struct file *ends[2])
     static const struct inode_operations operations = {
         .open = open_again, .change = inode_change_anonymous, .unused = pipe_inode_unused};
     struct pipe_inode *of_pipe = allocate(sizeof(struct pipe_inode));
-    if (of_pipe == NULL) {
+    if (!of_pipe) {
         return -ENOMEM;
     }
     struct inode *inode = &of_pipe->inode;
     inode->operations = &operations;
     int64_t result = inode_begin_anonymous(inode, "pipe", S_IFIFO | 0600);
     of_pipe->pipe = result == 0 ? pipe_make() : NULL;
-    result = of_pipe->pipe == NULL ? -ENOMEM : file_create(inode, O_RDONLY | (flags & O_NONBLOCK), &ends[0]);
+    result = !of_pipe->pipe ? -ENOMEM : file_create(inode, O_RDONLY | (flags & O_NONBLOCK), &ends[0]);
     if (result == 0) {
         result = file_create(inode, O_WRONLY | flags, &ends[1]);
         if (result < 0) {
@@ -425,7 +425,7 @@ int64_t pipe_open_fifo(struct pipe **slot, struct file *file)
     if ((file->flags & O_ACCMODE) == O_ACCMODE) {
         return -EINVAL;
     }
-    if (*slot == NULL && (*slot = pipe_make()) == NULL) {
+    if (!*slot && !(*slot = pipe_make())) {
         return -ENOMEM;
     }
     struct pipe *pipe = *slot;

@@ -9,7 +9,7 @@ static void release_pages(struct pipe_ring *ring, uint32_t from)
 {
     for (uint32_t at = from; at < ring->count; at++) {
         struct pipe_slot *slot = slot_at(ring, at);
-        if (slot->page != NULL) {
+        if (slot->page) {
             pages_release(slot->page, 1);
         }
         *slot = (struct pipe_slot){0};
@@ -19,7 +19,7 @@ static void release_pages(struct pipe_ring *ring, uint32_t from)
 int64_t pipe_ring_create(struct pipe_ring *ring, uint32_t count)
 {
     struct pipe_slot *slots = allocate(count * sizeof(struct pipe_slot));
-    if (slots == NULL) {
+    if (!slots) {
         return -ENOMEM;
     }
     *ring = (struct pipe_ring){.slots = slots, .count = count};
@@ -86,7 +86,7 @@ int64_t pipe_ring_put(struct pipe_ring *ring, const uint8_t *from, size_t length
     size_t done = merge(ring, from, length);
     while (done < length && !pipe_ring_is_full(ring)) {
         struct pipe_slot *slot = slot_at(ring, ring->occupied);
-        if (slot->page == NULL && (slot->page = pages_allocate(1)) == NULL) {
+        if (!slot->page && !(slot->page = pages_allocate(1))) {
             return done > 0 ? (int64_t)done : -ENOMEM;
         }
         size_t part = length - done < PAGE_SIZE ? length - done : PAGE_SIZE;

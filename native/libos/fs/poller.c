@@ -93,9 +93,9 @@ static void watch_for(struct poller *poller, struct subscriber *subscriber, stru
 
 static void watch_source(struct poller *poller, struct event_source *source, bool of_room)
 {
-    if (poller->blocks == NULL || poller->blocks->used == WATCHES_IN_BLOCK) {
+    if (!poller->blocks || poller->blocks->used == WATCHES_IN_BLOCK) {
         struct watch_block *block = allocate(sizeof(struct watch_block));
-        if (block == NULL) {
+        if (!block) {
             poller->error = -ENOMEM;
             return;
         }
@@ -113,13 +113,13 @@ static void watch_source(struct poller *poller, struct event_source *source, boo
 /* What makes room is no news for who only reads: to him, it is no edge. */
 static void watch(struct poller *poller, struct event_source *source, bool of_room)
 {
-    struct subscriber *subscriber = poller == NULL ? NULL : poller->subscriber;
-    if (subscriber != NULL) {
+    struct subscriber *subscriber = !poller ? NULL : poller->subscriber;
+    if (subscriber) {
         bool counts = !of_room || (poller->wanted & (POLLOUT | POLLWRNORM)) != 0;
         const uint32_t *changes = of_room ? &source->room_changes : &source->changes;
         watch_for(poller, subscriber, source);
         subscriber->changes += (counts ? __atomic_load_n(changes, __ATOMIC_ACQUIRE) : 0) + 1; /* never 0 with a source */
-    } else if (poller != NULL) {
+    } else if (poller) {
         watch_source(poller, source, of_room);
     }
 }
@@ -131,7 +131,7 @@ void poller_watch(struct poller *poller, struct event_source *source)
 
 void poller_watch_aside(struct poller *poller, struct event_source *source)
 {
-    if (poller != NULL) {
+    if (poller) {
         watch_source(poller, source, false);
     }
 }
@@ -143,7 +143,7 @@ void poller_watch_room(struct poller *poller, struct event_source *source)
 
 void poller_ask_again(struct poller *poller)
 {
-    if (poller != NULL && poller->subscriber != NULL) {
+    if (poller && poller->subscriber) {
         poller->subscriber->must_be_asked = true;
     }
 }
@@ -151,7 +151,7 @@ void poller_ask_again(struct poller *poller)
 void poller_wake_at(struct poller *poller, uint64_t time_ns)
 {
     poller_ask_again(poller);
-    if (poller != NULL && time_ns < poller->wake_at) {
+    if (poller && time_ns < poller->wake_at) {
         poller->wake_at = time_ns;
     }
 }
@@ -168,7 +168,7 @@ void poller_end(struct poller *poller, struct subscriber *outer)
 {
     const struct subscriber *subscriber = poller->subscriber;
     subscriber_end_round(poller->subscriber);
-    if (outer != NULL) {
+    if (outer) {
         outer->must_be_asked |= subscriber->must_be_asked;
     }
     poller->subscriber = outer;
@@ -190,7 +190,7 @@ static bool make_room(struct poller *poller)
     uint32_t capacity = poller->capacity * 2;
     struct host_poll *hosts = capacity <= HOSTS_MAX ? allocate(capacity * sizeof(struct host_poll)) : NULL;
     struct host_poll *answers = capacity <= HOSTS_MAX ? allocate(capacity * sizeof(struct host_poll)) : NULL;
-    if (hosts == NULL || answers == NULL) {
+    if (!hosts || !answers) {
         release(hosts, capacity * sizeof(struct host_poll));
         release(answers, capacity * sizeof(struct host_poll));
         return false;
@@ -228,7 +228,7 @@ static uint32_t answer_to(const struct poller *poller, const struct host_poll *a
 uint32_t poller_watch_host_events(struct poller *poller, int host_fd, uint32_t wanted)
 {
     const struct host_poll asked = {.fd = host_fd, .events = (uint16_t)(wanted & ~(POLLERR | POLLHUP | POLLNVAL))};
-    if (poller == NULL) {
+    if (!poller) {
         return 0;
     }
     poller_ask_again(poller);
@@ -252,15 +252,15 @@ void poller_watch_events(struct poller *poller, struct poller_events *events)
 
 uint32_t poller_watch_host(struct poller *poller, int host_fd)
 {
-    return poller == NULL ? 0 : poller_watch_host_events(poller, host_fd, poller->wanted);
+    return !poller ? 0 : poller_watch_host_events(poller, host_fd, poller->wanted);
 }
 
 uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller)
 {
-    if (file->operations->poll == NULL) {
+    if (!file->operations->poll) {
         return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
     }
-    if (poller != NULL) {
+    if (poller) {
         poller->wanted = wanted;
     }
     return file->operations->poll(file, poller);
@@ -268,7 +268,7 @@ uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller)
 
 static void forget_waiters(struct poller *poller)
 {
-    while (poller->blocks != NULL) {
+    while (poller->blocks) {
         struct watch_block *block = poller->blocks;
         poller->blocks = block->next;
         for (uint32_t at = 0; at < block->used; at++) {
@@ -301,7 +301,7 @@ static int ask_events(struct poller *poller, uint64_t timeout_ns)
     events->count = count < 0 ? 0 : (uint32_t)count;
     events->is_asked = true;
     events->is_quiet = count >= 0 && (uint32_t)count < events->room;
-    if (events->ahead != NULL && events->ahead->length > 0) {
+    if (events->ahead && events->ahead->length > 0) {
         fs_upcalls.take_ahead(events->ahead, events->host_fd, events->activity);
         events->ahead = NULL;
     }
@@ -312,7 +312,7 @@ static int ask_events(struct poller *poller, uint64_t timeout_ns)
 static int ask_host(struct poller *poller, uint64_t timeout_ns)
 {
     poller->has_asked = true;
-    if (poller->events != NULL && poller->host_count == 1) {
+    if (poller->events && poller->host_count == 1) {
         return ask_events(poller, timeout_ns);
     }
     memcpy(poller->answers, poller->hosts, poller->host_count * sizeof(struct host_poll));
@@ -337,9 +337,9 @@ static uint64_t time_left(uint64_t start, uint64_t timeout_ns)
  * task's wake. */
 static bool was_woken(const struct poller *poller)
 {
-    for (const struct watch_block *block = poller->blocks; block != NULL; block = block->next) {
+    for (const struct watch_block *block = poller->blocks; block; block = block->next) {
         for (uint32_t at = 0; at < block->used; at++) {
-            if (__atomic_load_n(&block->watches[at].waiter.queue, __ATOMIC_ACQUIRE) == NULL) {
+            if (!__atomic_load_n(&block->watches[at].waiter.queue, __ATOMIC_ACQUIRE)) {
                 return true;
             }
         }
@@ -439,7 +439,7 @@ int64_t poller_sources(struct file *file, struct watched_source *sources, size_t
     begin(&poller);
     file_poll(file, POLLIN | POLLOUT, &poller);
     size_t count = 0;
-    for (const struct watch_block *block = poller.blocks; block != NULL; block = block->next) {
+    for (const struct watch_block *block = poller.blocks; block; block = block->next) {
         for (uint32_t at = 0; at < block->used && count < room && poller.host_count == 0; at++) {
             sources[count++] = (struct watched_source){block->watches[at].source, block->watches[at].of_room};
             __atomic_fetch_add(&block->watches[at].source->references, 1, __ATOMIC_RELAXED);

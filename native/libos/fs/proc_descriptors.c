@@ -34,7 +34,7 @@ static struct file *file_of(const struct proc_entry *entry)
 static int64_t descriptor_target(const struct proc_entry *entry, char *to, size_t size)
 {
     struct file *file = file_of(entry);
-    int64_t result = file != NULL ? file_path_locked(file, to, size) : -ENOENT;
+    int64_t result = file ? file_path_locked(file, to, size) : -ENOENT;
     file_put(file);
     return result;
 }
@@ -43,11 +43,11 @@ static int64_t descriptor_target(const struct proc_entry *entry, char *to, size_
 static int64_t descriptor_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name)
 {
     struct file *file = file_of(entry);
-    if (file == NULL) {
+    if (!file) {
         return -ENOENT;
     }
     *target = inode_get(file->inode);
-    *name = file->name != NULL ? open_name_get(file->name) : NULL;
+    *name = file->name ? open_name_get(file->name) : NULL;
     file_put(file);
     return 0;
 }
@@ -68,12 +68,12 @@ static int64_t descriptor_info(struct text *text, const struct proc_entry *entry
 {
     bool closes;
     struct file *file = descriptor_file_of(&entry->subject, entry->descriptor, &closes);
-    if (file == NULL) {
+    if (!file) {
         return -ENOENT;
     }
     text_add(text, "pos:\t%llu\nflags:\t0%o\nmnt_id:\t%llu\nino:\t%llu\n", (unsigned long long)file->position,
         file_status_flags(file) | (closes ? O_CLOEXEC : 0), (unsigned long long)mount_of(file), (unsigned long long)file->inode->number);
-    if (file->operations->tell != NULL) {
+    if (file->operations->tell) {
         file->operations->tell(file, text);
     }
     file_put(file);
@@ -95,7 +95,7 @@ static int64_t find(struct proc_entry *folder, const struct proc_row *row, struc
     int64_t descriptor = proc_number_of(name);
     bool closes;
     struct file *file = descriptor >= 0 ? descriptor_file_of(&folder->subject, descriptor, &closes) : NULL;
-    if (file == NULL) {
+    if (!file) {
         return -ENOENT;
     }
     int64_t result = proc_entry_create(&folder->subject, folder->table, row, (int32_t)descriptor, &folder->inode, name, found);

@@ -59,7 +59,7 @@ static struct name name_within(const struct proc_row *parent, const struct proc_
         rest++;
     }
     size_t length = strlen(rest);
-    return memchr(rest, '/', length) != NULL ? (struct name){0} : (struct name){.bytes = rest, .length = length};
+    return memchr(rest, '/', length) ? (struct name){0} : (struct name){.bytes = rest, .length = length};
 }
 
 static bool subject_is_there(const struct subject *subject)
@@ -80,7 +80,7 @@ static int64_t entry_lookup(struct inode *directory, struct name name, struct in
             return proc_entry_create(&entry->subject, entry->table, row, -1, directory, name, found);
         }
     }
-    return entry->row->lookup != NULL ? entry->row->lookup(entry, name, found) : -ENOENT;
+    return entry->row->lookup ? entry->row->lookup(entry, name, found) : -ENOENT;
 }
 
 static int64_t entry_list(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context)
@@ -97,7 +97,7 @@ static int64_t entry_list(struct inode *directory, uint64_t cookie, entry_sink *
             return 0;
         }
     }
-    if (entry->row->list == NULL) {
+    if (!entry->row->list) {
         return 0;
     }
     return entry->row->list(entry, cookie < PROC_COOKIE_BASE ? PROC_COOKIE_BASE : cookie, sink, context);
@@ -107,7 +107,7 @@ static int64_t entry_read_link(struct inode *link, char *to, size_t size)
 {
     const struct proc_entry *entry = entry_of(link);
     int64_t result = check_private(entry);
-    if (result < 0 || entry->row->target != NULL) {
+    if (result < 0 || entry->row->target) {
         return result < 0 ? result : entry->row->target(entry, to, size);
     }
     size_t length = strlen(entry->row->fixed) < size ? strlen(entry->row->fixed) : size;
@@ -119,17 +119,17 @@ static int64_t entry_jump(struct inode *link, struct inode **target, struct open
 {
     const struct proc_entry *entry = entry_of(link);
     int64_t result = check_private(entry);
-    return result < 0 ? result : entry->row->jump != NULL ? entry->row->jump(entry, target, name) : -ENOENT;
+    return result < 0 ? result : entry->row->jump ? entry->row->jump(entry, target, name) : -ENOENT;
 }
 
 static int64_t make_text(struct inode *inode, struct text *text)
 {
     const struct proc_entry *entry = entry_of(inode);
-    if (entry->row->system != NULL) {
+    if (entry->row->system) {
         entry->row->system(text);
         return 0;
     }
-    if (entry->row->content != NULL) {
+    if (entry->row->content) {
         return entry->row->content(text, entry);
     }
     text_add_bytes(text, entry->row->fixed, strlen(entry->row->fixed));
@@ -139,7 +139,7 @@ static int64_t make_text(struct inode *inode, struct text *text)
 static int64_t write_text(struct inode *inode, const char *bytes, size_t length)
 {
     const struct proc_entry *entry = entry_of(inode);
-    return entry->row->write != NULL ? entry->row->write(entry, bytes, length) : -EINVAL;
+    return entry->row->write ? entry->row->write(entry, bytes, length) : -EINVAL;
 }
 
 static const struct text_source source = {.make = make_text, .write = write_text};
@@ -164,7 +164,7 @@ static int64_t entry_open(struct inode *inode, struct file *file)
     if (!subject_is_there(&entry->subject)) {
         return -ESRCH;
     }
-    if (entry->row->read_at != NULL) {
+    if (entry->row->read_at) {
         file->operations = &part_operations;
         return 0;
     }

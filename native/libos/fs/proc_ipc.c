@@ -9,7 +9,7 @@ void proc_semaphores(struct text *text)
     for (uint32_t at = 0; at <= ipc_highest(&semaphore_sets); at++) {
         const struct ipc_object *object = ipc_at(&semaphore_sets, at);
         struct semaphore_status status;
-        if (object == NULL) {
+        if (!object) {
             continue;
         }
         semaphore_describe(object, &status);
@@ -29,7 +29,7 @@ void proc_message_queues(struct text *text)
     for (uint32_t at = 0; at <= ipc_highest(&message_queues); at++) {
         const struct ipc_object *object = ipc_at(&message_queues, at);
         struct message_queue_status status;
-        if (object == NULL) {
+        if (!object) {
             continue;
         }
         message_queue_describe(object, &status);
@@ -50,7 +50,7 @@ void proc_shared_segments(struct text *text)
     for (uint32_t at = 0; at <= ipc_highest(&shared_segments); at++) {
         const struct ipc_object *object = ipc_at(&shared_segments, at);
         struct shared_segment_status status;
-        if (object == NULL) {
+        if (!object) {
             continue;
         }
         shared_segment_describe(object, &status);

@@ -7,7 +7,7 @@
 /* What fs/ keeps of processes goes under the namespace lock, which is held. */
 static void find_executable(struct process *process, struct task *task, void *context)
 {
-    if (task != NULL) {
+    if (task) {
         *(struct file **)context = process->executable;
     }
 }
@@ -16,18 +16,18 @@ int64_t proc_executable_target(const struct proc_entry *entry, char *to, size_t 
 {
     struct file *executable = NULL;
     (void)subject_with(&entry->subject, find_executable, &executable);
-    return executable != NULL ? file_path_locked(executable, to, size) : -ENOENT;
+    return executable ? file_path_locked(executable, to, size) : -ENOENT;
 }
 
 int64_t proc_executable_jump(const struct proc_entry *entry, struct inode **target, struct open_name **name)
 {
     struct file *executable = NULL;
     (void)subject_with(&entry->subject, find_executable, &executable);
-    if (executable == NULL) {
+    if (!executable) {
         return -ENOENT;
     }
     *target = inode_get(executable->inode);
-    *name = executable->name != NULL ? open_name_get(executable->name) : NULL;
+    *name = executable->name ? open_name_get(executable->name) : NULL;
     return 0;
 }
 
@@ -37,7 +37,7 @@ struct directories {
 
 static void find_directories(struct process *process, struct task *task, void *context)
 {
-    if (task != NULL && process->whereabouts != NULL) {
+    if (task && process->whereabouts) {
         *(struct directories *)context =
             (struct directories){process->whereabouts->root, process->whereabouts->working_directory};
     }
@@ -53,7 +53,7 @@ static struct directories directories_of(const struct proc_entry *entry)
 static int64_t target_of(const struct inode *directory, char *to, size_t size)
 {
     size_t start = 0;
-    int64_t length = directory != NULL ? path_of(directory, (struct name){0}, to, size, &start) : -ENOENT;
+    int64_t length = directory ? path_of(directory, (struct name){0}, to, size, &start) : -ENOENT;
     if (length > 0) {
         memmove(to, to + start, (size_t)length);
     }
@@ -63,8 +63,8 @@ static int64_t target_of(const struct inode *directory, char *to, size_t size)
 static int64_t jump_to(struct inode *directory, struct inode **target, struct open_name **name)
 {
     *name = NULL;
-    *target = directory != NULL ? inode_get(directory) : NULL;
-    return directory != NULL ? 0 : -ENOENT;
+    *target = directory ? inode_get(directory) : NULL;
+    return directory ? 0 : -ENOENT;
 }
 
 int64_t proc_working_directory_target(const struct proc_entry *entry, char *to, size_t size)

@@ -29,7 +29,7 @@ static int64_t each_area(struct text *text, const struct proc_entry *entry, bool
 static const char *name_of(const struct maps *maps, const struct area *area, char *path)
 {
     path[0] = '\0';
-    if (area->file != NULL) {
+    if (area->file) {
         return file_path(area->file, path, PATH_BUFFER_SIZE) < 0 ? "" : path;
     }
     if (maps->vdso != 0 && area->start == maps->vdso) {
@@ -38,7 +38,7 @@ static const char *name_of(const struct maps *maps, const struct area *area, cha
     if (area->start < maps->stack_top && maps->stack_top <= area->end) {
         return "[stack]";
     }
-    return area->object == NULL && heap_is_in(area) ? "[heap]" : "";
+    return !area->object && heap_is_in(area) ? "[heap]" : "";
 }
 
 #define NAME_COLUMN 73U /* of Linux */
@@ -49,10 +49,10 @@ static bool add_line(struct maps *maps, const struct area *area)
     struct text *text = maps->text;
     struct file_facts facts = {0};
     char *path = buffer_take(&path_buffers);
-    if (path == NULL) {
+    if (!path) {
         return false;
     }
-    if (area->file != NULL) {
+    if (area->file) {
         file_describe(area->file, &facts);
     }
     size_t start = text->used;
@@ -135,8 +135,8 @@ static struct sums sums_of(const struct area *area)
     struct area_counts counts;
     memory_count_area(area, &counts);
     uint64_t resident = counts.resident * KIB_PER_PAGE, dirty = counts.dirty * KIB_PER_PAGE;
-    bool is_memory = area->object != NULL && area->object->operations->write == NULL;
-    uint64_t of_file = area->object != NULL ? (is_memory ? 0 : resident) : area->file != NULL ? resident - dirty : 0;
+    bool is_memory = area->object && !area->object->operations->write;
+    uint64_t of_file = area->object ? (is_memory ? 0 : resident) : area->file ? resident - dirty : 0;
     return (struct sums){
         .resident = resident,
         .dirty = dirty,
@@ -153,7 +153,7 @@ static void add_flags(struct text *text, const struct area *area)
 {
     bool is_shared = (area->flags & MAP_TYPE) == MAP_SHARED;
     bool may_write = !(area->flags & MAP_NEVER_WRITABLE) &&
-                     (!is_shared || area->file == NULL || file_check_mapping(area->file, PROT_WRITE, (int)area->flags) == 0);
+                     (!is_shared || !area->file || file_check_mapping(area->file, PROT_WRITE, (int)area->flags) == 0);
     const struct {
         bool holds;
         const char *name;

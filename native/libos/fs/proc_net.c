@@ -6,7 +6,7 @@ struct fs_upcalls fs_upcalls;
 
 static void describe(enum network_file file, struct text *text)
 {
-    if (fs_upcalls.describe_network != NULL) {
+    if (fs_upcalls.describe_network) {
         fs_upcalls.describe_network(file, text);
     }
 }

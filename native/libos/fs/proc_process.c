@@ -11,7 +11,7 @@ static void add_user_memory(struct text *text, user_address start, user_address 
 {
     size_t length = end > start && end - start < USER_MEMORY_MAX ? (size_t)(end - start) : 0;
     char *to = length > 0 ? text_reserve(text, length) : NULL;
-    text->used += to != NULL && copy_from_user(to, start, length) == 0 ? length : 0;
+    text->used += to && copy_from_user(to, start, length) == 0 ? length : 0;
 }
 
 /* Empty for zombies. */
@@ -41,7 +41,7 @@ int64_t proc_environ(struct text *text, const struct proc_entry *entry)
 static void add_auxiliary_vector(struct process *process, struct task *task, void *context)
 {
     uint64_t (*vector)[2] = context;
-    if (task != NULL) {
+    if (task) {
         memcpy(vector, process->auxiliary, sizeof process->auxiliary);
     }
 }
@@ -80,10 +80,10 @@ static void rename_task(struct process *process, struct task *task, void *contex
     const struct renaming *renaming = context;
     char name[sizeof process->name] = {0};
     memcpy(name, renaming->bytes, renaming->length < sizeof name - 1 ? renaming->length : sizeof name - 1);
-    if (task != NULL) {
+    if (task) {
         memcpy(task->name, name, sizeof name);
     }
-    if (task == NULL || task->id == process->id) {
+    if (!task || task->id == process->id) {
         memcpy(process->name, name, sizeof name);
     }
 }
@@ -213,7 +213,7 @@ int64_t proc_timer_slack(struct text *text, const struct proc_entry *entry)
 static void set_timer_slack(struct process *process, struct task *task, void *context)
 {
     (void)process;
-    if (task != NULL) {
+    if (task) {
         task->scheduling.timer_slack = *(const uint64_t *)context;
     }
 }

@@ -39,7 +39,7 @@ static void add_features(struct text *text)
         memcpy(&bits, (const uint8_t *)&said + FEATURES[word].offset, sizeof bits);
         for (; bits; bits &= bits - 1) {
             const char *name = FEATURES[word].names[__builtin_ctz(bits)];
-            if (name != NULL) {
+            if (name) {
                 text_add(text, " %s", name);
             }
         }
@@ -189,9 +189,9 @@ static int64_t fill_directory(struct processor_directory *directory, uint32_t at
 /* The namespace lock is held. */
 static int64_t directory_of(uint32_t at, struct inode **inode)
 {
-    if (directories[at] == NULL) {
+    if (!directories[at]) {
         struct processor_directory *directory = allocate(sizeof *directory);
-        int64_t result = directory != NULL ? fill_directory(directory, at) : -ENOMEM;
+        int64_t result = directory ? fill_directory(directory, at) : -ENOMEM;
         if (result < 0) {
             release(directory, sizeof *directory);
             return result;
@@ -210,7 +210,7 @@ int64_t processor_lookup(struct inode *parent, struct name name, struct inode **
         size_t length = format_text(text, sizeof text, "cpu%u", at);
         if (name_equals(name, (struct name){.bytes = text, .length = length})) {
             int64_t result = directory_of(at, found);
-            if (result == 0 && (*found)->parent == NULL) {
+            if (result == 0 && !(*found)->parent) {
                 result = inode_place(*found, parent, name);
             }
             *found = result == 0 ? inode_get(*found) : NULL;

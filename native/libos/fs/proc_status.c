@@ -137,7 +137,7 @@ static void add_signals(struct text *text, const struct subject *subject, const 
 
 static void note_mask(struct process *process, struct task *task, void *context)
 {
-    if (task != NULL && process->whereabouts != NULL) {
+    if (task && process->whereabouts) {
         *(int32_t *)context = (int32_t)process->whereabouts->mode_mask;
     }
 }

@@ -88,11 +88,11 @@ typedef void mount_line(struct text *text, uint32_t number, uint64_t parent, con
 
 static void each_mount(struct text *text, mount_line *line)
 {
-    for (uint32_t at = 0; mount_at(at) != NULL; at++) {
+    for (uint32_t at = 0; mount_at(at); at++) {
         const struct inode *root = mount_at(at);
         char *path = buffer_take(&path_buffers);
         size_t start = 0;
-        if (path == NULL) {
+        if (!path) {
             text->failed = true;
             return;
         }

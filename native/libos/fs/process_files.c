@@ -28,7 +28,7 @@ void set_root(struct inode *inode)
 static struct whereabouts *whereabouts_create(struct inode *root, struct inode *working_directory, uint32_t mode_mask)
 {
     struct whereabouts *whereabouts = allocate(sizeof(struct whereabouts));
-    if (whereabouts != NULL) {
+    if (whereabouts) {
         whereabouts->references = 1;
         whereabouts->root = inode_get(root);
         whereabouts->working_directory = inode_get(working_directory);
@@ -39,7 +39,7 @@ static struct whereabouts *whereabouts_create(struct inode *root, struct inode *
 
 static void whereabouts_put(struct whereabouts *whereabouts)
 {
-    if (whereabouts != NULL && __atomic_sub_fetch(&whereabouts->references, 1, __ATOMIC_ACQ_REL) == 0) {
+    if (whereabouts && __atomic_sub_fetch(&whereabouts->references, 1, __ATOMIC_ACQ_REL) == 0) {
         inode_put(whereabouts->root);
         inode_put(whereabouts->working_directory);
         release(whereabouts, sizeof(struct whereabouts));
@@ -50,7 +50,7 @@ int64_t process_files_create(struct process *process)
 {
     process->whereabouts = whereabouts_create(root_directory, root_directory, DEFAULT_MODE_MASK);
     process->descriptors = descriptor_table_inherit(NULL, false);
-    return process->whereabouts != NULL && process->descriptors != NULL ? 0 : -ENOMEM;
+    return process->whereabouts && process->descriptors ? 0 : -ENOMEM;
 }
 
 /* Takes a count or makes a copy. NULL: no memory. */
@@ -106,11 +106,11 @@ static int64_t inherit(struct process *child, bool shares_descriptors, bool shar
     child->whereabouts = whereabouts_inherit(parent->whereabouts, shares_whereabouts);
     namespace_lock();
     child->executable = parent->executable;
-    if (child->executable != NULL) {
+    if (child->executable) {
         file_get(child->executable);
     }
     namespace_unlock();
-    if (child->descriptors == NULL || child->whereabouts == NULL) {
+    if (!child->descriptors || !child->whereabouts) {
         leave(child);
         return -ENOMEM;
     }
@@ -122,7 +122,7 @@ int64_t process_files_unshare(bool descriptors, bool whereabouts)
     struct process *process = current_process();
     struct descriptor_table *table = descriptor_table_inherit(process->descriptors, !descriptors), *old_table;
     struct whereabouts *where = whereabouts_inherit(process->whereabouts, !whereabouts), *old_where;
-    if (table == NULL || where == NULL) {
+    if (!table || !where) {
         descriptor_table_put(table);
         whereabouts_put(where);
         return -ENOMEM;
@@ -167,7 +167,7 @@ struct flush {
 static bool note_table(struct process *process, void *context)
 {
     struct flush *flush = context;
-    if (process->id > flush->last && process->descriptors != NULL && (flush->next == 0 || process->id < flush->next)) {
+    if (process->id > flush->last && process->descriptors && (flush->next == 0 || process->id < flush->next)) {
         flush->next = process->id;
     }
     return true;
@@ -176,7 +176,7 @@ static bool note_table(struct process *process, void *context)
 static bool take_table(struct process *process, void *context)
 {
     struct flush *flush = context;
-    if (process->id == flush->next && process->descriptors != NULL) {
+    if (process->id == flush->next && process->descriptors) {
         flush->table = descriptor_table_inherit(process->descriptors, true);
     }
     return true;
@@ -191,7 +191,7 @@ static void flush_all(void)
         flush.table = NULL;
         process_each(note_table, &flush);
         process_each(take_table, &flush);
-        if (flush.table != NULL) {
+        if (flush.table) {
             descriptor_table_close_all(flush.table);
             descriptor_table_put(flush.table);
         }

@@ -11,7 +11,7 @@ static struct pty *controlling; /* all that control a session */
 static struct pty **find(int32_t session)
 {
     struct pty **link = &controlling;
-    while (*link != NULL && (*link)->session != session) {
+    while (*link && (*link)->session != session) {
         link = &(*link)->next_controlling;
     }
     return link;
@@ -21,7 +21,7 @@ struct pty *controlling_pty(void)
 {
     mutex_lock(&lock);
     struct pty *pty = *find(current_process()->session);
-    if (pty != NULL) {
+    if (pty) {
         inode_get(&pty->inode);
     }
     mutex_unlock(&lock);
@@ -32,7 +32,7 @@ struct terminal terminal_of_session(int32_t session)
 {
     mutex_lock(&lock);
     const struct pty *pty = *find(session);
-    struct terminal terminal = {.device = pty != NULL ? (uint32_t)pty->inode.rdev : 0, .group = pty != NULL ? pty->group : -1};
+    struct terminal terminal = {.device = pty ? (uint32_t)pty->inode.rdev : 0, .group = pty ? pty->group : -1};
     mutex_unlock(&lock);
     if (terminal.device == 0 && (terminal.device = console_device_of_session(session)) != 0) {
         terminal.group = console_group_of_session(session);
@@ -59,11 +59,11 @@ int64_t controlling_pty_set(struct pty *pty)
     bool leads = process->session == process->id;
     int64_t result = 0;
     mutex_lock(&lock);
-    if (pty->session != 0 && process_of_id(pty->session) == NULL) {
+    if (pty->session != 0 && !process_of_id(pty->session)) {
         release_session(pty); /* its leader has ended */
     }
     if (!leads || pty->session != process->session) {
-        bool has_one = *find(process->session) != NULL || console_group_of_session(process->session) != 0;
+        bool has_one = *find(process->session) || console_group_of_session(process->session) != 0;
         result = !leads || has_one || pty->session != 0 ? -EPERM : 0;
         if (result == 0) {
             pty->next_controlling = controlling;
@@ -111,7 +111,7 @@ void pty_hang_up(struct pty *pty)
         release_session(pty);
     }
     mutex_unlock(&lock);
-    for (int at = 0; leader != NULL && at < 2; at++) {
+    for (int at = 0; leader && at < 2; at++) {
         (void)signal_tell(leader, NULL, &(struct signal_info){.signal = at == 0 ? SIGHUP : SIGCONT, .code = SI_KERNEL});
     }
 }
@@ -120,8 +120,8 @@ void terminal_session_ends(int32_t session)
 {
     mutex_lock(&lock);
     struct pty *pty = *find(session);
-    int32_t group = pty != NULL ? pty->group : console_group_of_session(session);
-    if (pty != NULL) {
+    int32_t group = pty ? pty->group : console_group_of_session(session);
+    if (pty) {
         release_session(pty);
     }
     mutex_unlock(&lock);

@@ -23,7 +23,7 @@ struct search {
 static bool look_at_area(const struct area *area, void *context)
 {
     struct search *search = context;
-    search->found = (area->flags & MAP_TYPE) != MAP_PRIVATE && area->file != NULL &&
+    search->found = (area->flags & MAP_TYPE) != MAP_PRIVATE && area->file &&
                     area->file->inode == search->inode && is_writable(area->file);
     return !search->found;
 }

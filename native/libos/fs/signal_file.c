@@ -148,7 +148,7 @@ static int64_t create(uint64_t mask, uint32_t flags)
 {
     struct file *file;
     struct signal_file *wanted = allocate(sizeof(struct signal_file));
-    if (wanted == NULL) {
+    if (!wanted) {
         return -ENOMEM;
     }
     wanted->mask = mask;
@@ -165,7 +165,7 @@ static int64_t create(uint64_t mask, uint32_t flags)
 static int64_t change(int descriptor, uint64_t mask)
 {
     struct file *file = opened_file_of_descriptor(descriptor);
-    int64_t result = file == NULL ? -EBADF : file->operations != &operations ? -EINVAL : descriptor;
+    int64_t result = !file ? -EBADF : file->operations != &operations ? -EINVAL : descriptor;
     if (result >= 0) {
         struct signal_file *wanted = file->state;
         __atomic_store_n(&wanted->mask, mask, __ATOMIC_SEQ_CST);

@@ -280,7 +280,7 @@ static const char *const names[STREAM_COUNT] = {"/dev/stdin", "/dev/stdout", "/d
 static struct stream *stream_create(int fd, int host_fd, struct console *console)
 {
     struct stream *stream = allocate(sizeof(struct stream));
-    if (stream == NULL) {
+    if (!stream) {
         return NULL;
     }
     struct inode *inode = &stream->inode;
@@ -325,10 +325,10 @@ static int64_t open_as(int fd, struct stream *stream)
 int64_t stream_open_all(const int32_t host_fds[STREAM_COUNT])
 {
     struct console *console = console_create();
-    int64_t result = console != NULL ? 0 : -ENOMEM;
+    int64_t result = console ? 0 : -ENOMEM;
     for (int fd = 0; fd < STREAM_COUNT; fd++) {
         struct stream *stream = host_fds[fd] >= 0 && result == 0 ? stream_create(fd, host_fds[fd], console) : NULL;
-        if (stream == NULL) {
+        if (!stream) {
             result = host_fds[fd] >= 0 ? -ENOMEM : result;
             if (host_fds[fd] >= 0) {
                 host_close(host_fds[fd]);
@@ -347,7 +347,7 @@ int64_t stream_open_all(const int32_t host_fds[STREAM_COUNT])
 int64_t stream_open_terminal(struct file *file)
 {
     struct inode *terminal = console_terminal();
-    if (terminal == NULL) {
+    if (!terminal) {
         return -ENXIO;
     }
     file->operations = &terminal_operations;

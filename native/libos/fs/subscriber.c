@@ -17,12 +17,12 @@ static void tell(struct waiter *waiter)
 bool subscriber_name(struct subscriber *subscriber, struct event_source *source)
 {
     struct subscription *subscription = subscriber->first;
-    while (subscription != NULL && subscription->source != source) {
+    while (subscription && subscription->source != source) {
         subscription = subscription->next;
     }
-    if (subscription == NULL) {
+    if (!subscription) {
         subscription = allocate(sizeof(struct subscription));
-        if (subscription == NULL) {
+        if (!subscription) {
             return false;
         }
         *subscription = (struct subscription){
@@ -51,7 +51,7 @@ void subscriber_begin_round(struct subscriber *subscriber)
 
 void subscriber_end_round(struct subscriber *subscriber)
 {
-    for (struct subscription **link = &subscriber->first; *link != NULL;) {
+    for (struct subscription **link = &subscriber->first; *link;) {
         struct subscription *subscription = *link;
         if (subscription->round == subscriber->round) {
             link = &subscription->next;
@@ -60,12 +60,12 @@ void subscriber_end_round(struct subscriber *subscriber)
             end(subscription);
         }
     }
-    subscriber->must_be_asked |= subscriber->first == NULL;
+    subscriber->must_be_asked |= !subscriber->first;
 }
 
 void subscriber_leave(struct subscriber *subscriber)
 {
-    while (subscriber->first != NULL) {
+    while (subscriber->first) {
         struct subscription *subscription = subscriber->first;
         subscriber->first = subscription->next;
         end(subscription);

@@ -25,8 +25,8 @@ char *text_reserve(struct text *text, size_t length)
         while (size - text->used < length) {
             size *= 2;
         }
-        char *bytes = text->bytes == NULL ? allocate(size) : reallocate(text->bytes, text->size, size);
-        if (bytes == NULL) {
+        char *bytes = !text->bytes ? allocate(size) : reallocate(text->bytes, text->size, size);
+        if (!bytes) {
             text->failed = true;
             return NULL;
         }
@@ -39,7 +39,7 @@ char *text_reserve(struct text *text, size_t length)
 void text_add_bytes(struct text *text, const void *bytes, size_t length)
 {
     char *to = text_reserve(text, length);
-    if (to != NULL) {
+    if (to) {
         memcpy(to, bytes, length);
         text->used += length;
     }
@@ -88,7 +88,7 @@ static int64_t text_file_read(struct file *file, void *to, size_t length, uint64
 static int64_t text_file_write(struct file *file, const void *from, size_t length, uint64_t *offset)
 {
     const struct text_file *opened = file->state;
-    int64_t result = opened->source->write != NULL ? opened->source->write(file->inode, from, length) : -EINVAL;
+    int64_t result = opened->source->write ? opened->source->write(file->inode, from, length) : -EINVAL;
     *offset += result == 0 ? length : 0;
     return result == 0 ? (int64_t)length : result;
 }
@@ -110,7 +110,7 @@ static const struct file_operations text_file_operations = {
 int64_t text_file_open(struct file *file, const struct text_source *source)
 {
     struct text_file *opened = allocate(sizeof(struct text_file));
-    if (opened == NULL) {
+    if (!opened) {
         return -ENOMEM;
     }
     opened->source = source;
@@ -122,7 +122,7 @@ int64_t text_file_open(struct file *file, const struct text_source *source)
 static int64_t make_content(struct inode *inode, struct text *text)
 {
     const struct synthetic_row *row = entry_of(inode)->row;
-    if (row->content != NULL) {
+    if (row->content) {
         row->content(text);
     } else {
         text_add_bytes(text, row->fixed, strlen(row->fixed));
@@ -138,32 +138,32 @@ static int64_t synthetic_open(struct inode *inode, struct file *file)
     if (is_directory(inode)) {
         return 0;
     }
-    return blob != NULL ? blob_open(file, blob) : text_file_open(file, &content_source);
+    return blob ? blob_open(file, blob) : text_file_open(file, &content_source);
 }
 
 static int64_t synthetic_lookup(struct inode *directory, struct name name, struct inode **found)
 {
     const struct entry *parent = entry_of(directory);
-    for (struct entry *child = parent->children; child != NULL; child = child->sibling) {
+    for (struct entry *child = parent->children; child; child = child->sibling) {
         if (name_equals(child->name, name)) {
             *found = inode_get(&child->inode);
             return 0;
         }
     }
-    return parent->row->lookup != NULL ? parent->row->lookup(directory, name, found) : -ENOENT;
+    return parent->row->lookup ? parent->row->lookup(directory, name, found) : -ENOENT;
 }
 
 static int64_t synthetic_list(struct inode *directory, uint64_t cookie, entry_sink *sink, void *context)
 {
     const struct entry *parent = entry_of(directory);
-    for (struct entry *child = parent->children; child != NULL && cookie < TABLE_COOKIE_END;
+    for (struct entry *child = parent->children; child && cookie < TABLE_COOKIE_END;
         child = child->sibling) {
         if (child->cookie > cookie &&
             !sink(context, child->name, child->inode.number, child->inode.mode & S_IFMT, child->cookie)) {
             return 0;
         }
     }
-    if (parent->row->list == NULL) {
+    if (!parent->row->list) {
         return 0;
     }
     return parent->row->list(cookie < TABLE_COOKIE_END ? TABLE_COOKIE_END : cookie, sink, context);
@@ -172,7 +172,7 @@ static int64_t synthetic_list(struct inode *directory, uint64_t cookie, entry_si
 static int64_t synthetic_read_link(struct inode *link, char *to, size_t size)
 {
     const struct synthetic_row *row = entry_of(link)->row;
-    if (row->target != NULL) {
+    if (row->target) {
         return row->target(to, size);
     }
     size_t length = strlen(row->fixed) < size ? strlen(row->fixed) : size;
@@ -207,7 +207,7 @@ int64_t synthetic_create_inode(const struct file_system *file_system,
     const struct inode_operations *inode_operations, uint32_t mode, size_t size, struct inode **created)
 {
     struct inode *inode = allocate(size);
-    if (inode == NULL) {
+    if (!inode) {
         return -ENOMEM;
     }
     inode->operations = inode_operations;
@@ -233,7 +233,7 @@ int64_t synthetic_create(const struct file_system *file_system, const struct syn
     size_t count, struct inode **root)
 {
     struct entry *entries = allocate(count * sizeof(struct entry));
-    if (entries == NULL) {
+    if (!entries) {
         return -ENOMEM;
     }
     for (size_t at = 0; at < count; at++) {
@@ -250,14 +250,14 @@ int64_t synthetic_create(const struct file_system *file_system, const struct syn
         }
         struct entry *parent =
             find_parent(entries, at, (struct name){rows[at].path, slash > 0 ? slash - 1 : 0});
-        if (parent == NULL) {
+        if (!parent) {
             return -EINVAL;
         }
         entry->name = (struct name){rows[at].path + slash, length - slash};
         entry->parent = parent;
         entry->cookie = at;
         struct entry **last = &parent->children;
-        while (*last != NULL) {
+        while (*last) {
             last = &(*last)->sibling;
         }
         *last = entry;

@@ -24,7 +24,7 @@ static const struct inode_operations operations;
 struct node *node_create(const struct file_system *file_system)
 {
     struct node *node = allocate(sizeof(struct node));
-    if (node != NULL) {
+    if (node) {
         node->inode.operations = &operations;
         node->inode.file_system = file_system;
         node->inode.references = 1;
@@ -39,11 +39,11 @@ void node_destroy(struct node *node)
     table_destroy(node);
     tree_xattrs_destroy(node);
     tree_file_destroy(node);
-    if (node->pipe != NULL) {
+    if (node->pipe) {
         pipe_forget(node->pipe);
     }
     release(node->target, node->target_length);
-    if (node->lower_parent != NULL) {
+    if (node->lower_parent) {
         inode_put(&node->lower_parent->inode);
     }
     release(node->lower_name, node->lower_name_length);
@@ -70,8 +70,8 @@ static int64_t tree_lookup(struct inode *directory, struct name name, struct ino
 {
     struct node *parent = node_of(directory);
     struct child *child = table_find(parent, name);
-    if (child != NULL) {
-        if (child->node == NULL) {
+    if (child) {
+        if (!child->node) {
             return -ENOENT;
         }
         *found = inode_get(&child->node->inode);
@@ -79,7 +79,7 @@ static int64_t tree_lookup(struct inode *directory, struct name name, struct ino
     }
     uint64_t nid;
     struct node *node = parent->has_lower ? known_by_name(parent, name) : NULL;
-    if (node != NULL) {
+    if (node) {
         *found = inode_get(&node->inode);
         return 0;
     }
@@ -115,7 +115,7 @@ static int64_t list_lower(struct node *directory, uint64_t cookie, entry_sink *s
             return result;
         }
         struct name name = {.bytes = entry.name, .length = entry.name_length};
-        if (is_dot(name) || table_find(directory, name) != NULL) {
+        if (is_dot(name) || table_find(directory, name)) {
             continue;
         }
         if (!sink(context, name, entry.nid, mode_of_type(entry.type), cookie)) {
@@ -134,8 +134,8 @@ static int64_t tree_list(struct inode *inode, uint64_t cookie, entry_sink *sink,
         }
     }
     uint64_t passed = cookie < TABLE_COOKIE ? 0 : cookie - TABLE_COOKIE;
-    for (struct child *child = directory->first_child; child != NULL; child = child->later) {
-        if (child->cookie <= passed || child->node == NULL) {
+    for (struct child *child = directory->first_child; child; child = child->later) {
+        if (child->cookie <= passed || !child->node) {
             continue;
         }
         struct inode *found = &child->node->inode;
@@ -177,7 +177,7 @@ static int64_t remove_name(struct node *directory, struct name name)
         return lower;
     }
     struct child *child = lower == 0 ? table_reserve(directory, name) : table_find(directory, name);
-    if (child == NULL) {
+    if (!child) {
         return -ENOMEM;
     }
     struct node *node = child->node;
@@ -186,7 +186,7 @@ static int64_t remove_name(struct node *directory, struct name name)
     } else {
         table_remove(directory, child);
     }
-    if (node != NULL) {
+    if (node) {
         inode_put(&node->inode);
     }
     touch(directory);
@@ -196,7 +196,7 @@ static int64_t remove_name(struct node *directory, struct name name)
 static int64_t tree_link(struct inode *directory, struct name name, struct inode *inode)
 {
     struct child *child = table_reserve(node_of(directory), name);
-    if (child == NULL) {
+    if (!child) {
         return -ENOMEM;
     }
     node_enter(node_of(directory), child, node_of(inode));
@@ -235,7 +235,7 @@ static int64_t tree_rename(
     struct inode *from, struct name from_name, struct inode *inode, struct inode *to, struct name to_name)
 {
     struct child *child = table_reserve(node_of(to), to_name);
-    if (child == NULL) {
+    if (!child) {
         return -ENOMEM;
     }
     int64_t result = is_directory(inode) ? inode_place(inode, to, to_name) : 0;
@@ -258,7 +258,7 @@ static int64_t tree_rename(
 /* A name's place in the table; `fresh`: there was none, and the image's name, if any, is hidden from now on. */
 static struct child *reserve(struct inode *directory, struct name name, bool *fresh)
 {
-    *fresh = table_find(node_of(directory), name) == NULL;
+    *fresh = !table_find(node_of(directory), name);
     return table_reserve(node_of(directory), name);
 }
 
@@ -268,7 +268,7 @@ static void put_there(struct inode *directory, struct child *child, struct inode
     node_enter(node_of(directory), child, node_of(inode));
     inode->ctime = time_now();
     node_of(inode)->changed = true;
-    if (old != NULL) {
+    if (old) {
         inode_put(&old->inode);
     }
 }
@@ -289,15 +289,15 @@ static int64_t tree_exchange(struct inode *one, struct name one_name, struct ino
 {
     bool one_is_fresh = false, other_is_fresh = false;
     struct child *one_child = reserve(one, one_name, &one_is_fresh);
-    struct child *other_child = one_child == NULL ? NULL : reserve(other, other_name, &other_is_fresh);
-    int64_t result = other_child == NULL
+    struct child *other_child = !one_child ? NULL : reserve(other, other_name, &other_is_fresh);
+    int64_t result = !other_child
                          ? -ENOMEM
                          : place_both(one, one_name, one_inode, other, other_name, other_inode);
     if (result < 0) {
-        if (one_child != NULL && one_is_fresh) {
+        if (one_child && one_is_fresh) {
             table_remove(node_of(one), one_child);
         }
-        if (other_child != NULL && other_is_fresh) {
+        if (other_child && other_is_fresh) {
             table_remove(node_of(other), other_child);
         }
         return result;

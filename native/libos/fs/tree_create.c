@@ -6,7 +6,7 @@
 static struct node *make_node(const struct file_system *file_system, const struct creation *creation)
 {
     struct node *node = node_create(file_system);
-    if (node != NULL) {
+    if (node) {
         struct inode *inode = &node->inode;
         inode->mode = creation->mode;
         inode->uid = credentials()->user.file_system;
@@ -23,7 +23,7 @@ static struct node *make_node(const struct file_system *file_system, const struc
 static struct node *make_in(const struct inode *directory, const struct creation *creation)
 {
     struct node *node = make_node(directory->file_system, creation);
-    if (node != NULL && (directory->mode & S_ISGID)) {
+    if (node && (directory->mode & S_ISGID)) {
         node->inode.gid = directory->gid;
         node->inode.mode |= is_directory(&node->inode) ? S_ISGID : 0;
     }
@@ -41,7 +41,7 @@ static int64_t fill(struct node *node, struct inode *directory, struct name name
     if (is_link(inode)) {
         node->target_length = strlen(creation->target);
         node->target = allocate(node->target_length);
-        if (node->target == NULL) {
+        if (!node->target) {
             return -ENOMEM;
         }
         memcpy(node->target, creation->target, node->target_length);
@@ -54,12 +54,12 @@ int64_t tree_create_inode(
     struct inode *directory, struct name name, const struct creation *creation, struct inode **created)
 {
     struct node *parent = node_of(directory), *node = make_in(directory, creation);
-    if (node == NULL) {
+    if (!node) {
         return -ENOMEM;
     }
     int64_t result = fill(node, directory, name, creation);
     struct child *child = result == 0 ? table_reserve(parent, name) : NULL;
-    if (child == NULL) {
+    if (!child) {
         node_destroy(node);
         return result < 0 ? result : -ENOMEM;
     }
@@ -72,7 +72,7 @@ int64_t tree_create_inode(
 int64_t tree_create_unnamed(struct inode *directory, const struct creation *creation, struct inode **created)
 {
     struct node *node = make_in(directory, creation);
-    if (node == NULL) {
+    if (!node) {
         return -ENOMEM;
     }
     node->inode.links = 0;
@@ -84,7 +84,7 @@ int64_t tree_create(const struct file_system *file_system, uint32_t mode, struct
 {
     const struct creation creation = {.mode = S_IFDIR | mode};
     struct node *node = make_node(file_system, &creation);
-    if (node == NULL) {
+    if (!node) {
         return -ENOMEM;
     }
     node->inode.links = 2;
@@ -97,7 +97,7 @@ int64_t tree_create_file(const struct file_system *file_system, uint32_t mode, s
 {
     const struct creation creation = {.mode = S_IFREG | mode};
     struct node *node = make_node(file_system, &creation);
-    if (node == NULL) {
+    if (!node) {
         return -ENOMEM;
     }
     node->inode.links = 0;

@@ -10,7 +10,7 @@ static int64_t data_path(const struct node *node, char *path, size_t *start)
 {
     size_t at = PATH_BUFFER_SIZE - 1;
     path[at] = '\0';
-    for (const struct node *step = node; step->lower_parent != NULL; step = step->lower_parent) {
+    for (const struct node *step = node; step->lower_parent; step = step->lower_parent) {
         size_t slash = step == node ? 0 : 1;
         if (step->lower_name_length + slash > at) {
             return -ENAMETOOLONG;
@@ -29,7 +29,7 @@ static int64_t create_host_data(struct node *node)
 {
     struct verity_file verity;
     char *path = buffer_take(&path_buffers);
-    if (path == NULL) {
+    if (!path) {
         return -ENOMEM;
     }
     size_t start = 0;
@@ -39,7 +39,7 @@ static int64_t create_host_data(struct node *node)
     }
     if (result == 0) {
         node->data = data_create(&verity, path + start, strlen(path + start));
-        result = node->data == NULL ? -ENOMEM : 0;
+        result = !node->data ? -ENOMEM : 0;
     }
     buffer_give(&path_buffers, path);
     return result;
@@ -93,7 +93,7 @@ static int64_t read_written(struct node *node, uint64_t offset, uint8_t *to, siz
         size_t start = (offset + done) % PAGE_SIZE;
         size_t part = PAGE_SIZE - start < length - done ? PAGE_SIZE - start : length - done;
         const uint8_t *page = object_page(&node->content, (offset + done) / PAGE_SIZE);
-        if (page != NULL) {
+        if (page) {
             memcpy(to + done, page + start, part);
         } else {
             int64_t result = read_below(node, offset + done, to + done, part);
@@ -134,7 +134,7 @@ bool tree_file_is_measured(const struct inode *inode)
         return false;
     }
     const struct node *node = CONTAINER_OF(inode, struct node, inode);
-    return is_on_host(node) && node->data != NULL && !__atomic_load_n(&node->written, __ATOMIC_ACQUIRE);
+    return is_on_host(node) && node->data && !__atomic_load_n(&node->written, __ATOMIC_ACQUIRE);
 }
 
 int64_t tree_file_read_measured(struct inode *inode, void *to, size_t length, uint64_t offset)
@@ -146,16 +146,16 @@ int64_t tree_file_read_measured(struct inode *inode, void *to, size_t length, ui
 static int64_t page_for_writing(struct node *node, uint64_t index, bool whole, uint8_t **found)
 {
     *found = object_page_to_change(&node->content, index);
-    if (*found != NULL) {
+    if (*found) {
         return 0;
     }
     if (!whole && index * PAGE_SIZE < node->lower_size) {
         uint8_t *content = buffer_take(&path_buffers);
-        if (content == NULL) {
+        if (!content) {
             return -ENOSPC;
         }
         int64_t result = read_below(node, index * PAGE_SIZE, content, PAGE_SIZE);
-        if (result == 0 && (*found = object_create_page(&node->content, index)) != NULL) {
+        if (result == 0 && (*found = object_create_page(&node->content, index))) {
             memcpy(*found, content, PAGE_SIZE);
         }
         buffer_give(&path_buffers, content);
@@ -165,7 +165,7 @@ static int64_t page_for_writing(struct node *node, uint64_t index, bool whole, u
     } else {
         *found = object_create_page(&node->content, index);
     }
-    return *found == NULL ? -ENOSPC : 0;
+    return !*found ? -ENOSPC : 0;
 }
 
 static void mark_written(struct node *node)
@@ -238,7 +238,7 @@ static void set_size(struct node *node, uint64_t size)
     if (size < node->inode.size) {
         object_drop(&node->content, (size + PAGE_SIZE - 1) / PAGE_SIZE, OBJECT_PAGES_MAX);
         uint8_t *last = size % PAGE_SIZE != 0 ? object_page_to_change(&node->content, size / PAGE_SIZE) : NULL;
-        if (last != NULL) {
+        if (last) {
             memset(last + size % PAGE_SIZE, 0, PAGE_SIZE - size % PAGE_SIZE);
         }
         node->lower_size = size < node->lower_size ? size : node->lower_size;
@@ -271,7 +271,7 @@ static int64_t reserve(struct node *node, uint64_t offset, uint64_t length)
         return -ENOSPC; /* not page by page until nobody has any */
     }
     for (uint64_t page = first > lower_end ? first : lower_end; page < end; page++) {
-        if (object_page(&node->content, page) == NULL && !object_reserve_page(&node->content, page)) {
+        if (!object_page(&node->content, page) && !object_reserve_page(&node->content, page)) {
             object_drop_reserved(&node->content, first, end); /* all or nothing (shmem_fallocate() of Linux) */
             return -ENOSPC;
         }
@@ -293,7 +293,7 @@ static int64_t zero_range(struct node *node, uint64_t offset, uint64_t length)
         size_t start = offset % PAGE_SIZE;
         size_t part = PAGE_SIZE - start < end - offset ? PAGE_SIZE - start : (size_t)(end - offset);
         uint64_t index = offset / PAGE_SIZE;
-        if (object_page(&node->content, index) != NULL || index * PAGE_SIZE < node->lower_size) {
+        if (object_page(&node->content, index) || index * PAGE_SIZE < node->lower_size) {
             uint8_t *page;
             int64_t result = page_for_writing(node, index, part == PAGE_SIZE, &page);
             if (result < 0) {
@@ -432,7 +432,7 @@ int64_t tree_file_open(struct node *node, struct file *file)
     if (!is_on_host(node) || node->lower_size == 0) {
         return 0;
     }
-    int64_t result = node->data == NULL ? create_host_data(node) : 0;
+    int64_t result = !node->data ? create_host_data(node) : 0;
     /* A file that is opened to be replaced needs no data. */
     return result < 0 || (file->flags & O_TRUNC) ? result : data_open(node->data);
 }
@@ -440,7 +440,7 @@ int64_t tree_file_open(struct node *node, struct file *file)
 void tree_file_destroy(struct node *node)
 {
     object_drop(&node->content, 0, OBJECT_PAGES_MAX);
-    if (node->data != NULL) {
+    if (node->data) {
         data_destroy(node->data);
     }
 }

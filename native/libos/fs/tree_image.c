@@ -34,7 +34,7 @@ static struct name lower_name_of(const struct node *node)
 struct node *known_by_name(const struct node *parent, struct name name)
 {
     struct node *node = *name_bucket(parent, name);
-    while (node != NULL && (node->lower_parent != parent || !name_equals(lower_name_of(node), name))) {
+    while (node && (node->lower_parent != parent || !name_equals(lower_name_of(node), name))) {
         node = node->next_by_name;
     }
     return node;
@@ -45,7 +45,7 @@ static void make_known(struct node *node)
     struct node **bucket = nid_bucket(node->lower.nid);
     node->next_by_nid = *bucket;
     *bucket = node;
-    if (node->lower_parent != NULL) {
+    if (node->lower_parent) {
         bucket = name_bucket(node->lower_parent, lower_name_of(node));
         node->next_by_name = *bucket;
         *bucket = node;
@@ -56,7 +56,7 @@ static void make_known(struct node *node)
 /* Takes it out of the list of names; that of nids is what sweep() walks along. */
 static void forget_name(struct node *node)
 {
-    if (node->lower_parent == NULL) {
+    if (!node->lower_parent) {
         return;
     }
     struct node **link = name_bucket(node->lower_parent, lower_name_of(node));
@@ -70,7 +70,7 @@ static void sweep(void)
 {
     for (size_t at = 0; at < KNOWN_BUCKETS; at++) {
         struct node **link = &known.by_nid[at];
-        while (*link != NULL) {
+        while (*link) {
             struct node *node = *link;
             bool unused = __atomic_load_n(&node->inode.references, __ATOMIC_ACQUIRE) == 0;
             if (unused && (!node->changed || node->inode.links == 0)) {
@@ -88,7 +88,7 @@ static void sweep(void)
 
 int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, struct node **found)
 {
-    for (struct node *node = *nid_bucket(nid); node != NULL; node = node->next_by_nid) {
+    for (struct node *node = *nid_bucket(nid); node; node = node->next_by_nid) {
         if (node->lower.nid == nid) {
             inode_get(&node->inode);
             *found = node;
@@ -104,7 +104,7 @@ int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, struct 
         return result;
     }
     struct node *node = node_create(&root_file_system);
-    if (node == NULL) {
+    if (!node) {
         return -ENOMEM;
     }
     struct inode *inode = &node->inode;
@@ -121,10 +121,10 @@ int64_t node_of_nid(uint64_t nid, struct node *parent, struct name name, struct 
     if (type == S_IFREG) {
         node->lower_size = lower.size;
     }
-    if (parent != NULL) {
+    if (parent) {
         node->lower_name = allocate(name.length);
         node->lower_name_length = name.length;
-        result = node->lower_name == NULL ? -ENOMEM : 0;
+        result = !node->lower_name ? -ENOMEM : 0;
         if (result == 0 && type == S_IFDIR) {
             result = inode_place(inode, &parent->inode, name);
         }

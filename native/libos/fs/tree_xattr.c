@@ -34,7 +34,7 @@ static int64_t next_lower(const struct node *node, uint64_t *position, struct xa
     for (;;) {
         int64_t result = erofs_next_xattr(&node->lower, position, &xattr->lower);
         const char *prefix = result > 0 ? prefix_text(xattr->lower.prefix) : NULL;
-        if (result > 0 && (prefix == NULL || strlen(prefix) + xattr->lower.name_length > NAME_LENGTH_MAX)) {
+        if (result > 0 && (!prefix || strlen(prefix) + xattr->lower.name_length > NAME_LENGTH_MAX)) {
             continue;
         }
         if (result > 0) {
@@ -51,10 +51,10 @@ static int64_t next_lower(const struct node *node, uint64_t *position, struct xa
 static int64_t next_own(const struct node *node, uint64_t *position, struct xattr *xattr)
 {
     const struct tree_xattr *own = node->xattrs;
-    for (uint64_t at = 0; at < *position && own != NULL; at++) {
+    for (uint64_t at = 0; at < *position && own; at++) {
         own = own->next;
     }
-    if (own == NULL) {
+    if (!own) {
         return 0;
     }
     memcpy(xattr->name, own->bytes, own->name_length);
@@ -74,7 +74,7 @@ int64_t tree_next_xattr(struct inode *inode, uint64_t *position, struct xattr *x
 
 int64_t tree_read_xattr(const struct xattr *xattr, void *to)
 {
-    if (xattr->value == NULL) {
+    if (!xattr->value) {
         return erofs_xattr_value(&xattr->lower, to, xattr->size);
     }
     memcpy(to, xattr->value, xattr->size);
@@ -88,7 +88,7 @@ static void release_xattr(struct tree_xattr *xattr)
 
 static void release_all(struct tree_xattr *first)
 {
-    for (struct tree_xattr *next; first != NULL; first = next) {
+    for (struct tree_xattr *next; first; first = next) {
         next = first->next;
         release_xattr(first);
     }
@@ -103,7 +103,7 @@ static struct tree_xattr *make_xattr(const char *name, size_t size)
 {
     size_t length = strlen(name);
     struct tree_xattr *xattr = allocate(sizeof(struct tree_xattr) + length + size);
-    if (xattr != NULL) {
+    if (xattr) {
         xattr->name_length = length;
         xattr->size = size;
         memcpy(xattr->bytes, name, length);
@@ -122,7 +122,7 @@ static int compare(const struct tree_xattr *xattr, const char *name)
 /* Where it is, or where it would be. */
 static struct tree_xattr **find(struct tree_xattr **first, const char *name)
 {
-    while (*first != NULL && compare(*first, name) < 0) {
+    while (*first && compare(*first, name) < 0) {
         first = &(*first)->next;
     }
     return first;
@@ -130,7 +130,7 @@ static struct tree_xattr **find(struct tree_xattr **first, const char *name)
 
 static bool is_there(struct tree_xattr *const *link, const char *name)
 {
-    return *link != NULL && compare(*link, name) == 0;
+    return *link && compare(*link, name) == 0;
 }
 
 static void insert(struct tree_xattr **link, struct tree_xattr *xattr)
@@ -150,9 +150,9 @@ static int64_t copy_up(struct node *node)
     }
     for (uint64_t position = 0; (result = next_lower(node, &position, &lower)) > 0;) {
         struct tree_xattr *copy = make_xattr(lower.name, lower.size);
-        result = copy == NULL ? -ENOSPC : tree_read_xattr(&lower, copy->bytes + copy->name_length);
+        result = !copy ? -ENOSPC : tree_read_xattr(&lower, copy->bytes + copy->name_length);
         if (result < 0) {
-            if (copy != NULL) {
+            if (copy) {
                 release_xattr(copy);
             }
             break;
@@ -176,24 +176,24 @@ int64_t tree_set_xattr(struct inode *inode, const char *name, const void *value,
         return result;
     }
     struct tree_xattr **link = find(&node->xattrs, name), *old = is_there(link, name) ? *link : NULL, *fresh = NULL;
-    if (old != NULL && (flags & XATTR_CREATE)) {
+    if (old && (flags & XATTR_CREATE)) {
         return -EEXIST;
     }
-    if (old == NULL && (value == NULL || (flags & XATTR_REPLACE))) {
+    if (!old && (!value || (flags & XATTR_REPLACE))) {
         return -ENODATA;
     }
-    if (value != NULL) {
+    if (value) {
         fresh = make_xattr(name, size);
-        if (fresh == NULL) {
+        if (!fresh) {
             return -ENOSPC;
         }
         memcpy(fresh->bytes + fresh->name_length, value, size);
     }
-    if (old != NULL) {
+    if (old) {
         *link = old->next;
         release_xattr(old);
     }
-    if (fresh != NULL) {
+    if (fresh) {
         insert(link, fresh);
     }
     inode->ctime = time_now();

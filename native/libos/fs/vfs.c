@@ -35,7 +35,7 @@ static int64_t mount_on(struct inode *start, const char *path, struct inode *roo
         }
         struct inode *next;
         result = place.inode->operations->lookup(place.inode, name, &next);
-        if (result == -ENOENT && place.inode->operations->create != NULL) {
+        if (result == -ENOENT && place.inode->operations->create) {
             struct creation directory = {.mode = S_IFDIR | 0755};
             result = place.inode->operations->create(place.inode, name, &directory, &next);
         }
@@ -85,7 +85,7 @@ static int64_t mount_all(const struct configuration *measured)
     if (measured->policy & POLICY_ALLOW_HOST_NETWORK_FILES) {
         host_files_mount(mount_on);
     }
-    for (struct span span = span_first(&measured->volumes); span.start != NULL;
+    for (struct span span = span_first(&measured->volumes); span.start;
         span = span_next(&measured->volumes, span)) {
         char path[PATH_LENGTH_MAX];
         struct inode *volume;
@@ -119,11 +119,11 @@ static int64_t read_measured(struct file *file, void *buffer, size_t length, uin
 
 static int64_t read_at(struct file *file, void *buffer, size_t length, uint64_t offset)
 {
-    if (file->operations->read == NULL) {
+    if (!file->operations->read) {
         return -EINVAL;
     }
     uint8_t *bounce = buffer_take(&data_buffers);
-    if (bounce == NULL) {
+    if (!bounce) {
         return -ENOMEM;
     }
     size_t done = 0;
@@ -149,7 +149,7 @@ static int64_t enter(const char *path)
     if (result < 0) {
         return result;
     }
-    if (place.inode == NULL && (result = may_create(&place)) == 0) {
+    if (!place.inode && (result = may_create(&place)) == 0) {
         struct creation directory = {.mode = S_IFDIR | 0755};
         result =
             place.parent->operations->create(place.parent, place_name(&place), &directory, &place.inode);

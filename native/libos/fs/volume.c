@@ -57,9 +57,9 @@ static int64_t volume_refresh(struct inode *inode)
 {
     struct host_stat stat;
     struct volume_inode *volume = volume_of(inode);
-    int result = volume->descriptor != NULL ? host_stat(host_descriptor_fd(volume->descriptor), &stat)
-                 : volume->length > 0       ? host_volume_stat(volume->path, volume->length, &stat)
-                                            : -ENOENT;
+    int result = volume->descriptor ? host_stat(host_descriptor_fd(volume->descriptor), &stat)
+                 : volume->length > 0 ? host_volume_stat(volume->path, volume->length, &stat)
+                                      : -ENOENT;
     if (result < 0 && volume->length == 0) {
         inode->links = 0;
     }
@@ -75,7 +75,7 @@ static int64_t create_inode(
         return result;
     }
     struct volume_inode *volume = allocate(sizeof(struct volume_inode));
-    if (volume == NULL) {
+    if (!volume) {
         return -ENOMEM;
     }
     volume->inode.operations = &operations;
@@ -105,7 +105,7 @@ static int64_t join(struct inode *directory, struct name name, char **path, size
         return -ENAMETOOLONG;
     }
     *path = buffer_take(&path_buffers);
-    if (*path == NULL) {
+    if (!*path) {
         return -ENOMEM;
     }
     memcpy(*path, parent->path, parent->length);
@@ -158,7 +158,7 @@ static int64_t give_records(
         struct name name = {.bytes = (const char *)block + at + sizeof(record)};
         name.length = strnlen(name.bytes, record.length - sizeof(record));
         bool sound =
-            name.length > 0 && name.length <= NAME_LENGTH_MAX && memchr(name.bytes, '/', name.length) == NULL;
+            name.length > 0 && name.length <= NAME_LENGTH_MAX && !memchr(name.bytes, '/', name.length);
         if (!sound) {
             return -EIO;
         }
@@ -184,7 +184,7 @@ static int64_t volume_list(struct inode *directory, uint64_t cookie, entry_sink 
     }
     uint8_t *block = buffer_take(&data_buffers);
     uint64_t index = 0;
-    int64_t result = block == NULL ? -ENOMEM : 0;
+    int64_t result = !block ? -ENOMEM : 0;
     while (result == 0) {
         int64_t size = host_volume_list(fd, block, EXCHANGE_DATA_SIZE);
         if (size <= 0) {
@@ -308,7 +308,7 @@ static int64_t volume_read_link(struct inode *link, char *to, size_t size)
 {
     const struct volume_inode *volume = volume_of(link);
     int64_t length = host_volume_readlink(volume->path, volume->length, to, size);
-    return length > 0 && memchr(to, '\0', (size_t)length) != NULL ? -EIO : length;
+    return length > 0 && memchr(to, '\0', (size_t)length) ? -EIO : length;
 }
 
 static int64_t volume_change(struct inode *inode, const struct attributes *attributes)
@@ -358,7 +358,7 @@ static uint64_t volume_size_now(struct inode *inode)
 {
     const struct host_descriptor *descriptor = __atomic_load_n(&volume_of(inode)->descriptor, __ATOMIC_ACQUIRE);
     struct host_stat stat;
-    bool is_known = descriptor != NULL && host_stat(host_descriptor_fd(descriptor), &stat) == 0 && (int64_t)stat.size >= 0;
+    bool is_known = descriptor && host_stat(host_descriptor_fd(descriptor), &stat) == 0 && (int64_t)stat.size >= 0;
     if (is_known) {
         __atomic_store_n(&inode->size, stat.size, __ATOMIC_RELEASE);
     }
@@ -398,7 +398,7 @@ static int64_t volume_open(struct inode *inode, struct file *file)
     if (result < 0 && fd >= 0) {
         host_close(fd);
     }
-    if (result == 0 && volume->descriptor == NULL) {
+    if (result == 0 && !volume->descriptor) {
         __atomic_store_n(&volume->descriptor, volume_file_descriptor(file), __ATOMIC_RELEASE);
     }
     return result;
@@ -440,7 +440,7 @@ int64_t volume_create(const char *path, uint32_t flags, struct inode **root)
 {
     static uint32_t device = 0x40;
     struct file_system *file_system = allocate(sizeof(struct file_system));
-    if (file_system == NULL) {
+    if (!file_system) {
         return -ENOMEM;
     }
     *file_system = (struct file_system){

@@ -38,7 +38,7 @@ int host_descriptor_fd(const struct host_descriptor *descriptor)
 
 bool host_descriptor_writes(const struct host_descriptor *descriptor)
 {
-    return descriptor != NULL && descriptor->access != O_RDONLY;
+    return descriptor && descriptor->access != O_RDONLY;
 }
 
 static struct host_descriptor *get_descriptor(struct host_descriptor *descriptor)
@@ -54,7 +54,7 @@ struct host_descriptor *volume_file_descriptor(const struct file *file)
 
 void host_descriptor_put(struct host_descriptor *descriptor)
 {
-    if (descriptor != NULL && __atomic_sub_fetch(&descriptor->references, 1, __ATOMIC_ACQ_REL) == 0) {
+    if (descriptor && __atomic_sub_fetch(&descriptor->references, 1, __ATOMIC_ACQ_REL) == 0) {
         host_close(descriptor->fd);
         release(descriptor, sizeof(*descriptor));
     }
@@ -78,7 +78,7 @@ static struct volume_content *content_of(struct shared_object *object)
 /* The file may have grown on the host's side. */
 static uint64_t content_size(struct shared_object *object, uint64_t wanted)
 {
-    if (object->size < wanted && content_of(object)->source != NULL) {
+    if (object->size < wanted && content_of(object)->source) {
         stat_size(content_of(object)->source->fd, &object->size);
     }
     return object->size;
@@ -144,7 +144,7 @@ static struct volume_content *find_content(const struct inode *inode)
 {
     spin_lock(&contents_lock);
     struct volume_content *content = contents;
-    while (content != NULL && (content->number != inode->number || content->file_system != inode->file_system ||
+    while (content && (content->number != inode->number || content->file_system != inode->file_system ||
                                   !get_content(content))) {
         content = content->next;
     }
@@ -156,7 +156,7 @@ static struct volume_content *find_content(const struct inode *inode)
 static struct volume_content *take_content(const struct inode *inode)
 {
     struct volume_content *content = find_content(inode);
-    if (content == NULL && (content = allocate(sizeof(*content))) != NULL) {
+    if (!content && (content = allocate(sizeof(*content)))) {
         object_start(&content->object, &content_operations);
         content->file_system = inode->file_system;
         content->number = inode->number;
@@ -180,9 +180,9 @@ static void copy_pages(struct shared_object *object, uint64_t offset, size_t len
         size_t start = (offset + done) % PAGE_SIZE;
         size_t part = PAGE_SIZE - start < length - done ? PAGE_SIZE - start : length - done;
         uint8_t *page = object_page(object, (offset + done) / PAGE_SIZE);
-        if (page != NULL && to != NULL) {
+        if (page && to) {
             memcpy(to + done, page + start, part);
-        } else if (page != NULL) {
+        } else if (page) {
             memcpy(page + start, from + done, part);
         }
         done += part;
@@ -250,7 +250,7 @@ static int64_t volume_write(struct file *file, const void *from, size_t length, 
 int64_t volume_file_truncate(struct inode *inode, int fd, uint64_t size)
 {
     struct volume_content *content = find_content(inode);
-    if (content == NULL) {
+    if (!content) {
         return host_truncate(fd, size);
     }
     struct shared_object *object = &content->object;
@@ -259,7 +259,7 @@ int64_t volume_file_truncate(struct inode *inode, int fd, uint64_t size)
     if (result == 0) {
         object_drop(object, PAGE_UP(size) / PAGE_SIZE, OBJECT_PAGES_MAX);
         uint8_t *last = size % PAGE_SIZE != 0 ? object_page_to_change(object, size / PAGE_SIZE) : NULL;
-        if (last != NULL && size < object->size) {
+        if (last && size < object->size) {
             memset(last + size % PAGE_SIZE, 0, PAGE_SIZE - size % PAGE_SIZE);
         }
         object->size = size;
@@ -303,7 +303,7 @@ static int64_t volume_object(struct file *file, struct shared_object **object)
     mutex_lock(&content->object.lock);
     content->object.size = size;
     struct host_descriptor *old = content->source;
-    bool is_better = old == NULL || (open->descriptor->access == O_RDWR && old->access != O_RDWR);
+    bool is_better = !old || (open->descriptor->access == O_RDWR && old->access != O_RDWR);
     if (is_better) {
         content->source = get_descriptor(open->descriptor);
     }
@@ -338,8 +338,8 @@ int64_t volume_file_open(struct file *file, int fd)
 {
     struct open_volume *open = allocate(sizeof(*open));
     struct host_descriptor *descriptor = allocate(sizeof(*descriptor));
-    struct volume_content *content = open != NULL && descriptor != NULL ? take_content(file->inode) : NULL;
-    if (content == NULL) {
+    struct volume_content *content = open && descriptor ? take_content(file->inode) : NULL;
+    if (!content) {
         release(open, sizeof(*open));
         release(descriptor, sizeof(*descriptor));
         return -ENOMEM;

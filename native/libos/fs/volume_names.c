@@ -13,14 +13,14 @@ static void set_path(struct volume_inode *volume, char *path, size_t length)
 int64_t volume_names_add(struct volume_inode *volume, const char *path, size_t length)
 {
     char *copy = allocate(length);
-    if (copy == NULL) {
+    if (!copy) {
         return -ENOMEM;
     }
     memcpy(copy, path, length);
     set_path(volume, copy, length);
     spin_lock(&lock);
     volume->next = all;
-    if (all != NULL) {
+    if (all) {
         all->previous = volume;
     }
     all = volume;
@@ -31,10 +31,10 @@ int64_t volume_names_add(struct volume_inode *volume, const char *path, size_t l
 void volume_names_remove(struct volume_inode *volume)
 {
     spin_lock(&lock);
-    if (volume->next != NULL) {
+    if (volume->next) {
         volume->next->previous = volume->previous;
     }
-    if (volume->previous != NULL) {
+    if (volume->previous) {
         volume->previous->next = volume->next;
     } else if (all == volume) {
         all = volume->next;
@@ -69,7 +69,7 @@ static struct volume_inode *find(const struct file_system *file_system, const ch
 {
     spin_lock(&lock);
     struct volume_inode *volume = all;
-    while (volume != NULL && (volume->inode.file_system != file_system || !begins(volume, path, length, also_below) ||
+    while (volume && (volume->inode.file_system != file_system || !begins(volume, path, length, also_below) ||
                                  !get_alive(&volume->inode))) {
         volume = volume->next;
     }
@@ -80,7 +80,7 @@ static struct volume_inode *find(const struct file_system *file_system, const ch
 void volume_names_forget(const struct file_system *file_system, const char *path, size_t length)
 {
     struct volume_inode *volume;
-    while ((volume = find(file_system, path, length, false)) != NULL) {
+    while ((volume = find(file_system, path, length, false))) {
         set_path(volume, NULL, 0);
         inode_put(&volume->inode);
     }
@@ -90,18 +90,18 @@ static void move(struct volume_inode *volume, size_t from_length, const char *to
 {
     size_t rest = volume->length - from_length;
     char *path = allocate(to_length + rest);
-    if (path != NULL) {
+    if (path) {
         memcpy(path, to, to_length);
         memcpy(path + to_length, volume->path + from_length, rest);
     }
-    set_path(volume, path, path != NULL ? to_length + rest : 0);
+    set_path(volume, path, path ? to_length + rest : 0);
 }
 
 void volume_names_move(const struct file_system *file_system, const char *from, size_t from_length, struct inode *to,
     struct name to_name, const char *to_path, size_t to_length)
 {
     struct volume_inode *volume;
-    while ((volume = find(file_system, from, from_length, true)) != NULL) {
+    while ((volume = find(file_system, from, from_length, true))) {
         bool is_placed = is_directory(&volume->inode) && volume->length == from_length;
         move(volume, from_length, to_path, to_length);
         if (is_placed && inode_place(&volume->inode, to, to_name) < 0) {

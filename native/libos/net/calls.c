@@ -16,7 +16,7 @@ static int64_t find_family(uint64_t domain, uint32_t type, const struct socket_f
         return -EINVAL;
     }
     *family = family_of((uint32_t)domain);
-    return *family == NULL ? -EAFNOSUPPORT : 0;
+    return !*family ? -EAFNOSUPPORT : 0;
 }
 
 static void discard(struct socket *socket)
@@ -48,7 +48,7 @@ int64_t sys_socket(const struct arguments *arguments)
 /* Linux makes the sockets first: what is wrong with them is told before the family knows no pairs. */
 static int64_t pair_of(const struct socket_family *family, enum socket_type type, uint32_t protocol, struct socket *ends[2])
 {
-    if (family->pair != NULL) {
+    if (family->pair) {
         return family->pair(type, protocol, ends);
     }
     int64_t result = family->create(type, protocol, &ends[0]);
@@ -101,7 +101,7 @@ static int64_t bind_call(struct file *file, struct socket *socket, const struct 
     if (result < 0) {
         return result;
     }
-    return socket->operations->bind == NULL ? -EOPNOTSUPP : socket->operations->bind(socket, &address);
+    return !socket->operations->bind ? -EOPNOTSUPP : socket->operations->bind(socket, &address);
 }
 
 int64_t sys_bind(const struct arguments *arguments)
@@ -121,7 +121,7 @@ static int64_t connect_call(struct file *file, struct socket *socket, const stru
     if (result < 0) {
         return result;
     }
-    return socket->operations->connect == NULL
+    return !socket->operations->connect
                ? -EOPNOTSUPP
                : socket_wait(socket, connect_step, &address, send_timeout(file, socket, 0));
 }
@@ -134,8 +134,8 @@ int64_t sys_connect(const struct arguments *arguments)
 static int64_t listen_call(struct file *file, struct socket *socket, const struct arguments *arguments)
 {
     (void)file;
-    return socket->operations->listen == NULL ? -EOPNOTSUPP
-                                              : socket->operations->listen(socket, (int32_t)arguments->at[1]);
+    return !socket->operations->listen ? -EOPNOTSUPP
+                                       : socket->operations->listen(socket, (int32_t)arguments->at[1]);
 }
 
 int64_t sys_listen(const struct arguments *arguments)
@@ -159,7 +159,7 @@ static int64_t accept_file(struct file *file, struct socket *socket, uint32_t fl
     user_address name_length, struct file **accepted)
 {
     struct acceptance acceptance = {0};
-    if (socket->operations->accept == NULL) {
+    if (!socket->operations->accept) {
         return -EOPNOTSUPP;
     }
     int64_t result = socket_wait(socket, accept_step, &acceptance, receive_timeout(file, socket, 0));
@@ -212,7 +212,7 @@ int64_t sys_accept4(const struct arguments *arguments)
 static int64_t give_name(struct socket *socket, const struct arguments *arguments, bool peer)
 {
     struct address address = {0};
-    int64_t result = socket->operations->name == NULL ? -EOPNOTSUPP : socket->operations->name(socket, peer, &address);
+    int64_t result = !socket->operations->name ? -EOPNOTSUPP : socket->operations->name(socket, peer, &address);
     return result < 0 ? result : address_to_user_sized(&address, arguments->at[1], arguments->at[2]);
 }
 
@@ -245,8 +245,8 @@ static int64_t shutdown_call(struct file *file, struct socket *socket, const str
     if (how > SHUT_RDWR) {
         return -EINVAL;
     }
-    return socket->operations->shutdown == NULL ? -EOPNOTSUPP
-                                                : socket->operations->shutdown(socket, (enum shutdown_how)how);
+    return !socket->operations->shutdown ? -EOPNOTSUPP
+                                         : socket->operations->shutdown(socket, (enum shutdown_how)how);
 }
 
 int64_t sys_shutdown(const struct arguments *arguments)

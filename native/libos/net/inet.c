@@ -54,7 +54,7 @@ static int64_t create(uint32_t domain, enum socket_type type, uint32_t protocol,
         return -EACCES;
     }
     struct inet *inet = allocate(sizeof(struct inet));
-    if (inet == NULL) {
+    if (!inet) {
         return -ENOMEM;
     }
     int host_fd = host_socket(domain, type, found);
@@ -210,7 +210,7 @@ static int64_t inet_accept(struct socket *socket, struct socket **connected, str
         return -EAGAIN;
     }
     struct inet *made = allocate(sizeof(struct inet));
-    if (made == NULL) {
+    if (!made) {
         return -ENOMEM;
     }
     int host_fd = host_accept(inet->host_fd, &name);

@@ -14,14 +14,14 @@ void ahead_describe(struct inet *inet, struct host_message *header)
     spin_lock(&ahead->lock);
     header->socket = is_stream ? inet->number : 0;
     header->aheads = ahead->count;
-    header->wants_ahead = is_stream && !ahead->is_refused && ahead->piece == NULL && inet->socket.file != NULL && epoll_watches(inet->socket.file);
+    header->wants_ahead = is_stream && !ahead->is_refused && !ahead->piece && inet->socket.file && epoll_watches(inet->socket.file);
     spin_unlock(&ahead->lock);
 }
 
 size_t ahead_length(struct inet *inet)
 {
     spin_lock(&inet->ahead.lock);
-    size_t length = inet->ahead.piece == NULL ? 0 : inet->ahead.piece->length - inet->ahead.start;
+    size_t length = !inet->ahead.piece ? 0 : inet->ahead.piece->length - inet->ahead.start;
     spin_unlock(&inet->ahead.lock);
     return length;
 }
@@ -38,7 +38,7 @@ struct ahead_found ahead_read(struct inet *inet, void *to, size_t length, bool l
     struct inet_ahead *ahead = &inet->ahead;
     struct host_ahead *read_up = NULL;
     spin_lock(&ahead->lock);
-    size_t left = ahead->piece == NULL ? 0 : ahead->piece->length - ahead->start, size = length < left ? length : left;
+    size_t left = !ahead->piece ? 0 : ahead->piece->length - ahead->start, size = length < left ? length : left;
     struct ahead_found found = {.size = size, .count = ahead->count, .is_all = ahead->is_all};
     if (size > 0) {
         memcpy(to, ahead->piece->bytes + ahead->start, size);
@@ -92,7 +92,7 @@ static void keep(struct inet *inet, void *context)
     struct arrival *arrival = context;
     struct inet_ahead *ahead = &inet->ahead;
     spin_lock(&ahead->lock);
-    bool is_kept = ahead->piece == NULL && inet->socket.type == SOCK_STREAM && !inet->has_ended;
+    bool is_kept = !ahead->piece && inet->socket.type == SOCK_STREAM && !inet->has_ended;
     if (is_kept) {
         ahead->piece = arrival->piece;
         ahead->start = 0;
@@ -107,7 +107,7 @@ static void keep(struct inet *inet, void *context)
         return;
     }
     event_source_has_data(&inet->source);
-    if (inet->socket.file != NULL) {
+    if (inet->socket.file) {
         epoll_has_ahead(inet->socket.file, arrival->events_fd);
     }
 }

@@ -11,7 +11,7 @@ void inet_each(void (*each)(struct inet *inet, void *context), void *context)
 {
     mutex_lock(&lock);
     for (size_t at = 0; at < BUCKETS; at++) {
-        for (struct inet *inet = buckets[at]; inet != NULL; inet = inet->next) {
+        for (struct inet *inet = buckets[at]; inet; inet = inet->next) {
             each(inet, context);
         }
     }
@@ -25,7 +25,7 @@ static void put_in(struct inet *inet)
     struct inet **bucket = &buckets[inet->number % BUCKETS];
     inet->next = *bucket;
     inet->previous = NULL;
-    if (*bucket != NULL) {
+    if (*bucket) {
         (*bucket)->previous = inet;
     }
     *bucket = inet;
@@ -33,8 +33,8 @@ static void put_in(struct inet *inet)
 
 static void take_out(struct inet *inet)
 {
-    *(inet->previous != NULL ? &inet->previous->next : &buckets[inet->number % BUCKETS]) = inet->next;
-    if (inet->next != NULL) {
+    *(inet->previous ? &inet->previous->next : &buckets[inet->number % BUCKETS]) = inet->next;
+    if (inet->next) {
         inet->next->previous = inet->previous;
     }
 }
@@ -66,10 +66,10 @@ void inet_with(uint64_t number, void (*use)(struct inet *inet, void *context), v
 {
     mutex_lock(&lock);
     struct inet *inet = buckets[number % BUCKETS];
-    while (inet != NULL && inet->number != number) {
+    while (inet && inet->number != number) {
         inet = inet->next;
     }
-    if (inet != NULL) {
+    if (inet) {
         use(inet, context);
     }
     mutex_unlock(&lock);

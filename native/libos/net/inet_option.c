@@ -151,7 +151,7 @@ static bool is_device(const char *name, uint32_t size)
 int64_t inet_get_option(struct socket *socket, uint32_t level, uint32_t name, void *value, uint32_t *size)
 {
     const struct row *row = find(socket, level, name);
-    if (row == NULL || (row->direction & GET) == 0) {
+    if (!row || (row->direction & GET) == 0) {
         return unknown(socket, level, false);
     }
     uint32_t room = *size < row->most ? *size : row->most;
@@ -172,7 +172,7 @@ int64_t inet_get_option(struct socket *socket, uint32_t level, uint32_t name, vo
 int64_t inet_set_option(struct socket *socket, uint32_t level, uint32_t name, const void *value, uint32_t size)
 {
     const struct row *row = find(socket, level, name);
-    if (row == NULL || (row->direction & (SET | JOIN)) == 0) {
+    if (!row || (row->direction & (SET | JOIN)) == 0) {
         bool is_short = level == socket->protocol && size < INT; /* looked at before the name */
         return is_short ? -EINVAL : unknown(socket, level, true);
     }

@@ -26,7 +26,7 @@ static void note_sent(void)
 
 bool inet_may_try(struct inet *inet, uint32_t events, struct poller *poller)
 {
-    return poller == NULL || poller_watch_host_events(poller, inet->host_fd, events) != 0;
+    return !poller || poller_watch_host_events(poller, inet->host_fd, events) != 0;
 }
 
 static void remember_input(struct inet *inet, const struct host_message *message, uint64_t activity)
@@ -185,13 +185,13 @@ int64_t inet_receive(struct socket *socket, struct message *message, struct poll
     if (!has_ahead && !inet_may_try(inet, (flags & MSG_OOB) != 0 ? POLLPRI : POLLIN, poller)) {
         return -EAGAIN;
     }
-    if (!has_ahead && !is_error && quiet_use(&inet->input) && poller == NULL) {
+    if (!has_ahead && !is_error && quiet_use(&inet->input) && !poller) {
         return -EAGAIN;
     }
     int64_t result;
     do {
         result = is_stream ? receive_stream(inet, message, flags) : receive_from_host(inet, message, (struct ahead_found){0}, flags);
     } while (result == -EAGAIN && (flags & MSG_OOB) == 0 && ahead_length(inet) > 0); /* which has come since it was read */
-    inet->asks_for_input |= result == -EAGAIN && poller == NULL && is_stream;
+    inet->asks_for_input |= result == -EAGAIN && !poller && is_stream;
     return result;
 }

@@ -155,7 +155,7 @@ static int64_t ask_one(const struct interfaces *interfaces, uint32_t code, user_
     }
     request.name[sizeof(request.name) - 1] = '\0';
     const struct host_interface *record = find(interfaces, &request, code);
-    if (record == NULL) {
+    if (!record) {
         return code != SIOCGIFNAME && has_name(interfaces, request.name) ? -EADDRNOTAVAIL : -ENODEV;
     }
     int64_t result = answer(&request, code, record);

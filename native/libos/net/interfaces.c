@@ -69,7 +69,7 @@ int64_t interfaces_read(struct interfaces *interfaces)
 {
     interfaces->list = allocate(LIST_SIZE);
     interfaces->count = 0;
-    if (interfaces->list == NULL) {
+    if (!interfaces->list) {
         return -ENOMEM;
     }
     if (policy_is_loopback()) {

@@ -116,7 +116,7 @@ static int64_t take_vector(struct call *call)
     }
     if (header->vector_count > VECTOR_SHORT) {
         struct iovec *vector = allocate((size_t)header->vector_count * sizeof(struct iovec));
-        if (vector == NULL) {
+        if (!vector) {
             return -ENOMEM;
         }
         call->vector = vector;
@@ -142,7 +142,7 @@ static int64_t call_begin(struct call *call, user_address from, uint32_t flags)
 static int64_t control_buffer(struct call *call)
 {
     call->message.control.bytes = buffer_take(&path_buffers);
-    return call->message.control.bytes == NULL ? -ENOMEM : 0;
+    return !call->message.control.bytes ? -ENOMEM : 0;
 }
 
 static int64_t take_control(struct call *call)

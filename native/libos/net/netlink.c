@@ -68,8 +68,8 @@ struct writer {
 static struct reply *new_reply(struct netlink *netlink)
 {
     struct reply *reply = netlink->count < REPLIES_MAX ? allocate(sizeof(struct reply)) : NULL;
-    if (reply != NULL) {
-        *(netlink->last != NULL ? &netlink->last->next : &netlink->first) = reply;
+    if (reply) {
+        *(netlink->last ? &netlink->last->next : &netlink->first) = reply;
         netlink->last = reply;
         netlink->count++;
     }
@@ -102,10 +102,10 @@ static void write_message(struct writer *writer, uint16_t type, uint16_t flags, 
     const struct nlmsghdr header = {
         .length = (uint32_t)(sizeof(header) + draft->used), .type = type, .flags = flags, .sequence = writer->request->sequence, .port = netlink->port};
     struct reply *reply = netlink->last;
-    if (reply == NULL || sizeof(reply->bytes) - reply->used < header.length) {
+    if (!reply || sizeof(reply->bytes) - reply->used < header.length) {
         reply = new_reply(netlink);
     }
-    if (reply == NULL) {
+    if (!reply) {
         writer->failed = true;
         return;
     }
@@ -296,7 +296,7 @@ static int64_t netlink_send(struct socket *socket, struct message *message, stru
 static int64_t check_netlink(const struct file *file)
 {
     const struct socket *socket = socket_of(file);
-    return socket == NULL ? -ENOTSOCK : socket->domain != AF_NETLINK ? -EINVAL : 0;
+    return !socket ? -ENOTSOCK : socket->domain != AF_NETLINK ? -EINVAL : 0;
 }
 
 /* A datagram of its own. Without memory it is lost, as when the socket's buffer is full. */
@@ -305,7 +305,7 @@ static void tell_by_netlink(const struct file *file, const void *bytes, size_t s
     struct netlink *netlink = netlink_of(socket_of(file));
     mutex_lock(&netlink->lock);
     struct reply *reply = size <= REPLY_SIZE ? new_reply(netlink) : NULL;
-    if (reply != NULL) {
+    if (reply) {
         memcpy(reply->bytes, bytes, size);
         reply->used = size;
     }
@@ -327,7 +327,7 @@ static int64_t netlink_receive(struct socket *socket, struct message *message, s
     mutex_lock(&netlink->lock);
     struct reply *reply = netlink->first;
     int64_t result = -EAGAIN;
-    if (reply != NULL) {
+    if (reply) {
         size_t size = reply->used < message->length ? reply->used : message->length;
         memcpy(message->data, reply->bytes, size);
         memcpy(message->address.bytes, &kernel, sizeof(kernel));
@@ -337,7 +337,7 @@ static int64_t netlink_receive(struct socket *socket, struct message *message, s
         result = (int64_t)size;
         if ((message->flags & MSG_PEEK) == 0) {
             netlink->first = reply->next;
-            netlink->last = netlink->first == NULL ? NULL : netlink->last;
+            netlink->last = !netlink->first ? NULL : netlink->last;
             netlink->count--;
             release(reply, sizeof(struct reply));
         }
@@ -414,7 +414,7 @@ static uint32_t netlink_poll(struct socket *socket, struct poller *poller)
     struct netlink *netlink = netlink_of(socket);
     poller_watch(poller, &netlink->source);
     mutex_lock(&netlink->lock);
-    uint32_t events = POLLOUT | POLLWRNORM | POLLWRBAND | (netlink->first != NULL ? POLLIN | POLLRDNORM : 0);
+    uint32_t events = POLLOUT | POLLWRNORM | POLLWRBAND | (netlink->first ? POLLIN | POLLRDNORM : 0);
     mutex_unlock(&netlink->lock);
     return events;
 }
@@ -447,7 +447,7 @@ static int64_t netlink_set_option(struct socket *socket, uint32_t level, uint32_
 static void netlink_unused(struct event_source *source)
 {
     struct netlink *netlink = CONTAINER_OF(source, struct netlink, source);
-    while (netlink->first != NULL) {
+    while (netlink->first) {
         struct reply *reply = netlink->first;
         netlink->first = reply->next;
         release(reply, sizeof(struct reply));
@@ -481,7 +481,7 @@ static int64_t netlink_create(enum socket_type type, uint32_t protocol, struct s
         return -EPROTONOSUPPORT;
     }
     struct netlink *netlink = allocate(sizeof(struct netlink));
-    if (netlink == NULL) {
+    if (!netlink) {
         return -ENOMEM;
     }
     netlink->source.references = 1;

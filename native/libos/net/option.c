@@ -66,7 +66,7 @@ static int64_t get_option(struct socket *socket, uint32_t level, uint32_t name, 
             memcpy(value, &number, *size = sizeof(number));
             return 0;
         }
-        if (timeout_ns != NULL) {
+        if (timeout_ns) {
             uint64_t ns = *timeout_ns == NO_TIMEOUT ? 0 : *timeout_ns;
             const struct timeval time = {
                 .seconds = (int64_t)(ns / NS_PER_SECOND), .microseconds = (int64_t)(ns % NS_PER_SECOND / NS_PER_MICROSECOND)};
@@ -74,8 +74,8 @@ static int64_t get_option(struct socket *socket, uint32_t level, uint32_t name, 
             return 0;
         }
     }
-    return socket->operations->get_option == NULL ? -EOPNOTSUPP
-                                                  : socket->operations->get_option(socket, level, name, value, size);
+    return !socket->operations->get_option ? -EOPNOTSUPP
+                                           : socket->operations->get_option(socket, level, name, value, size);
 }
 
 static int64_t set_option(struct socket *socket, uint32_t level, uint32_t name, const void *value, uint32_t size)
@@ -89,12 +89,12 @@ static int64_t set_option(struct socket *socket, uint32_t level, uint32_t name, 
         if (known_number(socket, name, &number)) {
             return -ENOPROTOOPT;
         }
-        if (timeout_ns != NULL) {
+        if (timeout_ns) {
             return set_timeout(timeout_ns, value, size);
         }
     }
-    return socket->operations->set_option == NULL ? -EOPNOTSUPP
-                                                  : socket->operations->set_option(socket, level, name, value, size);
+    return !socket->operations->set_option ? -EOPNOTSUPP
+                                           : socket->operations->set_option(socket, level, name, value, size);
 }
 
 /* A value that is longer than the application's room is cut (getsockopt(2)). */

@@ -44,7 +44,7 @@ static int64_t send_step(struct socket *socket, void *context, struct poller *po
 
 int64_t socket_send(struct socket *socket, struct message *message, uint64_t timeout_ns)
 {
-    return socket->operations->send == NULL ? -EOPNOTSUPP : socket_wait(socket, send_step, message, timeout_ns);
+    return !socket->operations->send ? -EOPNOTSUPP : socket_wait(socket, send_step, message, timeout_ns);
 }
 
 static int64_t receive_step(struct socket *socket, void *context, struct poller *poller)
@@ -54,7 +54,7 @@ static int64_t receive_step(struct socket *socket, void *context, struct poller 
 
 int64_t socket_receive(struct socket *socket, struct message *message, uint64_t timeout_ns)
 {
-    return socket->operations->receive == NULL ? -EOPNOTSUPP : socket_wait(socket, receive_step, message, timeout_ns);
+    return !socket->operations->receive ? -EOPNOTSUPP : socket_wait(socket, receive_step, message, timeout_ns);
 }
 
 static bool waits(const struct file *file, uint32_t flags)
@@ -108,19 +108,19 @@ static uint32_t file_poll_socket(struct file *file, struct poller *poller)
 static int file_host_descriptor(const struct file *file)
 {
     const struct socket *socket = file->state;
-    return socket->operations->host_descriptor == NULL ? -1 : socket->operations->host_descriptor(socket);
+    return !socket->operations->host_descriptor ? -1 : socket->operations->host_descriptor(socket);
 }
 
 static bool file_is_read_up(struct file *file)
 {
     struct socket *socket = file->state;
-    return socket->operations->is_read_up != NULL && socket->operations->is_read_up(socket);
+    return socket->operations->is_read_up && socket->operations->is_read_up(socket);
 }
 
 static bool file_has_ahead(struct file *file)
 {
     struct socket *socket = file->state;
-    return socket->operations->has_ahead != NULL && socket->operations->has_ahead(socket);
+    return socket->operations->has_ahead && socket->operations->has_ahead(socket);
 }
 
 /* Linux, include/uapi/asm-generic/sockios.h: other names for F_SETOWN and F_GETOWN. */
@@ -142,7 +142,7 @@ static int64_t file_ioctl(struct file *file, uint32_t request, user_address argu
     if (request >= FIOSETOWN && request <= SIOCGPGRP) {
         return owner_ioctl(file, request == FIOSETOWN || request == SIOCSPGRP, argument);
     }
-    int64_t result = socket->operations->ioctl == NULL ? -ENOTTY : socket->operations->ioctl(socket, request, argument);
+    int64_t result = !socket->operations->ioctl ? -ENOTTY : socket->operations->ioctl(socket, request, argument);
     return result == -ENOTTY ? interface_ioctl(request, argument) : result; /* of any family (netdevice(7)) */
 }
 
@@ -199,11 +199,11 @@ int64_t socket_open(struct socket *socket, uint32_t flags, struct file **file)
 int64_t socket_at(const struct arguments *arguments, uint32_t index, struct file **file, struct socket **socket)
 {
     *file = file_at(arguments, index);
-    if (*file == NULL) {
+    if (!*file) {
         return -EBADF;
     }
     *socket = socket_of(*file);
-    if (*socket == NULL) {
+    if (!*socket) {
         file_put(*file);
         return -ENOTSOCK;
     }

@@ -61,7 +61,7 @@ int64_t transfer_send(
     struct buffer_pool *pool = pool_for(pieces->total);
     int64_t result;
     message->data = buffer_take(pool);
-    if (message->data == NULL) {
+    if (!message->data) {
         return -ENOMEM;
     }
     if (is_stream) {
@@ -80,7 +80,7 @@ int64_t transfer_receive(
 {
     struct buffer_pool *pool = pool_for(pieces->total);
     message->data = buffer_take(pool);
-    if (message->data == NULL) {
+    if (!message->data) {
         return -ENOMEM;
     }
     bool wants_all = socket->type == SOCK_STREAM && (message->flags & MSG_WAITALL) != 0 && (message->flags & MSG_PEEK) == 0;

@@ -8,7 +8,7 @@
 struct inbox *endpoint_out(struct endpoint *endpoint)
 {
     mutex_lock(&endpoint->lock);
-    struct inbox *out = endpoint->out == NULL ? NULL : inbox_get(endpoint->out);
+    struct inbox *out = !endpoint->out ? NULL : inbox_get(endpoint->out);
     mutex_unlock(&endpoint->lock);
     return out;
 }
@@ -21,7 +21,7 @@ static struct endpoint *first;
 void unix_each(void (*each)(struct endpoint *endpoint, void *context), void *context)
 {
     mutex_lock(&list_lock);
-    for (struct endpoint *endpoint = first; endpoint != NULL; endpoint = endpoint->next) {
+    for (struct endpoint *endpoint = first; endpoint; endpoint = endpoint->next) {
         each(endpoint, context);
     }
     mutex_unlock(&list_lock);
@@ -31,7 +31,7 @@ static void list(struct endpoint *endpoint)
 {
     mutex_lock(&list_lock);
     endpoint->next = first;
-    if (first != NULL) {
+    if (first) {
         first->previous = endpoint;
     }
     first = endpoint;
@@ -41,8 +41,8 @@ static void list(struct endpoint *endpoint)
 static void unlist(struct endpoint *endpoint)
 {
     mutex_lock(&list_lock);
-    *(endpoint->previous != NULL ? &endpoint->previous->next : &first) = endpoint->next;
-    if (endpoint->next != NULL) {
+    *(endpoint->previous ? &endpoint->previous->next : &first) = endpoint->next;
+    if (endpoint->next) {
         endpoint->next->previous = endpoint->previous;
     }
     mutex_unlock(&list_lock);
@@ -52,7 +52,7 @@ static struct endpoint *endpoint_create(enum socket_type type)
 {
     struct endpoint *endpoint = allocate(sizeof(struct endpoint));
     struct inbox *inbox = inbox_create(type);
-    if (endpoint == NULL || inbox == NULL) {
+    if (!endpoint || !inbox) {
         release(endpoint, sizeof(struct endpoint));
         inbox_put(inbox);
         return NULL;
@@ -98,11 +98,11 @@ static void endpoint_close(struct endpoint *endpoint, bool accepted)
     unlist(endpoint);
     struct packet *packets = shut_inbox(endpoint->in, &waiting);
     name_unbind(endpoint->binding);
-    if (endpoint->out != NULL && has_connections(&endpoint->socket)) {
-        end_inbox(endpoint->out, packets != NULL || !accepted ? ECONNRESET : 0);
+    if (endpoint->out && has_connections(&endpoint->socket)) {
+        end_inbox(endpoint->out, packets || !accepted ? ECONNRESET : 0);
     }
     packets_release(packets);
-    while (waiting != NULL) { /* these have nobody who waits for them */
+    while (waiting) { /* these have nobody who waits for them */
         struct endpoint *next = waiting->next_waiting;
         endpoint_close(waiting, false);
         waiting = next;
@@ -121,7 +121,7 @@ static int64_t unix_bind(struct socket *socket, const struct address *address)
 {
     struct endpoint *endpoint = endpoint_of(socket);
     mutex_lock(&endpoint->lock);
-    int64_t result = endpoint->binding != NULL ? (asks_for_any_name(address) ? 0 : -EINVAL) : name_bind(endpoint->in, address, &endpoint->binding);
+    int64_t result = endpoint->binding ? (asks_for_any_name(address) ? 0 : -EINVAL) : name_bind(endpoint->in, address, &endpoint->binding);
     mutex_unlock(&endpoint->lock);
     return result;
 }
@@ -134,7 +134,7 @@ static int64_t unix_listen(struct socket *socket, int32_t backlog)
         return -EOPNOTSUPP;
     }
     mutex_lock(&endpoint->lock);
-    int64_t result = endpoint->binding == NULL || endpoint->out != NULL ? -EINVAL : 0;
+    int64_t result = !endpoint->binding || endpoint->out ? -EINVAL : 0;
     if (result == 0) {
         mutex_lock(&in->lock);
         in->listens = true;
@@ -158,7 +158,7 @@ static int64_t join_waiting(struct inbox *listener, struct endpoint *accepted)
         result = -EAGAIN;
     }
     if (result == 0) {
-        if (listener->last_waiting != NULL) {
+        if (listener->last_waiting) {
             listener->last_waiting->next_waiting = accepted;
         } else {
             listener->first_waiting = accepted;
@@ -174,7 +174,7 @@ static int64_t join_waiting(struct inbox *listener, struct endpoint *accepted)
 static int64_t connect_to(struct endpoint *endpoint, struct inbox *listener)
 {
     struct endpoint *accepted = endpoint_create((enum socket_type)listener->type);
-    if (accepted == NULL) {
+    if (!accepted) {
         return -ENOMEM;
     }
     mutex_lock(&listener->lock);
@@ -222,7 +222,7 @@ struct packet *endpoint_lose_partner(struct endpoint *endpoint)
     struct packet *lost = inbox_take_all(in);
     in->partner = NULL;
     mutex_unlock(&in->lock);
-    if (lost == NULL) {
+    if (!lost) {
         return NULL;
     }
     event_source_changed(&in->source);
@@ -239,20 +239,20 @@ struct packet *endpoint_lose_partner(struct endpoint *endpoint)
 /* Datagrams: from now on, these go there, and come from there alone. What is lost by that is the caller's to release. The endpoint's lock is held. */
 static int64_t set_partner(struct endpoint *endpoint, struct inbox *partner, struct packet **lost)
 {
-    if (partner != NULL) {
+    if (partner) {
         mutex_lock(&partner->lock);
-        bool may_send = partner->partner == NULL || partner->partner == endpoint->in;
+        bool may_send = !partner->partner || partner->partner == endpoint->in;
         mutex_unlock(&partner->lock);
         if (!may_send) {
             return -EPERM;
         }
     }
-    *lost = endpoint->out != NULL && endpoint->out != partner ? endpoint_lose_partner(endpoint) : NULL;
+    *lost = endpoint->out && endpoint->out != partner ? endpoint_lose_partner(endpoint) : NULL;
     mutex_lock(&endpoint->in->lock);
     endpoint->in->partner = partner;
     mutex_unlock(&endpoint->in->lock);
     inbox_put(endpoint->out);
-    endpoint->out = partner == NULL ? NULL : inbox_get(partner);
+    endpoint->out = !partner ? NULL : inbox_get(partner);
     event_source_moved(&endpoint->in->source); /* who wants to write waits for another inbox */
     return 0;
 }
@@ -268,7 +268,7 @@ static int64_t unix_connect(struct socket *socket, const struct address *address
         result = name_find(address, socket->type, &other);
     }
     if (result == 0) {
-        if (other != NULL) {
+        if (other) {
             poller_watch_room(poller, &other->source);
         }
         mutex_lock(&endpoint->lock);
@@ -276,7 +276,7 @@ static int64_t unix_connect(struct socket *socket, const struct address *address
             result = set_partner(endpoint, other, &lost);
         } else if (!may_be_joined(other)) {
             result = -ECONNREFUSED;
-        } else if (endpoint->out != NULL) {
+        } else if (endpoint->out) {
             result = -EISCONN;
         } else if (listens(endpoint->in)) {
             result = -EINVAL;
@@ -310,11 +310,11 @@ static int64_t unix_accept(struct socket *socket, struct socket **connected, str
     poller_watch(poller, &in->source);
     mutex_lock(&in->lock);
     struct endpoint *accepted = in->first_waiting;
-    bool will_come = !in->refuses || poller == NULL; /* who does not wait is told that nobody is there yet, even after shutdown() */
-    int64_t result = !in->listens ? -EINVAL : accepted != NULL ? 0 : will_come ? -EAGAIN : -EINVAL;
+    bool will_come = !in->refuses || !poller; /* who does not wait is told that nobody is there yet, even after shutdown() */
+    int64_t result = !in->listens ? -EINVAL : accepted ? 0 : will_come ? -EAGAIN : -EINVAL;
     if (result == 0) {
         in->first_waiting = accepted->next_waiting;
-        in->last_waiting = in->first_waiting == NULL ? NULL : in->last_waiting;
+        in->last_waiting = !in->first_waiting ? NULL : in->last_waiting;
         accepted->next_waiting = NULL;
         in->waiting--;
     }
@@ -332,7 +332,7 @@ static int64_t unix_name(struct socket *socket, bool peer, struct address *addre
 {
     struct endpoint *endpoint = endpoint_of(socket);
     struct inbox *inbox = peer ? endpoint_out(endpoint) : inbox_get(endpoint->in);
-    if (inbox == NULL) {
+    if (!inbox) {
         return -ENOTCONN;
     }
     tell_name(inbox, address);
@@ -354,14 +354,14 @@ static int64_t unix_shutdown(struct socket *socket, enum shutdown_how how)
         mutex_lock(&endpoint->lock);
         endpoint->sends_no_more = true;
         mutex_unlock(&endpoint->lock);
-        if (out != NULL && has_connections(socket)) {
+        if (out && has_connections(socket)) {
             mutex_lock(&out->lock);
             out->ended = true;
             mutex_unlock(&out->lock);
         }
     }
     event_source_changed(&endpoint->in->source);
-    if (out != NULL) {
+    if (out) {
         event_source_changed(&out->source);
         inbox_put(out);
     }
@@ -395,7 +395,7 @@ static int64_t make(enum socket_type type, uint32_t protocol, struct endpoint **
         return -ESOCKTNOSUPPORT;
     }
     *made = endpoint_create(type);
-    return *made == NULL ? -ENOMEM : 0;
+    return !*made ? -ENOMEM : 0;
 }
 
 static int64_t unix_create(enum socket_type type, uint32_t protocol, struct socket **created)

@@ -29,7 +29,7 @@ static int64_t grow(struct rights *rights, uint32_t more)
         return -ETOOMANYREFS;
     }
     struct file **files = allocate(count * sizeof(struct file *));
-    if (files == NULL) {
+    if (!files) {
         __atomic_fetch_sub(&in_flight, more, __ATOMIC_RELAXED);
         return -ENOMEM;
     }
@@ -53,7 +53,7 @@ static int64_t import_rights(const struct control_message *control, struct right
         int32_t descriptor;
         memcpy(&descriptor, control->data + at * sizeof(descriptor), sizeof(descriptor));
         rights->files[first + at] = file_of_descriptor(descriptor);
-        result = rights->files[first + at] == NULL ? -EBADF : 0;
+        result = !rights->files[first + at] ? -EBADF : 0;
     }
     return result;
 }

@@ -34,7 +34,7 @@ static int64_t check_room(struct endpoint *endpoint, struct inbox *to, size_t le
     mutex_lock(&to->lock);
     if (to->type == SOCK_DGRAM && to->closed) {
         result = -ECONNREFUSED;
-    } else if (to->type == SOCK_DGRAM && to->partner != NULL && to->partner != endpoint->in) {
+    } else if (to->type == SOCK_DGRAM && to->partner && to->partner != endpoint->in) {
         result = -EPERM;
     } else if (to->refuses) {
         result = -EPIPE;
@@ -71,7 +71,7 @@ static int64_t send_packet(struct endpoint *endpoint, struct message *message, s
         return result;
     }
     struct packet *packet = packet_create(message, length, endpoint->in, &rights);
-    if (packet == NULL) {
+    if (!packet) {
         rights_release(&rights);
         return -ENOBUFS;
     }
@@ -102,7 +102,7 @@ static int64_t find_receiver(struct endpoint *endpoint, const struct message *me
         inbox_put(*to);
         return is_connected ? -EISCONN : -EOPNOTSUPP;
     }
-    return *to == NULL ? -ENOTCONN : 0;
+    return !*to ? -ENOTCONN : 0;
 }
 
 /* What has happened to the connection, told once. The lock is held. */
@@ -214,7 +214,7 @@ static size_t take_bytes(
 {
     bool peeks = (message->flags & MSG_PEEK) != 0;
     size_t done = 0;
-    for (struct packet *packet = in->first, *next; packet != NULL && done < message->length; packet = next) {
+    for (struct packet *packet = in->first, *next; packet && done < message->length; packet = next) {
         next = packet->next;
         if (done > 0 && by_sender && !is_same_sender(&packet->from, &reader->from)) {
             break;
@@ -252,13 +252,13 @@ static int64_t receive_stream(struct endpoint *endpoint, struct message *message
     struct inbox *in = endpoint->in;
     struct stream_reader reader = {0};
     mutex_lock(&in->lock);
-    int64_t result = in->first == NULL ? nothing_to_receive(in, true)
-                                       : (int64_t)take_bytes(in, message, &reader, endpoint->passes_credentials);
+    int64_t result = !in->first ? nothing_to_receive(in, true)
+                                : (int64_t)take_bytes(in, message, &reader, endpoint->passes_credentials);
     mutex_unlock(&in->lock);
-    if (reader.sender == NULL) {
+    if (!reader.sender) {
         return result;
     }
-    if (reader.used != NULL || (message->flags & MSG_PEEK) == 0) {
+    if (reader.used || (message->flags & MSG_PEEK) == 0) {
         event_source_has_room(&in->source);
     }
     packets_release(reader.used);
@@ -274,7 +274,7 @@ static int64_t receive_message(struct endpoint *endpoint, struct message *messag
     bool peeks = (message->flags & MSG_PEEK) != 0;
     mutex_lock(&in->lock);
     struct packet *packet = in->error != 0 ? NULL : in->first; /* an error comes before what was sent before it */
-    if (packet == NULL) {
+    if (!packet) {
         int64_t result = nothing_to_receive(in, waits);
         mutex_unlock(&in->lock);
         return result;
@@ -340,13 +340,13 @@ uint32_t unix_poll(struct socket *socket, struct poller *poller)
     uint32_t events = 0;
     poller_watch(poller, &in->source);
     struct inbox *out = endpoint_out(endpoint); /* another one is told there */
-    if (out != NULL) {
+    if (out) {
         poller_watch_room(poller, &out->source);
         look_at_receiver(endpoint, out, &has_room, &refuses);
     }
     mutex_lock(&in->lock);
     bool listens = in->listens, ended = in->ended;
-    events |= in->packets > 0 || in->first_waiting != NULL || ended ? POLLIN | POLLRDNORM : 0;
+    events |= in->packets > 0 || in->first_waiting || ended ? POLLIN | POLLRDNORM : 0;
     events |= in->error != 0 ? POLLERR : 0;
     mutex_unlock(&in->lock);
     mutex_lock(&endpoint->lock);
@@ -354,7 +354,7 @@ uint32_t unix_poll(struct socket *socket, struct poller *poller)
     mutex_unlock(&endpoint->lock);
     events |= ended ? POLLRDHUP : 0;
     events |= ended && sends_no_more ? POLLHUP : 0;
-    events |= has_connections(socket) && out == NULL && !listens ? POLLHUP : 0;
+    events |= has_connections(socket) && !out && !listens ? POLLHUP : 0;
     events |= has_room && !listens ? POLLOUT | POLLWRNORM | POLLWRBAND : 0;
     inbox_put(out);
     return events;
@@ -370,11 +370,11 @@ int64_t unix_ioctl(struct socket *socket, uint32_t request, user_address argumen
         inbox_put(inbox);
         return -ENOTTY;
     }
-    if (inbox != NULL) {
+    if (inbox) {
         mutex_lock(&inbox->lock);
         bool of_first = request == FIONREAD && socket->type == SOCK_DGRAM;
         result = inbox->listens ? -EINVAL : 0;
-        number = (int32_t)(!of_first ? inbox->bytes : inbox->first == NULL ? 0 : inbox->first->length);
+        number = (int32_t)(!of_first ? inbox->bytes : !inbox->first ? 0 : inbox->first->length);
         mutex_unlock(&inbox->lock);
         inbox_put(inbox);
     }

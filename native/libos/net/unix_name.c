@@ -32,7 +32,7 @@ static bool is_abstract(const struct address *address)
 static struct binding *find_abstract(const struct address *address, uint16_t type)
 {
     struct binding *binding = bindings;
-    while (binding != NULL && (binding->inode != NULL || binding->inbox->type != type ||
+    while (binding && (binding->inode || binding->inbox->type != type ||
                                   binding->inbox->name.length != address->length ||
                                   memcmp(binding->inbox->name.bytes, address->bytes, address->length) != 0)) {
         binding = binding->next;
@@ -43,7 +43,7 @@ static struct binding *find_abstract(const struct address *address, uint16_t typ
 static struct binding *find_inode(const struct inode *inode)
 {
     struct binding *binding = bindings;
-    while (binding != NULL && binding->inode != inode) {
+    while (binding && binding->inode != inode) {
         binding = binding->next;
     }
     return binding;
@@ -60,13 +60,13 @@ static void set_name(struct inbox *inbox, const struct address *address)
 static int64_t add(struct inbox *inbox, const struct address *address, struct inode *inode, struct binding **made)
 {
     struct binding *binding = allocate(sizeof(struct binding));
-    if (binding == NULL) {
+    if (!binding) {
         inode_put(inode);
         return -ENOMEM;
     }
     *binding = (struct binding){.inode = inode, .inbox = inbox_get(inbox)};
     mutex_lock(&lock);
-    bool is_used = inode == NULL && find_abstract(address, inbox->type) != NULL;
+    bool is_used = !inode && find_abstract(address, inbox->type);
     if (!is_used) {
         set_name(inbox, address);
         binding->next = bindings;
@@ -127,7 +127,7 @@ int64_t name_bind(struct inbox *inbox, const struct address *address, struct bin
 
 void name_unbind(struct binding *binding)
 {
-    if (binding == NULL) {
+    if (!binding) {
         return;
     }
     mutex_lock(&lock);
@@ -174,8 +174,8 @@ int64_t name_find(const struct address *address, uint16_t type, struct inbox **i
         }
     }
     mutex_lock(&lock);
-    struct binding *binding = inode != NULL ? find_inode(inode) : find_abstract(address, type);
-    int64_t result = binding == NULL ? -ECONNREFUSED : binding->inbox->type != type ? -EPROTOTYPE : 0;
+    struct binding *binding = inode ? find_inode(inode) : find_abstract(address, type);
+    int64_t result = !binding ? -ECONNREFUSED : binding->inbox->type != type ? -EPROTOTYPE : 0;
     *inbox = result == 0 ? inbox_get(binding->inbox) : NULL;
     mutex_unlock(&lock);
     inode_put(inode);

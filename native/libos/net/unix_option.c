@@ -15,7 +15,7 @@ static bool is_switch(uint32_t name)
 {
     static const uint8_t switches[] = {SO_DEBUG, SO_REUSEADDR, SO_DONTROUTE, SO_BROADCAST, SO_KEEPALIVE, SO_OOBINLINE,
         SO_REUSEPORT, SO_TIMESTAMP, SO_TIMESTAMPNS, SO_PASSSEC, SO_RXQ_OVFL};
-    return memchr(switches, (int)name, sizeof(switches)) != NULL && name <= UINT8_MAX;
+    return memchr(switches, (int)name, sizeof(switches)) && name <= UINT8_MAX;
 }
 
 static int64_t get_number(struct endpoint *endpoint, uint32_t name, int32_t *number)

@@ -18,7 +18,7 @@ static void inbox_unused(struct event_source *source)
 struct inbox *inbox_create(enum socket_type type)
 {
     struct inbox *inbox = allocate(sizeof(struct inbox));
-    if (inbox != NULL) {
+    if (inbox) {
         inbox->source.references = 1;
         inbox->source.unused = inbox_unused;
         inbox->type = (uint16_t)type;
@@ -29,7 +29,7 @@ struct inbox *inbox_create(enum socket_type type)
 struct packet *packet_create(const struct message *message, size_t length, struct inbox *sender, struct rights *rights)
 {
     struct packet *packet = allocate(sizeof(struct packet) + length);
-    if (packet == NULL) {
+    if (!packet) {
         return NULL;
     }
     packet->length = length;
@@ -52,7 +52,7 @@ static struct packet *next_discarded(void)
 {
     spin_lock(&discarded.lock);
     struct packet *packet = discarded.first;
-    if (packet != NULL) {
+    if (packet) {
         discarded.first = packet->next;
     } else {
         discarded.is_worked_on = false;
@@ -63,11 +63,11 @@ static struct packet *next_discarded(void)
 
 void packets_release(struct packet *packets)
 {
-    if (packets == NULL) {
+    if (!packets) {
         return;
     }
     struct packet *last = packets;
-    while (last->next != NULL) {
+    while (last->next) {
         last = last->next;
     }
     spin_lock(&discarded.lock);
@@ -76,7 +76,7 @@ void packets_release(struct packet *packets)
     last->next = discarded.first;
     discarded.first = packets;
     spin_unlock(&discarded.lock);
-    for (struct packet *packet; works && (packet = next_discarded()) != NULL;) {
+    for (struct packet *packet; works && (packet = next_discarded());) {
         rights_release(&packet->rights);
         inbox_put(packet->sender);
         release(packet, sizeof(struct packet) + packet->length);
@@ -85,7 +85,7 @@ void packets_release(struct packet *packets)
 
 void inbox_append(struct inbox *inbox, struct packet *packet)
 {
-    if (inbox->last != NULL) {
+    if (inbox->last) {
         inbox->last->next = packet;
     } else {
         inbox->first = packet;
@@ -99,7 +99,7 @@ struct packet *inbox_take_first(struct inbox *inbox)
 {
     struct packet *packet = inbox->first;
     inbox->first = packet->next;
-    if (inbox->first == NULL) {
+    if (!inbox->first) {
         inbox->last = NULL;
     }
     packet->next = NULL;

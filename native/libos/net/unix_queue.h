@@ -58,7 +58,7 @@ static inline struct inbox *inbox_get(struct inbox *inbox)
 }
 static inline void inbox_put(struct inbox *inbox) /* NULL is fine */
 {
-    if (inbox != NULL) {
+    if (inbox) {
         event_source_put(&inbox->source);
     }
 }

@@ -89,7 +89,7 @@ static bool value_is_good(enum value_kind kind, const char *value, uint32_t size
     case VALUE_PATH:
         return !has_nul && value[0] == '/';
     case VALUE_VARIABLE:
-        return !has_nul && value[0] != '=' && memchr(value, '=', size) != NULL;
+        return !has_nul && value[0] != '=' && memchr(value, '=', size);
     case VALUE_NUMBERS:
         return size % 4 == 0;
     }

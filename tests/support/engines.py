@@ -179,6 +179,18 @@ BinaryName = "{rune}"
         yield engine
 
 
+def import_for_kubernetes(engine: Engine, layout: Path, name: str, tag: str = "1") -> None:
+    """Give containerd an image of a layout, where a kubelet's calls find it."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "image.tar"
+        subprocess.run(
+            ["skopeo", "copy", "-q", f"oci:{layout}:{tag}", f"oci-archive:{archive}:{name}"], check=True
+        )
+        engine.run(
+            "--namespace", "k8s.io", "images", "import", "--snapshotter", "native", archive, check=True
+        )
+
+
 @contextmanager
 def podman_storage(rune: Path) -> Iterator[Engine]:
     """Give podman a storage and settings of its own; runtimes are runc, and rune as rune's manual says."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.engines import need_podman_to_run, podman_storage
+from support.cri import Cri, remove_control_groups
+from support.engines import import_for_kubernetes, need_podman_to_run, podman_storage, running_cri
 from support.guest import ORDINARY, ordinary_guest
 from support.node import running_node
 from support.programs import need, need_root
@@ -16,9 +19,9 @@ from support.rune import RuneInstallation
 from support.signing_service import running_service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
+    from support.cri import Pod
     from support.engines import Engine
     from support.node import Node
     from support.signing_service import Service
@@ -73,3 +76,38 @@ def podman(layout: Path, rune: Path, tmp_path_factory: pytest.TempPathFactory) -
         engine.run("load", "-q", "-i", archive, check=True)
         need_podman_to_run(engine, ORDINARY)
         yield engine
+
+
+@pytest.fixture(scope="module")
+def containerd(layout: Path, rune: Path, environment: dict[str, str]) -> Iterator[Engine]:
+    pytest.importorskip("grpc", reason="grpcio is not installed")
+    with running_cri(rune, ORDINARY, environment) as engine:
+        import_for_kubernetes(engine, layout, ORDINARY)
+        yield engine
+    remove_control_groups()
+
+
+@pytest.fixture(scope="module")
+def cri(containerd: Engine) -> Cri:
+    return Cri(containerd.command[-1])
+
+
+@pytest.fixture
+def pods(cri: Cri) -> Iterator[Callable[..., Pod]]:
+    """Return what makes a pod of the handler rune; it is removed in the end."""
+    made: list[Pod] = []
+    with tempfile.TemporaryDirectory(prefix="cri-logs-") as folder:
+
+        def pod(**annotations: str) -> Pod:
+            names = {name.replace("_", "."): value for name, value in annotations.items()}
+            made.append(cri.pod("rune", Path(folder) / str(len(made)), names))
+            return made[-1]
+
+        yield pod
+        for item in made:
+            cri.remove(item.id)
+
+
+@pytest.fixture
+def pod(pods: Callable[..., Pod]) -> Pod:
+    return pods()

@@ -5,15 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,8 +16,8 @@ import pytest
 from enclavize.node.sharing import ARTIFACT_TYPE
 from enclavize.signing.keys import mrsigner, public_key_pem
 from enclavize.signing.service.clients import hash_token
-from support.cri import Cri, CriError, remove_control_groups
-from support.engines import running_cri
+from support.cri import CriError
+from support.engines import import_for_kubernetes
 from support.guest import ORDINARY
 from support.node import measured
 from support.registry import PASSWORD, USERNAME, auth_entry, running_registry, write_docker_config
@@ -30,8 +25,9 @@ from support.scale import scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from support.cri import Pod
+    from support.cri import Cri, Pod
     from support.engines import Engine
     from support.node import Node
     from support.signing_service import Service
@@ -39,52 +35,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 SIMULATION = "SIMULATION"
-
-
-@pytest.fixture(scope="module")
-def containerd(layout: Path, rune: Path, environment: dict[str, str]) -> Iterator[Engine]:
-    pytest.importorskip("grpc", reason="grpcio is not installed")
-    with running_cri(rune, ORDINARY, environment) as engine:
-        _import(engine, layout, ORDINARY)
-        yield engine
-    remove_control_groups()
-
-
-def _import(engine: Engine, layout: Path, name: str, tag: str = "1") -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "image.tar"
-        subprocess.run(
-            ["skopeo", "copy", "-q", f"oci:{layout}:{tag}", f"oci-archive:{archive}:{name}"], check=True
-        )
-        engine.run(
-            "--namespace", "k8s.io", "images", "import", "--snapshotter", "native", archive, check=True
-        )
-
-
-@pytest.fixture(scope="module")
-def cri(containerd: Engine) -> Cri:
-    return Cri(containerd.command[-1])
-
-
-@pytest.fixture
-def pods(cri: Cri) -> Iterator[Callable[..., Pod]]:
-    """Return what makes a pod of the handler rune; it is removed in the end."""
-    made: list[Pod] = []
-    with tempfile.TemporaryDirectory(prefix="cri-logs-") as folder:
-
-        def pod(**annotations: str) -> Pod:
-            names = {name.replace("_", "."): value for name, value in annotations.items()}
-            made.append(cri.pod("rune", Path(folder) / str(len(made)), names))
-            return made[-1]
-
-        yield pod
-        for item in made:
-            cri.remove(item.id)
-
-
-@pytest.fixture
-def pod(pods: Callable[..., Pod]) -> Pod:
-    return pods()
 
 
 def _signed(service: Service) -> list[dict[str, Any]]:
@@ -178,12 +128,12 @@ def test_a_tag_that_moves_is_refused(
         ["umoci", "config", "--image", f"{other}:1", "--config.user", "7:7"], check=True, capture_output=True
     )
     container = cri.create(pod, ORDINARY, args=["exit", "0"], name="moved")
-    _import(containerd, other, ORDINARY)
+    import_for_kubernetes(containerd, other, ORDINARY)
     with pytest.raises(CriError, match="the name has moved"):
         cri.on("StartContainer", container)
     cri.on("RemoveContainer", container)
     assert "uid=7" in cri.run(pod, ORDINARY, args=["id"]).log
-    _import(containerd, layout, ORDINARY)
+    import_for_kubernetes(containerd, layout, ORDINARY)
     assert "uid=0" in cri.run(pod, ORDINARY, args=["id"]).log
 
 
@@ -196,7 +146,7 @@ def test_an_image_with_an_enclave_of_its_own_is_refused(
     (tmp_path / ".enclave" / "bin" / "runelet").write_text("mine")
     insert = ["umoci", "insert", "--image", f"{other}:1", str(tmp_path / ".enclave"), "/.enclave"]
     subprocess.run(insert, check=True, capture_output=True)
-    _import(containerd, other, name)
+    import_for_kubernetes(containerd, other, name)
     with pytest.raises(CriError, match=r"has /\.enclave, where the files of the enclave go"):
         cri.run(pod, name, args=["exit", "0"])
 
@@ -214,11 +164,11 @@ def other(layout: Path, tmp_path: Path) -> Path:
 
 def test_layers_that_containerd_has_thrown_away(cri: Cri, pod: Pod, containerd: Engine, other: Path) -> None:
     name = "docker.io/library/gone:1"
-    _import(containerd, other, name)
+    import_for_kubernetes(containerd, other, name)
     containerd.run("--namespace", "k8s.io", "content", "rm", _layers(other)[-1], check=True)
     with pytest.raises(CriError, match=r"discard_unpacked_layers = false.*serve --fetch-layers"):
         cri.run(pod, name, args=["exit", "0"])
-    _import(containerd, other, name)
+    import_for_kubernetes(containerd, other, name)
     assert cri.run(pod, name, args=["exit", "5"]).code == 5
 
 
@@ -241,7 +191,7 @@ def remote(containerd: Engine, other: Path) -> Iterator[Remote]:
         subprocess.run([*push, f"oci:{other}:1", f"docker://{found.name}"], check=True)
         pull = ["skopeo", "copy", "-q", "--src-tls-verify=false", f"--src-creds={USERNAME}:{PASSWORD}"]
         subprocess.run([*pull, f"docker://{found.name}", f"oci:{copied}:1"], check=True)
-        _import(containerd, copied, found.name)
+        import_for_kubernetes(containerd, copied, found.name)
         yield found
 
 
@@ -429,124 +379,3 @@ def test_a_full_disk(cri: Cri, pod: Pod, node: Node) -> None:
     finally:
         subprocess.run(["umount", trees], check=True)
     assert cri.run(pod, ORDINARY, args=["exit", "5"]).code == 5
-
-
-@pytest.fixture
-def halted(service: Service) -> Iterator[Callable[[], None]]:
-    """Halt the service, so that a conversion stands still where it is signed; return what lets it go on."""
-    assert service.process
-    service.process.send_signal(signal.SIGSTOP)
-    yield lambda: service.process.send_signal(signal.SIGCONT) if service.process else None
-    service.process.send_signal(signal.SIGCONT)
-
-
-def _waiting_rune(rune: Path) -> int:
-    """Wait until a rune waits for the daemon."""
-    for _ in range(1200):
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                files = (process / "fd").iterdir() if (process / "exe").readlink() == rune else ()
-                if any(str(file.readlink()).startswith("socket:") for file in files):
-                    return int(process.name)
-        time.sleep(0.05)
-    pytest.fail("no rune waits")
-
-
-def _converting(node: Node) -> None:
-    for _ in range(1200):
-        if node.status()["running"] == 1:
-            return
-        time.sleep(0.05)
-    pytest.fail("nothing is converted")
-
-
-def test_a_conversion_outlasts_who_has_asked_for_it(
-    cri: Cri, pod: Pod, node: Node, rune: Path, halted: Callable[[], None]
-) -> None:
-    node.run("forget", "--all")
-    before = node.status()["converted"]
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(cri.run, pod, ORDINARY, args=["exit", "0"])
-        _converting(node)
-        os.kill(_waiting_rune(rune), signal.SIGKILL)
-        with pytest.raises(CriError):
-            run.result()
-    halted()
-    assert cri.run(pod, ORDINARY, args=["exit", "5"]).code == 5
-    assert node.status()["converted"] == before + 1
-    assert not node.leftovers()
-
-
-def test_a_daemon_that_is_killed_while_it_converts(
-    cri: Cri, pod: Pod, node: Node, halted: Callable[[], None]
-) -> None:
-    node.run("forget", "--all")
-    with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(cri.run, pod, ORDINARY, args=["exit", "0"])
-        _converting(node)
-        assert node.stop(kill=True) == -9
-        with pytest.raises(CriError, match="ended before it had answered"):
-            run.result()
-    halted()
-    node.start()
-    assert node.status()["conversions"] == []
-    assert cri.run(pod, ORDINARY, args=["exit", "5"]).code == 5
-    assert not node.leftovers()
-
-
-def test_an_engine_that_is_started_again(
-    cri: Cri, pod: Pod, pods: Callable[..., Pod], node: Node, containerd: Engine
-) -> None:
-    """What runs goes on, what is created waits for the new one, and nothing is converted again."""
-    assert containerd.restart
-    assert cri.run(pod, ORDINARY, args=["exit", "3"]).code == 3
-    converted = node.status()["converted"]
-    running = cri.create(pod, ORDINARY, args=["wait"], name="running")
-    cri.on("StartContainer", running)
-    _ready(pod.logs / "running.log")
-    created = cri.create(pod, ORDINARY, args=["exit", "6"], name="created")
-    containerd.restart()
-    _until_it_answers(cri)
-    assert cri.state(running) == "RUNNING"
-    cri.on("StartContainer", created)
-    assert cri.wait(created, pod.logs / "created.log").code == 6
-    cri.stop(running, 30)
-    assert cri.run(pods(), ORDINARY, args=["exit", "5"]).code == 5
-    assert node.status()["converted"] == converted
-    assert not node.leftovers()
-
-
-def _until_it_answers(cri: Cri) -> None:
-    for _ in range(600):
-        with suppress(CriError):
-            cri.version()
-            return
-        time.sleep(0.05)
-    pytest.fail("the engine does not answer")
-
-
-def _ready(log: Path) -> None:
-    for _ in range(1200):
-        if log.exists() and "ready" in log.read_text():
-            return
-        time.sleep(0.05)
-    pytest.fail(f"the program does not become ready: {log.read_text() if log.exists() else 'no log'}")
-
-
-def test_what_a_container_has_is_not_forgotten(cri: Cri, pod: Pod, node: Node) -> None:
-    container = cri.create(pod, ORDINARY, args=["wait"], name="held")
-    cri.on("StartContainer", container)
-    log = pod.logs / "held.log"
-    _ready(log)
-    held = [item["key"] for item in node.status()["conversions"] if item["in_use"]]
-    assert held
-    done = node.run("forget", "--all")
-    assert all(f"in use: {key}" in done.stderr for key in held)
-    assert cri.state(container) == "RUNNING", log.read_text()
-    assert cri.exec_sync(container, "/.enclave/bin/runelet", "nothing").exit_code != 0
-    cri.stop(container, 30)
-    cri.on("RemoveContainer", container)
-    for _ in range(100):  # containerd removes the bundle after it has answered
-        if node.run("forget", "--all").returncode == 0:
-            break
-    assert not node.status()["conversions"]

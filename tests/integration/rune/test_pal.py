@@ -20,6 +20,7 @@ from enclavize.resources import native_file
 from support.command import Command
 from support.foreign_pal import trial_pal
 from support.occlum_image import digest_of, occlum_image, occlum_program, pal_list
+from support.pal_node import Node
 from support.programs import REPOSITORY
 from support.rune import RuneInstallation, read_spec
 
@@ -38,40 +39,6 @@ EXTRA = ("allow_integrity_only = true",)
 def built(installation: RuneInstallation, tmp_path_factory: pytest.TempPathFactory) -> RuneInstallation:
     """Install rune with all that was built: the runelet for PALs is a native file of its own."""
     return RuneInstallation.create(tmp_path_factory.mktemp("rune-built"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """A node with settings of its own."""
-
-    installation: RuneInstallation
-    folder: Path
-    image: OcclumImage
-    name: str
-
-    def configure(self, *lines: str, listed: str | None = None) -> None:
-        """Write the settings and the list of the PAL."""
-        path = self.folder / "occlum.toml"
-        path.write_text(listed or pal_list(self.image.pal, digest_of(self.image.pal)))
-        (self.folder / "config.toml").write_text(
-            "\n".join(
-                [
-                    "allow_simulation = true",
-                    f'pals = ["{path}"]',
-                    f'pal_copies = "{self.folder / "copies"}"',
-                    *lines,
-                ]
-            )
-        )
-
-    def rune(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run rune with these settings."""
-        options = (f"--config={self.folder / 'config.toml'}", f"--root={self.folder / 'state'}")
-        return self.installation.run(*options, *arguments)
-
-    def run(self, bundle: Path) -> subprocess.CompletedProcess[str]:
-        """Run the bundle to its end."""
-        return self.rune("run", "--bundle", bundle, self.name)
 
 
 @pytest.fixture

@@ -229,7 +229,10 @@ CODES = {
         "to its end without a new process: shells start each program that is not built in, each pipeline "
         "and each command substitution in a child. What follows a condition is not counted. Shells whose "
         "script cannot be read, or has words that only expand at run time, get no such finding. Servers that "
-        "are known to fork their workers (nginx, Apache, PostgreSQL, PHP-FPM) get one, too.",
+        "are known to fork their workers (nginx, Apache, PostgreSQL, PHP-FPM) get one, too. Occlum has a "
+        "bash of its own since 0.24.1, which starts commands, pipelines and subshells by posix_spawn: "
+        "/opt/occlum/toolchains/bash/glibc/bash and musl/bash of its installation. In the place of the "
+        "image's shell it needs no fork, but for coproc; <(...) is not known to work.",
     ),
     "OCC051": Code(
         "serves a port",

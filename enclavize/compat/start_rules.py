@@ -94,9 +94,10 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
         return found is not None and not (_same(found, executable) and name in _BUSYBOX_ITSELF)
 
     process = profile.process
-    child = (process.fork,) if family in FORKING_SHELLS else (process.fork, process.vfork)
+    forks = (process.fork, process.spawn) if _spawns(executable) else (process.fork,)
+    child = forks if family in FORKING_SHELLS else (process.fork, process.vfork)
     needed = {
-        Kind.FORK: (process.fork,),
+        Kind.FORK: forks,
         Kind.COMMAND: child,
         Kind.LAST: (process.fork, process.vfork, process.exec),
         Kind.EXEC: (process.exec,),
@@ -114,11 +115,22 @@ def _shell(executable: Entry, program: Program, subject: Subject, profile: Profi
     )
     if start:
         call = "execve" if start.kind is Kind.EXEC else "fork"
+        remedy = "make the program that does the work the entrypoint, without a shell"
+        if process.spawn is Support.YES and start.kind is not Kind.EXEC:
+            remedy += ", or take a bash that does without fork ('enclavize explain OCC050')"
         yield error_about(
             "OCC050", program.scripts[0] if program.scripts else executable,
-            f"cannot do without {printable(start.what)}; {profile.title} has no {call}",
-            "make the program that does the work the entrypoint, without a shell",
+            f"cannot do without {printable(start.what)}; {profile.title} has no {call}", remedy,
         )  # fmt: skip
+
+
+def _spawns(shell: Entry) -> bool:
+    """Tell whether it is Occlum's bash, which makes its children by posix_spawn; no other bash imports that.
+
+    Source: github.com/occlum/bash, branch bash_5.1_for_occlum, make_child_without_fork in jobs.c.
+    """
+    imports = shell.elf.imports if shell.elf else ()
+    return posixpath.basename(shell.path) == "bash" and "posix_spawn" in imports
 
 
 def _same(entry: Entry | None, other: Entry) -> bool:

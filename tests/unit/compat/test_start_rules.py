@@ -138,6 +138,9 @@ def findings(
         script("bin/entry", '#!/bin/dash\nexec "$@"\n'),
         script("bin/gunicorn", "#!/bin/python3\n"), link("bin/workers", "gunicorn"), program("bin/python3"),
         program("bin/setpriv"),
+        program("spawning/bash", static=False, imports=("fork", "posix_spawn")),
+        program("spawning/dash", static=False, imports=("fork", "posix_spawn")),
+        program("forking/bash", static=False, imports=("fork", "execve")),
     )  # fmt: skip
     subject = Subject(
         rootfs=Rootfs(entries, merkle_reader=lambda _entry: b""),
@@ -269,6 +272,19 @@ def test_shells_differ_in_how_they_start_a_command() -> None:
     assert codes("occlum@0.31.0", "dash", "-c", "(ls); ls") == {"OCC050"}
     assert codes("occlum@0.31.0", "bash", "-c", "ls; ls") == {"OCC050"}
     assert codes("occlum@0.31.0", "bash", "-c", "ls") == set()  # execve alone
+
+
+def test_occlums_own_bash_needs_no_fork() -> None:
+    commands = ("ls; ls", "ls | cat", "echo $(ls)", "(ls); ls", "ls & wait")
+    for text in commands:
+        assert codes("occlum@0.31.0", "/spawning/bash", "-c", text) == set()
+        assert codes("occlum@0.31.0", "/forking/bash", "-c", text) == {"OCC050"}
+        # Nobody knows how another shell that imports posix_spawn makes what is no command.
+        assert codes("occlum@0.31.0", "/spawning/dash", "-c", "(ls); ls") == {"OCC050"}
+    (finding,) = findings("occlum@0.31.0", "bash", "-c", "ls | cat", wanted=frozenset({"OCC050"}))
+    assert "a bash that does without fork" in finding.remedy
+    (finding,) = findings("occlum@0.21.0", "bash", "-c", "exec ls", wanted=frozenset({"OCC050"}))
+    assert "a bash that" not in finding.remedy
 
 
 def test_a_port_is_an_error_for_what_can_listen_where_there_are_no_sockets() -> None:

@@ -319,6 +319,12 @@ CODES = {
         "starts what was measured, and what a volume with the flag exec has: all else is Permission denied. "
         "It is an error where the script certainly ends with that.",
     ),
+    "OCC064": Code(
+        "standard error among the output",
+        "Gramine opens the program's standard error as a duplicate of its standard output, so messages of a "
+        "script (echo ... >&2) come out among its output. That matters where a pipe or a file takes the "
+        "output as data; of logs both streams mostly go to one place.",
+    ),
 }  # fmt: skip
 
 

@@ -111,6 +111,8 @@ class ProcessSupport(Section):
     """Whether engines may start commands in the running container: exec, probes, health checks."""
     working_directory: Answer
     """Yes: one that is not there is made. Partial: all programs start in the root."""
+    standard_error: Answer
+    """Whether the program's standard error is a stream of its own on the host."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,9 @@ _SEVERITIES = {Loss.ALL: Severity.ERROR, Loss.PART: Severity.WARNING, Loss.NONE:
 _NAMED_PIPE = re.compile(r"(?<=[\s=])[<>]\(|/dev/stdin\b|/dev/fd/\d|/proc/self/fd/(?![12]\b)\d")
 """What a script says that opens a pipe by the name of a descriptor; its own output is mostly none."""
 
+_TO_STANDARD_ERROR = re.compile(r">&\s*2\b|/dev/stderr\b")
+"""What a script says that sends words to standard error."""
+
 _READERS = frozenset(
     {
         "awk", "cat", "chgrp", "chmod", "chown", "cmp", "comm", "cut", "diff", "grep", "head", "join", "ls",
@@ -58,6 +61,7 @@ def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
             *_commands(stage, subject, profile),
             *_shares_memory_folders(stage, subject, profile),
             *_names_pipes(stage, profile),
+            *_parts_streams(stage, profile),
             *write_findings(stage, subject, profile),
             *written_program_findings(stage, subject, profile),
         )
@@ -244,6 +248,23 @@ def _names_pipes(stage: Stage, profile: Profile) -> Iterator[Finding]:
         "pipe by a name",
         remedy="a pipeline, or a text behind <<<; of programs that read such a name, let them read their "
         "standard input",
+    )
+
+
+def _parts_streams(stage: Stage, profile: Profile) -> Iterator[Finding]:
+    """Tell of scripts whose messages would come out among their output."""
+    if profile.process.standard_error is not Support.NO or stage.script is None:
+        return
+    if not _TO_STANDARD_ERROR.search(stage.script.text) or stage.program.executable is None:
+        return
+    entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
+    yield Finding(
+        code="OCC064",
+        severity=Severity.NOTE,
+        path=entry.path,
+        message=f"{printable(stage.name)} writes to standard error, which on {profile.title} comes out of "
+        "standard output",
+        remedy="where somebody reads the output as data, let messages go to a file of a volume",
     )
 
 

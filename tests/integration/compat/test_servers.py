@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -16,15 +13,13 @@ from enclavize.oci.location import parse_location
 from enclavize.pipeline.check import check_image
 from enclavize.progress import Reporter
 from integration.compat.corpus_table import IMAGES
+from integration.compat.server_runs import STARTED, forced, image_of, ran, real_gramine
 from integration.compat.servers_table import SERVERS, Server
 from support.corpus import RUNS, verdict
-from support.images import build_image, write_layout
 from support.programs import need, need_root
 from support.scale import scaled
-from support.stand_in_toolchain import GRAMINE_VARIABLE
-from support.stopping import stop
 from support.strictness import SIMULATE
-from support.tee import ENCLAVIZE, Converter
+from support.tee import Converter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,8 +30,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 GRAMINE, BUILTIN = "gramine@1.9", "builtin"
-STARTED = 400
-"""Seconds within which a server answers on the busiest machine; nothing waits that long for one that does."""
 PART = SERVERS[:: max(1, len(SERVERS) // scaled(160, least=8))]
 """As many as there is time for: packages are downloaded and indexed."""
 QUICK = ("dprint-cache", "script-writes", "lua")
@@ -64,51 +57,12 @@ def folder(place: Path, converter: Converter, monkeypatch: pytest.MonkeyPatch) -
     shutil.rmtree(made)
 
 
-def image_of(case: Server | Case, folder: Path) -> str:
-    execution = {"Env": ["PATH=/usr/sbin:/usr/bin:/bin"], "Entrypoint": list(case.run), **case.config}
-    image = build_image([make() for make in case.layers], config=execution)
-    return f"oci:{write_layout(folder / 'layout', {'1': image})}:1"
-
-
 def checked(source: str, libos: str, options: Sequence[str] = ()) -> str:
     opened = [path for option, path in pairwise(options) if option == "--tmpfs"]
     (report,) = check_image(
         parse_location(source), [profile_for(libos)], insecure=False, reporter=Reporter(), writable=opened
     )
     return verdict(report)
-
-
-def ran(
-    converter: Converter,
-    layout: Path,
-    folder: Path,
-    *,
-    text: str,
-    fails: str,
-    simulate: str = "--simulate",
-) -> tuple[bool, int | None, str]:
-    """Start an image; return whether it printed the text, how it ended by itself, and what it printed."""
-    output = folder / "output"
-    with output.open("wb") as stream:
-        command = [*ENCLAVIZE, "run", simulate, f"oci:{layout}"]
-        process = subprocess.Popen(
-            command, env=converter.environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
-        )
-        end = time.monotonic() + STARTED
-        code = None
-        try:
-            while time.monotonic() < end and code is None:
-                code = process.poll()
-                said = output.read_text(errors="replace")
-                if text and text in said:
-                    return True, code, said
-                if fails and fails in said:
-                    return False, code, said
-                time.sleep(0.2)
-            said = output.read_text(errors="replace")
-            return (bool(text) and text in said) or (not text and code == 0), code, said
-        finally:
-            stop(process)
 
 
 @pytest.mark.parametrize("case", PART, ids=lambda case: case.name)
@@ -122,7 +76,7 @@ def test_the_verdicts_are_those_of_the_runs(folder: Path, case: Server) -> None:
 def test_gramine_proves_its_column(
     folder: Path, converter: Converter, monkeypatch: pytest.MonkeyPatch, case: Server | Case
 ) -> None:
-    toolchain = gramine()
+    toolchain = real_gramine()
     source = image_of(case, folder)
     wanted = case.gramine if isinstance(case, Server) else case.columns[GRAMINE]
     options = case.options if isinstance(case, Server) else ()
@@ -135,7 +89,7 @@ def test_gramine_proves_its_column(
         assert wanted != RUNS, built.stderr
         return
     fails = case.fails if isinstance(case, Server) else ""
-    printed, code, said = ran(converter, layout, folder, text=case.prints, fails=fails)
+    printed, code, said = ran(converter.environment, layout, folder, text=case.prints, fails=fails)
     assert printed == (wanted == RUNS), (code, said)
 
 
@@ -149,22 +103,10 @@ def test_builtin_proves_its_column(folder: Path, converter: Converter, case: Ser
         "build", image_of(case, folder), "--debug", "--allow-network", "all", *forced(case.builtin),
         "-o", f"type=oci,tar=false,dest={layout}",
     )  # fmt: skip
-    printed, code, said = ran(converter, layout, folder, text=case.prints, fails="", simulate=SIMULATE)
+    printed, code, said = ran(
+        converter.environment, layout, folder, text=case.prints, fails="", simulate=SIMULATE
+    )
     assert printed == (case.builtin == RUNS), (code, said)
-
-
-def forced(codes: str) -> list[str]:
-    """Return the options by which a build goes on, whatever is wrong."""
-    return [word for code in codes.split("+") if code != RUNS for word in ("--force", f"OCC{code}")]
-
-
-def gramine() -> str:
-    """Return where the real Gramine is."""
-    if GRAMINE_VARIABLE not in os.environ:
-        pytest.skip(f"no real Gramine: {GRAMINE_VARIABLE} is not set")
-    need("runc")
-    need_root()
-    return os.environ[GRAMINE_VARIABLE]
 
 
 def test_at_most_a_third_cannot_run() -> None:

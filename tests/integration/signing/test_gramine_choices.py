@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from enclavize.signing.keys import public_key_pem
 from support.images import build_image, directory, file, write_layout
+from support.signed_ways import compared, sign_in_every_way, to
 from support.signing_service import Service
 from support.stand_in_toolchain import glibc_program, gramine_with_attestation
 
@@ -77,46 +76,16 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]
     assert service.stop() == 0
 
 
-def to(name: str) -> tuple[str, str]:
-    return "-o", f"type=oci,tar=false,dest={name}"
-
-
-def digest_of(command: Command, name: str) -> str:
-    index = json.loads((command.base / name / "index.json").read_text())
-    digest: str = index["manifests"][0]["digest"]
-    return digest
-
-
-def compared(command: Command, one: str, other: str) -> dict[str, Any]:
-    done = command.finish("diff", f"oci:{one}", f"oci:{other}", "--format", "json")
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert done.returncode == (0 if found["equal"] else 1), done.stderr
-    return found
-
-
 @pytest.mark.parametrize(("choice", "fact"), CHOICES.items(), ids=["traced", "left-out", "tmpfs", "attested"])
 def test_a_choice_is_verified_compared_and_signed_in_every_way(
     command: Command, laboratory: Laboratory, choice: tuple[str, ...], fact: str
 ) -> None:
     (command.base / "opened.txt").write_text(OPENED)
-    key, service = laboratory.service.folder / "main.pem", laboratory.service
+    service = laboratory.service
     (command.base / "pub.pem").write_bytes(public_key_pem(service.client("ci").public_key))
-    build = laboratory.build(*choice)
-    command.run(*build, "--key", key, *to("by-key"))
-    command.run(*laboratory.build(), "--key", key, *to("plain"))
-    trust = ("--signer", "pub.pem", "--toolchain", laboratory.toolchain)
-    command.run("verify", "oci:by-key", *trust)
-
-    command.run(*build, "--unsigned", *to("unsigned"))
-    command.run("sign", "material", "oci:unsigned", "-o", "m.bin")
-    openssl = ["openssl", "dgst", "-sha256", "-sign", str(key), "-out", "m.sig", "m.bin"]
-    subprocess.run(openssl, check=True, cwd=command.base)
-    files = ("--material", "m.bin", "--signature", "m.sig", "--public-key", "pub.pem")
-    command.run("sign", "attach", "oci:unsigned", *files, *to("two-step"))
-    asks = ("--signer", service.url, "--signer-token-file", service.folder / "ci.token")
-    command.run(*build, *asks, "--signer-ca", service.ca, "--no-cache", *to("by-service"))
-    for name in ("two-step", "by-service"):
-        assert digest_of(command, name) == digest_of(command, "by-key")
+    command.run(*laboratory.build(), "--key", service.folder / "main.pem", *to("plain"))
+    sign_in_every_way(command, service, laboratory.build(*choice), "pub.pem")
+    command.run("verify", "oci:by-key", "--signer", "pub.pem", "--toolchain", laboratory.toolchain)
 
     assert compared(command, "by-key", "by-service")["equal"]
     differs = compared(command, "plain", "by-key")

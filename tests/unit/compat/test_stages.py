@@ -296,7 +296,7 @@ def test_who_cannot_write_natively_either_is_not_told() -> None:
         ("echo x >/etc/app.conf; ls", WARNING),
         ("set -e; echo x >/etc/app.conf || true; ls", WARNING),
         ("set -e; if [ -w /etc ]; then echo x >/etc/app.conf; fi; ls", WARNING),
-        ("set -e; echo x 2>/dev/null; ls </etc/app.conf >&2", None),
+        ("set -e; echo x 2>/dev/null; ls </etc/app.conf >&3", None),
         ("set -e; echo x >$FILE; ls", None),
     ],
 )
@@ -383,6 +383,25 @@ def test_programs_that_scripts_make_are_told(text: str, severity: Severity | Non
     more = (script("run.sh", f"#!/bin/sh\n{text}\n"),)
     assert findings("builtin", "/run.sh", more=more) == ([("OCC063", severity)] if severity else [])
     assert "OCC002" not in {code for code, _ in findings("gramine", "/run.sh", more=more)}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("echo starting >&2; ls", True),
+        ("echo starting 1>& 2; ls", True),
+        ("ls 2>/dev/stderr", True),
+        ("ls 2>&1", False),
+        ("ls 2>/dev/null", False),
+        ("echo 3 >&24; ls", False),
+    ],
+)
+def test_scripts_that_part_messages_from_output_are_told_where_they_come_together(
+    text: str, *, told: bool
+) -> None:
+    more = (script("run.sh", f"#!/bin/sh\n{text}\n"),)
+    assert findings("gramine", "/run.sh", more=more) == ([("OCC064", NOTE)] if told else [])
+    assert findings("builtin", "/run.sh", more=more) == []
 
 
 def test_scripts_that_keep_to_themselves_are_not_told_of() -> None:

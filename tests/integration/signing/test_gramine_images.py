@@ -44,10 +44,13 @@ def toolchain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return gramine_toolchain(tmp_path_factory.mktemp("gramine") / "prefix")
 
 
+def build_of(source: str, toolchain: Path, case: Server) -> tuple[str | Path, ...]:
+    return "build", source, "--libos", "gramine", "--toolchain", toolchain, *case.options
+
+
 def signed(command: Command, service: Service, toolchain: Path, case: Server) -> None:
     """Build an image and sign it in every way; verify what the service and two steps have made."""
-    source = image_of(case, command.base)
-    build = ("build", source, "--libos", "gramine", "--toolchain", toolchain, *case.options)
+    build = build_of(image_of(case, command.base), toolchain, case)
     (command.base / "pub.pem").write_bytes(public_key_pem(service.client("ci").public_key))
     sign_in_every_way(command, service, build, "pub.pem")
     for name in ("two-step", "by-service"):
@@ -62,7 +65,7 @@ def test_an_image_is_signed_in_every_way_and_told_from_its_next_build(
     assert compared(command, "two-step", "by-service")["equal"]
 
     following = image_of(case, command.base, NEXT, name="next-source")
-    build = ("build", following, "--libos", "gramine", "--toolchain", toolchain, *case.options)
+    build = build_of(following, toolchain, case)
     command.run(*build, "--key", service.folder / "main.pem", *to("next"))
     command.run("verify", "oci:next", "--signer", "pub.pem", "--toolchain", toolchain)
     differs = compared(command, "by-key", "next")

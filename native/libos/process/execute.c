@@ -115,6 +115,7 @@ static void become(struct task *task, const struct program *program)
     task->signal_stack = (struct signal_stack){0};
     task->mask_is_saved = false;
     process->attributes.is_not_dumpable = false;
+    process->attributes.uses_barriers = false;
     program_set_name(program->name);
     release_vfork(process);
 }

@@ -1,6 +1,7 @@
 /*
  * membarrier(2): every other thread is made to come to the LibOS, or is there. On the way back to the application each takes its
- * attention by a locked instruction, which is the barrier; one that sleeps has passed one, and will pass another.
+ * attention by a locked instruction, which is the barrier; one that sleeps has passed one, and will pass another. One that asks for
+ * barriers itself begins and ends that with one: two that asked at once would wait for each other for ever.
  */
 #include "process/task.h"
 
@@ -28,7 +29,14 @@ static bool note(struct task *task, void *context)
 static bool is_awaited(const struct task *task)
 {
     const struct thread *thread = __atomic_load_n(&task->sleeper.thread, __ATOMIC_SEQ_CST);
-    return thread && !sleeper_is_asleep(&task->sleeper) && __atomic_load_n(&thread->attention, __ATOMIC_SEQ_CST);
+    return thread && !sleeper_is_asleep(&task->sleeper) && !__atomic_load_n(&task->asks_for_barriers, __ATOMIC_SEQ_CST) &&
+           __atomic_load_n(&thread->attention, __ATOMIC_SEQ_CST);
+}
+
+/* A barrier of its own, too. */
+static void set_asking(bool asks)
+{
+    (void)__atomic_exchange_n(&current_task()->asks_for_barriers, asks, __ATOMIC_SEQ_CST);
 }
 
 /* Of one process, or of all (NULL). 0 or -ENOMEM. */
@@ -39,6 +47,7 @@ static int64_t pass_barriers(const struct process *process)
     if (!others.list) {
         return -ENOMEM;
     }
+    set_asking(true);
     if (process) {
         process_each_task(process, note, &others);
     } else {
@@ -54,6 +63,7 @@ static int64_t pass_barriers(const struct process *process)
             host_yield();
         }
     }
+    set_asking(false);
     release(others.list, room * sizeof(struct task *));
     return 0;
 }

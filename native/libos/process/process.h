@@ -163,6 +163,7 @@ struct task {
     int32_t id;
     bool alive;
     char name[16];
+    bool asks_for_barriers; /* in membarrier(2) */
     struct cpu_use use; /* as it was told last; the owner writes it */
     bool use_is_of_process; /* it ends, and what it has used is counted there: listed */
     struct credentials credentials; /* the owner writes it */

@@ -110,7 +110,26 @@ def parse_location(text: str) -> Location:
         case "docker" if rest.startswith("//"):
             return RegistryLocation(parse_reference(rest.removeprefix("//")))
         case _:
-            return RegistryLocation(parse_reference(text))
+            try:
+                return RegistryLocation(parse_reference(text))
+            except UsageError as error:
+                raise UsageError(str(error), hint=hint_of_path(text) or error.hint) from error
+
+
+def hint_of_path(text: str) -> str | None:
+    """Tell how a file or folder is named, if ``text`` is one, or looks like one, and not an image's name."""
+    try:
+        path = Path(text)
+        if path.is_dir() and text:
+            scheme = "oci" if (path / "oci-layout").is_file() else "dir"
+            return f"that is a folder here: {scheme}:{text} names it"
+        if path.is_file():
+            return f"that is a file here: oci-archive:{text} or docker-archive:{text} names it"
+    except (OSError, ValueError):  # no path at all
+        return None
+    if text.startswith(("/", "./", "../")):
+        return "there is no such file or folder; one is named oci:, dir:, oci-archive: or docker-archive:PATH"
+    return None
 
 
 def _path_and_tag(text: str, rest: str) -> tuple[Path, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from enclavize.errors import RegistryError
 from enclavize.oci.location import (
     DaemonLocation,
     DirectoryLocation,
@@ -11,8 +12,10 @@ from enclavize.oci.location import (
     LayoutLocation,
     OciArchiveLocation,
     RegistryLocation,
+    hint_of_path,
 )
 from enclavize.oci.platform import LINUX_AMD64
+from enclavize.oci.reference import DEFAULT_TAG
 
 if TYPE_CHECKING:
     from enclavize.oci.cache import BlobCache
@@ -59,7 +62,11 @@ def _resolve(
         case RegistryLocation(reference):
             from enclavize.oci.registry.source import image_from_registry
 
-            return image_from_registry(reference, platform, auth=auth, insecure=insecure, warn=task.warn)
+            try:
+                return image_from_registry(reference, platform, auth=auth, insecure=insecure, warn=task.warn)
+            except RegistryError as error:
+                error.hint = hint_of_path(reference.familiar.removesuffix(f":{DEFAULT_TAG}")) or error.hint
+                raise
         case LayoutLocation(path, tag):
             from enclavize.oci.layout import FolderFiles, image_from_layout
 

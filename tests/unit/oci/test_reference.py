@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enclavize.errors import UsageError
+from enclavize.errors import RegistryError, UsageError
+from enclavize.oci.cache import BlobCache
 from enclavize.oci.location import (
     DaemonLocation,
     DirectoryLocation,
@@ -19,6 +20,8 @@ from enclavize.oci.location import (
     parse_location,
 )
 from enclavize.oci.reference import parse_reference
+from enclavize.oci.resolve import resolve
+from enclavize.progress import Reporter
 
 HEX = "0123456789abcdef" * 4
 
@@ -128,3 +131,32 @@ def test_a_location_without_a_place_is_refused(text: str) -> None:
 )
 def test_a_location_is_shown_as_it_is_written(text: str) -> None:
     assert str(parse_location(text)) == text
+
+
+def test_who_names_a_file_or_a_folder_alone_is_told_how_they_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("Root", "Layout", "localhost:1/app"):
+        Path(folder).mkdir(parents=True)
+    Path("Layout", "oci-layout").touch()
+    Path("App.tar").touch()
+
+    def hint_for(text: str) -> str | None:
+        with pytest.raises(UsageError) as refusal:
+            parse_location(text)
+        return refusal.value.hint
+
+    assert "dir:./Root names it" in str(hint_for("./Root"))
+    assert "oci:Layout names it" in str(hint_for("Layout"))
+    assert "oci-archive:App.tar" in str(hint_for("App.tar"))
+    assert "no such file" in str(hint_for("./missing"))
+    assert "lower case" in str(hint_for("Missing"))
+    assert hint_for("a b") is None
+    for text in ("", "x" * 5000, "a\0b"):
+        assert hint_for(text) is None
+
+    # A name that an image may have is looked for first.
+    with pytest.raises(RegistryError) as failure:
+        resolve(parse_location("localhost:1/app"), cache=BlobCache(), insecure=True, reporter=Reporter())
+    assert "dir:localhost:1/app names it" in str(failure.value.hint)

@@ -50,6 +50,12 @@ _VALUE_OF_A_FLAG = re.compile(r"argument (?:\S+/)?(--[a-z-]+): ignored explicit 
 """What argparse says of a value that an option does not take."""
 
 
+_UNRECOGNIZED = "unrecognized arguments: "
+_MEASURED = frozenset({"-u", "--user", "-w", "--workdir", "--entrypoint", "--hostname"})
+_BACKGROUND = frozenset({"-d", "--detach"})
+"""Options of ``docker run``."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if match := _VALUE_OF_A_FLAG.fullmatch(message):
@@ -57,7 +63,13 @@ class _Parser(argparse.ArgumentParser):
             forms = [name for name in SIMULATIONS if name.startswith(f"{flag}=")]
             message = f"{flag} has no value {value}" if forms else f"{flag} takes no value, {value} was given"
             raise UsageError(message, hint=f"there is {', '.join([flag, *forms])}")
-        raise UsageError(message, hint="enclavize run --help")
+        unknown = {word.partition("=")[0] for word in message.removeprefix(_UNRECOGNIZED).split()}
+        hint = "enclavize run --help"
+        if unknown & _MEASURED:
+            hint = "user, folder, entrypoint and host name are measured: the image and its build decide them"
+        elif unknown & _BACKGROUND:
+            hint = "it runs in the foreground; docker run --runtime rune goes on by itself"
+        raise UsageError(message, hint=hint)
 
 
 def run(words: Sequence[str]) -> int:

@@ -123,6 +123,7 @@ def _run(options: RunOptions, tree: Path) -> int:
         from enclavize.rune.publish import check_policy
 
         check_policy(options.published, policy)
+    _tell_of_variables(options.environment, policy)
     options = replace(options, host_files=_host_files(options, description.libos))
     node = node_policy(options, load_policy(), libos=description.libos)
     runtime = runtime_folder()
@@ -270,6 +271,19 @@ def node_policy(options: RunOptions, node: NodePolicy, *, libos: str) -> NodePol
     if settings == node.settings and not options.host_files:
         return node
     return node.narrowed(settings, options.host_files)
+
+
+def _tell_of_variables(environment: tuple[str, ...], policy: Policy) -> None:
+    """Warn of variables that the enclave will drop. Not an error: docker's users set more than is read."""
+    allowed = {variable.name for variable in policy.allowed_environment}
+    given = dict.fromkeys(variable.partition("=")[0] for variable in environment)
+    if dropped := [name for name in given if name not in allowed]:
+        from enclavize.rootfs.names import printable
+
+        sys.stderr.write(
+            f"warning: --env {printable(', '.join(dropped))}: the image does not let this in; "
+            "a build opens it with --allow-env NAME\n"
+        )
 
 
 def bind_mounts(options: RunOptions, policy: Policy) -> tuple[BindMount, ...]:

@@ -141,6 +141,10 @@ def test_the_environment_is_what_was_asked_for(runner: Runner) -> None:
     assert f"environment PATH={os.environ['PATH']}" in done.stdout.splitlines()
     assert "level trace" in done.stdout.splitlines()
     assert "UNSET" not in done.stdout
+    # The PAL is a stub, the image lets nothing in.
+    told = "warning: --env A, PATH: the image does not let this in; a build opens it with --allow-env NAME\n"
+    assert told in done.stderr
+    assert "--env" not in runner.run("show").stderr
     refused = runner.run("show", options=("--simulate", "-e", "ENCLAVIZE_ROOT=/"))
     assert refused.returncode == 125
     assert "ENCLAVIZE_ROOT" in refused.stderr

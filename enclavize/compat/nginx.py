@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _CONFIGURATION = "/etc/nginx/nginx.conf"
 _MAX_FILES = 64
+_MAX_PATTERNS = 256
 _COMMENT = re.compile(r"(?:^|(?<=[\s;{}]))#.*", re.MULTILINE)
 _DIRECTIVE = re.compile(r"(?<![^\s;{}])([a-z_]+)\s+[\"']?([^\s;\"']+)")
 _ALONE = re.compile(r"\bmaster_process\s+off\s*;")
@@ -28,18 +30,18 @@ _DEFAULT_LOGS = "/var/log/nginx"
 _BESIDE = ("/dev/", "syslog:", "memory:")
 
 
-def works_alone(rootfs: Rootfs, arguments: Sequence[str]) -> bool:
+def works_alone(configuration: str) -> bool:
     """Tell whether one process does everything: no workers are forked."""
-    return bool(_ALONE.search(_said(rootfs, arguments)))
+    return bool(_ALONE.search(configuration))
 
 
-def written_paths(rootfs: Rootfs, arguments: Sequence[str]) -> tuple[str, ...]:
+def written_paths(rootfs: Rootfs, configuration: str) -> tuple[str, ...]:
     """Return the folders that it makes files or folders in before it serves, as absolute paths.
 
     Of those that it was compiled with, those that the image has.
     """
     said: dict[str, list[str]] = {}
-    for name, value in _DIRECTIVE.findall(_said(rootfs, arguments)):
+    for name, value in _DIRECTIVE.findall(configuration):
         said.setdefault(name, []).append(value)
     temporary = [value for kind in _KINDS for value in said.get(f"{kind}_temp_path", ())]
     logs = [
@@ -56,8 +58,11 @@ def written_paths(rootfs: Rootfs, arguments: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*found, *(path for path in (*temporary, *logs) if path.startswith("/"))]))
 
 
-def _said(rootfs: Rootfs, arguments: Sequence[str]) -> str:
-    """Return the configuration, with what it includes, and the directives of ``-g``."""
+def configuration(rootfs: Rootfs, arguments: Sequence[str]) -> str:
+    """Return the directives of a command line: those of ``-g`` and of the file, with what it includes.
+
+    Of files and patterns that are more than nginx itself would bear, the first ones.
+    """
     path, directives = _CONFIGURATION, ""
     for switch, value in zip(arguments, [*arguments[1:], ""], strict=True):
         if switch == "-c":
@@ -68,14 +73,23 @@ def _said(rootfs: Rootfs, arguments: Sequence[str]) -> str:
 
 
 def _texts(rootfs: Rootfs, path: str) -> Iterator[str]:
-    pending, seen = [path], 0
-    while pending and seen < _MAX_FILES:
-        for entry in _matching(rootfs, pending.pop()):
-            seen += 1
-            text = _COMMENT.sub("", (rootfs.content(entry) or b"").decode("utf-8", "replace"))
-            yield text
-            included = (value for name, value in _DIRECTIVE.findall(text) if name == "include")
-            pending += [posixpath.join(posixpath.dirname(path), pattern) for pattern in included]
+    """Yield the texts of a file and of what it includes, by depth: files of one depth are read together."""
+    folder = posixpath.dirname(path)
+    patterns, read = [path], set[str]()
+    asked = 0
+    while patterns and len(read) < _MAX_FILES:
+        asked += len(patterns)
+        matching = {entry.path: entry for pattern in patterns for entry in _matching(rootfs, pattern)}
+        found = [entry for name, entry in matching.items() if name not in read][: _MAX_FILES - len(read)]
+        read.update(entry.path for entry in found)
+        rootfs.read_together(found)
+        texts = [
+            _COMMENT.sub("", (rootfs.content(entry) or b"").decode("utf-8", "replace")) for entry in found
+        ]
+        yield from texts
+        included = (value for text in texts for name, value in _DIRECTIVE.findall(text) if name == "include")
+        distinct = dict.fromkeys(posixpath.join(folder, pattern) for pattern in included)
+        patterns = list(islice(distinct, max(0, _MAX_PATTERNS - asked)))
 
 
 def _matching(rootfs: Rootfs, pattern: str) -> Iterator[Entry]:
@@ -85,7 +99,7 @@ def _matching(rootfs: Rootfs, pattern: str) -> Iterator[Entry]:
         names = [name]
     elif (place := rootfs.find(folder)) is not None:
         found = (posixpath.basename(entry.path) for entry in rootfs.children(place.path))
-        names = fnmatch.filter(found, name)
+        names = fnmatch.filter(found, name)[:_MAX_FILES]
     else:
         return
     for each in names:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from enclavize.compat.shell import MAX_SCRIPT_SIZE
-from enclavize.compat.shell_conditions import ALL_ARGUMENTS, outcome, values_of
+from enclavize.compat.shell_conditions import ALL_ARGUMENTS, MAX_WORDS, outcome, values_of
 from enclavize.compat.shell_grammar import Branches, CommandList, Forking, Function, Simple, parse
 from enclavize.compat.shell_words import NotUnderstoodError
 
@@ -87,6 +87,7 @@ class _Walk:
     is_condition: bool = False
     depth: int = 0
     steps: int = 0
+    expanded: int = 0
 
     def run(self, command: Command, *, certain: bool) -> bool | None:
         """Go through a command; return whether it succeeds, None if that is not known."""
@@ -171,6 +172,9 @@ class _Walk:
                 self._find((":",), command, written, certain=certain)
             return None
         values = values_of(command.words, self.known)
+        self.expanded += len(values)
+        if self.expanded > MAX_WORDS:
+            raise NotUnderstoodError
         name = values[0] if values else None
         if name in self.functions:
             return self._call(command, name, certain=certain)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from enclavize.compat.nginx import written_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from enclavize.compat.profile import SyscallSupport
-    from enclavize.rootfs.tree import Rootfs
+    from enclavize.compat.stages import Stage
+    from enclavize.compat.subject import Subject
 
 
 class Loss(StrEnum):
@@ -34,7 +35,7 @@ class Needs:
 
     ``options`` are those of setsockopt and getsockopt, ``loss`` is what becomes of it without all of them.
 
-    ``writes`` tells, of an image and a command line, the folders that it writes to before it serves.
+    ``writes`` tells, of an image and what is started, the folders that it writes to before it serves.
     ``keeps`` is the folder that it makes for what it keeps: variables and what stands behind their values,
     of which the first one that is set counts. ``always``: it ends without that folder, whatever it is to do;
     others end at some of their commands.
@@ -45,7 +46,7 @@ class Needs:
     why: str = ""
     options: tuple[str, ...] = ()
     loss: Loss = Loss.ALL
-    writes: Callable[[Rootfs, Sequence[str]], tuple[str, ...]] | None = None
+    writes: Callable[[Subject, Stage], tuple[str, ...]] | None = None
     keeps: tuple[tuple[str, str], ...] = ()
     always: bool = False
 
@@ -65,6 +66,10 @@ class Needs:
         )
         path = next(found, "")
         return path if path.startswith("/") else ""
+
+
+def _written_by_nginx(subject: Subject, stage: Stage) -> tuple[str, ...]:
+    return written_paths(subject.rootfs, subject.nginx(stage.arguments))
 
 
 def _in_cache(name: str) -> tuple[tuple[str, str], ...]:
@@ -135,7 +140,7 @@ KNOWN_NEEDS = (
         why="its workers take connections before something was asked",
         loss=Loss.NONE,
     ),
-    Needs(names=re.compile(r"nginx"), writes=written_paths),
+    Needs(names=re.compile(r"nginx"), writes=_written_by_nginx),
     Needs(
         names=re.compile(r"dprint"),
         keeps=(("DPRINT_CACHE_DIR", ""), *_in_cache("dprint")),

@@ -56,7 +56,7 @@ def prefork_findings(executable: Entry, subject: Subject, profile: Profile) -> I
         return
     remedy = "choose a LibOS with fork" if process.fork is Support.NO else ""
     if name == "nginx":
-        if any(works_alone(subject.rootfs, stage.arguments) for stage in subject.stages):
+        if any(works_alone(subject.nginx(stage.arguments)) for stage in subject.stages):
             return
         remedy = "let it work in one process: master_process off; in nginx.conf, or by -g"
     is_itself = name == posixpath.basename(executable.path)

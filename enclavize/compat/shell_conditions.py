@@ -12,10 +12,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from enclavize.compat.shell_words import NotUnderstoodError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from enclavize.compat.shell_words import Word
+
+MAX_WORDS = 50_000
+"""Words of one command, and of all commands of a script: ``set -- "$@" "$@"`` doubles them each time."""
 
 ALL_ARGUMENTS = ('"$@"', "$@", '"${@}"', "${@}", "$*")
 
@@ -69,13 +74,18 @@ def value_of(word: Word, known: Known) -> str | None:
 
 
 def values_of(words: Iterable[Word], known: Known) -> list[str | None]:
-    """Return what words expand to, those of ``"$@"`` included."""
+    """Return what words expand to, those of ``"$@"`` included.
+
+    Raises NotUnderstoodError if these are more than MAX_WORDS.
+    """
     found: list[str | None] = []
     for word in words:
         if word.raw in ALL_ARGUMENTS:
             found += known.arguments if known.arguments is not None else [None]
         else:
             found.append(value_of(word, known))
+        if len(found) > MAX_WORDS:
+            raise NotUnderstoodError
     return found
 
 

@@ -160,7 +160,7 @@ def _needs(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding
                 f"does not serve: {needs.why}",
                 remedy="" if needs.loss is Loss.NONE else "choose a LibOS that serves it, or another server",
             )
-        written = needs.writes(subject.rootfs, stage.arguments) if needs.writes else ()
+        written = needs.writes(subject, stage) if needs.writes else ()
         if closed := [folder for folder in written if _is_closed(folder, subject, profile)]:
             yield Finding(
                 code="OCC059",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enclavize.compat.launchers import LAUNCHERS, command_behind
@@ -48,11 +49,14 @@ class Stage:
 
     def fails_with(self, command: ScriptCommand) -> bool:
         """Tell whether the script certainly fails if one of its commands does."""
-        ends = any(
-            other.words[0] == "set" and any(map(_ENDS_AT_FAILURE.fullmatch, other.words[1:]))
-            for other in self.commands
+        return command.decides and (self._ends_at_failure or command is self.commands[-1])
+
+    @cached_property
+    def _ends_at_failure(self) -> bool:
+        return any(
+            command.words[0] == "set" and any(map(_ENDS_AT_FAILURE.fullmatch, command.words[1:]))
+            for command in self.commands
         )
-        return command.decides and (ends or command is self.commands[-1])
 
 
 def stages(

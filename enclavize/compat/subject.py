@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
+from enclavize.compat.nginx import configuration
 from enclavize.compat.profile import Support
 from enclavize.compat.program import Program
 from enclavize.compat.stages import stages
 from enclavize.rootfs.entry import FileType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from enclavize.compat.profile import FileSupport
     from enclavize.compat.stages import Stage
@@ -48,6 +49,11 @@ class Subject:
     def stages(self) -> tuple[Stage, ...]:
         """What the command line comes to, step by step."""
         return stages(self.rootfs, self.arguments, self.working_directory, self.environment, self.uid)
+
+    @cached_property
+    def nginx(self) -> Callable[[tuple[str, ...]], str]:
+        """Return nginx's configuration for a command line; each is read once."""
+        return cache(partial(configuration, self.rootfs))
 
     def is_closed(self, folder: str, files: FileSupport) -> bool:
         """Tell whether the image has a folder that can be written natively, but not in the LibOS."""

@@ -204,11 +204,17 @@ class Rootfs:
         """
         if entry.type is not FileType.REGULAR or entry.content is not None:
             return entry.content
+        if self._contents is None or entry.sha256 not in self._contents:
+            self.read_together([entry])
+        return (self._contents or {}).get(entry.sha256)
+
+    def read_together(self, entries: Iterable[Entry]) -> None:
+        """Read the contents that ``content`` is to return: a layer is read once for all of them."""
         if self._contents is None:
-            self._contents = self._read(entry, *well_known_files(self))
-        if entry.sha256 not in self._contents:
-            self._contents |= self._read(entry)
-        return self._contents.get(entry.sha256)
+            self._contents = self._read(*entries, *well_known_files(self))
+        else:
+            read = self._contents
+            self._contents |= self._read(*(entry for entry in entries if entry.sha256 not in read))
 
     def _read(self, *entries: Entry) -> dict[bytes, bytes]:
         wanted = [

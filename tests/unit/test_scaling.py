@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enclavize.compat import shell
-from enclavize.compat.program import CommandPath, find_program
+from enclavize.compat.program import CommandPath, Program, find_program
+from enclavize.compat.script_commands import ScriptCommand
+from enclavize.compat.stages import Stage
 from enclavize.errors import InvalidImageError
 from enclavize.libos.gramine.trusted_files import trusted_files, unlisted_files
 from enclavize.oci.docker_manifest import DockerEntry
@@ -199,6 +201,14 @@ def script(make: Callable[[int], str]) -> Callable[[int], Callable[[], object]]:
     return lambda count: lambda: shell.first_start(make(count), lambda _name: False)
 
 
+def script_stage(count: int) -> Callable[[], object]:
+    found = tuple(
+        ScriptCommand(words=("x",), certain=True, replaces=False, decides=True) for _ in range(count)
+    )
+    stage = Stage(arguments=("/x",), program=Program(), uid=0, commands=found)
+    return lambda: [stage.fails_with(command) for command in found]
+
+
 def tags(count: int) -> Callable[[], object]:
     found = DockerEntry(config="c", layers=(), tags=(":" * count,), ambiguities=())
     return lambda: (found.__dict__.pop("names", None), found.__dict__.pop("name_ends", None), found.name_ends)
@@ -217,6 +227,7 @@ OTHERS: dict[str, Callable[[int], Callable[[], object]]] = {
     "challenges": lambda n: lambda: parse_challenge(['Basic realm="a", ' * n, "a=" * n, '"' * n]),
     "pages of referrers": lambda n: lambda: _NEXT_PAGE.search("<" * n),
     "names of an image": tags,
+    "commands of a script": script_stage,
 }
 
 

@@ -67,6 +67,14 @@ def test_what_is_not_understood_comes_to_nothing() -> None:
         assert script_commands(text, Known("x", (), 0)) == ()
 
 
+def test_arguments_that_a_script_doubles_are_not_counted_out() -> None:
+    """2 ** 40 words, which once were."""
+    doubled = 'set -- "$@" "$@"\n'
+    assert last(doubled * 3 + 'exec a "$@"', "x") == (("a", *["x"] * 8), True)
+    for text in (doubled * 40, doubled * 14 + 'ls "$@"\n' * 900, "ls " + '"$@" ' * 3000):
+        assert script_commands(text, Known("/run.sh", ("x",) * 20, 0)) == ()
+
+
 @settings(deadline=None)
 @given(st.text(alphabet="[]$@#%{}\"'=!-aodex01&|; \n()", max_size=200))
 def test_no_text_makes_the_walk_fail(text: str) -> None:

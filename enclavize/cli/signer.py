@@ -22,7 +22,7 @@ def serve(
         from enclavize.signing.service.server import serve as run
     except ImportError as error:
         raise UsageError(
-            f"The signing service needs {error.name}", hint='pip install "enclavize[signer]"'
+            f"the signing service needs {error.name}", hint='pip install "enclavize[signer]"'
         ) from error
     run(config)
 

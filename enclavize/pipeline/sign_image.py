@@ -130,4 +130,4 @@ def _read_payload(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_PAYLOAD_SIZE + 1)
     except OSError as error:
-        raise UsageError(f"Cannot read the payload {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read the payload {path}: {error.strerror}") from error

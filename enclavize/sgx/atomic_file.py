@@ -40,4 +40,4 @@ def write_output(path: Path, chunks: Iterable[bytes | memoryview], *, mode: int 
     try:
         write_file(path, chunks, mode=mode)
     except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror}") from error
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error

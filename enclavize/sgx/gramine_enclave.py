@@ -70,12 +70,12 @@ def measure_gramine(
     """
     if enclave_size <= 0 or enclave_size & (enclave_size - 1):
         raise UsageError(
-            f"The enclave size {enclave_size:#x} is no power of two, which Gramine's loader demands",
+            f"the enclave size {enclave_size:#x} is no power of two, which Gramine's loader demands",
             hint="Change sgx.enclave_size.",
         )
     if enclave_size > MAX_ENCLAVE_SIZE:
         raise UsageError(
-            f"The enclave size {enclave_size:#x} does not fit the address space",
+            f"the enclave size {enclave_size:#x} does not fit the address space",
             hint="Change sgx.enclave_size.",
         )
     if max_threads < 1:
@@ -86,7 +86,7 @@ def measure_gramine(
     extended = (enclave_size - at.pal) // PAGE_SIZE
     free = 0 if edmm else (at.pal - HEAP_MIN) // PAGE_SIZE
     if extended * EXTENDED_COST + free * ADDED_COST > MAX_MEASURED:
-        raise UsageError(f"An enclave of {enclave_size:#x} bytes is too large to be measured")
+        raise UsageError(f"an enclave of {enclave_size:#x} bytes is too large to be measured")
 
     hasher = MrenclaveHasher()
     hasher.ecreate(SSA_FRAME_SIZE // PAGE_SIZE, enclave_size)
@@ -133,7 +133,7 @@ def _place(enclave_size: int, threads: int, manifest_size: int, pal_size: int) -
     pal = stacks - threads * SIGNAL_STACK_SIZE - pal_size
     if pal < HEAP_MIN:
         raise UsageError(
-            f"The enclave size {enclave_size:#x} is too small for {threads} threads and this manifest",
+            f"the enclave size {enclave_size:#x} is too small for {threads} threads and this manifest",
             hint="Raise sgx.enclave_size, or lower sgx.max_threads.",
         )
     return _Addresses(

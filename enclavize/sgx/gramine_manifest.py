@@ -124,7 +124,7 @@ def complete_manifest(
     try:
         manifest = tomllib.loads(text.decode())
     except (ValueError, RecursionError) as error:  # numbers that are too long, too
-        raise UsageError(f"The manifest is no valid TOML: {error}") from error
+        raise UsageError(f"the manifest is no valid TOML: {error}") from error
     return complete(manifest, chroot=chroot, libos=libos)
 
 
@@ -149,7 +149,7 @@ def complete(
     try:
         text = tomli_w.dumps(manifest).encode()
     except RecursionError as error:
-        raise UsageError("The manifest is nested too deeply") from error
+        raise UsageError("the manifest is nested too deeply") from error
     return GramineManifest(
         text=text,
         sgx=sgx,
@@ -163,18 +163,18 @@ def complete(
 def _table(parent: dict[str, Any], key: str) -> dict[str, Any]:
     table = parent.setdefault(key, {})
     if not isinstance(table, dict):
-        raise UsageError(f"The manifest's {key} is no table")
+        raise UsageError(f"the manifest's {key} is no table")
     return table
 
 
 def _check(manifest: dict[str, Any], sgx: dict[str, Any], features: dict[str, Any]) -> None:
     if not isinstance(_table(manifest, "libos").get("entrypoint"), str):
-        raise UsageError("The manifest has no libos.entrypoint")
+        raise UsageError("the manifest has no libos.entrypoint")
     for key, value in sgx.items():
         if key not in _SGX_KEYS:
-            raise UsageError(f"The manifest's key sgx.{key} is unknown to Gramine")
+            raise UsageError(f"the manifest's key sgx.{key} is unknown to Gramine")
         if type(value) is not _SGX_KEYS[key]:
-            raise UsageError(f"The manifest's sgx.{key} must be of the type {_SGX_KEYS[key].__name__}")
+            raise UsageError(f"the manifest's sgx.{key} must be of the type {_SGX_KEYS[key].__name__}")
     if sgx["remote_attestation"] not in {"none", "dcap"}:
         raise UsageError(f'sgx.remote_attestation is "none" or "dcap", not {sgx["remote_attestation"]!r}')
     if sgx["max_threads"] < 1:
@@ -184,7 +184,7 @@ def _check(manifest: dict[str, Any], sgx: dict[str, Any], features: dict[str, An
             raise UsageError(f"sgx.{key} must be between 0 and 65535")
     for feature, value in features.items():
         if feature not in _CPU_FEATURES:
-            raise UsageError(f"The manifest's key sgx.cpu_features.{feature} is unknown to Gramine")
+            raise UsageError(f"the manifest's key sgx.cpu_features.{feature} is unknown to Gramine")
         if value not in _CPU_FEATURES[feature][1]:
             raise UsageError(f"sgx.cpu_features.{feature} cannot be {value!r}")
     _size(sgx["enclave_size"])
@@ -214,7 +214,7 @@ def _complete_entrypoint(loader: dict[str, Any], libos: Path | None) -> None:
     if "uri" not in entrypoint:
         if libos is None:
             raise UsageError(
-                "The manifest has no loader.entrypoint.uri", hint="Name Gramine's LibOS, libsysdb.so, there."
+                "the manifest has no loader.entrypoint.uri", hint="Name Gramine's LibOS, libsysdb.so, there."
             )
         entrypoint["uri"] = f"file:{libos}"
     path = _path_of(entrypoint["uri"])
@@ -233,7 +233,7 @@ def _expand(entries: list[Any], chroot: Path | None) -> dict[str, tuple[str, Pat
             if known is None or known[0] is None:
                 found[file_uri] = digest, path
             elif digest is not None and digest != known[0]:
-                raise UsageError(f"The trusted file {file_uri} has two different hashes")
+                raise UsageError(f"the trusted file {file_uri} has two different hashes")
     return {uri: (digest or _hash_file(path), path) for uri, (digest, path) in found.items()}
 
 
@@ -246,7 +246,7 @@ def _read_entry(entry: Any) -> tuple[str, str | None]:
         or entry.keys() - {"uri", "sha256"}
     ):
         raise UsageError(
-            f"An entry of sgx.trusted_files is neither a URI nor a table of uri and sha256: {entry!r}"
+            f"an entry of sgx.trusted_files is neither a URI nor a table of uri and sha256: {entry!r}"
         )
     digest = entry.get("sha256")
     if digest is not None:
@@ -256,19 +256,19 @@ def _read_entry(entry: Any) -> tuple[str, str | None]:
 
 def _check_hash(uri: str, digest: Any) -> None:
     if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-        raise UsageError(f"The sha256 of {uri} is no SHA-256 in lower-case hexadecimal: {digest!r}")
+        raise UsageError(f"the sha256 of {uri} is no SHA-256 in lower-case hexadecimal: {digest!r}")
 
 
 def _files_of(uri: str, digest: str | None, chroot: Path | None) -> Iterator[tuple[str, Path]]:
     path = _resolve(_path_of(uri), chroot)
     if not uri.endswith("/"):
         if digest is None and path.is_dir():
-            raise UsageError(f"The trusted file {uri} is a folder; its URI must end with /")
+            raise UsageError(f"the trusted file {uri} is a folder; its URI must end with /")
         yield uri, path
     elif digest is not None:
-        raise UsageError(f"The trusted folder {uri} cannot have a hash")
+        raise UsageError(f"the trusted folder {uri} cannot have a hash")
     elif not path.is_dir():
-        raise UsageError(f"The trusted folder {uri} is no folder")
+        raise UsageError(f"the trusted folder {uri} is no folder")
     else:
         yield from _files_below(path, chroot)
 
@@ -282,7 +282,7 @@ def _files_below(folder: Path, chroot: Path | None) -> Iterator[tuple[str, Path]
         try:
             str(name).encode()
         except UnicodeEncodeError as error:
-            raise UsageError(f"The name of the trusted file {str(name)!a} is not UTF-8") from error
+            raise UsageError(f"the name of the trusted file {str(name)!a} is not UTF-8") from error
         try:
             target = _resolve(name, chroot)
         except UsageError:
@@ -296,7 +296,7 @@ def _files_below(folder: Path, chroot: Path | None) -> Iterator[tuple[str, Path]
 
 def _path_of(uri: Any) -> PurePosixPath:
     if not isinstance(uri, str) or not uri.startswith("file:"):
-        raise UsageError(f"Only file: URIs can be trusted, not {uri!r}")
+        raise UsageError(f"only file: URIs can be trusted, not {uri!r}")
     return PurePosixPath(uri.removeprefix("file:"))
 
 
@@ -305,7 +305,7 @@ def _resolve(path: PurePosixPath, chroot: Path | None) -> Path:
     if chroot is None:
         return Path(path)
     if not path.is_absolute():
-        raise UsageError(f"In a changed root only absolute paths can be measured, not {path}")
+        raise UsageError(f"in a changed root only absolute paths can be measured, not {path}")
     inside = PurePosixPath("/")
     parts = list(reversed(path.parts[1:]))
     links = 0
@@ -320,7 +320,7 @@ def _resolve(path: PurePosixPath, chroot: Path | None) -> Path:
             continue
         links += 1
         if links > _MAX_LINKS:
-            raise UsageError(f"Too many links on the way to {path}")
+            raise UsageError(f"too many links on the way to {path}")
         target = PurePosixPath(outside.readlink())
         inside = PurePosixPath("/") if target.is_absolute() else inside.parent
         parts += reversed(target.parts[1:] if target.is_absolute() else target.parts)
@@ -332,7 +332,7 @@ def _hash_file(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UsageError(f"The trusted file {path} is no regular file")
+                raise UsageError(f"the trusted file {path} is no regular file")
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(f"Cannot read the trusted file {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read the trusted file {path}: {error.strerror}") from error

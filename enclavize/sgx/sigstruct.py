@@ -110,9 +110,9 @@ class Sigstruct:
         Raises ``IntegrityError``.
         """
         if len(data) != SIGSTRUCT_SIZE:
-            raise IntegrityError(f"A SIGSTRUCT has {SIGSTRUCT_SIZE} bytes, not {len(data)}")
+            raise IntegrityError(f"a SIGSTRUCT has {SIGSTRUCT_SIZE} bytes, not {len(data)}")
         if data[_FIELDS["HEADER"].slice] != HEADER or data[_FIELDS["HEADER2"].slice] != HEADER2:
-            raise IntegrityError("Not a SIGSTRUCT: its header constants are wrong")
+            raise IntegrityError("not a SIGSTRUCT: its header constants are wrong")
         for field in SIGSTRUCT_FIELDS:
             if field.name.startswith("RESERVED") and any(data[field.slice]):
                 raise IntegrityError(f"SIGSTRUCT: the reserved bytes at offset {field.offset} are not zero")
@@ -153,7 +153,7 @@ class Sigstruct:
     def from_signed_bytes(cls, material: bytes) -> Sigstruct:
         """The unsigned SIGSTRUCT of which ``material`` is the 256 signed bytes. Raises ``IntegrityError``."""
         if len(material) != SIGNED_SIZE:
-            raise IntegrityError(f"Signing material has {SIGNED_SIZE} bytes, not {len(material)}")
+            raise IntegrityError(f"signing material has {SIGNED_SIZE} bytes, not {len(material)}")
         data = bytearray(SIGSTRUCT_SIZE)
         data[:_HEADER_SIZE] = material[:_HEADER_SIZE]
         data[_BODY_START:_BODY_END] = material[_HEADER_SIZE:]
@@ -176,10 +176,10 @@ class Sigstruct:
                 f"SGX takes RSA keys with exponent {RSA_EXPONENT}, this one has {numbers.e}"
             )
         if len(signature) != RSA_KEY_BYTES:
-            raise IntegrityError(f"An RSA-3072 signature has {RSA_KEY_BYTES} bytes, not {len(signature)}")
+            raise IntegrityError(f"an RSA-3072 signature has {RSA_KEY_BYTES} bytes, not {len(signature)}")
         number = int.from_bytes(signature, "big")
         if number >= numbers.n:
-            raise IntegrityError("The signature was made with another key")
+            raise IntegrityError("the signature was made with another key")
         q1, q2 = _quotients(number, numbers.n)
         signed = replace(
             self,
@@ -200,7 +200,7 @@ class Sigstruct:
         from cryptography.hazmat.primitives.hashes import SHA256
 
         if not self.is_signed:
-            raise IntegrityError("The SIGSTRUCT is not signed")
+            raise IntegrityError("the SIGSTRUCT is not signed")
         signature = int.from_bytes(self.signature, "little")
         modulus = int.from_bytes(self.modulus, "little")
         if modulus.bit_length() != 8 * RSA_KEY_BYTES or signature >= modulus:

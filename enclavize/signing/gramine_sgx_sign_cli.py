@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     date = tool_date(options.date, os.environ)
     if options.manifest == "-" and options.sigfile is None:
-        raise UsageError("A manifest from standard input needs --sigfile")
+        raise UsageError("a manifest from standard input needs --sigfile")
     if options.chroot is not None and not options.chroot.is_dir():
         raise UsageError(f"--chroot {options.chroot} is no folder")
     signer = _signer(options)
@@ -102,7 +102,7 @@ def _signer(options: argparse.Namespace) -> LocalSigner:
             return getpass.getpass(f"Passphrase of {options.key}: ").encode()
         except (EOFError, OSError) as error:
             raise UsageError(
-                f"The key {options.key} is encrypted, and there is no terminal to ask on"
+                f"the key {options.key} is encrypted, and there is no terminal to ask on"
             ) from error
 
     key = load_private_key(options.key, passphrase, accept_doubtful=True)
@@ -129,7 +129,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(_MAX_INPUT + 1)
     except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > _MAX_INPUT:
         raise UsageError(f"{path} is too large")
     return data

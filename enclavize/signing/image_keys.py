@@ -104,7 +104,7 @@ def sign_image(signer: ImageSigner, name: str, digest: str) -> ImageSignature:
     payload = build_payload(name, digest)
     signature = signer.sign_image(name, digest)
     if not is_signed_by(signer.public_key, payload, signature):
-        raise IntegrityError("The signer does not give a signature of the image and its key")
+        raise IntegrityError("the signer does not give a signature of the image and its key")
     return ImageSignature(payload=payload, signature=signature)
 
 
@@ -147,7 +147,7 @@ def image_key(key: PublicKeyTypes, name: str) -> ImagePublicKey:
             return key
         case _:
             raise SigningRefusedError(
-                f"The key {name} cannot sign images",
+                f"the key {name} cannot sign images",
                 hint=f"Image signatures are RSA of at least {MIN_RSA_BITS} bits, ECDSA on P-256, or Ed25519.",
             )
 

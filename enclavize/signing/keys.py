@@ -64,7 +64,7 @@ def generate_key(path: Path) -> Path:
         write_file(path, [pem], mode=0o600, replace=False)
         write_file(public_path, [public_key_pem(key.public_key())], mode=0o644, replace=False)
     except OSError as error:
-        raise UsageError(f"Cannot write the key {path}: {error.strerror}") from error
+        raise UsageError(f"cannot write the key {path}: {error.strerror}") from error
     return public_path
 
 
@@ -94,7 +94,7 @@ def load_private_key(
     key = read_private_key(path, passphrase)
     if not isinstance(key, RSAPrivateKey):
         raise SigningRefusedError(
-            f"The key {path} is not an RSA key: SGX takes RSA-{RSA_KEY_BITS} only", hint=_HOW_TO_MAKE_A_KEY
+            f"the key {path} is not an RSA key: SGX takes RSA-{RSA_KEY_BITS} only", hint=_HOW_TO_MAKE_A_KEY
         )
     check_sgx_key(key.public_key(), str(path))
     if not accept_doubtful:
@@ -109,7 +109,7 @@ def load_public_key(path: Path) -> RSAPublicKey:
 
     key = read_public_key(path)
     if not isinstance(key, RSAPublicKey):
-        raise SigningRefusedError(f"The key {path} is not an RSA key: SGX takes RSA-{RSA_KEY_BITS} only")
+        raise SigningRefusedError(f"the key {path} is not an RSA key: SGX takes RSA-{RSA_KEY_BITS} only")
     check_sgx_key(key, str(path))
     return key
 
@@ -131,14 +131,14 @@ def read_private_key(path: Path, passphrase: Callable[[], bytes] | None = None) 
         )
     encrypted = b"ENCRYPTED" in pem
     if encrypted and passphrase is None:
-        raise UsageError(f"The key {path} is encrypted, and no passphrase was given")
+        raise UsageError(f"the key {path} is encrypted, and no passphrase was given")
     secret = passphrase() if encrypted and passphrase else None
     try:
         # The numbers are not tested for primality (half a second): a signature is verified before it is used.
         return load_pem_private_key(pem, secret, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         if encrypted:
-            raise SigningRefusedError(f"The passphrase does not open the key {path}") from error
+            raise SigningRefusedError(f"the passphrase does not open the key {path}") from error
         raise UsageError(f"{path} is no private key in PEM format", hint=_HOW_TO_MAKE_A_KEY) from error
 
 
@@ -165,11 +165,11 @@ def check_sgx_key(key: RSAPublicKey, name: str) -> None:
     """Raises ``SigningRefusedError`` unless the key is RSA-3072 with exponent 3."""
     if key.key_size != RSA_KEY_BITS:
         raise SigningRefusedError(
-            f"The key {name} has {key.key_size} bits: SGX takes {RSA_KEY_BITS} only", hint=_HOW_TO_MAKE_A_KEY
+            f"the key {name} has {key.key_size} bits: SGX takes {RSA_KEY_BITS} only", hint=_HOW_TO_MAKE_A_KEY
         )
     if (exponent := key.public_numbers().e) != RSA_EXPONENT:
         raise SigningRefusedError(
-            f"The key {name} has the exponent {exponent}: SGX takes {RSA_EXPONENT} only",
+            f"the key {name} has the exponent {exponent}: SGX takes {RSA_EXPONENT} only",
             hint=_HOW_TO_MAKE_A_KEY,
         )
 
@@ -180,13 +180,13 @@ def doubts(path: Path, key: PublicKeyTypes) -> Iterator[SigningRefusedError]:
 
     if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
         yield SigningRefusedError(
-            f"Every user of this machine can read the private key {path}", hint=f"chmod 600 {path}"
+            f"every user of this machine can read the private key {path}", hint=f"chmod 600 {path}"
         )
     if not isinstance(key, RSAPublicKey) or key.key_size != RSA_KEY_BITS:
         return
     if published := _PUBLISHED_KEYS.get(mrsigner(key).hex()):
         yield SigningRefusedError(
-            f"The key {path} is {published}, which everybody has", hint=_HOW_TO_MAKE_A_KEY
+            f"the key {path} is {published}, which everybody has", hint=_HOW_TO_MAKE_A_KEY
         )
 
 
@@ -201,7 +201,7 @@ def _read_pem(path: Path, wanted: bytes) -> tuple[bytes, bytes]:
         with path.open("rb") as file:
             pem = file.read(_MAX_PEM_SIZE + 1)
     except OSError as error:
-        raise UsageError(f"Cannot read the key {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read the key {path}: {error.strerror}") from error
     if len(pem) > _MAX_PEM_SIZE:
         raise UsageError(f"{path} is no key in PEM format: it is larger than {_MAX_PEM_SIZE} bytes")
     blocks = [(block[1], block[0] + b"\n") for block in _PEM_BLOCK.finditer(pem.replace(b"\r\n", b"\n"))]

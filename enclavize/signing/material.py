@@ -41,10 +41,10 @@ class SigningMaterial:
             return
         if ours.mrenclave != theirs.mrenclave:
             raise IntegrityError(
-                f"The signing material is for another enclave: its MRENCLAVE is {theirs.mrenclave.hex()}, "
+                f"the signing material is for another enclave: its MRENCLAVE is {theirs.mrenclave.hex()}, "
                 f"this enclave measures {ours.mrenclave.hex()}"
             )
         fields = [name for name in vars(ours) if getattr(ours, name) != getattr(theirs, name)]
         raise IntegrityError(
-            f"The signing material is for another configuration of this enclave: {', '.join(fields)} differ"
+            f"the signing material is for another configuration of this enclave: {', '.join(fields)} differ"
         )

@@ -61,7 +61,7 @@ class Pkcs11Uri:
     def parse(cls, text: str) -> Pkcs11Uri:
         """Raises ``UsageError``; also for a PIN in the URI, which others could read, and for a command."""
         if len(text) > _MAX_URI or not text.startswith(SCHEME) or _BAD_ESCAPE.search(text):
-            raise UsageError("This is no PKCS#11 URI", hint=_HINT)
+            raise UsageError("this is no PKCS#11 URI", hint=_HINT)
         path, _, query = text.removeprefix(SCHEME).partition("?")
         attributes = _pairs(path, ";")
         for name in attributes.keys() - set(_ATTRIBUTES):
@@ -244,7 +244,7 @@ def _login(token: Token, pin: bytes | None, *, rw: bool = False) -> Session:
     try:
         return token.open(rw=rw, user_pin=pin.decode() if pin is not None else None)
     except UnicodeDecodeError as error:
-        raise SigningRefusedError("The PIN is wrong: it is not UTF-8") from error
+        raise SigningRefusedError("the PIN is wrong: it is not UTF-8") from error
     except UserAlreadyLoggedIn:
         return token.open(rw=rw)
 
@@ -315,7 +315,7 @@ def _pkcs11() -> ModuleType:
         import pkcs11
     except ImportError as error:
         raise UsageError(
-            "Keys in PKCS#11 tokens need python-pkcs11", hint='pip install "enclavize[pkcs11]"'
+            "keys in PKCS#11 tokens need python-pkcs11", hint='pip install "enclavize[pkcs11]"'
         ) from error
     return pkcs11
 

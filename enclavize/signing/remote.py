@@ -73,7 +73,7 @@ class RemoteSigner:
             self._headers["Authorization"] = f"Bearer {read_token(token_file)}"
         for path in filter(None, (ca, certificate)):
             if not path.is_file():
-                raise UsageError(f"There is no file {path}")
+                raise UsageError(f"there is no file {path}")
         self._pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
             cert_reqs="CERT_REQUIRED",
@@ -99,7 +99,7 @@ class RemoteSigner:
         try:
             material.sigstruct.with_signature(signature, self.public_key)
         except EnclavizeError as error:
-            raise SigningRefusedError(f"The answer of {self._url} is no signature: {error}") from error
+            raise SigningRefusedError(f"the answer of {self._url} is no signature: {error}") from error
         return signature
 
     def sign_image(self, name: str, digest: str) -> bytes:
@@ -111,7 +111,7 @@ class RemoteSigner:
         if self._parse_key(pem) != self.public_key:
             raise SigningRefusedError(f"{self._url} signed with another key than the one it shows")
         if not is_signed_by(self.public_key, payload, signature):
-            raise SigningRefusedError(f"The answer of {self._url} is no signature of {name}@{digest}")
+            raise SigningRefusedError(f"the answer of {self._url} is no signature of {name}@{digest}")
         return signature
 
     def _parse_key(self, pem: bytes) -> RSAPublicKey:
@@ -193,11 +193,11 @@ def _checked_url(url: str) -> str:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise UsageError(f"The signing service {url[:200]!r} is no address: {error}") from error
+        raise UsageError(f"the signing service {url[:200]!r} is no address: {error}") from error
     if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
-        raise UsageError(f"The signing service {url[:200]!r} must be https://HOST[:PORT]")
+        raise UsageError(f"the signing service {url[:200]!r} must be https://HOST[:PORT]")
     if parts.username is not None:
-        raise UsageError("A secret does not belong into the address of the signing service")
+        raise UsageError("a secret does not belong into the address of the signing service")
     return url.rstrip("/")
 
 

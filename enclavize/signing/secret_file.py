@@ -21,9 +21,9 @@ def read_secret(path: Path, what: str) -> bytes:
             data = file.read(MAX_SECRET + 1)
         mode = path.stat().st_mode
     except OSError as error:
-        raise UsageError(f"Cannot read the {what} {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read the {what} {path}: {error.strerror}") from error
     if mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise UsageError(f"Every user of this machine can read the {what} {path}", hint=f"chmod 600 {path}")
+        raise UsageError(f"every user of this machine can read the {what} {path}", hint=f"chmod 600 {path}")
     secret = data.partition(b"\n")[0].removesuffix(b"\r")
     if not secret or len(data) > MAX_SECRET:
         raise UsageError(f"{path} has no {what} in its first line")

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(_parse(arguments))
     except EnclavizeError as error:
-        print(error, file=sys.stderr)
+        print(f"Error: {error}", file=sys.stderr)
         if error.hint:
             print(error.hint, file=sys.stderr)
         return FAILURE
@@ -119,10 +119,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str]) -> _Request:
     if not arguments:
-        raise UsageError("A command is missing", hint=_USAGE)
+        raise UsageError("a command is missing", hint=_USAGE)
     command, *rest = arguments
     if command not in _COMMANDS:
-        raise UsageError(f'The command "{command}" is unknown', hint=_USAGE)
+        raise UsageError(f'the command "{command}" is unknown', hint=_USAGE)
     required, optional = _COMMANDS[command]
     options: dict[str, str] = {}
     switches: set[str] = set()
@@ -131,23 +131,23 @@ def _parse(arguments: Sequence[str]) -> _Request:
         option = word.replace("--", "-", 1) if word == "--date" else word
         if option in _SWITCHES:
             if option in switches:
-                raise UsageError(f"The option {word} is given twice", hint=_USAGE)
+                raise UsageError(f"the option {word} is given twice", hint=_USAGE)
             switches.add(option)
         elif option not in _OPTIONS:
-            raise UsageError(f'The option "{word}" is unknown', hint=_USAGE)
+            raise UsageError(f'the option "{word}" is unknown', hint=_USAGE)
         elif option not in (*required, *optional):
-            raise UsageError(f'The command "{command}" does not take {word}', hint=_USAGE)
+            raise UsageError(f'the command "{command}" does not take {word}', hint=_USAGE)
         elif option in options:
-            raise UsageError(f"The option {word} is given twice", hint=_USAGE)
+            raise UsageError(f"the option {word} is given twice", hint=_USAGE)
         else:
             value = next(words, "-")
             if value.startswith("-"):
-                raise UsageError(f"The option {word} needs a value", hint=_USAGE)
+                raise UsageError(f"the option {word} needs a value", hint=_USAGE)
             options[option] = value
     if missing := [option for option in required if option not in options]:
-        raise UsageError(f'The command "{command}" needs {missing[0]}', hint=_USAGE)
+        raise UsageError(f'the command "{command}" needs {missing[0]}', hint=_USAGE)
     if command == "dump" and "-resign" in switches:
-        raise UsageError('The command "dump" does not take -resign', hint=_USAGE)
+        raise UsageError('the command "dump" does not take -resign', hint=_USAGE)
     request = _Request(command=command, options=options, switches=frozenset(switches))
     _check_paths_differ(request)
     return request
@@ -229,7 +229,7 @@ def _ask_passphrase(path: Path) -> bytes:
     try:
         return getpass.getpass(f"Passphrase of {path}: ").encode()
     except (EOFError, OSError) as error:
-        raise UsageError(f"The key {path} is encrypted, and there is no terminal to ask on") from error
+        raise UsageError(f"the key {path} is encrypted, and there is no terminal to ask on") from error
 
 
 def _read(path: Path) -> bytes:
@@ -237,7 +237,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(_MATERIAL_LIMIT)
     except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

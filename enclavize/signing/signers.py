@@ -82,7 +82,7 @@ class PlugInSigner:
         """Raises ``SigningRefusedError`` if the plug-in has no such operation."""
         if not hasattr(self._signer, "sign_image"):
             raise SigningRefusedError(
-                f"The signer {self._name} does not sign images",
+                f"the signer {self._name} does not sign images",
                 hint="Sign the image with another key, or in two steps: enclavize sign material --image.",
             )
         with self._errors():
@@ -96,7 +96,7 @@ class PlugInSigner:
         except EnclavizeError:
             raise
         except Exception as error:
-            raise UsageError(f"The signer {self._name} failed: {type(error).__name__}: {error}") from error
+            raise UsageError(f"the signer {self._name} failed: {type(error).__name__}: {error}") from error
 
 
 def _plug_in(scheme: str, reference: str, passphrase: Callable[[], bytes] | None) -> Signer:

@@ -68,7 +68,7 @@ def open_enclave(source: Path | bytes, config: EnclaveConfig | None = None) -> S
         prepared = read_signed(image)
     except InvalidEnclaveError as error:
         raise UsageError(
-            f"The enclave has no configuration in it: {error}", hint="Give its Enclave.config.xml."
+            f"the enclave has no configuration in it: {error}", hint="Give its Enclave.config.xml."
         ) from error
     return Signable(enclave=prepared.unsigned(mode), date=prepared.sigstruct.date)
 
@@ -88,7 +88,7 @@ def _read(path: Path, what: str) -> bytes:
         with path.open("rb") as file:
             return file.read(_MAX_FILE)
     except OSError as error:
-        raise UsageError(f"Cannot read the {what} {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read the {what} {path}: {error.strerror}") from error
 
 
 def parse_material(data: bytes) -> SigningMaterial:
@@ -96,7 +96,7 @@ def parse_material(data: bytes) -> SigningMaterial:
     try:
         return SigningMaterial(header_and_body=data)
     except IntegrityError as error:
-        raise IntegrityError(f"The signing material is corrupted: {error}") from error
+        raise IntegrityError(f"the signing material is corrupted: {error}") from error
 
 
 def attach(
@@ -119,18 +119,18 @@ def _check_signature(material: SigningMaterial, signature: bytes, public_key: RS
     """Says what is wrong where it can be known; ``Sigstruct.with_signature`` verifies in the end."""
     if len(signature) != RSA_KEY_BYTES:
         raise IntegrityError(
-            f"The signature is corrupted: it has {len(signature)} bytes, one of RSA-3072 has {RSA_KEY_BYTES}"
+            f"the signature is corrupted: it has {len(signature)} bytes, one of RSA-3072 has {RSA_KEY_BYTES}"
         )
     signed = _signed_digest(signature, public_key)
     if signed is None and _signed_digest(signature[::-1], public_key) is not None:
-        raise IntegrityError("The signature has its bytes in reverse order: it must be big-endian")
+        raise IntegrityError("the signature has its bytes in reverse order: it must be big-endian")
     if signed is None:
         raise IntegrityError(
-            "The signature was made with another key, or it is corrupted",
+            "the signature was made with another key, or it is corrupted",
             hint="The public key must be that of the private key that signed, with SHA-256 and PKCS#1 v1.5.",
         )
     if signed != hashlib.sha256(material.header_and_body).digest():
-        raise IntegrityError("The signature is of this key, but of other data than this signing material")
+        raise IntegrityError("the signature is of this key, but of other data than this signing material")
 
 
 def _signed_digest(signature: bytes, public_key: RSAPublicKey) -> bytes | None:

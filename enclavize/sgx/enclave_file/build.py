@@ -95,7 +95,7 @@ def build_blocks(
     )
     if len(layout) > generation.max_layout:
         raise UsageError(
-            f"The enclave's {len(layout)} regions are more than SDK {generation.name} can describe"
+            f"the enclave's {len(layout)} regions are more than SDK {generation.name} can describe"
         )
     if elrange and config.image_offset + enclave_size > elrange.size:
         raise UsageError(f"ELRangeSize is too small for the enclave of {enclave_size:#x} bytes")

@@ -142,7 +142,7 @@ class EnclaveElf:
             within = address - segment.address
             if within >= 0 and within + size <= segment.file_size:
                 return segment.offset + within
-        raise InvalidEnclaveError(f"The address {address:#x} is not backed by the enclave file")
+        raise InvalidEnclaveError(f"the address {address:#x} is not backed by the enclave file")
 
 
 def parse_segments(image: bytes) -> tuple[int, tuple[Segment, ...]]:
@@ -157,11 +157,11 @@ def parse_elf(image: bytes) -> EnclaveElf:
     header = _read_header(image)
     segments, dynamic, tls_size = _read_program_headers(image, header)
     if not dynamic:
-        raise InvalidEnclaveError("There is no dynamic segment")
+        raise InvalidEnclaveError("there is no dynamic segment")
     if not header.e_shoff or not header.e_shnum:
-        raise InvalidEnclaveError("The section headers are missing; strip -s keeps them")
+        raise InvalidEnclaveError("the section headers are missing; strip -s keeps them")
     if header.e_shentsize != SECTION_HEADER_SIZE:
-        raise InvalidEnclaveError(f"Section headers of {header.e_shentsize} bytes, not {SECTION_HEADER_SIZE}")
+        raise InvalidEnclaveError(f"section headers of {header.e_shentsize} bytes, not {SECTION_HEADER_SIZE}")
     sections = tuple(_read_sections(image, header))
     metadata_offset, metadata_size = _find_metadata(image, sections)
     for segment in segments:
@@ -184,17 +184,17 @@ def parse_elf(image: bytes) -> EnclaveElf:
 
 def _read_header(image: bytes) -> Any:
     if not image.startswith(b"\x7fELF"):
-        raise InvalidEnclaveError("Not an ELF file")
+        raise InvalidEnclaveError("not an ELF file")
     _window(image, 0, HEADER_SIZE, "ELF header")
     header = read_header(image)
     if header is None:
-        raise InvalidEnclaveError("Not a 64-bit little-endian ELF file")
+        raise InvalidEnclaveError("not a 64-bit little-endian ELF file")
     if header.e_type != "ET_DYN":
-        raise InvalidEnclaveError("An enclave is a shared object (ET_DYN); this ELF file is not")
+        raise InvalidEnclaveError("an enclave is a shared object (ET_DYN); this ELF file is not")
     if header.e_machine != "EM_X86_64":
-        raise InvalidEnclaveError("An enclave is built for x86-64; this ELF file is not")
+        raise InvalidEnclaveError("an enclave is built for x86-64; this ELF file is not")
     if header.e_phentsize != PROGRAM_HEADER_SIZE:
-        raise InvalidEnclaveError(f"Program headers of {header.e_phentsize} bytes, not {PROGRAM_HEADER_SIZE}")
+        raise InvalidEnclaveError(f"program headers of {header.e_phentsize} bytes, not {PROGRAM_HEADER_SIZE}")
     return header
 
 
@@ -208,16 +208,16 @@ def _read_program_headers(image: bytes, header: Any) -> tuple[tuple[Segment, ...
         kind, flags, address, alignment = program.p_type, program.p_flags, program.p_vaddr, program.p_align
         content = _window(image, program.p_offset, program.p_filesz, "segment")
         if address + max(program.p_memsz, alignment) >= 2**63:
-            raise InvalidEnclaveError(f"A segment at {address:#x} reaches beyond the address space")
+            raise InvalidEnclaveError(f"a segment at {address:#x} reaches beyond the address space")
         if kind in {"PT_LOAD", "PT_TLS"} and not flags & (P_FLAGS.PF_R | P_FLAGS.PF_W | P_FLAGS.PF_X):
             raise InvalidEnclaveError(
-                f"The segment at {address:#x} can be neither read, written nor executed"
+                f"the segment at {address:#x} can be neither read, written nor executed"
             )
         if kind == "PT_LOAD":
             if alignment < PAGE_SIZE or alignment & (alignment - 1):
-                raise InvalidEnclaveError(f"The segment at {address:#x} is not page-aligned ({alignment:#x})")
+                raise InvalidEnclaveError(f"the segment at {address:#x} is not page-aligned ({alignment:#x})")
             if program.p_filesz > program.p_memsz:
-                raise InvalidEnclaveError(f"The segment at {address:#x} is larger in the file than in memory")
+                raise InvalidEnclaveError(f"the segment at {address:#x} is larger in the file than in memory")
             spans.append((address, -(-(address + program.p_memsz) // alignment) * alignment))
             segments.append(
                 Segment(
@@ -234,11 +234,11 @@ def _read_program_headers(image: bytes, header: Any) -> tuple[tuple[Segment, ...
             step = max(alignment, 1)
             tls_size = -(-program.p_memsz // step) * step
     if not segments:
-        raise InvalidEnclaveError("There is no PT_LOAD segment")
+        raise InvalidEnclaveError("there is no PT_LOAD segment")
     spans.sort()
     for (start, end), (next_start, _) in pairwise(spans):
         if next_start < end:
-            raise InvalidEnclaveError(f"The segments at {start:#x} and {next_start:#x} overlap")
+            raise InvalidEnclaveError(f"the segments at {start:#x} and {next_start:#x} overlap")
     return tuple(segments), dynamic, tls_size
 
 
@@ -267,7 +267,7 @@ def _read_sections(image: bytes, header: Any) -> Iterator[Section]:
     table = _window(image, header.e_shoff, header.e_shnum * SECTION_HEADER_SIZE, "section headers")
     records = list(read_records(ELF64.Elf_Shdr, table))
     if header.e_shstrndx >= len(records):
-        raise InvalidEnclaveError("The section names are missing")
+        raise InvalidEnclaveError("the section names are missing")
     place = records[header.e_shstrndx]
     names = bytes(_window(image, place.sh_offset, place.sh_size, "section names"))
     for index, section in enumerate(records):
@@ -287,17 +287,17 @@ def _read_sections(image: bytes, header: Any) -> Iterator[Section]:
 def _find_metadata(image: bytes, sections: tuple[Section, ...]) -> tuple[int, int]:
     section = next((section for section in sections if section.name == _METADATA_SECTION), None)
     if section is None:
-        raise InvalidEnclaveError("There is no section .note.sgxmeta")
+        raise InvalidEnclaveError("there is no section .note.sgxmeta")
     note = _window(image, section.offset, section.size, ".note.sgxmeta")
     if len(note) < _NOTE.size + len(_METADATA_NOTE_NAME):
-        raise InvalidEnclaveError("The section .note.sgxmeta is too small")
+        raise InvalidEnclaveError("the section .note.sgxmeta is too small")
     name_size, description_size, _ = _NOTE.unpack_from(note)
     start = _NOTE.size + len(_METADATA_NOTE_NAME)  # the name is not padded, unlike in an ordinary note
     if name_size != len(_METADATA_NOTE_NAME) or note[_NOTE.size : start] != _METADATA_NOTE_NAME:
-        raise InvalidEnclaveError('The note in .note.sgxmeta is not named "sgx_metadata"')
+        raise InvalidEnclaveError('the note in .note.sgxmeta is not named "sgx_metadata"')
     alignment = max(section.alignment, 1)
     if section.size != -(-(start + description_size) // alignment) * alignment:
-        raise InvalidEnclaveError("The size of the section .note.sgxmeta does not fit its note")
+        raise InvalidEnclaveError("the size of the section .note.sgxmeta does not fit its note")
     return section.offset + start, description_size
 
 
@@ -305,11 +305,11 @@ def string_at(table: bytes, offset: int, limit: int = 255) -> bytes:
     """The zero-terminated string at ``offset`` of a string table. Raises ``InvalidEnclaveError``."""
     end = table.find(b"\0", offset, offset + limit + 1)
     if end < 0:
-        raise InvalidEnclaveError(f"A name lies outside its string table, or has more than {limit} bytes")
+        raise InvalidEnclaveError(f"a name lies outside its string table, or has more than {limit} bytes")
     return table[offset:end]
 
 
 def _window(image: bytes, offset: int, size: int, what: str) -> memoryview:
     if offset + size > len(image):
-        raise InvalidEnclaveError(f"The file is truncated: {what} at {offset:#x} with {size:#x} bytes")
+        raise InvalidEnclaveError(f"the file is truncated: {what} at {offset:#x} with {size:#x} bytes")
     return memoryview(image)[offset : offset + size]

@@ -66,7 +66,7 @@ def user_region(
         case EmmModel.RESERVATIONS:
             reservations = (_round_up(runtime, _RESERVE) // _RESERVE).bit_length()
             if reservations > _MAX_RESERVATIONS:
-                raise UsageError("The enclave's regions are too large for the SDK's dynamic memory manager")
+                raise UsageError("the enclave's regions are too large for the SDK's dynamic memory manager")
             total = ((1 << reservations) - 1) * _RESERVE + reservations * 2 * _GUARD
             return UserRegion(size=total + wanted + extra)
         case EmmModel.SINGLE_RESERVE:

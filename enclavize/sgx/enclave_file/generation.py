@@ -134,7 +134,7 @@ def generation_of(sdk_version: int) -> Generation:
             return generation
     known = ", ".join(generation.name for generation in GENERATIONS)
     raise InvalidEnclaveError(
-        f"The enclave was built with SGX SDK {'.'.join(map(str, (*release, revision)))}; "
+        f"the enclave was built with SGX SDK {'.'.join(map(str, (*release, revision)))}; "
         f"those of SDK {known} can be signed",
         hint="Sign it with the sgx_sign of the SDK that built it.",
     )

@@ -185,7 +185,7 @@ def build_layout(
         records.append(_region(LayoutId.USER_REGION, user_region_size, _POST_ADD, _READ_WRITE))
     placed, end = _place(records, image_end)
     if end > _MAX_ENCLAVE:
-        raise UsageError(f"An enclave of {end:#x} bytes is too large")
+        raise UsageError(f"an enclave of {end:#x} bytes is too large")
     enclave_size = 1 << (end - 1).bit_length()
     if enclave_size > end:
         guard = _region(LayoutId.GUARD, enclave_size - end, 0, 0)
@@ -306,7 +306,7 @@ def _region(kind: LayoutId, size: int, attributes: int, secinfo_flags: int) -> L
     pages = size // PAGE_SIZE
     if pages > _U32:
         # The field has 32 bits; sgx_sign cuts off the rest and signs another enclave than the one asked for.
-        raise UsageError(f"A region of {size:#x} bytes is too large for the enclave format ({kind.name})")
+        raise UsageError(f"a region of {size:#x} bytes is too large for the enclave format ({kind.name})")
     return LayoutEntry(id=kind, attributes=int(attributes), page_count=pages, secinfo_flags=secinfo_flags)
 
 

@@ -58,7 +58,7 @@ def exported_symbols(elf: EnclaveElf) -> dict[bytes, int]:
     for text, info, section, value in _symbols(elf):
         if section == _SHN_UNDEF and info >> 4 != _STB_WEAK:
             raise InvalidEnclaveError(
-                f"The symbol {text.decode('latin-1')} is undefined",
+                f"the symbol {text.decode('latin-1')} is undefined",
                 hint="An enclave is linked with all its libraries: link with -Wl,--no-undefined.",
             )
         if text in {ENTRY_SYMBOL, GLOBAL_DATA_SYMBOL}:
@@ -70,9 +70,9 @@ def _symbols(elf: EnclaveElf) -> Iterator[tuple[bytes, int, int, int]]:
     """Yield name, info, section and value of the dynamic symbols that have a name."""
     table, names = (elf.section_at(elf.dynamic.get(tag, 0)) for tag in ("DT_SYMTAB", "DT_STRTAB"))
     if table is None or names is None or "DT_SYMTAB" not in elf.dynamic or "DT_STRTAB" not in elf.dynamic:
-        raise InvalidEnclaveError("There is no dynamic symbol table")
+        raise InvalidEnclaveError("there is no dynamic symbol table")
     if table.entry_size != SYMBOL.size:
-        raise InvalidEnclaveError(f"Dynamic symbols of {table.entry_size} bytes, not {SYMBOL.size}")
+        raise InvalidEnclaveError(f"dynamic symbols of {table.entry_size} bytes, not {SYMBOL.size}")
     content, strings = elf.content(table), bytes(elf.content(names))
     symbols = SYMBOL.iter_unpack(content[: len(content) // SYMBOL.size * SYMBOL.size])
     for index, (name, info, _, section, value, _) in enumerate(symbols):
@@ -84,10 +84,10 @@ def _symbols(elf: EnclaveElf) -> Iterator[tuple[bytes, int, int, int]]:
 def check_relocations(elf: EnclaveElf) -> None:
     """Raises ``InvalidEnclaveError`` for a relocation that the runtime in the enclave does not know."""
     if elf.dynamic.get("DT_REL"):
-        raise InvalidEnclaveError("Relocations of type REL; on x86-64 they are RELA")
+        raise InvalidEnclaveError("relocations of type REL; on x86-64 they are RELA")
     for _, info in _dynamic_relocations(elf):
         if (kind := info & 0xFFFFFFFF) not in _SUPPORTED_RELOCATIONS:
-            raise InvalidEnclaveError(f"The relocation type {kind} is not supported in an enclave")
+            raise InvalidEnclaveError(f"the relocation type {kind} is not supported in an enclave")
 
 
 def text_relocations(elf: EnclaveElf) -> list[int]:
@@ -99,7 +99,7 @@ def text_relocations(elf: EnclaveElf) -> list[int]:
     )
     tables = [section for section in elf.sections if section.type in {"SHT_RELA", "SHT_REL"}]
     if sum(table.size for table in tables) > len(elf.image):
-        raise InvalidEnclaveError("The relocation tables are larger than the file")
+        raise InvalidEnclaveError("the relocation tables are larger than the file")
     return [
         address
         for table in tables
@@ -126,7 +126,7 @@ def _dynamic_relocations(elf: EnclaveElf) -> Iterator[tuple[int, int]]:
             continue
         section = elf.section_at(elf.dynamic.get(table, 0))
         if section is None or table not in elf.dynamic:
-            raise InvalidEnclaveError("The relocation table is not described by a section")
+            raise InvalidEnclaveError("the relocation table is not described by a section")
         yield from _entries(elf, section, length)
 
 
@@ -134,6 +134,6 @@ def _entries(elf: EnclaveElf, section: Section, size: int) -> Iterator[tuple[int
     # A linker may put .rela.plt right after .rela.dyn and let DT_RELASZ cover both.
     content = memoryview(elf.image)[section.offset : section.offset + size]
     if len(content) != size:
-        raise InvalidEnclaveError("A relocation table lies outside the file")
+        raise InvalidEnclaveError("a relocation table lies outside the file")
     for address, info, _ in _RELA.iter_unpack(content[: size // _RELA.size * _RELA.size]):
         yield address, info

@@ -218,4 +218,4 @@ def _check_cost(elf: EnclaveElf, regions: list[Region]) -> None:
     cost = pages * EXTENDED_COST
     cost += sum(region.pages * (EXTENDED_COST if region.extended else ADDED_COST) for region in regions)
     if cost > MAX_MEASURED:
-        raise InvalidEnclaveError(f"The enclave is too large to be measured: {cost:#x} bytes of records")
+        raise InvalidEnclaveError(f"the enclave is too large to be measured: {cost:#x} bytes of records")

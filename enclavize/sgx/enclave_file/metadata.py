@@ -166,7 +166,7 @@ def _blocks(data: bytes) -> Iterator[Metadata]:
     ):
         size = int.from_bytes(data[start + 16 : start + 20], "little")
         if size < _MIN_SIZE or start + size > len(data):
-            raise InvalidEnclaveError(f"A metadata block of {size} bytes does not fit .note.sgxmeta")
+            raise InvalidEnclaveError(f"a metadata block of {size} bytes does not fit .note.sgxmeta")
         yield parse_block(data[start : start + size])
         start += size
 

@@ -53,7 +53,7 @@ class UnsignedEnclave:
     def signed_image(self, sigstruct: Sigstruct) -> Iterator[bytes | memoryview]:
         """The signed file: only the metadata differs from the unsigned one. Raises ``IntegrityError``."""
         if sigstruct.measurement != self.measurement:
-            raise IntegrityError("The SIGSTRUCT is not that of this enclave and configuration")
+            raise IntegrityError("the SIGSTRUCT is not that of this enclave and configuration")
         sigstruct.verify()
         return self._with_metadata(sigstruct)
 
@@ -117,7 +117,7 @@ def check_metadata(source: bytes, config: EnclaveConfig, sigstruct: Sigstruct) -
     data = b"".join(block.with_sigstruct(sigstruct.to_bytes()).data for block in blocks.written)
     found = elf.image[elf.metadata_offset : elf.metadata_offset + elf.metadata_size]
     if found != data.ljust(elf.metadata_size, b"\0"):
-        raise IntegrityError("The metadata of the enclave is not that of its configuration")
+        raise IntegrityError("the metadata of the enclave is not that of its configuration")
 
 
 def _build_metadata(
@@ -131,17 +131,17 @@ def _build_metadata(
     symbols = exported_symbols(elf)
     check_relocations(elf)
     if elf.section_named(b".ctors"):
-        raise InvalidEnclaveError("The enclave has a section .ctors, whose functions would not be called")
+        raise InvalidEnclaveError("the enclave has a section .ctors, whose functions would not be called")
     if elf.section_named(b".init") and not ignore_init_section:
-        raise InvalidEnclaveError("The enclave has a section .init, which would not be called")
+        raise InvalidEnclaveError("the enclave has a section .init, which would not be called")
     if not ignore_text_relocations and (relocations := text_relocations(elf)):
-        raise InvalidEnclaveError(f"The enclave has a relocation in its code, at {relocations[0]:#x}")
+        raise InvalidEnclaveError(f"the enclave has a relocation in its code, at {relocations[0]:#x}")
     if not (entry := symbols[ENTRY_SYMBOL]):
-        raise InvalidEnclaveError("The enclave has no entry point: neither enclave_entry nor e_entry")
+        raise InvalidEnclaveError("the enclave has no entry point: neither enclave_entry nor e_entry")
     if not any(segment.first_page <= entry < segment.end_page for segment in elf.segments):
-        raise InvalidEnclaveError(f"The entry point {entry:#x} lies outside the enclave's segments")
+        raise InvalidEnclaveError(f"the entry point {entry:#x} lies outside the enclave's segments")
     if GLOBAL_DATA_SYMBOL not in symbols:
-        raise InvalidEnclaveError("The enclave has no symbol g_global_data: it is not linked with an SGX SDK")
+        raise InvalidEnclaveError("the enclave has no symbol g_global_data: it is not linked with an SGX SDK")
     global_data_offset, generation = _global_data(elf, symbols[GLOBAL_DATA_SYMBOL])
     if elf.metadata_size < generation.metadata_size:
         raise InvalidEnclaveError(
@@ -150,11 +150,11 @@ def _build_metadata(
     description = elf.image[elf.metadata_offset : elf.metadata_offset + elf.metadata_size]
     if not resign and parse_blocks(description):
         raise InvalidEnclaveError(
-            "The enclave is signed already", hint="Sign the unsigned file, or resign it."
+            "the enclave is signed already", hint="Sign the unsigned file, or resign it."
         )
     blocks = build_blocks(elf, config, generation, entry=entry, global_data_offset=global_data_offset)
     if sum(len(block.data) for block in blocks.written) > generation.metadata_size:
-        raise UsageError("The metadata of this configuration does not fit .note.sgxmeta")
+        raise UsageError("the metadata of this configuration does not fit .note.sgxmeta")
     return blocks, generation
 
 
@@ -176,7 +176,7 @@ def read_enclave(source: Path | bytes) -> tuple[bytes, int]:
             image = file.read(MAX_FILE_SIZE + 1)
         mode = stat.S_IMODE(source.stat().st_mode) & 0o777
     except OSError as error:
-        raise UsageError(f"Cannot read the enclave {source}: {error.strerror}") from error
+        raise UsageError(f"cannot read the enclave {source}: {error.strerror}") from error
     if len(image) > MAX_FILE_SIZE:
         raise InvalidEnclaveError(f"{source} is larger than an enclave file can be")
     return image, mode

@@ -36,7 +36,7 @@ class SignedEnclave:
         """
         measured = {measure(self.elf, block) for block in self.blocks}
         if len(measured) > 1:
-            raise IntegrityError("The metadata blocks of the enclave describe different enclaves")
+            raise IntegrityError("the metadata blocks of the enclave describe different enclaves")
         return measured.pop()
 
     def unsigned(self, mode: int) -> UnsignedEnclave:
@@ -64,7 +64,7 @@ class SignedEnclave:
         start = self.elf.metadata_offset
         rest = self.elf.image[start + size : start + self.elf.metadata_size]
         if any(rest) or not all(block.is_exact for block in self.blocks):
-            raise IntegrityError("The metadata of the enclave has bytes that mean nothing")
+            raise IntegrityError("the metadata of the enclave has bytes that mean nothing")
 
     def check_measurement(self) -> None:
         """Checks that the SIGSTRUCT, signed or not, is that of this enclave. Raises ``IntegrityError``."""
@@ -72,11 +72,11 @@ class SignedEnclave:
         for block in self.blocks:
             asked = block.attributes
             if (asked.flags ^ wanted.flags) & mask.flags or (asked.xfrm ^ wanted.xfrm) & mask.xfrm:
-                raise IntegrityError("The enclave asks for attributes that its SIGSTRUCT does not allow")
+                raise IntegrityError("the enclave asks for attributes that its SIGSTRUCT does not allow")
         measured = self.remeasure()
         if measured != self.sigstruct.mrenclave:
             raise IntegrityError(
-                f"The enclave measures {measured.hex()}, its SIGSTRUCT says {self.sigstruct.mrenclave.hex()}"
+                f"the enclave measures {measured.hex()}, its SIGSTRUCT says {self.sigstruct.mrenclave.hex()}"
             )
 
 
@@ -86,9 +86,9 @@ def read_signed(source: Path | bytes) -> SignedEnclave:
     elf = parse_elf(image)
     blocks = parse_blocks(image[elf.metadata_offset : elf.metadata_offset + elf.metadata_size])
     if not blocks:
-        raise InvalidEnclaveError("The enclave is not signed")
+        raise InvalidEnclaveError("the enclave is not signed")
     if len({block.sigstruct_bytes for block in blocks}) > 1:
-        raise IntegrityError("The metadata blocks of the enclave carry different SIGSTRUCTs")
+        raise IntegrityError("the metadata blocks of the enclave carry different SIGSTRUCTs")
     return SignedEnclave(elf=elf, blocks=blocks, sigstruct=Sigstruct.parse(blocks[0].sigstruct_bytes))
 
 

@@ -30,13 +30,13 @@ def load_config(path: Path) -> EnclaveConfig:
         with path.open("rb") as file:
             data = file.read(_MAX_SIZE + 1)
     except OSError as error:
-        raise UsageError(f"Cannot read the enclave configuration {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read the enclave configuration {path}: {error.strerror}") from error
     if len(data) > _MAX_SIZE:
-        raise UsageError(f"The enclave configuration {path} is larger than {_MAX_SIZE} bytes")
+        raise UsageError(f"the enclave configuration {path} is larger than {_MAX_SIZE} bytes")
     try:
         return parse_config(data)
     except UsageError as error:
-        raise UsageError(f"The enclave configuration {path}: {error}", hint=error.hint) from error
+        raise UsageError(f"the enclave configuration {path}: {error}", hint=error.hint) from error
 
 
 def parse_config(data: bytes) -> EnclaveConfig:

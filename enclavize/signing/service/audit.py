@@ -120,7 +120,7 @@ class AuditLog:
                 path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
             )
         except OSError as error:
-            raise UsageError(f"Cannot open the audit log {path}: {error.strerror}") from error
+            raise UsageError(f"cannot open the audit log {path}: {error.strerror}") from error
         try:
             self._open()
         except BaseException:
@@ -131,7 +131,7 @@ class AuditLog:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UsageError(f"The audit log {self.path} is in use by another service") from error
+            raise UsageError(f"the audit log {self.path} is in use by another service") from error
         with os.fdopen(os.dup(self._descriptor), "rb") as stream:
             chain = verify_chain(stream, str(self.path))
         self.count, self.head, self.recovered = chain.count, chain.head, chain.torn
@@ -146,7 +146,7 @@ class AuditLog:
             finally:
                 os.close(folder)
         except OSError as error:
-            raise UsageError(f"Cannot write the audit log {self.path}: {error.strerror}") from error
+            raise UsageError(f"cannot write the audit log {self.path}: {error.strerror}") from error
 
     def append(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Writes the entries and waits until they are on disk.

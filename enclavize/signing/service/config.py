@@ -82,7 +82,7 @@ def load_config(path: Path) -> ServiceConfig:
             raise UsageError(f"{path} is larger than {MAX_CONFIG_SIZE} bytes")
         document = tomllib.loads(data.decode())
     except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     return _parse(_Table(str(path), document), path.resolve().parent)

@@ -94,7 +94,7 @@ class SigningService:
         for name, signer in signers.items():
             other = names.setdefault(mrsigner(signer.public_key), name)
             if other != name:
-                raise UsageError(f"The keys {other} and {name} are the same key")
+                raise UsageError(f"the keys {other} and {name} are the same key")
         self._signers = signers
         self._audit = AuditWriter(log)
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sign")

@@ -41,7 +41,7 @@ def parse_answer(data: bytes) -> tuple[bytes, bytes]:
         signature, public_key = answer.text("signature"), answer.text("publicKey")
         return base64.b64decode(signature, validate=True), public_key.encode()
     except (InvalidImageError, ValueError) as error:
-        raise SigningRefusedError("The signing service does not answer with a signature") from error
+        raise SigningRefusedError("the signing service does not answer with a signature") from error
 
 
 def build_image_request(name: str, digest: str) -> bytes:

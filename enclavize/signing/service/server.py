@@ -84,7 +84,7 @@ def _append(log: AuditLog, entry: dict[str, object]) -> None:
     try:
         log.append([entry])
     except OSError as error:
-        raise UsageError(f"Cannot write the audit log {log.path}: {error.strerror or error}") from error
+        raise UsageError(f"cannot write the audit log {log.path}: {error.strerror or error}") from error
 
 
 def _open_key(key: KeyConfig) -> Signer:
@@ -98,14 +98,14 @@ def _read_secret(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(_MAX_SECRET)
     except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
     _check_private(path)
     return data.partition(b"\n")[0].removesuffix(b"\r")
 
 
 def _check_private(path: Path) -> None:
     if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise UsageError(f"Every user of this machine can read {path}", hint=f"chmod 600 {path}")
+        raise UsageError(f"every user of this machine can read {path}", hint=f"chmod 600 {path}")
 
 
 def _tls_context(config: ServiceConfig) -> ssl.SSLContext:
@@ -115,14 +115,14 @@ def _tls_context(config: ServiceConfig) -> ssl.SSLContext:
         context.load_cert_chain(config.certificate, config.private_key)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(
-            f"Cannot use {config.certificate} with {config.private_key} for TLS: {error}"
+            f"cannot use {config.certificate} with {config.private_key} for TLS: {error}"
         ) from error
     _check_private(config.private_key)
     if config.client_ca:
         try:
             context.load_verify_locations(config.client_ca)
         except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"Cannot use {config.client_ca} as certificates of clients: {error}") from error
+            raise UsageError(f"cannot use {config.client_ca} as certificates of clients: {error}") from error
         context.verify_mode = ssl.CERT_OPTIONAL  # clients with a token alone, and load balancers, have none
     return context
 
@@ -138,7 +138,7 @@ def _listen(config: ServiceConfig) -> Listener:
         listener.listen()  # who is told that the service listens can connect
     except OSError as error:
         listener.close()
-        raise UsageError(f"Cannot listen on {config.host}:{config.port}: {error.strerror}") from error
+        raise UsageError(f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
     return listener
 
 

@@ -82,7 +82,7 @@ def test_a_token_that_refuses_leaves_nothing(with_token: Command, token: SoftHsm
     assert PIN not in in_the_uri
     (with_token.base / "pin").chmod(0o644)
     readable = f"{uri}?pin-source={with_token.base / 'pin'}"
-    assert "Every user" in with_token.run(*build, readable, code=2).stderr
+    assert "every user" in with_token.run(*build, readable, code=2).stderr
     assert "No signer is installed" in with_token.run(*build, "vault:key", code=2).stderr
     assert not (with_token.base / "tee").exists()
 
@@ -210,7 +210,7 @@ def test_what_a_service_refuses_is_not_delivered(command: Command, service: Serv
     assert "must be https" in command.run(*build, *asks(service, signer="http://127.0.0.1"), code=2).stderr
     stranger.chmod(0o644)
     readable = asks(service, **{"signer-token-file": stranger})
-    assert "Every user" in command.run(*build, *readable, code=2).stderr
+    assert "every user" in command.run(*build, *readable, code=2).stderr
     assert not (command.base / "tee").exists()
 
 

@@ -435,7 +435,7 @@ def test_a_build_is_signed_with_another_key(command: Command, source: str, tmp_p
     verdict(command, "oci:tee", "--signer", "key.pub.pem", "--image-signer", public)
     private.chmod(0o644)
     readable = command.run(*build, "--image-signature", "--image-signing-key", private, code=4).stderr
-    assert "Every user" in readable
+    assert "every user" in readable
 
 
 def test_what_cannot_be_signed_is_refused(command: Command, source: str) -> None:

@@ -95,7 +95,7 @@ def test_many_requests_at_once_are_signed_in_the_token(
     ("pin", "mode", "label_and_message"),
     [
         ("wrong-pin", 0o600, ("service", "the PIN is wrong")),
-        (PIN, 0o644, ("service", "Every user of this machine can read")),
+        (PIN, 0o644, ("service", "every user of this machine can read")),
         (PIN, 0o600, ("other", "no private RSA key of this name")),
     ],
 )

@@ -55,9 +55,9 @@ def test_a_key_is_decrypted_with_the_passphrase_of_a_file(tmp_path: Path) -> Non
     [
         ("no passphrase", "passphrase"),
         ("wrong passphrase", "passphrase"),
-        ("readable passphrase", "Every user of this machine can read"),
+        ("readable passphrase", "every user of this machine can read"),
         ("readable key", "read"),
-        ("missing", "Cannot read"),
+        ("missing", "cannot read"),
         ("no key", "key"),
         ("twice", "are the same key"),
     ],

@@ -77,7 +77,7 @@ def test_a_failure_leaves_the_old_output(tmp_path: Path) -> None:
     other = measure_enclave(ENCLAVE, EnclaveConfig(prod_id=1))
     with pytest.raises(IntegrityError, match="not that of this enclave"):
         write_signed(unsigned, signed(other), output)
-    with pytest.raises(UsageError, match="Cannot write"):
+    with pytest.raises(UsageError, match="cannot write"):
         write_signed(unsigned, signed(unsigned), tmp_path / "missing" / "signed.so")
     assert output.read_bytes() == b"precious"
     assert list(tmp_path.iterdir()) == [output]

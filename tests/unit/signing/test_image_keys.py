@@ -98,7 +98,7 @@ def test_other_keys_are_refused(tmp_path: Path, key: object) -> None:
 
 def test_doubtful_keys_are_refused(tmp_path: Path) -> None:
     private, _ = write(tmp_path, KEYS["p256"], mode=0o644)
-    with pytest.raises(SigningRefusedError, match="Every user"):
+    with pytest.raises(SigningRefusedError, match="every user"):
         LocalImageSigner.from_file(private)
     private.write_bytes(KEY.read_bytes())
     private.chmod(0o600)

@@ -81,7 +81,7 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_key_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Cannot write the key"):
+    with pytest.raises(UsageError, match="cannot write the key"):
         generate_key(tmp_path / "missing" / "key.pem")
 
 
@@ -224,7 +224,7 @@ def test_files_that_are_no_key_are_refused(tmp_path: Path) -> None:
 def test_a_key_that_everybody_can_read_is_refused(generated: Path, tmp_path: Path) -> None:
     path = private_copy(generated, tmp_path)
     path.chmod(0o644)
-    with pytest.raises(SigningRefusedError, match="Every user") as caught:
+    with pytest.raises(SigningRefusedError, match="every user") as caught:
         load_private_key(path)
     assert "chmod 600" in str(caught.value.hint)
     load_private_key(path, accept_doubtful=True)

@@ -34,14 +34,14 @@ def test_a_file_without_a_secret_is_refused(tmp_path: Path, content: bytes) -> N
 
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o644])
 def test_a_file_that_everybody_can_read_or_write_is_refused(tmp_path: Path, mode: int) -> None:
-    with pytest.raises(UsageError, match="Every user") as caught:
+    with pytest.raises(UsageError, match="every user") as caught:
         read_secret(secret(tmp_path, b"1234", mode), "PIN")
     assert "1234" not in str(caught.value)
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(UsageError, match="Cannot read the PIN"):
+        with pytest.raises(UsageError, match="cannot read the PIN"):
             read_secret(path, "PIN")
 
 

@@ -70,7 +70,7 @@ def test_catsig_takes_no_signature_of_an_image(tmp_path: Path, capsys: pytest.Ca
     files = ("-enclave", ENCLAVE, "-key", PUBLIC_KEY, "-sig", tmp_path / "signature")
     more = ("-unsigned", tmp_path / "material", "-out", tmp_path / "out.so")
     assert run("catsig", *files, *more) == FAILURE
-    assert "Signing material has 256 bytes" in capsys.readouterr().err
+    assert "signing material has 256 bytes" in capsys.readouterr().err
     assert not (tmp_path / "out.so").exists()
 
 

@@ -16,9 +16,9 @@ from enclavize.errors import InvalidImageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-INPUT_SIZE = 256 << 10
-OUTPUT_SIZE = 256 << 10
-"""Most bytes of one piece."""
+INPUT_SIZE = 512 << 10
+OUTPUT_SIZE = 512 << 10
+"""Most bytes of one piece. Each is handed from thread to thread: with 256 KiB, that cost a build 5 % more."""
 
 MAX_ZSTD_WINDOW = 1 << 27
 """Largest window that is accepted, in bytes: the default limit of the zstd library."""
@@ -44,7 +44,7 @@ class Stream(Protocol):
 
 
 def decompressed(stream: Stream, what: str) -> Generator[bytes, None, None]:
-    """Yield the content of a layer in pieces of at most 256 KiB. Raises InvalidImageError."""
+    """Yield the content of a layer in pieces of at most OUTPUT_SIZE. Raises InvalidImageError."""
     head = stream.read(INPUT_SIZE)
     if head.startswith(_GZIP):
         yield from _inflated(head, stream, what)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from enclavize.rootfs.indexfile import LayerIndex
 
 MAX_PARALLEL_LAYERS = 4
-"""Each takes about 12 MiB of memory and two threads."""
+"""Each takes about 12 MiB of memory and three threads."""
 
 
 class _CancelledError(Exception):

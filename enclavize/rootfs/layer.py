@@ -17,7 +17,7 @@ from enclavize.oci.digest import algorithm_of, new_hash
 from enclavize.oci.limits import MAX_RATIO
 from enclavize.rootfs import elf, native_scan, tar
 from enclavize.rootfs.canonical import canonical_path
-from enclavize.rootfs.decompress import decompressed
+from enclavize.rootfs.decompress import INPUT_SIZE, decompressed
 from enclavize.rootfs.entry import PATH_MAX, Entry, FileType
 from enclavize.rootfs.names import path_text, printable
 from enclavize.rootfs.readahead import read_ahead
@@ -69,7 +69,7 @@ KEEP_SCRIPT_SIZE = 16 << 10
 _MAX_INTERPRETER_LINE = 256
 """BINPRM_BUF_SIZE in include/uapi/linux/binfmts.h."""
 _SHELL_LINE = re.compile(r"sh($|[ \t])")
-_READ_AHEAD = 4
+_READ_AHEAD = 3
 
 _TYPES = {
     tar.REGULAR: FileType.REGULAR,
@@ -110,15 +110,16 @@ def scan_layer(
     the bad bytes look like.
     """
     scanner = _Scanner(what, number, limit, merkle)
-    source = _limited_chunks(stream, what, limit, copy)
     try:
-        if native_scan.is_available() and algorithm_of(diff_id) == "sha256":
-            with _ahead(source) as chunks:
-                found = scanner.scan_natively(chunks, records)
-                _check_content(f"sha256:{found}", what, diff_id)
-        else:
-            with _ahead(_verified_chunks(source, what, diff_id)) as chunks:
-                scanner.scan(chunks, records)
+        with _ahead(_stored_pieces(stream)) as stored:
+            source = _limited_chunks(_ReadAhead(stored), what, limit, copy)
+            if native_scan.is_available() and algorithm_of(diff_id) == "sha256":
+                with _ahead(source) as chunks:
+                    found = scanner.scan_natively(chunks, records)
+                    _check_content(f"sha256:{found}", what, diff_id)
+            else:
+                with _ahead(_verified_chunks(source, what, diff_id)) as chunks:
+                    scanner.scan(chunks, records)
     except InvalidImageError:
         while stream.read(1 << 20):
             pass
@@ -131,6 +132,22 @@ def _ahead(chunks: Generator[bytes, None, None]) -> Iterator[Iterator[bytes]]:
     """Let chunks be made in another thread."""
     with closing(chunks), closing(read_ahead(chunks, _READ_AHEAD)) as ahead:
         yield ahead
+
+
+class _ReadAhead:
+    """A stored layer that another thread reads: it fetches and verifies while this one inflates."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def read(self, size: int, /) -> bytes:
+        assert size == INPUT_SIZE
+        return next(self._pieces, b"")
+
+
+def _stored_pieces(stream: Stream) -> Generator[bytes, None, None]:
+    while piece := stream.read(INPUT_SIZE):
+        yield piece
 
 
 def _limited_chunks(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
-from queue import Empty, Queue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 T = TypeVar("T")
-
-_DRAIN_INTERVAL = 0.05
 
 
 class _End:
@@ -27,7 +25,11 @@ def read_ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None
 
     Its errors are raised here. When this iterator is closed, the thread has ended and ``items`` is closed.
     """
-    queue: Queue[T | _End] = Queue(maxsize=depth)
+    made: SimpleQueue[T | _End] = SimpleQueue()
+    room: SimpleQueue[None] = SimpleQueue()
+    """One thing for each item that may be made; two queues in C cost less than one with a bound in Python."""
+    for _ in range(depth):
+        room.put(None)
     stopped = threading.Event()
 
     def work() -> None:
@@ -35,25 +37,23 @@ def read_ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None
         try:
             with closing(items):
                 for item in items:
-                    queue.put(item)
+                    room.get()
                     if stopped.is_set():
                         break
+                    made.put(item)
         except BaseException as caught:  # noqa: BLE001 - raised again in the other thread
             error = caught
-        queue.put(_End(error))
+        made.put(_End(error))
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        while not isinstance(item := queue.get(), _End):
+        while not isinstance(item := made.get(), _End):
+            room.put(None)
             yield item
         if item.error is not None:
             raise item.error
     finally:
         stopped.set()
-        while thread.is_alive():
-            try:
-                queue.get(timeout=_DRAIN_INTERVAL)
-            except Empty:
-                continue
+        room.put(None)
         thread.join()

@@ -1,122 +1,95 @@
 """Uploads in chunks: what the registry has is not sent again (distribution-spec, "Pushing a blob in chunks").
 
-A chunk is kept in memory until the registry has taken it. If the connection breaks, the registry is asked
-how much it has, and the rest of the chunk follows. Not every registry says that exactly, and those that do
-not lose the session: then the blob is begun anew.
+If the connection breaks, the registry is asked how much it has, and the rest of the chunk follows. Not every
+registry says that exactly, and those that do not lose the session: then the blob is begun anew.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from enclavize.errors import AuthenticationError, RegistryError
 from enclavize.oci.registry.errors import LostSessionError, TransientError
-from enclavize.oci.stream import CHUNK_SIZE as PIECE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+    from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.registry.client import RegistryClient
+    from enclavize.oci.registry.pieces import Pieces
     from enclavize.oci.registry.transport import Request
-    from enclavize.oci.stream import VerifiedStream
 
-CHUNK_SIZE = 6 << 20
-"""Bytes of a chunk; storage services want 5 MiB at least (Amazon S3, "Multipart upload limits")."""
+CHUNK_SIZE = 32 << 20
+"""Bytes of a chunk, and of the largest blob that is sent in one request, which takes a round trip less.
 
-LARGEST_SINGLE_PUT = 32 << 20
-"""Bytes up to which a blob is sent in one request, which takes a round trip less."""
+Storage services want 5 MiB at least (Amazon S3, "Multipart upload limits"); the reference registry waits for
+its disk at the end of each.
+"""
 
 
 class ChunkRefusedError(RegistryError):
     """The registry takes blobs in one piece only."""
 
 
-class Progress:
-    """Tells how far one attempt is, and takes it back if it fails."""
-
-    def __init__(self, advance: Callable[[int], None] | None) -> None:
-        self._advance = advance
-        self._count = 0
-
-    def is_at(self, count: int) -> None:
-        """Tell that so many bytes of the blob are on their way or there."""
-        step, self._count = count - self._count, count
-        if self._advance and step:
-            self._advance(step)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Chunk:
-    """``data`` are the blob's bytes from ``start`` on."""
+    """The blob's bytes from ``start`` to before ``end``."""
 
     start: int
-    data: memoryview
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.data)
-
-    def after(self, position: int) -> _Chunk:
-        return _Chunk(start=position, data=self.data[position - self.start :])
+    end: int
 
 
 def send_chunks(
     client: RegistryClient,
     repository: str,
     session: Request,
-    stream: VerifiedStream,
-    *,
-    progress: Progress,
+    descriptor: Descriptor,
+    pieces: Pieces,
 ) -> Request:
     """Send a whole blob; return a request to where its session is closed.
 
     Raises ChunkRefusedError where the registry does not take the first chunk, LostSessionError.
     """
-    descriptor = stream.descriptor
-    upload = _Upload(client, f"take blob {descriptor.digest} into {repository}", session, progress)
-    room = memoryview(bytearray(min(CHUNK_SIZE, descriptor.size)))
-    position = 0
-    while position < descriptor.size:
-        size = stream.readinto(room[: descriptor.size - position])
-        upload.send(_Chunk(start=position, data=room[:size]))
-        position += size
+    action = f"take blob {descriptor.digest} into {repository}"
+    upload = _Upload(client, action, session, pieces)
+    for start in range(0, descriptor.size, CHUNK_SIZE):
+        upload.send(_Chunk(start=start, end=min(start + CHUNK_SIZE, descriptor.size)))
     return upload.session
 
 
 class _Upload:
-    def __init__(self, client: RegistryClient, action: str, session: Request, progress: Progress) -> None:
+    def __init__(self, client: RegistryClient, action: str, session: Request, pieces: Pieces) -> None:
         self._client = client
         self._action = action
         self.session = session
-        self._progress = progress
+        self._pieces = pieces
         self._is_in_doubt = False
         """A request has failed on the way: the registry may have any part of it."""
 
     def send(self, chunk: _Chunk) -> None:
         """Send a chunk until all of it is there."""
-        rest = chunk
+        position = chunk.start
 
         def attempt() -> None:
-            nonlocal rest
+            nonlocal position
             if self._is_in_doubt:
-                rest = chunk.after(self._asked(chunk))
-            while rest.data:
-                rest = chunk.after(self._send_once(rest, chunk))
+                position = self._asked(chunk)
+            while position < chunk.end:
+                position = self._send_once(position, chunk)
 
         self._client.repeated(attempt)
 
-    def _send_once(self, part: _Chunk, chunk: _Chunk) -> int:
-        """Send one request; return how much of the blob is there then."""
+    def _send_once(self, start: int, chunk: _Chunk) -> int:
+        """Send what is left of a chunk in one request; return how much of the blob is there then."""
         request = replace(
             self.session,
             method="PATCH",
             headers={
                 "Content-Type": "application/octet-stream",
-                "Content-Length": str(len(part.data)),
-                "Content-Range": f"{part.start}-{part.end - 1}",
+                "Content-Length": str(chunk.end - start),
+                "Content-Range": f"{start}-{chunk.end - 1}",
             },
-            body=lambda: self._pieces(part),
+            body=partial(self._pieces.between, start, chunk.end),
         )
         try:
             self.session, received = self._client.send_upload(request, self._action)
@@ -126,10 +99,10 @@ class _Upload:
         except (AuthenticationError, LostSessionError):
             raise
         except RegistryError as error:
-            if part.start:
+            if start:
                 raise
             raise ChunkRefusedError(str(error)) from error
-        return self._checked(part.end if received is None else received, chunk, at_least=part.start + 1)
+        return self._checked(chunk.end if received is None else received, chunk, at_least=start + 1)
 
     def _asked(self, chunk: _Chunk) -> int:
         """Ask how much of the blob is there. Raises LostSessionError."""
@@ -145,10 +118,5 @@ class _Upload:
             raise LostSessionError(
                 f"{self._client.registry} has {received} bytes of an upload, not {at_least} to {chunk.end}"
             )
-        self._progress.is_at(received)
+        self._pieces.progress.is_at(received)
         return received
-
-    def _pieces(self, part: _Chunk) -> Iterator[bytes]:
-        for start in range(0, len(part.data), PIECE):
-            self._progress.is_at(part.start + min(start + PIECE, len(part.data)))
-            yield bytes(part.data[start : start + PIECE])

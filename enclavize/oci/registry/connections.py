@@ -119,7 +119,7 @@ class Connections:
             self._made.add(connection)
 
     def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: Iterator[bytes] | None
+        self, method: str, url: str, headers: Mapping[str, str], body: Iterator[bytes | memoryview] | None
     ) -> BaseHTTPResponse:
         """Send one request; no redirect is followed. The answer is not read. Raises HTTPError of urllib3."""
         return self._pool(url).urlopen(

@@ -30,7 +30,7 @@ MAX_WARNINGS = 100
 
 DOCKER_HUB_HOST = "registry-1.docker.io"
 
-Body = Callable[[], Iterator[bytes]]
+Body = Callable[[], Iterator[bytes | memoryview]]
 """Starts the body anew each time it is called, so that a request can be sent again."""
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]

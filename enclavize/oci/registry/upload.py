@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from enclavize.errors import EnclavizeError, RegistryError
-from enclavize.oci.registry.chunks import LARGEST_SINGLE_PUT, ChunkRefusedError, Progress, send_chunks
+from enclavize.oci.registry.chunks import CHUNK_SIZE, ChunkRefusedError, send_chunks
 from enclavize.oci.registry.client import push_scope
 from enclavize.oci.registry.errors import LostSessionError, TransientError
-from enclavize.oci.stream import CHUNK_SIZE, blob_name, ensure_verified
+from enclavize.oci.registry.pieces import Pieces, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.registry.client import RegistryClient
     from enclavize.oci.registry.transport import Body, Request
-    from enclavize.oci.stream import VerifiedStream
 
 
 class Transfer(StrEnum):
@@ -64,13 +63,13 @@ def push_blob(
             return Transfer.MOUNTED
         progress = Progress(advance)
         try:
-            if descriptor.size > LARGEST_SINGLE_PUT and client.takes_chunks:
-                with _opened(descriptor, open_blob) as stream:
-                    session = send_chunks(client, repository, session, stream, progress=progress)
-                _complete(client, repository, session, descriptor)
-            else:
-                body = partial(_body, descriptor, open_blob, progress)
-                _send(client, repository, session, descriptor, body)
+            with closing(Pieces(descriptor, open_blob, progress)) as pieces:
+                if descriptor.size > CHUNK_SIZE and client.takes_chunks:
+                    session = send_chunks(client, repository, session, descriptor, pieces)
+                    _complete(client, repository, session, descriptor)
+                else:
+                    body = partial(pieces.between, 0, descriptor.size)
+                    _send(client, repository, session, descriptor, body)
         except LostSessionError as error:
             progress.is_at(0)
             raise TransientError(str(error)) from error
@@ -140,28 +139,6 @@ def _complete(client: RegistryClient, repository: str, session: Request, descrip
                 raise
 
     client.repeated(close)
-
-
-def _body(descriptor: Descriptor, open_blob: Callable[[], BinaryIO], progress: Progress) -> Iterator[bytes]:
-    """Yield the verified blob; an error of ours must not look like one of the connection."""
-    progress.is_at(0)  # a request that is sent again, with a new token, starts anew
-    with _opened(descriptor, open_blob) as stream:
-        count = 0
-        while chunk := stream.read1(CHUNK_SIZE):  # whatever comes: a slow source can be stopped, too
-            count += len(chunk)
-            progress.is_at(count)
-            yield chunk
-
-
-@contextmanager
-def _opened(descriptor: Descriptor, open_blob: Callable[[], BinaryIO]) -> Iterator[VerifiedStream]:
-    """Open a blob; what fails while it is read is told as an error of the blob. Raises EnclavizeError."""
-    try:
-        with ensure_verified(open_blob(), descriptor, blob_name(descriptor.digest)) as stream:
-            yield stream
-    except OSError as error:
-        reason = error.strerror or error
-        raise EnclavizeError(f"cannot read blob {descriptor.digest}: {reason}") from error
 
 
 def _cancel(client: RegistryClient, session: Request) -> None:

@@ -8,15 +8,16 @@ import re
 import socket
 import threading
 import time
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
 
-from enclavize.errors import AuthenticationError, RegistryError
+from enclavize.errors import AuthenticationError, IntegrityError, RegistryError
 from enclavize.oci.descriptor import Descriptor
 from enclavize.oci.digest import sha256_digest
 from enclavize.oci.media_types import OCI_LAYER
-from enclavize.oci.registry import chunks, transport, upload
+from enclavize.oci.registry import chunks, pieces, transport, upload
 from enclavize.oci.registry.client import RegistryClient
 from enclavize.oci.registry.upload import Transfer, push_blob
 from support.registry import Front, running_registry
@@ -39,8 +40,8 @@ SIZE = 1_050_000
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "FIRST_DELAY", 0.001)
     monkeypatch.setattr(chunks, "CHUNK_SIZE", CHUNK)
-    monkeypatch.setattr(chunks, "PIECE", 30_000)
-    monkeypatch.setattr(upload, "LARGEST_SINGLE_PUT", CHUNK)
+    monkeypatch.setattr(upload, "CHUNK_SIZE", CHUNK)
+    monkeypatch.setattr(pieces, "PIECE", 30_000)
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +295,45 @@ def test_an_upload_cannot_be_led_astray(name: str) -> None:
     else:
         uploads, _, _, data = push(name, manner)
         assert uploads.blobs == [data]
+
+
+def test_no_chunk_is_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (chunks, upload):
+        monkeypatch.setattr(module, "CHUNK_SIZE", 4 << 20)
+    data = bytes(8 << 20)
+    descriptor = Descriptor(media_type=OCI_LAYER, digest=sha256_digest(data), size=len(data))
+    largest = 0
+
+    def take(handler: FrontHandler) -> bool:
+        nonlocal largest
+        if handler.command == "PATCH":
+            largest = max(largest, tracemalloc.get_traced_memory()[0])
+            return handler.answer(202, b"", {"Location": "/v2/app/blobs/uploads/s"})
+        return handler.answer({"POST": 202, "HEAD": 404}.get(handler.command, 201), b"", {"Location": "/s"})
+
+    with Front(0, take) as front:
+        client = RegistryClient(front.host)
+        client.has_blob("app", descriptor.digest)  # what is loaded for the first request is no part of it
+        tracemalloc.start()
+        try:
+            push_blob(client, "app", descriptor, lambda: io.BytesIO(data))
+        finally:
+            tracemalloc.stop()
+            client.close()
+    assert 0 < largest < 2 << 20
+
+
+def test_what_is_read_again_after_a_failure_is_verified_again() -> None:
+    descriptor, data = blob_of("changed")
+    readings = [data, bytes(SIZE)]
+    uploads = Uploads(on_patch(4, takes(0, answers(502))))
+    with Front(0, uploads) as front:
+        client = RegistryClient(front.host)
+        with pytest.raises(IntegrityError):
+            push_blob(client, "app", descriptor, lambda: io.BytesIO(readings.pop(0)))
+        client.close()
+    assert not readings
+    assert not uploads.blobs
 
 
 def test_who_may_not_write_is_told_so_and_nothing_is_tried_in_another_way() -> None:

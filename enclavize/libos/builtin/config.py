@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
-from enclavize.errors import InvalidImageError, UsageError
+from enclavize.errors import IncompatibleImageError, InvalidImageError, UsageError
 from enclavize.tee.policy import AllowedVariable, Network, Policy, Volume
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ _HEADER = struct.Struct("<8sII")
 _RECORD = struct.Struct("<HHI")
 _ROOTFS = struct.Struct("<Q32sQ")
 _ALIGNMENT = 8
-_MAX_GROUPS = 65536
+MAX_GROUPS = 64
+"""Supplementary groups that a thread has room for."""
+_MAX_PATH = 4095
 
 
 class Record(IntEnum):
@@ -70,6 +72,22 @@ REPEATED = frozenset(
 REQUIRED = frozenset(
     {Record.WORKING_DIRECTORY, Record.USER, Record.POLICY, Record.ROOTFS, Record.MEMORY, Record.THREADS}
 )
+
+
+SIZES = {
+    Record.ENVIRONMENT: (2, CONFIGURATION_SIZE),
+    Record.WORKING_DIRECTORY: (1, _MAX_PATH),
+    Record.USER: (8, 8 + 4 * MAX_GROUPS),
+    Record.ALLOWED_ENVIRONMENT: (1, CONFIGURATION_SIZE),
+    Record.ALLOWED_EXEC: (1, CONFIGURATION_SIZE),
+    Record.HEALTHCHECK: (1, CONFIGURATION_SIZE),
+    Record.VOLUME: (2, _MAX_PATH),
+    Record.HOSTNAME: (1, 64),
+}
+"""The least and the most bytes of values as native/libos/process/configuration.c has them.
+
+Others have one size, or any.
+"""
 
 
 class PolicyFlag(IntFlag):
@@ -144,7 +162,10 @@ class MeasuredConfiguration:
         return (*self.entrypoint, *self.command)
 
     def to_bytes(self) -> bytes:
-        """Return the 65,536 bytes. Raises UsageError if they do not suffice."""
+        """Return the 65,536 bytes. Raises UsageError if they do not suffice.
+
+        Raises IncompatibleImageError for a path or groups that the enclave would refuse when it starts.
+        """
         records = b"".join(_record(kind, flags, value) for kind, flags, value in _records(self))
         used = _HEADER.size + len(records)
         if used > CONFIGURATION_SIZE:
@@ -189,6 +210,15 @@ def _records(config: MeasuredConfiguration) -> Iterator[tuple[Record, int, bytes
 
 
 def _record(kind: Record, flags: int, value: bytes) -> bytes:
+    most = SIZES[kind][1] if kind in SIZES else CONFIGURATION_SIZE
+    if kind is Record.USER and len(value) > most:
+        raise IncompatibleImageError(
+            f"the image's user is in {len(value) // 4 - 2} groups, the enclave has room for {MAX_GROUPS}",
+            hint="name a group in the image's USER (USER name:group), and there are no others",
+        )
+    if most == _MAX_PATH and len(value) > most:
+        name = kind.name.lower().replace("_", " ")
+        raise IncompatibleImageError(f"the image's {name} is a path of {len(value)} bytes, of at most {most}")
     return _RECORD.pack(kind, flags, len(value)) + value + bytes(-len(value) % _ALIGNMENT)
 
 
@@ -320,6 +350,9 @@ def _split(data: bytes) -> Iterator[tuple[Record, int, bytes]]:
             raise _wrong(f"record type {kind} is unknown")
         if kind < last:
             raise _wrong("records are not in order")
+        least, most = SIZES.get(Record(kind), (0, CONFIGURATION_SIZE))
+        if not least <= size <= most:
+            raise _wrong(f"{Record(kind).name} has a wrong size")
         if flags & ~_ALLOWED_FLAGS.get(Record(kind), 0):
             raise _wrong(f"{Record(kind).name} has unknown flags")
         if any(data[offset + size : end]):
@@ -343,7 +376,7 @@ def _parse_rootfs(value: bytes) -> RootfsBinding:
 
 
 def _parse_user(value: bytes) -> User:
-    if len(value) % 4 or not 8 <= len(value) <= 4 * _MAX_GROUPS:
+    if len(value) % 4:
         raise _wrong("USER has a wrong size")
     uid, gid, *groups = struct.unpack(f"<{len(value) // 4}I", value)
     return User(uid=uid, gid=gid, groups=tuple(groups))

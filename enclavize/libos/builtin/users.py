@@ -73,9 +73,13 @@ def find_account(text: str, passwd: bytes, group: bytes) -> Account:
             for fields in _records(group, 4)
             if name in fields[3].split(",") and (number := _number(fields[2])) is not None
         )
-    for number in (uid, gid):
+    for number in (uid, gid, *groups):
         if number > MAX_ID:
-            raise InvalidImageError(f"the user {text!r} of the image: ids go from 0 to {MAX_ID}")
+            raise InvalidImageError(
+                f"the user {text!r} of the image: ids go from 0 to {MAX_ID}, not {number}"
+            )
+    if "\0" in home:
+        raise InvalidImageError(f"the user {text!r} of the image: its home in /etc/passwd has a NUL")
     return Account(user=User(uid=uid, gid=gid, groups=groups), home=home)
 
 

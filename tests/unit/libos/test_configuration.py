@@ -1,13 +1,15 @@
 """The measured configuration: written, parsed, refused when malformed."""
 
+import re
 import struct
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enclavize.errors import EnclavizeError, InvalidImageError, UsageError
+from enclavize.errors import EnclavizeError, IncompatibleImageError, InvalidImageError, UsageError
 from enclavize.libos.builtin.config import (
     CONFIGURATION_SIZE,
     MeasuredConfiguration,
@@ -48,7 +50,7 @@ SMALL = replace(
     user=User(uid=0, gid=0),
     policy=Policy(network=Network.NONE),
     healthcheck=(),
-    hostname="",
+    hostname="h",
 )
 
 
@@ -64,10 +66,10 @@ def test_what_is_written_is_read_again(configuration: MeasuredConfiguration) -> 
 
 def test_the_bytes_are_those_of_the_specification() -> None:
     data = SMALL.to_bytes()
-    assert data[:16] == b"ENCLVCFG" + struct.pack("<II", 1, 232)
+    assert data[:16] == b"ENCLVCFG" + struct.pack("<II", 1, 240)
     assert data[16:40] == struct.pack("<HHI", 1, 0, 8) + b"/bin/app" + struct.pack("<HHI", 1, 0, 6)
     assert data[40:56] == b"--flag\0\0" + struct.pack("<HHI", 1, 0, 0)
-    assert not any(data[232:])
+    assert not any(data[240:])
 
 
 def test_record_types_are_those_of_the_enclave() -> None:
@@ -84,6 +86,35 @@ def test_bits_of_the_policy_are_those_of_the_enclave() -> None:
     header = (REPOSITORY / "native" / "include" / "abi.h").read_text()
     for flag in PolicyFlag:
         assert f"POLICY_{flag.name} = {flag.value}," in header
+
+
+def test_sizes_of_records_are_those_of_the_enclave() -> None:
+    from enclavize.libos.builtin.config import MAX_GROUPS, SIZES, Record
+
+    process = REPOSITORY / "native" / "libos" / "process"
+    assert f"#define GROUPS_MAX {MAX_GROUPS}\n" in (process / "credentials.h").read_text()
+    names = {"CONFIGURATION_SIZE": CONFIGURATION_SIZE, "PATH_LIMIT": 4095, "HOSTNAME_MAX": 64}
+    names["8 + 4 * GROUPS_MAX"] = 8 + 4 * MAX_GROUPS
+    text = (process / "configuration.c").read_text()
+    rules = re.findall(r"\[CONFIGURATION_(\w+)\] = \{[^,]*, VALUE_\w+, (\d+), ([^,]+),", text)
+    sizes = {Record[name]: (int(least), names[most]) for name, least, most in rules if most in names}
+    assert {kind: size for kind, size in sizes.items() if size != (0, CONFIGURATION_SIZE)} == SIZES
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (
+            {"user": User(uid=0, gid=0, groups=tuple(range(65)))},
+            "is in 65 groups, the enclave has room for 64",
+        ),
+        ({"working_directory": "/" + "d" * 4095}, "working directory is a path of 4096 bytes"),
+        ({"policy": Policy(volumes=(Volume(path="/" + "v" * 4095),))}, "volume is a path of 4096 bytes"),
+    ],
+)
+def test_what_the_enclave_would_refuse_is_not_built(change: dict[str, Any], word: str) -> None:
+    with pytest.raises(IncompatibleImageError, match=word):
+        replace(SMALL, **change).to_bytes()
 
 
 def test_two_networks_are_refused() -> None:
@@ -144,7 +175,7 @@ def test_malformed_configurations_are_refused(change: str) -> None:
 
 
 def test_a_missing_or_repeated_record_is_refused() -> None:
-    header, records = SMALL.to_bytes()[:16], SMALL.to_bytes()[16:232]
+    header, records = SMALL.to_bytes()[:16], SMALL.to_bytes()[16:240]
     memory = struct.pack("<HHIQ", 13, 0, 8, 1 << 30)
     assert memory in records
     for changed in (records.replace(memory, b""), records.replace(memory, memory * 2)):

@@ -58,3 +58,16 @@ def test_an_image_without_user_database_runs_numbers_only() -> None:
 def test_unknown_users_and_ids_out_of_range_are_refused(text: str, word: str) -> None:
     with pytest.raises(InvalidImageError, match=word):
         find_account(text, PASSWD, GROUP)
+
+
+@pytest.mark.parametrize(
+    ("passwd", "group", "word"),
+    [
+        (PASSWD, b"big:x:4294967296:root\n", "0 to 2147483647, not 4294967296"),
+        (PASSWD, b"big:x:999999999999:a,root\n", "0 to"),
+        (b"root:x:0:0::/a\0b:/bin/sh\n", b"", "has a NUL"),
+    ],
+)
+def test_what_no_process_could_have_is_refused(passwd: bytes, group: bytes, word: str) -> None:
+    with pytest.raises(InvalidImageError, match=word):
+        find_account("root", passwd, group)

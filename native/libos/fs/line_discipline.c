@@ -2,7 +2,7 @@
 
 /* Linux, include/uapi/asm-generic/termbits.h. */
 enum input_mode {
-    IGNBRK = 1, ISTRIP = 0x20, INLCR = 0x40, IGNCR = 0x80, ICRNL = 0x100, IUCLC = 0x200, IXON = 0x400, IXANY = 0x800,
+    IGNBRK = 1, ISTRIP = 0x20, INLCR = 0x40, IGNCR = 0x80, ICRNL = 0x100, IUCLC = 0x200, IXANY = 0x800,
     IUTF8 = 0x4000,
 };
 enum output_mode {
@@ -78,10 +78,11 @@ static void mark_end(struct line *line, uint32_t position, bool ends)
 void line_set(struct line *line, const struct line_settings *settings)
 {
     bool changes = ((line->settings.local ^ settings->local) & ICANON) != 0;
+    line_note_settings(line, settings);
     line->settings = *settings;
     line->settings.control = (settings->control & ~(uint32_t)(CSIZE | PARENB)) | CS8 | CREAD;
     if (!has_input(line, IXON)) {
-        line->stopped = false;
+        line_set_stopped(line, false);
     }
     if (changes) {
         memset(line->ends, 0, sizeof(line->ends));
@@ -371,10 +372,11 @@ static bool receive_signal(struct line *line, uint8_t byte)
     line->signals |= 1ULL << (signal - 1);
     if (!has_local(line, NOFLSH)) {
         line_flush_input(line);
+        line_flush_written(line);
         line->output_head = line->echo_start;
         line->column = line->echo_column;
     }
-    line->stopped = false;
+    line_set_stopped(line, false);
     if (has_local(line, ECHO)) {
         echo(line, byte);
     }
@@ -387,15 +389,12 @@ static bool receive_flow(struct line *line, uint8_t byte)
     if (!has_input(line, IXON)) {
         return false;
     }
-    if (is(line, byte, VSTART)) {
-        line->stopped = false;
-        return true;
+    bool starts = is(line, byte, VSTART);
+    if (!starts && !is(line, byte, VSTOP)) {
+        return false;
     }
-    if (is(line, byte, VSTOP)) {
-        line->stopped = true;
-        return true;
-    }
-    return false;
+    line_set_stopped(line, !starts);
+    return true;
 }
 
 /* n_tty_receive_char() and what it calls. */
@@ -411,7 +410,7 @@ static void receive(struct line *line, uint8_t byte)
     if (receive_flow(line, byte) || receive_signal(line, byte)) {
         return;
     }
-    line->stopped = line->stopped && !has_input(line, IXANY);
+    line_set_stopped(line, line->stopped && !has_input(line, IXANY));
     if (byte == '\r') {
         if (has_input(line, IGNCR)) {
             return;
@@ -474,6 +473,7 @@ void line_flush_input(struct line *line)
     line->head = line->line_head = line->tail;
     line->literal = false;
     memset(line->ends, 0, sizeof(line->ends));
+    line->news |= NEWS_FLUSHED_INPUT;
 }
 
 void line_flush_output(struct line *line)

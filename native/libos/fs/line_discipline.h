@@ -21,9 +21,17 @@ enum control_character {
     VEOL = 11, VREPRINT = 12, VDISCARD = 13, VWERASE = 14, VLNEXT = 15, VEOL2 = 16,
 };
 
+#define IXON 0x400U
+
 #define ISIG 0x1U
 #define ICANON 0x2U
 #define TOSTOP 0x100U
+
+/* What a master in packet mode is told (tty_ioctl(4), TIOCPKT). */
+enum line_news {
+    NEWS_FLUSHED_INPUT = 1, NEWS_FLUSHED_OUTPUT = 2, NEWS_STOPPED = 4, NEWS_STARTED = 8, NEWS_NO_FLOW_KEYS = 16,
+    NEWS_FLOW_KEYS = 32, NEWS_SETTINGS = 64,
+};
 
 #define INPUT_SIZE 4096U
 #define OUTPUT_SIZE 16384U
@@ -40,6 +48,7 @@ struct line {
     bool stopped;                 /* by VSTOP or TCOOFF: output waits */
     bool literal;                 /* the next character means itself */
     uint64_t signals;             /* bit n - 1: to be sent to the foreground group */
+    uint8_t news;                 /* enum line_news: what has happened since this was last looked at */
 };
 
 void line_start(struct line *line);
@@ -66,5 +75,10 @@ bool line_has_input_room(const struct line *line);
 bool line_has_output_room(const struct line *line);
 void line_flush_input(struct line *line);
 void line_flush_output(struct line *line);
+/* What the program wrote is with the terminal already, which is told all the same. */
+void line_flush_written(struct line *line);
+void line_set_stopped(struct line *line, bool stopped);
+/* Before line_set(). */
+void line_note_settings(struct line *line, const struct line_settings *settings);
 
 #endif

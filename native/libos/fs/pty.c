@@ -28,6 +28,32 @@ static void tell_of_room(struct event_source *end, bool had_room, bool has_room)
     }
 }
 
+static bool has_news(const struct pty *pty)
+{
+    return pty->packets && pty->line.news != 0;
+}
+
+void pty_tell_news(struct pty *pty)
+{
+    if (has_news(pty)) {
+        event_source_has_data(&pty->master);
+    }
+}
+
+/* In packet mode what has happened is a byte of its own, and 0 stands before data (n_tty_read() of Linux). */
+static size_t take_output(struct pty *pty, uint8_t *to, size_t length)
+{
+    size_t head = pty->packets && length > 0;
+    if (head > 0) {
+        to[0] = pty->line.news;
+        pty->line.news = 0;
+        if (to[0] != 0) {
+            return head;
+        }
+    }
+    return head + line_take_output(&pty->line, to + head, length - head);
+}
+
 /* The one who reads is served; the other end may go on writing. */
 static int64_t master_read(struct file *file, void *to, size_t length, uint64_t *offset)
 {
@@ -35,13 +61,13 @@ static int64_t master_read(struct file *file, void *to, size_t length, uint64_t 
     struct pty *pty = file->state;
     int64_t result = 0;
     mutex_lock(&pty->lock);
-    while (line_waiting_output(&pty->line) == 0 && result == 0) {
+    while (line_waiting_output(&pty->line) == 0 && !has_news(pty) && result == 0) {
         bool is_over = pty->slave_was_open && pty->slaves == 0;
         result = is_over ? -EIO : wait(pty, &pty->master, is_nonblocking(file), NO_TIMEOUT);
     }
-    if (line_waiting_output(&pty->line) > 0) {
+    if (line_waiting_output(&pty->line) > 0 || has_news(pty)) {
         bool had_room = line_has_output_room(&pty->line);
-        result = (int64_t)line_take_output(&pty->line, to, length);
+        result = (int64_t)take_output(pty, to, length);
         tell_of_room(&pty->slave, had_room, line_has_output_room(&pty->line));
     }
     mutex_unlock(&pty->lock);
@@ -69,6 +95,7 @@ static int64_t master_write(struct file *file, const void *from, size_t length, 
         if (line_waiting_output(&pty->line) > 0) {
             event_source_has_data(&pty->master); /* echo */
         }
+        pty_tell_news(pty);
         if (line_readable(&pty->line) > 0) {
             event_source_has_data(&pty->slave);
         }
@@ -85,6 +112,7 @@ static uint32_t master_poll(struct file *file, struct poller *poller)
     poller_watch(poller, &pty->master);
     mutex_lock(&pty->lock);
     uint32_t events = line_waiting_output(&pty->line) > 0 ? POLLIN | POLLRDNORM : 0;
+    events |= has_news(pty) ? POLLPRI | POLLIN | POLLRDNORM : 0;
     events |= line_has_input_room(&pty->line) ? POLLOUT | POLLWRNORM : 0;
     events |= pty->slave_was_open && pty->slaves == 0 ? POLLHUP : 0;
     mutex_unlock(&pty->lock);

@@ -27,6 +27,7 @@ struct pty {
     bool slave_was_open, master_is_closed;
     bool locked;    /* TIOCSPTLCK: the slave cannot be opened */
     bool exclusive; /* TIOCEXCL */
+    bool packets;   /* TIOCPKT: each read of the master begins with a byte that says what it is */
 };
 
 /* The two ends. */
@@ -35,6 +36,8 @@ int64_t pty_open_slave(struct pty *pty, struct file *file);
 /* NULL: it is no end of a pseudoterminal. *is_master says which one. */
 struct pty *pty_of(const struct file *file, bool *is_master);
 
+/* To the master, of what line->news has: it may be asleep. The lock is held. */
+void pty_tell_news(struct pty *pty);
 int64_t pty_ioctl(struct file *file, uint32_t request, user_address argument);
 
 /* devpts. */

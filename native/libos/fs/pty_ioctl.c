@@ -24,6 +24,7 @@ enum pty_request {
     TIOCGWINSZ = 0x5413,
     TIOCSWINSZ = 0x5414,
     FIONREAD = 0x541B,
+    TIOCPKT = 0x5420,
     TIOCNOTTY = 0x5422,
     TIOCGETD = 0x5424,
     TCSBRKP = 0x5425,
@@ -36,6 +37,7 @@ enum pty_request {
     TIOCGPTN = 0x80045430,
     TIOCSPTLCK = 0x40045431,
     TIOCSIG = 0x40045436,
+    TIOCGPKT = 0x80045438,
     TIOCGPTLCK = 0x80045439,
 };
 
@@ -87,6 +89,7 @@ static int64_t set_settings(struct pty *pty, const struct line_settings *wanted,
         line_flush_input(&pty->line);
     }
     line_set(&pty->line, &settings);
+    pty_tell_news(pty);
     bool readable = line_readable(&pty->line) > 0;
     mutex_unlock(&pty->lock);
     if (readable) {
@@ -173,10 +176,16 @@ static int64_t flush(struct pty *pty, bool is_master, uint64_t which)
     if (which > TCIOFLUSH) {
         return -EINVAL;
     }
+    mutex_lock(&pty->lock);
     if (which != TCOFLUSH) {
-        mutex_lock(&pty->lock);
         (is_master ? line_flush_output : line_flush_input)(&pty->line);
-        mutex_unlock(&pty->lock);
+    }
+    if (which != TCIFLUSH && !is_master) {
+        line_flush_written(&pty->line);
+    }
+    pty_tell_news(pty);
+    mutex_unlock(&pty->lock);
+    if (which != TCOFLUSH) {
         event_source_has_room(is_master ? &pty->slave : &pty->master);
     }
     return 0;
@@ -189,7 +198,8 @@ static int64_t control_flow(struct pty *pty, bool is_master, uint64_t what)
     }
     if (what <= TCOON && !is_master) {
         mutex_lock(&pty->lock);
-        pty->line.stopped = what == TCOOFF;
+        line_set_stopped(&pty->line, what == TCOOFF);
+        pty_tell_news(pty);
         mutex_unlock(&pty->lock);
         event_source_has_room(&pty->slave);
     }
@@ -234,6 +244,21 @@ static int64_t signal_from_master(struct pty *pty, uint64_t number)
     return 0;
 }
 
+static int64_t set_packets(struct pty *pty, user_address from)
+{
+    int32_t wanted;
+    if (copy_from_user(&wanted, from, sizeof(wanted)) < 0) {
+        return -EFAULT;
+    }
+    mutex_lock(&pty->lock);
+    if (!pty->packets) {
+        pty->line.news = 0;
+    }
+    pty->packets = wanted != 0;
+    mutex_unlock(&pty->lock);
+    return 0;
+}
+
 static int64_t open_peer(struct pty *pty, uint32_t flags)
 {
     struct file *file;
@@ -257,6 +282,10 @@ static int64_t of_master(struct pty *pty, uint32_t request, user_address argumen
         return give(argument, pty->locked);
     case TIOCGPTPEER:
         return open_peer(pty, (uint32_t)argument);
+    case TIOCPKT:
+        return set_packets(pty, argument);
+    case TIOCGPKT:
+        return give(argument, pty->packets);
     case TIOCSIG:
         return signal_from_master(pty, argument);
     default:

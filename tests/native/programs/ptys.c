@@ -345,6 +345,52 @@ static void filling(void)
     close_pair();
 }
 
+/* TIOCPKT (tty_ioctl(4)): what has happened comes before what was written. */
+static void packets(void)
+{
+    int on = 1, is_on = 5, off = 0;
+    struct termios settings;
+    struct pollfd look = {.events = POLLIN | POLLPRI};
+    char bytes[2];
+    open_pair();
+    look.fd = master;
+    CHECK(ioctl(slave, TIOCPKT, &on) == -1 && errno == ENOTTY && ioctl(master, TIOCPKT, NULL) == -1 && errno == EFAULT);
+    CHECK(ioctl(master, TIOCGPKT, &is_on) == 0 && is_on == 0);
+    CHECK(tcflush(slave, TCIFLUSH) == 0); /* before it was on: never told */
+    CHECK(ioctl(master, TIOCPKT, &on) == 0 && ioctl(master, TIOCGPKT, &is_on) == 0 && is_on == 1);
+    show("nothing", master);
+    print("data\n");
+    CHECK(poll(&look, 1, 0) == 1 && look.revents == POLLIN);
+    CHECK(read(master, bytes, 1) == 1 && bytes[0] == TIOCPKT_DATA && read(master, bytes, 2) == 2 && bytes[1] == 'd');
+    show("the rest", master);
+    CHECK(tcflush(slave, TCIFLUSH) == 0);
+    CHECK(poll(&look, 1, 0) == 1 && look.revents == (POLLIN | POLLPRI));
+    show("flushed input", master);
+    CHECK(tcflush(slave, TCOFLUSH) == 0 && tcflow(slave, TCOOFF) == 0);
+    show("flushed output, stopped", master);
+    CHECK(tcflow(slave, TCOON) == 0 && tcflow(slave, TCOON) == 0);
+    show("started", master);
+    type("\023");
+    show("stopped by ^S", master);
+    type("\021");
+    show("started by ^Q", master);
+    CHECK(tcgetattr(slave, &settings) == 0);
+    settings.c_iflag &= ~(tcflag_t)IXON;
+    CHECK(tcsetattr(slave, TCSANOW, &settings) == 0);
+    show("no flow control", master);
+    settings.c_iflag |= IXON;
+    CHECK(tcsetattr(master, TCSAFLUSH, &settings) == 0);
+    show("flow control, flushed", master);
+    CHECK(tcsetattr(slave, TCSANOW, &settings) == 0);
+    show("as before", master);
+    type("\003");
+    CHECK(read(master, bytes, 2) == 1 && bytes[0] == (TIOCPKT_FLUSHREAD | TIOCPKT_FLUSHWRITE));
+    CHECK(ioctl(master, TIOCPKT, &off) == 0);
+    print("plain\n");
+    CHECK(tcflush(slave, TCIFLUSH) == 0 && poll(&look, 1, 0) == 1 && look.revents == POLLIN);
+    close_pair();
+}
+
 /* The program again, as the leader of a session of its own. */
 static int be_child(const char *terminal)
 {
@@ -394,5 +440,6 @@ int main(int argc, char **argv)
     sessions();
     hanging_up();
     filling();
+    packets();
     puts("ptys ok");
 }

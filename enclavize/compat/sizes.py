@@ -78,14 +78,15 @@ NEEDS = {
 """Sizes of the demos of Occlum and Gramine, rounded; of Erlang by erl(1): ``+MIscs``, ``+S``, ``+SDio``."""
 
 
-def heap_for_files(sizes: Sizes, entries: int) -> int:
+def heap_for_files(sizes: Sizes, entries: int, started: int = 0) -> int:
     """Return the bytes of the LibOS's own heap when all files were used; 0 if that takes none.
 
-    A quarter of the default is for everything else.
+    A quarter of the default is for everything else. ``started`` are the bytes of the program's file: while
+    Occlum starts it, it holds a buffer of that size (``read_elf64_lazy_as_vec`` of rcore-fs, since 0.21.0).
     """
     if not sizes.heap_per_file:
         return 0
-    return -(-(sizes.kernel_heap // 4 + entries * sizes.heap_per_file) // _HEAP_STEP) * _HEAP_STEP
+    return -(-(sizes.kernel_heap // 4 + entries * sizes.heap_per_file + started) // _HEAP_STEP) * _HEAP_STEP
 
 
 def descriptors_for_files(sizes: Sizes, entries: int) -> int:
@@ -136,12 +137,15 @@ def advise(
             kernel_heap = max(kernel_heap, need.kernel_heap) if kernel_heap else 0
             size = "" if heap else f"{need.memory // _MIB} MiB and "
             reasons.append(f"{need.why}: {size}{need.threads} threads")
-    if (for_files := heap_for_files(sizes, entries)) > kernel_heap:
-        kernel_heap = max(kernel_heap, min(for_files, MOST_HEAP))
+    started = program.executable.size if program.executable else 0
+    if (for_start := heap_for_files(sizes, 0, started)) > kernel_heap:
+        reasons.append(f"the program's file has {-(-started // _MIB)} MiB: as much kernel heap to start it")
+    if (for_files := heap_for_files(sizes, entries, started)) > max(kernel_heap, for_start):
         reasons.append(
             f"{entries} files and folders: {sizes.heap_per_file >> 10} KiB of kernel heap for each in use"
             + (f", but no more than {MOST_HEAP // _MIB} MiB" if for_files > MOST_HEAP else "")
         )
+    kernel_heap = max(kernel_heap, for_start, min(for_files, MOST_HEAP))
     if not program.runtimes and any("pthread_create" in elf.imports for elf in _elf_files(program)):
         threads = max(threads, _NATIVE_THREADS)
         reasons.append(f"it starts threads, and how many cannot be told: {_NATIVE_THREADS}")

@@ -123,8 +123,12 @@ class OcclumBackend:
         with reporter.task(f"plan the file system of {self._toolchain.title}") as task:
             for warning in _warnings(image, self._asked, self._release):
                 task.warn(warning)
+            file = rootfs.find(program.path)
             for warning in capacity_warnings(
-                configuration, len(rootfs.entries), setting="--set kernel-heap={}M"
+                configuration,
+                len(rootfs.entries),
+                started=file.size if file else 0,
+                setting="--set kernel-heap={}M",
             ):
                 task.warn(warning)
             tree = ImageTree(rootfs, image, task.warn)

@@ -400,33 +400,6 @@ def test_a_file_that_was_added_is_found(
     assert "ERROR" in verify(converter, name, code=1)
 
 
-MANY = [directory("many"), *(file(f"many/{number}", "x") for number in range(1400))]
-
-
-@pytest.mark.parametrize(
-    ("options", "table", "heap"),
-    [
-        ((), "", 44),
-        (("--set", "kernel-heap=40MiB"), "", 40),
-        ((), "resource_limits.kernel_space_heap_size = '48MB'", 48),
-        ((), "resource_limits.kernel_space_heap_max_size = '36MB'", 36),
-    ],
-)
-def test_the_kernel_heap_grows_with_the_files(
-    converter: Converter, make: Callable[..., str], options: tuple[str, ...], table: str, heap: int
-) -> None:
-    settings = converter.command.base / "options.toml"
-    settings.write_text(f"[occlum]\n{table}\n")
-    done = converter.command.run(
-        "build", make(MANY), "--libos", "occlum", "--toolchain", converter.toolchain, "--key", converter.key,
-        "--config", settings, *options, "-o", "type=local,dest=tree",
-    )  # fmt: skip
-    document = json.loads((converter.command.base / "tree" / INSTANCE / "Occlum.json").read_text())
-    assert document["resource_limits"]["kernel_space_heap_size"] == f"{heap}MB"
-    assert ("--set kernel-heap=44M" in done.stderr) is (heap < 44)
-    assert "--ulimit nofile=15" in done.stderr
-
-
 LOST = {
     "User": "1000",
     "WorkingDir": "/data",

@@ -66,6 +66,17 @@ def test_files_take_heap_of_the_libos(entries: int, heap: int) -> None:
         assert (none.kernel_heap, none.descriptors) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("size", "entries", "heap"),
+    [(20, 1, 32), (24, 1, 36), (100, 1, 112), (100, 1000, 132), (600, 1, 608), (600, 30_000, 608)],
+)
+def test_a_large_program_takes_heap_of_the_libos_to_start(size: int, entries: int, heap: int) -> None:
+    found = advice(size * MIB, libos="occlum", entries=entries)
+    assert found.kernel_heap == heap * MIB
+    assert any(f"file has {size} MiB" in reason for reason in found.reasons) == (size > 24)
+    assert advice(size * MIB, libos="gramine", entries=entries).kernel_heap == 0
+
+
 def test_a_limit_of_the_heap_takes_the_place_of_the_runtimes_need() -> None:
     large = advice(0, "-Xmx4g", runtime="jvm")
     assert large.memory == 4096 * MIB + 512 * MIB

@@ -75,7 +75,7 @@ struct exchange {
     uint64_t signals;     /* PAL -> enclave: host signals waiting, bit (n - 1); cleared by the enclave by atomic exchange */
     struct host_time time; /* PAL -> enclave */
     uint32_t switchless;  /* enum switchless_state; changed by atomic exchange */
-    uint32_t reserved;
+    uint32_t aheads;      /* PAL -> enclave: how often anything was read ahead, when OCALL_POLL, _EVENTS_WAIT or _SOCKET_RECEIVE last found nothing */
     uint8_t data[EXCHANGE_DATA_SIZE] __attribute__((aligned(64)));
 };
 

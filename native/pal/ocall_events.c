@@ -70,6 +70,9 @@ int64_t ocall_events_wait(struct request *call)
     }
     int64_t count = wait_for(call->thread, host_descriptor((int64_t)call->arguments[0]), found, (int)room, call->arguments[2]);
     ahead->length = 0;
+    if (count == 0) {
+        call->thread->exchange->aheads = read_ahead_count();
+    }
     for (int64_t at = 0; at < count; at++) {
         answers[at] = (struct host_event){.fd = (int32_t)found[at].data.u64, .events = found[at].events};
         if (call->arguments[3] && ahead->length == 0) {

@@ -173,6 +173,7 @@ int64_t ocall_socket_receive(struct request *call)
         return error;
     }
     if (!read_ahead_receives(fd, &message)) {
+        call->thread->exchange->aheads = read_ahead_count();
         return -EAGAIN;
     }
     int64_t got = receive(call, &message);

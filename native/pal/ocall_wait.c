@@ -14,6 +14,7 @@
 #include "machine.h"
 #include "ocall.h"
 #include "ocall_files.h"
+#include "read_ahead.h"
 #include "wait.h"
 
 #define NS_PER_SECOND 1000000000ULL
@@ -119,5 +120,9 @@ int64_t ocall_poll(struct request *call)
         entries[index].revents = 0;
     }
     struct waiting_call wait = {SYS_ppoll, {(long)entries, (long)count, (long)timespec_of(call->arguments[1], &time), 0, KERNEL_SIGSET_SIZE}, 2, (long)&now};
-    return wakeable_syscall(call->thread, wait);
+    int64_t found = wakeable_syscall(call->thread, wait);
+    if (found == 0) {
+        call->thread->exchange->aheads = read_ahead_count();
+    }
+    return found;
 }

@@ -17,6 +17,29 @@ static struct stream {
     bool is_wanted, asks_for_input;
 } streams[HANDLES_MAX];
 
+/* A piece is counted before anybody can find that it is gone: who counts waits for those that are just taken from the kernel. */
+static pthread_rwlock_t taking = PTHREAD_RWLOCK_INITIALIZER;
+static uint32_t pieces;
+
+uint32_t read_ahead_count(void)
+{
+    pthread_rwlock_wrlock(&taking);
+    uint32_t count = pieces;
+    pthread_rwlock_unlock(&taking);
+    return count;
+}
+
+static ssize_t take(int fd, struct host_ahead *ahead)
+{
+    pthread_rwlock_rdlock(&taking);
+    ssize_t got = recv(fd, ahead->bytes, sizeof(ahead->bytes), MSG_DONTWAIT);
+    if (got > 0) {
+        __atomic_add_fetch(&pieces, 1, __ATOMIC_RELAXED);
+    }
+    pthread_rwlock_unlock(&taking);
+    return got;
+}
+
 static struct stream *stream_of(int64_t fd)
 {
     return fd >= 0 && fd < (int64_t)HANDLES_MAX ? &streams[fd] : NULL;
@@ -92,7 +115,7 @@ void read_ahead(int64_t fd, uint32_t events, struct host_ahead *ahead)
     if (!stream || !has_data_alone || !__atomic_load_n(&stream->is_wanted, __ATOMIC_RELAXED) || pthread_mutex_trylock(&stream->lock) != 0) {
         return;
     }
-    ssize_t got = stream->is_wanted ? recv(host_descriptor(fd), ahead->bytes, sizeof(ahead->bytes), MSG_DONTWAIT) : 0;
+    ssize_t got = stream->is_wanted ? take(host_descriptor(fd), ahead) : 0;
     if (got > 0) {
         stream->is_wanted = false;
         stream->taken++;

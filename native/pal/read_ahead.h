@@ -21,4 +21,7 @@ void read_ahead_stop(int64_t fd, bool is_closing);
 /* Of a stream of which epoll(7) has told these events. ahead->length 0: nothing was read. */
 void read_ahead(int64_t fd, uint32_t events, struct host_ahead *ahead);
 
+/* How often anything was read ahead. What is no longer in the kernel's hands when this is asked was counted. */
+uint32_t read_ahead_count(void);
+
 #endif

@@ -140,6 +140,12 @@ int host_events_wait(int events, struct host_event *found, size_t room, uint64_t
     return result == -EINTR && !attention_is_pending() ? 0 : result;
 }
 
+uint32_t host_aheads(void)
+{
+    const volatile struct exchange *exchange = current_thread()->exchange;
+    return exchange->aheads;
+}
+
 int64_t host_interfaces(struct host_interface *interfaces, size_t count)
 {
     size_t room = at_most_data(count * sizeof(*interfaces));

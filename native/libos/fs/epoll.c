@@ -1,5 +1,6 @@
 #include "fs/epoll_items.h"
 
+#include "fs/ahead.h"
 #include "fs/buffer.h"
 
 #define HOSTED_ROOM (PATH_BUFFER_SIZE / (uint32_t)sizeof(struct host_event)) /* events that the host tells at once */

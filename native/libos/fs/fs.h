@@ -6,6 +6,7 @@
 #ifndef ENCLAVIZE_FS_H
 #define ENCLAVIZE_FS_H
 
+#include "fs/ahead.h"
 #include "fs/call_support.h"
 #include "fs/epoll.h"
 #include "fs/file.h"

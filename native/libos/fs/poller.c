@@ -1,6 +1,6 @@
 #include "fs/poller.h"
 
-#include "fs/buffer.h"
+#include "fs/ahead.h"
 #include "fs/fs.h"
 #include "fs/owner.h"
 #include "fs/subscriber.h"
@@ -279,18 +279,6 @@ static void forget_waiters(struct poller *poller)
     }
 }
 
-_Static_assert(sizeof(struct host_ahead) <= PATH_BUFFER_SIZE, "one of path_buffers");
-
-struct host_ahead *ahead_take(void)
-{
-    return buffer_take(&path_buffers);
-}
-
-void ahead_give(struct host_ahead *ahead)
-{
-    buffer_give(&path_buffers, ahead);
-}
-
 /* With nothing but one epoll of the host's to wait for, the wait brings its events along. */
 static int ask_events(struct poller *poller, uint64_t timeout_ns)
 {
@@ -303,6 +291,7 @@ static int ask_events(struct poller *poller, uint64_t timeout_ns)
     events->is_quiet = count >= 0 && (uint32_t)count < events->room;
     if (events->ahead && events->ahead->length > 0) {
         fs_upcalls.take_ahead(events->ahead, events->host_fd, events->activity);
+        ahead_arrived();
         events->ahead = NULL;
     }
     return count;
@@ -378,6 +367,7 @@ static int64_t run(
         poller->events = NULL;
         poller->wake_at = UINT64_MAX;
         poller->is_deferred = false;
+        uint32_t aheads = ahead_count();
         int64_t result = scan(context, poller);
         if (poller->error < 0) {
             return poller->error;
@@ -389,6 +379,9 @@ static int64_t run(
             if (count > 0 || poller->is_deferred) {
                 continue;
             }
+        }
+        if (settled && result == 0 && poller->has_asked && ahead_await(aheads)) {
+            continue;
         }
         if (settled) {
             return result != 0 ? result : interrupted;

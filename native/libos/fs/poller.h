@@ -66,9 +66,6 @@ struct poller_events {
     uint64_t activity;
 };
 void poller_watch_events(struct poller *poller, struct poller_events *events);
-/* Room for what is read ahead; NULL when out of memory. */
-struct host_ahead *ahead_take(void);
-void ahead_give(struct host_ahead *ahead);
 
 /* Events of one file; registers with the poller. `wanted` is only for host fds. */
 uint32_t file_poll(struct file *file, uint32_t wanted, struct poller *poller);

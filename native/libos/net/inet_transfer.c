@@ -188,10 +188,12 @@ int64_t inet_receive(struct socket *socket, struct message *message, struct poll
     if (!has_ahead && !is_error && quiet_use(&inet->input) && !poller) {
         return -EAGAIN;
     }
+    uint32_t aheads;
     int64_t result;
     do {
+        aheads = ahead_count();
         result = is_stream ? receive_stream(inet, message, flags) : receive_from_host(inet, message, (struct ahead_found){0}, flags);
-    } while (result == -EAGAIN && (flags & MSG_OOB) == 0 && ahead_length(inet) > 0); /* which has come since it was read */
+    } while (result == -EAGAIN && is_stream && (flags & MSG_OOB) == 0 && (ahead_length(inet) > 0 || ahead_await(aheads))); /* which has come since it was read */
     inet->asks_for_input |= result == -EAGAIN && !poller && is_stream;
     return result;
 }

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/select.h>
 
 static void watch(int epoll, int operation, int fd, uint32_t wanted)
 {
@@ -265,6 +266,44 @@ static void run_race(int rounds, uint32_t events, void *(*one)(void *), void *(*
     CHECK(close(race.epoll) == 0);
 }
 
+/* Another thread sleeps in an epoll, which reads ahead. What was sent is there for who looks without waiting, in each way. */
+static void looks_see_what_was_sent(int rounds)
+{
+    pthread_t waiter;
+    race = (struct race){.epoll = epoll_create1(0), .rounds = rounds, .events = EPOLLIN | EPOLLET, .lock = PTHREAD_MUTEX_INITIALIZER};
+    int beside = epoll_create1(0);
+    stream_pair(AF_INET, race.ends);
+    watch(race.epoll, EPOLL_CTL_ADD, race.ends[0], race.events);
+    watch(beside, EPOLL_CTL_ADD, race.ends[0], EPOLLIN);
+    CHECK(pthread_create(&waiter, NULL, wait_only, NULL) == 0);
+    for (uint32_t sent = 0; sent < (uint32_t)rounds; sent++) {
+        struct pollfd entry = {.fd = race.ends[0], .events = POLLIN};
+        fd_set readable;
+        FD_ZERO(&readable);
+        FD_SET(race.ends[0], &readable);
+        FAILS(recv(race.ends[0], bytes, SIZE, MSG_DONTWAIT), EAGAIN); /* whoever looks has found nothing before */
+        CHECK(send(race.ends[1], &sent, sizeof(sent), 0) == sizeof(sent));
+        come(race.ends[0], sizeof(sent)); /* until then it may be on its way over the network */
+        switch (sent % 4) {
+        case 0:
+            CHECK(poll(&entry, 1, 0) == 1 && entry.revents == POLLIN);
+            break;
+        case 1:
+            CHECK(told(beside, 0) == EPOLLIN);
+            break;
+        case 2:
+            CHECK(select(race.ends[0] + 1, &readable, NULL, NULL, &(struct timeval){0}) == 1);
+            break;
+        }
+        uint32_t got = 0;
+        CHECK(recv(race.ends[0], &got, sizeof(got), MSG_DONTWAIT) == sizeof(got) && got == sent);
+    }
+    __atomic_store_n(&race.is_over, 1, __ATOMIC_RELEASE);
+    CHECK(pthread_join(waiter, NULL) == 0);
+    end(race.ends);
+    CHECK(close(race.epoll) == 0 && close(beside) == 0);
+}
+
 int main(int count, char **arguments)
 {
     int rounds = count > 1 ? atoi(arguments[1]) : 1000;
@@ -281,5 +320,6 @@ int main(int count, char **arguments)
     run_race(rounds, EPOLLIN | EPOLLET, wait_only, read_all);
     run_race(rounds, EPOLLIN, wait_only, read_all);
     run_race(rounds, EPOLLIN | EPOLLET, wait_only, poll_and_read);
+    looks_see_what_was_sent(rounds);
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "ocall.h"
@@ -163,25 +164,92 @@ int64_t ocall_volume_symlink(struct request *call)
     return error ? error : finish(symlinkat(target, place.parent, place.name), &place);
 }
 
-/* fchmodat follows links: so the file is opened first, and changed through its descriptor. */
-int64_t ocall_volume_chmod(struct request *call)
+/* Calls that follow links go by the descriptor of a file that was opened without doing so, and is none. */
+struct opened {
+    int descriptor;
+    char link[32];
+};
+
+static int64_t open_itself(const struct request *call, struct opened *opened)
 {
-    char path[PATH_MAX], link[32];
+    char path[PATH_MAX];
     struct stat status;
     int error = take_path(call, 0, call->arguments[0], path);
     if (error) {
         return error;
     }
-    struct place place = {.parent = open_below_root(path, O_PATH | O_NOFOLLOW, 0)};
-    if (place.parent < 0) {
-        return place.parent;
+    opened->descriptor = open_below_root(path, O_PATH | O_NOFOLLOW, 0);
+    if (opened->descriptor < 0) {
+        return opened->descriptor;
     }
-    if (fstat(place.parent, &status) != 0 || S_ISLNK(status.st_mode)) {
-        close(place.parent);
+    if (fstat(opened->descriptor, &status) != 0 || S_ISLNK(status.st_mode)) {
+        close(opened->descriptor);
         return -EOPNOTSUPP;
     }
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", place.parent);
-    return finish(chmod(link, (mode_t)call->arguments[1] & MODE_ALLOWED), &place);
+    snprintf(opened->link, sizeof(opened->link), "/proc/self/fd/%d", opened->descriptor);
+    return 0;
+}
+
+static int64_t close_itself(const struct opened *opened, ssize_t result)
+{
+    int64_t answer = result < 0 ? -errno : result;
+    close(opened->descriptor);
+    return answer;
+}
+
+int64_t ocall_volume_chmod(struct request *call)
+{
+    struct opened opened;
+    int64_t error = open_itself(call, &opened);
+    return error ? error : close_itself(&opened, chmod(opened.link, (mode_t)call->arguments[1] & MODE_ALLOWED));
+}
+
+#define USER_ATTRIBUTES "user."
+
+static int take_attribute(const struct request *call, uint64_t length, char name[XATTR_NAME_MAX + 1])
+{
+    if (length > XATTR_NAME_MAX) {
+        return -ERANGE;
+    }
+    memcpy(name, call->data + call->arguments[0], length);
+    name[length] = '\0';
+    return strncmp(name, USER_ATTRIBUTES, strlen(USER_ATTRIBUTES)) == 0 && strlen(name) == length ? 0 : -EOPNOTSUPP;
+}
+
+int64_t ocall_xattr_list(struct request *call)
+{
+    struct opened opened;
+    int64_t error = open_itself(call, &opened);
+    return error ? error : close_itself(&opened, listxattr(opened.link, (char *)call->data, call->arguments[1]));
+}
+
+int64_t ocall_xattr_get(struct request *call)
+{
+    struct opened opened;
+    char name[XATTR_NAME_MAX + 1];
+    int64_t error = take_attribute(call, call->arguments[1], name);
+    error = error ? error : open_itself(call, &opened);
+    return error ? error : close_itself(&opened, getxattr(opened.link, name, call->data, call->arguments[2]));
+}
+
+int64_t ocall_xattr_set(struct request *call)
+{
+    struct opened opened;
+    char name[XATTR_NAME_MAX + 1];
+    uint64_t both = call->arguments[1], length = call->arguments[2];
+    const uint8_t *value = call->data + call->arguments[0] + length;
+    int64_t error = length > both ? -EINVAL : take_attribute(call, length, name);
+    error = error ? error : open_itself(call, &opened);
+    return error ? error : close_itself(&opened, setxattr(opened.link, name, value, both - length, (int)call->arguments[3]));
+}
+
+int64_t ocall_xattr_remove(struct request *call)
+{
+    struct opened opened;
+    char name[XATTR_NAME_MAX + 1];
+    int64_t error = take_attribute(call, call->arguments[1], name);
+    error = error ? error : open_itself(call, &opened);
+    return error ? error : close_itself(&opened, removexattr(opened.link, name));
 }
 
 int64_t ocall_volume_chown(struct request *call)

@@ -147,6 +147,8 @@ int64_t host_read(int fd, void *to, size_t length);
 int64_t host_write(int fd, const void *from, size_t length);
 int64_t host_pread(int fd, void *to, size_t length, uint64_t offset);
 int64_t host_pwrite(int fd, const void *from, size_t length, uint64_t offset);
+/* One piece, at the end of the file as the host finds it. *end: that of the piece, at least what was written and at most INT64_MAX; if nothing was, undefined. */
+int64_t host_append(int fd, const void *from, size_t length, uint64_t *end);
 void host_close(int fd);
 /* revents are cut to the events asked for plus POLLERR, POLLHUP, POLLNVAL. -> number of entries with revents; 0 also when woken by host_wake() or without reason; -EINTR */
 int host_poll(struct host_poll *entries, size_t count, uint64_t timeout_ns);
@@ -155,6 +157,7 @@ int64_t host_ioctl(int fd, uint32_t request, void *data, size_t in, size_t out);
 int host_sync(int fd);
 int host_sync_all(int fd); /* its file system */
 int host_truncate(int fd, uint64_t length);
+int host_allocate(int fd, uint32_t mode, uint64_t offset, uint64_t length); /* fallocate(2) */
 
 /* Sockets, which never block. Lengths in what comes back are checked; families, addresses and flags are the caller's to check. */
 int host_socket(uint32_t family, uint32_t type, uint32_t protocol); /* fd >= 3 */
@@ -178,6 +181,9 @@ int64_t host_interfaces(struct host_interface *interfaces, size_t count); /* how
 int host_events_create(void); /* fd >= 3 */
 int host_events_change(int events, uint32_t operation, int fd, uint32_t wanted);
 int host_events_wait(int events, struct host_event *found, size_t room, uint64_t timeout_ns, struct host_ahead *ahead);
+
+/* How often the host had read ahead of anything, counted without end, when one of the caller's waits, or attempts to receive, has found nothing. */
+uint32_t host_aheads(void);
 
 /* How often anything was done with the host after which a program could know of data for a socket: a wait for events, a file that was read.
  * While it has not changed, what the host has said about a socket is as new as anything that the program can know, but for the time that has passed.
@@ -218,6 +224,11 @@ int host_volume_symlink(const char *target, size_t target_length, const char *pa
 int host_volume_chmod(const char *path, size_t path_length, uint32_t mode);
 int host_volume_chown(const char *path, size_t path_length, uint32_t user, uint32_t group);
 int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, int64_t mtime_ns);
+/* Extended attributes in user.*: names, each with a NUL, as the host gives them; a value; -ERANGE when there is no room. */
+int64_t host_xattr_list(const char *path, size_t path_length, char *to, size_t room);
+int64_t host_xattr_get(const char *path, size_t path_length, const char *name, void *to, size_t room);
+int host_xattr_set(const char *path, size_t path_length, const char *name, const void *value, size_t size, uint32_t flags);
+int host_xattr_remove(const char *path, size_t path_length, const char *name);
 
 enum host_file { HOST_FILE_HOSTS = 0, HOST_FILE_RESOLV_CONF = 1, HOST_FILE_HOSTNAME = 2 };
 #define HOST_FILE_MAX 65536U

@@ -21,6 +21,23 @@ int64_t host_pwrite(int fd, const void *from, size_t length, uint64_t offset)
     return ocall_transfer(OCALL_PWRITE, (uint64_t)fd, NULL, from, length, offset);
 }
 
+int64_t host_append(int fd, const void *from, size_t length, uint64_t *end)
+{
+    size_t size = at_most_data(length);
+    exchange_put(0, from, size);
+    int64_t result = ocall_make(end, OCALL_APPEND, (uint64_t)fd, size, sizeof(*end), 0);
+    if (result > 0 && (*end < (uint64_t)result || *end > INT64_MAX)) {
+        log_line(LOG_ERROR, "the host has appended %ld bytes that end at %lu", result, *end);
+        return -EPERM;
+    }
+    return result;
+}
+
+int host_allocate(int fd, uint32_t mode, uint64_t offset, uint64_t length)
+{
+    return (int)ocall_make(NULL, OCALL_ALLOCATE, (uint64_t)fd, mode, offset, length);
+}
+
 int64_t host_image_read(enum image_file file, uint64_t offset, void *to, size_t length)
 {
     return ocall_transfer(OCALL_IMAGE_READ, file, to, NULL, length, offset);

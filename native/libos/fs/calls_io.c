@@ -2,7 +2,6 @@
 #include "fs/file_transfer.h"
 #include "fs/lease.h"
 #include "fs/notify.h"
-#include "fs/owner.h"
 #include "fs/seal.h"
 
 int64_t sys_read(const struct arguments *arguments)
@@ -156,54 +155,6 @@ int64_t sys_lseek(const struct arguments *arguments)
     return on_file(file, result);
 }
 
-enum ioctl_request { FIGETBSZ = 2, FIONREAD = 0x541B, FIONBIO = 0x5421, FIONCLEX = 0x5450, FIOCLEX = 0x5451, FIOASYNC = 0x5452 };
-
-static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t request, user_address argument)
-{
-    int32_t value = 0;
-    switch (request) {
-    case FIONCLEX:
-    case FIOCLEX:
-        return descriptor_set_flags(descriptor, request == FIOCLEX);
-    case FIONBIO:
-        if (copy_from_user(&value, argument, sizeof(value)) < 0) {
-            return -EFAULT;
-        }
-        file->flags = value != 0 ? file->flags | O_NONBLOCK : file->flags & ~O_NONBLOCK;
-        return 0;
-    case FIOASYNC:
-        if (copy_from_user(&value, argument, sizeof(value)) < 0) {
-            return -EFAULT;
-        }
-        if (file->operations->tells_owner == OWNER_HEARS_NOTHING) {
-            return value != 0 ? -ENOTTY : 0;
-        }
-        return owner_set_async(file, (int32_t)descriptor, value != 0);
-    case FIONREAD:
-        if (is_regular(file->inode)) {
-            value = (int32_t)(size_now_of(file->inode) - file->position);
-            return copy_to_user(argument, &value, sizeof(value));
-        }
-        break;
-    case FIGETBSZ:
-        value = BLOCK_SIZE;
-        return copy_to_user(argument, &value, sizeof(value));
-    default:
-        break;
-    }
-    return file->operations->ioctl ? file->operations->ioctl(file, request, argument) : -ENOTTY;
-}
-
-int64_t sys_ioctl(const struct arguments *arguments)
-{
-    struct file *file = file_at(arguments, 0);
-    if (!file) {
-        return -EBADF;
-    }
-    return on_file(
-        file, ioctl_file(file, (int32_t)arguments->at[0], (uint32_t)arguments->at[1], arguments->at[2]));
-}
-
 /* 1: *leased has a lease that has to go first. */
 static int64_t truncate_path(user_address path, uint64_t size, struct inode **leased)
 {
@@ -271,8 +222,6 @@ int64_t sys_ftruncate(const struct arguments *arguments)
     }
     return on_file(file, result);
 }
-
-enum allocate_mode { FALLOC_FL_KEEP_SIZE = 1, FALLOC_FL_PUNCH_HOLE = 2 };
 
 /* vfs_fallocate() of Linux. */
 static int64_t check_allocate(const struct file *file, uint32_t mode, int64_t offset, int64_t length)

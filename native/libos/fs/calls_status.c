@@ -18,17 +18,6 @@ struct user_stat {
 };
 _Static_assert(sizeof(struct user_stat) == 144, "struct stat of x86-64");
 
-/* Blocks of 512 bytes as ext4 counts them; a short symbolic link lies in its inode. */
-static uint64_t blocks_of(struct inode *inode)
-{
-    if (is_regular(inode) && inode->operations->block_count) {
-        return inode->operations->block_count(inode);
-    }
-    bool fast_link = is_link(inode) && inode->size < 60;
-    bool has_blocks = is_regular(inode) || is_directory(inode) || (is_link(inode) && !fast_link);
-    return has_blocks ? (inode->size + BLOCK_SIZE - 1) / BLOCK_SIZE * (BLOCK_SIZE / 512) : 0;
-}
-
 static void fill_stat(struct inode *inode, struct user_stat *stat)
 {
     *stat = (struct user_stat){
@@ -41,7 +30,7 @@ static void fill_stat(struct inode *inode, struct user_stat *stat)
         .rdev = inode->rdev,
         .size = (int64_t)inode->size,
         .block_size = BLOCK_SIZE,
-        .blocks = (int64_t)blocks_of(inode),
+        .blocks = (int64_t)inode_blocks(inode),
         .atime = inode->atime,
         .mtime = inode->mtime,
         .ctime = inode->ctime,
@@ -169,8 +158,8 @@ int64_t sys_statx(const struct arguments *arguments)
     uint64_t mount = mount_number(inode, place.parent);
     struct user_statx statx = {
         .mask = STATX_BASIC_STATS | (mount != 0 ? STATX_MNT_ID : 0) | (knows_birth ? STATX_BTIME : 0),
-        .attributes = mount_at_root(inode) ? STATX_ATTR_MOUNT_ROOT : 0,
-        .attributes_mask = STATX_ATTR_MOUNT_ROOT,
+        .attributes = (mount_at_root(inode) ? STATX_ATTR_MOUNT_ROOT : 0) | (inode->kept_flags & FS_NODUMP_FL),
+        .attributes_mask = STATX_ATTR_MOUNT_ROOT | (inode->operations->keeps_flags ? FS_NEVER_CHANGED | FS_NODUMP_FL : 0),
         .block_size = BLOCK_SIZE,
         .links = inode->links,
         .uid = inode->uid,
@@ -178,7 +167,7 @@ int64_t sys_statx(const struct arguments *arguments)
         .mode = (uint16_t)inode->mode,
         .inode = inode->number,
         .size = inode->size,
-        .blocks = blocks_of(inode),
+        .blocks = inode_blocks(inode),
         .atime = timestamp(inode->atime),
         .btime = timestamp(inode->btime),
         .ctime = timestamp(inode->ctime),

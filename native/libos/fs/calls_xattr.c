@@ -131,7 +131,7 @@ static int64_t get_locked(struct inode *inode, const char *name, void **value, u
     if (!*value) {
         return -ENOMEM;
     }
-    result = inode->operations->read_xattr(&xattr, *value);
+    result = inode->operations->read_xattr(inode, &xattr, *value);
     if (result < 0) {
         release(*value, xattr.size);
         *value = NULL;

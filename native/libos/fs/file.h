@@ -30,6 +30,11 @@
 #define O_DSYNC 010000U
 #define O_SYNC 04010000U /* with O_DSYNC */
 
+/* fallocate(2). */
+#define FALLOC_FL_KEEP_SIZE 1U
+#define FALLOC_FL_PUNCH_HOLE 2U
+#define FALLOC_FL_ZERO_RANGE 16U
+
 #define AT_FDCWD (-100)
 
 struct poller;
@@ -66,6 +71,7 @@ struct file_operations {
     /* O_ASYNC: what the owner hears of. Linux takes the flag without effect where there is nothing. */
     enum { OWNER_HEARS_NOTHING, OWNER_HEARS_OF_DATA, OWNER_HEARS_ALL } tells_owner;
     bool stream;    /* no offsets: lseek and pread give ESPIPE */
+    bool reads_by_piece; /* readv() is a read for each piece, each with room of its own (do_loop_readv_writev() of Linux) */
     bool stands;    /* lseek goes nowhere, whatever it is asked: 0 (noop_llseek() and null_lseek() of Linux) */
     bool generated; /* made when it is read: cannot be mapped */
 };
@@ -86,6 +92,7 @@ struct file {
         int32_t signal;
         uint32_t user, effective_user; /* who said so */
     } owner; /* who is told of events (fs/owner.h) */
+    bool is_made_open;      /* by memfd_create(2), not by open(2) */
     bool announced;         /* inotify heard of it being opened, and has to hear of it being closed */
 };
 /* Whom F_SETOWN and F_GETOWN speak of: a process, or as a negative number a group. -EINVAL, -ESRCH. */
@@ -102,10 +109,16 @@ static inline bool is_writable(const struct file *file)
     return (file->flags & O_PATH) == 0 && ((file->flags & O_ACCMODE) + 1) & 2;
 }
 
-/* Its content lies in pages: what Linux reads and writes by its page cache, and lets be opened with O_DIRECT (FMODE_CAN_ODIRECT). */
+/* Its content lies in pages: what Linux reads and writes by its page cache. */
 static inline bool has_pages(const struct file *file)
 {
     return is_regular(file->inode) && !file->operations->stream && !file->operations->generated;
+}
+
+/* FMODE_CAN_ODIRECT of Linux, which memfd_create(2) does not set: its files were not opened. */
+static inline bool takes_direct(const struct file *file)
+{
+    return has_pages(file) && !file->is_made_open;
 }
 
 /* An open file of `inode`, which calls the inode's open operation unless O_PATH is set. The namespace lock is

@@ -104,9 +104,10 @@ struct inode_operations {
     uint64_t (*block_count)(struct inode *inode); /* of 512 bytes; NULL: as many as the size needs */
     /* 1 and the one at *position, or 0: that was all */
     int64_t (*next_xattr)(struct inode *inode, uint64_t *position, struct xattr *xattr);
-    int64_t (*read_xattr)(const struct xattr *xattr, void *to);
+    int64_t (*read_xattr)(struct inode *inode, const struct xattr *xattr, void *to);
     /* value NULL: remove it */
     int64_t (*set_xattr)(struct inode *inode, const char *name, const void *value, size_t size, uint32_t flags);
+    bool keeps_flags; /* FS_IOC_SETFLAGS */
     void (*unused)(struct inode *inode); /* the last count is gone; any lock state */
 };
 
@@ -122,6 +123,7 @@ struct inode {
     uint32_t open_to_read, open_to_write; /* open files of it that only read, and that write; for regular files; atomic */
     bool covered; /* something is mounted on one of its names */
     uint32_t seals; /* of files in memory: F_SEAL_* (fs/seal.h) */
+    uint8_t kept_flags; /* FS_KEPT_FLAGS */
     uint8_t write_hint; /* RWH_WRITE_LIFE_*: kept for who asks */
     uint64_t number;
     uint64_t size;
@@ -135,6 +137,14 @@ struct inode {
     char *name;
     size_t name_length;
 };
+
+/* Flags of files (ioctl_iflags(2)) that nothing here goes by, kept for who asks and for what is made in a directory, as tmpfs has them. */
+enum file_flag { FS_IMMUTABLE_FL = 0x10, FS_APPEND_FL = 0x20, FS_NODUMP_FL = 0x40, FS_NOATIME_FL = 0x80 };
+#define FS_KEPT_FLAGS (FS_NODUMP_FL | FS_NOATIME_FL)
+#define FS_NEVER_CHANGED (FS_IMMUTABLE_FL | FS_APPEND_FL)
+
+/* Of 512 bytes, as st_blocks has them. */
+uint64_t inode_blocks(struct inode *inode);
 
 void namespace_lock(void);
 void namespace_unlock(void);

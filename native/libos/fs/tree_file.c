@@ -306,9 +306,6 @@ static int64_t zero_range(struct node *node, uint64_t offset, uint64_t length)
     return 0;
 }
 
-#define FALLOC_FL_KEEP_SIZE 1U
-#define FALLOC_FL_PUNCH_HOLE 2U
-#define FALLOC_FL_ZERO_RANGE 16U
 
 static int64_t tree_file_allocate(struct file *file, uint32_t mode, uint64_t offset, uint64_t length)
 {

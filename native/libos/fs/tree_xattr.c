@@ -72,9 +72,10 @@ int64_t tree_next_xattr(struct inode *inode, uint64_t *position, struct xattr *x
                                                     : next_own(node, position, xattr);
 }
 
-int64_t tree_read_xattr(const struct xattr *xattr, void *to)
+int64_t tree_read_xattr(struct inode *inode, const struct xattr *xattr, void *to)
 {
-    if (!xattr->value) {
+    (void)inode;
+    if (xattr->value == NULL) {
         return erofs_xattr_value(&xattr->lower, to, xattr->size);
     }
     memcpy(to, xattr->value, xattr->size);
@@ -150,7 +151,7 @@ static int64_t copy_up(struct node *node)
     }
     for (uint64_t position = 0; (result = next_lower(node, &position, &lower)) > 0;) {
         struct tree_xattr *copy = make_xattr(lower.name, lower.size);
-        result = !copy ? -ENOSPC : tree_read_xattr(&lower, copy->bytes + copy->name_length);
+        result = copy == NULL ? -ENOSPC : tree_read_xattr(&node->inode, &lower, copy->bytes + copy->name_length);
         if (result < 0) {
             if (copy) {
                 release_xattr(copy);

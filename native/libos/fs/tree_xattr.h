@@ -6,7 +6,7 @@
 #include "fs/xattr.h"
 
 int64_t tree_next_xattr(struct inode *inode, uint64_t *position, struct xattr *xattr);
-int64_t tree_read_xattr(const struct xattr *xattr, void *to);
+int64_t tree_read_xattr(struct inode *inode, const struct xattr *xattr, void *to);
 /* Without a value it is removed. -EEXIST, -ENODATA, -ENOSPC. */
 int64_t tree_set_xattr(struct inode *inode, const char *name, const void *value, size_t size, uint32_t flags);
 void tree_xattrs_destroy(struct node *node);

@@ -2,18 +2,13 @@
 
 #include "boundary/boundary.h"
 #include "fs/buffer.h"
-#include "fs/volume_names.h"
+#include "fs/volume_xattr.h"
 
 #define AT_REMOVEDIR 0x200U
 #define HOST_OPEN_FLAGS (O_ACCMODE | O_CREAT | O_EXCL | O_DIRECTORY | O_SYNC | O_DSYNC)
 #define UNCHANGED UINT32_MAX
 
 static const struct inode_operations operations;
-
-static struct volume_inode *volume_of(struct inode *inode)
-{
-    return CONTAINER_OF(inode, struct volume_inode, inode);
-}
 
 static void volume_unused(struct inode *inode)
 {
@@ -46,6 +41,7 @@ static int64_t take_stat(struct inode *inode, const struct host_stat *stat)
     inode->gid = stat->gid;
     inode->links = stat->links;
     inode->number = stat->inode;
+    volume_of(inode)->blocks = stat->blocks;
     __atomic_store_n(&inode->size, stat->size, __ATOMIC_RELEASE);
     inode->atime = from_ns(stat->atime_ns);
     inode->mtime = from_ns(stat->mtime_ns);
@@ -365,6 +361,11 @@ static uint64_t volume_size_now(struct inode *inode)
     return __atomic_load_n(&inode->size, __ATOMIC_ACQUIRE);
 }
 
+static uint64_t volume_block_count(struct inode *inode)
+{
+    return volume_of(inode)->blocks;
+}
+
 /* Names that were made and taken away in a directory are as safe as a file system of the host makes them. */
 static int64_t sync_directory(struct file *file)
 {
@@ -418,6 +419,10 @@ static const struct inode_operations operations = {
     .change = volume_change,
     .truncate = volume_truncate,
     .size_now = volume_size_now,
+    .block_count = volume_block_count,
+    .next_xattr = volume_next_xattr,
+    .read_xattr = volume_read_xattr,
+    .set_xattr = volume_set_xattr,
     .unused = volume_unused,
 };
 

@@ -223,24 +223,50 @@ static int64_t lock_end(struct shared_object *object, int fd, size_t length, uin
     return result;
 }
 
+/* Somebody outside has appended as well: the piece lies behind what was locked. Its pages, if any, are those of after the lock was free. */
+static bool lock_elsewhere(struct shared_object *object, uint64_t offset, size_t length)
+{
+    object_unlock(object);
+    if (__atomic_load_n(&object->mappings, __ATOMIC_SEQ_CST) != 0) {
+        return object_lock_pages(object, offset / PAGE_SIZE, end_page(offset, length), true) == 0;
+    }
+    mutex_lock(&object->lock);
+    return true;
+}
+
+/* The host finds the end, since others may append too, other enclaves among them; it says where that was. */
+static int64_t append(struct shared_object *object, int fd, const void *from, size_t length, uint64_t *offset, bool *is_locked)
+{
+    uint64_t end;
+    int64_t result = host_append(fd, from, length, &end);
+    if (result > 0 && end - (uint64_t)result != *offset) {
+        *offset = end - (uint64_t)result;
+        *is_locked = lock_elsewhere(object, *offset, (size_t)result);
+    }
+    return result;
+}
+
 /* The host's file first: a page is changed only as far as that was. */
 static int64_t volume_write(struct file *file, const void *from, size_t length, uint64_t *offset)
 {
     struct shared_object *object = &state_of(file)->content->object;
     int fd = state_of(file)->descriptor->fd;
-    int64_t result = (file->flags & O_APPEND)
+    bool appends = (file->flags & O_APPEND) != 0, is_locked = true;
+    int64_t result = appends
                          ? lock_end(object, fd, length, offset)
                          : object_lock_pages(object, *offset / PAGE_SIZE, end_page(*offset, length), true);
     if (result < 0) {
         return result;
     }
-    result = host_pwrite(fd, from, length, *offset);
-    if (result > 0) {
+    result = appends ? append(object, fd, from, length, offset, &is_locked) : host_pwrite(fd, from, length, *offset);
+    if (result > 0 && is_locked) {
         copy_pages(object, *offset, (size_t)result, NULL, from);
-        *offset += (uint64_t)result;
-        object->size = object->size > *offset ? object->size : *offset;
+        object->size = object->size > *offset + (uint64_t)result ? object->size : *offset + (uint64_t)result;
     }
-    object_unlock(object);
+    *offset += result > 0 ? (uint64_t)result : 0;
+    if (is_locked) {
+        object_unlock(object);
+    }
     if (result > 0 && *offset > __atomic_load_n(&file->inode->size, __ATOMIC_ACQUIRE)) {
         __atomic_store_n(&file->inode->size, *offset, __ATOMIC_RELEASE);
     }
@@ -266,6 +292,44 @@ int64_t volume_file_truncate(struct inode *inode, int fd, uint64_t size)
     }
     object_unlock(object);
     object_put(object);
+    return result;
+}
+
+/* Zeros are the host's as well: whole pages come anew when they are touched. */
+static void clear_pages(struct shared_object *object, uint64_t start, uint64_t end)
+{
+    uint64_t first = PAGE_UP(start) / PAGE_SIZE, last = end / PAGE_SIZE;
+    if (first < last) {
+        object_drop(object, first, last);
+    }
+    while (start < end) {
+        uint64_t next = PAGE_DOWN(start) + PAGE_SIZE < end ? PAGE_DOWN(start) + PAGE_SIZE : end;
+        bool is_whole = next - start == PAGE_SIZE;
+        uint8_t *page = is_whole ? NULL : object_page_to_change(object, start / PAGE_SIZE);
+        if (page != NULL) {
+            memset(page + start % PAGE_SIZE, 0, next - start);
+        }
+        start = is_whole ? last * PAGE_SIZE : next;
+    }
+}
+
+/* What moves the rest of a file would move it under its mappings. */
+static int64_t volume_allocate(struct file *file, uint32_t mode, uint64_t offset, uint64_t length)
+{
+    struct shared_object *object = &state_of(file)->content->object;
+    int fd = state_of(file)->descriptor->fd;
+    if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
+        return -EOPNOTSUPP;
+    }
+    object_lock_whole(object);
+    int64_t result = host_allocate(fd, mode, offset, length);
+    if (result == 0 && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))) {
+        clear_pages(object, offset, offset + length);
+    }
+    if (result == 0 && !(mode & FALLOC_FL_KEEP_SIZE)) {
+        stat_size(fd, &object->size);
+    }
+    object_unlock(object);
     return result;
 }
 
@@ -327,6 +391,7 @@ static void volume_release(struct file *file)
 static const struct file_operations file_operations = {
     .read = volume_read,
     .write = volume_write,
+    .allocate = volume_allocate,
     .sync = volume_sync,
     .flush = volume_flush,
     .writing = volume_writing,

@@ -11,9 +11,15 @@ struct volume_inode {
     struct inode inode;
     struct volume_inode *next, *previous; /* all that are in use */
     struct host_descriptor *descriptor;   /* of the first open file; NULL: there was none */
+    uint64_t blocks;                      /* of 512 bytes */
     size_t length;                        /* 0: it has no name any more */
     char *path;                           /* as the host is asked; not NUL-terminated */
 };
+
+static inline struct volume_inode *volume_of(struct inode *inode)
+{
+    return CONTAINER_OF(inode, struct volume_inode, inode);
+}
 
 /* -ENOMEM. */
 int64_t volume_names_add(struct volume_inode *volume, const char *path, size_t length);

@@ -18,7 +18,7 @@ enum xattr_flag { XATTR_CREATE = 1, XATTR_REPLACE = 2 };
 struct xattr {
     char name[NAME_LENGTH_MAX + 1]; /* whole */
     uint32_t size;                  /* of the value */
-    const void *value;              /* NULL: it lies in the image */
+    const void *value;              /* NULL: it lies in the image, or with the host */
     struct erofs_xattr lower;
 };
 

@@ -109,6 +109,21 @@ def test_writers_do_not_mix_and_nothing_is_cut_short(
     assert (done.returncode, done.stdout) == (0, expected), done.stderr.decode()
 
 
+def test_enclaves_append_to_one_file(tree: TeeTree) -> None:
+    """The host finds the end for each piece, so nobody writes over what another enclave has appended."""
+    count = scaled(20_000)
+    file = tree.root / "data" / "appended"
+    file.write_bytes(b"")
+    started = [tree.start("/appenders", "/data", str(count), letter) for letter in "abc"]
+    for process in started:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said.decode()
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert sorted(set(lines)) == [letter * 15 + b"\n" for letter in (b"a", b"b", b"c")]
+    assert [lines.count(line) for line in sorted(set(lines))] == [count] * 3
+    file.unlink()
+
+
 def test_sync_asks_the_host_for_its_volumes(tree: TeeTree, rootfs: Path, tmp_path: Path) -> None:
     """What was stored to a mapping is there while it goes on; the host is asked once for each call."""
     assert native(rootfs / "synced", tmp_path, stdin=b"..") == b"synced\nsynced\n"

@@ -11,6 +11,7 @@ long read(int fd, void *to, size_t size);
 long write(int fd, const void *from, size_t size);
 int poll(void *entries, unsigned long count, int timeout);
 int ftruncate(int fd, long size);
+long lseek(int fd, long offset, int whence);
 
 struct fault fault;
 const char *image_path, *verity_path, *data_root, *volume_root;
@@ -105,6 +106,19 @@ int64_t host_pread(int fd, void *to, size_t length, uint64_t offset)
 int64_t host_pwrite(int fd, const void *from, size_t length, uint64_t offset)
 {
     return from_errno(pwrite(fd, from, length, (long)offset));
+}
+
+int64_t host_append(int fd, const void *from, size_t length, uint64_t *end)
+{
+    long place = lseek(fd, 0, 2);
+    int64_t result = from_errno(pwrite(fd, from, length, place));
+    *end = (uint64_t)place + (uint64_t)(result > 0 ? result : 0);
+    return result;
+}
+
+int host_allocate(int fd, uint32_t mode, uint64_t offset, uint64_t length)
+{
+    return (int)from_errno(syscall(285, fd, mode, offset, length));
 }
 
 /* network_test.c has a host of its own for these two. */

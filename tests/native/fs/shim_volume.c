@@ -89,3 +89,31 @@ int host_volume_utime(const char *path, size_t path_length, int64_t atime_ns, in
     (void)path, (void)path_length, (void)atime_ns, (void)mtime_ns;
     return 0;
 }
+
+int64_t host_xattr_list(const char *path, size_t path_length, char *to, size_t room)
+{
+    char full[8192];
+    volume_path(full, path, path_length);
+    return from_errno(syscall(195, full, to, room));
+}
+
+int64_t host_xattr_get(const char *path, size_t path_length, const char *name, void *to, size_t room)
+{
+    char full[8192];
+    volume_path(full, path, path_length);
+    return from_errno(syscall(192, full, name, to, room));
+}
+
+int host_xattr_set(const char *path, size_t path_length, const char *name, const void *value, size_t size, uint32_t flags)
+{
+    char full[8192];
+    volume_path(full, path, path_length);
+    return (int)from_errno(syscall(189, full, name, value, size, flags));
+}
+
+int host_xattr_remove(const char *path, size_t path_length, const char *name)
+{
+    char full[8192];
+    volume_path(full, path, path_length);
+    return (int)from_errno(syscall(198, full, name));
+}

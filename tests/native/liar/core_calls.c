@@ -124,6 +124,7 @@ int64_t make_ocall(void *argument)
 {
     struct subject *s = argument;
     size_t given = s->room < sizeof(public_bytes) ? s->room : sizeof(public_bytes);
+    uint64_t end = 0;
     switch (s->number) {
     case OCALL_THREAD_CREATE:
         count(s, host_thread_create(), 0);
@@ -170,6 +171,10 @@ int64_t make_ocall(void *argument)
     case OCALL_PWRITE:
         count(s, host_pwrite(5, public_bytes, given, random_below(1 << 30)), given);
         break;
+    case OCALL_APPEND:
+        count(s, host_append(5, public_bytes, given, &end), given);
+        need(s->result <= 0 || (end >= (uint64_t)s->result && end <= INT64_MAX), "an end that cannot be");
+        break;
     case OCALL_CLOSE:
         host_close(5);
         break;
@@ -190,6 +195,9 @@ int64_t make_ocall(void *argument)
         break;
     case OCALL_TRUNCATE:
         count(s, host_truncate(5, 100), 0);
+        break;
+    case OCALL_ALLOCATE:
+        count(s, host_allocate(5, 0, 0, 100), 0);
         break;
     case OCALL_IMAGE_READ:
         give(s, host_image_read(IMAGE_ROOTFS, random_below(1 << 20), s->to, s->room), s->room);
@@ -238,6 +246,18 @@ int64_t make_ocall(void *argument)
         break;
     case OCALL_VOLUME_UTIME:
         count(s, host_volume_utime(PATH, 1, 2), 0);
+        break;
+    case OCALL_XATTR_LIST:
+        give(s, host_xattr_list(PATH, (char *)s->to, s->room), s->room);
+        break;
+    case OCALL_XATTR_GET:
+        give(s, host_xattr_get(PATH, "user.name", s->to, s->room), s->room);
+        break;
+    case OCALL_XATTR_SET:
+        count(s, host_xattr_set(PATH, "user.name", public_bytes, given, 0), 0);
+        break;
+    case OCALL_XATTR_REMOVE:
+        count(s, host_xattr_remove(PATH, "user.name"), 0);
         break;
     case OCALL_HOST_FILE:
         give(s, host_file(HOST_FILE_HOSTS, s->to, s->room), s->room);

@@ -1,7 +1,7 @@
 /*
  * Who has opened one file appends beside others, and what they write does not mix; signals cut nothing short; streams are read in one go.
  *
- * appenders FOLDER COUNT: lines that each writer writes.
+ * appenders FOLDER COUNT: lines that each writer writes; with a LETTER as well: it is one writer of a file that is there, beside others who were started so.
  */
 #define _GNU_SOURCE
 #include "check.h"
@@ -177,8 +177,12 @@ static void streams(void)
 
 int main(int argc, char **argv)
 {
-    CHECK(argc == 3 && chdir(argv[1]) == 0);
+    CHECK(argc >= 3 && chdir(argv[1]) == 0);
     count = atol(argv[2]);
+    if (argc > 3) {
+        append_lines(argv[3][0]);
+        return 0;
+    }
     together();
     under_signals();
     CHECK(unlink(path) == 0);

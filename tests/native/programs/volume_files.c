@@ -3,10 +3,15 @@
  *
  * volume_files FOLDER: as root, who may change users; the folder is empty, or made.
  */
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -191,6 +196,91 @@ static void appended(void)
     CHECK(close(descriptor) == 0);
 }
 
+enum { PAGE = 4096, PAGES = 8, KEEP_SIZE = 1, PUNCH_HOLE = 2, COLLAPSE = 8, ZERO_RANGE = 16 };
+
+static void expect_bytes(int descriptor, const char *mapping, off_t from, off_t end, char wanted)
+{
+    for (off_t at = from; at < end; at++) {
+        char got;
+        CHECK(pread(descriptor, &got, 1, at) == 1 && got == wanted && (mapping == NULL || mapping[at] == wanted));
+    }
+}
+
+/* Room that is set aside and given back; a mapping sees the same file. */
+static void allocated(void)
+{
+    int file = make("room", 0);
+    FAILS(fallocate(file, 0, -1, 1), EINVAL);
+    FAILS(fallocate(file, 0, 0, 0), EINVAL);
+    FAILS(fallocate(file, PUNCH_HOLE, 0, 1), EOPNOTSUPP);
+    FAILS(fallocate(file, 0x8000, 0, 1), EOPNOTSUPP);
+    CHECK(fallocate(file, KEEP_SIZE, 0, PAGE) == 0 && open_status(file).st_size == 0);
+    CHECK(posix_fallocate(file, 0, PAGES * PAGE) == 0 && open_status(file).st_size == PAGES * PAGE);
+    CHECK(open_status(file).st_blocks * 512 >= PAGES * PAGE);
+    char *mapping = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    CHECK(mapping != MAP_FAILED);
+    memset(mapping, 'm', PAGES * PAGE);
+    CHECK(fallocate(file, PUNCH_HOLE | KEEP_SIZE, PAGE + 10, 3 * PAGE) == 0);
+    expect_bytes(file, mapping, PAGE, PAGE + 10, 'm');
+    expect_bytes(file, mapping, PAGE + 10, 4 * PAGE + 10, 0);
+    expect_bytes(file, mapping, 4 * PAGE + 10, 5 * PAGE, 'm');
+    CHECK(fallocate(file, PUNCH_HOLE | KEEP_SIZE, 6 * PAGE + 5, 7) == 0);
+    expect_bytes(file, mapping, 6 * PAGE, 6 * PAGE + 5, 'm');
+    expect_bytes(file, mapping, 6 * PAGE + 5, 6 * PAGE + 12, 0);
+    expect_bytes(file, mapping, 6 * PAGE + 12, 7 * PAGE, 'm');
+    CHECK(msync(mapping, PAGES * PAGE, MS_SYNC) == 0 && munmap(mapping, PAGES * PAGE) == 0);
+    expect_bytes(file, NULL, 0, PAGE + 10, 'm');
+    expect_bytes(file, NULL, PAGE + 10, 4 * PAGE + 10, 0);
+    int reads = open("room", O_RDONLY);
+    FAILS(fallocate(reads, 0, 0, 1), EBADF);
+    CHECK(close(file) == 0 && close(reads) == 0);
+}
+
+static void attributes(void)
+{
+    char value[256], names[256];
+    int file = make("named", 0);
+    CHECK(fsetxattr(file, "user.one", "1", 1, XATTR_CREATE) == 0 && setxattr("named", "user.two", "", 0, 0) == 0);
+    FAILS(setxattr("named", "user.one", "2", 1, XATTR_CREATE), EEXIST);
+    FAILS(setxattr("named", "user.three", "3", 1, XATTR_REPLACE), ENODATA);
+    CHECK(setxattr("named", "user.one", "uno", 3, XATTR_REPLACE) == 0);
+    CHECK(getxattr("named", "user.one", value, sizeof value) == 3 && memcmp(value, "uno", 3) == 0);
+    CHECK(fgetxattr(file, "user.one", NULL, 0) == 3 && fgetxattr(file, "user.two", value, sizeof value) == 0);
+    FAILS(getxattr("named", "user.one", value, 2), ERANGE);
+    FAILS(getxattr("named", "user.none", value, sizeof value), ENODATA);
+    ssize_t size = flistxattr(file, names, sizeof names);
+    CHECK(size == 18 && listxattr("named", NULL, 0) == 18);
+    CHECK(memmem(names, (size_t)size, "user.one", 9) != NULL && memmem(names, (size_t)size, "user.two", 9) != NULL);
+    FAILS(listxattr("named", names, 10), ERANGE);
+    CHECK(removexattr("named", "user.one") == 0 && flistxattr(file, names, sizeof names) == 9);
+    FAILS(fremovexattr(file, "user.one"), ENODATA);
+    CHECK(symlink("named", "alias") == 0 && getxattr("alias", "user.two", NULL, 0) == 0);
+    FAILS(lsetxattr("alias", "user.link", "", 0, 0), EPERM);
+    CHECK(mkdir("labelled", 0700) == 0 && setxattr("labelled", "user.folder", "f", 1, 0) == 0);
+    CHECK(rename("named", "renamed") == 0 && fgetxattr(file, "user.two", NULL, 0) == 0 && getxattr("renamed", "user.two", NULL, 0) == 0);
+    char large[4000];
+    memset(large, 'l', sizeof large);
+    CHECK(fsetxattr(file, "user.large", large, 2000, 0) == 0 && fgetxattr(file, "user.large", large + 2000, 2000) == 2000);
+    CHECK(memcmp(large, large + 2000, 2000) == 0 && close(file) == 0);
+}
+
+enum { HIPRI = 1, DSYNC = 2, SYNC = 4, NOWAIT = 8, UNKNOWN = 1 << 30 };
+
+static void flagged(void)
+{
+    int file = make("flagged", 0);
+    char bytes[8] = "12345678";
+    struct iovec halves[] = {{bytes, 4}, {bytes + 4, 4}};
+    CHECK(syscall(SYS_pwritev2, file, halves, 2, 0L, 0L, DSYNC) == 8);
+    CHECK(syscall(SYS_pwritev2, file, halves, 1, 8L, 0L, SYNC) == 4 && open_status(file).st_size == 12);
+    CHECK(syscall(SYS_preadv2, file, halves, 2, 4L, 0L, HIPRI) == 8 && memcmp(bytes, "56781234", 8) == 0);
+    CHECK(syscall(SYS_preadv2, file, halves, 2, -1L, 0L, 0) == 8 && lseek(file, 0, SEEK_CUR) == 8);
+    CHECK(memcmp(bytes, "12345678", 8) == 0);
+    FAILS(syscall(SYS_preadv2, file, halves, 2, 0L, 0L, UNKNOWN), EOPNOTSUPP);
+    FAILS(syscall(SYS_pwritev2, file, halves, 2, -2L, 0L, 0), EINVAL);
+    CHECK(close(file) == 0);
+}
+
 int main(int count, char **arguments)
 {
     umask(0);
@@ -200,6 +290,9 @@ int main(int count, char **arguments)
     names();
     sizes();
     appended();
+    allocated();
+    attributes();
+    flagged();
     printf("files are as they should be\n");
     return 0;
 }

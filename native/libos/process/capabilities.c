@@ -120,7 +120,6 @@ enum {
     PR_SET_SECUREBITS = 28, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39, PR_CAP_AMBIENT = 47,
 };
 enum { AMBIENT_IS_SET = 1, AMBIENT_RAISE = 2, AMBIENT_LOWER = 3, AMBIENT_CLEAR_ALL = 4 };
-#define SECBIT_KEEP_CAPS 16
 
 static int64_t change_ambient(uint64_t operation, uint64_t capability, uint64_t rest)
 {
@@ -136,7 +135,7 @@ static int64_t change_ambient(uint64_t operation, uint64_t capability, uint64_t 
     case AMBIENT_IS_SET:
         return (who->ambient & bit) != 0;
     case AMBIENT_RAISE:
-        if (!(who->permitted & who->inheritable & bit)) {
+        if (!(who->permitted & who->inheritable & bit) || (who->secure_bits & SECURE_NO_CAP_AMBIENT_RAISE)) {
             return -EPERM;
         }
         who->ambient |= bit;
@@ -149,17 +148,32 @@ static int64_t change_ambient(uint64_t operation, uint64_t capability, uint64_t 
     }
 }
 
+/* cap_task_prctl() of Linux: what is locked stays, and so does the lock. */
+static int64_t set_secure_bits(struct credentials *who, uint64_t wanted)
+{
+    uint64_t locks = who->secure_bits & SECURE_LOCKS, changed = who->secure_bits ^ wanted;
+    bool is_known = (wanted & ~(uint64_t)(SECURE_BITS | SECURE_LOCKS)) == 0;
+    if (!is_known || (locks >> 1 & changed) || (locks & ~wanted) || !is_capable(CAP_SETPCAP)) {
+        return -EPERM;
+    }
+    who->secure_bits = (uint32_t)wanted;
+    return 0;
+}
+
 int64_t credentials_prctl(const uint64_t arguments[5])
 {
     struct credentials *who = own();
     switch (arguments[0]) {
     case PR_GET_KEEPCAPS:
-        return who->keeps_capabilities;
+        return (who->secure_bits & SECURE_KEEP_CAPS) != 0;
     case PR_SET_KEEPCAPS:
         if (arguments[1] > 1) {
             return -EINVAL;
         }
-        who->keeps_capabilities = arguments[1] == 1;
+        if (who->secure_bits & SECURE_KEEP_CAPS << 1) {
+            return -EPERM;
+        }
+        who->secure_bits = (who->secure_bits & ~(uint32_t)SECURE_KEEP_CAPS) | (arguments[1] ? SECURE_KEEP_CAPS : 0);
         return 0;
     case PR_CAPBSET_READ:
         return arguments[1] > CAP_LAST ? -EINVAL : (who->bounding & CAPABILITY_BIT(arguments[1])) != 0;
@@ -173,13 +187,9 @@ int64_t credentials_prctl(const uint64_t arguments[5])
         who->bounding &= ~CAPABILITY_BIT(arguments[1]);
         return 0;
     case PR_GET_SECUREBITS:
-        return who->keeps_capabilities ? SECBIT_KEEP_CAPS : 0;
-    case PR_SET_SECUREBITS: /* uid 0 keeps its meaning */
-        if (!is_capable(CAP_SETPCAP) || (arguments[1] & ~(uint64_t)SECBIT_KEEP_CAPS)) {
-            return -EPERM;
-        }
-        who->keeps_capabilities = arguments[1] != 0;
-        return 0;
+        return who->secure_bits;
+    case PR_SET_SECUREBITS:
+        return set_secure_bits(who, arguments[1]);
     case PR_SET_NO_NEW_PRIVS:
         if (arguments[1] != 1 || arguments[2] || arguments[3] || arguments[4]) {
             return -EINVAL;

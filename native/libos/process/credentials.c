@@ -114,8 +114,11 @@ static void change_user(const struct ids *new)
     struct ids old = who->user;
     note_change(&old, new);
     who->user = *new;
+    if (who->secure_bits & SECURE_NO_SETUID_FIXUP) {
+        return;
+    }
     if (any_is_zero(&old) && !any_is_zero(new)) {
-        if (!who->keeps_capabilities) {
+        if ((who->secure_bits & SECURE_KEEP_CAPS) == 0) {
             who->permitted = who->effective = 0;
         }
         who->ambient = 0;
@@ -304,6 +307,9 @@ int64_t sys_setfsuid(const struct arguments *arguments)
 {
     uint32_t old = set_file_system(&users, (uint32_t)arguments->at[0]);
     struct credentials *who = own();
+    if (who->secure_bits & SECURE_NO_SETUID_FIXUP) {
+        return old;
+    }
     if (old == 0 && who->user.file_system != 0) {
         who->effective &= ~FILE_CAPABILITIES;
     } else if (old != 0 && who->user.file_system == 0) {

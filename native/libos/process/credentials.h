@@ -26,12 +26,22 @@ enum capability {
      CAPABILITY_BIT(CAP_SETUID) | CAPABILITY_BIT(CAP_SETPCAP) | CAPABILITY_BIT(CAP_NET_BIND_SERVICE) |       \
      CAPABILITY_BIT(CAP_SYS_CHROOT) | CAPABILITY_BIT(CAP_MKNOD))
 
+/* capabilities(7), "The securebits flags"; above each of them is the one that locks it. */
+enum secure_bit {
+    SECURE_NOROOT = 1,              /* execve(2) gives uid 0 no capabilities */
+    SECURE_NO_SETUID_FIXUP = 4,     /* a change of ids leaves capabilities alone */
+    SECURE_KEEP_CAPS = 16,          /* those that are permitted outlive the last id 0; until the next execve(2) */
+    SECURE_NO_CAP_AMBIENT_RAISE = 64,
+    SECURE_BITS = 0x55,
+    SECURE_LOCKS = 0xAA,
+};
+
 struct credentials {
     struct ids user, group;
     uint32_t groups[GROUPS_MAX];
     uint32_t group_count;
     uint64_t permitted, effective, inheritable, bounding, ambient;
-    bool keeps_capabilities; /* PR_SET_KEEPCAPS */
+    uint32_t secure_bits;    /* enum secure_bit */
     bool no_new_privileges;  /* PR_SET_NO_NEW_PRIVS */
 };
 

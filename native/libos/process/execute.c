@@ -44,7 +44,8 @@ static int64_t import_strings(struct strings *to, user_address list, const struc
 /* security/commoncap.c, cap_bprm_creds_from_file(), where no file has capabilities or a set-user-ID bit that counts. */
 static void change_credentials(struct credentials *who)
 {
-    bool is_root = who->user.real == 0 || who->user.effective == 0;
+    bool has_root = (who->secure_bits & SECURE_NOROOT) == 0;
+    bool is_root = has_root && (who->user.real == 0 || who->user.effective == 0);
     uint64_t permitted = is_root ? who->inheritable | who->bounding : who->ambient;
     if (who->no_new_privileges) {
         permitted &= who->permitted;
@@ -53,7 +54,7 @@ static void change_credentials(struct credentials *who)
     who->effective = is_root && who->user.effective != 0 ? who->ambient & permitted : permitted;
     who->user.saved = who->user.file_system = who->user.effective;
     who->group.saved = who->group.file_system = who->group.effective;
-    who->keeps_capabilities = false;
+    who->secure_bits &= ~(uint32_t)SECURE_KEEP_CAPS;
 }
 
 static int64_t check_place(const struct program *program)

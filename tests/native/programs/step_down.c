@@ -65,6 +65,43 @@ static void threads_are_apart(void)
     CHECK(getuid() == 0 && has(CAP_SETUID));
 }
 
+enum { SECURE_NOROOT = 1, NO_FIXUP = 4, NO_FIXUP_LOCKED = 8, KEEPS = 16, KEEPS_LOCKED = 32, NO_RAISE = 64, UNKNOWN_BIT = 1 << 20 };
+
+static int set_secure_bits(unsigned long bits)
+{
+    return prctl(PR_SET_SECUREBITS, bits, 0, 0, 0);
+}
+
+/* Of a thread: what is locked cannot be unlocked. */
+static void *secure_bits(void *argument)
+{
+    CHECK(prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == 0);
+    FAILS(set_secure_bits(UNKNOWN_BIT), EPERM);
+    CHECK(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == KEEPS);
+    CHECK(set_secure_bits(SECURE_NOROOT | NO_FIXUP | NO_FIXUP_LOCKED | KEEPS_LOCKED | NO_RAISE) == 0);
+    CHECK(prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == (SECURE_NOROOT | NO_FIXUP | NO_FIXUP_LOCKED | KEEPS_LOCKED | NO_RAISE));
+    FAILS(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), EPERM);
+    FAILS(set_secure_bits(NO_FIXUP_LOCKED | KEEPS_LOCKED), EPERM); /* what is locked */
+    FAILS(set_secure_bits(NO_FIXUP | KEEPS_LOCKED), EPERM);        /* a lock */
+    CHECK(set_secure_bits(NO_FIXUP | NO_FIXUP_LOCKED | KEEPS_LOCKED | NO_RAISE) == 0);
+    read_capabilities();
+    capabilities[0].inheritable |= 1U << CAP_CHOWN;
+    CHECK(change_capabilities(SYS_capset, capabilities) == 0);
+    FAILS(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_CHOWN, 0, 0), EPERM);
+    CHECK(syscall(SYS_setfsuid, OTHER) == 0 && has(CAP_CHOWN));
+    CHECK(syscall(SYS_setresuid, OTHER, OTHER, OTHER) == 0 && has(CAP_CHOWN) && has(CAP_SETUID));
+    CHECK(syscall(SYS_setresuid, 0, 0, 0) == 0);
+    return argument;
+}
+
+static void threads_have_secure_bits(void)
+{
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, secure_bits, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == 0);
+}
+
 static void steps_back_and_forth(void)
 {
     uid_t real, effective, saved;
@@ -149,6 +186,7 @@ int main(void)
         file = open(GIVEN, O_CREAT | O_RDWR, 0600);
         CHECK(file >= 0 && fchown(file, OTHER, OTHER + 9) == 0 && close(file) == 0);
         threads_are_apart();
+        threads_have_secure_bits();
         steps_back_and_forth();
         capabilities_are_dropped();
         steps_down_for_good();

@@ -53,23 +53,22 @@ int64_t install(struct file *file, bool close_on_exec)
 
 int64_t install_two(struct file *files[2], bool close_on_exec, user_address to)
 {
-    int32_t descriptors[2];
-    int64_t result = install(files[0], close_on_exec);
-    if (result < 0) {
-        file_put(files[1]);
-        return result;
+    struct descriptor_slot slots[2];
+    int32_t numbers[2];
+    int64_t result = 0;
+    uint32_t count = 0;
+    while (count < ARRAY_LENGTH(slots) && (result = descriptor_reserve(&slots[count], close_on_exec)) == 0) {
+        numbers[count] = (int32_t)slots[count].number;
+        count++;
     }
-    descriptors[0] = (int32_t)result;
-    result = install(files[1], close_on_exec);
-    if (result >= 0) {
-        descriptors[1] = (int32_t)result;
-        result = copy_to_user(to, descriptors, sizeof(descriptors));
-        if (result < 0) {
-            descriptor_close(descriptors[1]);
-        }
+    result = result < 0 ? result : copy_to_user(to, numbers, sizeof(numbers));
+    bool is_refused = result < 0;
+    for (uint32_t at = 0; at < count; at++) {
+        int64_t filled = descriptor_fill(&slots[at], is_refused ? result : 0, files[at]);
+        result = filled < 0 ? filled : result;
     }
-    if (result < 0) {
-        descriptor_close(descriptors[0]);
+    for (uint32_t at = 0; at < ARRAY_LENGTH(slots) && is_refused; at++) {
+        file_put(files[at]);
     }
     return result;
 }

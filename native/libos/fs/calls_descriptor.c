@@ -210,6 +210,9 @@ static int64_t create_memory_file(const char *name, uint32_t flags, struct file 
         namespace_lock();
         result = file_create(inode, O_RDWR | O_LARGEFILE, file);
         namespace_unlock();
+        if (result == 0) {
+            (*file)->is_made_open = true;
+        }
     }
     inode_put(inode);
     return result;

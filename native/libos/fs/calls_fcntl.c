@@ -59,7 +59,7 @@ static int64_t set_status_flags(struct file *file, int32_t descriptor, uint32_t 
     if ((flags & ~file->flags & O_NOATIME) && !is_owner(file->inode)) {
         return -EPERM;
     }
-    if ((flags & O_DIRECT) && !has_pages(file) && (file->inode->mode & S_IFMT) != S_IFIFO) {
+    if ((flags & O_DIRECT) && !takes_direct(file) && (file->inode->mode & S_IFMT) != S_IFIFO) {
         return -EINVAL; /* of pipes it is packets */
     }
     int64_t result = owner_set_async(file, descriptor, (flags & O_ASYNC) != 0);

@@ -10,6 +10,7 @@ struct counter {
     struct mutex lock;
     uint64_t value;
     bool semaphore;
+    uint32_t id; /* told by fdinfo: no two are alike */
 };
 
 static void counter_unused(struct event_source *source)
@@ -95,7 +96,8 @@ static void counter_release(struct file *file)
 static void counter_tell(struct file *file, struct text *text)
 {
     const struct counter *counter = file->state;
-    text_add(text, "eventfd-count: %16llx\n", (unsigned long long)__atomic_load_n(&counter->value, __ATOMIC_RELAXED));
+    text_add(text, "eventfd-count: %16llx\neventfd-id: %u\neventfd-semaphore: %d\n",
+        (unsigned long long)__atomic_load_n(&counter->value, __ATOMIC_RELAXED), counter->id, counter->semaphore);
 }
 
 static const struct file_operations counter_operations = {
@@ -110,10 +112,12 @@ static const struct file_operations counter_operations = {
 
 int64_t event_create(uint64_t initial, bool semaphore, uint32_t flags, struct file **file)
 {
+    static uint32_t last_id;
     struct counter *counter = allocate(sizeof(struct counter));
     if (!counter) {
         return -ENOMEM;
     }
+    counter->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
     counter->source.references = 1;
     counter->source.changes = 1;
     counter->source.unused = counter_unused;

@@ -262,6 +262,20 @@ int64_t after_transfer(struct file *file, uint32_t flags, int64_t result)
     return error < 0 ? error : result;
 }
 
+static int64_t read_each(struct file *file, const struct iovec *vector, size_t count, uint64_t *offset)
+{
+    uint64_t done = 0;
+    int64_t result = 0;
+    for (size_t at = 0; at < count && result >= 0; at++) {
+        result = read_to_user(file, vector[at].base, vector[at].length, offset);
+        done += result > 0 ? (uint64_t)result : 0;
+        if (result >= 0 && (uint64_t)result < vector[at].length) {
+            break;
+        }
+    }
+    return done > 0 ? (int64_t)done : result;
+}
+
 int64_t transfer_vectors(
     struct file *file, user_address from, uint64_t count, transfer *move, uint64_t *offset, uint32_t flags)
 {
@@ -280,6 +294,8 @@ int64_t transfer_vectors(
         result = error;
     } else if (result > 0 && file->operations->vector) { /* of nothing nobody is asked: do_iter_write() */
         result = file->operations->vector(file, vector, count, writes);
+    } else if (result > 0 && !writes && file->operations->reads_by_piece) {
+        result = read_each(file, vector, (size_t)count, offset);
     } else if (result > 0) {
         const struct pieces pieces = {.vector = vector, .count = (size_t)count, .total = (uint64_t)result};
         result = (writes ? write_all : read_all)(file, &pieces, offset);

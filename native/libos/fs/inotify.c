@@ -277,6 +277,7 @@ static const struct file_operations operations = {
     .ioctl = inotify_ioctl,
     .release = inotify_release,
     .stream = true,
+    .reads_by_piece = true,
     .stands = true,
 };
 

@@ -113,7 +113,7 @@ static int64_t open_place(struct place *place, uint32_t flags, uint32_t mode, st
     if (result < 0) {
         return result;
     }
-    bool is_refused = (flags & O_DIRECT) && (flags & O_PATH) == 0 && !has_pages(*file); /* do_dentry_open() of Linux */
+    bool is_refused = (flags & O_DIRECT) && (flags & O_PATH) == 0 && !takes_direct(*file); /* do_dentry_open() of Linux */
     result = is_refused ? -EINVAL : remember_name(*file, place);
     if (result == 0 && (flags & O_PATH) == 0) {
         notify_opened(*file);

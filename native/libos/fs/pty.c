@@ -269,7 +269,7 @@ void pty_open_master(struct pty *pty, struct file *file)
 int64_t pty_open_slave(struct pty *pty, struct file *file)
 {
     mutex_lock(&pty->lock);
-    int64_t result = pty->locked || pty->master_is_closed ? -EIO : pty->exclusive && pty->slaves > 0 ? -EBUSY : 0;
+    int64_t result = pty->locked || pty->master_is_closed ? -EIO : pty->slave_is_exclusive ? -EBUSY : 0;
     if (result == 0) {
         pty->slaves++;
         pty->slave_was_open = true;

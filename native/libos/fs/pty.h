@@ -26,7 +26,7 @@ struct pty {
     uint32_t slaves; /* open files */
     bool slave_was_open, master_is_closed;
     bool locked;    /* TIOCSPTLCK: the slave cannot be opened */
-    bool exclusive; /* TIOCEXCL */
+    bool master_is_exclusive, slave_is_exclusive; /* TIOCEXCL: it cannot be opened again */
     bool packets;   /* TIOCPKT: each read of the master begins with a byte that says what it is */
 };
 

@@ -38,6 +38,7 @@ enum pty_request {
     TIOCSPTLCK = 0x40045431,
     TIOCSIG = 0x40045436,
     TIOCGPKT = 0x80045438,
+    TIOCGEXCL = 0x80045440,
     TIOCGPTLCK = 0x80045439,
 };
 
@@ -325,6 +326,7 @@ int64_t pty_ioctl(struct file *file, uint32_t request, user_address argument)
     if (!is_master && pty->master_is_closed) {
         return request == TIOCSPGRP ? -ENOTTY : -EIO;
     }
+    bool *exclusive = is_master ? &pty->master_is_exclusive : &pty->slave_is_exclusive;
     int64_t refusal = changes_terminal(request, is_master) ? pty_check_background(pty, SIGTTOU) : 0;
     if (refusal < 0) {
         return refusal == -EIO && request == TIOCSPGRP ? -ENOTTY : refusal;
@@ -358,8 +360,10 @@ int64_t pty_ioctl(struct file *file, uint32_t request, user_address argument)
         return flush(pty, is_master, argument);
     case TIOCEXCL:
     case TIOCNXCL:
-        __atomic_store_n(&pty->exclusive, request == TIOCEXCL, __ATOMIC_RELEASE);
+        __atomic_store_n(exclusive, request == TIOCEXCL, __ATOMIC_RELEASE);
         return 0;
+    case TIOCGEXCL:
+        return give(argument, __atomic_load_n(exclusive, __ATOMIC_ACQUIRE));
     case TIOCOUTQ:
         return give(argument, 0);
     case FIONREAD:

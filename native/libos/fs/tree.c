@@ -367,6 +367,7 @@ static const struct inode_operations operations = {
     .next_xattr = tree_next_xattr,
     .read_xattr = tree_read_xattr,
     .set_xattr = tree_set_xattr,
+    .keeps_flags = true,
     .unused = node_unused,
 };
 

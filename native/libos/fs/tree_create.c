@@ -19,11 +19,14 @@ static struct node *make_node(const struct file_system *file_system, const struc
     return node;
 }
 
-/* What a new node takes over from a set-group-id directory. */
+/* What a new node takes over from its directory. */
 static struct node *make_in(const struct inode *directory, const struct creation *creation)
 {
     struct node *node = make_node(directory->file_system, creation);
-    if (node && (directory->mode & S_ISGID)) {
+    if (node != NULL) {
+        node->inode.kept_flags = directory->kept_flags;
+    }
+    if (node != NULL && (directory->mode & S_ISGID)) {
         node->inode.gid = directory->gid;
         node->inode.mode |= is_directory(&node->inode) ? S_ISGID : 0;
     }

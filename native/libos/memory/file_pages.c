@@ -18,6 +18,23 @@ static const struct area *window_of(user_address at, user_address end)
     return &first->area;
 }
 
+/* The last mapping of a System V segment that was removed goes before the new one comes, and the segment with it (shm_mmap() of Linux). */
+static bool is_last_of_removed(const struct area *window, user_address start, uint64_t length)
+{
+    struct shared_object *object = window->object;
+    uint64_t others = 0, mapped = 0;
+    if (!__atomic_load_n(&object->is_removed, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    for (user_address at = start; at < start + length;) {
+        const struct area *area = &find_own(current_space(), at)->area; /* window_of() has seen them all */
+        mapped++;
+        others += area->start < start || area->end > start + length;
+        at = area->end;
+    }
+    return others == 0 && __atomic_load_n(&object->mappings, __ATOMIC_SEQ_CST) == mapped;
+}
+
 int64_t sys_remap_file_pages(const struct arguments *arguments)
 {
     user_address start = PAGE_DOWN(arguments->at[0]);
@@ -29,7 +46,10 @@ int64_t sys_remap_file_pages(const struct arguments *arguments)
     const struct area *window = window_of(start, start + length);
     struct area area = window ? *window : (struct area){0};
     int64_t result = -EINVAL;
-    if (window) {
+    if (window && is_last_of_removed(window, start, length)) {
+        unmap_locked(area.space, start, start + length);
+        result = -EINVAL;
+    } else if (window) {
         area.start = start;
         area.offset = page * PAGE_SIZE;
         area_hold(&area); /* what it shows stays, though all of its mapping may go */

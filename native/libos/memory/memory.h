@@ -167,6 +167,7 @@ struct shared_object {
     uint64_t size;
     uint64_t page_count; /* but for those that are PLACE_NEARBY; atomic */
     bool has_nearby;     /* there may be such */
+    bool is_removed;     /* nobody can find it any more but through its mappings; atomic */
     uint32_t references; /* atomic */
     uint32_t mappings;   /* areas; atomic */
     bool locked_whole, locked_memory; /* by who has the lock: all of it, and the memory lock with it */

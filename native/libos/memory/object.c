@@ -218,6 +218,7 @@ void object_drop_reserved(struct shared_object *object, uint64_t first, uint64_t
 
 void object_discard(struct shared_object *object)
 {
+    __atomic_store_n(&object->is_removed, true, __ATOMIC_RELEASE);
     mutex_lock(&object->lock);
     if (!is_mapped(object)) {
         object_drop(object, 0, OBJECT_PAGES_MAX);

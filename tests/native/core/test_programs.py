@@ -84,6 +84,7 @@ COUNTS = {
     "message_queues": (),
     "stack_limit": (),
     "proc_files": (),
+    "requests": (),
     "process_calls": (),
     "rare_calls": (),
     "read_ahead": (scaled(200_000, least=10_000),),

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -214,12 +215,15 @@ static void reading(void)
     CHECK(poll(&look, 1, -1) == 1 && look.revents == POLLIN && pthread_join(thread, NULL) == 0);
     CHECK(ioctl(other, FIONREAD, &waiting) == 0 && waiting == 2 * (EVENT_SIZE + 16));
     CHECK(read(other, events, EVENT_SIZE) == -1 && errno == EINVAL);
+    struct iovec parts[] = {{events, EVENT_SIZE}, {events + EVENT_SIZE, 16}}; /* no event is divided among pieces */
+    CHECK(readv(other, parts, 2) == -1 && errno == EINVAL);
     CHECK(read(other, events, EVENT_SIZE + 16 + 5) == EVENT_SIZE + 16);
     CHECK(read(other, events, sizeof events) == EVENT_SIZE + 16);
     CHECK(pthread_create(&thread, NULL, make_later, NULL) == 0);
     ssize_t first = read(other, events, EVENT_SIZE + 16);
     CHECK(first == EVENT_SIZE + 16 && pthread_join(thread, NULL) == 0);
-    CHECK(inotify_rm_watch(other, number) == 0 && read(other, events, sizeof events) == 2 * EVENT_SIZE + 16);
+    struct iovec pieces[] = {{events, EVENT_SIZE + 16}, {events + EVENT_SIZE + 16, sizeof events - EVENT_SIZE - 16}};
+    CHECK(inotify_rm_watch(other, number) == 0 && readv(other, pieces, 2) == 2 * EVENT_SIZE + 16);
     CHECK(((struct inotify_event *)(void *)(events + EVENT_SIZE + 16))->mask == IN_IGNORED && close(other) == 0);
     show("others");
 }

@@ -152,7 +152,7 @@ static void descriptors(void)
     CHECK(strstr(text, wanted) && close(fd) == 0);
     fd = eventfd(0x1F, 0);
     info_of(fd, text, sizeof text);
-    CHECK(strstr(text, "\neventfd-count:               1f\n") && close(fd) == 0);
+    CHECK(strstr(text, "\neventfd-count:               1f\n") && strstr(text, "\neventfd-id: ") && close(fd) == 0);
     fd = inotify_init1(0);
     CHECK(inotify_add_watch(fd, "/tmp", IN_CREATE | IN_DELETE) == 1);
     info_of(fd, text, sizeof text);

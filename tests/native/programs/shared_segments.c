@@ -81,6 +81,23 @@ static void test_removal(key_t key)
     CHECK(shmdt(at) == 0 && shmctl(id, IPC_STAT, &status) == -1 && errno == EINVAL);
 }
 
+/* A window over all that is left of it takes it away before it is found again. */
+static void test_window(void)
+{
+    int id = shmget(IPC_PRIVATE, 3 * PAGE, IPC_CREAT | 0600);
+    char *at = shmat(id, NULL, 0), *again = shmat(id, NULL, 0);
+    struct shmid_ds status;
+    CHECK(at != FAILED && again != FAILED);
+    at[PAGE] = 's';
+    CHECK(shmctl(id, IPC_RMID, NULL) == 0);
+    CHECK(remap_file_pages(at, 3 * PAGE, 0, 0, 0) == 0 && shmdt(again) == 0); /* the other mapping holds it */
+    CHECK(remap_file_pages(at, PAGE, 0, 1, 0) == 0 && at[0] == 's');
+    CHECK(munmap(at, PAGE) == 0 && shmctl(id, IPC_STAT, &status) == 0);
+    CHECK(remap_file_pages(at + PAGE, 2 * PAGE, 0, 0, 0) == -1 && errno == EINVAL);
+    CHECK(shmctl(id, IPC_STAT, &status) == -1 && errno == EINVAL);
+    CHECK(mincore(at + PAGE, 2 * PAGE, (unsigned char *)&status) == -1 && errno == ENOMEM);
+}
+
 static void test_information(void)
 {
     struct shminfo limits;
@@ -104,6 +121,7 @@ int main(void)
     test_attach();
     test_removal(key);
     test_information();
+    test_window();
     puts("segments ok");
     return 0;
 }

@@ -74,7 +74,7 @@ static int64_t refuse_clone(const struct file *to, const struct file *from)
 static int64_t clone_from(const struct file *file, int32_t descriptor)
 {
     struct file *source = opened_file_of_descriptor(descriptor);
-    return source == NULL ? -EBADF : on_file(source, refuse_clone(file, source));
+    return !source ? -EBADF : on_file(source, refuse_clone(file, source));
 }
 
 static int64_t clone_range(const struct file *file, user_address argument)
@@ -131,7 +131,7 @@ static int64_t of_flags(struct file *file, uint32_t request, user_address argume
 
 static int64_t of_kind(struct file *file, uint32_t request, user_address argument)
 {
-    return file->operations->ioctl != NULL ? file->operations->ioctl(file, request, argument) : -ENOTTY;
+    return file->operations->ioctl ? file->operations->ioctl(file, request, argument) : -ENOTTY;
 }
 
 static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t request, user_address argument)
@@ -172,7 +172,7 @@ static int64_t ioctl_file(struct file *file, int64_t descriptor, uint32_t reques
 int64_t sys_ioctl(const struct arguments *arguments)
 {
     struct file *file = file_at(arguments, 0);
-    if (file == NULL) {
+    if (!file) {
         return -EBADF;
     }
     return on_file(

@@ -138,7 +138,7 @@ bool is_owner(const struct inode *inode)
 /* Blocks of 512 bytes as ext4 counts them; a short symbolic link lies in its inode. */
 uint64_t inode_blocks(struct inode *inode)
 {
-    if (is_regular(inode) && inode->operations->block_count != NULL) {
+    if (is_regular(inode) && inode->operations->block_count) {
         return inode->operations->block_count(inode);
     }
     bool fast_link = is_link(inode) && inode->size < 60;

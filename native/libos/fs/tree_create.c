@@ -23,10 +23,10 @@ static struct node *make_node(const struct file_system *file_system, const struc
 static struct node *make_in(const struct inode *directory, const struct creation *creation)
 {
     struct node *node = make_node(directory->file_system, creation);
-    if (node != NULL) {
+    if (node) {
         node->inode.kept_flags = directory->kept_flags;
     }
-    if (node != NULL && (directory->mode & S_ISGID)) {
+    if (node && (directory->mode & S_ISGID)) {
         node->inode.gid = directory->gid;
         node->inode.mode |= is_directory(&node->inode) ? S_ISGID : 0;
     }

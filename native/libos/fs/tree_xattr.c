@@ -75,7 +75,7 @@ int64_t tree_next_xattr(struct inode *inode, uint64_t *position, struct xattr *x
 int64_t tree_read_xattr(struct inode *inode, const struct xattr *xattr, void *to)
 {
     (void)inode;
-    if (xattr->value == NULL) {
+    if (!xattr->value) {
         return erofs_xattr_value(&xattr->lower, to, xattr->size);
     }
     memcpy(to, xattr->value, xattr->size);
@@ -151,7 +151,7 @@ static int64_t copy_up(struct node *node)
     }
     for (uint64_t position = 0; (result = next_lower(node, &position, &lower)) > 0;) {
         struct tree_xattr *copy = make_xattr(lower.name, lower.size);
-        result = copy == NULL ? -ENOSPC : tree_read_xattr(&node->inode, &lower, copy->bytes + copy->name_length);
+        result = !copy ? -ENOSPC : tree_read_xattr(&node->inode, &lower, copy->bytes + copy->name_length);
         if (result < 0) {
             if (copy) {
                 release_xattr(copy);

@@ -306,7 +306,7 @@ static void clear_pages(struct shared_object *object, uint64_t start, uint64_t e
         uint64_t next = PAGE_DOWN(start) + PAGE_SIZE < end ? PAGE_DOWN(start) + PAGE_SIZE : end;
         bool is_whole = next - start == PAGE_SIZE;
         uint8_t *page = is_whole ? NULL : object_page_to_change(object, start / PAGE_SIZE);
-        if (page != NULL) {
+        if (page) {
             memset(page + start % PAGE_SIZE, 0, next - start);
         }
         start = is_whole ? last * PAGE_SIZE : next;

@@ -16,8 +16,8 @@ static bool next_name(const char *names, size_t size, uint64_t *position, struct
 {
     while (*position < size) {
         const char *name = names + *position, *end = memchr(name, '\0', size - *position);
-        size_t length = end == NULL ? 0 : (size_t)(end - name);
-        *position = end == NULL ? size : *position + length + 1;
+        size_t length = !end ? 0 : (size_t)(end - name);
+        *position = !end ? size : *position + length + 1;
         if (is_user_name(name, length)) {
             memcpy(xattr->name, name, length + 1);
             return true;
@@ -34,7 +34,7 @@ int64_t volume_next_xattr(struct inode *inode, uint64_t *position, struct xattr 
         return -EIO; /* the host is asked by name */
     }
     char *names = buffer_take(&data_buffers);
-    if (names == NULL) {
+    if (!names) {
         return -ENOMEM;
     }
     int64_t size = host_xattr_list(volume->path, volume->length, names, XATTR_LIST_MAX), result = size < 0 ? size : -ENODATA;
@@ -62,6 +62,6 @@ int64_t volume_set_xattr(struct inode *inode, const char *name, const void *valu
     if (volume->length == 0) {
         return -EIO;
     }
-    return value == NULL ? host_xattr_remove(volume->path, volume->length, name)
+    return !value ? host_xattr_remove(volume->path, volume->length, name)
                          : host_xattr_set(volume->path, volume->length, name, value, size, flags);
 }

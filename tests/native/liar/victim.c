@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -137,6 +138,29 @@ static void list(int directory)
     }
 }
 
+/* What is appended goes wherever the host says that the end is; a mapping of the file is looked through for it. */
+static void append(const char *path)
+{
+    int file = open(path, O_RDWR | O_APPEND);
+    need(write(file, constants, 600) <= 600, "more appended than given");
+    fallocate(file, 0, 100, 9000);
+    void *mapping = mmap(NULL, 8192, PROT_READ, MAP_SHARED, file, 0);
+    need(write(file, constants, 200) <= 200, "more appended than given");
+    fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10, 5000);
+    if (mapping != MAP_FAILED) {
+        munmap(mapping, 8192);
+    }
+    close(file);
+}
+
+static void use_attributes(const char *path)
+{
+    setxattr(path, "user.one", constants, 100, 0);
+    look_after(getxattr(path, "user.one", buffer(), 200), 200);
+    look_after(listxattr(path, (char *)buffer(), 300), 300);
+    removexattr(path, "user.one");
+}
+
 static void use_volume(const char *volume)
 {
     struct stat stat;
@@ -161,6 +185,8 @@ static void use_volume(const char *volume)
         lseek(file, 0, SEEK_END);
     }
     close(file);
+    append("d/f");
+    use_attributes("d/f");
     symlink("f", "d/l");
     look_after(readlink("d/l", (char *)buffer(), 40), 40);
     look_after(readlink("d/l", (char *)buffer(), 1), 1);

@@ -13,7 +13,7 @@ STRICT_TESTS := $(addprefix tests/,native/core $(addprefix integration/,run chil
 
 NATIVE_SOURCES := $(shell find native -name .cache -prune -o -type f -print)
 
-.PHONY: demo test test-long check format native bench release-digests loader-names wheel image clean packages-demo packages-test
+.PHONY: demo test test-long check format native bench bench-long release-digests loader-names wheel image clean packages-demo packages-test
 .DEFAULT_GOAL := test
 
 demo: packages-demo $(VENV)/.installed native
@@ -28,6 +28,10 @@ test-long: packages-test $(VENV)/.installed native
 
 bench: packages-test $(VENV)/.installed native
 	@PYTHONPATH=tests $(BIN)/python -m bench --output build/bench.json
+
+# Also beside Gramine and gVisor, under containerd, and on the fake hardware.
+bench-long: packages-test $(VENV)/.installed native
+	@PYTHONPATH=tests $(BIN)/python -m bench --long --output build/bench.json
 
 check: $(VENV)/.installed
 	@$(BIN)/ruff check .

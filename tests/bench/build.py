@@ -39,8 +39,8 @@ class _Figures:
 
 def build_rows(base: Path) -> list[Row]:
     """Measure first build, rebuild, memory and bytes pushed."""
-    image = large_image(base)
-    several, single = _measured(base / "several", image), _measured(base / "single", large_layer(base))
+    image = large_image()
+    several, single = _measured(base / "several", image), _measured(base / "single", large_layer())
     limit = image.size * 0.02 + 1e6
     return [
         _first_row("first build, registry to registry", several, 2.0),

@@ -31,7 +31,7 @@ INDEX_TARGET = 2.0
 
 def check_rows(base: Path) -> list[Row]:
     """Measure on the large image."""
-    layout = large_image(base).layout
+    layout = large_image().layout
     return [_check_row(f"oci:{layout}:1", base), _overhead_row(f"oci:{layout}:1", base)]
 
 

@@ -1,20 +1,30 @@
-"""Real images of about 500 MB, of three layers and of one, filled from this machine's own /usr."""
+"""Real images of about 500 MB, of three layers and of one, filled from this machine's own /usr.
+
+They are made once, and kept beside what tests have downloaded as long as these files are the same.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.gzip_pieces import deflate_piece, join_pieces
 from bench.index_bench import layout_of
+from support.downloads import downloads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LAYERS = (("usr/bin", 130_000_000), ("usr/lib", 340_000_000), ("usr/share", 20_000_000))
+TOPS = (("/usr/bin", 130_000_000), ("/usr/lib", 340_000_000), ("/usr/share", 20_000_000))
+"""Folders of which the layers are made, and how many bytes of each."""
 COMMAND = ("/usr/bin/busybox", "true")
+_END_OF_TAR = bytes(1024)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,39 +35,83 @@ class LargeImage:
     size: int
 
 
-def large_image(base: Path) -> LargeImage:
-    """Make the image of three layers in ``base``, unless it is there."""
-    return _image(base / "large", [(layer,) for layer in LAYERS])
+def large_image() -> LargeImage:
+    """Return the image of three layers."""
+    return _image("three-layers")
 
 
-def large_layer(base: Path) -> LargeImage:
-    """Make the image of the same files in one layer, unless it is there."""
-    return _image(base / "large-layer", [LAYERS])
+def large_layer() -> LargeImage:
+    """Return the image of the same files in one layer."""
+    return _image("one-layer")
 
 
-def _image(folder: Path, contents: Sequence[Sequence[tuple[str, int]]]) -> LargeImage:
-    size_file = folder / "size"
-    if not size_file.exists():
-        folder.mkdir(parents=True)
-        layers = [_layer(folder / f"{number}.tar.gz", tops) for number, tops in enumerate(contents)]
-        size_file.write_text(str(layout_of(layers, folder, COMMAND)[1]))
-        for layer in layers:
-            layer.unlink()
-    return LargeImage(layout=folder / "layout", size=int(size_file.read_text()))
+def _image(kind: str) -> LargeImage:
+    folder = _images() / kind
+    return LargeImage(layout=folder / "layout", size=int((folder / "size").read_text()))
 
 
-def _layer(path: Path, tops: Sequence[tuple[str, int]]) -> Path:
-    # Piped, not held: a child's peak memory begins with its parent's.
-    names = path.with_suffix(".names")
-    names.write_text("".join(f"{name}\0" for top, limit in tops for name in _pick(Path("/", top), limit)))
+@functools.cache
+def _images() -> Path:
+    picked = [_pick(Path(top), limit) for top, limit in TOPS]
+    folder = downloads() / f"bench-images-{_state_of(picked)}"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=downloads(), prefix="bench-images-") as scratch:
+            made = Path(scratch) / "made"
+            _make(picked, made)
+            for old in downloads().glob(f"bench-images-{'?' * 32}"):
+                subprocess.run(["rm", "-rf", old], check=True)
+            made.rename(folder)
+    return folder
+
+
+def _state_of(picked: Sequence[Sequence[str]]) -> str:
+    """Return what changes when the files of the image do."""
+    state = hashlib.sha256()
+    for names in picked:
+        for name in names:
+            status = Path("/", name).stat()
+            state.update(f"{name} {status.st_size} {status.st_mtime_ns}\0".encode())
+    return state.hexdigest()[:32]
+
+
+def _make(picked: Sequence[Sequence[str]], folder: Path) -> None:
+    folder.mkdir()
+    pieces = []
+    for number, names in enumerate(picked):
+        pieces.append(folder / f"{number}.deflate")
+        _archive(names, pieces[-1])
+    end = folder / "end.deflate"
+    with tempfile.TemporaryFile() as zeros:
+        zeros.write(_END_OF_TAR)
+        zeros.seek(0)
+        deflate_piece(zeros, end)
+    for kind, layers in (("three-layers", [[piece] for piece in pieces]), ("one-layer", [pieces])):
+        (folder / kind).mkdir()
+        paths = [folder / kind / f"{number}.tar.gz" for number in range(len(layers))]
+        for path, parts in zip(paths, layers, strict=True):
+            join_pieces([*parts, end], path)
+        size = layout_of(paths, folder / kind, COMMAND)[1]
+        (folder / kind / "size").write_text(str(size))
+        for path in paths:
+            path.unlink()
+    for piece in (*pieces, end):
+        piece.unlink()
+
+
+def _archive(names: Sequence[str], piece: Path) -> None:
+    """Deflate an archive without its end. Piped, not held: a child's memory begins with its parent's."""
+    listed = piece.with_suffix(".names")
+    listed.write_text("".join(f"{name}\0" for name in names))
+    command = ["tar", "-C", "/", "--null", "-T", str(listed), "-b1", "-cf", "-"]
     with (
-        path.open("wb") as output,
+        subprocess.Popen(command, stdout=subprocess.PIPE) as archive,
         subprocess.Popen(
-            ["tar", "-C", "/", "--null", "-T", names, "-cf", "-"], stdout=subprocess.PIPE
-        ) as archive,
+            ["head", "-c", f"-{len(_END_OF_TAR)}"], stdin=archive.stdout, stdout=subprocess.PIPE
+        ) as members,
     ):
-        subprocess.run(["gzip", "-6"], stdin=archive.stdout, stdout=output, check=True)
-    return path
+        assert members.stdout is not None
+        deflate_piece(members.stdout, piece)
+    listed.unlink()
 
 
 def _pick(top: Path, limit: int) -> list[str]:

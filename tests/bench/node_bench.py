@@ -41,10 +41,10 @@ def node_rows(base: Path) -> list[Row]:
     subprocess.run([*_ENCLAVIZE, "keygen", key], check=True, capture_output=True)
     (folder / "images").mkdir()
     layouts = guest_layouts(folder / "images")
-    large = large_image(base).layout
+    large = large_image().layout
     with running_node(("--key", key)) as node, _engine(folder, node) as engine:
         for name, layout in ((ORDINARY, layouts[ORDINARY]), (TEE, layouts[TEE]), (LARGE, large)):
-            _import(engine, layout, name)
+            _import(engine, layout, name, folder)
         cri = Cri(engine.command[-1])
         with tempfile.TemporaryDirectory(prefix="cri-logs-") as logs:
             pod = cri.pod("rune", Path(logs))
@@ -63,10 +63,11 @@ def _engine(folder: Path, node: Node) -> Iterator[Engine]:
     remove_control_groups()
 
 
-def _import(engine: Engine, layout: Path, name: str) -> None:
-    archive = layout.with_name(f"{layout.name}.tar")
+def _import(engine: Engine, layout: Path, name: str, folder: Path) -> None:
+    archive = folder / "imported.tar"
     subprocess.run(["skopeo", "copy", "-q", f"oci:{layout}:1", f"oci-archive:{archive}:{name}"], check=True)
     engine.run("--namespace", "k8s.io", "images", "import", "--snapshotter", "native", archive, check=True)
+    archive.unlink()
 
 
 def _started(cri: Cri, pod: Pod, image: str, *, between: Callable[[], object] = lambda: None) -> float:

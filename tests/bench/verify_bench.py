@@ -38,7 +38,7 @@ TARGET = 1.25
 
 def verify_rows(base: Path) -> list[Row]:
     """Measure on the large image."""
-    source = large_image(base).layout
+    source = large_image().layout
     own = {
         "XDG_CACHE_HOME": str(base / "verify-cache"),
         "XDG_DATA_HOME": str(base / "data"),

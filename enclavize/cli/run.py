@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from enclavize.progress import Reporter
     from enclavize.rune.publish import PublishedPort
+    from enclavize.rune.sgx_devices import Device
     from enclavize.tee.host_files import HostFiles
 
 SIMULATIONS = {
@@ -91,7 +92,6 @@ def _run(given: argparse.Namespace) -> int:
     from enclavize.rune.capabilities import chosen_capabilities
     from enclavize.rune.run import RunOptions, unpack
     from enclavize.rune.run import run as run_image
-    from enclavize.rune.sgx_devices import sgx_device
 
     if given.report and not (given.trace or given.profile):
         raise UsageError("--report says where --trace and --profile go: neither is there")
@@ -115,7 +115,7 @@ def _run(given: argparse.Namespace) -> int:
         host_network=given.network == "host",
         capabilities=chosen_capabilities(given.cap_add, given.cap_drop),
         published=_published(given.publish, host_network=given.network == "host"),
-        devices=tuple(map(sgx_device, given.device)),
+        devices=_devices(given.device),
         insecure=given.insecure,
     )
     reporting = partial(_reporting, _progress_mode(given.progress))
@@ -257,6 +257,14 @@ def _published(texts: Sequence[str], *, host_network: bool) -> tuple[PublishedPo
     from enclavize.cli.grammar.publish import parse_published
 
     return parse_published(texts, host_network=host_network)
+
+
+def _devices(paths: Sequence[str]) -> tuple[Device, ...]:
+    if not paths:
+        return ()
+    from enclavize.rune.sgx_devices import sgx_device
+
+    return tuple(map(sgx_device, paths))
 
 
 def _host_files(paths: Sequence[Path]) -> tuple[HostFiles, ...]:

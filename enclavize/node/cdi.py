@@ -8,7 +8,8 @@ from typing import Any
 
 from enclavize.errors import EnclavizeError
 from enclavize.node.edit import Edit, read_file
-from enclavize.rune.sgx_devices import AESM_SOCKET, ENCLAVE_DEVICES, PROVISION_DEVICES, present
+from enclavize.rune.mode import ENCLAVE_DEVICES
+from enclavize.rune.sgx_devices import AESM_SOCKET, PROVISION_DEVICES, present
 
 CONFIG = Path("/etc/cdi/enclavize-sgx.json")
 KIND = "enclavize.org/sgx"

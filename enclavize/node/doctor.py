@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
-from enclavize.rune.sgx_devices import AESM_SOCKET, ENCLAVE_DEVICES, PROVISION_DEVICES, present
+from enclavize.rune.mode import ENCLAVE_DEVICES
+from enclavize.rune.sgx_devices import AESM_SOCKET, PROVISION_DEVICES, present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

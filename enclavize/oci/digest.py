@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING, NewType
 
@@ -30,6 +29,8 @@ def parse_digest(text: str) -> Digest:
 
 def sha256_digest(data: bytes) -> Digest:
     """Return the SHA-256 digest of ``data``."""
+    import hashlib
+
     return Digest(f"sha256:{hashlib.sha256(data).hexdigest()}")
 
 
@@ -50,4 +51,6 @@ def short(digest: Digest) -> str:
 
 def new_hash(digest: Digest) -> _Hash:
     """Return a fresh hash object of the digest's algorithm."""
+    import hashlib  # which loads OpenSSL; not all who name digests make them
+
     return hashlib.new(algorithm_of(digest))

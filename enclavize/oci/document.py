@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.limits import MAX_CONFIG_ITEMS
-from enclavize.oci.shape import TwiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +26,10 @@ _Value = TypeVar("_Value")
 _Sized = TypeVar("_Sized", list[Any], dict[str, Any])
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class TwiceError(ValueError):
+    """A name stands twice, or in two spellings."""
 
 
 @dataclass(frozen=True)

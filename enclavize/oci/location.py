@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import UsageError
-from enclavize.oci.execution import NOTHING
-from enclavize.oci.reference import parse_reference
 
 if TYPE_CHECKING:
     from enclavize.oci.execution import Execution
@@ -16,32 +14,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RegistryLocation:
-    """``[docker://]NAME``: an image in a registry."""
-
+class _NamedLocation:
     reference: ImageReference
+
+
+@dataclass(frozen=True)
+class _TaggedLocation:
+    path: Path
+    tag: str | None = None
+
+
+class RegistryLocation(_NamedLocation):
+    """``[docker://]NAME``: an image in a registry."""
 
     def __str__(self) -> str:
         return str(self.reference)
 
 
-@dataclass(frozen=True)
-class LayoutLocation:
-    """``oci:DIR[:TAG]``: a folder in the OCI image layout."""
+class DaemonLocation(_NamedLocation):
+    """``docker-daemon:NAME``: an image in the docker daemon."""
 
-    path: Path
-    tag: str | None = None
+    def __str__(self) -> str:
+        return f"docker-daemon:{self.reference.familiar}"
+
+
+class LayoutLocation(_TaggedLocation):
+    """``oci:DIR[:TAG]``: a folder in the OCI image layout."""
 
     def __str__(self) -> str:
         return _join("oci", self.path, self.tag)
 
 
-@dataclass(frozen=True)
-class OciArchiveLocation:
+class OciArchiveLocation(_TaggedLocation):
     """``oci-archive:FILE[:TAG]``: a tar file of an OCI image layout."""
-
-    path: Path
-    tag: str | None = None
 
     def __str__(self) -> str:
         return _join("oci-archive", self.path, self.tag)
@@ -59,24 +64,14 @@ class DockerArchiveLocation:
 
 
 @dataclass(frozen=True)
-class DaemonLocation:
-    """``docker-daemon:NAME``: an image in the docker daemon."""
-
-    reference: ImageReference
-
-    def __str__(self) -> str:
-        return f"docker-daemon:{self.reference.familiar}"
-
-
-@dataclass(frozen=True)
 class DirectoryLocation:
     """``dir:PATH``: a folder that holds a root file system, or what skopeo calls so.
 
-    ``execution`` says how the program in a root file system is run.
+    ``execution`` says how the program in a root file system is run; None: nothing was said.
     """
 
     path: Path
-    execution: Execution = NOTHING
+    execution: Execution | None = None
 
     def __str__(self) -> str:
         return f"dir:{self.path}"
@@ -102,16 +97,16 @@ def parse_location(text: str) -> Location:
             return OciArchiveLocation(*_path_and_tag(text, rest))
         case "docker-archive":
             path, name = _path_and_tag(text, rest)
-            return DockerArchiveLocation(path, parse_reference(name) if name else None)
+            return DockerArchiveLocation(path, _reference(name) if name else None)
         case "docker-daemon":
-            return DaemonLocation(parse_reference(rest))
+            return DaemonLocation(_reference(rest))
         case "dir":
             return DirectoryLocation(_path(text, rest))
         case "docker" if rest.startswith("//"):
-            return RegistryLocation(parse_reference(rest.removeprefix("//")))
+            return RegistryLocation(_reference(rest.removeprefix("//")))
         case _:
             try:
-                return RegistryLocation(parse_reference(text))
+                return RegistryLocation(_reference(text))
             except UsageError as error:
                 raise UsageError(str(error), hint=hint_of_path(text) or error.hint) from error
 
@@ -130,6 +125,12 @@ def hint_of_path(text: str) -> str | None:
     if text.startswith(("/", "./", "../")):
         return "there is no such file or folder; one is named oci:, dir:, oci-archive: or docker-archive:PATH"
     return None
+
+
+def _reference(text: str) -> ImageReference:
+    from enclavize.oci.reference import parse_reference
+
+    return parse_reference(text)
 
 
 def _path_and_tag(text: str, rest: str) -> tuple[Path, str | None]:

@@ -5,6 +5,7 @@
     <cache>/blobs/results/<key>.json    results of builds           used: modification time
     <cache>/blobs/layers/<hex>          uncompressed layers         used: modification time
     <cache>/unpacked/<hex>/             images that run unpacks     used: modification time of <hex>.lock
+    <cache>/unpacked/.known/            links to these; they go with them (known_image.py)
 
 A command uses what it touched since it began: as long as one runs (``oci/cache.py``), nothing that was used
 later than the oldest of them began is removed. ``run`` holds a shared lock on ``<hex>.lock``, whose text is
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 from enclavize.lock import try_lock
 from enclavize.oci.cache import USERS, locked_folder
 from enclavize.oci.digest import HEX_LENGTHS
+from enclavize.oci.known_image import forget_images
 from enclavize.oci.unpacked import LOCK_SUFFIX, lock_of, unpacked_folder
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ def prune(
                 total -= item.size
             else:
                 left.append(item)
+        forget_images(unpacked_folder(cache))
     return removed, left
 
 

@@ -85,7 +85,8 @@ def _resolve(
             return image_from_daemon(reference, platform, cache, task)
         case DirectoryLocation(path, execution):
             from enclavize.oci.directory import image_from_directory
+            from enclavize.oci.execution import NOTHING
 
-            return image_from_directory(path, execution, platform, cache, task)
+            return image_from_directory(path, execution or NOTHING, platform, cache, task)
         case _:
             assert_never(location)

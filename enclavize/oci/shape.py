@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from enclavize.oci.document import TwiceError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -27,10 +29,6 @@ _FOLDED = {
 def fold(name: str) -> str:
     """Return what all spellings of a name have in common that Go takes for the same."""
     return name.translate(_FOLDED)
-
-
-class TwiceError(ValueError):
-    """A name stands twice, or in two spellings."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from enclavize.folders import user_cache
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -17,9 +19,9 @@ UNPACKED = "unpacked"
 LOCK_SUFFIX = ".lock"
 
 
-def unpacked_folder(cache: BlobCache) -> Path:
-    """Return the folder of unpacked images."""
-    return cache.root.parent / UNPACKED
+def unpacked_folder(cache: BlobCache | None = None) -> Path:
+    """Return the folder of unpacked images: of this cache, or else of the user's own."""
+    return (cache.root.parent if cache else user_cache()) / UNPACKED
 
 
 def lock_of(tree: Path) -> Path:

@@ -43,14 +43,17 @@ def main() -> None:
 
 
 def _write_plan(bundle: Path, tree: Path | None) -> None:
-    from enclavize.rune.create import SIMULATE_VARIABLE, make_plan
+    from enclavize.rune.config_file import read_config
+    from enclavize.rune.create import make_plan
+    from enclavize.rune.mode import SIMULATE_VARIABLE
     from enclavize.rune.policy import load_policy
     from enclavize.rune.verdict_store import default_store
 
     asked = os.environ.get(SIMULATE_VARIABLE) == "1"
     plan = make_plan(
-        bundle, load_policy(), default_store(), simulation_asked=asked, program=sys.argv[0], tree=tree
-    )
+        read_config(bundle), bundle, load_policy(), default_store(),
+        simulation_asked=asked, program=sys.argv[0], tree=tree,
+    )  # fmt: skip
     sys.stdout.buffer.write(plan)
     sys.stdout.flush()
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import stat
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -41,10 +40,14 @@ class Bundle:
     name: str
 
     def write(self, spec: dict[str, Any]) -> None:
-        """Write config.json."""
+        """Write config.json. Raises UsageError for words that are no text, which JSON cannot hold."""
         path = self.path / "config.json"
+        try:
+            data = json.dumps(spec, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UsageError("arguments, variables and paths of volumes must be UTF-8") from error
         with storage_errors("write", path):
-            path.write_text(json.dumps(spec))
+            path.write_bytes(data)
 
 
 def runtime_folder() -> Path:
@@ -87,7 +90,7 @@ def temporary_bundle(runtime: Path, runc: str, name: str | None) -> Iterator[Bun
                 raise UsageError(f"a container named {name} runs already", hint="choose another --name")
             path.mkdir(mode=0o700)
             stack.enter_context(locked(path / _LOCK))
-            stack.callback(shutil.rmtree, path, ignore_errors=True)
+            stack.callback(_remove, path)
         yield Bundle(path=path, name=name)
 
 
@@ -102,4 +105,16 @@ def _remove_abandoned(runtime: Path, runc: str) -> None:
                 [runc, "--root", runtime / STATE, "delete", "--force", path.name],
                 stdin=subprocess.DEVNULL, capture_output=True, check=False,
             )  # fmt: skip
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
+
+
+def _remove(bundle: Path) -> None:
+    """Remove a bundle, as far as that is possible. Most have no folder in them."""
+    with suppress(OSError):
+        for path in list(bundle.iterdir()):
+            path.unlink()
+        bundle.rmdir()
+        return
+    import shutil  # which takes longer to load than most bundles to be removed
+
+    shutil.rmtree(bundle, ignore_errors=True)

@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from enclavize import __version__
 from enclavize.errors import EnclavizeError, InvalidImageError
-from enclavize.oci.document import parse_document
 from enclavize.resources import native_file
 from enclavize.rune.admission import admit_image
-from enclavize.rune.config_shape import CONFIG_SHAPE
 from enclavize.rune.enclave import RUNELETS
 from enclavize.rune.enclave_folder import UNLISTED, EnclaveFolder
-from enclavize.rune.mode import choose_mode
+from enclavize.rune.mode import ENCLAVE_DEVICES, SIMULATE_VARIABLE, choose_mode
 from enclavize.rune.plan import plan_document
 from enclavize.rune.settings import VARIABLES, absent_settings
-from enclavize.rune.sgx_devices import ENCLAVE_DEVICES
 from enclavize.rune.spec import PAL_DEVICES, SGX_DEVICES, character_device, own_mount, tee_plan
 from enclavize.rune.verdict import ABSENT
 
@@ -40,12 +37,9 @@ if TYPE_CHECKING:
     from enclavize.rune.verdict import Verdict
     from enclavize.rune.verdict_store import VerdictStore
 
-SIMULATE_VARIABLE = "ENCLAVIZE_SIMULATE"
-CONFIG = "config.json"
-_CONFIG_LIMIT = 16 << 20
-
 
 def make_plan(
+    spec: dict[str, Any],
     bundle: Path,
     policy: NodePolicy,
     store: VerdictStore,
@@ -58,17 +52,17 @@ def make_plan(
 ) -> bytes:
     """Return the plan for a TEE bundle (plan.py). Raises EnclavizeError if it must not run.
 
-    ``program`` is enclavize-rune, in whose place the plan may decide later; None: it is for this bundle only.
-    ``shared_tree``: other containers have the same root file system. ``tree`` holds ``.enclave`` for an image
-    that the node has converted; None: it is in the root file system. ``traced_manifest``: what direct mode of
-    Gramine reads instead of the image's manifest; that is still the one that is compared and admitted.
+    ``spec`` is the content of its config.json. ``program`` is who decides (plan.py), in whose place the plan
+    may do so later; None: it is for this bundle only. ``shared_tree``: other containers have the same root
+    file system. ``tree`` holds ``.enclave`` for an image that the node has converted; None: it is in the root
+    file system. ``traced_manifest``: what direct mode of Gramine reads instead of the image's manifest; that
+    is still the one that is compared and admitted.
     """
-    spec = _read_config(bundle / CONFIG)
     root = spec.get("root")
     path = root.get("path") if isinstance(root, dict) else None
     # runc takes ".." out of the text, the kernel goes up from where a link leads.
     if not isinstance(path, str) or not path or "\0" in path or ".." in path.split("/"):
-        raise InvalidImageError(f"{bundle / CONFIG}: root.path is missing, or not of the usual form")
+        raise InvalidImageError(f"config.json of {bundle}: root.path is missing, or not of the usual form")
     bundle = bundle.resolve()
     rootfs = (bundle / path).resolve()
     admitted = admit_image(tree or rootfs, policy, store)
@@ -228,20 +222,6 @@ def _with_modes(digests: Mapping[str, str]) -> dict[str, tuple[int, str] | None]
         path: None if digest == ABSENT else (stat.S_IMODE(Path(path).stat().st_mode), digest)
         for path, digest in digests.items()
     }
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(_CONFIG_LIMIT + 1)
-    except OSError as error:
-        raise InvalidImageError(f"cannot read {path}: {error.strerror}") from error
-    if len(text) > _CONFIG_LIMIT:
-        raise InvalidImageError(f"{path} is larger than {_CONFIG_LIMIT} bytes")
-    config = parse_document(text, str(path), CONFIG_SHAPE)
-    if config.misspelled:  # runc finds it, runtimes in other languages and hooks do not
-        raise InvalidImageError(f"{path} has {config.misspelled[0]!r}, which the format spells otherwise")
-    return dict(config.members)
 
 
 def check_ordinary(settings: Settings) -> None:

@@ -19,6 +19,8 @@ RUNELETS = {"builtin": "runelet", "gramine": "runelet-gramine"}
 """The host's runelet for each LibOS, among the native components."""
 READS_LAYERS = "builtin"
 """The LibOS whose PAL finds files in layers as they are."""
+LAYERS = ".rune/layers"
+"""Where the root of a container has the layers of its image, if it has not their files."""
 
 
 @dataclass(frozen=True, kw_only=True)

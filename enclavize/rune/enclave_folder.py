@@ -6,7 +6,6 @@ RESOLVE_NO_SYMLINKS would; files are regular, of the size that was seen first, a
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from contextlib import suppress
@@ -116,6 +115,8 @@ class EnclaveFolder:
 
     def sha256(self, name: str) -> str:
         """Return the digest of a file in hex. Raises as ``pieces``."""
+        import hashlib  # which loads OpenSSL
+
         digest = hashlib.sha256()
         for data in self.pieces(name):
             digest.update(data)

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError
+from enclavize.rune.enclave import LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,9 +30,6 @@ VARIABLES = {
     "ENCLAVE_RA_EPID_SUB_KEY": "enclave.attestation.ra_epid_subscription_key",
 }
 """Variables that rune consumes: the application never sees them."""
-
-LAYERS = ".rune/layers"
-"""Where the root of a container has the layers of its image, if it has not their files."""
 
 _PALS = frozenset({"liberpal-builtin.so", "liberpal-gramine.so"})
 """Those of the runelets; which one runs depends on the image."""

@@ -10,7 +10,13 @@ from enclavize.errors import EnclavizeError
 if TYPE_CHECKING:
     from enclavize.rune.settings import Settings
 
-SGX_DEVICE = "/dev/sgx_enclave"
+ENCLAVE_DEVICES = ("/dev/sgx_enclave", "/dev/sgx/enclave", "/dev/isgx")
+"""Linux since 5.11; Intel's DCAP driver; the legacy driver for launch control."""
+SGX_DEVICE = ENCLAVE_DEVICES[0]
+
+
+SIMULATE_VARIABLE = "ENCLAVIZE_SIMULATE"
+"""``1`` in rune's environment, which is not the container's, asks for simulation."""
 
 
 class Mode(StrEnum):

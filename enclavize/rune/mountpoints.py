@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from enclavize.lock import try_lock
 from enclavize.oci.storage import storage_errors
-from enclavize.rune.mounts import resolve_in_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,6 +51,8 @@ def mountpoints(tree: Path, destinations: Sequence[str]) -> Iterator[None]:
 
 def missing(tree: Path, destinations: Iterable[str]) -> list[str]:
     """Return the paths below ``tree`` that runc would make: those of mounts, and of the folders above."""
+    from enclavize.rune.mounts import resolve_in_root
+
     found: dict[str, None] = {}
     for destination in destinations:
         where = resolve_in_root(tree, destination).relative_to("/")

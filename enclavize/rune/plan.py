@@ -10,7 +10,7 @@ without this part. It compares and writes; what a plan does not foresee it does 
 ``holds`` are conditions outside of config.json; without them a plan is for one container, now:
 
     enclavize    version of both parts
-    program      path of enclavize-rune
+    program      path of who has decided: enclavize-rune; of rune, where it was enclavize run
     environment  {name: value, or null}
     policy       {path: [permission bits, SHA-256 in hex], or null for a file that must not be there}
     devices      {path: [major, minor], or null where there must not be a character device}

@@ -7,27 +7,23 @@ import posixpath
 import sys
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import EnclavizeError, UsageError
 from enclavize.oci.storage import storage_errors
 from enclavize.oci.unpacked import in_use
-from enclavize.progress import Reporter
 from enclavize.resources import native_file
 from enclavize.rune.bundle import STATE, runtime_folder, temporary_bundle
 from enclavize.rune.capabilities import DEFAULT as DEFAULT_CAPABILITIES
 from enclavize.rune.container import BindMount, Container, container_spec
-from enclavize.rune.create import make_plan
-from enclavize.rune.enclave import RUNELETS, read_description
-from enclavize.rune.inclavare import LAYERS
+from enclavize.rune.enclave import LAYERS, RUNELETS, read_description
+from enclavize.rune.mode import SIMULATE_VARIABLE
 from enclavize.rune.mountpoints import mountpoints
-from enclavize.rune.mounts import resolve_in_root
-from enclavize.rune.policy import load_policy
 from enclavize.rune.runc import find_runc
 from enclavize.rune.store import unpacked_image
-from enclavize.rune.supervise import REPORT_DESCRIPTOR, run_container
-from enclavize.rune.verdict_store import default_store
+from enclavize.rune.supervise import REPORT_DESCRIPTOR, run_container, take_undecided
 from enclavize.tee.policy import TERMINATION_LOG
 
 if TYPE_CHECKING:
@@ -35,6 +31,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from enclavize.oci.location import Location
+    from enclavize.progress import Reporter
     from enclavize.rune.bundle import Bundle
     from enclavize.rune.policy import NodePolicy
     from enclavize.rune.publish import PublishedPort
@@ -89,11 +86,8 @@ def unpack(
 
     If there was something to unpack, the cache is kept within ``cache_bound`` bytes then.
     """
-    from enclavize.oci.cache import BlobCache
-
     return unpacked_image(
         options.image,
-        cache=BlobCache(),
         cache_bound=cache_bound,
         insecure=options.insecure,
         progress=progress,
@@ -125,7 +119,8 @@ def _run(options: RunOptions, tree: Path) -> int:
         check_policy(options.published, policy)
     _tell_of_variables(options.environment, policy)
     options = replace(options, host_files=_host_files(options, description.libos))
-    node = node_policy(options, load_policy(), libos=description.libos)
+    decides = _narrows(options, description.libos)
+    _choose_mode(options)
     runtime = runtime_folder()
     with ExitStack() as stack:
         bundle = stack.enter_context(temporary_bundle(runtime, runc, options.name))
@@ -153,25 +148,60 @@ def _run(options: RunOptions, tree: Path) -> int:
             container = _by_its_start(container, description, bundle)
         destinations = [*container.empty_volumes, *(volume.destination for volume in container.volumes)]
         stack.enter_context(mountpoints(tree, destinations))
-        bundle.write(container_spec(container))
-        plan = bundle.path / "plan.json"
-        with storage_errors("write", plan):
-            plan.write_bytes(
-                make_plan(
-                    bundle.path,
-                    node,
-                    default_store(),
-                    simulation_asked=options.simulate,
-                    shared_tree=True,
-                    traced_manifest=traced_manifest,
-                )
-            )
-        command = [str(native_file("rune")), "--plan", str(plan), "--root", str(runtime / STATE)]
+        spec = container_spec(container)
+        bundle.write(spec)
         pid_file = bundle.path / "pid"
+        start = partial(
+            run_container,
+            runc=runc,
+            bundle=bundle.path,
+            name=bundle.name,
+            stdin=options.stdin,
+            pid_file=pid_file,
+        )
+        rune = [str(native_file("rune")), "--root", str(runtime / STATE)]
         with _open_report(options.report) as report, _published(options.published, pid_file):
-            return run_container(
-                command, runc, bundle.path, bundle.name, stdin=options.stdin, report=report, pid_file=pid_file
-            )
+            if not decides:
+                status = start([*rune, "--kept-plan"], report=report)
+                if not take_undecided(bundle.path):
+                    return status
+            decided = _plan(options, spec, bundle.path, description.libos, traced_manifest)
+            plan = bundle.path / "plan.json"
+            with storage_errors("write", plan):
+                plan.write_bytes(decided)
+            return start([*rune, "--plan", str(plan)], report=report)
+
+
+def _plan(
+    options: RunOptions, spec: dict[str, Any], bundle: Path, libos: str, traced_manifest: Path | None
+) -> bytes:
+    """Admit the image and decide what becomes of its container. Raises EnclavizeError."""
+    from enclavize.rune.create import make_plan
+    from enclavize.rune.policy import load_policy
+    from enclavize.rune.verdict_store import default_store
+
+    return make_plan(
+        spec,
+        bundle,
+        node_policy(options, load_policy(), libos=libos),
+        default_store(),
+        simulation_asked=options.simulate,
+        program=None if _narrows(options, libos) else str(native_file("rune").resolve()),
+        shared_tree=True,
+        traced_manifest=traced_manifest,
+    )
+
+
+def _choose_mode(options: RunOptions) -> None:
+    """Tell rune in its environment, as engines do; what stood there before was not meant for this command."""
+    os.environ.pop(SIMULATE_VARIABLE, None)
+    if options.simulate:
+        os.environ[SIMULATE_VARIABLE] = "1"
+
+
+def _narrows(options: RunOptions, libos: str) -> bool:
+    """Whether more decides than the node's settings do, so that nobody else could use the plan."""
+    return libos != "builtin" or bool(options.mrsigners or options.host_files or options.toolchain)
 
 
 def _published(ports: tuple[PublishedPort, ...], pid_file: Path) -> AbstractContextManager[None]:
@@ -244,6 +274,7 @@ def _host_files(options: RunOptions, libos: str) -> tuple[HostFiles, ...]:
         return options.host_files
     from enclavize.oci.cache import BlobCache
     from enclavize.pipeline.outside import known_files
+    from enclavize.progress import Reporter
     from enclavize.tee.outside import LibosExpectations
 
     wanted = LibosExpectations(toolchain=options.toolchain, host_files=options.host_files)
@@ -297,12 +328,12 @@ def empty_volumes(options: RunOptions, policy: Policy, tree: Path) -> tuple[str,
     docker does the same for VOLUME. Without them the enclave would look for folders that are not there.
     """
     given = {posixpath.normpath(destination) for _, destination, _ in options.volumes}
-    return tuple(
-        volume.path
-        for volume in policy.volumes
-        if volume.path not in (*given, TERMINATION_LOG)
-        and not _has_files(tree / resolve_in_root(tree, volume.path).relative_to("/"))
-    )
+    left = [volume.path for volume in policy.volumes if volume.path not in (*given, TERMINATION_LOG)]
+    if not left:
+        return ()
+    from enclavize.rune.mounts import resolve_in_root
+
+    return tuple(path for path in left if not _has_files(tree / resolve_in_root(tree, path).relative_to("/")))
 
 
 def _has_files(path: Path) -> bool:

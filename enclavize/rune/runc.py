@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+from pathlib import Path
 
 from enclavize.errors import EnclavizeError
 
@@ -13,9 +13,14 @@ SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def find_runc() -> str:
     """Return the path of runc. Raises EnclavizeError if it is not installed."""
     chosen = os.environ.get("ENCLAVIZE_RUNC")
-    if chosen and not shutil.which(chosen):
-        raise EnclavizeError(f"ENCLAVIZE_RUNC={chosen}: there is no such program")
-    found = chosen or shutil.which("runc", path=SAFE_PATH)
+    if chosen:
+        import shutil
+
+        if not shutil.which(chosen):
+            raise EnclavizeError(f"ENCLAVIZE_RUNC={chosen}: there is no such program")
+        return chosen
+    candidates = (f"{folder}/runc" for folder in SAFE_PATH.split(":"))
+    found = next((path for path in candidates if Path(path).is_file() and os.access(path, os.X_OK)), None)
     if not found:
         raise EnclavizeError(
             f"runc is not installed (looked in {SAFE_PATH})", hint="install it: apt-get install runc"

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enclavize.errors import UsageError
-
-ENCLAVE_DEVICES = ("/dev/sgx_enclave", "/dev/sgx/enclave", "/dev/isgx")
-"""Linux since 5.11; Intel's DCAP driver; the legacy driver for launch control."""
+from enclavize.rune.mode import ENCLAVE_DEVICES
 
 PROVISION_DEVICES = ("/dev/sgx_provision", "/dev/sgx/provision")
 """Opening one allows enclaves that see the provisioning key, as attestation by DCAP needs them."""

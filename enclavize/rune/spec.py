@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from enclavize.errors import EnclavizeError, InvalidImageError
 from enclavize.rune.arguments import command_head
 from enclavize.rune.inclavare import ANNOTATION_PREFIX, CARRIER, STRICT, VARIABLES, read_wishes
-from enclavize.rune.mode import SGX_DEVICE, Mode
+from enclavize.rune.mode import ENCLAVE_DEVICES, SGX_DEVICE, Mode
 from enclavize.rune.mounts import check_mounts
 from enclavize.rune.plan import (
     DEVICE,
@@ -47,7 +47,7 @@ SGX_DEVICES = (SGX_DEVICE,)
 """The provisioning device is never added: it lets an enclave see a key by which the machine is known for ever
 (Documentation/arch/x86/sgx.rst, "Provisioning"). Who wants it there asks the engine for it."""
 
-PAL_DEVICES = (*SGX_DEVICES, "/dev/sgx/enclave", "/dev/isgx")
+PAL_DEVICES = ENCLAVE_DEVICES
 """What PALs of others may look for: also the names of Intel's DCAP driver, and of its legacy one."""
 
 _DCAP_NAMES = {SGX_DEVICE: "/dev/sgx/enclave"}

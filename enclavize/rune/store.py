@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 
 from enclavize.errors import InvalidImageError
 from enclavize.oci.digest import hex_of
+from enclavize.oci.known_image import facts_of, known_image, note_image
 from enclavize.oci.location import RegistryLocation
 from enclavize.oci.unpacked import in_use, unpacked_folder
-from enclavize.progress import Reporter
-from enclavize.rune.enclave import READS_LAYERS, RUNELETS, read_description
-from enclavize.rune.inclavare import LAYERS
+from enclavize.rune.enclave import LAYERS, READS_LAYERS, RUNELETS, read_description
 from enclavize.tee.annotations import FORMAT, LIBOS
 from enclavize.tee.layout import ENTRYPOINT, ROOT
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from enclavize.oci.cache import BlobCache
     from enclavize.oci.image import Image
     from enclavize.oci.location import Location
+    from enclavize.progress import Reporter
 
 _HOST_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
 
@@ -38,23 +38,43 @@ _HOST_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
 def unpacked_image(
     location: Location,
     *,
-    cache: BlobCache,
     cache_bound: Callable[[], int],
     insecure: bool,
     progress: Callable[[], AbstractContextManager[Reporter]],
 ) -> Path:
-    """Return the root of the unpacked TEE image. Raises EnclavizeError.
+    """Return the root of the unpacked TEE image, in the user's cache. Raises EnclavizeError.
 
-    A digest that was unpacked before needs no registry; a tag is looked up there. ``progress`` is entered if
-    there is something to unpack, only then: a program's standard error should not begin with our lines.
+    A digest that was unpacked before needs no registry; a tag is looked up there. A file that is as it was is
+    not read again. ``progress`` is entered if there is something to unpack, only then: a program's standard
+    error should not begin with our lines.
     """
-    from enclavize.oci.resolve import resolve
-
-    store = unpacked_folder(cache)
+    store = unpacked_folder()
     if isinstance(location, RegistryLocation) and (digest := location.reference.digest):
         tree = store / hex_of(digest)
         if tree.is_dir():
             return tree
+    facts = facts_of(location)
+    if facts and (known := known_image(store, facts)):
+        return known
+    tree = _looked_up(location, cache_bound=cache_bound, insecure=insecure, progress=progress)
+    if facts and facts == facts_of(location):  # it was this file that was read
+        note_image(store, facts, tree)
+    return tree
+
+
+def _looked_up(
+    location: Location,
+    *,
+    cache_bound: Callable[[], int],
+    insecure: bool,
+    progress: Callable[[], AbstractContextManager[Reporter]],
+) -> Path:
+    """Find the image, and unpack it unless it is there."""
+    from enclavize.oci.cache import BlobCache
+    from enclavize.oci.resolve import resolve
+    from enclavize.progress import Reporter
+
+    cache = BlobCache()
     image = resolve(location, cache=cache, insecure=insecure, reporter=Reporter())
     try:
         labels = image.config.labels
@@ -65,7 +85,7 @@ def unpacked_image(
                 hint=f"make one of it: enclavize build {image.name} -t NAME",
             )
         image.require_one_reading()
-        tree = store / hex_of(image.manifest.digest)
+        tree = unpacked_folder(cache) / hex_of(image.manifest.digest)
         if not tree.is_dir():
             from enclavize.oci.pruning import prune
 

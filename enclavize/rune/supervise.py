@@ -26,12 +26,24 @@ REPORT_DESCRIPTOR = 3
 """The first that runc passes on with ``--preserve-fds``."""
 
 
+_UNDECIDED = "undecided"
+
+
+def take_undecided(bundle: Path) -> bool:
+    """Whether rune has done nothing but to say, in the bundle, that it has no plan (``--kept-plan``)."""
+    try:
+        (bundle / _UNDECIDED).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def run_container(
     rune: Sequence[str],
+    *,
     runc: str,
     bundle: Path,
     name: str,
-    *,
     pid_file: Path,
     stdin: bool,
     report: int | None = None,

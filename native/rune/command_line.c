@@ -5,7 +5,7 @@
 
 /* Options of runc up to 1.3. Which of them take a value decides where the next option begins, so an unknown one is unclear. */
 static const char *const global_values[] = {"log", "log-format", "root", "criu", "rootless", "config", "plan", "parent", "node-socket", NULL};
-static const char *const global_switches[] = {"debug", "systemd-cgroup", "help", "h", "version", "v", "simulate", NULL};
+static const char *const global_switches[] = {"debug", "systemd-cgroup", "help", "h", "version", "v", "simulate", "kept-plan", NULL};
 static const char *const command_values[] = {
     /* create, run */ "b", "bundle", "console-socket", "pid-file", "pidfd-socket", "preserve-fds",
     /* exec */ "additional-gids", "apparmor", "c", "cap", "cgroup", "cwd", "e", "env", "g", "p", "process", "process-label", "u", "user",
@@ -97,10 +97,16 @@ static bool own_option(struct command_line *line, struct option option, const ch
             return true;
         }
     }
-    if (option_is(option, "simulate")) {
-        line->simulate = true;
-        line->unclear = option.value ? argument : line->unclear; /* --simulate=false says nothing */
-        return true;
+    const struct {
+        const char *name;
+        bool *is_given;
+    } switches[] = {{"simulate", &line->simulate}, {"kept-plan", &line->kept_plan}};
+    for (size_t i = 0; i < sizeof(switches) / sizeof(*switches); i++) {
+        if (option_is(option, switches[i].name)) {
+            *switches[i].is_given = true;
+            line->unclear = option.value ? argument : line->unclear; /* --simulate=false says nothing */
+            return true;
+        }
     }
     return false;
 }

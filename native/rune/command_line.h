@@ -19,6 +19,7 @@ struct command_line {
     const char *config;     /* --config, which is rune's own: instead of the node's settings; or NULL */
     const char *node;       /* --node-socket, which is rune's own: where the node's daemon listens; or NULL */
     const char *plan;       /* --plan, which is rune's own: what `enclavize run` has decided; or NULL */
+    bool kept_plan;         /* --kept-plan, which is rune's own: only a plan that was kept may decide, or `enclavize run` is asked for one */
     const char *parent;     /* --parent, which is rune's own: the process that runc is not to outlive; or NULL */
     const char *target_info; /* --target-info of attest, or NULL */
     const char *report_file; /* --report-file of attest, or NULL */

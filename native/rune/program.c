@@ -22,6 +22,13 @@ bool find_program(const char *list, const char *name, char path[PATH_MAX])
     return false;
 }
 
+bool own_path(char path[PATH_MAX])
+{
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    path[length > 0 ? length : 0] = 0;
+    return length > 0;
+}
+
 bool find_runc(char path[PATH_MAX])
 {
     const char *chosen = getenv("ENCLAVIZE_RUNC");

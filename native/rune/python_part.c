@@ -19,9 +19,7 @@
 
 bool find_python_part(const struct command_line *line, char path[PATH_MAX])
 {
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
-    if (length > 0) {
-        path[length] = 0;
+    if (own_path(path)) {
         char *name = strrchr(path, '/') + 1;
         if ((size_t)(name - path) + sizeof(NAME) <= PATH_MAX) {
             memcpy(name, NAME, sizeof(NAME));

@@ -13,12 +13,14 @@
 #include "pal_run.h"
 #include "plan.h"
 #include "plan_store.h"
+#include "program.h"
 #include "python_part.h"
 #include "report.h"
 
 #define CONFIG "config.json"
 #define PLAN_SWITCH "--plan" /* enclavize/rune/__main__.py; --plan=TREE for a converted image */
 #define FOLDER "/.enclave"
+#define UNDECIDED "undecided" /* enclavize/rune/supervise.py */
 
 static bool fail(const struct command_line *line, const char *what, int error)
 {
@@ -49,25 +51,49 @@ static bool find_place(const struct command_line *line, int bundle, const char *
     return place->folder >= 0 || fail(line, "the TEE image has no readable " FOLDER, errno);
 }
 
-static bool given_plan(const struct command_line *line, struct plan *plan)
+/* That of `enclavize run`, which decides in the place of enclavize-rune. It is kept if it may decide again. */
+static bool given_plan(const struct command_line *line, const struct place *place, struct plan *plan)
 {
     struct json text;
+    struct plan known;
     errno = 0;
     if (!map_file(AT_FDCWD, line->plan, &text))
         return fail(line, "cannot read the file of --plan", errno);
-    return read_plan(text, plan) || fail(line, "the file of --plan is no plan", 0);
+    if (!read_plan(text, plan))
+        return fail(line, "the file of --plan is no plan", 0);
+    if (*plan->holds.at == '{') {
+        struct plan_store store = open_plan_store(place->folder);
+        lock_plan_store(&store);
+        if (!find_plan(&store, place, &known))
+            save_plan(&store, text);
+    }
+    return true;
+}
+
+/* A plan that `enclavize run` has made before. */
+static bool kept_plan(const struct command_line *line, int bundle, const struct place *place, struct plan *plan)
+{
+    struct plan_store store = open_plan_store(place->folder);
+    if (find_plan(&store, place, plan))
+        return true;
+    if (!write_file(bundle, UNDECIDED, json_literal(""), 0600))
+        fail(line, "cannot write to the bundle", errno);
+    return false;
 }
 
 /* The plan for this container: of the caller, one that was made before, or a new one. */
-static bool get_plan(const struct command_line *line, char **argv, const char *tree, struct place *place, struct plan *plan)
+static bool get_plan(const struct command_line *line, char **argv, const char *tree, int bundle, struct place *place, struct plan *plan)
 {
     char program[PATH_MAX], option[PATH_MAX + sizeof(PLAN_SWITCH "=")];
     struct json text;
-    if (line->plan)
-        return given_plan(line, plan);
-    if (!find_python_part(line, program))
+    bool is_given = line->plan || line->kept_plan;
+    if (is_given && !own_path(program))
+        return fail(line, "cannot tell where rune is", errno);
+    if (!is_given && !find_python_part(line, program))
         return false;
     place->program = program;
+    if (is_given)
+        return line->plan ? given_plan(line, place, plan) : kept_plan(line, bundle, place, plan);
     struct plan_store store = open_plan_store(place->folder);
     if (find_plan(&store, place, plan))
         return true;
@@ -106,7 +132,7 @@ bool prepare_tee_bundle(const struct command_line *line, char **argv, const char
     int bundle = open(line->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (bundle < 0)
         return fail(line, "cannot open the bundle", errno);
-    if (!find_place(line, bundle, tree, &place) || !get_plan(line, argv, tree, &place, &plan))
+    if (!find_place(line, bundle, tree, &place) || !get_plan(line, argv, tree, bundle, &place, &plan))
         return false;
     if (!plan_fits(&plan, place.config) || !apply_plan(&plan, &place, &changed))
         return fail(line, CONFIG " of the bundle is not what was decided about", 0);

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from enclavize.oci.known_image import facts_of
+from enclavize.oci.location import parse_location
 from support.programs import need
 from support.registry import running_registry
 from support.tee import ordinary_image
@@ -101,19 +103,72 @@ def test_arguments_output_and_exit_code(runner: Runner) -> None:
     assert _bundles() == before
 
 
-def test_a_run_loads_nothing_heavy(runner: Runner) -> None:
-    assert runner.run("exit", "0").returncode == 0  # it is unpacked now
+def _loaded(runner: Runner, *options: str) -> set[str]:
+    """Run to the end; return the modules that this has loaded."""
     told = replace(runner, environment={**runner.environment, "PYTHONPROFILEIMPORTTIME": "1"})
-    lines = told.run("exit", "0").stderr.splitlines()
-    modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    done = told.run("exit", "0", options=("--simulate", *options))
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+
+
+def _await_settled(image: str) -> None:
+    """Wait until a local image can be known again."""
+    while facts_of(parse_location(image)) is None:
+        time.sleep(0.05)
+
+
+def test_a_run_loads_nothing_heavy(runner: Runner) -> None:
+    _await_settled(runner.image)
+    assert runner.run("exit", "0").returncode == 0  # it is unpacked, known and decided about now
+    modules = _loaded(runner)
     assert "enclavize.rune.run" in modules
     heavy = (
         "typer", "rich", "pydantic", "urllib3", "cryptography", "docker", "elftools", "jinja2", "email",
         "subprocess", "tempfile", "tarfile", "ctypes", "http", "enclavize.rootfs.entry",
-        "enclavize.oci.pruning",
+        "enclavize.oci.pruning", "enclavize.oci.resolve", "enclavize.progress", "enclavize.rune.create",
+        "enclavize.rune.policy", "shutil", "hashlib", "threading",
     )  # fmt: skip
     assert [name for name in heavy if name in modules] == []
-    assert len(modules) < 182, sorted(modules)
+    assert len(modules) < 130, sorted(modules)
+
+
+def test_what_was_decided_once_is_decided_again_where_anything_differs(
+    runner: Runner, image: UnpackedTeeImage, tmp_path: Path
+) -> None:
+    environment = {**runner.environment, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    fresh = replace(runner, environment=environment)
+    _loaded(fresh)
+    assert "enclavize.rune.create" not in _loaded(fresh)
+    assert "enclavize.rune.create" in _loaded(fresh, "--log-level", "trace", "-v", f"{tmp_path}:/data")
+    assert "enclavize.rune.create" in _loaded(fresh, "--cap-add", "KILL", "--signer", image.mrsigner)
+    asked_before = replace(fresh, environment={**environment, "ENCLAVIZE_SIMULATE": "1"})
+    assert asked_before.run("exit", "0", options=()).returncode == 125
+    assert "enclavize.rune.create" not in _loaded(fresh)
+    (tree,) = filter(Path.is_dir, (tmp_path / "cache/enclavize/unpacked").glob("[!.]*"))
+    described = tree / ".enclave" / "enclave.json"
+    (changed,) = (tree / ".enclave").rglob("rootfs.erofs")
+    for path in (changed, described):
+        kept = path.read_bytes()
+        path.write_bytes(bytes([kept[0] ^ 1]) + kept[1:])
+        assert fresh.run("exit", "0").returncode == 125
+        path.write_bytes(kept)
+    assert fresh.run("exit", "0").returncode == 0
+
+
+def test_another_image_behind_a_name_is_noticed(runner: Runner, layout: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(layout, copy)
+    image = f"oci:{copy}:1"
+    _await_settled(image)
+    for _ in range(2):
+        assert runner.run("exit", "3", image=image).returncode == 3
+    shutil.rmtree(copy)
+    (tmp_path / "rootfs" / "bin").mkdir(parents=True)
+    ordinary_image(copy, tmp_path / "rootfs", config=("--config.entrypoint", "/bin/sh"))
+    done = runner.run("exit", "3", image=image)
+    assert done.returncode == 125
+    assert "not a TEE image" in done.stderr
 
 
 def test_an_unknown_option_is_a_usage_error_and_what_follows_the_image_is_the_programs(

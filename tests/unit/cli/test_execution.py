@@ -8,7 +8,7 @@ import pytest
 
 from enclavize.cli.grammar.execution import parse_source
 from enclavize.errors import UsageError
-from enclavize.oci.execution import NOTHING, Execution
+from enclavize.oci.execution import Execution
 from enclavize.oci.location import DirectoryLocation
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_options_of_a_folder(given: dict[str, Any], expected: dict[str, Any]) ->
 def test_nothing_is_given() -> None:
     location = parse(entrypoint="", workdir="")
     assert isinstance(location, DirectoryLocation)
-    assert location.execution == NOTHING
+    assert location.execution is None
     assert parse("oci:x") == parse("oci:x", env=[])
 
 

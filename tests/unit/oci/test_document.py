@@ -13,7 +13,7 @@ from enclavize.oci.image_config import parse_config
 from enclavize.oci.manifest import parse_manifest
 from enclavize.oci.registry.credentials import Credentials
 from enclavize.oci.shape import Shape, fold
-from enclavize.rune.create import _read_config
+from enclavize.rune.config_file import read_config
 from enclavize.tee.description import parse_description
 from support.images import build_image, file
 
@@ -194,14 +194,14 @@ def test_a_runtime_configuration_has_one_reading(text: str, message: str, tmp_pa
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(InvalidImageError, match=message):
-        _read_config(path)
+        read_config(tmp_path)
 
 
 def test_keys_of_a_runtime_configuration_that_are_data_are_exact(tmp_path: Path) -> None:
     text = '{"annotations": {"a": "1", "A": "2"}, "linux": {"sysctl": {"k": "1", "K": "2"}}}'
     path = tmp_path / "config.json"
     path.write_text(text)
-    assert _read_config(path) == json.loads(text)
+    assert read_config(tmp_path) == json.loads(text)
 
 
 def test_docker_s_configuration_names_registries_exactly(

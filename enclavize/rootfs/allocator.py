@@ -14,7 +14,7 @@ _M_MMAP_THRESHOLD = -3
 _THRESHOLD = 768 << 10
 """Bytes; the many pieces of layers (decompress.py) are smaller, and are used again."""
 _M_TRIM_THRESHOLD = -1
-_KEPT = 2 << 20
+_KEPT = 8 << 20
 """Bytes that each thread's memory keeps free for the next pieces: with glibc's 128 KiB, less than a piece,
 the kernel would take them back and clear them again and again."""
 

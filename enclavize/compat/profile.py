@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -243,6 +244,7 @@ def load_profile(path: Path) -> Profile:
     return Profile(**values)
 
 
+@cache
 def builtin_profiles(libos: str = "") -> tuple[Profile, ...]:
     """Return the profiles of this package, or those of one LibOS, by LibOS and then by version."""
     paths = (path for path in data_dir("libos_profiles").glob("*.toml") if path.name != KNOWN_FLAWS)

@@ -47,7 +47,7 @@ class RegistryTarget:
             self._push(repository).begin(layer, reporter)
 
     def deliver(self, image: ImageToWrite, reporter: Reporter) -> Descriptor:
-        """Push blobs, then the configuration and signatures, then the manifest under each tag.
+        """Push blobs, the configuration among them, then signatures, then the manifest under each tag.
 
         So whoever finds the image finds its signature, too.
         """
@@ -105,9 +105,10 @@ class _Push:
         """Push what is left of an image."""
         with reporter.task(f"push {references[0].name}") as task:
             self._warnings.show_in(task)
-            self._finish_layers(image, reporter)
             client, repository = self._client, self._repository
-            push_bytes(client, repository, image.config, image.config_bytes)
+            config = self._pool.submit(push_bytes, client, repository, image.config, image.config_bytes)
+            self._finish_layers(image, reporter)
+            config.result()
             if signature := image.signatures.get(references[0].name):
                 push_signatures(client, repository, image.manifest, [signature])
             for reference in references:

@@ -20,7 +20,7 @@ _HINTS = {
     errno.EPERM: "check the permissions",
 }
 _EXIT_INTERRUPTED = 130
-_COLLECT_AFTER = 50_000
+_COLLECT_AFTER = 200_000
 """Objects made and not yet freed, by which the garbage collector begins. Python's 700 let it look again and
 again at what is only being loaded, for a tenth of the time that a short command takes."""
 _GRACE = 2.0

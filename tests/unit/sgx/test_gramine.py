@@ -26,7 +26,7 @@ LIBPAL = (GRAMINE / "libpal/standin_a.so").read_bytes()
 
 
 def make_tree(specification: Path, target: Path) -> Path:
-    maker = VECTORS / "sefs/maketree.py"
+    maker = VECTORS / "maketree.py"
     subprocess.run([sys.executable, maker, specification, target], check=True)
     return target
 

@@ -35,8 +35,8 @@ ENCRYPTED = [pytest.param(case, id=case["label"]) for case in INDEX["encrypted_f
 
 @cache
 def maketree() -> ModuleType:
-    """The program beside the vectors that knows the rules for contents."""
-    spec = importlib.util.spec_from_file_location("sefs_maketree", SEFS / "maketree.py")
+    """The program among the vectors that knows the rules for contents."""
+    spec = importlib.util.spec_from_file_location("sefs_maketree", SEFS.parent / "maketree.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -57,8 +57,8 @@ def _command(option: str, text: str | None) -> tuple[str, ...]:
         return ()
     try:
         words = json.loads(text) if text.lstrip().startswith("[") else shlex.split(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text!r}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{option} {text[:200]!r}: {error}") from error
     if not words or not all(isinstance(word, str) and "\0" not in word for word in words):
         raise UsageError(
             f"{option} {text!r} is no command", hint='write words, or JSON like ["/bin/app", "-v"]'

@@ -54,21 +54,23 @@ class PodmanEngine:
         if self._driver not in _LAYER_FOLDERS:
             raise EnclavizeError(f"podman's storage driver {self._driver} is not known")
         record = self._record("containers", container.id)
-        image = self._record("images", str(record.get("image", "")))
-        layers = {layer.get("id"): layer for layer in self._records("layers")}
-        own = layers.get(record.get("layer"), {})
+        image = self._record("images", _text(record, "image"))
+        layers = {_text(layer, "id"): layer for layer in self._records("layers")}
+        own = layers.get(_text(record, "layer"), {})
         name = _name(record)
-        if not image.get("layer") or own.get("parent") != image["layer"]:
+        top = _text(image, "layer")
+        if not top or own.get("parent") != top:
             raise not_its_layers(name or "its image")
-        if name and name not in (image.get("names") or ()):
+        names = image.get("names")
+        if name and not (isinstance(names, list) and name in names):
             raise moved(name)
-        config_bytes = self._config(str(image["id"]))
+        config_bytes = self._config(_text(image, "id"))
         config = parse_config(config_bytes, f"the configuration of {name}")
-        chain = list(_chain(layers, str(image["layer"])))
+        chain = list(_chain(layers, top))
         if [layer.get("diff-digest") for layer in chain] != list(config.diff_ids):
             raise not_its_layers(name or "its image")
         source = StorageSource(
-            self._root, self._driver, {layer["diff-digest"]: layer["id"] for layer in chain}
+            self._root, self._driver, {layer["diff-digest"]: _text(layer, "id") for layer in chain}
         )
         return FoundImage(
             name=name,
@@ -89,8 +91,10 @@ class PodmanEngine:
             path = folder / name
             try:
                 records = json.loads(_read(path)) if path.exists() else []
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise EnclavizeError(f"{path} is not what podman writes: {error}") from error
+            if not isinstance(records, list) and records is not None:
+                raise EnclavizeError(f"{path} is not what podman writes: no list")
             yield from (record for record in records or () if isinstance(record, dict))
 
     def _config(self, image_id: str) -> bytes:
@@ -105,20 +109,25 @@ class PodmanEngine:
 def _name(record: dict[str, Any]) -> str:
     """Return what podman was told to run (libpod, ``storage.go``: the metadata of a container)."""
     try:
-        metadata = json.loads(record.get("metadata") or "{}")
-    except ValueError:
+        metadata = json.loads(_text(record, "metadata") or "{}")
+    except (ValueError, RecursionError):
         return ""
-    name = metadata.get("image-name") if isinstance(metadata, dict) else None
-    return name if isinstance(name, str) else ""
+    return _text(metadata, "image-name") if isinstance(metadata, dict) else ""
 
 
-def _chain(layers: dict[Any, dict[str, Any]], top: str) -> Iterator[dict[str, Any]]:
+def _text(record: dict[str, Any], name: str) -> str:
+    """Return a text of a record, "" for what is none."""
+    value = record.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _chain(layers: dict[str, dict[str, Any]], top: str) -> Iterator[dict[str, Any]]:
     """Yield the layers below and at ``top``, the lowest first."""
     found: list[dict[str, Any]] = []
-    wanted: Any = top
+    wanted = top
     while wanted and wanted in layers and len(found) <= MAX_LAYERS:
         found.append(layers[wanted])
-        wanted = layers[wanted].get("parent")
+        wanted = _text(layers[wanted], "parent")
     yield from reversed(found)
 
 

@@ -11,6 +11,7 @@ import base64
 import gzip
 import json
 import os
+import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,7 @@ def _pieces(split: Path, folder: Path, what: str) -> Iterator[bytes]:
             if entry["type"] == _SEGMENT:
                 yield _decoded(entry, "payload", split)
             elif entry.get("size"):
-                raw = _decoded(entry, "name_raw", split) if entry.get("name_raw") else None
-                yield from _data(top, raw or os.fsencode(str(entry.get("name"))), entry["size"], what)
+                yield from _data(top, _name(entry, split), entry["size"], what)
     finally:
         os.close(top)
 
@@ -88,8 +88,18 @@ def _entries(split: Path) -> Iterator[dict[str, Any]]:
                 if not isinstance(size, int) or size < 0 or entry.get("type") not in (_FILE, _SEGMENT):
                     raise InvalidImageError(f"{split} is not what tar-split writes")
                 yield entry
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
         raise InvalidImageError(f"{split} cannot be read: {error}") from error
+
+
+def _name(entry: dict[str, Any], split: Path) -> bytes:
+    """Return the name of a file: as it is if it is no UTF-8, or else as text."""
+    if entry.get("name_raw"):
+        return _decoded(entry, "name_raw", split)
+    name = entry.get("name")
+    with suppress(UnicodeEncodeError):  # JSON has surrogates by their numbers
+        return name.encode() if isinstance(name, str) else b""
+    raise InvalidImageError(f"{split} is not what tar-split writes")
 
 
 def _decoded(entry: dict[str, Any], key: str, split: Path) -> bytes:

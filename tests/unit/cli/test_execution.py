@@ -60,6 +60,7 @@ def test_nothing_is_given() -> None:
         ({"entrypoint": "a 'b"}, "--entrypoint .*No closing quotation"),
         ({"entrypoint": "[1]"}, "--entrypoint '.1.' is no command"),
         ({"entrypoint": "[]"}, "is no command"),
+        ({"entrypoint": "[" * 100_000}, "--entrypoint .*recursion"),
         ({"cmd": '["a"'}, "--cmd"),
         ({"env": ["A"]}, "not of the form NAME=VALUE"),
         ({"env": ["=1"]}, "not of the form NAME=VALUE"),

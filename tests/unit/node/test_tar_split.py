@@ -84,6 +84,9 @@ def test_changed_files(split: tuple[Path, Path, bytes], tmp_path: Path) -> None:
         {"type": 1, "name": "../x", "size": 1},
         {"type": 1, "name": "", "size": 1},
         {"type": 1, "name": "a\0b", "size": 1},
+        {"type": 1, "name": "\ud800", "size": 1},
+        {"type": 1, "name": ["a"], "size": 1},
+        {"type": 1, "size": 1},
         {"type": 1, "name": "a", "size": -1},
         {"type": 1, "name": "a", "size": "1"},
         {"type": 2, "payload": "?"},
@@ -97,7 +100,18 @@ def test_malformed_lists(tmp_path: Path, entry: dict[str, Any]) -> None:
         list(chunks(assembled(path, tmp_path, "layer")))
 
 
-@pytest.mark.parametrize("data", [b"", b"no gzip", gzip.compress(b"[1]\n"), gzip.compress(b"{\n")])
+NO_LISTS = {
+    "empty": b"",
+    "no gzip": b"no gzip",
+    "no object": gzip.compress(b"[1]\n"),
+    "not closed": gzip.compress(b"{\n"),
+    "nested": gzip.compress(b"[" * 100_000 + b"\n"),
+    "damaged": gzip.compress(b"{}\n")[:10] + b"\xff" * 20,
+    "cut": gzip.compress(b"{}\n")[:-4],
+}
+
+
+@pytest.mark.parametrize("data", NO_LISTS.values(), ids=NO_LISTS)
 def test_what_is_no_list(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "split.gz").write_bytes(data)
     if not data:

@@ -325,6 +325,12 @@ CODES = {
         "script (echo ... >&2) come out among its output. That matters where a pipe or a file takes the "
         "output as data; of logs both streams mostly go to one place.",
     ),
+    "OCC065": Code(
+        "signals to a group of processes",
+        "dumb-init, tini -g and scripts (kill 0, kill -- -$$) send a signal to a group of processes: that is "
+        "how they pass on the signal by which a container is stopped. On Gramine it fails with ENOSYS, or "
+        "reaches the sender alone, so the program is ended by SIGKILL when the engine's patience ends.",
+    ),
 }  # fmt: skip
 
 

@@ -108,6 +108,8 @@ class ProcessSupport(Section):
     vfork: Answer
     spawn: Answer
     exec: Answer
+    groups: Answer
+    """Whether a signal to a group of processes reaches all of them."""
     commands: Answer
     """Whether engines may start commands in the running container: exec, probes, health checks."""
     working_directory: Answer
@@ -170,6 +172,8 @@ class SyscallSupport(Section):
     beyond_errno: Text
     absent_options: Names
     """Options of sockets that setsockopt and getsockopt do not know, as far as programs speak of them."""
+    absent_families: Names
+    """Address families that socket does not know, as far as programs cannot do without them."""
     network_policy: Answer
     """Whether the measured policy restricts where sockets may lead (``--allow-network``)."""
 

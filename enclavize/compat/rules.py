@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _ET_EXEC, _ET_DYN = 2, 3
 _SETUID = 0o6000
+_NOT_FOUND = ("OCC002", "OCC007")
+"""Programs and libraries that may be found after all, where a script looks for them elsewhere."""
 
 
 def check(subject: Subject, image: Image, profile: Profile) -> Report:
@@ -97,7 +99,9 @@ def _later_programs(subject: Subject, profile: Profile) -> Iterator[Finding]:
             *_loader(program, profile),
             *closure_findings(program, profile),
         )
-        yield from found if stage.certain else lowered(found)
+        for finding in found:
+            is_doubtful = stage.elsewhere and finding.code in _NOT_FOUND
+            yield from (finding,) if stage.certain and not is_doubtful else lowered((finding,))
 
 
 def _program_is_there(program: Program, profile: Profile) -> Iterator[Finding]:

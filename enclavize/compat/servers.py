@@ -33,7 +33,8 @@ class Loss(StrEnum):
 class Needs:
     """``names`` are those of the program; ``calls`` are system calls, ``why`` says what for.
 
-    ``options`` are those of setsockopt and getsockopt, ``loss`` is what becomes of it without all of them.
+    ``options`` are those of setsockopt and getsockopt, ``families`` those of socket; ``loss`` is what becomes
+    of it without all of them.
 
     ``writes`` tells, of an image and what is started, the folders that it writes to before it serves.
     ``keeps`` is the folder that it makes for what it keeps: variables and what stands behind their values,
@@ -45,6 +46,7 @@ class Needs:
     calls: tuple[str, ...] = ()
     why: str = ""
     options: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
     loss: Loss = Loss.ALL
     writes: Callable[[Subject, Stage], tuple[str, ...]] | None = None
     keeps: tuple[tuple[str, str], ...] = ()
@@ -55,6 +57,7 @@ class Needs:
         return [
             *(name for name in self.calls if not calls.serves(name)),
             *(name for name in self.options if name in calls.absent_options),
+            *(name for name in self.families if name in calls.absent_families),
         ]
 
     def kept_in(self, environment: Mapping[str, str]) -> str:
@@ -139,6 +142,11 @@ KNOWN_NEEDS = (
         options=("TCP_DEFER_ACCEPT",),
         why="its workers take connections before something was asked",
         loss=Loss.NONE,
+    ),
+    Needs(
+        names=re.compile(r"dnsmasq"),
+        families=("AF_NETLINK",),
+        why="it asks the kernel for the network's interfaces, and ends otherwise",
     ),
     Needs(names=re.compile(r"nginx"), writes=_written_by_nginx),
     Needs(

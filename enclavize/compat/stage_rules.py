@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from enclavize.compat.group_rules import group_findings
 from enclavize.compat.launchers import LAUNCHERS
 from enclavize.compat.log_links import log_links
 from enclavize.compat.pam import required_in_sessions
@@ -62,6 +63,7 @@ def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
             *_shares_memory_folders(stage, subject, profile),
             *_names_pipes(stage, profile),
             *_parts_streams(stage, profile),
+            *group_findings(stage, subject, profile),
             *write_findings(stage, subject, profile),
             *written_program_findings(stage, subject, profile),
         )

@@ -29,11 +29,16 @@ _DROPPED = -1
 _ENDS_AT_FAILURE = re.compile(r"-[a-z]*e[a-z]*")
 """Of ``set``: the script ends with the first command that fails."""
 _SETS_HOME = re.compile(r"\bHOME=")
+_SETS_PATHS = re.compile(r"\b(?:LD_LIBRARY_)?PATH=|(?:^|[;&|])\s*(?:\.|source)\s", re.MULTILINE)
+"""What a script says that changes where programs and libraries are looked for, or may: it reads another."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One step. ``certain``: all ways lead there; ``commands`` are those that its script comes to."""
+    """One step. ``certain``: all ways lead there; ``commands`` are those that its script comes to.
+
+    ``elsewhere``: a step before it may have changed where programs and libraries are looked for.
+    """
 
     arguments: tuple[str, ...]
     program: Program
@@ -41,6 +46,7 @@ class Stage:
     certain: bool = True
     commands: tuple[ScriptCommand, ...] = ()
     script: Script | None = None
+    elsewhere: bool = False
 
     @property
     def name(self) -> str:
@@ -70,19 +76,20 @@ def stages(
     found: dict[tuple[tuple[str, ...], int], Stage] = {}
     pending: list[_Step] = [(arguments, uid, True, None)]
     while pending and len(found) < _MAX_STAGES:
-        words, who, certain, shell = pending.pop(0)
+        words, who, certain, before = pending.pop(0)
         if not words or not words[0] or (words, who) in found:
             continue
         program = find_program(rootfs, words[0], working_directory, environment)
-        if program.executable is None and shell is not None and _is_busybox(shell):
+        if program.executable is None and before is not None and _is_busybox(before):
             continue  # it may be one of its applets
         script = script_of(program, words, rootfs, working_directory)
         commands = _commands(script, words[0], who, environment) if script else ()
         stage = Stage(
-            arguments=words, program=program, uid=who, certain=certain, commands=commands, script=script
-        )
+            arguments=words, program=program, uid=who, certain=certain, commands=commands, script=script,
+            elsewhere=before is not None and (before.elsewhere or _sets_paths(before)),
+        )  # fmt: skip
         found[words, who] = stage
-        pending += [(*step, program if script else None) for step in _following(stage)]
+        pending += [(*step, stage) for step in _following(stage)]
     return tuple(found.values())
 
 
@@ -95,12 +102,22 @@ def _commands(
     return script_commands(script.text, Known(name, script.parameters, uid, home))
 
 
-_Step = tuple[tuple[str, ...], int, bool, "Program | None"]
-"""Words, user, whether it is certain, and the shell whose command it is."""
+_Step = tuple[tuple[str, ...], int, bool, Stage | None]
+"""Words, user, whether it is certain, and the step before it."""
 
 
-def _is_busybox(program: Program) -> bool:
-    return program.executable is not None and posixpath.basename(program.executable.path) == "busybox"
+def _is_busybox(stage: Stage) -> bool:
+    """Tell whether it is a script of busybox's shell."""
+    executable = stage.program.executable
+    is_busybox = executable is not None and posixpath.basename(executable.path) == "busybox"
+    return stage.script is not None and is_busybox
+
+
+def _sets_paths(stage: Stage) -> bool:
+    """Tell whether a script, or a launcher such as env, changes where what it starts is looked for."""
+    if stage.script is not None:
+        return _SETS_PATHS.search(stage.script.text) is not None
+    return any(map(_SETS_PATHS.match, stage.arguments[1:]))
 
 
 def _following(stage: Stage) -> Iterator[tuple[tuple[str, ...], int, bool]]:

@@ -19,6 +19,8 @@ from integration.compat.ingredients import (
     from_npm,
     from_wheel,
     link,
+    linked,
+    musl,
     packages,
     text,
 )
@@ -177,6 +179,46 @@ echo $n
 KEEPS = text("run.sh", "#!/bin/sh\nset -e\necho wrote >~/.app\nread x <~/.app\necho $x\n")
 MAKES = "#!/bin/sh\nset -e\nprintf '#!/bin/sh\\necho ran\\n' >/tmp/made\nchmod 755 /tmp/made\n/tmp/made\n"
 LINES = "#!/bin/bash\nset -e\nwhile read -r x; do echo $x; done "
+ZONE = link("etc/localtime", "/usr/share/zoneinfo/Europe/Berlin")
+ZONES = "#!/bin/sh\nTZ=:America/New_York date -d @0 +%H:%M\nenv -i /bin/date -d @0 '+%H:%M %Z'\n"
+GONE = "int gone(void) { return 42; }\n"
+USES = '#include <stdio.h>\nint gone(void);\nint main(void) { printf("found %d\\n", gone()); return 0; }\n'
+ELSEWHERE = "#!/bin/sh\nexport LD_LIBRARY_PATH=/opt/app/lib:$LD_LIBRARY_PATH\nexec /opt/app/program\n"
+CHILDREN = """#!/bin/sh
+trap 'echo woken and ended $status; exit 0' USR1
+sleep 300 &
+kill $!
+wait $!
+status=$?
+(kill -USR1 $$) &
+wait
+sleep 1
+"""
+DOCUMENT = "#!/bin/sh\ncat <<E | wc -l | tee /dev/stderr\n" + "line\n" * 20_000 + "E\n"
+HTTPD = """ServerName here
+Listen 8080
+PidFile /run/httpd.pid
+DefaultRuntimeDir /tmp
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+ErrorLog /proc/self/fd/2
+DocumentRoot /srv
+User www-data
+Group www-data
+"""
+FOREGROUND = '#!/bin/sh\nset -e\nrm -f /run/httpd.pid\nexec apache2 -DFOREGROUND -f /etc/httpd.conf "$@"\n'
+HAPROXY = """global
+    maxconn 100
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 5s
+    timeout server 5s
+frontend here
+    bind :8080
+    http-request return status 200 content-type text/plain string ok
+"""
+LIGHTTPD = 'server.document-root = "/srv"\nserver.port = 8080\nserver.upload-dirs = ("/tmp")\n'
 DATE = "#!/bin/sh\nTZ=UTC0 date -d @0 +%H:%M\nenv -i PATH=$PATH printf 'clean %s\\n' environment\n"
 
 # fmt: off
@@ -244,6 +286,28 @@ SERVERS = (
         TOOLS, packages("bookworm", "libpam-modules")),
     server("chpst-id", "chpst -u redis id", "uid=999(redis)", ". .", TOOLS, packages("bookworm", "runit")),
     server("gosu-id", "gosu redis id", "uid=999(redis)", ". .", TOOLS),
+    server("dumb-init", "dumb-init -c -- redis-server --save ''", "Ready to accept", ". .",
+        TOOLS, REDIS, packages("bookworm", "dumb-init")),
+    server("chroot-id", "timeout 300 chroot --userspec=redis / id", "uid=999(redis)", ". .", TOOLS),
+    server("user-and-group", "id", "uid=33(www-data) gid=999(redis)", ". .", TOOLS, User="www-data:redis"),
+    server("zones", "/run.sh", "19:00\n01:00 CET", ". .",
+        *SHELL, packages("bookworm", "tzdata"), ZONE, text("run.sh", ZONES)),
+    server("library-path-of-a-script", "/run.sh", "found 42", ". .",
+        *SHELL, musl, linked(USES, GONE, "opt/app/program"), text("run.sh", ELSEWHERE),
+        compiled(GONE, "opt/app/lib/libgone.so", "-shared")),
+    server("children-and-signals", "/run.sh", "woken and ended 143", ". .", *SHELL, text("run.sh", CHILDREN)),
+    server("large-document", "/run.sh", "20000", ". .", *SHELL, text("run.sh", DOCUMENT)),
+    server("httpd-foreground", "/entry.sh httpd-foreground", "served: HTTP", ". .",
+        *SHELL, packages("bookworm", "apache2"), text("etc/httpd.conf", HTTPD), text("srv/index.html", "x"),
+        text("usr/bin/httpd-foreground", FOREGROUND), asked(8080), ExposedPorts={"8080/tcp": {}}),
+    server("haproxy", "/entry.sh haproxy -W -db -f /etc/haproxy.cfg", "served: HTTP", ". .",
+        *SHELL, packages("bookworm", "haproxy"), text("etc/haproxy.cfg", HAPROXY), asked(8080)),
+    server("lighttpd", "/entry.sh lighttpd -D -f /etc/lighttpd.conf", "served: HTTP", ". .",
+        *SHELL, packages("bookworm", "lighttpd"), text("etc/lighttpd.conf", LIGHTTPD),
+        text("srv/index.html", "x"), asked(8080)),
+    server("mosquitto", "mosquitto -v", "running", ". .", TOOLS, packages("bookworm", "mosquitto")),
+    server("dnsmasq", "dnsmasq -k --port=5353 --log-facility=- --user=root", "started", "058 .",
+        TOOLS, packages("bookworm", "dnsmasq-base")),
     server("setpriv-id", "setpriv --reuid=999 --regid=999 --clear-groups id", "uid=999(redis)", "057 .",
         TOOLS),
 )

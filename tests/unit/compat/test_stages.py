@@ -62,9 +62,11 @@ def findings(
     )  # fmt: skip
     report = check(subject, cast("Image", SimpleNamespace(name="image")), profile_for(libos))
     found: tuple[Finding, ...] = report.findings
-    return [(item.code, item.severity) for item in found if item.code >= "OCC057" or item.code == "OCC002"]
+    return [(item.code, item.severity) for item in found if item.code >= "OCC057" or item.code in _NOT_FOUND]
 
 
+LOADER = "/lib/ld-musl-x86_64.so.1"
+_NOT_FOUND = ("OCC002", "OCC007")
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
@@ -402,6 +404,59 @@ def test_scripts_that_part_messages_from_output_are_told_where_they_come_togethe
     more = (script("run.sh", f"#!/bin/sh\n{text}\n"),)
     assert findings("gramine", "/run.sh", more=more) == ([("OCC064", NOTE)] if told else [])
     assert findings("builtin", "/run.sh", more=more) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("dumb-init", "ls"), True),
+        (("dumb-init", "-v", "ls", "-c"), True),
+        (("dumb-init", "-c", "ls"), False),
+        (("dumb-init", "--single-child", "--", "ls"), False),
+        (("tini", "-g", "--", "ls"), True),
+        (("tini", "--", "ls", "-g"), False),
+        (("sh", "-c", "trap 'kill 0' EXIT; ls"), True),
+        (("sh", "-c", "kill -TERM -$$; ls"), True),
+        (("sh", "-c", "kill -s TERM -- -$p; ls"), True),
+        (("sh", "-c", "kill -0 $p; kill -9 1; kill $p; kill -9 -1; ls"), False),
+    ],
+)
+def test_who_signals_a_group_is_told_where_there_are_none(command: tuple[str, ...], *, told: bool) -> None:
+    more = (program("bin/dumb-init"), program("bin/tini"))
+    assert findings("gramine", *command, more=more) == ([("OCC065", WARNING)] if told else [])
+    assert findings("builtin", *command, more=more) == []
+
+
+def test_tini_is_told_by_a_variable_to_signal_a_group() -> None:
+    found = findings(
+        "gramine", "tini", "ls", more=(program("bin/tini"),), variables={"TINI_KILL_PROCESS_GROUP": "1"}
+    )
+    assert found == [("OCC065", WARNING)]
+
+
+def test_programs_that_need_a_family_of_sockets_are_told() -> None:
+    assert findings("gramine", "dnsmasq", "-k", more=(program("bin/dnsmasq"),)) == [("OCC058", ERROR)]
+    assert findings("builtin", "dnsmasq", "-k", more=(program("bin/dnsmasq"),)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "export LD_LIBRARY_PATH=/opt/lib; exec needs",
+        "LD_LIBRARY_PATH=/opt/lib exec needs",
+        ". /etc/environment.sh; exec needs",
+        "exec env LD_LIBRARY_PATH=/opt/lib needs",
+        "export PATH=/opt/bin:$PATH; exec lost",
+    ],
+)
+def test_what_a_script_may_look_for_elsewhere_is_no_error(text: str) -> None:
+    needs = program("bin/needs", static=False, interpreter=LOADER, needed=("libgone.so",))
+    others = (program("bin/env"), folder("lib"), program(LOADER.lstrip("/")), needs)
+    more = (script("run.sh", f"#!/bin/sh\n{text}\n"), *others)
+    ((code, severity),) = findings("gramine", "/run.sh", more=more)
+    assert (code, severity) == ("OCC002" if "lost" in text else "OCC007", WARNING)
+    plain = (script("run.sh", f"#!/bin/sh\nexec {text.rsplit(maxsplit=1)[-1]}\n"), *others)
+    assert findings("gramine", "/run.sh", more=plain) == [(code, ERROR)]
 
 
 def test_scripts_that_keep_to_themselves_are_not_told_of() -> None:

@@ -148,6 +148,11 @@ KNOWN_NEEDS = (
         families=("AF_NETLINK",),
         why="it asks the kernel for the network's interfaces, and ends otherwise",
     ),
+    Needs(
+        names=re.compile(r"etcd"),
+        calls=("flock",),
+        why="it locks its database, and ends otherwise",
+    ),
     Needs(names=re.compile(r"nginx"), writes=_written_by_nginx),
     Needs(
         names=re.compile(r"dprint"),

@@ -219,6 +219,7 @@ frontend here
     http-request return status 200 content-type text/plain string ok
 """
 LIGHTTPD = 'server.document-root = "/srv"\nserver.port = 8080\nserver.upload-dirs = ("/tmp")\n'
+CLIENTS = "http://127.0.0.1:2379"
 DATE = "#!/bin/sh\nTZ=UTC0 date -d @0 +%H:%M\nenv -i PATH=$PATH printf 'clean %s\\n' environment\n"
 
 # fmt: off
@@ -308,6 +309,9 @@ SERVERS = (
     server("mosquitto", "mosquitto -v", "running", ". .", TOOLS, packages("bookworm", "mosquitto")),
     server("dnsmasq", "dnsmasq -k --port=5353 --log-facility=- --user=root", "started", "058 .",
         TOOLS, packages("bookworm", "dnsmasq-base")),
+    server("etcd", f"etcd --data-dir /tmp/e --listen-client-urls {CLIENTS} --advertise-client-urls {CLIENTS} "
+        "--listen-peer-urls http://127.0.0.1:2380", "ready to serve", "058 .",
+        packages("bookworm", "etcd-server"), fails="panic: "),
     server("setpriv-id", "setpriv --reuid=999 --regid=999 --clear-groups id", "uid=999(redis)", "057 .",
         TOOLS),
 )

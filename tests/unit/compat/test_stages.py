@@ -434,9 +434,10 @@ def test_tini_is_told_by_a_variable_to_signal_a_group() -> None:
     assert found == [("OCC065", WARNING)]
 
 
-def test_programs_that_need_a_family_of_sockets_are_told() -> None:
+def test_servers_that_end_without_locks_or_netlink_are_told() -> None:
     assert findings("gramine", "dnsmasq", "-k", more=(program("bin/dnsmasq"),)) == [("OCC058", ERROR)]
     assert findings("builtin", "dnsmasq", "-k", more=(program("bin/dnsmasq"),)) == []
+    assert findings("gramine", "etcd", more=(program("bin/etcd"),)) == [("OCC058", ERROR)]
 
 
 @pytest.mark.parametrize(

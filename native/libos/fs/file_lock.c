@@ -1,5 +1,7 @@
 #include "fs/file_lock.h"
 
+#include "fs/synthetic.h"
+
 #define LOCK_SH 1U
 #define LOCK_EX 2U
 #define LOCK_NB 4U
@@ -23,7 +25,7 @@ struct file_lock {
     struct file_lock *next;
     const struct inode *inode;
     const void *owner;
-    int32_t pid; /* -1: a description's */
+    int32_t pid; /* of who took it; -1: a record lock of a description */
     enum lock_space space;
     enum lock_type type;
     int64_t first, last;
@@ -51,17 +53,24 @@ static const struct file_lock *find_conflict(const struct file_lock *wanted)
     return found;
 }
 
-/* An owner that waits for another's record lock; on the stack of who waits. */
+/* Who waits for another's lock; on the stack of who waits. */
 struct waiting {
     struct waiting *next;
-    const void *owner, *blocker;
+    const struct file_lock *wanted;
+    const void *blocker;
 };
 static struct waiting *all_waiting;
+
+/* Open file descriptions cannot tell who waits for whom. */
+static bool is_of_process(const struct file_lock *wanted)
+{
+    return wanted->space == RECORDS && wanted->pid != -1;
+}
 
 static const struct waiting *waiting_of(const void *owner)
 {
     const struct waiting *waiting = all_waiting;
-    while (waiting && waiting->owner != owner) {
+    while (waiting && !(is_of_process(waiting->wanted) && waiting->wanted->owner == owner)) {
         waiting = waiting->next;
     }
     return waiting;
@@ -124,25 +133,20 @@ static void carve(const struct file_lock *range, struct file_lock **spare)
     }
 }
 
-/* Sleeps until some lock has changed. Open file descriptions cannot tell who waits for whom. */
+/* Sleeps until some lock has changed. */
 static int64_t wait_for(const struct file_lock *wanted, const struct file_lock *conflict)
 {
-    bool is_process = wanted->space == RECORDS && wanted->pid != -1;
-    if (is_process && is_deadlock(wanted->owner, conflict->owner)) {
+    if (is_of_process(wanted) && is_deadlock(wanted->owner, conflict->owner)) {
         return -EDEADLK;
     }
-    struct waiting self = {.next = all_waiting, .owner = wanted->owner, .blocker = conflict->owner};
-    if (is_process) {
-        all_waiting = &self;
-    }
+    struct waiting self = {.next = all_waiting, .wanted = wanted, .blocker = conflict->owner};
+    all_waiting = &self;
     int64_t result = wait_queue_sleep(&waiters, &lock, NO_TIMEOUT);
     struct waiting **link = &all_waiting;
-    while (is_process && *link != &self) {
+    while (*link != &self) {
         link = &(*link)->next;
     }
-    if (is_process) {
-        *link = self.next;
-    }
+    *link = self.next;
     return result;
 }
 
@@ -198,7 +202,7 @@ static int64_t set_lock(const struct file_lock *wanted, bool waits)
 int64_t file_lock_whole(struct file *file, uint32_t operation)
 {
     struct file_lock wanted = {
-        .inode = file->inode, .owner = file, .space = WHOLE_FILES, .first = 0, .last = INT64_MAX};
+        .inode = file->inode, .owner = file, .pid = current_process()->id, .space = WHOLE_FILES, .first = 0, .last = INT64_MAX};
     switch (operation & ~LOCK_NB) {
     case LOCK_SH:
         wanted.type = F_RDLCK;
@@ -328,5 +332,35 @@ void file_unlock_description(const struct file *file)
     unlock_all(file->inode, file, WHOLE_FILES);
     unlock_all(file->inode, file, RECORDS);
     wake_all(&waiters);
+    mutex_unlock(&lock);
+}
+
+/* lock_get_status() of Linux. */
+static void tell(struct text *text, unsigned number, const struct file_lock *told, bool waits)
+{
+    uint32_t device = told->inode->file_system->device;
+    text_add(text, "%u: %s%s ADVISORY  %s %d %02x:%02x:%llu ", number, waits ? "-> " : "",
+        told->space == WHOLE_FILES ? "FLOCK " : told->pid == -1 ? "OFDLCK" : "POSIX ",
+        told->type == F_WRLCK ? "WRITE" : "READ", told->pid, device >> 8 & 0xFFF, device & 0xFF,
+        (unsigned long long)told->inode->number);
+    if (told->last == INT64_MAX) {
+        text_add(text, "%lld EOF\n", (long long)told->first);
+    } else {
+        text_add(text, "%lld %lld\n", (long long)told->first, (long long)told->last);
+    }
+}
+
+void file_locks_tell(struct text *text)
+{
+    unsigned number = 0;
+    mutex_lock(&lock);
+    for (const struct file_lock *at = held; at; at = at->next) {
+        tell(text, ++number, at, false);
+        for (const struct waiting *waiting = all_waiting; waiting; waiting = waiting->next) {
+            if (find_conflict(waiting->wanted) == at) {
+                tell(text, number, waiting->wanted, true);
+            }
+        }
+    }
     mutex_unlock(&lock);
 }

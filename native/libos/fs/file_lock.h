@@ -16,4 +16,8 @@ void file_unlock_process(const struct file *file, const struct descriptor_table 
 /* The last reference goes: locks of this description end. */
 void file_unlock_description(const struct file *file);
 
+/* /proc/locks. */
+struct text;
+void file_locks_tell(struct text *text);
+
 #endif

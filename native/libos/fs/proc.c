@@ -2,6 +2,7 @@
 
 #include "fs/aio.h"
 #include "fs/device.h"
+#include "fs/file_lock.h"
 #include "fs/inotify.h"
 #include "fs/lease.h"
 #include "fs/mqueue.h"
@@ -42,6 +43,7 @@ static const struct synthetic_row proc_rows[] = {
     {"cpuinfo", FILE_0444, .content = proc_cpuinfo},
     {"filesystems", FILE_0444, .fixed = proc_file_systems},
     {"loadavg", FILE_0444, .content = proc_load},
+    {"locks", FILE_0444, .content = file_locks_tell},
     {"meminfo", FILE_0444, .content = proc_meminfo},
     {"stat", FILE_0444, .content = proc_stat},
     {"swaps", FILE_0444, .fixed = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},

@@ -46,7 +46,7 @@ void proc_shared_segments(struct text *text)
 {
     text_add(text, "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      "
                    "atime      dtime      ctime                   rss                  swap\n");
-    mutex_lock(&shared_segments.lock);
+    shared_segments_lock();
     for (uint32_t at = 0; at <= ipc_highest(&shared_segments); at++) {
         const struct ipc_object *object = ipc_at(&shared_segments, at);
         struct shared_segment_status status;

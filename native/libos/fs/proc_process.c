@@ -14,13 +14,32 @@ static void add_user_memory(struct text *text, user_address start, user_address 
     text->used += to && copy_from_user(to, start, length) == 0 ? length : 0;
 }
 
+/* setproctitle(3): what a program wrote over its arguments, up to NUL, wherever they ended (get_mm_proctitle() of Linux). */
+static void add_title(struct text *text, user_address start)
+{
+    char *to = text_reserve(text, PAGE_SIZE);
+    size_t length = to ? copy_some_from_user(to, start, PAGE_SIZE) : 0;
+    const char *end = length > 0 ? memchr(to, 0, length) : NULL;
+    text->used += end ? (size_t)(end - to) + 1 : length;
+}
+
+static bool has_title(const struct subject_facts *facts)
+{
+    char last = 0; /* NUL ends the last argument */
+    return facts->arguments_end > facts->arguments_start && copy_from_user(&last, facts->arguments_end - 1, 1) == 0 && last != 0;
+}
+
 /* Empty for zombies. */
 int64_t proc_cmdline(struct text *text, const struct proc_entry *entry)
 {
     struct space *own = current_space();
     struct subject_facts facts;
     if (subject_visit(&entry->subject, &facts) == 0) {
-        add_user_memory(text, facts.arguments_start, facts.arguments_end);
+        if (has_title(&facts)) {
+            add_title(text, facts.arguments_start);
+        } else {
+            add_user_memory(text, facts.arguments_start, facts.arguments_end);
+        }
         space_end_visit(own);
         return 0;
     }

@@ -111,6 +111,8 @@ struct shared_segment_status { /* struct shmid64_ds */
 };
 extern struct ipc_table semaphore_sets, message_queues, shared_segments;
 void semaphore_describe(const struct ipc_object *object, struct semaphore_status *status);
+/* Locks their table, without removed segments whose last mapping has gone. */
+void shared_segments_lock(void);
 void shared_segment_describe(const struct ipc_object *object, struct shared_segment_status *status);
 void message_queue_describe(const struct ipc_object *object, struct message_queue_status *status);
 

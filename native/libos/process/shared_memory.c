@@ -65,8 +65,7 @@ static int64_t check(const struct ipc_object *object, const void *wanted)
 struct ipc_table shared_segments = {.make = make, .check = check, .limit = SHMMNI};
 #define table (&shared_segments)
 
-/* Removed segments whose last mapping has gone since. */
-static void lock_table(void)
+void shared_segments_lock(void)
 {
     mutex_lock(&table->lock);
     for (uint32_t at = 0; at < table->capacity; at++) {
@@ -85,7 +84,7 @@ int64_t sys_shmget(const struct arguments *arguments)
     if (flags & SHM_HUGETLB) {
         return -EINVAL; /* there are no huge pages */
     }
-    lock_table();
+    shared_segments_lock();
     mutex_unlock(&table->lock);
     return ipc_get(table, (int32_t)arguments->at[0], flags, &size);
 }
@@ -121,7 +120,7 @@ int64_t sys_shmat(const struct arguments *arguments)
             return -EINVAL;
         }
     }
-    lock_table();
+    shared_segments_lock();
     struct ipc_object *object = ipc_find(table, id);
     int64_t result = object ? attach(segment_of(object), address, flags) : -EINVAL;
     mutex_unlock(&table->lock);
@@ -134,7 +133,7 @@ int64_t sys_shmdt(const struct arguments *arguments)
     if (address % PAGE_SIZE) {
         return -EINVAL;
     }
-    lock_table();
+    shared_segments_lock();
     struct shared_object *object = memory_object_at(address, &segment_operations);
     if (object) {
         struct segment *segment = CONTAINER_OF(object, struct segment, object);
@@ -261,7 +260,7 @@ int64_t sys_shmctl(const struct arguments *arguments)
     if (id < 0 || command < 0) {
         return -EINVAL;
     }
-    lock_table();
+    shared_segments_lock();
     int64_t result = control(id, command, arguments->at[2]);
     mutex_unlock(&table->lock);
     return result;

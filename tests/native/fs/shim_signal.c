@@ -117,6 +117,11 @@ void semaphore_describe(const struct ipc_object *object, struct semaphore_status
     (void)status;
 }
 
+void shared_segments_lock(void)
+{
+    mutex_lock(&shared_segments.lock);
+}
+
 void shared_segment_describe(const struct ipc_object *object, struct shared_segment_status *status)
 {
     (void)object;

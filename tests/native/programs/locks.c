@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,6 +56,62 @@ static void records(void)
     CHECK(fcntl(other, F_OFD_GETLK, &found) == 0 && found.l_type == F_WRLCK && found.l_pid == getpid());
     CHECK(close(open(PATH, O_RDONLY)) == 0); /* any close ends the process's locks */
     CHECK(lock_of(other, F_OFD_SETLK, F_WRLCK, 0, 1) == 0 && lock_of(other, F_OFD_SETLK, F_UNLCK, 0, 1) == 0);
+}
+
+/* The lines of /proc/locks about this file: what holds a lock and who waits for it, without number, process and device. */
+static void expect_listed(const char *expected)
+{
+    char line[256], kind[16], type[8], range[64], all[512] = "";
+    struct stat status;
+    unsigned long inode;
+    FILE *file = fopen("/proc/locks", "r");
+    CHECK(file != NULL && stat(PATH, &status) == 0);
+    while (fgets(line, sizeof line, file) != NULL) {
+        int waits = strstr(line, ": -> ") != NULL, pid;
+        const char *from = strchr(line, ':') + (waits ? 4 : 1);
+        CHECK(sscanf(from, " %15s ADVISORY %7s %d %*x:%*x:%lu %63[^\n]", kind, type, &pid, &inode, range) == 5);
+        if (inode == status.st_ino) {
+            CHECK(pid == (strcmp(kind, "OFDLCK") == 0 ? -1 : getpid()));
+            snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s %s %s;", waits ? "-> " : "", kind, type, range);
+        }
+    }
+    CHECK(fclose(file) == 0);
+    if (strcmp(all, expected) != 0) {
+        fprintf(stderr, "%s, not %s\n", all, expected);
+        exit(1);
+    }
+}
+
+static void *wait_for_lock(void *argument)
+{
+    CHECK(flock(*(int *)argument, LOCK_SH) == 0 && flock(*(int *)argument, LOCK_UN) == 0);
+    return argument;
+}
+
+static void listed(void)
+{
+    pthread_t thread;
+    expect_listed("");
+    CHECK(lock_of(one, F_OFD_SETLK, F_WRLCK, 10, 20) == 0);
+    expect_listed("OFDLCK WRITE 10 29;");
+    CHECK(lock_of(one, F_OFD_SETLK, F_UNLCK, 0, 0) == 0 && lock_of(one, F_SETLK, F_RDLCK, 5, 0) == 0);
+    expect_listed("POSIX READ 5 EOF;");
+    CHECK(lock_of(one, F_SETLK, F_UNLCK, 0, 0) == 0 && flock(one, LOCK_EX) == 0);
+    expect_listed("FLOCK WRITE 0 EOF;");
+    CHECK(pthread_create(&thread, NULL, wait_for_lock, &other) == 0);
+    char line[256];
+    for (int waits = 0; !waits;) {
+        FILE *file = fopen("/proc/locks", "r");
+        CHECK(file != NULL);
+        while (fgets(line, sizeof line, file) != NULL) {
+            waits |= strstr(line, "-> FLOCK") != NULL;
+        }
+        CHECK(fclose(file) == 0);
+        sched_yield();
+    }
+    expect_listed("FLOCK WRITE 0 EOF;-> FLOCK READ 0 EOF;");
+    CHECK(flock(one, LOCK_UN) == 0 && pthread_join(thread, NULL) == 0);
+    expect_listed("");
 }
 
 static void arguments(void)
@@ -142,6 +200,7 @@ int main(void)
     CHECK(one >= 0 && other >= 0 && reader >= 0);
     whole_files();
     records();
+    listed();
     regions();
     deadlock();
     arguments();

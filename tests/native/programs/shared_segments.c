@@ -66,6 +66,20 @@ static void test_attach(void)
     CHECK(shmctl(id, IPC_RMID, NULL) == 0 && shmdt(one) == 0 && munmap(place, 4 * PAGE) == 0);
 }
 
+/* /proc/sysvipc/shm has it. */
+static int is_listed(int id)
+{
+    char line[512];
+    int found = 0, listed;
+    FILE *file = fopen("/proc/sysvipc/shm", "r");
+    CHECK(file != NULL && fgets(line, sizeof line, file) != NULL);
+    while (fgets(line, sizeof line, file) != NULL) {
+        found += sscanf(line, "%*d %d", &listed) == 1 && listed == id;
+    }
+    CHECK(fclose(file) == 0);
+    return found;
+}
+
 /* A segment that is removed stays for those who have it. */
 static void test_removal(key_t key)
 {
@@ -78,7 +92,10 @@ static void test_removal(key_t key)
     CHECK((status_of(id).shm_perm.mode & SHM_DEST) && shmget(key, 0, 0) == -1 && errno == ENOENT);
     char *again = shmat(id, NULL, 0);
     CHECK(again != FAILED && strcmp(again, "stays") == 0 && shmdt(again) == 0);
+    CHECK(is_listed(id) == 1);
     CHECK(shmdt(at) == 0 && shmctl(id, IPC_STAT, &status) == -1 && errno == EINVAL);
+    id = shmget(key, PAGE, IPC_CREAT | 0600);
+    CHECK(is_listed(id) == 1 && shmctl(id, IPC_RMID, NULL) == 0 && is_listed(id) == 0);
 }
 
 /* A window over all that is left of it takes it away before it is found again. */

@@ -1,7 +1,9 @@
-/* What a process is told of itself and its children, at the edges: waitid(2), PR_GET_DUMPABLE and PR_GET_PDEATHSIG, sigaltstack(2), SCHED_RESET_ON_FORK. */
+/* What a process is told of itself and its children, at the edges: waitid(2), PR_GET_DUMPABLE and PR_GET_PDEATHSIG, sigaltstack(2), SCHED_RESET_ON_FORK,
+ * the title that it writes over its arguments (proc(5), /proc/PID/cmdline). */
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -58,8 +60,33 @@ static void stacks(void)
     CHECK(sigaltstack(&stack, NULL) == 0 && sigaltstack(NULL, &found) == 0 && found.ss_flags == SS_DISABLE);
 }
 
-int main(void)
+static ssize_t read_arguments(char *to, size_t size)
 {
+    int fd = open("/proc/self/cmdline", O_RDONLY);
+    ssize_t length = read(fd, to, size);
+    CHECK(fd >= 0 && length > 0 && close(fd) == 0);
+    return length;
+}
+
+/* What is written over arguments alone is shown with all that stands behind it; a title that goes on over their end ends at its NUL. */
+static void title(char *arguments, size_t length)
+{
+    char before[8192], now[8192];
+    CHECK(length > 2 && read_arguments(before, sizeof before) == (ssize_t)length && memcmp(before, arguments, length) == 0);
+    arguments[1] = '\0';
+    CHECK(read_arguments(now, sizeof now) == (ssize_t)length && memcmp(now, arguments, length) == 0);
+    arguments[length - 1] = ' ';
+    CHECK(read_arguments(now, sizeof now) == 2 && now[0] == before[0] && now[1] == '\0');
+    arguments[1] = before[1];
+    size_t end = strlen(arguments) + 1;
+    CHECK(end < 4096 && read_arguments(now, sizeof now) == (ssize_t)end && memcmp(now, arguments, end) == 0);
+    arguments[length - 1] = '\0';
+    CHECK(read_arguments(now, sizeof now) == (ssize_t)length && memcmp(now, before, length) == 0);
+}
+
+int main(int argc, char **argv)
+{
+    title(argv[0], (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]));
     zombie();
     stacks();
     pid_t child = fork();

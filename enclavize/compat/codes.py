@@ -331,6 +331,12 @@ CODES = {
         "how they pass on the signal by which a container is stopped. On Gramine it fails with ENOSYS, or "
         "reaches the sender alone, so the program is ended by SIGKILL when the engine's patience ends.",
     ),
+    "OCC066": Code(
+        "appending to files",
+        "Gramine 1.8 does not look at O_APPEND when it writes: what is appended to a file goes over its "
+        "beginning, and nothing fails. Logs that are opened anew, and scripts with >>, lose what was there. "
+        "1.9 has mended it. Only scripts can be told of: what other programs open is not known.",
+    ),
 }  # fmt: skip
 
 

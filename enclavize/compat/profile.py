@@ -150,6 +150,8 @@ class FileSupport(Section):
     """Whether programs may write to the image's own folders; if not, to volumes and to ``memory`` alone."""
     memory: Paths
     """Folders that are in memory, whatever the image says."""
+    appends: Answer
+    """Whether a file that is opened to append (O_APPEND) keeps what it has."""
     memory_shared: Answer
     """Whether the processes of a program see each other's files there."""
     pipes_by_name: Answer

@@ -42,6 +42,9 @@ _NAMED_PIPE = re.compile(r"(?<=[\s=])[<>]\(|/dev/stdin\b|/dev/fd/\d|/proc/self/f
 _TO_STANDARD_ERROR = re.compile(r">&\s*2\b|/dev/stderr\b")
 """What a script says that sends words to standard error."""
 
+_APPENDS = re.compile(r"(?<![<>])>>(?!>)\s*\"?(?!/dev/|/proc/|\d+\s*\)\))[\w/$~.{]")
+"""What a script says that appends to a file; streams have no end to write to."""
+
 _READERS = frozenset(
     {
         "awk", "cat", "chgrp", "chmod", "chown", "cmp", "comm", "cut", "diff", "grep", "head", "join", "ls",
@@ -64,6 +67,7 @@ def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
             *_names_pipes(stage, profile),
             *_parts_streams(stage, profile),
             *group_findings(stage, subject, profile),
+            *_appends(stage, profile),
             *write_findings(stage, subject, profile),
             *written_program_findings(stage, subject, profile),
         )
@@ -267,6 +271,23 @@ def _parts_streams(stage: Stage, profile: Profile) -> Iterator[Finding]:
         message=f"{printable(stage.name)} writes to standard error, which on {profile.title} comes out of "
         "standard output",
         remedy="where somebody reads the output as data, let messages go to a file of a volume",
+    )
+
+
+def _appends(stage: Stage, profile: Profile) -> Iterator[Finding]:
+    """Tell of scripts that append to files, where what these have would be written over."""
+    if profile.files.appends is not Support.NO or stage.script is None:
+        return
+    if not _APPENDS.search(stage.script.text) or stage.program.executable is None:
+        return
+    entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
+    yield Finding(
+        code="OCC066",
+        severity=Severity.WARNING,
+        path=entry.path,
+        message=f"{printable(stage.name)} appends to files (>>), which {profile.title} writes over from "
+        "their beginning",
+        remedy="a later release; or open the file once: { ...; } >FILE",
     )
 
 

@@ -434,6 +434,22 @@ def test_tini_is_told_by_a_variable_to_signal_a_group() -> None:
     assert found == [("OCC065", WARNING)]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("echo x >>/tmp/f; ls", True),
+        ('exec 3>> "$LOG"; ls', True),
+        ("echo x >>/dev/stdout; ls", False),
+        ("x=$((8 >> 1)); ls", False),
+        ("cat <<E >/tmp/f\nx\nE\nls", False),
+    ],
+)
+def test_scripts_that_append_are_told_where_it_writes_over(text: str, *, told: bool) -> None:
+    more = (script("run.sh", f"#!/bin/sh\n{text}\n"),)
+    assert ("OCC066", WARNING) not in findings("gramine@1.9", "/run.sh", more=more)
+    assert (("OCC066", WARNING) in findings("gramine@1.8", "/run.sh", more=more)) is told
+
+
 def test_servers_that_end_without_locks_or_netlink_are_told() -> None:
     assert findings("gramine", "dnsmasq", "-k", more=(program("bin/dnsmasq"),)) == [("OCC058", ERROR)]
     assert findings("builtin", "dnsmasq", "-k", more=(program("bin/dnsmasq"),)) == []

@@ -17,16 +17,10 @@ int64_t proc_schedule_statistics(struct text *text, const struct proc_entry *ent
     return result;
 }
 
-static void copy_counts(struct process *process, struct task *task, void *context)
-{
-    (void)task;
-    *(struct io_counts *)context = process->io;
-}
-
 int64_t proc_io(struct text *text, const struct proc_entry *entry)
 {
     struct io_counts counts;
-    int64_t result = subject_with(&entry->subject, copy_counts, &counts);
+    int64_t result = subject_transfers(&entry->subject, &counts);
     if (result == 0) {
         text_add(text, "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
             counts.read_bytes, counts.written_bytes, counts.reads, counts.writes);

@@ -71,10 +71,11 @@ void usage_thread_ends(struct task *task);
 /* struct rusage; the largest memory in pages. 0 or -EFAULT. */
 int64_t usage_to_user(user_address to, const struct cpu_use *use, uint64_t peak_pages);
 
-/* /proc/self/io; atomic */
+/* /proc/PID/io */
 struct io_counts {
     uint64_t read_bytes, written_bytes, reads, writes;
 };
+struct io_counts io_counts_sum(struct io_counts one, struct io_counts other);
 
 struct process {
     struct wait_queue children; /* who waits for a child of it; stays when the process is recycled */
@@ -119,7 +120,7 @@ struct process {
     struct cpu_limit *cpu_limit;       /* NULL: RLIMIT_CPU was never set; the same */
 
     /* What fs/ keeps. */
-    struct io_counts io;
+    struct io_counts io;                  /* of threads that have ended; listed */
     struct descriptor_table *descriptors; /* listed; counted: processes may share one (CLONE_FILES) */
     struct whereabouts *whereabouts;      /* directories and umask; the same (CLONE_FS); under the namespace lock */
     struct file *executable;              /* the program; under the namespace lock */
@@ -165,7 +166,8 @@ struct task {
     char name[16];
     bool asks_for_barriers; /* in membarrier(2) */
     struct cpu_use use; /* as it was told last; the owner writes it */
-    bool use_is_of_process; /* it ends, and what it has used is counted there: listed */
+    bool use_is_of_process; /* it ends, and what it has used, and its io, is counted there: listed */
+    struct io_counts io;    /* atomic: the thread itself writes it */
     struct credentials credentials; /* the owner writes it */
     struct scheduling scheduling;
     uint8_t parent_death_signal; /* PR_SET_PDEATHSIG */

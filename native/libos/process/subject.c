@@ -230,6 +230,44 @@ void subject_count_memory(const struct subject *subject, struct space_counts *co
     }
 }
 
+struct transfers {
+    const struct process *process;
+    struct io_counts counts;
+};
+
+static bool add_transfers(struct task *task, void *context)
+{
+    struct transfers *transfers = context;
+    if (task->process == transfers->process && !task->use_is_of_process) {
+        transfers->counts = io_counts_sum(transfers->counts, task->io);
+    }
+    return true;
+}
+
+static void note_transfers(struct process *process, struct task *task, void *context)
+{
+    struct transfers *transfers = context;
+    transfers->process = process;
+    transfers->counts = process->io;
+    task_each_listed(add_transfers, transfers);
+    (void)task;
+}
+
+static void note_transfers_of_thread(struct process *process, struct task *task, void *context)
+{
+    struct transfers *transfers = context;
+    (void)process;
+    transfers->counts = task->io;
+}
+
+int64_t subject_transfers(const struct subject *subject, struct io_counts *counts)
+{
+    struct transfers transfers = {0};
+    int64_t result = subject_with(subject, subject->thread_serial ? note_transfers_of_thread : note_transfers, &transfers);
+    *counts = transfers.counts;
+    return result;
+}
+
 struct clocks {
     uint64_t serial; /* of the one thread, or 0 */
     bool has_caller; /* of whom the clock is at hand */

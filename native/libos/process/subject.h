@@ -76,5 +76,8 @@ struct subject_use {
     struct cpu_use own, children;
 };
 int64_t subject_usage(const struct subject *subject, struct subject_use *use);
+/* What it has read and written: a process with all its threads, also those that have ended, or the one. 0 or -ESRCH. */
+struct io_counts;
+int64_t subject_transfers(const struct subject *subject, struct io_counts *counts);
 
 #endif

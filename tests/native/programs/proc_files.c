@@ -4,6 +4,7 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/auxv.h>
 #include <sys/eventfd.h>
@@ -124,6 +125,28 @@ static void transfers(void)
     CHECK(close(fd) == 0);
 }
 
+static long written_by_all(void)
+{
+    return field_of("/proc/self/io", NULL, "wchar");
+}
+
+static void *write_in_thread(void *of_process)
+{
+    int fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    CHECK(write(fd, "12345", 5) == 5 && close(fd) == 0);
+    CHECK(field_of("/proc/thread-self/io", NULL, "wchar") == 5 && written_by_all() == *(long *)of_process + 5);
+    return NULL;
+}
+
+/* A thread's are its own, and stay the process's when it has ended. */
+static void transfers_of_threads(void)
+{
+    pthread_t thread;
+    long before = written_by_all(), own = field_of("/proc/thread-self/io", NULL, "wchar");
+    CHECK(pthread_create(&thread, NULL, write_in_thread, &before) == 0 && pthread_join(thread, NULL) == 0);
+    CHECK(written_by_all() == before + 5 && field_of("/proc/thread-self/io", NULL, "wchar") == own);
+}
+
 static void info_of(int fd, char *text, size_t size)
 {
     char path[64];
@@ -213,6 +236,7 @@ int main(void)
     names();
     vector();
     transfers();
+    transfers_of_threads();
     descriptors();
     usage();
     return 0;

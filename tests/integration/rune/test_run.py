@@ -92,15 +92,15 @@ def _bundles() -> set[Path]:
 
 
 def test_arguments_output_and_exit_code(runner: Runner) -> None:
-    before = _bundles()
+    name = f"gone-{os.getpid()}"
     done = runner.run("show", "-t", "--simulate")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line for line in lines if line.startswith("argument")] == [
         "argument show", "argument -t", "argument --simulate",
     ]  # fmt: skip
-    assert runner.run("exit", "7").returncode == 7
-    assert _bundles() == before
+    assert runner.run("exit", "7", options=("--simulate", "--name", name)).returncode == 7
+    assert not (BUNDLES / name).exists()
 
 
 def _loaded(runner: Runner, *options: str) -> set[str]:

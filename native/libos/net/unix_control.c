@@ -77,6 +77,15 @@ static int64_t import_credentials(const struct control_message *control, struct 
     return may ? 0 : -EPERM;
 }
 
+int64_t control_check(const struct message *message)
+{
+    struct rights rights = {0};
+    struct sender from;
+    int64_t result = message->control.length == 0 ? 0 : control_import(message, &rights, &from);
+    rights_release(&rights);
+    return result;
+}
+
 int64_t control_import(const struct message *message, struct rights *rights, struct sender *from)
 {
     struct control_message control;

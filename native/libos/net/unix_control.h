@@ -4,9 +4,10 @@
 
 #include "net/unix_queue.h"
 
-
 /* What a message to be sent carries. -EBADF, -EINVAL, -EPERM, -ETOOMANYREFS, -ENOMEM: `rights` is empty. */
 int64_t control_import(const struct message *message, struct rights *rights, struct sender *from);
+/* The same errors alone: Linux finds them before it looks whether anything can be sent (scm_send()). */
+int64_t control_check(const struct message *message);
 
 /* A copy, for who only looks (MSG_PEEK); empty where there is no memory. */
 struct rights rights_copy(const struct rights *rights);

@@ -130,10 +130,12 @@ int64_t unix_send(struct socket *socket, struct message *message, struct poller 
     struct endpoint *endpoint = endpoint_of(socket);
     struct inbox *to;
     bool is_named = message->address.length > 0 && !has_connections(socket);
-    if ((message->flags & MSG_OOB) != 0) {
-        return -EOPNOTSUPP;
+    int64_t result = control_check(message);
+    result = result == 0 && (message->flags & MSG_OOB) != 0 ? -EOPNOTSUPP : result;
+    if (result < 0) {
+        return result;
     }
-    int64_t result = !is_named ? 0 : !name_is_good(&message->address) ? -EINVAL : check_sender(endpoint);
+    result = !is_named ? 0 : !name_is_good(&message->address) ? -EINVAL : check_sender(endpoint);
     result = result < 0 ? result : find_receiver(endpoint, message, &to);
     if (result < 0) {
         return result;

@@ -413,6 +413,17 @@ static void threads(void)
     CHECK(pthread_join(server, NULL) == 0 && close(listener) == 0);
 }
 
+/* What is wrong with control messages is found before it is asked whether, or what, can be sent. */
+static void wrong_files(int type)
+{
+    int ends[2], none = -1;
+    CHECK(socketpair(AF_UNIX, type, 0, ends) == 0);
+    FAILS(send_files(ends[0], &none, 1, ""), EBADF);
+    CHECK(close(ends[1]) == 0);
+    FAILS(send_files(ends[0], &none, 1, "text"), EBADF);
+    CHECK(close(ends[0]) == 0);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(folder) != NULL);
@@ -427,6 +438,9 @@ int main(void)
     files(SOCK_STREAM);
     files(SOCK_DGRAM);
     files(SOCK_SEQPACKET);
+    wrong_files(SOCK_STREAM);
+    wrong_files(SOCK_DGRAM);
+    wrong_files(SOCK_SEQPACKET);
     chains();
     credentials();
     fullness();

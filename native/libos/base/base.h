@@ -134,6 +134,11 @@ static inline void spin_unlock(struct spinlock *lock)
 /* Addresses of the application as numbers: they are never dereferenced outside the copy functions. */
 typedef uint64_t user_address;
 
+/* access_ok() of Linux: a program could have it, though not here. */
+static inline bool user_address_is_possible(user_address address)
+{
+    return address < 1ULL << 47;
+}
 /* True if [address, address + size) lies in the application's range. An empty range is fine anywhere. */
 bool user_range_is_valid(user_address address, uint64_t size);
 /* 0 or -EFAULT. A copy that fails half-way has changed the first part. */

@@ -2,6 +2,7 @@
 
 #include "fs/buffer.h"
 #include "fs/notify.h"
+#include "fs/poller.h"
 #include "fs/seal.h"
 #include "signal/signal.h"
 
@@ -30,10 +31,37 @@ static bool are_writable(const struct pieces *pieces)
     return is_writable;
 }
 
+static int64_t look_for_input(void *file, struct poller *poller)
+{
+    return file_poll(file, POLLIN, poller);
+}
+
+static bool are_possible(const struct pieces *pieces)
+{
+    bool is_possible = true;
+    for (size_t at = 0; at < pieces->count && is_possible; at++) {
+        is_possible = user_address_is_possible(pieces->vector[at].base);
+    }
+    return is_possible;
+}
+
+/* Who has no room for what comes hears of that when there is something, and it is not lost to him. 0: nothing will come, so no room is needed. */
+static int64_t await_input(struct file *file, const struct pieces *to)
+{
+    if (!are_possible(to)) {
+        return -EFAULT;
+    }
+    int64_t events = poll_until(look_for_input, file, (file->flags & O_NONBLOCK) ? 0 : NO_TIMEOUT);
+    return events < 0 ? events : events == 0 ? -EAGAIN : events & POLLIN ? -EFAULT : 0;
+}
+
 static int64_t read_pieces(struct file *file, const struct pieces *to, uint64_t *offset)
 {
     if (file->operations->stream && !are_writable(to)) {
-        return -EFAULT; /* before the bytes are gone */
+        int64_t result = await_input(file, to);
+        if (result < 0) {
+            return result;
+        }
     }
     uint8_t few[FEW_BYTES];
     struct buffer_pool *pool = pool_for(to->total);
@@ -131,6 +159,25 @@ static size_t usable_part(const struct file *file, size_t given, size_t part)
     return given == part || has_pages(file) ? given : PAGE_DOWN(given);
 }
 
+static int64_t look_for_output(void *file, struct poller *poller)
+{
+    return file_poll(file, POLLOUT, poller);
+}
+
+/* Memory that cannot be read is told of when something could be written (pipe_write() of Linux). */
+static int64_t refuse_memory(struct file *file, const struct pieces *from)
+{
+    if (!file->operations->stream || !are_possible(from)) {
+        return -EFAULT;
+    }
+    int64_t events = poll_until(look_for_output, file, (file->flags & O_NONBLOCK) ? 0 : NO_TIMEOUT);
+    bool has_no_reader = events > 0 && (events & POLLERR) && (file->inode->mode & S_IFMT) == S_IFIFO;
+    if (has_no_reader) {
+        signal_send_current(SIGPIPE);
+    }
+    return events < 0 ? events : events == 0 ? -EAGAIN : has_no_reader ? -EPIPE : -EFAULT;
+}
+
 static int64_t write_parts(struct file *file, const struct pieces *from, uint64_t length, void *buffer, uint64_t *offset)
 {
     uint64_t done = 0;
@@ -138,7 +185,7 @@ static int64_t write_parts(struct file *file, const struct pieces *from, uint64_
     do {
         size_t part = part_of(length - done);
         size_t given = usable_part(file, copy_some_from_pieces(buffer, from, done, part), part);
-        result = given > 0 || part == 0 ? file->operations->write(file, buffer, given, offset) : -EFAULT;
+        result = given > 0 || part == 0 ? file->operations->write(file, buffer, given, offset) : done > 0 ? -EFAULT : refuse_memory(file, from);
         if (result <= 0) {
             break;
         }

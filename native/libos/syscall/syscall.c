@@ -24,8 +24,9 @@ static void report_missing(uint64_t number)
     log_line(LOG_DEBUG, "system call %s (%lu) is not implemented", name ? name : "?", number);
 }
 
-/* An address that no application has; 0 could mean that the argument is absent. */
+/* Addresses that no application has; 0 could mean that the argument is absent. The other one is no program's on any Linux, which some calls look at first. */
 #define NOWHERE 1
+#define BEYOND (1ULL << 63)
 
 static bool is_outside(const struct syscall_row *row, const struct arguments *arguments, size_t i)
 {
@@ -54,7 +55,7 @@ static int64_t confine(struct arguments *safe, const struct syscall_row *row)
         if (is_read_first(&row->arguments[i])) {
             return -EFAULT;
         }
-        safe->at[i] = NOWHERE;
+        safe->at[i] = user_address_is_possible(safe->at[i]) ? NOWHERE : BEYOND;
     }
     return 0;
 }

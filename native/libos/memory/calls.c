@@ -68,13 +68,30 @@ static int64_t map_file(const struct arguments *arguments, uint32_t protection, 
 /* LEGACY_MAP_MASK of Linux: what MAP_SHARED_VALIDATE takes. MAP_SYNC would need persistent memory. */
 #define VALIDATED_FLAGS 0x7C07F973U
 
+/* What do_mmap() of Linux finds before it. */
+static int64_t refuse_type(const struct arguments *arguments, uint32_t flags)
+{
+    uint64_t length = arguments->at[1];
+    if (flags & MAP_ANONYMOUS) {
+        return length > APPLICATION_END ? -ENOMEM : -EINVAL;
+    }
+    struct file *file = file_upcalls.of_descriptor((int)arguments->at[4]);
+    if (!file) {
+        return -EBADF;
+    }
+    file_upcalls.put(file);
+    return -EINVAL;
+}
+
+#define HUGE_PAGE_SIZE 0x200000U
+
 int64_t sys_mmap(const struct arguments *arguments)
 {
     uint32_t protection = (uint32_t)arguments->at[2];
     uint32_t flags = (uint32_t)arguments->at[3];
     uint32_t type = flags & MAP_TYPE;
     if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE) {
-        return -EINVAL;
+        return refuse_type(arguments, flags);
     }
     if (type == MAP_SHARED_VALIDATE) {
         if (flags & MAP_ANONYMOUS) {
@@ -86,7 +103,7 @@ int64_t sys_mmap(const struct arguments *arguments)
         flags = (flags & ~(uint32_t)MAP_TYPE) | MAP_SHARED;
     }
     if (flags & MAP_HUGETLB) { /* there are none */
-        return flags & MAP_ANONYMOUS ? -ENOMEM : -EINVAL;
+        return (flags & MAP_ANONYMOUS) && (arguments->at[1] + HUGE_PAGE_SIZE - 1) / HUGE_PAGE_SIZE != 0 ? -ENOMEM : -EINVAL;
     }
     flags &= ~MAP_INTERNAL;
     if ((flags & MAP_LOCKED) && !may_lock()) {
@@ -144,11 +161,11 @@ static int64_t import_range(const struct arguments *arguments, user_address *sta
 {
     uint64_t length = arguments->at[1];
     *start = arguments->at[0];
-    if (*start % PAGE_SIZE || length > INT64_MAX) {
+    if (*start % PAGE_SIZE) {
         return -EINVAL;
     }
     *end = *start + PAGE_UP(length);
-    return user_range_is_valid(*start, *end - *start) ? 0 : -ENOMEM;
+    return user_range_is_valid(*start, length) ? 0 : -ENOMEM;
 }
 
 int64_t sys_msync(const struct arguments *arguments)
@@ -159,6 +176,9 @@ int64_t sys_msync(const struct arguments *arguments)
         return -EINVAL;
     }
     int64_t error = import_range(arguments, &start, &end);
+    if (error == -ENOMEM && end == start) {
+        return 0; /* in whole pages, so much is nothing */
+    }
     return error ? error : memory_synchronise(start, end, flags);
 }
 

@@ -133,9 +133,10 @@ int64_t memory_remap(user_address address, uint64_t old_length, uint64_t new_len
     if ((flags & MREMAP_DONTUNMAP) && (!(flags & MREMAP_MAYMOVE) || old_length != new_length)) {
         return -EINVAL;
     }
-    if (flags & MREMAP_FIXED) {
+    if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) {
         bool overlaps = target < address + old_length && address < target + new_length;
-        if (!(flags & MREMAP_MAYMOVE) || !range_is_good(target, new_length) || overlaps) {
+        bool is_good = flags & MREMAP_FIXED ? range_is_good(target, new_length) : target % PAGE_SIZE == 0;
+        if (!(flags & MREMAP_MAYMOVE) || !is_good || overlaps) {
             return -EINVAL;
         }
     }

@@ -90,6 +90,7 @@ static struct process *make_child(uint64_t flags, uint64_t exit_signal)
     child->memory_pressure_adjustment = parent->memory_pressure_adjustment;
     child->attributes.is_not_dumpable = parent->attributes.is_not_dumpable;
     child->attributes.has_no_huge_pages = parent->attributes.has_no_huge_pages;
+    child->attributes.broken_memory = parent->attributes.broken_memory;
     child->attributes.uses_barriers = parent->attributes.uses_barriers;
     child->start_time_ns = clock_now_ns(CLOCK_BOOTTIME);
     return child;

@@ -5,7 +5,7 @@ enum {
     PR_SET_PDEATHSIG = 1, PR_GET_PDEATHSIG = 2, PR_GET_DUMPABLE = 3, PR_SET_DUMPABLE = 4, PR_GET_TIMING = 13,
     PR_SET_TIMING = 14, PR_SET_NAME = 15, PR_GET_NAME = 16, PR_GET_SECCOMP = 21, PR_GET_TSC = 25, PR_SET_TSC = 26,
     PR_SET_TIMERSLACK = 29, PR_GET_TIMERSLACK = 30, PR_TASK_PERF_EVENTS_DISABLE = 31,
-    PR_TASK_PERF_EVENTS_ENABLE = 32, PR_SET_MM = 35, PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37,
+    PR_TASK_PERF_EVENTS_ENABLE = 32, PR_MCE_KILL = 33, PR_MCE_KILL_GET = 34, PR_SET_MM = 35, PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37,
     PR_GET_TID_ADDRESS = 40, PR_SET_THP_DISABLE = 41, PR_GET_THP_DISABLE = 42, PR_SET_IO_FLUSHER = 57,
     PR_GET_IO_FLUSHER = 58,
 };
@@ -38,6 +38,20 @@ uint64_t timer_slack(const struct task *task)
     const struct scheduling *scheduling = &task->scheduling;
     uint64_t usual = scheduling->default_timer_slack ? scheduling->default_timer_slack : TIMER_SLACK_DEFAULT;
     return scheduling->timer_slack ? scheduling->timer_slack : usual;
+}
+
+enum { PR_MCE_KILL_CLEAR = 0, PR_MCE_KILL_SET = 1 };
+enum { PR_MCE_KILL_LATE = 0, PR_MCE_KILL_EARLY = 1, PR_MCE_KILL_DEFAULT = 2 };
+
+/* When pages with broken memory are told of. */
+static int64_t set_broken_memory(struct process_attributes *attributes, const uint64_t at[5])
+{
+    bool sets = at[1] == PR_MCE_KILL_SET;
+    if (at[1] > PR_MCE_KILL_SET || at[3] || at[4] || (sets ? at[2] > PR_MCE_KILL_DEFAULT : at[2] != 0)) {
+        return -EINVAL;
+    }
+    attributes->broken_memory = sets ? (uint8_t)(at[2] + 1) : 0;
+    return 0;
 }
 
 int64_t sys_prctl(const struct arguments *arguments)
@@ -89,6 +103,10 @@ int64_t sys_prctl(const struct arguments *arguments)
     case PR_TASK_PERF_EVENTS_DISABLE: /* there are none */
     case PR_TASK_PERF_EVENTS_ENABLE:
         return 0;
+    case PR_MCE_KILL:
+        return set_broken_memory(attributes, at);
+    case PR_MCE_KILL_GET:
+        return at[1] || has_rest ? -EINVAL : attributes->broken_memory ? attributes->broken_memory - 1 : PR_MCE_KILL_DEFAULT;
     case PR_SET_MM: /* these want CAP_SYS_RESOURCE, which nobody has */
     case PR_SET_IO_FLUSHER:
     case PR_GET_IO_FLUSHER:

@@ -44,6 +44,7 @@ struct vfork;
 /* What prctl(2) says of a process; atomic. */
 struct process_attributes {
     bool is_not_dumpable, reaps_orphans, has_no_huge_pages;
+    uint8_t broken_memory; /* PR_MCE_KILL: one more than what was set; 0: nothing was */
     bool uses_barriers; /* membarrier(2): it is registered for the private ones */
 };
 

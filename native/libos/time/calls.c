@@ -36,11 +36,16 @@ int64_t sys_clock_settime(const struct arguments *arguments)
 {
     struct timespec wanted;
     uint64_t ns;
-    if ((int32_t)arguments->at[0] != CLOCK_REALTIME) {
+    int32_t number = (int32_t)arguments->at[0];
+    struct clock clock;
+    if (number != CLOCK_REALTIME && number >= 0) {
         return -EINVAL;
     }
     if (copy_from_user(&wanted, arguments->at[1], sizeof wanted)) {
         return -EFAULT;
+    }
+    if (number < 0) { /* what was used, nobody sets (posix_cpu_clock_set() of Linux) */
+        return clock_of_number(number, &clock) ? -EPERM : -EINVAL;
     }
     return ns_of_timespec(&ns, &wanted) ? -EPERM : -EINVAL;
 }
@@ -108,7 +113,7 @@ int64_t sys_clock_nanosleep(const struct arguments *arguments)
         return -EINVAL;
     }
     bool is_own = clock.id == CLOCK_THREAD_CPUTIME_ID && (!clock.whose || clock.whose == task_id(current_task()));
-    if (is_own && clock.whose) {
+    if (is_own && (int32_t)arguments->at[0] < 0) {
         return -EINVAL; /* it would sleep for ever */
     }
     if (is_own || is_coarse(&clock) || clock.id == CLOCK_MONOTONIC_RAW) {

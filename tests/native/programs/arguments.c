@@ -70,9 +70,28 @@ static void mappings(void)
     CHECK(madvise(page, PAGE, MADV_WILLNEED) == 0 && madvise(page, PAGE, MADV_NOHUGEPAGE) == 0);
     CHECK(close(file) == 0 && unlink("/tmp/arguments") == 0);
     CHECK(syscall(SYS_memfd_create, "name", 0x800L) == -1 && errno == EINVAL);
+    FAILS(syscall(SYS_mmap, NULL, PAGE, 1L, 0L, -1L, 0L), EBADF); /* before the type is looked at */
+    FAILS(syscall(SYS_mmap, NULL, PAGE, 1L, 0x20L, -1L, 0L), EINVAL);
+    FAILS(syscall(SYS_mmap, NULL, -1L, 1L, 0x20L, -1L, 0L), ENOMEM);
+    FAILS(syscall(SYS_mmap, NULL, 0L, 1L, 0x40022L, -1L, 0L), EINVAL);
+    FAILS(syscall(SYS_mremap, page, PAGE, PAGE, 5L, page + 1), EINVAL); /* MREMAP_DONTUNMAP */
+    FAILS(syscall(SYS_mremap, page, PAGE, PAGE, 5L, page), EINVAL);
+    CHECK(msync(page, (size_t)-1, MS_SYNC) == 0); /* in whole pages, nothing */
+    FAILS(msync(page, (size_t)-(long)PAGE, MS_SYNC), ENOMEM);
     CHECK(munmap(page, PAGE) == 0);
     CHECK(syscall(SYS_futex, page, 1L, 1L) == -1 && errno == EFAULT); /* FUTEX_WAKE, not private */
     CHECK(syscall(SYS_futex, page + 1, 1L, 1L) == -1 && errno == EINVAL);
+}
+
+/* MCE: when broken memory is told of. */
+static void broken_memory(void)
+{
+    CHECK(prctl(PR_MCE_KILL_GET, 0L, 0L, 0L, 0L) == PR_MCE_KILL_DEFAULT);
+    CHECK(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0L, 0L) == 0 && prctl(PR_MCE_KILL_GET, 0L, 0L, 0L, 0L) == PR_MCE_KILL_EARLY);
+    FAILS(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, 3L, 0L, 0L), EINVAL);
+    FAILS(prctl(PR_MCE_KILL, PR_MCE_KILL_CLEAR, 1L, 0L, 0L), EINVAL);
+    FAILS(prctl(PR_MCE_KILL, 2L, 0L, 0L, 0L), EINVAL);
+    CHECK(prctl(PR_MCE_KILL, PR_MCE_KILL_CLEAR, 0L, 0L, 0L) == 0 && prctl(PR_MCE_KILL_GET, 0L, 0L, 0L, 0L) == PR_MCE_KILL_DEFAULT);
 }
 
 static void names(void)
@@ -161,7 +180,13 @@ static void pointers(void)
     CHECK(syscall(SYS_read, pipes[0], OUTSIDE, 1L) == -1 && errno == EFAULT);
     CHECK(syscall(SYS_read, pipes[0], page, 1L) == -1 && errno == EFAULT);
     CHECK(syscall(SYS_read, pipes[0], &byte, 1L) == 1 && byte == 'x');
+    FAILS(syscall(SYS_read, pipes[0], page, 1L), EAGAIN); /* of an empty one */
+    FAILS(syscall(SYS_read, pipes[0], OUTSIDE, 1L), EFAULT);
     CHECK(syscall(SYS_write, pipes[1], OUTSIDE, 1L) == -1 && errno == EFAULT);
+    while (write(pipes[1], page, PAGE) > 0) {
+    }
+    FAILS(syscall(SYS_write, pipes[1], (void *)8, 1L), EAGAIN); /* to a full one */
+    FAILS(syscall(SYS_write, pipes[1], OUTSIDE, 1L), EFAULT);
     CHECK(syscall(SYS_read, -1L, OUTSIDE, 1L) == -1 && errno == EBADF);
     CHECK(syscall(SYS_write, -1L, OUTSIDE, 1L) == -1 && errno == EBADF);
     CHECK(syscall(SYS_fstat, -1L, OUTSIDE) == -1 && errno == EBADF);
@@ -223,6 +248,7 @@ int main(void)
     scheduling();
     mappings();
     names();
+    broken_memory();
     edges();
     puts("arguments ok");
 }

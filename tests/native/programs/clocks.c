@@ -93,6 +93,10 @@ int main(void)
     CHECK(by_library(CLOCK_MONOTONIC_COARSE) <= by_library(CLOCK_MONOTONIC));
     CHECK(by_library(CLOCK_PROCESS_CPUTIME_ID) > 0 && by_library(CLOCK_THREAD_CPUTIME_ID) > 0);
     CHECK(clock_gettime(77, &time) == -1 && errno == EINVAL);
+    time = (struct timespec){0, 1};
+    FAILS(syscall(SYS_clock_settime, -6L, &time), EPERM); /* the caller's process, and thread, by numbers that say so */
+    FAILS(syscall(SYS_clock_nanosleep, -2L, 0L, &time, NULL), EINVAL);
+    FAILS(syscall(SYS_clock_nanosleep, 3L, 0L, &time, NULL), EOPNOTSUPP);
     uint64_t now = by_library(CLOCK_REALTIME);
     CHECK(gettimeofday(&value, (void *)&zone) == 0);
     CHECK((uint64_t)value.tv_sec - now / SECOND <= 20 && value.tv_usec >= 0 && value.tv_usec < 1000000);

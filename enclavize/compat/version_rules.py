@@ -16,10 +16,17 @@ if TYPE_CHECKING:
     from enclavize.compat.report import Finding
     from enclavize.rootfs.entry import ElfFacts, Entry
 
-_REMEDIES = {
-    "GLIBC": "build it on an older distribution: Ubuntu 20.04 has glibc 2.31, 18.04 has 2.27",
-    "GLIBCXX": "build it with an older compiler: GCC 10 has GLIBCXX_3.4.28, GCC 8 has GLIBCXX_3.4.25",
-}
+_Builders = tuple[tuple[tuple[int, ...], str], ...]
+
+_DISTRIBUTIONS: _Builders = (
+    ((2, 39), "Ubuntu 24.04"), ((2, 36), "Debian 12"), ((2, 35), "Ubuntu 22.04"), ((2, 31), "Debian 11"),
+    ((2, 27), "Ubuntu 18.04"), ((2, 17), "CentOS 7 (manylinux2014)"),
+)  # fmt: skip
+"""glibc, and who has it; the newest first."""
+_COMPILERS: _Builders = (
+    ((3, 4, 30), "GCC 12"), ((3, 4, 28), "GCC 10"), ((3, 4, 25), "GCC 8"), ((3, 4, 19), "GCC 4.8"),
+)  # fmt: skip
+"""GLIBCXX, and who has it."""
 _RELR, _RELR_SINCE = "relative relocations (DT_RELR)", (1, 2, 4)
 """WHATSNEW of musl. Programs for glibc name a version of symbols for it."""
 
@@ -42,7 +49,7 @@ def version_findings(users: Iterable[Entry], program: Program, profile: Profile)
                     yield error_about(
                         "OCC016" if name == "GLIBC" else "OCC027", entry,
                         f"needs {text}; {profile.title} has {_text(name, own[name])}",
-                        _REMEDIES.get(name, _REMEDIES["GLIBCXX"]),
+                        _older(name, own),
                     )  # fmt: skip
             elif name in image and needed > image[name][0]:
                 version, library = image[name]
@@ -59,6 +66,19 @@ def version_findings(users: Iterable[Entry], program: Program, profile: Profile)
                 f"{profile.title} lacks",
                 "build it on Alpine 3.11, which has musl 1.1.24",
             )  # fmt: skip
+
+
+def _older(name: str, own: dict[str, tuple[int, ...]]) -> str:
+    """Return where a program can be built that needs no more than the LibOS has."""
+    if name == "GLIBC":
+        return f"build it on an older distribution: {_newest(_DISTRIBUTIONS, name, own[name])}"
+    return f"build it with an older compiler: {_newest(_COMPILERS, 'GLIBCXX', own.get('GLIBCXX', ()))}"
+
+
+def _newest(builders: _Builders, family: str, limit: tuple[int, ...]) -> str:
+    """Name the newest one that has no more than ``limit``, or else the oldest one."""
+    version, who = next((item for item in builders if item[0] <= limit), builders[-1])
+    return f"{who} has {_text(family, version)}"
 
 
 def is_newer(elf: ElfFacts, family: str, profile: Profile) -> bool:

@@ -72,6 +72,25 @@ def test_versions_are_compared_with_the_libraries_that_are_used(
 
 
 @pytest.mark.parametrize(
+    ("needed", "libos", "cure"),
+    [
+        ("GLIBC_2.36", "occlum@0.31.0-ubuntu22.04", "Ubuntu 22.04 has GLIBC_2.35"),
+        ("GLIBC_2.36", "occlum@0.31.0", "Debian 11 has GLIBC_2.31"),
+        ("GLIBC_2.36", "occlum@0.21.0", "Ubuntu 18.04 has GLIBC_2.27"),
+        ("GLIBC_2.41", "gramine", "Ubuntu 24.04 has GLIBC_2.39"),
+        ("GLIBCXX_3.4.31", "occlum@0.31.0-ubuntu22.04", "GCC 12 has GLIBCXX_3.4.30"),
+        ("CXXABI_1.3.13", "occlum@0.21.0", "GCC 8 has GLIBCXX_3.4.25"),
+    ],
+)
+def test_the_cure_is_one_that_the_libos_can_run(needed: str, libos: str, cure: str) -> None:
+    app = program("bin/app", elf=elf(interpreter=GLIBC, needed=("libc.so.6",), versions=(needed,)))
+    loader = program("lib64/ld-linux-x86-64.so.2", elf=elf())
+    found = report(app, loader, program("lib64/libc.so.6", elf=elf()), libos=libos)
+    (error,) = found.errors
+    assert error.remedy.endswith(cure)
+
+
+@pytest.mark.parametrize(
     ("interpreter", "paths", "expected"),
     [
         (GLIBC, {"rpath": "$ORIGIN/../opt"}, []),

@@ -41,6 +41,11 @@ def parse_signer(
             hint="add --signer https://HOST",
         )
     if service is not None:
+        if "://" not in service:
+            raise UsageError(
+                f"--signer {service[:200]!r} is no signing service, https://HOST[:PORT]",
+                hint="a key file signs by --key KEY.pem",
+            )
         if not token_file and not certificate:
             raise UsageError(
                 "a signing service must know who asks",

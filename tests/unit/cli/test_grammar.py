@@ -321,6 +321,7 @@ def test_one_signs_or_nobody() -> None:
         ({"service": "https://host", "unsigned": True}, "--signer and --unsigned contradict"),
         ({"key": ""}, "names no key"),
         ({"service": "https://host"}, "who asks"),
+        ({"service": "k.pem"}, "is no signing service"),
         ({"service": "https://host", "ca": Path("ca.pem")}, "who asks"),
         ({"token_file": Path("token")}, "for a signing service"),
         ({"key": "k.pem", "ca": Path("ca.pem")}, "for a signing service"),

@@ -92,7 +92,8 @@ CODES = {
     "OCC015": Code(
         "script with arguments",
         "Linux splits the first line of a script into an interpreter and one argument. Some LibOSes take the "
-        "whole line as the name of the interpreter, and do not find it: #!/usr/bin/env python3. Builds for "
+        "whole line as the name of the interpreter, and do not find it: #!/usr/bin/env python3. Occlum also "
+        "finds none if the line does not end in the first 64 bytes of the file. Builds for "
         "Occlum split the line of the entrypoint, and start its interpreter in its place: then the host may "
         "give that interpreter other arguments. Other scripts with such lines fail.",
     ),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _BY_BUILD = "a build makes the interpreter the entry point, and the host may give it other arguments"
 _KEPT_BY = "to keep the script the entry point, let its first line be the path of an ELF program alone"
+_AROUND_LINE = 3
+"""Bytes of a first line beside its text: ``#!`` and the newline."""
 
 
 def first_line_findings(program: Program, profile: Profile, *, by_build: bool) -> Iterator[Finding]:
@@ -51,6 +53,22 @@ def first_line_findings(program: Program, profile: Profile, *, by_build: bool) -
                 f"make {printable(interpreter)} the entrypoint, with the argument and the script behind it",
                 by_build=number < resolved,
             )
+        elif problem := unread_first_line(script, profile.elf.script_head, profile.elf.script_least):
+            yield _finding(
+                "OCC015",
+                script,
+                f"{problem}: {profile.title} does not start it",
+                f"make {printable(interpreter)} the entrypoint, with the script behind it",
+                by_build=number < resolved,
+            )
+
+
+def unread_first_line(script: Entry, head: int, least: int) -> str:
+    """Tell what is wrong with a script for a LibOS that reads ``head`` bytes of it, and wants ``least``."""
+    if script.size < least:
+        return f"has {script.size} bytes, less than {least}"
+    length = len(script.interpreter_line.encode("utf-8", "surrogateescape")) + _AROUND_LINE
+    return f"has a first line of {length} bytes, more than {head}" if 0 < head < length else ""
 
 
 def _read_by_linux(program: Program) -> int:

@@ -25,6 +25,7 @@ from enclavize.libos_version import version_key
 from enclavize.resources import data_dir
 from enclavize.tee.known_flaws import KNOWN_FLAWS
 
+_MAX_SCRIPT_HEAD = 4096
 _MAX_SCRIPT_DEPTH = 5
 _MAX_TABLE_SIZE = 1024
 _MAX_SIZE = 1 << 40
@@ -64,6 +65,10 @@ class ElfSupport(Section):
 
     ``partial``: that of an entrypoint is, as builds start its interpreter in its place, whatever its depth.
     """
+    script_head: Annotated[int, up_to(_MAX_SCRIPT_HEAD)]
+    """Bytes of a script in which its first line must end; 0: no limit of the LibOS's own is known."""
+    script_least: Annotated[int, up_to(_MAX_SCRIPT_HEAD)]
+    """Bytes that a script must have, or else the LibOS ends."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,7 +112,7 @@ class OcclumBackend:
         for volume in options.policy.volumes:
             check_volume(volume.path, LINKS)
         mode = self._asked.mode
-        program = find_program(rootfs, image.config)
+        program = find_program(rootfs, image.config, self._release)
         libraries = self._libraries(rootfs, image, program)
         configuration = self._configuration(image, program, options, glibc=CLibrary.GLIBC in libraries)
         mounts = configuration.document["mount"]

@@ -6,12 +6,14 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from enclavize.compat.first_line_rules import unread_first_line
 from enclavize.compat.program import MAX_SCRIPTS, split_line
 from enclavize.errors import IncompatibleImageError, UsageError
 from enclavize.libos.builtin.process import DEFAULT_PATH, environment
 from enclavize.libos.occlum.libraries import with_library_path
 from enclavize.libos.occlum.schema import bytes_of, is_size
 from enclavize.libos.occlum.template import HOST_FOLDER, merged, size_text, template
+from enclavize.libos.occlum.versions import Change
 from enclavize.rootfs.entry import FileType
 from enclavize.tee.policy import TERMINATION_LOG
 
@@ -30,6 +32,8 @@ HOME = "/root"
 _PAGE_SIZE = 4096
 _HEAP, _HEAP_MAX = "kernel_space_heap_size", "kernel_space_heap_max_size"
 _EXECUTABLE = 0o111
+_SCRIPT_HEAD = 64
+"""Bytes that Occlum has of a script (read_elf64_lazy_as_vec in rcore-fs/src/vfs.rs of occlum/sefs)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ class Program:
     command: tuple[str, ...]
 
 
-def find_program(rootfs: Rootfs, config: ImageConfig) -> Program:
+def find_program(rootfs: Rootfs, config: ImageConfig, release: Release) -> Program:
     """Find the program as an engine would, but keep the links in its path: its name may decide what it does.
 
     Raises IncompatibleImageError.
@@ -52,7 +56,7 @@ def find_program(rootfs: Rootfs, config: ImageConfig) -> Program:
             "the image names no program to run: it has neither an entrypoint nor a command",
             hint="set ENTRYPOINT in the image; of dir:PATH: --entrypoint",
         )
-    start = _interpreted(rootfs, _located(rootfs, words[0], config))
+    start = _interpreted(rootfs, _located(rootfs, words[0], config), release)
     if config.entrypoint:
         return Program(path=start[0], entrypoint=(*start, *config.entrypoint[1:]), command=config.cmd)
     return Program(path=start[0], entrypoint=start, command=config.cmd[1:])
@@ -126,13 +130,13 @@ def _located(rootfs: Rootfs, name: str, config: ImageConfig) -> str:
     )
 
 
-def _interpreted(rootfs: Rootfs, path: str) -> tuple[str, ...]:
+def _interpreted(rootfs: Rootfs, path: str, release: Release) -> tuple[str, ...]:
     """Return the words that start a program, as Linux makes them of first lines that Occlum does not read.
 
-    Occlum takes all of a line as the name of the interpreter, which must be an ELF file
-    (src/libos/src/process/do_spawn/exec_loader.rs); Linux splits off one argument, and follows scripts of
-    scripts (fs/binfmt_script.c). A script that Occlum starts itself stays the program: then no host can give
-    the interpreter another one.
+    Occlum takes all of a line, if it ends in what was read of the file, as the name of the interpreter, which
+    must be an ELF file (src/libos/src/process/do_spawn/exec_loader.rs); Linux splits off one argument, and
+    follows scripts of scripts (fs/binfmt_script.c). A script that Occlum starts itself stays the program:
+    then no host can give the interpreter another one.
     """
     words: tuple[str, ...] = (path,)
     read = True
@@ -142,7 +146,8 @@ def _interpreted(rootfs: Rootfs, path: str) -> tuple[str, ...]:
             break
         interpreter, argument = split_line(entry.interpreter_line)
         words = (posixpath.join("/", interpreter), *([argument] if argument else []), *words)
-        read = not (depth or argument)
+        least = 0 if release.has(Change.SHORT_SCRIPTS) else _SCRIPT_HEAD
+        read = not (depth or argument or unread_first_line(entry, _SCRIPT_HEAD, least))
     return (path,) if read else words
 
 

@@ -33,6 +33,8 @@ class Change(Enum):
     """Processes share the user space; before, each one has room for its mappings of its own."""
     KSS = (0, 26, 1)
     """metadata.enable_kss, family_id and ext_prod_id."""
+    SHORT_SCRIPTS = (0, 26, 3)
+    """A script may have less than 64 bytes."""
     WIDE_TIMES = (0, 26, 4)
     """SEFS: times of inodes have 64 bits."""
     PKRU = (0, 28, 0)

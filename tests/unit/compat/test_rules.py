@@ -159,6 +159,24 @@ def test_first_lines_that_occlum_does_not_read_are_read_by_a_build() -> None:
     assert sorted(found) == [("error", "bin/inner"), ("warning", "bin/start")]
 
 
+def test_first_lines_must_end_in_what_occlum_has_read_of_a_script() -> None:
+    def verdict(length: int, libos: str, *, size: int = 100, behind: str = "") -> list[str]:
+        app = replace(APP, path="/bin/app".rjust(length, "a").lstrip("/") if length > 8 else "bin/app")
+        script = replace(program("bin/start", interpreter_line=f"/{app.path}"), size=size)
+        command = ("env", "start") if behind else ("start",)
+        files = (script, app, LOADER, FOO, replace(APP, path="bin/env"))
+        found = report(*files, command=command, libos=libos).findings
+        return [finding.severity.value for finding in found if finding.code == "OCC015"]
+
+    assert verdict(60, "occlum") == []  # 64 bytes with #!, slash and newline
+    assert verdict(61, "occlum") == ["warning"]
+    assert verdict(61, "occlum", behind="env") == ["error"]
+    assert verdict(61, "gramine") == verdict(61, "builtin") == []
+    assert verdict(8, "occlum@0.24.0", size=63) == ["warning"]
+    assert verdict(8, "occlum@0.24.0", size=63, behind="env") == ["error"]
+    assert verdict(8, "occlum@0.24.0", size=64) == verdict(8, "occlum", size=11) == []
+
+
 def test_a_library_is_no_program_but_a_loader_is() -> None:
     library = replace(STATIC, elf=elf(pie=False, needed=("libc.so",)))
     assert codes(report(library)) == [("OCC014", "error")]

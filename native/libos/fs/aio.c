@@ -114,8 +114,8 @@ static void end(struct aio_context *context)
 
 int64_t aio_destroy(user_address id)
 {
-    struct aio_context *context = delist(current_process(), id);
-    if (id == 0 || !context) {
+    struct aio_context *context = id != 0 ? delist(current_process(), id) : NULL;
+    if (!context) {
         return -EINVAL;
     }
     end(context);

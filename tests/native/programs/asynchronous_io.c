@@ -76,6 +76,7 @@ static void contexts(void)
     FAILS(events_of(context, 0, 1, &event, (void *)8), EFAULT);
     CHECK(events_of(context, 0, 1, &event, NULL) == 0);
     CHECK(events_of(context, 1, 1, &event, &(struct timespec){.tv_nsec = 1000000}) == 0);
+    FAILS(syscall(SYS_io_destroy, 0), EINVAL); /* and both are there */
     CHECK(syscall(SYS_io_destroy, context) == 0 && syscall(SYS_io_destroy, other) == 0);
     FAILS(syscall(SYS_io_destroy, context), EINVAL);
     FAILS(syscall(SYS_io_destroy, 0), EINVAL);

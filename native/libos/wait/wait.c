@@ -230,22 +230,47 @@ void mutex_lock(struct mutex *mutex)
     }
     struct task *task = current_task();
     struct waiter waiter = {.task = task};
+    bool was_woken = false, is_own = false;
     for (;;) {
         wait_queue_add(&mutex->waiters, &waiter);
-        if (__atomic_exchange_n(&mutex->state, 2, __ATOMIC_ACQUIRE) == 0) {
+        is_own = __atomic_exchange_n(&mutex->state, 2, __ATOMIC_ACQUIRE) == 0;
+        if (is_own || __atomic_load_n(&waiter.has_lock, __ATOMIC_ACQUIRE)) {
             break;
         }
+        if (was_woken) {
+            __atomic_store_n(&mutex->is_claimed, true, __ATOMIC_RELAXED);
+        }
         sleep_patiently(task, NO_TIMEOUT);
+        was_woken = !__atomic_load_n(&waiter.queue, __ATOMIC_ACQUIRE);
     }
-    if (!leave_queue(&mutex->waiters, &waiter)) {
+    if (!leave_queue(&mutex->waiters, &waiter) && is_own) {
         wake_one(&mutex->waiters); /* we took the lock by ourselves: the wake belongs to another */
     }
     /* a wake meant for our next sleep may have been swallowed here */
     task_keep_wake();
 }
 
+/* To the first that waits, without becoming free in between; false: nobody does. */
+static bool hand_over(struct mutex *mutex)
+{
+    spin_lock(&mutex->waiters.lock);
+    struct waiter *heir = mutex->waiters.first;
+    __atomic_store_n(&mutex->is_claimed, false, __ATOMIC_RELAXED);
+    if (heir) {
+        struct task *task = heir->task;
+        __atomic_store_n(&heir->has_lock, true, __ATOMIC_RELEASE);
+        unlink_waiter(&mutex->waiters, heir);
+        task_wake(task);
+    }
+    spin_unlock(&mutex->waiters.lock);
+    return heir != NULL;
+}
+
 void mutex_unlock(struct mutex *mutex)
 {
+    if (__atomic_load_n(&mutex->is_claimed, __ATOMIC_RELAXED) && hand_over(mutex)) {
+        return;
+    }
     if (__atomic_exchange_n(&mutex->state, 0, __ATOMIC_RELEASE) == 2) {
         wake_one(&mutex->waiters);
     }

@@ -38,6 +38,7 @@ struct waiter {
     struct wait_queue *queue; /* NULL: in no queue */
     struct task *task;
     void (*notify)(struct waiter *waiter);
+    bool has_lock; /* of a mutex, which was handed over */
 };
 
 struct wait_queue {
@@ -46,9 +47,13 @@ struct wait_queue {
     struct waiter *last;
 };
 
-/* Sleeping lock; not recursive. User copies and OCALLs are allowed while it is held. All-zero is unlocked. */
+/*
+ * Sleeping lock; not recursive. User copies and OCALLs are allowed while it is held. All-zero is unlocked. Who comes first gets it,
+ * until one that was woken finds it held again: then it is handed over, so that nobody waits for ever.
+ */
 struct mutex {
     uint32_t state; /* 0 free, 1 held, 2 held and perhaps waited for */
+    bool is_claimed; /* atomic: by one that was woken in vain */
     struct wait_queue waiters;
 };
 void mutex_lock(struct mutex *mutex);

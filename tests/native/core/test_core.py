@@ -29,6 +29,7 @@ PARTS = {
     "emulation": ("cpu/emulation.c", "cpu/cpuid.c"),
     "instruction": ("cpu/instruction.c",),
     "kept": ("memory/kept.c",),
+    "mutex": ("wait/wait.c", "base/spinlock.c"),
     "patch": ("cpu/patch.c", "cpu/instruction.c"),
     "policy": ("process/policy.c", "base/strings.c", "process/configuration.c"),
     "spin": ("wait/spin.c",),
@@ -70,7 +71,7 @@ def run(*arguments: object) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["emulation", "instruction", "patch", "policy", "spin", "text"])
+@pytest.mark.parametrize("name", ["emulation", "instruction", "mutex", "patch", "policy", "spin", "text"])
 def test_part_does_what_it_says(name: str, tmp_path: Path) -> None:
     run(build(name, tmp_path))
 

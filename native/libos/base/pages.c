@@ -225,6 +225,21 @@ static void refill_cache(void)
     }
 }
 
+/* Half of it goes. What was put there together lies together, and is asked of the host at once. */
+static void shrink_cache(void)
+{
+    for (uint64_t left = CACHE_MAX / 2; left && cache;) {
+        uint64_t start = (uint64_t)cache, end = start;
+        do {
+            start = (uint64_t)cache < start ? (uint64_t)cache : start;
+            end = (uint64_t)cache + PAGE_SIZE > end ? (uint64_t)cache + PAGE_SIZE : end;
+            cache = cache->next;
+            cache_count--;
+        } while (--left && ((uint64_t)cache == end || (cache && (uint64_t)cache + PAGE_SIZE == start)));
+        release_run(start, (end - start) / PAGE_SIZE);
+    }
+}
+
 /* So many pages one behind the other, as they were put there; or NULL. */
 static void *take_from_cache(uint64_t count)
 {
@@ -268,6 +283,9 @@ void pages_release(void *first, size_t count)
         return;
     }
     base_upcalls.lock_pages();
+    if (count == 1 && cache_count == CACHE_MAX) {
+        shrink_cache();
+    }
     if (count <= CACHE_REFILL && cache_count + count <= (count == 1 ? CACHE_MAX : CACHE_MAX_FOR_RUNS)) {
         put_into_cache(first, count);
     } else {

@@ -353,6 +353,16 @@ def test_trace_is_what_strace_prints(tree: TeeTree) -> None:
     assert any(line.startswith(mapped) for line in lines)
 
 
+def test_pages_that_leave_and_come_are_given_back_together(tree: TeeTree) -> None:
+    rounds, mib = 10, 8
+    done = tree.run("/large_turns", str(rounds), str(mib), env={"ENCLAVIZE_PROFILE": "json"})
+    assert done.returncode == 0, done.stderr.decode()
+    profile = json.loads(next(line for line in done.stderr.splitlines() if line.startswith(b"{")))
+    calls = {item["name"]: item["calls"] for item in profile["ocalls"]}
+    pages = rounds * (mib << 20) // 4096
+    assert calls["MEMORY_REMOVE"] < pages / 16
+
+
 def test_profile_counts_calls_errors_and_ways_out(tree: TeeTree) -> None:
     [line] = [line for line in observed(tree, "/observed", profile="json") if line.startswith("{")]
     profile = json.loads(line)

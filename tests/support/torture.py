@@ -63,7 +63,11 @@ def compile_as(name: str, output: Path, sources: Sequence[Path], flags: Sequence
     folder = output.parent
     cache = NATIVE / ".cache"
     objects = [str(build.build_zig_object(item, unit.target, folder, cache)) for item in unit.zig_objects]
-    flags = [*(flag for flag in unit.flags if flag != "-s"), *flags]
+    flags = [
+        *(flag for flag in unit.flags if flag != "-s"),
+        "-g",
+        *flags,
+    ]  # zig strips what has -Os and no -g
     arguments = ("-target", unit.target, *build.COMMON, *flags, *map(str, sources), *objects)
     build.zig("cc", *arguments, "-o", str(output), cache=cache)
     return output

@@ -47,7 +47,7 @@ class RegistryTarget:
             self._push(repository).begin(layer, reporter)
 
     def deliver(self, image: ImageToWrite, reporter: Reporter) -> Descriptor:
-        """Push blobs, the configuration among them, then signatures, then the manifest under each tag.
+        """Push blobs, then the configuration and signatures, then the manifest under each tag.
 
         So whoever finds the image finds its signature, too.
         """
@@ -106,9 +106,8 @@ class _Push:
         with reporter.task(f"push {references[0].name}") as task:
             self._warnings.show_in(task)
             client, repository = self._client, self._repository
-            config = self._pool.submit(push_bytes, client, repository, image.config, image.config_bytes)
             self._finish_layers(image, reporter)
-            config.result()
+            push_bytes(client, repository, image.config, image.config_bytes)
             if signature := image.signatures.get(references[0].name):
                 push_signatures(client, repository, image.manifest, [signature])
             for reference in references:

@@ -76,7 +76,15 @@ int64_t usage_to_user(user_address to, const struct cpu_use *use, uint64_t peak_
 struct io_counts {
     uint64_t read_bytes, written_bytes, reads, writes;
 };
-struct io_counts io_counts_sum(struct io_counts one, struct io_counts other);
+static inline struct io_counts io_counts_sum(struct io_counts one, struct io_counts other)
+{
+    return (struct io_counts){
+        .read_bytes = one.read_bytes + other.read_bytes,
+        .written_bytes = one.written_bytes + other.written_bytes,
+        .reads = one.reads + other.reads,
+        .writes = one.writes + other.writes,
+    };
+}
 
 struct process {
     struct wait_queue children; /* who waits for a child of it; stays when the process is recycled */

@@ -76,16 +76,6 @@ struct cpu_use usage_of_thread(void)
     return split(&current_task()->use, total, host_clock(HOST_CLOCK_THREAD_SYSTEM));
 }
 
-struct io_counts io_counts_sum(struct io_counts one, struct io_counts other)
-{
-    return (struct io_counts){
-        .read_bytes = one.read_bytes + other.read_bytes,
-        .written_bytes = one.written_bytes + other.written_bytes,
-        .reads = one.reads + other.reads,
-        .writes = one.writes + other.writes,
-    };
-}
-
 void usage_thread_ends(struct task *task)
 {
     struct cpu_use use = usage_of_thread();

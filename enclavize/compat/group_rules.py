@@ -30,7 +30,8 @@ _VARIABLE = "TINI_KILL_PROCESS_GROUP"
 
 def group_findings(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
     """Tell of launchers and scripts whose signals do not arrive."""
-    if profile.process.groups is not Support.NO or stage.program.executable is None:
+    started = stage.program.started
+    if profile.process.groups is not Support.NO or started is None:
         return
     remedy = ""
     if _passes_on_to_group(stage, subject):
@@ -39,11 +40,10 @@ def group_findings(stage: Stage, subject: Subject, profile: Profile) -> Iterator
     elif stage.script is not None and _KILLS_GROUP.search(stage.script.text):
         remedy = "name each process: kill $PID"
     if remedy:
-        entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
         yield Finding(
             code="OCC065",
             severity=Severity.WARNING,
-            path=entry.path,
+            path=started.path,
             message=f"{printable(stage.name)} sends signals to a group of processes, where {profile.title} "
             "delivers none: what is to end by them goes on",
             remedy=remedy,

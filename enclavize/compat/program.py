@@ -57,6 +57,11 @@ class Program:
     missing_libraries: list[Missing] = field(default_factory=list)
 
     @property
+    def started(self) -> Entry | None:
+        """What the command line names: the first script, or the executable; None if that is missing."""
+        return self.scripts[0] if self.executable and self.scripts else self.executable
+
+    @property
     def files(self) -> list[Entry]:
         """All files that are there."""
         single = [entry for entry in (self.executable, self.interpreter) if entry]

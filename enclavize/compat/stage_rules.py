@@ -218,7 +218,7 @@ def _commands(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Find
 def _shares_memory_folders(stage: Stage, subject: Subject, profile: Profile) -> Iterator[Finding]:
     if profile.files.memory_shared is not Support.NO or stage.script is None:
         return
-    if not _IN_MEMORY.search(stage.script.text) or stage.program.executable is None:
+    if not _IN_MEMORY.search(stage.script.text) or (entry := stage.program.started) is None:
         return
     starts = [
         command.words[0]
@@ -226,7 +226,6 @@ def _shares_memory_folders(stage: Stage, subject: Subject, profile: Profile) -> 
         if not command.replaces and command.words[0] not in BUILTINS
     ]
     if starts:
-        entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
         yield Finding(
             code="OCC060",
             severity=Severity.ERROR if _ends_without(stage, subject, profile) else Severity.WARNING,
@@ -241,11 +240,10 @@ def _shares_memory_folders(stage: Stage, subject: Subject, profile: Profile) -> 
 def _names_pipes(stage: Stage, profile: Profile) -> Iterator[Finding]:
     if profile.files.pipes_by_name is not Support.NO or stage.script is None:
         return
-    if not (found := _NAMED_PIPE.search(stage.script.text)) or stage.program.executable is None:
+    if not (found := _NAMED_PIPE.search(stage.script.text)) or (entry := stage.program.started) is None:
         return
     what = f"{found[0]}...)" if found[0].endswith("(") else found[0]
     fails = any(command.names_pipe and stage.fails_with(command) for command in stage.commands)
-    entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
     yield Finding(
         code="OCC062",
         severity=Severity.ERROR if fails else Severity.WARNING,
@@ -259,36 +257,34 @@ def _names_pipes(stage: Stage, profile: Profile) -> Iterator[Finding]:
 
 def _parts_streams(stage: Stage, profile: Profile) -> Iterator[Finding]:
     """Tell of scripts whose messages would come out among their output."""
-    if profile.process.standard_error is not Support.NO or stage.script is None:
-        return
-    if not _TO_STANDARD_ERROR.search(stage.script.text) or stage.program.executable is None:
-        return
-    entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
-    yield Finding(
-        code="OCC064",
-        severity=Severity.NOTE,
-        path=entry.path,
-        message=f"{printable(stage.name)} writes to standard error, which on {profile.title} comes out of "
-        "standard output",
-        remedy="where somebody reads the output as data, let messages go to a file of a volume",
-    )
+    if profile.process.standard_error is Support.NO:
+        yield from _about_text(
+            stage, _TO_STANDARD_ERROR, code="OCC064", severity=Severity.NOTE,
+            what=f"writes to standard error, which on {profile.title} comes out of standard output",
+            remedy="where somebody reads the output as data, let messages go to a file of a volume",
+        )  # fmt: skip
 
 
 def _appends(stage: Stage, profile: Profile) -> Iterator[Finding]:
     """Tell of scripts that append to files, where what these have would be written over."""
-    if profile.files.appends is not Support.NO or stage.script is None:
-        return
-    if not _APPENDS.search(stage.script.text) or stage.program.executable is None:
-        return
-    entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
-    yield Finding(
-        code="OCC066",
-        severity=Severity.WARNING,
-        path=entry.path,
-        message=f"{printable(stage.name)} appends to files (>>), which {profile.title} writes over from "
-        "their beginning",
-        remedy="a later release; or open the file once: { ...; } >FILE",
-    )
+    if profile.files.appends is Support.NO:
+        yield from _about_text(
+            stage, _APPENDS, code="OCC066", severity=Severity.WARNING,
+            what=f"appends to files (>>), which {profile.title} writes over from their beginning",
+            remedy="a later release; or open the file once: { ...; } >FILE",
+        )  # fmt: skip
+
+
+def _about_text(
+    stage: Stage, pattern: re.Pattern[str], *, code: str, severity: Severity, what: str, remedy: str
+) -> Iterator[Finding]:
+    """Tell of what stands in a stage's script."""
+    started = stage.program.started
+    if stage.script is not None and started is not None and pattern.search(stage.script.text):
+        yield Finding(
+            code=code, severity=severity, path=started.path, message=f"{printable(stage.name)} {what}",
+            remedy=remedy,
+        )  # fmt: skip
 
 
 def _ends_without(stage: Stage, subject: Subject, profile: Profile) -> bool:

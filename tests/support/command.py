@@ -112,7 +112,7 @@ class Built:
 def _inside(native: Path, *arguments: str) -> Done:
     """Call the command's main function."""
     from enclavize import __main__
-    from enclavize.rune import create, run  # noqa: F401 - they would keep what stands below
+    from enclavize.rune import create, run  # noqa: F401 - loaded below, they would keep the patch
 
     streams = [io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2)]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -86,20 +86,20 @@ static bool look(struct process *child, void *context)
     return !wish->is_found;
 }
 
-/* 0: found, or nothing yet and WNOHANG; -ECHILD, -EINTR. */
+/* 0: found, or nothing yet and WNOHANG; -ECHILD, -EINTR. Whatever ends a sleep, a child is looked for before that is told (do_wait() of Linux): its own
+ * SIGCHLD comes with it. */
 static int64_t await(struct wish *wish)
 {
     struct waiter waiter = {.task = current_task()};
     struct wait_queue *queue = &current_process()->children;
     wish->parent = current_process();
-    for (;;) {
+    for (int slept = 0;; slept = task_sleep(NO_TIMEOUT)) {
         wait_queue_add(queue, &waiter);
         wish->has_child = false;
         process_each(look, wish);
-        int64_t result = wish->is_found || (wish->has_child && (wish->options & WNOHANG)) ? 0
-                         : !wish->has_child                                              ? -ECHILD
-                                                                                         : task_sleep(NO_TIMEOUT);
-        if (result || wish->is_found || (wish->options & WNOHANG)) {
+        bool is_over = wish->is_found || (wish->options & WNOHANG);
+        int64_t result = !wish->has_child ? -ECHILD : is_over ? 0 : slept;
+        if (result || is_over) {
             wait_queue_remove(&waiter);
             return result;
         }

@@ -100,6 +100,7 @@ COUNTS = {
     "tcp": (),
     "udp": (),
     "unix_sockets": (),
+    "waits": (),
     "whole_reads": (scaled(100_000, least=5_000),),
     "whole_transfers": (scaled(40_000, least=2_000),),
     "ready_sockets": (scaled(1_000, least=100),),

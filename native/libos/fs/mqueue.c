@@ -27,7 +27,7 @@ struct queue {
     uint64_t messages, bytes;
     struct message *first; /* the most urgent; of one priority the oldest */
     uint32_t receivers;    /* that wait */
-    struct process *notified; /* NULL: nobody */
+    int32_t notified;      /* id of a process; 0: nobody */
     struct mqueue_notification notification;
 };
 
@@ -78,11 +78,11 @@ static int64_t queue_read(struct file *file, void *to, size_t length, uint64_t *
     struct queue *queue = queue_of(file);
     char text[80];
     mutex_lock(&queue->lock);
-    bool is_told = queue->notified != NULL;
+    bool is_told = queue->notified != 0;
     size_t size = format_text(text, sizeof(text), "QSIZE:%lu NOTIFY:%d SIGNO:%d NOTIFY_PID:%d\n", queue->bytes,
         !is_told ? 0 : queue->notification.socket ? SIGEV_THREAD : queue->notification.signal == 0 ? SIGEV_NONE : SIGEV_SIGNAL,
         is_told ? queue->notification.signal : 0,
-        is_told ? queue->notified->id : 0);
+        queue->notified);
     mutex_unlock(&queue->lock);
     size_t left = *offset < size ? size - (size_t)*offset : 0;
     size_t part = left < length ? left : length;
@@ -93,7 +93,7 @@ static int64_t queue_read(struct file *file, void *to, size_t length, uint64_t *
 
 /* What has been taken from a queue, to be told without its lock. */
 struct news {
-    struct process *process; /* gets the signal; NULL: none */
+    int32_t process; /* gets the signal; 0: none */
     struct signal_info info;
     struct mqueue_notification notification;
 };
@@ -103,21 +103,22 @@ static void take_registration(struct queue *queue, enum cookie_reason reason, st
 {
     news->notification = queue->notification;
     news->notification.cookie[MQ_COOKIE_SIZE - 1] = (uint8_t)reason;
-    news->process = reason == NOTIFY_WOKENUP && queue->notification.signal != 0 ? queue->notified : NULL;
+    news->process = reason == NOTIFY_WOKENUP && queue->notification.signal != 0 ? queue->notified : 0;
     news->info = (struct signal_info){
         .signal = queue->notification.signal,
         .code = SI_MESGQ,
         .first = (uint32_t)current_process()->id | (uint64_t)credentials()->user.real << 32,
         .second = queue->notification.value,
     };
-    queue->notified = NULL;
+    queue->notified = 0;
     queue->notification = (struct mqueue_notification){0};
 }
 
 static void tell(const struct news *news)
 {
-    if (news->process) {
-        signal_send_process(news->process, &news->info);
+    struct process *process = news->process != 0 ? process_of_id(news->process) : NULL;
+    if (process) {
+        signal_tell(process, NULL, &news->info);
     }
     if (news->notification.socket) {
         fs_upcalls.tell_by_netlink(news->notification.socket, news->notification.cookie, MQ_COOKIE_SIZE);
@@ -125,19 +126,19 @@ static void tell(const struct news *news)
     }
 }
 
-/* A process that closes the queue is not told of it any more. */
+/* A process that closes a descriptor of the queue is not told of it any more, whoever else has it open: mqueue_flush_file() of Linux. */
 static void unregister(struct queue *queue)
 {
     struct news news = {0};
     mutex_lock(&queue->lock);
-    if (queue->notified == current_process()) {
+    if (queue->notified == current_process()->id) {
         take_registration(queue, NOTIFY_REMOVED, &news);
     }
     mutex_unlock(&queue->lock);
     tell(&news);
 }
 
-static void queue_release(struct file *file)
+static void queue_flush(struct file *file)
 {
     unregister(queue_of(file));
 }
@@ -145,7 +146,7 @@ static void queue_release(struct file *file)
 static const struct file_operations file_operations = {
     .read = queue_read,
     .poll = queue_poll,
-    .release = queue_release,
+    .flush = queue_flush,
     .generated = true,
 };
 
@@ -424,7 +425,7 @@ int64_t mqueue_notify(struct file *file, const struct mqueue_notification *wante
     if (queue->notified) {
         result = -EBUSY;
     } else {
-        queue->notified = current_process();
+        queue->notified = current_process()->id;
         queue->notification = *wanted;
     }
     mutex_unlock(&queue->lock);

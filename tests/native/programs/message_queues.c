@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -196,6 +197,29 @@ static void notifications(void)
     FAILS(mq_notify(0, NULL), EBADF);
 }
 
+/* Who closes one descriptor of the queue, or ends, is not told any more, though others have it open. */
+static void notifications_end(void)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    int status, copy = dup(queue);
+    CHECK(copy >= 0 && mq_notify(queue, &event) == 0 && close(copy) == 0);
+    CHECK(mq_notify(queue, &event) == 0 && mq_notify(queue, NULL) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(mq_notify(queue, &event) != 0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    CHECK(mq_notify(queue, &event) == 0 && mq_notify(queue, NULL) == 0);
+    CHECK(mq_notify(queue, &event) == 0);
+    child = fork();
+    if (child == 0) { /* it closes what is registered for its parent */
+        _exit(mq_close(queue) != 0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    FAILS(mq_notify(queue, &event), EBUSY);
+    CHECK(mq_notify(queue, NULL) == 0);
+}
+
 static volatile int thread_told;
 
 static void on_message(union sigval value)
@@ -244,6 +268,7 @@ int main(void)
     limits();
     waiting();
     notifications();
+    notifications_end();
     notifications_by_thread();
     put("kept", 7);
     CHECK(mq_close(queue) == 0 && (queue = mq_open(NAME, O_RDWR)) >= 0);

@@ -11,7 +11,7 @@ import sys
 import time
 from types import FrameType
 
-from enclavize.errors import EnclavizeError
+from enclavize.errors import EnclavizeError, UsageError
 
 _HINTS = {
     errno.ENOSPC: "make room on that disk, or choose another with XDG_CACHE_HOME or dest=",
@@ -55,7 +55,9 @@ def _main() -> None:
             raise
         where = f"{error.filename}: " if error.filename else ""
         hint = _HINTS.get(error.errno or 0)
-        fail(f"{where}{error.strerror or error}", hint, EnclavizeError.exit_code)
+        # Only who started the command gives names that no file can have.
+        kind = UsageError if error.errno == errno.ENAMETOOLONG else EnclavizeError
+        fail(f"{where}{error.strerror or error}", hint, kind.exit_code)
     finally:
         _flush_results()
 

@@ -338,6 +338,12 @@ CODES = {
         "beginning, and nothing fails. Logs that are opened anew, and scripts with >>, lose what was there. "
         "1.9 has mended it. Only scripts can be told of: what other programs open is not known.",
     ),
+    "OCC067": Code(
+        "no room in the configuration",
+        "The builtin LibOS measures the command, the environment, the working directory and the user of an "
+        "image in 64 KiB; paths have at most 4,095 bytes, and a user is in at most 64 groups besides the "
+        "first. What is more, a build refuses.",
+    ),
 }  # fmt: skip
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
 from enclavize.compat.syscalls import NUMBERS
 from enclavize.errors import UsageError
+from enclavize.toml_file import parse_toml, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -120,21 +120,13 @@ class Document:
     """A TOML file. Errors are UsageErrors that name file, line and key."""
 
     def __init__(self, path: Path) -> None:
+        data = read_bounded(path, "profile", MAX_PROFILE_SIZE)
         try:
-            with path.open("rb") as file:
-                data = file.read(MAX_PROFILE_SIZE + 1)
-            if len(data) > MAX_PROFILE_SIZE:
-                raise UsageError(f"{path}: a profile has at most {MAX_PROFILE_SIZE} bytes")
-            text = data.decode()
-            self._tables: dict[str, Any] = tomllib.loads(text)
-        except OSError as error:
-            raise UsageError(f"cannot read the profile {path}: {error.strerror}") from error
-        except ValueError as error:  # also what tomllib and the decoder raise
+            self._tables = parse_toml(data)
+        except ValueError as error:
             raise UsageError(f"{path}: {error}") from error
-        except RecursionError as error:
-            raise UsageError(f"{path}: values are nested too deeply") from error
         self._path = path
-        self._lines = text.splitlines()
+        self._lines = data.decode().splitlines()
 
     def only(self, tables: Iterable[str]) -> None:
         """Refuse tables that are not named."""

@@ -38,7 +38,7 @@ def write_findings(stage: Stage, subject: Subject, profile: Profile) -> Iterator
                 closed[path] = closed.get(path, False) or fails
     if not closed:
         return
-    entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
+    started = stage.program.started
     # What is opened by a build is a folder.
     folders = dict.fromkeys(
         path if subject.rootfs.find(path) is None else posixpath.dirname(path) for path in closed
@@ -46,7 +46,7 @@ def write_findings(stage: Stage, subject: Subject, profile: Profile) -> Iterator
     yield Finding(
         code="OCC059",
         severity=Severity.ERROR if any(closed.values()) else Severity.WARNING,
-        path=entry.path if entry else "",
+        path=started.path if started else "",
         message=f"{printable(stage.name)} writes to {printable(listed(closed))}, and {profile.title} keeps "
         "the image's files as they are",
         remedy=" ".join(f"--tmpfs {printable(folder)}" for folder in folders)

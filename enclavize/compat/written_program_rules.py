@@ -39,11 +39,11 @@ def written_program_findings(stage: Stage, subject: Subject, profile: Profile) -
                     found.setdefault(path, False)
         written.update(path for path in command.writes if not _is_opened(path, subject))
     if found:
-        entry = stage.program.scripts[0] if stage.program.scripts else stage.program.executable
+        started = stage.program.started
         yield Finding(
             code="OCC063",
             severity=Severity.ERROR if any(found.values()) else Severity.WARNING,
-            path=entry.path if entry else "",
+            path=started.path if started else "",
             message=f"{printable(stage.name)} makes programs, {printable(listed(found))}; {profile.title} "
             "starts only those that are measured",
             remedy="put them into the image; --volume PATH:exec for a folder from which the host may give "

@@ -67,10 +67,13 @@ def _state(path: Path) -> str:
 
 
 def known_image(store: Path, facts: str) -> Path | None:
-    """Return the unpacked image that was found for these facts, if it is still there."""
+    """Return the unpacked image that was found for these facts; a link to one that is gone goes, too."""
+    link = _link(store, facts)
     with suppress(OSError):
-        tree = store / _link(store, facts).readlink().name
-        return tree if tree.is_dir() else None
+        tree = store / link.readlink().name
+        if tree.is_dir():
+            return tree
+        link.unlink()
     return None
 
 

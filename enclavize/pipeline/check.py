@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from enclavize.compat.report import Finding, Severity
 from enclavize.compat.rules import check
 from enclavize.compat.subject import Subject
+from enclavize.libos.builtin.backend import BuiltinBackend, configuration_problem
 from enclavize.libos.builtin.process import environment, health_command
 from enclavize.libos.builtin.users import account_of
 from enclavize.oci.cache import BlobCache
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from enclavize.compat.profile import Profile
     from enclavize.compat.report import Report
     from enclavize.oci.image import Image
+    from enclavize.oci.image_config import ImageConfig
     from enclavize.oci.location import Location
     from enclavize.oci.platform import Platform
     from enclavize.progress import Reporter
@@ -70,4 +74,19 @@ def reports_on(
         health=health_command(config),
         writable=tuple(posixpath.normpath(path) for path in (*config.volumes, *writable)),
     )
-    return tuple(check(subject, image, profile) for profile in profiles)
+    reports = (check(subject, image, profile) for profile in profiles)
+    return tuple(
+        _with_configuration(report, rootfs, config) if report.libos == BuiltinBackend.name else report
+        for report in reports
+    )
+
+
+def _with_configuration(report: Report, rootfs: Rootfs, config: ImageConfig) -> Report:
+    """Add what a build would say of the measured configuration."""
+    problem = configuration_problem(rootfs, config) if config.entrypoint or config.cmd else None
+    if problem is None:
+        return report
+    finding = Finding(
+        code="OCC067", severity=Severity.ERROR, path="", message=str(problem), remedy=problem.hint or ""
+    )
+    return replace(report, findings=(finding, *report.findings))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,14 @@ from enclavize.errors import UsageError
 from enclavize.libos.base import MAX_SWITCHLESS, MAX_THREADS
 from enclavize.libos.titles import TITLES
 from enclavize.tee.policy import ANY_COMMAND
+from enclavize.toml_file import check_size, parse_toml, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from pathlib import Path
 
 MAX_CONFIGURATION_SIZE = 1 << 20
+_WHAT = "configuration"
 """Bytes."""
 
 MAX_DEPTH = 32
@@ -159,12 +160,7 @@ class Configuration:
 
 def load_configuration(path: Path) -> Configuration:
     """Read and check a file. Raises UsageError naming file, line and key."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CONFIGURATION_SIZE + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read the configuration {path}: {error.strerror}") from error
-    return parse_configuration(data, str(path))[0]
+    return parse_configuration(read_bounded(path, _WHAT, MAX_CONFIGURATION_SIZE), str(path))[0]
 
 
 def parse_configuration(
@@ -174,16 +170,14 @@ def parse_configuration(
 
     Raises UsageError.
     """
-    if len(data) > MAX_CONFIGURATION_SIZE:
-        raise UsageError(f"{path}: a configuration has at most {MAX_CONFIGURATION_SIZE} bytes")
+    check_size(data, path, _WHAT, MAX_CONFIGURATION_SIZE)
     try:
-        text = data.decode()
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also what tomllib and the decoder raise
+        document = parse_toml(data)
+    except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
     others = {name: value for name, value in document.items() if name in apart}
     own = {name: value for name, value in document.items() if name not in apart}
-    return _checked(Configuration(path=path, lines=text.splitlines()), own), others
+    return _checked(Configuration(path=path, lines=data.decode().splitlines()), own), others
 
 
 def _checked(configuration: Configuration, document: Mapping[str, Any]) -> Configuration:

@@ -81,11 +81,11 @@ class PalList:
 
 def read_pal_list(data: bytes, origin: Path) -> PalList:
     """Read the content of the file ``origin``. Raises EnclavizeError."""
-    import tomllib
+    from enclavize.toml_file import parse_toml
 
     try:
-        return _parse(tomllib.loads(data.decode()), origin)
-    except (ValueError, RecursionError) as error:  # also what tomllib and the decoder raise
+        return _parse(parse_toml(data), origin)
+    except ValueError as error:
         raise EnclavizeError(f"{origin}: {error}") from error
 
 

@@ -93,11 +93,11 @@ def absent_settings() -> tuple[Path, ...]:
 
 def read_settings(data: bytes, path: Path) -> Settings:
     """Read the content of the file ``path``. Raises EnclavizeError."""
-    import tomllib
+    from enclavize.toml_file import parse_toml
 
     try:
-        return parse_settings(tomllib.loads(data.decode()))
-    except (ValueError, RecursionError) as error:  # also what tomllib and the decoder raise
+        return parse_settings(parse_toml(data))
+    except ValueError as error:
         raise EnclavizeError(f"{path}: {error}") from error
 
 

@@ -11,7 +11,6 @@ import hashlib
 import os
 import re
 import stat
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from enclavize.errors import UsageError
 from enclavize.sgx.gramine_enclave import measure_gramine
 from enclavize.sgx.measurement import Measurement
 from enclavize.sgx.structures import AttributeFlags, Attributes, MiscSelect, Xfrm
+from enclavize.toml_file import parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,8 +122,8 @@ def complete_manifest(
     ``libos`` is the LibOS of manifests that name none. Raises ``UsageError``.
     """
     try:
-        manifest = tomllib.loads(text.decode())
-    except (ValueError, RecursionError) as error:  # numbers that are too long, too
+        manifest = parse_toml(text)
+    except ValueError as error:
         raise UsageError(f"the manifest is no valid TOML: {error}") from error
     return complete(manifest, chroot=chroot, libos=libos)
 

@@ -12,7 +12,6 @@ source = "..."
 from __future__ import annotations
 
 import functools
-import tomllib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from enclavize import __version__
 from enclavize.errors import UsageError
 from enclavize.libos_version import version_key
 from enclavize.resources import data_dir
+from enclavize.toml_file import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,16 +80,7 @@ def _packaged() -> tuple[Flaw, ...]:
 
 def read_flaws(path: Path) -> tuple[Flaw, ...]:
     """Read a list of flaws. Raises UsageError naming the file and what is wrong in it."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_SIZE + 1)
-        if len(data) > _MAX_SIZE:
-            raise UsageError(f"{path}: a list of flaws has at most {_MAX_SIZE} bytes")
-        document = tomllib.loads(data.decode())
-    except OSError as error:
-        raise UsageError(f"cannot read the list of flaws {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # also what tomllib and the decoder raise
-        raise UsageError(f"{path}: {error}") from error
+    document = read_toml(path, "list of flaws", _MAX_SIZE)
     tables = document.get("flaw")
     if document.keys() != {"flaw"} or not isinstance(tables, list):
         raise UsageError(f"{path} is no list of flaws", hint="each flaw is a table [[flaw]]")

@@ -112,13 +112,14 @@ static int choose_machine(const struct options *options, bool debug)
         machine = &sgx_machine;
         if (options->trap_enclu) {
             return fail(-EINVAL, "strict simulation (enclu=trap, enclu=step) was asked for, and this enclave would run on SGX hardware; ask for "
-                                 "simulation, too (mode=sim)");
+                                 "simulation, too: ENCLAVIZE_SIMULATE=1 (for other callers of the PAL: mode=sim)");
         }
         return machine->find(options);
     }
     if (options->mode == MODE_HARDWARE || !debug) {
         return fail(-ENODEV, SGX_DEVICE " is missing: this machine has no SGX, or its driver is not visible here. "
-                                        "Simulation, which protects nothing, must be asked for (mode=sim)");
+                                        "Simulation, which protects nothing, must be asked for: "
+                                        "ENCLAVIZE_SIMULATE=1 (for other callers of the PAL: mode=sim)");
     }
     log_message(LOG_WARNING, SGX_DEVICE " is missing: the debug enclave runs in simulation");
     return machine->find(options);

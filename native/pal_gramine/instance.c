@@ -125,7 +125,8 @@ static int choose_mode(struct instance *instance, enum run_mode mode)
         return 0;
     if (errno == ENOENT)
         return fail(-ENODEV, SGX_DEVICE " is missing: this machine has no SGX, or its driver is not visible here. "
-                                        "Simulation, which protects nothing, must be asked for (mode=sim)");
+                                        "Simulation, which protects nothing, must be asked for: "
+                                        "ENCLAVIZE_SIMULATE=1 (for other callers of the PAL: mode=sim)");
     return fail(-errno, SGX_DEVICE ": %s", strerror(errno));
 }
 

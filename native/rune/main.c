@@ -71,8 +71,11 @@ static int cannot_tell(const struct command_line *line, struct verdict verdict)
 static int is_unclear(const struct command_line *line)
 {
     char message[512];
-    snprintf(message, sizeof(message), "cannot tell how runc reads the option %.100s and what follows it; an option with a value can be "
-                                       "written as --NAME=VALUE", line->unclear);
+    const char *form = line->parent ? "rune is not of the version of enclavize, whose option %.100s it does not know; reinstall enclavize, or "
+                                      "run 'make native' in a checkout"
+                                    : "cannot tell how runc reads the option %.100s and what follows it; an option with a value can be "
+                                      "written as --NAME=VALUE";
+    snprintf(message, sizeof(message), form, line->unclear);
     report_error(line, message);
     return failure_of(line);
 }

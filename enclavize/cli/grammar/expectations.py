@@ -19,7 +19,6 @@ allow_simulation = false
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from enclavize.tee.host_files import read_host_files
 from enclavize.tee.image_trust import ImageExpectations
 from enclavize.tee.known_flaws import read_flaws
 from enclavize.tee.outside import LibosExpectations
+from enclavize.toml_file import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,16 +163,7 @@ def _beside(folder: Path, text: str) -> str:
 
 
 def _read_policy(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_POLICY_SIZE + 1)
-        if len(data) > _MAX_POLICY_SIZE:
-            raise UsageError(f"{path}: a policy has at most {_MAX_POLICY_SIZE} bytes")
-        document = tomllib.loads(data.decode())
-    except OSError as error:
-        raise UsageError(f"cannot read the policy {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # also what tomllib and the decoder raise
-        raise UsageError(f"{path}: {error}") from error
+    document = read_toml(path, "policy", _MAX_POLICY_SIZE)
     for key in document.keys() - _KEYS:
         raise UsageError(f"{path}: {key!r} is unknown", hint=f"keys: {', '.join(sorted(_KEYS))}")
     return document

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-import tomllib
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import UsageError
+from enclavize.toml_file import parse_toml, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,21 +47,15 @@ class ManifestOptions:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """Read a manifest. Raises UsageError."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_MANIFEST_SIZE + 1)
-    except OSError as error:
-        raise UsageError(f"--manifest {path}: {error.strerror}") from error
-    if len(data) > MAX_MANIFEST_SIZE:
-        raise UsageError(f"--manifest {path}: a manifest has at most {MAX_MANIFEST_SIZE} bytes")
+    data = read_bounded(path, "manifest", MAX_MANIFEST_SIZE)
     if _TEMPLATE.search(data):
         raise UsageError(
             f"--manifest {path} is a template: it has Jinja's marks",
             hint="render it with gramine-manifest; paths of libraries and of the LibOS come from the build",
         )
     try:
-        return tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:  # tomllib.TOMLDecodeError and UnicodeDecodeError, too
+        return parse_toml(data)
+    except ValueError as error:
         raise UsageError(f"--manifest {path} is no valid TOML: {error}") from error
 
 

@@ -10,7 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from enclavize import __version__
-from enclavize.errors import IncompatibleImageError
+from enclavize.errors import EnclavizeError, IncompatibleImageError
+from enclavize.libos.base import InstanceOptions, Resources
 from enclavize.libos.builtin.config import MeasuredConfiguration, RootfsBinding
 from enclavize.libos.builtin.enclave import enclave_config, with_configuration
 from enclavize.libos.builtin.process import environment, health_command, host_signals, stop_signal_of
@@ -20,19 +21,17 @@ from enclavize.libos.sdk_enclave import SdkEnclave
 from enclavize.resources import native_file
 from enclavize.tee import layout
 from enclavize.tee.instance import Instance, InstanceFile
-from enclavize.tee.policy import Network
+from enclavize.tee.policy import Network, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from enclavize.compat.profile import Profile
-    from enclavize.libos.base import InstanceOptions
     from enclavize.oci.image import Image
     from enclavize.oci.image_config import ImageConfig
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
-    from enclavize.tee.policy import Policy
 
 INLINE_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
 """Files that are inside the metadata image: engines mount their own over those of the layers."""
@@ -140,6 +139,23 @@ def configure(
         fault_around=options.resources.fault_around,
         switchless=options.resources.switchless,
     )
+
+
+def configuration_problem(rootfs: Rootfs, config: ImageConfig) -> EnclavizeError | None:
+    """Return why an image's own words do not fit into the enclave, whatever a build adds; None if they do."""
+    options = InstanceOptions(
+        policy=with_network(Policy(), config),
+        resources=Resources(),
+        isv_prod_id=0,
+        isv_svn=0,
+        debuggable=False,
+    )
+    binding = RootfsBinding(size=0, verity_digest=bytes(32), merkle_size=0)
+    try:
+        configure(rootfs, config, options, binding).to_bytes()
+    except EnclavizeError as error:
+        return error
+    return None
 
 
 def doubts_about_host_files(rootfs: Rootfs, policy: Policy) -> Iterator[str]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from typing import Any
 
 from enclavize.errors import InvalidImageError, UsageError
 from enclavize.libos.gramine import layout
 from enclavize.libos.gramine.schema import check
 from enclavize.tee.layout import ROOT
+from enclavize.toml_file import parse_toml
 
 MAX_MANIFEST_SIZE = 256 << 20
 """Bytes."""
@@ -38,8 +38,8 @@ def read_manifest(text: bytes) -> dict[str, Any]:
     """
     _check_text(text)
     try:
-        manifest = tomllib.loads(text.decode())
-    except ValueError as error:  # tomllib.TOMLDecodeError, UnicodeDecodeError, numbers that are too long
+        manifest = parse_toml(text)
+    except ValueError as error:
         raise InvalidImageError(f"{_WHAT} is no valid TOML: {error}") from error
     try:
         check(manifest)

@@ -178,7 +178,8 @@ def _ask_helper(helper: str, key: str) -> Credential | None:
         answer: dict[str, object] = Store(helper).get(key)  # type: ignore[no-untyped-call]
     except CredentialsNotFound:
         return None
-    except (StoreError, ValueError) as error:
+    # The SDK looks into whatever JSON the helper gave.
+    except (StoreError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise AuthenticationError(
             f"the credential helper {program} failed for {key}", hint=f"try: echo {key} | {program} get"
         ) from error

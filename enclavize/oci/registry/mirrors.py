@@ -7,13 +7,13 @@ the name that the user wrote; short names are docker's, so aliases and search re
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enclavize.errors import RegistryError, UsageError
 from enclavize.oci.reference import parse_reference
+from enclavize.toml_file import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +94,7 @@ def _namespaces() -> list[_Namespace]:
     """Read all files; of two tables with one prefix the later counts."""
     found: dict[str, _Namespace] = {}
     for path in _files():
-        for table in _tables(_read(path), "registry", path):
+        for table in _tables(read_toml(path, "list of registries", MAX_SIZE), "registry", path):
             namespace = _namespace(table, path)
             found[namespace.prefix] = namespace
     return list(found.values())
@@ -112,19 +112,6 @@ def _files() -> Iterator[Path]:
             yield main
         folder = main.with_name(f"{main.name}.d")
         yield from sorted(folder.glob("*.conf")) if folder.is_dir() else ()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_SIZE + 1)
-        if len(data) > MAX_SIZE:
-            raise UsageError(f"{path} has more than {MAX_SIZE} bytes")
-        return tomllib.loads(data.decode())
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # also what tomllib and the decoder raise
-        raise UsageError(f"{path}: {error}") from error
 
 
 def _tables(document: Mapping[str, Any], name: str, path: Path) -> Sequence[Mapping[str, Any]]:

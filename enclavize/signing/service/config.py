@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from enclavize.sgx.structures import AttributeFlags, MiscSelect, Xfrm
 from enclavize.signing.service.image_policy import ImagePolicy, is_pattern
 from enclavize.signing.service.policy import DEFAULT_XFRM, MAX_SVN, NO_ID, SigningPolicy
 from enclavize.signing.signers import is_file
+from enclavize.toml_file import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,16 +75,7 @@ class ServiceConfig:
 
 def load_config(path: Path) -> ServiceConfig:
     """Raises ``UsageError`` naming what is wrong and where. Paths are relative to the file's folder."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CONFIG_SIZE + 1)
-        if len(data) > MAX_CONFIG_SIZE:
-            raise UsageError(f"{path} is larger than {MAX_CONFIG_SIZE} bytes")
-        document = tomllib.loads(data.decode())
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from error
+    document = read_toml(path, "configuration", MAX_CONFIG_SIZE)
     return _parse(_Table(str(path), document), path.resolve().parent)
 
 

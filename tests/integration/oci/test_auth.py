@@ -14,6 +14,7 @@ from enclavize.oci.fetch import fetch_blob
 from enclavize.oci.location import parse_location
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.registry.client import RegistryClient
+from enclavize.oci.registry.credentials import Credentials
 from enclavize.oci.registry.target import RegistryTarget
 from enclavize.oci.resolve import resolve
 from support.images import build_image, to_write
@@ -163,6 +164,17 @@ def test_a_store_without_an_entry_falls_back_to_the_file(
     )
     write_docker_config(docker_config, {"credsStore": "test", "auths": {locked.host: auth_entry()}})
     RegistryTarget().deliver(to_write(image, f"{locked.host}/app:1"), reporter)
+
+
+@pytest.mark.parametrize("answer", ["[]", "null", "7", '{"Secret": "a"}', "[" * 100_000, "\xff"])
+def test_a_helper_that_answers_something_else_is_named(
+    docker_config: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    helper_script(docker_config, "test", f"cat {docker_config}/answer", monkeypatch)
+    (docker_config / "answer").write_text(answer, "latin-1")
+    write_docker_config(docker_config, {"credsStore": "test"})
+    with pytest.raises(AuthenticationError, match=r"docker-credential-test failed for example\.org"):
+        Credentials.load().for_registry("example.org")
 
 
 def test_a_helper_that_is_not_there_is_named(

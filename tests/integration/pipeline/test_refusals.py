@@ -131,6 +131,21 @@ def test_a_key_that_everybody_can_read_is_refused(command: Command, source: str)
     assert "never overwritten" in command.run("keygen", "key.pem", code=2).stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify", "oci:x", "--signer", "{long}"),
+        ("build", "oci:x", "-o", "type=oci,dest={long}"),
+        ("build", "oci:x", *OUTPUT, "--config", "{long}"),
+        ("keygen", "{long}"),
+        ("setup", "docker", "--runtime-path", "{long}"),
+        ("check", "dir:{long}"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused(command: Command, words: Sequence[str]) -> None:
+    assert "ERROR: " in command.run(*(word.format(long="a" * 300) for word in words), code=2).stderr
+
+
 def test_a_tee_image_is_not_converted_again(command: Command, source: str) -> None:
     command.run("build", source, *OUTPUT)
     message = command.run("build", "oci-archive:x.tar", "-o", "type=oci,dest=y.tar", code=2).stderr
@@ -160,6 +175,8 @@ def test_what_the_libos_cannot_run_is_refused_with_exit_code_3(command: Command,
         ({}, "/bin/app"),
         ({"Cmd": ["/bin/text"]}, "neither an ELF"),
         ({"Cmd": ["/bin/text"], "WorkingDir": "/bin/text"}, "OCC013"),
+        ({"WorkingDir": "/x" * 2048}, "OCC067"),
+        ({"Env": [f"A={'x' * 65536}"]}, "OCC067"),
     ]
     for number, (config, word) in enumerate(cases):
         source = layout(

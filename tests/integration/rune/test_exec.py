@@ -168,6 +168,15 @@ def test_a_process_that_cannot_be_understood_is_refused(
     assert "cannot tell how runc reads" in done.stderr
 
 
+def test_an_option_of_a_later_enclavize_is_told_as_one(installation: RuneInstallation) -> None:
+    done = installation.run("--option-to-come", "--parent", "1", "run", "ID")
+    assert done.returncode == 1
+    assert (
+        "rune is not of the version of enclavize, whose option --option-to-come it does not know"
+        in done.stderr
+    )
+
+
 def test_a_tee_container_is_not_checkpointed(
     root: Callable[..., Path], installation: RuneInstallation
 ) -> None:

@@ -35,7 +35,8 @@ def test_forced_codes_do_not_stop_a_build() -> None:
         found.raise_errors(["OCC009"])
 
 
-RULES = sorted((REPOSITORY / "enclavize" / "compat").glob("*rules.py"))
+PACKAGE = REPOSITORY / "enclavize"
+RULES = (*sorted((PACKAGE / "compat").glob("*rules.py")), PACKAGE / "pipeline" / "check.py")
 
 
 def test_every_code_that_a_rule_gives_is_explained() -> None:

@@ -119,3 +119,11 @@ def test_what_is_known_goes_with_the_image(tmp_path: Path) -> None:
     prune(cache)
     assert known_image.known_image(store, "facts") is None
     assert list((store / ".known").iterdir()) == []
+
+
+def test_a_link_to_an_image_that_is_gone_goes_when_it_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "0123").mkdir()
+    note_image(tmp_path, "facts", tmp_path / "0123")
+    (tmp_path / "0123").rmdir()
+    assert known_image.known_image(tmp_path, "facts") is None
+    assert list((tmp_path / ".known").iterdir()) == []

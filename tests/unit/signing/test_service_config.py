@@ -69,7 +69,7 @@ def test_a_configuration_is_read(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "server is missing"),
-        ("x", "is not TOML"),
+        ("x", "Expected '='"),
         (SERVER, "clients is missing"),
         (SERVER + LISTED + "[extra]\n", "'extra' is unknown"),
         (SERVER + LISTED + "colour = 1\n", "one: 'colour' is unknown"),

@@ -56,7 +56,7 @@ NETWORK_LONG = (
     "test_ftplib", "test_imaplib", "test_nntplib", "test_poplib", "test_smtpd", "test_smtplib", "test_ssl",
     "test_telnetlib", "test_timeout", "test_urllib2", "test_wsgiref", "test_xmlrpc",
 )  # fmt: skip
-IMPORTED = ("_test_multiprocessing", "fork_wait", "test_dbm", "test_genericpath")  # by others
+IMPORTED = ("_test_multiprocessing", "fork_wait", "test_dbm", "test_genericpath", "test_urllib")  # by others
 IS_QUICK = scaled(100) < 100
 NETWORK = NETWORK_QUICK if IS_QUICK else (*NETWORK_QUICK, *NETWORK_LONG)
 """Modules that wait for most of their time: both sides of one run at once."""

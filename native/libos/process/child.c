@@ -21,11 +21,11 @@ struct signal_info child_info(const struct process *child)
     };
 }
 
-/* The nearest subreaper above, or the first process. Listed. */
+/* The nearest subreaper above that does not end, too, or the first process. Listed. */
 static struct process *reaper_of(const struct process *process)
 {
     struct process *above = process->parent;
-    while (above && above != &first_process && !(above->attributes.reaps_orphans && above->state == PROCESS_RUNNING)) {
+    while (above && above != &first_process && (!above->attributes.reaps_orphans || above->is_childless)) {
         above = above->parent;
     }
     return above ? above : &first_process;
@@ -53,8 +53,7 @@ static void tell(const struct obituary *obituary)
 }
 
 struct orphans {
-    const struct process *parent;
-    struct process *reaper;
+    struct process *parent;
     struct obituary obituaries[ROUND];
     int32_t groups[ROUND]; /* that the parent could have continued until now; 0: none */
     size_t count;
@@ -73,7 +72,7 @@ static bool hand_over(struct process *child, void *context)
         return true;
     }
     int32_t group = group_led_by(orphans->parent, child);
-    child->parent = orphans->reaper;
+    child->parent = reaper_of(orphans->parent);
     child->exit_signal = SIGCHLD;
     if (child->state == PROCESS_ZOMBIE || group) {
         orphans->groups[orphans->count] = group;
@@ -87,7 +86,7 @@ static void hand_over_children(struct process *process)
 {
     struct orphans orphans = {.parent = process};
     lists_lock();
-    orphans.reaper = reaper_of(process);
+    process->is_childless = true; /* a descendant that ends beside it gives its own to others */
     lists_unlock();
     do {
         orphans.count = 0;

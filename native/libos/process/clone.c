@@ -72,7 +72,7 @@ static struct process *make_child(uint64_t flags, uint64_t exit_signal)
     }
     bool is_sister = (flags & CLONE_PARENT) && parent->parent;
     lists_lock();
-    child->parent = is_sister ? parent->parent : parent;
+    child->parent = parent;
     child->group = parent->group;
     child->session = parent->session;
     child->exit_signal = (uint32_t)(is_sister ? parent->exit_signal : exit_signal);
@@ -185,6 +185,7 @@ static int64_t clone(const char *call, const struct clone_arguments *wanted, use
         .child_id = flags & CLONE_CHILD_SETTID ? wanted->child_tid : 0,
         .clear_id = flags & CLONE_CHILD_CLEARTID ? wanted->child_tid : 0,
         .keeps_signal_stack = !(flags & CLONE_VM) || (flags & CLONE_VFORK),
+        .is_sister = flags & CLONE_PARENT,
     };
     if (is_thread) {
         return thread_make(&wish);

@@ -51,7 +51,7 @@ static struct task *make_process(uint32_t number)
     struct task *task = process ? task_make() : NULL;
     if (task && set_up(process, task, number)) {
         memory_is_not_alone();
-        process_list(process);
+        process_list(process, NULL);
         task_add_living(task);
         return task;
     }

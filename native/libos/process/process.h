@@ -93,6 +93,7 @@ struct process {
     enum process_state state;          /* listed */
     int32_t id, group, session;        /* listed */
     struct process *parent;            /* listed; NULL: the first one, and commands from outside */
+    bool is_childless;                 /* listed: it ends, its children have others for parents, and it gets no more */
     uint32_t task_count;               /* listed: living threads */
     uint32_t exit_signal;              /* what its end sends to the parent */
     bool has_executed;                 /* a program, since it was made: setpgid(2) */

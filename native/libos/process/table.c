@@ -101,9 +101,10 @@ struct process *process_make(void)
     return process;
 }
 
-void process_list(struct process *process)
+void process_list(struct process *process, const struct process *sister)
 {
     lists_lock();
+    process->parent = sister && sister->parent ? sister->parent : process->parent;
     process->state = PROCESS_RUNNING;
     process->next = listed;
     listed = process;

@@ -8,7 +8,8 @@
 uint64_t process_new_serial(void);
 /* A zeroed one, in no list; NULL: out of memory. */
 struct process *process_make(void);
-void process_list(struct process *process);
+/* With the parent that its sister has by now, if it has one. */
+void process_list(struct process *process, const struct process *sister);
 /* From the list, if it is there, to those that are free. The lock of the lists is held. */
 void process_unlist(struct process *process);
 

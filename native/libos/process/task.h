@@ -44,6 +44,7 @@ struct thread_wish {
     user_address parent_id, child_id; /* where the id goes before the thread runs, each in the memory of its own */
     user_address clear_id;            /* what is cleared and woken when it ends */
     bool keeps_signal_stack;
+    bool is_sister; /* the process has the caller's parent: CLONE_PARENT */
 };
 /* Starts a thread that goes on where the calling one is -> its id, -EAGAIN, -EFAULT (thread.c). */
 int64_t thread_make(const struct thread_wish *wish);

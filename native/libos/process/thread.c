@@ -177,7 +177,7 @@ static void place(struct task *task, const struct thread_wish *wish)
     } else {
         space_get(task->space);
     }
-    process_list(wish->process);
+    process_list(wish->process, wish->is_sister ? current_process() : NULL);
 }
 
 static void take_back(struct task *task, const struct thread_wish *wish)

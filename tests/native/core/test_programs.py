@@ -84,6 +84,7 @@ COUNTS = {
     "message_queues": (),
     "stack_limit": (),
     "proc_files": (),
+    "reapers": (scaled(2_000, least=50),),
     "requests": (),
     "process_calls": (),
     "rare_calls": (),

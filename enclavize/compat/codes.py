@@ -259,10 +259,12 @@ CODES = {
         "serves, but more workers make it no faster, and one that computes makes others wait for its slice.",
     ),
     "OCC055": Code(
-        "heap outside of any enclave",
+        "addresses outside of any enclave",
         "ZGC keeps what it knows of an object in the upper bits of pointers, and so puts its heap at "
         "addresses from 4 TiB on. An enclave's range of addresses ends far below: the JVM ends at once with "
-        "'Failed to reserve enough address space'. G1, Parallel, Serial and Shenandoah have no such wish.",
+        "'Failed to reserve enough address space'. G1, Parallel, Serial and Shenandoah have no such wish. "
+        "MariaDB reserves 8 TiB unless it is told a largest size of its buffer pool; Valgrind, CLISP and "
+        "what is built with -fsanitize=address or thread want addresses of their own.",
     ),
     "OCC056": Code(
         "health check and other commands from outside",

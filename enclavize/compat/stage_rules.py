@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from enclavize.compat.address_rules import address_findings
 from enclavize.compat.group_rules import group_findings
 from enclavize.compat.launchers import LAUNCHERS
 from enclavize.compat.log_links import log_links
@@ -62,6 +63,7 @@ def stage_findings(subject: Subject, profile: Profile) -> Iterator[Finding]:
         found = (
             *_drops_privileges(stage, subject, profile),
             *_needs(stage, subject, profile),
+            *address_findings(stage),
             *_commands(stage, subject, profile),
             *_shares_memory_folders(stage, subject, profile),
             *_names_pipes(stage, profile),

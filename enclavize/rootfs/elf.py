@@ -32,7 +32,10 @@ MAX_PROGRAM_HEADERS = 1024
 MAX_DYNAMIC_SIZE = 256 << 10
 """Bytes of a dynamic section that are looked at."""
 MAX_STRINGS_SIZE = 8 << 20
-"""Bytes kept of a string table, and of the start of a file: the table mostly stands there."""
+"""Bytes kept of a string table, and of the start of a file: the table mostly stands there.
+
+Programs that export all that they are linked of have larger ones (Debian's pandoc: 37 MB).
+"""
 MAX_DYNAMIC_ENTRIES = 4096
 MAX_STRING = 4096
 MAX_STRINGS_KEPT = 64 << 10
@@ -124,6 +127,8 @@ class ElfScanner:
         self._start: _Window | None = None
         """What passed before the dynamic section, which tells what of it is wanted."""
         self._strings: _Window | None = None
+        self._strings_size = 0
+        """Of the whole table, of which the window may be a part."""
         self._symbols: _Window | None = None
         self._needed_versions: _Window | None = None
         self._defined_versions: _Window | None = None
@@ -174,6 +179,8 @@ class ElfScanner:
             if tag not in {_DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH}:
                 continue
             end = strings.find(b"\0", value, value + MAX_STRING)
+            if end < 0 and self._is_beyond_bounds(value, len(strings)):
+                continue
             kept += max(end - value, 0)
             if end < 0 or kept > MAX_STRINGS_KEPT:
                 self._complete = False
@@ -213,6 +220,12 @@ class ElfScanner:
             ),
             relative_relocations=any(tag == _DT_RELR for tag, _ in entries),
         )
+
+    def _is_beyond_bounds(self, value: int, kept: int) -> bool:
+        """Tell whether a string is in the file, but in the part of a large table that was not kept."""
+        if self._strings is None or not kept - MAX_STRING < value < self._strings_size:
+            return False
+        return self._strings.start + self._strings_size <= self._offset
 
     def _read_headers(self, head: bytes) -> None:
         layout = _CLASSES.get(head[4]) if len(head) >= 52 and head[5] == _LITTLE_ENDIAN else None
@@ -266,8 +279,8 @@ class ElfScanner:
         address = first.get(_DT_STRTAB)
         if address is None:
             return
-        table_size = min(first.get(_DT_STRSZ, 0), MAX_STRINGS_SIZE)
-        self._strings = self._window_at(address, table_size)
+        self._strings_size = first.get(_DT_STRSZ, 0)
+        self._strings = self._window_at(address, min(self._strings_size, MAX_STRINGS_SIZE))
         if self._class.bits != 64:
             return
         if (symbols := first.get(_DT_SYMTAB)) is not None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from enclavize.rootfs.rows import RowWriter
 
-FORMAT_VERSION = 11
+FORMAT_VERSION = 12
 """Part of the file's name: whoever changes what is found in a layer, or how it is written, counts up."""
 
 _SIZES = struct.Struct("<QQQQ")

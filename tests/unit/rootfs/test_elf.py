@@ -51,6 +51,32 @@ def scan(data: bytes, piece: int = 1 << 20) -> ElfFacts | None:
     return scanner.facts()
 
 
+def with_large_table(name_at: int, table_size: int = 9 << 20) -> bytes:
+    """Return a program whose dynamic section, behind a table of strings, needs the one at an offset."""
+    strings = bytearray(table_size)
+    strings[8_500_000:8_500_008] = b"libz.so\0"
+    at = 0x1000 + table_size
+    dynamic = b"".join(
+        struct.pack("<qQ", *entry) for entry in ((1, name_at), (5, 0x1000), (10, table_size), (0, 0))
+    )
+    header = b"\x7fELF\2\1\1".ljust(16, b"\0") + struct.pack(
+        "<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 64, 0, 0
+    )
+    load = struct.pack("<IIQQQQQQ", 1, 4, 0, 0, 0, at + len(dynamic), at + len(dynamic), 0x1000)
+    section = struct.pack("<IIQQQQQQ", 2, 4, at, at, at, len(dynamic), len(dynamic), 8)
+    return (header + load + section).ljust(0x1000, b"\0") + bytes(strings) + dynamic
+
+
+@pytest.mark.parametrize(
+    ("name_at", "cut", "complete"), [(8_500_000, 0, True), (10 << 20, 0, False), (8_500_000, 1, False)]
+)
+def test_a_name_that_is_not_looked_at_is_no_damage(name_at: int, cut: int, complete: bool) -> None:
+    data = with_large_table(name_at)
+    facts = scan(data[: len(data) - cut])
+    assert facts is not None
+    assert (facts.complete, facts.needed) == (complete, ())
+
+
 @pytest.mark.skipif(not FILES, reason="no ELF files here")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_real_files(path: Path) -> None:

@@ -66,12 +66,14 @@ void memory_count_space(const struct space *space, struct space_counts *counts)
 {
     *counts = (struct space_counts){0};
     lock_memory();
-    bool is_resident = space_is_resident(space);
-    const struct area_tree *tree = is_resident ? &areas : &space->residence.areas;
-    for (const struct area_node *node = area_from(tree, 0); node; node = area_from(tree, node->area.end)) {
+    const struct area_tree *absent = &space->residence.areas; /* empty while it is resident */
+    for (const struct area_node *node = area_from(&areas, 0); node; node = area_from(&areas, node->area.end)) {
         if (node->area.space == space) {
-            count_in_space(space, &node->area, is_resident, counts);
+            count_in_space(space, &node->area, true, counts);
         }
+    }
+    for (const struct area_node *node = area_from(absent, 0); node; node = area_from(absent, node->area.end)) {
+        count_in_space(space, &node->area, false, counts);
     }
     counts->mapped = space->mapped_pages;
     counts->locked = space->locked_pages;

@@ -246,6 +246,14 @@ void commit_close(user_address start, user_address end, uint32_t protection)
     }
 }
 
+void commit_protect_new(user_address start, user_address end, uint32_t protection)
+{
+    bool is_frozen;
+    for (user_address next; (next = next_run(&start, end, &is_frozen)); start = next) {
+        change_rights(start, next, PROT_READ | PROT_WRITE, rights_of(protection, is_frozen));
+    }
+}
+
 bool commit_set_frozen(user_address page, bool is_frozen)
 {
     if (is_frozen && !prepare(frozen, page, page + PAGE_SIZE)) {

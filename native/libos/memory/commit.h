@@ -31,7 +31,9 @@ bool commit_is_frozen(user_address address);
 /* While nobody else touches them: they can be read and written, whatever their area allows; as the area allows again. */
 void commit_open(user_address start, user_address end, uint32_t protection);
 void commit_close(user_address start, user_address end, uint32_t protection);
-/* Between the two; false: no memory for the mark. */
+/* The same for pages that commit_add() has made. */
+void commit_protect_new(user_address start, user_address end, uint32_t protection);
+/* Before the last two; false: no memory for the mark. */
 bool commit_set_frozen(user_address page, bool is_frozen);
 
 #endif

@@ -26,11 +26,11 @@ enum kind {
 
 /*
  * A page of an object that both see there stays: it is neither's. So does one of a program outside of the group: a word that says that `to` has nothing
- * there outlives the page that it was made for, and the place may be anybody's since.
+ * there outlives the page that it was made for, and the place may be anybody's since; and what nobody takes turns for.
  */
 static bool is_in_place(const struct space *from, user_address page)
 {
-    const struct area_node *node = commit_test(page) ? find_own(from, page) : NULL;
+    const struct area_node *node = page < turns_end(from) && commit_test(page) ? find_own(from, page) : NULL;
     return node && !node->area.object;
 }
 
@@ -147,14 +147,10 @@ static uint64_t leave(const struct change *exchange, user_address page)
     return (uint64_t)copy;
 }
 
-static uint64_t come(const struct change *exchange, user_address page, struct kept_page *kept, uint32_t protection)
+static uint64_t come(const struct change *exchange, user_address page, struct kept_page *kept)
 {
     memcpy((void *)page, kept->bytes, PAGE_SIZE);
-    commit_protect(page, page + PAGE_SIZE, PROT_READ | PROT_WRITE, protection);
-    bool is_shared = follow(exchange, page, kept, KEPT_NOTHING);
-    if (is_shared && commit_freeze(page, page + PAGE_SIZE, protection)) {
-        fatal("out of enclave memory while processes take turns");
-    }
+    set_frozen(page, follow(exchange, page, kept, KEPT_NOTHING));
     drop_kept(kept);
     return KEPT_NOTHING;
 }
@@ -214,11 +210,13 @@ static void exchange_run(const struct change *exchange, const struct run *run)
         uint64_t left = is_joined              ? join(exchange, page, kept)
                         : run->kind == SWAPPED ? swap(exchange, page, kept)
                         : run->kind == LEAVING ? leave(exchange, page)
-                        : run->kind == COMING  ? come(exchange, page, kept, run->protection)
+                        : run->kind == COMING  ? come(exchange, page, kept)
                                                : 0;
         *word = exchange->goes_for_good ? 0 : left;
     }
-    if (run->kind == SWAPPED) {
+    if (run->kind == COMING) {
+        commit_protect_new(run->start, run->end, run->protection);
+    } else if (run->kind == SWAPPED) {
         commit_close(run->start, run->end, run->protection);
     } else if (run->kind == LEAVING) {
         commit_remove(run->start, run->end);
@@ -234,12 +232,22 @@ static bool has_same_view(const struct change *exchange, const struct area *area
            node->area.offset + (area->start - node->area.start) == area->offset;
 }
 
+/* The first one from there on that has to make room. */
+static struct area_node *first_area(const struct space *from, user_address at)
+{
+    struct area_node *node = area_from(&areas, at);
+    while (node && node->area.space != from) {
+        node = area_from(&areas, node->area.end);
+    }
+    return node && node->area.start < turns_end(from) ? node : NULL;
+}
+
 /* Pages of objects go home, but for those that stay where they are. */
 static void leave_views(const struct change *exchange)
 {
-    for (const struct area_node *node = area_from(&areas, 0); node; node = area_from(&areas, node->area.end)) {
+    for (const struct area_node *node = first_area(exchange->from, 0); node; node = first_area(exchange->from, node->area.end)) {
         const struct area *area = &node->area;
-        if (area->space == exchange->from && area->object && !has_same_view(exchange, area)) {
+        if (area->object && !has_same_view(exchange, area)) {
             mutex_lock(&area->object->lock);
             holder_vacate(area, area->start, area->end);
             mutex_unlock(&area->object->lock);
@@ -250,9 +258,9 @@ static void leave_views(const struct change *exchange)
 /* Pages that both have get the rights that `to` gives them. */
 static void change_protection(const struct change *exchange)
 {
-    for (const struct area_node *node = area_from(&areas, 0); node; node = area_from(&areas, node->area.end)) {
+    for (const struct area_node *node = first_area(exchange->from, 0); node; node = first_area(exchange->from, node->area.end)) {
         const struct area *old = &node->area;
-        if (old->space != exchange->from || old->object) {
+        if (old->object) {
             continue;
         }
         const struct area_node *other = area_from(&exchange->to->residence.areas, old->start);
@@ -266,14 +274,28 @@ static void change_protection(const struct change *exchange)
     }
 }
 
-static void move_areas(struct area_tree *from, struct area_tree *to, const struct space *space)
+static void move_areas(const struct change *exchange)
 {
-    for (struct area_node *node = area_from(from, 0), *next; node; node = next) {
-        next = area_from(from, node->area.end);
-        if (node->area.space == space) {
-            area_remove(from, node);
-            area_insert(to, node);
+    struct area_tree *own = &exchange->from->residence.areas, *other = &exchange->to->residence.areas;
+    for (struct area_node *node; (node = first_area(exchange->from, 0));) {
+        area_remove(&areas, node);
+        area_insert(own, node);
+    }
+    for (struct area_node *node; (node = area_from(other, 0));) {
+        area_remove(other, node);
+        area_insert(&areas, node);
+    }
+}
+
+/* An area of which only the lower part makes room becomes two. */
+static void part_at_end(const struct space *from)
+{
+    const struct area_node *node = find_own(from, turns_end(from));
+    if (node && node->area.start < turns_end(from)) {
+        if (!reserve_nodes()) {
+            fatal("out of enclave memory while processes take turns");
         }
+        split_at(turns_end(from));
     }
 }
 
@@ -281,6 +303,7 @@ void exchange_spaces(const struct turns *turns, struct space *from, struct space
 {
     const struct change exchange = {turns, from, to, goes_for_good};
     struct run run = {0};
+    part_at_end(from);
     leave_views(&exchange);
     change_protection(&exchange);
     while (find_run(&exchange, run.end, &run)) {
@@ -291,7 +314,6 @@ void exchange_spaces(const struct turns *turns, struct space *from, struct space
     if (goes_for_good) {
         kept_clear(&from->residence.kept);
     }
-    move_areas(&areas, &from->residence.areas, from);
-    move_areas(&to->residence.areas, &areas, to);
+    move_areas(&exchange);
     forget_gaps();
 }

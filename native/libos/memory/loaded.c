@@ -125,6 +125,12 @@ void loaded_make_way(user_address start, user_address end)
     }
 }
 
+/* It would stay in place, whoever is resident. */
+static bool is_beyond_turns(const struct loaded *loaded, const struct space *space)
+{
+    return !space->residence.turns || loaded->start >= turns_end(space);
+}
+
 static bool has_room_behind(const struct loaded *loaded, uint64_t room)
 {
     const struct area_node *next = area_from(&areas, loaded->end);
@@ -135,12 +141,12 @@ static bool has_room_behind(const struct loaded *loaded, uint64_t room)
 user_address loaded_take(struct file *file, user_address start, uint64_t length, uint64_t room)
 {
     struct space *space = current_space();
-    if (space->residence.turns || !file_upcalls.is_measured(file)) {
+    if (!file_upcalls.is_measured(file)) {
         return 0;
     }
     struct loaded **link = &kept;
     while (*link && ((*link)->end - (*link)->start != length || (start && (*link)->start != start) || !is_of_file(*link, file) ||
-                     !has_room_behind(*link, room))) {
+                     !is_beyond_turns(*link, space) || !has_room_behind(*link, room))) {
         link = &(*link)->next;
     }
     struct loaded *loaded = *link;

@@ -275,6 +275,9 @@ void memory_set_limits(const struct memory_limits *limits);
 
 /* The heap of brk() in the current space begins here and is empty. */
 void heap_start(user_address start);
+/* The same in a place of its own, behind a page that nobody can touch: programs that are linked for one address take turns there, and not for their heaps.
+ * `otherwise`: where, if there is none. */
+void heap_start_apart(user_address otherwise);
 /* Does the heap reach into the area? */
 bool heap_is_in(const struct area *area);
 

@@ -94,7 +94,8 @@ int64_t space_fork(struct space **copy)
     }
     mutex_lock(&space->heap.lock);
     lock_space();
-    int64_t error = turns_join(space, newcomer);
+    int64_t error = versions_widen(space);
+    error = error ? error : turns_join(space, newcomer);
     error = error ? error : versions_fork(space, newcomer);
     newcomer->limits = space->limits;
     newcomer->interpreter = space->interpreter;
@@ -120,13 +121,15 @@ static void drop_absent(struct space *space)
 {
     struct area_tree *tree = &space->residence.areas;
     for (struct area_node *node; (node = area_from(tree, 0));) {
+        uint64_t pages = (node->area.end - node->area.start) / PAGE_SIZE;
         if (node->area.object) {
             shared_let_go(&node->area);
         }
+        space->mapped_pages -= pages;
+        space->locked_pages -= node->area.flags & MAP_LOCKED ? pages : 0;
         area_remove(tree, node);
         drop_node(node);
     }
-    space->mapped_pages = space->locked_pages = 0;
 }
 
 static void forget(struct space *space)
@@ -135,17 +138,16 @@ static void forget(struct space *space)
     space->interpreter.start = space->interpreter.end = 0;
     space->limits = NO_MEMORY_LIMITS;
     space->locks_future = 0;
+    space->residence.is_whole = false;
 }
 
 static void clear_locked(struct space *space)
 {
     if (space->residence.turns) {
-        loaded_forget(space);
         turns_leave(space);
         drop_absent(space);
-    } else {
-        loaded_leave(space);
     }
+    loaded_leave(space);
     unmap_locked(space, APPLICATION_START, APPLICATION_END);
     forget(space);
 }
@@ -193,11 +195,24 @@ int64_t space_clear_for(struct space *space, user_address start, user_address en
     loaded_make_way(start, end);
     error = turns_find_neighbour(space, start, end, &neighbour); /* it may have ended meanwhile */
     if (!error && neighbour) {
-        error = turns_join(neighbour, space);
+        bool is_high = end > MMAP_LOW;
+        error = is_high && !neighbour->residence.turns ? versions_widen(neighbour) : 0;
+        error = error ? error : turns_join(neighbour, space);
+        space->residence.is_whole = is_high;
         error = error ? error : versions_leave_out_all(space);
     }
     unlock_memory();
     return error;
+}
+
+void heap_start_apart(user_address otherwise)
+{
+    struct area guard = {.space = current_space(), .protection = PROT_NONE, .flags = MAP_PRIVATE | MAP_ANONYMOUS};
+    lock_space();
+    guard.start = find_program_place(PAGE_SIZE);
+    bool done = guard.start && map_locked(guard, PAGE_SIZE, MAP_NORESERVE | MAP_FIXED_NOREPLACE) >= 0;
+    unlock_memory();
+    heap_start(done ? guard.start + PAGE_SIZE : otherwise);
 }
 
 uint64_t program_room(uint64_t length)

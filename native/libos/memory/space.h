@@ -38,9 +38,11 @@ struct space {
         struct space *next;         /* in the group */
         struct space *next_waiting; /* for a turn */
         bool waits;
+        bool is_whole;             /* it takes turns at all of its addresses (turns_end()) */
         bool is_closed;             /* atomic: no thread may come: it is not resident, or has to make room */
         uint32_t active;            /* atomic: threads that run in it, or touch its memory */
-        struct area_tree areas;     /* while it is not resident */
+        uint32_t returning;         /* atomic: those that are not, but only wait for a lock of the LibOS */
+        struct area_tree areas;     /* while it is not resident: those below turns_end() */
         struct kept_index kept;     /* the same */
     } residence;
     uint64_t mapped_pages, locked_pages;
@@ -64,7 +66,7 @@ void drop_node(struct area_node *node);
 void area_hold(const struct area *area);
 void area_let_go(const struct area *area);
 
-/* The space's area that holds the address, or NULL. */
+/* The space's area that holds the address, or NULL. Of a space that is not resident it may be in its own tree. */
 struct area_node *find_own(const struct space *space, user_address address);
 /* Does an area of another space lie in the range? */
 bool is_foreign(const struct space *space, user_address start, user_address end);

@@ -4,6 +4,7 @@
 #include "memory/loaded.h"
 
 #define SLICE_NS 10000000ULL /* a program that runs stays so long when others wait */
+#define GRACE_MIN_NS 20000ULL /* an exchange that takes less is sooner done than a sleep that ends in time */
 #define SLICE_COSTS 8U       /* or so many times what it took to bring it in: less than an eighth of the time goes into exchanges */
 
 struct space_upcalls space_upcalls;
@@ -65,6 +66,7 @@ static void dissolve(struct turns *turns)
         link = &(*link)->next;
     }
     *link = turns->next;
+    turns->members->residence.is_whole = false;
     unlink_member(turns, turns->members);
     turns->next = free_groups;
     free_groups = turns;
@@ -102,14 +104,31 @@ static void bring(struct turns *turns, struct space *to, bool goes_for_good)
     exchange_spaces(turns, turns->resident, to, goes_for_good);
     turns->resident = to;
     turns->since = clock_now_ns(CLOCK_MONOTONIC);
-    uint64_t cost = (turns->since - start) * SLICE_COSTS;
-    turns->slice = cost > SLICE_NS ? cost : SLICE_NS;
+    turns->cost = turns->since - start;
+    turns->slice = turns->cost * SLICE_COSTS > SLICE_NS ? turns->cost * SLICE_COSTS : SLICE_NS;
+    turns->grace_end = 0;
     unqueue(turns, to);
     set_closed(to, false);
     wake_all(&to->waiting);
     if (turns->waiting) {
         wake_all(&turns->waiting->waiting); /* the next one counts the slice */
     }
+}
+
+/*
+ * Who waits for a lock is back at once, as a rule: it keeps the turn for as long as an exchange takes, so that a lock costs no more than twice that, whoever has
+ * it (Karlin and others, "Competitive Snoopy Caching", 1988). Whoever has it may wait for the turn himself.
+ */
+static uint64_t grace_left(struct turns *turns)
+{
+    const struct residence *resident = &turns->resident->residence;
+    if (count_active(turns->resident) || turns->cost < GRACE_MIN_NS || !__atomic_load_n(&resident->returning, __ATOMIC_SEQ_CST)) {
+        turns->grace_end = 0;
+        return 0;
+    }
+    uint64_t now = clock_now_ns(CLOCK_MONOTONIC);
+    turns->grace_end = turns->grace_end ? turns->grace_end : now + turns->cost;
+    return now < turns->grace_end ? turns->grace_end - now : 0;
 }
 
 /* No thread keeps it resident, and none comes back before the memory lock is given up. */
@@ -133,7 +152,7 @@ static bool is_granted(struct turns *turns, struct space *space)
     if (!turns || (turns->resident == space && !is_closed(space))) {
         return true;
     }
-    if (turns->waiting != space || (turns->resident != space && !close_if_quiet(turns->resident))) {
+    if (turns->waiting != space || (turns->resident != space && (grace_left(turns) || !close_if_quiet(turns->resident)))) {
         return false;
     }
     if (turns->resident != space) {
@@ -148,6 +167,10 @@ static uint64_t look_at_slice(struct turns *turns, const struct space *space)
     if (turns->waiting != space || turns->resident == space) {
         return NO_TIMEOUT;
     }
+    uint64_t grace = grace_left(turns);
+    if (grace) {
+        return grace;
+    }
     uint64_t now = clock_now_ns(CLOCK_MONOTONIC), end = turns->since + turns->slice;
     if (now < end) {
         return end - now;
@@ -157,8 +180,21 @@ static uint64_t look_at_slice(struct turns *turns, const struct space *space)
     return turns->slice; /* then once more */
 }
 
+/* thread->away */
+enum { AWAY = 1, AWAY_FOR_A_LOCK = 2 };
+
+static void end_brief(struct space *space)
+{
+    struct thread *thread = current_thread();
+    if (thread->away == AWAY_FOR_A_LOCK) {
+        thread->away = AWAY;
+        __atomic_sub_fetch(&space->residence.returning, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
 static void count_in(struct space *space)
 {
+    end_brief(space);
     current_thread()->away = 0;
     __atomic_add_fetch(&space->residence.active, 1, __ATOMIC_SEQ_CST);
 }
@@ -174,7 +210,7 @@ static void wait_for_turn(struct space *space)
         }
         queue(turns, space);
         uint64_t timeout = look_at_slice(turns, space);
-        bool is_quiet = turns->waiting == space && !count_active(turns->resident);
+        bool is_quiet = turns->waiting == space && !count_active(turns->resident) && !turns->grace_end;
         wait_queue_add(&space->waiting, &waiter);
         unlock_memory();
         if (!is_quiet) {
@@ -196,14 +232,20 @@ static void wait_for_turn(struct space *space)
     task_keep_wake();
 }
 
-void space_go_away(void)
+static void go_away(bool is_brief)
 {
     struct thread *thread = current_thread();
+    if (thread->away == AWAY_FOR_A_LOCK && !is_brief) {
+        end_brief(current_space());
+    }
     if (thread->away) {
         return;
     }
     struct space *space = current_space();
-    thread->away = 1;
+    thread->away = is_brief ? AWAY_FOR_A_LOCK : AWAY;
+    if (is_brief) {
+        __atomic_add_fetch(&space->residence.returning, 1, __ATOMIC_SEQ_CST);
+    }
     if (__atomic_sub_fetch(&space->residence.active, 1, __ATOMIC_SEQ_CST)) {
         return;
     }
@@ -212,6 +254,11 @@ void space_go_away(void)
     if (next) {
         wake_all(&next->waiting);
     }
+}
+
+void space_go_away(void)
+{
+    go_away(false);
 }
 
 void space_yield(void)
@@ -320,7 +367,10 @@ int64_t turns_find_neighbour(const struct space *space, user_address start, user
     bool good = true;
     *neighbour = NULL;
     for (const struct area_node *node = area_from(&areas, start); node && node->area.start < end && good; node = area_from(&areas, node->area.end)) {
-        good = node->area.space == space || is_compatible(node->area.space, neighbour);
+        const struct space *found = node->area.space;
+        user_address last = node->area.end < end ? node->area.end : end;
+        bool stays = found->residence.turns && last > turns_end(found); /* it would be in the way when it is not resident */
+        good = found == space || (!stays && is_compatible(node->area.space, neighbour));
     }
     for (const struct turns *turns = groups; turns && good; turns = turns->next) {
         for (struct space *member = turns->members; member && good; member = member->residence.next) {
@@ -334,9 +384,9 @@ int64_t turns_find_neighbour(const struct space *space, user_address start, user
 const struct area_node *turns_find_absent(const struct space *space, user_address start, user_address end)
 {
     for (const struct turns *turns = groups; turns; turns = turns->next) {
-        const struct space *member = turns == space->residence.turns ? NULL : turns->members;
-        for (; member; member = member->residence.next) {
-            const struct area_node *node = member == turns->resident ? NULL : area_from(&member->residence.areas, start);
+        user_address from = turns == space->residence.turns && start < turns_end(space) ? turns_end(space) : start;
+        for (const struct space *member = from < end ? turns->members : NULL; member; member = member->residence.next) {
+            const struct area_node *node = member == turns->resident || member == space ? NULL : area_from(&member->residence.areas, from);
             if (node && node->area.start < end) {
                 return node;
             }
@@ -361,5 +411,5 @@ void turns_start(void)
 {
     base_upcalls.reach_application = space_reach;
     boundary_upcalls.take_turn = take_turn;
-    wait_upcalls.falls_asleep = space_go_away;
+    wait_upcalls.falls_asleep = go_away;
 }

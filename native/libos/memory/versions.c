@@ -15,6 +15,7 @@
 /* Whoever has no word for a missing page has nothing there, and must not take for its own what comes. */
 static bool note_nothing(const struct space *space, user_address start, user_address end)
 {
+    end = end < turns_end(space) ? end : turns_end(space);
     EACH_OTHER (other, space) {
         for (user_address page = start; page < end; page += PAGE_SIZE) {
             if (commit_test(page)) {
@@ -43,6 +44,9 @@ int versions_add_pending(const struct space *space, user_address start, user_add
 static uint32_t count_sharers(const struct space *space, user_address page)
 {
     uint32_t sharers = 0;
+    if (page >= turns_end(space)) {
+        return 0;
+    }
     EACH_OTHER (other, space) {
         sharers += !kept_word(&other->residence.kept, page);
     }
@@ -128,30 +132,47 @@ void versions_drop(const struct space *space, user_address start, user_address e
 }
 
 /* What the child does not get, or gets as zeros (madvise(2)), differs from what is in place. */
-static int64_t leave_out(struct space *newcomer, user_address start, user_address end)
+static int64_t leave_out(struct space *space, user_address start, user_address end)
 {
     bool committed;
     for (user_address at = start, next; at < end; at = next) {
         next = commit_run(at, end, &committed);
         for (; committed && at < next; at += PAGE_SIZE) {
-            uint64_t *word = kept_make_word(&newcomer->residence.kept, at);
+            uint64_t *word = kept_make_word(&space->residence.kept, at);
             if (!word) {
                 return -ENOMEM;
             }
-            *word = KEPT_NOTHING;
+            *word = *word ? *word : KEPT_NOTHING;
         }
     }
     return 0;
 }
 
-int64_t versions_leave_out_all(struct space *newcomer)
+/* The same for what another one, which is resident, has of its own in the range. */
+static int64_t leave_out_between(struct space *space, const struct space *resident, user_address start, user_address end)
 {
     int64_t error = 0;
-    const struct space *resident = newcomer->residence.turns->resident;
-    for (struct area_node *node = area_from(&areas, 0); node && !error; node = area_from(&areas, node->area.end)) {
-        bool is_private = node->area.space == resident && !node->area.object;
-        error = is_private ? leave_out(newcomer, node->area.start, node->area.end) : 0;
+    for (const struct area_node *node = area_from(&areas, start); node && node->area.start < end && !error; node = area_from(&areas, node->area.end)) {
+        const struct area *area = &node->area;
+        bool is_private = area->space == resident && !area->object;
+        error = is_private ? leave_out(space, area->start > start ? area->start : start, area->end < end ? area->end : end) : 0;
     }
+    return error;
+}
+
+int64_t versions_leave_out_all(struct space *newcomer)
+{
+    const struct space *resident = newcomer->residence.turns->resident;
+    return leave_out_between(newcomer, resident, APPLICATION_START, turns_end(resident));
+}
+
+int64_t versions_widen(struct space *space)
+{
+    int64_t error = 0;
+    EACH_OTHER (other, space) {
+        error = error ? error : leave_out_between(other, space, turns_end(space), APPLICATION_END); /* it is not theirs */
+    }
+    space->residence.is_whole |= !error;
     return error;
 }
 
@@ -179,6 +200,7 @@ static int64_t fork_area(const struct area *area, struct space *newcomer)
 int64_t versions_fork(const struct space *space, struct space *newcomer)
 {
     int64_t error = 0;
+    newcomer->residence.is_whole = true;
     for (struct area_node *node = area_from(&areas, 0); node && !error; node = area_from(&areas, node->area.end)) {
         error = node->area.space == space ? fork_area(&node->area, newcomer) : 0;
     }

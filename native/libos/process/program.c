@@ -220,7 +220,8 @@ int64_t program_map(const struct program *program, const struct strings *argumen
     if (error) {
         return error;
     }
-    heap_start(PAGE_UP(bias.program + program->elf.high));
+    user_address behind = PAGE_UP(bias.program + program->elf.high);
+    program->elf.is_position_independent ? heap_start(behind) : heap_start_apart(behind);
     error = map_vdso();
     if (error) {
         return error;

@@ -26,16 +26,16 @@ void task_wake(struct task *task)
 }
 
 /* Whoever sleeps does not keep others from the application's memory. */
-static void let_others_run(void)
+static void let_others_run(bool is_brief)
 {
     if (wait_upcalls.falls_asleep) {
-        wait_upcalls.falls_asleep();
+        wait_upcalls.falls_asleep(is_brief);
     }
 }
 
-static bool begin_sleep(struct task *task)
+static bool begin_sleep(struct task *task, bool is_brief)
 {
-    let_others_run();
+    let_others_run(is_brief);
     uint32_t expected = TASK_AWAKE;
     bool begins = __atomic_compare_exchange_n(&sleeper_of(task)->state, &expected, TASK_SLEEPING, false, __ATOMIC_SEQ_CST,
                                               __ATOMIC_SEQ_CST);
@@ -67,7 +67,7 @@ void sleeper_end(struct sleeper *sleeper)
 bool task_sleep_begin(void)
 {
     /* The state first, the signals second: whoever sends a signal marks it pending first and wakes second. */
-    return begin_sleep(current_task()) && !wait_upcalls.signal_is_pending();
+    return begin_sleep(current_task(), false) && !wait_upcalls.signal_is_pending();
 }
 
 int task_sleep_end(void)
@@ -81,7 +81,7 @@ int task_sleep(uint64_t timeout_ns)
     int result = 0;
     struct sleeper *sleeper = sleeper_of(current_task());
     uint64_t wanted_ns = timeout_ns;
-    let_others_run();
+    let_others_run(false);
     struct spin spin = spin_for_wake(sleeper, &timeout_ns);
     bool sleeps = task_sleep_begin();
     if (sleeps && spin.is_over) {
@@ -95,11 +95,11 @@ int task_sleep(uint64_t timeout_ns)
     return interrupted ? interrupted : result == -ETIMEDOUT ? -ETIMEDOUT : 0;
 }
 
-static void sleep_patiently(struct task *task, uint64_t timeout_ns)
+static void sleep_patiently(struct task *task, uint64_t timeout_ns, bool is_brief)
 {
     bool *is_patient = &sleeper_of(task)->is_patient;
     __atomic_store_n(is_patient, true, __ATOMIC_RELAXED);
-    if (begin_sleep(task) && host_wait(timeout_ns) == -EINTR) {
+    if (begin_sleep(task, is_brief) && host_wait(timeout_ns) == -EINTR) {
         /* a signal is no reason to give up, but host_wait() will not sleep until it is taken */
         host_yield();
     }
@@ -111,7 +111,7 @@ void task_sleep_deaf_for(uint64_t timeout_ns)
 {
     struct task *task = current_task();
     bool is_pending = wait_upcalls.signal_is_pending(); /* takes in what waits outside: the host's wait would end for it */
-    sleep_patiently(task, timeout_ns);
+    sleep_patiently(task, timeout_ns, false);
     if (is_pending) { /* this may be the way back to the application, behind its look for signals */
         __atomic_store_n(&current_thread()->attention, 1, __ATOMIC_SEQ_CST);
     }
@@ -240,7 +240,7 @@ void mutex_lock(struct mutex *mutex)
         if (was_woken) {
             __atomic_store_n(&mutex->is_claimed, true, __ATOMIC_RELAXED);
         }
-        sleep_patiently(task, NO_TIMEOUT);
+        sleep_patiently(task, NO_TIMEOUT, true);
         was_woken = !__atomic_load_n(&waiter.queue, __ATOMIC_ACQUIRE);
     }
     if (!leave_queue(&mutex->waiters, &waiter) && is_own) {

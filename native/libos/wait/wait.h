@@ -109,8 +109,8 @@ void wait_start(uint32_t processors);
 struct wait_upcalls {
     /* signal: an unblocked signal waits for the calling task, or has just come from the host. */
     bool (*signal_is_pending)(void);
-    /* memory: the calling thread is about to sleep. */
-    void (*falls_asleep)(void);
+    /* memory: the calling thread is about to sleep, or to wait for a lock (brief). */
+    void (*falls_asleep)(bool is_brief);
     /* memory: what a word of the calling thread's program is known by. A private one is never looked for in shared objects. */
     struct futex_key (*find_key)(user_address address, bool is_private);
     /* process: the number that a lock's word has of its owner, and whether there is such a thread. */

@@ -6,6 +6,11 @@
 #define INITIAL_CAPACITY 16U
 #define NO_ID UINT32_MAX
 
+static uint32_t index_of(int32_t id)
+{
+    return (uint32_t)id & ((1U << INDEX_BITS) - 1);
+}
+
 struct ipc_object *ipc_at(const struct ipc_table *table, uint32_t index)
 {
     return index < table->capacity ? table->objects[index] : NULL;
@@ -13,7 +18,7 @@ struct ipc_object *ipc_at(const struct ipc_table *table, uint32_t index)
 
 struct ipc_object *ipc_find(const struct ipc_table *table, int32_t id)
 {
-    struct ipc_object *object = id < 0 ? NULL : ipc_at(table, (uint32_t)id & ((1U << INDEX_BITS) - 1));
+    struct ipc_object *object = id < 0 ? NULL : ipc_at(table, index_of(id));
     return object && object->id == id ? object : NULL;
 }
 
@@ -146,13 +151,13 @@ int64_t ipc_get(struct ipc_table *table, int32_t key, uint32_t flags, const void
 
 void ipc_remove(struct ipc_table *table, struct ipc_object *object)
 {
-    table->objects[(uint32_t)object->id & ((1U << INDEX_BITS) - 1)] = NULL;
+    table->objects[index_of(object->id)] = NULL;
     table->count--;
 }
 
 struct ipc_object *ipc_look(const struct ipc_table *table, int32_t number, bool is_index)
 {
-    return !is_index ? ipc_find(table, number) : number < 0 ? NULL : ipc_at(table, (uint32_t)number);
+    return !is_index ? ipc_find(table, number) : number < 0 ? NULL : ipc_at(table, index_of(number));
 }
 
 int ipc_sleep(struct ipc_table *table, int32_t id, uint64_t timeout_ns)

@@ -326,9 +326,24 @@ static void listed(void)
     CHECK(semctl(id, 0, IPC_RMID) == 0);
 }
 
+/* Where an index is wanted, an id stands for its own: ids are an index and a sequence (ipc_obtain_object_idr() of Linux). */
+static void ids_as_indices(void)
+{
+    struct semid_ds set;
+    struct msqid_ds queue;
+    for (int round = 0; round < 2; round++) {
+        int semaphores = semget(IPC_PRIVATE, 1, 0600), messages = msgget(IPC_PRIVATE, 0600);
+        CHECK(semctl(semaphores, 0, SEM_STAT, (union semun){.buf = &set}) == semaphores);
+        CHECK(semctl(semaphores, 0, SEM_STAT_ANY, (union semun){.buf = &set}) == semaphores);
+        CHECK(msgctl(messages, MSG_STAT, &queue) == messages && msgctl(messages, MSG_STAT_ANY, &queue) == messages);
+        CHECK(semctl(semaphores, 0, IPC_RMID) == 0 && msgctl(messages, IPC_RMID, NULL) == 0);
+    }
+}
+
 int main(void)
 {
     keys();
+    ids_as_indices();
     values();
     waiting();
     done_by_others();

@@ -125,10 +125,7 @@ int64_t sys_close_range(const struct arguments *arguments)
     if (first > last || (flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) != 0) {
         return -EINVAL;
     }
-    if ((flags & CLOSE_RANGE_UNSHARE) && current_process()->task_count > 1) {
-        return -EINVAL; /* threads share one table: none can have a copy of its own */
-    }
-    int64_t error = (flags & CLOSE_RANGE_UNSHARE) ? process_files_unshare(true, false) : 0;
+    int64_t error = (flags & CLOSE_RANGE_UNSHARE) ? files_unshare(true, false) : 0;
     if (error < 0) {
         return error;
     }

@@ -1,4 +1,4 @@
-/* What processes share, and to share it no longer: kcmp(2), unshare(2). */
+/* What processes and threads share, and to share it no longer: kcmp(2), unshare(2). */
 #include "fs/call_support.h"
 #include "fs/descriptor.h"
 #include "fs/file.h"
@@ -21,10 +21,10 @@ static void note(struct process *process, struct task *task, void *context)
         possession->what = task ? task->space : NULL;
         break;
     case KCMP_FILES:
-        possession->what = process->descriptors;
+        possession->what = task ? task->files.descriptors : NULL;
         break;
     case KCMP_FS:
-        possession->what = process->whereabouts;
+        possession->what = task ? task->files.whereabouts : NULL;
         break;
     case KCMP_SIGHAND:
         possession->what = process->actions;
@@ -95,20 +95,18 @@ int64_t sys_kcmp(const struct arguments *arguments)
 #define CLONE_NAMESPACES 0x7E020080U
 #define UNSHARED (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_NAMESPACES)
 
-/*
- * Threads have one table and one directory between them, so a process of several cannot give one of them its own: EINVAL,
- * as Linux says it of what it cannot take apart. Namespaces want CAP_SYS_ADMIN, which nobody has.
- */
+/* What else threads have between them cannot be taken apart, as check_unshare_flags() of Linux says. Namespaces want CAP_SYS_ADMIN, which nobody has. */
 int64_t sys_unshare(const struct arguments *arguments)
 {
     uint64_t flags = arguments->at[0];
-    if ((flags & ~(uint64_t)UNSHARED) || (flags & CLONE_SYSVSEM) || ((flags & ~(uint64_t)CLONE_NAMESPACES) && current_process()->task_count > 1)) {
+    bool parts_threads = (flags & (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)) && current_process()->task_count > 1;
+    if ((flags & ~(uint64_t)UNSHARED) || (flags & CLONE_SYSVSEM) || parts_threads) {
         return -EINVAL;
     }
     if (flags & CLONE_NAMESPACES) {
         return -EPERM;
     }
-    return process_files_unshare(flags & CLONE_FILES, flags & CLONE_FS);
+    return files_unshare(flags & CLONE_FILES, flags & CLONE_FS);
 }
 
 /* Of descriptors, those of processes stand for namespaces (setns(2)): those of /proc cannot be opened. */

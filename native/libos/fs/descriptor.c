@@ -20,7 +20,7 @@ struct descriptor_table {
 
 static struct descriptor_table *current_table(void)
 {
-    return current_process()->descriptors;
+    return current_task()->files.descriptors;
 }
 
 static struct descriptor *find(const struct descriptor_table *table, int64_t descriptor)
@@ -268,7 +268,7 @@ int64_t descriptor_next(int64_t from)
     return next_in_use(current_table(), from);
 }
 
-/* A table of another process stays while the lists are locked, since who leaves it takes it away under that lock. */
+/* A table of another thread stays while the lists are locked, since who leaves it takes it away under that lock. */
 struct look {
     int64_t descriptor;
     struct file *file;
@@ -278,9 +278,9 @@ struct look {
 
 static void look_at_descriptor(struct process *process, struct task *task, void *context)
 {
-    (void)task;
+    (void)process;
     struct look *look = context;
-    struct descriptor_table *table = process->descriptors;
+    struct descriptor_table *table = task ? task->files.descriptors : NULL;
     if (!table) {
         return;
     }
@@ -312,9 +312,9 @@ uint64_t descriptor_capacity_of(const struct subject *subject)
 
 static void look_for_next(struct process *process, struct task *task, void *context)
 {
-    (void)task;
+    (void)process;
     int64_t *descriptor = context;
-    *descriptor = process->descriptors ? next_in_use(process->descriptors, *descriptor) : -1;
+    *descriptor = task && task->files.descriptors ? next_in_use(task->files.descriptors, *descriptor) : -1;
 }
 
 int64_t descriptor_next_of(const struct subject *subject, int64_t from)

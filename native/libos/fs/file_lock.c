@@ -288,7 +288,7 @@ int64_t file_lock_record(struct file *file, enum lock_action action, bool of_des
         return -EINVAL;
     }
     struct file_lock wanted = {.inode = file->inode,
-        .owner = of_description ? (const void *)file : current_process()->descriptors,
+        .owner = of_description ? (const void *)file : current_task()->files.descriptors,
         .pid = of_description ? -1 : current_process()->id,
         .space = RECORDS,
         .type = (enum lock_type)asked.type};

@@ -50,7 +50,7 @@ int64_t path_of_removed(const struct inode *directory, struct name name, char *b
 /* The root of all; a process may have one below it (chroot(2)). */
 extern struct inode *root_directory;
 
-/* What a process brings to a path; struct fs_struct of Linux. */
+/* What a thread brings to a path; struct fs_struct of Linux. */
 struct whereabouts {
     uint32_t references;             /* atomic */
     struct inode *root;              /* counted; where `/` leads, and where `..` ends */
@@ -59,7 +59,7 @@ struct whereabouts {
 };
 static inline struct whereabouts *current_whereabouts(void)
 {
-    return current_process()->whereabouts;
+    return current_task()->files.whereabouts;
 }
 /* The namespace lock is held for these. */
 void set_working_directory(struct inode *inode);

@@ -37,9 +37,10 @@ struct directories {
 
 static void find_directories(struct process *process, struct task *task, void *context)
 {
-    if (task && process->whereabouts) {
-        *(struct directories *)context =
-            (struct directories){process->whereabouts->root, process->whereabouts->working_directory};
+    (void)process;
+    const struct whereabouts *whereabouts = task ? task->files.whereabouts : NULL;
+    if (whereabouts) {
+        *(struct directories *)context = (struct directories){whereabouts->root, whereabouts->working_directory};
     }
 }
 

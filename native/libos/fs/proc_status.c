@@ -131,8 +131,9 @@ static void add_signals(struct text *text, const struct subject *subject, const 
 
 static void note_mask(struct process *process, struct task *task, void *context)
 {
-    if (task && process->whereabouts) {
-        *(int32_t *)context = (int32_t)process->whereabouts->mode_mask;
+    (void)process;
+    if (task && task->files.whereabouts) {
+        *(int32_t *)context = (int32_t)task->files.whereabouts->mode_mask;
     }
 }
 

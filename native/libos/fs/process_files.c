@@ -46,11 +46,17 @@ static void whereabouts_put(struct whereabouts *whereabouts)
     }
 }
 
-int64_t process_files_create(struct process *process)
+/* 0 or -ENOMEM. */
+static int64_t create(struct task_files *files)
 {
-    process->whereabouts = whereabouts_create(root_directory, root_directory, DEFAULT_MODE_MASK);
-    process->descriptors = descriptor_table_inherit(NULL, false);
-    return process->whereabouts && process->descriptors ? 0 : -ENOMEM;
+    files->whereabouts = whereabouts_create(root_directory, root_directory, DEFAULT_MODE_MASK);
+    files->descriptors = descriptor_table_inherit(NULL, false);
+    return files->whereabouts && files->descriptors ? 0 : -ENOMEM;
+}
+
+int64_t files_create_first(void)
+{
+    return create(&current_task()->files);
 }
 
 /* Takes a count or makes a copy. NULL: no memory. */
@@ -66,23 +72,45 @@ static struct whereabouts *whereabouts_inherit(struct whereabouts *from, bool sh
     return copy;
 }
 
-static void leave(struct process *process)
+static void replace_descriptors(struct task_files *files, struct descriptor_table *table)
 {
     lists_lock();
-    struct descriptor_table *descriptors = process->descriptors;
-    process->descriptors = NULL;
+    struct descriptor_table *old = files->descriptors;
+    files->descriptors = table;
     lists_unlock();
-    descriptor_table_put(descriptors);
+    descriptor_table_put(old);
+}
+
+static void replace_whereabouts(struct task_files *files, struct whereabouts *whereabouts)
+{
+    namespace_lock();
+    struct whereabouts *old = files->whereabouts;
+    files->whereabouts = whereabouts;
+    namespace_unlock();
+    whereabouts_put(old);
+}
+
+static void leave_files(struct task_files *files)
+{
+    replace_descriptors(files, NULL);
+    replace_whereabouts(files, NULL);
+}
+
+static void leave_thread(struct task *task)
+{
+    leave_files(&task->files);
+}
+
+static void leave(struct process *process)
+{
+    leave_files(&process->files);
     if (process->session == process->id) {
         terminal_session_ends(process->session);
     }
     namespace_lock();
-    struct whereabouts *whereabouts = process->whereabouts;
     struct file *executable = process->executable;
-    process->whereabouts = NULL;
     process->executable = NULL;
     namespace_unlock();
-    whereabouts_put(whereabouts);
     file_put(executable);
     aio_leave(process);
     attestation_leave(process);
@@ -91,7 +119,7 @@ static void leave(struct process *process)
 static int64_t begin(struct process *process)
 {
     namespace_lock();
-    int64_t result = process_files_create(process);
+    int64_t result = create(&process->files);
     namespace_unlock();
     if (result < 0) {
         leave(process);
@@ -99,51 +127,64 @@ static int64_t begin(struct process *process)
     return result;
 }
 
+/* Those of the calling thread. 0, or -ENOMEM: some may be there. */
+static int64_t inherit_files(struct task_files *files, bool shares_descriptors, bool shares_whereabouts)
+{
+    const struct task_files *from = &current_task()->files;
+    files->descriptors = descriptor_table_inherit(from->descriptors, shares_descriptors);
+    files->whereabouts = whereabouts_inherit(from->whereabouts, shares_whereabouts);
+    return files->descriptors && files->whereabouts ? 0 : -ENOMEM;
+}
+
 static int64_t inherit(struct process *child, bool shares_descriptors, bool shares_whereabouts)
 {
-    struct process *parent = current_process();
-    child->descriptors = descriptor_table_inherit(parent->descriptors, shares_descriptors);
-    child->whereabouts = whereabouts_inherit(parent->whereabouts, shares_whereabouts);
+    int64_t error = inherit_files(&child->files, shares_descriptors, shares_whereabouts);
     namespace_lock();
-    child->executable = parent->executable;
+    child->executable = current_process()->executable;
     if (child->executable) {
         file_get(child->executable);
     }
     namespace_unlock();
-    if (!child->descriptors || !child->whereabouts) {
+    if (error) {
         leave(child);
-        return -ENOMEM;
     }
-    return 0;
+    return error;
 }
 
-int64_t process_files_unshare(bool descriptors, bool whereabouts)
+static int64_t inherit_thread(struct task *task, bool shares_descriptors, bool shares_whereabouts)
 {
-    struct process *process = current_process();
-    struct descriptor_table *table = descriptor_table_inherit(process->descriptors, !descriptors), *old_table;
-    struct whereabouts *where = whereabouts_inherit(process->whereabouts, !whereabouts), *old_where;
-    if (!table || !where) {
+    return inherit_files(&task->files, shares_descriptors, shares_whereabouts);
+}
+
+static void take(struct task *task)
+{
+    task->files = task->process->files;
+    task->process->files = (struct task_files){0};
+}
+
+int64_t files_unshare(bool descriptors, bool whereabouts)
+{
+    struct task_files *files = &current_task()->files;
+    struct descriptor_table *table = descriptors ? descriptor_table_inherit(files->descriptors, false) : NULL;
+    struct whereabouts *where = whereabouts ? whereabouts_inherit(files->whereabouts, false) : NULL;
+    if ((descriptors && !table) || (whereabouts && !where)) {
         descriptor_table_put(table);
         whereabouts_put(where);
         return -ENOMEM;
     }
-    lists_lock();
-    old_table = process->descriptors;
-    process->descriptors = table;
-    lists_unlock();
-    namespace_lock();
-    old_where = process->whereabouts;
-    process->whereabouts = where;
-    namespace_unlock();
-    descriptor_table_put(old_table);
-    whereabouts_put(old_where);
+    if (descriptors) {
+        replace_descriptors(files, table);
+    }
+    if (whereabouts) {
+        replace_whereabouts(files, where);
+    }
     return 0;
 }
 
 static int64_t execute(struct file *file)
 {
     struct process *process = current_process();
-    int64_t error = process_files_unshare(true, false);
+    int64_t error = files_unshare(true, false);
     if (error < 0) {
         return error;
     }
@@ -164,33 +205,33 @@ struct flush {
     struct descriptor_table *table; /* counted */
 };
 
-static bool note_table(struct process *process, void *context)
+static bool note_table(struct task *task, void *context)
 {
     struct flush *flush = context;
-    if (process->id > flush->last && process->descriptors && (flush->next == 0 || process->id < flush->next)) {
-        flush->next = process->id;
+    if (task->id > flush->last && task->files.descriptors && (flush->next == 0 || task->id < flush->next)) {
+        flush->next = task->id;
     }
     return true;
 }
 
-static bool take_table(struct process *process, void *context)
+static bool take_table(struct task *task, void *context)
 {
     struct flush *flush = context;
-    if (process->id == flush->next && process->descriptors) {
-        flush->table = descriptor_table_inherit(process->descriptors, true);
+    if (task->id == flush->next && task->files.descriptors) {
+        flush->table = descriptor_table_inherit(task->files.descriptors, true);
     }
-    return true;
+    return !flush->table;
 }
 
-/* One process after the other, by ids: closing a file may sleep. */
+/* One thread after the other, by ids: closing a file may sleep. */
 static void flush_all(void)
 {
     struct flush flush = {0};
     do {
         flush.next = 0;
         flush.table = NULL;
-        process_each(note_table, &flush);
-        process_each(take_table, &flush);
+        task_each(note_table, &flush);
+        task_each(take_table, &flush);
         if (flush.table) {
             descriptor_table_close_all(flush.table);
             descriptor_table_put(flush.table);
@@ -204,6 +245,9 @@ void process_files_start(void)
     process_upcalls.flush_files = flush_all;
     process_upcalls.new_files = begin;
     process_upcalls.inherit_files = inherit;
+    process_upcalls.inherit_thread_files = inherit_thread;
+    process_upcalls.take_files = take;
+    process_upcalls.leave_thread_files = leave_thread;
     process_upcalls.execute_files = execute;
     process_upcalls.leave_files = leave;
 }

@@ -229,7 +229,7 @@ int64_t fs_start(const struct configuration *measured)
     namespace_lock();
     result = tree_open_image(&root_directory);
     if (result == 0) {
-        result = process_files_create(current_process());
+        result = files_create_first();
         result = result == 0 ? mount_all(measured) : result;
     }
     namespace_unlock();

@@ -12,7 +12,6 @@ enum clone_flag {
 #define CLONE_CLEAR_SIGHAND (1ULL << 32)
 #define CLONE_INTO_CGROUP (1ULL << 33)
 #define CLONE_SIGNAL 0xFFULL /* clone(): what the end of the child sends */
-#define CLONE_OF_A_THREAD (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 
 /* struct clone_args; the last field came with version 2. */
 struct clone_arguments {
@@ -163,16 +162,11 @@ static bool flags_are_valid(uint64_t flags)
            !((flags & CLONE_SIGHAND) && !(flags & CLONE_VM)) && !lonely_thread && !two_trees && !two_handlings;
 }
 
-static int64_t clone(const char *call, const struct clone_arguments *wanted, user_address stack_pointer)
+static int64_t clone(const struct clone_arguments *wanted, user_address stack_pointer)
 {
     uint64_t flags = wanted->flags;
     if (!flags_are_valid(flags)) {
         return -EINVAL;
-    }
-    bool is_thread = (flags & CLONE_OF_A_THREAD) == CLONE_OF_A_THREAD;
-    if (!is_thread && (flags & CLONE_THREAD)) {
-        log_line(LOG_INFO, "%s: a thread that does not share all that threads share is not supported", call);
-        return -ENOSYS;
     }
     if ((flags & CLONE_SETTLS) && wanted->tls >= APPLICATION_END) {
         return -EPERM;
@@ -186,8 +180,10 @@ static int64_t clone(const char *call, const struct clone_arguments *wanted, use
         .clear_id = flags & CLONE_CHILD_CLEARTID ? wanted->child_tid : 0,
         .keeps_signal_stack = !(flags & CLONE_VM) || (flags & CLONE_VFORK),
         .is_sister = flags & CLONE_PARENT,
+        .has_own_descriptors = !(flags & CLONE_FILES),
+        .has_own_whereabouts = !(flags & CLONE_FS),
     };
-    if (is_thread) {
+    if (flags & CLONE_THREAD) {
         return thread_make(&wish);
     }
     return clone_process(flags, wanted->exit_signal, wanted->pidfd, &wish);
@@ -203,7 +199,7 @@ int64_t sys_clone(const struct arguments *arguments)
         .tls = arguments->at[4],
         .exit_signal = arguments->at[0] & CLONE_SIGNAL,
     };
-    return clone("clone", &wanted, arguments->at[1]);
+    return clone(&wanted, arguments->at[1]);
 }
 
 /* 0, or -EINVAL, -E2BIG, -EFAULT: copy_struct_from_user() of Linux. */
@@ -257,7 +253,7 @@ int64_t sys_clone3(const struct arguments *arguments)
     if (!user_range_is_valid(wanted.stack, wanted.stack_size)) {
         return -EINVAL;
     }
-    return clone("clone3", &wanted, wanted.stack + wanted.stack_size);
+    return clone(&wanted, wanted.stack + wanted.stack_size);
 }
 
 int64_t sys_fork(const struct arguments *arguments)

@@ -38,6 +38,7 @@ static bool set_up(struct process *process, struct task *task, uint32_t number)
     process->has_executed = true;
     process->start_time_ns = clock_now_ns(CLOCK_BOOTTIME);
     task->process = process;
+    process_upcalls.take_files(task);
     task->id = process->id;
     task->credentials = *credentials_measured();
     process->uid = task->credentials.user.real;

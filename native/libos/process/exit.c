@@ -122,6 +122,7 @@ _Noreturn void task_exit(int status)
     if (task->id == process->id && !process->ends) {
         process->wait_status = wait_status_of(status, 0); /* as the kernel: the first thread's, whoever ends last */
     }
+    process_upcalls.leave_thread_files(task);
     usage_thread_ends(task);
     bool is_last = task_remove_living(task);
     process_upcalls.thread_ends(task);

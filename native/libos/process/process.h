@@ -86,6 +86,12 @@ static inline struct io_counts io_counts_sum(struct io_counts one, struct io_cou
     };
 }
 
+/* What a thread brings to files. Each is counted, since threads and processes may share it (CLONE_FILES, CLONE_FS). */
+struct task_files {
+    struct descriptor_table *descriptors; /* the owner writes it, listed */
+    struct whereabouts *whereabouts;      /* directories and umask; the owner writes it, under the namespace lock */
+};
+
 struct process {
     struct wait_queue children; /* who waits for a child of it; stays when the process is recycled */
     struct process *next;   /* listed: all that are not free, or all that are */
@@ -131,8 +137,7 @@ struct process {
 
     /* What fs/ keeps. */
     struct io_counts io;                  /* of threads that have ended; listed */
-    struct descriptor_table *descriptors; /* listed; counted: processes may share one (CLONE_FILES) */
-    struct whereabouts *whereabouts;      /* directories and umask; the same (CLONE_FS); under the namespace lock */
+    struct task_files files;              /* of its first thread, until that is there */
     struct file *executable;              /* the program; under the namespace lock */
     struct attestation *attestation;      /* what it has written for its reports; NULL: nothing (fs/attestation.c) */
 };
@@ -199,6 +204,8 @@ struct task {
     uint64_t saved_mask; /* while a temporary mask holds */
     bool mask_is_saved;
     struct signal_stack signal_stack;
+
+    struct task_files files; /* what fs/ keeps */
 
     /* What syscall/ and signal/ tell each other. */
     struct context *context;   /* of the system call being served */
@@ -315,6 +322,12 @@ struct process_upcalls {
     void (*end_timers)(struct process *process, bool executes);
     /* fs: descriptors, directories and the program of a new process: the caller's, or copies. 0 or -ENOMEM. */
     int64_t (*inherit_files)(struct process *child, bool shares_descriptors, bool shares_whereabouts);
+    /* fs: the same for a new thread of the calling process. */
+    int64_t (*inherit_thread_files)(struct task *task, bool shares_descriptors, bool shares_whereabouts);
+    /* fs: the first thread of a new process has what was made for the process. */
+    void (*take_files)(struct task *task);
+    /* fs: the thread ends: it has no descriptors any more. */
+    void (*leave_thread_files)(struct task *task);
     /* fs: a new process for a command from outside stands in the root and has no descriptors. 0 or -ENOMEM. */
     int64_t (*new_files)(struct process *process);
     /* fs: the host's descriptors become 0, 1, 2 of the calling process, which goes to the measured directory; -1: closed. They are taken over in
@@ -322,7 +335,7 @@ struct process_upcalls {
     int64_t (*open_streams)(const int32_t streams[3]);
     /* fs: the program that the caller runs from now on; takes its own count. Descriptors with close-on-exec go. */
     int64_t (*execute_files)(struct file *file);
-    /* fs: the process ends: it has no descriptors any more. */
+    /* fs: the process ends, or never began. */
     void (*leave_files)(struct process *process);
     /* fs: everything ends: what must reach the host does so. Other threads may still run. */
     void (*flush_files)(void);

@@ -45,6 +45,7 @@ struct thread_wish {
     user_address clear_id;            /* what is cleared and woken when it ends */
     bool keeps_signal_stack;
     bool is_sister; /* the process has the caller's parent: CLONE_PARENT */
+    bool has_own_descriptors, has_own_whereabouts; /* a thread that does not share its process's */
 };
 /* Starts a thread that goes on where the calling one is -> its id, -EAGAIN, -EFAULT (thread.c). */
 int64_t thread_make(const struct thread_wish *wish);

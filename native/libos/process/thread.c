@@ -163,6 +163,7 @@ static bool inherit_vectors(struct task *task)
 
 static void forget(struct task *task)
 {
+    process_upcalls.leave_thread_files(task);
     pages_release(task->start_vectors, 1);
     task_bury(task);
 }
@@ -171,6 +172,7 @@ static void forget(struct task *task)
 static void place(struct task *task, const struct thread_wish *wish)
 {
     task->process = wish->process;
+    process_upcalls.take_files(task);
     if (wish->space) {
         task->space = wish->space;
         task->starts_in_turn = space_hand_over(wish->space);
@@ -205,7 +207,8 @@ int64_t thread_make(const struct thread_wish *wish)
     }
     task->id = id;
     inherit(task, current_task(), wish);
-    bool is_ready = !wish->process || inherit_vectors(task);
+    bool is_ready = wish->process ? inherit_vectors(task)
+                                  : !process_upcalls.inherit_thread_files(task, !wish->has_own_descriptors, !wish->has_own_whereabouts);
     if (!is_ready || !tell_id(wish, id)) {
         forget(task);
         return is_ready ? -EFAULT : -ENOMEM;

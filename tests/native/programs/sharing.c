@@ -1,4 +1,4 @@
-/* What processes share, and share no longer: kcmp(2), unshare(2), CLOSE_RANGE_UNSHARE (close_range(2)). */
+/* What processes and threads share, and share no longer: kcmp(2), unshare(2), clone(2), CLOSE_RANGE_UNSHARE (close_range(2)). */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -127,6 +127,82 @@ static void *unshare_what_threads_are(void *unused)
     return unused;
 }
 
+static int is_apart(pid_t one, pid_t other)
+{
+    return is_other(compare(one, other, KCMP_FILES, 0, 0)) && is_other(compare(one, other, KCMP_FS, 0, 0));
+}
+
+static void *share_with_maker(void *maker)
+{
+    pid_t thread = *(pid_t *)maker;
+    CHECK(compare(gettid(), thread, KCMP_FILES, 0, 0) == 0 && compare(gettid(), thread, KCMP_FS, 0, 0) == 0);
+    CHECK(is_apart(getpid(), gettid()) && fcntl(HIGH + 1, F_GETFD) == 0);
+    return maker;
+}
+
+/* What it closes, opens and enters is nothing to its process; what comes of it begins with what it has. */
+static void *have_own_files(void *pipe_end)
+{
+    pthread_t thread;
+    pid_t own = gettid();
+    struct stat status;
+    CHECK(unshare(CLONE_FILES | CLONE_FS) == 0 && is_apart(getpid(), own));
+    CHECK(close(HIGH) == 0 && dup2(1, HIGH + 1) == HIGH + 1 && chdir("/proc") == 0 && umask(0) == 027);
+    CHECK(lstat("/proc/thread-self/fd/51", &status) == 0 && fcntl(*(int *)pipe_end, F_GETFD) == 0);
+    FAILS(lstat("/proc/self/fd/51", &status), ENOENT);
+    CHECK(pthread_create(&thread, NULL, share_with_maker, &own) == 0 && pthread_join(thread, NULL) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char path[64];
+        CHECK(fcntl(HIGH + 1, F_GETFD) == 0 && getcwd(path, sizeof path) && strcmp(path, "/proc") == 0);
+        FAILS(fcntl(HIGH, F_GETFD), EBADF);
+        _exit(0);
+    }
+    wait_for(child);
+    return pipe_end;
+}
+
+static void *close_own_range(void *unused)
+{
+    CHECK(syscall(SYS_close_range, HIGH, MAX_DESCRIPTOR, 2 /* CLOSE_RANGE_UNSHARE */) == 0);
+    FAILS(fcntl(HIGH, F_GETFD), EBADF);
+    CHECK(is_other(compare(getpid(), gettid(), KCMP_FILES, 0, 0)) && compare(getpid(), gettid(), KCMP_FS, 0, 0) == 0);
+    return unused;
+}
+
+static pid_t lone_thread; /* cleared and woken when it has ended */
+
+/* It has the caller's thread-local storage, which waits: no function of the C library's that would use it. */
+static int begin_with_copies(void *unused)
+{
+    (void)unused;
+    syscall(SYS_close, HIGH);
+    syscall(SYS_chdir, "/proc");
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
+static void own_files_of_threads(void)
+{
+    static char stack[STACK] __attribute__((aligned(16)));
+    static const int shares_memory = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+    pthread_t thread;
+    char path[64];
+    int ends[2];
+    CHECK(pipe(ends) == 0 && dup2(1, HIGH) == HIGH && chdir("/dev") == 0);
+    umask(027);
+    CHECK(pthread_create(&thread, NULL, have_own_files, &ends[1]) == 0 && pthread_join(thread, NULL) == 0);
+    CHECK(close(ends[1]) == 0 && read(ends[0], path, 1) == 0); /* its own end was closed with it */
+    FAILS(fcntl(HIGH + 1, F_GETFD), EBADF);
+    CHECK(pthread_create(&thread, NULL, close_own_range, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    CHECK(clone(begin_with_copies, stack + STACK, shares_memory, NULL, &lone_thread, NULL, &lone_thread) > 0);
+    for (pid_t id; (id = __atomic_load_n(&lone_thread, __ATOMIC_SEQ_CST)) != 0;) {
+        syscall(SYS_futex, &lone_thread, 0 /* FUTEX_WAIT */, id, NULL, NULL, 0);
+    }
+    CHECK(fcntl(HIGH, F_GETFD) == 0 && getcwd(path, sizeof path) && strcmp(path, "/dev") == 0 && umask(022) == 027);
+    CHECK(close(ends[0]) == 0 && close(HIGH) == 0);
+}
+
 static void others(void)
 {
     pid_t child = fork();
@@ -145,6 +221,7 @@ int main(void)
     shared();
     unshared();
     CHECK(pthread_create(&thread, NULL, unshare_what_threads_are, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    own_files_of_threads();
     if (getuid() == 0) {
         others();
     }

@@ -46,7 +46,8 @@ void release_vfork(struct process *process)
 static void sleep_in_vfork(struct process *child, struct vfork *vfork)
 {
     while (!__atomic_load_n(&vfork->is_over, __ATOMIC_SEQ_CST)) {
-        if (task_must_end() && __atomic_exchange_n(&child->vfork, NULL, __ATOMIC_SEQ_CST) == vfork) {
+        struct vfork *own = vfork; /* the child may have ended, and be another's by now */
+        if (task_must_end() && __atomic_compare_exchange_n(&child->vfork, &own, NULL, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
             return;
         }
         task_sleep_deaf();

@@ -365,6 +365,17 @@ def test_pages_that_leave_and_come_are_given_back_together(tree: TeeTree) -> Non
     assert calls["MEMORY_REMOVE"] < pages / 16
 
 
+def test_who_has_the_turn_keeps_it_while_others_look_whose_it_is(tree: TeeTree) -> None:
+    """Otherwise little but the exchange of memory goes on: thousands of calls instead of seven a round."""
+    rounds = 100
+    for _ in range(scaled(100, least=5)):
+        done = tree.run("/busy_turns", str(rounds), env={"ENCLAVIZE_PROFILE": "json"})
+        assert done.returncode == 0, done.stderr.decode()
+        profile = json.loads(next(line for line in done.stderr.splitlines() if line.startswith(b"{")))
+        calls = {item["name"]: item["calls"] for item in profile["ocalls"]}
+        assert calls["MEMORY_REMOVE"] < 20 * rounds
+
+
 def test_profile_counts_calls_errors_and_ways_out(tree: TeeTree) -> None:
     [line] = [line for line in observed(tree, "/observed", profile="json") if line.startswith("{")]
     profile = json.loads(line)

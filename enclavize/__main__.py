@@ -31,10 +31,21 @@ def main() -> None:
     """Run one command and end the process with its exit code; see ``enclavize.errors``."""
     gc.set_threshold(_COLLECT_AFTER)
     atexit.register(gc.freeze)  # nor does it look at what ends with the process
+    _open_missing_streams()
     try:
         _main()
     except KeyboardInterrupt:
         sys.exit(_EXIT_INTERRUPTED)
+
+
+def _open_missing_streams() -> None:
+    """Let streams that were closed (``>&-``) lead to nowhere: a blob could be opened in their place."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the least number that is free
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - a descriptor
 
 
 def _main() -> None:

@@ -65,3 +65,13 @@ def test_names_that_are_no_text_are_shown(tmp_path: Path) -> None:
         [sys.executable, "-m", "enclavize", "keygen", name], capture_output=True, check=True, cwd=REPOSITORY
     )
     assert b"udcff" in done.stdout
+
+
+def test_streams_that_are_closed_lead_to_nowhere() -> None:
+    script = f'exec {sys.executable} -m enclavize explain "$0"'
+    for closed, words, code in ((">&-", "OCC001", 0), ("2>&-", "OCC999", 2), ("<&- >&- 2>&-", "OCC001", 0)):
+        done = subprocess.run(
+            ["sh", "-c", f"{script} {closed}", words], capture_output=True, text=True, check=False,
+            cwd=REPOSITORY,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", "")

@@ -80,11 +80,14 @@ class Authenticator:
         self._demanded: dict[str, str] = {}
         """What challenges have asked for, by what we would ask for: another one where names are mapped."""
         self._tokens: dict[tuple[str, str, str], _Token] = {}
+        self._fetched: dict[tuple[str, str, str], threading.Lock] = {}
+        """Held while a token is fetched: threads that want the same one wait for it."""
         self._lock = threading.Lock()
 
     def flow(self, request: Request) -> Generator[Request, Answer, None]:
         """Yield the requests that it takes; the answer to the last one is the answer to ``request``.
 
+        Who gives up on the way closes it, or other threads would wait for what it holds.
         Only the registry itself decides who gets its credentials: a challenge of a storage service that it
         redirects to is not answered (CVE-2020-15157). Raises AuthenticationError where credentials are
         missing or refused.
@@ -117,11 +120,11 @@ class Authenticator:
         scope = _united(scope, self._demanded.get(scope, ""))
         key = (challenge.realm, challenge.service, scope)
         with self._lock:
+            fetched = self._fetched.setdefault(key, threading.Lock())
+        with fetched:
             token = self._tokens.get(key)
-        if token is None or token.expires <= time.monotonic() or f"Bearer {token.value}" == refused:
-            token = yield from self._fetch_token(challenge, scope)
-            with self._lock:
-                self._tokens[key] = token
+            if token is None or token.expires <= time.monotonic() or f"Bearer {token.value}" == refused:
+                token = self._tokens[key] = yield from self._fetch_token(challenge, scope)
         return f"Bearer {token.value}"
 
     def _fetch_token(self, challenge: Challenge, scope: str) -> Generator[Request, Answer, _Token]:

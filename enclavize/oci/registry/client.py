@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO
@@ -266,19 +266,19 @@ class RegistryClient:
 
     def _converse(self, request: Request) -> Answer:
         with self._lock:  # or threads that start together would each make one, and lose its tokens
-            flow = self._authenticator.flow(request)
-        outgoing = next(flow)
-        while True:
-            answer = self._transport.send(outgoing)
-            try:
-                outgoing = flow.send(answer)
-            except StopIteration:
-                break
-            except BaseException:
-                answer.response.close()
-                raise
-            _finish(answer.response)
-        return answer
+            authenticator = self._authenticator
+        with closing(authenticator.flow(request)) as flow:
+            outgoing = next(flow)
+            while True:
+                answer = self._transport.send(outgoing)
+                try:
+                    outgoing = flow.send(answer)
+                except StopIteration:
+                    return answer
+                except BaseException:
+                    answer.response.close()
+                    raise
+                _finish(answer.response)
 
     def _read_small(self, response: BaseHTTPResponse, limit: int, what: str) -> bytes:
         try:

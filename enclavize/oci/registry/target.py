@@ -47,7 +47,7 @@ class RegistryTarget:
             self._push(repository).begin(layer, reporter)
 
     def deliver(self, image: ImageToWrite, reporter: Reporter) -> Descriptor:
-        """Push blobs, then the configuration and signatures, then the manifest under each tag.
+        """Push layers and the configuration, then signatures, then the manifest under each tag.
 
         So whoever finds the image finds its signature, too.
         """
@@ -93,7 +93,7 @@ class _Push:
         self._pool = ThreadPoolExecutor(CONCURRENT_UPLOADS, thread_name_prefix="push")
         self._stop = threading.Event()
         self._jobs: dict[Digest, Future[bool]] = {}
-        """Whether a layer is there now; an error of one that may not fail any more."""
+        """Whether a blob is there now; an error of one that may not fail any more."""
 
     def begin(self, layer: LayerToWrite, reporter: Reporter) -> None:
         """Push a layer in the background. It may fail."""
@@ -106,8 +106,7 @@ class _Push:
         with reporter.task(f"push {references[0].name}") as task:
             self._warnings.show_in(task)
             client, repository = self._client, self._repository
-            self._finish_layers(image, reporter)
-            push_bytes(client, repository, image.config, image.config_bytes)
+            self._finish_blobs(image, reporter)
             if signature := image.signatures.get(references[0].name):
                 push_signatures(client, repository, image.manifest, [signature])
             for reference in references:
@@ -123,7 +122,7 @@ class _Push:
         self._client.close()  # or a thread would wait for a registry that is slow
         self._jobs.clear()  # errors in them hold much
 
-    def _finish_layers(self, image: ImageToWrite, reporter: Reporter) -> None:
+    def _finish_blobs(self, image: ImageToWrite, reporter: Reporter) -> None:
         pending: dict[Future[bool], LayerToWrite] = {}
 
         def submit(layer: LayerToWrite) -> Future[bool]:
@@ -133,6 +132,7 @@ class _Push:
             digest = layer.descriptor.digest
             self._jobs[digest] = self._jobs.get(digest) or submit(layer)
             pending[self._jobs[digest]] = layer
+        config = self._jobs[image.config.digest] = self._pool.submit(self._push_config, image)
         while pending:
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for job in done:
@@ -140,6 +140,11 @@ class _Push:
                 if not job.result():
                     self._jobs[layer.descriptor.digest] = again = submit(layer)
                     pending[again] = layer
+        config.result()
+
+    def _push_config(self, image: ImageToWrite) -> bool:
+        push_bytes(self._client, self._repository, image.config, image.config_bytes)
+        return True
 
     def _push_layer(self, layer: LayerToWrite, reporter: Reporter, *, may_fail: bool) -> bool:
         """Push one layer, but not to the end when another has failed or the user has had enough."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from enclavize.oci.image import Image
     from enclavize.progress import Reporter
     from enclavize.rootfs.tree import Rootfs
-    from enclavize.tee.instance import Instance
+    from enclavize.tee.instance import Instance, InstanceFile
     from enclavize.tee.policy import Policy
 
 MIN_MEMORY = 1 << 20
@@ -95,6 +95,13 @@ class Backend(Protocol):
 
     def fingerprint(self) -> str:
         """Return a digest of all files that the backend itself contributes."""
+        ...
+
+    def shared_files(self) -> tuple[InstanceFile, ...]:
+        """Return the files that every image gets, in a layer of their own: known before there is an image.
+
+        Raises UsageError for what the toolchain lacks.
+        """
         ...
 
     def instance(

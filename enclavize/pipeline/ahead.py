@@ -1,6 +1,7 @@
-"""Pushes that begin before there is an image: the source's layers go to registries while they are indexed.
+"""Pushes that begin before there is an image.
 
-A build that is refused later has uploaded blobs at most: what names them, the manifest, comes last of all.
+The source's layers go to registries while they are indexed, and so does what every image of a LibOS gets. A
+build that is refused later has uploaded blobs at most: what names them, the manifest, comes last of all.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from enclavize.pipeline.options import OutputKind
 
 if TYPE_CHECKING:
     from enclavize.oci.cache import BlobCache
+    from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.image import Image
     from enclavize.oci.registry.target import RegistryTarget
     from enclavize.pipeline.options import BuildOptions, Output
@@ -45,6 +47,15 @@ class Ahead:
             open=partial(follow_blob, self._image, self._image.layers[number], self._cache),
             origin=self._image.source.origin,
         )
+        self._begin(layer)
+
+    def push_own(self, layer: Descriptor) -> None:
+        """Begin to push an uncompressed layer of ours, which is in the cache."""
+        self._begin(
+            LayerToWrite(descriptor=layer, diff_id=layer.digest, open=partial(self._cache.open, layer))
+        )
+
+    def _begin(self, layer: LayerToWrite) -> None:
         for output in self._outputs:
             self.target(output).begin(layer, output.names, self._reporter)
 

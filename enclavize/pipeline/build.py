@@ -23,15 +23,15 @@ from enclavize.pipeline.options import AUTO
 from enclavize.pipeline.results import Results, result_key
 from enclavize.pipeline.signing import signing_identity
 from enclavize.tee.annotations import base_annotations
-from enclavize.tee.image import check_convertible
+from enclavize.tee.image import check_convertible, write_files
 from enclavize.tee.known_flaws import known_flaws
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
 
     from enclavize.libos.base import Backend
     from enclavize.libos.toolchain import Toolchain
+    from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.digest import Digest
     from enclavize.oci.image import Image
     from enclavize.pipeline.options import BuildOptions
@@ -73,9 +73,7 @@ def build(options: BuildOptions, reporter: Reporter) -> BuildResult:
     with closing(image.source), closing(Ahead(image, options, cache, reporter)) as ahead:
         check_convertible(image)
         backend = backend or _chosen_backend(image, toolchain, options, cache, reporter)
-        tee = _converted(
-            image, options, backend, identity, cache=cache, reporter=reporter, on_layer=ahead.push
-        )
+        tee = _converted(image, options, backend, identity, cache=cache, reporter=reporter, ahead=ahead)
         signed = sign_build(tee.manifest.digest, options, image_signer or identity.load, reporter)
         delivered = deliver(tee, image, options, cache, reporter, ahead=ahead, signed=signed)
     write_metadata(options.metadata_file, tee, signed)
@@ -139,7 +137,7 @@ def _converted(
     *,
     cache: BlobCache,
     reporter: Reporter,
-    on_layer: Callable[[int], object],
+    ahead: Ahead,
 ) -> TeeImage:
     """Find that the TEE image was made before, or make it."""
     date = signing_date(options.signing.date, options.source_date_epoch, image.config.created)
@@ -158,7 +156,15 @@ def _converted(
 
     from enclavize.pipeline.indexing import index
 
-    rootfs = index(image, options, backend, cache, reporter, on_layer=on_layer)
+    shared: Descriptor | None = None
+
+    def share() -> None:
+        nonlocal shared
+        shared = write_files(backend.shared_files(), cache)
+        if shared:
+            ahead.push_own(shared)
+
+    rootfs = index(image, options, backend, cache, reporter, on_layer=ahead.push, meanwhile=share)
 
     from enclavize.pipeline.convert import convert
 
@@ -171,6 +177,7 @@ def _converted(
         date=date,
         cache=cache,
         reporter=reporter,
+        shared=shared,
     )
     results.keep(key, tee)
     return tee

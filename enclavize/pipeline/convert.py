@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from enclavize.compat.sizes import Advice
     from enclavize.libos.base import Backend, Resources
     from enclavize.oci.cache import BlobCache
+    from enclavize.oci.descriptor import Descriptor
     from enclavize.oci.image import Image
     from enclavize.pipeline.options import BuildOptions
     from enclavize.pipeline.signing import SigningIdentity
@@ -50,8 +51,12 @@ def convert(
     date: dt.date,
     cache: BlobCache,
     reporter: Reporter,
+    shared: Descriptor | None = None,
 ) -> TeeImage:
-    """Make the TEE image; its new blobs are in the cache. Raises EnclavizeError."""
+    """Make the TEE image; its new blobs are in the cache. Raises EnclavizeError.
+
+    ``shared`` is the layer of the backend's shared files, if it was written before.
+    """
     with workspace(cache) as workdir:
         instance, enclave = measured(
             image, rootfs, options, backend=backend, workdir=workdir, reporter=reporter
@@ -80,6 +85,7 @@ def convert(
                 created=created_text(options.source_date_epoch),
                 volumes=_volumes(image, instance, rootfs, options.writable(instance.libos), task),
                 cache=cache,
+                shared=shared,
             )
 
 

@@ -38,8 +38,12 @@ def index(
     reporter: Reporter,
     *,
     on_layer: Callable[[int], object] = lambda _number: None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Rootfs:
-    """Return the merged tree; see ``index_image``. ``on_layer``: of images that keep their layers."""
+    """Return the merged tree; see ``index_image``. ``on_layer``: of images that keep their layers.
+
+    ``meanwhile`` is called once these modules are there.
+    """
 
     def load() -> None:
         for name in _LATER:
@@ -48,6 +52,7 @@ def index(
 
         format_for(backend.name)
         backend.profile  # noqa: B018 - its file is read now, and kept
+        meanwhile()
 
     return index_image(
         image,

@@ -119,11 +119,13 @@ def assemble(
     created: str,
     volumes: Iterable[str],
     cache: BlobCache,
+    shared: Descriptor | None = None,
 ) -> TeeImage:
     """Write our layers, the configuration and the manifest into the cache.
 
     ``created`` is RFC 3339 text, or "" for the source's; ``volumes`` are those that engines are to make. Ours
-    win over ``labels`` and ``annotations``.
+    win over ``labels`` and ``annotations``. ``shared`` is the layer of the instance's shared files, if it was
+    written before.
     """
     description = TeeDescription(
         generator=f"enclavize/{__version__}",
@@ -155,7 +157,8 @@ def assemble(
         *(TarFile(path=path, mode=FILE_MODE, size=0, open=io.BytesIO) for path in instance.mount_files),
         *(TarDirectory(path=path, mode=WRITABLE_MODE) for path in instance.mount_directories),
     ]
-    added = [_write(members, cache) for members in (_files(instance.shared_files), own) if members]
+    shared = shared or write_files(instance.shared_files, cache)
+    added = [*((shared,) if shared else ()), _write(own, cache)]
     kept = image.layers if instance.keeps_layers else ()
     facts = describe(description)
     diff_ids = [layer.digest for layer in added]
@@ -194,6 +197,12 @@ def write_documents(
         config_bytes=config_bytes,
         description=description,
     )
+
+
+def write_files(files: Iterable[InstanceFile], cache: BlobCache) -> Descriptor | None:
+    """Write a layer of these files into the cache; none of no files."""
+    members = _files(files)
+    return _write(members, cache) if members else None
 
 
 def _below_root(path: str) -> str:

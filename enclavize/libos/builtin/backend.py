@@ -63,6 +63,10 @@ class BuiltinBackend:
             digest.update(_digest_of(path, status.st_ino, status.st_size, status.st_mtime_ns))
         return digest.hexdigest()
 
+    def shared_files(self) -> tuple[InstanceFile, ...]:
+        """Return the runelet."""
+        return (_file(layout.RUNELET, native_file("runelet"), 0o555),)
+
     def instance(
         self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
     ) -> Instance:
@@ -81,7 +85,7 @@ class BuiltinBackend:
         return Instance(
             libos=self.name,
             libos_version=self.version,
-            shared_files=(_file(layout.RUNELET, native_file("runelet"), 0o555),),
+            shared_files=self.shared_files(),
             files=(_file(layout.ROOTFS_IMAGE, erofs, 0o444), _file(layout.ROOTFS_VERITY, verity, 0o444)),
             enclave=SdkEnclave(
                 path=layout.SIGNED_ENCLAVE,

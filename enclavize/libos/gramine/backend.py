@@ -111,6 +111,10 @@ class GramineBackend:
         runelet = hashlib.sha256(native_file(RUNELET_FILE).read_bytes()).hexdigest()
         return hashlib.sha256(f"{self._toolchain.digest} {runelet}".encode()).hexdigest()
 
+    def shared_files(self) -> tuple[InstanceFile, ...]:
+        """Return the runelet and the files of the toolchain. Raises UsageError for what is missing."""
+        return shared_files(self._toolchain)
+
     def instance(
         self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
     ) -> Instance:
@@ -137,7 +141,7 @@ class GramineBackend:
                     f"{start_time(len(manifest.files)):.1f} s to start; "
                     "--leave-out PATTERN and --only-opened FILE make the list shorter"
                 )
-            shared = shared_files(self._toolchain)
+            shared = self.shared_files()
             task.log(f"Gramine's files have {sum(file.size for file in shared) / (1 << 20):.1f} MiB")
         files = {layout.MANIFEST: manifest.text, **parts.files()}
         return Instance(

@@ -104,6 +104,10 @@ class OcclumBackend:
         parts = (self._toolchain.digest.encode(), key.key if key else b"", asked.text if asked else b"")
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
+    def shared_files(self) -> tuple[InstanceFile, ...]:
+        """Return the PAL. Raises UsageError if the toolchain has none."""
+        return toolchain_files(self._toolchain, self._asked.mode)
+
     def instance(
         self, rootfs: Rootfs, image: Image, options: InstanceOptions, workdir: Path, reporter: Reporter
     ) -> Instance:
@@ -157,7 +161,7 @@ class OcclumBackend:
         return Instance(
             libos=self.name,
             libos_version=self.version,
-            shared_files=toolchain_files(self._toolchain, mode),
+            shared_files=self.shared_files(),
             files=tuple(_files(folder, configuration, mode)),
             enclave=SdkEnclave(path=ENCLAVE_PATH, image=built.enclave, config=built.config),
             policy=policy_of(configuration.document),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 PATIENCE = 300
+SMALL = 100_000
+"""Bytes; our layers have more, a configuration less."""
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,58 @@ def test_a_layer_is_uploaded_before_all_of_it_is_there(
         assert target.requests[-1][0] == "PUT /v2/ahead/tee/manifests/1"
     command.run("verify", f"{registry.host}/ahead/tee:1", "--signer", key.with_name("key.pub.pem"))
     assert not list(sessions(registry, "ahead/tee"))
+
+
+def test_what_every_image_gets_is_uploaded_while_layers_are_read(
+    command: Command, registry: Registry, push: Callable[..., str], large: BuiltImage, key: Path
+) -> None:
+    push(large, "shared/app:1")
+    sizes = {str(len(layer.blob)) for layer in large.layers}
+    has_begun = threading.Event()
+
+    def wait(handler: FrontHandler) -> bool:
+        if is_blob(handler, large):
+            assert has_begun.wait(PATIENCE)
+        return False
+
+    def take(handler: FrontHandler) -> bool:
+        if is_upload(handler) and handler.headers["Content-Length"] not in sizes:
+            has_begun.set()
+        return False
+
+    with Front(registry.port, wait) as source, Front(registry.port, take) as target:
+        command.run(
+            "build",
+            f"{source.host}/shared/app:1",
+            "-t",
+            f"{target.host}/shared/tee:1",
+            "--key",
+            key,
+            "--push",
+        )
+    command.run("verify", f"{registry.host}/shared/tee:1", "--signer", key.with_name("key.pub.pem"))
+
+
+def test_the_configuration_waits_for_no_layer(
+    command: Command, registry: Registry, push: Callable[..., str], large: BuiltImage, key: Path
+) -> None:
+    source = push(large, "config/app:1")
+    sizes = {str(len(layer.blob)) for layer in large.layers}
+    is_there = threading.Event()
+
+    def take(handler: FrontHandler) -> bool:
+        size = handler.headers["Content-Length"] or "0"
+        if is_upload(handler) and size not in sizes:
+            if int(size) < SMALL:
+                is_there.set()
+            else:
+                assert is_there.wait(PATIENCE)
+        return False
+
+    with Front(registry.port, take) as target:
+        command.run("build", source, "-t", f"{target.host}/config/tee:1", "--key", key, "--push")
+        assert target.requests[-1][0] == "PUT /v2/config/tee/manifests/1"
+    command.run("verify", f"{registry.host}/config/tee:1", "--signer", key.with_name("key.pub.pem"))
 
 
 def test_an_upload_that_breaks_is_done_again(

@@ -139,6 +139,10 @@ static inline bool user_address_is_possible(user_address address)
 {
     return address < 1ULL << 47;
 }
+static inline bool user_range_is_possible(user_address address, uint64_t size)
+{
+    return user_address_is_possible(address) && size <= (1ULL << 47) - address;
+}
 /* True if [address, address + size) lies in the application's range. An empty range is fine anywhere. */
 bool user_range_is_valid(user_address address, uint64_t size);
 /* 0 or -EFAULT. A copy that fails half-way has changed the first part. */
@@ -182,6 +186,8 @@ struct pieces {
 };
 /* What lies `begin` bytes behind their beginning, as far as the memory reaches -> how many bytes that were. */
 size_t copy_some_from_pieces(void *to, const struct pieces *pieces, uint64_t begin, size_t size);
+/* How many of the first `most` bytes go to memory that can be written, looked at page by page only if the first or the last one of a piece cannot. */
+uint64_t writable_length(const struct pieces *pieces, uint64_t most);
 size_t copy_some_to_pieces(const struct pieces *pieces, uint64_t begin, const void *from, size_t size);
 
 struct timespec {

@@ -166,7 +166,7 @@ int64_t iovec_import(struct iovec *to, user_address from, uint64_t count)
         if (to[i].length > (uint64_t)INT64_MAX - total) {
             return -EINVAL;
         }
-        if (!user_range_is_valid(to[i].base, to[i].length)) {
+        if (!user_range_is_possible(to[i].base, to[i].length)) {
             return -EFAULT;
         }
         total += to[i].length;

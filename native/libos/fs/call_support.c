@@ -23,7 +23,7 @@ int64_t at_begin(int64_t descriptor, user_address from, uint32_t flags, struct p
     if (result < 0) {
         return result;
     }
-    result = start_of(descriptor, path, &start);
+    result = *path == 0 && !(flags & WALK_EMPTY) ? -ENOENT : start_of(descriptor, path, &start); /* getname_flags() */
     if (result == 0) {
         namespace_lock();
         result = path_walk(start, path, flags, place);

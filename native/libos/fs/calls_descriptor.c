@@ -8,11 +8,14 @@ static int64_t open_user(int64_t descriptor, user_address from, uint32_t flags, 
     char *path;
     struct file *file = NULL;
     struct descriptor_slot slot; /* nothing is created or cut that nobody can have open */
+    if ((flags & O_CREAT) && (flags & O_DIRECTORY) && !(flags & O_PATH)) {
+        return -EINVAL; /* build_open_flags() of Linux, before the name is taken in */
+    }
     int64_t result = path_from_user(from, &path);
     if (result < 0) {
         return result;
     }
-    result = descriptor_reserve(&slot, (flags & O_CLOEXEC) != 0);
+    result = *path == 0 ? -ENOENT : descriptor_reserve(&slot, (flags & O_CLOEXEC) != 0);
     if (result == 0) {
         result = open_at(descriptor, path, flags, mode, resolve, &file);
         result = descriptor_fill(&slot, result, file);

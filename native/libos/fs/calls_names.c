@@ -80,20 +80,18 @@ static int64_t walk_two(int64_t one_descriptor, user_address one_path, uint32_t 
     char *paths[2] = {NULL, NULL};
     struct inode *starts[2] = {NULL, NULL};
     int64_t result = path_from_user(one_path, &paths[0]);
+    int64_t other_result = path_from_user(other_path, &paths[1]); /* told when the first one was found, as in Linux */
     if (result == 0) {
-        result = path_from_user(other_path, &paths[1]);
+        result = *paths[0] == 0 && !(one_flags & WALK_EMPTY) ? -ENOENT : start_of(one_descriptor, paths[0], &starts[0]);
     }
-    if (result == 0) {
-        result = start_of(one_descriptor, paths[0], &starts[0]);
-    }
-    if (result == 0) {
-        result = start_of(other_descriptor, paths[1], &starts[1]);
+    if (other_result == 0) {
+        other_result = start_of(other_descriptor, paths[1], &starts[1]);
     }
     if (result == 0) {
         namespace_lock();
         result = path_walk(starts[0], paths[0], one_flags, one);
         if (result == 0) {
-            result = path_walk(starts[1], paths[1], WALK_MAY_MISS | WALK_NAME, other);
+            result = other_result < 0 ? other_result : path_walk(starts[1], paths[1], WALK_MAY_MISS | WALK_NAME, other);
             if (result < 0) {
                 place_release(one);
             }

@@ -433,7 +433,7 @@ int64_t sys_vmsplice(const struct arguments *arguments)
         return -EINVAL;
     }
     struct file *file = file_at(arguments, 0);
-    if (!file || (!is_readable(file) && !is_writable(file)) || !pipe_of(file)) {
+    if (!file || (!is_readable(file) && !is_writable(file))) {
         file_put(file);
         return -EBADF;
     }
@@ -442,7 +442,9 @@ int64_t sys_vmsplice(const struct arguments *arguments)
     if (result == 0 && count > 0) {
         vector = allocate(count * sizeof(struct iovec));
         result = !vector ? -ENOMEM : iovec_import(vector, arguments->at[1], count);
-        if (result > 0) {
+        if (result > 0 && !pipe_of(file)) {
+            result = -EBADF;
+        } else if (result > 0) {
             bool nonblocking = (flags & SPLICE_F_NONBLOCK) || is_nonblocking(file);
             result = splice_vector(pipe_of(file), is_writable(file), vector, (size_t)count, nonblocking);
         }

@@ -172,6 +172,10 @@ static int64_t epoll_wait_call(const struct arguments *arguments, uint64_t timeo
     if (!file) {
         return -EBADF;
     }
+    if (!user_range_is_possible(arguments->at[1], (uint64_t)wanted * sizeof(struct epoll_event))) {
+        file_put(file);
+        return -EFAULT;
+    }
     struct event_room room = take_room(file, (size_t)wanted);
     int64_t result = !room.list ? -ENOMEM : epoll_wait_events(file, room.list, room.count, timeout_ns);
     if (result > 0 &&

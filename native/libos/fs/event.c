@@ -103,6 +103,7 @@ static void counter_tell(struct file *file, struct text *text)
 static const struct file_operations counter_operations = {
     .tell = counter_tell,
     .read = counter_read,
+    .least_read = sizeof(uint64_t),
     .write = counter_write,
     .poll = counter_poll,
     .release = counter_release,
@@ -252,6 +253,7 @@ static void timer_tell(struct file *file, struct text *text)
 static const struct file_operations timer_operations = {
     .tell = timer_tell,
     .read = timer_read,
+    .least_read = sizeof(uint64_t),
     .poll = timer_poll,
     .release = timer_release,
     .stream = true,

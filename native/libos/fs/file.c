@@ -180,6 +180,7 @@ void file_describe(struct file *file, struct file_facts *facts)
         .mode = inode->mode,
         .uid = inode->uid,
         .gid = inode->gid,
+        .has_last_offset = is_regular(inode) || (inode->mode & S_IFMT) == S_IFSOCK,
         .zeros = (inode->mode & S_IFMT) == S_IFCHR && inode->rdev == ((1U << 8) | 5U),
         .forbids_exec = inode->file_system->forbids_exec,
     };

@@ -71,6 +71,7 @@ struct file_operations {
     /* O_ASYNC: what the owner hears of. Linux takes the flag without effect where there is nothing. */
     enum { OWNER_HEARS_NOTHING, OWNER_HEARS_OF_DATA, OWNER_HEARS_ALL } tells_owner;
     bool stream;    /* no offsets: lseek and pread give ESPIPE */
+    uint32_t least_read; /* bytes: for fewer there is nothing to wait for, and read() is EINVAL at once */
     bool reads_by_piece; /* readv() is a read for each piece, each with room of its own (do_loop_readv_writev() of Linux) */
     bool stands;    /* lseek goes nowhere, whatever it is asked: 0 (noop_llseek() and null_lseek() of Linux) */
     bool generated; /* made when it is read: cannot be mapped */

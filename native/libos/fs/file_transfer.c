@@ -21,50 +21,44 @@ static size_t part_of(uint64_t length)
     return length < EXCHANGE_DATA_SIZE ? (size_t)length : EXCHANGE_DATA_SIZE;
 }
 
-/* Does each of them begin with memory that can be written? */
-static bool are_writable(const struct pieces *pieces)
-{
-    bool is_writable = true;
-    for (size_t at = 0; at < pieces->count && is_writable; at++) {
-        is_writable = pieces->vector[at].length == 0 || user_is_writable(pieces->vector[at].base);
-    }
-    return is_writable;
-}
-
 static int64_t look_for_input(void *file, struct poller *poller)
 {
     return file_poll(file, POLLIN, poller);
 }
 
+/* What Linux asks before it asks the file (vfs_read(), vfs_write()). */
 static bool are_possible(const struct pieces *pieces)
 {
     bool is_possible = true;
     for (size_t at = 0; at < pieces->count && is_possible; at++) {
-        is_possible = user_address_is_possible(pieces->vector[at].base);
+        is_possible = user_range_is_possible(pieces->vector[at].base, pieces->vector[at].length);
     }
     return is_possible;
 }
 
 /* Who has no room for what comes hears of that when there is something, and it is not lost to him. 0: nothing will come, so no room is needed. */
-static int64_t await_input(struct file *file, const struct pieces *to)
+static int64_t await_input(struct file *file)
 {
-    if (!are_possible(to)) {
-        return -EFAULT;
-    }
     int64_t events = poll_until(look_for_input, file, (file->flags & O_NONBLOCK) ? 0 : NO_TIMEOUT);
     return events < 0 ? events : events == 0 ? -EAGAIN : events & POLLIN ? -EFAULT : 0;
 }
 
 static int64_t read_pieces(struct file *file, const struct pieces *to, uint64_t *offset)
 {
-    if (file->operations->stream && !are_writable(to)) {
-        int64_t result = await_input(file, to);
+    uint64_t total = to->total;
+    uint64_t room = file->operations->stream ? writable_length(to, EXCHANGE_DATA_SIZE) : total;
+    if (room < part_of(total)) {
+        if (file->operations->vector) {
+            return file->operations->vector(file, to->vector, to->count, false);
+        }
+        int64_t result = room > 0 ? 0 : await_input(file);
         if (result < 0) {
             return result;
         }
+        total = room > 0 && (file->inode->mode & S_IFMT) == S_IFIFO ? room : total; /* what there is no room for stays in the pipe */
     }
     uint8_t few[FEW_BYTES];
-    struct buffer_pool *pool = pool_for(to->total);
+    struct buffer_pool *pool = pool_for(total);
     void *buffer = pool ? buffer_take(pool) : few;
     if (!buffer) {
         return -ENOMEM;
@@ -72,7 +66,7 @@ static int64_t read_pieces(struct file *file, const struct pieces *to, uint64_t 
     uint64_t done = 0;
     int64_t result;
     do {
-        size_t part = part_of(to->total - done);
+        size_t part = part_of(total - done);
         uint64_t before = *offset;
         result = file->operations->read(file, buffer, part, offset);
         if (result <= 0) {
@@ -90,7 +84,7 @@ static int64_t read_pieces(struct file *file, const struct pieces *to, uint64_t 
         if (taken < part) {
             break;
         }
-    } while (done < to->total && !file->operations->stream);
+    } while (done < total && !file->operations->stream);
     if (pool) {
         buffer_give(pool, buffer);
     }
@@ -167,8 +161,11 @@ static int64_t look_for_output(void *file, struct poller *poller)
 /* Memory that cannot be read is told of when something could be written (pipe_write() of Linux). */
 static int64_t refuse_memory(struct file *file, const struct pieces *from)
 {
-    if (!file->operations->stream || !are_possible(from)) {
+    if (!file->operations->stream) {
         return -EFAULT;
+    }
+    if (file->operations->vector) { /* a socket knows what is told first */
+        return file->operations->vector(file, from->vector, from->count, true);
     }
     int64_t events = poll_until(look_for_output, file, (file->flags & O_NONBLOCK) ? 0 : NO_TIMEOUT);
     bool has_no_reader = events > 0 && (events & POLLERR) && (file->inode->mode & S_IFMT) == S_IFIFO;
@@ -255,8 +252,17 @@ static int64_t read_all(struct file *file, const struct pieces *to, uint64_t *of
     if (!is_readable(file)) {
         return -EBADF;
     }
+    if (!file->operations->read && !is_directory(file->inode)) {
+        return -EINVAL;
+    }
+    if (!are_possible(to)) {
+        return -EFAULT;
+    }
     if (!file->operations->read) {
-        return is_directory(file->inode) ? -EISDIR : -EINVAL;
+        return -EISDIR;
+    }
+    if (to->total < file->operations->least_read) {
+        return -EINVAL;
     }
     int64_t result = with_position(file, read_pieces, to, offset);
     count_transfer(&current_task()->io.read_bytes, &current_task()->io.reads, result);
@@ -273,6 +279,9 @@ static int64_t write_all(struct file *file, const struct pieces *from, uint64_t 
     }
     if (!file->operations->write) {
         return -EINVAL;
+    }
+    if (!are_possible(from)) {
+        return -EFAULT;
     }
     int64_t result = with_position(file, write_pieces, from, offset);
     count_transfer(&current_task()->io.written_bytes, &current_task()->io.writes, result);
@@ -329,14 +338,19 @@ int64_t transfer_vectors(
 {
     struct iovec few[8];
     struct iovec *vector = few;
-    if (count > IOV_MAX) {
+    bool writes = move == write_from_user;
+    if (!(writes ? is_writable(file) : is_readable(file))) {
+        return -EBADF;
+    }
+    const struct file_operations *operations = file->operations;
+    bool is_able = operations->vector || (writes ? operations->write != NULL : operations->read || is_directory(file->inode));
+    if (!is_able || count > IOV_MAX) {
         return -EINVAL;
     }
     if (count > ARRAY_LENGTH(few) && !(vector = allocate(count * sizeof(struct iovec)))) {
         return -ENOMEM;
     }
-    bool writes = move == write_from_user;
-    int64_t result = !(writes ? is_writable(file) : is_readable(file)) ? -EBADF : iovec_import(vector, from, count);
+    int64_t result = iovec_import(vector, from, count);
     int64_t error = result < 0 ? result : check_transfer_flags(file, flags);
     if (error < 0) {
         result = error;

@@ -138,6 +138,7 @@ static void signal_file_tell(struct file *file, struct text *text)
 static const struct file_operations operations = {
     .tell = signal_file_tell,
     .read = signal_read,
+    .least_read = sizeof(struct record),
     .poll = signal_poll,
     .release = signal_release,
     .stream = true,

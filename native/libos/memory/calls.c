@@ -35,6 +35,14 @@ int64_t sys_brk(const struct arguments *arguments)
     return (int64_t)end; /* not an error: brk(2) reports failure by the old end */
 }
 
+/* file_mmap_ok() of Linux; what kind of file it is, and whether it may be mapped at all, is told after that. */
+static bool is_beyond(struct file *file, uint64_t length, uint64_t offset)
+{
+    struct file_facts facts;
+    file_upcalls.describe(file, &facts);
+    return offset > (facts.has_last_offset ? (uint64_t)INT64_MAX : UINT64_MAX) - length;
+}
+
 static int64_t map_file(const struct arguments *arguments, uint32_t protection, uint32_t flags)
 {
     uint64_t length = arguments->at[1], offset = arguments->at[5];
@@ -46,7 +54,7 @@ static int64_t map_file(const struct arguments *arguments, uint32_t protection, 
         return -EBADF;
     }
     int64_t result = -EINVAL;
-    if (length > APPLICATION_END || offset > (uint64_t)INT64_MAX - length) {
+    if (length > APPLICATION_END || is_beyond(file, length, offset)) {
         result = -EOVERFLOW;
     } else if (length > 0) {
         result = file_upcalls.check_mapping(file, (int)protection, (int)flags);

@@ -301,6 +301,7 @@ struct file_facts {
     uint32_t mode; /* type and permissions, as in stat */
     uint32_t uid;
     uint32_t gid;
+    bool has_last_offset; /* INT64_MAX: of regular files and, in Linux, of sockets */
     bool zeros;        /* /dev/zero: map anonymous memory instead */
     bool forbids_exec; /* mmap and mprotect must refuse PROT_EXEC: a volume without the flag `exec` */
 };

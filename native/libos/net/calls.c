@@ -114,21 +114,28 @@ static int64_t connect_step(struct socket *socket, void *context, struct poller 
     return socket->operations->connect(socket, context, poller);
 }
 
-static int64_t connect_call(struct file *file, struct socket *socket, const struct arguments *arguments)
+static int64_t connect_to(struct file *file, struct address *address)
 {
-    struct address address;
-    int64_t result = address_from_user(&address, arguments->at[1], (int32_t)arguments->at[2]);
-    if (result < 0) {
-        return result;
+    struct socket *socket = socket_of(file);
+    if (!socket) {
+        return -ENOTSOCK;
     }
-    return !socket->operations->connect
-               ? -EOPNOTSUPP
-               : socket_wait(socket, connect_step, &address, send_timeout(file, socket, 0));
+    return !socket->operations->connect ? -EOPNOTSUPP
+                                        : socket_wait(socket, connect_step, address, send_timeout(file, socket, 0));
 }
 
+/* Of any file the address is taken in before it has to be a socket. */
 int64_t sys_connect(const struct arguments *arguments)
 {
-    return on_socket(arguments, connect_call);
+    struct address address;
+    struct file *file = file_at(arguments, 0);
+    if (!file) {
+        return -EBADF;
+    }
+    int64_t result = address_from_user(&address, arguments->at[1], (int32_t)arguments->at[2]);
+    result = result < 0 ? result : connect_to(file, &address);
+    file_put(file);
+    return result;
 }
 
 static int64_t listen_call(struct file *file, struct socket *socket, const struct arguments *arguments)

@@ -54,9 +54,15 @@ static int64_t send_to(struct file *file, struct socket *socket, const struct ar
     return result < 0 ? result : send_pieces(file, socket, &message, &pieces);
 }
 
+/* import_ubuf() of Linux, before the socket is looked for. */
+static bool is_buffer_possible(const struct arguments *arguments)
+{
+    return user_range_is_possible(arguments->at[1], capped(arguments->at[2]));
+}
+
 int64_t sys_sendto(const struct arguments *arguments)
 {
-    return on_socket(arguments, send_to);
+    return is_buffer_possible(arguments) ? on_socket(arguments, send_to) : -EFAULT;
 }
 
 static int64_t receive_from(struct file *file, struct socket *socket, const struct arguments *arguments)
@@ -74,7 +80,7 @@ static int64_t receive_from(struct file *file, struct socket *socket, const stru
 
 int64_t sys_recvfrom(const struct arguments *arguments)
 {
-    return on_socket(arguments, receive_from);
+    return is_buffer_possible(arguments) ? on_socket(arguments, receive_from) : -EFAULT;
 }
 
 /* struct msghdr of x86-64. */
@@ -148,7 +154,7 @@ static int64_t control_buffer(struct call *call)
 static int64_t take_control(struct call *call)
 {
     struct control *control = &call->message.control;
-    if (call->header.control == 0 || call->header.control_length == 0) {
+    if (call->header.control_length == 0) {
         return 0;
     }
     if (call->header.control_length > CONTROL_MAX) {

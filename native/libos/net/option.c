@@ -83,9 +83,6 @@ static int64_t set_option(struct socket *socket, uint32_t level, uint32_t name, 
     if (level == SOL_SOCKET) {
         int32_t number;
         uint64_t *timeout_ns = timeout_of(socket, name);
-        if (size < sizeof(number) && name != SO_BINDTODEVICE) {
-            return -EINVAL;
-        }
         if (known_number(socket, name, &number)) {
             return -ENOPROTOOPT;
         }
@@ -124,6 +121,12 @@ int64_t sys_getsockopt(const struct arguments *arguments)
     return on_socket(arguments, give_option);
 }
 
+/* sk_setsockopt() of Linux, before the value is taken in. */
+static bool is_too_short(uint32_t level, uint32_t name, uint32_t size)
+{
+    return level == SOL_SOCKET && name != SO_BINDTODEVICE && size < sizeof(int32_t);
+}
+
 /* No option that is served is longer than OPTION_SIZE_MAX; what stands behind a value is not looked at, as in Linux. */
 static int64_t take_option(struct file *file, struct socket *socket, const struct arguments *arguments)
 {
@@ -134,6 +137,9 @@ static int64_t take_option(struct file *file, struct socket *socket, const struc
         return -EINVAL;
     }
     uint32_t size = (uint32_t)length < sizeof(value) ? (uint32_t)length : (uint32_t)sizeof(value);
+    if (is_too_short((uint32_t)arguments->at[1], (uint32_t)arguments->at[2], size)) {
+        return -EINVAL;
+    }
     if (copy_from_user(value, arguments->at[3], size) < 0) {
         return -EFAULT;
     }

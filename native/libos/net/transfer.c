@@ -32,6 +32,15 @@ static uint64_t time_until(uint64_t end)
     return now < end ? end - now : 0;
 }
 
+/* That nobody can be sent anything is told before that there is nothing to send. */
+static int64_t send_nowhere(struct socket *socket, struct message *message)
+{
+    message->length = 0;
+    message->control.length = 0;
+    int64_t result = socket_send(socket, message, 0);
+    return result < 0 && result != -EAGAIN ? result : -EFAULT;
+}
+
 static int64_t send_stream(
     struct socket *socket, struct message *message, const struct pieces *pieces, uint64_t timeout_ns)
 {
@@ -40,6 +49,9 @@ static int64_t send_stream(
     do {
         message->length = piece_size(pieces->total - done);
         result = gather(message->data, pieces, done, message->length);
+        if (result < 0 && done == 0) {
+            return send_nowhere(socket, message);
+        }
         if (result == 0) {
             result = socket_send(socket, message, done == 0 ? timeout_ns : time_until(end));
         }
@@ -75,6 +87,15 @@ int64_t transfer_send(
     return result;
 }
 
+/* What there is no room for stays in the stream: with no room at all, one byte is looked at, so that the end and errors are told as ever. */
+static int64_t receive_nowhere(struct socket *socket, struct message *message, uint64_t timeout_ns)
+{
+    message->length = 1;
+    message->flags |= MSG_PEEK;
+    int64_t result = socket_receive(socket, message, timeout_ns);
+    return result > 0 ? -EFAULT : result;
+}
+
 int64_t transfer_receive(
     struct socket *socket, struct message *message, const struct pieces *pieces, uint64_t timeout_ns)
 {
@@ -84,16 +105,25 @@ int64_t transfer_receive(
         return -ENOMEM;
     }
     bool wants_all = socket->type == SOCK_STREAM && (message->flags & MSG_WAITALL) != 0 && (message->flags & MSG_PEEK) == 0;
-    uint64_t done = 0, end = end_of(timeout_ns);
+    uint64_t done = 0, end = end_of(timeout_ns), total = pieces->total;
     int64_t result;
+    uint64_t room = socket->type == SOCK_STREAM ? writable_length(pieces, EXCHANGE_DATA_SIZE) : total;
+    if (room < piece_size(total)) {
+        total = room;
+    }
+    if (total == 0 && pieces->total > 0) {
+        result = receive_nowhere(socket, message, timeout_ns);
+        buffer_give(pool, message->data);
+        return result;
+    }
     do {
-        message->length = piece_size(pieces->total - done);
+        message->length = piece_size(total - done);
         result = socket_receive(socket, message, done == 0 ? timeout_ns : time_until(end));
         if (result > 0 && copy_some_to_pieces(pieces, done, message->data, (size_t)result) < (size_t)result) {
             result = -EFAULT;
         }
         done += result > 0 ? (uint64_t)result : 0;
-    } while (result > 0 && wants_all && done < pieces->total);
+    } while (result > 0 && wants_all && done < total);
     buffer_give(pool, message->data);
     return done > 0 ? (int64_t)done : result;
 }

@@ -38,26 +38,15 @@ static bool is_outside(const struct syscall_row *row, const struct arguments *ar
     return !user_range_is_valid(arguments->at[i], size);
 }
 
-/* Linux copies in what has one size before it looks at anything else. */
-static bool is_read_first(const struct argument *argument)
-{
-    return argument->kind == ARGUMENT_IN && !argument->size_argument;
-}
-
 /* No handler sees a pointer to memory that is not the application's. One that leads outside is made to lead nowhere: the
- * call fails with EFAULT where it uses it, and with another error where Linux, too, finds that first. 0 or -EFAULT. */
-static int64_t confine(struct arguments *safe, const struct syscall_row *row)
+ * call fails with EFAULT where it uses it, and with another error where Linux, too, finds that first. */
+static void confine(struct arguments *safe, const struct syscall_row *row)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(row->arguments) && row->arguments[i].kind != ARGUMENT_UNUSED; i++) {
-        if (!is_outside(row, safe, i)) {
-            continue;
+        if (is_outside(row, safe, i)) {
+            safe->at[i] = user_address_is_possible(safe->at[i]) ? NOWHERE : BEYOND;
         }
-        if (is_read_first(&row->arguments[i])) {
-            return -EFAULT;
-        }
-        safe->at[i] = user_address_is_possible(safe->at[i]) ? NOWHERE : BEYOND;
     }
-    return 0;
 }
 
 int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments)
@@ -72,12 +61,12 @@ int64_t syscall_dispatch(uint64_t number, const struct arguments *arguments)
         return -ENOSYS;
     }
     struct arguments safe = *arguments;
-    int64_t refusal = confine(&safe, row);
+    confine(&safe, row);
     if (!is_observed) {
-        return refusal ? refusal : row->handler(&safe);
+        return row->handler(&safe);
     }
     struct observation observation = observe_begin(row, arguments);
-    int64_t result = refusal ? refusal : row->handler(&safe);
+    int64_t result = row->handler(&safe);
     observe_end(&observation, row, arguments, result);
     return result;
 }

@@ -70,6 +70,7 @@ COUNTS = {
     "owners": (),
     "job_control": (),
     "pipes": (),
+    "pointers": (),
     "ptys": (),
     "seals": (),
     "shared_segments": (),

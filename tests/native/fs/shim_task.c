@@ -193,6 +193,7 @@ static void *run_thread(void *context)
 {
     become(context);
     self->run(self->context);
+    process_upcalls.leave_thread_files(&self->task);
     return NULL;
 }
 
@@ -205,6 +206,7 @@ struct shim_thread *shim_thread_start(void (*run)(void *context), void *context)
     thread->task.process = &first_process;
     thread->task.space = &first_space;
     thread->task.credentials = self->task.credentials;
+    process_upcalls.inherit_thread_files(&thread->task, true, true);
     threads[thread_total++] = thread;
     pthread_create(&thread->handle, NULL, run_thread, thread);
     return thread;

@@ -151,14 +151,20 @@ def test_nothing_refused_is_remembered(tree: Path, nothing: NodePolicy, store: V
 
 
 def test_no_changed_byte_is_admitted(tree: Path, nothing: NodePolicy, store: VerdictStore) -> None:
+    """But for the name of the program that made the image, which is only told and decides nothing."""
     admit_image(tree, nothing, store)
     random = Random(3)
-    paths = [path for path in (tree / ".enclave").rglob("*") if path.is_file()]
+    paths = sorted(path for path in (tree / ".enclave").rglob("*") if path.is_file())
+    generator = f"enclavize/{__version__}".encode()
     for number in range(scaled(400)):
         path = paths[number % len(paths)]
         before = path.read_bytes()
+        told = range(0)
+        if path.name == "enclave.json":
+            start = before.index(generator)
+            told = range(start, start + len(generator))
         after = bytearray(before)
-        after[random.randrange(len(after))] ^= 1 << random.randrange(8)
+        after[random.choice([at for at in range(len(after)) if at not in told])] ^= 1 << random.randrange(8)
         path.write_bytes(after)
         with pytest.raises(EnclavizeError):
             admit_image(tree, nothing, store)

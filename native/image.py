@@ -2,9 +2,9 @@
 
     python native/image.py OUTPUT.tar [NAME]
 
-Python, enclavize with what it needs, the shared libraries that these load, and certificates: no distribution,
-no shell. The layer and the archive are written by enclavize itself, as it reads ``dir:PATH`` and writes
-``type=oci``; with SOURCE_DATE_EPOCH no time of this day is in it.
+Python, enclavize with what it needs, the byte code of both, the shared libraries that these load, and
+certificates: no distribution, no shell. The layer and the archive are written by enclavize itself, as it
+reads ``dir:PATH`` and writes ``type=oci``; with SOURCE_DATE_EPOCH two builds give the same bytes.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ _LEFT_OUT = (
     "__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
     "ensurepip", "lib2to3", "config-*", "*.a",
 )  # fmt: skip
+_OF_THE_INSTALLATION = ("RECORD", "direct_url.json")
+"""Digests of scripts that name this machine's Python, and where the wheel was: others in each build."""
+
 _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 _SCRIPT = f"""#!/{PREFIX}/bin/{VERSION} -P
 from enclavize.__main__ import main
@@ -52,6 +55,7 @@ def main(output: Path, name: str = "enclavize:latest") -> None:
         root = Path(scratch) / "root"
         _add_python(root)
         _add_enclavize(root, Path(scratch) / "wheel")
+        add_byte_code(root)
         _add_libraries(root)
         cache = BlobCache(Path(scratch) / "cache")
         image = resolve(DirectoryLocation(root, _EXECUTION), cache=cache, reporter=Reporter())
@@ -100,9 +104,22 @@ def _add_enclavize(root: Path, wheels: Path) -> None:
     install = ["install", "--no-compile", "--target", str(target), f"{wheel}[{EXTRAS}]"]
     subprocess.run([*pip, *install], check=True)
     shutil.rmtree(target / "bin", ignore_errors=True)
+    for name in _OF_THE_INSTALLATION:
+        for path in target.glob(f"*.dist-info/{name}"):
+            path.unlink()
     script = root / "usr" / "bin" / "enclavize"
     script.write_text(_SCRIPT)
     script.chmod(0o755)
+
+
+def add_byte_code(root: Path) -> None:
+    """Compile all Python below PREFIX, with the same bytes in every build.
+
+    The byte code says where its source will be, not where it was made, and nothing of the source's time
+    ("unchecked hash-based", PEP 552): Python takes it without reading the source, which changes in no image.
+    """
+    command = [sys.executable, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([*command, "-s", str(root), "-p", "/", str(root / PREFIX / "lib" / VERSION)], check=True)
 
 
 def _add_libraries(root: Path) -> None:

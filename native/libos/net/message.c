@@ -179,6 +179,9 @@ static int64_t send_message(struct file *file, struct socket *socket, user_addre
     }
     result = result < 0 ? result : take_control(&call);
     result = result < 0 ? result : send_pieces(file, socket, &call.message, &call.pieces);
+    if (call.message.cargo) {
+        socket->operations->discard_cargo(call.message.cargo);
+    }
     call_end(&call);
     return result;
 }

@@ -82,12 +82,15 @@ struct control_message {
 /* The message at *position, which moves on; false: there is none left. */
 bool control_next(const struct control *control, uint32_t *position, struct control_message *message);
 
+struct cargo; /* what a family has made of control messages that are sent */
+
 struct message {
     uint8_t *data;           /* to send, or room for what comes */
     size_t length;           /* bytes there */
     uint32_t flags;          /* MSG_* of the call. MSG_DONTWAIT, MSG_WAITALL, MSG_NOSIGNAL and MSG_WAITFORONE are served before */
     struct address address;  /* to send: to whom; received: from whom */
     struct control control;
+    struct cargo *cargo;     /* to send: what the first attempt has taken in, for the next ones; NULL: nothing yet */
     size_t full_length;      /* received: of the datagram or record, if that is longer than what is returned */
     uint32_t received_flags; /* MSG_TRUNC, MSG_CTRUNC, MSG_EOR, MSG_OOB */
 };
@@ -106,6 +109,7 @@ struct socket_operations {
     int64_t (*name)(struct socket *socket, bool peer, struct address *address);
     /* The bytes that were taken; a stream may take fewer. -EPIPE: the caller raises SIGPIPE (stream sockets, without MSG_NOSIGNAL). */
     int64_t (*send)(struct socket *socket, struct message *message, struct poller *poller);
+    void (*discard_cargo)(struct cargo *cargo); /* a message was sent, or never will be; NULL: `send` keeps none */
     /* The bytes put into `data`; 0: the end, or an empty message. */
     int64_t (*receive)(struct socket *socket, struct message *message, struct poller *poller);
     int64_t (*shutdown)(struct socket *socket, enum shutdown_how how);

@@ -2,6 +2,7 @@
 #include "net/unix.h"
 
 #include "net/families.h"
+#include "net/unix_control.h"
 
 #define BACKLOG_MAX 4096 /* net.core.somaxconn of Linux */
 
@@ -375,6 +376,7 @@ static const struct socket_operations operations = {
     .accept = unix_accept,
     .name = unix_name,
     .send = unix_send,
+    .discard_cargo = cargo_discard,
     .receive = unix_receive,
     .shutdown = unix_shutdown,
     .get_option = unix_get_option,

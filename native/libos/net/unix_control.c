@@ -77,40 +77,52 @@ static int64_t import_credentials(const struct control_message *control, struct 
     return may ? 0 : -EPERM;
 }
 
-int64_t control_check(const struct message *message)
-{
-    struct rights rights = {0};
-    struct sender from;
-    int64_t result = message->control.length == 0 ? 0 : control_import(message, &rights, &from);
-    rights_release(&rights);
-    return result;
-}
-
-int64_t control_import(const struct message *message, struct rights *rights, struct sender *from)
+static int64_t import(const struct control *controls, struct cargo *cargo)
 {
     struct control_message control;
     uint32_t position = 0;
     int64_t result = 0;
-    *from = sender_current();
-    while (result == 0 && control_next(&message->control, &position, &control)) {
+    while (result == 0 && control_next(controls, &position, &control)) {
         if (control.level != SOL_SOCKET) {
             continue; /* __scm_send() of Linux */
         }
         switch (control.type) {
         case SCM_RIGHTS:
-            result = import_rights(&control, rights);
+            result = import_rights(&control, &cargo->rights);
             break;
         case SCM_CREDENTIALS:
-            result = import_credentials(&control, from);
+            result = import_credentials(&control, &cargo->from);
             break;
         default:
             result = -EINVAL;
         }
     }
-    if (result < 0) {
-        rights_release(rights);
-    }
     return result;
+}
+
+void cargo_discard(struct cargo *cargo)
+{
+    rights_release(&cargo->rights);
+    release(cargo, sizeof(struct cargo));
+}
+
+int64_t cargo_load(struct message *message)
+{
+    if (message->cargo || message->control.length == 0) {
+        return 0;
+    }
+    struct cargo *cargo = allocate(sizeof(struct cargo));
+    if (!cargo) {
+        return -ENOMEM;
+    }
+    cargo->from = sender_current();
+    int64_t result = import(&message->control, cargo);
+    if (result < 0) {
+        cargo_discard(cargo);
+        return result;
+    }
+    message->cargo = cargo;
+    return 0;
 }
 
 struct rights rights_copy(const struct rights *rights)

@@ -4,10 +4,17 @@
 
 #include "net/unix_queue.h"
 
-/* What a message to be sent carries. -EBADF, -EINVAL, -EPERM, -ETOOMANYREFS, -ENOMEM: `rights` is empty. */
-int64_t control_import(const struct message *message, struct rights *rights, struct sender *from);
-/* The same errors alone: Linux finds them before it looks whether anything can be sent (scm_send()). */
-int64_t control_check(const struct message *message);
+/* What goes with a message's bytes. */
+struct cargo {
+    struct rights rights; /* none any more, once they are in a packet */
+    struct sender from;
+};
+/*
+ * Takes in what a message's control messages say, if that was not done yet: before it is looked whether anything can be sent, and once, since descriptors
+ * may mean something else after a wait (scm_send() of Linux). -EBADF, -EINVAL, -EPERM, -ETOOMANYREFS, -ENOMEM.
+ */
+int64_t cargo_load(struct message *message);
+void cargo_discard(struct cargo *cargo);
 
 /* A copy, for who only looks (MSG_PEEK); empty where there is no memory. */
 struct rights rights_copy(const struct rights *rights);

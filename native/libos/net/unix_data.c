@@ -64,20 +64,14 @@ static void forget_closed(struct endpoint *endpoint, struct inbox *closed)
 
 static int64_t send_packet(struct endpoint *endpoint, struct message *message, struct inbox *to, size_t length)
 {
-    struct rights rights = {0};
-    struct sender from;
-    int64_t result = control_import(message, &rights, &from);
-    if (result < 0) {
-        return result;
-    }
-    struct packet *packet = packet_create(message, length, endpoint->in, &rights);
+    struct cargo *cargo = message->cargo;
+    struct packet *packet = packet_create(message, length, endpoint->in, !cargo ? &(struct rights){0} : &cargo->rights);
     if (!packet) {
-        rights_release(&rights);
         return -ENOBUFS;
     }
-    packet->from = from;
+    packet->from = !cargo ? sender_current() : cargo->from;
     mutex_lock(&to->lock);
-    bool refuses = to->refuses;
+    bool refuses = to->ended; /* or the sender itself has shut it down meanwhile: nothing comes behind the end */
     if (!refuses) {
         inbox_append(to, packet);
     }
@@ -130,7 +124,7 @@ int64_t unix_send(struct socket *socket, struct message *message, struct poller 
     struct endpoint *endpoint = endpoint_of(socket);
     struct inbox *to;
     bool is_named = message->address.length > 0 && !has_connections(socket);
-    int64_t result = control_check(message);
+    int64_t result = cargo_load(message);
     result = result == 0 && (message->flags & MSG_OOB) != 0 ? -EOPNOTSUPP : result;
     if (result < 0) {
         return result;

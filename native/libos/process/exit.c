@@ -117,6 +117,7 @@ _Noreturn void task_exit(int status)
 {
     struct task *task = current_task();
     struct process *process = task->process;
+    __atomic_store_n(&task->gives_locks_back, true, __ATOMIC_SEQ_CST);
     leave_memory(task);
     space_go_away();
     if (task->id == process->id && !process->ends) {

@@ -190,6 +190,7 @@ struct task {
 
     user_address clear_child_tid;
     user_address robust_list;
+    bool gives_locks_back; /* it ends, and whoever comes to wait for one from now on has to be told so: atomic */
     struct context start_context; /* where a new thread begins */
     uint64_t start_fs_base;
     void *start_vectors;       /* a page with its vector state; NULL: the initial one */

@@ -57,9 +57,10 @@ const char *program_error(int64_t error)
     }
 }
 
-static bool thread_exists(int32_t id)
+static bool holds_locks(int32_t id)
 {
-    return task_of_id(id);
+    const struct task *task = task_of_id(id);
+    return task && !__atomic_load_n(&task->gives_locks_back, __ATOMIC_SEQ_CST);
 }
 
 static void start_workers(uint32_t count)
@@ -89,7 +90,7 @@ void process_start(void)
     limits_start();
     task_start_first();
     wait_upcalls.task_number = task_id;
-    wait_upcalls.number_is_used = thread_exists;
+    wait_upcalls.holds_locks = holds_locks;
     current_process()->start_time_ns = clock_now_ns(CLOCK_BOOTTIME);
 }
 

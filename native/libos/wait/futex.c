@@ -1,6 +1,6 @@
 /*
- * Futexes. A waiter queues first and looks at the word second: a wake between the two finds it. So the word
- * is never read under a lock. A word is known by its address and whose that is; one in a shared object, unless the call says
+ * Futexes. A waiter queues first and looks at the word second: a wake between the two finds it, and goes on to the next one
+ * if another value stands there. So the word is never read under a lock. A word is known by its address and whose that is; one in a shared object, unless the call says
  * that it is private, by the object and the offset there, since it may have several addresses.
  */
 #include "wait/futex.h"
@@ -55,7 +55,7 @@ static struct bucket *lock_bucket_of(struct futex_waiter *waiter)
     }
 }
 
-void futex_queue(struct futex_waiter *waiter)
+static void queue(struct futex_waiter *waiter)
 {
     struct bucket *bucket = bucket_of(waiter->key);
     spin_lock(&bucket->lock);
@@ -84,6 +84,18 @@ int64_t futex_check(user_address address, uint32_t expected)
     return error ? error : value != expected ? -EAGAIN : 0;
 }
 
+int64_t futex_begin(struct futex_waiter *waiter, user_address address, uint32_t expected)
+{
+    int64_t error = futex_check(address, expected); /* who comes too late is in nobody's way */
+    if (error) {
+        return error;
+    }
+    queue(waiter);
+    error = futex_check(address, expected);
+    bool is_late = error && (futex_leave(waiter) || futex_wake_key(waiter->key, 1, waiter->bits) > 0);
+    return is_late ? error : 0;
+}
+
 int64_t futex_sleep(const struct futex_deadline *deadline)
 {
     uint64_t timeout = NO_TIMEOUT;
@@ -99,8 +111,10 @@ int64_t futex_sleep(const struct futex_deadline *deadline)
 int64_t futex_wait(struct futex_word word, uint32_t expected, uint32_t bits, const struct futex_deadline *deadline)
 {
     struct futex_waiter waiter = {.key = word.key, .bits = bits, .task = current_task()};
-    futex_queue(&waiter);
-    int64_t result = futex_check(word.address, expected);
+    int64_t result = futex_begin(&waiter, word.address, expected);
+    if (result) {
+        return result;
+    }
     while (!result && !futex_was_woken(&waiter)) {
         result = futex_sleep(deadline);
     }
@@ -120,6 +134,7 @@ int64_t futex_wake_key(struct futex_key key, uint32_t count, uint32_t bits)
         next = waiter->next;
         if (futex_is_same(waiter->key, key) && (waiter->bits & bits)) {
             struct task *task = waiter->task;
+            waiter->bits = bits;
             dequeue(bucket, waiter); /* from here on its stack may be gone */
             task_wake(task);
             woken++;
@@ -178,6 +193,7 @@ int64_t futex_requeue(struct futex_key from, struct futex_key to, uint32_t wake,
         }
         if (woken < wake) {
             struct task *task = waiter->task;
+            waiter->bits = FUTEX_MATCH_ANY;
             dequeue(source, waiter);
             task_wake(task);
             woken++;

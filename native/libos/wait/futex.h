@@ -37,10 +37,11 @@ struct futex_waiter {
     struct futex_waiter *next, *previous;
     struct bucket *bucket; /* NULL: woken */
     struct futex_key key;
-    uint32_t bits;
+    uint32_t bits; /* once it is woken: those of the wake */
     struct task *task;
 };
-void futex_queue(struct futex_waiter *waiter);
+/* Queues it if the value stands there: 0, and perhaps it was woken since; -EAGAIN, -EFAULT. */
+int64_t futex_begin(struct futex_waiter *waiter, user_address address, uint32_t expected);
 /* False: it was woken. */
 bool futex_leave(struct futex_waiter *waiter);
 static inline bool futex_was_woken(const struct futex_waiter *waiter)

@@ -241,9 +241,8 @@ static int64_t wait_for_any(struct futex_waiter *waiters, const struct waited_wo
     int64_t result = 0;
     uint32_t queued = 0;
     while (queued < count && !result) {
-        futex_queue(&waiters[queued]);
-        result = futex_check(words[queued].address, (uint32_t)words[queued].value);
-        queued++;
+        result = futex_begin(&waiters[queued], words[queued].address, (uint32_t)words[queued].value);
+        queued += !result;
     }
     while (!result && !any_was_woken(waiters, queued)) {
         result = futex_sleep(deadline);

@@ -84,7 +84,7 @@ static int64_t acquire(struct futex_word word, int32_t id, bool is_waited_for, i
         if (futex_is_waited_for(word.key)) {
             return -EINVAL;
         }
-        if (*owner && !wait_upcalls.number_is_used(*owner)) {
+        if (*owner && !wait_upcalls.holds_locks(*owner)) {
             return -ESRCH;
         }
         uint32_t free = (value & FUTEX_OWNER_DIED) | (uint32_t)id | (is_waited_for ? FUTEX_WAITERS : 0);

@@ -113,9 +113,9 @@ struct wait_upcalls {
     void (*falls_asleep)(bool is_brief);
     /* memory: what a word of the calling thread's program is known by. A private one is never looked for in shared objects. */
     struct futex_key (*find_key)(user_address address, bool is_private);
-    /* process: the number that a lock's word has of its owner, and whether there is such a thread. */
+    /* process: the number that a lock's word has of its owner, and whether such a thread will still call futex_owner_ends(). */
     int32_t (*task_number)(const struct task *task);
-    bool (*number_is_used)(int32_t number);
+    bool (*holds_locks)(int32_t number);
 };
 extern struct wait_upcalls wait_upcalls;
 

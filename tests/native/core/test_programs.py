@@ -34,6 +34,7 @@ KIB_OF_SAME_TEXT = 8 << 10
 KIB_OF_MANY_CHILDREN = 2048
 """What the LibOS keeps for the next ones; each child that were not given back is 40 KiB or more."""
 COUNTS = {
+    "at_once": (scaled(2_000, least=100),),
     "devices": (),
     "epoll_items": (),
     "epolls": (),

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from enclavize.oci.storage import atomic_file, storage_errors
-from enclavize.signing.image_keys import fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +19,8 @@ def metadata(tee: TeeImage, signed: SignedImage | None = None) -> dict[str, Any]
     description = tee.description
     image_signature = {}
     if signed:
+        from enclavize.signing.image_keys import fingerprint
+
         key, names = f"sha256:{fingerprint(signed.key)}", list(signed.signatures)
         image_signature = {"enclavize.image-signature": {"key": key, "names": names}}
     return {

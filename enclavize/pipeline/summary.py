@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from enclavize.tee.verify import identity_of
-
 if TYPE_CHECKING:
     from enclavize.pipeline.build import BuildResult
     from enclavize.sgx.sigstruct import Sigstruct
@@ -28,6 +26,8 @@ def summary(result: BuildResult) -> str:
 
 def sigstruct_summary(sigstruct: Sigstruct) -> str:
     """Return what a signature says, or is going to say."""
+    from enclavize.tee.verify import identity_of
+
     identity, date = identity_of(sigstruct), f"{sigstruct.date:08x}"
     return _lines(
         f"MRENCLAVE  {identity.mrenclave}",

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enclavize.errors import EnclavizeError, SigningRefusedError, UsageError
-from enclavize.signing.image_keys import LocalImageSigner
 from enclavize.signing.keys import check_sgx_key
 from enclavize.signing.local import LocalSigner
 from enclavize.signing.pkcs11 import SCHEME, Pkcs11Signer, Pkcs11Uri
@@ -46,6 +45,8 @@ def open_signer(reference: str, passphrase: Callable[[], bytes] | None = None) -
 def open_image_signer(reference: str, passphrase: Callable[[], bytes] | None = None) -> ImageSigner:
     """As ``open_signer``, for any key that signs images; a plug-in must have one that signs enclaves."""
     if is_file(reference):
+        from enclavize.signing.image_keys import LocalImageSigner
+
         return LocalImageSigner.from_file(Path(reference), passphrase)
     if reference.startswith(SCHEME):
         from enclavize.signing.pkcs11_image import Pkcs11ImageSigner

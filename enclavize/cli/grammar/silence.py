@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enclavize.compat.codes import CODES
-from enclavize.compat.report import Silence
 from enclavize.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from enclavize.compat.report import Silence
+
 
 def parse_silences(texts: Iterable[str]) -> tuple[Silence, ...]:
     """Parse all values of ``--ignore``. Raises UsageError for unknown codes."""
+    from enclavize.compat.report import Silence
+
     silences = []
     for text in texts:
         code, _, pattern = text.partition(":")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, BinaryIO
 from enclavize.errors import IntegrityError, RegistryError
 from enclavize.oci.registry.client import RegistryClient
 from enclavize.oci.registry.mirrors import endpoints_of
-from enclavize.oci.registry.signatures import find_signatures, push_signatures
 from enclavize.oci.select import select_image
 
 if TYPE_CHECKING:
@@ -49,10 +48,14 @@ class RegistrySource:
 
     def find_signatures(self, signed: Digest) -> Iterator[tuple[str, ImageSignature]]:
         """Yield the signatures of a manifest."""
+        from enclavize.oci.registry.signatures import find_signatures
+
         return find_signatures(self._client, self.origin.repository, signed)
 
     def add_signatures(self, subject: Descriptor, signatures: Iterable[ImageSignature]) -> None:
         """Add signatures of a manifest."""
+        from enclavize.oci.registry.signatures import push_signatures
+
         push_signatures(self._client, self.origin.repository, subject, signatures)
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ from enclavize.errors import EnclavizeError, UsageError
 from enclavize.oci.digest import short
 from enclavize.oci.reference import parse_reference
 from enclavize.oci.registry.client import RegistryClient
-from enclavize.oci.registry.signatures import push_signatures
 from enclavize.oci.registry.upload import Transfer, push_blob, push_bytes
 
 if TYPE_CHECKING:
@@ -108,6 +107,8 @@ class _Push:
             client, repository = self._client, self._repository
             self._finish_blobs(image, reporter)
             if signature := image.signatures.get(references[0].name):
+                from enclavize.oci.registry.signatures import push_signatures
+
                 push_signatures(client, repository, image.manifest, [signature])
             for reference in references:
                 media_type = image.manifest_media_type

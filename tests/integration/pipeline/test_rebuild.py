@@ -25,6 +25,7 @@ NOT_NEEDED = {
     *("cryptography", "docker", "elftools", "isal", "jinja2", "pydantic", "rich", "tarfile", "zstandard"),
     *(
         "enclavize.compat.profile",
+        "enclavize.compat.report",
         "enclavize.compat.rules",
         "enclavize.libos.gramine.backend",
         "enclavize.libos.occlum.backend",
@@ -33,6 +34,7 @@ NOT_NEEDED = {
     *("enclavize.pipeline.check", "enclavize.pipeline.choose", "enclavize.pipeline.convert"),
     *("enclavize.rootfs.elf", "enclavize.rootfs.erofs", "enclavize.rootfs.index", "enclavize.rootfs.layer"),
     *("enclavize.rootfs.merge", "enclavize.rootfs.tree", "enclavize.rune"),
+    *("enclavize.oci.registry.signatures", "enclavize.signing.image_keys", "enclavize.tee.verify"),
 }
 
 SCRIPT = f"""

@@ -17,19 +17,16 @@ int64_t sys_rt_sigprocmask(const struct arguments *arguments)
         }
         switch (arguments->at[0]) {
         case SIG_BLOCK:
-            task->blocked = old | (set & ~UNBLOCKABLE);
+            signal_set_mask(task, old | set);
             break;
         case SIG_UNBLOCK:
-            task->blocked = old & ~set;
+            signal_set_mask(task, old & ~set);
             break;
         case SIG_SETMASK:
-            task->blocked = set & ~UNBLOCKABLE;
+            signal_set_mask(task, set);
             break;
         default:
             return -EINVAL;
-        }
-        if (task->blocked & ~old) {
-            signal_pass_on();
         }
     }
     return arguments->at[2] ? copy_to_user(arguments->at[2], &old, sizeof old) : 0;
@@ -139,9 +136,9 @@ int64_t sys_rt_sigtimedwait(const struct arguments *arguments)
             break;
         }
         task->awaited = blocked & wanted;
-        task->blocked = blocked & ~wanted; /* so that a wanted signal ends the sleep */
+        __atomic_store_n(&task->blocked, blocked & ~wanted, __ATOMIC_SEQ_CST); /* so that a wanted signal ends the sleep */
         int slept = task_sleep(timeout == NO_TIMEOUT ? NO_TIMEOUT : timeout - passed);
-        task->blocked = blocked;
+        __atomic_store_n(&task->blocked, blocked, __ATOMIC_SEQ_CST);
         task->awaited = 0;
         bool is_ready = (signals_pending(task) & wanted) != 0; /* before any handler of it runs */
         if (slept == -EINTR && !is_ready && signal_is_pending()) { /* or the process stops or ends */
@@ -150,6 +147,7 @@ int64_t sys_rt_sigtimedwait(const struct arguments *arguments)
         }
         passed = clock_now_ns(CLOCK_MONOTONIC) - start;
     }
+    signal_pass_on(blocked & wanted); /* it may have been told of more than the one that it takes */
     if (result > 0 && arguments->at[1]) {
         uint8_t image[128] = {0};
         memcpy(image, &info, sizeof info);

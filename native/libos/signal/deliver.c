@@ -37,10 +37,7 @@ static void run_handler(struct task *task, struct context *context, const struct
         force_fault(task, info->signal);
         return;
     }
-    task->blocked |= action->mask & ~UNBLOCKABLE;
-    if (!(action->flags & SA_NODEFER)) {
-        task->blocked |= SIGNAL_BIT(info->signal);
-    }
+    signal_set_mask(task, task->blocked | action->mask | (action->flags & SA_NODEFER ? 0 : SIGNAL_BIT(info->signal)));
 }
 
 static bool may_be_stopped(const struct process *process, int signal)
@@ -84,7 +81,7 @@ void signal_deliver(struct context *context)
         task->interrupted_call = 0;
     }
     if (task->mask_is_saved) {
-        task->blocked = task->saved_mask;
+        signal_set_mask(task, task->saved_mask);
         task->mask_is_saved = false;
     }
 }
@@ -125,7 +122,7 @@ int signal_set_temporary_mask(user_address mask, uint64_t size)
     struct task *task = current_task();
     task->saved_mask = task->blocked;
     task->mask_is_saved = true;
-    task->blocked = value & ~UNBLOCKABLE;
+    signal_set_mask(task, value);
     return 0;
 }
 

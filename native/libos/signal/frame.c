@@ -1,5 +1,7 @@
 #include "signal/frame.h"
 
+#include "signal/pending.h"
+
 #define RED_ZONE 128U
 #define UC_FLAGS 7U /* FP_XSTATE, SIGCONTEXT_SS, STRICT_RESTORE_SS */
 #define USER_CODE_SEGMENT 0x33
@@ -159,7 +161,7 @@ int signal_frame_pop(struct task *task, struct context *context)
         vector_restore(image.bytes);
     }
     load_registers(context, &frame.registers);
-    task->blocked = frame.mask & ~(SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP));
+    signal_set_mask(task, frame.mask);
     if (!(frame.stack.flags & SS_DISABLE) && frame.stack.size >= SIGNAL_STACK_MINIMUM) {
         task->signal_stack = frame.stack;
         task->signal_stack.flags &= (int32_t)SS_AUTODISARM;

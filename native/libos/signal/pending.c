@@ -167,12 +167,38 @@ void signal_process_ends(struct process *process)
     release_all(gone);
 }
 
+static bool offer(struct task *task, void *context)
+{
+    uint64_t *left = context;
+    if (*left & ~task->blocked) {
+        task_attract(task);
+    }
+    *left &= task->blocked;
+    return *left != 0;
+}
+
+void signal_pass_on(uint64_t signals)
+{
+    uint64_t left = __atomic_load_n(&current_process()->signals.pending, __ATOMIC_SEQ_CST) & signals;
+    if (left) {
+        process_each_task(current_process(), offer, &left);
+    }
+}
+
+void signal_set_mask(struct task *task, uint64_t mask)
+{
+    uint64_t before = task->blocked;
+    mask &= ~UNBLOCKABLE;
+    __atomic_store_n(&task->blocked, mask, __ATOMIC_SEQ_CST); /* first: a signal is marked before it is looked who blocks it */
+    signal_pass_on(mask & ~before);
+}
+
 void signal_thread_ends(struct task *task)
 {
     struct queued_signal *gone = NULL;
     forget(&task->signals, UINT64_MAX, &gone);
     release_all(gone);
-    signal_pass_on();
+    signal_pass_on(~task->blocked);
 }
 
 static bool does_nothing(const struct process *process, const struct signal_info *info)
@@ -225,13 +251,17 @@ static bool consider(struct task *task, void *context)
 static int64_t send_process(struct process *process, const struct signal_info *info, bool to_running)
 {
     struct choice choice = {.bit = SIGNAL_BIT(info->signal)};
-    process_each_task(process, consider, &choice);
-    struct task *usual = choice.first ? choice.first : choice.caller ? choice.caller : choice.any;
-    struct task *chosen = to_running && choice.running ? choice.running : usual;
-    if (does_nothing(process, info) && chosen && !choice.is_awaited) {
-        return SIGNAL_IGNORED;
+    if (does_nothing(process, info)) {
+        process_each_task(process, consider, &choice);
+        if (choice.any && !choice.is_awaited) {
+            return SIGNAL_IGNORED;
+        }
+        choice = (struct choice){.bit = choice.bit};
     }
     int64_t result = mark(process, NULL, info);
+    process_each_task(process, consider, &choice); /* who blocks it, or ends, from now on passes it on */
+    struct task *usual = choice.first ? choice.first : choice.caller ? choice.caller : choice.any;
+    struct task *chosen = to_running && choice.running ? choice.running : usual;
     if (chosen) {
         task_attract(chosen);
     }
@@ -246,23 +276,6 @@ int64_t signal_send_process(struct process *process, const struct signal_info *i
 int64_t signal_send_running(struct process *process, const struct signal_info *info)
 {
     return send_process(process, info, true);
-}
-
-static bool offer(struct task *task, void *context)
-{
-    (void)context;
-    bool takes = (__atomic_load_n(&task->process->signals.pending, __ATOMIC_SEQ_CST) & ~task->blocked) != 0;
-    if (takes) {
-        task_attract(task);
-    }
-    return !takes;
-}
-
-void signal_pass_on(void)
-{
-    if (__atomic_load_n(&current_process()->signals.pending, __ATOMIC_SEQ_CST)) {
-        process_each_task(current_process(), offer, NULL);
-    }
 }
 
 void signal_send_current(int signal)

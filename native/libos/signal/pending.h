@@ -17,8 +17,10 @@ void signal_forget(int signal);
 void signal_thread_ends(struct task *task);
 /* What waits for the process goes, and nothing comes any more. */
 void signal_process_ends(struct process *process);
-/* A thread that was told of a signal to the process ends or blocks it: tell another. */
-void signal_pass_on(void);
+/* The calling thread does not take these any more: others are told of those that wait for the process. */
+void signal_pass_on(uint64_t signals);
+/* What the calling thread blocks from now on; what it does not take any more is passed on (__set_task_blocked() of Linux). */
+void signal_set_mask(struct task *task, uint64_t mask);
 /* The upcalls about processes (process_signals.c). */
 void process_signals_start(void);
 /* Signals that waited go: of the process, and of its threads. */

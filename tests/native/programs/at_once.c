@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -230,6 +231,85 @@ static void files_that_wait(int type)
     CHECK(close(pipe_ends[0]) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
 }
 
+/* A signal to the process, of which a thread was told that blocks it now, is for another thread. */
+static uint32_t signals_sent, signals_taken;
+static int taker_id;
+
+static void note_signal(int number)
+{
+    (void)number;
+    __atomic_fetch_add(&signals_taken, 1, __ATOMIC_ACQ_REL);
+}
+
+static void await_signals(int number)
+{
+    (void)number;
+    while (__atomic_load_n(&signals_taken, __ATOMIC_ACQUIRE) != __atomic_load_n(&signals_sent, __ATOMIC_ACQUIRE)) {
+        sched_yield();
+    }
+}
+
+static void mask_signal(int how, int number)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    CHECK(pthread_sigmask(how, &set, NULL) == 0);
+}
+
+static void *take_signals(void *unused)
+{
+    mask_signal(SIG_BLOCK, SIGUSR1);
+    mask_signal(SIG_UNBLOCK, SIGUSR2);
+    __atomic_store_n(&taker_id, (int)syscall(SYS_gettid), __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE)) {
+        pause();
+    }
+    return unused;
+}
+
+static void *send_signals(void *unused)
+{
+    mask_signal(SIG_BLOCK, SIGUSR1);
+    mask_signal(SIG_BLOCK, SIGUSR2);
+    for (int round = 0; round < rounds; round++) {
+        pthread_barrier_wait(&together);
+        CHECK(kill(getpid(), SIGUSR2) == 0);
+    }
+    return unused;
+}
+
+static void signals_that_are_passed_on(void)
+{
+    struct sigaction note = {.sa_handler = note_signal}, await = {.sa_handler = await_signals};
+    pthread_t taker, sender;
+    sigaddset(&await.sa_mask, SIGUSR2);
+    CHECK(sigaction(SIGUSR1, &await, NULL) == 0 && sigaction(SIGUSR2, &note, NULL) == 0);
+    is_over = 0;
+    signals_sent = 1;
+    CHECK(pthread_create(&taker, NULL, take_signals, NULL) == 0);
+    await_sleep(&taker_id);
+    if (vfork() == 0) { /* both are there when the parent goes on: the handler of the first blocks the second */
+        kill(getppid(), SIGUSR1);
+        kill(getppid(), SIGUSR2);
+        _exit(0);
+    }
+    CHECK(signals_taken == 1);
+    CHECK(pthread_create(&sender, NULL, send_signals, NULL) == 0);
+    for (int round = 0; round < rounds; round++) {
+        mask_signal(SIG_UNBLOCK, SIGUSR2);
+        await_sleep(&taker_id);
+        signals_sent++;
+        pthread_barrier_wait(&together);
+        for (volatile int spin = 0; spin < round % 64 * 16; spin++) { }
+        mask_signal(SIG_BLOCK, SIGUSR2);
+        await_signals(0);
+    }
+    CHECK(pthread_join(sender, NULL) == 0);
+    __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+    CHECK(pthread_kill(taker, SIGUSR2) == 0 && pthread_join(taker, NULL) == 0);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 2);
@@ -243,6 +323,7 @@ int main(int argc, char **argv)
     files_that_wait(SOCK_STREAM);
     files_that_wait(SOCK_DGRAM);
     files_that_wait(SOCK_SEQPACKET);
+    signals_that_are_passed_on();
     puts("at once ok");
     return 0;
 }

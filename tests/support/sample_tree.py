@@ -27,6 +27,12 @@ BIG = 3 << 20
 NET_BIND = bytes.fromhex("0100000200040000" + "00" * 12)
 """struct vfs_cap_data, version 2: cap_net_bind_service+ep."""
 
+LIST = bytes.fromhex(
+    "02000000 01000600ffffffff 02000400e8030000 02000000e9030000"
+    "04000400ffffffff 10000600ffffffff 20000400ffffffff"
+)
+"""posix_acl_xattr: user::rw, user:1000:r, user:1001:-, group::r, mask::rw, other::r."""
+
 
 @lru_cache(maxsize=32)
 def pattern(size: int, seed: int = 0) -> bytes:
@@ -43,11 +49,21 @@ class SampleTree:
         self.content: dict[str, bytes] = {}
         self._trees: dict[bytes, bytes] = {}
 
-    def directory(self, path: str, mode: int = 0o755, uid: int = 0, mtime: int = 0) -> None:
+    def directory(
+        self,
+        path: str,
+        mode: int = 0o755,
+        uid: int = 0,
+        mtime: int = 0,
+        xattrs: dict[str, bytes] | None = None,
+    ) -> None:
         """Add a directory."""
         self.entries.append(
-            Entry(path=path, type=FileType.DIRECTORY, mode=mode, uid=uid, gid=uid, mtime=mtime)
-        )
+            Entry(
+                path=path, type=FileType.DIRECTORY, mode=mode, uid=uid, gid=uid, mtime=mtime,
+                xattrs=xattrs or {},
+            )
+        )  # fmt: skip
 
     def regular(
         self,
@@ -105,6 +121,11 @@ def sample() -> SampleTree:
     tree.regular("etc/hostname", b"sample\n" * 20)
     tree.regular("etc/capable", pattern(100), xattrs={"user.note": b"hello", "security.capability": NET_BIND})
     tree.regular("etc/long-xattr", pattern(100), xattrs={"user.long": pattern(10_000)})
+    tree.regular(
+        "etc/listed", pattern(100), mode=0o664, xattrs={"system.posix_acl_access": LIST, "user.note": b"l"}
+    )
+    tree.directory("listed", mode=0o777, xattrs={"system.posix_acl_default": LIST})
+    tree.directory("listed/badly", mode=0o777, xattrs={"system.posix_acl_access": LIST[:-8]})
     tree.symlink("lib", "usr/lib")
     tree.symlink("etc/long", "/".join(["x" * 99] * 40))
     tree.symlink("etc/longest", "y" * 4095)

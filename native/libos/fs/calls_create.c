@@ -105,7 +105,8 @@ int64_t node_make(const char *path, const struct creation *creation, struct inod
 
 static int64_t make_directory(int64_t descriptor, user_address path, uint64_t mode)
 {
-    struct creation creation = {.mode = S_IFDIR | ((uint32_t)mode & (S_ISVTX | 0777) & ~current_whereabouts()->mode_mask)};
+    struct creation creation = {
+        .mode = S_IFDIR | ((uint32_t)mode & (S_ISVTX | 0777)), .mode_mask = current_whereabouts()->mode_mask};
     return create_at(descriptor, path, &creation);
 }
 
@@ -121,7 +122,8 @@ int64_t sys_mkdirat(const struct arguments *arguments)
 
 static int64_t make_node(int64_t descriptor, user_address path, uint32_t mode, uint32_t rdev)
 {
-    struct creation creation = {.mode = (mode & (S_IFMT | PERMISSION_BITS)) & ~current_whereabouts()->mode_mask};
+    struct creation creation = {
+        .mode = mode & (S_IFMT | PERMISSION_BITS), .mode_mask = current_whereabouts()->mode_mask};
     switch (mode & S_IFMT) {
     case 0:
         creation.mode |= S_IFREG;

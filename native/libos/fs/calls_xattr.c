@@ -1,5 +1,6 @@
 /* Extended attributes (xattr(7)). Values and names go through buffers of the LibOS: the application's memory must wait until
  * the namespace lock is free. */
+#include "fs/access_list.h"
 #include "fs/call_support.h"
 #include "fs/notify.h"
 #include "fs/xattr.h"
@@ -13,9 +14,6 @@ static bool begins_with(const char *text, const char *prefix)
 static int64_t check_name(const char *name)
 {
     static const char *const prefixes[] = {XATTR_USER, XATTR_SECURITY, XATTR_TRUSTED};
-    if (strcmp(name, XATTR_ACL_ACCESS) == 0 || strcmp(name, XATTR_ACL_DEFAULT) == 0) {
-        return 0;
-    }
     for (size_t at = 0; at < ARRAY_LENGTH(prefixes); at++) {
         if (begins_with(name, prefixes[at])) {
             return name[strlen(prefixes[at])] == '\0' ? -EINVAL : 0;
@@ -30,7 +28,7 @@ static int64_t check_access(const struct inode *inode, const char *name, bool wr
     if (begins_with(name, XATTR_TRUSTED)) {
         return writes ? -EPERM : -ENODATA;
     }
-    if (begins_with(name, XATTR_SECURITY) || begins_with(name, "system.")) {
+    if (begins_with(name, XATTR_SECURITY)) {
         return 0;
     }
     if (begins_with(name, XATTR_USER)) {
@@ -44,14 +42,10 @@ static int64_t check_access(const struct inode *inode, const char *name, bool wr
     return inode_access(inode, writes ? MAY_WRITE : MAY_READ);
 }
 
-/* What security modules and capabilities would mean is not here: as without CAP_SYS_ADMIN and CAP_SETFCAP. ACLs of the
- * image can be read and removed, and are not looked at. */
-static int64_t check_change(const char *name, bool sets)
+/* What security modules and capabilities would mean is not here: as without CAP_SYS_ADMIN and CAP_SETFCAP. */
+static int64_t check_change(const char *name)
 {
-    if (begins_with(name, XATTR_SECURITY)) {
-        return -EPERM;
-    }
-    return sets && begins_with(name, "system.") ? -EOPNOTSUPP : 0;
+    return begins_with(name, XATTR_SECURITY) ? -EPERM : 0;
 }
 
 static int64_t name_from_user(char name[NAME_LENGTH_MAX + 1], user_address from)
@@ -117,6 +111,10 @@ static int64_t find(struct inode *inode, const char *name, struct xattr *xattr)
 static int64_t get_locked(struct inode *inode, const char *name, void **value, uint64_t room)
 {
     struct xattr xattr;
+    enum access_list_kind kind;
+    if (is_access_list(name, &kind)) {
+        return inode_get_access_list(inode, kind, value, room);
+    }
     int64_t result = check_access(inode, name, false);
     if (result == 0 && (result = check_name(name)) == 0) {
         result = find(inode, name, &xattr);
@@ -139,34 +137,63 @@ static int64_t get_locked(struct inode *inode, const char *name, void **value, u
     return result < 0 ? result : xattr.size;
 }
 
+/* Names, each with its NUL; room 0: only how long they are. */
+struct name_list {
+    char *names;
+    size_t room, total;
+};
+
+static int64_t append(struct name_list *list, const char *name)
+{
+    size_t length = strlen(name) + 1;
+    if (list->room > 0) {
+        if (length > list->room - list->total) {
+            return list->room == XATTR_LIST_MAX ? -E2BIG : -ERANGE;
+        }
+        memcpy(list->names + list->total, name, length);
+    }
+    list->total += length;
+    return 0;
+}
+
+/* Before all others, as simple_xattr_list() of Linux has them. */
+static int64_t append_access_lists(struct name_list *list, const struct inode *inode)
+{
+    static const char *const names[] = {XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT};
+    int64_t result = 0;
+    for (size_t at = 0; at < ARRAY_LENGTH(names) && result == 0; at++) {
+        enum access_list_kind kind;
+        is_access_list(names[at], &kind);
+        result = inode_get_access_list(inode, kind, NULL, 0);
+        result = result > 0 ? append(list, names[at]) : result == -ENODATA || result == -EOPNOTSUPP ? 0 : result;
+    }
+    return result;
+}
+
 static int64_t list_locked(struct inode *inode, char *names, size_t room)
 {
     struct xattr xattr;
-    size_t total = 0;
-    if (!inode->operations->next_xattr) {
-        return 0;
-    }
-    for (uint64_t position = 0;;) {
-        int64_t result = inode->operations->next_xattr(inode, &position, &xattr);
+    struct name_list list = {.names = names, .room = room};
+    int64_t result = append_access_lists(&list, inode);
+    for (uint64_t position = 0; result == 0 && inode->operations->next_xattr;) {
+        result = inode->operations->next_xattr(inode, &position, &xattr);
         if (result <= 0) {
-            return result < 0 ? result : (int64_t)total;
+            break;
         }
-        size_t length = strlen(xattr.name) + 1;
-        if (room > 0) {
-            if (length > room - total) {
-                return room == XATTR_LIST_MAX ? -E2BIG : -ERANGE;
-            }
-            memcpy(names + total, xattr.name, length);
-        }
-        total += length;
+        result = append(&list, xattr.name);
     }
+    return result < 0 ? result : (int64_t)list.total;
 }
 
 static int64_t set_locked(struct inode *inode, const char *name, const void *value, size_t size, uint32_t flags)
 {
+    enum access_list_kind kind;
+    if (is_access_list(name, &kind)) {
+        return inode_set_access_list(inode, kind, value, size);
+    }
     int64_t result = check_access(inode, name, true);
     if (result == 0 && (result = check_name(name)) == 0) {
-        result = check_change(name, value != NULL);
+        result = check_change(name);
     }
     if (result == 0 && !inode->operations->set_xattr) {
         result = -EOPNOTSUPP;

@@ -1,5 +1,6 @@
 #include "fs/inode.h"
 
+#include "fs/access_list.h"
 #include "fs/notify.h"
 #include "fs/open_name.h"
 #include "time/time.h"
@@ -114,6 +115,17 @@ uint64_t new_inode_number(void)
     return __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
 }
 
+/* check_acl() of Linux: 1 if there is no list. */
+static int64_t list_access(const struct inode *inode, uint32_t wanted)
+{
+    const struct access_list *list = NULL;
+    int64_t result = inode->operations->access_list ? inode->operations->access_list(inode, ACCESS_LIST, &list) : 0;
+    if (result == 0) {
+        result = list ? access_list_permits(list, inode, wanted) : 1;
+    }
+    return result;
+}
+
 /* generic_permission() of Linux: who has CAP_DAC_OVERRIDE may do all, but execute a file only
  * if somebody may. */
 int64_t inode_access(const struct inode *inode, uint32_t wanted)
@@ -126,7 +138,14 @@ int64_t inode_access(const struct inode *inode, uint32_t wanted)
         bool allowed = (wanted & MAY_EXECUTE) == 0 || is_directory(inode) || (inode->mode & 0111) != 0;
         return allowed ? 0 : -EACCES;
     }
-    uint32_t shift = inode->uid == credentials()->user.file_system ? 6 : is_in_group(inode->gid) ? 3 : 0;
+    bool owns = inode->uid == credentials()->user.file_system;
+    if (!owns && (inode->mode & 0070) != 0) { /* with an empty mask Linux does not look at the list */
+        int64_t result = list_access(inode, wanted);
+        if (result <= 0) {
+            return result;
+        }
+    }
+    uint32_t shift = owns ? 6 : is_in_group(inode->gid) ? 3 : 0;
     return (wanted & ~(inode->mode >> shift) & 7) == 0 ? 0 : -EACCES;
 }
 

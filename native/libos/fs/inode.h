@@ -31,6 +31,7 @@ struct inode;
 struct file;
 struct open_name;
 struct xattr;
+struct access_list;
 
 struct name {
     const char *bytes;
@@ -70,10 +71,14 @@ struct attributes {
 
 /* What to create. */
 struct creation {
-    uint32_t mode; /* with type */
+    uint32_t mode;      /* with type */
+    uint32_t mode_mask; /* the umask, which takes from it, unless the directory has a default access list */
     uint64_t rdev;
     const char *target; /* symbolic links */
 };
+
+/* acl(5). */
+enum access_list_kind { ACCESS_LIST, DEFAULT_LIST };
 
 /* A NULL entry means: this kind of file cannot do it. Permissions, types and names are checked before. */
 struct inode_operations {
@@ -107,6 +112,9 @@ struct inode_operations {
     int64_t (*read_xattr)(struct inode *inode, const struct xattr *xattr, void *to);
     /* value NULL: remove it */
     int64_t (*set_xattr)(struct inode *inode, const char *name, const void *value, size_t size, uint32_t flags);
+    /* *list is NULL where there is none: the mode says all. -EIO: in the image are other bytes in its place */
+    int64_t (*access_list)(const struct inode *inode, enum access_list_kind kind, const struct access_list **list);
+    int64_t (*set_access_list)(struct inode *inode, enum access_list_kind kind, struct access_list *list); /* takes it */
     bool keeps_flags; /* FS_IOC_SETFLAGS */
     void (*unused)(struct inode *inode); /* the last count is gone; any lock state */
 };
@@ -190,7 +198,7 @@ void inode_take_attributes(struct inode *inode, const struct attributes *attribu
 struct timespec time_now(void);
 uint64_t new_inode_number(void);
 
-/* Permission to read, write, execute or search for the measured user: 0 or -EACCES, -EROFS. */
+/* Permission to read, write, execute or search for the measured user: 0 or -EACCES, -EROFS, -EIO. */
 enum access { MAY_EXECUTE = 1, MAY_WRITE = 2, MAY_READ = 4 };
 int64_t inode_access(const struct inode *inode, uint32_t wanted);
 bool is_owner(const struct inode *inode);

@@ -39,7 +39,7 @@ static int64_t create_regular(struct place *place, uint32_t mode)
     if (result < 0) {
         return result;
     }
-    struct creation creation = {.mode = S_IFREG | (mode & PERMISSION_BITS & ~current_whereabouts()->mode_mask)};
+    struct creation creation = {.mode = S_IFREG | (mode & PERMISSION_BITS), .mode_mask = current_whereabouts()->mode_mask};
     return place->parent->operations->create(place->parent, place_name(place), &creation, &place->inode);
 }
 
@@ -140,7 +140,7 @@ static int64_t open_temporary(struct place *place, uint32_t flags, uint32_t mode
         return -EOPNOTSUPP;
     }
     const struct creation creation = {
-        .mode = S_IFREG | (mode & PERMISSION_BITS & ~current_whereabouts()->mode_mask)};
+        .mode = S_IFREG | (mode & PERMISSION_BITS), .mode_mask = current_whereabouts()->mode_mask};
     result = directory->operations->create_unnamed(directory, &creation, &inode);
     if (result < 0) {
         return result;

@@ -4,6 +4,7 @@
 #include "fs/device.h"
 #include "fs/pipe.h"
 #include "fs/seal.h"
+#include "fs/tree_access_list.h"
 #include "fs/tree_create.h"
 #include "fs/tree_file.h"
 #include "fs/tree_image.h"
@@ -38,6 +39,7 @@ void node_destroy(struct node *node)
 {
     table_destroy(node);
     tree_xattrs_destroy(node);
+    tree_access_lists_destroy(node);
     tree_file_destroy(node);
     if (node->pipe) {
         pipe_forget(node->pipe);
@@ -367,6 +369,8 @@ static const struct inode_operations operations = {
     .next_xattr = tree_next_xattr,
     .read_xattr = tree_read_xattr,
     .set_xattr = tree_set_xattr,
+    .access_list = tree_access_list,
+    .set_access_list = tree_set_access_list,
     .keeps_flags = true,
     .unused = node_unused,
 };

@@ -1,6 +1,7 @@
 #include "fs/tree_create.h"
 
 #include "fs/tree.h"
+#include "fs/tree_access_list.h"
 #include "fs/tree_table.h"
 
 static struct node *make_node(const struct file_system *file_system, const struct creation *creation)
@@ -20,17 +21,24 @@ static struct node *make_node(const struct file_system *file_system, const struc
 }
 
 /* What a new node takes over from its directory. */
-static struct node *make_in(const struct inode *directory, const struct creation *creation)
+static int64_t make_in(const struct inode *directory, const struct creation *creation, struct node **made)
 {
     struct node *node = make_node(directory->file_system, creation);
-    if (node) {
-        node->inode.kept_flags = directory->kept_flags;
+    if (!node) {
+        return -ENOMEM;
     }
-    if (node && (directory->mode & S_ISGID)) {
+    int64_t result = tree_inherit_access(node, directory, creation->mode_mask);
+    if (result < 0) {
+        node_destroy(node);
+        return result;
+    }
+    node->inode.kept_flags = directory->kept_flags;
+    if (directory->mode & S_ISGID) {
         node->inode.gid = directory->gid;
         node->inode.mode |= is_directory(&node->inode) ? S_ISGID : 0;
     }
-    return node;
+    *made = node;
+    return 0;
 }
 
 static int64_t fill(struct node *node, struct inode *directory, struct name name, const struct creation *creation)
@@ -56,11 +64,12 @@ static int64_t fill(struct node *node, struct inode *directory, struct name name
 int64_t tree_create_inode(
     struct inode *directory, struct name name, const struct creation *creation, struct inode **created)
 {
-    struct node *parent = node_of(directory), *node = make_in(directory, creation);
-    if (!node) {
-        return -ENOMEM;
+    struct node *parent = node_of(directory), *node;
+    int64_t result = make_in(directory, creation, &node);
+    if (result < 0) {
+        return result;
     }
-    int64_t result = fill(node, directory, name, creation);
+    result = fill(node, directory, name, creation);
     struct child *child = result == 0 ? table_reserve(parent, name) : NULL;
     if (!child) {
         node_destroy(node);
@@ -74,9 +83,10 @@ int64_t tree_create_inode(
 
 int64_t tree_create_unnamed(struct inode *directory, const struct creation *creation, struct inode **created)
 {
-    struct node *node = make_in(directory, creation);
-    if (!node) {
-        return -ENOMEM;
+    struct node *node;
+    int64_t result = make_in(directory, creation, &node);
+    if (result < 0) {
+        return result;
     }
     node->inode.links = 0;
     *created = &node->inode;

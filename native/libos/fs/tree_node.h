@@ -34,6 +34,8 @@ struct node {
 
     struct tree_xattr *xattrs; /* extended attributes, in place of the image's */
     bool has_own_xattrs;
+    struct access_list *access_lists[2]; /* by kind */
+    bool knows_access_lists;             /* the image was asked for its own */
 
     /* Directories. */
     struct child **buckets;

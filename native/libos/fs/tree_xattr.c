@@ -13,12 +13,11 @@ static const struct {
     const char *text;
 } prefixes[] = {
     {EROFS_PREFIX_USER, XATTR_USER},
-    {EROFS_PREFIX_ACL_ACCESS, XATTR_ACL_ACCESS},
-    {EROFS_PREFIX_ACL_DEFAULT, XATTR_ACL_DEFAULT},
     {EROFS_PREFIX_SECURITY, XATTR_SECURITY},
 };
 
-/* The text of a prefix; NULL: the application must not see such attributes. trusted.* tells how the image is made. */
+/* The text of a prefix; NULL: the application must not see such attributes here. trusted.* tells how the
+ * image is made; access lists are kept apart (tree_access_list.c). */
 static const char *prefix_text(uint32_t prefix)
 {
     for (size_t at = 0; at < ARRAY_LENGTH(prefixes); at++) {

@@ -196,16 +196,17 @@ static int64_t volume_list(struct inode *directory, uint64_t cookie, entry_sink 
 
 static int64_t create_on_host(const char *path, size_t length, const struct creation *creation)
 {
+    uint32_t mode = creation->mode & PERMISSION_BITS & ~creation->mode_mask;
     switch (creation->mode & S_IFMT) {
     case S_IFREG: {
-        int fd = host_volume_open(path, length, O_RDWR | O_CREAT | O_EXCL, creation->mode & PERMISSION_BITS);
+        int fd = host_volume_open(path, length, O_RDWR | O_CREAT | O_EXCL, mode);
         if (fd >= 0) {
             host_close(fd);
         }
         return fd < 0 ? fd : 0;
     }
     case S_IFDIR:
-        return host_volume_mkdir(path, length, creation->mode & PERMISSION_BITS);
+        return host_volume_mkdir(path, length, mode);
     case S_IFLNK:
         return host_volume_symlink(creation->target, strlen(creation->target), path, length);
     default:

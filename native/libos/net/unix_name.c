@@ -106,7 +106,7 @@ static int64_t bind_path(struct inbox *inbox, const struct address *address, str
     memcpy(path, address->bytes + FAMILY_SIZE, address->length - FAMILY_SIZE);
     own.length = (uint32_t)(FAMILY_SIZE + strlen(path) + 1); /* getsockname() tells of the NUL, too */
     own.bytes[own.length - 1] = 0;
-    struct creation creation = {.mode = S_IFSOCK | (0777U & ~current_whereabouts()->mode_mask)};
+    struct creation creation = {.mode = S_IFSOCK | 0777U, .mode_mask = current_whereabouts()->mode_mask};
     int64_t result = node_make(path, &creation, &inode);
     if (result < 0) {
         return result == -EEXIST ? -EADDRINUSE : result;

@@ -8,12 +8,13 @@ import re
 import shutil
 import signal
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support.access_lists import access_list
 from support.programs import REPOSITORY, need, need_native, static_pie_musl
 from support.scale import scaled
 from support.tee import Converter, TeeTree, ordinary_image
@@ -26,6 +27,13 @@ NATIVE = REPOSITORY / "enclavize" / "_native"
 THREADS = 16
 MEASURED_PAGES = 2500
 """More than a text that is read at once."""
+IMAGE_LISTS = (
+    (0o640, access_list((1, 6), (2, 4, 1000), (2, 0, 1001), (4, 0), (16, 4), (32, 4))),
+    (0o664, access_list((1, 6), (2, 7, 1002), (4, 2), (8, 4, 1000), (8, 6, 2001), (16, 6), (32, 4))),
+    (0o604, access_list((1, 6), (2, 7, 1000), (4, 4), (16, 0), (32, 4))),
+    (0o644, access_list((1, 6), (4, 4), (32, 4))),
+)
+"""Modes and lists: users closed out and let in, groups, an empty mask, no more than the mode."""
 PING_PONGS = 2000
 SLEEPS = 400
 """Of a millisecond."""
@@ -139,6 +147,14 @@ def rootfs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pages = [bytes((byte + number * 17) & 0xFF for byte in page) for number in range(256)]
     measured = b"".join(pages[number % 256] for number in range(MEASURED_PAGES))
     (folder / "measured").write_bytes(measured[:-1234])
+    (folder / "lists").mkdir()
+    (folder / "lists").chmod(0o755)
+    for number, (mode, value) in enumerate(IMAGE_LISTS):
+        listed = folder / "lists" / str(number)
+        listed.write_text("listed\n")
+        listed.chmod(mode)
+        with suppress(OSError):  # where files cannot have lists, these are files as others
+            os.setxattr(listed, "system.posix_acl_access", value)
     for source in sorted(PROGRAMS.glob("*.c")):
         if source.stem in ELSEWHERE:
             continue
@@ -484,6 +500,34 @@ def test_random_operations_on_files_give_what_linux_gives(
 
 
 @pytest.mark.skipif(_linux() < (6, 14), reason="needs Linux 6.14 or later: others look in another order")
+@pytest.mark.skipif(
+    not _is_new_linux_with_tmpfs(),
+    reason="needs Linux 6.11 or later, with a tmpfs at /dev/shm",
+)
+def test_random_access_lists_give_what_linux_gives(tree: TeeTree, rootfs: Path) -> None:
+    arguments = ["1", str(scaled(1_000, least=100))]
+    native = subprocess.run(
+        [rootfs / "access_lists", *arguments], capture_output=True, check=False, timeout=120
+    )
+    assert native.returncode == 0, native.stderr.decode()
+    done = tree.run("/access_lists", *arguments)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == native.stdout
+
+
+def test_access_lists_of_the_image_decide_as_natively(tree: TeeTree, rootfs: Path) -> None:
+    if "system.posix_acl_access" not in os.listxattr(rootfs / "lists" / "0"):
+        pytest.skip("needs a file system with access lists")
+    arguments = [f"lists/{number}" for number in range(len(IMAGE_LISTS))]
+    native = subprocess.run(
+        [rootfs / "access_lists", *arguments], cwd=rootfs, capture_output=True, check=False, timeout=120
+    )
+    assert native.returncode == 0, native.stderr.decode()
+    done = tree.run("/access_lists", *arguments)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == native.stdout
+
+
 @pytest.mark.parametrize("seed", range(1, 4))
 def test_random_operations_on_sockets_give_what_linux_gives(seed: int, tree: TeeTree, rootfs: Path) -> None:
     arguments = [str(seed), str(scaled(40_000))]

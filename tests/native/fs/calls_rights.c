@@ -1,6 +1,41 @@
 /* Who may do what, and what attributes say. */
 #include "calls.h"
 
+/* Lists of the image (tests/support/sample_tree.py): 1000 may read, 1001 nothing, others read. */
+static void test_lists_of_the_image(void)
+{
+    static const char path[] = "/etc/listed", access[] = "system.posix_acl_access";
+    uint8_t value[64] = {0};
+    become(1000, 1000, 50);
+    CHECK(close_file(open_file(path, O_RDONLY, 0)), 0);
+    CHECK(open_file(path, O_WRONLY, 0), -EACCES);
+    CHECK(open_file("/listed/badly/x", O_RDONLY, 0), -EIO);
+    CHECK(CALL_LIBOS(setxattr, USER(path), USER(access), 0, 0, 0), -EPERM);
+    become(1001, 1001, 0);
+    CHECK(open_file(path, O_RDONLY, 0), -EACCES);
+    become(1002, 1002, 50);
+    CHECK(close_file(open_file(path, O_RDONLY, 0)), 0);
+    become(0, 0, 0);
+    CHECK(CALL_LIBOS(getxattr, USER(path), USER(access), USER(value), sizeof(value)), 4 + 6 * 8);
+    CHECK(value[4 + 4 * 8 + 2], 6); /* the mask */
+    CHECK(CALL_LIBOS(getxattr, USER("/listed/badly"), USER(access), USER(value), sizeof(value)), -EIO);
+    CHECK(CALL_LIBOS(chmod, USER(path), 0600), 0);
+    CHECK(CALL_LIBOS(getxattr, USER(path), USER(access), USER(value), sizeof(value)), 4 + 6 * 8);
+    CHECK(value[4 + 4 * 8 + 2], 0);
+    become(1000, 1000, 50);
+    CHECK(open_file(path, O_RDONLY, 0), -EACCES);
+    become(0, 0, 0);
+    CHECK(CALL_LIBOS(removexattr, USER(path), USER(access)), 0);
+    CHECK(CALL_LIBOS(getxattr, USER(path), USER(access), USER(value), sizeof(value)), -ENODATA);
+    CHECK(CALL_LIBOS(listxattr, USER(path), USER(value), sizeof(value)), sizeof("user.note"));
+    CHECK(close_file(open_file("/listed/new", O_CREAT | O_WRONLY, 0666)), 0);
+    CHECK(stat_file("/listed/new"), 0);
+    CHECK(status.mode, 0100664); /* without the umask */
+    become(1001, 1001, 0);
+    CHECK(open_file("/listed/new", O_RDONLY, 0), -EACCES);
+    become(0, 0, 0);
+}
+
 void test_permissions(void)
 {
     become(1000, 1000, 50);
@@ -40,6 +75,7 @@ void test_permissions(void)
     CHECK(process_upcalls.open_executable(AT_FDCWD, "/etc/hosts", 0, &file), -EACCES);
     CHECK(process_upcalls.open_executable(AT_FDCWD, "/etc", 0, &file), -EACCES);
     CHECK(process_upcalls.open_executable(AT_FDCWD, "/nothing", 0, &file), -ENOENT);
+    test_lists_of_the_image();
 }
 
 void test_attributes(void)

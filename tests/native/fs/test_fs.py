@@ -146,7 +146,8 @@ def expected_lines() -> set[str]:
                 content = hashlib.sha256(tree.content[entry.path]).hexdigest()
                 content += "".join(
                     f" {name}={hashlib.sha256(value).hexdigest()[:16]}" for name, value in sorted(
-                        entry.xattrs.items(), key=lambda item: (not item[0].startswith("user."), item[0])
+                        entry.xattrs.items(),
+                        key=lambda item: [*map(item[0].startswith, ("security.", "user.")), item[0]]
                     ) if not name.startswith("trusted.")
                 )  # fmt: skip
         fields = [

@@ -119,12 +119,24 @@ static int64_t check_sender(struct endpoint *endpoint)
     return result;
 }
 
+/* Sequenced packets: before the message itself is looked at (unix_seqpacket_sendmsg() of Linux). */
+static int64_t check_connection(struct endpoint *endpoint)
+{
+    struct inbox *out = endpoint_out(endpoint);
+    mutex_lock(&endpoint->in->lock);
+    int64_t result = take_error(endpoint->in);
+    mutex_unlock(&endpoint->in->lock);
+    inbox_put(out);
+    return result < 0 ? result : !out ? -ENOTCONN : 0;
+}
+
 int64_t unix_send(struct socket *socket, struct message *message, struct poller *poller)
 {
     struct endpoint *endpoint = endpoint_of(socket);
     struct inbox *to;
     bool is_named = message->address.length > 0 && !has_connections(socket);
-    int64_t result = cargo_load(message);
+    int64_t result = socket->type == SOCK_SEQPACKET ? check_connection(endpoint) : 0;
+    result = result < 0 ? result : cargo_load(message);
     result = result == 0 && (message->flags & MSG_OOB) != 0 ? -EOPNOTSUPP : result;
     if (result < 0) {
         return result;
@@ -174,7 +186,7 @@ static void put_time(const struct endpoint *endpoint, struct message *message)
 /* What goes with the bytes: credentials, then files (scm_recv() of Linux). */
 static void put_control(struct endpoint *endpoint, struct message *message, const struct sender *from, struct rights *rights)
 {
-    if (endpoint->passes_credentials) {
+    if (endpoint->passes_credentials && message->control.length == 0) { /* once, of the first bytes */
         control_put(message, SOL_SOCKET, SCM_CREDENTIALS, from, sizeof(*from));
     }
     if (rights->count > 0) {
@@ -252,6 +264,9 @@ static int64_t receive_stream(struct endpoint *endpoint, struct message *message
                                 : (int64_t)take_bytes(in, message, &reader, endpoint->passes_credentials);
     mutex_unlock(&in->lock);
     if (!reader.sender) {
+        if (result == 0) {
+            put_control(endpoint, message, &reader.from, &reader.rights); /* the end is nobody's */
+        }
         return result;
     }
     if (reader.used || (message->flags & MSG_PEEK) == 0) {

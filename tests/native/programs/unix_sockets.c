@@ -343,10 +343,32 @@ static void credentials(void)
     struct ucred got;
     memcpy(&got, CMSG_DATA(header), sizeof(got));
     CHECK(memcmp(&got, &peer, sizeof(got)) == 0);
+    /* They are told once, though the end was waited for; the end itself is nobody's. */
+    char two[2];
+    part = (struct iovec){two, sizeof(two)};
+    CHECK(write(ends[0], "y", 1) == 1 && shutdown(ends[0], SHUT_WR) == 0);
+    message.msg_controllen = sizeof(control);
+    CHECK(recvmsg(ends[1], &message, MSG_WAITALL) == 1 && message.msg_controllen == CMSG_SPACE(sizeof(peer)));
+    CHECK(recvmsg(ends[1], &message, 0) == 0 && message.msg_controllen == CMSG_SPACE(sizeof(peer)));
+    const struct ucred nobody = {0};
+    CHECK(memcmp(CMSG_DATA(CMSG_FIRSTHDR(&message)), &nobody, sizeof(nobody)) == 0);
     int fresh = make(SOCK_STREAM);
     size = sizeof(peer);
     CHECK(getsockopt(fresh, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid == 0 && peer.uid == (uid_t)-1);
     CHECK(close(fresh) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0);
+}
+
+/* What has become of its connection is told before what is wrong with the message. */
+static void bad_packets(void)
+{
+    int ends[2], wrong = 999, fresh = make(SOCK_SEQPACKET);
+    FAILS(send_files(fresh, &wrong, 1, "x"), ENOTCONN);
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
+    FAILS(send_files(ends[0], &wrong, 1, "x"), EBADF);
+    CHECK(write(ends[0], "unread", 6) == 6 && close(ends[1]) == 0);
+    FAILS(send_files(ends[0], &wrong, 1, "x"), ECONNRESET);
+    FAILS(send_files(ends[0], &wrong, 1, "x"), EBADF);
+    CHECK(close(fresh) == 0 && close(ends[0]) == 0);
 }
 
 static void fullness(void)
@@ -443,6 +465,7 @@ int main(void)
     wrong_files(SOCK_SEQPACKET);
     chains();
     credentials();
+    bad_packets();
     fullness();
     threads();
     return 0;

@@ -245,6 +245,7 @@ static int initialise(const struct pal_attr_t *attr)
     process.boot_flags = options.boot_flags;
     log_set_report(options.boot_flags ? options.report : -1);
     raise_descriptor_limit();
+    umask(0); /* the program's own has been applied inside: files of volumes get the modes that were asked for */
     if (machine == &simulated_machine) {
         show_banner(&options);
     }

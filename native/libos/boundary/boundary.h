@@ -217,6 +217,7 @@ int host_volume_stat(const char *path, size_t path_length, struct host_stat *sta
 int64_t host_volume_readlink(const char *path, size_t path_length, char *to, size_t length);
 int64_t host_volume_list(int fd, void *records, size_t length);
 int host_volume_mkdir(const char *path, size_t path_length, uint32_t mode);
+int host_volume_mknod(const char *path, size_t path_length, uint32_t mode); /* with type: a FIFO or a socket */
 int host_volume_unlink(const char *path, size_t path_length, uint32_t flags);
 int host_volume_rename(const char *old_path, size_t old_length, const char *new_path, size_t new_length);
 int host_volume_link(const char *old_path, size_t old_length, const char *new_path, size_t new_length);

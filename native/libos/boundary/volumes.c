@@ -26,6 +26,11 @@ int host_volume_mkdir(const char *path, size_t path_length, uint32_t mode)
     return (int)ocall_with_path(NULL, OCALL_VOLUME_MKDIR, path, path_length, mode, 0);
 }
 
+int host_volume_mknod(const char *path, size_t path_length, uint32_t mode)
+{
+    return (int)ocall_with_path(NULL, OCALL_VOLUME_MKNOD, path, path_length, mode, 0);
+}
+
 int host_volume_unlink(const char *path, size_t path_length, uint32_t flags)
 {
     return (int)ocall_with_path(NULL, OCALL_VOLUME_UNLINK, path, path_length, flags, 0);

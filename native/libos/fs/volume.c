@@ -2,6 +2,7 @@
 
 #include "boundary/boundary.h"
 #include "fs/buffer.h"
+#include "fs/pipe.h"
 #include "fs/volume_xattr.h"
 
 #define AT_REMOVEDIR 0x200U
@@ -14,6 +15,9 @@ static void volume_unused(struct inode *inode)
 {
     struct volume_inode *volume = volume_of(inode);
     volume_names_remove(volume);
+    if (volume->pipe) {
+        pipe_forget(volume->pipe);
+    }
     host_descriptor_put(volume->descriptor);
     inode_place(inode, NULL, (struct name){0});
     release(volume, sizeof(*volume));
@@ -30,8 +34,8 @@ static struct timespec from_ns(int64_t ns)
 static int64_t take_stat(struct inode *inode, const struct host_stat *stat)
 {
     uint32_t type = stat->mode & S_IFMT;
-    if (type != S_IFREG && type != S_IFDIR && type != S_IFLNK) {
-        return -EACCES; /* devices, FIFOs and sockets of the host stay outside */
+    if (type != S_IFREG && type != S_IFDIR && type != S_IFLNK && !is_meeting_place(type)) {
+        return -EACCES; /* devices of the host stay outside */
     }
     if ((int64_t)stat->size < 0 || (inode->mode != 0 && (inode->mode & S_IFMT) != type)) {
         return -EIO;
@@ -59,15 +63,29 @@ static int64_t volume_refresh(struct inode *inode)
     if (result < 0 && volume->length == 0) {
         inode->links = 0;
     }
+    if (result == 0 && is_meeting_place(inode->mode) && (stat.inode != inode->number || (stat.mode ^ inode->mode) & S_IFMT)) {
+        result = -ENOENT; /* somebody outside has put another file there */
+    }
     return result < 0 ? 0 : take_stat(inode, &stat); /* removed meanwhile: the last known state */
 }
 
-static int64_t create_inode(
-    const struct file_system *file_system, const char *path, size_t length, struct inode **created)
+/* is_new: it was made just now. */
+static int64_t find_inode(
+    const struct file_system *file_system, const char *path, size_t length, bool is_new, struct inode **found)
 {
     struct host_stat stat;
     int64_t result = host_volume_stat(path, length, &stat);
     if (result < 0) {
+        return result;
+    }
+    struct volume_inode *met = volume_names_meet(file_system, &stat, is_new);
+    if (met) {
+        *found = &met->inode;
+        result = take_stat(*found, &stat);
+        result = result == 0 ? volume_names_set(met, path, length) : result;
+        if (result < 0) {
+            inode_put(*found);
+        }
         return result;
     }
     struct volume_inode *volume = allocate(sizeof(struct volume_inode));
@@ -85,7 +103,7 @@ static int64_t create_inode(
         release(volume, sizeof(*volume));
         return result;
     }
-    *created = &volume->inode;
+    *found = &volume->inode;
     return 0;
 }
 
@@ -111,7 +129,7 @@ static int64_t join(struct inode *directory, struct name name, char **path, size
     return 0;
 }
 
-static int64_t volume_lookup(struct inode *directory, struct name name, struct inode **found)
+static int64_t find_name(struct inode *directory, struct name name, bool is_new, struct inode **found)
 {
     char *path;
     size_t length;
@@ -119,7 +137,7 @@ static int64_t volume_lookup(struct inode *directory, struct name name, struct i
     if (result < 0) {
         return result;
     }
-    result = create_inode(directory->file_system, path, length, found);
+    result = find_inode(directory->file_system, path, length, is_new, found);
     buffer_give(&path_buffers, path);
     if (result == 0 && is_directory(*found)) {
         result = inode_place(*found, directory, name);
@@ -128,6 +146,11 @@ static int64_t volume_lookup(struct inode *directory, struct name name, struct i
         }
     }
     return result;
+}
+
+static int64_t volume_lookup(struct inode *directory, struct name name, struct inode **found)
+{
+    return find_name(directory, name, false, found);
 }
 
 struct host_record {
@@ -209,6 +232,9 @@ static int64_t create_on_host(const char *path, size_t length, const struct crea
         return host_volume_mkdir(path, length, mode);
     case S_IFLNK:
         return host_volume_symlink(creation->target, strlen(creation->target), path, length);
+    case S_IFIFO:
+    case S_IFSOCK:
+        return host_volume_mknod(path, length, creation->mode & (S_IFMT | PERMISSION_BITS));
     default:
         return -EPERM;
     }
@@ -238,8 +264,9 @@ static int64_t volume_create_inode(
     }
     result = create_on_host(path, length, creation);
     buffer_give(&path_buffers, path);
-    if (result == 0 && (result = volume_lookup(directory, name, created)) == 0) {
-        result = give_to_creator(directory, *created);
+    if (result == 0 && (result = find_name(directory, name, true, created)) == 0) {
+        bool is_it = (((*created)->mode ^ creation->mode) & S_IFMT) == 0;
+        result = is_it ? give_to_creator(directory, *created) : -EIO;
         if (result < 0) {
             inode_put(*created);
         }
@@ -391,6 +418,9 @@ static int64_t volume_open(struct inode *inode, struct file *file)
         file->operations = &directory_operations;
         return 0;
     }
+    if ((inode->mode & S_IFMT) == S_IFIFO) {
+        return pipe_open_fifo(&volume->pipe, file);
+    }
     if (!is_regular(inode)) {
         return -ENXIO;
     }
@@ -457,7 +487,11 @@ int64_t volume_create(const char *path, uint32_t flags, struct inode **root)
         .forbids_exec = (flags & VOLUME_EXECUTABLE) == 0,
         .sync = sync_volume,
     };
-    int64_t result = create_inode(file_system, path, strlen(path), root);
+    int64_t result = find_inode(file_system, path, strlen(path), false, root);
+    if (result == 0 && is_meeting_place((*root)->mode)) {
+        inode_put(*root);
+        result = -EACCES; /* who is to be met there is outside: a socket of the host's */
+    }
     if (result < 0) {
         release(file_system, sizeof(struct file_system));
     }

@@ -10,7 +10,7 @@ static void set_path(struct volume_inode *volume, char *path, size_t length)
     volume->length = length;
 }
 
-int64_t volume_names_add(struct volume_inode *volume, const char *path, size_t length)
+int64_t volume_names_set(struct volume_inode *volume, const char *path, size_t length)
 {
     char *copy = allocate(length);
     if (!copy) {
@@ -18,6 +18,15 @@ int64_t volume_names_add(struct volume_inode *volume, const char *path, size_t l
     }
     memcpy(copy, path, length);
     set_path(volume, copy, length);
+    return 0;
+}
+
+int64_t volume_names_add(struct volume_inode *volume, const char *path, size_t length)
+{
+    int64_t result = volume_names_set(volume, path, length);
+    if (result < 0) {
+        return result;
+    }
     spin_lock(&lock);
     volume->next = all;
     if (all) {
@@ -74,6 +83,30 @@ static struct volume_inode *find(const struct file_system *file_system, const ch
         volume = volume->next;
     }
     spin_unlock(&lock);
+    return volume;
+}
+
+static struct volume_inode *find_number(const struct file_system *file_system, uint32_t type, uint64_t number)
+{
+    spin_lock(&lock);
+    struct volume_inode *volume = all;
+    while (volume && (volume->inode.file_system != file_system || volume->inode.number != number || volume->is_replaced ||
+                                 (volume->inode.mode & S_IFMT) != type || !get_alive(&volume->inode))) {
+        volume = volume->next;
+    }
+    spin_unlock(&lock);
+    return volume;
+}
+
+struct volume_inode *volume_names_meet(const struct file_system *file_system, const struct host_stat *stat, bool is_new)
+{
+    struct volume_inode *volume =
+        is_meeting_place(stat->mode) ? find_number(file_system, stat->mode & S_IFMT, stat->inode) : NULL;
+    if (volume && is_new) {
+        volume->is_replaced = true;
+        inode_put(&volume->inode);
+        return NULL;
+    }
     return volume;
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 PROGRAMS = REPOSITORY / "tests" / "native" / "programs"
 NATIVE = REPOSITORY / "enclavize" / "_native"
-NAMES = ("mapping_mix", "shared_views", "synced", "volume_files", "appenders")
+NAMES = ("mapping_mix", "shared_views", "synced", "volume_files", "meetings", "appenders")
 MEASURED = bytes(range(256)) * 64
 
 
@@ -96,6 +98,32 @@ def test_files_of_volumes_have_owners_names_and_one_size(tree: TeeTree, rootfs: 
         done = tree.run("/volume_files", folder)
         assert (done.returncode, done.stdout) == (0, expected), done.stderr.decode()
     assert {path.stat().st_uid for path in (tree.root / "data" / "own" / "theirs").iterdir()} == {1234}
+
+
+def test_programs_meet_at_names_of_volumes(tree: TeeTree, rootfs: Path, tmp_path: Path) -> None:
+    """FIFOs and Unix sockets: the host keeps their names, and nothing of what goes through them."""
+    need_root()
+    expected = native(rootfs / "meetings", tmp_path / "own")
+    for folder in ("/data/meetings", "/tmp/meetings"):
+        done = tree.run("/meetings", folder)
+        assert (done.returncode, done.stdout) == (0, expected), done.stderr.decode()
+
+
+def test_names_of_the_hosts_lead_to_nobody_outside(tree: TeeTree) -> None:
+    """The host's socket listens, and the host's FIFO has a reader: neither is reached."""
+    folder = tree.root / "data"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "listener"))
+        listener.listen()
+        os.mkfifo(folder / "fifo")
+        reader = os.open(folder / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            done = tree.run("/meetings", "/data", "alone")
+            assert (done.returncode, done.stdout) == (0, b"nobody\n"), done.stderr.decode()
+        finally:
+            os.close(reader)
+            (folder / "listener").unlink()
+            (folder / "fifo").unlink()
 
 
 @pytest.mark.parametrize("folder", ["/tmp", "/data"])

@@ -144,9 +144,37 @@ void test_synthetic_files(void)
     CHECK(status.mode, 0041777);
 }
 
+/* One FIFO by two names of the host's, one that takes the place of another that is open, and what the host may not make. */
+static void test_volume_fifos(void)
+{
+    char bytes[8];
+    CHECK(CALL_LIBOS(mknod, USER("/mnt/volume/fifo"), 0010600, 0), 0);
+    CHECK(CALL_LIBOS(mknod, USER("/mnt/volume/fifo"), 0010600, 0), -EEXIST);
+    CHECK(CALL_LIBOS(link, USER("/mnt/volume/fifo"), USER("/mnt/volume/twin")), 0);
+    CHECK(open_file("/mnt/volume/fifo", O_WRONLY | O_NONBLOCK, 0), -ENXIO);
+    int64_t reader = open_file("/mnt/volume/fifo", O_RDONLY | O_NONBLOCK, 0);
+    int64_t writer = open_file("/mnt/volume/twin", O_WRONLY | O_NONBLOCK, 0);
+    CHECK(write_file(writer, "both"), 4);
+    CHECK(CALL_LIBOS(read, (uint64_t)reader, USER(bytes), 8), 4);
+    CHECK(CALL_LIBOS(unlink, USER("/mnt/volume/fifo")), 0);
+    CHECK(CALL_LIBOS(unlink, USER("/mnt/volume/twin")), 0);
+    CHECK(CALL_LIBOS(mknod, USER("/mnt/volume/fifo"), 0010600, 0), 0);
+    CHECK(open_file("/mnt/volume/fifo", O_WRONLY | O_NONBLOCK, 0), -ENXIO);
+    CHECK(write_file(writer, "old"), 3);
+    CHECK(CALL_LIBOS(read, (uint64_t)reader, USER(bytes), 8), 3);
+    close_file(writer);
+    close_file(reader);
+    CHECK(CALL_LIBOS(unlink, USER("/mnt/volume/fifo")), 0);
+    CHECK(CALL_LIBOS(mknod, USER("/mnt/volume/socket"), 0140600, 0), 0);
+    CHECK(open_file("/mnt/volume/socket", O_RDONLY, 0), -ENXIO);
+    CHECK(CALL_LIBOS(unlink, USER("/mnt/volume/socket")), 0);
+    CHECK(CALL_LIBOS(mknod, USER("/mnt/volume/device"), 0020600, 0x103), -EPERM);
+}
+
 void test_volume(void)
 {
     bool found;
+    test_volume_fifos();
     CHECK(count_names("/mnt/volume", "given", &found), 3);
     CHECK(found, 1);
     CHECK(content_is("/mnt/volume/given", "from the host"), 1);

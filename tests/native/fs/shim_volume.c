@@ -39,6 +39,13 @@ int host_volume_mkdir(const char *path, size_t path_length, uint32_t mode)
     return (int)from_errno(syscall(83, full, mode));
 }
 
+int host_volume_mknod(const char *path, size_t path_length, uint32_t mode)
+{
+    char full[8192];
+    volume_path(full, path, path_length);
+    return (int)from_errno(syscall(133, full, mode, 0));
+}
+
 int host_volume_unlink(const char *path, size_t path_length, uint32_t flags)
 {
     char full[8192];

@@ -226,6 +226,9 @@ int64_t make_ocall(void *argument)
     case OCALL_VOLUME_MKDIR:
         count(s, host_volume_mkdir(PATH, 0700), 0);
         break;
+    case OCALL_VOLUME_MKNOD:
+        count(s, host_volume_mknod(PATH, 0010700), 0);
+        break;
     case OCALL_VOLUME_UNLINK:
         count(s, host_volume_unlink(PATH, 0), 0);
         break;

@@ -118,6 +118,7 @@ static bool changes_volume(const struct request *call, uint32_t number)
     case OCALL_VOLUME_LINK:
     case OCALL_VOLUME_CHOWN:
     case OCALL_VOLUME_MKDIR:
+    case OCALL_VOLUME_MKNOD:
     case OCALL_VOLUME_SYMLINK:
         return true;
     default:

@@ -161,6 +161,18 @@ static void use_attributes(const char *path)
     removexattr(path, "user.one");
 }
 
+/* Whatever the host says that its name is. */
+static void meet(const char *name)
+{
+    mkfifo(name, 0600);
+    int reader = open(name, O_RDONLY | O_NONBLOCK), writer = open(name, O_WRONLY | O_NONBLOCK);
+    need(write(writer, constants, 100) <= 100, "more written than given");
+    look_after(read(reader, buffer(), 40), 40);
+    close(writer);
+    close(reader);
+    unlink(name);
+}
+
 static void use_volume(const char *volume)
 {
     struct stat stat;
@@ -187,6 +199,7 @@ static void use_volume(const char *volume)
     close(file);
     append("d/f");
     use_attributes("d/f");
+    meet("d/p");
     symlink("f", "d/l");
     look_after(readlink("d/l", (char *)buffer(), 40), 40);
     look_after(readlink("d/l", (char *)buffer(), 1), 1);

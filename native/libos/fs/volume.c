@@ -234,7 +234,7 @@ static int64_t create_on_host(const char *path, size_t length, const struct crea
         return host_volume_symlink(creation->target, strlen(creation->target), path, length);
     case S_IFIFO:
     case S_IFSOCK:
-        return host_volume_mknod(path, length, creation->mode & (S_IFMT | PERMISSION_BITS));
+        return host_volume_mknod(path, length, (creation->mode & S_IFMT) | mode);
     default:
         return -EPERM;
     }

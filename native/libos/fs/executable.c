@@ -24,7 +24,9 @@ static int64_t may_execute(const struct file *file)
     if (!is_regular(inode)) {
         return is_link(inode) ? -ELOOP : -EACCES;
     }
+    namespace_lock(); /* a list that decides may be changed meanwhile */
     int64_t result = inode_access(inode, MAY_EXECUTE);
+    namespace_unlock();
     if (result < 0 || inode->file_system->forbids_exec) {
         return -EACCES;
     }

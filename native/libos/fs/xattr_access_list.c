@@ -55,7 +55,7 @@ static int64_t set(struct inode *inode, enum access_list_kind kind, struct acces
         access_list_release(list);
         return result;
     }
-    const struct attributes attributes = {.which = ATTRIBUTE_MODE, .mode = mode};
+    const struct attributes attributes = {.which = mode != inode->mode ? ATTRIBUTE_MODE : 0, .mode = mode};
     return inode->operations->change(inode, &attributes); /* the time of the change, too */
 }
 

@@ -50,6 +50,7 @@ void test_writing_over_the_image(void);
 void test_links_and_names(void);
 void test_permissions(void);
 void test_attributes(void);
+void test_changed_lists(void); /* by one thread, while another is judged by them */
 void test_descriptors(void);
 void test_synthetic_files(void);
 void test_pipes(void);

@@ -36,6 +36,37 @@ static void test_lists_of_the_image(void)
     become(0, 0, 0);
 }
 
+static void execute_much(void *context)
+{
+    bool *done = context;
+    become(1000, 1000, 50);
+    for (int round = 0; round < 2000; round++) {
+        struct file *file;
+        if (process_upcalls.open_executable(AT_FDCWD, "/etc/listed", 0, &file) != -EACCES) {
+            __atomic_fetch_add(&failures, 1, __ATOMIC_RELAXED);
+        }
+    }
+    __atomic_store_n(done, true, __ATOMIC_RELEASE);
+}
+
+void test_changed_lists(void)
+{
+    static const struct {
+        uint32_t version;
+        struct {
+            uint16_t tag, rights;
+            uint32_t id;
+        } entries[5];
+    } list = {2, {{1, 6, UINT32_MAX}, {2, 4, 1000}, {4, 4, UINT32_MAX}, {16, 6, UINT32_MAX}, {32, 4, UINT32_MAX}}};
+    bool done = false;
+    CHECK(CALL_LIBOS(chmod, USER("/etc/listed"), 0664), 0);
+    struct shim_thread *thread = shim_thread_start(execute_much, &done);
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+        CHECK(CALL_LIBOS(setxattr, USER("/etc/listed"), USER("system.posix_acl_access"), USER(&list), sizeof(list), 0), 0);
+    }
+    shim_thread_join(thread);
+}
+
 void test_permissions(void)
 {
     become(1000, 1000, 50);

@@ -89,6 +89,7 @@ int main(int count, char **arguments)
     test_waiting();
     test_standard_input(ends[1]);
     test_volume();
+    test_changed_lists();
     test_threads();
     process_upcalls.flush_files();
     printf("%d failures\n", failures);

@@ -277,19 +277,38 @@ int64_t sys_ustat(const struct arguments *arguments)
     return copy_to_user(arguments->at[1], &ustat, sizeof(ustat));
 }
 
-static int64_t access_path(int64_t descriptor, user_address path, uint32_t wanted, uint64_t flags)
+/* R_OK, W_OK, X_OK are 4, 2, 1, like MAY_* */
+static int64_t may_access(const struct inode *inode, uint32_t wanted)
+{
+    if ((wanted & MAY_EXECUTE) != 0 && is_regular(inode) && inode->file_system->forbids_exec) {
+        return -EACCES;
+    }
+    return wanted == 0 ? 0 : inode_access(inode, wanted);
+}
+
+static int64_t access_place(int64_t descriptor, user_address path, uint32_t wanted, uint64_t flags)
 {
     struct place place;
+    int64_t result = at_begin(descriptor, path, walk_flags(flags), &place);
+    if (result == 0) {
+        result = may_access(place.inode, wanted);
+        at_end(&place);
+    }
+    return result;
+}
+
+static int64_t access_path(int64_t descriptor, user_address path, uint32_t wanted, uint64_t flags)
+{
     if ((wanted & ~7U) != 0 || (flags & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EACCESS | AT_EMPTY_PATH)) != 0) {
         return -EINVAL;
     }
-    int64_t result = at_begin(descriptor, path, walk_flags(flags), &place);
-    if (result < 0) {
-        return result;
+    if ((flags & AT_EACCESS) != 0) {
+        return access_place(descriptor, path, wanted, flags);
     }
-    /* R_OK, W_OK, X_OK are 4, 2, 1, like MAY_* */
-    result = wanted == 0 ? 0 : inode_access(place.inode, wanted);
-    at_end(&place);
+    struct credentials acting;
+    credentials_override_by_real(&acting);
+    int64_t result = access_place(descriptor, path, wanted, flags);
+    credentials_revert();
     return result;
 }
 

@@ -69,7 +69,24 @@ void credentials_take_back(const struct credentials *kept)
 
 const struct credentials *credentials(void)
 {
-    return changeable();
+    const struct task *task = current_task();
+    return task && task->acts_by ? task->acts_by : changeable();
+}
+
+void credentials_override_by_real(struct credentials *acting)
+{
+    *acting = *credentials();
+    acting->user.file_system = acting->user.real;
+    acting->group.file_system = acting->group.real;
+    if (!(acting->secure_bits & SECURE_NO_SETUID_FIXUP)) {
+        acting->effective = acting->user.real == 0 ? acting->permitted : 0;
+    }
+    current_task()->acts_by = acting;
+}
+
+void credentials_revert(void)
+{
+    current_task()->acts_by = NULL;
 }
 
 const struct credentials *credentials_measured(void)

@@ -45,8 +45,12 @@ struct credentials {
     bool no_new_privileges;  /* PR_SET_NO_NEW_PRIVS */
 };
 
-/* The calling thread's; before there is one, those of the measured configuration. */
+/* What the calling thread acts by; before there is one, those of the measured configuration. */
 const struct credentials *credentials(void);
+/* access(2) is answered for the real ids (access_override_creds() of Linux). Until credentials_revert() the calling
+ * thread acts by `acting`; what others are told of it stays. */
+void credentials_override_by_real(struct credentials *acting);
+void credentials_revert(void);
 /* Those of the measured configuration. */
 const struct credentials *credentials_measured(void);
 static inline bool credentials_are_all(const struct ids *ids, uint32_t id)

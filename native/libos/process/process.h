@@ -184,6 +184,7 @@ struct task {
     bool use_is_of_process; /* it ends, and what it has used, and its io, is counted there: listed */
     struct io_counts io;    /* atomic: the thread itself writes it */
     struct credentials credentials; /* the owner writes it */
+    const struct credentials *acts_by; /* while a call overrides them, else NULL; the owner's alone */
     struct scheduling scheduling;
     uint8_t parent_death_signal; /* PR_SET_PDEATHSIG */
     uint32_t personality;        /* personality(2); the owner writes it */

@@ -75,7 +75,7 @@ void become(uint32_t uid, uint32_t gid, uint32_t group)
     who->group = (struct ids){gid, gid, gid, gid};
     who->groups[0] = group;
     who->group_count = group != 0;
-    who->effective = uid == 0 ? CAPABILITIES_OF_ROOT : 0;
+    who->permitted = who->effective = uid == 0 ? CAPABILITIES_OF_ROOT : 0;
 }
 
 void write_later(void *context)

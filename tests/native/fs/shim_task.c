@@ -29,7 +29,7 @@ struct shim_thread {
 struct space {
     char unused;
 } first_space, libos_space;
-static struct shim_thread first_thread = {.task = {.id = PROCESS_ID, .space = &first_space, .process = &first_process, .credentials = {.effective = CAPABILITIES_OF_ROOT}}};
+static struct shim_thread first_thread = {.task = {.id = PROCESS_ID, .space = &first_space, .process = &first_process, .credentials = {.permitted = CAPABILITIES_OF_ROOT, .effective = CAPABILITIES_OF_ROOT}}};
 static __thread struct shim_thread *self;
 static struct shim_thread *threads[64] = {&first_thread};
 static uint32_t thread_total = 1;

@@ -119,6 +119,24 @@ static void steps_back_and_forth(void)
     CHECK(setuid((uid_t)-1) == -1 && errno == EINVAL);
 }
 
+/* access(2) tells what the real user may do, and of what leads there; with AT_EACCESS what the next call would be told. */
+static void asks_for_the_real_user(void)
+{
+    CHECK(seteuid(OTHER) == 0 && access(PATH, R_OK) == 0);
+    FAILS((int)syscall(SYS_faccessat2, AT_FDCWD, PATH, R_OK, AT_EACCESS), EACCES);
+    CHECK(seteuid(0) == 0 && setfsuid(OTHER) == 0 && access(PATH, R_OK) == 0 && setfsuid(0) == OTHER);
+    CHECK(setreuid(OTHER, 0) == 0);
+    FAILS(access(PATH, R_OK), EACCES);
+    CHECK(syscall(SYS_faccessat2, AT_FDCWD, PATH, R_OK, AT_EACCESS) == 0);
+    CHECK(has(CAP_DAC_OVERRIDE) && setreuid(0, 0) == 0);
+    CHECK(mkdir(PATH "-closed", 0700) == 0 && symlink(PATH, PATH "-closed/link") == 0 && setreuid(OTHER, 0) == 0);
+    FAILS(access(PATH "-closed/link", F_OK), EACCES);
+    CHECK(setreuid(0, 0) == 0 && setregid(OTHER, 0) == 0 && chown(PATH, OTHER, OTHER) == 0 && chmod(PATH, 0640) == 0);
+    CHECK(setreuid(OTHER + 1, 0) == 0 && access(PATH, R_OK) == 0 && setreuid(0, 0) == 0 && setregid(0, 0) == 0);
+    CHECK(chown(PATH, 0, 0) == 0 && chmod(PATH, 0600) == 0);
+    CHECK(unlink(PATH "-closed/link") == 0 && rmdir(PATH "-closed") == 0);
+}
+
 static void capabilities_are_dropped(void)
 {
     CHECK(prctl(PR_CAPBSET_READ, CAP_CHOWN, 0, 0, 0) == 1);
@@ -188,6 +206,7 @@ int main(void)
         threads_are_apart();
         threads_have_secure_bits();
         steps_back_and_forth();
+        asks_for_the_real_user();
         capabilities_are_dropped();
         steps_down_for_good();
     }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -281,6 +282,16 @@ static void flagged(void)
     CHECK(close(file) == 0);
 }
 
+/* Of programs where none can be executed access(2) says so (do_faccessat() of Linux). */
+static void executed(void)
+{
+    struct statvfs folder;
+    int file = make("program", 0);
+    CHECK(fchmod(file, 0755) == 0 && fstatvfs(file, &folder) == 0 && close(file) == 0);
+    CHECK((access("program", X_OK) == 0) == ((folder.f_flag & ST_NOEXEC) == 0));
+    CHECK(access("program", R_OK) == 0 && access(".", X_OK) == 0);
+}
+
 int main(int count, char **arguments)
 {
     umask(0);
@@ -293,6 +304,7 @@ int main(int count, char **arguments)
     allocated();
     attributes();
     flagged();
+    executed();
     printf("files are as they should be\n");
     return 0;
 }

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_CONFIGURATION_SIZE = 1 << 20
-_WHAT = "configuration"
 """Bytes."""
+
+_WHAT = "configuration"
 
 MAX_DEPTH = 32
 """Tables and lists inside one another."""
